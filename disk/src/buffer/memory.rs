@@ -1,0 +1,157 @@
+//! One allocation and the bits that say which of its lines are frozen.
+
+use std::{
+    alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
+    ops::Range,
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{CHUNK_ALIGN, LINE};
+
+/// Page-aligned memory of a fixed length, initialised for as long as it lives, and its bits.
+///
+/// It hands out raw pointers only. All references to its bytes are made in `region.rs` and `slice.rs`, for their own
+/// range and never for the whole: references to disjoint ranges of one allocation may coexist, a reference to all of
+/// it may not coexist with a region that is being filled.
+#[derive(Debug)]
+pub(super) struct Memory {
+    base: NonNull<u8>,
+    len: usize,
+    frozen: Box<[AtomicU64]>,
+}
+
+// SAFETY: `Memory` owns its allocation as a `Box<[u8]>` would, and nothing about it is bound to a thread.
+unsafe impl Send for Memory {}
+
+// SAFETY: through `&Memory` only the atomic bits, the length and raw pointers are to be had. Whoever makes a reference
+// from such a pointer (`Region`, `Slice`) proves that nobody writes what another reads.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Zeroed memory of `len` bytes, none of them frozen.
+    ///
+    /// # Panics
+    /// If `len` is no positive multiple of the alignment.
+    pub(super) fn zeroed(len: usize) -> Self {
+        let layout = layout(len);
+        // SAFETY: `layout` asserts that the size is not zero.
+        let base = unsafe { alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        let words = (len / LINE).div_ceil(BITS);
+        Memory { base, len, frozen: (0..words).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// No memory at all, to be left behind where memory is moved out.
+    pub(super) fn none() -> Self {
+        Memory { base: NonNull::dangling(), len: 0, frozen: Box::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// A pointer to the byte at `offset`, valid for the allocation's remaining bytes.
+    ///
+    /// # Panics
+    /// If `offset` is beyond the end.
+    pub(super) fn pointer(&self, offset: usize) -> NonNull<u8> {
+        assert!(offset <= self.len, "offset {offset} is beyond the chunk's {} bytes", self.len);
+        // SAFETY: just asserted, the result is within the allocation or one past its end.
+        unsafe { self.base.add(offset) }
+    }
+
+    /// Publishes what the calling thread wrote to `lines`, for whoever then finds them [`Memory::is_frozen`].
+    pub(super) fn freeze(&self, lines: Range<usize>) {
+        for (word, mask) in masks(lines) {
+            let before = self.frozen[word].fetch_or(mask, Ordering::Release);
+            debug_assert_eq!(before & mask, 0, "a line was frozen twice");
+        }
+    }
+
+    /// Whether all of `lines` are frozen; if so, what was written to them is visible to the calling thread.
+    pub(super) fn is_frozen(&self, lines: Range<usize>) -> bool {
+        masks(lines).all(|(word, mask)| self.frozen[word].load(Ordering::Acquire) & mask == mask)
+    }
+
+    /// Makes the memory ready for another life. Its bytes stay, except that debug builds overwrite them, so that a
+    /// reader whose hold on the chunk was lost sees it.
+    pub(super) fn thaw(&mut self) {
+        for word in &mut self.frozen {
+            *word.get_mut() = 0;
+        }
+        if cfg!(debug_assertions) {
+            // SAFETY: the allocation has `len` bytes, and `&mut self` says that nobody else refers to them.
+            unsafe { self.base.write_bytes(POISON, self.len) };
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: `base` came from `alloc_zeroed` with this very layout, and is freed here only.
+            unsafe { dealloc(self.base.as_ptr(), layout(self.len)) };
+        }
+    }
+}
+
+const BITS: usize = u64::BITS as usize;
+const POISON: u8 = 0xA5;
+
+fn layout(len: usize) -> Layout {
+    assert!(len > 0 && len.is_multiple_of(CHUNK_ALIGN), "chunk of {len} bytes");
+    match Layout::from_size_align(len, CHUNK_ALIGN) {
+        Ok(layout) => layout,
+        Err(_) => panic!("chunk of {len} bytes exceeds the address space"),
+    }
+}
+
+/// The words that hold the bits of `lines`, each with the mask of those bits.
+fn masks(lines: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+    let words = if lines.is_empty() { 0..0 } else { lines.start / BITS..lines.end.div_ceil(BITS) };
+    words.map(move |word| {
+        let first = lines.start.saturating_sub(word * BITS);
+        let count = (lines.end - word * BITS).min(BITS) - first;
+        (word, (u64::MAX >> (BITS - count)) << first)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: usize = if cfg!(miri) { 21 } else { 1 };
+
+    #[test]
+    fn masks_cover_each_line_once() {
+        for start in (0..140).step_by(STEP) {
+            for end in (start..200).step_by(STEP) {
+                let mut lines = Vec::new();
+                for (word, mask) in masks(start..end) {
+                    lines.extend((0..BITS).filter(|bit| mask >> bit & 1 == 1).map(|bit| word * BITS + bit));
+                }
+                assert_eq!(lines, (start..end).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_frozen_one_by_one() {
+        let memory = Memory::zeroed(CHUNK_ALIGN * 2);
+        memory.freeze(3..5);
+        memory.freeze(5..70);
+        assert!(memory.is_frozen(3..70));
+        assert!(!memory.is_frozen(2..70));
+        assert!(!memory.is_frozen(3..71));
+        assert!(memory.is_frozen(9..9));
+    }
+
+    #[test]
+    fn thawing_forgets_what_was_frozen() {
+        let mut memory = Memory::zeroed(CHUNK_ALIGN);
+        memory.freeze(0..64);
+        memory.thaw();
+        assert!(!memory.is_frozen(0..1));
+    }
+}

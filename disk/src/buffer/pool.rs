@@ -1,0 +1,148 @@
+//! Where chunks come from, and where their memory goes when the last reference is dropped.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use super::{Carver, Chunk, Region, memory::Memory};
+
+/// A source of aligned memory that is used again and again.
+///
+/// Clones share one pool. Memory comes in size classes, the powers of two from 64 KiB up. It is zeroed when it is
+/// first allocated, and not when it is used again: what a fresh region holds is unspecified. All methods may be
+/// called from any thread.
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// An empty pool that keeps at most `idle_bytes_max` bytes for later use; what comes back beyond that is freed.
+    pub fn new(idle_bytes_max: usize) -> Self {
+        let idle = Mutex::new(Idle { bytes: 0, classes: BTreeMap::new() });
+        Pool { shared: Arc::new(Shared { idle_bytes_max, bytes: AtomicUsize::new(0), idle }) }
+    }
+
+    /// A fresh chunk of at least `len` bytes, as the one right to hand out its bytes.
+    pub fn carver(&self, len: usize) -> Carver {
+        Carver::new(Chunk::new(self.shared.take(len), self.clone()))
+    }
+
+    /// The first `len` bytes of a fresh chunk, rounded up to a multiple of [`LINE`](super::LINE).
+    pub fn region(&self, len: usize) -> Region {
+        let mut carver = self.carver(len);
+        carver.carve(len).unwrap_or_else(|| unreachable!("a fresh chunk holds what it was made for"))
+    }
+
+    /// The bytes that are allocated now, in chunks and idle.
+    pub fn bytes(&self) -> usize {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn give_back(&self, memory: Memory) {
+        self.shared.give_back(memory);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
+/// The smallest size class, in bytes. A small slice pins its whole chunk, so larger ones would make readers of single
+/// entries expensive, and smaller ones a group of writes long in slices.
+const CLASS_MIN: usize = 64 * 1024;
+
+struct Shared {
+    idle_bytes_max: usize,
+    bytes: AtomicUsize,
+    idle: Mutex<Idle>,
+}
+
+struct Idle {
+    bytes: usize,
+    classes: BTreeMap<usize, Vec<Memory>>,
+}
+
+impl Shared {
+    fn take(&self, len: usize) -> Memory {
+        let class = len.max(CLASS_MIN).next_power_of_two();
+        if let Some(memory) = self.idle.lock().take(class) {
+            return memory;
+        }
+        self.bytes.fetch_add(class, Ordering::Relaxed);
+        Memory::zeroed(class)
+    }
+
+    fn give_back(&self, mut memory: Memory) {
+        memory.thaw();
+        let mut idle = self.idle.lock();
+        if idle.bytes + memory.len() <= self.idle_bytes_max {
+            idle.bytes += memory.len();
+            idle.classes.entry(memory.len()).or_default().push(memory);
+        } else {
+            drop(idle);
+            self.bytes.fetch_sub(memory.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Idle {
+    fn take(&mut self, class: usize) -> Option<Memory> {
+        let memory = self.classes.get_mut(&class)?.pop()?;
+        self.bytes -= class;
+        Some(memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_after_the_last_reference() {
+        let pool = Pool::new(1 << 20);
+        let slice = pool.region(100).freeze();
+        let clone = slice.clone();
+        let address = slice.as_ptr();
+        drop(slice);
+        let other = pool.region(100);
+        assert_ne!(other.as_ptr(), address, "the chunk is still referred to");
+        drop(clone);
+        assert_eq!(pool.region(100).as_ptr(), address);
+        assert_eq!(pool.bytes(), 2 * CLASS_MIN);
+    }
+
+    #[test]
+    fn no_more_than_the_bound_stays_idle() {
+        let pool = Pool::new(CLASS_MIN);
+        let regions = [pool.region(1), pool.region(1), pool.region(CLASS_MIN + 1)];
+        assert_eq!(pool.bytes(), 4 * CLASS_MIN);
+        drop(regions);
+        assert_eq!(pool.bytes(), CLASS_MIN);
+    }
+
+    #[test]
+    fn fresh_memory_is_zero_and_aligned() {
+        let region = Pool::new(0).region(CLASS_MIN);
+        assert!(region.iter().all(|byte| *byte == 0));
+        assert_eq!(region.as_ptr() as usize % 4096, 0);
+    }
+
+    #[test]
+    fn a_chunk_outlives_its_pool() {
+        let pool = Pool::new(1 << 20);
+        let mut region = pool.region(64);
+        drop(pool);
+        region[0] = 7;
+        assert_eq!(region.freeze()[0], 7);
+    }
+}

@@ -1,0 +1,155 @@
+//! Frozen bytes, shared.
+
+use std::{
+    fmt,
+    ops::{Bound, Deref, Range, RangeBounds},
+    slice,
+};
+
+use bytes::Bytes;
+
+use super::{Chunk, Pool};
+
+/// Frozen bytes of a [`Chunk`].
+///
+/// Cloning and slicing copy no bytes; each slice keeps its whole chunk from being used again
+/// ([`Slice::chunk_len`]). Slices may be sent to and read by any thread.
+#[derive(Clone)]
+pub struct Slice {
+    chunk: Chunk,
+    start: usize,
+    len: usize,
+}
+
+impl Slice {
+    /// A copy of `bytes` in memory of its own. The slice is as long as `bytes`.
+    pub fn copy_from(pool: &Pool, bytes: &[u8]) -> Self {
+        let mut region = pool.region(bytes.len());
+        region[..bytes.len()].copy_from_slice(bytes);
+        region.freeze().slice(..bytes.len())
+    }
+
+    /// A copy of `bytes` followed by zeros, up to the next multiple of `unit`: what is written where whole pad units
+    /// must be.
+    ///
+    /// # Panics
+    /// If `unit` is zero.
+    pub fn padded_copy(pool: &Pool, bytes: &[u8], unit: usize) -> Self {
+        let len = bytes.len().next_multiple_of(unit);
+        let mut region = pool.region(len);
+        region[..bytes.len()].copy_from_slice(bytes);
+        region[bytes.len()..].fill(0);
+        region.freeze().slice(..len)
+    }
+
+    /// The part of the slice that `range` names, relative to the slice.
+    ///
+    /// # Panics
+    /// If the range is beyond the end.
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Slice {
+        let range = resolve(&range, self.len);
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of a slice of {} bytes", self.len);
+        Slice { chunk: self.chunk.clone(), start: self.start + range.start, len: range.len() }
+    }
+
+    /// The same bytes as [`Bytes`], without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+
+    /// How much memory the slice keeps in use, in bytes.
+    pub fn chunk_len(&self) -> usize {
+        self.chunk.len()
+    }
+
+    /// The bytes of `range`, which lies in the chunk and in frozen lines: the callers are `Chunk::slice`, which has
+    /// tested it, and `Region::freeze`, which has just made it so.
+    pub(super) fn of_frozen(chunk: Chunk, range: Range<usize>) -> Self {
+        Slice { chunk, start: range.start, len: range.len() }
+    }
+}
+
+impl Deref for Slice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let data = self.chunk.memory().pointer(self.start);
+        // SAFETY: the range lies in the chunk's allocation, which is initialised and lives as long as `self.chunk`.
+        // All its lines are frozen, so the region that wrote them is gone, and none will be made of them while the
+        // chunk lives: nobody writes them. The freezing happened before: the slice came from the freezing thread,
+        // or from a test of the bits with acquire ordering.
+        unsafe { slice::from_raw_parts(data.as_ptr(), self.len) }
+    }
+}
+
+impl AsRef<[u8]> for Slice {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for Slice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slice({}..{} of {:?})", self.start, self.start + self.len, self.chunk)
+    }
+}
+
+fn resolve(range: &impl RangeBounds<usize>, len: usize) -> Range<usize> {
+    let start = match range.start_bound() {
+        Bound::Included(start) => *start,
+        Bound::Excluded(start) => *start + 1,
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(end) => *end + 1,
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => len,
+    };
+    start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_of_slices_are_relative() {
+        let slice = Slice::copy_from(&Pool::new(0), b"0123456789");
+        assert_eq!(&slice[..], b"0123456789");
+        let inner = slice.slice(2..=7);
+        assert_eq!(&inner[..], b"234567");
+        assert_eq!(&inner.slice(1..3)[..], b"34");
+        assert_eq!(inner.slice(6..).len(), 0);
+    }
+
+    #[test]
+    fn padding_is_zero_in_used_memory_too() {
+        let pool = Pool::new(1 << 20);
+        let mut region = pool.region(4096);
+        region.fill(0xFF);
+        drop(region);
+        let slice = Slice::padded_copy(&pool, b"head", 512);
+        assert_eq!(slice.len(), 512);
+        assert_eq!(&slice[..4], b"head");
+        assert!(slice[4..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn bytes_keep_the_chunk_in_use() {
+        let pool = Pool::new(0);
+        let bytes = Slice::copy_from(&pool, b"abc").into_bytes();
+        let part = bytes.slice(1..);
+        drop(bytes);
+        assert_eq!(pool.bytes(), 64 * 1024);
+        assert_eq!(&part[..], b"bc");
+        drop(part);
+        assert_eq!(pool.bytes(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "of a slice of 3 bytes")]
+    fn slicing_beyond_the_end_is_refused() {
+        let slice = Slice::copy_from(&Pool::new(0), b"abc");
+        drop(slice.slice(..4));
+    }
+}

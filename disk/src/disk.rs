@@ -1,0 +1,236 @@
+//! The traits: a directory, a file in it, and a queue of operations in flight.
+
+use std::{fmt, io, os::fd::BorrowedFd, sync::Arc, time::Duration};
+
+use crate::{DiskStats, Facts, Region, Slice};
+
+/// One directory that belongs to one log: its files, and how operations reach the device.
+///
+/// All methods block in the calling thread and may be called from several threads at once. None of them is on the
+/// append path: files are opened, prepared and listed before they are used.
+pub trait Disk: Send + std::marker::Sync + fmt::Debug + 'static {
+    /// Opens the file `name` in the directory.
+    ///
+    /// A file that is created is empty, and neither its content nor its name is durable before [`File::sync_all`] and
+    /// then [`Disk::sync_dir`] have returned.
+    ///
+    /// # Errors
+    /// `NotFound` for [`Mode::Read`] and [`Mode::Write`] when there is no such file, `AlreadyExists` for
+    /// [`Mode::Create`] when there is one; anything else is the device's or the file system's.
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>>;
+
+    /// The names of the regular files in the directory, sorted.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Gives `from` the name `to`, replacing what had it. Durable only after [`Disk::sync_dir`].
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes the file `name`. Durable only after [`Disk::sync_dir`].
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes every creation, renaming and removal that has returned survive power loss.
+    fn sync_dir(&self) -> io::Result<()>;
+
+    /// A queue of operations, to be used by the calling thread alone: an io_uring ring belongs to the thread that
+    /// made it.
+    fn queue(&self) -> io::Result<Box<dyn Queue>>;
+
+    /// What was found out about the device and the file system when the directory was opened.
+    fn facts(&self) -> &Facts;
+
+    /// Performs many reads in the calling thread: each fills its region from the offset in the file, as
+    /// [`File::read_at`] does. The regions come back in the same order, each with its result.
+    ///
+    /// A disk that can has many of them in flight at once, which on most devices is several times faster than one
+    /// after the other, and still costs no thread.
+    fn read_many(&self, reads: Vec<(Arc<dyn File>, Region, u64)>) -> Vec<(Region, io::Result<()>)> {
+        read_each(reads)
+    }
+
+    /// What the disk was asked to do so far; all zero if it does not count.
+    fn stats(&self) -> DiskStats {
+        DiskStats::default()
+    }
+}
+
+/// How [`Disk::open`] opens a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// To read an existing file.
+    Read,
+    /// To read and write an existing file.
+    Write,
+    /// To create a file that must not exist yet, and to read and write it.
+    Create,
+}
+
+/// A file, read and written at offsets; it has no cursor, and any number of threads may use it at once.
+///
+/// On a disk with direct IO ([`Facts::direct`]), offsets and lengths must be multiples of [`Facts::pad_unit`]; that is
+/// asserted, because some devices accept misaligned requests and are slow or wrong. Two writes that are in flight at
+/// once must not touch the same pad unit.
+pub trait File: Send + std::marker::Sync + fmt::Debug {
+    /// The name that the file was opened by.
+    fn name(&self) -> &str;
+
+    /// The file's size in bytes.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Grows the file to `size` bytes and reserves their blocks; the new bytes read as zeros. Not durable before
+    /// [`File::sync_all`].
+    ///
+    /// # Errors
+    /// `StorageFull` when the blocks are not to be had; the file may have grown in part.
+    fn allocate(&self, size: u64) -> io::Result<()>;
+
+    /// Writes `slices`, one after the other, at `offset`, inside the file's size. Short writes and interrupted calls
+    /// are continued until all is written.
+    ///
+    /// On return with [`Sync::Data`] the bytes survive power loss, and nothing is said of any other write. With
+    /// [`Sync::None`] they are readable, and survive after a [`File::sync_data`] that began after this returned.
+    ///
+    /// # Errors
+    /// After an error the range holds old bytes, new bytes or a mixture.
+    fn write_at(&self, slices: &[Slice], offset: u64, sync: Sync) -> io::Result<()>;
+
+    /// Fills the region from `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file ends first.
+    fn read_at(&self, region: &mut Region, offset: u64) -> io::Result<()>;
+
+    /// Makes every write to this file that had completed before the call survive power loss; not a change of size.
+    ///
+    /// # Errors
+    /// After an error nothing is known of any write since the last success, and calling again proves nothing: the
+    /// kernel may have dropped the dirty state (Rebello et al., "Can Applications Recover from fsync Failures?",
+    /// ATC '20).
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// [`File::sync_data`], and the file's size and block map besides.
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// The descriptor by which a queue of the real disk operates on the file: the same one for as long as the file
+    /// lives. `None` for a file of another kind, whose operations such a queue refuses with `Unsupported`.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// The number by which a queue of a simulated disk knows the file; `None` for a file of another kind.
+    fn simulated(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Operations in flight on the files of one disk, used by one thread.
+///
+/// A queue owns what an operation refers to, buffers and files, until its completion is reaped; dropping a queue
+/// waits for what is in flight.
+pub trait Queue: Send {
+    /// Starts an operation. Those in flight complete in any order: whoever needs an order waits for completions.
+    ///
+    /// Never waits for the device; an operation that cannot be started completes with its error. The queue may hold
+    /// operations back until the next [`Queue::reap`], and start several with one system call.
+    fn submit(&mut self, op: Op);
+
+    /// Moves the completions that have arrived to `completions`, after waiting for the first as `wait` says.
+    fn reap(&mut self, wait: Wait, completions: &mut Vec<Completion>);
+
+    /// The number of operations submitted and not yet reaped.
+    fn in_flight(&self) -> usize;
+
+    /// A handle by which any thread ends a [`Queue::reap`] that waits, or the next one that would.
+    fn waker(&self) -> Arc<dyn Wake>;
+}
+
+/// See [`Queue::waker`].
+pub trait Wake: Send + std::marker::Sync {
+    /// Ends the wait, now or when it begins. Cheap when nobody waits.
+    fn wake(&self);
+}
+
+/// How long [`Queue::reap`] waits for a first completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all.
+    No,
+    /// Until a completion, or until woken.
+    Forever,
+    /// Until a completion, until woken, or for this long.
+    For(Duration),
+}
+
+/// What a write promises when it completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// Nothing beyond being readable.
+    None,
+    /// These bytes survive power loss (`RWF_DSYNC`).
+    Data,
+}
+
+/// One operation for [`Queue::submit`].
+#[derive(Debug)]
+pub struct Op {
+    /// Comes back with the completion.
+    pub token: u64,
+    /// The file that is operated on.
+    pub file: Arc<dyn File>,
+    /// What is done to it.
+    pub kind: OpKind,
+}
+
+/// What an [`Op`] does; the contracts are those of the methods of [`File`] with the same effect.
+#[derive(Debug)]
+pub enum OpKind {
+    /// [`File::write_at`].
+    Write {
+        /// What is written, one slice after the other.
+        slices: Vec<Slice>,
+        /// Where, in bytes from the beginning of the file.
+        offset: u64,
+        /// What holds on completion.
+        sync: Sync,
+    },
+    /// [`File::read_at`].
+    Read {
+        /// What is filled.
+        region: Region,
+        /// From where, in bytes from the beginning of the file.
+        offset: u64,
+    },
+    /// [`File::sync_data`]: covers the writes whose completions had arrived when it was submitted, no others.
+    SyncData,
+}
+
+/// The end of an operation.
+#[derive(Debug)]
+pub struct Completion {
+    /// The token of its [`Op`].
+    pub token: u64,
+    /// Whether it succeeded; after an error of a write its range is undefined.
+    pub result: io::Result<()>,
+    /// The region of an [`OpKind::Read`], filled if the read succeeded.
+    pub region: Option<Region>,
+}
+
+impl Op {
+    /// Performs the operation in the calling thread.
+    pub(crate) fn perform(self) -> Completion {
+        let (result, region) = match self.kind {
+            OpKind::Write { slices, offset, sync } => (self.file.write_at(&slices, offset, sync), None),
+            OpKind::Read { mut region, offset } => (self.file.read_at(&mut region, offset), Some(region)),
+            OpKind::SyncData => (self.file.sync_data(), None),
+        };
+        Completion { token: self.token, result, region }
+    }
+}
+
+/// [`Disk::read_many`], one read after the other.
+pub(crate) fn read_each(reads: Vec<(Arc<dyn File>, Region, u64)>) -> Vec<(Region, io::Result<()>)> {
+    let read = |(file, mut region, offset): (Arc<dyn File>, Region, u64)| {
+        let result = file.read_at(&mut region, offset);
+        (region, result)
+    };
+    reads.into_iter().map(read).collect()
+}

@@ -1,0 +1,120 @@
+//! How a directory is opened, and why it cannot be.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use crate::SyncMethod;
+
+/// What to decide when a directory is opened; the defaults suit almost everyone.
+#[derive(Clone, Debug)]
+pub struct DiskOptions {
+    /// Which backend runs the queues. The environment variable `LOGBOOM_BACKEND` (`ring` or `blocking`) overrides it.
+    pub backend: BackendChoice,
+    /// Whether reads and writes bypass the page cache.
+    pub direct: DirectChoice,
+    /// Whether to create the directory when it is missing; its parent must exist.
+    pub create: bool,
+    /// For how long to wait for the directory's lock. The operations in flight of a process that was killed hold it
+    /// for up to some 200 ms, until the last of them has reached the device.
+    pub lock_wait: Duration,
+    /// Overrides how writes are made durable, which otherwise follows the device.
+    pub sync_method: Option<SyncMethod>,
+    /// Raises the pad unit, in bytes: a power of two, at most 64 KiB. It is never lowered below what the device needs.
+    pub pad_unit: Option<usize>,
+    /// The number of operations of one queue that are on their way to the device at once; more wait their turn.
+    pub queue_depth: u32,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        DiskOptions {
+            backend: BackendChoice::Auto,
+            direct: DirectChoice::Auto,
+            create: true,
+            lock_wait: Duration::from_secs(2),
+            sync_method: None,
+            pad_unit: None,
+            queue_depth: 64,
+        }
+    }
+}
+
+/// See [`DiskOptions::backend`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// io_uring where it runs, blocking system calls elsewhere.
+    #[default]
+    Auto,
+    /// io_uring, or opening fails.
+    Ring,
+    /// Blocking system calls.
+    Blocking,
+}
+
+/// See [`DiskOptions::direct`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DirectChoice {
+    /// Direct IO where the file system means it.
+    #[default]
+    Auto,
+    /// Through the page cache.
+    Off,
+}
+
+/// Why a directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it open, or another disk of this process, or operations of one that was killed are still
+    /// in flight.
+    #[error("{} is in use{}", dir.display(), by(*owner))]
+    Locked {
+        /// The process that locked it last, as far as it left its number.
+        owner: Option<u32>,
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The path names something else.
+    #[error("{} is not a directory", dir.display())]
+    NotADirectory {
+        /// The path.
+        dir: PathBuf,
+    },
+    /// There is no such directory, and it was not to be created; or its parent is missing.
+    #[error("{} does not exist", dir.display())]
+    NotFound {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The process may not read, or not write, the directory or a file in it.
+    #[error("no permission to {what}")]
+    Permission {
+        /// What was tried.
+        what: String,
+    },
+    /// The file system is mounted read-only; [`open_read_only`](crate::open_read_only) works on it.
+    #[error("{} is on a file system that is mounted read-only", dir.display())]
+    ReadOnly {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The backend that was demanded does not run here, or a demand makes no sense.
+    #[error("{what}: {hint}")]
+    Backend {
+        /// What was demanded and why it is refused.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// Anything else that the file system or the device answered.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The answer.
+        source: io::Error,
+    },
+}
+
+fn by(owner: Option<u32>) -> String {
+    owner.map_or_else(String::new, |pid| format!(" by process {pid}"))
+}

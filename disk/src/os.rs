@@ -1,0 +1,165 @@
+//! The real disk: a directory of the operating system.
+
+use std::{
+    fmt, io,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use rustix::fs::{self, AtFlags, Dir, FileType, OFlags};
+
+#[cfg(target_os = "linux")]
+use crate::{Backend, Region, disk::read_each, ring};
+use crate::{Disk, DiskStats, Facts, File, Mode, Queue, blocking::BlockingQueue, stats::Counters};
+
+mod file;
+mod lock;
+mod open;
+mod probe;
+
+pub use open::{open, open_read_only};
+
+#[cfg(target_os = "linux")]
+pub(crate) use file::{RETRIES_MAX, can_continue, remaining};
+pub(crate) use lock::DirLock;
+#[cfg(target_os = "linux")]
+pub(crate) use open::Refusal;
+
+use file::OsFile;
+
+/// A directory, opened. What it makes, queues and files opened for writing, keeps it locked as long as they live.
+pub(crate) struct OsDisk {
+    path: PathBuf,
+    dir: OwnedFd,
+    /// None on a disk that was opened for reading only.
+    lock: Option<Arc<DirLock>>,
+    facts: Facts,
+    counters: Arc<Counters>,
+    #[cfg(target_os = "linux")]
+    queue_depth: u32,
+    #[cfg(target_os = "linux")]
+    readers: ring::Readers,
+}
+
+impl Disk for OsDisk {
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>> {
+        let lock = match (mode, &self.lock) {
+            (Mode::Read, _) => None,
+            (_, Some(lock)) => Some(Arc::clone(lock)),
+            (_, None) => return Err(read_only()),
+        };
+        if mode == Mode::Create {
+            self.counters.create();
+        }
+        let fd = self.open_fd(check(name)?, mode)?;
+        Ok(Arc::new(OsFile::new(name, fd, lock, self.facts.geometry(), Arc::clone(&self.counters))))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.dir)? {
+            let entry = entry?;
+            let name = String::from_utf8_lossy(entry.file_name().to_bytes()).into_owned();
+            if self.is_file(&name, entry.file_type())? {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.require_writable()?;
+        self.counters.rename();
+        Ok(fs::renameat(&self.dir, check(from)?, &self.dir, check(to)?)?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.require_writable()?;
+        self.counters.remove();
+        Ok(fs::unlinkat(&self.dir, check(name)?, AtFlags::empty())?)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.require_writable()?;
+        self.counters.sync();
+        file::sync_all(self.dir.as_fd())
+    }
+
+    fn queue(&self) -> io::Result<Box<dyn Queue>> {
+        let (geometry, lock) = (self.facts.geometry(), self.lock.clone());
+        #[cfg(target_os = "linux")]
+        if self.facts.backend == Backend::Ring {
+            let counters = Arc::clone(&self.counters);
+            return Ok(Box::new(ring::RingQueue::new(self.queue_depth, geometry, lock, counters)?));
+        }
+        Ok(Box::new(BlockingQueue::new(geometry, lock)))
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_many(&self, reads: Vec<(Arc<dyn File>, Region, u64)>) -> Vec<(Region, io::Result<()>)> {
+        match self.facts.backend {
+            Backend::Ring if reads.len() > 1 => self.readers.read_many(reads, self.facts.geometry(), &self.counters),
+            _ => read_each(reads),
+        }
+    }
+
+    fn stats(&self) -> DiskStats {
+        self.counters.snapshot()
+    }
+}
+
+impl OsDisk {
+    fn open_fd(&self, name: &str, mode: Mode) -> io::Result<OwnedFd> {
+        let mut flags = match mode {
+            Mode::Read => OFlags::RDONLY,
+            Mode::Write => OFlags::RDWR,
+            Mode::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        };
+        flags |= OFlags::CLOEXEC;
+        #[cfg(target_os = "linux")]
+        if self.facts.direct {
+            flags |= OFlags::DIRECT;
+        }
+        Ok(fs::openat(&self.dir, name, flags, fs::Mode::from_raw_mode(0o644))?)
+    }
+
+    /// Whether the entry is a regular file; not every file system says so in the directory itself.
+    fn is_file(&self, name: &str, kind: FileType) -> io::Result<bool> {
+        if kind != FileType::Unknown {
+            return Ok(kind == FileType::RegularFile);
+        }
+        match fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn require_writable(&self) -> io::Result<()> {
+        if self.lock.is_some() { Ok(()) } else { Err(read_only()) }
+    }
+}
+
+impl fmt::Debug for OsDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OsDisk").field("path", &self.path).field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// A name that stays within the directory.
+fn check(name: &str) -> io::Result<&str> {
+    if name.is_empty() || name.contains(['/', '\0']) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is no name of a file")));
+    }
+    Ok(name)
+}
+
+fn read_only() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the directory was opened for reading only")
+}

@@ -1,0 +1,196 @@
+//! Opening a directory: create it, lock it, find out what lies below it, choose a backend.
+
+use std::{
+    env, io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{self, Mode, OFlags},
+    io::Errno,
+};
+
+use super::{
+    DirLock, OsDisk, file,
+    lock::LOCK_NAME,
+    probe::{Probe, kernel},
+};
+use crate::{Backend, BackendChoice, Disk, DiskOptions, Facts, OpenError, SyncMethod, stats::Counters};
+
+/// Opens a directory to read and write it, for as long as the disk and what was made from it live: no other disk can
+/// open it meanwhile.
+///
+/// The name of a directory that is created is durable on return.
+///
+/// # Errors
+/// See [`OpenError`]. The directory may have been created.
+pub fn open(dir: &Path, options: &DiskOptions) -> Result<Arc<dyn Disk>, OpenError> {
+    let fd = open_or_create(dir, options.create)?;
+    let lock = Arc::new(DirLock::acquire(fd.as_fd(), dir, options.lock_wait)?);
+    assemble(dir, fd, Some(lock), options)
+}
+
+/// Opens a directory to read it, whoever else has it open, without a lock and without a trace; a file system that is
+/// mounted read-only, or no permission to write, is no hindrance.
+///
+/// Whatever would change the directory or a file in it fails with `ReadOnlyFilesystem`.
+///
+/// # Errors
+/// See [`OpenError`]; never `Locked` or `ReadOnly`.
+pub fn open_read_only(dir: &Path, options: &DiskOptions) -> Result<Arc<dyn Disk>, OpenError> {
+    let fd = open_dir(dir).map_err(|errno| refusal(errno, dir, "open the directory"))?;
+    assemble(dir, fd, None, options)
+}
+
+/// What an answer of the operating system means to whoever wanted to open the directory.
+pub(super) fn refusal(errno: Errno, dir: &Path, what: &str) -> OpenError {
+    let what = format!("{what} ({})", dir.display());
+    match errno {
+        Errno::NOENT => OpenError::NotFound { dir: dir.into() },
+        Errno::NOTDIR => OpenError::NotADirectory { dir: dir.into() },
+        Errno::ROFS => OpenError::ReadOnly { dir: dir.into() },
+        Errno::ACCESS | Errno::PERM => OpenError::Permission { what },
+        errno => OpenError::Io { what, source: errno.into() },
+    }
+}
+
+/// The environment variable that overrides [`DiskOptions::backend`].
+const BACKEND_VARIABLE: &str = "LOGBOOM_BACKEND";
+
+const PAD_UNIT_MAX: usize = 64 * 1024;
+
+fn open_dir(dir: &Path) -> Result<OwnedFd, Errno> {
+    fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn open_or_create(dir: &Path, create: bool) -> Result<OwnedFd, OpenError> {
+    let created = match open_dir(dir) {
+        Err(Errno::NOENT) if create => match fs::mkdir(dir, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => open_dir(dir),
+            Err(errno) => Err(errno),
+        },
+        other => other,
+    };
+    let fd = created.map_err(|errno| refusal(errno, dir, "open the directory"))?;
+    if create {
+        sync_parent(&fd).map_err(|source| OpenError::Io { what: "sync the parent directory".into(), source })?;
+    }
+    Ok(fd)
+}
+
+/// Makes the directory's own name durable. Also when it was there before: whoever created it may have died before
+/// doing this, and power may fail after the first acknowledged write.
+fn sync_parent(dir: &OwnedFd) -> io::Result<()> {
+    match fs::openat(dir, "..", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(parent) => file::sync_all(parent.as_fd()),
+        // One may be allowed to use a directory and not to read the one that it is in; then somebody else made it.
+        Err(Errno::ACCESS | Errno::PERM) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn assemble(
+    dir: &Path,
+    fd: OwnedFd,
+    lock: Option<Arc<DirLock>>,
+    options: &DiskOptions,
+) -> Result<Arc<dyn Disk>, OpenError> {
+    let sample = if lock.is_some() { Some(LOCK_NAME.into()) } else { any_file(&fd) };
+    let probe = Probe::of(fd.as_fd(), sample.as_deref(), options.direct)
+        .map_err(|source| OpenError::Io { what: "ask what the file system can do".into(), source })?;
+    let facts = decide(probe, options)?;
+    Ok(Arc::new(OsDisk {
+        path: dir.into(),
+        dir: fd,
+        lock,
+        facts,
+        counters: Arc::new(Counters::default()),
+        #[cfg(target_os = "linux")]
+        queue_depth: options.queue_depth.clamp(1, 4096),
+        #[cfg(target_os = "linux")]
+        readers: crate::ring::Readers::default(),
+    }))
+}
+
+/// The name of some regular file, of which one can ask what direct IO on this file system needs.
+fn any_file(dir: &OwnedFd) -> Option<String> {
+    let entries = fs::Dir::read_from(dir).ok()?;
+    entries.flatten().find_map(|entry| {
+        let is_file = entry.file_type() == fs::FileType::RegularFile;
+        is_file.then(|| entry.file_name().to_str().ok().map(str::to_owned)).flatten()
+    })
+}
+
+fn decide(probe: Probe, options: &DiskOptions) -> Result<Facts, OpenError> {
+    let (backend, backend_reason) = choose_backend(options.backend)?;
+    let suited = SyncMethod::for_device(probe.direct, probe.cache, probe.fua);
+    Ok(Facts {
+        backend,
+        backend_reason,
+        pad_unit: probe.pad_unit().max(demanded_pad_unit(options)?),
+        direct: probe.direct,
+        direct_reason: probe.direct_reason,
+        memory_align: probe.memory_align,
+        cache: probe.cache,
+        fua: probe.fua,
+        sync_method: options.sync_method.unwrap_or(suited),
+        file_system: probe.file_system,
+        device: probe.device,
+        kernel: kernel(),
+    })
+}
+
+fn demanded_pad_unit(options: &DiskOptions) -> Result<usize, OpenError> {
+    match options.pad_unit {
+        None => Ok(0),
+        Some(unit) if unit.is_power_of_two() && unit <= PAD_UNIT_MAX => Ok(unit),
+        Some(unit) => Err(OpenError::Backend {
+            what: format!("a pad unit of {unit} bytes"),
+            hint: format!("it must be a power of two, at most {PAD_UNIT_MAX}"),
+        }),
+    }
+}
+
+fn choose_backend(choice: BackendChoice) -> Result<(Backend, String), OpenError> {
+    let (choice, by) = match env::var(BACKEND_VARIABLE) {
+        Err(env::VarError::NotPresent) => (choice, "the options"),
+        Ok(name) if name == "ring" => (BackendChoice::Ring, BACKEND_VARIABLE),
+        Ok(name) if name == "blocking" => (BackendChoice::Blocking, BACKEND_VARIABLE),
+        other => {
+            return Err(OpenError::Backend {
+                what: format!("{BACKEND_VARIABLE} is {other:?}"),
+                hint: "it must be `ring` or `blocking`, or not be set".into(),
+            });
+        }
+    };
+    match choice {
+        BackendChoice::Blocking => Ok((Backend::Blocking, format!("demanded by {by}"))),
+        BackendChoice::Ring => match probe_ring() {
+            Ok(reason) => Ok((Backend::Ring, format!("demanded by {by}; {reason}"))),
+            Err(Refusal { what, hint }) => Err(OpenError::Backend { what: format!("{what}, which {by} demand"), hint }),
+        },
+        BackendChoice::Auto => match probe_ring() {
+            Ok(reason) => Ok((Backend::Ring, reason)),
+            Err(Refusal { what, hint }) => Ok((Backend::Blocking, format!("{what}: {hint}"))),
+        },
+    }
+}
+
+/// Why io_uring does not run here, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) what: String,
+    pub(crate) hint: String,
+}
+
+#[cfg(target_os = "linux")]
+fn probe_ring() -> Result<String, Refusal> {
+    crate::ring::probe()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn probe_ring() -> Result<String, Refusal> {
+    Err(Refusal { what: "no io_uring".into(), hint: "this system is not Linux; nothing is to be done".into() })
+}

@@ -1,0 +1,97 @@
+//! The files that a ring knows by number.
+
+use std::{
+    os::fd::{AsFd, AsRawFd, RawFd},
+    ptr,
+    sync::{Arc, Weak},
+};
+
+use io_uring::{IoUring, types};
+
+use crate::{File, os::DirLock};
+
+/// The ring's registered files. They save the kernel a look-up for each operation; the first of them is the
+/// directory's lock, which so lives as long as the operations of the ring, even if the process does not.
+pub(super) struct Files {
+    entries: Vec<Entry>,
+    /// Counts look-ups, to find out which entry was not used for longest.
+    now: u64,
+    registered: bool,
+}
+
+/// How an operation names its file.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    Fixed(types::Fixed),
+    Fd(types::Fd),
+}
+
+impl Files {
+    /// Registers a table that holds the lock and room for files. Where that is refused, the ring has to do without.
+    pub(super) fn new(ring: &IoUring, lock: Option<&DirLock>) -> Self {
+        let submitter = ring.submitter();
+        let registered = submitter.register_files_sparse(1 + FILES_MAX).is_ok();
+        if let Some(lock) = lock.filter(|_| registered) {
+            // Room was just made for it; if it still fails, the lock holds as long as the process only.
+            submitter.register_files_update(LOCK_AT, &[lock.as_fd().as_raw_fd()]).unwrap_or_default();
+        }
+        Files { entries: Vec::new(), now: 0, registered }
+    }
+
+    /// No table: each operation names its file by descriptor.
+    pub(super) fn unregistered() -> Self {
+        Files { entries: Vec::new(), now: 0, registered: false }
+    }
+
+    /// How to name `file`, whose descriptor is `fd`, in the next operation that is submitted.
+    pub(super) fn target(&mut self, ring: &mut IoUring, file: &Arc<dyn File>, fd: RawFd) -> Target {
+        self.now += 1;
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.is_of(file)) {
+            entry.used = self.now;
+            return Target::Fixed(types::Fixed(entry.number));
+        }
+        // An entry may change only while no operation is on its way into the kernel: one that was not submitted yet
+        // would find the new file under its number.
+        if self.registered && ring.submission().is_empty() {
+            let number = self.victim();
+            if ring.submitter().register_files_update(number, &[fd]).is_ok() {
+                self.put(Entry { number, file: Arc::downgrade(file), used: self.now });
+                return Target::Fixed(types::Fixed(number));
+            }
+        }
+        Target::Fd(types::Fd(fd))
+    }
+
+    /// The number to register a file under: a new one, or that of a file that is closed, or not used for longest.
+    fn victim(&self) -> u32 {
+        let used = |entry: &&Entry| if entry.file.strong_count() == 0 { 0 } else { entry.used };
+        match self.entries.iter().min_by_key(used) {
+            Some(entry) if entry.file.strong_count() == 0 || self.entries.len() >= FILES_MAX as usize => entry.number,
+            _ => (1..=FILES_MAX).nth(self.entries.len()).unwrap_or(FILES_MAX),
+        }
+    }
+
+    fn put(&mut self, entry: Entry) {
+        self.entries.retain(|old| old.number != entry.number);
+        self.entries.push(entry);
+    }
+}
+
+/// More than a log writes to at once. A file that is closed keeps its blocks until its entry is used again.
+const FILES_MAX: u32 = 15;
+
+const LOCK_AT: u32 = 0;
+
+struct Entry {
+    number: u32,
+    /// Weak, so that files can be closed; and as long as it is here, no other file can have the address by which
+    /// this one is recognised.
+    file: Weak<dyn File>,
+    used: u64,
+}
+
+impl Entry {
+    fn is_of(&self, file: &Arc<dyn File>) -> bool {
+        ptr::addr_eq(self.file.as_ptr(), Arc::as_ptr(file))
+    }
+}

@@ -1,0 +1,192 @@
+//! One operation on its way through a ring.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+    sync::Arc,
+};
+
+use io_uring::{opcode, squeue, types};
+use rustix::io::Errno;
+
+use super::files::Target;
+use crate::{
+    Completion, File, Op, OpKind, Pool, Sync,
+    facts::Geometry,
+    os::{RETRIES_MAX, can_continue, remaining},
+};
+
+/// An operation, and how much of it is done. It owns what the kernel is told to read or write.
+pub(super) struct Flight {
+    token: u64,
+    file: Arc<dyn File>,
+    /// The file's descriptor, open as long as the file is.
+    fd: RawFd,
+    kind: OpKind,
+    len: usize,
+    done: usize,
+    retries: u32,
+    pieces: Pieces,
+}
+
+/// What is to be done with a flight whose entry has completed.
+pub(super) enum Landing {
+    /// Submit what is left.
+    Again,
+    /// Report.
+    Done(io::Result<()>),
+}
+
+impl Flight {
+    /// # Errors
+    /// `Unsupported` in a completion, if the file is of another kind of disk.
+    pub(super) fn new(op: Op) -> Result<Self, Completion> {
+        let len = match &op.kind {
+            OpKind::Write { slices, .. } => slices.iter().map(|slice| slice.len()).sum(),
+            OpKind::Read { region, .. } => region.len(),
+            OpKind::SyncData => 0,
+        };
+        let fd = op.file.descriptor().map(|fd| fd.as_raw_fd());
+        let flight = Flight {
+            token: op.token,
+            file: op.file,
+            fd: fd.unwrap_or(-1),
+            kind: op.kind,
+            len,
+            done: 0,
+            retries: 0,
+            pieces: Pieces::default(),
+        };
+        if fd.is_some() {
+            return Ok(flight);
+        }
+        Err(flight.report(Err(io::Error::new(io::ErrorKind::Unsupported, "the file is of another disk"))))
+    }
+
+    pub(super) fn file(&self) -> (&Arc<dyn File>, RawFd) {
+        (&self.file, self.fd)
+    }
+
+    /// Whether it transfers nothing, and so has nothing to ask of the kernel.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0 && !matches!(self.kind, OpKind::SyncData)
+    }
+
+    /// The entry for what is left to do. It refers to memory of the flight by address: the flight must be kept, and
+    /// neither changed nor looked into, until the entry has completed.
+    pub(super) fn entry(&mut self, target: Target) -> squeue::Entry {
+        match &mut self.kind {
+            OpKind::Write { slices, offset, sync } => {
+                let offset = *offset + self.done as u64;
+                let flags = if *sync == Sync::Data { libc::RWF_DSYNC } else { 0 };
+                self.pieces.set(remaining(slices, self.done));
+                match self.pieces.0.as_slice() {
+                    [piece] => write(target, piece, offset, flags),
+                    pieces => writev(target, pieces, offset, flags),
+                }
+            }
+            OpKind::Read { region, offset } => {
+                let (address, len) = region.address(self.done);
+                read(target, address.as_ptr(), clamp(len), *offset + self.done as u64)
+            }
+            OpKind::SyncData => sync_data(target),
+        }
+    }
+
+    /// Takes in the result of an entry: a count, or a negative error number.
+    pub(super) fn land(&mut self, result: i32, geometry: Geometry) -> Landing {
+        let Ok(count) = usize::try_from(result) else { return self.land_error(result) };
+        let (empty, offset) = match &self.kind {
+            OpKind::Write { offset, .. } => (io::ErrorKind::WriteZero, *offset),
+            OpKind::Read { offset, .. } => (io::ErrorKind::UnexpectedEof, *offset),
+            OpKind::SyncData => return Landing::Done(Ok(())),
+        };
+        self.done += count;
+        self.retries = 0;
+        if self.done >= self.len {
+            Landing::Done(Ok(()))
+        } else if count == 0 || !can_continue(offset + self.done as u64, geometry) {
+            Landing::Done(Err(empty.into()))
+        } else {
+            Landing::Again
+        }
+    }
+
+    pub(super) fn report(self, result: io::Result<()>) -> Completion {
+        let region = match self.kind {
+            OpKind::Read { region, .. } => Some(region),
+            OpKind::Write { .. } | OpKind::SyncData => None,
+        };
+        Completion { token: self.token, result, region }
+    }
+
+    /// The completion of a failed operation whose memory the kernel may still use: a read gets other memory back.
+    pub(super) fn report_apart(&self, error: io::Error) -> Completion {
+        let reads = matches!(self.kind, OpKind::Read { .. });
+        Completion { token: self.token, result: Err(error), region: reads.then(|| Pool::new(0).region(self.len)) }
+    }
+
+    fn land_error(&mut self, result: i32) -> Landing {
+        let errno = Errno::from_raw_os_error(-result);
+        self.retries += 1;
+        // A sync is never tried again: that would prove nothing.
+        let transfers = !matches!(self.kind, OpKind::SyncData);
+        if transfers && matches!(errno, Errno::AGAIN | Errno::INTR) && self.retries <= RETRIES_MAX {
+            return Landing::Again;
+        }
+        // The descriptor is open, so it is not open for this.
+        let denied = errno == Errno::BADF;
+        Landing::Done(Err(if denied { io::ErrorKind::PermissionDenied.into() } else { errno.into() }))
+    }
+}
+
+/// The pieces of a write, as the kernel reads them.
+#[derive(Default)]
+struct Pieces(Vec<libc::iovec>);
+
+// SAFETY: the addresses are never followed here, only handed to the kernel, which does not care for threads.
+unsafe impl Send for Pieces {}
+
+impl Pieces {
+    fn set<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) {
+        self.0.clear();
+        self.0.extend(
+            pieces.map(|piece| libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() }),
+        );
+    }
+}
+
+/// What one entry transfers at most; what is left is submitted again, as after any short transfer.
+const TRANSFER_MAX: u32 = 1 << 30;
+
+fn clamp(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(TRANSFER_MAX).min(TRANSFER_MAX)
+}
+
+/// An entry for a file that is named in either way.
+macro_rules! entry {
+    ($target:expr, |$file:ident| $op:expr) => {
+        match $target {
+            Target::Fixed($file) => $op.build(),
+            Target::Fd($file) => $op.build(),
+        }
+    };
+}
+
+fn write(target: Target, piece: &libc::iovec, offset: u64, flags: i32) -> squeue::Entry {
+    let (address, len) = (piece.iov_base.cast_const().cast(), clamp(piece.iov_len));
+    entry!(target, |file| opcode::Write::new(file, address, len).offset(offset).rw_flags(flags))
+}
+
+fn writev(target: Target, pieces: &[libc::iovec], offset: u64, flags: i32) -> squeue::Entry {
+    let (address, count) = (pieces.as_ptr(), clamp(pieces.len()));
+    entry!(target, |file| opcode::Writev::new(file, address, count).offset(offset).rw_flags(flags))
+}
+
+fn read(target: Target, address: *mut u8, len: u32, offset: u64) -> squeue::Entry {
+    entry!(target, |file| opcode::Read::new(file, address, len).offset(offset))
+}
+
+fn sync_data(target: Target) -> squeue::Entry {
+    entry!(target, |file| opcode::Fsync::new(file).flags(types::FsyncFlags::DATASYNC))
+}
