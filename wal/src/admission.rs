@@ -1,0 +1,106 @@
+//! Admission: a bound on the bytes that are accepted and not yet durable.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use event_listener::{Event, Listener as _};
+
+use crate::Error;
+
+/// Counts admitted bytes against a bound. A batch larger than the bound is admitted alone.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    used: AtomicU64,
+    bound: u64,
+    /// No more is admitted, and waiters give up.
+    shut: AtomicBool,
+    released: Event,
+}
+
+impl Admission {
+    pub(crate) fn new(bound: u64) -> Arc<Self> {
+        Arc::new(Self { used: AtomicU64::new(0), bound, shut: AtomicBool::new(false), released: Event::new() })
+    }
+
+    /// Admits `bytes`, or refuses.
+    pub(crate) fn try_admit(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
+        if self.shut.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        let fits = |used: u64| (used == 0 || used + bytes <= self.bound).then_some(used + bytes);
+        match self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits) {
+            Ok(_) => Ok(Permit { admission: Arc::clone(self), bytes }),
+            Err(_) => Err(Error::Busy),
+        }
+    }
+
+    /// Blocks until `bytes` are admitted.
+    pub(crate) fn admit(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
+        loop {
+            match self.try_admit(bytes) {
+                Err(Error::Busy) => {}
+                other => return other,
+            }
+            let listener = self.released.listen();
+            match self.try_admit(bytes) {
+                Err(Error::Busy) => listener.wait(),
+                other => return other,
+            }
+        }
+    }
+
+    /// [`Admission::admit`], awaited.
+    pub(crate) async fn admit_async(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
+        loop {
+            match self.try_admit(bytes) {
+                Err(Error::Busy) => {}
+                other => return other,
+            }
+            let listener = self.released.listen();
+            match self.try_admit(bytes) {
+                Err(Error::Busy) => listener.await,
+                other => return other,
+            }
+        }
+    }
+
+    /// Gives back what groups that are durable now had taken.
+    pub(crate) fn release(&self, bytes: u64) {
+        if bytes > 0 {
+            self.used.fetch_sub(bytes, Ordering::SeqCst);
+            self.released.notify(usize::MAX);
+        }
+    }
+
+    pub(crate) fn shut(&self) {
+        self.shut.store(true, Ordering::Release);
+        self.released.notify(usize::MAX);
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// The right to have some bytes accepted. Dropping it gives them back; [`crate::Wal::reserve`] takes it over.
+#[derive(Debug)]
+#[must_use = "dropping a permit gives its bytes back"]
+pub struct Permit {
+    admission: Arc<Admission>,
+    bytes: u64,
+}
+
+impl Permit {
+    /// Leaves the bytes taken until [`Admission::release`].
+    pub(crate) fn keep(mut self) -> u64 {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.release(self.bytes);
+    }
+}

@@ -1,0 +1,148 @@
+//! The file that makes a directory a log: its identity, its format version and the sizes that never change.
+
+use std::io;
+
+use logboom_disk::{Disk, File, Mode, Pool, Slice};
+
+use crate::{
+    Error, Options,
+    group::{put_u32, put_u64},
+    record::{u32_at, u64_at},
+};
+
+/// The version of the on-disk format that this library writes; FORMAT.md has its history.
+pub const FORMAT_VERSION: u32 = 1;
+
+const NAME: &str = "LOGBOOM";
+const NAME_NEW: &str = "LOGBOOM.new";
+const MAGIC: [u8; 8] = *b"LOGBOOM\0";
+const LEN: usize = 64;
+
+/// What was fixed when the log was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Random; seeds every checksum.
+    pub(crate) log: [u64; 2],
+    pub(crate) segment_bytes: u64,
+    /// Groups are padded to this many bytes.
+    pub(crate) pad: usize,
+}
+
+impl Identity {
+    /// The seed of the log's checksums.
+    pub(crate) fn seed(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&self.log[0].to_le_bytes());
+        crc.update(&self.log[1].to_le_bytes());
+        crc.finalize()
+    }
+
+    /// Reads the directory's identity; `None` when the directory is empty, or its creation was cut short.
+    pub(crate) fn read(disk: &dyn Disk, pool: &Pool) -> Result<Option<Self>, Error> {
+        let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
+        match disk.open(NAME, Mode::Read) {
+            Ok(file) => Self::load(disk, &*file, pool).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match names.iter().find(|name| !is_own(name)) {
+                Some(name) => Err(Error::Foreign(format!("there is no file {NAME}, but there is {name:?}"))),
+                None => Ok(None),
+            },
+            Err(error) => Err(Error::io(format!("opening {NAME}"), error)),
+        }
+    }
+
+    /// Makes the directory a log. Durable on return; a crash before leaves a directory that [`Identity::read`] takes
+    /// for empty.
+    pub(crate) fn create(disk: &dyn Disk, pool: &Pool, options: &Options, log: [u64; 2]) -> Result<Self, Error> {
+        let identity = Self { log, segment_bytes: options.segment_bytes, pad: disk.facts().pad_unit };
+        let make = || -> io::Result<()> {
+            if disk.list()?.iter().any(|name| name == NAME_NEW) {
+                disk.remove(NAME_NEW)?;
+            }
+            let file = disk.open(NAME_NEW, Mode::Create)?;
+            file.allocate(identity.pad as u64)?;
+            let block = Slice::padded_copy(pool, &identity.encode(), identity.pad);
+            file.write_at(&[block], 0, logboom_disk::Sync::Data)?;
+            file.sync_all()?;
+            disk.rename(NAME_NEW, NAME)?;
+            disk.sync_dir()
+        };
+        make().map(|()| identity).map_err(|error| Error::io(format!("creating {NAME}"), error))
+    }
+
+    fn load(disk: &dyn Disk, file: &dyn File, pool: &Pool) -> Result<Self, Error> {
+        let size = file.size().map_err(|error| Error::io(format!("reading {NAME}"), error))?;
+        let pad = disk.facts().pad_unit;
+        if size < pad as u64 {
+            return Err(Error::Foreign(format!("{NAME} has {size} bytes, one block of {pad} is the least")));
+        }
+        let mut region = pool.region(pad);
+        file.read_at(&mut region, 0).map_err(|error| Error::io(format!("reading {NAME}"), error))?;
+        let identity = Self::decode(&region)?;
+        if identity.pad < pad || !identity.pad.is_multiple_of(pad) {
+            return Err(Error::Unsupported(format!(
+                "the log pads its groups to {} bytes, this device needs {pad}: copy it through a backup",
+                identity.pad
+            )));
+        }
+        Ok(identity)
+    }
+
+    fn encode(&self) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        bytes[..8].copy_from_slice(&MAGIC);
+        put_u32(&mut bytes, 8, FORMAT_VERSION);
+        put_u32(&mut bytes, 12, u32::try_from(self.pad).expect("a pad unit is a few KiB"));
+        put_u64(&mut bytes, 16, self.segment_bytes);
+        put_u64(&mut bytes, 24, self.log[0]);
+        put_u64(&mut bytes, 32, self.log[1]);
+        let crc = crc32fast::hash(&bytes[..LEN - 4]);
+        put_u32(&mut bytes, LEN - 4, crc);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let bytes = &bytes[..LEN];
+        if bytes[..8] != MAGIC {
+            return Err(Error::Foreign(format!("{NAME} does not begin as one of a log does")));
+        }
+        // Before the checksum: a newer version may have laid out the rest differently.
+        let version = u32_at(bytes, 8);
+        if version > FORMAT_VERSION {
+            return Err(Error::NewerFormat { found: version, supported: FORMAT_VERSION });
+        }
+        if u32_at(bytes, LEN - 4) != crc32fast::hash(&bytes[..LEN - 4]) {
+            return Err(Error::Foreign(format!("the checksum of {NAME} does not match: the file is damaged")));
+        }
+        let identity = Self {
+            log: [u64_at(bytes, 24), u64_at(bytes, 32)],
+            segment_bytes: u64_at(bytes, 16),
+            pad: u32_at(bytes, 12) as usize,
+        };
+        if !crate::options::SEGMENT_BYTES.contains(&identity.segment_bytes) || !identity.pad.is_power_of_two() {
+            return Err(Error::Foreign(format!("{NAME} states impossible sizes: {identity:?}")));
+        }
+        Ok(identity)
+    }
+}
+
+/// Whether a file may lie in a directory that is not a log yet.
+fn is_own(name: &str) -> bool {
+    matches!(name, NAME_NEW | "LOCK")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_reads_back_and_damage_is_seen() {
+        let identity = Identity { log: [1, 2], segment_bytes: 1 << 20, pad: 4096 };
+        let bytes = identity.encode();
+        assert_eq!(Identity::decode(&bytes).unwrap(), identity);
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Identity::decode(&bad).is_err(), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The log's numbers: where a record stands in its order, and where it lies.
+
+use std::fmt;
+
+/// Bits of a [`Sequence`] that number the records of one group.
+const ORDINAL_BITS: u32 = 16;
+
+/// The most records that one group can hold.
+pub(crate) const GROUP_RECORDS_MAX: u32 = 1 << ORDINAL_BITS;
+
+/// A record's place in the one order of the log: its group's sequence and its ordinal in the group.
+///
+/// Sequences grow, are never reused, not even for a group that a crash cut away, and stay with a record when it moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    /// Before every record; the back-link of an owner's first one.
+    pub const NONE: Self = Self(0);
+
+    /// The sequence of record `ordinal` of `group`.
+    pub(crate) fn new(group: u64, ordinal: u32) -> Self {
+        debug_assert!(ordinal < GROUP_RECORDS_MAX);
+        Self(group << ORDINAL_BITS | u64::from(ordinal))
+    }
+
+    /// The sequence of the group that the record was first written in.
+    pub fn group(self) -> u64 {
+        self.0 >> ORDINAL_BITS
+    }
+
+    /// The record's position in that group, from 0.
+    pub fn ordinal(self) -> u64 {
+        self.0 & (u64::from(GROUP_RECORDS_MAX) - 1)
+    }
+
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.group(), self.ordinal())
+    }
+}
+
+/// One life of one segment file. Grows by one with every segment that is begun, and is never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentId(pub u64);
+
+impl SegmentId {
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for SegmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Where a record lies: `len` bytes, header included, at `offset` of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The segment.
+    pub segment: SegmentId,
+    /// In bytes from the segment's beginning; a multiple of 8.
+    pub offset: u32,
+    /// In bytes; a multiple of 8.
+    pub len: u32,
+}
+
+/// `value` rounded up to a multiple of `unit`, a power of two.
+pub(crate) fn round_up(value: usize, unit: usize) -> usize {
+    debug_assert!(unit.is_power_of_two());
+    (value + unit - 1) & !(unit - 1)
+}

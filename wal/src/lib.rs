@@ -1,0 +1,56 @@
+//! Bytes to durable bytes: the write-ahead log below Logboom.
+//!
+//! Records of many owners are put in one order, framed in groups, written with direct IO into segments that were
+//! prepared ahead, and acknowledged in order when one sync has covered them all. Recovery tells a torn tail from damage by the
+//! promises that groups carry. The bytes on disk are laid out in `FORMAT.md` beside this crate.
+//!
+//! The log has never heard of raft: an *owner* is a number, and what a record means is the business of the layer
+//! above, which also brings the footers that seal segments and the checkpoints that make opening short.
+//!
+//! The modules stand in the order of the data path: [`Wal::reserve`] (*append*), the committer (*group_commit*), the
+//! recent tail and cold reads (*read*), segments and their supply, recovery.
+
+#![forbid(unsafe_code)]
+
+mod ids;
+mod error;
+mod options;
+mod record;
+mod group;
+mod segment;
+mod identity;
+mod admission;
+mod append;
+mod group_commit;
+mod watermark;
+mod ticket;
+mod recent;
+mod read;
+mod slots;
+mod supply;
+mod worker;
+mod watch;
+mod metrics;
+mod shared;
+mod scan;
+mod verdict;
+mod recovery;
+mod verify;
+mod wal;
+
+pub use admission::Permit;
+pub use append::{Durability, Request, Reservation};
+pub use error::Error;
+pub use group::Descriptor;
+pub use identity::FORMAT_VERSION;
+pub use ids::{Place, SegmentId, Sequence};
+pub use metrics::{WalHealth, WalMetrics};
+pub use options::{FooterSpace, Listener, Options, SEGMENT_BYTES};
+pub use record::{BodyWriter, Meta, RECORD_HEADER, Record, Written, record_bytes};
+pub use recovery::{Cut, Damage, Opening, Reader, RecoveryReport, open, open_read_only};
+pub use segment::SegmentInfo;
+pub use ticket::Ticket;
+pub use verdict::{Evidence, Header, Verdict};
+pub use verify::{VerifyReport, verify};
+pub use wal::Wal;
+pub use worker::{Clock, Machine, ManualClock, Runtime, Step, Worker};

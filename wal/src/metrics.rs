@@ -1,0 +1,77 @@
+//! Counters of the log: plain atomics, read without stopping anything.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::{Error, shared::Shared};
+
+/// The counters themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) groups: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) cold_reads: AtomicU64,
+    pub(crate) cold_read_bytes: AtomicU64,
+}
+
+/// A view of the log's counters since it was opened. Each is exact; together they are not one instant's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WalMetrics {
+    /// Groups that became durable.
+    pub groups: u64,
+    /// Writes of groups that completed; one may hold several groups.
+    pub writes: u64,
+    /// Syncs that completed apart from writes.
+    pub syncs: u64,
+    /// Bytes of groups submitted, framing and padding included.
+    pub written_bytes: u64,
+    /// Reads that went to the device.
+    pub cold_reads: u64,
+    /// Their bytes.
+    pub cold_read_bytes: u64,
+    /// Bytes that are accepted and not yet durable.
+    pub admitted_bytes: u64,
+    /// Bytes of the recent tail in memory.
+    pub cached_bytes: u64,
+    /// Live segments, the active one included.
+    pub segments: u64,
+    /// Segments that are prepared and not in use.
+    pub prepared_segments: u64,
+}
+
+/// Whether the log is well.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WalHealth {
+    /// The failure after which nothing is acknowledged any more.
+    pub poisoned: Option<Error>,
+    /// How long the device has not answered, zero while it does or while nothing is asked of it.
+    pub waiting: Duration,
+}
+
+impl Shared {
+    pub(crate) fn metrics_now(&self) -> WalMetrics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        WalMetrics {
+            groups: read(&self.metrics.groups),
+            writes: read(&self.metrics.writes),
+            syncs: read(&self.metrics.syncs),
+            written_bytes: read(&self.metrics.bytes),
+            cold_reads: read(&self.metrics.cold_reads),
+            cold_read_bytes: read(&self.metrics.cold_read_bytes),
+            admitted_bytes: self.admission.used(),
+            cached_bytes: self.recent.bytes(),
+            segments: self.segments.lock().len() as u64,
+            prepared_segments: self.supply.len() as u64,
+        }
+    }
+
+    pub(crate) fn health_now(&self) -> WalHealth {
+        WalHealth { poisoned: self.watermark.failure().cloned(), waiting: self.watch.waiting(self.clock.now()) }
+    }
+}

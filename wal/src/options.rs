@@ -1,0 +1,106 @@
+//! What a log is opened with.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::Error;
+
+/// The smallest and the largest segment, in bytes.
+pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;
+
+/// How a log behaves; the sizes of an existing log are its own.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Size of a segment file in bytes, a power of two in [`SEGMENT_BYTES`]. Fixed when the log is created.
+    pub segment_bytes: u64,
+    /// Segments that are kept prepared, besides one for opening and one for draining a full device.
+    pub reserve_segments: usize,
+    /// Bytes of the recent tail that stay in memory for readers.
+    pub cache_bytes: u64,
+    /// Bytes that may be accepted and not yet durable.
+    pub admission_bytes: u64,
+    /// The greatest age of a lazy batch before it is written by itself.
+    pub lazy_age: Duration,
+    /// How long after the last group an idle log states in a group of its own that all is durable.
+    pub idle_promise: Duration,
+    /// An operation that is in flight for longer is reported.
+    pub stall_after: Duration,
+    /// The space that the layer above needs in each segment for its footer.
+    pub footer: FooterSpace,
+    /// Whether a log is created in an empty directory.
+    pub create: bool,
+    /// Is told what happens.
+    pub listener: Arc<dyn Listener>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            reserve_segments: 2,
+            cache_bytes: 64 << 20,
+            admission_bytes: 64 << 20,
+            lazy_age: Duration::from_millis(50),
+            idle_promise: Duration::from_millis(100),
+            stall_after: Duration::from_secs(2),
+            footer: FooterSpace::default(),
+            create: true,
+            listener: Arc::new(Silent),
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !SEGMENT_BYTES.contains(&self.segment_bytes) || !self.segment_bytes.is_power_of_two() {
+            return Err(Error::Unsupported(format!(
+                "a segment of {} bytes: a power of two from {} to {} is needed",
+                self.segment_bytes,
+                SEGMENT_BYTES.start(),
+                SEGMENT_BYTES.end()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// An upper bound of a footer's size: `fixed + per_record * records + per_owner * min(records, owners)` bytes.
+///
+/// The log keeps that much free at the end of each segment, so that sealing one can never fail for want of space.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FooterSpace {
+    /// Bytes of every footer.
+    pub fixed: usize,
+    /// Bytes for each record of the segment.
+    pub per_record: usize,
+    /// Bytes for each owner that has a record in the segment.
+    pub per_owner: usize,
+}
+
+impl FooterSpace {
+    pub(crate) fn bytes(&self, records: usize, owners: usize) -> usize {
+        self.fixed + self.per_record * records + self.per_owner * records.min(owners)
+    }
+}
+
+/// Is told of events that no caller waits for. Called on the log's own threads, which it must not hold up.
+pub trait Listener: Send + Sync + fmt::Debug {
+    /// Opening has read `done` of about `total` bytes.
+    fn recovering(&self, done: u64, total: u64) {
+        let _ = (done, total);
+    }
+
+    /// The device has not answered for `waiting`; called again each time that doubles, and with zero when it is over.
+    fn stalled(&self, waiting: Duration) {
+        let _ = waiting;
+    }
+
+    /// The log was poisoned: nothing is acknowledged any more.
+    fn poisoned(&self, error: &Error) {
+        let _ = error;
+    }
+}
+
+#[derive(Debug)]
+struct Silent;
+
+impl Listener for Silent {}

@@ -1,0 +1,76 @@
+//! The recent tail in memory: the very buffers that were written, found by place.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use logboom_disk::Chunk;
+use parking_lot::RwLock;
+
+use crate::{Place, SegmentId, record::Record};
+
+/// Chunks in the order of the log, the oldest leaving first when their bytes exceed a bound.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    bound: u64,
+    chunks: RwLock<Chunks>,
+}
+
+#[derive(Debug, Default)]
+struct Chunks {
+    bytes: u64,
+    held: VecDeque<Held>,
+}
+
+/// One chunk, an image of `chunk.len()` bytes of the segment from `base` on.
+#[derive(Debug)]
+struct Held {
+    segment: SegmentId,
+    base: u32,
+    chunk: Chunk,
+    /// The last group that begins in it; `u64::MAX` while it is being filled.
+    last: AtomicU64,
+}
+
+impl Recent {
+    pub(crate) fn new(bound: u64) -> Self {
+        Self { bound, chunks: RwLock::default() }
+    }
+
+    /// Adds the chunk that the log goes on in; `last` is the last group of the one before.
+    ///
+    /// Chunks leave only below `durable`: what the device does not hold yet can be read nowhere else.
+    pub(crate) fn begin(&self, segment: SegmentId, base: u32, chunk: Chunk, last: u64, durable: u64) {
+        let mut chunks = self.chunks.write();
+        if let Some(before) = chunks.held.back() {
+            before.last.store(last, Ordering::Relaxed);
+        }
+        chunks.bytes += chunk.len() as u64;
+        chunks.held.push_back(Held { segment, base, chunk, last: AtomicU64::new(u64::MAX) });
+        while chunks.bytes > self.bound
+            && chunks.held.front().is_some_and(|front| front.last.load(Ordering::Relaxed) <= durable)
+        {
+            if let Some(front) = chunks.held.pop_front() {
+                chunks.bytes -= front.chunk.len() as u64;
+            }
+        }
+    }
+
+    /// The record at `place`, if it is in memory and published.
+    pub(crate) fn read(&self, place: Place) -> Option<Record> {
+        let chunks = self.chunks.read();
+        let behind = chunks.held.partition_point(|held| (held.segment, held.base) <= (place.segment, place.offset));
+        let held = chunks.held.get(behind.checked_sub(1)?)?;
+        if held.segment != place.segment {
+            return None;
+        }
+        let from = (place.offset - held.base) as usize;
+        let bytes = held.chunk.slice(from..from + place.len as usize)?;
+        Record::written_here(bytes)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.chunks.read().bytes
+    }
+}

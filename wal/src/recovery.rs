@@ -1,0 +1,642 @@
+//! Opening a log: what is there, what of it counts, and the new epoch that goes on from there.
+//!
+//! Nothing on the device changes before the whole verdict is known, and crashing in here, at any point, any number of
+//! times, changes nothing: see FORMAT.md, "Recovery".
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+    sync::Arc,
+};
+
+use logboom_disk::{Disk, Mode, Pool, Slice, Sync};
+
+use crate::{
+    Descriptor, Error, Evidence, Header, Options, Place, Record, Runtime, SegmentId, SegmentInfo, Verdict, Wal,
+    group::{FLAG_CLOSE, GROUP_HEADER, GroupHeader, Life, Origin, in_segment, verify_table},
+    group_commit::{IN_FLIGHT_BYTES, WINDOW},
+    identity::Identity,
+    read::{Source, read_cold},
+    record::{KIND_FREED, KIND_OWN, u64_at},
+    scan::{Expected, Found, Window, headers_in, look, walk},
+    segment::{Segment, read_slice, slot_name, slot_of, verify_header},
+    slots::{Checkpoint, Slots},
+    supply::{Prepared, is_prefill, prepare_now},
+};
+
+/// Idle memory that the log's buffers keep.
+const POOL_IDLE_BYTES: usize = 16 << 20;
+
+/// Opens the log in `disk` for reading and writing, up to the point where the layer above replays it.
+///
+/// # Errors
+/// [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`]; nothing has been changed then.
+pub fn open(disk: Arc<dyn Disk>, options: Options, runtime: Runtime) -> Result<Opening, Error> {
+    options.check()?;
+    Opening::find(disk, options, runtime, Mode::Write)
+}
+
+/// Opens the log in `disk` for reading what recovery would accept at this moment. Nothing is written or locked.
+///
+/// # Errors
+/// As [`open`]; a directory without a log is [`Error::Foreign`].
+pub fn open_read_only(disk: Arc<dyn Disk>, options: Options) -> Result<Opening, Error> {
+    Opening::find(disk, options, Runtime::Threads, Mode::Read)
+}
+
+/// A log that is being opened: its checkpoint and footers can be read, its newer records replayed.
+pub struct Opening {
+    pub(crate) base: Base,
+    slots: Slots,
+    checkpoint: Option<Checkpoint>,
+    live: BTreeMap<SegmentId, Arc<Segment>>,
+    /// Segments of the checkpoint that are not there any more; the replay must say that they were freed.
+    missing: Vec<SegmentId>,
+    /// Segments to be replayed, oldest first.
+    chain: Vec<Arc<Segment>>,
+    free: VecDeque<Prepared>,
+    next_slot: u32,
+    highest: (SegmentId, u64),
+    accepted: Origin,
+    replayed: bool,
+    report: RecoveryReport,
+}
+
+/// What reading a log needs.
+pub(crate) struct Base {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) pool: Pool,
+    pub(crate) options: Options,
+    pub(crate) runtime: Runtime,
+    pub(crate) identity: Identity,
+    pub(crate) seed: u32,
+    mode: Mode,
+}
+
+/// What opening found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// The log was created.
+    pub created: bool,
+    /// The last epoch that was found.
+    pub epoch: u64,
+    /// The number of the checkpoint that was used, 0 for none.
+    pub checkpoint: u64,
+    /// Segments, groups and records that were replayed, and the bytes that were read for them.
+    pub segments_replayed: u64,
+    /// See `segments_replayed`.
+    pub groups_replayed: u64,
+    /// See `segments_replayed`.
+    pub records_replayed: u64,
+    /// See `segments_replayed`.
+    pub bytes_read: u64,
+    /// The last group says that the log was closed.
+    pub closed: bool,
+    /// The unpromised tail that was cut, if there was one.
+    pub cut: Option<Cut>,
+}
+
+/// A tail that was written, in part at least, and never promised to be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The first group that was cut.
+    pub sequence: u64,
+    /// Where it began.
+    pub segment: SegmentId,
+    /// Where it began, in bytes.
+    pub offset: u32,
+    /// The bytes from there to the end of the last intact group behind it.
+    pub bytes: u64,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequence, segment, offset, bytes } = self;
+        write!(f, "group {sequence} and what followed it, {bytes} bytes from byte {offset} of segment {segment} on")
+    }
+}
+
+/// A durable group that is not intact.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Where in it, in bytes.
+    pub offset: u32,
+    /// The group, where that is known.
+    pub group: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+    /// What the group held, if a copy of its descriptors survived.
+    pub lost: Vec<Descriptor>,
+}
+
+impl Opening {
+    fn find(disk: Arc<dyn Disk>, options: Options, runtime: Runtime, mode: Mode) -> Result<Self, Error> {
+        let pool = Pool::new(POOL_IDLE_BYTES);
+        let mut report = RecoveryReport::default();
+        let identity = match Identity::read(&*disk, &pool)? {
+            Some(identity) => identity,
+            None if mode == Mode::Write && options.create => {
+                report.created = true;
+                let clock = runtime.clock();
+                Identity::create(&*disk, &pool, &options, [clock.nonce(), clock.nonce()])?
+            }
+            None => return Err(Error::Foreign("the directory holds no log".to_owned())),
+        };
+        let seed = identity.seed();
+        let (slots, checkpoint) = Slots::open(&*disk, &pool, identity.pad, seed, mode)?;
+        report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
+        let base = Base { disk, pool, options, runtime, identity, seed, mode };
+        let mut opening = Self {
+            base,
+            slots,
+            checkpoint,
+            live: BTreeMap::new(),
+            missing: Vec::new(),
+            chain: Vec::new(),
+            free: VecDeque::new(),
+            next_slot: 0,
+            highest: (SegmentId(0), 0),
+            accepted: Origin::default(),
+            replayed: false,
+            report,
+        };
+        let mut found = opening.discover()?;
+        opening.place_covered(&mut found);
+        opening.place_chain(&mut found)?;
+        opening.free.extend(found.into_iter().map(|found| Prepared { slot: found.slot, file: found.file }));
+        Ok(opening)
+    }
+
+    /// The newest checkpoint's body, as the layer above wrote it.
+    pub fn checkpoint(&self) -> Option<&[u8]> {
+        self.checkpoint.as_ref().map(|checkpoint| &*checkpoint.body)
+    }
+
+    /// Records in segments below this are in the checkpoint; those from it on are replayed.
+    pub fn replay_from(&self) -> SegmentId {
+        self.checkpoint.as_ref().map_or(SegmentId(0), |checkpoint| checkpoint.replay_from)
+    }
+
+    /// The live segments, oldest first. Complete only after [`Opening::replay`].
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        self.live.values().map(|segment| segment.info()).collect()
+    }
+
+    /// The body of a segment's footer; `None` when there is none, or it is not intact.
+    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<Slice>, Error> {
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        let footer = segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)?;
+        if footer.is_some() {
+            segment.mark_footer();
+        }
+        Ok(footer)
+    }
+
+    /// Reads all records of a segment whose end is known, for one that has no footer.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] when a group below the segment's end is not intact; what `each` returns.
+    pub fn scan(
+        &self,
+        segment: SegmentId,
+        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        self.base.scan(segment, each)
+    }
+
+    /// Gives every accepted record from [`Opening::replay_from`] on to `each`, in the order of the log.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] when a durable group is not intact or a segment is missing; what `each` returns.
+    pub fn replay(&mut self, each: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<(), Error> {
+        let chain = std::mem::take(&mut self.chain);
+        let mut freed = BTreeSet::new();
+        let mut each = |record: Record, place: Place| match record.kind() {
+            KIND_FREED => {
+                freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
+                Ok(())
+            }
+            kind if kind >= KIND_OWN => Ok(()),
+            _ => each(record, place),
+        };
+        for (nth, segment) in chain.iter().enumerate() {
+            self.base.options.listener.recovering(nth as u64 * u64::from(segment.size), self.chain_bytes(&chain));
+            let next = chain.get(nth + 1).map(|next| next.life.origin);
+            self.replay_segment(segment, next, &mut each)?;
+            segment.close(self.base.identity.pad);
+        }
+        self.base.options.listener.recovering(self.chain_bytes(&chain), self.chain_bytes(&chain));
+        self.chain = chain;
+        self.replayed = true;
+        self.drop_freed(&freed)
+    }
+
+    /// What was found so far; complete after [`Opening::replay`].
+    pub fn report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Begins an epoch behind what was accepted. What was replayed, and the epoch, survive power loss on return.
+    ///
+    /// # Errors
+    /// Those of [`Opening::replay`], if it was not called; [`Error::Full`], [`Error::Io`].
+    pub fn start(mut self) -> Result<Wal, Error> {
+        if self.base.mode != Mode::Write {
+            return Err(Error::Unsupported("the log was opened for reading".to_owned()));
+        }
+        if !self.replayed {
+            self.replay(&mut |_, _| Ok(()))?;
+        }
+        self.sync_again().map_err(|error| Error::io("syncing what was recovered", error))?;
+        let prepared = self.take_prepared()?;
+        let clock = self.base.runtime.clock();
+        let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
+        let life = Life { segment, epoch, nonce: clock.nonce(), origin: self.accepted };
+        // Beyond whatever may have been submitted behind the accepted end.
+        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + WINDOW + 1 };
+        Wal::start(crate::wal::Start {
+            base: self.base,
+            clock,
+            life,
+            prepared,
+            first_group,
+            slots: self.slots,
+            live: self.live,
+            free: self.free,
+            next_slot: self.next_slot,
+        })
+    }
+
+    /// The log for reading only.
+    ///
+    /// # Errors
+    /// Those of [`Opening::replay`], if it was not called.
+    pub fn into_reader(mut self) -> Result<Reader, Error> {
+        if !self.replayed {
+            self.replay(&mut |_, _| Ok(()))?;
+        }
+        Ok(Reader { base: self.base, live: self.live })
+    }
+
+    fn chain_bytes(&self, chain: &[Arc<Segment>]) -> u64 {
+        chain.len() as u64 * self.base.identity.segment_bytes
+    }
+
+    /// The segment files of the directory, and the lives that they state.
+    fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
+        let disk = &self.base.disk;
+        let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
+        let mut found = Vec::new();
+        for name in names {
+            if is_prefill(&name) && self.base.mode == Mode::Write {
+                disk.remove(&name).map_err(|error| Error::io(format!("removing {name}"), error))?;
+            }
+            let Some(slot) = slot_of(&name) else { continue };
+            let fail = |error| Error::io(format!("opening {name}"), error);
+            let file = disk.open(&name, self.base.mode).map_err(fail)?;
+            self.next_slot = self.next_slot.max(slot + 1);
+            if file.size().map_err(fail)? != self.base.identity.segment_bytes {
+                // Never finished, and never used: a finished one is full-size before it gets its name.
+                continue;
+            }
+            let life = self.base.life(&*file).map_err(fail)?;
+            if let Some(life) = life {
+                self.highest = (self.highest.0.max(life.segment), self.highest.1.max(life.epoch));
+            }
+            found.push(FoundFile { slot, file, life });
+        }
+        Ok(found)
+    }
+
+    /// Segments that the checkpoint names and that lie below its replay position.
+    fn place_covered(&mut self, found: &mut Vec<FoundFile>) {
+        let Some(checkpoint) = &self.checkpoint else { return };
+        let size = self.base.segment_size();
+        for row in &checkpoint.segments {
+            self.highest = (self.highest.0.max(row.id), self.highest.1.max(row.epoch));
+            let at = found
+                .iter()
+                .position(|file| file.slot == row.slot && file.life.is_none_or(|life| life.segment == row.id));
+            let Some(at) = at else {
+                self.missing.push(row.id);
+                continue;
+            };
+            let file = found.swap_remove(at);
+            let life = Life { segment: row.id, epoch: row.epoch, nonce: row.nonce, origin: Origin::default() };
+            let segment = Segment::new(life, row.slot, file.file, size, row.end, (row.first, row.last));
+            segment.close(self.base.identity.pad);
+            self.live.insert(row.id, Arc::new(segment));
+        }
+        found.sort_by_key(|file| file.slot);
+    }
+
+    /// Segments from the replay position on: the newest, and from each the one that it names as its origin.
+    fn place_chain(&mut self, found: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let from = self.replay_from();
+        let newest = found.iter().filter_map(|file| file.life).map(|life| life.segment).max();
+        let mut next = newest.filter(|&id| id >= from).unwrap_or(SegmentId(0));
+        let size = self.base.segment_size();
+        while next >= from && next != SegmentId(0) {
+            let at = found.iter().position(|file| file.life.is_some_and(|life| life.segment == next));
+            let Some((at, life)) = at.and_then(|at| Some((at, found[at].life?))) else {
+                return Err(Error::corruption(next, 0, "the segment is missing: its successor names it"));
+            };
+            let file = found.swap_remove(at);
+            let groups = (life.origin.last + 1, life.origin.last);
+            let pad = in_segment(self.base.identity.pad);
+            let segment = Arc::new(Segment::new(life, file.slot, file.file, size, pad, groups));
+            self.live.insert(next, Arc::clone(&segment));
+            self.chain.push(segment);
+            next = life.origin.segment;
+        }
+        self.chain.reverse();
+        found.sort_by_key(|file| file.slot);
+        match self.chain.first() {
+            Some(first) if self.checkpoint.is_some() && first.id != from => {
+                Err(Error::corruption(from, 0, "the segment that the checkpoint is replayed from is missing"))
+            }
+            None if self.checkpoint.is_some() => {
+                Err(Error::corruption(from, 0, "no segment that the checkpoint is replayed from is left"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn replay_segment(
+        &mut self,
+        segment: &Arc<Segment>,
+        next: Option<Origin>,
+        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (pad, seed) = (self.base.identity.pad, self.base.seed);
+        let pool = self.base.pool.clone();
+        let mut window = Window::new(segment, &pool, pad);
+        let mut expected = Expected::first(segment.life);
+        let mut closed = false;
+        let mut at = pad;
+        self.report.segments_replayed += 1;
+        self.report.epoch = segment.life.epoch;
+        self.report.closed = false;
+        loop {
+            if next.is_some_and(|next| next.end as usize == at) {
+                self.check_end(segment, at, &expected, next)?;
+                break;
+            }
+            let found = look(&mut window, at, &expected, seed)?;
+            if let Found::Group(group) = found {
+                for (record, place) in group.records.iter().cloned() {
+                    each(record, place)?;
+                }
+                if expected.first {
+                    segment.begin_at(group.header.sequence);
+                }
+                self.report.groups_replayed += 1;
+                self.report.records_replayed += u64::from(group.header.shape.records);
+                closed = group.header.flags & FLAG_CLOSE != 0;
+                at += group.header.shape.len();
+                segment.extend(in_segment(at), group.header.sequence);
+                expected = Expected::after(&group);
+                continue;
+            }
+            let bounded = next.is_some_and(|next| at < next.end as usize);
+            self.judge(&mut window, at, &expected, &found, bounded, closed)?;
+            break;
+        }
+        self.report.bytes_read += window.read_bytes();
+        self.report.closed = closed;
+        self.accepted =
+            Origin { segment: segment.id, end: in_segment(at), crc: expected.chain, last: expected.sequence - 1 };
+        Ok(())
+    }
+
+    /// The successor names this end: the chain must have come to it whole.
+    fn check_end(&self, segment: &Segment, at: usize, expected: &Expected, next: Option<Origin>) -> Result<(), Error> {
+        let whole = next.is_some_and(|next| next.crc == expected.chain && next.last == expected.sequence - 1);
+        let what = "the segment does not end with the group that its successor names";
+        if whole { Ok(()) } else { Err(Error::corruption(segment.id, in_segment(at), what)) }
+    }
+
+    /// Decides what it means that the expected group is not here.
+    fn judge(
+        &mut self,
+        window: &mut Window<'_>,
+        at: usize,
+        expected: &Expected,
+        found: &Found,
+        bounded: bool,
+        closed: bool,
+    ) -> Result<(), Error> {
+        let segment = expected.life.segment;
+        let end = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
+        let behind = headers_in(window, at..end, &expected.life, self.base.seed)?;
+        let behind: Vec<_> = behind.into_iter().filter(|(_, header)| header.sequence >= expected.sequence).collect();
+        let evidence = Evidence {
+            header: match found {
+                Found::BadRecords(_) | Found::Group(_) => Header::Expected,
+                Found::Stale => Header::Stale,
+                Found::NoHeader => Header::Bad,
+            },
+            records: matches!(found, Found::Group(_)),
+            promised: behind.iter().any(|(_, header)| header.durable >= expected.sequence),
+            bounded,
+            followed: behind.iter().any(|&(place, _)| place > at),
+            closed,
+        };
+        match evidence.verdict() {
+            Verdict::Accept | Verdict::End => Ok(()),
+            Verdict::Cut => {
+                let last = behind.iter().map(|(place, header)| place + header.shape.len()).max().unwrap_or(at);
+                let bytes = (last - at) as u64;
+                self.report.cut = Some(Cut { sequence: expected.sequence, segment, offset: in_segment(at), bytes });
+                Ok(())
+            }
+            Verdict::Damage => Err(Error::Corruption(Arc::new(Damage {
+                segment,
+                offset: in_segment(at),
+                group: Some(expected.sequence),
+                what: format!("group {} was durable and is not intact", expected.sequence),
+                lost: self.lost(window, at, expected.sequence, found, &behind)?,
+            }))),
+        }
+    }
+
+    /// What a bad group held, from its own table or from the group behind it, which repeats a short one's.
+    fn lost(
+        &self,
+        window: &mut Window<'_>,
+        at: usize,
+        sequence: u64,
+        found: &Found,
+        behind: &[(usize, GroupHeader)],
+    ) -> Result<Vec<Descriptor>, Error> {
+        let own = match found {
+            Found::BadRecords(header) => header.shape.table_at().map(|table| (at + table, header.shape.len() - table)),
+            _ => None,
+        };
+        let echo = behind
+            .iter()
+            .find(|(_, header)| header.sequence == sequence + 1 && header.shape.echo_len > 0)
+            .map(|(place, header)| (*place, GROUP_HEADER + header.shape.echo_len));
+        let pad = self.base.identity.pad;
+        for (place, len, skip) in
+            own.map(|(at, len)| (at, len, 0)).into_iter().chain(echo.map(|(at, len)| (at, len, GROUP_HEADER)))
+        {
+            let bytes = window.bytes(place / pad * pad, len)?;
+            let bytes = &bytes[place % pad..];
+            if let Some((group, descriptors)) = bytes.get(skip..).and_then(|bytes| verify_table(bytes, self.base.seed))
+                && group == sequence
+            {
+                return Ok(descriptors);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) -> Result<(), Error> {
+        for id in freed {
+            if let Some(segment) = self.live.remove(id) {
+                self.free.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
+            }
+        }
+        self.chain.retain(|segment| !freed.contains(&segment.id));
+        match self.missing.iter().find(|id| !freed.contains(id)) {
+            Some(&id) => Err(Error::corruption(id, 0, "the segment is missing: the checkpoint names it as live")),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes what was recovered durable: the process that wrote it may have died before it could, and whoever is told
+    /// of a recovered record takes it for durable.
+    fn sync_again(&self) -> std::io::Result<()> {
+        for segment in &self.chain {
+            if !self.base.disk.facts().direct {
+                self.write_again(segment)?;
+            }
+            segment.file.sync_all()?;
+        }
+        self.base.disk.sync_dir()
+    }
+
+    /// Without direct IO, what was read may be pages whose write-back failed: clean, and not on the device. Writing
+    /// the same bytes once more makes the sync mean something.
+    fn write_again(&self, segment: &Segment) -> std::io::Result<()> {
+        let end = segment.end() as usize;
+        let mut at = 0;
+        while at < end {
+            let len = (end - at).min(1 << 20);
+            let slice = read_slice(&*segment.file, &self.base.pool, at, len)?;
+            segment.file.write_at(&[slice], at as u64, Sync::None)?;
+            at += len;
+        }
+        Ok(())
+    }
+
+    fn take_prepared(&mut self) -> Result<Prepared, Error> {
+        if let Some(prepared) = self.free.pop_front() {
+            return Ok(prepared);
+        }
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let size = self.base.identity.segment_bytes;
+        prepare_now(&*self.base.disk, &self.base.pool, slot, size).map_err(|error| {
+            // It is removed at the next opening, if not now.
+            drop(self.base.disk.remove(&crate::supply::prefill_name(slot)));
+            if crate::shared::is_full(&error) {
+                Error::Full
+            } else {
+                Error::io(format!("preparing {}", slot_name(slot)), error)
+            }
+        })
+    }
+}
+
+/// A segment file, and the life that it states.
+struct FoundFile {
+    slot: u32,
+    file: Arc<dyn logboom_disk::File>,
+    life: Option<Life>,
+}
+
+impl Base {
+    pub(crate) fn segment_size(&self) -> u32 {
+        u32::try_from(self.identity.segment_bytes).unwrap_or(u32::MAX)
+    }
+
+    /// How far behind the last intact group something that was submitted can lie.
+    fn lookahead(&self) -> usize {
+        IN_FLIGHT_BYTES + self.segment_size() as usize / 4 + self.identity.pad
+    }
+
+    /// The life that a segment file states in its header, or in its first group: each stands for the other.
+    fn life(&self, file: &dyn logboom_disk::File) -> std::io::Result<Option<Life>> {
+        let pad = self.identity.pad;
+        let bytes = read_slice(file, &self.pool, 0, 2 * pad)?;
+        let header = verify_header(&bytes, self.seed);
+        let group = || GroupHeader::verify(&bytes[pad..], self.seed, pad).map(|(header, _)| header.life);
+        Ok(header.or_else(group))
+    }
+
+    fn scan(
+        &self,
+        segment: &Arc<Segment>,
+        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut theirs = |record: Record, place| if record.kind() < KIND_OWN { each(record, place) } else { Ok(()) };
+        walk(segment, &self.pool, self.identity.pad, self.seed, &mut theirs).map(|_| ())
+    }
+}
+
+/// A log that was opened for reading: what recovery accepted, as of then.
+pub struct Reader {
+    base: Base,
+    live: BTreeMap<SegmentId, Arc<Segment>>,
+}
+
+impl Reader {
+    /// Reads the records at `places`, verified, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`], [`Error::Gone`], [`Error::Io`].
+    pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
+        let source =
+            Source { disk: &*self.base.disk, pool: &self.base.pool, pad: self.base.identity.pad, seed: self.base.seed };
+        let mut found = vec![None; places.len()];
+        read_cold(&source, |id| self.live.get(&id).cloned(), places, &mut found)?;
+        out.extend(found.into_iter().flatten());
+        Ok(())
+    }
+
+    /// The body of a segment's footer; `None` when there is none, or it is not intact.
+    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<Slice>, Error> {
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
+    }
+
+    /// Reads all records of a segment.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] when a group is not intact; what `each` returns.
+    pub fn scan(
+        &self,
+        segment: SegmentId,
+        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        self.base.scan(segment, each)
+    }
+
+    /// The segments, oldest first.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        self.live.values().map(|segment| segment.info()).collect()
+    }
+
+    /// What is known of the device.
+    pub fn facts(&self) -> &logboom_disk::Facts {
+        self.base.disk.facts()
+    }
+}

@@ -1,0 +1,223 @@
+//! Walking a segment: its groups in order, and the records of a group.
+
+use std::sync::Arc;
+
+use logboom_disk::{Pool, Slice};
+
+use crate::{
+    Error, Place, SegmentId,
+    group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment},
+    ids::round_up,
+    record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record},
+    segment::{Segment, read_slice},
+};
+
+/// Segments are read in windows of this size.
+const WINDOW: usize = 1 << 20;
+
+/// The record headers of a group's records area with their offsets in it. What they say is not verified; the walk
+/// stays inside the area whatever it is.
+pub(crate) fn raw_records(area: &[u8]) -> impl Iterator<Item = (usize, Raw<'_>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let raw = Raw::at(area.get(at..)?)?;
+        let here = at;
+        let len = RECORD_HEADER + round_up(raw.body_len(), RECORD_ALIGN);
+        at += len;
+        if raw.is_batch_end() {
+            at = round_up(at, logboom_disk::LINE);
+        }
+        (here + len <= area.len()).then_some((here, raw))
+    })
+}
+
+/// Reads a segment through a window, front to back.
+pub(crate) struct Window<'s> {
+    segment: &'s Segment,
+    pool: &'s Pool,
+    pad: usize,
+    at: usize,
+    bytes: Option<Slice>,
+    read_bytes: u64,
+}
+
+impl<'s> Window<'s> {
+    pub(crate) fn new(segment: &'s Segment, pool: &'s Pool, pad: usize) -> Self {
+        Self { segment, pool, pad, at: 0, bytes: None, read_bytes: 0 }
+    }
+
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read_bytes
+    }
+
+    /// The bytes from `at`, a multiple of the pad unit, on; at least `len` of them unless the file ends first.
+    pub(crate) fn bytes(&mut self, at: usize, len: usize) -> Result<Slice, Error> {
+        let len = len.min(self.segment.size as usize - at);
+        if let Some(bytes) = &self.bytes
+            && at >= self.at
+            && at + len <= self.at + bytes.len()
+        {
+            return Ok(bytes.slice(at - self.at..bytes.len()));
+        }
+        let read = round_up(len, self.pad).max(WINDOW).min(self.segment.size as usize - at);
+        let bytes = read_slice(&*self.segment.file, self.pool, at, read)
+            .map_err(|error| Error::io(format!("reading segment {}", self.segment.id), error))?;
+        self.read_bytes += read as u64;
+        self.at = at;
+        self.bytes = Some(bytes.clone());
+        Ok(bytes)
+    }
+}
+
+/// What stands where the next group is expected.
+pub(crate) enum Found {
+    /// An intact group.
+    Group(Group),
+    /// An intact header of the expected group over records that are not: torn, or damaged.
+    BadRecords(GroupHeader),
+    /// No header of any life, or one that is damaged beyond recognition.
+    NoHeader,
+    /// An intact header of something else: an earlier life, or not the next group.
+    Stale,
+}
+
+/// A verified group.
+pub(crate) struct Group {
+    pub(crate) header: GroupHeader,
+    pub(crate) crc: u32,
+    pub(crate) records: Vec<(Record, Place)>,
+}
+
+/// What the next group must say to be the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    pub(crate) life: Life,
+    pub(crate) sequence: u64,
+    /// It is the first of its segment: if it begins an epoch, its sequence leaps over all that a crash may have left.
+    pub(crate) first: bool,
+    pub(crate) chain: u32,
+}
+
+impl Expected {
+    fn matches(&self, header: &GroupHeader) -> bool {
+        let leaps = self.first && header.flags & FLAG_EPOCH != 0 && header.sequence > self.sequence;
+        header.life == self.life && header.chain == self.chain && (leaps || header.sequence == self.sequence)
+    }
+
+    /// The first group of a segment.
+    pub(crate) fn first(life: Life) -> Self {
+        Self { life, sequence: life.origin.last + 1, first: true, chain: life.origin.crc }
+    }
+
+    /// The group after this one.
+    pub(crate) fn after(group: &Group) -> Self {
+        Self { life: group.header.life, sequence: group.header.sequence + 1, first: false, chain: group.crc }
+    }
+}
+
+/// Looks at the group at `at`.
+pub(crate) fn look(window: &mut Window<'_>, at: usize, expected: &Expected, seed: u32) -> Result<Found, Error> {
+    let pad = window.pad;
+    if at + pad > window.segment.size as usize {
+        return Ok(Found::NoHeader);
+    }
+    let bytes = window.bytes(at, GROUP_HEADER)?;
+    let Some((header, crc)) = GroupHeader::verify(&bytes, seed, pad) else { return Ok(Found::NoHeader) };
+    if !expected.matches(&header) || at + header.shape.len() > window.segment.size as usize {
+        return Ok(Found::Stale);
+    }
+    let bytes = window.bytes(at, header.shape.len())?;
+    match records(&bytes, &header, window.segment.id, at, seed) {
+        Some(records) => Ok(Found::Group(Group { header, crc, records })),
+        None => Ok(Found::BadRecords(header)),
+    }
+}
+
+/// The records of a group, if every one is intact and they are those that the header is bound to.
+fn records(
+    bytes: &Slice,
+    header: &GroupHeader,
+    segment: SegmentId,
+    at: usize,
+    seed: u32,
+) -> Option<Vec<(Record, Place)>> {
+    let area = header.shape.records_at()..header.shape.records_end();
+    let area = bytes.slice(area.start..area.end);
+    let mut records = Vec::with_capacity(header.shape.records as usize);
+    let mut crc = crc32fast::Hasher::new();
+    for (offset, raw) in raw_records(&area).take(header.shape.records as usize) {
+        crc.update(&raw.crc().to_le_bytes());
+        let record = Record::verify(&area.slice(offset..area.len()), seed)?;
+        let len = crate::record_bytes(record.body().len());
+        let place =
+            Place { segment, offset: in_segment(at + header.shape.records_at() + offset), len: in_segment(len) };
+        records.push((record, place));
+    }
+    (records.len() == header.shape.records as usize && crc.finalize() == header.records_crc).then_some(records)
+}
+
+/// Every intact group header of this life that begins at a block in `range`.
+pub(crate) fn headers_in(
+    window: &mut Window<'_>,
+    range: std::ops::Range<usize>,
+    life: &Life,
+    seed: u32,
+) -> Result<Vec<(usize, GroupHeader)>, Error> {
+    let pad = window.pad;
+    let mut found = Vec::new();
+    let mut at = range.start;
+    while at + pad <= range.end {
+        let bytes = window.bytes(at, pad)?;
+        if let Some((header, _)) = GroupHeader::verify(&bytes, seed, pad)
+            && header.life == *life
+        {
+            found.push((at, header));
+        }
+        at += pad;
+    }
+    Ok(found)
+}
+
+/// Walks all groups of a segment whose end is known, giving each record to `each`.
+///
+/// # Errors
+/// [`Error::Corruption`] at the first group that is not intact; what `each` returns.
+pub(crate) fn walk(
+    segment: &Arc<Segment>,
+    pool: &Pool,
+    pad: usize,
+    seed: u32,
+    each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let mut window = Window::new(segment, pool, pad);
+    let mut expected: Option<Expected> = None;
+    let mut at = pad;
+    while at < segment.end() as usize {
+        let here = match expected {
+            Some(expected) => expected,
+            None => first_expected(&mut window, at, segment, seed)?,
+        };
+        let Found::Group(group) = look(&mut window, at, &here, seed)? else {
+            let what = "a group below the segment's end is not intact";
+            return Err(Error::corruption(segment.id, in_segment(at), what));
+        };
+        expected = Some(Expected::after(&group));
+        for (record, place) in group.records {
+            each(record, place)?;
+        }
+        at += group.header.shape.len();
+    }
+    Ok(window.read_bytes())
+}
+
+/// For a sealed segment, whose origin only its own groups repeat.
+fn first_expected(window: &mut Window<'_>, at: usize, segment: &Segment, seed: u32) -> Result<Expected, Error> {
+    let bytes = window.bytes(at, GROUP_HEADER)?;
+    let header = GroupHeader::verify(&bytes, seed, window.pad).map(|(header, _)| header);
+    match header {
+        Some(header) if header.life.segment == segment.id && header.life.nonce == segment.life.nonce => {
+            Ok(Expected { life: header.life, sequence: header.sequence, first: false, chain: header.chain })
+        }
+        _ => Err(Error::corruption(segment.id, in_segment(at), "the segment's first group is not intact")),
+    }
+}

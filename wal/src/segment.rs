@@ -1,0 +1,303 @@
+//! A segment: one file of fixed size, written from its beginning to its end, sealed by a footer, and recycled.
+//!
+//! The bytes are laid out in FORMAT.md, "Segment".
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use logboom_disk::{File, Pool, Slice};
+
+use crate::{
+    Error, Sequence,
+    group::{Life, Origin, in_segment, put_u32, put_u64},
+    ids::{SegmentId, round_up},
+    record::{u32_at, u64_at},
+    slots::SegmentRow,
+};
+
+const MAGIC: u32 = u32::from_le_bytes(*b"LBSG");
+const HEADER: usize = 64;
+const FOOTER_MAGIC: u32 = u32::from_le_bytes(*b"LBFT");
+const TRAILER: usize = 64;
+
+/// The file name of slot `slot`. A slot's name never changes; the life of the segment in it stands in its header.
+pub(crate) fn slot_name(slot: u32) -> String {
+    format!("segment-{slot:06}")
+}
+
+/// The slot of a file name, if it is one of a segment.
+pub(crate) fn slot_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("segment-")?;
+    (digits.len() >= 6).then(|| digits.parse().ok()).flatten()
+}
+
+/// One life of a segment file.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: SegmentId,
+    pub(crate) slot: u32,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) size: u32,
+    pub(crate) life: Life,
+    /// Bytes used by groups and header; grows while the segment is active.
+    end: AtomicU32,
+    /// The first and the last group in it; `last < first` while it has none.
+    first: AtomicU64,
+    last: AtomicU64,
+    /// No group will be added.
+    closed: AtomicBool,
+    /// A verified footer is in place.
+    footer: AtomicBool,
+    /// Bytes that the footer may take.
+    footer_space: AtomicU32,
+}
+
+/// A segment as the layer above sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Which one.
+    pub id: SegmentId,
+    /// The number of its file.
+    pub slot: u32,
+    /// Bytes used, header included; the footer lies at the other end of the file.
+    pub end: u32,
+    /// The lowest sequence that a record in it may have.
+    pub first: Sequence,
+    /// No record in it has this sequence or a higher one.
+    pub limit: Sequence,
+    /// Whether its footer is in place.
+    pub footer: bool,
+    /// Whether groups are still added.
+    pub active: bool,
+    /// The most bytes that its footer's body may have.
+    pub footer_space: u32,
+}
+
+impl Segment {
+    pub(crate) fn new(life: Life, slot: u32, file: Arc<dyn File>, size: u32, end: u32, groups: (u64, u64)) -> Self {
+        Self {
+            id: life.segment,
+            slot,
+            file,
+            size,
+            life,
+            end: AtomicU32::new(end),
+            first: AtomicU64::new(groups.0),
+            last: AtomicU64::new(groups.1),
+            closed: AtomicBool::new(false),
+            footer: AtomicBool::new(false),
+            footer_space: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn info(&self) -> SegmentInfo {
+        SegmentInfo {
+            id: self.id,
+            slot: self.slot,
+            end: self.end(),
+            first: Sequence::new(self.first.load(Ordering::Acquire), 0),
+            limit: Sequence::new(self.last() + 1, 0),
+            footer: self.has_footer(),
+            active: !self.is_closed(),
+            footer_space: self.footer_space.load(Ordering::Acquire),
+        }
+    }
+
+    pub(crate) fn row(&self) -> SegmentRow {
+        SegmentRow {
+            id: self.id,
+            epoch: self.life.epoch,
+            nonce: self.life.nonce,
+            first: self.first_group(),
+            last: self.last(),
+            slot: self.slot,
+            end: self.end(),
+        }
+    }
+
+    pub(crate) fn end(&self) -> u32 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn first_group(&self) -> u64 {
+        self.first.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn extend(&self, end: u32, last: u64) {
+        self.end.store(end, Ordering::Release);
+        self.last.store(last, Ordering::Release);
+    }
+
+    pub(crate) fn begin_at(&self, first: u64) {
+        self.first.store(first, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends the adding of groups: the rest of the file is the footer's.
+    pub(crate) fn close(&self, pad: usize) {
+        let space = (self.size as usize - self.end() as usize).saturating_sub(footer_bytes(0, pad));
+        self.footer_space.store(in_segment(space), Ordering::Release);
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_footer(&self) -> bool {
+        self.footer.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mark_footer(&self) {
+        self.footer.store(true, Ordering::Release);
+    }
+
+    /// Writes the footer, durably. Called once, when every group of the segment is durable: a footer that names a
+    /// group which a crash then takes away would list records that do not exist.
+    pub(crate) fn write_footer(&self, body: &[u8], pool: &Pool, pad: usize, seed: u32) -> Result<(), Error> {
+        let len = footer_bytes(body.len(), pad);
+        let at = self.size as usize - len;
+        if at < self.end() as usize {
+            return Err(Error::Unsupported(format!("a footer of {len} bytes does not fit segment {}", self.id)));
+        }
+        let mut region = pool.region(len);
+        region.fill(0);
+        let body_at = len - round_up(TRAILER, pad) - round_up(body.len(), pad);
+        region[body_at..body_at + body.len()].copy_from_slice(body);
+        let trailer = len - round_up(TRAILER, pad);
+        self.encode_trailer(&mut region[trailer..], body, seed);
+        self.file
+            .write_at(&[region.freeze().slice(0..len)], at as u64, logboom_disk::Sync::Data)
+            .map_err(|error| Error::io(format!("writing the footer of segment {}", self.id), error))?;
+        self.mark_footer();
+        Ok(())
+    }
+
+    /// The footer's body, or `None` when there is none or it is not intact.
+    pub(crate) fn read_footer(&self, pool: &Pool, pad: usize, seed: u32) -> Result<Option<Slice>, Error> {
+        let fail = |error| Error::io(format!("reading the footer of segment {}", self.id), error);
+        let block = round_up(TRAILER, pad);
+        let trailer_at = self.size as usize - block;
+        let trailer = read_slice(&*self.file, pool, trailer_at, block).map_err(fail)?;
+        let Some((body_len, body_crc)) = self.verify_trailer(&trailer, seed) else {
+            return Ok(None);
+        };
+        let padded = round_up(body_len, pad);
+        if padded > trailer_at {
+            return Ok(None);
+        }
+        let body = read_slice(&*self.file, pool, trailer_at - padded, padded).map_err(fail)?.slice(0..body_len);
+        Ok((crc32fast::hash(&body) == body_crc).then_some(body))
+    }
+
+    fn encode_trailer(&self, bytes: &mut [u8], body: &[u8], seed: u32) {
+        put_u32(bytes, 4, FOOTER_MAGIC);
+        put_u64(bytes, 8, self.id.0);
+        put_u64(bytes, 16, self.life.nonce);
+        put_u64(bytes, 24, self.last());
+        put_u32(bytes, 32, self.end());
+        put_u32(bytes, 36, in_segment(body.len()));
+        put_u32(bytes, 40, crc32fast::hash(body));
+        let crc = seeded(&bytes[4..TRAILER], seed);
+        put_u32(bytes, 0, crc);
+    }
+
+    fn verify_trailer(&self, bytes: &[u8], seed: u32) -> Option<(usize, u32)> {
+        let ours = u32_at(bytes, 0) == seeded(&bytes[4..TRAILER], seed)
+            && u32_at(bytes, 4) == FOOTER_MAGIC
+            && u64_at(bytes, 8) == self.id.0
+            && u64_at(bytes, 16) == self.life.nonce
+            && u64_at(bytes, 24) == self.last()
+            && u32_at(bytes, 32) == self.end();
+        ours.then(|| (u32_at(bytes, 36) as usize, u32_at(bytes, 40)))
+    }
+}
+
+/// Bytes at the end of a segment that a footer with a body of `body` bytes takes.
+pub(crate) fn footer_bytes(body: usize, pad: usize) -> usize {
+    round_up(body, pad) + round_up(TRAILER, pad)
+}
+
+/// Writes the block that begins a life of a segment; `first` is its first group.
+pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, seed: u32) {
+    bytes.fill(0);
+    put_u32(bytes, 4, MAGIC);
+    put_u64(bytes, 8, life.segment.0);
+    put_u64(bytes, 16, life.epoch);
+    put_u64(bytes, 24, life.nonce);
+    put_u64(bytes, 32, life.origin.segment.0);
+    put_u32(bytes, 40, life.origin.end);
+    put_u32(bytes, 44, life.origin.crc);
+    put_u64(bytes, 48, life.origin.last);
+    let crc = seeded(&bytes[4..HEADER], seed);
+    put_u32(bytes, 0, crc);
+}
+
+/// The life that the block at the beginning of a segment states, if it is intact.
+pub(crate) fn verify_header(bytes: &[u8], seed: u32) -> Option<Life> {
+    let bytes = bytes.get(..HEADER)?;
+    if u32_at(bytes, 4) != MAGIC || u32_at(bytes, 0) != seeded(&bytes[4..], seed) {
+        return None;
+    }
+    Some(Life {
+        segment: SegmentId(u64_at(bytes, 8)),
+        epoch: u64_at(bytes, 16),
+        nonce: u64_at(bytes, 24),
+        origin: Origin {
+            segment: SegmentId(u64_at(bytes, 32)),
+            end: u32_at(bytes, 40),
+            crc: u32_at(bytes, 44),
+            last: u64_at(bytes, 48),
+        },
+    })
+}
+
+/// Reads `len` bytes at `offset`, both multiples of the pad unit.
+pub(crate) fn read_slice(file: &dyn File, pool: &Pool, offset: usize, len: usize) -> io::Result<Slice> {
+    let mut region = pool.region(len);
+    file.read_at(&mut region, offset as u64)?;
+    Ok(region.freeze().slice(0..len))
+}
+
+fn seeded(bytes: &[u8], seed: u32) -> u32 {
+    let mut crc = crc32fast::Hasher::new_with_initial(seed);
+    crc.update(bytes);
+    crc.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_reads_back_and_damage_is_seen() {
+        let origin = Origin { segment: SegmentId(4), end: 8192, crc: 3, last: 77 };
+        let life = Life { segment: SegmentId(5), epoch: 2, nonce: 11, origin };
+        let mut bytes = vec![0; 512];
+        encode_header(&mut bytes, &life, 9);
+        assert_eq!(verify_header(&bytes, 9), Some(life));
+        for bit in 0..HEADER * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(verify_header(&bytes, 9), None, "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn slot_names_read_back() {
+        for slot in [0, 7, 999_999, 1_234_567] {
+            assert_eq!(slot_of(&slot_name(slot)), Some(slot));
+        }
+        for name in ["segment-1", "segment-", "prefill-000001", "LOGBOOM", "segment-00000x"] {
+            assert_eq!(slot_of(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Checkpoints: what the layer above needs so that older segments need not be read, in two alternating slots.
+//!
+//! The bytes are laid out in FORMAT.md, "Checkpoint".
+
+use std::{io, sync::Arc};
+
+use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
+
+use crate::{
+    Error, SegmentId,
+    group::{put_u32, put_u64},
+    ids::round_up,
+    record::{u32_at, u64_at},
+};
+
+const MAGIC: u32 = u32::from_le_bytes(*b"LBCP");
+const HEADER: usize = 64;
+const ROW: usize = 64;
+const PIECE: usize = 1 << 20;
+const NAMES: [&str; 2] = ["checkpoint-0", "checkpoint-1"];
+
+/// The two slots and what they cover.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    files: [Option<Arc<dyn File>>; 2],
+    /// The number of the checkpoint in each slot, 0 for none, and the segment that it is replayed from.
+    held: [(u64, SegmentId); 2],
+}
+
+/// A checkpoint as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) number: u64,
+    pub(crate) replay_from: SegmentId,
+    pub(crate) segments: Vec<SegmentRow>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A live segment below the checkpoint's replay position, as the checkpoint knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentRow {
+    pub(crate) id: SegmentId,
+    pub(crate) epoch: u64,
+    pub(crate) nonce: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) slot: u32,
+    pub(crate) end: u32,
+}
+
+impl Slots {
+    /// Reads both slots and returns the newest intact checkpoint.
+    ///
+    /// Falling back to the older slot is safe: a segment is reused only when both slots cover it.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        pool: &Pool,
+        pad: usize,
+        seed: u32,
+        mode: Mode,
+    ) -> Result<(Self, Option<Checkpoint>), Error> {
+        let mut slots = Self { files: [None, None], held: [(0, SegmentId(0)); 2] };
+        let mut newest: Option<Checkpoint> = None;
+        for (at, name) in NAMES.into_iter().enumerate() {
+            let file = match disk.open(name, mode) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io(format!("opening {name}"), error)),
+            };
+            let read = read(&*file, pool, pad, seed).map_err(|error| Error::io(format!("reading {name}"), error))?;
+            slots.files[at] = Some(file);
+            let Some(checkpoint) = read else { continue };
+            slots.held[at] = (checkpoint.number, checkpoint.replay_from);
+            if newest.as_ref().is_none_or(|newest| newest.number < checkpoint.number) {
+                newest = Some(checkpoint);
+            }
+        }
+        Ok((slots, newest))
+    }
+
+    /// Every record in a segment below this is in both slots.
+    pub(crate) fn covered(&self) -> SegmentId {
+        self.held[0].1.min(self.held[1].1)
+    }
+
+    /// Writes a checkpoint over the older slot. Durable on return; until then the newer slot stays what it is.
+    pub(crate) fn write(
+        &mut self,
+        disk: &dyn Disk,
+        pool: &Pool,
+        (pad, seed): (usize, u32),
+        replay_from: SegmentId,
+        segments: &[SegmentRow],
+        body: &[u8],
+    ) -> Result<(), Failure> {
+        let older = if self.held[0].0 <= self.held[1].0 { 0 } else { 1 };
+        let number = self.held[0].0.max(self.held[1].0) + 1;
+        // From here on the slot holds nothing, whatever happens.
+        self.held[older] = (0, SegmentId(0));
+        let mut content = Vec::with_capacity(segments.len() * ROW + body.len());
+        segments.iter().for_each(|row| row.encode(&mut content));
+        content.extend_from_slice(body);
+        let file = self.file(disk, older, (pad + round_up(content.len(), pad)) as u64)?;
+        for (nth, piece) in content.chunks(PIECE).enumerate() {
+            let slice = Slice::padded_copy(pool, piece, pad);
+            file.write_at(&[slice], (pad + nth * PIECE) as u64, Sync::None).map_err(Failure::Write)?;
+        }
+        file.sync_data().map_err(Failure::Sync)?;
+        let header = encode_header(number, replay_from, segments.len(), &content, seed);
+        file.write_at(&[Slice::padded_copy(pool, &header, pad)], 0, Sync::Data).map_err(Failure::Sync)?;
+        self.held[older] = (number, replay_from);
+        Ok(())
+    }
+
+    /// The file of a slot, at least `size` bytes long.
+    fn file(&mut self, disk: &dyn Disk, slot: usize, size: u64) -> Result<Arc<dyn File>, Failure> {
+        let file = match &self.files[slot] {
+            Some(file) => Arc::clone(file),
+            None => {
+                let file = disk.open(NAMES[slot], Mode::Create).map_err(Failure::Write)?;
+                self.files[slot] = Some(Arc::clone(&file));
+                file
+            }
+        };
+        if file.size().map_err(Failure::Write)? < size {
+            // Room to grow, so that a full device does not stop the next checkpoint.
+            file.allocate((2 * size).next_multiple_of(PIECE as u64)).map_err(Failure::Write)?;
+            file.sync_all().map_err(Failure::Sync)?;
+            disk.sync_dir().map_err(Failure::Sync)?;
+        }
+        Ok(file)
+    }
+}
+
+/// How work beside the log failed. A failed write concerns that work alone; a failed sync may have swallowed an error
+/// of the log's own writes, and poisons it.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Write(io::Error),
+    Sync(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> io::Error {
+        match self {
+            Self::Write(error) | Self::Sync(error) => error,
+        }
+    }
+}
+
+impl SegmentRow {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        let at = bytes.len();
+        bytes.resize(at + ROW, 0);
+        let row = &mut bytes[at..];
+        put_u64(row, 0, self.id.0);
+        put_u64(row, 8, self.epoch);
+        put_u64(row, 16, self.nonce);
+        put_u64(row, 24, self.first);
+        put_u64(row, 32, self.last);
+        put_u32(row, 40, self.slot);
+        put_u32(row, 44, self.end);
+    }
+
+    fn decode(row: &[u8]) -> Self {
+        Self {
+            id: SegmentId(u64_at(row, 0)),
+            epoch: u64_at(row, 8),
+            nonce: u64_at(row, 16),
+            first: u64_at(row, 24),
+            last: u64_at(row, 32),
+            slot: u32_at(row, 40),
+            end: u32_at(row, 44),
+        }
+    }
+}
+
+fn encode_header(number: u64, replay_from: SegmentId, rows: usize, content: &[u8], seed: u32) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    put_u32(&mut bytes, 4, MAGIC);
+    put_u64(&mut bytes, 8, number);
+    put_u64(&mut bytes, 16, replay_from.0);
+    put_u64(&mut bytes, 24, rows as u64);
+    put_u64(&mut bytes, 32, content.len() as u64);
+    put_u32(&mut bytes, 40, crc32fast::hash(content));
+    let crc = seeded(&bytes[4..], seed);
+    put_u32(&mut bytes, 0, crc);
+    bytes
+}
+
+/// The checkpoint in a file, or `None` when it is not intact.
+fn read(file: &dyn File, pool: &Pool, pad: usize, seed: u32) -> io::Result<Option<Checkpoint>> {
+    let size = file.size()?;
+    if size < pad as u64 {
+        return Ok(None);
+    }
+    let header = crate::segment::read_slice(file, pool, 0, pad)?;
+    let header = &header[..HEADER];
+    if u32_at(header, 4) != MAGIC || u32_at(header, 0) != seeded(&header[4..], seed) {
+        return Ok(None);
+    }
+    let (rows, len) = (u64_at(header, 24), u64_at(header, 32));
+    if len > size - pad as u64 || rows > len / ROW as u64 {
+        return Ok(None);
+    }
+    let (Ok(rows), Ok(len)) = (usize::try_from(rows), usize::try_from(len)) else { return Ok(None) };
+    let content = read_content(file, pool, pad, len)?;
+    if crc32fast::hash(&content) != u32_at(header, 40) {
+        return Ok(None);
+    }
+    let (segments, body) = content.split_at(rows * ROW);
+    Ok(Some(Checkpoint {
+        number: u64_at(header, 8),
+        replay_from: SegmentId(u64_at(header, 16)),
+        segments: segments.chunks_exact(ROW).map(SegmentRow::decode).collect(),
+        body: body.to_vec(),
+    }))
+}
+
+fn read_content(file: &dyn File, pool: &Pool, pad: usize, len: usize) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(round_up(len, pad));
+    while content.len() < len {
+        let piece = round_up((len - content.len()).min(PIECE), pad);
+        content.extend_from_slice(&crate::segment::read_slice(file, pool, pad + content.len(), piece)?);
+    }
+    content.truncate(len);
+    Ok(content)
+}
+
+fn seeded(bytes: &[u8], seed: u32) -> u32 {
+    let mut crc = crc32fast::Hasher::new_with_initial(seed);
+    crc.update(bytes);
+    crc.finalize()
+}

@@ -1,0 +1,93 @@
+//! A ticket: the completion of a batch, to be waited for, awaited, or called back.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{Error, shared::Shared};
+
+/// Completes, once, when a batch and everything before it survives power loss, or when the log is poisoned.
+///
+/// A ticket is a future of no particular runtime. Dropping it cancels nothing.
+#[must_use = "a batch is durable only when its ticket says so"]
+pub struct Ticket {
+    shared: Arc<Shared>,
+    group: u64,
+    key: Option<u64>,
+}
+
+impl Ticket {
+    pub(crate) fn new(shared: Arc<Shared>, group: u64) -> Self {
+        Self { shared, group, key: None }
+    }
+
+    /// Whether waiting would return at once.
+    pub fn is_done(&self) -> bool {
+        self.shared.watermark.outcome(self.group).is_some()
+    }
+
+    /// Blocks until the batch is durable. Waiting for a lazy batch has it written now.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when the log failed before the batch was acknowledged; whether it survives is then known
+    /// only after the log is opened again.
+    pub fn wait(self) -> Result<(), Error> {
+        self.shared.want(self.group);
+        self.shared.wait(self.group)
+    }
+
+    /// [`Ticket::wait`] for at most `timeout`; gives the ticket back when that is over.
+    ///
+    /// # Errors
+    /// The outer error is the ticket itself, not done yet.
+    pub fn wait_timeout(self, timeout: Duration) -> Result<Result<(), Error>, Self> {
+        self.shared.want(self.group);
+        self.shared.kick();
+        match self.shared.wait_timeout(self.group, timeout) {
+            Some(outcome) => Ok(outcome),
+            None => Err(self),
+        }
+    }
+
+    /// Has `callback` called once, with what [`Ticket::wait`] would return, in the order of the log.
+    ///
+    /// It runs on a thread that only runs callbacks: a slow one delays other callbacks, never a commit.
+    pub fn on_complete(self, callback: impl FnOnce(Result<(), Error>) + Send + 'static) {
+        self.shared.call_back(self.group, Box::new(callback));
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outcome) = self.shared.watermark.outcome(self.group) {
+            return Poll::Ready(outcome);
+        }
+        let key = self.shared.watermark.register(self.group, self.key, context.waker());
+        self.key = Some(key);
+        // It may have ended between the look and the registration.
+        match self.shared.watermark.outcome(self.group) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.shared.watermark.unregister(self.group, key);
+        }
+    }
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket").field("group", &self.group).field("done", &self.is_done()).finish()
+    }
+}

@@ -1,0 +1,400 @@
+//! The handle by which the layer above uses an open log.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        mpsc,
+    },
+};
+
+use logboom_disk::{Facts, Slice};
+use parking_lot::Mutex;
+
+use crate::{
+    Clock, Error, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Ticket, WalHealth,
+    WalMetrics, Worker,
+    admission::Admission,
+    append::{Load, Staging},
+    group::Life,
+    group_commit::Committer,
+    metrics::Metrics,
+    recent::Recent,
+    record::{KIND_FREED, KIND_OWN},
+    recovery::Base,
+    scan::walk,
+    segment::Segment,
+    shared::{Shared, Tail},
+    slots::{SegmentRow, Slots},
+    supply::{Prefill, Prepared, Supply},
+    watch::{Callbacks, Housekeeping, Watch},
+    watermark::Watermark,
+};
+
+/// An open log. Clones are handles to the same log; the last one's drop closes it.
+///
+/// All methods may be called from any thread at any time, unless they say otherwise.
+#[derive(Clone)]
+pub struct Wal {
+    shared: Arc<Shared>,
+    /// Shared by the handles alone: tickets and machines do not keep a log open.
+    _life: Arc<Closer>,
+}
+
+/// What recovery hands over.
+pub(crate) struct Start {
+    pub(crate) base: Base,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) life: Life,
+    pub(crate) prepared: Prepared,
+    pub(crate) first_group: u64,
+    pub(crate) slots: Slots,
+    pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
+    pub(crate) free: VecDeque<Prepared>,
+    pub(crate) next_slot: u32,
+}
+
+impl Wal {
+    // ---- append ----
+
+    /// Waits until `bytes` more may be accepted and not yet durable. To be called before any lock that a committing
+    /// thread or a machine of the layer above may need.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`].
+    pub fn admit(&self, bytes: u64) -> Result<Permit, Error> {
+        if !self.shared.manual {
+            return self.refused(self.shared.admission.admit(bytes));
+        }
+        loop {
+            match self.try_admit(bytes) {
+                Err(Error::Busy) => {
+                    self.shared.want(self.last_group());
+                    self.shared.drive();
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// [`Wal::admit`] without waiting.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when waiting would be needed.
+    pub fn try_admit(&self, bytes: u64) -> Result<Permit, Error> {
+        self.refused(self.shared.admission.try_admit(bytes))
+    }
+
+    /// [`Wal::admit`], awaited; a future of no particular runtime.
+    ///
+    /// # Errors
+    /// As [`Wal::admit`].
+    pub async fn admit_async(&self, bytes: u64) -> Result<Permit, Error> {
+        self.refused(self.shared.admission.admit_async(bytes).await)
+    }
+
+    /// Room for the records of one batch in one group. The order of these calls is the order of the log.
+    ///
+    /// Takes a short lock, and makes a segment itself when none is prepared; never waits for other callers.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`]; nothing was written.
+    pub fn reserve(&self, permit: Permit, request: &Request) -> Result<Reservation, Error> {
+        self.shared.reserve(permit.keep(), request)
+    }
+
+    /// States an upper bound of the number of owners, for the space that footers need.
+    pub fn set_owners(&self, owners: u32) {
+        self.shared.owners.fetch_max(owners, Ordering::Relaxed);
+    }
+
+    /// The most bytes that the records of one batch may have in all.
+    pub fn batch_bytes_max(&self) -> usize {
+        self.shared.batch_bytes_max()
+    }
+
+    /// Every record from now on has this sequence or a higher one.
+    pub fn next_sequence(&self) -> Sequence {
+        self.shared.staging.lock().next_sequence()
+    }
+
+    // ---- group_commit ----
+
+    /// The highest group that survives power loss, with every one before it.
+    pub fn durable(&self) -> u64 {
+        self.shared.watermark.durable()
+    }
+
+    /// Completes when `group` and all before it are durable.
+    pub fn ticket(&self, group: u64) -> Ticket {
+        Ticket::new(Arc::clone(&self.shared), group)
+    }
+
+    /// Has everything that was accepted so far written, and completes when it is durable.
+    pub fn barrier(&self) -> Ticket {
+        let group = self.last_group();
+        self.shared.want(group);
+        self.shared.kick();
+        self.ticket(group)
+    }
+
+    fn last_group(&self) -> u64 {
+        self.shared.staging.lock().last_group()
+    }
+
+    // ---- read ----
+
+    /// The record at `place` if it is in memory; never blocks for long, and never touches the device.
+    pub fn read_recent(&self, place: Place) -> Option<Record> {
+        self.shared.recent.read(place)
+    }
+
+    /// Appends the records at `places` to `out`, in that order. Blocks for what is not in memory.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] when a record's checksum does not match, [`Error::Gone`] when a segment was retired
+    /// meanwhile, [`Error::Io`]. `out` is unchanged then.
+    pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
+        self.shared.read(places, out)
+    }
+
+    // ---- segments, footers, checkpoints: for the layer above's machines ----
+
+    /// The live segments, oldest first; the last is the active one.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        self.shared.segments.lock().values().map(|segment| segment.info()).collect()
+    }
+
+    /// The segment that the next group goes to, or the one after it.
+    pub fn active(&self) -> SegmentId {
+        self.shared.staging.lock().segment().id
+    }
+
+    /// The oldest segment that is full, durable, and without a footer.
+    pub fn sealable(&self) -> Option<SegmentInfo> {
+        let durable = self.durable();
+        let segments = self.shared.segments.lock();
+        let ripe = |segment: &&Arc<Segment>| segment.is_closed() && !segment.has_footer() && segment.last() <= durable;
+        segments.values().find(ripe).map(|segment| segment.info())
+    }
+
+    /// Seals a segment that [`Wal::sealable`] named. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: the footer is missing then, and the segment is read in its place; the log goes on.
+    pub fn write_footer(&self, segment: SegmentId, body: &[u8]) -> Result<(), Error> {
+        self.segment(segment)?.write_footer(body, &self.shared.pool, self.shared.pad, self.shared.seed)
+    }
+
+    /// The body of a segment's footer; `None` when there is none, or it is not intact.
+    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<Slice>, Error> {
+        self.segment(segment)?.read_footer(&self.shared.pool, self.shared.pad, self.shared.seed)
+    }
+
+    /// Reads all records of a segment whose footer is missing.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] when a group is not intact; what `each` returns.
+    pub fn scan(
+        &self,
+        segment: SegmentId,
+        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let segment = self.segment(segment)?;
+        let mut theirs = |record: Record, place| if record.kind() < KIND_OWN { each(record, place) } else { Ok(()) };
+        walk(&segment, &self.shared.pool, self.shared.pad, self.shared.seed, &mut theirs).map(|_| ())
+    }
+
+    /// Writes a checkpoint that reflects every record in the segments below `replay_from`. Durable on return.
+    ///
+    /// Whatever the body reflects must be durable before: it must not be known from the checkpoint alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Full`]: the previous checkpoint stands; a failed sync poisons the log besides.
+    pub fn write_checkpoint(&self, replay_from: SegmentId, body: &[u8]) -> Result<(), Error> {
+        let shared = &self.shared;
+        let rows: Vec<SegmentRow> =
+            shared.segments.lock().range(..replay_from).map(|(_, segment)| segment.row()).collect();
+        let keys = (shared.pad, shared.seed);
+        let written = shared.slots.lock().write(&*shared.disk, &shared.pool, keys, replay_from, &rows, body);
+        written.map_err(|failure| shared.beside_the_log("writing a checkpoint", failure))
+    }
+
+    /// Every record in the segments below this is in both checkpoints: losing one of them loses nothing.
+    pub fn covered(&self) -> SegmentId {
+        self.shared.slots.lock().covered()
+    }
+
+    /// Frees segments that hold nothing any more: no live entry, and no state that both checkpoints do not hold.
+    ///
+    /// They are recycled when a record that says so is durable and nobody reads them any more.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for the active segment or one that is not [`Wal::covered`]; those of [`Wal::reserve`].
+    pub fn retire(&self, segments: &[SegmentId]) -> Result<(), Error> {
+        let (active, covered) = (self.active(), self.covered());
+        if let Some(id) = segments.iter().find(|&&id| id >= active || id >= covered) {
+            return Err(Error::Unsupported(format!("segment {id} may not be retired yet")));
+        }
+        let count = u32::try_from(segments.len()).unwrap_or(u32::MAX);
+        let body: Vec<u8> = segments.iter().flat_map(|id| id.0.to_le_bytes()).collect();
+        let group = self.shared.write_own(KIND_FREED, count, &body)?;
+        let mut live = self.shared.segments.lock();
+        for id in segments {
+            if let Some(segment) = live.remove(id) {
+                self.shared.supply.retire(group, segment);
+            }
+        }
+        drop(live);
+        self.shared.worker_kick();
+        Ok(())
+    }
+
+    // ---- life ----
+
+    /// The failure after which nothing is acknowledged any more.
+    pub fn poisoned(&self) -> Option<Error> {
+        self.shared.watermark.failure().cloned()
+    }
+
+    /// The log's counters.
+    pub fn metrics(&self) -> WalMetrics {
+        self.shared.metrics_now()
+    }
+
+    /// Whether the log is well.
+    pub fn health(&self) -> WalHealth {
+        self.shared.health_now()
+    }
+
+    /// What is known of the device.
+    pub fn facts(&self) -> &Facts {
+        self.shared.disk.facts()
+    }
+
+    /// Who steps the background machines; the layer above adds its own.
+    pub fn worker(&self) -> &Worker {
+        self.shared.worker.get().expect("set before the log is handed out")
+    }
+
+    /// With [`crate::Runtime::Manual`]: one step of everything, in the caller's thread; false when nothing was to do.
+    pub fn drive(&self) -> bool {
+        self.shared.drive()
+    }
+
+    /// Has everything written, says in a last group that nothing follows, and ends the threads.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when not everything that was accepted is durable.
+    pub fn close(&self) -> Result<(), Error> {
+        self.shared.close()
+    }
+
+    pub(crate) fn start(start: Start) -> Result<Self, Error> {
+        let Start { base, clock, life, prepared, first_group, slots, live, free, next_slot } = start;
+        let size = base.segment_size();
+        let staging = Staging::new(life, prepared, size, first_group);
+        let committer = Committer::new(base.disk.facts(), life, life.origin.crc);
+        let manual = base.runtime.is_manual();
+        let fail = |error| Error::io("setting up a queue", error);
+        let queue = if manual { Some(base.disk.queue().map_err(fail)?) } else { None };
+        let mut segments = live;
+        segments.insert(life.segment, Arc::clone(staging.segment()));
+        let shared = Arc::new(Shared {
+            segment_bytes: base.identity.segment_bytes,
+            pad: base.identity.pad,
+            seed: base.seed,
+            manual,
+            staging: Mutex::new(staging),
+            tail: Mutex::new(Tail::new(committer, queue)),
+            wanted: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            load: Load::default(),
+            watermark: Watermark::new(life.origin.last),
+            admission: Admission::new(base.options.admission_bytes),
+            supply: Supply::new(base.identity.segment_bytes, free, next_slot),
+            segments: Mutex::new(segments),
+            recent: Recent::new(base.options.cache_bytes),
+            slots: Mutex::new(slots),
+            promised: AtomicU64::new(0),
+            filled: AtomicU64::new(0),
+            lazy_group: AtomicU64::new(0),
+            lazy_since_us: AtomicU64::new(0),
+            owners: AtomicU32::new(0),
+            watch: Watch::default(),
+            metrics: Metrics::default(),
+            worker: OnceLock::new(),
+            notifier: OnceLock::new(),
+            waker: OnceLock::new(),
+            thread: Mutex::new(None),
+            closing: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            disk: base.disk,
+            pool: base.pool,
+            options: base.options,
+            clock,
+        });
+        let wal = Self { _life: Arc::new(Closer(Arc::clone(&shared))), shared };
+        wal.spawn(&base.runtime)?;
+        let epoch = wal.shared.add_empty(0)?;
+        wal.shared.wait(epoch)?;
+        wal.worker().add(Box::new(Prefill::new(&wal.shared)));
+        wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
+        Ok(wal)
+    }
+
+    fn spawn(&self, runtime: &crate::Runtime) -> Result<(), Error> {
+        let shared = &self.shared;
+        let fail = |error| Error::io("starting a thread", error);
+        let worker = Worker::new("logboom-work", runtime, Arc::clone(&shared.clock)).map_err(fail)?;
+        let notifier = Worker::new("logboom-notify", runtime, Arc::clone(&shared.clock)).map_err(fail)?;
+        notifier.add(Box::new(Callbacks::new(shared)));
+        drop(shared.worker.set(worker));
+        drop(shared.notifier.set(notifier));
+        if shared.manual {
+            return Ok(());
+        }
+        // The queue belongs to its thread, which says when it is ready for work.
+        let (ready, is_ready) = mpsc::channel();
+        let theirs = Arc::clone(shared);
+        let thread = std::thread::Builder::new()
+            .name("logboom-commit".to_owned())
+            .spawn(move || match theirs.disk.queue() {
+                Ok(queue) => {
+                    drop(theirs.waker.set(queue.waker()));
+                    drop(ready.send(Ok(())));
+                    theirs.run(queue);
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            })
+            .map_err(fail)?;
+        *shared.thread.lock() = Some(thread);
+        match is_ready.recv() {
+            Ok(ready) => ready.map_err(|error| Error::io("setting up a queue", error)),
+            Err(_) => Err(Error::Unsupported("the committer thread ended before it began".to_owned())),
+        }
+    }
+
+    fn segment(&self, id: SegmentId) -> Result<Arc<Segment>, Error> {
+        self.shared.segments.lock().get(&id).cloned().ok_or(Error::Gone(id))
+    }
+
+    /// Why admission ended: it is shut by closing and by poison alike.
+    fn refused<T>(&self, admitted: Result<T, Error>) -> Result<T, Error> {
+        match (admitted, self.shared.watermark.failure()) {
+            (Err(Error::Closed), Some(first)) => Err(crate::watermark::poisoned(first)),
+            (other, _) => other,
+        }
+    }
+}
+
+/// Closes the log when the last handle goes.
+struct Closer(Arc<Shared>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`.
+        drop(self.0.close());
+    }
+}

@@ -1,0 +1,171 @@
+//! What the log does while nobody calls it: promises when it goes idle, lazy batches that have become old, and a look
+//! at whether the device still answers.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{Machine, Step, shared::Shared};
+
+/// When the device last began or ended something.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// When it was last heard of while something was in flight (us, 0: nothing is in flight).
+    waiting_since_us: AtomicU64,
+    progress_us: AtomicU64,
+    /// The housekeeping machine looks again by itself.
+    armed: AtomicBool,
+}
+
+impl Watch {
+    /// Something was asked of it. Called by the one committer alone.
+    pub(crate) fn begin(&self, now: Duration) {
+        if self.waiting_since_us.load(Ordering::Relaxed) == 0 {
+            self.waiting_since_us.store(us(now), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn progress(&self, now: Duration, idle: bool) {
+        self.progress_us.store(us(now), Ordering::Relaxed);
+        self.waiting_since_us.store(if idle { 0 } else { us(now) }, Ordering::Relaxed);
+    }
+
+    /// How long the device has not answered.
+    pub(crate) fn waiting(&self, now: Duration) -> Duration {
+        match self.waiting_since_us.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => now.saturating_sub(Duration::from_micros(since)),
+        }
+    }
+
+    /// True if the housekeeping machine is to be woken: it sleeps for good.
+    pub(crate) fn arm(&self) -> bool {
+        !self.armed.load(Ordering::Relaxed) && !self.armed.swap(true, Ordering::SeqCst)
+    }
+
+    fn idle_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(Duration::from_micros(self.progress_us.load(Ordering::Relaxed)))
+    }
+}
+
+/// See the module.
+pub(crate) struct Housekeeping {
+    shared: Weak<Shared>,
+    /// The stall that was reported last; zero when the device answers.
+    reported: Duration,
+}
+
+impl Housekeeping {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::downgrade(shared), reported: Duration::ZERO }
+    }
+
+    /// Has lazy batches written that have waited long enough, and says when to look again.
+    fn lazy(&self, shared: &Shared, now: Duration) -> Option<Duration> {
+        let group = shared.lazy_group.load(Ordering::SeqCst);
+        if group <= shared.taken.load(Ordering::SeqCst) {
+            shared.lazy_since_us.store(0, Ordering::SeqCst);
+            // One that came in between has not seen the reset and must not be forgotten.
+            if shared.lazy_group.load(Ordering::SeqCst) > shared.taken.load(Ordering::SeqCst) {
+                shared.lazy_since_us.store(us(now), Ordering::SeqCst);
+            }
+            return None;
+        }
+        let due = Duration::from_micros(shared.lazy_since_us.load(Ordering::SeqCst)) + shared.options.lazy_age;
+        if now < due {
+            return Some(due);
+        }
+        shared.want(group);
+        shared.commit_here();
+        Some(now + shared.options.lazy_age)
+    }
+
+    /// Promises that everything is durable when nothing has happened for a while, and says when to look again.
+    fn promise(shared: &Shared, now: Duration) -> Option<Duration> {
+        let filled = shared.filled.load(Ordering::Relaxed);
+        if shared.promised.load(Ordering::Acquire) >= filled {
+            return None;
+        }
+        let idle = shared.watch.idle_for(now);
+        if shared.watermark.durable() < filled || idle < shared.options.idle_promise {
+            return Some(now + shared.options.idle_promise.saturating_sub(idle).max(Duration::from_millis(1)));
+        }
+        // Without a segment to write it in there is no promise; nothing else depends on it.
+        if shared.add_empty(0).is_ok() {
+            shared.commit_here();
+        }
+        Some(now + shared.options.idle_promise)
+    }
+
+    fn stall(&mut self, shared: &Shared, now: Duration) -> Option<Duration> {
+        let waiting = shared.watch.waiting(now);
+        let threshold = shared.options.stall_after.max(self.reported * 2);
+        if waiting >= threshold {
+            self.reported = waiting;
+            shared.options.listener.stalled(waiting);
+        } else if waiting < shared.options.stall_after && !self.reported.is_zero() {
+            self.reported = Duration::ZERO;
+            shared.options.listener.stalled(Duration::ZERO);
+        }
+        let looks_again = !waiting.is_zero() || !self.reported.is_zero();
+        looks_again.then(|| now + shared.options.stall_after / 4)
+    }
+}
+
+impl Machine for Housekeeping {
+    fn name(&self) -> &'static str {
+        "housekeeping"
+    }
+
+    fn step(&mut self, now: Duration) -> Step {
+        let Some(shared) = self.shared.upgrade() else { return Step::Done };
+        if shared.watermark.failure().is_some() {
+            return Step::Done;
+        }
+        if shared.closing.load(Ordering::Acquire) {
+            return Step::Parked;
+        }
+        let times = [self.stall(&shared, now), self.lazy(&shared, now), Self::promise(&shared, now)];
+        if let Some(next) = times.into_iter().flatten().min() {
+            return Step::At(next);
+        }
+        shared.watch.armed.store(false, Ordering::SeqCst);
+        Step::Parked
+    }
+}
+
+/// Runs callbacks, one a step, on a thread where they delay nothing but each other.
+pub(crate) struct Callbacks {
+    shared: Weak<Shared>,
+}
+
+impl Callbacks {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::downgrade(shared) }
+    }
+}
+
+impl Machine for Callbacks {
+    fn name(&self) -> &'static str {
+        "callbacks"
+    }
+
+    fn step(&mut self, _now: Duration) -> Step {
+        let Some(shared) = self.shared.upgrade() else { return Step::Done };
+        match shared.watermark.take_callback() {
+            Some((callback, outcome)) => {
+                callback(outcome);
+                Step::Again
+            }
+            None => Step::Parked,
+        }
+    }
+}
+
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
+}

@@ -1,0 +1,576 @@
+//! The log through its public surface: on the simulated disk, where every run of a seed repeats, and on a real one.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use logboom_disk::{Disk, DiskOptions, FaultKind, Mode, SimDisk, SimOptions, SyncMethod};
+use logboom_wal::{
+    Durability, Error, FooterSpace, ManualClock, Meta, Options, Place, Record, Request, Runtime, SegmentId, Sequence,
+    Ticket, Wal, open, open_read_only, record_bytes, verify,
+};
+
+const FOOTER: FooterSpace = FooterSpace { fixed: 64, per_record: 16, per_owner: 0 };
+
+fn options() -> Options {
+    Options { segment_bytes: 256 << 10, footer: FOOTER, ..Options::default() }
+}
+
+/// A log on a simulated disk, driven by hand.
+struct Sim {
+    disk: Arc<SimDisk>,
+    clock: Arc<ManualClock>,
+    wal: Wal,
+    replayed: Vec<(Record, Place)>,
+}
+
+impl Sim {
+    fn new(seed: u64) -> Self {
+        Self::with(seed, SimOptions::default())
+    }
+
+    fn with(seed: u64, options: SimOptions) -> Self {
+        Self::open(SimDisk::new(seed, options), ManualClock::new(seed)).unwrap()
+    }
+
+    fn open(disk: Arc<SimDisk>, clock: Arc<ManualClock>) -> Result<Self, Error> {
+        let mut replayed = Vec::new();
+        let mut opening = open(disk.clone(), options(), Runtime::Manual(clock.clone()))?;
+        opening.replay(&mut |record, place| {
+            replayed.push((record, place));
+            Ok(())
+        })?;
+        Ok(Self { disk, clock, wal: opening.start()?, replayed })
+    }
+
+    /// What the next process finds after the power was cut.
+    fn cut_power(self) -> Result<Self, Error> {
+        Self::open(self.disk.power_cut(), self.clock)
+    }
+
+    fn bodies(&self) -> Vec<Vec<u8>> {
+        self.replayed.iter().map(|(record, _)| record.body().to_vec()).collect()
+    }
+}
+
+fn submit(wal: &Wal, bodies: &[&[u8]], durability: Durability) -> Result<(Ticket, Vec<Place>), Error> {
+    let bytes = bodies.iter().map(|body| record_bytes(body.len())).sum();
+    let records = u32::try_from(bodies.len()).unwrap();
+    let permit = wal.admit(bytes as u64)?;
+    let mut reservation = wal.reserve(permit, &Request { records, bytes, durability, drains: false })?;
+    let mut places = Vec::new();
+    for (nth, body) in bodies.iter().enumerate() {
+        let meta = Meta { owner: 7, kind: 1, first: nth as u64, count: 1, attr: 3, prev: Sequence::NONE };
+        places.push(reservation.record(&meta, body.len(), |writer| writer.put(body)).place);
+    }
+    Ok((reservation.finish(), places))
+}
+
+fn write(wal: &Wal, body: &[u8]) -> Result<Place, Error> {
+    let (ticket, places) = submit(wal, &[body], Durability::Durable)?;
+    ticket.wait()?;
+    Ok(places[0])
+}
+
+/// For writes whose place does not matter.
+fn ok(written: Result<Place, Error>) {
+    written.unwrap();
+}
+
+fn body(nth: u64, len: usize) -> Vec<u8> {
+    let mut body = nth.to_le_bytes().to_vec();
+    body.resize(len.max(8), u8::try_from(nth % 251).unwrap());
+    body
+}
+
+#[test]
+fn what_was_waited_for_is_replayed_after_a_power_cut() {
+    for seed in 0..20 {
+        let sim = Sim::new(seed);
+        let expected: Vec<_> = (0..100).map(|nth| body(nth, 700)).collect();
+        for body in &expected {
+            write(&sim.wal, body).unwrap();
+        }
+        let sim = sim.cut_power().unwrap();
+        assert_eq!(sim.bodies(), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_log_goes_on_over_many_segments_and_openings() {
+    let mut sim = Sim::new(1);
+    let mut expected = Vec::new();
+    for opening in 0..5 {
+        for nth in 0..60 {
+            let body = body(opening * 1000 + nth, 9000);
+            write(&sim.wal, &body).unwrap();
+            expected.push(body);
+        }
+        assert!(sim.wal.segments().len() > 2);
+        sim = if opening % 2 == 0 {
+            sim.cut_power().unwrap()
+        } else {
+            sim.wal.close().unwrap();
+            Sim::open(sim.disk.power_cut(), sim.clock).unwrap()
+        };
+        assert_eq!(sim.bodies(), expected);
+    }
+}
+
+#[test]
+fn records_are_readable_before_and_after_they_are_durable_and_from_the_device() {
+    let sim = Sim::new(2);
+    let (ticket, places) = submit(&sim.wal, &[b"one", b"two"], Durability::Durable).unwrap();
+    assert_eq!(sim.wal.read_recent(places[1]).unwrap().body(), b"two");
+    assert!(!ticket.is_done());
+    ticket.wait().unwrap();
+    let sim = sim.cut_power().unwrap();
+    assert!(sim.wal.read_recent(places[0]).is_none());
+    let mut records = Vec::new();
+    sim.wal.read(&[places[1], places[0]], &mut records).unwrap();
+    assert_eq!(records.iter().map(Record::body).collect::<Vec<_>>(), [b"two", b"one"]);
+    assert_eq!((records[0].owner(), records[0].kind(), records[0].first(), records[0].attr()), (7, 1, 1, 3));
+}
+
+/// Random batches with crashes of both kinds, in the middle of whatever is in flight, recoveries included: what was
+/// acknowledged is there, in order, with nothing between, and a batch is there whole or not at all.
+#[test]
+fn acknowledged_batches_survive_crashes_whole_and_in_order() {
+    for seed in 0..150 {
+        crash_run(seed);
+    }
+}
+
+fn crash_run(seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let options = SimOptions {
+        sync_method: if rng.bool() { SyncMethod::Rolling } else { SyncMethod::Dsync },
+        torn_per_mille: rng.u32(0..300),
+        ..SimOptions::default()
+    };
+    let mut sim = Sim::with(seed, options);
+    // Batches that were submitted and not found lost, by number, with the number of their records.
+    let mut batches: Vec<(u64, usize)> = Vec::new();
+    let mut next = 0;
+    for _ in 0..4 {
+        let acknowledged = Arc::new(Mutex::new(None));
+        for _ in 0..rng.usize(0..60) {
+            let records = rng.usize(1..6);
+            let bodies: Vec<_> = (0..records).map(|_| body(next, rng.usize(8..6000))).collect();
+            let bodies: Vec<&[u8]> = bodies.iter().map(|body| &body[..]).collect();
+            let durability = if rng.u8(0..4) == 0 { Durability::Lazy } else { Durability::Durable };
+            let (ticket, _) = submit(&sim.wal, &bodies, durability).unwrap();
+            batches.push((next, records));
+            let (acknowledged, number) = (Arc::clone(&acknowledged), next);
+            ticket.on_complete(move |outcome| {
+                if outcome.is_ok() {
+                    *acknowledged.lock().unwrap() = Some(number);
+                }
+            });
+            next += 1;
+            for _ in 0..rng.usize(0..4) {
+                sim.clock.advance(Duration::from_millis(rng.u64(0..30)));
+                sim.wal.drive();
+            }
+        }
+        let acknowledged = *acknowledged.lock().unwrap();
+        let disk = if rng.bool() { sim.disk.power_cut() } else { sim.disk.process_crash() };
+        drop(sim.wal);
+        sim = reopen_with_crashes(disk, sim.clock, &mut rng, seed);
+        check(&sim, &mut batches, acknowledged, seed);
+    }
+}
+
+/// Opens, crashing a few times on the way: an opening that was cut short changes nothing.
+fn reopen_with_crashes(mut disk: Arc<SimDisk>, clock: Arc<ManualClock>, rng: &mut fastrand::Rng, seed: u64) -> Sim {
+    for _ in 0..rng.usize(0..3) {
+        disk.fail_nth(FaultKind::Write, rng.u64(1..4), std::io::ErrorKind::Other);
+        drop(Sim::open(disk.clone(), clock.clone()));
+        disk = if rng.bool() { disk.power_cut() } else { disk.process_crash() };
+    }
+    Sim::open(disk, clock).unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+}
+
+fn check(sim: &Sim, batches: &mut Vec<(u64, usize)>, acknowledged: Option<u64>, seed: u64) {
+    let mut found: Vec<(u64, usize)> = Vec::new();
+    for (record, _) in &sim.replayed {
+        let number = u64::from_le_bytes(record.body()[..8].try_into().unwrap());
+        match found.last_mut() {
+            Some((last, records)) if *last == number => *records += 1,
+            _ => found.push((number, 1)),
+        }
+    }
+    assert!(found.len() <= batches.len(), "seed {seed}: more than was written");
+    assert_eq!(found, batches[..found.len()], "seed {seed}: a hole, a partial batch, or a lost one come back");
+    if let Some(acknowledged) = acknowledged {
+        assert!(
+            found.iter().any(|&(number, _)| number == acknowledged),
+            "seed {seed}: {acknowledged} was acknowledged"
+        );
+    }
+    batches.truncate(found.len());
+}
+
+#[test]
+fn the_same_seed_makes_the_same_history() {
+    let run = |seed| {
+        let sim = Sim::new(seed);
+        for nth in 0..50 {
+            drop(submit(&sim.wal, &[&body(nth, 3000)], Durability::Durable).unwrap());
+            sim.clock.advance(Duration::from_millis(3));
+            sim.wal.drive();
+        }
+        let disk = sim.disk.clone();
+        let sim = sim.cut_power().unwrap();
+        write(&sim.wal, b"after").unwrap();
+        (disk.trace(), sim.disk.trace())
+    };
+    assert_eq!(run(5), run(5));
+    assert_ne!(run(5), run(6));
+}
+
+#[test]
+fn after_a_failed_write_or_sync_nothing_is_acknowledged_and_reads_go_on() {
+    for (kind, method) in [(FaultKind::Write, SyncMethod::Dsync), (FaultKind::Sync, SyncMethod::Rolling)] {
+        let sim = Sim::with(3, SimOptions { sync_method: method, ..SimOptions::default() });
+        let durable = write(&sim.wal, b"durable").unwrap();
+        while sim.wal.drive() {}
+        sim.disk.fail_nth(kind, 1, std::io::ErrorKind::Other);
+        let big = body(1, 40_000);
+        let tickets: Vec<_> = (0..6).map(|_| submit(&sim.wal, &[&big], Durability::Durable).unwrap().0).collect();
+        for ticket in tickets {
+            assert!(matches!(ticket.wait(), Err(Error::Poisoned { .. })), "{kind:?}");
+        }
+        assert!(matches!(submit(&sim.wal, &[b"later"], Durability::Durable), Err(Error::Poisoned { .. })));
+        assert_eq!(sim.wal.read_recent(durable).unwrap().body(), b"durable");
+        assert!(sim.wal.health().poisoned.is_some());
+        let sim = sim.cut_power().unwrap();
+        assert_eq!(sim.bodies()[0], b"durable");
+    }
+}
+
+#[test]
+fn a_group_that_was_promised_and_is_bad_is_damage_and_its_records_are_named() {
+    for len in [100, 9000] {
+        let sim = Sim::new(4);
+        let mut places: Vec<Place> = (0..10).map(|nth| write(&sim.wal, &body(nth, len)).unwrap()).collect();
+        let bad = places.remove(4);
+        sim.disk.damage("segment-000000", u64::from(bad.offset) + 70..u64::from(bad.offset) + 71).unwrap();
+        let Err(Error::Corruption(damage)) = sim.cut_power() else { panic!("damage went unnoticed") };
+        assert_eq!(damage.lost.len(), 1, "{damage:?}");
+        assert_eq!((damage.lost[0].owner, damage.lost[0].first, damage.lost[0].count), (7, 0, 1));
+    }
+}
+
+#[test]
+fn a_group_above_every_promise_that_is_bad_is_cut_and_reported() {
+    let sim = Sim::new(4);
+    write(&sim.wal, b"first").unwrap();
+    let last = write(&sim.wal, b"last").unwrap();
+    sim.disk.damage("segment-000000", u64::from(last.offset) + 66..u64::from(last.offset) + 67).unwrap();
+    let disk = sim.disk.power_cut();
+    let mut opening = open_read_only(disk.clone(), options()).unwrap();
+    let mut bodies = Vec::new();
+    opening
+        .replay(&mut |record, _| {
+            bodies.push(record.body().to_vec());
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(bodies, [b"first"]);
+    let cut = opening.report().cut.unwrap();
+    assert_eq!((cut.segment, cut.bytes), (last.segment, 4096));
+    // The same bytes below the promise of an idle log are damage.
+    let sim = Sim::new(4);
+    write(&sim.wal, b"first").unwrap();
+    let last = write(&sim.wal, b"last").unwrap();
+    sim.clock.advance(Duration::from_secs(1));
+    while sim.wal.drive() {}
+    sim.disk.damage("segment-000000", u64::from(last.offset) + 66..u64::from(last.offset) + 67).unwrap();
+    assert!(matches!(sim.cut_power(), Err(Error::Corruption(_))));
+}
+
+#[test]
+fn a_bad_block_at_the_beginning_of_a_segment_costs_nothing() {
+    let sim = Sim::new(8);
+    let expected: Vec<_> = (0..100).map(|nth| body(nth, 9000)).collect();
+    expected.iter().for_each(|body| ok(write(&sim.wal, body)));
+    for slot in 0..2 {
+        sim.disk.damage(&format!("segment-{slot:06}"), 0..64).unwrap();
+    }
+    let sim = sim.cut_power().unwrap();
+    assert_eq!(sim.bodies(), expected);
+}
+
+#[test]
+fn a_missing_segment_is_noticed() {
+    let sim = Sim::new(9);
+    (0..100).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
+    let disk = sim.disk.power_cut();
+    disk.remove("segment-000001").unwrap();
+    assert!(matches!(Sim::open(disk, sim.clock), Err(Error::Corruption(_))));
+}
+
+#[test]
+fn lazy_batches_ride_along_or_are_written_when_they_are_old() {
+    let sim = Sim::new(10);
+    let (lazy, _) = submit(&sim.wal, &[b"lazy"], Durability::Lazy).unwrap();
+    for _ in 0..10 {
+        sim.wal.drive();
+    }
+    assert!(!lazy.is_done(), "written alone");
+    write(&sim.wal, b"durable").unwrap();
+    assert!(lazy.is_done());
+    let (lazy, _) = submit(&sim.wal, &[b"lazy"], Durability::Lazy).unwrap();
+    for _ in 0..10 {
+        sim.clock.advance(Duration::from_millis(10));
+        sim.wal.drive();
+    }
+    while sim.wal.drive() {}
+    assert!(lazy.is_done(), "not written when old");
+}
+
+#[test]
+fn retired_segments_are_used_again_and_forgotten_ones_stay_forgotten() {
+    let mut sim = Sim::new(11);
+    for round in 0..30_u64 {
+        (0..40).for_each(|nth| ok(write(&sim.wal, &body(round * 100 + nth, 9000))));
+        let active = sim.wal.active();
+        // Twice: a segment may go only when both slots cover it.
+        for _ in 0..2 {
+            sim.wal.write_checkpoint(active, &round.to_le_bytes()).unwrap();
+        }
+        let dead: Vec<_> = sim.wal.segments().iter().map(|segment| segment.id).filter(|&id| id < active).collect();
+        sim.wal.retire(&dead).unwrap();
+        write(&sim.wal, b"carries the record of it").unwrap();
+        while sim.wal.drive() {}
+        if round % 7 == 6 {
+            sim = sim.cut_power().unwrap();
+            let first = sim.replayed.first().unwrap().1.segment;
+            assert!(first >= active, "round {round}: segment {first} came back");
+        }
+    }
+    let files = sim.disk.list().unwrap().into_iter().filter(|name| name.starts_with("segment-")).count();
+    assert!(files <= 16, "{files} files");
+}
+
+#[test]
+fn a_segment_that_only_one_checkpoint_covers_is_not_retired() {
+    let sim = Sim::new(12);
+    (0..100).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
+    let oldest = sim.wal.segments()[0].id;
+    assert!(sim.wal.retire(&[oldest]).is_err());
+    sim.wal.write_checkpoint(sim.wal.active(), b"one").unwrap();
+    assert!(sim.wal.retire(&[oldest]).is_err());
+    sim.wal.write_checkpoint(sim.wal.active(), b"two").unwrap();
+    sim.wal.retire(&[oldest]).unwrap();
+}
+
+#[test]
+fn checkpoints_alternate_and_the_older_one_serves_when_the_newer_is_bad() {
+    let sim = Sim::new(13);
+    (0..50).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
+    let early = sim.wal.active();
+    sim.wal.write_checkpoint(early, b"early").unwrap();
+    (0..50).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
+    sim.wal.write_checkpoint(sim.wal.active(), b"late").unwrap();
+    let disk = sim.disk.power_cut();
+    assert_eq!(open_read_only(disk.clone(), options()).unwrap().checkpoint(), Some(&b"late"[..]));
+    disk.damage("checkpoint-1", 4096..4097).unwrap();
+    let mut opening = open_read_only(disk, options()).unwrap();
+    assert_eq!((opening.checkpoint(), opening.replay_from()), (Some(&b"early"[..]), early));
+    opening.replay(&mut |_, _| Ok(())).unwrap();
+}
+
+#[test]
+fn footers_read_back_until_they_are_damaged() {
+    let sim = Sim::new(14);
+    (0..100).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
+    let segment = sim.wal.sealable().unwrap();
+    assert_eq!(sim.wal.read_footer(segment.id).unwrap().as_deref(), None);
+    let footer = body(5, 100);
+    assert!(segment.footer_space as usize >= footer.len());
+    sim.wal.write_footer(segment.id, &footer).unwrap();
+    assert_eq!(sim.wal.read_footer(segment.id).unwrap().as_deref(), Some(&footer[..]));
+    assert_ne!(sim.wal.sealable().unwrap().id, segment.id);
+    let body_at = (256 << 10) - 2 * 4096;
+    sim.disk.damage(&format!("segment-{:06}", segment.slot), body_at..body_at + 1).unwrap();
+    assert_eq!(sim.wal.read_footer(segment.id).unwrap().as_deref(), None);
+    let mut records = 0;
+    sim.wal
+        .scan(segment.id, &mut |_, _| {
+            records += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert!(records > 10);
+}
+
+#[test]
+fn verify_says_what_recovery_would_do() {
+    let sim = Sim::new(15);
+    let places: Vec<_> = (0..100).map(|nth| write(&sim.wal, &body(nth, 9000)).unwrap()).collect();
+    sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();
+    sim.wal.close().unwrap();
+    let disk = sim.disk.power_cut();
+    let report = verify(disk.clone(), options(), &mut |_, _| {}).unwrap();
+    assert_eq!((report.records, report.damages.len(), report.cut), (100, 0, None));
+    disk.damage("segment-000000", u64::from(places[3].offset) + 64..u64::from(places[3].offset) + 65).unwrap();
+    let report = verify(disk, options(), &mut |_, _| {}).unwrap();
+    assert_eq!((report.damages.len(), report.damages[0].segment), (1, SegmentId(1)));
+}
+
+// ---- on a real file system ----
+
+/// A directory beside the build, removed at the end.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("wal-{name}-{}", std::process::id()));
+        drop(std::fs::remove_dir_all(&dir));
+        Self(dir)
+    }
+
+    fn open(&self) -> (Wal, Arc<dyn Disk>, BTreeMap<u64, usize>) {
+        let disk = logboom_disk::open(&self.0, &DiskOptions::default()).unwrap();
+        let mut opening = open(disk.clone(), options(), Runtime::Threads).unwrap();
+        let mut replayed = BTreeMap::new();
+        opening
+            .replay(&mut |record, _| {
+                let number = u64::from_le_bytes(record.body()[..8].try_into().unwrap());
+                *replayed.entry(number).or_default() += 1;
+                Ok(())
+            })
+            .unwrap();
+        (opening.start().unwrap(), disk, replayed)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn many_threads_write_and_all_is_there_after_reopening() {
+    let dir = Dir::new("threads");
+    let (wal, ..) = dir.open();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let wal = &wal;
+            scope.spawn(move || {
+                for nth in 0..200 {
+                    write(wal, &body(thread * 1000 + nth, 300)).unwrap();
+                }
+            });
+        }
+    });
+    drop(wal);
+    let (_wal, _, replayed) = dir.open();
+    assert_eq!(replayed.len(), 1600);
+}
+
+#[test]
+fn writers_that_commit_themselves_and_tickets_of_every_form_end_together() {
+    let dir = Dir::new("mixed");
+    let (wal, ..) = dir.open();
+    let called = Arc::new(Mutex::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (wal, called) = (&wal, Arc::clone(&called));
+            scope.spawn(move || {
+                for nth in 0..200 {
+                    let body = body(thread * 1000 + nth, if nth % 10 == 0 { 40_000 } else { 200 });
+                    let bytes = record_bytes(body.len());
+                    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+                    let mut reservation = wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap();
+                    let meta = Meta { owner: thread, kind: 1, first: nth, count: 1, attr: 0, prev: Sequence::NONE };
+                    reservation.record(&meta, body.len(), |writer| writer.put(&body));
+                    match thread {
+                        0 => reservation.finish_for_waiter().wait().unwrap(),
+                        1 => reservation.finish().wait().unwrap(),
+                        2 => {
+                            let called = Arc::clone(&called);
+                            reservation.finish().on_complete(move |outcome| {
+                                outcome.unwrap();
+                                *called.lock().unwrap() += 1;
+                            });
+                        }
+                        _ => block_on(reservation.finish()).unwrap(),
+                    }
+                }
+            });
+        }
+    });
+    wal.close().unwrap();
+    assert_eq!(*called.lock().unwrap(), 200);
+    drop(wal);
+    let (_wal, _, replayed) = dir.open();
+    assert_eq!(replayed.len(), 800);
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn between_rotations_a_group_is_one_write_and_at_most_one_sync() {
+    let dir = Dir::new("shape");
+    let disk = logboom_disk::open(&dir.0, &DiskOptions::default()).unwrap();
+    let options = Options { segment_bytes: 16 << 20, idle_promise: Duration::from_secs(600), ..options() };
+    let mut opening = open(disk.clone(), options, Runtime::Threads).unwrap();
+    opening.replay(&mut |_, _| Ok(())).unwrap();
+    let wal = opening.start().unwrap();
+    // Until the reserve is prepared.
+    while wal.metrics().prepared_segments < 4 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (disk_before, before) = (disk.stats(), wal.metrics());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let wal = &wal;
+            scope.spawn(move || (0..100).for_each(|nth| ok(write(wal, &body(thread * 1000 + nth, 1000)))));
+        }
+    });
+    let (disk_after, after) = (disk.stats(), wal.metrics());
+    let groups = after.groups - before.groups;
+    assert!(groups <= 400);
+    assert!(disk_after.writes - disk_before.writes <= groups, "{disk_before:?} {disk_after:?} {groups} groups");
+    assert!(disk_after.syncs - disk_before.syncs <= groups);
+    assert_eq!((disk_after.allocates, disk_after.renames), (disk_before.allocates, disk_before.renames));
+    assert_eq!((disk_after.creates, disk_after.removes), (disk_before.creates, disk_before.removes));
+}
+
+#[test]
+fn what_is_not_a_log_is_refused_and_left_alone() {
+    let disk = SimDisk::new(0, SimOptions::default());
+    disk.open("precious", Mode::Create).unwrap();
+    let clock = ManualClock::new(0);
+    let refused = open(disk.clone(), options(), Runtime::Manual(clock.clone()));
+    assert!(matches!(refused, Err(Error::Foreign(_))));
+    assert_eq!(disk.list().unwrap(), ["precious"]);
+    let empty = SimDisk::new(0, SimOptions::default());
+    assert!(matches!(open_read_only(empty.clone(), options()), Err(Error::Foreign(_))));
+    let bad = Options { segment_bytes: 100_000, ..options() };
+    assert!(matches!(open(empty.clone(), bad, Runtime::Manual(clock)), Err(Error::Unsupported(_))));
+    assert!(empty.list().unwrap().is_empty());
+}
