@@ -101,8 +101,8 @@ impl fmt::Display for WriteCache {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SyncMethod {
-    /// Each write by itself ([`Sync::Data`](crate::Sync::Data)), however many are in flight: the device writes through its cache, or
-    /// has none.
+    /// Each write by itself ([`Sync::Data`](crate::Sync::Data)), however many are in flight: the device writes through
+    /// its cache, or has none.
     Dsync,
     /// Each write by itself while one at a time is in flight; plain writes when more are, and a
     /// [`File::sync_data`](crate::File::sync_data) that covers those that had completed when it began: on this

@@ -267,7 +267,8 @@ impl SimFile {
 
 /// What a disk, its files and its queues have in common.
 struct Shared {
-    /// In the upper half, but for its top bit: sets the files of this disk apart from those of every other in the process.
+    /// In the upper half, but for its top bit: sets the files of this disk apart from those of every other in the
+    /// process.
     generation: u64,
     machine: Mutex<Machine>,
 }

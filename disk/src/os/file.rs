@@ -125,6 +125,9 @@ fn sync_data(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 fn allocate(fd: BorrowedFd<'_>, size: u64) -> io::Result<()> {
+    if size == 0 {
+        return Ok(());
+    }
     #[cfg(target_os = "linux")]
     match rustix::io::retry_on_intr(|| fs::fallocate(fd, fs::FallocateFlags::empty(), 0, size)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}

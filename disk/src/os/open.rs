@@ -169,7 +169,9 @@ fn choose_backend(choice: BackendChoice) -> Result<(Backend, String), OpenError>
         BackendChoice::Blocking => Ok((Backend::Blocking, format!("demanded by {by}"))),
         BackendChoice::Ring => match probe_ring() {
             Ok(reason) => Ok((Backend::Ring, format!("demanded by {by}; {reason}"))),
-            Err(Refusal { what, hint }) => Err(OpenError::Backend { what: format!("{what}, which {by} demand"), hint }),
+            Err(Refusal { what, hint }) => {
+                Err(OpenError::Backend { what: format!("the ring is demanded by {by}, and {what}"), hint })
+            }
         },
         BackendChoice::Auto => match probe_ring() {
             Ok(reason) => Ok((Backend::Ring, reason)),

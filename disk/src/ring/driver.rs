@@ -68,7 +68,7 @@ impl Driver {
         // One more for the alarm.
         let ring = ring(depth + 1, issuer)?;
         let files = match issuer {
-            Issuer::Maker => Files::new(&ring, lock.as_deref()),
+            Issuer::Maker => Files::new(&ring, lock.as_deref())?,
             Issuer::Anyone => Files::unregistered(),
         };
         Ok(Driver {

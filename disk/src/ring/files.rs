@@ -1,6 +1,7 @@
 //! The files that a ring knows by number.
 
 use std::{
+    io,
     os::fd::{AsFd, AsRawFd, RawFd},
     ptr,
     sync::{Arc, Weak},
@@ -27,15 +28,23 @@ pub(super) enum Target {
 }
 
 impl Files {
-    /// Registers a table that holds the lock and room for files. Where that is refused, the ring has to do without.
-    pub(super) fn new(ring: &IoUring, lock: Option<&DirLock>) -> Self {
+    /// Registers the lock, and room for files. Where room is refused (before Linux 5.19), files are named by
+    /// descriptor.
+    ///
+    /// # Errors
+    /// If the lock cannot be registered: writes that outlive their process would outlive its lock.
+    pub(super) fn new(ring: &IoUring, lock: Option<&DirLock>) -> io::Result<Self> {
         let submitter = ring.submitter();
         let registered = submitter.register_files_sparse(1 + FILES_MAX).is_ok();
-        if let Some(lock) = lock.filter(|_| registered) {
-            // Room was just made for it; if it still fails, the lock holds as long as the process only.
-            submitter.register_files_update(LOCK_AT, &[lock.as_fd().as_raw_fd()]).unwrap_or_default();
+        if let Some(lock) = lock {
+            let lock = [lock.as_fd().as_raw_fd()];
+            if registered {
+                submitter.register_files_update(LOCK_AT, &lock)?;
+            } else {
+                submitter.register_files(&lock)?;
+            }
         }
-        Files { entries: Vec::new(), now: 0, registered }
+        Ok(Files { entries: Vec::new(), now: 0, registered })
     }
 
     /// No table: each operation names its file by descriptor.

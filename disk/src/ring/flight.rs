@@ -190,3 +190,129 @@ fn read(target: Target, address: *mut u8, len: u32, offset: u64) -> squeue::Entr
 fn sync_data(target: Target) -> squeue::Entry {
     entry!(target, |file| opcode::Fsync::new(file).flags(types::FsyncFlags::DATASYNC))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::fd::BorrowedFd};
+
+    use super::*;
+    use crate::{Region, Slice};
+
+    const GEOMETRY: Geometry = Geometry { direct: true, pad_unit: 4096, memory_align: 512 };
+
+    #[test]
+    fn a_short_write_goes_on_where_it_ended() {
+        let mut flight = write_of(8192);
+        assert!(matches!(flight.land(4096, GEOMETRY), Landing::Again));
+        assert!(matches!(flight.land(512, GEOMETRY), Landing::Again));
+        assert_eq!(flight.done, 4608);
+        assert!(matches!(flight.land(3584, GEOMETRY), Landing::Done(Ok(()))));
+    }
+
+    #[test]
+    fn a_write_that_gets_nowhere_fails() {
+        assert_eq!(failure(write_of(4096).land(0, GEOMETRY)), io::ErrorKind::WriteZero);
+        assert_eq!(failure(write_of(4096).land(100, GEOMETRY)), io::ErrorKind::WriteZero);
+    }
+
+    #[test]
+    fn a_read_that_ends_within_a_block_has_met_the_end() {
+        let region = Pool::new(0).region(4096);
+        let mut flight = flight(OpKind::Read { region, offset: 4096 });
+        assert!(matches!(flight.land(512, GEOMETRY), Landing::Again));
+        assert_eq!(failure(flight.land(100, GEOMETRY)), io::ErrorKind::UnexpectedEof);
+        assert!(flight.report(Ok(())).region.is_some());
+    }
+
+    #[test]
+    fn transfers_are_tried_again_within_bounds() {
+        for errno in [Errno::AGAIN, Errno::INTR] {
+            let mut flight = write_of(8192);
+            for _ in 0..RETRIES_MAX {
+                assert!(matches!(flight.land(-errno.raw_os_error(), GEOMETRY), Landing::Again));
+            }
+            assert!(matches!(flight.land(4096, GEOMETRY), Landing::Again), "progress renews the patience");
+            for _ in 0..RETRIES_MAX {
+                assert!(matches!(flight.land(-errno.raw_os_error(), GEOMETRY), Landing::Again));
+            }
+            assert!(matches!(flight.land(-errno.raw_os_error(), GEOMETRY), Landing::Done(Err(_))));
+        }
+    }
+
+    #[test]
+    fn a_sync_is_never_tried_again() {
+        for errno in [Errno::AGAIN, Errno::INTR, Errno::IO] {
+            let mut flight = flight(OpKind::SyncData);
+            assert!(matches!(flight.land(-errno.raw_os_error(), GEOMETRY), Landing::Done(Err(_))), "{errno}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_what_is_submitted() {
+        let slice = Slice::copy_from(&Pool::new(0), &[0; 8192]);
+        let address = slice.as_ptr();
+        let mut flight = flight(OpKind::Write {
+            slices: vec![slice.slice(..4096), slice.slice(4096..)],
+            offset: 0,
+            sync: Sync::None,
+        });
+        assert!(matches!(flight.land(4608, GEOMETRY), Landing::Again));
+        let _entry = flight.entry(Target::Fd(types::Fd(flight.fd)));
+        let pieces: Vec<_> = flight.pieces.0.iter().map(|piece| (piece.iov_base.addr(), piece.iov_len)).collect();
+        assert_eq!(pieces, [(address.addr() + 4608, 3584)]);
+    }
+
+    fn failure(landing: Landing) -> io::ErrorKind {
+        match landing {
+            Landing::Done(Err(error)) => error.kind(),
+            Landing::Done(Ok(())) | Landing::Again => panic!("it should have failed"),
+        }
+    }
+
+    fn write_of(len: usize) -> Flight {
+        let slices = vec![Slice::copy_from(&Pool::new(0), &vec![0; len])];
+        flight(OpKind::Write { slices, offset: 0, sync: Sync::Data })
+    }
+
+    fn flight(kind: OpKind) -> Flight {
+        let file = Arc::new(Null(fs::File::open("/dev/null").unwrap()));
+        Flight::new(Op { token: 1, file, kind }).unwrap_or_else(|_| panic!("the file has a descriptor"))
+    }
+
+    #[derive(Debug)]
+    struct Null(fs::File);
+
+    impl File for Null {
+        fn name(&self) -> &str {
+            "null"
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn allocate(&self, _size: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_at(&self, _slices: &[Slice], _offset: u64, _sync: Sync) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn read_at(&self, _region: &mut Region, _offset: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync_all(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+            Some(std::os::fd::AsFd::as_fd(&self.0))
+        }
+    }
+}

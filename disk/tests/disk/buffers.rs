@@ -64,8 +64,8 @@ fn memory_goes_round_between_threads() {
         for thread in 0..4_u8 {
             let pool = pool.clone();
             scope.spawn(move || {
-                for round in 0..usize::from(10 * ROUNDS) {
-                    let mut region = pool.region(64 * 1024 << (round % 3));
+                for round in 0..10 * usize::from(ROUNDS) {
+                    let mut region = pool.region((64 * 1024) << (round % 3));
                     region.fill(thread);
                     let slice = region.freeze();
                     let bytes = slice.slice(64..128).into_bytes();

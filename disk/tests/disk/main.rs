@@ -1,5 +1,7 @@
 //! The disks, through their traits: what holds on one holds on all.
 
+#![expect(clippy::unwrap_used, reason = "a test states its expectation by unwrapping")]
+
 mod buffers;
 mod conformance;
 mod killed;
