@@ -102,7 +102,7 @@ pub(crate) struct Closed {
 
 impl Staging {
     /// Begins an epoch in a prepared segment, behind what recovery accepted.
-    pub(crate) fn new(life: Life, prepared: Prepared, size: u32, first_group: u64) -> Self {
+    pub(crate) fn new(life: Life, prepared: Prepared, size: u32, first_group: u64, echo_due: usize) -> Self {
         let segment = Segment::new(life, prepared.slot, prepared.file, size, 0, (first_group, first_group - 1));
         Self {
             epoch: life.epoch,
@@ -113,7 +113,7 @@ impl Staging {
             carver: None,
             base: 0,
             next_group: first_group,
-            echo_due: 0,
+            echo_due,
             fresh: true,
             begins_epoch: true,
             open: None,

@@ -16,7 +16,7 @@ use logboom_disk::{Completion, Facts, File, Op, OpKind, Queue, Slice, Sync, Sync
 use crate::{
     Descriptor, Error,
     append::Closed,
-    group::{GroupHeader, Life, encode_table, in_segment},
+    group::{GroupHeader, Life, Shape, encode_table, in_segment, table_bytes},
     record::Raw,
     segment::encode_header,
     shared::Shared,
@@ -81,9 +81,34 @@ pub(crate) struct Committer {
     /// Checksum of the last header, and the length of its group in the segment.
     chain: u32,
     prev_len: u32,
-    /// The descriptors of the last group, for the next one to repeat.
-    echo: Vec<Descriptor>,
+    /// What the next group repeats.
+    echo: Echo,
     completions: Vec<Completion>,
+}
+
+/// The descriptors of a group that has no table of its own, for the next one to carry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Echo {
+    pub(crate) group: u64,
+    pub(crate) descriptors: Vec<Descriptor>,
+}
+
+impl Echo {
+    /// What `shape` leaves to the group after `group`.
+    pub(crate) fn of(group: u64, shape: &Shape, descriptors: Vec<Descriptor>) -> Self {
+        if shape.echo_due() > 0 { Self { group, descriptors } } else { Self::default() }
+    }
+
+    /// Its length in bytes, 0 for none.
+    pub(crate) fn len(&self) -> usize {
+        let rows = u32::try_from(self.descriptors.len()).unwrap_or(u32::MAX);
+        if rows > 0 { table_bytes(rows) } else { 0 }
+    }
+
+    fn encode(&self, bytes: &mut [u8], seed: u32) {
+        bytes.fill(0);
+        encode_table(bytes, self.group, &self.descriptors, seed);
+    }
 }
 
 /// A write on its way, or waiting for a sync.
@@ -115,7 +140,7 @@ struct PendingSync {
 }
 
 impl Committer {
-    pub(crate) fn new(facts: &Facts, life: Life, chain: u32) -> Self {
+    pub(crate) fn new(facts: &Facts, life: Life, echo: Echo) -> Self {
         Self {
             method: facts.sync_method,
             ready: VecDeque::new(),
@@ -124,9 +149,9 @@ impl Committer {
             sync: None,
             next_token: 0,
             life,
-            chain,
+            chain: life.origin.crc,
             prev_len: 0,
-            echo: Vec::new(),
+            echo,
             completions: Vec::new(),
         }
     }
@@ -213,8 +238,10 @@ impl Committer {
         }
         shared.watch.progress(shared.clock.now(), self.flights.is_empty());
         if let Some(last) = last {
-            shared.watermark.publish(last);
+            // First, so that whoever is woken finds that what it had taken is free again.
             shared.admission.release(admitted);
+            shared.watermark.publish(last);
+            shared.notify();
         }
     }
 
@@ -325,7 +352,7 @@ impl Committer {
         let (descriptors, records_crc) = describe(&records, group.shape.records);
         if group.shape.echo_len > 0 {
             let echo = crate::group::GROUP_HEADER..group.header.len();
-            encode_echo(&mut group.header[echo], group.sequence - 1, &self.echo, seed);
+            self.echo.encode(&mut group.header[echo], seed);
         }
         let header = GroupHeader {
             life: self.life,
@@ -347,7 +374,7 @@ impl Committer {
             }
             rest.freeze();
         }
-        self.echo = if group.shape.echo_due() > 0 { descriptors } else { Vec::new() };
+        self.echo = Echo::of(group.sequence, &group.shape, descriptors);
         let whole = group.at - prefix..group.at + group.shape.len();
         Ok((group.chunk.slice(whole).ok_or_else(unfinished)?, prefix))
     }
@@ -407,11 +434,6 @@ pub(crate) fn describe(records: &[u8], count: u32) -> (Vec<Descriptor>, u32) {
     }
     crc.update(&crcs[..filled]);
     (descriptors, crc.finalize())
-}
-
-fn encode_echo(bytes: &mut [u8], group: u64, descriptors: &[Descriptor], seed: u32) {
-    bytes.fill(0);
-    encode_table(bytes, group, descriptors, seed);
 }
 
 fn unfinished() -> Error {

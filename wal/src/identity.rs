@@ -10,6 +10,14 @@ use crate::{
     record::{u32_at, u64_at},
 };
 
+/// Whether a directory is a log, or could become one: to be asked before anything is put in it, a lock included.
+///
+/// # Errors
+/// [`Error::Foreign`] when it holds files and no log, [`Error::Io`].
+pub fn recognise(disk: &dyn Disk) -> Result<(), Error> {
+    Identity::recognise(&disk.list().map_err(|error| Error::io("listing the directory", error))?)
+}
+
 /// The version of the on-disk format that this library writes; FORMAT.md has its history.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -42,11 +50,18 @@ impl Identity {
         let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
         match disk.open(NAME, Mode::Read) {
             Ok(file) => Self::load(disk, &*file, pool).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match names.iter().find(|name| !is_own(name)) {
-                Some(name) => Err(Error::Foreign(format!("there is no file {NAME}, but there is {name:?}"))),
-                None => Ok(None),
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::recognise(&names).map(|()| None),
             Err(error) => Err(Error::io(format!("opening {NAME}"), error)),
+        }
+    }
+
+    /// Whether `names` are those of a log, or of nothing that a log would be in the way of.
+    pub(crate) fn recognise(names: &[String]) -> Result<(), Error> {
+        match names.iter().find(|name| !is_own(name)) {
+            Some(name) if !names.iter().any(|name| name == NAME) => {
+                Err(Error::Foreign(format!("there is no file {NAME}, but there is {name:?}")))
+            }
+            _ => Ok(()),
         }
     }
 

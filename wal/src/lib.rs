@@ -1,8 +1,8 @@
 //! Bytes to durable bytes: the write-ahead log below Logboom.
 //!
 //! Records of many owners are put in one order, framed in groups, written with direct IO into segments that were
-//! prepared ahead, and acknowledged in order when one sync has covered them all. Recovery tells a torn tail from damage by the
-//! promises that groups carry. The bytes on disk are laid out in `FORMAT.md` beside this crate.
+//! prepared ahead, and acknowledged in order when one sync has covered them all. Recovery tells a torn tail from damage
+//! by the promises that groups carry. The bytes on disk are laid out in `FORMAT.md` beside this crate.
 //!
 //! The log has never heard of raft: an *owner* is a number, and what a record means is the business of the layer
 //! above, which also brings the footers that seal segments and the checkpoints that make opening short.
@@ -35,6 +35,8 @@ mod shared;
 mod scan;
 mod verdict;
 mod recovery;
+mod replay;
+mod reader;
 mod verify;
 mod wal;
 
@@ -42,12 +44,13 @@ pub use admission::Permit;
 pub use append::{Durability, Request, Reservation};
 pub use error::Error;
 pub use group::Descriptor;
-pub use identity::FORMAT_VERSION;
+pub use identity::{FORMAT_VERSION, recognise};
 pub use ids::{Place, SegmentId, Sequence};
 pub use metrics::{WalHealth, WalMetrics};
 pub use options::{FooterSpace, Listener, Options, SEGMENT_BYTES};
+pub use reader::Reader;
 pub use record::{BodyWriter, Meta, RECORD_HEADER, Record, Written, record_bytes};
-pub use recovery::{Cut, Damage, Opening, Reader, RecoveryReport, open, open_read_only};
+pub use recovery::{Cut, Damage, Opening, RecoveryReport, open, open_read_only};
 pub use segment::SegmentInfo;
 pub use ticket::Ticket;
 pub use verdict::{Evidence, Header, Verdict};

@@ -4,7 +4,7 @@
 
 use logboom_disk::{Region, Slice};
 
-use crate::{Place, Sequence, ids::round_up};
+use crate::{Descriptor, Place, Sequence, ids::round_up};
 
 /// Size of a record's header in bytes.
 pub const RECORD_HEADER: usize = 64;
@@ -107,6 +107,10 @@ impl Record {
         &self.bytes[RECORD_HEADER..]
     }
 
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        Descriptor { owner: self.owner(), first: self.first(), count: self.count(), kind: self.kind() }
+    }
+
     /// The body, sharing the record's memory.
     pub fn body_slice(&self) -> Slice {
         self.bytes.slice(RECORD_HEADER..self.bytes.len())
@@ -144,8 +148,8 @@ impl<'b> Raw<'b> {
         self.header[57] & FLAG_BATCH_END != 0
     }
 
-    pub(crate) fn descriptor(&self) -> crate::group::Descriptor {
-        crate::group::Descriptor {
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        Descriptor {
             owner: u64_at(self.header, 8),
             first: u64_at(self.header, 32),
             count: u32_at(self.header, 48),

@@ -12,14 +12,13 @@ use std::{
 use logboom_disk::{Disk, Mode, Pool, Slice, Sync};
 
 use crate::{
-    Descriptor, Error, Evidence, Header, Options, Place, Record, Runtime, SegmentId, SegmentInfo, Verdict, Wal,
-    group::{FLAG_CLOSE, GROUP_HEADER, GroupHeader, Life, Origin, in_segment, verify_table},
-    group_commit::{IN_FLIGHT_BYTES, WINDOW},
+    Descriptor, Error, Options, Place, Reader, Record, Runtime, SegmentId, SegmentInfo, Wal,
+    group::{GroupHeader, Life, Origin, in_segment},
+    group_commit::{Echo, IN_FLIGHT_BYTES, WINDOW},
     identity::Identity,
-    read::{Source, read_cold},
     record::{KIND_FREED, KIND_OWN, u64_at},
-    scan::{Expected, Found, Window, headers_in, look, walk},
-    segment::{Segment, read_slice, slot_name, slot_of, verify_header},
+    scan::walk,
+    segment::{Segment, read_slice, slot_of, verify_header},
     slots::{Checkpoint, Slots},
     supply::{Prepared, is_prefill, prepare_now},
 };
@@ -57,9 +56,11 @@ pub struct Opening {
     free: VecDeque<Prepared>,
     next_slot: u32,
     highest: (SegmentId, u64),
-    accepted: Origin,
+    pub(crate) accepted: Origin,
+    /// What the last accepted group leaves to the next one.
+    pub(crate) echo: Echo,
     replayed: bool,
-    report: RecoveryReport,
+    pub(crate) report: RecoveryReport,
 }
 
 /// What reading a log needs.
@@ -161,6 +162,7 @@ impl Opening {
             next_slot: 0,
             highest: (SegmentId(0), 0),
             accepted: Origin::default(),
+            echo: Echo::default(),
             replayed: false,
             report,
         };
@@ -254,6 +256,7 @@ impl Opening {
         }
         self.sync_again().map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
+        self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let clock = self.base.runtime.clock();
         let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
         let life = Life { segment, epoch, nonce: clock.nonce(), origin: self.accepted };
@@ -265,6 +268,7 @@ impl Opening {
             life,
             prepared,
             first_group,
+            echo: self.echo,
             slots: self.slots,
             live: self.live,
             free: self.free,
@@ -367,136 +371,6 @@ impl Opening {
         }
     }
 
-    fn replay_segment(
-        &mut self,
-        segment: &Arc<Segment>,
-        next: Option<Origin>,
-        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let (pad, seed) = (self.base.identity.pad, self.base.seed);
-        let pool = self.base.pool.clone();
-        let mut window = Window::new(segment, &pool, pad);
-        let mut expected = Expected::first(segment.life);
-        let mut closed = false;
-        let mut at = pad;
-        self.report.segments_replayed += 1;
-        self.report.epoch = segment.life.epoch;
-        self.report.closed = false;
-        loop {
-            if next.is_some_and(|next| next.end as usize == at) {
-                self.check_end(segment, at, &expected, next)?;
-                break;
-            }
-            let found = look(&mut window, at, &expected, seed)?;
-            if let Found::Group(group) = found {
-                for (record, place) in group.records.iter().cloned() {
-                    each(record, place)?;
-                }
-                if expected.first {
-                    segment.begin_at(group.header.sequence);
-                }
-                self.report.groups_replayed += 1;
-                self.report.records_replayed += u64::from(group.header.shape.records);
-                closed = group.header.flags & FLAG_CLOSE != 0;
-                at += group.header.shape.len();
-                segment.extend(in_segment(at), group.header.sequence);
-                expected = Expected::after(&group);
-                continue;
-            }
-            let bounded = next.is_some_and(|next| at < next.end as usize);
-            self.judge(&mut window, at, &expected, &found, bounded, closed)?;
-            break;
-        }
-        self.report.bytes_read += window.read_bytes();
-        self.report.closed = closed;
-        self.accepted =
-            Origin { segment: segment.id, end: in_segment(at), crc: expected.chain, last: expected.sequence - 1 };
-        Ok(())
-    }
-
-    /// The successor names this end: the chain must have come to it whole.
-    fn check_end(&self, segment: &Segment, at: usize, expected: &Expected, next: Option<Origin>) -> Result<(), Error> {
-        let whole = next.is_some_and(|next| next.crc == expected.chain && next.last == expected.sequence - 1);
-        let what = "the segment does not end with the group that its successor names";
-        if whole { Ok(()) } else { Err(Error::corruption(segment.id, in_segment(at), what)) }
-    }
-
-    /// Decides what it means that the expected group is not here.
-    fn judge(
-        &mut self,
-        window: &mut Window<'_>,
-        at: usize,
-        expected: &Expected,
-        found: &Found,
-        bounded: bool,
-        closed: bool,
-    ) -> Result<(), Error> {
-        let segment = expected.life.segment;
-        let end = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
-        let behind = headers_in(window, at..end, &expected.life, self.base.seed)?;
-        let behind: Vec<_> = behind.into_iter().filter(|(_, header)| header.sequence >= expected.sequence).collect();
-        let evidence = Evidence {
-            header: match found {
-                Found::BadRecords(_) | Found::Group(_) => Header::Expected,
-                Found::Stale => Header::Stale,
-                Found::NoHeader => Header::Bad,
-            },
-            records: matches!(found, Found::Group(_)),
-            promised: behind.iter().any(|(_, header)| header.durable >= expected.sequence),
-            bounded,
-            followed: behind.iter().any(|&(place, _)| place > at),
-            closed,
-        };
-        match evidence.verdict() {
-            Verdict::Accept | Verdict::End => Ok(()),
-            Verdict::Cut => {
-                let last = behind.iter().map(|(place, header)| place + header.shape.len()).max().unwrap_or(at);
-                let bytes = (last - at) as u64;
-                self.report.cut = Some(Cut { sequence: expected.sequence, segment, offset: in_segment(at), bytes });
-                Ok(())
-            }
-            Verdict::Damage => Err(Error::Corruption(Arc::new(Damage {
-                segment,
-                offset: in_segment(at),
-                group: Some(expected.sequence),
-                what: format!("group {} was durable and is not intact", expected.sequence),
-                lost: self.lost(window, at, expected.sequence, found, &behind)?,
-            }))),
-        }
-    }
-
-    /// What a bad group held, from its own table or from the group behind it, which repeats a short one's.
-    fn lost(
-        &self,
-        window: &mut Window<'_>,
-        at: usize,
-        sequence: u64,
-        found: &Found,
-        behind: &[(usize, GroupHeader)],
-    ) -> Result<Vec<Descriptor>, Error> {
-        let own = match found {
-            Found::BadRecords(header) => header.shape.table_at().map(|table| (at + table, header.shape.len() - table)),
-            _ => None,
-        };
-        let echo = behind
-            .iter()
-            .find(|(_, header)| header.sequence == sequence + 1 && header.shape.echo_len > 0)
-            .map(|(place, header)| (*place, GROUP_HEADER + header.shape.echo_len));
-        let pad = self.base.identity.pad;
-        for (place, len, skip) in
-            own.map(|(at, len)| (at, len, 0)).into_iter().chain(echo.map(|(at, len)| (at, len, GROUP_HEADER)))
-        {
-            let bytes = window.bytes(place / pad * pad, len)?;
-            let bytes = &bytes[place % pad..];
-            if let Some((group, descriptors)) = bytes.get(skip..).and_then(|bytes| verify_table(bytes, self.base.seed))
-                && group == sequence
-            {
-                return Ok(descriptors);
-            }
-        }
-        Ok(Vec::new())
-    }
-
     fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) -> Result<(), Error> {
         for id in freed {
             if let Some(segment) = self.live.remove(id) {
@@ -546,13 +420,14 @@ impl Opening {
         prepare_now(&*self.base.disk, &self.base.pool, slot, size).map_err(|error| {
             // It is removed at the next opening, if not now.
             drop(self.base.disk.remove(&crate::supply::prefill_name(slot)));
-            if crate::shared::is_full(&error) {
-                Error::Full
-            } else {
-                Error::io(format!("preparing {}", slot_name(slot)), error)
-            }
+            opening_failure(error)
         })
     }
+}
+
+/// What stops an opening that found everything in order.
+fn opening_failure(error: std::io::Error) -> Error {
+    if crate::shared::is_full(&error) { Error::Full } else { Error::io("preparing the directory", error) }
 }
 
 /// A segment file, and the life that it states.
@@ -568,7 +443,7 @@ impl Base {
     }
 
     /// How far behind the last intact group something that was submitted can lie.
-    fn lookahead(&self) -> usize {
+    pub(crate) fn lookahead(&self) -> usize {
         IN_FLIGHT_BYTES + self.segment_size() as usize / 4 + self.identity.pad
     }
 
@@ -581,62 +456,12 @@ impl Base {
         Ok(header.or_else(group))
     }
 
-    fn scan(
+    pub(crate) fn scan(
         &self,
         segment: &Arc<Segment>,
         each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut theirs = |record: Record, place| if record.kind() < KIND_OWN { each(record, place) } else { Ok(()) };
         walk(segment, &self.pool, self.identity.pad, self.seed, &mut theirs).map(|_| ())
-    }
-}
-
-/// A log that was opened for reading: what recovery accepted, as of then.
-pub struct Reader {
-    base: Base,
-    live: BTreeMap<SegmentId, Arc<Segment>>,
-}
-
-impl Reader {
-    /// Reads the records at `places`, verified, in their order.
-    ///
-    /// # Errors
-    /// [`Error::Corruption`], [`Error::Gone`], [`Error::Io`].
-    pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
-        let source =
-            Source { disk: &*self.base.disk, pool: &self.base.pool, pad: self.base.identity.pad, seed: self.base.seed };
-        let mut found = vec![None; places.len()];
-        read_cold(&source, |id| self.live.get(&id).cloned(), places, &mut found)?;
-        out.extend(found.into_iter().flatten());
-        Ok(())
-    }
-
-    /// The body of a segment's footer; `None` when there is none, or it is not intact.
-    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<Slice>, Error> {
-        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
-    }
-
-    /// Reads all records of a segment.
-    ///
-    /// # Errors
-    /// [`Error::Corruption`] when a group is not intact; what `each` returns.
-    pub fn scan(
-        &self,
-        segment: SegmentId,
-        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        self.base.scan(segment, each)
-    }
-
-    /// The segments, oldest first.
-    pub fn segments(&self) -> Vec<SegmentInfo> {
-        self.live.values().map(|segment| segment.info()).collect()
-    }
-
-    /// What is known of the device.
-    pub fn facts(&self) -> &logboom_disk::Facts {
-        self.base.disk.facts()
     }
 }

@@ -7,6 +7,7 @@ use logboom_disk::{Pool, Slice};
 use crate::{
     Error, Place, SegmentId,
     group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment},
+    group_commit::Echo,
     ids::round_up,
     record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record},
     segment::{Segment, read_slice},
@@ -86,6 +87,17 @@ pub(crate) struct Group {
     pub(crate) header: GroupHeader,
     pub(crate) crc: u32,
     pub(crate) records: Vec<(Record, Place)>,
+}
+
+impl Group {
+    /// What it leaves to the next group.
+    pub(crate) fn echo(&self) -> Echo {
+        if self.header.shape.echo_due() == 0 {
+            return Echo::default();
+        }
+        let descriptors = self.records.iter().map(|(record, _)| record.descriptor()).collect();
+        Echo::of(self.header.sequence, &self.header.shape, descriptors)
+    }
 }
 
 /// What the next group must say to be the next.

@@ -18,7 +18,7 @@ use crate::{
     Clock, Error, Options, SegmentId, Worker,
     admission::Admission,
     append::{Durability, Load, Request, Reservation, Staging},
-    group_commit::{Committer, Lane, Next},
+    group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
     metrics::Metrics,
     recent::Recent,
     segment::Segment,
@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) worker: OnceLock<Worker>,
     pub(crate) notifier: OnceLock<Worker>,
     pub(crate) waker: OnceLock<Arc<dyn Wake>>,
+    /// The committer thread holds the tail, and can start another write beside those in flight.
+    pub(crate) overlaps: AtomicBool,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
     pub(crate) closing: AtomicBool,
     pub(crate) stopped: AtomicBool,
@@ -275,7 +277,12 @@ impl Shared {
             self.kick();
             return Lead::Handed;
         }
-        let Some(mut tail) = self.tail.try_lock() else { return Lead::Busy };
+        let Some(mut tail) = self.tail.try_lock() else {
+            if self.load.bytes() >= SECOND_WRITE_BYTES && self.overlaps.load(Ordering::Relaxed) {
+                self.kick();
+            }
+            return Lead::Busy;
+        };
         self.gather(&tail);
         tail.cohort = self.load.batches();
         let mut queue = InlineQueue::default();
@@ -349,7 +356,9 @@ impl Shared {
             if self.wants()
                 && let Some(mut tail) = self.tail.try_lock()
             {
+                self.overlaps.store(true, Ordering::Relaxed);
                 self.commit(&mut tail, &mut *queue);
+                self.overlaps.store(false, Ordering::Relaxed);
                 drop(tail);
                 fence(Ordering::SeqCst);
                 if self.wants() && self.watermark.failure().is_none() {

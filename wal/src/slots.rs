@@ -17,6 +17,7 @@ const MAGIC: u32 = u32::from_le_bytes(*b"LBCP");
 const HEADER: usize = 64;
 const ROW: usize = 64;
 const PIECE: usize = 1 << 20;
+const GROWTH: u64 = 64 << 10;
 const NAMES: [&str; 2] = ["checkpoint-0", "checkpoint-1"];
 
 /// The two slots and what they cover.
@@ -78,6 +79,11 @@ impl Slots {
         Ok((slots, newest))
     }
 
+    /// Makes both files, so that a device that has become full does not stop a checkpoint of the usual size.
+    pub(crate) fn prepare(&mut self, disk: &dyn Disk) -> Result<(), Failure> {
+        (0..NAMES.len()).try_for_each(|slot| self.file(disk, slot, GROWTH / 2).map(drop))
+    }
+
     /// Every record in a segment below this is in both slots.
     pub(crate) fn covered(&self) -> SegmentId {
         self.held[0].1.min(self.held[1].1)
@@ -124,7 +130,7 @@ impl Slots {
         };
         if file.size().map_err(Failure::Write)? < size {
             // Room to grow, so that a full device does not stop the next checkpoint.
-            file.allocate((2 * size).next_multiple_of(PIECE as u64)).map_err(Failure::Write)?;
+            file.allocate((2 * size).next_multiple_of(GROWTH)).map_err(Failure::Write)?;
             file.sync_all().map_err(Failure::Sync)?;
             disk.sync_dir().map_err(Failure::Sync)?;
         }

@@ -172,6 +172,17 @@ fn write_zeros(file: &dyn File, zeros: &Slice, at: u64, size: u64) -> io::Result
     Ok(len)
 }
 
+/// Gives the space of segments back to the file system. One that stays is taken for prepared at the next opening.
+fn remove(shared: &Shared, surplus: Vec<Prepared>) {
+    let removed = surplus.iter().filter(|prepared| shared.disk.remove(&slot_name(prepared.slot)).is_ok()).count();
+    drop(surplus);
+    if removed > 0
+        && let Err(error) = shared.disk.sync_dir()
+    {
+        shared.beside_the_log("removing segments", Failure::Sync(error));
+    }
+}
+
 /// Keeps as many segments prepared as the log is to have in reserve.
 pub(crate) struct Prefill {
     shared: Weak<Shared>,
@@ -260,9 +271,7 @@ impl Machine for Prefill {
         let wanted = shared.options.reserve_segments + KEPT_BACK;
         // Space that was needed once is needed again: keep as much as is live, so that a burst finds it prepared.
         let keep = wanted.max(shared.segments.lock().len());
-        for surplus in shared.supply.recycle(shared.watermark.durable(), keep) {
-            drop(shared.disk.remove(&slot_name(surplus.slot)));
-        }
+        remove(&shared, shared.supply.recycle(shared.watermark.durable(), keep));
         if now >= self.retry_at && (self.filling.is_some() || shared.supply.len() < wanted) {
             return self.fill(&shared, now);
         }

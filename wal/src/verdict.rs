@@ -114,11 +114,11 @@ mod tests {
         for bits in 0..3 << 5 {
             let evidence = Evidence {
                 header: ANY[bits % 3],
-                records: bits / 3 & 1 != 0,
-                promised: bits / 3 & 2 != 0,
-                bounded: bits / 3 & 4 != 0,
-                followed: bits / 3 & 8 != 0,
-                closed: bits / 3 & 16 != 0,
+                records: (bits / 3) & 1 != 0,
+                promised: (bits / 3) & 2 != 0,
+                bounded: (bits / 3) & 4 != 0,
+                followed: (bits / 3) & 8 != 0,
+                closed: (bits / 3) & 16 != 0,
             };
             if !possible(&evidence) {
                 continue;

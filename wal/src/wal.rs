@@ -18,7 +18,7 @@ use crate::{
     admission::Admission,
     append::{Load, Staging},
     group::Life,
-    group_commit::Committer,
+    group_commit::{Committer, Echo},
     metrics::Metrics,
     recent::Recent,
     record::{KIND_FREED, KIND_OWN},
@@ -49,6 +49,7 @@ pub(crate) struct Start {
     pub(crate) life: Life,
     pub(crate) prepared: Prepared,
     pub(crate) first_group: u64,
+    pub(crate) echo: Echo,
     pub(crate) slots: Slots,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
     pub(crate) free: VecDeque<Prepared>,
@@ -292,10 +293,10 @@ impl Wal {
     }
 
     pub(crate) fn start(start: Start) -> Result<Self, Error> {
-        let Start { base, clock, life, prepared, first_group, slots, live, free, next_slot } = start;
+        let Start { base, clock, life, prepared, first_group, echo, slots, live, free, next_slot } = start;
         let size = base.segment_size();
-        let staging = Staging::new(life, prepared, size, first_group);
-        let committer = Committer::new(base.disk.facts(), life, life.origin.crc);
+        let staging = Staging::new(life, prepared, size, first_group, echo.len());
+        let committer = Committer::new(base.disk.facts(), life, echo);
         let manual = base.runtime.is_manual();
         let fail = |error| Error::io("setting up a queue", error);
         let queue = if manual { Some(base.disk.queue().map_err(fail)?) } else { None };
@@ -327,6 +328,7 @@ impl Wal {
             worker: OnceLock::new(),
             notifier: OnceLock::new(),
             waker: OnceLock::new(),
+            overlaps: AtomicBool::new(false),
             thread: Mutex::new(None),
             closing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),

@@ -26,8 +26,9 @@ pub(crate) struct Watermark {
     durable: AtomicU64,
     failure: OnceLock<Error>,
     cells: [Cell; CELLS],
-    /// How many entries `registered` has, so that publishing looks at it only when there are some.
+    /// How many wakers and callbacks are registered, so that publishing looks at them only when there are some.
     registrations: AtomicUsize,
+    callbacks: AtomicUsize,
     registered: Mutex<Registered>,
 }
 
@@ -54,6 +55,7 @@ impl Watermark {
             failure: OnceLock::new(),
             cells: std::array::from_fn(|_| Cell::default()),
             registrations: AtomicUsize::new(0),
+            callbacks: AtomicUsize::new(0),
             registered: Mutex::default(),
         }
     }
@@ -145,6 +147,7 @@ impl Watermark {
         let mut registered = self.registered.lock();
         let key = registered.key();
         registered.callbacks.insert((group, key), callback);
+        self.callbacks.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The next callback that is due, with what it is to be told.
@@ -153,10 +156,14 @@ impl Watermark {
         let (&(group, key), _) = registered.callbacks.first_key_value()?;
         let outcome = self.outcome(group)?;
         let callback = registered.callbacks.remove(&(group, key))?;
+        self.callbacks.fetch_sub(1, Ordering::SeqCst);
         Some((callback, outcome))
     }
 
     pub(crate) fn has_due_callback(&self) -> bool {
+        if self.callbacks.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
         let registered = self.registered.lock();
         registered.callbacks.keys().next().is_some_and(|&(group, _)| self.outcome(group).is_some())
     }

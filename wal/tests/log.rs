@@ -1,16 +1,21 @@
 //! The log through its public surface: on the simulated disk, where every run of a seed repeats, and on a real one.
 
+#![expect(clippy::unwrap_used, reason = "what a test relies on and does not find is its failure")]
+
 use std::{
     collections::BTreeMap,
+    io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex, mpsc},
     time::Duration,
 };
 
-use logboom_disk::{Disk, DiskOptions, FaultKind, Mode, SimDisk, SimOptions, SyncMethod};
+use logboom_disk::{
+    Disk, DiskOptions, Facts, FaultKind, File, InlineQueue, Mode, Queue, Region, SimDisk, SimOptions, Slice, SyncMethod,
+};
 use logboom_wal::{
-    Durability, Error, FooterSpace, ManualClock, Meta, Options, Place, Record, Request, Runtime, SegmentId, Sequence,
-    Ticket, Wal, open, open_read_only, record_bytes, verify,
+    Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Place, Record, Request, Runtime, SegmentId,
+    Sequence, Ticket, Wal, open, open_read_only, record_bytes, verify,
 };
 
 const FOOTER: FooterSpace = FooterSpace { fixed: 64, per_record: 16, per_owner: 0 };
@@ -421,6 +426,129 @@ fn verify_says_what_recovery_would_do() {
     disk.damage("segment-000000", u64::from(places[3].offset) + 64..u64::from(places[3].offset) + 65).unwrap();
     let report = verify(disk, options(), &mut |_, _| {}).unwrap();
     assert_eq!((report.damages.len(), report.damages[0].segment), (1, SegmentId(1)));
+}
+
+#[test]
+fn a_full_device_is_an_error_that_passes_and_draining_goes_on() {
+    let capacity = 12 * (256 << 10);
+    let sim = Sim::with(16, SimOptions { capacity, ..SimOptions::default() });
+    let big = body(1, 40_000);
+    let full = (0..1000).map(|_| write(&sim.wal, &big)).find_map(Result::err);
+    assert!(matches!(full, Some(Error::Full)), "{full:?}");
+    assert!(sim.wal.poisoned().is_none());
+    let drain = |wal: &Wal| {
+        let request = Request { records: 1, bytes: 40_064, durability: Durability::Durable, drains: true };
+        let mut reservation = wal.reserve(wal.admit(40_064)?, &request)?;
+        let meta = Meta { owner: 7, kind: 3, first: 1, count: 0, attr: 0, prev: Sequence::NONE };
+        reservation.record(&meta, 40_000, |writer| writer.put(&big));
+        reservation.finish().wait()
+    };
+    (0..4).for_each(|_| drain(&sim.wal).unwrap());
+    let active = sim.wal.active();
+    (0..2).for_each(|_| sim.wal.write_checkpoint(active, b"").unwrap());
+    let dead: Vec<_> = sim.wal.segments().iter().map(|segment| segment.id).filter(|&id| id < active).collect();
+    sim.wal.retire(&dead).unwrap();
+    drain(&sim.wal).unwrap();
+    while sim.wal.drive() {}
+    (0..20).for_each(|_| ok(write(&sim.wal, &big)));
+    // And a full device still opens.
+    drop(sim.cut_power().unwrap());
+}
+
+/// A disk whose writes wait while it is told to.
+#[derive(Debug)]
+struct Stuck {
+    disk: Arc<SimDisk>,
+    gate: Arc<(Mutex<bool>, Condvar)>,
+}
+
+#[derive(Debug)]
+struct StuckFile(Arc<dyn File>, Arc<(Mutex<bool>, Condvar)>);
+
+impl Disk for Stuck {
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(StuckFile(self.disk.open(name, mode)?, Arc::clone(&self.gate))))
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir()
+    }
+    fn queue(&self) -> io::Result<Box<dyn Queue>> {
+        Ok(Box::new(InlineQueue::default()))
+    }
+    fn facts(&self) -> &Facts {
+        self.disk.facts()
+    }
+}
+
+impl File for StuckFile {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+    fn allocate(&self, size: u64) -> io::Result<()> {
+        self.0.allocate(size)
+    }
+    fn write_at(&self, slices: &[Slice], offset: u64, sync: logboom_disk::Sync) -> io::Result<()> {
+        let (stuck, changed) = &*self.1;
+        drop(changed.wait_while(stuck.lock().unwrap(), |stuck| *stuck).unwrap());
+        self.0.write_at(slices, offset, sync)
+    }
+    fn read_at(&self, region: &mut Region, offset: u64) -> io::Result<()> {
+        self.0.read_at(region, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct Stalls(mpsc::Sender<Duration>);
+
+impl Listener for Stalls {
+    fn stalled(&self, waiting: Duration) {
+        self.0.send(waiting).unwrap_or_default();
+    }
+}
+
+#[test]
+fn a_disk_that_stops_answering_is_reported_and_so_is_that_it_answers_again() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let disk = Arc::new(Stuck { disk: SimDisk::new(1, SimOptions::default()), gate: Arc::clone(&gate) });
+    let (stalls, reported) = mpsc::channel();
+    let options = Options {
+        reserve_segments: 0,
+        stall_after: Duration::from_millis(20),
+        listener: Arc::new(Stalls(stalls)),
+        ..options()
+    };
+    let wal = open(disk, options, Runtime::Threads).unwrap().start().unwrap();
+    while wal.metrics().prepared_segments < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    *gate.0.lock().unwrap() = true;
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(&wal, b"stuck"));
+        assert!(reported.recv().unwrap() >= Duration::from_millis(20));
+        assert!(wal.health().waiting >= Duration::from_millis(20));
+        *gate.0.lock().unwrap() = false;
+        gate.1.notify_all();
+        writer.join().unwrap().unwrap();
+    });
+    while !reported.recv().unwrap().is_zero() {}
 }
 
 // ---- on a real file system ----

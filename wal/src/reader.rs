@@ -1,0 +1,62 @@
+//! A log for reading only.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use logboom_disk::Slice;
+
+use crate::{
+    Error, Place, Record, SegmentId, SegmentInfo,
+    read::{Source, read_cold},
+    recovery::Base,
+    segment::Segment,
+};
+
+/// A log that was opened for reading: what recovery accepted, as of then.
+pub struct Reader {
+    pub(crate) base: Base,
+    pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
+}
+
+impl Reader {
+    /// Reads the records at `places`, verified, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`], [`Error::Gone`], [`Error::Io`].
+    pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
+        let source =
+            Source { disk: &*self.base.disk, pool: &self.base.pool, pad: self.base.identity.pad, seed: self.base.seed };
+        let mut found = vec![None; places.len()];
+        read_cold(&source, |id| self.live.get(&id).cloned(), places, &mut found)?;
+        out.extend(found.into_iter().flatten());
+        Ok(())
+    }
+
+    /// The body of a segment's footer; `None` when there is none, or it is not intact.
+    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<Slice>, Error> {
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
+    }
+
+    /// Reads all records of a segment.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] when a group is not intact; what `each` returns.
+    pub fn scan(
+        &self,
+        segment: SegmentId,
+        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        self.base.scan(segment, each)
+    }
+
+    /// The segments, oldest first.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        self.live.values().map(|segment| segment.info()).collect()
+    }
+
+    /// What is known of the device.
+    pub fn facts(&self) -> &logboom_disk::Facts {
+        self.base.disk.facts()
+    }
+}
