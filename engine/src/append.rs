@@ -1,0 +1,122 @@
+//! Stage *append*: from a batch of operations on many shards; leads to *group_commit* in the log below.
+//!
+//! Validate, reserve, copy, publish. Whatever can be refused is refused before the reservation; behind it nothing can
+//! fail, and nobody sees the batch in part: readers find the new bounds when all records are readable.
+
+use std::sync::Arc;
+
+use logboom_wal::{Durability, Permit, Request, Reservation, Sequence, Ticket as WalTicket, record_bytes};
+use parking_lot::MutexGuard;
+
+use crate::{
+    Batch, Error, Result,
+    buffers::{Buffers, Planned},
+    core::Core,
+    operation::Operation,
+    plan::{Locked, plan},
+    state::{ShardCell, State},
+};
+
+/// Refuses what no state of the shards could accept.
+pub(crate) fn preflight(batch: &Batch<'_>, durability: Durability) -> Result<()> {
+    if batch.is_empty() {
+        return Err(Error::Empty);
+    }
+    if durability == Durability::Durable {
+        return Ok(());
+    }
+    let durable_only = batch.buffers().operations.iter().find_map(|(_, operation)| operation.durable_only());
+    durable_only.map_or(Ok(()), |operation| Err(Error::NotLazy { operation }))
+}
+
+/// Writes a batch that was admitted into the log's open group. `finish` publishes its records, in either of the two
+/// ways that a reservation has.
+pub(crate) fn append(
+    core: &Core,
+    batch: &mut Batch<'_>,
+    permit: Permit,
+    durability: Durability,
+    finish: fn(Reservation) -> WalTicket,
+) -> Result<WalTicket> {
+    let buffers = batch.buffers_mut();
+    let cells = cells(core, buffers);
+    let durable = core.wal.durable();
+    // In the order of ids: two batches that share shards cannot wait for each other.
+    let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell, durable)).collect();
+    plan(buffers, &mut locked)?;
+    let mut reservation = core.wal.reserve(permit, &request(buffers, durability))?;
+    let (segment, group) = (reservation.segment(), reservation.group());
+    write(&mut reservation, buffers, &mut locked);
+    // Readers wait from here on, until the bounds are published: no copying, no disk in between.
+    let mut states: Vec<MutexGuard<'_, State>> = cells.iter().map(|cell| cell.state.lock()).collect();
+    apply(buffers, &mut locked, &mut states);
+    // Before the records are published: when a group is durable, what it frees and holds has been counted.
+    let freed = core.tallies.apply(segment, group, &buffers.delta);
+    let ticket = finish(reservation);
+    for (shard, mut state) in locked.iter().zip(states) {
+        state.log.mark(group, shard.view.extent.next, durable);
+        shard.cell.published.store(shard.view);
+    }
+    drop(locked);
+    if freed {
+        core.kick();
+    }
+    Ok(ticket)
+}
+
+/// The cells of the batch's shards, sorted by id.
+fn cells(core: &Core, buffers: &mut Buffers<'_>) -> Vec<Arc<ShardCell>> {
+    buffers.shards.clear();
+    buffers.delta.clear();
+    buffers.shards.extend(buffers.operations.iter().map(|(shard, _)| *shard));
+    buffers.shards.sort_unstable();
+    buffers.shards.dedup();
+    let before = core.store.shards.len();
+    let cells = buffers.shards.iter().map(|shard| core.store.shards.get_or_insert(*shard)).collect();
+    let after = core.store.shards.len();
+    if after != before {
+        core.wal.set_owners(after);
+    }
+    cells
+}
+
+fn request(buffers: &Buffers<'_>, durability: Durability) -> Request {
+    let bytes = buffers.plan.iter().map(|planned| record_bytes(planned.operation.body_len())).sum();
+    Request {
+        records: u32::try_from(buffers.plan.len()).unwrap_or(u32::MAX),
+        bytes,
+        durability,
+        drains: buffers.plan.iter().any(|planned| planned.operation.frees()),
+    }
+}
+
+/// Writes all records.
+fn write(reservation: &mut Reservation, buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) {
+    for at in 0..buffers.plan.len() {
+        let Planned { slot, operation, .. } = buffers.plan[at];
+        let shard = &mut locked[slot];
+        let meta = operation.meta(shard.cell.id, shard.view.sequence);
+        let written = reservation.record(&meta, operation.body_len(), |body| operation.put_body(buffers, body));
+        buffers.plan[at].place = written.place;
+        // A destroyed shard's history ends: what it may begin anew links to nothing.
+        let ends = matches!(operation, Operation::Destroy);
+        shard.view.sequence = if ends { Sequence::NONE } else { written.sequence };
+    }
+}
+
+/// Does to the shards what the records say.
+fn apply(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>], states: &mut [MutexGuard<'_, State>]) {
+    let mut delta = std::mem::take(&mut buffers.delta);
+    for Planned { slot, operation, place } in &buffers.plan {
+        let Some(change) = operation.change(buffers) else { continue };
+        let shard = &mut locked[*slot];
+        let (id, extent, settled) = (shard.cell.id, shard.view.extent, shard.settled);
+        let after = states[*slot].apply(id, extent, &change, *place, settled, &mut delta);
+        debug_assert!(after.is_ok(), "{change:?} was planned on {extent:?}");
+        shard.view.extent = after.unwrap_or(extent);
+        if matches!(operation, Operation::Reset { .. } | Operation::Destroy) {
+            shard.settled = false;
+        }
+    }
+    buffers.delta = delta;
+}

@@ -1,0 +1,175 @@
+//! Checkpointing: what the shards are goes to disk, so that older segments need not be read at the next opening, and
+//! dead ones can be used again.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use logboom_wal::{SegmentId, Sequence, Step, Ticket as WalTicket};
+
+use crate::{Result, ShardId, checkpoint::Checkpoint, core::Core, state::ShardCell};
+
+/// Shards that one step captures.
+const SHARDS_AT_ONCE: usize = 256;
+/// A checkpoint is due when this many times its size was logged: what it adds to what is written is an eighth.
+const LOGGED_PER_SIZE: u64 = 8;
+/// A checkpoint is due when this many times its size could be reclaimed: two are needed for that.
+const DEAD_PER_SIZE: u64 = 2;
+/// How soon to look again for something that no kick announces.
+const SOON: Duration = Duration::from_millis(5);
+
+/// Writes one checkpoint at a time.
+pub(crate) struct Checkpointer {
+    work: Work,
+    last: Last,
+}
+
+/// The newest checkpoint.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    replay_from: SegmentId,
+    size: u64,
+    /// It reflects every record before this.
+    upto: Sequence,
+}
+
+enum Work {
+    Idle,
+    /// Each shard is captured as it is at that moment. What is logged meanwhile is replayed: it is in `replay_from`
+    /// or behind.
+    Capturing {
+        last: Last,
+        shards: Vec<ShardId>,
+        next: usize,
+        checkpoint: Checkpoint,
+    },
+    /// The checkpoint reflects what is not durable yet: were it written now, a crash could leave it ahead of the log.
+    Waiting {
+        last: Last,
+        body: Vec<u8>,
+        barrier: WalTicket,
+    },
+}
+
+impl Checkpointer {
+    /// Behind a checkpoint of `size` bytes, 0 for none, which is replayed from `replay_from`.
+    pub(crate) fn new(replay_from: SegmentId, size: u64) -> Self {
+        Self { work: Work::Idle, last: Last { replay_from, size, upto: Sequence::NONE } }
+    }
+
+    /// Does a bounded amount of work.
+    pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Result<Step> {
+        match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Idle if self.is_due(core) => {
+                self.begin(core);
+                Ok(Step::Again)
+            }
+            Work::Idle => Ok(Step::Parked),
+            Work::Capturing { last, shards, next, checkpoint } => self.capture(core, last, shards, next, checkpoint),
+            Work::Waiting { last, body, barrier } if !barrier.is_done() => {
+                self.work = Work::Waiting { last, body, barrier };
+                Ok(Step::At(now + SOON))
+            }
+            Work::Waiting { last, body, .. } => self.write(core, last, &body),
+        }
+    }
+
+    /// Checkpoints whatever is not in a checkpoint yet.
+    pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
+        loop {
+            if let Work::Idle = self.work {
+                // Nobody submits any more, and what the log adds by itself needs no checkpoint.
+                if core.wal.next_sequence().group() <= self.last.upto.group() + 1 {
+                    return Ok(());
+                }
+                self.begin(core);
+            }
+            if let Step::At(_) = self.step(core, Duration::ZERO)? {
+                core.wal.barrier().wait()?;
+            }
+        }
+    }
+
+    fn is_due(&self, core: &Core) -> bool {
+        let covered = core.wal.covered();
+        let (mut logged, mut dead) = (0, 0);
+        for info in core.wal.segments().iter().filter(|info| !info.active) {
+            if info.id >= self.last.replay_from {
+                logged += u64::from(info.end);
+            }
+            if info.id >= covered && info.footer && core.tallies.is_free(info.id) {
+                dead += u64::from(info.end);
+            }
+        }
+        logged > LOGGED_PER_SIZE * self.last.size || dead > DEAD_PER_SIZE * self.last.size
+    }
+
+    fn begin(&mut self, core: &Core) {
+        let upto = core.wal.next_sequence();
+        // Before the shards are listed: whoever got room below this segment is in the list, and is waited for.
+        let replay_from = core.wal.active();
+        let last = Last { replay_from, size: 0, upto };
+        let shards = core.store.shards.ids();
+        self.work = Work::Capturing { last, shards, next: 0, checkpoint: Checkpoint::default() };
+    }
+
+    fn capture(
+        &mut self,
+        core: &Core,
+        last: Last,
+        shards: Vec<ShardId>,
+        next: usize,
+        mut checkpoint: Checkpoint,
+    ) -> Result<Step> {
+        let end = shards.len().min(next + SHARDS_AT_ONCE);
+        let durable = core.wal.durable();
+        for shard in &shards[next..end] {
+            capture_shard(core, *shard, durable, &mut checkpoint)?;
+        }
+        self.work = if end < shards.len() {
+            Work::Capturing { last, shards, next: end, checkpoint }
+        } else {
+            let body = checkpoint.encode()?;
+            Work::Waiting { last: Last { size: body.len() as u64, ..last }, body, barrier: core.wal.barrier() }
+        };
+        Ok(Step::Again)
+    }
+
+    fn write(&mut self, core: &Core, last: Last, body: &[u8]) -> Result<Step> {
+        if let Some(error) = core.wal.poisoned() {
+            return Err(error.into());
+        }
+        core.wal.write_checkpoint(last.replay_from, body)?;
+        self.last = last;
+        core.counts.checkpoints.fetch_add(1, Ordering::Relaxed);
+        core.recovered();
+        // Segments may be covered now, and one of them dead.
+        core.kick();
+        Ok(Step::Again)
+    }
+}
+
+/// Adds a shard, or forgets it if there is nothing to remember.
+fn capture_shard(core: &Core, shard: ShardId, durable: u64, checkpoint: &mut Checkpoint) -> Result<()> {
+    let Some(cell) = core.store.shards.get(shard) else { return Ok(()) };
+    let remembered = {
+        // A writer that has room in the log and has not published is waited for: its record may lie in a segment that
+        // will not be replayed.
+        let _writer = cell.published.writer();
+        let mut state = cell.state.lock();
+        let view = cell.published.load();
+        state.log.tidy(&view.extent, durable);
+        if view.sequence != Sequence::NONE {
+            checkpoint.add(shard, &view, &state)?;
+        }
+        view.sequence != Sequence::NONE
+    };
+    drop(cell);
+    if !remembered {
+        core.store.shards.remove_if(shard, is_unwritten);
+    }
+    Ok(())
+}
+
+/// Whether the shard has no history: never written, or destroyed.
+fn is_unwritten(cell: &ShardCell) -> bool {
+    cell.published.load().sequence == Sequence::NONE
+}

@@ -1,0 +1,46 @@
+//! Stage *compact*: from truncations and compactions, which say what is dead; leads to recycled segments.
+//!
+//! A segment is dead when no entry in it is live, what freed the last one is durable, and both checkpoints reflect
+//! everything else that it holds. Only then may it be written over: what is left of the log explains every shard
+//! without it, whichever checkpoint survives.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use logboom_wal::{SegmentId, Step};
+
+use crate::{Result, core::Core};
+
+/// How soon to look again for something that no kick announces.
+const SOON: Duration = Duration::from_millis(5);
+
+/// Gives the dead segments back to the log.
+pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
+    let (covered, durable) = (core.wal.covered(), core.wal.durable());
+    let mut dead = Vec::new();
+    let mut dying = false;
+    for info in core.wal.segments() {
+        if info.active || !info.footer || info.id >= covered || !core.tallies.is_free(info.id) {
+            continue;
+        }
+        match core.tallies.is_dead(info.id, durable) {
+            true => dead.push(info.id),
+            false => dying = true,
+        }
+    }
+    retire(core, &dead)?;
+    Ok(if dying { Step::At(now + SOON) } else { Step::Parked })
+}
+
+fn retire(core: &Core, dead: &[SegmentId]) -> Result<()> {
+    if dead.is_empty() {
+        return Ok(());
+    }
+    core.wal.retire(dead)?;
+    for segment in dead {
+        core.tallies.forget(*segment);
+        core.store.places.forget(*segment);
+    }
+    core.counts.retired.fetch_add(dead.len() as u64, Ordering::Relaxed);
+    core.recovered();
+    Ok(())
+}

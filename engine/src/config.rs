@@ -1,0 +1,106 @@
+//! What an engine is opened with.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use logboom_disk::DiskOptions;
+
+use crate::{Error, Observer, Result};
+
+/// The smallest segment, in bytes.
+const SEGMENT_BYTES_MIN: u64 = 256 << 10;
+/// The largest segment, in bytes.
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+/// What an engine is opened with; every field has a default that suits a server with thousands of shards.
+///
+/// # Example
+/// ```
+/// let mut config = logboom::Config::new("/var/lib/node/log");
+/// config.segment_bytes = 16 << 20;
+/// config.cache_bytes = 256 << 20;
+/// # assert!(config.create);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The directory that holds the log and nothing else. One process at a time may have it open for writing.
+    pub dir: PathBuf,
+    /// Whether the directory and the log are created when absent. Default: true.
+    pub create: bool,
+    /// The size of a segment file in bytes: a power of two from 256 KiB to 1 GiB. It bounds a batch (a quarter of it)
+    /// and is fixed when the log is created: an existing log keeps its own. Default: 64 MiB.
+    pub segment_bytes: u64,
+    /// Segments that are kept prepared, besides one for opening and one for reclaiming. Default: 2.
+    pub reserve_segments: u32,
+    /// The bytes of the recent tail that stay in memory for readers. Default: 64 MiB.
+    pub cache_bytes: u64,
+    /// The bytes that the loaded places of sealed segments may take; the least recently used are dropped beyond that
+    /// and loaded again when needed. Default: 256 MiB.
+    pub index_bytes: u64,
+    /// The bytes that may be accepted and not yet durable; beyond that, submitting waits or is refused.
+    /// Default: 64 MiB.
+    pub admission_bytes: u64,
+    /// A lazy batch is written after at most this, whether or not a durable one follows. Default: 50 ms.
+    pub lazy_age: Duration,
+    /// How long after its last group an idle log writes down that all of it is durable, which makes damage to any of
+    /// it distinguishable from a write that a crash cut short. Default: 100 ms.
+    pub idle_promise: Duration,
+    /// An operation of the disk that takes longer is reported to the observer. Default: 2 s.
+    pub stall_after: Duration,
+    /// How the disk is used: backend, direct IO, sync method, wait for the lock.
+    pub disk: DiskOptions,
+    /// Is told what nobody waits for. Default: none.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl Config {
+    /// The defaults, for the log in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            create: true,
+            segment_bytes: 64 << 20,
+            reserve_segments: 2,
+            cache_bytes: 64 << 20,
+            index_bytes: 256 << 20,
+            admission_bytes: 64 << 20,
+            lazy_age: Duration::from_millis(50),
+            idle_promise: Duration::from_millis(100),
+            stall_after: Duration::from_secs(2),
+            disk: DiskOptions::default(),
+            observer: None,
+        }
+    }
+
+    /// Refuses what could not work, before anything is touched.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.segment_bytes.is_power_of_two()
+            || !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
+        {
+            return Err(Error::Config {
+                reason: format!(
+                    "segment_bytes is {}, it must be a power of two from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
+                    self.segment_bytes
+                ),
+            });
+        }
+        if self.admission_bytes == 0 {
+            return Err(Error::Config { reason: "admission_bytes is 0, nothing could ever be submitted".into() });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segment_size_is_checked() {
+        for (bytes, good) in [(0, false), (256 << 10, true), (3 << 20, false), (1 << 30, true), (2 << 30, false)] {
+            let mut config = Config::new("unused");
+            config.segment_bytes = bytes;
+            assert_eq!(config.check().is_ok(), good, "{bytes}");
+        }
+    }
+}

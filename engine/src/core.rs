@@ -1,0 +1,142 @@
+//! What an open engine consists of, shared by its handles and its background machines.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use logboom_wal::{Machine, Step, Wal};
+use parking_lot::Mutex;
+
+use crate::{
+    Error, OpenReport, Result, buffers::BufferPool, checkpointer::Checkpointer, compact, seal::Sealer, store::Store,
+    tally::Tallies,
+};
+
+/// How long a machine that failed waits before it tries again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(crate) struct Core {
+    pub(crate) wal: Wal,
+    pub(crate) store: Arc<Store>,
+    pub(crate) tallies: Tallies,
+    pub(crate) pool: Arc<BufferPool>,
+    pub(crate) report: OpenReport,
+    pub(crate) sealer: Mutex<Sealer>,
+    pub(crate) checkpointer: Mutex<Checkpointer>,
+    pub(crate) counts: Counts,
+    closed: AtomicBool,
+    /// The last failure of background work that has not succeeded since.
+    background: Mutex<Option<Error>>,
+}
+
+/// Background work so far.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) batches: AtomicU64,
+    pub(crate) sealed: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) retired: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(
+        wal: Wal,
+        store: Arc<Store>,
+        tallies: Tallies,
+        report: OpenReport,
+        checkpointer: Checkpointer,
+    ) -> Arc<Self> {
+        let core = Arc::new(Self {
+            wal,
+            store,
+            tallies,
+            pool: Arc::default(),
+            report,
+            sealer: Mutex::default(),
+            checkpointer: Mutex::new(checkpointer),
+            counts: Counts::default(),
+            closed: AtomicBool::new(false),
+            background: Mutex::new(None),
+        });
+        core.add_machine("seal", |core, now| core.sealer.lock().step(core, now));
+        core.add_machine("checkpoint", |core, now| core.checkpointer.lock().step(core, now));
+        core.add_machine("compact", compact::step);
+        core
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Has the machines look for work.
+    pub(crate) fn kick(&self) {
+        self.wal.worker().kick();
+    }
+
+    /// Drains, seals and checkpoints what there is, and ends the log. Later calls do nothing.
+    pub(crate) fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let finished = self.finish();
+        self.store.readers.stop();
+        let closed = self.wal.close();
+        closed?;
+        finished
+    }
+
+    pub(crate) fn background_failure(&self) -> Option<Error> {
+        self.background.lock().clone()
+    }
+
+    /// So that opening again reads footers and a checkpoint, and replays next to nothing.
+    fn finish(&self) -> Result<()> {
+        self.wal.barrier().wait()?;
+        self.sealer.lock().finish(self)?;
+        self.checkpointer.lock().finish(self)
+    }
+
+    fn add_machine(self: &Arc<Self>, name: &'static str, work: fn(&Core, Duration) -> Result<Step>) {
+        self.wal.worker().add(Box::new(Background { core: Arc::downgrade(self), name, work }));
+    }
+
+    fn note(&self, outcome: Result<Step>, now: Duration) -> Step {
+        match outcome {
+            Ok(step) => step,
+            Err(error) => {
+                *self.background.lock() = Some(error);
+                Step::At(now + RETRY)
+            }
+        }
+    }
+
+    /// Some background work has succeeded that may have failed before.
+    pub(crate) fn recovered(&self) {
+        *self.background.lock() = None;
+    }
+}
+
+/// One of the engine's machines. It does not keep the engine open.
+struct Background {
+    core: Weak<Core>,
+    name: &'static str,
+    work: fn(&Core, Duration) -> Result<Step>,
+}
+
+impl Machine for Background {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn step(&mut self, now: Duration) -> Step {
+        match self.core.upgrade() {
+            Some(core) if core.check_open().is_ok() => core.note((self.work)(&core, now), now),
+            _ => Step::Done,
+        }
+    }
+}

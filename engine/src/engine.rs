@@ -1,0 +1,237 @@
+//! The engine: what is opened, submitted to and closed.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+
+use logboom_disk::Disk;
+use logboom_wal::{Durability, Permit, Reservation, Runtime};
+
+use crate::{
+    Batch, Config, Error, Health, Metrics, OpenReport, ReadOnly, Rejected, Result, Segment, Shard, ShardId, Ticket,
+    append::{append, preflight},
+    core::Core,
+    open,
+};
+
+/// The logs of many shards in one directory: an open engine.
+///
+/// Clones are handles to the same engine, for any thread. The last one's drop closes it as [`Engine::close`] does,
+/// and loses the result.
+///
+/// # Example
+/// ```
+/// use logboom::{Config, Durability, Engine, Entry, ShardId};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("log");
+/// let mut config = Config::new(&path);
+/// config.segment_bytes = 1 << 20;
+/// let engine = Engine::open(config.clone())?;
+/// let mut batch = engine.batch();
+/// batch.append(ShardId(7), Entry::new(1, 1, b"hello"))?;
+/// engine.submit(batch, Durability::Durable)?.wait()?;
+/// engine.close()?;
+///
+/// let engine = Engine::open(config)?;
+/// assert_eq!(engine.shard(ShardId(7)).entries(1..2, u64::MAX)?.get(1).unwrap().payload, b"hello");
+/// # engine.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Engine(Arc<Owner>);
+
+/// Closes the engine when the last handle goes. Handles to shards and machines do not keep it open.
+struct Owner {
+    core: Arc<Core>,
+}
+
+impl Engine {
+    /// Opens the log in a directory, or creates it, and recovers it: everything that it reports from then on survives
+    /// power loss, a surviving tail that nobody was told about included.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::Locked`], [`Error::Permission`], [`Error::ReadOnly`], [`Error::Foreign`],
+    /// [`Error::NewerFormat`], [`Error::Corruption`], [`Error::Full`], [`Error::Io`]. The log is as it was then.
+    pub fn open(config: Config) -> Result<Self> {
+        config.check()?;
+        let disk = open::disk(&config)?;
+        Self::open_on(disk, config, Runtime::Threads)
+    }
+
+    /// [`Engine::open`] on a disk that the caller made, a simulated one for instance; [`Config::dir`] and
+    /// [`Config::disk`] mean nothing then. With [`Runtime::Manual`] nothing happens but in calls of the engine, and
+    /// the same calls on the same simulated disk make the same history.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, config: Config, runtime: Runtime) -> Result<Self> {
+        let core = open::log(disk, &config, runtime)?;
+        Ok(Self(Arc::new(Owner { core })))
+    }
+
+    /// Reads the log in a directory as it is at this moment: nothing is written, no lock is needed, and a writer may
+    /// have it open.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no log. What a writer does meanwhile can
+    /// make the view fail with [`Error::Corruption`] or [`Error::Io`]: try again then.
+    pub fn open_read_only(config: Config) -> Result<ReadOnly> {
+        ReadOnly::open(&config)
+    }
+
+    /// An empty batch.
+    pub fn batch<'a>(&self) -> Batch<'a> {
+        let core = &self.0.core;
+        Batch::new(Arc::clone(&core.pool), core.wal.batch_bytes_max())
+    }
+
+    /// Accepts a batch: when this returns it is in the order of the log and can be read; it survives power loss when
+    /// the ticket says so. Waits while too many bytes await durability.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::NotLazy`]; [`Error::Gap`], [`Error::Compacted`], [`Error::Beyond`] for what does
+    /// not fit the log of a shard; [`Error::TooLarge`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`]. None
+    /// of the batch was done then.
+    pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
+        let permit = self.admit(&batch, durability)?;
+        self.append(&mut batch, permit, durability, Reservation::finish)
+    }
+
+    /// [`Engine::submit`] without waiting; gives the batch back when it is refused.
+    ///
+    /// # Errors
+    /// Those of [`Engine::submit`], and [`Error::Busy`] where that would wait.
+    #[expect(clippy::result_large_err, reason = "the batch comes back by value, and only when it is refused")]
+    pub fn try_submit<'a>(&self, mut batch: Batch<'a>, durability: Durability) -> Result<Ticket, Rejected<'a>> {
+        let submitted = self
+            .try_admit(&batch, durability)
+            .and_then(|permit| self.append(&mut batch, permit, durability, Reservation::finish));
+        submitted.map_err(|error| Rejected { batch, error })
+    }
+
+    /// [`Engine::submit`], awaiting admission: a future of no particular runtime. The ticket is another.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub async fn submit_async(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
+        self.check(&batch, durability)?;
+        let permit = self.0.core.wal.admit_async(batch.bytes()).await?;
+        self.append(&mut batch, permit, durability, Reservation::finish)
+    }
+
+    /// Submits a batch and waits until it is durable. A lone writer's shortest way: when the log is idle, the batch
+    /// is written in the calling thread.
+    ///
+    /// # Errors
+    /// Those of [`Engine::submit`] and of [`Ticket::wait`].
+    pub fn write(&self, mut batch: Batch<'_>) -> Result<()> {
+        let permit = self.admit(&batch, Durability::Durable)?;
+        let finish = Reservation::finish_for_waiter;
+        let ticket = self.append(&mut batch, permit, Durability::Durable, finish)?;
+        drop(batch);
+        ticket.wait()
+    }
+
+    /// A handle to a shard. Every shard exists; one that nothing was written to is empty.
+    pub fn shard(&self, id: ShardId) -> Shard {
+        let store = &self.0.core.store;
+        Shard::new(Arc::clone(store), store.shards.get_or_insert(id))
+    }
+
+    /// The shards that hold anything, sorted: entries, a boundary, a hard state, a commit hint or keys.
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.0.core.store.shard_ids()
+    }
+
+    /// A ticket for everything that was submitted before, lazy batches included, which are written now.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn barrier(&self) -> Result<Ticket> {
+        self.0.core.check_open()?;
+        Ok(Ticket::new(self.0.core.wal.barrier()))
+    }
+
+    /// Closes the engine for all its handles: waits until everything is durable, writes what makes the next opening
+    /// short, and ends the threads. Closing again does nothing.
+    ///
+    /// Shards can still be read through handles made before; the directory is free to be opened again when those, and
+    /// the engine's other handles, are gone.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when not everything that was accepted is durable. [`Error::Io`], [`Error::Full`] when only
+    /// the next opening takes longer.
+    pub fn close(self) -> Result<()> {
+        self.0.core.close()
+    }
+
+    /// What opening found.
+    pub fn open_report(&self) -> &OpenReport {
+        &self.0.core.report
+    }
+
+    /// The live segments of the log, oldest first, and how much of each is live. The last one is being written.
+    pub fn segments(&self) -> Vec<Segment> {
+        let core = &self.0.core;
+        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, core.tallies.live(info.id));
+        core.wal.segments().into_iter().map(live).collect()
+    }
+
+    /// Whether the engine is well.
+    pub fn health(&self) -> Health {
+        Health::of(&self.0.core)
+    }
+
+    /// Counters since the engine was opened.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(&self.0.core)
+    }
+
+    /// With [`Runtime::Manual`]: does some of what threads would do, and says whether there was anything to do. Time
+    /// that must pass is the caller's clock's.
+    pub fn step(&self) -> bool {
+        self.0.core.wal.drive()
+    }
+
+    fn check(&self, batch: &Batch<'_>, durability: Durability) -> Result<()> {
+        self.0.core.check_open()?;
+        preflight(batch, durability)
+    }
+
+    fn admit(&self, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
+        self.check(batch, durability)?;
+        Ok(self.0.core.wal.admit(batch.bytes())?)
+    }
+
+    fn try_admit(&self, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
+        self.check(batch, durability)?;
+        self.0.core.wal.try_admit(batch.bytes()).map_err(Error::from)
+    }
+
+    fn append(
+        &self,
+        batch: &mut Batch<'_>,
+        permit: Permit,
+        durability: Durability,
+        finish: fn(Reservation) -> logboom_wal::Ticket,
+    ) -> Result<Ticket> {
+        let ticket = append(&self.0.core, batch, permit, durability, finish)?;
+        self.0.core.counts.batches.fetch_add(1, Ordering::Relaxed);
+        Ok(Ticket::new(ticket))
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("shards", &self.0.core.store.shards.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`.
+        drop(self.core.close());
+    }
+}

@@ -1,0 +1,339 @@
+//! What can go wrong, by what a caller can do about it.
+
+use std::{fmt, io, ops::Range, sync::Arc};
+
+use crate::{Batch, ShardId, extent::Refusal};
+
+/// The result of most operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation of the engine failed. Whatever refuses a batch has written nothing and changed nothing.
+///
+/// Cheap to clone, since one failure answers every waiter.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An index past the end of the log was given to `truncate_after` or `compact_to`.
+    #[error("{shard}: index {index} is beyond the last entry ({})", Shown(*.last))]
+    Beyond {
+        /// The shard.
+        shard: ShardId,
+        /// The index that was given.
+        index: u64,
+        /// The last index of the log, `None` if it is empty.
+        last: Option<u64>,
+    },
+    /// As many bytes as [`Config::admission_bytes`](crate::Config::admission_bytes) allows are accepted and not yet
+    /// durable. Try again when some of them are.
+    #[error("as many bytes as are admitted await durability")]
+    Busy,
+    /// The engine was closed.
+    #[error("the engine is closed")]
+    Closed,
+    /// An index at or below the boundary, or below the first entry, was written.
+    #[error("{shard}: the log begins at {first}, what lies before cannot be written")]
+    Compacted {
+        /// The shard.
+        shard: ShardId,
+        /// The first index that can be written: the first entry's, or the one behind the boundary.
+        first: u64,
+    },
+    /// The configuration cannot work, here or anywhere.
+    #[error("configuration: {reason}")]
+    Config {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What is stored cannot be what was written. Opening changes nothing when it meets this.
+    #[error("corruption: {what}")]
+    Corruption {
+        /// The shard whose state is contradictory, if it is about one.
+        shard: Option<ShardId>,
+        /// What was found, and where.
+        what: Arc<str>,
+    },
+    /// A batch without operations was submitted.
+    #[error("the batch is empty")]
+    Empty,
+    /// The directory holds something else than a log of this kind.
+    #[error("not a Logboom directory: {what}")]
+    Foreign {
+        /// What was found.
+        what: String,
+    },
+    /// The device is full and no prepared segment is left. Compacting frees space; what was accepted is not affected.
+    #[error("the device is full")]
+    Full,
+    /// An entry was appended that does not continue the log.
+    #[error("{shard}: entry {got} does not continue the log, {expected} would")]
+    Gap {
+        /// The shard.
+        shard: ShardId,
+        /// The index that would continue it.
+        expected: u64,
+        /// The index that was given.
+        got: u64,
+    },
+    /// The operating system refused something.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was attempted.
+        what: Arc<str>,
+        /// The answer.
+        error: Arc<io::Error>,
+    },
+    /// Another process, or another engine of this one, has the directory open for writing.
+    #[error("the log is in use{}", Owner(.owner))]
+    Locked {
+        /// Who has it, as far as is known.
+        owner: Option<String>,
+    },
+    /// The directory was written by a newer version.
+    #[error("the log has format version {found}, this version reads up to {supported}")]
+    NewerFormat {
+        /// The version that the directory states.
+        found: u32,
+        /// The newest version that can be read.
+        supported: u32,
+    },
+    /// A lazy batch holds an operation on which safety hangs: a truncation, overwriting append, reset, destruction
+    /// or hard state. Submit it durably.
+    #[error("{operation} cannot be lazy")]
+    NotLazy {
+        /// The operation.
+        operation: &'static str,
+    },
+    /// The process may not use the directory or a file in it.
+    #[error("no permission: {what}")]
+    Permission {
+        /// What was attempted.
+        what: Arc<str>,
+    },
+    /// An earlier write or sync of the log failed. Nothing is acknowledged any more, since what the failure left on
+    /// the disk is unknown; reads go on. Opening the log again recovers it.
+    #[error("the log failed earlier: {first}")]
+    Poisoned {
+        /// The first failure.
+        first: Arc<Error>,
+    },
+    /// The file system is mounted read-only.
+    #[error("read-only file system: {what}")]
+    ReadOnly {
+        /// What was attempted.
+        what: Arc<str>,
+    },
+    /// Something exceeds its limit.
+    #[error("{what} of {size} exceeds the limit of {limit}")]
+    TooLarge {
+        /// What.
+        what: Limit,
+        /// Its size: bytes, except for [`Limit::Index`] (an index) and [`Limit::Records`] (their number).
+        size: u64,
+        /// The greatest allowed, inclusive.
+        limit: u64,
+    },
+}
+
+/// What [`Error::TooLarge`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// A batch, in encoded bytes.
+    Batch,
+    /// A commit hint.
+    CommitHint,
+    /// The context of an entry.
+    Context,
+    /// Payload and context of one entry together.
+    Entry,
+    /// The hard state.
+    HardState,
+    /// An index: `u64::MAX` is not one.
+    Index,
+    /// A key.
+    Key,
+    /// The records of a batch.
+    Records,
+    /// A value.
+    Value,
+}
+
+/// Why [`Shard::term`](crate::Shard::term) has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Miss {
+    /// The index is below the boundary, or below the first entry where there is none.
+    #[error("compacted: the log begins at {first}")]
+    Compacted {
+        /// The first index of the log, or where it continues if it is empty.
+        first: u64,
+    },
+    /// The index is past the last entry.
+    #[error("unavailable: the log ends at {}", Shown(*.last))]
+    Unavailable {
+        /// The last index of the log, `None` if it is empty.
+        last: Option<u64>,
+    },
+}
+
+/// Why entries could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The range begins below the first entry.
+    #[error("compacted: the log begins at {first}")]
+    Compacted {
+        /// The first index of the log, or where it continues if it is empty.
+        first: u64,
+    },
+    /// What is stored of these entries cannot be what was written. Others can still be read.
+    #[error("entries {} to {} are damaged: {what}", .range.start, .range.end)]
+    Corrupted {
+        /// The entries that cannot be read, half-open.
+        range: Range<u64>,
+        /// What was found, and where.
+        what: Arc<str>,
+    },
+    /// The disk failed to answer.
+    #[error(transparent)]
+    Io(Error),
+    /// The range ends past the last entry.
+    #[error("unavailable: the log ends at {}", Shown(*.last))]
+    Unavailable {
+        /// The last index of the log, `None` if it is empty.
+        last: Option<u64>,
+    },
+}
+
+/// A batch that [`Engine::try_submit`](crate::Engine::try_submit) refused, to be submitted again or dropped.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Rejected<'a> {
+    /// The batch, unchanged.
+    pub batch: Batch<'a>,
+    /// Why it was refused; [`Error::Busy`] if only for the moment.
+    #[source]
+    pub error: Error,
+}
+
+impl Error {
+    pub(crate) fn refused(shard: ShardId, index: u64, refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Gap { expected, got } => Self::Gap { shard, expected, got },
+            Refusal::Compacted { first } => Self::Compacted { shard, first },
+            Refusal::Beyond { last } => Self::Beyond { shard, index, last },
+            Refusal::IndexMax => Self::TooLarge { what: Limit::Index, size: index, limit: u64::MAX - 1 },
+        }
+    }
+
+    pub(crate) fn corruption(shard: ShardId, what: impl fmt::Display) -> Self {
+        Self::Corruption { shard: Some(shard), what: format!("{shard}: {what}").into() }
+    }
+
+    pub(crate) fn malformed(what: impl Into<Arc<str>>) -> Self {
+        Self::Corruption { shard: None, what: what.into() }
+    }
+
+    /// Tells apart what a caller can act on.
+    pub(crate) fn io(what: impl Into<Arc<str>>, error: io::Error) -> Self {
+        Self::shared_io(what.into(), Arc::new(error))
+    }
+
+    fn shared_io(what: Arc<str>, error: Arc<io::Error>) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Permission { what },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { what },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io { what, error },
+        }
+    }
+}
+
+impl From<logboom_wal::Error> for Error {
+    fn from(error: logboom_wal::Error) -> Self {
+        use logboom_wal::Error as Wal;
+        match error {
+            Wal::Busy => Self::Busy,
+            Wal::Closed => Self::Closed,
+            Wal::Corruption(_) => Self::malformed(error.to_string()),
+            Wal::Foreign(what) => Self::Foreign { what },
+            Wal::Full => Self::Full,
+            Wal::Io { what, error } => Self::shared_io(what, error),
+            Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
+            Wal::Poisoned { first } => Self::Poisoned { first: Arc::new((*first).clone().into()) },
+            Wal::TooLarge { bytes, limit, .. } if bytes > limit => {
+                Self::TooLarge { what: Limit::Batch, size: bytes as u64, limit: limit as u64 }
+            }
+            Wal::TooLarge { records, .. } => {
+                Self::TooLarge { what: Limit::Records, size: records as u64, limit: crate::batch::RECORDS_MAX as u64 }
+            }
+            Wal::Unsupported(reason) => Self::Config { reason },
+            other => Self::Io { what: "log".into(), error: Arc::new(io::Error::other(other)) },
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Batch => "a batch",
+            Self::CommitHint => "a commit hint",
+            Self::Context => "a context",
+            Self::Entry => "an entry",
+            Self::HardState => "a hard state",
+            Self::Index => "an index",
+            Self::Key => "a key",
+            Self::Records => "a number of records",
+            Self::Value => "a value",
+        })
+    }
+}
+
+/// An index that may not be there.
+struct Shown(Option<u64>);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(index) => write!(f, "{index}"),
+            None => f.write_str("it is empty"),
+        }
+    }
+}
+
+struct Owner<'o>(&'o Option<String>);
+
+impl fmt::Display for Owner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(owner) => write!(f, " by {owner}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_shard_and_the_bounds() {
+        let shard = ShardId(7);
+        for (error, message) in [
+            (Error::Gap { shard, expected: 4, got: 9 }, "shard 7: entry 9 does not continue the log, 4 would"),
+            (Error::Beyond { shard, index: 9, last: None }, "shard 7: index 9 is beyond the last entry (it is empty)"),
+            (Error::Locked { owner: Some("process 12".into()) }, "the log is in use by process 12"),
+            (Error::TooLarge { what: Limit::Key, size: 2000, limit: 1024 }, "a key of 2000 exceeds the limit of 1024"),
+        ] {
+            assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn system_errors_are_told_apart() {
+        let kind = |kind| Error::io("opening", io::Error::from(kind));
+        assert!(matches!(kind(io::ErrorKind::PermissionDenied), Error::Permission { .. }));
+        assert!(matches!(kind(io::ErrorKind::ReadOnlyFilesystem), Error::ReadOnly { .. }));
+        assert!(matches!(kind(io::ErrorKind::StorageFull), Error::Full));
+        assert!(matches!(kind(io::ErrorKind::Other), Error::Io { .. }));
+    }
+}

@@ -1,0 +1,325 @@
+//! The footer of a sealed segment: which entries of which shards lie in it, and where.
+//!
+//! It may list only entries that were live, in a state that is durable, when it was made; it must list all of them.
+
+use std::{collections::BTreeMap, collections::VecDeque, ops::Range};
+
+use logboom_wal::{FooterSpace, Place, Record, SegmentId};
+use rkyv::{Archive, Serialize};
+
+use crate::{
+    Result, ShardId,
+    archive::Form,
+    log::{Row, Stretch, payload_bytes_min, place},
+    operation::Change,
+};
+
+const FORM: Form = Form { name: *b"footer", version: 1 };
+
+/// An upper bound of a footer's size: see the archived types below.
+pub(crate) const SPACE: FooterSpace = FooterSpace { fixed: 128, per_record: 12, per_owner: 32 };
+
+#[derive(Archive, Serialize)]
+struct FooterArchive {
+    shards: Vec<ShardArchive>,
+    rows: Vec<RowArchive>,
+}
+
+#[derive(Archive, Serialize)]
+struct ShardArchive {
+    shard: u64,
+    first: u64,
+    count: u32,
+    rows_at: u32,
+    rows: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct RowArchive {
+    first_delta: u32,
+    offset8: u32,
+    len8: u32,
+}
+
+const _: () = assert!(size_of::<ArchivedShardArchive>() == SPACE.per_owner);
+const _: () = assert!(size_of::<ArchivedRowArchive>() == SPACE.per_record);
+
+/// A loaded footer.
+#[derive(Debug, Default)]
+pub(crate) struct Footer {
+    /// By shard.
+    shards: Box<[ShardRows]>,
+    rows: Box<[FooterRow]>,
+}
+
+/// The entries of one shard in a segment, which are contiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardRows {
+    pub(crate) shard: ShardId,
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+    rows_at: u32,
+    rows: u32,
+}
+
+/// A record: the entries that it holds begin so many after the shard's first in the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FooterRow {
+    first_delta: u32,
+    offset8: u32,
+    len8: u32,
+}
+
+/// Collects a footer.
+#[derive(Debug, Default)]
+pub(crate) struct FooterBuilder {
+    shards: Vec<ShardRows>,
+    rows: Vec<FooterRow>,
+}
+
+impl FooterBuilder {
+    /// Adds the entries of a shard, the ids of which rise from call to call.
+    pub(crate) fn add(&mut self, shard: ShardId, entries: Range<u64>, rows: &[Row]) -> Result<()> {
+        let number = |number: u64| u32::try_from(number).map_err(|_| FORM.malformed(&"a number beyond 32 bits"));
+        let rows_at = number(self.rows.len() as u64)?;
+        for row in rows {
+            let first_delta = number(row.first.saturating_sub(entries.start))?;
+            self.rows.push(FooterRow { first_delta, offset8: row.offset8, len8: row.len8 });
+        }
+        let count = number(entries.end.saturating_sub(entries.start))?;
+        let rows = number(rows.len() as u64)?;
+        self.shards.push(ShardRows { shard, first: entries.start, count, rows_at, rows });
+        Ok(())
+    }
+
+    pub(crate) fn build(self) -> Footer {
+        Footer { shards: self.shards.into(), rows: self.rows.into() }
+    }
+}
+
+impl Footer {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        let shard = |rows: &ShardRows| ShardArchive {
+            shard: rows.shard.0,
+            first: rows.first,
+            count: rows.count,
+            rows_at: rows.rows_at,
+            rows: rows.rows,
+        };
+        let row = |row: &FooterRow| RowArchive { first_delta: row.first_delta, offset8: row.offset8, len8: row.len8 };
+        FORM.encode(&FooterArchive {
+            shards: self.shards.iter().map(shard).collect(),
+            rows: self.rows.iter().map(row).collect(),
+        })
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        FORM.decode::<FooterArchive, _>(bytes, |archive| {
+            let shard = |rows: &ArchivedShardArchive| ShardRows {
+                shard: ShardId(rows.shard.to_native()),
+                first: rows.first.to_native(),
+                count: rows.count.to_native(),
+                rows_at: rows.rows_at.to_native(),
+                rows: rows.rows.to_native(),
+            };
+            let row = |row: &ArchivedRowArchive| FooterRow {
+                first_delta: row.first_delta.to_native(),
+                offset8: row.offset8.to_native(),
+                len8: row.len8.to_native(),
+            };
+            Ok(Self {
+                shards: archive.shards.iter().map(shard).collect(),
+                rows: archive.rows.iter().map(row).collect(),
+            })
+        })
+    }
+
+    /// The entries of every shard.
+    pub(crate) fn shards(&self) -> &[ShardRows] {
+        &self.shards
+    }
+
+    /// The places of the records of a shard's entries.
+    pub(crate) fn rows(&self, entries: &ShardRows) -> impl Iterator<Item = Row> {
+        let first = entries.first;
+        self.footer_rows(entries).iter().map(move |row| Row {
+            first: first.saturating_add(u64::from(row.first_delta)),
+            offset8: row.offset8,
+            len8: row.len8,
+        })
+    }
+
+    /// Appends the records that hold the entries of `range`, in order, until more than `max_bytes` are named.
+    /// Returns whether it knows of all of them.
+    pub(crate) fn outline(
+        &self,
+        shard: ShardId,
+        segment: SegmentId,
+        range: &Range<u64>,
+        max_bytes: u64,
+        stretches: &mut Vec<Stretch>,
+    ) -> bool {
+        let Some(entries) = self.entries_of(shard) else { return false };
+        let end = entries.first.saturating_add(u64::from(entries.count));
+        if range.start < entries.first || range.end > end {
+            return false;
+        }
+        let rows = self.footer_rows(entries);
+        let first_of = |row: &FooterRow| entries.first.saturating_add(u64::from(row.first_delta));
+        let begin = rows.partition_point(|row| first_of(row) <= range.start).saturating_sub(1);
+        let mut bytes_min = 0;
+        for (at, row) in rows.iter().enumerate().skip(begin) {
+            let first = first_of(row);
+            if first >= range.end || bytes_min > max_bytes {
+                break;
+            }
+            let row_end = rows.get(at + 1).map_or(range.end, |next| first_of(next).min(range.end));
+            let part = first.max(range.start)..row_end;
+            if first >= range.start {
+                bytes_min += payload_bytes_min(row.len8, part.end.saturating_sub(part.start));
+            }
+            stretches.push(Stretch { range: part, segment, place: Some(place(segment, row.offset8, row.len8)) });
+        }
+        true
+    }
+
+    /// The memory that the footer takes, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        (size_of_val(&*self.shards) + size_of_val(&*self.rows)) as u64
+    }
+
+    fn entries_of(&self, shard: ShardId) -> Option<&ShardRows> {
+        let at = self.shards.binary_search_by_key(&shard, |rows| rows.shard).ok()?;
+        self.shards.get(at)
+    }
+
+    fn footer_rows(&self, entries: &ShardRows) -> &[FooterRow] {
+        let begin = entries.rows_at as usize;
+        self.rows.get(begin..begin.saturating_add(entries.rows as usize)).unwrap_or_default()
+    }
+}
+
+/// What a footer would list, found by reading the segment itself: the footer is missing, or not intact.
+///
+/// Knows only what happened in the segment. What later segments took away is still in it.
+#[derive(Debug, Default)]
+pub(crate) struct Rescue {
+    shards: BTreeMap<ShardId, Rescued>,
+}
+
+#[derive(Debug, Default)]
+struct Rescued {
+    end: u64,
+    rows: VecDeque<Row>,
+}
+
+impl Rescue {
+    /// Takes the next record of the segment.
+    pub(crate) fn add(&mut self, record: &Record, at: Place) {
+        let shard = ShardId(record.owner());
+        match Change::decode(record) {
+            Some(Change::Append { first, count, .. }) => {
+                let rescued = self.shards.entry(shard).or_default();
+                rescued.cut(first);
+                rescued.rows.push_back(Row::new(first, at));
+                rescued.end = first.saturating_add(count);
+            }
+            Some(Change::Truncate { keep }) => {
+                if let Some(rescued) = self.shards.get_mut(&shard) {
+                    rescued.cut(keep.saturating_add(1));
+                }
+            }
+            Some(Change::Reset { .. } | Change::Destroy) => drop(self.shards.remove(&shard)),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<Footer> {
+        let mut builder = FooterBuilder::default();
+        for (shard, rescued) in self.shards {
+            if let Some(first) = rescued.rows.front() {
+                builder.add(shard, first.first..rescued.end, &Vec::from(rescued.rows))?;
+            }
+        }
+        Ok(builder.build())
+    }
+}
+
+impl Rescued {
+    fn cut(&mut self, from: u64) {
+        self.rows.truncate(self.rows.partition_point(|row| row.first < from));
+        self.end = self.end.min(from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: SegmentId = SegmentId(9);
+
+    fn row(first: u64) -> Row {
+        Row { first, offset8: u32::try_from(first).unwrap() * 100, len8: 16 }
+    }
+
+    fn footer() -> Footer {
+        let mut builder = FooterBuilder::default();
+        builder.add(ShardId(3), 10..20, &[row(10), row(12), row(19)]).unwrap();
+        builder.add(ShardId(5), 0..4, &[row(0)]).unwrap();
+        builder.build()
+    }
+
+    fn ranges(footer: &Footer, shard: u64, range: Range<u64>, max_bytes: u64) -> Option<Vec<(u64, u64)>> {
+        let mut stretches = Vec::new();
+        let known = footer.outline(ShardId(shard), SEGMENT, &range, max_bytes, &mut stretches);
+        known.then(|| stretches.into_iter().map(|stretch| (stretch.range.start, stretch.range.end)).collect())
+    }
+
+    #[test]
+    fn a_footer_comes_back() {
+        let footer = footer();
+        let decoded = Footer::decode(&footer.encode().unwrap()).unwrap();
+        assert_eq!(decoded.shards(), footer.shards());
+        assert_eq!(decoded.rows, footer.rows);
+        assert_eq!(decoded.rows(&decoded.shards()[0]).collect::<Vec<_>>(), [row(10), row(12), row(19)]);
+    }
+
+    #[test]
+    fn records_are_found_by_entry() {
+        let footer = footer();
+        assert_eq!(ranges(&footer, 3, 10..20, u64::MAX), Some(vec![(10, 12), (12, 19), (19, 20)]));
+        assert_eq!(ranges(&footer, 3, 11..13, u64::MAX), Some(vec![(11, 12), (12, 13)]));
+        assert_eq!(ranges(&footer, 3, 13..18, u64::MAX), Some(vec![(13, 18)]));
+        assert_eq!(ranges(&footer, 3, 10..20, 0), Some(vec![(10, 12)]));
+        assert_eq!(ranges(&footer, 3, 10..21, 0), None, "not all of it is here");
+        assert_eq!(ranges(&footer, 4, 10..11, 0), None);
+    }
+
+    #[test]
+    fn it_takes_no_more_space_than_was_kept() {
+        for (shards, rows) in [(0, 0), (1, 1), (1, 1000), (1000, 1000)] {
+            let mut builder = FooterBuilder::default();
+            for shard in 0..shards {
+                let rows: Vec<Row> = (0..rows / shards).map(row).collect();
+                builder.add(ShardId(shard), 0..rows.len() as u64, &rows).unwrap();
+            }
+            let len = builder.build().encode().unwrap().len();
+            let space = SPACE.fixed
+                + SPACE.per_owner * usize::try_from(shards).unwrap()
+                + SPACE.per_record * usize::try_from(rows).unwrap();
+            assert!(len <= space, "{shards} shards, {rows} rows: {len} of {space} bytes");
+        }
+    }
+
+    #[test]
+    fn the_cost_of_an_entry() {
+        assert!(size_of::<FooterRow>() <= 16);
+    }
+
+    #[test]
+    fn rows_that_lie_are_not_found() {
+        let mut footer = footer();
+        footer.shards[0].rows_at = u32::MAX;
+        assert_eq!(ranges(&footer, 3, 10..20, 0), Some(vec![]));
+    }
+}

@@ -1,0 +1,32 @@
+//! Whether the engine is well.
+
+use crate::{Error, core::Core};
+
+/// What is wrong at this moment, if anything.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Health {
+    /// The failure after which nothing is acknowledged any more; the engine must be opened again.
+    pub poisoned: Option<Error>,
+    /// How long the disk has not answered, in microseconds; 0 while it does.
+    pub stalled_for_us: u64,
+    /// The last failure of sealing, checkpointing or reclaiming, until it succeeds again: the log goes on meanwhile,
+    /// but opening it takes longer, and space does not come back.
+    pub background: Option<Error>,
+}
+
+impl Health {
+    pub(crate) fn of(core: &Core) -> Self {
+        let log = core.wal.health();
+        Self {
+            poisoned: log.poisoned.map(Error::from),
+            stalled_for_us: u64::try_from(log.waiting.as_micros()).unwrap_or(u64::MAX),
+            background: core.background_failure(),
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.poisoned.is_none() && self.stalled_for_us == 0 && self.background.is_none()
+    }
+}

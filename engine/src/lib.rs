@@ -1,0 +1,142 @@
+//! The logs of thousands of raft groups, durable in one write-ahead log, read without copies.
+//!
+//! A node that takes part in many raft groups has as many logs to keep, and each must be on disk before it answers.
+//! Logboom writes them all to one log with direct IO, so that one sync serves whoever is waiting, keeps the recent
+//! tail in memory for readers, and hands out entries in the memory that they were written from.
+//!
+//! It is not a raft implementation, not a database, and not a queue: it knows *shards* (one raft group's log each, with
+//! a hard state, a commit hint and a few keys), *entries* (index, term, kind, context, payload), and what raft cores
+//! do to them: append, truncate, compact, reset.
+//!
+//! ```
+//! use logboom::{Config, Durability, Engine, Entry, ShardId};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("log");
+//! # let mut config = Config::new(&path);
+//! # config.segment_bytes = 1 << 20;
+//! # /*
+//! let mut config = Config::new("/var/lib/node/log");
+//! # */
+//! let engine = Engine::open(config)?;
+//!
+//! let mut batch = engine.batch(); // many shards, atomic as a whole
+//! batch.append(ShardId(1), Entry::new(1, 1, b"set x"))?;
+//! batch.append(ShardId(1), Entry::new(2, 1, b"set y"))?;
+//! batch.hard_state(ShardId(1), b"term 1, vote 2")?;
+//! batch.append(ShardId(2), Entry::new(1, 1, b"set z"))?;
+//! let ticket = engine.submit(batch, Durability::Durable)?; // in order and readable
+//! ticket.wait()?; // survives power loss; `.await` and a callback do as well
+//!
+//! let shard = engine.shard(ShardId(1));
+//! for entry in &shard.entries(1..3, 1 << 20)? {
+//!     println!("{}: {} bytes", entry.index, entry.payload.len()); // `entry.payload_bytes()` shares the memory
+//! }
+//! let mut batch = engine.batch();
+//! batch.compact_to(ShardId(1), 1)?;
+//! engine.submit(batch, Durability::Lazy)?.wait()?;
+//! assert_eq!(shard.term(1), Ok(1)); // the boundary's term stays
+//! engine.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The stages
+//!
+//! | stage | takes and gives | what holds when it returns |
+//! |---|---|---|
+//! | append | operations on many shards -> records in a buffer | accepted, ordered, readable; not yet durable |
+//! | group_commit | buffers -> direct writes, one sync for many | survives power loss; acknowledged in order |
+//! | index | records -> (shard, index) -> place | found in constant time, within the memory budget |
+//! | read | shard and range -> entry batch | verified bytes without a copy, or a typed error |
+//! | compact | release points -> reclaimed segments | space back, nothing live lost |
+//!
+//! The modules of this crate stand in that order; *group_commit* is `logboom-wal`'s.
+//!
+//! # Limits
+//!
+//! | | |
+//! |---|---|
+//! | an index | 0 to `u64::MAX - 1` |
+//! | payload and context of one entry | a quarter of a segment, less what frames them (some 16 MiB by default) |
+//! | context | 65,535 bytes |
+//! | a batch | a quarter of a segment, framing included; 65,535 records, each of one or many entries |
+//! | hard state, commit hint | 64 bytes each |
+//! | key, value | 1,024 bytes, 65,536 bytes; all keys are in memory |
+//! | processes | one at a time for writing; any number of read-only views |
+//!
+//! # What may be lost
+//!
+//! Nothing that a ticket has said to be durable, as long as the disk keeps what it has acknowledged as synced. After a
+//! failed write or sync nothing is acknowledged any more ([`Error::Poisoned`]); what was, is found when the log is
+//! opened again. Damage to what was durable is told apart from a write that a crash cut short, and reported as
+//! [`Error::Corruption`].
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod observer;
+mod error;
+mod open;
+mod recover;
+mod core;
+mod engine;
+mod read_only;
+mod report;
+mod health;
+mod metrics;
+mod payload;
+mod batch;
+mod buffers;
+mod operation;
+mod entry_table;
+mod plan;
+mod append;
+mod ticket;
+mod extent;
+mod published;
+mod state;
+mod keys;
+mod shard_map;
+mod log;
+mod terms;
+mod spans;
+mod marks;
+mod tally;
+mod archive;
+mod footer;
+mod places;
+mod seal;
+mod store;
+mod shard;
+mod read;
+mod readers;
+mod entries;
+mod checkpoint;
+mod checkpointer;
+mod compact;
+
+pub use batch::{Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX};
+pub use config::Config;
+pub use engine::Engine;
+pub use entries::{EntryBatch, EntryRef, Iter};
+pub use error::{Error, Limit, Miss, ReadError, Rejected, Result};
+pub use extent::Boundary;
+pub use health::Health;
+pub use metrics::Metrics;
+pub use observer::{Observer, RecoveryProgress, Stall};
+pub use payload::{Entry, Payload};
+pub use read_only::ReadOnly;
+pub use readers::EntriesFuture;
+pub use report::{OpenReport, Segment};
+pub use shard::{Bounds, Shard, ShardId, TryRead};
+pub use ticket::Ticket;
+
+pub use logboom_disk::{self as disk, DiskOptions};
+pub use logboom_wal::{
+    Clock, Cut, Durability, ManualClock, RecoveryReport, Runtime, SegmentId, SegmentInfo, WalMetrics,
+};
+
+/// The example of the README, so that the tests compile and run it.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,431 @@
+//! A shard's index: from an entry's index to its term and its place.
+//!
+//! Stage *index*: append comes before it, read behind it.
+
+use std::{collections::VecDeque, ops::Range};
+
+use logboom_wal::{Place, RECORD_HEADER, SegmentId};
+
+use crate::{
+    extent::Extent,
+    marks::Marks,
+    spans::{Home, Span, Spans},
+    tally::Delta,
+    terms::{TermRun, Terms},
+};
+
+/// Sizes in rows count in units of this many bytes, the alignment of records.
+pub(crate) const ROW_UNIT: u32 = 8;
+
+/// Stretches that room is made for at once; a longer outline grows as it goes.
+const STRETCHES: usize = 4096;
+
+/// What a shard knows of the entries of its log; the bounds themselves are published beside it.
+///
+/// Most shards of a node are idle, with all entries in one term and in one sealed segment: they need no allocation.
+#[derive(Debug, Default)]
+pub(crate) enum Log {
+    #[default]
+    Empty,
+    /// All entries of the log have one term and lie in one sealed segment; all are durable.
+    Flat {
+        term: u64,
+        segment: SegmentId,
+    },
+    Deep(Box<Index>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    terms: Terms,
+    spans: Spans,
+    /// The places of the entries in segments that have no footer yet, by first index.
+    recent: VecDeque<Row>,
+    marks: Marks,
+}
+
+/// The place of a record whose live entries begin at `first`; its segment is its span's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) first: u64,
+    /// In units of [`ROW_UNIT`] bytes.
+    pub(crate) offset8: u32,
+    /// In units of [`ROW_UNIT`] bytes.
+    pub(crate) len8: u32,
+}
+
+/// Entries that were appended in one record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    pub(crate) term: u64,
+    pub(crate) place: Place,
+}
+
+/// A part of a range of entries, and where it lies: in one record, or somewhere in a sealed segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) range: Range<u64>,
+    pub(crate) segment: SegmentId,
+    /// `None`: the segment's footer knows.
+    pub(crate) place: Option<Place>,
+}
+
+impl Row {
+    pub(crate) fn new(first: u64, place: Place) -> Self {
+        Self { first, offset8: place.offset / ROW_UNIT, len8: place.len / ROW_UNIT }
+    }
+
+    pub(crate) fn place(&self, segment: SegmentId) -> Place {
+        place(segment, self.offset8, self.len8)
+    }
+}
+
+/// The place that a row describes. Rows from a damaged footer may describe none: what is read there fails to verify.
+pub(crate) fn place(segment: SegmentId, offset8: u32, len8: u32) -> Place {
+    Place { segment, offset: offset8.saturating_mul(ROW_UNIT), len: len8.saturating_mul(ROW_UNIT) }
+}
+
+/// The fewest bytes of payload and context that a record of `count` entries can hold.
+pub(crate) fn payload_bytes_min(len8: u32, count: u64) -> u64 {
+    let overhead = RECORD_HEADER as u64 + count.saturating_mul(8) + u64::from(ROW_UNIT - 1);
+    (u64::from(len8) * u64::from(ROW_UNIT)).saturating_sub(overhead)
+}
+
+impl Log {
+    /// A recovered log: its terms, and where sealed and unsealed segments hold it.
+    pub(crate) fn recovered(extent: &Extent, runs: Vec<TermRun>, spans: Spans, recent: VecDeque<Row>) -> Self {
+        let marks = Marks::settled_at(extent.next);
+        let mut log = Self::Deep(Box::new(Index { terms: Terms::from_runs(runs), spans, recent, marks }));
+        log.pack(extent);
+        log
+    }
+
+    /// Notes appended entries; everything before is durable if `settled`. `extent` is the log's before. Returns
+    /// whether they are its first places in the segment.
+    pub(crate) fn append(&mut self, extent: &Extent, run: &Run, settled: bool, delta: &mut Delta) -> bool {
+        let index = self.open(extent, settled);
+        index.terms.push(run.first, run.term);
+        index.recent.push_back(Row::new(run.first, run.place));
+        delta.append(run.count);
+        index.spans.push(run.first, Home::recent(run.place.segment))
+    }
+
+    /// Drops the entries from `next` on.
+    pub(crate) fn truncate(&mut self, extent: &Extent, next: u64, delta: &mut Delta) {
+        if next >= extent.next {
+            return;
+        }
+        if next <= extent.first {
+            return self.clear(extent, delta);
+        }
+        match self {
+            Self::Empty => {}
+            Self::Flat { segment, .. } => delta.free(*segment, extent.next - next),
+            Self::Deep(index) => index.truncate(extent, next, delta),
+        }
+    }
+
+    /// Drops the entries before `first`.
+    pub(crate) fn compact(&mut self, extent: &Extent, first: u64, delta: &mut Delta) {
+        if first <= extent.first {
+            return;
+        }
+        match self {
+            Self::Empty => {}
+            Self::Flat { segment, .. } => delta.free(*segment, first.min(extent.next) - extent.first),
+            Self::Deep(index) => index.compact(extent, first, delta),
+        }
+        // What was freed above would be freed again: only the entries are gone, the marks are still needed.
+        if first >= extent.next {
+            self.forget_entries();
+        }
+    }
+
+    /// Drops everything.
+    pub(crate) fn clear(&mut self, extent: &Extent, delta: &mut Delta) {
+        self.compact(extent, extent.next, delta);
+        *self = Self::Empty;
+    }
+
+    /// The term of an entry of the log.
+    pub(crate) fn term(&self, index: u64) -> Option<u64> {
+        match self {
+            Self::Empty => None,
+            Self::Flat { term, .. } => Some(*term),
+            Self::Deep(deep) => deep.terms.at(index),
+        }
+    }
+
+    /// The terms of all entries, as runs.
+    pub(crate) fn term_runs(&self, extent: &Extent, runs: &mut Vec<TermRun>) {
+        match self {
+            Self::Empty => {}
+            Self::Flat { term, .. } => runs.push(TermRun { first: extent.first, term: *term }),
+            Self::Deep(index) => runs.extend_from_slice(index.terms.runs()),
+        }
+    }
+
+    /// Where the entries of `range`, which lies in the log, are, in order. Stops where `max_bytes` must be exceeded.
+    pub(crate) fn outline(&self, extent: &Extent, range: &Range<u64>, max_bytes: u64) -> Vec<Stretch> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Flat { segment, .. } => vec![Stretch { range: range.clone(), segment: *segment, place: None }],
+            Self::Deep(index) => index.outline(extent, range, max_bytes),
+        }
+    }
+
+    /// Notes that the log ends at `next` once `group` is durable, and that `durable` is.
+    pub(crate) fn mark(&mut self, group: u64, next: u64, durable: u64) {
+        if let Self::Deep(index) = self {
+            index.marks.push(group, next, durable);
+        }
+    }
+
+    /// The end of the durable part of a log of which some part is not durable yet.
+    pub(crate) fn durable_next(&mut self, durable: u64) -> u64 {
+        match self {
+            Self::Deep(index) => index.marks.settle(durable),
+            Self::Empty | Self::Flat { .. } => 0,
+        }
+    }
+
+    /// The live entries in `segment` whose places are with the shard: their range, and a row for each record.
+    pub(crate) fn rows_in(&self, extent: &Extent, segment: SegmentId) -> Option<(Range<u64>, Vec<Row>)> {
+        let Self::Deep(index) = self else { return None };
+        let (span, end) = index.spans.recent_in(segment, extent.next)?;
+        let range = span.first..end;
+        Some((range.clone(), index.rows(&range).collect()))
+    }
+
+    /// Forgets the places in `segment`, which its footer has.
+    pub(crate) fn seal(&mut self, extent: &Extent, segment: SegmentId) {
+        if let Self::Deep(index) = self {
+            index.seal(extent, segment);
+        }
+    }
+
+    /// Takes the smallest form that says the same, given that groups up to `durable` are durable.
+    pub(crate) fn tidy(&mut self, extent: &Extent, durable: u64) {
+        if let Self::Deep(index) = self {
+            index.marks.settle(durable);
+            self.pack(extent);
+        }
+    }
+
+    fn open(&mut self, extent: &Extent, settled: bool) -> &mut Index {
+        let index = match std::mem::take(self) {
+            Self::Empty => {
+                let marks = Marks::settled_at(if settled { extent.next } else { 0 });
+                Box::new(Index { marks, ..Index::default() })
+            }
+            Self::Flat { term, segment } => Box::new(Index {
+                terms: Terms::from_runs(vec![TermRun { first: extent.first, term }]),
+                spans: Spans::one(extent.first, Home::sealed(segment)),
+                recent: VecDeque::new(),
+                marks: Marks::settled_at(extent.next),
+            }),
+            Self::Deep(index) => index,
+        };
+        *self = Self::Deep(index);
+        match self {
+            Self::Deep(index) => index,
+            Self::Empty | Self::Flat { .. } => unreachable!("assigned above"),
+        }
+    }
+
+    fn forget_entries(&mut self) {
+        *self = match std::mem::take(self) {
+            Self::Deep(index) => Self::Deep(Box::new(Index { marks: index.marks, ..Index::default() })),
+            Self::Empty | Self::Flat { .. } => Self::Empty,
+        };
+    }
+
+    fn pack(&mut self, extent: &Extent) {
+        let Self::Deep(index) = self else { return };
+        if !index.marks.is_settled() || !index.recent.is_empty() {
+            return;
+        }
+        if extent.is_empty() {
+            *self = Self::Empty;
+        } else if let (Some(span), [run]) = (index.spans.only(), index.terms.runs()) {
+            *self = Self::Flat { term: run.term, segment: span.home.segment() };
+        }
+    }
+}
+
+impl Index {
+    fn truncate(&mut self, extent: &Extent, next: u64, delta: &mut Delta) {
+        self.terms.cut_suffix(next);
+        self.spans.cut_suffix(next, extent.next, delta);
+        self.recent.truncate(self.recent.partition_point(|row| row.first < next));
+        self.marks.cut(next);
+    }
+
+    fn compact(&mut self, extent: &Extent, first: u64, delta: &mut Delta) {
+        self.terms.cut_prefix(first);
+        self.spans.cut_prefix(first, extent.next, delta);
+        let gone = self.recent.partition_point(|row| row.first <= first).saturating_sub(1);
+        self.recent.drain(..gone);
+        if let Some(row) = self.recent.front_mut() {
+            row.first = row.first.max(first);
+        }
+    }
+
+    fn seal(&mut self, extent: &Extent, segment: SegmentId) {
+        if let Some((span, end)) = self.spans.recent_in(segment, extent.next) {
+            let begin = self.recent.partition_point(|row| row.first < span.first);
+            let until = self.recent.partition_point(|row| row.first < end);
+            self.recent.drain(begin..until);
+        }
+        self.spans.seal(segment);
+        if self.recent.is_empty() {
+            self.recent = VecDeque::new();
+        }
+    }
+
+    fn outline(&self, extent: &Extent, range: &Range<u64>, max_bytes: u64) -> Vec<Stretch> {
+        let rows = self.recent.partition_point(|row| row.first < range.end);
+        let begin = self.recent.partition_point(|row| row.first <= range.start).saturating_sub(1);
+        let mut stretches = Vec::with_capacity(rows.saturating_sub(begin).clamp(1, STRETCHES));
+        for (span, span_end) in self.spans.covering(range.start, extent.next) {
+            let part = span.first.max(range.start)..span_end.min(range.end);
+            if part.is_empty() {
+                break;
+            }
+            if span.home.is_recent() {
+                if !self.outline_recent(span, part, max_bytes, &mut stretches) {
+                    break;
+                }
+            } else {
+                stretches.push(Stretch { range: part, segment: span.home.segment(), place: None });
+            }
+        }
+        stretches
+    }
+
+    /// Returns whether all of `part` was named; what follows it would leave a hole otherwise.
+    fn outline_recent(&self, span: Span, part: Range<u64>, max_bytes: u64, stretches: &mut Vec<Stretch>) -> bool {
+        let begin = self.recent.partition_point(|row| row.first <= part.start).saturating_sub(1);
+        let mut bytes_min = 0;
+        for at in begin..self.recent.len() {
+            let row = self.recent[at];
+            let row_end = self.recent.get(at + 1).map_or(part.end, |next| next.first.min(part.end));
+            if row.first >= part.end {
+                break;
+            }
+            if bytes_min > max_bytes {
+                return false;
+            }
+            let range = row.first.max(part.start)..row_end;
+            if row.first >= part.start {
+                bytes_min += payload_bytes_min(row.len8, range.end - range.start);
+            }
+            let segment = span.home.segment();
+            stretches.push(Stretch { range, segment, place: Some(row.place(segment)) });
+        }
+        true
+    }
+
+    fn rows(&self, range: &Range<u64>) -> impl Iterator<Item = Row> {
+        let begin = self.recent.partition_point(|row| row.first < range.start);
+        let end = range.end;
+        self.recent.range(begin..).copied().take_while(move |row| row.first < end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One entry to a record, 128 bytes each, the offset telling the index.
+    fn run(first: u64, segment: u64) -> Run {
+        let offset = u32::try_from(first).unwrap() * 128;
+        Run { first, count: 1, term: first / 10, place: Place { segment: SegmentId(segment), offset, len: 128 } }
+    }
+
+    fn log(range: Range<u64>) -> (Log, Extent) {
+        let (mut log, mut extent, mut delta) = (Log::default(), Extent::default(), Delta::default());
+        for index in range {
+            log.append(&extent, &run(index, index / 8), true, &mut delta);
+            extent = extent.append(index, 1).unwrap();
+        }
+        (log, extent)
+    }
+
+    fn ranges(stretches: &[Stretch]) -> Vec<(Range<u64>, bool)> {
+        stretches.iter().map(|stretch| (stretch.range.clone(), stretch.place.is_some())).collect()
+    }
+
+    #[test]
+    fn an_outline_names_each_record_in_order() {
+        let (log, extent) = log(3..30);
+        let outline = log.outline(&extent, &(6..10), u64::MAX);
+        assert_eq!(ranges(&outline), [(6..7, true), (7..8, true), (8..9, true), (9..10, true)]);
+        assert_eq!(outline[2].place, Some(run(8, 1).place));
+    }
+
+    #[test]
+    fn an_outline_stops_where_enough_is_named() {
+        let (log, extent) = log(0..8);
+        let min = payload_bytes_min(16, 1);
+        assert_eq!(log.outline(&extent, &(0..8), 2 * min).len(), 3);
+        assert_eq!(log.outline(&extent, &(0..8), 0).len(), 1);
+    }
+
+    #[test]
+    fn sealing_moves_places_to_footers_and_the_log_gets_flat() {
+        let (mut log, extent) = log(0..10);
+        assert_eq!(log.rows_in(&extent, SegmentId(0)).map(|(range, rows)| (range, rows.len())), Some((0..8, 8)));
+        log.seal(&extent, SegmentId(0));
+        assert_eq!(ranges(&log.outline(&extent, &(6..9), 0)), [(6..8, false), (8..9, true)]);
+        log.seal(&extent, SegmentId(1));
+        let mut delta = Delta::default();
+        log.truncate(&extent, 8, &mut delta);
+        log.tidy(&extent.truncate(7).unwrap(), 0);
+        assert!(matches!(log, Log::Flat { term: 0, segment: SegmentId(0) }));
+        assert_eq!(delta.freed, [(SegmentId(1), 2)]);
+    }
+
+    #[test]
+    fn a_row_that_is_compacted_in_the_middle_begins_at_the_boundary() {
+        let (mut log, mut extent, mut delta) = (Log::default(), Extent::default(), Delta::default());
+        let run = Run { count: 6, ..run(4, 1) };
+        log.append(&extent, &run, true, &mut delta);
+        extent = extent.append(4, 6).unwrap();
+        log.compact(&extent, 7, &mut delta);
+        extent = extent.compact(6, 0).unwrap();
+        let (range, rows) = log.rows_in(&extent, SegmentId(1)).unwrap();
+        assert_eq!((range, rows[0].first), (7..10, 7));
+        assert_eq!(ranges(&log.outline(&extent, &(7..10), 0)), [(7..10, true)]);
+        assert_eq!(log.term(7), Some(0));
+    }
+
+    #[test]
+    fn emptying_frees_every_entry_once() {
+        for flat in [false, true] {
+            let (mut log, extent) = log(0..6);
+            if flat {
+                log.seal(&extent, SegmentId(0));
+                log.tidy(&extent, 0);
+                assert!(matches!(log, Log::Flat { .. }));
+            }
+            let mut delta = Delta::default();
+            log.clear(&extent, &mut delta);
+            assert_eq!(delta.freed, [(SegmentId(0), 6)]);
+        }
+    }
+
+    #[test]
+    fn durability_of_a_log_that_began_empty() {
+        let (mut log, mut delta) = (Log::default(), Delta::default());
+        let extent = Extent { first: 5, next: 5, boundary_term: Some(1) };
+        log.append(&extent, &run(5, 0), true, &mut delta);
+        log.mark(9, 6, 8);
+        assert_eq!(log.durable_next(8), 5, "the boundary was durable");
+        assert_eq!(log.durable_next(9), 6);
+        log.clear(&extent.append(5, 1).unwrap(), &mut delta);
+        assert_eq!(log.durable_next(9), 0);
+    }
+}

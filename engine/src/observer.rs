@@ -1,0 +1,57 @@
+//! What the engine tells without being asked.
+
+use std::{fmt::Debug, time::Duration};
+
+use crate::Error;
+
+/// Is told of what no caller waits for: the progress of a long opening, a disk that stopped answering, a failed log.
+///
+/// The methods are called on the engine's own threads, and while the engine is opened on the opening one: they must
+/// return soon, and must not call the engine back. Each does nothing unless provided.
+pub trait Observer: Send + Sync + Debug {
+    /// Opening has come further. Called at most a few times for each segment read.
+    fn recovering(&self, progress: RecoveryProgress) {
+        let _ = progress;
+    }
+
+    /// The disk has not answered for long, or answers again ([`Stall::for_us`] is 0 then).
+    fn stalled(&self, stall: Stall) {
+        let _ = stall;
+    }
+
+    /// A write or a sync of the log failed: from now on nothing is acknowledged, and every submit fails with
+    /// [`Error::Poisoned`]. Called once.
+    fn poisoned(&self, error: &Error) {
+        let _ = error;
+    }
+}
+
+/// How far the opening of a log has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryProgress {
+    /// Bytes of the log read so far.
+    pub bytes_done: u64,
+    /// Bytes that will be read in all, as far as is known.
+    pub bytes_total: u64,
+}
+
+impl RecoveryProgress {
+    pub(crate) fn new(bytes_done: u64, bytes_total: u64) -> Self {
+        Self { bytes_done, bytes_total }
+    }
+}
+
+/// A disk that does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stall {
+    /// How long the oldest operation has been in flight, in microseconds; 0 when it is over.
+    pub for_us: u64,
+}
+
+impl Stall {
+    pub(crate) fn new(waiting: Duration) -> Self {
+        Self { for_us: u64::try_from(waiting.as_micros()).unwrap_or(u64::MAX) }
+    }
+}

@@ -1,0 +1,139 @@
+//! How a configuration becomes an open log.
+
+use std::{sync::Arc, time::Duration};
+
+use logboom_disk::{Disk, DiskOptions, OpenError};
+use logboom_wal::{Error as WalError, Listener, Opening, Options, Runtime};
+
+use crate::{
+    Config, Error, Observer, OpenReport, RecoveryProgress, Result, Stall,
+    checkpointer::Checkpointer,
+    core::Core,
+    footer,
+    readers::Readers,
+    recover::{Recovered, recover},
+    store::{Source, Store},
+};
+
+/// Opens the directory that the configuration names.
+pub(crate) fn disk(config: &Config) -> Result<Arc<dyn Disk>> {
+    // Before the lock is put there: a directory that holds something else stays as it is.
+    if let Ok(there) = logboom_disk::open_read_only(&config.dir, &config.disk) {
+        logboom_wal::recognise(&*there)?;
+    }
+    let options = DiskOptions { create: config.create, ..config.disk.clone() };
+    logboom_disk::open(&config.dir, &options).map_err(refused)
+}
+
+/// [`disk`], without a lock and without writing.
+pub(crate) fn disk_read_only(config: &Config) -> Result<Arc<dyn Disk>> {
+    logboom_disk::open_read_only(&config.dir, &config.disk).map_err(refused)
+}
+
+/// Recovers the log in `disk` and begins an epoch in it.
+pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Result<Arc<Core>> {
+    config.check()?;
+    let begun = Begun::now(&runtime);
+    let readers = Readers::new(matches!(runtime, Runtime::Threads));
+    let mut opening = logboom_wal::open(disk, options(config), runtime)?;
+    let Recovered { shards, tallies, places, checkpoint_bytes } = recover(&mut opening, config.index_bytes)?;
+    let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
+    let wal = opening.start()?;
+    wal.set_owners(shards.len());
+    let report = OpenReport {
+        disk: wal.facts().clone(),
+        recovery,
+        checkpoint_bytes,
+        shards: shards.len() as usize,
+        segments: wal.segments().len(),
+        elapsed: begun.elapsed(),
+    };
+    let store = Store::new(Source::Log(wal.clone()), shards, places, readers);
+    Ok(Core::new(wal, store, tallies, report, Checkpointer::new(replay_from, checkpoint_bytes)))
+}
+
+/// Recovers the log in `disk` as it is at this moment, without changing it.
+pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, OpenReport, crate::tally::Tallies)> {
+    let begun = Begun::now(&Runtime::Threads);
+    let facts = disk.facts().clone();
+    let mut opening: Opening = logboom_wal::open_read_only(disk, options(config))?;
+    let Recovered { shards, tallies, places, checkpoint_bytes } = recover(&mut opening, config.index_bytes)?;
+    let recovery = opening.report().clone();
+    let reader = opening.into_reader()?;
+    let report = OpenReport {
+        disk: facts,
+        recovery,
+        checkpoint_bytes,
+        shards: shards.len() as usize,
+        segments: reader.segments().len(),
+        elapsed: begun.elapsed(),
+    };
+    Ok((Store::new(Source::Reader(Box::new(reader)), shards, places, Readers::new(true)), report, tallies))
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        segment_bytes: config.segment_bytes,
+        reserve_segments: config.reserve_segments as usize,
+        cache_bytes: config.cache_bytes,
+        admission_bytes: config.admission_bytes,
+        lazy_age: config.lazy_age,
+        idle_promise: config.idle_promise,
+        stall_after: config.stall_after,
+        footer: footer::SPACE,
+        create: config.create,
+        listener: Arc::new(Relay(config.observer.clone())),
+    }
+}
+
+/// Tells apart what a caller can act on.
+fn refused(error: OpenError) -> Error {
+    let what = error.to_string();
+    match error {
+        OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(|pid| format!("process {pid}")) },
+        OpenError::NotADirectory { .. } => Error::Foreign { what },
+        OpenError::NotFound { .. } => Error::io(what, std::io::ErrorKind::NotFound.into()),
+        OpenError::Permission { .. } => Error::Permission { what: what.into() },
+        OpenError::ReadOnly { .. } => Error::ReadOnly { what: what.into() },
+        OpenError::Backend { .. } => Error::Config { reason: what },
+        OpenError::Io { what, source } => Error::io(what, source),
+        other => Error::io("opening the directory", std::io::Error::other(other)),
+    }
+}
+
+/// Passes on to the observer what the log tells.
+#[derive(Debug)]
+struct Relay(Option<Arc<dyn Observer>>);
+
+impl Listener for Relay {
+    fn recovering(&self, done: u64, total: u64) {
+        if let Some(observer) = &self.0 {
+            observer.recovering(RecoveryProgress::new(done, total));
+        }
+    }
+
+    fn stalled(&self, waiting: Duration) {
+        if let Some(observer) = &self.0 {
+            observer.stalled(Stall::new(waiting));
+        }
+    }
+
+    fn poisoned(&self, error: &WalError) {
+        if let Some(observer) = &self.0 {
+            observer.poisoned(&error.clone().into());
+        }
+    }
+}
+
+/// When opening began: a simulation's clock does not move meanwhile.
+struct Begun(Option<std::time::Instant>);
+
+impl Begun {
+    fn now(runtime: &Runtime) -> Self {
+        Self(matches!(runtime, Runtime::Threads).then(std::time::Instant::now))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+}

@@ -1,0 +1,76 @@
+//! What a caller hands over to be appended.
+
+use bytes::Bytes;
+
+/// One entry of a shard's log, as it is appended.
+///
+/// Everything borrowed is read when the batch is submitted, and copied once, into the memory that the disk reads from.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// Its index: any from 0 to `u64::MAX - 1`.
+    pub index: u64,
+    /// Its term; the engine stores it and compares it with nothing.
+    pub term: u64,
+    /// A number of the caller's, for what distinguishes entries before their payload is looked at.
+    pub kind: u8,
+    /// A few bytes of the caller's beside the payload, at most 65,535.
+    pub context: &'a [u8],
+    /// The payload. Payload and context together are at most a quarter of a segment, less what frames them.
+    pub payload: Payload<'a>,
+}
+
+impl<'a> Entry<'a> {
+    /// An entry of kind 0 without context.
+    pub fn new(index: u64, term: u64, payload: impl Into<Payload<'a>>) -> Self {
+        Self { index, term, kind: 0, context: &[], payload: payload.into() }
+    }
+}
+
+/// The payload of an [`Entry`]: borrowed, or shared. Neither is copied before the batch is submitted.
+#[derive(Clone, Debug)]
+pub enum Payload<'a> {
+    /// Borrowed until the batch is submitted.
+    Borrowed(&'a [u8]),
+    /// Shared until the batch is submitted.
+    Owned(Bytes),
+}
+
+impl Payload<'_> {
+    /// The bytes themselves.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Borrowed(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self::Borrowed(bytes)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Payload<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Self::Borrowed(bytes)
+    }
+}
+
+impl<'a> From<&'a str> for Payload<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Borrowed(text.as_bytes())
+    }
+}
+
+impl From<Bytes> for Payload<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self::Owned(bytes)
+    }
+}

@@ -1,0 +1,224 @@
+//! Validation: what a batch comes down to on the shards as they are, found out before anything is written.
+
+use logboom_wal::{Place, SegmentId};
+use parking_lot::MutexGuard;
+
+use crate::{
+    Error, Result, ShardId,
+    buffers::{Buffers, Planned},
+    extent::{Cut, Extent},
+    operation::Operation,
+    published::View,
+    state::ShardCell,
+};
+
+/// A shard that a batch touches, which nobody else writes to meanwhile, and what the batch has made of its log so far.
+pub(crate) struct Locked<'c> {
+    pub(crate) cell: &'c ShardCell,
+    _writer: MutexGuard<'c, ()>,
+    /// As published, and then as written.
+    pub(crate) view: View,
+    /// Whether everything of the shard before the batch is durable; not after a reset in it.
+    pub(crate) settled: bool,
+    /// The log's extent behind the operations that were planned.
+    planned: Extent,
+    /// Entries below this are as they were before the batch.
+    intact: u64,
+}
+
+impl<'c> Locked<'c> {
+    pub(crate) fn new(cell: &'c ShardCell, durable: u64) -> Self {
+        let writer = cell.published.writer();
+        let view = cell.published.load();
+        let settled = view.sequence.group() <= durable;
+        Self { cell, _writer: writer, view, settled, planned: view.extent, intact: view.extent.next }
+    }
+}
+
+/// Until the record is written.
+const NOWHERE: Place = Place { segment: SegmentId(0), offset: 0, len: 0 };
+
+/// Plans every operation of a batch, or says which one does not fit. `locked` are the batch's shards, in the order of
+/// `buffers.shards`.
+pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Result<()> {
+    buffers.plan.clear();
+    for &(shard, operation) in &buffers.operations {
+        let slot = slot(&buffers.shards, shard);
+        let Some(locked) = locked.get_mut(slot) else { continue };
+        if let Some(operation) = resolve(operation, slot, locked, &buffers.plan) {
+            advance(locked, &operation).map_err(|refusal| Error::refused(shard, index_of(&operation), refusal))?;
+            buffers.plan.push(Planned { slot, operation, place: NOWHERE });
+        } else if let Operation::Cut { index } = operation {
+            // A cut that is not written is checked all the same: the append behind it must fit.
+            locked.planned.cut(index).map_err(|refusal| Error::refused(shard, index, refusal))?;
+        }
+    }
+    Ok(())
+}
+
+fn slot(shards: &[ShardId], shard: ShardId) -> usize {
+    shards.binary_search(&shard).unwrap_or(usize::MAX)
+}
+
+/// What is to be written for `operation`, if anything.
+fn resolve(operation: Operation, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Option<Operation> {
+    match operation {
+        Operation::Cut { index } => match locked.planned.cut(index).ok()? {
+            Cut::Nothing => None,
+            Cut::Truncate { keep } => Some(Operation::Truncate { keep }),
+            Cut::Reset => Some(Operation::Reset { boundary: None }),
+        },
+        Operation::Compact { index, .. } => {
+            Some(Operation::Compact { index, term: Some(term(index, slot, locked, planned).unwrap_or(0)) })
+        }
+        other => Some(other),
+    }
+}
+
+/// The term of an entry of the planned log; `None` for what is not in it.
+fn term(index: u64, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Option<u64> {
+    if !locked.planned.range().contains(&index) {
+        return None;
+    }
+    if index < locked.intact {
+        return locked.cell.state.lock().log.term(index);
+    }
+    // The last append of the batch that had the index is the one that counts.
+    planned.iter().rev().filter(|planned| planned.slot == slot).find_map(|planned| match planned.operation {
+        Operation::Append { first, term, items, .. } => {
+            (first..first + u64::from(items.len)).contains(&index).then_some(term)
+        }
+        _ => None,
+    })
+}
+
+fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), crate::extent::Refusal> {
+    match *operation {
+        Operation::Append { first, items, .. } => {
+            locked.planned = locked.planned.append(first, u64::from(items.len))?;
+        }
+        Operation::Truncate { keep } => {
+            locked.planned = locked.planned.truncate(keep)?;
+            locked.intact = locked.intact.min(locked.planned.next);
+        }
+        Operation::Compact { index, term } => {
+            locked.planned = locked.planned.compact(index, term.unwrap_or(0))?;
+        }
+        Operation::Reset { boundary } => {
+            locked.planned = Extent::reset(boundary)?;
+            locked.intact = 0;
+        }
+        Operation::Destroy => {
+            locked.planned = Extent::default();
+            locked.intact = 0;
+        }
+        Operation::Cut { .. }
+        | Operation::HardState(_)
+        | Operation::CommitHint(_)
+        | Operation::Put { .. }
+        | Operation::Delete { .. } => {}
+    }
+    Ok(())
+}
+
+/// The index that a refusal is about.
+fn index_of(operation: &Operation) -> u64 {
+    match *operation {
+        Operation::Append { first, .. } => first,
+        Operation::Truncate { keep } => keep,
+        Operation::Compact { index, .. } | Operation::Cut { index } => index,
+        Operation::Reset { boundary } => boundary.map_or(0, |boundary| boundary.index),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Batch, Boundary, Entry, Limit};
+
+    const SHARD: ShardId = ShardId(1);
+
+    fn cell(extent: Extent) -> ShardCell {
+        let cell = ShardCell::new(SHARD);
+        cell.published.store(View { extent, ..View::default() });
+        cell
+    }
+
+    /// What a batch comes down to on a log of the entries `first..next`, without a boundary.
+    fn plan_on(first: u64, next: u64, fill: impl FnOnce(&mut Batch<'_>)) -> Result<Vec<Operation>> {
+        let cell = cell(Extent { first, next, boundary_term: None });
+        let mut batch = Batch::new(Arc::default(), 1 << 20);
+        fill(&mut batch);
+        batch.buffers_mut().shards = vec![SHARD];
+        plan(batch.buffers_mut(), &mut [Locked::new(&cell, 0)])?;
+        Ok(batch.buffers().plan.iter().map(|planned| planned.operation).collect())
+    }
+
+    fn entries(range: std::ops::Range<u64>, term: u64) -> Vec<Entry<'static>> {
+        range.map(|index| Entry::new(index, term, b"x")).collect()
+    }
+
+    #[test]
+    fn an_overwrite_truncates_only_what_is_there() {
+        let overwrite = |range: std::ops::Range<u64>| {
+            let plan = plan_on(1, 5, |batch| {
+                batch.overwrite(SHARD, entries(range, 2)).unwrap();
+            });
+            plan.map(|plan| plan[0])
+        };
+        assert!(matches!(overwrite(5..7), Ok(Operation::Append { first: 5, .. })));
+        assert_eq!(overwrite(3..7).unwrap(), Operation::Truncate { keep: 2 });
+        assert_eq!(overwrite(1..7).unwrap(), Operation::Reset { boundary: None });
+        assert!(matches!(overwrite(6..7), Err(Error::Gap { expected: 5, got: 6, .. })));
+        assert!(matches!(overwrite(0..7), Err(Error::Compacted { first: 1, .. })));
+    }
+
+    #[test]
+    fn operations_see_those_before_them() {
+        let plan = plan_on(0, 0, |batch| {
+            batch.append_payload(SHARD, 5, 3, b"").unwrap();
+            batch.append_payload(SHARD, 6, 4, b"").unwrap();
+            batch.overwrite(SHARD, entries(6..9, 7)).unwrap();
+            batch.compact_to(SHARD, 7).unwrap();
+            batch.truncate_after(SHARD, 7).unwrap();
+            batch.append_payload(SHARD, 8, 9, b"").unwrap();
+        });
+        let plan = plan.unwrap();
+        assert_eq!(plan[4], Operation::Compact { index: 7, term: Some(7) });
+        assert_eq!(plan.len(), 7);
+    }
+
+    #[test]
+    fn one_bad_operation_refuses_all() {
+        let refused = |fill: fn(&mut Batch<'_>)| plan_on(1, 5, fill).unwrap_err();
+        assert!(matches!(
+            refused(|batch| {
+                batch.append_payload(SHARD, 5, 1, b"").unwrap();
+                batch.append_payload(SHARD, 7, 1, b"").unwrap();
+            }),
+            Error::Gap { expected: 6, got: 7, .. }
+        ));
+        assert!(matches!(
+            refused(|batch| {
+                batch.compact_to(SHARD, 5).unwrap();
+            }),
+            Error::Beyond { index: 5, last: Some(4), .. }
+        ));
+        assert!(matches!(
+            refused(|batch| {
+                batch.truncate_after(SHARD, 9).unwrap();
+            }),
+            Error::Beyond { index: 9, last: Some(4), .. }
+        ));
+        let boundary = Some(Boundary { index: u64::MAX, term: 1 });
+        let cell = cell(Extent::default());
+        let mut batch = Batch::new(Arc::default(), 1 << 20);
+        batch.reset_to(SHARD, boundary).unwrap();
+        batch.buffers_mut().shards = vec![SHARD];
+        let result = plan(batch.buffers_mut(), &mut [Locked::new(&cell, 0)]);
+        assert!(matches!(result, Err(Error::TooLarge { what: Limit::Index, .. })));
+    }
+}

@@ -1,0 +1,197 @@
+//! Stage *read*: from *index*, which says where; leads to whoever asked. Entries without a copy, or a typed miss.
+//!
+//! A read takes the shard's lock to learn where the entries lie, and looks at records after it has let go. Meanwhile
+//! a segment may be reclaimed below it; a read that fails looks again, and fails for good when nothing has moved.
+
+use std::{ops::Range, sync::Arc};
+
+use logboom_wal::{Error as WalError, Place, Record, SegmentId};
+
+use crate::{EntryBatch, ReadError, extent::Extent, footer::Footer, log::Stretch, state::ShardCell, store::Store};
+
+/// What was asked for.
+#[derive(Clone)]
+pub(crate) struct Query {
+    pub(crate) store: Arc<Store>,
+    pub(crate) cell: Arc<ShardCell>,
+    pub(crate) range: Range<u64>,
+    pub(crate) max_bytes: u64,
+}
+
+/// Where to look, unless the bounds alone are the answer.
+enum Outline {
+    Answer(Result<EntryBatch, ReadError>),
+    Stretches(Vec<Stretch>),
+}
+
+/// Footers that one read needs: held by it, so that a small cache cannot make it load two in turns for ever.
+type Held = Vec<(SegmentId, Arc<Footer>)>;
+
+impl Query {
+    /// Reads from memory; `None` when the disk is needed, or when the shard is being written to at this moment.
+    pub(crate) fn try_read(&self) -> Option<Result<EntryBatch, ReadError>> {
+        if let Some(outcome) = self.outcome_of(&self.cell.published.load().extent) {
+            return Some(outcome);
+        }
+        let stretches = {
+            let state = self.cell.state.try_lock()?;
+            let extent = self.cell.published.load().extent;
+            if let Some(outcome) = self.outcome_of(&extent) {
+                return Some(outcome);
+            }
+            state.log.outline(&extent, &self.range, self.max_bytes)
+        };
+        let located = match stretches.iter().all(|stretch| stretch.place.is_some()) {
+            true => stretches,
+            false => self.locate(&stretches, &mut |segment| self.store.places.get(segment))?,
+        };
+        let batch = self.gather_recent(&located)?;
+        self.store.count_read(false);
+        Some(batch)
+    }
+
+    /// Reads from memory or from the disk.
+    pub(crate) fn read(&self) -> Result<EntryBatch, ReadError> {
+        let mut before: Option<Vec<Stretch>> = None;
+        let mut held = Held::new();
+        loop {
+            let stretches = match self.outline() {
+                Outline::Answer(answer) => return answer,
+                Outline::Stretches(stretches) => stretches,
+            };
+            let failure = match self.read_stretches(&stretches, &mut held) {
+                Ok(batch) => return Ok(batch),
+                Err(failure) => failure,
+            };
+            if before.as_ref() == Some(&stretches) {
+                return Err(failure);
+            }
+            held.clear();
+            before = Some(stretches);
+        }
+    }
+
+    fn outline(&self) -> Outline {
+        let state = self.cell.state.lock();
+        let extent = self.cell.published.load().extent;
+        match self.outcome_of(&extent) {
+            Some(answer) => Outline::Answer(answer),
+            None => Outline::Stretches(state.log.outline(&extent, &self.range, self.max_bytes)),
+        }
+    }
+
+    /// What the bounds alone say to the question, if they do.
+    fn outcome_of(&self, extent: &Extent) -> Option<Result<EntryBatch, ReadError>> {
+        let Range { start, end } = self.range;
+        if start >= end {
+            return Some(Ok(EntryBatch::default()));
+        }
+        if start < extent.first && !extent.is_vacant() {
+            return Some(Err(ReadError::Compacted { first: extent.first }));
+        }
+        (end > extent.next || extent.is_vacant()).then(|| Err(ReadError::Unavailable { last: extent.last() }))
+    }
+
+    fn read_stretches(&self, stretches: &[Stretch], held: &mut Held) -> Result<EntryBatch, ReadError> {
+        let mut failure = None;
+        let located = self.locate(stretches, &mut |segment| self.footer(segment, held, &mut failure));
+        let Some(located) = located else {
+            return Err(failure
+                .map_or_else(|| self.corrupted("a footer does not know the entries"), |error| self.failed(error)));
+        };
+        if let Some(batch) = self.gather_recent(&located) {
+            self.store.count_read(false);
+            return batch;
+        }
+        let places: Vec<Place> = located.iter().filter_map(|stretch| stretch.place).collect();
+        let mut records = Vec::with_capacity(places.len());
+        self.store.source.read(&places, &mut records).map_err(|error| self.failed(error))?;
+        self.store.count_read(true);
+        self.gather(&located, records.into_iter().map(Some)).unwrap_or_else(|| Ok(EntryBatch::default()))
+    }
+
+    /// The records of stretches in sealed segments; `None` when a footer is not to be had.
+    fn locate(
+        &self,
+        stretches: &[Stretch],
+        footer: &mut dyn FnMut(SegmentId) -> Option<Arc<Footer>>,
+    ) -> Option<Vec<Stretch>> {
+        let mut located = Vec::with_capacity(stretches.len());
+        for stretch in stretches {
+            let before = located.len();
+            match stretch.place {
+                Some(_) => located.push(stretch.clone()),
+                None => {
+                    let footer = footer(stretch.segment)?;
+                    let known =
+                        footer.outline(self.cell.id, stretch.segment, &stretch.range, self.max_bytes, &mut located);
+                    if !known {
+                        return None;
+                    }
+                }
+            }
+            // A footer that named only a part had enough: what follows would leave a hole.
+            let reached = located.get(before..).and_then(<[Stretch]>::last).map(|last| last.range.end);
+            if reached != Some(stretch.range.end) {
+                break;
+            }
+        }
+        Some(located)
+    }
+
+    fn footer(&self, segment: SegmentId, held: &mut Held, failure: &mut Option<WalError>) -> Option<Arc<Footer>> {
+        if let Some((_, footer)) = held.iter().find(|(other, _)| *other == segment) {
+            return Some(Arc::clone(footer));
+        }
+        match self.store.footer(segment) {
+            Ok(footer) => {
+                held.push((segment, Arc::clone(&footer)));
+                Some(footer)
+            }
+            Err(error) => {
+                *failure = Some(error);
+                None
+            }
+        }
+    }
+
+    /// The entries of records that are all in memory; `None` if one is not.
+    fn gather_recent(&self, located: &[Stretch]) -> Option<Result<EntryBatch, ReadError>> {
+        let source = &self.store.source;
+        self.gather(located, located.iter().map(|stretch| stretch.place.and_then(|place| source.read_recent(place))))
+    }
+
+    fn gather(
+        &self,
+        located: &[Stretch],
+        records: impl Iterator<Item = Option<Record>>,
+    ) -> Option<Result<EntryBatch, ReadError>> {
+        let mut batch = EntryBatch::with_capacity(located.len());
+        let mut expected = self.range.start;
+        for (stretch, record) in located.iter().zip(records) {
+            let record = record?;
+            let belongs = record.owner() == self.cell.id.0 && stretch.range.start == expected;
+            match batch.push(stretch, record, self.max_bytes) {
+                Ok(_) if !belongs => return Some(Err(self.corrupted("a record of something else"))),
+                Ok(true) => expected = stretch.range.end,
+                Ok(false) => break,
+                Err(_) => {
+                    let what = "a record that does not hold what the index says".into();
+                    return Some(Err(ReadError::Corrupted { range: stretch.range.clone(), what }));
+                }
+            }
+        }
+        Some(Ok(batch))
+    }
+
+    fn failed(&self, error: WalError) -> ReadError {
+        match error {
+            WalError::Corruption(_) => self.corrupted(&error.to_string()),
+            other => ReadError::Io(other.into()),
+        }
+    }
+
+    fn corrupted(&self, what: &str) -> ReadError {
+        ReadError::Corrupted { range: self.range.clone(), what: what.into() }
+    }
+}

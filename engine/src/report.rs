@@ -1,0 +1,63 @@
+//! What opening found, for people and programs.
+
+use std::{fmt, time::Duration};
+
+use logboom_disk::Facts;
+use logboom_wal::{RecoveryReport, SegmentInfo};
+
+/// What opening an engine found and decided. Its `Display` is a report of a few lines.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// What is known of the disk, and how it is used for what reason.
+    pub disk: Facts,
+    /// What was read of the log, and whether a tail was cut.
+    pub recovery: RecoveryReport,
+    /// The size of the checkpoint in bytes, 0 for none.
+    pub checkpoint_bytes: u64,
+    /// The shards that hold anything.
+    pub shards: usize,
+    /// The live segments.
+    pub segments: usize,
+    /// How long opening took.
+    pub elapsed: Duration,
+}
+
+/// A segment of the log, and how much of it is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Segment {
+    /// The segment itself.
+    pub info: SegmentInfo,
+    /// The entries in it that are in the log of a shard.
+    pub live_entries: u64,
+}
+
+impl Segment {
+    pub(crate) fn new(info: SegmentInfo, live_entries: u64) -> Self {
+        Self { info, live_entries }
+    }
+}
+
+impl fmt::Display for OpenReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { disk, recovery, checkpoint_bytes, shards, segments, elapsed } = self;
+        writeln!(f, "{disk}")?;
+        match (recovery.created, recovery.checkpoint) {
+            (true, _) => writeln!(f, "log          created")?,
+            (false, 0) => writeln!(f, "checkpoint   none")?,
+            (false, number) => writeln!(f, "checkpoint   number {number}, {checkpoint_bytes} bytes")?,
+        }
+        writeln!(
+            f,
+            "replayed     {} records of {} segments, {} bytes read",
+            recovery.records_replayed, recovery.segments_replayed, recovery.bytes_read
+        )?;
+        match &recovery.cut {
+            Some(cut) => writeln!(f, "cut          {cut}")?,
+            None => writeln!(f, "cut          nothing")?,
+        }
+        writeln!(f, "found        {shards} shards in {segments} segments")?;
+        write!(f, "took         {:.1} ms", elapsed.as_secs_f64() * 1e3)
+    }
+}

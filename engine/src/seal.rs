@@ -1,0 +1,141 @@
+//! Sealing: the places of the entries in a full segment move from memory to the segment's footer.
+
+use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use logboom_wal::{SegmentId, Step, Ticket as WalTicket};
+
+use crate::{
+    Result, ShardId,
+    core::Core,
+    footer::{Footer, FooterBuilder},
+};
+
+/// Shards that one step looks at.
+const SHARDS_AT_ONCE: usize = 256;
+/// How soon to look again for something that no kick announces.
+const SOON: Duration = Duration::from_millis(5);
+
+/// Seals one segment at a time, the oldest first.
+#[derive(Default)]
+pub(crate) struct Sealer {
+    work: Work,
+}
+
+#[derive(Default)]
+enum Work {
+    #[default]
+    Idle,
+    Collecting(Collecting),
+    /// The footer lists what was live in a state that is not durable yet: were it written now, a crash could bring
+    /// back entries that it does not list.
+    Waiting {
+        sealed: Sealed,
+        footer: Arc<Footer>,
+        barrier: WalTicket,
+    },
+    Moving {
+        sealed: Sealed,
+        next: usize,
+    },
+}
+
+struct Collecting {
+    sealed: Sealed,
+    next: usize,
+    builder: FooterBuilder,
+}
+
+/// A segment that is being sealed, and the shards that have places in it in memory.
+struct Sealed {
+    segment: SegmentId,
+    shards: Vec<ShardId>,
+}
+
+impl Sealer {
+    /// Does a bounded amount of work.
+    pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Result<Step> {
+        match std::mem::take(&mut self.work) {
+            Work::Idle => Ok(self.begin(core, now)),
+            Work::Collecting(work) => self.collect(core, work),
+            Work::Waiting { barrier, sealed, footer } if !barrier.is_done() => {
+                self.work = Work::Waiting { barrier, sealed, footer };
+                Ok(Step::At(now + SOON))
+            }
+            Work::Waiting { sealed, footer, .. } => self.write(core, sealed, footer),
+            Work::Moving { sealed, next } => Ok(self.move_places(core, sealed, next)),
+        }
+    }
+
+    /// Seals whatever can be sealed now.
+    pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
+        while !matches!(self.work, Work::Idle) || core.wal.sealable().is_some() {
+            if let Step::At(_) = self.step(core, Duration::ZERO)? {
+                core.wal.barrier().wait()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, core: &Core, now: Duration) -> Step {
+        if let Some(info) = core.wal.sealable() {
+            let sealed = Sealed { segment: info.id, shards: core.tallies.touched(info.id) };
+            self.work = Work::Collecting(Collecting { sealed, next: 0, builder: FooterBuilder::default() });
+            return Step::Again;
+        }
+        let is_due = core.wal.segments().iter().any(|info| !info.active && !info.footer);
+        if is_due { Step::At(now + SOON) } else { Step::Parked }
+    }
+
+    fn collect(&mut self, core: &Core, mut work: Collecting) -> Result<Step> {
+        let Sealed { segment, shards } = &work.sealed;
+        let end = shards.len().min(work.next + SHARDS_AT_ONCE);
+        for shard in &shards[work.next..end] {
+            let Some(cell) = core.store.shards.get(*shard) else { continue };
+            let state = cell.state.lock();
+            let extent = cell.published.load().extent;
+            if let Some((entries, rows)) = state.log.rows_in(&extent, *segment) {
+                work.builder.add(*shard, entries, &rows)?;
+            }
+        }
+        work.next = end;
+        self.work = if end < shards.len() {
+            Work::Collecting(work)
+        } else {
+            let footer = Arc::new(work.builder.build());
+            Work::Waiting { sealed: work.sealed, footer, barrier: core.wal.barrier() }
+        };
+        Ok(Step::Again)
+    }
+
+    fn write(&mut self, core: &Core, sealed: Sealed, footer: Arc<Footer>) -> Result<Step> {
+        if let Some(error) = core.wal.poisoned() {
+            return Err(error.into());
+        }
+        core.wal.write_footer(sealed.segment, &footer.encode()?)?;
+        core.store.places.keep(sealed.segment, footer);
+        core.recovered();
+        self.work = Work::Moving { sealed, next: 0 };
+        Ok(Step::Again)
+    }
+
+    fn move_places(&mut self, core: &Core, sealed: Sealed, next: usize) -> Step {
+        let durable = core.wal.durable();
+        let end = sealed.shards.len().min(next + SHARDS_AT_ONCE);
+        for shard in &sealed.shards[next..end] {
+            let Some(cell) = core.store.shards.get(*shard) else { continue };
+            let mut state = cell.state.lock();
+            let extent = cell.published.load().extent;
+            state.log.seal(&extent, sealed.segment);
+            state.log.tidy(&extent, durable);
+        }
+        if end < sealed.shards.len() {
+            self.work = Work::Moving { sealed, next: end };
+            return Step::Again;
+        }
+        core.tallies.sealed(sealed.segment);
+        core.counts.sealed.fetch_add(1, Ordering::Relaxed);
+        // What is sealed may be due for a checkpoint, or dead.
+        core.kick();
+        Step::Again
+    }
+}

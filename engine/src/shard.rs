@@ -1,0 +1,235 @@
+//! A handle to one shard.
+
+use std::{
+    fmt,
+    ops::{Range, RangeBounds},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Boundary, EntriesFuture, EntryBatch, Error, Miss, ReadError, extent::Extent, read::Query, state::ShardCell,
+    store::Store,
+};
+
+/// The number of a shard: whatever the caller likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u64);
+
+/// One raft group's log and what belongs to it: a cheap handle for any thread.
+///
+/// Everything that was submitted is seen, durable or not. A handle does not keep the engine open: after it was closed
+/// the bounds stay as they were, and entries can be read.
+///
+/// # Example
+/// ```
+/// # use logboom::{Config, Engine, ShardId};
+/// # let dir = tempfile::tempdir()?;
+/// # let mut config = Config::new(dir.path().join("log"));
+/// # config.segment_bytes = 256 << 10;
+/// # let engine = Engine::open(config)?;
+/// let shard = engine.shard(ShardId(1));
+/// assert_eq!(shard.last(), None);
+/// let mut batch = engine.batch();
+/// batch.append_payload(shard.id(), 1, 5, b"first")?.append_payload(shard.id(), 2, 5, b"second")?;
+/// engine.write(batch)?;
+/// assert_eq!((shard.first(), shard.last(), shard.next()), (Some(1), Some(2), Some(3)));
+/// assert_eq!(shard.term(2), Ok(5));
+/// # engine.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Shard {
+    store: Arc<Store>,
+    cell: Arc<ShardCell>,
+}
+
+/// The bounds of a shard's log at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// The index of the first entry; `None` when the log is empty.
+    pub first: Option<u64>,
+    /// The index of the last entry; `None` when the log is empty.
+    pub last: Option<u64>,
+    /// The entry before the first one, if it was compacted or given by a reset.
+    pub boundary: Option<Boundary>,
+}
+
+/// What [`Shard::try_entries`] has to say.
+#[derive(Debug)]
+#[must_use]
+pub enum TryRead {
+    /// The entries.
+    Ready(EntryBatch),
+    /// The disk is needed, or the shard is being written to at this moment: the future gives the entries.
+    WouldBlock(EntriesFuture),
+    /// As [`ReadError::Compacted`].
+    Compacted {
+        /// The first index of the log, or where it continues if it is empty.
+        first: u64,
+    },
+    /// As [`ReadError::Unavailable`].
+    Unavailable {
+        /// The last index of the log, `None` if it is empty.
+        last: Option<u64>,
+    },
+    /// As [`ReadError::Corrupted`].
+    Corrupted {
+        /// The entries that cannot be read, half-open.
+        range: Range<u64>,
+    },
+    /// As [`ReadError::Io`].
+    Io(Error),
+}
+
+impl Shard {
+    pub(crate) fn new(store: Arc<Store>, cell: Arc<ShardCell>) -> Self {
+        Self { store, cell }
+    }
+
+    /// The shard's number.
+    pub fn id(&self) -> ShardId {
+        self.cell.id
+    }
+
+    /// The index of the first entry; `None` when the log is empty. Takes no lock.
+    pub fn first(&self) -> Option<u64> {
+        self.bounds().first
+    }
+
+    /// The index of the last entry; `None` when the log is empty. Takes no lock.
+    pub fn last(&self) -> Option<u64> {
+        self.extent().last()
+    }
+
+    /// First, last and boundary as they were at one moment. Takes no lock.
+    pub fn bounds(&self) -> Bounds {
+        let extent = self.extent();
+        Bounds { first: (!extent.is_empty()).then_some(extent.first), last: extent.last(), boundary: extent.boundary() }
+    }
+
+    /// The entry before the first one: the last that was compacted, or that a reset gave. Takes no lock.
+    pub fn boundary(&self) -> Option<Boundary> {
+        self.extent().boundary()
+    }
+
+    /// The index that the next entry must have: one past the last, or past the boundary of an empty log; `None` when
+    /// any may come. Takes no lock.
+    pub fn next(&self) -> Option<u64> {
+        self.extent().expected()
+    }
+
+    /// The highest index that is known to survive power loss: of an entry, or of the boundary when no entry does.
+    ///
+    /// Entries that replace durable ones are not durable before their own group is.
+    pub fn durable(&self) -> Option<u64> {
+        let durable = self.store.source.durable();
+        let view = self.cell.published.load();
+        if view.sequence.group() <= durable {
+            return durable_index(&view.extent, view.extent.next);
+        }
+        let mut state = self.cell.state.lock();
+        let view = self.cell.published.load();
+        let durable = self.store.source.durable();
+        let next = if view.sequence.group() <= durable { view.extent.next } else { state.log.durable_next(durable) };
+        durable_index(&view.extent, next)
+    }
+
+    /// The term of the entry at `index`, or of the boundary. Does not touch the disk.
+    ///
+    /// # Errors
+    /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end.
+    pub fn term(&self, index: u64) -> Result<u64, Miss> {
+        let state = self.cell.state.lock();
+        let extent = self.extent();
+        match extent.boundary() {
+            Some(boundary) if boundary.index == index => return Ok(boundary.term),
+            _ if extent.is_vacant() => return Err(Miss::Unavailable { last: None }),
+            _ if index < extent.first => return Err(Miss::Compacted { first: extent.first }),
+            _ => {}
+        }
+        let term = if index < extent.next { state.log.term(index) } else { None };
+        term.ok_or(Miss::Unavailable { last: extent.last() })
+    }
+
+    /// The hard state that was written last, if any since the shard began.
+    pub fn hard_state(&self) -> Option<Bytes> {
+        self.cell.state.lock().hard_state().map(Bytes::copy_from_slice)
+    }
+
+    /// The commit hint that was written last, if any since the shard began.
+    pub fn commit_hint(&self) -> Option<Bytes> {
+        self.cell.state.lock().commit_hint().map(Bytes::copy_from_slice)
+    }
+
+    /// The entries of `range` (half-open), as many from its beginning as have no more than `max_bytes` of payload and
+    /// context together, but at least one. May stop a little earlier where entries were overwritten.
+    ///
+    /// Blocks for what is not in memory. An empty range gives an empty batch.
+    ///
+    /// # Errors
+    /// [`ReadError::Compacted`] when the range begins below the first entry, [`ReadError::Unavailable`] when it ends
+    /// past the last one, [`ReadError::Corrupted`] when a checksum does not match, [`ReadError::Io`].
+    pub fn entries(&self, range: Range<u64>, max_bytes: u64) -> Result<EntryBatch, ReadError> {
+        let query = self.query(range, max_bytes);
+        query.try_read().unwrap_or_else(|| query.read())
+    }
+
+    /// [`Shard::entries`] without blocking: never touches the disk, never waits for a writer.
+    pub fn try_entries(&self, range: Range<u64>, max_bytes: u64) -> TryRead {
+        let query = self.query(range, max_bytes);
+        match query.try_read() {
+            None => TryRead::WouldBlock(EntriesFuture::cold(query)),
+            Some(Ok(batch)) => TryRead::Ready(batch),
+            Some(Err(ReadError::Compacted { first })) => TryRead::Compacted { first },
+            Some(Err(ReadError::Unavailable { last })) => TryRead::Unavailable { last },
+            Some(Err(ReadError::Corrupted { range, .. })) => TryRead::Corrupted { range },
+            Some(Err(ReadError::Io(error))) => TryRead::Io(error),
+        }
+    }
+
+    /// [`Shard::entries`], awaited: ready at once for what is in memory.
+    pub fn entries_async(&self, range: Range<u64>, max_bytes: u64) -> EntriesFuture {
+        EntriesFuture::new(self.query(range, max_bytes))
+    }
+
+    /// The value of a key of the shard.
+    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.cell.state.lock().get(key)
+    }
+
+    /// The keys of the shard in `range`, with their values, in order.
+    pub fn scan<'k>(&self, range: impl RangeBounds<&'k [u8]>) -> Vec<(Bytes, Bytes)> {
+        let range = (range.start_bound().map(|key| *key), range.end_bound().map(|key| *key));
+        self.cell.state.lock().scan(range)
+    }
+
+    fn extent(&self) -> Extent {
+        self.cell.published.load().extent
+    }
+
+    fn query(&self, range: Range<u64>, max_bytes: u64) -> Query {
+        Query { store: Arc::clone(&self.store), cell: Arc::clone(&self.cell), range, max_bytes }
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {}", self.0)
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard").field("id", &self.cell.id).field("bounds", &self.bounds()).finish_non_exhaustive()
+    }
+}
+
+/// The last durable index of a log of which everything before `next` is durable.
+fn durable_index(extent: &Extent, next: u64) -> Option<u64> {
+    let next = next.min(extent.next);
+    let some = next > extent.first || (next == extent.first && extent.boundary_term.is_some());
+    some.then(|| next - 1)
+}

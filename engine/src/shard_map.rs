@@ -1,0 +1,125 @@
+//! All shards of an engine, by id.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use hashbrown::HashTable;
+use parking_lot::RwLock;
+
+use crate::{ShardId, state::ShardCell};
+
+/// Tables that shards are spread over, so that threads which look up different shards seldom meet.
+const PARTITIONS: usize = 64;
+
+/// The cells of all shards, each shared with the handles to it. The id is in the cell, not beside it.
+#[derive(Debug)]
+pub(crate) struct ShardMap {
+    partitions: [RwLock<HashTable<Arc<ShardCell>>>; PARTITIONS],
+    count: AtomicU32,
+}
+
+impl Default for ShardMap {
+    fn default() -> Self {
+        Self { partitions: std::array::from_fn(|_| RwLock::default()), count: AtomicU32::new(0) }
+    }
+}
+
+impl ShardMap {
+    /// The cell of a shard, if there is one.
+    pub(crate) fn get(&self, id: ShardId) -> Option<Arc<ShardCell>> {
+        self.partition(id).read().find(hash(id), |cell| cell.id == id).cloned()
+    }
+
+    /// The cell of a shard, made now if there is none.
+    pub(crate) fn get_or_insert(&self, id: ShardId) -> Arc<ShardCell> {
+        if let Some(cell) = self.get(id) {
+            return cell;
+        }
+        let mut table = self.partition(id).write();
+        let entry = table.entry(hash(id), |cell| cell.id == id, |cell| hash(cell.id));
+        let cell = entry.or_insert_with(|| {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            Arc::new(ShardCell::new(id))
+        });
+        Arc::clone(cell.get())
+    }
+
+    /// Puts a recovered cell in its place.
+    pub(crate) fn insert(&self, cell: ShardCell) {
+        let mut table = self.partition(cell.id).write();
+        table.insert_unique(hash(cell.id), Arc::new(cell), |cell| hash(cell.id));
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Forgets a shard that nobody has a handle to, if `is_vacant` says so of its cell.
+    pub(crate) fn remove_if(&self, id: ShardId, is_vacant: impl FnOnce(&ShardCell) -> bool) {
+        let mut table = self.partition(id).write();
+        // Handles are made under this lock, so a count of one cannot rise while it is held.
+        let unused = |cell: &Arc<ShardCell>| cell.id == id && Arc::strong_count(cell) == 1;
+        if let Ok(entry) = table.find_entry(hash(id), unused)
+            && is_vacant(entry.get())
+        {
+            entry.remove();
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The ids of all cells, those of shards without any state included, sorted.
+    pub(crate) fn ids(&self) -> Vec<ShardId> {
+        let mut ids = Vec::with_capacity(self.len() as usize);
+        for partition in &self.partitions {
+            ids.extend(partition.read().iter().map(|cell| cell.id));
+        }
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The number of cells.
+    pub(crate) fn len(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn partition(&self, id: ShardId) -> &RwLock<HashTable<Arc<ShardCell>>> {
+        // The table uses the upper and the lower bits of the hash; the partition those between.
+        &self.partitions[(hash(id) >> 32) as usize % PARTITIONS]
+    }
+}
+
+/// Spreads ids, which are small consecutive numbers or carry structure in some of their bits (splitmix64's mix).
+fn hash(id: ShardId) -> u64 {
+    let mixed = (id.0 ^ id.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_one_per_id() {
+        let map = ShardMap::default();
+        let cell = map.get_or_insert(ShardId(3));
+        assert!(Arc::ptr_eq(&cell, &map.get_or_insert(ShardId(3))));
+        for id in 0..5000 {
+            map.get_or_insert(ShardId(id << 40));
+        }
+        assert_eq!(map.len(), 5001);
+        assert!(map.ids().is_sorted() && map.ids().len() == 5001);
+    }
+
+    #[test]
+    fn only_unused_cells_are_removed() {
+        let map = ShardMap::default();
+        let handle = map.get_or_insert(ShardId(3));
+        map.remove_if(ShardId(3), |_| true);
+        assert!(map.get(ShardId(3)).is_some(), "there is a handle");
+        drop(handle);
+        map.remove_if(ShardId(3), |_| false);
+        assert!(map.get(ShardId(3)).is_some(), "it has state");
+        map.remove_if(ShardId(3), |_| true);
+        assert!(map.get(ShardId(3)).is_none() && map.len() == 0);
+    }
+}

@@ -1,0 +1,162 @@
+//! A disk that fails, lies or loses power; histories of crashes are in `model`.
+
+use std::{
+    io::ErrorKind,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use logboom::{
+    Durability, Error, Observer, ReadError, RecoveryProgress,
+    disk::{FaultKind, SimDisk, SimOptions},
+};
+
+use crate::support::*;
+
+/// Remembers what it was told.
+#[derive(Debug, Default)]
+struct Told {
+    poisoned: Mutex<Vec<String>>,
+    progress: Mutex<Vec<RecoveryProgress>>,
+}
+
+impl Observer for Told {
+    fn recovering(&self, progress: RecoveryProgress) {
+        self.progress.lock().unwrap().push(progress);
+    }
+
+    fn poisoned(&self, error: &Error) {
+        self.poisoned.lock().unwrap().push(error.to_string());
+    }
+}
+
+#[test]
+fn a_failed_sync_ends_acknowledgement_and_nothing_else() {
+    for kind in [FaultKind::Sync, FaultKind::Write] {
+        let mut ground = Ground::sim(1);
+        let told = Arc::new(Told::default());
+        ground.config.observer = Some(told.clone());
+        let engine = ground.open();
+        append(&engine, A, 1..10, 1);
+        ground.disk().fail_nth(kind, 1, ErrorKind::Other);
+        // A durable write fails as a write or as a sync, whichever it is made of.
+        ground.disk().fail_nth(FaultKind::Write, 1, ErrorKind::Other);
+        let mut batch = engine.batch();
+        batch.append_payload(A, 10, 1, b"lost").unwrap();
+        let ticket = engine.submit(batch, Durability::Durable).unwrap();
+        assert!(matches!(ticket.wait(), Err(Error::Poisoned { .. })));
+        assert_eq!(told.poisoned.lock().unwrap().len(), 1);
+        assert!(matches!(engine.health().poisoned, Some(Error::Io { .. })), "{:?}", engine.health());
+        assert!(!engine.health().is_good());
+
+        let mut batch = engine.batch();
+        batch.put(A, b"k", b"v").unwrap();
+        let refused = engine.try_submit(batch, Durability::Durable).unwrap_err();
+        let Error::Poisoned { first } = refused.error else { panic!("{refused:?}") };
+        assert!(matches!(*first, Error::Io { .. }), "every later error names the first");
+        assert_eq!(engine.shard(A).durable(), Some(9));
+        assert_eq!(engine.shard(A).entries(1..10, u64::MAX).unwrap().len(), 9, "reads go on");
+        assert!(engine.close().is_err());
+
+        let engine = ground.open();
+        let last = engine.shard(A).last().unwrap();
+        assert!(last == 9 || last == 10);
+        assert_eq!(engine.shard(A).durable(), Some(last), "what recovery finds is durable");
+        append(&engine, A, last + 1..last + 5, 1);
+    }
+}
+
+#[test]
+fn a_damaged_record_is_an_error_for_its_entries_alone() {
+    let mut ground = Ground::sim(2);
+    ground.config.cache_bytes = 0;
+    let engine = ground.open();
+    for index in 0..40 {
+        write(&engine, |batch| batch.append_payload(A, index, 1, Bytes::from(vec![index as u8; 20_000])).map(drop));
+    }
+    let engine = ground.reopen(engine);
+    let slot = engine.segments()[0].info.slot;
+    ground.disk().damage(&format!("segment-{slot:06}"), 20_000..20_010).unwrap();
+    let shard = engine.shard(A);
+    let broken: Vec<u64> = (0..40).filter(|&index| shard.entries(index..index + 1, 0).is_err()).collect();
+    assert_eq!(broken.len(), 1, "{broken:?}");
+    match shard.entries(broken[0]..broken[0] + 1, 0) {
+        Err(ReadError::Corrupted { range, .. }) => assert_eq!(range, broken[0]..broken[0] + 1),
+        other => panic!("{other:?}"),
+    }
+    append(&engine, A, 40..45, 1);
+}
+
+#[test]
+fn a_checkpoint_that_fails_is_shown_and_tried_again() {
+    let ground = Ground::sim(9);
+    let engine = ground.open();
+    drive(&engine);
+    // More than the slots were made for: the first checkpoint has to make one larger.
+    for key in 0..3 {
+        write(&engine, |batch| batch.put(B, &[key], &[key; 40_000]).map(drop));
+    }
+    for nth in 1..=6 {
+        ground.disk().fail_nth(FaultKind::Allocate, nth, ErrorKind::StorageFull);
+    }
+    let mut shown = false;
+    for index in 0..60 {
+        loop {
+            let mut batch = engine.batch();
+            batch.append_payload(A, index, 1, Bytes::from(vec![1; 20_000])).unwrap();
+            if index > 4 {
+                batch.compact_to(A, index - 4).unwrap();
+            }
+            shown |= engine.health().background.is_some();
+            match engine.write(batch) {
+                Ok(()) => break,
+                Err(Error::Full) => ground.pass(&engine, std::time::Duration::from_secs(1)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    ground.until(&engine, "segments are given back", || engine.segments().len() < 6);
+    assert!(shown && engine.health().is_good(), "{shown} {:?}", engine.health());
+}
+
+#[test]
+fn a_power_cut_while_recovering_changes_nothing() {
+    for seed in 0..20 {
+        let ground = Ground::on(SimDisk::new(seed, SimOptions::default()), seed);
+        let engine = ground.open();
+        for round in 0..10 {
+            append(&engine, A, round * 30..(round + 1) * 30, 1);
+            write(&engine, |batch| batch.append_payload(B, round, 1, Bytes::from(vec![0; 30_000])).map(drop));
+        }
+        ground.replace_disk(ground.disk().power_cut());
+        drop(engine);
+        for fault in [3, 7, 15, 20] {
+            // Opening dies at some operation; what it leaves is opened again.
+            ground.disk().fail_nth(FaultKind::Write, fault, ErrorKind::Other);
+            drop(ground.try_open());
+            ground.replace_disk(ground.disk().power_cut());
+        }
+        let engine = ground.open();
+        check(&engine.shard(A), 0..300, 1);
+        assert_eq!(engine.shard(B).last(), Some(9));
+    }
+}
+
+#[test]
+fn the_observer_sees_a_long_opening() {
+    let mut ground = Ground::sim(3);
+    let engine = ground.open();
+    for index in 0..60 {
+        write(&engine, |batch| batch.append_payload(A, index, 1, Bytes::from(vec![1; 20_000])).map(drop));
+    }
+    ground.replace_disk(ground.disk().process_crash());
+    drop(engine);
+    let told = Arc::new(Told::default());
+    ground.config.observer = Some(told.clone());
+    let engine = ground.open();
+    let progress = told.progress.lock().unwrap();
+    assert!(!progress.is_empty() && progress.is_sorted_by_key(|progress| progress.bytes_done));
+    let last = progress[progress.len() - 1];
+    assert_eq!(last.bytes_done, last.bytes_total);
+    assert!(format!("{}", engine.open_report()).contains("replayed"));
+}

@@ -1,0 +1,164 @@
+//! The directory: who may have it open, what else it may be, and who reads it meanwhile.
+
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use logboom::{Engine, Error, disk::BackendChoice};
+
+use crate::support::*;
+
+#[test]
+fn one_engine_at_a_time() {
+    let mut ground = Ground::real();
+    ground.config.disk.lock_wait = std::time::Duration::from_millis(50);
+    let engine = ground.open();
+    append(&engine, A, 1..3, 1);
+    match ground.try_open() {
+        Err(Error::Locked { owner }) => assert!(owner.unwrap().contains(&std::process::id().to_string())),
+        other => panic!("{other:?}"),
+    }
+    append(&engine, A, 3..5, 1);
+    engine.close().unwrap();
+    let engine = ground.open();
+    check(&engine.shard(A), 1..5, 1);
+    engine.close().unwrap();
+}
+
+#[test]
+fn directories_that_are_not_ours() {
+    let dir = temp_dir();
+    let mut config = small(dir.path().join("absent"));
+    config.create = false;
+    assert!(matches!(Engine::open(config), Err(Error::Io { .. })), "absent, and not to be created");
+
+    let path = dir.path().join("file");
+    fs::write(&path, b"text").unwrap();
+    assert!(matches!(Engine::open(small(&path)), Err(Error::Foreign { .. })));
+
+    let path = dir.path().join("documents");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("letter.txt"), b"text").unwrap();
+    assert!(matches!(Engine::open(small(&path)), Err(Error::Foreign { .. })));
+    assert_eq!(fs::read(path.join("letter.txt")).unwrap(), b"text");
+
+    let mut config = small(dir.path().join("empty"));
+    fs::create_dir(&config.dir).unwrap();
+    config.create = false;
+    assert!(matches!(Engine::open(config.clone()), Err(Error::Foreign { .. })), "empty, and not to be created");
+    assert!(matches!(Engine::open_read_only(config), Err(Error::Foreign { .. })));
+}
+
+#[test]
+fn a_newer_format_and_a_damaged_identity() {
+    let ground = Ground::real();
+    ground.open().close().unwrap();
+    let path = ground.config.dir.join("LOGBOOM");
+    let good = fs::read(&path).unwrap();
+    let with = |at: usize, value: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        fs::write(&path, bytes).unwrap();
+    };
+    with(8, 9);
+    assert!(matches!(ground.try_open(), Err(Error::NewerFormat { found: 9, .. })));
+    assert!(matches!(Engine::open_read_only(ground.config.clone()), Err(Error::NewerFormat { .. })));
+    with(30, good[30] ^ 1);
+    assert!(matches!(ground.try_open(), Err(Error::Foreign { .. })));
+    fs::write(&path, &good).unwrap();
+    ground.open().close().unwrap();
+}
+
+#[test]
+fn the_segment_size_is_the_logs_own() {
+    let mut ground = Ground::real();
+    let engine = ground.open();
+    append(&engine, A, 1..3, 1);
+    engine.close().unwrap();
+    ground.config.segment_bytes = 1 << 20;
+    let engine = ground.open();
+    let mut batch = engine.batch();
+    assert!(batch.append_payload(A, 3, 1, Bytes::from(vec![0; 100_000])).is_err());
+    drop(batch);
+    engine.close().unwrap();
+}
+
+#[test]
+fn backends_write_the_same_log() {
+    let mut ground = Ground::real();
+    let choices = [BackendChoice::Blocking, BackendChoice::Auto, BackendChoice::Blocking, BackendChoice::Auto];
+    for (round, choice) in (0..).zip(choices) {
+        ground.config.disk.backend = choice;
+        let engine = ground.open();
+        append(&engine, A, round * 100..(round + 1) * 100, 1);
+        write(&engine, |batch| batch.append_payload(B, round, 1, Bytes::from(vec![0; 40_000])).map(drop));
+        check(&engine.shard(A), 0..(round + 1) * 100, 1);
+        engine.close().unwrap();
+    }
+}
+
+#[test]
+fn a_view_needs_no_lock_and_changes_nothing() {
+    let ground = Ground::real();
+    let engine = ground.open();
+    append(&engine, A, 1..100, 1);
+    write(&engine, |batch| batch.hard_state(B, b"vote")?.put(B, b"k", b"v").map(drop));
+    let view = Engine::open_read_only(ground.config.clone()).unwrap();
+    append(&engine, A, 100..200, 1);
+    assert_eq!(view.shards(), [A, B]);
+    check(&view.shard(A), 1..100, 1);
+    assert_eq!(view.shard(B).hard_state(), Some(Bytes::from_static(b"vote")));
+    assert_eq!(view.shard(B).get(b"k"), Some(Bytes::from_static(b"v")));
+    assert_eq!(view.report().shards, 2);
+    assert!(view.segments().iter().map(|segment| segment.live_entries).sum::<u64>() == 99);
+    let entries = block_on(view.shard(A).entries_async(5..9, u64::MAX)).unwrap();
+    assert_eq!(entries.len(), 4);
+    drop(view);
+
+    let files = |dir: &std::path::Path| {
+        let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    engine.close().unwrap();
+    let before = files(&ground.config.dir);
+    let view = Engine::open_read_only(ground.config.clone()).unwrap();
+    check(&view.shard(A), 1..200, 1);
+    drop(view);
+    assert!(files(&ground.config.dir) == before);
+}
+
+#[test]
+fn views_while_a_writer_runs() {
+    let ground = Ground::real();
+    let engine = ground.open();
+    append(&engine, A, 0..1, 1);
+    let done = AtomicBool::new(false);
+    let opened = std::thread::scope(|scope| {
+        let viewer = scope.spawn(|| {
+            let mut opened = 0;
+            while !done.load(Ordering::Acquire) {
+                // A segment that is recycled or sealed while it is read makes a view fail; it never lies.
+                let Ok(view) = Engine::open_read_only(ground.config.clone()) else { continue };
+                let shard = view.shard(A);
+                let (first, last) = (shard.first().unwrap(), shard.last().unwrap());
+                if let Ok(entries) = shard.entries(first..last + 1, u64::MAX) {
+                    opened += 1;
+                    for entry in &entries {
+                        assert_eq!(entry.payload, payload(A, entry.index, 1));
+                    }
+                }
+            }
+            opened
+        });
+        for round in 0..300 {
+            append(&engine, A, round * 10 + 1..(round + 1) * 10 + 1, 1);
+        }
+        done.store(true, Ordering::Release);
+        viewer.join().unwrap()
+    });
+    assert!(opened > 0);
+    engine.close().unwrap();
+}

@@ -1,0 +1,21 @@
+//! The engine through its public surface, on the simulated disk and on the real one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "what a test relies on and does not find is its failure"
+)]
+
+mod support;
+
+mod admission;
+mod background;
+mod bad_input;
+mod crash;
+mod directory;
+mod kill;
+mod model;
+mod operations;
+mod reads;
+mod tickets;
+mod trace;

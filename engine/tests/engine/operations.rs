@@ -1,0 +1,321 @@
+//! Every operation and its effect, at once and after the log was opened again.
+
+use bytes::Bytes;
+use logboom::{Boundary, Durability, Engine, Entry, Miss};
+
+use crate::support::*;
+
+/// Fills an engine, and checks what it holds at once, after a proper close, and after one without a checkpoint of the
+/// last operations (the handle is forgotten: on the simulated disk by a process crash).
+fn survives(fill: impl Fn(&Engine), check: impl Fn(&Engine)) {
+    each(|ground| {
+        let engine = ground.open();
+        fill(&engine);
+        check(&engine);
+        let engine = ground.reopen(engine);
+        check(&engine);
+        let engine = ground.reopen(engine);
+        check(&engine);
+        engine.close().unwrap();
+    });
+    let ground = Ground::sim(3);
+    let engine = ground.open();
+    fill(&engine);
+    ground.replace_disk(ground.disk().process_crash());
+    drop(engine);
+    check(&ground.open());
+}
+
+#[test]
+fn entries_with_everything() {
+    survives(
+        |engine| {
+            write(engine, |batch| {
+                batch.append(A, Entry { kind: 9, context: b"ctx", ..Entry::new(0, 3, b"zero") })?;
+                batch.append(A, Entry::new(1, 3, b""))?;
+                batch.append(A, Entry { kind: 255, ..Entry::new(2, 4, Bytes::from_static(b"owned")) })?;
+                Ok(())
+            });
+        },
+        |engine| {
+            let shard = engine.shard(A);
+            let entries = shard.entries(0..3, u64::MAX).unwrap();
+            let seen: Vec<_> =
+                entries.iter().map(|e| (e.index, e.term, e.kind, e.context.to_vec(), e.payload.to_vec())).collect();
+            assert_eq!(
+                seen,
+                [
+                    (0, 3, 9, b"ctx".to_vec(), b"zero".to_vec()),
+                    (1, 3, 0, vec![], vec![]),
+                    (2, 4, 255, vec![], b"owned".to_vec())
+                ]
+            );
+            assert_eq!((shard.term(0), shard.term(1), shard.term(2)), (Ok(3), Ok(3), Ok(4)));
+            assert_eq!(shard.term(3), Err(Miss::Unavailable { last: Some(2) }));
+            assert_eq!((shard.next(), shard.durable(), shard.boundary()), (Some(3), Some(2), None));
+        },
+    );
+}
+
+#[test]
+fn a_log_may_begin_anywhere() {
+    survives(
+        |engine| {
+            append(engine, A, 0..3, 1);
+            append(engine, B, 1000..1003, 1);
+            append(engine, C, u64::MAX - 2..u64::MAX, 1);
+        },
+        |engine| {
+            check(&engine.shard(A), 0..3, 1);
+            check(&engine.shard(B), 1000..1003, 1);
+            check(&engine.shard(C), u64::MAX - 2..u64::MAX, 1);
+            assert_eq!(engine.shards(), [A, B, C]);
+        },
+    );
+}
+
+#[test]
+fn overwriting_replaces_a_suffix() {
+    survives(
+        |engine| {
+            append(engine, A, 1..20, 1);
+            write(engine, |batch| batch.overwrite(A, entries(A, 10..15, 2)).map(drop));
+            append(engine, B, 1..5, 1);
+            write(engine, |batch| batch.overwrite(B, entries(B, 5..8, 1)).map(drop));
+            append(engine, C, 3..5, 1);
+            write(engine, |batch| batch.overwrite(C, entries(C, 3..4, 6)).map(drop));
+        },
+        |engine| {
+            let shard = engine.shard(A);
+            assert_eq!((shard.first(), shard.last()), (Some(1), Some(14)));
+            assert_eq!((shard.term(9), shard.term(10)), (Ok(1), Ok(2)));
+            assert_eq!(shard.entries(14..15, 0).unwrap().get(14).unwrap().payload, payload(A, 14, 2));
+            assert_eq!(shard.entries(9..10, 0).unwrap().get(9).unwrap().payload, payload(A, 9, 1));
+            check(&engine.shard(B), 1..8, 1);
+            check(&engine.shard(C), 3..4, 6);
+        },
+    );
+}
+
+#[test]
+fn truncating_keeps_the_index() {
+    survives(
+        |engine| {
+            append(engine, A, 5..20, 1);
+            write(engine, |batch| batch.truncate_after(A, 9).map(drop));
+            append(engine, B, 5..20, 1);
+            write(engine, |batch| batch.truncate_after(B, 19).map(drop));
+            append(engine, C, 5..20, 1);
+            write(engine, |batch| batch.truncate_after(C, 4).map(drop));
+        },
+        |engine| {
+            check(&engine.shard(A), 5..10, 1);
+            check(&engine.shard(B), 5..20, 1);
+            let shard = engine.shard(C);
+            assert_eq!((shard.bounds().first, shard.boundary(), shard.next()), (None, None, None));
+        },
+    );
+}
+
+#[test]
+fn compacting_keeps_the_boundary() {
+    survives(
+        |engine| {
+            append(engine, A, 1..10, 1);
+            append(engine, A, 10..20, 2);
+            write(engine, |batch| batch.compact_to(A, 9).map(drop));
+            append(engine, B, 1..10, 4);
+            write(engine, |batch| batch.compact_to(B, 9).map(drop));
+            // Below the boundary: nothing to do.
+            write(engine, |batch| batch.compact_to(B, 3)?.compact_to(A, 9).map(drop));
+        },
+        |engine| {
+            let shard = engine.shard(A);
+            check(&shard, 10..20, 2);
+            assert_eq!(shard.boundary(), Some(Boundary { index: 9, term: 1 }));
+            assert_eq!((shard.term(9), shard.term(10)), (Ok(1), Ok(2)));
+            assert_eq!(shard.term(8), Err(Miss::Compacted { first: 10 }));
+            let shard = engine.shard(B);
+            assert_eq!((shard.bounds().first, shard.bounds().last), (None, None));
+            assert_eq!(shard.boundary(), Some(Boundary { index: 9, term: 4 }));
+            assert_eq!((shard.next(), shard.durable()), (Some(10), Some(9)));
+            assert_eq!((shard.term(9), shard.term(10)), (Ok(4), Err(Miss::Unavailable { last: None })));
+        },
+    );
+}
+
+#[test]
+fn resetting_empties_the_log_and_keeps_the_rest() {
+    survives(
+        |engine| {
+            append(engine, A, 1..10, 1);
+            write(engine, |batch| {
+                batch.hard_state(A, b"vote")?.commit_hint(A, b"9")?.put(A, b"k", b"v")?;
+                batch.reset_to(A, Some(Boundary { index: 100, term: 7 }))?;
+                batch.append_payload(A, 101, 7, b"after")?;
+                Ok(())
+            });
+            append(engine, B, 1..10, 1);
+            write(engine, |batch| batch.reset_to(B, None)?.append_payload(B, 0, 9, b"zero").map(drop));
+            write(engine, |batch| batch.reset_to(C, Some(Boundary { index: 0, term: 0 })).map(drop));
+        },
+        |engine| {
+            let shard = engine.shard(A);
+            assert_eq!((shard.first(), shard.last()), (Some(101), Some(101)));
+            assert_eq!(shard.boundary(), Some(Boundary { index: 100, term: 7 }));
+            assert_eq!(shard.hard_state(), Some(Bytes::from_static(b"vote")));
+            assert_eq!(shard.commit_hint(), Some(Bytes::from_static(b"9")));
+            assert_eq!(shard.get(b"k"), Some(Bytes::from_static(b"v")));
+            let shard = engine.shard(B);
+            assert_eq!((shard.first(), shard.last(), shard.boundary()), (Some(0), Some(0), None));
+            let shard = engine.shard(C);
+            assert_eq!((shard.next(), shard.boundary()), (Some(1), Some(Boundary { index: 0, term: 0 })));
+        },
+    );
+}
+
+#[test]
+fn a_destroyed_shard_may_begin_anew() {
+    survives(
+        |engine| {
+            append(engine, A, 1..10, 1);
+            write(engine, |batch| batch.hard_state(A, b"vote")?.put(A, b"k", b"v")?.commit_hint(A, b"").map(drop));
+            append(engine, B, 1..10, 1);
+            write(engine, |batch| batch.destroy(A)?.destroy(B)?.append_payload(B, 4, 9, b"anew").map(drop));
+            write(engine, |batch| batch.append_payload(B, 5, 9, b"more").map(drop));
+            write(engine, |batch| batch.destroy(C).map(drop));
+        },
+        |engine| {
+            assert_eq!(engine.shards(), [B]);
+            let shard = engine.shard(A);
+            assert_eq!((shard.next(), shard.hard_state(), shard.get(b"k")), (None, None, None));
+            assert_eq!((shard.commit_hint(), shard.durable()), (None, None));
+            let shard = engine.shard(B);
+            assert_eq!((shard.first(), shard.last(), shard.term(4)), (Some(4), Some(5), Ok(9)));
+            assert_eq!(shard.entries(4..6, 100).unwrap().iter().map(|e| e.payload.len()).collect::<Vec<_>>(), [4, 4]);
+        },
+    );
+}
+
+#[test]
+fn keys_are_ordered_and_survive() {
+    survives(
+        |engine| {
+            write(engine, |batch| {
+                for key in ["c", "a", "b", ""] {
+                    batch.put(A, key.as_bytes(), format!("value of {key}").as_bytes())?;
+                }
+                batch.put(A, b"b", b"new")?.delete(A, b"c")?.delete(A, b"never there")?;
+                batch.put(B, &[7; 1024], &vec![9; 40_000])?;
+                Ok(())
+            });
+        },
+        |engine| {
+            let shard = engine.shard(A);
+            let keys = |found: Vec<(Bytes, Bytes)>| found.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+            assert_eq!(keys(shard.scan(..)), ["", "a", "b"]);
+            assert_eq!(keys(shard.scan(&b"a"[..]..&b"b"[..])), ["a"]);
+            assert_eq!(keys(shard.scan(&b"z"[..]..&b"a"[..])), Vec::<Bytes>::new());
+            assert_eq!((shard.get(b"b"), shard.get(b"c")), (Some(Bytes::from_static(b"new")), None));
+            assert_eq!(engine.shard(B).get(&[7; 1024]).unwrap().len(), 40_000);
+        },
+    );
+}
+
+#[test]
+fn small_state_of_every_length() {
+    for len in [0, 1, 63, 64] {
+        survives(
+            |engine| write(engine, |batch| batch.hard_state(A, &vec![1; len])?.commit_hint(A, &vec![2; len]).map(drop)),
+            |engine| {
+                assert_eq!(engine.shard(A).hard_state(), Some(vec![1; len].into()));
+                assert_eq!(engine.shard(A).commit_hint(), Some(vec![2; len].into()));
+            },
+        );
+    }
+}
+
+#[test]
+fn logs_over_many_segments() {
+    survives(
+        |engine| {
+            for round in 0..30 {
+                let mut batch = engine.batch();
+                for shard in [A, B] {
+                    for index in round * 40..(round + 1) * 40 {
+                        batch.append_payload(shard, index, 1, Bytes::from(payload(shard, index, 1))).unwrap();
+                    }
+                }
+                batch.append_payload(C, round, 1, Bytes::from(vec![round as u8; 40_000])).unwrap();
+                engine.write(batch).unwrap();
+            }
+            assert!(engine.segments().len() > 4, "{:?}", engine.segments());
+        },
+        |engine| {
+            check(&engine.shard(A), 0..1200, 1);
+            check(&engine.shard(B), 0..1200, 1);
+            for index in 0..30 {
+                let entries = engine.shard(C).entries(index..index + 1, 0).unwrap();
+                assert_eq!(entries.get(index).unwrap().payload, vec![index as u8; 40_000]);
+            }
+        },
+    );
+}
+
+#[test]
+fn cuts_across_segments() {
+    survives(
+        |engine| {
+            for index in 0..40 {
+                write(engine, |batch| {
+                    batch.append_payload(A, index, index / 10, Bytes::from(vec![index as u8; 20_000]))?;
+                    batch.append_payload(B, index, 1, Bytes::from(payload(B, index, 1)))?;
+                    Ok(())
+                });
+            }
+            write(engine, |batch| batch.overwrite(A, entries(A, 13..16, 9))?.compact_to(A, 12).map(drop));
+            write(engine, |batch| batch.compact_to(B, 19)?.truncate_after(B, 29).map(drop));
+            append(engine, A, 16..18, 9);
+        },
+        |engine| {
+            check(&engine.shard(A), 13..18, 9);
+            assert_eq!(engine.shard(A).boundary(), Some(Boundary { index: 12, term: 1 }));
+            check(&engine.shard(B), 20..30, 1);
+        },
+    );
+}
+
+#[test]
+fn the_durable_index_follows_the_tickets() {
+    let ground = Ground::sim(1);
+    let engine = ground.open();
+    let shard = engine.shard(A);
+    let submit = |fill: &dyn Fn(&mut logboom::Batch<'_>)| {
+        let mut batch = engine.batch();
+        fill(&mut batch);
+        engine.submit(batch, Durability::Durable).unwrap()
+    };
+    let first = submit(&|batch| {
+        batch.append_payload(A, 5, 1, b"a").unwrap();
+    });
+    assert_eq!((shard.last(), shard.durable()), (Some(5), None), "accepted, not durable");
+    first.wait().unwrap();
+    assert_eq!(shard.durable(), Some(5));
+    let second = submit(&|batch| {
+        batch.append_payload(A, 6, 1, b"b").unwrap();
+    });
+    assert_eq!((shard.last(), shard.durable()), (Some(6), Some(5)));
+    second.wait().unwrap();
+    let third = submit(&|batch| {
+        batch.overwrite(A, [Entry::new(6, 2, b"c")]).unwrap();
+    });
+    assert_eq!(shard.durable(), Some(5), "what replaces a durable entry is not durable");
+    third.wait().unwrap();
+    assert_eq!(shard.durable(), Some(6));
+    let reset = submit(&|batch| {
+        batch.reset_to(A, Some(Boundary { index: 50, term: 3 })).unwrap();
+    });
+    assert_eq!(shard.durable(), None);
+    reset.wait().unwrap();
+    assert_eq!(shard.durable(), Some(50));
+}

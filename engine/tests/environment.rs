@@ -1,0 +1,227 @@
+//! What needs root, another user or a file system of its own: skipped, and said so, where that is not to be had.
+
+#![expect(clippy::unwrap_used, reason = "what a test relies on and does not find is its failure")]
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use bytes::Bytes;
+use libtest_mimic::{Arguments, Failed, Trial};
+use logboom::{Config, Engine, Error, ShardId};
+use tempfile::TempDir;
+
+/// Set in a child process: the directory that it is to open as another user.
+const ROLE: &str = "LOGBOOM_TEST_OTHER_USER";
+const NOBODY: u32 = 65_534;
+type Test = fn() -> Result<(), Failed>;
+
+const SHARD: ShardId = ShardId(1);
+
+fn main() {
+    if let Ok(dir) = std::env::var(ROLE) {
+        return open_as_other_user(Path::new(&dir));
+    }
+    let arguments = Arguments::from_args();
+    let tests: [(&str, Test); 4] = [
+        ("another_user_has_no_permission", another_user_has_no_permission),
+        ("a_read_only_mount_is_refused_and_can_be_viewed", a_read_only_mount),
+        ("a_device_that_is_full_at_opening", a_device_that_is_full_at_opening),
+        ("a_device_that_fills_up", a_device_that_fills_up),
+    ];
+    let root = rustix::process::geteuid().is_root();
+    let can_mount = root && Mount::new(16).is_ok();
+    let trials = tests.map(|(name, test)| {
+        let possible = if name.starts_with("another") { root } else { can_mount };
+        Trial::test(name, test).with_ignored_flag(!possible)
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+fn config(dir: impl Into<PathBuf>) -> Config {
+    let mut config = Config::new(dir);
+    config.segment_bytes = 256 << 10;
+    config.reserve_segments = 1;
+    config
+}
+
+fn temp_dir() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+fn write(engine: &Engine, index: u64, bytes: usize) -> Result<(), Error> {
+    let mut batch = engine.batch();
+    batch.append_payload(SHARD, index, 1, Bytes::from(vec![1; bytes])).unwrap();
+    engine.write(batch)
+}
+
+fn another_user_has_no_permission() -> Result<(), Failed> {
+    let dir = TempDir::new()?;
+    let log = dir.path().join("log");
+    Engine::open(config(&log))?.close()?;
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o700))?;
+    // The build directory may be closed to others: the child runs from a copy.
+    let copy = dir.path().join("child");
+    fs::copy(std::env::current_exe()?, &copy)?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+    let output = Command::new(&copy).env(ROLE, &log).uid(NOBODY).gid(NOBODY).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if said.trim() != "permission" {
+        return Err(format!("{said:?} {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Engine::open(config(&log))?.close()?;
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the parent reads it")]
+fn open_as_other_user(dir: &Path) {
+    match Engine::open(config(dir)) {
+        Err(Error::Permission { .. }) => println!("permission"),
+        other => println!("{other:?}"),
+    }
+}
+
+fn a_read_only_mount() -> Result<(), Failed> {
+    let mount = Mount::new(64)?;
+    let log = mount.path().join("log");
+    let engine = Engine::open(config(&log))?;
+    write(&engine, 1, 100)?;
+    engine.close()?;
+    mount.remount("ro")?;
+    match Engine::open(config(&log)) {
+        Err(Error::ReadOnly { .. }) => {}
+        other => return Err(format!("{other:?}").into()),
+    }
+    let view = Engine::open_read_only(config(&log))?;
+    assert_eq!(view.shard(SHARD).entries(1..2, 0)?.len(), 1);
+    drop(view);
+    mount.remount("rw")?;
+    Engine::open(config(&log))?.close()?;
+    Ok(())
+}
+
+fn a_device_that_is_full_at_opening() -> Result<(), Failed> {
+    let mount = Mount::new(16)?;
+    let log = mount.path().join("log");
+    let filler = mount.fill()?;
+    match Engine::open(config(&log)) {
+        Err(Error::Full) => {}
+        other => return Err(format!("a new log: {other:?}").into()),
+    }
+    fs::remove_file(&filler)?;
+    let engine = Engine::open(config(&log))?;
+    write(&engine, 1, 100)?;
+    engine.close()?;
+    // An existing log keeps a segment back for this.
+    let filler = mount.fill()?;
+    let engine = Engine::open(config(&log))?;
+    assert_eq!(engine.shard(SHARD).last(), Some(1));
+    match engine.close() {
+        // Without room for a checkpoint the next opening takes longer, and that is all.
+        Ok(()) | Err(Error::Full) => {}
+        Err(error) => return Err(error.into()),
+    }
+    fs::remove_file(filler)?;
+    let engine = Engine::open(config(&log))?;
+    assert_eq!(engine.shard(SHARD).last(), Some(1));
+    engine.close()?;
+    Ok(())
+}
+
+fn a_device_that_fills_up() -> Result<(), Failed> {
+    let mount = Mount::new(24)?;
+    let engine = Engine::open(config(mount.path().join("log")))?;
+    let mut next = 1;
+    let full = loop {
+        match write(&engine, next, 30_000) {
+            Ok(()) => next += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, Error::Full), "{full:?}");
+    assert!(next > 100, "{next} entries fitted");
+    assert!(engine.health().poisoned.is_none(), "a full device is not poison");
+    assert_eq!(engine.shard(SHARD).entries(1..next, 40_000)?.len(), 1);
+
+    // Compacting drains it.
+    let mut batch = engine.batch();
+    batch.compact_to(SHARD, next - 2)?;
+    engine.write(batch)?;
+    let begun = std::time::Instant::now();
+    while let Err(error) = write(&engine, next, 30_000) {
+        assert!(matches!(error, Error::Full), "{error:?}");
+        assert!(begun.elapsed().as_secs() < 20, "space does not come back: {:?}", engine.metrics());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    engine.close()?;
+    let engine = Engine::open(config(mount.path().join("log")))?;
+    assert_eq!((engine.shard(SHARD).first(), engine.shard(SHARD).last()), (Some(next - 1), Some(next)));
+    engine.close()?;
+    Ok(())
+}
+
+/// A small ext4 file system in a file.
+struct Mount {
+    dir: TempDir,
+}
+
+impl Mount {
+    fn new(mib: u64) -> Result<Self, Failed> {
+        let dir = temp_dir();
+        let image = dir.path().join("image");
+        fs::File::create(&image)?.set_len(mib << 20)?;
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-O", "^has_journal"]).arg(&image))?;
+        let mount = Self { dir };
+        fs::create_dir(mount.path())?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(mount.path()))?;
+        Ok(mount)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("mounted")
+    }
+
+    fn remount(&self, how: &str) -> Result<(), Failed> {
+        retried(Command::new("mount").arg("-o").arg(format!("remount,{how}")).arg(self.path()))
+    }
+
+    /// Takes all the space there is.
+    fn fill(&self) -> Result<PathBuf, Failed> {
+        let path = self.path().join("filler");
+        let mut file = fs::File::create(&path)?;
+        for block in [1 << 20, 1 << 12] {
+            while std::io::Write::write_all(&mut file, &vec![1; block]).is_ok() {}
+        }
+        drop(file.sync_all());
+        Ok(path)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        drop(retried(Command::new("umount").arg(self.path())));
+    }
+}
+
+/// Runs a command until it succeeds: the kernel lets go of a ring's files a little after the ring was closed.
+fn retried(command: &mut Command) -> Result<(), Failed> {
+    let begun = std::time::Instant::now();
+    loop {
+        match run(command) {
+            Err(_) if begun.elapsed().as_secs() < 5 => std::thread::sleep(std::time::Duration::from_millis(20)),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Failed> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
+}
