@@ -1,0 +1,318 @@
+//! `logboom inspect`: what a log holds, and what recovery would make of it.
+
+use std::{fmt::Display, path::PathBuf};
+
+use logboom::{Config, Engine, Error, ReadOnly, Shard, ShardId};
+use logboom_disk::DiskOptions;
+use logboom_wal::{Error as WalError, Options, RecoveryReport, SegmentInfo};
+use serde::Serialize;
+
+use crate::{
+    output::{Failure, Format, Report, count, field, or_dash, size, table},
+    verdict::{Cut, Damage, Verdict},
+};
+
+/// Runs of terms that a row of the table shows; `--json` has them all.
+const RUNS_SHOWN: usize = 3;
+
+/// List segments and shards of a log, and what recovery would do.
+///
+/// Nothing is written or locked: a log that is in use can be looked at, as it is at this moment.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// The directory of the log.
+    dir: PathBuf,
+
+    /// Show this shard only; may be repeated.
+    #[arg(long = "shard", value_name = "ID")]
+    shards: Vec<u64>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  the log could be opened as it is
+  1  likewise, but for an unpromised tail, which a writable open would cut
+  2  damage: a writable open would refuse, and what the shards hold is not known
+  3  could not be looked at";
+
+pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
+    let mut config = Config::new(&args.dir);
+    config.create = false;
+    let inspection = match Engine::open_read_only(config) {
+        Ok(log) => Inspection::of(args, &log),
+        Err(Error::Corruption { what, .. }) => Inspection::of_damaged(args, &what)?,
+        Err(error) => return Err(Failure::new(&args.dir, &error)),
+    };
+    let exit = inspection.recovery.verdict.exit();
+    Ok(Report::new(format, exit, &inspection, text))
+}
+
+/// What was found, as it is printed.
+#[derive(Debug, Serialize)]
+struct Inspection {
+    directory: String,
+    recovery: Recovery,
+    segments: Vec<SegmentRow>,
+    shards: Vec<ShardRow>,
+}
+
+/// What a writable open would find and do.
+#[derive(Debug, Serialize)]
+struct Recovery {
+    verdict: Verdict,
+    /// The writer closed the log; nothing was in flight.
+    closed: bool,
+    /// The last epoch: how often the log was opened for writing.
+    epoch: u64,
+    /// The number of the checkpoint, 0 for none.
+    checkpoint: u64,
+    segments_replayed: u64,
+    records_replayed: u64,
+    bytes_read: u64,
+    cut: Option<Cut>,
+    damage: Option<Damage>,
+}
+
+#[derive(Debug, Serialize)]
+struct SegmentRow {
+    segment: u64,
+    /// The number in the file's name.
+    slot: u32,
+    bytes_used: u32,
+    first_group: u64,
+    last_group: u64,
+    footer: bool,
+    /// Entries in it that are in the log of a shard; unknown when the log is damaged.
+    live_entries: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShardRow {
+    shard: u64,
+    first: Option<u64>,
+    last: Option<u64>,
+    boundary: Option<Boundary>,
+    terms: Vec<TermRun>,
+    /// In hexadecimal.
+    hard_state: Option<String>,
+    /// In hexadecimal.
+    commit_hint: Option<String>,
+    keys: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Boundary {
+    index: u64,
+    term: u64,
+}
+
+/// Entries from `first` up to the next run have `term`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct TermRun {
+    first: u64,
+    term: u64,
+}
+
+impl Inspection {
+    fn of(args: &Args, log: &ReadOnly) -> Self {
+        let wanted = |id: &ShardId| args.shards.is_empty() || args.shards.contains(&id.0);
+        let segments = log.segments();
+        Self {
+            directory: args.dir.display().to_string(),
+            recovery: Recovery::new(&log.report().recovery, None),
+            segments: segments.iter().map(|row| SegmentRow::new(&row.info, Some(row.live_entries))).collect(),
+            shards: log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(&log.shard(id))).collect(),
+        }
+    }
+
+    /// For a log that cannot be opened: how far recovery comes, and where it stops.
+    fn of_damaged(args: &Args, what: &str) -> Result<Self, Failure> {
+        let fail = |error: &dyn Display| Failure::new(&args.dir, &error);
+        let disk = logboom_disk::open_read_only(&args.dir, &DiskOptions::default()).map_err(|error| fail(&error))?;
+        let (recovery, segments) = match logboom_wal::open_read_only(disk, Options::default()) {
+            Ok(mut opening) => {
+                let damage = match opening.replay(&mut |_, _| Ok(())) {
+                    Err(WalError::Corruption(damage)) => Damage::new(&damage),
+                    // The bytes are what was written, and yet contradict each other.
+                    _ => Damage::unplaced(what),
+                };
+                (Recovery::new(opening.report(), Some(damage)), opening.segments())
+            }
+            Err(WalError::Corruption(damage)) => {
+                (Recovery::new(&RecoveryReport::default(), Some(Damage::new(&damage))), Vec::new())
+            }
+            Err(error) => return Err(fail(&error)),
+        };
+        Ok(Self {
+            directory: args.dir.display().to_string(),
+            recovery,
+            segments: segments.iter().map(|info| SegmentRow::new(info, None)).collect(),
+            shards: Vec::new(),
+        })
+    }
+}
+
+impl Recovery {
+    fn new(report: &RecoveryReport, damage: Option<Damage>) -> Self {
+        Self {
+            verdict: Verdict::of(report.cut.is_some(), damage.is_some()),
+            closed: report.closed,
+            epoch: report.epoch,
+            checkpoint: report.checkpoint,
+            segments_replayed: report.segments_replayed,
+            records_replayed: report.records_replayed,
+            bytes_read: report.bytes_read,
+            cut: report.cut.as_ref().map(Cut::new),
+            damage,
+        }
+    }
+}
+
+impl SegmentRow {
+    fn new(info: &SegmentInfo, live_entries: Option<u64>) -> Self {
+        Self {
+            segment: info.id.0,
+            slot: info.slot,
+            bytes_used: info.end,
+            first_group: info.first.group(),
+            last_group: info.limit.group().saturating_sub(1),
+            footer: info.footer,
+            live_entries,
+        }
+    }
+
+    fn cells(&self) -> [String; 7] {
+        [
+            self.segment.to_string(),
+            self.slot.to_string(),
+            size(self.bytes_used.into()),
+            self.first_group.to_string(),
+            self.last_group.to_string(),
+            or_dash(self.live_entries),
+            if self.footer { "yes" } else { "no" }.to_owned(),
+        ]
+    }
+}
+
+impl ShardRow {
+    fn new(shard: &Shard) -> Self {
+        let bounds = shard.bounds();
+        Self {
+            shard: shard.id().0,
+            first: bounds.first,
+            last: bounds.last,
+            boundary: bounds.boundary.map(|boundary| Boundary { index: boundary.index, term: boundary.term }),
+            terms: match (bounds.first, bounds.last) {
+                (Some(first), Some(last)) => runs((first..=last).filter_map(|at| Some((at, shard.term(at).ok()?)))),
+                _ => Vec::new(),
+            },
+            hard_state: shard.hard_state().map(|bytes| hex(&bytes)),
+            commit_hint: shard.commit_hint().map(|bytes| hex(&bytes)),
+            keys: shard.scan(..).len(),
+        }
+    }
+
+    fn cells(&self) -> [String; 8] {
+        [
+            self.shard.to_string(),
+            or_dash(self.first),
+            or_dash(self.last),
+            or_dash(self.boundary.as_ref().map(|boundary| format!("{} (term {})", boundary.index, boundary.term))),
+            terms(&self.terms),
+            or_dash(self.hard_state.as_ref()),
+            or_dash(self.commit_hint.as_ref()),
+            self.keys.to_string(),
+        ]
+    }
+}
+
+/// Indices with their terms, gathered where the term stays the same.
+fn runs(terms: impl Iterator<Item = (u64, u64)>) -> Vec<TermRun> {
+    let mut runs: Vec<TermRun> = Vec::new();
+    for (first, term) in terms {
+        if runs.last().is_none_or(|run| run.term != term) {
+            runs.push(TermRun { first, term });
+        }
+    }
+    runs
+}
+
+/// The last few runs: `.. 4 from 70, 5 from 91`.
+fn terms(runs: &[TermRun]) -> String {
+    if runs.is_empty() {
+        return "-".to_owned();
+    }
+    let hidden = runs.len().saturating_sub(RUNS_SHOWN);
+    let shown: Vec<String> = runs[hidden..].iter().map(|run| format!("{} from {}", run.term, run.first)).collect();
+    let dots = if hidden > 0 { ".. " } else { "" };
+    format!("{dots}{}", shown.join(", "))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn text(found: &Inspection) -> String {
+    let recovery = &found.recovery;
+    let mut text = field("directory", &found.directory);
+    text += &field("verdict", recovery.verdict.text());
+    text += &field("on open", &on_open(recovery));
+    if !found.segments.is_empty() {
+        text += &history(recovery);
+        text += "\n";
+        text += &table(
+            ["#segment", "#slot", "#used", "#first group", "#last group", "#live entries", "footer"],
+            found.segments.iter().map(SegmentRow::cells),
+        );
+    }
+    if !found.shards.is_empty() {
+        text += "\n";
+        text += &table(
+            ["#shard", "#first", "#last", "boundary", "terms", "hard state", "commit hint", "#keys"],
+            found.shards.iter().map(ShardRow::cells),
+        );
+    }
+    text
+}
+
+fn history(recovery: &Recovery) -> String {
+    let replayed = [
+        count(recovery.segments_replayed, "segment"),
+        count(recovery.records_replayed, "record"),
+        format!("{} read", size(recovery.bytes_read)),
+    ];
+    let end = if recovery.closed { "closed" } else { "not closed: in use, or it crashed" };
+    let checkpoint = match recovery.checkpoint {
+        0 => "none".to_owned(),
+        number => format!("number {number}"),
+    };
+    let mut text = field("epoch", &format!("{}, {end}", recovery.epoch));
+    text += &field("checkpoint", &checkpoint);
+    text += &field("replayed", &replayed.join(", "));
+    text
+}
+
+/// What a writable open would do.
+fn on_open(recovery: &Recovery) -> String {
+    match (&recovery.damage, &recovery.cut) {
+        (Some(damage), _) => format!("refused: {}", damage.text()),
+        (None, Some(cut)) => format!("cuts {}", cut.text()),
+        (None, None) => "nothing is cut".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_gathered_in_runs_and_the_last_are_shown() {
+        let found = runs([(3, 1), (4, 1), (5, 2), (6, 7), (7, 7), (8, 5)].into_iter());
+        let run = |first, term| TermRun { first, term };
+        assert_eq!(found, [run(3, 1), run(5, 2), run(6, 7), run(8, 5)]);
+        assert_eq!(terms(&found), ".. 2 from 5, 7 from 6, 5 from 8");
+        assert_eq!(terms(&found[..2]), "1 from 3, 2 from 5");
+        assert_eq!(terms(&[]), "-");
+    }
+}

@@ -1,0 +1,69 @@
+//! The `logboom` command: looks at a directory of the log, and proves that it is intact.
+//!
+//! One file per command. A command turns its arguments into a [`Report`]: what to print and how to exit; only this file
+//! prints, so that every command has `--json` and a closed pipe ends it quietly.
+
+#![forbid(unsafe_code)]
+
+mod inspect;
+mod verify;
+mod verdict;
+mod output;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::output::{Exit, Format, Report};
+
+/// Looks at a directory of a Logboom log, and proves that it is intact. Never writes to it.
+#[derive(Debug, Parser)]
+#[command(name = "logboom", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(inspect::Args),
+    Verify(verify::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return refuse(&usage),
+    };
+    let format = if cli.json { Format::Json } else { Format::Text };
+    let result = match &cli.command {
+        Command::Inspect(args) => inspect::run(args, format),
+        Command::Verify(args) => verify::run(args, format),
+    };
+    let report = result.unwrap_or_else(|failure| failure.report(format));
+    print(&report).into()
+}
+
+/// Answers a request for help, or a command line that is not one. clap would exit with 2 for the latter, which is the
+/// code for damage here: a script must not take a typing error for a broken log.
+fn refuse(usage: &clap::Error) -> ExitCode {
+    let printed = usage.print();
+    if usage.use_stderr() || printed.is_err() { Exit::Unchecked.into() } else { Exit::Clean.into() }
+}
+
+/// Prints the report. A reader that went away early (`| head`) does not change what was found.
+fn print(report: &Report) -> Exit {
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(report.text.as_bytes()).and_then(|()| out.flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Unchecked,
+        _ => report.exit,
+    }
+}

@@ -1,0 +1,131 @@
+//! What is wrong with a log, as every command words it.
+
+use serde::Serialize;
+
+use crate::output::{Exit, FIELD_WIDTH, size};
+
+/// The worst of what was found.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    Clean,
+    Tail,
+    Damage,
+}
+
+/// The tail that a writable open would cut.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cut {
+    sequence: u64,
+    segment: u64,
+    offset: u32,
+    bytes: u64,
+}
+
+/// Something durable that is not what was written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Damage {
+    segment: Option<u64>,
+    offset: Option<u32>,
+    group: Option<u64>,
+    what: String,
+    lost: Vec<Lost>,
+}
+
+/// A record of a damaged group, as its surviving descriptor names it.
+#[derive(Debug, Serialize)]
+struct Lost {
+    shard: u64,
+    first: u64,
+    count: u32,
+    kind: u8,
+    /// The kind in words.
+    held: String,
+}
+
+impl Verdict {
+    pub(crate) fn of(cut: bool, damage: bool) -> Self {
+        match (cut, damage) {
+            (_, true) => Self::Damage,
+            (true, false) => Self::Tail,
+            (false, false) => Self::Clean,
+        }
+    }
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Tail => "a tail that a writable open would cut",
+            Self::Damage => "DAMAGE",
+        }
+    }
+
+    pub(crate) fn exit(self) -> Exit {
+        match self {
+            Self::Clean => Exit::Clean,
+            Self::Tail => Exit::Tail,
+            Self::Damage => Exit::Damage,
+        }
+    }
+}
+
+impl Cut {
+    pub(crate) fn new(cut: &logboom_wal::Cut) -> Self {
+        Self { sequence: cut.sequence, segment: cut.segment.0, offset: cut.offset, bytes: cut.bytes }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let Self { sequence, segment, offset, bytes } = self;
+        format!("group {sequence} on, {} from byte {offset} of segment {segment}; never promised", size(*bytes))
+    }
+}
+
+impl Damage {
+    pub(crate) fn new(damage: &logboom_wal::Damage) -> Self {
+        let lost = damage.lost.iter().map(Lost::new);
+        Self {
+            segment: Some(damage.segment.0),
+            offset: Some(damage.offset),
+            group: damage.group,
+            what: damage.what.clone(),
+            lost: lost.collect(),
+        }
+    }
+
+    /// Damage that is not in one place.
+    pub(crate) fn unplaced(what: &str) -> Self {
+        Self { segment: None, offset: None, group: None, what: what.to_owned(), lost: Vec::new() }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let part = |name: &str, number: Option<u64>| number.map(|number| format!("{name} {number}"));
+        let place =
+            [part("segment", self.segment), part("byte", self.offset.map(u64::from)), part("group", self.group)];
+        let place: Vec<String> = place.into_iter().flatten().collect();
+        let colon = if place.is_empty() { "" } else { ": " };
+        let mut text = format!("{}{colon}{}", place.join(", "), self.what);
+        for row in &self.lost {
+            text += &format!("\n{:FIELD_WIDTH$}it held {} of shard {}", "", row.held, row.shard);
+        }
+        text
+    }
+}
+
+impl Lost {
+    /// The kinds are those of FORMAT.md, "What the layer above writes".
+    fn new(row: &logboom_wal::Descriptor) -> Self {
+        let &logboom_wal::Descriptor { owner: shard, first, count, kind, .. } = row;
+        let held = match kind {
+            1 => format!("the entries {first}..={}", first.saturating_add(count.into()).saturating_sub(1)),
+            2 => format!("a truncation after {first}"),
+            3 => format!("a compaction to {first}"),
+            4 => "a reset".to_owned(),
+            5 => "a destruction".to_owned(),
+            6 => "a hard state".to_owned(),
+            7 => "a commit hint".to_owned(),
+            8 | 9 => "a key".to_owned(),
+            _ => format!("a record of kind {kind}"),
+        };
+        Self { shard, first, count, kind, held }
+    }
+}

@@ -1,0 +1,97 @@
+//! `logboom verify`: every checksum of a log, in constant memory.
+
+use std::path::PathBuf;
+
+use logboom_disk::DiskOptions;
+use logboom_wal::{Error, Options, SegmentId, VerifyReport};
+use serde::Serialize;
+
+use crate::{
+    output::{Failure, Format, Progress, Report, count, field, size},
+    verdict::{Cut, Damage, Verdict},
+};
+
+/// Read every checksum of a log, and say whether all that was promised is there.
+///
+/// Nothing is written or locked. A log that is in use can be verified; its newest groups may then look torn.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// The directory of the log.
+    dir: PathBuf,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  clean
+  1  an unpromised tail, which a writable open would cut
+  2  damage: something that was durable is gone or changed
+  3  could not be checked";
+
+pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
+    let disk = logboom_disk::open_read_only(&args.dir, &DiskOptions::default())
+        .map_err(|error| Failure::new(&args.dir, &error))?;
+    let progress = Progress::new("verifying", format);
+    let report = match logboom_wal::verify(disk, Options::default(), &mut |done, total| progress.set(done, total)) {
+        Ok(report) => report,
+        // Damaged so that nothing could be read at all.
+        Err(Error::Corruption(damage)) => {
+            let mut report = VerifyReport::default();
+            report.damages.push(damage);
+            report
+        }
+        Err(error) => return Err(Failure::new(&args.dir, &error)),
+    };
+    drop(progress);
+    let verification = Verification::new(args.dir.display().to_string(), &report);
+    let exit = verification.verdict.exit();
+    Ok(Report::new(format, exit, &verification, text))
+}
+
+/// What was found, as it is printed.
+#[derive(Debug, Serialize)]
+struct Verification {
+    directory: String,
+    verdict: Verdict,
+    segments: u64,
+    records: u64,
+    /// Payload and context of the records; what was read is more by headers and padding.
+    bytes: u64,
+    /// Segments whose footer is missing or not intact; their groups were read in its place.
+    without_footer: Vec<u64>,
+    cut: Option<Cut>,
+    damages: Vec<Damage>,
+}
+
+impl Verification {
+    fn new(directory: String, report: &VerifyReport) -> Self {
+        Self {
+            directory,
+            verdict: Verdict::of(report.cut.is_some(), !report.damages.is_empty()),
+            segments: report.segments,
+            records: report.records,
+            bytes: report.bytes,
+            without_footer: report.without_footer.iter().map(|&SegmentId(id)| id).collect(),
+            cut: report.cut.as_ref().map(Cut::new),
+            damages: report.damages.iter().map(|damage| Damage::new(damage)).collect(),
+        }
+    }
+}
+
+fn text(found: &Verification) -> String {
+    let read = [count(found.segments, "segment"), count(found.records, "record"), size(found.bytes)];
+    let mut text = field("directory", &found.directory);
+    text += &field("verdict", found.verdict.text());
+    text += &field("read", &read.join(", "));
+    if !found.without_footer.is_empty() {
+        let ids: Vec<String> = found.without_footer.iter().map(u64::to_string).collect();
+        text += &field("no footer", &format!("segments {}: read in full instead, nothing is lost", ids.join(", ")));
+    }
+    if let Some(cut) = &found.cut {
+        text += &field("tail", &cut.text());
+    }
+    for damage in &found.damages {
+        text += &field("damage", &damage.text());
+    }
+    text
+}

@@ -1,0 +1,362 @@
+//! The `logboom` command as its users meet it: what it prints, how it exits, and that it never changes a directory.
+
+#![expect(clippy::unwrap_used, reason = "a test states what it expects by unwrapping, in its helpers too")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use logboom::{Boundary, Config, Engine, Entry, Payload, ShardId};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Groups begin at multiples of this.
+const BLOCK: usize = 4096;
+/// The four bytes that a group's header has after its checksum.
+const GROUP_MAGIC: &[u8; 4] = b"LBGR";
+/// A byte of the first record's body in a group that begins with one of ours.
+const IN_FIRST_BODY: usize = 128 + 64 + 8;
+
+#[test]
+fn what_is_not_a_command_is_not_damage() {
+    for args in [&[][..], &["bogus"], &["verify"], &["verify", "--bogus", "x"], &["inspect"]] {
+        let run = run(args);
+        assert_eq!(run.code, 3, "{args:?}");
+        assert!(run.out.is_empty() && run.err.contains("Usage"), "{args:?}: {run:?}");
+    }
+    for args in [&["--help"][..], &["--version"], &["verify", "--help"], &["help", "inspect"]] {
+        let run = run(args);
+        assert!(run.code == 0 && !run.out.is_empty() && run.err.is_empty(), "{args:?}: {run:?}");
+    }
+}
+
+#[test]
+fn what_is_not_a_log_cannot_be_checked() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "not a log").unwrap();
+    let newer = copy(&sample().0, "LOGBOOM", |bytes| bytes[8] = 99);
+
+    let cases = [
+        (dir.path().join("missing"), "does not exist"),
+        (file, "not a directory"),
+        (dir.path().to_owned(), "not a Logboom directory"),
+        (newer.path().to_owned(), "format version 99"),
+    ];
+    for (path, error) in &cases {
+        for command in ["inspect", "verify"] {
+            let text = run(&[command, path.to_str().unwrap()]);
+            assert!(text.code == 3 && text.out.is_empty() && text.err.contains(error), "{command} {text:?}");
+            let json = run(&["--json", command, path.to_str().unwrap()]);
+            let value = json.value();
+            assert_eq!((json.code, &value["verdict"]), (3, &json!("unchecked")), "{command} {json:?}");
+            assert!(value["error"].as_str().unwrap().contains(error), "{command} {json:?}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_log_is_clean() {
+    let (dir, _) = sample();
+    let before = contents(dir.path());
+    let run = verify(dir.path());
+    assert_eq!(run.code, 0, "{run:?}");
+    let value = run.value();
+    assert_eq!(value["verdict"], "clean");
+    assert_eq!((&value["cut"], &value["damages"]), (&Value::Null, &json!([])));
+    assert!(value["records"].as_u64().unwrap() >= 7, "{value}");
+    assert!(before == contents(dir.path()), "verify changed the directory");
+
+    let text = self::run(&["verify", dir.path().to_str().unwrap()]);
+    assert!(text.code == 0 && text.out.contains("verdict     clean\n") && text.err.is_empty(), "{text:?}");
+}
+
+#[test]
+fn a_log_in_use_can_be_looked_at() {
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    write(&engine, 1..20);
+    for command in ["inspect", "verify"] {
+        let run = run(&["--json", command, dir.path().to_str().unwrap()]);
+        assert!(run.code == 0, "{command}: {run:?}");
+    }
+    write(&engine, 20..30);
+    engine.close().unwrap();
+}
+
+#[test]
+fn an_unpromised_tail_is_told_from_damage() {
+    let crashed = crashed();
+    assert_eq!(verify(crashed.path()).code, 0, "a crash alone is clean");
+
+    let (file, groups) = groups(crashed.path());
+    // The first group begins the epoch; the entries follow, one a group.
+    let (first, last) = (groups[2], *groups.last().unwrap());
+    let tail = copy(&crashed, &file, |bytes| bytes[last + IN_FIRST_BODY] ^= 1);
+    let run = verify(tail.path());
+    let value = run.value();
+    assert_eq!((run.code, &value["verdict"]), (1, &json!("tail")), "{run:?}");
+    assert_eq!(value["cut"]["offset"], last);
+    assert_eq!(value["damages"], json!([]));
+
+    let damaged = copy(&crashed, &file, |bytes| bytes[first + IN_FIRST_BODY] ^= 1);
+    let run = verify(damaged.path());
+    let value = run.value();
+    assert_eq!((run.code, &value["verdict"]), (2, &json!("damage")), "{run:?}");
+    let damage = &value["damages"][0];
+    assert_eq!(damage["offset"], first);
+    assert_eq!(damage["lost"], json!([{ "shard": 7, "first": 2, "count": 1, "kind": 1, "held": "the entries 2..=2" }]));
+
+    let text = self::run(&["verify", damaged.path().to_str().unwrap()]);
+    assert!(text.out.contains("verdict     DAMAGE\n"), "{text:?}");
+    assert!(text.out.contains("it held the entries 2..=2 of shard 7"), "{text:?}");
+}
+
+#[test]
+fn what_damage_took_is_named() {
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    write(&engine, 1..4);
+    let (seven, eight) = (ShardId(7), ShardId(8));
+    let mut batch = engine.batch();
+    batch.append(seven, entry(4, 1)).unwrap();
+    batch.truncate_after(seven, 3).unwrap();
+    batch.compact_to(seven, 2).unwrap();
+    batch.hard_state(seven, b"vote").unwrap();
+    batch.reset_to(eight, Some(Boundary { index: 100, term: 9 })).unwrap();
+    batch.commit_hint(eight, &[7]).unwrap();
+    batch.put(eight, b"a", b"1").unwrap();
+    batch.delete(eight, b"b").unwrap();
+    batch.destroy(ShardId(9)).unwrap();
+    engine.write(batch).unwrap();
+    write(&engine, 4..6);
+    engine.close().unwrap();
+
+    let (file, groups) = groups(dir.path());
+    // The epoch's group, one for each of three entries, and then the batch.
+    let damaged = copy(&dir, &file, |bytes| bytes[groups[4] + IN_FIRST_BODY] ^= 1);
+    let run = verify(damaged.path());
+    assert_eq!(run.code, 2, "{run:?}");
+    let lost = run.value()["damages"][0]["lost"].clone();
+    let held: Vec<String> = lost
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{}: {}", row["shard"], row["held"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        held,
+        [
+            "7: the entries 4..=4",
+            "7: a truncation after 3",
+            "7: a compaction to 2",
+            "7: a hard state",
+            "8: a reset",
+            "8: a commit hint",
+            "8: a key",
+            "8: a key",
+            "9: a destruction",
+        ]
+    );
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_damage_too() {
+    let crashed = crashed();
+    let (file, groups) = groups(crashed.path());
+    let damaged = copy(&crashed, &file, |bytes| bytes[groups[2] + IN_FIRST_BODY] ^= 1);
+    let run = inspect(damaged.path());
+    let value = run.value();
+    assert_eq!((run.code, &value["recovery"]["verdict"]), (2, &json!("damage")), "{run:?}");
+    assert_eq!(value["recovery"]["damage"]["offset"], groups[2]);
+    assert_eq!(value["shards"], json!([]));
+    let text = self::run(&["inspect", damaged.path().to_str().unwrap()]);
+    assert!(text.code == 2 && text.out.contains("on open     refused: segment 1, byte "), "{text:?}");
+
+    // Without its newest segment a log is not merely shorter: the checkpoint says that it went on.
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    write(&engine, 1..200);
+    engine.close().unwrap();
+    let newest = inspect(dir.path()).value()["segments"].as_array().unwrap().last().unwrap()["slot"].clone();
+    fs::remove_file(dir.path().join(format!("segment-{:06}", newest.as_u64().unwrap()))).unwrap();
+    for command in ["inspect", "verify"] {
+        let run = self::run(&[command, dir.path().to_str().unwrap()]);
+        assert!(run.code == 2 && run.out.contains("verdict     DAMAGE\n"), "{command}: {run:?}");
+    }
+}
+
+#[test]
+fn inspect_lists_what_a_log_holds() {
+    let (dir, _) = sample();
+    let before = contents(dir.path());
+    let run = inspect(dir.path());
+    assert_eq!(run.code, 0, "{run:?}");
+    let value = run.value();
+    assert_eq!(value["recovery"]["verdict"], "clean");
+    assert_eq!(
+        value["shards"],
+        json!([
+            {
+                "shard": 7, "first": 3, "last": 6, "boundary": { "index": 2, "term": 1 },
+                "terms": [{ "first": 3, "term": 1 }, { "first": 4, "term": 2 }, { "first": 6, "term": 5 }],
+                "hard_state": "0102ff", "commit_hint": null, "keys": 0,
+            },
+            {
+                "shard": 8, "first": null, "last": null, "boundary": { "index": 100, "term": 9 },
+                "terms": [], "hard_state": null, "commit_hint": "07", "keys": 2,
+            },
+        ])
+    );
+    assert!(!value["segments"].as_array().unwrap().is_empty(), "{value}");
+    assert!(before == contents(dir.path()), "inspect changed the directory");
+
+    let text = self::run(&["inspect", dir.path().to_str().unwrap()]).out;
+    let (head, shards) = text.rsplit_once("\n\n").unwrap();
+    let expected = "\
+shard  first  last  boundary      terms                         hard state  commit hint  keys
+    7      3     6  2 (term 1)    1 from 3, 2 from 4, 5 from 6  0102ff      -               0
+    8      -     -  100 (term 9)  -                             -           07              2
+";
+    assert_eq!(shards, expected);
+    for line in ["verdict     clean\n", "on open     nothing is cut\n", "epoch       1, closed\n", "\nsegment  slot  "]
+    {
+        assert!(head.contains(line), "{line:?} in {head}");
+    }
+    let only = self::run(&["inspect", "--json", "--shard", "8", dir.path().to_str().unwrap()]).value();
+    assert_eq!(only["shards"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_nothing() {
+    let (dir, _) = sample();
+    let mut child = command(&["inspect", dir.path().to_str().unwrap()]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
+/// A closed log with two shards and one of everything.
+fn sample() -> (TempDir, Config) {
+    let dir = TempDir::new().unwrap();
+    let config = config(dir.path());
+    let engine = Engine::open(config.clone()).unwrap();
+    let (seven, eight) = (ShardId(7), ShardId(8));
+    let mut batch = engine.batch();
+    for (index, term) in [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 5)] {
+        batch.append(seven, entry(index, term)).unwrap();
+    }
+    batch.compact_to(seven, 2).unwrap();
+    batch.hard_state(seven, &[1, 2, 255]).unwrap();
+    batch.reset_to(eight, Some(Boundary { index: 100, term: 9 })).unwrap();
+    batch.commit_hint(eight, &[7]).unwrap();
+    batch.put(eight, b"a", b"1").unwrap();
+    batch.put(eight, b"b", b"2").unwrap();
+    engine.write(batch).unwrap();
+    engine.close().unwrap();
+    (dir, config)
+}
+
+/// The directory of a writer that was stopped between two writes, each in a group of its own.
+fn crashed() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    write(&engine, 1..20);
+    let crashed = copy_with(dir.path(), |_, _| ());
+    engine.close().unwrap();
+    crashed
+}
+
+fn config(dir: &Path) -> Config {
+    let mut config = Config::new(dir);
+    config.segment_bytes = 256 << 10;
+    // Or the last group would be promised before it is damaged.
+    config.idle_promise = Duration::from_secs(3600);
+    config
+}
+
+/// Appends entries of shard 7, each durable before the next.
+fn write(engine: &Engine, range: std::ops::Range<u64>) {
+    for index in range {
+        let mut batch = engine.batch();
+        batch.append(ShardId(7), entry(index, 1)).unwrap();
+        engine.write(batch).unwrap();
+    }
+}
+
+fn entry(index: u64, term: u64) -> Entry<'static> {
+    Entry { index, term, kind: 0, context: &[], payload: Payload::Borrowed(&[0xab; 512]) }
+}
+
+/// The segment file with the most groups, and where its groups begin.
+fn groups(dir: &Path) -> (String, Vec<usize>) {
+    let found = contents(dir).into_iter().filter(|(name, _)| name.starts_with("segment-")).map(|(name, bytes)| {
+        let begins = |at: &usize| bytes[*at..].get(4..8) == Some(GROUP_MAGIC);
+        (name, (0..bytes.len()).step_by(BLOCK).filter(begins).collect::<Vec<_>>())
+    });
+    found.max_by_key(|(_, groups)| groups.len()).expect("a log has segments")
+}
+
+/// A copy of a directory, one file of it changed.
+fn copy(dir: &TempDir, file: &str, change: impl Fn(&mut Vec<u8>)) -> TempDir {
+    copy_with(dir.path(), |name, bytes| {
+        if name == file {
+            change(bytes);
+        }
+    })
+}
+
+fn copy_with(dir: &Path, change: impl Fn(&str, &mut Vec<u8>)) -> TempDir {
+    let to = TempDir::new().unwrap();
+    for (name, mut bytes) in contents(dir) {
+        change(&name, &mut bytes);
+        fs::write(to.path().join(name), bytes).unwrap();
+    }
+    to
+}
+
+fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    paths.map(|path| (name(&path), fs::read(&path).unwrap())).collect()
+}
+
+#[derive(Debug)]
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Run {
+    fn value(&self) -> Value {
+        assert_eq!(self.out.lines().count(), 1, "one object on one line: {self:?}");
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+fn verify(dir: &Path) -> Run {
+    run(&["verify", "--json", dir.to_str().unwrap()])
+}
+
+fn inspect(dir: &Path) -> Run {
+    run(&["inspect", "--json", dir.to_str().unwrap()])
+}
+
+fn run(args: &[&str]) -> Run {
+    let output = command(args).output().unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
