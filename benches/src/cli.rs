@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
+
+use crate::{
+    Result,
+    interrupt::Interrupted,
+    job,
+    suite::{self, Plan},
+    system::System,
+    workload,
+};
+
+/// Measures Logboom side by side with raft-engine and with the bare disk.
+///
+/// Without a command it runs the standard suite, about three minutes, and prints one table.
+#[derive(Debug, Parser)]
+#[command(name = "logboom-bench", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+impl Cli {
+    /// Does what the command line asks for; errors go to the standard error output.
+    pub fn run(self) -> ExitCode {
+        let done = match self.command {
+            None => suite::run(Plan::standard()),
+            Some(Command::List) => list(),
+            Some(Command::Run(run)) => suite::run(run.into()),
+            Some(Command::Child { job }) => job::serve(&job),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) if error.is::<Interrupted>() => ExitCode::from(130),
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists the workloads, one a line.
+    List,
+    /// Runs workloads.
+    Run(Run),
+    /// Runs one round in this process; what the parent starts.
+    #[command(hide = true)]
+    Child {
+        /// The job as JSON.
+        job: String,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Run {
+    /// The workloads to run, in this order; `logboom-bench list` names them.
+    #[arg(required = true, value_name = "WORKLOAD", value_parser = PossibleValuesParser::new(workload::names()))]
+    workloads: Vec<String>,
+
+    /// The systems to run them on.
+    #[arg(long, value_delimiter = ',', default_value = "logboom,raft-engine,floor")]
+    system: Vec<System>,
+
+    /// How long each round is measured; a warm-up comes before it.
+    #[arg(long, default_value = "3", value_parser = seconds)]
+    seconds: f64,
+
+    /// How often each system runs; the median round is reported.
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// Where the logs are written, in a directory of their own that is removed afterwards [default: beside the build]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+
+    /// Prints one JSON object a line instead of a table.
+    #[arg(long)]
+    json: bool,
+
+    /// Writes the latencies of the reported rounds to FILE, as an HdrHistogram log.
+    #[arg(long, value_name = "FILE")]
+    hist: Option<PathBuf>,
+
+    /// Appends per second, over all blocking writers, at fixed times however late the ones before were
+    /// [default: each writer appends as soon as its last append is durable]
+    #[arg(long, value_name = "OPS", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+}
+
+impl From<Run> for Plan {
+    fn from(run: Run) -> Plan {
+        Plan {
+            workloads: run.workloads.iter().filter_map(|name| workload::find(name)).collect(),
+            systems: run.system,
+            seconds: run.seconds,
+            rounds: run.rounds,
+            dir: run.dir,
+            json: run.json,
+            hist: run.hist,
+            rate: run.rate,
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("seconds, more than 0 and at most a day".to_owned()),
+    }
+}
+
+fn list() -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for workload in workload::ALL {
+        writeln!(out, "{:<15}{}", workload.name, workload.about)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn all_options_of_run_are_understood() {
+        let plan =
+            plan("run sync-1x1k memory --system logboom,floor --seconds 0.5 --rounds 2 --dir /d --json --hist h");
+        assert_eq!(plan.workloads.iter().map(|workload| workload.name).collect::<Vec<_>>(), ["sync-1x1k", "memory"]);
+        assert_eq!(plan.systems, [System::Logboom, System::Floor]);
+        assert_eq!((plan.seconds, plan.rounds, plan.json, plan.rate), (0.5, 2, true, None));
+        assert_eq!((plan.dir, plan.hist), (Some("/d".into()), Some("h".into())));
+    }
+
+    #[test]
+    fn the_default_is_every_system() {
+        assert_eq!(plan("run bulk-1m").systems, [System::Logboom, System::RaftEngine, System::Floor]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in ["run", "run sync-3x1k", "run memory --seconds 0", "run memory --rounds 0", "run memory --system x"]
+        {
+            assert!(Cli::try_parse_from(words(line)).is_err(), "{line}");
+        }
+    }
+
+    fn plan(line: &str) -> Plan {
+        match Cli::try_parse_from(words(line)).unwrap().command {
+            Some(Command::Run(run)) => run.into(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn words(line: &str) -> impl Iterator<Item = &str> {
+        std::iter::once("logboom-bench").chain(line.split(' '))
+    }
+}

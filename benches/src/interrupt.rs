@@ -1,0 +1,48 @@
+//! The user's wish to end early.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
+
+use crate::Result;
+
+/// From now on the signals that ask a process to end are only noted, so that the files can be removed first; the
+/// second one ends it.
+pub fn watch() -> Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        flag::register_conditional_shutdown(signal, 130, noted().clone())?;
+        flag::register(signal, noted().clone())?;
+    }
+    Ok(())
+}
+
+/// Returns an error once such a signal has come.
+pub fn check() -> Result<(), Interrupted> {
+    if noted().load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+}
+
+/// The user has ended the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+fn noted() -> &'static Arc<AtomicBool> {
+    static NOTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    NOTED.get_or_init(Arc::default)
+}

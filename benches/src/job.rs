@@ -1,0 +1,215 @@
+//! One round of one system, in a child process of its own.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Signal, set_parent_process_death_signal},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    Result, interrupt,
+    latency::Latencies,
+    load::Measured,
+    system::System,
+    usage,
+    workload::{Shape, memory, read, recover, store, sync},
+};
+
+/// What a child is to do.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Job {
+    /// The system.
+    pub system: System,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// How long to measure.
+    pub seconds: f64,
+    /// Operations per second, over all writers.
+    pub rate: Option<u32>,
+    /// What to measure.
+    pub task: Task,
+}
+
+/// What a child measures.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum Task {
+    /// See [`sync`].
+    Sync(sync::Load),
+    /// See [`store`].
+    Store(store::Load),
+    /// Writes a log of this shape, reports, and closes it, or goes on writing until it is killed.
+    Fill {
+        /// What is written.
+        shape: Shape,
+        /// Whether to go on.
+        linger: bool,
+    },
+    /// See [`recover`].
+    Reopen(Shape),
+    /// See [`read::hot`].
+    ReadHot(Shape),
+    /// See [`read::cold`].
+    ReadCold(Shape),
+    /// See [`memory`].
+    Weigh(Shape),
+}
+
+impl Job {
+    /// Runs the job in a child process and returns what it measured.
+    pub fn run(&self) -> Result<Outcome> {
+        let mut child = self.start()?;
+        let outcome = child.outcome()?;
+        child.finish()?;
+        Ok(outcome)
+    }
+
+    /// Starts the job in a child process.
+    pub fn start(&self) -> Result<Running> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("child").arg(serde_json::to_string(self)?).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let stdout = child.stdout.take().ok_or("the child has no output")?;
+        Ok(Running { child, stdout: BufReader::new(stdout) })
+    }
+
+    fn measure(&self) -> Result<Outcome> {
+        match &self.task {
+            Task::Sync(load) => sync::measure(self, load),
+            Task::Store(load) => store::measure(self, load),
+            Task::Fill { shape, linger } => shape.fill(self, *linger),
+            Task::Reopen(shape) => recover::measure(self, shape),
+            Task::ReadHot(shape) => read::hot(self, shape),
+            Task::ReadCold(shape) => read::cold(self, shape),
+            Task::Weigh(shape) => memory::measure(self, shape),
+        }
+    }
+}
+
+/// A job in a child process, which is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Waits for what the job has measured.
+    ///
+    /// # Errors
+    /// Also when the user ends the run meanwhile.
+    pub fn outcome(&mut self) -> Result<Outcome> {
+        while !self.has_spoken() {
+            interrupt::check()?;
+        }
+        let mut line = String::new();
+        if self.stdout.read_line(&mut line)? == 0 {
+            return Err(format!("the child ended without a result: {}", self.child.wait()?).into());
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Kills the child as `kill -9` does, and waits for its end.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Waits a while for output, or its end.
+    fn has_spoken(&self) -> bool {
+        let mut stdout = [PollFd::new(self.stdout.get_ref(), PollFlags::IN)];
+        // An interrupted wait is one without output.
+        poll(&mut stdout, Some(&LOOK)).is_ok_and(|ready| ready > 0)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        match self.child.wait()? {
+            status if status.success() => Ok(()),
+            status => Err(format!("the child failed: {status}").into()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A child that has ended cannot be killed, and one that is killed has nothing left to say.
+        self.child.kill().and_then(|()| self.child.wait()).ok();
+    }
+}
+
+/// How soon the user's wish to end is noticed.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// What one round has measured.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Outcome {
+    /// The operations.
+    pub ops: u64,
+    /// The payload that they moved, in bytes.
+    pub bytes: u64,
+    /// How long they took together.
+    pub elapsed: Duration,
+    /// The processor time that they used.
+    pub cpu: Duration,
+    /// The most memory that was resident.
+    pub peak_rss_bytes: u64,
+    /// How long they took each.
+    pub latencies: Latencies,
+    /// The workload's own figures, which are compared.
+    pub figures: Map<String, Value>,
+    /// How the figures came about, which is told.
+    pub notes: Map<String, Value>,
+}
+
+impl Outcome {
+    /// What `measured` says of operations that move `payload` bytes each.
+    pub fn of(measured: Measured, payload: u64) -> Self {
+        let Measured { tally, elapsed, cpu } = measured;
+        let (ops, bytes) = (tally.ops, tally.ops * payload);
+        Outcome { ops, bytes, elapsed, cpu, latencies: tally.latencies, ..Outcome::default() }
+    }
+
+    /// Operations per second.
+    pub fn ops_per_s(&self) -> f64 {
+        self.ops as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Adds one of the workload's own figures.
+    pub fn figure(&mut self, name: &str, value: f64) {
+        self.figures.insert(name.to_owned(), Value::from(round(value)));
+    }
+
+    /// Adds a circumstance.
+    pub fn note(&mut self, name: &str, value: impl Into<Value>) {
+        self.notes.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Three digits behind the point are more than any measurement here is good for.
+pub fn round(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+/// Performs a job in this process: the other side of [`Job::start`].
+pub fn serve(job: &str) -> Result<()> {
+    // The child of a parent that was killed must not go on writing.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let job: Job = serde_json::from_str(job)?;
+    report(job.measure()?)
+}
+
+/// Hands an outcome to the parent.
+pub fn report(mut outcome: Outcome) -> Result<()> {
+    outcome.peak_rss_bytes = usage::peak_rss_bytes();
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", serde_json::to_string(&outcome)?)?;
+    Ok(stdout.flush()?)
+}

@@ -1,0 +1,237 @@
+//! Load: threads that work through a warm-up and a measured window.
+
+use std::{
+    sync::atomic::{AtomicU8, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{Error, Result, latency::Latencies, usage};
+
+/// One thread of load.
+pub trait Worker: Send {
+    /// Works until the gate says stop.
+    fn work(&mut self, gate: &Gate, tally: &mut Tally) -> Result<()>;
+}
+
+/// How long load is applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Not counted: buffers fill, segments are recycled for the first time, the device settles.
+    pub warmup: Duration,
+    /// Counted.
+    pub measured: Duration,
+}
+
+impl Window {
+    /// A measured window of `seconds`, and a warm-up of as long, but of at most a second.
+    pub fn of_seconds(seconds: f64) -> Self {
+        Window { warmup: Duration::from_secs_f64(seconds.min(1.0)), measured: Duration::from_secs_f64(seconds) }
+    }
+
+    /// A short window to choose between variants by: a quarter of the measured one.
+    pub fn trial(self) -> Self {
+        Window { warmup: self.measured / 20, measured: self.measured / 5 }
+    }
+}
+
+/// What was counted in the window.
+#[derive(Debug)]
+pub struct Measured {
+    /// The operations that completed in the window, and their latencies.
+    pub tally: Tally,
+    /// The length of the window, as it was.
+    pub elapsed: Duration,
+    /// The processor time that the process used in the window.
+    pub cpu: Duration,
+}
+
+impl Measured {
+    /// Operations per second.
+    pub fn rate(&self) -> f64 {
+        self.tally.ops as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// Operations and their latencies.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// The number of operations.
+    pub ops: u64,
+    /// Their latencies.
+    pub latencies: Latencies,
+}
+
+impl Tally {
+    /// Adds `count` operations that took `latency`, if the gate is counting.
+    pub fn add(&mut self, gate: &Gate, latency: Duration, count: u64) {
+        if gate.is_counting() {
+            self.ops += count;
+            self.latencies.record(latency, count);
+        }
+    }
+
+    fn merge(&mut self, other: &Tally) {
+        self.ops += other.ops;
+        self.latencies.merge(&other.latencies);
+    }
+}
+
+/// Tells the workers which part of the window it is.
+#[derive(Debug, Default)]
+pub struct Gate {
+    part: AtomicU8,
+    over: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Gate {
+    /// Whether the work is to end.
+    pub fn is_over(&self) -> bool {
+        self.part.load(Ordering::Relaxed) == OVER
+    }
+
+    fn is_counting(&self) -> bool {
+        self.part.load(Ordering::Relaxed) == COUNTING
+    }
+
+    fn count(&self) {
+        self.part.fetch_max(COUNTING, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.part.store(OVER, Ordering::Relaxed);
+        *self.over.lock() = true;
+        self.ended.notify_all();
+    }
+
+    /// Waits for a part of the window to pass, or for a worker to end the work.
+    fn pass(&self, time: Duration) {
+        self.ended.wait_while_for(&mut self.over.lock(), |over| !*over, time);
+    }
+}
+
+const COUNTING: u8 = 1;
+const OVER: u8 = 2;
+
+/// Runs each worker in a thread of its own through the window.
+///
+/// # Errors
+/// The first error of a worker; it ends the work of all.
+pub fn drive<W: Worker>(workers: &mut [W], window: Window) -> Result<Measured> {
+    let gate = Gate::default();
+    thread::scope(|scope| {
+        let start = |worker| scope.spawn(|| work(worker, &gate));
+        let threads: Vec<_> = workers.iter_mut().map(start).collect();
+        gate.pass(window.warmup);
+        let (began, cpu) = (Instant::now(), usage::cpu());
+        gate.count();
+        gate.pass(window.measured);
+        gate.end();
+        let (elapsed, cpu) = (began.elapsed(), usage::cpu().saturating_sub(cpu));
+        let mut tally = Tally::default();
+        for thread in threads {
+            tally.merge(&thread.join().map_err(|_| Error::from("a worker panicked"))??);
+        }
+        Ok(Measured { tally, elapsed, cpu })
+    })
+}
+
+fn work<W: Worker>(worker: &mut W, gate: &Gate) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let done = worker.work(gate, &mut tally);
+    gate.end();
+    done.map(|()| tally)
+}
+
+/// When the next operation is due.
+#[derive(Debug)]
+pub struct Pacer {
+    interval: Option<Duration>,
+    due: Instant,
+}
+
+impl Pacer {
+    /// Paces one of `workers` that together perform `rate` operations a second, evenly spread; without a rate, each
+    /// operation is due when the one before has ended.
+    pub fn new(rate: Option<u32>, worker: u32, workers: u32) -> Self {
+        let interval = rate.map(|rate| Duration::from_secs(1) * workers / rate);
+        let offset = interval.unwrap_or_default() * worker / workers;
+        Pacer { interval, due: Instant::now() + offset }
+    }
+
+    /// When the next operation is to begin; it may be past.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Waits until the next operation is due, and returns the time that its latency counts from.
+    ///
+    /// A worker that is late begins at once, and the time for which the operation had to wait for the one before
+    /// counts: leaving it out would hide just the latencies that matter (coordinated omission). A worker that is in
+    /// time sleeps, and what it oversleeps is its own fault, not the system's.
+    pub fn wait(&mut self) -> Instant {
+        let now = Instant::now();
+        let Some(interval) = self.interval else { return now };
+        let due = self.due;
+        self.due += interval;
+        match due.checked_duration_since(now) {
+            Some(early) if !early.is_zero() => {
+                thread::sleep(early);
+                Instant::now()
+            }
+            _ => due,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_window_is_counted() {
+        struct Sleeper;
+        impl Worker for Sleeper {
+            fn work(&mut self, gate: &Gate, tally: &mut Tally) -> Result<()> {
+                while !gate.is_over() {
+                    thread::sleep(Duration::from_millis(1));
+                    tally.add(gate, Duration::from_millis(1), 2);
+                }
+                Ok(())
+            }
+        }
+        let window = Window { warmup: Duration::from_millis(50), measured: Duration::from_millis(100) };
+        let measured = drive(&mut [Sleeper, Sleeper], window).unwrap();
+        assert!(measured.tally.ops <= 2 * 2 * 200, "{measured:?}");
+        assert_eq!(measured.tally.ops, measured.tally.latencies.count());
+        assert!(measured.elapsed >= window.measured);
+    }
+
+    #[test]
+    fn an_error_ends_the_work_of_all() {
+        struct Failer(bool);
+        impl Worker for Failer {
+            fn work(&mut self, gate: &Gate, _tally: &mut Tally) -> Result<()> {
+                while !self.0 && !gate.is_over() {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                if self.0 { Err("failed".into()) } else { Ok(()) }
+            }
+        }
+        let window = Window { warmup: Duration::from_secs(100), measured: Duration::from_secs(100) };
+        assert_eq!(drive(&mut [Failer(false), Failer(true)], window).unwrap_err().to_string(), "failed");
+    }
+
+    #[test]
+    fn being_late_counts() {
+        let mut pacer = Pacer::new(Some(1000), 0, 1);
+        pacer.wait();
+        thread::sleep(Duration::from_millis(20));
+        let counted: Vec<_> = (0..10).map(|_| pacer.wait().elapsed().as_millis()).collect();
+        assert!(counted[0] >= 15, "{counted:?}");
+        assert!(counted.is_sorted_by(|one, next| one >= next), "{counted:?}");
+    }
+}

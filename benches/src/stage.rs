@@ -1,0 +1,77 @@
+//! What the benches of the single stages have in common: an engine in a directory that goes with it.
+
+use std::ops::Deref;
+
+use logboom::{Batch, Config, Engine, ShardId};
+
+use crate::{payload::Payloads, place::Place};
+
+/// An engine beside the build, removed with its directory when dropped.
+#[derive(Debug)]
+pub struct Stage {
+    engine: Option<Engine>,
+    _place: Place,
+}
+
+impl Stage {
+    /// A new engine, configured by `tune`.
+    ///
+    /// # Panics
+    /// If it cannot be opened: a bench has nobody to report an error to.
+    pub fn new(tune: impl FnOnce(&mut Config)) -> Self {
+        let place = Place::new(None).expect("a directory beside the build");
+        let mut config = Config::new(place.path().join("stage"));
+        tune(&mut config);
+        let engine = Engine::open(config).expect("a new engine");
+        Stage { engine: Some(engine), _place: place }
+    }
+}
+
+impl Deref for Stage {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        self.engine.as_ref().expect("the engine is there until it is dropped")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.engine.take().map(Engine::close) {
+            eprintln!("the engine did not close: {error}");
+        }
+    }
+}
+
+/// Appends to one shard, and compacts it from time to time, so that a bench may go on for ever.
+#[derive(Debug)]
+pub struct Appender {
+    shard: ShardId,
+    next: u64,
+    payloads: Payloads,
+}
+
+impl Appender {
+    /// For the empty shard `shard`.
+    pub fn new(shard: u64, payload: usize) -> Self {
+        Appender { shard: ShardId(shard), next: 1, payloads: Payloads::new(payload, shard) }
+    }
+
+    /// Adds the next `count` entries to the batch.
+    ///
+    /// # Panics
+    /// If the batch refuses them.
+    pub fn add(&mut self, batch: &mut Batch<'static>, count: u64) {
+        for _ in 0..count {
+            batch.append_payload(self.shard, self.next, 1, self.payloads.next()).expect("a small entry");
+            self.next += 1;
+        }
+        let last = self.next - 1;
+        if last / KEPT > (last - count) / KEPT && last > KEPT {
+            batch.compact_to(self.shard, last - KEPT).expect("entries that are there");
+        }
+    }
+}
+
+/// So many entries stay live; compaction comes as often.
+const KEPT: u64 = 256;

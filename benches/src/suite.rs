@@ -1,0 +1,117 @@
+//! Runs workloads, round by round, on one system after the other.
+
+use std::{fs::File, io::Write, path::PathBuf, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    Result, interrupt,
+    machine::Machine,
+    place::Place,
+    report::{self, Comparison, Contender},
+    system::System,
+    workload::{self, Round, Workload},
+};
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Plan {
+    /// The workloads, in this order.
+    pub workloads: Vec<&'static Workload>,
+    /// The systems, in this order.
+    pub systems: Vec<System>,
+    /// How long each round is measured.
+    pub seconds: f64,
+    /// How many rounds each system runs.
+    pub rounds: u32,
+    /// Where the logs are written, if not beside the build.
+    pub dir: Option<PathBuf>,
+    /// Whether to print JSON instead of a table.
+    pub json: bool,
+    /// Where to write the latencies.
+    pub hist: Option<PathBuf>,
+    /// Operations per second, over all blocking writers.
+    pub rate: Option<u32>,
+}
+
+impl Plan {
+    /// The standard suite: about three minutes.
+    pub fn standard() -> Self {
+        let names = ["sync-1x1k", "sync-64x1k", "store-1024x256", "recover-1g", "read-hot"];
+        Plan {
+            workloads: names.into_iter().filter_map(workload::find).collect(),
+            systems: vec![System::Logboom, System::RaftEngine, System::Floor],
+            seconds: 2.0,
+            rounds: 3,
+            dir: None,
+            json: false,
+            hist: None,
+            rate: None,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let unpaced = self.workloads.iter().find(|workload| !workload.takes_rate());
+        match unpaced {
+            Some(workload) if self.rate.is_some() => Err(format!("{} takes no --rate", workload.name).into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn systems_of(&self, workload: &Workload) -> Vec<System> {
+        self.systems.iter().copied().filter(|system| workload.runs_on(*system)).collect()
+    }
+}
+
+/// Runs the plan and reports to the standard output; progress goes to the terminal, if there is one.
+///
+/// # Errors
+/// [`interrupt::Interrupted`] when the user ended it. The files are removed in any case.
+pub fn run(plan: Plan) -> Result<()> {
+    plan.check()?;
+    interrupt::watch()?;
+    let place = Place::new(plan.dir.as_deref())?;
+    let progress = progress(&plan)?;
+    let mut comparisons = Vec::new();
+    for workload in &plan.workloads {
+        let comparison = compare(&plan, workload, &place, &progress)?;
+        if plan.json {
+            progress.suspend(|| comparison.print_json(&mut std::io::stdout().lock()))?;
+        }
+        comparisons.push(comparison);
+    }
+    progress.finish_and_clear();
+    if let Some(path) = &plan.hist {
+        report::write_histograms(&comparisons, &mut File::create(path)?)?;
+    }
+    if !plan.json {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{}\n\n{}", Machine::of(place.path()), report::table(&comparisons))?;
+    }
+    Ok(())
+}
+
+/// Runs all rounds of a workload. The systems take turns, so that a disk that slows down slows all of them.
+fn compare(plan: &Plan, workload: &Workload, place: &Place, progress: &ProgressBar) -> Result<Comparison> {
+    let mut contenders: Vec<_> = plan.systems_of(workload).into_iter().map(Contender::new).collect();
+    for number in 1..=plan.rounds {
+        for contender in &mut contenders {
+            let system = contender.system;
+            progress.set_message(format!("{} {system}, round {number} of {}", workload.name, plan.rounds));
+            let round = Round { system, place, seconds: plan.seconds, rate: plan.rate };
+            let outcome = workload.round(&round);
+            interrupt::check()?;
+            contender.rounds.push(outcome.map_err(|error| format!("{} on {system}: {error}", workload.name))?);
+            progress.inc(1);
+        }
+    }
+    Ok(Comparison::new(workload.name, contenders))
+}
+
+fn progress(plan: &Plan) -> Result<ProgressBar> {
+    let contenders: usize = plan.workloads.iter().map(|workload| plan.systems_of(workload).len()).sum();
+    let bar = ProgressBar::new(contenders as u64 * u64::from(plan.rounds));
+    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {elapsed} {msg}")?);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    Ok(bar)
+}

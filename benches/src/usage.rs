@@ -1,0 +1,54 @@
+//! What the process has used: processor time, memory at most, memory now.
+
+use std::{alloc::System, fs, time::Duration};
+
+use cap::Cap;
+use rustix::time::{ClockId, clock_gettime};
+
+/// The processor time that all threads of this process have used, the kernel's workers for its rings included.
+pub fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let ns = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), ns)
+}
+
+/// The processor time that all processes together have spent in user mode since the machine started, to a hundredth of
+/// a second; zero where the kernel does not tell.
+pub fn user_of_all() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let mut times = stat.split_whitespace().skip(1).map_while(|field| field.parse::<u64>().ok());
+    let (user, nice) = (times.next().unwrap_or(0), times.next().unwrap_or(0));
+    Duration::from_millis((user + nice) * 10)
+}
+
+/// The most memory that was resident so far, in bytes; 0 where the kernel does not tell.
+pub fn peak_rss_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// The bytes that are allocated now and not yet freed.
+pub fn live_bytes() -> u64 {
+    ALLOCATOR.allocated() as u64
+}
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allocated_is_counted() {
+        let before = live_bytes();
+        let block = std::hint::black_box(vec![1u8; 64 << 20]);
+        assert!(live_bytes() >= before + (60 << 20));
+        drop(block);
+        assert!(peak_rss_bytes() > 32 << 20);
+        assert!(cpu() > Duration::ZERO);
+        assert!(user_of_all() > Duration::ZERO);
+    }
+}

@@ -1,0 +1,201 @@
+//! The workloads, by name.
+
+pub mod sync;
+pub mod store;
+pub mod recover;
+pub mod read;
+pub mod memory;
+
+mod shape;
+
+pub use shape::Shape;
+
+use crate::{
+    Result,
+    job::{Job, Outcome, Task},
+    place::Place,
+    system::System,
+};
+
+/// Something to measure.
+#[derive(Debug)]
+pub struct Workload {
+    /// By which it is asked for.
+    pub name: &'static str,
+    /// In one line.
+    pub about: &'static str,
+    kind: Kind,
+}
+
+/// Every workload, in the order in which they are listed.
+pub const ALL: &[Workload] = &[
+    sync("sync-1x1k", "1 blocking writer of durable 1 KiB entries", 1, 1 << 10),
+    sync("sync-4x1k", "4 blocking writers of durable 1 KiB entries, a shard each", 4, 1 << 10),
+    sync("sync-16x1k", "16 blocking writers of durable 1 KiB entries, a shard each", 16, 1 << 10),
+    sync("sync-64x1k", "64 blocking writers of durable 1 KiB entries, a shard each", 64, 1 << 10),
+    sync("sync-256x1k", "256 blocking writers of durable 1 KiB entries, a shard each", 256, 1 << 10),
+    sync("sync-64x16k", "64 blocking writers of durable 16 KiB entries, a shard each", 64, 16 << 10),
+    Workload {
+        name: "store-1024x256",
+        about: "1024 shards, each with one 256 B append outstanding; the best of 1, 2 and 4 loop threads",
+        kind: Kind::Store(store::Load { shards: 1024, payload: 256 }),
+    },
+    sync("bulk-1m", "1 MiB entries, 8 outstanding, a shard each", 8, 1 << 20),
+    Workload {
+        name: "recover-1g",
+        about: "reopening 1 GiB in 256 B entries over 1000 shards, the writer killed, the page cache dropped",
+        kind: Kind::Recover(Shape::RECOVER),
+    },
+    Workload {
+        name: "recover-tail",
+        about: "reopening 1 GiB that no footer covers, the writer killed, the page cache dropped",
+        kind: Kind::Recover(Shape::RECOVER_TAIL),
+    },
+    Workload {
+        name: "read-hot",
+        about: "ranges of 100 entries of 256 B at the recent end of 1000 shards",
+        kind: Kind::ReadHot,
+    },
+    Workload {
+        name: "read-cold",
+        about: "scans of all 4000 entries of 256 B of each of 1000 shards, the page cache dropped",
+        kind: Kind::ReadCold,
+    },
+    Workload {
+        name: "memory",
+        about: "live allocation per entry, at one entry per group, and per idle shard",
+        kind: Kind::Memory,
+    },
+];
+
+/// The names of all workloads.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|workload| workload.name)
+}
+
+/// The workload with this name.
+pub fn find(name: &str) -> Option<&'static Workload> {
+    ALL.iter().find(|workload| workload.name == name)
+}
+
+impl Workload {
+    /// Whether `system` can run it: a bare disk keeps nothing that could be read or recovered.
+    pub fn runs_on(&self, system: System) -> bool {
+        system != System::Floor || matches!(self.kind, Kind::Sync(_) | Kind::Store(_))
+    }
+
+    /// Whether operations can be performed at a given rate.
+    pub fn takes_rate(&self) -> bool {
+        matches!(self.kind, Kind::Sync(_))
+    }
+
+    /// Runs one round, in children.
+    pub fn round(&self, round: &Round<'_>) -> Result<Outcome> {
+        match &self.kind {
+            Kind::Sync(load) => round.run(Task::Sync(load.clone())),
+            Kind::Store(load) => round.run(Task::Store(load.clone())),
+            Kind::Recover(shape) => recover::round(round, shape),
+            Kind::ReadHot => round.run(Task::ReadHot(Shape::READ_HOT)),
+            Kind::ReadCold => read::cold_round(round),
+            Kind::Memory => memory::round(round),
+        }
+    }
+}
+
+/// The circumstances of a round.
+#[derive(Debug)]
+pub struct Round<'a> {
+    /// The system.
+    pub system: System,
+    /// Where the logs are written.
+    pub place: &'a Place,
+    /// How long to measure, where that is not given by the data.
+    pub seconds: f64,
+    /// Operations per second, over all writers.
+    pub rate: Option<u32>,
+}
+
+impl Round<'_> {
+    /// Runs `task` in a fresh directory.
+    pub fn run(&self, task: Task) -> Result<Outcome> {
+        self.place.fresh(LOG)?;
+        let outcome = self.job(task).run()?;
+        self.place.clear(LOG)?;
+        Ok(outcome)
+    }
+
+    /// The job for `task`, in the directory as it is.
+    pub fn job(&self, task: Task) -> Job {
+        let Round { system, place, seconds, rate } = *self;
+        Job { system, dir: place.path().join(LOG), seconds, rate, task }
+    }
+
+    /// Runs `after` on what `fill` has written, with nothing of it in the page cache.
+    ///
+    /// The child that writes is killed after at least all of `fill` is written; if it need not `linger`, after it has
+    /// closed its log.
+    pub fn reopen(&self, fill: &Shape, linger: bool, after: Task) -> Result<Outcome> {
+        self.place.fresh(LOG)?;
+        let filler = self.job(Task::Fill { shape: fill.clone(), linger });
+        let written = if linger { kill_in_the_middle(&filler)? } else { filler.run()? };
+        let dropped = drop_page_cache();
+        let mut outcome = self.job(after).run()?;
+        outcome.note("cache_dropped", dropped);
+        outcome.note("written_entries", written.ops);
+        self.place.clear(LOG)?;
+        Ok(outcome)
+    }
+}
+
+/// The directory of the log of the round that is running.
+const LOG: &str = "log";
+
+#[derive(Debug)]
+enum Kind {
+    Sync(sync::Load),
+    Store(store::Load),
+    Recover(Shape),
+    ReadHot,
+    ReadCold,
+    Memory,
+}
+
+const fn sync(name: &'static str, about: &'static str, writers: u32, payload: usize) -> Workload {
+    Workload { name, about, kind: Kind::Sync(sync::Load { writers, payload }) }
+}
+
+fn kill_in_the_middle(filler: &Job) -> Result<Outcome> {
+    let mut running = filler.start()?;
+    let written = running.outcome()?;
+    std::thread::sleep(MIDDLE);
+    running.kill()?;
+    Ok(written)
+}
+
+/// For how long the child goes on writing before it is killed.
+const MIDDLE: std::time::Duration = std::time::Duration::from_millis(30);
+
+/// Writes all dirty pages and drops the page cache; only root may.
+fn drop_page_cache() -> bool {
+    rustix::fs::sync();
+    std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for workload in ALL {
+            assert_eq!(find(workload.name).map(|found| found.about), Some(workload.about));
+        }
+    }
+
+    #[test]
+    fn the_floor_runs_what_writes() {
+        let floor: Vec<_> = ALL.iter().filter(|workload| workload.runs_on(System::Floor)).collect();
+        assert!(floor.iter().all(|workload| ["sync", "stor", "bulk"].contains(&&workload.name[..4])));
+        assert_eq!(floor.len(), 8);
+    }
+}

@@ -1,0 +1,145 @@
+//! What a log contains that is written to be read, reopened or weighed.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Result,
+    job::{self, Job, Outcome},
+    payload::Payloads,
+    system::{Filler, Log, Tuning},
+    usage,
+};
+
+/// Entries of equal size over shards, and how they were written.
+///
+/// Shards are numbered from 0, entries from 1.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Shape {
+    /// The number of shards.
+    pub shards: u64,
+    /// The number of entries of each.
+    pub entries: u64,
+    /// Whether that is a mean, and shards have from half to one and a half times as many.
+    pub uneven: bool,
+    /// How many of a shard's entries are written in one batch.
+    pub run: u64,
+    /// Over how many shards one batch extends.
+    pub width: u64,
+    /// The size of an entry's payload.
+    pub payload: usize,
+    /// Whether each batch is a group of its own, written and synced before the next begins.
+    pub lone: bool,
+    /// Whether each shard has a hard state.
+    pub states: bool,
+    /// For what the system is configured.
+    pub tuning: Tuning,
+}
+
+impl Shape {
+    /// As a store writes that has all its shards busy: batches of one entry of every shard. For every system the
+    /// hardest to reopen, since no two entries of a shard are neighbours.
+    pub const RECOVER: Shape = Shape {
+        shards: 1000,
+        entries: 4195,
+        uneven: false,
+        run: 1,
+        width: 1000,
+        payload: 256,
+        lone: false,
+        states: false,
+        tuning: Tuning::Keep,
+    };
+
+    /// What fits into one segment of 1 GiB with its headers and what is written until the kill, so that nothing of it
+    /// is sealed.
+    pub const RECOVER_TAIL: Shape = Shape { entries: 2700, run: 8, width: 125, tuning: Tuning::Tail, ..Shape::RECOVER };
+
+    /// More than is read, 8 entries of a shard in one batch.
+    pub const READ_HOT: Shape = Shape { entries: 200, run: 8, width: 1, ..Shape::RECOVER };
+
+    /// 1 GiB, 8 entries of a shard in one batch.
+    pub const READ_COLD: Shape = Shape { entries: 4000, run: 8, width: 1, ..Shape::RECOVER };
+
+    /// The number of all entries.
+    pub fn total(&self) -> u64 {
+        (0..self.shards).map(|shard| self.entries_of(shard)).sum()
+    }
+
+    /// The number of entries of a shard.
+    pub fn entries_of(&self, shard: u64) -> u64 {
+        if self.uneven { self.entries / 2 + self.entries * shard / self.shards } else { self.entries }
+    }
+
+    /// Writes the log in this process. If it is to `linger`, reports when all is durable, and goes on writing.
+    pub fn fill(&self, job: &Job, linger: bool) -> Result<Outcome> {
+        let log = job.system.open(&job.dir, self.tuning)?;
+        let outcome = self.write(&*log)?;
+        if linger {
+            job::report(outcome)?;
+            return self.go_on(&*log);
+        }
+        log.close()?;
+        Ok(outcome)
+    }
+
+    /// Writes everything, and waits until it is durable.
+    pub fn write(&self, log: &dyn Log) -> Result<Outcome> {
+        let (began, cpu) = (Instant::now(), usage::cpu());
+        let mut filler = log.filler();
+        let mut payloads = Payloads::new(self.payload, 1);
+        if self.states {
+            self.write_states(&mut *filler)?;
+        }
+        let most = (0..self.shards).map(|shard| self.entries_of(shard)).max().unwrap_or(0);
+        for first in (1..=most).step_by(steps(self.run)) {
+            self.write_runs(&mut *filler, first, &mut payloads)?;
+        }
+        filler.finish()?;
+        let (elapsed, cpu) = (began.elapsed(), usage::cpu().saturating_sub(cpu));
+        let (ops, bytes) = (self.total(), self.total() * self.payload as u64);
+        Ok(Outcome { ops, bytes, elapsed, cpu, ..Outcome::default() })
+    }
+
+    /// Appends the run that begins with the index `first` to every shard.
+    fn write_runs(&self, filler: &mut dyn Filler, first: u64, payloads: &mut Payloads) -> Result<()> {
+        for shards in (0..self.shards).step_by(steps(self.width)) {
+            for shard in shards..(shards + self.width).min(self.shards) {
+                for index in first..(first + self.run).min(self.entries_of(shard) + 1) {
+                    filler.append(shard, index, payloads.next())?;
+                }
+            }
+            filler.submit(self.lone)?;
+        }
+        Ok(())
+    }
+
+    fn write_states(&self, filler: &mut dyn Filler) -> Result<()> {
+        for shard in 0..self.shards {
+            filler.hard_state(shard, &[7; HARD_STATE_BYTES])?;
+            if shard % 1000 == 999 {
+                filler.submit(false)?;
+            }
+        }
+        filler.submit(false)
+    }
+
+    /// Appends until the process is killed.
+    fn go_on(&self, log: &dyn Log) -> Result<Outcome> {
+        let mut filler = log.filler();
+        let mut payloads = Payloads::new(self.payload, 2);
+        let endless = Shape { entries: u64::MAX - 1, ..self.clone() };
+        for first in (self.entries + 1..).step_by(steps(self.run)) {
+            endless.write_runs(&mut *filler, first, &mut payloads)?;
+        }
+        Err("indices have run out".into())
+    }
+}
+
+/// The size of the hard state of a shard: what raft cores need, with room.
+const HARD_STATE_BYTES: usize = 64;
+
+fn steps(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,99 @@
+//! The command as its users run it, with rounds so short that its figures mean nothing.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+#[test]
+fn a_run_reports_every_system_and_the_ratios() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let hist = dir.path().join("hist");
+    let options = ["--seconds", "0.2", "--rounds", "1", "--json", "--system", "floor,raft-engine,logboom", "--hist"];
+    let output = run(dir.path(), &["sync-1x1k"], &[&options[..], &[hist.to_str().unwrap()]].concat());
+    let lines = lines(&output);
+    let systems: Vec<_> = lines.iter().filter_map(|line| line["system"].as_str()).collect();
+    assert_eq!(systems, ["floor", "raft-engine", "logboom"]);
+    for line in &lines[..3] {
+        assert_figures(line);
+        assert!(line["ops_per_s"].as_f64().unwrap() > 0.0, "{line}");
+    }
+    for (line, name) in [(&lines[3], "ratio"), (&lines[4], "ratio_floor")] {
+        assert_eq!(line["workload"], "sync-1x1k");
+        for figure in ["throughput", "p50", "p99", "p999", "max", "cpu_per_op", "peak_rss"] {
+            assert!(line[name][figure].is_number(), "{figure} in {line}");
+        }
+    }
+    assert_eq!(lines.len(), 5);
+    assert!(fs::read_to_string(&hist).unwrap().contains("Tag=sync-1x1k/logboom"));
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [hist], "nothing else is left behind");
+}
+
+#[test]
+fn reads_are_reported_per_entry_and_the_floor_has_none() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let output = run(dir.path(), &["read-hot"], &["--seconds", "0.1", "--rounds", "1", "--json"]);
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 3, "two systems and a ratio");
+    lines[..2].iter().for_each(assert_figures);
+    assert!(lines[0]["ns_per_entry"].as_f64().unwrap() > 0.0);
+    assert!(lines[2]["ratio"]["ns_per_entry"].is_number());
+}
+
+#[test]
+fn a_table_is_printed_without_json() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let options = ["--seconds", "0.1", "--rounds", "1", "--rate", "100", "--system", "logboom"];
+    let output = run(dir.path(), &["sync-4x1k"], &options);
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("| sync-4x1k ") && table.contains("| logboom "), "{table}");
+}
+
+#[test]
+fn what_cannot_run_is_refused() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let output = command(dir.path(), &["memory"], &["--rate", "10"]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("memory takes no --rate"));
+}
+
+#[test]
+fn every_workload_is_listed() {
+    let output = bench().arg("list").output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(list.lines().count(), 13);
+    assert!(list.lines().all(|line| line.len() > 16 && line.len() <= 120), "{list}");
+}
+
+fn run(dir: &Path, workloads: &[&str], options: &[&str]) -> Output {
+    let output = command(dir, workloads, options).output().expect("the command runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn command(dir: &Path, workloads: &[&str], options: &[&str]) -> Command {
+    let mut command = bench();
+    command.arg("run").args(workloads).args(options).arg("--dir").arg(dir);
+    command
+}
+
+fn bench() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_logboom-bench"))
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| line.parse().expect("a line of JSON")).collect()
+}
+
+fn assert_figures(line: &Value) {
+    assert!(line["workload"].is_string() && line["system"].is_string(), "{line}");
+    let figures =
+        ["ops_per_s", "bytes_per_s", "p50_us", "p99_us", "p999_us", "max_us", "cpu_us_per_op", "peak_rss_bytes"];
+    for figure in figures {
+        assert!(line[figure].is_number(), "{figure} in {line}");
+    }
+}
