@@ -54,11 +54,14 @@ struct Verification {
     directory: String,
     verdict: Verdict,
     segments: u64,
+    groups: u64,
     records: u64,
     /// Payload and context of the records; what was read is more by headers and padding.
     bytes: u64,
     /// Segments whose footer is missing or not intact; their groups were read in its place.
     without_footer: Vec<u64>,
+    /// Checkpoint slots that are not intact; the other one serves.
+    bad_checkpoints: Vec<u8>,
     cut: Option<Cut>,
     damages: Vec<Damage>,
 }
@@ -69,9 +72,11 @@ impl Verification {
             directory,
             verdict: Verdict::of(report.cut.is_some(), !report.damages.is_empty()),
             segments: report.segments,
+            groups: report.groups,
             records: report.records,
             bytes: report.bytes,
             without_footer: report.without_footer.iter().map(|&SegmentId(id)| id).collect(),
+            bad_checkpoints: report.bad_checkpoints.clone(),
             cut: report.cut.as_ref().map(Cut::new),
             damages: report.damages.iter().map(|damage| Damage::new(damage)).collect(),
         }
@@ -79,13 +84,21 @@ impl Verification {
 }
 
 fn text(found: &Verification) -> String {
-    let read = [count(found.segments, "segment"), count(found.records, "record"), size(found.bytes)];
+    let read = [
+        count(found.segments, "segment"),
+        count(found.groups, "group"),
+        count(found.records, "record"),
+        size(found.bytes),
+    ];
     let mut text = field("directory", &found.directory);
     text += &field("verdict", found.verdict.text());
     text += &field("read", &read.join(", "));
     if !found.without_footer.is_empty() {
         let ids: Vec<String> = found.without_footer.iter().map(u64::to_string).collect();
         text += &field("no footer", &format!("segments {}: read in full instead, nothing is lost", ids.join(", ")));
+    }
+    for slot in &found.bad_checkpoints {
+        text += &field("checkpoint", &format!("slot {slot} is not intact, as after a crash while it was written"));
     }
     if let Some(cut) = &found.cut {
         text += &field("tail", &cut.text());

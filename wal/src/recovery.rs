@@ -16,8 +16,8 @@ use crate::{
     group::{GroupHeader, Life, Origin, in_segment},
     group_commit::{Echo, IN_FLIGHT_BYTES, WINDOW},
     identity::Identity,
-    record::{KIND_FREED, KIND_OWN, u64_at},
-    scan::walk,
+    record::{KIND_FREED, u64_at},
+    scan::{Group, walk},
     segment::{Segment, read_slice, slot_of, verify_header},
     slots::{Checkpoint, Slots},
     supply::{Prepared, is_prefill, prepare_now},
@@ -183,6 +183,15 @@ impl Opening {
         self.checkpoint.as_ref().map_or(SegmentId(0), |checkpoint| checkpoint.replay_from)
     }
 
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.live.values()
+    }
+
+    /// Which checkpoint slots hold something that is not intact.
+    pub(crate) fn bad_slots(&self) -> Vec<u8> {
+        self.slots.bad()
+    }
+
     /// The live segments, oldest first. Complete only after [`Opening::replay`].
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.live.values().map(|segment| segment.info()).collect()
@@ -216,15 +225,18 @@ impl Opening {
     /// # Errors
     /// [`Error::Corruption`] when a durable group is not intact or a segment is missing; what `each` returns.
     pub fn replay(&mut self, each: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<(), Error> {
+        self.replay_groups(&mut |group| group.give(each))
+    }
+
+    /// [`Opening::replay`], group by group.
+    pub(crate) fn replay_groups(&mut self, each: &mut dyn FnMut(&Group) -> Result<(), Error>) -> Result<(), Error> {
         let chain = std::mem::take(&mut self.chain);
         let mut freed = BTreeSet::new();
-        let mut each = |record: Record, place: Place| match record.kind() {
-            KIND_FREED => {
+        let mut each = |group: &Group| {
+            for (record, _) in group.records.iter().filter(|(record, _)| record.kind() == KIND_FREED) {
                 freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
-                Ok(())
             }
-            kind if kind >= KIND_OWN => Ok(()),
-            _ => each(record, place),
+            each(group)
         };
         for (nth, segment) in chain.iter().enumerate() {
             self.base.options.listener.recovering(nth as u64 * u64::from(segment.size), self.chain_bytes(&chain));
@@ -461,7 +473,14 @@ impl Base {
         segment: &Arc<Segment>,
         each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut theirs = |record: Record, place| if record.kind() < KIND_OWN { each(record, place) } else { Ok(()) };
-        walk(segment, &self.pool, self.identity.pad, self.seed, &mut theirs).map(|_| ())
+        self.scan_groups(segment, &mut |group| group.give(each))
+    }
+
+    pub(crate) fn scan_groups(
+        &self,
+        segment: &Arc<Segment>,
+        each: &mut dyn FnMut(&Group) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        walk(segment, &self.pool, self.identity.pad, self.seed, each)
     }
 }

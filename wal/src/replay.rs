@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    Cut, Damage, Descriptor, Error, Evidence, Header, Opening, Place, Record, Verdict,
+    Cut, Damage, Descriptor, Error, Evidence, Header, Opening, Verdict,
     group::{FLAG_CLOSE, GROUP_HEADER, GroupHeader, Origin, in_segment, verify_table},
-    scan::{Expected, Found, Window, headers_in, look},
+    scan::{Expected, Found, Group, Window, headers_in, look},
     segment::Segment,
 };
 
@@ -15,7 +15,7 @@ impl Opening {
         &mut self,
         segment: &Arc<Segment>,
         next: Option<Origin>,
-        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+        each: &mut dyn FnMut(&Group) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (pad, seed) = (self.base.identity.pad, self.base.seed);
         let pool = self.base.pool.clone();
@@ -33,9 +33,7 @@ impl Opening {
             }
             let found = look(&mut window, at, &expected, seed)?;
             if let Found::Group(group) = found {
-                for (record, place) in group.records.iter().cloned() {
-                    each(record, place)?;
-                }
+                each(&group)?;
                 if expected.first {
                     segment.begin_at(group.header.sequence);
                 }

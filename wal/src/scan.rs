@@ -6,10 +6,10 @@ use logboom_disk::{Pool, Slice};
 
 use crate::{
     Error, Place, SegmentId,
-    group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment},
+    group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
     group_commit::Echo,
     ids::round_up,
-    record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record},
+    record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, Raw, Record},
     segment::{Segment, read_slice},
 };
 
@@ -87,9 +87,28 @@ pub(crate) struct Group {
     pub(crate) header: GroupHeader,
     pub(crate) crc: u32,
     pub(crate) records: Vec<(Record, Place)>,
+    bytes: Slice,
 }
 
 impl Group {
+    /// Whether what it carries besides its records is intact: its own table, and what it repeats of the group before.
+    pub(crate) fn descriptors_are_intact(&self, seed: u32) -> bool {
+        let shape = &self.header.shape;
+        let table = shape.table_at().is_none_or(|at| {
+            let own = self.records.iter().map(|(record, _)| record.descriptor());
+            verify_table(&self.bytes[at..], seed)
+                .is_some_and(|(group, rows)| group == self.header.sequence && rows.into_iter().eq(own))
+        });
+        let echo = || verify_table(&self.bytes[GROUP_HEADER..], seed).is_some();
+        table && (shape.echo_len == 0 || echo())
+    }
+
+    /// Gives the records of the layer above to `each`.
+    pub(crate) fn give(&self, each: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<(), Error> {
+        let theirs = self.records.iter().filter(|(record, _)| record.kind() < KIND_OWN);
+        theirs.cloned().try_for_each(|(record, place)| each(record, place))
+    }
+
     /// What it leaves to the next group.
     pub(crate) fn echo(&self) -> Echo {
         if self.header.shape.echo_due() == 0 {
@@ -140,7 +159,7 @@ pub(crate) fn look(window: &mut Window<'_>, at: usize, expected: &Expected, seed
     }
     let bytes = window.bytes(at, header.shape.len())?;
     match records(&bytes, &header, window.segment.id, at, seed) {
-        Some(records) => Ok(Found::Group(Group { header, crc, records })),
+        Some(records) => Ok(Found::Group(Group { header, crc, records, bytes })),
         None => Ok(Found::BadRecords(header)),
     }
 }
@@ -190,7 +209,7 @@ pub(crate) fn headers_in(
     Ok(found)
 }
 
-/// Walks all groups of a segment whose end is known, giving each record to `each`.
+/// Walks all groups of a segment whose end is known, giving each to `each`.
 ///
 /// # Errors
 /// [`Error::Corruption`] at the first group that is not intact; what `each` returns.
@@ -199,8 +218,8 @@ pub(crate) fn walk(
     pool: &Pool,
     pad: usize,
     seed: u32,
-    each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
-) -> Result<u64, Error> {
+    each: &mut dyn FnMut(&Group) -> Result<(), Error>,
+) -> Result<(), Error> {
     let mut window = Window::new(segment, pool, pad);
     let mut expected: Option<Expected> = None;
     let mut at = pad;
@@ -214,12 +233,10 @@ pub(crate) fn walk(
             return Err(Error::corruption(segment.id, in_segment(at), what));
         };
         expected = Some(Expected::after(&group));
-        for (record, place) in group.records {
-            each(record, place)?;
-        }
+        each(&group)?;
         at += group.header.shape.len();
     }
-    Ok(window.read_bytes())
+    Ok(())
 }
 
 /// For a sealed segment, whose origin only its own groups repeat.

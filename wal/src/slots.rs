@@ -26,6 +26,8 @@ pub(crate) struct Slots {
     files: [Option<Arc<dyn File>>; 2],
     /// The number of the checkpoint in each slot, 0 for none, and the segment that it is replayed from.
     held: [(u64, SegmentId); 2],
+    /// The slots that held something when they were read, but nothing intact.
+    bad: [bool; 2],
 }
 
 /// A checkpoint as it was read.
@@ -60,7 +62,7 @@ impl Slots {
         seed: u32,
         mode: Mode,
     ) -> Result<(Self, Option<Checkpoint>), Error> {
-        let mut slots = Self { files: [None, None], held: [(0, SegmentId(0)); 2] };
+        let mut slots = Self { files: [None, None], held: [(0, SegmentId(0)); 2], bad: [false; 2] };
         let mut newest: Option<Checkpoint> = None;
         for (at, name) in NAMES.into_iter().enumerate() {
             let file = match disk.open(name, mode) {
@@ -70,7 +72,14 @@ impl Slots {
             };
             let read = read(&*file, pool, pad, seed).map_err(|error| Error::io(format!("reading {name}"), error))?;
             slots.files[at] = Some(file);
-            let Some(checkpoint) = read else { continue };
+            let checkpoint = match read {
+                Content::Intact(checkpoint) => checkpoint,
+                Content::Bad => {
+                    slots.bad[at] = true;
+                    continue;
+                }
+                Content::None => continue,
+            };
             slots.held[at] = (checkpoint.number, checkpoint.replay_from);
             if newest.as_ref().is_none_or(|newest| newest.number < checkpoint.number) {
                 newest = Some(checkpoint);
@@ -82,6 +91,10 @@ impl Slots {
     /// Makes both files, so that a device that has become full does not stop a checkpoint of the usual size.
     pub(crate) fn prepare(&mut self, disk: &dyn Disk) -> Result<(), Failure> {
         (0..NAMES.len()).try_for_each(|slot| self.file(disk, slot, GROWTH / 2).map(drop))
+    }
+
+    pub(crate) fn bad(&self) -> Vec<u8> {
+        (0..2).filter(|&slot| self.bad[usize::from(slot)]).collect()
     }
 
     /// Every record in a segment below this is in both slots.
@@ -194,28 +207,38 @@ fn encode_header(number: u64, replay_from: SegmentId, rows: usize, content: &[u8
     bytes
 }
 
-/// The checkpoint in a file, or `None` when it is not intact.
-fn read(file: &dyn File, pool: &Pool, pad: usize, seed: u32) -> io::Result<Option<Checkpoint>> {
+/// What a slot's file holds.
+enum Content {
+    Intact(Checkpoint),
+    Bad,
+    /// It was never written.
+    None,
+}
+
+fn read(file: &dyn File, pool: &Pool, pad: usize, seed: u32) -> io::Result<Content> {
     let size = file.size()?;
     if size < pad as u64 {
-        return Ok(None);
+        return Ok(Content::None);
     }
     let header = crate::segment::read_slice(file, pool, 0, pad)?;
+    if header.iter().all(|&byte| byte == 0) {
+        return Ok(Content::None);
+    }
     let header = &header[..HEADER];
     if u32_at(header, 4) != MAGIC || u32_at(header, 0) != seeded(&header[4..], seed) {
-        return Ok(None);
+        return Ok(Content::Bad);
     }
     let (rows, len) = (u64_at(header, 24), u64_at(header, 32));
     if len > size - pad as u64 || rows > len / ROW as u64 {
-        return Ok(None);
+        return Ok(Content::Bad);
     }
-    let (Ok(rows), Ok(len)) = (usize::try_from(rows), usize::try_from(len)) else { return Ok(None) };
+    let (Ok(rows), Ok(len)) = (usize::try_from(rows), usize::try_from(len)) else { return Ok(Content::Bad) };
     let content = read_content(file, pool, pad, len)?;
     if crc32fast::hash(&content) != u32_at(header, 40) {
-        return Ok(None);
+        return Ok(Content::Bad);
     }
     let (segments, body) = content.split_at(rows * ROW);
-    Ok(Some(Checkpoint {
+    Ok(Content::Intact(Checkpoint {
         number: u64_at(header, 8),
         replay_from: SegmentId(u64_at(header, 16)),
         segments: segments.chunks_exact(ROW).map(SegmentRow::decode).collect(),

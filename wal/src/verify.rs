@@ -4,77 +4,121 @@ use std::sync::Arc;
 
 use logboom_disk::Disk;
 
-use crate::{Cut, Damage, Error, Options, Record, SegmentId, open_read_only};
+use crate::{Cut, Damage, Error, Options, SegmentId, group::in_segment, open_read_only, scan::Group};
 
 /// What [`verify`] found.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Segments, groups' records and bytes that were read.
+    /// Segments, groups, records and bytes of records' bodies that were read.
     pub segments: u64,
+    /// See `segments`.
+    pub groups: u64,
     /// See `segments`.
     pub records: u64,
     /// See `segments`.
     pub bytes: u64,
     /// Footers that are missing or not intact: their segments are read in their place.
     pub without_footer: Vec<SegmentId>,
+    /// Checkpoint slots whose content is not intact. A crash while one is written leaves it so; the other one serves.
+    pub bad_checkpoints: Vec<u8>,
     /// The unpromised tail that a writable opening would cut.
     pub cut: Option<Cut>,
-    /// Durable groups that are not intact, the first of each segment.
+    /// Durable groups that are not intact: the first of each segment, and every one that only lost its descriptors.
     pub damages: Vec<Arc<Damage>>,
 }
 
 /// Reads everything that recovery would accept, and says what is wrong with it.
 ///
-/// `progress` is told the bytes done and the bytes in all. A log that a writer has open can be verified too; its
-/// newest groups may then look torn.
+/// `progress` is told the bytes done and about how many there are. A log that a writer has open can be verified too;
+/// its newest groups may then look torn.
 ///
 /// # Errors
-/// What keeps the log from being checked: [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Io`]. Damage is not an
-/// error, but part of the report.
+/// What keeps the log from being checked: [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Io`]; and
+/// [`Error::Corruption`] when so much is missing that no part of the log can be told from another.
 pub fn verify(
     disk: Arc<dyn Disk>,
     options: Options,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<VerifyReport, Error> {
-    let mut report = VerifyReport::default();
     let mut opening = open_read_only(disk, options)?;
+    let seed = opening.base.seed;
     let replay_from = opening.replay_from();
-    let replayed = opening.replay(&mut |record: Record, _| {
-        report.records += 1;
-        report.bytes += record.body().len() as u64;
-        Ok(())
-    });
-    report.note(replayed)?;
-    report.cut = opening.report().cut;
-    let segments = opening.segments();
-    let total = segments.iter().map(|segment| u64::from(segment.end)).sum();
-    let mut done = 0;
-    for segment in segments {
-        report.segments += 1;
+    let total = opening.live().map(|segment| u64::from(segment.size)).sum();
+    let mut check =
+        Check { report: VerifyReport::default(), seed, done: 0, total, promised: 0, poor: Vec::new(), progress };
+    let replayed = opening.replay_groups(&mut |group| check.group(group));
+    check.note(replayed)?;
+    check.report.cut = opening.report().cut;
+    check.report.bad_checkpoints = opening.bad_slots();
+    for segment in opening.live() {
+        check.report.segments += 1;
         if segment.id < replay_from {
-            let scanned = opening.scan(segment.id, &mut |record, _| {
-                report.records += 1;
-                report.bytes += record.body().len() as u64;
-                Ok(())
-            });
-            report.note(scanned)?;
+            let scanned = opening.base.scan_groups(segment, &mut |group| check.group(group));
+            check.note(scanned)?;
             if opening.read_footer(segment.id)?.is_none() {
-                report.without_footer.push(segment.id);
+                check.report.without_footer.push(segment.id);
             }
         }
-        done += u64::from(segment.end);
-        progress(done, total);
     }
-    Ok(report)
+    Ok(check.finish())
 }
 
-impl VerifyReport {
+/// A check under way.
+struct Check<'p> {
+    report: VerifyReport,
+    seed: u32,
+    done: u64,
+    total: u64,
+    /// The highest promise of any group.
+    promised: u64,
+    /// Groups whose records are intact and whose descriptors are not.
+    poor: Vec<(u64, Damage)>,
+    progress: &'p mut dyn FnMut(u64, u64),
+}
+
+impl Check<'_> {
+    fn group(&mut self, group: &Group) -> Result<(), Error> {
+        self.report.groups += 1;
+        group.give(&mut |record, _| {
+            self.report.records += 1;
+            self.report.bytes += record.body().len() as u64;
+            Ok(())
+        })?;
+        self.promised = self.promised.max(group.header.durable);
+        if !group.descriptors_are_intact(self.seed) {
+            self.poor.push((group.header.sequence, poor(group)));
+        }
+        self.done += group.header.shape.len() as u64;
+        (self.progress)(self.done.min(self.total), self.total);
+        Ok(())
+    }
+
     fn note(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
         match outcome {
-            Err(Error::Corruption(damage)) => self.damages.push(damage),
+            Err(Error::Corruption(damage)) => self.report.damages.push(damage),
             other => return other,
         }
         Ok(())
+    }
+
+    /// A group that nobody promised may have been torn there while it was written; below a promise it was changed.
+    fn finish(mut self) -> VerifyReport {
+        let promised = self.promised;
+        let changed = self.poor.into_iter().filter(|&(sequence, _)| sequence <= promised);
+        self.report.damages.extend(changed.map(|(_, damage)| Arc::new(damage)));
+        (self.progress)(self.total, self.total);
+        self.report
+    }
+}
+
+fn poor(group: &Group) -> Damage {
+    let place = group.records.first().map(|(_, place)| *place);
+    Damage {
+        segment: group.header.life.segment,
+        offset: place.map_or(0, |place| place.offset - in_segment(group.header.shape.records_at())),
+        group: Some(group.header.sequence),
+        what: "the second copy of descriptors is not intact; the records are".to_owned(),
+        lost: Vec::new(),
     }
 }

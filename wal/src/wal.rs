@@ -21,7 +21,7 @@ use crate::{
     group_commit::{Committer, Echo},
     metrics::Metrics,
     recent::Recent,
-    record::{KIND_FREED, KIND_OWN},
+    record::KIND_FREED,
     recovery::Base,
     scan::walk,
     segment::Segment,
@@ -203,8 +203,8 @@ impl Wal {
         each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let segment = self.segment(segment)?;
-        let mut theirs = |record: Record, place| if record.kind() < KIND_OWN { each(record, place) } else { Ok(()) };
-        walk(&segment, &self.shared.pool, self.shared.pad, self.shared.seed, &mut theirs).map(|_| ())
+        let shared = &self.shared;
+        walk(&segment, &shared.pool, shared.pad, shared.seed, &mut |group| group.give(each))
     }
 
     /// Writes a checkpoint that reflects every record in the segments below `replay_from`. Durable on return.

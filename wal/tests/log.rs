@@ -423,9 +423,16 @@ fn verify_says_what_recovery_would_do() {
     let disk = sim.disk.power_cut();
     let report = verify(disk.clone(), options(), &mut |_, _| {}).unwrap();
     assert_eq!((report.records, report.damages.len(), report.cut), (100, 0, None));
+    // The table of a group that spans blocks begins the last of them.
+    let table = u64::from(places[5].offset).next_multiple_of(4096) + 8192;
+    disk.damage("segment-000000", table + 8..table + 9).unwrap();
+    disk.damage("checkpoint-0", 100..101).unwrap();
+    let report = verify(disk.clone(), options(), &mut |_, _| {}).unwrap();
+    assert_eq!((report.damages.len(), report.records, &report.bad_checkpoints[..]), (1, 100, &[][..]));
+    disk.damage("checkpoint-0", 10..11).unwrap();
     disk.damage("segment-000000", u64::from(places[3].offset) + 64..u64::from(places[3].offset) + 65).unwrap();
     let report = verify(disk, options(), &mut |_, _| {}).unwrap();
-    assert_eq!((report.damages.len(), report.damages[0].segment), (1, SegmentId(1)));
+    assert_eq!((report.damages[0].segment, &report.bad_checkpoints[..]), (SegmentId(1), &[0][..]));
 }
 
 #[test]
