@@ -41,7 +41,7 @@ impl Plan {
         Plan {
             workloads: names.into_iter().filter_map(workload::find).collect(),
             systems: vec![System::Logboom, System::RaftEngine, System::Floor],
-            seconds: 2.0,
+            seconds: 1.5,
             rounds: 3,
             dir: None,
             json: false,

@@ -23,6 +23,9 @@ pub(crate) const KEPT_BACK: usize = 2;
 /// How long a machine that failed waits before it tries again.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Of segments that are prepared beyond need, one is given back to the file system in this time.
+const SHRINK: Duration = Duration::from_secs(10);
+
 /// Zeros are written in pieces of this size, so that preparing never holds the device for long.
 const ZEROS: usize = 1 << 20;
 
@@ -104,8 +107,8 @@ impl Supply {
         shared.beside_the_log("preparing a segment", failure)
     }
 
-    /// Moves what was freed, durably, and is read by nobody to the ready ones; returns those that are too many.
-    fn recycle(&self, durable: u64, keep: usize) -> Vec<Prepared> {
+    /// Moves what was freed, durably, and is read by nobody to the ready ones.
+    fn recycle(&self, durable: u64) {
         let mut state = self.state.lock();
         let retiring = std::mem::take(&mut state.retiring);
         for (group, segment) in retiring {
@@ -116,8 +119,12 @@ impl Supply {
                 state.retiring.push((group, segment));
             }
         }
-        let surplus = state.ready.len().saturating_sub(keep);
-        (0..surplus).filter_map(|_| state.ready.pop_back()).collect()
+    }
+
+    /// A ready segment beyond the first `keep`.
+    fn surplus(&self, keep: usize) -> Option<Prepared> {
+        let mut state = self.state.lock();
+        if state.ready.len() > keep { state.ready.pop_back() } else { None }
     }
 
     fn is_retiring(&self) -> bool {
@@ -172,14 +179,12 @@ fn write_zeros(file: &dyn File, zeros: &Slice, at: u64, size: u64) -> io::Result
     Ok(len)
 }
 
-/// Gives the space of segments back to the file system. One that stays is taken for prepared at the next opening.
-fn remove(shared: &Shared, surplus: Vec<Prepared>) {
-    let removed = surplus.iter().filter(|prepared| shared.disk.remove(&slot_name(prepared.slot)).is_ok()).count();
+/// Gives the space of a segment back to the file system. If it stays, the next opening takes it for prepared.
+fn remove(shared: &Shared, surplus: Prepared) {
+    let removed = shared.disk.remove(&slot_name(surplus.slot)).is_ok();
     drop(surplus);
-    if removed > 0
-        && let Err(error) = shared.disk.sync_dir()
-    {
-        shared.beside_the_log("removing segments", Failure::Sync(error));
+    if removed && let Err(error) = shared.disk.sync_dir() {
+        shared.beside_the_log("removing a segment", Failure::Sync(error));
     }
 }
 
@@ -188,6 +193,7 @@ pub(crate) struct Prefill {
     shared: Weak<Shared>,
     filling: Option<Filling>,
     retry_at: Duration,
+    shrink_at: Duration,
 }
 
 /// A file whose blocks are being written for the first time.
@@ -200,7 +206,19 @@ struct Filling {
 
 impl Prefill {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::downgrade(shared), filling: None, retry_at: Duration::ZERO }
+        Self { shared: Arc::downgrade(shared), filling: None, retry_at: Duration::ZERO, shrink_at: SHRINK }
+    }
+
+    /// Gives space back slowly: what a log has used once it is likely to use again, and making a segment anew costs
+    /// as much as writing it.
+    fn shrink(&mut self, shared: &Shared, now: Duration, wanted: usize) {
+        if now < self.shrink_at {
+            return;
+        }
+        self.shrink_at = now + SHRINK;
+        if let Some(surplus) = shared.supply.surplus(wanted.max(shared.segments.lock().len())) {
+            remove(shared, surplus);
+        }
     }
 
     fn fill(&mut self, shared: &Shared, now: Duration) -> Step {
@@ -269,16 +287,16 @@ impl Machine for Prefill {
     fn step(&mut self, now: Duration) -> Step {
         let Some(shared) = self.shared.upgrade() else { return Step::Done };
         let wanted = shared.options.reserve_segments + KEPT_BACK;
-        // Space that was needed once is needed again: keep as much as is live, so that a burst finds it prepared.
-        let keep = wanted.max(shared.segments.lock().len());
-        remove(&shared, shared.supply.recycle(shared.watermark.durable(), keep));
+        shared.supply.recycle(shared.watermark.durable());
+        self.shrink(&shared, now, wanted);
         if now >= self.retry_at && (self.filling.is_some() || shared.supply.len() < wanted) {
             return self.fill(&shared, now);
         }
-        match (now < self.retry_at, shared.supply.is_retiring()) {
-            (true, _) => Step::At(self.retry_at),
-            (false, true) => Step::At(now + Duration::from_millis(10)),
-            (false, false) => Step::Parked,
+        match () {
+            () if now < self.retry_at => Step::At(self.retry_at),
+            () if shared.supply.is_retiring() => Step::At(now + Duration::from_millis(10)),
+            () if shared.supply.len() > wanted => Step::At(self.shrink_at),
+            () => Step::Parked,
         }
     }
 }

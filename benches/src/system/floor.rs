@@ -19,8 +19,10 @@ pub fn measure(job: &Job, outstanding: usize, payload: usize, window: Window) ->
     let track = Track::prepare(&disk, "track", TRACK_BYTES, Preparation::Zeroed, true)?;
     let run = |manner, rate, window| run(&track, manner, outstanding, payload, rate, window);
     let mut best: Option<(f64, Manner)> = None;
-    for manner in manners(outstanding, payload) {
-        let rate = run(manner, None, trial(window))?.rate();
+    let manners = manners(outstanding, payload);
+    let trial = trial(window, manners.len());
+    for manner in manners {
+        let rate = run(manner, None, trial)?.rate();
         if best.is_none_or(|(most, _)| rate > most) {
             best = Some((rate, manner));
         }
@@ -38,9 +40,10 @@ const TRACK_BYTES: u64 = 256 << 20;
 /// The most that is coalesced into one write, unless one operation is larger.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// There are many manners, so each gets little time.
-fn trial(window: Window) -> Window {
-    Window { warmup: Duration::from_millis(20), measured: window.measured / 12 }
+/// All trials together take a little longer than the measurement.
+fn trial(window: Window, manners: usize) -> Window {
+    let share = u32::try_from(manners).unwrap_or(u32::MAX);
+    Window { warmup: Duration::from_millis(20), measured: window.measured * 5 / 4 / share }
 }
 
 /// Everything that could be best: writes as large as keep `depth` of them in flight.
