@@ -29,7 +29,8 @@ use crate::{
 };
 
 /// A writer commits in its own thread while less than this is pending; more is worth several writes in flight.
-const INLINE_BYTES: u64 = 256 << 10;
+/// Measured at 256 KiB, 512 KiB and 1 MiB: 64 writers of 16 KiB 51.9, 52.1, 57.9 thousand a second.
+const INLINE_BYTES: u64 = 1 << 20;
 
 /// How long a writer that is about to commit waits for as many batches as the last group had: a few writers in a
 /// closed loop otherwise fall into two cohorts that wait for each other (measured: p50 184 us against 120 us at 4).

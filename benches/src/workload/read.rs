@@ -39,7 +39,7 @@ pub fn cold(job: &Job, shape: &Shape) -> Result<Outcome> {
     let (began, cpu) = (Instant::now(), usage::cpu());
     for shard in 0..shape.shards {
         let asked = Instant::now();
-        outcome.ops += read_all(&mut *reader, shard, shape.entries)?;
+        outcome.ops += read_all(&mut *reader, shard, shape.entries, shape.entries)?;
         outcome.latencies.record(asked.elapsed(), 1);
     }
     (outcome.elapsed, outcome.cpu) = (began.elapsed(), usage::cpu().saturating_sub(cpu));
@@ -73,11 +73,12 @@ impl Worker for Ranges<'_> {
     }
 }
 
-/// Reads the entries of a shard from the first to the last, in as many calls as the system likes.
-pub(super) fn read_all(reader: &mut dyn Reader, shard: u64, entries: u64) -> Result<u64> {
+/// Reads the entries of a shard from the first to the last, at most `most` in a call, in as many calls as the system
+/// likes.
+pub(super) fn read_all(reader: &mut dyn Reader, shard: u64, entries: u64, most: u64) -> Result<u64> {
     let mut next = 1;
     while next <= entries {
-        match reader.read(shard, next..entries + 1)? {
+        match reader.read(shard, next..(next + most).min(entries + 1))? {
             0 => return Err(Error::from(format!("entry {next} of shard {shard} is gone"))),
             count => next += count,
         }

@@ -15,7 +15,7 @@ use super::{Carver, Chunk, Region, memory::Memory};
 
 /// A source of aligned memory that is used again and again.
 ///
-/// Clones share one pool. Memory comes in size classes, the powers of two from 64 KiB up. It is zeroed when it is
+/// Clones share one pool. Memory comes in size classes, the powers of two from 4 KiB up. It is zeroed when it is
 /// first allocated, and not when it is used again: what a fresh region holds is unspecified. All methods may be
 /// called from any thread.
 #[derive(Clone)]
@@ -57,9 +57,9 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// The smallest size class, in bytes. A small slice pins its whole chunk, so larger ones would make readers of single
-/// entries expensive, and smaller ones a group of writes long in slices.
-const CLASS_MIN: usize = 64 * 1024;
+/// The smallest size class, in bytes: a page. A small slice pins its whole chunk, and a cold scan reads records that
+/// lie far apart into a chunk each.
+const CLASS_MIN: usize = 4096;
 
 struct Shared {
     idle_bytes_max: usize,
