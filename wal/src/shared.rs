@@ -165,6 +165,12 @@ impl Shared {
         self.wanted.load(Ordering::SeqCst) > self.taken.load(Ordering::SeqCst)
     }
 
+    /// Whether something that is wanted is not durable. While nobody holds the tail nothing is in flight, so somebody
+    /// has to commit then; a group that was taken may still wait to be written.
+    fn is_undone(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) > self.watermark.durable() && self.watermark.failure().is_none()
+    }
+
     /// Has `group` written when it has become old.
     pub(crate) fn lazily(&self, group: u64) {
         self.lazy_group.fetch_max(group, Ordering::SeqCst);
@@ -314,10 +320,10 @@ impl Shared {
     /// looks for it after the tail was let go, so one of the two sees the other.)
     fn hand_over(&self) {
         fence(Ordering::SeqCst);
-        if !self.wants() || self.tail.is_locked() {
+        if !self.is_undone() || self.tail.is_locked() {
             return;
         }
-        let waiting = self.taken.load(Ordering::SeqCst) + 1..=self.wanted.load(Ordering::SeqCst);
+        let waiting = self.watermark.durable() + 1..=self.wanted.load(Ordering::SeqCst);
         if self.load.bytes() >= INLINE_BYTES || !self.watermark.wake_one(waiting) {
             self.kick();
         }
@@ -354,7 +360,7 @@ impl Shared {
     pub(crate) fn run(self: Arc<Self>, mut queue: Box<dyn Queue>) {
         let mut nothing = Vec::new();
         while !self.stopped.load(Ordering::Acquire) {
-            if self.wants()
+            if self.is_undone()
                 && let Some(mut tail) = self.tail.try_lock()
             {
                 self.overlaps.store(true, Ordering::Relaxed);
@@ -362,7 +368,7 @@ impl Shared {
                 self.overlaps.store(false, Ordering::Relaxed);
                 drop(tail);
                 fence(Ordering::SeqCst);
-                if self.wants() && self.watermark.failure().is_none() {
+                if self.is_undone() {
                     continue;
                 }
             }

@@ -67,10 +67,10 @@ impl Housekeeping {
     /// Has lazy batches written that have waited long enough, and says when to look again.
     fn lazy(&self, shared: &Shared, now: Duration) -> Option<Duration> {
         let group = shared.lazy_group.load(Ordering::SeqCst);
-        if group <= shared.taken.load(Ordering::SeqCst) {
+        if group <= shared.watermark.durable() {
             shared.lazy_since_us.store(0, Ordering::SeqCst);
             // One that came in between has not seen the reset and must not be forgotten.
-            if shared.lazy_group.load(Ordering::SeqCst) > shared.taken.load(Ordering::SeqCst) {
+            if shared.lazy_group.load(Ordering::SeqCst) > shared.watermark.durable() {
                 shared.lazy_since_us.store(us(now), Ordering::SeqCst);
             }
             return None;
