@@ -50,8 +50,8 @@ fn load_all(log: &dyn Log, shape: &Shape, outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// So many entries are read at once, in logs of any size: buffers that are kept for the next read do not count as memory
-/// of entries.
+/// So many entries are read at once, in logs of any size: buffers that are kept for the next read do not count as
+/// memory of entries.
 const READ: u64 = 32;
 
 /// The live bytes on their way to the parent.
