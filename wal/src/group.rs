@@ -7,7 +7,7 @@ use logboom_disk::LINE;
 use crate::{
     SegmentId,
     ids::round_up,
-    record::{u32_at, u64_at},
+    record::{seeded_crc, u32_at, u64_at},
 };
 
 /// Size of a group's header in bytes.
@@ -252,15 +252,11 @@ pub(crate) fn in_segment(value: usize) -> u32 {
 }
 
 fn header_crc(bytes: &[u8], seed: u32) -> u32 {
-    let mut crc = crc32fast::Hasher::new_with_initial(seed);
-    crc.update(&bytes[4..GROUP_HEADER]);
-    crc.finalize()
+    seeded_crc(&bytes[4..GROUP_HEADER], seed)
 }
 
 fn table_crc(bytes: &[u8], seed: u32) -> u32 {
-    let mut crc = crc32fast::Hasher::new_with_initial(seed);
-    crc.update(&bytes[4..]);
-    crc.finalize()
+    seeded_crc(&bytes[4..], seed)
 }
 
 #[cfg(test)]

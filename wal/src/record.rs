@@ -277,8 +277,13 @@ fn encode_header(
 /// Covers everything of the header but itself, the body's checksum included; seeded by the log's identity, so that
 /// another log's record never passes.
 fn header_crc(header: &[u8], seed: u32) -> u32 {
+    seeded_crc(&header[4..RECORD_HEADER], seed)
+}
+
+/// A checksum that only the log with this seed would have made.
+pub(crate) fn seeded_crc(bytes: &[u8], seed: u32) -> u32 {
     let mut crc = crc32fast::Hasher::new_with_initial(seed);
-    crc.update(&header[4..RECORD_HEADER]);
+    crc.update(bytes);
     crc.finalize()
 }
 

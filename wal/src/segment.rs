@@ -16,7 +16,7 @@ use crate::{
     Error, Sequence,
     group::{Life, Origin, in_segment, put_u32, put_u64},
     ids::{SegmentId, round_up},
-    record::{u32_at, u64_at},
+    record::{seeded_crc, u32_at, u64_at},
     slots::SegmentRow,
 };
 
@@ -206,12 +206,12 @@ impl Segment {
         put_u32(bytes, 32, self.end());
         put_u32(bytes, 36, in_segment(body.len()));
         put_u32(bytes, 40, crc32fast::hash(body));
-        let crc = seeded(&bytes[4..TRAILER], seed);
+        let crc = seeded_crc(&bytes[4..TRAILER], seed);
         put_u32(bytes, 0, crc);
     }
 
     fn verify_trailer(&self, bytes: &[u8], seed: u32) -> Option<(usize, u32)> {
-        let ours = u32_at(bytes, 0) == seeded(&bytes[4..TRAILER], seed)
+        let ours = u32_at(bytes, 0) == seeded_crc(&bytes[4..TRAILER], seed)
             && u32_at(bytes, 4) == FOOTER_MAGIC
             && u64_at(bytes, 8) == self.id.0
             && u64_at(bytes, 16) == self.life.nonce
@@ -237,14 +237,14 @@ pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, seed: u32) {
     put_u32(bytes, 40, life.origin.end);
     put_u32(bytes, 44, life.origin.crc);
     put_u64(bytes, 48, life.origin.last);
-    let crc = seeded(&bytes[4..HEADER], seed);
+    let crc = seeded_crc(&bytes[4..HEADER], seed);
     put_u32(bytes, 0, crc);
 }
 
 /// The life that the block at the beginning of a segment states, if it is intact.
 pub(crate) fn verify_header(bytes: &[u8], seed: u32) -> Option<Life> {
     let bytes = bytes.get(..HEADER)?;
-    if u32_at(bytes, 4) != MAGIC || u32_at(bytes, 0) != seeded(&bytes[4..], seed) {
+    if u32_at(bytes, 4) != MAGIC || u32_at(bytes, 0) != seeded_crc(&bytes[4..], seed) {
         return None;
     }
     Some(Life {
@@ -265,12 +265,6 @@ pub(crate) fn read_slice(file: &dyn File, pool: &Pool, offset: usize, len: usize
     let mut region = pool.region(len);
     file.read_at(&mut region, offset as u64)?;
     Ok(region.freeze().slice(0..len))
-}
-
-fn seeded(bytes: &[u8], seed: u32) -> u32 {
-    let mut crc = crc32fast::Hasher::new_with_initial(seed);
-    crc.update(bytes);
-    crc.finalize()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{
     Error, SegmentId,
     group::{put_u32, put_u64},
     ids::round_up,
-    record::{u32_at, u64_at},
+    record::{seeded_crc, u32_at, u64_at},
 };
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBCP");
@@ -202,7 +202,7 @@ fn encode_header(number: u64, replay_from: SegmentId, rows: usize, content: &[u8
     put_u64(&mut bytes, 24, rows as u64);
     put_u64(&mut bytes, 32, content.len() as u64);
     put_u32(&mut bytes, 40, crc32fast::hash(content));
-    let crc = seeded(&bytes[4..], seed);
+    let crc = seeded_crc(&bytes[4..], seed);
     put_u32(&mut bytes, 0, crc);
     bytes
 }
@@ -225,7 +225,7 @@ fn read(file: &dyn File, pool: &Pool, pad: usize, seed: u32) -> io::Result<Conte
         return Ok(Content::None);
     }
     let header = &header[..HEADER];
-    if u32_at(header, 4) != MAGIC || u32_at(header, 0) != seeded(&header[4..], seed) {
+    if u32_at(header, 4) != MAGIC || u32_at(header, 0) != seeded_crc(&header[4..], seed) {
         return Ok(Content::Bad);
     }
     let (rows, len) = (u64_at(header, 24), u64_at(header, 32));
@@ -254,10 +254,4 @@ fn read_content(file: &dyn File, pool: &Pool, pad: usize, len: usize) -> io::Res
     }
     content.truncate(len);
     Ok(content)
-}
-
-fn seeded(bytes: &[u8], seed: u32) -> u32 {
-    let mut crc = crc32fast::Hasher::new_with_initial(seed);
-    crc.update(bytes);
-    crc.finalize()
 }

@@ -127,8 +127,7 @@ impl Wal {
         self.shared.watermark.durable()
     }
 
-    /// Completes when `group` and all before it are durable.
-    pub fn ticket(&self, group: u64) -> Ticket {
+    fn ticket(&self, group: u64) -> Ticket {
         Ticket::new(Arc::clone(&self.shared), group)
     }
 
