@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use event_listener::{Event, Listener as _};
+use event_listener::{Event, EventListener, Listener as _};
 
 use crate::Error;
 
@@ -39,14 +39,9 @@ impl Admission {
     /// Blocks until `bytes` are admitted.
     pub(crate) fn admit(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
         loop {
-            match self.try_admit(bytes) {
-                Err(Error::Busy) => {}
-                other => return other,
-            }
-            let listener = self.released.listen();
-            match self.try_admit(bytes) {
-                Err(Error::Busy) => listener.wait(),
-                other => return other,
+            match self.admit_or_listen(bytes) {
+                Ok(outcome) => return outcome,
+                Err(listener) => listener.wait(),
             }
         }
     }
@@ -54,15 +49,24 @@ impl Admission {
     /// [`Admission::admit`], awaited.
     pub(crate) async fn admit_async(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
         loop {
-            match self.try_admit(bytes) {
-                Err(Error::Busy) => {}
-                other => return other,
+            match self.admit_or_listen(bytes) {
+                Ok(outcome) => return outcome,
+                Err(listener) => listener.await,
             }
-            let listener = self.released.listen();
-            match self.try_admit(bytes) {
-                Err(Error::Busy) => listener.await,
-                other => return other,
-            }
+        }
+    }
+
+    /// Admits or refuses for good; otherwise what to wait for. It listens before it looks for the second time, so a
+    /// release in between is not missed.
+    fn admit_or_listen(self: &Arc<Self>, bytes: u64) -> Result<Result<Permit, Error>, EventListener> {
+        let first = self.try_admit(bytes);
+        if !matches!(first, Err(Error::Busy)) {
+            return Ok(first);
+        }
+        let listener = self.released.listen();
+        match self.try_admit(bytes) {
+            Err(Error::Busy) => Err(listener),
+            other => Ok(other),
         }
     }
 
