@@ -1,0 +1,1 @@
+//! The simulator that tries to make Logboom lose data.
