@@ -124,7 +124,8 @@ impl<'a> Batch<'a> {
     /// Drops every entry up to and including `index`, which becomes the boundary: its term stays known.
     ///
     /// Nothing happens where `index` lies below the first entry already. When submitted: [`Error::Beyond`] past the
-    /// end; [`Batch::reset_to`] can go there.
+    /// end; [`Batch::reset_to`] can go there. [`Error::Unapplied`] above the applied floor, where the application
+    /// keeps [one](crate::Shard::raise_applied_floor).
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.

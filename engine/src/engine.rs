@@ -91,9 +91,9 @@ impl Engine {
     /// the ticket says so. Waits while too many bytes await durability.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::NotLazy`]; [`Error::Gap`], [`Error::Compacted`], [`Error::Beyond`] for what does
-    /// not fit the log of a shard; [`Error::TooLarge`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`]. None
-    /// of the batch was done then.
+    /// [`Error::Empty`], [`Error::NotLazy`]; [`Error::Gap`], [`Error::Compacted`], [`Error::Beyond`],
+    /// [`Error::Unapplied`] for what does not fit the log of a shard; [`Error::TooLarge`], [`Error::Full`],
+    /// [`Error::Closed`], [`Error::Poisoned`]. None of the batch was done then.
     pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
         let permit = self.admit(&batch, durability)?;
         self.append(&mut batch, permit, durability, Reservation::finish)

@@ -132,6 +132,16 @@ pub enum Error {
         /// The greatest allowed, inclusive.
         limit: u64,
     },
+    /// `compact_to` was given an index above the [applied floor](crate::Shard::raise_applied_floor).
+    #[error("{shard}: entries from {first} on are not applied, the log cannot be compacted to {index}")]
+    Unapplied {
+        /// The shard.
+        shard: ShardId,
+        /// The index that was given.
+        index: u64,
+        /// The first entry that is not known to be applied.
+        first: u64,
+    },
 }
 
 /// What [`Error::TooLarge`] is about.
@@ -221,6 +231,7 @@ impl Error {
             Refusal::Gap { expected, got } => Self::Gap { shard, expected, got },
             Refusal::Compacted { first } => Self::Compacted { shard, first },
             Refusal::Beyond { last } => Self::Beyond { shard, index, last },
+            Refusal::Unapplied { first } => Self::Unapplied { shard, index, first },
             Refusal::IndexMax => Self::TooLarge { what: Limit::Index, size: index, limit: u64::MAX - 1 },
         }
     }

@@ -35,6 +35,10 @@ pub(crate) enum Refusal {
     Beyond {
         last: Option<u64>,
     },
+    /// Entries from `first` on are not known to be applied.
+    Unapplied {
+        first: u64,
+    },
     /// The index `u64::MAX` is kept free, so that "one past the last" is always a number.
     IndexMax,
 }

@@ -95,6 +95,7 @@ mod ticket;
 mod extent;
 mod published;
 mod state;
+mod applied;
 mod keys;
 mod shard_map;
 mod log;

@@ -6,7 +6,7 @@ use parking_lot::MutexGuard;
 use crate::{
     Error, Result, ShardId,
     buffers::{Buffers, Planned},
-    extent::{Cut, Extent},
+    extent::{Cut, Extent, Refusal},
     operation::Operation,
     published::View,
     state::ShardCell,
@@ -24,6 +24,8 @@ pub(crate) struct Locked<'c> {
     planned: Extent,
     /// Entries below this are as they were before the batch.
     intact: u64,
+    /// The batch resets or destroys the log before this operation.
+    restarted: bool,
 }
 
 impl<'c> Locked<'c> {
@@ -31,7 +33,7 @@ impl<'c> Locked<'c> {
         let writer = cell.published.writer();
         let view = cell.published.load();
         let settled = view.sequence.group() <= durable;
-        Self { cell, _writer: writer, view, settled, planned: view.extent, intact: view.extent.next }
+        Self { cell, _writer: writer, view, settled, planned: view.extent, intact: view.extent.next, restarted: false }
     }
 }
 
@@ -46,7 +48,9 @@ pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Resu
         let slot = slot(&buffers.shards, shard);
         let Some(locked) = locked.get_mut(slot) else { continue };
         if let Some(operation) = resolve(operation, slot, locked, &buffers.plan) {
-            advance(locked, &operation).map_err(|refusal| Error::refused(shard, index_of(&operation), refusal))?;
+            guard(locked, &operation)
+                .and_then(|()| advance(locked, &operation))
+                .map_err(|refusal| Error::refused(shard, index_of(&operation), refusal))?;
             buffers.plan.push(Planned { slot, operation, place: NOWHERE });
         } else if let Operation::Cut { index } = operation {
             // A cut that is not written is checked all the same: the append behind it must fit.
@@ -92,7 +96,20 @@ fn term(index: u64, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Op
     })
 }
 
-fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), crate::extent::Refusal> {
+/// Refuses to drop what the application still has to apply. What lies beyond the log is another refusal's, and a log
+/// that the batch itself begins anew has nothing to lose.
+fn guard(locked: &Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
+    let Operation::Compact { index, .. } = *operation else { return Ok(()) };
+    if index >= locked.planned.next || locked.restarted {
+        return Ok(());
+    }
+    match locked.cell.state.lock().applied_next(&locked.view.extent) {
+        Some(first) if index >= first => Err(Refusal::Unapplied { first }),
+        _ => Ok(()),
+    }
+}
+
+fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
     match *operation {
         Operation::Append { first, items, .. } => {
             locked.planned = locked.planned.append(first, u64::from(items.len))?;
@@ -107,10 +124,12 @@ fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), crate::
         Operation::Reset { boundary } => {
             locked.planned = Extent::reset(boundary)?;
             locked.intact = 0;
+            locked.restarted = true;
         }
         Operation::Destroy => {
             locked.planned = Extent::default();
             locked.intact = 0;
+            locked.restarted = true;
         }
         Operation::Cut { .. }
         | Operation::HardState(_)

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Boundary, EntriesFuture, EntryBatch, Error, Miss, ReadError, extent::Extent, read::Query, state::ShardCell,
+    Boundary, EntriesFuture, EntryBatch, Error, Miss, ReadError, Result, extent::Extent, read::Query, state::ShardCell,
     store::Store,
 };
 
@@ -128,13 +128,40 @@ impl Shard {
         let durable = self.store.source.durable();
         let view = self.cell.published.load();
         if view.sequence.group() <= durable {
-            return durable_index(&view.extent, view.extent.next);
+            return index_before(&view.extent, view.extent.next);
         }
         let mut state = self.cell.state.lock();
         let view = self.cell.published.load();
         let durable = self.store.source.durable();
         let next = if view.sequence.group() <= durable { view.extent.next } else { state.log.durable_next(durable) };
-        durable_index(&view.extent, next)
+        index_before(&view.extent, next)
+    }
+
+    /// Says that the application has applied the log up to and including `index`, and asks the engine to hold it to
+    /// that: from now on [`Batch::compact_to`](crate::Batch::compact_to) above the floor is refused. A core that reads
+    /// committed entries to apply them cannot stand to find them compacted.
+    ///
+    /// The floor never falls, but with the log's end; a reset raises it to the boundary. It is kept in memory: after
+    /// opening or destroying a shard there is none until this is called.
+    ///
+    /// # Errors
+    /// [`Error::Beyond`] when the log, its boundary included, ends below `index`.
+    pub fn raise_applied_floor(&self, index: u64) -> Result<()> {
+        let mut state = self.cell.state.lock();
+        let extent = self.extent();
+        if index >= extent.next {
+            return Err(Error::Beyond { shard: self.cell.id, index, last: extent.last() });
+        }
+        state.raise_applied(&extent, index);
+        Ok(())
+    }
+
+    /// The last index that the application is known to have applied: `None` before it said so, or when that is
+    /// nothing of this log.
+    pub fn applied_floor(&self) -> Option<u64> {
+        let state = self.cell.state.lock();
+        let extent = self.extent();
+        index_before(&extent, state.applied_next(&extent)?)
     }
 
     /// The term of the entry at `index`, or of the boundary. Does not touch the disk.
@@ -227,8 +254,8 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// The last durable index of a log of which everything before `next` is durable.
-fn durable_index(extent: &Extent, next: u64) -> Option<u64> {
+/// The index before `next`, if the log has it: an entry's, or the boundary's.
+fn index_before(extent: &Extent, next: u64) -> Option<u64> {
     let next = next.min(extent.next);
     let some = next > extent.first || (next == extent.first && extent.boundary_term.is_some());
     some.then(|| next - 1)

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ShardId,
+    applied::Applied,
     batch::STATE_BYTES_MAX,
     extent::{Extent, Refusal},
     keys::Keys,
@@ -33,6 +34,7 @@ pub(crate) struct State {
     pub(crate) log: Log,
     rare: Option<Box<Rare>>,
     hard_state: Small,
+    applied: Applied,
 }
 
 /// What most shards have little of.
@@ -68,6 +70,7 @@ impl State {
         delta: &mut Delta,
     ) -> Result<Extent, Refusal> {
         let after = change.extent_after(extent)?;
+        self.applied.follow(&extent, &after, matches!(change, Change::Reset { .. }));
         match *change {
             Change::Append { first, count, term } => {
                 if self.log.append(&extent, &Run { first, count, term, place }, settled, delta) {
@@ -126,6 +129,15 @@ impl State {
 
     pub(crate) fn commit_hint(&self) -> Option<&[u8]> {
         self.rare.as_ref().and_then(|rare| rare.commit_hint.get())
+    }
+
+    /// The first index of the log that is not known to be applied; `None` when nothing was said of it.
+    pub(crate) fn applied_next(&self, extent: &Extent) -> Option<u64> {
+        self.applied.next(extent)
+    }
+
+    pub(crate) fn raise_applied(&mut self, extent: &Extent, index: u64) {
+        self.applied.raise(extent, index);
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes> {

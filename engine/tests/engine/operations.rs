@@ -1,7 +1,7 @@
 //! Every operation and its effect, at once and after the log was opened again.
 
 use bytes::Bytes;
-use logboom::{Boundary, Durability, Engine, Entry, Miss};
+use logboom::{Boundary, Durability, Engine, Entry, Error, Miss};
 
 use crate::support::*;
 
@@ -318,4 +318,37 @@ fn the_durable_index_follows_the_tickets() {
     assert_eq!(shard.durable(), None);
     reset.wait().unwrap();
     assert_eq!(shard.durable(), Some(50));
+}
+
+#[test]
+fn compaction_stays_below_the_applied_floor() {
+    each(|ground| {
+        let engine = ground.open();
+        append(&engine, A, 1..10, 1);
+        let shard = engine.shard(A);
+        assert_eq!(shard.applied_floor(), None);
+        assert!(matches!(shard.raise_applied_floor(10), Err(Error::Beyond { index: 10, last: Some(9), .. })));
+        shard.raise_applied_floor(4).unwrap();
+        shard.raise_applied_floor(2).unwrap();
+        append(&engine, A, 10..13, 1);
+        assert_eq!(shard.applied_floor(), Some(4));
+
+        let mut batch = engine.batch();
+        batch.put(A, b"k", b"v").unwrap().compact_to(A, 5).unwrap();
+        let refused = engine.write(batch).unwrap_err();
+        assert!(matches!(refused, Error::Unapplied { shard: A, index: 5, first: 5 }), "{refused}");
+        assert_eq!((shard.first(), shard.get(b"k")), (Some(1), None), "nothing was done");
+
+        write(&engine, |batch| batch.compact_to(A, 4).map(drop));
+        assert_eq!((shard.first(), shard.applied_floor()), (Some(5), Some(4)), "the boundary is applied");
+        write(&engine, |batch| {
+            batch.reset_to(A, Some(Boundary { index: 50, term: 2 }))?;
+            batch.append_payload(A, 51, 2, b"").map(drop)
+        });
+        assert_eq!(shard.applied_floor(), Some(50), "a snapshot stands for what was applied");
+        drop(shard);
+        let engine = ground.reopen(engine);
+        assert_eq!(engine.shard(A).applied_floor(), None);
+        write(&engine, |batch| batch.compact_to(A, 51).map(drop));
+    });
 }
