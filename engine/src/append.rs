@@ -40,6 +40,7 @@ pub(crate) fn append(
 ) -> Result<WalTicket> {
     let buffers = batch.buffers_mut();
     let cells = cells(core, buffers);
+    let _span = tracing::trace_span!("append", shards = cells.len()).entered();
     let durable = core.wal.durable();
     // In the order of ids: two batches that share shards cannot wait for each other.
     let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell, durable)).collect();

@@ -137,6 +137,7 @@ impl Checkpointer {
         if let Some(error) = core.wal.poisoned() {
             return Err(error.into());
         }
+        let _span = tracing::debug_span!("index", checkpoint_bytes = body.len()).entered();
         core.wal.write_checkpoint(last.replay_from, body)?;
         self.last = last;
         core.counts.checkpoints.fetch_add(1, Ordering::Relaxed);

@@ -35,6 +35,7 @@ fn retire(core: &Core, dead: &[SegmentId]) -> Result<()> {
     if dead.is_empty() {
         return Ok(());
     }
+    let _span = tracing::debug_span!("compact", segments = dead.len()).entered();
     core.wal.retire(dead)?;
     for segment in dead {
         core.tallies.forget(*segment);

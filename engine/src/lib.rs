@@ -64,6 +64,13 @@
 //! | key, value | 1,024 bytes, 65,536 bytes; all keys are in memory |
 //! | processes | one at a time for writing; any number of read-only views |
 //!
+//! # What can be watched
+//!
+//! [`Engine::metrics`] and [`Engine::health`] are plain numbers; an [`Observer`] is told of a long opening, a stalled
+//! disk and a failed log. With a `tracing` subscriber each stage opens a span of its name: `append`, `group_commit`
+//! (a write, from its submission until it is durable) and `read` (of what is not in memory) at level trace, `index`
+//! (footers, checkpoints, opening) and `compact` at debug or above.
+//!
 //! # What may be lost
 //!
 //! Nothing that a ticket has said to be durable, as long as the disk keeps what it has acknowledged as synced. After a

@@ -52,6 +52,8 @@ impl Query {
 
     /// Reads from memory or from the disk.
     pub(crate) fn read(&self) -> Result<EntryBatch, ReadError> {
+        let Range { start, end } = self.range;
+        let _span = tracing::trace_span!("read", shard = self.cell.id.0, start, end).entered();
         let mut before: Option<Vec<Stretch>> = None;
         let mut held = Held::new();
         loop {

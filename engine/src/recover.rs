@@ -37,6 +37,7 @@ pub(crate) struct Recovered {
 
 /// Recovers the shards; the log itself is left to be started, or read.
 pub(crate) fn recover(opening: &mut Opening, index_bytes: u64) -> Result<Recovered> {
+    let _span = tracing::info_span!("index", recovering = opening.segments().len()).entered();
     let mut recovery = Recovery { shards: HashMap::new(), sealed: BTreeSet::new(), places: Places::new(index_bytes) };
     let checkpoint = opening.checkpoint().unwrap_or_default();
     let checkpoint_bytes = checkpoint.len() as u64;
@@ -46,6 +47,9 @@ pub(crate) fn recover(opening: &mut Opening, index_bytes: u64) -> Result<Recover
     recovery.take_footers(opening)?;
     recovery.replay(opening)?;
     recovery.find_sealed(opening)?;
+    if let Some(cut) = opening.report().cut {
+        tracing::warn!(%cut, "an unpromised tail was cut");
+    }
     let live = opening.segments().iter().map(|info| info.id).collect();
     let (shards, tallies) = (ShardMap::default(), Tallies::default());
     for (shard, found) in recovery.shards {

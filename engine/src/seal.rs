@@ -111,6 +111,7 @@ impl Sealer {
         if let Some(error) = core.wal.poisoned() {
             return Err(error.into());
         }
+        let _span = tracing::debug_span!("index", sealing = sealed.segment.0, shards = sealed.shards.len()).entered();
         core.wal.write_footer(sealed.segment, &footer.encode()?)?;
         core.store.places.keep(sealed.segment, footer);
         core.recovered();

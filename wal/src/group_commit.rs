@@ -13,6 +13,8 @@ use std::{
 
 use logboom_disk::{Completion, Facts, File, Op, OpKind, Queue, Slice, Sync, SyncMethod, Wait};
 
+use tracing::Span;
+
 use crate::{
     Descriptor, Error,
     append::Closed,
@@ -123,6 +125,9 @@ struct Flight {
     admitted: u64,
     sync: Sync,
     state: FlightState,
+    /// From the submission until the groups are durable.
+    #[expect(dead_code, reason = "ends when the flight does")]
+    span: Span,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -258,6 +263,8 @@ impl Committer {
         let token = self.next_token;
         self.next_token += 1;
         shared.begin_io();
+        let Flight { last_group, groups, bytes, .. } = write.flight;
+        let span = tracing::trace_span!("group_commit", last_group, groups, bytes);
         queue.submit(Op {
             token,
             file: Arc::clone(&write.flight.file),
@@ -268,7 +275,7 @@ impl Committer {
             pending.bytes_since += write.flight.bytes;
         }
         shared.metrics.bytes.fetch_add(write.flight.bytes as u64, Ordering::Relaxed);
-        self.flights.push_back(Flight { token, sync, ..write.flight });
+        self.flights.push_back(Flight { token, sync, span, ..write.flight });
         Ok(true)
     }
 
@@ -412,6 +419,7 @@ impl Write {
             admitted: 0,
             sync: Sync::None,
             state: FlightState::Writing,
+            span: Span::none(),
         };
         Self { offset, slices: Vec::new(), flight }
     }

@@ -220,6 +220,7 @@ impl Shared {
     /// Ends acknowledgement for good; the first failure is what everyone is told.
     pub(crate) fn poison(&self, error: Error) {
         if self.watermark.fail(error.clone()) {
+            tracing::error!(%error, "the log is poisoned");
             self.options.listener.poisoned(&error);
         }
         self.admission.shut();

@@ -17,5 +17,6 @@ mod kill;
 mod model;
 mod operations;
 mod reads;
+mod spans;
 mod tickets;
 mod trace;
