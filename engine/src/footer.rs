@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, collections::VecDeque, ops::Range};
 
-use logboom_wal::{FooterSpace, Place, Record, SegmentId};
+use logboom_wal::{FooterSpace, Passed, Place, Record, SegmentId};
 use rkyv::{Archive, Serialize};
 
 use crate::{
@@ -214,8 +214,14 @@ struct Rescued {
 }
 
 impl Rescue {
-    /// Takes the next record of the segment.
-    pub(crate) fn add(&mut self, record: &Record, at: Place) {
+    /// Takes what comes next in the segment. What is lost is in no footer, and found missing there.
+    pub(crate) fn add(&mut self, passed: &Passed) {
+        if let Passed::Record(record, place) = passed {
+            self.add_record(record, *place);
+        }
+    }
+
+    fn add_record(&mut self, record: &Record, at: Place) {
         let shard = ShardId(record.owner());
         match Change::decode(record) {
             Some(Change::Append { first, count, .. }) => {

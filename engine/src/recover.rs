@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use logboom_wal::{Error as WalError, Opening, Place, Record, SegmentId, Sequence};
+use logboom_wal::{Error as WalError, Opening, Passed, Place, Record, SegmentId, Sequence};
 
 use crate::{
     Error, Result, ShardId,
@@ -122,8 +122,8 @@ impl Recovery {
             return Ok(footer);
         }
         let mut rescue = Rescue::default();
-        opening.scan(segment, &mut |record, place| {
-            rescue.add(&record, place);
+        opening.scan(segment, &mut |passed| {
+            rescue.add(&passed);
             Ok(())
         })?;
         rescue.finish()
@@ -131,8 +131,12 @@ impl Recovery {
 
     fn replay(&mut self, opening: &mut Opening) -> Result<()> {
         let mut failure = None;
-        let replayed = opening.replay(&mut |record, place| {
-            self.replay_record(&record, place).map_err(|error| {
+        let replayed = opening.replay(&mut |passed| {
+            let done = match passed {
+                Passed::Record(record, place) => self.replay_record(&record, place),
+                Passed::Lost(loss) => Err(Error::malformed(format!("records are lost: {loss:?}"))),
+            };
+            done.map_err(|error| {
                 failure = Some(error);
                 WalError::Closed
             })

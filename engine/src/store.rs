@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use logboom_wal::{Error as WalError, Place, Reader, Record, SegmentId, SegmentInfo, Wal};
+use logboom_wal::{Error as WalError, Passed, Place, Reader, Record, SegmentId, SegmentInfo, Wal};
 
 use crate::{
     ShardId,
@@ -76,8 +76,8 @@ impl Store {
 
     fn rescue(&self, segment: SegmentId) -> Result<Footer, WalError> {
         let mut rescue = Rescue::default();
-        self.source.scan(segment, &mut |record, place| {
-            rescue.add(&record, place);
+        self.source.scan(segment, &mut |passed| {
+            rescue.add(&passed);
             Ok(())
         })?;
         rescue.finish().map_err(|error| WalError::Unsupported(error.to_string()))
@@ -128,11 +128,7 @@ impl Source {
         }
     }
 
-    fn scan(
-        &self,
-        segment: SegmentId,
-        each: &mut dyn FnMut(Record, Place) -> Result<(), WalError>,
-    ) -> Result<(), WalError> {
+    fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), WalError>) -> Result<(), WalError> {
         match self {
             Self::Log(wal) => wal.scan(segment, each),
             Self::Reader(reader) => reader.scan(segment, each),

@@ -70,6 +70,13 @@ impl Error {
     }
 
     pub(crate) fn corruption(segment: SegmentId, offset: u32, what: impl Into<String>) -> Self {
-        Self::Corruption(Arc::new(Damage { segment, offset, group: None, what: what.into(), lost: Vec::new() }))
+        Self::Corruption(Arc::new(Damage {
+            segment,
+            offset,
+            group: None,
+            what: what.into(),
+            lost: Vec::new(),
+            unknown: false,
+        }))
     }
 }

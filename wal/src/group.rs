@@ -5,7 +5,7 @@
 use logboom_disk::LINE;
 
 use crate::{
-    SegmentId,
+    Descriptor, SegmentId,
     ids::round_up,
     record::{seeded_crc, u32_at, u64_at},
 };
@@ -181,19 +181,6 @@ impl GroupHeader {
         };
         Some((header, crc))
     }
-}
-
-/// What a record held, said apart from the record: names what is lost when the record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Descriptor {
-    /// Whose record it was.
-    pub owner: u64,
-    /// Its first number.
-    pub first: u64,
-    /// How many numbers.
-    pub count: u32,
-    /// Its kind.
-    pub kind: u8,
 }
 
 /// Bytes of a table of descriptors.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use logboom_disk::Slice;
 
 use crate::{
-    Error, Place, Record, SegmentId, SegmentInfo,
+    Error, Passed, Place, Record, SegmentId, SegmentInfo,
     read::{Source, read_cold},
     recovery::Base,
     segment::Segment,
@@ -41,11 +41,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Corruption`] when a group is not intact; what `each` returns.
-    pub fn scan(
-        &self,
-        segment: SegmentId,
-        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
         self.base.scan(segment, each)
     }

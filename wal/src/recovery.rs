@@ -12,7 +12,7 @@ use std::{
 use logboom_disk::{Disk, Mode, Pool, Slice, Sync};
 
 use crate::{
-    Descriptor, Error, Options, Place, Reader, Record, Runtime, SegmentId, SegmentInfo, Wal,
+    Damage, Error, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
     group::{GroupHeader, Life, Origin, in_segment},
     group_commit::{Echo, IN_FLIGHT_BYTES, WINDOW},
     identity::Identity,
@@ -96,6 +96,8 @@ pub struct RecoveryReport {
     pub closed: bool,
     /// The unpromised tail that was cut, if there was one.
     pub cut: Option<Cut>,
+    /// What was durable and is not what was written.
+    pub damages: Vec<Arc<Damage>>,
 }
 
 /// A tail that was written, in part at least, and never promised to be durable.
@@ -116,22 +118,6 @@ impl fmt::Display for Cut {
         let Self { sequence, segment, offset, bytes } = self;
         write!(f, "group {sequence} and what followed it, {bytes} bytes from byte {offset} of segment {segment} on")
     }
-}
-
-/// A durable group that is not intact.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Damage {
-    /// The segment.
-    pub segment: SegmentId,
-    /// Where in it, in bytes.
-    pub offset: u32,
-    /// The group, where that is known.
-    pub group: Option<u64>,
-    /// What is wrong.
-    pub what: String,
-    /// What the group held, if a copy of its descriptors survived.
-    pub lost: Vec<Descriptor>,
 }
 
 impl Opening {
@@ -211,11 +197,7 @@ impl Opening {
     ///
     /// # Errors
     /// [`Error::Corruption`] when a group below the segment's end is not intact; what `each` returns.
-    pub fn scan(
-        &self,
-        segment: SegmentId,
-        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
         self.base.scan(segment, each)
     }
@@ -224,7 +206,7 @@ impl Opening {
     ///
     /// # Errors
     /// [`Error::Corruption`] when a durable group is not intact or a segment is missing; what `each` returns.
-    pub fn replay(&mut self, each: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn replay(&mut self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         self.replay_groups(&mut |group| group.give(each))
     }
 
@@ -264,7 +246,7 @@ impl Opening {
             return Err(Error::Unsupported("the log was opened for reading".to_owned()));
         }
         if !self.replayed {
-            self.replay(&mut |_, _| Ok(()))?;
+            self.replay(&mut |_| Ok(()))?;
         }
         self.sync_again().map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
@@ -294,7 +276,7 @@ impl Opening {
     /// Those of [`Opening::replay`], if it was not called.
     pub fn into_reader(mut self) -> Result<Reader, Error> {
         if !self.replayed {
-            self.replay(&mut |_, _| Ok(()))?;
+            self.replay(&mut |_| Ok(()))?;
         }
         Ok(Reader { base: self.base, live: self.live })
     }
@@ -471,7 +453,7 @@ impl Base {
     pub(crate) fn scan(
         &self,
         segment: &Arc<Segment>,
-        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
+        each: &mut dyn FnMut(Passed) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.scan_groups(segment, &mut |group| group.give(each))
     }

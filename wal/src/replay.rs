@@ -104,6 +104,7 @@ impl Opening {
                 group: Some(expected.sequence),
                 what: format!("group {} was durable and is not intact", expected.sequence),
                 lost: self.lost(window, at, expected.sequence, found, &behind)?,
+                unknown: false,
             }))),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use logboom_disk::{Pool, Slice};
 
 use crate::{
-    Error, Place, SegmentId,
+    Error, Passed, Place, SegmentId,
     group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
     group_commit::Echo,
     ids::round_up,
@@ -104,9 +104,9 @@ impl Group {
     }
 
     /// Gives the records of the layer above to `each`.
-    pub(crate) fn give(&self, each: &mut dyn FnMut(Record, Place) -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn give(&self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         let theirs = self.records.iter().filter(|(record, _)| record.kind() < KIND_OWN);
-        theirs.cloned().try_for_each(|(record, place)| each(record, place))
+        theirs.cloned().try_for_each(|(record, place)| each(Passed::Record(record, place)))
     }
 
     /// What it leaves to the next group.

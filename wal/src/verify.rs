@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use logboom_disk::Disk;
 
-use crate::{Cut, Damage, Error, Options, SegmentId, group::in_segment, open_read_only, scan::Group};
+use crate::{Cut, Damage, Error, Options, Passed, SegmentId, group::in_segment, open_read_only, scan::Group};
 
 /// What [`verify`] found.
 #[derive(Clone, Debug, Default)]
@@ -80,9 +80,11 @@ struct Check<'p> {
 impl Check<'_> {
     fn group(&mut self, group: &Group) -> Result<(), Error> {
         self.report.groups += 1;
-        group.give(&mut |record, _| {
-            self.report.records += 1;
-            self.report.bytes += record.body().len() as u64;
+        group.give(&mut |passed| {
+            if let Passed::Record(record, _) = passed {
+                self.report.records += 1;
+                self.report.bytes += record.body().len() as u64;
+            }
             Ok(())
         })?;
         self.promised = self.promised.max(group.header.durable);
@@ -120,5 +122,6 @@ fn poor(group: &Group) -> Damage {
         group: Some(group.header.sequence),
         what: "the second copy of descriptors is not intact; the records are".to_owned(),
         lost: Vec::new(),
+        unknown: false,
     }
 }

@@ -13,8 +13,8 @@ use logboom_disk::{Facts, Slice};
 use parking_lot::Mutex;
 
 use crate::{
-    Clock, Error, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Ticket, WalHealth,
-    WalMetrics, Worker,
+    Clock, Error, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Ticket,
+    WalHealth, WalMetrics, Worker,
     admission::Admission,
     append::{Load, Staging},
     group::Life,
@@ -196,11 +196,7 @@ impl Wal {
     ///
     /// # Errors
     /// [`Error::Corruption`] when a group is not intact; what `each` returns.
-    pub fn scan(
-        &self,
-        segment: SegmentId,
-        each: &mut dyn FnMut(Record, Place) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         let segment = self.segment(segment)?;
         let shared = &self.shared;
         walk(&segment, &shared.pool, shared.pad, shared.seed, &mut |group| group.give(each))

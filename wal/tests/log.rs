@@ -14,8 +14,8 @@ use logboom_disk::{
     Disk, DiskOptions, Facts, FaultKind, File, InlineQueue, Mode, Queue, Region, SimDisk, SimOptions, Slice, SyncMethod,
 };
 use logboom_wal::{
-    Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Place, Record, Request, Runtime, SegmentId,
-    Sequence, Ticket, Wal, open, open_read_only, record_bytes, verify,
+    Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Passed, Place, Record, Request, Runtime,
+    SegmentId, Sequence, Ticket, Wal, open, open_read_only, record_bytes, verify,
 };
 
 const FOOTER: FooterSpace = FooterSpace { fixed: 64, per_record: 16, per_owner: 0 };
@@ -44,8 +44,10 @@ impl Sim {
     fn open(disk: Arc<SimDisk>, clock: Arc<ManualClock>) -> Result<Self, Error> {
         let mut replayed = Vec::new();
         let mut opening = open(disk.clone(), options(), Runtime::Manual(clock.clone()))?;
-        opening.replay(&mut |record, place| {
-            replayed.push((record, place));
+        opening.replay(&mut |passed| {
+            if let Passed::Record(record, place) = passed {
+                replayed.push((record, place));
+            }
             Ok(())
         })?;
         Ok(Self { disk, clock, wal: opening.start()?, replayed })
@@ -58,6 +60,13 @@ impl Sim {
 
     fn bodies(&self) -> Vec<Vec<u8>> {
         self.replayed.iter().map(|(record, _)| record.body().to_vec()).collect()
+    }
+}
+
+fn record(passed: Passed) -> Record {
+    match passed {
+        Passed::Record(record, _) => record,
+        Passed::Lost(loss) => panic!("{loss:?}"),
     }
 }
 
@@ -280,8 +289,8 @@ fn a_group_above_every_promise_that_is_bad_is_cut_and_reported() {
     let mut opening = open_read_only(disk.clone(), options()).unwrap();
     let mut bodies = Vec::new();
     opening
-        .replay(&mut |record, _| {
-            bodies.push(record.body().to_vec());
+        .replay(&mut |passed| {
+            bodies.push(record(passed).body().to_vec());
             Ok(())
         })
         .unwrap();
@@ -387,7 +396,7 @@ fn checkpoints_alternate_and_the_older_one_serves_when_the_newer_is_bad() {
     disk.damage("checkpoint-1", 4096..4097).unwrap();
     let mut opening = open_read_only(disk, options()).unwrap();
     assert_eq!((opening.checkpoint(), opening.replay_from()), (Some(&b"early"[..]), early));
-    opening.replay(&mut |_, _| Ok(())).unwrap();
+    opening.replay(&mut |_| Ok(())).unwrap();
 }
 
 #[test]
@@ -406,7 +415,7 @@ fn footers_read_back_until_they_are_damaged() {
     assert_eq!(sim.wal.read_footer(segment.id).unwrap().as_deref(), None);
     let mut records = 0;
     sim.wal
-        .scan(segment.id, &mut |_, _| {
+        .scan(segment.id, &mut |_| {
             records += 1;
             Ok(())
         })
@@ -575,8 +584,8 @@ impl Dir {
         let mut opening = open(disk.clone(), options(), Runtime::Threads).unwrap();
         let mut replayed = BTreeMap::new();
         opening
-            .replay(&mut |record, _| {
-                let number = u64::from_le_bytes(record.body()[..8].try_into().unwrap());
+            .replay(&mut |passed| {
+                let number = u64::from_le_bytes(record(passed).body()[..8].try_into().unwrap());
                 *replayed.entry(number).or_default() += 1;
                 Ok(())
             })
@@ -696,7 +705,7 @@ fn between_rotations_a_group_is_one_write_and_at_most_one_sync() {
     let disk = logboom_disk::open(&dir.0, &DiskOptions::default()).unwrap();
     let options = Options { segment_bytes: 16 << 20, idle_promise: Duration::from_secs(600), ..options() };
     let mut opening = open(disk.clone(), options, Runtime::Threads).unwrap();
-    opening.replay(&mut |_, _| Ok(())).unwrap();
+    opening.replay(&mut |_| Ok(())).unwrap();
     let wal = opening.start().unwrap();
     // Until the reserve is prepared.
     while wal.metrics().prepared_segments < 4 {

@@ -1,0 +1,65 @@
+//! What was durable and is not what was written: where, and what it held as far as that can be told.
+
+use crate::{Place, Record, SegmentId, Sequence};
+
+/// A stretch of a segment that is not what was written.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Where in it, in bytes.
+    pub offset: u32,
+    /// The first group that is hit, where that is known.
+    pub group: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+    /// What is lost, if a copy of the descriptors survived.
+    pub lost: Vec<Descriptor>,
+    /// Records are lost that no descriptor tells of.
+    pub unknown: bool,
+}
+
+/// What a record held, said apart from the record: names what is lost when the record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Whose record it was.
+    pub owner: u64,
+    /// Its first number.
+    pub first: u64,
+    /// How many numbers.
+    pub count: u32,
+    /// Its kind.
+    pub kind: u8,
+}
+
+/// What a walk over the log comes by, in the order of the log.
+#[derive(Clone, Debug)]
+pub enum Passed {
+    /// A record, verified.
+    Record(Record, Place),
+    /// Something that was durable and is not there.
+    Lost(Loss),
+}
+
+/// Records that were durable and are lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// One record, of which all is known but its body and the rest of its header.
+    Record {
+        /// The sequence that it had.
+        sequence: Sequence,
+        /// The segment that it was in.
+        segment: SegmentId,
+        /// What it held.
+        descriptor: Descriptor,
+    },
+    /// Any number of records, of any owners: what tells of them is lost as well. Of an owner nothing is missing here
+    /// if a later record of it, or a checkpoint, proves it by naming the one that was known last.
+    Unknown {
+        /// No record before this sequence is among them.
+        from: Sequence,
+        /// No record from this sequence on is among them.
+        until: Sequence,
+    },
+}
