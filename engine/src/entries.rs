@@ -158,7 +158,8 @@ impl EntryBatch {
         let first = record.first();
         let table = EntryTable::parse(record.body(), record.count()).ok_or(Mismatch)?;
         let end = first.checked_add(u64::from(record.count())).ok_or(Mismatch)?;
-        if !Change::is_append(&record) || first > stretch.range.start || end < stretch.range.end {
+        let holds = first <= stretch.range.start && end >= stretch.range.end && record.attr() == stretch.term;
+        if !Change::is_append(&record) || !holds {
             return Err(Mismatch);
         }
         let skip = number(stretch.range.start - first)?;

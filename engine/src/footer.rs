@@ -2,14 +2,15 @@
 //!
 //! It may list only entries that were live, in a state that is durable, when it was made; it must list all of them.
 
-use std::{collections::BTreeMap, collections::VecDeque, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
-use logboom_wal::{FooterSpace, Passed, Place, Record, SegmentId};
+use logboom_wal::{FooterSpace, Passed, Place, Record};
 use rkyv::{Archive, Serialize};
 
 use crate::{
     Result, ShardId,
     archive::Form,
+    claims::{Claims, Piece},
     log::{Row, Stretch, payload_bytes_min, place},
     operation::Change,
 };
@@ -47,12 +48,12 @@ const _: () = assert!(size_of::<ArchivedRowArchive>() == SPACE.per_record);
 /// A loaded footer.
 #[derive(Debug, Default)]
 pub(crate) struct Footer {
-    /// By shard.
+    /// By shard and first entry.
     shards: Box<[ShardRows]>,
     rows: Box<[FooterRow]>,
 }
 
-/// The entries of one shard in a segment, which are contiguous.
+/// Contiguous entries of one shard in a segment; a shard may have several such stretches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShardRows {
     pub(crate) shard: ShardId,
@@ -62,7 +63,7 @@ pub(crate) struct ShardRows {
     rows: u32,
 }
 
-/// A record: the entries that it holds begin so many after the shard's first in the segment.
+/// A record: the entries that it holds begin so many after the stretch's first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FooterRow {
     first_delta: u32,
@@ -78,7 +79,7 @@ pub(crate) struct FooterBuilder {
 }
 
 impl FooterBuilder {
-    /// Adds the entries of a shard, the ids of which rise from call to call.
+    /// Adds entries of a shard. Shards, and the entries of a shard, rise from call to call.
     pub(crate) fn add(&mut self, shard: ShardId, entries: Range<u64>, rows: &[Row]) -> Result<()> {
         let number = |number: u64| u32::try_from(number).map_err(|_| FORM.malformed(&"a number beyond 32 bits"));
         let rows_at = number(self.rows.len() as u64)?;
@@ -149,36 +150,59 @@ impl Footer {
         })
     }
 
-    /// Appends the records that hold the entries of `range`, in order, until more than `max_bytes` are named.
-    /// Returns whether it knows of all of them.
+    /// Appends the records that hold the entries of `range`, which have `term`, in order, until more than `max_bytes`
+    /// are named. Returns whether it knows of all of them.
     pub(crate) fn outline(
         &self,
         shard: ShardId,
-        segment: SegmentId,
-        range: &Range<u64>,
+        wanted: &Stretch,
         max_bytes: u64,
         stretches: &mut Vec<Stretch>,
     ) -> bool {
-        let Some(entries) = self.entries_of(shard) else { return false };
-        let end = entries.first.saturating_add(u64::from(entries.count));
-        if range.start < entries.first || range.end > end {
-            return false;
+        let mut start = wanted.range.start;
+        while start < wanted.range.end {
+            let Some(entries) = self.entries_of(shard, start) else { return false };
+            let end = entries.first.saturating_add(u64::from(entries.count)).min(wanted.range.end);
+            if end <= start {
+                return false;
+            }
+            let part = Stretch { range: start..end, ..wanted.clone() };
+            if !self.outline_part(entries, &part, max_bytes, stretches) {
+                return true;
+            }
+            start = end;
         }
+        true
+    }
+
+    /// Returns whether all of `wanted` was named.
+    fn outline_part(
+        &self,
+        entries: &ShardRows,
+        wanted: &Stretch,
+        max_bytes: u64,
+        stretches: &mut Vec<Stretch>,
+    ) -> bool {
+        let Stretch { range, segment, term, .. } = wanted;
         let rows = self.footer_rows(entries);
         let first_of = |row: &FooterRow| entries.first.saturating_add(u64::from(row.first_delta));
         let begin = rows.partition_point(|row| first_of(row) <= range.start).saturating_sub(1);
         let mut bytes_min = 0;
         for (at, row) in rows.iter().enumerate().skip(begin) {
             let first = first_of(row);
-            if first >= range.end || bytes_min > max_bytes {
+            if first >= range.end {
                 break;
+            }
+            if bytes_min > max_bytes {
+                return false;
             }
             let row_end = rows.get(at + 1).map_or(range.end, |next| first_of(next).min(range.end));
             let part = first.max(range.start)..row_end;
             if first >= range.start {
                 bytes_min += payload_bytes_min(row.len8, part.end.saturating_sub(part.start));
             }
-            stretches.push(Stretch { range: part, segment, place: Some(place(segment, row.offset8, row.len8)) });
+            let place = Some(place(*segment, row.offset8, row.len8));
+            stretches.push(Stretch { range: part, term: *term, segment: *segment, place });
         }
         true
     }
@@ -188,9 +212,11 @@ impl Footer {
         (size_of_val(&*self.shards) + size_of_val(&*self.rows)) as u64
     }
 
-    fn entries_of(&self, shard: ShardId) -> Option<&ShardRows> {
-        let at = self.shards.binary_search_by_key(&shard, |rows| rows.shard).ok()?;
-        self.shards.get(at)
+    /// The stretch that has the entry, or ends before it.
+    fn entries_of(&self, shard: ShardId, index: u64) -> Option<&ShardRows> {
+        let behind = self.shards.partition_point(|rows| (rows.shard, rows.first) <= (shard, index));
+        let entries = self.shards.get(behind.checked_sub(1)?)?;
+        (entries.shard == shard).then_some(entries)
     }
 
     fn footer_rows(&self, entries: &ShardRows) -> &[FooterRow] {
@@ -204,13 +230,7 @@ impl Footer {
 /// Knows only what happened in the segment. What later segments took away is still in it.
 #[derive(Debug, Default)]
 pub(crate) struct Rescue {
-    shards: BTreeMap<ShardId, Rescued>,
-}
-
-#[derive(Debug, Default)]
-struct Rescued {
-    end: u64,
-    rows: VecDeque<Row>,
+    shards: BTreeMap<ShardId, Claims>,
 }
 
 impl Rescue {
@@ -225,14 +245,13 @@ impl Rescue {
         let shard = ShardId(record.owner());
         match Change::decode(record) {
             Some(Change::Append { first, count, .. }) => {
-                let rescued = self.shards.entry(shard).or_default();
-                rescued.cut(first);
-                rescued.rows.push_back(Row::new(first, at));
-                rescued.end = first.saturating_add(count);
+                let claims = self.shards.entry(shard).or_default();
+                claims.cut(first);
+                claims.claim(Piece::of_record(first, count, at));
             }
             Some(Change::Truncate { keep }) => {
-                if let Some(rescued) = self.shards.get_mut(&shard) {
-                    rescued.cut(keep.saturating_add(1));
+                if let Some(claims) = self.shards.get_mut(&shard) {
+                    claims.cut(keep.saturating_add(1));
                 }
             }
             Some(Change::Reset { .. } | Change::Destroy) => drop(self.shards.remove(&shard)),
@@ -242,24 +261,19 @@ impl Rescue {
 
     pub(crate) fn finish(self) -> Result<Footer> {
         let mut builder = FooterBuilder::default();
-        for (shard, rescued) in self.shards {
-            if let Some(first) = rescued.rows.front() {
-                builder.add(shard, first.first..rescued.end, &Vec::from(rescued.rows))?;
+        for (shard, claims) in self.shards {
+            for piece in claims.pieces() {
+                builder.add(shard, piece.first..piece.end, &piece.rows)?;
             }
         }
         Ok(builder.build())
     }
 }
 
-impl Rescued {
-    fn cut(&mut self, from: u64) {
-        self.rows.truncate(self.rows.partition_point(|row| row.first < from));
-        self.end = self.end.min(from);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use logboom_wal::SegmentId;
+
     use super::*;
 
     const SEGMENT: SegmentId = SegmentId(9);
@@ -271,13 +285,16 @@ mod tests {
     fn footer() -> Footer {
         let mut builder = FooterBuilder::default();
         builder.add(ShardId(3), 10..20, &[row(10), row(12), row(19)]).unwrap();
+        builder.add(ShardId(3), 23..30, &[row(23), row(25)]).unwrap();
+        builder.add(ShardId(3), 30..31, &[row(30)]).unwrap();
         builder.add(ShardId(5), 0..4, &[row(0)]).unwrap();
         builder.build()
     }
 
     fn ranges(footer: &Footer, shard: u64, range: Range<u64>, max_bytes: u64) -> Option<Vec<(u64, u64)>> {
         let mut stretches = Vec::new();
-        let known = footer.outline(ShardId(shard), SEGMENT, &range, max_bytes, &mut stretches);
+        let wanted = Stretch { range, term: 1, segment: SEGMENT, place: None };
+        let known = footer.outline(ShardId(shard), &wanted, max_bytes, &mut stretches);
         known.then(|| stretches.into_iter().map(|stretch| (stretch.range.start, stretch.range.end)).collect())
     }
 
@@ -297,7 +314,11 @@ mod tests {
         assert_eq!(ranges(&footer, 3, 11..13, u64::MAX), Some(vec![(11, 12), (12, 13)]));
         assert_eq!(ranges(&footer, 3, 13..18, u64::MAX), Some(vec![(13, 18)]));
         assert_eq!(ranges(&footer, 3, 10..20, 0), Some(vec![(10, 12)]));
-        assert_eq!(ranges(&footer, 3, 10..21, 0), None, "not all of it is here");
+        assert_eq!(ranges(&footer, 3, 10..21, u64::MAX), None, "not all of it is here");
+        assert_eq!(ranges(&footer, 3, 21..25, 0), None);
+        assert_eq!(ranges(&footer, 3, 24..31, u64::MAX), Some(vec![(24, 25), (25, 30), (30, 31)]));
+        assert_eq!(ranges(&footer, 3, 30..32, u64::MAX), None);
+        assert_eq!(ranges(&footer, 3, 5..11, 0), None);
         assert_eq!(ranges(&footer, 4, 10..11, 0), None);
     }
 

@@ -111,6 +111,7 @@ mod spans;
 mod marks;
 mod tally;
 mod archive;
+mod claims;
 mod footer;
 mod places;
 mod seal;

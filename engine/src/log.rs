@@ -67,6 +67,8 @@ pub(crate) struct Run {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stretch {
     pub(crate) range: Range<u64>,
+    /// The term of all of it: what is found must have it, or is an entry that was overwritten.
+    pub(crate) term: u64,
     pub(crate) segment: SegmentId,
     /// `None`: the segment's footer knows.
     pub(crate) place: Option<Place>,
@@ -79,6 +81,11 @@ impl Row {
 
     pub(crate) fn place(&self, segment: SegmentId) -> Place {
         place(segment, self.offset8, self.len8)
+    }
+
+    /// Whether it is of the same record as the row before it in the same segment.
+    fn continues(&self, before: Option<&Self>) -> bool {
+        before.is_some_and(|before| before.offset8 == self.offset8)
     }
 }
 
@@ -110,6 +117,16 @@ impl Log {
         index.recent.push_back(Row::new(run.first, run.place));
         delta.append(run.count);
         index.spans.push(run.first, Home::recent(run.place.segment))
+    }
+
+    /// Notes that entries in the middle of the log, or at its end, lie elsewhere from now on.
+    pub(crate) fn replace(&mut self, extent: &Extent, run: &Run, delta: &mut Delta) {
+        let index = self.open(extent, true);
+        let range = run.first..run.first.saturating_add(run.count);
+        index.terms.set(&range, run.term, extent.next);
+        index.replace_rows(&range, extent.next, run.place);
+        delta.append(run.count);
+        index.spans.replace(range, Home::recent(run.place.segment), extent.next, delta);
     }
 
     /// Drops the entries from `next` on.
@@ -171,7 +188,9 @@ impl Log {
     pub(crate) fn outline(&self, extent: &Extent, range: &Range<u64>, max_bytes: u64) -> Vec<Stretch> {
         match self {
             Self::Empty => Vec::new(),
-            Self::Flat { segment, .. } => vec![Stretch { range: range.clone(), segment: *segment, place: None }],
+            Self::Flat { term, segment } => {
+                vec![Stretch { range: range.clone(), term: *term, segment: *segment, place: None }]
+            }
             Self::Deep(index) => index.outline(extent, range, max_bytes),
         }
     }
@@ -191,12 +210,29 @@ impl Log {
         }
     }
 
-    /// The live entries in `segment` whose places are with the shard: their range, and a row for each record.
-    pub(crate) fn rows_in(&self, extent: &Extent, segment: SegmentId) -> Option<(Range<u64>, Vec<Row>)> {
-        let Self::Deep(index) = self else { return None };
-        let (span, end) = index.spans.recent_in(segment, extent.next)?;
-        let range = span.first..end;
-        Some((range.clone(), index.rows(&range).collect()))
+    /// The live entries in `segment` whose places are with the shard: their ranges, and a row for each record.
+    ///
+    /// What only later segments hold between two of them does not part them: nobody asks this segment for it.
+    pub(crate) fn rows_in(&self, extent: &Extent, segment: SegmentId) -> Vec<(Range<u64>, Vec<Row>)> {
+        let Self::Deep(index) = self else { return Vec::new() };
+        let mut found: Vec<(Range<u64>, Vec<Row>)> = Vec::new();
+        let mut parted = true;
+        for (span, end) in index.spans.covering(0, extent.next) {
+            if span.home != Home::recent(segment) {
+                parted |= (SegmentId(1)..segment).contains(&span.home.segment());
+                continue;
+            }
+            match found.last_mut() {
+                Some((range, rows)) if !parted => {
+                    range.end = end;
+                    let last = rows.last().copied();
+                    rows.extend(index.rows(&(span.first..end)).filter(|row| !row.continues(last.as_ref())));
+                }
+                _ => found.push((span.first..end, index.rows(&(span.first..end)).collect())),
+            }
+            parted = false;
+        }
+        found
     }
 
     /// Forgets the places in `segment`, which its footer has.
@@ -273,11 +309,32 @@ impl Index {
         }
     }
 
+    /// Puts one row in the place of those of `range`; what a record holds behind it gets a row of its own.
+    fn replace_rows(&mut self, range: &Range<u64>, end: u64, place: Place) {
+        let begin = self.recent.partition_point(|row| row.first < range.start);
+        let until = self.recent.partition_point(|row| row.first < range.end);
+        let behind = self.spans.covering(range.end, end).next();
+        let rest = match behind {
+            Some((span, _)) if range.end < end && span.home.is_recent() && span.first < range.end => {
+                let rest = until.checked_sub(1).and_then(|at| self.recent.get(at));
+                rest.map(|row| Row { first: range.end, ..*row })
+            }
+            _ => None,
+        };
+        let tail = self.recent.split_off(until);
+        let rest = rest.filter(|rest| tail.front().is_none_or(|next| next.first != rest.first));
+        self.recent.truncate(begin);
+        self.recent.push_back(Row::new(range.start, place));
+        self.recent.extend(rest);
+        self.recent.extend(tail);
+    }
+
     fn seal(&mut self, extent: &Extent, segment: SegmentId) {
-        if let Some((span, end)) = self.spans.recent_in(segment, extent.next) {
-            let begin = self.recent.partition_point(|row| row.first < span.first);
-            let until = self.recent.partition_point(|row| row.first < end);
-            self.recent.drain(begin..until);
+        let recent = &mut self.recent;
+        for (span, end) in self.spans.recent_in(segment, extent.next) {
+            let begin = recent.partition_point(|row| row.first < span.first);
+            let until = recent.partition_point(|row| row.first < end);
+            recent.drain(begin..until);
         }
         self.spans.seal(segment);
         if self.recent.is_empty() {
@@ -294,19 +351,26 @@ impl Index {
             if part.is_empty() {
                 break;
             }
-            if span.home.is_recent() {
-                if !self.outline_recent(span, part, max_bytes, &mut stretches) {
-                    break;
+            for (part, term) in self.terms.parts(part) {
+                if !span.home.is_recent() {
+                    stretches.push(Stretch { range: part, term, segment: span.home.segment(), place: None });
+                } else if !self.outline_recent(span, part, term, max_bytes, &mut stretches) {
+                    return stretches;
                 }
-            } else {
-                stretches.push(Stretch { range: part, segment: span.home.segment(), place: None });
             }
         }
         stretches
     }
 
     /// Returns whether all of `part` was named; what follows it would leave a hole otherwise.
-    fn outline_recent(&self, span: Span, part: Range<u64>, max_bytes: u64, stretches: &mut Vec<Stretch>) -> bool {
+    fn outline_recent(
+        &self,
+        span: Span,
+        part: Range<u64>,
+        term: u64,
+        max_bytes: u64,
+        stretches: &mut Vec<Stretch>,
+    ) -> bool {
         let begin = self.recent.partition_point(|row| row.first <= part.start).saturating_sub(1);
         let mut bytes_min = 0;
         for at in begin..self.recent.len() {
@@ -323,12 +387,12 @@ impl Index {
                 bytes_min += payload_bytes_min(row.len8, range.end - range.start);
             }
             let segment = span.home.segment();
-            stretches.push(Stretch { range, segment, place: Some(row.place(segment)) });
+            stretches.push(Stretch { range, term, segment, place: Some(row.place(segment)) });
         }
         true
     }
 
-    fn rows(&self, range: &Range<u64>) -> impl Iterator<Item = Row> {
+    fn rows(&self, range: &Range<u64>) -> impl Iterator<Item = Row> + use<'_> {
         let begin = self.recent.partition_point(|row| row.first < range.start);
         let end = range.end;
         self.recent.range(begin..).copied().take_while(move |row| row.first < end)
@@ -343,6 +407,10 @@ mod tests {
     fn run(first: u64, segment: u64) -> Run {
         let offset = u32::try_from(first).unwrap() * 128;
         Run { first, count: 1, term: first / 10, place: Place { segment: SegmentId(segment), offset, len: 128 } }
+    }
+
+    fn at(index: u64) -> usize {
+        usize::try_from(index).unwrap()
     }
 
     fn log(range: Range<u64>) -> (Log, Extent) {
@@ -377,7 +445,8 @@ mod tests {
     #[test]
     fn sealing_moves_places_to_footers_and_the_log_gets_flat() {
         let (mut log, extent) = log(0..10);
-        assert_eq!(log.rows_in(&extent, SegmentId(0)).map(|(range, rows)| (range, rows.len())), Some((0..8, 8)));
+        let sealable: Vec<_> = log.rows_in(&extent, SegmentId(0));
+        assert_eq!(sealable.iter().map(|(range, rows)| (range.clone(), rows.len())).collect::<Vec<_>>(), [(0..8, 8)]);
         log.seal(&extent, SegmentId(0));
         assert_eq!(ranges(&log.outline(&extent, &(6..9), 0)), [(6..8, false), (8..9, true)]);
         log.seal(&extent, SegmentId(1));
@@ -396,10 +465,59 @@ mod tests {
         extent = extent.append(4, 6).unwrap();
         log.compact(&extent, 7, &mut delta);
         extent = extent.compact(6, 0).unwrap();
-        let (range, rows) = log.rows_in(&extent, SegmentId(1)).unwrap();
+        let [(range, rows)] = <[_; 1]>::try_from(log.rows_in(&extent, SegmentId(1))).unwrap();
         assert_eq!((range, rows[0].first), (7..10, 7));
         assert_eq!(ranges(&log.outline(&extent, &(7..10), 0)), [(7..10, true)]);
         assert_eq!(log.term(7), Some(0));
+    }
+
+    /// Appends in segment 1, 4 entries to a record; moves some to segment 2, 3 and 2; compares with a model.
+    #[test]
+    fn entries_that_lie_elsewhere_now_are_found_there() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        for round in 0..300 {
+            let (mut log, mut extent, mut delta) = (Log::default(), Extent::default(), Delta::default());
+            let mut model: Vec<(u64, u32, u64)> = Vec::new();
+            for first in (0..24).step_by(4) {
+                let run = Run { count: 4, term: first / 8, ..run(first, 1) };
+                log.append(&extent, &run, true, &mut delta);
+                extent = extent.append(first, 4).unwrap();
+                model.extend([(1, run.place.offset, first / 8); 4]);
+            }
+            for (nth, segment) in [(1, 2), (2, 3), (3, 2), (4, 4)] {
+                let first = rng.u64(..24);
+                let count = rng.u64(1..=24 - first);
+                let run = Run { first, count, term: 20 + nth, ..run(100 * nth, segment) };
+                log.replace(&extent, &run, &mut delta);
+                model[at(first)..at(first + count)].fill((segment, run.place.offset, 20 + nth));
+                if rng.bool() {
+                    log.seal(&extent, SegmentId(nth));
+                }
+            }
+            for index in 0..24 {
+                let [stretch] = <[_; 1]>::try_from(log.outline(&extent, &(index..index + 1), 0)).unwrap();
+                let (segment, offset, term) = model[at(index)];
+                assert_eq!((stretch.segment.0, stretch.term), (segment, term), "round {round}, index {index}");
+                assert_eq!(log.term(index), Some(term));
+                if let Some(place) = stretch.place {
+                    assert_eq!(place.offset, offset, "round {round}, index {index}: {log:?}");
+                }
+            }
+            let all = log.outline(&extent, &(0..24), u64::MAX);
+            assert!(all.windows(2).all(|pair| pair[0].range.end == pair[1].range.start), "{all:?}");
+            for segment in 1..=4 {
+                for (range, rows) in log.rows_in(&extent, SegmentId(segment)) {
+                    assert_eq!(rows[0].first, range.start);
+                    assert!(rows.is_sorted_by_key(|row| row.first) && rows.iter().all(|row| row.first < range.end));
+                }
+            }
+            delta.clear();
+            log.clear(&extent, &mut delta);
+            let mut freed = [0; 5];
+            delta.freed.iter().for_each(|(segment, count)| freed[at(segment.0)] += count);
+            let live = |segment| model.iter().filter(|(other, ..)| *other == segment).count() as u64;
+            assert_eq!(freed, [0, live(1), live(2), live(3), live(4)], "round {round}");
+        }
     }
 
     #[test]

@@ -125,9 +125,7 @@ impl Query {
                 Some(_) => located.push(stretch.clone()),
                 None => {
                     let footer = footer(stretch.segment)?;
-                    let known =
-                        footer.outline(self.cell.id, stretch.segment, &stretch.range, self.max_bytes, &mut located);
-                    if !known {
+                    if !footer.outline(self.cell.id, stretch, self.max_bytes, &mut located) {
                         return None;
                     }
                 }

@@ -13,9 +13,10 @@ use logboom_wal::{Error as WalError, Opening, Passed, Place, Record, SegmentId, 
 use crate::{
     Error, Result, ShardId,
     checkpoint::Checkpoint,
+    claims::{Claims, Piece},
     extent::Extent,
     footer::{Footer, Rescue},
-    log::{Log, Row},
+    log::Log,
     operation::Change,
     places::Places,
     published::View,
@@ -73,18 +74,9 @@ struct Found {
     view: View,
     terms: Terms,
     state: State,
-    /// Where entries lie, by index: possibly some that are not in the log any more, never one that lies elsewhere.
-    pieces: Vec<Piece>,
+    claims: Claims,
     /// Its history began before what is replayed, and no checkpoint has it: it was destroyed later, or is damaged.
     headless: bool,
-}
-
-/// Contiguous entries in one segment.
-struct Piece {
-    first: u64,
-    end: u64,
-    segment: SegmentId,
-    rows: Vec<Row>,
 }
 
 impl Recovery {
@@ -105,7 +97,7 @@ impl Recovery {
                 let Some(found) = self.shards.get_mut(&entries.shard) else { continue };
                 let rows = if self.sealed.contains(&info.id) { Vec::new() } else { footer.rows(entries).collect() };
                 let end = entries.first.saturating_add(u64::from(entries.count));
-                found.place(Piece { first: entries.first, end, segment: info.id, rows });
+                found.claims.claim(Piece { first: entries.first, end, segment: info.id, rows });
             }
             if self.sealed.contains(&info.id) {
                 self.places.keep(info.id, Arc::new(footer));
@@ -174,8 +166,7 @@ impl Recovery {
 impl Found {
     fn replay(&mut self, change: &Change<'_>, record: &Record, place: Place) -> Result<(), String> {
         if let Change::Append { first, count, .. } = *change {
-            let end = first.saturating_add(count);
-            self.place(Piece { first, end, segment: place.segment, rows: vec![Row::new(first, place)] });
+            self.claims.claim(Piece::of_record(first, count, place));
         }
         if record.sequence() <= self.view.sequence {
             return Ok(());
@@ -223,23 +214,6 @@ impl Found {
         self.terms.cut_prefix(extent.first);
     }
 
-    /// Notes where entries lie. Whatever older segments have from there on was truncated before.
-    fn place(&mut self, mut piece: Piece) {
-        while self.pieces.last().is_some_and(|last| last.first >= piece.first) {
-            self.pieces.pop();
-        }
-        if let Some(last) = self.pieces.last_mut() {
-            last.end = last.end.min(piece.first);
-            last.rows.truncate(last.rows.partition_point(|row| row.first < piece.first));
-            if last.segment == piece.segment && last.end == piece.first {
-                last.end = piece.end;
-                last.rows.append(&mut piece.rows);
-                return;
-            }
-        }
-        self.pieces.push(piece);
-    }
-
     /// The shard as it was; `None` if it has no history.
     fn finish(
         mut self,
@@ -278,35 +252,22 @@ impl Found {
         }
         let (mut spans, mut recent) = (Spans::default(), VecDeque::new());
         let mut expected = extent.first;
-        for piece in &mut self.pieces {
-            let (first, end) = (piece.first.max(extent.first), piece.end.min(extent.next));
-            if first >= end {
-                continue;
-            }
-            if first != expected || !live.contains(&piece.segment) {
+        for piece in self.claims.pieces().iter().filter_map(|piece| piece.part(extent.first, extent.next)) {
+            if piece.first != expected || !live.contains(&piece.segment) {
                 break;
             }
             let is_sealed = sealed.contains(&piece.segment);
             let home = if is_sealed { Home::sealed(piece.segment) } else { Home::recent(piece.segment) };
-            spans.push(first, home);
+            spans.push(piece.first, home);
+            tallies.found(piece.segment, piece.end - piece.first, (!is_sealed).then_some(shard));
+            expected = piece.end;
             if !is_sealed {
-                recent.extend(piece.live_rows(first, end));
+                recent.extend(piece.rows);
             }
-            tallies.found(piece.segment, end - first, (!is_sealed).then_some(shard));
-            expected = end;
         }
         if expected != extent.next {
             return Err(format!("entries from {expected} on are missing, the log ends at {}", extent.next - 1));
         }
         Ok(Log::recovered(&extent, runs, spans, recent))
-    }
-}
-
-impl Piece {
-    /// The rows of the entries `first..end`, the first of them beginning at `first`.
-    fn live_rows(&self, first: u64, end: u64) -> impl Iterator<Item = Row> {
-        let begin = self.rows.partition_point(|row| row.first <= first).saturating_sub(1);
-        let rows = self.rows.get(begin..).unwrap_or_default();
-        rows.iter().take_while(move |row| row.first < end).map(move |row| Row { first: row.first.max(first), ..*row })
     }
 }

@@ -93,7 +93,7 @@ impl Sealer {
             let Some(cell) = core.store.shards.get(*shard) else { continue };
             let state = cell.state.lock();
             let extent = cell.published.load().extent;
-            if let Some((entries, rows)) = state.log.rows_in(&extent, *segment) {
+            for (entries, rows) in state.log.rows_in(&extent, *segment) {
                 work.builder.add(*shard, entries, &rows)?;
             }
         }

@@ -1,5 +1,7 @@
 //! Which segment holds which entries of a shard: the coarse half of the index.
 
+use std::ops::Range;
+
 use logboom_wal::SegmentId;
 
 use crate::tally::Delta;
@@ -36,7 +38,8 @@ impl Home {
     }
 }
 
-/// The spans of a log, by first index. Segments do not fall as indexes rise: entries are appended at the end only.
+/// The spans of a log, by first index. A segment may have several, and a later index may lie in an earlier segment:
+/// entries are appended at the end, but one that was handed in again lies where the log ended then.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spans(Vec<Span>);
 
@@ -52,6 +55,25 @@ impl Spans {
         }
         self.0.push(Span { first, home });
         true
+    }
+
+    /// Notes that the entries of `range`, which lies in a log that ends at `end`, are at `home` from now on.
+    pub(crate) fn replace(&mut self, range: Range<u64>, home: Home, end: u64, delta: &mut Delta) {
+        let mut spans = Self(Vec::with_capacity(self.0.len() + 2));
+        for (span, span_end) in self.covering(0, end) {
+            if span.first < range.start {
+                spans.push(span.first, span.home);
+            }
+            let gone = span.first.max(range.start)..span_end.min(range.end);
+            delta.free(span.home.segment(), gone.end.saturating_sub(gone.start));
+            if span_end >= range.end && span.first < range.end {
+                spans.push(range.start, home);
+            }
+            if span_end > range.end {
+                spans.push(span.first.max(range.end), span.home);
+            }
+        }
+        *self = spans;
     }
 
     /// Drops the entries `from..end` of a log that ends at `end`.
@@ -95,9 +117,9 @@ impl Spans {
         spans.iter().enumerate().map(move |(at, span)| (*span, spans.get(at + 1).map_or(end, |next| next.first)))
     }
 
-    /// The span of `segment` whose places are with the shard, and its end.
-    pub(crate) fn recent_in(&self, segment: SegmentId, end: u64) -> Option<(Span, u64)> {
-        self.covering(0, end).find(|(span, _)| span.home == Home::recent(segment))
+    /// The spans of `segment` whose places are with the shard, each with its end.
+    pub(crate) fn recent_in(&self, segment: SegmentId, end: u64) -> impl Iterator<Item = (Span, u64)> {
+        self.covering(0, end).filter(move |(span, _)| span.home == Home::recent(segment))
     }
 
     /// Notes that the places in `segment` have gone to its footer.
@@ -179,7 +201,29 @@ mod tests {
         let mut spans = Spans::one(1, Home::recent(SegmentId(4)));
         spans.push(5, Home::recent(SegmentId(6)));
         spans.seal(SegmentId(4));
-        assert!(spans.recent_in(SegmentId(4), 9).is_none());
-        assert_eq!(spans.recent_in(SegmentId(6), 9).map(|(span, end)| (span.first, end)), Some((5, 9)));
+        assert_eq!(spans.recent_in(SegmentId(4), 9).count(), 0);
+        let recent: Vec<_> = spans.recent_in(SegmentId(6), 9).map(|(span, end)| (span.first, end)).collect();
+        assert_eq!(recent, [(5, 9)]);
+    }
+
+    #[test]
+    fn entries_in_the_middle_move() {
+        let shown =
+            |spans: &Spans| spans.covering(0, 40).map(|(span, _)| (span.first, span.home.segment().0)).collect();
+        for (range, expected, counted) in [
+            (12..14, vec![(10, 1), (12, 9), (14, 1), (20, 2), (30, 3)], vec![(1, 2)]),
+            (10..20, vec![(10, 9), (20, 2), (30, 3)], vec![(1, 10)]),
+            (15..35, vec![(10, 1), (15, 9), (35, 3)], vec![(1, 5), (2, 10), (3, 5)]),
+            (30..40, vec![(10, 1), (20, 2), (30, 9)], vec![(3, 10)]),
+            (10..40, vec![(10, 9)], vec![(1, 10), (2, 10), (3, 10)]),
+        ] {
+            let (mut spans, mut delta) = (spans(), Delta::default());
+            spans.replace(range.clone(), home(9), 40, &mut delta);
+            let found: Vec<(u64, u64)> = shown(&spans);
+            assert_eq!(found, expected, "{range:?}");
+            assert_eq!(freed(&delta), counted, "{range:?}");
+            spans.replace(range.clone(), home(9), 40, &mut delta);
+            assert_eq!(spans.covering(0, 40).count(), expected.len(), "moved twice: {range:?}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The terms of a log's entries, as runs: a log of millions of entries has a handful of them.
 
+use std::ops::Range;
+
 /// The terms of the entries of a log, each run reaching up to the next one's first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms(Vec<TermRun>);
@@ -27,6 +29,32 @@ impl Terms {
     pub(crate) fn at(&self, index: u64) -> Option<u64> {
         let after = self.0.partition_point(|run| run.first <= index);
         after.checked_sub(1).map(|at| self.0[at].term)
+    }
+
+    /// Notes that the entries of `range`, which lies in a log that ends at `end`, have `term`.
+    pub(crate) fn set(&mut self, range: &Range<u64>, term: u64, end: u64) {
+        let behind = if range.end < end { self.at(range.end) } else { None };
+        let mut terms = Self::default();
+        let runs = |from: usize, to: usize| self.0.get(from..to).unwrap_or_default().iter().copied();
+        let begin = self.0.partition_point(|run| run.first < range.start);
+        let until = self.0.partition_point(|run| run.first <= range.end);
+        let middle = [Some((range.start, term)), behind.map(|term| (range.end, term))].into_iter().flatten();
+        let middle = middle.map(|(first, term)| TermRun { first, term });
+        for run in runs(0, begin).chain(middle).chain(runs(until, self.0.len())) {
+            terms.push(run.first, run.term);
+        }
+        *self = terms;
+    }
+
+    /// The parts of `range` that have one term each, and the terms.
+    pub(crate) fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, u64)> {
+        let begin = self.0.partition_point(|run| run.first <= range.start).saturating_sub(1);
+        let runs = self.0.get(begin..).unwrap_or_default();
+        runs.iter().enumerate().map_while(move |(at, run)| {
+            let end = runs.get(at + 1).map_or(range.end, |next| next.first.min(range.end));
+            let first = run.first.max(range.start);
+            (first < end).then_some((first..end, run.term))
+        })
     }
 
     /// Forgets the entries from `from` on.
@@ -71,6 +99,31 @@ mod tests {
         let at = |index| terms.at(index);
         assert_eq!([at(5), at(9), at(10), at(19), at(20), at(99)], [1, 1, 2, 2, 5, 5].map(Some));
         assert_eq!(at(4), None);
+    }
+
+    #[test]
+    fn terms_in_the_middle_are_set() {
+        for (range, term, expected) in [
+            (6..8, 9, vec![(5, 1), (6, 9), (8, 1), (10, 2), (20, 5)]),
+            (5..10, 2, vec![(5, 2), (20, 5)]),
+            (5..30, 7, vec![(5, 7)]),
+            (9..21, 5, vec![(5, 1), (9, 5)]),
+            (20..30, 5, vec![(5, 1), (10, 2), (20, 5)]),
+        ] {
+            let mut terms = terms();
+            terms.set(&range, term, 30);
+            let runs: Vec<_> = terms.runs().iter().map(|run| (run.first, run.term)).collect();
+            assert_eq!(runs, expected, "{range:?} in term {term}");
+        }
+    }
+
+    #[test]
+    fn a_range_in_parts() {
+        let terms = terms();
+        let parts = |range| terms.parts(range).collect::<Vec<_>>();
+        assert_eq!(parts(6..8), [(6..8, 1)]);
+        assert_eq!(parts(9..25), [(9..10, 1), (10..20, 2), (20..25, 5)]);
+        assert_eq!(parts(20..21), [(20..21, 5)]);
     }
 
     #[test]
