@@ -3,7 +3,7 @@
 //! Validate, reserve, copy, publish. Whatever can be refused is refused before the reservation; behind it nothing can
 //! fail, and nobody sees the batch in part: readers find the new bounds when all records are readable.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use logboom_wal::{Durability, Permit, Request, Reservation, Sequence, Ticket as WalTicket, record_bytes};
 use parking_lot::MutexGuard;
@@ -12,7 +12,7 @@ use crate::{
     Batch, Error, Result,
     buffers::{Buffers, Planned},
     core::Core,
-    operation::Operation,
+    operation::{Operation, RELEASE_OF_UNSEEN},
     plan::{Locked, plan},
     state::{ShardCell, State},
 };
@@ -65,6 +65,22 @@ pub(crate) fn append(
     Ok(ticket)
 }
 
+/// Ends that shards which nothing is known of are held back; durable on return.
+pub(crate) fn release_unseen(core: &Core) -> Result<()> {
+    let _releasing = core.releasing.lock();
+    if !core.store.shards.holds_back_unseen() {
+        return Ok(());
+    }
+    let bytes = record_bytes(0);
+    let permit = core.wal.admit(bytes as u64)?;
+    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+    let mut reservation = core.wal.reserve(permit, &request)?;
+    reservation.record(&RELEASE_OF_UNSEEN, 0, |_| {});
+    reservation.finish_for_waiter().wait()?;
+    core.store.shards.release_unseen();
+    Ok(())
+}
+
 /// The cells of the batch's shards, sorted by id.
 fn cells(core: &Core, buffers: &mut Buffers<'_>) -> Vec<Arc<ShardCell>> {
     buffers.shards.clear();
@@ -75,8 +91,12 @@ fn cells(core: &Core, buffers: &mut Buffers<'_>) -> Vec<Arc<ShardCell>> {
     let before = core.store.shards.len();
     let cells = buffers.shards.iter().map(|shard| core.store.shards.get_or_insert(*shard)).collect();
     let after = core.store.shards.len();
-    if after != before {
-        core.wal.set_owners(after);
+    let heals = buffers.operations.iter().filter(|(_, operation)| matches!(operation, Operation::Heal { .. })).count();
+    if after != before || heals > 0 {
+        // A healed run is a stretch of its own in the footer, whoever's it is.
+        let heals = u32::try_from(heals).unwrap_or(u32::MAX);
+        let healed = core.counts.healed.fetch_add(heals, Ordering::Relaxed).saturating_add(heals);
+        core.wal.set_owners(after.saturating_add(healed));
     }
     cells
 }
@@ -109,12 +129,13 @@ fn write(reservation: &mut Reservation, buffers: &mut Buffers<'_>, locked: &mut 
 fn apply(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>], states: &mut [MutexGuard<'_, State>]) {
     let mut delta = std::mem::take(&mut buffers.delta);
     for Planned { slot, operation, place } in &buffers.plan {
-        let Some(change) = operation.change(buffers) else { continue };
+        let Some(change) = operation.change(|part| buffers.bytes(part)) else { continue };
         let shard = &mut locked[*slot];
         let (id, extent, settled) = (shard.cell.id, shard.view.extent, shard.settled);
         let after = states[*slot].apply(id, extent, &change, *place, settled, &mut delta);
         debug_assert!(after.is_ok(), "{change:?} was planned on {extent:?}");
         shard.view.extent = after.unwrap_or(extent);
+        shard.view.quarantined = shard.view.quarantined && states[*slot].missing().is_some();
         if matches!(operation, Operation::Reset { .. } | Operation::Destroy) {
             shard.settled = false;
         }

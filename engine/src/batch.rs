@@ -70,7 +70,7 @@ impl<'a> Batch<'a> {
     /// [`Error::TooLarge`] when the context, the entry or the batch exceeds its limit.
     pub fn append(&mut self, shard: ShardId, entry: Entry<'a>) -> Result<&mut Self> {
         self.check_entry(&entry)?;
-        self.push_entry(shard, entry)?;
+        self.push_entry(shard, entry, false)?;
         self.len += 1;
         Ok(self)
     }
@@ -196,6 +196,38 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::Delete { key })
     }
 
+    /// Hands an entry in again that the shard has lost, or that a read found damaged: one that was fetched from another
+    /// replica. Its index must be in the shard's log. When the last thing that is missing of a shard is there again,
+    /// its [quarantine](crate::Shard::quarantine) ends. [`Engine::heal`](crate::Engine::heal) does many entries.
+    ///
+    /// When submitted: [`Error::Compacted`] below the log, [`Error::Beyond`] past its end, [`Error::Term`] where the
+    /// entry is not lost and its term is another one.
+    ///
+    /// # Errors
+    /// As [`Batch::append`].
+    pub fn heal(&mut self, shard: ShardId, entry: Entry<'a>) -> Result<&mut Self> {
+        self.check_entry(&entry)?;
+        self.push_entry(shard, entry, true)?;
+        self.len += 1;
+        Ok(self)
+    }
+
+    /// Says that the shard is from now on what it is, whatever was lost: its
+    /// [quarantine](crate::Shard::quarantine) ends. The operations before it in the batch may make the shard whatever
+    /// is right, which is not allowed otherwise: a reset and a new hard state, say, for a snapshot that was fetched
+    /// from another replica. Nothing happens to a shard that is not in quarantine.
+    ///
+    /// When submitted: [`Error::Quarantined`] while entries of the log are lost. They must be healed, or dropped.
+    ///
+    /// Whoever releases a shard answers for it: a replica that has forgotten votes or acknowledged entries is not the
+    /// one that gave them.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the batch exceeds its limit.
+    pub fn release(&mut self, shard: ShardId) -> Result<&mut Self> {
+        self.push(shard, Operation::Release { hard_state: None, keys: 0 })
+    }
+
     /// Whether the batch holds no operation. Such a batch cannot be submitted.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -240,7 +272,7 @@ impl<'a> Batch<'a> {
                 Some(_) => {}
             }
             expected = Some(entry.index.saturating_add(1));
-            self.push_entry(shard, entry)?;
+            self.push_entry(shard, entry, false)?;
             count += 1;
         }
         Ok(count)
@@ -253,16 +285,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Adds an entry, to the run before it if it continues that.
-    fn push_entry(&mut self, shard: ShardId, entry: Entry<'a>) -> Result<()> {
+    fn push_entry(&mut self, shard: ShardId, entry: Entry<'a>, heals: bool) -> Result<()> {
         let bytes = entry.context.len() + entry.payload.as_bytes().len();
-        let grown = self.buffers.operations.last().and_then(|last| continued(last, shard, &entry, bytes));
-        let at = part_at(self.buffers.items.len());
-        let one = Operation::Append {
-            first: entry.index,
-            term: entry.term,
-            items: Part { at, len: 1 },
-            bytes: part_at(bytes),
-        };
+        let last = self.buffers.operations.last();
+        let grown = last.and_then(|last| continued(last, shard, &entry, bytes, heals));
+        let items = Part { at: part_at(self.buffers.items.len()), len: 1 };
+        let one = run(heals, entry.index, entry.term, items, bytes);
         match (grown, self.buffers.operations.last_mut()) {
             (Some(grown), Some(last)) => {
                 let more = record_bytes(grown.body_len()) - record_bytes(last.1.body_len());
@@ -313,14 +341,33 @@ impl fmt::Debug for Batch<'_> {
 }
 
 /// The run `last`, with an entry of `more` bytes added to it, if the entry continues it.
-fn continued(last: &(ShardId, Operation), shard: ShardId, entry: &Entry<'_>, more: usize) -> Option<Operation> {
-    let (last_shard, Operation::Append { first, term, items, bytes }) = *last else { return None };
+fn continued(
+    last: &(ShardId, Operation),
+    shard: ShardId,
+    entry: &Entry<'_>,
+    more: usize,
+    heals: bool,
+) -> Option<Operation> {
+    let (first, term, items, bytes) = match last.1 {
+        Operation::Append { first, term, items, bytes } if !heals => (first, term, items, bytes),
+        Operation::Heal { first, term, items, bytes } if heals => (first, term, items, bytes),
+        _ => return None,
+    };
     let bytes = bytes as usize + more;
     let items = Part { len: items.len + 1, ..items };
     let fits = items.len as usize * ROW + bytes <= RUN_BYTES;
     let continues =
-        last_shard == shard && term == entry.term && first.checked_add(u64::from(items.len - 1)) == Some(entry.index);
-    (fits && continues).then(|| Operation::Append { first, term, items, bytes: part_at(bytes) })
+        last.0 == shard && term == entry.term && first.checked_add(u64::from(items.len - 1)) == Some(entry.index);
+    (fits && continues).then(|| run(heals, first, term, items, bytes))
+}
+
+/// Entries of one term, appended or handed in again.
+fn run(heals: bool, first: u64, term: u64, items: Part, bytes: usize) -> Operation {
+    let bytes = part_at(bytes);
+    match heals {
+        true => Operation::Heal { first, term, items, bytes },
+        false => Operation::Append { first, term, items, bytes },
+    }
 }
 
 fn check(what: Limit, size: usize, limit: usize) -> Result<()> {

@@ -6,15 +6,30 @@ use bytes::Bytes;
 use rkyv::{Archive, Serialize};
 
 use crate::{
-    Result, ShardId, archive::Form, extent::Extent, keys::Keys, published::View, state::State, terms::TermRun,
+    Result, ShardId,
+    archive::Form,
+    damages::{Damages, Unseen},
+    extent::Extent,
+    keys::Keys,
+    published::View,
+    quarantine::Missing,
+    state::State,
+    terms::TermRun,
 };
 
 const FORM: Form = Form { name: *b"chkpnt", version: 1 };
 
-/// A checkpoint while it is collected: flat tables that rows refer to, so that a hundred thousand shards cost no
-/// allocation each.
-#[derive(Archive, Debug, Default, Serialize)]
+/// A checkpoint while it is collected.
+#[derive(Debug, Default)]
 pub(crate) struct Checkpoint {
+    tables: Tables,
+    /// Written in front of the tables, if there is anything to say.
+    pub(crate) damages: Damages,
+}
+
+/// Flat tables that rows refer to, so that a hundred thousand shards cost no allocation each.
+#[derive(Archive, Debug, Default, Serialize)]
+struct Tables {
     shards: Vec<Row>,
     terms: Vec<TermRow>,
     keys: Vec<KeyRow>,
@@ -56,11 +71,49 @@ pub(crate) struct Shard {
     pub(crate) view: View,
     pub(crate) terms: Vec<TermRun>,
     pub(crate) state: State,
+    pub(crate) missing: Missing,
 }
 
 impl Checkpoint {
     /// Adds a shard as it is, the ids of which rise from call to call.
     pub(crate) fn add(&mut self, id: ShardId, view: &View, state: &State) -> Result<()> {
+        if let Some(missing) = state.missing() {
+            self.damages.add(id, missing);
+        }
+        self.tables.add(id, view, state)
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        let mut bytes = self.damages.encode()?;
+        let tables = FORM.encode(&self.tables)?;
+        if bytes.is_empty() {
+            return Ok(tables);
+        }
+        bytes.extend_from_slice(&tables);
+        Ok(bytes)
+    }
+
+    /// Gives each shard of an encoded checkpoint to `each`. Returns what is known of shards that are not in it, if some
+    /// may be lost.
+    pub(crate) fn decode(bytes: &[u8], mut each: impl FnMut(Shard)) -> Result<Option<Unseen>> {
+        let (damages, tables) = Damages::split(bytes)?;
+        let mut missing = damages.missing;
+        FORM.decode::<Tables, ()>(tables, |archive| {
+            let mut cursor = Cursor::new(archive);
+            for row in archive.shards.iter() {
+                let mut shard =
+                    cursor.shard(row).ok_or_else(|| FORM.malformed(&"a row that names what is not there"))?;
+                shard.missing = missing.remove(&shard.id).unwrap_or_default();
+                each(shard);
+            }
+            Ok(())
+        })?;
+        Ok(damages.unseen)
+    }
+}
+
+impl Tables {
+    fn add(&mut self, id: ShardId, view: &View, state: &State) -> Result<()> {
         let hard_state_end = self.put(state.hard_state())?;
         // Keys come behind the commit hint: all of a shard's bytes stand together.
         let commit_hint_end = self.put(state.commit_hint())?;
@@ -89,22 +142,6 @@ impl Checkpoint {
         Ok(())
     }
 
-    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        FORM.encode(self)
-    }
-
-    /// Gives each shard of an encoded checkpoint to `each`.
-    pub(crate) fn decode(bytes: &[u8], mut each: impl FnMut(Shard)) -> Result<()> {
-        FORM.decode::<Self, ()>(bytes, |archive| {
-            let mut cursor = Cursor::new(archive);
-            for row in archive.shards.iter() {
-                let shard = cursor.shard(row).ok_or_else(|| FORM.malformed(&"a row that names what is not there"))?;
-                each(shard);
-            }
-            Ok(())
-        })
-    }
-
     fn put(&mut self, bytes: Option<&[u8]>) -> Result<u32> {
         self.bytes.extend_from_slice(bytes.unwrap_or_default());
         position(self.bytes.len())
@@ -113,14 +150,14 @@ impl Checkpoint {
 
 /// Reads the tables in the order of the rows.
 struct Cursor<'c> {
-    archive: &'c ArchivedCheckpoint,
+    archive: &'c ArchivedTables,
     bytes: usize,
     terms: usize,
     keys: usize,
 }
 
 impl<'c> Cursor<'c> {
-    fn new(archive: &'c ArchivedCheckpoint) -> Self {
+    fn new(archive: &'c ArchivedTables) -> Self {
         Self { archive, bytes: 0, terms: 0, keys: 0 }
     }
 
@@ -138,7 +175,7 @@ impl<'c> Cursor<'c> {
         let extent = Extent { first, next, boundary_term: has_boundary.then(|| row.boundary_term.to_native()) };
         Some(Shard {
             id: ShardId(row.shard.to_native()),
-            view: View { extent, sequence: logboom_wal::Sequence(row.sequence.to_native()) },
+            view: View { extent, sequence: logboom_wal::Sequence(row.sequence.to_native()), quarantined: false },
             terms: terms
                 .iter()
                 .map(|run| TermRun { first: run.first.to_native(), term: run.term.to_native() })
@@ -148,6 +185,7 @@ impl<'c> Cursor<'c> {
                 row.has_commit_hint.then_some(commit_hint),
                 keys,
             ),
+            missing: Missing::default(),
         })
     }
 
@@ -188,7 +226,7 @@ mod tests {
         for change in changes {
             extent = state.apply(ShardId(1), extent, change, place, true, &mut Delta::default()).unwrap();
         }
-        (View { extent, sequence: Sequence(77) }, state)
+        (View { extent, sequence: Sequence(77), quarantined: false }, state)
     }
 
     fn shards() -> Vec<(View, State)> {
@@ -231,10 +269,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_comes_back() {
+        let mut checkpoint = Checkpoint::default();
+        let (view, mut state) = shard(&[Change::Append { first: 5, count: 9, term: 3 }]);
+        let entries = [6..8, 13..14].into_iter().collect();
+        let missing = Missing { entries, hard_state: Some(Sequence(9)), keys: 3, suffix: true, unseen: false };
+        state.set_missing(missing.clone());
+        checkpoint.add(ShardId(1), &view, &state).unwrap();
+        let (view, state) = shard(&[Change::HardState(b"vote")]);
+        checkpoint.add(ShardId(2), &view, &state).unwrap();
+        for unseen in [None, Some(Unseen { upto: Sequence(50), empty: vec![ShardId(7)] })] {
+            checkpoint.damages.unseen = unseen.clone();
+            let mut back = Vec::new();
+            let decoded = Checkpoint::decode(&checkpoint.encode().unwrap(), |shard| back.push(shard)).unwrap();
+            assert_eq!(decoded, unseen);
+            assert_eq!(back[0].missing, missing);
+            assert_eq!((back[1].id, &back[1].missing), (ShardId(2), &Missing::default()));
+        }
+    }
+
+    #[test]
+    fn without_damage_there_are_only_the_tables() {
+        assert_eq!(encoded()[..6], *b"chkpnt");
+    }
+
+    #[test]
     fn bytes_that_lie_are_refused() {
-        let good = encoded();
+        lie(&encoded());
+        let (view, mut state) = shard(&[Change::Append { first: 5, count: 9, term: 3 }]);
+        state.set_missing(Missing { entries: [6..8].into_iter().collect(), ..Missing::default() });
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.add(ShardId(1), &view, &state).unwrap();
+        checkpoint.damages.unseen = Some(Unseen { upto: Sequence(50), empty: vec![ShardId(7)] });
+        lie(&checkpoint.encode().unwrap());
+    }
+
+    fn lie(good: &[u8]) {
         for at in 0..good.len() {
-            let mut bad = good.clone();
+            let mut bad = good.to_vec();
             bad[at] ^= 0x80;
             // Whatever it says, it does not panic.
             drop(Checkpoint::decode(&bad, |_| ()));

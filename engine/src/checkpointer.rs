@@ -127,6 +127,12 @@ impl Checkpointer {
         self.work = if end < shards.len() {
             Work::Capturing { last, shards, next: end, checkpoint }
         } else {
+            {
+                // Whoever ends this has its record behind `replay_from`, or has ended it.
+                let _releasing = core.releasing.lock();
+                let held_back = core.store.shards.holds_back_unseen();
+                checkpoint.damages.close(held_back.then_some(last.upto));
+            }
             let body = checkpoint.encode()?;
             Work::Waiting { last: Last { size: body.len() as u64, ..last }, body, barrier: core.wal.barrier() }
         };
@@ -158,10 +164,14 @@ fn capture_shard(core: &Core, shard: ShardId, durable: u64, checkpoint: &mut Che
         let mut state = cell.state.lock();
         let view = cell.published.load();
         state.log.tidy(&view.extent, durable);
-        if view.sequence != Sequence::NONE {
+        let is_something = view.sequence != Sequence::NONE || state.missing().is_some_and(|missing| !missing.unseen);
+        let is_known_empty = !view.quarantined && core.store.shards.holds_back_unseen();
+        if is_something {
             checkpoint.add(shard, &view, &state)?;
+        } else if is_known_empty {
+            checkpoint.damages.add_empty(shard);
         }
-        view.sequence != Sequence::NONE
+        is_something || is_known_empty
     };
     drop(cell);
     if !remembered {

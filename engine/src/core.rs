@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) sealer: Mutex<Sealer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) counts: Counts,
+    /// Held while shards that nothing is known of are released, until they are.
+    pub(crate) releasing: Mutex<()>,
     closed: AtomicBool,
     /// The last failure of background work that has not succeeded since.
     background: Mutex<Option<Error>>,
@@ -41,6 +43,8 @@ pub(crate) struct Counts {
     pub(crate) sealed: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) retired: AtomicU64,
+    /// Runs that were handed in again.
+    pub(crate) healed: AtomicU32,
 }
 
 impl Core {
@@ -60,6 +64,7 @@ impl Core {
             sealer: Mutex::default(),
             checkpointer: Mutex::new(checkpointer),
             counts: Counts::default(),
+            releasing: Mutex::new(()),
             closed: AtomicBool::new(false),
             background: Mutex::new(None),
         });

@@ -9,8 +9,9 @@ use logboom_disk::Disk;
 use logboom_wal::{Durability, Permit, Reservation, Runtime};
 
 use crate::{
-    Batch, Config, Error, Health, Metrics, OpenReport, ReadOnly, Rejected, Result, Segment, Shard, ShardId, Ticket,
-    append::{append, preflight},
+    Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly, Rejected, Result, Segment,
+    Shard, ShardId, Ticket,
+    append::{append, preflight, release_unseen},
     core::Core,
     open,
 };
@@ -49,7 +50,8 @@ struct Owner {
 
 impl Engine {
     /// Opens the log in a directory, or creates it, and recovers it: everything that it reports from then on survives
-    /// power loss, a surviving tail that nobody was told about included.
+    /// power loss, a surviving tail that nobody was told about included. Where something durable is damaged, the
+    /// shards that it hits are in quarantine: [`Engine::quarantined`].
     ///
     /// # Errors
     /// [`Error::Config`], [`Error::Locked`], [`Error::Permission`], [`Error::ReadOnly`], [`Error::Foreign`],
@@ -92,7 +94,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::NotLazy`]; [`Error::Gap`], [`Error::Compacted`], [`Error::Beyond`],
-    /// [`Error::Unapplied`] for what does not fit the log of a shard; [`Error::TooLarge`], [`Error::Full`],
+    /// [`Error::Unapplied`], [`Error::Term`] for what does not fit the log of a shard; [`Error::Quarantined`] for one of
+    /// which something is lost; [`Error::TooLarge`], [`Error::Full`],
     /// [`Error::Closed`], [`Error::Poisoned`]. None of the batch was done then.
     pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
         let permit = self.admit(&batch, durability)?;
@@ -143,6 +146,48 @@ impl Engine {
     /// The shards that hold anything, sorted: entries, a boundary, a hard state, a commit hint or keys.
     pub fn shards(&self) -> Vec<ShardId> {
         self.0.core.store.shard_ids()
+    }
+
+    /// The shards of which something is lost, sorted. All others are whole.
+    pub fn quarantined(&self) -> Vec<(ShardId, Quarantine)> {
+        self.0.core.store.shards.quarantined()
+    }
+
+    /// Hands entries in again that a shard has lost, or that a read found damaged: [`Batch::heal`] for each, in as many
+    /// batches as that takes, and durable. What an error leaves undone can be done again.
+    ///
+    /// # Errors
+    /// [`Error::Compacted`], [`Error::Beyond`], [`Error::Term`], [`Error::TooLarge`] for what is not an entry of the
+    /// shard; those of [`Engine::write`].
+    pub fn heal<'a>(&self, shard: ShardId, entries: impl IntoIterator<Item = Entry<'a>>) -> Result<()> {
+        let mut batch = self.batch();
+        for entry in entries {
+            let refused = batch.heal(shard, entry.clone()).map(drop);
+            match refused {
+                Err(Error::TooLarge { what: Limit::Batch | Limit::Records, .. }) if !batch.is_empty() => {
+                    self.write(std::mem::replace(&mut batch, self.batch()))?;
+                    batch.heal(shard, entry)?;
+                }
+                outcome => outcome?,
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.write(batch) }
+    }
+
+    /// Whether shards that nothing is known of are held back: records are lost that may have been theirs. Each is
+    /// in [quarantine](Shard::quarantine) until it is [released](Batch::release), destroyed, or all of them are.
+    pub fn holds_back_unseen(&self) -> bool {
+        self.0.core.store.shards.holds_back_unseen()
+    }
+
+    /// Says that no shard exists but those that are known, whatever was lost, or that the caller knows better:
+    /// shards that nothing is known of are not held back any more. Durable on return; does nothing where none are.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Full`], [`Error::Poisoned`].
+    pub fn release_unseen(&self) -> Result<()> {
+        self.0.core.check_open()?;
+        release_unseen(&self.0.core)
     }
 
     /// A ticket for everything that was submitted before, lazy batches included, which are written now.

@@ -159,7 +159,7 @@ impl EntryBatch {
         let table = EntryTable::parse(record.body(), record.count()).ok_or(Mismatch)?;
         let end = first.checked_add(u64::from(record.count())).ok_or(Mismatch)?;
         let holds = first <= stretch.range.start && end >= stretch.range.end && record.attr() == stretch.term;
-        if !Change::is_append(&record) || !holds {
+        if !Change::has_entries(&record) || !holds {
             return Err(Mismatch);
         }
         let skip = number(stretch.range.start - first)?;

@@ -116,11 +116,30 @@ pub enum Error {
         /// The first failure.
         first: Arc<Error>,
     },
+    /// Something of the shard is lost, and the answer, or the operation, depends on it:
+    /// [`Shard::quarantine`](crate::Shard::quarantine) says what.
+    #[error("{shard} is in quarantine")]
+    Quarantined {
+        /// The shard.
+        shard: ShardId,
+    },
     /// The file system is mounted read-only.
     #[error("read-only file system: {what}")]
     ReadOnly {
         /// What was attempted.
         what: Arc<str>,
+    },
+    /// An entry was handed to [`Batch::heal`](crate::Batch::heal) that is not the one that the log has at its index.
+    #[error("{shard}: entry {index} has term {stored}, not {given}")]
+    Term {
+        /// The shard.
+        shard: ShardId,
+        /// The index of the entry.
+        index: u64,
+        /// The term that the log has there.
+        stored: u64,
+        /// The term that was given.
+        given: u64,
     },
     /// Something exceeds its limit.
     #[error("{what} of {size} exceeds the limit of {limit}")]
@@ -170,6 +189,7 @@ pub enum Limit {
 
 /// Why [`Shard::term`](crate::Shard::term) has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Miss {
     /// The index is below the boundary, or below the first entry where there is none.
     #[error("compacted: the log begins at {first}")]
@@ -177,6 +197,10 @@ pub enum Miss {
         /// The first index of the log, or where it continues if it is empty.
         first: u64,
     },
+    /// The entry is lost, or would lie where the log may have gone on: see
+    /// [`Shard::quarantine`](crate::Shard::quarantine).
+    #[error("lost to damage")]
+    Corrupted,
     /// The index is past the last entry.
     #[error("unavailable: the log ends at {}", Shown(*.last))]
     Unavailable {
@@ -195,7 +219,7 @@ pub enum ReadError {
         /// The first index of the log, or where it continues if it is empty.
         first: u64,
     },
-    /// What is stored of these entries cannot be what was written. Others can still be read.
+    /// What is stored of these entries is not what was written, or is lost. Others can still be read.
     #[error("entries {} to {} are damaged: {what}", .range.start, .range.end)]
     Corrupted {
         /// The entries that cannot be read, half-open.
@@ -231,6 +255,8 @@ impl Error {
             Refusal::Gap { expected, got } => Self::Gap { shard, expected, got },
             Refusal::Compacted { first } => Self::Compacted { shard, first },
             Refusal::Beyond { last } => Self::Beyond { shard, index, last },
+            Refusal::Quarantined => Self::Quarantined { shard },
+            Refusal::Term { index, stored, given } => Self::Term { shard, index, stored, given },
             Refusal::Unapplied { first } => Self::Unapplied { shard, index, first },
             Refusal::IndexMax => Self::TooLarge { what: Limit::Index, size: index, limit: u64::MAX - 1 },
         }

@@ -35,6 +35,14 @@ pub(crate) enum Refusal {
     Beyond {
         last: Option<u64>,
     },
+    /// What is not known of the shard forbids it.
+    Quarantined,
+    /// The entry at `index` has another term.
+    Term {
+        index: u64,
+        stored: u64,
+        given: u64,
+    },
     /// Entries from `first` on are not known to be applied.
     Unapplied {
         first: u64,
@@ -91,6 +99,15 @@ impl Extent {
         };
         let next = index.checked_add(count).ok_or(Refusal::IndexMax)?;
         Ok(Self { first, next, ..self })
+    }
+
+    /// Unchanged, with `count` entries from `index` on handed in again.
+    pub(crate) fn heal(self, index: u64, count: u64) -> Result<Self, Refusal> {
+        if index < self.first && !self.is_vacant() {
+            return Err(Refusal::Compacted { first: self.first });
+        }
+        let end = index.checked_add(count).ok_or(Refusal::IndexMax)?;
+        if self.is_vacant() || end > self.next { Err(Refusal::Beyond { last: self.last() }) } else { Ok(self) }
     }
 
     /// After dropping every entry above `keep`.
@@ -161,6 +178,16 @@ mod tests {
         assert_eq!(vacant.append(u64::MAX, 1), Err(Refusal::IndexMax));
         assert_eq!(vacant.append(u64::MAX - 1, 1), Ok(log(u64::MAX - 1, u64::MAX)));
         assert_eq!(log(0, u64::MAX).append(u64::MAX, 1), Err(Refusal::IndexMax));
+    }
+
+    #[test]
+    fn heals() {
+        assert_eq!(log(3, 9).heal(3, 6), Ok(log(3, 9)));
+        assert_eq!(log(3, 9).heal(2, 1), Err(Refusal::Compacted { first: 3 }));
+        assert_eq!(log(3, 9).heal(8, 2), Err(Refusal::Beyond { last: Some(8) }));
+        assert_eq!(log(3, 9).heal(8, u64::MAX), Err(Refusal::IndexMax));
+        assert_eq!(Extent::default().heal(0, 1), Err(Refusal::Beyond { last: None }));
+        assert_eq!(behind(5, 5, 1).heal(5, 1), Err(Refusal::Beyond { last: None }));
     }
 
     #[test]

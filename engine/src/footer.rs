@@ -244,10 +244,8 @@ impl Rescue {
     fn add_record(&mut self, record: &Record, at: Place) {
         let shard = ShardId(record.owner());
         match Change::decode(record) {
-            Some(Change::Append { first, count, .. }) => {
-                let claims = self.shards.entry(shard).or_default();
-                claims.cut(first);
-                claims.claim(Piece::of_record(first, count, at));
+            Some(Change::Append { first, count, .. } | Change::Heal { first, count, .. }) => {
+                self.shards.entry(shard).or_default().claim(Piece::of_record(first, count, at));
             }
             Some(Change::Truncate { keep }) => {
                 if let Some(claims) = self.shards.get_mut(&shard) {

@@ -13,6 +13,10 @@ pub struct Health {
     /// The last failure of sealing, checkpointing or reclaiming, until it succeeds again: the log goes on meanwhile,
     /// but opening it takes longer, and space does not come back.
     pub background: Option<Error>,
+    /// Shards in [quarantine](crate::Engine::quarantined).
+    pub quarantined: usize,
+    /// Shards that nothing is known of are [held back](crate::Engine::holds_back_unseen).
+    pub holds_back_unseen: bool,
 }
 
 impl Health {
@@ -22,11 +26,14 @@ impl Health {
             poisoned: log.poisoned.map(Error::from),
             stalled_for_us: u64::try_from(log.waiting.as_micros()).unwrap_or(u64::MAX),
             background: core.background_failure(),
+            quarantined: core.store.shards.quarantined().len(),
+            holds_back_unseen: core.store.shards.holds_back_unseen(),
         }
     }
 
     /// Whether nothing is wrong.
     pub fn is_good(&self) -> bool {
-        self.poisoned.is_none() && self.stalled_for_us == 0 && self.background.is_none()
+        let goes_on = self.poisoned.is_none() && self.stalled_for_us == 0 && self.background.is_none();
+        goes_on && self.quarantined == 0 && !self.holds_back_unseen
     }
 }

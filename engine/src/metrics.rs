@@ -17,6 +17,8 @@ pub struct Metrics {
     pub log: WalMetrics,
     /// Shards that the engine knows, those with handles and no state included.
     pub index_shards: u64,
+    /// Shards in quarantine.
+    pub index_quarantined: u64,
     /// Bytes of loaded footers.
     pub index_bytes: u64,
     /// Segments sealed with a footer.
@@ -38,6 +40,7 @@ impl Metrics {
             append_batches: read(&core.counts.batches),
             log: core.wal.metrics(),
             index_shards: u64::from(core.store.shards.len()),
+            index_quarantined: core.store.shards.quarantined().len() as u64,
             index_bytes: core.store.places.bytes(),
             index_sealed: read(&core.counts.sealed),
             index_checkpoints: read(&core.counts.checkpoints),

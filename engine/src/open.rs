@@ -46,6 +46,8 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
         checkpoint_bytes,
         shards: shards.len() as usize,
         segments: wal.segments().len(),
+        quarantined: shards.quarantined(),
+        holds_back_unseen: shards.holds_back_unseen(),
         elapsed: begun.elapsed(),
     };
     let store = Store::new(Source::Log(wal.clone()), shards, places, readers);
@@ -66,6 +68,8 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
         checkpoint_bytes,
         shards: shards.len() as usize,
         segments: reader.segments().len(),
+        quarantined: shards.quarantined(),
+        holds_back_unseen: shards.holds_back_unseen(),
         elapsed: begun.elapsed(),
     };
     Ok((Store::new(Source::Reader(Box::new(reader)), shards, places, Readers::new(true)), report, tallies))

@@ -3,7 +3,9 @@
 //! Each is one record of the log. What the header of a record holds for which operation, and what its body, is said
 //! at [`Operation::meta`] and [`Change::decode`]; the entries' own layout is in `entry_table`.
 
-use logboom_wal::{BodyWriter, Meta, Record, Sequence};
+use std::ops::Range;
+
+use logboom_wal::{BodyWriter, Descriptor, Meta, Record, Sequence};
 
 use crate::{
     Boundary, ShardId,
@@ -20,6 +22,9 @@ const HARD_STATE: u8 = 6;
 const COMMIT_HINT: u8 = 7;
 const PUT: u8 = 8;
 const DELETE: u8 = 9;
+const HEAL: u8 = 10;
+const RELEASE: u8 = 11;
+const RELEASE_UNSEEN: u8 = 12;
 
 /// Bytes in front of the key of a `PUT`: the key's length.
 const KEY_LEN: usize = 2;
@@ -29,6 +34,13 @@ const KEY_LEN: usize = 2;
 pub(crate) enum Operation {
     /// Entries of one term; `bytes` of context and payload.
     Append {
+        first: u64,
+        term: u64,
+        items: Part,
+        bytes: u32,
+    },
+    /// Entries of one term in the place of those that the log has or has lost.
+    Heal {
         first: u64,
         term: u64,
         items: Part,
@@ -59,6 +71,11 @@ pub(crate) enum Operation {
     Delete {
         key: Part,
     },
+    /// What it makes good for is known when the batch is submitted.
+    Release {
+        hard_state: Option<Sequence>,
+        keys: u32,
+    },
 }
 
 /// What a record says: an operation, its bytes at hand.
@@ -73,16 +90,45 @@ pub(crate) enum Change<'b> {
     CommitHint(&'b [u8]),
     Put { key: &'b [u8], value: &'b [u8] },
     Delete { key: &'b [u8] },
+    Heal { first: u64, count: u64, term: u64 },
+    Release { hard_state: Option<Sequence>, keys: u32 },
+}
+
+/// What the descriptor of a lost record says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remnant {
+    /// All that there was to say.
+    Change(Change<'static>),
+    /// Entries of an unknown term: at the end of the log, or in its middle.
+    Entries {
+        first: u64,
+        count: u64,
+        appended: bool,
+    },
+    Compact {
+        index: u64,
+    },
+    HardState,
+    CommitHint,
+    Key,
+    Unknown,
 }
 
 impl Operation {
     /// The size of its record's body in bytes.
     pub(crate) fn body_len(&self) -> usize {
         match *self {
-            Self::Append { items, bytes, .. } => items.len as usize * ROW + bytes as usize,
+            Self::Append { items, bytes, .. } | Self::Heal { items, bytes, .. } => {
+                items.len as usize * ROW + bytes as usize
+            }
             Self::HardState(part) | Self::CommitHint(part) | Self::Delete { key: part } => part.len as usize,
             Self::Put { key, value } => KEY_LEN + key.len as usize + value.len as usize,
-            Self::Cut { .. } | Self::Truncate { .. } | Self::Compact { .. } | Self::Reset { .. } | Self::Destroy => 0,
+            Self::Cut { .. }
+            | Self::Truncate { .. }
+            | Self::Compact { .. }
+            | Self::Reset { .. }
+            | Self::Destroy
+            | Self::Release { .. } => 0,
         }
     }
 
@@ -95,6 +141,8 @@ impl Operation {
             Self::Reset { .. } => Some("a reset"),
             Self::Destroy => Some("a destruction"),
             Self::HardState(_) => Some("a hard state"),
+            Self::Heal { .. } => Some("a healed entry"),
+            Self::Release { .. } => Some("a release"),
             Self::Append { .. }
             | Self::Compact { .. }
             | Self::CommitHint(_)
@@ -124,6 +172,8 @@ impl Operation {
             Self::CommitHint(_) => (COMMIT_HINT, 0, 0, 0),
             Self::Put { .. } => (PUT, 0, 0, 0),
             Self::Delete { .. } => (DELETE, 0, 0, 0),
+            Self::Heal { first, term, items, .. } => (HEAL, first, items.len, term),
+            Self::Release { hard_state, keys } => (RELEASE, hard_state.unwrap_or(Sequence::NONE).0, keys, 0),
             // Never planned: a cut is planned as what it comes down to.
             Self::Cut { index } => (TRUNCATE, index, 0, 0),
         };
@@ -133,7 +183,9 @@ impl Operation {
     /// Puts the body of its record, [`Operation::body_len`] bytes.
     pub(crate) fn put_body(&self, buffers: &Buffers<'_>, body: &mut BodyWriter<'_>) {
         match *self {
-            Self::Append { items, .. } => entry_table::put(buffers.items(items), &mut |bytes| body.put(bytes)),
+            Self::Append { items, .. } | Self::Heal { items, .. } => {
+                entry_table::put(buffers.items(items), &mut |bytes| body.put(bytes))
+            }
             Self::HardState(part) | Self::CommitHint(part) | Self::Delete { key: part } => {
                 body.put(buffers.bytes(part))
             }
@@ -143,25 +195,87 @@ impl Operation {
                 body.put(buffers.bytes(key));
                 body.put(buffers.bytes(value));
             }
-            Self::Cut { .. } | Self::Truncate { .. } | Self::Compact { .. } | Self::Reset { .. } | Self::Destroy => {}
+            Self::Cut { .. }
+            | Self::Truncate { .. }
+            | Self::Compact { .. }
+            | Self::Reset { .. }
+            | Self::Destroy
+            | Self::Release { .. } => {}
         }
     }
 
-    /// What it does; `None` for what is never written.
-    pub(crate) fn change<'b>(&self, buffers: &'b Buffers<'_>) -> Option<Change<'b>> {
+    /// What it does, `bytes` giving the parts; `None` for what is never written.
+    pub(crate) fn change<'b>(&self, bytes: impl Fn(Part) -> &'b [u8]) -> Option<Change<'b>> {
         Some(match *self {
             Self::Append { first, term, items, .. } => Change::Append { first, count: u64::from(items.len), term },
+            Self::Heal { first, term, items, .. } => Change::Heal { first, count: u64::from(items.len), term },
             Self::Truncate { keep } => Change::Truncate { keep },
             Self::Compact { index, term } => Change::Compact { index, term: term? },
             Self::Reset { boundary } => Change::Reset { boundary },
             Self::Destroy => Change::Destroy,
-            Self::HardState(part) => Change::HardState(buffers.bytes(part)),
-            Self::CommitHint(part) => Change::CommitHint(buffers.bytes(part)),
-            Self::Put { key, value } => Change::Put { key: buffers.bytes(key), value: buffers.bytes(value) },
-            Self::Delete { key } => Change::Delete { key: buffers.bytes(key) },
+            Self::HardState(part) => Change::HardState(bytes(part)),
+            Self::CommitHint(part) => Change::CommitHint(bytes(part)),
+            Self::Put { key, value } => Change::Put { key: bytes(key), value: bytes(value) },
+            Self::Delete { key } => Change::Delete { key: bytes(key) },
+            Self::Release { hard_state, keys } => Change::Release { hard_state, keys },
             Self::Cut { .. } => return None,
         })
     }
+
+    /// The entries of a run that is appended, or handed in again.
+    pub(crate) fn run(&self) -> Option<Run> {
+        match *self {
+            Self::Append { first, term, items, .. } | Self::Heal { first, term, items, .. } => {
+                Some(Run { first, term, items })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Entries of one term that follow one another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) term: u64,
+    pub(crate) items: Part,
+}
+
+impl Run {
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.first..self.first.saturating_add(u64::from(self.items.len))
+    }
+}
+
+/// The header of the record which says that no shard exists that nothing is known of.
+pub(crate) const RELEASE_OF_UNSEEN: Meta =
+    Meta { owner: 0, kind: RELEASE_UNSEEN, first: 0, count: 0, attr: 0, prev: Sequence::NONE };
+
+/// Whether `record` is [`RELEASE_OF_UNSEEN`], which is of no shard.
+pub(crate) fn releases_unseen(record: &Record) -> bool {
+    record.kind() == RELEASE_UNSEEN
+}
+
+impl Remnant {
+    pub(crate) fn of(lost: &Descriptor) -> Self {
+        let &Descriptor { first, count, kind, .. } = lost;
+        match kind {
+            APPEND | HEAL => Self::Entries { first, count: u64::from(count), appended: kind == APPEND },
+            TRUNCATE => Self::Change(Change::Truncate { keep: first }),
+            COMPACT => Self::Compact { index: first },
+            RESET if count == 0 => Self::Change(Change::Reset { boundary: None }),
+            DESTROY => Self::Change(Change::Destroy),
+            HARD_STATE => Self::HardState,
+            COMMIT_HINT => Self::CommitHint,
+            PUT | DELETE => Self::Key,
+            RELEASE => Self::Change(released(first, count)),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn released(first: u64, count: u32) -> Change<'static> {
+    Change::Release { hard_state: (first != 0).then_some(Sequence(first)), keys: count }
 }
 
 impl<'b> Change<'b> {
@@ -169,9 +283,10 @@ impl<'b> Change<'b> {
     pub(crate) fn decode(record: &'b Record) -> Option<Self> {
         let (first, body) = (record.first(), record.body());
         Some(match record.kind() {
-            APPEND => {
+            kind @ (APPEND | HEAL) => {
                 entry_table::EntryTable::parse(body, record.count())?;
-                Self::Append { first, count: u64::from(record.count()), term: record.attr() }
+                let (count, term) = (u64::from(record.count()), record.attr());
+                if kind == APPEND { Self::Append { first, count, term } } else { Self::Heal { first, count, term } }
             }
             TRUNCATE => Self::Truncate { keep: first },
             COMPACT => Self::Compact { index: first, term: record.attr() },
@@ -188,12 +303,13 @@ impl<'b> Change<'b> {
                 Self::Put { key, value }
             }
             DELETE => Self::Delete { key: body },
+            RELEASE => released(first, record.count()),
             _ => return None,
         })
     }
 
     /// Whether `record` holds entries.
-    pub(crate) fn is_append(record: &Record) -> bool {
-        record.kind() == APPEND
+    pub(crate) fn has_entries(record: &Record) -> bool {
+        matches!(record.kind(), APPEND | HEAL)
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     extent::{Cut, Extent, Refusal},
     operation::Operation,
     published::View,
+    quarantine::Missing,
     state::ShardCell,
 };
 
@@ -26,6 +27,10 @@ pub(crate) struct Locked<'c> {
     intact: u64,
     /// The batch resets or destroys the log before this operation.
     restarted: bool,
+    /// The batch hands entries in again before this operation.
+    healed: bool,
+    /// What is missing behind the operations that were planned, if anything.
+    missing: Option<Missing>,
 }
 
 impl<'c> Locked<'c> {
@@ -33,7 +38,18 @@ impl<'c> Locked<'c> {
         let writer = cell.published.writer();
         let view = cell.published.load();
         let settled = view.sequence.group() <= durable;
-        Self { cell, _writer: writer, view, settled, planned: view.extent, intact: view.extent.next, restarted: false }
+        let missing = if view.quarantined { cell.state.lock().missing().cloned() } else { None };
+        Self {
+            cell,
+            _writer: writer,
+            view,
+            settled,
+            planned: view.extent,
+            intact: view.extent.next,
+            restarted: false,
+            healed: false,
+            missing,
+        }
     }
 }
 
@@ -44,17 +60,52 @@ const NOWHERE: Place = Place { segment: SegmentId(0), offset: 0, len: 0 };
 /// `buffers.shards`.
 pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Result<()> {
     buffers.plan.clear();
-    for &(shard, operation) in &buffers.operations {
+    for (nth, &(shard, operation)) in buffers.operations.iter().enumerate() {
         let slot = slot(&buffers.shards, shard);
         let Some(locked) = locked.get_mut(slot) else { continue };
+        let refused = |refusal| Error::refused(shard, index_of(&operation), refusal);
+        let released = || buffers.operations[nth..].iter().any(|other| releases(other, shard));
+        permit(locked, &operation, released).map_err(refused)?;
         if let Some(operation) = resolve(operation, slot, locked, &buffers.plan) {
-            guard(locked, &operation)
-                .and_then(|()| advance(locked, &operation))
-                .map_err(|refusal| Error::refused(shard, index_of(&operation), refusal))?;
+            guard(locked, &operation).map_err(refused)?;
+            verify(&operation, slot, locked, &buffers.plan).map_err(refused)?;
+            advance(locked, &operation).map_err(refused)?;
             buffers.plan.push(Planned { slot, operation, place: NOWHERE });
         } else if let Operation::Cut { index } = operation {
             // A cut that is not written is checked all the same: the append behind it must fit.
-            locked.planned.cut(index).map_err(|refusal| Error::refused(shard, index, refusal))?;
+            locked.planned.cut(index).map_err(refused)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to write to a shard of which something is missing, but for what ends that, or leads up to a release.
+fn permit(locked: &Locked<'_>, operation: &Operation, released: impl FnOnce() -> bool) -> Result<(), Refusal> {
+    let Some(missing) = &locked.missing else { return Ok(()) };
+    let allowed = match *operation {
+        Operation::Heal { .. } | Operation::Destroy => true,
+        Operation::Release { .. } => missing.entries.is_empty(),
+        // It becomes the boundary, the term of which must be known.
+        Operation::Compact { index, .. } if missing.entries.contains(index) => false,
+        Operation::Compact { .. } if !missing.suffix => true,
+        _ => released(),
+    };
+    if allowed { Ok(()) } else { Err(Refusal::Quarantined) }
+}
+
+fn releases(operation: &(ShardId, Operation), shard: ShardId) -> bool {
+    operation.0 == shard && matches!(operation.1, Operation::Release { .. })
+}
+
+/// Refuses to hand in an entry that is not the one that the log has.
+fn verify(operation: &Operation, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Result<(), Refusal> {
+    let Operation::Heal { first, term: given, items, .. } = *operation else { return Ok(()) };
+    locked.planned.heal(first, u64::from(items.len))?;
+    for index in first..first + u64::from(items.len) {
+        let lost = locked.missing.as_ref().is_some_and(|missing| missing.entries.contains(index));
+        match term(index, slot, locked, planned) {
+            Some(stored) if stored != given && !lost => return Err(Refusal::Term { index, stored, given }),
+            _ => {}
         }
     }
     Ok(())
@@ -75,6 +126,13 @@ fn resolve(operation: Operation, slot: usize, locked: &Locked<'_>, planned: &[Pl
         Operation::Compact { index, .. } => {
             Some(Operation::Compact { index, term: Some(term(index, slot, locked, planned).unwrap_or(0)) })
         }
+        Operation::Release { .. } => {
+            let missing = locked.missing.as_ref();
+            Some(Operation::Release {
+                hard_state: missing.and_then(|missing| missing.hard_state),
+                keys: missing.map_or(0, |missing| missing.keys),
+            })
+        }
         other => Some(other),
     }
 }
@@ -84,16 +142,14 @@ fn term(index: u64, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Op
     if !locked.planned.range().contains(&index) {
         return None;
     }
-    if index < locked.intact {
+    if index < locked.intact && !locked.healed {
         return locked.cell.state.lock().log.term(index);
     }
-    // The last append of the batch that had the index is the one that counts.
-    planned.iter().rev().filter(|planned| planned.slot == slot).find_map(|planned| match planned.operation {
-        Operation::Append { first, term, items, .. } => {
-            (first..first + u64::from(items.len)).contains(&index).then_some(term)
-        }
-        _ => None,
-    })
+    // The last run of the batch that had the index is the one that counts.
+    let runs =
+        planned.iter().rev().filter(|planned| planned.slot == slot).filter_map(|planned| planned.operation.run());
+    let written = { runs }.find(|run| run.range().contains(&index)).map(|run| run.term);
+    written.or_else(|| if index < locked.intact { locked.cell.state.lock().log.term(index) } else { None })
 }
 
 /// Refuses to drop what the application still has to apply. What lies beyond the log is another refusal's, and a log
@@ -131,11 +187,22 @@ fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal
             locked.intact = 0;
             locked.restarted = true;
         }
+        Operation::Heal { first, items, .. } => {
+            locked.planned = locked.planned.heal(first, u64::from(items.len))?;
+            locked.healed = true;
+        }
         Operation::Cut { .. }
         | Operation::HardState(_)
         | Operation::CommitHint(_)
         | Operation::Put { .. }
-        | Operation::Delete { .. } => {}
+        | Operation::Delete { .. }
+        | Operation::Release { .. } => {}
+    }
+    if let (Some(missing), Some(change)) = (&mut locked.missing, operation.change(|_| &[])) {
+        missing.follow(&change, &locked.planned);
+        if missing.is_nothing() {
+            locked.missing = None;
+        }
     }
     Ok(())
 }
@@ -143,7 +210,7 @@ fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal
 /// The index that a refusal is about.
 fn index_of(operation: &Operation) -> u64 {
     match *operation {
-        Operation::Append { first, .. } => first,
+        Operation::Append { first, .. } | Operation::Heal { first, .. } => first,
         Operation::Truncate { keep } => keep,
         Operation::Compact { index, .. } | Operation::Cut { index } => index,
         Operation::Reset { boundary } => boundary.map_or(0, |boundary| boundary.index),

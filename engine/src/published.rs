@@ -16,6 +16,7 @@ pub(crate) struct Published {
     /// Odd while a publication is under way.
     version: AtomicU32,
     has_boundary: AtomicBool,
+    quarantined: AtomicBool,
     first: AtomicU64,
     next: AtomicU64,
     boundary_term: AtomicU64,
@@ -28,6 +29,8 @@ pub(crate) struct View {
     pub(crate) extent: Extent,
     /// The shard's last record; [`Sequence::NONE`] before the first one and after it was destroyed.
     pub(crate) sequence: Sequence,
+    /// Something of the shard is missing: the state says what.
+    pub(crate) quarantined: bool,
 }
 
 impl Published {
@@ -60,6 +63,7 @@ impl Published {
         self.has_boundary.store(view.extent.boundary_term.is_some(), Ordering::Relaxed);
         self.boundary_term.store(view.extent.boundary_term.unwrap_or(0), Ordering::Relaxed);
         self.sequence.store(view.sequence.0, Ordering::Relaxed);
+        self.quarantined.store(view.quarantined, Ordering::Relaxed);
         self.version.store(version.wrapping_add(2), Ordering::Release);
     }
 
@@ -73,6 +77,7 @@ impl Published {
                 boundary_term: has_boundary.then_some(boundary_term),
             },
             sequence: Sequence(self.sequence.load(Ordering::Relaxed)),
+            quarantined: self.quarantined.load(Ordering::Relaxed),
         }
     }
 }
@@ -85,7 +90,8 @@ mod tests {
 
     fn view(n: u64) -> View {
         let boundary_term = n.is_multiple_of(2).then_some(n);
-        View { extent: Extent { first: n, next: n + 1, boundary_term }, sequence: Sequence(n) }
+        let extent = Extent { first: n, next: n + 1, boundary_term };
+        View { extent, sequence: Sequence(n), quarantined: n.is_multiple_of(3) }
     }
 
     #[test]

@@ -7,7 +7,16 @@ use std::{ops::Range, sync::Arc};
 
 use logboom_wal::{Error as WalError, Place, Record, SegmentId};
 
-use crate::{EntryBatch, ReadError, extent::Extent, footer::Footer, log::Stretch, state::ShardCell, store::Store};
+use crate::{
+    EntryBatch, ReadError,
+    extent::Extent,
+    footer::Footer,
+    log::Stretch,
+    published::View,
+    quarantine::Missing,
+    state::{ShardCell, State},
+    store::Store,
+};
 
 /// What was asked for.
 #[derive(Clone)]
@@ -30,16 +39,16 @@ type Held = Vec<(SegmentId, Arc<Footer>)>;
 impl Query {
     /// Reads from memory; `None` when the disk is needed, or when the shard is being written to at this moment.
     pub(crate) fn try_read(&self) -> Option<Result<EntryBatch, ReadError>> {
-        if let Some(outcome) = self.outcome_of(&self.cell.published.load().extent) {
+        let view = self.cell.published.load();
+        if !view.quarantined
+            && let Some(outcome) = self.outcome_of(&view.extent)
+        {
             return Some(outcome);
         }
-        let stretches = {
-            let state = self.cell.state.try_lock()?;
-            let extent = self.cell.published.load().extent;
-            if let Some(outcome) = self.outcome_of(&extent) {
-                return Some(outcome);
-            }
-            state.log.outline(&extent, &self.range, self.max_bytes)
+        let outline = self.outline(&*self.cell.state.try_lock()?);
+        let stretches = match outline {
+            Outline::Answer(answer) => return Some(answer),
+            Outline::Stretches(stretches) => stretches,
         };
         let located = match stretches.iter().all(|stretch| stretch.place.is_some()) {
             true => stretches,
@@ -57,7 +66,8 @@ impl Query {
         let mut before: Option<Vec<Stretch>> = None;
         let mut held = Held::new();
         loop {
-            let stretches = match self.outline() {
+            let outline = self.outline(&self.cell.state.lock());
+            let stretches = match outline {
                 Outline::Answer(answer) => return answer,
                 Outline::Stretches(stretches) => stretches,
             };
@@ -73,12 +83,35 @@ impl Query {
         }
     }
 
-    fn outline(&self) -> Outline {
-        let state = self.cell.state.lock();
-        let extent = self.cell.published.load().extent;
-        match self.outcome_of(&extent) {
-            Some(answer) => Outline::Answer(answer),
-            None => Outline::Stretches(state.log.outline(&extent, &self.range, self.max_bytes)),
+    fn outline(&self, state: &State) -> Outline {
+        let View { extent, quarantined, .. } = self.cell.published.load();
+        let missing = if quarantined { state.missing() } else { None };
+        let range = match missing {
+            Some(missing) => self.known(&extent, missing),
+            None => self.outcome_of(&extent).map_or(Ok(self.range.clone()), Err),
+        };
+        match range {
+            Ok(range) => Outline::Stretches(state.log.outline(&extent, &range, self.max_bytes)),
+            Err(answer) => Outline::Answer(answer),
+        }
+    }
+
+    /// The part of the range that comes before anything that is missing, or the answer if there is none.
+    fn known(&self, extent: &Extent, missing: &Missing) -> Result<Range<u64>, Result<EntryBatch, ReadError>> {
+        let Range { start, end } = self.range;
+        let lost = |range| Err(Err(ReadError::Corrupted { range, what: "lost to damage".into() }));
+        let behind = missing.suffix && end > extent.next;
+        if behind && start < end && (start >= extent.next || extent.is_vacant()) {
+            return lost(if extent.is_vacant() { 0..u64::MAX } else { extent.next..u64::MAX });
+        }
+        let bounded = Self { range: start..if behind { extent.next } else { end }, ..self.clone() };
+        if let Some(answer) = bounded.outcome_of(extent) {
+            return Err(answer);
+        }
+        match missing.entries.from(start) {
+            Some(hole) if hole.start <= start => lost(start..hole.end.min(end)),
+            Some(hole) => Ok(start..hole.start.min(bounded.range.end)),
+            None => Ok(bounded.range),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Config, OpenReport, Result, Segment, Shard, ShardId, open, store::Store, tally::Tallies};
+use crate::{Config, OpenReport, Quarantine, Result, Segment, Shard, ShardId, open, store::Store, tally::Tallies};
 
 /// The log of a directory as it was when this was opened: what a writable open would have found.
 ///
@@ -28,6 +28,16 @@ impl ReadOnly {
     /// The shards that hold anything, sorted.
     pub fn shards(&self) -> Vec<ShardId> {
         self.store.shard_ids()
+    }
+
+    /// The shards of which something is lost, sorted. All others are whole.
+    pub fn quarantined(&self) -> Vec<(ShardId, Quarantine)> {
+        self.store.shards.quarantined()
+    }
+
+    /// Whether shards that nothing is known of are held back: records are lost that may have been theirs.
+    pub fn holds_back_unseen(&self) -> bool {
+        self.store.shards.holds_back_unseen()
     }
 
     /// What opening found, and what a writable open would cut.

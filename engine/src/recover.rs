@@ -2,29 +2,25 @@
 //!
 //! The checkpoint has each shard as of some record of its own; footers say which older segments hold its entries;
 //! replay brings what came later. Records that a shard's row reflects already change nothing but where entries lie.
+//! What is lost puts the shards that it hits in quarantine, and no others: see `found`.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
-use logboom_wal::{Error as WalError, Opening, Passed, Place, Record, SegmentId, Sequence};
+use logboom_wal::{Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, Sequence};
 
 use crate::{
     Error, Result, ShardId,
     checkpoint::Checkpoint,
-    claims::{Claims, Piece},
-    extent::Extent,
-    footer::{Footer, Rescue},
-    log::Log,
-    operation::Change,
+    claims::Piece,
+    footer::Footer,
+    found::{Found, Segments},
+    operation::{Change, Remnant, releases_unseen},
     places::Places,
-    published::View,
     shard_map::ShardMap,
-    spans::{Home, Spans},
-    state::{ShardCell, State},
     tally::Tallies,
-    terms::Terms,
 };
 
 /// What opening found.
@@ -39,7 +35,7 @@ pub(crate) struct Recovered {
 /// Recovers the shards; the log itself is left to be started, or read.
 pub(crate) fn recover(opening: &mut Opening, index_bytes: u64) -> Result<Recovered> {
     let _span = tracing::info_span!("index", recovering = opening.segments().len()).entered();
-    let mut recovery = Recovery { shards: HashMap::new(), sealed: BTreeSet::new(), places: Places::new(index_bytes) };
+    let mut recovery = Recovery::new(index_bytes);
     let checkpoint = opening.checkpoint().unwrap_or_default();
     let checkpoint_bytes = checkpoint.len() as u64;
     if !checkpoint.is_empty() {
@@ -51,84 +47,105 @@ pub(crate) fn recover(opening: &mut Opening, index_bytes: u64) -> Result<Recover
     if let Some(cut) = opening.report().cut {
         tracing::warn!(%cut, "an unpromised tail was cut");
     }
-    let live = opening.segments().iter().map(|info| info.id).collect();
-    let (shards, tallies) = (ShardMap::default(), Tallies::default());
-    for (shard, found) in recovery.shards {
-        if let Some(cell) = found.finish(shard, &live, &recovery.sealed, &tallies)? {
-            shards.insert(cell);
-        }
+    recovery.segments.live = opening.segments().iter().map(|info| info.id).collect();
+    let (shards, tallies, places) = recovery.finish();
+    for (shard, quarantine) in shards.quarantined() {
+        tracing::error!(shard = shard.0, %quarantine, "a shard is in quarantine");
     }
-    Ok(Recovered { shards, tallies, places: recovery.places, checkpoint_bytes })
+    Ok(Recovered { shards, tallies, places, checkpoint_bytes })
 }
 
+/// The shards as far as they are known.
 struct Recovery {
     shards: HashMap<ShardId, Found>,
-    /// Segments that have footers.
-    sealed: BTreeSet<SegmentId>,
+    segments: Segments,
     places: Places,
-}
-
-/// What is known of a shard so far.
-#[derive(Default)]
-struct Found {
-    view: View,
-    terms: Terms,
-    state: State,
-    claims: Claims,
-    /// Its history began before what is replayed, and no checkpoint has it: it was destroyed later, or is damaged.
-    headless: bool,
+    /// No record from here on is known to be lost without a trace.
+    proven_from: Sequence,
+    /// Shards may be lost that nothing else is known of.
+    unseen: bool,
 }
 
 impl Recovery {
+    fn new(index_bytes: u64) -> Self {
+        Self {
+            shards: HashMap::new(),
+            segments: Segments::default(),
+            places: Places::new(index_bytes),
+            proven_from: Sequence::NONE,
+            unseen: false,
+        }
+    }
+
     fn take_checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
-        Checkpoint::decode(bytes, |shard| {
-            let terms = Terms::from_runs(shard.terms);
-            let found = Found { view: shard.view, terms, state: shard.state, ..Found::default() };
-            self.shards.insert(shard.id, found);
-        })
+        let unseen = Checkpoint::decode(bytes, |shard| {
+            self.shards.insert(shard.id, Found::in_checkpoint(shard));
+        })?;
+        if let Some(unseen) = unseen {
+            self.unseen = true;
+            self.shards.extend(unseen.empty.into_iter().map(|shard| (shard, Found::empty(unseen.upto))));
+        }
+        Ok(())
     }
 
     /// What lies in the segments that are not replayed.
     fn take_footers(&mut self, opening: &Opening) -> Result<()> {
         let replay_from = opening.replay_from();
         for info in opening.segments().iter().filter(|info| info.id < replay_from) {
-            let footer = self.footer(opening, info.id)?;
-            for entries in footer.shards() {
-                let Some(found) = self.shards.get_mut(&entries.shard) else { continue };
-                let rows = if self.sealed.contains(&info.id) { Vec::new() } else { footer.rows(entries).collect() };
-                let end = entries.first.saturating_add(u64::from(entries.count));
-                found.claims.claim(Piece { first: entries.first, end, segment: info.id, rows });
-            }
-            if self.sealed.contains(&info.id) {
-                self.places.keep(info.id, Arc::new(footer));
+            match self.footer(opening, info.id)? {
+                Some(footer) => self.take_footer(info.id, &footer),
+                None => self.scan(opening, info.id)?,
             }
         }
         Ok(())
     }
 
-    /// The footer of a segment, or what reading the segment tells.
-    fn footer(&mut self, opening: &Opening, segment: SegmentId) -> Result<Footer> {
+    /// The footer of a segment, if it is intact.
+    fn footer(&mut self, opening: &Opening, segment: SegmentId) -> Result<Option<Arc<Footer>>> {
         let read = opening.read_footer(segment)?;
-        if let Some(footer) = read.and_then(|bytes| Footer::decode(&bytes).ok()) {
-            self.sealed.insert(segment);
-            return Ok(footer);
+        let Some(footer) = read.and_then(|bytes| Footer::decode(&bytes).ok()) else { return Ok(None) };
+        let footer = Arc::new(footer);
+        self.segments.sealed.insert(segment);
+        self.places.keep(segment, Arc::clone(&footer));
+        Ok(Some(footer))
+    }
+
+    fn take_footer(&mut self, segment: SegmentId, footer: &Footer) {
+        for entries in footer.shards() {
+            if let Some(found) = self.shards.get_mut(&entries.shard) {
+                let end = entries.first.saturating_add(u64::from(entries.count));
+                found.claim(Piece { first: entries.first, end, segment, rows: Vec::new() });
+            }
         }
-        let mut rescue = Rescue::default();
-        opening.scan(segment, &mut |passed| {
-            rescue.add(&passed);
+    }
+
+    /// Reads a segment for what its footer would say.
+    fn scan(&mut self, opening: &Opening, segment: SegmentId) -> Result<()> {
+        Ok(opening.scan(segment, &mut |passed| {
+            match passed {
+                Passed::Record(record, place) => {
+                    if let Some(found) = self.shards.get_mut(&ShardId(record.owner()))
+                        && let Some(change) = Change::decode(&record)
+                    {
+                        found.locate(&change, place);
+                    }
+                }
+                Passed::Lost(Loss::Record { descriptor, .. }) => {
+                    if let Some(found) = self.shards.get_mut(&ShardId(descriptor.owner)) {
+                        found.locate_lost(&Remnant::of(&descriptor));
+                    }
+                }
+                // The checkpoint says all but where entries lie. Those that nothing claims are found missing.
+                Passed::Lost(Loss::Unknown { .. }) => {}
+            }
             Ok(())
-        })?;
-        rescue.finish()
+        })?)
     }
 
     fn replay(&mut self, opening: &mut Opening) -> Result<()> {
         let mut failure = None;
         let replayed = opening.replay(&mut |passed| {
-            let done = match passed {
-                Passed::Record(record, place) => self.replay_record(&record, place),
-                Passed::Lost(loss) => Err(Error::malformed(format!("records are lost: {loss:?}"))),
-            };
-            done.map_err(|error| {
+            self.pass(passed).map_err(|error| {
                 failure = Some(error);
                 WalError::Closed
             })
@@ -139,135 +156,56 @@ impl Recovery {
         }
     }
 
+    /// Takes what comes next in the log.
+    fn pass(&mut self, passed: Passed) -> Result<()> {
+        match passed {
+            Passed::Record(record, place) => return self.replay_record(&record, place),
+            Passed::Lost(Loss::Record { sequence, descriptor, .. }) => {
+                let found = self.shards.entry(ShardId(descriptor.owner)).or_default();
+                found.lose(&Remnant::of(&descriptor), sequence, self.proven_from);
+            }
+            Passed::Lost(Loss::Unknown { until, .. }) => {
+                self.proven_from = self.proven_from.max(until);
+                self.unseen = true;
+            }
+        }
+        Ok(())
+    }
+
     fn replay_record(&mut self, record: &Record, place: Place) -> Result<()> {
+        if releases_unseen(record) {
+            self.unseen = false;
+            return Ok(());
+        }
         let shard = ShardId(record.owner());
         let Some(change) = Change::decode(record) else {
             return Err(Error::corruption(shard, format_args!("record {} is of no known form", record.sequence())));
         };
-        let begun = || Found { headless: record.prev() != Sequence::NONE, ..Found::default() };
-        let found = self.shards.entry(shard).or_insert_with(begun);
-        found.replay(&change, record, place).map_err(|what| Error::corruption(shard, what))
+        self.shards.entry(shard).or_default().replay(&change, record.sequence(), record.prev(), place);
+        Ok(())
     }
 
     /// Which of the replayed segments were sealed before.
     fn find_sealed(&mut self, opening: &Opening) -> Result<()> {
         let replay_from = opening.replay_from();
         for info in opening.segments().iter().filter(|info| info.id >= replay_from) {
-            let footer = opening.read_footer(info.id)?;
-            if let Some(footer) = footer.and_then(|bytes| Footer::decode(&bytes).ok()) {
-                self.sealed.insert(info.id);
-                self.places.keep(info.id, Arc::new(footer));
-            }
+            self.footer(opening, info.id)?;
         }
         Ok(())
     }
-}
 
-impl Found {
-    fn replay(&mut self, change: &Change<'_>, record: &Record, place: Place) -> Result<(), String> {
-        if let Change::Append { first, count, .. } = *change {
-            self.claims.claim(Piece::of_record(first, count, place));
+    fn finish(self) -> (ShardMap, Tallies, Places) {
+        let (shards, tallies) = (ShardMap::default(), Tallies::default());
+        if self.unseen {
+            shards.hold_back_unseen();
         }
-        if record.sequence() <= self.view.sequence {
-            return Ok(());
-        }
-        if self.headless {
-            if *change == Change::Destroy {
-                *self = Self::default();
-            }
-            return Ok(());
-        }
-        if record.prev() != self.view.sequence {
-            return Err(format!(
-                "record {} follows {}, but {} was found last: records are missing",
-                record.sequence(),
-                record.prev(),
-                self.view.sequence
-            ));
-        }
-        self.apply(change, record.sequence())
-    }
-
-    fn apply(&mut self, change: &Change<'_>, sequence: Sequence) -> Result<(), String> {
-        let extent = self.view.extent;
-        let after = change
-            .extent_after(extent)
-            .map_err(|refusal| format!("record {sequence} does not fit the log: {refusal:?}"))?;
-        match *change {
-            Change::Append { first, term, .. } => self.terms.push(first, term),
-            Change::Truncate { .. } | Change::Compact { .. } => self.clip_terms(&after),
-            Change::Reset { .. } => self.terms = Terms::default(),
-            Change::Destroy => {
-                *self = Self::default();
-                return Ok(());
-            }
-            Change::HardState(_) | Change::CommitHint(_) | Change::Put { .. } | Change::Delete { .. } => {
-                self.state.set(change);
+        for (shard, mut found) in self.shards {
+            let proven = found.prove(self.proven_from);
+            // An empty shard that is known to be empty is not held back.
+            if found.is_something() || (proven && self.unseen) {
+                shards.insert(found.finish(shard, &self.segments, &tallies));
             }
         }
-        self.view = View { extent: after, sequence };
-        Ok(())
-    }
-
-    fn clip_terms(&mut self, extent: &Extent) {
-        self.terms.cut_suffix(extent.next);
-        self.terms.cut_prefix(extent.first);
-    }
-
-    /// The shard as it was; `None` if it has no history.
-    fn finish(
-        mut self,
-        shard: ShardId,
-        live: &BTreeSet<SegmentId>,
-        sealed: &BTreeSet<SegmentId>,
-        tallies: &Tallies,
-    ) -> Result<Option<ShardCell>> {
-        if self.headless {
-            return Err(Error::corruption(shard, "its first records are missing"));
-        }
-        if self.view.sequence == Sequence::NONE {
-            return Ok(None);
-        }
-        let extent = self.view.extent;
-        if !extent.is_empty() {
-            self.state.log = self.log(sealed, tallies, shard, live).map_err(|what| Error::corruption(shard, what))?;
-        }
-        let mut cell = ShardCell::new(shard);
-        cell.published.store(self.view);
-        *cell.state.get_mut() = self.state;
-        Ok(Some(cell))
-    }
-
-    fn log(
-        &mut self,
-        sealed: &BTreeSet<SegmentId>,
-        tallies: &Tallies,
-        shard: ShardId,
-        live: &BTreeSet<SegmentId>,
-    ) -> Result<Log, String> {
-        let extent = self.view.extent;
-        let runs = std::mem::take(&mut self.terms).into_runs();
-        if runs.first().is_none_or(|run| run.first != extent.first) {
-            return Err(format!("the term of entry {} is unknown", extent.first));
-        }
-        let (mut spans, mut recent) = (Spans::default(), VecDeque::new());
-        let mut expected = extent.first;
-        for piece in self.claims.pieces().iter().filter_map(|piece| piece.part(extent.first, extent.next)) {
-            if piece.first != expected || !live.contains(&piece.segment) {
-                break;
-            }
-            let is_sealed = sealed.contains(&piece.segment);
-            let home = if is_sealed { Home::sealed(piece.segment) } else { Home::recent(piece.segment) };
-            spans.push(piece.first, home);
-            tallies.found(piece.segment, piece.end - piece.first, (!is_sealed).then_some(shard));
-            expected = piece.end;
-            if !is_sealed {
-                recent.extend(piece.rows);
-            }
-        }
-        if expected != extent.next {
-            return Err(format!("entries from {expected} on are missing, the log ends at {}", extent.next - 1));
-        }
-        Ok(Log::recovered(&extent, runs, spans, recent))
+        (shards, tallies, self.places)
     }
 }

@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use logboom_disk::Facts;
-use logboom_wal::{RecoveryReport, SegmentInfo};
+use logboom_wal::{Damage, RecoveryReport, SegmentInfo};
+
+use crate::{Quarantine, ShardId};
 
 /// What opening an engine found and decided. Its `Display` is a report of a few lines.
 #[derive(Clone, Debug)]
@@ -19,6 +21,10 @@ pub struct OpenReport {
     pub shards: usize,
     /// The live segments.
     pub segments: usize,
+    /// The shards of which something is lost, and what.
+    pub quarantined: Vec<(ShardId, Quarantine)>,
+    /// Shards that nothing is known of are held back: records are lost that may have been theirs.
+    pub holds_back_unseen: bool,
     /// How long opening took.
     pub elapsed: Duration,
 }
@@ -41,7 +47,7 @@ impl Segment {
 
 impl fmt::Display for OpenReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { disk, recovery, checkpoint_bytes, shards, segments, elapsed } = self;
+        let Self { disk, recovery, checkpoint_bytes, shards, segments, elapsed, .. } = self;
         writeln!(f, "{disk}")?;
         match (recovery.created, recovery.checkpoint) {
             (true, _) => writeln!(f, "log          created")?,
@@ -58,6 +64,16 @@ impl fmt::Display for OpenReport {
             None => writeln!(f, "cut          nothing")?,
         }
         writeln!(f, "found        {shards} shards in {segments} segments")?;
+        for damage in &recovery.damages {
+            let Damage { segment, offset, what, .. } = &**damage;
+            writeln!(f, "damage       segment {segment}, byte {offset}: {what}")?;
+        }
+        for (shard, quarantine) in &self.quarantined {
+            writeln!(f, "quarantine   {shard}: {quarantine}")?;
+        }
+        if self.holds_back_unseen {
+            writeln!(f, "quarantine   every shard that nothing is known of")?;
+        }
         write!(f, "took         {:.1} ms", elapsed.as_secs_f64() * 1e3)
     }
 }

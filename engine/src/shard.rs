@@ -7,9 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::MutexGuard;
 
 use crate::{
-    Boundary, EntriesFuture, EntryBatch, Error, Miss, ReadError, Result, extent::Extent, read::Query, state::ShardCell,
+    Boundary, EntriesFuture, EntryBatch, Error, Miss, Quarantine, ReadError, Result,
+    extent::Extent,
+    quarantine::Missing,
+    read::Query,
+    state::{ShardCell, State},
     store::Store,
 };
 
@@ -167,12 +172,14 @@ impl Shard {
     /// The term of the entry at `index`, or of the boundary. Does not touch the disk.
     ///
     /// # Errors
-    /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end.
+    /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end, [`Miss::Corrupted`] for what is lost.
     pub fn term(&self, index: u64) -> Result<u64, Miss> {
         let state = self.cell.state.lock();
         let extent = self.extent();
+        let missing = state.missing();
         match extent.boundary() {
             Some(boundary) if boundary.index == index => return Ok(boundary.term),
+            _ if missing.is_some_and(|missing| hides(missing, &extent, index)) => return Err(Miss::Corrupted),
             _ if extent.is_vacant() => return Err(Miss::Unavailable { last: None }),
             _ if index < extent.first => return Err(Miss::Compacted { first: extent.first }),
             _ => {}
@@ -181,24 +188,41 @@ impl Shard {
         term.ok_or(Miss::Unavailable { last: extent.last() })
     }
 
-    /// The hard state that was written last, if any since the shard began.
-    pub fn hard_state(&self) -> Option<Bytes> {
-        self.cell.state.lock().hard_state().map(Bytes::copy_from_slice)
+    /// What is lost of the shard, if it is in quarantine: something of it was durable and is damaged.
+    pub fn quarantine(&self) -> Option<Quarantine> {
+        if !self.cell.published.load().quarantined {
+            return None;
+        }
+        self.cell.state.lock().missing().map(Quarantine::from)
     }
 
-    /// The commit hint that was written last, if any since the shard began.
-    pub fn commit_hint(&self) -> Option<Bytes> {
-        self.cell.state.lock().commit_hint().map(Bytes::copy_from_slice)
+    /// The hard state that was written last, if any since the shard began.
+    ///
+    /// # Errors
+    /// [`Error::Quarantined`] when a later one may be lost.
+    pub fn hard_state(&self) -> Result<Option<Bytes>> {
+        let state = self.known(|missing| missing.hard_state.is_none())?;
+        Ok(state.hard_state().map(Bytes::copy_from_slice))
+    }
+
+    /// The commit hint that was written last, if any since the shard began. Where only a hint is lost there is none.
+    ///
+    /// # Errors
+    /// [`Error::Quarantined`] when it is not known how far the shard has come.
+    pub fn commit_hint(&self) -> Result<Option<Bytes>> {
+        Ok(self.known(|_| true)?.commit_hint().map(Bytes::copy_from_slice))
     }
 
     /// The entries of `range` (half-open), as many from its beginning as have no more than `max_bytes` of payload and
-    /// context together, but at least one. May stop a little earlier where entries were overwritten.
+    /// context together, but at least one. May stop a little earlier where entries were overwritten, and stops before
+    /// entries that are [lost](Quarantine::entries).
     ///
     /// Blocks for what is not in memory. An empty range gives an empty batch.
     ///
     /// # Errors
     /// [`ReadError::Compacted`] when the range begins below the first entry, [`ReadError::Unavailable`] when it ends
-    /// past the last one, [`ReadError::Corrupted`] when a checksum does not match, [`ReadError::Io`].
+    /// past the last one, [`ReadError::Corrupted`] when a checksum does not match or the first entries are lost,
+    /// [`ReadError::Io`].
     pub fn entries(&self, range: Range<u64>, max_bytes: u64) -> Result<EntryBatch, ReadError> {
         let query = self.query(range, max_bytes);
         query.try_read().unwrap_or_else(|| query.read())
@@ -223,14 +247,29 @@ impl Shard {
     }
 
     /// The value of a key of the shard.
-    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
-        self.cell.state.lock().get(key)
+    ///
+    /// # Errors
+    /// [`Error::Quarantined`] when a change of a key may be lost.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.known(|missing| missing.keys == 0)?.get(key))
     }
 
     /// The keys of the shard in `range`, with their values, in order.
-    pub fn scan<'k>(&self, range: impl RangeBounds<&'k [u8]>) -> Vec<(Bytes, Bytes)> {
+    ///
+    /// # Errors
+    /// [`Error::Quarantined`] when a change of a key may be lost.
+    pub fn scan<'k>(&self, range: impl RangeBounds<&'k [u8]>) -> Result<Vec<(Bytes, Bytes)>> {
         let range = (range.start_bound().map(|key| *key), range.end_bound().map(|key| *key));
-        self.cell.state.lock().scan(range)
+        Ok(self.known(|missing| missing.keys == 0)?.scan(range))
+    }
+
+    /// The shard's state, if what is missing leaves the answer `intact`, and nothing may have come later.
+    fn known(&self, intact: impl FnOnce(&Missing) -> bool) -> Result<MutexGuard<'_, State>> {
+        let state = self.cell.state.lock();
+        match state.missing() {
+            Some(missing) if missing.suffix || !intact(missing) => Err(Error::Quarantined { shard: self.cell.id }),
+            _ => Ok(state),
+        }
     }
 
     fn extent(&self) -> Extent {
@@ -252,6 +291,11 @@ impl fmt::Debug for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shard").field("id", &self.cell.id).field("bounds", &self.bounds()).finish_non_exhaustive()
     }
+}
+
+/// Whether the entry at `index` is lost, or may have been written and lost.
+fn hides(missing: &Missing, extent: &Extent, index: u64) -> bool {
+    missing.entries.contains(index) || (missing.suffix && (index >= extent.next || extent.is_vacant()))
 }
 
 /// The index before `next`, if the log has it: an entry's, or the boundary's.

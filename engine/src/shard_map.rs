@@ -2,13 +2,13 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use crate::{ShardId, state::ShardCell};
+use crate::{Quarantine, ShardId, published::View, state::ShardCell};
 
 /// Tables that shards are spread over, so that threads which look up different shards seldom meet.
 const PARTITIONS: usize = 64;
@@ -18,11 +18,20 @@ const PARTITIONS: usize = 64;
 pub(crate) struct ShardMap {
     partitions: [RwLock<HashTable<Arc<ShardCell>>>; PARTITIONS],
     count: AtomicU32,
+    /// Shards that nothing is known of are held back.
+    unseen: AtomicBool,
+    /// There may be shards in quarantine: never without damage, so that nobody looks for them.
+    damaged: AtomicBool,
 }
 
 impl Default for ShardMap {
     fn default() -> Self {
-        Self { partitions: std::array::from_fn(|_| RwLock::default()), count: AtomicU32::new(0) }
+        Self {
+            partitions: std::array::from_fn(|_| RwLock::default()),
+            count: AtomicU32::new(0),
+            unseen: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
+        }
     }
 }
 
@@ -41,16 +50,58 @@ impl ShardMap {
         let entry = table.entry(hash(id), |cell| cell.id == id, |cell| hash(cell.id));
         let cell = entry.or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            Arc::new(ShardCell::new(id))
+            let unseen = self.holds_back_unseen();
+            Arc::new(if unseen { ShardCell::unseen(id) } else { ShardCell::new(id) })
         });
         Arc::clone(cell.get())
     }
 
     /// Puts a recovered cell in its place.
     pub(crate) fn insert(&self, cell: ShardCell) {
+        if cell.published.load().quarantined {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
         let mut table = self.partition(cell.id).write();
         table.insert_unique(hash(cell.id), Arc::new(cell), |cell| hash(cell.id));
         self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether shards that nothing is known of are in quarantine: they may have been among what is lost.
+    pub(crate) fn holds_back_unseen(&self) -> bool {
+        self.unseen.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn hold_back_unseen(&self) {
+        self.unseen.store(true, Ordering::Release);
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends what [`ShardMap::hold_back_unseen`] began, also for the cells that were made meanwhile.
+    pub(crate) fn release_unseen(&self) {
+        self.unseen.store(false, Ordering::Release);
+        for id in self.ids() {
+            let Some(cell) = self.get(id) else { continue };
+            let _writer = cell.published.writer();
+            let mut state = cell.state.lock();
+            if state.missing().is_some_and(|missing| missing.unseen) {
+                state.end_quarantine();
+                cell.published.store(View { quarantined: false, ..cell.published.load() });
+            }
+        }
+    }
+
+    /// The shards of which something is missing, sorted, without those that are only held back.
+    pub(crate) fn quarantined(&self) -> Vec<(ShardId, Quarantine)> {
+        if !self.damaged.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let quarantine = |id: ShardId| {
+            let cell = self.get(id).filter(|cell| cell.published.load().quarantined)?;
+            let state = cell.state.lock();
+            let missing = state.missing().filter(|missing| !missing.unseen)?;
+            Some((id, Quarantine::from(missing)))
+        };
+        self.ids().into_iter().filter_map(quarantine).collect()
     }
 
     /// Forgets a shard that nobody has a handle to, if `is_vacant` says so of its cell.

@@ -14,7 +14,8 @@ use crate::{
     keys::Keys,
     log::{Log, Run},
     operation::Change,
-    published::Published,
+    published::{Published, View},
+    quarantine::Missing,
     tally::Delta,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct State {
 struct Rare {
     commit_hint: Small,
     keys: Keys,
+    missing: Option<Box<Missing>>,
 }
 
 /// Up to [`STATE_BYTES_MAX`] bytes, or nothing, without an allocation: hard states change with every vote.
@@ -54,6 +56,14 @@ pub(crate) struct Small {
 impl ShardCell {
     pub(crate) fn new(id: ShardId) -> Self {
         Self { id, published: Published::default(), state: Mutex::default() }
+    }
+
+    /// A shard that nothing was ever seen of, and that is held back for that.
+    pub(crate) fn unseen(id: ShardId) -> Self {
+        let mut cell = Self::new(id);
+        cell.published.store(View { quarantined: true, ..View::default() });
+        cell.state.get_mut().set_missing(Missing::unseen());
+        cell
     }
 }
 
@@ -77,6 +87,10 @@ impl State {
                     delta.touch(shard);
                 }
             }
+            Change::Heal { first, count, term } => {
+                self.log.replace(&extent, &Run { first, count, term, place }, delta);
+                delta.touch(shard);
+            }
             Change::Truncate { .. } => self.log.truncate(&extent, after.next, delta),
             Change::Compact { .. } => self.log.compact(&extent, after.first, delta),
             Change::Reset { .. } => self.log.clear(&extent, delta),
@@ -86,6 +100,13 @@ impl State {
             }
             Change::HardState(_) | Change::CommitHint(_) | Change::Put { .. } | Change::Delete { .. } => {
                 self.set(change);
+            }
+            Change::Release { .. } => {}
+        }
+        if let Some(missing) = self.rare.as_mut().and_then(|rare| rare.missing.as_mut()) {
+            missing.follow(change, &after);
+            if missing.is_nothing() {
+                self.end_quarantine();
             }
         }
         Ok(after)
@@ -102,7 +123,35 @@ impl State {
             | Change::Truncate { .. }
             | Change::Compact { .. }
             | Change::Reset { .. }
-            | Change::Destroy => {}
+            | Change::Destroy
+            | Change::Heal { .. }
+            | Change::Release { .. } => {}
+        }
+    }
+
+    /// Notes that the last commit hint is lost: it was only a hint.
+    pub(crate) fn forget_commit_hint(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.commit_hint = Small::default();
+            self.drop_rare();
+        }
+    }
+
+    /// What is missing of the shard, if anything.
+    pub(crate) fn missing(&self) -> Option<&Missing> {
+        self.rare.as_ref()?.missing.as_deref()
+    }
+
+    pub(crate) fn set_missing(&mut self, missing: Missing) {
+        if !missing.is_nothing() {
+            self.rare_mut().missing = Some(Box::new(missing));
+        }
+    }
+
+    pub(crate) fn end_quarantine(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.missing = None;
+            self.drop_rare();
         }
     }
 
@@ -120,7 +169,8 @@ impl State {
 
     /// Whether there is nothing but, perhaps, the log.
     pub(crate) fn is_bare(&self) -> bool {
-        self.rare.is_none() && self.hard_state.get().is_none()
+        let nothing = self.rare.is_none() || self.missing().is_some_and(|missing| missing.unseen);
+        nothing && self.hard_state.get().is_none()
     }
 
     pub(crate) fn hard_state(&self) -> Option<&[u8]> {
@@ -155,9 +205,15 @@ impl State {
     fn delete(&mut self, key: &[u8]) {
         if let Some(rare) = &mut self.rare {
             rare.keys.delete(key);
-            if rare.keys.is_empty() && rare.commit_hint.get().is_none() {
-                self.rare = None;
-            }
+            self.drop_rare();
+        }
+    }
+
+    /// Gives the memory back of what holds nothing.
+    fn drop_rare(&mut self) {
+        let is_empty = |rare: &Rare| rare.keys.is_empty() && rare.commit_hint.get().is_none() && rare.missing.is_none();
+        if self.rare.as_deref().is_some_and(is_empty) {
+            self.rare = None;
         }
     }
 
@@ -175,7 +231,12 @@ impl Change<'_> {
             Self::Compact { index, term } => extent.compact(index, term),
             Self::Reset { boundary } => Extent::reset(boundary),
             Self::Destroy => Ok(Extent::default()),
-            Self::HardState(_) | Self::CommitHint(_) | Self::Put { .. } | Self::Delete { .. } => Ok(extent),
+            Self::Heal { first, count, .. } => extent.heal(first, count),
+            Self::HardState(_)
+            | Self::CommitHint(_)
+            | Self::Put { .. }
+            | Self::Delete { .. }
+            | Self::Release { .. } => Ok(extent),
         }
     }
 }
