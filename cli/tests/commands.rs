@@ -138,7 +138,7 @@ fn what_damage_took_is_named() {
 
     let (file, groups) = groups(dir.path());
     // The epoch's group, one for each of three entries, and then the batch.
-    let damaged = copy(&dir, &file, |bytes| bytes[groups[4] + IN_FIRST_BODY] ^= 1);
+    let damaged = copy(&dir, &file, |bytes| bytes[groups[4]..groups[4] + BLOCK].fill(0));
     let run = verify(damaged.path());
     assert_eq!(run.code, 2, "{run:?}");
     let lost = run.value()["damages"][0]["lost"].clone();
