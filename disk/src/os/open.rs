@@ -121,7 +121,8 @@ fn assemble(
 /// The name of some regular file, of which one can ask what direct IO on this file system needs: of the lock if it is
 /// there, since it is never removed.
 fn any_file(dir: &OwnedFd) -> Option<String> {
-    if fs::accessat(dir, LOCK_NAME, fs::Access::EXISTS, fs::AtFlags::empty()).is_ok() {
+    let regular = |stat: fs::Stat| fs::FileType::from_raw_mode(stat.st_mode) == fs::FileType::RegularFile;
+    if fs::statat(dir, LOCK_NAME, fs::AtFlags::SYMLINK_NOFOLLOW).is_ok_and(regular) {
         return Some(LOCK_NAME.into());
     }
     let entries = fs::Dir::read_from(dir).ok()?;

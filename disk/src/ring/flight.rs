@@ -40,7 +40,7 @@ pub(super) enum Landing {
 
 impl Flight {
     /// # Errors
-    /// In a completion: `Unsupported`, if the file is of another kind of disk; `InvalidInput`, if no file has the range.
+    /// In a completion: `Unsupported` if the file is of another kind of disk, `InvalidInput` if no file has the range.
     pub(super) fn new(op: Op) -> Result<Self, Completion> {
         let (len, offset) = match &op.kind {
             OpKind::Write { slices, offset, .. } => (slices.iter().map(|slice| slice.len()).sum(), *offset),
