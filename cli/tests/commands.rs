@@ -239,6 +239,24 @@ fn a_reader_that_goes_away_changes_nothing() {
     assert!(child.wait().unwrap().success());
 }
 
+#[test]
+fn a_report_that_cannot_be_printed_is_no_verdict() {
+    let (dir, _) = sample();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let run = command(&["inspect", dir.path().to_str().unwrap()]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(run.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("cannot be printed"), "{run:?}");
+}
+
+#[test]
+fn an_error_that_nobody_reads_keeps_its_code() {
+    let dir = TempDir::new().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = command(&["verify", dir.path().to_str().unwrap()]).stderr(writer).status().unwrap();
+    assert_eq!(run.code(), Some(3));
+}
+
 /// A closed log with two shards and one of everything.
 fn sample() -> (TempDir, Config) {
     let dir = TempDir::new().unwrap();
