@@ -1,11 +1,15 @@
 //! The command line.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
-    Result,
+    Error, Result,
     interrupt::Interrupted,
     job,
     suite::{self, Plan},
@@ -35,6 +39,8 @@ impl Cli {
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) if error.is::<Interrupted>() => ExitCode::from(130),
+            // A reader that went away early (`| head`) has what it wanted.
+            Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error}");
                 ExitCode::FAILURE
@@ -89,7 +95,7 @@ struct Run {
 
     /// Appends per second, over all blocking writers, at fixed times however late the ones before were
     /// [default: each writer appends as soon as its last append is durable]
-    #[arg(long, value_name = "OPS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "OPS", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
     rate: Option<u32>,
 }
 
@@ -108,6 +114,10 @@ impl From<Run> for Plan {
     }
 }
 
+fn is_broken_pipe(error: &Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
@@ -116,7 +126,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 fn list() -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     for workload in workload::ALL {
         writeln!(out, "{:<15}{}", workload.name, workload.about)?;
     }

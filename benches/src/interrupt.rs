@@ -15,11 +15,10 @@ use signal_hook::{
 
 use crate::Result;
 
-/// From now on the signals that ask a process to end are only noted, so that the files can be removed first; the
-/// second one ends it.
+/// From now on the signals that ask a process to end are only noted, so that the files can be removed first. A second
+/// one does not end it either: `timeout` and terminals send the same wish twice. `SIGQUIT` does.
 pub fn watch() -> Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        flag::register_conditional_shutdown(signal, 130, noted().clone())?;
         flag::register(signal, noted().clone())?;
     }
     Ok(())

@@ -106,6 +106,19 @@ pub fn table(comparisons: &[Comparison]) -> Table {
     table
 }
 
+/// What has to be said beside the table: which workloads were to find nothing in the page cache, and did.
+pub fn caveat(comparisons: &[Comparison]) -> Option<String> {
+    let warm = |comparison: &&Comparison| {
+        comparison.outcomes.iter().any(|(_, outcome)| outcome.notes.get(CACHE_DROPPED) == Some(&Value::Bool(false)))
+    };
+    let warm: Vec<_> = comparisons.iter().filter(warm).map(|comparison| comparison.workload).collect();
+    let text = format!("The page cache was not dropped, which only root may do: {} found it warm.", warm.join(", "));
+    (!warm.is_empty()).then_some(text)
+}
+
+/// The note by which a round says whether the page cache was dropped for it.
+pub const CACHE_DROPPED: &str = "cache_dropped";
+
 /// Writes the latencies of the reported rounds, in the text format that HdrHistogram's tools plot; the tag is the
 /// workload and the system, values are nanoseconds.
 pub fn write_histograms(comparisons: &[Comparison], out: &mut impl Write) -> Result<()> {
@@ -230,6 +243,16 @@ mod tests {
         let table = table(&[comparison(&[(System::Logboom, 3_000_000), (System::RaftEngine, 2_000_000)])]).to_string();
         for cell in ["recover-1g", "3.00 M", "2.00 M", "1.50", "raft-engine"] {
             assert!(table.contains(cell), "{cell} in\n{table}");
+        }
+    }
+
+    #[test]
+    fn a_warm_cache_is_said() {
+        let mut comparison = comparison(&[(System::Logboom, 3)]);
+        assert!(caveat(std::slice::from_ref(&comparison)).is_none());
+        for (dropped, said) in [(true, false), (false, true)] {
+            comparison.outcomes[0].1.note(CACHE_DROPPED, dropped);
+            assert_eq!(caveat(std::slice::from_ref(&comparison)).is_some_and(|it| it.contains("recover-1g")), said);
         }
     }
 

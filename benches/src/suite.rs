@@ -1,6 +1,11 @@
 //! Runs workloads, round by round, on one system after the other.
 
-use std::{fs::File, io::Write, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -71,6 +76,8 @@ pub fn run(plan: Plan) -> Result<()> {
     plan.check()?;
     interrupt::watch()?;
     let place = Place::new(plan.dir.as_deref())?;
+    // Before the rounds: whoever misspelt it should not learn so after minutes, with nothing to show for them.
+    let mut hist = plan.hist.as_deref().map(create).transpose()?;
     let progress = progress(&plan)?;
     let mut comparisons = Vec::new();
     for workload in &plan.workloads {
@@ -81,14 +88,21 @@ pub fn run(plan: Plan) -> Result<()> {
         comparisons.push(comparison);
     }
     progress.finish_and_clear();
-    if let Some(path) = &plan.hist {
-        report::write_histograms(&comparisons, &mut File::create(path)?)?;
+    if let Some(hist) = &mut hist {
+        report::write_histograms(&comparisons, hist)?;
     }
     if !plan.json {
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{}\n\n{}", Machine::of(place.path()), report::table(&comparisons))?;
+        if let Some(caveat) = report::caveat(&comparisons) {
+            writeln!(stdout, "\n{caveat}")?;
+        }
     }
     Ok(())
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
 /// Runs all rounds of a workload. The systems take turns, so that a disk that slows down slows all of them.

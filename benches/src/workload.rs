@@ -14,6 +14,7 @@ use crate::{
     Result,
     job::{Job, Outcome, Task},
     place::Place,
+    report::CACHE_DROPPED,
     system::System,
 };
 
@@ -48,7 +49,7 @@ pub const ALL: &[Workload] = &[
     },
     Workload {
         name: "recover-tail",
-        about: "reopening 1 GiB that no footer covers, the writer killed, the page cache dropped",
+        about: "reopening 2.7 M entries of 256 B that no footer covers, the writer killed, the page cache dropped",
         kind: Kind::Recover(Shape::RECOVER_TAIL),
     },
     Workload {
@@ -140,7 +141,7 @@ impl Round<'_> {
         let written = if linger { kill_in_the_middle(&filler)? } else { filler.run()? };
         let dropped = drop_page_cache();
         let mut outcome = self.job(after).run()?;
-        outcome.note("cache_dropped", dropped);
+        outcome.note(CACHE_DROPPED, dropped);
         outcome.note("written_entries", written.ops);
         self.place.clear(LOG)?;
         Ok(outcome)

@@ -4,8 +4,11 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 #[test]
@@ -62,11 +65,57 @@ fn what_cannot_run_is_refused() {
 }
 
 #[test]
+fn what_would_fail_late_fails_early() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let hist = dir.path().join("missing").join("hist");
+    let output = command(dir.path(), &["sync-1x1k"], &["--seconds", "600", "--hist", hist.to_str().unwrap()]).output();
+    let output = output.unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(hist.to_str().unwrap()), "{output:?}");
+    assert_empty(dir.path());
+}
+
+#[test]
+fn a_child_that_fails_fails_the_run() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut command = command(dir.path(), &["sync-1x1k"], &["--seconds", "0.1", "--system", "logboom"]);
+    let output = command.env("LOGBOOM_BACKEND", "neither").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    for part in ["LOGBOOM_BACKEND", "sync-1x1k on logboom: the child ended without a result"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert_empty(dir.path());
+}
+
+/// As `timeout` and some terminals do: twice, to the process and to its group.
+#[test]
+fn a_run_that_is_interrupted_twice_removes_its_files() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut child = command(dir.path(), &["sync-1x1k"], &["--seconds", "600"]).spawn().unwrap();
+    let log = dir.path().join(format!("logboom-bench-{}", child.id())).join("log");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !log.exists() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    for _ in 0..2 {
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_empty(dir.path());
+}
+
+#[test]
 fn every_workload_is_listed() {
     let output = bench().arg("list").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
     assert_eq!(list.lines().count(), 13);
     assert!(list.lines().all(|line| line.len() > 16 && line.len() <= 120), "{list}");
+}
+
+fn assert_empty(dir: &Path) {
+    let left: Vec<_> = fs::read_dir(dir).expect("the directory can be read").collect();
+    assert!(left.is_empty(), "{left:?} is left behind");
 }
 
 fn run(dir: &Path, workloads: &[&str], options: &[&str]) -> Output {

@@ -132,10 +132,11 @@ impl Inspection {
         let disk = logboom_disk::open_read_only(&args.dir, &DiskOptions::default()).map_err(|error| fail(&error))?;
         let (recovery, segments) = match logboom_wal::open_read_only(disk, Options::default()) {
             Ok(mut opening) => {
-                let damage = match opening.replay(&mut |_| Ok(())) {
-                    Err(WalError::Corruption(damage)) => Damage::new(&damage),
+                opening.replay(&mut |_| Ok(())).map_err(|error| fail(&error))?;
+                let damage = match opening.report().damages.first() {
+                    Some(damage) => Damage::new(damage),
                     // The bytes are what was written, and yet contradict each other.
-                    _ => Damage::unplaced(what),
+                    None => Damage::unplaced(what),
                 };
                 (Recovery::new(opening.report(), Some(damage)), opening.segments())
             }

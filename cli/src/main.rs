@@ -17,7 +17,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::output::{Exit, Format, Report};
+use crate::output::{Exit, Format, Report, complain};
 
 /// Looks at a directory of a Logboom log, and proves that it is intact. Never writes to it.
 #[derive(Debug, Parser)]
@@ -63,7 +63,10 @@ fn print(report: &Report) -> Exit {
     let mut out = io::stdout().lock();
     let printed = out.write_all(report.text.as_bytes()).and_then(|()| out.flush());
     match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Unchecked,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(format_args!("the report cannot be printed: {error}"));
+            Exit::Unchecked
+        }
         _ => report.exit,
     }
 }

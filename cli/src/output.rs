@@ -1,6 +1,11 @@
 //! What commands have in common in their output: formats, exit codes, tables, sizes, a progress bar.
 
-use std::{fmt::Display, io::IsTerminal, path::Path, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -72,14 +77,19 @@ impl Failure {
         let text = |failure: &Self| {
             // Errors of the disk name what they are about, those of the log do not know where it lies.
             if failure.error.contains(&failure.directory) {
-                eprintln!("error: {}", failure.error);
+                complain(&failure.error);
             } else {
-                eprintln!("error: {}: {}", failure.directory, failure.error);
+                complain(format_args!("{}: {}", failure.directory, failure.error));
             }
             String::new()
         };
         Report::new(format, Exit::Unchecked, self, text)
     }
+}
+
+/// Says what went wrong on standard error. When nobody reads that, the exit code still tells (`eprintln!` would panic).
+pub(crate) fn complain(error: impl Display) {
+    writeln!(io::stderr(), "error: {error}").unwrap_or_default();
 }
 
 /// A line of a report in text: what it is about, and what is so.
@@ -138,7 +148,7 @@ pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
     pub(crate) fn new(what: &'static str, format: Format) -> Self {
-        if format == Format::Json || !std::io::stderr().is_terminal() {
+        if format == Format::Json || !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
         let style = "{msg} [{bar:40}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";

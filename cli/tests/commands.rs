@@ -138,7 +138,7 @@ fn what_damage_took_is_named() {
 
     let (file, groups) = groups(dir.path());
     // The epoch's group, one for each of three entries, and then the batch.
-    let damaged = copy(&dir, &file, |bytes| bytes[groups[4] + IN_FIRST_BODY] ^= 1);
+    let damaged = copy(&dir, &file, |bytes| bytes[groups[4]..groups[4] + BLOCK].fill(0));
     let run = verify(damaged.path());
     assert_eq!(run.code, 2, "{run:?}");
     let lost = run.value()["damages"][0]["lost"].clone();
@@ -237,6 +237,24 @@ fn a_reader_that_goes_away_changes_nothing() {
     let mut child = command(&["inspect", dir.path().to_str().unwrap()]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_report_that_cannot_be_printed_is_no_verdict() {
+    let (dir, _) = sample();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let run = command(&["inspect", dir.path().to_str().unwrap()]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(run.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("cannot be printed"), "{run:?}");
+}
+
+#[test]
+fn an_error_that_nobody_reads_keeps_its_code() {
+    let dir = TempDir::new().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = command(&["verify", dir.path().to_str().unwrap()]).stderr(writer).status().unwrap();
+    assert_eq!(run.code(), Some(3));
 }
 
 /// A closed log with two shards and one of everything.

@@ -226,6 +226,15 @@ impl Op {
     }
 }
 
+/// Refuses a range that no file has. What is not a positive offset for the kernel must not reach it: -1 would be
+/// where the file's cursor is.
+pub(crate) fn check_range(offset: u64, len: usize) -> io::Result<()> {
+    match offset.checked_add(len as u64).map(i64::try_from) {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no file has {len} bytes at {offset}"))),
+    }
+}
+
 /// [`Disk::read_many`], one read after the other.
 pub(crate) fn read_each(reads: Vec<(Arc<dyn File>, Region, u64)>) -> Vec<(Region, io::Result<()>)> {
     let read = |(file, mut region, offset): (Arc<dyn File>, Region, u64)| {

@@ -154,7 +154,7 @@ impl fmt::Debug for OsDisk {
 
 /// A name that stays within the directory.
 fn check(name: &str) -> io::Result<&str> {
-    if name.is_empty() || name.contains(['/', '\0']) {
+    if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is no name of a file")));
     }
     Ok(name)

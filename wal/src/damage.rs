@@ -20,6 +20,14 @@ pub struct Damage {
     pub unknown: bool,
 }
 
+impl Damage {
+    /// A segment that a checkpoint names and that is not there.
+    pub(crate) fn missing(segment: SegmentId) -> Self {
+        let what = "the segment is missing: the checkpoint names it as live".to_owned();
+        Self { segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
+    }
+}
+
 /// What a record held, said apart from the record: names what is lost when the record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {

@@ -6,8 +6,8 @@ use logboom_disk::LINE;
 
 use crate::{
     Descriptor, SegmentId,
-    ids::round_up,
-    record::{seeded_crc, u32_at, u64_at},
+    ids::{GROUP_MAX, round_up},
+    record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
 };
 
 /// Size of a group's header in bytes.
@@ -15,7 +15,8 @@ pub(crate) const GROUP_HEADER: usize = 128;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBGR");
 const TABLE_MAGIC: u32 = u32::from_le_bytes(*b"LBDT");
-const TABLE_HEADER: usize = 24;
+/// Size of what precedes the rows of a table in bytes.
+pub(crate) const TABLE_HEADER: usize = 24;
 const TABLE_ROW: usize = 24;
 
 /// The first group of an epoch.
@@ -73,6 +74,13 @@ pub(crate) struct Shape {
     pub(crate) echo_len: usize,
     pub(crate) records: u32,
     pub(crate) records_len: usize,
+}
+
+impl Life {
+    /// Whether both name the same life of the same segment. A checkpoint does not repeat the origin.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (self.segment, self.epoch, self.nonce) == (other.segment, other.epoch, other.nonce)
+    }
 }
 
 impl Shape {
@@ -155,7 +163,8 @@ impl GroupHeader {
             records: u32_at(bytes, 64),
             records_len: u32_at(bytes, 72) as usize,
         };
-        if shape.len() != u32_at(bytes, 56) as usize {
+        let fits = shape.records as usize <= shape.records_len / RECORD_HEADER;
+        if !fits || shape.len() != u32_at(bytes, 56) as usize || u64_at(bytes, 32) > GROUP_MAX {
             return None;
         }
         let origin = Origin {
@@ -206,13 +215,16 @@ pub(crate) fn encode_table(bytes: &mut [u8], group: u64, rows: &[Descriptor], se
     put_u32(bytes, 0, crc);
 }
 
+/// The length in bytes that the table at the beginning of `bytes` states, if it looks like one.
+pub(crate) fn table_len(bytes: &[u8]) -> Option<usize> {
+    let header = bytes.get(..TABLE_HEADER)?;
+    let records = u32_at(header, 16);
+    (u32_at(header, 4) == TABLE_MAGIC && records <= crate::ids::GROUP_RECORDS_MAX).then(|| table_bytes(records))
+}
+
 /// The group and the descriptors of the table at the beginning of `bytes`, if there is an intact one.
 pub(crate) fn verify_table(bytes: &[u8], seed: u32) -> Option<(u64, Vec<Descriptor>)> {
-    let header = bytes.get(..TABLE_HEADER)?;
-    if u32_at(header, 4) != TABLE_MAGIC || u32_at(header, 16) > crate::ids::GROUP_RECORDS_MAX {
-        return None;
-    }
-    let bytes = bytes.get(..table_bytes(u32_at(header, 16)))?;
+    let bytes = bytes.get(..table_len(bytes)?)?;
     if u32_at(bytes, 0) != table_crc(bytes, seed) {
         return None;
     }

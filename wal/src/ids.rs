@@ -8,6 +8,9 @@ const ORDINAL_BITS: u32 = 16;
 /// The most records that one group can hold.
 pub(crate) const GROUP_RECORDS_MAX: u32 = 1 << ORDINAL_BITS;
 
+/// The highest sequence of a group that leaves room for those behind it.
+pub(crate) const GROUP_MAX: u64 = (1 << (u64::BITS - ORDINAL_BITS)) - (1 << ORDINAL_BITS);
+
 /// A record's place in the one order of the log: its group's sequence and its ordinal in the group.
 ///
 /// Sequences grow, are never reused, not even for a group that a crash cut away, and stay with a record when it moves.

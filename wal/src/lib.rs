@@ -34,6 +34,7 @@ mod metrics;
 mod shared;
 mod damage;
 mod scan;
+mod salvage;
 mod verdict;
 mod recovery;
 mod replay;

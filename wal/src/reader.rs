@@ -37,13 +37,14 @@ impl Reader {
         segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
     }
 
-    /// Reads all records of a segment.
+    /// Reads all records of a segment, and what is lost of them.
     ///
     /// # Errors
-    /// [`Error::Corruption`] when a group is not intact; what `each` returns.
+    /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+        let successor = self.live.get(&segment.next()).map(|successor| &**successor);
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        self.base.scan(segment, each)
+        self.base.scan(segment, successor, &mut |part| part.give(each))
     }
 
     /// The segments, oldest first.

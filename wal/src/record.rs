@@ -132,6 +132,10 @@ impl<'b> Raw<'b> {
         self.crc() == header_crc(self.header, seed)
     }
 
+    pub(crate) fn sequence(&self) -> Sequence {
+        Sequence(u64_at(self.header, 16))
+    }
+
     pub(crate) fn crc(&self) -> u32 {
         u32_at(self.header, 0)
     }

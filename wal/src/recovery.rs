@@ -16,8 +16,7 @@ use crate::{
     group::{GroupHeader, Life, Origin, in_segment},
     group_commit::{Echo, IN_FLIGHT_BYTES, WINDOW},
     identity::Identity,
-    record::{KIND_FREED, u64_at},
-    scan::{Group, walk},
+    scan::{Part, walk},
     segment::{Segment, read_slice, slot_of, verify_header},
     slots::{Checkpoint, Slots},
     supply::{Prepared, is_prefill, prepare_now},
@@ -25,6 +24,9 @@ use crate::{
 
 /// Idle memory that the log's buffers keep.
 const POOL_IDLE_BYTES: usize = 16 << 20;
+
+/// How far into a segment file that seems to be free a life of it is looked for, in bytes.
+const PROBE: usize = 256 << 10;
 
 /// Opens the log in `disk` for reading and writing, up to the point where the layer above replays it.
 ///
@@ -52,7 +54,7 @@ pub struct Opening {
     /// Segments of the checkpoint that are not there any more; the replay must say that they were freed.
     missing: Vec<SegmentId>,
     /// Segments to be replayed, oldest first.
-    chain: Vec<Arc<Segment>>,
+    pub(crate) chain: Vec<Arc<Segment>>,
     free: VecDeque<Prepared>,
     next_slot: u32,
     highest: (SegmentId, u64),
@@ -154,8 +156,8 @@ impl Opening {
         };
         let mut found = opening.discover()?;
         opening.place_covered(&mut found);
-        opening.place_chain(&mut found)?;
-        opening.free.extend(found.into_iter().map(|found| Prepared { slot: found.slot, file: found.file }));
+        let free = opening.place_chain(found)?;
+        opening.free.extend(free.into_iter().map(|found| Prepared { slot: found.slot, file: found.file }));
         Ok(opening)
     }
 
@@ -193,43 +195,34 @@ impl Opening {
         Ok(footer)
     }
 
-    /// Reads all records of a segment whose end is known, for one that has no footer.
+    /// Reads all records of a segment whose end is known, for one that has no footer, and what is lost of them.
     ///
     /// # Errors
-    /// [`Error::Corruption`] when a group below the segment's end is not intact; what `each` returns.
+    /// [`Error::Io`]; what `each` returns.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
-        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        self.base.scan(segment, each)
+        self.scan_parts(segment, &mut |part| part.give(each))
     }
 
-    /// Gives every accepted record from [`Opening::replay_from`] on to `each`, in the order of the log.
+    /// [`Opening::scan`], part by part.
+    pub(crate) fn scan_parts(
+        &self,
+        segment: SegmentId,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let successor = self.live.get(&segment.next()).map(|successor| &**successor);
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        self.base.scan(segment, successor, each)
+    }
+
+    /// Gives every accepted record from [`Opening::replay_from`] on to `each`, in the order of the log, and what is
+    /// lost where durable groups are not intact; [`RecoveryReport::damages`] has the places.
     ///
     /// # Errors
-    /// [`Error::Corruption`] when a durable group is not intact or a segment is missing; what `each` returns.
+    /// [`Error::Io`]; what `each` returns.
     pub fn replay(&mut self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
-        self.replay_groups(&mut |group| group.give(each))
-    }
-
-    /// [`Opening::replay`], group by group.
-    pub(crate) fn replay_groups(&mut self, each: &mut dyn FnMut(&Group) -> Result<(), Error>) -> Result<(), Error> {
-        let chain = std::mem::take(&mut self.chain);
-        let mut freed = BTreeSet::new();
-        let mut each = |group: &Group| {
-            for (record, _) in group.records.iter().filter(|(record, _)| record.kind() == KIND_FREED) {
-                freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
-            }
-            each(group)
-        };
-        for (nth, segment) in chain.iter().enumerate() {
-            self.base.options.listener.recovering(nth as u64 * u64::from(segment.size), self.chain_bytes(&chain));
-            let next = chain.get(nth + 1).map(|next| next.life.origin);
-            self.replay_segment(segment, next, &mut each)?;
-            segment.close(self.base.identity.pad);
-        }
-        self.base.options.listener.recovering(self.chain_bytes(&chain), self.chain_bytes(&chain));
-        self.chain = chain;
+        self.replay_parts(&mut |part| part.give(each))?;
         self.replayed = true;
-        self.drop_freed(&freed)
+        Ok(())
     }
 
     /// What was found so far; complete after [`Opening::replay`].
@@ -281,10 +274,6 @@ impl Opening {
         Ok(Reader { base: self.base, live: self.live })
     }
 
-    fn chain_bytes(&self, chain: &[Arc<Segment>]) -> u64 {
-        chain.len() as u64 * self.base.identity.segment_bytes
-    }
-
     /// The segment files of the directory, and the lives that they state.
     fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
         let disk = &self.base.disk;
@@ -315,6 +304,9 @@ impl Opening {
     fn place_covered(&mut self, found: &mut Vec<FoundFile>) {
         let Some(checkpoint) = &self.checkpoint else { return };
         let size = self.base.segment_size();
+        let last = checkpoint.segments.iter().map(|row| row.last).max().unwrap_or(0);
+        self.accepted =
+            Origin { segment: SegmentId(checkpoint.replay_from.0.saturating_sub(1)), last, ..Origin::default() };
         for row in &checkpoint.segments {
             self.highest = (self.highest.0.max(row.id), self.highest.1.max(row.epoch));
             let at = found
@@ -330,52 +322,58 @@ impl Opening {
             segment.close(self.base.identity.pad);
             self.live.insert(row.id, Arc::new(segment));
         }
-        found.sort_by_key(|file| file.slot);
     }
 
-    /// Segments from the replay position on: the newest, and from each the one that it names as its origin.
-    fn place_chain(&mut self, found: &mut Vec<FoundFile>) -> Result<(), Error> {
+    /// Segments from the replay position on, oldest first. Returns the files that hold nothing of the log.
+    ///
+    /// Of two that state the same segment, or where the epoch falls, the older epoch is void: a process that died had
+    /// begun it, and it landed when the next one had gone on.
+    fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<Vec<FoundFile>, Error> {
         let from = self.replay_from();
-        let newest = found.iter().filter_map(|file| file.life).map(|life| life.segment).max();
-        let mut next = newest.filter(|&id| id >= from).unwrap_or(SegmentId(0));
-        let size = self.base.segment_size();
-        while next >= from && next != SegmentId(0) {
-            let at = found.iter().position(|file| file.life.is_some_and(|life| life.segment == next));
-            let Some((at, life)) = at.and_then(|at| Some((at, found[at].life?))) else {
-                return Err(Error::corruption(next, 0, "the segment is missing: its successor names it"));
+        let (mut stated, mut rest) = (Vec::new(), Vec::new());
+        for file in found {
+            let life = match file.life.filter(|life| life.segment >= from) {
+                Some(life) => Some(life),
+                None => self.base.probe(&*file.file)?.filter(|life| life.segment >= from),
             };
-            let file = found.swap_remove(at);
+            match life {
+                Some(life) => stated.push((life, file)),
+                None => rest.push(file),
+            }
+        }
+        stated.sort_by_key(|(life, file)| (life.segment, life.epoch, file.slot));
+        let (size, pad) = (self.base.segment_size(), in_segment(self.base.identity.pad));
+        for (life, file) in stated {
+            self.highest = (self.highest.0.max(life.segment), self.highest.1.max(life.epoch));
+            if self.chain.last().is_some_and(|last| last.life.epoch > life.epoch) {
+                rest.push(file);
+                continue;
+            }
+            if let Some(void) = self.chain.pop_if(|last| last.id == life.segment) {
+                rest.push(FoundFile { slot: void.slot, file: Arc::clone(&void.file), life: None });
+            }
             let groups = (life.origin.last + 1, life.origin.last);
-            let pad = in_segment(self.base.identity.pad);
-            let segment = Arc::new(Segment::new(life, file.slot, file.file, size, pad, groups));
-            self.live.insert(next, Arc::clone(&segment));
-            self.chain.push(segment);
-            next = life.origin.segment;
+            self.chain.push(Arc::new(Segment::new(life, file.slot, file.file, size, pad, groups)));
         }
-        self.chain.reverse();
-        found.sort_by_key(|file| file.slot);
-        match self.chain.first() {
-            Some(first) if self.checkpoint.is_some() && first.id != from => {
-                Err(Error::corruption(from, 0, "the segment that the checkpoint is replayed from is missing"))
-            }
-            None if self.checkpoint.is_some() => {
-                Err(Error::corruption(from, 0, "no segment that the checkpoint is replayed from is left"))
-            }
-            _ => Ok(()),
+        self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
+        rest.sort_by_key(|file| file.slot);
+        if self.chain.is_empty() && self.checkpoint.is_some() {
+            let what = "no segment that the checkpoint is replayed from is left";
+            return Err(Error::corruption(from, 0, what));
         }
+        Ok(rest)
     }
 
-    fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) -> Result<(), Error> {
+    /// Forgets what a record of the log says to be free.
+    pub(crate) fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) {
         for id in freed {
             if let Some(segment) = self.live.remove(id) {
                 self.free.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
             }
         }
         self.chain.retain(|segment| !freed.contains(&segment.id));
-        match self.missing.iter().find(|id| !freed.contains(id)) {
-            Some(&id) => Err(Error::corruption(id, 0, "the segment is missing: the checkpoint names it as live")),
-            None => Ok(()),
-        }
+        let missing = self.missing.iter().filter(|id| !freed.contains(id));
+        self.report.damages.extend(missing.map(|&id| Arc::new(Damage::missing(id))));
     }
 
     /// Makes what was recovered durable: the process that wrote it may have died before it could, and whoever is told
@@ -443,26 +441,30 @@ impl Base {
 
     /// The life that a segment file states in its header, or in its first group: each stands for the other.
     fn life(&self, file: &dyn logboom_disk::File) -> std::io::Result<Option<Life>> {
+        self.newest_life(file, 2 * self.identity.pad)
+    }
+
+    /// The life that a segment file states anywhere near its beginning. For one that seems to be free: it may have
+    /// lost what it was begun with.
+    fn probe(&self, file: &dyn logboom_disk::File) -> Result<Option<Life>, Error> {
+        let len = PROBE.min(self.segment_size() as usize);
+        self.newest_life(file, len).map_err(|error| Error::io(format!("reading {}", file.name()), error))
+    }
+
+    fn newest_life(&self, file: &dyn logboom_disk::File, len: usize) -> std::io::Result<Option<Life>> {
         let pad = self.identity.pad;
-        let bytes = read_slice(file, &self.pool, 0, 2 * pad)?;
-        let header = verify_header(&bytes, self.seed);
-        let group = || GroupHeader::verify(&bytes[pad..], self.seed, pad).map(|(header, _)| header.life);
-        Ok(header.or_else(group))
+        let bytes = read_slice(file, &self.pool, 0, len)?;
+        let groups = bytes.chunks_exact(pad).filter_map(|block| GroupHeader::verify(block, self.seed, pad));
+        let lives = groups.map(|(header, _)| header.life).chain(verify_header(&bytes, self.seed));
+        Ok(lives.max_by_key(|life| (life.segment, life.epoch)))
     }
 
     pub(crate) fn scan(
         &self,
-        segment: &Arc<Segment>,
-        each: &mut dyn FnMut(Passed) -> Result<(), Error>,
+        segment: &Segment,
+        successor: Option<&Segment>,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.scan_groups(segment, &mut |group| group.give(each))
-    }
-
-    pub(crate) fn scan_groups(
-        &self,
-        segment: &Arc<Segment>,
-        each: &mut dyn FnMut(&Group) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        walk(segment, &self.pool, self.identity.pad, self.seed, each)
+        walk(segment, successor, &self.pool, self.identity.pad, self.seed, each)
     }
 }

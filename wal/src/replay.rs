@@ -1,143 +1,183 @@
-//! Walking what a checkpoint does not cover, and judging where the walk ends.
+//! Walking what a checkpoint does not cover, and judging where the walk stops.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    Cut, Damage, Descriptor, Error, Evidence, Header, Opening, Verdict,
-    group::{FLAG_CLOSE, GROUP_HEADER, GroupHeader, Origin, in_segment, verify_table},
-    scan::{Expected, Found, Group, Window, headers_in, look},
+    Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, SegmentId, Sequence, Verdict,
+    group::{FLAG_CLOSE, Origin, in_segment},
+    record::{KIND_FREED, u64_at},
+    salvage::{End, Salvage},
+    scan::{Course, Expected, Found, Part, headers_in},
     segment::Segment,
 };
 
 impl Opening {
-    /// Walks one segment to its end, and notes what was accepted. `next` is the origin that its successor states.
-    pub(crate) fn replay_segment(
+    /// [`Opening::replay`], part by part.
+    pub(crate) fn replay_parts(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+        let chain = std::mem::take(&mut self.chain);
+        let total = chain.len() as u64 * self.base.identity.segment_bytes;
+        let mut freed = BTreeSet::new();
+        let mut each = |part: Part| {
+            for record in part.records().filter(|record| record.kind() == KIND_FREED) {
+                freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
+            }
+            each(part)
+        };
+        for (nth, segment) in chain.iter().enumerate() {
+            self.base.options.listener.recovering(nth as u64 * self.base.identity.segment_bytes, total);
+            self.pass_gap(segment, &mut each)?;
+            self.replay_segment(segment, chain.get(nth + 1), &mut each)?;
+            segment.close(self.base.identity.pad);
+        }
+        self.base.options.listener.recovering(total, total);
+        self.chain = chain;
+        self.drop_freed(&freed);
+        Ok(())
+    }
+
+    /// Notes the segments that are missing before this one: what was in them nobody knows.
+    fn pass_gap(&mut self, segment: &Segment, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+        let origin = segment.life.origin;
+        if origin.segment == self.accepted.segment || segment.id == self.replay_from() {
+            return Ok(());
+        }
+        let what = format!("segments {} to {} are missing", self.accepted.segment.0 + 1, origin.segment);
+        let next = self.accepted.last + 1;
+        let salvage = unknown(origin.segment, 0, next, origin.last.max(next) + 1, what);
+        self.report.damages.push(Arc::clone(&salvage.damage));
+        each(Part::Salvage(salvage))
+    }
+
+    /// Walks one segment to its end, and notes what was accepted.
+    fn replay_segment(
         &mut self,
         segment: &Arc<Segment>,
-        next: Option<Origin>,
-        each: &mut dyn FnMut(&Group) -> Result<(), Error>,
+        successor: Option<&Arc<Segment>>,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (pad, seed) = (self.base.identity.pad, self.base.seed);
-        let pool = self.base.pool.clone();
-        let mut window = Window::new(segment, &pool, pad);
-        let mut expected = Expected::first(segment.life);
-        let mut closed = false;
-        let mut at = pad;
+        let (pad, seed, pool) = (self.base.identity.pad, self.base.seed, self.base.pool.clone());
+        let mut course = Course::new(segment, &pool, pad, Expected::first(segment.life), seed);
+        let stated = successor.map(|successor| successor.life.origin);
+        let bounds = Bounds {
+            end: stated.filter(|origin| origin.segment == segment.id).map(End::from),
+            is_last: successor.is_none(),
+        };
         self.report.segments_replayed += 1;
         self.report.epoch = segment.life.epoch;
         self.report.closed = false;
         loop {
-            if next.is_some_and(|next| next.end as usize == at) {
-                self.check_end(segment, at, &expected, next)?;
+            if bounds.end.is_some_and(|end| course.at >= end.at) {
                 break;
             }
-            let found = look(&mut window, at, &expected, seed)?;
-            if let Found::Group(group) = found {
-                each(&group)?;
-                if expected.first {
-                    segment.begin_at(group.header.sequence);
+            match course.look()? {
+                Found::Group(group) => {
+                    if course.expected.first {
+                        segment.begin_at(group.header.sequence);
+                    }
+                    course.accept(&group);
+                    self.report.groups_replayed += 1;
+                    self.report.records_replayed += u64::from(group.header.shape.records);
+                    self.report.closed = group.header.flags & FLAG_CLOSE != 0;
+                    self.echo = group.echo();
+                    each(Part::Group(group))?;
                 }
-                self.report.groups_replayed += 1;
-                self.report.records_replayed += u64::from(group.header.shape.records);
-                self.echo = group.echo();
-                closed = group.header.flags & FLAG_CLOSE != 0;
-                at += group.header.shape.len();
-                segment.extend(in_segment(at), group.header.sequence);
-                expected = Expected::after(&group);
-                continue;
+                found => {
+                    if self.judge(&mut course, &found, &bounds)? != Verdict::Damage {
+                        break;
+                    }
+                    let successor = successor.map(|successor| &**successor);
+                    let Some(salvage) = course.salvage(&found, bounds.end, successor)? else { break };
+                    self.report.damages.push(Arc::clone(&salvage.damage));
+                    self.echo = crate::group_commit::Echo::default();
+                    each(Part::Salvage(salvage))?;
+                }
             }
-            let bounded = next.is_some_and(|next| at < next.end as usize);
-            self.judge(&mut window, at, &expected, &found, bounded, closed)?;
-            break;
+            segment.extend(in_segment(course.at), course.expected.sequence - 1);
         }
-        self.report.bytes_read += window.read_bytes();
-        self.report.closed = closed;
-        self.accepted =
-            Origin { segment: segment.id, end: in_segment(at), crc: expected.chain, last: expected.sequence - 1 };
-        Ok(())
+        self.report.bytes_read += course.window.read_bytes();
+        self.accepted = course.accepted();
+        match bounds.end {
+            Some(end) => self.check_end(&course, end, each),
+            None => Ok(()),
+        }
     }
 
-    /// The successor names this end: the chain must have come to it whole.
-    fn check_end(&self, segment: &Segment, at: usize, expected: &Expected, next: Option<Origin>) -> Result<(), Error> {
-        let whole = next.is_some_and(|next| next.crc == expected.chain && next.last == expected.sequence - 1);
-        let what = "the segment does not end with the group that its successor names";
-        if whole { Ok(()) } else { Err(Error::corruption(segment.id, in_segment(at), what)) }
+    /// The successor names this end: the walk must have come to it whole.
+    fn check_end(
+        &mut self,
+        course: &Course<'_>,
+        end: End,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Expected { life, sequence, chain, .. } = course.expected;
+        let is_named = chain.is_none() || chain == end.crc;
+        if course.at == end.at && sequence - 1 == end.last && is_named {
+            return Ok(());
+        }
+        let what = "the segment does not end with the group that its successor names".to_owned();
+        let salvage = unknown(life.segment, course.at, sequence.min(end.last), sequence.max(end.last + 1), what);
+        self.report.damages.push(Arc::clone(&salvage.damage));
+        each(Part::Salvage(salvage))
     }
 
     /// Decides what it means that the expected group is not here.
-    fn judge(
-        &mut self,
-        window: &mut Window<'_>,
-        at: usize,
-        expected: &Expected,
-        found: &Found,
-        bounded: bool,
-        closed: bool,
-    ) -> Result<(), Error> {
-        let segment = expected.life.segment;
-        let end = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
-        let behind = headers_in(window, at..end, &expected.life, self.base.seed)?;
+    fn judge(&mut self, course: &mut Course<'_>, found: &Found, bounds: &Bounds) -> Result<Verdict, Error> {
+        let (at, expected) = (course.at, course.expected);
+        let until = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
+        let behind = headers_in(&mut course.window, at..until, &expected.life, course.seed)?;
         let behind: Vec<_> = behind.into_iter().filter(|(_, header)| header.sequence >= expected.sequence).collect();
+        let followed = behind.iter().any(|&(place, _)| place > at);
         let evidence = Evidence {
             header: match found {
-                Found::BadRecords(_) | Found::Group(_) => Header::Expected,
+                Found::BadRecords(..) | Found::Group(_) => Header::Expected,
                 Found::Stale => Header::Stale,
                 Found::NoHeader => Header::Bad,
             },
             records: matches!(found, Found::Group(_)),
             promised: behind.iter().any(|(_, header)| header.durable >= expected.sequence),
-            bounded,
-            followed: behind.iter().any(|&(place, _)| place > at),
-            closed,
+            bounded: match bounds.end {
+                Some(end) => at < end.at,
+                // The one that was begun next is missing. It was begun when all before it was durable.
+                None => !bounds.is_last && (followed || matches!(found, Found::BadRecords(..))),
+            },
+            followed,
+            closed: self.report.closed,
         };
-        match evidence.verdict() {
-            Verdict::Accept | Verdict::End => Ok(()),
-            Verdict::Cut => {
-                let last = behind.iter().map(|(place, header)| place + header.shape.len()).max().unwrap_or(at);
-                let bytes = (last - at) as u64;
-                self.report.cut = Some(Cut { sequence: expected.sequence, segment, offset: in_segment(at), bytes });
-                Ok(())
-            }
-            Verdict::Damage => Err(Error::Corruption(Arc::new(Damage {
-                segment,
-                offset: in_segment(at),
-                group: Some(expected.sequence),
-                what: format!("group {} was durable and is not intact", expected.sequence),
-                lost: self.lost(window, at, expected.sequence, found, &behind)?,
-                unknown: false,
-            }))),
+        let verdict = evidence.verdict();
+        if verdict == Verdict::Cut {
+            let last = behind.iter().map(|(place, header)| place + header.shape.len()).max().unwrap_or(at);
+            let bytes = (last - at) as u64;
+            let (segment, sequence) = (expected.life.segment, expected.sequence);
+            self.report.cut = Some(Cut { sequence, segment, offset: in_segment(at), bytes });
         }
+        Ok(verdict)
     }
+}
 
-    /// What a bad group held, from its own table or from the group behind it, which repeats a short one's.
-    fn lost(
-        &self,
-        window: &mut Window<'_>,
-        at: usize,
-        sequence: u64,
-        found: &Found,
-        behind: &[(usize, GroupHeader)],
-    ) -> Result<Vec<Descriptor>, Error> {
-        let own = match found {
-            Found::BadRecords(header) => header.shape.table_at().map(|table| (at + table, header.shape.len() - table)),
-            _ => None,
-        };
-        let echo = behind
-            .iter()
-            .find(|(_, header)| header.sequence == sequence + 1 && header.shape.echo_len > 0)
-            .map(|(place, header)| (*place, GROUP_HEADER + header.shape.echo_len));
-        let pad = self.base.identity.pad;
-        for (place, len, skip) in
-            own.map(|(at, len)| (at, len, 0)).into_iter().chain(echo.map(|(at, len)| (at, len, GROUP_HEADER)))
-        {
-            let bytes = window.bytes(place / pad * pad, len)?;
-            let bytes = &bytes[place % pad..];
-            if let Some((group, descriptors)) = bytes.get(skip..).and_then(|bytes| verify_table(bytes, self.base.seed))
-                && group == sequence
-            {
-                return Ok(descriptors);
-            }
-        }
-        Ok(Vec::new())
+/// What is known of a segment's end before it is walked.
+struct Bounds {
+    /// As its successor states it.
+    end: Option<End>,
+    is_last: bool,
+}
+
+impl Course<'_> {
+    /// The end of what was walked.
+    fn accepted(&self) -> Origin {
+        let Expected { life, sequence, chain, .. } = self.expected;
+        Origin { segment: life.segment, end: in_segment(self.at), crc: chain.unwrap_or(0), last: sequence - 1 }
     }
+}
+
+impl From<Origin> for End {
+    fn from(origin: Origin) -> Self {
+        Self { at: origin.end as usize, last: origin.last, crc: Some(origin.crc) }
+    }
+}
+
+/// Durable groups `first..next` of which nothing is left.
+fn unknown(segment: SegmentId, at: usize, first: u64, next: u64, what: String) -> Salvage {
+    let loss = Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) };
+    let damage = Damage { segment, offset: in_segment(at), group: Some(first), what, lost: Vec::new(), unknown: true };
+    Salvage { damage: Arc::new(damage), passed: vec![Passed::Lost(loss)] }
 }

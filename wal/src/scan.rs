@@ -1,15 +1,14 @@
 //! Walking a segment: its groups in order, and the records of a group.
 
-use std::sync::Arc;
-
 use logboom_disk::{Pool, Slice};
 
 use crate::{
-    Error, Passed, Place, SegmentId,
+    Error, Loss, Passed, Place, SegmentId,
     group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
     group_commit::Echo,
     ids::round_up,
     record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, Raw, Record},
+    salvage::{End, Salvage},
     segment::{Segment, read_slice},
 };
 
@@ -34,9 +33,9 @@ pub(crate) fn raw_records(area: &[u8]) -> impl Iterator<Item = (usize, Raw<'_>)>
 
 /// Reads a segment through a window, front to back.
 pub(crate) struct Window<'s> {
-    segment: &'s Segment,
-    pool: &'s Pool,
-    pad: usize,
+    pub(crate) segment: &'s Segment,
+    pub(crate) pool: &'s Pool,
+    pub(crate) pad: usize,
     at: usize,
     bytes: Option<Slice>,
     read_bytes: u64,
@@ -75,7 +74,7 @@ pub(crate) enum Found {
     /// An intact group.
     Group(Group),
     /// An intact header of the expected group over records that are not: torn, or damaged.
-    BadRecords(GroupHeader),
+    BadRecords(GroupHeader, u32),
     /// No header of any life, or one that is damaged beyond recognition.
     NoHeader,
     /// An intact header of something else: an earlier life, or not the next group.
@@ -126,23 +125,26 @@ pub(crate) struct Expected {
     pub(crate) sequence: u64,
     /// It is the first of its segment: if it begins an epoch, its sequence leaps over all that a crash may have left.
     pub(crate) first: bool,
-    pub(crate) chain: u32,
+    /// The checksum of the header before; `None` behind damage.
+    pub(crate) chain: Option<u32>,
 }
 
 impl Expected {
     fn matches(&self, header: &GroupHeader) -> bool {
         let leaps = self.first && header.flags & FLAG_EPOCH != 0 && header.sequence > self.sequence;
-        header.life == self.life && header.chain == self.chain && (leaps || header.sequence == self.sequence)
+        header.life.is(&self.life)
+            && self.chain.is_none_or(|chain| header.chain == chain)
+            && (leaps || header.sequence == self.sequence)
     }
 
     /// The first group of a segment.
     pub(crate) fn first(life: Life) -> Self {
-        Self { life, sequence: life.origin.last + 1, first: true, chain: life.origin.crc }
+        Self { life, sequence: life.origin.last + 1, first: true, chain: Some(life.origin.crc) }
     }
 
     /// The group after this one.
     pub(crate) fn after(group: &Group) -> Self {
-        Self { life: group.header.life, sequence: group.header.sequence + 1, first: false, chain: group.crc }
+        Self { life: group.header.life, sequence: group.header.sequence + 1, first: false, chain: Some(group.crc) }
     }
 }
 
@@ -160,7 +162,7 @@ pub(crate) fn look(window: &mut Window<'_>, at: usize, expected: &Expected, seed
     let bytes = window.bytes(at, header.shape.len())?;
     match records(&bytes, &header, window.segment.id, at, seed) {
         Some(records) => Ok(Found::Group(Group { header, crc, records, bytes })),
-        None => Ok(Found::BadRecords(header)),
+        None => Ok(Found::BadRecords(header, crc)),
     }
 }
 
@@ -200,7 +202,7 @@ pub(crate) fn headers_in(
     while at + pad <= range.end {
         let bytes = window.bytes(at, pad)?;
         if let Some((header, _)) = GroupHeader::verify(&bytes, seed, pad)
-            && header.life == *life
+            && header.life.is(life)
         {
             found.push((at, header));
         }
@@ -209,44 +211,98 @@ pub(crate) fn headers_in(
     Ok(found)
 }
 
-/// Walks all groups of a segment whose end is known, giving each to `each`.
+/// A walk over a segment, from group to group.
+pub(crate) struct Course<'s> {
+    pub(crate) window: Window<'s>,
+    pub(crate) expected: Expected,
+    /// Where the expected group belongs.
+    pub(crate) at: usize,
+    pub(crate) seed: u32,
+}
+
+/// What a walk comes by.
+pub(crate) enum Part {
+    /// An intact group.
+    Group(Group),
+    /// What is left of one or more that are not.
+    Salvage(Salvage),
+}
+
+impl<'s> Course<'s> {
+    /// A walk that begins with the first group of `segment`.
+    pub(crate) fn new(segment: &'s Segment, pool: &'s Pool, pad: usize, expected: Expected, seed: u32) -> Self {
+        Self { window: Window::new(segment, pool, pad), expected, at: pad, seed }
+    }
+
+    pub(crate) fn look(&mut self) -> Result<Found, Error> {
+        look(&mut self.window, self.at, &self.expected, self.seed)
+    }
+
+    /// Goes on behind a group that is part of the log.
+    pub(crate) fn accept(&mut self, group: &Group) {
+        self.at += group.header.shape.len();
+        self.expected = Expected::after(group);
+    }
+}
+
+impl Part {
+    /// Gives the records of the layer above to `each`, and what is lost of them.
+    pub(crate) fn give(&self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+        match self {
+            Self::Group(group) => group.give(each),
+            Self::Salvage(salvage) => {
+                salvage.passed.iter().filter(|passed| !is_own(passed)).cloned().try_for_each(each)
+            }
+        }
+    }
+
+    /// The intact records, the log's own included.
+    pub(crate) fn records(&self) -> Box<dyn Iterator<Item = &Record> + '_> {
+        match self {
+            Self::Group(group) => Box::new(group.records.iter().map(|(record, _)| record)),
+            Self::Salvage(salvage) => Box::new(salvage.passed.iter().filter_map(|passed| match passed {
+                Passed::Record(record, _) => Some(record),
+                Passed::Lost(_) => None,
+            })),
+        }
+    }
+}
+
+fn is_own(passed: &Passed) -> bool {
+    match passed {
+        Passed::Record(record, _) => record.kind() >= KIND_OWN,
+        Passed::Lost(Loss::Record { descriptor, .. }) => descriptor.kind >= KIND_OWN,
+        Passed::Lost(Loss::Unknown { .. }) => false,
+    }
+}
+
+/// Walks all of a segment whose end is known, giving what it comes by to `each`. All its groups were durable: what is
+/// not intact is damage, whatever it looks like. `successor` is the segment that was begun next, where it is known.
 ///
 /// # Errors
-/// [`Error::Corruption`] at the first group that is not intact; what `each` returns.
+/// [`Error::Io`]; what `each` returns.
 pub(crate) fn walk(
-    segment: &Arc<Segment>,
+    segment: &Segment,
+    successor: Option<&Segment>,
     pool: &Pool,
     pad: usize,
     seed: u32,
-    each: &mut dyn FnMut(&Group) -> Result<(), Error>,
+    each: &mut dyn FnMut(Part) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut window = Window::new(segment, pool, pad);
-    let mut expected: Option<Expected> = None;
-    let mut at = pad;
-    while at < segment.end() as usize {
-        let here = match expected {
-            Some(expected) => expected,
-            None => first_expected(&mut window, at, segment, seed)?,
-        };
-        let Found::Group(group) = look(&mut window, at, &here, seed)? else {
-            let what = "a group below the segment's end is not intact";
-            return Err(Error::corruption(segment.id, in_segment(at), what));
-        };
-        expected = Some(Expected::after(&group));
-        each(&group)?;
-        at += group.header.shape.len();
+    let expected = Expected { life: segment.life, sequence: segment.first_group(), first: false, chain: None };
+    let mut course = Course::new(segment, pool, pad, expected, seed);
+    let end = End { at: segment.end() as usize, last: segment.last(), crc: None };
+    while course.at < end.at {
+        match course.look()? {
+            Found::Group(group) => {
+                course.accept(&group);
+                each(Part::Group(group))?;
+            }
+            found => match course.salvage(&found, Some(end), successor)? {
+                Some(salvage) => each(Part::Salvage(salvage))?,
+                None => break,
+            },
+        }
     }
     Ok(())
-}
-
-/// For a sealed segment, whose origin only its own groups repeat.
-fn first_expected(window: &mut Window<'_>, at: usize, segment: &Segment, seed: u32) -> Result<Expected, Error> {
-    let bytes = window.bytes(at, GROUP_HEADER)?;
-    let header = GroupHeader::verify(&bytes, seed, window.pad).map(|(header, _)| header);
-    match header {
-        Some(header) if header.life.segment == segment.id && header.life.nonce == segment.life.nonce => {
-            Ok(Expected { life: header.life, sequence: header.sequence, first: false, chain: header.chain })
-        }
-        _ => Err(Error::corruption(segment.id, in_segment(at), "the segment's first group is not intact")),
-    }
 }

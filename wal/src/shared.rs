@@ -393,7 +393,8 @@ impl Shared {
         let committed = self.drive_commit();
         let worked = self.worker.get().is_some_and(Worker::step);
         let notified = self.notifier.get().is_some_and(Worker::step);
-        committed | worked | notified
+        // What a machine wants written is the next step's.
+        committed | worked | notified | self.is_undone()
     }
 
     fn drive_commit(&self) -> bool {

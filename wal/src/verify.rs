@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use logboom_disk::Disk;
 
-use crate::{Cut, Damage, Error, Options, Passed, SegmentId, group::in_segment, open_read_only, scan::Group};
+use crate::{
+    Cut, Damage, Error, Options, Passed, SegmentId,
+    group::in_segment,
+    open_read_only,
+    scan::{Group, Part},
+};
 
 /// What [`verify`] found.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +29,7 @@ pub struct VerifyReport {
     pub bad_checkpoints: Vec<u8>,
     /// The unpromised tail that a writable opening would cut.
     pub cut: Option<Cut>,
-    /// Durable groups that are not intact: the first of each segment, and every one that only lost its descriptors.
+    /// What was durable and is not what was written; groups that only lost their descriptors among it.
     pub damages: Vec<Arc<Damage>>,
 }
 
@@ -47,15 +52,15 @@ pub fn verify(
     let total = opening.live().map(|segment| u64::from(segment.size)).sum();
     let mut check =
         Check { report: VerifyReport::default(), seed, done: 0, total, promised: 0, poor: Vec::new(), progress };
-    let replayed = opening.replay_groups(&mut |group| check.group(group));
-    check.note(replayed)?;
+    opening.replay_parts(&mut |part| check.part(part))?;
     check.report.cut = opening.report().cut;
     check.report.bad_checkpoints = opening.bad_slots();
+    // Those that the walk came by, and the segments that it did not find.
+    check.report.damages.clone_from(&opening.report().damages);
     for segment in opening.live() {
         check.report.segments += 1;
         if segment.id < replay_from {
-            let scanned = opening.base.scan_groups(segment, &mut |group| check.group(group));
-            check.note(scanned)?;
+            opening.scan_parts(segment.id, &mut |part| check.part(part))?;
             if opening.read_footer(segment.id)?.is_none() {
                 check.report.without_footer.push(segment.id);
             }
@@ -78,30 +83,29 @@ struct Check<'p> {
 }
 
 impl Check<'_> {
-    fn group(&mut self, group: &Group) -> Result<(), Error> {
-        self.report.groups += 1;
-        group.give(&mut |passed| {
+    fn part(&mut self, part: Part) -> Result<(), Error> {
+        part.give(&mut |passed| {
             if let Passed::Record(record, _) = passed {
                 self.report.records += 1;
                 self.report.bytes += record.body().len() as u64;
             }
             Ok(())
         })?;
+        match part {
+            Part::Group(group) => self.group(&group),
+            Part::Salvage(salvage) => self.report.damages.push(salvage.damage),
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, group: &Group) {
+        self.report.groups += 1;
         self.promised = self.promised.max(group.header.durable);
         if !group.descriptors_are_intact(self.seed) {
             self.poor.push((group.header.sequence, poor(group)));
         }
         self.done += group.header.shape.len() as u64;
         (self.progress)(self.done.min(self.total), self.total);
-        Ok(())
-    }
-
-    fn note(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
-        match outcome {
-            Err(Error::Corruption(damage)) => self.report.damages.push(damage),
-            other => return other,
-        }
-        Ok(())
     }
 
     /// A group that nobody promised may have been torn there while it was written; below a promise it was changed.

@@ -192,14 +192,14 @@ impl Wal {
         self.segment(segment)?.read_footer(&self.shared.pool, self.shared.pad, self.shared.seed)
     }
 
-    /// Reads all records of a segment whose footer is missing.
+    /// Reads all records of a segment whose footer is missing, and what is lost of them.
     ///
     /// # Errors
-    /// [`Error::Corruption`] when a group is not intact; what `each` returns.
+    /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
-        let segment = self.segment(segment)?;
+        let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
         let shared = &self.shared;
-        walk(&segment, &shared.pool, shared.pad, shared.seed, &mut |group| group.give(each))
+        walk(&segment, successor.as_deref(), &shared.pool, shared.pad, shared.seed, &mut |part| part.give(each))
     }
 
     /// Writes a checkpoint that reflects every record in the segments below `replay_from`. Durable on return.

@@ -10,7 +10,7 @@ use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use logboom_bench::{
-    Result,
+    Result, interrupt,
     load::{Window, drive},
     machine::Machine,
     place::Place,
@@ -52,6 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
+    interrupt::watch()?;
     let place = Place::new(Some(&cli.dir))?;
     let extent = if cli.quick { Extent::QUICK } else { Extent::FULL };
     let mut spike = Spike::new(&place, extent, Patience::new(Duration::from_secs(cli.patience)))?;
@@ -159,6 +160,7 @@ impl<'a> Spike<'a> {
         }
         let manner = Manner { inline, method: METHODS[cell.method], depth: cell.depth, coalesced: 1 };
         let measured = loop {
+            interrupt::check()?;
             let track = tracks.next()?;
             self.patience.wait();
             let stream = Stream::new(track, manner, Source::Endless, cell.size);

@@ -1,6 +1,11 @@
 //! Logboom.
 
-use std::{ops::Range, path::Path};
+use std::{
+    ops::Range,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use logboom::{Batch, Config, Durability, Engine, Shard, ShardId, Ticket};
 
@@ -9,8 +14,28 @@ use crate::{Result, job::Outcome, payload::Payloads};
 
 /// Opens it.
 pub fn open(dir: &Path, tuning: Tuning) -> Result<Box<dyn Log>> {
-    Ok(Box::new(Logboom { engine: Engine::open(config(dir, tuning))? }))
+    let config = config(dir, tuning);
+    let prepared = u64::from(config.reserve_segments);
+    let engine = Engine::open(config)?;
+    if tuning == Tuning::Load {
+        settle(&engine, prepared)?;
+    }
+    Ok(Box::new(Logboom { engine }))
 }
+
+/// Waits until so many segments are prepared, as raft-engine prefills its files before it is measured.
+fn settle(engine: &Engine, prepared: u64) -> Result<()> {
+    let began = Instant::now();
+    while engine.metrics().log.prepared_segments < prepared {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("{prepared} segments are not prepared after {PATIENCE:?}").into());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Logboom {
     engine: Engine,

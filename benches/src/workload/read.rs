@@ -68,6 +68,9 @@ impl Worker for Ranges<'_> {
             let began = Instant::now();
             let count = self.reader.read(shard, end - RANGE..end)?;
             tally.add(gate, began.elapsed(), count);
+            if count != RANGE {
+                return Err(format!("{count} of {RANGE} entries were read").into());
+            }
         }
         Ok(())
     }

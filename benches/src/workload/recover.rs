@@ -35,7 +35,9 @@ pub fn measure(job: &Job, shape: &Shape) -> Result<Outcome> {
         let count = bounds.end - bounds.start;
         let index = bounds.start + count * shard / shape.shards;
         let asked = Instant::now();
-        reader.read(shard, index..index + 1)?;
+        if reader.read(shard, index..index + 1)? != 1 {
+            return Err(format!("entry {index} of shard {shard} is gone").into());
+        }
         latencies.record(asked.elapsed(), 1);
         entries += count;
     }

@@ -97,11 +97,11 @@ impl fmt::Debug for Slice {
 fn resolve(range: &impl RangeBounds<usize>, len: usize) -> Range<usize> {
     let start = match range.start_bound() {
         Bound::Included(start) => *start,
-        Bound::Excluded(start) => *start + 1,
+        Bound::Excluded(start) => start.saturating_add(1),
         Bound::Unbounded => 0,
     };
     let end = match range.end_bound() {
-        Bound::Included(end) => *end + 1,
+        Bound::Included(end) => end.saturating_add(1),
         Bound::Excluded(end) => *end,
         Bound::Unbounded => len,
     };
@@ -151,5 +151,11 @@ mod tests {
     fn slicing_beyond_the_end_is_refused() {
         let slice = Slice::copy_from(&Pool::new(0), b"abc");
         drop(slice.slice(..4));
+    }
+
+    #[test]
+    #[should_panic(expected = "of a slice of 3 bytes")]
+    fn slicing_to_the_end_of_numbers_is_refused() {
+        drop(Slice::copy_from(&Pool::new(0), b"abc").slice(..=usize::MAX));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use rustix::{fs, io::Errno};
 
 use super::DirLock;
-use crate::{File, Region, Slice, Sync, facts::Geometry, stats::Counters};
+use crate::{File, Region, Slice, Sync, disk::check_range, facts::Geometry, stats::Counters};
 
 /// An open file. If it was opened for writing, it keeps the directory locked.
 #[derive(Debug)]
@@ -43,12 +43,14 @@ impl File for OsFile {
         self.geometry.assert_write(slices, offset);
         let len = slices.iter().map(|slice| slice.len()).sum();
         self.counters.write(len, sync == Sync::Data);
+        check_range(offset, len)?;
         write_all(self.fd.as_fd(), slices, len, offset, sync)
     }
 
     fn read_at(&self, region: &mut Region, offset: u64) -> io::Result<()> {
         self.geometry.assert_read(region, offset);
         self.counters.read(region.len());
+        check_range(offset, region.len())?;
         read_all(self.fd.as_fd(), region, offset, self.geometry)
     }
 

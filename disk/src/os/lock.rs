@@ -33,15 +33,15 @@ pub(crate) struct DirLock {
 impl DirLock {
     /// Locks the directory, trying again for as long as `wait` says.
     pub(super) fn acquire(dir: BorrowedFd<'_>, path: &Path, wait: Duration) -> Result<Self, OpenError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = fs::openat(dir, LOCK_NAME, flags, Mode::from_raw_mode(0o644))
             .map_err(|errno| refusal(errno, path, &format!("open {LOCK_NAME} for writing")))?;
-        let deadline = Instant::now() + wait;
+        let began = Instant::now();
         loop {
             match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
                 Err(Errno::INTR) => {}
-                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(RETRY),
+                Err(Errno::WOULDBLOCK) if began.elapsed() < wait => thread::sleep(RETRY),
                 Err(Errno::WOULDBLOCK) => return Err(OpenError::Locked { owner: owner(&file), dir: path.into() }),
                 Err(errno) => return Err(refusal(errno, path, &format!("lock {LOCK_NAME}"))),
             }
@@ -52,7 +52,7 @@ impl DirLock {
     }
 
     fn leave_number(&self) -> Result<(), Errno> {
-        let number = format!("{}\n", std::process::id());
+        let number = format!("{:<1$}\n", std::process::id(), LOCK_BYTES - 1);
         fs::ftruncate(&self.file, 0)?;
         match rustix::io::pwrite(&self.file, number.as_bytes(), 0) {
             // A full disk must not keep the log from being opened: that is how space is reclaimed.
@@ -77,6 +77,10 @@ impl Drop for DirLock {
 }
 
 const RETRY: Duration = Duration::from_millis(5);
+
+/// The file's size: the number, padded with blanks. Direct IO is probed on this file, and one of a few bytes may lie
+/// within its inode (`inline_data` of ext4), where there is none, though there is for files of any size that matters.
+const LOCK_BYTES: usize = 4096;
 
 fn owner(file: &OwnedFd) -> Option<u32> {
     let mut text = [0; 16];

@@ -35,7 +35,7 @@ pub fn open(dir: &Path, options: &DiskOptions) -> Result<Arc<dyn Disk>, OpenErro
 /// Opens a directory to read it, whoever else has it open, without a lock and without a trace; a file system that is
 /// mounted read-only, or no permission to write, is no hindrance.
 ///
-/// Whatever would change the directory or a file in it fails with `ReadOnlyFilesystem`.
+/// Whatever would change the directory, or open a file to write it, fails with `ReadOnlyFilesystem`.
 ///
 /// # Errors
 /// See [`OpenError`]; never `Locked` or `ReadOnly`.
@@ -84,7 +84,12 @@ fn open_or_create(dir: &Path, create: bool) -> Result<OwnedFd, OpenError> {
 /// doing this, and power may fail after the first acknowledged write.
 fn sync_parent(dir: &OwnedFd) -> io::Result<()> {
     match fs::openat(dir, "..", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(parent) => file::sync_all(parent.as_fd()),
+        Ok(parent) => match file::sync_all(parent.as_fd()) {
+            // A mount point may lie in a file system that is never written, and has no sync (squashfs, erofs, proc).
+            // If it is the directory's own, syncing that will say so.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        },
         // One may be allowed to use a directory and not to read the one that it is in; then somebody else made it.
         Err(Errno::ACCESS | Errno::PERM) => Ok(()),
         Err(errno) => Err(errno.into()),
@@ -97,9 +102,8 @@ fn assemble(
     lock: Option<Arc<DirLock>>,
     options: &DiskOptions,
 ) -> Result<Arc<dyn Disk>, OpenError> {
-    let sample = if lock.is_some() { Some(LOCK_NAME.into()) } else { any_file(&fd) };
-    let probe = Probe::of(fd.as_fd(), sample.as_deref(), options.direct)
-        .map_err(|source| OpenError::Io { what: "ask what the file system can do".into(), source })?;
+    let probe = Probe::of(fd.as_fd(), any_file(&fd).as_deref(), options.direct)
+        .map_err(|errno| refusal(errno, dir, "ask what the file system can do"))?;
     let facts = decide(probe, options)?;
     Ok(Arc::new(OsDisk {
         path: dir.into(),
@@ -114,8 +118,13 @@ fn assemble(
     }))
 }
 
-/// The name of some regular file, of which one can ask what direct IO on this file system needs.
+/// The name of some regular file, of which one can ask what direct IO on this file system needs: of the lock if it is
+/// there, since it is never removed.
 fn any_file(dir: &OwnedFd) -> Option<String> {
+    let regular = |stat: fs::Stat| fs::FileType::from_raw_mode(stat.st_mode) == fs::FileType::RegularFile;
+    if fs::statat(dir, LOCK_NAME, fs::AtFlags::SYMLINK_NOFOLLOW).is_ok_and(regular) {
+        return Some(LOCK_NAME.into());
+    }
     let entries = fs::Dir::read_from(dir).ok()?;
     entries.flatten().find_map(|entry| {
         let is_file = entry.file_type() == fs::FileType::RegularFile;
@@ -160,7 +169,7 @@ fn choose_backend(choice: BackendChoice) -> Result<(Backend, String), OpenError>
         Ok(name) if name == "blocking" => (BackendChoice::Blocking, BACKEND_VARIABLE),
         other => {
             return Err(OpenError::Backend {
-                what: format!("{BACKEND_VARIABLE} is {other:?}"),
+                what: format!("{BACKEND_VARIABLE} is {:?}", other.as_deref().unwrap_or("not text")),
                 hint: "it must be `ring` or `blocking`, or not be set".into(),
             });
         }

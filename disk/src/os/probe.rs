@@ -1,6 +1,8 @@
 //! What the file system and the device below a directory say of themselves.
 
-use std::{io, os::fd::BorrowedFd};
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
 
 use crate::{DirectChoice, WriteCache};
 
@@ -40,7 +42,7 @@ impl Probe {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn of(_dir: BorrowedFd<'_>, _sample: Option<&str>, _choice: DirectChoice) -> io::Result<Self> {
+    pub(super) fn of(_dir: BorrowedFd<'_>, _sample: Option<&str>, _choice: DirectChoice) -> Result<Self, Errno> {
         Ok(Probe::buffered("direct IO is used on Linux only".into()))
     }
 
@@ -72,12 +74,9 @@ const PAGE: usize = 4096;
 mod linux {
     use std::{fs::read_to_string, path::PathBuf};
 
-    use rustix::{
-        fs::{self, AtFlags, Mode, OFlags, StatxFlags},
-        io::Errno,
-    };
+    use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags};
 
-    use super::{Blocks, BorrowedFd, DirectChoice, PAGE, Probe, WriteCache, io};
+    use super::{Blocks, BorrowedFd, DirectChoice, Errno, PAGE, Probe, WriteCache};
 
     impl Probe {
         /// Asks about the directory, and about `sample`, the name of a file in it.
@@ -85,7 +84,7 @@ mod linux {
             dir: BorrowedFd<'_>,
             sample: Option<&str>,
             choice: DirectChoice,
-        ) -> io::Result<Self> {
+        ) -> Result<Self, Errno> {
             let queue = BlockQueue::below(fs::fstat(dir)?.st_dev);
             let magic = magic(dir)?;
             let mut probe = Probe::buffered(String::new());
@@ -123,7 +122,7 @@ mod linux {
         choice: DirectChoice,
         magic: u32,
         logical: Option<usize>,
-    ) -> io::Result<Result<Aligned, String>> {
+    ) -> Result<Result<Aligned, String>, Errno> {
         if choice == DirectChoice::Off {
             return Ok(Err("demanded by the options".into()));
         }
@@ -136,7 +135,9 @@ mod linux {
         match fs::openat(dir, sample, OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty()) {
             Ok(_) => {}
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Err(format!("{} refuses it", name_of(magic)))),
-            Err(errno) => return Err(errno.into()),
+            // Whoever only reads may be beside a process that removes files.
+            Err(Errno::NOENT) => return Ok(Err("the file to ask about is gone".into())),
+            Err(errno) => return Err(errno),
         }
         let aligned = alignment(dir, sample, magic, logical)?;
         Ok(aligned.and_then(|aligned| match aligned.memory.max(logical.unwrap_or(1)) {
@@ -151,7 +152,7 @@ mod linux {
         sample: &str,
         magic: u32,
         logical: Option<usize>,
-    ) -> io::Result<Result<Aligned, String>> {
+    ) -> Result<Result<Aligned, String>, Errno> {
         let stat = fs::statx(dir, sample, AtFlags::empty(), StatxFlags::DIOALIGN);
         match stat {
             Ok(stat) if StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::DIOALIGN) => {
@@ -162,14 +163,17 @@ mod linux {
                 let reason = format!("statx: offsets to {offset}, memory to {memory}");
                 Ok(Ok(Aligned { offset, memory, reason }))
             }
-            // An older kernel, or a file system that does not say. Those known to mean it are taken at their word.
-            Ok(_) | Err(Errno::NOSYS) if DISK_FILE_SYSTEMS.contains(&magic) => {
+            // An older kernel, a container that forbids the call, or a file system that does not say. Those known to
+            // mean it are taken at their word.
+            Ok(_) | Err(Errno::NOSYS | Errno::PERM) if DISK_FILE_SYSTEMS.contains(&magic) => {
                 let offset = logical.unwrap_or(PAGE);
                 let reason = format!("{} accepts it; alignment to {offset} follows the device", name_of(magic));
                 Ok(Ok(Aligned { offset, memory: offset, reason }))
             }
-            Ok(_) | Err(Errno::NOSYS) => Ok(Err(format!("{} does not report what it needs", name_of(magic)))),
-            Err(errno) => Err(errno.into()),
+            Ok(_) | Err(Errno::NOSYS | Errno::PERM) => {
+                Ok(Err(format!("{} does not report what it needs", name_of(magic))))
+            }
+            Err(errno) => Err(errno),
         }
     }
 
@@ -216,7 +220,7 @@ mod linux {
         clippy::cast_sign_loss,
         reason = "the magic is 32 bits in a machine word"
     )]
-    fn magic(dir: BorrowedFd<'_>) -> io::Result<u32> {
+    fn magic(dir: BorrowedFd<'_>) -> Result<u32, Errno> {
         Ok(fs::fstatfs(dir)?.f_type as u32)
     }
 
@@ -272,5 +276,13 @@ mod tests {
             probe.blocks = blocks.map(|(logical, physical)| Blocks { logical, physical });
             assert_eq!(probe.pad_unit(), expected, "{probe:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_gone_meanwhile_is_no_obstacle() {
+        let dir = tempfile::tempdir_in(".").unwrap();
+        let fd = std::fs::File::open(dir.path()).unwrap();
+        let probe = Probe::of(std::os::fd::AsFd::as_fd(&fd), Some("gone"), DirectChoice::Auto).unwrap();
+        assert!(!probe.direct, "{probe:?}");
     }
 }

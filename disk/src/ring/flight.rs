@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::files::Target;
 use crate::{
     Completion, File, Op, OpKind, Pool, Sync,
+    disk::check_range,
     facts::Geometry,
     os::{RETRIES_MAX, can_continue, remaining},
 };
@@ -39,12 +40,12 @@ pub(super) enum Landing {
 
 impl Flight {
     /// # Errors
-    /// `Unsupported` in a completion, if the file is of another kind of disk.
+    /// In a completion: `Unsupported` if the file is of another kind of disk, `InvalidInput` if no file has the range.
     pub(super) fn new(op: Op) -> Result<Self, Completion> {
-        let len = match &op.kind {
-            OpKind::Write { slices, .. } => slices.iter().map(|slice| slice.len()).sum(),
-            OpKind::Read { region, .. } => region.len(),
-            OpKind::SyncData => 0,
+        let (len, offset) = match &op.kind {
+            OpKind::Write { slices, offset, .. } => (slices.iter().map(|slice| slice.len()).sum(), *offset),
+            OpKind::Read { region, offset } => (region.len(), *offset),
+            OpKind::SyncData => (0, 0),
         };
         let fd = op.file.descriptor().map(|fd| fd.as_raw_fd());
         let flight = Flight {
@@ -57,10 +58,11 @@ impl Flight {
             retries: 0,
             pieces: Pieces::default(),
         };
-        if fd.is_some() {
-            return Ok(flight);
+        let strange = || io::Error::new(io::ErrorKind::Unsupported, "the file is of another disk");
+        match fd.ok_or_else(strange).and_then(|_| check_range(offset, len)) {
+            Ok(()) => Ok(flight),
+            Err(error) => Err(flight.report(Err(error))),
         }
-        Err(flight.report(Err(io::Error::new(io::ErrorKind::Unsupported, "the file is of another disk"))))
     }
 
     pub(super) fn file(&self) -> (&Arc<dyn File>, RawFd) {

@@ -1,9 +1,10 @@
 //! Opening directories.
 
 use std::{
-    fs,
-    io::ErrorKind,
-    os::unix::fs::PermissionsExt,
+    env, fs,
+    io::{ErrorKind, Write},
+    os::unix::fs::{PermissionsExt, symlink},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -66,6 +67,12 @@ fn waiting_for_the_lock_has_an_end() {
 }
 
 #[test]
+fn a_patience_without_end_is_no_overflow() {
+    let dir = dir();
+    drop(open(dir.path(), &DiskOptions { lock_wait: Duration::MAX, ..DiskOptions::default() }).unwrap());
+}
+
+#[test]
 fn a_missing_directory_is_created_only_if_wanted() {
     let parent = dir();
     let path = parent.path().join("log");
@@ -114,6 +121,16 @@ fn a_second_process_may_read() {
 }
 
 #[test]
+fn a_lock_that_points_elsewhere_is_not_followed() {
+    let dir = dir();
+    let target = dir.path().join("precious");
+    fs::write(&target, "content").unwrap();
+    symlink(&target, dir.path().join("LOCK")).unwrap();
+    assert!(matches!(open(dir.path(), &impatient()), Err(OpenError::Io { .. })));
+    assert_eq!(fs::read(&target).unwrap(), b"content");
+}
+
+#[test]
 fn reading_leaves_no_trace_and_needs_no_permission_to_write() {
     let dir = dir();
     fs::write(dir.path().join("a"), vec![3; 8192]).unwrap();
@@ -130,8 +147,11 @@ fn only_regular_files_of_the_directory_itself_are_in_it() {
     let disk = open(dir.path(), &DiskOptions::default()).unwrap();
     fs::create_dir(dir.path().join("folder")).unwrap();
     assert_eq!(disk.list().unwrap(), ["LOCK"]);
-    for name in ["", "folder/a", "../a", "a\0b"] {
-        assert_eq!(disk.open(name, Mode::Create).unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
+    for name in ["", ".", "..", "folder/a", "../a", "a\0b"] {
+        for mode in [Mode::Create, Mode::Read] {
+            assert_eq!(disk.open(name, mode).unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
+        }
+        assert_eq!(disk.remove(name).unwrap_err().kind(), ErrorKind::InvalidInput, "{name:?}");
     }
 }
 
@@ -172,6 +192,36 @@ fn demands_are_met_or_refused() {
     let needed = open(dir.path(), &DiskOptions::default()).unwrap().facts().pad_unit;
     assert_eq!(open(dir.path(), &lowered).unwrap().facts().pad_unit, needed);
 }
+
+/// The environment decides over the options. It is that of the whole process, so each demand is made in a child.
+#[test]
+fn the_environment_forces_a_backend() {
+    for (demand, reported) in [("blocking", "blocking demanded by LOGBOOM_BACKEND"), ("rign", "\"rign\": it must be")] {
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "opening::forced", "--nocapture"])
+            .env("LOGBOOM_BACKEND", demand)
+            .env(FORCED, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && said.contains(reported), "{demand}: {child:?}");
+    }
+}
+
+/// Not a test of its own: what runs in the child.
+#[test]
+fn forced() {
+    if env::var_os(FORCED).is_none() {
+        return;
+    }
+    let (dir, mut out) = (dir(), std::io::stdout());
+    match open(dir.path(), &DiskOptions { backend: BackendChoice::Ring, ..DiskOptions::default() }) {
+        Ok(disk) => writeln!(out, "{} {}", disk.facts().backend, disk.facts().backend_reason).unwrap(),
+        Err(error) => writeln!(out, "{error}").unwrap(),
+    }
+}
+
+const FORCED: &str = "LOGBOOM_TEST_FORCED";
 
 #[test]
 fn a_file_system_in_memory_is_not_trusted_with_direct_io() {

@@ -9,10 +9,11 @@ use std::{
 };
 
 use logboom_disk::{
-    Completion, Disk, File, InlineQueue, Mode, Op, OpKind, Pool, Queue, SimDisk, SimOptions, Slice, Sync, Wait,
+    BackendChoice, Completion, DirectChoice, Disk, DiskOptions, File, InlineQueue, Mode, Op, OpKind, Pool, Queue,
+    SimDisk, SimOptions, Slice, Sync, Wait, open,
 };
 
-use crate::{assert_filled, filled, on_each_disk, prepared, read, unit};
+use crate::{assert_filled, dir, filled, on_each_disk, prepared, read, unit};
 
 #[test]
 fn more_operations_than_fit_complete_once_each() {
@@ -116,6 +117,28 @@ fn a_write_to_a_file_opened_for_reading_fails() {
         assert_eq!(drain(&mut *queue).remove(0).result.unwrap_err().kind(), ErrorKind::PermissionDenied);
         assert_filled(&read(&file, 0, unit), 0);
     });
+}
+
+/// The kernel takes an offset of -1 for the file's cursor, and would write at the beginning.
+#[test]
+fn ranges_that_no_file_has_are_refused() {
+    for backend in [BackendChoice::Ring, BackendChoice::Blocking] {
+        let dir = dir();
+        let options = DiskOptions { backend, direct: DirectChoice::Off, ..DiskOptions::default() };
+        let Ok(disk) = open(dir.path(), &options) else { continue };
+        let file = prepared(&disk, "a", 1);
+        let mut queue = disk.queue().unwrap();
+        for offset in [u64::MAX, u64::MAX - 32, i64::MAX as u64] {
+            let kind = OpKind::Write { slices: vec![filled(1, 64)], offset, sync: Sync::Data };
+            queue.submit(Op { token: 1, file: file.clone(), kind });
+            let kind = OpKind::Read { region: Pool::new(0).region(64), offset };
+            queue.submit(Op { token: 2, file: file.clone(), kind });
+            for completion in drain(&mut *queue) {
+                assert_eq!(completion.result.unwrap_err().kind(), ErrorKind::InvalidInput, "at {offset}");
+            }
+        }
+        assert_filled(&read(&file, 0, unit(&disk)), 0);
+    }
 }
 
 #[test]

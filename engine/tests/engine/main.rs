@@ -17,6 +17,5 @@ mod kill;
 mod model;
 mod operations;
 mod reads;
-mod spans;
 mod tickets;
 mod trace;

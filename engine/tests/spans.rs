@@ -1,4 +1,15 @@
-//! Each stage that does anything opens a span of its name.
+//! Each stage that does anything opens a span of its name. In a process of its own: a call site that another test
+//! reaches first, without a subscriber, is off for good.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "what a test relies on and does not find is its failure"
+)]
+
+#[path = "engine/support.rs"]
+#[expect(dead_code, reason = "other tests need the rest")]
+mod support;
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +19,7 @@ use std::{
 
 use tracing::{Event, Metadata, Subscriber, span};
 
-use crate::support::*;
+use support::*;
 
 /// Notes the names of spans, and which are open.
 #[derive(Clone, Default)]

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test relies on and does not find is its failure")]
 
+mod damage;
+mod support;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -14,91 +17,10 @@ use logboom_disk::{
     Disk, DiskOptions, Facts, FaultKind, File, InlineQueue, Mode, Queue, Region, SimDisk, SimOptions, Slice, SyncMethod,
 };
 use logboom_wal::{
-    Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Passed, Place, Record, Request, Runtime,
-    SegmentId, Sequence, Ticket, Wal, open, open_read_only, record_bytes, verify,
+    Durability, Error, Listener, ManualClock, Meta, Options, Record, Request, Runtime, Sequence, Wal, open,
+    open_read_only, record_bytes,
 };
-
-const FOOTER: FooterSpace = FooterSpace { fixed: 64, per_record: 16, per_owner: 0 };
-
-fn options() -> Options {
-    Options { segment_bytes: 256 << 10, footer: FOOTER, ..Options::default() }
-}
-
-/// A log on a simulated disk, driven by hand.
-struct Sim {
-    disk: Arc<SimDisk>,
-    clock: Arc<ManualClock>,
-    wal: Wal,
-    replayed: Vec<(Record, Place)>,
-}
-
-impl Sim {
-    fn new(seed: u64) -> Self {
-        Self::with(seed, SimOptions::default())
-    }
-
-    fn with(seed: u64, options: SimOptions) -> Self {
-        Self::open(SimDisk::new(seed, options), ManualClock::new(seed)).unwrap()
-    }
-
-    fn open(disk: Arc<SimDisk>, clock: Arc<ManualClock>) -> Result<Self, Error> {
-        let mut replayed = Vec::new();
-        let mut opening = open(disk.clone(), options(), Runtime::Manual(clock.clone()))?;
-        opening.replay(&mut |passed| {
-            if let Passed::Record(record, place) = passed {
-                replayed.push((record, place));
-            }
-            Ok(())
-        })?;
-        Ok(Self { disk, clock, wal: opening.start()?, replayed })
-    }
-
-    /// What the next process finds after the power was cut.
-    fn cut_power(self) -> Result<Self, Error> {
-        Self::open(self.disk.power_cut(), self.clock)
-    }
-
-    fn bodies(&self) -> Vec<Vec<u8>> {
-        self.replayed.iter().map(|(record, _)| record.body().to_vec()).collect()
-    }
-}
-
-fn record(passed: Passed) -> Record {
-    match passed {
-        Passed::Record(record, _) => record,
-        Passed::Lost(loss) => panic!("{loss:?}"),
-    }
-}
-
-fn submit(wal: &Wal, bodies: &[&[u8]], durability: Durability) -> Result<(Ticket, Vec<Place>), Error> {
-    let bytes = bodies.iter().map(|body| record_bytes(body.len())).sum();
-    let records = u32::try_from(bodies.len()).unwrap();
-    let permit = wal.admit(bytes as u64)?;
-    let mut reservation = wal.reserve(permit, &Request { records, bytes, durability, drains: false })?;
-    let mut places = Vec::new();
-    for (nth, body) in bodies.iter().enumerate() {
-        let meta = Meta { owner: 7, kind: 1, first: nth as u64, count: 1, attr: 3, prev: Sequence::NONE };
-        places.push(reservation.record(&meta, body.len(), |writer| writer.put(body)).place);
-    }
-    Ok((reservation.finish(), places))
-}
-
-fn write(wal: &Wal, body: &[u8]) -> Result<Place, Error> {
-    let (ticket, places) = submit(wal, &[body], Durability::Durable)?;
-    ticket.wait()?;
-    Ok(places[0])
-}
-
-/// For writes whose place does not matter.
-fn ok(written: Result<Place, Error>) {
-    written.unwrap();
-}
-
-fn body(nth: u64, len: usize) -> Vec<u8> {
-    let mut body = nth.to_le_bytes().to_vec();
-    body.resize(len.max(8), u8::try_from(nth % 251).unwrap());
-    body
-}
+use support::*;
 
 #[test]
 fn what_was_waited_for_is_replayed_after_a_power_cut() {
@@ -267,68 +189,6 @@ fn after_a_failed_write_or_sync_nothing_is_acknowledged_and_reads_go_on() {
 }
 
 #[test]
-fn a_group_that_was_promised_and_is_bad_is_damage_and_its_records_are_named() {
-    for len in [100, 9000] {
-        let sim = Sim::new(4);
-        let mut places: Vec<Place> = (0..10).map(|nth| write(&sim.wal, &body(nth, len)).unwrap()).collect();
-        let bad = places.remove(4);
-        sim.disk.damage("segment-000000", u64::from(bad.offset) + 70..u64::from(bad.offset) + 71).unwrap();
-        let Err(Error::Corruption(damage)) = sim.cut_power() else { panic!("damage went unnoticed") };
-        assert_eq!(damage.lost.len(), 1, "{damage:?}");
-        assert_eq!((damage.lost[0].owner, damage.lost[0].first, damage.lost[0].count), (7, 0, 1));
-    }
-}
-
-#[test]
-fn a_group_above_every_promise_that_is_bad_is_cut_and_reported() {
-    let sim = Sim::new(4);
-    write(&sim.wal, b"first").unwrap();
-    let last = write(&sim.wal, b"last").unwrap();
-    sim.disk.damage("segment-000000", u64::from(last.offset) + 66..u64::from(last.offset) + 67).unwrap();
-    let disk = sim.disk.power_cut();
-    let mut opening = open_read_only(disk.clone(), options()).unwrap();
-    let mut bodies = Vec::new();
-    opening
-        .replay(&mut |passed| {
-            bodies.push(record(passed).body().to_vec());
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(bodies, [b"first"]);
-    let cut = opening.report().cut.unwrap();
-    assert_eq!((cut.segment, cut.bytes), (last.segment, 4096));
-    // The same bytes below the promise of an idle log are damage.
-    let sim = Sim::new(4);
-    write(&sim.wal, b"first").unwrap();
-    let last = write(&sim.wal, b"last").unwrap();
-    sim.clock.advance(Duration::from_secs(1));
-    while sim.wal.drive() {}
-    sim.disk.damage("segment-000000", u64::from(last.offset) + 66..u64::from(last.offset) + 67).unwrap();
-    assert!(matches!(sim.cut_power(), Err(Error::Corruption(_))));
-}
-
-#[test]
-fn a_bad_block_at_the_beginning_of_a_segment_costs_nothing() {
-    let sim = Sim::new(8);
-    let expected: Vec<_> = (0..100).map(|nth| body(nth, 9000)).collect();
-    expected.iter().for_each(|body| ok(write(&sim.wal, body)));
-    for slot in 0..2 {
-        sim.disk.damage(&format!("segment-{slot:06}"), 0..64).unwrap();
-    }
-    let sim = sim.cut_power().unwrap();
-    assert_eq!(sim.bodies(), expected);
-}
-
-#[test]
-fn a_missing_segment_is_noticed() {
-    let sim = Sim::new(9);
-    (0..100).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
-    let disk = sim.disk.power_cut();
-    disk.remove("segment-000001").unwrap();
-    assert!(matches!(Sim::open(disk, sim.clock), Err(Error::Corruption(_))));
-}
-
-#[test]
 fn lazy_batches_ride_along_or_are_written_when_they_are_old() {
     let sim = Sim::new(10);
     let (lazy, _) = submit(&sim.wal, &[b"lazy"], Durability::Lazy).unwrap();
@@ -421,27 +281,6 @@ fn footers_read_back_until_they_are_damaged() {
         })
         .unwrap();
     assert!(records > 10);
-}
-
-#[test]
-fn verify_says_what_recovery_would_do() {
-    let sim = Sim::new(15);
-    let places: Vec<_> = (0..100).map(|nth| write(&sim.wal, &body(nth, 9000)).unwrap()).collect();
-    sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();
-    sim.wal.close().unwrap();
-    let disk = sim.disk.power_cut();
-    let report = verify(disk.clone(), options(), &mut |_, _| {}).unwrap();
-    assert_eq!((report.records, report.damages.len(), report.cut), (100, 0, None));
-    // The table of a group that spans blocks begins the last of them.
-    let table = u64::from(places[5].offset).next_multiple_of(4096) + 8192;
-    disk.damage("segment-000000", table + 8..table + 9).unwrap();
-    disk.damage("checkpoint-0", 100..101).unwrap();
-    let report = verify(disk.clone(), options(), &mut |_, _| {}).unwrap();
-    assert_eq!((report.damages.len(), report.records, &report.bad_checkpoints[..]), (1, 100, &[][..]));
-    disk.damage("checkpoint-0", 10..11).unwrap();
-    disk.damage("segment-000000", u64::from(places[3].offset) + 64..u64::from(places[3].offset) + 65).unwrap();
-    let report = verify(disk, options(), &mut |_, _| {}).unwrap();
-    assert_eq!((report.damages[0].segment, &report.bad_checkpoints[..]), (SegmentId(1), &[0][..]));
 }
 
 #[test]

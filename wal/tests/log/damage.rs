@@ -1,0 +1,290 @@
+//! Damage to what was durable: whatever was written is either given as it was, or told of as lost. Torn tails are
+//! told apart.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use logboom_disk::{Disk, SimDisk};
+use logboom_wal::{
+    Descriptor, Durability, Loss, Meta, Opening, Passed, Place, Request, SegmentId, Sequence, Wal, open_read_only,
+    record_bytes, verify,
+};
+
+use crate::support::*;
+
+/// What was written, by sequence.
+type Written = BTreeMap<Sequence, (Place, Descriptor, Vec<u8>)>;
+
+/// Writes `count` records in one batch, and waits for it.
+fn write_batch(wal: &Wal, rng: &mut Rng, count: u32, len_max: usize, written: &mut Written) {
+    let bodies: Vec<Vec<u8>> = (0..count).map(|_| vec![rng.u8(..); rng.usize(16..=len_max)]).collect();
+    let bytes = bodies.iter().map(|body| record_bytes(body.len())).sum();
+    let request = Request { records: count, bytes, durability: Durability::Durable, drains: false };
+    let mut reservation = wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap();
+    for body in bodies {
+        let descriptor =
+            Descriptor { owner: rng.u64(..5), first: rng.u64(..), count: rng.u32(..), kind: rng.u8(..100) };
+        let Descriptor { owner, first, count, kind } = descriptor;
+        let meta = Meta { owner, kind, first, count, attr: 7, prev: Sequence::NONE };
+        let at = reservation.record(&meta, body.len(), |writer| writer.put(&body));
+        written.insert(at.sequence, (at.place, descriptor, body));
+    }
+    reservation.finish().wait().unwrap();
+}
+
+/// Has everything promised: an idle log says how far it is durable.
+fn promise(sim: &Sim) {
+    sim.clock.advance(Duration::from_secs(1));
+    while sim.wal.drive() {}
+}
+
+/// What an opening passes, and whether it reports damage.
+fn passed(disk: Arc<SimDisk>) -> (Vec<Passed>, Opening) {
+    let mut opening = open_read_only(disk, options()).unwrap();
+    let mut all = Vec::new();
+    opening
+        .replay(&mut |passed| {
+            all.push(passed);
+            Ok(())
+        })
+        .unwrap();
+    (all, opening)
+}
+
+/// Checks that everything written is given or told of as lost, and returns the sequences of what is lost.
+fn account(written: &Written, all: &[Passed]) -> Vec<Sequence> {
+    let (mut given, mut named, mut unknown) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let mut last = Sequence::NONE;
+    for passed in all {
+        let sequence = match passed {
+            Passed::Record(record, place) => {
+                given.insert(record.sequence(), (record.body().to_vec(), *place));
+                record.sequence()
+            }
+            Passed::Lost(Loss::Record { sequence, descriptor, .. }) => {
+                named.insert(*sequence, *descriptor);
+                *sequence
+            }
+            Passed::Lost(Loss::Unknown { from, until }) => {
+                assert!(from < until && *from > last, "{passed:?} after {last}");
+                unknown.push((*from, *until));
+                continue;
+            }
+        };
+        assert!(sequence > last, "{sequence} after {last}");
+        last = sequence;
+    }
+    for (sequence, (body, place)) in &given {
+        let (at, _, expected) = &written[sequence];
+        assert_eq!((body, place), (expected, at));
+    }
+    let mut lost = Vec::new();
+    for (sequence, (_, descriptor, _)) in written.iter().filter(|(sequence, _)| !given.contains_key(*sequence)) {
+        let is_unknown = unknown.iter().any(|(from, until)| (from..until).contains(&sequence));
+        let name = named.get(sequence);
+        assert!(name == Some(descriptor) || (name.is_none() && is_unknown), "{sequence}: {name:?}, {unknown:?}");
+        lost.push(*sequence);
+    }
+    assert!(named.keys().all(|sequence| lost.contains(sequence)), "{named:?}");
+    lost
+}
+
+fn damage(disk: &SimDisk, slot: u32, range: Range<u64>) {
+    disk.damage(&format!("segment-{slot:06}"), range).unwrap();
+}
+
+#[test]
+fn records_of_a_bad_group_are_kept_or_named() {
+    // One record, many in a block, many in many blocks; a byte in a body, in a record's header, in the group's.
+    for (count, len, nth) in [(1, 100, 0), (1, 9000, 0), (8, 100, 3), (40, 2000, 20)] {
+        for what in [70, 5] {
+            let (sim, mut rng, mut written) = (Sim::new(4), Rng::with_seed(1), Written::new());
+            for _ in 0..10 {
+                write_batch(&sim.wal, &mut rng, count, len, &mut written);
+            }
+            promise(&sim);
+            let at = 4 * count as usize + nth;
+            let (sequence, place) = written.iter().map(|(sequence, row)| (*sequence, row.0)).nth(at).unwrap();
+            damage(&sim.disk, 0, u64::from(place.offset) + what..u64::from(place.offset) + what + 1);
+            let (all, opening) = passed(sim.disk.power_cut());
+            assert_eq!(account(&written, &all), [sequence]);
+            let report = opening.report();
+            assert_eq!((report.damages.len(), report.damages[0].lost.len(), report.damages[0].unknown), (1, 1, false));
+        }
+    }
+}
+
+#[test]
+fn a_lost_header_costs_no_record_that_can_be_read() {
+    for (count, len) in [(1, 100), (5, 9000)] {
+        let (sim, mut rng, mut written) = (Sim::new(4), Rng::with_seed(1), Written::new());
+        for _ in 0..10 {
+            write_batch(&sim.wal, &mut rng, count, len, &mut written);
+        }
+        promise(&sim);
+        let place = written.values().nth(4 * count as usize).unwrap().0;
+        let block = u64::from(place.offset) / 4096 * 4096;
+        damage(&sim.disk, 0, block..block + 64);
+        let (all, opening) = passed(sim.disk.power_cut());
+        assert_eq!(account(&written, &all), []);
+        assert_eq!(opening.report().damages.len(), 1);
+    }
+}
+
+#[test]
+fn any_damage_below_a_promise_is_accounted_for() {
+    let seeds = match std::env::var("LOGBOOM_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..300).collect::<Vec<u64>>(),
+    };
+    let (mut hit, mut whole) = (0, 0);
+    for seed in seeds {
+        let mut rng = Rng::with_seed(seed);
+        let (sim, mut written) = (Sim::new(seed), Written::new());
+        let len_max = [50, 3000, 9000][rng.usize(..3)];
+        for _ in 0..rng.u32(5..60) {
+            let count = rng.u32(1..6);
+            write_batch(&sim.wal, &mut rng, count, len_max, &mut written);
+        }
+        promise(&sim);
+        let segments = sim.wal.segments();
+        for _ in 0..rng.u32(1..4) {
+            let segment = segments[rng.usize(..segments.len())];
+            let sector = rng.u64(..u64::from(segment.end) / 512) * 512;
+            // The last block is the promise itself, and nothing promises that.
+            let end = u64::from(segment.end) - if segment.active { 4096 } else { 0 };
+            let len = [1, 512, 4096, 30_000][rng.usize(..4)];
+            let range = sector.min(end)..(sector + len).min(end);
+            damage(&sim.disk, segment.slot, range);
+        }
+        let disk = sim.disk.power_cut();
+        println!("seed {seed}: LOGBOOM_SEED={seed} runs it alone");
+        let (all, opening) = passed(disk.clone());
+        let lost = account(&written, &all);
+        assert!(lost.is_empty() || !opening.report().damages.is_empty(), "seed {seed}");
+        hit += usize::from(!lost.is_empty());
+        whole += usize::from(lost.is_empty());
+
+        // Opening for writing passes the same, goes on, and passes it once more.
+        let sim = Sim::open(disk, sim.clock).unwrap();
+        write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
+        let (again, opening) = passed(sim.disk.power_cut());
+        assert_eq!(account(&written, &again), lost, "seed {seed}");
+        // What was replayed is read in the same way when a checkpoint covers it.
+        let mut scanned = Vec::new();
+        for info in opening.segments() {
+            let mut each = |passed| {
+                scanned.push(passed);
+                Ok(())
+            };
+            opening.scan(info.id, &mut each).unwrap();
+        }
+        assert_eq!(account(&written, &scanned), lost, "seed {seed}");
+    }
+    assert!(hit > 50 && whole > 10 || hit + whole == 1, "{hit} {whole}");
+}
+
+#[test]
+fn a_missing_segment_is_an_unknown_loss_and_the_rest_is_there() {
+    let (sim, mut rng, mut written) = (Sim::new(9), Rng::with_seed(1), Written::new());
+    for _ in 0..100 {
+        write_batch(&sim.wal, &mut rng, 1, 20_000, &mut written);
+    }
+    promise(&sim);
+    let segment = sim.wal.segments()[1];
+    let disk = sim.disk.power_cut();
+    disk.remove(&format!("segment-{:06}", segment.slot)).unwrap();
+    let (all, opening) = passed(disk.clone());
+    let lost = account(&written, &all);
+    assert!(lost.iter().all(|sequence| (segment.first..segment.limit).contains(sequence)), "{lost:?} {segment:?}");
+    assert!(!lost.is_empty() && opening.report().damages.iter().any(|damage| damage.unknown));
+    let sim = Sim::open(disk, sim.clock).unwrap();
+    assert!(sim.is_damaged);
+    write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
+    assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost);
+}
+
+#[test]
+fn lost_checkpoints_leave_what_can_be_replayed() {
+    let (sim, mut rng, mut written) = (Sim::new(3), Rng::with_seed(1), Written::new());
+    for nth in 1..400 {
+        write_batch(&sim.wal, &mut rng, 1, 20_000, &mut written);
+        if nth % 100 == 0 {
+            (0..2).for_each(|_| sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap());
+            let active = sim.wal.active();
+            let dead: Vec<_> = sim.wal.segments().iter().map(|info| info.id).filter(|&id| id < active).collect();
+            sim.wal.retire(&dead).unwrap();
+            while sim.wal.drive() {}
+        }
+    }
+    promise(&sim);
+    let disk = sim.disk.power_cut();
+    for slot in 0..2 {
+        disk.damage(&format!("checkpoint-{slot}"), 0..64).unwrap();
+    }
+    let (all, opening) = passed(disk);
+    let lost = account(&written, &all);
+    assert!(!lost.is_empty() && lost.len() < written.len(), "{} of {}", lost.len(), written.len());
+    assert!(opening.report().damages[0].unknown, "{:?}", opening.report());
+}
+
+#[test]
+fn a_group_above_every_promise_that_is_bad_is_cut_and_reported() {
+    let sim = Sim::new(4);
+    write(&sim.wal, b"first").unwrap();
+    let last = write(&sim.wal, b"last").unwrap();
+    sim.disk.damage("segment-000000", u64::from(last.offset) + 66..u64::from(last.offset) + 67).unwrap();
+    let disk = sim.disk.power_cut();
+    let mut opening = open_read_only(disk.clone(), options()).unwrap();
+    let mut bodies = Vec::new();
+    opening
+        .replay(&mut |passed| {
+            bodies.push(record(passed).body().to_vec());
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(bodies, [b"first"]);
+    let cut = opening.report().cut.unwrap();
+    assert_eq!((cut.segment, cut.bytes), (last.segment, 4096));
+    // The same bytes below the promise of an idle log are damage.
+    let sim = Sim::new(4);
+    write(&sim.wal, b"first").unwrap();
+    let last = write(&sim.wal, b"last").unwrap();
+    sim.clock.advance(Duration::from_secs(1));
+    while sim.wal.drive() {}
+    sim.disk.damage("segment-000000", u64::from(last.offset) + 66..u64::from(last.offset) + 67).unwrap();
+    assert!(sim.cut_power().unwrap().is_damaged);
+}
+
+#[test]
+fn a_bad_block_at_the_beginning_of_a_segment_costs_nothing() {
+    let sim = Sim::new(8);
+    let expected: Vec<_> = (0..100).map(|nth| body(nth, 9000)).collect();
+    expected.iter().for_each(|body| ok(write(&sim.wal, body)));
+    for slot in 0..2 {
+        sim.disk.damage(&format!("segment-{slot:06}"), 0..64).unwrap();
+    }
+    let sim = sim.cut_power().unwrap();
+    assert_eq!(sim.bodies(), expected);
+}
+
+#[test]
+fn verify_says_what_recovery_would_do() {
+    let sim = Sim::new(15);
+    let places: Vec<_> = (0..100).map(|nth| write(&sim.wal, &body(nth, 9000)).unwrap()).collect();
+    sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();
+    sim.wal.close().unwrap();
+    let disk = sim.disk.power_cut();
+    let report = verify(disk.clone(), options(), &mut |_, _| {}).unwrap();
+    assert_eq!((report.records, report.damages.len(), report.cut), (100, 0, None));
+    // The table of a group that spans blocks begins the last of them.
+    let table = u64::from(places[5].offset).next_multiple_of(4096) + 8192;
+    disk.damage("segment-000000", table + 8..table + 9).unwrap();
+    disk.damage("checkpoint-0", 100..101).unwrap();
+    let report = verify(disk.clone(), options(), &mut |_, _| {}).unwrap();
+    assert_eq!((report.damages.len(), report.records, &report.bad_checkpoints[..]), (1, 100, &[][..]));
+    disk.damage("checkpoint-0", 10..11).unwrap();
+    disk.damage("segment-000000", u64::from(places[3].offset) + 64..u64::from(places[3].offset) + 65).unwrap();
+    let report = verify(disk, options(), &mut |_, _| {}).unwrap();
+    assert_eq!((report.damages[0].segment, &report.bad_checkpoints[..]), (SegmentId(1), &[0][..]));
+}
