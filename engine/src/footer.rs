@@ -140,16 +140,6 @@ impl Footer {
         &self.shards
     }
 
-    /// The places of the records of a shard's entries.
-    pub(crate) fn rows(&self, entries: &ShardRows) -> impl Iterator<Item = Row> {
-        let first = entries.first;
-        self.footer_rows(entries).iter().map(move |row| Row {
-            first: first.saturating_add(u64::from(row.first_delta)),
-            offset8: row.offset8,
-            len8: row.len8,
-        })
-    }
-
     /// Appends the records that hold the entries of `range`, which have `term`, in order, until more than `max_bytes`
     /// are named. Returns whether it knows of all of them.
     pub(crate) fn outline(
@@ -302,7 +292,6 @@ mod tests {
         let decoded = Footer::decode(&footer.encode().unwrap()).unwrap();
         assert_eq!(decoded.shards(), footer.shards());
         assert_eq!(decoded.rows, footer.rows);
-        assert_eq!(decoded.rows(&decoded.shards()[0]).collect::<Vec<_>>(), [row(10), row(12), row(19)]);
     }
 
     #[test]

@@ -4,10 +4,7 @@
 //! replay brings what came later. Records that a shard's row reflects already change nothing but where entries lie.
 //! What is lost puts the shards that it hits in quarantine, and no others: see `found`.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use logboom_wal::{Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, Sequence};
 

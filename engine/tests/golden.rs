@@ -54,16 +54,16 @@ fn check_engine(engine: &Engine) {
     assert_eq!((moved.first(), moved.last()), (Some(10), Some(11)));
     let entries = moved.entries(10..12, u64::MAX).unwrap();
     assert_eq!(entries.get(11).unwrap().payload, b"over the conflict");
-    assert_eq!(moved.get(b"key").as_deref(), Some(&b"value"[..]));
-    assert_eq!(moved.get(b"deleted"), None);
-    assert_eq!(moved.commit_hint().as_deref(), Some(&b"hint"[..]));
+    assert_eq!(moved.get(b"key").unwrap().as_deref(), Some(&b"value"[..]));
+    assert_eq!(moved.get(b"deleted").unwrap(), None);
+    assert_eq!(moved.commit_hint().unwrap().as_deref(), Some(&b"hint"[..]));
     assert_eq!(engine.shard(GONE).bounds().first, None);
 }
 
 fn check_state(long: &logboom::Shard) {
     assert_eq!((long.first(), long.last()), (Some(51), Some(200)));
     assert_eq!((long.term(50), long.term(51), long.term(200)), (Ok(1), Ok(1), Ok(4)));
-    assert_eq!(long.hard_state().as_deref(), Some(&b"term 4, vote 1"[..]));
+    assert_eq!(long.hard_state().unwrap().as_deref(), Some(&b"term 4, vote 1"[..]));
     let entries = long.entries(51..201, u64::MAX).unwrap();
     for index in 51..=200 {
         let entry = entries.get(index).unwrap();

@@ -28,7 +28,7 @@ fn picture(engine: &Engine) -> String {
             let entries = shard.entries(first..shard.next().unwrap(), u64::MAX).unwrap();
             entries.iter().map(|entry| format!("{entry:?} {:?}", entry.payload)).collect::<Vec<_>>()
         });
-        (bounds, shard.hard_state(), shard.scan(..), entries)
+        (bounds, shard.hard_state().unwrap(), shard.scan(..).unwrap(), entries)
     });
     format!("{:?} {shards:?}", engine.shards())
 }

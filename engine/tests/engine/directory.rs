@@ -109,8 +109,8 @@ fn a_view_needs_no_lock_and_changes_nothing() {
     append(&engine, A, 100..200, 1);
     assert_eq!(view.shards(), [A, B]);
     check(&view.shard(A), 1..100, 1);
-    assert_eq!(view.shard(B).hard_state(), Some(Bytes::from_static(b"vote")));
-    assert_eq!(view.shard(B).get(b"k"), Some(Bytes::from_static(b"v")));
+    assert_eq!(view.shard(B).hard_state().unwrap(), Some(Bytes::from_static(b"vote")));
+    assert_eq!(view.shard(B).get(b"k").unwrap(), Some(Bytes::from_static(b"v")));
     assert_eq!(view.report().shards, 2);
     assert!(view.segments().iter().map(|segment| segment.live_entries).sum::<u64>() == 99);
     let entries = block_on(view.shard(A).entries_async(5..9, u64::MAX)).unwrap();

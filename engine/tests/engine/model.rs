@@ -228,10 +228,18 @@ fn differences(engine: &Engine, models: &Models) -> String {
         };
         let expected = first.map(|_| model.next() - 1);
         differ("bounds", format!("{bounds:?}"), format!("{:?}", logboom_bounds(first, expected, model.boundary)));
-        differ("hard state", format!("{:?}", shard.hard_state().map(Vec::from)), format!("{:?}", model.hard_state));
-        differ("commit hint", format!("{:?}", shard.commit_hint().map(Vec::from)), format!("{:?}", model.commit_hint));
+        differ(
+            "hard state",
+            format!("{:?}", shard.hard_state().unwrap().map(Vec::from)),
+            format!("{:?}", model.hard_state),
+        );
+        differ(
+            "commit hint",
+            format!("{:?}", shard.commit_hint().unwrap().map(Vec::from)),
+            format!("{:?}", model.commit_hint),
+        );
         let keys: BTreeMap<Vec<u8>, Vec<u8>> =
-            shard.scan(..).into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+            shard.scan(..).unwrap().into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         differ("keys", format!("{keys:?}"), format!("{:?}", model.keys));
         if found.is_empty() && first.is_some() {
             found += &entry_differences(&shard, model);
