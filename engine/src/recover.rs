@@ -206,3 +206,6 @@ impl Recovery {
         (shards, tallies, self.places)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ mod directory;
 mod kill;
 mod model;
 mod operations;
+mod quarantine;
 mod reads;
 mod tickets;
 mod trace;

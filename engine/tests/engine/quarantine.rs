@@ -1,0 +1,280 @@
+//! Damage to what was durable: the shards that it hits say so and hold on to the rest; all others go on.
+
+use std::{ops::Range, time::Duration};
+
+use logboom::{Boundary, Engine, Entry, Error, Miss, Quarantine, ReadError, ShardId};
+use logboom_wal::{Options, Passed, Place, Record};
+
+use crate::support::*;
+
+/// The records of the log that a crash leaves now, as replay gives them. The engine must not be used any more.
+pub(crate) fn crash(ground: &Ground, engine: Engine) -> Vec<(Record, Place)> {
+    ground.pass(&engine, Duration::from_secs(1));
+    ground.replace_disk(ground.disk().process_crash());
+    drop(engine);
+    records(ground)
+}
+
+fn records(ground: &Ground) -> Vec<(Record, Place)> {
+    let mut opening = logboom_wal::open_read_only(ground.disk(), Options::default()).unwrap();
+    let mut records = Vec::new();
+    opening
+        .replay(&mut |passed| {
+            if let Passed::Record(record, place) = passed {
+                records.push((record, place));
+            }
+            Ok(())
+        })
+        .unwrap();
+    records
+}
+
+/// Damages a part of a segment.
+pub(crate) fn damage(ground: &Ground, place: Place, range: Range<u32>) {
+    let opening = logboom_wal::open_read_only(ground.disk(), Options::default()).unwrap();
+    let slot = opening.segments().iter().find(|info| info.id == place.segment).unwrap().slot;
+    let range = u64::from(place.offset + range.start)..u64::from(place.offset + range.end);
+    ground.disk().damage(&format!("segment-{slot:06}"), range).unwrap();
+}
+
+/// Damages the body of the `nth` record of a shard.
+fn damage_record(ground: &Ground, records: &[(Record, Place)], shard: ShardId, nth: usize) {
+    let (_, place) = *records.iter().filter(|(record, _)| record.owner() == shard.0).nth(nth).as_ref().unwrap();
+    damage(ground, *place, 64..place.len);
+}
+
+fn lost(entries: &[Range<u64>]) -> Quarantine {
+    let mut lost = Quarantine::default();
+    lost.entries.extend_from_slice(entries);
+    lost
+}
+
+/// Shard A with entries 1..10, of which the second record, 4..7, is lost; shard B whole.
+fn hit(seed: u64) -> (Ground, Engine) {
+    let ground = Ground::sim(seed);
+    let engine = ground.open();
+    for first in [1, 4, 7] {
+        append(&engine, A, first..first + 3, 1);
+        append(&engine, B, first..first + 3, 1);
+    }
+    write(&engine, |batch| batch.hard_state(A, b"vote").map(drop));
+    append(&engine, B, 10..11, 1);
+    let records = crash(&ground, engine);
+    damage_record(&ground, &records, A, 1);
+    let engine = ground.open();
+    (ground, engine)
+}
+
+fn check_hit(engine: &Engine) {
+    assert_eq!(engine.quarantined(), [(A, lost(&[4..7]))]);
+    assert!(!engine.health().is_good() && !engine.holds_back_unseen());
+    let shard = engine.shard(A);
+    assert_eq!((shard.first(), shard.last(), shard.next()), (Some(1), Some(9), Some(10)));
+    let entries = shard.entries(1..10, u64::MAX).unwrap();
+    assert_eq!((entries.first(), entries.len()), (1, 3), "a short answer");
+    for (range, expected) in [(4..10, 4..7), (5..6, 5..6), (6..9, 6..7)] {
+        let read = shard.entries(range.clone(), u64::MAX);
+        assert!(matches!(&read, Err(ReadError::Corrupted { range, .. }) if *range == expected), "{range:?}: {read:?}");
+    }
+    assert_eq!(shard.entries(7..10, u64::MAX).unwrap().len(), 3);
+    assert_eq!((shard.term(3), shard.term(5), shard.term(7)), (Ok(1), Err(Miss::Corrupted), Ok(1)));
+    assert_eq!(shard.hard_state().unwrap().unwrap(), "vote");
+    let refused = |fill: &dyn Fn(&mut logboom::Batch<'_>) -> logboom::Result<()>| {
+        let mut batch = engine.batch();
+        fill(&mut batch).unwrap();
+        assert!(matches!(engine.write(batch), Err(Error::Quarantined { shard: A })));
+    };
+    refused(&|batch| batch.append_payload(A, 10, 1, b"x").map(drop));
+    refused(&|batch| batch.hard_state(A, b"new").map(drop));
+    refused(&|batch| batch.truncate_after(A, 3).map(drop));
+    refused(&|batch| batch.compact_to(A, 5).map(drop));
+    refused(&|batch| batch.release(A).map(drop));
+    let other = engine.shard(B);
+    check(&other, 1..other.next().unwrap(), 1);
+}
+
+#[test]
+fn a_lost_record_is_missed_by_its_own_shard_alone() {
+    let (ground, mut engine) = hit(1);
+    check_hit(&engine);
+    // As it is while the damage is replayed, when a checkpoint covers it, and when all around it was reclaimed.
+    for _ in 0..3 {
+        engine = ground.reopen(engine);
+        check_hit(&engine);
+    }
+    let mut next = engine.shard(B).next().unwrap();
+    while engine.metrics().compact_segments < 3 {
+        append(&engine, B, next..next + 400, 1);
+        next += 400;
+        write(&engine, |batch| batch.compact_to(B, next - 10).map(drop));
+        ground.pass(&engine, Duration::from_millis(20));
+    }
+    for _ in 0..2 {
+        engine = ground.reopen(engine);
+        assert_eq!(engine.quarantined(), [(A, lost(&[4..7]))]);
+    }
+    engine.heal(A, entries(A, 4..7, 1)).unwrap();
+    check(&engine.shard(A), 1..10, 1);
+    engine = ground.reopen(engine);
+    check(&engine.shard(A), 1..10, 1);
+    assert_eq!(engine.quarantined(), []);
+    engine.close().unwrap();
+}
+
+#[test]
+fn healing_part_by_part() {
+    let (ground, mut engine) = hit(2);
+    write(&engine, |batch| batch.heal(A, entries(A, 5..6, 1).pop().unwrap()).map(drop));
+    for crashes in [false, true] {
+        assert_eq!(engine.shard(A).quarantine(), Some(lost(&[4..5, 6..7])));
+        assert_eq!(engine.shard(A).entries(5..9, u64::MAX).unwrap().len(), 1);
+        if crashes {
+            crash(&ground, engine);
+            engine = ground.open();
+        } else {
+            engine = ground.reopen(engine);
+        }
+    }
+    // What is not lost must be what it was; what is lost may have any term; and one batch may do both.
+    let mut batch = engine.batch();
+    batch.heal(A, Entry::new(3, 2, b"other")).unwrap();
+    assert!(matches!(engine.write(batch), Err(Error::Term { index: 3, stored: 1, given: 2, .. })));
+    let mut batch = engine.batch();
+    batch.heal(A, Entry::new(10, 1, b"beyond")).unwrap();
+    assert!(matches!(engine.write(batch), Err(Error::Beyond { index: 10, last: Some(9), .. })));
+    write(&engine, |batch| {
+        batch.heal(A, entries(A, 4..5, 1).pop().unwrap())?.heal(A, entries(A, 6..7, 1).pop().unwrap())?;
+        batch.append(A, entries(A, 10..11, 1).pop().unwrap()).map(drop)
+    });
+    for _ in 0..2 {
+        assert_eq!(engine.quarantined(), []);
+        check(&engine.shard(A), 1..11, 1);
+        engine = ground.reopen(engine);
+    }
+    engine.close().unwrap();
+}
+
+#[test]
+fn other_ways_out() {
+    type Fill = fn(&mut logboom::Batch<'_>) -> logboom::Result<()>;
+    let ways: [(Fill, Option<u64>); 4] = [
+        (|batch| batch.destroy(A).map(drop), None),
+        (|batch| batch.compact_to(A, 7).map(drop), Some(10)),
+        (
+            |batch| {
+                batch.reset_to(A, Some(Boundary { index: 30, term: 5 }))?.hard_state(A, b"new")?;
+                batch.release(A).map(drop)
+            },
+            Some(31),
+        ),
+        (|batch| batch.truncate_after(A, 3)?.release(A).map(drop), Some(4)),
+    ];
+    for (fill, next) in ways {
+        let (ground, mut engine) = hit(3);
+        write(&engine, fill);
+        for round in 0..3 {
+            assert_eq!(engine.quarantined(), []);
+            assert!(engine.health().is_good());
+            assert_eq!(engine.shard(A).next(), next.map(|next| next + round));
+            append(&engine, A, next.unwrap_or(1) + round..next.unwrap_or(1) + round + 1, 6);
+            if next.is_none() {
+                write(&engine, |batch| batch.destroy(A).map(drop));
+            }
+            engine = ground.reopen(engine);
+        }
+        engine.close().unwrap();
+    }
+}
+
+#[test]
+fn a_vote_does_not_go_back() {
+    let ground = Ground::sim(4);
+    let engine = ground.open();
+    append(&engine, A, 1..3, 1);
+    write(&engine, |batch| batch.hard_state(A, b"old").map(drop));
+    write(&engine, |batch| batch.hard_state(A, b"new").map(drop));
+    write(&engine, |batch| batch.put(B, b"k", b"v")?.commit_hint(B, b"1").map(drop));
+    append(&engine, B, 1..3, 1);
+    let records = crash(&ground, engine);
+    damage_record(&ground, &records, A, 2);
+    damage_record(&ground, &records, B, 0);
+    let mut engine = ground.open();
+    for _ in 0..3 {
+        let (a, b) = (engine.shard(A), engine.shard(B));
+        assert!(matches!(a.hard_state(), Err(Error::Quarantined { shard: A })));
+        assert!(matches!((b.get(b"k"), b.scan(..)), (Err(Error::Quarantined { .. }), Err(Error::Quarantined { .. }))));
+        assert!(a.quarantine().unwrap().hard_state && b.quarantine().unwrap().keys);
+        assert_eq!(
+            (a.get(b"k").unwrap(), b.hard_state().unwrap(), b.commit_hint().unwrap().unwrap()),
+            (None, None, "1".into())
+        );
+        check(&a, 1..3, 1);
+        check(&b, 1..3, 1);
+        engine = ground.reopen(engine);
+    }
+    write(&engine, |batch| batch.hard_state(A, b"newest")?.release(A)?.put(B, b"k", b"w")?.release(B).map(drop));
+    let records = crash(&ground, engine);
+    // The hard state that came with the release rots: the release does not make good for that.
+    damage_record(&ground, &records, A, 0);
+    engine = ground.open();
+    assert!(engine.shard(A).quarantine().unwrap().hard_state, "{:?}", engine.open_report());
+    assert_eq!(engine.shard(B).get(b"k").unwrap().unwrap(), "w");
+    engine.close().unwrap();
+}
+
+#[test]
+fn losses_without_a_trace_hold_back_what_is_not_proven() {
+    let ground = Ground::sim(5);
+    let engine = ground.open();
+    append(&engine, A, 1..3, 1);
+    append(&engine, C, 1..3, 1);
+    append(&engine, A, 3..5, 1);
+    append(&engine, B, 1..3, 1);
+    append(&engine, C, 3..4, 1);
+    append(&engine, B, 3..4, 1);
+    append(&engine, B, 4..5, 1);
+    let records = crash(&ground, engine);
+    let at = |nth: usize| records.iter().filter(|(record, _)| record.owner() != 0).nth(nth).unwrap().1;
+    // The groups of A's second record and of B's first one, the echoes of both among them.
+    let (from, to) = (at(2), at(4));
+    damage(&ground, from, 0..to.offset - from.offset);
+    let mut engine = ground.open();
+    for _ in 0..3 {
+        assert!(engine.holds_back_unseen() && !engine.health().is_good(), "{}", engine.open_report());
+        let quarantined: Vec<ShardId> = engine.quarantined().into_iter().map(|(shard, _)| shard).collect();
+        assert_eq!(quarantined, [A, B], "C goes on from what is known of it");
+        check(&engine.shard(C), 1..4, 1);
+        let (a, new) = (engine.shard(A), engine.shard(ShardId(77)));
+        assert!(a.quarantine().unwrap().suffix && new.quarantine().unwrap().suffix);
+        assert_eq!((a.next(), a.term(2), a.term(3)), (Some(3), Ok(1), Err(Miss::Corrupted)));
+        assert!(matches!(a.entries(3..4, 1), Err(ReadError::Corrupted { range, .. }) if range == (3..u64::MAX)));
+        assert_eq!(a.entries(1..9, u64::MAX).unwrap().len(), 2);
+        assert!(matches!(new.entries(3..4, 1), Err(ReadError::Corrupted { range, .. }) if range == (0..u64::MAX)));
+        assert!(matches!((a.hard_state(), new.commit_hint()), (Err(_), Err(_))));
+        let mut batch = engine.batch();
+        batch.append_payload(ShardId(77), 1, 1, b"x").unwrap();
+        assert!(matches!(engine.write(batch), Err(Error::Quarantined { shard: ShardId(77) })));
+        drop((a, new));
+        engine = ground.reopen(engine);
+    }
+    // One is begun anew, one goes on as it is, the others do not exist.
+    write(&engine, |batch| {
+        batch.destroy(A)?.append_payload(A, 8, 8, b"new")?.release(B)?.destroy(ShardId(78)).map(drop)
+    });
+    for _ in 0..3 {
+        assert_eq!(engine.quarantined(), []);
+        assert_eq!((engine.shard(A).first(), engine.shard(B).next()), (Some(8), None));
+        assert!(engine.shard(ShardId(77)).quarantine().is_some());
+        assert!(engine.shard(ShardId(78)).quarantine().is_none(), "known to hold nothing");
+        engine = ground.reopen(engine);
+    }
+    let held = engine.shard(ShardId(79));
+    engine.release_unseen().unwrap();
+    for _ in 0..3 {
+        assert!(engine.health().is_good() && held.quarantine().is_none());
+        assert!(engine.shard(ShardId(77)).quarantine().is_none());
+        engine = ground.reopen(engine);
+    }
+    append(&engine, ShardId(77), 1..3, 1);
+    engine.close().unwrap();
+}
