@@ -67,18 +67,21 @@ pub(crate) fn append(
 
 /// Ends that shards which nothing is known of are held back; durable on return.
 pub(crate) fn release_unseen(core: &Core) -> Result<()> {
-    let _releasing = core.releasing.lock();
     if !core.store.shards.holds_back_unseen() {
         return Ok(());
     }
     let bytes = record_bytes(0);
     let permit = core.wal.admit(bytes as u64)?;
     let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
-    let mut reservation = core.wal.reserve(permit, &request)?;
-    reservation.record(&RELEASE_OF_UNSEEN, 0, |_| {});
-    reservation.finish_for_waiter().wait()?;
-    core.store.shards.release_unseen();
-    Ok(())
+    let ticket = {
+        let _releasing = core.releasing.lock();
+        let mut reservation = core.wal.reserve(permit, &request)?;
+        reservation.record(&RELEASE_OF_UNSEEN, 0, |_| {});
+        let ticket = reservation.finish_for_waiter();
+        core.store.shards.release_unseen();
+        ticket
+    };
+    Ok(ticket.wait()?)
 }
 
 /// The cells of the batch's shards, sorted by id.

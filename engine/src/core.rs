@@ -29,7 +29,7 @@ pub(crate) struct Core {
     pub(crate) sealer: Mutex<Sealer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) counts: Counts,
-    /// Held while shards that nothing is known of are released, until they are.
+    /// Held from where the record that releases unknown shards is placed until they are released. Never waited under.
     pub(crate) releasing: Mutex<()>,
     closed: AtomicBool,
     /// The last failure of background work that has not succeeded since.

@@ -222,3 +222,13 @@ fn entries_of_a_segment_that_is_gone_are_missing() {
     let (shards, ..) = recovery.finish();
     assert_eq!(shards.quarantined(), [(A, lost(&[1..3])), (B, lost(&[1..3]))]);
 }
+
+#[test]
+fn a_release_does_not_make_good_for_what_it_came_with() {
+    let mut passed = history(&[&|batch| batch.hard_state(A, b"old").map(drop), &|batch| {
+        batch.hard_state(A, b"new")?.release(A).map(drop)
+    }]);
+    lose(&mut passed, 1);
+    let (found, ..) = quarantine(passed);
+    assert_eq!(found, [(A, Quarantine { hard_state: true, ..Quarantine::default() })]);
+}
