@@ -1,10 +1,9 @@
 //! `logboom inspect`: what a log holds, and what recovery would make of it.
 
-use std::{fmt::Display, path::PathBuf};
+use std::path::PathBuf;
 
-use logboom::{Config, Engine, Error, ReadOnly, Shard, ShardId};
-use logboom_disk::DiskOptions;
-use logboom_wal::{Error as WalError, Options, RecoveryReport, SegmentInfo};
+use logboom::{Config, Engine, Quarantine, ReadOnly, Shard, ShardId};
+use logboom_wal::SegmentInfo;
 use serde::Serialize;
 
 use crate::{
@@ -33,7 +32,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  the log could be opened as it is
   1  likewise, but for an unpromised tail, which a writable open would cut
-  2  damage: a writable open would refuse, and what the shards hold is not known
+  2  damage: a writable open would hold back the shards that it hit
   3  could not be looked at";
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
@@ -41,7 +40,6 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     config.create = false;
     let inspection = match Engine::open_read_only(config) {
         Ok(log) => Inspection::of(args, &log),
-        Err(Error::Corruption { what, .. }) => Inspection::of_damaged(args, &what)?,
         Err(error) => return Err(Failure::new(&args.dir, &error)),
     };
     let exit = inspection.recovery.verdict.exit();
@@ -71,7 +69,11 @@ struct Recovery {
     records_replayed: u64,
     bytes_read: u64,
     cut: Option<Cut>,
-    damage: Option<Damage>,
+    damages: Vec<Damage>,
+    /// Shards of which something is missing.
+    quarantined: usize,
+    /// Shards that are not listed are held back: records are lost that may have been theirs.
+    holds_back_unseen: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,8 +85,8 @@ struct SegmentRow {
     first_group: u64,
     last_group: u64,
     footer: bool,
-    /// Entries in it that are in the log of a shard; unknown when the log is damaged.
-    live_entries: Option<u64>,
+    /// Entries in it that are in the log of a shard.
+    live_entries: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +100,29 @@ struct ShardRow {
     hard_state: Option<String>,
     /// In hexadecimal.
     commit_hint: Option<String>,
-    keys: usize,
+    /// Unknown when one of them may be lost.
+    keys: Option<usize>,
+    quarantine: Option<Missing>,
+}
+
+/// What is missing of a shard.
+#[derive(Debug, Serialize)]
+struct Missing {
+    /// Half-open.
+    entries: Vec<std::ops::Range<u64>>,
+    hard_state: bool,
+    keys: bool,
+    suffix: bool,
+    #[serde(skip)]
+    text: String,
+}
+
+impl From<Quarantine> for Missing {
+    fn from(quarantine: Quarantine) -> Self {
+        let text = quarantine.to_string();
+        let Quarantine { entries, hard_state, keys, suffix, .. } = quarantine;
+        Self { entries, hard_state, keys, suffix, text }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -120,44 +144,19 @@ impl Inspection {
         let segments = log.segments();
         Self {
             directory: args.dir.display().to_string(),
-            recovery: Recovery::new(&log.report().recovery, None),
-            segments: segments.iter().map(|row| SegmentRow::new(&row.info, Some(row.live_entries))).collect(),
+            recovery: Recovery::new(log),
+            segments: segments.iter().map(|row| SegmentRow::new(&row.info, row.live_entries)).collect(),
             shards: log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(&log.shard(id))).collect(),
         }
-    }
-
-    /// For a log that cannot be opened: how far recovery comes, and where it stops.
-    fn of_damaged(args: &Args, what: &str) -> Result<Self, Failure> {
-        let fail = |error: &dyn Display| Failure::new(&args.dir, &error);
-        let disk = logboom_disk::open_read_only(&args.dir, &DiskOptions::default()).map_err(|error| fail(&error))?;
-        let (recovery, segments) = match logboom_wal::open_read_only(disk, Options::default()) {
-            Ok(mut opening) => {
-                opening.replay(&mut |_| Ok(())).map_err(|error| fail(&error))?;
-                let damage = match opening.report().damages.first() {
-                    Some(damage) => Damage::new(damage),
-                    // The bytes are what was written, and yet contradict each other.
-                    None => Damage::unplaced(what),
-                };
-                (Recovery::new(opening.report(), Some(damage)), opening.segments())
-            }
-            Err(WalError::Corruption(damage)) => {
-                (Recovery::new(&RecoveryReport::default(), Some(Damage::new(&damage))), Vec::new())
-            }
-            Err(error) => return Err(fail(&error)),
-        };
-        Ok(Self {
-            directory: args.dir.display().to_string(),
-            recovery,
-            segments: segments.iter().map(|info| SegmentRow::new(info, None)).collect(),
-            shards: Vec::new(),
-        })
     }
 }
 
 impl Recovery {
-    fn new(report: &RecoveryReport, damage: Option<Damage>) -> Self {
+    fn new(log: &ReadOnly) -> Self {
+        let report = &log.report().recovery;
+        let is_damaged = !report.damages.is_empty() || log.holds_back_unseen() || !log.quarantined().is_empty();
         Self {
-            verdict: Verdict::of(report.cut.is_some(), damage.is_some()),
+            verdict: Verdict::of(report.cut.is_some(), is_damaged),
             closed: report.closed,
             epoch: report.epoch,
             checkpoint: report.checkpoint,
@@ -165,13 +164,15 @@ impl Recovery {
             records_replayed: report.records_replayed,
             bytes_read: report.bytes_read,
             cut: report.cut.as_ref().map(Cut::new),
-            damage,
+            damages: report.damages.iter().map(|damage| Damage::new(damage)).collect(),
+            quarantined: log.quarantined().len(),
+            holds_back_unseen: log.holds_back_unseen(),
         }
     }
 }
 
 impl SegmentRow {
-    fn new(info: &SegmentInfo, live_entries: Option<u64>) -> Self {
+    fn new(info: &SegmentInfo, live_entries: u64) -> Self {
         Self {
             segment: info.id.0,
             slot: info.slot,
@@ -190,7 +191,7 @@ impl SegmentRow {
             size(self.bytes_used.into()),
             self.first_group.to_string(),
             self.last_group.to_string(),
-            or_dash(self.live_entries),
+            self.live_entries.to_string(),
             if self.footer { "yes" } else { "no" }.to_owned(),
         ]
     }
@@ -208,9 +209,10 @@ impl ShardRow {
                 (Some(first), Some(last)) => runs((first..=last).filter_map(|at| Some((at, shard.term(at).ok()?)))),
                 _ => Vec::new(),
             },
-            hard_state: shard.hard_state().map(|bytes| hex(&bytes)),
-            commit_hint: shard.commit_hint().map(|bytes| hex(&bytes)),
-            keys: shard.scan(..).len(),
+            hard_state: shard.hard_state().ok().flatten().map(|bytes| hex(&bytes)),
+            commit_hint: shard.commit_hint().ok().flatten().map(|bytes| hex(&bytes)),
+            keys: shard.scan(..).ok().map(|keys| keys.len()),
+            quarantine: shard.quarantine().map(Missing::from),
         }
     }
 
@@ -223,7 +225,7 @@ impl ShardRow {
             terms(&self.terms),
             or_dash(self.hard_state.as_ref()),
             or_dash(self.commit_hint.as_ref()),
-            self.keys.to_string(),
+            or_dash(self.keys),
         ]
     }
 }
@@ -259,6 +261,14 @@ fn text(found: &Inspection) -> String {
     let mut text = field("directory", &found.directory);
     text += &field("verdict", recovery.verdict.text());
     text += &field("on open", &on_open(recovery));
+    for damage in &recovery.damages {
+        text += &field("damage", &damage.text());
+    }
+    for row in &found.shards {
+        if let Some(missing) = &row.quarantine {
+            text += &field("quarantine", &format!("shard {} {}", row.shard, missing.text));
+        }
+    }
     if !found.segments.is_empty() {
         text += &history(recovery);
         text += "\n";
@@ -296,10 +306,11 @@ fn history(recovery: &Recovery) -> String {
 
 /// What a writable open would do.
 fn on_open(recovery: &Recovery) -> String {
-    match (&recovery.damage, &recovery.cut) {
-        (Some(damage), _) => format!("refused: {}", damage.text()),
-        (None, Some(cut)) => format!("cuts {}", cut.text()),
-        (None, None) => "nothing is cut".to_owned(),
+    match (&recovery.cut, recovery.quarantined) {
+        _ if recovery.holds_back_unseen => "holds back every shard that is not proven whole".to_owned(),
+        (_, hit @ 1..) => format!("holds back {}", count(hit as u64, "shard")),
+        (Some(cut), 0) => format!("cuts {}", cut.text()),
+        (None, 0) => "nothing is cut".to_owned(),
     }
 }
 

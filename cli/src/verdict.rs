@@ -92,11 +92,6 @@ impl Damage {
         }
     }
 
-    /// Damage that is not in one place.
-    pub(crate) fn unplaced(what: &str) -> Self {
-        Self { segment: None, offset: None, group: None, what: what.to_owned(), lost: Vec::new() }
-    }
-
     pub(crate) fn text(&self) -> String {
         let part = |name: &str, number: Option<u64>| number.map(|number| format!("{name} {number}"));
         let place =
@@ -124,6 +119,8 @@ impl Lost {
             6 => "a hard state".to_owned(),
             7 => "a commit hint".to_owned(),
             8 | 9 => "a key".to_owned(),
+            10 => format!("the healed entries {first}..={}", first.saturating_add(count.into()).saturating_sub(1)),
+            11 | 12 => "a release".to_owned(),
             _ => format!("a record of kind {kind}"),
         };
         Self { shard, first, count, kind, held }
