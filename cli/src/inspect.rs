@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use logboom::{Config, Engine, Quarantine, ReadOnly, Shard, ShardId};
+use logboom::{Config, Engine, Error, Quarantine, ReadOnly, Shard, ShardId};
 use logboom_wal::SegmentInfo;
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  the log could be opened as it is
   1  likewise, but for an unpromised tail, which a writable open would cut
-  2  damage: a writable open would hold back the shards that it hit
+  2  damage: a writable open would hold back the shards that it hit, or refuse if too much is missing
   3  could not be looked at";
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
@@ -40,6 +40,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     config.create = false;
     let inspection = match Engine::open_read_only(config) {
         Ok(log) => Inspection::of(args, &log),
+        Err(Error::Corruption { what, .. }) => Inspection::of_lost(args, &what),
         Err(error) => return Err(Failure::new(&args.dir, &error)),
     };
     let exit = inspection.recovery.verdict.exit();
@@ -56,9 +57,11 @@ struct Inspection {
 }
 
 /// What a writable open would find and do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Recovery {
     verdict: Verdict,
+    /// Too much is missing to open it.
+    refused: bool,
     /// The writer closed the log; nothing was in flight.
     closed: bool,
     /// The last epoch: how often the log was opened for writing.
@@ -149,6 +152,21 @@ impl Inspection {
             shards: log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(&log.shard(id))).collect(),
         }
     }
+
+    /// For a log of which so much is missing that it cannot be opened.
+    fn of_lost(args: &Args, what: &str) -> Self {
+        Self {
+            directory: args.dir.display().to_string(),
+            recovery: Recovery {
+                verdict: Verdict::of(false, true),
+                refused: true,
+                damages: vec![Damage::unplaced(what)],
+                ..Recovery::default()
+            },
+            segments: Vec::new(),
+            shards: Vec::new(),
+        }
+    }
 }
 
 impl Recovery {
@@ -157,6 +175,7 @@ impl Recovery {
         let is_damaged = !report.damages.is_empty() || log.holds_back_unseen() || !log.quarantined().is_empty();
         Self {
             verdict: Verdict::of(report.cut.is_some(), is_damaged),
+            refused: false,
             closed: report.closed,
             epoch: report.epoch,
             checkpoint: report.checkpoint,
@@ -307,6 +326,7 @@ fn history(recovery: &Recovery) -> String {
 /// What a writable open would do.
 fn on_open(recovery: &Recovery) -> String {
     match (&recovery.cut, recovery.quarantined) {
+        _ if recovery.refused => "refused".to_owned(),
         _ if recovery.holds_back_unseen => "holds back every shard that is not proven whole".to_owned(),
         (_, hit @ 1..) => format!("holds back {}", count(hit as u64, "shard")),
         (Some(cut), 0) => format!("cuts {}", cut.text()),

@@ -5,9 +5,10 @@ use serde::Serialize;
 use crate::output::{Exit, FIELD_WIDTH, size};
 
 /// The worst of what was found.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
+    #[default]
     Clean,
     Tail,
     Damage,
@@ -90,6 +91,11 @@ impl Damage {
             what: damage.what.clone(),
             lost: lost.collect(),
         }
+    }
+
+    /// Damage that is not in one place.
+    pub(crate) fn unplaced(what: &str) -> Self {
+        Self { segment: None, offset: None, group: None, what: what.to_owned(), lost: Vec::new() }
     }
 
     pub(crate) fn text(&self) -> String {

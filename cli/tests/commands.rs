@@ -165,17 +165,21 @@ fn what_damage_took_is_named() {
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_is_damage_too() {
+fn inspect_tells_what_damage_took() {
     let crashed = crashed();
     let (file, groups) = groups(crashed.path());
     let damaged = copy(&crashed, &file, |bytes| bytes[groups[2] + IN_FIRST_BODY] ^= 1);
     let run = inspect(damaged.path());
     let value = run.value();
     assert_eq!((run.code, &value["recovery"]["verdict"]), (2, &json!("damage")), "{run:?}");
-    assert_eq!(value["recovery"]["damage"]["offset"], groups[2]);
-    assert_eq!(value["shards"], json!([]));
+    assert_eq!(value["recovery"]["damages"][0]["offset"], groups[2]);
+    assert_eq!(value["recovery"]["quarantined"], 1);
+    let shard = value["shards"].as_array().unwrap().iter().find(|row| !row["quarantine"].is_null()).unwrap().clone();
     let text = self::run(&["inspect", damaged.path().to_str().unwrap()]);
-    assert!(text.code == 2 && text.out.contains("on open     refused: segment 1, byte "), "{text:?}");
+    let quarantine = format!("quarantine  shard {} lost: ", shard["shard"]);
+    for line in ["on open     holds back 1 shard\n", "damage      segment 1, byte ", &quarantine] {
+        assert!(text.code == 2 && text.out.contains(line), "{line:?} in {text:?}");
+    }
 
     // Without its newest segment a log is not merely shorter: the checkpoint says that it went on.
     let dir = TempDir::new().unwrap();
@@ -204,11 +208,11 @@ fn inspect_lists_what_a_log_holds() {
             {
                 "shard": 7, "first": 3, "last": 6, "boundary": { "index": 2, "term": 1 },
                 "terms": [{ "first": 3, "term": 1 }, { "first": 4, "term": 2 }, { "first": 6, "term": 5 }],
-                "hard_state": "0102ff", "commit_hint": null, "keys": 0,
+                "hard_state": "0102ff", "commit_hint": null, "keys": 0, "quarantine": null,
             },
             {
                 "shard": 8, "first": null, "last": null, "boundary": { "index": 100, "term": 9 },
-                "terms": [], "hard_state": null, "commit_hint": "07", "keys": 2,
+                "terms": [], "hard_state": null, "commit_hint": "07", "keys": 2, "quarantine": null,
             },
         ])
     );

@@ -297,7 +297,7 @@ mod tests {
     fn bytes_that_lie_are_refused() {
         lie(&encoded());
         let (view, mut state) = shard(&[Change::Append { first: 5, count: 9, term: 3 }]);
-        state.set_missing(Missing { entries: [6..8].into_iter().collect(), ..Missing::default() });
+        state.set_missing(Missing { entries: std::iter::once(6..8).collect(), ..Missing::default() });
         let mut checkpoint = Checkpoint::default();
         checkpoint.add(ShardId(1), &view, &state).unwrap();
         checkpoint.damages.unseen = Some(Unseen { upto: Sequence(50), empty: vec![ShardId(7)] });

@@ -94,8 +94,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::NotLazy`]; [`Error::Gap`], [`Error::Compacted`], [`Error::Beyond`],
-    /// [`Error::Unapplied`], [`Error::Term`] for what does not fit the log of a shard; [`Error::Quarantined`] for one of
-    /// which something is lost; [`Error::TooLarge`], [`Error::Full`],
+    /// [`Error::Unapplied`], [`Error::Term`] for what does not fit the log of a shard; [`Error::Quarantined`] for one
+    /// of which something is lost; [`Error::TooLarge`], [`Error::Full`],
     /// [`Error::Closed`], [`Error::Poisoned`]. None of the batch was done then.
     pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
         let permit = self.admit(&batch, durability)?;

@@ -82,8 +82,8 @@
 //! of them can be read, what is lost is answered with a typed error and never with something older, and writes are
 //! refused until the lost entries are handed in again ([`Engine::heal`]), are dropped, or the shard is
 //! [released](Batch::release) or [destroyed](Batch::destroy). Where it is not known whose records are lost, every shard
-//! that cannot be proven whole is held back. Damage to the very end of a log, behind the last promise that survived, looks
-//! like a torn tail and is cut as one.
+//! that cannot be proven whole is held back. Damage to the very end of a log, behind the last promise that survived,
+//! looks like a torn tail and is cut as one.
 
 #![forbid(unsafe_code)]
 

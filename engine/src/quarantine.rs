@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(missing.entries.iter().collect::<Vec<_>>(), [11..13, 18..19]);
         missing.follow(&Change::Compact { index: 11, term: 1 }, &Extent { first: 12, next: 19, ..LOG });
         missing.follow(&Change::Heal { first: 18, count: 1, term: 4 }, &Extent { first: 12, next: 19, ..LOG });
-        assert_eq!(missing.entries.iter().collect::<Vec<_>>(), [12..13]);
+        assert!(missing.entries.iter().eq(std::iter::once(12..13)));
         missing.follow(&Change::Destroy, &Extent::default());
         assert!(missing.is_nothing());
     }

@@ -16,7 +16,7 @@ impl Ranges {
         let met = self.0.get(begin..until).unwrap_or_default();
         let start = met.first().map_or(range.start, |first| first.start.min(range.start));
         let end = met.last().map_or(range.end, |last| last.end.max(range.end));
-        self.0.splice(begin..until, [start..end]);
+        self.0.splice(begin..until, std::iter::once(start..end));
     }
 
     pub(crate) fn remove(&mut self, range: &Range<u64>) {

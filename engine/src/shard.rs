@@ -172,7 +172,8 @@ impl Shard {
     /// The term of the entry at `index`, or of the boundary. Does not touch the disk.
     ///
     /// # Errors
-    /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end, [`Miss::Corrupted`] for what is lost.
+    /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end, [`Miss::Corrupted`] for what is
+    /// lost.
     pub fn term(&self, index: u64) -> Result<u64, Miss> {
         let state = self.cell.state.lock();
         let extent = self.extent();

@@ -11,8 +11,11 @@ use crate::{Batch, Boundary, Config, Engine, Entry, Quarantine, published::View,
 const A: ShardId = ShardId(1);
 const B: ShardId = ShardId(2);
 
+/// Fills a batch.
+type Fill<'f> = &'f dyn Fn(&mut Batch<'_>) -> Result<()>;
+
 /// What replaying the log of these batches passes.
-fn history(batches: &[&dyn Fn(&mut Batch<'_>) -> Result<()>]) -> Vec<Passed> {
+fn history(batches: &[Fill<'_>]) -> Vec<Passed> {
     let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
     let mut config = Config::new("simulated");
     config.segment_bytes = 256 << 10;
@@ -87,8 +90,8 @@ fn entries(batch: &mut Batch<'_>, shard: ShardId, range: std::ops::Range<u64>, t
     Ok(())
 }
 
-fn lost(entries: &[std::ops::Range<u64>]) -> Quarantine {
-    Quarantine { entries: entries.to_vec(), ..Quarantine::default() }
+fn lost(entries: &[(u64, u64)]) -> Quarantine {
+    Quarantine { entries: entries.iter().map(|&(first, end)| first..end).collect(), ..Quarantine::default() }
 }
 
 fn suffix() -> Quarantine {
@@ -96,10 +99,7 @@ fn suffix() -> Quarantine {
 }
 
 /// The quarantine of A, and its log, when one batch of its history is lost; B is whole in any case.
-fn after_loss_of(
-    batch: &dyn Fn(&mut Batch<'_>) -> Result<()>,
-    then: &dyn Fn(&mut Batch<'_>) -> Result<()>,
-) -> (Option<Quarantine>, (u64, u64)) {
+fn after_loss_of(batch: Fill<'_>, then: Fill<'_>) -> (Option<Quarantine>, (u64, u64)) {
     let mut passed = history(&[&|batch| entries(batch, A, 5..8, 1), &|batch| entries(batch, B, 1..4, 1), batch, then]);
     lose(&mut passed, 2);
     let (mut found, unseen, views) = quarantine(passed);
@@ -112,7 +112,7 @@ fn after_loss_of(
 fn what_a_descriptor_tells_is_applied_and_the_rest_is_missing() {
     let nothing = |batch: &mut Batch<'_>| batch.put(B, b"k", b"v").map(drop);
     let last = |batch: &dyn Fn(&mut Batch<'_>) -> Result<()>| after_loss_of(batch, &nothing);
-    assert_eq!(last(&|batch| entries(batch, A, 8..11, 1)), (Some(lost(&[8..11])), (5, 11)));
+    assert_eq!(last(&|batch| entries(batch, A, 8..11, 1)), (Some(lost(&[(8, 11)])), (5, 11)));
     assert_eq!(last(&|batch| batch.truncate_after(A, 6).map(drop)), (None, (5, 7)));
     assert_eq!(last(&|batch| batch.compact_to(A, 6).map(drop)), (None, (7, 8)));
     assert_eq!(last(&|batch| batch.reset_to(A, None).map(drop)), (None, (0, 0)));
@@ -126,19 +126,19 @@ fn what_a_descriptor_tells_is_applied_and_the_rest_is_missing() {
     assert_eq!(last(&|batch| batch.put(A, b"k", b"v").map(drop)), (Some(keys.clone()), (5, 8)));
     assert_eq!(last(&|batch| batch.delete(A, b"k").map(drop)), (Some(keys), (5, 8)));
     assert_eq!(last(&|batch| batch.release(A).map(drop)), (None, (5, 8)));
-    assert_eq!(last(&|batch| batch.heal(A, Entry::new(6, 1, b"x")).map(drop)), (Some(lost(&[6..7])), (5, 8)));
+    assert_eq!(last(&|batch| batch.heal(A, Entry::new(6, 1, b"x")).map(drop)), (Some(lost(&[(6, 7)])), (5, 8)));
 }
 
 #[test]
 fn what_comes_later_is_proven_and_may_make_good() {
     let more = |batch: &mut Batch<'_>| entries(batch, A, 11..12, 2);
-    assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &more), (Some(lost(&[8..11])), (5, 12)));
+    assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &more), (Some(lost(&[(8, 11)])), (5, 12)));
     let vote = |batch: &mut Batch<'_>| batch.hard_state(A, b"new").map(drop);
     assert_eq!(after_loss_of(&|batch| batch.hard_state(A, b"old").map(drop), &vote), (None, (5, 8)));
     let cut = |batch: &mut Batch<'_>| batch.truncate_after(A, 8).map(drop);
-    assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &cut), (Some(lost(&[8..9])), (5, 9)));
+    assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &cut), (Some(lost(&[(8, 9)])), (5, 9)));
     let compact = |batch: &mut Batch<'_>| batch.compact_to(A, 9).map(drop);
-    assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &compact), (Some(lost(&[10..11])), (10, 11)));
+    assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &compact), (Some(lost(&[(10, 11)])), (10, 11)));
     let destroy = |batch: &mut Batch<'_>| batch.destroy(A).map(drop);
     assert_eq!(after_loss_of(&|batch| batch.put(A, b"k", b"v").map(drop), &destroy), (None, (0, 0)));
     // What follows a reset to nobody knows where cannot be placed.
@@ -155,7 +155,7 @@ fn what_overwrote_older_entries_and_is_lost_does_not_bring_them_back() {
     let mut passed = history(&[&|batch| entries(batch, A, 5..8, 1), &overwrite, &|batch| entries(batch, A, 8..9, 2)]);
     lose(&mut passed, 2);
     let (found, ..) = quarantine(passed);
-    assert_eq!(found, [(A, lost(&[6..8]))]);
+    assert_eq!(found, [(A, lost(&[(6, 8)]))]);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn entries_of_a_segment_that_is_gone_are_missing() {
     let mut recovery = Recovery::new(0);
     passed.into_iter().for_each(|next| recovery.pass(next).unwrap());
     let (shards, ..) = recovery.finish();
-    assert_eq!(shards.quarantined(), [(A, lost(&[1..3])), (B, lost(&[1..3]))]);
+    assert_eq!(shards.quarantined(), [(A, lost(&[(1, 3)])), (B, lost(&[(1, 3)]))]);
 }
 
 #[test]
