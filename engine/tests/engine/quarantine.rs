@@ -8,7 +8,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom::{Batch, Boundary, Engine, Entry, Error, Miss, Quarantine, ReadError, ShardId};
+use logboom::{Batch, Boundary, Engine, Entry, Error, Miss, Quarantine, ReadError, ShardId, disk::Disk};
 use logboom_wal::{Options, Passed, Place, Record};
 
 use crate::support::*;
@@ -438,7 +438,7 @@ fn damaged_history(seed: u64) -> (bool, bool, bool) {
     let mut engine = ground.open();
     let mut models: BTreeMap<ShardId, Model> = (1..5).map(|id| (ShardId(id), Model::default())).collect();
     let mut term = 0;
-    for _ in 0..rng.usize(1..3) {
+    for _ in 0..rng.usize(1..5) {
         for _ in 0..rng.usize(5..60) {
             let mut batch = engine.batch();
             for _ in 0..rng.usize(1..4) {
@@ -468,11 +468,14 @@ fn damaged_history(seed: u64) -> (bool, bool, bool) {
         _ if is_last => 0,
         _ => info.end,
     };
-    if limit > 4096 {
+    let name = format!("segment-{:06}", info.slot);
+    if !is_last && rng.u32(..6) == 0 {
+        ground.disk().remove(&name).unwrap();
+    } else if limit > 4096 {
         let at = rng.u32(4096..limit);
         let len = if rng.bool() { rng.u32(1..200) } else { rng.u32(1..30_000) };
         let range = u64::from(at)..u64::from(limit.min(at + len));
-        ground.disk().damage(&format!("segment-{:06}", info.slot), range).unwrap();
+        ground.disk().damage(&name, range).unwrap();
     }
     drop(opening);
     engine = ground.open();
