@@ -1,0 +1,148 @@
+//! The durable bytes of a file, shared by all copies of the disk until one of them changes them.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+/// What is shared and copied as one, in bytes.
+pub(super) const PAGE: usize = 4096;
+
+type Bytes = [u8; PAGE];
+
+/// Bytes without an end: what was never written is zero, and takes no memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pages {
+    pages: Arc<BTreeMap<u64, Page>>,
+}
+
+#[derive(Clone, Debug)]
+struct Page {
+    now: Arc<Bytes>,
+    /// What it was before the last write to it, for reads that are stale; all zero if `None`.
+    before: Option<Arc<Bytes>>,
+}
+
+impl Pages {
+    pub(super) fn read(&self, offset: u64, out: &mut [u8]) {
+        self.fill(offset, out, |page| Some(&page.now));
+    }
+
+    /// Fills `out` with what each page held before the last write to it.
+    pub(super) fn read_before(&self, offset: u64, out: &mut [u8]) {
+        self.fill(offset, out, |page| page.before.as_ref());
+    }
+
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let pages = Arc::make_mut(&mut self.pages);
+        for (number, in_page, in_bytes) in pieces(offset, bytes.len()) {
+            let piece = &bytes[in_bytes];
+            match pages.get_mut(&number) {
+                Some(page) => {
+                    let now = overlaid(Some(&page.now), in_page, piece);
+                    page.before = Some(std::mem::replace(&mut page.now, now));
+                }
+                None if piece.iter().all(|byte| *byte == 0) => {}
+                None => {
+                    pages.insert(number, Page { now: overlaid(None, in_page, piece), before: None });
+                }
+            }
+        }
+    }
+
+    /// Forgets what lies beyond `size`: it reads as zeros when the file has grown again.
+    pub(super) fn truncate(&mut self, size: u64) {
+        let (number, start) = split(size);
+        if self.pages.last_key_value().is_none_or(|(last, _)| *last < number) {
+            return;
+        }
+        let pages = Arc::make_mut(&mut self.pages);
+        drop(pages.split_off(&size.div_ceil(PAGE as u64)));
+        if let Some(page) = pages.get_mut(&number) {
+            Arc::make_mut(&mut page.now)[start..].fill(0);
+        }
+    }
+
+    /// The numbers of the pages that were ever written with anything but zeros.
+    pub(super) fn written(&self) -> impl Iterator<Item = u64> {
+        self.pages.keys().copied()
+    }
+
+    fn fill(&self, offset: u64, out: &mut [u8], choose: impl Fn(&Page) -> Option<&Arc<Bytes>>) {
+        out.fill(0);
+        for (number, in_page, in_out) in pieces(offset, out.len()) {
+            if let Some(bytes) = self.pages.get(&number).and_then(&choose) {
+                out[in_out].copy_from_slice(&bytes[in_page]);
+            }
+        }
+    }
+}
+
+/// A page with `piece` at `range`, over what it held before.
+fn overlaid(before: Option<&Arc<Bytes>>, range: Range<usize>, piece: &[u8]) -> Arc<Bytes> {
+    let mut bytes = match before {
+        Some(before) if range.len() < PAGE => **before,
+        _ => [0; PAGE],
+    };
+    bytes[range].copy_from_slice(piece);
+    Arc::new(bytes)
+}
+
+/// The pages of a range: the number of each, the part of it, and which part of the range that is.
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, Range<usize>, Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let (number, start) = split(offset + done as u64);
+        let piece = (PAGE - start).min(len - done);
+        done += piece;
+        (piece > 0).then(|| (number, start..start + piece, done - piece..done))
+    })
+}
+
+/// The number of the page that holds a byte, and where in it.
+fn split(offset: u64) -> (u64, usize) {
+    let page = PAGE as u64;
+    (offset / page, usize::try_from(offset % page).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pages: &Pages, offset: u64, len: usize) -> Vec<u8> {
+        let mut out = vec![0xEE; len];
+        pages.read(offset, &mut out);
+        out
+    }
+
+    #[test]
+    fn copies_part_when_one_is_written() {
+        let mut pages = Pages::default();
+        pages.write(4000, &[7; 9000]);
+        let copy = pages.clone();
+        pages.write(4096, &[8; 4096]);
+        assert_eq!(read(&pages, 4095, 3), [7, 8, 8]);
+        assert_eq!(read(&copy, 4095, 3), [7, 7, 7]);
+        assert_eq!(read(&copy, 3999, 2), [0, 7]);
+        assert_eq!(read(&copy, 12_999, 2), [7, 0]);
+    }
+
+    #[test]
+    fn a_page_remembers_what_it_was() {
+        let mut pages = Pages::default();
+        pages.write(0, &[1; PAGE]);
+        pages.write(0, &[2; PAGE]);
+        pages.write(0, &[3; 512]);
+        let mut out = [0; PAGE];
+        pages.read_before(0, &mut out);
+        assert!(out.iter().all(|byte| *byte == 2));
+    }
+
+    #[test]
+    fn what_was_cut_off_is_zero_afterwards_and_zeros_take_no_memory() {
+        let mut pages = Pages::default();
+        pages.write(0, &[1; 3 * PAGE]);
+        pages.truncate(5000);
+        assert_eq!(read(&pages, 4999, 2), [1, 0]);
+        assert_eq!(read(&pages, 8191, 2), [0, 0]);
+        pages.write(1 << 40, &[0; 2 * PAGE]);
+        assert_eq!(pages.written().collect::<Vec<_>>(), [0, 1]);
+    }
+}
