@@ -7,6 +7,8 @@ pub(super) const PAGE: usize = 4096;
 
 type Bytes = [u8; PAGE];
 
+static ZEROS: Bytes = [0; PAGE];
+
 /// Bytes without an end: what was never written is zero, and takes no memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {
@@ -39,9 +41,10 @@ impl Pages {
                     let now = overlaid(Some(&page.now), in_page, piece);
                     page.before = Some(std::mem::replace(&mut page.now, now));
                 }
-                None if piece.iter().all(|byte| *byte == 0) => {}
+                None if *piece == ZEROS[..piece.len()] => {}
                 None => {
-                    pages.insert(number, Page { now: overlaid(None, in_page, piece), before: None });
+                    let now = overlaid(None, in_page, piece);
+                    pages.insert(number, Page { now, before: None });
                 }
             }
         }
@@ -75,14 +78,14 @@ impl Pages {
     }
 }
 
-/// A page with `piece` at `range`, over what it held before.
+/// A page with `piece` at `range`, and what it held before elsewhere.
 fn overlaid(before: Option<&Arc<Bytes>>, range: Range<usize>, piece: &[u8]) -> Arc<Bytes> {
-    let mut bytes = match before {
-        Some(before) if range.len() < PAGE => **before,
-        _ => [0; PAGE],
-    };
-    bytes[range].copy_from_slice(piece);
-    Arc::new(bytes)
+    if let Ok(whole) = <&Bytes>::try_from(piece) {
+        return Arc::new(*whole);
+    }
+    let mut now = before.map_or_else(|| Arc::new(ZEROS), Arc::clone);
+    Arc::make_mut(&mut now)[range].copy_from_slice(piece);
+    now
 }
 
 /// The pages of a range: the number of each, the part of it, and which part of the range that is.
