@@ -9,10 +9,16 @@ type Bytes = [u8; PAGE];
 
 static ZEROS: Bytes = [0; PAGE];
 
+/// Pages that are found and copied together, so that a change after a copy costs neither all pages of a large file nor
+/// a search among them.
+const GROUP: usize = 64;
+
+type Group = [Option<Page>; GROUP];
+
 /// Bytes without an end: what was never written is zero, and takes no memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages {
-    pages: Arc<BTreeMap<u64, Page>>,
+    groups: Arc<BTreeMap<u64, Arc<Group>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,48 +39,60 @@ impl Pages {
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
-        let pages = Arc::make_mut(&mut self.pages);
         for (number, in_page, in_bytes) in pieces(offset, bytes.len()) {
             let piece = &bytes[in_bytes];
-            match pages.get_mut(&number) {
-                Some(page) => {
-                    let now = overlaid(Some(&page.now), in_page, piece);
-                    page.before = Some(std::mem::replace(&mut page.now, now));
-                }
-                None if *piece == ZEROS[..piece.len()] => {}
-                None => {
-                    let now = overlaid(None, in_page, piece);
-                    pages.insert(number, Page { now, before: None });
-                }
+            if *piece == ZEROS[..piece.len()] && self.page(number).is_none() {
+                continue;
             }
+            let page = self.page_mut(number);
+            let before = page.take().map(|page| page.now);
+            let now = overlaid(before.as_ref(), in_page, piece);
+            *page = Some(Page { now, before });
         }
     }
 
     /// Forgets what lies beyond `size`: it reads as zeros when the file has grown again.
     pub(super) fn truncate(&mut self, size: u64) {
-        let (number, start) = split(size);
-        if self.pages.last_key_value().is_none_or(|(last, _)| *last < number) {
-            return;
-        }
-        let pages = Arc::make_mut(&mut self.pages);
-        drop(pages.split_off(&size.div_ceil(PAGE as u64)));
-        if let Some(page) = pages.get_mut(&number) {
-            Arc::make_mut(&mut page.now)[start..].fill(0);
+        let (first, start) = split(size);
+        let beyond: Vec<u64> = self.written_from(first).collect();
+        for number in beyond {
+            match self.page_mut(number) {
+                Some(page) if number == first => Arc::make_mut(&mut page.now)[start..].fill(0),
+                page => *page = None,
+            }
         }
     }
 
     /// The numbers of the pages that were ever written with anything but zeros.
     pub(super) fn written(&self) -> impl Iterator<Item = u64> {
-        self.pages.keys().copied()
+        self.written_from(0)
+    }
+
+    fn written_from(&self, first: u64) -> impl Iterator<Item = u64> {
+        let groups = self.groups.range(grouped(first).0..);
+        let pages = groups.flat_map(|(group, pages)| (*group * GROUP as u64..).zip(pages.iter()));
+        pages.filter(move |(number, page)| *number >= first && page.is_some()).map(|(number, _)| number)
     }
 
     fn fill(&self, offset: u64, out: &mut [u8], choose: impl Fn(&Page) -> Option<&Arc<Bytes>>) {
-        out.fill(0);
         for (number, in_page, in_out) in pieces(offset, out.len()) {
-            if let Some(bytes) = self.pages.get(&number).and_then(&choose) {
-                out[in_out].copy_from_slice(&bytes[in_page]);
+            match self.page(number).and_then(&choose) {
+                Some(bytes) => out[in_out].copy_from_slice(&bytes[in_page]),
+                None => out[in_out].fill(0),
             }
         }
+    }
+
+    fn page(&self, number: u64) -> Option<&Page> {
+        let (group, at) = grouped(number);
+        self.groups.get(&group).and_then(|pages| pages[at].as_ref())
+    }
+
+    fn page_mut(&mut self, number: u64) -> &mut Option<Page> {
+        let (group, at) = grouped(number);
+        let none = || Arc::new([const { None }; GROUP]);
+        let pages = Arc::make_mut(&mut self.groups).entry(group).or_insert_with(none);
+        &mut Arc::make_mut(pages)[at]
     }
 }
 
@@ -97,6 +115,12 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, Range<usize>, R
         done += piece;
         (piece > 0).then(|| (number, start..start + piece, done - piece..done))
     })
+}
+
+/// The number of a page's group, and where in it the page is.
+fn grouped(number: u64) -> (u64, usize) {
+    let pages = GROUP as u64;
+    (number / pages, usize::try_from(number % pages).unwrap_or(0))
 }
 
 /// The number of the page that holds a byte, and where in it.

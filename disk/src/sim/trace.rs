@@ -14,10 +14,14 @@ use super::FaultKind;
 /// What has happened, in order. It is written down in numbers, and put into words only when somebody reads it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
-    events: Arc<Vec<Event>>,
+    /// In pieces of [`PIECE`], the last one shorter: a copy of the disk shares all of them but that one.
+    pieces: Vec<Arc<Vec<Event>>>,
     names: Arc<Names>,
     mixer: Mixer,
 }
+
+/// Events that are shared and copied as one.
+const PIECE: usize = 128;
 
 /// The names that events refer to, by number in the order in which they came.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +72,10 @@ pub(super) enum Suffered {
 impl Trace {
     pub(super) fn push(&mut self, event: Event) {
         event.hash(&mut self.mixer);
-        Arc::make_mut(&mut self.events).push(event);
+        match self.pieces.last_mut() {
+            Some(piece) if piece.len() < PIECE => Arc::make_mut(piece).push(event),
+            _ => self.pieces.push(Arc::new(vec![event])),
+        }
     }
 
     /// The number by which events refer to a name.
@@ -85,7 +92,7 @@ impl Trace {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        self.events.iter().map(|event| Line(self, event).to_string()).collect()
+        self.events().map(|event| Line(self, event).to_string()).collect()
     }
 
     /// A hash of all events, the same in every run.
@@ -95,10 +102,14 @@ impl Trace {
 
     /// Every operation: its kind, the name of its file and the range of it.
     pub(super) fn operations(&self) -> impl Iterator<Item = (FaultKind, &str, Range<u64>)> {
-        self.events.iter().filter_map(|event| match event {
+        self.events().filter_map(|event| match event {
             Event::Operation { kind, file, start, end, .. } => Some((*kind, self.show(*file), *start..*end)),
             _ => None,
         })
+    }
+
+    fn events(&self) -> impl Iterator<Item = &Event> {
+        self.pieces.iter().flat_map(|piece| piece.iter())
     }
 
     fn show(&self, name: Name) -> &str {

@@ -82,7 +82,7 @@ fn a_short_write_leaves_its_beginning_and_a_failed_one_anything() {
         assert_filled(&bytes[3 * 512..], 0);
         disk.fail_nth(FaultKind::Write, 1, ErrorKind::Other);
         assert!(file.write_at(&[filled(2, UNIT)], UNIT as u64, Sync::None).is_err());
-        left.insert(read(&file, UNIT as u64 as usize, UNIT).iter().filter(|byte| **byte == 2).count() / 512);
+        left.insert(read(&file, UNIT, UNIT).iter().filter(|byte| **byte == 2).count() / 512);
     }
     assert!(left.contains(&0) && left.contains(&8) && left.len() > 4, "{left:?}");
 }
