@@ -141,7 +141,8 @@ pub use ticket::Ticket;
 
 pub use logboom_disk::{self as disk, DiskOptions};
 pub use logboom_wal::{
-    Clock, Cut, Durability, ManualClock, RecoveryReport, Runtime, SegmentId, SegmentInfo, WalMetrics,
+    Clock, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId, SegmentInfo,
+    WalMetrics,
 };
 
 /// The example of the README, so that the tests compile and run it.

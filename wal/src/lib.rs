@@ -30,6 +30,7 @@ mod slots;
 mod supply;
 mod worker;
 mod watch;
+mod scrub;
 mod metrics;
 mod shared;
 mod damage;

@@ -24,6 +24,7 @@ use crate::{
     record::KIND_FREED,
     recovery::Base,
     scan::walk,
+    scrub::Scrub,
     segment::Segment,
     shared::{Shared, Tail},
     slots::{SegmentRow, Slots},
@@ -338,6 +339,10 @@ impl Wal {
         wal.shared.wait(epoch)?;
         wal.worker().add(Box::new(Prefill::new(&wal.shared)));
         wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
+        let period = wal.shared.options.scrub_period;
+        if !period.is_zero() {
+            wal.worker().add(Box::new(Scrub::new(&wal.shared, period)));
+        }
         Ok(wal)
     }
 
