@@ -1,8 +1,8 @@
 //! The simulated disk's crashes, chosen one by one: every outcome of a power cut, and any moment for it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io::ErrorKind, sync::Arc};
 
-use logboom_disk::{Disk, Fate, File, Mode, Op, OpKind, SimDisk, SimOptions, Sync, Undecided, Unsynced, Wait};
+use logboom_disk::{Disk, Fate, Fault, File, Mode, Op, OpKind, SimDisk, SimOptions, Sync, Undecided, Unsynced, Wait};
 
 use crate::{assert_filled, filled, prepared, read};
 
@@ -184,6 +184,42 @@ fn power_can_fail_while_writes_of_a_killed_process_are_on_their_way() {
         assert_eq!(count(), first, "nothing lands after the power was cut");
     }
     assert!(seen.contains(&(true, 0)) && seen.contains(&(true, 64)) && seen.len() > 5, "{seen:?}");
+}
+
+#[test]
+fn a_late_write_keeps_its_promise_and_fails_as_it_was_to() {
+    let after = |fault: Option<Fault>| {
+        let disk = SimDisk::new(1, small());
+        let file = prepared(&(disk.clone() as Arc<dyn Disk>), "a", 8);
+        fault.into_iter().for_each(|fault| disk.inject(fault));
+        disk.halt_after(1);
+        assert!(file.write_at(&[filled(9, 8 * SECTOR)], 0, Sync::Data).is_err());
+        let next = disk.process_crash();
+        (0..=SimOptions::default().late_ops_max).for_each(|_| drop(next.list().unwrap()));
+        next.undecided()
+    };
+    assert!(after(None).is_empty(), "it has landed, and is durable");
+    let short = after(Some(Fault::short_write(3, ErrorKind::Other)));
+    assert_eq!(short, [Undecided { what: Unsynced::Write, file: "a".into(), range: 0..at(3) }]);
+}
+
+#[test]
+fn after_a_power_cut_nothing_is_undecided_and_what_was_lost_is_zero() {
+    let (disk, file) = with_file(small(), 4);
+    file.allocate(at(16)).unwrap();
+    write(&file, 0, 16, 5, Sync::None);
+    file.sync_data().unwrap();
+    write(&file, 0, 1, 6, Sync::None);
+    let mut queue = disk.queue().unwrap();
+    queue.submit(op(&file, 1, 1, 7));
+    let found = disk.power_cut_with(&[Fate::New, Fate::New, Fate::Old]);
+    assert!(found.undecided().is_empty());
+    let file = found.open("a", Mode::Write).unwrap();
+    assert_eq!(file.size().unwrap(), at(4));
+    file.allocate(at(16)).unwrap();
+    let bytes = read(&file, 0, 16 * SECTOR);
+    let sectors: Vec<u8> = bytes.chunks(SECTOR).map(|sector| sector[0]).collect();
+    assert_eq!(sectors, [6, 7, 5, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 
 #[test]
