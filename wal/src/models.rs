@@ -61,11 +61,14 @@ impl World {
         reserve(&self.shared)
     }
 
-    /// A thread of the model's that commits, as the log's own would.
-    fn committer(&self) -> Running {
+    /// A thread of the model's that commits, as the log's own would, when it has done something else `first`.
+    fn committer(&self, first: fn(&Shared)) -> Running {
         let (shared, alarm) = (Arc::clone(&self.shared), Arc::new(Alarm::default()));
         drop(shared.waker.set(Arc::clone(&alarm) as _));
-        Running(loom::thread::spawn(move || shared.run(Box::new(LateQueue::new(alarm)))))
+        Running(loom::thread::spawn(move || {
+            first(&shared);
+            shared.run(Box::new(LateQueue::new(alarm)));
+        }))
     }
 
     /// Who runs callbacks, when somebody steps it.

@@ -42,6 +42,8 @@ mod modelled {
     pub(crate) struct Mutex<T> {
         inner: loom::sync::Mutex<T>,
         locked: AtomicBool,
+        /// How often it was tried in vain since it was last taken.
+        tried: std::sync::atomic::AtomicU32,
     }
 
     pub(crate) struct MutexGuard<'a, T> {
@@ -51,7 +53,7 @@ mod modelled {
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self { inner: loom::sync::Mutex::new(value), locked: AtomicBool::new(false) }
+            Self { inner: loom::sync::Mutex::new(value), locked: AtomicBool::new(false), tried: Default::default() }
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -60,10 +62,14 @@ mod modelled {
 
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let Ok(inner) = self.inner.try_lock() else {
-                // Whoever tries again for ever must let the holder run.
-                yield_now();
+                // Whoever tries again and again must let the holder run; not at once, or what can happen meanwhile would
+                // not be explored.
+                if self.tried.fetch_add(1, Ordering::Relaxed) >= 2 {
+                    yield_now();
+                }
                 return None;
             };
+            self.tried.store(0, Ordering::Relaxed);
             Some(self.guard(inner))
         }
 
