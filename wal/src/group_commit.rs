@@ -181,6 +181,11 @@ impl Committer {
         })
     }
 
+    /// Whether whoever owns the tail may let go of it: nothing is in flight.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.flights.is_empty() && self.sync.is_none() && self.completions.is_empty()
+    }
+
     /// Where completions go that arrive between two pumps.
     pub(crate) fn completions(&mut self) -> &mut Vec<Completion> {
         &mut self.completions

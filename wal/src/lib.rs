@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod sync;
 mod ids;
 mod error;
 mod options;
@@ -42,6 +43,8 @@ mod replay;
 mod reader;
 mod verify;
 mod wal;
+#[cfg(all(loom, test))]
+mod models;
 
 pub use admission::Permit;
 pub use append::{Durability, Request, Reservation};

@@ -73,7 +73,7 @@ pub(crate) struct Base {
     pub(crate) runtime: Runtime,
     pub(crate) identity: Identity,
     pub(crate) seed: u32,
-    mode: Mode,
+    pub(crate) mode: Mode,
 }
 
 /// What opening found.
