@@ -33,7 +33,7 @@ use crate::{
     wal::Start,
 };
 
-/// Explores `threads` with up to `preemptions` switches that nothing demands, or as many as `LOOM_MAX_PREEMPTIONS` says.
+/// Explores `threads` with up to `preemptions` switches that nothing demands, or what `LOOM_MAX_PREEMPTIONS` says.
 fn model(preemptions: usize, threads: impl Fn() + Send + std::marker::Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(preemptions);

@@ -62,8 +62,8 @@ mod modelled {
 
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let Ok(inner) = self.inner.try_lock() else {
-                // Whoever tries again and again must let the holder run; not at once, or what can happen meanwhile would
-                // not be explored.
+                // Whoever tries again and again must let the holder run; not at once, or what can happen meanwhile
+                // would not be explored.
                 if self.tried.fetch_add(1, Ordering::Relaxed) >= 2 {
                     yield_now();
                 }
