@@ -24,6 +24,11 @@ pub const FORMAT_VERSION: u32 = 1;
 const NAME: &str = "LOGBOOM";
 const NAME_NEW: &str = "LOGBOOM.new";
 const MAGIC: [u8; 8] = *b"LOGBOOM\0";
+
+/// Whether a file name is that of the identity.
+pub(crate) fn is_identity(name: &str) -> bool {
+    name == NAME
+}
 const LEN: usize = 64;
 
 /// What was fixed when the log was created.

@@ -9,16 +9,16 @@ use std::{
     sync::Arc,
 };
 
-use logboom_disk::{Disk, Mode, Pool, Slice, Sync};
+use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
     Damage, Error, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
     group::{GroupHeader, Life, Origin, in_segment},
     group_commit::{Echo, IN_FLIGHT_BYTES, WINDOW},
-    identity::Identity,
+    identity::{Identity, is_identity},
     scan::{Part, walk},
     segment::{Segment, read_slice, slot_of, verify_header},
-    slots::{Checkpoint, Slots},
+    slots::{Checkpoint, Slots, is_slot},
     supply::{Prepared, is_prefill, prepare_now},
 };
 
@@ -124,6 +124,9 @@ impl fmt::Display for Cut {
 
 impl Opening {
     fn find(disk: Arc<dyn Disk>, options: Options, runtime: Runtime, mode: Mode) -> Result<Self, Error> {
+        if mode == Mode::Write && !disk.facts().direct {
+            forget_cached(&*disk)?;
+        }
         let pool = Pool::new(POOL_IDLE_BYTES);
         let mut report = RecoveryReport::default();
         let identity = match Identity::read(&*disk, &pool)? {
@@ -380,26 +383,9 @@ impl Opening {
     /// of a recovered record takes it for durable.
     fn sync_again(&self) -> std::io::Result<()> {
         for segment in &self.chain {
-            if !self.base.disk.facts().direct {
-                self.write_again(segment)?;
-            }
             segment.file.sync_all()?;
         }
         self.base.disk.sync_dir()
-    }
-
-    /// Without direct IO, what was read may be pages whose write-back failed: clean, and not on the device. Writing
-    /// the same bytes once more makes the sync mean something.
-    fn write_again(&self, segment: &Segment) -> std::io::Result<()> {
-        let end = segment.end() as usize;
-        let mut at = 0;
-        while at < end {
-            let len = (end - at).min(1 << 20);
-            let slice = read_slice(&*segment.file, &self.base.pool, at, len)?;
-            segment.file.write_at(&[slice], at as u64, Sync::None)?;
-            at += len;
-        }
-        Ok(())
     }
 
     fn take_prepared(&mut self) -> Result<Prepared, Error> {
@@ -415,6 +401,22 @@ impl Opening {
             opening_failure(error)
         })
     }
+}
+
+/// Without direct IO, what the cache shows need not be on the device: the write-back of a page may have failed, and it
+/// is clean nonetheless. What is to be recovered is read from the device.
+fn forget_cached(disk: &dyn Disk) -> Result<(), Error> {
+    for name in disk.list().map_err(|error| Error::io("listing the directory", error))? {
+        if slot_of(&name).is_none() && !is_slot(&name) && !is_identity(&name) {
+            continue;
+        }
+        let synced = disk.open(&name, Mode::Write).and_then(|file| {
+            file.sync_all()?;
+            file.forget_cached()
+        });
+        synced.map_err(|error| Error::io(format!("syncing {name}"), error))?;
+    }
+    Ok(())
 }
 
 /// What stops an opening that found everything in order.

@@ -20,6 +20,11 @@ const PIECE: usize = 1 << 20;
 const GROWTH: u64 = 64 << 10;
 const NAMES: [&str; 2] = ["checkpoint-0", "checkpoint-1"];
 
+/// Whether a file name is that of a slot.
+pub(crate) fn is_slot(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// The two slots and what they cover.
 #[derive(Debug)]
 pub(crate) struct Slots {

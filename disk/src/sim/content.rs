@@ -98,6 +98,11 @@ impl Content {
         self.pending.iter_mut().for_each(|extent| extent.clean = true);
     }
 
+    /// Drops what only a page cache still has.
+    pub(super) fn forget_cached(&mut self) {
+        self.pending.retain(|extent| !extent.clean);
+    }
+
     /// The sectors that a power cut decides on, in the order of their writes.
     pub(super) fn unsynced(&self) -> impl Iterator<Item = &Extent> {
         self.pending.iter().filter(|extent| !extent.clean)

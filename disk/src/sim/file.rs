@@ -58,6 +58,10 @@ impl File for SimFile {
         Ok(())
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        self.shared.lock().forget_cached(self.inode)
+    }
+
     fn simulated(&self) -> Option<u64> {
         let writable = if self.writable { WRITABLE } else { 0 };
         Some(self.shared.generation | self.inode | writable)

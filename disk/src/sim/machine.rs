@@ -200,6 +200,12 @@ impl Machine {
         Ok(())
     }
 
+    pub(super) fn forget_cached(&mut self, inode: u64) -> io::Result<()> {
+        self.require_running()?;
+        self.inode(inode).content.forget_cached();
+        Ok(())
+    }
+
     pub(super) fn sync_size(&mut self, inode: u64) {
         self.inode(inode).content.sync_size();
     }

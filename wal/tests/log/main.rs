@@ -580,3 +580,28 @@ fn what_is_not_a_log_is_refused_and_left_alone() {
     assert!(matches!(open(empty.clone(), bad, Runtime::Manual(clock)), Err(Error::Unsupported(_))));
     assert!(empty.list().unwrap().is_empty());
 }
+
+#[test]
+fn an_opening_that_is_cut_short_changes_nothing() {
+    for direct in [true, false] {
+        let options = SimOptions { direct, torn_per_mille: 500, ..SimOptions::default() };
+        let sim = Sim::with(5, options);
+        let expected: Vec<_> = (0..40).map(|nth| body(nth, 9000)).collect();
+        expected.iter().for_each(|body| ok(write(&sim.wal, body)));
+        let (disk, clock) = (sim.disk.fork(1).power_cut(), sim.clock);
+        let whole = disk.fork(2);
+        drop(Sim::open(whole.clone(), clock.clone()).unwrap());
+        let operations = whole.operations().len() - disk.operations().len();
+        assert!(operations > 10);
+        for n in 1..operations as u64 {
+            for seed in 0..4 {
+                let cut = disk.fork(seed);
+                cut.halt_after(n);
+                drop(Sim::open(cut.clone(), clock.clone()));
+                let sim = Sim::open(cut.power_cut(), clock.clone()).unwrap();
+                assert_eq!(sim.bodies(), expected, "direct {direct}, cut at operation {n}, seed {seed}");
+                assert!(!sim.is_damaged);
+            }
+        }
+    }
+}
