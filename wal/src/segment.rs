@@ -25,15 +25,20 @@ const HEADER: usize = 64;
 const FOOTER_MAGIC: u32 = u32::from_le_bytes(*b"LBFT");
 const TRAILER: usize = 64;
 
+/// More segments than any device holds, and far from where the number of the next one would not fit.
+const SLOTS_MAX: u32 = 1 << 31;
+
 /// The file name of slot `slot`. A slot's name never changes; the life of the segment in it stands in its header.
 pub(crate) fn slot_name(slot: u32) -> String {
     format!("segment-{slot:06}")
 }
 
 /// The slot of a file name, if it is one of a segment.
+///
+/// It is that slot's only name: two files of one slot, or a slot that leaves no room for the next, nobody has made.
 pub(crate) fn slot_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("segment-")?;
-    (digits.len() >= 6).then(|| digits.parse().ok()).flatten()
+    let slot = name.strip_prefix("segment-")?.parse().ok()?;
+    (slot < SLOTS_MAX && slot_name(slot) == name).then_some(slot)
 }
 
 /// One life of a segment file.
@@ -290,7 +295,7 @@ mod tests {
         for slot in [0, 7, 999_999, 1_234_567] {
             assert_eq!(slot_of(&slot_name(slot)), Some(slot));
         }
-        for name in ["segment-1", "segment-", "prefill-000001", "LOGBOOM", "segment-00000x"] {
+        for name in ["segment-1", "segment-", "segment-+00001", "segment-0000001", "segment-4294967295", "LOGBOOM"] {
             assert_eq!(slot_of(name), None, "{name}");
         }
     }
