@@ -39,6 +39,8 @@ mod replay;
 mod reader;
 mod verify;
 mod wal;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 
 pub use admission::Permit;
 pub use append::{Durability, Request, Reservation};
