@@ -7,7 +7,7 @@ use logboom_disk::LINE;
 use crate::{
     SegmentId,
     ids::round_up,
-    record::{seeded_crc, u32_at, u64_at},
+    record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
 };
 
 /// Size of a group's header in bytes.
@@ -108,6 +108,11 @@ impl Shape {
         if self.records > 0 && self.table_at().is_none() { table_bytes(self.records) } else { 0 }
     }
 
+    /// Whether so many records fit their area at all: memory is set aside for as many.
+    fn holds_its_records(&self) -> bool {
+        self.records <= crate::ids::GROUP_RECORDS_MAX && self.records as usize * RECORD_HEADER <= self.records_len
+    }
+
     pub(crate) fn with(mut self, records: u32, bytes: usize) -> Self {
         self.records += records;
         self.records_len += round_up(bytes, LINE);
@@ -155,7 +160,7 @@ impl GroupHeader {
             records: u32_at(bytes, 64),
             records_len: u32_at(bytes, 72) as usize,
         };
-        if shape.len() != u32_at(bytes, 56) as usize {
+        if shape.len() != u32_at(bytes, 56) as usize || !shape.holds_its_records() {
             return None;
         }
         let origin = Origin {
@@ -265,6 +270,22 @@ mod tests {
 
     const PAD: usize = 4096;
 
+    const HEADER: GroupHeader = GroupHeader {
+        life: Life {
+            segment: SegmentId(7),
+            epoch: 3,
+            nonce: 99,
+            origin: Origin { segment: SegmentId(6), end: 4096, crc: 5, last: 41 },
+        },
+        sequence: 42,
+        durable: 41,
+        chain: 1,
+        records_crc: 2,
+        prev_len: 8192,
+        flags: FLAG_CLOSE,
+        shape: Shape { pad: PAD, echo_len: 48, records: 1, records_len: 320 },
+    };
+
     #[test]
     fn a_block_with_a_records_header_never_holds_its_descriptor() {
         for records_len in [64, 1024, PAD - GROUP_HEADER, PAD, 5 * PAD, 100_000] {
@@ -281,21 +302,7 @@ mod tests {
 
     #[test]
     fn a_header_reads_back_and_any_flipped_bit_rejects_it() {
-        let header = GroupHeader {
-            life: Life {
-                segment: SegmentId(7),
-                epoch: 3,
-                nonce: 99,
-                origin: Origin { segment: SegmentId(6), end: 4096, crc: 5, last: 41 },
-            },
-            sequence: 42,
-            durable: 41,
-            chain: 1,
-            records_crc: 2,
-            prev_len: 8192,
-            flags: FLAG_CLOSE,
-            shape: Shape::empty(PAD, 48).with(1, 300),
-        };
+        let header = HEADER;
         let mut bytes = [0; GROUP_HEADER];
         let crc = header.encode(&mut bytes, 17);
         assert_eq!(GroupHeader::verify(&bytes, 17, PAD), Some((header, crc)));
@@ -304,6 +311,17 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(GroupHeader::verify(&bytes, 17, PAD), None, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn more_records_than_have_room_are_none() {
+        for (records, good) in [(4, true), (5, false), (u32::MAX, false)] {
+            let shape = Shape { records, ..Shape::empty(PAD, 0).with(4, 256) };
+            let header = GroupHeader { life: Life::default(), shape, ..HEADER };
+            let mut bytes = [0; GROUP_HEADER];
+            header.encode(&mut bytes, 17);
+            assert_eq!(GroupHeader::verify(&bytes, 17, PAD).is_some(), good, "{records}");
         }
     }
 
