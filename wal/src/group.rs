@@ -6,7 +6,7 @@ use logboom_disk::LINE;
 
 use crate::{
     SegmentId,
-    ids::round_up,
+    ids::{NUMBER_MAX, round_up},
     record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
 };
 
@@ -50,6 +50,14 @@ pub(crate) struct Life {
     pub(crate) epoch: u64,
     pub(crate) nonce: u64,
     pub(crate) origin: Origin,
+}
+
+impl Life {
+    /// Whether a log can have come to these numbers: each segment comes after its origin, and none near the end.
+    pub(crate) fn is_possible(&self) -> bool {
+        let Self { segment, epoch, origin, .. } = *self;
+        origin.segment < segment && segment.0 < NUMBER_MAX && epoch < NUMBER_MAX && origin.last < NUMBER_MAX
+    }
 }
 
 /// Where the log stood when a segment was begun: the accepted end of the one before it.
@@ -184,7 +192,7 @@ impl GroupHeader {
             flags: bytes[76],
             shape,
         };
-        Some((header, crc))
+        (header.life.is_possible() && header.sequence < NUMBER_MAX).then_some((header, crc))
     }
 }
 
@@ -318,10 +326,28 @@ mod tests {
     fn more_records_than_have_room_are_none() {
         for (records, good) in [(4, true), (5, false), (u32::MAX, false)] {
             let shape = Shape { records, ..Shape::empty(PAD, 0).with(4, 256) };
-            let header = GroupHeader { life: Life::default(), shape, ..HEADER };
+            let header = GroupHeader { shape, ..HEADER };
             let mut bytes = [0; GROUP_HEADER];
             header.encode(&mut bytes, 17);
             assert_eq!(GroupHeader::verify(&bytes, 17, PAD).is_some(), good, "{records}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_log_comes_to_are_none() {
+        let own = |segment| Origin { segment: SegmentId(segment), ..HEADER.life.origin };
+        let lives = [
+            Life { segment: SegmentId(u64::MAX), ..HEADER.life },
+            Life { epoch: u64::MAX, ..HEADER.life },
+            Life { origin: own(7), ..HEADER.life },
+            Life { origin: Origin { last: u64::MAX, ..HEADER.life.origin }, ..HEADER.life },
+        ];
+        let mut headers = vec![GroupHeader { sequence: u64::MAX, ..HEADER }];
+        headers.extend(lives.map(|life| GroupHeader { life, ..HEADER }));
+        for header in headers {
+            let mut bytes = [0; GROUP_HEADER];
+            header.encode(&mut bytes, 17);
+            assert_eq!(GroupHeader::verify(&bytes, 17, PAD), None, "{header:?}");
         }
     }
 

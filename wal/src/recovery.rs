@@ -148,7 +148,7 @@ impl Opening {
             None => return Err(Error::Foreign("the directory holds no log".to_owned())),
         };
         let seed = identity.seed();
-        let (slots, checkpoint) = Slots::open(&*disk, &pool, identity.pad, seed, mode)?;
+        let (slots, checkpoint) = Slots::open(&*disk, &pool, &identity, mode)?;
         report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
         let base = Base { disk, pool, options, runtime, identity, seed, mode };
         let mut opening = Self {

@@ -252,7 +252,7 @@ pub(crate) fn verify_header(bytes: &[u8], seed: u32) -> Option<Life> {
     if u32_at(bytes, 4) != MAGIC || u32_at(bytes, 0) != seeded_crc(&bytes[4..], seed) {
         return None;
     }
-    Some(Life {
+    let life = Life {
         segment: SegmentId(u64_at(bytes, 8)),
         epoch: u64_at(bytes, 16),
         nonce: u64_at(bytes, 24),
@@ -262,7 +262,8 @@ pub(crate) fn verify_header(bytes: &[u8], seed: u32) -> Option<Life> {
             crc: u32_at(bytes, 44),
             last: u64_at(bytes, 48),
         },
-    })
+    };
+    life.is_possible().then_some(life)
 }
 
 /// Reads `len` bytes at `offset`, both multiples of the pad unit.
