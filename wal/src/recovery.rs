@@ -362,7 +362,8 @@ impl Opening {
             let Some((at, life)) = at.and_then(|at| Some((at, found[at].life?))) else {
                 return Err(Error::corruption(next, 0, "the segment is missing: its successor names it"));
             };
-            let file = found.swap_remove(at);
+            // In order: of two files that state one life, the same one counts at every opening.
+            let file = found.remove(at);
             let groups = (life.origin.last + 1, life.origin.last);
             let pad = in_segment(self.base.identity.pad);
             let segment = Arc::new(Segment::new(life, file.slot, file.file, size, pad, groups));
