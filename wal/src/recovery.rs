@@ -384,13 +384,14 @@ impl Opening {
         }
     }
 
+    /// Lets go of what was freed. What had to be replayed stays: it may be freed only when both checkpoints cover it,
+    /// so both are lost, and the next opening will need it as this one did.
     fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) -> Result<(), Error> {
-        for id in freed {
+        for id in freed.range(..self.replay_from()) {
             if let Some(segment) = self.live.remove(id) {
                 self.free.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
             }
         }
-        self.chain.retain(|segment| !freed.contains(&segment.id));
         match self.missing.iter().find(|id| !freed.contains(id)) {
             Some(&id) => Err(Error::corruption(id, 0, "the segment is missing: the checkpoint names it as live")),
             None => Ok(()),
