@@ -18,7 +18,12 @@ const INPUT_BYTES_MAX: usize = 256;
 
 type Body = fn(&[u8], &dyn Fn() -> u64);
 
-const TARGETS: [(&str, Body, u64); 1] = [("segment_recover", logboom_wal::fuzz::segment_recover, 1500)];
+/// The targets, and how many inputs are made up for each.
+const TARGETS: [(&str, Body, u64); 3] = [
+    ("segment_recover", logboom_wal::fuzz::segment_recover, 1500),
+    ("record_decode", logboom::fuzz::record_decode, 20_000),
+    ("metadata_archive", logboom::fuzz::metadata_archive, 1500),
+];
 
 /// One test, since the allocator counts for all threads.
 #[test]

@@ -31,6 +31,11 @@ pub(super) fn options() -> Options {
 }
 
 impl Scene {
+    /// A directory at two times; what was written to it is for the caller to know.
+    pub fn new(now: Image, older: Image) -> Self {
+        Self { now, older, written: Vec::new() }
+    }
+
     /// One of the scenes of the log by itself.
     pub(super) fn choose(choice: u8) -> &'static Self {
         const MAKE: [fn() -> Scene; 4] = [closed, crashed, torn, recycled];
