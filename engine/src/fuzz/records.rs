@@ -24,7 +24,6 @@ const KINDS: u8 = 11;
 /// its index covers exactly its entries.
 pub fn record_decode(bytes: &[u8], meter: Meter<'_>) {
     fuzz::record_decode(bytes, meter);
-    let before = meter();
     let mut input = Input::new(bytes);
     match input.byte() % 4 {
         0 | 1 => {
@@ -34,10 +33,8 @@ pub fn record_decode(bytes: &[u8], meter: Meter<'_>) {
                 assert!(!is_append || EntryTable::parse(record.body(), record.count()).is_some());
             }
         }
-        _ => shard(input),
+        _ => shard(input, meter),
     }
-    let allocated = meter() - before;
-    assert!(allocated <= 256 * bytes.len() as u64 + (64 << 10), "{allocated} allocated for {}", bytes.len());
 }
 
 fn entries(body: &[u8], count: u32) {
@@ -59,22 +56,26 @@ fn entries(body: &[u8], count: u32) {
 }
 
 /// Has one shard do what the records that the input makes up say.
-fn shard(mut input: Input<'_>) {
+fn shard(mut input: Input<'_>, meter: Meter<'_>) {
     let (mut extent, mut state) = (Extent::default(), State::default());
-    let mut at = 0;
+    let (mut at, mut given, mut allocated) = (0, 0, 0);
     while !input.is_empty() {
         let bytes = made_up(&mut input, extent.next);
         let Some(record) = fuzz::record(&bytes, true) else { continue };
         let Some(change) = Change::decode(&record) else { continue };
         at += 64;
         let place = Place { segment: SegmentId(1 + at / 512), offset: (at % 512) as u32 * 8, len: bytes.len() as u32 };
+        let before = meter();
         let applied = state.apply(ShardId(1), extent, &change, place, true, &mut Delta::default());
+        given += bytes.len() as u64;
+        allocated += meter() - before;
         if let Ok(after) = applied {
             assert_eq!(change.extent_after(extent), Ok(after));
             extent = after;
         }
         check(&extent, &state);
     }
+    assert!(allocated <= 64 * given + (4 << 10), "{allocated} allocated for {given}");
 }
 
 /// The bytes of a record: any kind, most of them with numbers that fit a log that goes on at `next`.
