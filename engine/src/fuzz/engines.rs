@@ -11,7 +11,7 @@ use super::scenes::{SHARDS, choose, config, payload};
 use crate::{Engine, EntryBatch, Shard, ShardId, open};
 
 /// Entries that are read at each end of a shard: an index may say that there are billions.
-const READ: u64 = 200;
+const READ: u64 = 40;
 /// Bytes that one read asks for.
 const READ_BYTES: u64 = 8 << 10;
 
