@@ -1,0 +1,113 @@
+//! The simulated machine that a history happens on: its disk, its clock, and how an engine is opened there.
+
+use std::{io::ErrorKind, sync::Arc, time::Duration};
+
+use logboom::{
+    Config, Engine, ManualClock, Runtime,
+    disk::{FaultKind, SimDisk, SimOptions, SyncMethod},
+};
+use logboom_wal::marks;
+
+use crate::{
+    check::{Check, Failure},
+    choices::Choices,
+};
+
+/// A segment: as small as they get, so that every history crosses many.
+pub(crate) const SEGMENT_BYTES: u64 = 256 << 10;
+
+/// Steps after which an engine that still has work will never come to rest.
+const STEPS_MAX: usize = 100_000;
+
+/// A machine. Its disk goes on over crashes, its engines do not.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// The disk as it is now.
+    pub(crate) disk: Arc<SimDisk>,
+    /// How engines are opened.
+    pub(crate) config: Config,
+    clock: Arc<ManualClock>,
+    /// The device has room for a few segments only.
+    pub(crate) is_small: bool,
+    /// A fault was planned, and may still come.
+    pub(crate) is_faulty: bool,
+}
+
+impl World {
+    /// A random machine with an empty disk.
+    pub(crate) fn choose(choices: &mut Choices) -> Self {
+        let seed = choices.below(u64::MAX);
+        let unit = choices.pick(&[4096, 4096, 4096, 512]);
+        let is_small = choices.percent(10);
+        let mut options = SimOptions::default();
+        options.pad_unit = unit;
+        options.physical_block = if choices.percent(75) { unit } else { SimDisk::SECTOR };
+        options.sync_method = choices.pick(&[SyncMethod::Rolling, SyncMethod::Rolling, SyncMethod::Dsync]);
+        options.delay_reaps_max = choices.pick(&[0, 3, 3, 8]).try_into().unwrap_or_default();
+        options.torn_per_mille = choices.pick(&[0, 50, 50, 300]).try_into().unwrap_or_default();
+        options.capacity = if is_small { choices.range(8..14) * SEGMENT_BYTES + (2 << 20) } else { u64::MAX };
+        let mut config = Config::new("simulated");
+        config.segment_bytes = SEGMENT_BYTES;
+        config.reserve_segments = choices.pick(&[0, 0, 1, 2]).try_into().unwrap_or_default();
+        config.cache_bytes = choices.pick(&[0, 64 << 10, 64 << 20]);
+        config.index_bytes = choices.pick(&[0, 2000, 64 << 20]);
+        config.admission_bytes = choices.pick(&[64 << 10, 300 << 10, 64 << 20]);
+        let disk = SimDisk::new(seed, options);
+        Self { disk, config, clock: ManualClock::new(seed), is_small, is_faulty: false }
+    }
+
+    /// Opens an engine.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(crate) fn open(&self) -> logboom::Result<Engine> {
+        let disk = Arc::clone(&self.disk);
+        let clock = Arc::clone(&self.clock);
+        Engine::open_on(disk, self.config.clone(), Runtime::Manual(clock))
+    }
+
+    /// Lets time pass, and the background work.
+    pub(crate) fn pass(&self, engine: &Engine, time: Duration) -> Result<(), Failure> {
+        for _ in 0..5 {
+            self.clock.advance(time / 5);
+            rest(engine)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts the power.
+    pub(crate) fn power_cut(&mut self) {
+        marks::hit("crash: power cut");
+        self.disk = self.disk.power_cut();
+        self.is_faulty = false;
+    }
+
+    /// Kills the process.
+    pub(crate) fn process_crash(&mut self) {
+        marks::hit("crash: process killed");
+        self.disk = self.disk.process_crash();
+        self.is_faulty = false;
+    }
+
+    /// Has one of the next operations of some kind fail.
+    pub(crate) fn plan_fault(&mut self, choices: &mut Choices, kinds: &[FaultKind], within: u64) {
+        let kind = choices.pick(kinds);
+        let full = kind == FaultKind::Allocate || kind == FaultKind::Write && choices.percent(20);
+        let error = if full { ErrorKind::StorageFull } else { ErrorKind::Other };
+        self.disk.fail_nth(kind, 1 + choices.below(within), error);
+        self.is_faulty = true;
+    }
+}
+
+/// Drives an engine until it has nothing to do.
+///
+/// # Errors
+/// [`Check::Rests`].
+pub(crate) fn rest(engine: &Engine) -> Result<(), Failure> {
+    for _ in 0..STEPS_MAX {
+        if !engine.step() {
+            return Ok(());
+        }
+    }
+    Err(Failure::new(Check::Rests, format!("it still works after {STEPS_MAX} steps: {:?}", engine.metrics())))
+}
