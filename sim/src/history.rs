@@ -180,7 +180,8 @@ impl History {
         operations.iter().try_for_each(|operation| operation.add(&mut batch)).map_err(refused)?;
         let more = if releases { 0 } else { self.choices.range(1..6) };
         for _ in 0..more {
-            if batch.bytes() > 14_000 {
+            // A batch takes a quarter of a segment; an operation some 12 KB and the rest of its last entry.
+            if !batch.is_empty() && batch.bytes() + 12_000 + self.author.taste.payload_max > 40_000 {
                 break;
             }
             let Some(operation) = self.author.choose(&mut self.choices, &models, lazy) else { continue };
