@@ -17,6 +17,8 @@ pub struct Failure {
     pub check: Check,
     /// What was found instead.
     pub what: String,
+    /// What the disk was asked for, if that is known.
+    pub trace: Vec<String>,
 }
 
 /// The invariants.
@@ -53,7 +55,7 @@ pub enum Check {
 impl Failure {
     /// A failure of `check`.
     pub fn new(check: Check, what: impl Into<String>) -> Self {
-        Self { check, what: what.into() }
+        Self { check, what: what.into(), trace: Vec::new() }
     }
 }
 

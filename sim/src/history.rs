@@ -55,6 +55,8 @@ struct Leaning {
     /// In percent: rounds with a failure of the device; openings that are interrupted.
     faults: u64,
     interruptions: u64,
+    /// In percent: rounds in which the machine stops in the middle of an operation.
+    halts: u64,
     /// In percent: before an opening, a checkpoint slot rots.
     rots: u64,
     /// In percent: batches that compact everything, lazily.
@@ -73,6 +75,7 @@ impl Leaning {
             steps_max: choices.pick(&[1, 2, 4, 4, 12]),
             faults: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
             interruptions: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 60]) },
+            halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
             rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
             releases: choices.pick(&[0, 0, 3, 15]),
         }
@@ -85,17 +88,15 @@ impl Leaning {
 /// The first invariant that did not hold.
 pub fn run(choices: Choices, scope: Scope) -> Result<Counts, Failure> {
     let mut history = History::new(choices, scope);
-    let mut engine = history.world.open().map_err(|error| Failure::new(Check::Opens, format!("anew: {error}")))?;
-    for _ in 0..history.leaning.rounds {
-        if history.choices.are_over() {
-            break;
+    let outcome = history.run();
+    history.counts.crashes = history.world.crashes;
+    match outcome {
+        Ok(()) => {
+            history.counts.trace = history.world.disk.trace_hash();
+            Ok(history.counts)
         }
-        history.round(&engine)?;
-        engine = history.end_and_reopen(engine)?;
+        Err(failure) => Err(Failure { trace: history.world.disk.trace(), ..failure }),
     }
-    history.finish(engine)?;
-    history.counts.trace = history.world.disk.trace_hash();
-    Ok(history.counts)
 }
 
 struct History {
@@ -132,6 +133,19 @@ impl History {
         }
     }
 
+    fn run(&mut self) -> Result<(), Failure> {
+        let opened = self.world.open();
+        let mut engine = opened.map_err(|error| Failure::new(Check::Opens, format!("anew: {error}")))?;
+        for _ in 0..self.leaning.rounds {
+            if self.choices.are_over() {
+                break;
+            }
+            self.round(&engine)?;
+            engine = self.end_and_reopen(engine)?;
+        }
+        self.finish(engine)
+    }
+
     fn models(&self) -> &Models {
         &self.states[self.states.len() - 1]
     }
@@ -145,11 +159,19 @@ impl History {
             let kinds = [FaultKind::Write, FaultKind::Sync, FaultKind::Allocate];
             self.world.plan_fault(&mut self.choices, &kinds, 60);
         }
+        if self.choices.percent(self.leaning.halts) {
+            let within = self.choices.pick(&[20, 100, 400]);
+            self.world.plan_halt(&mut self.choices, within);
+        }
         for _ in 0..self.choices.below(self.leaning.batches_max) {
             if self.choices.are_over() {
                 break;
             }
             self.submit(engine)?;
+            if self.world.has_halted() {
+                marks::hit("crash: in the middle of an operation");
+                return Ok(());
+            }
             for _ in 0..self.choices.below(self.leaning.steps_max) {
                 engine.step();
             }
@@ -160,9 +182,9 @@ impl History {
                 self.tickets.wait_for_some(engine, &mut self.choices)?;
             }
             if self.choices.percent(15) {
-                let wrong =
-                    read_some(engine, &self.states[self.states.len() - 1], self.author.taste.shards, &mut self.choices);
-                wrong.map_or(Ok(()), |what| Err(Failure::new(Check::Readable, what)))?;
+                let models = &self.states[self.states.len() - 1];
+                let wrong = read_some(engine, models, self.author.taste.shards, &mut self.choices);
+                self.readable(wrong)?;
             }
             self.settle(engine)?;
         }
@@ -263,15 +285,23 @@ impl History {
     }
 
     /// Everything that was submitted can be read, durable or not, whatever became of the log.
-    fn compare(&mut self, engine: &Engine) -> Result<(), Failure> {
-        let different = differences(engine, self.models(), self.shards(), Entries::Whole);
-        different.map_or(Ok(()), |what| Err(Failure::new(Check::Readable, what)))
+    fn compare(&self, engine: &Engine) -> Result<(), Failure> {
+        self.readable(differences(engine, self.models(), self.shards(), Entries::Whole))
+    }
+
+    /// A difference is a failure, unless the machine stopped while it was looked for.
+    fn readable(&self, difference: Option<String>) -> Result<(), Failure> {
+        match difference {
+            Some(what) if !self.world.has_halted() => Err(Failure::new(Check::Readable, what)),
+            _ => Ok(()),
+        }
     }
 
     /// Ends the engine in one of the ways in which engines end, and opens the log again.
     fn end_and_reopen(&mut self, engine: Engine) -> Result<Engine, Failure> {
         self.settle(&engine)?;
-        match self.choices.below(if self.scope == Scope::Operations { 2 } else { 10 }) {
+        let dies = if self.world.has_halted() { 2 } else { 0 };
+        match self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) {
             0 => self.close(engine)?,
             // Closes, and says nothing.
             1 => drop(engine),
@@ -323,17 +353,31 @@ impl History {
             damage::verify(&self.world)?;
         }
         loop {
-            if left > 0 {
-                let kinds = [FaultKind::Read, FaultKind::Write, FaultKind::Write, FaultKind::Sync, FaultKind::Allocate];
-                self.world.plan_fault(&mut self.choices, &kinds, 30);
+            let mut reads_fail = false;
+            if left > 0 && self.choices.percent(50) {
+                self.world.plan_halt(&mut self.choices, 60);
+            } else if left > 0 {
+                reads_fail = true;
+                self.world.plan_fault(&mut self.choices, &FaultKind::ALL, 30);
             }
             match self.world.open() {
                 Ok(engine) => {
                     self.counts.recoveries += 1;
-                    self.resume(&engine)?;
-                    return Ok(engine);
+                    if reads_fail {
+                        self.world.stop_faults();
+                    }
+                    let resumed = self.resume(&engine);
+                    if !self.world.has_halted() {
+                        return resumed.map(|()| engine);
+                    }
+                    // It stopped while it was looked at.
+                    left = 0;
+                    self.crash();
+                    drop(engine);
                 }
+                Err(Error::Full) if self.world.is_small => self.world.free_space(),
                 Err(Error::Io { .. } | Error::Full | Error::Poisoned { .. }) if self.world.is_faulty => {
+                    marks::hit_if(self.world.has_halted(), "recovery: crashed in the middle of an operation");
                     marks::hit("recovery: cut short, and begun again");
                     self.counts.interrupted += 1;
                     left = left.saturating_sub(1);
@@ -345,7 +389,6 @@ impl History {
     }
 
     fn crash(&mut self) {
-        self.counts.crashes += 1;
         match self.choices.below(3) {
             0 => self.world.process_crash(),
             _ => self.world.power_cut(),

@@ -27,6 +27,9 @@ struct Cli {
     /// The first seed; alone, the only one, which is run twice and compared.
     #[arg(long)]
     seed: Option<u64>,
+    /// Shows as many of the disk's last operations when a seed fails.
+    #[arg(long, default_value_t = 0)]
+    trace: usize,
     /// Histories at a time.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "mutants"))]
         Some(_) => Ok(true),
         None => match (cli.seed, cli.seeds, cli.seconds) {
-            (Some(seed), None, None) => one(seed),
+            (Some(seed), None, None) => one(seed, cli.trace),
             (seed, seeds, seconds) => many(&Run {
                 from: seed.unwrap_or(0),
                 seeds: seeds.unwrap_or(u64::MAX),
@@ -61,13 +64,17 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!outcome.unwrap_or(false)))
 }
 
-fn one(seed: u64) -> io::Result<bool> {
+fn one(seed: u64, trace: usize) -> io::Result<bool> {
     match repeat(seed, Scope::Everything) {
         Ok(counts) => {
             write(&format!("seed {seed} finds nothing, twice\n{}", counted(&counts)))?;
             Ok(true)
         }
-        Err(failure) => failed(seed, &failure),
+        Err(failure) => {
+            let from = failure.trace.len().saturating_sub(trace);
+            write(&failure.trace[from..].iter().map(|line| format!("{line}\n")).collect::<String>())?;
+            failed(seed, &failure)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use logboom::{
     Config, Engine, ManualClock, Runtime,
-    disk::{FaultKind, SimDisk, SimOptions, SyncMethod},
+    disk::{Fault, FaultKind, SimDisk, SimOptions, SyncMethod},
 };
 use logboom_wal::marks;
 
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) is_small: bool,
     /// A fault was planned, and may still come.
     pub(crate) is_faulty: bool,
+    /// Power cuts and killed processes so far.
+    pub(crate) crashes: u64,
 }
 
 impl World {
@@ -44,7 +46,14 @@ impl World {
         options.physical_block = if choices.percent(75) { unit } else { SimDisk::SECTOR };
         options.sync_method = choices.pick(&[SyncMethod::Rolling, SyncMethod::Rolling, SyncMethod::Dsync]);
         options.delay_reaps_max = choices.pick(&[0, 3, 3, 8]).try_into().unwrap_or_default();
+        options.direct = choices.percent(85);
+        options.late_ops_max = choices.pick(&[8, 8, 40]).try_into().unwrap_or_default();
         options.torn_per_mille = choices.pick(&[0, 50, 50, 300]).try_into().unwrap_or_default();
+        if !options.direct {
+            // Recovery writes the tail once more then, over itself: a block whose write is cut short is taken to keep
+            // its bytes where old and new ones are the same.
+            options.torn_per_mille = 0;
+        }
         options.capacity = if is_small { choices.range(8..14) * SEGMENT_BYTES + (2 << 20) } else { u64::MAX };
         let mut config = Config::new("simulated");
         config.segment_bytes = SEGMENT_BYTES;
@@ -53,7 +62,7 @@ impl World {
         config.index_bytes = choices.pick(&[0, 2000, 64 << 20]);
         config.admission_bytes = choices.pick(&[64 << 10, 300 << 10, 64 << 20]);
         let disk = SimDisk::new(seed, options);
-        Self { disk, config, clock: ManualClock::new(seed), is_small, is_faulty: false }
+        Self { disk, config, clock: ManualClock::new(seed), is_small, is_faulty: false, crashes: 0 }
     }
 
     /// Opens an engine.
@@ -79,23 +88,58 @@ impl World {
     pub(crate) fn power_cut(&mut self) {
         marks::hit("crash: power cut");
         self.disk = self.disk.power_cut();
-        self.is_faulty = false;
+        self.mend();
     }
 
     /// Kills the process.
     pub(crate) fn process_crash(&mut self) {
         marks::hit("crash: process killed");
         self.disk = self.disk.process_crash();
-        self.is_faulty = false;
+        self.mend();
     }
 
-    /// Has one of the next operations of some kind fail.
+    /// Has one of the next operations of some kind fail, or all from some moment on.
     pub(crate) fn plan_fault(&mut self, choices: &mut Choices, kinds: &[FaultKind], within: u64) {
         let kind = choices.pick(kinds);
         let full = kind == FaultKind::Allocate || kind == FaultKind::Write && choices.percent(20);
         let error = if full { ErrorKind::StorageFull } else { ErrorKind::Other };
-        self.disk.fail_nth(kind, 1 + choices.below(within), error);
+        let fault = match choices.below(4) {
+            0 if kind == FaultKind::Write => Fault::short_write(choices.size(20), error),
+            1 => Fault::error(kind, error).sticky(),
+            _ => Fault::error(kind, error),
+        };
+        self.disk.inject(fault.nth(1 + choices.below(within)));
         self.is_faulty = true;
+    }
+
+    /// Has the machine stop in one of its next operations: what has begun has not ended.
+    pub(crate) fn plan_halt(&mut self, choices: &mut Choices, within: u64) {
+        self.disk.halt_after(1 + choices.below(within));
+        self.is_faulty = true;
+    }
+
+    /// Whether the machine has stopped.
+    pub(crate) fn has_halted(&self) -> bool {
+        self.disk.has_halted()
+    }
+
+    /// Somebody makes room.
+    pub(crate) fn free_space(&mut self) {
+        marks::hit("the device gets more room");
+        self.disk.set_capacity(u64::MAX);
+        self.is_small = false;
+    }
+
+    /// What was planned to fail does not, if it has not yet; a machine that is to stop still stops.
+    pub(crate) fn stop_faults(&mut self) {
+        self.disk.clear_faults();
+    }
+
+    /// What failed fails no more on the machine after this one.
+    fn mend(&mut self) {
+        self.disk.clear_faults();
+        self.is_faulty = false;
+        self.crashes += 1;
     }
 }
 
