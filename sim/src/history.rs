@@ -300,27 +300,28 @@ impl History {
     /// Ends the engine in one of the ways in which engines end, and opens the log again.
     fn end_and_reopen(&mut self, engine: Engine) -> Result<Engine, Failure> {
         self.settle(&engine)?;
+        let mut engine = Some(engine);
         let dies = if self.world.has_halted() { 2 } else { 0 };
-        match self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) {
-            0 => self.close(engine)?,
+        let how = self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 });
+        match how {
+            0 => engine.take().map_or(Ok(()), |engine| self.close(engine))?,
             // Closes, and says nothing.
-            1 => drop(engine),
-            2..5 => {
-                self.world.process_crash();
-                drop(engine);
-            }
-            5 => {
-                self.world.process_crash();
-                self.world.power_cut();
-                drop(engine);
-            }
-            _ => {
-                self.world.power_cut();
-                drop(engine);
-            }
+            1 => drop(engine.take()),
+            2..6 => self.world.process_crash(),
+            _ => self.world.power_cut(),
         }
-        if self.scope == Scope::Everything && self.choices.percent(self.leaning.rots) {
+        // A dead one can do nothing any more.
+        drop(engine);
+        if how == 5 {
+            marks::hit("crash: process killed, then power cut");
+            self.world.power_cut();
+        }
+        // While nothing of a killed process is still on its way.
+        let is_settled = !(2..5).contains(&how) && !self.world.is_faulty;
+        if is_settled && self.choices.percent(self.leaning.rots) {
             damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
+        } else if is_settled && self.choices.percent(10) {
+            damage::verify(&self.world)?;
         }
         self.reopen()
     }
@@ -348,10 +349,6 @@ impl History {
     /// Opens the log, with openings before that are cut short.
     fn reopen(&mut self) -> Result<Engine, Failure> {
         let mut left = if self.choices.percent(self.leaning.interruptions) { self.choices.range(1..4) } else { 0 };
-        let verifies = self.choices.percent(10);
-        if verifies {
-            damage::verify(&self.world)?;
-        }
         loop {
             let mut reads_fail = false;
             if left > 0 && self.choices.percent(50) {
