@@ -12,6 +12,11 @@
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod marks;
+#[doc(hidden)]
+pub mod mutants;
+
 mod ids;
 mod error;
 mod options;

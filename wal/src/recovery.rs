@@ -16,6 +16,8 @@ use crate::{
     group::{GroupHeader, Life, Origin, in_segment},
     group_commit::{Echo, IN_FLIGHT_BYTES, WINDOW},
     identity::Identity,
+    marks,
+    mutants::{self, Mutant},
     record::{KIND_FREED, u64_at},
     scan::{Group, walk},
     segment::{Segment, read_slice, slot_of, verify_header},
@@ -233,7 +235,8 @@ impl Opening {
         let chain = std::mem::take(&mut self.chain);
         let mut freed = BTreeSet::new();
         let mut each = |group: &Group| {
-            for (record, _) in group.records.iter().filter(|(record, _)| record.kind() == KIND_FREED) {
+            let frees = |record: &Record| record.kind() == KIND_FREED && !mutants::is_on(Mutant::FreedIgnored);
+            for (record, _) in group.records.iter().filter(|(record, _)| frees(record)) {
                 freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
             }
             each(group)
@@ -266,14 +269,22 @@ impl Opening {
         if !self.replayed {
             self.replay(&mut |_, _| Ok(()))?;
         }
-        self.sync_again().map_err(|error| Error::io("syncing what was recovered", error))?;
+        let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
+        again.map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let clock = self.base.runtime.clock();
         let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
-        let life = Life { segment, epoch, nonce: clock.nonce(), origin: self.accepted };
+        let (epoch, nonce) = match self.chain.last() {
+            Some(last) if self.report.cut.is_none() && mutants::is_on(Mutant::EpochOnlyWhenCut) => {
+                (last.life.epoch, last.life.nonce)
+            }
+            _ => (epoch, clock.nonce()),
+        };
+        let life = Life { segment, epoch, nonce, origin: self.accepted };
         // Beyond whatever may have been submitted behind the accepted end.
-        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + WINDOW + 1 };
+        let leap = if mutants::is_on(Mutant::SequenceReused) { 0 } else { WINDOW };
+        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + leap + 1 };
         Wal::start(crate::wal::Start {
             base: self.base,
             clock,
@@ -310,6 +321,7 @@ impl Opening {
         let mut found = Vec::new();
         for name in names {
             if is_prefill(&name) && self.base.mode == Mode::Write {
+                marks::hit("recovery: an unfinished segment is removed");
                 disk.remove(&name).map_err(|error| Error::io(format!("removing {name}"), error))?;
             }
             let Some(slot) = slot_of(&name) else { continue };
@@ -339,6 +351,7 @@ impl Opening {
                 .iter()
                 .position(|file| file.slot == row.slot && file.life.is_none_or(|life| life.segment == row.id));
             let Some(at) = at else {
+                marks::hit("recovery: a segment of the checkpoint was used again");
                 self.missing.push(row.id);
                 continue;
             };
@@ -389,6 +402,7 @@ impl Opening {
     fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) -> Result<(), Error> {
         for id in freed.range(..self.replay_from()) {
             if let Some(segment) = self.live.remove(id) {
+                marks::hit("recovery: a record frees a segment");
                 self.free.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
             }
         }
@@ -467,6 +481,7 @@ impl Base {
         let bytes = read_slice(file, &self.pool, 0, 2 * pad)?;
         let header = verify_header(&bytes, self.seed);
         let group = || GroupHeader::verify(&bytes[pad..], self.seed, pad).map(|(header, _)| header.life);
+        marks::hit_if(header.is_none() && group().is_some(), "recovery: a first group stands for its segment's header");
         Ok(header.or_else(group))
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::{
     Cut, Damage, Descriptor, Error, Evidence, Header, Opening, Verdict,
     group::{FLAG_CLOSE, GROUP_HEADER, GroupHeader, Origin, in_segment, verify_table},
+    marks,
+    mutants::{self, Mutant},
     scan::{Expected, Found, Group, Window, headers_in, look},
     segment::Segment,
 };
@@ -27,7 +29,7 @@ impl Opening {
         self.report.epoch = segment.life.epoch;
         self.report.closed = false;
         loop {
-            if next.is_some_and(|next| next.end as usize == at) {
+            if next.is_some_and(|next| next.end as usize == at) && !mutants::is_on(Mutant::OriginEndIgnored) {
                 self.check_end(segment, at, &expected, next)?;
                 break;
             }
@@ -41,6 +43,7 @@ impl Opening {
                 self.report.records_replayed += u64::from(group.header.shape.records);
                 self.echo = group.echo();
                 closed = group.header.flags & FLAG_CLOSE != 0;
+                marks::hit_if(closed, "recovery: the log was closed");
                 at += group.header.shape.len();
                 segment.extend(in_segment(at), group.header.sequence);
                 expected = Expected::after(&group);
@@ -90,6 +93,7 @@ impl Opening {
             followed: behind.iter().any(|&(place, _)| place > at),
             closed,
         };
+        marks::hit(evidence.row());
         match evidence.verdict() {
             Verdict::Accept | Verdict::End => Ok(()),
             Verdict::Cut => {

@@ -16,6 +16,7 @@ use crate::{
     Error, Sequence,
     group::{Life, Origin, in_segment, put_u32, put_u64},
     ids::{SegmentId, round_up},
+    mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
     slots::SegmentRow,
 };
@@ -218,11 +219,15 @@ impl Segment {
     fn verify_trailer(&self, bytes: &[u8], seed: u32) -> Option<(usize, u32)> {
         let ours = u32_at(bytes, 0) == seeded_crc(&bytes[4..TRAILER], seed)
             && u32_at(bytes, 4) == FOOTER_MAGIC
-            && u64_at(bytes, 8) == self.id.0
+            && (mutants::is_on(Mutant::StaleFooterAccepted) || self.is_its_footer(bytes));
+        ours.then(|| (u32_at(bytes, 36) as usize, u32_at(bytes, 40)))
+    }
+
+    fn is_its_footer(&self, bytes: &[u8]) -> bool {
+        u64_at(bytes, 8) == self.id.0
             && u64_at(bytes, 16) == self.life.nonce
             && u64_at(bytes, 24) == self.last()
-            && u32_at(bytes, 32) == self.end();
-        ours.then(|| (u32_at(bytes, 36) as usize, u32_at(bytes, 40)))
+            && u32_at(bytes, 32) == self.end()
     }
 }
 

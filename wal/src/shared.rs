@@ -19,7 +19,9 @@ use crate::{
     admission::Admission,
     append::{Durability, Load, Request, Reservation, Staging},
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
+    marks,
     metrics::Metrics,
+    mutants::{self, Mutant},
     recent::Recent,
     segment::Segment,
     slots::{Failure, Slots},
@@ -233,7 +235,11 @@ impl Shared {
             Failure::Write(error) if is_full(&error) => Error::Full,
             Failure::Write(error) => Error::io(what, error),
             Failure::Sync(error) => {
+                marks::hit("beside the log: a sync fails");
                 let error = Error::io(what, error);
+                if mutants::is_on(Mutant::ForeignSyncIgnored) {
+                    return error;
+                }
                 self.poison(error.clone());
                 error
             }
@@ -246,11 +252,13 @@ impl Shared {
             if let Some(outcome) = self.watermark.outcome(group) {
                 return outcome;
             }
-            if self.manual {
+            if self.manual && !self.is_still() {
                 self.drive();
                 continue;
             }
             match self.lead(group) {
+                // Nobody else steps the machines.
+                _ if self.manual => drop(self.drive()),
                 Lead::Led => {}
                 Lead::Busy => self.watermark.park(group, || self.tail.is_locked()),
                 Lead::Handed => self.watermark.park(group, || true),
@@ -290,6 +298,7 @@ impl Shared {
             }
             return Lead::Busy;
         };
+        marks::hit("commit: in the writer's thread");
         self.gather(&tail);
         tail.cohort = self.load.batches();
         let mut queue = InlineQueue::default();
@@ -303,6 +312,11 @@ impl Shared {
         drop(tail);
         self.hand_over();
         Lead::Led
+    }
+
+    /// Whether nothing is in flight on the queue of a log that is driven by hand: a writer may commit then.
+    fn is_still(&self) -> bool {
+        self.load.bytes() < INLINE_BYTES && self.tail.try_lock().is_some_and(|tail| tail.committer.is_still())
     }
 
     fn gather(&self, tail: &Tail) {

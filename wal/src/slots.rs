@@ -11,6 +11,8 @@ use crate::{
     group::{put_u32, put_u64},
     identity::Identity,
     ids::{NUMBER_MAX, round_up},
+    marks,
+    mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
 };
 
@@ -89,6 +91,7 @@ impl Slots {
             let checkpoint = match read {
                 Content::Intact(checkpoint) => checkpoint,
                 Content::Bad => {
+                    marks::hit("checkpoint: a slot is not intact");
                     slots.bad[at] = true;
                     continue;
                 }
@@ -113,6 +116,9 @@ impl Slots {
 
     /// Every record in a segment below this is in both slots.
     pub(crate) fn covered(&self) -> SegmentId {
+        if mutants::is_on(Mutant::ReuseWithOneSlot) {
+            return self.held[0].1.max(self.held[1].1);
+        }
         self.held[0].1.min(self.held[1].1)
     }
 
@@ -126,7 +132,10 @@ impl Slots {
         segments: &[SegmentRow],
         body: &[u8],
     ) -> Result<(), Failure> {
-        let older = if self.held[0].0 <= self.held[1].0 { 0 } else { 1 };
+        let mut older = if self.held[0].0 <= self.held[1].0 { 0 } else { 1 };
+        if mutants::is_on(Mutant::CheckpointOverNewest) && self.held[1 - older].0 > 0 {
+            older = 1 - older;
+        }
         let number = self.held[0].0.max(self.held[1].0) + 1;
         // From here on the slot holds nothing, whatever happens.
         self.held[older] = (0, SegmentId(0));
@@ -138,7 +147,9 @@ impl Slots {
             let slice = Slice::padded_copy(pool, piece, pad);
             file.write_at(&[slice], (pad + nth * PIECE) as u64, Sync::None).map_err(Failure::Write)?;
         }
-        file.sync_data().map_err(Failure::Sync)?;
+        if !mutants::is_on(Mutant::CheckpointHeaderFirst) {
+            file.sync_data().map_err(Failure::Sync)?;
+        }
         let header = encode_header(number, replay_from, segments.len(), &content, seed);
         file.write_at(&[Slice::padded_copy(pool, &header, pad)], 0, Sync::Data).map_err(Failure::Sync)?;
         self.held[older] = (number, replay_from);
