@@ -122,6 +122,8 @@ mod entries;
 mod checkpoint;
 mod checkpointer;
 mod compact;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 
 pub use batch::{Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use config::Config;

@@ -71,7 +71,7 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
     Ok((Store::new(Source::Reader(Box::new(reader)), shards, places, Readers::new(true)), report, tallies))
 }
 
-fn options(config: &Config) -> Options {
+pub(crate) fn options(config: &Config) -> Options {
     Options {
         segment_bytes: config.segment_bytes,
         reserve_segments: config.reserve_segments as usize,

@@ -169,6 +169,8 @@ impl<'b> Change<'b> {
     pub(crate) fn decode(record: &'b Record) -> Option<Self> {
         let (first, body) = (record.first(), record.body());
         Some(match record.kind() {
+            // Never of nothing: the index would have a place for no entry.
+            APPEND if record.count() == 0 => return None,
             APPEND => {
                 entry_table::EntryTable::parse(body, record.count())?;
                 Self::Append { first, count: u64::from(record.count()), term: record.attr() }

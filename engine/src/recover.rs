@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use logboom_wal::{Error as WalError, Opening, Passed, Place, Record, SegmentId, Sequence};
+use logboom_wal::{
+    Error as WalError, Opening, Passed, Place, Record, SegmentId, Sequence, marks,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     Error, Result, ShardId,
@@ -121,6 +124,7 @@ impl Recovery {
             self.sealed.insert(segment);
             return Ok(footer);
         }
+        marks::hit("recovery: a segment is read in place of its footer");
         let mut rescue = Rescue::default();
         opening.scan(segment, &mut |passed| {
             rescue.add(&passed);
@@ -177,11 +181,14 @@ impl Found {
             let end = first.saturating_add(count);
             self.place(Piece { first, end, segment: place.segment, rows: vec![Row::new(first, place)] });
         }
-        if record.sequence() <= self.view.sequence {
+        let known = record.sequence() <= self.view.sequence;
+        marks::hit_if(known, "recovery: a record that the checkpoint reflects");
+        if known && !mutants::is_on(Mutant::ReplayedTwice) {
             return Ok(());
         }
         if self.headless {
             if *change == Change::Destroy {
+                marks::hit("recovery: a shard whose beginning is gone was destroyed");
                 *self = Self::default();
             }
             return Ok(());

@@ -13,6 +13,11 @@
 #![forbid(unsafe_code)]
 
 mod sync;
+#[doc(hidden)]
+pub mod marks;
+#[doc(hidden)]
+pub mod mutants;
+
 mod ids;
 mod error;
 mod options;
@@ -45,6 +50,8 @@ mod verify;
 mod wal;
 #[cfg(all(loom, test))]
 mod models;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 
 pub use admission::Permit;
 pub use append::{Durability, Request, Reservation};

@@ -15,7 +15,9 @@ use crate::{
     admission::Admission,
     append::{Durability, Load, Request, Reservation, Staging},
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
+    marks,
     metrics::Metrics,
+    mutants::{self, Mutant},
     recent::Recent,
     segment::Segment,
     slots::{Failure, Slots},
@@ -231,7 +233,11 @@ impl Shared {
             Failure::Write(error) if is_full(&error) => Error::Full,
             Failure::Write(error) => Error::io(what, error),
             Failure::Sync(error) => {
+                marks::hit("beside the log: a sync fails");
                 let error = Error::io(what, error);
+                if mutants::is_on(Mutant::ForeignSyncIgnored) {
+                    return error;
+                }
                 self.poison(error.clone());
                 error
             }
@@ -248,11 +254,13 @@ impl Shared {
                 }
                 return outcome;
             }
-            if self.manual {
+            if self.manual && !self.is_still() {
                 self.drive();
                 continue;
             }
             match self.lead(group) {
+                // Nobody else steps the machines.
+                _ if self.manual => drop(self.drive()),
                 Lead::Led => continue,
                 Lead::Busy => self.watermark.park(group, || self.tail.is_locked()),
                 Lead::Handed => self.watermark.park(group, || true),
@@ -302,6 +310,7 @@ impl Shared {
             }
             return Lead::Busy;
         };
+        marks::hit("commit: in the writer's thread");
         self.gather(&tail);
         tail.cohort = self.load.batches();
         let mut queue = InlineQueue::default();
@@ -324,6 +333,11 @@ impl Shared {
         debug_assert!(self.watermark.failure().is_some() || tail.committer.is_at_rest(), "something is in flight");
         drop(tail);
         fence(Ordering::SeqCst);
+    }
+
+    /// Whether nothing is in flight on the queue of a log that is driven by hand: a writer may commit then.
+    fn is_still(&self) -> bool {
+        self.load.bytes() < INLINE_BYTES && self.tail.try_lock().is_some_and(|tail| tail.committer.is_still())
     }
 
     fn gather(&self, tail: &Tail) {

@@ -14,7 +14,9 @@ use crate::{
     append::{Load, Staging},
     group::Life,
     group_commit::{Committer, Echo},
+    marks,
     metrics::Metrics,
+    mutants::{self, Mutant},
     recent::Recent,
     record::KIND_FREED,
     recovery::Base,
@@ -68,6 +70,7 @@ impl Wal {
         loop {
             match self.try_admit(bytes) {
                 Err(Error::Busy) => {
+                    marks::hit("admission: a batch waits");
                     self.shared.want(self.last_group());
                     self.shared.drive();
                 }
@@ -172,7 +175,8 @@ impl Wal {
     pub fn sealable(&self) -> Option<SegmentInfo> {
         let durable = self.durable();
         let segments = self.shared.segments.lock();
-        let ripe = |segment: &&Arc<Segment>| segment.is_closed() && !segment.has_footer() && segment.last() <= durable;
+        let is_durable = |segment: &Segment| segment.last() <= durable || mutants::is_on(Mutant::FooterEarly);
+        let ripe = |segment: &&Arc<Segment>| segment.is_closed() && !segment.has_footer() && is_durable(segment);
         segments.values().find(ripe).map(|segment| segment.info())
     }
 
