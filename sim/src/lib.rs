@@ -18,6 +18,7 @@ mod tickets;
 mod history;
 mod damage;
 mod runner;
+mod script;
 pub mod marks;
 #[cfg(feature = "mutants")]
 pub mod mutants;
@@ -26,3 +27,4 @@ pub use check::{Check, Failure};
 pub use choices::Choices;
 pub use history::{Counts, Scope, run};
 pub use runner::{Run, Totals, repeat, run_seed, run_seeds};
+pub use script::{Tried, every_crash, every_failure};

@@ -66,6 +66,21 @@ impl World {
         Self { disk, config, clock: ManualClock::new(seed), is_small, is_faulty: false, crashes: 0 }
     }
 
+    /// The options of a disk whose groups are as small as they get.
+    pub(crate) fn small_options() -> SimOptions {
+        let mut options = SimOptions::default();
+        options.pad_unit = SimDisk::SECTOR;
+        options.physical_block = SimDisk::SECTOR;
+        options.delay_reaps_max = 1;
+        options
+    }
+
+    /// The same machine with another disk.
+    pub(crate) fn on(&self, disk: Arc<SimDisk>) -> Self {
+        let (config, clock) = (self.config.clone(), Arc::clone(&self.clock));
+        Self { disk, config, clock, is_small: false, is_faulty: false, crashes: 0 }
+    }
+
     /// Opens an engine.
     ///
     /// # Errors
