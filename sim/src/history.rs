@@ -51,6 +51,8 @@ struct Leaning {
     lazy: u64,
     waits: u64,
     pauses: u64,
+    /// In percent: batches that come in bursts, without a step in between: several writes are in flight then.
+    bursts: u64,
     steps_max: u64,
     /// In percent: rounds with a failure of the device; openings that are interrupted.
     faults: u64,
@@ -72,6 +74,7 @@ impl Leaning {
             lazy: choices.pick(&[0, 25, 25, 60]),
             waits: choices.pick(&[0, 10, 33, 90]),
             pauses: choices.pick(&[0, 5, 20]),
+            bursts: choices.pick(&[0, 0, 20, 60]),
             steps_max: choices.pick(&[1, 2, 4, 4, 12]),
             faults: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
             interruptions: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 60]) },
@@ -168,6 +171,11 @@ impl History {
                 break;
             }
             self.submit(engine)?;
+            if self.choices.percent(self.leaning.bursts) {
+                for _ in 0..self.choices.below(10) {
+                    self.submit(engine)?;
+                }
+            }
             if self.world.has_halted() {
                 marks::hit("crash: in the middle of an operation");
                 return Ok(());

@@ -76,7 +76,7 @@ impl Taste {
         };
         Self {
             shards: choices.pick(&[1, 2, 3, 5, 9]),
-            payload_max: choices.pick(&[40, 200, 200, 1200, 5500, 30_000]),
+            payload_max: choices.pick(&[40, 200, 200, 1200, 5500, 30_000, 30_000]),
             payload_fixed: choices.percent(30),
             entries_max: choices.pick(&[2, 6, 6, 20]),
             weights,

@@ -13,7 +13,7 @@ use crate::{
     choices::Choices,
 };
 
-/// A segment: as small as they get, so that every history crosses many.
+/// Most segments: as small as they get, so that every history crosses many.
 pub(crate) const SEGMENT_BYTES: u64 = 256 << 10;
 
 /// Steps after which an engine that still has work will never come to rest.
@@ -41,6 +41,9 @@ impl World {
         let seed = choices.below(u64::MAX);
         let unit = choices.pick(&[4096, 4096, 4096, 512]);
         let is_small = choices.percent(10);
+        let mut config = Config::new("simulated");
+        // Several writes are in flight within a segment only: some have room for that.
+        config.segment_bytes = choices.pick(&[1, 1, 1, 1, 4]) * SEGMENT_BYTES;
         let mut options = SimOptions::default();
         options.pad_unit = unit;
         options.physical_block = if choices.percent(75) { unit } else { SimDisk::SECTOR };
@@ -55,9 +58,7 @@ impl World {
             // its bytes where old and new ones are the same.
             options.torn_per_mille = 0;
         }
-        options.capacity = if is_small { choices.range(8..14) * SEGMENT_BYTES + (2 << 20) } else { u64::MAX };
-        let mut config = Config::new("simulated");
-        config.segment_bytes = SEGMENT_BYTES;
+        options.capacity = if is_small { choices.range(8..14) * config.segment_bytes + (2 << 20) } else { u64::MAX };
         config.reserve_segments = choices.pick(&[0, 0, 1, 2]).try_into().unwrap_or_default();
         config.cache_bytes = choices.pick(&[0, 64 << 10, 64 << 20]);
         config.index_bytes = choices.pick(&[0, 2000, 64 << 20]);
