@@ -75,6 +75,7 @@ pub(crate) fn after_damage(
         return Ok(());
     }
     marks::hit("damage: a segment");
+    world.free_space();
     match world.open() {
         Ok(engine) => match differences(&engine, models, shards, Entries::Damaged) {
             None => Ok(()),
