@@ -161,6 +161,11 @@ impl SimDisk {
         self.shared.lock().faults.clear();
     }
 
+    /// Changes [`SimOptions::late_ops_max`], for the next [`SimDisk::process_crash`].
+    pub fn set_late_ops_max(&self, operations: u32) {
+        self.shared.lock().options.late_ops_max = operations;
+    }
+
     /// Changes how many bytes of files the disk holds. What is there stays, if it is more; no file grows then.
     pub fn set_capacity(&self, bytes: u64) {
         self.shared.lock().options.capacity = bytes;

@@ -10,7 +10,7 @@ use crate::{
     check::{Check, Entries, Failure, differences},
     choices::Choices,
     model::Models,
-    world::{SEGMENT_BYTES, World},
+    world::World,
 };
 
 /// Checks a log that only crashes have touched, as the `verify` command does.
@@ -65,7 +65,7 @@ pub(crate) fn after_damage(
     }
     let name = segments[choices.size(segments.len())];
     let size = world.disk.open(name, Mode::Read).and_then(|file| file.size()).unwrap_or_default();
-    if size < SEGMENT_BYTES {
+    if size < world.config.segment_bytes {
         return Ok(());
     }
     // Within a sector: one group, and not the one that promises it. Footers lie at the end.
@@ -75,6 +75,7 @@ pub(crate) fn after_damage(
         return Ok(());
     }
     marks::hit("damage: a segment");
+    world.free_space();
     match world.open() {
         Ok(engine) => match differences(&engine, models, shards, Entries::Damaged) {
             None => Ok(()),

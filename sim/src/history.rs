@@ -51,6 +51,8 @@ struct Leaning {
     lazy: u64,
     waits: u64,
     pauses: u64,
+    /// In percent: batches that come in bursts, without a step in between: several writes are in flight then.
+    bursts: u64,
     steps_max: u64,
     /// In percent: rounds with a failure of the device; openings that are interrupted.
     faults: u64,
@@ -59,7 +61,7 @@ struct Leaning {
     halts: u64,
     /// In percent: before an opening, a checkpoint slot rots.
     rots: u64,
-    /// In percent: batches that compact everything, lazily.
+    /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
     releases: u64,
 }
 
@@ -72,12 +74,13 @@ impl Leaning {
             lazy: choices.pick(&[0, 25, 25, 60]),
             waits: choices.pick(&[0, 10, 33, 90]),
             pauses: choices.pick(&[0, 5, 20]),
+            bursts: choices.pick(&[0, 0, 20, 60]),
             steps_max: choices.pick(&[1, 2, 4, 4, 12]),
             faults: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
             interruptions: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 60]) },
             halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
             rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
-            releases: choices.pick(&[0, 0, 3, 15]),
+            releases: choices.pick(&[0, 0, 3, 15, 30]),
         }
     }
 }
@@ -111,6 +114,8 @@ struct History {
     base: u64,
     tickets: Tickets,
     poisoned: bool,
+    /// The power is cut next, before what was released can become durable.
+    ends: bool,
     counts: Counts,
 }
 
@@ -129,6 +134,7 @@ impl History {
             base: 0,
             tickets: Tickets::default(),
             poisoned: false,
+            ends: false,
             counts: Counts::default(),
         }
     }
@@ -159,6 +165,9 @@ impl History {
             let kinds = [FaultKind::Write, FaultKind::Sync, FaultKind::Allocate];
             self.world.plan_fault(&mut self.choices, &kinds, 60);
         }
+        if self.leaning.bursts > 0 && self.choices.percent(self.leaning.faults) {
+            self.world.plan_foreign_fault(&mut self.choices);
+        }
         if self.choices.percent(self.leaning.halts) {
             let within = self.choices.pick(&[20, 100, 400]);
             self.world.plan_halt(&mut self.choices, within);
@@ -168,6 +177,17 @@ impl History {
                 break;
             }
             self.submit(engine)?;
+            if self.ends {
+                for _ in 0..self.choices.below(5) {
+                    engine.step();
+                }
+                break;
+            }
+            if self.choices.percent(self.leaning.bursts) {
+                for _ in 0..self.choices.below(10) {
+                    self.submit(engine)?;
+                }
+            }
             if self.world.has_halted() {
                 marks::hit("crash: in the middle of an operation");
                 return Ok(());
@@ -177,6 +197,11 @@ impl History {
             }
             if self.choices.percent(self.leaning.pauses) {
                 self.world.pass(engine, Duration::from_millis(60))?;
+            }
+            if self.choices.percent(2) {
+                // Everything that waits for a time is due at once.
+                self.world.jump(Duration::from_secs(12));
+                engine.step();
             }
             if self.choices.percent(self.leaning.waits) {
                 self.tickets.wait_for_some(engine, &mut self.choices)?;
@@ -195,12 +220,18 @@ impl History {
         let mut models = self.models().clone();
         let releases = self.choices.percent(self.leaning.releases);
         let lazy = releases || self.choices.percent(self.leaning.lazy);
-        let operations = if releases { self.author.release(&models) } else { Vec::new() };
+        self.ends = releases && self.scope != Scope::Operations && self.choices.percent(40);
+        let uniform = self.author.taste.uniform && self.author.taste.shards >= 7 && !lazy && self.choices.percent(97);
+        let operations = match () {
+            () if releases => self.author.release(&models),
+            () if uniform => self.author.uniform(&mut self.choices),
+            () => Vec::new(),
+        };
         operations.iter().for_each(|operation| operation.apply(&mut models));
         let mut batch = engine.batch();
         let refused = |error: Error| Failure::new(Check::Accepted, format!("a batch refuses: {error}"));
         operations.iter().try_for_each(|operation| operation.add(&mut batch)).map_err(refused)?;
-        let more = if releases { 0 } else { self.choices.range(1..6) };
+        let more = if releases || uniform { 0 } else { self.choices.range(1..6) };
         for _ in 0..more {
             // A batch takes a quarter of a segment; an operation some 12 KB and the rest of its last entry.
             if !batch.is_empty() && batch.bytes() + 12_000 + self.author.taste.payload_max > 40_000 {
@@ -302,7 +333,8 @@ impl History {
         self.settle(&engine)?;
         let mut engine = Some(engine);
         let dies = if self.world.has_halted() { 2 } else { 0 };
-        let how = self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 });
+        let ends = std::mem::take(&mut self.ends);
+        let how = if ends { 9 } else { self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) };
         match how {
             0 => engine.take().map_or(Ok(()), |engine| self.close(engine))?,
             // Closes, and says nothing.
@@ -320,7 +352,7 @@ impl History {
         let is_settled = !(2..5).contains(&how) && !self.world.is_faulty;
         if is_settled && self.choices.percent(self.leaning.rots) {
             damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
-        } else if is_settled && self.choices.percent(10) {
+        } else if is_settled && self.choices.percent(20) {
             damage::verify(&self.world)?;
         }
         self.reopen()

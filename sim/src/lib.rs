@@ -19,6 +19,7 @@ mod history;
 mod damage;
 mod runner;
 pub mod fuzz;
+mod script;
 pub mod marks;
 #[cfg(feature = "mutants")]
 pub mod mutants;
@@ -27,3 +28,4 @@ pub use check::{Check, Failure};
 pub use choices::Choices;
 pub use history::{Counts, Scope, run};
 pub use runner::{Run, Totals, repeat, run_seed, run_seeds};
+pub use script::{Tried, every_crash, every_failure};

@@ -4,13 +4,14 @@
 
 use std::{
     io::{self, Write},
+    ops::Range,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use logboom_sim::{Counts, Failure, Run, Scope, Totals, marks, repeat, run_seeds};
+use logboom_sim::{Counts, Failure, Run, Scope, Totals, Tried, every_crash, every_failure, marks, repeat, run_seeds};
 
 /// Tries to make Logboom lose data, on a simulated disk.
 #[derive(Debug, Parser)]
@@ -37,6 +38,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Stops short scripts in every operation, and tries every outcome; has every operation of them fail.
+    Scripts {
+        /// The number of scripts.
+        #[arg(long, default_value_t = 20)]
+        seeds: u64,
+        /// The first one.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Shows that each of the deliberate bugs is found.
     #[cfg(feature = "mutants")]
     Mutants(logboom_sim::mutants::Args),
@@ -47,8 +57,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         #[cfg(feature = "mutants")]
         Some(Command::Mutants(args)) => logboom_sim::mutants::run(&args, &mut io::stdout()),
-        #[cfg(not(feature = "mutants"))]
-        Some(_) => Ok(true),
+        Some(Command::Scripts { seeds, seed }) => scripts(seed..seed.saturating_add(seeds)),
         None => match (cli.seed, cli.seeds, cli.seconds) {
             (Some(seed), None, None) => one(seed, cli.trace),
             (seed, seeds, seconds) => many(&Run {
@@ -91,6 +100,32 @@ fn many(run: &Run) -> io::Result<bool> {
         Some((seed, failure)) => failed(*seed, failure),
         None => Ok(true),
     }
+}
+
+fn scripts(seeds: Range<u64>) -> io::Result<bool> {
+    let begun = Instant::now();
+    let (mut crashes, mut failures) = (Tried::default(), Tried::default());
+    for seed in seeds {
+        let tried = every_crash(seed).and_then(|crashes| Ok((crashes, every_failure(seed)?)));
+        let (crash, failure) = match tried {
+            Ok(tried) => tried,
+            Err(failure) => {
+                let again = format!("cargo run --release -p logboom-sim -- scripts --seeds 1 --seed {seed}");
+                write(&format!("script {seed} fails: {failure}\nagain: {again}\n"))?;
+                return Ok(false);
+            }
+        };
+        (crashes.places, crashes.outcomes) = (crashes.places + crash.places, crashes.outcomes + crash.outcomes);
+        failures.places += failure.places;
+    }
+    write(&format!(
+        "{} power cuts at {} places and {} failures, {:.1} s\n",
+        crashes.outcomes,
+        crashes.places,
+        failures.places,
+        begun.elapsed().as_secs_f64()
+    ))?;
+    Ok(true)
 }
 
 fn report(totals: &Totals, seconds: f64) -> String {

@@ -2,7 +2,12 @@
 
 use std::{
     io::{self, Write},
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -64,7 +69,7 @@ fn in_a_process_of_its_own(mutant: Mutant, args: &Args) -> io::Result<Option<Str
             child.wait()?;
             return Ok(Some("a history hangs".to_owned()));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     let output = child.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -77,9 +82,12 @@ fn in_a_process_of_its_own(mutant: Mutant, args: &Args) -> io::Result<Option<Str
 
 fn alone(mutant: Mutant, args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     switch_on(mutant);
+    let progress = Arc::new(AtomicU64::new(0));
+    let watched = Arc::clone(&progress);
+    thread::spawn(move || watch(&watched));
     let run =
         Run { from: 0, seeds: u64::MAX, time: Duration::from_secs(args.seconds), threads: 0, scope: Scope::Everything };
-    let totals = run_seeds(run, &|_| {});
+    let totals = run_seeds(run, &|histories| progress.store(histories, Ordering::Relaxed));
     match totals.failure {
         Some((seed, failure)) => {
             let what: String = failure.to_string().chars().take(110).collect();
@@ -92,3 +100,18 @@ fn alone(mutant: Mutant, args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         }
     }
 }
+
+/// A history that does not end is one that went wrong.
+fn watch(progress: &AtomicU64) {
+    loop {
+        let before = progress.load(Ordering::Relaxed);
+        thread::sleep(HANGS);
+        if progress.load(Ordering::Relaxed) == before {
+            drop(writeln!(io::stdout(), "{:5} seeds  a history does not end", before + 1));
+            process::exit(0);
+        }
+    }
+}
+
+/// Histories take milliseconds.
+const HANGS: Duration = Duration::from_secs(10);

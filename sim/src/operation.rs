@@ -60,6 +60,8 @@ pub(crate) struct Taste {
     pub(crate) weights: [u64; 10],
     /// In percent: a compaction drops all entries.
     pub(crate) compacts_all: u64,
+    /// Batches are alike: groups have the same shape, and lie where one like them lay in an earlier life.
+    pub(crate) uniform: bool,
 }
 
 /// How many of the weights are of operations that may be lazy.
@@ -75,12 +77,13 @@ impl Taste {
             _ => [60, 12, 0, 0, 0, 1, 1, 1, 0, 0],
         };
         Self {
-            shards: choices.pick(&[1, 2, 3, 5, 9]),
-            payload_max: choices.pick(&[40, 200, 200, 1200, 5500, 30_000]),
+            shards: choices.pick(&[1, 2, 3, 5, 7, 9]),
+            payload_max: choices.pick(&[40, 200, 200, 1200, 5500, 30_000, 30_000]),
             payload_fixed: choices.percent(30),
             entries_max: choices.pick(&[2, 6, 6, 20]),
             weights,
             compacts_all: choices.pick(&[10, 40, 90]),
+            uniform: choices.percent(15),
         }
     }
 }
@@ -125,6 +128,14 @@ impl Author {
             _ => Kind::Destroy,
         };
         Some(Operation { shard, kind })
+    }
+
+    /// Operations whose records fill quarters of a sector each.
+    pub(crate) fn uniform(&mut self, choices: &mut Choices) -> Vec<Operation> {
+        let state = |_| vec![choices.byte(); 64];
+        let states: Vec<Vec<u8>> = (0..7).map(state).collect();
+        let kind = |state: Vec<u8>| Kind::HardState { state };
+        states.into_iter().zip(0..).map(|(state, shard)| Operation { shard, kind: kind(state) }).collect()
     }
 
     /// Operations that leave no entry in any shard.

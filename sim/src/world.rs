@@ -4,7 +4,7 @@ use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use logboom::{
     Config, Engine, ManualClock, Runtime,
-    disk::{Fault, FaultKind, SimDisk, SimOptions, SyncMethod},
+    disk::{Disk, Fault, FaultKind, SimDisk, SimOptions, SyncMethod},
 };
 use logboom_wal::marks;
 
@@ -13,7 +13,7 @@ use crate::{
     choices::Choices,
 };
 
-/// A segment: as small as they get, so that every history crosses many.
+/// Most segments: as small as they get, so that every history crosses many.
 pub(crate) const SEGMENT_BYTES: u64 = 256 << 10;
 
 /// Steps after which an engine that still has work will never come to rest.
@@ -39,31 +39,45 @@ impl World {
     /// A random machine with an empty disk.
     pub(crate) fn choose(choices: &mut Choices) -> Self {
         let seed = choices.below(u64::MAX);
-        let unit = choices.pick(&[4096, 4096, 4096, 512]);
+        let unit = choices.pick(&[4096, 4096, 512]);
         let is_small = choices.percent(10);
+        let mut config = Config::new("simulated");
+        // Several writes are in flight within a segment only: some have room for that.
+        config.segment_bytes = choices.pick(&[1, 1, 1, 1, 4]) * SEGMENT_BYTES;
         let mut options = SimOptions::default();
         options.pad_unit = unit;
         options.physical_block = if choices.percent(75) { unit } else { SimDisk::SECTOR };
         options.sync_method = choices.pick(&[SyncMethod::Rolling, SyncMethod::Rolling, SyncMethod::Dsync]);
         options.delay_reaps_max = choices.pick(&[0, 3, 3, 8]).try_into().unwrap_or_default();
         options.direct = choices.percent(85);
-        // The directory's lock outlives what is in flight: it has landed before the next opening writes.
-        options.late_ops_max = choices.pick(&[0, 8, 12]).try_into().unwrap_or_default();
         options.torn_per_mille = choices.pick(&[0, 50, 50, 300]).try_into().unwrap_or_default();
         if !options.direct {
             // Recovery writes the tail once more then, over itself: a block whose write is cut short is taken to keep
             // its bytes where old and new ones are the same.
             options.torn_per_mille = 0;
         }
-        options.capacity = if is_small { choices.range(8..14) * SEGMENT_BYTES + (2 << 20) } else { u64::MAX };
-        let mut config = Config::new("simulated");
-        config.segment_bytes = SEGMENT_BYTES;
+        options.capacity = if is_small { choices.range(8..14) * config.segment_bytes + (2 << 20) } else { u64::MAX };
         config.reserve_segments = choices.pick(&[0, 0, 1, 2]).try_into().unwrap_or_default();
         config.cache_bytes = choices.pick(&[0, 64 << 10, 64 << 20]);
         config.index_bytes = choices.pick(&[0, 2000, 64 << 20]);
         config.admission_bytes = choices.pick(&[64 << 10, 300 << 10, 64 << 20]);
         let disk = SimDisk::new(seed, options);
         Self { disk, config, clock: ManualClock::new(seed), is_small, is_faulty: false, crashes: 0 }
+    }
+
+    /// The options of a disk whose groups are as small as they get.
+    pub(crate) fn small_options() -> SimOptions {
+        let mut options = SimOptions::default();
+        options.pad_unit = SimDisk::SECTOR;
+        options.physical_block = SimDisk::SECTOR;
+        options.delay_reaps_max = 1;
+        options
+    }
+
+    /// The same machine with another disk.
+    pub(crate) fn on(&self, disk: Arc<SimDisk>) -> Self {
+        let (config, clock) = (self.config.clone(), Arc::clone(&self.clock));
+        Self { disk, config, clock, is_small: false, is_faulty: false, crashes: 0 }
     }
 
     /// Opens an engine.
@@ -95,6 +109,12 @@ impl World {
     /// Kills the process.
     pub(crate) fn process_crash(&mut self) {
         marks::hit("crash: process killed");
+        // The directory's lock outlives what is in flight: it has landed before the next opening writes, but perhaps
+        // after it has read. An opening looks at each segment twice, and at eleven other things.
+        let names = self.disk.list().unwrap_or_default();
+        let segments = names.iter().filter(|name| name.starts_with("segment-")).count();
+        let late_ops = if segments < 3 { 8 } else { 2 * segments + 10 };
+        self.disk.set_late_ops_max(u32::try_from(late_ops).unwrap_or(8));
         self.disk = self.disk.process_crash();
         self.mend();
     }
@@ -111,6 +131,18 @@ impl World {
         };
         self.disk.inject(fault.nth(1 + choices.below(within)));
         self.is_faulty = true;
+    }
+
+    /// Has a sync fail that is not the log's own: the flush that it asks for is that of the device.
+    pub(crate) fn plan_foreign_fault(&mut self, choices: &mut Choices) {
+        let fault = Fault::error(FaultKind::Sync, ErrorKind::Other).on(choices.pick(&["prefill", "checkpoint"]));
+        self.disk.inject(fault.nth(1 + choices.below(6)));
+        self.is_faulty = true;
+    }
+
+    /// Lets time pass, and nothing else.
+    pub(crate) fn jump(&self, time: Duration) {
+        self.clock.advance(time);
     }
 
     /// Has the machine stop in one of its next operations: what has begun has not ended.
