@@ -152,6 +152,7 @@ impl Opening {
         let seed = identity.seed();
         let (slots, checkpoint) = Slots::open(&*disk, &pool, identity.pad, seed, mode)?;
         report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
+        let next_slot = slots.free_slot();
         let base = Base { disk, pool, options, runtime, identity, seed, mode };
         let mut opening = Self {
             base,
@@ -161,7 +162,7 @@ impl Opening {
             missing: Vec::new(),
             chain: Vec::new(),
             free: VecDeque::new(),
-            next_slot: 0,
+            next_slot,
             highest: (SegmentId(0), 0),
             accepted: Origin::default(),
             echo: Echo::default(),
