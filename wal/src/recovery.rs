@@ -152,17 +152,16 @@ impl Opening {
         let seed = identity.seed();
         let (slots, checkpoint) = Slots::open(&*disk, &pool, identity.pad, seed, mode)?;
         report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
-        let next_slot = slots.free_slot();
         let base = Base { disk, pool, options, runtime, identity, seed, mode };
         let mut opening = Self {
             base,
+            next_slot: slots.free_slot(),
             slots,
             checkpoint,
             live: BTreeMap::new(),
             missing: Vec::new(),
             chain: Vec::new(),
             free: VecDeque::new(),
-            next_slot,
             highest: (SegmentId(0), 0),
             accepted: Origin::default(),
             echo: Echo::default(),
@@ -284,8 +283,7 @@ impl Opening {
         };
         let life = Life { segment, epoch, nonce, origin: self.accepted };
         // Beyond whatever may have been submitted behind the accepted end.
-        let leap = if mutants::is_on(Mutant::SequenceReused) { 0 } else { WINDOW };
-        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + leap + 1 };
+        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + WINDOW + 1 };
         Wal::start(crate::wal::Start {
             base: self.base,
             clock,
