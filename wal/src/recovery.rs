@@ -270,7 +270,7 @@ impl Opening {
             self.replay(&mut |_, _| Ok(()))?;
         }
         let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
-        again.map_err(|error| Error::io("syncing what was recovered", error))?;
+        again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let clock = self.base.runtime.clock();

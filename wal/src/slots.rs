@@ -100,6 +100,12 @@ impl Slots {
         (0..NAMES.len()).try_for_each(|slot| self.file(disk, slot, GROWTH / 2).map(drop))
     }
 
+    /// Makes what was read survive power loss: a process may have died before it could, and what a checkpoint covers
+    /// may be written over from now on.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.files.iter().flatten().try_for_each(|file| file.sync_all())
+    }
+
     /// The lowest number that a new segment file may have: a file that was given back, and that a checkpoint still
     /// names, must not come back empty as the segment that it was.
     pub(crate) fn free_slot(&self) -> u32 {
