@@ -128,7 +128,8 @@ impl Fault {
         Self { times, ..self }
     }
 
-    /// Hits every operation that it fits from its first on, until [`SimDisk::clear_faults`](super::SimDisk::clear_faults).
+    /// Hits every operation that it fits from its first on, until
+    /// [`SimDisk::clear_faults`](super::SimDisk::clear_faults).
     #[must_use]
     pub fn sticky(self) -> Self {
         self.times(u64::MAX)
