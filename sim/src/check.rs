@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use logboom::{Bounds, Engine, EntryBatch, ReadError, Shard, ShardId, TryRead};
+use logboom::{Bounds, Engine, EntryBatch, Quarantine, ReadError, Shard, ShardId, TryRead};
 use logboom_wal::marks;
 
 use crate::{
@@ -65,12 +65,12 @@ impl fmt::Display for Failure {
     }
 }
 
-/// How entries that cannot be read are judged.
+/// How what is missing is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entries {
     /// All must be there.
     Whole,
-    /// The log was damaged: those that the engine says are corrupted may be missing.
+    /// The log was damaged: what the engine says is missing may be missing.
     Damaged,
 }
 
@@ -78,41 +78,59 @@ pub(crate) enum Entries {
 pub(crate) fn differences(engine: &Engine, models: &Models, shards: u64, entries: Entries) -> Option<String> {
     let vacant = Model::default();
     let model = |id| models.get(&id).map_or(&vacant, |model| &**model);
+    // States first: they are cheap to look at.
     (0..shards)
-        .find_map(|id| state_difference(&engine.shard(ShardId(id)), model(id)))
+        .find_map(|id| state_difference(&engine.shard(ShardId(id)), model(id), entries))
         .or_else(|| (0..shards).find_map(|id| entries_difference(&engine.shard(ShardId(id)), model(id), entries)))
 }
 
 /// What differs besides entries.
-pub(crate) fn state_difference(shard: &Shard, model: &Model) -> Option<String> {
+pub(crate) fn state_difference(shard: &Shard, model: &Model, judged: Entries) -> Option<String> {
+    let missing = shard.quarantine();
+    match &missing {
+        Some(missing) if judged == Entries::Whole => return Some(format!("{:?}: {missing}", shard.id())),
+        Some(missing) if missing.suffix => {
+            // It is as it was at some time; and says so to whoever asks for what must not go back.
+            marks::hit("damage: a shard is held back");
+            return shard.hard_state().is_ok().then(|| format!("{:?} serves a hard state of some time", shard.id()));
+        }
+        Some(_) => marks::hit("damage: a shard is in quarantine"),
+        None => {}
+    }
+    let Quarantine { hard_state, keys: keys_are_lost, .. } = missing.unwrap_or_default();
     let differ = |what: &str, theirs: String, ours: String| {
         (theirs != ours).then(|| format!("{:?}: {what}: {theirs} instead of {ours}", shard.id()))
     };
     let bounds = |first, last, boundary| format!("{first:?} to {last:?} behind {boundary:?}");
     let first = (!model.entries.is_empty()).then_some(model.first);
     let Bounds { first: their_first, last, boundary, .. } = shard.bounds();
-    let keys: Vec<(Vec<u8>, Vec<u8>)> =
-        shard.scan(..).unwrap_or_default().into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-    let our_keys: Vec<(Vec<u8>, Vec<u8>)> = model.keys.clone().into_iter().collect();
+    let keys: Option<Vec<(Vec<u8>, Vec<u8>)>> =
+        (shard.scan(..).ok()).map(|keys| keys.into_iter().map(|(key, value)| (key.into(), value.into())).collect());
+    let our_keys = (!keys_are_lost).then(|| model.keys.clone().into_iter().collect());
     differ(
         "bounds",
         bounds(their_first, last, boundary),
         bounds(first, first.map(|_| model.next() - 1), model.boundary),
     )
     .or_else(|| {
-        let theirs = shard.hard_state().unwrap_or_default().map(Vec::from);
-        (theirs != model.hard_state)
-            .then(|| differ("hard state", format!("{theirs:?}"), format!("{:?}", model.hard_state)))?
+        let theirs = shard.hard_state().ok().map(|state| state.map(Vec::from));
+        let ours = (!hard_state).then(|| model.hard_state.clone());
+        (theirs != ours).then(|| differ("hard state", format!("{theirs:?}"), format!("{ours:?}")))?
     })
     .or_else(|| {
         let theirs = shard.commit_hint().unwrap_or_default().map(Vec::from);
-        (theirs != model.commit_hint)
+        // It is but a hint, and may be lost without a trace.
+        let is_lost = judged == Entries::Damaged && theirs.is_none();
+        (theirs != model.commit_hint && !is_lost)
             .then(|| differ("commit hint", format!("{theirs:?}"), format!("{:?}", model.commit_hint)))?
     })
     .or_else(|| (keys != our_keys).then(|| differ("keys", format!("{keys:?}"), format!("{our_keys:?}")))?)
 }
 
 fn entries_difference(shard: &Shard, model: &Model, judged: Entries) -> Option<String> {
+    if shard.quarantine().is_some_and(|missing| missing.suffix) {
+        return None;
+    }
     let mut next = model.first;
     while next < model.next() {
         let entries = match shard.entries(next..model.next(), 8000) {

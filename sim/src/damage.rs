@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use logboom::{Error, disk::Disk};
+use logboom::disk::Disk;
 use logboom_disk::Mode;
 use logboom_wal::{Options, marks};
 
@@ -81,10 +81,6 @@ pub(crate) fn after_damage(
             None => Ok(()),
             Some(what) => Err(Failure::new(Check::DamageShows, format!("{name} at {from}: {what}"))),
         },
-        Err(Error::Corruption { .. }) => {
-            marks::hit("damage: refused by the opening");
-            Ok(())
-        }
         Err(error) => Err(Failure::new(Check::DamageShows, format!("{name} at {from}: {error}"))),
     }
 }

@@ -221,7 +221,7 @@ impl History {
         let releases = self.choices.percent(self.leaning.releases);
         let lazy = releases || self.choices.percent(self.leaning.lazy);
         self.ends = releases && self.scope != Scope::Operations && self.choices.percent(40);
-        let uniform = self.author.taste.uniform && self.author.taste.shards >= 7 && !lazy && self.choices.percent(97);
+        let uniform = self.author.taste.uniform && !lazy && self.choices.percent(97);
         let operations = match () {
             () if releases => self.author.release(&models),
             () if uniform => self.author.uniform(&mut self.choices),

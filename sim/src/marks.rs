@@ -62,7 +62,8 @@ pub const ALL: &[&str] = &[
 
 /// Marks that are reached now and then, or by scripts alone.
 pub const SELDOM: &[&str] = &[
-    "damage: refused by the opening",
+    "damage: a shard is held back",
+    "damage: a shard is in quarantine",
     "read: a segment is read in place of its footer",
     "recovery: row b, damage",
     "script: a chosen power cut",

@@ -122,8 +122,10 @@ impl Written {
 const fn contexts() -> [u8; 512] {
     let mut bytes = [0; 512];
     let mut at = 0;
+    let mut byte = 0u8;
     while at < bytes.len() {
-        bytes[at] = (at * 31 % 251).to_le_bytes()[0];
+        byte = byte.wrapping_mul(5).wrapping_add(17);
+        bytes[at] = byte;
         at += 1;
     }
     bytes

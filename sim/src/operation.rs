@@ -83,7 +83,7 @@ impl Taste {
             entries_max: choices.pick(&[2, 6, 6, 20]),
             weights,
             compacts_all: choices.pick(&[10, 40, 90]),
-            uniform: choices.percent(15),
+            uniform: choices.percent(20),
         }
     }
 }
@@ -130,12 +130,12 @@ impl Author {
         Some(Operation { shard, kind })
     }
 
-    /// Operations whose records fill quarters of a sector each.
+    /// Operations whose records fill a quarter of a sector each.
     pub(crate) fn uniform(&mut self, choices: &mut Choices) -> Vec<Operation> {
-        let state = |_| vec![choices.byte(); 64];
-        let states: Vec<Vec<u8>> = (0..7).map(state).collect();
-        let kind = |state: Vec<u8>| Kind::HardState { state };
-        states.into_iter().zip(0..).map(|(state, shard)| Operation { shard, kind: kind(state) }).collect()
+        let shards = self.taste.shards;
+        let mut hard_state =
+            |nth| Operation { shard: nth % shards, kind: Kind::HardState { state: vec![choices.byte(); 64] } };
+        (0..40).map(&mut hard_state).collect()
     }
 
     /// Operations that leave no entry in any shard.

@@ -44,13 +44,15 @@ impl World {
         let mut config = Config::new("simulated");
         // Several writes are in flight within a segment only: some have room for that.
         config.segment_bytes = choices.pick(&[1, 1, 1, 1, 4]) * SEGMENT_BYTES;
-        let mut options = SimOptions::default();
-        options.pad_unit = unit;
-        options.physical_block = if choices.percent(75) { unit } else { SimDisk::SECTOR };
-        options.sync_method = choices.pick(&[SyncMethod::Rolling, SyncMethod::Rolling, SyncMethod::Dsync]);
-        options.delay_reaps_max = choices.pick(&[0, 3, 3, 8]).try_into().unwrap_or_default();
-        options.direct = choices.percent(85);
-        options.torn_per_mille = choices.pick(&[0, 50, 50, 300]).try_into().unwrap_or_default();
+        let mut options = SimOptions {
+            pad_unit: unit,
+            physical_block: if choices.percent(75) { unit } else { SimDisk::SECTOR },
+            sync_method: choices.pick(&[SyncMethod::Rolling, SyncMethod::Rolling, SyncMethod::Dsync]),
+            delay_reaps_max: choices.pick(&[0, 3, 3, 8]),
+            direct: choices.percent(85),
+            torn_per_mille: choices.pick(&[0, 50, 50, 300]),
+            ..SimOptions::default()
+        };
         if !options.direct {
             // Recovery writes the tail once more then, over itself: a block whose write is cut short is taken to keep
             // its bytes where old and new ones are the same.
@@ -67,11 +69,8 @@ impl World {
 
     /// The options of a disk whose groups are as small as they get.
     pub(crate) fn small_options() -> SimOptions {
-        let mut options = SimOptions::default();
-        options.pad_unit = SimDisk::SECTOR;
-        options.physical_block = SimDisk::SECTOR;
-        options.delay_reaps_max = 1;
-        options
+        let unit = SimDisk::SECTOR;
+        SimOptions { pad_unit: unit, physical_block: unit, delay_reaps_max: 1, ..SimOptions::default() }
     }
 
     /// The same machine with another disk.

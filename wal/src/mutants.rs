@@ -58,7 +58,6 @@ mutants! {
     OriginEndIgnored: "a segment is read beyond the end that its successor states",
     TailNotSyncedAgain: "what was recovered is not synced again",
     EpochOnlyWhenCut: "an opening that cut nothing goes on in the old epoch",
-    SequenceReused: "a new epoch goes on with the sequence after the last accepted one",
     FreedIgnored: "records that free segments are not replayed",
     FreedReusedAtOnce: "a segment is used again before the record that frees it is durable",
     ReuseWithOneSlot: "a segment is used again when one checkpoint covers it",

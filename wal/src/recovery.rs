@@ -146,13 +146,13 @@ impl Opening {
         let base = Base { disk, pool, options, runtime, identity, seed, mode };
         let mut opening = Self {
             base,
+            next_slot: slots.free_slot(),
             slots,
             checkpoint,
             live: BTreeMap::new(),
             missing: Vec::new(),
             chain: Vec::new(),
             free: VecDeque::new(),
-            next_slot: 0,
             highest: (SegmentId(0), 0),
             accepted: Origin::default(),
             echo: Echo::default(),
@@ -247,7 +247,7 @@ impl Opening {
             self.replay(&mut |_| Ok(()))?;
         }
         let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
-        again.map_err(|error| Error::io("syncing what was recovered", error))?;
+        again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let clock = self.base.runtime.clock();
@@ -260,8 +260,7 @@ impl Opening {
         };
         let life = Life { segment, epoch, nonce, origin: self.accepted };
         // Beyond whatever may have been submitted behind the accepted end.
-        let leap = if mutants::is_on(Mutant::SequenceReused) { 0 } else { WINDOW };
-        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + leap + 1 };
+        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + WINDOW + 1 };
         Wal::start(crate::wal::Start {
             base: self.base,
             clock,

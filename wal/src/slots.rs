@@ -36,6 +36,8 @@ pub(crate) struct Slots {
     held: [(u64, SegmentId); 2],
     /// The slots that held something when they were read, but nothing intact.
     bad: [bool; 2],
+    /// Above every segment file that an intact checkpoint names.
+    free_slot: u32,
 }
 
 /// A checkpoint as it was read.
@@ -83,7 +85,7 @@ impl Slots {
         identity: &Identity,
         mode: Mode,
     ) -> Result<(Self, Option<Checkpoint>), Error> {
-        let mut slots = Self { files: [None, None], held: [(0, SegmentId(0)); 2], bad: [false; 2] };
+        let mut slots = Self { files: [None, None], held: [(0, SegmentId(0)); 2], bad: [false; 2], free_slot: 0 };
         let mut newest: Option<Checkpoint> = None;
         for (at, name) in NAMES.into_iter().enumerate() {
             let file = match disk.open(name, mode) {
@@ -103,6 +105,8 @@ impl Slots {
                 Content::None => continue,
             };
             slots.held[at] = (checkpoint.number, checkpoint.replay_from);
+            let named = checkpoint.segments.iter().map(|row| row.slot.saturating_add(1)).max();
+            slots.free_slot = slots.free_slot.max(named.unwrap_or(0));
             if newest.as_ref().is_none_or(|newest| newest.number < checkpoint.number) {
                 newest = Some(checkpoint);
             }
@@ -113,6 +117,18 @@ impl Slots {
     /// Makes both files, so that a device that has become full does not stop a checkpoint of the usual size.
     pub(crate) fn prepare(&mut self, disk: &dyn Disk) -> Result<(), Failure> {
         (0..NAMES.len()).try_for_each(|slot| self.file(disk, slot, GROWTH / 2).map(drop))
+    }
+
+    /// Makes what was read survive power loss: a process may have died before it could, and what a checkpoint covers
+    /// may be written over from now on.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.files.iter().flatten().try_for_each(|file| file.sync_all())
+    }
+
+    /// The lowest number that a new segment file may have: a file that was given back, and that a checkpoint still
+    /// names, must not come back empty as the segment that it was.
+    pub(crate) fn free_slot(&self) -> u32 {
+        self.free_slot
     }
 
     pub(crate) fn bad(&self) -> Vec<u8> {

@@ -432,6 +432,29 @@ impl Model {
     }
 }
 
+/// Damages a range of a segment, or takes a segment away; nothing behind the last record of shard 9.
+fn damage_something(ground: &Ground, rng: &mut Rng, records: &[(Record, Place)]) {
+    let end = records.iter().rfind(|(record, _)| record.owner() == 9).map(|(_, place)| *place);
+    let opening = logboom_wal::open_read_only(ground.disk(), Options::default()).unwrap();
+    let infos: Vec<_> = opening.segments();
+    let info = infos[rng.usize(..infos.len())];
+    let is_last = infos.last().is_some_and(|last| last.id == info.id);
+    let limit = match end {
+        Some(end) if end.segment == info.id => end.offset / 4096 * 4096 - 4096,
+        _ if is_last => 0,
+        _ => info.end,
+    };
+    let name = format!("segment-{:06}", info.slot);
+    if !is_last && rng.u32(..6) == 0 {
+        ground.disk().remove(&name).unwrap();
+    } else if limit > 4096 {
+        let at = rng.u32(4096..limit);
+        let len = if rng.bool() { rng.u32(1..200) } else { rng.u32(1..30_000) };
+        let range = u64::from(at)..u64::from(limit.min(at + len));
+        ground.disk().damage(&name, range).unwrap();
+    }
+}
+
 /// A random history, with damage in it; returns what it was: of nothing, of entries, of unknown things.
 fn damaged_history(seed: u64) -> (bool, bool, bool) {
     let (mut rng, ground) = (Rng::with_seed(seed), Ground::sim(seed));
@@ -458,26 +481,7 @@ fn damaged_history(seed: u64) -> (bool, bool, bool) {
     append(&engine, ShardId(9), 1..2, 1);
     append(&engine, ShardId(9), 2..3, 1);
     let records = crash(&ground, engine);
-    let end = records.iter().rfind(|(record, _)| record.owner() == 9).map(|(_, place)| *place);
-    let opening = logboom_wal::open_read_only(ground.disk(), Options::default()).unwrap();
-    let infos: Vec<_> = opening.segments();
-    let info = infos[rng.usize(..infos.len())];
-    let is_last = infos.last().is_some_and(|last| last.id == info.id);
-    let limit = match end {
-        Some(end) if end.segment == info.id => end.offset / 4096 * 4096 - 4096,
-        _ if is_last => 0,
-        _ => info.end,
-    };
-    let name = format!("segment-{:06}", info.slot);
-    if !is_last && rng.u32(..6) == 0 {
-        ground.disk().remove(&name).unwrap();
-    } else if limit > 4096 {
-        let at = rng.u32(4096..limit);
-        let len = if rng.bool() { rng.u32(1..200) } else { rng.u32(1..30_000) };
-        let range = u64::from(at)..u64::from(limit.min(at + len));
-        ground.disk().damage(&name, range).unwrap();
-    }
-    drop(opening);
+    damage_something(&ground, &mut rng, &records);
     engine = ground.open();
     let (hit, unseen) = (!engine.quarantined().is_empty(), engine.holds_back_unseen());
     let mut known = None;
