@@ -61,6 +61,8 @@ pub struct Opening {
     next_slot: u32,
     highest: (SegmentId, u64),
     pub(crate) accepted: Origin,
+    /// The epoch of the last accepted group, 0 for none.
+    pub(crate) accepted_epoch: u64,
     /// What the last accepted group leaves to the next one.
     pub(crate) echo: Echo,
     replayed: bool,
@@ -155,6 +157,7 @@ impl Opening {
             free: VecDeque::new(),
             highest: (SegmentId(0), 0),
             accepted: Origin::default(),
+            accepted_epoch: 0,
             echo: Echo::default(),
             replayed: false,
             report,
@@ -259,8 +262,9 @@ impl Opening {
             _ => (epoch, clock.nonce()),
         };
         let life = Life { segment, epoch, nonce, origin: self.accepted };
-        // Beyond whatever may have been submitted behind the accepted end.
-        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + WINDOW + 1 };
+        // Beyond whatever may have been submitted behind the accepted end, by each of the epochs that were void.
+        let leap = (WINDOW + 1).saturating_mul(epoch - self.accepted_epoch);
+        let first_group = if epoch == 1 { 1 } else { self.accepted.last.saturating_add(leap) };
         Wal::start(crate::wal::Start {
             base: self.base,
             clock,
@@ -340,8 +344,8 @@ impl Opening {
 
     /// Segments from the replay position on, oldest first. Returns the files that hold nothing of the log.
     ///
-    /// Of two that state the same segment, or where the epoch falls, the older epoch is void: a process that died had
-    /// begun it, and it landed when the next one had gone on.
+    /// The newest is of the highest epoch, and each names the one before it. What lies in between is void: a process
+    /// that died had begun it, and it landed when the next one had gone on from where the log ended without it.
     fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<Vec<FoundFile>, Error> {
         let from = self.replay_from();
         let (mut stated, mut rest) = (Vec::new(), Vec::new());
@@ -355,20 +359,18 @@ impl Opening {
                 None => rest.push(file),
             }
         }
-        stated.sort_by_key(|(life, file)| (life.segment, life.epoch, file.slot));
+        stated.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
         let (size, pad) = (self.base.segment_size(), in_segment(self.base.identity.pad));
-        for (life, file) in stated {
+        for (life, file) in stated.into_iter().rev() {
             self.highest = (self.highest.0.max(life.segment), self.highest.1.max(life.epoch));
-            if self.chain.last().is_some_and(|last| last.life.epoch > life.epoch) {
+            if self.chain.last().is_some_and(|newer| life.segment > newer.life.origin.segment) {
                 rest.push(file);
                 continue;
-            }
-            if let Some(void) = self.chain.pop_if(|last| last.id == life.segment) {
-                rest.push(FoundFile { slot: void.slot, file: Arc::clone(&void.file), life: None });
             }
             let groups = (life.origin.last + 1, life.origin.last);
             self.chain.push(Arc::new(Segment::new(life, file.slot, file.file, size, pad, groups)));
         }
+        self.chain.reverse();
         self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
         rest.sort_by_key(|file| file.slot);
         if self.chain.is_empty() && self.checkpoint.is_some() {
@@ -376,6 +378,14 @@ impl Opening {
             return Err(Error::corruption(from, 0, what));
         }
         Ok(rest)
+    }
+
+    /// Lets go of segments that hold no group of the log.
+    pub(crate) fn drop_void(&mut self) {
+        for void in self.chain.extract_if(.., |segment| segment.last() < segment.first_group()) {
+            self.live.remove(&void.id);
+            self.free.push_back(Prepared { slot: void.slot, file: Arc::clone(&void.file) });
+        }
     }
 
     /// Lets go of what was freed. What had to be replayed stays: it may be freed only when both checkpoints cover it,

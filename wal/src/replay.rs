@@ -34,6 +34,7 @@ impl Opening {
         }
         self.base.options.listener.recovering(total, total);
         self.chain = chain;
+        self.drop_void();
         self.drop_freed(&freed);
         Ok(())
     }
@@ -41,7 +42,7 @@ impl Opening {
     /// Notes the segments that are missing before this one: what was in them nobody knows.
     fn pass_gap(&mut self, segment: &Segment, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
         let origin = segment.life.origin;
-        if origin.segment == self.accepted.segment || segment.id == self.replay_from() {
+        if origin.last == self.accepted.last || segment.id == self.replay_from() {
             return Ok(());
         }
         let what = format!("segments {} to {} are missing", self.accepted.segment.0 + 1, origin.segment);
@@ -70,7 +71,7 @@ impl Opening {
         };
         self.report.segments_replayed += 1;
         self.report.epoch = segment.life.epoch;
-        self.report.closed = false;
+        let closed = std::mem::replace(&mut self.report.closed, false);
         loop {
             if bounds.end.is_some_and(|end| course.at >= end.at) {
                 break;
@@ -102,7 +103,13 @@ impl Opening {
             segment.extend(in_segment(course.at), course.expected.sequence - 1);
         }
         self.report.bytes_read += course.window.read_bytes();
+        if course.expected.first {
+            // Begun, and nothing of it is part of the log: the next one is begun where this one was.
+            self.report.closed = closed;
+            return Ok(());
+        }
         self.accepted = course.accepted();
+        self.accepted_epoch = segment.life.epoch;
         match bounds.end {
             Some(end) => self.check_end(&course, end, each),
             None => Ok(()),
