@@ -18,7 +18,7 @@ use crate::{
     ids::{SegmentId, round_up},
     mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
-    slots::SegmentRow,
+    slots::{Failure, SegmentRow},
 };
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBSG");
@@ -168,21 +168,23 @@ impl Segment {
 
     /// Writes the footer, durably. Called once, when every group of the segment is durable: a footer that names a
     /// group which a crash then takes away would list records that do not exist.
-    pub(crate) fn write_footer(&self, body: &[u8], pool: &Pool, pad: usize, seed: u32) -> Result<(), Error> {
+    pub(crate) fn write_footer(&self, body: &[u8], pool: &Pool, pad: usize, seed: u32) -> Result<(), Failure> {
         let len = footer_bytes(body.len(), pad);
-        let at = self.size as usize - len;
-        if at < self.end() as usize {
-            return Err(Error::Unsupported(format!("a footer of {len} bytes does not fit segment {}", self.id)));
-        }
+        let at = (self.size as usize).checked_sub(len).filter(|&at| at >= self.end() as usize);
+        let Some(at) = at else {
+            let what = format!("a footer of {len} bytes does not fit segment {}", self.id);
+            return Err(Failure::Write(io::Error::new(io::ErrorKind::InvalidInput, what)));
+        };
         let mut region = pool.region(len);
         region.fill(0);
         let body_at = len - round_up(TRAILER, pad) - round_up(body.len(), pad);
         region[body_at..body_at + body.len()].copy_from_slice(body);
         let trailer = len - round_up(TRAILER, pad);
         self.encode_trailer(&mut region[trailer..], body, seed);
-        self.file
-            .write_at(&[region.freeze().slice(0..len)], at as u64, logboom_disk::Sync::Data)
-            .map_err(|error| Error::io(format!("writing the footer of segment {}", self.id), error))?;
+        // Apart: a write that fails concerns the footer, and a sync that fails the whole log.
+        let slice = region.freeze().slice(0..len);
+        self.file.write_at(&[slice], at as u64, logboom_disk::Sync::None).map_err(Failure::Write)?;
+        self.file.sync_data().map_err(Failure::Sync)?;
         self.mark_footer();
         Ok(())
     }

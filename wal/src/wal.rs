@@ -183,9 +183,12 @@ impl Wal {
     /// Seals a segment that [`Wal::sealable`] named. Durable on return.
     ///
     /// # Errors
-    /// [`Error::Io`]: the footer is missing then, and the segment is read in its place; the log goes on.
+    /// [`Error::Io`]: the footer is missing then, and the segment is read in its place; a failed sync poisons the log
+    /// besides.
     pub fn write_footer(&self, segment: SegmentId, body: &[u8]) -> Result<(), Error> {
-        self.segment(segment)?.write_footer(body, &self.shared.pool, self.shared.pad, self.shared.seed)
+        let shared = &self.shared;
+        let written = self.segment(segment)?.write_footer(body, &shared.pool, shared.pad, shared.seed);
+        written.map_err(|failure| shared.beside_the_log("writing a footer", failure))
     }
 
     /// The body of a segment's footer; `None` when there is none, or it is not intact.
