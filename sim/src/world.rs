@@ -53,11 +53,6 @@ impl World {
             torn_per_mille: choices.pick(&[0, 50, 50, 300]),
             ..SimOptions::default()
         };
-        if !options.direct {
-            // Recovery writes the tail once more then, over itself: a block whose write is cut short is taken to keep
-            // its bytes where old and new ones are the same.
-            options.torn_per_mille = 0;
-        }
         options.capacity = if is_small { choices.range(8..14) * config.segment_bytes + (2 << 20) } else { u64::MAX };
         config.reserve_segments = choices.pick(&[0, 0, 1, 2]).try_into().unwrap_or_default();
         config.cache_bytes = choices.pick(&[0, 64 << 10, 64 << 20]);
