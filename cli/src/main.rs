@@ -8,6 +8,7 @@
 mod inspect;
 mod verify;
 mod repair;
+mod plan;
 mod aside;
 mod verdict;
 mod output;

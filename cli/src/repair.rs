@@ -9,7 +9,7 @@ use std::{
 };
 
 use logboom::{
-    Batch, Boundary, Config, Engine, Quarantine, ReadOnly, Runtime, Shard, ShardId,
+    Boundary, Config, Engine, Quarantine, ReadOnly, Runtime, Shard, ShardId,
     disk::{self, Disk, DiskOptions},
 };
 use logboom_wal::Options;
@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::{
     aside::{Aside, utc},
     output::{Exit, FIELD_WIDTH, Failure, Format, Progress, Report, count, field, hex},
+    plan::{Action, HardState, Plan, Step, boundary, hard_state, needs_hard_state},
     verdict::{Damage, Missing},
 };
 
@@ -80,14 +81,6 @@ Exit codes:
   1  nothing was done, for want of --yes
   2  something is to be repaired, or still is
   3  could not be done";
-
-/// What is to become of a hard state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum HardState {
-    Set(Vec<u8>),
-    Keep,
-    None,
-}
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     let fail = |error: String| Failure::new(&args.dir, &error);
@@ -195,136 +188,17 @@ impl Row {
     }
 }
 
-/// What a repair does, all of it or nothing.
-#[derive(Debug, PartialEq, Eq)]
-enum Plan {
-    Unseen,
-    Shard(ShardId, Vec<Step>),
-}
-
-/// One operation of a repair, in the words that a person confirms.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    Truncate {
-        keep: u64,
-        last: u64,
-    },
-    /// There is nothing in front of the first lost entry, a boundary neither.
-    Empty,
-    Reset(Boundary),
-    Destroy,
-    HardState(Vec<u8>),
-    KeepHardState(Option<Vec<u8>>),
-    KeepKeys,
-    Release,
-}
-
 /// What `args` demand, on the shards as they are; `None` if nothing.
 fn plan(args: &Args, shard: impl Fn(ShardId) -> Shard, holds_back_unseen: bool) -> Result<Option<Plan>, String> {
-    if args.unseen {
-        let nothing = || "no shard is held back that nothing is known of: nothing to repair".to_owned();
-        return holds_back_unseen.then_some(Some(Plan::Unseen)).ok_or_else(nothing);
-    }
-    let Some(id) = args.shard.map(ShardId) else { return Ok(None) };
-    let shard = shard(id);
-    let lost = shard.quarantine().ok_or_else(|| format!("{id} is not in quarantine: nothing to repair"))?;
-    let mut steps = match args.reset {
-        _ if args.destroy => return Ok(Some(Plan::Shard(id, vec![Step::Destroy]))),
-        Some(boundary) => vec![Step::Reset(boundary)],
-        None => Step::cut(&shard, &lost).into_iter().collect(),
+    let action = match args.reset {
+        _ if args.unseen && holds_back_unseen => return Ok(Some(Plan::Unseen)),
+        _ if args.unseen => return Err("no shard is held back that nothing is known of: nothing to repair".to_owned()),
+        _ if args.destroy => Action::Destroy,
+        Some(boundary) => Action::Reset(boundary),
+        None => Action::Cut,
     };
-    steps.extend(Step::hard_state(&shard, &lost, args.hard_state.as_ref())?);
-    if lost.keys || lost.suffix {
-        steps.push(Step::KeepKeys);
-    }
-    steps.push(Step::Release);
-    Ok(Some(Plan::Shard(id, steps)))
-}
-
-fn needs_hard_state(lost: &Quarantine) -> bool {
-    lost.hard_state || lost.suffix
-}
-
-impl Step {
-    /// Drops the entries from the first lost one on, if any is lost.
-    fn cut(shard: &Shard, lost: &Quarantine) -> Option<Self> {
-        let first = lost.entries.first()?.start;
-        let bounds = shard.bounds();
-        let is_all = bounds.first == Some(first) && bounds.boundary.is_none();
-        match (first.checked_sub(1), bounds.last) {
-            (Some(keep), Some(last)) if !is_all => Some(Self::Truncate { keep, last }),
-            _ => Some(Self::Empty),
-        }
-    }
-
-    fn hard_state(shard: &Shard, lost: &Quarantine, chosen: Option<&HardState>) -> Result<Option<Self>, String> {
-        let known = shard.last_known_hard_state().map(|bytes| bytes.to_vec());
-        match chosen {
-            None if !needs_hard_state(lost) => Ok(None),
-            None => Err(format!(
-                "the hard state of {} is lost or may be, the last one that is known is {}: say by --hard-state what \
-                 the shard goes on with",
-                shard.id(),
-                shown(known.as_deref())
-            )),
-            Some(HardState::Set(bytes)) => Ok(Some(Self::HardState(bytes.clone()))),
-            Some(HardState::None) if known.is_some() => Err(format!(
-                "{} had the hard state {}: nothing but --destroy takes it away",
-                shard.id(),
-                shown(known.as_deref())
-            )),
-            Some(HardState::Keep | HardState::None) => Ok(Some(Self::KeepHardState(known))),
-        }
-    }
-
-    fn add(&self, shard: ShardId, batch: &mut Batch<'_>) -> logboom::Result<()> {
-        match self {
-            Self::Truncate { keep, .. } => batch.truncate_after(shard, *keep).map(drop),
-            Self::Empty => batch.reset_to(shard, None).map(drop),
-            Self::Reset(boundary) => batch.reset_to(shard, Some(*boundary)).map(drop),
-            Self::Destroy => batch.destroy(shard).map(drop),
-            Self::HardState(bytes) => batch.hard_state(shard, bytes).map(drop),
-            Self::KeepHardState(_) | Self::KeepKeys => Ok(()),
-            Self::Release => batch.release(shard).map(drop),
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Truncate { keep, last } if keep + 1 == *last => write!(f, "drop the entry {last}"),
-            Self::Truncate { keep, last } => write!(f, "drop the entries {} to {last}", keep + 1),
-            Self::Empty => f.write_str("drop all entries: the log begins anew, anywhere"),
-            Self::Reset(Boundary { index, term }) => {
-                write!(f, "drop all entries: the log goes on behind entry {index} of term {term}")
-            }
-            Self::Destroy => f.write_str("forget the shard: log, hard state, commit hint and keys"),
-            Self::HardState(bytes) => write!(f, "set the hard state {}", hex(bytes)),
-            Self::KeepHardState(None) => f.write_str("go on without a hard state"),
-            Self::KeepHardState(known) => write!(f, "go on with the hard state {}", shown(known.as_deref())),
-            Self::KeepKeys => f.write_str("take the keys as they are"),
-            Self::Release => f.write_str("end the quarantine"),
-        }
-    }
-}
-
-impl Plan {
-    fn words(&self) -> Vec<String> {
-        match self {
-            Self::Unseen => vec!["take every shard that nothing is known of for one that never was".to_owned()],
-            Self::Shard(id, steps) => steps.iter().map(|step| format!("{id}: {step}")).collect(),
-        }
-    }
-
-    fn apply(&self, engine: &Engine) -> logboom::Result<()> {
-        let Self::Shard(id, steps) = self else { return engine.release_unseen() };
-        let mut batch = engine.batch();
-        for step in steps {
-            step.add(*id, &mut batch)?;
-        }
-        engine.write(batch)
-    }
+    let shard = args.shard.map(|id| shard(ShardId(id)));
+    shard.map(|shard| Plan::new(&shard, action, args.hard_state.as_ref())).transpose()
 }
 
 /// The first line of a repair's record: written before anything is changed.
@@ -433,30 +307,6 @@ fn said(error: impl fmt::Display) -> String {
     error.to_string()
 }
 
-fn shown(hard_state: Option<&[u8]>) -> String {
-    hard_state.map_or_else(|| "none".to_owned(), hex)
-}
-
-fn boundary(text: &str) -> Result<Boundary, String> {
-    let parsed = text.split_once(':').and_then(|(index, term)| Some((index.parse().ok()?, term.parse().ok()?)));
-    let (index, term) = parsed.ok_or("two numbers with a colon between them, as in 5000:12")?;
-    Ok(Boundary { index, term })
-}
-
-fn hard_state(text: &str) -> Result<HardState, String> {
-    match text {
-        "keep" => Ok(HardState::Keep),
-        "none" => Ok(HardState::None),
-        _ => bytes(text).map(HardState::Set).ok_or_else(|| "keep, none, or pairs of hexadecimal digits".to_owned()),
-    }
-}
-
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
-    let digits = digits.filter(|digits| !digits.is_empty() && digits.len().is_multiple_of(2))?;
-    Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-}
-
 fn text(repair: &Repair) -> String {
     let mut text = field("directory", &repair.directory);
     for step in &repair.steps {
@@ -505,24 +355,5 @@ impl Row {
             line(&format!("--hard-state is needed: the last one that is known is {known}"));
         }
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_read() {
-        assert_eq!(boundary("5000:12"), Ok(Boundary { index: 5000, term: 12 }));
-        for text in ["", "5000", "5000:", ":1", "a:1", "1:2:3", "-1:2"] {
-            assert!(boundary(text).is_err(), "{text}");
-        }
-        assert_eq!(hard_state("keep"), Ok(HardState::Keep));
-        assert_eq!(hard_state("none"), Ok(HardState::None));
-        assert_eq!(hard_state("00fFa1"), Ok(HardState::Set(vec![0, 255, 0xa1])));
-        for text in ["", "0", "000", "0x00", "gg", "keeps", "+1"] {
-            assert!(hard_state(text).is_err(), "{text}");
-        }
     }
 }

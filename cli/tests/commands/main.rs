@@ -40,7 +40,7 @@ fn what_is_not_a_log_cannot_be_checked() {
         (newer.path().to_owned(), "format version 99"),
     ];
     for (path, error) in &cases {
-        for command in ["inspect", "verify"] {
+        for command in ["inspect", "verify", "repair"] {
             let text = run(&[command, path.to_str().unwrap()]);
             assert!(text.code == 3 && text.out.is_empty() && text.err.contains(error), "{command} {text:?}");
             let json = run(&["--json", command, path.to_str().unwrap()]);
@@ -72,7 +72,7 @@ fn a_log_in_use_can_be_looked_at() {
     let dir = TempDir::new().unwrap();
     let engine = Engine::open(config(dir.path())).unwrap();
     write(&engine, 1..20);
-    for command in ["inspect", "verify"] {
+    for command in ["inspect", "verify", "repair"] {
         let run = run(&["--json", command, dir.path().to_str().unwrap()]);
         assert!(run.code == 0, "{command}: {run:?}");
     }
@@ -184,6 +184,8 @@ fn inspect_tells_what_damage_took() {
         let run = self::run(&[command, dir.path().to_str().unwrap()]);
         assert!(run.code == 2 && run.out.contains("verdict     DAMAGE\n"), "{command}: {run:?}");
     }
+    let run = self::run(&["repair", dir.path().to_str().unwrap()]);
+    assert!(run.code == 3 && run.err.contains("corruption"), "what cannot be opened cannot be repaired: {run:?}");
 }
 
 #[test]
