@@ -328,29 +328,40 @@ fn without_a_copy_nothing_is_changed() {
 }
 
 #[test]
-fn files_that_may_be_a_missing_segment_are_kept() {
-    let dir = written(|engine| write(engine, 1..600));
-    // Closed, so that a checkpoint names the segments; and the one in the middle states nothing any more.
-    Engine::open(config(dir.path())).unwrap().close().unwrap();
-    let rows = inspect(dir.path()).value()["segments"].clone();
-    let slot = rows.as_array().unwrap()[1]["slot"].as_u64().unwrap();
-    let file = format!("segment-{slot:06}");
-    let path = dir.path().join(&file);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes.fill(0);
-    fs::write(&path, &bytes).unwrap();
-    let before = contents(dir.path());
+fn a_segment_that_states_nothing_any_more_is_kept() {
+    // A checkpoint tells which file it is in; without one it may be in any that states nothing.
+    for checkpoint in [true, false] {
+        let dir = written(|engine| write(engine, 1..200));
+        if checkpoint {
+            Engine::open(config(dir.path())).unwrap().close().unwrap();
+        } else {
+            for name in ["checkpoint-0", "checkpoint-1"] {
+                let len = fs::read(dir.path().join(name)).unwrap().len();
+                fs::write(dir.path().join(name), vec![0; len]).unwrap();
+            }
+        }
+        let rows = inspect(dir.path()).value()["segments"].clone();
+        assert!(rows.as_array().unwrap().len() >= 3, "{rows}");
+        let file = format!("segment-{:06}", rows[1]["slot"].as_u64().unwrap());
+        let whole = fs::metadata(dir.path().join(&file)).unwrap().len();
+        fs::write(dir.path().join(&file), vec![0; usize::try_from(whole).unwrap()]).unwrap();
+        let before = contents(dir.path());
 
-    let listed = repair(dir.path(), &[]);
-    assert_eq!(listed.code, 2, "{listed:?}");
-    let mut args = vec!["--shard", "7", "--cut", "--yes"];
-    if listed.value()["quarantined"][0]["needs_hard_state"] == true {
-        args.extend(["--hard-state", "none"]);
+        let listed = repair(dir.path(), &[]);
+        assert_eq!(listed.code, 2, "{listed:?}");
+        let cut = ["--shard", "7", "--cut", "--hard-state", "none", "--yes"];
+        let done = repair(dir.path(), &cut).value();
+        assert_eq!(done["quarantined"], json!([]), "{done}");
+        let copies = contents(Path::new(done["aside"].as_str().unwrap()));
+        assert_eq!(copies.get(&file), before.get(&file), "checkpoint {checkpoint}: {:?}", copies.keys());
+        let is_spare = |name: &&String| name.starts_with("segment-") && **name != file;
+        assert_eq!(
+            copies.keys().any(|name| is_spare(&name)),
+            !checkpoint,
+            "checkpoint {checkpoint}: {:?}",
+            copies.keys()
+        );
     }
-    let done = repair(dir.path(), &args);
-    assert!(done.value()["quarantined"] == json!([]), "{done:?}");
-    let copies = contents(Path::new(done.value()["aside"].as_str().unwrap()));
-    assert_eq!(copies.get(&file), before.get(&file), "{:?}", copies.keys());
 }
 
 #[test]
