@@ -8,11 +8,15 @@
 //! The proof that no shared slice overlaps an exclusive one is a bit per [`LINE`]: it is set when a region is frozen,
 //! it is never cleared while the chunk lives, and a slice is made only of lines whose bits are set.
 
+mod sync;
 mod chunk;
 mod memory;
 mod pool;
 mod region;
 mod slice;
+
+#[cfg(all(loom, test))]
+mod models;
 
 pub use chunk::{Carver, Chunk};
 pub use pool::Pool;

@@ -110,6 +110,14 @@ pub trait File: Send + std::marker::Sync + fmt::Debug {
     /// [`File::sync_data`], and the file's size and block map besides.
     fn sync_all(&self) -> io::Result<()>;
 
+    /// Has what is read from now on come from the device. Without direct IO, pages whose write-back failed stay in the
+    /// cache as if they were on the disk; [`File::sync_all`] before this leaves no page that is not clean, and clean
+    /// ones are dropped (`posix_fadvise(2)`, `POSIX_FADV_DONTNEED`). Does nothing with direct IO, and where the system
+    /// has no such call.
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The descriptor by which a queue of the real disk operates on the file: the same one for as long as the file
     /// lives. `None` for a file of another kind, whose operations such a queue refuses with `Unsupported`.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -30,5 +30,5 @@ pub use facts::{Backend, Facts, SyncMethod, WriteCache};
 pub use inline::InlineQueue;
 pub use options::{BackendChoice, DirectChoice, DiskOptions, OpenError};
 pub use os::{open, open_read_only};
-pub use sim::{FaultKind, SimDisk, SimOptions};
+pub use sim::{Fate, Fault, FaultKind, Operation, Rot, SimDisk, SimOptions, Undecided, Unsynced};
 pub use stats::DiskStats;

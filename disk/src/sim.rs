@@ -11,73 +11,59 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{
-    Backend, Disk, DiskStats, Facts, File, Mode, Queue, Region, Slice, Sync, SyncMethod, WriteCache, facts::Geometry,
-};
+use crate::{Disk, DiskStats, Facts, File, Mode, Queue};
 
 mod content;
 mod crash;
+mod damage;
 mod directory;
 mod fault;
+mod file;
 mod machine;
+mod options;
+mod pages;
 mod queue;
 mod trace;
+mod undecided;
+mod write;
 
-pub use fault::FaultKind;
+pub use damage::Rot;
+pub use fault::{Fault, FaultKind};
+pub use options::SimOptions;
+pub use undecided::{Fate, Undecided, Unsynced};
 
+use file::SimFile;
 use machine::Machine;
 use queue::SimQueue;
 
 /// A simulated disk: one directory in memory, with a volatile layer over a durable one, as power loss sees them.
 ///
-/// - A write is volatile until it is synced. [`Sync::Data`] makes exactly its own bytes durable, a
+/// - A write is volatile until it is synced. [`Sync::Data`](crate::Sync::Data) makes exactly its own bytes durable, a
 ///   [`File::sync_data`] what had completed before it was issued, on that file.
-/// - A file's size is volatile until [`File::sync_all`], names are until [`Disk::sync_dir`].
+/// - A file's size is volatile until [`File::sync_all`], names are until [`Disk::sync_dir`]. The space of a file
+///   without a name is free after that, when nobody has it open.
 /// - The operations of a queue complete in an order and after delays that the seed decides. Delays are counted in
 ///   calls of [`Queue::reap`]; no clock is read.
-/// - [`SimDisk::power_cut`] and [`SimDisk::process_crash`] end the disk and return what is found afterwards.
+/// - [`SimDisk::power_cut`] and [`SimDisk::process_crash`] end the disk and return what is found afterwards; one can
+///   follow the other. [`SimDisk::halt_after`] stops it in the middle of something, [`SimDisk::fork`] copies it.
+/// - [`SimDisk::inject`] makes operations go wrong, [`SimDisk::damage`] and [`SimDisk::rot`] what is on the disk.
 ///
 /// One seed, used from one thread, repeats one history exactly; [`SimDisk::trace`] shows it. Used from several threads
 /// the disk works, but its history depends on how they run.
 pub struct SimDisk {
     shared: Arc<Shared>,
     facts: Facts,
-    options: SimOptions,
 }
 
-/// How a simulated disk behaves.
-#[derive(Clone, Debug)]
-pub struct SimOptions {
-    /// See [`Facts::pad_unit`]: a power of two, at least [`SimDisk::SECTOR`].
-    pub pad_unit: usize,
-    /// The bytes that a torn write may damage around it: a power of two, at least [`SimDisk::SECTOR`]. Above the pad
-    /// unit it tears what had been durable, which no log can survive: the case that the pad unit is chosen for.
-    pub physical_block: usize,
-    /// What [`Facts::sync_method`] says.
-    pub sync_method: SyncMethod,
-    /// The most calls of [`Queue::reap`] that an operation takes to complete.
-    pub delay_reaps_max: u32,
-    /// The most operations after a [`SimDisk::process_crash`] at which a write that was in flight still lands.
-    pub late_ops_max: u32,
-    /// Of a thousand physical blocks with unsynced bytes, how many are found torn after a power cut that tears any;
-    /// every other does.
-    pub torn_per_mille: u32,
-    /// How many bytes of files the disk holds.
-    pub capacity: u64,
-}
-
-impl Default for SimOptions {
-    fn default() -> Self {
-        SimOptions {
-            pad_unit: 4096,
-            physical_block: 4096,
-            sync_method: SyncMethod::Rolling,
-            delay_reaps_max: 3,
-            late_ops_max: 8,
-            torn_per_mille: 50,
-            capacity: u64::MAX,
-        }
-    }
+/// An operation in the history of a [`SimDisk`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What was done.
+    pub kind: FaultKind,
+    /// The name by which the file was opened, or that the directory's operation was about; empty if there is none.
+    pub file: String,
+    /// The bytes of the file that were read or written.
+    pub range: Range<u64>,
 }
 
 impl SimDisk {
@@ -92,39 +78,104 @@ impl SimDisk {
         for unit in [options.pad_unit, options.physical_block] {
             assert!(unit.is_power_of_two() && unit >= Self::SECTOR, "a unit of {unit} bytes");
         }
-        let machine = Machine::new(seed, options.clone());
-        Arc::new(Self::around(machine, options))
+        Self::around(Machine::new(seed, options))
     }
 
     /// Cuts the power, and returns the disk as it is found when power is back. This one fails every operation from
     /// now on.
     ///
     /// Of what was not synced, each sector is found old or new, or in a torn block; each change of a file's size or
-    /// of a name is found done or not done. The same holds for what was in flight.
+    /// of a name is found done or not done. The same holds for what was in flight, and for writes of a killed process
+    /// that had yet to land.
+    ///
+    /// # Panics
+    /// If the disk has ended already.
     pub fn power_cut(&self) -> Arc<SimDisk> {
-        let machine = self.shared.lock().power_cut();
-        Arc::new(Self::around(machine, self.options.clone()))
+        Self::around(self.shared.lock().power_cut(None))
+    }
+
+    /// [`SimDisk::power_cut`] with one fate for each thing that is [`SimDisk::undecided`], in that order. Where two
+    /// writes overlap that are both there, the later one is found.
+    ///
+    /// # Panics
+    /// If the number of fates is another, or the disk has ended already.
+    pub fn power_cut_with(&self, fates: &[Fate]) -> Arc<SimDisk> {
+        let mut machine = self.shared.lock();
+        assert_eq!(fates.len(), machine.undecided().len(), "a fate for each thing that is undecided");
+        Self::around(machine.power_cut(Some(fates)))
+    }
+
+    /// What a power cut would have to decide now: writes, file by file in the order of their completion, then those in
+    /// flight, then sizes, then changes of names.
+    pub fn undecided(&self) -> Vec<Undecided> {
+        self.shared.lock().undecided()
     }
 
     /// Kills the process, and returns the disk as the next one finds it. This one fails every operation from now on.
     ///
     /// What was written is all there, synced or not. Writes that were in flight land during the first operations on
     /// the new disk.
-    pub fn process_crash(&self) -> Arc<SimDisk> {
-        let machine = self.shared.lock().process_crash();
-        Arc::new(Self::around(machine, self.options.clone()))
-    }
-
-    /// Makes the `n`-th operation of the kind from now on fail with `error`, 1 being the next; whether it was asked
-    /// for through a file or through a queue. Once each.
     ///
-    /// A failed write leaves each sector old or new. A failed sync drops what is unsynced in all files, and the next
-    /// one succeeds: that is how kernels behave, and why a sync must not be retried.
-    pub fn fail_nth(&self, kind: FaultKind, n: u64, error: io::ErrorKind) {
-        self.shared.lock().faults.add(kind, n, error);
+    /// # Panics
+    /// If the disk has ended already.
+    pub fn process_crash(&self) -> Arc<SimDisk> {
+        Self::around(self.shared.lock().process_crash())
     }
 
-    /// Inverts the bits of a range of a file, as found on the disk now: damage that no crash explains.
+    /// Stops everything in the middle of the `n`-th operation from now on, 1 being the next: that one has begun, a
+    /// write being in flight, and it and all later ones fail without an effect. What is left to do is to crash.
+    ///
+    /// That is how to crash anywhere within a call of a log, opening it included, and in the middle of a write that
+    /// blocks. Operations are those of [`SimDisk::operations`].
+    pub fn halt_after(&self, n: u64) {
+        self.shared.lock().halts_in = Some(n.max(1));
+    }
+
+    /// Whether the disk has halted, as [`SimDisk::halt_after`] says.
+    pub fn has_halted(&self) -> bool {
+        self.shared.lock().state == machine::State::Halted
+    }
+
+    /// A copy of the disk as it is, for another future of the same past: files, unsynced changes, faults that are
+    /// still to come, and the history. `seed` decides what is left to chance on the copy.
+    ///
+    /// Bytes are shared until one of the two changes them. What is in flight on this disk is so on the copy too,
+    /// where nobody can reap it: it is there to crash.
+    pub fn fork(&self, seed: u64) -> Arc<SimDisk> {
+        Self::around(self.shared.lock().fork(seed))
+    }
+
+    /// Makes operations from now on go wrong, over crashes too: a device does not heal when it is switched off.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.lock().faults.add(fault);
+    }
+
+    /// [`SimDisk::inject`] of the error that the `n`-th operation of the kind from now on fails with, 1 being the
+    /// next. It is forgotten when this disk crashes.
+    pub fn fail_nth(&self, kind: FaultKind, n: u64, error: io::ErrorKind) {
+        self.inject(Fault::error(kind, error).nth(n).until_crash());
+    }
+
+    /// Ends all faults, those that are sticky and those that are still to come.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// Changes [`SimOptions::late_ops_max`], for the next [`SimDisk::process_crash`].
+    pub fn set_late_ops_max(&self, operations: u32) {
+        self.shared.lock().options.late_ops_max = operations;
+    }
+
+    /// Changes how many bytes of files the disk holds. What is there stays, if it is more; no file grows then.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.shared.lock().options.capacity = bytes;
+    }
+
+    /// Inverts the bits of a range of a file on the medium: damage that no crash explains. What was written there and
+    /// is not synced is not hit, as it is not there yet.
+    ///
+    /// What was acknowledged there is gone. A log can promise to serve no wrong bytes, to say which are lost, and to
+    /// serve all others.
     ///
     /// # Errors
     /// `NotFound` if there is no such file, `UnexpectedEof` if the range is beyond its end.
@@ -132,34 +183,45 @@ impl SimDisk {
         self.shared.lock().damage(name, range)
     }
 
-    /// Every operation so far, over crashes too: what it did to which bytes, and how it ended.
-    pub fn trace(&self) -> Vec<String> {
-        self.shared.lock().trace.lines().to_vec()
+    /// Damages, as [`SimDisk::damage`] does, a place of the file that the seed chooses among those that hold anything
+    /// but zeros, and says which.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such file, `UnexpectedEof` if it holds nothing.
+    pub fn rot(&self, name: &str, rot: Rot) -> io::Result<Range<u64>> {
+        self.shared.lock().rot(name, rot)
     }
 
-    /// A hash of [`SimDisk::trace`].
+    /// Every operation so far that a fault could have hit, over crashes too, in order: the `n`-th of a kind and a
+    /// prefix of names is the one that a fault injected into a new disk of the same seed hits as its `n`-th.
+    pub fn operations(&self) -> Vec<Operation> {
+        let machine = self.shared.lock();
+        let operations = machine.trace.operations();
+        operations.map(|(kind, file, range)| Operation { kind, file: file.into(), range }).collect()
+    }
+
+    /// Everything that has happened so far, over crashes too: what was done to which bytes, and what went wrong.
+    pub fn trace(&self) -> Vec<String> {
+        self.shared.lock().trace.lines()
+    }
+
+    /// A hash of what [`SimDisk::trace`] shows.
     pub fn trace_hash(&self) -> u64 {
         self.shared.lock().trace.hash()
     }
 
-    fn around(machine: Machine, options: SimOptions) -> Self {
+    fn around(machine: Machine) -> Arc<Self> {
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed) << 32;
-        let facts = facts(&options);
-        SimDisk { shared: Arc::new(Shared { generation, machine: Mutex::new(machine) }), facts, options }
+        let facts = machine.options.facts();
+        Arc::new(SimDisk { shared: Arc::new(Shared { generation, machine: Mutex::new(machine) }), facts })
     }
 }
 
 impl Disk for SimDisk {
     fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>> {
         let (inode, alive) = self.shared.lock().open(name, mode)?;
-        Ok(Arc::new(SimFile {
-            shared: Arc::clone(&self.shared),
-            name: name.into(),
-            inode,
-            writable: mode != Mode::Read,
-            geometry: self.facts.geometry(),
-            _alive: alive,
-        }))
+        let shared = Arc::clone(&self.shared);
+        Ok(Arc::new(SimFile::new(shared, name, inode, mode != Mode::Read, self.facts.geometry(), alive)))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -179,7 +241,7 @@ impl Disk for SimDisk {
     }
 
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
-        self.shared.lock().require_alive()?;
+        self.shared.lock().require_running()?;
         Ok(Box::new(SimQueue::new(Arc::clone(&self.shared), self.facts.geometry())))
     }
 
@@ -194,74 +256,7 @@ impl Disk for SimDisk {
 
 impl fmt::Debug for SimDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimDisk").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug)]
-struct SimFile {
-    shared: Arc<Shared>,
-    name: String,
-    inode: u64,
-    writable: bool,
-    geometry: Geometry,
-    /// The file's content is kept while this is referred to, name or no name.
-    _alive: Arc<()>,
-}
-
-impl File for SimFile {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.shared.lock().size(self.inode)
-    }
-
-    fn allocate(&self, size: u64) -> io::Result<()> {
-        self.require_writable()?;
-        self.shared.lock().allocate(self.inode, &self.name, size)
-    }
-
-    fn write_at(&self, slices: &[Slice], offset: u64, sync: Sync) -> io::Result<()> {
-        self.require_writable()?;
-        self.geometry.assert_write(slices, offset);
-        let mut machine = self.shared.lock();
-        let write = machine.begin_write(self.inode, &self.name, slices, offset, sync)?;
-        machine.end_write(write)
-    }
-
-    fn read_at(&self, region: &mut Region, offset: u64) -> io::Result<()> {
-        self.geometry.assert_read(region, offset);
-        self.shared.lock().read(self.inode, &self.name, region, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut machine = self.shared.lock();
-        let sync = machine.begin_sync(self.inode, &self.name)?;
-        machine.end_sync(sync)
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        let mut machine = self.shared.lock();
-        let sync = machine.begin_sync(self.inode, &self.name)?;
-        machine.end_sync(sync)?;
-        machine.sync_size(self.inode);
-        Ok(())
-    }
-
-    fn simulated(&self) -> Option<u64> {
-        let writable = if self.writable { WRITABLE } else { 0 };
-        Some(self.shared.generation | self.inode | writable)
-    }
-}
-
-impl SimFile {
-    fn require_writable(&self) -> io::Result<()> {
-        if self.writable {
-            return Ok(());
-        }
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} was opened for reading", self.name)))
+        f.debug_struct("SimDisk").field("facts", &self.facts).finish_non_exhaustive()
     }
 }
 
@@ -302,20 +297,3 @@ const WRITABLE: u64 = 1 << 63;
 
 /// Not part of any history: it tells disks apart, and never reaches a trace.
 static GENERATION: AtomicU64 = AtomicU64::new(1);
-
-fn facts(options: &SimOptions) -> Facts {
-    Facts {
-        backend: Backend::Simulated,
-        backend_reason: "a disk in memory, for tests".into(),
-        direct: true,
-        direct_reason: "there is no page cache".into(),
-        pad_unit: options.pad_unit,
-        memory_align: SimDisk::SECTOR,
-        cache: WriteCache::WriteBack,
-        fua: Some(false),
-        sync_method: options.sync_method,
-        file_system: "memory".into(),
-        device: None,
-        kernel: "none".into(),
-    }
-}

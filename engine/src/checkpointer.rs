@@ -3,7 +3,10 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use logboom_wal::{SegmentId, Sequence, Step, Ticket as WalTicket};
+use logboom_wal::{
+    SegmentId, Sequence, Step, Ticket as WalTicket, marks,
+    mutants::{self, Mutant},
+};
 
 use crate::{Result, ShardId, checkpoint::Checkpoint, core::Core, state::ShardCell};
 
@@ -64,7 +67,8 @@ impl Checkpointer {
             }
             Work::Idle => Ok(Step::Parked),
             Work::Capturing { last, shards, next, checkpoint } => self.capture(core, last, shards, next, checkpoint),
-            Work::Waiting { last, body, barrier } if !barrier.is_done() => {
+            Work::Waiting { last, body, barrier } if !barrier.is_done() && !mutants::is_on(Mutant::CheckpointEarly) => {
+                marks::hit("checkpoint: it waits for what it reflects");
                 self.work = Work::Waiting { last, body, barrier };
                 Ok(Step::At(now + SOON))
             }

@@ -6,7 +6,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use logboom_wal::{SegmentId, Step};
+use logboom_wal::{SegmentId, Step, marks};
 
 use crate::{Result, core::Core};
 
@@ -24,7 +24,10 @@ pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
         }
         match core.tallies.is_dead(info.id, durable) {
             true => dead.push(info.id),
-            false => dying = true,
+            false => {
+                marks::hit("compact: a segment waits for what freed it");
+                dying = true;
+            }
         }
     }
     retire(core, &dead)?;

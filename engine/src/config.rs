@@ -47,6 +47,9 @@ pub struct Config {
     pub idle_promise: Duration,
     /// An operation of the disk that takes longer is reported to the observer. Default: 2 s.
     pub stall_after: Duration,
+    /// How long a reading of all full segments in the background takes, at an even pace; it finds rot while other
+    /// replicas can still heal it. Zero for none. Default: a day.
+    pub scrub_period: Duration,
     /// How the disk is used: backend, direct IO, sync method, wait for the lock.
     pub disk: DiskOptions,
     /// Is told what nobody waits for. Default: none.
@@ -67,6 +70,7 @@ impl Config {
             lazy_age: Duration::from_millis(50),
             idle_promise: Duration::from_millis(100),
             stall_after: Duration::from_secs(2),
+            scrub_period: Duration::from_secs(24 * 60 * 60),
             disk: DiskOptions::default(),
             observer: None,
         }

@@ -107,17 +107,8 @@ impl Core {
     }
 
     fn add_machine(self: &Arc<Self>, name: &'static str, work: fn(&Core, Duration) -> Result<Step>) {
-        self.wal.worker().add(Box::new(Background { core: Arc::downgrade(self), name, work }));
-    }
-
-    fn note(&self, outcome: Result<Step>, now: Duration) -> Step {
-        match outcome {
-            Ok(step) => step,
-            Err(error) => {
-                *self.background.lock() = Some(error);
-                Step::At(now + RETRY)
-            }
-        }
+        let retry_at = Duration::ZERO;
+        self.wal.worker().add(Box::new(Background { core: Arc::downgrade(self), name, work, retry_at }));
     }
 
     /// Some background work has succeeded that may have failed before.
@@ -131,6 +122,8 @@ struct Background {
     core: Weak<Core>,
     name: &'static str,
     work: fn(&Core, Duration) -> Result<Step>,
+    /// After a failure: until then it does nothing, whatever the other machines do.
+    retry_at: Duration,
 }
 
 impl Machine for Background {
@@ -140,8 +133,21 @@ impl Machine for Background {
 
     fn step(&mut self, now: Duration) -> Step {
         match self.core.upgrade() {
-            Some(core) if core.check_open().is_ok() => core.note((self.work)(&core, now), now),
+            Some(core) if core.check_open().is_ok() => self.work(&core, now),
             _ => Step::Done,
         }
+    }
+}
+
+impl Background {
+    fn work(&mut self, core: &Core, now: Duration) -> Step {
+        if now < self.retry_at {
+            return Step::At(self.retry_at);
+        }
+        (self.work)(core, now).unwrap_or_else(|error| {
+            *core.background.lock() = Some(error);
+            self.retry_at = now + RETRY;
+            Step::At(self.retry_at)
+        })
     }
 }

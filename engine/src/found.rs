@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use logboom_wal::{Place, SegmentId, Sequence};
+use logboom_wal::{
+    Place, SegmentId, Sequence, marks,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     ShardId,
@@ -69,15 +72,19 @@ impl Found {
 
     /// Takes the next record of the shard.
     pub(crate) fn replay(&mut self, change: &Change<'_>, sequence: Sequence, prev: Sequence, place: Place) {
-        if sequence <= self.view.sequence {
+        let known = sequence <= self.view.sequence;
+        marks::hit_if(known, "recovery: a record that the checkpoint reflects");
+        if known && !mutants::is_on(Mutant::ReplayedTwice) {
             return self.locate(change, place);
         }
         // Whatever came before it, it left nothing; and a record without one before it begins a new life.
+        let broken = self.broken;
         let begins = prev == Sequence::NONE && self.view.sequence != Sequence::NONE;
         if begins || *change == Change::Destroy {
             *self = Self::empty(sequence);
         }
         if *change == Change::Destroy {
+            marks::hit_if(broken, "recovery: a shard whose beginning is gone was destroyed");
             return;
         }
         if prev != self.view.sequence || self.apply(change, sequence).is_none() {

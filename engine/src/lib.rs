@@ -134,6 +134,8 @@ mod checkpoint;
 mod damages;
 mod checkpointer;
 mod compact;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 
 pub use batch::{Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use config::Config;
@@ -154,7 +156,8 @@ pub use ticket::Ticket;
 
 pub use logboom_disk::{self as disk, DiskOptions};
 pub use logboom_wal::{
-    Clock, Cut, Durability, ManualClock, RecoveryReport, Runtime, SegmentId, SegmentInfo, WalMetrics,
+    Clock, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId, SegmentInfo,
+    WalMetrics,
 };
 
 /// The example of the README, so that the tests compile and run it.

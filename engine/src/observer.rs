@@ -2,6 +2,8 @@
 
 use std::{fmt::Debug, time::Duration};
 
+use logboom_wal::Damage;
+
 use crate::Error;
 
 /// Is told of what no caller waits for: the progress of a long opening, a disk that stopped answering, a failed log.
@@ -17,6 +19,12 @@ pub trait Observer: Send + Sync + Debug {
     /// The disk has not answered for long, or answers again ([`Stall::for_us`] is 0 then).
     fn stalled(&self, stall: Stall) {
         let _ = stall;
+    }
+
+    /// The background reading came by something durable that is not what was written. Reading the entries says so as
+    /// well; everything else goes on. Called again when the next reading comes by.
+    fn damaged(&self, damage: &Damage) {
+        let _ = damage;
     }
 
     /// A write or a sync of the log failed: from now on nothing is acknowledged, and every submit fails with

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use logboom_disk::{Disk, DiskOptions, OpenError};
-use logboom_wal::{Error as WalError, Listener, Opening, Options, Runtime};
+use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, Runtime};
 
 use crate::{
     Config, Error, Observer, OpenReport, RecoveryProgress, Result, Stall,
@@ -75,7 +75,7 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
     Ok((Store::new(Source::Reader(Box::new(reader)), shards, places, Readers::new(true)), report, tallies))
 }
 
-fn options(config: &Config) -> Options {
+pub(crate) fn options(config: &Config) -> Options {
     Options {
         segment_bytes: config.segment_bytes,
         reserve_segments: config.reserve_segments as usize,
@@ -84,6 +84,7 @@ fn options(config: &Config) -> Options {
         lazy_age: config.lazy_age,
         idle_promise: config.idle_promise,
         stall_after: config.stall_after,
+        scrub_period: config.scrub_period,
         footer: footer::SPACE,
         create: config.create,
         listener: Arc::new(Relay(config.observer.clone())),
@@ -119,6 +120,12 @@ impl Listener for Relay {
     fn stalled(&self, waiting: Duration) {
         if let Some(observer) = &self.0 {
             observer.stalled(Stall::new(waiting));
+        }
+    }
+
+    fn damaged(&self, damage: &Damage) {
+        if let Some(observer) = &self.0 {
+            observer.damaged(damage);
         }
     }
 

@@ -283,6 +283,8 @@ impl<'b> Change<'b> {
     pub(crate) fn decode(record: &'b Record) -> Option<Self> {
         let (first, body) = (record.first(), record.body());
         Some(match record.kind() {
+            // Never of nothing: the index would have a place for no entry.
+            APPEND | HEAL if record.count() == 0 => return None,
             kind @ (APPEND | HEAL) => {
                 entry_table::EntryTable::parse(body, record.count())?;
                 let (count, term) = (u64::from(record.count()), record.attr());

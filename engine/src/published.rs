@@ -1,8 +1,18 @@
 //! A shard's bounds as readers see them without a lock: a sequence lock over plain atomics.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
+#[cfg(not(all(loom, test)))]
+use std::{
+    hint::spin_loop,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, fence},
+};
 
 use logboom_wal::Sequence;
+#[cfg(all(loom, test))]
+use loom::{
+    hint::spin_loop,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, fence},
+};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::extent::Extent;
@@ -44,7 +54,7 @@ impl Published {
             if before.is_multiple_of(2) && before == self.version.load(Ordering::Relaxed) {
                 return view;
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
     }
 
@@ -83,16 +93,17 @@ impl Published {
 }
 
 #[cfg(test)]
+fn view(n: u64) -> View {
+    let boundary_term = n.is_multiple_of(2).then_some(n);
+    let extent = Extent { first: n, next: n + 1, boundary_term };
+    View { extent, sequence: Sequence(n), quarantined: n.is_multiple_of(3) }
+}
+
+#[cfg(test)]
 mod tests {
     use std::thread;
 
     use super::*;
-
-    fn view(n: u64) -> View {
-        let boundary_term = n.is_multiple_of(2).then_some(n);
-        let extent = Extent { first: n, next: n + 1, boundary_term };
-        View { extent, sequence: Sequence(n), quarantined: n.is_multiple_of(3) }
-    }
 
     #[test]
     fn no_reader_sees_half_a_publication() {
@@ -111,6 +122,32 @@ mod tests {
                     }
                 });
             }
+        });
+    }
+}
+
+/// Under loom: `RUSTFLAGS="--cfg loom" cargo test --release -p logboom --lib models`.
+#[cfg(all(loom, test))]
+mod models {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::*;
+
+    #[test]
+    fn no_view_is_torn() {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound.get_or_insert(2);
+        builder.check(|| {
+            let published = Arc::new(Published::default());
+            published.store(view(1));
+            let writer = Arc::clone(&published);
+            let writer = thread::spawn(move || (2..=3).for_each(|n| writer.store(view(n))));
+            let seen = published.load();
+            assert_eq!(seen, view(seen.sequence.0));
+            writer.join().unwrap();
+            assert_eq!(published.load(), view(3));
         });
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use logboom_wal::{SegmentId, Step, Ticket as WalTicket};
+use logboom_wal::{
+    SegmentId, Step, Ticket as WalTicket, marks,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     Result, ShardId,
@@ -57,7 +60,8 @@ impl Sealer {
         match std::mem::take(&mut self.work) {
             Work::Idle => Ok(self.begin(core, now)),
             Work::Collecting(work) => self.collect(core, work),
-            Work::Waiting { barrier, sealed, footer } if !barrier.is_done() => {
+            Work::Waiting { barrier, sealed, footer } if !barrier.is_done() && !mutants::is_on(Mutant::FooterEarly) => {
+                marks::hit("seal: a footer waits for what it lists");
                 self.work = Work::Waiting { barrier, sealed, footer };
                 Ok(Step::At(now + SOON))
             }

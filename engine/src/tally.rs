@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use logboom_wal::SegmentId;
+use logboom_wal::{
+    SegmentId,
+    mutants::{self, Mutant},
+};
 use parking_lot::Mutex;
 
 use crate::ShardId;
@@ -83,7 +86,7 @@ impl Tallies {
     pub(crate) fn found(&self, segment: SegmentId, count: u64, recent: Option<ShardId>) {
         let mut segments = self.segments.lock();
         let tally = segments.entry(segment).or_default();
-        tally.live += count;
+        tally.live = tally.live.saturating_add(count);
         tally.touched.extend(recent);
     }
 
@@ -105,7 +108,9 @@ impl Tallies {
 
     /// Whether no entry in `segment` is live, and none can come back: groups up to `durable` are durable.
     pub(crate) fn is_dead(&self, segment: SegmentId, durable: u64) -> bool {
-        self.segments.lock().get(&segment).is_none_or(|tally| tally.live == 0 && tally.freed_by <= durable)
+        let early = mutants::is_on(Mutant::RetiredEarly);
+        let is_dead = |tally: &Tally| tally.live == 0 && (tally.freed_by <= durable || early);
+        self.segments.lock().get(&segment).is_none_or(is_dead)
     }
 
     /// Whether no entry in `segment` is live; a crash may still bring some back.

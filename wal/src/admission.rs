@@ -1,13 +1,13 @@
 //! Admission: a bound on the bytes that are accepted and not yet durable.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use event_listener::{Event, EventListener, Listener as _};
 
-use crate::Error;
+use crate::{
+    Error,
+    sync::{AtomicBool, AtomicU64},
+};
 
 /// Counts admitted bytes against a bound. A batch larger than the bound is admitted alone.
 #[derive(Debug)]

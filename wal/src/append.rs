@@ -6,10 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use logboom_disk::{Carver, Chunk, LINE, Region};
@@ -22,6 +19,7 @@ use crate::{
     segment::{Segment, footer_bytes},
     shared::Shared,
     supply::Prepared,
+    sync::{AtomicU32, AtomicU64},
 };
 
 /// Groups share chunks of this size; one that is larger has a chunk to itself.

@@ -1,6 +1,6 @@
 //! What was durable and is not what was written: where, and what it held as far as that can be told.
 
-use crate::{Place, Record, SegmentId, Sequence};
+use crate::{Error, Place, Record, SegmentId, Sequence};
 
 /// A stretch of a segment that is not what was written.
 #[derive(Clone, Debug)]
@@ -21,6 +21,18 @@ pub struct Damage {
 }
 
 impl Damage {
+    /// A footer that was written and is not intact: the segment is read in its place, and nothing is lost.
+    pub(crate) fn footer(segment: SegmentId) -> Self {
+        let what = "the footer is not intact; nothing is lost".to_owned();
+        Self { segment, offset: 0, group: None, what, lost: Vec::new(), unknown: false }
+    }
+
+    /// A segment that cannot be read.
+    pub(crate) fn unreadable(segment: SegmentId, error: &Error) -> Self {
+        let what = format!("the segment cannot be read: {error}");
+        Self { segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
+    }
+
     /// A segment that a checkpoint names and that is not there.
     pub(crate) fn missing(segment: SegmentId) -> Self {
         let what = "the segment is missing: the checkpoint names it as live".to_owned();

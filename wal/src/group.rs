@@ -6,7 +6,7 @@ use logboom_disk::LINE;
 
 use crate::{
     Descriptor, SegmentId,
-    ids::{GROUP_MAX, round_up},
+    ids::{NUMBER_MAX, round_up},
     record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
 };
 
@@ -51,6 +51,14 @@ pub(crate) struct Life {
     pub(crate) epoch: u64,
     pub(crate) nonce: u64,
     pub(crate) origin: Origin,
+}
+
+impl Life {
+    /// Whether a log can have come to these numbers: each segment comes after its origin, and none near the end.
+    pub(crate) fn is_possible(&self) -> bool {
+        let Self { segment, epoch, origin, .. } = *self;
+        origin.segment < segment && segment.0 < NUMBER_MAX && epoch < NUMBER_MAX && origin.last < NUMBER_MAX
+    }
 }
 
 /// Where the log stood when a segment was begun: the accepted end of the one before it.
@@ -116,6 +124,11 @@ impl Shape {
         if self.records > 0 && self.table_at().is_none() { table_bytes(self.records) } else { 0 }
     }
 
+    /// Whether so many records fit their area at all: memory is set aside for as many.
+    fn holds_its_records(&self) -> bool {
+        self.records <= crate::ids::GROUP_RECORDS_MAX && self.records as usize * RECORD_HEADER <= self.records_len
+    }
+
     pub(crate) fn with(mut self, records: u32, bytes: usize) -> Self {
         self.records += records;
         self.records_len += round_up(bytes, LINE);
@@ -163,8 +176,7 @@ impl GroupHeader {
             records: u32_at(bytes, 64),
             records_len: u32_at(bytes, 72) as usize,
         };
-        let fits = shape.records as usize <= shape.records_len / RECORD_HEADER;
-        if !fits || shape.len() != u32_at(bytes, 56) as usize || u64_at(bytes, 32) > GROUP_MAX {
+        if shape.len() != u32_at(bytes, 56) as usize || !shape.holds_its_records() {
             return None;
         }
         let origin = Origin {
@@ -188,7 +200,7 @@ impl GroupHeader {
             flags: bytes[76],
             shape,
         };
-        Some((header, crc))
+        (header.life.is_possible() && header.sequence < NUMBER_MAX).then_some((header, crc))
     }
 }
 
@@ -264,6 +276,22 @@ mod tests {
 
     const PAD: usize = 4096;
 
+    const HEADER: GroupHeader = GroupHeader {
+        life: Life {
+            segment: SegmentId(7),
+            epoch: 3,
+            nonce: 99,
+            origin: Origin { segment: SegmentId(6), end: 4096, crc: 5, last: 41 },
+        },
+        sequence: 42,
+        durable: 41,
+        chain: 1,
+        records_crc: 2,
+        prev_len: 8192,
+        flags: FLAG_CLOSE,
+        shape: Shape { pad: PAD, echo_len: 48, records: 1, records_len: 320 },
+    };
+
     #[test]
     fn a_block_with_a_records_header_never_holds_its_descriptor() {
         for records_len in [64, 1024, PAD - GROUP_HEADER, PAD, 5 * PAD, 100_000] {
@@ -280,21 +308,7 @@ mod tests {
 
     #[test]
     fn a_header_reads_back_and_any_flipped_bit_rejects_it() {
-        let header = GroupHeader {
-            life: Life {
-                segment: SegmentId(7),
-                epoch: 3,
-                nonce: 99,
-                origin: Origin { segment: SegmentId(6), end: 4096, crc: 5, last: 41 },
-            },
-            sequence: 42,
-            durable: 41,
-            chain: 1,
-            records_crc: 2,
-            prev_len: 8192,
-            flags: FLAG_CLOSE,
-            shape: Shape::empty(PAD, 48).with(1, 300),
-        };
+        let header = HEADER;
         let mut bytes = [0; GROUP_HEADER];
         let crc = header.encode(&mut bytes, 17);
         assert_eq!(GroupHeader::verify(&bytes, 17, PAD), Some((header, crc)));
@@ -303,6 +317,35 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(GroupHeader::verify(&bytes, 17, PAD), None, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn more_records_than_have_room_are_none() {
+        for (records, good) in [(4, true), (5, false), (u32::MAX, false)] {
+            let shape = Shape { records, ..Shape::empty(PAD, 0).with(4, 256) };
+            let header = GroupHeader { shape, ..HEADER };
+            let mut bytes = [0; GROUP_HEADER];
+            header.encode(&mut bytes, 17);
+            assert_eq!(GroupHeader::verify(&bytes, 17, PAD).is_some(), good, "{records}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_log_comes_to_are_none() {
+        let own = |segment| Origin { segment: SegmentId(segment), ..HEADER.life.origin };
+        let lives = [
+            Life { segment: SegmentId(u64::MAX), ..HEADER.life },
+            Life { epoch: u64::MAX, ..HEADER.life },
+            Life { origin: own(7), ..HEADER.life },
+            Life { origin: Origin { last: u64::MAX, ..HEADER.life.origin }, ..HEADER.life },
+        ];
+        let mut headers = vec![GroupHeader { sequence: u64::MAX, ..HEADER }];
+        headers.extend(lives.map(|life| GroupHeader { life, ..HEADER }));
+        for header in headers {
+            let mut bytes = [0; GROUP_HEADER];
+            header.encode(&mut bytes, 17);
+            assert_eq!(GroupHeader::verify(&bytes, 17, PAD), None, "{header:?}");
         }
     }
 

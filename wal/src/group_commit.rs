@@ -19,6 +19,8 @@ use crate::{
     Descriptor, Error,
     append::Closed,
     group::{GroupHeader, Life, Shape, encode_table, in_segment, table_bytes},
+    marks,
+    mutants::{self, Mutant},
     record::Raw,
     segment::encode_header,
     shared::Shared,
@@ -181,6 +183,11 @@ impl Committer {
         })
     }
 
+    /// Whether whoever owns the tail may let go of it: nothing is in flight.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.flights.is_empty() && self.sync.is_none() && self.completions.is_empty()
+    }
+
     /// Where completions go that arrive between two pumps.
     pub(crate) fn completions(&mut self) -> &mut Vec<Completion> {
         &mut self.completions
@@ -192,6 +199,11 @@ impl Committer {
             queue.reap(Wait::Forever, &mut self.completions);
         }
         self.completions.clear();
+    }
+
+    /// Whether everything that was submitted has ended.
+    pub(crate) fn is_still(&self) -> bool {
+        self.flights.is_empty() && self.sync.is_none()
     }
 
     fn settle(&mut self, shared: &Shared) -> Result<bool, Error> {
@@ -211,9 +223,13 @@ impl Committer {
     }
 
     fn settle_write(&mut self, shared: &Shared, token: u64, result: io::Result<()>) -> Result<(), Error> {
+        marks::hit_if(result.is_err(), "commit: a write fails");
+        let result = if mutants::is_on(Mutant::WriteErrorIgnored) { Ok(()) } else { result };
         result.map_err(|error| Error::io("writing a group", error))?;
         if let Some(flight) = self.flights.iter_mut().find(|flight| flight.token == token) {
-            flight.state = if flight.sync == Sync::Data { FlightState::Durable } else { FlightState::Written };
+            let durable = flight.sync == Sync::Data || mutants::is_on(Mutant::SyncSkipped);
+            flight.state = if durable { FlightState::Durable } else { FlightState::Written };
+            marks::hit_if(!durable && self.sync.is_some(), "commit: a write completes while a sync runs");
             shared.metrics.writes.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -221,10 +237,17 @@ impl Committer {
 
     fn settle_sync(&mut self, shared: &Shared, result: io::Result<()>) -> Result<(), Error> {
         let sync = self.sync.take();
+        marks::hit_if(result.is_err(), "commit: a sync fails");
+        if mutants::is_on(Mutant::SyncErrorIgnored) && result.is_err() {
+            return Ok(());
+        }
         result.map_err(|error| Error::io("syncing a segment", error))?;
         shared.metrics.syncs.fetch_add(1, Ordering::Relaxed);
         let covers = sync.map(|sync| sync.covers).unwrap_or_default();
-        for flight in self.flights.iter_mut().filter(|flight| covers.contains(&flight.token)) {
+        marks::hit_if(covers.len() > 1, "commit: a sync covers several writes");
+        let late = mutants::is_on(Mutant::SyncCoversLate);
+        let covered = |flight: &Flight| covers.contains(&flight.token) || late && flight.state == FlightState::Written;
+        for flight in self.flights.iter_mut().filter(|flight| covered(flight)) {
             flight.state = FlightState::Durable;
         }
         Ok(())
@@ -233,7 +256,13 @@ impl Committer {
     /// A group is durable when it and all before it are: the watermark follows the flights from the front.
     fn publish(&mut self, shared: &Shared) {
         let (mut last, mut admitted) = (None, 0);
-        while self.flights.front().is_some_and(|flight| flight.state == FlightState::Durable) {
+        let out_of_order = mutants::is_on(Mutant::AckOutOfOrder);
+        let is_durable = |flight: &Flight| flight.state == FlightState::Durable;
+        marks::hit_if(
+            self.flights.iter().any(is_durable) && !self.flights.front().is_some_and(is_durable),
+            "commit: a group is durable before the one that precedes it",
+        );
+        while self.flights.front().is_some_and(is_durable) || out_of_order && self.flights.iter().any(is_durable) {
             let Some(flight) = self.flights.pop_front() else { break };
             self.in_flight_bytes -= flight.bytes;
             admitted += flight.admitted;
@@ -245,7 +274,8 @@ impl Committer {
         if let Some(last) = last {
             // First, so that whoever is woken finds that what it had taken is free again.
             shared.admission.release(admitted);
-            shared.watermark.publish(last);
+            let early = mutants::is_on(Mutant::AckOneGroupEarly) && !self.flights.is_empty();
+            shared.watermark.publish(last + u64::from(early));
             shared.notify();
         }
     }
@@ -260,6 +290,9 @@ impl Committer {
         let write_bytes = if lane == Lane::Inline { WRITE_BYTES * 4 } else { WRITE_BYTES };
         let Some(write) = self.next_write(shared, write_bytes)? else { return Ok(false) };
         let sync = self.sync_for(shared, lane);
+        let asked = if mutants::is_on(Mutant::WriteNotDurable) { Sync::None } else { sync };
+        marks::hit_if(!self.flights.is_empty(), "commit: several writes in flight");
+        marks::hit_if(write.flight.groups > 1, "commit: a write holds several groups");
         let token = self.next_token;
         self.next_token += 1;
         shared.begin_io();
@@ -268,7 +301,7 @@ impl Committer {
         queue.submit(Op {
             token,
             file: Arc::clone(&write.flight.file),
-            kind: OpKind::Write { slices: write.slices, offset: write.offset, sync },
+            kind: OpKind::Write { slices: write.slices, offset: write.offset, sync: asked },
         });
         self.in_flight_bytes += write.flight.bytes;
         if let Some(pending) = &mut self.sync {
@@ -314,7 +347,9 @@ impl Committer {
             let alone = self.flights.is_empty() && write.is_none();
             let begins_segment = group.prefix.is_some();
             // A segment is begun when all before it is durable: then a later segment proves the earlier one whole.
-            let fits = !begins_segment
+            let drains = begins_segment && !mutants::is_on(Mutant::RotationNotDrained);
+            marks::hit_if(drains && !alone, "commit: a rotation waits for what precedes it");
+            let fits = !drains
                 && bytes + len <= write_bytes
                 && self.in_flight_bytes + bytes + len <= IN_FLIGHT_BYTES
                 && group.sequence - shared.watermark.durable() <= WINDOW;
@@ -328,7 +363,7 @@ impl Committer {
     }
 
     fn add_to(&mut self, shared: &Shared, write: &mut Option<Write>, group: Closed) -> Result<(), Error> {
-        let promise = shared.watermark.durable();
+        let promise = shared.watermark.durable() + u64::from(mutants::is_on(Mutant::PromiseTooHigh));
         let (offset, file) = (group.offset, Arc::clone(&group.segment.file));
         let (sequence, admitted) = (group.sequence, group.admitted);
         let (slice, prefix) = self.seal(shared, group, promise)?;
@@ -357,6 +392,8 @@ impl Committer {
         let records = records_at..records_at + group.shape.records_len;
         let records = group.chunk.slice(records).ok_or_else(unfinished)?;
         let (descriptors, records_crc) = describe(&records, group.shape.records);
+        marks::hit_if(group.shape.echo_len > 0, "commit: a group repeats the descriptors of the one before");
+        marks::hit_if(group.shape.table_at().is_some(), "commit: a group has a table of its own");
         if group.shape.echo_len > 0 {
             let echo = crate::group::GROUP_HEADER..group.header.len();
             self.echo.encode(&mut group.header[echo], seed);

@@ -24,7 +24,15 @@ pub const FORMAT_VERSION: u32 = 1;
 const NAME: &str = "LOGBOOM";
 const NAME_NEW: &str = "LOGBOOM.new";
 const MAGIC: [u8; 8] = *b"LOGBOOM\0";
+
+/// Whether a file name is that of the identity.
+pub(crate) fn is_identity(name: &str) -> bool {
+    name == NAME
+}
 const LEN: usize = 64;
+
+/// The fewest pad units of a segment: a batch of a quarter of it must hold more than what frames it.
+const PADS_MIN: u64 = 32;
 
 /// What was fixed when the log was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +77,11 @@ impl Identity {
     /// for empty.
     pub(crate) fn create(disk: &dyn Disk, pool: &Pool, options: &Options, log: [u64; 2]) -> Result<Self, Error> {
         let identity = Self { log, segment_bytes: options.segment_bytes, pad: disk.facts().pad_unit };
+        if !identity.is_possible() {
+            let Self { segment_bytes, pad, .. } = identity;
+            let what = format!("a segment of {segment_bytes} bytes, on a device that takes writes of {pad} bytes");
+            return Err(Error::Unsupported(what));
+        }
         let make = || -> io::Result<()> {
             if disk.list()?.iter().any(|name| name == NAME_NEW) {
                 disk.remove(NAME_NEW)?;
@@ -133,10 +146,18 @@ impl Identity {
             segment_bytes: u64_at(bytes, 16),
             pad: u32_at(bytes, 12) as usize,
         };
-        if !crate::options::SEGMENT_BYTES.contains(&identity.segment_bytes) || !identity.pad.is_power_of_two() {
+        if !identity.is_possible() {
             return Err(Error::Foreign(format!("{NAME} states impossible sizes: {identity:?}")));
         }
         Ok(identity)
+    }
+
+    fn is_possible(&self) -> bool {
+        let Self { segment_bytes, pad, .. } = *self;
+        crate::options::SEGMENT_BYTES.contains(&segment_bytes)
+            && segment_bytes.is_power_of_two()
+            && pad.is_power_of_two()
+            && pad as u64 * PADS_MIN <= segment_bytes
     }
 }
 
@@ -158,6 +179,22 @@ mod tests {
             let mut bad = bytes;
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(Identity::decode(&bad).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_no_log_has_are_refused() {
+        for (segment_bytes, pad, good) in [
+            (256 << 10, 8 << 10, true),
+            (256 << 10, 16 << 10, false),
+            (1 << 20, 0, false),
+            (1 << 20, 1 << 31, false),
+            (1 << 20, 4095, false),
+            (300_000, 4096, false),
+            (1 << 31, 4096, false),
+        ] {
+            let bytes = Identity { log: [1, 2], segment_bytes, pad }.encode();
+            assert_eq!(Identity::decode(&bytes).is_ok(), good, "{segment_bytes} {pad}");
         }
     }
 }

@@ -8,8 +8,9 @@ const ORDINAL_BITS: u32 = 16;
 /// The most records that one group can hold.
 pub(crate) const GROUP_RECORDS_MAX: u32 = 1 << ORDINAL_BITS;
 
-/// The highest sequence of a group that leaves room for those behind it.
-pub(crate) const GROUP_MAX: u64 = (1 << (u64::BITS - ORDINAL_BITS)) - (1 << ORDINAL_BITS);
+/// Above every number of a group, a segment, an epoch or a checkpoint that a log comes to: they grow by one, or by a
+/// few hundred with an opening. Below it they can be added to, and a group's fits a [`Sequence`].
+pub(crate) const NUMBER_MAX: u64 = 1 << 47;
 
 /// A record's place in the one order of the log: its group's sequence and its ordinal in the group.
 ///

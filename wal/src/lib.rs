@@ -12,6 +12,12 @@
 
 #![forbid(unsafe_code)]
 
+mod sync;
+#[doc(hidden)]
+pub mod marks;
+#[doc(hidden)]
+pub mod mutants;
+
 mod ids;
 mod error;
 mod options;
@@ -30,6 +36,7 @@ mod slots;
 mod supply;
 mod worker;
 mod watch;
+mod scrub;
 mod metrics;
 mod shared;
 mod damage;
@@ -41,6 +48,10 @@ mod replay;
 mod reader;
 mod verify;
 mod wal;
+#[cfg(all(loom, test))]
+mod models;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 
 pub use admission::Permit;
 pub use append::{Durability, Request, Reservation};

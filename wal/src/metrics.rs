@@ -16,6 +16,8 @@ pub(crate) struct Metrics {
     pub(crate) bytes: AtomicU64,
     pub(crate) cold_reads: AtomicU64,
     pub(crate) cold_read_bytes: AtomicU64,
+    pub(crate) scrubbed_bytes: AtomicU64,
+    pub(crate) scrub_damages: AtomicU64,
 }
 
 /// A view of the log's counters since it was opened. Each is exact; together they are not one instant's.
@@ -34,6 +36,10 @@ pub struct WalMetrics {
     pub cold_reads: u64,
     /// Their bytes.
     pub cold_read_bytes: u64,
+    /// Bytes of full segments that the background reading has checked.
+    pub scrubbed_bytes: u64,
+    /// What it came by that is not what was written.
+    pub scrub_damages: u64,
     /// Bytes that are accepted and not yet durable.
     pub admitted_bytes: u64,
     /// Bytes of the recent tail in memory.
@@ -64,6 +70,8 @@ impl Shared {
             written_bytes: read(&self.metrics.bytes),
             cold_reads: read(&self.metrics.cold_reads),
             cold_read_bytes: read(&self.metrics.cold_read_bytes),
+            scrubbed_bytes: read(&self.metrics.scrubbed_bytes),
+            scrub_damages: read(&self.metrics.scrub_damages),
             admitted_bytes: self.admission.used(),
             cached_bytes: self.recent.bytes(),
             segments: self.segments.lock().len() as u64,

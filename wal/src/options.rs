@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::Error;
+use crate::{Damage, Error};
 
 /// The smallest and the largest segment, in bytes.
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;
@@ -24,6 +24,8 @@ pub struct Options {
     pub idle_promise: Duration,
     /// An operation that is in flight for longer is reported.
     pub stall_after: Duration,
+    /// How long a background reading of all full segments takes, which finds rot; zero for none.
+    pub scrub_period: Duration,
     /// The space that the layer above needs in each segment for its footer.
     pub footer: FooterSpace,
     /// Whether a log is created in an empty directory.
@@ -42,6 +44,7 @@ impl Default for Options {
             lazy_age: Duration::from_millis(50),
             idle_promise: Duration::from_millis(100),
             stall_after: Duration::from_secs(2),
+            scrub_period: Duration::from_secs(24 * 60 * 60),
             footer: FooterSpace::default(),
             create: true,
             listener: Arc::new(Silent),
@@ -92,6 +95,11 @@ pub trait Listener: Send + Sync + fmt::Debug {
     /// The device has not answered for `waiting`; called again each time that doubles, and with zero when it is over.
     fn stalled(&self, waiting: Duration) {
         let _ = waiting;
+    }
+
+    /// The background reading came by something durable that is not what was written. Reading it fails as well.
+    fn damaged(&self, damage: &Damage) {
+        let _ = damage;
     }
 
     /// The log was poisoned: nothing is acknowledged any more.

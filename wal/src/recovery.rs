@@ -9,16 +9,18 @@ use std::{
     sync::Arc,
 };
 
-use logboom_disk::{Disk, Mode, Pool, Slice, Sync};
+use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
     Damage, Error, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
     group::{GroupHeader, Life, Origin, in_segment},
     group_commit::{Echo, IN_FLIGHT_BYTES, WINDOW},
-    identity::Identity,
+    identity::{Identity, is_identity},
+    marks,
+    mutants::{self, Mutant},
     scan::{Part, walk},
     segment::{Segment, read_slice, slot_of, verify_header},
-    slots::{Checkpoint, Slots},
+    slots::{Checkpoint, Slots, is_slot},
     supply::{Prepared, is_prefill, prepare_now},
 };
 
@@ -73,7 +75,7 @@ pub(crate) struct Base {
     pub(crate) runtime: Runtime,
     pub(crate) identity: Identity,
     pub(crate) seed: u32,
-    mode: Mode,
+    pub(crate) mode: Mode,
 }
 
 /// What opening found.
@@ -124,6 +126,9 @@ impl fmt::Display for Cut {
 
 impl Opening {
     fn find(disk: Arc<dyn Disk>, options: Options, runtime: Runtime, mode: Mode) -> Result<Self, Error> {
+        if mode == Mode::Write && !disk.facts().direct {
+            forget_cached(&*disk)?;
+        }
         let pool = Pool::new(POOL_IDLE_BYTES);
         let mut report = RecoveryReport::default();
         let identity = match Identity::read(&*disk, &pool)? {
@@ -136,7 +141,7 @@ impl Opening {
             None => return Err(Error::Foreign("the directory holds no log".to_owned())),
         };
         let seed = identity.seed();
-        let (slots, checkpoint) = Slots::open(&*disk, &pool, identity.pad, seed, mode)?;
+        let (slots, checkpoint) = Slots::open(&*disk, &pool, &identity, mode)?;
         report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
         let base = Base { disk, pool, options, runtime, identity, seed, mode };
         let mut opening = Self {
@@ -241,14 +246,22 @@ impl Opening {
         if !self.replayed {
             self.replay(&mut |_| Ok(()))?;
         }
-        self.sync_again().map_err(|error| Error::io("syncing what was recovered", error))?;
+        let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
+        again.map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let clock = self.base.runtime.clock();
         let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
-        let life = Life { segment, epoch, nonce: clock.nonce(), origin: self.accepted };
+        let (epoch, nonce) = match self.chain.last() {
+            Some(last) if self.report.cut.is_none() && mutants::is_on(Mutant::EpochOnlyWhenCut) => {
+                (last.life.epoch, last.life.nonce)
+            }
+            _ => (epoch, clock.nonce()),
+        };
+        let life = Life { segment, epoch, nonce, origin: self.accepted };
         // Beyond whatever may have been submitted behind the accepted end.
-        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + WINDOW + 1 };
+        let leap = if mutants::is_on(Mutant::SequenceReused) { 0 } else { WINDOW };
+        let first_group = if self.accepted.last == 0 { 1 } else { self.accepted.last + leap + 1 };
         Wal::start(crate::wal::Start {
             base: self.base,
             clock,
@@ -281,6 +294,7 @@ impl Opening {
         let mut found = Vec::new();
         for name in names {
             if is_prefill(&name) && self.base.mode == Mode::Write {
+                marks::hit("recovery: an unfinished segment is removed");
                 disk.remove(&name).map_err(|error| Error::io(format!("removing {name}"), error))?;
             }
             let Some(slot) = slot_of(&name) else { continue };
@@ -313,6 +327,7 @@ impl Opening {
                 .iter()
                 .position(|file| file.slot == row.slot && file.life.is_none_or(|life| life.segment == row.id));
             let Some(at) = at else {
+                marks::hit("recovery: a segment of the checkpoint was used again");
                 self.missing.push(row.id);
                 continue;
             };
@@ -364,14 +379,15 @@ impl Opening {
         Ok(rest)
     }
 
-    /// Forgets what a record of the log says to be free.
+    /// Lets go of what was freed. What had to be replayed stays: it may be freed only when both checkpoints cover it,
+    /// so both are lost, and the next opening will need it as this one did.
     pub(crate) fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) {
-        for id in freed {
+        for id in freed.range(..self.replay_from()) {
             if let Some(segment) = self.live.remove(id) {
+                marks::hit("recovery: a record frees a segment");
                 self.free.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
             }
         }
-        self.chain.retain(|segment| !freed.contains(&segment.id));
         let missing = self.missing.iter().filter(|id| !freed.contains(id));
         self.report.damages.extend(missing.map(|&id| Arc::new(Damage::missing(id))));
     }
@@ -380,26 +396,9 @@ impl Opening {
     /// of a recovered record takes it for durable.
     fn sync_again(&self) -> std::io::Result<()> {
         for segment in &self.chain {
-            if !self.base.disk.facts().direct {
-                self.write_again(segment)?;
-            }
             segment.file.sync_all()?;
         }
         self.base.disk.sync_dir()
-    }
-
-    /// Without direct IO, what was read may be pages whose write-back failed: clean, and not on the device. Writing
-    /// the same bytes once more makes the sync mean something.
-    fn write_again(&self, segment: &Segment) -> std::io::Result<()> {
-        let end = segment.end() as usize;
-        let mut at = 0;
-        while at < end {
-            let len = (end - at).min(1 << 20);
-            let slice = read_slice(&*segment.file, &self.base.pool, at, len)?;
-            segment.file.write_at(&[slice], at as u64, Sync::None)?;
-            at += len;
-        }
-        Ok(())
     }
 
     fn take_prepared(&mut self) -> Result<Prepared, Error> {
@@ -415,6 +414,22 @@ impl Opening {
             opening_failure(error)
         })
     }
+}
+
+/// Without direct IO, what the cache shows need not be on the device: the write-back of a page may have failed, and it
+/// is clean nonetheless. What is to be recovered is read from the device.
+fn forget_cached(disk: &dyn Disk) -> Result<(), Error> {
+    for name in disk.list().map_err(|error| Error::io("listing the directory", error))? {
+        if slot_of(&name).is_none() && !is_slot(&name) && !is_identity(&name) {
+            continue;
+        }
+        let synced = disk.open(&name, Mode::Write).and_then(|file| {
+            file.sync_all()?;
+            file.forget_cached()
+        });
+        synced.map_err(|error| Error::io(format!("syncing {name}"), error))?;
+    }
+    Ok(())
 }
 
 /// What stops an opening that found everything in order.
@@ -455,8 +470,10 @@ impl Base {
         let pad = self.identity.pad;
         let bytes = read_slice(file, &self.pool, 0, len)?;
         let groups = bytes.chunks_exact(pad).filter_map(|block| GroupHeader::verify(block, self.seed, pad));
-        let lives = groups.map(|(header, _)| header.life).chain(verify_header(&bytes, self.seed));
-        Ok(lives.max_by_key(|life| (life.segment, life.epoch)))
+        let (header, group) = (verify_header(&bytes, self.seed), groups.map(|(header, _)| header.life));
+        let group = group.max_by_key(|life| (life.segment, life.epoch));
+        marks::hit_if(header.is_none() && group.is_some(), "recovery: a first group stands for its segment's header");
+        Ok(group.into_iter().chain(header).max_by_key(|life| (life.segment, life.epoch)))
     }
 
     pub(crate) fn scan(

@@ -3,8 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, SegmentId, Sequence, Verdict,
+    Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
     group::{FLAG_CLOSE, Origin, in_segment},
+    marks,
+    mutants::{self, Mutant},
     record::{KIND_FREED, u64_at},
     salvage::{End, Salvage},
     scan::{Course, Expected, Found, Part, headers_in},
@@ -18,7 +20,8 @@ impl Opening {
         let total = chain.len() as u64 * self.base.identity.segment_bytes;
         let mut freed = BTreeSet::new();
         let mut each = |part: Part| {
-            for record in part.records().filter(|record| record.kind() == KIND_FREED) {
+            let frees = |record: &&Record| record.kind() == KIND_FREED && !mutants::is_on(Mutant::FreedIgnored);
+            for record in part.records().filter(frees) {
                 freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
             }
             each(part)
@@ -58,8 +61,11 @@ impl Opening {
         let (pad, seed, pool) = (self.base.identity.pad, self.base.seed, self.base.pool.clone());
         let mut course = Course::new(segment, &pool, pad, Expected::first(segment.life), seed);
         let stated = successor.map(|successor| successor.life.origin);
-        let bounds = Bounds {
-            end: stated.filter(|origin| origin.segment == segment.id).map(End::from),
+        let mut bounds = Bounds {
+            promised: 0,
+            end: stated
+                .filter(|origin| origin.segment == segment.id && !mutants::is_on(Mutant::OriginEndIgnored))
+                .map(End::from),
             is_last: successor.is_none(),
         };
         self.report.segments_replayed += 1;
@@ -78,11 +84,12 @@ impl Opening {
                     self.report.groups_replayed += 1;
                     self.report.records_replayed += u64::from(group.header.shape.records);
                     self.report.closed = group.header.flags & FLAG_CLOSE != 0;
+                    marks::hit_if(self.report.closed, "recovery: the log was closed");
                     self.echo = group.echo();
                     each(Part::Group(group))?;
                 }
                 found => {
-                    if self.judge(&mut course, &found, &bounds)? != Verdict::Damage {
+                    if self.judge(&mut course, &found, &mut bounds)? != Verdict::Damage {
                         break;
                     }
                     let successor = successor.map(|successor| &**successor);
@@ -121,11 +128,16 @@ impl Opening {
     }
 
     /// Decides what it means that the expected group is not here.
-    fn judge(&mut self, course: &mut Course<'_>, found: &Found, bounds: &Bounds) -> Result<Verdict, Error> {
+    fn judge(&mut self, course: &mut Course<'_>, found: &Found, bounds: &mut Bounds) -> Result<Verdict, Error> {
         let (at, expected) = (course.at, course.expected);
+        // What is further on could not change it then, and looking there for each of many bad groups would take for ever.
+        let is_stated = bounds.end.is_some() || expected.sequence <= bounds.promised;
         let until = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
-        let behind = headers_in(&mut course.window, at..until, &expected.life, course.seed)?;
-        let behind: Vec<_> = behind.into_iter().filter(|(_, header)| header.sequence >= expected.sequence).collect();
+        let range = if is_stated { at..at } else { at..until };
+        let mut behind = headers_in(&mut course.window, range, &expected.life, course.seed)?;
+        behind.retain(|(_, header)| header.sequence >= expected.sequence);
+        let promised = behind.iter().map(|(_, header)| header.durable).max().unwrap_or(0);
+        bounds.promised = bounds.promised.max(promised);
         let followed = behind.iter().any(|&(place, _)| place > at);
         let evidence = Evidence {
             header: match found {
@@ -134,15 +146,13 @@ impl Opening {
                 Found::NoHeader => Header::Bad,
             },
             records: matches!(found, Found::Group(_)),
-            promised: behind.iter().any(|(_, header)| header.durable >= expected.sequence),
-            bounded: match bounds.end {
-                Some(end) => at < end.at,
-                // The one that was begun next is missing. It was begun when all before it was durable.
-                None => !bounds.is_last && (followed || matches!(found, Found::BadRecords(..))),
-            },
+            promised: bounds.promised >= expected.sequence,
+            // The one that was begun next may be missing. It was begun when all before it was durable.
+            bounded: bounds.end.is_some() || (!bounds.is_last && (followed || matches!(found, Found::BadRecords(..)))),
             followed,
             closed: self.report.closed,
         };
+        marks::hit(evidence.row());
         let verdict = evidence.verdict();
         if verdict == Verdict::Cut {
             let last = behind.iter().map(|(place, header)| place + header.shape.len()).max().unwrap_or(at);
@@ -154,8 +164,10 @@ impl Opening {
     }
 }
 
-/// What is known of a segment's end before it is walked.
+/// What is known of a segment's end.
 struct Bounds {
+    /// Groups up to this one were durable, as a header of this life further on says.
+    promised: u64,
     /// As its successor states it.
     end: Option<End>,
     is_last: bool,

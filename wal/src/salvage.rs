@@ -12,10 +12,10 @@ use std::{
 
 use crate::{
     Damage, Descriptor, Error, Loss, Passed, Place, SegmentId, Sequence,
-    group::{GROUP_HEADER, GroupHeader, TABLE_HEADER, in_segment, table_len, verify_table},
+    group::{GROUP_HEADER, TABLE_HEADER, in_segment, table_len, verify_table},
     ids::round_up,
     record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
-    scan::{Course, Expected, Found, Window, headers_in},
+    scan::{Course, Expected, Found, Window, header_at},
     segment::Segment,
 };
 
@@ -89,18 +89,22 @@ impl Course<'_> {
             let at = self.at + header.shape.len();
             return Ok(Some(Resumed { at, sequence: header.sequence + 1, chain: Some(*crc) }));
         }
-        let size = self.window.segment.size as usize;
-        let limit = end.map_or(size, |end| end.at);
-        let from = self.at + self.window.pad;
-        let behind = headers_in(&mut self.window, from..limit, &self.expected.life, self.seed)?;
-        let is_behind = |header: &GroupHeader| {
-            header.sequence > self.expected.sequence && end.is_none_or(|end| header.sequence <= end.last)
-        };
-        // Not the nearest: a copy of a later group may lie where it does not belong.
-        let next = behind.iter().filter(|(_, header)| is_behind(header)).min_by_key(|(_, header)| header.sequence);
-        let found = next.map(|&(at, header)| Resumed { at, sequence: header.sequence, chain: None });
+        let (life, expected) = (self.expected.life, self.expected.sequence);
+        let limit = end.map_or(self.window.segment.size as usize, |end| end.at);
+        let mut found: Option<Resumed> = None;
+        for at in (self.at + self.window.pad..limit).step_by(self.window.pad) {
+            let Some(header) = header_at(&mut self.window, at, &life, self.seed)? else { continue };
+            let is_behind = header.sequence > expected && end.is_none_or(|end| header.sequence <= end.last);
+            // Not the nearest: a copy of a later group may lie where it does not belong.
+            if is_behind && found.as_ref().is_none_or(|found| header.sequence < found.sequence) {
+                found = Some(Resumed { at, sequence: header.sequence, chain: None });
+                if header.sequence == expected + 1 {
+                    break;
+                }
+            }
+        }
         Ok(found.or(end.map(|end| {
-            let sequence = self.expected.sequence.max(end.last + 1);
+            let sequence = expected.max(end.last + 1);
             Resumed { at: end.at, sequence, chain: end.crc }
         })))
     }

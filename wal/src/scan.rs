@@ -7,6 +7,8 @@ use crate::{
     group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
     group_commit::Echo,
     ids::round_up,
+    marks,
+    mutants::{self, Mutant},
     record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, Raw, Record},
     salvage::{End, Salvage},
     segment::{Segment, read_slice},
@@ -131,7 +133,11 @@ pub(crate) struct Expected {
 
 impl Expected {
     fn matches(&self, header: &GroupHeader) -> bool {
+        if mutants::is_on(Mutant::StaleGroupAccepted) {
+            return true;
+        }
         let leaps = self.first && header.flags & FLAG_EPOCH != 0 && header.sequence > self.sequence;
+        marks::hit_if(leaps && header.life.is(&self.life), "recovery: an epoch leaps over what was not accepted");
         header.life.is(&self.life)
             && self.chain.is_none_or(|chain| header.chain == chain)
             && (leaps || header.sequence == self.sequence)
@@ -180,13 +186,16 @@ fn records(
     let mut crc = crc32fast::Hasher::new();
     for (offset, raw) in raw_records(&area).take(header.shape.records as usize) {
         crc.update(&raw.crc().to_le_bytes());
-        let record = Record::verify(&area.slice(offset..area.len()), seed)?;
+        let Some(record) = Record::verify(&area.slice(offset..area.len()), seed) else {
+            return mutants::is_on(Mutant::TornGroupInPart).then_some(records);
+        };
         let len = crate::record_bytes(record.body().len());
         let place =
             Place { segment, offset: in_segment(at + header.shape.records_at() + offset), len: in_segment(len) };
         records.push((record, place));
     }
-    (records.len() == header.shape.records as usize && crc.finalize() == header.records_crc).then_some(records)
+    let bound = crc.finalize() == header.records_crc || mutants::is_on(Mutant::GroupChecksumIgnored);
+    (records.len() == header.shape.records as usize && bound).then_some(records)
 }
 
 /// Every intact group header of this life that begins at a block in `range`.
@@ -196,19 +205,23 @@ pub(crate) fn headers_in(
     life: &Life,
     seed: u32,
 ) -> Result<Vec<(usize, GroupHeader)>, Error> {
-    let pad = window.pad;
     let mut found = Vec::new();
-    let mut at = range.start;
-    while at + pad <= range.end {
-        let bytes = window.bytes(at, pad)?;
-        if let Some((header, _)) = GroupHeader::verify(&bytes, seed, pad)
-            && header.life.is(life)
-        {
-            found.push((at, header));
-        }
-        at += pad;
+    for at in range.step_by(window.pad) {
+        found.extend(header_at(window, at, life, seed)?.map(|header| (at, header)));
     }
     Ok(found)
+}
+
+/// The header of a group of this life at a block, if there is an intact one.
+pub(crate) fn header_at(
+    window: &mut Window<'_>,
+    at: usize,
+    life: &Life,
+    seed: u32,
+) -> Result<Option<GroupHeader>, Error> {
+    let bytes = window.bytes(at, window.pad)?;
+    let header = GroupHeader::verify(&bytes, seed, window.pad).map(|(header, _)| header);
+    Ok(header.filter(|header| header.life.is(life)))
 }
 
 /// A walk over a segment, from group to group.

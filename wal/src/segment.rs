@@ -16,6 +16,7 @@ use crate::{
     Error, Sequence,
     group::{Life, Origin, in_segment, put_u32, put_u64},
     ids::{SegmentId, round_up},
+    mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
     slots::SegmentRow,
 };
@@ -25,15 +26,20 @@ const HEADER: usize = 64;
 const FOOTER_MAGIC: u32 = u32::from_le_bytes(*b"LBFT");
 const TRAILER: usize = 64;
 
+/// More segments than any device holds, and far from where the number of the next one would not fit.
+const SLOTS_MAX: u32 = 1 << 31;
+
 /// The file name of slot `slot`. A slot's name never changes; the life of the segment in it stands in its header.
 pub(crate) fn slot_name(slot: u32) -> String {
     format!("segment-{slot:06}")
 }
 
 /// The slot of a file name, if it is one of a segment.
+///
+/// It is that slot's only name: two files of one slot, or a slot that leaves no room for the next, nobody has made.
 pub(crate) fn slot_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("segment-")?;
-    (digits.len() >= 6).then(|| digits.parse().ok()).flatten()
+    let slot = name.strip_prefix("segment-")?.parse().ok()?;
+    (slot < SLOTS_MAX && slot_name(slot) == name).then_some(slot)
 }
 
 /// One life of a segment file.
@@ -213,11 +219,15 @@ impl Segment {
     fn verify_trailer(&self, bytes: &[u8], seed: u32) -> Option<(usize, u32)> {
         let ours = u32_at(bytes, 0) == seeded_crc(&bytes[4..TRAILER], seed)
             && u32_at(bytes, 4) == FOOTER_MAGIC
-            && u64_at(bytes, 8) == self.id.0
+            && (mutants::is_on(Mutant::StaleFooterAccepted) || self.is_its_footer(bytes));
+        ours.then(|| (u32_at(bytes, 36) as usize, u32_at(bytes, 40)))
+    }
+
+    fn is_its_footer(&self, bytes: &[u8]) -> bool {
+        u64_at(bytes, 8) == self.id.0
             && u64_at(bytes, 16) == self.life.nonce
             && u64_at(bytes, 24) == self.last()
-            && u32_at(bytes, 32) == self.end();
-        ours.then(|| (u32_at(bytes, 36) as usize, u32_at(bytes, 40)))
+            && u32_at(bytes, 32) == self.end()
     }
 }
 
@@ -247,7 +257,7 @@ pub(crate) fn verify_header(bytes: &[u8], seed: u32) -> Option<Life> {
     if u32_at(bytes, 4) != MAGIC || u32_at(bytes, 0) != seeded_crc(&bytes[4..], seed) {
         return None;
     }
-    Some(Life {
+    let life = Life {
         segment: SegmentId(u64_at(bytes, 8)),
         epoch: u64_at(bytes, 16),
         nonce: u64_at(bytes, 24),
@@ -257,7 +267,8 @@ pub(crate) fn verify_header(bytes: &[u8], seed: u32) -> Option<Life> {
             crc: u32_at(bytes, 44),
             last: u64_at(bytes, 48),
         },
-    })
+    };
+    life.is_possible().then_some(life)
 }
 
 /// Reads `len` bytes at `offset`, both multiples of the pad unit.
@@ -290,7 +301,7 @@ mod tests {
         for slot in [0, 7, 999_999, 1_234_567] {
             assert_eq!(slot_of(&slot_name(slot)), Some(slot));
         }
-        for name in ["segment-1", "segment-", "prefill-000001", "LOGBOOM", "segment-00000x"] {
+        for name in ["segment-1", "segment-", "segment-+00001", "segment-0000001", "segment-4294967295", "LOGBOOM"] {
             assert_eq!(slot_of(name), None, "{name}");
         }
     }

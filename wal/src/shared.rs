@@ -3,29 +3,28 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use logboom_disk::{Disk, InlineQueue, Pool, Queue, Wait, Wake};
-use parking_lot::Mutex;
 
 use crate::{
     Clock, Error, Options, SegmentId, Worker,
     admission::Admission,
     append::{Durability, Load, Request, Reservation, Staging},
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
+    marks,
     metrics::Metrics,
+    mutants::{self, Mutant},
     recent::Recent,
     segment::Segment,
     slots::{Failure, Slots},
     supply::Supply,
+    sync::{AtomicBool, AtomicU32, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
     watch::Watch,
-    watermark::{Callback, Watermark, poisoned},
+    watermark::{CELLS, Callback, Watermark, poisoned},
 };
 
 /// A writer commits in its own thread while less than this is pending; more is worth several writes in flight.
@@ -34,7 +33,7 @@ const INLINE_BYTES: u64 = 1 << 20;
 
 /// How long a writer that is about to commit waits for as many batches as the last group had: a few writers in a
 /// closed loop otherwise fall into two cohorts that wait for each other (measured: p50 184 us against 120 us at 4).
-const GATHER: Duration = Duration::from_micros(40);
+const GATHER: Duration = if MODELLED { Duration::ZERO } else { Duration::from_micros(40) };
 
 /// From so many batches on, gathering gains nothing.
 const GATHER_BATCHES: u32 = 16;
@@ -234,7 +233,11 @@ impl Shared {
             Failure::Write(error) if is_full(&error) => Error::Full,
             Failure::Write(error) => Error::io(what, error),
             Failure::Sync(error) => {
+                marks::hit("beside the log: a sync fails");
                 let error = Error::io(what, error);
+                if mutants::is_on(Mutant::ForeignSyncIgnored) {
+                    return error;
+                }
                 self.poison(error.clone());
                 error
             }
@@ -243,19 +246,35 @@ impl Shared {
 
     /// Blocks until waiting for `group` ends, committing in the caller's thread when the log is idle.
     pub(crate) fn wait(&self, group: u64) -> Result<(), Error> {
+        let mut parked = false;
         loop {
             if let Some(outcome) = self.watermark.outcome(group) {
+                if parked {
+                    self.pass_on(group);
+                }
                 return outcome;
             }
-            if self.manual {
+            if self.manual && !self.is_still() {
                 self.drive();
                 continue;
             }
             match self.lead(group) {
-                Lead::Led => {}
+                // Nobody else steps the machines.
+                _ if self.manual => drop(self.drive()),
+                Lead::Led => continue,
                 Lead::Busy => self.watermark.park(group, || self.tail.is_locked()),
                 Lead::Handed => self.watermark.park(group, || true),
             }
+            parked = true;
+        }
+    }
+
+    /// Hands over once more if a hand-over may have taken the caller, who has waited for `group` and leaves, for one
+    /// that waits for a later group of the same cell.
+    fn pass_on(&self, group: u64) {
+        fence(Ordering::SeqCst);
+        if self.wanted.load(Ordering::SeqCst) >= group + CELLS as u64 {
+            self.hand_over();
         }
     }
 
@@ -291,19 +310,34 @@ impl Shared {
             }
             return Lead::Busy;
         };
+        marks::hit("commit: in the writer's thread");
         self.gather(&tail);
         tail.cohort = self.load.batches();
         let mut queue = InlineQueue::default();
         while self.watermark.outcome(group).is_none() {
             match self.pump(&mut tail, &mut queue, Lane::Inline) {
                 Some(Next::Pump) => {}
-                Some(Next::Writers) => std::thread::yield_now(),
+                Some(Next::Writers) => yield_now(),
                 Some(Next::Completion | Next::Idle) | None => break,
             }
         }
-        drop(tail);
+        self.let_go(tail);
         self.hand_over();
         Lead::Led
+    }
+
+    /// Lets go of the tail; whoever looks what is undone after that sees what was asked for while it was held, or is
+    /// seen looking at the tail.
+    fn let_go(&self, tail: MutexGuard<'_, Tail>) {
+        // After a failure what was in flight is abandoned where it stands.
+        debug_assert!(self.watermark.failure().is_some() || tail.committer.is_at_rest(), "something is in flight");
+        drop(tail);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether nothing is in flight on the queue of a log that is driven by hand: a writer may commit then.
+    fn is_still(&self) -> bool {
+        self.load.bytes() < INLINE_BYTES && self.tail.try_lock().is_some_and(|tail| tail.committer.is_still())
     }
 
     fn gather(&self, tail: &Tail) {
@@ -312,7 +346,7 @@ impl Shared {
         }
         let begun = Instant::now();
         while self.load.batches() < tail.cohort && begun.elapsed() < GATHER {
-            std::thread::yield_now();
+            yield_now();
         }
     }
 
@@ -320,7 +354,6 @@ impl Shared {
     /// held sleeps until it is woken. (It announced itself before it looked at the tail for the last time, and this
     /// looks for it after the tail was let go, so one of the two sees the other.)
     fn hand_over(&self) {
-        fence(Ordering::SeqCst);
         if !self.is_undone() || self.tail.is_locked() {
             return;
         }
@@ -367,8 +400,7 @@ impl Shared {
                 self.overlaps.store(true, Ordering::Relaxed);
                 self.commit(&mut tail, &mut *queue);
                 self.overlaps.store(false, Ordering::Relaxed);
-                drop(tail);
-                fence(Ordering::SeqCst);
+                self.let_go(tail);
                 if self.is_undone() {
                     continue;
                 }

@@ -9,7 +9,10 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use crate::{
     Error, SegmentId,
     group::{put_u32, put_u64},
-    ids::round_up,
+    identity::Identity,
+    ids::{NUMBER_MAX, round_up},
+    marks,
+    mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
 };
 
@@ -19,6 +22,11 @@ const ROW: usize = 64;
 const PIECE: usize = 1 << 20;
 const GROWTH: u64 = 64 << 10;
 const NAMES: [&str; 2] = ["checkpoint-0", "checkpoint-1"];
+
+/// Whether a file name is that of a slot.
+pub(crate) fn is_slot(name: &str) -> bool {
+    NAMES.contains(&name)
+}
 
 /// The two slots and what they cover.
 #[derive(Debug)]
@@ -51,6 +59,20 @@ pub(crate) struct SegmentRow {
     pub(crate) end: u32,
 }
 
+impl Checkpoint {
+    /// Whether a log can have come to what it says: its checksums do not tell that.
+    fn is_possible(&self, identity: &Identity) -> bool {
+        let row = |row: &SegmentRow| {
+            row.id < self.replay_from
+                && row.epoch < NUMBER_MAX
+                && row.first < NUMBER_MAX
+                && row.last < NUMBER_MAX
+                && u64::from(row.end) <= identity.segment_bytes
+        };
+        self.number < NUMBER_MAX && self.replay_from.0 < NUMBER_MAX && self.segments.iter().all(row)
+    }
+}
+
 impl Slots {
     /// Reads both slots and returns the newest intact checkpoint.
     ///
@@ -58,8 +80,7 @@ impl Slots {
     pub(crate) fn open(
         disk: &dyn Disk,
         pool: &Pool,
-        pad: usize,
-        seed: u32,
+        identity: &Identity,
         mode: Mode,
     ) -> Result<(Self, Option<Checkpoint>), Error> {
         let mut slots = Self { files: [None, None], held: [(0, SegmentId(0)); 2], bad: [false; 2] };
@@ -70,11 +91,12 @@ impl Slots {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io(format!("opening {name}"), error)),
             };
-            let read = read(&*file, pool, pad, seed).map_err(|error| Error::io(format!("reading {name}"), error))?;
+            let read = read(&*file, pool, identity).map_err(|error| Error::io(format!("reading {name}"), error))?;
             slots.files[at] = Some(file);
             let checkpoint = match read {
                 Content::Intact(checkpoint) => checkpoint,
                 Content::Bad => {
+                    marks::hit("checkpoint: a slot is not intact");
                     slots.bad[at] = true;
                     continue;
                 }
@@ -99,6 +121,9 @@ impl Slots {
 
     /// Every record in a segment below this is in both slots.
     pub(crate) fn covered(&self) -> SegmentId {
+        if mutants::is_on(Mutant::ReuseWithOneSlot) {
+            return self.held[0].1.max(self.held[1].1);
+        }
         self.held[0].1.min(self.held[1].1)
     }
 
@@ -112,7 +137,10 @@ impl Slots {
         segments: &[SegmentRow],
         body: &[u8],
     ) -> Result<(), Failure> {
-        let older = if self.held[0].0 <= self.held[1].0 { 0 } else { 1 };
+        let mut older = if self.held[0].0 <= self.held[1].0 { 0 } else { 1 };
+        if mutants::is_on(Mutant::CheckpointOverNewest) && self.held[1 - older].0 > 0 {
+            older = 1 - older;
+        }
         let number = self.held[0].0.max(self.held[1].0) + 1;
         // From here on the slot holds nothing, whatever happens.
         self.held[older] = (0, SegmentId(0));
@@ -124,7 +152,9 @@ impl Slots {
             let slice = Slice::padded_copy(pool, piece, pad);
             file.write_at(&[slice], (pad + nth * PIECE) as u64, Sync::None).map_err(Failure::Write)?;
         }
-        file.sync_data().map_err(Failure::Sync)?;
+        if !mutants::is_on(Mutant::CheckpointHeaderFirst) {
+            file.sync_data().map_err(Failure::Sync)?;
+        }
         let header = encode_header(number, replay_from, segments.len(), &content, seed);
         file.write_at(&[Slice::padded_copy(pool, &header, pad)], 0, Sync::Data).map_err(Failure::Sync)?;
         self.held[older] = (number, replay_from);
@@ -215,7 +245,8 @@ enum Content {
     None,
 }
 
-fn read(file: &dyn File, pool: &Pool, pad: usize, seed: u32) -> io::Result<Content> {
+fn read(file: &dyn File, pool: &Pool, identity: &Identity) -> io::Result<Content> {
+    let (pad, seed) = (identity.pad, identity.seed());
     let size = file.size()?;
     if size < pad as u64 {
         return Ok(Content::None);
@@ -238,12 +269,13 @@ fn read(file: &dyn File, pool: &Pool, pad: usize, seed: u32) -> io::Result<Conte
         return Ok(Content::Bad);
     }
     let (segments, body) = content.split_at(rows * ROW);
-    Ok(Content::Intact(Checkpoint {
+    let checkpoint = Checkpoint {
         number: u64_at(header, 8),
         replay_from: SegmentId(u64_at(header, 16)),
         segments: segments.chunks_exact(ROW).map(SegmentRow::decode).collect(),
         body: body.to_vec(),
-    }))
+    };
+    Ok(if checkpoint.is_possible(identity) { Content::Intact(checkpoint) } else { Content::Bad })
 }
 
 fn read_content(file: &dyn File, pool: &Pool, pad: usize, len: usize) -> io::Result<Vec<u8>> {
@@ -254,4 +286,29 @@ fn read_content(file: &dyn File, pool: &Pool, pad: usize, len: usize) -> io::Res
     }
     content.truncate(len);
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_no_log_comes_to_is_none() {
+        let identity = Identity { log: [1, 2], segment_bytes: 1 << 20, pad: 4096 };
+        let row = SegmentRow { id: SegmentId(7), epoch: 1, nonce: 2, first: 3, last: 4, slot: 5, end: 1 << 20 };
+        let good = Checkpoint { number: 1, replay_from: SegmentId(8), segments: vec![row], body: Vec::new() };
+        assert!(good.is_possible(&identity));
+        for row in [
+            SegmentRow { id: SegmentId(8), ..row },
+            SegmentRow { epoch: u64::MAX, ..row },
+            SegmentRow { first: u64::MAX, ..row },
+            SegmentRow { last: u64::MAX, ..row },
+            SegmentRow { end: (1 << 20) + 1, ..row },
+        ] {
+            let bad = Checkpoint { segments: vec![row], ..good.clone() };
+            assert!(!bad.is_possible(&identity), "{row:?}");
+        }
+        assert!(!Checkpoint { number: u64::MAX, ..good.clone() }.is_possible(&identity));
+        assert!(!Checkpoint { replay_from: SegmentId(u64::MAX), ..good }.is_possible(&identity));
+    }
 }

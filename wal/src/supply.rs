@@ -11,7 +11,8 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use parking_lot::Mutex;
 
 use crate::{
-    Error, Machine, Step,
+    Error, Machine, Step, marks,
+    mutants::{self, Mutant},
     segment::{Segment, slot_name},
     shared::Shared,
     slots::Failure,
@@ -60,6 +61,7 @@ impl Supply {
     pub(crate) fn take(&self, drains: bool) -> Option<Prepared> {
         let floor = if drains { KEPT_BACK - 1 } else { KEPT_BACK };
         let mut state = self.state.lock();
+        marks::hit_if(drains && state.ready.len() == KEPT_BACK, "supply: the segment kept for draining is used");
         if state.ready.len() > floor { state.ready.pop_front() } else { None }
     }
 
@@ -70,6 +72,7 @@ impl Supply {
     /// Adds a segment at once, for a caller that cannot go on without: its blocks are reserved, not written, which
     /// makes its first life slower than a wait for zeros would be long (measured: 19 to 27 % for large groups).
     pub(crate) fn hurry(&self, shared: &Shared) -> Result<(), Error> {
+        marks::hit("supply: a segment is made in a hurry");
         let slot = self.next_slot();
         let disk = &*shared.disk;
         let made = begin(disk, slot, self.size).map_err(Failure::Write);
@@ -113,7 +116,10 @@ impl Supply {
         let retiring = std::mem::take(&mut state.retiring);
         for (group, segment) in retiring {
             // The segment's own handle is one; every reader holds another.
-            if group <= durable && Arc::strong_count(&segment) == 1 {
+            let freed = group <= durable || mutants::is_on(Mutant::FreedReusedAtOnce);
+            marks::hit_if(!freed, "supply: a freed segment waits for its record");
+            if freed && Arc::strong_count(&segment) == 1 {
+                marks::hit("supply: a segment is recycled");
                 state.ready.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
             } else {
                 state.retiring.push((group, segment));
@@ -162,6 +168,9 @@ fn begin(disk: &dyn Disk, slot: u32, size: u64) -> io::Result<Arc<dyn File>> {
 fn finish(disk: &dyn Disk, slot: u32, file: &dyn File) -> Result<(), Failure> {
     file.sync_all().map_err(Failure::Sync)?;
     disk.rename(&prefill_name(slot), &slot_name(slot)).map_err(Failure::Write)?;
+    if mutants::is_on(Mutant::NameNotSynced) {
+        return Ok(());
+    }
     disk.sync_dir().map_err(Failure::Sync)
 }
 
@@ -181,6 +190,7 @@ fn write_zeros(file: &dyn File, zeros: &Slice, at: u64, size: u64) -> io::Result
 
 /// Gives the space of a segment back to the file system. If it stays, the next opening takes it for prepared.
 fn remove(shared: &Shared, surplus: Prepared) {
+    marks::hit("supply: a segment is given back");
     let removed = shared.disk.remove(&slot_name(surplus.slot)).is_ok();
     drop(surplus);
     if removed && let Err(error) = shared.disk.sync_dir() {

@@ -42,6 +42,18 @@ pub enum Verdict {
 }
 
 impl Evidence {
+    /// The mark of the row of the table that decides.
+    pub(crate) fn row(self) -> &'static str {
+        match (self.verdict(), self.header) {
+            (Verdict::Accept, _) => "recovery: row a, accept",
+            (Verdict::Damage, _) => "recovery: row b, damage",
+            (Verdict::End, _) if self.closed => "recovery: row c, end after closing",
+            (Verdict::Cut, Header::Expected) => "recovery: row d, cut in a group's records",
+            (Verdict::Cut, _) => "recovery: row e, cut at a group's header",
+            (Verdict::End, _) => "recovery: row f, end",
+        }
+    }
+
     /// The one verdict on this evidence.
     pub fn verdict(self) -> Verdict {
         let Self { header, records, promised, bounded, followed, closed } = self;

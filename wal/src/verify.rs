@@ -1,6 +1,6 @@
 //! Checking a log: every checksum of every group, in constant memory, without changing anything.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use logboom_disk::Disk;
 
@@ -50,8 +50,15 @@ pub fn verify(
     let seed = opening.base.seed;
     let replay_from = opening.replay_from();
     let total = opening.live().map(|segment| u64::from(segment.size)).sum();
-    let mut check =
-        Check { report: VerifyReport::default(), seed, done: 0, total, promised: 0, poor: Vec::new(), progress };
+    let mut check = Check {
+        report: VerifyReport::default(),
+        seed,
+        done: 0,
+        total,
+        promised: BTreeMap::new(),
+        poor: Vec::new(),
+        progress,
+    };
     opening.replay_parts(&mut |part| check.part(part))?;
     check.report.cut = opening.report().cut;
     check.report.bad_checkpoints = opening.bad_slots();
@@ -75,10 +82,10 @@ struct Check<'p> {
     seed: u32,
     done: u64,
     total: u64,
-    /// The highest promise of any group.
-    promised: u64,
-    /// Groups whose records are intact and whose descriptors are not.
-    poor: Vec<(u64, Damage)>,
+    /// The highest promise of each epoch: one binds within its own, a later one has accepted what a crash left.
+    promised: BTreeMap<u64, u64>,
+    /// Groups whose records are intact and whose descriptors are not, with their epochs.
+    poor: Vec<(u64, u64, Damage)>,
     progress: &'p mut dyn FnMut(u64, u64),
 }
 
@@ -100,9 +107,10 @@ impl Check<'_> {
 
     fn group(&mut self, group: &Group) {
         self.report.groups += 1;
-        self.promised = self.promised.max(group.header.durable);
+        let promised = self.promised.entry(group.header.life.epoch).or_default();
+        *promised = group.header.durable.max(*promised);
         if !group.descriptors_are_intact(self.seed) {
-            self.poor.push((group.header.sequence, poor(group)));
+            self.poor.push((group.header.life.epoch, group.header.sequence, poor(group)));
         }
         self.done += group.header.shape.len() as u64;
         (self.progress)(self.done.min(self.total), self.total);
@@ -111,8 +119,9 @@ impl Check<'_> {
     /// A group that nobody promised may have been torn there while it was written; below a promise it was changed.
     fn finish(mut self) -> VerifyReport {
         let promised = self.promised;
-        let changed = self.poor.into_iter().filter(|&(sequence, _)| sequence <= promised);
-        self.report.damages.extend(changed.map(|(_, damage)| Arc::new(damage)));
+        let is_promised = |epoch, sequence| promised.get(&epoch).is_some_and(|&promised| sequence <= promised);
+        let changed = self.poor.into_iter().filter(|&(epoch, sequence, _)| is_promised(epoch, sequence));
+        self.report.damages.extend(changed.map(|(_, _, damage)| Arc::new(damage)));
         (self.progress)(self.total, self.total);
         self.report
     }

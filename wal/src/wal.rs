@@ -2,15 +2,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::Ordering, mpsc},
 };
 
 use logboom_disk::{Facts, Slice};
-use parking_lot::Mutex;
 
 use crate::{
     Clock, Error, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Ticket,
@@ -19,15 +14,19 @@ use crate::{
     append::{Load, Staging},
     group::Life,
     group_commit::{Committer, Echo},
+    marks,
     metrics::Metrics,
+    mutants::{self, Mutant},
     recent::Recent,
     record::KIND_FREED,
     recovery::Base,
     scan::walk,
+    scrub::Scrub,
     segment::Segment,
     shared::{Shared, Tail},
     slots::{SegmentRow, Slots},
     supply::{Prefill, Prepared, Supply},
+    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock},
     watch::{Callbacks, Housekeeping, Watch},
     watermark::Watermark,
 };
@@ -71,6 +70,7 @@ impl Wal {
         loop {
             match self.try_admit(bytes) {
                 Err(Error::Busy) => {
+                    marks::hit("admission: a batch waits");
                     self.shared.want(self.last_group());
                     self.shared.drive();
                 }
@@ -175,7 +175,8 @@ impl Wal {
     pub fn sealable(&self) -> Option<SegmentInfo> {
         let durable = self.durable();
         let segments = self.shared.segments.lock();
-        let ripe = |segment: &&Arc<Segment>| segment.is_closed() && !segment.has_footer() && segment.last() <= durable;
+        let is_durable = |segment: &Segment| segment.last() <= durable || mutants::is_on(Mutant::FooterEarly);
+        let ripe = |segment: &&Arc<Segment>| segment.is_closed() && !segment.has_footer() && is_durable(segment);
         segments.values().find(ripe).map(|segment| segment.info())
     }
 
@@ -288,56 +289,18 @@ impl Wal {
     }
 
     pub(crate) fn start(start: Start) -> Result<Self, Error> {
-        let Start { base, clock, life, prepared, first_group, echo, slots, live, free, next_slot } = start;
-        let size = base.segment_size();
-        let staging = Staging::new(life, prepared, size, first_group, echo.len());
-        let committer = Committer::new(base.disk.facts(), life, echo);
-        let manual = base.runtime.is_manual();
-        let fail = |error| Error::io("setting up a queue", error);
-        let queue = if manual { Some(base.disk.queue().map_err(fail)?) } else { None };
-        let mut segments = live;
-        segments.insert(life.segment, Arc::clone(staging.segment()));
-        let shared = Arc::new(Shared {
-            segment_bytes: base.identity.segment_bytes,
-            pad: base.identity.pad,
-            seed: base.seed,
-            manual,
-            staging: Mutex::new(staging),
-            tail: Mutex::new(Tail::new(committer, queue)),
-            wanted: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            load: Load::default(),
-            watermark: Watermark::new(life.origin.last),
-            admission: Admission::new(base.options.admission_bytes),
-            supply: Supply::new(base.identity.segment_bytes, free, next_slot),
-            segments: Mutex::new(segments),
-            recent: Recent::new(base.options.cache_bytes),
-            slots: Mutex::new(slots),
-            promised: AtomicU64::new(0),
-            filled: AtomicU64::new(0),
-            lazy_group: AtomicU64::new(0),
-            lazy_since_us: AtomicU64::new(0),
-            owners: AtomicU32::new(0),
-            watch: Watch::default(),
-            metrics: Metrics::default(),
-            worker: OnceLock::new(),
-            notifier: OnceLock::new(),
-            waker: OnceLock::new(),
-            overlaps: AtomicBool::new(false),
-            thread: Mutex::new(None),
-            closing: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            disk: base.disk,
-            pool: base.pool,
-            options: base.options,
-            clock,
-        });
+        let runtime = start.base.runtime.clone();
+        let shared = start.into_shared()?;
         let wal = Self { _life: Arc::new(Closer(Arc::clone(&shared))), shared };
-        wal.spawn(&base.runtime)?;
+        wal.spawn(&runtime)?;
         let epoch = wal.shared.add_empty(0)?;
         wal.shared.wait(epoch)?;
         wal.worker().add(Box::new(Prefill::new(&wal.shared)));
         wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
+        let period = wal.shared.options.scrub_period;
+        if !period.is_zero() {
+            wal.worker().add(Box::new(Scrub::new(&wal.shared, period)));
+        }
         Ok(wal)
     }
 
@@ -383,6 +346,56 @@ impl Wal {
             (Err(Error::Closed), Some(first)) => Err(crate::watermark::poisoned(first)),
             (other, _) => other,
         }
+    }
+}
+
+impl Start {
+    /// The log itself, without a thread.
+    pub(crate) fn into_shared(self) -> Result<Arc<Shared>, Error> {
+        let Self { base, clock, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
+        let size = base.segment_size();
+        let staging = Staging::new(life, prepared, size, first_group, echo.len());
+        let committer = Committer::new(base.disk.facts(), life, echo);
+        let manual = base.runtime.is_manual();
+        let fail = |error| Error::io("setting up a queue", error);
+        let queue = if manual { Some(base.disk.queue().map_err(fail)?) } else { None };
+        let mut segments = live;
+        segments.insert(life.segment, Arc::clone(staging.segment()));
+        Ok(Arc::new(Shared {
+            segment_bytes: base.identity.segment_bytes,
+            pad: base.identity.pad,
+            seed: base.seed,
+            manual,
+            staging: Mutex::new(staging),
+            tail: Mutex::new(Tail::new(committer, queue)),
+            wanted: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            load: Load::default(),
+            watermark: Watermark::new(life.origin.last),
+            admission: Admission::new(base.options.admission_bytes),
+            supply: Supply::new(base.identity.segment_bytes, free, next_slot),
+            segments: Mutex::new(segments),
+            recent: Recent::new(base.options.cache_bytes),
+            slots: Mutex::new(slots),
+            promised: AtomicU64::new(0),
+            filled: AtomicU64::new(0),
+            lazy_group: AtomicU64::new(0),
+            lazy_since_us: AtomicU64::new(0),
+            owners: AtomicU32::new(0),
+            watch: Watch::default(),
+            metrics: Metrics::default(),
+            worker: OnceLock::new(),
+            notifier: OnceLock::new(),
+            waker: OnceLock::new(),
+            overlaps: AtomicBool::new(false),
+            thread: Mutex::new(None),
+            closing: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            disk: base.disk,
+            pool: base.pool,
+            options: base.options,
+            clock,
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Machine, Step, shared::Shared};
+use crate::{Machine, Step, marks, shared::Shared};
 
 /// When the device last began or ended something.
 #[derive(Debug, Default)]
@@ -79,6 +79,7 @@ impl Housekeeping {
         if now < due {
             return Some(due);
         }
+        marks::hit("watch: a lazy batch has become old");
         shared.want(group);
         shared.commit_here();
         Some(now + shared.options.lazy_age)
@@ -96,6 +97,7 @@ impl Housekeeping {
         }
         // Without a segment to write it in there is no promise; nothing else depends on it.
         if shared.add_empty(0).is_ok() {
+            marks::hit("watch: an idle log promises");
             shared.commit_here();
         }
         Some(now + shared.options.idle_promise)

@@ -5,25 +5,29 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
-    },
+    sync::{Arc, atomic::Ordering},
     task::Waker,
 };
 
-use parking_lot::Mutex;
-
-use crate::Error;
+use crate::{
+    Error,
+    sync::{AtomicU32, AtomicU64, AtomicUsize, MODELLED, Mutex, OnceLock, fence, wait, wake_all, wake_one},
+};
 
 /// Waiters of group n sleep in cell n mod this: one wake-up call for a whole group, and none for the others.
-const CELLS: usize = 64;
+pub(crate) const CELLS: usize = if MODELLED { 1 } else { 64 };
+
+/// Set in the watermark's word when acknowledgement has ended for good, so that it does not move after that: whoever
+/// asks after a group is told the same as everyone else.
+const ENDED: u64 = 1 << 63;
 
 pub(crate) type Callback = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 /// See the module.
 pub(crate) struct Watermark {
+    /// The watermark, and [`ENDED`].
     durable: AtomicU64,
+    /// Set before [`ENDED`] is, and to be looked at after it.
     failure: OnceLock<Error>,
     cells: [Cell; CELLS],
     /// How many wakers and callbacks are registered, so that publishing looks at them only when there are some.
@@ -62,26 +66,28 @@ impl Watermark {
 
     /// The highest group that survives power loss, with every one before it.
     pub(crate) fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
+        self.durable.load(Ordering::Acquire) & !ENDED
     }
 
     pub(crate) fn failure(&self) -> Option<&Error> {
-        self.failure.get()
+        if self.durable.load(Ordering::Acquire) & ENDED == 0 { None } else { self.failure.get() }
     }
 
     /// How waiting for `group` ends, if it has ended.
     pub(crate) fn outcome(&self, group: u64) -> Option<Result<(), Error>> {
-        if self.durable() >= group {
-            return Some(Ok(()));
+        // One look at both: what was published before the failure stays acknowledged, and nothing else is.
+        let word = self.durable.load(Ordering::Acquire);
+        match () {
+            () if word & !ENDED >= group => Some(Ok(())),
+            () if word & ENDED != 0 => self.failure.get().map(|first| Err(poisoned(first))),
+            () => None,
         }
-        let first = self.failure.get()?;
-        // What was published before the failure stays acknowledged.
-        Some(if self.durable() >= group { Ok(()) } else { Err(poisoned(first)) })
     }
 
-    /// Moves the watermark up to `group` and wakes whom it passes.
+    /// Moves the watermark up to `group` and wakes whom it passes, unless acknowledgement has ended.
     pub(crate) fn publish(&self, group: u64) {
-        let before = self.durable.swap(group, Ordering::AcqRel);
+        let moved = |durable: u64| (durable & ENDED == 0).then_some(group);
+        let Ok(before) = self.durable.fetch_update(Ordering::AcqRel, Ordering::Acquire, moved) else { return };
         debug_assert!(before <= group, "the watermark only grows");
         let passed = usize::try_from(group - before).unwrap_or(CELLS).min(CELLS);
         fence(Ordering::SeqCst);
@@ -94,6 +100,7 @@ impl Watermark {
     /// Ends every wait that is not over with `error`; only the first failure counts.
     pub(crate) fn fail(&self, error: Error) -> bool {
         let first = self.failure.set(error).is_ok();
+        self.durable.fetch_or(ENDED, Ordering::AcqRel);
         fence(Ordering::SeqCst);
         self.cells.iter().for_each(Cell::wake_all);
         self.wake_registered(|_| true);
@@ -108,7 +115,7 @@ impl Watermark {
         cell.waiters.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if self.outcome(group).is_none() && still() {
-            atomic_wait::wait(&cell.word, seen);
+            wait(&cell.word, seen);
         }
         cell.waiters.fetch_sub(1, Ordering::SeqCst);
     }
@@ -120,19 +127,23 @@ impl Watermark {
             let waits = cell.waiters.load(Ordering::SeqCst) > 0;
             if waits {
                 cell.word.fetch_add(1, Ordering::Release);
-                atomic_wait::wake_one(&cell.word);
+                wake_one(&cell.word);
             }
             waits
         })
     }
 
-    /// Has `waker` woken when waiting for `group` ends; `key` is that of an earlier registration to replace.
+    /// Has `waker` woken when waiting for `group` ends; `key` is that of an earlier registration to replace. Whoever
+    /// then looks whether it has ended, and finds that it has not, is woken.
     pub(crate) fn register(&self, group: u64, key: Option<u64>, waker: &Waker) -> u64 {
         let mut registered = self.registered.lock();
         let key = key.unwrap_or_else(|| registered.key());
         if registered.wakers.insert((group, key), waker.clone()).is_none() {
             self.registrations.fetch_add(1, Ordering::SeqCst);
         }
+        drop(registered);
+        // Pairs with the fence of `publish`: either that sees the registration, or the caller's look the publication.
+        fence(Ordering::SeqCst);
         key
     }
 
@@ -148,6 +159,9 @@ impl Watermark {
         let key = registered.key();
         registered.callbacks.insert((group, key), callback);
         self.callbacks.fetch_add(1, Ordering::SeqCst);
+        drop(registered);
+        // As for `register`.
+        fence(Ordering::SeqCst);
     }
 
     /// The next callback that is due, with what it is to be told.
@@ -166,6 +180,16 @@ impl Watermark {
         }
         let registered = self.registered.lock();
         registered.callbacks.keys().next().is_some_and(|&(group, _)| self.outcome(group).is_some())
+    }
+
+    /// How many wakers and callbacks are registered, which the counters must agree with.
+    #[cfg(all(loom, test))]
+    pub(crate) fn registered(&self) -> (usize, usize) {
+        let registered = self.registered.lock();
+        let counts = (registered.wakers.len(), registered.callbacks.len());
+        let counted = (self.registrations.load(Ordering::SeqCst), self.callbacks.load(Ordering::SeqCst));
+        assert_eq!(counts, counted);
+        counts
     }
 
     fn cell(&self, group: u64) -> &Cell {
@@ -194,7 +218,7 @@ impl Cell {
     fn wake_all(&self) {
         if self.waiters.load(Ordering::SeqCst) > 0 {
             self.word.fetch_add(1, Ordering::Release);
-            atomic_wait::wake_all(&self.word);
+            wake_all(&self.word);
         }
     }
 }

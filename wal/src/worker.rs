@@ -162,6 +162,11 @@ impl Worker {
         self.inner.signal.notify_one();
     }
 
+    #[cfg(all(loom, test))]
+    pub(crate) fn is_kicked(&self) -> bool {
+        *self.inner.kicked.lock()
+    }
+
     /// Steps every machine once, in the caller's thread; true if one of them has more to do at once.
     pub(crate) fn step(&self) -> bool {
         matches!(self.inner.step(), Step::Again)

@@ -1,8 +1,8 @@
 //! A chunk of memory, and the right to hand out its bytes.
 
-use std::{fmt, mem, ops::Range, sync::Arc};
+use std::{fmt, mem, ops::Range};
 
-use super::{LINE, Pool, Region, Slice, memory::Memory};
+use super::{LINE, Pool, Region, Slice, memory::Memory, sync::Arc};
 
 /// A piece of aligned memory that is written once, line by line, frozen, and then shared.
 ///
@@ -106,6 +106,8 @@ impl Drop for Owner {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -134,6 +136,34 @@ mod tests {
         assert!(chunk.slice(0..3 * LINE).is_none());
         second.freeze();
         assert_eq!(chunk.slice(0..3 * LINE).unwrap().len(), 3 * LINE);
+    }
+
+    #[test]
+    fn regions_are_filled_in_threads_of_their_own() {
+        let pool = Pool::new(1 << 20);
+        for round in 1..4 {
+            let mut carver = pool.carver(1);
+            let chunk = carver.chunk().clone();
+            let regions = [carve(&mut carver), carve(&mut carver)];
+            drop(carver);
+            thread::scope(|scope| {
+                for mut region in regions {
+                    scope.spawn(move || {
+                        region.fill(round);
+                        region.freeze();
+                    });
+                }
+                let whole = loop {
+                    match chunk.slice(0..2 * LINE) {
+                        Some(whole) => break whole,
+                        None => thread::yield_now(),
+                    }
+                };
+                drop(chunk);
+                assert_eq!(whole[..], [round; 2 * LINE]);
+            });
+            assert_eq!(pool.bytes(), 4096);
+        }
     }
 
     #[test]

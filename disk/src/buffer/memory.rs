@@ -4,10 +4,14 @@ use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
     ops::Range,
     ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering},
+    slice,
+    sync::atomic::Ordering,
 };
 
-use super::{CHUNK_ALIGN, LINE};
+use super::{
+    CHUNK_ALIGN, LINE,
+    sync::{Accesses, AtomicU64},
+};
 
 /// Page-aligned memory of a fixed length, initialised for as long as it lives, and its bits.
 ///
@@ -19,6 +23,7 @@ pub(super) struct Memory {
     base: NonNull<u8>,
     len: usize,
     frozen: Box<[AtomicU64]>,
+    accesses: Accesses,
 }
 
 // SAFETY: `Memory` owns its allocation as a `Box<[u8]>` would, and nothing about it is bound to a thread.
@@ -39,12 +44,13 @@ impl Memory {
         let base = unsafe { alloc_zeroed(layout) };
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
         let words = (len / LINE).div_ceil(BITS);
-        Memory { base, len, frozen: (0..words).map(|_| AtomicU64::new(0)).collect() }
+        let frozen = (0..words).map(|_| AtomicU64::new(0)).collect();
+        Memory { base, len, frozen, accesses: Accesses::of(len / LINE) }
     }
 
     /// No memory at all, to be left behind where memory is moved out.
     pub(super) fn none() -> Self {
-        Memory { base: NonNull::dangling(), len: 0, frozen: Box::default() }
+        Memory { base: NonNull::dangling(), len: 0, frozen: Box::default(), accesses: Accesses::of(0) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -61,6 +67,18 @@ impl Memory {
         unsafe { self.base.add(offset) }
     }
 
+    /// [`Memory::pointer`] for a reference to the `len` bytes from `offset` on, by which nothing is written.
+    pub(super) fn pointer_to_read(&self, offset: usize, len: usize) -> NonNull<u8> {
+        self.accesses.read(offset / LINE..(offset + len).div_ceil(LINE));
+        self.pointer(offset)
+    }
+
+    /// [`Memory::pointer`] for the one reference to the `len` bytes from `offset` on.
+    pub(super) fn pointer_to_write(&self, offset: usize, len: usize) -> NonNull<u8> {
+        self.accesses.write(offset / LINE..(offset + len).div_ceil(LINE));
+        self.pointer(offset)
+    }
+
     /// Publishes what the calling thread wrote to `lines`, for whoever then finds them [`Memory::is_frozen`].
     pub(super) fn freeze(&self, lines: Range<usize>) {
         for (word, mask) in masks(lines) {
@@ -74,15 +92,32 @@ impl Memory {
         masks(lines).all(|(word, mask)| self.frozen[word].load(Ordering::Acquire) & mask == mask)
     }
 
-    /// Makes the memory ready for another life. Its bytes stay, except that debug builds overwrite them, so that a
-    /// reader whose hold on the chunk was lost sees it.
+    /// Makes the memory ready for another life. Its bytes stay, except that debug builds poison them: a reader whose
+    /// hold on the chunk was lost sees that, and [`Memory::assert_poisoned`] a writer.
     pub(super) fn thaw(&mut self) {
         for word in &mut self.frozen {
-            *word.get_mut() = 0;
+            *word = AtomicU64::new(0);
         }
+        self.accesses.write(0..self.len / LINE);
         if cfg!(debug_assertions) {
             // SAFETY: the allocation has `len` bytes, and `&mut self` says that nobody else refers to them.
             unsafe { self.base.write_bytes(POISON, self.len) };
+        }
+    }
+
+    /// Sees to it, in debug builds, that nobody has written since the memory was thawed: not by a reference that was
+    /// kept, and not a device that had not ended what it was asked for.
+    ///
+    /// # Panics
+    /// If somebody has.
+    pub(super) fn assert_poisoned(&mut self) {
+        if cfg!(debug_assertions) {
+            self.accesses.read(0..self.len / LINE);
+            // SAFETY: the allocation has `len` initialised bytes, a multiple of 8 at an aligned address, and `&mut
+            // self` says that nobody else refers to them.
+            let words = unsafe { slice::from_raw_parts(self.base.cast::<u64>().as_ptr(), self.len / 8) };
+            let untouched = words.iter().all(|word| *word == u64::from_le_bytes([POISON; 8]));
+            assert!(untouched, "memory was written after its release");
         }
     }
 }
@@ -97,7 +132,8 @@ impl Drop for Memory {
 }
 
 const BITS: usize = u64::BITS as usize;
-const POISON: u8 = 0xA5;
+/// No zero, no letter, and no address of anything.
+const POISON: u8 = 0xDB;
 
 fn layout(len: usize) -> Layout {
     assert!(len > 0 && len.is_multiple_of(CHUNK_ALIGN), "chunk of {len} bytes");
@@ -153,5 +189,19 @@ mod tests {
         memory.freeze(0..64);
         memory.thaw();
         assert!(!memory.is_frozen(0..1));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_write_after_release_is_noticed_wherever_it_falls() {
+        for at in [0, 1, LINE, CHUNK_ALIGN - 1] {
+            let mut memory = Memory::zeroed(CHUNK_ALIGN);
+            memory.thaw();
+            memory.assert_poisoned();
+            // SAFETY: the offset is within the allocation, to which nobody else refers.
+            unsafe { memory.pointer(at).write(0) };
+            let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| memory.assert_poisoned()));
+            assert!(noticed.is_err(), "at {at}");
+        }
     }
 }

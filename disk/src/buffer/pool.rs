@@ -1,17 +1,12 @@
 //! Where chunks come from, and where their memory goes when the last reference is dropped.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::{collections::BTreeMap, fmt, sync::atomic::Ordering};
+
+use super::{
+    Carver, Chunk, Region,
+    memory::Memory,
+    sync::{Arc, AtomicUsize, Mutex},
 };
-
-use parking_lot::Mutex;
-
-use super::{Carver, Chunk, Region, memory::Memory};
 
 /// A source of aligned memory that is used again and again.
 ///
@@ -75,7 +70,9 @@ struct Idle {
 impl Shared {
     fn take(&self, len: usize) -> Memory {
         let class = len.max(CLASS_MIN).next_power_of_two();
-        if let Some(memory) = self.idle.lock().take(class) {
+        let idle = self.idle.lock().take(class);
+        if let Some(mut memory) = idle {
+            memory.assert_poisoned();
             return memory;
         }
         self.bytes.fetch_add(class, Ordering::Relaxed);
@@ -119,6 +116,16 @@ mod tests {
         drop(clone);
         assert_eq!(pool.region(100).as_ptr(), address);
         assert_eq!(pool.bytes(), 2 * CLASS_MIN);
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn released_memory_is_poisoned() {
+        let pool = Pool::new(1 << 20);
+        let mut region = pool.region(100);
+        region.fill(1);
+        drop(region.freeze());
+        assert!(pool.region(CLASS_MIN).iter().all(|byte| *byte == 0xDB));
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Deref for Region {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let data = self.chunk.memory().pointer(self.start);
+        let data = self.chunk.memory().pointer_to_read(self.start, self.len);
         // SAFETY: the range lies in the chunk's allocation, which is initialised and lives as long as `self.chunk`.
         // Nobody writes it during the borrow: regions are disjoint, and this one is borrowed.
         unsafe { slice::from_raw_parts(data.as_ptr(), self.len) }
@@ -83,7 +83,7 @@ impl Deref for Region {
 
 impl DerefMut for Region {
     fn deref_mut(&mut self) -> &mut [u8] {
-        let data = self.chunk.memory().pointer(self.start);
+        let data = self.chunk.memory().pointer_to_write(self.start, self.len);
         // SAFETY: as for `deref`; and nobody else reads or writes the range during the borrow, because regions are
         // disjoint, this one is borrowed exclusively, and slices are made of frozen lines only, of which a region
         // has none.

@@ -73,7 +73,7 @@ impl Deref for Slice {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let data = self.chunk.memory().pointer(self.start);
+        let data = self.chunk.memory().pointer_to_read(self.start, self.len);
         // SAFETY: the range lies in the chunk's allocation, which is initialised and lives as long as `self.chunk`.
         // All its lines are frozen, so the region that wrote them is gone, and none will be made of them while the
         // chunk lives: nobody writes them. The freezing happened before: the slice came from the freezing thread,

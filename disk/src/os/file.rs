@@ -64,6 +64,14 @@ impl File for OsFile {
         sync_all(self.fd.as_fd())
     }
 
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    fn forget_cached(&self) -> io::Result<()> {
+        if !self.geometry.direct {
+            fs::fadvise(&self.fd, 0, None, fs::Advice::DontNeed)?;
+        }
+        Ok(())
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.fd.as_fd())
     }

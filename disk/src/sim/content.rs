@@ -1,208 +1,186 @@
 //! A file's bytes: those that are durable, and those that would be lost.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-    sync::Arc,
-};
+use std::ops::Range;
 
-use fastrand::Rng;
+use bytes::Bytes;
+
+use super::pages::Pages;
 
 /// What reaches the medium as one, in bytes.
 pub(super) const SECTOR: usize = 512;
 
-/// The content of one file.
-///
-/// Each unsynced sector has its versions, oldest first. A read sees the last; a power cut leaves any of them, or what
-/// was durable before.
-#[derive(Debug, Default)]
+/// The content of one file: what is durable, and over it what was written since, in the order of completion. A read
+/// sees the last of it; a power cut leaves of each sector any version, or what was durable before.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    durable: Vec<u8>,
+    pub(super) durable: Pages,
+    size: u64,
     durable_size: u64,
-    pending: BTreeMap<u64, Vec<Version>>,
+    pending: Vec<Extent>,
 }
 
-/// One sector of a write that has completed.
+/// Whole sectors of a write that has completed, in a row.
 #[derive(Clone, Debug)]
-struct Version {
-    /// When the write completed, in the machine's count of writes.
-    order: u64,
-    bytes: Arc<[u8]>,
-    /// Where in `bytes` the sector begins.
-    at: usize,
+pub(super) struct Extent {
+    /// When the write completed, in the machine's count of writes. All sectors of a write have the same.
+    pub(super) order: u64,
+    pub(super) offset: u64,
+    pub(super) bytes: Bytes,
+    /// Lost by a failed sync: still in the page cache, and taken there to be on the disk.
+    clean: bool,
 }
 
 impl Content {
     pub(super) fn size(&self) -> u64 {
-        self.durable.len() as u64
+        self.size
+    }
+
+    /// What the file has grown by since its size was durable.
+    pub(super) fn growth(&self) -> Range<u64> {
+        self.durable_size..self.size
     }
 
     pub(super) fn grow(&mut self, size: u64) {
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        if size > self.durable.len() {
-            self.durable.resize(size, 0);
-        }
+        self.size = self.size.max(size);
     }
 
     pub(super) fn sync_size(&mut self) {
-        self.durable_size = self.size();
+        self.durable_size = self.size;
     }
 
-    /// Fills `out` from `offset`; both in whole sectors, and inside the file.
+    /// Fills `out` from `offset`, inside the file.
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) {
-        out.copy_from_slice(&self.durable[span(offset, out.len())]);
-        for (sector, versions) in self.pending.range(sectors(offset, out.len())) {
-            if let Some(version) = versions.last() {
-                let at = span(sector * SECTOR as u64 - offset, SECTOR);
-                out[at].copy_from_slice(version.sector());
+        self.durable.read(offset, out);
+        let wanted = offset..offset + out.len() as u64;
+        for extent in &self.pending {
+            if let Some(common) = common(&extent.range(), &wanted) {
+                out[relative(&common, offset)].copy_from_slice(&extent.bytes[relative(&common, extent.offset)]);
             }
+        }
+    }
+
+    /// Fills `out` with something older than [`Content::read`] gives: what is durable if anything newer is not, or
+    /// else what was durable before.
+    pub(super) fn read_stale(&self, offset: u64, out: &mut [u8]) {
+        let wanted = offset..offset + out.len() as u64;
+        if self.pending.iter().any(|extent| common(&extent.range(), &wanted).is_some()) {
+            self.durable.read(offset, out);
+        } else {
+            self.durable.read_before(offset, out);
         }
     }
 
     /// Writes sectors that are readable and may be lost.
-    pub(super) fn write(&mut self, sector: u64, bytes: &Arc<[u8]>, at: usize, order: u64) {
-        let version = Version { order, bytes: Arc::clone(bytes), at };
-        self.pending.entry(sector).or_default().push(version);
+    pub(super) fn write(&mut self, order: u64, offset: u64, bytes: Bytes) {
+        self.uncover(offset, bytes.len(), |extent| extent.clean);
+        self.pending.push(Extent::new(order, offset, bytes));
     }
 
-    /// Makes durable, of the sectors of a range, what was written last.
-    pub(super) fn sync_range(&mut self, offset: u64, len: usize) {
-        let sectors: Vec<u64> = self.pending.range(sectors(offset, len)).map(|(sector, _)| *sector).collect();
-        for sector in sectors {
-            if let Some(version) = self.pending.remove(&sector).and_then(|versions| versions.last().cloned()) {
-                self.settle(sector, version.sector());
-            }
-        }
+    /// Writes sectors that are not lost any more.
+    pub(super) fn write_durable(&mut self, offset: u64, bytes: &[u8]) {
+        self.uncover(offset, bytes.len(), |_| true);
+        self.durable.write(offset, bytes);
     }
 
     /// Makes durable what had completed by `order`; what is newer stays volatile.
     pub(super) fn sync(&mut self, order: u64) {
-        let mut kept = BTreeMap::new();
-        for (sector, mut versions) in std::mem::take(&mut self.pending) {
-            let newer = versions.split_off(versions.partition_point(|version| version.order <= order));
-            if let Some(version) = versions.last() {
-                self.settle(sector, version.sector());
-            }
-            if !newer.is_empty() {
-                kept.insert(sector, newer);
-            }
+        let (pending, durable) = (&mut self.pending, &mut self.durable);
+        for extent in pending.extract_if(.., |extent| extent.order <= order && !extent.clean) {
+            durable.write(extent.offset, &extent.bytes);
         }
-        self.pending = kept;
     }
 
-    /// Loses what is unsynced, as a failed sync does.
-    pub(super) fn drop_pending(&mut self) {
+    /// Loses what is unsynced, as a failed sync does. Through a page cache it can still be read, until power fails.
+    pub(super) fn fail_sync(&mut self, direct: bool) {
+        if direct {
+            self.pending.clear();
+        }
+        self.pending.iter_mut().for_each(|extent| extent.clean = true);
+    }
+
+    /// Drops what only a page cache still has.
+    pub(super) fn forget_cached(&mut self) {
+        self.pending.retain(|extent| !extent.clean);
+    }
+
+    /// The sectors that a power cut decides on, in the order of their writes.
+    pub(super) fn unsynced(&self) -> impl Iterator<Item = &Extent> {
+        self.pending.iter().filter(|extent| !extent.clean)
+    }
+
+    /// Leaves what is durable, once whoever cut the power has added to it what else is to be found.
+    pub(super) fn end_power_cut(&mut self) {
         self.pending.clear();
+        self.durable.truncate(self.durable_size);
+        self.size = self.durable_size;
     }
 
-    /// Inverts the bits of a range inside the file.
-    pub(super) fn invert(&mut self, range: Range<u64>) {
-        self.sync(u64::MAX);
-        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        for byte in &mut self.durable[span(range.start, len)] {
-            *byte = !*byte;
+    /// Takes a range out of those extents that `covered` says so of.
+    fn uncover(&mut self, offset: u64, len: usize, covered: impl Fn(&Extent) -> bool) {
+        let range = offset..offset + len as u64;
+        let hit = |extent: &Extent| covered(extent) && common(&extent.range(), &range).is_some();
+        if !self.pending.iter().any(hit) {
+            return;
         }
-    }
-
-    /// Leaves of what is unsynced what a power cut leaves.
-    pub(super) fn power_cut(&mut self, fate: &mut Fate<'_>) {
-        let pending = std::mem::take(&mut self.pending);
-        let mut blocks = BTreeSet::new();
-        for (sector, versions) in &pending {
-            if let Some(version) = fate.choose(versions) {
-                self.settle(*sector, version.sector());
-            }
-            blocks.insert(sector * SECTOR as u64 / fate.physical_block as u64);
-        }
-        for block in blocks {
-            if fate.tears() {
-                self.tear(block, fate);
-            }
-        }
-        if fate.loses() {
-            let size = usize::try_from(self.durable_size).unwrap_or(usize::MAX);
-            self.durable.truncate(size);
-        }
-        self.sync_size();
-    }
-
-    /// Damages a physical block: each sector of it is what it was, or garbage.
-    fn tear(&mut self, block: u64, fate: &mut Fate<'_>) {
-        let start = block * fate.physical_block as u64;
-        let end = self.size().min(start + fate.physical_block as u64);
-        for sector in start / SECTOR as u64..end / SECTOR as u64 {
-            if fate.rng.bool() {
-                fate.rng.fill(&mut self.durable[span(sector * SECTOR as u64, SECTOR)]);
+        for extent in std::mem::take(&mut self.pending) {
+            if hit(&extent) {
+                let (before, behind) = (extent.part(&(0..range.start)), extent.part(&(range.end..u64::MAX)));
+                self.pending.extend([before, behind].into_iter().flatten());
+            } else {
+                self.pending.push(extent);
             }
         }
     }
+}
 
-    fn settle(&mut self, sector: u64, bytes: &[u8]) {
-        self.durable[span(sector * SECTOR as u64, SECTOR)].copy_from_slice(bytes);
+impl Extent {
+    pub(super) fn new(order: u64, offset: u64, bytes: Bytes) -> Self {
+        Extent { order, offset, bytes, clean: false }
+    }
+
+    pub(super) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.bytes.len() as u64
+    }
+
+    /// What of the extent lies in a range of the file, if anything does.
+    fn part(&self, range: &Range<u64>) -> Option<Extent> {
+        let common = common(&self.range(), range)?;
+        let bytes = self.bytes.slice(relative(&common, self.offset));
+        Some(Extent { offset: common.start, bytes, ..self.clone() })
     }
 }
 
-/// The numbers of the sectors of a range.
-pub(super) fn sectors(offset: u64, len: usize) -> Range<u64> {
-    let sector = SECTOR as u64;
-    debug_assert!(offset.is_multiple_of(sector) && len.is_multiple_of(SECTOR), "{len} bytes at {offset}");
-    offset / sector..(offset + len as u64) / sector
-}
-
-/// What becomes of unsynced things when power fails.
-///
-/// Each cut has its own bias, from losing all to keeping all, and every other tears nothing: with even odds for each
-/// of a thousand sectors, the interesting extremes would never come.
-pub(super) struct Fate<'a> {
-    rng: &'a mut Rng,
-    kept_percent: u32,
-    torn_per_mille: u32,
-    physical_block: usize,
-}
-
-impl<'a> Fate<'a> {
-    pub(super) fn new(rng: &'a mut Rng, torn_per_mille: u32, physical_block: usize) -> Self {
-        let kept_percent = [0, 10, 50, 90, 100][rng.usize(..5)];
-        let torn_per_mille = if rng.bool() { torn_per_mille } else { 0 };
-        Fate { rng, kept_percent, torn_per_mille, physical_block }
-    }
-
-    /// Whether one unsynced change is lost.
-    pub(super) fn loses(&mut self) -> bool {
-        self.rng.u32(..100) >= self.kept_percent
-    }
-
-    fn tears(&mut self) -> bool {
-        self.rng.u32(..1000) < self.torn_per_mille
-    }
-
-    /// Mostly the newest, if any: an older version survives only where the device wrote it before the newer came.
-    fn choose<'v>(&mut self, versions: &'v [Version]) -> Option<&'v Version> {
-        match () {
-            () if self.loses() => None,
-            () if self.rng.u32(..4) == 0 => self.rng.choice(versions),
-            () => versions.last(),
+/// The rows of sectors of a range of `len` bytes that `lands` lets through, relative to its beginning.
+pub(super) fn rows(len: usize, mut lands: impl FnMut(usize) -> bool) -> Vec<Range<usize>> {
+    let mut rows: Vec<Range<usize>> = Vec::new();
+    for sector in 0..len.div_ceil(SECTOR) {
+        let (start, end) = (sector * SECTOR, len.min((sector + 1) * SECTOR));
+        match rows.last_mut() {
+            _ if !lands(sector) => {}
+            Some(row) if row.end == start => row.end = end,
+            _ => rows.push(start..end),
         }
     }
+    rows
 }
 
-impl Version {
-    fn sector(&self) -> &[u8] {
-        &self.bytes[self.at..self.at + SECTOR]
-    }
+fn common(one: &Range<u64>, other: &Range<u64>) -> Option<Range<u64>> {
+    let common = one.start.max(other.start)..one.end.min(other.end);
+    (common.start < common.end).then_some(common)
 }
 
-fn span(offset: u64, len: usize) -> Range<usize> {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    start..start.saturating_add(len)
+/// A range of a file, as a range of what begins at `offset` in it.
+fn relative(range: &Range<u64>, offset: u64) -> Range<usize> {
+    let from = |at: u64| usize::try_from(at - offset).unwrap_or(usize::MAX);
+    from(range.start)..from(range.end)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn filled(byte: u8) -> Arc<[u8]> {
-        Arc::from([byte; SECTOR])
+    fn filled(byte: u8, sectors: usize) -> Bytes {
+        Bytes::from(vec![byte; sectors * SECTOR])
     }
 
     fn seen(content: &Content, sector: u64) -> u8 {
@@ -216,12 +194,12 @@ mod tests {
     fn a_sync_covers_what_had_completed_by_its_order() {
         let mut content = Content::default();
         content.grow(4096);
-        content.write(0, &filled(1), 0, 1);
-        content.write(0, &filled(2), 0, 2);
-        content.write(1, &filled(3), 0, 2);
+        content.write(1, 0, filled(1, 1));
+        content.write(2, 0, filled(2, 1));
+        content.write(2, 512, filled(3, 1));
         content.sync(1);
         assert_eq!((seen(&content, 0), seen(&content, 1)), (2, 3));
-        content.drop_pending();
+        content.fail_sync(true);
         assert_eq!((seen(&content, 0), seen(&content, 1)), (1, 0));
     }
 
@@ -229,11 +207,31 @@ mod tests {
     fn a_durable_write_outdoes_what_was_pending_below_it() {
         let mut content = Content::default();
         content.grow(4096);
-        content.write(0, &filled(1), 0, 1);
-        content.write(0, &filled(2), 0, 2);
-        content.write(1, &filled(3), 0, 3);
-        content.sync_range(0, SECTOR);
-        content.drop_pending();
+        content.write(1, 0, filled(1, 4));
+        content.write_durable(512, &filled(2, 2));
+        assert_eq!([0, 1, 2, 3].map(|sector| seen(&content, sector)), [1, 2, 2, 1]);
+        content.fail_sync(true);
+        assert_eq!([0, 1, 2, 3].map(|sector| seen(&content, sector)), [0, 2, 2, 0]);
+    }
+
+    #[test]
+    fn a_page_cache_shows_what_a_failed_sync_has_lost() {
+        let mut content = Content::default();
+        content.grow(4096);
+        content.write(1, 0, filled(1, 2));
+        content.fail_sync(false);
+        content.write(2, 0, filled(2, 1));
+        content.sync(2);
+        assert_eq!((seen(&content, 0), seen(&content, 1)), (2, 1));
+        assert_eq!(content.unsynced().count(), 0);
+        content.sync_size();
+        content.end_power_cut();
         assert_eq!((seen(&content, 0), seen(&content, 1)), (2, 0));
+    }
+
+    #[test]
+    fn rows_join_neighbours() {
+        let rows = rows(5 * SECTOR, |sector| sector != 2);
+        assert_eq!(rows, [0..2 * SECTOR, 3 * SECTOR..5 * SECTOR]);
     }
 }

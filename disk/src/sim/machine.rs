@@ -1,26 +1,29 @@
-//! The one truth about a simulated disk: its files, what is in flight, what will fail.
+//! The one truth about a simulated disk: its files, what is in flight, what will go wrong.
 
-use std::{collections::BTreeMap, fmt::Display, io, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
 
 use fastrand::Rng;
 
 use super::{
     FaultKind, SimOptions,
-    content::{Content, SECTOR, sectors},
+    content::Content,
     directory::Directory,
-    fault::Faults,
-    trace::{Trace, hash_of},
+    fault::{Effect, Faults},
+    trace::{Detail, Event, Suffered, Trace},
+    write::Write,
 };
-use crate::{Mode, Slice, Sync, stats::Counters};
+use crate::{Mode, stats::Counters};
 
 /// Everything that a disk, its files and its queues share. An operation has two parts, its beginning and its end;
 /// what the file's own methods do has them at once, what a queue does has a crash, perhaps, in between.
 pub(super) struct Machine {
-    pub(super) alive: bool,
+    pub(super) state: State,
     pub(super) options: SimOptions,
     pub(super) rng: Rng,
     pub(super) trace: Trace,
     pub(super) faults: Faults,
+    /// Operations until the machine halts.
+    pub(super) halts_in: Option<u64>,
     pub(super) counters: Counters,
     pub(super) directory: Directory,
     pub(super) inodes: BTreeMap<u64, Inode>,
@@ -33,6 +36,15 @@ pub(super) struct Machine {
     pub(super) late: Vec<(u32, Write)>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Runs,
+    /// Does nothing more, and has yet to crash.
+    Halted,
+    /// Everything has gone over to the next machine.
+    Ended,
+}
+
 /// A file, with a name or without.
 #[derive(Default)]
 pub(super) struct Inode {
@@ -41,31 +53,33 @@ pub(super) struct Inode {
     alive: Arc<()>,
 }
 
-/// A write that has begun.
-#[derive(Clone)]
-pub(super) struct Write {
-    inode: u64,
-    offset: u64,
-    bytes: Arc<[u8]>,
-    durable: bool,
-    fault: Option<io::ErrorKind>,
+impl Inode {
+    pub(super) fn copy(&self) -> Self {
+        Inode { content: self.content.clone(), alive: Arc::default() }
+    }
+
+    /// The same for a machine on which nobody has it open.
+    pub(super) fn closed(self) -> Self {
+        Inode { content: self.content, alive: Arc::default() }
+    }
 }
 
 /// A sync that has begun. It covers what had completed by then.
 pub(super) struct SyncBegun {
     inode: u64,
     order: u64,
-    fault: Option<io::ErrorKind>,
+    effect: Option<Effect>,
 }
 
 impl Machine {
     pub(super) fn new(seed: u64, options: SimOptions) -> Self {
         Machine {
-            alive: true,
+            state: State::Runs,
             options,
             rng: Rng::with_seed(seed),
             trace: Trace::default(),
             faults: Faults::default(),
+            halts_in: None,
             counters: Counters::default(),
             directory: Directory::default(),
             inodes: BTreeMap::new(),
@@ -76,158 +90,119 @@ impl Machine {
         }
     }
 
-    pub(super) fn require_alive(&self) -> io::Result<()> {
-        if self.alive { Ok(()) } else { Err(io::Error::other("the simulated machine has crashed")) }
+    pub(super) fn require_running(&self) -> io::Result<()> {
+        if self.state == State::Runs { Ok(()) } else { Err(io::Error::other("the simulated machine has crashed")) }
     }
 
     pub(super) fn open(&mut self, name: &str, mode: Mode) -> io::Result<(u64, Arc<()>)> {
-        self.begin(format_args!("open {name} {mode:?}"))?;
         let number = match mode {
-            Mode::Read | Mode::Write => self.directory.get(name)?,
+            Mode::Read | Mode::Write => {
+                self.begin_or_fail(FaultKind::Open, name, Detail::None)?;
+                self.directory.get(name)?
+            }
             Mode::Create => {
                 self.counters.create();
+                self.begin_or_fail(FaultKind::Create, name, Detail::None)?;
                 let number = self.next_number();
                 self.directory.insert(name, number)?;
                 self.inodes.insert(number, Inode::default());
                 number
             }
         };
-        let alive = Arc::clone(&self.inode(number).alive);
-        Ok((number, alive))
+        self.require_running()?;
+        Ok((number, Arc::clone(&self.inode(number).alive)))
     }
 
     pub(super) fn list(&mut self) -> io::Result<Vec<String>> {
-        self.begin("list")?;
+        self.begin_or_fail(FaultKind::List, "", Detail::None)?;
+        self.require_running()?;
         Ok(self.directory.names().cloned().collect())
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         self.counters.rename();
-        self.begin(format_args!("rename {from} {to}"))?;
-        self.directory.rename(from, to)
+        let detail = Detail::To(self.trace.name(to));
+        self.begin_or_fail(FaultKind::Rename, from, detail)?;
+        self.directory.rename(from, to)?;
+        self.require_running()
     }
 
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
         self.counters.remove();
-        self.begin(format_args!("remove {name}"))?;
-        self.directory.remove(name)
+        self.begin_or_fail(FaultKind::Remove, name, Detail::None)?;
+        self.directory.remove(name)?;
+        self.require_running()
     }
 
     pub(super) fn sync_dir(&mut self) -> io::Result<()> {
         self.counters.sync();
-        self.begin("sync the directory")?;
-        let fault = self.faults.next(FaultKind::Sync);
-        fault.map_err(|error| self.fail_sync(error))?;
+        let effect = self.begin(FaultKind::SyncDir, "", 0..0, Detail::None)?;
+        self.require_running()?;
+        if let Some(Effect::Fails(error)) = effect {
+            return Err(self.fail_sync(error));
+        }
         self.directory.sync();
-        let (directory, in_flight) = (&self.directory, &self.in_flight);
-        self.inodes.retain(|number, inode| {
-            directory.refers_to(*number)
-                || Arc::strong_count(&inode.alive) > 1
-                || in_flight.values().any(|write| write.inode == *number)
-        });
+        self.forget_files();
         Ok(())
     }
 
     pub(super) fn size(&mut self, inode: u64) -> io::Result<u64> {
-        self.require_alive()?;
+        self.require_running()?;
         Ok(self.inode(inode).content.size())
     }
 
     pub(super) fn allocate(&mut self, inode: u64, name: &str, size: u64) -> io::Result<()> {
         self.counters.allocate();
-        self.begin(format_args!("allocate {name} {size}"))?;
-        self.faults.next(FaultKind::Allocate)?;
+        self.begin_or_fail(FaultKind::Allocate, name, Detail::None)?;
+        self.forget_files();
         let others = self.inodes.iter().filter(|(number, _)| **number != inode);
         let used: u64 = others.map(|(_, other)| other.content.size()).sum();
-        if used.saturating_add(size) > self.options.capacity {
+        let free = self.options.capacity.saturating_sub(used);
+        if size > free && size > self.inode(inode).content.size() {
+            // Some file systems keep the blocks that they had found when they found no more.
+            if self.rng.bool() {
+                let unit = self.options.pad_unit as u64;
+                self.inode(inode).content.grow(free / unit * unit);
+            }
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.inode(inode).content.grow(size);
-        Ok(())
-    }
-
-    /// # Panics
-    /// If the write is not inside the file: what writes beyond the end changes the size, and what was to be durable
-    /// is not.
-    pub(super) fn begin_write(
-        &mut self,
-        inode: u64,
-        name: &str,
-        slices: &[Slice],
-        offset: u64,
-        sync: Sync,
-    ) -> io::Result<u64> {
-        let bytes: Arc<[u8]> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        self.counters.write(bytes.len(), sync == Sync::Data);
-        let (len, hash) = (bytes.len(), hash_of(&bytes[..]));
-        self.begin(format_args!("write {name} {offset}+{len} {hash:016x} {sync:?}"))?;
-        let size = self.inode(inode).content.size();
-        assert!(offset + len as u64 <= size, "write of {len} bytes at {offset} in {name}, which has {size}");
-        let fault = self.faults.next(FaultKind::Write).err();
-        let number = self.next_number();
-        self.in_flight.insert(number, Write { inode, offset, bytes, durable: sync == Sync::Data, fault });
-        Ok(number)
-    }
-
-    pub(super) fn end_write(&mut self, number: u64) -> io::Result<()> {
-        self.require_alive()?;
-        let Some(write) = self.in_flight.remove(&number) else { return Ok(()) };
-        match write.fault {
-            None => self.land(&write),
-            Some(error) => {
-                self.trace.push(format!("  fails: {error}"));
-                self.land_in_part(&write);
-                return Err(error.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a write into its file, and keeps its promise.
-    fn land(&mut self, write: &Write) {
-        self.land_volatile(write);
-        if write.durable
-            && let Some(inode) = self.inodes.get_mut(&write.inode)
-        {
-            inode.content.sync_range(write.offset, write.bytes.len());
-        }
-    }
-
-    /// Puts a write into its file as a whole, where it can be lost.
-    pub(super) fn land_volatile(&mut self, write: &Write) {
-        self.land_where(write, |_| true);
-    }
-
-    /// Puts some sectors of a write into its file.
-    pub(super) fn land_in_part(&mut self, write: &Write) {
-        self.land_where(write, Rng::bool);
+        self.require_running()
     }
 
     pub(super) fn read(&mut self, inode: u64, name: &str, out: &mut [u8], offset: u64) -> io::Result<()> {
         self.counters.read(out.len());
-        self.begin(format_args!("read {name} {offset}+{}", out.len()))?;
-        self.faults.next(FaultKind::Read)?;
+        let range = offset..offset.saturating_add(out.len() as u64);
+        let effect = self.begin(FaultKind::Read, name, range.clone(), Detail::None)?;
+        self.require_running()?;
         let content = &self.inode(inode).content;
-        if offset + out.len() as u64 > content.size() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        match effect {
+            Some(Effect::Fails(error)) => return Err(error.into()),
+            _ if range.end > content.size() => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(Effect::Stale) => content.read_stale(offset, out),
+            _ => content.read(offset, out),
         }
-        content.read(offset, out);
         Ok(())
     }
 
     pub(super) fn begin_sync(&mut self, inode: u64, name: &str) -> io::Result<SyncBegun> {
         self.counters.sync();
-        self.begin(format_args!("sync {name}"))?;
-        let fault = self.faults.next(FaultKind::Sync).err();
-        Ok(SyncBegun { inode, order: self.order, fault })
+        let effect = self.begin(FaultKind::Sync, name, 0..0, Detail::None)?;
+        Ok(SyncBegun { inode, order: self.order, effect })
     }
 
-    pub(super) fn end_sync(&mut self, sync: SyncBegun) -> io::Result<()> {
-        self.require_alive()?;
-        if let Some(error) = sync.fault {
+    pub(super) fn end_sync(&mut self, sync: &SyncBegun) -> io::Result<()> {
+        self.require_running()?;
+        if let Some(Effect::Fails(error)) = sync.effect {
             return Err(self.fail_sync(error));
         }
         self.inode(sync.inode).content.sync(sync.order);
+        Ok(())
+    }
+
+    pub(super) fn forget_cached(&mut self, inode: u64) -> io::Result<()> {
+        self.require_running()?;
+        self.inode(inode).content.forget_cached();
         Ok(())
     }
 
@@ -235,59 +210,77 @@ impl Machine {
         self.inode(inode).content.sync_size();
     }
 
-    pub(super) fn damage(&mut self, name: &str, range: Range<u64>) -> io::Result<()> {
-        self.begin(format_args!("damage {name} {range:?}"))?;
-        let number = self.directory.get(name)?;
-        let content = &mut self.inode(number).content;
-        if range.start > range.end || range.end > content.size() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    /// Writes an operation down, lets what a killed process left in flight come closer, and says what is to go wrong
+    /// with it. If the machine halts with it, it is begun and does not end.
+    pub(super) fn begin(
+        &mut self,
+        kind: FaultKind,
+        name: &str,
+        range: Range<u64>,
+        detail: Detail,
+    ) -> io::Result<Option<Effect>> {
+        self.require_running()?;
+        let effect = self.faults.next(kind, name, &range);
+        let file = self.trace.name(name);
+        self.trace.push(Event::Operation { kind, file, start: range.start, end: range.end, detail });
+        if let Some(effect) = &effect {
+            let suffered = self.suffered(effect);
+            self.trace.push(Event::Suffers(suffered));
         }
-        content.invert(range);
-        Ok(())
-    }
-
-    /// Writes an operation down, and lets what a killed process left in flight come closer.
-    fn begin(&mut self, what: impl Display) -> io::Result<()> {
-        self.require_alive()?;
-        self.trace.push(what.to_string());
-        for (number, (remaining, write)) in std::mem::take(&mut self.late).into_iter().enumerate() {
-            if remaining > 0 {
-                self.late.push((remaining - 1, write));
-            } else {
-                self.trace.push(format!("  late write {number} lands at {}", write.offset));
-                self.land(&write);
+        self.land_late();
+        if let Some(left) = &mut self.halts_in {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.state = State::Halted;
+                self.trace.push(Event::Halts);
             }
         }
-        Ok(())
+        Ok(effect)
     }
 
-    fn land_where(&mut self, write: &Write, mut lands: impl FnMut(&mut Rng) -> bool) {
-        self.order += 1;
-        // Without a name or a reader the file is gone, and what was on its way to it too.
-        let Some(inode) = self.inodes.get_mut(&write.inode) else { return };
-        for (number, sector) in sectors(write.offset, write.bytes.len()).enumerate() {
-            if lands(&mut self.rng) {
-                inode.content.write(sector, &write.bytes, number * SECTOR, self.order);
-            }
+    /// [`Machine::begin`] for an operation that works or fails.
+    fn begin_or_fail(&mut self, kind: FaultKind, name: &str, detail: Detail) -> io::Result<()> {
+        match self.begin(kind, name, 0..0, detail)? {
+            Some(Effect::Fails(error)) => Err(error.into()),
+            _ => Ok(()),
         }
     }
 
-    /// A failed sync loses what is unsynced everywhere: the flush was the device's, whoever asked for it.
-    fn fail_sync(&mut self, error: io::ErrorKind) -> io::Error {
-        self.trace.push(format!("  fails: {error}"));
-        for inode in self.inodes.values_mut() {
-            inode.content.drop_pending();
-        }
-        error.into()
-    }
-
-    fn inode(&mut self, number: u64) -> &mut Inode {
+    pub(super) fn inode(&mut self, number: u64) -> &mut Inode {
         // Whoever asks holds an open file of this disk, and its content stays while it does.
         self.inodes.entry(number).or_default()
     }
 
-    fn next_number(&mut self) -> u64 {
+    pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
+    }
+
+    /// Gives back the space of files that nothing leads to any more.
+    pub(super) fn forget_files(&mut self) {
+        let (directory, in_flight, late) = (&self.directory, &self.in_flight, &self.late);
+        self.inodes.retain(|number, inode| {
+            directory.name_of(*number).is_some()
+                || Arc::strong_count(&inode.alive) > 1
+                || in_flight.values().chain(late.iter().map(|(_, write)| write)).any(|write| write.inode == *number)
+        });
+    }
+
+    /// A failed sync loses what is unsynced everywhere: the flush was the device's, whoever asked for it.
+    fn fail_sync(&mut self, error: io::ErrorKind) -> io::Error {
+        for inode in self.inodes.values_mut() {
+            inode.content.fail_sync(self.options.direct);
+        }
+        error.into()
+    }
+
+    fn suffered(&mut self, effect: &Effect) -> Suffered {
+        match effect {
+            Effect::Fails(error) => Suffered::Error(*error),
+            Effect::Short { sectors, .. } => Suffered::Short(*sectors),
+            Effect::Lost => Suffered::Lost,
+            Effect::Misdirected { name, offset } => Suffered::Misdirected(self.trace.name(name), *offset),
+            Effect::Stale => Suffered::Stale,
+        }
     }
 }

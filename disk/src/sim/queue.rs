@@ -116,7 +116,7 @@ impl InFlight {
     fn end(self, machine: &mut Machine) -> Completion {
         let (result, region) = match self.part {
             Part::Write(begun) => (begun.and_then(|write| machine.end_write(write)), None),
-            Part::Sync(begun) => (begun.and_then(|sync| machine.end_sync(sync)), None),
+            Part::Sync(begun) => (begun.and_then(|sync| machine.end_sync(&sync)), None),
             Part::Read(mut region, begun) => {
                 let name = self.file.name();
                 let read = begun.and_then(|(inode, offset)| machine.read(inode, name, &mut region, offset));

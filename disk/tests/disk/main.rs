@@ -4,6 +4,8 @@
 
 mod buffers;
 mod conformance;
+mod cuts;
+mod faults;
 mod killed;
 mod opening;
 mod queues;

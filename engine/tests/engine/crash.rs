@@ -88,6 +88,29 @@ fn a_damaged_record_is_an_error_for_its_entries_alone() {
 }
 
 #[test]
+fn a_failed_engine_comes_to_rest() {
+    for nth in 1..60 {
+        let ground = Ground::sim(nth);
+        let engine = ground.open();
+        ground.disk().fail_nth(FaultKind::Sync, nth, ErrorKind::Other);
+        for index in 0..60 {
+            let mut batch = engine.batch();
+            batch.append_payload(A, index, 1, Bytes::from(vec![1; 20_000])).unwrap();
+            if index > 4 {
+                batch.compact_to(A, index - 4).unwrap();
+            }
+            let written = engine.submit(batch, Durability::Durable);
+            engine.step();
+            if written.is_err() {
+                break;
+            }
+        }
+        drive(&engine);
+        ground.pass(&engine, std::time::Duration::from_secs(3));
+    }
+}
+
+#[test]
 fn a_checkpoint_that_fails_is_shown_and_tried_again() {
     let ground = Ground::sim(9);
     let engine = ground.open();

@@ -1,13 +1,18 @@
 //! Damage to what was durable: whatever was written is either given as it was, or told of as lost. Torn tails are
 //! told apart.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use fastrand::Rng;
-use logboom_disk::{Disk, SimDisk};
+use logboom_disk::{Disk, SimDisk, SimOptions};
 use logboom_wal::{
-    Descriptor, Durability, Loss, Meta, Opening, Passed, Place, Request, SegmentId, Sequence, Wal, open_read_only,
-    record_bytes, verify,
+    Damage, Descriptor, Durability, Listener, Loss, ManualClock, Meta, Opening, Options, Passed, Place, Request,
+    Runtime, SegmentId, Sequence, Wal, open, open_read_only, record_bytes, verify,
 };
 
 use crate::support::*;
@@ -287,4 +292,46 @@ fn verify_says_what_recovery_would_do() {
     disk.damage("segment-000000", u64::from(places[3].offset) + 64..u64::from(places[3].offset) + 65).unwrap();
     let report = verify(disk, options(), &mut |_, _| {}).unwrap();
     assert_eq!((report.damages[0].segment, &report.bad_checkpoints[..]), (SegmentId(1), &[0][..]));
+}
+
+/// Remembers what it was told of.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<Damage>>);
+
+impl Listener for Told {
+    fn damaged(&self, damage: &Damage) {
+        self.0.lock().unwrap().push(damage.clone());
+    }
+}
+
+#[test]
+fn rot_in_full_segments_is_found_in_the_background() {
+    let (disk, clock) = (SimDisk::new(3, SimOptions::default()), ManualClock::new(3));
+    let told = Arc::new(Told::default());
+    let period = Duration::from_secs(10);
+    let options = Options { scrub_period: period, listener: told.clone(), ..options() };
+    let wal = open(disk.clone(), options, Runtime::Manual(clock.clone())).unwrap().start().unwrap();
+    let (mut rng, mut written) = (Rng::with_seed(1), Written::new());
+    while wal.segments().len() < 5 {
+        write_batch(&wal, &mut rng, 3, 9000, &mut written);
+    }
+    let pass = |time: Duration| {
+        for _ in 0..100 {
+            clock.advance(time / 100);
+            while wal.drive() {}
+        }
+    };
+    pass(2 * period);
+    let scrubbed = wal.metrics().scrubbed_bytes;
+    assert!(told.0.lock().unwrap().is_empty() && scrubbed >= 4 * (200 << 10), "{scrubbed}");
+
+    let segment = wal.segments()[2];
+    let place = written.values().map(|row| row.0).find(|place| place.segment == segment.id).unwrap();
+    damage(&disk, segment.slot, u64::from(place.offset) + 70..u64::from(place.offset) + 71);
+    pass(2 * period);
+    let told = told.0.lock().unwrap();
+    assert!((1..=3).contains(&told.len()), "{} {scrubbed} {}", told.len(), wal.metrics().scrubbed_bytes);
+    assert_eq!((told[0].segment, told[0].lost.len(), told[0].unknown), (segment.id, 1, false));
+    assert_eq!(wal.metrics().scrub_damages, told.len() as u64);
+    assert!(wal.metrics().scrubbed_bytes < 8 * scrubbed, "at an even pace");
 }

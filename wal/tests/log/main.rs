@@ -14,7 +14,8 @@ use std::{
 };
 
 use logboom_disk::{
-    Disk, DiskOptions, Facts, FaultKind, File, InlineQueue, Mode, Queue, Region, SimDisk, SimOptions, Slice, SyncMethod,
+    Disk, DiskOptions, Facts, FaultKind, File, InlineQueue, Mode, Pool, Queue, Region, SimDisk, SimOptions, Slice,
+    SyncMethod,
 };
 use logboom_wal::{
     Durability, Error, Listener, ManualClock, Meta, Options, Record, Request, Runtime, Sequence, Wal, open,
@@ -177,6 +178,8 @@ fn after_a_failed_write_or_sync_nothing_is_acknowledged_and_reads_go_on() {
         sim.disk.fail_nth(kind, 1, std::io::ErrorKind::Other);
         let big = body(1, 40_000);
         let tickets: Vec<_> = (0..6).map(|_| submit(&sim.wal, &[&big], Durability::Durable).unwrap().0).collect();
+        // With several in flight: a writer that waits would commit all of them in one write of its own.
+        while sim.wal.drive() {}
         for ticket in tickets {
             assert!(matches!(ticket.wait(), Err(Error::Poisoned { .. })), "{kind:?}");
         }
@@ -241,6 +244,57 @@ fn a_segment_that_only_one_checkpoint_covers_is_not_retired() {
     assert!(sim.wal.retire(&[oldest]).is_err());
     sim.wal.write_checkpoint(sim.wal.active(), b"two").unwrap();
     sim.wal.retire(&[oldest]).unwrap();
+}
+
+#[test]
+fn a_log_that_lost_both_checkpoints_opens_as_often_as_it_opened_once() {
+    let sim = Sim::new(14);
+    (0..60).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
+    (0..2).for_each(|_| sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap());
+    sim.wal.retire(&[sim.wal.segments()[0].id]).unwrap();
+    ok(write(&sim.wal, b"carries the record of it"));
+    let disk = sim.disk.process_crash();
+    ["checkpoint-0", "checkpoint-1"].iter().for_each(|name| disk.remove(name).unwrap());
+    // The retired segment is still there, and all that leads from the log's beginning to the others.
+    let mut sim = Sim::open(disk, sim.clock).unwrap();
+    let found = sim.bodies();
+    assert_eq!(found.len(), 61);
+    // Each opening begins a segment, until those that lay prepared are used up.
+    for _ in 0..10 {
+        sim = Sim::open(sim.disk.process_crash(), sim.clock).unwrap();
+        assert_eq!(sim.bodies(), found);
+    }
+}
+
+#[test]
+fn of_two_files_with_one_segment_it_is_always_the_same_that_counts() {
+    let sim = Sim::new(15);
+    (0..60).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
+    (0..2).for_each(|_| sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap());
+    sim.wal.retire(&[sim.wal.segments()[0].id]).unwrap();
+    ok(write(&sim.wal, b"carries the record of it"));
+    // A third does not know the retired segment any more.
+    sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();
+    let active = sim.wal.segments().pop().unwrap().slot;
+    let disk = sim.disk.process_crash();
+    copy(&disk, &format!("segment-{active:06}"), "segment-000099");
+    disk.damage("segment-000099", 9000..9001).unwrap();
+    // The first opening begins its segment in the file of the retired one, which stands before both.
+    let sim = Sim::open(disk, sim.clock).unwrap();
+    let found = sim.bodies();
+    assert_eq!(Sim::open(sim.disk.process_crash(), sim.clock).unwrap().bodies(), found);
+}
+
+fn copy(disk: &SimDisk, from: &str, to: &str) {
+    let pool = Pool::new(0);
+    let from = disk.open(from, Mode::Read).unwrap();
+    let mut bytes = pool.region(usize::try_from(from.size().unwrap()).unwrap());
+    from.read_at(&mut bytes, 0).unwrap();
+    let to = disk.open(to, Mode::Create).unwrap();
+    to.allocate(bytes.len() as u64).unwrap();
+    to.write_at(&[bytes.freeze()], 0, logboom_disk::Sync::Data).unwrap();
+    to.sync_all().unwrap();
+    disk.sync_dir().unwrap();
 }
 
 #[test]
@@ -579,4 +633,29 @@ fn what_is_not_a_log_is_refused_and_left_alone() {
     let bad = Options { segment_bytes: 100_000, ..options() };
     assert!(matches!(open(empty.clone(), bad, Runtime::Manual(clock)), Err(Error::Unsupported(_))));
     assert!(empty.list().unwrap().is_empty());
+}
+
+#[test]
+fn an_opening_that_is_cut_short_changes_nothing() {
+    for direct in [true, false] {
+        let options = SimOptions { direct, torn_per_mille: 500, ..SimOptions::default() };
+        let sim = Sim::with(5, options);
+        let expected: Vec<_> = (0..40).map(|nth| body(nth, 9000)).collect();
+        expected.iter().for_each(|body| ok(write(&sim.wal, body)));
+        let (disk, clock) = (sim.disk.fork(1).power_cut(), sim.clock);
+        let whole = disk.fork(2);
+        drop(Sim::open(whole.clone(), clock.clone()).unwrap());
+        let operations = whole.operations().len() - disk.operations().len();
+        assert!(operations > 10);
+        for n in 1..operations as u64 {
+            for seed in 0..4 {
+                let cut = disk.fork(seed);
+                cut.halt_after(n);
+                drop(Sim::open(cut.clone(), clock.clone()));
+                let sim = Sim::open(cut.power_cut(), clock.clone()).unwrap();
+                assert_eq!(sim.bodies(), expected, "direct {direct}, cut at operation {n}, seed {seed}");
+                assert!(!sim.is_damaged);
+            }
+        }
+    }
 }

@@ -1,0 +1,20 @@
+//! What must hold for bytes that nobody meant to write: the bodies of the fuzz targets, and of the test that replays
+//! their corpus. How they begin with what a program wrote, and why checksums are made good, is said in
+//! [`logboom_wal::fuzz`].
+//!
+//! Compiled with the feature `fuzz` only, and no part of what the crate promises.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a body exists to panic where something does not hold, and its own inputs are small"
+)]
+
+mod archives;
+mod engines;
+mod records;
+mod scenes;
+
+pub use archives::metadata_archive;
+pub use records::record_decode;

@@ -1,0 +1,3 @@
+//! Operations and openings, beside the model.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| logboom_sim::fuzz::engine_ops(bytes));

@@ -1,0 +1,225 @@
+//! What must hold, by name, and the comparison of an engine with the model.
+
+use std::fmt;
+
+use logboom::{Bounds, Engine, EntryBatch, ReadError, Shard, ShardId, TryRead};
+use logboom_wal::marks;
+
+use crate::{
+    choices::Choices,
+    model::{Model, Models},
+};
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which one.
+    pub check: Check,
+    /// What was found instead.
+    pub what: String,
+    /// What the disk was asked for, if that is known.
+    pub trace: Vec<String>,
+}
+
+/// The invariants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// A batch that fits is accepted, and one that does not is refused without a trace.
+    Accepted,
+    /// What was submitted is readable, as it was written, in its order.
+    Readable,
+    /// A ticket is done only when all before it are; none fails but after a failure of the device.
+    AckedInOrder,
+    /// Nothing is acknowledged after the log was poisoned, and nothing is accepted.
+    FailStop,
+    /// A log opens, whatever crash it went through.
+    Opens,
+    /// After a crash a prefix of the submitted batches is there, each whole, with all that were acknowledged.
+    Prefix,
+    /// What recovery found, it finds again.
+    Stable,
+    /// `verify` finds a log intact that nothing but crashes has touched.
+    Verifies,
+    /// What is compacted gives its space back.
+    SpaceReturns,
+    /// Of a damaged log, what is served is right, and what is not served is said to be corrupted.
+    DamageShows,
+    /// The engine comes to rest.
+    Rests,
+    /// Nothing panics.
+    Panics,
+    /// The same decisions make the same history.
+    Repeats,
+}
+
+impl Failure {
+    /// A failure of `check`.
+    pub fn new(check: Check, what: impl Into<String>) -> Self {
+        Self { check, what: what.into(), trace: Vec::new() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.check, self.what)
+    }
+}
+
+/// How entries that cannot be read are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entries {
+    /// All must be there.
+    Whole,
+    /// The log was damaged: those that the engine says are corrupted may be missing.
+    Damaged,
+}
+
+/// What the engine shows of the shards that the models do not say; `None` if they agree.
+pub(crate) fn differences(engine: &Engine, models: &Models, shards: u64, entries: Entries) -> Option<String> {
+    let vacant = Model::default();
+    let model = |id| models.get(&id).map_or(&vacant, |model| &**model);
+    (0..shards)
+        .find_map(|id| state_difference(&engine.shard(ShardId(id)), model(id)))
+        .or_else(|| (0..shards).find_map(|id| entries_difference(&engine.shard(ShardId(id)), model(id), entries)))
+}
+
+/// What differs besides entries.
+pub(crate) fn state_difference(shard: &Shard, model: &Model) -> Option<String> {
+    let differ = |what: &str, theirs: String, ours: String| {
+        (theirs != ours).then(|| format!("{:?}: {what}: {theirs} instead of {ours}", shard.id()))
+    };
+    let bounds = |first, last, boundary| format!("{first:?} to {last:?} behind {boundary:?}");
+    let first = (!model.entries.is_empty()).then_some(model.first);
+    let Bounds { first: their_first, last, boundary, .. } = shard.bounds();
+    let keys: Vec<(Vec<u8>, Vec<u8>)> =
+        shard.scan(..).unwrap_or_default().into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    let our_keys: Vec<(Vec<u8>, Vec<u8>)> = model.keys.clone().into_iter().collect();
+    differ(
+        "bounds",
+        bounds(their_first, last, boundary),
+        bounds(first, first.map(|_| model.next() - 1), model.boundary),
+    )
+    .or_else(|| {
+        let theirs = shard.hard_state().unwrap_or_default().map(Vec::from);
+        (theirs != model.hard_state)
+            .then(|| differ("hard state", format!("{theirs:?}"), format!("{:?}", model.hard_state)))?
+    })
+    .or_else(|| {
+        let theirs = shard.commit_hint().unwrap_or_default().map(Vec::from);
+        (theirs != model.commit_hint)
+            .then(|| differ("commit hint", format!("{theirs:?}"), format!("{:?}", model.commit_hint)))?
+    })
+    .or_else(|| (keys != our_keys).then(|| differ("keys", format!("{keys:?}"), format!("{our_keys:?}")))?)
+}
+
+fn entries_difference(shard: &Shard, model: &Model, judged: Entries) -> Option<String> {
+    let mut next = model.first;
+    while next < model.next() {
+        let entries = match shard.entries(next..model.next(), 8000) {
+            Ok(entries) if !entries.is_empty() => entries,
+            Err(ReadError::Corrupted { .. }) if judged == Entries::Damaged => {
+                // Of a range that is corrupted in part, the rest is read entry by entry.
+                if let Some(difference) = damaged_entry(shard, model, next) {
+                    return Some(difference);
+                }
+                next += 1;
+                continue;
+            }
+            Ok(_) => return Some(format!("{:?}: no entries from {next} on", shard.id())),
+            Err(error) => return Some(format!("{:?}: entries from {next} on: {error}", shard.id())),
+        };
+        for entry in &entries {
+            let expected = model.entry(next)?;
+            if entry.index != next || !expected.is(&entry) || shard.term(next) != Ok(expected.term) {
+                return Some(format!("{:?}: entry {next} is {entry:?} instead of {expected:?}", shard.id()));
+            }
+            next += 1;
+        }
+    }
+    None
+}
+
+fn damaged_entry(shard: &Shard, model: &Model, index: u64) -> Option<String> {
+    match shard.entries(index..index + 1, u64::MAX) {
+        Ok(entries) => {
+            let right =
+                entries.get(index).is_some_and(|entry| model.entry(index).is_some_and(|model| model.is(&entry)));
+            (!right).then(|| format!("{:?}: entry {index} of a damaged log is wrong", shard.id()))
+        }
+        Err(ReadError::Corrupted { .. }) => None,
+        Err(error) => Some(format!("{:?}: entry {index} of a damaged log: {error}", shard.id())),
+    }
+}
+
+/// Reads some entries, in one of the ways that there are, and compares them.
+pub(crate) fn read_some(engine: &Engine, models: &Models, shards: u64, choices: &mut Choices) -> Option<String> {
+    let id = choices.below(shards);
+    let shard = engine.shard(ShardId(id));
+    let vacant = Model::default();
+    let model = models.get(&id).map_or(&vacant, |model| &**model);
+    // Beyond both ends, too.
+    let from = choices.range(model.first.saturating_sub(2)..model.next() + 2);
+    let to = choices.range(from..model.next() + 3);
+    let max_bytes = choices.pick(&[0, 100, 5000, u64::MAX]);
+    let (theirs, batch) = if choices.percent(50) {
+        try_read(shard.try_entries(from..to, max_bytes))?
+    } else {
+        read(shard.entries(from..to, max_bytes))
+    };
+    let ours = answer(model, from, to);
+    if theirs != ours {
+        return Some(format!("{:?}: {from}..{to}: {theirs:?} instead of {ours:?}", shard.id()));
+    }
+    let right = |(index, entry): (u64, logboom::EntryRef<'_>)| {
+        entry.index == index && model.entry(index).is_some_and(|expected| expected.is(&entry))
+    };
+    let missing = theirs == Answer::Entries && from < to && batch.is_empty();
+    let right = (from..).zip(&batch).all(right) && !missing;
+    (!right).then(|| format!("{:?}: {from}..{to}: wrong entries: {batch:?}", shard.id()))
+}
+
+/// What a read comes to.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Entries,
+    Compacted(u64),
+    Unavailable(Option<u64>),
+    Failed(String),
+}
+
+/// `None` when the disk is needed: this reader does not wait.
+fn try_read(read: TryRead) -> Option<(Answer, EntryBatch)> {
+    let answer = match read {
+        TryRead::Ready(batch) => return Some((Answer::Entries, batch)),
+        TryRead::WouldBlock(_) => {
+            marks::hit("read: the disk would be needed");
+            return None;
+        }
+        TryRead::Compacted { first } => Answer::Compacted(first),
+        TryRead::Unavailable { last } => Answer::Unavailable(last),
+        TryRead::Corrupted { range, .. } => Answer::Failed(format!("{range:?} is corrupted")),
+        TryRead::Io(error) => Answer::Failed(error.to_string()),
+    };
+    Some((answer, EntryBatch::default()))
+}
+
+fn read(read: Result<EntryBatch, ReadError>) -> (Answer, EntryBatch) {
+    let answer = match read {
+        Ok(batch) => return (Answer::Entries, batch),
+        Err(ReadError::Compacted { first }) => Answer::Compacted(first),
+        Err(ReadError::Unavailable { last }) => Answer::Unavailable(last),
+        Err(error) => Answer::Failed(error.to_string()),
+    };
+    (answer, EntryBatch::default())
+}
+
+fn answer(model: &Model, from: u64, to: u64) -> Answer {
+    match () {
+        () if from >= to => Answer::Entries,
+        () if from < model.first && !model.is_vacant() => Answer::Compacted(model.first),
+        () if to > model.next() || model.is_vacant() => {
+            Answer::Unavailable((!model.entries.is_empty()).then(|| model.next() - 1))
+        }
+        () => Answer::Entries,
+    }
+}

@@ -1,0 +1,485 @@
+//! One history: operations, failures, crashes and openings, and the comparison after each.
+
+use std::time::Duration;
+
+use logboom::{Durability, Engine, Error, disk::FaultKind};
+use logboom_wal::marks;
+
+use crate::{
+    check::{Check, Entries, Failure, differences, read_some},
+    choices::Choices,
+    damage,
+    model::Models,
+    operation::{Author, Operation, Taste},
+    tickets::Tickets,
+    world::{World, rest},
+};
+
+/// What may happen in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Operations, and the log closed and opened again.
+    Operations,
+    /// Crashes as well.
+    Crashes,
+    /// Failures of the device as well, and damage that it is to survive.
+    Everything,
+}
+
+/// What a history came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Batches submitted.
+    pub batches: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// Power cuts and killed processes.
+    pub crashes: u64,
+    /// Openings that succeeded on a log that was there before.
+    pub recoveries: u64,
+    /// Openings that were cut short.
+    pub interrupted: u64,
+    /// A hash of everything that the disk was asked for.
+    pub trace: u64,
+}
+
+/// What a history leans to; chosen once.
+struct Leaning {
+    rounds: u64,
+    batches_max: u64,
+    /// In percent: of batches that are lazy, are waited for, are followed by a look at the time; of steps in between.
+    lazy: u64,
+    waits: u64,
+    pauses: u64,
+    /// In percent: batches that come in bursts, without a step in between: several writes are in flight then.
+    bursts: u64,
+    steps_max: u64,
+    /// In percent: rounds with a failure of the device; openings that are interrupted.
+    faults: u64,
+    interruptions: u64,
+    /// In percent: rounds in which the machine stops in the middle of an operation.
+    halts: u64,
+    /// In percent: before an opening, a checkpoint slot rots.
+    rots: u64,
+    /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
+    releases: u64,
+}
+
+impl Leaning {
+    fn choose(choices: &mut Choices, scope: Scope) -> Self {
+        let everything = scope == Scope::Everything;
+        Self {
+            rounds: choices.pick(&[4, 8, 14]),
+            batches_max: choices.pick(&[4, 12, 30, 100]),
+            lazy: choices.pick(&[0, 25, 25, 60]),
+            waits: choices.pick(&[0, 10, 33, 90]),
+            pauses: choices.pick(&[0, 5, 20]),
+            bursts: choices.pick(&[0, 0, 20, 60]),
+            steps_max: choices.pick(&[1, 2, 4, 4, 12]),
+            faults: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
+            interruptions: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 60]) },
+            halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
+            rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
+            releases: choices.pick(&[0, 0, 3, 15, 30]),
+        }
+    }
+}
+
+/// Runs the history that the choices make.
+///
+/// # Errors
+/// The first invariant that did not hold.
+pub fn run(choices: Choices, scope: Scope) -> Result<Counts, Failure> {
+    let mut history = History::new(choices, scope);
+    let outcome = history.run();
+    history.counts.crashes = history.world.crashes;
+    match outcome {
+        Ok(()) => {
+            history.counts.trace = history.world.disk.trace_hash();
+            Ok(history.counts)
+        }
+        Err(failure) => Err(Failure { trace: history.world.disk.trace(), ..failure }),
+    }
+}
+
+struct History {
+    choices: Choices,
+    scope: Scope,
+    leaning: Leaning,
+    world: World,
+    author: Author,
+    /// The shards after the last batch that is acknowledged, and after each one since.
+    states: Vec<Models>,
+    /// The number of the batch behind which `states` begins.
+    base: u64,
+    tickets: Tickets,
+    poisoned: bool,
+    /// The power is cut next, before what was released can become durable.
+    ends: bool,
+    counts: Counts,
+}
+
+impl History {
+    fn new(mut choices: Choices, scope: Scope) -> Self {
+        let world = World::choose(&mut choices);
+        let leaning = Leaning::choose(&mut choices, scope);
+        let author = Author::new(Taste::choose(&mut choices));
+        Self {
+            choices,
+            scope,
+            leaning,
+            world,
+            author,
+            states: vec![Models::new()],
+            base: 0,
+            tickets: Tickets::default(),
+            poisoned: false,
+            ends: false,
+            counts: Counts::default(),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Failure> {
+        let opened = self.world.open();
+        let mut engine = opened.map_err(|error| Failure::new(Check::Opens, format!("anew: {error}")))?;
+        for _ in 0..self.leaning.rounds {
+            if self.choices.are_over() {
+                break;
+            }
+            self.round(&engine)?;
+            engine = self.end_and_reopen(engine)?;
+        }
+        self.finish(engine)
+    }
+
+    fn models(&self) -> &Models {
+        &self.states[self.states.len() - 1]
+    }
+
+    fn shards(&self) -> u64 {
+        self.author.taste.shards
+    }
+
+    fn round(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if self.choices.percent(self.leaning.faults) {
+            let kinds = [FaultKind::Write, FaultKind::Sync, FaultKind::Allocate];
+            self.world.plan_fault(&mut self.choices, &kinds, 60);
+        }
+        if self.leaning.bursts > 0 && self.choices.percent(self.leaning.faults) {
+            self.world.plan_foreign_fault(&mut self.choices);
+        }
+        if self.choices.percent(self.leaning.halts) {
+            let within = self.choices.pick(&[20, 100, 400]);
+            self.world.plan_halt(&mut self.choices, within);
+        }
+        for _ in 0..self.choices.below(self.leaning.batches_max) {
+            if self.choices.are_over() {
+                break;
+            }
+            self.submit(engine)?;
+            if self.ends {
+                for _ in 0..self.choices.below(5) {
+                    engine.step();
+                }
+                break;
+            }
+            if self.choices.percent(self.leaning.bursts) {
+                for _ in 0..self.choices.below(10) {
+                    self.submit(engine)?;
+                }
+            }
+            if self.world.has_halted() {
+                marks::hit("crash: in the middle of an operation");
+                return Ok(());
+            }
+            for _ in 0..self.choices.below(self.leaning.steps_max) {
+                engine.step();
+            }
+            if self.choices.percent(self.leaning.pauses) {
+                self.world.pass(engine, Duration::from_millis(60))?;
+            }
+            if self.choices.percent(2) {
+                // Everything that waits for a time is due at once.
+                self.world.jump(Duration::from_secs(12));
+                engine.step();
+            }
+            if self.choices.percent(self.leaning.waits) {
+                self.tickets.wait_for_some(engine, &mut self.choices)?;
+            }
+            if self.choices.percent(15) {
+                let models = &self.states[self.states.len() - 1];
+                let wrong = read_some(engine, models, self.author.taste.shards, &mut self.choices);
+                self.readable(wrong)?;
+            }
+            self.settle(engine)?;
+        }
+        self.compare(engine)
+    }
+
+    fn submit(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let mut models = self.models().clone();
+        let releases = self.choices.percent(self.leaning.releases);
+        let lazy = releases || self.choices.percent(self.leaning.lazy);
+        self.ends = releases && self.scope != Scope::Operations && self.choices.percent(40);
+        let uniform = self.author.taste.uniform && self.author.taste.shards >= 7 && !lazy && self.choices.percent(97);
+        let operations = match () {
+            () if releases => self.author.release(&models),
+            () if uniform => self.author.uniform(&mut self.choices),
+            () => Vec::new(),
+        };
+        operations.iter().for_each(|operation| operation.apply(&mut models));
+        let mut batch = engine.batch();
+        let refused = |error: Error| Failure::new(Check::Accepted, format!("a batch refuses: {error}"));
+        operations.iter().try_for_each(|operation| operation.add(&mut batch)).map_err(refused)?;
+        let more = if releases || uniform { 0 } else { self.choices.range(1..6) };
+        for _ in 0..more {
+            // A batch takes a quarter of a segment; an operation some 12 KB and the rest of its last entry.
+            if !batch.is_empty() && batch.bytes() + 12_000 + self.author.taste.payload_max > 40_000 {
+                break;
+            }
+            let Some(operation) = self.author.choose(&mut self.choices, &models, lazy) else { continue };
+            operation.apply(&mut models);
+            operation.add(&mut batch).map_err(refused)?;
+            self.counts.operations += 1;
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.counts.batches += 1;
+        let durability = if lazy { Durability::Lazy } else { Durability::Durable };
+        self.submitted(engine, engine.submit(batch, durability), models)
+    }
+
+    fn submitted(
+        &mut self,
+        engine: &Engine,
+        outcome: logboom::Result<logboom::Ticket>,
+        models: Models,
+    ) -> Result<(), Failure> {
+        match outcome {
+            Ok(_) if self.poisoned => Err(Failure::new(Check::FailStop, "a batch was accepted after a failure")),
+            Ok(ticket) => {
+                self.tickets.push(ticket, &mut self.choices);
+                self.states.push(models);
+                Ok(())
+            }
+            Err(Error::Full) if self.world.is_small || self.world.is_faulty => {
+                marks::hit("submit: the device is full");
+                self.drain(engine)
+            }
+            Err(Error::Poisoned { .. }) if self.world.is_faulty => Ok(()),
+            Err(Error::Io { .. }) if self.world.is_faulty => Ok(()),
+            Err(error) => Err(Failure::new(Check::Accepted, format!("a batch is refused: {error}"))),
+        }
+    }
+
+    /// On a full device, batches that give space back are still accepted.
+    fn drain(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let mut models = self.models().clone();
+        let operations = self.author.release(&models);
+        if operations.is_empty() {
+            return self.world.pass(engine, Duration::from_millis(600));
+        }
+        let mut batch = engine.batch();
+        operations.iter().for_each(|operation| operation.apply(&mut models));
+        let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
+        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
+        if let Ok(ticket) = engine.submit(batch, Durability::Durable) {
+            self.tickets.push(ticket, &mut self.choices);
+            self.states.push(models);
+        }
+        self.settle(engine)?;
+        self.world.pass(engine, Duration::from_millis(600))
+    }
+
+    /// Notes what has been acknowledged.
+    fn settle(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let poisoned = engine.health().poisoned.is_some();
+        if poisoned && !self.world.is_faulty {
+            let what = format!("poisoned without a failure: {:?}", engine.health().poisoned);
+            return Err(Failure::new(Check::FailStop, what));
+        }
+        if poisoned && !self.poisoned {
+            marks::hit("the log is poisoned");
+            // Callbacks have their answers too when the machines have run.
+            rest(engine)?;
+        }
+        let acknowledged = self.tickets.settle(poisoned)?;
+        if self.poisoned && acknowledged > self.base {
+            let what = format!("batches {} to {acknowledged} after a failure", self.base);
+            return Err(Failure::new(Check::FailStop, what));
+        }
+        self.poisoned = poisoned;
+        self.states.drain(..usize::try_from(acknowledged - self.base).unwrap_or_default());
+        self.base = acknowledged;
+        Ok(())
+    }
+
+    /// Everything that was submitted can be read, durable or not, whatever became of the log.
+    fn compare(&self, engine: &Engine) -> Result<(), Failure> {
+        self.readable(differences(engine, self.models(), self.shards(), Entries::Whole))
+    }
+
+    /// A difference is a failure, unless the machine stopped while it was looked for.
+    fn readable(&self, difference: Option<String>) -> Result<(), Failure> {
+        match difference {
+            Some(what) if !self.world.has_halted() => Err(Failure::new(Check::Readable, what)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the engine in one of the ways in which engines end, and opens the log again.
+    fn end_and_reopen(&mut self, engine: Engine) -> Result<Engine, Failure> {
+        self.settle(&engine)?;
+        let mut engine = Some(engine);
+        let dies = if self.world.has_halted() { 2 } else { 0 };
+        let ends = std::mem::take(&mut self.ends);
+        let how = if ends { 9 } else { self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) };
+        match how {
+            0 => engine.take().map_or(Ok(()), |engine| self.close(engine))?,
+            // Closes, and says nothing.
+            1 => drop(engine.take()),
+            2..6 => self.world.process_crash(),
+            _ => self.world.power_cut(),
+        }
+        // A dead one can do nothing any more.
+        drop(engine);
+        if how == 5 {
+            marks::hit("crash: process killed, then power cut");
+            self.world.power_cut();
+        }
+        // While nothing of a killed process is still on its way.
+        let is_settled = !(2..5).contains(&how) && !self.world.is_faulty;
+        if is_settled && self.choices.percent(self.leaning.rots) {
+            damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
+        } else if is_settled && self.choices.percent(20) {
+            damage::verify(&self.world)?;
+        }
+        self.reopen()
+    }
+
+    fn close(&mut self, engine: Engine) -> Result<(), Failure> {
+        match engine.close() {
+            Ok(()) => self.forget_but_last(),
+            // Everything is durable; only the next opening takes longer.
+            Err(Error::Io { .. } | Error::Full) if self.world.is_faulty || self.world.is_small => {
+                marks::hit("closing without a checkpoint");
+                if !self.poisoned {
+                    self.forget_but_last();
+                }
+            }
+            Err(Error::Poisoned { .. }) if self.world.is_faulty => {}
+            Err(error) => return Err(Failure::new(Check::Accepted, format!("closing: {error}"))),
+        }
+        Ok(())
+    }
+
+    fn forget_but_last(&mut self) {
+        self.states.drain(..self.states.len() - 1);
+    }
+
+    /// Opens the log, with openings before that are cut short.
+    fn reopen(&mut self) -> Result<Engine, Failure> {
+        let mut left = if self.choices.percent(self.leaning.interruptions) { self.choices.range(1..4) } else { 0 };
+        loop {
+            let mut reads_fail = false;
+            if left > 0 && self.choices.percent(50) {
+                self.world.plan_halt(&mut self.choices, 60);
+            } else if left > 0 {
+                reads_fail = true;
+                self.world.plan_fault(&mut self.choices, &FaultKind::ALL, 30);
+            }
+            match self.world.open() {
+                Ok(engine) => {
+                    self.counts.recoveries += 1;
+                    if reads_fail {
+                        self.world.stop_faults();
+                    }
+                    let resumed = self.resume(&engine);
+                    if !self.world.has_halted() {
+                        return resumed.map(|()| engine);
+                    }
+                    // It stopped while it was looked at.
+                    left = 0;
+                    self.crash();
+                    drop(engine);
+                }
+                Err(Error::Full) if self.world.is_small => self.world.free_space(),
+                Err(Error::Io { .. } | Error::Full | Error::Poisoned { .. }) if self.world.is_faulty => {
+                    marks::hit_if(self.world.has_halted(), "recovery: crashed in the middle of an operation");
+                    marks::hit("recovery: cut short, and begun again");
+                    self.counts.interrupted += 1;
+                    left = left.saturating_sub(1);
+                    self.crash();
+                }
+                Err(error) => return Err(Failure::new(Check::Opens, error.to_string())),
+            }
+        }
+    }
+
+    fn crash(&mut self) {
+        match self.choices.below(3) {
+            0 => self.world.process_crash(),
+            _ => self.world.power_cut(),
+        }
+    }
+
+    /// Finds which of the possible states was recovered, and goes on from it.
+    fn resume(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let shards = self.shards();
+        let found = self.states.iter().position(|models| differences(engine, models, shards, Entries::Whole).is_none());
+        let Some(found) = found else {
+            let last = differences(engine, self.models(), shards, Entries::Whole).unwrap_or_default();
+            let first = differences(engine, &self.states[0], shards, Entries::Whole).unwrap_or_default();
+            let check = if self.states.len() == 1 { Check::Stable } else { Check::Prefix };
+            let what = format!("none of {} states: not the first: {first}; nor the last: {last}", self.states.len());
+            return Err(Failure::new(check, what));
+        };
+        marks::hit_if(found + 1 < self.states.len(), "recovery: batches that nobody was told of are gone");
+        marks::hit_if(found > 0, "recovery: batches that nobody was told of are there");
+        let models = self.states.swap_remove(found);
+        self.states = vec![models];
+        self.base = 0;
+        self.tickets = Tickets::default();
+        self.poisoned = false;
+        Ok(())
+    }
+
+    fn finish(&mut self, engine: Engine) -> Result<(), Failure> {
+        match self.choices.below(10) {
+            0 | 1 if !self.world.is_faulty && !self.world.is_small => self.space_returns(&engine),
+            2 if self.scope == Scope::Everything && !self.world.is_faulty => {
+                if engine.close().is_err() {
+                    return Ok(());
+                }
+                let shards = self.shards();
+                damage::after_damage(&mut self.world, &mut self.choices, &self.states[0], shards)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When nothing is live any more, next to no segment is in use.
+    fn space_returns(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let mut models = self.models().clone();
+        let operations: Vec<Operation> = self.author.release(&models);
+        let mut batch = engine.batch();
+        operations.iter().for_each(|operation| operation.apply(&mut models));
+        let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
+        let written = added.and_then(|()| if batch.is_empty() { Ok(()) } else { engine.write(batch) });
+        written.map_err(|error| Failure::new(Check::Accepted, format!("releasing everything: {error}")))?;
+        self.states = vec![models];
+        for _ in 0..40 {
+            self.world.pass(engine, Duration::from_millis(100))?;
+        }
+        let segments = engine.segments();
+        if segments.len() > SEGMENTS_LEFT {
+            return Err(Failure::new(Check::SpaceReturns, format!("{} segments: {segments:?}", segments.len())));
+        }
+        marks::hit("space has returned");
+        self.compare(engine)
+    }
+}
+
+/// Of a log without entries: what a checkpoint does not pay for yet.
+const SEGMENTS_LEFT: usize = 10;

@@ -1,0 +1,78 @@
+//! The places that a run is to reach: see `logboom_wal::marks`.
+
+use std::collections::BTreeMap;
+
+/// Every mark that a minute of histories reaches.
+pub const ALL: &[&str] = &[
+    "admission: a batch waits",
+    "beside the log: a sync fails",
+    "checkpoint: a slot is not intact",
+    "checkpoint: it waits for what it reflects",
+    "closing without a checkpoint",
+    "commit: a group has a table of its own",
+    "commit: a group is durable before the one that precedes it",
+    "commit: a group repeats the descriptors of the one before",
+    "commit: a rotation waits for what precedes it",
+    "commit: a sync covers several writes",
+    "commit: a sync fails",
+    "commit: a write completes while a sync runs",
+    "commit: a write fails",
+    "commit: a write holds several groups",
+    "commit: in the writer's thread",
+    "commit: several writes in flight",
+    "compact: a segment waits for what freed it",
+    "crash: in the middle of an operation",
+    "crash: power cut",
+    "crash: process killed",
+    "crash: process killed, then power cut",
+    "damage: a checkpoint slot",
+    "damage: a segment",
+    "read: the disk would be needed",
+    "recovery: a first group stands for its segment's header",
+    "recovery: a record frees a segment",
+    "recovery: a record that the checkpoint reflects",
+    "recovery: a segment is read in place of its footer",
+    "recovery: a segment of the checkpoint was used again",
+    "recovery: a shard whose beginning is gone was destroyed",
+    "recovery: an epoch leaps over what was not accepted",
+    "recovery: an unfinished segment is removed",
+    "recovery: batches that nobody was told of are gone",
+    "recovery: batches that nobody was told of are there",
+    "recovery: crashed in the middle of an operation",
+    "recovery: cut short, and begun again",
+    "recovery: row c, end after closing",
+    "recovery: row d, cut in a group's records",
+    "recovery: row e, cut at a group's header",
+    "recovery: row f, end",
+    "recovery: the log was closed",
+    "seal: a footer waits for what it lists",
+    "space has returned",
+    "submit: the device is full",
+    "supply: a freed segment waits for its record",
+    "supply: a segment is given back",
+    "supply: a segment is made in a hurry",
+    "supply: a segment is recycled",
+    "supply: the segment kept for draining is used",
+    "the log is poisoned",
+    "tickets: answered with the failure of the log",
+    "tickets: several batches are acknowledged at once",
+    "watch: a lazy batch has become old",
+    "watch: an idle log promises",
+];
+
+/// Marks that are reached now and then, or by scripts alone.
+pub const SELDOM: &[&str] = &[
+    "damage: refused by the opening",
+    "read: a segment is read in place of its footer",
+    "recovery: row b, damage",
+    "script: a chosen power cut",
+    "the device gets more room",
+];
+
+/// Those of [`ALL`] that were not reached, and those that were reached and are in neither list.
+pub fn missing_and_unknown(reached: &BTreeMap<&'static str, u64>) -> (Vec<&'static str>, Vec<&'static str>) {
+    let missing = ALL.iter().copied().filter(|mark| !reached.contains_key(mark)).collect();
+    let is_known = |mark: &&str| ALL.contains(mark) || SELDOM.contains(mark);
+    let unknown = reached.keys().copied().filter(|mark| !is_known(mark)).collect();
+    (missing, unknown)
+}

@@ -1,0 +1,151 @@
+//! Runs histories: one, one twice, or as many as there is time for, on every core.
+
+use std::{
+    collections::BTreeMap,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Mutex, Once, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use logboom_wal::marks;
+
+use crate::{
+    check::{Check, Failure},
+    choices::Choices,
+    history::{self, Counts, Scope},
+};
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// The first seed.
+    pub from: u64,
+    /// The number of seeds at most.
+    pub seeds: u64,
+    /// For how long at most.
+    pub time: Duration,
+    /// Histories at a time; 0 for one on each core.
+    pub threads: usize,
+    /// What may happen in them.
+    pub scope: Scope,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Histories that were run to their end.
+    pub histories: u64,
+    /// The sums of what they came to.
+    pub counts: Counts,
+    /// How often each mark was reached.
+    pub marks: BTreeMap<&'static str, u64>,
+    /// The failure with the lowest seed.
+    pub failure: Option<(u64, Failure)>,
+}
+
+/// The history of one seed.
+///
+/// # Errors
+/// The first invariant that did not hold; a panic is one.
+pub fn run_seed(seed: u64, scope: Scope) -> Result<Counts, Failure> {
+    guarded(|| history::run(Choices::seeded(seed), scope))
+}
+
+/// Runs a seed twice and compares what the disk was asked for.
+///
+/// # Errors
+/// [`Check::Repeats`] when it was not the same; what the history fails with.
+pub fn repeat(seed: u64, scope: Scope) -> Result<Counts, Failure> {
+    let (one, other) = (run_seed(seed, scope)?, run_seed(seed, scope)?);
+    if one == other { Ok(one) } else { Err(Failure::new(Check::Repeats, format!("{one:?}, then {other:?}"))) }
+}
+
+/// Runs seeds, one after the other on each thread, until one fails, all are done, or the time is over. Every
+/// hundredth is run twice. `progress` is called with the number of histories done, from any thread.
+pub fn run_seeds(run: Run, progress: &(dyn Fn(u64) + Sync)) -> Totals {
+    let begun = Instant::now();
+    let threads = if run.threads > 0 { run.threads } else { thread::available_parallelism().map_or(1, usize::from) };
+    let (next, stop) = (AtomicU64::new(run.from), AtomicBool::new(false));
+    let totals = Mutex::new(Totals::default());
+    let work = || {
+        while !stop.load(Ordering::Relaxed) && begun.elapsed() < run.time {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= run.from.saturating_add(run.seeds) {
+                break;
+            }
+            let twice = seed % 100 == 99;
+            let outcome = if twice { repeat(seed, run.scope) } else { run_seed(seed, run.scope) };
+            let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+            totals.add(seed, outcome);
+            stop.fetch_or(totals.failure.is_some(), Ordering::Relaxed);
+            progress(totals.histories);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    totals.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Totals {
+    fn add(&mut self, seed: u64, outcome: Result<Counts, Failure>) {
+        for (mark, hits) in marks::take() {
+            *self.marks.entry(mark).or_default() += hits;
+        }
+        match outcome {
+            Ok(counts) => {
+                self.histories += 1;
+                self.counts.add(&counts);
+            }
+            Err(failure) if self.failure.as_ref().is_none_or(|(other, _)| seed < *other) => {
+                self.failure = Some((seed, failure));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.batches += other.batches;
+        self.operations += other.operations;
+        self.crashes += other.crashes;
+        self.recoveries += other.recoveries;
+        self.interrupted += other.interrupted;
+        self.trace ^= other.trace;
+    }
+}
+
+/// Runs something of which a panic is a failure like any other.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            let guarded = GUARDED.with_borrow_mut(|guarded| guarded.as_mut().map(|at| *at = place).is_some());
+            if !guarded {
+                loud(info);
+            }
+        }));
+    });
+    GUARDED.set(Some(String::new()));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
+    let place = GUARDED.take().unwrap_or_default();
+    outcome.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("something");
+        Err(Failure::new(Check::Panics, format!("{place}: {message}")))
+    })
+}
+
+thread_local! {
+    /// Where the last panic of this thread was, while its panics are failures.
+    static GUARDED: std::cell::RefCell<Option<String>> = const { std::cell::RefCell::new(None) };
+}

@@ -1,0 +1,190 @@
+//! The simulated machine that a history happens on: its disk, its clock, and how an engine is opened there.
+
+use std::{io::ErrorKind, sync::Arc, time::Duration};
+
+use logboom::{
+    Config, Engine, ManualClock, Runtime,
+    disk::{Disk, Fault, FaultKind, SimDisk, SimOptions, SyncMethod},
+};
+use logboom_wal::marks;
+
+use crate::{
+    check::{Check, Failure},
+    choices::Choices,
+};
+
+/// Most segments: as small as they get, so that every history crosses many.
+pub(crate) const SEGMENT_BYTES: u64 = 256 << 10;
+
+/// Steps after which an engine that still has work will never come to rest.
+const STEPS_MAX: usize = 100_000;
+
+/// A machine. Its disk goes on over crashes, its engines do not.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// The disk as it is now.
+    pub(crate) disk: Arc<SimDisk>,
+    /// How engines are opened.
+    pub(crate) config: Config,
+    clock: Arc<ManualClock>,
+    /// The device has room for a few segments only.
+    pub(crate) is_small: bool,
+    /// A fault was planned, and may still come.
+    pub(crate) is_faulty: bool,
+    /// Power cuts and killed processes so far.
+    pub(crate) crashes: u64,
+}
+
+impl World {
+    /// A random machine with an empty disk.
+    pub(crate) fn choose(choices: &mut Choices) -> Self {
+        let seed = choices.below(u64::MAX);
+        let unit = choices.pick(&[4096, 4096, 512]);
+        let is_small = choices.percent(10);
+        let mut config = Config::new("simulated");
+        // Several writes are in flight within a segment only: some have room for that.
+        config.segment_bytes = choices.pick(&[1, 1, 1, 1, 4]) * SEGMENT_BYTES;
+        let mut options = SimOptions::default();
+        options.pad_unit = unit;
+        options.physical_block = if choices.percent(75) { unit } else { SimDisk::SECTOR };
+        options.sync_method = choices.pick(&[SyncMethod::Rolling, SyncMethod::Rolling, SyncMethod::Dsync]);
+        options.delay_reaps_max = choices.pick(&[0, 3, 3, 8]).try_into().unwrap_or_default();
+        options.direct = choices.percent(85);
+        options.torn_per_mille = choices.pick(&[0, 50, 50, 300]).try_into().unwrap_or_default();
+        if !options.direct {
+            // Recovery writes the tail once more then, over itself: a block whose write is cut short is taken to keep
+            // its bytes where old and new ones are the same.
+            options.torn_per_mille = 0;
+        }
+        options.capacity = if is_small { choices.range(8..14) * config.segment_bytes + (2 << 20) } else { u64::MAX };
+        config.reserve_segments = choices.pick(&[0, 0, 1, 2]).try_into().unwrap_or_default();
+        config.cache_bytes = choices.pick(&[0, 64 << 10, 64 << 20]);
+        config.index_bytes = choices.pick(&[0, 2000, 64 << 20]);
+        config.admission_bytes = choices.pick(&[64 << 10, 300 << 10, 64 << 20]);
+        let disk = SimDisk::new(seed, options);
+        Self { disk, config, clock: ManualClock::new(seed), is_small, is_faulty: false, crashes: 0 }
+    }
+
+    /// The options of a disk whose groups are as small as they get.
+    pub(crate) fn small_options() -> SimOptions {
+        let mut options = SimOptions::default();
+        options.pad_unit = SimDisk::SECTOR;
+        options.physical_block = SimDisk::SECTOR;
+        options.delay_reaps_max = 1;
+        options
+    }
+
+    /// The same machine with another disk.
+    pub(crate) fn on(&self, disk: Arc<SimDisk>) -> Self {
+        let (config, clock) = (self.config.clone(), Arc::clone(&self.clock));
+        Self { disk, config, clock, is_small: false, is_faulty: false, crashes: 0 }
+    }
+
+    /// Opens an engine.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(crate) fn open(&self) -> logboom::Result<Engine> {
+        let disk = Arc::clone(&self.disk);
+        let clock = Arc::clone(&self.clock);
+        Engine::open_on(disk, self.config.clone(), Runtime::Manual(clock))
+    }
+
+    /// Lets time pass, and the background work.
+    pub(crate) fn pass(&self, engine: &Engine, time: Duration) -> Result<(), Failure> {
+        for _ in 0..5 {
+            self.clock.advance(time / 5);
+            rest(engine)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts the power.
+    pub(crate) fn power_cut(&mut self) {
+        marks::hit("crash: power cut");
+        self.disk = self.disk.power_cut();
+        self.mend();
+    }
+
+    /// Kills the process.
+    pub(crate) fn process_crash(&mut self) {
+        marks::hit("crash: process killed");
+        // The directory's lock outlives what is in flight: it has landed before the next opening writes, but perhaps
+        // after it has read. An opening looks at each segment twice, and at eleven other things.
+        let names = self.disk.list().unwrap_or_default();
+        let segments = names.iter().filter(|name| name.starts_with("segment-")).count();
+        let late_ops = if segments < 3 { 8 } else { 2 * segments + 10 };
+        self.disk.set_late_ops_max(u32::try_from(late_ops).unwrap_or(8));
+        self.disk = self.disk.process_crash();
+        self.mend();
+    }
+
+    /// Has one of the next operations of some kind fail, or all from some moment on.
+    pub(crate) fn plan_fault(&mut self, choices: &mut Choices, kinds: &[FaultKind], within: u64) {
+        let kind = choices.pick(kinds);
+        let full = kind == FaultKind::Allocate || kind == FaultKind::Write && choices.percent(20);
+        let error = if full { ErrorKind::StorageFull } else { ErrorKind::Other };
+        let fault = match choices.below(4) {
+            0 if kind == FaultKind::Write => Fault::short_write(choices.size(20), error),
+            1 => Fault::error(kind, error).sticky(),
+            _ => Fault::error(kind, error),
+        };
+        self.disk.inject(fault.nth(1 + choices.below(within)));
+        self.is_faulty = true;
+    }
+
+    /// Has a sync fail that is not the log's own: the flush that it asks for is that of the device.
+    pub(crate) fn plan_foreign_fault(&mut self, choices: &mut Choices) {
+        let fault = Fault::error(FaultKind::Sync, ErrorKind::Other).on(choices.pick(&["prefill", "checkpoint"]));
+        self.disk.inject(fault.nth(1 + choices.below(6)));
+        self.is_faulty = true;
+    }
+
+    /// Lets time pass, and nothing else.
+    pub(crate) fn jump(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// Has the machine stop in one of its next operations: what has begun has not ended.
+    pub(crate) fn plan_halt(&mut self, choices: &mut Choices, within: u64) {
+        self.disk.halt_after(1 + choices.below(within));
+        self.is_faulty = true;
+    }
+
+    /// Whether the machine has stopped.
+    pub(crate) fn has_halted(&self) -> bool {
+        self.disk.has_halted()
+    }
+
+    /// Somebody makes room.
+    pub(crate) fn free_space(&mut self) {
+        marks::hit("the device gets more room");
+        self.disk.set_capacity(u64::MAX);
+        self.is_small = false;
+    }
+
+    /// What was planned to fail does not, if it has not yet; a machine that is to stop still stops.
+    pub(crate) fn stop_faults(&mut self) {
+        self.disk.clear_faults();
+    }
+
+    /// What failed fails no more on the machine after this one.
+    fn mend(&mut self) {
+        self.disk.clear_faults();
+        self.is_faulty = false;
+        self.crashes += 1;
+    }
+}
+
+/// Drives an engine until it has nothing to do.
+///
+/// # Errors
+/// [`Check::Rests`].
+pub(crate) fn rest(engine: &Engine) -> Result<(), Failure> {
+    for _ in 0..STEPS_MAX {
+        if !engine.step() {
+            return Ok(());
+        }
+    }
+    Err(Failure::new(Check::Rests, format!("it still works after {STEPS_MAX} steps: {:?}", engine.metrics())))
+}

@@ -1,0 +1,94 @@
+//! Every decoder of the log, on bytes as they come and on bytes with a checksum that is right.
+
+use logboom_disk::{Pool, Slice};
+
+use super::{Input, Meter, PAD};
+use crate::{
+    Record,
+    group::{GROUP_HEADER, GroupHeader, encode_table, put_u32, table_bytes, verify_table},
+    record::{RECORD_HEADER, seeded_crc, u32_at},
+    scan::raw_records,
+    segment::{encode_header, verify_header},
+};
+
+const SEED: u32 = 7;
+
+/// Decodes `bytes` as each thing that the log frames by a checksum; the first byte says whether that is made good.
+///
+/// What is decoded lies within the bytes, and comes back when it is encoded and decoded again.
+pub fn record_decode(bytes: &[u8], meter: Meter<'_>) {
+    let mut input = Input::new(bytes);
+    let sealed = input.byte().is_multiple_of(2);
+    let bytes = input.rest();
+    let before = meter();
+    if let Some(record) = record(bytes, sealed) {
+        assert!(record.body().len() + RECORD_HEADER <= bytes.len());
+    }
+    let records = raw_records(bytes).map(|(at, raw)| (at, raw.body_len()));
+    records.for_each(|(at, len)| assert!(at + RECORD_HEADER + len <= bytes.len()));
+    group(bytes, sealed);
+    table(bytes, sealed);
+    segment(bytes, sealed);
+    let allocated = meter() - before;
+    assert!(allocated <= 16 * bytes.len() as u64 + (64 << 10), "{allocated} allocated for {}", bytes.len());
+}
+
+/// The record at the beginning of `bytes`; with `sealed`, its checksums are made good first.
+pub fn record(bytes: &[u8], sealed: bool) -> Option<Record> {
+    let mut bytes = bytes.to_vec();
+    if sealed && bytes.len() >= RECORD_HEADER {
+        let end = RECORD_HEADER.checked_add(u32_at(&bytes, 52) as usize)?;
+        if let Some(body) = bytes.get(RECORD_HEADER..end) {
+            let crc = crc32fast::hash(body);
+            put_u32(&mut bytes, 4, crc);
+        }
+        put_crc(&mut bytes[..RECORD_HEADER]);
+    }
+    Record::verify(&Slice::copy_from(&Pool::new(0), &bytes), SEED)
+}
+
+fn put_crc(bytes: &mut [u8]) {
+    let crc = seeded_crc(&bytes[4..], SEED);
+    put_u32(bytes, 0, crc);
+}
+
+/// `len` bytes of the input, with zeros behind them, a magic word, and a checksum that is right.
+fn sealed_copy(bytes: &[u8], len: usize, magic: &[u8; 4], sealed: bool) -> Vec<u8> {
+    let mut copy = bytes[..len.min(bytes.len())].to_vec();
+    copy.resize(len, 0);
+    if sealed {
+        copy[4..8].copy_from_slice(magic);
+        put_crc(&mut copy);
+    }
+    copy
+}
+
+fn group(bytes: &[u8], sealed: bool) {
+    let bytes = sealed_copy(bytes, GROUP_HEADER, b"LBGR", sealed);
+    let Some((header, crc)) = GroupHeader::verify(&bytes, SEED, PAD) else { return };
+    assert_eq!(crc, u32_at(&bytes, 0));
+    assert!(header.shape.records_end() <= header.shape.len());
+    let mut again = vec![0; GROUP_HEADER];
+    let crc = header.encode(&mut again, SEED);
+    assert_eq!(GroupHeader::verify(&again, SEED, PAD), Some((header, crc)));
+}
+
+fn table(bytes: &[u8], sealed: bool) {
+    let rows = bytes.get(16..20).map_or(0, |_| u32_at(bytes, 16));
+    // A checksum covers a table that is there; for one that is not, any will do.
+    let len = table_bytes(rows).min(bytes.len().max(table_bytes(0)));
+    let bytes = sealed_copy(bytes, len, b"LBDT", sealed);
+    let Some((group, rows)) = verify_table(&bytes, SEED) else { return };
+    assert!(table_bytes(rows.len() as u32) <= bytes.len());
+    let mut again = vec![0; bytes.len()];
+    encode_table(&mut again, group, &rows, SEED);
+    assert_eq!(verify_table(&again, SEED), Some((group, rows)));
+}
+
+fn segment(bytes: &[u8], sealed: bool) {
+    let bytes = sealed_copy(bytes, 64, b"LBSG", sealed);
+    let Some(life) = verify_header(&bytes, SEED) else { return };
+    let mut again = vec![0; PAD];
+    encode_header(&mut again, &life, SEED);
+    assert_eq!(verify_header(&again, SEED), Some(life));
+}

@@ -1,0 +1,173 @@
+//! Checksums for edited bytes: what a fuzzer cannot guess.
+
+use std::collections::BTreeMap;
+
+use super::{Image, PAD};
+use crate::{
+    group::{GROUP_HEADER, Shape, put_u32, table_bytes},
+    record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
+    scan::raw_records,
+};
+
+/// The headers that stand at the beginning of a block, by what stands at byte 4 of them.
+const SEGMENT: &[u8; 4] = b"LBSG";
+const GROUP: &[u8; 4] = b"LBGR";
+const TABLE: &[u8; 4] = b"LBDT";
+const FOOTER: &[u8; 4] = b"LBFT";
+const CHECKPOINT: &[u8; 4] = b"LBCP";
+/// The identity has its checksum behind it.
+const IDENTITY_CRC_AT: usize = 60;
+/// Every other header of a block but a group's is this long.
+const HEADER: usize = 64;
+
+/// New checksums of group headers, by the old ones: what chains and origins refer to.
+type Moved = BTreeMap<u32, u32>;
+
+pub(super) fn seal(image: &mut Image) {
+    let Some(seed) = image.files.get_mut("LOGBOOM").and_then(|bytes| seal_identity(bytes)) else { return };
+    for (name, bytes) in &mut image.files {
+        if name.starts_with("checkpoint-") && is(bytes, 0, CHECKPOINT) {
+            seal_checkpoint(bytes, seed);
+        }
+    }
+    // In the order in which they were begun: a later segment names the checksum that an earlier one ends with.
+    let mut segments: Vec<_> = image.files.iter_mut().filter(|(name, _)| name.starts_with("segment-")).collect();
+    segments.sort_by_key(|(_, bytes)| if is(bytes, 0, SEGMENT) { u64_at(bytes, 8) } else { 0 });
+    let mut moved = Moved::new();
+    for (_, bytes) in segments {
+        seal_segment(bytes, seed, &mut moved);
+    }
+}
+
+/// Where something begins that a checksum covers: headers of blocks, and of the records of intact-looking groups.
+pub(super) fn structures(bytes: &[u8]) -> Vec<usize> {
+    let mut found = Vec::new();
+    for at in (0..bytes.len().saturating_sub(HEADER)).step_by(PAD) {
+        if [SEGMENT, GROUP, TABLE, FOOTER, CHECKPOINT].iter().any(|magic| is(bytes, at, magic)) {
+            found.push(at);
+        }
+        if let Some((area, count)) = records_of(bytes, at) {
+            found.extend(raw_records(&bytes[area.clone()]).take(count).map(|(offset, _)| area.start + offset));
+        }
+    }
+    found
+}
+
+fn is(bytes: &[u8], at: usize, magic: &[u8; 4]) -> bool {
+    bytes.len() >= at + PAD && bytes[at + 4..at + 8] == *magic
+}
+
+fn put_crc(bytes: &mut [u8], seed: u32) {
+    let crc = seeded_crc(&bytes[4..], seed);
+    put_u32(bytes, 0, crc);
+}
+
+fn seal_identity(bytes: &mut [u8]) -> Option<u32> {
+    let header = bytes.get_mut(..HEADER)?;
+    let crc = crc32fast::hash(&header[..IDENTITY_CRC_AT]);
+    put_u32(header, IDENTITY_CRC_AT, crc);
+    Some(crc32fast::hash(&header[24..40]))
+}
+
+fn seal_checkpoint(bytes: &mut [u8], seed: u32) {
+    let len = u64_at(bytes, 32) as usize;
+    if let Some(content) = PAD.checked_add(len).and_then(|end| bytes.get(PAD..end)) {
+        let crc = crc32fast::hash(content);
+        put_u32(bytes, 40, crc);
+    }
+    put_crc(&mut bytes[..HEADER], seed);
+}
+
+fn seal_segment(bytes: &mut [u8], seed: u32, moved: &mut Moved) {
+    for at in (0..bytes.len()).step_by(PAD) {
+        if is(bytes, at, SEGMENT) && at == 0 {
+            refer(bytes, 44, moved);
+            put_crc(&mut bytes[..HEADER], seed);
+        } else if is(bytes, at, GROUP) {
+            seal_group(bytes, at, seed, moved);
+        } else if is(bytes, at, FOOTER) {
+            seal_footer(bytes, at, seed);
+        }
+    }
+}
+
+fn seal_group(bytes: &mut [u8], at: usize, seed: u32, moved: &mut Moved) {
+    if let Some((area, count)) = records_of(bytes, at) {
+        let crc = seal_records(&mut bytes[area], count, seed);
+        put_u32(bytes, at + 52, crc);
+    }
+    let shape = shape_of(bytes, at);
+    if let Ok(len) = u32::try_from(shape.len()) {
+        put_u32(bytes, at + 56, len);
+    }
+    seal_table(bytes, at + GROUP_HEADER, seed);
+    if let Some(table) = shape.table_at() {
+        seal_table(bytes, at.saturating_add(table), seed);
+    }
+    refer(bytes, at + 48, moved);
+    refer(bytes, at + 92, moved);
+    let before = u32_at(bytes, at);
+    put_crc(&mut bytes[at..at + GROUP_HEADER], seed);
+    moved.insert(before, u32_at(bytes, at));
+}
+
+/// Has what refers to a checksum refer to the one that it has become.
+fn refer(bytes: &mut [u8], at: usize, moved: &Moved) {
+    if let Some(&crc) = moved.get(&u32_at(bytes, at)) {
+        put_u32(bytes, at, crc);
+    }
+}
+
+fn shape_of(bytes: &[u8], at: usize) -> Shape {
+    Shape {
+        pad: PAD,
+        records: u32_at(bytes, at + 64),
+        echo_len: u32_at(bytes, at + 68) as usize,
+        records_len: u32_at(bytes, at + 72) as usize,
+    }
+}
+
+/// The area of the records of the group at `at`, and how many it says there are.
+fn records_of(bytes: &[u8], at: usize) -> Option<(std::ops::Range<usize>, usize)> {
+    if !is(bytes, at, GROUP) {
+        return None;
+    }
+    let shape = shape_of(bytes, at);
+    let area = at + shape.records_at()..at + shape.records_end();
+    (area.end <= bytes.len()).then_some((area, shape.records as usize))
+}
+
+/// Returns what binds the records to their header.
+fn seal_records(area: &mut [u8], count: usize, seed: u32) -> u32 {
+    let places: Vec<usize> = raw_records(area).take(count).map(|(at, _)| at).collect();
+    let mut crc = crc32fast::Hasher::new();
+    for at in places {
+        let end = at + RECORD_HEADER + u32_at(area, at + 52) as usize;
+        if let Some(body) = area.get(at + RECORD_HEADER..end) {
+            let body = crc32fast::hash(body);
+            put_u32(area, at + 4, body);
+        }
+        put_crc(&mut area[at..at + RECORD_HEADER], seed);
+        crc.update(&area[at..at + 4]);
+    }
+    crc.finalize()
+}
+
+fn seal_table(bytes: &mut [u8], at: usize, seed: u32) {
+    let Some(header) = bytes.get(at..at.saturating_add(24)) else { return };
+    let len = table_bytes(u32_at(header, 16));
+    if header[4..8] == *TABLE
+        && let Some(table) = bytes.get_mut(at..at + len)
+    {
+        put_crc(table, seed);
+    }
+}
+
+fn seal_footer(bytes: &mut [u8], at: usize, seed: u32) {
+    let len = u32_at(bytes, at + 36) as usize;
+    if let Some(body) = at.checked_sub(len.next_multiple_of(PAD)).and_then(|from| bytes.get(from..from + len)) {
+        let crc = crc32fast::hash(body);
+        put_u32(bytes, at + 40, crc);
+    }
+    put_crc(&mut bytes[at..at + HEADER], seed);
+}

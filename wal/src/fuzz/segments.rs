@@ -1,0 +1,188 @@
+//! A directory with anything in it: opened, read, opened for writing, written to, and opened again.
+
+use std::sync::Arc;
+
+use logboom_disk::Disk;
+
+use super::{Input, MemoryDisk, Meter, Scene, edit, scenes::options};
+use crate::{
+    Cut, Durability, Error, Loss, ManualClock, Meta, Opening, Passed, Place, Record, RecoveryReport, Request, Runtime,
+    SegmentInfo, Sequence, open, open_read_only, record_bytes, verify,
+};
+
+/// What opening a directory and reading all of it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes allocated in all, freed or not, for each byte of the files.
+    pub allocated_per_byte: u64,
+    /// Bytes allocated in all whatever the files have.
+    pub allocated: u64,
+    /// Bytes read for each byte of the files.
+    pub read_per_byte: u64,
+}
+
+impl Bounds {
+    /// The bounds of the log. A segment is read in windows of 1 MiB, once to replay it, once to look behind its end,
+    /// once to scan it, and its records once more by place.
+    pub const LOG: Self = Self { allocated_per_byte: 8, allocated: 1 << 20, read_per_byte: 8 };
+
+    /// Has `work` done, which reads `disk`, and checks what it took.
+    ///
+    /// # Panics
+    /// If it took more.
+    pub fn check<T>(&self, disk: &MemoryDisk, meter: Meter<'_>, work: impl FnOnce() -> T) -> T {
+        let (bytes, before) = (disk.bytes(), (meter(), disk.read_bytes()));
+        let done = work();
+        let (allocated, read) = (meter() - before.0, disk.read_bytes() - before.1);
+        assert!(allocated <= self.allocated + self.allocated_per_byte * bytes, "{allocated} allocated for {bytes}");
+        assert!(read <= self.read_per_byte * bytes, "{read} bytes read of {bytes}");
+        done
+    }
+}
+
+/// Opens a directory that was written by the log and then edited, as `bytes` say.
+///
+/// Reading, reading again and opening for writing agree on what is there and what is lost; every record that is
+/// replayed can be read back, and verifies; without forged checksums the log holds a stretch of what was written, and
+/// nothing else, and what is missing in it is told of as lost; and what is written after opening is found behind it.
+pub fn segment_recover(bytes: &[u8], meter: Meter<'_>) {
+    let mut input = Input::new(bytes);
+    let scene = Scene::choose(input.byte());
+    let mut image = scene.now.clone();
+    let sealed = edit(&mut image, &scene.older, &mut input);
+    check(scene, &MemoryDisk::new(image), sealed, meter);
+}
+
+fn check(scene: &Scene, disk: &Arc<MemoryDisk>, sealed: bool, meter: Meter<'_>) {
+    let seen = Bounds::LOG.check(disk, meter, || look(disk));
+    assert_eq!(look(disk), seen, "read twice");
+    drop(Bounds::LOG.check(disk, meter, || verify(Arc::clone(disk) as _, options(), &mut |_, _| ())));
+    let existed = disk.has("LOGBOOM");
+    let (written, opening) = reopen(disk);
+    if existed {
+        assert_eq!(written, seen, "opened for writing");
+    }
+    let Ok(found) = written else { return };
+    if !sealed {
+        found.is_stretch_of(scene);
+    }
+    let Some(probe) = opening.and_then(|opening| go_on(opening).ok()) else { return };
+    let again = look(disk);
+    if !sealed {
+        let mut records: Vec<_> = found.records.iter().map(|found| found.record).collect();
+        records.push(probe);
+        let again: Vec<_> = again.unwrap().records.iter().map(|found| found.record).collect();
+        assert_eq!(again, records, "opened again");
+    }
+}
+
+/// What opening told.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    records: Vec<Found>,
+    lost: Vec<Loss>,
+    segments: Vec<SegmentInfo>,
+    cut: Option<Cut>,
+    closed: bool,
+    epoch: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Found {
+    /// As in [`Scene::written`].
+    record: (Sequence, u64, u32),
+    place: Place,
+}
+
+impl Seen {
+    fn new((records, lost): (Vec<Found>, Vec<Loss>), segments: Vec<SegmentInfo>, report: &RecoveryReport) -> Self {
+        Self { records, lost, segments, cut: report.cut, closed: report.closed, epoch: report.epoch }
+    }
+
+    /// Whether the records are such as were written, one after the other but for those that are lost.
+    fn is_stretch_of(&self, scene: &Scene) {
+        let Some(first) = self.records.first() else { return };
+        let at = scene.written.iter().position(|written| *written == first.record);
+        let at = at.unwrap_or_else(|| panic!("{first:?} was never written"));
+        let mut written = scene.written[at..].iter();
+        for found in &self.records {
+            let skipped = written.by_ref().take_while(|written| **written != found.record);
+            for (sequence, ..) in skipped {
+                assert!(self.is_lost(*sequence), "{sequence} is missing, and not among {:?}", self.lost);
+            }
+        }
+    }
+
+    fn is_lost(&self, sequence: Sequence) -> bool {
+        self.lost.iter().any(|loss| match loss {
+            Loss::Record { sequence: lost, .. } => *lost == sequence,
+            Loss::Unknown { from, until } => (*from..*until).contains(&sequence),
+        })
+    }
+}
+
+/// The log as a reader finds it, every record of it read back; or how opening fails.
+fn look(disk: &Arc<MemoryDisk>) -> Result<Seen, String> {
+    let disk = Arc::clone(disk) as Arc<dyn Disk>;
+    let mut opening = open_read_only(disk, options()).map_err(|error| error.to_string())?;
+    let records = replay(&mut opening)?;
+    let report = opening.report().clone();
+    let live: Vec<_> = opening.segments().iter().map(|info| info.id).collect();
+    let reader = opening.into_reader().map_err(|error| error.to_string())?;
+    let seen = Seen::new(records, reader.segments(), &report);
+    for segment in live {
+        drop(reader.read_footer(segment));
+        drop(reader.scan(segment, &mut |_| Ok(())));
+    }
+    // Of a segment that was freed by a later record, nothing can be read any more.
+    let there = |found: &&Found| reader.segments().iter().any(|info| info.id == found.place.segment);
+    let found: Vec<&Found> = seen.records.iter().filter(there).collect();
+    let places: Vec<Place> = found.iter().map(|found| found.place).collect();
+    let mut read = Vec::new();
+    reader.read(&places, &mut read).unwrap();
+    for (found, record) in found.iter().zip(&read) {
+        assert_eq!(found.record, name(record), "replayed, and read by its place");
+    }
+    Ok(seen)
+}
+
+/// The log as a writer finds it, and the opening, to go on with.
+fn reopen(disk: &Arc<MemoryDisk>) -> (Result<Seen, String>, Option<Opening>) {
+    let opened = open(Arc::clone(disk) as _, options(), Runtime::Manual(ManualClock::new(9)));
+    let mut opening = match opened {
+        Ok(opening) => opening,
+        Err(error) => return (Err(error.to_string()), None),
+    };
+    let seen = replay(&mut opening).map(|records| Seen::new(records, opening.segments(), opening.report()));
+    (seen, Some(opening))
+}
+
+fn replay(opening: &mut Opening) -> Result<(Vec<Found>, Vec<Loss>), String> {
+    let (mut found, mut lost) = (Vec::new(), Vec::new());
+    let replayed = opening.replay(&mut |passed| {
+        match passed {
+            Passed::Record(record, place) => found.push(Found { record: name(&record), place }),
+            Passed::Lost(loss) => lost.push(loss),
+        }
+        Ok(())
+    });
+    replayed.map(|()| (found, lost)).map_err(|error| error.to_string())
+}
+
+fn name(record: &Record) -> (Sequence, u64, u32) {
+    (record.sequence(), record.owner(), crc32fast::hash(record.body()))
+}
+
+/// Starts the log and writes a record, durably.
+fn go_on(opening: Opening) -> Result<(Sequence, u64, u32), Error> {
+    const BODY: &[u8] = b"behind everything";
+    let wal = opening.start()?;
+    let bytes = record_bytes(BODY.len());
+    let permit = wal.admit(bytes as u64)?;
+    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+    let mut reservation = wal.reserve(permit, &request)?;
+    let meta = Meta { owner: 99, kind: 1, first: 0, count: 1, attr: 0, prev: Sequence::NONE };
+    let sequence = reservation.record(&meta, BODY.len(), |writer| writer.put(BODY)).sequence;
+    reservation.finish().wait()?;
+    Ok((sequence, 99, crc32fast::hash(BODY)))
+}

@@ -1,0 +1,154 @@
+//! Models: the shipped code of the log under loom, which runs each of them through every interleaving of its threads
+//! and every value that a load may return, up to a bound on preemptions.
+//!
+//!     RUSTFLAGS="--cfg loom" cargo test --release -p logboom-wal --lib models
+//!
+//! A thread that nobody wakes is a deadlock to loom, and fails the model. What is said of a wait in the comments of
+//! `shared.rs` and `watermark.rs` is proven here.
+
+#![expect(clippy::unwrap_used, reason = "a model fails as a test does")]
+
+mod admission;
+mod commit;
+mod device;
+mod ticket;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+};
+
+use logboom_disk::{Disk, Mode, Pool};
+
+use self::device::{Alarm, Device, LateQueue, PAD, SEED};
+use crate::{
+    Durability, Error, ManualClock, Meta, Options, Request, Reservation, Runtime, SegmentId, Sequence, Worker,
+    group::{Life, Origin},
+    group_commit::Echo,
+    identity::Identity,
+    recovery::Base,
+    shared::Shared,
+    slots::Slots,
+    supply::Prepared,
+    wal::Start,
+};
+
+/// Explores `threads` with up to `preemptions` switches that nothing demands, or what `LOOM_MAX_PREEMPTIONS` says.
+fn model(preemptions: usize, threads: impl Fn() + Send + std::marker::Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(preemptions);
+    builder.check(threads);
+}
+
+/// A log on a device of its own, its first group durable; no thread but those of the model.
+struct World {
+    shared: Arc<Shared>,
+    device: Arc<Device>,
+}
+
+impl World {
+    fn new() -> Self {
+        let device = Device::new();
+        let shared = start(&device).into_shared().unwrap();
+        let world = Self { shared, device };
+        let epoch = world.shared.add_empty(0).unwrap();
+        world.shared.wait(epoch).unwrap();
+        world
+    }
+
+    /// Room for a batch of one record.
+    fn reserve(&self) -> Reservation {
+        reserve(&self.shared)
+    }
+
+    /// A thread of the model's that commits, as the log's own would, when it has done something else `first`.
+    fn committer(&self, first: fn(&Shared)) -> Running {
+        let (shared, alarm) = (Arc::clone(&self.shared), Arc::new(Alarm::default()));
+        drop(shared.waker.set(Arc::clone(&alarm) as _));
+        Running(loom::thread::spawn(move || {
+            first(&shared);
+            shared.run(Box::new(LateQueue::new(alarm)));
+        }))
+    }
+
+    /// Who runs callbacks, when somebody steps it.
+    fn notifier(&self) {
+        let clock = ManualClock::new(0);
+        let worker = Worker::new("notify", &Runtime::Manual(Arc::clone(&clock) as _), clock).unwrap();
+        drop(self.shared.notifier.set(worker));
+    }
+
+    fn assert_durable(&self, group: u64) {
+        assert!(self.device.is_durable(group), "group {group} was acknowledged before it was durable");
+    }
+
+    /// What holds when every thread of a model has ended: all that was wanted is durable, and nobody left the tail
+    /// with something in flight.
+    fn assert_at_rest(&self) {
+        assert!(!self.shared.wants());
+        assert_eq!(self.shared.wanted.load(Ordering::SeqCst), self.shared.watermark.durable());
+        assert!(self.shared.tail.try_lock().expect("nobody holds it").committer.is_at_rest());
+    }
+}
+
+struct Running(loom::thread::JoinHandle<()>);
+
+impl Running {
+    /// Ends it as closing the log does, once nothing is undone.
+    fn stop(self, world: &World) {
+        world.shared.stopped.store(true, Ordering::Release);
+        world.shared.kick();
+        self.0.join().unwrap();
+    }
+}
+
+fn reserve(shared: &Arc<Shared>) -> Reservation {
+    let request = Request { records: 1, bytes: crate::record_bytes(8), durability: Durability::Durable, drains: false };
+    shared.reserve(0, &request).unwrap()
+}
+
+/// Writes the one record of a batch.
+fn fill(reservation: &mut Reservation) {
+    let meta = Meta { owner: 1, kind: 1, first: 1, count: 1, attr: 0, prev: Sequence::NONE };
+    reservation.record(&meta, 8, |body| body.put(&[7; 8]));
+}
+
+/// What a writer does that waits: the group of its batch, once it is durable.
+fn write(shared: &Arc<Shared>) -> u64 {
+    let mut reservation = reserve(shared);
+    let group = reservation.group();
+    fill(&mut reservation);
+    reservation.finish_for_waiter().wait().unwrap();
+    group
+}
+
+fn start(device: &Arc<Device>) -> Start {
+    let options = Options { segment_bytes: 256 << 10, ..Options::default() };
+    let (pool, disk) = (Pool::new(1 << 20), Arc::clone(device) as Arc<dyn Disk>);
+    let (slots, _) = Slots::open(&*disk, &pool, PAD, SEED, Mode::Write).unwrap();
+    let origin = Origin { segment: SegmentId(0), end: 0, crc: 0, last: 0 };
+    Start {
+        clock: ManualClock::new(0),
+        life: Life { segment: SegmentId(1), epoch: 1, nonce: 1, origin },
+        prepared: Prepared { slot: 0, file: device.file() },
+        first_group: 1,
+        echo: Echo::default(),
+        slots,
+        live: BTreeMap::new(),
+        free: VecDeque::new(),
+        next_slot: 1,
+        base: Base {
+            disk,
+            pool,
+            runtime: Runtime::Threads,
+            identity: Identity { log: [0; 2], segment_bytes: options.segment_bytes, pad: PAD },
+            seed: SEED,
+            mode: Mode::Write,
+            options,
+        },
+    }
+}
+
+fn failure() -> Error {
+    Error::Unsupported("the model's failure".to_owned())
+}

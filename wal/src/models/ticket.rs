@@ -1,0 +1,94 @@
+//! Tickets: each completes once, whichever way it is waited for, and dropping one disturbs nothing.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use loom::{future::block_on, thread};
+
+use super::{World, failure, model};
+use crate::{Error, Ticket, shared::Shared};
+
+/// What the committer does when a group has become durable.
+fn publish(shared: &Shared, group: u64) {
+    shared.watermark.publish(group);
+    shared.notify();
+}
+
+/// A ticket of the group after the first, whose end the model decides.
+fn ticket(world: &World) -> Ticket {
+    Ticket::new(Arc::clone(&world.shared), 2)
+}
+
+#[test]
+fn an_awaited_ticket_is_woken() {
+    model(2, || {
+        let world = World::new();
+        let shared = Arc::clone(&world.shared);
+        let publisher = thread::spawn(move || publish(&shared, 2));
+        block_on(ticket(&world)).unwrap();
+        publisher.join().unwrap();
+        assert_eq!(world.shared.watermark.registered(), (0, 0));
+    });
+}
+
+#[test]
+fn a_ticket_that_is_dropped_takes_nobody_along() {
+    model(2, || {
+        let world = World::new();
+        let mut dropped = Box::pin(ticket(&world));
+        assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let shared = Arc::clone(&world.shared);
+        let publisher = thread::spawn(move || publish(&shared, 2));
+        let waits = ticket(&world);
+        let waiter = thread::spawn(move || block_on(waits).unwrap());
+        drop(dropped);
+        publisher.join().unwrap();
+        waiter.join().unwrap();
+        assert_eq!(world.shared.watermark.registered(), (0, 0));
+    });
+}
+
+#[test]
+fn a_callback_is_called_once() {
+    model(2, || {
+        let world = World::new();
+        world.notifier();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (shared, called) = (Arc::clone(&world.shared), Arc::clone(&calls));
+        let publisher = thread::spawn(move || publish(&shared, 2));
+        ticket(&world).on_complete(move |outcome| {
+            outcome.unwrap();
+            called.fetch_add(1, Ordering::Relaxed);
+        });
+        publisher.join().unwrap();
+        assert!(world.shared.notifier.get().unwrap().is_kicked(), "nobody would run the callback");
+        while let Some((callback, outcome)) = world.shared.watermark.take_callback() {
+            callback(outcome);
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+        assert_eq!(world.shared.watermark.registered(), (0, 0));
+    });
+}
+
+#[test]
+fn failure_reaches_who_sleeps_and_who_is_polled() {
+    model(2, || {
+        let world = World::new();
+        let shared = Arc::clone(&world.shared);
+        let poisoner = thread::spawn(move || shared.poison(failure()));
+        let awaited = ticket(&world);
+        let waiter = thread::spawn(move || block_on(awaited));
+        world.shared.watermark.park(2, || true);
+        assert!(matches!(waiter.join().unwrap(), Err(Error::Poisoned { .. })));
+        poisoner.join().unwrap();
+        let again = pin!(ticket(&world)).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(again, Poll::Ready(Err(_))));
+    });
+}

@@ -1,0 +1,96 @@
+//! Deliberate bugs, each of which takes one rule away, so that a simulation can be shown to miss it.
+//!
+//! Without the feature `mutants` they are not compiled; with it they do nothing until one is switched on.
+
+#[cfg(feature = "mutants")]
+use std::sync::atomic::{AtomicU8, Ordering};
+
+macro_rules! mutants {
+    ($($name:ident: $about:literal,)+) => {
+        /// A rule that is left out: of the log, or of the layer above.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Mutant {
+            /// No bug.
+            None,
+            $(#[doc = $about] $name,)+
+        }
+
+        impl Mutant {
+            /// Every bug.
+            pub const ALL: &[Mutant] = &[$(Mutant::$name),+];
+
+            /// What it is called.
+            pub fn name(self) -> &'static str {
+                match self {
+                    Mutant::None => "None",
+                    $(Mutant::$name => stringify!($name),)+
+                }
+            }
+
+            /// What it does wrong.
+            pub fn about(self) -> &'static str {
+                match self {
+                    Mutant::None => "nothing is wrong",
+                    $(Mutant::$name => $about,)+
+                }
+            }
+        }
+    };
+}
+
+mutants! {
+    SyncSkipped: "a plain write counts as durable when it completes",
+    WriteNotDurable: "a lone write is submitted without asking for durability",
+    SyncCoversLate: "a sync is credited with the writes that completed while it ran",
+    AckOneGroupEarly: "the watermark is one group ahead of what is durable",
+    AckOutOfOrder: "a durable group is acknowledged before one that precedes it",
+    PromiseTooHigh: "a group promises one group more than was durable",
+    RotationNotDrained: "a segment is begun while groups of the one before are in flight",
+    WriteErrorIgnored: "a failed write of a group counts as done",
+    SyncErrorIgnored: "a failed sync is asked for again",
+    ForeignSyncIgnored: "a failed sync beside the log does not poison it",
+    BodyChecksumIgnored: "the checksum of a record's body is not looked at",
+    GroupChecksumIgnored: "records are not compared with the checksum in their group's header",
+    TornGroupInPart: "the intact records of a torn group are accepted",
+    StaleGroupAccepted: "a group of an earlier life of its segment is taken for the next one",
+    StaleFooterAccepted: "a footer of an earlier life of its segment is taken for its own",
+    OriginEndIgnored: "a segment is read beyond the end that its successor states",
+    TailNotSyncedAgain: "what was recovered is not synced again",
+    EpochOnlyWhenCut: "an opening that cut nothing goes on in the old epoch",
+    SequenceReused: "a new epoch goes on with the sequence after the last accepted one",
+    FreedIgnored: "records that free segments are not replayed",
+    FreedReusedAtOnce: "a segment is used again before the record that frees it is durable",
+    ReuseWithOneSlot: "a segment is used again when one checkpoint covers it",
+    CheckpointOverNewest: "a checkpoint is written over the newest one",
+    CheckpointHeaderFirst: "a checkpoint's content is not synced before its header is written",
+    CheckpointEarly: "a checkpoint is written before what it reflects is durable",
+    NameNotSynced: "a segment is used before its name is durable",
+    FooterEarly: "a footer is written before what it lists is durable",
+    RetiredEarly: "a segment is retired before what freed its last entry is durable",
+    ReplayedTwice: "records that the checkpoint reflects are applied again",
+}
+
+/// Whether `mutant` is the one that is switched on.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+pub const fn is_on(mutant: Mutant) -> bool {
+    let _ = mutant;
+    false
+}
+
+/// Whether `mutant` is the one that is switched on.
+#[cfg(feature = "mutants")]
+#[inline]
+pub fn is_on(mutant: Mutant) -> bool {
+    ON.load(Ordering::Relaxed) == mutant as u8
+}
+
+/// Switches one on, for all logs of the process, and the others off.
+#[cfg(feature = "mutants")]
+pub fn switch_on(mutant: Mutant) {
+    ON.store(mutant as u8, Ordering::Relaxed);
+}
+
+#[cfg(feature = "mutants")]
+static ON: AtomicU8 = AtomicU8::new(Mutant::None as u8);
