@@ -118,7 +118,10 @@ impl fmt::Display for Step {
 }
 
 impl Plan {
-    /// What ends the quarantine of a shard by `action`, which is refused where a hard state is lost and none is `chosen`.
+    /// What ends the quarantine of a shard by `action`.
+    ///
+    /// # Errors
+    /// Why not: there is no quarantine, or a hard state must be `chosen`, or cannot be what was.
     pub(crate) fn new(shard: &Shard, action: Action, chosen: Option<&HardState>) -> Result<Self, String> {
         let id = shard.id();
         let lost = shard.quarantine().ok_or_else(|| format!("{id} is not in quarantine: nothing to repair"))?;

@@ -27,8 +27,8 @@ const SMALL_FILES: [&str; 3] = ["LOGBOOM", "checkpoint-0", "checkpoint-1"];
 
 /// List the shards of which something is lost, or end that by giving it up.
 ///
-/// The last resort: a shard that is healed from another replica, through the library, loses nothing. Without `--yes`
-/// nothing is written. With it, the damaged files are first copied to DIR/damaged/<time>, beside a record of the repair.
+/// The last resort: a shard that is healed from another replica, through the library, loses nothing. Nothing is written
+/// without `--yes`. With it, the damaged files are first copied to DIR/damaged/<time>, where a record is kept too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 #[command(group = clap::ArgGroup::new("action").args(["cut", "reset", "destroy", "unseen"]))]
@@ -245,7 +245,7 @@ fn carry_out(args: &Args, format: Format) -> Result<Repair, String> {
     let (error, state) = (repaired.as_ref().err().map(String::as_str), repaired.as_ref().ok());
     let noted = aside.note(&After { at: utc(SystemTime::now()), error, state });
     let state = repaired?;
-    noted?;
+    noted.map_err(|error| format!("repaired, but {error}"))?;
     let aside = Some(aside.path().display().to_string());
     Ok(Repair { steps, aside, ..Repair::new(args, Outcome::Repaired, state) })
 }

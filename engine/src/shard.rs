@@ -206,8 +206,8 @@ impl Shard {
         Ok(state.hard_state().map(Bytes::copy_from_slice))
     }
 
-    /// The last hard state that is known, although a later one may be lost: for a person who has to decide what the shard
-    /// goes on with. Nobody may vote by it: [`Shard::hard_state`] is for that.
+    /// The last hard state that is known, although a later one may be lost: for a person who has to decide what the
+    /// shard goes on with. Nobody may vote by it: [`Shard::hard_state`] is for that.
     pub fn last_known_hard_state(&self) -> Option<Bytes> {
         self.cell.state.lock().hard_state().map(Bytes::copy_from_slice)
     }
