@@ -267,6 +267,12 @@ fn shards_that_nothing_is_known_of_are_released() {
     assert_eq!((listed.code, &value["holds_back_unseen"]), (2, &json!(true)), "{listed:?}");
     assert_eq!(value["quarantined"][0]["quarantine"]["suffix"], true);
 
+    // One that nobody has seen can be released by itself; the others are held back on.
+    let done = repair(dir.path(), &["--shard", "99", "--cut", "--hard-state", "none", "--yes"]);
+    assert_eq!((done.code, &done.value()["holds_back_unseen"]), (2, &json!(true)), "{done:?}");
+    let again = repair(dir.path(), &["--shard", "99", "--cut", "--hard-state", "none"]);
+    assert!(again.code == 3 && again.out.contains("shard 99 is not in quarantine"), "{again:?}");
+
     let text = run(&["repair", dir.path().to_str().unwrap(), "--unseen"]);
     assert!(text.code == 1 && text.out.contains("for one that never was"), "{text:?}");
     let done = repair(dir.path(), &["--unseen", "--yes"]);
@@ -274,11 +280,35 @@ fn shards_that_nothing_is_known_of_are_released() {
     let refused = repair(dir.path(), &["--shard", "7", "--cut", "--yes"]);
     assert!(refused.code == 3 && refused.out.contains("--hard-state"), "{refused:?}");
     let done = repair(dir.path(), &["--shard", "7", "--cut", "--hard-state", "none", "--yes"]);
-    assert_eq!((done.code, folders(dir.path()).len()), (0, 2), "{done:?}");
+    assert_eq!((done.code, folders(dir.path()).len()), (0, 3), "{done:?}");
     let engine = Engine::open(config(dir.path())).unwrap();
     let shard = engine.shard(SEVEN);
     let next = shard.next().unwrap();
     write(&engine, next..next + 2);
+    drop(shard);
+    engine.close().unwrap();
+}
+
+#[test]
+fn keys_are_taken_as_they_are_known() {
+    let dir = written(|engine| {
+        for value in [&b"old"[..], b"lost"] {
+            let mut batch = engine.batch();
+            batch.put(SEVEN, b"key", value).unwrap();
+            engine.write(batch).unwrap();
+        }
+        write(engine, 1..5);
+    });
+    let (file, at) = groups(dir.path());
+    damage(dir.path(), &file, at[2]);
+    let listed = repair(dir.path(), &[]).value();
+    assert_eq!(listed["quarantined"][0]["quarantine"]["keys"], true, "{listed}");
+    let done = repair(dir.path(), &["--shard", "7", "--cut", "--yes"]);
+    let steps = json!(["shard 7: take keys and commit hint as they are", "shard 7: end the quarantine"]);
+    assert_eq!((done.code, &done.value()["steps"]), (0, &steps), "{done:?}");
+    let engine = Engine::open(config(dir.path())).unwrap();
+    let shard = engine.shard(SEVEN);
+    assert_eq!((shard.get(b"key").unwrap().unwrap().to_vec(), shard.last()), (b"old".to_vec(), Some(4)));
     drop(shard);
     engine.close().unwrap();
 }
