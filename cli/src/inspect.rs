@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use logboom::{Config, Engine, Error, Quarantine, ReadOnly, Shard, ShardId};
+use logboom::{Config, Engine, Error, ReadOnly, Shard, ShardId};
 use logboom_wal::SegmentInfo;
 use serde::Serialize;
 
 use crate::{
-    output::{Failure, Format, Report, count, field, or_dash, size, table},
-    verdict::{Cut, Damage, Verdict},
+    output::{Failure, Format, Report, count, field, hex, or_dash, size, table},
+    verdict::{Cut, Damage, Missing, Verdict},
 };
 
 /// Runs of terms that a row of the table shows; `--json` has them all.
@@ -106,26 +106,6 @@ struct ShardRow {
     /// Unknown when one of them may be lost.
     keys: Option<usize>,
     quarantine: Option<Missing>,
-}
-
-/// What is missing of a shard.
-#[derive(Debug, Serialize)]
-struct Missing {
-    /// Half-open.
-    entries: Vec<std::ops::Range<u64>>,
-    hard_state: bool,
-    keys: bool,
-    suffix: bool,
-    #[serde(skip)]
-    text: String,
-}
-
-impl From<Quarantine> for Missing {
-    fn from(quarantine: Quarantine) -> Self {
-        let text = quarantine.to_string();
-        let Quarantine { entries, hard_state, keys, suffix, .. } = quarantine;
-        Self { entries, hard_state, keys, suffix, text }
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -269,10 +249,6 @@ fn terms(runs: &[TermRun]) -> String {
     let shown: Vec<String> = runs[hidden..].iter().map(|run| format!("{} from {}", run.term, run.first)).collect();
     let dots = if hidden > 0 { ".. " } else { "" };
     format!("{dots}{}", shown.join(", "))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn text(found: &Inspection) -> String {

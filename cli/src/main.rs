@@ -1,4 +1,4 @@
-//! The `logboom` command: looks at a directory of the log, and proves that it is intact.
+//! The `logboom` command: looks at a directory of the log, proves that it is intact, and repairs it on demand.
 //!
 //! One file per command. A command turns its arguments into a [`Report`]: what to print and how to exit; only this file
 //! prints, so that every command has `--json` and a closed pipe ends it quietly.
@@ -7,6 +7,9 @@
 
 mod inspect;
 mod verify;
+mod repair;
+mod plan;
+mod aside;
 mod verdict;
 mod output;
 
@@ -19,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::output::{Exit, Format, Report, complain};
 
-/// Looks at a directory of a Logboom log, and proves that it is intact. Never writes to it.
+/// Looks at a directory of a Logboom log, and proves that it is intact. Nothing but `repair --yes` writes to it.
 #[derive(Debug, Parser)]
 #[command(name = "logboom", version, arg_required_else_help = true)]
 struct Cli {
@@ -35,6 +38,7 @@ struct Cli {
 enum Command {
     Inspect(inspect::Args),
     Verify(verify::Args),
+    Repair(repair::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Inspect(args) => inspect::run(args, format),
         Command::Verify(args) => verify::run(args, format),
+        Command::Repair(args) => repair::run(args, format),
     };
     let report = result.unwrap_or_else(|failure| failure.report(format));
     print(&report).into()

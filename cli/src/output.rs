@@ -25,8 +25,8 @@ pub(crate) enum Format {
 pub(crate) enum Exit {
     /// Nothing to remark.
     Clean = 0,
-    /// An unpromised tail, which a writable open would cut.
-    Tail = 1,
+    /// Something waits: an unpromised tail, which a writable open would cut, or a repair that nobody confirmed.
+    Pending = 1,
     /// Damage: something is not what was written.
     Damage = 2,
     /// The command could not do its work, and says nothing about the log.
@@ -140,6 +140,11 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
 /// A value, or `-` when there is none.
 pub(crate) fn or_dash(value: Option<impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A bar on standard error that counts bytes, while somebody is looking at it; for a program it draws nothing.

@@ -1,5 +1,8 @@
 //! What is wrong with a log, as every command words it.
 
+use std::ops::Range;
+
+use logboom::Quarantine;
 use serde::Serialize;
 
 use crate::output::{Exit, FIELD_WIDTH, size};
@@ -44,6 +47,18 @@ struct Lost {
     held: String,
 }
 
+/// What is missing of a shard.
+#[derive(Debug, Serialize)]
+pub(crate) struct Missing {
+    /// Half-open.
+    entries: Vec<Range<u64>>,
+    hard_state: bool,
+    keys: bool,
+    suffix: bool,
+    #[serde(skip)]
+    pub(crate) text: String,
+}
+
 impl Verdict {
     pub(crate) fn of(cut: bool, damage: bool) -> Self {
         match (cut, damage) {
@@ -64,7 +79,7 @@ impl Verdict {
     pub(crate) fn exit(self) -> Exit {
         match self {
             Self::Clean => Exit::Clean,
-            Self::Tail => Exit::Tail,
+            Self::Tail => Exit::Pending,
             Self::Damage => Exit::Damage,
         }
     }
@@ -109,6 +124,14 @@ impl Damage {
             text += &format!("\n{:FIELD_WIDTH$}it held {} of shard {}", "", row.held, row.shard);
         }
         text
+    }
+}
+
+impl From<Quarantine> for Missing {
+    fn from(quarantine: Quarantine) -> Self {
+        let text = quarantine.to_string();
+        let Quarantine { entries, hard_state, keys, suffix, .. } = quarantine;
+        Self { entries, hard_state, keys, suffix, text }
     }
 }
 

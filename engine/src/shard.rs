@@ -206,6 +206,12 @@ impl Shard {
         Ok(state.hard_state().map(Bytes::copy_from_slice))
     }
 
+    /// The last hard state that is known, although a later one may be lost: for a person who has to decide what the
+    /// shard goes on with. Nobody may vote by it: [`Shard::hard_state`] is for that.
+    pub fn last_known_hard_state(&self) -> Option<Bytes> {
+        self.cell.state.lock().hard_state().map(Bytes::copy_from_slice)
+    }
+
     /// The commit hint that was written last, if any since the shard began. Where only a hint is lost there is none.
     ///
     /// # Errors

@@ -2,24 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test states what it expects by unwrapping, in its helpers too")]
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Duration,
-};
+mod support;
+mod repair;
 
-use logboom::{Boundary, Config, Engine, Entry, Payload, ShardId};
+use std::{fs, process::Stdio};
+
+use logboom::{Boundary, Engine, ShardId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Groups begin at multiples of this.
-const BLOCK: usize = 4096;
-/// The four bytes that a group's header has after its checksum.
-const GROUP_MAGIC: &[u8; 4] = b"LBGR";
-/// A byte of the first record's body in a group that begins with one of ours.
-const IN_FIRST_BODY: usize = 128 + 64 + 8;
+use crate::support::*;
 
 #[test]
 fn what_is_not_a_command_is_not_damage() {
@@ -48,7 +40,7 @@ fn what_is_not_a_log_cannot_be_checked() {
         (newer.path().to_owned(), "format version 99"),
     ];
     for (path, error) in &cases {
-        for command in ["inspect", "verify"] {
+        for command in ["inspect", "verify", "repair"] {
             let text = run(&[command, path.to_str().unwrap()]);
             assert!(text.code == 3 && text.out.is_empty() && text.err.contains(error), "{command} {text:?}");
             let json = run(&["--json", command, path.to_str().unwrap()]);
@@ -80,7 +72,7 @@ fn a_log_in_use_can_be_looked_at() {
     let dir = TempDir::new().unwrap();
     let engine = Engine::open(config(dir.path())).unwrap();
     write(&engine, 1..20);
-    for command in ["inspect", "verify"] {
+    for command in ["inspect", "verify", "repair"] {
         let run = run(&["--json", command, dir.path().to_str().unwrap()]);
         assert!(run.code == 0, "{command}: {run:?}");
     }
@@ -192,6 +184,8 @@ fn inspect_tells_what_damage_took() {
         let run = self::run(&[command, dir.path().to_str().unwrap()]);
         assert!(run.code == 2 && run.out.contains("verdict     DAMAGE\n"), "{command}: {run:?}");
     }
+    let run = self::run(&["repair", dir.path().to_str().unwrap()]);
+    assert!(run.code == 3 && run.err.contains("corruption"), "what cannot be opened cannot be repaired: {run:?}");
 }
 
 #[test]
@@ -259,126 +253,4 @@ fn an_error_that_nobody_reads_keeps_its_code() {
     drop(reader);
     let run = command(&["verify", dir.path().to_str().unwrap()]).stderr(writer).status().unwrap();
     assert_eq!(run.code(), Some(3));
-}
-
-/// A closed log with two shards and one of everything.
-fn sample() -> (TempDir, Config) {
-    let dir = TempDir::new().unwrap();
-    let config = config(dir.path());
-    let engine = Engine::open(config.clone()).unwrap();
-    let (seven, eight) = (ShardId(7), ShardId(8));
-    let mut batch = engine.batch();
-    for (index, term) in [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 5)] {
-        batch.append(seven, entry(index, term)).unwrap();
-    }
-    batch.compact_to(seven, 2).unwrap();
-    batch.hard_state(seven, &[1, 2, 255]).unwrap();
-    batch.reset_to(eight, Some(Boundary { index: 100, term: 9 })).unwrap();
-    batch.commit_hint(eight, &[7]).unwrap();
-    batch.put(eight, b"a", b"1").unwrap();
-    batch.put(eight, b"b", b"2").unwrap();
-    engine.write(batch).unwrap();
-    engine.close().unwrap();
-    (dir, config)
-}
-
-/// The directory of a writer that was stopped between two writes, each in a group of its own.
-fn crashed() -> TempDir {
-    let dir = TempDir::new().unwrap();
-    let engine = Engine::open(config(dir.path())).unwrap();
-    write(&engine, 1..20);
-    let crashed = copy_with(dir.path(), |_, _| ());
-    engine.close().unwrap();
-    crashed
-}
-
-fn config(dir: &Path) -> Config {
-    let mut config = Config::new(dir);
-    config.segment_bytes = 256 << 10;
-    // Or the last group would be promised before it is damaged.
-    config.idle_promise = Duration::from_secs(3600);
-    config
-}
-
-/// Appends entries of shard 7, each durable before the next.
-fn write(engine: &Engine, range: std::ops::Range<u64>) {
-    for index in range {
-        let mut batch = engine.batch();
-        batch.append(ShardId(7), entry(index, 1)).unwrap();
-        engine.write(batch).unwrap();
-    }
-}
-
-fn entry(index: u64, term: u64) -> Entry<'static> {
-    Entry { index, term, kind: 0, context: &[], payload: Payload::Borrowed(&[0xab; 512]) }
-}
-
-/// The segment file with the most groups, and where its groups begin.
-fn groups(dir: &Path) -> (String, Vec<usize>) {
-    let found = contents(dir).into_iter().filter(|(name, _)| name.starts_with("segment-")).map(|(name, bytes)| {
-        let begins = |at: &usize| bytes[*at..].get(4..8) == Some(GROUP_MAGIC);
-        (name, (0..bytes.len()).step_by(BLOCK).filter(begins).collect::<Vec<_>>())
-    });
-    found.max_by_key(|(_, groups)| groups.len()).expect("a log has segments")
-}
-
-/// A copy of a directory, one file of it changed.
-fn copy(dir: &TempDir, file: &str, change: impl Fn(&mut Vec<u8>)) -> TempDir {
-    copy_with(dir.path(), |name, bytes| {
-        if name == file {
-            change(bytes);
-        }
-    })
-}
-
-fn copy_with(dir: &Path, change: impl Fn(&str, &mut Vec<u8>)) -> TempDir {
-    let to = TempDir::new().unwrap();
-    for (name, mut bytes) in contents(dir) {
-        change(&name, &mut bytes);
-        fs::write(to.path().join(name), bytes).unwrap();
-    }
-    to
-}
-
-fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-    paths.map(|path| (name(&path), fs::read(&path).unwrap())).collect()
-}
-
-#[derive(Debug)]
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Run {
-    fn value(&self) -> Value {
-        assert_eq!(self.out.lines().count(), 1, "one object on one line: {self:?}");
-        serde_json::from_str(&self.out).unwrap()
-    }
-}
-
-fn verify(dir: &Path) -> Run {
-    run(&["verify", "--json", dir.to_str().unwrap()])
-}
-
-fn inspect(dir: &Path) -> Run {
-    run(&["inspect", "--json", dir.to_str().unwrap()])
-}
-
-fn run(args: &[&str]) -> Run {
-    let output = command(args).output().unwrap();
-    Run {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_logboom"));
-    command.args(args).stdin(Stdio::null());
-    command
 }
