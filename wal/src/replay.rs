@@ -137,7 +137,8 @@ impl Opening {
     /// Decides what it means that the expected group is not here.
     fn judge(&mut self, course: &mut Course<'_>, found: &Found, bounds: &mut Bounds) -> Result<Verdict, Error> {
         let (at, expected) = (course.at, course.expected);
-        // What is further on could not change it then, and looking there for each of many bad groups would take for ever.
+        // What is further on could not change it then, and looking there for each of many bad groups would take
+        // for ever.
         let is_stated = bounds.end.is_some() || expected.sequence <= bounds.promised;
         let until = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
         let range = if is_stated { at..at } else { at..until };
