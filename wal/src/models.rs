@@ -125,7 +125,8 @@ fn write(shared: &Arc<Shared>) -> u64 {
 fn start(device: &Arc<Device>) -> Start {
     let options = Options { segment_bytes: 256 << 10, ..Options::default() };
     let (pool, disk) = (Pool::new(1 << 20), Arc::clone(device) as Arc<dyn Disk>);
-    let (slots, _) = Slots::open(&*disk, &pool, PAD, SEED, Mode::Write).unwrap();
+    let identity = Identity { log: [0; 2], segment_bytes: options.segment_bytes, pad: PAD };
+    let (slots, _) = Slots::open(&*disk, &pool, &identity, Mode::Write).unwrap();
     let origin = Origin { segment: SegmentId(0), end: 0, crc: 0, last: 0 };
     Start {
         clock: ManualClock::new(0),
@@ -137,15 +138,7 @@ fn start(device: &Arc<Device>) -> Start {
         live: BTreeMap::new(),
         free: VecDeque::new(),
         next_slot: 1,
-        base: Base {
-            disk,
-            pool,
-            runtime: Runtime::Threads,
-            identity: Identity { log: [0; 2], segment_bytes: options.segment_bytes, pad: PAD },
-            seed: SEED,
-            mode: Mode::Write,
-            options,
-        },
+        base: Base { disk, pool, runtime: Runtime::Threads, seed: SEED, identity, mode: Mode::Write, options },
     }
 }
 
