@@ -26,10 +26,11 @@ fn main() {
         return open_as_other_user(Path::new(&dir));
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
         ("another_user_has_no_permission", another_user_has_no_permission),
         ("a_read_only_mount_is_refused_and_can_be_viewed", a_read_only_mount),
         ("a_device_that_is_full_at_opening", a_device_that_is_full_at_opening),
+        ("a_device_that_is_full_for_checkpoints", a_device_that_is_full_for_checkpoints),
         ("a_device_that_fills_up", a_device_that_fills_up),
     ];
     let root = rustix::process::geteuid().is_root();
@@ -115,8 +116,9 @@ fn a_device_that_is_full_at_opening() -> Result<(), Failed> {
     fs::remove_file(&filler)?;
     let engine = Engine::open(config(&log))?;
     write(&engine, 1, 100)?;
+    // An existing log keeps a segment back for this, once it had the time to prepare one.
+    until("a segment is prepared", || engine.metrics().log.prepared_segments > 0)?;
     engine.close()?;
-    // An existing log keeps a segment back for this.
     let filler = mount.fill()?;
     let engine = Engine::open(config(&log))?;
     assert_eq!(engine.shard(SHARD).last(), Some(1));
@@ -161,6 +163,61 @@ fn a_device_that_fills_up() -> Result<(), Failed> {
     let engine = Engine::open(config(mount.path().join("log")))?;
     assert_eq!((engine.shard(SHARD).first(), engine.shard(SHARD).last()), (Some(next - 1), Some(next)));
     engine.close()?;
+    Ok(())
+}
+
+/// Neither a checkpoint nor a new segment has room: nothing is reclaimed, which is shown, until there is some again.
+fn a_device_that_is_full_for_checkpoints() -> Result<(), Failed> {
+    let mount = Mount::new(24)?;
+    let engine = Engine::open(config(mount.path().join("log")))?;
+    write(&engine, 1, 100)?;
+    until("segments are prepared", || engine.metrics().log.prepared_segments > 0)?;
+    let filler = mount.fill()?;
+    // More than the slots were made for: the next checkpoint has to make one larger.
+    for key in 0..3 {
+        let mut batch = engine.batch();
+        batch.put(SHARD, &[key], &[key; 40_000])?;
+        engine.write(batch)?;
+    }
+    let mut next = 2;
+    let mut append = || {
+        let mut batch = engine.batch();
+        batch.append_payload(SHARD, next, 1, Bytes::from(vec![7; 20_000]))?.compact_to(SHARD, next - 1)?;
+        engine.write(batch).inspect(|()| next += 1)
+    };
+    let full = loop {
+        if let Err(error) = append() {
+            break error;
+        }
+    };
+    assert!(matches!(full, Error::Full), "{full:?}");
+    until("the failure is shown", || engine.health().background.is_some())?;
+    assert!(engine.health().poisoned.is_none(), "a full device is not poison");
+
+    fs::remove_file(filler)?;
+    until("it goes on", || append().is_ok())?;
+    for _ in 0..50 {
+        append()?;
+    }
+    until("space comes back", || engine.health().is_good() && engine.segments().len() < 6)?;
+    let last = next - 1;
+    engine.close()?;
+    let engine = Engine::open(config(mount.path().join("log")))?;
+    let shard = engine.shard(SHARD);
+    assert_eq!((shard.last(), shard.scan(..)?.len()), (Some(last), 3));
+    drop(shard);
+    engine.close()?;
+    Ok(())
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) -> Result<(), Failed> {
+    let begun = std::time::Instant::now();
+    while !condition() {
+        if begun.elapsed().as_secs() > 20 {
+            return Err(format!("waited in vain: {what}").into());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     Ok(())
 }
 
