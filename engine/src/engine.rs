@@ -78,7 +78,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no log. What a writer does meanwhile can
-    /// make the view fail with [`Error::Corruption`] or [`Error::Io`]: try again then.
+    /// make the view fail with [`Error::Corruption`] or [`Error::Io`], or look damaged where it is not: try again then.
     pub fn open_read_only(config: Config) -> Result<ReadOnly> {
         ReadOnly::open(&config)
     }
