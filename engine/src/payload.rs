@@ -74,3 +74,9 @@ impl From<Bytes> for Payload<'_> {
         Self::Owned(bytes)
     }
 }
+
+impl From<Vec<u8>> for Payload<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Owned(bytes.into())
+    }
+}
