@@ -466,6 +466,11 @@ impl Shared {
         {
             drop(thread.join());
         }
+        // By hand, the queue is here: what is in flight lands before anybody else can open the log. After a failure
+        // tickets may keep this alive for long.
+        if let Some(mut tail) = self.tail.try_lock() {
+            drop(tail.queue.take());
+        }
         // What is due is still called back.
         while let Some((callback, outcome)) = self.watermark.take_callback() {
             callback(outcome);
