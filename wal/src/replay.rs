@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
     group::{FLAG_CLOSE, Origin, in_segment},
+    group_commit::Echo,
     marks,
     mutants::{self, Mutant},
     record::{KIND_FREED, u64_at},
@@ -47,7 +48,11 @@ impl Opening {
         }
         let what = format!("segments {} to {} are missing", self.accepted.segment.0 + 1, origin.segment);
         let next = self.accepted.last + 1;
-        let salvage = unknown(origin.segment, 0, next, origin.last.max(next) + 1, what);
+        self.tell(unknown(origin.segment, 0, next, origin.last.max(next) + 1, what), each)
+    }
+
+    /// Reports damage, and passes on what is left.
+    fn tell(&mut self, salvage: Salvage, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
         self.report.damages.push(Arc::clone(&salvage.damage));
         each(Part::Salvage(salvage))
     }
@@ -95,9 +100,8 @@ impl Opening {
                     }
                     let successor = successor.map(|successor| &**successor);
                     let Some(salvage) = course.salvage(&found, bounds.end, successor)? else { break };
-                    self.report.damages.push(Arc::clone(&salvage.damage));
-                    self.echo = crate::group_commit::Echo::default();
-                    each(Part::Salvage(salvage))?;
+                    self.echo = Echo::default();
+                    self.tell(salvage, each)?;
                 }
             }
             segment.extend(in_segment(course.at), course.expected.sequence - 1);
@@ -129,9 +133,8 @@ impl Opening {
             return Ok(());
         }
         let what = "the segment does not end with the group that its successor names".to_owned();
-        let salvage = unknown(life.segment, course.at, sequence.min(end.last), sequence.max(end.last + 1), what);
-        self.report.damages.push(Arc::clone(&salvage.damage));
-        each(Part::Salvage(salvage))
+        let (first, next) = (sequence.min(end.last), sequence.max(end.last + 1));
+        self.tell(unknown(life.segment, course.at, first, next, what), each)
     }
 
     /// Decides what it means that the expected group is not here.

@@ -148,6 +148,11 @@ impl Expected {
         Self { life, sequence: life.origin.last + 1, first: true, chain: Some(life.origin.crc) }
     }
 
+    /// The first group of a segment whose groups are known by their numbers, and not by what precedes them.
+    pub(crate) fn of_closed(segment: &Segment) -> Self {
+        Self { life: segment.life, sequence: segment.first_group(), first: false, chain: None }
+    }
+
     /// The group after this one.
     pub(crate) fn after(group: &Group) -> Self {
         Self { life: group.header.life, sequence: group.header.sequence + 1, first: false, chain: Some(group.crc) }
@@ -251,6 +256,22 @@ impl<'s> Course<'s> {
         look(&mut self.window, self.at, &self.expected, self.seed)
     }
 
+    /// What comes next in a segment whose end is known; `None` at the end. See [`walk`].
+    pub(crate) fn pass(&mut self, successor: Option<&Segment>) -> Result<Option<Part>, Error> {
+        let segment = self.window.segment;
+        let end = End { at: segment.end() as usize, last: segment.last(), crc: None };
+        if self.at >= end.at {
+            return Ok(None);
+        }
+        match self.look()? {
+            Found::Group(group) => {
+                self.accept(&group);
+                Ok(Some(Part::Group(group)))
+            }
+            found => Ok(self.salvage(&found, Some(end), successor)?.map(Part::Salvage)),
+        }
+    }
+
     /// Goes on behind a group that is part of the log.
     pub(crate) fn accept(&mut self, group: &Group) {
         self.at += group.header.shape.len();
@@ -302,20 +323,9 @@ pub(crate) fn walk(
     seed: u32,
     each: &mut dyn FnMut(Part) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let expected = Expected { life: segment.life, sequence: segment.first_group(), first: false, chain: None };
-    let mut course = Course::new(segment, pool, pad, expected, seed);
-    let end = End { at: segment.end() as usize, last: segment.last(), crc: None };
-    while course.at < end.at {
-        match course.look()? {
-            Found::Group(group) => {
-                course.accept(&group);
-                each(Part::Group(group))?;
-            }
-            found => match course.salvage(&found, Some(end), successor)? {
-                Some(salvage) => each(Part::Salvage(salvage))?,
-                None => break,
-            },
-        }
+    let mut course = Course::new(segment, pool, pad, Expected::of_closed(segment), seed);
+    while let Some(part) = course.pass(successor)? {
+        each(part)?;
     }
     Ok(())
 }

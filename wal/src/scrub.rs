@@ -8,8 +8,7 @@ use std::{
 
 use crate::{
     Damage, Error, Machine, SegmentId, Step,
-    salvage::End,
-    scan::{Course, Expected, Found},
+    scan::{Course, Expected, Part},
     segment::Segment,
     shared::Shared,
 };
@@ -49,19 +48,16 @@ impl Scrub {
         };
         let mut course = Course::new(&segment, &shared.pool, shared.pad, expected, shared.seed);
         course.at = at;
-        let end = End { at: segment.end() as usize, last: segment.last(), crc: None };
-        while course.at < end.at && course.at < at + STEP_BYTES {
-            match course.look()? {
-                Found::Group(group) => course.accept(&group),
-                found => match course.salvage(&found, Some(end), None)? {
-                    Some(salvage) => report(shared, &salvage.damage),
-                    None => break,
-                },
+        while course.at < at + STEP_BYTES {
+            match course.pass(None)? {
+                Some(Part::Group(_)) => {}
+                Some(Part::Salvage(salvage)) => report(shared, &salvage.damage),
+                None => break,
             }
         }
         let read = course.at - at;
         let (at, expected) = (course.at, course.expected);
-        if at < end.at && read > 0 {
+        if at < segment.end() as usize && read > 0 {
             self.progress = Some(Progress { segment, at, expected });
         } else if segment.has_footer() && segment.read_footer(&shared.pool, shared.pad, shared.seed)?.is_none() {
             report(shared, &Damage::footer(segment.id));
@@ -76,7 +72,7 @@ impl Scrub {
         let behind = segments.range((Bound::Excluded(self.last), Bound::Unbounded)).map(|(_, segment)| segment);
         let segment = behind.chain(segments.values()).find(is_full)?;
         self.last = segment.id;
-        let expected = Expected { life: segment.life, sequence: segment.first_group(), first: false, chain: None };
+        let expected = Expected::of_closed(segment);
         Some(Progress { segment: Arc::clone(segment), at: shared.pad, expected })
     }
 
