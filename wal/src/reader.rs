@@ -42,9 +42,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
-        let successor = self.live.get(&segment.next()).map(|successor| &**successor);
-        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        self.base.scan(segment, successor, &mut |part| part.give(each))
+        self.base.scan(&self.live, segment, &mut |part| part.give(each))
     }
 
     /// The segments, oldest first.

@@ -217,9 +217,7 @@ impl Opening {
         segment: SegmentId,
         each: &mut dyn FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let successor = self.live.get(&segment.next()).map(|successor| &**successor);
-        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        self.base.scan(segment, successor, each)
+        self.base.scan(&self.live, segment, each)
     }
 
     /// Gives every accepted record from [`Opening::replay_from`] on to `each`, in the order of the log, and what is
@@ -485,12 +483,15 @@ impl Base {
         Ok(group.into_iter().chain(header).max_by_key(|life| (life.segment, life.epoch)))
     }
 
+    /// Walks the segment with this id among those that are live.
     pub(crate) fn scan(
         &self,
-        segment: &Segment,
-        successor: Option<&Segment>,
+        live: &BTreeMap<SegmentId, Arc<Segment>>,
+        id: SegmentId,
         each: &mut dyn FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        let segment = live.get(&id).ok_or(Error::Gone(id))?;
+        let successor = live.get(&id.next()).map(|successor| &**successor);
         walk(segment, successor, &self.pool, self.identity.pad, self.seed, each)
     }
 }
