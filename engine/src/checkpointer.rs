@@ -4,7 +4,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use logboom_wal::{
-    SegmentId, Sequence, Step, Ticket as WalTicket, marks,
+    SegmentId, SegmentInfo, Sequence, Step, Ticket as WalTicket, marks,
     mutants::{self, Mutant},
 };
 
@@ -78,24 +78,45 @@ impl Checkpointer {
 
     /// Checkpoints whatever is not in a checkpoint yet.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
-        loop {
-            if let Work::Idle = self.work {
-                // Nobody submits any more, and what the log adds by itself needs no checkpoint.
-                if core.wal.next_sequence().group() <= self.last.upto.group() + 1 {
-                    return Ok(());
-                }
-                self.begin(core);
+        self.complete(core)?;
+        // Nobody submits any more, and what the log adds by itself needs no checkpoint.
+        while core.wal.next_sequence().group() > self.last.upto.group() + 1 {
+            self.begin(core);
+            self.complete(core)?;
+        }
+        Ok(())
+    }
+
+    /// Checkpoints until both slots cover every segment without live entries: they can be given back then.
+    pub(crate) fn cover(&mut self, core: &Core) -> Result<()> {
+        self.complete(core)?;
+        // Both slots, and once more if a segment was filled meanwhile.
+        for _ in 0..3 {
+            let covered = core.wal.covered();
+            let waits = |info: &SegmentInfo| !info.active && !info.id.is_cold() && info.id >= covered;
+            if !core.wal.segments().iter().any(|info| waits(info) && core.tallies.is_free(info.id)) {
+                return Ok(());
             }
+            self.begin(core);
+            self.complete(core)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the checkpoint that is under way.
+    fn complete(&mut self, core: &Core) -> Result<()> {
+        while !matches!(self.work, Work::Idle) {
             if let Step::At(_) = self.step(core, Duration::ZERO)? {
                 core.wal.barrier().wait()?;
             }
         }
+        Ok(())
     }
 
     fn is_due(&self, core: &Core) -> bool {
         let covered = core.wal.covered();
         let (mut logged, mut dead) = (0, 0);
-        for info in core.wal.segments().iter().filter(|info| !info.active) {
+        for info in core.wal.segments().iter().filter(|info| !info.active && !info.id.is_cold()) {
             if info.id >= self.last.replay_from {
                 logged += u64::from(info.end);
             }

@@ -1,11 +1,19 @@
 //! Where the entries of a shard lie, as footers and records say, each speaking for its own range.
 //!
-//! Claims are made in the order of the log. The newest one for an index is right: whatever was appended over, or moved
-//! elsewhere, was claimed again by what did it. Claims beyond the log's bounds mean nothing.
+//! The newest one for an index is right: whatever was appended over, or handed in again, was claimed again by what did
+//! it. Claims are made in the order of the log, or for what nothing newer claims. Those beyond the log's bounds mean
+//! nothing.
 
-use logboom_wal::{Place, SegmentId};
+use logboom_wal::{Place, SegmentId, Sequence};
 
-use crate::log::Row;
+use crate::{
+    log::Row,
+    operation::{Change, Remnant},
+    spans::share,
+};
+
+/// What lost entries are claimed for: no segment has this id.
+pub(crate) const NOWHERE: SegmentId = SegmentId(0);
 
 /// Claims by index, disjoint.
 #[derive(Debug, Default)]
@@ -17,8 +25,32 @@ pub(crate) struct Piece {
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) segment: SegmentId,
+    /// Of the records that hold them.
+    pub(crate) bytes: u32,
     /// By first index; none where the segment's footer has them.
     pub(crate) rows: Vec<Row>,
+}
+
+/// How new the record is that a claim rests on: of two claims for an entry the higher is right, unless both are copies
+/// of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Age(u64);
+
+impl Age {
+    /// The record with this sequence.
+    pub(crate) fn of(record: Sequence) -> Self {
+        Self(record.0 << 1)
+    }
+
+    /// Whatever is left of a segment of the log whose last group is `last`: its newest record can be that of any.
+    pub(crate) fn of_segment(last: u64) -> Self {
+        Self::of(Sequence(((last + 1) << 16) - 1))
+    }
+
+    /// What was live in a state that all records before `group` are part of, and no other.
+    pub(crate) fn before(group: u64) -> Self {
+        Self((group << 17).saturating_sub(1))
+    }
 }
 
 impl Claims {
@@ -33,6 +65,7 @@ impl Claims {
             match self.0.last_mut() {
                 Some(last) if last.segment == piece.segment && last.end == piece.first => {
                     last.end = piece.end;
+                    last.bytes = last.bytes.saturating_add(piece.bytes);
                     last.rows.append(&mut piece.rows);
                 }
                 _ => self.0.push(piece),
@@ -46,17 +79,55 @@ impl Claims {
         self.0.splice(begin..until, before.into_iter().chain([piece]).chain(after));
     }
 
+    /// Notes where entries lie of which nothing newer says so.
+    pub(crate) fn claim_rest(&mut self, piece: &Piece) {
+        let begin = self.0.partition_point(|other| other.end <= piece.first);
+        let (mut at, mut rest) = (piece.first, Vec::new());
+        for newer in self.0.iter().skip(begin).take_while(|newer| newer.first < piece.end) {
+            rest.extend(piece.part(at, newer.first));
+            at = newer.end;
+        }
+        rest.extend(piece.part(at, piece.end));
+        rest.into_iter().for_each(|part| self.claim(part));
+    }
+
+    /// Notes where the record at `place` says that entries lie, and which claims it ends.
+    pub(crate) fn follow(&mut self, change: &Change<'_>, place: Place) {
+        match *change {
+            Change::Append { first, count, .. } | Change::Heal { first, count, .. } => {
+                self.claim(Piece::of_record(first, count, place));
+            }
+            Change::Truncate { keep } => self.cut(keep.saturating_add(1)),
+            Change::Reset { .. } | Change::Destroy => *self = Self::default(),
+            _ => {}
+        }
+    }
+
+    /// [`Claims::follow`] for a record that is lost, and its entries with it.
+    pub(crate) fn follow_lost(&mut self, lost: &Remnant) {
+        match *lost {
+            Remnant::Entries { first, count, .. } => self.claim(Piece::lost(first, first.saturating_add(count))),
+            Remnant::Change(change) => self.follow(&change, Place { segment: NOWHERE, offset: 0, len: 0 }),
+            _ => {}
+        }
+    }
+
     /// Drops what is claimed from `from` on.
-    pub(crate) fn cut(&mut self, from: u64) {
+    fn cut(&mut self, from: u64) {
         self.0.truncate(self.0.partition_point(|piece| piece.first < from));
-        if let Some(last) = self.0.last_mut() {
-            last.end = last.end.min(from);
-            last.rows.truncate(last.rows.partition_point(|row| row.first < from));
+        if let Some(last) = self.0.last_mut()
+            && let Some(part) = last.part(last.first, from)
+        {
+            *last = part;
         }
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.0
+    }
+
+    pub(crate) fn into_pieces(self) -> Vec<Piece> {
+        self.0
     }
 }
 
@@ -64,7 +135,12 @@ impl Piece {
     /// The entries of one record.
     pub(crate) fn of_record(first: u64, count: u64, place: Place) -> Self {
         let end = first.saturating_add(count);
-        Self { first, end, segment: place.segment, rows: vec![Row::new(first, place)] }
+        Self { first, end, segment: place.segment, bytes: place.len, rows: vec![Row::new(first, place)] }
+    }
+
+    /// Entries that nothing holds any more.
+    pub(crate) fn lost(first: u64, end: u64) -> Self {
+        Self { first, end, segment: NOWHERE, bytes: 0, rows: Vec::new() }
     }
 
     /// The part of it that lies in `first..end`, its rows clipped; `None` if there is none.
@@ -73,10 +149,11 @@ impl Piece {
         if first >= end {
             return None;
         }
+        let bytes = share(self.bytes, end - first, self.end - self.first);
         let begin = self.rows.partition_point(|row| row.first <= first).saturating_sub(1);
         let rows = self.rows.get(begin..).unwrap_or_default().iter().take_while(|row| row.first < end);
         let rows = rows.map(|row| Row { first: row.first.max(first), ..*row }).collect();
-        Some(Self { first, end, segment: self.segment, rows })
+        Some(Self { first, end, segment: self.segment, bytes, rows })
     }
 }
 
@@ -87,7 +164,8 @@ mod tests {
     fn piece(first: u64, end: u64, segment: u64) -> Piece {
         let rows = (first..end).step_by(4);
         let rows = rows.map(|first| Row { first, offset8: u32::try_from(segment * 100 + first).unwrap(), len8: 16 });
-        Piece { first, end, segment: SegmentId(segment), rows: rows.collect() }
+        let bytes = u32::try_from(end - first).unwrap() * 32;
+        Piece { first, end, segment: SegmentId(segment), bytes, rows: rows.collect() }
     }
 
     fn at(index: u64) -> usize {
@@ -125,6 +203,37 @@ mod tests {
             }
             assert!(claims.0.windows(2).all(|pair| pair[0].end <= pair[1].first), "{claims:?}");
         }
+    }
+
+    #[test]
+    fn older_claims_are_for_what_is_left() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        for seed in 0..200 {
+            let pieces: Vec<Piece> = (1..12)
+                .map(|segment| {
+                    let first = rng.u64(..50);
+                    piece(first, first + rng.u64(1..10), segment)
+                })
+                .collect();
+            let (mut forth, mut back) = (Claims::default(), Claims::default());
+            pieces.iter().for_each(|piece| forth.claim(piece.clone()));
+            pieces.iter().rev().for_each(|piece| back.claim_rest(piece));
+            for index in 0..60 {
+                assert_eq!(claimed(&forth, index), claimed(&back, index), "round {seed}, index {index}");
+            }
+            let bytes = |claims: &Claims| claims.0.iter().map(|piece| piece.bytes).sum::<u32>();
+            assert_eq!(bytes(&forth), bytes(&back), "round {seed}");
+            assert!(back.0.windows(2).all(|pair| pair[0].end <= pair[1].first), "{back:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_as_old_as_what_it_rests_on() {
+        let record = |group: u64, ordinal| Age::of(Sequence(group << 16 | ordinal));
+        assert!(record(6, 65535) <= Age::of_segment(6) && Age::of_segment(6) < record(7, 0));
+        assert!(Age::of_segment(6) < Age::before(7), "what was live then was not in that segment any more");
+        assert!(Age::before(7) < record(7, 0) && Age::before(7) < Age::of_segment(7));
+        assert!(record(6, 1) < record(6, 2));
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
     let mut dead = Vec::new();
     let mut dying = false;
     for info in core.wal.segments() {
-        if info.active || !info.footer || info.id >= covered || !core.tallies.is_free(info.id) {
+        // A cold segment holds entries alone: nothing of it is in a checkpoint.
+        let is_covered = info.id < covered || info.id.is_cold();
+        if info.active || !info.footer || !is_covered || !core.tallies.is_free(info.id) {
             continue;
         }
         match core.tallies.is_dead(info.id, durable) {

@@ -11,6 +11,10 @@ const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 /// The largest segment, in bytes.
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
+/// The fewest segments to which a log may be bounded: those that are kept prepared, the ones that are written, and some
+/// to reclaim.
+const SPACE_SEGMENTS_MIN: u64 = 8;
+
 /// What an engine is opened with; every field has a default that suits a server with thousands of shards.
 ///
 /// # Example
@@ -32,6 +36,13 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Segments that are kept prepared, besides one for opening and one for reclaiming. Default: 2.
     pub reserve_segments: u32,
+    /// The most bytes that the log's segment files may take, those that are prepared included: at least 8 segments.
+    /// Whoever fills it makes room first, by [reclaiming](crate::Engine::reclaim), and is refused with
+    /// [`Error::Full`] when shards hold all of it. Checkpoints and what opening needs come on top. Default: no bound.
+    pub space_bytes_max: Option<u64>,
+    /// Whether the engine moves what is live out of segments that are mostly dead by itself, in the background; without
+    /// that, only [`Engine::reclaim`](crate::Engine::reclaim) does, and whoever finds the log full. Default: true.
+    pub reclaim_in_background: bool,
     /// The bytes of the recent tail that stay in memory for readers. Default: 64 MiB.
     pub cache_bytes: u64,
     /// The bytes that the loaded places of sealed segments may take; the least recently used are dropped beyond that
@@ -64,6 +75,8 @@ impl Config {
             create: true,
             segment_bytes: 64 << 20,
             reserve_segments: 2,
+            space_bytes_max: None,
+            reclaim_in_background: true,
             cache_bytes: 64 << 20,
             index_bytes: 256 << 20,
             admission_bytes: 64 << 20,
@@ -86,6 +99,11 @@ impl Config {
                     "segment_bytes is {}, it must be a power of two from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
                     self.segment_bytes
                 ),
+            });
+        }
+        if self.space_bytes_max.is_some_and(|bytes| bytes / SPACE_SEGMENTS_MIN < self.segment_bytes) {
+            return Err(Error::Config {
+                reason: format!("space_bytes_max is less than {SPACE_SEGMENTS_MIN} segments of {}", self.segment_bytes),
             });
         }
         if self.admission_bytes == 0 {

@@ -12,12 +12,15 @@ use logboom_wal::{Machine, Step, Wal};
 use parking_lot::Mutex;
 
 use crate::{
-    Error, OpenReport, Result, buffers::BufferPool, checkpointer::Checkpointer, compact, seal::Sealer, store::Store,
-    tally::Tallies,
+    Error, OpenReport, Result, buffers::BufferPool, checkpointer::Checkpointer, compact, reclaim::Reclaimer,
+    seal::Sealer, store::Store, tally::Tallies,
 };
 
 /// How long a machine that failed waits before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How soon to look again for what a caller is doing itself.
+const BUSY: Duration = Duration::from_millis(10);
 
 /// See the module.
 pub(crate) struct Core {
@@ -28,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) report: OpenReport,
     pub(crate) sealer: Mutex<Sealer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
+    pub(crate) reclaimer: Mutex<Reclaimer>,
     pub(crate) counts: Counts,
     /// Held from where the record that releases unknown shards is placed until they are released. Never waited under.
     pub(crate) releasing: Mutex<()>,
@@ -43,6 +47,8 @@ pub(crate) struct Counts {
     pub(crate) sealed: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) retired: AtomicU64,
+    /// Segments whose live entries were moved.
+    pub(crate) emptied: AtomicU64,
     /// Runs that were handed in again.
     pub(crate) healed: AtomicU32,
 }
@@ -54,6 +60,7 @@ impl Core {
         tallies: Tallies,
         report: OpenReport,
         checkpointer: Checkpointer,
+        reclaims: bool,
     ) -> Arc<Self> {
         let core = Arc::new(Self {
             wal,
@@ -63,14 +70,22 @@ impl Core {
             report,
             sealer: Mutex::default(),
             checkpointer: Mutex::new(checkpointer),
+            reclaimer: Mutex::default(),
             counts: Counts::default(),
             releasing: Mutex::new(()),
             closed: AtomicBool::new(false),
             background: Mutex::new(None),
         });
-        core.add_machine("seal", |core, now| core.sealer.lock().step(core, now));
-        core.add_machine("checkpoint", |core, now| core.checkpointer.lock().step(core, now));
+        core.add_machine("seal", |core, now| unless_busy(&core.sealer, now, |sealer| sealer.step(core, now)));
+        core.add_machine("checkpoint", |core, now| {
+            unless_busy(&core.checkpointer, now, |checkpointer| checkpointer.step(core, now))
+        });
         core.add_machine("compact", compact::step);
+        if reclaims {
+            core.add_machine("reclaim", |core, now| {
+                unless_busy(&core.reclaimer, now, |reclaimer| reclaimer.step(core, now))
+            });
+        }
         core
     }
 
@@ -102,6 +117,7 @@ impl Core {
     /// So that opening again reads footers and a checkpoint, and replays next to nothing.
     fn finish(&self) -> Result<()> {
         self.wal.barrier().wait()?;
+        self.reclaimer.lock().end(self);
         self.sealer.lock().finish(self)?;
         self.checkpointer.lock().finish(self)
     }
@@ -114,6 +130,14 @@ impl Core {
     /// Some background work has succeeded that may have failed before.
     pub(crate) fn recovered(&self) {
         *self.background.lock() = None;
+    }
+}
+
+/// Does a step of work, unless a caller is doing that work itself: it may be waiting for the other machines.
+fn unless_busy<T>(work: &Mutex<T>, now: Duration, step: impl FnOnce(&mut T) -> Result<Step>) -> Result<Step> {
+    match work.try_lock() {
+        Some(mut work) => step(&mut work),
+        None => Ok(Step::At(now + BUSY)),
     }
 }
 

@@ -9,11 +9,11 @@ use logboom_disk::Disk;
 use logboom_wal::{Durability, Permit, Reservation, Runtime};
 
 use crate::{
-    Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly, Rejected, Result, Segment,
-    Shard, ShardId, Ticket,
+    Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly, ReclaimReport, Rejected,
+    Result, Segment, Shard, ShardId, Ticket,
     append::{append, preflight, release_unseen},
     core::Core,
-    open,
+    open, space,
 };
 
 /// The logs of many shards in one directory: an open engine.
@@ -98,8 +98,10 @@ impl Engine {
     /// of which something is lost; [`Error::TooLarge`], [`Error::Full`],
     /// [`Error::Closed`], [`Error::Poisoned`]. None of the batch was done then.
     pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
-        let permit = self.admit(&batch, durability)?;
-        self.append(&mut batch, permit, durability, Reservation::finish)
+        self.with_room(|| {
+            let permit = self.admit(&batch, durability)?;
+            self.append(&mut batch, permit, durability, Reservation::finish)
+        })
     }
 
     /// [`Engine::submit`] without waiting; gives the batch back when it is refused.
@@ -130,9 +132,10 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::submit`] and of [`Ticket::wait`].
     pub fn write(&self, mut batch: Batch<'_>) -> Result<()> {
-        let permit = self.admit(&batch, Durability::Durable)?;
-        let finish = Reservation::finish_for_waiter;
-        let ticket = self.append(&mut batch, permit, Durability::Durable, finish)?;
+        let ticket = self.with_room(|| {
+            let permit = self.admit(&batch, Durability::Durable)?;
+            self.append(&mut batch, permit, Durability::Durable, Reservation::finish_for_waiter)
+        })?;
         drop(batch);
         ticket.wait()
     }
@@ -217,7 +220,26 @@ impl Engine {
         &self.0.core.report
     }
 
-    /// The live segments of the log, oldest first, and how much of each is live. The last one is being written.
+    /// Gives back at once what can be given back: moves what is live out of segments that are mostly dead, and writes
+    /// down that nothing refers to these. The engine does the same in the background, at a pace that appending does
+    /// not feel; whoever wants the space now, or drives the engine by hand, calls this. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Io`], [`Error::Full`], [`Error::Poisoned`]. Nothing is lost then; what was not moved
+    /// stays where it is.
+    pub fn reclaim(&self) -> Result<ReclaimReport> {
+        self.0.core.check_open()?;
+        space::reclaim(&self.0.core)?;
+        Ok(self.space())
+    }
+
+    /// Where the space of the log is, and which shards hold it back. Looks at every shard.
+    pub fn space(&self) -> ReclaimReport {
+        space::report(&self.0.core)
+    }
+
+    /// The live segments of the log, and how much of each is live: the cold ones, and then the others, oldest first.
+    /// The last one is being written.
     pub fn segments(&self) -> Vec<Segment> {
         let core = &self.0.core;
         let live = |info: logboom_wal::SegmentInfo| Segment::new(info, core.tallies.live(info.id));
@@ -238,6 +260,16 @@ impl Engine {
     /// that must pass is the caller's clock's.
     pub fn step(&self) -> bool {
         self.0.core.wal.drive()
+    }
+
+    /// Tries again while the log is full and reclaiming makes room: whoever fills it waits for that.
+    fn with_room<T>(&self, mut accept: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            match accept() {
+                Err(Error::Full) if space::make_room(&self.0.core)? => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     fn check(&self, batch: &Batch<'_>, durability: Durability) -> Result<()> {

@@ -4,18 +4,20 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use logboom_wal::{FooterSpace, Passed, Place, Record};
+use logboom_wal::{FooterSpace, Loss, Passed, SegmentId};
 use rkyv::{Archive, Serialize};
 
 use crate::{
     Result, ShardId,
     archive::Form,
-    claims::{Claims, Piece},
-    log::{Row, Stretch, payload_bytes_min, place},
-    operation::Change,
+    claims::{Age, Claims, NOWHERE, Piece},
+    log::{ROW_UNIT, Row, Stretch, payload_bytes_min, place},
+    operation::{Change, Remnant},
 };
 
 const FORM: Form = Form { name: *b"footer", version: 1 };
+/// Stands in front of a cold segment's footer, and behind it a group (8 bytes): what is listed was live before it.
+const MOVED: &[u8; 8] = b"moved.\x01\0";
 
 /// An upper bound of a footer's size: see the archived types below.
 pub(crate) const SPACE: FooterSpace = FooterSpace { fixed: 128, per_record: 12, per_owner: 32 };
@@ -48,6 +50,8 @@ const _: () = assert!(size_of::<ArchivedRowArchive>() == SPACE.per_record);
 /// A loaded footer.
 #[derive(Debug, Default)]
 pub(crate) struct Footer {
+    /// Of a cold segment: the group before which all that is listed was live.
+    live_before: Option<u64>,
     /// By shard and first entry.
     shards: Box<[ShardRows]>,
     rows: Box<[FooterRow]>,
@@ -94,7 +98,13 @@ impl FooterBuilder {
     }
 
     pub(crate) fn build(self) -> Footer {
-        Footer { shards: self.shards.into(), rows: self.rows.into() }
+        Footer { live_before: None, shards: self.shards.into(), rows: self.rows.into() }
+    }
+
+    /// The footer of a cold segment. What is listed was live in a state that no record from group `live_before` on is
+    /// part of.
+    pub(crate) fn build_cold(self, live_before: u64) -> Footer {
+        Footer { live_before: Some(live_before), ..self.build() }
     }
 }
 
@@ -108,13 +118,27 @@ impl Footer {
             rows: rows.rows,
         };
         let row = |row: &FooterRow| RowArchive { first_delta: row.first_delta, offset8: row.offset8, len8: row.len8 };
-        FORM.encode(&FooterArchive {
+        let archive = FORM.encode(&FooterArchive {
             shards: self.shards.iter().map(shard).collect(),
             rows: self.rows.iter().map(row).collect(),
+        })?;
+        Ok(match self.live_before {
+            Some(group) => [MOVED, &group.to_le_bytes(), &*archive].concat(),
+            None => archive,
         })
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let moved = bytes.strip_prefix(MOVED).and_then(<[u8]>::split_first_chunk);
+        match moved {
+            Some((group, bytes)) => {
+                Ok(Self { live_before: Some(u64::from_le_bytes(*group)), ..Self::decode_archive(bytes)? })
+            }
+            None => Self::decode_archive(bytes),
+        }
+    }
+
+    fn decode_archive(bytes: &[u8]) -> Result<Self> {
         FORM.decode::<FooterArchive, _>(bytes, |archive| {
             let shard = |rows: &ArchivedShardArchive| ShardRows {
                 shard: ShardId(rows.shard.to_native()),
@@ -129,15 +153,25 @@ impl Footer {
                 len8: row.len8.to_native(),
             };
             Ok(Self {
+                live_before: None,
                 shards: archive.shards.iter().map(shard).collect(),
                 rows: archive.rows.iter().map(row).collect(),
             })
         })
     }
 
-    /// The entries of every shard.
-    pub(crate) fn shards(&self) -> &[ShardRows] {
-        &self.shards
+    /// How new its claims are; `last` is the last group of its segment.
+    pub(crate) fn age(&self, last: u64) -> Age {
+        self.live_before.map_or(Age::of_segment(last), Age::before)
+    }
+
+    /// What it claims.
+    pub(crate) fn claims(&self, segment: SegmentId) -> impl Iterator<Item = (ShardId, Piece)> {
+        self.shards.iter().map(move |entries| {
+            let end = entries.first.saturating_add(u64::from(entries.count));
+            let bytes = self.bytes_of(entries);
+            (entries.shard, Piece { first: entries.first, end, segment, bytes, rows: Vec::new() })
+        })
     }
 
     /// Appends the records that hold the entries of `range`, which have `term`, in order, until more than `max_bytes`
@@ -209,6 +243,12 @@ impl Footer {
         (entries.shard == shard).then_some(entries)
     }
 
+    /// Of the records that hold them.
+    fn bytes_of(&self, entries: &ShardRows) -> u32 {
+        let rows = self.footer_rows(entries).iter();
+        rows.fold(0, |bytes: u32, row| bytes.saturating_add(row.len8.saturating_mul(ROW_UNIT)))
+    }
+
     fn footer_rows(&self, entries: &ShardRows) -> &[FooterRow] {
         let begin = entries.rows_at as usize;
         self.rows.get(begin..begin.saturating_add(entries.rows as usize)).unwrap_or_default()
@@ -224,44 +264,45 @@ pub(crate) struct Rescue {
 }
 
 impl Rescue {
-    /// Takes what comes next in the segment. What is lost is in no footer, and found missing there.
+    /// Takes what comes next in the segment.
     pub(crate) fn add(&mut self, passed: &Passed) {
-        if let Passed::Record(record, place) = passed {
-            self.add_record(record, *place);
-        }
-    }
-
-    fn add_record(&mut self, record: &Record, at: Place) {
-        let shard = ShardId(record.owner());
-        match Change::decode(record) {
-            Some(Change::Append { first, count, .. } | Change::Heal { first, count, .. }) => {
-                self.shards.entry(shard).or_default().claim(Piece::of_record(first, count, at));
-            }
-            Some(Change::Truncate { keep }) => {
-                if let Some(claims) = self.shards.get_mut(&shard) {
-                    claims.cut(keep.saturating_add(1));
+        match passed {
+            Passed::Record(record, place) => {
+                if let Some(change) = Change::decode(record) {
+                    self.claims(record.owner()).follow(&change, *place);
                 }
             }
-            Some(Change::Reset { .. } | Change::Destroy) => drop(self.shards.remove(&shard)),
-            _ => {}
+            Passed::Lost(Loss::Record { descriptor, .. }) => {
+                self.claims(descriptor.owner).follow_lost(&Remnant::of(descriptor));
+            }
+            // Whatever it held, nothing claims it.
+            Passed::Lost(Loss::Unknown { .. }) => {}
         }
     }
 
+    /// What each shard has there, or had and lost.
+    pub(crate) fn into_claims(self) -> BTreeMap<ShardId, Claims> {
+        self.shards
+    }
+
+    /// The footer. What is lost is not in it, and found missing there.
     pub(crate) fn finish(self) -> Result<Footer> {
         let mut builder = FooterBuilder::default();
         for (shard, claims) in self.shards {
-            for piece in claims.pieces() {
+            for piece in claims.pieces().iter().filter(|piece| piece.segment != NOWHERE) {
                 builder.add(shard, piece.first..piece.end, &piece.rows)?;
             }
         }
         Ok(builder.build())
     }
+
+    fn claims(&mut self, shard: u64) -> &mut Claims {
+        self.shards.entry(ShardId(shard)).or_default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use logboom_wal::SegmentId;
-
     use super::*;
 
     const SEGMENT: SegmentId = SegmentId(9);
@@ -290,8 +331,14 @@ mod tests {
     fn a_footer_comes_back() {
         let footer = footer();
         let decoded = Footer::decode(&footer.encode().unwrap()).unwrap();
-        assert_eq!(decoded.shards(), footer.shards());
+        assert_eq!(decoded.shards, footer.shards);
         assert_eq!(decoded.rows, footer.rows);
+        assert_eq!(decoded.age(7), Age::of_segment(7));
+
+        let cold = Footer { live_before: Some(5), ..footer };
+        let decoded = Footer::decode(&cold.encode().unwrap()).unwrap();
+        assert_eq!((decoded.age(7), &decoded.rows), (Age::before(5), &cold.rows));
+        assert!(Footer::decode(MOVED).is_err());
     }
 
     #[test]

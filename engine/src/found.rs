@@ -14,7 +14,7 @@ use logboom_wal::{
 use crate::{
     ShardId,
     checkpoint::Shard,
-    claims::{Claims, Piece},
+    claims::{Age, Claims, NOWHERE, Piece},
     extent::Extent,
     log::Log,
     operation::{Change, Remnant},
@@ -22,12 +22,10 @@ use crate::{
     quarantine::Missing,
     spans::{Home, Spans},
     state::{ShardCell, State},
-    tally::Tallies,
+    tally::{Amount, Tallies},
     terms::{TermRun, Terms},
 };
 
-/// What lost entries are counted for, and lie in: no segment has this id.
-const NOWHERE: SegmentId = SegmentId(0);
 /// Stands where a term is lost. Nobody sees it: the entry is missing as well.
 const NO_TERM: u64 = 0;
 
@@ -39,7 +37,11 @@ pub(crate) struct Found {
     terms: Terms,
     state: State,
     missing: Missing,
+    /// What the replayed records claim; whatever else they did not end.
     claims: Claims,
+    /// What the segments that were not replayed claim. Without a past, they speak of an earlier log of the shard.
+    older: Vec<(Age, Piece)>,
+    has_past: bool,
     /// Nothing of the shard is lost before this.
     proven: Sequence,
     /// The last record that was passed did not follow the one that is known.
@@ -57,7 +59,15 @@ pub(crate) struct Segments {
 impl Found {
     pub(crate) fn in_checkpoint(shard: Shard) -> Self {
         let Shard { view, terms, state, missing, .. } = shard;
-        Self { view, terms: Terms::from_runs(terms), state, missing, proven: view.sequence, ..Self::default() }
+        Self {
+            view,
+            terms: Terms::from_runs(terms),
+            state,
+            missing,
+            proven: view.sequence,
+            has_past: true,
+            ..Self::default()
+        }
     }
 
     /// A shard that is known to hold nothing, from records before `proven`.
@@ -65,17 +75,20 @@ impl Found {
         Self { proven, ..Self::default() }
     }
 
-    /// Notes where entries lie. Claims come in the order of the log.
-    pub(crate) fn claim(&mut self, piece: Piece) {
-        self.claims.claim(piece);
+    /// Notes where entries lie that no replayed record holds: those come in any order.
+    pub(crate) fn claim_older(&mut self, age: Age, piece: Piece) {
+        if self.has_past {
+            self.older.push((age, piece));
+        }
     }
 
     /// Takes the next record of the shard.
     pub(crate) fn replay(&mut self, change: &Change<'_>, sequence: Sequence, prev: Sequence, place: Place) {
+        self.has_past &= !matches!(change, Change::Reset { .. });
         let known = sequence <= self.view.sequence;
         marks::hit_if(known, "recovery: a record that the checkpoint reflects");
         if known && !mutants::is_on(Mutant::ReplayedTwice) {
-            return self.locate(change, place);
+            return self.claims.follow(change, place);
         }
         // Whatever came before it, it left nothing; and a record without one before it begins a new life.
         let broken = self.broken;
@@ -92,14 +105,15 @@ impl Found {
             return;
         }
         self.broken = false;
-        self.locate(change, place);
+        self.claims.follow(change, place);
     }
 
     /// Takes the next record of the shard, of which only this is known. Without a trace, records were lost up to
     /// `proven_from`: whether it follows the last known one is not known then.
     pub(crate) fn lose(&mut self, lost: &Remnant, sequence: Sequence, proven_from: Sequence) {
+        self.has_past &= !matches!(lost, Remnant::Change(Change::Reset { .. }));
         if sequence <= self.view.sequence {
-            return self.locate_lost(lost);
+            return self.claims.follow_lost(lost);
         }
         if *lost == Remnant::Change(Change::Destroy) {
             *self = Self::empty(sequence);
@@ -108,28 +122,7 @@ impl Found {
         if self.broken || self.proven < proven_from || self.apply_lost(lost, sequence).is_none() {
             return self.lose_track();
         }
-        self.locate_lost(lost);
-    }
-
-    /// Notes where the record says that entries lie, and which claims it ends.
-    pub(crate) fn locate(&mut self, change: &Change<'_>, place: Place) {
-        match *change {
-            Change::Append { first, count, .. } | Change::Heal { first, count, .. } => {
-                self.claims.claim(Piece::of_record(first, count, place));
-            }
-            Change::Truncate { keep } => self.claims.cut(keep.saturating_add(1)),
-            Change::Reset { .. } | Change::Destroy => self.claims = Claims::default(),
-            _ => {}
-        }
-    }
-
-    /// [`Found::locate`] for a record that is lost, and its entries with it.
-    pub(crate) fn locate_lost(&mut self, lost: &Remnant) {
-        match *lost {
-            Remnant::Entries { first, count, .. } => self.claim_lost(first, first.saturating_add(count)),
-            Remnant::Change(change) => self.locate(&change, Place { segment: NOWHERE, offset: 0, len: 0 }),
-            _ => {}
-        }
+        self.claims.follow_lost(lost);
     }
 
     /// Whether it is known that nothing came behind the last known record, when others may be lost up to `proven_from`.
@@ -223,26 +216,24 @@ impl Found {
         Some(())
     }
 
-    fn claim_lost(&mut self, first: u64, end: u64) {
-        self.claims.claim(Piece { first, end, segment: NOWHERE, rows: Vec::new() });
-    }
-
     /// The index. What no live segment holds is missing.
     fn log(&mut self, shard: ShardId, extent: &Extent, segments: &Segments, tallies: &Tallies) -> Log {
+        self.older.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
+        self.older.iter().for_each(|(_, piece)| self.claims.claim_rest(piece));
         self.claim_missing(extent);
         let (mut spans, mut recent) = (Spans::default(), VecDeque::new());
         for piece in self.claims.pieces().iter().filter_map(|piece| piece.part(extent.first, extent.next)) {
-            let count = piece.end - piece.first;
+            let amount = Amount::new(piece.end - piece.first, piece.bytes);
             if !segments.live.contains(&piece.segment) {
                 self.missing.entries.insert(piece.first..piece.end);
-                spans.push(piece.first, Home::sealed(NOWHERE));
-                tallies.found(NOWHERE, count, None);
+                spans.push(piece.first, Home::sealed(NOWHERE), piece.bytes);
+                tallies.found(NOWHERE, amount, None);
                 continue;
             }
             let is_sealed = segments.sealed.contains(&piece.segment);
             let home = if is_sealed { Home::sealed(piece.segment) } else { Home::recent(piece.segment) };
-            spans.push(piece.first, home);
-            tallies.found(piece.segment, count, (!is_sealed).then_some(shard));
+            spans.push(piece.first, home, piece.bytes);
+            tallies.found(piece.segment, amount, (!is_sealed).then_some(shard));
             if !is_sealed {
                 recent.extend(piece.rows);
             }
@@ -266,7 +257,7 @@ impl Found {
         }
         self.missing.entries.insert(at..extent.next);
         for range in self.missing.entries.iter().collect::<Vec<_>>() {
-            self.claim_lost(range.start, range.end);
+            self.claims.claim(Piece::lost(range.start, range.end));
         }
     }
 }

@@ -92,6 +92,10 @@ mod observer;
 mod error;
 mod open;
 mod recover;
+mod reclaim;
+mod space;
+mod pace;
+mod victim;
 mod found;
 mod core;
 mod engine;
@@ -152,6 +156,7 @@ pub use read_only::ReadOnly;
 pub use readers::EntriesFuture;
 pub use report::{OpenReport, Segment};
 pub use shard::{Bounds, Shard, ShardId, TryRead};
+pub use space::{Holder, ReclaimReport};
 pub use ticket::Ticket;
 
 pub use logboom_disk::{self as disk, DiskOptions};

@@ -4,13 +4,16 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use logboom_wal::{Place, RECORD_HEADER, SegmentId};
+use logboom_wal::{
+    Place, RECORD_HEADER, SegmentId,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     extent::Extent,
     marks::Marks,
-    spans::{Home, Span, Spans},
-    tally::Delta,
+    spans::{Home, Span, Spans, share},
+    tally::{Amount, Delta},
     terms::{TermRun, Terms},
 };
 
@@ -31,6 +34,8 @@ pub(crate) enum Log {
     Flat {
         term: u64,
         segment: SegmentId,
+        /// Of the records that hold them.
+        bytes: u32,
     },
     Deep(Box<Index>),
 }
@@ -115,8 +120,8 @@ impl Log {
         let index = self.open(extent, settled);
         index.terms.push(run.first, run.term);
         index.recent.push_back(Row::new(run.first, run.place));
-        delta.append(run.count);
-        index.spans.push(run.first, Home::recent(run.place.segment))
+        delta.append(Amount::new(run.count, run.place.len));
+        index.spans.push(run.first, Home::recent(run.place.segment), run.place.len)
     }
 
     /// Notes that entries in the middle of the log, or at its end, lie elsewhere from now on.
@@ -124,9 +129,54 @@ impl Log {
         let index = self.open(extent, true);
         let range = run.first..run.first.saturating_add(run.count);
         index.terms.set(&range, run.term, extent.next);
-        index.replace_rows(&range, extent.next, run.place);
-        delta.append(run.count);
-        index.spans.replace(range, Home::recent(run.place.segment), extent.next, delta);
+        index.relocate(range, extent.next, run.place, run.place.len, delta);
+    }
+
+    /// Notes that a record of sealed segment `from`, of which it holds `range`, lies at `place` as well: what of it is
+    /// still read from there is read from here. Returns whether that was any of it.
+    pub(crate) fn relocate(
+        &mut self,
+        extent: &Extent,
+        from: SegmentId,
+        range: &Range<u64>,
+        place: Place,
+        delta: &mut Delta,
+    ) -> bool {
+        let parts: Vec<Range<u64>> = match mutants::is_on(Mutant::MovedOverNewer) {
+            true => overlap(&extent.range(), range).into_iter().collect(),
+            false => self.held_in(extent, from).filter_map(|held| overlap(&held, range)).collect(),
+        };
+        for part in &parts {
+            let bytes = share(place.len, part.end - part.start, range.end - range.start);
+            self.open(extent, true).relocate(part.clone(), extent.next, place, bytes, delta);
+        }
+        !parts.is_empty()
+    }
+
+    /// The entries that are read from a sealed segment.
+    pub(crate) fn held_in(&self, extent: &Extent, segment: SegmentId) -> impl Iterator<Item = Range<u64>> {
+        let flat = match self {
+            Self::Flat { segment: home, .. } if *home == segment => Some(extent.range()),
+            _ => None,
+        };
+        let spans = match self {
+            Self::Deep(index) => Some(index.spans.covering(0, extent.next)),
+            _ => None,
+        };
+        let held = move |(span, end): (Span, u64)| (span.home == Home::sealed(segment)).then_some(span.first..end);
+        flat.into_iter().chain(spans.into_iter().flatten().filter_map(held))
+    }
+
+    /// The segments that hold the log's entries, and how much of it.
+    pub(crate) fn held(&self, extent: &Extent) -> Vec<(SegmentId, Amount)> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Flat { segment, bytes, .. } => vec![(*segment, Amount::new(extent.next - extent.first, *bytes))],
+            Self::Deep(index) => {
+                let spans = index.spans.covering(0, extent.next);
+                spans.map(|(span, end)| (span.home.segment(), Amount::new(end - span.first, span.bytes))).collect()
+            }
+        }
     }
 
     /// Drops the entries from `next` on.
@@ -139,7 +189,11 @@ impl Log {
         }
         match self {
             Self::Empty => {}
-            Self::Flat { segment, .. } => delta.free(*segment, extent.next - next),
+            Self::Flat { segment, bytes, .. } => {
+                let freed = share(*bytes, extent.next - next, extent.next - extent.first);
+                *bytes -= freed;
+                delta.free(*segment, Amount::new(extent.next - next, freed));
+            }
             Self::Deep(index) => index.truncate(extent, next, delta),
         }
     }
@@ -151,7 +205,12 @@ impl Log {
         }
         match self {
             Self::Empty => {}
-            Self::Flat { segment, .. } => delta.free(*segment, first.min(extent.next) - extent.first),
+            Self::Flat { segment, bytes, .. } => {
+                let gone = first.min(extent.next) - extent.first;
+                let freed = share(*bytes, gone, extent.next - extent.first);
+                *bytes -= freed;
+                delta.free(*segment, Amount::new(gone, freed));
+            }
             Self::Deep(index) => index.compact(extent, first, delta),
         }
         // What was freed above would be freed again: only the entries are gone, the marks are still needed.
@@ -188,7 +247,7 @@ impl Log {
     pub(crate) fn outline(&self, extent: &Extent, range: &Range<u64>, max_bytes: u64) -> Vec<Stretch> {
         match self {
             Self::Empty => Vec::new(),
-            Self::Flat { term, segment } => {
+            Self::Flat { term, segment, .. } => {
                 vec![Stretch { range: range.clone(), term: *term, segment: *segment, place: None }]
             }
             Self::Deep(index) => index.outline(extent, range, max_bytes),
@@ -212,14 +271,15 @@ impl Log {
 
     /// The live entries in `segment` whose places are with the shard: their ranges, and a row for each record.
     ///
-    /// What only later segments hold between two of them does not part them: nobody asks this segment for it.
+    /// What only later segments of the log hold between two of them does not part them: nobody asks this one for it.
     pub(crate) fn rows_in(&self, extent: &Extent, segment: SegmentId) -> Vec<(Range<u64>, Vec<Row>)> {
         let Self::Deep(index) = self else { return Vec::new() };
         let mut found: Vec<(Range<u64>, Vec<Row>)> = Vec::new();
         let mut parted = true;
         for (span, end) in index.spans.covering(0, extent.next) {
             if span.home != Home::recent(segment) {
-                parted |= (SegmentId(1)..segment).contains(&span.home.segment());
+                let home = span.home.segment();
+                parted |= segment.is_cold() || home.is_cold() || (SegmentId(1)..segment).contains(&home);
                 continue;
             }
             match found.last_mut() {
@@ -256,9 +316,9 @@ impl Log {
                 let marks = Marks::settled_at(if settled { extent.next } else { 0 });
                 Box::new(Index { marks, ..Index::default() })
             }
-            Self::Flat { term, segment } => Box::new(Index {
+            Self::Flat { term, segment, bytes } => Box::new(Index {
                 terms: Terms::from_runs(vec![TermRun { first: extent.first, term }]),
-                spans: Spans::one(extent.first, Home::sealed(segment)),
+                spans: Spans::one(extent.first, Home::sealed(segment), bytes),
                 recent: VecDeque::new(),
                 marks: Marks::settled_at(extent.next),
             }),
@@ -286,12 +346,25 @@ impl Log {
         if extent.is_empty() {
             *self = Self::Empty;
         } else if let (Some(span), [run]) = (index.spans.only(), index.terms.runs()) {
-            *self = Self::Flat { term: run.term, segment: span.home.segment() };
+            *self = Self::Flat { term: run.term, segment: span.home.segment(), bytes: span.bytes };
         }
     }
 }
 
+/// What both ranges have; `None` if they have nothing in common.
+fn overlap(one: &Range<u64>, other: &Range<u64>) -> Option<Range<u64>> {
+    let both = one.start.max(other.start)..one.end.min(other.end);
+    (both.start < both.end).then_some(both)
+}
+
 impl Index {
+    /// Notes that the entries of `range` are in the record at `place`, `bytes` of it, from now on.
+    fn relocate(&mut self, range: Range<u64>, end: u64, place: Place, bytes: u32, delta: &mut Delta) {
+        self.replace_rows(&range, end, place);
+        delta.append(Amount::new(range.end - range.start, bytes));
+        self.spans.replace(range, Home::recent(place.segment), bytes, end, delta);
+    }
+
     fn truncate(&mut self, extent: &Extent, next: u64, delta: &mut Delta) {
         self.terms.cut_suffix(next);
         self.spans.cut_suffix(next, extent.next, delta);
@@ -453,8 +526,8 @@ mod tests {
         let mut delta = Delta::default();
         log.truncate(&extent, 8, &mut delta);
         log.tidy(&extent.truncate(7).unwrap(), 0);
-        assert!(matches!(log, Log::Flat { term: 0, segment: SegmentId(0) }));
-        assert_eq!(delta.freed, [(SegmentId(1), 2)]);
+        assert!(matches!(log, Log::Flat { term: 0, segment: SegmentId(0), .. }));
+        assert_eq!(delta.freed, [(SegmentId(1), Amount::new(2, 256))]);
     }
 
     #[test]
@@ -514,7 +587,7 @@ mod tests {
             delta.clear();
             log.clear(&extent, &mut delta);
             let mut freed = [0; 5];
-            delta.freed.iter().for_each(|(segment, count)| freed[at(segment.0)] += count);
+            delta.freed.iter().for_each(|(segment, amount)| freed[at(segment.0)] += amount.entries);
             let live = |segment| model.iter().filter(|(other, ..)| *other == segment).count() as u64;
             assert_eq!(freed, [0, live(1), live(2), live(3), live(4)], "round {round}");
         }
@@ -531,7 +604,7 @@ mod tests {
             }
             let mut delta = Delta::default();
             log.clear(&extent, &mut delta);
-            assert_eq!(delta.freed, [(SegmentId(0), 6)]);
+            assert_eq!(delta.freed, [(SegmentId(0), Amount::new(6, 768))]);
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub read_hot: u64,
     /// Reads for which the disk was needed.
     pub read_cold: u64,
+    /// Segments whose live entries were moved to others; see [`WalMetrics::moved_bytes`].
+    pub compact_emptied: u64,
     /// Segments given back.
     pub compact_segments: u64,
 }
@@ -46,6 +48,7 @@ impl Metrics {
             index_checkpoints: read(&core.counts.checkpoints),
             read_hot: read(&core.store.counts.hot),
             read_cold: read(&core.store.counts.cold),
+            compact_emptied: read(&core.counts.emptied),
             compact_segments: read(&core.counts.retired),
         }
     }

@@ -51,7 +51,8 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
         elapsed: begun.elapsed(),
     };
     let store = Store::new(Source::Log(wal.clone()), shards, places, readers);
-    Ok(Core::new(wal, store, tallies, report, Checkpointer::new(replay_from, checkpoint_bytes)))
+    let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
+    Ok(Core::new(wal, store, tallies, report, checkpointer, config.reclaim_in_background))
 }
 
 /// Recovers the log in `disk` as it is at this moment, without changing it.
@@ -79,6 +80,7 @@ pub(crate) fn options(config: &Config) -> Options {
     Options {
         segment_bytes: config.segment_bytes,
         reserve_segments: config.reserve_segments as usize,
+        space_bytes_max: config.space_bytes_max.unwrap_or(u64::MAX),
         cache_bytes: config.cache_bytes,
         admission_bytes: config.admission_bytes,
         lazy_age: config.lazy_age,

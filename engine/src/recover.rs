@@ -1,18 +1,22 @@
 //! Opening: from the checkpoint, the footers and the records behind them to the shards as they were.
 //!
-//! The checkpoint has each shard as of some record of its own; footers say which older segments hold its entries;
-//! replay brings what came later. Records that a shard's row reflects already change nothing but where entries lie.
+//! The checkpoint has each shard as of some record of its own; replay brings what came later; footers say which older
+//! segments, and which cold ones, hold the entries that no replayed record does. Records that a shard's row reflects
+//! already change nothing but where entries lie.
 //! What is lost puts the shards that it hits in quarantine, and no others: see `found`.
 
 use std::{collections::HashMap, sync::Arc};
 
-use logboom_wal::{Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, Sequence, marks};
+use logboom_wal::{
+    Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, SegmentInfo, Sequence, marks,
+    mutants::{self, Mutant},
+};
 
 use crate::{
     Error, Result, ShardId,
     checkpoint::Checkpoint,
-    claims::Piece,
-    footer::Footer,
+    claims::{Age, Piece},
+    footer::{Footer, Rescue},
     found::{Found, Segments},
     operation::{Change, Remnant, releases_unseen},
     places::Places,
@@ -38,13 +42,11 @@ pub(crate) fn recover(opening: &mut Opening, index_bytes: u64) -> Result<Recover
     if !checkpoint.is_empty() {
         recovery.take_checkpoint(checkpoint)?;
     }
-    recovery.take_footers(opening)?;
     recovery.replay(opening)?;
-    recovery.find_sealed(opening)?;
+    recovery.take_segments(opening)?;
     if let Some(cut) = opening.report().cut {
         tracing::warn!(%cut, "an unpromised tail was cut");
     }
-    recovery.segments.live = opening.segments().iter().map(|info| info.id).collect();
     let (shards, tallies, places) = recovery.finish();
     for (shard, quarantine) in shards.quarantined() {
         tracing::error!(shard = shard.0, %quarantine, "a shard is in quarantine");
@@ -85,15 +87,21 @@ impl Recovery {
         Ok(())
     }
 
-    /// What lies in the segments that are not replayed.
-    fn take_footers(&mut self, opening: &Opening) -> Result<()> {
+    /// What lies in the segments, now that it is known which there are: whatever was freed meanwhile speaks for nothing
+    /// any more.
+    fn take_segments(&mut self, opening: &Opening) -> Result<()> {
         let replay_from = opening.replay_from();
-        for info in opening.segments().iter().filter(|info| info.id < replay_from) {
-            match self.footer(opening, info.id)? {
-                Some(footer) => self.take_footer(info.id, &footer),
-                None => self.scan(opening, info.id)?,
+        for info in opening.segments() {
+            let footer = self.footer(opening, info.id)?;
+            let is_replayed = !info.id.is_cold() && info.id >= replay_from;
+            match footer {
+                _ if is_replayed => {}
+                Some(footer) => self.take_footer(&info, &footer),
+                None if info.id.is_cold() => self.scan_cold(opening, info.id)?,
+                None => self.scan(opening, &info)?,
             }
         }
+        self.segments.live = opening.segments().iter().map(|info| info.id).collect();
         Ok(())
     }
 
@@ -107,37 +115,46 @@ impl Recovery {
         Ok(Some(footer))
     }
 
-    fn take_footer(&mut self, segment: SegmentId, footer: &Footer) {
-        for entries in footer.shards() {
-            if let Some(found) = self.shards.get_mut(&entries.shard) {
-                let end = entries.first.saturating_add(u64::from(entries.count));
-                found.claim(Piece { first: entries.first, end, segment, rows: Vec::new() });
-            }
-        }
+    fn take_footer(&mut self, info: &SegmentInfo, footer: &Footer) {
+        let age = footer.age(last_group(info));
+        footer.claims(info.id).for_each(|(shard, piece)| self.claim(shard, age, piece));
     }
 
     /// Reads a segment for what its footer would say.
-    fn scan(&mut self, opening: &Opening, segment: SegmentId) -> Result<()> {
+    fn scan(&mut self, opening: &Opening, info: &SegmentInfo) -> Result<()> {
         marks::hit("recovery: a segment is read in place of its footer");
+        let mut rescue = Rescue::default();
+        opening.scan(info.id, &mut |passed| {
+            rescue.add(&passed);
+            Ok(())
+        })?;
+        let age = Age::of_segment(last_group(info));
+        for (shard, claims) in rescue.into_claims() {
+            claims.into_pieces().into_iter().for_each(|piece| self.claim(shard, age, piece));
+        }
+        Ok(())
+    }
+
+    /// Reads a cold segment for what its footer would say. Nobody knows when its records were live: each is as old as
+    /// it was when it was written.
+    fn scan_cold(&mut self, opening: &Opening, segment: SegmentId) -> Result<()> {
         Ok(opening.scan(segment, &mut |passed| {
-            match passed {
-                Passed::Record(record, place) => {
-                    if let Some(found) = self.shards.get_mut(&ShardId(record.owner()))
-                        && let Some(change) = Change::decode(&record)
-                    {
-                        found.locate(&change, place);
-                    }
-                }
-                Passed::Lost(Loss::Record { descriptor, .. }) => {
-                    if let Some(found) = self.shards.get_mut(&ShardId(descriptor.owner)) {
-                        found.locate_lost(&Remnant::of(&descriptor));
-                    }
-                }
-                // The checkpoint says all but where entries lie. Those that nothing claims are found missing.
-                Passed::Lost(Loss::Unknown { .. }) => {}
+            let Passed::Record(record, place) = passed else { return Ok(()) };
+            if let Some(Change::Append { first, count, .. } | Change::Heal { first, count, .. }) =
+                Change::decode(&record)
+            {
+                let wins = mutants::is_on(Mutant::ColdClaimsWin);
+                let age = if wins { Age::before(u64::MAX >> 17) } else { Age::of(record.sequence()) };
+                self.claim(ShardId(record.owner()), age, Piece::of_record(first, count, place));
             }
             Ok(())
         })?)
+    }
+
+    fn claim(&mut self, shard: ShardId, age: Age, piece: Piece) {
+        if let Some(found) = self.shards.get_mut(&shard) {
+            found.claim_older(age, piece);
+        }
     }
 
     fn replay(&mut self, opening: &mut Opening) -> Result<()> {
@@ -183,15 +200,6 @@ impl Recovery {
         Ok(())
     }
 
-    /// Which of the replayed segments were sealed before.
-    fn find_sealed(&mut self, opening: &Opening) -> Result<()> {
-        let replay_from = opening.replay_from();
-        for info in opening.segments().iter().filter(|info| info.id >= replay_from) {
-            self.footer(opening, info.id)?;
-        }
-        Ok(())
-    }
-
     fn finish(self) -> (ShardMap, Tallies, Places) {
         let (shards, tallies) = (ShardMap::default(), Tallies::default());
         if self.unseen {
@@ -206,6 +214,10 @@ impl Recovery {
         }
         (shards, tallies, self.places)
     }
+}
+
+fn last_group(info: &SegmentInfo) -> u64 {
+    info.limit.group().saturating_sub(1)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use logboom_disk::Facts;
 use logboom_wal::{Damage, RecoveryReport, SegmentInfo};
 
-use crate::{Quarantine, ShardId};
+use crate::{Quarantine, ShardId, tally::Amount};
 
 /// What opening an engine found and decided. Its `Display` is a report of a few lines.
 #[derive(Clone, Debug)]
@@ -37,11 +37,13 @@ pub struct Segment {
     pub info: SegmentInfo,
     /// The entries in it that are in the log of a shard.
     pub live_entries: u64,
+    /// The bytes of the records that hold them; a record of which a part is live counts in proportion.
+    pub live_bytes: u64,
 }
 
 impl Segment {
-    pub(crate) fn new(info: SegmentInfo, live_entries: u64) -> Self {
-        Self { info, live_entries }
+    pub(crate) fn new(info: SegmentInfo, live: Amount) -> Self {
+        Self { info, live_entries: live.entries, live_bytes: live.bytes }
     }
 }
 

@@ -44,6 +44,8 @@ enum Work {
 
 struct Collecting {
     sealed: Sealed,
+    /// No record from this group on is part of the state that is collected.
+    before: u64,
     next: usize,
     builder: FooterBuilder,
 }
@@ -82,8 +84,9 @@ impl Sealer {
 
     fn begin(&mut self, core: &Core, now: Duration) -> Step {
         if let Some(info) = core.wal.sealable() {
+            let before = core.wal.next_sequence().group();
             let sealed = Sealed { segment: info.id, shards: core.tallies.touched(info.id) };
-            self.work = Work::Collecting(Collecting { sealed, next: 0, builder: FooterBuilder::default() });
+            self.work = Work::Collecting(Collecting { sealed, before, next: 0, builder: FooterBuilder::default() });
             return Step::Again;
         }
         let is_due = core.wal.segments().iter().any(|info| !info.active && !info.footer);
@@ -105,7 +108,11 @@ impl Sealer {
         self.work = if end < shards.len() {
             Work::Collecting(work)
         } else {
-            let footer = Arc::new(work.builder.build());
+            let footer = match segment.is_cold() {
+                true => work.builder.build_cold(work.before),
+                false => work.builder.build(),
+            };
+            let footer = Arc::new(footer);
             Work::Waiting { sealed: work.sealed, footer, barrier: core.wal.barrier() }
         };
         Ok(Step::Again)

@@ -4,13 +4,30 @@ use std::ops::Range;
 
 use logboom_wal::SegmentId;
 
-use crate::tally::Delta;
+use crate::tally::{Amount, Delta};
 
 /// Where the entries from `first` up to the next span's first, or to the log's end, lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) first: u64,
     pub(crate) home: Home,
+    /// The bytes of the records that hold them.
+    pub(crate) bytes: u32,
+}
+
+impl Span {
+    /// Takes away the bytes of `gone` of its `whole` entries, in proportion.
+    fn take(&mut self, gone: u64, whole: u64) -> u32 {
+        let bytes = share(self.bytes, gone, whole);
+        self.bytes -= bytes;
+        bytes
+    }
+}
+
+/// The bytes of `part` of `whole` entries, which have `bytes`.
+pub(crate) fn share(bytes: u32, part: u64, whole: u64) -> u32 {
+    let share = u128::from(bytes) * u128::from(part.min(whole)) / u128::from(whole.max(1));
+    u32::try_from(share).unwrap_or(bytes)
 }
 
 /// A segment, and whether the places of the shard's entries in it are in memory with the shard.
@@ -44,33 +61,42 @@ impl Home {
 pub(crate) struct Spans(Vec<Span>);
 
 impl Spans {
-    pub(crate) fn one(first: u64, home: Home) -> Self {
-        Self(vec![Span { first, home }])
+    pub(crate) fn one(first: u64, home: Home, bytes: u32) -> Self {
+        Self(vec![Span { first, home, bytes }])
     }
 
-    /// Notes that entries from `first` on lie at `home`. Returns whether that begins a span.
-    pub(crate) fn push(&mut self, first: u64, home: Home) -> bool {
-        if self.0.last().is_some_and(|last| last.home == home) {
+    /// Notes that entries from `first` on, in records of `bytes` bytes, lie at `home`. Returns whether that begins a
+    /// span.
+    pub(crate) fn push(&mut self, first: u64, home: Home, bytes: u32) -> bool {
+        if let Some(last) = self.0.last_mut()
+            && last.home == home
+        {
+            last.bytes = last.bytes.saturating_add(bytes);
             return false;
         }
-        self.0.push(Span { first, home });
+        self.0.push(Span { first, home, bytes });
         true
     }
 
-    /// Notes that the entries of `range`, which lies in a log that ends at `end`, are at `home` from now on.
-    pub(crate) fn replace(&mut self, range: Range<u64>, home: Home, end: u64, delta: &mut Delta) {
+    /// Notes that the entries of `range`, which lies in a log that ends at `end`, are at `home` from now on, in
+    /// records of `bytes` bytes.
+    pub(crate) fn replace(&mut self, range: Range<u64>, home: Home, bytes: u32, end: u64, delta: &mut Delta) {
         let mut spans = Self(Vec::with_capacity(self.0.len() + 2));
-        for (span, span_end) in self.covering(0, end) {
-            if span.first < range.start {
-                spans.push(span.first, span.home);
+        for (mut span, span_end) in self.covering(0, end) {
+            let (first, mut left) = (span.first, span_end - span.first);
+            if first < range.start {
+                let before = range.start.min(span_end) - first;
+                spans.push(first, span.home, span.take(before, left));
+                left -= before;
             }
-            let gone = span.first.max(range.start)..span_end.min(range.end);
-            delta.free(span.home.segment(), gone.end.saturating_sub(gone.start));
-            if span_end >= range.end && span.first < range.end {
-                spans.push(range.start, home);
+            let gone = span_end.min(range.end).saturating_sub(first.max(range.start)).min(left);
+            let freed = span.take(gone, left);
+            delta.free(span.home.segment(), Amount::new(gone, freed));
+            if span_end >= range.end && first < range.end {
+                spans.push(range.start, home, bytes);
             }
             if span_end > range.end {
-                spans.push(span.first.max(range.end), span.home);
+                spans.push(first.max(range.end), span.home, span.bytes);
             }
         }
         *self = spans;
@@ -78,11 +104,13 @@ impl Spans {
 
     /// Drops the entries `from..end` of a log that ends at `end`.
     pub(crate) fn cut_suffix(&mut self, from: u64, mut end: u64, delta: &mut Delta) {
-        while let Some(last) = self.0.last()
+        while let Some(last) = self.0.last_mut()
             && end > from
         {
             let kept = last.first.max(from);
-            delta.free(last.home.segment(), end.saturating_sub(kept));
+            let (gone, whole) = (end.saturating_sub(kept), end.saturating_sub(last.first));
+            let freed = last.take(gone, whole);
+            delta.free(last.home.segment(), Amount::new(gone, freed));
             if last.first < from {
                 return;
             }
@@ -100,7 +128,9 @@ impl Spans {
             if span.first >= to {
                 break;
             }
-            delta.free(span.home.segment(), span_end.min(to).saturating_sub(span.first));
+            let cut = span_end.min(to).saturating_sub(span.first);
+            let freed = span.take(cut, span_end.saturating_sub(span.first));
+            delta.free(span.home.segment(), Amount::new(cut, freed));
             if span_end > to {
                 span.first = to;
                 break;
@@ -144,15 +174,16 @@ mod tests {
     }
 
     fn spans() -> Spans {
-        let mut spans = Spans::one(10, home(1));
-        assert!(!spans.push(15, home(1)));
-        assert!(spans.push(20, home(2)));
-        assert!(spans.push(30, home(3)));
+        let mut spans = Spans::one(10, home(1), 500);
+        assert!(!spans.push(15, home(1), 500));
+        assert!(spans.push(20, home(2), 1000));
+        assert!(spans.push(30, home(3), 1000));
         spans
     }
 
     fn freed(delta: &Delta) -> Vec<(u64, u64)> {
-        delta.freed.iter().map(|(segment, count)| (segment.0, *count)).collect()
+        delta.freed.iter().for_each(|(_, freed)| assert_eq!(freed.bytes, 100 * freed.entries, "{freed:?}"));
+        delta.freed.iter().map(|(segment, freed)| (segment.0, freed.entries)).collect()
     }
 
     #[test]
@@ -198,8 +229,8 @@ mod tests {
 
     #[test]
     fn sealing_changes_the_home_of_one_segment() {
-        let mut spans = Spans::one(1, Home::recent(SegmentId(4)));
-        spans.push(5, Home::recent(SegmentId(6)));
+        let mut spans = Spans::one(1, Home::recent(SegmentId(4)), 0);
+        spans.push(5, Home::recent(SegmentId(6)), 0);
         spans.seal(SegmentId(4));
         assert_eq!(spans.recent_in(SegmentId(4), 9).count(), 0);
         let recent: Vec<_> = spans.recent_in(SegmentId(6), 9).map(|(span, end)| (span.first, end)).collect();
@@ -218,11 +249,14 @@ mod tests {
             (10..40, vec![(10, 9)], vec![(1, 10), (2, 10), (3, 10)]),
         ] {
             let (mut spans, mut delta) = (spans(), Delta::default());
-            spans.replace(range.clone(), home(9), 40, &mut delta);
+            let bytes = u32::try_from(range.end - range.start).unwrap() * 100;
+            spans.replace(range.clone(), home(9), bytes, 40, &mut delta);
+            let all: u32 = spans.0.iter().map(|span| span.bytes).sum();
+            assert_eq!(all, 3000, "{range:?}");
             let found: Vec<(u64, u64)> = shown(&spans);
             assert_eq!(found, expected, "{range:?}");
             assert_eq!(freed(&delta), counted, "{range:?}");
-            spans.replace(range.clone(), home(9), 40, &mut delta);
+            spans.replace(range.clone(), home(9), bytes, 40, &mut delta);
             assert_eq!(spans.covering(0, 40).count(), expected.len(), "moved twice: {range:?}");
         }
     }

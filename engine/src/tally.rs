@@ -1,4 +1,4 @@
-//! How many live entries each segment holds, and which shards have entries in it: what compacting frees.
+//! What of each segment is live, and which shards have entries in it: what compacting frees, and reclaiming moves.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,16 @@ pub(crate) struct Tallies {
     segments: Mutex<BTreeMap<SegmentId, Tally>>,
 }
 
+/// Entries, and the bytes of the records that hold them; a record of which a part is live counts in proportion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct Tally {
-    live: u64,
+    live: Amount,
     /// The commit group of the operation that last freed entries here: until it is durable, a crash brings them back.
     freed_by: u64,
     /// Shards with entries here whose places are with the shard; cleared by sealing. May repeat.
@@ -31,14 +38,30 @@ struct Tally {
 /// What one batch changes, collected while it is applied, so that the tallies are locked once.
 #[derive(Debug, Default)]
 pub(crate) struct Delta {
-    appended: u64,
+    appended: Amount,
     touched: Vec<ShardId>,
-    pub(crate) freed: Vec<(SegmentId, u64)>,
+    pub(crate) freed: Vec<(SegmentId, Amount)>,
+}
+
+impl Amount {
+    pub(crate) fn new(entries: u64, bytes: u32) -> Self {
+        Self { entries, bytes: bytes.into() }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.entries = self.entries.saturating_add(other.entries);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.entries = self.entries.saturating_sub(other.entries);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
 }
 
 impl Delta {
-    pub(crate) fn append(&mut self, count: u64) {
-        self.appended += count;
+    pub(crate) fn append(&mut self, amount: Amount) {
+        self.appended.add(amount);
     }
 
     /// Notes that `shard` has its first places in the segment that is written.
@@ -46,47 +69,48 @@ impl Delta {
         self.touched.push(shard);
     }
 
-    pub(crate) fn free(&mut self, segment: SegmentId, count: u64) {
+    pub(crate) fn free(&mut self, segment: SegmentId, amount: Amount) {
         match self.freed.last_mut() {
-            _ if count == 0 => {}
-            Some(last) if last.0 == segment => last.1 += count,
-            _ => self.freed.push((segment, count)),
+            _ if amount.entries == 0 => {}
+            Some(last) if last.0 == segment => last.1.add(amount),
+            _ => self.freed.push((segment, amount)),
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.appended = 0;
+        self.appended = Amount::default();
         self.touched.clear();
         self.freed.clear();
     }
 }
 
 impl Tallies {
-    /// Counts a batch that was written to `segment` as `group`. Returns whether that left a segment without live
-    /// entries.
+    /// Counts a batch that was written to `segment` as `group`, or entries that moved there, group 0. Returns whether
+    /// that left a segment without live entries.
     pub(crate) fn apply(&self, segment: SegmentId, group: u64, delta: &Delta) -> bool {
         let mut segments = self.segments.lock();
         let mut freed = false;
-        if delta.appended > 0 {
+        if delta.appended.entries > 0 {
             let tally = segments.entry(segment).or_default();
-            tally.live += delta.appended;
+            tally.live.add(delta.appended);
             tally.touched.extend_from_slice(&delta.touched);
         }
-        for (segment, count) in &delta.freed {
+        for (segment, amount) in &delta.freed {
             let tally = segments.entry(*segment).or_default();
-            debug_assert!(tally.live >= *count, "segment {segment}: {count} of {} entries freed", tally.live);
-            tally.live = tally.live.saturating_sub(*count);
+            let is_there = tally.live.entries >= amount.entries && tally.live.bytes >= amount.bytes;
+            debug_assert!(is_there, "segment {segment}: {amount:?} of {:?} freed", tally.live);
+            tally.live.subtract(*amount);
             tally.freed_by = tally.freed_by.max(group);
-            freed |= tally.live == 0;
+            freed |= tally.live.entries == 0;
         }
         freed
     }
 
     /// Counts entries that recovery found.
-    pub(crate) fn found(&self, segment: SegmentId, count: u64, recent: Option<ShardId>) {
+    pub(crate) fn found(&self, segment: SegmentId, amount: Amount, recent: Option<ShardId>) {
         let mut segments = self.segments.lock();
         let tally = segments.entry(segment).or_default();
-        tally.live = tally.live.saturating_add(count);
+        tally.live.add(amount);
         tally.touched.extend(recent);
     }
 
@@ -106,20 +130,25 @@ impl Tallies {
         }
     }
 
+    /// Whether no shard has places in `segment` in memory: all are in its footer.
+    pub(crate) fn is_sealed(&self, segment: SegmentId) -> bool {
+        self.segments.lock().get(&segment).is_none_or(|tally| tally.touched.is_empty())
+    }
+
     /// Whether no entry in `segment` is live, and none can come back: groups up to `durable` are durable.
     pub(crate) fn is_dead(&self, segment: SegmentId, durable: u64) -> bool {
         let early = mutants::is_on(Mutant::RetiredEarly);
-        let is_dead = |tally: &Tally| tally.live == 0 && (tally.freed_by <= durable || early);
+        let is_dead = |tally: &Tally| tally.live.entries == 0 && (tally.freed_by <= durable || early);
         self.segments.lock().get(&segment).is_none_or(is_dead)
     }
 
     /// Whether no entry in `segment` is live; a crash may still bring some back.
     pub(crate) fn is_free(&self, segment: SegmentId) -> bool {
-        self.segments.lock().get(&segment).is_none_or(|tally| tally.live == 0)
+        self.segments.lock().get(&segment).is_none_or(|tally| tally.live.entries == 0)
     }
 
-    pub(crate) fn live(&self, segment: SegmentId) -> u64 {
-        self.segments.lock().get(&segment).map_or(0, |tally| tally.live)
+    pub(crate) fn live(&self, segment: SegmentId) -> Amount {
+        self.segments.lock().get(&segment).map_or(Amount::default(), |tally| tally.live)
     }
 
     pub(crate) fn forget(&self, segment: SegmentId) {
@@ -135,7 +164,7 @@ mod tests {
     fn a_segment_is_dead_when_what_freed_it_is_durable() {
         let (tallies, segment) = (Tallies::default(), SegmentId(3));
         let mut delta = Delta::default();
-        delta.append(5);
+        delta.append(Amount::new(5, 500));
         delta.touch(ShardId(9));
         delta.touch(ShardId(9));
         tallies.apply(segment, 1, &delta);
@@ -143,10 +172,10 @@ mod tests {
         assert!(!tallies.is_dead(segment, 1));
 
         delta.clear();
-        delta.free(segment, 2);
-        delta.free(segment, 3);
-        delta.free(segment, 0);
-        assert_eq!(delta.freed, [(segment, 5)]);
+        delta.free(segment, Amount::new(2, 300));
+        delta.free(segment, Amount::new(3, 200));
+        delta.free(segment, Amount::default());
+        assert_eq!(delta.freed, [(segment, Amount::new(5, 500))]);
         tallies.apply(SegmentId(4), 7, &delta);
         assert!(tallies.is_free(segment));
         assert!(!tallies.is_dead(segment, 6), "a crash would undo what freed it");

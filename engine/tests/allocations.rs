@@ -110,7 +110,10 @@ const FOOTER_ROWS: f64 = 32.0 + 12.0;
 
 /// The memory that an engine with so many idle shards holds after it was opened.
 fn live_after_opening(shards: u64) -> i64 {
-    let (_dir, config, engine) = open(|config| config.cache_bytes = 0);
+    let (_dir, config, engine) = open(|config| {
+        config.cache_bytes = 0;
+        config.reclaim_in_background = false;
+    });
     let mut batch = engine.batch();
     for id in 0..shards {
         if batch.bytes() > 500_000 {
@@ -123,10 +126,15 @@ fn live_after_opening(shards: u64) -> i64 {
     engine.close().unwrap();
     let before = live();
     let engine = Engine::open(config).unwrap();
-    while engine.segments().iter().any(|segment| !segment.info.footer && !segment.info.active) {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+    let mut seen = Vec::new();
+    // Until the last segment is sealed, and every shard has let go of its places in it.
+    while engine.segments().iter().any(|segment| !segment.info.footer && !segment.info.active)
+        || seen.len() < 5
+        || !seen.ends_with(&[live(); 5])
+    {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        seen.push(live());
     }
-    std::thread::sleep(std::time::Duration::from_millis(200));
     let live = live() - before;
     engine.close().unwrap();
     live

@@ -61,6 +61,8 @@ struct Leaning {
     halts: u64,
     /// In percent: before an opening, a checkpoint slot rots.
     rots: u64,
+    /// In percent: batches after which the space is asked for that can be had.
+    reclaims: u64,
     /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
     releases: u64,
 }
@@ -80,6 +82,7 @@ impl Leaning {
             interruptions: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 60]) },
             halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
             rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
+            reclaims: choices.pick(&[0, 0, 3, 20]),
             releases: choices.pick(&[0, 0, 3, 15, 30]),
         }
     }
@@ -203,6 +206,9 @@ impl History {
                 self.world.jump(Duration::from_secs(12));
                 engine.step();
             }
+            if self.choices.percent(self.leaning.reclaims) {
+                self.reclaim(engine)?;
+            }
             if self.choices.percent(self.leaning.waits) {
                 self.tickets.wait_for_some(engine, &mut self.choices)?;
             }
@@ -270,6 +276,15 @@ impl History {
             Err(Error::Poisoned { .. }) if self.world.is_faulty => Ok(()),
             Err(Error::Io { .. }) if self.world.is_faulty => Ok(()),
             Err(error) => Err(Failure::new(Check::Accepted, format!("a batch is refused: {error}"))),
+        }
+    }
+
+    fn reclaim(&self, engine: &Engine) -> Result<(), Failure> {
+        match engine.reclaim() {
+            Ok(_) => Ok(()),
+            Err(Error::Full) if self.world.is_small || self.world.is_faulty => Ok(()),
+            Err(Error::Poisoned { .. } | Error::Io { .. }) if self.world.is_faulty || self.world.has_halted() => Ok(()),
+            Err(error) => Err(Failure::new(Check::Accepted, format!("reclaiming: {error}"))),
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Taste {
     pub(crate) weights: [u64; 10],
     /// In percent: a compaction drops all entries.
     pub(crate) compacts_all: u64,
+    /// So many shards are never compacted: what they hold has to move.
+    pub(crate) laggards: u64,
     /// Batches are alike: groups have the same shape, and lie where one like them lay in an earlier life.
     pub(crate) uniform: bool,
 }
@@ -83,6 +85,7 @@ impl Taste {
             entries_max: choices.pick(&[2, 6, 6, 20]),
             weights,
             compacts_all: choices.pick(&[10, 40, 90]),
+            laggards: choices.pick(&[0, 0, 1, 2]),
             uniform: choices.percent(20),
         }
     }
@@ -111,6 +114,7 @@ impl Author {
         let which = choices.weighted(if lazy { &weights[..LAZY] } else { &weights });
         let kind = match which {
             0 => self.append(choices, model),
+            1 if shard < self.taste.laggards => return None,
             1 => self.compact(choices, model)?,
             2 => {
                 let value = vec![choices.byte(); choices.size(60)];

@@ -18,7 +18,7 @@ use crate::{
     record::{BodyWriter, RecordWriter, Written},
     segment::{Segment, footer_bytes},
     shared::Shared,
-    supply::Prepared,
+    supply::{Prepared, Use},
     sync::{AtomicU32, AtomicU64},
 };
 
@@ -123,6 +123,10 @@ impl Staging {
         &self.segment
     }
 
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// The last group that was opened.
     pub(crate) fn last_group(&self) -> u64 {
         self.next_group - 1
@@ -205,7 +209,9 @@ impl Staging {
         let empty = Shape::empty(shared.pad, self.echo_due);
         let shape = empty.with(request.records, request.bytes);
         if !self.fresh && !self.fits_segment(shared, self.offset, &shape, request.records) {
-            let Some(prepared) = shared.supply.take(request.drains) else { return Ok(false) };
+            let Some(prepared) = shared.supply.take(if request.drains { Use::Drain } else { Use::Append }) else {
+                return Ok(false);
+            };
             self.rotate(shared, prepared);
         }
         let prefix = if self.fresh { shared.pad } else { 0 };

@@ -57,7 +57,14 @@ impl Life {
     /// Whether a log can have come to these numbers: each segment comes after its origin, and none near the end.
     pub(crate) fn is_possible(&self) -> bool {
         let Self { segment, epoch, origin, .. } = *self;
-        origin.segment < segment && segment.0 < NUMBER_MAX && epoch < NUMBER_MAX && origin.last < NUMBER_MAX
+        let is_possible = segment.is_possible() && !origin.segment.is_cold();
+        is_possible && origin.segment < segment && epoch < NUMBER_MAX && origin.last < NUMBER_MAX
+    }
+
+    /// The segment of the log that was the active one when this was begun; its own id, if it is of the log. Of two
+    /// lives of one file the later has the greater: in between it was free, and a free file was a covered segment.
+    pub(crate) fn begun(&self) -> SegmentId {
+        if self.segment.is_cold() { self.origin.segment } else { self.segment }
     }
 }
 

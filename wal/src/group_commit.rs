@@ -109,7 +109,7 @@ impl Echo {
         if rows > 0 { table_bytes(rows) } else { 0 }
     }
 
-    fn encode(&self, bytes: &mut [u8], seed: u32) {
+    pub(crate) fn encode(&self, bytes: &mut [u8], seed: u32) {
         bytes.fill(0);
         encode_table(bytes, self.group, &self.descriptors, seed);
     }

@@ -49,19 +49,40 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// One life of one segment file. Grows by one with every segment that is begun, and is never reused.
+/// One life of one segment file, never reused. Grows by one with every segment of the log that is begun; a cold
+/// segment, to which records were moved, has an id above all of those.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId(pub u64);
 
 impl SegmentId {
+    /// The lowest id that a cold segment can have.
+    pub(crate) const COLD: Self = Self(NUMBER_MAX);
+
+    /// The cold segment that is begun when `group` is the next group of the log.
+    pub(crate) fn cold(group: u64) -> Self {
+        Self(NUMBER_MAX | group)
+    }
+
+    /// Whether it holds records that were moved, and no part of the log's order.
+    pub fn is_cold(self) -> bool {
+        self >= Self::COLD
+    }
+
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    pub(crate) fn is_possible(self) -> bool {
+        self.0 < 2 * NUMBER_MAX
     }
 }
 
 impl fmt::Display for SegmentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        match self.0.checked_sub(NUMBER_MAX) {
+            Some(group) => write!(f, "c{group}"),
+            None => write!(f, "{}", self.0),
+        }
     }
 }
 

@@ -16,8 +16,17 @@ pub(crate) struct Metrics {
     pub(crate) bytes: AtomicU64,
     pub(crate) cold_reads: AtomicU64,
     pub(crate) cold_read_bytes: AtomicU64,
+    pub(crate) moved_bytes: AtomicU64,
+    pub(crate) moved_records: AtomicU64,
     pub(crate) scrubbed_bytes: AtomicU64,
     pub(crate) scrub_damages: AtomicU64,
+}
+
+impl Metrics {
+    pub(crate) fn moved(&self, bytes: u64, records: u64) {
+        self.moved_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.moved_records.fetch_add(records, Ordering::Relaxed);
+    }
 }
 
 /// A view of the log's counters since it was opened. Each is exact; together they are not one instant's.
@@ -36,6 +45,10 @@ pub struct WalMetrics {
     pub cold_reads: u64,
     /// Their bytes.
     pub cold_read_bytes: u64,
+    /// Bytes written to cold segments, framing and padding included.
+    pub moved_bytes: u64,
+    /// Records that were moved to them.
+    pub moved_records: u64,
     /// Bytes of full segments that the background reading has checked.
     pub scrubbed_bytes: u64,
     /// What it came by that is not what was written.
@@ -70,6 +83,8 @@ impl Shared {
             written_bytes: read(&self.metrics.bytes),
             cold_reads: read(&self.metrics.cold_reads),
             cold_read_bytes: read(&self.metrics.cold_read_bytes),
+            moved_bytes: read(&self.metrics.moved_bytes),
+            moved_records: read(&self.metrics.moved_records),
             scrubbed_bytes: read(&self.metrics.scrubbed_bytes),
             scrub_damages: read(&self.metrics.scrub_damages),
             admitted_bytes: self.admission.used(),

@@ -23,10 +23,10 @@ use logboom_disk::{Disk, Mode, Pool};
 use self::device::{Alarm, Device, LateQueue, PAD, SEED};
 use crate::{
     Durability, Error, ManualClock, Meta, Options, Request, Reservation, Runtime, SegmentId, Sequence, Worker,
+    base::Base,
     group::{Life, Origin},
     group_commit::Echo,
     identity::Identity,
-    recovery::Base,
     shared::Shared,
     slots::Slots,
     supply::Prepared,

@@ -14,6 +14,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Segments that are kept prepared, besides one for opening and one for draining a full device.
     pub reserve_segments: usize,
+    /// The most bytes that segment files may take in all, those that are prepared included; a log that has more gives
+    /// up what it does not use. `u64::MAX` for no bound.
+    pub space_bytes_max: u64,
     /// Bytes of the recent tail that stay in memory for readers.
     pub cache_bytes: u64,
     /// Bytes that may be accepted and not yet durable.
@@ -39,6 +42,7 @@ impl Default for Options {
         Self {
             segment_bytes: 64 << 20,
             reserve_segments: 2,
+            space_bytes_max: u64::MAX,
             cache_bytes: 64 << 20,
             admission_bytes: 64 << 20,
             lazy_age: Duration::from_millis(50),

@@ -6,9 +6,10 @@ use logboom_disk::Slice;
 
 use crate::{
     Error, Passed, Place, Record, SegmentId, SegmentInfo,
+    base::Base,
     read::{Source, read_cold},
-    recovery::Base,
     segment::Segment,
+    wal::infos,
 };
 
 /// A log that was opened for reading: what recovery accepted, as of then.
@@ -45,9 +46,9 @@ impl Reader {
         self.base.scan(&self.live, segment, &mut |part| part.give(each))
     }
 
-    /// The segments, oldest first.
+    /// The segments: the cold ones, and then those of the log, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        self.live.values().map(|segment| segment.info()).collect()
+        infos(&self.live)
     }
 
     /// What is known of the device.

@@ -112,6 +112,16 @@ impl Record {
         &self.bytes[RECORD_HEADER..]
     }
 
+    /// All of it, header included, without the padding.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether it is the last of its batch, wherever it lies: what follows begins at a line.
+    pub(crate) fn is_batch_end(&self) -> bool {
+        self.bytes[57] & FLAG_BATCH_END != 0
+    }
+
     pub(crate) fn descriptor(&self) -> Descriptor {
         Descriptor { owner: self.owner(), first: self.first(), count: self.count(), kind: self.kind() }
     }

@@ -13,22 +13,21 @@ use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
     Damage, Error, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
-    group::{GroupHeader, Life, Origin, in_segment},
-    group_commit::{Echo, IN_FLIGHT_BYTES, WINDOW},
+    base::Base,
+    group::{Life, Origin, in_segment},
+    group_commit::{Echo, WINDOW},
     identity::{Identity, is_identity},
     marks,
     mutants::{self, Mutant},
-    scan::{Part, walk},
-    segment::{Segment, read_slice, slot_of, verify_header},
+    scan::Part,
+    segment::{Segment, slot_of},
     slots::{Checkpoint, Slots, is_slot},
     supply::{Prepared, is_prefill, prepare_now},
+    wal::infos,
 };
 
 /// Idle memory that the log's buffers keep.
 const POOL_IDLE_BYTES: usize = 16 << 20;
-
-/// How far into a segment file that seems to be free a life of it is looked for, in bytes.
-const PROBE: usize = 256 << 10;
 
 /// Opens the log in `disk` for reading and writing, up to the point where the layer above replays it.
 ///
@@ -52,12 +51,12 @@ pub struct Opening {
     pub(crate) base: Base,
     slots: Slots,
     checkpoint: Option<Checkpoint>,
-    live: BTreeMap<SegmentId, Arc<Segment>>,
+    pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
     /// Segments of the checkpoint that are not there any more; the replay must say that they were freed.
     missing: Vec<SegmentId>,
     /// Segments to be replayed, oldest first.
     pub(crate) chain: Vec<Arc<Segment>>,
-    free: VecDeque<Prepared>,
+    pub(crate) free: VecDeque<Prepared>,
     next_slot: u32,
     highest: (SegmentId, u64),
     pub(crate) accepted: Origin,
@@ -67,17 +66,6 @@ pub struct Opening {
     pub(crate) echo: Echo,
     replayed: bool,
     pub(crate) report: RecoveryReport,
-}
-
-/// What reading a log needs.
-pub(crate) struct Base {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) pool: Pool,
-    pub(crate) options: Options,
-    pub(crate) runtime: Runtime,
-    pub(crate) identity: Identity,
-    pub(crate) seed: u32,
-    pub(crate) mode: Mode,
 }
 
 /// What opening found.
@@ -188,9 +176,10 @@ impl Opening {
         self.slots.bad()
     }
 
-    /// The live segments, oldest first. Complete only after [`Opening::replay`].
+    /// The live segments: the cold ones, and then those of the log, oldest first. Final only after
+    /// [`Opening::replay`], which may find that some were freed.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        self.live.values().map(|segment| segment.info()).collect()
+        infos(&self.live)
     }
 
     /// The body of a segment's footer; `None` when there is none, or it is not intact.
@@ -308,7 +297,7 @@ impl Opening {
             }
             let life = self.base.life(&*file).map_err(fail)?;
             if let Some(life) = life {
-                self.highest = (self.highest.0.max(life.segment), self.highest.1.max(life.epoch));
+                self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
             }
             found.push(FoundFile { slot, file, life });
         }
@@ -323,19 +312,23 @@ impl Opening {
         self.accepted =
             Origin { segment: SegmentId(checkpoint.replay_from.0.saturating_sub(1)), last, ..Origin::default() };
         for row in &checkpoint.segments {
-            self.highest = (self.highest.0.max(row.id), self.highest.1.max(row.epoch));
+            let begun = if row.id.is_cold() { SegmentId(0) } else { row.id };
+            self.highest = (self.highest.0.max(begun), self.highest.1.max(row.epoch));
             let at = found
                 .iter()
                 .position(|file| file.slot == row.slot && file.life.is_none_or(|life| life.segment == row.id));
             let Some(at) = at else {
                 marks::hit("recovery: a segment of the checkpoint was used again");
-                self.missing.push(row.id);
+                // One that was begun, and given up before anything was in it, is not freed by any record.
+                self.missing.extend((row.first <= row.last).then_some(row.id));
                 continue;
             };
             let file = found.swap_remove(at);
             let life = Life { segment: row.id, epoch: row.epoch, nonce: row.nonce, origin: Origin::default() };
             let segment = Segment::new(life, row.slot, file.file, size, row.end, (row.first, row.last));
-            segment.close(self.base.identity.pad);
+            if !row.id.is_cold() {
+                segment.close(self.base.identity.pad);
+            }
             self.live.insert(row.id, Arc::new(segment));
         }
     }
@@ -346,21 +339,23 @@ impl Opening {
     /// that died had begun it, and it landed when the next one had gone on from where the log ended without it.
     fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<Vec<FoundFile>, Error> {
         let from = self.replay_from();
-        let (mut stated, mut rest) = (Vec::new(), Vec::new());
+        let (mut stated, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for file in found {
-            let life = match file.life.filter(|life| life.segment >= from) {
+            let life = match file.life.filter(|life| life.begun() >= from) {
                 Some(life) => Some(life),
-                None => self.base.probe(&*file.file)?.filter(|life| life.segment >= from),
+                None => self.base.probe(&*file.file)?.filter(|life| life.begun() >= from),
             };
             match life {
+                Some(life) if life.segment.is_cold() => cold.push((life, file)),
                 Some(life) => stated.push((life, file)),
                 None => rest.push(file),
             }
         }
+        self.place_cold(cold)?;
         stated.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
         let (size, pad) = (self.base.segment_size(), in_segment(self.base.identity.pad));
         for (life, file) in stated.into_iter().rev() {
-            self.highest = (self.highest.0.max(life.segment), self.highest.1.max(life.epoch));
+            self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
             if self.chain.last().is_some_and(|newer| life.segment > newer.life.origin.segment) {
                 rest.push(file);
                 continue;
@@ -389,7 +384,7 @@ impl Opening {
     /// Lets go of what was freed. What had to be replayed stays: it may be freed only when both checkpoints cover it,
     /// so both are lost, and the next opening will need it as this one did.
     pub(crate) fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) {
-        for id in freed.range(..self.replay_from()) {
+        for id in freed.range(..self.replay_from()).chain(freed.range(SegmentId::COLD..)) {
             if let Some(segment) = self.live.remove(id) {
                 marks::hit("recovery: a record frees a segment");
                 self.free.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
@@ -445,53 +440,8 @@ fn opening_failure(error: std::io::Error) -> Error {
 }
 
 /// A segment file, and the life that it states.
-struct FoundFile {
-    slot: u32,
-    file: Arc<dyn logboom_disk::File>,
+pub(crate) struct FoundFile {
+    pub(crate) slot: u32,
+    pub(crate) file: Arc<dyn logboom_disk::File>,
     life: Option<Life>,
-}
-
-impl Base {
-    pub(crate) fn segment_size(&self) -> u32 {
-        u32::try_from(self.identity.segment_bytes).unwrap_or(u32::MAX)
-    }
-
-    /// How far behind the last intact group something that was submitted can lie.
-    pub(crate) fn lookahead(&self) -> usize {
-        IN_FLIGHT_BYTES + self.segment_size() as usize / 4 + self.identity.pad
-    }
-
-    /// The life that a segment file states in its header, or in its first group: each stands for the other.
-    fn life(&self, file: &dyn logboom_disk::File) -> std::io::Result<Option<Life>> {
-        self.newest_life(file, 2 * self.identity.pad)
-    }
-
-    /// The life that a segment file states anywhere near its beginning. For one that seems to be free: it may have
-    /// lost what it was begun with.
-    fn probe(&self, file: &dyn logboom_disk::File) -> Result<Option<Life>, Error> {
-        let len = PROBE.min(self.segment_size() as usize);
-        self.newest_life(file, len).map_err(|error| Error::io(format!("reading {}", file.name()), error))
-    }
-
-    fn newest_life(&self, file: &dyn logboom_disk::File, len: usize) -> std::io::Result<Option<Life>> {
-        let pad = self.identity.pad;
-        let bytes = read_slice(file, &self.pool, 0, len)?;
-        let groups = bytes.chunks_exact(pad).filter_map(|block| GroupHeader::verify(block, self.seed, pad));
-        let (header, group) = (verify_header(&bytes, self.seed), groups.map(|(header, _)| header.life));
-        let group = group.max_by_key(|life| (life.segment, life.epoch));
-        marks::hit_if(header.is_none() && group.is_some(), "recovery: a first group stands for its segment's header");
-        Ok(group.into_iter().chain(header).max_by_key(|life| (life.segment, life.epoch)))
-    }
-
-    /// Walks the segment with this id among those that are live.
-    pub(crate) fn scan(
-        &self,
-        live: &BTreeMap<SegmentId, Arc<Segment>>,
-        id: SegmentId,
-        each: &mut dyn FnMut(Part) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let segment = live.get(&id).ok_or(Error::Gone(id))?;
-        let successor = live.get(&id.next()).map(|successor| &**successor);
-        walk(segment, successor, &self.pool, self.identity.pad, self.seed, each)
-    }
 }

@@ -65,7 +65,7 @@ impl Course<'_> {
     ) -> Result<Option<Salvage>, Error> {
         let Some(resumed) = self.resume(found, end)? else { return Ok(None) };
         let stretch = Stretch { from: self.at, to: resumed.at, first: self.expected.sequence, next: resumed.sequence };
-        let mut finds = Finds::default();
+        let mut finds = Finds { any_sequence: self.expected.life.segment.is_cold(), ..Finds::default() };
         if let Found::BadRecords(header, _) = found {
             finds.counts.insert(header.sequence, header.shape.records);
         }
@@ -113,6 +113,8 @@ impl Course<'_> {
 /// What was found in a stretch, by sequence.
 #[derive(Default)]
 struct Finds {
+    /// Records of any sequence are what was written: they were moved here, and kept theirs.
+    any_sequence: bool,
     records: BTreeMap<Sequence, (Record, Place)>,
     /// Of records whose header is intact and whose body is not.
     headers: BTreeMap<Sequence, Descriptor>,
@@ -152,7 +154,7 @@ impl Finds {
         let bytes = window.bytes(block, at - block + RECORD_HEADER)?;
         let Some(raw) = bytes.get(at - block..).and_then(Raw::at) else { return Ok(None) };
         let sequence = raw.sequence();
-        if !stretch.holds(sequence.group()) || !raw.checks(seed) {
+        if !(self.any_sequence || stretch.holds(sequence.group())) || !raw.checks(seed) {
             return Ok(None);
         }
         let (descriptor, len) = (raw.descriptor(), record_bytes(raw.body_len()));
@@ -199,6 +201,9 @@ impl Finds {
 
     fn into_salvage(self, segment: SegmentId, stretch: &Stretch) -> Salvage {
         let mut told = Told { segment, passed: Vec::new(), lost: Vec::new(), unknown: None };
+        if self.any_sequence {
+            return self.into_salvage_of_moved(told, stretch);
+        }
         let known: BTreeSet<u64> = (self.records.keys().chain(self.headers.keys()).map(|sequence| sequence.group()))
             .chain(self.tables.keys().copied())
             .chain(self.counts.keys().copied())
@@ -215,6 +220,25 @@ impl Finds {
             told.unknown(Sequence::new(next, 0), Sequence::new(stretch.next, 0));
         }
         told.into_salvage(stretch)
+    }
+
+    /// What is lost of records that were moved is found missing by whoever knows that it must be somewhere.
+    fn into_salvage_of_moved(self, mut told: Told, stretch: &Stretch) -> Salvage {
+        let headers = self.headers.into_iter().filter(|(sequence, _)| !self.records.contains_key(sequence));
+        headers.for_each(|(sequence, descriptor)| told.lost(sequence, descriptor));
+        let found = self.records.values().map(|(record, _)| record.descriptor());
+        let named: Vec<Descriptor> = found.chain(told.lost.iter().copied()).collect();
+        let listed = self.tables.values().flatten().filter(|row| !named.contains(row));
+        told.lost.extend(listed);
+        told.passed.extend(self.records.into_values().map(|(record, place)| Passed::Record(record, place)));
+        let groups = (stretch.first..stretch.next).filter(|group| !self.tables.contains_key(group));
+        let is_unknown = groups.count() > 0;
+        let salvage = told.into_salvage(stretch);
+        if !is_unknown {
+            return salvage;
+        }
+        let damage = Damage { unknown: true, ..(*salvage.damage).clone() };
+        Salvage { damage: Arc::new(damage), ..salvage }
     }
 
     /// Tells of one group, record by record.

@@ -15,7 +15,7 @@ use logboom_disk::{File, Pool, Slice};
 use crate::{
     Error, Sequence,
     group::{Life, Origin, in_segment, put_u32, put_u64},
-    ids::{SegmentId, round_up},
+    ids::{NUMBER_MAX, SegmentId, round_up},
     mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
     slots::{Failure, SegmentRow},
@@ -134,6 +134,19 @@ impl Segment {
         self.last.load(Ordering::Acquire)
     }
 
+    /// Takes the end that an intact footer states: one is written when nothing follows.
+    pub(crate) fn adopt_end(&self, pool: &Pool, pad: usize, seed: u32) -> io::Result<bool> {
+        let block = round_up(TRAILER, pad);
+        let bytes = read_slice(&*self.file, pool, self.size as usize - block, block)?;
+        let (last, end) = (u64_at(&bytes, 24), u32_at(&bytes, 32));
+        let is_its = is_footer(&bytes, seed) && self.is_of_its_life(&bytes);
+        let is_possible = last >= self.last() && last < NUMBER_MAX && end >= self.end() && end < self.size;
+        if is_its && is_possible {
+            self.extend(end, last);
+        }
+        Ok(is_its && is_possible)
+    }
+
     pub(crate) fn first_group(&self) -> u64 {
         self.first.load(Ordering::Acquire)
     }
@@ -219,18 +232,21 @@ impl Segment {
     }
 
     fn verify_trailer(&self, bytes: &[u8], seed: u32) -> Option<(usize, u32)> {
-        let ours = u32_at(bytes, 0) == seeded_crc(&bytes[4..TRAILER], seed)
-            && u32_at(bytes, 4) == FOOTER_MAGIC
-            && (mutants::is_on(Mutant::StaleFooterAccepted) || self.is_its_footer(bytes));
+        let ours = is_footer(bytes, seed) && (mutants::is_on(Mutant::StaleFooterAccepted) || self.is_its_footer(bytes));
         ours.then(|| (u32_at(bytes, 36) as usize, u32_at(bytes, 40)))
     }
 
     fn is_its_footer(&self, bytes: &[u8]) -> bool {
-        u64_at(bytes, 8) == self.id.0
-            && u64_at(bytes, 16) == self.life.nonce
-            && u64_at(bytes, 24) == self.last()
-            && u32_at(bytes, 32) == self.end()
+        self.is_of_its_life(bytes) && u64_at(bytes, 24) == self.last() && u32_at(bytes, 32) == self.end()
     }
+
+    fn is_of_its_life(&self, bytes: &[u8]) -> bool {
+        u64_at(bytes, 8) == self.id.0 && u64_at(bytes, 16) == self.life.nonce
+    }
+}
+
+fn is_footer(bytes: &[u8], seed: u32) -> bool {
+    u32_at(bytes, 0) == seeded_crc(&bytes[4..TRAILER], seed) && u32_at(bytes, 4) == FOOTER_MAGIC
 }
 
 /// Bytes at the end of a segment that a footer with a body of `body` bytes takes.

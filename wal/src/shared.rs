@@ -14,6 +14,7 @@ use crate::{
     Clock, Error, Options, SegmentId, Worker,
     admission::Admission,
     append::{Durability, Load, Request, Reservation, Staging},
+    cold::Cold,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
     marks,
     metrics::Metrics,
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) segments: Mutex<BTreeMap<SegmentId, Arc<Segment>>>,
     pub(crate) recent: Recent,
     pub(crate) slots: Mutex<Slots>,
+    pub(crate) cold: Mutex<Cold>,
     /// The promise that the last durable group carries.
     pub(crate) promised: AtomicU64,
     /// The last group with records.
@@ -133,7 +135,7 @@ impl Shared {
         }
     }
 
-    fn check_open(&self) -> Result<(), Error> {
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
         if let Some(first) = self.watermark.failure() {
             return Err(poisoned(first));
         }

@@ -49,7 +49,7 @@ pub(crate) struct Checkpoint {
     pub(crate) body: Vec<u8>,
 }
 
-/// A live segment below the checkpoint's replay position, as the checkpoint knows it.
+/// A live segment below the checkpoint's replay position, or a cold one, as the checkpoint knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentRow {
     pub(crate) id: SegmentId,
@@ -65,7 +65,8 @@ impl Checkpoint {
     /// Whether a log can have come to what it says: its checksums do not tell that.
     fn is_possible(&self, identity: &Identity) -> bool {
         let row = |row: &SegmentRow| {
-            row.id < self.replay_from
+            (row.id < self.replay_from || row.id.is_cold())
+                && row.id.is_possible()
                 && row.epoch < NUMBER_MAX
                 && row.first < NUMBER_MAX
                 && row.last < NUMBER_MAX

@@ -18,8 +18,9 @@ use crate::{
     slots::Failure,
 };
 
-/// Kept back from appends: one segment for the next opening, and one for draining a full device.
-pub(crate) const KEPT_BACK: usize = 2;
+/// Kept back from appends: one segment for the next opening, and on a full device one to move live records to, and one
+/// for the records that give space back.
+pub(crate) const KEPT_BACK: usize = 3;
 
 /// How long a machine that failed waits before it tries again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -29,6 +30,16 @@ const SHRINK: Duration = Duration::from_secs(10);
 
 /// Zeros are written in pieces of this size, so that preparing never holds the device for long.
 const ZEROS: usize = 1 << 20;
+
+/// What a prepared segment is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Append,
+    /// For live records of segments that can be given back then.
+    Move,
+    /// For records that let segments be given back.
+    Drain,
+}
 
 /// A segment file that is not in use.
 #[derive(Debug)]
@@ -57,11 +68,17 @@ impl Supply {
         Self { size, state: Mutex::new(State { ready, next_slot, ..State::default() }) }
     }
 
-    /// A prepared segment, if there is one beyond those kept back; one that drains may take all but the last.
-    pub(crate) fn take(&self, drains: bool) -> Option<Prepared> {
-        let floor = if drains { KEPT_BACK - 1 } else { KEPT_BACK };
+    /// A prepared segment, if there is one beyond those that are kept back from this use.
+    pub(crate) fn take(&self, for_what: Use) -> Option<Prepared> {
+        let floor = match for_what {
+            Use::Append => KEPT_BACK,
+            Use::Move => KEPT_BACK - 1,
+            Use::Drain => KEPT_BACK - 2,
+        };
         let mut state = self.state.lock();
-        marks::hit_if(drains && state.ready.len() == KEPT_BACK, "supply: the segment kept for draining is used");
+        let is_last = state.ready.len() == floor + 1;
+        marks::hit_if(is_last && for_what == Use::Drain, "supply: the segment kept for draining is used");
+        marks::hit_if(is_last && for_what == Use::Move, "supply: the segment kept for moving is used");
         if state.ready.len() > floor { state.ready.pop_front() } else { None }
     }
 
@@ -72,6 +89,10 @@ impl Supply {
     /// Adds a segment at once, for a caller that cannot go on without: its blocks are reserved, not written, which
     /// makes its first life slower than a wait for zeros would be long (measured: 19 to 27 % for large groups).
     pub(crate) fn hurry(&self, shared: &Shared) -> Result<(), Error> {
+        if self.is_at_limit(shared) {
+            marks::hit("supply: the log may not grow");
+            return Err(Error::Full);
+        }
         marks::hit("supply: a segment is made in a hurry");
         let slot = self.next_slot();
         let disk = &*shared.disk;
@@ -82,6 +103,14 @@ impl Supply {
     /// Leaves a dead segment to be recycled when `group`, which holds the record of its end, is durable.
     pub(crate) fn retire(&self, group: u64, segment: Arc<Segment>) {
         self.state.lock().retiring.push((group, segment));
+    }
+
+    /// Whether another segment file would be one too many.
+    fn is_at_limit(&self, shared: &Shared) -> bool {
+        let used = shared.segments.lock().len();
+        let state = self.state.lock();
+        let files = used + state.ready.len() + state.retiring.len();
+        (files as u64 + 1).saturating_mul(self.size) > shared.options.space_bytes_max
     }
 
     fn next_slot(&self) -> u32 {
@@ -111,7 +140,7 @@ impl Supply {
     }
 
     /// Moves what was freed, durably, and is read by nobody to the ready ones.
-    fn recycle(&self, durable: u64) {
+    pub(crate) fn recycle(&self, durable: u64) {
         let mut state = self.state.lock();
         let retiring = std::mem::take(&mut state.retiring);
         for (group, segment) in retiring {
@@ -299,7 +328,8 @@ impl Machine for Prefill {
         let wanted = shared.options.reserve_segments + KEPT_BACK;
         shared.supply.recycle(shared.watermark.durable());
         self.shrink(&shared, now, wanted);
-        if now >= self.retry_at && (self.filling.is_some() || shared.supply.len() < wanted) {
+        let lacks = || shared.supply.len() < wanted && !shared.supply.is_at_limit(&shared);
+        if now >= self.retry_at && (self.filling.is_some() || lacks()) {
             return self.fill(&shared, now);
         }
         match () {

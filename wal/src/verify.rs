@@ -6,7 +6,7 @@ use logboom_disk::Disk;
 
 use crate::{
     Cut, Damage, Error, Options, Passed, SegmentId,
-    group::in_segment,
+    group::{Life, in_segment},
     open_read_only,
     scan::{Group, Part},
 };
@@ -66,7 +66,7 @@ pub fn verify(
     check.report.damages.clone_from(&opening.report().damages);
     for segment in opening.live() {
         check.report.segments += 1;
-        if segment.id < replay_from {
+        if segment.id < replay_from || segment.id.is_cold() {
             opening.scan_parts(segment.id, &mut |part| check.part(part))?;
             if opening.read_footer(segment.id)?.is_none() {
                 check.report.without_footer.push(segment.id);
@@ -82,10 +82,11 @@ struct Check<'p> {
     seed: u32,
     done: u64,
     total: u64,
-    /// The highest promise of each epoch: one binds within its own, a later one has accepted what a crash left.
-    promised: BTreeMap<u64, u64>,
-    /// Groups whose records are intact and whose descriptors are not, with their epochs.
-    poor: Vec<(u64, u64, Damage)>,
+    /// The highest promise of each epoch: one binds within its own, a later one has accepted what a crash left. A cold
+    /// segment numbers its own groups.
+    promised: BTreeMap<(u64, SegmentId), u64>,
+    /// Groups whose records are intact and whose descriptors are not, with what a promise of them binds in.
+    poor: Vec<((u64, SegmentId), u64, Damage)>,
     progress: &'p mut dyn FnMut(u64, u64),
 }
 
@@ -107,10 +108,12 @@ impl Check<'_> {
 
     fn group(&mut self, group: &Group) {
         self.report.groups += 1;
-        let promised = self.promised.entry(group.header.life.epoch).or_default();
+        let Life { epoch, segment, .. } = group.header.life;
+        let scope = (epoch, if segment.is_cold() { segment } else { SegmentId(0) });
+        let promised = self.promised.entry(scope).or_default();
         *promised = group.header.durable.max(*promised);
         if !group.descriptors_are_intact(self.seed) {
-            self.poor.push((group.header.life.epoch, group.header.sequence, poor(group)));
+            self.poor.push((scope, group.header.sequence, poor(group)));
         }
         self.done += group.header.shape.len() as u64;
         (self.progress)(self.done.min(self.total), self.total);
@@ -119,8 +122,8 @@ impl Check<'_> {
     /// A group that nobody promised may have been torn there while it was written; below a promise it was changed.
     fn finish(mut self) -> VerifyReport {
         let promised = self.promised;
-        let is_promised = |epoch, sequence| promised.get(&epoch).is_some_and(|&promised| sequence <= promised);
-        let changed = self.poor.into_iter().filter(|&(epoch, sequence, _)| is_promised(epoch, sequence));
+        let is_promised = |scope, sequence| promised.get(&scope).is_some_and(|&promised| sequence <= promised);
+        let changed = self.poor.into_iter().filter(|&(scope, sequence, _)| is_promised(scope, sequence));
         self.report.damages.extend(changed.map(|(_, _, damage)| Arc::new(damage)));
         (self.progress)(self.total, self.total);
         self.report

@@ -12,6 +12,7 @@ use crate::{
     WalHealth, WalMetrics, Worker,
     admission::Admission,
     append::{Load, Staging},
+    base::Base,
     group::Life,
     group_commit::{Committer, Echo},
     marks,
@@ -19,13 +20,12 @@ use crate::{
     mutants::{self, Mutant},
     recent::Recent,
     record::KIND_FREED,
-    recovery::Base,
     scan::walk,
     scrub::Scrub,
     segment::Segment,
     shared::{Shared, Tail},
     slots::{SegmentRow, Slots},
-    supply::{Prefill, Prepared, Supply},
+    supply::{KEPT_BACK, Prefill, Prepared, Supply},
     sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock},
     watch::{Callbacks, Housekeeping, Watch},
     watermark::Watermark,
@@ -161,9 +161,9 @@ impl Wal {
 
     // ---- segments, footers, checkpoints: for the layer above's machines ----
 
-    /// The live segments, oldest first; the last is the active one.
+    /// The live segments: the cold ones, and then those of the log, oldest first; the last is the active one.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        self.shared.segments.lock().values().map(|segment| segment.info()).collect()
+        infos(&self.shared.segments.lock())
     }
 
     /// The segment that the next group goes to, or the one after it.
@@ -214,8 +214,11 @@ impl Wal {
     /// [`Error::Io`] or [`Error::Full`]: the previous checkpoint stands; a failed sync poisons the log besides.
     pub fn write_checkpoint(&self, replay_from: SegmentId, body: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
-        let rows: Vec<SegmentRow> =
-            shared.segments.lock().range(..replay_from).map(|(_, segment)| segment.row()).collect();
+        let rows: Vec<SegmentRow> = {
+            let segments = shared.segments.lock();
+            let cold = segments.range(SegmentId::COLD..).filter(|_| !mutants::is_on(Mutant::ColdNotCheckpointed));
+            segments.range(..replay_from).chain(cold).map(|(_, segment)| segment.row()).collect()
+        };
         let keys = (shared.pad, shared.seed);
         let written = shared.slots.lock().write(&*shared.disk, &shared.pool, keys, replay_from, &rows, body);
         written.map_err(|failure| shared.beside_the_log("writing a checkpoint", failure))
@@ -228,13 +231,17 @@ impl Wal {
 
     /// Frees segments that hold nothing any more: no live entry, and no state that both checkpoints do not hold.
     ///
-    /// They are recycled when a record that says so is durable and nobody reads them any more.
+    /// They are recycled when a record that says so is durable and nobody reads them any more. A cold segment holds
+    /// entries and nothing else: no checkpoint need cover it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for the active segment or one that is not [`Wal::covered`]; those of [`Wal::reserve`].
+    /// [`Error::Unsupported`] for a segment that is written, or one that is not [`Wal::covered`]; those of
+    /// [`Wal::reserve`].
     pub fn retire(&self, segments: &[SegmentId]) -> Result<(), Error> {
         let (active, covered) = (self.active(), self.covered());
-        if let Some(id) = segments.iter().find(|&&id| id >= active || id >= covered) {
+        let is_written = |id: SegmentId| self.segment(id).is_ok_and(|segment| !segment.is_closed());
+        let may_not = |id: SegmentId| if id.is_cold() { is_written(id) } else { id >= active || id >= covered };
+        if let Some(id) = segments.iter().find(|&&id| may_not(id)) {
             return Err(Error::Unsupported(format!("segment {id} may not be retired yet")));
         }
         let count = u32::try_from(segments.len()).unwrap_or(u32::MAX);
@@ -249,6 +256,37 @@ impl Wal {
         drop(live);
         self.shared.worker_kick();
         Ok(())
+    }
+
+    /// Copies records, which must be durable, to the cold stream; returns where they lie there, in their order. The
+    /// copies survive power loss on return, and are found at the next opening.
+    ///
+    /// Called by one thread at a time; waits for the device, and for nothing else of the log.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when they do not fit a quarter of a segment, [`Error::Full`], [`Error::Io`]: they are not
+    /// moved then, and can be moved again. A failed sync poisons the log. [`Error::Poisoned`], [`Error::Closed`].
+    pub fn move_records(&self, records: &[Record]) -> Result<Vec<Place>, Error> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.shared.check_open()?;
+        self.shared.cold.lock().append(&self.shared, records)
+    }
+
+    /// Ends the cold segment that is written, so that it can be sealed; the next move begins another.
+    pub fn close_cold(&self) {
+        self.shared.cold.lock().close(&self.shared);
+    }
+
+    /// Makes what was freed durably, and is read by nobody, ready to be used again now.
+    pub fn recycle(&self) {
+        self.shared.supply.recycle(self.durable());
+    }
+
+    /// Whether another segment can be begun without making one.
+    pub fn has_room(&self) -> bool {
+        self.shared.supply.len() > KEPT_BACK
     }
 
     // ---- life ----
@@ -268,9 +306,29 @@ impl Wal {
         self.shared.health_now()
     }
 
+    /// How often the device has answered the log's own writes, and how long that took in all.
+    pub fn answers(&self) -> (u64, std::time::Duration) {
+        self.shared.watch.answers()
+    }
+
+    /// The time of the log's clock.
+    pub fn now(&self) -> std::time::Duration {
+        self.shared.clock.now()
+    }
+
     /// What is known of the device.
     pub fn facts(&self) -> &Facts {
         self.shared.disk.facts()
+    }
+
+    /// The most bytes that segment files may take in all.
+    pub fn space_bytes_max(&self) -> u64 {
+        self.shared.options.space_bytes_max
+    }
+
+    /// The size of a segment file in bytes.
+    pub fn segment_bytes(&self) -> u64 {
+        self.shared.segment_bytes
     }
 
     /// Who steps the background machines; the layer above adds its own.
@@ -352,6 +410,12 @@ impl Wal {
     }
 }
 
+/// The cold segments, and then those of the log.
+pub(crate) fn infos(segments: &BTreeMap<SegmentId, Arc<Segment>>) -> Vec<SegmentInfo> {
+    let cold = segments.range(SegmentId::COLD..);
+    cold.chain(segments.range(..SegmentId::COLD)).map(|(_, segment)| segment.info()).collect()
+}
+
 impl Start {
     /// The log itself, without a thread.
     pub(crate) fn into_shared(self) -> Result<Arc<Shared>, Error> {
@@ -380,6 +444,7 @@ impl Start {
             segments: Mutex::new(segments),
             recent: Recent::new(base.options.cache_bytes),
             slots: Mutex::new(slots),
+            cold: Mutex::default(),
             promised: AtomicU64::new(0),
             filled: AtomicU64::new(0),
             lazy_group: AtomicU64::new(0),

@@ -17,6 +17,9 @@ pub(crate) struct Watch {
     /// When it was last heard of while something was in flight (us, 0: nothing is in flight).
     waiting_since_us: AtomicU64,
     progress_us: AtomicU64,
+    /// How often it has answered, and how long that took in all (us).
+    answers: AtomicU64,
+    answering_us: AtomicU64,
     /// The housekeeping machine looks again by itself.
     armed: AtomicBool,
 }
@@ -30,6 +33,11 @@ impl Watch {
     }
 
     pub(crate) fn progress(&self, now: Duration, idle: bool) {
+        let since = self.waiting_since_us.load(Ordering::Relaxed);
+        if since > 0 {
+            self.answers.fetch_add(1, Ordering::Relaxed);
+            self.answering_us.fetch_add(us(now).saturating_sub(since), Ordering::Relaxed);
+        }
         self.progress_us.store(us(now), Ordering::Relaxed);
         self.waiting_since_us.store(if idle { 0 } else { us(now) }, Ordering::Relaxed);
     }
@@ -40,6 +48,12 @@ impl Watch {
             0 => Duration::ZERO,
             since => now.saturating_sub(Duration::from_micros(since)),
         }
+    }
+
+    /// How often the device has answered, and how long that took in all.
+    pub(crate) fn answers(&self) -> (u64, Duration) {
+        let took = Duration::from_micros(self.answering_us.load(Ordering::Relaxed));
+        (self.answers.load(Ordering::Relaxed), took)
     }
 
     /// True if the housekeeping machine is to be woken: it sleeps for good.

@@ -78,7 +78,10 @@ fn quarantine(passed: Vec<Passed>) -> (Vec<(ShardId, Quarantine)>, bool, HashMap
         let mut delta = Delta::default();
         shards.get(*id).unwrap().state.lock().log.clear(&view.extent, &mut delta);
         tallies.apply(SegmentId(99), 0, &delta);
-        assert_eq!(delta.freed.iter().map(|(_, count)| count).sum::<u64>(), view.extent.next - view.extent.first);
+        assert_eq!(
+            delta.freed.iter().map(|(_, amount)| amount.entries).sum::<u64>(),
+            view.extent.next - view.extent.first
+        );
     }
     (found, shards.holds_back_unseen(), views)
 }

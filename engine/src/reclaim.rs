@@ -1,0 +1,253 @@
+//! Reclaiming: what is still live in segments that are mostly dead moves to cold ones, so that the rest comes back.
+//!
+//! A record is moved as it is. Where it lay is given back by *compact*, as if the entries had been dropped there: the
+//! copy is durable before the index knows of it, and no reader is sent to the old place from then on.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use logboom_disk::LINE;
+use logboom_wal::{Error as WalError, Place, Record, SegmentId, Step, marks};
+
+use crate::{
+    Result, ShardId,
+    core::Core,
+    footer::Footer,
+    log::Stretch,
+    pace::Pace,
+    tally::Delta,
+    victim::{self, Urgency},
+};
+
+/// About how many bytes one step moves.
+const STEP_BYTES: usize = 512 << 10;
+/// And at most how many records.
+const STEP_RECORDS: usize = 4096;
+/// How soon to look whether anything is due.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Empties one segment at a time.
+#[derive(Default)]
+pub(crate) struct Reclaimer {
+    work: Option<Emptying>,
+    pace: Pace,
+    /// When to look for work again.
+    look_at: Duration,
+    /// Segments in which something is damaged: what can be read of them stays where it is.
+    spoiled: BTreeSet<SegmentId>,
+    has_ended: bool,
+}
+
+/// A segment that is being emptied.
+struct Emptying {
+    segment: SegmentId,
+    footer: Arc<Footer>,
+    /// Those with entries in it, and which of them comes next.
+    shards: Vec<ShardId>,
+    next: usize,
+    /// Of the shards before: what was live when they were looked at.
+    items: VecDeque<Item>,
+    copied: Option<Copied>,
+}
+
+/// Records that have copies, which nobody is sent to yet.
+struct Copied {
+    items: Vec<Item>,
+    /// From where each record lies to where its copy does, in the order of the items.
+    copies: Vec<(Place, Place)>,
+}
+
+/// Live entries of one record.
+struct Item {
+    shard: ShardId,
+    range: Range<u64>,
+    place: Place,
+}
+
+impl Reclaimer {
+    /// Does a bounded amount of work, when some is due.
+    pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Result<Step> {
+        if self.work.as_ref().is_some_and(|work| work.copied.is_some()) {
+            self.advance(core)?;
+            return Ok(Step::Again);
+        }
+        let due = if self.work.is_some() { self.pace.due() } else { self.look_at };
+        if now < due {
+            return Ok(Step::At(due));
+        }
+        if self.work.is_none() && !self.begin(core, Urgency::Due)? {
+            self.look_at = now + IDLE;
+            return Ok(Step::At(self.look_at));
+        }
+        self.pace.begin(core.wal.answers());
+        self.advance(core)?;
+        self.pace.end(now, core.wal.now(), core.wal.answers(), victim::is_short(core));
+        Ok(Step::Again)
+    }
+
+    /// Moves whatever is worth it, at once.
+    pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
+        while self.work.is_some() || self.begin(core, Urgency::Asked)? {
+            self.advance(core)?;
+        }
+        Ok(())
+    }
+
+    /// Publishes what is copied, moves nothing more, and ends the cold segment, which can be sealed then: a footer must
+    /// list all that is read from its segment.
+    pub(crate) fn end(&mut self, core: &Core) {
+        if let Some(Emptying { segment, copied: Some(copied), .. }) = self.work.take() {
+            copied.publish(core, segment);
+        }
+        self.has_ended = true;
+        core.wal.close_cold();
+    }
+
+    /// Segments in which something is damaged, and which are kept for what is not.
+    pub(crate) fn spoiled(&self) -> Vec<SegmentId> {
+        self.spoiled.iter().copied().collect()
+    }
+
+    fn begin(&mut self, core: &Core, urgency: Urgency) -> Result<bool> {
+        if self.has_ended {
+            return Ok(false);
+        }
+        let Some(segment) = victim::choose(core, &self.spoiled, urgency) else { return Ok(false) };
+        let footer = core.store.footer(segment)?;
+        let mut shards: Vec<ShardId> = footer.claims(segment).map(|(shard, _)| shard).collect();
+        shards.dedup();
+        self.work = Some(Emptying { segment, footer, shards, next: 0, items: VecDeque::new(), copied: None });
+        Ok(true)
+    }
+
+    /// Copies a few records, or has their entries read from the copies; ends the work when none are left.
+    fn advance(&mut self, core: &Core) -> Result<()> {
+        let Some(work) = &mut self.work else { return Ok(()) };
+        if let Some(copied) = work.copied.take() {
+            copied.publish(core, work.segment);
+            core.recovered();
+            return Ok(());
+        }
+        let items = work.take(core);
+        let segment = work.segment;
+        if items.is_empty() {
+            self.work = None;
+            self.has_emptied(core, segment);
+            return Ok(());
+        }
+        match Copied::of(core, items) {
+            Ok(copied) => work.copied = Some(copied),
+            Err(error) => {
+                self.work = None;
+                return self.give_up(segment, error);
+            }
+        }
+        Ok(())
+    }
+
+    fn has_emptied(&mut self, core: &Core, segment: SegmentId) {
+        marks::hit("reclaim: a segment was emptied");
+        if !core.tallies.is_free(segment) {
+            // Its footer knows nothing of what is counted there: it would be tried for ever.
+            self.spoiled.insert(segment);
+        }
+        core.counts.emptied.fetch_add(1, Ordering::Relaxed);
+        core.kick();
+    }
+
+    /// What is damaged cannot be moved, and reading it says so to whoever asks; the other failures may pass.
+    fn give_up(&mut self, segment: SegmentId, error: WalError) -> Result<()> {
+        match error {
+            WalError::Corruption(_) => {
+                marks::hit("reclaim: a segment has something damaged in it");
+                self.spoiled.insert(segment);
+                Ok(())
+            }
+            WalError::Gone(_) => Ok(()),
+            other => Err(other.into()),
+        }
+    }
+}
+
+impl Emptying {
+    /// The next records to move.
+    fn take(&mut self, core: &Core) -> Vec<Item> {
+        let limit = STEP_BYTES.min(core.wal.batch_bytes_max());
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        while items.len() < STEP_RECORDS {
+            let Some(item) = self.items.front() else {
+                if self.list(core) {
+                    continue;
+                }
+                break;
+            };
+            // Rounded as the last of its batch, which it may be.
+            bytes += (item.place.len as usize).next_multiple_of(LINE);
+            if bytes > limit && !items.is_empty() {
+                break;
+            }
+            items.extend(self.items.pop_front());
+        }
+        items
+    }
+
+    /// Lists what the next shard has here; false if there is none.
+    fn list(&mut self, core: &Core) -> bool {
+        let Some(&shard) = self.shards.get(self.next) else { return false };
+        self.next += 1;
+        let Some(cell) = core.store.shards.get(shard) else { return true };
+        let held: Vec<Range<u64>> = {
+            let state = cell.state.lock();
+            state.log.held_in(&cell.published.load().extent, self.segment).collect()
+        };
+        let mut found = Vec::new();
+        for range in held {
+            let wanted = Stretch { range, term: 0, segment: self.segment, place: None };
+            self.footer.outline(shard, &wanted, u64::MAX, &mut found);
+        }
+        let item = |found: Stretch| found.place.map(|place| Item { shard, range: found.range, place });
+        self.items.extend(found.into_iter().filter_map(item));
+        true
+    }
+}
+
+impl Copied {
+    fn of(core: &Core, items: Vec<Item>) -> std::result::Result<Self, WalError> {
+        let _span = tracing::debug_span!("reclaim", records = items.len()).entered();
+        let mut places: Vec<Place> = items.iter().map(|item| item.place).collect();
+        places.dedup();
+        let mut records: Vec<Record> = Vec::with_capacity(places.len());
+        core.wal.read(&places, &mut records)?;
+        let copies = places.into_iter().zip(core.wal.move_records(&records)?).collect();
+        Ok(Self { items, copies })
+    }
+
+    /// From here on the entries are read from the copies, but those that were dropped or written over meanwhile.
+    fn publish(self, core: &Core, from: SegmentId) {
+        let mut copies = self.copies.into_iter().peekable();
+        let mut delta = Delta::default();
+        for of_shard in self.items.chunk_by(|one, next| one.shard == next.shard) {
+            let Some(cell) = of_shard.first().and_then(|item| core.store.shards.get(item.shard)) else { continue };
+            let mut state = cell.state.lock();
+            let extent = cell.published.load().extent;
+            for Item { shard, range, place } in of_shard {
+                while copies.next_if(|(original, _)| original != place).is_some() {}
+                let Some((_, copy)) = copies.peek() else { break };
+                let is_live = state.log.relocate(&extent, from, range, *copy, &mut delta);
+                marks::hit_if(!is_live, "reclaim: entries were dropped while they were moved");
+                if is_live {
+                    delta.touch(*shard);
+                }
+            }
+            if let Some((_, copy)) = copies.peek() {
+                // With the shard locked: whoever frees the entries next finds them counted.
+                core.tallies.apply(copy.segment, 0, &delta);
+            }
+            delta.clear();
+        }
+    }
+}

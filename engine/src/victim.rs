@@ -1,0 +1,118 @@
+//! Which segment is emptied next, and whether it is worth it.
+//!
+//! The one with the most to gain for what must be written, older ones preferred: what has lived for long is likely to
+//! live on, while young segments empty themselves (Rosenblum and Ousterhout, "The Design and Implementation of a
+//! Log-Structured File System", TOCS 10(1), 1992, section 3.6).
+
+use std::collections::BTreeSet;
+
+use logboom_wal::{SegmentId, SegmentInfo, WalMetrics};
+
+use crate::core::Core;
+
+/// Segments that may be in use whatever is live: the one that is written, the cold one that is written, those that
+/// wait for a checkpoint.
+pub(crate) const RESERVE_SEGMENTS: u64 = 4;
+/// Beyond the reserve, what is in use may be this many times what is live, as a quotient.
+const SPACE: (u64, u64) = (3, 2);
+/// And twice the reserve and this many times what is live is too much, as a quotient.
+const SHORT: (u64, u64) = (7, 4);
+/// Of each so many bytes that were appended, so many may be moved, as a quotient; and a few segments besides.
+const MOVED: (u64, u64) = (1, 4);
+/// A segment with more than this share of it live is not worth moving, as a quotient.
+const LIVE: (u64, u64) = (1, 2);
+
+/// How much is done for space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// What keeps the space in bounds, as far as writing does not multiply.
+    Due,
+    /// All that is worth it.
+    Asked,
+}
+
+/// The segments in use, and what is live in them.
+struct Candidate {
+    info: SegmentInfo,
+    live: u64,
+    /// How many segments were begun since.
+    age: u64,
+}
+
+/// The segment to be emptied next, if there is one; `spoiled` ones cannot be.
+pub(crate) fn choose(core: &Core, spoiled: &BTreeSet<SegmentId>, urgency: Urgency) -> Option<SegmentId> {
+    let size = core.wal.segment_bytes();
+    let all = candidates(core);
+    let live: u64 = all.iter().map(|candidate| candidate.live).sum();
+    let in_use = all.len() as u64 * size;
+    // Close to its bound, the log must come back whatever that costs.
+    let is_tight = in_use + 2 * RESERVE_SEGMENTS * size > core.wal.space_bytes_max();
+    if urgency == Urgency::Due && !is_tight && in_use <= live * SPACE.0 / SPACE.1 + RESERVE_SEGMENTS * size {
+        return None;
+    }
+    let urgency = if is_tight { Urgency::Asked } else { urgency };
+    let metrics = core.wal.metrics();
+    let may = |candidate: &&Candidate| {
+        let Candidate { info, live, .. } = candidate;
+        let is_sealed = !info.active && info.footer && core.tallies.is_sealed(info.id);
+        let is_ripe = is_sealed && *live > 0 && !spoiled.contains(&info.id);
+        is_ripe && live * LIVE.1 <= size * LIVE.0 && (urgency == Urgency::Asked || is_affordable(&metrics, *live, size))
+    };
+    let best = all.iter().filter(may).max_by_key(|candidate| worth(size, candidate.live, candidate.age));
+    best.map(|candidate| candidate.info.id)
+}
+
+/// Whether more is in use than the pace of reclaiming is to allow for.
+pub(crate) fn is_short(core: &Core) -> bool {
+    let all = candidates(core);
+    let live: u64 = all.iter().map(|candidate| candidate.live).sum();
+    let in_use = all.len() as u64 * core.wal.segment_bytes();
+    in_use > live * SHORT.0 / SHORT.1 + 2 * RESERVE_SEGMENTS * core.wal.segment_bytes()
+}
+
+fn candidates(core: &Core) -> Vec<Candidate> {
+    let segments = core.wal.segments();
+    let newest = segments.len() as u64;
+    let with_live = |(nth, info): (usize, SegmentInfo)| {
+        let live = core.tallies.live(info.id).bytes;
+        Candidate { info, live, age: newest - nth as u64 }
+    };
+    // Cold ones come first: they are the oldest.
+    segments.into_iter().enumerate().map(with_live).collect()
+}
+
+/// Whether moving so much keeps what is written within bounds.
+fn is_affordable(metrics: &WalMetrics, live: u64, size: u64) -> bool {
+    metrics.moved_bytes + live <= metrics.written_bytes * MOVED.0 / MOVED.1 + RESERVE_SEGMENTS * size
+}
+
+/// What is gained for each byte that is read and written, times the age.
+fn worth(size: u64, live: u64, age: u64) -> u64 {
+    let gain = u128::from(size.saturating_sub(live)) * u128::from(age);
+    u64::try_from((gain << 16) / u128::from(size + live)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_emptier_or_older_is_worth_more() {
+        assert!(worth(100, 10, 5) > worth(100, 20, 5));
+        assert!(worth(100, 10, 6) > worth(100, 10, 5));
+        assert!(worth(100, 40, 30) > worth(100, 5, 3), "an old one that will not empty itself");
+        assert_eq!(worth(100, 100, 9), 0);
+        assert!(worth(1 << 30, 0, u64::MAX) > 0);
+    }
+
+    #[test]
+    fn moving_is_bounded_by_what_was_appended() {
+        let metrics = |written_bytes, moved_bytes| {
+            let mut metrics = WalMetrics::default();
+            (metrics.written_bytes, metrics.moved_bytes) = (written_bytes, moved_bytes);
+            metrics
+        };
+        assert!(is_affordable(&metrics(4000, 900), 500, 100));
+        assert!(!is_affordable(&metrics(4000, 900), 501, 100));
+    }
+}

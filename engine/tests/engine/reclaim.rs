@@ -1,0 +1,200 @@
+//! Space comes back from segments that are mostly dead: what is live in them moves.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use logboom::{Durability, Engine, EntryRef, Error, ShardId, disk::SimDisk};
+
+use crate::support::*;
+
+/// Some shards that keep everything.
+const LAGGARDS: std::ops::Range<u64> = 100..103;
+/// A shard that compacts behind itself.
+const HOT: ShardId = ShardId(7);
+
+/// One round: a few entries for every laggard, many for the hot shard, which then compacts all but the last.
+fn round(engine: &Engine, nth: u64) {
+    for shard in LAGGARDS {
+        append(engine, ShardId(shard), nth * 4 + 1..nth * 4 + 5, 1);
+    }
+    append(engine, HOT, nth * 200 + 1..nth * 200 + 201, 1);
+    write(engine, |batch| batch.compact_to(HOT, nth * 200 + 199).map(drop));
+}
+
+fn check_all(engine: &Engine, rounds: u64) {
+    for shard in LAGGARDS {
+        check(&engine.shard(ShardId(shard)), 1..rounds * 4 + 1, 1);
+    }
+    check(&engine.shard(HOT), rounds * 200..rounds * 200 + 1, 1);
+}
+
+#[test]
+fn what_laggards_hold_moves_and_the_rest_comes_back() {
+    each(|ground| {
+        let engine = ground.open();
+        const ROUNDS: u64 = 300;
+        for nth in 0..ROUNDS {
+            round(&engine, nth);
+        }
+        check_all(&engine, ROUNDS);
+        let before = engine.space();
+        let report = engine.reclaim().unwrap();
+        assert!(report.segments <= 5, "{before:?} {report:?}");
+        assert!(report.given_back > 0 && report.cold_segments >= 1, "{report:?}");
+        let holders: Vec<u64> = report.holders.iter().map(|holder| holder.shard.0).collect();
+        assert!(LAGGARDS.clone().all(|shard| holders.contains(&shard)), "{report:?}");
+        assert!(report.damaged.is_empty());
+        check_all(&engine, ROUNDS);
+        // Live bytes are what the records of the live entries take.
+        let live: u64 = engine.segments().iter().map(|segment| segment.live_entries).sum();
+        assert_eq!(live, 3 * ROUNDS * 4 + 1);
+        let engine = ground.reopen(engine);
+        check_all(&engine, ROUNDS);
+        let moved = engine.space();
+        assert!(moved.segments <= 6, "{moved:?}");
+
+        // Moved entries are dropped, written over and handed on as any others.
+        let laggard = ShardId(100);
+        write(&engine, |batch| batch.compact_to(laggard, 100).map(drop));
+        write(&engine, |batch| batch.overwrite(laggard, entries(laggard, 900..905, 2)).map(drop));
+        let overwritten = engine.shard(laggard).entries(899..905, u64::MAX).unwrap();
+        assert_eq!(overwritten.iter().map(|entry| entry.term).collect::<Vec<_>>(), [1, 2, 2, 2, 2, 2]);
+        write(&engine, |batch| batch.destroy(ShardId(101)).map(drop));
+        engine.reclaim().unwrap();
+        let engine = ground.reopen(engine);
+        assert_eq!(engine.shard(laggard).bounds().first, Some(101));
+        assert_eq!(engine.shard(ShardId(101)).bounds().first, None);
+        check(&engine.shard(ShardId(102)), 1..ROUNDS * 4 + 1, 1);
+        engine.close().unwrap();
+    });
+}
+
+struct Done<'d>(&'d AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_background_does_it_by_itself_and_readers_notice_nothing() {
+    each(|ground| {
+        let engine = ground.open();
+        let rounds = if ground.is_sim() { 400 } else { 800 };
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            if !ground.is_sim() {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let shard = engine.shard(ShardId(101));
+                        let last = shard.bounds().last.unwrap_or(0);
+                        let read = shard.entries(1..last + 1, u64::MAX).unwrap();
+                        assert_eq!(read.len() as u64, last);
+                        let is_right = |entry: EntryRef<'_>| entry.payload == payload(shard.id(), entry.index, 1);
+                        assert!(read.iter().all(is_right));
+                    }
+                });
+            }
+            // A failure ends the reader as well.
+            let _done = Done(&done);
+            for nth in 0..rounds {
+                round(&engine, nth);
+                if ground.is_sim() {
+                    ground.pass(&engine, Duration::from_millis(20));
+                }
+            }
+            ground.until(&engine, "segments are emptied", || engine.metrics().compact_emptied > 0);
+            ground.until(&engine, "the log is small", || {
+                let space = engine.space();
+                space.bytes_in_use <= space.live_bytes * 3 / 2 + 5 * ground.config.segment_bytes
+            });
+        });
+        let metrics = engine.metrics();
+        assert!(metrics.log.moved_bytes > 0 && metrics.log.moved_records > 0);
+        check_all(&engine, rounds);
+        let engine = ground.reopen(engine);
+        check_all(&engine, rounds);
+        engine.close().unwrap();
+    });
+}
+
+/// A bounded log goes on for ever while shards compact; it is refused, with the reason at hand, when they do not.
+#[test]
+fn a_log_of_bounded_size_makes_room_or_says_who_holds_it() {
+    for mut ground in [Ground::sim(7), Ground::real()] {
+        ground.config.space_bytes_max = Some(16 * ground.config.segment_bytes);
+        ground.config.reclaim_in_background = false;
+        let engine = ground.open();
+        const ROUNDS: u64 = 500;
+        for nth in 0..ROUNDS {
+            round(&engine, nth);
+        }
+        let report = engine.space();
+        assert!(report.segments + report.free_segments <= 16, "{report:?}");
+        assert!(report.given_back > 10 && report.moved_bytes > 0, "{report:?}");
+        check_all(&engine, ROUNDS);
+
+        let full = (0..10_000).find_map(|nth| {
+            let mut batch = engine.batch();
+            let payload = bytes::Bytes::from(vec![7; 20_000]);
+            batch.append_payload(A, nth + 1, 1, payload).unwrap();
+            engine.submit(batch, Durability::Durable).and_then(|ticket| ticket.wait()).err()
+        });
+        assert!(matches!(full, Some(Error::Full)), "{full:?}");
+        let report = engine.space();
+        assert!(report.holders.iter().any(|holder| holder.shard == A), "{report:?}");
+        assert!(report.segments + report.free_segments <= 16, "{report:?}");
+        let last = engine.shard(A).bounds().last.unwrap();
+        check_all(&engine, ROUNDS);
+        // Whatever gives space back is still accepted, and then everything else is.
+        write(&engine, |batch| batch.compact_to(A, last).map(drop));
+        for nth in ROUNDS..ROUNDS + 20 {
+            round(&engine, nth);
+        }
+        check_all(&engine, ROUNDS + 20);
+        let engine = ground.reopen(engine);
+        check_all(&engine, ROUNDS + 20);
+        engine.close().unwrap();
+    }
+}
+
+/// What is damaged cannot move: its segment stays, the others do not.
+#[test]
+fn a_damaged_segment_is_left_alone() {
+    let ground = Ground::sim(3);
+    let engine = ground.open();
+    const ROUNDS: u64 = 120;
+    for nth in 0..ROUNDS {
+        round(&engine, nth);
+    }
+    engine.close().unwrap();
+    let (disk, name, at) = a_record_of_a_laggard(&ground);
+    disk.damage(&name, at..at + 512).unwrap();
+    let engine = ground.open();
+    let report = engine.reclaim().unwrap();
+    assert_eq!(report.damaged.len(), 1, "{report:?}");
+    let kept = engine.segments().into_iter().find(|segment| segment.info.id == report.damaged[0]).unwrap();
+    assert!(kept.live_entries > 0);
+    assert!(report.given_back > 0 && report.segments <= 6, "{report:?}");
+    check(&engine.shard(HOT), ROUNDS * 200..ROUNDS * 200 + 1, 1);
+    engine.close().unwrap();
+}
+
+/// The file, and where in it, of a record that a laggard has in the second of the segments.
+fn a_record_of_a_laggard(ground: &Ground) -> (std::sync::Arc<SimDisk>, String, u64) {
+    let engine = ground.open();
+    let segment = engine.segments()[1];
+    engine.close().unwrap();
+    let disk = ground.disk();
+    let name = format!("segment-{:06}", segment.info.slot);
+    let file = logboom::disk::Disk::open(&*disk, &name, logboom::disk::Mode::Read).unwrap();
+    let pool = logboom::disk::Pool::new(1 << 20);
+    let mut region = pool.region(256 << 10);
+    file.read_at(&mut region, 0).unwrap();
+    let needle = b"101/";
+    let at = region[4096..].windows(needle.len()).position(|window| window == needle).unwrap() + 4096;
+    (disk, name, (at as u64) / 512 * 512)
+}

@@ -1,0 +1,211 @@
+//! The cold stream: records that move out of segments in which little is live, so that these can be used again.
+//!
+//! A cold segment is a segment of the same form, with groups of its own numbering. Its records keep their sequences:
+//! they are copies of durable ones, true wherever they are found, so that nothing in the log needs to speak of them.
+//! Recovery finds a cold segment by its header, and its end by walking it.
+
+use std::sync::Arc;
+
+use logboom_disk::{LINE, Slice, Sync};
+
+use crate::{
+    Error, Place, Record, SegmentId,
+    group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
+    group_commit::{Echo, describe},
+    ids::{GROUP_RECORDS_MAX, round_up},
+    marks,
+    mutants::{self, Mutant},
+    record_bytes,
+    segment::{Segment, encode_header, footer_bytes},
+    shared::Shared,
+    slots::Failure,
+    supply::Use,
+};
+
+/// The writing end of the cold stream.
+#[derive(Debug, Default)]
+pub(crate) struct Cold {
+    open: Option<Open>,
+    /// The last segment that was begun.
+    last: SegmentId,
+}
+
+/// The cold segment that is written.
+#[derive(Debug)]
+struct Open {
+    segment: Arc<Segment>,
+    chain: u32,
+    prev_len: u32,
+    echo: Echo,
+    /// What its footer will list: records, and stretches of one owner's numbers without a gap.
+    records: usize,
+    runs: usize,
+}
+
+impl Cold {
+    /// See [`crate::Wal::move_records`].
+    pub(crate) fn append(&mut self, shared: &Arc<Shared>, records: &[Record]) -> Result<Vec<Place>, Error> {
+        let (bytes, limit) = (layout(records).1, shared.batch_bytes_max());
+        if records.len() > GROUP_RECORDS_MAX as usize || bytes > limit {
+            return Err(Error::TooLarge { bytes, records: records.len(), limit });
+        }
+        if self.open.as_ref().is_some_and(|open| !open.fits(shared, records)) {
+            self.close(shared);
+        }
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin(shared)?,
+        };
+        match open.append(shared, records) {
+            Ok(places) => {
+                self.open = Some(open);
+                Ok(places)
+            }
+            Err(failure) => {
+                marks::hit("cold: a write fails");
+                // What the write left behind the end is never looked at again: nothing is written over it.
+                self.open = Some(open);
+                self.close(shared);
+                Err(shared.beside_the_log("moving records", failure))
+            }
+        }
+    }
+
+    /// Begins a segment. It is known to the next checkpoint from before its first byte is written, or was begun
+    /// behind the position that this checkpoint is replayed from: else recovery would take it for one that was freed.
+    fn begin(&mut self, shared: &Arc<Shared>) -> Result<Open, Error> {
+        if self.last >= SegmentId::cold(shared.staging.lock().last_group() + 1) {
+            // One id, one segment.
+            shared.add_empty(0)?;
+        }
+        let prepared = loop {
+            match shared.supply.take(Use::Move) {
+                Some(prepared) => break prepared,
+                None => shared.supply.hurry(shared)?,
+            }
+        };
+        let nonce = shared.clock.nonce();
+        let staging = shared.staging.lock();
+        let id = SegmentId::cold(staging.last_group() + 1);
+        let origin = Origin { segment: staging.segment().id, ..Origin::default() };
+        let life = Life { segment: id, epoch: staging.epoch(), nonce, origin };
+        let (size, pad) = (staging.segment().size, in_segment(shared.pad));
+        let segment = Arc::new(Segment::new(life, prepared.slot, prepared.file, size, pad, (1, 0)));
+        shared.segments.lock().insert(id, Arc::clone(&segment));
+        drop(staging);
+        marks::hit("cold: a segment is begun");
+        self.last = id;
+        Ok(Open { segment, chain: 0, prev_len: 0, echo: Echo::default(), records: 0, runs: 0 })
+    }
+
+    /// See [`crate::Wal::close_cold`].
+    pub(crate) fn close(&mut self, shared: &Shared) {
+        let Some(open) = self.open.take() else { return };
+        open.segment.close(shared.pad);
+        if open.segment.last() == 0 {
+            shared.segments.lock().remove(&open.segment.id);
+            shared.supply.retire(0, open.segment);
+        }
+        shared.worker_kick();
+    }
+}
+
+impl Open {
+    fn shape(&self, shared: &Shared, records: &[Record]) -> Shape {
+        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        Shape::empty(shared.pad, self.echo.len()).with(count, layout(records).1)
+    }
+
+    fn fits(&self, shared: &Shared, records: &[Record]) -> bool {
+        let runs = self.runs + runs(records);
+        let footer = shared.options.footer.bytes((self.records + records.len()).max(runs), runs);
+        let len = self.shape(shared, records).len() + footer_bytes(footer, shared.pad);
+        self.segment.end() as usize + len <= self.segment.size as usize
+    }
+
+    fn append(&mut self, shared: &Shared, records: &[Record]) -> Result<Vec<Place>, Failure> {
+        let shape = self.shape(shared, records);
+        let at = self.segment.end() as usize;
+        let sequence = self.segment.last() + 1;
+        let (whole, offsets) = self.encode(shared, &shape, sequence, records);
+        let offset = at - (whole.len() - shape.len());
+        self.segment.file.write_at(&[whole], offset as u64, Sync::None).map_err(Failure::Write)?;
+        if !mutants::is_on(Mutant::MovedNotSynced) {
+            self.segment.file.sync_data().map_err(Failure::Sync)?;
+        }
+        self.segment.extend(in_segment(at + shape.len()), sequence);
+        self.records += records.len();
+        self.runs += runs(records);
+        shared.metrics.moved(shape.len() as u64, records.len() as u64);
+        let places = offsets.into_iter().zip(records).map(|(offset, record)| Place {
+            segment: self.segment.id,
+            offset: in_segment(at + shape.records_at() + offset),
+            len: in_segment(record_bytes(record.body().len())),
+        });
+        Ok(places.collect())
+    }
+
+    /// The group, behind the segment's header if it is the first; and where in its records area each record lies.
+    fn encode(&mut self, shared: &Shared, shape: &Shape, sequence: u64, records: &[Record]) -> (Slice, Vec<usize>) {
+        let (pad, seed) = (shared.pad, shared.seed);
+        let prefix = if sequence == 1 { pad } else { 0 };
+        let len = prefix + shape.len();
+        let mut region = shared.pool.region(len);
+        region.fill(0);
+        let life = self.segment.life;
+        if prefix > 0 {
+            encode_header(&mut region[..prefix], &life, seed);
+        }
+        let group = &mut region[prefix..len];
+        if shape.echo_len > 0 {
+            self.echo.encode(&mut group[GROUP_HEADER..shape.records_at()], seed);
+        }
+        let (offsets, _) = layout(records);
+        let area = &mut group[shape.records_at()..shape.records_end()];
+        for (offset, record) in offsets.iter().zip(records) {
+            area[*offset..offset + record.bytes().len()].copy_from_slice(record.bytes());
+        }
+        let (descriptors, records_crc) = describe(area, shape.records);
+        if let Some(table_at) = shape.table_at() {
+            encode_table(&mut group[table_at..], sequence, &descriptors, seed);
+        }
+        let header = GroupHeader {
+            life,
+            sequence,
+            // All before it were synced.
+            durable: sequence - 1,
+            chain: self.chain,
+            records_crc,
+            prev_len: self.prev_len,
+            flags: 0,
+            shape: *shape,
+        };
+        self.chain = header.encode(group, seed);
+        self.prev_len = in_segment(shape.len());
+        self.echo = Echo::of(sequence, shape, descriptors);
+        (region.freeze().slice(0..len), offsets)
+    }
+}
+
+/// Where records lie that keep the flags of the batches that they were of, and the bytes of them all.
+fn layout(records: &[Record]) -> (Vec<usize>, usize) {
+    let mut end = 0;
+    let offsets = records.iter().map(|record| {
+        let at = end;
+        end += record_bytes(record.body().len());
+        if record.is_batch_end() {
+            end = round_up(end, LINE);
+        }
+        at
+    });
+    (offsets.collect(), end)
+}
+
+/// How many stretches without a gap the records make.
+fn runs(records: &[Record]) -> usize {
+    let follows = |pair: &[Record]| {
+        let end = pair[0].first().saturating_add(u64::from(pair[0].count()));
+        pair[0].owner() == pair[1].owner() && end == pair[1].first()
+    };
+    records.windows(2).filter(|pair| !follows(pair)).count() + usize::from(!records.is_empty())
+}
