@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use logboom_snapshot::Built;
 use logboom_wal::record_bytes;
 
 use crate::{
@@ -131,6 +132,40 @@ impl<'a> Batch<'a> {
     /// [`Error::TooLarge`] when the batch exceeds its limit.
     pub fn compact_to(&mut self, shard: ShardId, index: u64) -> Result<&mut Self> {
         self.push(shard, Operation::Compact { index, term: None })
+    }
+
+    /// [`Batch::compact_to`], whatever is leased: for an owner that has a hard cap on the log. The files of leased
+    /// snapshots stay all the same; who reads one may need a newer one afterwards.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the batch exceeds its limit.
+    pub fn compact_past_leases(&mut self, shard: ShardId, index: u64) -> Result<&mut Self> {
+        self.push(shard, Operation::Compact { index, term: None })
+    }
+
+    /// Makes a snapshot the shard's newest, and lets go of those that are too many then
+    /// ([`Config::snapshots_kept`](crate::Config::snapshots_kept)): together with whatever else is in the batch, so
+    /// that a crash leaves all of it or nothing. Files that are let go are removed when the batch is durable and
+    /// nobody leases them.
+    ///
+    /// When submitted: [`Error::Snapshot`] with `Stale` if the shard has a newer one.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the batch exceeds its limit; [`Error::Snapshot`] with `Foreign` if it is another
+    /// shard's.
+    pub fn register_snapshot(&mut self, shard: ShardId, built: &Built) -> Result<&mut Self> {
+        let _ = (shard, built);
+        unimplemented!()
+    }
+
+    /// Lets go of one of the shard's snapshots, of which nothing else is left. Nothing happens if it is not
+    /// registered.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the batch exceeds its limit.
+    pub fn forget_snapshot(&mut self, shard: ShardId, id: u64) -> Result<&mut Self> {
+        let _ = (shard, id);
+        unimplemented!()
     }
 
     /// Empties the log, which continues behind `boundary`, or anywhere if that is `None`. Hard state, commit hint and

@@ -10,7 +10,7 @@ use logboom_wal::{Durability, Permit, Reservation, Runtime};
 
 use crate::{
     Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly, Rejected, Result, Segment,
-    Shard, ShardId, Ticket,
+    Shard, ShardId, Snapshots, Ticket,
     append::{append, preflight, release_unseen},
     core::Core,
     open,
@@ -141,6 +141,11 @@ impl Engine {
     pub fn shard(&self, id: ShardId) -> Shard {
         let store = &self.0.core.store;
         Shard::new(Arc::clone(store), store.shards.get_or_insert(id))
+    }
+
+    /// The snapshots beside the log.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(Arc::clone(&self.0.core))
     }
 
     /// The shards that hold anything, sorted: entries, a boundary, a hard state, a commit hint or keys.

@@ -134,6 +134,7 @@ mod checkpoint;
 mod damages;
 mod checkpointer;
 mod compact;
+mod snapshots;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 
@@ -152,9 +153,11 @@ pub use read_only::ReadOnly;
 pub use readers::EntriesFuture;
 pub use report::{OpenReport, Segment};
 pub use shard::{Bounds, Shard, ShardId, TryRead};
+pub use snapshots::Snapshots;
 pub use ticket::Ticket;
 
 pub use logboom_disk::{self as disk, DiskOptions};
+pub use logboom_snapshot as snapshot;
 pub use logboom_wal::{
     Clock, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId, SegmentInfo,
     WalMetrics,
