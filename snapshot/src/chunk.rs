@@ -1,7 +1,8 @@
 //! The unit of shipping.
+
 use bytes::Bytes;
 
-use crate::Result;
+use crate::{Position, Result, fetch::Fetch};
 
 /// A piece of a snapshot in transfer: a block, verbatim. It verifies itself on arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,14 +15,31 @@ pub struct Chunk {
     pub bytes: Bytes,
 }
 
-/// The chunks of a snapshot from some position on, in order, read ahead.
+impl Chunk {
+    /// Where it belongs.
+    pub fn position(&self) -> Position {
+        Position { file: self.file, offset: self.offset }
+    }
+}
+
+/// The chunks of a snapshot from some position on, in order, read ahead. It holds the lease.
 #[derive(Debug)]
-pub struct Chunks(());
+pub struct Chunks(Fetch);
+
+impl Chunks {
+    pub(crate) fn new(fetch: Fetch) -> Self {
+        Self(fetch)
+    }
+}
 
 impl Iterator for Chunks {
     type Item = Result<Chunk>;
 
     fn next(&mut self) -> Option<Result<Chunk>> {
-        unimplemented!()
+        let block = self.0.next()?;
+        Some(block.map(|block| {
+            let offset = u64::from(block.header.number) * crate::block::RAW_BYTES as u64;
+            Chunk { file: block.header.file, offset, bytes: block.bytes }
+        }))
     }
 }

@@ -11,4 +11,7 @@ pub trait Host: Send + Sync + fmt::Debug + 'static {
     /// A sync of a snapshot's file or of the directory failed. What the kernel knew of failed writes is gone with it,
     /// the log's own included: it must not acknowledge anything any more.
     fn sync_failed(&self, what: &str, error: &io::Error);
+
+    /// There may be files to remove: [`Store::sweep`](crate::Store::sweep) does, at any later time.
+    fn has_work(&self) {}
 }
