@@ -95,6 +95,9 @@ impl Config {
         if self.admission_bytes == 0 {
             return Err(Error::Config { reason: "admission_bytes is 0, nothing could ever be submitted".into() });
         }
+        if self.snapshots_kept == 0 {
+            return Err(Error::Config { reason: "snapshots_kept is 0, a registered snapshot would be none".into() });
+        }
         Ok(())
     }
 }

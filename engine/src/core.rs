@@ -12,7 +12,13 @@ use logboom_wal::{Machine, Step, Wal};
 use parking_lot::Mutex;
 
 use crate::{
-    Error, OpenReport, Result, buffers::BufferPool, checkpointer::Checkpointer, compact, seal::Sealer, store::Store,
+    Error, OpenReport, Result,
+    buffers::BufferPool,
+    checkpointer::Checkpointer,
+    compact,
+    seal::Sealer,
+    snapshots::{self, Kept},
+    store::Store,
     tally::Tallies,
 };
 
@@ -29,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) sealer: Mutex<Sealer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) counts: Counts,
+    pub(crate) snapshots: Kept,
     /// Held from where the record that releases unknown shards is placed until they are released. Never waited under.
     pub(crate) releasing: Mutex<()>,
     closed: AtomicBool,
@@ -54,6 +61,7 @@ impl Core {
         tallies: Tallies,
         report: OpenReport,
         checkpointer: Checkpointer,
+        snapshots: Kept,
     ) -> Arc<Self> {
         let core = Arc::new(Self {
             wal,
@@ -64,6 +72,7 @@ impl Core {
             sealer: Mutex::default(),
             checkpointer: Mutex::new(checkpointer),
             counts: Counts::default(),
+            snapshots,
             releasing: Mutex::new(()),
             closed: AtomicBool::new(false),
             background: Mutex::new(None),
@@ -71,6 +80,7 @@ impl Core {
         core.add_machine("seal", |core, now| core.sealer.lock().step(core, now));
         core.add_machine("checkpoint", |core, now| core.checkpointer.lock().step(core, now));
         core.add_machine("compact", compact::step);
+        core.add_machine("snapshots", snapshots::step);
         core
     }
 

@@ -85,8 +85,11 @@ impl Engine {
 
     /// An empty batch.
     pub fn batch<'a>(&self) -> Batch<'a> {
-        let core = &self.0.core;
-        Batch::new(Arc::clone(&core.pool), core.wal.batch_bytes_max())
+        Self::batch_of(&self.0.core)
+    }
+
+    pub(crate) fn batch_of<'a>(core: &Core) -> Batch<'a> {
+        Batch::new(Arc::clone(&core.pool), core.wal.batch_bytes_max()).keeping_snapshots(core.snapshots.kept)
     }
 
     /// Accepts a batch: when this returns it is in the order of the log and can be read; it survives power loss when
@@ -98,7 +101,7 @@ impl Engine {
     /// of which something is lost; [`Error::TooLarge`], [`Error::Full`],
     /// [`Error::Closed`], [`Error::Poisoned`]. None of the batch was done then.
     pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
-        let permit = self.admit(&batch, durability)?;
+        let permit = admit(&self.0.core, &batch, durability)?;
         self.append(&mut batch, permit, durability, Reservation::finish)
     }
 
@@ -129,10 +132,14 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`Engine::submit`] and of [`Ticket::wait`].
-    pub fn write(&self, mut batch: Batch<'_>) -> Result<()> {
-        let permit = self.admit(&batch, Durability::Durable)?;
+    pub fn write(&self, batch: Batch<'_>) -> Result<()> {
+        Self::write_to(&self.0.core, batch)
+    }
+
+    pub(crate) fn write_to(core: &Core, mut batch: Batch<'_>) -> Result<()> {
+        let permit = admit(core, &batch, Durability::Durable)?;
         let finish = Reservation::finish_for_waiter;
-        let ticket = self.append(&mut batch, permit, Durability::Durable, finish)?;
+        let ticket = append_counted(core, &mut batch, permit, Durability::Durable, finish)?;
         drop(batch);
         ticket.wait()
     }
@@ -246,13 +253,7 @@ impl Engine {
     }
 
     fn check(&self, batch: &Batch<'_>, durability: Durability) -> Result<()> {
-        self.0.core.check_open()?;
-        preflight(batch, durability)
-    }
-
-    fn admit(&self, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
-        self.check(batch, durability)?;
-        Ok(self.0.core.wal.admit(batch.bytes())?)
+        check(&self.0.core, batch, durability)
     }
 
     fn try_admit(&self, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
@@ -267,10 +268,30 @@ impl Engine {
         durability: Durability,
         finish: fn(Reservation) -> logboom_wal::Ticket,
     ) -> Result<Ticket> {
-        let ticket = append(&self.0.core, batch, permit, durability, finish)?;
-        self.0.core.counts.batches.fetch_add(1, Ordering::Relaxed);
-        Ok(Ticket::new(ticket))
+        append_counted(&self.0.core, batch, permit, durability, finish)
     }
+}
+
+fn check(core: &Core, batch: &Batch<'_>, durability: Durability) -> Result<()> {
+    core.check_open()?;
+    preflight(batch, durability)
+}
+
+fn admit(core: &Core, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
+    check(core, batch, durability)?;
+    Ok(core.wal.admit(batch.bytes())?)
+}
+
+fn append_counted(
+    core: &Core,
+    batch: &mut Batch<'_>,
+    permit: Permit,
+    durability: Durability,
+    finish: fn(Reservation) -> logboom_wal::Ticket,
+) -> Result<Ticket> {
+    let ticket = append(core, batch, permit, durability, finish)?;
+    core.counts.batches.fetch_add(1, Ordering::Relaxed);
+    Ok(Ticket::new(ticket))
 }
 
 impl fmt::Debug for Engine {

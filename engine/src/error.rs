@@ -271,6 +271,7 @@ impl Error {
             Refusal::Beyond { last } => Self::Beyond { shard, index, last },
             Refusal::Quarantined => Self::Quarantined { shard },
             Refusal::Term { index, stored, given } => Self::Term { shard, index, stored, given },
+            Refusal::Leased { held } => Self::Leased { shard, index, held },
             Refusal::Unapplied { first } => Self::Unapplied { shard, index, first },
             Refusal::IndexMax => Self::TooLarge { what: Limit::Index, size: index, limit: u64::MAX - 1 },
         }

@@ -132,6 +132,7 @@ mod readers;
 mod entries;
 mod checkpoint;
 mod damages;
+mod snapshot_table;
 mod checkpointer;
 mod compact;
 mod snapshots;

@@ -188,17 +188,23 @@ impl Shared {
         }
     }
 
+    /// Whether anything is leased.
+    pub(crate) fn has_leases(&self) -> bool {
+        !self.state().leases.is_empty()
+    }
+
     /// The lowest index of the shard's leased snapshots.
     pub(crate) fn held(&self, shard: u64) -> Option<u64> {
         let state = self.state();
         state.leases.range((shard, 0, 0)..=(shard, u64::MAX, u64::MAX)).next().map(|((_, index, _), _)| *index)
     }
 
-    /// Removes what is no longer registered, durably so, and read by nobody. How many are left.
+    /// Removes what is no longer registered, durably so, and read by nobody. Whether anything is left that only waits
+    /// for the log to be durable.
     ///
     /// # Errors
     /// [`Error::Io`]; what could not be removed is tried again.
-    pub(crate) fn sweep(&self, durable: u64) -> Result<usize> {
+    pub(crate) fn sweep(&self, durable: u64) -> Result<bool> {
         let ready = {
             let mut state = self.state();
             let State { doomed, leases, .. } = &mut *state;
@@ -216,7 +222,7 @@ impl Shared {
                 _ => self.free_number(doomed.entry.registered.file),
             }
         }
-        failed.map(|()| self.state().doomed.len())
+        failed.map(|()| self.state().doomed.iter().any(|doomed| doomed.mark > durable))
     }
 
     /// Whether a file that nobody has registered is one of a shard of which a registration may be lost.

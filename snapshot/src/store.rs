@@ -120,7 +120,7 @@ impl Store {
         if built.manifest().shard != shard {
             return foreign("it is of another shard");
         }
-        if !built.is_unclaimed() {
+        if !built.is_unclaimed() || list.iter().any(|known| known.file == built.registration().file) {
             return foreign("it was registered already");
         }
         check_order(shard, list.last(), built.registration().order())
@@ -133,11 +133,12 @@ impl Store {
     }
 
     /// Removes the files of snapshots that nobody has registered any more, durably so as the log is durable up to
-    /// `durable`, and that nobody leases. How many are left to be removed later.
+    /// `durable`, and that nobody leases. Whether any is left that waits for nothing but the log to be durable; the end
+    /// of a lease is [announced](Host::has_work).
     ///
     /// # Errors
     /// [`Error::Io`]: what could not be removed is tried again.
-    pub fn sweep(&self, durable: u64) -> Result<usize> {
+    pub fn sweep(&self, durable: u64) -> Result<bool> {
         self.0.sweep(durable)
     }
 
@@ -181,6 +182,11 @@ impl Store {
     /// The lowest index of the shard's leased snapshots: the log above it is needed. `None` if none is leased.
     pub fn held(&self, shard: u64) -> Option<u64> {
         self.0.held(shard)
+    }
+
+    /// Whether any snapshot of any shard is leased.
+    pub fn has_leases(&self) -> bool {
+        self.0.has_leases()
     }
 
     fn lease_of(&self, shard: u64, find: impl FnOnce(&[Arc<Entry>]) -> Option<Arc<Entry>>) -> Result<Option<Lease>> {

@@ -45,6 +45,11 @@ impl Reader {
         self.base.scan(&self.live, segment, &mut |part| part.give(each))
     }
 
+    /// The identity of the log.
+    pub fn log_id(&self) -> [u64; 2] {
+        self.base.identity.log
+    }
+
     /// The segments, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.live.values().map(|segment| segment.info()).collect()
