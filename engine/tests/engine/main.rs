@@ -18,5 +18,6 @@ mod model;
 mod operations;
 mod quarantine;
 mod reads;
+mod snapshots;
 mod tickets;
 mod trace;
