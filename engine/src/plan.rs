@@ -157,8 +157,8 @@ fn term(index: u64, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Op
     written.or_else(|| if index < locked.intact { locked.cell.state.lock().log.term(index) } else { None })
 }
 
-/// Refuses to drop what the application still has to apply, or the reader of a snapshot will need. What lies beyond the log is another refusal's, and a log
-/// that the batch itself begins anew has nothing to lose.
+/// Refuses to drop what the application still has to apply, or the reader of a snapshot will need. What lies beyond the
+/// log is another refusal's, and a log that the batch itself begins anew has nothing to lose.
 fn guard(locked: &Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
     let Operation::Compact { index, past_leases, .. } = *operation else { return Ok(()) };
     if index >= locked.planned.next || locked.restarted {

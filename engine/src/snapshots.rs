@@ -160,8 +160,13 @@ pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &C
     Ok(Kept { store, kept: config.snapshots_kept })
 }
 
+/// The snapshots beside a log that is only looked at.
+pub(crate) fn view(disk: Arc<dyn Disk>, log: [u64; 2], shards: &ShardMap) -> Store {
+    Store::view(disk, log, Arc::new(Onlooker), registered(shards))
+}
+
 /// All snapshots that the log names.
-pub(crate) fn registered(shards: &ShardMap) -> Vec<(u64, Registered)> {
+fn registered(shards: &ShardMap) -> Vec<(u64, Registered)> {
     let of_shard = |id: ShardId| {
         let cell = shards.get(id)?;
         let snapshots = cell.state.lock().snapshots().to_vec();
@@ -238,6 +243,18 @@ const SOON: Duration = Duration::from_millis(5);
 pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
     let waits = core.snapshots.store.sweep(core.wal.durable())?;
     Ok(if waits { Step::At(now + SOON) } else { Step::Parked })
+}
+
+/// In the place of a log that cannot be written to: nothing is made, and nothing synced.
+#[derive(Debug)]
+struct Onlooker;
+
+impl Host for Onlooker {
+    fn nonce(&self) -> u64 {
+        0
+    }
+
+    fn sync_failed(&self, _what: &str, _error: &io::Error) {}
 }
 
 /// The log, as the snapshots beside it see it.
