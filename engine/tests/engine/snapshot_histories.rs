@@ -1,5 +1,5 @@
-//! Random histories of snapshots: built, shipped, registered, leased, replaced and forgotten, lazily or not, cut anywhere
-//! by crashes and by writes that fail. `LOGBOOM_SEED` runs one of them.
+//! Random histories of snapshots: built, shipped, registered, leased, replaced and forgotten, lazily or not, and cut by
+//! crashes, failed writes and failed syncs. `LOGBOOM_SEED` runs one of them.
 
 use std::{
     collections::BTreeMap,
@@ -367,8 +367,8 @@ fn append<'a>(engine: &Engine, shard: ShardId, indexes: std::ops::Range<u64>) ->
 /// Of one block or of several.
 fn content(shard: ShardId, index: u64) -> Vec<u8> {
     let mut rng = Rng::with_seed(shard.0 << 32 ^ index);
-    let len = if index % 3 == 0 { 1_100_000 } else { rng.usize(..3000) };
-    let noise = index % 2 == 0;
+    let len = if index.is_multiple_of(3) { 1_100_000 } else { rng.usize(..3000) };
+    let noise = index.is_multiple_of(2);
     (0..len).map(|at| if noise { rng.u8(..) } else { u8::try_from(at / 9000 % 200).unwrap() }).collect()
 }
 
