@@ -35,6 +35,12 @@ pub trait Disk: Send + std::marker::Sync + fmt::Debug + 'static {
     /// made it.
     fn queue(&self) -> io::Result<Box<dyn Queue>>;
 
+    /// A queue that one thread after another may use: for work that is done piece by piece, wherever its owner happens
+    /// to run.
+    fn movable_queue(&self) -> io::Result<Box<dyn Queue>> {
+        self.queue()
+    }
+
     /// What was found out about the device and the file system when the directory was opened.
     fn facts(&self) -> &Facts;
 
@@ -82,6 +88,16 @@ pub trait File: Send + std::marker::Sync + fmt::Debug {
     /// # Errors
     /// `StorageFull` when the blocks are not to be had; the file may have grown in part.
     fn allocate(&self, size: u64) -> io::Result<()>;
+
+    /// Gives back what the file has beyond `size` bytes, where nothing was written and which was never synced. A file
+    /// of a kind that cannot keeps it.
+    ///
+    /// # Errors
+    /// Those of the file system; the file is as it was.
+    fn shrink(&self, size: u64) -> io::Result<()> {
+        let _ = size;
+        Ok(())
+    }
 
     /// Writes `slices`, one after the other, at `offset`, inside the file's size. Short writes and interrupted calls
     /// are continued until all is written.

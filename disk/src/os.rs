@@ -88,13 +88,16 @@ impl Disk for OsDisk {
     }
 
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
-        let (geometry, lock) = (self.facts.geometry(), self.lock.clone());
         #[cfg(target_os = "linux")]
         if self.facts.backend == Backend::Ring {
-            let counters = Arc::clone(&self.counters);
-            return Ok(Box::new(ring::RingQueue::new(self.queue_depth, geometry, lock, counters)?));
+            return self.ring(ring::Issuer::Maker);
         }
-        Ok(Box::new(BlockingQueue::new(geometry, lock)))
+        Ok(Box::new(BlockingQueue::new(self.facts.geometry(), self.lock.clone())))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn movable_queue(&self) -> io::Result<Box<dyn Queue>> {
+        if self.facts.backend == Backend::Ring { self.ring(ring::Issuer::Anyone) } else { self.queue() }
     }
 
     fn facts(&self) -> &Facts {
@@ -115,6 +118,13 @@ impl Disk for OsDisk {
 }
 
 impl OsDisk {
+    #[cfg(target_os = "linux")]
+    fn ring(&self, issuer: ring::Issuer) -> io::Result<Box<dyn Queue>> {
+        let (geometry, lock) = (self.facts.geometry(), self.lock.clone());
+        let counters = Arc::clone(&self.counters);
+        Ok(Box::new(ring::RingQueue::new(self.queue_depth, issuer, geometry, lock, counters)?))
+    }
+
     fn open_fd(&self, name: &str, mode: Mode) -> io::Result<OwnedFd> {
         let mut flags = match mode {
             Mode::Read => OFlags::RDONLY,

@@ -10,4 +10,4 @@ mod setup;
 
 pub(crate) use queue::RingQueue;
 pub(crate) use readers::Readers;
-pub(crate) use setup::probe;
+pub(crate) use setup::{Issuer, probe};

@@ -14,6 +14,7 @@ use crate::{
     core::Core,
     operation::{Operation, RELEASE_OF_UNSEEN},
     plan::{Locked, plan},
+    snapshots,
     state::{ShardCell, State},
 };
 
@@ -44,6 +45,8 @@ pub(crate) fn append(
     let durable = core.wal.durable();
     // In the order of ids: two batches that share shards cannot wait for each other.
     let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell, durable)).collect();
+    snapshots::hold(core, buffers, &mut locked);
+    snapshots::check(core, buffers, &locked)?;
     plan(buffers, &mut locked)?;
     let mut reservation = core.wal.reserve(permit, &request(buffers, durability))?;
     let (segment, group) = (reservation.segment(), reservation.group());
@@ -53,6 +56,7 @@ pub(crate) fn append(
     apply(buffers, &mut locked, &mut states);
     // Before the records are published: when a group is durable, what it frees and holds has been counted.
     let freed = core.tallies.apply(segment, group, &buffers.delta);
+    snapshots::publish(core, buffers, &locked, &states, group);
     let ticket = finish(reservation);
     for (shard, mut state) in locked.iter().zip(states) {
         state.log.mark(group, shard.view.extent.next, durable);

@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// What stands in front of an archive: what it is (6 bytes) and its version (u16, little-endian).
 const HEADER: usize = 8;
 
+/// What sections are padded to, so that the archive behind them is aligned.
+const ALIGN: usize = 16;
+
 /// A kind of archive: its name and the one version that this program writes and reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
@@ -35,6 +38,35 @@ impl Form {
         bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&archive);
         Ok(bytes)
+    }
+
+    /// The bytes of `value` as what another archive follows: with their length behind the header, and zeros behind
+    /// them up to a multiple of [`ALIGN`].
+    pub(crate) fn encode_section<T>(self, value: &T) -> Result<Vec<u8>>
+    where
+        T: for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, RkyvError>>,
+    {
+        let encoded = self.encode(value)?;
+        let (header, archive) = encoded.split_at(HEADER);
+        let mut bytes = header.to_vec();
+        bytes.extend_from_slice(&(archive.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(archive);
+        bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+        Ok(bytes)
+    }
+
+    /// What [`Form::decode`] takes, and what follows it; `None` if `bytes` do not begin with a section of this form.
+    pub(crate) fn split_section(self, bytes: &[u8]) -> Result<Option<(Vec<u8>, &[u8])>> {
+        if !bytes.starts_with(&self.name) {
+            return Ok(None);
+        }
+        let short = || self.malformed(&"too short");
+        let (header, rest) = bytes.split_at_checked(HEADER).ok_or_else(short)?;
+        let (len, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+        let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| short())?;
+        let archive = rest.get(..len).ok_or_else(short)?;
+        let end = (HEADER + 8 + len).next_multiple_of(ALIGN);
+        Ok(Some(([header, archive].concat(), bytes.get(end..).ok_or_else(short)?)))
     }
 
     /// Has `read` look at the archive in `bytes`.

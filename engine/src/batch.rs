@@ -2,13 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
+use logboom_snapshot::Built;
 use logboom_wal::record_bytes;
 
 use crate::{
     Boundary, Entry, Error, Limit, Payload, Result, ShardId,
     buffers::{BufferPool, Buffers, Item, Part},
     entry_table::ROW,
-    operation::Operation,
+    operation::{Operation, encode_snapshot},
 };
 
 /// The longest key, in bytes.
@@ -54,11 +55,18 @@ pub struct Batch<'a> {
     /// The size of all records, at most.
     bytes: usize,
     bytes_max: usize,
+    /// How many snapshots of a shard stay when another is registered.
+    snapshots_kept: u32,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(pool: Arc<BufferPool>, bytes_max: usize) -> Self {
-        Self { buffers: pool.take(), pool, len: 0, bytes: 0, bytes_max }
+        Self { buffers: pool.take(), pool, len: 0, bytes: 0, bytes_max, snapshots_kept: 1 }
+    }
+
+    pub(crate) fn keeping_snapshots(mut self, snapshots_kept: u32) -> Self {
+        self.snapshots_kept = snapshots_kept;
+        self
     }
 
     /// Appends `entry` to the shard's log, which it must continue: its index must be one past the last entry's, or
@@ -130,7 +138,48 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
     pub fn compact_to(&mut self, shard: ShardId, index: u64) -> Result<&mut Self> {
-        self.push(shard, Operation::Compact { index, term: None })
+        self.push(shard, Operation::Compact { index, term: None, past_leases: false })
+    }
+
+    /// [`Batch::compact_to`], whatever is leased: for an owner that has a hard cap on the log. The files of leased
+    /// snapshots stay all the same; who reads one may need a newer one afterwards.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the batch exceeds its limit.
+    pub fn compact_past_leases(&mut self, shard: ShardId, index: u64) -> Result<&mut Self> {
+        self.push(shard, Operation::Compact { index, term: None, past_leases: true })
+    }
+
+    /// Makes a snapshot the shard's newest, and lets go of those that are too many then
+    /// ([`Config::snapshots_kept`](crate::Config::snapshots_kept)): together with whatever else is in the batch, so
+    /// that a crash leaves all of it or nothing. Files that are let go are removed when the batch is durable and
+    /// nobody leases them.
+    ///
+    /// When submitted: [`Error::Snapshot`] with `Stale` if the shard has a newer one.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the batch exceeds its limit; [`Error::Snapshot`] with `Foreign` if it is another
+    /// shard's.
+    pub fn register_snapshot(&mut self, shard: ShardId, built: &Built) -> Result<&mut Self> {
+        let snapshot = built.registration();
+        if built.manifest().shard != shard.0 {
+            let what = format!("it is of shard {}", built.manifest().shard);
+            return Err(logboom_snapshot::Error::Foreign { what: what.into() }.into());
+        }
+        let body = self.copy(&encode_snapshot(&snapshot))?;
+        let (index, term, kept) = (snapshot.index, snapshot.term, self.snapshots_kept);
+        self.push(shard, Operation::Register { index, term, body, kept })?;
+        self.buffers.built.push(built.clone());
+        Ok(self)
+    }
+
+    /// Lets go of one of the shard's snapshots, of which nothing else is left. Nothing happens if it is not
+    /// registered.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the batch exceeds its limit.
+    pub fn forget_snapshot(&mut self, shard: ShardId, id: u64) -> Result<&mut Self> {
+        self.push(shard, Operation::Forget { id })
     }
 
     /// Empties the log, which continues behind `boundary`, or anywhere if that is `None`. Hard state, commit hint and
@@ -225,7 +274,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
     pub fn release(&mut self, shard: ShardId) -> Result<&mut Self> {
-        self.push(shard, Operation::Release { hard_state: None, keys: 0 })
+        self.push(shard, Operation::Release { hard_state: None, keys: 0, snapshot: None })
     }
 
     /// Whether the batch holds no operation. Such a batch cannot be submitted.

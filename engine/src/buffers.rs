@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use logboom_snapshot::Built;
 use logboom_wal::Place;
 use parking_lot::Mutex;
 
@@ -20,6 +21,8 @@ pub(crate) struct Buffers<'a> {
     pub(crate) items: Vec<Item<'a>>,
     /// Small things, copied: hard states, commit hints, keys, values. Operations refer to them by [`Part`].
     pub(crate) arena: Vec<u8>,
+    /// The snapshots that are registered, in the order of their operations.
+    pub(crate) built: Vec<Built>,
     /// Filled when the batch is submitted: the shards that it touches, sorted.
     pub(crate) shards: Vec<ShardId>,
     /// Filled when the batch is submitted: its records.
@@ -84,10 +87,11 @@ impl Buffers<'_> {
         self.plan.clear();
         self.delta.clear();
         self.items.clear();
-        let Self { operations, items, arena, shards, plan, delta } = self;
+        self.built.clear();
+        let Self { operations, items, arena, built, shards, plan, delta } = self;
         // Collected in place: the same allocation, now without anything borrowed.
         let items = items.into_iter().map_while(|_| None).collect();
-        Buffers { operations, items, arena, shards, plan, delta }
+        Buffers { operations, items, arena, built, shards, plan, delta }
     }
 }
 

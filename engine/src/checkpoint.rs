@@ -13,6 +13,7 @@ use crate::{
     keys::Keys,
     published::View,
     quarantine::Missing,
+    snapshot_table::SnapshotTable,
     state::State,
     terms::TermRun,
 };
@@ -25,6 +26,7 @@ pub(crate) struct Checkpoint {
     tables: Tables,
     /// Written in front of the tables, if there is anything to say.
     pub(crate) damages: Damages,
+    snapshots: SnapshotTable,
 }
 
 /// Flat tables that rows refer to, so that a hundred thousand shards cost no allocation each.
@@ -80,11 +82,13 @@ impl Checkpoint {
         if let Some(missing) = state.missing() {
             self.damages.add(id, missing);
         }
+        self.snapshots.add(id, state);
         self.tables.add(id, view, state)
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let mut bytes = self.damages.encode()?;
+        bytes.extend_from_slice(&self.snapshots.encode()?);
         let tables = FORM.encode(&self.tables)?;
         if bytes.is_empty() {
             return Ok(tables);
@@ -96,7 +100,8 @@ impl Checkpoint {
     /// Gives each shard of an encoded checkpoint to `each`. Returns what is known of shards that are not in it, if some
     /// may be lost.
     pub(crate) fn decode(bytes: &[u8], mut each: impl FnMut(Shard)) -> Result<Option<Unseen>> {
-        let (damages, tables) = Damages::split(bytes)?;
+        let (damages, rest) = Damages::split(bytes)?;
+        let (mut snapshots, tables) = SnapshotTable::split(rest)?;
         let mut missing = damages.missing;
         FORM.decode::<Tables, ()>(tables, |archive| {
             let mut cursor = Cursor::new(archive);
@@ -104,6 +109,9 @@ impl Checkpoint {
                 let mut shard =
                     cursor.shard(row).ok_or_else(|| FORM.malformed(&"a row that names what is not there"))?;
                 shard.missing = missing.remove(&shard.id).unwrap_or_default();
+                let snapshots = snapshots.remove(shard.id);
+                shard.missing.snapshot = snapshots.lost;
+                shard.state.set_snapshots(snapshots.registered);
                 each(shard);
             }
             Ok(())
@@ -215,6 +223,7 @@ fn position(len: usize) -> Result<u32> {
 
 #[cfg(test)]
 mod tests {
+    use logboom_snapshot::Registered;
     use logboom_wal::{Place, SegmentId, Sequence};
 
     use super::*;
@@ -229,11 +238,14 @@ mod tests {
         (View { extent, sequence: Sequence(77), quarantined: false }, state)
     }
 
+    const SNAPSHOT: Registered = Registered { index: 1, term: 2, id: 3, file: 4, manifest_crc: 5 };
+
     fn shards() -> Vec<(View, State)> {
         let boundary = Boundary { index: 4, term: 2 };
         vec![
             shard(&[]),
             shard(&[Change::HardState(b"vote"), Change::CommitHint(b""), Change::Put { key: b"k", value: b"v" }]),
+            shard(&[Change::Register { snapshot: SNAPSHOT, kept: 2 }]),
             shard(&[
                 Change::Reset { boundary: Some(boundary) },
                 Change::Append { first: 5, count: 2, term: 3 },
@@ -260,12 +272,13 @@ mod tests {
             assert_eq!((back.id, back.view), (ShardId(id), view));
             assert_eq!(back.state.hard_state(), state.hard_state());
             assert_eq!(back.state.commit_hint(), state.commit_hint());
+            assert_eq!(back.state.snapshots(), state.snapshots());
             assert!(back.state.keys().eq(state.keys()));
             let mut runs = Vec::new();
             state.log.term_runs(&view.extent, &mut runs);
             assert_eq!(back.terms, runs);
         }
-        assert_eq!(back.len(), 3);
+        assert_eq!(back.len(), 4);
     }
 
     #[test]
@@ -273,7 +286,8 @@ mod tests {
         let mut checkpoint = Checkpoint::default();
         let (view, mut state) = shard(&[Change::Append { first: 5, count: 9, term: 3 }]);
         let entries = [6..8, 13..14].into_iter().collect();
-        let missing = Missing { entries, hard_state: Some(Sequence(9)), keys: 3, suffix: true, unseen: false };
+        let (hard_state, snapshot) = (Some(Sequence(9)), Some(Sequence(10)));
+        let missing = Missing { entries, hard_state, keys: 3, snapshot, suffix: true, unseen: false };
         state.set_missing(missing.clone());
         checkpoint.add(ShardId(1), &view, &state).unwrap();
         let (view, state) = shard(&[Change::HardState(b"vote")]);
@@ -289,8 +303,11 @@ mod tests {
     }
 
     #[test]
-    fn without_damage_there_are_only_the_tables() {
-        assert_eq!(encoded()[..6], *b"chkpnt");
+    fn without_damage_and_snapshots_there_are_only_the_tables() {
+        let mut checkpoint = Checkpoint::default();
+        let (view, state) = shard(&[Change::HardState(b"vote")]);
+        checkpoint.add(ShardId(1), &view, &state).unwrap();
+        assert_eq!(checkpoint.encode().unwrap()[..6], *b"chkpnt");
     }
 
     #[test]

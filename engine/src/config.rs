@@ -61,6 +61,9 @@ pub struct Config {
     /// How long a reading of all full segments in the background takes, at an even pace; it finds rot while other
     /// replicas can still heal it. Zero for none. Default: a day.
     pub scrub_period: Duration,
+    /// The snapshots of a shard that are kept, newest first by index and then term; at least 1. Leased ones stay
+    /// besides. Default: 1.
+    pub snapshots_kept: u32,
     /// How the disk is used: backend, direct IO, sync method, wait for the lock.
     pub disk: DiskOptions,
     /// Is told what nobody waits for. Default: none.
@@ -84,6 +87,7 @@ impl Config {
             idle_promise: Duration::from_millis(100),
             stall_after: Duration::from_secs(2),
             scrub_period: Duration::from_secs(24 * 60 * 60),
+            snapshots_kept: 1,
             disk: DiskOptions::default(),
             observer: None,
         }
@@ -108,6 +112,9 @@ impl Config {
         }
         if self.admission_bytes == 0 {
             return Err(Error::Config { reason: "admission_bytes is 0, nothing could ever be submitted".into() });
+        }
+        if self.snapshots_kept == 0 {
+            return Err(Error::Config { reason: "snapshots_kept is 0, a registered snapshot would be none".into() });
         }
         Ok(())
     }

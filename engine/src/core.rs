@@ -12,8 +12,15 @@ use logboom_wal::{Machine, Step, Wal};
 use parking_lot::Mutex;
 
 use crate::{
-    Error, OpenReport, Result, buffers::BufferPool, checkpointer::Checkpointer, compact, reclaim::Reclaimer,
-    seal::Sealer, store::Store, tally::Tallies,
+    Error, OpenReport, Result,
+    buffers::BufferPool,
+    checkpointer::Checkpointer,
+    compact,
+    reclaim::Reclaimer,
+    seal::Sealer,
+    snapshots::{self, Kept},
+    store::Store,
+    tally::Tallies,
 };
 
 /// How long a machine that failed waits before it tries again.
@@ -33,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) reclaimer: Mutex<Reclaimer>,
     pub(crate) counts: Counts,
+    pub(crate) snapshots: Kept,
     /// Held from where the record that releases unknown shards is placed until they are released. Never waited under.
     pub(crate) releasing: Mutex<()>,
     closed: AtomicBool,
@@ -60,6 +68,7 @@ impl Core {
         tallies: Tallies,
         report: OpenReport,
         checkpointer: Checkpointer,
+        snapshots: Kept,
         reclaims: bool,
     ) -> Arc<Self> {
         let core = Arc::new(Self {
@@ -72,6 +81,7 @@ impl Core {
             checkpointer: Mutex::new(checkpointer),
             reclaimer: Mutex::default(),
             counts: Counts::default(),
+            snapshots,
             releasing: Mutex::new(()),
             closed: AtomicBool::new(false),
             background: Mutex::new(None),
@@ -86,6 +96,7 @@ impl Core {
                 unless_busy(&core.reclaimer, now, |reclaimer| reclaimer.step(core, now))
             });
         }
+        core.add_machine("snapshots", snapshots::step);
         core
     }
 

@@ -12,9 +12,6 @@ use crate::{Result, ShardId, archive::Form, quarantine::Missing, ranges::Ranges}
 
 const FORM: Form = Form { name: *b"damage", version: 1 };
 
-/// In front of the archive: its length. Behind it: zeros up to a multiple of this, so that the tables are aligned.
-const ALIGN: usize = 16;
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Damages {
@@ -79,34 +76,19 @@ impl Damages {
             suffix: missing.suffix,
         };
         let unseen = self.unseen.clone().unwrap_or_default();
-        let archive = FORM.encode(&DamagesArchive {
+        FORM.encode_section(&DamagesArchive {
             shards: self.missing.iter().map(shard).collect(),
             holds_back_unseen: self.unseen.is_some(),
             upto: unseen.upto.0,
             empty: unseen.empty.iter().map(|shard| shard.0).collect(),
-        })?;
-        let (name, archive) = archive.split_at(FORM.name.len() + 2);
-        let mut bytes = name.to_vec();
-        bytes.extend_from_slice(&(archive.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(archive);
-        bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
-        Ok(bytes)
+        })
     }
 
     /// What a checkpoint begins with, and the rest of it.
     pub(crate) fn split(bytes: &[u8]) -> Result<(Self, &[u8])> {
-        if !bytes.starts_with(&FORM.name) {
-            return Ok((Self::default(), bytes));
-        }
-        let short = || FORM.malformed(&"too short");
-        let (name, rest) = bytes.split_at_checked(FORM.name.len() + 2).ok_or_else(short)?;
-        let (len, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-        let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| short())?;
-        let archive = rest.get(..len).ok_or_else(short)?;
-        let end = (name.len() + 8 + len).next_multiple_of(ALIGN);
-        let damages =
-            FORM.decode::<DamagesArchive, Self>(&[name, archive].concat(), |archive| Ok(Self::from(archive)))?;
-        Ok((damages, bytes.get(end..).ok_or_else(short)?))
+        let Some((section, rest)) = FORM.split_section(bytes)? else { return Ok((Self::default(), bytes)) };
+        let damages = FORM.decode::<DamagesArchive, Self>(&section, |archive| Ok(Self::from(archive)))?;
+        Ok((damages, rest))
     }
 }
 
@@ -119,6 +101,7 @@ impl From<&ArchivedDamagesArchive> for Damages {
                 entries,
                 hard_state: (hard_state != 0).then_some(Sequence(hard_state)),
                 keys: row.keys.to_native(),
+                snapshot: None,
                 suffix: row.suffix,
                 unseen: false,
             };

@@ -10,7 +10,7 @@ use logboom_wal::{Durability, Permit, Reservation, Runtime};
 
 use crate::{
     Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly, ReclaimReport, Rejected,
-    Result, Segment, Shard, ShardId, Ticket,
+    Result, Segment, Shard, ShardId, Snapshots, Ticket,
     append::{append, preflight, release_unseen},
     core::Core,
     open, space,
@@ -85,8 +85,11 @@ impl Engine {
 
     /// An empty batch.
     pub fn batch<'a>(&self) -> Batch<'a> {
-        let core = &self.0.core;
-        Batch::new(Arc::clone(&core.pool), core.wal.batch_bytes_max())
+        Self::batch_of(&self.0.core)
+    }
+
+    pub(crate) fn batch_of<'a>(core: &Core) -> Batch<'a> {
+        Batch::new(Arc::clone(&core.pool), core.wal.batch_bytes_max()).keeping_snapshots(core.snapshots.kept)
     }
 
     /// Accepts a batch: when this returns it is in the order of the log and can be read; it survives power loss when
@@ -98,8 +101,8 @@ impl Engine {
     /// of which something is lost; [`Error::TooLarge`], [`Error::Full`],
     /// [`Error::Closed`], [`Error::Poisoned`]. None of the batch was done then.
     pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
-        self.with_room(|| {
-            let permit = self.admit(&batch, durability)?;
+        with_room(&self.0.core, || {
+            let permit = admit(&self.0.core, &batch, durability)?;
             self.append(&mut batch, permit, durability, Reservation::finish)
         })
     }
@@ -131,10 +134,14 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`Engine::submit`] and of [`Ticket::wait`].
-    pub fn write(&self, mut batch: Batch<'_>) -> Result<()> {
-        let ticket = self.with_room(|| {
-            let permit = self.admit(&batch, Durability::Durable)?;
-            self.append(&mut batch, permit, Durability::Durable, Reservation::finish_for_waiter)
+    pub fn write(&self, batch: Batch<'_>) -> Result<()> {
+        Self::write_to(&self.0.core, batch)
+    }
+
+    pub(crate) fn write_to(core: &Core, mut batch: Batch<'_>) -> Result<()> {
+        let ticket = with_room(core, || {
+            let permit = admit(core, &batch, Durability::Durable)?;
+            append_counted(core, &mut batch, permit, Durability::Durable, Reservation::finish_for_waiter)
         })?;
         drop(batch);
         ticket.wait()
@@ -144,6 +151,11 @@ impl Engine {
     pub fn shard(&self, id: ShardId) -> Shard {
         let store = &self.0.core.store;
         Shard::new(Arc::clone(store), store.shards.get_or_insert(id))
+    }
+
+    /// The snapshots beside the log.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(Arc::clone(&self.0.core))
     }
 
     /// The shards that hold anything, sorted: entries, a boundary, a hard state, a commit hint or keys.
@@ -262,24 +274,8 @@ impl Engine {
         self.0.core.wal.drive()
     }
 
-    /// Tries again while the log is full and reclaiming makes room: whoever fills it waits for that.
-    fn with_room<T>(&self, mut accept: impl FnMut() -> Result<T>) -> Result<T> {
-        loop {
-            match accept() {
-                Err(Error::Full) if space::make_room(&self.0.core)? => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
     fn check(&self, batch: &Batch<'_>, durability: Durability) -> Result<()> {
-        self.0.core.check_open()?;
-        preflight(batch, durability)
-    }
-
-    fn admit(&self, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
-        self.check(batch, durability)?;
-        Ok(self.0.core.wal.admit(batch.bytes())?)
+        check(&self.0.core, batch, durability)
     }
 
     fn try_admit(&self, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
@@ -294,9 +290,39 @@ impl Engine {
         durability: Durability,
         finish: fn(Reservation) -> logboom_wal::Ticket,
     ) -> Result<Ticket> {
-        let ticket = append(&self.0.core, batch, permit, durability, finish)?;
-        self.0.core.counts.batches.fetch_add(1, Ordering::Relaxed);
-        Ok(Ticket::new(ticket))
+        append_counted(&self.0.core, batch, permit, durability, finish)
+    }
+}
+
+fn check(core: &Core, batch: &Batch<'_>, durability: Durability) -> Result<()> {
+    core.check_open()?;
+    preflight(batch, durability)
+}
+
+fn admit(core: &Core, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
+    check(core, batch, durability)?;
+    Ok(core.wal.admit(batch.bytes())?)
+}
+
+fn append_counted(
+    core: &Core,
+    batch: &mut Batch<'_>,
+    permit: Permit,
+    durability: Durability,
+    finish: fn(Reservation) -> logboom_wal::Ticket,
+) -> Result<Ticket> {
+    let ticket = append(core, batch, permit, durability, finish)?;
+    core.counts.batches.fetch_add(1, Ordering::Relaxed);
+    Ok(Ticket::new(ticket))
+}
+
+/// Tries again while the log is full and reclaiming makes room: whoever fills it waits for that.
+fn with_room<T>(core: &Core, mut accept: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match accept() {
+            Err(Error::Full) if space::make_room(core)? => {}
+            outcome => return outcome,
+        }
     }
 }
 

@@ -82,6 +82,17 @@ pub enum Error {
         /// The answer.
         error: Arc<io::Error>,
     },
+    /// `compact_to` was given an index above that of a leased snapshot, whose reader will need the log above it. See
+    /// [`Batch::compact_past_leases`](crate::Batch::compact_past_leases).
+    #[error("{shard}: a snapshot of index {held} is leased, the log cannot be compacted to {index}")]
+    Leased {
+        /// The shard.
+        shard: ShardId,
+        /// The index that was given.
+        index: u64,
+        /// The lowest index of a leased snapshot.
+        held: u64,
+    },
     /// Another process, or another engine of this one, has the directory open for writing.
     #[error("the log is in use{}", Owner(.owner))]
     Locked {
@@ -141,6 +152,9 @@ pub enum Error {
         /// The term that was given.
         given: u64,
     },
+    /// A snapshot could not be built, received, registered or read.
+    #[error(transparent)]
+    Snapshot(#[from] logboom_snapshot::Error),
     /// Something exceeds its limit.
     #[error("{what} of {size} exceeds the limit of {limit}")]
     TooLarge {
@@ -257,6 +271,7 @@ impl Error {
             Refusal::Beyond { last } => Self::Beyond { shard, index, last },
             Refusal::Quarantined => Self::Quarantined { shard },
             Refusal::Term { index, stored, given } => Self::Term { shard, index, stored, given },
+            Refusal::Leased { held } => Self::Leased { shard, index, held },
             Refusal::Unapplied { first } => Self::Unapplied { shard, index, first },
             Refusal::IndexMax => Self::TooLarge { what: Limit::Index, size: index, limit: u64::MAX - 1 },
         }

@@ -43,6 +43,10 @@ pub(crate) enum Refusal {
         stored: u64,
         given: u64,
     },
+    /// A snapshot of index `held` is leased.
+    Leased {
+        held: u64,
+    },
     /// Entries from `first` on are not known to be applied.
     Unapplied {
         first: u64,

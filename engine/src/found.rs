@@ -172,9 +172,12 @@ impl Found {
                 self.terms.cut_prefix(after.first);
             }
             Change::Reset { .. } => self.terms = Terms::default(),
-            Change::HardState(_) | Change::CommitHint(_) | Change::Put { .. } | Change::Delete { .. } => {
-                self.state.set(change);
-            }
+            Change::HardState(_)
+            | Change::CommitHint(_)
+            | Change::Put { .. }
+            | Change::Delete { .. }
+            | Change::Register { .. }
+            | Change::Forget { .. } => self.state.set(change),
             Change::Release { .. } | Change::Destroy => {}
         }
         self.missing.follow(change, &after);
@@ -207,6 +210,10 @@ impl Found {
             Remnant::HardState => self.missing.hard_state = Some(sequence),
             Remnant::CommitHint => self.state.forget_commit_hint(),
             Remnant::Key => self.missing.keys = self.missing.keys.saturating_add(1),
+            Remnant::Snapshot => {
+                self.state.forget_snapshots();
+                self.missing.snapshot = Some(sequence);
+            }
             Remnant::Unknown => return None,
         }
         self.view.sequence = sequence;

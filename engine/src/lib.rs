@@ -61,6 +61,7 @@
 //! | context | 65,535 bytes |
 //! | a batch | a quarter of a segment, framing included; 65,535 records, each of one or many entries |
 //! | hard state, commit hint | 64 bytes each |
+//! | a snapshot | 65,536 files; membership and metadata of 1 MiB each |
 //! | key, value | 1,024 bytes, 65,536 bytes; all keys are in memory |
 //! | processes | one at a time for writing; any number of read-only views |
 //!
@@ -70,6 +71,41 @@
 //! disk and a failed log. With a `tracing` subscriber each stage opens a span of its name: `append`, `group_commit`
 //! (a write, from its submission until it is durable) and `read` (of what is not in memory) at level trace, `index`
 //! (footers, checkpoints, opening) and `compact` at debug or above.
+//!
+//! # Snapshots
+//!
+//! What a shard's log up to an index comes down to is kept beside the log: [`Engine::snapshots`] builds it from
+//! streams, ships it to another engine, and leases it to readers. [`Batch::register_snapshot`] makes one the shard's,
+//! together with the compaction or the reset that goes with it.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//!
+//! use logboom::{Config, Engine, Entry, ShardId, snapshot::{Spec, Stop}};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let mut config = Config::new(dir.path().join("log"));
+//! # config.segment_bytes = 1 << 20;
+//! # let engine = Engine::open(config)?;
+//! # let mut batch = engine.batch();
+//! # (1..10).try_for_each(|index| batch.append(ShardId(1), Entry::new(index, 1, b"set x")).map(drop))?;
+//! # engine.write(batch)?;
+//! let mut builder = engine.snapshots().build(Spec::new(1, 7, 1), &Stop::new())?; // of shard 1, up to index 7, term 1
+//! builder.file("state")?.write_all(b"x is set")?; // streamed: the whole is never in memory
+//! let built = builder.finish()?; // durable, and nobody's
+//!
+//! let mut batch = engine.batch();
+//! batch.compact_to(ShardId(1), 7)?.register_snapshot(ShardId(1), &built)?;
+//! engine.write(batch)?; // a crash leaves both or neither
+//!
+//! let lease = engine.snapshots().newest(ShardId(1))?.ok_or("there is one")?; // it stays while this lives
+//! let mut state = String::new();
+//! lease.open("state")?.read_to_string(&mut state)?; // `lease.chunks(..)` sends it to another engine
+//! assert_eq!(state, "x is set");
+//! # drop(lease);
+//! # engine.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # What may be lost
 //!
@@ -136,8 +172,10 @@ mod readers;
 mod entries;
 mod checkpoint;
 mod damages;
+mod snapshot_table;
 mod checkpointer;
 mod compact;
+mod snapshots;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 
@@ -156,10 +194,12 @@ pub use read_only::ReadOnly;
 pub use readers::EntriesFuture;
 pub use report::{OpenReport, Segment};
 pub use shard::{Bounds, Shard, ShardId, TryRead};
+pub use snapshots::Snapshots;
 pub use space::{Holder, ReclaimReport};
 pub use ticket::Ticket;
 
 pub use logboom_disk::{self as disk, DiskOptions};
+pub use logboom_snapshot as snapshot;
 pub use logboom_wal::{
     Clock, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId, SegmentInfo,
     WalMetrics,

@@ -12,6 +12,7 @@ use crate::{
     footer,
     readers::Readers,
     recover::{Recovered, recover},
+    snapshots,
     store::{Source, Store},
 };
 
@@ -35,11 +36,12 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     config.check()?;
     let begun = Begun::now(&runtime);
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
-    let mut opening = logboom_wal::open(disk, options(config), runtime)?;
+    let mut opening = logboom_wal::open(Arc::clone(&disk), options(config), runtime)?;
     let Recovered { shards, tallies, places, checkpoint_bytes } = recover(&mut opening, config.index_bytes)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
     let wal = opening.start()?;
     wal.set_owners(shards.len());
+    let snapshots = snapshots::open(Arc::clone(&disk), &wal, &shards, config)?;
     let report = OpenReport {
         disk: wal.facts().clone(),
         recovery,
@@ -52,7 +54,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     };
     let store = Store::new(Source::Log(wal.clone()), shards, places, readers);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
-    Ok(Core::new(wal, store, tallies, report, checkpointer, config.reclaim_in_background))
+    Ok(Core::new(wal, store, tallies, report, checkpointer, snapshots, config.reclaim_in_background))
 }
 
 /// Recovers the log in `disk` as it is at this moment, without changing it.

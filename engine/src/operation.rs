@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use logboom_snapshot::Registered;
 use logboom_wal::{BodyWriter, Descriptor, Meta, Record, Sequence};
 
 use crate::{
@@ -25,9 +26,14 @@ const DELETE: u8 = 9;
 const HEAL: u8 = 10;
 const RELEASE: u8 = 11;
 const RELEASE_UNSEEN: u8 = 12;
+const REGISTER: u8 = 13;
+const FORGET: u8 = 14;
 
 /// Bytes in front of the key of a `PUT`: the key's length.
 const KEY_LEN: usize = 2;
+
+/// The length of the body of a `REGISTER`.
+const REGISTER_LEN: usize = 20;
 
 /// An operation on a shard, its bytes elsewhere in the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +63,8 @@ pub(crate) enum Operation {
     Compact {
         index: u64,
         term: Option<u64>,
+        /// Whatever is leased.
+        past_leases: bool,
     },
     Reset {
         boundary: Option<Boundary>,
@@ -75,6 +83,17 @@ pub(crate) enum Operation {
     Release {
         hard_state: Option<Sequence>,
         keys: u32,
+        snapshot: Option<Sequence>,
+    },
+    /// A snapshot, of which the newest `kept` stay; the rest of it is the body.
+    Register {
+        index: u64,
+        term: u64,
+        body: Part,
+        kept: u32,
+    },
+    Forget {
+        id: u64,
     },
 }
 
@@ -91,7 +110,9 @@ pub(crate) enum Change<'b> {
     Put { key: &'b [u8], value: &'b [u8] },
     Delete { key: &'b [u8] },
     Heal { first: u64, count: u64, term: u64 },
-    Release { hard_state: Option<Sequence>, keys: u32 },
+    Release { hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence> },
+    Register { snapshot: Registered, kept: u32 },
+    Forget { id: u64 },
 }
 
 /// What the descriptor of a lost record says of it.
@@ -111,6 +132,7 @@ pub(crate) enum Remnant {
     HardState,
     CommitHint,
     Key,
+    Snapshot,
     Unknown,
 }
 
@@ -121,14 +143,18 @@ impl Operation {
             Self::Append { items, bytes, .. } | Self::Heal { items, bytes, .. } => {
                 items.len as usize * ROW + bytes as usize
             }
-            Self::HardState(part) | Self::CommitHint(part) | Self::Delete { key: part } => part.len as usize,
+            Self::HardState(part)
+            | Self::CommitHint(part)
+            | Self::Delete { key: part }
+            | Self::Register { body: part, .. } => part.len as usize,
             Self::Put { key, value } => KEY_LEN + key.len as usize + value.len as usize,
             Self::Cut { .. }
             | Self::Truncate { .. }
             | Self::Compact { .. }
             | Self::Reset { .. }
             | Self::Destroy
-            | Self::Release { .. } => 0,
+            | Self::Release { .. }
+            | Self::Forget { .. } => 0,
         }
     }
 
@@ -147,7 +173,9 @@ impl Operation {
             | Self::Compact { .. }
             | Self::CommitHint(_)
             | Self::Put { .. }
-            | Self::Delete { .. } => None,
+            | Self::Delete { .. }
+            | Self::Register { .. }
+            | Self::Forget { .. } => None,
         }
     }
 
@@ -164,7 +192,7 @@ impl Operation {
         let (kind, first, count, attr) = match *self {
             Self::Append { first, term, items, .. } => (APPEND, first, items.len, term),
             Self::Truncate { keep } => (TRUNCATE, keep, 0, 0),
-            Self::Compact { index, term } => (COMPACT, index, 0, term.unwrap_or(0)),
+            Self::Compact { index, term, .. } => (COMPACT, index, 0, term.unwrap_or(0)),
             Self::Reset { boundary: Some(boundary) } => (RESET, boundary.index, 1, boundary.term),
             Self::Reset { boundary: None } => (RESET, 0, 0, 0),
             Self::Destroy => (DESTROY, 0, 0, 0),
@@ -173,7 +201,11 @@ impl Operation {
             Self::Put { .. } => (PUT, 0, 0, 0),
             Self::Delete { .. } => (DELETE, 0, 0, 0),
             Self::Heal { first, term, items, .. } => (HEAL, first, items.len, term),
-            Self::Release { hard_state, keys } => (RELEASE, hard_state.unwrap_or(Sequence::NONE).0, keys, 0),
+            Self::Release { hard_state, keys, snapshot } => {
+                (RELEASE, hard_state.unwrap_or(Sequence::NONE).0, keys, snapshot.unwrap_or(Sequence::NONE).0)
+            }
+            Self::Register { index, term, kept, .. } => (REGISTER, index, kept, term),
+            Self::Forget { id } => (FORGET, id, 0, 0),
             // Never planned: a cut is planned as what it comes down to.
             Self::Cut { index } => (TRUNCATE, index, 0, 0),
         };
@@ -186,9 +218,10 @@ impl Operation {
             Self::Append { items, .. } | Self::Heal { items, .. } => {
                 entry_table::put(buffers.items(items), &mut |bytes| body.put(bytes))
             }
-            Self::HardState(part) | Self::CommitHint(part) | Self::Delete { key: part } => {
-                body.put(buffers.bytes(part))
-            }
+            Self::HardState(part)
+            | Self::CommitHint(part)
+            | Self::Delete { key: part }
+            | Self::Register { body: part, .. } => body.put(buffers.bytes(part)),
             Self::Put { key, value } => {
                 // The limit of keys is far below.
                 body.put(&u16::try_from(key.len).unwrap_or(u16::MAX).to_le_bytes());
@@ -200,7 +233,8 @@ impl Operation {
             | Self::Compact { .. }
             | Self::Reset { .. }
             | Self::Destroy
-            | Self::Release { .. } => {}
+            | Self::Release { .. }
+            | Self::Forget { .. } => {}
         }
     }
 
@@ -210,14 +244,18 @@ impl Operation {
             Self::Append { first, term, items, .. } => Change::Append { first, count: u64::from(items.len), term },
             Self::Heal { first, term, items, .. } => Change::Heal { first, count: u64::from(items.len), term },
             Self::Truncate { keep } => Change::Truncate { keep },
-            Self::Compact { index, term } => Change::Compact { index, term: term? },
+            Self::Compact { index, term, .. } => Change::Compact { index, term: term? },
             Self::Reset { boundary } => Change::Reset { boundary },
             Self::Destroy => Change::Destroy,
             Self::HardState(part) => Change::HardState(bytes(part)),
             Self::CommitHint(part) => Change::CommitHint(bytes(part)),
             Self::Put { key, value } => Change::Put { key: bytes(key), value: bytes(value) },
             Self::Delete { key } => Change::Delete { key: bytes(key) },
-            Self::Release { hard_state, keys } => Change::Release { hard_state, keys },
+            Self::Release { hard_state, keys, snapshot } => Change::Release { hard_state, keys, snapshot },
+            Self::Register { index, term, body, kept } => {
+                Change::Register { snapshot: decode_snapshot(index, term, bytes(body))?, kept }
+            }
+            Self::Forget { id } => Change::Forget { id },
             Self::Cut { .. } => return None,
         })
     }
@@ -268,14 +306,34 @@ impl Remnant {
             HARD_STATE => Self::HardState,
             COMMIT_HINT => Self::CommitHint,
             PUT | DELETE => Self::Key,
-            RELEASE => Self::Change(released(first, count)),
+            RELEASE => Self::Change(released(first, count, 0)),
+            REGISTER => Self::Snapshot,
+            FORGET => Self::Change(Change::Forget { id: first }),
             _ => Self::Unknown,
         }
     }
 }
 
-fn released(first: u64, count: u32) -> Change<'static> {
-    Change::Release { hard_state: (first != 0).then_some(Sequence(first)), keys: count }
+/// What a release makes good for. Of a lost one the snapshot is not known: it makes good for none then.
+fn released(first: u64, count: u32, attr: u64) -> Change<'static> {
+    let sequence = |number| (number != 0).then_some(Sequence(number));
+    Change::Release { hard_state: sequence(first), keys: count, snapshot: sequence(attr) }
+}
+
+/// The body of a `REGISTER`: what its header does not say.
+pub(crate) fn encode_snapshot(snapshot: &Registered) -> [u8; REGISTER_LEN] {
+    let mut body = [0; REGISTER_LEN];
+    body[..8].copy_from_slice(&snapshot.id.to_le_bytes());
+    body[8..16].copy_from_slice(&snapshot.file.to_le_bytes());
+    body[16..].copy_from_slice(&snapshot.manifest_crc.to_le_bytes());
+    body
+}
+
+fn decode_snapshot(index: u64, term: u64, body: &[u8]) -> Option<Registered> {
+    let (id, rest) = body.split_first_chunk()?;
+    let (file, crc) = rest.split_first_chunk()?;
+    let manifest_crc = u32::from_le_bytes(crc.try_into().ok()?);
+    Some(Registered { index, term, id: u64::from_le_bytes(*id), file: u64::from_le_bytes(*file), manifest_crc })
 }
 
 impl<'b> Change<'b> {
@@ -305,7 +363,9 @@ impl<'b> Change<'b> {
                 Self::Put { key, value }
             }
             DELETE => Self::Delete { key: body },
-            RELEASE => released(first, record.count()),
+            RELEASE => released(first, record.count(), record.attr()),
+            REGISTER => Self::Register { snapshot: decode_snapshot(first, record.attr(), body)?, kept: record.count() },
+            FORGET => Self::Forget { id: first },
             _ => return None,
         })
     }

@@ -29,6 +29,8 @@ pub(crate) struct Locked<'c> {
     restarted: bool,
     /// The batch hands entries in again before this operation.
     healed: bool,
+    /// The lowest index of a leased snapshot: the log above it is kept.
+    pub(crate) held: Option<u64>,
     /// What is missing behind the operations that were planned, if anything.
     missing: Option<Missing>,
 }
@@ -48,6 +50,7 @@ impl<'c> Locked<'c> {
             intact: view.extent.next,
             restarted: false,
             healed: false,
+            held: None,
             missing,
         }
     }
@@ -123,14 +126,16 @@ fn resolve(operation: Operation, slot: usize, locked: &Locked<'_>, planned: &[Pl
             Cut::Truncate { keep } => Some(Operation::Truncate { keep }),
             Cut::Reset => Some(Operation::Reset { boundary: None }),
         },
-        Operation::Compact { index, .. } => {
-            Some(Operation::Compact { index, term: Some(term(index, slot, locked, planned).unwrap_or(0)) })
+        Operation::Compact { index, past_leases, .. } => {
+            let term = Some(term(index, slot, locked, planned).unwrap_or(0));
+            Some(Operation::Compact { index, term, past_leases })
         }
         Operation::Release { .. } => {
             let missing = locked.missing.as_ref();
             Some(Operation::Release {
                 hard_state: missing.and_then(|missing| missing.hard_state),
                 keys: missing.map_or(0, |missing| missing.keys),
+                snapshot: missing.and_then(|missing| missing.snapshot),
             })
         }
         other => Some(other),
@@ -152,12 +157,19 @@ fn term(index: u64, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Op
     written.or_else(|| if index < locked.intact { locked.cell.state.lock().log.term(index) } else { None })
 }
 
-/// Refuses to drop what the application still has to apply. What lies beyond the log is another refusal's, and a log
-/// that the batch itself begins anew has nothing to lose.
+/// Refuses to drop what the application still has to apply, or the reader of a snapshot will need. What lies beyond the
+/// log is another refusal's, and a log that the batch itself begins anew has nothing to lose.
 fn guard(locked: &Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
-    let Operation::Compact { index, .. } = *operation else { return Ok(()) };
+    let Operation::Compact { index, past_leases, .. } = *operation else { return Ok(()) };
     if index >= locked.planned.next || locked.restarted {
         return Ok(());
+    }
+    if let Some(held) = locked.held
+        && index > held
+        && index >= locked.planned.first
+        && !past_leases
+    {
+        return Err(Refusal::Leased { held });
     }
     match locked.cell.state.lock().applied_next(&locked.view.extent) {
         Some(first) if index >= first => Err(Refusal::Unapplied { first }),
@@ -174,7 +186,7 @@ fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal
             locked.planned = locked.planned.truncate(keep)?;
             locked.intact = locked.intact.min(locked.planned.next);
         }
-        Operation::Compact { index, term } => {
+        Operation::Compact { index, term, .. } => {
             locked.planned = locked.planned.compact(index, term.unwrap_or(0))?;
         }
         Operation::Reset { boundary } => {
@@ -196,7 +208,9 @@ fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal
         | Operation::CommitHint(_)
         | Operation::Put { .. }
         | Operation::Delete { .. }
-        | Operation::Release { .. } => {}
+        | Operation::Release { .. }
+        | Operation::Register { .. }
+        | Operation::Forget { .. } => {}
     }
     if let (Some(missing), Some(change)) = (&mut locked.missing, operation.change(|_| &[])) {
         missing.follow(&change, &locked.planned);
@@ -273,7 +287,7 @@ mod tests {
             batch.append_payload(SHARD, 8, 9, b"").unwrap();
         });
         let plan = plan.unwrap();
-        assert_eq!(plan[4], Operation::Compact { index: 7, term: Some(7) });
+        assert_eq!(plan[4], Operation::Compact { index: 7, term: Some(7), past_leases: false });
         assert_eq!(plan.len(), 7);
     }
 

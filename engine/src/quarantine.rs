@@ -23,6 +23,8 @@ pub struct Quarantine {
     pub hard_state: bool,
     /// A key was put or deleted, and which one is lost.
     pub keys: bool,
+    /// The registration of a snapshot is lost: the one before it must not be taken for the newest.
+    pub snapshot: bool,
     /// More was written, or may have been: log, hard state, commit hint and keys are as they were at some time.
     pub suffix: bool,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Missing {
     pub(crate) hard_state: Option<Sequence>,
     /// Puts and deletes that are lost.
     pub(crate) keys: u32,
+    /// The record that registered the last snapshot.
+    pub(crate) snapshot: Option<Sequence>,
     pub(crate) suffix: bool,
     /// Nothing was ever seen of the shard: it is held back because it may have been among what is lost.
     pub(crate) unseen: bool,
@@ -47,7 +51,11 @@ impl Missing {
     }
 
     pub(crate) fn is_nothing(&self) -> bool {
-        self.entries.is_empty() && self.hard_state.is_none() && self.keys == 0 && !self.suffix
+        self.entries.is_empty()
+            && self.hard_state.is_none()
+            && self.keys == 0
+            && self.snapshot.is_none()
+            && !self.suffix
     }
 
     /// What is missing after `change`, which left the log at `after`.
@@ -56,21 +64,23 @@ impl Missing {
             Change::Heal { first, count, .. } => self.entries.remove(&(first..first.saturating_add(count))),
             Change::HardState(_) => self.hard_state = None,
             Change::Destroy => *self = Self::default(),
-            Change::Release { hard_state, keys } => self.release(hard_state, keys),
+            Change::Register { .. } => self.snapshot = None,
+            Change::Release { hard_state, keys, snapshot } => self.release(hard_state, keys, snapshot),
             Change::Append { .. }
             | Change::Truncate { .. }
             | Change::Compact { .. }
             | Change::Reset { .. }
             | Change::CommitHint(_)
             | Change::Put { .. }
-            | Change::Delete { .. } => {}
+            | Change::Delete { .. }
+            | Change::Forget { .. } => {}
         }
         self.entries.clip(&after.range());
     }
 
     /// A release makes good for the losses that it names. Others were not known when it was made, even if they are of
     /// records before it: bytes rot at any time.
-    fn release(&mut self, hard_state: Option<Sequence>, keys: u32) {
+    fn release(&mut self, hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence>) {
         self.suffix = false;
         self.unseen = false;
         if self.hard_state == hard_state {
@@ -78,6 +88,9 @@ impl Missing {
         }
         if self.keys == keys {
             self.keys = 0;
+        }
+        if self.snapshot == snapshot {
+            self.snapshot = None;
         }
     }
 }
@@ -88,6 +101,7 @@ impl From<&Missing> for Quarantine {
             entries: missing.entries.iter().collect(),
             hard_state: missing.hard_state.is_some(),
             keys: missing.keys > 0,
+            snapshot: missing.snapshot.is_some(),
             suffix: missing.suffix,
         }
     }
@@ -102,6 +116,7 @@ impl fmt::Display for Quarantine {
         let parts = [
             (self.hard_state, "the hard state"),
             (self.keys, "a change of the keys"),
+            (self.snapshot, "the registration of a snapshot"),
             (self.suffix, "whatever came last"),
         ];
         let parts = parts.into_iter().filter(|(lost, _)| *lost).map(|(_, what)| what.to_owned());
@@ -118,7 +133,7 @@ mod tests {
 
     fn missing() -> Missing {
         let entries = [11..13, 18..20].into_iter().collect();
-        Missing { entries, hard_state: Some(Sequence(7)), keys: 2, suffix: true, unseen: false }
+        Missing { entries, hard_state: Some(Sequence(7)), keys: 2, snapshot: None, suffix: true, unseen: false }
     }
 
     #[test]
@@ -144,7 +159,7 @@ mod tests {
     fn a_release_ends_what_it_names() {
         let released = |hard_state: Option<u64>, keys| {
             let mut missing = missing();
-            missing.follow(&Change::Release { hard_state: hard_state.map(Sequence), keys }, &LOG);
+            missing.follow(&Change::Release { hard_state: hard_state.map(Sequence), keys, snapshot: None }, &LOG);
             (missing.hard_state.is_some(), missing.keys, missing.suffix, missing.entries.is_empty())
         };
         assert_eq!(released(Some(7), 2), (false, 0, false, false));

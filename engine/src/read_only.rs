@@ -2,7 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Config, OpenReport, Quarantine, Result, Segment, Shard, ShardId, open, store::Store, tally::Tallies};
+use logboom_snapshot::{Lease, Registered, Store as Snapshots};
+
+use crate::{
+    Config, OpenReport, Quarantine, Result, Segment, Shard, ShardId, open, snapshots, store::Store, tally::Tallies,
+};
 
 /// The log of a directory as it was when this was opened: what a writable open would have found.
 ///
@@ -12,12 +16,15 @@ pub struct ReadOnly {
     store: Arc<Store>,
     report: OpenReport,
     tallies: Tallies,
+    snapshots: Snapshots,
 }
 
 impl ReadOnly {
     pub(crate) fn open(config: &Config) -> Result<Self> {
-        let (store, report, tallies) = open::view(open::disk_read_only(config)?, config)?;
-        Ok(Self { store, report, tallies })
+        let disk = open::disk_read_only(config)?;
+        let (store, report, tallies) = open::view(Arc::clone(&disk), config)?;
+        let snapshots = snapshots::view(disk, store.source.log_id(), &store.shards);
+        Ok(Self { store, report, tallies, snapshots })
     }
 
     /// A handle to a shard; one that holds nothing is empty.
@@ -38,6 +45,25 @@ impl ReadOnly {
     /// Whether shards that nothing is known of are held back: records are lost that may have been theirs.
     pub fn holds_back_unseen(&self) -> bool {
         self.store.shards.holds_back_unseen()
+    }
+
+    /// The registered snapshots, by shard, and of a shard oldest first. Their files are not looked at.
+    pub fn snapshots(&self) -> Vec<(ShardId, Registered)> {
+        self.snapshots.all().into_iter().map(|(shard, registered)| (ShardId(shard), registered)).collect()
+    }
+
+    /// The registered snapshots of a shard, oldest first.
+    pub fn snapshots_of(&self, shard: ShardId) -> Vec<Registered> {
+        self.snapshots.list(shard.0)
+    }
+
+    /// A lease of a shard's snapshot of this id, of no effect on a writer; `None` if it is not registered.
+    ///
+    /// # Errors
+    /// [`Error::Snapshot`](crate::Error::Snapshot) with `Missing` or `Damaged` when it is not there, or not as it was
+    /// written: also when a writer that goes on has removed it.
+    pub fn lease(&self, shard: ShardId, id: u64) -> Result<Option<Lease>> {
+        Ok(self.snapshots.lease(shard.0, id)?)
     }
 
     /// What opening found, and what a writable open would cut.

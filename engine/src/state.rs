@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
+use logboom_snapshot::Registered;
 use logboom_wal::Place;
 use parking_lot::Mutex;
 
@@ -43,6 +44,8 @@ pub(crate) struct State {
 struct Rare {
     commit_hint: Small,
     keys: Keys,
+    /// Registered, oldest first.
+    snapshots: Vec<Registered>,
     missing: Option<Box<Missing>>,
 }
 
@@ -98,9 +101,12 @@ impl State {
                 self.log.clear(&extent, delta);
                 *self = Self::default();
             }
-            Change::HardState(_) | Change::CommitHint(_) | Change::Put { .. } | Change::Delete { .. } => {
-                self.set(change);
-            }
+            Change::HardState(_)
+            | Change::CommitHint(_)
+            | Change::Put { .. }
+            | Change::Delete { .. }
+            | Change::Register { .. }
+            | Change::Forget { .. } => self.set(change),
             Change::Release { .. } => {}
         }
         if let Some(missing) = self.rare.as_mut().and_then(|rare| rare.missing.as_mut()) {
@@ -119,6 +125,10 @@ impl State {
             Change::CommitHint(hint) => self.rare_mut().commit_hint = Small::new(hint),
             Change::Put { key, value } => self.rare_mut().keys.put(key, value),
             Change::Delete { key } => self.delete(key),
+            Change::Register { snapshot, kept } => {
+                snapshot.registered_in(&mut self.rare_mut().snapshots, kept as usize);
+            }
+            Change::Forget { id } => self.retain_snapshots(|snapshot| snapshot.id != id),
             Change::Append { .. }
             | Change::Truncate { .. }
             | Change::Compact { .. }
@@ -134,6 +144,23 @@ impl State {
         if let Some(rare) = &mut self.rare {
             rare.commit_hint = Small::default();
             self.drop_rare();
+        }
+    }
+
+    /// Notes that a registration is lost: what was registered before it is not the newest, and may be gone.
+    pub(crate) fn forget_snapshots(&mut self) {
+        self.retain_snapshots(|_| false);
+    }
+
+    /// The registered snapshots, oldest first.
+    pub(crate) fn snapshots(&self) -> &[Registered] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.snapshots)
+    }
+
+    /// Takes over what a checkpoint has.
+    pub(crate) fn set_snapshots(&mut self, snapshots: Vec<Registered>) {
+        if !snapshots.is_empty() {
+            self.rare_mut().snapshots = snapshots;
         }
     }
 
@@ -209,9 +236,19 @@ impl State {
         }
     }
 
+    fn retain_snapshots(&mut self, keeps: impl Fn(&Registered) -> bool) {
+        if let Some(rare) = &mut self.rare {
+            rare.snapshots.retain(keeps);
+            self.drop_rare();
+        }
+    }
+
     /// Gives the memory back of what holds nothing.
     fn drop_rare(&mut self) {
-        let is_empty = |rare: &Rare| rare.keys.is_empty() && rare.commit_hint.get().is_none() && rare.missing.is_none();
+        let is_empty = |rare: &Rare| {
+            let Rare { commit_hint, keys, snapshots, missing } = rare;
+            commit_hint.get().is_none() && keys.is_empty() && snapshots.is_empty() && missing.is_none()
+        };
         if self.rare.as_deref().is_some_and(is_empty) {
             self.rare = None;
         }
@@ -236,7 +273,9 @@ impl Change<'_> {
             | Self::CommitHint(_)
             | Self::Put { .. }
             | Self::Delete { .. }
-            | Self::Release { .. } => Ok(extent),
+            | Self::Release { .. }
+            | Self::Register { .. }
+            | Self::Forget { .. } => Ok(extent),
         }
     }
 }

@@ -107,6 +107,14 @@ impl Source {
         }
     }
 
+    /// The identity of the log.
+    pub(crate) fn log_id(&self) -> [u64; 2] {
+        match self {
+            Self::Log(wal) => wal.log_id(),
+            Self::Reader(reader) => reader.log_id(),
+        }
+    }
+
     pub(crate) fn segments(&self) -> Vec<SegmentInfo> {
         match self {
             Self::Log(wal) => wal.segments(),

@@ -46,6 +46,11 @@ impl Reader {
         self.base.scan(&self.live, segment, &mut |part| part.give(each))
     }
 
+    /// The identity of the log.
+    pub fn log_id(&self) -> [u64; 2] {
+        self.base.identity.log
+    }
+
     /// The segments: the cold ones, and then those of the log, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         infos(&self.live)

@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) segment_bytes: u64,
     pub(crate) pad: usize,
+    /// The identity of the log, and the seed of its checksums, which follows from that.
+    pub(crate) log: [u64; 2],
     pub(crate) seed: u32,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) manual: bool,

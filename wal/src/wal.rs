@@ -24,7 +24,7 @@ use crate::{
     scrub::Scrub,
     segment::Segment,
     shared::{Shared, Tail},
-    slots::{SegmentRow, Slots},
+    slots::{Failure, SegmentRow, Slots},
     supply::{KEPT_BACK, Prefill, Prepared, Supply},
     sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock},
     watch::{Callbacks, Housekeeping, Watch},
@@ -296,6 +296,22 @@ impl Wal {
         self.shared.watermark.failure().cloned()
     }
 
+    /// The identity of the log: random, and for ever the same.
+    pub fn log_id(&self) -> [u64; 2] {
+        self.shared.log
+    }
+
+    /// A number that no other call, process or machine is likely to get; with [`crate::Runtime::Manual`] the clock's.
+    pub fn nonce(&self) -> u64 {
+        self.shared.clock.nonce()
+    }
+
+    /// Poisons the log after a failed sync of something else in its directory: what the kernel knew of failed writes
+    /// of the log's own is gone with it.
+    pub fn sync_failed(&self, what: &str, error: std::io::Error) {
+        drop(self.shared.beside_the_log(what, Failure::Sync(error)));
+    }
+
     /// The log's counters.
     pub fn metrics(&self) -> WalMetrics {
         self.shared.metrics_now()
@@ -431,6 +447,7 @@ impl Start {
         Ok(Arc::new(Shared {
             segment_bytes: base.identity.segment_bytes,
             pad: base.identity.pad,
+            log: base.identity.log,
             seed: base.seed,
             manual,
             staging: Mutex::new(staging),

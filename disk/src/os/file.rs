@@ -38,6 +38,12 @@ impl File for OsFile {
         allocate(self.fd.as_fd(), size)
     }
 
+    fn shrink(&self, size: u64) -> io::Result<()> {
+        self.require_writable()?;
+        self.counters.allocate();
+        Ok(rustix::io::retry_on_intr(|| fs::ftruncate(&self.fd, size))?)
+    }
+
     fn write_at(&self, slices: &[Slice], offset: u64, sync: Sync) -> io::Result<()> {
         self.require_writable()?;
         self.geometry.assert_write(slices, offset);

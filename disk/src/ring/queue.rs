@@ -5,7 +5,8 @@ use std::{fmt, io, sync::Arc, time::Instant};
 use super::{alarm::Alarm, driver::Driver, setup::Issuer};
 use crate::{Completion, Op, Queue, Wait, Wake, facts::Geometry, os::DirLock, stats::Counters};
 
-/// Operations in flight through a ring of the thread that made the queue. It keeps the directory locked.
+/// Operations in flight through a ring, of the thread that made the queue or of one thread after another. It keeps the
+/// directory locked.
 pub(crate) struct RingQueue {
     driver: Driver,
     alarm: Arc<Alarm>,
@@ -14,11 +15,12 @@ pub(crate) struct RingQueue {
 impl RingQueue {
     pub(crate) fn new(
         depth: u32,
+        issuer: Issuer,
         geometry: Geometry,
         lock: Option<Arc<DirLock>>,
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
-        let driver = Driver::new(depth, Issuer::Maker, geometry, lock, counters)?;
+        let driver = Driver::new(depth, issuer, geometry, lock, counters)?;
         Ok(RingQueue { driver, alarm: Arc::new(Alarm::new()?) })
     }
 

@@ -9,7 +9,7 @@ use crate::os::Refusal;
 
 /// Who submits to a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Issuer {
+pub(crate) enum Issuer {
     /// The thread that makes it, and no other.
     Maker,
     /// One thread after the other.

@@ -44,6 +44,15 @@ impl Content {
         self.size = self.size.max(size);
     }
 
+    /// Takes growth back that was never durable.
+    pub(super) fn shrink(&mut self, size: u64) {
+        let size = size.max(self.durable_size);
+        if size < self.size {
+            self.pending.retain(|extent| extent.range().end <= size);
+            self.size = size;
+        }
+    }
+
     pub(super) fn sync_size(&mut self) {
         self.durable_size = self.size;
     }
@@ -227,6 +236,18 @@ mod tests {
         content.sync_size();
         content.end_power_cut();
         assert_eq!((seen(&content, 0), seen(&content, 1)), (2, 0));
+    }
+
+    #[test]
+    fn only_growth_that_is_not_durable_is_taken_back() {
+        let mut content = Content::default();
+        content.grow(4096);
+        content.sync_size();
+        content.grow(3 * 4096);
+        content.shrink(2 * 4096);
+        assert_eq!(content.growth(), 4096..2 * 4096);
+        content.shrink(0);
+        assert_eq!(content.size(), 4096);
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl File for SimFile {
         self.shared.lock().allocate(self.inode, &self.name, size)
     }
 
+    fn shrink(&self, size: u64) -> io::Result<()> {
+        self.require_writable()?;
+        self.shared.lock().shrink(self.inode, &self.name, size)
+    }
+
     fn write_at(&self, slices: &[Slice], offset: u64, sync: Sync) -> io::Result<()> {
         self.require_writable()?;
         self.geometry.assert_write(slices, offset);

@@ -170,6 +170,13 @@ impl Machine {
         self.require_running()
     }
 
+    pub(super) fn shrink(&mut self, inode: u64, name: &str, size: u64) -> io::Result<()> {
+        self.counters.allocate();
+        self.begin_or_fail(FaultKind::Allocate, name, Detail::None)?;
+        self.inode(inode).content.shrink(size);
+        self.require_running()
+    }
+
     pub(super) fn read(&mut self, inode: u64, name: &str, out: &mut [u8], offset: u64) -> io::Result<()> {
         self.counters.read(out.len());
         let range = offset..offset.saturating_add(out.len() as u64);

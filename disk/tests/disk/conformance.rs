@@ -63,6 +63,18 @@ fn growing_keeps_what_is_there_and_never_shrinks() {
 }
 
 #[test]
+fn room_that_nothing_was_written_to_is_given_back() {
+    on_each_disk(|disk| {
+        let unit = unit(disk) as u64;
+        let file = prepared(disk, "a", 1);
+        file.allocate(10 * unit).unwrap();
+        file.shrink(3 * unit).unwrap();
+        file.sync_all().unwrap();
+        assert_eq!(file.size().unwrap(), 3 * unit);
+    });
+}
+
+#[test]
 fn reading_beyond_the_end_is_an_error() {
     on_each_disk(|disk| {
         let unit = unit(disk);

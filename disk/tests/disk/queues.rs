@@ -39,6 +39,31 @@ fn more_operations_than_fit_complete_once_each() {
 }
 
 #[test]
+fn a_movable_queue_serves_one_thread_after_another() {
+    on_each_disk(|disk| {
+        let unit = unit(disk);
+        let file = prepared(disk, "a", 100);
+        let mut queue = disk.movable_queue().unwrap();
+        for part in 0..10 {
+            let file = Arc::clone(&file);
+            let fill = move || {
+                for at in part * 10..part * 10 + 10 {
+                    queue.submit(write(&file, at as u64, &[pattern(at, unit)], at * unit, Sync::None));
+                }
+                // What is in flight is the next thread's to wait for.
+                queue.reap(Wait::No, &mut Vec::new());
+                queue
+            };
+            queue = thread::spawn(fill).join().unwrap();
+        }
+        assert!(drain(&mut *queue).into_iter().all(|completion| completion.result.is_ok()));
+        for at in 0..100 {
+            assert_filled(&read(&file, at * unit, unit), pattern(at, unit)[0]);
+        }
+    });
+}
+
+#[test]
 fn slices_of_a_write_follow_one_another() {
     on_each_disk(|disk| {
         let unit = unit(disk);

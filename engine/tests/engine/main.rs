@@ -19,5 +19,7 @@ mod operations;
 mod quarantine;
 mod reads;
 mod reclaim;
+mod snapshot_histories;
+mod snapshots;
 mod tickets;
 mod trace;

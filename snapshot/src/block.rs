@@ -1,0 +1,144 @@
+//! Blocks: what the files of a snapshot are cut into, each with a header that says what it is of.
+//!
+//! The bytes are laid out in FORMAT.md, "Block".
+
+use bytes::Bytes;
+
+/// The largest block, its header included, in bytes: the unit of reading, writing and shipping.
+pub const CHUNK_BYTES_MAX: usize = 512 << 10;
+
+/// The length of a block's header.
+pub(crate) const HEADER: usize = 64;
+
+/// The bytes of a file that a block holds, but for the file's last block. The same on every node, whatever its disk is,
+/// so that the offset of a block in its file says which it is.
+pub(crate) const RAW_BYTES: usize = CHUNK_BYTES_MAX - HEADER;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"LBSB");
+
+/// What a block says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockHeader {
+    pub(crate) snapshot: u64,
+    pub(crate) file: u32,
+    /// The number of the block in its file.
+    pub(crate) number: u32,
+    /// The length of what it holds, before compression and after.
+    pub(crate) raw: u32,
+    pub(crate) stored: u32,
+    /// Of what it holds, after compression and before.
+    pub(crate) stored_crc: u32,
+    pub(crate) raw_crc: u32,
+    pub(crate) codec: u8,
+}
+
+impl BlockHeader {
+    /// The header's bytes, and the checksum in them: it covers all of the block.
+    pub(crate) fn encode(&self) -> ([u8; HEADER], u32) {
+        let mut bytes = [0; HEADER];
+        bytes[4..8].copy_from_slice(&MAGIC.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.snapshot.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.file.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.number.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.raw.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.stored.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.stored_crc.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.raw_crc.to_le_bytes());
+        bytes[40] = self.codec;
+        let crc = seeded_crc(&bytes[4..], seed_of(&[self.snapshot]));
+        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        (bytes, crc)
+    }
+
+    /// What an intact header of `snapshot` says; `None` for anything else.
+    pub(crate) fn decode(bytes: &[u8], snapshot: u64) -> Option<Self> {
+        let bytes = bytes.get(..HEADER)?;
+        let header = Self {
+            snapshot: u64_at(bytes, 8),
+            file: u32_at(bytes, 16),
+            number: u32_at(bytes, 20),
+            raw: u32_at(bytes, 24),
+            stored: u32_at(bytes, 28),
+            stored_crc: u32_at(bytes, 32),
+            raw_crc: u32_at(bytes, 36),
+            codec: bytes[40],
+        };
+        // Encoding it again compares the magic, the checksum and the bytes that mean nothing.
+        (header.snapshot == snapshot && header.encode().0 == bytes).then_some(header)
+    }
+}
+
+/// A block that was verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) header: BlockHeader,
+    /// Header and content, without padding.
+    pub(crate) bytes: Bytes,
+}
+
+impl Block {
+    pub(crate) fn stored(&self) -> &[u8] {
+        &self.bytes[HEADER..]
+    }
+}
+
+/// A number from 4 bytes at `at`, which lie in `bytes`.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(number)
+}
+
+/// A number from 8 bytes at `at`, which lie in `bytes`.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(number)
+}
+
+/// The seed of the checksums of what belongs to these numbers: nothing of others passes.
+pub(crate) fn seed_of(numbers: &[u64]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    numbers.iter().for_each(|number| crc.update(&number.to_le_bytes()));
+    crc.finalize()
+}
+
+pub(crate) fn seeded_crc(bytes: &[u8], seed: u32) -> u32 {
+    let mut crc = crc32fast::Hasher::new_with_initial(seed);
+    crc.update(bytes);
+    crc.finalize()
+}
+
+/// The checksum of a whole, from that of its beginning and that of the `len` bytes behind it.
+pub(crate) fn joined_crc(beginning: u32, rest: u32, len: u64) -> u32 {
+    let mut crc = crc32fast::Hasher::new_with_initial(beginning);
+    crc.combine(&crc32fast::Hasher::new_with_initial_len(rest, len));
+    crc.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER_OF_7: BlockHeader =
+        BlockHeader { snapshot: 7, file: 1, number: 2, raw: 30, stored: 20, stored_crc: 4, raw_crc: 5, codec: 1 };
+
+    #[test]
+    fn a_header_of_another_snapshot_or_with_a_flipped_bit_is_none() {
+        let (bytes, _) = HEADER_OF_7.encode();
+        assert_eq!(BlockHeader::decode(&bytes, 7), Some(HEADER_OF_7));
+        assert_eq!(BlockHeader::decode(&bytes, 8), None);
+        for bit in 0..HEADER * 8 {
+            let mut bad = bytes;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(BlockHeader::decode(&bad, 7), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn checksums_are_joined() {
+        let whole = crc32fast::hash(b"beginning and rest");
+        assert_eq!(joined_crc(crc32fast::hash(b"beginning"), crc32fast::hash(b" and rest"), 9), whole);
+        assert_eq!(joined_crc(crc32fast::hash(b""), whole, 18), whole);
+    }
+}

@@ -1,0 +1,58 @@
+//! Compression of blocks.
+
+use crate::{Codec, Error, Result};
+
+#[cfg(feature = "lz4")]
+const LZ4: u8 = 1;
+
+impl Codec {
+    /// Refuses what this build lacks.
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Self::Lz4 if !cfg!(feature = "lz4") => Err(Error::Unsupported { codec: "lz4" }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What stands in a block that is stored as it is.
+pub(crate) const RAW: u8 = 0;
+
+/// The room that compressing `len` bytes may take.
+pub(crate) fn bound(codec: Codec, len: usize) -> usize {
+    match codec {
+        #[cfg(feature = "lz4")]
+        Codec::Lz4 => lz4_flex::block::get_maximum_output_size(len),
+        _ => len,
+    }
+}
+
+/// Compresses `raw` into `out`, which has room for its [`bound`]. The number that names the codec in a block, and the
+/// compressed length; nothing if it did not shrink.
+pub(crate) fn compress(codec: Codec, raw: &[u8], out: &mut [u8]) -> Option<(u8, usize)> {
+    match codec {
+        #[cfg(feature = "lz4")]
+        Codec::Lz4 => {
+            let len = lz4_flex::block::compress_into(raw, out).ok()?;
+            (len < raw.len()).then_some((LZ4, len))
+        }
+        _ => {
+            let _ = (raw, out);
+            None
+        }
+    }
+}
+
+/// Fills `out`, which is as long as what was compressed. `Ok(false)` if `stored` does not come to that.
+pub(crate) fn decompress(codec: u8, stored: &[u8], out: &mut [u8]) -> Result<bool> {
+    match codec {
+        #[cfg(feature = "lz4")]
+        LZ4 => Ok(lz4_flex::block::decompress_into(stored, out).is_ok_and(|len| len == out.len())),
+        #[cfg(not(feature = "lz4"))]
+        1 => Err(Error::Unsupported { codec: "lz4" }),
+        _ => {
+            let _ = (stored, out);
+            Ok(false)
+        }
+    }
+}

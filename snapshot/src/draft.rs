@@ -1,0 +1,130 @@
+//! A container that is being written, under a temporary name, and how it gets its own.
+
+use std::{io, sync::Arc};
+
+use logboom_disk::{File, Mode, Slice};
+
+use crate::{
+    Built, Error, Manifest, Registered, Result,
+    header::Header,
+    manifest::padded,
+    opened::Opened,
+    pipe::Pipe,
+    shared::{Shared, complete_name},
+};
+
+/// The most that is written of a manifest at once.
+const PIECE: usize = 512 << 10;
+
+/// A container that is being written. Dropped, it is removed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    shared: Arc<Shared>,
+    file: Arc<dyn File>,
+    number: u64,
+    /// The name that the file has now; empty once it is not this draft's to remove.
+    name: String,
+    pipe: Option<Pipe>,
+}
+
+impl Draft {
+    /// Makes an empty file whose name begins with `prefix`.
+    pub(crate) fn new(shared: &Arc<Shared>, prefix: &str) -> Result<Self> {
+        let number = shared.take_number();
+        let name = format!("{prefix}{number:016x}");
+        let made = shared.disk.open(&name, Mode::Create);
+        let file = made.map_err(|error| {
+            shared.free_number(number);
+            Error::io(format!("making {name}"), error)
+        })?;
+        let pipe = Pipe::new(&*shared.disk, Arc::clone(&file), shared.pad() as u64);
+        Ok(Self { shared: Arc::clone(shared), file, number, name, pipe: Some(pipe) })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Has the room for a container of this manifest reserved at once.
+    pub(crate) fn reserve(&mut self, manifest: &Manifest, manifest_len: usize) -> Result<()> {
+        let pad = self.shared.pad() as u64;
+        let blocks = manifest.blocks.iter().map(|block| padded(block.stored, pad));
+        let size = pad + blocks.sum::<u64>() + (manifest_len as u64).next_multiple_of(pad);
+        self.pipe()?.reserve(size)
+    }
+
+    /// Writes whole pad units behind what was written before.
+    pub(crate) fn write(&mut self, slice: Slice) -> Result<()> {
+        self.pipe()?.write(slice)
+    }
+
+    /// Completes the container: manifest, then header, then sync, then its name. Durable on return.
+    pub(crate) fn publish(mut self, manifest: Manifest, manifest_bytes: Vec<u8>) -> Result<Built> {
+        let (shared, pad) = (Arc::clone(&self.shared), self.shared.pad());
+        let manifest_at = self.pipe()?.end();
+        for piece in manifest_bytes.chunks(PIECE) {
+            self.write(Slice::padded_copy(&shared.pool, piece, pad))?;
+        }
+        let registered = Registered {
+            index: manifest.index,
+            term: manifest.term,
+            id: manifest.id,
+            file: self.number,
+            manifest_crc: crc32fast::hash(&manifest_bytes),
+        };
+        let header = Header {
+            shard: manifest.shard,
+            registered,
+            pad: u32::try_from(pad).unwrap_or(u32::MAX),
+            manifest_at,
+            manifest_len: manifest_bytes.len() as u64,
+        };
+        let beginning = Slice::padded_copy(&shared.pool, &header.encode(shared.log), pad);
+        // Nothing is in flight behind this; what is left of the queue goes with it.
+        self.pipe.take().ok_or_else(over)?.finish(beginning)?;
+        self.name_it()?;
+        let opened = Opened::new(Arc::clone(&self.file), Arc::new(manifest), manifest_bytes.into(), pad);
+        let opened = Arc::new(opened);
+        let entry = shared.add_unclaimed(opened.manifest.shard, registered, &opened);
+        // The file is the snapshot's from here on.
+        self.name.clear();
+        Ok(Built::new(shared, entry, opened))
+    }
+
+    /// Syncs the file and gives it its name. It must be on the disk before it can be found by that.
+    fn name_it(&mut self) -> Result<()> {
+        self.file.sync_all().map_err(|error| self.sync_failed("syncing a snapshot", error))?;
+        let name = complete_name(self.number);
+        let disk = &self.shared.disk;
+        disk.rename(&self.name, &name).map_err(|error| Error::io(format!("renaming {}", self.name), error))?;
+        self.name = name;
+        disk.sync_dir().map_err(|error| self.sync_failed("syncing the directory for a snapshot", error))
+    }
+
+    fn sync_failed(&self, what: &'static str, error: io::Error) -> Error {
+        self.shared.host.sync_failed(what, &error);
+        Error::Sync { what: what.into(), error: Arc::new(error) }
+    }
+
+    fn pipe(&mut self) -> Result<&mut Pipe> {
+        self.pipe.as_mut().ok_or_else(over)
+    }
+}
+
+/// Never seen: what is published is consumed.
+fn over() -> Error {
+    Error::io("writing a snapshot", io::Error::other("it is complete already"))
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.name.is_empty() {
+            return;
+        }
+        // Waits for what is in flight: nothing is written to a file that is gone.
+        self.pipe = None;
+        // What cannot be removed now is when the log is opened again.
+        drop(self.shared.disk.remove(&self.name));
+        self.shared.free_number(self.number);
+    }
+}

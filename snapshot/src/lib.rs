@@ -1,0 +1,54 @@
+//! Snapshot files: streamed in, checksummed, leased, shipped by chunk, retained.
+//!
+//! A *snapshot* is what a shard's log up to an index comes down to: the state of its application, as one or several
+//! *files*, with the index, the term and the membership that it stands for. It lies in one container file in the
+//! directory of the log, so that it is there as a whole or not at all, whatever a crash does. The bytes are laid out
+//! in `FORMAT.md` beside this crate.
+//!
+//! [`Store::build`] and [`Store::receive`] both end in a [`Built`]: a snapshot that is complete, synced and named, and
+//! not yet anyone's. It becomes the shard's when its registration is durable, which is the business of the layer
+//! above: [`Store::set`]. A [`Lease`] keeps a registered snapshot from being deleted, for as long as it lives.
+//!
+//! Nothing here holds a whole snapshot in memory, runs in the background, or reads a clock.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod stop;
+mod progress;
+mod spec;
+mod name;
+mod host;
+mod codec;
+mod block;
+mod header;
+mod manifest;
+mod pipe;
+mod opened;
+mod shared;
+mod draft;
+mod builder;
+mod built;
+mod receiver;
+mod store;
+mod lease;
+mod fetch;
+mod reader;
+mod chunk;
+mod export;
+
+pub use block::CHUNK_BYTES_MAX;
+pub use builder::{Builder, FileWriter};
+pub use built::Built;
+pub use chunk::{Chunk, Chunks};
+pub use error::{Error, Result, What};
+pub use host::Host;
+pub use lease::Lease;
+pub use manifest::{FileInfo, Manifest};
+pub use name::{NAME_BYTES_MAX, check_name};
+pub use progress::Progress;
+pub use reader::Reader;
+pub use receiver::{Position, Receiver};
+pub use spec::{Codec, FILES_MAX, MEMBERSHIP_BYTES_MAX, METADATA_BYTES_MAX, Spec};
+pub use stop::Stop;
+pub use store::{Registered, Store};

@@ -1,0 +1,42 @@
+//! How far something is that takes long.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// How far a build, a transfer, a verification or an export is. Clones show the same; any thread may look.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    /// The bytes of the snapshot's files that are done with, before compression.
+    pub fn done_bytes(&self) -> u64 {
+        self.0.done.load(Ordering::Relaxed)
+    }
+
+    /// All bytes of the snapshot's files; 0 while that is not known, as in a build.
+    pub fn total_bytes(&self) -> u64 {
+        self.0.total.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn of_total(bytes: u64) -> Self {
+        let progress = Self::default();
+        progress.set_total(bytes);
+        progress
+    }
+
+    pub(crate) fn set_total(&self, bytes: u64) {
+        self.0.total.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+}

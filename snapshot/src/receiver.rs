@@ -1,0 +1,160 @@
+//! Receiving a snapshot, chunk by chunk.
+
+use std::sync::Arc;
+
+use crate::{
+    Built, Chunk, Error, Manifest, Progress, Result, Stop,
+    block::{BlockHeader, HEADER, joined_crc},
+    builder::seal,
+    draft::Draft,
+};
+
+/// Where a transfer goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The number of the file in the manifest.
+    pub file: u32,
+    /// The offset in the file, in bytes before compression.
+    pub offset: u64,
+}
+
+/// A snapshot that is being received, chunk by chunk, from whoever pushes or is asked for them.
+///
+/// It may move between threads. Dropped, or after an error of the device, it leaves nothing. It does not outlive the
+/// process: what was received in part is removed when the log is opened.
+#[derive(Debug)]
+pub struct Receiver {
+    draft: Draft,
+    manifest: Arc<Manifest>,
+    manifest_bytes: Vec<u8>,
+    /// The block that has to arrive next.
+    next: usize,
+    /// The checksum of its file so far.
+    crc: u32,
+    stop: Stop,
+    progress: Progress,
+    failed: Option<Error>,
+}
+
+impl Receiver {
+    pub(crate) fn new(mut draft: Draft, manifest: Manifest, manifest_bytes: &[u8], stop: &Stop) -> Result<Self> {
+        draft.reserve(&manifest, manifest_bytes.len())?;
+        Ok(Self {
+            draft,
+            progress: Progress::of_total(manifest.bytes()),
+            manifest: Arc::new(manifest),
+            manifest_bytes: manifest_bytes.to_vec(),
+            next: 0,
+            crc: 0,
+            stop: stop.clone(),
+            failed: None,
+        })
+    }
+
+    /// What is being received.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
+    /// What has to arrive next; `None` when everything has. A transfer that was interrupted goes on here.
+    pub fn position(&self) -> Option<Position> {
+        self.manifest.position_of(self.next)
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Takes a chunk, after verifying it. One that has arrived before is passed over; false then.
+    ///
+    /// # Errors
+    /// [`Error::OutOfOrder`], [`Error::Foreign`] and [`Error::Damaged`] leave the transfer as it was; after any other
+    /// it has ended.
+    pub fn accept(&mut self, chunk: &Chunk) -> Result<bool> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let block = self.manifest.block_at(chunk.position());
+        let block = block.ok_or_else(|| foreign("the snapshot has no such place"))?;
+        if block < self.next {
+            return Ok(false);
+        }
+        let header = self.check(block, &chunk.bytes)?;
+        if block > self.next {
+            let wanted = self.position().unwrap_or(chunk.position());
+            return Err(Error::OutOfOrder { file: wanted.file, offset: wanted.offset });
+        }
+        let crc = self.whole(&header)?;
+        let written = self.stop.check().and_then(|()| self.write(&header, &chunk.bytes));
+        self.failed = written.as_ref().err().cloned();
+        written?;
+        self.crc = crc;
+        self.next += 1;
+        self.progress.add(header.raw.into());
+        Ok(true)
+    }
+
+    /// Completes the snapshot, as [`Builder::finish`](crate::Builder::finish) does.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`]; those of the device; [`Error::Stopped`].
+    pub fn finish(self) -> Result<Built> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if let Some(at) = self.position() {
+            return Err(Error::Incomplete { file: at.file, offset: at.offset });
+        }
+        self.stop.check()?;
+        self.draft.publish(Arc::unwrap_or_clone(self.manifest), self.manifest_bytes)
+    }
+
+    /// That the bytes are this block of this snapshot, as it was written: the manifest knows its checksum.
+    fn check(&self, block: usize, bytes: &[u8]) -> Result<BlockHeader> {
+        let header = BlockHeader::decode(bytes, self.manifest.id).ok_or_else(|| foreign("a block of another"))?;
+        let (file, number) = self.manifest.file_of(block).unwrap_or_default();
+        let known = self.manifest.blocks.get(block).map(|known| (known.stored, known.crc));
+        let found = (header.stored, crate::block::u32_at(bytes, 0));
+        let place = (header.file, header.number, header.raw as usize) == (file, number, self.raw_len(file, number));
+        if known != Some(found) || !place {
+            return Err(foreign("another block"));
+        }
+        if bytes.len() != HEADER + header.stored as usize || crc32fast::hash(&bytes[HEADER..]) != header.stored_crc {
+            return Err(self.damaged(format!("chunk of file {file} with number {number}")));
+        }
+        Ok(header)
+    }
+
+    /// The checksum of the file with this block, which at its end must be the one that the manifest states.
+    fn whole(&self, header: &BlockHeader) -> Result<u32> {
+        let before = if header.number == 0 { 0 } else { self.crc };
+        let crc = joined_crc(before, header.raw_crc, header.raw.into());
+        let Some(file) = self.manifest.files.get(header.file as usize) else { return Ok(crc) };
+        let upto = u64::from(header.number) * crate::block::RAW_BYTES as u64 + u64::from(header.raw);
+        if upto == file.len && crc != file.crc {
+            return Err(self.damaged(format!("the file {:?} as a whole", file.name)));
+        }
+        Ok(crc)
+    }
+
+    fn write(&mut self, header: &BlockHeader, bytes: &[u8]) -> Result<()> {
+        let shared = self.draft.shared();
+        let mut region = shared.pool.region(bytes.len().next_multiple_of(shared.pad()));
+        region[HEADER..bytes.len()].copy_from_slice(&bytes[HEADER..]);
+        let slice = seal(region, &header.encode().0, bytes.len(), shared.pad());
+        self.draft.write(slice)
+    }
+
+    fn raw_len(&self, file: u32, number: u32) -> usize {
+        self.manifest.raw_len(file, number)
+    }
+
+    fn damaged(&self, what: String) -> Error {
+        Error::Damaged { shard: self.manifest.shard, id: self.manifest.id, what: what.into() }
+    }
+}
+
+fn foreign(what: &'static str) -> Error {
+    Error::Foreign { what: what.into() }
+}

@@ -1,0 +1,59 @@
+//! What a snapshot is to be.
+
+use crate::{Error, Result, What};
+
+/// The longest membership, in bytes.
+pub const MEMBERSHIP_BYTES_MAX: usize = 1 << 20;
+/// The longest metadata of the user, in bytes.
+pub const METADATA_BYTES_MAX: usize = 1 << 20;
+/// The most files of a snapshot.
+pub const FILES_MAX: usize = 1 << 16;
+
+/// What a snapshot stands for, to be given to [`Store::build`](crate::Store::build).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The shard that it is of.
+    pub shard: u64,
+    /// The last index whose effect is in it.
+    pub index: u64,
+    /// The term of that index.
+    pub term: u64,
+    /// The members of the raft group as of that index, in whatever form the raft core has: at most
+    /// [`MEMBERSHIP_BYTES_MAX`].
+    pub membership: Vec<u8>,
+    /// Whatever the user wants to find again with it: at most [`METADATA_BYTES_MAX`] bytes.
+    pub metadata: Vec<u8>,
+    /// How its blocks are compressed. Default: not at all.
+    pub codec: Codec,
+}
+
+/// How the blocks of a snapshot are compressed. One that does not shrink is stored as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Codec {
+    /// Not at all.
+    #[default]
+    None,
+    /// LZ4 (feature `lz4`): fast, for what repeats itself.
+    Lz4,
+}
+
+impl Spec {
+    /// A snapshot of a shard up to and including `index`, without membership and metadata, not compressed.
+    pub fn new(shard: u64, index: u64, term: u64) -> Self {
+        Self { shard, index, term, membership: Vec::new(), metadata: Vec::new(), codec: Codec::None }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        check_size(What::Membership, self.membership.len(), MEMBERSHIP_BYTES_MAX)?;
+        check_size(What::Metadata, self.metadata.len(), METADATA_BYTES_MAX)?;
+        self.codec.check()
+    }
+}
+
+pub(crate) fn check_size(what: What, size: usize, limit: usize) -> Result<()> {
+    if size > limit {
+        return Err(Error::TooLarge { what, size: size as u64, limit: limit as u64 });
+    }
+    Ok(())
+}

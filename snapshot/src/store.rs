@@ -1,0 +1,245 @@
+//! The snapshots of a log: how they are opened, begun, found and let go of.
+
+use std::{collections::BTreeSet, io, sync::Arc};
+
+use logboom_disk::Disk;
+
+use crate::{
+    Builder, Built, Error, Host, Lease, Manifest, Receiver, Result, Spec, Stop,
+    draft::Draft,
+    shared::{BUILDING, COMPLETE, Entry, RECEIVING, Shared},
+};
+
+/// A registered snapshot, as the log has it: what is recorded, and what is found again at opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The last index whose effect is in it. The order of snapshots is by index, then term.
+    pub index: u64,
+    /// The term of that index.
+    pub term: u64,
+    /// Tells the snapshot apart from every other, here and elsewhere.
+    pub id: u64,
+    /// The number in its file's name.
+    pub file: u64,
+    /// The checksum of its manifest.
+    pub manifest_crc: u32,
+}
+
+impl Registered {
+    /// What snapshots are ordered by: never the term first, since a log's terms rise with its indexes and those of
+    /// candidates do not.
+    pub fn order(&self) -> (u64, u64) {
+        (self.index, self.term)
+    }
+
+    /// What a shard has once this is registered: the newest `kept` of `list`, which has the oldest first, and this.
+    pub fn registered_in(self, list: &mut Vec<Registered>, kept: usize) {
+        let at = list.partition_point(|other| other.order() <= self.order());
+        list.insert(at, self);
+        let too_many = list.len().saturating_sub(kept.max(1));
+        list.drain(..too_many);
+    }
+}
+
+/// The snapshots beside one log. Clones are handles to the same, for any thread.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Shared>);
+
+impl Store {
+    /// Takes over the snapshots of the log with the identity `log`, in whose directory they lie. `registered` is what
+    /// the log says, by shard; a file that is not among them is removed, unless `spared` says of its shard that the
+    /// log may have lost a registration.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the directory cannot be listed. A registered snapshot that is not there is no error here:
+    /// [`Store::missing`], [`Store::newest`] and [`Store::lease`] say so.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        log: [u64; 2],
+        host: Arc<dyn Host>,
+        registered: impl IntoIterator<Item = (u64, Registered)>,
+        spared: impl Fn(u64) -> bool,
+    ) -> Result<Self> {
+        let store = Self::view(disk, log, host, registered);
+        store.0.remove_leftovers(&spared)?;
+        Ok(store)
+    }
+
+    /// [`Store::open`] of a directory that is not written to: nothing is removed.
+    pub fn view(
+        disk: Arc<dyn Disk>,
+        log: [u64; 2],
+        host: Arc<dyn Host>,
+        registered: impl IntoIterator<Item = (u64, Registered)>,
+    ) -> Self {
+        let shared = Shared::new(disk, log, host);
+        registered.into_iter().for_each(|(shard, registered)| shared.add_registered(shard, registered));
+        Self(shared)
+    }
+
+    /// Begins to build a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if the shard has a newer one; [`Error::TooLarge`]; [`Error::Unsupported`]; those of the device.
+    pub fn build(&self, spec: Spec, stop: &Stop) -> Result<Builder> {
+        spec.check()?;
+        stop.check()?;
+        self.check_order(spec.shard, (spec.index, spec.term))?;
+        Ok(Builder::new(Draft::new(&self.0, BUILDING)?, spec, stop))
+    }
+
+    /// Begins to receive the snapshot of `shard` that `manifest`, a [`Lease::manifest_bytes`], describes.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] if it is of another shard, [`Error::Stale`] if the shard has a newer one or the same,
+    /// [`Error::Malformed`], [`Error::NewerFormat`]; those of the device, [`Error::Full`] at once if there is no room
+    /// for all of it.
+    pub fn receive(&self, shard: u64, manifest: &[u8], stop: &Stop) -> Result<Receiver> {
+        stop.check()?;
+        let described = Manifest::decode(manifest)?;
+        if described.shard != shard {
+            return Err(Error::Foreign { what: format!("it is of shard {}", described.shard).into() });
+        }
+        self.check_order(shard, (described.index, described.term))?;
+        if let Some(same) = self.list(shard).iter().find(|known| known.id == described.id) {
+            return Err(Error::Stale { shard, index: same.index, term: same.term });
+        }
+        Receiver::new(Draft::new(&self.0, RECEIVING)?, described, manifest, stop)
+    }
+
+    /// Refuses what is not to be registered: what was made beside another log or is of another shard, was registered
+    /// already, or is older than the newest of `list`.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`], [`Error::Stale`].
+    pub fn check(&self, shard: u64, list: &[Registered], built: &Built) -> Result<()> {
+        let foreign = |what: &'static str| Err(Error::Foreign { what: what.into() });
+        if !built.is_of(&self.0) {
+            return foreign("it was made beside another log");
+        }
+        if built.manifest().shard != shard {
+            return foreign("it is of another shard");
+        }
+        if !built.is_unclaimed() || list.iter().any(|known| known.id == built.registration().id) {
+            return foreign("it was registered already");
+        }
+        check_order(shard, list.last(), built.registration().order())
+    }
+
+    /// Says that from now on `list` is what the shard has registered, and that this is durable when the log is, up to
+    /// `mark`. What it had besides is removed by a [`Store::sweep`] behind that, once nobody leases it.
+    pub fn set(&self, shard: u64, list: &[Registered], mark: u64) {
+        self.0.set(shard, list, mark);
+    }
+
+    /// Removes the files of snapshots that nobody has registered any more, durably so as the log is durable up to
+    /// `durable`, and that nobody leases. Whether any is left that waits for nothing but the log to be durable; the end
+    /// of a lease is [announced](Host::has_work).
+    ///
+    /// # Errors
+    /// [`Error::Io`]: what could not be removed is tried again.
+    pub fn sweep(&self, durable: u64) -> Result<bool> {
+        self.0.sweep(durable)
+    }
+
+    /// The registered snapshots of a shard, oldest first: by index, then term.
+    pub fn list(&self, shard: u64) -> Vec<Registered> {
+        self.0.list(shard).iter().map(|entry| entry.registered).collect()
+    }
+
+    /// All registered snapshots, by shard, and of a shard oldest first.
+    pub fn all(&self) -> Vec<(u64, Registered)> {
+        self.0.all().iter().map(|entry| (entry.shard, entry.registered)).collect()
+    }
+
+    /// The registered snapshots whose files are not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the directory cannot be listed.
+    pub fn missing(&self) -> Result<Vec<(u64, Registered)>> {
+        let there = self.0.files()?;
+        let missing = |(_, registered): &(u64, Registered)| !there.contains(&(COMPLETE, registered.file));
+        Ok(self.all().into_iter().filter(missing).collect())
+    }
+
+    /// A lease of the shard's newest snapshot; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Damaged`] for a snapshot that is registered and not there, or not as it was
+    /// written: an older one is never given in its place. [`Error::Io`].
+    pub fn newest(&self, shard: u64) -> Result<Option<Lease>> {
+        self.lease_of(shard, |entries| entries.last().cloned())
+    }
+
+    /// A lease of the shard's snapshot of this id; `None` if it is not registered.
+    ///
+    /// # Errors
+    /// As [`Store::newest`].
+    pub fn lease(&self, shard: u64, id: u64) -> Result<Option<Lease>> {
+        self.lease_of(shard, |entries| entries.iter().find(|entry| entry.registered.id == id).cloned())
+    }
+
+    /// The lowest index of the shard's leased snapshots: the log above it is needed. `None` if none is leased.
+    pub fn held(&self, shard: u64) -> Option<u64> {
+        self.0.held(shard)
+    }
+
+    /// Whether any snapshot of any shard is leased.
+    pub fn has_leases(&self) -> bool {
+        self.0.has_leases()
+    }
+
+    fn lease_of(&self, shard: u64, find: impl FnOnce(&[Arc<Entry>]) -> Option<Arc<Entry>>) -> Result<Option<Lease>> {
+        // Counted before it is read: it cannot go meanwhile.
+        let Some(entry) = self.0.lease(shard, find) else { return Ok(None) };
+        match entry.opened.get(&self.0, &entry) {
+            Ok(opened) => Ok(Some(Lease::new(Arc::clone(&self.0), entry, opened))),
+            Err(error) => {
+                self.0.release(&entry);
+                Err(error)
+            }
+        }
+    }
+
+    fn check_order(&self, shard: u64, order: (u64, u64)) -> Result<()> {
+        check_order(shard, self.list(shard).last(), order)
+    }
+}
+
+fn check_order(shard: u64, newest: Option<&Registered>, order: (u64, u64)) -> Result<()> {
+    match newest {
+        Some(newest) if newest.order() > order => Err(Error::Stale { shard, index: newest.index, term: newest.term }),
+        _ => Ok(()),
+    }
+}
+
+impl Shared {
+    /// Removes what a crash left: what was built or received in part, and what nobody has registered.
+    fn remove_leftovers(&self, spared: &dyn Fn(u64) -> bool) -> Result<()> {
+        let registered: BTreeSet<u64> = self.all().iter().map(|entry| entry.registered.file).collect();
+        for (prefix, number) in self.files()? {
+            if prefix == COMPLETE && (registered.contains(&number) || self.is_spared(number, spared)) {
+                // Nothing else may get its name, whoever's it is.
+                self.keep_number(number);
+            } else {
+                // What cannot be removed is in nobody's way, and is tried again at the next opening.
+                drop(self.disk.remove(&format!("{prefix}{number:016x}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that have names of snapshots: by prefix and number.
+    fn files(&self) -> Result<Vec<(&'static str, u64)>> {
+        let names = self.disk.list().map_err(|error: io::Error| Error::io("listing the directory", error))?;
+        Ok(names.iter().filter_map(|name| parse(name)).collect())
+    }
+}
+
+/// What a file's name says, if it is that of a snapshot.
+fn parse(name: &str) -> Option<(&'static str, u64)> {
+    let prefix = [COMPLETE, BUILDING, RECEIVING].into_iter().find(|prefix| name.starts_with(prefix))?;
+    let digits = &name[prefix.len()..];
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (format!("{number:016x}") == digits).then_some((prefix, number))
+}
