@@ -602,7 +602,7 @@ fn between_rotations_a_group_is_one_write_and_at_most_one_sync() {
     opening.replay(&mut |_| Ok(())).unwrap();
     let wal = opening.start().unwrap();
     // Until the reserve is prepared.
-    while wal.metrics().prepared_segments < 4 {
+    while wal.metrics().prepared_segments < 5 {
         std::thread::sleep(Duration::from_millis(10));
     }
     let (disk_before, before) = (disk.stats(), wal.metrics());
