@@ -15,6 +15,11 @@ use crate::{
     world::{World, rest},
 };
 
+mod endings;
+mod leaning;
+
+use leaning::Leaning;
+
 /// What may happen in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -41,48 +46,6 @@ pub struct Counts {
     pub interrupted: u64,
     /// A hash of everything that the disk was asked for.
     pub trace: u64,
-}
-
-/// What a history leans to; chosen once.
-struct Leaning {
-    rounds: u64,
-    batches_max: u64,
-    /// In percent: of batches that are lazy, are waited for, are followed by a look at the time; of steps in between.
-    lazy: u64,
-    waits: u64,
-    pauses: u64,
-    /// In percent: batches that come in bursts, without a step in between: several writes are in flight then.
-    bursts: u64,
-    steps_max: u64,
-    /// In percent: rounds with a failure of the device; openings that are interrupted.
-    faults: u64,
-    interruptions: u64,
-    /// In percent: rounds in which the machine stops in the middle of an operation.
-    halts: u64,
-    /// In percent: before an opening, a checkpoint slot rots.
-    rots: u64,
-    /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
-    releases: u64,
-}
-
-impl Leaning {
-    fn choose(choices: &mut Choices, scope: Scope) -> Self {
-        let everything = scope == Scope::Everything;
-        Self {
-            rounds: choices.pick(&[4, 8, 14]),
-            batches_max: choices.pick(&[4, 12, 30, 100]),
-            lazy: choices.pick(&[0, 25, 25, 60]),
-            waits: choices.pick(&[0, 10, 33, 90]),
-            pauses: choices.pick(&[0, 5, 20]),
-            bursts: choices.pick(&[0, 0, 20, 60]),
-            steps_max: choices.pick(&[1, 2, 4, 4, 12]),
-            faults: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
-            interruptions: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 60]) },
-            halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
-            rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
-            releases: choices.pick(&[0, 0, 3, 15, 30]),
-        }
-    }
 }
 
 /// Runs the history that the choices make.
@@ -326,123 +289,6 @@ impl History {
             Some(what) if !self.world.has_halted() => Err(Failure::new(Check::Readable, what)),
             _ => Ok(()),
         }
-    }
-
-    /// Ends the engine in one of the ways in which engines end, and opens the log again.
-    fn end_and_reopen(&mut self, engine: Engine) -> Result<Engine, Failure> {
-        self.settle(&engine)?;
-        let mut engine = Some(engine);
-        let dies = if self.world.has_halted() { 2 } else { 0 };
-        let ends = std::mem::take(&mut self.ends);
-        let how = if ends { 9 } else { self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) };
-        match how {
-            0 => engine.take().map_or(Ok(()), |engine| self.close(engine))?,
-            // Closes, and says nothing.
-            1 => drop(engine.take()),
-            2..6 => self.world.process_crash(),
-            _ => self.world.power_cut(),
-        }
-        // A dead one can do nothing any more.
-        drop(engine);
-        if how == 5 {
-            marks::hit("crash: process killed, then power cut");
-            self.world.power_cut();
-        }
-        // While nothing of a killed process is still on its way.
-        let is_settled = !(2..5).contains(&how) && !self.world.is_faulty;
-        if is_settled && self.choices.percent(self.leaning.rots) {
-            damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
-        } else if is_settled && self.choices.percent(20) {
-            damage::verify(&self.world)?;
-        }
-        self.reopen()
-    }
-
-    fn close(&mut self, engine: Engine) -> Result<(), Failure> {
-        match engine.close() {
-            Ok(()) => self.forget_but_last(),
-            // Everything is durable; only the next opening takes longer.
-            Err(Error::Io { .. } | Error::Full) if self.world.is_faulty || self.world.is_small => {
-                marks::hit("closing without a checkpoint");
-                if !self.poisoned {
-                    self.forget_but_last();
-                }
-            }
-            Err(Error::Poisoned { .. }) if self.world.is_faulty => {}
-            Err(error) => return Err(Failure::new(Check::Accepted, format!("closing: {error}"))),
-        }
-        Ok(())
-    }
-
-    fn forget_but_last(&mut self) {
-        self.states.drain(..self.states.len() - 1);
-    }
-
-    /// Opens the log, with openings before that are cut short.
-    fn reopen(&mut self) -> Result<Engine, Failure> {
-        let mut left = if self.choices.percent(self.leaning.interruptions) { self.choices.range(1..4) } else { 0 };
-        loop {
-            let mut reads_fail = false;
-            if left > 0 && self.choices.percent(50) {
-                self.world.plan_halt(&mut self.choices, 60);
-            } else if left > 0 {
-                reads_fail = true;
-                self.world.plan_fault(&mut self.choices, &FaultKind::ALL, 30);
-            }
-            match self.world.open() {
-                Ok(engine) => {
-                    self.counts.recoveries += 1;
-                    if reads_fail {
-                        self.world.stop_faults();
-                    }
-                    let resumed = self.resume(&engine);
-                    if !self.world.has_halted() {
-                        return resumed.map(|()| engine);
-                    }
-                    // It stopped while it was looked at.
-                    left = 0;
-                    self.crash();
-                    drop(engine);
-                }
-                Err(Error::Full) if self.world.is_small => self.world.free_space(),
-                Err(Error::Io { .. } | Error::Full | Error::Poisoned { .. }) if self.world.is_faulty => {
-                    marks::hit_if(self.world.has_halted(), "recovery: crashed in the middle of an operation");
-                    marks::hit("recovery: cut short, and begun again");
-                    self.counts.interrupted += 1;
-                    left = left.saturating_sub(1);
-                    self.crash();
-                }
-                Err(error) => return Err(Failure::new(Check::Opens, error.to_string())),
-            }
-        }
-    }
-
-    fn crash(&mut self) {
-        match self.choices.below(3) {
-            0 => self.world.process_crash(),
-            _ => self.world.power_cut(),
-        }
-    }
-
-    /// Finds which of the possible states was recovered, and goes on from it.
-    fn resume(&mut self, engine: &Engine) -> Result<(), Failure> {
-        let shards = self.shards();
-        let found = self.states.iter().position(|models| differences(engine, models, shards, Entries::Whole).is_none());
-        let Some(found) = found else {
-            let last = differences(engine, self.models(), shards, Entries::Whole).unwrap_or_default();
-            let first = differences(engine, &self.states[0], shards, Entries::Whole).unwrap_or_default();
-            let check = if self.states.len() == 1 { Check::Stable } else { Check::Prefix };
-            let what = format!("none of {} states: not the first: {first}; nor the last: {last}", self.states.len());
-            return Err(Failure::new(check, what));
-        };
-        marks::hit_if(found + 1 < self.states.len(), "recovery: batches that nobody was told of are gone");
-        marks::hit_if(found > 0, "recovery: batches that nobody was told of are there");
-        let models = self.states.swap_remove(found);
-        self.states = vec![models];
-        self.base = 0;
-        self.tickets = Tickets::default();
-        self.poisoned = false;
-        Ok(())
     }
 
     fn finish(&mut self, engine: Engine) -> Result<(), Failure> {
