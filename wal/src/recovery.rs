@@ -358,6 +358,7 @@ impl Opening {
             }
         }
         stated.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
+        self.base.put_copies_first(&mut stated)?;
         let (size, pad) = (self.base.segment_size(), in_segment(self.base.identity.pad));
         for (life, file) in stated.into_iter().rev() {
             self.highest = (self.highest.0.max(life.segment), self.highest.1.max(life.epoch));
@@ -445,9 +446,9 @@ fn opening_failure(error: std::io::Error) -> Error {
 }
 
 /// A segment file, and the life that it states.
-struct FoundFile {
+pub(crate) struct FoundFile {
     slot: u32,
-    file: Arc<dyn logboom_disk::File>,
+    pub(crate) file: Arc<dyn logboom_disk::File>,
     life: Option<Life>,
 }
 

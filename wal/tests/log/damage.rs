@@ -9,7 +9,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom_disk::{Disk, SimDisk, SimOptions};
+use logboom_disk::{Disk, Fault, SimDisk, SimOptions};
 use logboom_wal::{
     Damage, Descriptor, Durability, Listener, Loss, ManualClock, Meta, Opening, Options, Passed, Place, Request,
     Runtime, SegmentId, Sequence, Wal, open, open_read_only, record_bytes, verify,
@@ -207,6 +207,30 @@ fn a_missing_segment_is_an_unknown_loss_and_the_rest_is_there() {
     assert!(sim.is_damaged);
     write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
     assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost);
+}
+
+#[test]
+fn a_group_that_was_written_to_a_free_file_is_all_that_is_lost() {
+    for offset in [0, 4096, 200_704] {
+        let (sim, mut rng, mut written) = (Sim::new(9), Rng::with_seed(1), Written::new());
+        while sim.wal.drive() {}
+        // The newest file: of two with one life it would count.
+        let free = sim.disk.list().unwrap().into_iter().rfind(|name| name.starts_with("segment-")).unwrap();
+        for nth in 0..20 {
+            if nth == 7 {
+                sim.disk.inject(Fault::misdirected_write(&free, offset));
+            }
+            write_batch(&sim.wal, &mut rng, 3, 2000, &mut written);
+        }
+        promise(&sim);
+        assert_eq!((sim.wal.segments().len(), sim.disk.pending_faults()), (1, 0));
+        let disk = sim.disk.power_cut();
+        let lost = account(&written, &passed(disk.clone()).0);
+        assert_eq!(lost.len(), 3, "at {offset}: {lost:?}");
+        let sim = Sim::open(disk, sim.clock).unwrap();
+        write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
+        assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost, "at {offset}");
+    }
 }
 
 #[test]
