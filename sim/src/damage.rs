@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use logboom::disk::Disk;
-use logboom_disk::Mode;
+use logboom_disk::{Mode, Rot};
 use logboom_wal::{Options, marks};
 
 use crate::{
-    check::{Check, Entries, Failure, differences},
+    check::{Check, Failure},
     choices::Choices,
-    model::Models,
     world::World,
 };
 
@@ -48,39 +47,26 @@ pub(crate) fn rot_a_checkpoint(world: &World, choices: &mut Choices) -> Result<(
     Ok(())
 }
 
-/// Damages a few bytes of a closed log, and opens it: it serves what is right, and says what it lacks.
-///
-/// # Errors
-/// [`Check::DamageShows`].
-pub(crate) fn after_damage(
-    world: &mut World,
-    choices: &mut Choices,
-    models: &Models,
-    shards: u64,
-) -> Result<(), Failure> {
+/// Damages a few bytes of a segment of a closed log, within what one group holds; false if there is nothing to hit.
+pub(crate) fn hurt_a_segment(world: &World, choices: &mut Choices) -> bool {
     let names: Vec<String> = world.disk.list().unwrap_or_default();
     let segments: Vec<&String> = names.iter().filter(|name| name.starts_with("segment-")).collect();
     if segments.is_empty() {
-        return Ok(());
+        return false;
     }
     let name = segments[choices.size(segments.len())];
     let size = world.disk.open(name, Mode::Read).and_then(|file| file.size()).unwrap_or_default();
     if size < world.config.segment_bytes {
-        return Ok(());
+        return false;
     }
-    // Within a sector: one group, and not the one that promises it. Footers lie at the end.
-    let sector = if choices.percent(20) { size / 512 - 1 - choices.below(20) } else { choices.below(size / 512) };
-    let from = sector * 512 + choices.below(448);
-    if world.disk.damage(name, from..from + 1 + choices.below(64)).is_err() {
-        return Ok(());
-    }
-    marks::hit("damage: a segment");
-    world.free_space();
-    match world.open() {
-        Ok(engine) => match differences(&engine, models, shards, Entries::Damaged) {
-            None => Ok(()),
-            Some(what) => Err(Failure::new(Check::DamageShows, format!("{name} at {from}: {what}"))),
-        },
-        Err(error) => Err(Failure::new(Check::DamageShows, format!("{name} at {from}: {error}"))),
-    }
+    let is_hit = if choices.percent(60) {
+        world.disk.rot(name, choices.pick(&[Rot::Bit, Rot::Sector])).is_ok()
+    } else {
+        // Within a sector: one group, and not the one that promises it. Footers lie at the end.
+        let sector = if choices.percent(50) { size / 512 - 1 - choices.below(20) } else { choices.below(size / 512) };
+        let from = sector * 512 + choices.below(448);
+        world.disk.damage(name, from..from + 1 + choices.below(64)).is_ok()
+    };
+    marks::hit_if(is_hit, "damage: a segment");
+    is_hit
 }

@@ -8,7 +8,6 @@ use logboom_wal::marks;
 use crate::{
     check::{Check, Entries, Failure, differences, read_some},
     choices::Choices,
-    damage,
     model::Models,
     operation::{Author, Operation, Taste},
     tickets::Tickets,
@@ -16,8 +15,10 @@ use crate::{
 };
 
 mod endings;
+mod harm;
 mod leaning;
 
+use harm::{Ever, Harm};
 use leaning::Leaning;
 
 /// What may happen in a history.
@@ -79,6 +80,12 @@ struct History {
     poisoned: bool,
     /// The power is cut next, before what was released can become durable.
     ends: bool,
+    /// Where damage is done: the states since the last opening that come before `states`.
+    past: Vec<Models>,
+    ever: Ever,
+    harm: Option<Harm>,
+    /// Something was damaged once: the disk holds what no crash explains.
+    is_scarred: bool,
     counts: Counts,
 }
 
@@ -86,7 +93,8 @@ impl History {
     fn new(mut choices: Choices, scope: Scope) -> Self {
         let world = World::choose(&mut choices);
         let leaning = Leaning::choose(&mut choices, scope);
-        let author = Author::new(Taste::choose(&mut choices));
+        let taste = Taste { unique_terms: leaning.harms > 0, ..Taste::choose(&mut choices) };
+        let author = Author::new(taste);
         Self {
             choices,
             scope,
@@ -98,6 +106,10 @@ impl History {
             tickets: Tickets::default(),
             poisoned: false,
             ends: false,
+            past: Vec::new(),
+            ever: Ever::new(),
+            harm: None,
+            is_scarred: false,
             counts: Counts::default(),
         }
     }
@@ -110,7 +122,8 @@ impl History {
                 break;
             }
             self.round(&engine)?;
-            engine = self.end_and_reopen(engine)?;
+            let Some(next) = self.end_and_reopen(engine)? else { return Ok(()) };
+            engine = next;
         }
         self.finish(engine)
     }
@@ -124,6 +137,15 @@ impl History {
     }
 
     fn round(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if self.is_hurt() {
+            return if self.choices.percent(70) { self.mend(engine) } else { self.live_with_it(engine) };
+        }
+        if !self.world.is_faulty && self.choices.percent(self.leaning.harms) {
+            let plan = self.plan_harm(engine)?;
+            self.batches(engine)?;
+            self.end_harm(engine, plan)?;
+            return self.compare(engine);
+        }
         if self.choices.percent(self.leaning.faults) {
             let kinds = [FaultKind::Write, FaultKind::Sync, FaultKind::Allocate];
             self.world.plan_fault(&mut self.choices, &kinds, 60);
@@ -135,6 +157,11 @@ impl History {
             let within = self.choices.pick(&[20, 100, 400]);
             self.world.plan_halt(&mut self.choices, within);
         }
+        self.batches(engine)?;
+        if self.world.has_halted() { Ok(()) } else { self.compare(engine) }
+    }
+
+    fn batches(&mut self, engine: &Engine) -> Result<(), Failure> {
         for _ in 0..self.choices.below(self.leaning.batches_max) {
             if self.choices.are_over() {
                 break;
@@ -171,12 +198,13 @@ impl History {
             }
             if self.choices.percent(15) {
                 let models = &self.states[self.states.len() - 1];
-                let wrong = read_some(engine, models, self.author.taste.shards, &mut self.choices);
+                let judged = if self.harm.is_some() { Entries::Damaged } else { Entries::Whole };
+                let wrong = read_some(engine, models, self.author.taste.shards, &mut self.choices, judged);
                 self.readable(wrong)?;
             }
             self.settle(engine)?;
         }
-        self.compare(engine)
+        Ok(())
     }
 
     fn submit(&mut self, engine: &Engine) -> Result<(), Failure> {
@@ -190,7 +218,10 @@ impl History {
             () if uniform => self.author.uniform(&mut self.choices),
             () => Vec::new(),
         };
-        operations.iter().for_each(|operation| operation.apply(&mut models));
+        for operation in &operations {
+            operation.apply(&mut models);
+            self.note_ever(operation);
+        }
         let mut batch = engine.batch();
         let refused = |error: Error| Failure::new(Check::Accepted, format!("a batch refuses: {error}"));
         operations.iter().try_for_each(|operation| operation.add(&mut batch)).map_err(refused)?;
@@ -202,6 +233,7 @@ impl History {
             }
             let Some(operation) = self.author.choose(&mut self.choices, &models, lazy) else { continue };
             operation.apply(&mut models);
+            self.note_ever(&operation);
             operation.add(&mut batch).map_err(refused)?;
             self.counts.operations += 1;
         }
@@ -273,14 +305,31 @@ impl History {
             return Err(Failure::new(Check::FailStop, what));
         }
         self.poisoned = poisoned;
-        self.states.drain(..usize::try_from(acknowledged - self.base).unwrap_or_default());
+        self.forget(usize::try_from(acknowledged - self.base).unwrap_or_default());
         self.base = acknowledged;
         Ok(())
     }
 
+    /// The first `count` states are not to be found any more, unless something is damaged.
+    fn forget(&mut self, count: usize) {
+        let gone = self.states.drain(..count);
+        if self.leaning.harms > 0 {
+            self.past.extend(gone);
+        }
+    }
+
+    /// Goes on from this state, which an opening found.
+    fn begin_anew(&mut self, models: Models) {
+        self.states = vec![models];
+        self.past.clear();
+        self.base = 0;
+        self.tickets = Tickets::default();
+        self.poisoned = false;
+    }
+
     /// Everything that was submitted can be read, durable or not, whatever became of the log.
     fn compare(&self, engine: &Engine) -> Result<(), Failure> {
-        self.readable(differences(engine, self.models(), self.shards(), Entries::Whole))
+        self.readable(differences(engine, self.models(), self.shards(), self.judged()))
     }
 
     /// A difference is a failure, unless the machine stopped while it was looked for.
@@ -293,13 +342,11 @@ impl History {
 
     fn finish(&mut self, engine: Engine) -> Result<(), Failure> {
         match self.choices.below(10) {
-            0 | 1 if !self.world.is_faulty && !self.world.is_small => self.space_returns(&engine),
-            2 if self.scope == Scope::Everything && !self.world.is_faulty => {
-                if engine.close().is_err() {
-                    return Ok(());
-                }
-                let shards = self.shards();
-                damage::after_damage(&mut self.world, &mut self.choices, &self.states[0], shards)
+            0 | 1 if !self.world.is_faulty && !self.world.is_small && self.harm.is_none() => {
+                self.space_returns(&engine)
+            }
+            2 if self.scope == Scope::Everything && !self.world.is_faulty && self.harm.is_none() => {
+                self.hurt_at_rest(engine)
             }
             _ => Ok(()),
         }

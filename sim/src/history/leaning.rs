@@ -23,6 +23,8 @@ pub(super) struct Leaning {
     pub(super) rots: u64,
     /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
     pub(super) releases: u64,
+    /// In percent: rounds in which the disk damages what it was given, without a word.
+    pub(super) harms: u64,
 }
 
 impl Leaning {
@@ -41,6 +43,8 @@ impl Leaning {
             halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
             rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
             releases: choices.pick(&[0, 0, 3, 15, 30]),
+            // Few histories: after damage much less can be asked for.
+            harms: if everything && choices.percent(8) { choices.pick(&[30, 60]) } else { 0 },
         }
     }
 }
