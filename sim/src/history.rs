@@ -17,6 +17,7 @@ use crate::{
 mod endings;
 mod harm;
 mod leaning;
+mod mend;
 
 use harm::{Ever, Harm};
 use leaning::Leaning;

@@ -5,10 +5,14 @@
 //! end of the log, for which nothing vouches yet, may be gone without a word. Then the quarantines are ended, and the
 //! history goes on.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 
 use logboom::{
-    Durability, Engine, Error, Quarantine, ReadError, Shard, ShardId, Ticket,
+    Durability, Engine, Quarantine, ReadError, ShardId,
     disk::{Disk, Fault},
 };
 use logboom_disk::{Mode, Rot, SimDisk};
@@ -19,8 +23,8 @@ use crate::{
     check::{Check, Entries, Failure, differences},
     choices::Choices,
     damage,
-    model::{Model, Models, Written},
-    operation::{Kind, Operation, numbered},
+    model::{Models, Written},
+    operation::{Kind, Operation},
     world::World,
 };
 
@@ -62,6 +66,16 @@ impl Harm {
     pub(super) fn stale() -> Self {
         Self { is_stale: true, ..Self::default() }
     }
+
+    /// The next opening will not say what the last one said.
+    pub(super) fn expect_less(&mut self) {
+        self.told = None;
+    }
+
+    /// What is left of it when nothing is missing any more.
+    pub(super) fn mended(self) -> Option<Self> {
+        self.is_stale.then_some(Self { is_mended: true, ..self })
+    }
 }
 
 impl History {
@@ -102,6 +116,10 @@ impl History {
 
     /// Ends what was planned. If it came to pass, something later vouches for what it hit, mostly.
     pub(super) fn end_harm(&mut self, engine: &Engine, plan: Plan) -> Result<(), Failure> {
+        if plan == Plan::Stale {
+            // Reads what is not in memory.
+            self.compare(engine)?;
+        }
         let is_hit = self.world.disk.pending_faults() == 0;
         self.world.stop_faults();
         if is_hit {
@@ -127,9 +145,10 @@ impl History {
 
     /// Damages the closed log, and goes on with what is left of it.
     pub(super) fn hurt_at_rest(&mut self, engine: Engine) -> Result<(), Failure> {
-        if engine.close().is_err() || !damage::hurt_a_segment(&self.world, &mut self.choices) {
+        if engine.close().is_err() {
             return Ok(());
         }
+        let Some(hit) = damage::hurt_a_segment(&self.world, &mut self.choices) else { return Ok(()) };
         // An opening that begins a segment, and damage that keeps others, want more room than there may be.
         self.world.free_space();
         let last = self.models().clone();
@@ -139,12 +158,25 @@ impl History {
         for _ in 0..2 {
             let Some(engine) = self.reopen()? else { return Ok(()) };
             if self.is_hurt() {
+                self.check_hit(&engine, &hit)?;
                 self.mend(&engine)?;
             }
             self.compare(&engine)?;
             self.crash();
         }
         Ok(())
+    }
+
+    /// What can be told shard by shard is told of those shards alone of which records were hit.
+    fn check_hit(&self, engine: &Engine, hit: &BTreeSet<u64>) -> Result<(), Failure> {
+        let is_other = |(id, _): &(ShardId, Quarantine)| !hit.contains(&id.0);
+        let others: Vec<(ShardId, Quarantine)> = engine.quarantined().into_iter().filter(is_other).collect();
+        // A stale opening misses other things.
+        if self.leaning.harms > 0 || others.is_empty() && !engine.holds_back_unseen() {
+            return Ok(());
+        }
+        let what = format!("records of {hit:?} were hit, and besides {others:?}\n{}", engine.open_report());
+        Err(Failure::new(Check::DamageShows, what))
     }
 
     /// Before an opening: has one of its reads give what was there earlier.
@@ -199,6 +231,10 @@ impl History {
         // Where nothing is told of, entries may be damaged that only reading them finds.
         let is_stale = self.harm.as_ref().is_some_and(|harm| harm.is_stale);
         self.harm = Some(Harm { is_stale, told: (!is_stale).then_some(told), ..Harm::default() });
+        if self.world.is_small {
+            // What is mended wants more room than there may be.
+            self.world.free_space();
+        }
         // Of a shard that is held back nobody knows which of them it is, until an opening knows better.
         if let Some(newest) = found.pop() {
             self.begin_anew(newest);
@@ -232,90 +268,6 @@ impl History {
         Ok(())
     }
 
-    /// Shards in quarantine take no writes but those that end it.
-    pub(super) fn live_with_it(&mut self, engine: &Engine) -> Result<(), Failure> {
-        for (id, _) in engine.quarantined() {
-            let mut batch = engine.batch();
-            let put = batch.put(id, b"key", b"value").map(drop);
-            match put.and_then(|()| engine.write(batch)) {
-                Err(Error::Quarantined { shard }) if shard == id => {}
-                outcome => {
-                    let what = format!("{id:?} is in quarantine, and a write of it comes to {outcome:?}");
-                    return Err(Failure::new(Check::DamageShows, what));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes good what is missing, as an embedder does: from other replicas, entry by entry or as a snapshot.
-    pub(super) fn mend(&mut self, engine: &Engine) -> Result<(), Failure> {
-        if let Some(harm) = &mut self.harm {
-            harm.told = None;
-        }
-        let mut releases = Vec::new();
-        for id in 0..self.shards() {
-            let shard = engine.shard(ShardId(id));
-            let model = self.models().get(&id).map_or_else(Model::default, |model| (**model).clone());
-            let missing = shard.quarantine();
-            let heals = missing.is_none() || self.choices.percent(70);
-            if missing.is_none_or(|missing| !missing.suffix) && heals && !self.heal(engine, &shard, &model)? {
-                return Ok(());
-            }
-            let Some(missing) = shard.quarantine() else { continue };
-            let is_anew = missing.suffix || !missing.entries.is_empty() || self.choices.percent(30);
-            releases.extend(release(id, &model, is_anew));
-        }
-        // At once: which of the possible states the others would be in is not known if the machine fails in between.
-        if !releases.is_empty() {
-            self.hand_in(engine, &releases)?;
-        }
-        if engine.holds_back_unseen()
-            && let Err(error) = engine.release_unseen()
-        {
-            return self.tolerate(error);
-        }
-        self.wait(engine)?;
-        self.settle(engine)?;
-        let left = engine.quarantined();
-        if self.world.is_faulty || self.poisoned {
-            return Ok(());
-        }
-        if !left.is_empty() || engine.holds_back_unseen() {
-            return Err(Failure::new(Check::DamageShows, format!("all is mended, and in quarantine are {left:?}")));
-        }
-        marks::hit("damage: all is mended");
-        self.harm.take_if(|harm| !harm.is_stale);
-        self.compare(engine)?;
-        self.harm.iter_mut().for_each(|harm| harm.is_mended = true);
-        Ok(())
-    }
-
-    /// Hands the entries in again that cannot be read. Returns false if the device failed.
-    fn heal(&mut self, engine: &Engine, shard: &Shard, model: &Model) -> Result<bool, Failure> {
-        let is_lost =
-            |index: &u64| matches!(shard.entries(*index..*index + 1, u64::MAX), Err(ReadError::Corrupted { .. }));
-        let lost: Vec<u64> = (model.first..model.next()).filter(is_lost).collect();
-        let entries = lost.iter().filter_map(|&index| Some(numbered(index, &[*model.entry(index)?]))).flatten();
-        if let Err(error) = engine.heal(shard.id(), entries) {
-            return self.tolerate(error).map(|()| false);
-        }
-        marks::hit_if(!lost.is_empty(), "damage: entries are healed");
-        Ok(true)
-    }
-
-    /// Waits until everything is durable, as far as the device lets it.
-    fn wait(&mut self, engine: &Engine) -> Result<(), Failure> {
-        engine.barrier().and_then(Ticket::wait).or_else(|error| self.tolerate(error))
-    }
-
-    fn tolerate(&self, error: Error) -> Result<(), Failure> {
-        match error {
-            Error::Poisoned { .. } | Error::Io { .. } | Error::Full if self.world.is_faulty => Ok(()),
-            error => Err(Failure::new(Check::Accepted, format!("in spite of damage: {error}"))),
-        }
-    }
-
     /// Submits a batch of these operations.
     pub(super) fn hand_in(&mut self, engine: &Engine, operations: &[Operation]) -> Result<(), Failure> {
         let mut models = self.models().clone();
@@ -334,25 +286,6 @@ fn forget_hints(engine: &Engine, models: &mut Models) {
             Rc::make_mut(model).commit_hint = None;
         }
     }
-}
-
-/// What makes a shard that lacks something the one of the model, or a new one behind its last entry.
-fn release(shard: u64, model: &Model, is_anew: bool) -> Vec<Operation> {
-    let mut kinds = Vec::new();
-    if is_anew || model.hard_state.is_none() {
-        kinds.push(Kind::Destroy);
-        let last = model.entries.last().map(|entry| logboom::Boundary { index: model.next() - 1, term: entry.term });
-        kinds.push(Kind::Reset { boundary: last.or(model.boundary) });
-    }
-    let state = model.hard_state.iter().map(|state| Kind::HardState { state: state.clone() });
-    let hint = model.commit_hint.iter().map(|hint| Kind::CommitHint { hint: hint.clone() });
-    kinds.extend(state.chain(hint));
-    kinds.extend((0..8).map(|key| match model.keys.get(&[key][..]) {
-        Some(value) => Kind::Put { key: vec![key], value: value.clone() },
-        None => Kind::Delete { key: vec![key] },
-    }));
-    kinds.push(Kind::Release);
-    kinds.into_iter().map(|kind| Operation { shard, kind }).collect()
 }
 
 impl Plan {
