@@ -156,6 +156,11 @@ impl SimDisk {
         self.inject(Fault::error(kind, error).nth(n).until_crash());
     }
 
+    /// How many of the faults that were injected may still hit an operation.
+    pub fn pending_faults(&self) -> usize {
+        self.shared.lock().faults.count()
+    }
+
     /// Ends all faults, those that are sticky and those that are still to come.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear();

@@ -3,6 +3,7 @@
 //! Each shard's row is as of its own last record. Which segments hold its entries is not in it: footers say so.
 
 use bytes::Bytes;
+use logboom_wal::mutants::{self, Mutant};
 use rkyv::{Archive, Serialize};
 
 use crate::{
@@ -79,7 +80,9 @@ pub(crate) struct Shard {
 impl Checkpoint {
     /// Adds a shard as it is, the ids of which rise from call to call.
     pub(crate) fn add(&mut self, id: ShardId, view: &View, state: &State) -> Result<()> {
-        if let Some(missing) = state.missing() {
+        if let Some(missing) = state.missing()
+            && !mutants::is_on(Mutant::DamageForgotten)
+        {
             self.damages.add(id, missing);
         }
         self.snapshots.add(id, state);

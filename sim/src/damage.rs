@@ -1,15 +1,14 @@
 //! Damage that no crash explains, and what must hold in spite of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use logboom::disk::Disk;
-use logboom_disk::Mode;
-use logboom_wal::{Options, marks};
+use logboom_disk::{Mode, Rot};
+use logboom_wal::{Options, Passed, marks};
 
 use crate::{
-    check::{Check, Entries, Failure, differences},
+    check::{Check, Failure},
     choices::Choices,
-    model::Models,
     world::World,
 };
 
@@ -48,39 +47,55 @@ pub(crate) fn rot_a_checkpoint(world: &World, choices: &mut Choices) -> Result<(
     Ok(())
 }
 
-/// Damages a few bytes of a closed log, and opens it: it serves what is right, and says what it lacks.
-///
-/// # Errors
-/// [`Check::DamageShows`].
-pub(crate) fn after_damage(
-    world: &mut World,
-    choices: &mut Choices,
-    models: &Models,
-    shards: u64,
-) -> Result<(), Failure> {
+/// Damages a few bytes of a segment of a closed log, within what one group holds. Returns the shards of which records
+/// lie there; `None` if there is nothing to hit.
+pub(crate) fn hurt_a_segment(world: &World, choices: &mut Choices) -> Option<BTreeSet<u64>> {
     let names: Vec<String> = world.disk.list().unwrap_or_default();
     let segments: Vec<&String> = names.iter().filter(|name| name.starts_with("segment-")).collect();
     if segments.is_empty() {
-        return Ok(());
+        return None;
     }
+    let records = records(world);
     let name = segments[choices.size(segments.len())];
     let size = world.disk.open(name, Mode::Read).and_then(|file| file.size()).unwrap_or_default();
     if size < world.config.segment_bytes {
-        return Ok(());
+        return None;
     }
-    // Within a sector: one group, and not the one that promises it. Footers lie at the end.
-    let sector = if choices.percent(20) { size / 512 - 1 - choices.below(20) } else { choices.below(size / 512) };
-    let from = sector * 512 + choices.below(448);
-    if world.disk.damage(name, from..from + 1 + choices.below(64)).is_err() {
-        return Ok(());
-    }
+    let hit = if choices.percent(60) {
+        world.disk.rot(name, choices.pick(&[Rot::Bit, Rot::Sector])).ok()?
+    } else {
+        // Within a sector: one group, and not the one that promises it. Footers lie at the end.
+        let sector = if choices.percent(50) { size / 512 - 1 - choices.below(20) } else { choices.below(size / 512) };
+        let from = sector * 512 + choices.below(448);
+        let range = from..from + 1 + choices.below(64);
+        world.disk.damage(name, range.clone()).map(|()| range).ok()?
+    };
     marks::hit("damage: a segment");
-    world.free_space();
-    match world.open() {
-        Ok(engine) => match differences(&engine, models, shards, Entries::Damaged) {
-            None => Ok(()),
-            Some(what) => Err(Failure::new(Check::DamageShows, format!("{name} at {from}: {what}"))),
-        },
-        Err(error) => Err(Failure::new(Check::DamageShows, format!("{name} at {from}: {error}"))),
+    let is_hit =
+        |(file, range, _): &&(String, Range<u64>, u64)| file == name && range.start < hit.end && hit.start < range.end;
+    Some(records.iter().filter(is_hit).map(|(_, _, shard)| *shard).collect())
+}
+
+/// Where each record of the log lies, and of which shard it is.
+fn records(world: &World) -> Vec<(String, Range<u64>, u64)> {
+    let disk: Arc<dyn Disk> = Arc::clone(&world.disk) as Arc<dyn Disk>;
+    let Ok(mut opening) = logboom_wal::open_read_only(disk, Options::default()) else { return Vec::new() };
+    let mut records = Vec::new();
+    let mut note = |passed| {
+        if let Passed::Record(record, place) = passed {
+            let start = u64::from(place.offset);
+            records.push((place.segment, start..start + u64::from(place.len), record.owner()));
+        }
+        Ok(())
+    };
+    let replayed = opening.replay(&mut note);
+    let from = opening.replay_from();
+    let segments = opening.segments();
+    let mut covered = segments.iter().filter(|info| info.id < from);
+    let all = replayed.and_then(|()| covered.try_for_each(|info| opening.scan(info.id, &mut note)));
+    if all.is_err() {
+        return Vec::new();
     }
+    let name = |id| segments.iter().find(|info| info.id == id).map(|info| format!("segment-{:06}", info.slot));
+    records.into_iter().filter_map(|(id, range, shard)| Some((name(id)?, range, shard))).collect()
 }

@@ -8,12 +8,19 @@ use logboom_wal::marks;
 use crate::{
     check::{Check, Entries, Failure, differences, read_some},
     choices::Choices,
-    damage,
     model::Models,
     operation::{Author, Operation, Taste},
     tickets::Tickets,
     world::{World, rest},
 };
+
+mod endings;
+mod harm;
+mod leaning;
+mod mend;
+
+use harm::{Ever, Harm};
+use leaning::Leaning;
 
 /// What may happen in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,51 +48,6 @@ pub struct Counts {
     pub interrupted: u64,
     /// A hash of everything that the disk was asked for.
     pub trace: u64,
-}
-
-/// What a history leans to; chosen once.
-struct Leaning {
-    rounds: u64,
-    batches_max: u64,
-    /// In percent: of batches that are lazy, are waited for, are followed by a look at the time; of steps in between.
-    lazy: u64,
-    waits: u64,
-    pauses: u64,
-    /// In percent: batches that come in bursts, without a step in between: several writes are in flight then.
-    bursts: u64,
-    steps_max: u64,
-    /// In percent: rounds with a failure of the device; openings that are interrupted.
-    faults: u64,
-    interruptions: u64,
-    /// In percent: rounds in which the machine stops in the middle of an operation.
-    halts: u64,
-    /// In percent: before an opening, a checkpoint slot rots.
-    rots: u64,
-    /// In percent: batches after which the space is asked for that can be had.
-    reclaims: u64,
-    /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
-    releases: u64,
-}
-
-impl Leaning {
-    fn choose(choices: &mut Choices, scope: Scope) -> Self {
-        let everything = scope == Scope::Everything;
-        Self {
-            rounds: choices.pick(&[4, 8, 14]),
-            batches_max: choices.pick(&[4, 12, 30, 100]),
-            lazy: choices.pick(&[0, 25, 25, 60]),
-            waits: choices.pick(&[0, 10, 33, 90]),
-            pauses: choices.pick(&[0, 5, 20]),
-            bursts: choices.pick(&[0, 0, 20, 60]),
-            steps_max: choices.pick(&[1, 2, 4, 4, 12]),
-            faults: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
-            interruptions: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 60]) },
-            halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
-            rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
-            reclaims: choices.pick(&[0, 0, 3, 20]),
-            releases: choices.pick(&[0, 0, 3, 15, 30]),
-        }
-    }
 }
 
 /// Runs the history that the choices make.
@@ -119,6 +81,12 @@ struct History {
     poisoned: bool,
     /// The power is cut next, before what was released can become durable.
     ends: bool,
+    /// Where damage is done: the states since the last opening that come before `states`.
+    past: Vec<Models>,
+    ever: Ever,
+    harm: Option<Harm>,
+    /// Something was damaged once: the disk holds what no crash explains.
+    is_scarred: bool,
     counts: Counts,
 }
 
@@ -126,7 +94,8 @@ impl History {
     fn new(mut choices: Choices, scope: Scope) -> Self {
         let world = World::choose(&mut choices);
         let leaning = Leaning::choose(&mut choices, scope);
-        let author = Author::new(Taste::choose(&mut choices));
+        let taste = Taste { unique_terms: leaning.harms > 0, ..Taste::choose(&mut choices) };
+        let author = Author::new(taste);
         Self {
             choices,
             scope,
@@ -138,6 +107,10 @@ impl History {
             tickets: Tickets::default(),
             poisoned: false,
             ends: false,
+            past: Vec::new(),
+            ever: Ever::new(),
+            harm: None,
+            is_scarred: false,
             counts: Counts::default(),
         }
     }
@@ -150,7 +123,8 @@ impl History {
                 break;
             }
             self.round(&engine)?;
-            engine = self.end_and_reopen(engine)?;
+            let Some(next) = self.end_and_reopen(engine)? else { return Ok(()) };
+            engine = next;
         }
         self.finish(engine)
     }
@@ -164,6 +138,15 @@ impl History {
     }
 
     fn round(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if self.is_hurt() {
+            return if self.choices.percent(70) { self.mend(engine) } else { self.live_with_it(engine) };
+        }
+        if !self.world.is_faulty && self.choices.percent(self.leaning.harms) {
+            let plan = self.plan_harm(engine)?;
+            self.batches(engine)?;
+            self.end_harm(engine, plan)?;
+            return self.compare(engine);
+        }
         if self.choices.percent(self.leaning.faults) {
             let kinds = [FaultKind::Write, FaultKind::Sync, FaultKind::Allocate];
             self.world.plan_fault(&mut self.choices, &kinds, 60);
@@ -175,6 +158,11 @@ impl History {
             let within = self.choices.pick(&[20, 100, 400]);
             self.world.plan_halt(&mut self.choices, within);
         }
+        self.batches(engine)?;
+        if self.world.has_halted() { Ok(()) } else { self.compare(engine) }
+    }
+
+    fn batches(&mut self, engine: &Engine) -> Result<(), Failure> {
         for _ in 0..self.choices.below(self.leaning.batches_max) {
             if self.choices.are_over() {
                 break;
@@ -214,12 +202,13 @@ impl History {
             }
             if self.choices.percent(15) {
                 let models = &self.states[self.states.len() - 1];
-                let wrong = read_some(engine, models, self.author.taste.shards, &mut self.choices);
+                let judged = if self.harm.is_some() { Entries::Damaged } else { Entries::Whole };
+                let wrong = read_some(engine, models, self.author.taste.shards, &mut self.choices, judged);
                 self.readable(wrong)?;
             }
             self.settle(engine)?;
         }
-        self.compare(engine)
+        Ok(())
     }
 
     fn submit(&mut self, engine: &Engine) -> Result<(), Failure> {
@@ -233,7 +222,10 @@ impl History {
             () if uniform => self.author.uniform(&mut self.choices),
             () => Vec::new(),
         };
-        operations.iter().for_each(|operation| operation.apply(&mut models));
+        for operation in &operations {
+            operation.apply(&mut models);
+            self.note_ever(operation);
+        }
         let mut batch = engine.batch();
         let refused = |error: Error| Failure::new(Check::Accepted, format!("a batch refuses: {error}"));
         operations.iter().try_for_each(|operation| operation.add(&mut batch)).map_err(refused)?;
@@ -245,6 +237,7 @@ impl History {
             }
             let Some(operation) = self.author.choose(&mut self.choices, &models, lazy) else { continue };
             operation.apply(&mut models);
+            self.note_ever(&operation);
             operation.add(&mut batch).map_err(refused)?;
             self.counts.operations += 1;
         }
@@ -325,14 +318,31 @@ impl History {
             return Err(Failure::new(Check::FailStop, what));
         }
         self.poisoned = poisoned;
-        self.states.drain(..usize::try_from(acknowledged - self.base).unwrap_or_default());
+        self.forget(usize::try_from(acknowledged - self.base).unwrap_or_default());
         self.base = acknowledged;
         Ok(())
     }
 
+    /// The first `count` states are not to be found any more, unless something is damaged.
+    fn forget(&mut self, count: usize) {
+        let gone = self.states.drain(..count);
+        if self.leaning.harms > 0 {
+            self.past.extend(gone);
+        }
+    }
+
+    /// Goes on from this state, which an opening found.
+    fn begin_anew(&mut self, models: Models) {
+        self.states = vec![models];
+        self.past.clear();
+        self.base = 0;
+        self.tickets = Tickets::default();
+        self.poisoned = false;
+    }
+
     /// Everything that was submitted can be read, durable or not, whatever became of the log.
     fn compare(&self, engine: &Engine) -> Result<(), Failure> {
-        self.readable(differences(engine, self.models(), self.shards(), Entries::Whole))
+        self.readable(differences(engine, self.models(), self.shards(), self.judged()))
     }
 
     /// A difference is a failure, unless the machine stopped while it was looked for.
@@ -343,132 +353,13 @@ impl History {
         }
     }
 
-    /// Ends the engine in one of the ways in which engines end, and opens the log again.
-    fn end_and_reopen(&mut self, engine: Engine) -> Result<Engine, Failure> {
-        self.settle(&engine)?;
-        let mut engine = Some(engine);
-        let dies = if self.world.has_halted() { 2 } else { 0 };
-        let ends = std::mem::take(&mut self.ends);
-        let how = if ends { 9 } else { self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) };
-        match how {
-            0 => engine.take().map_or(Ok(()), |engine| self.close(engine))?,
-            // Closes, and says nothing.
-            1 => drop(engine.take()),
-            2..6 => self.world.process_crash(),
-            _ => self.world.power_cut(),
-        }
-        // A dead one can do nothing any more.
-        drop(engine);
-        if how == 5 {
-            marks::hit("crash: process killed, then power cut");
-            self.world.power_cut();
-        }
-        // While nothing of a killed process is still on its way.
-        let is_settled = !(2..5).contains(&how) && !self.world.is_faulty;
-        if is_settled && self.choices.percent(self.leaning.rots) {
-            damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
-        } else if is_settled && self.choices.percent(20) {
-            damage::verify(&self.world)?;
-        }
-        self.reopen()
-    }
-
-    fn close(&mut self, engine: Engine) -> Result<(), Failure> {
-        match engine.close() {
-            Ok(()) => self.forget_but_last(),
-            // Everything is durable; only the next opening takes longer.
-            Err(Error::Io { .. } | Error::Full) if self.world.is_faulty || self.world.is_small => {
-                marks::hit("closing without a checkpoint");
-                if !self.poisoned {
-                    self.forget_but_last();
-                }
-            }
-            Err(Error::Poisoned { .. }) if self.world.is_faulty => {}
-            Err(error) => return Err(Failure::new(Check::Accepted, format!("closing: {error}"))),
-        }
-        Ok(())
-    }
-
-    fn forget_but_last(&mut self) {
-        self.states.drain(..self.states.len() - 1);
-    }
-
-    /// Opens the log, with openings before that are cut short.
-    fn reopen(&mut self) -> Result<Engine, Failure> {
-        let mut left = if self.choices.percent(self.leaning.interruptions) { self.choices.range(1..4) } else { 0 };
-        loop {
-            let mut reads_fail = false;
-            if left > 0 && self.choices.percent(50) {
-                self.world.plan_halt(&mut self.choices, 60);
-            } else if left > 0 {
-                reads_fail = true;
-                self.world.plan_fault(&mut self.choices, &FaultKind::ALL, 30);
-            }
-            match self.world.open() {
-                Ok(engine) => {
-                    self.counts.recoveries += 1;
-                    if reads_fail {
-                        self.world.stop_faults();
-                    }
-                    let resumed = self.resume(&engine);
-                    if !self.world.has_halted() {
-                        return resumed.map(|()| engine);
-                    }
-                    // It stopped while it was looked at.
-                    left = 0;
-                    self.crash();
-                    drop(engine);
-                }
-                Err(Error::Full) if self.world.is_small => self.world.free_space(),
-                Err(Error::Io { .. } | Error::Full | Error::Poisoned { .. }) if self.world.is_faulty => {
-                    marks::hit_if(self.world.has_halted(), "recovery: crashed in the middle of an operation");
-                    marks::hit("recovery: cut short, and begun again");
-                    self.counts.interrupted += 1;
-                    left = left.saturating_sub(1);
-                    self.crash();
-                }
-                Err(error) => return Err(Failure::new(Check::Opens, error.to_string())),
-            }
-        }
-    }
-
-    fn crash(&mut self) {
-        match self.choices.below(3) {
-            0 => self.world.process_crash(),
-            _ => self.world.power_cut(),
-        }
-    }
-
-    /// Finds which of the possible states was recovered, and goes on from it.
-    fn resume(&mut self, engine: &Engine) -> Result<(), Failure> {
-        let shards = self.shards();
-        let found = self.states.iter().position(|models| differences(engine, models, shards, Entries::Whole).is_none());
-        let Some(found) = found else {
-            let last = differences(engine, self.models(), shards, Entries::Whole).unwrap_or_default();
-            let first = differences(engine, &self.states[0], shards, Entries::Whole).unwrap_or_default();
-            let check = if self.states.len() == 1 { Check::Stable } else { Check::Prefix };
-            let what = format!("none of {} states: not the first: {first}; nor the last: {last}", self.states.len());
-            return Err(Failure::new(check, what));
-        };
-        marks::hit_if(found + 1 < self.states.len(), "recovery: batches that nobody was told of are gone");
-        marks::hit_if(found > 0, "recovery: batches that nobody was told of are there");
-        let models = self.states.swap_remove(found);
-        self.states = vec![models];
-        self.base = 0;
-        self.tickets = Tickets::default();
-        self.poisoned = false;
-        Ok(())
-    }
-
     fn finish(&mut self, engine: Engine) -> Result<(), Failure> {
         match self.choices.below(10) {
-            0 | 1 if !self.world.is_faulty && !self.world.is_small => self.space_returns(&engine),
-            2 if self.scope == Scope::Everything && !self.world.is_faulty => {
-                if engine.close().is_err() {
-                    return Ok(());
-                }
-                let shards = self.shards();
-                damage::after_damage(&mut self.world, &mut self.choices, &self.states[0], shards)
+            0 | 1 if !self.world.is_faulty && !self.world.is_small && self.harm.is_none() => {
+                self.space_returns(&engine)
+            }
+            2 if self.scope == Scope::Everything && !self.world.is_faulty && self.harm.is_none() => {
+                self.hurt_at_rest(engine)
             }
             _ => Ok(()),
         }

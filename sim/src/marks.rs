@@ -28,7 +28,19 @@ pub const ALL: &[&str] = &[
     "crash: process killed",
     "crash: process killed, then power cut",
     "damage: a checkpoint slot",
+    "damage: a read is stale",
     "damage: a segment",
+    "damage: a shard is held back",
+    "damage: a shard is in quarantine",
+    "damage: a write goes elsewhere",
+    "damage: a write is lost",
+    "damage: all is mended",
+    "damage: an opening reads what was there earlier",
+    "damage: bytes rot",
+    "damage: entries are healed",
+    "damage: something vouches for what is hit",
+    "damage: the end of the log is gone without a word",
+    "damage: what is missing is found missing again",
     "read: the disk would be needed",
     "reclaim: a segment was emptied",
     "reclaim: entries were dropped while they were moved",
@@ -46,6 +58,7 @@ pub const ALL: &[&str] = &[
     "recovery: batches that nobody was told of are there",
     "recovery: crashed in the middle of an operation",
     "recovery: cut short, and begun again",
+    "recovery: row b, damage",
     "recovery: row c, end after closing",
     "recovery: row d, cut in a group's records",
     "recovery: row e, cut at a group's header",
@@ -60,6 +73,7 @@ pub const ALL: &[&str] = &[
     "supply: a segment is recycled",
     "supply: the segment kept for moving is used",
     "supply: the segment kept for draining is used",
+    "the device gets more room",
     "the log is poisoned",
     "tickets: answered with the failure of the log",
     "tickets: several batches are acknowledged at once",
@@ -69,12 +83,11 @@ pub const ALL: &[&str] = &[
 
 /// Marks that are reached now and then, or by scripts alone.
 pub const SELDOM: &[&str] = &[
-    "damage: a shard is held back",
-    "damage: a shard is in quarantine",
+    "damage: a read finds it",
+    "damage: an opening refuses what is left",
+    "damage: an opening refuses what it reads",
     "read: a segment is read in place of its footer",
-    "recovery: row b, damage",
     "script: a chosen power cut",
-    "the device gets more room",
 ];
 
 /// Those of [`ALL`] that were not reached, and those that were reached and are in neither list.

@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Put { key: Vec<u8>, value: Vec<u8> },
     /// [`Batch::delete`].
     Delete { key: Vec<u8> },
+    /// [`Batch::release`]: the shard is what the operations before it have made it.
+    Release,
 }
 
 /// How entries look, and which operations are done how often.
@@ -64,6 +66,8 @@ pub(crate) struct Taste {
     pub(crate) laggards: u64,
     /// Batches are alike: groups have the same shape, and lie where one like them lay in an earlier life.
     pub(crate) uniform: bool,
+    /// As in raft, no two entries that a shard ever had at an index have the same term.
+    pub(crate) unique_terms: bool,
 }
 
 /// How many of the weights are of operations that may be lazy.
@@ -87,6 +91,7 @@ impl Taste {
             compacts_all: choices.pick(&[10, 40, 90]),
             laggards: choices.pick(&[0, 0, 1, 2]),
             uniform: choices.percent(20),
+            unique_terms: false,
         }
     }
 }
@@ -151,6 +156,7 @@ impl Author {
     fn append(&mut self, choices: &mut Choices, model: &Model) -> Kind {
         let first = if model.is_vacant() { choices.below(50) } else { model.next() };
         let (count, term) = (choices.range(1..self.taste.entries_max), choices.range(1..4));
+        let term = self.term(term);
         Kind::Append { first, entries: self.entries(choices, count, term) }
     }
 
@@ -160,6 +166,7 @@ impl Author {
         }
         let first = choices.range(model.first..model.next() + 1);
         let (count, term) = (choices.range(1..4), choices.range(4..6));
+        let term = self.term(term);
         Some(Kind::Overwrite { first, entries: self.entries(choices, count, term) })
     }
 
@@ -170,6 +177,10 @@ impl Author {
         let all = choices.percent(self.taste.compacts_all);
         let index = if all { model.next() - 1 } else { choices.range(model.first..model.next()) };
         Some(Kind::Compact { index })
+    }
+
+    fn term(&self, chosen: u64) -> u64 {
+        if self.taste.unique_terms { self.last_tag + 1 } else { chosen }
     }
 
     fn entries(&mut self, choices: &mut Choices, count: u64, term: u64) -> Vec<Written> {
@@ -219,6 +230,7 @@ impl Operation {
             Kind::CommitHint { hint } => model.commit_hint = Some(hint.clone()),
             Kind::Put { key, value } => drop(model.keys.insert(key.clone(), value.clone())),
             Kind::Delete { key } => drop(model.keys.remove(key)),
+            Kind::Release => {}
         }
     }
 
@@ -243,12 +255,13 @@ impl Operation {
             Kind::CommitHint { hint } => drop(batch.commit_hint(shard, hint)?),
             Kind::Put { key, value } => drop(batch.put(shard, key, value)?),
             Kind::Delete { key } => drop(batch.delete(shard, key)?),
+            Kind::Release => drop(batch.release(shard)?),
         }
         Ok(())
     }
 }
 
-fn numbered(first: u64, entries: &[Written]) -> Vec<Entry<'static>> {
+pub(crate) fn numbered(first: u64, entries: &[Written]) -> Vec<Entry<'static>> {
     let entry = |(index, written): (u64, &Written)| Entry {
         index,
         term: written.term,

@@ -20,7 +20,7 @@ impl Opening {
     /// synced, the segment that it was taken from is still there, and its claim is the newer one.
     pub(crate) fn place_cold(&mut self, found: Vec<(Life, FoundFile)>) -> Result<(), Error> {
         let (size, pad) = (self.base.segment_size(), self.base.identity.pad);
-        for (life, FoundFile { slot, file, .. }) in found {
+        for (life, FoundFile { slot, file, .. }) in found.into_iter().rev() {
             if self.live.contains_key(&life.segment) {
                 self.free.push_back(Prepared { slot, file });
                 continue;

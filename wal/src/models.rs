@@ -11,18 +11,23 @@
 mod admission;
 mod commit;
 mod device;
+mod flight;
 mod ticket;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use logboom_disk::{Disk, Mode, Pool};
 
-use self::device::{Alarm, Device, LateQueue, PAD, SEED};
+use self::device::{Alarm, Device, LateQueue, Order, PAD, SEED};
 use crate::{
-    Durability, Error, ManualClock, Meta, Options, Request, Reservation, Runtime, SegmentId, Sequence, Worker,
+    Durability, Error, FooterSpace, ManualClock, Meta, Options, Request, Reservation, Runtime, SegmentId, Sequence,
+    Worker,
     base::Base,
     group::{Life, Origin},
     group_commit::Echo,
@@ -32,6 +37,11 @@ use crate::{
     supply::Prepared,
     wal::Start,
 };
+
+const SEGMENT_BYTES: u64 = 256 << 10;
+
+/// Segment files, the first one included: enough for a few rotations beside those that are kept back.
+const PREPARED: u32 = 7;
 
 /// Explores `threads` with up to `preemptions` switches that nothing demands, or what `LOOM_MAX_PREEMPTIONS` says.
 fn model(preemptions: usize, threads: impl Fn() + Send + std::marker::Sync + 'static) {
@@ -44,13 +54,21 @@ fn model(preemptions: usize, threads: impl Fn() + Send + std::marker::Sync + 'st
 struct World {
     shared: Arc<Shared>,
     device: Arc<Device>,
+    order: Order,
+    /// Counts the writes that are in flight, over all runs of a model.
+    most: Arc<AtomicUsize>,
 }
 
 impl World {
     fn new() -> Self {
+        Self::with(Order::LastFirst, FooterSpace::default(), &Arc::default())
+    }
+
+    /// One whose queue performs what is in flight in this order, and whose segments have so much room.
+    fn with(order: Order, footer: FooterSpace, most: &Arc<AtomicUsize>) -> Self {
         let device = Device::new();
-        let shared = start(&device).into_shared().unwrap();
-        let world = Self { shared, device };
+        let shared = start(&device, footer).into_shared().unwrap();
+        let world = Self { shared, device, order, most: Arc::clone(most) };
         let epoch = world.shared.add_empty(0).unwrap();
         world.shared.wait(epoch).unwrap();
         world
@@ -64,10 +82,11 @@ impl World {
     /// A thread of the model's that commits, as the log's own would, when it has done something else `first`.
     fn committer(&self, first: fn(&Shared)) -> Running {
         let (shared, alarm) = (Arc::clone(&self.shared), Arc::new(Alarm::default()));
-        drop(shared.waker.set(Arc::clone(&alarm) as _));
+        let queue = LateQueue::new(Arc::clone(&alarm), self.order, Arc::clone(&self.most));
+        drop(shared.waker.set(alarm as _));
         Running(loom::thread::spawn(move || {
             first(&shared);
-            shared.run(Box::new(LateQueue::new(alarm)));
+            shared.run(Box::new(queue));
         }))
     }
 
@@ -122,8 +141,8 @@ fn write(shared: &Arc<Shared>) -> u64 {
     group
 }
 
-fn start(device: &Arc<Device>) -> Start {
-    let options = Options { segment_bytes: 256 << 10, ..Options::default() };
+fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
+    let options = Options { segment_bytes: SEGMENT_BYTES, footer, ..Options::default() };
     let (pool, disk) = (Pool::new(1 << 20), Arc::clone(device) as Arc<dyn Disk>);
     let identity = Identity { log: [0; 2], segment_bytes: options.segment_bytes, pad: PAD };
     let (slots, _) = Slots::open(&*disk, &pool, &identity, Mode::Write).unwrap();
@@ -131,13 +150,13 @@ fn start(device: &Arc<Device>) -> Start {
     Start {
         clock: ManualClock::new(0),
         life: Life { segment: SegmentId(1), epoch: 1, nonce: 1, origin },
-        prepared: Prepared { slot: 0, file: device.file() },
+        prepared: Prepared { slot: 0, file: device.file(0) },
         first_group: 1,
         echo: Echo::default(),
         slots,
         live: BTreeMap::new(),
-        free: VecDeque::new(),
-        next_slot: 1,
+        free: (1..PREPARED).map(|slot| Prepared { slot, file: device.file(slot) }).collect::<VecDeque<_>>(),
+        next_slot: PREPARED,
         base: Base { disk, pool, runtime: Runtime::Threads, seed: SEED, identity, mode: Mode::Write, options },
     }
 }

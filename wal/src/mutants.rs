@@ -72,6 +72,9 @@ mutants! {
     FooterEarly: "a footer is written before what it lists is durable",
     RetiredEarly: "a segment is retired before what freed its last entry is durable",
     ReplayedTwice: "records that the checkpoint reflects are applied again",
+    DamageTakenForTorn: "what was durable and is not intact is cut, as a torn tail is",
+    LinksIgnored: "a record is applied that does not follow the last one known of its shard",
+    DamageForgotten: "a checkpoint does not say what is missing",
 }
 
 /// Whether `mutant` is the one that is switched on.

@@ -351,8 +351,11 @@ impl Opening {
                 None => rest.push(file),
             }
         }
+        for found in [&mut stated, &mut cold] {
+            found.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
+            self.base.put_copies_first(found)?;
+        }
         self.place_cold(cold)?;
-        stated.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
         let (size, pad) = (self.base.segment_size(), in_segment(self.base.identity.pad));
         for (life, file) in stated.into_iter().rev() {
             self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));

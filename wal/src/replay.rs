@@ -4,13 +4,15 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
-    group::{FLAG_CLOSE, Origin, in_segment},
+    base::Base,
+    group::{FLAG_CLOSE, Life, Origin, in_segment},
     group_commit::Echo,
     marks,
     mutants::{self, Mutant},
     record::{KIND_FREED, u64_at},
+    recovery::FoundFile,
     salvage::{End, Salvage},
-    scan::{Course, Expected, Found, Part, headers_in},
+    scan::{Course, Expected, Found, Part, Window, headers_in},
     segment::Segment,
 };
 
@@ -172,6 +174,28 @@ impl Opening {
             self.report.cut = Some(Cut { sequence, segment, offset: in_segment(at), bytes });
         }
         Ok(verdict)
+    }
+}
+
+impl Base {
+    /// Where several files state one life, the last of them is to count: that with the most of its groups. A group that
+    /// was written to another file than its own makes that one state it as well.
+    pub(crate) fn put_copies_first(&self, stated: &mut [(Life, FoundFile)]) -> Result<(), Error> {
+        for nth in 1..stated.len() {
+            let ((one, _), (other, _)) = (&stated[nth - 1], &stated[nth]);
+            let is_one_life = (one.epoch, one.segment) == (other.epoch, other.segment);
+            if is_one_life && self.count_groups(&stated[nth - 1])? > self.count_groups(&stated[nth])? {
+                stated.swap(nth - 1, nth);
+            }
+        }
+        Ok(())
+    }
+
+    fn count_groups(&self, (life, found): &(Life, FoundFile)) -> Result<usize, Error> {
+        let (size, pad) = (self.segment_size(), self.identity.pad);
+        let segment = Segment::new(*life, 0, Arc::clone(&found.file), size, 0, (0, 0));
+        let all = 0..size as usize;
+        Ok(headers_in(&mut Window::new(&segment, &self.pool, pad), all, life, self.seed)?.len())
     }
 }
 

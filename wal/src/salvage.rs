@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     Damage, Descriptor, Error, Loss, Passed, Place, SegmentId, Sequence,
-    group::{GROUP_HEADER, TABLE_HEADER, in_segment, table_len, verify_table},
+    group::{GROUP_HEADER, GroupHeader, TABLE_HEADER, in_segment, table_len, verify_table},
     ids::round_up,
     record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
     scan::{Course, Expected, Found, Window, header_at},
@@ -50,6 +50,8 @@ struct Resumed {
     at: usize,
     sequence: u64,
     chain: Option<u32>,
+    /// The header that stands there, where it was looked for.
+    behind: Option<GroupHeader>,
 }
 
 impl Course<'_> {
@@ -64,7 +66,8 @@ impl Course<'_> {
         successor: Option<&Segment>,
     ) -> Result<Option<Salvage>, Error> {
         let Some(resumed) = self.resume(found, end)? else { return Ok(None) };
-        let stretch = Stretch { from: self.at, to: resumed.at, first: self.expected.sequence, next: resumed.sequence };
+        let mut stretch =
+            Stretch { from: self.at, to: resumed.at, first: self.expected.sequence, next: resumed.sequence };
         let mut finds = Finds { any_sequence: self.expected.life.segment.is_cold(), ..Finds::default() };
         if let Found::BadRecords(header, _) = found {
             finds.counts.insert(header.sequence, header.shape.records);
@@ -74,9 +77,23 @@ impl Course<'_> {
             // An echo describes the group right before: behind the end of the segment, the first of the next one.
             Some(successor) if end.is_some_and(|end| end.at == resumed.at) => {
                 let (pool, pad) = (self.window.pool.clone(), self.window.pad);
-                finds.take_echo(&mut Window::new(successor, &pool, pad), pad, &stretch, self.seed)?;
+                let mut window = Window::new(successor, &pool, pad);
+                finds.take_echo(&mut window, pad, &stretch, self.seed)?;
+                let behind = header_at(&mut window, pad, &successor.life, self.seed)?;
+                // An opening that found the end damaged had nothing to repeat, and no checksum to name.
+                let behind = behind.filter(|behind| behind.life.origin.crc != 0);
+                finds.take_empty(behind.as_ref(), stretch.to - stretch.from, &stretch);
             }
-            _ => finds.take_echo(&mut self.window, resumed.at, &stretch, self.seed)?,
+            _ => {
+                finds.take_echo(&mut self.window, resumed.at, &stretch, self.seed)?;
+                let behind = resumed.behind.as_ref();
+                let before = behind.map_or(0, |behind| behind.prev_len as usize);
+                if self.expected.first && before == stretch.to - stretch.from {
+                    // The first group of an epoch, alone: there were none in what its sequence leapt over.
+                    stretch.first = stretch.next - 1;
+                }
+                finds.take_empty(behind, before, &stretch);
+            }
         }
         self.at = resumed.at;
         let life = self.expected.life;
@@ -87,7 +104,7 @@ impl Course<'_> {
     fn resume(&mut self, found: &Found, end: Option<End>) -> Result<Option<Resumed>, Error> {
         if let Found::BadRecords(header, crc) = found {
             let at = self.at + header.shape.len();
-            return Ok(Some(Resumed { at, sequence: header.sequence + 1, chain: Some(*crc) }));
+            return Ok(Some(Resumed { at, sequence: header.sequence + 1, chain: Some(*crc), behind: None }));
         }
         let (life, expected) = (self.expected.life, self.expected.sequence);
         let limit = end.map_or(self.window.segment.size as usize, |end| end.at);
@@ -97,15 +114,16 @@ impl Course<'_> {
             let is_behind = header.sequence > expected && end.is_none_or(|end| header.sequence <= end.last);
             // Not the nearest: a copy of a later group may lie where it does not belong.
             if is_behind && found.as_ref().is_none_or(|found| header.sequence < found.sequence) {
-                found = Some(Resumed { at, sequence: header.sequence, chain: None });
-                if header.sequence == expected + 1 {
+                let sequence = header.sequence;
+                found = Some(Resumed { at, sequence, chain: None, behind: Some(header) });
+                if sequence == expected + 1 {
                     break;
                 }
             }
         }
         Ok(found.or(end.map(|end| {
             let sequence = expected.max(end.last + 1);
-            Resumed { at: end.at, sequence, chain: end.crc }
+            Resumed { at: end.at, sequence, chain: end.crc, behind: None }
         })))
     }
 }
@@ -197,6 +215,14 @@ impl Finds {
             return Ok(());
         }
         self.take_table(window, at, GROUP_HEADER, stretch, seed)
+    }
+
+    /// Takes the last group of the stretch, `len` bytes long, for empty if that is one block and the intact group
+    /// behind repeats nothing: it would repeat what there was.
+    fn take_empty(&mut self, behind: Option<&GroupHeader>, len: usize, stretch: &Stretch) {
+        if behind.is_some_and(|behind| (behind.shape.echo_len, behind.shape.pad) == (0, len)) {
+            self.counts.entry(stretch.next - 1).or_insert(0);
+        }
     }
 
     fn into_salvage(self, segment: SegmentId, stretch: &Stretch) -> Salvage {

@@ -1,5 +1,7 @@
 //! The verdict on what stands where the next group is expected: the recovery table of FORMAT.md, in its order.
 
+use crate::mutants::{self, Mutant};
+
 /// What recovery knows of one place in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
@@ -61,7 +63,7 @@ impl Evidence {
             // a: the expected header over its own records.
             (Header::Expected, true) => Verdict::Accept,
             // b: below a stated end or a promise of its own epoch, whatever it looks like.
-            _ if bounded || promised => Verdict::Damage,
+            _ if (bounded || promised) && !mutants::is_on(Mutant::DamageTakenForTorn) => Verdict::Damage,
             // c: after the group that closed the log nothing was submitted, so nothing can be torn.
             _ if closed => Verdict::End,
             // d: torn while it was written; nobody was told that it was durable.

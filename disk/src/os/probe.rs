@@ -279,6 +279,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it asks the kernel for a file's facts")]
     fn a_file_that_is_gone_meanwhile_is_no_obstacle() {
         let dir = tempfile::tempdir_in(".").unwrap();
         let fd = std::fs::File::open(dir.path()).unwrap();

@@ -188,6 +188,10 @@ impl Faults {
         self.planned.clear();
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.planned.len()
+    }
+
     /// What the next machine inherits.
     pub(super) fn after_crash(mut self) -> Self {
         self.planned.retain(|fault| !fault.until_crash);

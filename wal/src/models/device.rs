@@ -1,14 +1,18 @@
-//! A device that knows which groups it was given, and which of them survive power loss.
+//! A device that knows which groups it was given, and which of them survive power loss. It refuses what the log must
+//! not do: write a group twice, promise what is not durable, begin a segment before all groups of others are durable.
 
 use std::{
-    collections::BTreeSet,
-    io, mem,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use logboom_disk::{
-    Completion, Disk, Facts, File, InlineQueue, Mode, Op, Queue, Region, SimDisk, SimOptions, Slice, Sync, SyncMethod,
-    Wait, Wake,
+    Completion, Disk, Facts, File, InlineQueue, Mode, Op, OpKind, Queue, Region, SimDisk, SimOptions, Slice, Sync,
+    SyncMethod, Wait, Wake,
 };
 use loom::sync::Condvar;
 
@@ -26,8 +30,28 @@ pub(super) struct Device {
 
 #[derive(Debug, Default)]
 struct Groups {
-    written: BTreeSet<u64>,
+    /// The file of each.
+    written: BTreeMap<u64, u32>,
     durable: BTreeSet<u64>,
+}
+
+impl Groups {
+    fn are_durable(&self, mut groups: std::ops::Range<u64>) -> bool {
+        groups.all(|group| self.durable.contains(&group))
+    }
+
+    fn write(&mut self, slot: u32, header: &GroupHeader, sync: Sync) {
+        let group = header.sequence;
+        assert!(self.are_durable(1..header.durable + 1), "group {group} promises {}", header.durable);
+        assert!(self.written.insert(group, slot).is_none(), "group {group} is written again");
+        // Files are taken in their order.
+        assert_eq!(header.life.segment.0, u64::from(slot) + 1, "group {group} is written to another segment's file");
+        let begun = self.written.iter().find(|(_, other)| **other == slot).map_or(group, |(first, _)| *first);
+        assert!(self.are_durable(1..begun), "a segment is begun with group {begun}, and not all before it are durable");
+        if sync == Sync::Data {
+            self.durable.insert(group);
+        }
+    }
 }
 
 impl Device {
@@ -38,14 +62,14 @@ impl Device {
         Arc::new(Self { facts, groups: Arc::default() })
     }
 
-    pub(super) fn file(&self) -> Arc<dyn File> {
-        Arc::new(Segment { groups: Arc::clone(&self.groups) })
+    pub(super) fn file(&self, slot: u32) -> Arc<dyn File> {
+        Arc::new(Segment { slot, groups: Arc::clone(&self.groups) })
     }
 
     /// Whether `group` and all before it survive power loss.
     pub(super) fn is_durable(&self, group: u64) -> bool {
         let groups = self.groups.lock().unwrap();
-        (1..=group).all(|group| groups.durable.contains(&group))
+        groups.are_durable(1..group + 1)
     }
 }
 
@@ -81,6 +105,7 @@ impl Disk for Device {
 
 #[derive(Debug)]
 struct Segment {
+    slot: u32,
     groups: Arc<Mutex<Groups>>,
 }
 
@@ -103,8 +128,7 @@ impl File for Segment {
             // A segment's first group has the segment's header in front.
             let header = [0, PAD].into_iter().find_map(|at| GroupHeader::verify(slice.get(at..)?, SEED, PAD));
             let (header, _) = header.expect("what is written is a group");
-            let reached = if sync == Sync::Data { &mut groups.durable } else { &mut groups.written };
-            assert!(reached.insert(header.sequence), "group {} is written again", header.sequence);
+            groups.write(self.slot, &header, sync);
         }
         Ok(())
     }
@@ -115,8 +139,9 @@ impl File for Segment {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut groups = self.groups.lock().unwrap();
-        let written = mem::take(&mut groups.written);
-        groups.durable.extend(written);
+        let synced = groups.written.iter().filter(|(_, slot)| **slot == self.slot).map(|(group, _)| *group);
+        let synced: Vec<u64> = synced.collect();
+        groups.durable.extend(synced);
         Ok(())
     }
 
@@ -125,21 +150,37 @@ impl File for Segment {
     }
 }
 
-/// A queue whose operations are performed when somebody waits for them, the last one first.
+/// In which order a queue performs what is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    FirstFirst,
+    LastFirst,
+    /// The first one first, and the last one is told of first.
+    ToldLastFirst,
+    /// One at a time, the last one: others stay in flight.
+    OneByOne,
+}
+
+/// A queue whose operations are performed when somebody waits for them.
 pub(super) struct LateQueue {
     ops: Vec<Op>,
     alarm: Arc<Alarm>,
+    order: Order,
+    /// The most writes that were in flight, over all runs of a model.
+    most: Arc<AtomicUsize>,
 }
 
 impl LateQueue {
-    pub(super) fn new(alarm: Arc<Alarm>) -> Self {
-        Self { ops: Vec::new(), alarm }
+    pub(super) fn new(alarm: Arc<Alarm>, order: Order, most: Arc<AtomicUsize>) -> Self {
+        Self { ops: Vec::new(), alarm, order, most }
     }
 }
 
 impl Queue for LateQueue {
     fn submit(&mut self, op: Op) {
         self.ops.push(op);
+        let writes = self.ops.iter().filter(|op| matches!(op.kind, OpKind::Write { .. })).count();
+        self.most.fetch_max(writes, Ordering::Relaxed);
     }
 
     fn reap(&mut self, wait: Wait, completions: &mut Vec<Completion>) {
@@ -150,8 +191,16 @@ impl Queue for LateQueue {
             return self.alarm.sleep();
         }
         let mut inline = InlineQueue::default();
-        self.ops.drain(..).rev().for_each(|op| inline.submit(op));
+        match self.order {
+            Order::FirstFirst | Order::ToldLastFirst => self.ops.drain(..).for_each(|op| inline.submit(op)),
+            Order::LastFirst => self.ops.drain(..).rev().for_each(|op| inline.submit(op)),
+            Order::OneByOne => self.ops.pop().into_iter().for_each(|op| inline.submit(op)),
+        }
+        let before = completions.len();
         inline.reap(Wait::No, completions);
+        if self.order == Order::ToldLastFirst {
+            completions[before..].reverse();
+        }
     }
 
     fn in_flight(&self) -> usize {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom_disk::{Disk, SimDisk, SimOptions};
+use logboom_disk::{Disk, Fault, SimDisk, SimOptions};
 use logboom_wal::{
     Damage, Descriptor, Durability, Listener, Loss, ManualClock, Meta, Opening, Options, Passed, Place, Request,
     Runtime, SegmentId, Sequence, Wal, open, open_read_only, record_bytes, verify,
@@ -207,6 +207,84 @@ fn a_missing_segment_is_an_unknown_loss_and_the_rest_is_there() {
     assert!(sim.is_damaged);
     write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
     assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost);
+}
+
+/// Groups without records as well, which promise or begin an epoch: none of them is a loss.
+#[test]
+fn what_one_block_takes_is_always_named() {
+    let (mut sim, mut rng, mut written) = (Sim::new(4), Rng::with_seed(1), Written::new());
+    for (count, len_max) in [(1, 50), (6, 50), (3, 9000), (9, 3000)] {
+        for _ in 0..12 {
+            write_batch(&sim.wal, &mut rng, count, len_max, &mut written);
+            if rng.bool() {
+                promise(&sim);
+            }
+        }
+        sim = Sim::open(sim.disk.power_cut(), sim.clock).unwrap();
+    }
+    write_batch(&sim.wal, &mut rng, 1, 50, &mut written);
+    promise(&sim);
+    let segments = sim.wal.segments();
+    assert!(segments.len() > 5);
+    let disk = sim.disk.power_cut();
+    for segment in segments {
+        // The last block is the promise itself, and nothing promises that.
+        for block in (0..u64::from(segment.end) - if segment.active { 4096 } else { 0 }).step_by(4096) {
+            let hit = disk.fork(block);
+            damage(&hit, segment.slot, block..block + 4096);
+            let (all, opening) = passed(hit);
+            let what = format!("block at {block} of {segment:?}: {:?}", opening.report());
+            assert!(opening.report().damages.iter().all(|damage| !damage.unknown), "{what}");
+            let lost = account(&written, &all);
+            assert!(lost.is_empty() || !opening.report().damages.is_empty(), "{what}");
+        }
+    }
+}
+
+/// The next epoch repeats nothing of it either: that must not be taken for there having been nothing.
+#[test]
+fn a_loss_at_the_end_is_told_of_by_every_opening() {
+    let (sim, mut rng, mut written) = (Sim::new(4), Rng::with_seed(1), Written::new());
+    (0..6).for_each(|_| write_batch(&sim.wal, &mut rng, 1, 50, &mut written));
+    let [.., (lost, (place, ..)), (cut, (last, ..))] = written.iter().collect::<Vec<_>>()[..] else { panic!() };
+    let (lost, cut, block) = (*lost, *cut, u64::from(last.offset) / 4096 * 4096);
+    // Of the last group its header is left, and the promise in it: what it repeats is lost, and it is cut.
+    damage(&sim.disk, 0, u64::from(place.offset) / 4096 * 4096..block);
+    damage(&sim.disk, 0, block + 128..block + 4096);
+    written.remove(&cut);
+    let mut sim = sim.cut_power().unwrap();
+    for _ in 0..3 {
+        assert!(sim.is_damaged);
+        write_batch(&sim.wal, &mut rng, 1, 50, &mut written);
+        promise(&sim);
+        let disk = sim.disk.power_cut();
+        assert_eq!(account(&written, &passed(disk.clone()).0), [lost]);
+        sim = Sim::open(disk, sim.clock).unwrap();
+    }
+}
+
+#[test]
+fn a_group_that_was_written_to_a_free_file_is_all_that_is_lost() {
+    for offset in [0, 4096, 200_704] {
+        let (sim, mut rng, mut written) = (Sim::new(9), Rng::with_seed(1), Written::new());
+        while sim.wal.drive() {}
+        // The newest file: of two with one life it would count.
+        let free = sim.disk.list().unwrap().into_iter().rfind(|name| name.starts_with("segment-")).unwrap();
+        for nth in 0..20 {
+            if nth == 7 {
+                sim.disk.inject(Fault::misdirected_write(&free, offset));
+            }
+            write_batch(&sim.wal, &mut rng, 3, 2000, &mut written);
+        }
+        promise(&sim);
+        assert_eq!((sim.wal.segments().len(), sim.disk.pending_faults()), (1, 0));
+        let disk = sim.disk.power_cut();
+        let lost = account(&written, &passed(disk.clone()).0);
+        assert_eq!(lost.len(), 3, "at {offset}: {lost:?}");
+        let sim = Sim::open(disk, sim.clock).unwrap();
+        write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
+        assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost, "at {offset}");
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 mod cold;
 mod damage;
+mod history;
+mod slots;
 mod support;
 
 use std::{

@@ -1,0 +1,148 @@
+//! The ways in which an engine ends, and how its log is opened again.
+
+use logboom::{Engine, Error, disk::FaultKind};
+use logboom_wal::marks;
+
+use super::{History, Scope, harm::Harm};
+use crate::{
+    check::{Check, Entries, Failure, differences},
+    damage,
+};
+
+impl History {
+    /// Ends the engine in one of the ways in which engines end, and opens the log again.
+    pub(super) fn end_and_reopen(&mut self, engine: Engine) -> Result<Option<Engine>, Failure> {
+        self.settle(&engine)?;
+        let mut engine = Some(engine);
+        let dies = if self.world.has_halted() { 2 } else { 0 };
+        let ends = std::mem::take(&mut self.ends);
+        let how = if ends { 9 } else { self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) };
+        match how {
+            0 => engine.take().map_or(Ok(()), |engine| self.close(engine))?,
+            // Closes, and says nothing.
+            1 => drop(engine.take()),
+            2..6 => self.world.process_crash(),
+            _ => self.world.power_cut(),
+        }
+        // A dead one can do nothing any more.
+        drop(engine);
+        if how == 5 {
+            marks::hit("crash: process killed, then power cut");
+            self.world.power_cut();
+        }
+        // While nothing of a killed process is still on its way.
+        let is_settled = !(2..5).contains(&how) && !self.world.is_faulty && !self.is_scarred;
+        if is_settled && self.choices.percent(self.leaning.rots) {
+            damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
+        } else if is_settled && self.choices.percent(20) {
+            damage::verify(&self.world)?;
+        }
+        self.reopen()
+    }
+
+    fn close(&mut self, engine: Engine) -> Result<(), Failure> {
+        match engine.close() {
+            Ok(()) => self.forget_but_last(),
+            // Everything is durable; only the next opening takes longer.
+            Err(Error::Io { .. } | Error::Full) if self.world.is_faulty || self.world.is_small => {
+                marks::hit("closing without a checkpoint");
+                if !self.poisoned {
+                    self.forget_but_last();
+                }
+            }
+            Err(Error::Poisoned { .. }) if self.world.is_faulty => {}
+            Err(error) => return Err(Failure::new(Check::Accepted, format!("closing: {error}"))),
+        }
+        Ok(())
+    }
+
+    fn forget_but_last(&mut self) {
+        self.forget(self.states.len() - 1);
+    }
+
+    /// Opens the log, with openings before that are cut short. `None` where what is damaged leaves nothing to open.
+    pub(super) fn reopen(&mut self) -> Result<Option<Engine>, Failure> {
+        let mut left = if self.choices.percent(self.leaning.interruptions) { self.choices.range(1..4) } else { 0 };
+        loop {
+            let mut reads_fail = false;
+            if left > 0 && self.choices.percent(50) {
+                self.world.plan_halt(&mut self.choices, 60);
+            } else if left > 0 {
+                reads_fail = true;
+                self.world.plan_fault(&mut self.choices, &FaultKind::ALL, 30);
+            }
+            let is_stale = self.plan_stale_opening(left == 0);
+            let opened = self.world.open();
+            let is_stale = is_stale && self.end_stale_opening();
+            match opened {
+                Ok(engine) => {
+                    self.counts.recoveries += 1;
+                    if is_stale {
+                        self.harm = Some(Harm::stale());
+                        self.is_scarred = true;
+                    }
+                    if reads_fail {
+                        self.world.stop_faults();
+                    }
+                    let resumed = self.resume(&engine);
+                    if !self.world.has_halted() {
+                        return resumed.map(|()| Some(engine));
+                    }
+                    // It stopped while it was looked at.
+                    left = 0;
+                    self.crash();
+                    drop(engine);
+                }
+                Err(Error::Full) if self.world.is_small => self.world.free_space(),
+                // Nothing has changed: the next one reads what is there.
+                Err(Error::Corruption { .. } | Error::Foreign { .. }) if is_stale => {
+                    marks::hit("damage: an opening refuses what it reads");
+                }
+                Err(Error::Corruption { what, .. }) if self.harm.is_some() && what.contains(BEGINNING_LOST) => {
+                    marks::hit("damage: an opening refuses what is left");
+                    return Ok(None);
+                }
+                Err(Error::Io { .. } | Error::Full | Error::Poisoned { .. }) if self.world.is_faulty => {
+                    marks::hit_if(self.world.has_halted(), "recovery: crashed in the middle of an operation");
+                    marks::hit("recovery: cut short, and begun again");
+                    self.counts.interrupted += 1;
+                    left = left.saturating_sub(1);
+                    self.crash();
+                }
+                Err(error) => return Err(Failure::new(Check::Opens, error.to_string())),
+            }
+        }
+    }
+
+    pub(super) fn crash(&mut self) {
+        match self.choices.below(3) {
+            0 => self.world.process_crash(),
+            _ => self.world.power_cut(),
+        }
+    }
+
+    /// Finds which of the possible states was recovered, and goes on from it.
+    fn resume(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if self.harm.is_some() {
+            return self.resume_hurt(engine);
+        }
+        let shards = self.shards();
+        let found = self.states.iter().position(|models| differences(engine, models, shards, Entries::Whole).is_none());
+        let Some(found) = found else {
+            let last = differences(engine, self.models(), shards, Entries::Whole).unwrap_or_default();
+            let first = differences(engine, &self.states[0], shards, Entries::Whole).unwrap_or_default();
+            let check = if self.states.len() == 1 { Check::Stable } else { Check::Prefix };
+            let what = format!("none of {} states: not the first: {first}; nor the last: {last}", self.states.len());
+            return Err(Failure::new(check, what));
+        };
+        marks::hit_if(found + 1 < self.states.len(), "recovery: batches that nobody was told of are gone");
+        marks::hit_if(found > 0, "recovery: batches that nobody was told of are there");
+        let models = self.states.swap_remove(found);
+        self.begin_anew(models);
+        Ok(())
+    }
+}
+
+/// What an opening says when the disk has lost all that was written of the segment that the checkpoint names next: how
+/// far the log went is not known then, and it cannot go on from anywhere.
+const BEGINNING_LOST: &str = "no segment that the checkpoint is replayed from is left";

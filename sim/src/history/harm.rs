@@ -1,0 +1,328 @@
+//! Damage while the log is open: writes that are lost or go elsewhere, reads that give what was there earlier, bytes
+//! that rot. Nothing on the disk fails, and no crash explains what is found.
+//!
+//! What is served must be right all the same. What something later vouches for is there, or said to be missing; the
+//! end of the log, for which nothing vouches yet, may be gone without a word. Then the quarantines are ended, and the
+//! history goes on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
+
+use logboom::{
+    Durability, Engine, Quarantine, ReadError, ShardId,
+    disk::{Disk, Fault},
+};
+use logboom_disk::{Mode, Rot, SimDisk};
+use logboom_wal::marks;
+
+use super::History;
+use crate::{
+    check::{Check, Entries, Failure, differences},
+    choices::Choices,
+    damage,
+    model::{Models, Written},
+    operation::{Kind, Operation},
+    world::World,
+};
+
+/// An idle log has promised everything after this.
+const PROMISED: Duration = Duration::from_millis(150);
+
+/// Damage that was done, and is not made good yet.
+#[derive(Debug, Default)]
+pub(super) struct Harm {
+    /// Of the states since the last opening, the first that may be found.
+    floor: usize,
+    /// Only reads of this engine are hit, and not what is on the disk.
+    is_passing: bool,
+    /// The engine was opened by what was there earlier: the next opening knows better what is missing.
+    is_stale: bool,
+    /// All is mended, as far as a stale opening knows.
+    is_mended: bool,
+    /// What the last opening said to be missing.
+    told: Option<Told>,
+}
+
+/// The shards in quarantine, and whether those that were never seen are as well.
+type Told = (Vec<(ShardId, Quarantine)>, bool);
+
+/// What is to be done to the next operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    Lost,
+    Misdirected,
+    Stale,
+    Rot,
+}
+
+/// Every entry that a shard ever had at an index.
+pub(super) type Ever = BTreeMap<(u64, u64), Vec<Written>>;
+
+impl Harm {
+    /// Of an opening that read what was there earlier.
+    pub(super) fn stale() -> Self {
+        Self { is_stale: true, ..Self::default() }
+    }
+
+    /// The next opening will not say what the last one said.
+    pub(super) fn expect_less(&mut self) {
+        self.told = None;
+    }
+
+    /// What is left of it when nothing is missing any more.
+    pub(super) fn mended(self) -> Option<Self> {
+        self.is_stale.then_some(Self { is_mended: true, ..self })
+    }
+}
+
+impl History {
+    /// How what the engine shows is judged.
+    pub(super) fn judged(&self) -> Entries {
+        if self.harm.is_some() { Entries::Damaged } else { Entries::Whole }
+    }
+
+    /// Whether something is in quarantine, or may be when the log is opened again.
+    pub(super) fn is_hurt(&self) -> bool {
+        self.harm.as_ref().is_some_and(|harm| !harm.is_passing && !harm.is_mended)
+    }
+
+    /// Notes entries that a batch hands in, accepted or not.
+    pub(super) fn note_ever(&mut self, operation: &Operation) {
+        if self.leaning.harms == 0 {
+            return;
+        }
+        if let Kind::Append { first, entries } | Kind::Overwrite { first, entries } = &operation.kind {
+            for (index, written) in (*first..).zip(entries) {
+                self.ever.entry((operation.shard, index)).or_default().push(*written);
+            }
+        }
+    }
+
+    /// Has something go wrong during the next batches. What was acknowledged before is promised.
+    pub(super) fn plan_harm(&mut self, engine: &Engine) -> Result<Plan, Failure> {
+        self.world.pass(engine, PROMISED)?;
+        self.settle(engine)?;
+        let plan = self.choices.pick(&[Plan::Lost, Plan::Lost, Plan::Misdirected, Plan::Stale, Plan::Rot]);
+        // A misplaced write may hit all that vouches for the end of the log.
+        let floor = if plan == Plan::Misdirected { 0 } else { self.past.len() };
+        if plan.begin(&self.world, &mut self.choices) {
+            self.harm = Some(Harm { floor, is_passing: plan == Plan::Stale, ..Harm::default() });
+        }
+        Ok(plan)
+    }
+
+    /// Ends what was planned. If it came to pass, something later vouches for what it hit, mostly.
+    pub(super) fn end_harm(&mut self, engine: &Engine, plan: Plan) -> Result<(), Failure> {
+        if plan == Plan::Stale {
+            // Reads what is not in memory.
+            self.compare(engine)?;
+        }
+        let is_hit = self.world.disk.pending_faults() == 0;
+        self.world.stop_faults();
+        if is_hit {
+            marks::hit(plan.mark());
+        } else {
+            self.harm = None;
+        }
+        self.is_scarred |= self.is_hurt();
+        if self.is_hurt() && self.choices.percent(75) {
+            // What is on its way lands first.
+            self.world.pass(engine, PROMISED)?;
+            let hint = Kind::CommitHint { hint: vec![self.choices.byte()] };
+            self.hand_in(engine, &[Operation { shard: 0, kind: hint }])?;
+            self.wait(engine)?;
+            self.world.pass(engine, PROMISED)?;
+            self.settle(engine)?;
+            let last = self.past.len() + self.states.len() - 1;
+            self.harm.iter_mut().for_each(|harm| harm.floor = last);
+            marks::hit("damage: something vouches for what is hit");
+        }
+        Ok(())
+    }
+
+    /// Damages the closed log, and goes on with what is left of it.
+    pub(super) fn hurt_at_rest(&mut self, engine: Engine) -> Result<(), Failure> {
+        if engine.close().is_err() {
+            return Ok(());
+        }
+        let Some(hit) = damage::hurt_a_segment(&self.world, &mut self.choices) else { return Ok(()) };
+        // An opening that begins a segment, and damage that keeps others, want more room than there may be.
+        self.world.free_space();
+        let last = self.models().clone();
+        self.begin_anew(last);
+        self.harm = Some(Harm::default());
+        self.is_scarred = true;
+        for _ in 0..2 {
+            let Some(engine) = self.reopen()? else { return Ok(()) };
+            if self.is_hurt() {
+                self.check_hit(&engine, &hit)?;
+                self.mend(&engine)?;
+            }
+            self.compare(&engine)?;
+            self.crash();
+        }
+        Ok(())
+    }
+
+    /// What can be told shard by shard is told of those shards alone of which records were hit.
+    fn check_hit(&self, engine: &Engine, hit: &BTreeSet<u64>) -> Result<(), Failure> {
+        let is_other = |(id, _): &(ShardId, Quarantine)| !hit.contains(&id.0);
+        let others: Vec<(ShardId, Quarantine)> = engine.quarantined().into_iter().filter(is_other).collect();
+        // A stale opening misses other things.
+        if self.leaning.harms > 0 || others.is_empty() && !engine.holds_back_unseen() {
+            return Ok(());
+        }
+        let what = format!("records of {hit:?} were hit, and besides {others:?}\n{}", engine.open_report());
+        Err(Failure::new(Check::DamageShows, what))
+    }
+
+    /// Before an opening: has one of its reads give what was there earlier.
+    pub(super) fn plan_stale_opening(&mut self, is_possible: bool) -> bool {
+        // What hit the engine that has ended hits no more.
+        self.harm.take_if(|harm| harm.is_passing);
+        self.harm.iter_mut().for_each(|harm| harm.is_stale = false);
+        let is_planned = is_possible && !self.world.is_faulty && self.choices.percent(self.leaning.harms / 2);
+        if is_planned {
+            let name = self.choices.pick(&["", "segment", "checkpoint"]);
+            let nth = 1 + self.choices.below(if name.is_empty() { 30 } else { 10 });
+            self.world.disk.inject(Fault::stale_read().on(name).nth(nth));
+        }
+        is_planned
+    }
+
+    /// Whether the read of a planned stale opening has come to pass. It is over either way.
+    pub(super) fn end_stale_opening(&mut self) -> bool {
+        let is_hit = self.world.disk.pending_faults() == 0;
+        self.world.stop_faults();
+        marks::hit_if(is_hit, "damage: an opening reads what was there earlier");
+        is_hit
+    }
+
+    /// Finds which of the possible states may be there, but for what the engine says to be missing.
+    pub(super) fn resume_hurt(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let shards = self.shards();
+        let (floor, before) = self.harm.as_ref().map_or((0, None), |harm| (harm.floor, harm.told.as_ref()));
+        let all: Vec<&Models> = self.past.iter().chain(&self.states).collect();
+        let fits = |nth: &usize| differences(engine, all[*nth], shards, Entries::Damaged).is_none();
+        let found: Vec<usize> = (floor..all.len()).filter(fits).collect();
+        let Some(&newest) = found.last() else {
+            let last = differences(engine, all[all.len() - 1], shards, Entries::Damaged).unwrap_or_default();
+            let first = differences(engine, all[floor], shards, Entries::Damaged).unwrap_or_default();
+            let states = format!("none of the states {floor}..{}", all.len());
+            let what = format!("{states}: not the first: {first}; nor the last: {last}\n{}", engine.open_report());
+            return Err(Failure::new(Check::DamageShows, what));
+        };
+        marks::hit_if(newest + 1 < all.len(), "damage: the end of the log is gone without a word");
+        let mut found: Vec<Models> = found.into_iter().map(|nth| all[nth].clone()).collect();
+        found.iter_mut().for_each(|models| forget_hints(engine, models));
+        self.check_held_back(engine)?;
+        let told = (engine.quarantined(), engine.holds_back_unseen());
+        if self.world.has_halted() {
+            // It is looked at again.
+            return Ok(());
+        }
+        if before.is_some_and(|before| *before != told) {
+            return Err(Failure::new(Check::Stable, format!("now {told:?}, before {before:?}")));
+        }
+        marks::hit_if(before.is_some(), "damage: what is missing is found missing again");
+        // Where nothing is told of, entries may be damaged that only reading them finds.
+        let is_stale = self.harm.as_ref().is_some_and(|harm| harm.is_stale);
+        self.harm = Some(Harm { is_stale, told: (!is_stale).then_some(told), ..Harm::default() });
+        if self.world.is_small {
+            // What is mended wants more room than there may be.
+            self.world.free_space();
+        }
+        // Of a shard that is held back nobody knows which of them it is, until an opening knows better.
+        if let Some(newest) = found.pop() {
+            self.begin_anew(newest);
+        }
+        self.past = found;
+        Ok(())
+    }
+
+    /// What a shard serves that is as it was at some time, it had at some time.
+    fn check_held_back(&self, engine: &Engine) -> Result<(), Failure> {
+        for (id, missing) in engine.quarantined() {
+            let shard = engine.shard(id);
+            let bounds = shard.bounds();
+            let (Some(first), Some(last), true) = (bounds.first, bounds.last, missing.suffix) else { continue };
+            for index in first..=last {
+                let had = match shard.entries(index..index + 1, u64::MAX) {
+                    Ok(_) if self.leaning.harms == 0 => true,
+                    Ok(entries) => {
+                        let had = self.ever.get(&(id.0, index)).map_or(&[][..], |had| had);
+                        entries.get(index).is_some_and(|entry| had.iter().any(|written| written.is(&entry)))
+                    }
+                    Err(ReadError::Corrupted { .. }) => true,
+                    Err(_) => self.world.is_faulty,
+                };
+                if !had {
+                    let what = format!("{id:?} never had its entry {index}");
+                    return Err(Failure::new(Check::DamageShows, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits a batch of these operations.
+    pub(super) fn hand_in(&mut self, engine: &Engine, operations: &[Operation]) -> Result<(), Failure> {
+        let mut models = self.models().clone();
+        let mut batch = engine.batch();
+        operations.iter().for_each(|operation| operation.apply(&mut models));
+        let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
+        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
+        self.submitted(engine, engine.submit(batch, Durability::Durable), models)
+    }
+}
+
+/// A commit hint is but a hint, and may be lost without a trace.
+fn forget_hints(engine: &Engine, models: &mut Models) {
+    for (id, model) in models {
+        if matches!(engine.shard(ShardId(*id)).commit_hint(), Ok(None)) {
+            Rc::make_mut(model).commit_hint = None;
+        }
+    }
+}
+
+impl Plan {
+    fn mark(self) -> &'static str {
+        match self {
+            Plan::Lost => "damage: a write is lost",
+            Plan::Misdirected => "damage: a write goes elsewhere",
+            Plan::Stale => "damage: a read is stale",
+            Plan::Rot => "damage: bytes rot",
+        }
+    }
+
+    /// Has it happen, or waits for the operation that it is to happen to; false where there is nothing to hit.
+    fn begin(self, world: &World, choices: &mut Choices) -> bool {
+        let disk = &world.disk;
+        let names: Vec<String> = disk.list().unwrap_or_default();
+        let names: Vec<&String> =
+            names.iter().filter(|name| name.starts_with("segment") || name.starts_with("checkpoint")).collect();
+        let name = names[choices.size(names.len())];
+        let kind = choices.pick(&["", "segment", "segment", "checkpoint"]);
+        let nth = 1 + choices.below(if kind == "checkpoint" { 4 } else { 30 });
+        match self {
+            Plan::Lost => disk.inject(Fault::lost_write().on(kind).nth(nth)),
+            Plan::Misdirected => {
+                let size = disk.open(name, Mode::Read).and_then(|file| file.size()).unwrap_or_default();
+                let sector = SimDisk::SECTOR as u64;
+                let at = choices.below(size / sector) * sector;
+                disk.inject(Fault::misdirected_write(name.as_str(), at).on(kind).nth(nth));
+            }
+            // Most reads are answered from memory.
+            Plan::Stale => disk.inject(Fault::stale_read().nth(1 + nth % 3)),
+            Plan::Rot => {
+                // As much as one group may lose: what vouches for it is another.
+                let rot = if disk.facts().pad_unit < 4096 { Rot::Sector } else { Rot::Block };
+                return disk.rot(name, choices.pick(&[Rot::Bit, Rot::Sector, rot])).is_ok();
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,53 @@
+//! What a history does often, and what seldom.
+
+use super::Scope;
+use crate::choices::Choices;
+
+/// What a history leans to; chosen once.
+pub(super) struct Leaning {
+    pub(super) rounds: u64,
+    pub(super) batches_max: u64,
+    /// In percent: of batches that are lazy, are waited for, are followed by a look at the time; of steps in between.
+    pub(super) lazy: u64,
+    pub(super) waits: u64,
+    pub(super) pauses: u64,
+    /// In percent: batches that come in bursts, without a step in between: several writes are in flight then.
+    pub(super) bursts: u64,
+    pub(super) steps_max: u64,
+    /// In percent: rounds with a failure of the device; openings that are interrupted.
+    pub(super) faults: u64,
+    pub(super) interruptions: u64,
+    /// In percent: rounds in which the machine stops in the middle of an operation.
+    pub(super) halts: u64,
+    /// In percent: before an opening, a checkpoint slot rots.
+    pub(super) rots: u64,
+    /// In percent: batches after which the space is asked for that can be had.
+    pub(super) reclaims: u64,
+    /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
+    pub(super) releases: u64,
+    /// In percent: rounds in which the disk damages what it was given, without a word.
+    pub(super) harms: u64,
+}
+
+impl Leaning {
+    pub(super) fn choose(choices: &mut Choices, scope: Scope) -> Self {
+        let everything = scope == Scope::Everything;
+        Self {
+            rounds: choices.pick(&[4, 8, 14]),
+            batches_max: choices.pick(&[4, 12, 30, 100]),
+            lazy: choices.pick(&[0, 25, 25, 60]),
+            waits: choices.pick(&[0, 10, 33, 90]),
+            pauses: choices.pick(&[0, 5, 20]),
+            bursts: choices.pick(&[0, 0, 20, 60]),
+            steps_max: choices.pick(&[1, 2, 4, 4, 12]),
+            faults: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
+            interruptions: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 60]) },
+            halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
+            rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
+            reclaims: choices.pick(&[0, 0, 3, 20]),
+            releases: choices.pick(&[0, 0, 3, 15, 30]),
+            // Few histories: after damage much less can be asked for.
+            harms: if everything && choices.percent(8) { choices.pick(&[30, 60]) } else { 0 },
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What an embedder does about damage: entries are handed in again, shards are begun anew, quarantines end.
+
+use logboom::{Boundary, Engine, Error, ReadError, Shard, ShardId, Ticket};
+use logboom_wal::marks;
+
+use super::{History, harm::Harm};
+use crate::{
+    check::{Check, Failure},
+    model::Model,
+    operation::{Kind, Operation, numbered},
+};
+
+impl History {
+    /// Shards in quarantine take no writes but those that end it.
+    pub(super) fn live_with_it(&mut self, engine: &Engine) -> Result<(), Failure> {
+        for (id, _) in engine.quarantined() {
+            let mut batch = engine.batch();
+            let put = batch.put(id, b"key", b"value").map(drop);
+            match put.and_then(|()| engine.write(batch)) {
+                Err(Error::Quarantined { shard }) if shard == id => {}
+                outcome => {
+                    let what = format!("{id:?} is in quarantine, and a write of it comes to {outcome:?}");
+                    return Err(Failure::new(Check::DamageShows, what));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes good what is missing, as an embedder does: from other replicas, entry by entry or as a snapshot.
+    pub(super) fn mend(&mut self, engine: &Engine) -> Result<(), Failure> {
+        self.harm.iter_mut().for_each(Harm::expect_less);
+        let mut releases = Vec::new();
+        for id in 0..self.shards() {
+            let shard = engine.shard(ShardId(id));
+            let model = self.models().get(&id).map_or_else(Model::default, |model| (**model).clone());
+            let missing = shard.quarantine();
+            let heals = missing.is_none() || self.choices.percent(70);
+            if missing.is_none_or(|missing| !missing.suffix) && heals && !self.heal(engine, &shard, &model)? {
+                return Ok(());
+            }
+            let Some(missing) = shard.quarantine() else { continue };
+            let is_anew = missing.suffix || !missing.entries.is_empty() || self.choices.percent(30);
+            releases.extend(release(id, &model, is_anew));
+        }
+        // At once: which of the possible states the others would be in is not known if the machine fails in between.
+        if !releases.is_empty() {
+            self.hand_in(engine, &releases)?;
+        }
+        if engine.holds_back_unseen()
+            && let Err(error) = engine.release_unseen()
+        {
+            return self.tolerate(error);
+        }
+        self.wait(engine)?;
+        self.settle(engine)?;
+        let left = engine.quarantined();
+        if self.world.is_faulty || self.poisoned {
+            return Ok(());
+        }
+        if !left.is_empty() || engine.holds_back_unseen() {
+            return Err(Failure::new(Check::DamageShows, format!("all is mended, and in quarantine are {left:?}")));
+        }
+        marks::hit("damage: all is mended");
+        self.harm = self.harm.take().and_then(Harm::mended);
+        self.compare(engine)
+    }
+
+    /// Hands the entries in again that cannot be read. Returns false if the device failed.
+    fn heal(&mut self, engine: &Engine, shard: &Shard, model: &Model) -> Result<bool, Failure> {
+        let is_lost =
+            |index: &u64| matches!(shard.entries(*index..*index + 1, u64::MAX), Err(ReadError::Corrupted { .. }));
+        let lost: Vec<u64> = (model.first..model.next()).filter(is_lost).collect();
+        let entries = lost.iter().filter_map(|&index| Some(numbered(index, &[*model.entry(index)?]))).flatten();
+        if let Err(error) = engine.heal(shard.id(), entries) {
+            return self.tolerate(error).map(|()| false);
+        }
+        marks::hit_if(!lost.is_empty(), "damage: entries are healed");
+        Ok(true)
+    }
+
+    /// Waits until everything is durable, as far as the device lets it.
+    pub(super) fn wait(&mut self, engine: &Engine) -> Result<(), Failure> {
+        engine.barrier().and_then(Ticket::wait).or_else(|error| self.tolerate(error))
+    }
+
+    fn tolerate(&self, error: Error) -> Result<(), Failure> {
+        match error {
+            Error::Poisoned { .. } | Error::Io { .. } | Error::Full if self.world.is_faulty => Ok(()),
+            error => Err(Failure::new(Check::Accepted, format!("in spite of damage: {error}"))),
+        }
+    }
+}
+
+/// What makes a shard that lacks something the one of the model, or a new one behind its last entry.
+fn release(shard: u64, model: &Model, is_anew: bool) -> Vec<Operation> {
+    let mut kinds = Vec::new();
+    if is_anew || model.hard_state.is_none() {
+        kinds.push(Kind::Destroy);
+        let last = model.entries.last().map(|entry| Boundary { index: model.next() - 1, term: entry.term });
+        kinds.push(Kind::Reset { boundary: last.or(model.boundary) });
+    }
+    let state = model.hard_state.iter().map(|state| Kind::HardState { state: state.clone() });
+    let hint = model.commit_hint.iter().map(|hint| Kind::CommitHint { hint: hint.clone() });
+    kinds.extend(state.chain(hint));
+    kinds.extend((0..8).map(|key| match model.keys.get(&[key][..]) {
+        Some(value) => Kind::Put { key: vec![key], value: value.clone() },
+        None => Kind::Delete { key: vec![key] },
+    }));
+    kinds.push(Kind::Release);
+    kinds.into_iter().map(|kind| Operation { shard, kind }).collect()
+}
