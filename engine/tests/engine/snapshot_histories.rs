@@ -68,7 +68,8 @@ fn a_seed_repeats_its_history() {
 impl History {
     fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let options = SimOptions { direct: rng.bool(), pad_unit: 4096 >> rng.u32(..4), ..SimOptions::default() };
+        let pad_unit = 4096 >> rng.u32(..4);
+        let options = SimOptions { direct: rng.bool(), pad_unit, physical_block: pad_unit, ..SimOptions::default() };
         let mut ground = Ground::on(SimDisk::new(seed, options), seed);
         ground.config.snapshots_kept = rng.u32(1..3);
         let sender = Ground::sim(seed + 1000).open();
