@@ -14,7 +14,8 @@ use crate::support::*;
 fn snapshots_by_chance_come_back_over_a_power_cut() {
     for seed in 0..30 {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let options = SimOptions { pad_unit: 512 << rng.u32(..6), direct: rng.bool(), ..SimOptions::default() };
+        let pad_unit = 512 << rng.u32(..6);
+        let options = SimOptions { pad_unit, physical_block: pad_unit, direct: rng.bool(), ..SimOptions::default() };
         let disk = SimDisk::new(seed, options);
         let (store, mut list) = (open(&disk, &[]), Vec::new());
         let files = random_files(&mut rng);
