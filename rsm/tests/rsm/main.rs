@@ -1,0 +1,17 @@
+//! Machines, policy and driver through the public surface of the crate.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "what a test relies on and does not find is its failure"
+)]
+
+mod conformance;
+
+#[path = "../../examples/kvstore/kv.rs"]
+mod kv;
+mod driver;
+mod kvstore;
+mod model;
+mod policy;
+mod world;
