@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-/// Marks that are kept at most; then every other goes, and what lies between two counts evenly.
+/// Marks that are kept at most; then they are set further apart, and what lies between two counts evenly.
 const MARKS_MAX: usize = 512;
 
 /// The bytes of a shard's applied entries, by their index.
@@ -13,6 +13,8 @@ const MARKS_MAX: usize = 512;
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     marks: VecDeque<Mark>,
+    /// Entries between two marks, at least.
+    stride: u64,
 }
 
 /// All counted entries below `index` have `total` bytes together.
@@ -30,11 +32,11 @@ impl Account {
             return;
         }
         if self.marks.back().is_none_or(|last| last.index != range.start) {
-            self.marks.clear();
+            *self = Self::default();
             self.marks.push_back(Mark { index: range.start, total: 0 });
         }
         let total = self.marks.back().map_or(0, |last| last.total).saturating_add(bytes);
-        self.marks.push_back(Mark { index: range.end, total });
+        self.push(Mark { index: range.end, total });
         if self.marks.len() > MARKS_MAX {
             self.thin_out();
         }
@@ -68,6 +70,9 @@ impl Account {
         while self.marks.get(1).is_some_and(|next| next.index <= first) {
             self.marks.pop_front();
         }
+        if self.marks.len() < MARKS_MAX / 4 {
+            self.stride /= 2;
+        }
     }
 
     /// The bytes of all counted entries below `index`, those that were forgotten included.
@@ -84,13 +89,22 @@ impl Account {
         }
     }
 
+    /// Adds a mark, instead of the last one if that is too close to the one before.
+    fn push(&mut self, mark: Mark) {
+        let mut latest = self.marks.iter().rev();
+        if let (Some(last), Some(before)) = (latest.next(), latest.next())
+            && last.index - before.index < self.stride
+        {
+            self.marks.pop_back();
+        }
+        self.marks.push_back(mark);
+    }
+
     fn thin_out(&mut self) {
-        let last = self.marks.len() - 1;
-        let mut at = 0;
-        self.marks.retain(|_| {
-            at += 1;
-            (at - 1) % 2 == 0 || at - 1 == last
-        });
+        self.stride = self.stride.saturating_mul(2).max(2);
+        for mark in std::mem::take(&mut self.marks) {
+            self.push(mark);
+        }
     }
 }
 

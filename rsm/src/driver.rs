@@ -88,7 +88,7 @@ pub use recover::Recovered;
 /// assert_eq!(recovered.applied, None);
 ///
 /// let mut batch = engine.batch();
-/// batch.append_payload(ShardId(1), 1, 1, [2, 3])?.append_payload(ShardId(1), 2, 1, [4])?;
+/// batch.append_payload(ShardId(1), 1, 1, &[2, 3])?.append_payload(ShardId(1), 2, 1, &[4])?;
 /// engine.write(batch)?;
 /// driver.commit(2); // so says the raft core
 /// while let Some(applied) = driver.apply()? {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use logboom::{Durability, Entry, ReadError, snapshot::Stop};
-use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, Recovered, SnapshotPolicy, Trigger};
+use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, ReadObjects, Recovered, SnapshotPolicy, Trigger};
 
 use crate::{
     model::{Disk, Model, State},
@@ -440,6 +440,87 @@ fn a_machine_that_lost_its_state_recovers_from_a_snapshot() {
     let (driver, recovered) = on_disk(&engine, &Arc::default()).unwrap();
     assert_eq!(recovered.snapshot.unwrap().index, 30);
     check_state(&driver, 30);
+}
+
+/// A crash at every operation while a state is installed that came as objects: machine and log are both of before, or
+/// both of after, or the machine is to be sent a snapshot.
+#[test]
+fn a_crash_anywhere_in_an_installation_of_objects_leaves_log_and_machine_together() {
+    let sender = World::new(1).open().unwrap();
+    let (mut from, _) = regular(&sender);
+    run(&sender, &mut from, 1..31).unwrap();
+    let (mut old, mut new) = (0, 0);
+    for n in 1..200 {
+        let mut world = World::new(n);
+        let mut kept = Arc::<Mutex<Disk>>::default();
+        let engine = world.open().unwrap();
+        let (mut driver, _) = on_disk(&engine, &kept).unwrap();
+        run(&engine, &mut driver, 1..11).unwrap();
+        let mut stream = from.read_objects(10).unwrap().unwrap();
+        let mut transfer = driver.receive_objects().unwrap();
+        while let Some(id) = transfer.wanted() {
+            transfer.receive(&stream.objects.read_object(id).unwrap()).unwrap();
+        }
+        world.disk.halt_after(n);
+        let installed = driver.install_objects(transfer, stream.at, stream.membership, Some(b"term 3"));
+        drop((driver, engine));
+        let finished = !world.disk.has_halted();
+        world.power_cut();
+        kept = Model::crash(&kept, n);
+
+        let engine = world.open().unwrap();
+        let (mut driver, recovered) = on_disk(&engine, &kept).unwrap();
+        let shard = engine.shard(SHARD);
+        if recovered.applied == Some(30) {
+            assert_eq!((shard.next(), recovered.hard_state.as_deref()), (Some(31), Some(&b"term 3"[..])), "at {n}");
+            new += 1;
+        } else {
+            assert!(installed.is_err(), "halted at {n}");
+            assert_eq!((shard.last(), recovered.hard_state), (Some(10), None), "at {n}");
+            old += 1;
+        }
+        let next = shard.next().unwrap();
+        driver.commit(next - 1);
+        apply_all(&mut driver).unwrap();
+        run(&engine, &mut driver, next..40).unwrap();
+        check_state(&driver, 39);
+        assert_eq!(shard.scan(..).unwrap(), [], "the note is gone");
+        if finished {
+            break;
+        }
+    }
+    assert!(old > 0 && new > 1, "{old} times the old, {new} times the new");
+}
+
+#[test]
+fn a_save_is_stale_when_a_newer_snapshot_was_installed_meanwhile() {
+    let sender = World::new(21).open().unwrap();
+    let (mut from, _) = regular(&sender);
+    run(&sender, &mut from, 1..41).unwrap();
+    let lease = sender.snapshots().newest(SHARD).unwrap().unwrap();
+
+    let world = World::new(22);
+    let engine = world.open().unwrap();
+    let (mut driver, _) = Driver::concurrent(&engine, SHARD, Model::new(None), options()).unwrap();
+    append(&engine, 1..21).unwrap();
+    driver.commit(20);
+    apply_all(&mut driver).unwrap();
+    let job = driver.upkeep().unwrap().job.unwrap();
+    let mut receiver = driver.receive(&lease.manifest_bytes(), &Stop::new()).unwrap();
+    for chunk in lease.chunks(None).unwrap() {
+        receiver.accept(&chunk.unwrap()).unwrap();
+    }
+    let late = job.run();
+    let built = receiver.finish().unwrap();
+    driver.install(&built, None).unwrap();
+    check_state(&driver, 40);
+    let error = driver.finish(late).unwrap_err();
+    assert!(matches!(error, Error::Engine(logboom::Error::Snapshot(_))), "{error}");
+    assert!(matches!(driver.install(&built, None), Err(Error::Stale { applied: 40, index: 40 })));
+    run(&engine, &mut driver, 41..81).unwrap();
+    check_state(&driver, 80);
+    settle(&engine);
+    assert_eq!(world.snapshot_files(), 1);
 }
 
 #[test]

@@ -14,4 +14,5 @@ mod driver;
 mod kvstore;
 mod model;
 mod policy;
+mod runner;
 mod world;
