@@ -11,6 +11,7 @@ mod conformance;
 #[path = "../../examples/kvstore/kv.rs"]
 mod kv;
 mod driver;
+mod histories;
 mod kvstore;
 mod model;
 mod policy;
