@@ -156,8 +156,8 @@ impl<M: SaveSnapshot> Driver<M> {
     /// its state is recovered first, as [`Recovered`] says.
     ///
     /// # Errors
-    /// [`Error::NoSnapshot`], [`Error::Ahead`], [`Error::Term`] when state and log do not meet; [`Error::Engine`],
-    /// [`Error::Machine`].
+    /// [`Error::NoSnapshot`], [`Error::Ahead`], [`Error::Term`] when state and log do not meet; [`Error::Machine`];
+    /// [`Error::Engine`], with `Quarantined` if the shard's hard state or newest snapshot may be lost.
     pub fn regular(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
         Self::open(engine, shard, machine, options, Saving::standing(), None)
     }

@@ -28,6 +28,8 @@ pub struct Runner<M: StateMachine> {
 struct Shared {
     orders: Mutex<Orders>,
     changed: Condvar,
+    /// What came to nothing last, and has not succeeded since.
+    trouble: Mutex<Option<Error>>,
 }
 
 /// What the thread is to do.
@@ -95,6 +97,11 @@ impl<M: StateMachine> Runner<M> {
         self.thread.is_finished()
     }
 
+    /// Why the last upkeep or snapshot came to nothing; `None` if it did not. It is tried again.
+    pub fn trouble(&self) -> Option<Error> {
+        self.shared.trouble.lock().clone()
+    }
+
     /// Ends the thread, and gives the driver back with what it failed with, if it has. A save under way is ended.
     ///
     /// # Panics
@@ -125,7 +132,8 @@ impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A
             while let Some(applied) = self.driver.apply()? {
                 (self.applied)(&mut self.driver, applied);
             }
-            let upkeep = tolerate(self.driver.upkeep())?;
+            let upkeep = self.driver.upkeep();
+            let upkeep = self.tolerate(upkeep)?;
             upkeep.and_then(|upkeep| upkeep.job).into_iter().for_each(|job| self.save(job));
         }
         self.driver.stop_job();
@@ -152,9 +160,25 @@ impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A
             self.driver.request_snapshot();
         }
         if let Some(saved) = saved {
-            tolerate(self.driver.finish(saved))?;
+            let finished = self.driver.finish(saved);
+            *self.shared.trouble.lock() = None;
+            self.tolerate(finished)?;
         }
         Ok(!stop)
+    }
+
+    /// Passes on what ends a driver. A snapshot or a compaction that came to nothing is tried again by policy.
+    fn tolerate<T>(&self, outcome: Result<T>) -> Result<Option<T>> {
+        use logboom::Error as Log;
+        match outcome {
+            Ok(done) => Ok(Some(done)),
+            Err(error @ (Error::Halted { .. } | Error::Closed)) => Err(error),
+            Err(error @ Error::Engine(Log::Closed | Log::Poisoned { .. })) => Err(error),
+            Err(error) => {
+                *self.shared.trouble.lock() = Some(error);
+                Ok(None)
+            }
+        }
     }
 
     /// Has a snapshot saved on another thread. If there is none to be had, the policy asks again.
@@ -180,16 +204,5 @@ impl Orders {
 impl<M: StateMachine> fmt::Debug for Runner<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner").field("has_failed", &self.has_failed()).finish_non_exhaustive()
-    }
-}
-
-/// Passes on what ends a driver. A snapshot or a compaction that came to nothing is tried again by policy.
-fn tolerate<T>(outcome: Result<T>) -> Result<Option<T>> {
-    use logboom::Error as Log;
-    match outcome {
-        Ok(done) => Ok(Some(done)),
-        Err(error @ (Error::Halted { .. } | Error::Closed)) => Err(error),
-        Err(error @ Error::Engine(Log::Closed | Log::Poisoned { .. })) => Err(error),
-        Err(_) => Ok(None),
     }
 }

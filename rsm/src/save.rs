@@ -168,14 +168,12 @@ fn build<M>(snapshots: &Snapshots, shard: ShardId, codec: Codec, subject: Subjec
             write_state(&mut builder, |to| write(to, &mut files, stop))?;
             builder
         }
-        Subject::Standing(seat, write) => {
-            let locked = seat.read();
-            let seated = locked.get()?;
+        Subject::Standing(seat, write) => seat.standing(|seated| {
             let label = Label::of(seated).ok_or(Error::Closed)?;
             let mut builder = snapshots.build(label.spec(shard, codec), stop)?;
             write_state(&mut builder, |to| write(&seated.machine, to, &mut files, stop))?;
-            builder
-        }
+            Ok(builder)
+        })?,
     };
     for (name, contents) in files.into_inner() {
         let mut file = builder.file(&format!("{ADDED}{name}"))?;

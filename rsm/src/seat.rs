@@ -1,6 +1,12 @@
 //! Where a machine sits: shared by the driver that updates it, those who ask it, and those who save it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,23 +23,54 @@ pub(crate) struct Seated<M> {
 }
 
 /// Locked for writing by updates and recoveries, for reading by lookups and saves. Empty when the driver was closed.
-pub(crate) struct Seat<M>(RwLock<Option<Seated<M>>>);
+pub(crate) struct Seat<M> {
+    seated: RwLock<Option<Seated<M>>>,
+    /// Saves that keep the machine standing still.
+    saves: AtomicUsize,
+}
 
 impl<M> Seat<M> {
     pub(crate) fn new(seated: Seated<M>) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Some(seated))))
+        Arc::new(Self { seated: RwLock::new(Some(seated)), saves: AtomicUsize::new(0) })
     }
 
+    /// Waits for an update, and behind one that waits: lookups without end must not keep updates out. While a save
+    /// does that anyway, and for long, lookups pass the update that waits.
     pub(crate) fn read(&self) -> Occupied<RwLockReadGuard<'_, Option<Seated<M>>>> {
-        Occupied(self.0.read())
+        match self.saves.load(Ordering::Acquire) {
+            0 => Occupied(self.seated.read()),
+            _ => Occupied(self.seated.read_recursive()),
+        }
     }
 
     pub(crate) fn write(&self) -> Occupied<RwLockWriteGuard<'_, Option<Seated<M>>>> {
-        Occupied(self.0.write())
+        Occupied(self.seated.write())
+    }
+
+    /// Calls `save` with what sits here, while nothing of it changes.
+    pub(crate) fn standing<T>(&self, save: impl FnOnce(&Seated<M>) -> Result<T>) -> Result<T> {
+        let _saving = Saving::new(&self.saves);
+        save(self.seated.read().as_ref().ok_or(Error::Closed)?)
     }
 
     pub(crate) fn take(&self) -> Option<Seated<M>> {
-        self.0.write().take()
+        self.seated.write().take()
+    }
+}
+
+/// Counts a save, until it ends in whatever way.
+struct Saving<'s>(&'s AtomicUsize);
+
+impl<'s> Saving<'s> {
+    fn new(saves: &'s AtomicUsize) -> Self {
+        saves.fetch_add(1, Ordering::AcqRel);
+        Self(saves)
+    }
+}
+
+impl Drop for Saving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -56,7 +93,8 @@ impl<M> Occupied<RwLockWriteGuard<'_, Option<Seated<M>>>> {
 pub struct Reader<M>(pub(crate) Arc<Seat<M>>);
 
 impl<M: StateMachine> Reader<M> {
-    /// The machine's answer, as of what was applied when it was asked. Waits for an update that is under way.
+    /// The machine's answer, as of what was applied when it was asked. Waits for an update that is under way, and for
+    /// no save.
     ///
     /// # Errors
     /// [`Error::Machine`]; [`Error::Closed`] when the driver was closed.

@@ -71,7 +71,8 @@ impl<M: StateMachine> Driver<M> {
     }
 
     fn update(&mut self, entries: &EntryBatch) -> Result<Vec<M::Output>> {
-        let Some(last) = entries.iter().last() else { return Ok(Vec::new()) };
+        let end = entries.first().saturating_add(entries.len() as u64);
+        let Some(last) = entries.get(end.saturating_sub(1)) else { return Ok(Vec::new()) };
         let outputs = {
             let mut seat = self.seat.write();
             let seated = seat.get()?;
@@ -82,7 +83,6 @@ impl<M: StateMachine> Driver<M> {
         if outputs.len() != entries.len() {
             return Err(Error::Outputs { expected: entries.len(), got: outputs.len() });
         }
-        let end = last.index.saturating_add(1);
         self.next = Some(end);
         self.shown = self.shown.max(end);
         self.account.add(entries.first()..end, entries.payload_bytes());

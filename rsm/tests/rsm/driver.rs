@@ -113,6 +113,9 @@ fn a_restart_takes_the_snapshot_and_what_lies_above() {
     assert_eq!(apply_all(&mut driver).unwrap(), (41..51).collect::<Vec<_>>(), "what the snapshot covers is skipped");
     assert_eq!((calls.of("recover"), calls.of("update")), (1, 1));
     check_state(&driver, 50);
+    run(&engine, &mut driver, 51..61).unwrap();
+    let lease = engine.snapshots().newest(SHARD).unwrap().unwrap();
+    assert_eq!((lease.manifest().index, &lease.manifest().membership[..]), (60, &b"1, 2, 3"[..]));
 }
 
 /// A crash at every operation of the disk, and what is found afterwards.
@@ -435,8 +438,9 @@ fn a_machine_that_lost_its_state_recovers_from_a_snapshot() {
     let (mut driver, _) = on_disk(&engine, &Arc::default()).unwrap();
     run(&engine, &mut driver, 1..31).unwrap();
     assert!(matches!(on_disk(&engine, &Arc::default()), Err(Error::NoSnapshot { first: 16 })));
-    driver.request_snapshot();
+    assert!(matches!(driver.catch_up(3, 100).unwrap(), CatchUp::Later), "it asks for one");
     assert!(upkeep(&mut driver).unwrap());
+    assert!(matches!(driver.catch_up(3, 100).unwrap(), CatchUp::Snapshot(_)));
     let (driver, recovered) = on_disk(&engine, &Arc::default()).unwrap();
     assert_eq!(recovered.snapshot.unwrap().index, 30);
     check_state(&driver, 30);

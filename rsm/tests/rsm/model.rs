@@ -50,10 +50,18 @@ pub(crate) struct State {
     pub(crate) index: Option<u64>,
 }
 
-/// The disk of a machine that keeps its own state: states that were written, the first of them synced.
+/// The disk of a machine that keeps its own state.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
+    synced: State,
+    /// What was written since, and may or may not survive.
     written: Vec<State>,
+}
+
+impl Disk {
+    fn newest(&self) -> &State {
+        self.written.last().unwrap_or(&self.synced)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -97,9 +105,9 @@ impl Model {
     /// The disk as a power cut leaves it: `random` says how much of what was not synced is there.
     pub(crate) fn crash(disk: &Arc<Mutex<Disk>>, random: u64) -> Arc<Mutex<Disk>> {
         let disk = disk.lock().unwrap();
-        let survives = random as usize % disk.written.len().max(1);
-        let written = disk.written.get(survives).cloned().into_iter().collect();
-        Arc::new(Mutex::new(Disk { written }))
+        let survive = random as usize % (disk.written.len() + 1);
+        let synced = disk.written[..survive].last().unwrap_or(&disk.synced).clone();
+        Arc::new(Mutex::new(Disk { synced, written: Vec::new() }))
     }
 
     pub(crate) fn disk(&self) -> Arc<Mutex<Disk>> {
@@ -128,7 +136,7 @@ impl Model {
         let Some(disk) = &self.disk else { return };
         let mut disk = disk.lock().unwrap();
         if self.is(Fault::StoresTheIndexFirst) {
-            let before = disk.written.last().cloned().unwrap_or_default();
+            let before = disk.newest().clone();
             disk.written.push(State { index: state.index, ..before });
         }
         disk.written.push(state.clone());
@@ -264,7 +272,7 @@ impl SnapshotView for View {
 
 impl OnDisk for Model {
     fn open(&mut self) -> Result<Option<u64>, Failure> {
-        let found = self.disk().lock().unwrap().written.last().cloned().unwrap_or_default();
+        let found = self.disk().lock().unwrap().newest().clone();
         let index = found.index;
         *self.lock() = found;
         Ok(index)
@@ -274,9 +282,9 @@ impl OnDisk for Model {
         self.calls.count("sync");
         let disk = self.disk();
         let mut disk = disk.lock().unwrap();
-        let last = disk.written.len().saturating_sub(1);
         if !self.is(Fault::DoesNotSync) {
-            disk.written.drain(..last);
+            disk.synced = disk.newest().clone();
+            disk.written.clear();
         }
         Ok(())
     }

@@ -1,16 +1,18 @@
 //! A driver on a thread, on a real disk.
 
 use std::{
-    sync::mpsc,
+    io::Write,
+    sync::{Arc, Barrier, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
-use logboom::{Config, Durability, Engine, Entry};
-use logboom_rsm::{Driver, Error, Options, Runner};
+use logboom::{Config, Durability, Engine, Entry, EntryBatch, snapshot::Stop};
+use logboom_rsm::{Driver, Error, Failure, Files, Options, Runner, SaveSnapshot, SnapshotReader, StateMachine};
 
 use crate::{
     model::{Fault, Model},
-    world::{SHARD, payload, small_policy},
+    world::{SHARD, append, payload, small_policy},
 };
 
 fn open(dir: &std::path::Path) -> Engine {
@@ -24,7 +26,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -64,6 +66,73 @@ fn it_applies_saves_and_compacts_by_itself() {
     assert_eq!(recovered.applied, Some(300));
     assert_eq!(driver.reader().lookup("key 1").unwrap(), Some("value 300".into()));
     engine.close().unwrap();
+}
+
+/// A machine whose saves wait until they are let go.
+struct Slow {
+    entries: u64,
+    gate: Arc<Barrier>,
+}
+
+impl StateMachine for Slow {
+    type Output = ();
+    type Query = ();
+    type Answer = u64;
+
+    fn update(&mut self, entries: &EntryBatch) -> Result<Vec<()>, Failure> {
+        self.entries += entries.len() as u64;
+        Ok(entries.iter().map(drop).collect())
+    }
+
+    fn lookup(&self, (): &()) -> Result<u64, Failure> {
+        Ok(self.entries)
+    }
+
+    fn recover_from_snapshot(&mut self, _: &mut SnapshotReader<'_>, _: &Stop) -> Result<(), Failure> {
+        Err("it has nothing to recover from".into())
+    }
+}
+
+impl SaveSnapshot for Slow {
+    fn save_snapshot(&self, to: &mut dyn Write, _: &mut Files, _: &Stop) -> Result<(), Failure> {
+        self.gate.wait();
+        to.write_all(&self.entries.to_le_bytes())?;
+        self.gate.wait();
+        Ok(())
+    }
+}
+
+/// A regular machine stands still while it is saved: the update waits, and lookups pass it.
+#[test]
+fn lookups_go_on_while_an_update_waits_for_a_save() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let engine = open(dir.path());
+    let gate = Arc::new(Barrier::new(2));
+    let machine = Slow { entries: 0, gate: Arc::clone(&gate) };
+    let (mut driver, _) = Driver::regular(&engine, SHARD, machine, Options::default()).unwrap();
+    let reader = driver.reader();
+    append(&engine, 1..11).unwrap();
+    driver.commit(5);
+    driver.apply().unwrap();
+    driver.request_snapshot();
+    let job = driver.upkeep().unwrap().job.unwrap();
+    let saving = thread::spawn(|| job.run());
+    gate.wait();
+    driver.commit(10);
+    let updating = thread::spawn(move || {
+        driver.apply().unwrap();
+        driver
+    });
+    // However long it takes the update to begin to wait: lookups go on, and see nothing of it.
+    for _ in 0..50 {
+        assert_eq!(reader.lookup(&()).unwrap(), 5);
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(!updating.is_finished());
+    gate.wait();
+    let mut driver = updating.join().unwrap();
+    assert_eq!(reader.lookup(&()).unwrap(), 10);
+    assert_eq!(driver.finish(saving.join().unwrap()).unwrap().index, 5);
 }
 
 #[test]
