@@ -101,6 +101,16 @@ impl Error {
         Self::Machine { call, failure: failure.into() }
     }
 
+    /// What a machine failed with that reads or writes a snapshot. What the snapshot itself failed with, the signal to
+    /// stop included, came back through the machine.
+    pub(crate) fn streaming(call: &'static str, failure: Failure) -> Self {
+        match failure.downcast::<io::Error>() {
+            Ok(error) if error.get_ref().is_some_and(|inner| inner.is::<snapshot::Error>()) => Self::io(*error),
+            Ok(error) => Self::machine(call, error),
+            Err(failure) => Self::machine(call, failure),
+        }
+    }
+
     /// What reading or writing a snapshot failed with.
     pub(crate) fn io(error: io::Error) -> Self {
         let found = error.get_ref().and_then(|source| source.downcast_ref::<snapshot::Error>()).cloned();

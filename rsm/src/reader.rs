@@ -7,6 +7,8 @@ use std::{
 
 use logboom::snapshot::{Lease, Stop};
 
+use crate::{Error, Result};
+
 /// The file of a snapshot that holds what the machine wrote.
 pub(crate) const STATE: &str = "state";
 /// Where the files that it added lie.
@@ -22,6 +24,8 @@ pub struct SnapshotReader<'s> {
     source: &'s dyn Source,
     state: Box<dyn Read + 's>,
     stop: Stop,
+    /// A read has failed.
+    failed: bool,
 }
 
 /// Where a snapshot's files are.
@@ -35,7 +39,16 @@ pub(crate) trait Source {
 impl<'s> SnapshotReader<'s> {
     pub(crate) fn new(index: u64, term: u64, source: &'s dyn Source, stop: &Stop) -> io::Result<Self> {
         let state = source.open(STATE)?;
-        Ok(Self { index, term, source, state, stop: stop.clone() })
+        Ok(Self { index, term, source, state, stop: stop.clone(), failed: false })
+    }
+
+    /// Refuses what a machine made of a state that could not be read, or after it was to stop.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.stop.check()?;
+        match self.failed {
+            true => Err(Error::machine("recover_from_snapshot", "reading failed, and the machine went on".into())),
+            false => Ok(()),
+        }
     }
 
     /// The last index whose effect is in it.
@@ -66,8 +79,9 @@ impl<'s> SnapshotReader<'s> {
 
 impl Read for SnapshotReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.stop.check()?;
-        self.state.read(into)
+        let read = self.stop.check().map_err(io::Error::from).and_then(|()| self.state.read(into));
+        self.failed |= read.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+        read
     }
 }
 

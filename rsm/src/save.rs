@@ -184,10 +184,5 @@ fn build<M>(snapshots: &Snapshots, shard: ShardId, codec: Codec, subject: Subjec
 
 fn write_state(builder: &mut Builder, write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<()> {
     let mut state = builder.file(STATE)?;
-    write(&mut state).map_err(|failure| match failure.downcast::<io::Error>() {
-        // What the snapshot's own file failed with, the signal to stop included, came back through the machine.
-        Ok(error) if error.get_ref().is_some_and(|inner| inner.is::<logboom::snapshot::Error>()) => Error::io(*error),
-        Ok(error) => Error::machine("save_snapshot", error),
-        Err(failure) => Error::machine("save_snapshot", failure),
-    })
+    write(&mut state).map_err(|failure| Error::streaming("save_snapshot", failure))
 }

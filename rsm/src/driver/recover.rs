@@ -121,8 +121,8 @@ impl<M: StateMachine> Driver<M> {
             seated
                 .machine
                 .recover_from_snapshot(&mut reader, stop)
-                .map_err(|failure| Error::machine("recover_from_snapshot", failure))?;
-            stop.check()?;
+                .map_err(|failure| Error::streaming("recover_from_snapshot", failure))?;
+            reader.check()?;
             seated.membership = manifest.membership.clone();
         }
         self.sync()?;

@@ -10,6 +10,7 @@ mod conformance;
 
 #[path = "../../examples/kvstore/kv.rs"]
 mod kv;
+mod damage;
 mod driver;
 mod histories;
 mod kvstore;
