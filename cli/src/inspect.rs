@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use logboom::{Config, Engine, Error, ReadOnly, Shard, ShardId};
+use logboom::{Config, Engine, Error, ReadOnly, Shard, ShardId, snapshot::Registered};
 use logboom_wal::SegmentInfo;
 use serde::Serialize;
 
@@ -105,7 +105,17 @@ struct ShardRow {
     commit_hint: Option<String>,
     /// Unknown when one of them may be lost.
     keys: Option<usize>,
+    /// Registered, oldest first; `logboom verify` reads them.
+    snapshots: Vec<SnapshotRow>,
     quarantine: Option<Missing>,
+}
+
+#[derive(Debug, Serialize)]
+struct SnapshotRow {
+    index: u64,
+    term: u64,
+    /// The name of its file.
+    file: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,7 +139,7 @@ impl Inspection {
             directory: args.dir.display().to_string(),
             recovery: Recovery::new(log),
             segments: segments.iter().map(|row| SegmentRow::new(&row.info, row.live_entries)).collect(),
-            shards: log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(&log.shard(id))).collect(),
+            shards: log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(log, &log.shard(id))).collect(),
         }
     }
 
@@ -197,7 +207,7 @@ impl SegmentRow {
 }
 
 impl ShardRow {
-    fn new(shard: &Shard) -> Self {
+    fn new(log: &ReadOnly, shard: &Shard) -> Self {
         let bounds = shard.bounds();
         Self {
             shard: shard.id().0,
@@ -211,6 +221,7 @@ impl ShardRow {
             hard_state: shard.hard_state().ok().flatten().map(|bytes| hex(&bytes)),
             commit_hint: shard.commit_hint().ok().flatten().map(|bytes| hex(&bytes)),
             keys: shard.scan(..).ok().map(|keys| keys.len()),
+            snapshots: log.snapshots_of(shard.id()).iter().map(SnapshotRow::new).collect(),
             quarantine: shard.quarantine().map(Missing::from),
         }
     }
@@ -226,6 +237,13 @@ impl ShardRow {
             or_dash(self.commit_hint.as_ref()),
             or_dash(self.keys),
         ]
+    }
+}
+
+impl SnapshotRow {
+    fn new(snapshot: &Registered) -> Self {
+        let &Registered { index, term, file, .. } = snapshot;
+        Self { index, term, file: format!("snapshot-{file:016x}") }
     }
 }
 
@@ -263,6 +281,11 @@ fn text(found: &Inspection) -> String {
         if let Some(missing) = &row.quarantine {
             text += &field("quarantine", &format!("shard {} {}", row.shard, missing.text));
         }
+    }
+    let snapshots: usize = found.shards.iter().map(|row| row.snapshots.len()).sum();
+    if snapshots > 0 {
+        let shards = found.shards.iter().filter(|row| !row.snapshots.is_empty()).count();
+        text += &field("snapshots", &format!("{snapshots} of {}", count(shards as u64, "shard")));
     }
     if !found.segments.is_empty() {
         text += &history(recovery);

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod inspect;
+mod snapshots;
 mod verify;
 mod repair;
 mod plan;

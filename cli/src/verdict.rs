@@ -54,6 +54,7 @@ pub(crate) struct Missing {
     entries: Vec<Range<u64>>,
     hard_state: bool,
     keys: bool,
+    snapshot: bool,
     suffix: bool,
     #[serde(skip)]
     pub(crate) text: String,
@@ -130,8 +131,8 @@ impl Damage {
 impl From<Quarantine> for Missing {
     fn from(quarantine: Quarantine) -> Self {
         let text = quarantine.to_string();
-        let Quarantine { entries, hard_state, keys, suffix, .. } = quarantine;
-        Self { entries, hard_state, keys, suffix, text }
+        let Quarantine { entries, hard_state, keys, snapshot, suffix, .. } = quarantine;
+        Self { entries, hard_state, keys, snapshot, suffix, text }
     }
 }
 
@@ -150,6 +151,8 @@ impl Lost {
             8 | 9 => "a key".to_owned(),
             10 => format!("the healed entries {first}..={}", first.saturating_add(count.into()).saturating_sub(1)),
             11 | 12 => "a release".to_owned(),
+            13 => format!("the registration of the snapshot of index {first}"),
+            14 => "that a snapshot is let go of".to_owned(),
             _ => format!("a record of kind {kind}"),
         };
         Self { shard, first, count, kind, held }

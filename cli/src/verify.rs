@@ -1,4 +1,4 @@
-//! `logboom verify`: every checksum of a log, in constant memory.
+//! `logboom verify`: every checksum of a log and of its snapshots, in constant memory.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use crate::{
     output::{Failure, Format, Progress, Report, count, field, size},
+    snapshots::Snapshots,
     verdict::{Cut, Damage, Verdict},
 };
 
-/// Read every checksum of a log, and say whether all that was promised is there.
+/// Read every checksum of a log and of its snapshots, and say whether all that was promised is there.
 ///
 /// Nothing is written or locked. A log that is in use can be verified; its newest groups may then look torn.
 #[derive(Debug, clap::Args)]
@@ -43,7 +44,8 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
         Err(error) => return Err(Failure::new(&args.dir, &error)),
     };
     drop(progress);
-    let verification = Verification::new(args.dir.display().to_string(), &report);
+    let snapshots = Snapshots::verify(&args.dir);
+    let verification = Verification::new(args.dir.display().to_string(), &report, snapshots);
     let exit = verification.verdict.exit();
     Ok(Report::new(format, exit, &verification, text))
 }
@@ -63,14 +65,17 @@ struct Verification {
     /// Checkpoint slots that are not intact; the other one serves.
     bad_checkpoints: Vec<u8>,
     cut: Option<Cut>,
+    snapshots: Snapshots,
     damages: Vec<Damage>,
 }
 
 impl Verification {
-    fn new(directory: String, report: &VerifyReport) -> Self {
+    fn new(directory: String, report: &VerifyReport, mut snapshots: Snapshots) -> Self {
+        let mut damages: Vec<Damage> = report.damages.iter().map(|damage| Damage::new(damage)).collect();
+        damages.append(&mut snapshots.damages);
         Self {
             directory,
-            verdict: Verdict::of(report.cut.is_some(), !report.damages.is_empty()),
+            verdict: Verdict::of(report.cut.is_some(), !damages.is_empty()),
             segments: report.segments,
             groups: report.groups,
             records: report.records,
@@ -78,7 +83,8 @@ impl Verification {
             without_footer: report.without_footer.iter().map(|&SegmentId(id)| id).collect(),
             bad_checkpoints: report.bad_checkpoints.clone(),
             cut: report.cut.as_ref().map(Cut::new),
-            damages: report.damages.iter().map(|damage| Damage::new(damage)).collect(),
+            snapshots,
+            damages,
         }
     }
 }
@@ -93,6 +99,9 @@ fn text(found: &Verification) -> String {
     let mut text = field("directory", &found.directory);
     text += &field("verdict", found.verdict.text());
     text += &field("read", &read.join(", "));
+    if !found.snapshots.is_empty() {
+        text += &field("snapshots", &found.snapshots.text());
+    }
     if !found.without_footer.is_empty() {
         let ids: Vec<String> = found.without_footer.iter().map(u64::to_string).collect();
         text += &field("no footer", &format!("segments {}: read in full instead, nothing is lost", ids.join(", ")));

@@ -52,6 +52,11 @@ impl ReadOnly {
         self.snapshots.all().into_iter().map(|(shard, registered)| (ShardId(shard), registered)).collect()
     }
 
+    /// The registered snapshots of a shard, oldest first.
+    pub fn snapshots_of(&self, shard: ShardId) -> Vec<Registered> {
+        self.snapshots.list(shard.0)
+    }
+
     /// A lease of a shard's snapshot of this id, of no effect on a writer; `None` if it is not registered.
     ///
     /// # Errors

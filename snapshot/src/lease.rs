@@ -56,7 +56,8 @@ impl Lease {
         Ok(Chunk { file: at.file, offset: at.offset, bytes: block.bytes })
     }
 
-    /// The chunks from `at` on, or all of them, in order, read ahead: what a sender pushes.
+    /// The chunks from `at` on, in order, read ahead: what a sender pushes. `None` is for all of them; a receiver whose
+    /// position is `None` wants none any more.
     ///
     /// # Errors
     /// [`Error::Absent`] for a place that none begins at.

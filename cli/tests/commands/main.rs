@@ -5,9 +5,12 @@
 mod support;
 mod repair;
 
-use std::{fs, process::Stdio};
+use std::{fs, io::Write, process::Stdio};
 
-use logboom::{Boundary, Engine, ShardId};
+use logboom::{
+    Boundary, Engine, ShardId,
+    snapshot::{Spec, Stop},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -65,6 +68,32 @@ fn a_closed_log_is_clean() {
 
     let text = self::run(&["verify", dir.path().to_str().unwrap()]);
     assert!(text.code == 0 && text.out.contains("verdict     clean\n") && text.err.is_empty(), "{text:?}");
+}
+
+#[test]
+fn snapshots_are_listed_and_read() {
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    write(&engine, 1..20);
+    let mut builder = engine.snapshots().build(Spec::new(1, 10, 1), &Stop::new()).unwrap();
+    builder.file("state").unwrap().write_all(&[7; 10_000]).unwrap();
+    let built = builder.finish().unwrap();
+    engine.snapshots().register(&built).unwrap();
+    drop(built);
+    engine.close().unwrap();
+    let inspected = run(&["--json", "inspect", "--shard", "1", dir.path().to_str().unwrap()]).value();
+    let row = &inspected["shards"][0]["snapshots"][0];
+    assert_eq!((&row["index"], &row["term"]), (&json!(10), &json!(1)), "{inspected}");
+    let file = row["file"].as_str().unwrap();
+    assert!(run(&["inspect", dir.path().to_str().unwrap()]).out.contains("snapshots   1 of 1 shard\n"));
+    let clean = verify(dir.path());
+    assert_eq!((clean.code, &clean.value()["snapshots"]), (0, &json!({ "registered": 1, "bytes": 10_000 })));
+    let rotten = copy(&dir, file, |bytes| bytes[9000] ^= 1);
+    let found = verify(rotten.path());
+    let what = found.value()["damages"][0]["what"].as_str().unwrap().to_owned();
+    assert!(found.code == 2 && what.contains(file) && what.contains("shard 1"), "{what}");
+    fs::remove_file(rotten.path().join(file)).unwrap();
+    assert!(verify(rotten.path()).value()["damages"][0]["what"].as_str().unwrap().contains("missing"));
 }
 
 #[test]
@@ -202,11 +231,11 @@ fn inspect_lists_what_a_log_holds() {
             {
                 "shard": 7, "first": 3, "last": 6, "boundary": { "index": 2, "term": 1 },
                 "terms": [{ "first": 3, "term": 1 }, { "first": 4, "term": 2 }, { "first": 6, "term": 5 }],
-                "hard_state": "0102ff", "commit_hint": null, "keys": 0, "quarantine": null,
+                "hard_state": "0102ff", "commit_hint": null, "keys": 0, "quarantine": null, "snapshots": [],
             },
             {
                 "shard": 8, "first": null, "last": null, "boundary": { "index": 100, "term": 9 },
-                "terms": [], "hard_state": null, "commit_hint": "07", "keys": 2, "quarantine": null,
+                "terms": [], "hard_state": null, "commit_hint": "07", "keys": 2, "quarantine": null, "snapshots": [],
             },
         ])
     );

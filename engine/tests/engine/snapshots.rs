@@ -6,7 +6,7 @@ use std::{
 };
 
 use logboom::{
-    Boundary, Engine, Error, ShardId,
+    Boundary, Durability, Engine, Error, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk},
     snapshot::{Built, Error as SnapshotError, Lease, Receiver, Spec, Stop},
 };
@@ -81,7 +81,8 @@ fn leftovers(disk: &SimDisk, engine: &Engine) -> Vec<String> {
 }
 
 fn ship(lease: &Lease, receiver: &mut Receiver) {
-    lease.chunks(receiver.position()).unwrap().for_each(|chunk| assert!(receiver.accept(&chunk.unwrap()).unwrap()));
+    let Some(at) = receiver.position() else { return };
+    lease.chunks(Some(at)).unwrap().for_each(|chunk| assert!(receiver.accept(&chunk.unwrap()).unwrap()));
 }
 
 #[test]
@@ -176,6 +177,26 @@ fn files_are_removed_in_the_background_when_nothing_needs_them() {
         assert_eq!(newest(&engine, A), None);
         engine.close().unwrap();
     });
+}
+
+#[test]
+fn the_old_one_stays_until_the_new_one_is_durable() {
+    let ground = Ground::sim(1);
+    let engine = ground.open();
+    snapshot_of_each(&engine, &[A]);
+    let mut batch = engine.batch();
+    batch.register_snapshot(A, &build(&engine, A, 15)).unwrap();
+    let ticket = engine.submit(batch, Durability::Lazy).unwrap();
+    drive(&engine);
+    assert!(!ticket.is_done() && newest(&engine, A) == Some(15), "it is in order, and not durable");
+    assert_eq!(leftovers(&ground.disk(), &engine).len(), 1, "the file of the old one");
+    let cut = Ground::on(ground.disk().fork(1).power_cut(), 2);
+    assert_eq!(newest(&cut.open(), A), Some(10));
+    ground.until(&engine, "the lazy batch to be written", || ticket.is_done());
+    drive(&engine);
+    assert!(leftovers(&ground.disk(), &engine).is_empty());
+    let cut = Ground::on(ground.disk().fork(1).power_cut(), 2);
+    assert_eq!(newest(&cut.open(), A), Some(15));
 }
 
 #[test]
