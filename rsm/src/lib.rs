@@ -17,12 +17,12 @@
 //!
 //! | what happens | what holds then |
 //! |---|---|
-//! | [`Driver::regular`] and its like | the machine stands where the newest registered snapshot, or its own state, says |
-//! | [`Driver::commit`], [`Driver::apply`] | each entry that is committed and durable here was given to the machine, once |
+//! | [`Driver::regular`] and its like | the machine stands where the newest snapshot, or its own state, says |
+//! | [`Driver::commit`], [`Driver::apply`] | what is committed and durable was given to the machine, once |
 //! | [`Driver::upkeep`], [`SaveJob::run`] | a snapshot is on disk, and nobody's |
-//! | [`Driver::finish`] | the snapshot is the shard's and the log is compacted behind it, or neither |
+//! | [`Driver::finish`] | the snapshot is the shard's, the log is compacted behind it, or neither |
 //! | [`Driver::catch_up`] | a follower has entries, or a lease of a snapshot that stays, with the log behind it |
-//! | [`Driver::install`] | log, hard state and snapshot are those that another replica sent, or what they were |
+//! | [`Driver::install`] | log, hard state and snapshot are those of another replica, or what they were |
 //!
 //! [`Driver`] and [`conformance`] have examples; `examples/kvstore` is etcd's raftexample on this crate.
 

@@ -36,8 +36,8 @@ impl<M: StateMachine> Driver<M> {
     /// To be called after entries were applied, and when a follower has come further or a lease has ended.
     ///
     /// # Errors
-    /// [`Error::Engine`]; [`Error::Machine`] when a snapshot could not be prepared, which is tried again later. A sync
-    /// that fails stops the driver; [`Error::Halted`].
+    /// [`Engine`](crate::Error::Engine); [`Machine`](crate::Error::Machine) when a snapshot could not be prepared,
+    /// which is tried again later. A sync that fails stops the driver; [`Halted`](crate::Error::Halted).
     pub fn upkeep(&mut self) -> Result<Upkeep<M>> {
         self.check()?;
         let mut decision = self.decide();
@@ -66,7 +66,8 @@ impl<M: StateMachine> Driver<M> {
     ///
     /// # Errors
     /// What the job failed with: nothing is left of it, the machine goes on, and the policy has it tried again after
-    /// some more entries. [`Error::Engine`] with `Stale` when a newer one was installed meanwhile. [`Error::Halted`].
+    /// some more entries. [`Engine`](crate::Error::Engine) with `Stale` when a newer one was installed meanwhile.
+    /// [`Halted`](crate::Error::Halted).
     pub fn finish(&mut self, saved: Saved) -> Result<Finished> {
         self.check()?;
         if self.job.as_ref().is_some_and(|(job, _)| job.as_ptr() == Arc::as_ptr(&saved.alive)) {
