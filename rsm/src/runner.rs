@@ -1,8 +1,8 @@
 //! A thread that drives one state machine.
 
 use std::{
-    fmt,
-    sync::Arc,
+    fmt, io,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -11,59 +11,58 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{Applied, Driver, Error, Reader, Result, SaveJob, Saved, StateMachine};
 
-/// How often followers and leases, whose changes nobody announces, are looked at.
+/// How often leases, whose end nobody announces, are looked at.
 const UPKEEP: Duration = Duration::from_millis(200);
 
 /// A [`Driver`] on a thread of its own: it applies what is committed as soon as it is durable, and keeps the shard up;
-/// snapshots of machines that are saved beside updates are saved on another thread.
+/// snapshots are saved on another thread.
 ///
 /// For one machine, or a few. Whoever has thousands drives them from a pool of threads, by hand.
 pub struct Runner<M: StateMachine> {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<M>>,
     reader: Reader<M>,
     thread: JoinHandle<(Driver<M>, Result<()>)>,
 }
 
-#[derive(Default)]
-struct Shared {
-    orders: Mutex<Orders>,
+struct Shared<M: StateMachine> {
+    orders: Mutex<Orders<M>>,
     changed: Condvar,
     /// What came to nothing last, and has not succeeded since.
     trouble: Mutex<Option<Error>>,
 }
 
 /// What the thread is to do.
-#[derive(Default)]
-struct Orders {
+struct Orders<M: StateMachine> {
     committed: Option<u64>,
-    followers: Vec<(u64, Option<u64>)>,
-    snapshot: bool,
-    stop: bool,
+    calls: Vec<Call<M>>,
     /// What a save on another thread came to.
     saved: Option<Saved>,
+    stop: bool,
+    /// Nobody takes orders any more.
+    ended: bool,
 }
+
+type Call<M> = Box<dyn FnOnce(&mut Driver<M>) + Send>;
 
 impl<M: StateMachine> Runner<M> {
     /// Starts a thread for `driver`. `applied` is called on it with whatever was applied, before anything else is: it
     /// answers whoever proposed the entries, and may tell the driver a new membership.
     ///
     /// # Errors
-    /// [`Error::Engine`] when the system has no thread to give.
+    /// When the system has no thread to give.
     pub fn start(
         driver: Driver<M>,
         applied: impl FnMut(&mut Driver<M>, Applied<M::Output>) + Send + 'static,
-    ) -> Result<Self> {
-        let (shared, reader) = (Arc::<Shared>::default(), driver.reader());
-        let orders = Arc::clone(&shared);
+    ) -> io::Result<Self> {
+        let (shared, reader) = (Arc::<Shared<M>>::default(), driver.reader());
         let name = format!("rsm-{}", driver.shard().id().0);
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || {
-                let mut running = Running { driver, applied, shared: orders };
-                let outcome = running.run();
-                (running.driver, outcome)
-            })
-            .map_err(Error::io)?;
+        let orders = Arc::clone(&shared);
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            let _ending = Ending(Arc::clone(&orders));
+            let mut running = Running { driver, applied, shared: orders };
+            let outcome = running.run();
+            (running.driver, outcome)
+        })?;
         Ok(Self { shared, reader, thread })
     }
 
@@ -72,19 +71,23 @@ impl<M: StateMachine> Runner<M> {
         self.order(|orders| orders.committed = orders.committed.max(Some(index)));
     }
 
-    /// [`Driver::follow`].
-    pub fn follow(&self, follower: u64, needs: u64) {
-        self.order(|orders| orders.followers.push((follower, Some(needs))));
+    /// Has `call` called with the driver, soon, on its thread; never, if that has ended. Calls keep their order.
+    pub fn send(&self, call: impl FnOnce(&mut Driver<M>) + Send + 'static) {
+        self.order(|orders| orders.calls.push(Box::new(call)));
     }
 
-    /// [`Driver::unfollow`].
-    pub fn unfollow(&self, follower: u64) {
-        self.order(|orders| orders.followers.push((follower, None)));
-    }
-
-    /// [`Driver::request_snapshot`].
-    pub fn request_snapshot(&self) {
-        self.order(|orders| orders.snapshot = true);
+    /// [`Runner::send`], and waits for what `call` gives: entries or a lease for a follower, say, or the installation
+    /// of a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the thread has ended.
+    pub fn call<T: Send + 'static>(&self, call: impl FnOnce(&mut Driver<M>) -> T + Send + 'static) -> Result<T> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.send(move |driver| {
+            // Whoever asked waits for it.
+            drop(answer.send(call(driver)));
+        });
+        answered.recv().map_err(|_| Error::Closed)
     }
 
     /// Who asks the machine something, from any thread.
@@ -94,7 +97,7 @@ impl<M: StateMachine> Runner<M> {
 
     /// Whether the thread has ended by itself, because the driver failed. [`Runner::stop`] says with what.
     pub fn has_failed(&self) -> bool {
-        self.thread.is_finished()
+        self.shared.orders.lock().ended
     }
 
     /// Why the last upkeep or snapshot came to nothing; `None` if it did not. It is tried again.
@@ -111,9 +114,12 @@ impl<M: StateMachine> Runner<M> {
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    fn order(&self, give: impl FnOnce(&mut Orders)) {
-        give(&mut self.shared.orders.lock());
-        self.shared.changed.notify_one();
+    fn order(&self, give: impl FnOnce(&mut Orders<M>)) {
+        let mut orders = self.shared.orders.lock();
+        if !orders.ended {
+            give(&mut orders);
+            self.shared.changed.notify_one();
+        }
     }
 }
 
@@ -121,7 +127,7 @@ impl<M: StateMachine> Runner<M> {
 struct Running<M: StateMachine, A> {
     driver: Driver<M>,
     applied: A,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<M>>,
 }
 
 impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A> {
@@ -140,31 +146,23 @@ impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A
         Ok(())
     }
 
-    /// Waits for something to do, and notes it. False when that is to stop.
+    /// Waits for something to do, and does what is not for everybody. False when that is to stop.
     fn take_orders(&mut self) -> Result<bool> {
-        let Orders { committed, followers, snapshot, stop, saved } = {
+        let orders = {
             let mut orders = self.shared.orders.lock();
             if orders.is_empty() {
                 self.shared.changed.wait_for(&mut orders, UPKEEP);
             }
             std::mem::take(&mut *orders)
         };
-        committed.into_iter().for_each(|index| self.driver.commit(index));
-        for (follower, needs) in followers {
-            match needs {
-                Some(needs) => self.driver.follow(follower, needs),
-                None => self.driver.unfollow(follower),
-            }
-        }
-        if snapshot {
-            self.driver.request_snapshot();
-        }
-        if let Some(saved) = saved {
+        orders.committed.into_iter().for_each(|index| self.driver.commit(index));
+        orders.calls.into_iter().for_each(|call| call(&mut self.driver));
+        if let Some(saved) = orders.saved {
             let finished = self.driver.finish(saved);
             *self.shared.trouble.lock() = None;
             self.tolerate(finished)?;
         }
-        Ok(!stop)
+        Ok(!orders.stop)
     }
 
     /// Passes on what ends a driver. A snapshot or a compaction that came to nothing is tried again by policy.
@@ -194,15 +192,36 @@ impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A
     }
 }
 
-impl Orders {
+impl<M: StateMachine> Orders<M> {
     fn is_empty(&self) -> bool {
-        let Self { committed, followers, snapshot, stop, saved } = self;
-        committed.is_none() && followers.is_empty() && !snapshot && !stop && saved.is_none()
+        self.committed.is_none() && self.calls.is_empty() && self.saved.is_none() && !self.stop
+    }
+}
+
+impl<M: StateMachine> Default for Orders<M> {
+    fn default() -> Self {
+        Self { committed: None, calls: Vec::new(), saved: None, stop: false, ended: false }
+    }
+}
+
+impl<M: StateMachine> Default for Shared<M> {
+    fn default() -> Self {
+        Self { orders: Mutex::default(), changed: Condvar::new(), trouble: Mutex::new(None) }
     }
 }
 
 impl<M: StateMachine> fmt::Debug for Runner<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner").field("has_failed", &self.has_failed()).finish_non_exhaustive()
+    }
+}
+
+/// Lets go of whoever waits for a call when the thread ends, in whatever way.
+struct Ending<M: StateMachine>(Arc<Shared<M>>);
+
+impl<M: StateMachine> Drop for Ending<M> {
+    fn drop(&mut self) {
+        let unanswered = std::mem::replace(&mut *self.0.orders.lock(), Orders { ended: true, ..Orders::default() });
+        drop(unanswered);
     }
 }

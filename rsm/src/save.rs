@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use logboom::{
     Engine, ShardId, Snapshots,
-    snapshot::{Builder, Built, Codec, Spec, Stop},
+    snapshot::{Builder, Built, Codec, Progress, Spec, Stop},
 };
 
 use crate::{
@@ -130,8 +130,18 @@ impl<M: StateMachine> SaveJob<M> {
     /// Saves the snapshot, durably, and under no name that anybody knows yet. Updates of the machine wait meanwhile if
     /// it is one that is saved [standing still](SaveSnapshot).
     pub fn run(self) -> Saved {
+        self.run_watched(drop)
+    }
+
+    /// [`SaveJob::run`], with `watch` called once the snapshot is begun, to see from any thread how far it is.
+    pub fn run_watched(self, watch: impl FnOnce(Progress)) -> Saved {
         let Self { snapshots, shard, codec, subject, stop, alive, .. } = self;
-        let outcome = build(&snapshots, shard, codec, subject, &stop);
+        let begin = |label: Label| {
+            let builder = snapshots.build(label.spec(shard, codec), &stop)?;
+            watch(builder.progress());
+            Ok(builder)
+        };
+        let outcome = build(subject, begin, &stop);
         Saved { outcome, alive }
     }
 
@@ -160,17 +170,16 @@ impl<M> fmt::Debug for SaveJob<M> {
     }
 }
 
-fn build<M>(snapshots: &Snapshots, shard: ShardId, codec: Codec, subject: Subject<M>, stop: &Stop) -> Result<Built> {
+fn build<M>(subject: Subject<M>, begin: impl FnOnce(Label) -> Result<Builder>, stop: &Stop) -> Result<Built> {
     let mut files = Files::default();
     let mut builder = match subject {
         Subject::Prepared(label, write) => {
-            let mut builder = snapshots.build(label.spec(shard, codec), stop)?;
+            let mut builder = begin(label)?;
             write_state(&mut builder, |to| write(to, &mut files, stop))?;
             builder
         }
         Subject::Standing(seat, write) => seat.standing(|seated| {
-            let label = Label::of(seated).ok_or(Error::Closed)?;
-            let mut builder = snapshots.build(label.spec(shard, codec), stop)?;
+            let mut builder = begin(Label::of(seated).ok_or(Error::Closed)?)?;
             write_state(&mut builder, |to| write(&seated.machine, to, &mut files, stop))?;
             Ok(builder)
         })?,

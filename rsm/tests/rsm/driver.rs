@@ -235,7 +235,10 @@ fn a_snapshot_can_be_asked_for() {
     apply_all(&mut driver).unwrap();
     let job = driver.upkeep().unwrap().job.unwrap();
     assert_eq!(job.trigger(), Trigger::Request);
-    driver.finish(job.run()).unwrap().ticket.wait().unwrap();
+    let mut watched = None;
+    let saved = job.run_watched(|progress| watched = Some(progress));
+    assert!(watched.unwrap().done_bytes() > 0);
+    driver.finish(saved).unwrap().ticket.wait().unwrap();
     driver.request_snapshot();
     assert!(driver.upkeep().unwrap().job.is_none(), "there is one of all that was applied");
 }

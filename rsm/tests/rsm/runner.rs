@@ -8,7 +8,9 @@ use std::{
 };
 
 use logboom::{Config, Durability, Engine, Entry, EntryBatch, snapshot::Stop};
-use logboom_rsm::{Driver, Error, Failure, Files, Options, Runner, SaveSnapshot, SnapshotReader, StateMachine};
+use logboom_rsm::{
+    CatchUp, Driver, Error, Failure, Files, Options, Runner, SaveSnapshot, SnapshotReader, StateMachine,
+};
 
 use crate::{
     model::{Fault, Model},
@@ -51,10 +53,14 @@ fn it_applies_saves_and_compacts_by_itself() {
     }
     assert_eq!(answers.iter().take(300).collect::<Vec<_>>(), (1..=300).collect::<Vec<_>>());
     assert_eq!(runner.reader().applied(), Some(300));
-    runner.request_snapshot();
+    runner.send(Driver::request_snapshot);
     let newest = || engine.snapshots().list(SHARD).last().map(|newest| newest.index);
     until("a snapshot of everything", || newest() == Some(300));
     until("the log is compacted", || shard.first() == Some(296));
+    let sent = runner.call(|driver| driver.catch_up(3, 100)).unwrap().unwrap();
+    let CatchUp::Snapshot(lease) = sent else { panic!("{sent:?}") };
+    assert_eq!((lease.manifest().index, runner.trouble().map(|error| error.to_string())), (300, None));
+    drop(lease);
     let (driver, outcome) = runner.stop();
     outcome.unwrap();
     driver.close().unwrap();
@@ -147,6 +153,7 @@ fn a_machine_that_fails_ends_the_thread() {
     engine.write(batch).unwrap();
     runner.commit(1);
     until("it fails", || runner.has_failed());
+    assert!(matches!(runner.call(|driver| driver.applied()), Err(Error::Closed)));
     let (driver, outcome) = runner.stop();
     assert!(matches!(outcome, Err(Error::Outputs { expected: 1, got: 0 })));
     driver.close().unwrap();
