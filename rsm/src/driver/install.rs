@@ -5,7 +5,7 @@ use std::sync::Arc;
 use logboom::snapshot::{Built, Manifest, Receiver, Stop};
 
 use super::Driver;
-use crate::{Account, Error, Result, StateMachine};
+use crate::{Error, Result, StateMachine};
 
 impl<M: StateMachine> Driver<M> {
     /// Begins to receive the snapshot whose [manifest](logboom::snapshot::Lease::manifest_bytes) was sent ahead. The
@@ -43,7 +43,6 @@ impl<M: StateMachine> Driver<M> {
             Err(error) => return Err(self.halt(error.into())),
         };
         self.recover_from(&lease).map_err(|error| self.halt(error))?;
-        self.account = Account::default();
         Ok(manifest)
     }
 

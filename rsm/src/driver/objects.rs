@@ -4,7 +4,7 @@ use bytes::Bytes;
 use logboom::Boundary;
 
 use super::Driver;
-use crate::{Account, Error, ObjectSnapshots, Result, SaveJob, Transfer, Trigger};
+use crate::{Error, ObjectSnapshots, Result, SaveJob, Transfer, Trigger};
 
 /// A state that is read object by object, and what it stands for.
 #[derive(Debug)]
@@ -95,7 +95,6 @@ impl<M: ObjectSnapshots> Driver<M> {
         } else {
             self.save_and_install(hard_state)?;
         }
-        self.account = Account::default();
         self.stand_at(at.index, at.term)
     }
 

@@ -517,9 +517,11 @@ fn a_save_is_stale_when_a_newer_snapshot_was_installed_meanwhile() {
     for chunk in lease.chunks(None).unwrap() {
         receiver.accept(&chunk.unwrap()).unwrap();
     }
+    let stop = job.stop_signal();
     let late = job.run();
     let built = receiver.finish().unwrap();
     driver.install(&built, None).unwrap();
+    assert!(stop.is_stopped(), "nobody needs it any more");
     check_state(&driver, 40);
     let error = driver.finish(late).unwrap_err();
     assert!(matches!(error, Error::Engine(logboom::Error::Snapshot(_))), "{error}");

@@ -16,5 +16,6 @@ mod histories;
 mod kvstore;
 mod model;
 mod policy;
+mod recovery;
 mod runner;
 mod world;

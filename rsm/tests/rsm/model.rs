@@ -56,9 +56,19 @@ pub(crate) struct Disk {
     synced: State,
     /// What was written since, and may or may not survive.
     written: Vec<State>,
+    /// Syncs fail, as they do when a process is about to end.
+    stopped: bool,
 }
 
 impl Disk {
+    pub(crate) fn stop_syncing(&mut self) {
+        self.stopped = true;
+    }
+
+    pub(crate) fn sync_again(&mut self) {
+        self.stopped = false;
+    }
+
     fn newest(&self) -> &State {
         self.written.last().unwrap_or(&self.synced)
     }
@@ -107,7 +117,7 @@ impl Model {
         let disk = disk.lock().unwrap();
         let survive = random as usize % (disk.written.len() + 1);
         let synced = disk.written[..survive].last().unwrap_or(&disk.synced).clone();
-        Arc::new(Mutex::new(Disk { synced, written: Vec::new() }))
+        Arc::new(Mutex::new(Disk { synced, ..Disk::default() }))
     }
 
     pub(crate) fn disk(&self) -> Arc<Mutex<Disk>> {
@@ -282,6 +292,9 @@ impl OnDisk for Model {
         self.calls.count("sync");
         let disk = self.disk();
         let mut disk = disk.lock().unwrap();
+        if disk.stopped {
+            return Err("it has stopped".into());
+        }
         if !self.is(Fault::DoesNotSync) {
             disk.synced = disk.newest().clone();
             disk.written.clear();

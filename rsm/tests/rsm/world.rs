@@ -32,6 +32,10 @@ impl World {
         self.disk = self.disk.power_cut();
     }
 
+    pub(crate) fn process_crash(&mut self) {
+        self.disk = self.disk.process_crash();
+    }
+
     /// The files on the disk that are snapshots, complete or not.
     pub(crate) fn snapshot_files(&self) -> usize {
         use logboom::disk::Disk;
