@@ -7,7 +7,7 @@
 //!
 //! [`Store::build`] and [`Store::receive`] both end in a [`Built`]: a snapshot that is complete, synced and named, and
 //! not yet anyone's. It becomes the shard's when its registration is durable, which is the business of the layer
-//! above: [`Store::register`]. A [`Lease`] keeps a registered snapshot from being deleted, for as long as it lives.
+//! above: [`Store::set`]. A [`Lease`] keeps a registered snapshot from being deleted, for as long as it lives.
 //!
 //! Nothing here holds a whole snapshot in memory, runs in the background, or reads a clock.
 

@@ -120,7 +120,7 @@ impl Store {
         if built.manifest().shard != shard {
             return foreign("it is of another shard");
         }
-        if !built.is_unclaimed() || list.iter().any(|known| known.file == built.registration().file) {
+        if !built.is_unclaimed() || list.iter().any(|known| known.id == built.registration().id) {
             return foreign("it was registered already");
         }
         check_order(shard, list.last(), built.registration().order())

@@ -18,6 +18,7 @@ mod model;
 mod operations;
 mod quarantine;
 mod reads;
+mod snapshot_histories;
 mod snapshots;
 mod tickets;
 mod trace;

@@ -5,6 +5,7 @@
 mod crash;
 mod damage;
 mod export;
+mod golden;
 mod leases;
 mod round_trip;
 mod support;
