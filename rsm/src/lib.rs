@@ -24,6 +24,18 @@
 //! | [`Driver::catch_up`] | a follower has entries, or a lease of a snapshot that stays, with the log behind it |
 //! | [`Driver::install`] | log, hard state and snapshot are those of another replica, or what they were |
 //!
+//! # What it is called elsewhere
+//!
+//! | here | dragonboat | NuRaft | etcd |
+//! |---|---|---|---|
+//! | [`SaveSnapshot`] | `IStateMachine` | | raftexample's `getSnapshot` |
+//! | [`PrepareSnapshot`] | `IConcurrentStateMachine` | | |
+//! | [`OnDisk`] | `IOnDiskStateMachine` | | |
+//! | [`ObjectSnapshots`] | | `read_logical_snp_obj`, `save_logical_snp_obj` | |
+//! | [`PreCommit`] | | `pre_commit`, `rollback` | |
+//! | [`SnapshotPolicy::every_entries`] | `SnapshotEntries` | `snapshot_distance_` | `SnapshotCount` |
+//! | [`SnapshotPolicy::keep_entries`] | `CompactionOverhead` | `reserved_log_items_` | `SnapshotCatchUpEntries` |
+//!
 //! [`Driver`] and [`conformance`] have examples; `examples/kvstore` is etcd's raftexample on this crate.
 
 #![forbid(unsafe_code)]

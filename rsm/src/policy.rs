@@ -36,8 +36,9 @@ pub struct SnapshotPolicy {
     /// Default: 64.
     pub compact_entries_min: u64,
     /// The most bytes of payload and context that applied entries may take in the log. Beyond it nothing holds the
-    /// log back but what has no snapshot yet, and a snapshot is due when that alone is more. `None` for no such cap,
-    /// with which one dead follower keeps the log for ever. Default: 1 GiB.
+    /// log back but what has no snapshot yet, and a snapshot is due when that alone is more. The log is then compacted
+    /// to seven eighths of it, or there would be a compaction for each entry. `None` for no such cap, with which one
+    /// dead follower keeps the log for ever. Default: 1 GiB.
     pub log_bytes_max: Option<u64>,
 }
 
@@ -190,7 +191,7 @@ impl SnapshotPolicy {
         let held = lowest.map_or(wished, |hold| wished.min(hold.needs));
         let bytes = standing.log_bytes();
         let forced = match self.log_bytes_max.filter(|cap| bytes > *cap) {
-            Some(cap) => standing.log.end_of(standing.first, bytes - cap).min(limit.saturating_add(1)),
+            Some(cap) => standing.log.end_of(standing.first, bytes - (cap - cap / 8)).min(limit.saturating_add(1)),
             None => 0,
         };
         let end = held.max(forced);

@@ -43,7 +43,6 @@ impl<M: StateMachine> Driver<M> {
         let Some(note) = self.shard.get(KEY)? else { return Ok(()) };
         match Intent::decode(&note) {
             Some(intent) if kept == Some(intent.at.index) => {
-                self.sync()?;
                 self.fulfil_intent(intent.at, intent.hard_state.as_deref())
             }
             _ => {

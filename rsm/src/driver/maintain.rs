@@ -50,7 +50,7 @@ impl<M: StateMachine> Driver<M> {
             self.compact(compaction)?;
         }
         let job = match decision.snapshot {
-            Some(trigger) => self.begin(trigger)?,
+            Some(trigger) => self.begin(trigger).inspect_err(|_| self.back_off())?,
             None => None,
         };
         Ok(Upkeep { decision, job })
@@ -66,7 +66,7 @@ impl<M: StateMachine> Driver<M> {
     ///
     /// # Errors
     /// What the job failed with: nothing is left of it, the machine goes on, and the policy has it tried again after
-    /// some more entries. [`Engine`](crate::Error::Engine) with `Stale` when a newer one was installed meanwhile.
+    /// some more entries. One that was asked for is to be asked for again. [`Engine`](crate::Error::Engine) with `Stale` when a newer one was installed meanwhile.
     /// [`Halted`](crate::Error::Halted).
     pub fn finish(&mut self, saved: Saved) -> Result<Finished> {
         self.check()?;
@@ -76,8 +76,7 @@ impl<M: StateMachine> Driver<M> {
         let built = match saved.outcome {
             Ok(built) => built,
             Err(error) => {
-                let pause = self.options.policy.every_entries.unwrap_or(0) / 8;
-                self.retry_at = self.applied().unwrap_or(0).saturating_add(pause.max(1));
+                self.back_off();
                 return Err(error);
             }
         };
@@ -97,7 +96,8 @@ impl<M: StateMachine> Driver<M> {
             first: self.first(),
             applied: self.applied(),
             saved: self.saved,
-            saving: self.is_saving(),
+            // A snapshot for another replica is no reason not to sync.
+            saving: self.is_saving() && self.keeping.is_none(),
             holds: &holds,
             log: &self.account,
         };
@@ -112,6 +112,13 @@ impl<M: StateMachine> Driver<M> {
     /// Whether a job is under way that was neither finished nor dropped.
     pub fn is_saving(&self) -> bool {
         self.job.as_ref().is_some_and(|(job, _)| job.strong_count() > 0)
+    }
+
+    /// A save has failed: on a full device, say, where trying again at once would do nothing else for ever.
+    fn back_off(&mut self) {
+        let pause = self.options.policy.every_entries.unwrap_or(0) / 8;
+        self.retry_at = self.applied().unwrap_or(0).saturating_add(pause.max(1));
+        self.requested = false;
     }
 
     fn requested(&self) -> Option<Trigger> {

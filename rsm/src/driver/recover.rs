@@ -51,6 +51,8 @@ impl<M: StateMachine> Driver<M> {
         let mut driver = Self::new(engine, shard, options, seated, saving);
         if keeping.is_some() {
             driver.keeping = keeping;
+            // What a killed process has left may be gone after a power cut: the log follows what stays.
+            driver.sync()?;
             driver.settle_intent(kept)?;
         }
         let snapshot = driver.recover(kept)?;
@@ -68,8 +70,6 @@ impl<M: StateMachine> Driver<M> {
         if let Some(kept) = kept
             && let Some(term) = self.continues_behind(kept)?
         {
-            // It may be there only because the machine was not switched off: the log is compacted to what stays.
-            self.sync()?;
             self.stand_at(kept, term)?;
             return Ok(None);
         }

@@ -198,6 +198,11 @@ fn a_save_that_is_stopped_leaves_nothing() {
     assert_eq!((world.snapshot_files(), driver.saved()), (0, None));
 
     assert!(driver.upkeep().unwrap().job.is_none(), "it is not tried again at once");
+    driver.request_snapshot();
+    let job = driver.upkeep().unwrap().job.unwrap();
+    job.stop_signal().stop();
+    assert!(driver.finish(job.run()).unwrap_err().is_stopped());
+    assert!(driver.upkeep().unwrap().job.is_none(), "nor what was asked for");
     append(&engine, 21..24).unwrap();
     driver.commit(23);
     apply_all(&mut driver).unwrap();
@@ -385,7 +390,11 @@ fn a_machine_that_keeps_its_state_skips_what_it_has() {
         let calls = machine.calls.clone();
         let (mut driver, _) = Driver::on_disk(&engine, SHARD, machine, options()).unwrap();
         assert_eq!(run(&engine, &mut driver, 1..51).unwrap(), 0, "it is synced, not saved");
-        assert_eq!((driver.saved(), engine.shard(SHARD).first(), calls.of("sync")), (Some(40), Some(36), 2));
+        assert_eq!(
+            (driver.saved(), engine.shard(SHARD).first(), calls.of("sync")),
+            (Some(40), Some(36), 3),
+            "once when it is opened"
+        );
         drop((driver, engine));
         world.power_cut();
         kept = Model::crash(&kept, seed);
@@ -433,6 +442,19 @@ fn a_machine_that_is_ahead_of_its_log_is_refused() {
     let other = World::new(17).open().unwrap();
     append(&other, 1..11).unwrap();
     assert!(matches!(on_disk(&other, &kept), Err(Error::Ahead { applied: 30, last: Some(10) })));
+}
+
+#[test]
+fn a_machine_that_keeps_its_state_is_synced_while_a_snapshot_is_saved_for_another() {
+    let engine = World::new(23).open().unwrap();
+    let (mut driver, _) = on_disk(&engine, &Arc::default()).unwrap();
+    run(&engine, &mut driver, 1..11).unwrap();
+    driver.request_snapshot();
+    let job = driver.upkeep().unwrap().job.unwrap();
+    run(&engine, &mut driver, 11..51).unwrap();
+    assert_eq!((driver.saved(), engine.shard(SHARD).first()), (Some(40), Some(36)));
+    assert_eq!(driver.finish(job.run()).unwrap().index, 10);
+    assert_eq!(driver.saved(), Some(40), "what is older takes nothing back");
 }
 
 #[test]

@@ -58,12 +58,12 @@ impl Scene {
         (self.first..=limit).take_while(fine).last()
     }
 
-    /// How far it must go so that it is within its cap, or as far as it can.
+    /// How far it must go so that it is well within its cap, or as far as it can.
     fn forced(&self) -> Option<u64> {
         let cap = self.policy.log_bytes_max?;
         let limit = self.saved?.min(self.applied?);
         let exceeds = self.bytes(self.first, u64::MAX) > cap;
-        let enough = (self.first..=limit).find(|to| self.left_behind(*to) <= cap);
+        let enough = (self.first..=limit).find(|to| self.left_behind(*to) <= cap - cap / 8);
         exceeds.then(|| enough.or((self.first <= limit).then_some(limit))).flatten()
     }
 }
@@ -175,5 +175,5 @@ fn a_dead_follower_holds_the_log_up_to_the_cap() {
             assert_eq!(first, 1, "it is held at {applied}");
         }
     }
-    assert!(overrides > 0);
+    assert!((1..=10_000 / 50).contains(&overrides), "{overrides} compactions");
 }
