@@ -27,6 +27,7 @@ pub(crate) enum Step {
     HardState(Vec<u8>),
     KeepHardState(Option<Vec<u8>>),
     KeepKeys,
+    KeepSnapshots,
     Release,
 }
 
@@ -92,7 +93,7 @@ impl Step {
             Self::Reset(boundary) => batch.reset_to(shard, Some(*boundary)).map(drop),
             Self::Destroy => batch.destroy(shard).map(drop),
             Self::HardState(bytes) => batch.hard_state(shard, bytes).map(drop),
-            Self::KeepHardState(_) | Self::KeepKeys => Ok(()),
+            Self::KeepHardState(_) | Self::KeepKeys | Self::KeepSnapshots => Ok(()),
             Self::Release => batch.release(shard).map(drop),
         }
     }
@@ -112,6 +113,7 @@ impl fmt::Display for Step {
             Self::KeepHardState(None) => f.write_str("go on without a hard state"),
             Self::KeepHardState(known) => write!(f, "go on with the hard state {}", shown(known.as_deref())),
             Self::KeepKeys => f.write_str("take keys and commit hint as they are"),
+            Self::KeepSnapshots => f.write_str("go on without the snapshots from before the one that is lost"),
             Self::Release => f.write_str("end the quarantine"),
         }
     }
@@ -133,6 +135,9 @@ impl Plan {
         steps.extend(Step::hard_state(shard, &lost, chosen)?);
         if lost.keys || lost.suffix {
             steps.push(Step::KeepKeys);
+        }
+        if lost.snapshot {
+            steps.push(Step::KeepSnapshots);
         }
         steps.push(Step::Release);
         Ok(Self::Shard(id, steps))

@@ -6,8 +6,8 @@ use logboom_disk::{File, Mode, Slice};
 
 use crate::{
     Built, Error, Manifest, Registered, Result,
-    block::{HEADER, seeded_crc},
     header::Header,
+    manifest::padded,
     opened::Opened,
     pipe::Pipe,
     shared::{Shared, complete_name},
@@ -48,8 +48,7 @@ impl Draft {
     /// Has the room for a container of this manifest reserved at once.
     pub(crate) fn reserve(&mut self, manifest: &Manifest, manifest_len: usize) -> Result<()> {
         let pad = self.shared.pad() as u64;
-        let blocks =
-            manifest.blocks.iter().map(|block| (HEADER as u64 + u64::from(block.stored)).next_multiple_of(pad));
+        let blocks = manifest.blocks.iter().map(|block| padded(block.stored, pad));
         let size = pad + blocks.sum::<u64>() + (manifest_len as u64).next_multiple_of(pad);
         self.pipe()?.reserve(size)
     }
@@ -71,7 +70,7 @@ impl Draft {
             term: manifest.term,
             id: manifest.id,
             file: self.number,
-            manifest_crc: seeded_crc(&manifest_bytes, 0),
+            manifest_crc: crc32fast::hash(&manifest_bytes),
         };
         let header = Header {
             shard: manifest.shard,

@@ -11,7 +11,7 @@ use crate::{Error, Lease, Progress, Reader, Result, Stop, check_name};
 /// Writes all files into `dir`. What was made is removed again after an error.
 pub(crate) fn export(lease: &Lease, dir: &Path, stop: &Stop, progress: &Progress) -> Result<()> {
     let made = make_empty(dir)?;
-    let exported = write_files(lease, dir, stop, progress);
+    let exported = write_files(lease, dir, stop, progress).and_then(|()| if made { sync_name(dir) } else { Ok(()) });
     if exported.is_err() {
         // What cannot be removed is the embedder's to see.
         drop(remove_content(dir));
@@ -58,6 +58,13 @@ fn write_files(lease: &Lease, dir: &Path, stop: &Stop, progress: &Progress) -> R
     }
     let synced = folders.iter().try_for_each(|folder| File::open(folder)?.sync_all());
     synced.map_err(|error| Error::io(format!("syncing {}", dir.display()), error))
+}
+
+/// Makes the directory's own name durable.
+fn sync_name(dir: &Path) -> Result<()> {
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(parent).and_then(|parent| parent.sync_all());
+    synced.map_err(|error| Error::io(format!("syncing {}", parent.display()), error))
 }
 
 fn make_folders(dir: &Path, name: &str, folders: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -17,13 +17,15 @@ pub(crate) struct Fetch {
     /// The block that is asked for next, and those behind it that were.
     next: usize,
     window: VecDeque<Option<Completion>>,
+    /// How many are asked for at once: few at first, since who wants a little should not wait for more.
+    ahead: usize,
     end: usize,
 }
 
 impl Fetch {
     pub(crate) fn new(lease: Lease, blocks: Range<usize>) -> Self {
         let (next, end) = (blocks.start, blocks.end);
-        Self { lease, queue: None, completions: Vec::new(), next, window: VecDeque::new(), end }
+        Self { lease, queue: None, completions: Vec::new(), next, window: VecDeque::new(), ahead: 1, end }
     }
 
     /// The next block; `None` behind the last one. After an error there is none.
@@ -40,7 +42,9 @@ impl Fetch {
     }
 
     fn take(&mut self) -> Result<Block> {
-        if self.queue.is_none() && self.end - self.next == 1 {
+        let ahead = self.ahead;
+        self.ahead = IN_FLIGHT_MAX.min(2 * ahead);
+        if ahead == 1 || (self.queue.is_none() && self.end - self.next == 1) {
             // Not worth a queue.
             return read_block(&self.lease, self.next);
         }
@@ -58,7 +62,7 @@ impl Fetch {
     fn read_ahead(&mut self) -> Result<()> {
         let shared = &self.lease.shared;
         let queue = self.queue.get_or_insert_with(|| queue(&*shared.disk));
-        while self.window.len() < IN_FLIGHT_MAX && self.next + self.window.len() < self.end {
+        while self.window.len() < self.ahead && self.next + self.window.len() < self.end {
             let block = self.next + self.window.len();
             let (offset, _, padded) = place(&self.lease, block)?;
             let kind = OpKind::Read { region: shared.pool.region(padded), offset };

@@ -234,8 +234,8 @@ impl FileRow {
 }
 
 /// The room that a block takes in a container whose blocks are padded to `pad` bytes.
-pub(crate) fn padded(stored: u32, pad: u32) -> u64 {
-    (HEADER as u64 + u64::from(stored)).next_multiple_of(u64::from(pad.max(1)))
+pub(crate) fn padded(stored: u32, pad: u64) -> u64 {
+    (HEADER as u64 + u64::from(stored)).next_multiple_of(pad)
 }
 
 /// The names of a snapshot's files: each once, and none of them a directory that another lies in.

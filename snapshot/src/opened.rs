@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Error, Manifest, Result,
-    block::{BlockHeader, HEADER, seeded_crc},
+    block::{BlockHeader, HEADER},
     header::Header,
     manifest::padded,
     shared::{Entry, Shared, complete_name},
@@ -51,8 +51,7 @@ impl Cache {
 impl Opened {
     /// A container of this manifest, in a file that it was written to.
     pub(crate) fn new(file: Arc<dyn File>, manifest: Arc<Manifest>, manifest_bytes: Bytes, pad: usize) -> Self {
-        let pad = u32::try_from(pad).unwrap_or(u32::MAX);
-        Self { file, manifest_bytes, places: places(&manifest, pad), manifest }
+        Self { file, manifest_bytes, places: places(&manifest, pad as u64), manifest }
     }
 
     /// Where the block lies, and its length without and with padding.
@@ -94,39 +93,85 @@ impl Opened {
     }
 
     fn read(shared: &Shared, entry: &Entry) -> Result<Self> {
-        let (shard, id) = (entry.shard, entry.registered.id);
-        let name = complete_name(entry.registered.file);
-        let damaged = |what: &str| Error::Damaged { shard, id, what: format!("{name}: {what}").into() };
-        let file = match shared.disk.open(&name, Mode::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { shard, id }),
-            opened => opened.map_err(|error| Error::io(format!("opening {name}"), error))?,
-        };
-        let read = |offset, len| read_some(&*file, &shared.pool, offset, len, shared.pad());
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => damaged("it ends too early"),
-            _ => Error::io(format!("reading {name}"), error),
-        };
-        let header = Header::decode(&read(0, shared.pad()).map_err(failed)?, shared.log)?;
-        let header = header.ok_or_else(|| damaged("its header"))?;
-        let pad = header.pad;
-        if (header.shard, header.registered) != (shard, entry.registered) || !(pad as usize).is_power_of_two() {
-            return Err(damaged("it is another's"));
-        }
-        let size = file.size().map_err(failed)?;
-        if header.manifest_len > size || header.manifest_at > size || header.manifest_at % u64::from(pad) != 0 {
-            return Err(damaged("it ends too early"));
-        }
-        let len = usize::try_from(header.manifest_len).map_err(|_| damaged("its header"))?;
-        let manifest_bytes = read_long(len, |at, len| read(header.manifest_at + at as u64, len)).map_err(failed)?;
-        if seeded_crc(&manifest_bytes, 0) != entry.registered.manifest_crc {
-            return Err(damaged("its manifest"));
-        }
+        let reading = Reading::new(shared, entry)?;
+        let header = reading.header()?;
+        let manifest_bytes = reading.manifest(&header)?;
         let manifest = Manifest::decode(&manifest_bytes)?;
-        let places = places(&manifest, pad);
-        if manifest.shard != shard || places.last() != Some(&header.manifest_at) {
-            return Err(damaged("its manifest does not fit it"));
+        let places = places(&manifest, header.pad.into());
+        if manifest.shard != entry.shard || places.last() != Some(&header.manifest_at) {
+            return Err(reading.damaged("its manifest does not fit it"));
         }
-        Ok(Self { file, manifest: Arc::new(manifest), manifest_bytes: manifest_bytes.into(), places })
+        Ok(Self { file: reading.file, manifest: Arc::new(manifest), manifest_bytes: manifest_bytes.into(), places })
+    }
+}
+
+/// A container before anything of it is verified.
+struct Reading<'r> {
+    shared: &'r Shared,
+    entry: &'r Entry,
+    name: String,
+    file: Arc<dyn File>,
+}
+
+impl<'r> Reading<'r> {
+    fn new(shared: &'r Shared, entry: &'r Entry) -> Result<Self> {
+        let name = complete_name(entry.registered.file);
+        match shared.disk.open(&name, Mode::Read) {
+            Ok(file) => Ok(Self { shared, entry, name, file }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Error::Missing { shard: entry.shard, id: entry.registered.id })
+            }
+            Err(error) => Err(Error::io(format!("opening {name}"), error)),
+        }
+    }
+
+    fn header(&self) -> Result<Header> {
+        let pad = self.shared.pad();
+        let header = Header::decode(&self.read(0, pad)?, self.shared.log)?;
+        let header = header.ok_or_else(|| self.damaged("its header"))?;
+        if (header.shard, header.registered) != (self.entry.shard, self.entry.registered) {
+            return Err(self.damaged("it is another's"));
+        }
+        // It was written for a device that takes smaller writes, and brought here in one piece.
+        if header.pad == 0 || !(header.pad as usize).is_multiple_of(pad) {
+            let what = format!("reading {}, which is padded to {} bytes, by {pad}", self.name, header.pad);
+            return Err(Error::io(what, io::ErrorKind::Unsupported.into()));
+        }
+        Ok(header)
+    }
+
+    fn manifest(&self, header: &Header) -> Result<Vec<u8>> {
+        let size = self.file.size().map_err(|error| self.failed(error))?;
+        let end = header.manifest_at.checked_add(header.manifest_len);
+        let fits = end.is_some_and(|end| end <= size) && header.manifest_at.is_multiple_of(header.pad.into());
+        let len = usize::try_from(header.manifest_len).ok().filter(|_| fits);
+        let len = len.ok_or_else(|| self.damaged("it ends too early"))?;
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let piece = (len - bytes.len()).min(PIECE);
+            bytes.extend_from_slice(&self.read(header.manifest_at + bytes.len() as u64, piece)?[..piece]);
+        }
+        if crc32fast::hash(&bytes) != self.entry.registered.manifest_crc {
+            return Err(self.damaged("its manifest"));
+        }
+        Ok(bytes)
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Slice> {
+        let read = read_some(&*self.file, &self.shared.pool, offset, len, self.shared.pad());
+        read.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.damaged("it ends too early"),
+            _ => Error::io(format!("reading {}", self.name), error),
+        }
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        let what = format!("{}: {what}", self.name).into();
+        Error::Damaged { shard: self.entry.shard, id: self.entry.registered.id, what }
     }
 }
 
@@ -134,8 +179,8 @@ impl Opened {
 const PIECE: usize = 1 << 20;
 
 /// Where each block begins, and where the last one ends.
-fn places(manifest: &Manifest, pad: u32) -> Vec<u64> {
-    let mut end = u64::from(pad);
+fn places(manifest: &Manifest, pad: u64) -> Vec<u64> {
+    let mut end = pad;
     let mut places = Vec::with_capacity(manifest.blocks.len() + 1);
     for block in &manifest.blocks {
         places.push(end);
@@ -143,15 +188,6 @@ fn places(manifest: &Manifest, pad: u32) -> Vec<u64> {
     }
     places.push(end);
     places
-}
-
-fn read_long(len: usize, read: impl Fn(usize, usize) -> io::Result<Slice>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(len);
-    while bytes.len() < len {
-        let piece = (len - bytes.len()).min(PIECE);
-        bytes.extend_from_slice(&read(bytes.len(), piece)?[..piece]);
-    }
-    Ok(bytes)
 }
 
 /// Reads whole pad units that begin with the `len` bytes at `offset`.

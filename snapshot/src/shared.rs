@@ -82,6 +82,11 @@ impl Shared {
         }
     }
 
+    /// Notes the number of a file that is there.
+    pub(crate) fn keep_number(&self, number: u64) {
+        self.state().numbers.insert(number);
+    }
+
     pub(crate) fn free_number(&self, number: u64) {
         self.state().numbers.remove(&number);
     }

@@ -218,8 +218,10 @@ impl Shared {
     fn remove_leftovers(&self, spared: &dyn Fn(u64) -> bool) -> Result<()> {
         let registered: BTreeSet<u64> = self.all().iter().map(|entry| entry.registered.file).collect();
         for (prefix, number) in self.files()? {
-            let kept = prefix == COMPLETE && (registered.contains(&number) || self.is_spared(number, spared));
-            if !kept {
+            if prefix == COMPLETE && (registered.contains(&number) || self.is_spared(number, spared)) {
+                // Nothing else may get its name, whoever's it is.
+                self.keep_number(number);
+            } else {
                 // What cannot be removed is in nobody's way, and is tried again at the next opening.
                 drop(self.disk.remove(&format!("{prefix}{number:016x}")));
             }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
+    thread,
     time::Duration,
 };
 
@@ -464,4 +465,43 @@ fn a_failed_write_costs_the_snapshot_and_a_failed_sync_the_log() {
         assert_eq!(newest(&engine, A), Some(if poisons { 10 } else { 15 }));
         assert!(leftovers(&ground.disk(), &engine).is_empty());
     }
+}
+
+#[test]
+fn threads_build_register_lease_and_read_at_once() {
+    let ground = Ground::real();
+    let engine = ground.open();
+    [A, B].into_iter().for_each(|shard| append(&engine, shard, 1..40, 1));
+    thread::scope(|scope| {
+        for shard in [A, B] {
+            let engine = &engine;
+            scope.spawn(move || {
+                for index in 1..20 {
+                    let built = build(engine, shard, index);
+                    let mut batch = engine.batch();
+                    batch.register_snapshot(shard, &built).unwrap().compact_past_leases(shard, index).unwrap();
+                    engine.write(batch).unwrap();
+                }
+            });
+            for _ in 0..2 {
+                scope.spawn(move || {
+                    let mut last = 0;
+                    while last < 19 {
+                        let Some(lease) = engine.snapshots().newest(shard).unwrap() else { continue };
+                        assert!(lease.manifest().index >= last, "{shard} goes back");
+                        last = lease.manifest().index;
+                        check_content(&lease, shard);
+                    }
+                });
+            }
+        }
+    });
+    let engine = ground.reopen(engine);
+    for shard in [A, B] {
+        assert_eq!((newest(&engine, shard), indexes(&engine, shard)), (Some(19), vec![19]));
+        check(&engine.shard(shard), 20..40, 1);
+    }
+    engine.close().unwrap();
+    let names = std::fs::read_dir(&ground.config.dir).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.filter(|name| name.to_str().unwrap().contains("ing-")).count(), 0);
 }

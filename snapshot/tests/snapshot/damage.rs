@@ -1,6 +1,6 @@
 //! Bytes that rot are found, wherever they are, and another snapshot's never pass.
 
-use logboom_disk::{Disk, Mode};
+use logboom_disk::{Disk, Mode, Pool, SimDisk, SimOptions};
 use logboom_snapshot::{Codec, Error, Progress, Registered, Stop, Store};
 
 use crate::support::*;
@@ -80,9 +80,35 @@ fn blocks_of_another_snapshot_never_pass() {
     let open = |built: &logboom_snapshot::Built, mode| {
         disk.open(&format!("snapshot-{:016x}", built.registration().file), mode).unwrap()
     };
-    let mut block = logboom_disk::Pool::new(0).region(4096);
+    let mut block = Pool::new(0).region(4096);
     open(&other, Mode::Read).read_at(&mut block, 4096).unwrap();
     open(&one, Mode::Write).write_at(&[block.freeze()], 4096, logboom_disk::Sync::Data).unwrap();
     assert!(matches!(read(&one.lease()), Err(Error::Damaged { .. })));
     assert!(read(&other.lease()).is_ok());
+}
+
+#[test]
+fn a_container_for_smaller_writes_than_the_device_takes_is_refused() {
+    for (from, to, readable) in [(512, 4096, false), (4096, 512, true), (4096, 4096, true)] {
+        let [source, target] =
+            [from, to].map(|pad_unit| SimDisk::new(1, SimOptions { pad_unit, ..SimOptions::default() }));
+        let files = small(&mut fastrand::Rng::with_seed(3));
+        let built = build(&open(&source, &[]), spec(1, Codec::None), &files).unwrap();
+        let name = format!("snapshot-{:016x}", built.registration().file);
+        let file = source.open(&name, Mode::Read).unwrap();
+        let mut bytes = Pool::new(0).region(usize::try_from(file.size().unwrap()).unwrap());
+        file.read_at(&mut bytes, 0).unwrap();
+        let copy = target.open(&name, Mode::Create).unwrap();
+        let (len, padded) = (bytes.len(), bytes.len().next_multiple_of(to));
+        let mut whole = Pool::new(0).region(padded);
+        whole[..len].copy_from_slice(&bytes);
+        copy.allocate(padded as u64).unwrap();
+        copy.write_at(&[whole.freeze()], 0, logboom_disk::Sync::Data).unwrap();
+        let lease = open(&target, &[built.registration()]).newest(SHARD);
+        match (lease, readable) {
+            (Ok(lease), true) => assert_eq!(read(&lease.unwrap()).unwrap(), files),
+            (Err(Error::Io { error, .. }), false) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+            (other, _) => panic!("{from} to {to}: {other:?}"),
+        }
+    }
 }
