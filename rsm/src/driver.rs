@@ -177,6 +177,9 @@ impl<M: OnDisk> Driver<M> {
     /// A driver of a machine that keeps its own state: it goes on behind the last entry that the machine has, and
     /// syncs it instead of saving snapshots, which are saved only on [request](Driver::request_snapshot).
     ///
+    /// Unless it [recovered](Recovered::snapshot) from a snapshot, the membership as of what it has applied is to be
+    /// [said again](Driver::set_membership): the raft core, which starts with it, knows it.
+    ///
     /// # Errors
     /// As [`Driver::regular`].
     pub fn on_disk(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
