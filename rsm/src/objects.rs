@@ -27,11 +27,12 @@ pub trait ObjectSnapshots: StateMachine {
     /// Whatever keeps it from being received now; the machine goes on.
     fn receive_objects(&self) -> Result<Self::Receiving, Failure>;
 
-    /// Replaces the whole state with one that was received to its last object.
+    /// Replaces the whole state with one that was received to its last object, and that stands for everything up to and
+    /// including `index`.
     ///
     /// # Errors
     /// As [`StateMachine::recover_from_snapshot`].
-    fn recover_from_objects(&mut self, received: Self::Receiving) -> Result<(), Failure>;
+    fn recover_from_objects(&mut self, received: Self::Receiving, index: u64) -> Result<(), Failure>;
 }
 
 /// One object of a snapshot.

@@ -118,7 +118,7 @@ impl ObjectSnapshots for Kv {
         Ok(Received(Map::new()))
     }
 
-    fn recover_from_objects(&mut self, received: Received) -> Result<(), Failure> {
+    fn recover_from_objects(&mut self, received: Received, _: u64) -> Result<(), Failure> {
         self.map = Arc::new(received.0);
         Ok(())
     }

@@ -39,7 +39,7 @@ fn check_transfer<S: Subject<Machine: ObjectSnapshots>>(
     bench.same(Rule::SavingChangesNothing, "a machine whose objects were read", &sender, &untouched)?;
     bench.same(Rule::ReceivingChangesNothing, "a machine that received objects", &receiver, &untouched)?;
     let received = transfer.finish().map_err(|error| bench.violation(Rule::ObjectsEnd, error.to_string()))?;
-    let recovered = receiver.recover_from_objects(received);
+    let recovered = receiver.recover_from_objects(received, end - 1);
     bench.unfailing("recover_from_objects", recovered)?;
     let mut then = bench.machine_at(end)?;
     let what = format!("recovered from objects of {object_bytes} bytes");

@@ -84,7 +84,7 @@ impl<M: ObjectSnapshots> Driver<M> {
             let seated = seat.get()?;
             seated
                 .machine
-                .recover_from_objects(received)
+                .recover_from_objects(received, at.index)
                 .map_err(|failure| Error::machine("recover_from_objects", failure))?;
             seated.applied = Some((at.index, at.term));
             seated.membership = membership;

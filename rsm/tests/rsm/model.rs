@@ -356,9 +356,12 @@ impl ObjectSnapshots for Model {
         Ok(Received { text: Vec::new(), in_place })
     }
 
-    fn recover_from_objects(&mut self, received: Received) -> Result<(), Failure> {
+    fn recover_from_objects(&mut self, received: Received, index: u64) -> Result<(), Failure> {
         let mut state = State::default();
         decode(&received.text, &mut state);
+        if state.index != Some(index) {
+            return Err(format!("a state of {:?}, and not of {index}", state.index).into());
+        }
         self.write_to_disk(&state);
         self.state = Arc::new(Mutex::new(state));
         self.prepared.clear();
