@@ -213,6 +213,19 @@ pub fn objects<S: Subject<Machine: ObjectSnapshots>>(subject: &S, seed: u64) -> 
     objects::check(&mut Bench::new(subject, seed)?)
 }
 
+/// [`objects`], for a machine that keeps its own state.
+///
+/// # Errors
+/// The first rule that was found broken.
+pub fn on_disk_objects<S>(subject: &S, seed: u64) -> Result<(), Violation>
+where
+    S: OnDiskSubject<Machine: OnDisk + ObjectSnapshots>,
+{
+    let mut bench = Bench::new_opening(subject, seed, &|machine| machine.open())?;
+    objects::check(&mut bench)?;
+    objects::check_on_disk(&mut bench)
+}
+
 /// Tries how a machine prepares for entries that are not committed; to be run besides one of the others.
 ///
 /// # Errors

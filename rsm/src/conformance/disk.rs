@@ -60,12 +60,15 @@ fn check_recovery<S: OnDiskSubject<Machine: OnDisk>>(bench: &mut Bench<'_, S>, s
     Ok(())
 }
 
-fn sync<S: OnDiskSubject<Machine: OnDisk>>(bench: &Bench<'_, S>, machine: &S::Machine) -> Result<(), Violation> {
+pub(super) fn sync<S: OnDiskSubject<Machine: OnDisk>>(
+    bench: &Bench<'_, S>,
+    machine: &S::Machine,
+) -> Result<(), Violation> {
     bench.unfailing("sync", machine.sync())
 }
 
 /// Crashes, opens what is left, and compares it with what it says to be. Gives one past its last entry.
-fn crash<S: OnDiskSubject<Machine: OnDisk>>(
+pub(super) fn crash<S: OnDiskSubject<Machine: OnDisk>>(
     bench: &mut Bench<'_, S>,
     machine: S::Machine,
 ) -> Result<(S::Machine, u64), Violation> {

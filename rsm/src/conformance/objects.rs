@@ -1,7 +1,7 @@
 //! Sending and receiving logical objects, of any size, with repetitions and new beginnings.
 
-use super::{Rule, Subject, Violation, bench::Bench};
-use crate::{Object, ObjectSnapshots, ReadObjects, Transfer};
+use super::{OnDiskSubject, Rule, Subject, Violation, bench::Bench, disk};
+use crate::{Object, ObjectSnapshots, OnDisk, ReadObjects, Transfer};
 
 /// Objects after which a transfer of a history this small will never end.
 const OBJECTS_MAX: u64 = 100_000;
@@ -14,6 +14,29 @@ pub(super) fn check<S: Subject<Machine: ObjectSnapshots>>(bench: &mut Bench<'_, 
         for first in [true, false] {
             let end = if first { 2 } else { bench.end() };
             check_transfer(bench, object_bytes, end)?;
+        }
+    }
+    Ok(())
+}
+
+/// A recovery from objects over another state, a sync, and a crash.
+pub(super) fn check_on_disk<S>(bench: &mut Bench<'_, S>) -> Result<(), Violation>
+where
+    S: OnDiskSubject<Machine: OnDisk + ObjectSnapshots>,
+{
+    for object_bytes in [7, 1 << 10] {
+        let (end, before) = (bench.end(), bench.end());
+        let (sender, mut receiver) = (bench.machine_at(end)?, bench.machine_at(before)?);
+        let (reading, receiving) = (sender.read_objects(object_bytes), receiver.receive_objects());
+        let mut reading = bench.unfailing("read_objects", reading)?;
+        let mut transfer = Transfer::new(bench.unfailing("receive_objects", receiving)?);
+        send(bench, &mut reading, &mut transfer)?;
+        recover(bench, &mut receiver, transfer, end)?;
+        disk::sync(bench, &receiver)?;
+        let (_, next) = disk::crash(bench, receiver)?;
+        if next != end {
+            let what = format!("recovered up to {} and synced, after a crash at {}", end - 1, next - 1);
+            return Err(bench.violation(Rule::SyncedSurvives, what));
         }
     }
     Ok(())
@@ -38,12 +61,20 @@ fn check_transfer<S: Subject<Machine: ObjectSnapshots>>(
     let untouched = bench.machine_at(last)?;
     bench.same(Rule::SavingChangesNothing, "a machine whose objects were read", &sender, &untouched)?;
     bench.same(Rule::ReceivingChangesNothing, "a machine that received objects", &receiver, &untouched)?;
-    let received = transfer.finish().map_err(|error| bench.violation(Rule::ObjectsEnd, error.to_string()))?;
-    let recovered = receiver.recover_from_objects(received, end - 1);
-    bench.unfailing("recover_from_objects", recovered)?;
+    recover(bench, &mut receiver, transfer, end)?;
     let mut then = bench.machine_at(end)?;
     let what = format!("recovered from objects of {object_bytes} bytes");
     bench.same_from(Rule::RecoveryIsWhole, &what, &mut receiver, &mut then, end)
+}
+
+fn recover<S: Subject<Machine: ObjectSnapshots>>(
+    bench: &Bench<'_, S>,
+    machine: &mut S::Machine,
+    transfer: Transfer<Receiving<S>>,
+    end: u64,
+) -> Result<(), Violation> {
+    let received = transfer.finish().map_err(|error| bench.violation(Rule::ObjectsEnd, error.to_string()))?;
+    bench.unfailing("recover_from_objects", machine.recover_from_objects(received, end - 1))
 }
 
 /// Sends all objects, some of them read again, the transfer begun again at times.

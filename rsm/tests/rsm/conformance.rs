@@ -125,6 +125,7 @@ fn each_rule_is_found_broken() {
         (F::NeverEnds, R::ObjectsEnd),
         (F::NumbersByTime, R::ObjectsRepeat),
         (F::ReceivesInPlace, R::ReceivingChangesNothing),
+        (F::ReceivesInMemory, R::SyncedSurvives),
         (F::AppliesEarly, R::PreparedIsNoState),
         (F::CannotRollBack, R::RollbackUndoes),
     ] {
@@ -142,5 +143,6 @@ fn all(fault: Option<Fault>, seed: u64) -> Result<(), Violation> {
     conformance::concurrent(&ModelSubject::new(fault, false, seed), seed)?;
     conformance::on_disk(&ModelSubject::new(fault, true, seed), seed)?;
     conformance::objects(&ModelSubject::new(fault, false, seed), seed)?;
+    conformance::on_disk_objects(&ModelSubject::new(fault, true, seed), seed)?;
     conformance::pre_commit(&ModelSubject::new(fault, false, seed), seed)
 }

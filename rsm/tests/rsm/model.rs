@@ -37,6 +37,7 @@ pub(crate) enum Fault {
     NeverEnds,
     NumbersByTime,
     ReceivesInPlace,
+    ReceivesInMemory,
     AppliesEarly,
     CannotRollBack,
 }
@@ -362,7 +363,9 @@ impl ObjectSnapshots for Model {
         if state.index != Some(index) {
             return Err(format!("a state of {:?}, and not of {index}", state.index).into());
         }
-        self.write_to_disk(&state);
+        if !self.is(Fault::ReceivesInMemory) {
+            self.write_to_disk(&state);
+        }
         self.state = Arc::new(Mutex::new(state));
         self.prepared.clear();
         Ok(())
