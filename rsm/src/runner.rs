@@ -17,12 +17,16 @@ const UPKEEP: Duration = Duration::from_millis(200);
 /// A [`Driver`] on a thread of its own: it applies what is committed as soon as it is durable, and keeps the shard up;
 /// snapshots are saved on another thread.
 ///
-/// For one machine, or a few. Whoever has thousands drives them from a pool of threads, by hand.
+/// For one machine, or a few. Whoever has thousands drives them from a pool of threads, by hand. Dropped, it ends the
+/// thread soon.
 pub struct Runner<M: StateMachine> {
-    shared: Arc<Shared<M>>,
+    boss: Boss<M>,
     reader: Reader<M>,
     thread: JoinHandle<(Driver<M>, Result<()>)>,
 }
+
+/// Gives orders, the last of them when it goes.
+struct Boss<M: StateMachine>(Arc<Shared<M>>);
 
 struct Shared<M: StateMachine> {
     orders: Mutex<Orders<M>>,
@@ -63,21 +67,21 @@ impl<M: StateMachine> Runner<M> {
             let outcome = running.run();
             (running.driver, outcome)
         })?;
-        Ok(Self { shared, reader, thread })
+        Ok(Self { boss: Boss(shared), reader, thread })
     }
 
     /// [`Driver::commit`].
     pub fn commit(&self, index: u64) {
-        self.order(|orders| orders.committed = orders.committed.max(Some(index)));
+        self.boss.order(|orders| orders.committed = orders.committed.max(Some(index)));
     }
 
     /// Has `call` called with the driver, soon, on its thread; never, if that has ended. Calls keep their order.
     pub fn send(&self, call: impl FnOnce(&mut Driver<M>) + Send + 'static) {
-        self.order(|orders| orders.calls.push(Box::new(call)));
+        self.boss.order(|orders| orders.calls.push(Box::new(call)));
     }
 
     /// [`Runner::send`], and waits for what `call` gives: entries or a lease for a follower, say, or the installation
-    /// of a snapshot.
+    /// of a snapshot. On the thread itself, where outputs are answered, it would wait for ever.
     ///
     /// # Errors
     /// [`Error::Closed`] when the thread has ended.
@@ -97,12 +101,12 @@ impl<M: StateMachine> Runner<M> {
 
     /// Whether the thread has ended by itself, because the driver failed. [`Runner::stop`] says with what.
     pub fn has_failed(&self) -> bool {
-        self.shared.orders.lock().ended
+        self.boss.0.orders.lock().ended
     }
 
     /// Why the last upkeep or snapshot came to nothing; `None` if it did not. It is tried again.
     pub fn trouble(&self) -> Option<Error> {
-        self.shared.trouble.lock().clone()
+        self.boss.0.trouble.lock().clone()
     }
 
     /// Ends the thread, and gives the driver back with what it failed with, if it has. A save under way is ended.
@@ -110,16 +114,25 @@ impl<M: StateMachine> Runner<M> {
     /// # Panics
     /// With the panic of the machine, or of what was called with what was applied.
     pub fn stop(self) -> (Driver<M>, Result<()>) {
-        self.order(|orders| orders.stop = true);
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let Self { boss, thread, .. } = self;
+        drop(boss);
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
+}
 
+impl<M: StateMachine> Boss<M> {
     fn order(&self, give: impl FnOnce(&mut Orders<M>)) {
-        let mut orders = self.shared.orders.lock();
+        let mut orders = self.0.orders.lock();
         if !orders.ended {
             give(&mut orders);
-            self.shared.changed.notify_one();
+            self.0.changed.notify_one();
         }
+    }
+}
+
+impl<M: StateMachine> Drop for Boss<M> {
+    fn drop(&mut self) {
+        self.order(|orders| orders.stop = true);
     }
 }
 

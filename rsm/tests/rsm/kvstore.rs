@@ -1,8 +1,8 @@
 //! The model of etcd's raftexample: two nodes with key-value stores, fed by hand.
 
 use bytes::Bytes;
-use logboom::{Engine, Entry, snapshot::Stop};
-use logboom_rsm::{CatchUp, Driver, Options, SnapshotPolicy};
+use logboom::{Boundary, Engine, Entry, snapshot::Stop};
+use logboom_rsm::{CatchUp, Driver, Error, Options, ReadObjects, SnapshotPolicy};
 
 use crate::{
     kv::Kv,
@@ -244,6 +244,28 @@ fn a_crash_anywhere_in_an_installation_leaves_the_old_or_the_new() {
 }
 
 #[test]
+fn a_transfer_takes_what_it_wants_or_begins_anew() {
+    let mut leader = Node::start(World::new(5), small_policy());
+    let mut follower = Node::start(World::new(6), small_policy());
+    fill(&mut leader, 60);
+    let mut objects = leader.driver.read_objects(100).unwrap().unwrap().objects;
+    let mut read = |id| objects.read_object(id).unwrap();
+    let mut transfer = follower.driver.receive_objects().unwrap();
+    assert!(matches!(transfer.receive(&read(1)), Err(Error::Object { wanted: Some(0), got: 1 })));
+    transfer.receive(&read(0)).unwrap();
+    transfer.receive(&read(1)).unwrap();
+    assert!(matches!(transfer.receive(&read(1)), Err(Error::Object { wanted: Some(2), got: 1 })));
+    transfer.receive(&read(0)).unwrap();
+    assert_eq!(transfer.wanted(), Some(1));
+    let at = Boundary { index: 60, term: 1 };
+    let early = follower.driver.install_objects(transfer, at, Bytes::new(), None).unwrap_err();
+    assert!(matches!(early, Error::Object { wanted: Some(1), .. }), "{early}");
+    leader.driver.follow(FOLLOWER, 1);
+    follower.take([(1, 1, Kv::put("it", "goes on"))]);
+    assert_eq!(follower.get("it").as_deref(), Some("goes on"));
+}
+
+#[test]
 fn a_follower_catches_up_by_objects() {
     let mut leader = Node::start(World::new(3), small_policy());
     let mut follower = Node::start(World::new(4), small_policy());
@@ -253,7 +275,6 @@ fn a_follower_catches_up_by_objects() {
     let mut transfer = follower.driver.receive_objects().unwrap();
     fill(&mut leader, 10);
     while let Some(id) = transfer.wanted() {
-        use logboom_rsm::ReadObjects;
         transfer.receive(&stream.objects.read_object(id).unwrap()).unwrap();
     }
     follower.driver.install_objects(transfer, stream.at, stream.membership, Some(&hard_state(110))).unwrap();

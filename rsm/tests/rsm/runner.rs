@@ -142,6 +142,17 @@ fn lookups_go_on_while_an_update_waits_for_a_save() {
 }
 
 #[test]
+fn a_thread_whose_runner_is_dropped_ends() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let engine = open(dir.path());
+    let gate = Arc::new(Barrier::new(2));
+    let machine = Slow { entries: 0, gate: Arc::clone(&gate) };
+    let (driver, _) = Driver::regular(&engine, SHARD, machine, Options::default()).unwrap();
+    drop(Runner::start(driver, |_, _| {}).unwrap());
+    until("the machine is gone", || Arc::strong_count(&gate) == 1);
+}
+
+#[test]
 fn a_machine_that_fails_ends_the_thread() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = open(dir.path());
