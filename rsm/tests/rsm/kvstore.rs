@@ -144,6 +144,19 @@ fn write_snapshot_compact_kill_restart() {
     }
 }
 
+/// What counts is what was applied since the last snapshot, and not since the last start.
+#[test]
+fn a_node_that_restarts_all_the_time_still_compacts() {
+    let mut node = Node::start(World::new(7), small_policy());
+    for _ in 0..20 {
+        fill(&mut node, 7);
+        node = node.restart();
+    }
+    assert_eq!(node.driver.applied(), Some(140));
+    assert!(node.driver.saved() >= Some(120), "{:?}", node.driver);
+    assert!(node.engine.shard(SHARD).first() > Some(100), "{:?}", node.driver);
+}
+
 #[test]
 fn a_follower_catches_up_by_log() {
     let mut leader = Node::start(World::new(1), small_policy());
