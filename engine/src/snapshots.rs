@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, io, sync::Arc, time::Duration};
 
 use logboom_disk::Disk;
-use logboom_snapshot::{Builder, Built, Host, Lease, Receiver, Registered, Spec, Stop, Store};
+use logboom_snapshot::{Builder, Built, Error as SnapshotError, Host, Lease, Receiver, Registered, Spec, Stop, Store};
 use logboom_wal::{Step, Wal};
 use parking_lot::MutexGuard;
 
@@ -161,7 +161,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &C
         None => unseen,
     };
     let host = Arc::new(Beside(wal.clone()));
-    let store = Store::open(disk, wal.log_id(), host, registered(shards), spared)?;
+    let opened = Store::open(disk, wal.log_id(), host, registered(shards), spared);
+    let store = opened.map_err(|error| match error {
+        // Of the opening, as any other.
+        SnapshotError::Io { what, error } => Error::Io { what, error },
+        error => error.into(),
+    })?;
     Ok(Kept { store, kept: config.snapshots_kept })
 }
 

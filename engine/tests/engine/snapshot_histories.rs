@@ -303,6 +303,7 @@ impl History {
         self.disk().clear_faults();
         self.leases.clear();
         self.tickets.clear();
+        self.interrupt_openings();
         let engine = self.ground.open();
         let found = self.states.iter().rposition(|models| difference(&engine, models).is_none());
         let found = found.unwrap_or_else(|| {
@@ -320,6 +321,25 @@ impl History {
             self.disk().list().unwrap().into_iter().filter(|name| ours(name) && !registered(name)).collect();
         assert!(left.is_empty(), "{left:?}");
         engine
+    }
+
+    /// Openings that a crash or an error cuts short.
+    fn interrupt_openings(&mut self) {
+        for _ in 0..self.rng.u32(..3) {
+            if self.rng.bool() {
+                self.disk().halt_after(self.rng.u64(1..150));
+            } else {
+                let kind = FaultKind::ALL[self.rng.usize(..FaultKind::ALL.len())];
+                self.disk().inject(Fault::error(kind, io::ErrorKind::Other).nth(self.rng.u64(1..10)));
+            }
+            match self.ground.try_open() {
+                Ok(_) | Err(Error::Io { .. } | Error::Poisoned { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            self.ground.replace_disk(self.disk().power_cut());
+            self.disk().halt_after(u64::MAX);
+            self.disk().clear_faults();
+        }
     }
 
     /// That the engine has what the models say, and that all of it can be read.
