@@ -66,8 +66,8 @@ impl<M: StateMachine> Driver<M> {
     ///
     /// # Errors
     /// What the job failed with: nothing is left of it, the machine goes on, and the policy has it tried again after
-    /// some more entries. One that was asked for is to be asked for again. [`Engine`](crate::Error::Engine) with `Stale` when a newer one was installed meanwhile.
-    /// [`Halted`](crate::Error::Halted).
+    /// some more entries; what was asked for is to be asked for again. [`Engine`](crate::Error::Engine) with `Stale`
+    /// when a newer one was installed meanwhile. [`Halted`](crate::Error::Halted).
     pub fn finish(&mut self, saved: Saved) -> Result<Finished> {
         self.check()?;
         if self.job.as_ref().is_some_and(|(job, _)| job.as_ptr() == Arc::as_ptr(&saved.alive)) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use logboom::{
-    Engine, ShardId,
+    Engine, Miss, ShardId,
     snapshot::{Lease, Manifest},
 };
 
@@ -91,7 +91,11 @@ impl<M: StateMachine> Driver<M> {
         if last.is_none_or(|last| kept > last) {
             return Err(Error::Ahead { applied: kept, last });
         }
-        Ok(self.shard.term(kept).ok())
+        match self.shard.term(kept) {
+            Ok(term) => Ok(Some(term)),
+            Err(Miss::Corrupted) => Err(logboom::Error::Quarantined { shard: self.shard.id() }.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Refuses a snapshot from which the log does not go on.
