@@ -54,6 +54,11 @@ impl Snapshots {
         self.store().list(shard.0)
     }
 
+    /// The lowest index of the shard's leased snapshots, above which the log is kept; `None` if none is leased.
+    pub fn held(&self, shard: ShardId) -> Option<u64> {
+        self.store().held(shard.0)
+    }
+
     /// A lease of the shard's newest snapshot; `None` if it has none.
     ///
     /// # Errors

@@ -1,0 +1,297 @@
+//! The driver: between a shard of the engine and the state machine that its entries drive.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use bytes::Bytes;
+use logboom::{
+    Engine, Shard, ShardId,
+    snapshot::{Codec, Stop},
+};
+
+use crate::{
+    Account, Error, OnDisk, PrepareSnapshot, Reader, Result, SaveSnapshot, SnapshotPolicy, StateMachine,
+    save::{Keeping, Saving},
+    seat::{Seat, Seated},
+};
+
+mod apply;
+mod catch_up;
+mod install;
+mod intent;
+mod maintain;
+mod objects;
+mod pre_commit;
+mod recover;
+
+pub use apply::Applied;
+pub use catch_up::CatchUp;
+pub use maintain::{Finished, Upkeep};
+pub use objects::ObjectStream;
+pub use recover::Recovered;
+
+/// Applies the committed entries of one shard to a state machine, saves it, compacts the log behind it, and recovers
+/// it at the next start.
+///
+/// It is a machine without threads or a clock: something happens only in its calls, on the thread of the caller. A
+/// raft core's loop says how far the log is [committed](Driver::commit), [applies](Driver::apply) until nothing is
+/// left, answers its clients with the outputs, and asks for [upkeep](Driver::upkeep) now and then. What takes long in
+/// that is given out as a [`SaveJob`](crate::SaveJob) for any thread. [`Runner`](crate::Runner) is such a loop.
+///
+/// Each entry is applied once in the life of a machine, in order, when it is committed and durable here. An error of
+/// the machine stops the driver for good: [`Error::Halted`] from then on.
+///
+/// # Example
+/// ```
+/// use logboom::{Config, Engine, EntryBatch, ShardId, snapshot::Stop};
+/// use logboom_rsm::{Driver, Failure, Files, Options, SaveSnapshot, SnapshotReader, StateMachine};
+///
+/// #[derive(Default)]
+/// struct Sum(u64);
+///
+/// impl StateMachine for Sum {
+///     type Output = u64;
+///     type Query = ();
+///     type Answer = u64;
+///
+///     fn update(&mut self, entries: &EntryBatch) -> Result<Vec<u64>, Failure> {
+///         let add = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+///         Ok(entries.iter().map(|entry| (self.0 += add(entry.payload), self.0).1).collect())
+///     }
+///
+///     fn lookup(&self, (): &()) -> Result<u64, Failure> {
+///         Ok(self.0)
+///     }
+///
+///     fn recover_from_snapshot(&mut self, from: &mut SnapshotReader<'_>, _: &Stop) -> Result<(), Failure> {
+///         let mut bytes = [0; 8];
+///         std::io::Read::read_exact(from, &mut bytes)?;
+///         self.0 = u64::from_le_bytes(bytes);
+///         Ok(())
+///     }
+/// }
+///
+/// impl SaveSnapshot for Sum {
+///     fn save_snapshot(&self, to: &mut dyn std::io::Write, _: &mut Files, _: &Stop) -> Result<(), Failure> {
+///         Ok(to.write_all(&self.0.to_le_bytes())?)
+///     }
+/// }
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let mut config = Config::new(dir.path().join("log"));
+/// # config.segment_bytes = 256 << 10;
+/// let engine = Engine::open(config)?;
+/// let (mut driver, recovered) = Driver::regular(&engine, ShardId(1), Sum::default(), Options::default())?;
+/// assert_eq!(recovered.applied, None);
+///
+/// let mut batch = engine.batch();
+/// batch.append_payload(ShardId(1), 1, 1, &[2, 3])?.append_payload(ShardId(1), 2, 1, &[4])?;
+/// engine.write(batch)?;
+/// driver.commit(2); // so says the raft core
+/// while let Some(applied) = driver.apply()? {
+///     assert_eq!(applied.outputs, [5, 9]);
+/// }
+/// if let Some(job) = driver.upkeep()?.job {
+///     driver.finish(job.run())?;
+/// }
+/// assert_eq!(driver.reader().lookup(&())?, 9);
+/// driver.close()?;
+/// # engine.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Driver<M: StateMachine> {
+    engine: Engine,
+    shard: Shard,
+    options: Options,
+    seat: Arc<Seat<M>>,
+    saving: Saving<M>,
+    /// How the machine keeps its own state, if it does.
+    keeping: Option<Keeping<M>>,
+    /// One past the last entry that was applied; `None` while that is the first of the log, wherever it begins.
+    next: Option<u64>,
+    /// The last entry that is known to be committed.
+    committed: Option<u64>,
+    /// One past the last entry that the machine was shown before it was committed.
+    shown: u64,
+    /// The last index of the state that a restart finds.
+    saved: Option<u64>,
+    /// The bytes of the log's applied entries.
+    account: Account,
+    /// The first index that each follower needs.
+    followers: BTreeMap<u64, u64>,
+    /// Somebody asked for a snapshot.
+    requested: bool,
+    /// No snapshot is tried by policy before this was applied, as the last one failed.
+    retry_at: u64,
+    /// The job that is under way, as long as somebody has it.
+    job: Option<(Weak<()>, Stop)>,
+    halted: Option<Arc<Error>>,
+}
+
+/// How a driver works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When a snapshot is due, and how much log stays behind it.
+    pub policy: SnapshotPolicy,
+    /// The bytes of payload and context that one update is given at most, but for a single entry that has more.
+    /// Default: 1 MiB.
+    pub update_bytes: u64,
+    /// How snapshots are compressed. Default: not at all.
+    pub codec: Codec,
+    /// Ends a recovery from a snapshot early. Default: a signal that nobody gives.
+    pub stop: Stop,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { policy: SnapshotPolicy::default(), update_bytes: 1 << 20, codec: Codec::None, stop: Stop::new() }
+    }
+}
+
+impl<M: SaveSnapshot> Driver<M> {
+    /// A driver of a machine in memory that is saved standing still. The machine is empty; what a restart finds of
+    /// its state is recovered first, as [`Recovered`] says.
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshot`], [`Error::Ahead`], [`Error::Term`] when state and log do not meet; [`Error::Machine`];
+    /// [`Error::Engine`], with `Quarantined` if the shard's hard state or newest snapshot may be lost.
+    pub fn regular(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
+        Self::open(engine, shard, machine, options, Saving::standing(), None)
+    }
+}
+
+impl<M: PrepareSnapshot> Driver<M> {
+    /// A driver of a machine in memory that is saved beside updates, and otherwise as [`Driver::regular`].
+    ///
+    /// # Errors
+    /// As [`Driver::regular`].
+    pub fn concurrent(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
+        Self::open(engine, shard, machine, options, Saving::prepared(), None)
+    }
+}
+
+impl<M: OnDisk> Driver<M> {
+    /// A driver of a machine that keeps its own state: it goes on behind the last entry that the machine has, and
+    /// syncs it instead of saving snapshots, which are saved only on [request](Driver::request_snapshot).
+    ///
+    /// Unless it [recovered](Recovered::snapshot) from a snapshot, the membership as of what it has applied is to be
+    /// [said again](Driver::set_membership): the raft core, which starts with it, knows it.
+    ///
+    /// # Errors
+    /// As [`Driver::regular`].
+    pub fn on_disk(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
+        Self::open(engine, shard, machine, options, Saving::prepared(), Some(Keeping::new()))
+    }
+}
+
+impl<M: StateMachine> Driver<M> {
+    /// The shard whose entries it applies.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// The last entry that was applied, or that the state stood for when it was recovered; `None` before the first.
+    pub fn applied(&self) -> Option<u64> {
+        self.next.and_then(|next| next.checked_sub(1))
+    }
+
+    /// The last index of the state that a restart finds, in a registered snapshot or with the machine itself.
+    pub fn saved(&self) -> Option<u64> {
+        self.saved
+    }
+
+    /// Who asks the machine something, from any thread.
+    pub fn reader(&self) -> Reader<M> {
+        Reader(Arc::clone(&self.seat))
+    }
+
+    /// Notes the membership of the raft group as of what is applied, for snapshots that are saved from now on: to be
+    /// called between the application of a change of it and the next [`Driver::upkeep`].
+    ///
+    /// # Errors
+    /// [`Error::Halted`].
+    pub fn set_membership(&mut self, membership: Bytes) -> Result<()> {
+        self.check()?;
+        self.seat.write().get()?.membership = membership;
+        Ok(())
+    }
+
+    /// Closes the machine. A save under way is stopped; what [readers](Reader) ask later is [`Error::Closed`].
+    ///
+    /// # Errors
+    /// [`Error::Machine`].
+    pub fn close(mut self) -> Result<()> {
+        self.stop_job();
+        match self.seat.take() {
+            Some(seated) => seated.machine.close().map_err(|failure| Error::machine("close", failure)),
+            None => Ok(()),
+        }
+    }
+
+    fn new(engine: &Engine, shard: ShardId, options: Options, seated: Seated<M>, saving: Saving<M>) -> Self {
+        Self {
+            engine: engine.clone(),
+            shard: engine.shard(shard),
+            options,
+            seat: Seat::new(seated),
+            saving,
+            keeping: None,
+            next: None,
+            committed: None,
+            shown: 0,
+            saved: None,
+            account: Account::default(),
+            followers: BTreeMap::new(),
+            requested: false,
+            retry_at: 0,
+            job: None,
+            halted: None,
+        }
+    }
+
+    /// The first index of the log, or where it continues if it is empty; 0 if that may be anywhere.
+    fn first(&self) -> u64 {
+        let bounds = self.shard.bounds();
+        bounds.first.or(bounds.boundary.map(|boundary| boundary.index.saturating_add(1))).unwrap_or(0)
+    }
+
+    /// The last index of the log, its boundary included.
+    fn end(&self) -> Option<u64> {
+        let bounds = self.shard.bounds();
+        bounds.last.or(bounds.boundary.map(|boundary| boundary.index))
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.halted {
+            Some(first) => Err(Error::Halted { first: Arc::clone(first) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the driver for good because of an error.
+    fn halt(&mut self, error: Error) -> Error {
+        self.halted = Some(Arc::new(error.clone()));
+        self.stop_job();
+        error
+    }
+
+    /// Ends a save that is under way.
+    pub(crate) fn stop_job(&mut self) {
+        if let Some((_, stop)) = self.job.take() {
+            stop.stop();
+        }
+    }
+}
+
+impl<M: StateMachine> fmt::Debug for Driver<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("shard", &self.shard)
+            .field("applied", &self.applied())
+            .field("saved", &self.saved)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,184 @@
+//! Upkeep: snapshots when they are due, and compaction behind them.
+
+use std::sync::Arc;
+
+use logboom::{Durability, Ticket, snapshot::Built};
+
+use super::Driver;
+use crate::{Compaction, Decision, Hold, Holder, Result, SaveJob, Saved, Standing, StateMachine, Trigger};
+
+/// What was to be done for a shard, and what is left to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Upkeep<M> {
+    /// What the policy said. Its compaction is under way, unless somebody leased a snapshot in that moment.
+    pub decision: Decision,
+    /// The snapshot to save, if one is due.
+    pub job: Option<SaveJob<M>>,
+}
+
+/// A snapshot that is the shard's.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Finished {
+    /// Its index.
+    pub index: u64,
+    /// What the policy said to it: the compaction is part of the registration.
+    pub decision: Decision,
+    /// When the registration is durable. Nobody has to wait for it.
+    pub ticket: Ticket,
+}
+
+impl<M: StateMachine> Driver<M> {
+    /// Does what the policy asks for: compacts the log, and gives out the job to save a snapshot if one is due. A
+    /// machine that keeps its own state is synced instead, in this call.
+    ///
+    /// To be called after entries were applied, and when a follower has come further or a lease has ended.
+    ///
+    /// # Errors
+    /// [`Engine`](crate::Error::Engine); [`Machine`](crate::Error::Machine) when a snapshot could not be prepared,
+    /// which is tried again later. A sync that fails stops the driver; [`Halted`](crate::Error::Halted).
+    pub fn upkeep(&mut self) -> Result<Upkeep<M>> {
+        self.check()?;
+        let mut decision = self.decide();
+        if self.keeping.is_some() && decision.snapshot.is_some_and(|trigger| trigger != Trigger::Request) {
+            self.sync().map_err(|error| self.halt(error))?;
+            self.saved = self.applied();
+            decision = Decision { snapshot: self.requested(), ..self.decide() };
+        }
+        if let Some(compaction) = &decision.compaction {
+            self.compact(compaction)?;
+        }
+        let job = match decision.snapshot {
+            Some(trigger) => self.begin(trigger).inspect_err(|_| self.back_off())?,
+            None => None,
+        };
+        Ok(Upkeep { decision, job })
+    }
+
+    /// Asks for a snapshot, whatever the policy says: the next upkeep gives out its job, unless the newest one stands
+    /// for everything that was applied.
+    pub fn request_snapshot(&mut self) {
+        self.requested = true;
+    }
+
+    /// Makes a snapshot that was saved the shard's, in one batch with the compaction that the policy then asks for.
+    ///
+    /// # Errors
+    /// What the job failed with: nothing is left of it, the machine goes on, and the policy has it tried again after
+    /// some more entries; what was asked for is to be asked for again. [`Engine`](crate::Error::Engine) with `Stale`
+    /// when a newer one was installed meanwhile. [`Halted`](crate::Error::Halted).
+    pub fn finish(&mut self, saved: Saved) -> Result<Finished> {
+        self.check()?;
+        if self.job.as_ref().is_some_and(|(job, _)| job.as_ptr() == Arc::as_ptr(&saved.alive)) {
+            self.job = None;
+        }
+        let built = match saved.outcome {
+            Ok(built) => built,
+            Err(error) => {
+                self.back_off();
+                return Err(error);
+            }
+        };
+        let index = built.manifest().index;
+        let saved = self.saved.replace(index.max(self.saved.unwrap_or(0)));
+        let mut decision = self.decide();
+        decision.snapshot = None;
+        let ticket = self.register(&built, decision.compaction.as_ref()).inspect_err(|_| self.saved = saved)?;
+        self.requested = false;
+        Ok(Finished { index, decision, ticket })
+    }
+
+    /// What the policy says as things stand; nothing is done.
+    pub fn decide(&self) -> Decision {
+        let holds = self.holds();
+        let standing = Standing {
+            first: self.first(),
+            applied: self.applied(),
+            saved: self.saved,
+            // A snapshot for another replica is no reason not to sync.
+            saving: self.is_saving() && self.keeping.is_none(),
+            holds: &holds,
+            log: &self.account,
+        };
+        let mut decision = self.options.policy.decide(&standing);
+        if self.applied() < Some(self.retry_at) {
+            decision.snapshot = None;
+        }
+        decision.snapshot = self.requested().or(decision.snapshot);
+        decision
+    }
+
+    /// Whether a job is under way that was neither finished nor dropped.
+    pub fn is_saving(&self) -> bool {
+        self.job.as_ref().is_some_and(|(job, _)| job.strong_count() > 0)
+    }
+
+    /// A save has failed: on a full device, say, where trying again at once would do nothing else for ever.
+    fn back_off(&mut self) {
+        let pause = self.options.policy.every_entries.unwrap_or(0) / 8;
+        self.retry_at = self.applied().unwrap_or(0).saturating_add(pause.max(1));
+        self.requested = false;
+    }
+
+    fn requested(&self) -> Option<Trigger> {
+        let wanted = self.requested && !self.is_saving() && self.applied() > self.registered();
+        wanted.then_some(Trigger::Request)
+    }
+
+    /// The index of the newest registered snapshot.
+    pub(super) fn registered(&self) -> Option<u64> {
+        self.engine.snapshots().list(self.shard.id()).last().map(|newest| newest.index)
+    }
+
+    fn holds(&self) -> Vec<Hold> {
+        let leased = self.engine.snapshots().held(self.shard.id());
+        let lease = leased.map(|index| Hold { needs: index.saturating_add(1), holder: Holder::Lease(index) });
+        let follower = |(id, needs): (&u64, &u64)| Hold { needs: *needs, holder: Holder::Follower(*id) };
+        self.followers.iter().map(follower).chain(lease).collect()
+    }
+
+    fn begin(&mut self, trigger: Trigger) -> Result<Option<SaveJob<M>>> {
+        let (id, codec) = (self.shard.id(), self.options.codec);
+        let job = SaveJob::new(&self.engine, id, codec, &self.seat, &self.saving, trigger)?;
+        self.job = job.as_ref().map(|job| (Arc::downgrade(job.alive()), job.stop_signal()));
+        Ok(job)
+    }
+
+    /// Compacts the log. A lease that was taken since the decision puts it off.
+    fn compact(&mut self, compaction: &Compaction) -> Result<()> {
+        let mut batch = self.engine.batch();
+        self.add_compaction(&mut batch, compaction)?;
+        match self.engine.submit(batch, Durability::Lazy) {
+            Ok(_) | Err(logboom::Error::Leased { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.account.forget_below(self.first());
+        Ok(())
+    }
+
+    fn register(&mut self, built: &Built, compaction: Option<&Compaction>) -> Result<Ticket> {
+        let mut batch = self.engine.batch();
+        batch.register_snapshot(self.shard.id(), built)?;
+        if let Some(compaction) = compaction {
+            self.add_compaction(&mut batch, compaction)?;
+        }
+        match self.engine.submit(batch, Durability::Durable) {
+            Err(logboom::Error::Leased { .. }) if compaction.is_some() => self.register(built, None),
+            Err(error) => Err(error.into()),
+            Ok(ticket) => {
+                self.account.forget_below(self.first());
+                Ok(ticket)
+            }
+        }
+    }
+
+    fn add_compaction(&self, batch: &mut logboom::Batch<'_>, compaction: &Compaction) -> Result<()> {
+        let shard = self.shard.id();
+        match compaction.overridden.iter().any(|hold| matches!(hold.holder, Holder::Lease(_))) {
+            true => batch.compact_past_leases(shard, compaction.to)?,
+            false => batch.compact_to(shard, compaction.to)?,
+        };
+        Ok(())
+    }
+}

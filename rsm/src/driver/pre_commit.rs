@@ -1,0 +1,80 @@
+//! Showing entries to the machine before they are committed.
+
+use std::ops::Range;
+
+use logboom::EntryBatch;
+
+use super::Driver;
+use crate::{Error, PreCommit, Result};
+
+/// Entries that are read at once on the way back.
+const BACK_ENTRIES: u64 = 256;
+
+impl<M: PreCommit> Driver<M> {
+    /// Shows the machine what was appended since the last time, up to the end of the log. Says up to which index it
+    /// was shown the log now.
+    ///
+    /// # Errors
+    /// [`Error::Read`], after which it can be tried again; [`Error::Machine`] stops the driver; [`Error::Halted`].
+    pub fn pre_commit(&mut self) -> Result<Option<u64>> {
+        self.check()?;
+        loop {
+            let start = self.shown.max(self.next.unwrap_or_else(|| self.first()));
+            let end = self.shard.last().map_or(start, |last| last.saturating_add(1));
+            if start >= end {
+                return Ok(self.shown.checked_sub(1));
+            }
+            let entries = self.shard.entries(start..end, self.options.update_bytes)?;
+            self.show(&entries).map_err(|error| self.halt(error))?;
+        }
+    }
+
+    /// Takes back, last first, what the machine was shown above `index`: to be called before the log is truncated
+    /// there, or overwritten from the next entry on.
+    ///
+    /// # Errors
+    /// As [`Driver::pre_commit`]; [`Error::Rewound`] when entries above `index` are applied, with nothing done.
+    pub fn rollback_after(&mut self, index: u64) -> Result<()> {
+        self.check()?;
+        let keep = index.saturating_add(1);
+        if let Some(applied) = self.applied().filter(|applied| *applied > index) {
+            return Err(Error::Rewound { applied, last: Some(index) });
+        }
+        while self.shown > keep {
+            let start = keep.max(self.shown.saturating_sub(BACK_ENTRIES)).max(self.first());
+            if start >= self.shown {
+                self.shown = keep;
+                break;
+            }
+            self.roll_back(start..self.shown)?;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, entries: &EntryBatch) -> Result<()> {
+        let machine = |failure| Error::machine("pre_commit", failure);
+        self.seat.write().get()?.machine.pre_commit(entries).map_err(machine)?;
+        self.shown = entries.first().saturating_add(entries.len() as u64);
+        Ok(())
+    }
+
+    /// Takes back the entries of `range`, the last first.
+    fn roll_back(&mut self, range: Range<u64>) -> Result<()> {
+        let mut batches = Vec::new();
+        let mut next = range.start;
+        while next < range.end {
+            let batch = self.shard.entries(next..range.end, u64::MAX)?;
+            next = next.saturating_add(batch.len() as u64);
+            batches.push(batch);
+        }
+        let entries: Vec<_> = batches.iter().flatten().collect();
+        let undone = {
+            let mut seat = self.seat.write();
+            let machine = &mut seat.get()?.machine;
+            entries.iter().rev().try_for_each(|entry| machine.rollback(*entry))
+        };
+        undone.map_err(|failure| self.halt(Error::machine("rollback", failure)))?;
+        self.shown = range.start;
+        Ok(())
+    }
+}

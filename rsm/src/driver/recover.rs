@@ -1,0 +1,156 @@
+//! Starting: from what a shard has to a machine that goes on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use logboom::{
+    Engine, Miss, ShardId,
+    snapshot::{Lease, Manifest},
+};
+
+use super::{Driver, Options};
+use crate::{
+    Error, Result, SnapshotReader, StateMachine,
+    save::{Keeping, Saving},
+    seat::Seated,
+};
+
+/// What a driver found when it was opened, in the order in which it is to be believed: the snapshot, then the hard
+/// state, then the entries above. The machine stands at [`Recovered::applied`]; entries above it are applied when the
+/// raft core says that they are committed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The snapshot that the machine recovered from, its membership included; `None` if there is none, or if the
+    /// machine has its own state and the log goes on from there.
+    pub snapshot: Option<Arc<Manifest>>,
+    /// The shard's hard state.
+    pub hard_state: Option<Bytes>,
+    /// The shard's commit hint.
+    pub commit_hint: Option<Bytes>,
+    /// The last index that is part of the machine's state.
+    pub applied: Option<u64>,
+    /// The last index of the log, its boundary included.
+    pub last: Option<u64>,
+}
+
+impl<M: StateMachine> Driver<M> {
+    pub(super) fn open(
+        engine: &Engine,
+        shard: ShardId,
+        mut machine: M,
+        options: Options,
+        saving: Saving<M>,
+        keeping: Option<Keeping<M>>,
+    ) -> Result<(Self, Recovered)> {
+        let kept = match &keeping {
+            Some(keeping) => (keeping.open)(&mut machine).map_err(|failure| Error::machine("open", failure))?,
+            None => None,
+        };
+        let seated = Seated { machine, applied: None, membership: Bytes::new() };
+        let mut driver = Self::new(engine, shard, options, seated, saving);
+        if keeping.is_some() {
+            driver.keeping = keeping;
+            // What a killed process has left may be gone after a power cut: the log follows what stays.
+            driver.sync()?;
+            driver.settle_intent(kept)?;
+        }
+        let snapshot = driver.recover(kept)?;
+        let recovered = Recovered {
+            snapshot,
+            hard_state: driver.shard.hard_state()?,
+            commit_hint: driver.shard.commit_hint()?,
+            applied: driver.applied(),
+            last: driver.end(),
+        };
+        Ok((driver, recovered))
+    }
+
+    fn recover(&mut self, kept: Option<u64>) -> Result<Option<Arc<Manifest>>> {
+        if let Some(kept) = kept
+            && let Some(term) = self.continues_behind(kept)?
+        {
+            self.stand_at(kept, term)?;
+            return Ok(None);
+        }
+        match self.engine.snapshots().newest(self.shard.id())? {
+            Some(lease) => {
+                self.check_meets(lease.manifest())?;
+                self.recover_from(&lease)?;
+                Ok(Some(Arc::clone(lease.manifest())))
+            }
+            // A log that was never compacted and never reset has its beginning, whatever index that is.
+            None if self.shard.boundary().is_none() && kept.is_none() => Ok(None),
+            None => Err(Error::NoSnapshot { first: self.first() }),
+        }
+    }
+
+    /// The term of the entry `kept`, if the log has it or begins right behind it.
+    fn continues_behind(&self, kept: u64) -> Result<Option<u64>> {
+        let last = self.end();
+        if last.is_none_or(|last| kept > last) {
+            return Err(Error::Ahead { applied: kept, last });
+        }
+        match self.shard.term(kept) {
+            Ok(term) => Ok(Some(term)),
+            Err(Miss::Corrupted) => Err(logboom::Error::Quarantined { shard: self.shard.id() }.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Refuses a snapshot from which the log does not go on.
+    fn check_meets(&self, manifest: &Manifest) -> Result<()> {
+        let last = self.end();
+        if last.is_none_or(|last| manifest.index > last) {
+            return Err(Error::Ahead { applied: manifest.index, last });
+        }
+        let first = self.first();
+        if manifest.index.saturating_add(1) < first {
+            return Err(Error::NoSnapshot { first });
+        }
+        match self.shard.term(manifest.index) {
+            Ok(log) if log != manifest.term => Err(Error::Term { index: manifest.index, log, state: manifest.term }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Replaces the machine's state by a snapshot. It must not be used any more if that fails.
+    pub(super) fn recover_from(&mut self, lease: &Lease) -> Result<()> {
+        let manifest = lease.manifest();
+        let stop = &self.options.stop;
+        {
+            let mut seat = self.seat.write();
+            let seated = seat.get()?;
+            let mut reader = SnapshotReader::new(manifest.index, manifest.term, lease, stop).map_err(Error::io)?;
+            seated
+                .machine
+                .recover_from_snapshot(&mut reader, stop)
+                .map_err(|failure| Error::streaming("recover_from_snapshot", failure))?;
+            reader.check()?;
+            seated.membership = manifest.membership.clone();
+        }
+        self.sync()?;
+        self.stand_at(manifest.index, manifest.term)
+    }
+
+    /// Notes that the machine's state is that of the entry `index`, and that a restart would find it.
+    pub(super) fn stand_at(&mut self, index: u64, term: u64) -> Result<()> {
+        self.seat.write().get()?.applied = Some((index, term));
+        self.next = Some(index.saturating_add(1));
+        self.shown = index.saturating_add(1);
+        self.committed = self.committed.max(Some(index));
+        self.saved = Some(index);
+        self.shard.raise_applied_floor(index)?;
+        Ok(())
+    }
+
+    /// Makes the state of a machine that keeps it durable; nothing for others.
+    pub(super) fn sync(&self) -> Result<()> {
+        match &self.keeping {
+            Some(keeping) => {
+                (keeping.sync)(&self.seat.read().get()?.machine).map_err(|failure| Error::machine("sync", failure))
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Replicated state machines on Logboom: what sits between a raft core and its application.
+//!
+//! A raft core decides which entries are committed; [`logboom`] keeps them. Between the two and the application this
+//! crate has:
+//!
+//! - the contract of a deterministic [`StateMachine`], in the variants that there are: saved
+//!   [standing still](SaveSnapshot) or [beside updates](PrepareSnapshot), keeping its [own state](OnDisk), sent as
+//!   [logical objects](ObjectSnapshots), [shown entries](PreCommit) before they are committed;
+//! - a [`Driver`] that applies, saves, compacts, installs and recovers, and has neither threads nor a clock (a
+//!   [`Runner`] is a thread that drives it);
+//! - a [`SnapshotPolicy`] that decides when to save and how much log to keep, as a pure function that says why;
+//! - a [suite](conformance) that an author of a machine runs against it.
+//!
+//! It is not a raft implementation: who is the leader, what is committed and who is a member comes from elsewhere.
+//!
+//! # The life of a shard
+//!
+//! | what happens | what holds then |
+//! |---|---|
+//! | [`Driver::regular`] and its like | the machine stands where the newest snapshot, or its own state, says |
+//! | [`Driver::commit`], [`Driver::apply`] | what is committed and durable was given to the machine, once |
+//! | [`Driver::upkeep`], [`SaveJob::run`] | a snapshot is on disk, and nobody's |
+//! | [`Driver::finish`] | the snapshot is the shard's, the log is compacted behind it, or neither |
+//! | [`Driver::catch_up`] | a follower has entries, or a lease of a snapshot that stays, with the log behind it |
+//! | [`Driver::install`] | log, hard state and snapshot are those of another replica, or what they were |
+//!
+//! # What it is called elsewhere
+//!
+//! | here | dragonboat | NuRaft | etcd |
+//! |---|---|---|---|
+//! | [`SaveSnapshot`] | `IStateMachine` | | raftexample's `getSnapshot` |
+//! | [`PrepareSnapshot`] | `IConcurrentStateMachine` | | |
+//! | [`OnDisk`] | `IOnDiskStateMachine` | | |
+//! | [`ObjectSnapshots`] | | `read_logical_snp_obj`, `save_logical_snp_obj` | |
+//! | [`PreCommit`] | | `pre_commit`, `rollback` | |
+//! | [`SnapshotPolicy::every_entries`] | `SnapshotEntries` | `snapshot_distance_` | `SnapshotCount` |
+//! | [`SnapshotPolicy::keep_entries`] | `CompactionOverhead` | `reserved_log_items_` | `SnapshotCatchUpEntries` |
+//!
+//! [`Driver`] and [`conformance`] have examples; `examples/kvstore` is etcd's raftexample on this crate.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod machine;
+mod files;
+mod reader;
+mod pre_commit;
+mod objects;
+mod account;
+mod policy;
+mod seat;
+mod save;
+mod driver;
+mod runner;
+pub mod conformance;
+
+pub use account::Account;
+pub use driver::{Applied, CatchUp, Driver, Finished, ObjectStream, Options, Recovered, Upkeep};
+pub use error::{Error, Result};
+pub use files::Files;
+pub use machine::{Failure, OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine};
+pub use objects::{Object, ObjectSnapshots, ReadObjects, ReceiveObjects, Transfer};
+pub use policy::{Compaction, Decision, Hold, Holder, SnapshotPolicy, Standing, Trigger};
+pub use pre_commit::PreCommit;
+pub use reader::SnapshotReader;
+pub use runner::Runner;
+pub use save::{SaveJob, Saved};
+pub use seat::Reader;

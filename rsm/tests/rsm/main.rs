@@ -1,0 +1,21 @@
+//! Machines, policy and driver through the public surface of the crate.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "what a test relies on and does not find is its failure"
+)]
+
+mod conformance;
+
+#[path = "../../examples/kvstore/kv.rs"]
+mod kv;
+mod damage;
+mod driver;
+mod histories;
+mod kvstore;
+mod model;
+mod policy;
+mod recovery;
+mod runner;
+mod world;

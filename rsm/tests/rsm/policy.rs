@@ -1,0 +1,179 @@
+//! The policy beside one that is written for nothing but to be read.
+
+use std::collections::BTreeMap;
+
+use logboom_rsm::{Account, Hold, Holder, SnapshotPolicy, Standing, Trigger};
+
+/// How things stand, entry by entry.
+#[derive(Debug)]
+struct Scene {
+    policy: SnapshotPolicy,
+    /// The bytes of each applied entry in the log, by index.
+    log: BTreeMap<u64, u64>,
+    first: u64,
+    applied: Option<u64>,
+    saved: Option<u64>,
+    saving: bool,
+    holds: Vec<Hold>,
+}
+
+impl Scene {
+    fn choose(random: &mut fastrand::Rng) -> Self {
+        let first = random.u64(0..5);
+        let count = random.u64(0..40);
+        let most = if random.bool() { 10 } else { 100 };
+        let log: BTreeMap<u64, u64> = (first..first + count).map(|index| (index, random.u64(0..most))).collect();
+        let applied = log.keys().next_back().copied().or(first.checked_sub(1));
+        let saved = applied.filter(|_| random.u8(..5) > 0).map(|applied| random.u64(first.saturating_sub(1)..=applied));
+        let hold = |random: &mut fastrand::Rng| {
+            let needs = random.u64(0..first + count + 3);
+            let holder = if random.bool() { Holder::Lease(needs.saturating_sub(1)) } else { Holder::Follower(needs) };
+            Hold { needs, holder }
+        };
+        let holds = (0..random.usize(0..4)).map(|_| hold(random)).collect();
+        let maybe = |random: &mut fastrand::Rng, most| random.bool().then(|| random.u64(0..most));
+        let policy = SnapshotPolicy {
+            every_entries: maybe(random, 30),
+            every_bytes: maybe(random, 500),
+            keep_entries: random.u64(0..20),
+            compact_entries_min: random.u64(0..5),
+            log_bytes_max: maybe(random, 800),
+        };
+        Self { policy, log, first, applied, saved, saving: random.u8(..6) == 0, holds }
+    }
+
+    fn bytes(&self, from: u64, to: u64) -> u64 {
+        self.log.iter().filter(|(index, _)| (from..=to).contains(index)).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The bytes that stay when everything up to and including `to` goes.
+    fn left_behind(&self, to: u64) -> u64 {
+        self.bytes(to + 1, u64::MAX)
+    }
+
+    /// How far the log may go if nothing is wrong, entry by entry.
+    fn wished(&self) -> Option<u64> {
+        let limit = self.saved?.min(self.applied?);
+        let fine = |to: &u64| limit - to >= self.policy.keep_entries && self.holds.iter().all(|hold| hold.needs > *to);
+        (self.first..=limit).take_while(fine).last()
+    }
+
+    /// How far it must go so that it is well within its cap, or as far as it can.
+    fn forced(&self) -> Option<u64> {
+        let cap = self.policy.log_bytes_max?;
+        let limit = self.saved?.min(self.applied?);
+        let exceeds = self.bytes(self.first, u64::MAX) > cap;
+        let enough = (self.first..=limit).find(|to| self.left_behind(*to) <= cap - cap / 8);
+        exceeds.then(|| enough.or((self.first <= limit).then_some(limit))).flatten()
+    }
+}
+
+#[test]
+fn decisions_are_those_of_the_oracle() {
+    let seed = std::env::var("LOGBOOM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..30_000 {
+        let scene = Scene::choose(&mut random);
+        check(&scene, &format!("seed {seed}, round {round}: {scene:?}"));
+    }
+}
+
+fn check(scene: &Scene, what: &str) {
+    let mut log = Account::default();
+    scene.log.iter().for_each(|(index, bytes)| log.add(*index..index + 1, *bytes));
+    let mut standing = Standing::new(scene.first, &log);
+    standing.applied = scene.applied;
+    standing.saved = scene.saved;
+    standing.saving = scene.saving;
+    standing.holds = &scene.holds;
+    let decision = scene.policy.decide(&standing);
+
+    let unsaved_from = scene.saved.map_or(scene.first, |saved| saved + 1);
+    let count = scene.applied.map_or(0, |applied| (applied + 1).saturating_sub(unsaved_from));
+    let bytes = scene.bytes(unsaved_from, u64::MAX);
+    let all = scene.bytes(scene.first, u64::MAX);
+    let policy = &scene.policy;
+    let expected = match scene {
+        _ if scene.saving || count == 0 => None,
+        _ if policy.every_entries.is_some_and(|every| count >= every) => Some(Trigger::Entries { count }),
+        _ if policy.every_bytes.is_some_and(|every| bytes >= every) => Some(Trigger::Bytes { bytes }),
+        _ if policy.log_bytes_max.is_some_and(|cap| bytes > cap) => Some(Trigger::LogBytes { bytes: all }),
+        _ => None,
+    };
+    assert_eq!(decision.snapshot, expected, "{what}");
+
+    let (wished, forced) = (scene.wished(), scene.forced());
+    let worth = |to: &u64| to - scene.first + 1 >= policy.compact_entries_min;
+    let to = if forced > wished { forced } else { wished.filter(worth) };
+    assert_eq!(decision.compaction.as_ref().map(|compaction| compaction.to), to, "{what}");
+    if let Some(compaction) = &decision.compaction {
+        assert!(Some(compaction.to) <= scene.applied && Some(compaction.to) <= scene.saved, "{what}");
+        assert_eq!(compaction.over_cap, (forced > wished).then_some(all), "{what}");
+        let mut overridden: Vec<Hold> = scene.holds.clone();
+        overridden.retain(|hold| hold.needs <= compaction.to);
+        overridden.sort();
+        assert_eq!(compaction.overridden, overridden, "{what}");
+        assert!(overridden.is_empty() || compaction.over_cap.is_some(), "{what}");
+    }
+    if let Some(held) = decision.held_by {
+        assert!(scene.holds.contains(&held) && scene.holds.iter().all(|hold| *hold >= held), "{what}");
+        let unheld = Scene { holds: Vec::new(), policy: policy.clone(), log: scene.log.clone(), ..*scene };
+        assert!(unheld.wished() > wished, "it holds nothing back: {what}");
+    }
+}
+
+/// What etcd does: a snapshot each 10,000 entries, and 5,000 of them kept behind it.
+#[test]
+fn the_defaults_are_those_of_etcd() {
+    let policy = SnapshotPolicy::default();
+    let log = Account::default();
+    let mut standing = Standing::new(1, &log);
+    let mut seen = Vec::new();
+    for applied in 1..=45_000 {
+        standing.applied = Some(applied);
+        if policy.decide(&standing).snapshot.is_some() {
+            standing.saved = Some(applied);
+            let to = policy.decide(&standing).compaction.map(|compaction| compaction.to);
+            standing.first = to.map_or(standing.first, |to| to + 1);
+            seen.push((applied, to));
+        }
+    }
+    assert_eq!(seen, [(10_000, Some(5_000)), (20_000, Some(15_000)), (30_000, Some(25_000)), (40_000, Some(35_000))]);
+}
+
+/// A follower that is gone for good costs the log up to the cap, and not more.
+#[test]
+fn a_dead_follower_holds_the_log_up_to_the_cap() {
+    let policy = SnapshotPolicy {
+        every_entries: Some(100),
+        keep_entries: 10,
+        log_bytes_max: Some(50_000),
+        ..SnapshotPolicy::default()
+    };
+    let holds = [Hold { needs: 5, holder: Holder::Follower(3) }];
+    let mut log = Account::default();
+    let (mut first, mut saved, mut overrides) = (1, None, 0);
+    for applied in 1..=10_000 {
+        log.add(applied..applied + 1, 100);
+        let mut standing = Standing::new(first, &log);
+        standing.applied = Some(applied);
+        standing.saved = saved;
+        standing.holds = &holds;
+        let decision = policy.decide(&standing);
+        if decision.snapshot.is_some() {
+            saved = Some(applied);
+        }
+        if let Some(compaction) = decision.compaction {
+            assert_eq!(compaction.overridden, holds);
+            assert!(compaction.over_cap.is_some());
+            overrides += 1;
+            first = compaction.to + 1;
+        }
+        let log_bytes = log.bytes(first..applied + 1);
+        assert!(log_bytes <= 60_000, "{log_bytes} bytes at {applied}");
+        if applied <= 500 {
+            assert_eq!(first, 1, "it is held at {applied}");
+        }
+    }
+    assert!((1..=10_000 / 50).contains(&overrides), "{overrides} compactions");
+}

@@ -1,0 +1,121 @@
+//! Snapshots, logs and machines that do not fit each other.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
+
+use logboom::{
+    Engine,
+    snapshot::{Built, Spec, Stop},
+};
+use logboom_rsm::{CatchUp, Driver, Error, ReadObjects, Recovered};
+
+use crate::{
+    driver::{check_state, options},
+    model::{Disk, Model},
+    world::{SHARD, World, append, run, upkeep},
+};
+
+fn open(engine: &Engine) -> logboom_rsm::Result<(Driver<Model>, Recovered)> {
+    Driver::regular(engine, SHARD, Model::new(None), options())
+}
+
+/// A snapshot that nobody's machine has saved.
+fn build(engine: &Engine, index: u64, term: u64) -> Built {
+    let mut builder = engine.snapshots().build(Spec::new(SHARD.0, index, term), &Stop::new()).unwrap();
+    builder.file("state").unwrap().write_all(b"0\n-\n").unwrap();
+    builder.finish().unwrap()
+}
+
+fn compact_to(engine: &Engine, index: u64) {
+    let mut batch = engine.batch();
+    batch.compact_to(SHARD, index).unwrap();
+    engine.write(batch).unwrap();
+}
+
+#[test]
+fn a_snapshot_of_another_history_is_refused() {
+    let engine = World::new(1).open().unwrap();
+    append(&engine, 1..31).unwrap();
+    engine.snapshots().register(&build(&engine, 20, 9)).unwrap();
+    assert!(matches!(open(&engine), Err(Error::Term { index: 20, log: 2, state: 9 })));
+}
+
+#[test]
+fn a_snapshot_of_more_than_the_log_has_is_refused() {
+    let engine = World::new(2).open().unwrap();
+    append(&engine, 1..31).unwrap();
+    engine.snapshots().register(&build(&engine, 40, 4)).unwrap();
+    assert!(matches!(open(&engine), Err(Error::Ahead { applied: 40, last: Some(30) })));
+}
+
+/// Somebody compacted the log past the newest snapshot: neither a restart nor a follower can use that.
+#[test]
+fn a_snapshot_from_which_the_log_does_not_go_on_is_of_no_use() {
+    let engine = World::new(3).open().unwrap();
+    let (mut driver, _) = open(&engine).unwrap();
+    run(&engine, &mut driver, 1..31).unwrap();
+    compact_to(&engine, 25);
+    assert!(matches!(open(&engine), Err(Error::NoSnapshot { first: 26 })));
+    assert!(matches!(driver.catch_up(3, 100).unwrap(), CatchUp::Later));
+    assert!(upkeep(&mut driver).unwrap(), "a new one was asked for");
+    assert!(matches!(driver.catch_up(3, 100).unwrap(), CatchUp::Snapshot(_)));
+    let (driver, _) = open(&engine).unwrap();
+    check_state(&driver, 30);
+}
+
+#[test]
+fn a_snapshot_at_the_boundary_is_enough() {
+    let engine = World::new(4).open().unwrap();
+    let (mut driver, _) = open(&engine).unwrap();
+    run(&engine, &mut driver, 1..31).unwrap();
+    compact_to(&engine, 20);
+    let (driver, recovered) = open(&engine).unwrap();
+    assert_eq!((recovered.applied, recovered.last), (Some(20), Some(30)));
+    check_state(&driver, 20);
+    compact_to(&engine, 20);
+}
+
+/// The process dies when the machine has its new state and has not synced it. The next one finds the state, and has the
+/// log follow; a power cut after that must not find the machine where it was.
+#[test]
+fn a_state_that_was_installed_is_synced_before_the_log_follows() {
+    let sender = World::new(1).open().unwrap();
+    let (mut from, _) = open(&sender).unwrap();
+    run(&sender, &mut from, 1..31).unwrap();
+    let on_disk = |engine: &Engine, kept: &Arc<Mutex<Disk>>| {
+        Driver::on_disk(engine, SHARD, Model::on_disk(None, Arc::clone(kept)), options()).unwrap()
+    };
+    let mut settled = 0;
+    for n in 1..40 {
+        let mut world = World::new(n);
+        let kept = Arc::<Mutex<Disk>>::default();
+        let engine = world.open().unwrap();
+        let (mut driver, _) = on_disk(&engine, &kept);
+        run(&engine, &mut driver, 1..11).unwrap();
+        let mut stream = from.read_objects(10).unwrap().unwrap();
+        let mut transfer = driver.receive_objects().unwrap();
+        while let Some(id) = transfer.wanted() {
+            transfer.receive(&stream.objects.read_object(id).unwrap()).unwrap();
+        }
+        world.disk.halt_after(n);
+        kept.lock().unwrap().stop_syncing();
+        let installed = driver.install_objects(transfer, stream.at, stream.membership, None);
+        assert!(installed.is_err());
+        drop((driver, engine));
+        world.process_crash();
+        kept.lock().unwrap().sync_again();
+
+        let engine = world.open().unwrap();
+        let (driver, recovered) = on_disk(&engine, &kept);
+        settled += u64::from(recovered.applied == Some(30));
+        drop((driver, engine));
+        world.power_cut();
+        let engine = world.open().unwrap();
+        let (driver, again) = on_disk(&engine, &Model::crash(&kept, 0));
+        assert_eq!(again.applied, recovered.applied, "at {n}");
+        check_state(&driver, again.applied.unwrap());
+    }
+    assert!(settled > 0);
+}

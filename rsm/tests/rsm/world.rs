@@ -1,0 +1,108 @@
+//! A node on a simulated machine: an engine, and a driver of a machine on it.
+
+use std::{ops::Range, sync::Arc};
+
+use logboom::{
+    Config, Durability, Engine, Entry, ManualClock, Runtime, ShardId,
+    disk::{SimDisk, SimOptions},
+};
+use logboom_rsm::{Driver, SnapshotPolicy, StateMachine};
+
+pub(crate) const SHARD: ShardId = ShardId(7);
+
+/// A machine whose disk goes on over crashes.
+pub(crate) struct World {
+    pub(crate) disk: Arc<SimDisk>,
+    clock: Arc<ManualClock>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { disk: SimDisk::new(seed, SimOptions::default()), clock: ManualClock::new(seed) }
+    }
+
+    pub(crate) fn open(&self) -> logboom::Result<Engine> {
+        let mut config = Config::new("simulated");
+        config.segment_bytes = 256 << 10;
+        config.reserve_segments = 0;
+        Engine::open_on(Arc::clone(&self.disk) as _, config, Runtime::Manual(Arc::clone(&self.clock) as _))
+    }
+
+    pub(crate) fn power_cut(&mut self) {
+        self.disk = self.disk.power_cut();
+    }
+
+    pub(crate) fn process_crash(&mut self) {
+        self.disk = self.disk.process_crash();
+    }
+
+    /// The files on the disk that are snapshots, complete or not.
+    pub(crate) fn snapshot_files(&self) -> usize {
+        use logboom::disk::Disk;
+        self.disk.list().unwrap().iter().filter(|name| name.contains("snapshot")).count()
+    }
+}
+
+/// A policy of small numbers.
+pub(crate) fn small_policy() -> SnapshotPolicy {
+    SnapshotPolicy { every_entries: Some(20), keep_entries: 5, compact_entries_min: 1, ..SnapshotPolicy::default() }
+}
+
+pub(crate) fn payload(index: u64) -> String {
+    format!("key {}=value {index}", index % 13)
+}
+
+/// Appends entries of term `index / 10`, as everything here has them, durably.
+pub(crate) fn append(engine: &Engine, indexes: Range<u64>) -> logboom::Result<()> {
+    let mut batch = engine.batch();
+    for index in indexes {
+        batch.append(SHARD, Entry::new(index, index / 10, payload(index).into_bytes()))?;
+    }
+    engine.submit(batch, Durability::Durable)?.wait()?;
+    settle(engine);
+    Ok(())
+}
+
+/// Lets the background come to rest.
+pub(crate) fn settle(engine: &Engine) {
+    for _ in 0..10_000 {
+        if !engine.step() {
+            return;
+        }
+    }
+    panic!("the background does not come to rest");
+}
+
+/// Applies whatever can be. Gives the indexes that were applied.
+pub(crate) fn apply_all<M: StateMachine>(driver: &mut Driver<M>) -> logboom_rsm::Result<Vec<u64>> {
+    let mut seen = Vec::new();
+    while let Some(applied) = driver.apply()? {
+        assert_eq!(applied.entries.len(), applied.outputs.len());
+        seen.extend(applied.entries.iter().map(|entry| entry.index));
+    }
+    Ok(seen)
+}
+
+/// Upkeep, with the snapshot saved at once if one is due. Says whether one was.
+pub(crate) fn upkeep<M: StateMachine>(driver: &mut Driver<M>) -> logboom_rsm::Result<bool> {
+    let Some(job) = driver.upkeep()?.job else { return Ok(false) };
+    driver.finish(job.run())?.ticket.wait()?;
+    Ok(true)
+}
+
+/// Appends, commits, applies and keeps up, entry by entry.
+pub(crate) fn run<M: StateMachine>(
+    engine: &Engine,
+    driver: &mut Driver<M>,
+    indexes: Range<u64>,
+) -> logboom_rsm::Result<u64> {
+    let mut snapshots = 0;
+    for index in indexes {
+        append(engine, index..index + 1)?;
+        driver.commit(index);
+        apply_all(driver)?;
+        snapshots += u64::from(upkeep(driver)?);
+        settle(engine);
+    }
+    Ok(snapshots)
+}
