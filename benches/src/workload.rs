@@ -5,6 +5,7 @@ pub mod store;
 pub mod recover;
 pub mod read;
 pub mod memory;
+pub mod laggards;
 
 mod shape;
 
@@ -67,6 +68,11 @@ pub const ALL: &[Workload] = &[
         about: "live allocation per entry, at one entry per group, and per idle shard",
         kind: Kind::Memory,
     },
+    Workload {
+        name: "gc-laggards",
+        about: "1000 shards that compact behind themselves, 256 B entries, beside 10 that never do; 16 GiB, or --gib",
+        kind: Kind::Laggards,
+    },
 ];
 
 /// The names of all workloads.
@@ -90,6 +96,11 @@ impl Workload {
         matches!(self.kind, Kind::Sync(_))
     }
 
+    /// Whether its size can be chosen.
+    pub fn takes_size(&self) -> bool {
+        matches!(self.kind, Kind::Laggards)
+    }
+
     /// Runs one round, in children.
     pub fn round(&self, round: &Round<'_>) -> Result<Outcome> {
         match &self.kind {
@@ -99,6 +110,7 @@ impl Workload {
             Kind::ReadHot => round.run(Task::ReadHot(Shape::READ_HOT)),
             Kind::ReadCold => read::cold_round(round),
             Kind::Memory => memory::round(round),
+            Kind::Laggards => laggards::round(round),
         }
     }
 }
@@ -114,6 +126,10 @@ pub struct Round<'a> {
     pub seconds: f64,
     /// Operations per second, over all writers.
     pub rate: Option<u32>,
+    /// The size of what has one, in bytes, where that is not its own.
+    pub bytes: Option<u64>,
+    /// Which round of the system it is, from 1.
+    pub number: u32,
 }
 
 impl Round<'_> {
@@ -127,7 +143,7 @@ impl Round<'_> {
 
     /// The job for `task`, in the directory as it is.
     pub fn job(&self, task: Task) -> Job {
-        let Round { system, place, seconds, rate } = *self;
+        let Round { system, place, seconds, rate, .. } = *self;
         Job { system, dir: place.path().join(LOG), seconds, rate, task }
     }
 
@@ -159,6 +175,7 @@ enum Kind {
     ReadHot,
     ReadCold,
     Memory,
+    Laggards,
 }
 
 const fn sync(name: &'static str, about: &'static str, writers: u32, payload: usize) -> Workload {

@@ -109,7 +109,7 @@ fn a_run_that_is_interrupted_twice_removes_its_files() {
 fn every_workload_is_listed() {
     let output = bench().arg("list").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 13);
+    assert_eq!(list.lines().count(), 14);
     assert!(list.lines().all(|line| line.len() > 16 && line.len() <= 120), "{list}");
 }
 
