@@ -6,6 +6,7 @@ pub mod recover;
 pub mod read;
 pub mod memory;
 pub mod laggards;
+pub mod snapshot;
 
 mod shape;
 
@@ -73,6 +74,11 @@ pub const ALL: &[Workload] = &[
         about: "1000 shards that compact behind themselves, 256 B entries, beside 10 that never do; 16 GiB, or --gib",
         kind: Kind::Laggards,
     },
+    Workload {
+        name: "snapshot-4g",
+        about: "a snapshot of 4 GiB, or --gib, is built, shipped to another engine, installed and read there",
+        kind: Kind::Snapshot,
+    },
 ];
 
 /// The names of all workloads.
@@ -86,9 +92,14 @@ pub fn find(name: &str) -> Option<&'static Workload> {
 }
 
 impl Workload {
-    /// Whether `system` can run it: a bare disk keeps nothing that could be read or recovered.
+    /// Whether `system` can run it: a bare disk keeps nothing that could be read or recovered, and the peer has no
+    /// snapshots.
     pub fn runs_on(&self, system: System) -> bool {
-        system != System::Floor || matches!(self.kind, Kind::Sync(_) | Kind::Store(_))
+        match system {
+            System::Logboom => true,
+            System::RaftEngine => !matches!(self.kind, Kind::Snapshot),
+            System::Floor => matches!(self.kind, Kind::Sync(_) | Kind::Store(_)),
+        }
     }
 
     /// Whether operations can be performed at a given rate.
@@ -98,7 +109,7 @@ impl Workload {
 
     /// Whether its size can be chosen.
     pub fn takes_size(&self) -> bool {
-        matches!(self.kind, Kind::Laggards)
+        matches!(self.kind, Kind::Laggards | Kind::Snapshot)
     }
 
     /// Runs one round, in children.
@@ -111,6 +122,7 @@ impl Workload {
             Kind::ReadCold => read::cold_round(round),
             Kind::Memory => memory::round(round),
             Kind::Laggards => laggards::round(round),
+            Kind::Snapshot => snapshot::round(round),
         }
     }
 }
@@ -176,6 +188,7 @@ enum Kind {
     ReadCold,
     Memory,
     Laggards,
+    Snapshot,
 }
 
 const fn sync(name: &'static str, about: &'static str, writers: u32, payload: usize) -> Workload {
