@@ -97,6 +97,10 @@ struct Run {
     /// [default: each writer appends as soon as its last append is durable]
     #[arg(long, value_name = "OPS", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
     rate: Option<u32>,
+
+    /// The size of workloads that have one, in GiB [default: their own]
+    #[arg(long, value_parser = gibibytes)]
+    gib: Option<u64>,
 }
 
 impl From<Run> for Plan {
@@ -110,6 +114,7 @@ impl From<Run> for Plan {
             json: run.json,
             hist: run.hist,
             rate: run.rate,
+            bytes: run.gib,
         }
     }
 }
@@ -122,6 +127,19 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
         _ => Err("seconds, more than 0 and at most a day".to_owned()),
+    }
+}
+
+/// In bytes.
+fn gibibytes(text: &str) -> Result<u64, String> {
+    match text.parse::<f64>() {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked, and whole bytes are meant"
+        )]
+        Ok(gib) if (1.0 / 1024.0..=1024.0).contains(&gib) => Ok((gib * f64::from(1 << 30)) as u64),
+        _ => Err("GiB, from a thousandth to a thousand".to_owned()),
     }
 }
 
@@ -152,6 +170,11 @@ mod tests {
         assert_eq!(plan.systems, [System::Logboom, System::Floor]);
         assert_eq!((plan.seconds, plan.rounds, plan.json, plan.rate), (0.5, 2, true, None));
         assert_eq!((plan.dir, plan.hist), (Some("/d".into()), Some("h".into())));
+    }
+
+    #[test]
+    fn sizes_are_in_gib() {
+        assert_eq!(plan("run gc-laggards --gib 0.5").bytes, Some(512 << 20));
     }
 
     #[test]

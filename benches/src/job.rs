@@ -20,7 +20,7 @@ use crate::{
     load::Measured,
     system::System,
     usage,
-    workload::{Shape, memory, read, recover, store, sync},
+    workload::{Shape, laggards, memory, read, recover, snapshot, store, sync},
 };
 
 /// What a child is to do.
@@ -45,6 +45,10 @@ pub enum Task {
     Sync(sync::Load),
     /// See [`store`].
     Store(store::Load),
+    /// See [`laggards`].
+    Laggards(laggards::Load),
+    /// See [`snapshot`].
+    Snapshot(snapshot::Load),
     /// Writes a log of this shape, reports, and closes it, or goes on writing until it is killed.
     Fill {
         /// What is written.
@@ -84,6 +88,8 @@ impl Job {
         match &self.task {
             Task::Sync(load) => sync::measure(self, load),
             Task::Store(load) => store::measure(self, load),
+            Task::Laggards(load) => laggards::measure(self, load),
+            Task::Snapshot(load) => snapshot::measure(self, load),
             Task::Fill { shape, linger } => shape.fill(self, *linger),
             Task::Reopen(shape) => recover::measure(self, shape),
             Task::ReadHot(shape) => read::hot(self, shape),

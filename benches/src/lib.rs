@@ -17,6 +17,7 @@ pub mod job;
 pub mod load;
 pub mod system;
 pub mod stream;
+pub mod bare;
 pub mod payload;
 pub mod latency;
 pub mod usage;

@@ -93,8 +93,14 @@ impl Gate {
         self.part.load(Ordering::Relaxed) == OVER
     }
 
-    fn is_counting(&self) -> bool {
+    /// Whether what is done counts.
+    pub fn is_counting(&self) -> bool {
         self.part.load(Ordering::Relaxed) == COUNTING
+    }
+
+    /// Waits for a part of the window to pass, or for the end of the work.
+    pub fn pass(&self, time: Duration) {
+        self.ended.wait_while_for(&mut self.over.lock(), |over| !*over, time);
     }
 
     fn count(&self) {
@@ -105,11 +111,6 @@ impl Gate {
         self.part.store(OVER, Ordering::Relaxed);
         *self.over.lock() = true;
         self.ended.notify_all();
-    }
-
-    /// Waits for a part of the window to pass, or for a worker to end the work.
-    fn pass(&self, time: Duration) {
-        self.ended.wait_while_for(&mut self.over.lock(), |over| !*over, time);
     }
 }
 

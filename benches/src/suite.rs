@@ -37,6 +37,8 @@ pub struct Plan {
     pub hist: Option<PathBuf>,
     /// Operations per second, over all blocking writers.
     pub rate: Option<u32>,
+    /// The size of what has one, in bytes.
+    pub bytes: Option<u64>,
 }
 
 impl Plan {
@@ -52,13 +54,15 @@ impl Plan {
             json: false,
             hist: None,
             rate: None,
+            bytes: None,
         }
     }
 
     fn check(&self) -> Result<()> {
-        let unpaced = self.workloads.iter().find(|workload| !workload.takes_rate());
-        match unpaced {
-            Some(workload) if self.rate.is_some() => Err(format!("{} takes no --rate", workload.name).into()),
+        let refuses = |takes: fn(&Workload) -> bool| self.workloads.iter().find(|workload| !takes(workload));
+        match (refuses(Workload::takes_rate), refuses(Workload::takes_size)) {
+            (Some(workload), _) if self.rate.is_some() => Err(format!("{} takes no --rate", workload.name).into()),
+            (_, Some(workload)) if self.bytes.is_some() => Err(format!("{} takes no --gib", workload.name).into()),
             _ => Ok(()),
         }
     }
@@ -112,7 +116,8 @@ fn compare(plan: &Plan, workload: &Workload, place: &Place, progress: &ProgressB
         for contender in &mut contenders {
             let system = contender.system;
             progress.set_message(format!("{} {system}, round {number} of {}", workload.name, plan.rounds));
-            let round = Round { system, place, seconds: plan.seconds, rate: plan.rate };
+            let Plan { seconds, rate, bytes, .. } = *plan;
+            let round = Round { system, place, seconds, rate, bytes, number };
             let outcome = workload.round(&round);
             interrupt::check()?;
             contender.rounds.push(outcome.map_err(|error| format!("{} on {system}: {error}", workload.name))?);

@@ -85,8 +85,28 @@ pub trait Log: Send + Sync {
     /// Notes how the log is configured, as far as that explains its figures.
     fn describe(&self, outcome: &mut Outcome);
 
+    /// What it has written and holds, if it says.
+    fn occupancy(&self) -> Option<Occupancy> {
+        None
+    }
+
     /// Closes the log in order.
     fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// What a log has written since it was opened, and what it holds, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Occupancy {
+    /// Of the groups that were appended, with all that frames and pads them.
+    pub appended: u64,
+    /// Of what was written to move live entries.
+    pub moved: u64,
+    /// Of the segments in use.
+    pub in_use: u64,
+    /// Of the records of live entries.
+    pub live: u64,
+    /// Of one segment.
+    pub segment: u64,
 }
 
 /// A blocking writer.
@@ -133,19 +153,26 @@ pub trait Reader: Send {
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     every: u64,
+    /// Shards below this are never compacted.
+    laggards: u64,
 }
 
 impl Retention {
     /// Keeps the live payload of `shards` shards below about 256 MiB, and below about 320 entries a shard.
     pub fn for_load(shards: u64, payload: usize) -> Self {
-        Retention { every: (LIVE_BYTES / (shards * payload as u64)).clamp(EVERY_MIN, EVERY_MAX) }
+        Retention { every: (LIVE_BYTES / (shards * payload as u64)).clamp(EVERY_MIN, EVERY_MAX), laggards: 0 }
+    }
+
+    /// The same, but the first shards are never compacted.
+    pub fn with_laggards(self, laggards: u64) -> Self {
+        Retention { laggards, ..self }
     }
 
     /// If the shard is compacted with the entry `index`: the last entry that goes.
     ///
     /// Shards are not all compacted at once, so that compaction costs each batch the same.
     pub fn due(self, shard: u64, index: u64) -> Option<u64> {
-        let due = (index + shard).is_multiple_of(self.every);
+        let due = shard >= self.laggards && (index + shard).is_multiple_of(self.every);
         due.then(|| index.saturating_sub(self.every / 4)).filter(|last| *last > 0)
     }
 }
@@ -180,6 +207,13 @@ mod tests {
                 assert!(live_max <= 512);
             }
         }
+    }
+
+    #[test]
+    fn laggards_keep_everything() {
+        let retention = Retention::for_load(1010, 256).with_laggards(10);
+        let compacted = |shard| (1..1000).filter(|&index| retention.due(shard, index).is_some()).count();
+        assert_eq!((compacted(9), compacted(10)), (0, 3));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::{alloc::System, fs, time::Duration};
 use cap::Cap;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::Result;
+
 /// The processor time that all threads of this process have used, the kernel's workers for its rings included.
 pub fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -23,15 +25,32 @@ pub fn user_of_all() -> Duration {
 
 /// The most memory that was resident so far, in bytes; 0 where the kernel does not tell.
 pub fn peak_rss_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+    status_bytes("VmHWM:")
+}
+
+/// Has [`peak_rss_bytes`] count from now on.
+///
+/// # Errors
+/// Where the kernel has no such call (before 4.0), or a container forbids it.
+pub fn forget_peak() -> Result<()> {
+    fs::write("/proc/self/clear_refs", "5").map_err(|error| format!("/proc/self/clear_refs: {error}").into())
+}
+
+/// The memory that is resident now, in bytes; 0 where the kernel does not tell.
+pub fn resident_bytes() -> u64 {
+    status_bytes("VmRSS:")
 }
 
 /// The bytes that are allocated now and not yet freed.
 pub fn live_bytes() -> u64 {
     ALLOCATOR.allocated() as u64
+}
+
+fn status_bytes(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 #[global_allocator]

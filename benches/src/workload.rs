@@ -5,6 +5,8 @@ pub mod store;
 pub mod recover;
 pub mod read;
 pub mod memory;
+pub mod laggards;
+pub mod snapshot;
 
 mod shape;
 
@@ -67,6 +69,16 @@ pub const ALL: &[Workload] = &[
         about: "live allocation per entry, at one entry per group, and per idle shard",
         kind: Kind::Memory,
     },
+    Workload {
+        name: "gc-laggards",
+        about: "1000 shards that compact behind themselves, 256 B entries, beside 10 that never do; 16 GiB, or --gib",
+        kind: Kind::Laggards,
+    },
+    Workload {
+        name: "snapshot-4g",
+        about: "a snapshot of 4 GiB, or --gib, is built, shipped to another engine, installed and read there",
+        kind: Kind::Snapshot,
+    },
 ];
 
 /// The names of all workloads.
@@ -80,14 +92,24 @@ pub fn find(name: &str) -> Option<&'static Workload> {
 }
 
 impl Workload {
-    /// Whether `system` can run it: a bare disk keeps nothing that could be read or recovered.
+    /// Whether `system` can run it: a bare disk keeps nothing that could be read or recovered, and the peer has no
+    /// snapshots.
     pub fn runs_on(&self, system: System) -> bool {
-        system != System::Floor || matches!(self.kind, Kind::Sync(_) | Kind::Store(_))
+        match system {
+            System::Logboom => true,
+            System::RaftEngine => !matches!(self.kind, Kind::Snapshot),
+            System::Floor => matches!(self.kind, Kind::Sync(_) | Kind::Store(_)),
+        }
     }
 
     /// Whether operations can be performed at a given rate.
     pub fn takes_rate(&self) -> bool {
         matches!(self.kind, Kind::Sync(_))
+    }
+
+    /// Whether its size can be chosen.
+    pub fn takes_size(&self) -> bool {
+        matches!(self.kind, Kind::Laggards | Kind::Snapshot)
     }
 
     /// Runs one round, in children.
@@ -99,6 +121,8 @@ impl Workload {
             Kind::ReadHot => round.run(Task::ReadHot(Shape::READ_HOT)),
             Kind::ReadCold => read::cold_round(round),
             Kind::Memory => memory::round(round),
+            Kind::Laggards => laggards::round(round),
+            Kind::Snapshot => snapshot::round(round),
         }
     }
 }
@@ -114,6 +138,10 @@ pub struct Round<'a> {
     pub seconds: f64,
     /// Operations per second, over all writers.
     pub rate: Option<u32>,
+    /// The size of what has one, in bytes, where that is not its own.
+    pub bytes: Option<u64>,
+    /// Which round of the system it is, from 1.
+    pub number: u32,
 }
 
 impl Round<'_> {
@@ -127,7 +155,7 @@ impl Round<'_> {
 
     /// The job for `task`, in the directory as it is.
     pub fn job(&self, task: Task) -> Job {
-        let Round { system, place, seconds, rate } = *self;
+        let Round { system, place, seconds, rate, .. } = *self;
         Job { system, dir: place.path().join(LOG), seconds, rate, task }
     }
 
@@ -159,6 +187,8 @@ enum Kind {
     ReadHot,
     ReadCold,
     Memory,
+    Laggards,
+    Snapshot,
 }
 
 const fn sync(name: &'static str, about: &'static str, writers: u32, payload: usize) -> Workload {

@@ -48,6 +48,31 @@ fn reads_are_reported_per_entry_and_the_floor_has_none() {
 }
 
 #[test]
+fn reclaiming_is_measured_beside_the_same_load_without_laggards() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let options = ["--gib", "0.1", "--rounds", "1", "--json", "--system", "logboom"];
+    let output = run(dir.path(), &["gc-laggards"], &options);
+    let lines = lines(&output);
+    assert_figures(&lines[0]);
+    assert!(lines[0]["write_amp"].as_f64().unwrap() >= 1.0, "{}", lines[0]);
+    for figure in ["space_amp", "space_amp_max", "p99_without_us", "p99_ratio", "reserve_bytes", "live_mib_end"] {
+        assert!(lines[0][figure].is_number(), "{figure} in {}", lines[0]);
+    }
+}
+
+#[test]
+fn a_snapshot_goes_all_its_way_beside_bare_loops() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let output = run(dir.path(), &["snapshot-4g"], &["--gib", "0.02", "--rounds", "2", "--json"]);
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 1, "only one system has snapshots");
+    for phase in ["build", "ship", "install"] {
+        assert!(lines[0][format!("{phase}_of_bare")].as_f64().unwrap() > 0.0, "{}", lines[0]);
+        assert!(lines[0][format!("{phase}_peak_mib")].as_f64().unwrap() < 64.0, "{}", lines[0]);
+    }
+}
+
+#[test]
 fn a_table_is_printed_without_json() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let options = ["--seconds", "0.1", "--rounds", "1", "--rate", "100", "--system", "logboom"];
@@ -109,7 +134,7 @@ fn a_run_that_is_interrupted_twice_removes_its_files() {
 fn every_workload_is_listed() {
     let output = bench().arg("list").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 13);
+    assert_eq!(list.lines().count(), 15);
     assert!(list.lines().all(|line| line.len() > 16 && line.len() <= 120), "{list}");
 }
 

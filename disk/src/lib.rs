@@ -29,6 +29,6 @@ pub use disk::{Completion, Disk, File, Mode, Op, OpKind, Queue, Sync, Wait, Wake
 pub use facts::{Backend, Facts, SyncMethod, WriteCache};
 pub use inline::InlineQueue;
 pub use options::{BackendChoice, DirectChoice, DiskOptions, OpenError};
-pub use os::{open, open_read_only};
+pub use os::{is_vacant, open, open_read_only};
 pub use sim::{Fate, Fault, FaultKind, Operation, Rot, SimDisk, SimOptions, Undecided, Unsynced};
 pub use stats::DiskStats;

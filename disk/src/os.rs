@@ -18,7 +18,7 @@ mod lock;
 mod open;
 mod probe;
 
-pub use open::{open, open_read_only};
+pub use open::{is_vacant, open, open_read_only};
 
 #[cfg(target_os = "linux")]
 pub(crate) use file::{RETRIES_MAX, can_continue, remaining};

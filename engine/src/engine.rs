@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -9,8 +10,8 @@ use logboom_disk::Disk;
 use logboom_wal::{Durability, Permit, Reservation, Runtime};
 
 use crate::{
-    Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly, ReclaimReport, Rejected,
-    Result, Segment, Shard, ShardId, Snapshots, Ticket,
+    Backup, BackupReport, Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly,
+    ReclaimReport, Rejected, Result, Segment, Shard, ShardId, Snapshots, Ticket,
     append::{append, preflight, release_unseen},
     core::Core,
     open, space,
@@ -212,6 +213,62 @@ impl Engine {
     pub fn barrier(&self) -> Result<Ticket> {
         self.0.core.check_open()?;
         Ok(Ticket::new(self.0.core.wal.barrier()))
+    }
+
+    /// Copies the log into the directory `dir`, which is created or must be empty, while the engine goes on: the copy
+    /// opens as an engine with everything that was accepted when the call began, and maybe a little more. It is
+    /// durable on return; before that it is not taken for a log, and after an error what there was of it is removed.
+    ///
+    /// Reads and writes pieces of 1 MiB and pauses after each for as long as it took, so that the disk is the
+    /// engine's for half of the time: [`Engine::backup_on`] leaves the pace to the caller. Takes that much memory, and
+    /// that of a checkpoint. Segments that are freed meanwhile are used again only when they are copied, and count as
+    /// used in a log whose space is bounded. Snapshots are copied as well, and removed only behind that. Shards in
+    /// quarantine are so in the copy; [`BackupReport::quarantined`] names them.
+    ///
+    /// The copy is the same log, by its identity: to be opened in place of the other or beside it, but no file of the
+    /// one may ever be put among those of the other, and nodes of a raft group must not run on both.
+    ///
+    /// # Errors
+    /// [`Error::Target`] for whatever the directory or its disk refuses. [`Error::Corruption`] when no checkpoint is
+    /// intact, [`Error::Io`] when the engine's own disk cannot be read; [`Error::Closed`], [`Error::Full`],
+    /// [`Error::Poisoned`]. Only a failed sync on the device that the engine is on poisons the engine.
+    ///
+    /// # Example
+    /// ```
+    /// use logboom::{Config, Engine, ShardId};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let mut config = Config::new(dir.path().join("log"));
+    /// # config.segment_bytes = 1 << 20;
+    /// # let copy = dir.path().join("copy");
+    /// # let engine = Engine::open(config.clone())?;
+    /// let mut batch = engine.batch();
+    /// batch.append_payload(ShardId(7), 1, 1, b"hello")?;
+    /// engine.write(batch)?;
+    /// let report = engine.backup(&copy)?;
+    /// println!("{} bytes of {} segments", report.copied.bytes, report.copied.segments);
+    ///
+    /// # config.dir = copy.clone();
+    /// # /*
+    /// let config = Config::new(copy);
+    /// # */
+    /// let copy = Engine::open(config)?;
+    /// assert_eq!(copy.shard(ShardId(7)).last(), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackupReport> {
+        self.0.core.check_open()?;
+        self.backup_on(open::vacant_disk(dir.as_ref())?)?.run()
+    }
+
+    /// Begins a [backup](Engine::backup) on a disk that the caller opened, which must be empty. What it will hold is
+    /// fixed, and durable in this engine, on return; the steps are the caller's.
+    ///
+    /// # Errors
+    /// As [`Engine::backup`].
+    pub fn backup_on(&self, disk: Arc<dyn Disk>) -> Result<Backup> {
+        self.0.core.check_open()?;
+        Backup::begin(&self.0.core, disk)
     }
 
     /// Closes the engine for all its handles: waits until everything is durable, writes what makes the next opening

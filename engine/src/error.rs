@@ -140,6 +140,12 @@ pub enum Error {
         /// What was attempted.
         what: Arc<str>,
     },
+    /// The directory that a [backup](crate::Engine::backup) is made in, or its disk, refused something.
+    #[error("the directory that is copied to: {error}")]
+    Target {
+        /// What it was.
+        error: Arc<Error>,
+    },
     /// An entry was handed to [`Batch::heal`](crate::Batch::heal) that is not the one that the log has at its index.
     #[error("{shard}: entry {index} has term {stored}, not {given}")]
     Term {
@@ -312,6 +318,7 @@ impl From<logboom_wal::Error> for Error {
             Wal::Io { what, error } => Self::shared_io(what, error),
             Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
             Wal::Poisoned { first } => Self::Poisoned { first: Arc::new((*first).clone().into()) },
+            Wal::Target(error) => Self::Target { error: Arc::new((*error).clone().into()) },
             Wal::TooLarge { bytes, limit, .. } if bytes > limit => {
                 Self::TooLarge { what: Limit::Batch, size: bytes as u64, limit: limit as u64 }
             }

@@ -176,9 +176,11 @@ mod snapshot_table;
 mod checkpointer;
 mod compact;
 mod snapshots;
+mod backup;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 
+pub use backup::{Backup, BackupReport};
 pub use batch::{Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use config::Config;
 pub use engine::Engine;
@@ -201,8 +203,8 @@ pub use ticket::Ticket;
 pub use logboom_disk::{self as disk, DiskOptions};
 pub use logboom_snapshot as snapshot;
 pub use logboom_wal::{
-    Clock, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId, SegmentInfo,
-    WalMetrics,
+    Clock, CopyReport, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId,
+    SegmentInfo, WalMetrics,
 };
 
 /// The example of the README, so that the tests compile and run it.

@@ -1,6 +1,6 @@
 //! How a configuration becomes an open log.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use logboom_disk::{Disk, DiskOptions, OpenError};
 use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, Runtime};
@@ -29,6 +29,16 @@ pub(crate) fn disk(config: &Config) -> Result<Arc<dyn Disk>> {
 /// [`disk`], without a lock and without writing.
 pub(crate) fn disk_read_only(config: &Config) -> Result<Arc<dyn Disk>> {
     logboom_disk::open_read_only(&config.dir, &config.disk).map_err(refused)
+}
+
+/// Opens a directory for a copy of a log: one that is absent or empty.
+pub(crate) fn vacant_disk(dir: &Path) -> Result<Arc<dyn Disk>> {
+    let of_target = |error| Error::Target { error: Arc::new(error) };
+    match logboom_disk::is_vacant(dir) {
+        Ok(true) => logboom_disk::open(dir, &DiskOptions::default()).map_err(refused).map_err(of_target),
+        Ok(false) => Err(of_target(Error::Foreign { what: format!("{} is not empty", dir.display()) })),
+        Err(error) => Err(of_target(refused(error))),
+    }
 }
 
 /// Recovers the log in `disk` and begins an epoch in it.

@@ -48,6 +48,8 @@ struct State {
     doomed: Vec<Doomed>,
     /// How many leases there are of each file that has any: by shard, index and number of the file.
     leases: BTreeMap<(u64, u64, u64), u64>,
+    /// Who wants all files to stay.
+    keepers: u64,
 }
 
 #[derive(Debug)]
@@ -193,6 +195,16 @@ impl Shared {
         }
     }
 
+    /// Has all files stay until as many calls of [`Shared::let_go`].
+    pub(crate) fn keep(&self) {
+        self.state().keepers += 1;
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.state().keepers -= 1;
+        self.host.has_work();
+    }
+
     /// Whether anything is leased.
     pub(crate) fn has_leases(&self) -> bool {
         !self.state().leases.is_empty()
@@ -212,6 +224,9 @@ impl Shared {
     pub(crate) fn sweep(&self, durable: u64) -> Result<bool> {
         let ready = {
             let mut state = self.state();
+            if state.keepers > 0 {
+                return Ok(false);
+            }
             let State { doomed, leases, .. } = &mut *state;
             let ready = |doomed: &mut Doomed| doomed.mark <= durable && !leases.contains_key(&doomed.entry.lease_key());
             doomed.extract_if(.., ready).collect::<Vec<_>>()

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io, sync::Arc};
 use logboom_disk::Disk;
 
 use crate::{
-    Builder, Built, Error, Host, Lease, Manifest, Receiver, Result, Spec, Stop,
+    Builder, Built, Error, Host, Keep, Lease, Manifest, Receiver, Result, Spec, Stop,
     draft::Draft,
     shared::{BUILDING, COMPLETE, Entry, RECEIVING, Shared},
 };
@@ -142,6 +142,11 @@ impl Store {
         self.0.sweep(durable)
     }
 
+    /// Keeps every file of a complete snapshot until it is dropped.
+    pub fn keep(&self) -> Keep {
+        Keep::new(&self.0)
+    }
+
     /// The registered snapshots of a shard, oldest first: by index, then term.
     pub fn list(&self, shard: u64) -> Vec<Registered> {
         self.0.list(shard).iter().map(|entry| entry.registered).collect()
@@ -230,7 +235,7 @@ impl Shared {
     }
 
     /// The files that have names of snapshots: by prefix and number.
-    fn files(&self) -> Result<Vec<(&'static str, u64)>> {
+    pub(crate) fn files(&self) -> Result<Vec<(&'static str, u64)>> {
         let names = self.disk.list().map_err(|error: io::Error| Error::io("listing the directory", error))?;
         Ok(names.iter().filter_map(|name| parse(name)).collect())
     }

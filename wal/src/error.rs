@@ -49,6 +49,9 @@ pub enum Error {
         /// The first failure.
         first: Arc<Error>,
     },
+    /// The directory that is copied to, or its disk. The log itself is not affected, unless it says so.
+    #[error("the directory that is copied to: {0}")]
+    Target(Arc<Error>),
     /// A batch cannot be written in one group.
     #[error("{bytes} bytes in {records} records exceed what one group takes ({limit} bytes, 65536 records)")]
     TooLarge {

@@ -1,6 +1,6 @@
 //! The file that makes a directory a log: its identity, its format version and the sizes that never change.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use logboom_disk::{Disk, File, Mode, Pool, Slice};
 
@@ -8,6 +8,7 @@ use crate::{
     Error, Options,
     group::{put_u32, put_u64},
     record::{u32_at, u64_at},
+    slots::Failure,
 };
 
 /// Whether a directory is a log, or could become one: to be asked before anything is put in it, a lock included.
@@ -23,6 +24,8 @@ pub const FORMAT_VERSION: u32 = 1;
 
 const NAME: &str = "LOGBOOM";
 const NAME_NEW: &str = "LOGBOOM.new";
+/// The file by which a directory is locked; it is never removed.
+pub(crate) const LOCK: &str = "LOCK";
 const MAGIC: [u8; 8] = *b"LOGBOOM\0";
 
 /// Whether a file name is that of the identity.
@@ -82,19 +85,33 @@ impl Identity {
             let what = format!("a segment of {segment_bytes} bytes, on a device that takes writes of {pad} bytes");
             return Err(Error::Unsupported(what));
         }
-        let make = || -> io::Result<()> {
+        let written = identity.write(disk, pool).map_err(Failure::into_error);
+        written.map(|()| identity).map_err(|error| Error::io(format!("creating {NAME}"), error))
+    }
+
+    /// Gives a directory this identity. Durable on return; a crash before leaves it without one.
+    pub(crate) fn write(&self, disk: &dyn Disk, pool: &Pool) -> Result<(), Failure> {
+        let write = || -> io::Result<Arc<dyn File>> {
             if disk.list()?.iter().any(|name| name == NAME_NEW) {
                 disk.remove(NAME_NEW)?;
             }
             let file = disk.open(NAME_NEW, Mode::Create)?;
-            file.allocate(identity.pad as u64)?;
-            let block = Slice::padded_copy(pool, &identity.encode(), identity.pad);
-            file.write_at(&[block], 0, logboom_disk::Sync::Data)?;
-            file.sync_all()?;
-            disk.rename(NAME_NEW, NAME)?;
-            disk.sync_dir()
+            file.allocate(self.pad as u64)?;
+            let block = Slice::padded_copy(pool, &self.encode(), self.pad);
+            file.write_at(&[block], 0, logboom_disk::Sync::None)?;
+            Ok(file)
         };
-        make().map(|()| identity).map_err(|error| Error::io(format!("creating {NAME}"), error))
+        write().map_err(Failure::Write)?.sync_all().map_err(Failure::Sync)?;
+        disk.rename(NAME_NEW, NAME).map_err(Failure::Write)?;
+        disk.sync_dir().map_err(Failure::Sync)
+    }
+
+    /// Whether the log can be used where `pad` is the unit of writes.
+    pub(crate) fn require_pad(&self, pad: usize) -> Result<(), Error> {
+        if self.pad.is_multiple_of(pad) {
+            return Ok(());
+        }
+        Err(Error::Unsupported(format!("the log pads its groups to {} bytes, this device needs {pad}", self.pad)))
     }
 
     fn load(disk: &dyn Disk, file: &dyn File, pool: &Pool) -> Result<Self, Error> {
@@ -106,12 +123,7 @@ impl Identity {
         let mut region = pool.region(pad);
         file.read_at(&mut region, 0).map_err(|error| Error::io(format!("reading {NAME}"), error))?;
         let identity = Self::decode(&region)?;
-        if identity.pad < pad || !identity.pad.is_multiple_of(pad) {
-            return Err(Error::Unsupported(format!(
-                "the log pads its groups to {} bytes, this device needs {pad}: copy it through a backup",
-                identity.pad
-            )));
-        }
+        identity.require_pad(pad)?;
         Ok(identity)
     }
 
@@ -163,7 +175,7 @@ impl Identity {
 
 /// Whether a file may lie in a directory that is not a log yet.
 fn is_own(name: &str) -> bool {
-    matches!(name, NAME_NEW | "LOCK")
+    matches!(name, NAME_NEW | LOCK)
 }
 
 #[cfg(test)]

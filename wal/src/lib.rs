@@ -38,6 +38,7 @@ mod cold;
 mod worker;
 mod watch;
 mod scrub;
+mod copy;
 mod metrics;
 mod shared;
 mod damage;
@@ -58,6 +59,7 @@ pub mod fuzz;
 
 pub use admission::Permit;
 pub use append::{Durability, Request, Reservation};
+pub use copy::{CopyReport, Copying};
 pub use damage::{Damage, Descriptor, Loss, Passed};
 pub use error::Error;
 pub use identity::{FORMAT_VERSION, recognise};

@@ -29,7 +29,7 @@ pub(crate) fn is_slot(name: &str) -> bool {
 }
 
 /// The two slots and what they cover.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Slots {
     files: [Option<Arc<dyn File>>; 2],
     /// The number of the checkpoint in each slot, 0 for none, and the segment that it is replayed from.
@@ -86,7 +86,7 @@ impl Slots {
         identity: &Identity,
         mode: Mode,
     ) -> Result<(Self, Option<Checkpoint>), Error> {
-        let mut slots = Self { files: [None, None], held: [(0, SegmentId(0)); 2], bad: [false; 2], free_slot: 0 };
+        let mut slots = Self::default();
         let mut newest: Option<Checkpoint> = None;
         for (at, name) in NAMES.into_iter().enumerate() {
             let file = match disk.open(name, mode) {
@@ -113,6 +113,27 @@ impl Slots {
             }
         }
         Ok((slots, newest))
+    }
+
+    /// Reads the newest intact checkpoint again; `None` before the first.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Corruption`] when no slot is intact any more.
+    pub(crate) fn newest(&self, pool: &Pool, identity: &Identity) -> Result<Option<Checkpoint>, Error> {
+        let mut newest: Option<Checkpoint> = None;
+        for file in self.files.iter().flatten() {
+            let content = read(&**file, pool, identity);
+            let content = content.map_err(|error| Error::io(format!("reading {}", file.name()), error))?;
+            if let Content::Intact(checkpoint) = content
+                && newest.as_ref().is_none_or(|newest| newest.number < checkpoint.number)
+            {
+                newest = Some(checkpoint);
+            }
+        }
+        match self.held.iter().find(|held| held.0 > 0) {
+            Some(&(_, from)) if newest.is_none() => Err(Error::corruption(from, 0, "no checkpoint is intact any more")),
+            _ => Ok(newest),
+        }
     }
 
     /// Makes both files, so that a device that has become full does not stop a checkpoint of the usual size.

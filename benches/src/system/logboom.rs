@@ -9,18 +9,18 @@ use std::{
 
 use logboom::{Batch, Config, Durability, Engine, Shard, ShardId, Ticket};
 
-use super::{Filler, Log, Reader, Retention, Store, TERM, Tuning, Writer, touch};
+use super::{Filler, Log, Occupancy, Reader, Retention, Store, TERM, Tuning, Writer, touch};
 use crate::{Result, job::Outcome, payload::Payloads};
 
 /// Opens it.
 pub fn open(dir: &Path, tuning: Tuning) -> Result<Box<dyn Log>> {
     let config = config(dir, tuning);
-    let prepared = u64::from(config.reserve_segments);
+    let (prepared, segment_bytes) = (u64::from(config.reserve_segments), config.segment_bytes);
     let engine = Engine::open(config)?;
     if tuning == Tuning::Load {
         settle(&engine, prepared)?;
     }
-    Ok(Box::new(Logboom { engine }))
+    Ok(Box::new(Logboom { engine, segment_bytes }))
 }
 
 /// Waits until so many segments are prepared, as raft-engine prefills its files before it is measured.
@@ -39,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Logboom {
     engine: Engine,
+    segment_bytes: u64,
 }
 
 impl Log for Logboom {
@@ -69,6 +70,17 @@ impl Log for Logboom {
         outcome.note("method", report.disk.sync_method.to_string());
         outcome.note("backend", report.disk.backend.to_string());
         outcome.note("bytes_replayed", report.recovery.bytes_read);
+    }
+
+    fn occupancy(&self) -> Option<Occupancy> {
+        let (metrics, segments) = (self.engine.metrics(), self.engine.segments());
+        Some(Occupancy {
+            appended: metrics.log.written_bytes,
+            moved: metrics.log.moved_bytes,
+            in_use: segments.len() as u64 * self.segment_bytes,
+            live: segments.iter().map(|segment| segment.live_bytes).sum(),
+            segment: self.segment_bytes,
+        })
     }
 
     fn close(self: Box<Self>) -> Result<()> {

@@ -65,24 +65,44 @@ impl Variant {
 
     fn run(self, log: &dyn Log, load: &Load, window: Window) -> Result<Measured> {
         let retention = Retention::for_load(load.shards, load.payload);
-        let stores = split(0..load.shards, self.threads).map(|shards| {
-            let cohorts: Vec<_> = split(shards, self.cohorts).collect();
-            let store = log.store(&cohorts, load.payload, retention);
-            Looping { store, sizes: cohorts.iter().map(|cohort| cohort.end - cohort.start).collect() }
-        });
+        let stores = split(0..load.shards, self.threads)
+            .map(|shards| Looping::new(log, shards, self.cohorts, load.payload, retention));
         drive(&mut stores.collect::<Vec<_>>(), window)
     }
 }
 
 /// Divides a range in equal parts.
-fn split(range: Range<u64>, parts: u64) -> impl Iterator<Item = Range<u64>> {
+pub(super) fn split(range: Range<u64>, parts: u64) -> impl Iterator<Item = Range<u64>> {
     let count = range.end - range.start;
     (0..parts).map(move |part| range.start + count * part / parts..range.start + count * (part + 1) / parts)
 }
 
-struct Looping<'a> {
+/// A loop thread.
+pub(super) struct Looping<'a> {
     store: Box<dyn Store + 'a>,
     sizes: Vec<u64>,
+    /// How many batches it submits at most.
+    batches: u64,
+}
+
+impl<'a> Looping<'a> {
+    /// A loop over shards in so many cohorts.
+    pub(super) fn new(
+        log: &'a dyn Log,
+        shards: Range<u64>,
+        cohorts: u64,
+        payload: usize,
+        retention: Retention,
+    ) -> Self {
+        let cohorts: Vec<_> = split(shards, cohorts).collect();
+        let store = log.store(&cohorts, payload, retention);
+        Looping { store, sizes: cohorts.iter().map(|cohort| cohort.end - cohort.start).collect(), batches: u64::MAX }
+    }
+
+    /// Ends the load after so many batches.
+    pub(super) fn ending_after(self, batches: u64) -> Self {
+        Looping { batches, ..self }
+    }
 }
 
 impl Worker for Looping<'_> {
@@ -92,10 +112,10 @@ impl Worker for Looping<'_> {
             began.push(Instant::now());
             self.store.submit(cohort)?;
         }
-        for cohort in (0..self.sizes.len()).cycle() {
+        for (batch, cohort) in (1..).zip((0..self.sizes.len()).cycle()) {
             self.store.wait(cohort)?;
             tally.add(gate, began[cohort].elapsed(), self.sizes[cohort]);
-            if gate.is_over() {
+            if gate.is_over() || batch >= self.batches {
                 break;
             }
             began[cohort] = Instant::now();

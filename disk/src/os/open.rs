@@ -44,6 +44,25 @@ pub fn open_read_only(dir: &Path, options: &DiskOptions) -> Result<Arc<dyn Disk>
     assemble(dir, fd, None, options)
 }
 
+/// Whether a directory is absent, or holds nothing but the lock of a disk: not a folder either.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn is_vacant(dir: &Path) -> Result<bool, OpenError> {
+    let fail = |errno| refusal(errno, dir, "read the directory");
+    let fd = match open_dir(dir) {
+        Err(Errno::NOENT) => return Ok(true),
+        opened => opened.map_err(fail)?,
+    };
+    for entry in fs::Dir::read_from(&fd).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        if ![&b"."[..], b"..", LOCK_NAME.as_bytes()].contains(&entry.file_name().to_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What an answer of the operating system means to whoever wanted to open the directory.
 pub(super) fn refusal(errno: Errno, dir: &Path, what: &str) -> OpenError {
     let what = format!("{what} ({})", dir.display());

@@ -24,6 +24,8 @@ pub struct SimOptions {
     /// Of a thousand physical blocks with unsynced bytes, how many are found torn after a power cut that tears any;
     /// every other does.
     pub torn_per_mille: u32,
+    /// What [`Facts::device`] says.
+    pub device: Option<String>,
     /// How many bytes of files the disk holds; see [`SimDisk::set_capacity`].
     pub capacity: u64,
 }
@@ -38,6 +40,7 @@ impl Default for SimOptions {
             delay_reaps_max: 3,
             late_ops_max: 8,
             torn_per_mille: 50,
+            device: None,
             capacity: u64::MAX,
         }
     }
@@ -56,7 +59,7 @@ impl SimOptions {
             fua: Some(false),
             sync_method: self.sync_method,
             file_system: "memory".into(),
-            device: None,
+            device: self.device.clone(),
             kernel: "none".into(),
         }
     }

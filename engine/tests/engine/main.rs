@@ -10,6 +10,7 @@ mod support;
 
 mod admission;
 mod background;
+mod backup;
 mod bad_input;
 mod crash;
 mod directory;

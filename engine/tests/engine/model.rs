@@ -14,7 +14,7 @@ const SHARDS: u64 = 5;
 
 /// A shard as the rules of the operations make it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Model {
+pub(crate) struct Model {
     boundary: Option<Boundary>,
     /// Where an empty log continues behind its boundary, or where it begins.
     first: u64,
@@ -45,10 +45,10 @@ impl Model {
     }
 }
 
-type Models = BTreeMap<u64, Model>;
+pub(crate) type Models = BTreeMap<u64, Model>;
 
 /// One history: the models after each batch, and how far they are acknowledged.
-struct History {
+pub(crate) struct History {
     rng: Rng,
     /// The models before the first batch that may be missing, and after each one since.
     states: Vec<Models>,
@@ -57,18 +57,18 @@ struct History {
 }
 
 impl History {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let large = rng.u32(..4) == 0;
         Self { rng, states: vec![Models::new()], tickets: Vec::new(), large }
     }
 
-    fn models(&self) -> &Models {
+    pub(crate) fn models(&self) -> &Models {
         &self.states[self.states.len() - 1]
     }
 
     /// Submits a batch of a few operations on a few shards.
-    fn submit(&mut self, engine: &Engine) {
+    pub(crate) fn submit(&mut self, engine: &Engine) {
         let mut models = self.models().clone();
         let mut batch = engine.batch();
         let lazy = self.rng.u32(..4) == 0;
@@ -103,7 +103,7 @@ impl History {
     }
 
     /// Finds which of the states the engine has recovered, and goes on from it.
-    fn resume(&mut self, engine: &Engine) {
+    pub(crate) fn resume(&mut self, engine: &Engine) {
         let found = self.states.iter().position(|models| differences(engine, models).is_empty());
         let Some(found) = found else {
             let last = differences(engine, self.models());
@@ -205,7 +205,7 @@ fn random_entry(rng: &mut Rng, large: bool) -> (u8, Vec<u8>, Vec<u8>) {
 }
 
 /// What the engine shows that the models do not say; nothing if they agree.
-fn differences(engine: &Engine, models: &Models) -> String {
+pub(crate) fn differences(engine: &Engine, models: &Models) -> String {
     let nothing = Model::default();
     let mut found = String::new();
     for id in 0..SHARDS {

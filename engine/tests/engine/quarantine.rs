@@ -56,7 +56,7 @@ fn lost(entries: &[(u64, u64)]) -> Quarantine {
 }
 
 /// Shard A with entries 1..10, of which the second record, 4..7, is lost; shard B whole.
-fn hit(seed: u64) -> (Ground, Engine) {
+pub(crate) fn hit(seed: u64) -> (Ground, Engine) {
     let ground = Ground::sim(seed);
     let engine = ground.open();
     for first in [1, 4, 7] {
@@ -71,7 +71,7 @@ fn hit(seed: u64) -> (Ground, Engine) {
     (ground, engine)
 }
 
-fn check_hit(engine: &Engine) {
+pub(crate) fn check_hit(engine: &Engine) {
     assert_eq!(engine.quarantined(), [(A, lost(&[(4, 7)]))]);
     assert!(!engine.health().is_good() && !engine.holds_back_unseen());
     let shard = engine.shard(A);

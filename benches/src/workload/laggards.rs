@@ -1,0 +1,172 @@
+//! Reclaiming: shards that compact behind themselves, and among their entries those of a few that never do.
+//!
+//! Each round runs the load twice, in an order that changes from round to round: with the laggards, and with all
+//! shards compacting. So the latency of appends while laggards' entries are moved stands beside that of the same
+//! appends without. Appends are in a closed loop, as fast as they go: what moving takes from them shows.
+//!
+//! The peer moves nothing of a shard with many entries, and keeps every file that such a shard has entries in: it takes
+//! as much of the disk as is written.
+
+use std::{path::Path, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::store::{Looping, split};
+use crate::{
+    Result,
+    job::{Job, Outcome, Task},
+    load::{Gate, Tally, Window, Worker, drive},
+    system::{Log, Occupancy, Retention, Tuning},
+    workload::Round,
+};
+
+/// What is written.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Load {
+    /// The shards that are never compacted, besides [`HOT`] that are.
+    laggards: u64,
+    /// All payloads together, in bytes.
+    bytes: u64,
+}
+
+/// Shards that compact behind themselves.
+const HOT: u64 = 1000;
+/// Shards that never do.
+const LAGGARDS: u64 = 10;
+const PAYLOAD: usize = 256;
+const BYTES: u64 = 16 << 30;
+/// Threads that append, each a batch of one entry of each of its shards at a time.
+const THREADS: u64 = 2;
+
+/// Segments that are in use whatever is live, before space counts as amplified: the one that is written, one that is
+/// full and waits for its footer, the one that entries are moved to, and the one that they are moved from.
+const RESERVE: u64 = 4;
+
+/// How often it is looked how much space is in use.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs the load with and without laggards, and returns what was measured with them.
+pub fn round(round: &Round<'_>) -> Result<Outcome> {
+    let bytes = round.bytes.unwrap_or(BYTES);
+    let run = |laggards| round.run(Task::Laggards(Load { laggards, bytes }));
+    let (mut with, without) = if round.number.is_multiple_of(2) {
+        let without = run(0)?;
+        (run(LAGGARDS)?, without)
+    } else {
+        (run(LAGGARDS)?, run(0)?)
+    };
+    let p99 = without.latencies.quantile_us(0.99);
+    with.figure("p99_without_us", p99);
+    with.figure("p99_ratio", with.latencies.quantile_us(0.99) / p99);
+    with.figure("throughput_ratio", with.ops_per_s() / without.ops_per_s());
+    Ok(with)
+}
+
+/// Measures in this process: an operation is one entry, its latency that from submission until it is durable.
+pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
+    let log = job.system.open(&job.dir, Tuning::Load)?;
+    let shards = HOT + LAGGARDS;
+    let retention = Retention::for_load(shards, PAYLOAD).with_laggards(load.laggards);
+    let batches = (load.bytes / (shards * PAYLOAD as u64)).max(1);
+    let mut workers: Vec<Part<'_>> = split(0..shards, THREADS)
+        .map(|shards| Looping::new(&*log, shards, 1, PAYLOAD, retention).ending_after(batches))
+        .map(Part::Load)
+        .collect();
+    workers.push(Part::Watch(Watch { log: &*log, samples: Vec::new() }));
+    let before = log.occupancy();
+    let mut outcome = Outcome::of(drive(&mut workers, window(load.bytes))?, PAYLOAD as u64);
+    let samples = workers.into_iter().find_map(Part::samples).unwrap_or_default();
+    if let (Some(before), Some(after)) = (before, log.occupancy()) {
+        amplification(&mut outcome, before, after, &samples);
+    }
+    outcome.figure("directory_mib", directory_bytes(&job.dir)? as f64 / f64::from(1 << 20));
+    outcome.note("payload_bytes", batches * shards * PAYLOAD as u64);
+    log.describe(&mut outcome);
+    log.close()?;
+    Ok(outcome)
+}
+
+/// The load ends by itself.
+fn window(bytes: u64) -> Window {
+    let warmup = if bytes >= BYTES / 16 { Duration::from_secs(1) } else { Duration::ZERO };
+    Window { warmup, measured: Duration::from_secs(24 * 60 * 60) }
+}
+
+fn amplification(outcome: &mut Outcome, before: Occupancy, after: Occupancy, samples: &[Occupancy]) {
+    let appended = (after.appended - before.appended) as f64;
+    outcome.figure("write_amp", 1.0 + (after.moved - before.moved) as f64 / appended);
+    let amps: Vec<f64> = samples.iter().map(space_amp).collect();
+    outcome.figure("space_amp", amps.iter().sum::<f64>() / amps.len().max(1) as f64);
+    outcome.figure("space_amp_max", amps.iter().copied().fold(0.0, f64::max));
+    outcome.figure("space_amp_end", space_amp(&after));
+    outcome.figure("in_use_mib_end", after.in_use as f64 / f64::from(1 << 20));
+    outcome.figure("live_mib_end", after.live as f64 / f64::from(1 << 20));
+    outcome.note("reserve_bytes", RESERVE * after.segment);
+}
+
+/// Segments in use beyond the reserve, by those that the live records alone would fill. What frames and pads the
+/// records is left out below the line, which makes it some hundredths more than it is.
+fn space_amp(now: &Occupancy) -> f64 {
+    let needed = now.live.div_ceil(now.segment).max(1) * now.segment;
+    now.in_use.saturating_sub(RESERVE * now.segment) as f64 / needed as f64
+}
+
+/// What the files of a directory take on the device.
+fn directory_bytes(dir: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        bytes += entry?.metadata()?.blocks() * 512;
+    }
+    Ok(bytes)
+}
+
+/// A thread of the load, or the one that watches.
+enum Part<'a> {
+    Load(Looping<'a>),
+    Watch(Watch<'a>),
+}
+
+struct Watch<'a> {
+    log: &'a dyn Log,
+    samples: Vec<Occupancy>,
+}
+
+impl Part<'_> {
+    fn samples(self) -> Option<Vec<Occupancy>> {
+        match self {
+            Part::Load(_) => None,
+            Part::Watch(watch) => Some(watch.samples),
+        }
+    }
+}
+
+impl Worker for Part<'_> {
+    fn work(&mut self, gate: &Gate, tally: &mut Tally) -> Result<()> {
+        match self {
+            Part::Load(looping) => looping.work(gate, tally),
+            Part::Watch(watch) => {
+                while !gate.is_over() {
+                    gate.pass(LOOK);
+                    watch.samples.extend(watch.log.occupancy().filter(|_| gate.is_counting()));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_counts_beyond_the_reserve_in_whole_segments() {
+        let now = |segments: u64, live| {
+            space_amp(&Occupancy { in_use: segments << 20, live, segment: 1 << 20, ..Occupancy::default() })
+        };
+        assert_eq!(now(RESERVE + 6, 3 << 20), 2.0);
+        assert_eq!(now(RESERVE + 3, (2 << 20) + 1), 1.0);
+        assert_eq!((now(RESERVE, 0), now(1, 5 << 20)), (0.0, 0.0));
+    }
+}

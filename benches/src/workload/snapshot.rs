@@ -1,0 +1,210 @@
+//! A large snapshot: built from a stream, shipped to another engine, installed and read back there.
+//!
+//! Each phase stands beside a bare loop of direct IO that moves the same bytes in blocks of the same size, on the same
+//! file system, before or after it from round to round: building beside writing a file, shipping beside copying one,
+//! installing, which ends with reading all of it into a state machine, beside reading one.
+
+use std::{
+    io::{Read, Write},
+    path::Path,
+    sync::{Arc, mpsc::sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use logboom::{
+    Config, Engine, ShardId,
+    disk::{Disk, DiskOptions, Mode},
+    snapshot::{Built, Chunk, Spec, Stop},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Result, bare,
+    job::{self, Job, Outcome, Task},
+    payload::Payloads,
+    usage,
+    workload::Round,
+};
+
+/// What is built, shipped and installed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Load {
+    /// The snapshot's size in bytes.
+    bytes: u64,
+    /// Whether the bare loops come first.
+    bare_first: bool,
+}
+
+const BYTES: u64 = 4 << 30;
+const SHARD: ShardId = ShardId(1);
+const INDEX: u64 = 1_000_000;
+/// What a state machine writes and reads at once.
+const PIECE: usize = 64 << 10;
+/// Chunks on their way from the one engine to the other.
+const ON_THE_WAY: usize = 8;
+
+/// Runs all phases in a child.
+pub fn round(round: &Round<'_>) -> Result<Outcome> {
+    let load = Load { bytes: round.bytes.unwrap_or(BYTES), bare_first: round.number.is_multiple_of(2) };
+    round.run(Task::Snapshot(load))
+}
+
+/// Measures in this process.
+pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
+    let [sender, receiver, bare] = ["sender", "receiver", "bare"].map(|name| job.dir.join(name));
+    std::fs::create_dir_all(&bare)?;
+    let disk = logboom::disk::open(&bare, &DiskOptions::default())?;
+    let (sending, receiving) = (open(&sender)?, open(&receiver)?);
+    // The bytes that the state machine's state consists of are not the snapshot's memory.
+    let mut payloads = Payloads::new(PIECE, 1);
+    payloads.next();
+    let mut outcome = Outcome { bytes: 3 * load.bytes, ops: 3 * load.bytes / PIECE as u64, ..Outcome::default() };
+    let mut phases = Phases { disk: &disk, load, outcome: &mut outcome };
+    let resident = usage::resident_bytes();
+
+    let built = phases.run(
+        "build",
+        resident,
+        || build(&sending, load.bytes, &mut payloads),
+        |disk| bare::write(disk, "written", load.bytes),
+    )?;
+    sending.snapshots().register(&built)?;
+    drop(built);
+    let from = file(&sender)?;
+    let built = phases.run(
+        "ship",
+        resident,
+        || ship(&sending, &receiving),
+        |disk| bare::copy(disk, Arc::clone(&from), "copied"),
+    )?;
+    let to = file(&receiver)?;
+    phases.run(
+        "install",
+        resident,
+        || install(&receiving, &built, load.bytes),
+        |disk| bare::read(disk, Arc::clone(&to)),
+    )?;
+    outcome.note("method", "direct, 512 KiB blocks, 8 in flight");
+    sending.close()?;
+    receiving.close()?;
+    Ok(outcome)
+}
+
+struct Phases<'a> {
+    disk: &'a Arc<dyn Disk>,
+    load: &'a Load,
+    outcome: &'a mut Outcome,
+}
+
+impl Phases<'_> {
+    /// Measures a phase and the loop beside it. `resident` is the memory that the process had before the first one:
+    /// what the phase before has left in pools counts.
+    fn run<T>(
+        &mut self,
+        name: &str,
+        resident: u64,
+        phase: impl FnOnce() -> Result<T>,
+        bare: impl FnOnce(&Arc<dyn Disk>) -> Result<()>,
+    ) -> Result<T> {
+        let (done, took, beside);
+        if self.load.bare_first {
+            beside = self.bare(bare)?;
+            (done, took) = self.phase(name, resident, phase)?;
+        } else {
+            (done, took) = self.phase(name, resident, phase)?;
+            beside = self.bare(bare)?;
+        }
+        let rate = |time: Duration| self.load.bytes as f64 / 1e6 / time.as_secs_f64();
+        self.outcome.figure(&format!("{name}_mb_s"), rate(took));
+        self.outcome.figure(&format!("{name}_of_bare"), rate(took) / rate(beside));
+        self.outcome.note(&format!("{name}_bare_mb_s"), job::round(rate(beside)));
+        Ok(done)
+    }
+
+    fn phase<T>(&mut self, name: &str, resident: u64, phase: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+        usage::forget_peak()?;
+        let (began, cpu) = (Instant::now(), usage::cpu());
+        let done = phase()?;
+        let took = began.elapsed();
+        let peak = usage::peak_rss_bytes().saturating_sub(resident);
+        self.outcome.cpu += usage::cpu().saturating_sub(cpu);
+        self.outcome.elapsed += took;
+        self.outcome.figure(&format!("{name}_peak_mib"), peak as f64 / f64::from(1 << 20));
+        thread::sleep(SETTLE);
+        Ok((done, took))
+    }
+
+    /// Measures the loop, and removes what it has written.
+    fn bare(&self, bare: impl FnOnce(&Arc<dyn Disk>) -> Result<()>) -> Result<Duration> {
+        let began = Instant::now();
+        bare(self.disk)?;
+        let took = began.elapsed();
+        for name in self.disk.list()?.iter().filter(|name| *name != "LOCK") {
+            self.disk.remove(name)?;
+        }
+        self.disk.sync_dir()?;
+        thread::sleep(SETTLE);
+        Ok(took)
+    }
+}
+
+/// For what the device and the file system still have to do.
+const SETTLE: Duration = Duration::from_millis(200);
+
+fn open(dir: &Path) -> Result<Engine> {
+    let mut config = Config::new(dir);
+    config.segment_bytes = 4 << 20;
+    Ok(Engine::open(config)?)
+}
+
+fn build(engine: &Engine, bytes: u64, payloads: &mut Payloads) -> Result<Built> {
+    let mut builder = engine.snapshots().build(Spec::new(SHARD.0, INDEX, 1), &Stop::new())?;
+    let mut file = builder.file("state")?;
+    for _ in 0..bytes / PIECE as u64 {
+        file.write_all(payloads.next())?;
+    }
+    Ok(builder.finish()?)
+}
+
+/// A thread of the sender pushes, and one of the receiver accepts.
+fn ship(from: &Engine, to: &Engine) -> Result<Built> {
+    let lease = from.snapshots().newest(SHARD)?.ok_or("the snapshot is gone")?;
+    let mut receiver = to.snapshots().receive(SHARD, &lease.manifest_bytes(), &Stop::new())?;
+    let (send, receive) = sync_channel::<Chunk>(ON_THE_WAY);
+    thread::scope(|scope| {
+        let sender = scope.spawn(move || -> Result<()> {
+            for chunk in lease.chunks(None)? {
+                send.send(chunk?)?;
+            }
+            Ok(())
+        });
+        for chunk in receive {
+            receiver.accept(&chunk)?;
+        }
+        sender.join().map_err(|_| Error::from("the sender panicked"))?
+    })?;
+    Ok(receiver.finish()?)
+}
+
+fn install(engine: &Engine, built: &Built, bytes: u64) -> Result<()> {
+    engine.snapshots().install(built, Some(b"term 1"))?;
+    let lease = engine.snapshots().newest(SHARD)?.ok_or("the snapshot is gone")?;
+    let (mut reader, mut piece, mut total) = (lease.open("state")?, vec![0; PIECE], 0);
+    loop {
+        match reader.read(&mut piece)? {
+            0 if total == bytes / PIECE as u64 * PIECE as u64 => return Ok(()),
+            0 => return Err(format!("{total} bytes came back").into()),
+            len => total += len as u64,
+        }
+        std::hint::black_box(&piece);
+    }
+}
+
+/// The container in a directory.
+fn file(dir: &Path) -> Result<Arc<dyn logboom::disk::File>> {
+    let disk = logboom::disk::open_read_only(dir, &DiskOptions::default())?;
+    let names = disk.list()?;
+    let name = names.iter().find(|name| name.starts_with("snapshot-")).ok_or("no snapshot is there")?;
+    Ok(disk.open(name, Mode::Read)?)
+}

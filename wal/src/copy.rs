@@ -1,0 +1,345 @@
+//! Copying a log that is in use into another directory, as of one moment.
+//!
+//! The copy is what a crash at that moment would have left, had everything up to it been durable and nothing been
+//! written behind it: the newest checkpoint, the segments that were live, the last one up to its end, and the footers
+//! that were in place. A footer that came later would not do, it may leave out what was live then. So it opens by the
+//! rules of recovery, whatever the log does meanwhile: segments that are freed are not used again while they are held,
+//! and checkpoints are not read again.
+
+use std::{collections::VecDeque, io, sync::Arc};
+
+use logboom_disk::{Disk, File, Mode, Slice, Sync};
+
+use crate::{
+    Error, Sequence,
+    identity::{Identity, LOCK, is_identity},
+    marks,
+    segment::{Segment, slot_name},
+    shared::Shared,
+    slots::{Checkpoint, Failure, SegmentRow, Slots},
+};
+
+/// What one step reads and makes durable in the copy. A device that caches writes does not answer the log's own sync
+/// before what came with this is on it.
+const PIECE: usize = 1 << 20;
+
+/// A copy that is being made: see [`Wal::copy_to`](crate::Wal::copy_to).
+///
+/// It holds the segments that are left to copy: they are not recycled before. Dropped before it is finished, it
+/// removes what it has made.
+pub struct Copying {
+    shared: Arc<Shared>,
+    target: Arc<dyn Disk>,
+    identity: Identity,
+    checkpoint: Option<Checkpoint>,
+    /// What is left.
+    parts: VecDeque<Part>,
+    files: VecDeque<String>,
+    /// How far the first of what is left is.
+    transfer: Option<Transfer>,
+    report: CopyReport,
+    /// Something is missing in the copy then.
+    failed: Option<Error>,
+    is_whole: bool,
+}
+
+/// A file that is being copied, up to `end`: a segment's, or another.
+struct Transfer {
+    part: Option<Part>,
+    from: Arc<dyn File>,
+    to: Arc<dyn File>,
+    at: u64,
+    end: u64,
+}
+
+/// How far a copy is, and which part of the log it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopyReport {
+    /// Segments that are copied.
+    pub segments: u64,
+    /// Segments that the copy will have.
+    pub segments_total: u64,
+    /// Bytes of segments that are copied, without footers.
+    pub bytes: u64,
+    /// Bytes of segments that the copy will have, without footers.
+    pub bytes_total: u64,
+    /// Other files that are copied, and their bytes.
+    pub files: u64,
+    /// See `files`.
+    pub file_bytes: u64,
+    /// The copy holds every record below this, and none from it on.
+    pub limit: Sequence,
+}
+
+/// A segment as it was at the moment of the copy.
+struct Part {
+    segment: Arc<Segment>,
+    row: SegmentRow,
+    has_footer: bool,
+}
+
+/// What there is to copy.
+struct Cut {
+    checkpoint: Option<Checkpoint>,
+    parts: VecDeque<Part>,
+    /// The last group of the copy.
+    last: u64,
+}
+
+impl Copying {
+    /// Fixes what is copied, and waits until it is durable.
+    pub(crate) fn begin(shared: &Arc<Shared>, target: Arc<dyn Disk>) -> Result<Self, Error> {
+        require_empty(&*target).map_err(of_target)?;
+        let identity = Identity::read(&*shared.disk, &shared.pool)?;
+        let Some(identity) = identity else {
+            return Err(Error::Foreign("the directory has lost its identity".to_owned()));
+        };
+        identity.require_pad(target.facts().pad_unit).map_err(of_target)?;
+        // What is durable now is then promised by the last group of the copy.
+        shared.sync()?;
+        let Cut { checkpoint, parts, last } = shared.cut(&identity)?;
+        shared.wait(last)?;
+        let report = CopyReport {
+            segments_total: parts.len() as u64,
+            bytes_total: parts.iter().map(|part| u64::from(part.row.end)).sum(),
+            limit: Sequence::new(last + 1, 0),
+            ..CopyReport::default()
+        };
+        let shared = Arc::clone(shared);
+        let (files, transfer) = (VecDeque::new(), None);
+        Ok(Self { shared, target, identity, checkpoint, parts, files, transfer, report, failed: None, is_whole: false })
+    }
+
+    /// Copies these files of the log's directory as well, whole: what the layer above keeps beside the log, and does
+    /// not write to any more. One that is gone by then is left out.
+    pub fn add_files(&mut self, names: impl IntoIterator<Item = String>) {
+        self.files.extend(names);
+    }
+
+    /// Copies a piece of about 1 MiB, which is durable on return; false when all is copied.
+    ///
+    /// # Errors
+    /// [`Error::Io`] of the log's own disk, [`Error::Target`] of the other one. If a sync fails there and both are on
+    /// the same device, it may have swallowed the failure of a write of the log, which is poisoned then. The first
+    /// error is the answer to every later call.
+    pub fn step(&mut self) -> Result<bool, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let advanced = self.advance();
+        self.failed = advanced.as_ref().err().cloned();
+        advanced
+    }
+
+    fn advance(&mut self) -> Result<bool, Error> {
+        if let Some(checkpoint) = self.checkpoint.take() {
+            return self.write_checkpoint(&checkpoint).map(|()| true);
+        }
+        if self.transfer.is_none() {
+            self.transfer = self.begin_file()?;
+        }
+        let Some(mut transfer) = self.transfer.take() else { return Ok(false) };
+        self.copy_piece(&mut transfer)?;
+        if transfer.at < transfer.end {
+            self.transfer = Some(transfer);
+        } else {
+            self.end_file(&transfer)?;
+        }
+        Ok(true)
+    }
+
+    /// How far it is.
+    pub fn report(&self) -> CopyReport {
+        self.report
+    }
+
+    /// Copies what is left, and makes the copy a log: durable on return, and before that none.
+    ///
+    /// # Errors
+    /// Those of [`Copying::step`].
+    pub fn finish(mut self) -> Result<CopyReport, Error> {
+        while self.step()? {}
+        // The names of the segments; the identity may not be there without them.
+        self.target.sync_dir().map_err(Failure::Sync).map_err(|failure| self.failed("syncing the copy", failure))?;
+        let identity = self.identity.write(&*self.target, &self.shared.pool);
+        identity.map_err(|failure| self.failed("writing the identity of the copy", failure))?;
+        self.is_whole = true;
+        Ok(self.report)
+    }
+
+    /// Writes the checkpoint to both slots, so that the copy can lose one of them as the log itself could.
+    fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let Checkpoint { replay_from, body, .. } = checkpoint;
+        let rows: Vec<SegmentRow> =
+            self.parts.iter().map(|part| part.row).filter(|row| row.id < *replay_from || row.id.is_cold()).collect();
+        let (mut slots, keys) = (Slots::default(), (self.shared.pad, self.shared.seed));
+        for _ in 0..2 {
+            let written = slots.write(&*self.target, &self.shared.pool, keys, *replay_from, &rows, body);
+            written.map_err(|failure| self.failed("copying a checkpoint", failure))?;
+        }
+        Ok(())
+    }
+
+    /// The next of what is left.
+    fn begin_file(&mut self) -> Result<Option<Transfer>, Error> {
+        if let Some(part) = self.parts.pop_front() {
+            let to = self.make(&slot_name(part.row.slot), self.shared.segment_bytes)?;
+            let (from, end) = (Arc::clone(&part.segment.file), part.row.end.into());
+            return Ok(Some(Transfer { part: Some(part), from, to, at: 0, end }));
+        }
+        while let Some(name) = self.files.pop_front() {
+            let opened = self.shared.disk.open(&name, Mode::Read).and_then(|file| Ok((file.size()?, file)));
+            match opened {
+                Ok((size, from)) => {
+                    // A whole one ends with a block; what is left of another can be copied up to there.
+                    let end = size - size % self.shared.disk.facts().pad_unit as u64;
+                    let to = self.make(&name, end)?;
+                    return Ok(Some(Transfer { part: None, from, to, at: 0, end }));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io(format!("opening {name}"), error)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn make(&self, name: &str, size: u64) -> Result<Arc<dyn File>, Error> {
+        let make = || {
+            let file = self.target.open(name, Mode::Create)?;
+            file.allocate(size.next_multiple_of(self.target.facts().pad_unit as u64))?;
+            Ok(file)
+        };
+        make().map_err(|error| self.failed(&format!("making {name}"), Failure::Write(error)))
+    }
+
+    fn copy_piece(&mut self, transfer: &mut Transfer) -> Result<(), Error> {
+        let Transfer { part, from, to, at, end } = transfer;
+        let len = usize::try_from(*end - *at).map_or(PIECE, |left| left.min(PIECE));
+        if len == 0 {
+            return Ok(());
+        }
+        let mut region = self.shared.pool.region(len);
+        from.read_at(&mut region, *at).map_err(|error| Error::io(format!("reading {}", from.name()), error))?;
+        let (bytes, unit) = (region.freeze().slice(0..len), self.target.facts().pad_unit);
+        let is_padded = bytes.len().is_multiple_of(unit);
+        let bytes = if is_padded { bytes } else { Slice::padded_copy(&self.shared.pool, &bytes, unit) };
+        let written = to.write_at(&[bytes], *at, Sync::None).map_err(Failure::Write);
+        let durable = written.and_then(|()| to.sync_data().map_err(Failure::Sync));
+        durable.map_err(|failure| self.failed(&format!("writing {}", to.name()), failure))?;
+        *at += len as u64;
+        match part {
+            Some(_) => self.report.bytes += len as u64,
+            None => self.report.file_bytes += len as u64,
+        }
+        Ok(())
+    }
+
+    fn end_file(&mut self, transfer: &Transfer) -> Result<(), Error> {
+        let sealed = match &transfer.part {
+            Some(part) if part.has_footer => self.seal(part, &transfer.to)?,
+            _ => Ok(()),
+        };
+        let durable = sealed.and_then(|()| transfer.to.sync_all().map_err(Failure::Sync));
+        durable.map_err(|failure| self.failed(&format!("ending {}", transfer.to.name()), failure))?;
+        match transfer.part {
+            Some(_) => self.report.segments += 1,
+            None => self.report.files += 1,
+        }
+        Ok(())
+    }
+
+    /// Gives the copy of a segment its footer, unless that is not intact: then the segment is read in its place.
+    fn seal(&self, part: &Part, to: &Arc<dyn File>) -> Result<Result<(), Failure>, Error> {
+        let (pool, pad, seed) = (&self.shared.pool, self.shared.pad, self.shared.seed);
+        let Part { segment, row, .. } = part;
+        let Some(body) = segment.read_footer(pool, pad, seed)? else { return Ok(Ok(())) };
+        let groups = (row.first, row.last);
+        let copy = Segment::new(segment.life, row.slot, Arc::clone(to), segment.size, row.end, groups);
+        Ok(copy.write_footer(&body, pool, pad, seed))
+    }
+
+    /// What a failure of the target means. Where it has a device of its own, nothing for the log.
+    fn failed(&self, what: &str, failure: Failure) -> Error {
+        let is_apart = self.target.facts().device != self.shared.disk.facts().device;
+        let failure = if is_apart { Failure::Write(failure.into_error()) } else { failure };
+        of_target(self.shared.beside_the_log(what, failure))
+    }
+}
+
+impl Drop for Copying {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            marks::hit("copy: an unfinished one is removed");
+            self.transfer = None;
+            // What cannot be removed stays, and is no log.
+            drop(clear(&*self.target));
+        }
+    }
+}
+
+impl Shared {
+    /// Waits until everything that was accepted is durable.
+    fn sync(&self) -> Result<(), Error> {
+        let group = self.staging.lock().last_group();
+        self.want(group);
+        self.wait(group)
+    }
+
+    /// What a copy as of now consists of, once its last group is durable.
+    ///
+    /// While the slots are locked no segment becomes free that the checkpoint needs. One that was freed before is
+    /// either not live any more, and the record that freed it is in a group below the last one, or it is copied.
+    fn cut(self: &Arc<Self>, identity: &Identity) -> Result<Cut, Error> {
+        let slots = self.slots.lock();
+        let checkpoint = slots.newest(&self.pool, identity)?;
+        loop {
+            self.check_open()?;
+            let mut staging = self.staging.lock();
+            // A group of the copy's own ends it: nothing is added to a group that is copied.
+            if staging.add_empty(self, 0)? {
+                let last = staging.last_group();
+                let segments = self.segments.lock();
+                // A cold segment that nothing was moved to yet has a header of an earlier life, or none.
+                let holds = |segment: &&Arc<Segment>| segment.last() >= segment.first_group();
+                let parts = segments.values().filter(holds).map(Part::now).collect();
+                drop(segments);
+                drop(staging);
+                self.want(last);
+                return Ok(Cut { checkpoint, parts, last });
+            }
+            drop(staging);
+            self.supply.hurry(self)?;
+        }
+    }
+}
+
+impl Part {
+    fn now(segment: &Arc<Segment>) -> Self {
+        Self { segment: Arc::clone(segment), row: segment.row(), has_footer: segment.has_footer() }
+    }
+}
+
+fn of_target(error: Error) -> Error {
+    Error::Target(Arc::new(error))
+}
+
+fn require_empty(target: &dyn Disk) -> Result<(), Error> {
+    let names = target.list().map_err(|error| Error::io("listing the directory", error))?;
+    match names.iter().find(|name| *name != LOCK) {
+        Some(name) => Err(Error::Foreign(format!("a copy is made in an empty directory, and there is {name:?}"))),
+        None => Ok(()),
+    }
+}
+
+/// Removes an unfinished copy. The identity goes first, and for good: without it nothing takes the rest for a log.
+fn clear(target: &dyn Disk) -> io::Result<()> {
+    let names = target.list()?;
+    if let Some(identity) = names.iter().find(|name| is_identity(name)) {
+        target.remove(identity)?;
+        target.sync_dir()?;
+    }
+    let rest = names.iter().filter(|name| !is_identity(name) && *name != LOCK);
+    rest.map(|name| target.remove(name)).fold(Ok(()), Result::and)?;
+    target.sync_dir()
+}
