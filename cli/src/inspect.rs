@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use logboom::{Config, Engine, Error, ReadOnly, Shard, ShardId, snapshot::Registered};
-use logboom_wal::SegmentInfo;
+use logboom::{Config, Engine, Error, ReadOnly, Segment, SegmentId, Shard, ShardId, snapshot::Registered};
 use serde::Serialize;
 
 use crate::{
@@ -90,6 +89,9 @@ struct SegmentRow {
     footer: bool,
     /// Entries in it that are in the log of a shard.
     live_entries: u64,
+    live_bytes: u64,
+    /// It holds records that were moved there.
+    cold: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -138,7 +140,7 @@ impl Inspection {
         Self {
             directory: args.dir.display().to_string(),
             recovery: Recovery::new(log),
-            segments: segments.iter().map(|row| SegmentRow::new(&row.info, row.live_entries)).collect(),
+            segments: segments.iter().map(SegmentRow::new).collect(),
             shards: log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(log, &log.shard(id))).collect(),
         }
     }
@@ -181,7 +183,8 @@ impl Recovery {
 }
 
 impl SegmentRow {
-    fn new(info: &SegmentInfo, live_entries: u64) -> Self {
+    fn new(row: &Segment) -> Self {
+        let Segment { info, live_entries, live_bytes, .. } = *row;
         Self {
             segment: info.id.0,
             slot: info.slot,
@@ -190,17 +193,20 @@ impl SegmentRow {
             last_group: info.limit.group().saturating_sub(1),
             footer: info.footer,
             live_entries,
+            live_bytes,
+            cold: info.id.is_cold(),
         }
     }
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         [
-            self.segment.to_string(),
+            SegmentId(self.segment).to_string(),
             self.slot.to_string(),
             size(self.bytes_used.into()),
             self.first_group.to_string(),
             self.last_group.to_string(),
             self.live_entries.to_string(),
+            size(self.live_bytes),
             if self.footer { "yes" } else { "no" }.to_owned(),
         ]
     }
@@ -291,7 +297,7 @@ fn text(found: &Inspection) -> String {
         text += &history(recovery);
         text += "\n";
         text += &table(
-            ["#segment", "#slot", "#used", "#first group", "#last group", "#live entries", "footer"],
+            ["#segment", "#slot", "#used", "#first group", "#last group", "#live entries", "#live", "footer"],
             found.segments.iter().map(SegmentRow::cells),
         );
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use logboom::Quarantine;
+use logboom::{Quarantine, SegmentId};
 use serde::Serialize;
 
 use crate::output::{Exit, FIELD_WIDTH, size};
@@ -116,8 +116,11 @@ impl Damage {
 
     pub(crate) fn text(&self) -> String {
         let part = |name: &str, number: Option<u64>| number.map(|number| format!("{name} {number}"));
-        let place =
-            [part("segment", self.segment), part("byte", self.offset.map(u64::from)), part("group", self.group)];
+        let place = [
+            self.segment.map(|id| format!("segment {}", SegmentId(id))),
+            part("byte", self.offset.map(u64::from)),
+            part("group", self.group),
+        ];
         let place: Vec<String> = place.into_iter().flatten().collect();
         let colon = if place.is_empty() { "" } else { ": " };
         let mut text = format!("{}{colon}{}", place.join(", "), self.what);

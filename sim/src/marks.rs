@@ -42,6 +42,7 @@ pub const ALL: &[&str] = &[
     "damage: the end of the log is gone without a word",
     "damage: what is missing is found missing again",
     "read: the disk would be needed",
+    "reclaim: a segment has something damaged in it",
     "reclaim: a segment was emptied",
     "reclaim: entries were dropped while they were moved",
     "recovery: a cold segment is walked to its end",

@@ -96,6 +96,45 @@ fn snapshots_are_listed_and_read() {
     assert!(verify(rotten.path()).value()["damages"][0]["what"].as_str().unwrap().contains("missing"));
 }
 
+/// A log in which the records of a shard that never compacts were moved.
+fn moved() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    for nth in 0..40 {
+        write(&engine, nth * 20 + 1..nth * 20 + 21);
+        let mut batch = engine.batch();
+        batch.append(ShardId(9), entry(nth + 1, 1)).unwrap();
+        batch.compact_to(ShardId(7), nth * 20 + 19).unwrap();
+        engine.write(batch).unwrap();
+    }
+    assert!(engine.reclaim().unwrap().cold_segments > 0);
+    engine.close().unwrap();
+    dir
+}
+
+#[test]
+fn segments_of_moved_records_are_listed_and_checked() {
+    let dir = moved();
+    let found = inspect(dir.path());
+    assert_eq!(found.code, 0, "{found:?}");
+    let value = found.value();
+    let cold = value["segments"].as_array().unwrap().iter().find(|row| row["cold"] == true).unwrap();
+    assert!(cold["live_bytes"].as_u64() > Some(512) && cold["footer"] == true, "{cold}");
+    let table = run(&["inspect", dir.path().to_str().unwrap()]).out;
+    let name = format!("c{}", cold["segment"].as_u64().unwrap() - (1 << 47));
+    assert!(table.contains(&name), "{name}: {table}");
+    assert_eq!(verify(dir.path()).code, 0);
+
+    // One block of it: what was there is told of, and the shard that it was of can be healed or cut.
+    let file = format!("segment-{:06}", cold["slot"].as_u64().unwrap());
+    let damaged = copy(&dir, &file, |bytes| bytes[2 * BLOCK..3 * BLOCK].fill(0x5a));
+    let checked = verify(damaged.path());
+    assert_eq!(checked.code, 2, "{checked:?}");
+    assert_eq!(checked.value()["damages"][0]["segment"], cold["segment"]);
+    let text = run(&["verify", damaged.path().to_str().unwrap()]).out;
+    assert!(text.contains(&format!("segment {name}")), "{text}");
+}
+
 #[test]
 fn a_log_in_use_can_be_looked_at() {
     let dir = TempDir::new().unwrap();
