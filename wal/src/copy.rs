@@ -11,7 +11,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Slice, Sync};
 
 use crate::{
-    Error, Sequence,
+    Error, Sequence, Wal,
     identity::{Identity, LOCK, is_identity},
     marks,
     segment::{Segment, slot_name},
@@ -85,6 +85,21 @@ struct Cut {
     parts: VecDeque<Part>,
     /// The last group of the copy.
     last: u64,
+}
+
+impl Wal {
+    /// Begins a copy of the log in the empty directory `target`: of everything that was accepted before, and of nothing
+    /// that is accepted after the return. What is copied is durable then.
+    ///
+    /// The copy has the identity of the log: files of the one must never be put among those of the other.
+    ///
+    /// # Errors
+    /// [`Error::Target`] when `target` is not empty or its device writes in larger units than the log;
+    /// [`Error::Corruption`] when no checkpoint is intact; [`Error::Io`], [`Error::Closed`], [`Error::Full`],
+    /// [`Error::Poisoned`].
+    pub fn copy_to(&self, target: Arc<dyn Disk>) -> Result<Copying, Error> {
+        Copying::begin(&self.shared, target)
+    }
 }
 
 impl Copying {

@@ -83,3 +83,8 @@ impl Error {
         }))
     }
 }
+
+/// Whether the device has no room, which is no failure of it.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -439,7 +439,7 @@ fn forget_cached(disk: &dyn Disk) -> Result<(), Error> {
 
 /// What stops an opening that found everything in order.
 fn opening_failure(error: std::io::Error) -> Error {
-    if crate::shared::is_full(&error) { Error::Full } else { Error::io("preparing the directory", error) }
+    if crate::error::is_full(&error) { Error::Full } else { Error::io("preparing the directory", error) }
 }
 
 /// A segment file, and the life that it states.

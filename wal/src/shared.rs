@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -15,6 +14,7 @@ use crate::{
     admission::Admission,
     append::{Durability, Load, Request, Reservation, Staging},
     cold::Cold,
+    error::is_full,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
     marks,
     metrics::Metrics,
@@ -495,8 +495,4 @@ impl Shared {
         drop(reservation.finish());
         Ok(group)
     }
-}
-
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, atomic::Ordering, mpsc},
 };
 
-use logboom_disk::{Disk, Facts, Slice};
+use logboom_disk::{Facts, Slice};
 
 use crate::{
-    Clock, Copying, Error, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence,
-    Ticket, WalHealth, WalMetrics, Worker,
+    Clock, Error, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Ticket,
+    WalHealth, WalMetrics, Worker,
     admission::Admission,
     append::{Load, Staging},
     base::Base,
@@ -36,7 +36,7 @@ use crate::{
 /// All methods may be called from any thread at any time, unless they say otherwise.
 #[derive(Clone)]
 pub struct Wal {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Shared by the handles alone: tickets and machines do not keep a log open.
     _life: Arc<Closer>,
 }
@@ -287,19 +287,6 @@ impl Wal {
     /// Whether another segment can be begun without making one.
     pub fn has_room(&self) -> bool {
         self.shared.supply.len() > KEPT_BACK
-    }
-
-    /// Begins a copy of the log in the empty directory `target`: of everything that was accepted before, and of nothing
-    /// that is accepted after the return. What is copied is durable then.
-    ///
-    /// The copy has the identity of the log: files of the one must never be put among those of the other.
-    ///
-    /// # Errors
-    /// [`Error::Target`] when `target` is not empty or its device writes in larger units than the log;
-    /// [`Error::Corruption`] when no checkpoint is intact; [`Error::Io`], [`Error::Closed`], [`Error::Full`],
-    /// [`Error::Poisoned`].
-    pub fn copy_to(&self, target: Arc<dyn Disk>) -> Result<Copying, Error> {
-        Copying::begin(&self.shared, target)
     }
 
     // ---- life ----
