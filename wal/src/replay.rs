@@ -49,6 +49,8 @@ impl Opening {
         }
         let what = format!("segments {} to {} are missing", self.accepted.segment.0 + 1, origin.segment);
         let next = self.accepted.last + 1;
+        // Where this one turns out to be void, the next is begun behind the missing ones as well, and tells of them.
+        self.accepted = origin;
         self.tell(unknown(origin.segment, 0, next, origin.last.max(next) + 1, what), each)
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom_disk::{Disk, Fault, SimDisk, SimOptions};
+use logboom_disk::{Disk, Fate, Fault, SimDisk, SimOptions, Undecided};
 use logboom_wal::{
     Damage, Descriptor, Durability, Listener, Loss, ManualClock, Meta, Opening, Options, Passed, Place, Request,
     Runtime, SegmentId, Sequence, Wal, open, open_read_only, record_bytes, verify,
@@ -284,6 +284,39 @@ fn a_group_that_was_written_to_a_free_file_is_all_that_is_lost() {
         let sim = Sim::open(disk, sim.clock).unwrap();
         write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
         assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost, "at {offset}");
+    }
+}
+
+/// A segment that was begun behind the missing one, and of which nothing but its header came to be, is void; that the
+/// other is missing is not.
+#[test]
+fn a_missing_segment_is_missed_behind_a_void_one() {
+    let (sim, mut rng, mut written) = (Sim::new(9), Rng::with_seed(1), Written::new());
+    (0..40).for_each(|_| write_batch(&sim.wal, &mut rng, 1, 20_000, &mut written));
+    promise(&sim);
+    let newest = *sim.wal.segments().last().unwrap();
+    let disk = sim.disk.process_crash();
+    // The power is cut while the next process begins its segment.
+    let void = (1..).find_map(|n| {
+        let cut = disk.fork(n);
+        cut.halt_after(n);
+        drop(Sim::open(cut.clone(), sim.clock.clone()));
+        let undecided = cut.undecided();
+        let begins = |what: &Undecided| what.file.starts_with("segment") && what.range == (0..8192);
+        let fates: Vec<Fate> =
+            undecided.iter().map(|what| if begins(what) { Fate::Sectors(1) } else { Fate::New }).collect();
+        fates.contains(&Fate::Sectors(1)).then(|| cut.power_cut_with(&fates))
+    });
+    let mut disk = void.unwrap();
+    disk.remove(&format!("segment-{:06}", newest.slot)).unwrap();
+    let lost = account(&written, &passed(disk.clone()).0);
+    assert!(!lost.is_empty() && lost.iter().all(|sequence| (newest.first..newest.limit).contains(sequence)));
+    for _ in 0..3 {
+        let sim = Sim::open(disk, sim.clock.clone()).unwrap();
+        assert!(sim.is_damaged);
+        write_batch(&sim.wal, &mut rng, 1, 50, &mut written);
+        disk = sim.disk.power_cut();
+        assert_eq!(account(&written, &passed(disk.clone()).0), lost);
     }
 }
 
