@@ -321,6 +321,31 @@ fn a_missing_segment_is_missed_behind_a_void_one() {
 }
 
 #[test]
+fn an_end_that_a_checkpoint_vouches_for_is_told_of_by_every_opening() {
+    let (sim, mut rng, mut written) = (Sim::new(9), Rng::with_seed(1), Written::new());
+    (0..4).for_each(|_| write_batch(&sim.wal, &mut rng, 1, 50, &mut written));
+    let durable = sim.wal.durable();
+    let open = |disk| open(disk, options(), Runtime::Manual(sim.clock.clone())).unwrap();
+    let mut disk = sim.disk.process_crash();
+    let mut opening = open(disk.clone());
+    opening.replay(&mut |_| Ok(())).unwrap();
+    assert_eq!((opening.vouch(durable), opening.report().damages.len()), (None, 0));
+    let unknown = Loss::Unknown { from: Sequence((durable + 1) << 16), until: Sequence((durable + 701) << 16) };
+    assert_eq!((opening.vouch(durable + 700), opening.report().damages.len()), (Some(unknown.clone()), 1));
+    let mut wal = opening.start().unwrap();
+    for _ in 0..3 {
+        write_batch(&wal, &mut rng, 1, 50, &mut written);
+        disk = disk.power_cut();
+        drop(wal);
+        let (all, opening) = passed(disk.clone());
+        assert!(written.last_key_value().unwrap().0.group() > durable + 700, "no sequence is used twice");
+        assert_eq!((account(&written, &all), opening.report().damages.len()), (vec![], 1), "{:?}", opening.report());
+        assert!(all.iter().any(|passed| matches!(passed, Passed::Lost(loss) if *loss == unknown)), "{all:?}");
+        wal = open(disk.clone()).start().unwrap();
+    }
+}
+
+#[test]
 fn lost_checkpoints_leave_what_can_be_replayed() {
     let (sim, mut rng, mut written) = (Sim::new(3), Rng::with_seed(1), Written::new());
     for nth in 1..400 {
