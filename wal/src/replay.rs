@@ -42,9 +42,9 @@ impl Opening {
         Ok(())
     }
 
-    /// Says, after [`Opening::replay`], that groups up to this one were durable, as a checkpoint knows that reflects them.
-    /// Where the log ends before, its end is lost; the next epoch begins behind it, so that each opening tells of it
-    /// and no sequence is used twice. Returns what is lost then.
+    /// Says, after [`Opening::replay`], that groups up to this one were durable, as a checkpoint knows that reflects
+    /// them. Where the log ends before, its end is lost; the next epoch begins behind it, so that each opening tells of
+    /// it and no sequence is used twice. Returns what is lost then.
     pub fn vouch(&mut self, group: u64) -> Option<Loss> {
         let first = self.accepted.last + 1;
         if group < first || group >= NUMBER_MAX {
