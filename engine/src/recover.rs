@@ -43,6 +43,9 @@ pub(crate) fn recover(opening: &mut Opening, index_bytes: u64) -> Result<Recover
         recovery.take_checkpoint(checkpoint)?;
     }
     recovery.replay(opening)?;
+    if let Some(loss) = opening.vouch(recovery.reflected.group()) {
+        recovery.pass(Passed::Lost(loss))?;
+    }
     recovery.take_segments(opening)?;
     if let Some(cut) = opening.report().cut {
         tracing::warn!(%cut, "an unpromised tail was cut");
@@ -63,6 +66,8 @@ struct Recovery {
     proven_from: Sequence,
     /// Shards may be lost that nothing else is known of.
     unseen: bool,
+    /// The last record that the checkpoint reflects.
+    reflected: Sequence,
 }
 
 impl Recovery {
@@ -73,11 +78,13 @@ impl Recovery {
             places: Places::new(index_bytes),
             proven_from: Sequence::NONE,
             unseen: false,
+            reflected: Sequence::NONE,
         }
     }
 
     fn take_checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
         let unseen = Checkpoint::decode(bytes, |shard| {
+            self.reflected = self.reflected.max(shard.view.sequence);
             self.shards.insert(shard.id, Found::in_checkpoint(shard));
         })?;
         if let Some(unseen) = unseen {

@@ -7,6 +7,7 @@ use crate::{
     base::Base,
     group::{FLAG_CLOSE, Life, Origin, in_segment},
     group_commit::Echo,
+    ids::NUMBER_MAX,
     marks,
     mutants::{self, Mutant},
     record::{KIND_FREED, u64_at},
@@ -42,6 +43,24 @@ impl Opening {
         Ok(())
     }
 
+    /// Says, after [`Opening::replay`], that groups up to this one were durable, as a checkpoint knows that reflects
+    /// them. Where the log ends before, its end is lost; the next epoch begins behind it, so that each opening tells of
+    /// it and no sequence is used twice. Returns what is lost then.
+    pub fn vouch(&mut self, group: u64) -> Option<Loss> {
+        let first = self.accepted.last + 1;
+        if group < first || group >= NUMBER_MAX {
+            return None;
+        }
+        let what = "the log ends before what its checkpoint reflects".to_owned();
+        let next = group.saturating_add(1);
+        let Salvage { damage, .. } = unknown(self.accepted.segment, self.accepted.end as usize, first, next, what);
+        self.report.damages.push(damage);
+        self.report.closed = false;
+        self.accepted = Origin { crc: 0, last: group, ..self.accepted };
+        self.echo = Echo::default();
+        Some(Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) })
+    }
+
     /// Notes the segments that are missing before this one: what was in them nobody knows.
     fn pass_gap(&mut self, segment: &Segment, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
         let origin = segment.life.origin;
@@ -50,6 +69,8 @@ impl Opening {
         }
         let what = format!("segments {} to {} are missing", self.accepted.segment.0 + 1, origin.segment);
         let next = self.accepted.last + 1;
+        // Where this one turns out to be void, the next is begun behind the missing ones as well, and tells of them.
+        self.accepted = origin;
         self.tell(unknown(origin.segment, 0, next, origin.last.max(next) + 1, what), each)
     }
 
@@ -136,6 +157,8 @@ impl Opening {
         }
         let what = "the segment does not end with the group that its successor names".to_owned();
         let (first, next) = (sequence.min(end.last), sequence.max(end.last + 1));
+        // It is told of here: behind it the successor follows.
+        self.accepted.last = end.last;
         self.tell(unknown(life.segment, course.at, first, next, what), each)
     }
 

@@ -285,6 +285,37 @@ fn losses_without_a_trace_hold_back_what_is_not_proven() {
     engine.close().unwrap();
 }
 
+/// The newest segment holds nothing any more, and looks like one that was only begun. But the checkpoint reflects what
+/// was in it: the log does not end there.
+#[test]
+fn an_end_that_only_a_checkpoint_knows_is_missed() {
+    let ground = Ground::sim(6);
+    let engine = ground.open();
+    append(&engine, A, 1..3, 1);
+    write(&engine, |batch| batch.hard_state(A, b"vote").map(drop));
+    engine.close().unwrap();
+    let opening = logboom_wal::open_read_only(ground.disk(), Options::default()).unwrap();
+    let newest = *opening.segments().last().unwrap();
+    drop(opening);
+    ground.disk().damage(&format!("segment-{:06}", newest.slot), 4096..u64::from(newest.end.max(64 << 10))).unwrap();
+    let mut engine = ground.open();
+    for _ in 0..3 {
+        assert!(engine.holds_back_unseen(), "{}", engine.open_report());
+        let quarantined: Vec<ShardId> = engine.quarantined().into_iter().map(|(shard, _)| shard).collect();
+        assert_eq!(quarantined, [A]);
+        assert!(engine.shard(A).quarantine().unwrap().suffix && engine.shard(A).hard_state().is_err());
+        engine = ground.reopen(engine);
+    }
+    write(&engine, |batch| batch.destroy(A)?.append_payload(A, 7, 7, b"new").map(drop));
+    engine.release_unseen().unwrap();
+    for _ in 0..3 {
+        assert_eq!((engine.quarantined(), engine.shard(A).first()), (vec![], Some(7)));
+        assert!(engine.health().is_good());
+        engine = ground.reopen(engine);
+    }
+    engine.close().unwrap();
+}
+
 /// What was acknowledged of a shard, and every entry that it ever had.
 #[derive(Default)]
 struct Model {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom_disk::{Disk, Fault, SimDisk, SimOptions};
+use logboom_disk::{Disk, Fate, Fault, SimDisk, SimOptions, Undecided};
 use logboom_wal::{
     Damage, Descriptor, Durability, Listener, Loss, ManualClock, Meta, Opening, Options, Passed, Place, Request,
     Runtime, SegmentId, Sequence, Wal, open, open_read_only, record_bytes, verify,
@@ -284,6 +284,64 @@ fn a_group_that_was_written_to_a_free_file_is_all_that_is_lost() {
         let sim = Sim::open(disk, sim.clock).unwrap();
         write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
         assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost, "at {offset}");
+    }
+}
+
+/// A segment that was begun behind the missing one, and of which nothing but its header came to be, is void; that the
+/// other is missing is not.
+#[test]
+fn a_missing_segment_is_missed_behind_a_void_one() {
+    let (sim, mut rng, mut written) = (Sim::new(9), Rng::with_seed(1), Written::new());
+    (0..40).for_each(|_| write_batch(&sim.wal, &mut rng, 1, 20_000, &mut written));
+    promise(&sim);
+    let newest = *sim.wal.segments().last().unwrap();
+    let disk = sim.disk.process_crash();
+    // The power is cut while the next process begins its segment.
+    let void = (1..).find_map(|n| {
+        let cut = disk.fork(n);
+        cut.halt_after(n);
+        drop(Sim::open(cut.clone(), sim.clock.clone()));
+        let undecided = cut.undecided();
+        let begins = |what: &Undecided| what.file.starts_with("segment") && what.range == (0..8192);
+        let fates: Vec<Fate> =
+            undecided.iter().map(|what| if begins(what) { Fate::Sectors(1) } else { Fate::New }).collect();
+        fates.contains(&Fate::Sectors(1)).then(|| cut.power_cut_with(&fates))
+    });
+    let mut disk = void.unwrap();
+    disk.remove(&format!("segment-{:06}", newest.slot)).unwrap();
+    let lost = account(&written, &passed(disk.clone()).0);
+    assert!(!lost.is_empty() && lost.iter().all(|sequence| (newest.first..newest.limit).contains(sequence)));
+    for _ in 0..3 {
+        let sim = Sim::open(disk, sim.clock.clone()).unwrap();
+        assert!(sim.is_damaged);
+        write_batch(&sim.wal, &mut rng, 1, 50, &mut written);
+        disk = sim.disk.power_cut();
+        assert_eq!(account(&written, &passed(disk.clone()).0), lost);
+    }
+}
+
+#[test]
+fn an_end_that_a_checkpoint_vouches_for_is_told_of_by_every_opening() {
+    let (sim, mut rng, mut written) = (Sim::new(9), Rng::with_seed(1), Written::new());
+    (0..4).for_each(|_| write_batch(&sim.wal, &mut rng, 1, 50, &mut written));
+    let durable = sim.wal.durable();
+    let open = |disk| open(disk, options(), Runtime::Manual(sim.clock.clone())).unwrap();
+    let mut disk = sim.disk.process_crash();
+    let mut opening = open(disk.clone());
+    opening.replay(&mut |_| Ok(())).unwrap();
+    assert_eq!((opening.vouch(durable), opening.report().damages.len()), (None, 0));
+    let unknown = Loss::Unknown { from: Sequence((durable + 1) << 16), until: Sequence((durable + 701) << 16) };
+    assert_eq!((opening.vouch(durable + 700), opening.report().damages.len()), (Some(unknown.clone()), 1));
+    let mut wal = opening.start().unwrap();
+    for _ in 0..3 {
+        write_batch(&wal, &mut rng, 1, 50, &mut written);
+        disk = disk.power_cut();
+        drop(wal);
+        let (all, opening) = passed(disk.clone());
+        assert!(written.last_key_value().unwrap().0.group() > durable + 700, "no sequence is used twice");
+        assert_eq!((account(&written, &all), opening.report().damages.len()), (vec![], 1), "{:?}", opening.report());
+        assert!(all.iter().any(|passed| matches!(passed, Passed::Lost(loss) if *loss == unknown)), "{all:?}");
+        wal = open(disk.clone()).start().unwrap();
     }
 }
 
