@@ -10,13 +10,12 @@ use logboom_wal::{SegmentId, SegmentInfo, WalMetrics};
 
 use crate::core::Core;
 
-/// Segments that may be in use whatever is live: the one that is written, the cold one that is written, those that
-/// wait for a checkpoint.
-pub(crate) const RESERVE_SEGMENTS: u64 = 4;
+/// Segments that may be in use whatever is live: the one that is written, and the cold one that is written.
+pub(crate) const RESERVE_SEGMENTS: u64 = 2;
 /// Beyond the reserve, what is in use may be this many times what is live, as a quotient.
-const SPACE: (u64, u64) = (3, 2);
+const SPACE: (u64, u64) = (5, 4);
 /// And twice the reserve and this many times what is live is too much, as a quotient.
-const SHORT: (u64, u64) = (7, 4);
+const SHORT: (u64, u64) = (3, 2);
 /// Of each so many bytes that were appended, so many may be moved, as a quotient; and a few segments besides.
 const MOVED: (u64, u64) = (1, 4);
 /// A segment with more than this share of it live is not worth moving, as a quotient.
