@@ -25,7 +25,7 @@ pub(super) struct Desk {
     receiving: Option<Receiving>,
     /// With their tags.
     built: Vec<(Built, u64)>,
-    leases: Vec<(Lease, u64)>,
+    leases: Vec<(Lease, Snapshot)>,
     sender: Option<Engine>,
 }
 
@@ -339,7 +339,7 @@ impl History {
         match (leased, expected) {
             (Ok(None), None) => Ok(()),
             (Ok(Some(lease)), Some(expected)) if lease.manifest().id == expected.id => {
-                self.desk.leases.push((lease, expected.tag));
+                self.desk.leases.push((lease, expected));
                 Ok(())
             }
             (Ok(found), _) => {
@@ -356,14 +356,18 @@ impl History {
             return Ok(());
         }
         let at = self.choices.size(self.desk.leases.len());
-        let (lease, tag) = self.desk.leases.swap_remove(at);
+        let (lease, snapshot) = self.desk.leases.swap_remove(at);
         if self.choices.percent(30) {
-            self.desk.leases.push((lease.clone(), tag));
+            self.desk.leases.push((lease.clone(), snapshot));
         }
         if self.choices.percent(50) {
             self.steps(engine);
         }
-        self.check_lease(&lease, tag)
+        let there = self.world.disk.list().unwrap_or_default();
+        if !there.contains(&file_of(&snapshot)) && !self.is_scarred && !self.world.has_halted() {
+            return Err(wrong(format!("{snapshot:x?} is leased, and its file is not there")));
+        }
+        self.check_lease(&lease, snapshot.tag)
     }
 
     /// That a leased snapshot is there, and what was built.
@@ -376,7 +380,7 @@ impl History {
         }
     }
 
-    /// All that is registered or leased is there, as it was built.
+    /// All that is registered is there, as it was built.
     pub(super) fn check_snapshots(&self, engine: &Engine) -> Result<(), Failure> {
         for (&shard, model) in self.models() {
             for snapshot in &model.snapshots {
@@ -389,10 +393,6 @@ impl History {
             }
         }
         let there = self.world.disk.list().unwrap_or_default();
-        let leased = self.desk.leases.iter().map(|(lease, tag)| (lease, *tag));
-        for (lease, tag) in leased {
-            self.check_lease(lease, tag)?;
-        }
         let registered = self.registered_files();
         let missing: Vec<&String> = registered.iter().filter(|name| !there.contains(name)).collect();
         if missing.is_empty() || self.is_scarred || self.world.has_halted() {
@@ -464,7 +464,11 @@ impl History {
 }
 
 fn files_of(models: &Models) -> impl Iterator<Item = String> {
-    models.values().flat_map(|model| model.snapshots.iter().map(|one| format!("snapshot-{:016x}", one.file)))
+    models.values().flat_map(|model| model.snapshots.iter().map(file_of))
+}
+
+fn file_of(snapshot: &Snapshot) -> String {
+    format!("snapshot-{:016x}", snapshot.file)
 }
 
 fn snapshot_files(disk: &SimDisk) -> Vec<String> {
