@@ -106,6 +106,8 @@ pub const SELDOM: &[&str] = &[
     "damage: an opening refuses what it reads",
     "reclaim: a segment has something damaged in it",
     "read: a segment is read in place of its footer",
+    "reclaim: a segment has something damaged in it",
+    "reclaim: entries are not where they were",
     "script: a chosen power cut",
 ];
 

@@ -112,7 +112,7 @@ impl History {
             match building.builder.file(&content::name(building.next)) {
                 // The builder repeats its error.
                 Ok(mut file) => drop(file.write_all(&content::bytes(building.tag, building.next))),
-                Err(error) if building.stop.is_stopped() => return is_stopped(&error),
+                Err(error) if building.stop.is_stopped() => return self.is_stopped(error),
                 Err(error) => return self.is_in_the_way(error.into()),
             }
             building.next += 1;
@@ -137,7 +137,7 @@ impl History {
                 self.desk.built.push((built, tag));
                 if self.choices.percent(60) { self.register(engine) } else { Ok(()) }
             }
-            Err(error) if stop.is_stopped() => is_stopped(&error),
+            Err(error) if stop.is_stopped() => self.is_stopped(error),
             Err(error) => self.is_in_the_way(error.into()),
         }
     }
@@ -442,6 +442,14 @@ impl History {
         }
     }
 
+    fn is_stopped(&self, error: SnapshotError) -> Result<(), Failure> {
+        if matches!(error, SnapshotError::Stopped) {
+            marks::hit("snapshot: its building is stopped");
+            return Ok(());
+        }
+        self.is_in_the_way(error.into())
+    }
+
     /// Only what was planned to fail, or what is damaged, can be in the way of a snapshot.
     fn is_in_the_way(&self, error: Error) -> Result<(), Failure> {
         let is_harmed = self.leaning.harms > 0 || self.harm.is_some();
@@ -475,16 +483,6 @@ fn snapshot_files(disk: &SimDisk) -> Vec<String> {
     let mut names = disk.list().unwrap_or_default();
     names.retain(|name| ["snapshot-", "building-", "receiving-"].iter().any(|of| name.starts_with(of)));
     names
-}
-
-fn is_stopped(error: &SnapshotError) -> Result<(), Failure> {
-    match error {
-        SnapshotError::Stopped => {
-            marks::hit("snapshot: its building is stopped");
-            Ok(())
-        }
-        error => Err(wrong(format!("stopped: {error}"))),
-    }
 }
 
 fn wrong(what: impl Into<String>) -> Failure {
