@@ -50,7 +50,7 @@ pub(crate) fn bytes(tag: u64, nth: u64) -> Vec<u8> {
 pub(crate) fn difference(lease: &Lease, tag: u64) -> Result<Option<String>, Error> {
     let manifest = lease.manifest();
     let told = (&manifest.membership[..], &manifest.metadata[..], manifest.files.len() as u64);
-    let expected = (&tag.to_le_bytes()[..], &tag.to_be_bytes()[..], files(tag));
+    let expected = (&tag.to_le_bytes()[..], &(!tag).to_le_bytes()[..], files(tag));
     if told != expected {
         return Ok(Some(format!("its manifest says {told:?} instead of {expected:?}")));
     }
