@@ -5,7 +5,10 @@ use std::{sync::Arc, thread, time::Instant};
 
 use logboom_disk::Disk;
 use logboom_snapshot::Keep;
-use logboom_wal::{CopyReport, Copying};
+use logboom_wal::{
+    CopyReport, Copying,
+    mutants::{self, Mutant},
+};
 
 use crate::{Quarantine, Result, ShardId, core::Core};
 
@@ -16,7 +19,7 @@ use crate::{Quarantine, Result, ShardId, core::Core};
 pub struct Backup {
     log: Copying,
     /// Until they are copied.
-    _snapshots: Keep,
+    _snapshots: Option<Keep>,
     quarantined: Vec<(ShardId, Quarantine)>,
     holds_back_unseen: bool,
 }
@@ -43,7 +46,7 @@ impl Backup {
         let shards = &core.store.shards;
         Ok(Self {
             log,
-            _snapshots: snapshots,
+            _snapshots: (!mutants::is_on(Mutant::CopyNotKept)).then_some(snapshots),
             quarantined: shards.quarantined(),
             holds_back_unseen: shards.holds_back_unseen(),
         })

@@ -18,6 +18,7 @@ use crate::{
     core::Core,
     footer::Footer,
     log::Stretch,
+    operation::Change,
     pace::Pace,
     tally::Delta,
     victim::{self, Urgency},
@@ -215,15 +216,44 @@ impl Emptying {
     }
 }
 
+impl Item {
+    /// Whether the record holds the entries, or did when they were listed: what replaced them meanwhile lies elsewhere.
+    fn is_in(&self, core: &Core, record: &Record) -> bool {
+        let cell = core.store.shards.get(self.shard);
+        let term = cell.and_then(|cell| cell.state.lock().log.term(self.range.start));
+        let end = record.first().saturating_add(u64::from(record.count()));
+        let holds = record.first() <= self.range.start && self.range.end <= end;
+        let is_in =
+            record.owner() == self.shard.0 && Change::has_entries(record) && holds && term == Some(record.attr());
+        marks::hit_if(!is_in, "reclaim: entries are not where they were");
+        is_in
+    }
+}
+
 impl Copied {
-    fn of(core: &Core, items: Vec<Item>) -> std::result::Result<Self, WalError> {
+    /// Copies what the items' places hold, but where a read gives something else. That passes its checksum when it was
+    /// there earlier: those items stay where they are, and with them their segment.
+    fn of(core: &Core, mut items: Vec<Item>) -> std::result::Result<Self, WalError> {
         let _span = tracing::debug_span!("reclaim", records = items.len()).entered();
         let mut places: Vec<Place> = items.iter().map(|item| item.place).collect();
         places.dedup();
         let mut records: Vec<Record> = Vec::with_capacity(places.len());
         core.wal.read(&places, &mut records)?;
-        let copies = places.into_iter().zip(core.wal.move_records(&records)?).collect();
-        Ok(Self { items, copies })
+        let mut found = places.into_iter().zip(records).peekable();
+        let (mut places, mut records): (Vec<Place>, Vec<Record>) = (Vec::new(), Vec::new());
+        items.retain(|item| {
+            while found.next_if(|(place, _)| *place != item.place).is_some() {}
+            let Some((place, record)) = found.peek().filter(|(_, record)| item.is_in(core, record)) else {
+                return false;
+            };
+            if places.last() != Some(place) {
+                places.push(*place);
+                records.push(record.clone());
+            }
+            true
+        });
+        let copies = if records.is_empty() { Vec::new() } else { core.wal.move_records(&records)? };
+        Ok(Self { items, copies: places.into_iter().zip(copies).collect() })
     }
 
     /// From here on the entries are read from the copies, but those that were dropped or written over meanwhile.

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use logboom_snapshot::Registered;
-use logboom_wal::Sequence;
+use logboom_wal::{
+    Sequence,
+    mutants::{self, Mutant},
+};
 use rkyv::{Archive, Serialize};
 
 use crate::{Result, ShardId, archive::Form, state::State};
@@ -52,7 +55,8 @@ struct RegisteredArchive {
 impl SnapshotTable {
     pub(crate) fn add(&mut self, shard: ShardId, state: &State) {
         let lost = state.missing().and_then(|missing| missing.snapshot);
-        if lost.is_some() || !state.snapshots().is_empty() {
+        let is_known = !state.snapshots().is_empty() && !mutants::is_on(Mutant::SnapshotForgotten);
+        if lost.is_some() || is_known {
             self.shards.insert(shard, Snapshots { registered: state.snapshots().to_vec(), lost });
         }
     }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, io, sync::Arc, time::Duration};
 
 use logboom_disk::Disk;
 use logboom_snapshot::{Builder, Built, Error as SnapshotError, Host, Lease, Receiver, Registered, Spec, Stop, Store};
-use logboom_wal::{Step, Wal};
+use logboom_wal::{
+    Step, Wal,
+    mutants::{self, Mutant},
+};
 use parking_lot::MutexGuard;
 
 use crate::{
@@ -157,6 +160,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &C
     let unseen = shards.holds_back_unseen();
     // A registration may be among what is lost: then nobody knows whose the file is, but the file.
     let spared = |shard| match shards.get(ShardId(shard)) {
+        _ if mutants::is_on(Mutant::LeftoverKept) => true,
         Some(_) => may_lack(shards, ShardId(shard)),
         None => unseen,
     };
@@ -195,7 +199,7 @@ fn may_lack(shards: &ShardMap, shard: ShardId) -> bool {
 /// Says which part of the logs readers of snapshots will need, if the batch compacts any.
 pub(crate) fn hold(core: &Core, buffers: &Buffers<'_>, locked: &mut [Locked<'_>]) {
     let compacts = buffers.operations.iter().any(|(_, operation)| matches!(operation, Operation::Compact { .. }));
-    if !compacts || !core.snapshots.store.has_leases() {
+    if !compacts || !core.snapshots.store.has_leases() || mutants::is_on(Mutant::LeaseNotHeld) {
         return;
     }
     for locked in locked {
@@ -236,6 +240,7 @@ pub(crate) fn publish(
     states: &[MutexGuard<'_, State>],
     group: u64,
 ) {
+    let group = if mutants::is_on(Mutant::SnapshotGoneEarly) { 0 } else { group };
     for planned in &buffers.plan {
         if !matches!(planned.operation, Operation::Register { .. } | Operation::Forget { .. } | Operation::Destroy) {
             continue;

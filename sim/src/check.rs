@@ -44,6 +44,10 @@ pub enum Check {
     SpaceReturns,
     /// Of a damaged log, what is served is right, and what is not served is said to be corrupted.
     DamageShows,
+    /// What is registered or leased can be read as it was built, and no other file is left.
+    Snapshots,
+    /// A copy is the log as it was when the copy was begun.
+    Copies,
     /// The engine comes to rest.
     Rests,
     /// Nothing panics.
@@ -81,6 +85,7 @@ pub(crate) fn differences(engine: &Engine, models: &Models, shards: u64, entries
     // States first: they are cheap to look at.
     (0..shards)
         .find_map(|id| state_difference(&engine.shard(ShardId(id)), model(id), entries))
+        .or_else(|| (0..shards).find_map(|id| snapshots_difference(engine, ShardId(id), model(id), entries)))
         .or_else(|| (0..shards).find_map(|id| entries_difference(&engine.shard(ShardId(id)), model(id), entries)))
 }
 
@@ -125,6 +130,25 @@ pub(crate) fn state_difference(shard: &Shard, model: &Model, judged: Entries) ->
             .then(|| differ("commit hint", format!("{theirs:?}"), format!("{:?}", model.commit_hint)))?
     })
     .or_else(|| (keys != our_keys).then(|| differ("keys", format!("{keys:?}"), format!("{our_keys:?}")))?)
+}
+
+/// What differs in the list of snapshots.
+fn snapshots_difference(engine: &Engine, id: ShardId, model: &Model, judged: Entries) -> Option<String> {
+    let ours: Vec<_> = model.snapshots.iter().map(|one| (one.order, one.id, one.file)).collect();
+    let theirs = engine.snapshots().list(id);
+    let theirs: Vec<_> = theirs.iter().map(|one| ((one.index, one.term), one.id, one.file)).collect();
+    if theirs == ours || judged == Entries::Damaged && may_lack_snapshots(engine, id) {
+        return None;
+    }
+    // Of a registration that is lost nothing is missed once there is a newer one.
+    let is_newest = theirs.last() == ours.last() && theirs.iter().all(|one| ours.contains(one));
+    let differs = judged == Entries::Whole || !is_newest;
+    differs.then(|| format!("{id:?}: snapshots: {theirs:x?} instead of {ours:x?}"))
+}
+
+/// Whether the shard says that a registration may be lost.
+pub(crate) fn may_lack_snapshots(engine: &Engine, id: ShardId) -> bool {
+    engine.shard(id).quarantine().is_some_and(|missing| missing.snapshot || missing.suffix)
 }
 
 fn entries_difference(shard: &Shard, model: &Model, judged: Entries) -> Option<String> {

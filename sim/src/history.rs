@@ -14,13 +14,17 @@ use crate::{
     world::{World, rest},
 };
 
+mod copies;
 mod endings;
 mod harm;
 mod leaning;
 mod mend;
+mod snapshots;
 
+use copies::Copy;
 use harm::{Ever, Harm};
 use leaning::Leaning;
+use snapshots::Desk;
 
 /// What may happen in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,8 @@ struct History {
     base: u64,
     tickets: Tickets,
     poisoned: bool,
+    desk: Desk,
+    copy: Option<Copy>,
     /// The power is cut next, before what was released can become durable.
     ends: bool,
     /// Where damage is done: the states since the last opening that come before `states`.
@@ -106,6 +112,8 @@ impl History {
             base: 0,
             tickets: Tickets::default(),
             poisoned: false,
+            desk: Desk::default(),
+            copy: None,
             ends: false,
             past: Vec::new(),
             ever: Ever::new(),
@@ -174,6 +182,12 @@ impl History {
                 }
                 break;
             }
+            if self.choices.percent(self.leaning.snapshots) {
+                self.snapshots(engine)?;
+            }
+            if self.choices.percent(self.leaning.copies) {
+                self.copy(engine)?;
+            }
             if self.choices.percent(self.leaning.bursts) {
                 for _ in 0..self.choices.below(10) {
                     self.submit(engine)?;
@@ -217,7 +231,7 @@ impl History {
         let lazy = releases || self.choices.percent(self.leaning.lazy);
         self.ends = releases && self.scope != Scope::Operations && self.choices.percent(40);
         let uniform = self.author.taste.uniform && !lazy && self.choices.percent(97);
-        let operations = match () {
+        let mut operations = match () {
             () if releases => self.author.release(&models),
             () if uniform => self.author.uniform(&mut self.choices),
             () => Vec::new(),
@@ -239,6 +253,7 @@ impl History {
             operation.apply(&mut models);
             self.note_ever(&operation);
             operation.add(&mut batch).map_err(refused)?;
+            operations.push(operation);
             self.counts.operations += 1;
         }
         if batch.is_empty() {
@@ -246,7 +261,7 @@ impl History {
         }
         self.counts.batches += 1;
         let durability = if lazy { Durability::Lazy } else { Durability::Durable };
-        self.submitted(engine, engine.submit(batch, durability), models)
+        self.submitted_or_held(engine, engine.submit(batch, durability), models, &operations)
     }
 
     fn submitted(
@@ -367,6 +382,7 @@ impl History {
 
     /// When nothing is live any more, next to no segment is in use.
     fn space_returns(&mut self, engine: &Engine) -> Result<(), Failure> {
+        self.desk.clear();
         let mut models = self.models().clone();
         let operations: Vec<Operation> = self.author.release(&models);
         let mut batch = engine.batch();
@@ -383,6 +399,7 @@ impl History {
             return Err(Failure::new(Check::SpaceReturns, format!("{} segments: {segments:?}", segments.len())));
         }
         marks::hit("space has returned");
+        self.check_leftovers()?;
         self.compare(engine)
     }
 }

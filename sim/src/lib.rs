@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod choices;
+mod content;
 mod model;
 mod operation;
 mod world;

@@ -22,9 +22,31 @@ pub(crate) struct Model {
     pub(crate) commit_hint: Option<Vec<u8>>,
     /// Keys and values.
     pub(crate) keys: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The registered snapshots, oldest first.
+    pub(crate) snapshots: Vec<Snapshot>,
+}
+
+/// A snapshot that was registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// The index and the term that it stands for: what snapshots are ordered by.
+    pub(crate) order: (u64, u64),
+    /// What the engine calls it.
+    pub(crate) id: u64,
+    /// The number in its file's name.
+    pub(crate) file: u64,
+    /// What its bytes follow from.
+    pub(crate) tag: u64,
 }
 
 impl Model {
+    /// Makes a snapshot the newest one, of which `kept` stay.
+    pub(crate) fn register(&mut self, snapshot: Snapshot, kept: usize) {
+        self.snapshots.push(snapshot);
+        let too_many = self.snapshots.len().saturating_sub(kept);
+        self.snapshots.drain(..too_many);
+    }
+
     /// The index that an append would have.
     pub(crate) fn next(&self) -> u64 {
         self.first + self.entries.len() as u64

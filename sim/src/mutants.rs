@@ -82,6 +82,7 @@ fn in_a_process_of_its_own(mutant: Mutant, args: &Args) -> io::Result<Option<Str
 
 fn alone(mutant: Mutant, args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     switch_on(mutant);
+    logboom::snapshot::mutants::switch_on(mutant.name());
     let progress = Arc::new(AtomicU64::new(0));
     let watched = Arc::clone(&progress);
     thread::spawn(move || watch(&watched));

@@ -3,15 +3,15 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use logboom::{Batch, Boundary, Entry, Result, ShardId};
+use logboom::{Batch, Boundary, Entry, Result, ShardId, snapshot::Built};
 
 use crate::{
     choices::Choices,
-    model::{Model, Models, Written},
+    model::{Model, Models, Snapshot, Written},
 };
 
 /// One operation on one shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Operation {
     /// The shard.
     pub(crate) shard: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Operation {
 }
 
 /// What an [`Operation`] does: one for every method of [`Batch`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Kind {
     /// [`Batch::append`], for each.
     Append { first: u64, entries: Vec<Written> },
@@ -28,8 +28,8 @@ pub(crate) enum Kind {
     Overwrite { first: u64, entries: Vec<Written> },
     /// [`Batch::truncate_after`].
     Truncate { keep: u64 },
-    /// [`Batch::compact_to`].
-    Compact { index: u64 },
+    /// [`Batch::compact_to`], or [`Batch::compact_past_leases`].
+    Compact { index: u64, past_leases: bool },
     /// [`Batch::reset_to`].
     Reset { boundary: Option<Boundary> },
     /// [`Batch::destroy`].
@@ -44,6 +44,10 @@ pub(crate) enum Kind {
     Delete { key: Vec<u8> },
     /// [`Batch::release`]: the shard is what the operations before it have made it.
     Release,
+    /// [`Batch::register_snapshot`]: so many stay.
+    Register { built: Built, snapshot: Snapshot, kept: usize },
+    /// [`Batch::forget_snapshot`].
+    Forget { id: u64 },
 }
 
 /// How entries look, and which operations are done how often.
@@ -139,6 +143,12 @@ impl Author {
         Some(Operation { shard, kind })
     }
 
+    /// A number that nothing was written with before.
+    pub(crate) fn tag(&mut self) -> u64 {
+        self.last_tag += 1;
+        self.last_tag
+    }
+
     /// Operations whose records fill a quarter of a sector each.
     pub(crate) fn uniform(&mut self, choices: &mut Choices) -> Vec<Operation> {
         let shards = self.taste.shards;
@@ -150,7 +160,7 @@ impl Author {
     /// Operations that leave no entry in any shard.
     pub(crate) fn release(&mut self, models: &Models) -> Vec<Operation> {
         let full = models.iter().filter(|(_, model)| !model.entries.is_empty());
-        full.map(|(&shard, model)| Operation { shard, kind: Kind::Compact { index: model.next() - 1 } }).collect()
+        full.map(|(&shard, model)| Operation { shard, kind: compact_all(model) }).collect()
     }
 
     fn append(&mut self, choices: &mut Choices, model: &Model) -> Kind {
@@ -176,7 +186,7 @@ impl Author {
         }
         let all = choices.percent(self.taste.compacts_all);
         let index = if all { model.next() - 1 } else { choices.range(model.first..model.next()) };
-        Some(Kind::Compact { index })
+        Some(Kind::Compact { index, past_leases: choices.percent(30) })
     }
 
     fn term(&self, chosen: u64) -> u64 {
@@ -204,6 +214,11 @@ impl Author {
     }
 }
 
+/// Whoever wants the space wants it whatever is leased.
+fn compact_all(model: &Model) -> Kind {
+    Kind::Compact { index: model.next() - 1, past_leases: true }
+}
+
 fn truncate(choices: &mut Choices, model: &Model) -> Option<Kind> {
     let lowest = if model.boundary.is_some() { model.first.saturating_sub(1) } else { model.first };
     if model.is_vacant() || lowest >= model.next() {
@@ -223,7 +238,7 @@ impl Operation {
                 model.append(*first, entries);
             }
             Kind::Truncate { keep } => model.truncate(keep + 1),
-            Kind::Compact { index } => model.compact(*index),
+            Kind::Compact { index, .. } => model.compact(*index),
             Kind::Reset { boundary } => model.reset(*boundary),
             Kind::Destroy => *model = Model::default(),
             Kind::HardState { state } => model.hard_state = Some(state.clone()),
@@ -231,6 +246,8 @@ impl Operation {
             Kind::Put { key, value } => drop(model.keys.insert(key.clone(), value.clone())),
             Kind::Delete { key } => drop(model.keys.remove(key)),
             Kind::Release => {}
+            Kind::Register { snapshot, kept, .. } => model.register(*snapshot, *kept),
+            Kind::Forget { id } => model.snapshots.retain(|snapshot| snapshot.id != *id),
         }
     }
 
@@ -248,7 +265,8 @@ impl Operation {
             }
             Kind::Overwrite { first, entries } => drop(batch.overwrite(shard, numbered(*first, entries))?),
             Kind::Truncate { keep } => drop(batch.truncate_after(shard, *keep)?),
-            Kind::Compact { index } => drop(batch.compact_to(shard, *index)?),
+            Kind::Compact { index, past_leases: false } => drop(batch.compact_to(shard, *index)?),
+            Kind::Compact { index, past_leases: true } => drop(batch.compact_past_leases(shard, *index)?),
             Kind::Reset { boundary } => drop(batch.reset_to(shard, *boundary)?),
             Kind::Destroy => drop(batch.destroy(shard)?),
             Kind::HardState { state } => drop(batch.hard_state(shard, state)?),
@@ -256,6 +274,8 @@ impl Operation {
             Kind::Put { key, value } => drop(batch.put(shard, key, value)?),
             Kind::Delete { key } => drop(batch.delete(shard, key)?),
             Kind::Release => drop(batch.release(shard)?),
+            Kind::Register { built, .. } => drop(batch.register_snapshot(shard, built)?),
+            Kind::Forget { id } => drop(batch.forget_snapshot(shard, *id)?),
         }
         Ok(())
     }

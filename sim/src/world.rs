@@ -4,7 +4,7 @@ use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use logboom::{
     Config, Engine, ManualClock, Runtime,
-    disk::{Disk, Fault, FaultKind, SimDisk, SimOptions, SyncMethod},
+    disk::{Disk, Facts, Fault, FaultKind, SimDisk, SimOptions, SyncMethod},
 };
 use logboom_wal::marks;
 
@@ -74,14 +74,30 @@ impl World {
         Self { disk, config, clock, is_small: false, is_faulty: false, crashes: 0 }
     }
 
+    /// The empty disk of another device, as large as can be.
+    pub(crate) fn another_disk(&self, choices: &mut Choices) -> Arc<SimDisk> {
+        let Facts { pad_unit, direct, .. } = *self.disk.facts();
+        let device = Some("other".to_owned());
+        let options = SimOptions { pad_unit, physical_block: pad_unit, direct, device, ..SimOptions::default() };
+        SimDisk::new(choices.below(u64::MAX), options)
+    }
+
     /// Opens an engine.
     ///
     /// # Errors
     /// What the engine says.
     pub(crate) fn open(&self) -> logboom::Result<Engine> {
+        self.open_with(self.config.clone())
+    }
+
+    /// Opens an engine that is configured otherwise.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub(crate) fn open_with(&self, config: Config) -> logboom::Result<Engine> {
         let disk = Arc::clone(&self.disk);
         let clock = Arc::clone(&self.clock);
-        Engine::open_on(disk, self.config.clone(), Runtime::Manual(clock))
+        Engine::open_on(disk, config, Runtime::Manual(clock))
     }
 
     /// Lets time pass, and the background work.
@@ -129,7 +145,12 @@ impl World {
 
     /// Has a sync fail that is not the log's own: the flush that it asks for is that of the device.
     pub(crate) fn plan_foreign_fault(&mut self, choices: &mut Choices) {
-        let fault = Fault::error(FaultKind::Sync, ErrorKind::Other).on(choices.pick(&["prefill", "checkpoint"]));
+        let fault = Fault::error(FaultKind::Sync, ErrorKind::Other).on(choices.pick(&[
+            "prefill",
+            "checkpoint",
+            "building-",
+            "receiving-",
+        ]));
         self.disk.inject(fault.nth(1 + choices.below(6)));
         self.is_faulty = true;
     }

@@ -8,6 +8,7 @@ use crate::{
     Built, Error, Manifest, Registered, Result,
     header::Header,
     manifest::padded,
+    mutants,
     opened::Opened,
     pipe::Pipe,
     shared::{Shared, complete_name},
@@ -93,11 +94,16 @@ impl Draft {
 
     /// Syncs the file and gives it its name. It must be on the disk before it can be found by that.
     fn name_it(&mut self) -> Result<()> {
-        self.file.sync_all().map_err(|error| self.sync_failed("syncing a snapshot", error))?;
+        if !mutants::is_on("SnapshotNotSynced") {
+            self.file.sync_all().map_err(|error| self.sync_failed("syncing a snapshot", error))?;
+        }
         let name = complete_name(self.number);
         let disk = &self.shared.disk;
         disk.rename(&self.name, &name).map_err(|error| Error::io(format!("renaming {}", self.name), error))?;
         self.name = name;
+        if mutants::is_on("SnapshotNameNotSynced") {
+            return Ok(());
+        }
         disk.sync_dir().map_err(|error| self.sync_failed("syncing the directory for a snapshot", error))
     }
 

@@ -13,6 +13,10 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "mutants")]
+pub mod mutants;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
 mod error;
 mod stop;
 mod progress;

@@ -10,7 +10,7 @@ use logboom_disk::{Disk, Pool};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    Error, Host, Registered, Result,
+    Error, Host, Registered, Result, mutants,
     opened::{Cache, Opened},
 };
 
@@ -228,7 +228,8 @@ impl Shared {
                 return Ok(false);
             }
             let State { doomed, leases, .. } = &mut *state;
-            let ready = |doomed: &mut Doomed| doomed.mark <= durable && !leases.contains_key(&doomed.entry.lease_key());
+            let is_leased = |entry: &Entry| leases.contains_key(&entry.lease_key()) && !mutants::is_on("LeaseIgnored");
+            let ready = |doomed: &mut Doomed| doomed.mark <= durable && !is_leased(&doomed.entry);
             doomed.extract_if(.., ready).collect::<Vec<_>>()
         };
         let mut failed = Ok(());

@@ -7,6 +7,8 @@ use logboom_disk::Disk;
 use crate::{
     Builder, Built, Error, Host, Keep, Lease, Manifest, Receiver, Result, Spec, Stop,
     draft::Draft,
+    mutants,
+    opened::Opened,
     shared::{BUILDING, COMPLETE, Entry, RECEIVING, Shared},
 };
 
@@ -223,6 +225,13 @@ impl Shared {
     fn remove_leftovers(&self, spared: &dyn Fn(u64) -> bool) -> Result<()> {
         let registered: BTreeSet<u64> = self.all().iter().map(|entry| entry.registered.file).collect();
         for (prefix, number) in self.files()? {
+            if prefix == COMPLETE
+                && mutants::is_on("LeftoverRegistered")
+                && let Some(header) = Opened::header(self, number).filter(|_| !registered.contains(&number))
+            {
+                self.add_registered(header.shard, header.registered);
+                continue;
+            }
             if prefix == COMPLETE && (registered.contains(&number) || self.is_spared(number, spared)) {
                 // Nothing else may get its name, whoever's it is.
                 self.keep_number(number);

@@ -16,8 +16,9 @@ impl Opening {
     /// Takes the cold segments: those of the checkpoint, and `found`, which were begun since.
     ///
     /// All that is intact in them counts, whether anybody was told of it or not: it is copies of durable records. What
-    /// was begun earlier and is in no checkpoint was freed. Nothing needs to be synced again: where a copy was not
-    /// synced, the segment that it was taken from is still there, and its claim is the newer one.
+    /// was begun earlier and is in no checkpoint was freed. Where a copy was not synced, the segment that it was taken
+    /// from is still there, and its claim is the newer one; but the next checkpoint states the copy as what is durable,
+    /// so it is synced again.
     pub(crate) fn place_cold(&mut self, found: Vec<(Life, FoundFile)>) -> Result<(), Error> {
         let (size, pad) = (self.base.segment_size(), self.base.identity.pad);
         for (life, FoundFile { slot, file, .. }) in found.into_iter().rev() {
@@ -30,8 +31,12 @@ impl Opening {
         }
         let cold: Vec<_> = self.live.range(SegmentId::COLD..).map(|(_, segment)| Arc::clone(segment)).collect();
         for segment in cold {
+            let stated = segment.last();
             self.find_end(&segment)?;
             segment.close(pad);
+            if segment.last() > stated {
+                self.grown.push(Arc::clone(&segment));
+            }
             if segment.last() < segment.first_group() {
                 marks::hit("recovery: a cold segment was begun and nothing is in it");
                 self.live.remove(&segment.id);

@@ -75,6 +75,15 @@ mutants! {
     DamageTakenForTorn: "what was durable and is not intact is cut, as a torn tail is",
     LinksIgnored: "a record is applied that does not follow the last one known of its shard",
     DamageForgotten: "a checkpoint does not say what is missing",
+    SnapshotNotSynced: "a snapshot gets its name before its file is synced",
+    SnapshotNameNotSynced: "a snapshot is registered before its name is durable",
+    SnapshotGoneEarly: "a snapshot's file is removed before what supersedes it is durable",
+    SnapshotForgotten: "a checkpoint does not name the registered snapshots",
+    LeaseIgnored: "a leased snapshot's file is removed",
+    LeaseNotHeld: "the log is compacted past what a lease holds",
+    LeftoverKept: "a snapshot that nobody registered is kept at opening",
+    LeftoverRegistered: "a snapshot that nobody registered counts as registered at opening",
+    CopyNotKept: "snapshots are removed while the log is copied",
 }
 
 /// Whether `mutant` is the one that is switched on.

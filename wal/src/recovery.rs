@@ -56,6 +56,8 @@ pub struct Opening {
     missing: Vec<SegmentId>,
     /// Segments to be replayed, oldest first.
     pub(crate) chain: Vec<Arc<Segment>>,
+    /// Cold segments in which more was found than the checkpoint states.
+    pub(crate) grown: Vec<Arc<Segment>>,
     pub(crate) free: VecDeque<Prepared>,
     next_slot: u32,
     highest: (SegmentId, u64),
@@ -142,6 +144,7 @@ impl Opening {
             live: BTreeMap::new(),
             missing: Vec::new(),
             chain: Vec::new(),
+            grown: Vec::new(),
             free: VecDeque::new(),
             highest: (SegmentId(0), 0),
             accepted: Origin::default(),
@@ -400,7 +403,7 @@ impl Opening {
     /// Makes what was recovered durable: the process that wrote it may have died before it could, and whoever is told
     /// of a recovered record takes it for durable.
     fn sync_again(&self) -> std::io::Result<()> {
-        for segment in &self.chain {
+        for segment in self.chain.iter().chain(&self.grown) {
             segment.file.sync_all()?;
         }
         self.base.disk.sync_dir()

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use logboom::{Durability, Engine, EntryRef, Error, ShardId, disk::SimDisk};
+use logboom::{
+    Durability, Engine, EntryRef, Error, ShardId,
+    disk::{Fault, SimDisk},
+};
 
 use crate::support::*;
 
@@ -197,4 +200,46 @@ fn a_record_of_a_laggard(ground: &Ground) -> (std::sync::Arc<SimDisk>, String, u
     let needle = b"101/";
     let at = region[4096..].windows(needle.len()).position(|window| window == needle).unwrap() + 4096;
     (disk, name, (at as u64) / 512 * 512)
+}
+
+/// A read that gives what was there in an earlier life passes its checksum: it must not be moved in the place of what
+/// is there, which is given back then.
+#[test]
+fn what_a_stale_read_gives_is_not_moved() {
+    let (laggard, mut hit) = (ShardId(100), 0);
+    for nth in 1..=30 {
+        let ground = Ground::sim(nth);
+        let mut engine = ground.open();
+        let mut last = 0;
+        // Records of one size at the same places in every life of a segment.
+        for index in 1..700 {
+            let shard = if index % 5 == 0 { laggard } else { HOT };
+            let next = engine.shard(shard).next().unwrap_or(1);
+            write(&engine, |batch| batch.append_payload(shard, next, 1, &[7; 1500][..]).map(drop));
+            if index % 5 == 0 {
+                last = next;
+            } else {
+                write(&engine, |batch| batch.compact_to(HOT, next).map(drop));
+            }
+            if index % 100 == 99 {
+                engine.reclaim().unwrap();
+                ground.pass(&engine, Duration::from_millis(100));
+            }
+        }
+        // What was written just now is in memory.
+        engine = ground.reopen(engine);
+        ground.disk().inject(Fault::stale_read().on("segment").nth(nth));
+        drop(engine.reclaim());
+        hit += u64::from(ground.disk().pending_faults() == 0);
+        ground.disk().clear_faults();
+        drop(engine.reclaim());
+        ground.pass(&engine, Duration::from_millis(100));
+        assert_eq!(engine.shard(laggard).entries(1..last + 1, u64::MAX).unwrap().len() as u64, last, "read {nth}");
+        drop(engine);
+        ground.replace_disk(ground.disk().power_cut());
+        let engine = ground.open();
+        assert_eq!(engine.quarantined(), [], "read {nth}");
+        assert_eq!(engine.shard(laggard).entries(1..last + 1, u64::MAX).unwrap().len() as u64, last, "read {nth}");
+    }
+    assert!(hit > 5, "{hit}");
 }

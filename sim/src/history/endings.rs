@@ -16,7 +16,11 @@ impl History {
         let mut engine = Some(engine);
         let dies = if self.world.has_halted() { 2 } else { 0 };
         let ends = std::mem::take(&mut self.ends);
+        self.drop_copy()?;
         let how = if ends { 9 } else { self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) };
+        if how < 2 {
+            self.desk.clear();
+        }
         match how {
             0 => engine.take().map_or(Ok(()), |engine| self.close(engine))?,
             // Closes, and says nothing.
@@ -25,7 +29,9 @@ impl History {
             _ => self.world.power_cut(),
         }
         // A dead one can do nothing any more.
+        self.desk.clear();
         drop(engine);
+        self.world.config.snapshots_kept = self.choices.pick(&[1, 1, 2, 3]);
         if how == 5 {
             marks::hit("crash: process killed, then power cut");
             self.world.power_cut();
@@ -72,6 +78,7 @@ impl History {
                 self.world.plan_fault(&mut self.choices, &FaultKind::ALL, 30);
             }
             let is_stale = self.plan_stale_opening(left == 0);
+            self.mark_leftovers();
             let opened = self.world.open();
             let is_stale = is_stale && self.end_stale_opening();
             match opened {
@@ -124,7 +131,8 @@ impl History {
     /// Finds which of the possible states was recovered, and goes on from it.
     fn resume(&mut self, engine: &Engine) -> Result<(), Failure> {
         if self.harm.is_some() {
-            return self.resume_hurt(engine);
+            self.resume_hurt(engine)?;
+            return self.check_snapshots(engine);
         }
         let shards = self.shards();
         let found = self.states.iter().position(|models| differences(engine, models, shards, Entries::Whole).is_none());
@@ -139,7 +147,8 @@ impl History {
         marks::hit_if(found > 0, "recovery: batches that nobody was told of are there");
         let models = self.states.swap_remove(found);
         self.begin_anew(models);
-        Ok(())
+        self.check_snapshots(engine)?;
+        self.check_leftovers()
     }
 }
 

@@ -20,7 +20,7 @@ use logboom_wal::marks;
 
 use super::History;
 use crate::{
-    check::{Check, Entries, Failure, differences},
+    check::{Check, Entries, Failure, differences, may_lack_snapshots},
     choices::Choices,
     damage,
     model::{Models, Written},
@@ -217,7 +217,7 @@ impl History {
         };
         marks::hit_if(newest + 1 < all.len(), "damage: the end of the log is gone without a word");
         let mut found: Vec<Models> = found.into_iter().map(|nth| all[nth].clone()).collect();
-        found.iter_mut().for_each(|models| forget_hints(engine, models));
+        found.iter_mut().for_each(|models| forget_lost(engine, models));
         self.check_held_back(engine)?;
         let told = (engine.quarantined(), engine.holds_back_unseen());
         if self.world.has_halted() {
@@ -279,9 +279,13 @@ impl History {
     }
 }
 
-/// A commit hint is but a hint, and may be lost without a trace.
-fn forget_hints(engine: &Engine, models: &mut Models) {
+/// A commit hint is but a hint, and may be lost without a trace; so may be an older snapshot than the newest.
+fn forget_lost(engine: &Engine, models: &mut Models) {
     for (id, model) in models {
+        if !may_lack_snapshots(engine, ShardId(*id)) {
+            let there = engine.snapshots().list(ShardId(*id));
+            Rc::make_mut(model).snapshots.retain(|ours| there.iter().any(|one| one.id == ours.id));
+        }
         if matches!(engine.shard(ShardId(*id)).commit_hint(), Ok(None)) {
             Rc::make_mut(model).commit_hint = None;
         }

@@ -23,6 +23,9 @@ pub(super) struct Leaning {
     pub(super) rots: u64,
     /// In percent: batches after which the space is asked for that can be had.
     pub(super) reclaims: u64,
+    /// In percent: batches after which something is done with snapshots; with a copy of the log.
+    pub(super) snapshots: u64,
+    pub(super) copies: u64,
     /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
     pub(super) releases: u64,
     /// In percent: rounds in which the disk damages what it was given, without a word.
@@ -32,7 +35,7 @@ pub(super) struct Leaning {
 impl Leaning {
     pub(super) fn choose(choices: &mut Choices, scope: Scope) -> Self {
         let everything = scope == Scope::Everything;
-        Self {
+        let chosen = Self {
             rounds: choices.pick(&[4, 8, 14]),
             batches_max: choices.pick(&[4, 12, 30, 100]),
             lazy: choices.pick(&[0, 25, 25, 60]),
@@ -45,9 +48,14 @@ impl Leaning {
             halts: if scope == Scope::Operations { 0 } else { choices.pick(&[0, 30, 80]) },
             rots: if everything { choices.pick(&[0, 0, 20, 50]) } else { 0 },
             reclaims: choices.pick(&[0, 0, 3, 20]),
+            snapshots: choices.pick(&[0, 0, 5, 15]),
+            copies: 0,
             releases: choices.pick(&[0, 0, 3, 15, 30]),
             // Few histories: after damage much less can be asked for.
             harms: if everything && choices.percent(8) { choices.pick(&[30, 60]) } else { 0 },
-        }
+        };
+        // A copy is as damaged as the log: there is nothing to hold it against.
+        let copies = if chosen.harms > 0 { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 5]) };
+        Self { copies, ..chosen }
     }
 }

@@ -40,7 +40,7 @@ impl History {
                 return Ok(());
             }
             let Some(missing) = shard.quarantine() else { continue };
-            let is_anew = missing.suffix || !missing.entries.is_empty() || self.choices.percent(30);
+            let is_anew = missing.suffix || missing.snapshot || !missing.entries.is_empty() || self.choices.percent(30);
             releases.extend(release(id, &model, is_anew));
         }
         // At once: which of the possible states the others would be in is not known if the machine fails in between.

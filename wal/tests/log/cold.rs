@@ -1,6 +1,6 @@
 //! Records that are moved: what was copied is found again as it was, whatever happens.
 
-use logboom_disk::Disk;
+use logboom_disk::{Disk, SimOptions};
 use logboom_wal::{Error, Passed, Place, Record, SegmentId, open_read_only, verify};
 
 use crate::support::*;
@@ -100,6 +100,29 @@ fn a_move_that_is_cut_short_loses_nothing() {
             assert!((told..=told + records.len()).contains(&found), "{found} of {told}, halted after {after}");
         }
     }
+}
+
+/// A process ends between the write of a move and its sync. What the next one finds of it, a checkpoint states: a power
+/// cut must not take it away again, which would look like damage.
+#[test]
+fn copies_that_were_not_synced_are_when_they_are_found() {
+    let mut found = 0;
+    for after in 1..20 {
+        let sim = Sim::with(after, SimOptions { torn_per_mille: 500, ..SimOptions::default() });
+        let (records, _) = moved(&sim, 12);
+        sim.disk.halt_after(after);
+        let told = records.len() * (1 + (0..4).filter(|_| sim.wal.move_records(&records).is_ok()).count());
+        let next = Sim::open(sim.disk.process_crash(), sim.clock.clone()).unwrap();
+        found += cold_records(&next).len() - told;
+        next.wal.write_checkpoint(next.wal.active(), b"").unwrap();
+        for seed in 0..8 {
+            let disk = next.disk.fork(seed).power_cut();
+            let report = verify(disk.clone(), options(), &mut |_, _| ()).unwrap();
+            assert!(report.damages.is_empty(), "halted after {after}, seed {seed}: {:?}", report.damages);
+            assert!(!Sim::open(disk, sim.clock.clone()).unwrap().is_damaged, "halted after {after}, seed {seed}");
+        }
+    }
+    assert!(found > 0, "no move was found that nobody was told of");
 }
 
 #[test]

@@ -1,0 +1,490 @@
+//! Snapshots in a history: built and shipped piece by piece beside everything else, registered, leased, replaced and
+//! let go of.
+
+use std::{collections::BTreeSet, io::Write};
+
+use logboom::{
+    Boundary, Durability, Engine, Error, ShardId,
+    disk::{Disk, SimDisk, SimOptions},
+    snapshot::{Builder, Built, Codec, Error as SnapshotError, Lease, Receiver, Spec, Stop},
+};
+use logboom_wal::marks;
+
+use super::History;
+use crate::{
+    check::{Check, Failure},
+    content,
+    model::{Model, Models, Snapshot},
+    operation::{Kind, Operation},
+};
+
+/// What a caller has in hand. None of it outlives the engine, but for the other one that snapshots come from.
+#[derive(Default)]
+pub(super) struct Desk {
+    building: Option<Building>,
+    receiving: Option<Receiving>,
+    /// With their tags.
+    built: Vec<(Built, u64)>,
+    leases: Vec<(Lease, Snapshot)>,
+    sender: Option<Engine>,
+}
+
+struct Building {
+    builder: Builder,
+    stop: Stop,
+    tag: u64,
+    /// The file that is written next.
+    next: u64,
+}
+
+struct Receiving {
+    receiver: Receiver,
+    source: Lease,
+    /// The engine sends it to itself.
+    is_own: bool,
+    tag: u64,
+}
+
+impl Desk {
+    /// The engine ends, and with it all that is not registered.
+    pub(super) fn clear(&mut self) {
+        *self = Self { sender: self.sender.take(), ..Self::default() };
+    }
+
+    /// The index above which the shard's log is held.
+    fn held(&self, shard: u64) -> Option<u64> {
+        let own = self.receiving.iter().filter(|receiving| receiving.is_own).map(|receiving| &receiving.source);
+        let leases = self.leases.iter().map(|(lease, _)| lease).chain(own);
+        leases.map(|lease| lease.manifest()).filter(|manifest| manifest.shard == shard).map(|one| one.index).min()
+    }
+
+    /// What the first lease holds that a batch of these operations would compact.
+    pub(super) fn refuses(&self, operations: &[Operation]) -> Option<u64> {
+        let mut begun_anew = BTreeSet::new();
+        operations.iter().find_map(|Operation { shard, kind }| match kind {
+            Kind::Reset { .. } | Kind::Destroy => {
+                begun_anew.insert(*shard);
+                None
+            }
+            Kind::Compact { index, past_leases } if !begun_anew.contains(shard) => {
+                let held = self.held(*shard).filter(|held| index > held)?;
+                marks::hit_if(*past_leases, "lease: a compaction goes past it");
+                (!past_leases).then_some(held)
+            }
+            _ => None,
+        })
+    }
+}
+
+impl History {
+    /// Does something with snapshots.
+    pub(super) fn snapshots(&mut self, engine: &Engine) -> Result<(), Failure> {
+        match self.choices.weighted(&[8, 4, 6, 5, 5, 2, 1]) {
+            0 => self.build(engine),
+            1 => self.receive(engine),
+            2 => self.register(engine),
+            3 => self.lease(engine),
+            4 => self.release(engine),
+            5 => self.forget_snapshot(engine),
+            _ => {
+                self.desk.built.pop();
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins to build a snapshot, or goes on with it.
+    fn build(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if self.desk.building.is_none() {
+            let shard = self.choices.below(self.shards());
+            let (tag, stop) = (self.author.tag(), Stop::new());
+            let spec = self.spec(shard, tag);
+            match engine.snapshots().build(spec, &stop) {
+                Ok(builder) => self.desk.building = Some(Building { builder, stop, tag, next: 0 }),
+                Err(error) => return self.is_in_the_way(error),
+            }
+        }
+        let at_once = self.choices.percent(70);
+        while let Some(mut building) = self.desk.building.take() {
+            if building.next == content::files(building.tag) {
+                return self.finish_building(engine, building);
+            }
+            match building.builder.file(&content::name(building.next)) {
+                // The builder repeats its error.
+                Ok(mut file) => drop(file.write_all(&content::bytes(building.tag, building.next))),
+                Err(error) if building.stop.is_stopped() => return self.is_stopped(error),
+                Err(error) => return self.is_in_the_way(error.into()),
+            }
+            building.next += 1;
+            if self.choices.percent(4) {
+                building.stop.stop();
+            }
+            self.desk.building = Some(building);
+            if !at_once {
+                break;
+            }
+            self.steps(engine);
+        }
+        Ok(())
+    }
+
+    fn finish_building(&mut self, engine: &Engine, building: Building) -> Result<(), Failure> {
+        let Building { builder, stop, tag, .. } = building;
+        match builder.finish() {
+            Ok(_) if stop.is_stopped() => Err(wrong("a snapshot is built in spite of its end")),
+            Ok(built) => {
+                marks::hit_if(content::is_large(tag), "snapshot: of several blocks");
+                self.desk.built.push((built, tag));
+                if self.choices.percent(60) { self.register(engine) } else { Ok(()) }
+            }
+            Err(error) if stop.is_stopped() => self.is_stopped(error),
+            Err(error) => self.is_in_the_way(error.into()),
+        }
+    }
+
+    /// What the shard's next snapshot stands for: somewhere in its log, and never older than the newest.
+    fn spec(&mut self, shard: u64, tag: u64) -> Spec {
+        let model = self.model(shard);
+        let newest = model.snapshots.last().map(|newest| newest.order);
+        let lowest = newest.map_or(model.first, |(index, _)| index.max(model.first));
+        let index = self.choices.range(lowest..model.next().max(lowest + 1));
+        let term = newest.map_or(1, |(_, term)| term + self.choices.below(2));
+        self.spec_of(shard, index, term, tag)
+    }
+
+    fn spec_of(&mut self, shard: u64, index: u64, term: u64, tag: u64) -> Spec {
+        let codec = if self.choices.percent(40) { Codec::Lz4 } else { Codec::None };
+        let (membership, metadata) = (tag.to_le_bytes().to_vec(), (!tag).to_le_bytes().to_vec());
+        Spec { membership, metadata, codec, ..Spec::new(shard, index, term) }
+    }
+
+    /// Begins to receive a snapshot, or goes on with it.
+    fn receive(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if self.desk.receiving.is_none()
+            && let Err(error) = self.begin_to_receive(engine)?
+        {
+            return self.is_in_the_way(error);
+        }
+        let at_once = self.choices.percent(60);
+        while let Some(mut receiving) = self.desk.receiving.take() {
+            let Some(at) = receiving.receiver.position() else {
+                return self.finish_receiving(engine, receiving);
+            };
+            let accepted = receiving.source.chunk(at).and_then(|chunk| {
+                let is_new = receiving.receiver.accept(&chunk)?;
+                Ok(is_new && (self.choices.percent(80) || !receiving.receiver.accept(&chunk)?))
+            });
+            match accepted {
+                Ok(true) => {}
+                Ok(false) => return Err(wrong("a chunk counts twice, or not at all")),
+                Err(error) => return self.is_in_the_way(error.into()),
+            }
+            self.desk.receiving = Some(receiving);
+            if !at_once {
+                break;
+            }
+            self.steps(engine);
+        }
+        Ok(())
+    }
+
+    /// A snapshot that another engine has, or that nobody has registered in this one.
+    fn begin_to_receive(&mut self, engine: &Engine) -> Result<logboom::Result<()>, Failure> {
+        let shard = self.choices.below(self.shards());
+        let model = self.model(shard);
+        let newest = model.snapshots.last().map_or(0, |newest| newest.order.0);
+        let index = newest.max(model.next()) + self.choices.range(1..10);
+        let tag = self.author.tag();
+        let spec = self.spec_of(shard, index, 7, tag);
+        let is_own = self.choices.percent(40);
+        let sender = if is_own { engine.clone() } else { self.sender()? };
+        let begin = || -> logboom::Result<Receiving> {
+            let mut builder = sender.snapshots().build(spec, &Stop::new())?;
+            for nth in 0..content::files(tag) {
+                drop(builder.file(&content::name(nth))?.write_all(&content::bytes(tag, nth)));
+            }
+            let source = builder.finish()?.lease();
+            let receiver = engine.snapshots().receive(ShardId(shard), &source.manifest_bytes(), &Stop::new())?;
+            Ok(Receiving { receiver, source, is_own, tag })
+        };
+        let begun = begin();
+        if !is_own {
+            sender.step();
+        }
+        Ok(begun.map(|receiving| self.desk.receiving = Some(receiving)))
+    }
+
+    /// An engine on a machine of its own.
+    fn sender(&mut self) -> Result<Engine, Failure> {
+        if let Some(sender) = &self.desk.sender {
+            return Ok(sender.clone());
+        }
+        let disk = SimDisk::new(self.choices.below(u64::MAX), SimOptions::default());
+        let sender = self.world.on(disk).open();
+        let sender = sender.map_err(|error| Failure::new(Check::Opens, format!("another one: {error}")))?;
+        self.desk.sender = Some(sender.clone());
+        Ok(sender)
+    }
+
+    fn finish_receiving(&mut self, engine: &Engine, receiving: Receiving) -> Result<(), Failure> {
+        let Receiving { receiver, source, is_own, tag } = receiving;
+        match receiver.finish() {
+            Ok(built) => {
+                marks::hit(if is_own { "snapshot: sent to itself" } else { "snapshot: sent by another engine" });
+                drop(source);
+                self.desk.built.push((built, tag));
+                if self.choices.percent(60) { self.register(engine) } else { Ok(()) }
+            }
+            Err(error) => self.is_in_the_way(error.into()),
+        }
+    }
+
+    /// Makes what was built or received the shard's, with what goes with it, or alone.
+    fn register(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let Some((built, tag)) = self.desk.built.pop() else { return Ok(()) };
+        let (one, shard) = (built.registration(), built.manifest().shard);
+        let snapshot = Snapshot { order: (one.index, one.term), id: one.id, file: one.file, tag };
+        let is_stale = self.model(shard).snapshots.last().is_some_and(|newest| newest.order > snapshot.order);
+        let is_in_log = self.model(shard).entry(one.index).is_some();
+        let kept = self.world.config.snapshots_kept as usize;
+        let mut kinds = vec![Kind::Register { built, snapshot, kept }];
+        let mut lazy = self.choices.percent(self.leaning.lazy);
+        match self.choices.below(4) {
+            0 | 1 if is_in_log => {
+                let compact = Kind::Compact { index: one.index, past_leases: self.choices.percent(20) };
+                kinds.insert(self.choices.size(2), compact);
+            }
+            2 => {
+                lazy = false;
+                kinds.insert(0, Kind::Reset { boundary: Some(Boundary { index: one.index, term: one.term }) });
+                kinds.push(Kind::HardState { state: vec![self.choices.byte(); 9] });
+            }
+            _ => {}
+        }
+        marks::hit_if(kinds.len() == 2, "snapshot: registered with a compaction");
+        marks::hit_if(kinds.len() == 3, "snapshot: registered with a reset and a hard state");
+        let operations: Vec<Operation> = kinds.into_iter().map(|kind| Operation { shard, kind }).collect();
+        self.hand_in_snapshots(engine, &operations, lazy, is_stale)
+    }
+
+    fn forget_snapshot(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let shard = self.choices.below(self.shards());
+        let Some(snapshot) = self.pick_snapshot(shard) else { return Ok(()) };
+        let lazy = self.choices.percent(self.leaning.lazy);
+        let forget = Operation { shard, kind: Kind::Forget { id: snapshot.id } };
+        self.hand_in_snapshots(engine, &[forget], lazy, false)
+    }
+
+    fn hand_in_snapshots(
+        &mut self,
+        engine: &Engine,
+        operations: &[Operation],
+        lazy: bool,
+        is_stale: bool,
+    ) -> Result<(), Failure> {
+        let mut models = self.models().clone();
+        let mut batch = engine.batch();
+        operations.iter().for_each(|operation| operation.apply(&mut models));
+        let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
+        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
+        let outcome = engine.submit(batch, if lazy { Durability::Lazy } else { Durability::Durable });
+        match outcome {
+            Err(Error::Snapshot(SnapshotError::Stale { .. })) if is_stale => {
+                marks::hit("snapshot: a stale one is refused");
+                Ok(())
+            }
+            Ok(_) if is_stale => Err(Failure::new(Check::Accepted, "a stale snapshot is registered")),
+            outcome => self.submitted_or_held(engine, outcome, models, operations),
+        }
+    }
+
+    /// What a lease holds is refused, and all that is in the batch with it.
+    pub(super) fn submitted_or_held(
+        &mut self,
+        engine: &Engine,
+        outcome: logboom::Result<logboom::Ticket>,
+        models: Models,
+        operations: &[Operation],
+    ) -> Result<(), Failure> {
+        match (outcome, self.desk.refuses(operations)) {
+            (Err(Error::Leased { held, .. }), Some(expected)) if held == expected => {
+                marks::hit("lease: a compaction is refused");
+                Ok(())
+            }
+            (Ok(_), Some(held)) => Err(wrong(format!("a batch compacts what is leased from {held} on"))),
+            (outcome, _) => {
+                let is_leased =
+                    |one: &&Snapshot| self.desk.leases.iter().any(|(lease, _)| lease.manifest().id == one.id);
+                let is_gone = |shard: &u64, one: &Snapshot| {
+                    !models.get(shard).is_some_and(|model| model.snapshots.iter().any(|other| other.id == one.id))
+                };
+                let mut before =
+                    self.models().iter().flat_map(|(shard, model)| model.snapshots.iter().map(move |one| (shard, one)));
+                let replaced = outcome.is_ok() && before.any(|(shard, one)| is_leased(&one) && is_gone(shard, one));
+                marks::hit_if(replaced, "lease: its snapshot is replaced");
+                self.submitted(engine, outcome, models)
+            }
+        }
+    }
+
+    fn lease(&mut self, engine: &Engine) -> Result<(), Failure> {
+        let shard = self.choices.below(self.shards());
+        let newest = self.model(shard).snapshots.last().copied();
+        let (expected, leased) = if self.choices.percent(50) {
+            (newest, engine.snapshots().newest(ShardId(shard)))
+        } else {
+            let Some(snapshot) = self.pick_snapshot(shard) else { return Ok(()) };
+            (Some(snapshot), engine.snapshots().lease(ShardId(shard), snapshot.id))
+        };
+        match (leased, expected) {
+            (Ok(None), None) => Ok(()),
+            (Ok(Some(lease)), Some(expected)) if lease.manifest().id == expected.id => {
+                self.desk.leases.push((lease, expected));
+                Ok(())
+            }
+            (Ok(found), _) => {
+                let found = found.map(|lease| lease.manifest().id);
+                Err(wrong(format!("shard {shard}: {found:x?} is leased, and {expected:x?} was registered")))
+            }
+            (Err(error), _) => self.is_in_the_way(error),
+        }
+    }
+
+    /// Reads what is leased, mostly, and lets it go.
+    fn release(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if self.desk.leases.is_empty() {
+            return Ok(());
+        }
+        let at = self.choices.size(self.desk.leases.len());
+        let (lease, snapshot) = self.desk.leases.swap_remove(at);
+        if self.choices.percent(30) {
+            self.desk.leases.push((lease.clone(), snapshot));
+        }
+        if self.choices.percent(50) {
+            self.steps(engine);
+        }
+        let there = self.world.disk.list().unwrap_or_default();
+        if !there.contains(&file_of(&snapshot)) && !self.is_scarred && !self.world.has_halted() {
+            return Err(wrong(format!("{snapshot:x?} is leased, and its file is not there")));
+        }
+        self.check_lease(&lease, snapshot.tag)
+    }
+
+    /// That a leased snapshot is there, and what was built.
+    pub(super) fn check_lease(&self, lease: &Lease, tag: u64) -> Result<(), Failure> {
+        let id = lease.manifest().id;
+        match content::difference(lease, tag) {
+            Ok(None) => Ok(()),
+            Ok(Some(what)) => Err(wrong(format!("snapshot {id:x}: {what}"))),
+            Err(error) => self.is_in_the_way(error.into()),
+        }
+    }
+
+    /// All that is registered is there, as it was built.
+    pub(super) fn check_snapshots(&self, engine: &Engine) -> Result<(), Failure> {
+        for (&shard, model) in self.models() {
+            for snapshot in &model.snapshots {
+                match engine.snapshots().lease(ShardId(shard), snapshot.id) {
+                    Ok(Some(lease)) => self.check_lease(&lease, snapshot.tag)?,
+                    Ok(None) if self.harm.is_some() => {}
+                    Ok(None) => return Err(wrong(format!("shard {shard} does not have {snapshot:x?}"))),
+                    Err(error) => self.is_in_the_way(error)?,
+                }
+            }
+        }
+        let there = self.world.disk.list().unwrap_or_default();
+        let registered = self.registered_files();
+        let missing: Vec<&String> = registered.iter().filter(|name| !there.contains(name)).collect();
+        if missing.is_empty() || self.is_scarred || self.world.has_halted() {
+            return Ok(());
+        }
+        Err(wrong(format!("of {registered:?} {missing:?} are not there")))
+    }
+
+    /// Nothing is left of what is not registered: of builds and transfers that were cut short, of what was replaced.
+    pub(super) fn check_leftovers(&self) -> Result<(), Failure> {
+        let registered = self.registered_files();
+        let mut left = snapshot_files(&self.world.disk);
+        left.retain(|name| !registered.contains(name));
+        if left.is_empty() || self.is_scarred || self.world.is_faulty {
+            return Ok(());
+        }
+        Err(wrong(format!("left are {left:?} besides {registered:?}")))
+    }
+
+    /// Notes what the next opening has to remove.
+    pub(super) fn mark_leftovers(&self) {
+        let registered: BTreeSet<String> = self.states.iter().flat_map(files_of).collect();
+        for name in snapshot_files(&self.world.disk) {
+            marks::hit_if(name.starts_with("building-"), "recovery: a snapshot was being built");
+            marks::hit_if(name.starts_with("receiving-"), "recovery: a snapshot was being received");
+            let is_nobodys = name.starts_with("snapshot-") && !registered.contains(&name);
+            marks::hit_if(is_nobodys, "recovery: a snapshot is nobody's");
+        }
+    }
+
+    fn registered_files(&self) -> BTreeSet<String> {
+        files_of(self.models()).collect()
+    }
+
+    fn pick_snapshot(&mut self, shard: u64) -> Option<Snapshot> {
+        let snapshots = self.model(shard).snapshots;
+        if snapshots.is_empty() { None } else { Some(self.choices.pick(&snapshots)) }
+    }
+
+    fn model(&self, shard: u64) -> Model {
+        self.models().get(&shard).map_or_else(Model::default, |model| (**model).clone())
+    }
+
+    fn steps(&mut self, engine: &Engine) {
+        for _ in 0..self.choices.below(5) {
+            engine.step();
+        }
+    }
+
+    fn is_stopped(&self, error: SnapshotError) -> Result<(), Failure> {
+        if matches!(error, SnapshotError::Stopped) {
+            marks::hit("snapshot: its building is stopped");
+            return Ok(());
+        }
+        self.is_in_the_way(error.into())
+    }
+
+    /// Only what was planned to fail, or what is damaged, can be in the way of a snapshot.
+    fn is_in_the_way(&self, error: Error) -> Result<(), Failure> {
+        let is_harmed = self.leaning.harms > 0 || self.harm.is_some();
+        match error {
+            Error::Snapshot(SnapshotError::Full) | Error::Full if self.world.is_small || self.world.is_faulty => Ok(()),
+            Error::Snapshot(SnapshotError::Io { .. } | SnapshotError::Sync { .. }) | Error::Poisoned { .. }
+                if self.world.is_faulty =>
+            {
+                Ok(())
+            }
+            Error::Snapshot(SnapshotError::Damaged { .. } | SnapshotError::Missing { .. })
+            | Error::Quarantined { .. }
+                if is_harmed =>
+            {
+                Ok(())
+            }
+            error => Err(wrong(error.to_string())),
+        }
+    }
+}
+
+fn files_of(models: &Models) -> impl Iterator<Item = String> {
+    models.values().flat_map(|model| model.snapshots.iter().map(file_of))
+}
+
+fn file_of(snapshot: &Snapshot) -> String {
+    format!("snapshot-{:016x}", snapshot.file)
+}
+
+fn snapshot_files(disk: &SimDisk) -> Vec<String> {
+    let mut names = disk.list().unwrap_or_default();
+    names.retain(|name| ["snapshot-", "building-", "receiving-"].iter().any(|of| name.starts_with(of)));
+    names
+}
+
+fn wrong(what: impl Into<String>) -> Failure {
+    Failure::new(Check::Snapshots, what)
+}
