@@ -58,6 +58,7 @@ mutants! {
     OriginEndIgnored: "a segment is read beyond the end that its successor states",
     MovedNotSynced: "records count as moved before they are synced",
     ColdNotCheckpointed: "a checkpoint does not name the cold segments",
+    ColdNotSyncedAgain: "copies that are found in a cold segment are not synced",
     MovedOverNewer: "a moved record takes the place of what was written over it meanwhile",
     ColdClaimsWin: "what was found in a cold segment counts for more than what was written later",
     TailNotSyncedAgain: "what was recovered is not synced again",
