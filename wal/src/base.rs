@@ -10,8 +10,10 @@ use crate::{
     group_commit::IN_FLIGHT_BYTES,
     identity::Identity,
     marks,
+    recovery::FoundFile,
     scan::{Part, walk},
     segment::{Segment, read_slice, verify_header},
+    slots::SegmentRow,
 };
 
 /// How far into a segment file that seems to be free a life of it is looked for, in bytes.
@@ -48,6 +50,16 @@ impl Base {
     pub(crate) fn probe(&self, file: &dyn logboom_disk::File) -> Result<Option<Life>, Error> {
         let len = PROBE.min(self.segment_size() as usize);
         self.newest_life(file, len).map_err(|error| Error::io(format!("reading {}", file.name()), error))
+    }
+
+    /// Whether a file still holds the segment that a checkpoint names. If it was used again it states a later life; one
+    /// that states an earlier life has lost what the segment was begun with, and that alone.
+    pub(crate) fn is_still(&self, file: &FoundFile, row: &SegmentRow) -> Result<bool, Error> {
+        let Some(life) = file.life else { return Ok(true) };
+        if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
+            return Ok(true);
+        }
+        Ok(self.probe(&*file.file)?.is_some_and(|life| life.segment == row.id))
     }
 
     fn newest_life(&self, file: &dyn logboom_disk::File, len: usize) -> std::io::Result<Option<Life>> {

@@ -154,7 +154,7 @@ impl Opening {
             report,
         };
         let mut found = opening.discover()?;
-        opening.place_covered(&mut found);
+        opening.place_covered(&mut found)?;
         let free = opening.place_chain(found)?;
         opening.free.extend(free.into_iter().map(|found| Prepared { slot: found.slot, file: found.file }));
         Ok(opening)
@@ -308,8 +308,8 @@ impl Opening {
     }
 
     /// Segments that the checkpoint names and that lie below its replay position.
-    fn place_covered(&mut self, found: &mut Vec<FoundFile>) {
-        let Some(checkpoint) = &self.checkpoint else { return };
+    fn place_covered(&mut self, found: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
         let size = self.base.segment_size();
         let last = checkpoint.segments.iter().map(|row| row.last).max().unwrap_or(0);
         self.accepted =
@@ -317,9 +317,11 @@ impl Opening {
         for row in &checkpoint.segments {
             let begun = if row.id.is_cold() { SegmentId(0) } else { row.id };
             self.highest = (self.highest.0.max(begun), self.highest.1.max(row.epoch));
-            let at = found
-                .iter()
-                .position(|file| file.slot == row.slot && file.life.is_none_or(|life| life.segment == row.id));
+            let at = found.iter().position(|file| file.slot == row.slot);
+            let at = match at {
+                Some(at) => self.base.is_still(&found[at], row)?.then_some(at),
+                None => None,
+            };
             let Some(at) = at else {
                 marks::hit("recovery: a segment of the checkpoint was used again");
                 // One that was begun, and given up before anything was in it, is not freed by any record.
@@ -334,6 +336,7 @@ impl Opening {
             }
             self.live.insert(row.id, Arc::new(segment));
         }
+        Ok(())
     }
 
     /// Segments from the replay position on, oldest first. Returns the files that hold nothing of the log.
@@ -450,5 +453,5 @@ fn opening_failure(error: std::io::Error) -> Error {
 pub(crate) struct FoundFile {
     pub(crate) slot: u32,
     pub(crate) file: Arc<dyn logboom_disk::File>,
-    life: Option<Life>,
+    pub(crate) life: Option<Life>,
 }

@@ -471,3 +471,47 @@ fn rot_in_full_segments_is_found_in_the_background() {
     assert_eq!(wal.metrics().scrub_damages, told.len() as u64);
     assert!(wal.metrics().scrubbed_bytes < 8 * scrubbed, "at an even pace");
 }
+
+/// A segment loses what it was begun with, and its file states an earlier life. It is the segment all the same, when it
+/// is read from its beginning and when a checkpoint names it.
+#[test]
+fn a_segment_that_states_an_earlier_life_is_not_given_up() {
+    let sim = Sim::new(3);
+    // Every file has had a life.
+    let fill = |sim: &Sim, active: SegmentId| {
+        (0..).take_while(|&nth| sim.wal.active() == active && write(&sim.wal, &body(nth, 20_000)).is_ok()).count()
+    };
+    for _ in 0..12 {
+        fill(&sim, sim.wal.active());
+        promise(&sim);
+        let old: Vec<SegmentId> = sim.wal.segments().iter().map(|info| info.id).collect();
+        sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();
+        sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();
+        sim.wal.retire(&old[..old.len() - 1]).unwrap();
+        promise(&sim);
+    }
+    fill(&sim, sim.wal.active());
+    let active = sim.wal.active();
+    sim.disk.inject(Fault::lost_write().on("segment").within(0..4096));
+    let records = 1 + fill(&sim, active);
+    assert_eq!(sim.disk.pending_faults(), 0, "the segment was begun with a write that is lost");
+    let lost = sim.wal.segments().into_iter().rev().find(|info| !info.active).unwrap();
+    promise(&sim);
+
+    let sim = sim.cut_power().unwrap();
+    assert!(sim.is_damaged);
+    let replayed = sim.replayed.iter().filter(|(_, place)| place.segment == lost.id).count();
+    assert!(replayed > 3 && replayed + 2 >= records, "{replayed} of {records}");
+    sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();
+    promise(&sim);
+    let sim = sim.cut_power().unwrap();
+    assert!(!sim.is_damaged, "all that is missing was told of");
+    let mut found = 0;
+    sim.wal
+        .scan(lost.id, &mut |passed| {
+            found += usize::from(matches!(passed, Passed::Record(..)));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(found, replayed);
+}
