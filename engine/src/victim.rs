@@ -111,7 +111,8 @@ mod tests {
             (metrics.written_bytes, metrics.moved_bytes) = (written_bytes, moved_bytes);
             metrics
         };
-        assert!(is_affordable(&metrics(4000, 900), 500, 100));
-        assert!(!is_affordable(&metrics(4000, 900), 501, 100));
+        let most = 1000 + RESERVE_SEGMENTS * 100 - 900;
+        assert!(is_affordable(&metrics(4000, 900), most, 100));
+        assert!(!is_affordable(&metrics(4000, 900), most + 1, 100));
     }
 }
