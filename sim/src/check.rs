@@ -124,8 +124,8 @@ pub(crate) fn state_difference(shard: &Shard, model: &Model, judged: Entries) ->
     })
     .or_else(|| {
         let theirs = shard.commit_hint().unwrap_or_default().map(Vec::from);
-        // It is but a hint, and may be lost without a trace.
-        let is_lost = judged == Entries::Damaged && theirs.is_none();
+        // It is but a hint, and may be lost without a trace, or be there after an opening that did not see it.
+        let is_lost = judged == Entries::Damaged && (theirs.is_none() || model.commit_hint.is_none());
         (theirs != model.commit_hint && !is_lost)
             .then(|| differ("commit hint", format!("{theirs:?}"), format!("{:?}", model.commit_hint)))?
     })

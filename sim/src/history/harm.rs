@@ -279,15 +279,16 @@ impl History {
     }
 }
 
-/// A commit hint is but a hint, and may be lost without a trace; so may be an older snapshot than the newest.
+/// A commit hint is but a hint, and may be lost without a trace, or found again by an opening that reads better than
+/// the one before; an older snapshot than the newest may be lost as well.
 fn forget_lost(engine: &Engine, models: &mut Models) {
     for (id, model) in models {
         if !may_lack_snapshots(engine, ShardId(*id)) {
             let there = engine.snapshots().list(ShardId(*id));
             Rc::make_mut(model).snapshots.retain(|ours| there.iter().any(|one| one.id == ours.id));
         }
-        if matches!(engine.shard(ShardId(*id)).commit_hint(), Ok(None)) {
-            Rc::make_mut(model).commit_hint = None;
+        if let Ok(hint) = engine.shard(ShardId(*id)).commit_hint() {
+            Rc::make_mut(model).commit_hint = hint.map(Vec::from);
         }
     }
 }
