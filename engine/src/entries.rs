@@ -11,7 +11,6 @@ use crate::{
     buffers::Item,
     entry_table::{self, EntryTable, ROW},
     log::Stretch,
-    operation::Change,
 };
 
 /// Contiguous entries of a shard, each verified against its checksums.
@@ -157,9 +156,7 @@ impl EntryBatch {
     pub(crate) fn push(&mut self, stretch: &Stretch, record: Record, max_bytes: u64) -> Result<bool, Mismatch> {
         let first = record.first();
         let table = EntryTable::parse(record.body(), record.count()).ok_or(Mismatch)?;
-        let end = first.checked_add(u64::from(record.count())).ok_or(Mismatch)?;
-        let holds = first <= stretch.range.start && end >= stretch.range.end && record.attr() == stretch.term;
-        if !Change::has_entries(&record) || !holds {
+        if !stretch.is_in(&record) {
             return Err(Mismatch);
         }
         let skip = number(stretch.range.start - first)?;

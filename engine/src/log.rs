@@ -5,13 +5,14 @@
 use std::{collections::VecDeque, ops::Range};
 
 use logboom_wal::{
-    Place, RECORD_HEADER, SegmentId,
+    Place, RECORD_HEADER, Record, SegmentId,
     mutants::{self, Mutant},
 };
 
 use crate::{
     extent::Extent,
     marks::Marks,
+    operation::Change,
     spans::{Home, Span, Spans, share},
     tally::{Amount, Delta},
     terms::{TermRun, Terms},
@@ -77,6 +78,15 @@ pub(crate) struct Stretch {
     pub(crate) segment: SegmentId,
     /// `None`: the segment's footer knows.
     pub(crate) place: Option<Place>,
+}
+
+impl Stretch {
+    /// Whether the record holds all of it; whose record it is, is another matter.
+    pub(crate) fn is_in(&self, record: &Record) -> bool {
+        let end = record.first().checked_add(u64::from(record.count()));
+        let spans = record.first() <= self.range.start && end.is_some_and(|end| self.range.end <= end);
+        spans && record.attr() == self.term && Change::has_entries(record)
+    }
 }
 
 impl Row {

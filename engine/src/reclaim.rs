@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    ops::Range,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -18,7 +17,6 @@ use crate::{
     core::Core,
     footer::Footer,
     log::Stretch,
-    operation::Change,
     pace::Pace,
     tally::Delta,
     victim::{self, Urgency},
@@ -65,7 +63,7 @@ struct Copied {
 /// Live entries of one record.
 struct Item {
     shard: ShardId,
-    range: Range<u64>,
+    entries: Stretch,
     place: Place,
 }
 
@@ -201,30 +199,28 @@ impl Emptying {
         let Some(&shard) = self.shards.get(self.next) else { return false };
         self.next += 1;
         let Some(cell) = core.store.shards.get(shard) else { return true };
-        let held: Vec<Range<u64>> = {
-            let state = cell.state.lock();
-            state.log.held_in(&cell.published.load().extent, self.segment).collect()
+        let held: Vec<Stretch> = {
+            let (state, mut held) = (cell.state.lock(), Vec::new());
+            let extent = cell.published.load().extent;
+            for range in state.log.held_in(&extent, self.segment) {
+                held.extend(state.log.outline(&extent, &range, u64::MAX));
+            }
+            held
         };
         let mut found = Vec::new();
-        for range in held {
-            let wanted = Stretch { range, term: 0, segment: self.segment, place: None };
-            self.footer.outline(shard, &wanted, u64::MAX, &mut found);
+        for stretch in held {
+            self.footer.outline(shard, &stretch, u64::MAX, &mut found);
         }
-        let item = |found: Stretch| found.place.map(|place| Item { shard, range: found.range, place });
+        let item = |entries: Stretch| entries.place.map(|place| Item { shard, entries, place });
         self.items.extend(found.into_iter().filter_map(item));
         true
     }
 }
 
 impl Item {
-    /// Whether the record holds the entries, or did when they were listed: what replaced them meanwhile lies elsewhere.
-    fn is_in(&self, core: &Core, record: &Record) -> bool {
-        let cell = core.store.shards.get(self.shard);
-        let term = cell.and_then(|cell| cell.state.lock().log.term(self.range.start));
-        let end = record.first().saturating_add(u64::from(record.count()));
-        let holds = record.first() <= self.range.start && self.range.end <= end;
-        let is_in =
-            record.owner() == self.shard.0 && Change::has_entries(record) && holds && term == Some(record.attr());
+    /// Whether the record is the one that held the entries when they were listed.
+    fn is_in(&self, record: &Record) -> bool {
+        let is_in = record.owner() == self.shard.0 && self.entries.is_in(record);
         marks::hit_if(!is_in, "reclaim: entries are not where they were");
         is_in
     }
@@ -243,7 +239,7 @@ impl Copied {
         let (mut places, mut records): (Vec<Place>, Vec<Record>) = (Vec::new(), Vec::new());
         items.retain(|item| {
             while found.next_if(|(place, _)| *place != item.place).is_some() {}
-            let Some((place, record)) = found.peek().filter(|(_, record)| item.is_in(core, record)) else {
+            let Some((place, record)) = found.peek().filter(|(_, record)| item.is_in(record)) else {
                 return false;
             };
             if places.last() != Some(place) {
@@ -264,14 +260,16 @@ impl Copied {
             let Some(cell) = of_shard.first().and_then(|item| core.store.shards.get(item.shard)) else { continue };
             let mut state = cell.state.lock();
             let extent = cell.published.load().extent;
-            for Item { shard, range, place } in of_shard {
+            let mut is_any = false;
+            for Item { entries, place, .. } in of_shard {
                 while copies.next_if(|(original, _)| original != place).is_some() {}
                 let Some((_, copy)) = copies.peek() else { break };
-                let is_live = state.log.relocate(&extent, from, range, *copy, &mut delta);
+                let is_live = state.log.relocate(&extent, from, &entries.range, *copy, &mut delta);
                 marks::hit_if(!is_live, "reclaim: entries were dropped while they were moved");
-                if is_live {
-                    delta.touch(*shard);
-                }
+                is_any |= is_live;
+            }
+            if is_any {
+                delta.touch(cell.id);
             }
             if let Some((_, copy)) = copies.peek() {
                 // With the shard locked: whoever frees the entries next finds them counted.

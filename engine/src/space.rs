@@ -68,7 +68,8 @@ pub(crate) fn reclaim(core: &Core) -> Result<()> {
     core.sealer.lock().finish(core)?;
     // First: there may be nowhere to move to before.
     give_back(core)?;
-    match core.reclaimer.lock().finish(core) {
+    let moved = core.reclaimer.lock().finish(core);
+    match moved {
         Ok(()) | Err(Error::Full) => give_back(core),
         failed => failed,
     }

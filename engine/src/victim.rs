@@ -30,7 +30,7 @@ pub(crate) enum Urgency {
     Asked,
 }
 
-/// The segments in use, and what is live in them.
+/// A segment in use.
 struct Candidate {
     info: SegmentInfo,
     live: u64,
@@ -38,15 +38,22 @@ struct Candidate {
     age: u64,
 }
 
+/// The segments in use, and what is live in them.
+struct Usage {
+    candidates: Vec<Candidate>,
+    /// In bytes, as the next two.
+    live: u64,
+    in_use: u64,
+    segment: u64,
+}
+
 /// The segment to be emptied next, if there is one; `spoiled` ones cannot be.
 pub(crate) fn choose(core: &Core, spoiled: &BTreeSet<SegmentId>, urgency: Urgency) -> Option<SegmentId> {
-    let size = core.wal.segment_bytes();
-    let all = candidates(core);
-    let live: u64 = all.iter().map(|candidate| candidate.live).sum();
-    let in_use = all.len() as u64 * size;
+    let usage = Usage::of(core);
+    let size = usage.segment;
     // Close to its bound, the log must come back whatever that costs.
-    let is_tight = in_use + 2 * RESERVE_SEGMENTS * size > core.wal.space_bytes_max();
-    if urgency == Urgency::Due && !is_tight && in_use <= live * SPACE.0 / SPACE.1 + RESERVE_SEGMENTS * size {
+    let is_tight = usage.in_use + 2 * RESERVE_SEGMENTS * size > core.wal.space_bytes_max();
+    if urgency == Urgency::Due && !is_tight && !usage.exceeds(SPACE, RESERVE_SEGMENTS) {
         return None;
     }
     let urgency = if is_tight { Urgency::Asked } else { urgency };
@@ -57,27 +64,33 @@ pub(crate) fn choose(core: &Core, spoiled: &BTreeSet<SegmentId>, urgency: Urgenc
         let is_ripe = is_sealed && *live > 0 && !spoiled.contains(&info.id);
         is_ripe && live * LIVE.1 <= size * LIVE.0 && (urgency == Urgency::Asked || is_affordable(&metrics, *live, size))
     };
-    let best = all.iter().filter(may).max_by_key(|candidate| worth(size, candidate.live, candidate.age));
+    let best = usage.candidates.iter().filter(may).max_by_key(|candidate| worth(size, candidate.live, candidate.age));
     best.map(|candidate| candidate.info.id)
 }
 
 /// Whether more is in use than the pace of reclaiming is to allow for.
 pub(crate) fn is_short(core: &Core) -> bool {
-    let all = candidates(core);
-    let live: u64 = all.iter().map(|candidate| candidate.live).sum();
-    let in_use = all.len() as u64 * core.wal.segment_bytes();
-    in_use > live * SHORT.0 / SHORT.1 + 2 * RESERVE_SEGMENTS * core.wal.segment_bytes()
+    Usage::of(core).exceeds(SHORT, 2 * RESERVE_SEGMENTS)
 }
 
-fn candidates(core: &Core) -> Vec<Candidate> {
-    let segments = core.wal.segments();
-    let newest = segments.len() as u64;
-    let with_live = |(nth, info): (usize, SegmentInfo)| {
-        let live = core.tallies.live(info.id).bytes;
-        Candidate { info, live, age: newest - nth as u64 }
-    };
-    // Cold ones come first: they are the oldest.
-    segments.into_iter().enumerate().map(with_live).collect()
+impl Usage {
+    fn of(core: &Core) -> Self {
+        let (segments, segment) = (core.wal.segments(), core.wal.segment_bytes());
+        let count = segments.len() as u64;
+        // Cold ones come first: they are the oldest.
+        let candidate = |(age, info): (u64, SegmentInfo)| {
+            let live = core.tallies.live(info.id).bytes;
+            Candidate { info, live, age }
+        };
+        let candidates: Vec<Candidate> = (1..=count).rev().zip(segments).map(candidate).collect();
+        let live = candidates.iter().map(|candidate| candidate.live).sum();
+        Self { candidates, live, in_use: count * segment, segment }
+    }
+
+    /// Whether more is in use than so many times what is live, and a few segments.
+    fn exceeds(&self, times: (u64, u64), segments: u64) -> bool {
+        self.in_use > self.live * times.0 / times.1 + segments * self.segment
+    }
 }
 
 /// Whether moving so much keeps what is written within bounds.
