@@ -17,6 +17,7 @@ use crate::{
     checkpointer::Checkpointer,
     compact,
     reclaim::Reclaimer,
+    room::{self, Room},
     seal::Sealer,
     snapshots::{self, Kept},
     store::Store,
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) sealer: Mutex<Sealer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) reclaimer: Mutex<Reclaimer>,
+    pub(crate) room: Room,
     pub(crate) counts: Counts,
     pub(crate) snapshots: Kept,
     /// Held from where the record that releases unknown shards is placed until they are released. Never waited under.
@@ -80,6 +82,7 @@ impl Core {
             sealer: Mutex::default(),
             checkpointer: Mutex::new(checkpointer),
             reclaimer: Mutex::default(),
+            room: Room::default(),
             counts: Counts::default(),
             snapshots,
             releasing: Mutex::new(()),
@@ -96,6 +99,7 @@ impl Core {
                 unless_busy(&core.reclaimer, now, |reclaimer| reclaimer.step(core, now))
             });
         }
+        core.add_machine("room", room::step);
         core.add_machine("snapshots", snapshots::step);
         core
     }
@@ -114,6 +118,7 @@ impl Core {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.room.shut();
         let finished = self.finish();
         self.store.readers.stop();
         let closed = self.wal.close();

@@ -111,23 +111,37 @@ impl Engine {
     /// [`Engine::submit`] without waiting; gives the batch back when it is refused.
     ///
     /// # Errors
-    /// Those of [`Engine::submit`], and [`Error::Busy`] where that would wait.
+    /// Those of [`Engine::submit`], and [`Error::Busy`] where that would wait for durability. [`Error::Full`] may pass:
+    /// the background was asked to reclaim.
     #[expect(clippy::result_large_err, reason = "the batch comes back by value, and only when it is refused")]
     pub fn try_submit<'a>(&self, mut batch: Batch<'a>, durability: Durability) -> Result<Ticket, Rejected<'a>> {
         let submitted = self
             .try_admit(&batch, durability)
             .and_then(|permit| self.append(&mut batch, permit, durability, Reservation::finish));
+        if matches!(submitted, Err(Error::Full)) {
+            self.0.core.room.ask(&self.0.core);
+        }
         submitted.map_err(|error| Rejected { batch, error })
     }
 
-    /// [`Engine::submit`], awaiting admission: a future of no particular runtime. The ticket is another.
+    /// [`Engine::submit`], awaiting admission, and room when the log is full, which the background then makes: a future
+    /// of no particular runtime. The ticket is another.
     ///
     /// # Errors
     /// As [`Engine::submit`].
     pub async fn submit_async(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
-        self.check(&batch, durability)?;
-        let permit = self.0.core.wal.admit_async(batch.bytes()).await?;
-        self.append(&mut batch, permit, durability, Reservation::finish)
+        let core = &self.0.core;
+        loop {
+            check(core, &batch, durability)?;
+            let permit = core.wal.admit_async(batch.bytes()).await?;
+            match self.append(&mut batch, permit, durability, Reservation::finish) {
+                Err(Error::Full) => core.room.answer(core.room.ask(core)).await,
+                submitted => return submitted,
+            }
+            if !core.wal.has_room() {
+                return Err(Error::Full);
+            }
+        }
     }
 
     /// Submits a batch and waits until it is durable. A lone writer's shortest way: when the log is idle, the batch

@@ -129,6 +129,7 @@ mod error;
 mod open;
 mod recover;
 mod reclaim;
+mod room;
 mod space;
 mod pace;
 mod victim;

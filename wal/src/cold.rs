@@ -45,18 +45,18 @@ struct Open {
 impl Cold {
     /// See [`crate::Wal::move_records`].
     pub(crate) fn append(&mut self, shared: &Arc<Shared>, records: &[Record]) -> Result<Vec<Place>, Error> {
-        let (bytes, limit) = (layout(records).1, shared.batch_bytes_max());
-        if records.len() > GROUP_RECORDS_MAX as usize || bytes > limit {
-            return Err(Error::TooLarge { bytes, records: records.len(), limit });
+        let (parcel, limit) = (Parcel::new(records), shared.batch_bytes_max());
+        if records.len() > GROUP_RECORDS_MAX as usize || parcel.bytes > limit {
+            return Err(Error::TooLarge { bytes: parcel.bytes, records: records.len(), limit });
         }
-        if self.open.as_ref().is_some_and(|open| !open.fits(shared, records)) {
+        if self.open.as_ref().is_some_and(|open| !open.fits(shared, &parcel)) {
             self.close(shared);
         }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.begin(shared)?,
         };
-        match open.append(shared, records) {
+        match open.append(shared, &parcel) {
             Ok(places) => {
                 self.open = Some(open);
                 Ok(places)
@@ -111,33 +111,33 @@ impl Cold {
 }
 
 impl Open {
-    fn shape(&self, shared: &Shared, records: &[Record]) -> Shape {
-        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        Shape::empty(shared.pad, self.echo.len()).with(count, layout(records).1)
+    fn shape(&self, shared: &Shared, parcel: &Parcel<'_>) -> Shape {
+        let count = u32::try_from(parcel.records.len()).unwrap_or(u32::MAX);
+        Shape::empty(shared.pad, self.echo.len()).with(count, parcel.bytes)
     }
 
-    fn fits(&self, shared: &Shared, records: &[Record]) -> bool {
-        let runs = self.runs + runs(records);
-        let footer = shared.options.footer.bytes((self.records + records.len()).max(runs), runs);
-        let len = self.shape(shared, records).len() + footer_bytes(footer, shared.pad);
+    fn fits(&self, shared: &Shared, parcel: &Parcel<'_>) -> bool {
+        let runs = self.runs + parcel.runs;
+        let footer = shared.options.footer.bytes((self.records + parcel.records.len()).max(runs), runs);
+        let len = self.shape(shared, parcel).len() + footer_bytes(footer, shared.pad);
         self.segment.end() as usize + len <= self.segment.size as usize
     }
 
-    fn append(&mut self, shared: &Shared, records: &[Record]) -> Result<Vec<Place>, Failure> {
-        let shape = self.shape(shared, records);
+    fn append(&mut self, shared: &Shared, parcel: &Parcel<'_>) -> Result<Vec<Place>, Failure> {
+        let shape = self.shape(shared, parcel);
         let at = self.segment.end() as usize;
         let sequence = self.segment.last() + 1;
-        let (whole, offsets) = self.encode(shared, &shape, sequence, records);
+        let whole = self.encode(shared, &shape, sequence, parcel);
         let offset = at - (whole.len() - shape.len());
         self.segment.file.write_at(&[whole], offset as u64, Sync::None).map_err(Failure::Write)?;
         if !mutants::is_on(Mutant::MovedNotSynced) {
             self.segment.file.sync_data().map_err(Failure::Sync)?;
         }
         self.segment.extend(in_segment(at + shape.len()), sequence);
-        self.records += records.len();
-        self.runs += runs(records);
-        shared.metrics.moved(shape.len() as u64, records.len() as u64);
-        let places = offsets.into_iter().zip(records).map(|(offset, record)| Place {
+        self.records += parcel.records.len();
+        self.runs += parcel.runs;
+        shared.metrics.moved(shape.len() as u64, parcel.records.len() as u64);
+        let places = parcel.placed().map(|(offset, record)| Place {
             segment: self.segment.id,
             offset: in_segment(at + shape.records_at() + offset),
             len: in_segment(record_bytes(record.body().len())),
@@ -145,8 +145,8 @@ impl Open {
         Ok(places.collect())
     }
 
-    /// The group, behind the segment's header if it is the first; and where in its records area each record lies.
-    fn encode(&mut self, shared: &Shared, shape: &Shape, sequence: u64, records: &[Record]) -> (Slice, Vec<usize>) {
+    /// The group, behind the segment's header if it is the first.
+    fn encode(&mut self, shared: &Shared, shape: &Shape, sequence: u64, parcel: &Parcel<'_>) -> Slice {
         let (pad, seed) = (shared.pad, shared.seed);
         let prefix = if sequence == 1 { pad } else { 0 };
         let len = prefix + shape.len();
@@ -160,10 +160,9 @@ impl Open {
         if shape.echo_len > 0 {
             self.echo.encode(&mut group[GROUP_HEADER..shape.records_at()], seed);
         }
-        let (offsets, _) = layout(records);
         let area = &mut group[shape.records_at()..shape.records_end()];
-        for (offset, record) in offsets.iter().zip(records) {
-            area[*offset..offset + record.bytes().len()].copy_from_slice(record.bytes());
+        for (offset, record) in parcel.placed() {
+            area[offset..offset + record.bytes().len()].copy_from_slice(record.bytes());
         }
         let (descriptors, records_crc) = describe(area, shape.records);
         if let Some(table_at) = shape.table_at() {
@@ -183,25 +182,40 @@ impl Open {
         self.chain = header.encode(group, seed);
         self.prev_len = in_segment(shape.len());
         self.echo = Echo::of(sequence, shape, descriptors);
-        (region.freeze().slice(0..len), offsets)
+        region.freeze().slice(0..len)
     }
 }
 
-/// Where records lie that keep the flags of the batches that they were of, and the bytes of them all.
-fn layout(records: &[Record]) -> (Vec<usize>, usize) {
-    let mut end = 0;
-    let offsets = records.iter().map(|record| {
-        let at = end;
-        end += record_bytes(record.body().len());
-        if record.is_batch_end() {
-            end = round_up(end, LINE);
-        }
-        at
-    });
-    (offsets.collect(), end)
+/// Records that become one group, laid out.
+struct Parcel<'a> {
+    records: &'a [Record],
+    /// Where in the group's records area each of them lies, and the bytes of that area.
+    offsets: Vec<usize>,
+    bytes: usize,
+    /// How many stretches without a gap they make.
+    runs: usize,
 }
 
-/// How many stretches without a gap the records make.
+impl<'a> Parcel<'a> {
+    /// They keep the flags of the batches that they were of, so the ends of those are where a line ends here too.
+    fn new(records: &'a [Record]) -> Self {
+        let mut bytes = 0;
+        let offsets = records.iter().map(|record| {
+            let at = bytes;
+            bytes += record_bytes(record.body().len());
+            if record.is_batch_end() {
+                bytes = round_up(bytes, LINE);
+            }
+            at
+        });
+        Self { offsets: offsets.collect(), bytes, runs: runs(records), records }
+    }
+
+    fn placed(&self) -> impl Iterator<Item = (usize, &'a Record)> {
+        self.offsets.iter().copied().zip(self.records)
+    }
+}
+
 fn runs(records: &[Record]) -> usize {
     let follows = |pair: &[Record]| {
         let end = pair[0].first().saturating_add(u64::from(pair[0].count()));

@@ -202,7 +202,8 @@ impl Inner {
 
     /// Steps every machine once and says when the first is due again.
     fn step(&self) -> Step {
-        let mut machines = self.machines.lock();
+        // Stepped by hand, a machine may wait for the log, and with that drive it: the machines go on when it is done.
+        let Some(mut machines) = self.machines.try_lock() else { return Step::Parked };
         machines.append(&mut self.added.lock());
         let now = self.clock.now();
         let mut next = Step::Parked;

@@ -1,8 +1,8 @@
 //! A large snapshot: built from a stream, shipped to another engine, installed and read back there.
 //!
-//! Each phase stands beside a bare loop of direct IO that moves the same bytes in blocks of the same size, on the same
-//! file system, before or after it from round to round: building beside writing a file, shipping beside copying one,
-//! installing, which ends with reading all of it into a state machine, beside reading one.
+//! Each phase stands between two runs of a bare loop of direct IO that moves the same bytes in blocks of the same size,
+//! on the same file system, and is compared with their mean time: building with writing a file, shipping with copying
+//! one, installing, which ends with reading all of it into a state machine, with reading one.
 
 use std::{
     io::{Read, Write},
@@ -32,8 +32,6 @@ use crate::{
 pub struct Load {
     /// The snapshot's size in bytes.
     bytes: u64,
-    /// Whether the bare loops come first.
-    bare_first: bool,
 }
 
 const BYTES: u64 = 4 << 30;
@@ -46,8 +44,7 @@ const ON_THE_WAY: usize = 8;
 
 /// Runs all phases in a child.
 pub fn round(round: &Round<'_>) -> Result<Outcome> {
-    let load = Load { bytes: round.bytes.unwrap_or(BYTES), bare_first: round.number.is_multiple_of(2) };
-    round.run(Task::Snapshot(load))
+    round.run(Task::Snapshot(Load { bytes: round.bytes.unwrap_or(BYTES) }))
 }
 
 /// Measures in this process.
@@ -98,23 +95,18 @@ struct Phases<'a> {
 }
 
 impl Phases<'_> {
-    /// Measures a phase and the loop beside it. `resident` is the memory that the process had before the first one:
+    /// Measures a phase between two runs of the loop. `resident` is the memory that the process had before the first one:
     /// what the phase before has left in pools counts.
     fn run<T>(
         &mut self,
         name: &str,
         resident: u64,
         phase: impl FnOnce() -> Result<T>,
-        bare: impl FnOnce(&Arc<dyn Disk>) -> Result<()>,
+        bare: impl Fn(&Arc<dyn Disk>) -> Result<()>,
     ) -> Result<T> {
-        let (done, took, beside);
-        if self.load.bare_first {
-            beside = self.bare(bare)?;
-            (done, took) = self.phase(name, resident, phase)?;
-        } else {
-            (done, took) = self.phase(name, resident, phase)?;
-            beside = self.bare(bare)?;
-        }
+        let before = self.bare(&bare)?;
+        let (done, took) = self.phase(name, resident, phase)?;
+        let beside = (before + self.bare(&bare)?) / 2;
         let rate = |time: Duration| self.load.bytes as f64 / 1e6 / time.as_secs_f64();
         self.outcome.figure(&format!("{name}_mb_s"), rate(took));
         self.outcome.figure(&format!("{name}_of_bare"), rate(took) / rate(beside));
@@ -136,7 +128,7 @@ impl Phases<'_> {
     }
 
     /// Measures the loop, and removes what it has written.
-    fn bare(&self, bare: impl FnOnce(&Arc<dyn Disk>) -> Result<()>) -> Result<Duration> {
+    fn bare(&self, bare: impl Fn(&Arc<dyn Disk>) -> Result<()>) -> Result<Duration> {
         let began = Instant::now();
         bare(self.disk)?;
         let took = began.elapsed();

@@ -164,6 +164,43 @@ fn a_log_of_bounded_size_makes_room_or_says_who_holds_it() {
     }
 }
 
+/// A future waits while the background makes room, as a thread that submits does; `try_submit` has it made.
+#[test]
+fn futures_wait_for_room_as_well() {
+    for mut ground in [Ground::sim(8), Ground::real()] {
+        ground.config.space_bytes_max = Some(16 * ground.config.segment_bytes);
+        ground.config.reclaim_in_background = false;
+        let engine = ground.open();
+        let submit = |index: u64| {
+            let mut batch = engine.batch();
+            batch.append_payload(HOT, index, 1, bytes::Bytes::from(vec![7; 20_000])).unwrap();
+            drive_on(&ground, &engine, engine.submit_async(batch, Durability::Durable))
+        };
+        let mut batch = engine.batch();
+        batch.append_payload(A, 1, 1, bytes::Bytes::from_static(b"stays")).unwrap();
+        engine.write(batch).unwrap();
+        // Far more than fits, and compacted in time. The background compacts by itself: a laggard's entry must move.
+        for index in 1..2_000 {
+            if index % 7 == 0 {
+                append(&engine, ShardId(100), index / 7..index / 7 + 1, 1);
+            }
+            submit(index).unwrap().wait().unwrap();
+            if index % 50 == 0 {
+                write(&engine, |batch| batch.compact_to(HOT, index).map(drop));
+            }
+        }
+        assert!(engine.space().given_back > 10, "{:?}", engine.space());
+        // All of it is held: the answer comes, and it is the reason.
+        let (full, last) =
+            (2_000..10_000).find_map(|index| submit(index).err().map(|error| (error, index - 1))).unwrap();
+        assert!(matches!(full, Error::Full), "{full:?}");
+        write(&engine, |batch| batch.compact_to(HOT, last).map(drop));
+        submit(last + 1).unwrap().wait().unwrap();
+        check(&engine.shard(ShardId(100)), 1..286, 1);
+        engine.close().unwrap();
+    }
+}
+
 /// What is damaged cannot move: its segment stays, the others do not.
 #[test]
 fn a_damaged_segment_is_left_alone() {
