@@ -6,7 +6,7 @@ use std::{
 };
 
 use event_listener::Event;
-use logboom_wal::Step;
+use logboom_wal::{Step, marks};
 
 use crate::{Result, core::Core, space};
 
@@ -54,6 +54,7 @@ pub(crate) fn step(core: &Core, _now: Duration) -> Result<Step> {
     if core.room.answered.load(Ordering::Acquire) >= asked {
         return Ok(Step::Parked);
     }
+    marks::hit("submit: a future waits for room");
     let made = space::make_room(core);
     core.room.reply(asked);
     made?;

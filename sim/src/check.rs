@@ -42,6 +42,8 @@ pub enum Check {
     Verifies,
     /// What is compacted gives its space back.
     SpaceReturns,
+    /// The log takes no more space than it may.
+    Bounded,
     /// Of a damaged log, what is served is right, and what is not served is said to be corrupted.
     DamageShows,
     /// What is registered or leased can be read as it was built, and no other file is left.

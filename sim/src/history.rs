@@ -98,8 +98,12 @@ struct History {
 
 impl History {
     fn new(mut choices: Choices, scope: Scope) -> Self {
-        let world = World::choose(&mut choices);
+        let mut world = World::choose(&mut choices);
         let leaning = Leaning::choose(&mut choices, scope);
+        if leaning.harms > 0 {
+            // What is mended wants more room than there may be.
+            world.config.space_bytes_max = None;
+        }
         let taste = Taste { unique_terms: leaning.harms > 0, ..Taste::choose(&mut choices) };
         let author = Author::new(taste);
         Self {
@@ -261,7 +265,12 @@ impl History {
         }
         self.counts.batches += 1;
         let durability = if lazy { Durability::Lazy } else { Durability::Durable };
-        self.submitted_or_held(engine, engine.submit(batch, durability), models, &operations)
+        let outcome = match self.choices.percent(15) {
+            true => self.world.drive(engine, engine.submit_async(batch, durability))?,
+            false => engine.submit(batch, durability),
+        };
+        self.submitted_or_held(engine, outcome, models, &operations)?;
+        self.world.check_bound(engine)
     }
 
     fn submitted(
@@ -277,8 +286,13 @@ impl History {
                 self.states.push(models);
                 Ok(())
             }
-            Err(Error::Full) if self.world.is_small || self.world.is_faulty => {
-                marks::hit("submit: the device is full");
+            Err(Error::Full) if self.world.is_tight() || self.world.is_faulty => {
+                let is_bounded = self.world.config.space_bytes_max.is_some();
+                marks::hit(if is_bounded {
+                    "submit: the log has all the space that it may"
+                } else {
+                    "submit: the device is full"
+                });
                 self.drain(engine)
             }
             Err(Error::Poisoned { .. }) if self.world.is_faulty => Ok(()),
@@ -290,7 +304,7 @@ impl History {
     fn reclaim(&self, engine: &Engine) -> Result<(), Failure> {
         match engine.reclaim() {
             Ok(_) => Ok(()),
-            Err(Error::Full) if self.world.is_small || self.world.is_faulty => Ok(()),
+            Err(Error::Full) if self.world.is_tight() || self.world.is_faulty => Ok(()),
             Err(Error::Poisoned { .. } | Error::Io { .. }) if self.world.is_faulty || self.world.has_halted() => Ok(()),
             Err(error) => Err(Failure::new(Check::Accepted, format!("reclaiming: {error}"))),
         }
@@ -370,7 +384,7 @@ impl History {
 
     fn finish(&mut self, engine: Engine) -> Result<(), Failure> {
         match self.choices.below(10) {
-            0 | 1 if !self.world.is_faulty && !self.world.is_small && self.harm.is_none() => {
+            0 | 1 if !self.world.is_faulty && !self.world.is_tight() && self.harm.is_none() => {
                 self.space_returns(&engine)
             }
             2 if self.scope == Scope::Everything && !self.world.is_faulty && self.harm.is_none() => {

@@ -317,6 +317,7 @@ impl World {
         let mut choices = Choices::seeded(seed);
         let mut world = Self::choose(&mut choices);
         world.config.reserve_segments = 0;
+        world.config.space_bytes_max = None;
         world.disk = SimDisk::new(seed, Self::small_options());
         world.is_small = false;
         world

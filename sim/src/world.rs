@@ -1,6 +1,13 @@
 //! The simulated machine that a history happens on: its disk, its clock, and how an engine is opened there.
 
-use std::{io::ErrorKind, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    io::ErrorKind,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use logboom::{
     Config, Engine, ManualClock, Runtime,
@@ -31,6 +38,8 @@ pub(crate) struct World {
     pub(crate) is_small: bool,
     /// A fault was planned, and may still come.
     pub(crate) is_faulty: bool,
+    /// How often the log was opened since it had no more segments than it may.
+    openings: Cell<u64>,
     /// Power cuts and killed processes so far.
     pub(crate) crashes: u64,
 }
@@ -40,7 +49,7 @@ impl World {
     pub(crate) fn choose(choices: &mut Choices) -> Self {
         let seed = choices.below(u64::MAX);
         let unit = choices.pick(&[4096, 4096, 512]);
-        let is_small = choices.percent(10);
+        let (is_small, is_bounded) = (choices.percent(10), choices.percent(10));
         let mut config = Config::new("simulated");
         // Several writes are in flight within a segment only: some have room for that.
         config.segment_bytes = choices.pick(&[1, 1, 1, 1, 4]) * SEGMENT_BYTES;
@@ -54,12 +63,21 @@ impl World {
             ..SimOptions::default()
         };
         options.capacity = if is_small { choices.range(8..14) * config.segment_bytes + (2 << 20) } else { u64::MAX };
+        config.space_bytes_max = is_bounded.then(|| choices.range(8..14) * config.segment_bytes);
         config.reserve_segments = choices.pick(&[0, 0, 1, 2]).try_into().unwrap_or_default();
         config.cache_bytes = choices.pick(&[0, 64 << 10, 64 << 20]);
         config.index_bytes = choices.pick(&[0, 2000, 64 << 20]);
         config.admission_bytes = choices.pick(&[64 << 10, 300 << 10, 64 << 20]);
         let disk = SimDisk::new(seed, options);
-        Self { disk, config, clock: ManualClock::new(seed), is_small, is_faulty: false, crashes: 0 }
+        Self {
+            disk,
+            config,
+            clock: ManualClock::new(seed),
+            is_small,
+            is_faulty: false,
+            openings: Cell::new(0),
+            crashes: 0,
+        }
     }
 
     /// The options of a disk whose groups are as small as they get.
@@ -71,7 +89,7 @@ impl World {
     /// The same machine with another disk.
     pub(crate) fn on(&self, disk: Arc<SimDisk>) -> Self {
         let (config, clock) = (self.config.clone(), Arc::clone(&self.clock));
-        Self { disk, config, clock, is_small: false, is_faulty: false, crashes: 0 }
+        Self { disk, config, clock, is_small: false, is_faulty: false, openings: Cell::new(0), crashes: 0 }
     }
 
     /// The empty disk of another device, as large as can be.
@@ -95,9 +113,44 @@ impl World {
     /// # Errors
     /// What the engine says.
     pub(crate) fn open_with(&self, config: Config) -> logboom::Result<Engine> {
+        self.openings.set(self.openings.get() + 1);
         let disk = Arc::clone(&self.disk);
         let clock = Arc::clone(&self.clock);
         Engine::open_on(disk, config, Runtime::Manual(clock))
+    }
+
+    /// Whether the device or the configuration has room for a few segments only.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.is_small || self.config.space_bytes_max.is_some()
+    }
+
+    /// That the log has no more segments than it may, and one for each opening since it had.
+    pub(crate) fn check_bound(&self, engine: &Engine) -> Result<(), Failure> {
+        let Some(bound) = self.config.space_bytes_max else { return Ok(()) };
+        let Ok(names) = self.disk.list() else { return Ok(()) };
+        let segments = names.iter().filter(|name| name.starts_with("segment-")).count() as u64;
+        let beyond = segments.saturating_sub(bound / self.config.segment_bytes);
+        if beyond == 0 {
+            self.openings.set(0);
+        }
+        if beyond > self.openings.get() {
+            let what =
+                format!("at most {bound} bytes, and {} openings: {names:?}, {:?}", self.openings.get(), engine.space());
+            return Err(Failure::new(Check::Bounded, what));
+        }
+        Ok(())
+    }
+
+    /// A future's output, with the background work that it waits for.
+    pub(crate) fn drive<F: Future>(&self, engine: &Engine, future: F) -> Result<F::Output, Failure> {
+        let mut future = pin!(future);
+        for _ in 0..STEPS_MAX {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Ok(output);
+            }
+            self.pass(engine, Duration::from_millis(100))?;
+        }
+        Err(Failure::new(Check::Rests, "a future does not end"))
     }
 
     /// Lets time pass, and the background work.

@@ -59,13 +59,17 @@ pub(crate) struct Supply {
 struct State {
     ready: VecDeque<Prepared>,
     next_slot: u32,
+    /// All segment files that there are, in use or not.
+    files: u64,
     /// Freed, and waiting for the record that says so to be durable, and for the last reader.
     retiring: Vec<(u64, Arc<Segment>)>,
 }
 
 impl Supply {
-    pub(crate) fn new(size: u64, ready: VecDeque<Prepared>, next_slot: u32) -> Self {
-        Self { size, state: Mutex::new(State { ready, next_slot, ..State::default() }) }
+    /// `in_use` segments are not among those that are `ready`.
+    pub(crate) fn new(size: u64, ready: VecDeque<Prepared>, in_use: usize, next_slot: u32) -> Self {
+        let files = (ready.len() + in_use) as u64;
+        Self { size, state: Mutex::new(State { ready, next_slot, files, ..State::default() }) }
     }
 
     /// A prepared segment, if there is one beyond those that are kept back from this use.
@@ -89,7 +93,7 @@ impl Supply {
     /// Adds a segment at once, for a caller that cannot go on without: its blocks are reserved, not written, which
     /// makes its first life slower than a wait for zeros would be long (measured: 19 to 27 % for large groups).
     pub(crate) fn hurry(&self, shared: &Shared) -> Result<(), Error> {
-        if self.is_at_limit(shared) {
+        if !self.claim(shared) {
             marks::hit("supply: the log may not grow");
             return Err(Error::Full);
         }
@@ -107,10 +111,19 @@ impl Supply {
 
     /// Whether another segment file would be one too many.
     fn is_at_limit(&self, shared: &Shared) -> bool {
-        let used = shared.segments.lock().len();
-        let state = self.state.lock();
-        let files = used + state.ready.len() + state.retiring.len();
-        (files as u64 + 1).saturating_mul(self.size) > shared.options.space_bytes_max
+        self.is_too_many(shared, self.state.lock().files + 1)
+    }
+
+    /// The right to add a segment file, unless it would be one too many.
+    fn claim(&self, shared: &Shared) -> bool {
+        let mut state = self.state.lock();
+        let may = !self.is_too_many(shared, state.files + 1);
+        state.files += u64::from(may);
+        may
+    }
+
+    fn is_too_many(&self, shared: &Shared, files: u64) -> bool {
+        files.saturating_mul(self.size) > shared.options.space_bytes_max
     }
 
     fn next_slot(&self) -> u32 {
@@ -119,6 +132,7 @@ impl Supply {
         state.next_slot - 1
     }
 
+    /// Adds what was [claimed](Self::claim).
     fn add(&self, shared: &Shared, slot: u32, made: Result<(), Failure>) -> Result<(), Error> {
         let open = |()| shared.disk.open(&slot_name(slot), Mode::Write).map_err(Failure::Write);
         match made.and_then(open) {
@@ -127,7 +141,10 @@ impl Supply {
                 state.ready.push_back(Prepared { slot, file });
                 Ok(())
             }
-            Err(failure) => Err(self.give_up(shared, slot, failure)),
+            Err(failure) => {
+                self.state.lock().files -= 1;
+                Err(self.give_up(shared, slot, failure))
+            }
         }
     }
 
@@ -222,6 +239,7 @@ fn remove(shared: &Shared, surplus: Prepared) {
     marks::hit("supply: a segment is given back");
     let removed = shared.disk.remove(&slot_name(surplus.slot)).is_ok();
     drop(surplus);
+    shared.supply.state.lock().files -= u64::from(removed);
     if removed && let Err(error) = shared.disk.sync_dir() {
         shared.beside_the_log("removing a segment", Failure::Sync(error));
     }
@@ -268,6 +286,12 @@ impl Prefill {
         match filling.step(size) {
             Ok(filling) if filling.at < size => {
                 self.filling = Some(filling);
+                Step::Again
+            }
+            Ok(filling) if !shared.supply.claim(shared) => {
+                // Somebody was in a hurry, and was first.
+                marks::hit("supply: a prepared segment would be one too many");
+                drop(shared.disk.remove(&prefill_name(filling.slot)));
                 Step::Again
             }
             Ok(filling) => {

@@ -444,6 +444,7 @@ impl Start {
         let queue = if manual { Some(base.disk.queue().map_err(fail)?) } else { None };
         let mut segments = live;
         segments.insert(life.segment, Arc::clone(staging.segment()));
+        let in_use = segments.len();
         Ok(Arc::new(Shared {
             segment_bytes: base.identity.segment_bytes,
             pad: base.identity.pad,
@@ -457,7 +458,7 @@ impl Start {
             load: Load::default(),
             watermark: Watermark::new(life.origin.last),
             admission: Admission::new(base.options.admission_bytes),
-            supply: Supply::new(base.identity.segment_bytes, free, next_slot),
+            supply: Supply::new(base.identity.segment_bytes, free, in_use, next_slot),
             segments: Mutex::new(segments),
             recent: Recent::new(base.options.cache_bytes),
             slots: Mutex::new(slots),

@@ -50,7 +50,7 @@ impl History {
         match engine.close() {
             Ok(()) => self.forget_but_last(),
             // Everything is durable; only the next opening takes longer.
-            Err(Error::Io { .. } | Error::Full) if self.world.is_faulty || self.world.is_small => {
+            Err(Error::Io { .. } | Error::Full) if self.world.is_faulty || self.world.is_tight() => {
                 marks::hit("closing without a checkpoint");
                 if !self.poisoned {
                     self.forget_but_last();
