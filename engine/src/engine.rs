@@ -131,16 +131,16 @@ impl Engine {
     /// As [`Engine::submit`].
     pub async fn submit_async(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
         let core = &self.0.core;
+        let mut is_last = false;
         loop {
             check(core, &batch, durability)?;
             let permit = core.wal.admit_async(batch.bytes()).await?;
             match self.append(&mut batch, permit, durability, Reservation::finish) {
-                Err(Error::Full) => core.room.answer(core.room.ask(core)).await,
+                Err(Error::Full) if core.wal.has_room() || !is_last => is_last = true,
                 submitted => return submitted,
             }
-            if !core.wal.has_room() {
-                return Err(Error::Full);
-            }
+            // See `with_room`.
+            core.room.answer(core.room.ask(core)).await;
         }
     }
 
@@ -389,9 +389,11 @@ fn append_counted(
 
 /// Tries again while the log is full and reclaiming makes room: whoever fills it waits for that.
 fn with_room<T>(core: &Core, mut accept: impl FnMut() -> Result<T>) -> Result<T> {
+    // The room may be in a segment that reclaiming has begun itself, for the record of what it freed.
+    let mut is_last = false;
     loop {
         match accept() {
-            Err(Error::Full) if space::make_room(core)? => {}
+            Err(Error::Full) if space::make_room(core)? || !is_last => is_last = true,
             outcome => return outcome,
         }
     }

@@ -95,8 +95,8 @@ struct Phases<'a> {
 }
 
 impl Phases<'_> {
-    /// Measures a phase between two runs of the loop. `resident` is the memory that the process had before the first one:
-    /// what the phase before has left in pools counts.
+    /// Measures a phase between two runs of the loop. `resident` is the memory that the process had before the first
+    /// one: what the phase before has left in pools counts.
     fn run<T>(
         &mut self,
         name: &str,
