@@ -12,9 +12,11 @@
 )]
 
 mod archives;
+mod containers;
 mod engines;
 mod records;
 mod scenes;
 
 pub use archives::metadata_archive;
+pub use containers::snapshot_container;
 pub use records::record_decode;

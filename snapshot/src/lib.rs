@@ -17,6 +17,8 @@
 pub mod mutants;
 #[cfg(not(feature = "mutants"))]
 mod mutants;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod error;
 mod stop;
 mod progress;

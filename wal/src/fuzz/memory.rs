@@ -14,6 +14,9 @@ use parking_lot::Mutex;
 
 use super::{Image, PAD};
 
+/// The largest file that there is room for.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
 /// A directory in memory. What is written is there, and durable, at once.
 #[derive(Debug)]
 pub struct MemoryDisk {
@@ -116,6 +119,9 @@ impl File for MemoryFile {
     }
 
     fn allocate(&self, size: u64) -> io::Result<()> {
+        if size > FILE_BYTES_MAX {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let mut bytes = self.content.0.lock();
         let size = bytes.len().max(size as usize);
         bytes.resize(size, 0);
