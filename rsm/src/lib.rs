@@ -52,6 +52,7 @@ mod seat;
 mod save;
 mod driver;
 mod runner;
+pub mod log_store;
 pub mod conformance;
 
 pub use account::Account;

@@ -14,6 +14,7 @@ mod damage;
 mod driver;
 mod histories;
 mod kvstore;
+mod log_store;
 mod model;
 mod policy;
 mod recovery;

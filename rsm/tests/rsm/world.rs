@@ -1,6 +1,6 @@
 //! A node on a simulated machine: an engine, and a driver of a machine on it.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use logboom::{
     Config, Durability, Engine, Entry, ManualClock, Runtime, ShardId,
@@ -28,6 +28,11 @@ impl World {
         config.segment_bytes = 256 << 10;
         config.reserve_segments = 0;
         Engine::open_on(Arc::clone(&self.disk) as _, config, Runtime::Manual(Arc::clone(&self.clock) as _))
+    }
+
+    /// Lets so much time pass that what is lazy is written.
+    pub(crate) fn pass(&self) {
+        self.clock.advance(Duration::from_secs(1));
     }
 
     pub(crate) fn power_cut(&mut self) {
