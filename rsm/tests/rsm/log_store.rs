@@ -3,4 +3,4 @@
 mod conformance;
 mod crash;
 mod memory;
-mod threads;
+mod shard_log;

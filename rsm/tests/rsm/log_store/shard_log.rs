@@ -1,4 +1,4 @@
-//! Many threads on the log of a shard, in a real directory.
+//! The log of a shard beyond the contract: many threads, failures, damage, limits.
 
 use std::{
     sync::{
@@ -85,7 +85,7 @@ fn write(log: &ShardLog, term: u64, round: u64) {
     for index in first..first + 3 {
         assert_eq!(log.append(entry(index, term)).unwrap(), index);
     }
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         log.write_at(first + 1, entry(first + 1, term)).unwrap();
     }
     log.end_of_append_batch(first, 3).unwrap();
@@ -261,4 +261,34 @@ fn what_is_not_applied_is_not_compacted() {
     assert_eq!(log.start_index(), 1);
     log.compact(5).unwrap();
     assert_eq!(log.start_index(), 6);
+}
+
+/// An answer has all of a range or fails: not the entries before those that are lost, and not `None`, which would have
+/// the caller look for a snapshot.
+#[test]
+fn what_is_lost_is_no_short_answer() {
+    let world = World::new(1);
+    let engine = world.open().unwrap();
+    let log = ShardLog::new(&engine, SHARD, Appending::Waits);
+    for index in 1..41 {
+        log.append(LogEntry::new(1, vec![7; 1000])).unwrap();
+        log.end_of_append_batch(index, 1).unwrap();
+    }
+    drop(log);
+    engine.close().unwrap();
+    world.disk.damage(&world.files("segment-")[0], 40 << 10..60 << 10).unwrap();
+    let engine = world.open().unwrap();
+    let log = ShardLog::new(&engine, SHARD, Appending::Waits);
+    let mut states = [0; 2];
+    for index in 1..41 {
+        let there = match (log.entry_at(index), log.term_at(index)) {
+            (Ok(Some(_)), Ok(1)) => true,
+            (Err(Error::Unreadable { .. }), Ok(1) | Err(Error::Unreadable { .. })) => false,
+            other => panic!("entry {index}: {other:?}"),
+        };
+        states[usize::from(there)] += 1;
+    }
+    assert!(states.iter().all(|count| *count > 3), "{states:?}");
+    assert!(matches!(log.log_entries(1..41), Err(Error::Unreadable { .. })));
+    assert!(matches!(log.log_entries(1..3), Ok(Some(_))));
 }
