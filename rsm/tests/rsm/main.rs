@@ -6,6 +6,7 @@
     reason = "what a test relies on and does not find is its failure"
 )]
 
+mod append_entries;
 mod conformance;
 
 #[path = "../../examples/kvstore/kv.rs"]
