@@ -11,6 +11,7 @@ mod conformance;
 
 #[path = "../../examples/kvstore/kv.rs"]
 mod kv;
+mod contracts;
 mod damage;
 mod driver;
 mod histories;
