@@ -3,7 +3,7 @@
 //! NuRaft is a raft core in C++ that reaches its log through a class of about twenty methods. A core in Rust that was
 //! built after it, or a port of it, finds them here with their names, and with what NuRaft leaves unsaid: what is
 //! durable when a call returns, what may run beside what, and which error means what. [`ShardLog`] keeps the contract
-//! on a shard; [`conformance::log_store`](crate::conformance::log_store) finds out whether another store does.
+//! on a shard; a [suite](crate::conformance::log_store) finds out whether another store does.
 //!
 //! # The calls of an append
 //!
@@ -14,7 +14,7 @@
 //! | `end_of_append_batch` | `write_at` for the entries that replace others, `append` for those behind |
 //! | entries are sent: `log_entries_ext` | `pre_commit` of the machine after each of them |
 //! | | `end_of_append_batch`, of the whole request |
-//! | answers are counted; its own is [`LogStore::last_durable_index`] | what the leader says to be committed is applied |
+//! | answers are counted; its own is `last_durable_index` | what the leader says to be committed is applied |
 //! | what is committed is applied in the background | it answers, when what it took is durable |
 //!
 //! The example `append_entries` makes them in this order, in a leader and a follower without a network, and prints

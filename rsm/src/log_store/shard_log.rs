@@ -27,8 +27,8 @@ pub enum Appending {
 ///
 /// Appended entries go to the engine at once, lazily: the group that it collects is the batch, readable as it grows and
 /// shared with all other shards, and the end of a batch has it written. Nothing is kept here that the shard does not
-/// have, so any number of these, and a [`Driver`](crate::Driver), may be on one shard; those who append to it must be
-/// one at a time.
+/// have, so there may be several of these on one shard, and a [`Driver`](crate::Driver) beside them; only one of these
+/// is written to at a time.
 ///
 /// Entries above the shard's [applied floor](Shard::raise_applied_floor), which a driver keeps, are not compacted:
 /// a commit thread never finds gone what it is about to read.

@@ -1,7 +1,6 @@
 //! A log in memory that keeps the contract, or is wrong in one way.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     ops::Range,
     sync::{Mutex, MutexGuard},
     time::Duration,
@@ -9,6 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use logboom_rsm::log_store::{Compacted, Error, LogEntry, LogId, LogStore, Notice, Result, ServerState, StateStore};
+
+mod pack;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -375,11 +376,11 @@ impl LogStore for Memory {
     }
 
     fn pack(&self, index: u64, count: u64) -> Result<Option<Bytes>> {
-        Ok(self.range(index..index.saturating_add(count)).map(|entries| encode(index, &entries).into()))
+        Ok(self.range(index..index.saturating_add(count)).map(|entries| pack::encode(index, &entries).into()))
     }
 
     fn apply_pack(&self, index: u64, pack: &[u8]) -> Result<()> {
-        let (good, first, entries) = decode(pack).ok_or_else(|| Error::pack("it is cut"))?;
+        let (good, first, entries) = pack::decode(pack).ok_or_else(|| Error::pack("it is cut"))?;
         let good = good && first == index;
         if !good && !self.is(Fault::TrustsPacks) && !self.is(Fault::ChecksPacksLate) {
             return Err(Error::pack("it is not whole"));
@@ -474,39 +475,4 @@ impl StateStore for Memory {
     fn load_config(&self) -> Result<Option<Bytes>> {
         Ok(self.lock().live.config.clone())
     }
-}
-
-fn encode(first: u64, entries: &[LogEntry]) -> Vec<u8> {
-    let mut body = first.to_le_bytes().to_vec();
-    for entry in entries {
-        body.extend(entry.term.to_le_bytes());
-        body.extend((entry.context.len() as u64).to_le_bytes());
-        body.extend((entry.payload.len() as u64).to_le_bytes());
-        body.push(entry.kind);
-        body.extend([&entry.context[..], &entry.payload].concat());
-    }
-    [&hash(&body)[..], &body].concat()
-}
-
-/// Whether the checksum matches, the index of the first entry, and the entries; `None` if the bytes do not add up.
-fn decode(pack: &[u8]) -> Option<(bool, u64, Vec<LogEntry>)> {
-    let (sum, body) = pack.split_first_chunk::<8>()?;
-    let (first, mut rest) = body.split_first_chunk::<8>()?;
-    let mut entries = Vec::new();
-    while !rest.is_empty() {
-        let (numbers, behind) = rest.split_first_chunk::<25>()?;
-        let number = |at: usize| u64::from_le_bytes(numbers[at..at + 8].try_into().unwrap());
-        let (context, behind) = behind.split_at_checked(number(8).try_into().ok()?)?;
-        let (payload, behind) = behind.split_at_checked(number(16).try_into().ok()?)?;
-        let (context, payload) = (Bytes::copy_from_slice(context), Bytes::copy_from_slice(payload));
-        entries.push(LogEntry { term: number(0), kind: numbers[24], context, payload });
-        rest = behind;
-    }
-    Some((hash(body) == *sum, u64::from_le_bytes(*first), entries))
-}
-
-fn hash(bytes: &[u8]) -> [u8; 8] {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish().to_le_bytes()
 }
