@@ -172,7 +172,8 @@ impl EntryBatch {
     }
 
     fn fitting(&self, table: &EntryTable<'_>, skip: u32, wanted: u32, max_bytes: u64) -> u32 {
-        let left = max_bytes.saturating_sub(self.bytes);
+        // A first entry that is too large on its own is not followed by empty ones.
+        let Some(left) = max_bytes.checked_sub(self.bytes) else { return 0 };
         let bytes = |take: u32| table.bytes(skip as usize, (skip + take) as usize);
         if bytes(wanted) <= left {
             return wanted;
@@ -360,5 +361,11 @@ mod tests {
         assert_eq!([0, 2, 4, 5, 9, 19, 20].map(fitting), [1, 1, 1, 2, 3, 4, 5]);
         let full = EntryBatch { len: 1, bytes: 10, ..EntryBatch::default() };
         assert_eq!(full.fitting(&table, 0, 5, 11), 0);
+        let mut empty = Vec::new();
+        entry_table::put(&[Item { kind: 0, context: b"", payload: Payload::from("") }], &mut |bytes| {
+            empty.extend_from_slice(bytes);
+        });
+        let empty = EntryTable::trusted(&empty, 1);
+        assert_eq!([9, 10].map(|max_bytes| full.fitting(&empty, 0, 1, max_bytes)), [0, 1]);
     }
 }

@@ -79,6 +79,7 @@ mod basics;
 mod bench;
 mod disk;
 mod log;
+pub mod log_store;
 mod memory;
 mod objects;
 mod pre_commit;

@@ -9,7 +9,8 @@
 //! - a [`Driver`] that applies, saves, compacts, installs and recovers, and has neither threads nor a clock (a
 //!   [`Runner`] is a thread that drives it);
 //! - a [`SnapshotPolicy`] that decides when to save and how much log to keep, as a pure function that says why;
-//! - a [suite](conformance) that an author of a machine runs against it.
+//! - a [`log_store`]: the log of a raft group as NuRaft's cores expect it, on a shard;
+//! - a [suite](conformance) that an author of a machine, or of such a log, runs against it.
 //!
 //! It is not a raft implementation: who is the leader, what is committed and who is a member comes from elsewhere.
 //!
@@ -35,8 +36,11 @@
 //! | [`PreCommit`] | | `pre_commit`, `rollback` | |
 //! | [`SnapshotPolicy::every_entries`] | `SnapshotEntries` | `snapshot_distance_` | `SnapshotCount` |
 //! | [`SnapshotPolicy::keep_entries`] | `CompactionOverhead` | `reserved_log_items_` | `SnapshotCatchUpEntries` |
+//! | [`log_store::LogStore`] | `ILogDB` | `log_store` | `raft.Storage`, `wal` |
+//! | [`log_store::StateStore`] | `State` | `srv_state`, `state_mgr` | `HardState` |
 //!
-//! [`Driver`] and [`conformance`] have examples; `examples/kvstore` is etcd's raftexample on this crate.
+//! [`Driver`] and [`conformance`] have examples; `examples/kvstore` is etcd's raftexample on this crate, and
+//! `examples/append_entries` shows a leader and a follower at the calls of NuRaft's `append_entries`.
 
 #![forbid(unsafe_code)]
 
@@ -52,6 +56,7 @@ mod seat;
 mod save;
 mod driver;
 mod runner;
+pub mod log_store;
 pub mod conformance;
 
 pub use account::Account;

@@ -1,34 +1,23 @@
 //! What rots below a driver is never taken for a state.
 
-use logboom::{Entry, ReadError, disk::Disk};
+use logboom::{
+    Entry, ReadError,
+    disk::{Disk, Rot},
+};
 use logboom_rsm::{Driver, Error};
 
 use crate::{
     driver::{check_state, options},
     model::{Fault, Model},
-    world::{SHARD, World, append, apply_all, payload, run},
+    world::{SHARD, World, append, apply_all, payload},
 };
-
-/// The names of the files on the disk that begin with this.
-fn files(world: &World, prefix: &str) -> Vec<String> {
-    let mut names = world.disk.list().unwrap();
-    names.retain(|name| name.starts_with(prefix));
-    names.sort();
-    names
-}
 
 #[test]
 fn a_rotten_snapshot_is_refused_and_no_older_state_is_given() {
     let mut refused = 0;
     for seed in 0..20 {
-        let world = World::new(seed);
-        let engine = world.open().unwrap();
-        let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap();
-        run(&engine, &mut driver, 1..31).unwrap();
-        driver.close().unwrap();
-        engine.close().unwrap();
-        let [file] = &files(&world, "snapshot-")[..] else { panic!("one snapshot") };
-        world.disk.rot(file, logboom::disk::Rot::Block).unwrap();
+        let (world, file) = World::with_a_snapshot(seed);
+        world.disk.rot(&file, Rot::Block).unwrap();
         let engine = world.open().unwrap();
         match Driver::regular(&engine, SHARD, Model::new(None), options()) {
             Err(Error::Engine(logboom::Error::Snapshot(_))) => refused += 1,
@@ -45,13 +34,8 @@ fn a_rotten_snapshot_is_refused_and_no_older_state_is_given() {
 fn a_machine_that_swallows_errors_is_not_believed() {
     let mut refused = 0;
     for seed in 0..20 {
-        let world = World::new(seed);
-        let engine = world.open().unwrap();
-        let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap();
-        run(&engine, &mut driver, 1..31).unwrap();
-        driver.close().unwrap();
-        engine.close().unwrap();
-        world.disk.rot(&files(&world, "snapshot-")[0], logboom::disk::Rot::Block).unwrap();
+        let (world, file) = World::with_a_snapshot(seed);
+        world.disk.rot(&file, Rot::Block).unwrap();
         let engine = world.open().unwrap();
         let machine = Model::new(Some(Fault::SwallowsReadErrors));
         match Driver::regular(&engine, SHARD, machine, options()) {
@@ -64,13 +48,8 @@ fn a_machine_that_swallows_errors_is_not_believed() {
 
 #[test]
 fn a_snapshot_that_is_gone_is_missed() {
-    let world = World::new(1);
-    let engine = world.open().unwrap();
-    let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap();
-    run(&engine, &mut driver, 1..31).unwrap();
-    driver.close().unwrap();
-    engine.close().unwrap();
-    world.disk.remove(&files(&world, "snapshot-")[0]).unwrap();
+    let (world, file) = World::with_a_snapshot(1);
+    world.disk.remove(&file).unwrap();
     let engine = world.open().unwrap();
     let error = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap_err();
     assert!(error.to_string().contains("shard 7"), "{error}");
@@ -86,7 +65,7 @@ fn entries_that_rotted_are_not_applied_before_they_are_healed() {
     let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap();
     driver.commit(40);
     // Everything but the head of the segment, which was read when it was opened.
-    world.disk.damage(&files(&world, "segment-")[0], 4096..16 << 10).unwrap();
+    world.disk.damage(&world.files("segment-")[0], 4096..16 << 10).unwrap();
     let error = driver.apply().unwrap_err();
     assert!(matches!(error, Error::Read(ReadError::Corrupted { .. })), "{error}");
     assert_eq!((driver.applied(), driver.upkeep().unwrap().job.is_none()), (None, true));

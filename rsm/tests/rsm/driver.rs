@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use logboom::{Durability, Entry, ReadError, snapshot::Stop};
-use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, ReadObjects, Recovered, SnapshotPolicy, Trigger};
+use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, Recovered, SnapshotPolicy, Trigger};
 
 use crate::{
     model::{Disk, Model, State},
-    world::{SHARD, World, append, apply_all, payload, run, settle, small_policy, upkeep},
+    world::{SHARD, World, append, apply_all, payload, receive_all, run, settle, small_policy, upkeep},
 };
 
 pub(crate) fn options() -> Options {
@@ -486,10 +486,7 @@ fn a_crash_anywhere_in_an_installation_of_objects_leaves_log_and_machine_togethe
         let (mut driver, _) = on_disk(&engine, &kept).unwrap();
         run(&engine, &mut driver, 1..11).unwrap();
         let mut stream = from.read_objects(10).unwrap().unwrap();
-        let mut transfer = driver.receive_objects().unwrap();
-        while let Some(id) = transfer.wanted() {
-            transfer.receive(&stream.objects.read_object(id).unwrap()).unwrap();
-        }
+        let transfer = receive_all(&driver, &mut stream);
         world.disk.halt_after(n);
         let installed = driver.install_objects(transfer, stream.at, stream.membership, Some(b"term 3"));
         drop((driver, engine));

@@ -6,7 +6,7 @@ use logboom_rsm::{CatchUp, Driver, Error, Options, ReadObjects, SnapshotPolicy};
 
 use crate::{
     kv::Kv,
-    world::{SHARD, World, apply_all, settle, small_policy, upkeep},
+    world::{SHARD, World, apply_all, receive_all, settle, small_policy, upkeep},
 };
 
 /// A node: its machine, and what runs on it.
@@ -285,11 +285,8 @@ fn a_follower_catches_up_by_objects() {
     fill(&mut leader, 110);
     let mut stream = leader.driver.read_objects(64).unwrap().unwrap();
     leader.driver.follow(FOLLOWER, stream.at.index + 1);
-    let mut transfer = follower.driver.receive_objects().unwrap();
     fill(&mut leader, 10);
-    while let Some(id) = transfer.wanted() {
-        transfer.receive(&stream.objects.read_object(id).unwrap()).unwrap();
-    }
+    let transfer = receive_all(&follower.driver, &mut stream);
     follower.driver.install_objects(transfer, stream.at, stream.membership, Some(&hard_state(110))).unwrap();
     assert_eq!(follower.driver.applied(), Some(110));
     let mut follower = follower.restart();

@@ -6,14 +6,17 @@
     reason = "what a test relies on and does not find is its failure"
 )]
 
+mod append_entries;
 mod conformance;
 
 #[path = "../../examples/kvstore/kv.rs"]
 mod kv;
+mod contracts;
 mod damage;
 mod driver;
 mod histories;
 mod kvstore;
+mod log_store;
 mod model;
 mod policy;
 mod recovery;

@@ -9,12 +9,12 @@ use logboom::{
     Engine,
     snapshot::{Built, Spec, Stop},
 };
-use logboom_rsm::{CatchUp, Driver, Error, ReadObjects, Recovered};
+use logboom_rsm::{CatchUp, Driver, Error, Recovered};
 
 use crate::{
     driver::{check_state, options},
     model::{Disk, Model},
-    world::{SHARD, World, append, run, upkeep},
+    world::{SHARD, World, append, receive_all, run, upkeep},
 };
 
 fn open(engine: &Engine) -> logboom_rsm::Result<(Driver<Model>, Recovered)> {
@@ -95,10 +95,7 @@ fn a_state_that_was_installed_is_synced_before_the_log_follows() {
         let (mut driver, _) = on_disk(&engine, &kept);
         run(&engine, &mut driver, 1..11).unwrap();
         let mut stream = from.read_objects(10).unwrap().unwrap();
-        let mut transfer = driver.receive_objects().unwrap();
-        while let Some(id) = transfer.wanted() {
-            transfer.receive(&stream.objects.read_object(id).unwrap()).unwrap();
-        }
+        let transfer = receive_all(&driver, &mut stream);
         world.disk.halt_after(n);
         kept.lock().unwrap().stop_syncing();
         let installed = driver.install_objects(transfer, stream.at, stream.membership, None);

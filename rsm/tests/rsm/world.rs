@@ -1,12 +1,14 @@
 //! A node on a simulated machine: an engine, and a driver of a machine on it.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use logboom::{
     Config, Durability, Engine, Entry, ManualClock, Runtime, ShardId,
-    disk::{SimDisk, SimOptions},
+    disk::{Disk as _, SimDisk, SimOptions},
 };
-use logboom_rsm::{Driver, SnapshotPolicy, StateMachine};
+use logboom_rsm::{Driver, ObjectSnapshots, ObjectStream, ReadObjects, SnapshotPolicy, StateMachine, Transfer};
+
+use crate::{driver::options, model::Model};
 
 pub(crate) const SHARD: ShardId = ShardId(7);
 
@@ -28,6 +30,11 @@ impl World {
         Engine::open_on(Arc::clone(&self.disk) as _, config, Runtime::Manual(Arc::clone(&self.clock) as _))
     }
 
+    /// Lets so much time pass that what is lazy is written.
+    pub(crate) fn pass(&self) {
+        self.clock.advance(Duration::from_secs(1));
+    }
+
     pub(crate) fn power_cut(&mut self) {
         self.disk = self.disk.power_cut();
     }
@@ -38,8 +45,27 @@ impl World {
 
     /// The files on the disk that are snapshots, complete or not.
     pub(crate) fn snapshot_files(&self) -> usize {
-        use logboom::disk::Disk;
         self.disk.list().unwrap().iter().filter(|name| name.contains("snapshot")).count()
+    }
+
+    /// The names of the files on the disk that begin with this, in order.
+    pub(crate) fn files(&self, prefix: &str) -> Vec<String> {
+        let mut names = self.disk.list().unwrap();
+        names.retain(|name| name.starts_with(prefix));
+        names.sort();
+        names
+    }
+
+    /// A machine that was switched off with 30 entries applied and one snapshot, of entry 20, in this file.
+    pub(crate) fn with_a_snapshot(seed: u64) -> (Self, String) {
+        let world = Self::new(seed);
+        let engine = world.open().unwrap();
+        let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap();
+        run(&engine, &mut driver, 1..31).unwrap();
+        driver.close().unwrap();
+        engine.close().unwrap();
+        let [file] = <[String; 1]>::try_from(world.files("snapshot-")).unwrap();
+        (world, file)
     }
 }
 
@@ -105,4 +131,16 @@ pub(crate) fn run<M: StateMachine>(
         settle(engine);
     }
     Ok(snapshots)
+}
+
+/// Receives a state from its first object to its last.
+pub(crate) fn receive_all<M: ObjectSnapshots>(
+    driver: &Driver<M>,
+    stream: &mut ObjectStream<impl ReadObjects>,
+) -> Transfer<M::Receiving> {
+    let mut transfer = driver.receive_objects().unwrap();
+    while let Some(id) = transfer.wanted() {
+        transfer.receive(&stream.objects.read_object(id).unwrap()).unwrap();
+    }
+    transfer
 }

@@ -1,0 +1,96 @@
+//! What can go wrong with a log, by what a core can do about it.
+
+use std::sync::Arc;
+
+use logboom::ReadError;
+
+use crate::Failure;
+
+/// What the methods of a log return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a log cannot do something. Cheap to clone.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What was to be replaced is compacted.
+    #[error("the log begins at {start}")]
+    Compacted {
+        /// The first index that can be written.
+        start: u64,
+    },
+    /// The store has failed for good: nothing becomes durable any more, and what is not durable may be lost. A leader
+    /// resigns; opening the store again recovers it.
+    #[error("the log has failed: {failure}")]
+    Failed {
+        /// With what.
+        failure: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was written does not continue the log.
+    #[error("entry {index} does not continue the log, {next} would")]
+    Gap {
+        /// The index that would continue it.
+        next: u64,
+        /// The index that was given.
+        index: u64,
+    },
+    /// The bytes are no pack, are damaged, or are packed for another index. The peer is asked again.
+    #[error("not a pack of these entries: {what}")]
+    Pack {
+        /// What is wrong with them.
+        what: Arc<str>,
+    },
+    /// This call came to nothing; the store goes on. The device is full, an entry too large, or a compaction goes too
+    /// far.
+    #[error(transparent)]
+    Refused {
+        /// Why.
+        failure: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something is there, or was, and cannot be read. Other entries can.
+    #[error("the log cannot be read: {failure}")]
+    Unreadable {
+        /// Why.
+        failure: Arc<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// [`Error::Failed`].
+    pub fn failed(failure: impl Into<Failure>) -> Self {
+        Self::Failed { failure: failure.into().into() }
+    }
+
+    /// [`Error::Refused`].
+    pub fn refused(failure: impl Into<Failure>) -> Self {
+        Self::Refused { failure: failure.into().into() }
+    }
+
+    /// [`Error::Unreadable`].
+    pub fn unreadable(failure: impl Into<Failure>) -> Self {
+        Self::Unreadable { failure: failure.into().into() }
+    }
+
+    /// [`Error::Pack`].
+    pub fn pack(what: impl Into<Arc<str>>) -> Self {
+        Self::Pack { what: what.into() }
+    }
+}
+
+impl From<logboom::Error> for Error {
+    fn from(error: logboom::Error) -> Self {
+        use logboom::Error as Engine;
+        match error {
+            Engine::Compacted { first, .. } => Self::Compacted { start: first },
+            Engine::Gap { expected, got, .. } => Self::Gap { next: expected, index: got },
+            Engine::Closed | Engine::Poisoned { .. } => Self::failed(error),
+            _ => Self::refused(error),
+        }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::unreadable(error)
+    }
+}
