@@ -34,6 +34,8 @@ pub struct Parts<L> {
 pub trait StoredEntry: Sized {
     /// The leader's id in its log id.
     type Leader: Leader;
+    /// What the application proposes: openraft's `D`.
+    type Data;
 
     /// Takes the entry apart. Called once for each entry that is appended.
     fn into_parts(self) -> Parts<Self::Leader>;
@@ -43,6 +45,9 @@ pub trait StoredEntry: Sized {
     /// # Errors
     /// For a payload that is not what its kind says.
     fn from_parts(parts: Parts<Self::Leader>) -> Result<Self, Failure>;
+
+    /// What the application proposed; `None` in an entry that is openraft's own.
+    fn into_data(self) -> Option<Self::Data>;
 }
 
 impl Kind {

@@ -61,19 +61,6 @@ impl<M: StateMachine, S: Standing> Keeper<M, S> {
         Ok(Self { engine: engine.clone(), shard, seat: Arc::new(RwLock::new(seat)) })
     }
 
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Seat<M, S>> {
-        self.seat.read()
-    }
-
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Seat<M, S>> {
-        self.seat.write()
-    }
-
-    pub(crate) fn machine_failed(&self, what: &'static str) -> impl FnOnce(Failure) -> Error {
-        let shard = self.shard;
-        move |failure| Error::Machine { shard, what, failure }
-    }
-
     /// The state as it is now, to be saved.
     pub(crate) fn draft(&self) -> Draft<M::View, S> {
         let seat = self.read();
@@ -148,6 +135,19 @@ impl<V: SnapshotView, S: Standing> Draft<V, S> {
 impl<M, S> Keeper<M, S> {
     pub(crate) fn shard(&self) -> ShardId {
         self.shard
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Seat<M, S>> {
+        self.seat.read()
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Seat<M, S>> {
+        self.seat.write()
+    }
+
+    pub(crate) fn machine_failed(&self, what: &'static str) -> impl FnOnce(Failure) -> Error {
+        let shard = self.shard;
+        move |failure| Error::Machine { shard, what, failure }
     }
 }
 

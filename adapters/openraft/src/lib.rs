@@ -16,6 +16,8 @@ mod snapshot_data;
 mod keeper;
 #[cfg(feature = "v0_9")]
 pub mod v0_9;
+#[cfg(feature = "v0_10")]
+pub mod v0_10;
 
 pub use data::{Data, DataCodec};
 pub use entry::{Kind, Parts, StoredEntry};

@@ -49,10 +49,6 @@ impl<E> Log<E> {
         &self.shard
     }
 
-    pub(crate) fn options(&self) -> &Options {
-        &self.options
-    }
-
     /// Accepts a batch, without blocking the thread but to make room on a full device.
     async fn submit(&self, batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
         match self.engine.try_submit(batch, durability) {
@@ -121,13 +117,19 @@ impl<E: StoredEntry> Log<E> {
         }
     }
 
+    /// The indexes of `range` that are there now.
+    pub(crate) fn present(&self, range: Range<u64>) -> Range<u64> {
+        let bounds = self.shard.bounds();
+        let start = bounds.first.map_or(range.end, |first| first.max(range.start));
+        let end = bounds.last.map_or(start, |last| last.saturating_add(1)).min(range.end);
+        start..end.max(start)
+    }
+
     /// Reads what is there of `range` as of one moment; it stops early only behind `max_bytes`.
     async fn read(&self, range: Range<u64>, max_bytes: u64) -> Result<Vec<E>> {
         loop {
             let before = self.shard.bounds();
-            let start = before.first.map_or(range.end, |first| first.max(range.start));
-            let end = before.last.map_or(start, |last| last.saturating_add(1)).min(range.end);
-            match self.read_present(start..end.max(start), max_bytes).await {
+            match self.read_present(self.present(range.clone()), max_bytes).await {
                 // Purged or truncated meanwhile: the answer is what is there now.
                 Err(Error::Read { error: ReadError::Compacted { .. } | ReadError::Unavailable { .. }, .. })
                     if self.shard.bounds() != before => {}

@@ -1,7 +1,7 @@
 //! The types of openraft 0.9, as they are stored.
 
 use bytes::Bytes;
-use openraft::{BasicNode, EmptyNode, Entry, EntryPayload, LeaderId, LogId, Membership, Node, NodeId, RaftTypeConfig};
+use openraft::{BasicNode, EmptyNode, Entry, EntryPayload, LeaderId, LogId, Membership, NodeId, RaftTypeConfig};
 
 use crate::{DataCodec, Failure, Field, Kind, Leader, Parts, StoredEntry, field::only, membership};
 
@@ -27,6 +27,7 @@ where
     C::Node: Field,
 {
     type Leader = LeaderId<C::NodeId>;
+    type Data = C::D;
 
     fn into_parts(self) -> Parts<Self::Leader> {
         let (kind, payload) = match self.payload {
@@ -34,7 +35,7 @@ where
             EntryPayload::Normal(data) => (Kind::Normal, data.into_bytes()),
             EntryPayload::Membership(membership) => {
                 let mut bytes = Vec::new();
-                put_membership(&membership, &mut bytes);
+                membership::put(membership.get_joint_config(), membership.nodes(), &mut bytes);
                 (Kind::Membership, bytes.into())
             }
         };
@@ -46,21 +47,20 @@ where
             Kind::Blank => EntryPayload::Blank,
             Kind::Normal => EntryPayload::Normal(C::D::from_bytes(parts.payload)?),
             Kind::Membership => {
-                let membership = only(&parts.payload, take_membership);
-                EntryPayload::Membership(membership.ok_or("it is no membership of these types")?)
+                let members = only(&parts.payload, membership::take);
+                let (configs, nodes) = members.ok_or("it is no membership of these types")?;
+                EntryPayload::Membership(Membership::new(configs, nodes))
             }
         };
         Ok(Self { log_id: LogId::new(parts.leader, parts.index), payload })
     }
-}
 
-pub(super) fn put_membership<I: NodeId + Field, N: Node + Field>(membership: &Membership<I, N>, to: &mut Vec<u8>) {
-    membership::put(membership.get_joint_config(), membership.nodes(), to);
-}
-
-pub(super) fn take_membership<I: NodeId + Field, N: Node + Field>(from: &mut &[u8]) -> Option<Membership<I, N>> {
-    let (configs, nodes) = membership::take(from)?;
-    Some(Membership::new(configs, nodes))
+    fn into_data(self) -> Option<C::D> {
+        match self.payload {
+            EntryPayload::Normal(data) => Some(data),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        }
+    }
 }
 
 impl Field for BasicNode {

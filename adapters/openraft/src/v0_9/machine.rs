@@ -4,14 +4,14 @@ use std::fmt;
 
 use logboom::{Engine, ShardId, snapshot::Lease};
 use openraft::{
-    Entry, EntryPayload, ErrorSubject, ErrorVerb, LeaderId, LogId, Membership, NodeId, OptionalSend,
-    RaftSnapshotBuilder, RaftTypeConfig, Snapshot, SnapshotMeta, StorageError, StoredMembership,
+    ErrorSubject, ErrorVerb, LeaderId, LogId, Membership, NodeId, OptionalSend, RaftLogId, RaftSnapshotBuilder,
+    RaftTypeConfig, Snapshot, SnapshotMeta, StorageError, StoredMembership, entry::RaftPayload,
     storage::RaftStateMachine,
 };
 
 use super::log::{failed, log_id};
 use crate::{
-    Field, SnapshotData, StateMachine,
+    Field, SnapshotData, StateMachine, StoredEntry,
     keeper::{Draft, Keeper, Standing},
     membership,
 };
@@ -61,7 +61,8 @@ where
 
 impl<C, M> RaftStateMachine<C> for MachineStore<C, M>
 where
-    C: RaftTypeConfig<Entry = Entry<C>, SnapshotData = SnapshotData>,
+    C: RaftTypeConfig<SnapshotData = SnapshotData>,
+    C::Entry: StoredEntry<Data = C::D>,
     C::R: Default,
     C::NodeId: Field,
     C::Node: Field,
@@ -107,26 +108,27 @@ where
 
 impl<C, M> MachineStore<C, M>
 where
-    C: RaftTypeConfig<Entry = Entry<C>>,
+    C: RaftTypeConfig,
+    C::Entry: StoredEntry<Data = C::D>,
     C::R: Default,
     C::NodeId: Field,
     C::Node: Field,
     M: StateMachine<Data = C::D, Reply = C::R>,
 {
-    fn apply_one(&self, entry: Entry<C>) -> Result<C::R, C> {
+    fn apply_one(&self, entry: C::Entry) -> Result<C::R, C> {
         let mut seat = self.0.write();
-        let reply = match entry.payload {
-            EntryPayload::Blank => C::R::default(),
-            EntryPayload::Normal(data) => {
-                let applied = seat.machine.apply(entry.log_id.index, data).map_err(self.0.machine_failed("apply"));
-                applied.map_err(failed(ErrorSubject::Apply(entry.log_id.clone()), ErrorVerb::Write))?
+        let id = entry.get_log_id().clone();
+        if let Some(membership) = entry.get_membership() {
+            seat.stands.membership = StoredMembership::new(Some(id.clone()), membership.clone());
+        }
+        let reply = match entry.into_data() {
+            Some(data) => {
+                let applied = seat.machine.apply(id.index, data).map_err(self.0.machine_failed("apply"));
+                applied.map_err(failed(ErrorSubject::Apply(id.clone()), ErrorVerb::Write))?
             }
-            EntryPayload::Membership(membership) => {
-                seat.stands.membership = StoredMembership::new(Some(entry.log_id.clone()), membership);
-                C::R::default()
-            }
+            None => C::R::default(),
         };
-        seat.stands.last = Some(entry.log_id);
+        seat.stands.last = Some(id);
         Ok(reply)
     }
 }

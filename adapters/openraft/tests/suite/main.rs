@@ -5,3 +5,5 @@
 mod ground;
 #[cfg(feature = "v0_9")]
 mod v0_9;
+#[cfg(feature = "v0_10")]
+mod v0_10;
