@@ -140,19 +140,32 @@ impl<E: StoredEntry> Log<E> {
 
     async fn read_present(&self, range: Range<u64>, max_bytes: u64) -> Result<Vec<E>> {
         let mut entries = Vec::new();
-        let mut next = range.start;
-        while next < range.end {
+        let mut before: Option<EntryBatch> = None;
+        while let next = range.start.saturating_add(entries.len() as u64)
+            && next < range.end
+        {
             let batch = self.batch(next..range.end, max_bytes).await?;
-            if entries.is_empty() {
-                entries.reserve_exact(batch.len());
+            if let Some(before) = before.replace(batch.clone())
+                && !self.is_still_there(&before).await?
+            {
+                // Truncated and written anew between two pieces: they do not belong together.
+                entries.clear();
+                continue;
             }
+            entries.reserve_exact(batch.len());
             self.decode_into(&batch, &mut entries)?;
-            next = next.saturating_add(batch.len() as u64);
             if max_bytes != u64::MAX || batch.is_empty() {
                 break;
             }
         }
         Ok(entries)
+    }
+
+    /// Whether the last entry of what was read is still the log's.
+    async fn is_still_there(&self, read: &EntryBatch) -> Result<bool> {
+        let Some(last) = read.iter().last() else { return Ok(true) };
+        let batch = self.batch(last.index..last.index.saturating_add(1), 0).await?;
+        Ok(batch.get(last.index).is_some_and(|now| (now.term, now.context) == (last.term, last.context)))
     }
 
     async fn batch(&self, range: Range<u64>, max_bytes: u64) -> Result<EntryBatch> {
