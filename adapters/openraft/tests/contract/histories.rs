@@ -108,75 +108,72 @@ impl<G: Group> History<G> {
     }
 
     fn operate(&mut self) {
-        let mut state = self.moments.last().cloned().unwrap_or_default();
-        let committed = state.committed.map_or(0, |(_, _, index)| index + 1);
-        let answer = match self.random.u32(0..100) {
-            0..45 => {
-                let (term, node) = (state.last().map_or(0, |id| id.0) + self.random.u64(0..2), self.random.u64(1..4));
-                let count = self.random.u64(0..4);
-                let rows: Vec<Row> =
-                    (state.next()..).map(|index| row(term, node, index)).take(count as usize).collect();
-                state.rows.extend(rows.clone());
-                self.group.append(rows)
-            }
-            45..60 => {
-                let (term, node) = (state.vote.map_or(1, |vote| vote.0 + 1), self.random.u64(1..4));
-                state.vote = Some((term, node, self.random.bool()));
-                self.group.save_vote(state.vote.unwrap())
-            }
-            60..75 => {
-                let Some(row) = self.random.choice(&state.rows) else { return };
-                state.committed = state.committed.max(Some(row.id));
-                self.group.save_committed(state.committed)
-            }
-            75..87 => {
-                let open = state.rows.iter().position(|row| row.id.2 >= committed).unwrap_or(state.rows.len());
-                if open == state.rows.len() {
-                    return;
-                }
-                let cut = self.random.usize(open..state.rows.len());
-                let first = state.rows[cut].id;
-                state.rows.truncate(cut);
-                self.group.truncate(first, state.last())
-            }
-            _ => {
-                // Most purges are of what is committed; some follow a snapshot from elsewhere.
-                let id = match self.random.u32(0..4) {
-                    0 => (state.last().map_or(1, |id| id.0), 9, state.next() + self.random.u64(0..3)),
-                    _ => match state.committed {
-                        Some(id) => id,
-                        None => return,
-                    },
-                };
-                if state.purged.is_some_and(|purged| purged.2 >= id.2) {
-                    return;
-                }
-                state.rows.retain(|row| row.id.2 > id.2);
-                state.purged = Some(id);
-                state.committed = state.committed.max(Some(id));
-                let purged = self.group.purge(id);
-                now(self.group_after(purged, &state)).unwrap();
-                return;
-            }
-        };
-        self.promise(state, answer);
+        let state = self.moments.last().cloned().unwrap_or_default();
+        match self.random.u32(0..100) {
+            0..45 => self.append(state),
+            45..60 => self.save_vote(state),
+            60..75 => self.save_committed(state),
+            75..87 => self.truncate(state),
+            _ => self.purge(state),
+        }
     }
 
-    /// A purge, and the commit that goes with it: two moments.
-    fn group_after(&mut self, purge: Answer<()>, state: &State) -> Answer<()> {
-        let before = self.moments.last().cloned().unwrap_or_default();
-        now(purge).unwrap();
-        self.moments.push(State { committed: before.committed, ..state.clone() });
-        self.moments.push(state.clone());
-        self.group.save_committed(state.committed)
+    fn append(&mut self, mut state: State) {
+        let (term, node) = (state.last().map_or(0, |id| id.0) + self.random.u64(0..2), self.random.u64(1..4));
+        let next = state.next();
+        let rows: Vec<Row> = (next..next + self.random.u64(0..4)).map(|index| row(term, node, index)).collect();
+        state.rows.extend(rows.clone());
+        let answer = self.group.append(rows);
+        self.promise(state, true, answer);
     }
 
-    fn promise(&mut self, state: State, mut answer: Answer<()>) {
+    fn save_vote(&mut self, mut state: State) {
+        let vote = (state.vote.map_or(1, |vote| vote.0 + 1), self.random.u64(1..4), self.random.bool());
+        state.vote = Some(vote);
+        let answer = self.group.save_vote(vote);
+        self.promise(state, true, answer);
+    }
+
+    fn save_committed(&mut self, mut state: State) {
+        let Some(row) = self.random.choice(&state.rows) else { return };
+        state.committed = state.committed.max(Some(row.id));
+        let answer = self.group.save_committed(state.committed);
+        self.promise(state, false, answer);
+    }
+
+    /// Of what is not committed.
+    fn truncate(&mut self, mut state: State) {
+        let open = state.rows.iter().position(|row| Some(row.id) > state.committed).unwrap_or(state.rows.len());
+        if open == state.rows.len() {
+            return;
+        }
+        let cut = self.random.usize(open..state.rows.len());
+        let first = state.rows[cut].id;
+        state.rows.truncate(cut);
+        let answer = self.group.truncate(first, state.last());
+        self.promise(state, false, answer);
+    }
+
+    /// Most purges are of what is committed; some follow a snapshot from elsewhere, beyond the last entry.
+    fn purge(&mut self, mut state: State) {
+        let beyond = (state.last().map_or(1, |id| id.0), 9, state.next() + self.random.u64(0..3));
+        let to = if self.random.u32(0..4) == 0 { Some(beyond) } else { state.committed };
+        let Some(id) = to.filter(|id| state.purged.is_none_or(|purged| purged.2 < id.2)) else { return };
+        state.rows.retain(|row| row.id.2 > id.2);
+        state.purged = Some(id);
+        let answer = self.group.purge(id);
+        self.promise(state, false, answer);
+    }
+
+    fn promise(&mut self, state: State, promises: bool, mut answer: Answer<()>) {
         self.moments.push(state);
         let moment = self.moments.len() - 1;
         match poll(&mut answer) {
-            // Truncations and hints promise nothing by themselves.
-            Some(outcome) => outcome.unwrap(),
+            Some(outcome) => {
+                outcome.unwrap();
+                // Truncations, purges and hints promise nothing by themselves.
+                self.acknowledged = if promises { moment } else { self.acknowledged };
+            }
             None => self.promises.push((moment, answer)),
         }
     }
