@@ -42,7 +42,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut bench = Bench { engine, runtime, payload: Bytes::from(vec![7; 256]), next: 0 };
     bench.append(rounds);
-    bench.read(rounds * 20);
+    [READ, 1].into_iter().for_each(|together| bench.read(rounds * 20, together));
 }
 
 struct Bench {
@@ -114,7 +114,7 @@ impl Bench {
             let mut done = Vec::with_capacity(stores.len());
             for store in stores {
                 let (sender, flushed) = Types::oneshot();
-                store.append([self.raft_entry()], IOFlushed::signal(sender)).await.unwrap();
+                store.append([self.raft_entry(self.next)], IOFlushed::signal(sender)).await.unwrap();
                 done.push(flushed);
             }
             for flushed in done {
@@ -124,14 +124,17 @@ impl Bench {
         begun.elapsed()
     }
 
-    fn read(&mut self, rounds: usize) {
-        let group = ShardId(GROUPS);
+    /// Entries that were appended in calls of `together`.
+    fn read(&mut self, rounds: usize, together: u64) {
+        let group = ShardId(GROUPS + together);
         let mut store = LogStore::<Types>::new(&self.engine, group, Options::default());
         self.runtime.block_on(async {
-            let (sender, flushed) = Types::oneshot();
-            let entries = (0..READ).map(|index| EntryOf::<Types> { log_id: id(index), ..self.raft_entry() });
-            store.append(entries, IOFlushed::signal(sender)).await.unwrap();
-            flushed.await.unwrap().unwrap();
+            for first in (0..READ).step_by(together as usize) {
+                let (sender, flushed) = Types::oneshot();
+                let entries = (first..first + together).map(|index| self.raft_entry(index));
+                store.append(entries, IOFlushed::signal(sender)).await.unwrap();
+                flushed.await.unwrap().unwrap();
+            }
         });
         let shard = self.engine.shard(group);
         let mut sides = [("views", Vec::new()), ("owned bytes", Vec::new()), ("the adapter", Vec::new())];
@@ -151,7 +154,7 @@ impl Bench {
             drop(black_box(self.runtime.block_on(store.try_get_log_entries(0..READ)).unwrap()));
             sides[2].1.push(begun.elapsed());
         }
-        println!("reading {READ} recent entries of 256 B, median of {rounds}, an entry:");
+        println!("reading {READ} recent entries of 256 B, appended by {together}, median of {rounds}, an entry:");
         for (name, times) in &mut sides {
             println!("  {name:12} {:8.1} ns", median(times).as_nanos() as f64 / READ as f64);
         }
@@ -161,8 +164,8 @@ impl Bench {
         Entry { kind: 1, context: &[1, 0, 0, 0, 0, 0, 0, 0], ..Entry::new(self.next, 1, self.payload.clone()) }
     }
 
-    fn raft_entry(&self) -> EntryOf<Types> {
-        openraft::Entry { log_id: id(self.next), payload: EntryPayload::Normal(Data(self.payload.clone())) }
+    fn raft_entry(&self, index: u64) -> EntryOf<Types> {
+        openraft::Entry { log_id: id(index), payload: EntryPayload::Normal(Data(self.payload.clone())) }
     }
 }
 

@@ -145,8 +145,8 @@ impl<E: StoredEntry> Log<E> {
             && next < range.end
         {
             let batch = self.batch(next..range.end, max_bytes).await?;
-            if let Some(before) = before.replace(batch.clone())
-                && !self.is_still_there(&before).await?
+            if let Some(read) = before.take()
+                && !self.is_still_there(&read).await?
             {
                 // Truncated and written anew between two pieces: they do not belong together.
                 entries.clear();
@@ -157,6 +157,7 @@ impl<E: StoredEntry> Log<E> {
             if max_bytes != u64::MAX || batch.is_empty() {
                 break;
             }
+            before = Some(batch);
         }
         Ok(entries)
     }
