@@ -1,0 +1,8 @@
+//! Clusters of three nodes in this process, each with an engine of its own: written to, snapshotted, purged and
+//! restarted, under either version of openraft.
+
+#![expect(clippy::unwrap_used, reason = "a test states its expectation by unwrapping")]
+
+mod scenario;
+mod v0_9;
+mod v0_10;

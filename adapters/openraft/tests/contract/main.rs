@@ -1,0 +1,12 @@
+//! What raft cores rely on and their own suites cannot see: order, durability and crashes, for both versions.
+
+#![expect(clippy::unwrap_used, reason = "a test states its expectation by unwrapping")]
+
+mod ground;
+mod group;
+mod on_v0_9;
+mod on_v0_10;
+mod table;
+mod flight;
+mod histories;
+mod machine;
