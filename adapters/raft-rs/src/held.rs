@@ -1,0 +1,33 @@
+//! What a group keeps in memory beside its log.
+
+use std::collections::BTreeMap;
+
+use logboom::{
+    EntryBatch,
+    snapshot::{Built, Lease},
+};
+
+use crate::Error;
+
+/// What all handles of a group share.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// What the application has applied, as far as it has said.
+    pub(crate) applied: u64,
+    /// The first failure that was answered to the core.
+    pub(crate) failure: Option<Error>,
+    /// Entries that were fetched for the core, while it asks for them again.
+    pub(crate) fetched: Option<EntryBatch>,
+    /// The snapshot that was received, until a `Ready` has it saved.
+    pub(crate) received: Option<Built>,
+    /// The snapshots that followers are being sent.
+    pub(crate) sending: BTreeMap<u64, Lease>,
+    /// The least index of a snapshot that a follower waits for.
+    pub(crate) wanted: Option<u64>,
+}
+
+impl Held {
+    pub(crate) fn new(applied: u64) -> Self {
+        Self { applied, failure: None, fetched: None, received: None, sending: BTreeMap::new(), wanted: None }
+    }
+}

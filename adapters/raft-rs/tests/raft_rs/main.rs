@@ -1,0 +1,5 @@
+//! raft-rs on the engine: contracts, published scenarios, and a simulated cluster.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod rows;
+mod support;
