@@ -19,8 +19,7 @@
 //! # let mut config = Config::new(dir.path().join("log"));
 //! # config.segment_bytes = 1 << 20;
 //! # let send = |_messages| ();
-//! # let mut applied = 0;
-//! # let mut apply = |_shard: ShardId, entry: raft::eraftpb::Entry| applied += entry.data.len();
+//! # let apply = |entry: raft::eraftpb::Entry| drop(entry);
 //! # /*
 //! let config = Config::new("/var/lib/node/log");
 //! # */
@@ -30,22 +29,26 @@
 //! Group::create(&engine, shards.clone(), &members, Boundary { index: 0, term: 0 })?;
 //!
 //! let logger = slog::Logger::root(slog::Discard, slog::o!());
-//! let mut nodes = BTreeMap::new();
+//! let (mut nodes, mut applied) = (BTreeMap::new(), BTreeMap::new());
 //! for shard in shards {
 //!     let mut node = RawNode::new(&raft::Config::new(1), Group::open(&engine, shard, 0)?, &logger)?;
 //!     node.campaign()?; // a timer and messages of others, elsewhere
 //!     nodes.insert(shard, node);
+//!     applied.insert(shard, 0);
 //! }
 //!
 //! let (wake, woken) = mpsc::channel(); // messages and ticks come by the same channel, elsewhere
 //! let mut writer = Writer::new(&engine, move || drop(wake.send(())));
-//! while nodes.values().any(|node| node.raft.raft_log.applied < 1) {
+//! while applied.values().any(|index| *index < 1) {
 //!     let mut readys = Vec::new();
 //!     for (shard, node) in &mut nodes {
 //!         if node.has_ready() {
 //!             let mut ready = node.ready();
 //!             send(ready.take_messages()); // a leader's, which need not wait
-//!             ready.take_committed_entries().into_iter().for_each(|entry| apply(*shard, entry));
+//!             for entry in ready.take_committed_entries() {
+//!                 applied.insert(*shard, entry.index);
+//!                 apply(entry);
+//!             }
 //!             readys.push((*shard, ready));
 //!         }
 //!     }
@@ -57,14 +60,20 @@
 //!     for (shard, ready) in readys {
 //!         let node = nodes.get_mut(&shard).ok_or("it is there")?;
 //!         node.advance_append_async(ready);
-//!         node.advance_apply();
+//!         node.advance_apply_to(applied[&shard]); // what is, and not what a snapshot that waits will be
 //!     }
 //!     if !nodes.values().any(RawNode::has_ready) && writer.pending() > 0 {
 //!         woken.recv()?;
 //!     }
 //!     for saved in writer.persisted()? {
 //!         send(saved.messages); // votes and acknowledgements, which had to wait
-//!         nodes.get_mut(&saved.shard).ok_or("it is there")?.on_persist_ready(saved.number);
+//!         let node = nodes.get_mut(&saved.shard).ok_or("it is there")?;
+//!         node.on_persist_ready(saved.number);
+//!         if let Some(index) = saved.snapshot {
+//!             // load(engine.snapshots().newest(saved.shard)?);
+//!             applied.insert(saved.shard, index);
+//!             node.advance_apply_to(index); // and not before it is durable
+//!         }
 //!     }
 //! }
 //! # drop(nodes);
@@ -108,8 +117,8 @@
 //! | `MsgSnapshot` goes out; its data is the manifest | [`Group::receive`], before the core sees the message |
 //! | the chunks of [`Group::sending`] go beside it | [`Receiver::accept`](logboom::snapshot::Receiver::accept) each |
 //! | | [`Group::received`], and then the message goes to the core |
-//! | | a `Ready` has it: [`Round::save`] makes it the group's, with the log and the hard state that go with it |
-//! | `report_snapshot`, and [`Group::sent`] | the application loads it before it applies anything else |
+//! | `report_snapshot`, and [`Group::sent`] | a `Ready` has it: [`Round::save`] makes it the group's, with the log and the hard state |
+//! | | [`Saved::snapshot`]: the application loads it |
 //!
 //! # Fail stop
 //!

@@ -28,6 +28,9 @@ pub struct Saved {
     /// Its number: what [`on_persist_ready`](raft::RawNode::on_persist_ready) is to be called with, after an
     /// [`advance_append_async`](raft::RawNode::advance_append_async).
     pub number: u64,
+    /// The index of its snapshot, if it had one: now the application is to load that, and the core to be told that it
+    /// is [applied](raft::RawNode::advance_apply_to). It panics if it is told sooner, which `advance_apply` would do.
+    pub snapshot: Option<u64>,
     /// The messages that waited for it, to be sent now.
     pub messages: Vec<Message>,
 }
@@ -60,7 +63,8 @@ impl<'r> Round<'r> {
     /// that the disk reads from.
     pub fn save(&mut self, group: &Group, ready: &'r mut Ready) -> &mut Self {
         let messages = ready.take_persisted_messages();
-        let saved = Saved { shard: group.id(), number: ready.number(), messages };
+        let snapshot = Some(ready.snapshot().get_metadata().index).filter(|_| !ready.snapshot().is_empty());
+        let saved = Saved { shard: group.id(), number: ready.number(), snapshot, messages };
         self.saves.push(Save { saved, must_sync: ready.must_sync() });
         self.items.push(Item::Ready(group.clone(), ready));
         self

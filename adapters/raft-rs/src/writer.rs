@@ -50,7 +50,7 @@ struct Outcomes {
 }
 
 impl Writer {
-    /// A writer to `engine`. `notify` is called, on a thread of the engine or in [`Writer::submit`], whenever
+    /// A writer to `engine`. `notify` is called, on a thread of the engine or in a call of the writer, whenever
     /// [`Writer::persisted`] has more to say: it wakes the loop, and does little else.
     pub fn new(engine: &Engine, notify: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
@@ -92,8 +92,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts a round into the log, empties it, and waits until it is durable, if anything of it has to be. Gives all
-    /// that is saved then, what was submitted before included.
+    /// Puts a round into the log, empties it, and waits until it is durable, if anything of it has to be. Gives what it
+    /// saved, whose nodes are told by [`advance`](raft::RawNode::advance). What was submitted before is durable as
+    /// well then, and for [`Writer::persisted`] to tell.
     ///
     /// # Errors
     /// As [`Writer::submit`]; [`logboom::Error::Poisoned`] when the log has failed: nothing is known to be saved then.
@@ -115,8 +116,10 @@ impl Writer {
         self.told += self.waiting.len() as u64;
         self.released.extend(self.waiting.drain(..).flatten());
         self.pending.clear();
-        self.released.extend(round.take_saves().into_iter().map(|save| save.saved));
-        Ok(std::mem::take(&mut self.released))
+        if !self.released.is_empty() {
+            (self.notify)();
+        }
+        Ok(round.take_saves().into_iter().map(|save| save.saved).collect())
     }
 
     /// What has been saved since this was asked last, in the order of its submission.
