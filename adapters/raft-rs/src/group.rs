@@ -140,8 +140,7 @@ impl Group {
     /// [`Error::Engine`] with [`logboom::Error::Beyond`] past the end of the log.
     pub fn applied_to(&self, index: u64) -> Result<()> {
         self.shard.raise_applied_floor(index)?;
-        let mut held = self.held.lock();
-        held.applied = held.applied.max(index);
+        self.held.lock().applied_to(index);
         Ok(())
     }
 

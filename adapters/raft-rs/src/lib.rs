@@ -117,7 +117,7 @@
 //! | `MsgSnapshot` goes out; its data is the manifest | [`Group::receive`], before the core sees the message |
 //! | the chunks of [`Group::sending`] go beside it | [`Receiver::accept`](logboom::snapshot::Receiver::accept) each |
 //! | | [`Group::received`], and then the message goes to the core |
-//! | `report_snapshot`, and [`Group::sent`] | a `Ready` has it: [`Round::save`] makes it the group's, with the log and the hard state |
+//! | `report_snapshot`, and [`Group::sent`] | a `Ready` has it: [`Round::save`] makes it the group's |
 //! | | [`Saved::snapshot`]: the application loads it |
 //!
 //! # Fail stop

@@ -113,7 +113,7 @@ impl<'r> Round<'r> {
             if let Item::Ready(group, ready) = item
                 && !ready.snapshot().is_empty()
             {
-                group.installed(ready.snapshot().get_metadata().index);
+                group.held.lock().applied_to(ready.snapshot().get_metadata().index);
             }
         }
         std::mem::take(&mut self.saves)

@@ -73,23 +73,16 @@ impl Group {
         Ok(receiver)
     }
 
-    /// Takes over a snapshot that is complete, in the place of one that came before. Now the core can be given its
-    /// message; a `Ready` with the snapshot then makes it the group's.
+    /// Takes over a snapshot that is complete. Now the core can be given its message; if a `Ready` comes with the
+    /// snapshot, that makes it the group's.
     pub fn received(&self, built: Built) {
-        self.held.lock().received = Some(built);
+        let order = (built.manifest().index, built.manifest().term);
+        self.held.lock().received.insert(order, built);
     }
 
     /// The received snapshot of this index and term.
     pub(crate) fn received_as(&self, index: u64, term: u64) -> Option<Built> {
-        let held = self.held.lock();
-        held.received.clone().filter(|built| (built.manifest().index, built.manifest().term) == (index, term))
-    }
-
-    /// A snapshot of this index, or a newer one, is the group's now.
-    pub(crate) fn installed(&self, index: u64) {
-        let mut held = self.held.lock();
-        held.applied = held.applied.max(index);
-        held.received = held.received.take().filter(|built| built.manifest().index > index);
+        self.held.lock().received.get(&(index, term)).cloned()
     }
 
     /// The newest snapshot as a message, leased for `to`; `None` if there is none that the log goes on from, of

@@ -7,7 +7,7 @@ use raft::{
     eraftpb::{Entry, Snapshot},
 };
 
-use crate::support::{Node, append, build, entry, foreign_snapshot, group_of, members, ship};
+use crate::support::{Node, append, build, entry, foreign_snapshot, group_of, members, ship, snapshot_message};
 
 const NO_LIMIT: u64 = u64::MAX;
 
@@ -147,10 +147,7 @@ fn storage_apply_snapshot() {
     let group = group_of((2, 2), &plain(3..6));
     ship(&other, &snapshot, &group);
     let mut node = Node::new(1, group.clone(), 2);
-    let mut message = raft::eraftpb::Message { from: 2, term: 6, ..Default::default() };
-    message.set_msg_type(raft::eraftpb::MessageType::MsgSnapshot);
-    message.set_snapshot(snapshot);
-    node.raw.step(message).unwrap();
+    node.raw.step(snapshot_message(2, 6, &snapshot)).unwrap();
     node.run();
     assert_eq!((group.first_index(), group.last_index(), group.term(6)), (Ok(7), Ok(6), Ok(5)));
     assert_eq!(group.conf_state(6).unwrap(), members(&[1, 2, 3, 4]));

@@ -21,7 +21,7 @@ use crate::support::settle;
 use oracle::Oracle;
 use peer::{Bug, Habits, Life, Outcome, Packets, Peer};
 
-const SEEDS: u64 = 240;
+const SEEDS: u64 = 160;
 const STEPS: u64 = 4_000;
 /// What a cluster that is left in peace needs at the very most.
 const PEACE: u64 = 3_000;

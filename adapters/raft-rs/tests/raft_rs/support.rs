@@ -1,17 +1,17 @@
 //! A node on a simulated machine: an engine, a group, and raft-rs on it.
 
-use std::sync::Arc;
+use std::{io::ErrorKind, sync::Arc};
 
 use bytes::Bytes;
 use logboom::{
     Boundary, Config, Engine, ManualClock, Runtime, ShardId,
-    disk::{SimDisk, SimOptions},
+    disk::{Fault, FaultKind, SimDisk, SimOptions},
     snapshot::{Built, Stop},
 };
 use logboom_raft_rs::{Group, Round, Saved, Writer};
 use raft::{
-    RawNode, Ready, StateRole,
-    eraftpb::{ConfState, Entry, Message, MessageType, Snapshot},
+    LightReady, RawNode, Ready, StateRole,
+    eraftpb::{ConfState, Entry, HardState, Message, MessageType, Snapshot},
 };
 
 pub(crate) const SHARD: ShardId = ShardId(7);
@@ -39,6 +39,11 @@ impl Machine {
 
     pub(crate) fn open(&self) -> Engine {
         self.try_open().unwrap()
+    }
+
+    /// Every read of the disk fails from now on.
+    pub(crate) fn fail_reads(&self) {
+        self.disk.inject(Fault::error(FaultKind::Read, ErrorKind::Other).sticky());
     }
 
     pub(crate) fn power_cut(&mut self) {
@@ -104,6 +109,18 @@ impl Node {
         Self { raw: RawNode::new(config, group, &logger).unwrap(), writer }
     }
 
+    /// A follower of the members 1, 2 and 3, with the next write or sync of its disk about to fail.
+    pub(crate) fn on_failing_disk() -> Self {
+        let machine = Machine::new(4);
+        let engine = machine.open();
+        Group::create(&engine, [SHARD], &members(&[1, 2, 3]), Boundary { index: 1, term: 1 }).unwrap();
+        settle(&engine);
+        for kind in [FaultKind::Write, FaultKind::Sync] {
+            machine.disk.inject(Fault::error(kind, ErrorKind::Other).sticky());
+        }
+        Self::new(1, Group::open(&engine, SHARD, 1).unwrap(), 1)
+    }
+
     pub(crate) fn group(&self) -> Group {
         self.raw.store().clone()
     }
@@ -119,6 +136,22 @@ impl Node {
         round.save(&group, &mut ready);
         self.writer.submit(&mut round).unwrap();
         self.raw.advance_append_async(ready);
+    }
+
+    /// Writes a `Ready`, and has the core advance.
+    pub(crate) fn append(&mut self, mut ready: Ready) -> LightReady {
+        let group = self.group();
+        let mut round = Round::new();
+        round.save(&group, &mut ready);
+        assert_eq!(self.writer.write(&mut round).unwrap().len(), 1);
+        self.raw.advance_append(ready)
+    }
+
+    /// [`Node::append`], with everything applied.
+    pub(crate) fn write(&mut self, ready: Ready) -> LightReady {
+        let light = self.append(ready);
+        self.raw.advance_apply();
+        light
     }
 
     /// Lets the disk come to rest, and tells the core what it has.
@@ -154,16 +187,31 @@ impl Node {
 
 /// The message of a leader with entries behind `(index, log_term)`.
 pub(crate) fn append(from: u64, term: u64, behind: (u64, u64), commit: u64, entries: Vec<Entry>) -> Message {
-    let mut message = Message { from, term, commit, ..Message::default() };
-    message.set_msg_type(MessageType::MsgAppend);
+    let mut message = Message { commit, ..message(MessageType::MsgAppend, from, term) };
     (message.index, message.log_term) = behind;
     message.set_entries(entries.into());
     message
 }
 
+pub(crate) fn message(kind: MessageType, from: u64, term: u64) -> Message {
+    let mut message = Message { from, term, ..Message::default() };
+    message.set_msg_type(kind);
+    message
+}
+
+pub(crate) fn snapshot_message(from: u64, term: u64, snapshot: &Snapshot) -> Message {
+    let mut message = message(MessageType::MsgSnapshot, from, term);
+    message.set_snapshot(snapshot.clone());
+    message
+}
+
+pub(crate) fn hard_state(term: u64, vote: u64, commit: u64) -> HardState {
+    HardState { term, vote, commit, ..HardState::default() }
+}
+
 /// A snapshot of the shard, built on an engine of its own, and its message.
 pub(crate) fn foreign_snapshot(index: u64, term: u64, voters: &[u64], bytes: &[u8]) -> (Group, Snapshot) {
-    let engine = Machine::new(2).open();
+    let engine = Machine::new(index).open();
     Group::create(&engine, [SHARD], &members(voters), Boundary { index, term }).unwrap();
     let group = Group::open(&engine, SHARD, index).unwrap();
     drop(group.register(&build(&group, index, bytes)).unwrap());

@@ -250,10 +250,10 @@ impl Life {
             let spec = group.snapshot_spec(member.applied)?;
             let mut builder = self.engine.snapshots().build(spec, &Stop::new())?;
             let bytes = [member.applied.to_le_bytes(), member.state.to_le_bytes()].concat();
-            builder
-                .file("state")
-                .and_then(|mut file| Ok(file.write_all(&bytes).unwrap()))
-                .map_err(logboom::Error::from)?;
+            let mut file = builder.file("state").map_err(logboom::Error::from)?;
+            if file.write_all(&bytes).is_err() {
+                return Ok(false);
+            }
             drop(group.register(&builder.finish().map_err(logboom::Error::from)?)?);
             return Ok(true);
         }
