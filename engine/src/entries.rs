@@ -1,6 +1,6 @@
 //! What a read gives: entries that were verified, in the memory that they were written from or read into.
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use bytes::Bytes;
 use logboom_disk::Slice;
@@ -79,7 +79,9 @@ struct Run {
 
 #[derive(Clone, Debug)]
 enum Body {
-    Shared(Record),
+    /// A record, and its body as it is shared once somebody wants a part of it. A record of several entries has one
+    /// count for all of them, which is one allocation.
+    Shared(Record, OnceLock<Bytes>),
     Copied(Bytes),
 }
 
@@ -130,7 +132,7 @@ impl EntryBatch {
         for run in &self.runs {
             match &run.body {
                 Body::Copied(bytes) => pinned += bytes.len(),
-                Body::Shared(record) => {
+                Body::Shared(record, _) => {
                     let slice = record.body_slice();
                     // Runs follow each other in memory as they do in the log: neighbours share a chunk.
                     let distance =
@@ -166,7 +168,14 @@ impl EntryBatch {
             self.bytes += table.bytes(skip as usize, (skip + take) as usize);
             self.len += take as usize;
             let (term, count) = (record.attr(), record.count());
-            self.runs.push(Run { body: Body::Shared(record), first: stretch.range.start, term, count, skip, take });
+            self.runs.push(Run {
+                body: Body::Shared(record, OnceLock::new()),
+                first: stretch.range.start,
+                term,
+                count,
+                skip,
+                take,
+            });
         }
         Ok(take == wanted)
     }
@@ -281,7 +290,7 @@ impl Run {
 impl Body {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Shared(record) => record.body(),
+            Self::Shared(record, _) => record.body(),
             Self::Copied(bytes) => bytes,
         }
     }
@@ -293,7 +302,8 @@ impl Body {
         }
         let range = self.range_of(part);
         match self {
-            Self::Shared(record) => record.body_slice().slice(range).into_bytes(),
+            Self::Shared(record, _) if record.count() == 1 => record.body_slice().narrow(range).into_bytes(),
+            Self::Shared(record, shared) => shared.get_or_init(|| record.body_slice().into_bytes()).slice(range),
             Self::Copied(bytes) => bytes.slice(range),
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use logboom::{EntryBatch, EntryRef, Payload};
-use protobuf::Message;
+use protobuf::{CachedSize, Message, UnknownFields};
 use raft::eraftpb::{Entry, EntryType};
 
 /// The bit of a kind that stands for the flag `sync_log`, which raft-rs has kept and does not use any more.
@@ -67,6 +67,7 @@ fn one(stored: &EntryRef<'_>) -> Result<Entry, u8> {
         data: stored.payload_bytes(),
         context: stored.context_bytes(),
         sync_log: stored.kind & SYNC_LOG != 0,
-        ..Entry::default()
+        unknown_fields: UnknownFields::default(),
+        cached_size: CachedSize::default(),
     })
 }
