@@ -79,8 +79,8 @@ struct Run {
 
 #[derive(Clone, Debug)]
 enum Body {
-    /// With the one handle that the payloads share which are asked for as [`Bytes`]: made by the first of them, it
-    /// saves the others an allocation each.
+    /// A record, and its body as it is shared once somebody wants a part of it. A record of several entries has one
+    /// count for all of them, which is one allocation.
     Shared(Record, OnceLock<Bytes>),
     Copied(Bytes),
 }
@@ -303,7 +303,8 @@ impl Body {
         }
         let range = self.range_of(part);
         match self {
-            Self::Shared(record, body) => body.get_or_init(|| record.body_slice().into_bytes()).slice(range),
+            Self::Shared(record, _) if record.count() == 1 => record.body_slice().narrow(range).into_bytes(),
+            Self::Shared(record, shared) => shared.get_or_init(|| record.body_slice().into_bytes()).slice(range),
             Self::Copied(bytes) => bytes.slice(range),
         }
     }

@@ -52,6 +52,19 @@ impl Slice {
         Slice { chunk: self.chunk.clone(), start: self.start + range.start, len: range.len() }
     }
 
+    /// [`Slice::slice`] of a slice that is not needed any more: nothing is counted up and down.
+    ///
+    /// # Panics
+    /// If the range is beyond the end.
+    #[must_use]
+    pub fn narrow(mut self, range: impl RangeBounds<usize>) -> Slice {
+        let range = resolve(&range, self.len);
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of a slice of {} bytes", self.len);
+        self.start += range.start;
+        self.len = range.len();
+        self
+    }
+
     /// The same bytes as [`Bytes`], without a copy.
     pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
@@ -120,6 +133,7 @@ mod tests {
         assert_eq!(&inner[..], b"234567");
         assert_eq!(&inner.slice(1..3)[..], b"34");
         assert_eq!(inner.slice(6..).len(), 0);
+        assert_eq!(&inner.narrow(1..3)[..], b"34");
     }
 
     #[test]
