@@ -11,9 +11,16 @@ use std::{
 };
 
 use logboom::{Config, Engine, ShardId};
-use logboom_rsm::log_store::{Appending, Error, LogEntry, LogStore, ShardLog};
+use logboom_rsm::{
+    Driver, Options, Runner,
+    log_store::{Appending, Error, LogEntry, LogStore, ShardLog},
+};
 
-use crate::world::{SHARD, World, settle};
+use crate::{
+    model::Model,
+    runner::until,
+    world::{SHARD, World, settle, small_policy},
+};
 
 fn open(dir: &std::path::Path) -> Engine {
     let mut config = Config::new(dir);
@@ -114,6 +121,54 @@ fn read(log: &ShardLog, done: &AtomicBool, n: u64) -> u64 {
         }
     }
     entries
+}
+
+/// A server appends, and a commit thread applies, saves and compacts beside it, on the same shard.
+#[test]
+fn a_server_and_its_commit_thread() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let engine = open(dir.path());
+    let log = ShardLog::new(&engine, SHARD, Appending::Parallel);
+    let options = Options { policy: small_policy(), ..Options::default() };
+    let (driver, _) = Driver::concurrent(&engine, SHARD, Model::new(None), options).unwrap();
+    let (applied, answers) = mpsc::channel();
+    let runner = Runner::start(driver, move |_, batch| {
+        batch.entries.iter().for_each(|entry| applied.send(entry.index).unwrap());
+    })
+    .unwrap();
+    for index in 1..=300 {
+        assert_eq!(log.append(entry(index, 1)).unwrap(), index);
+        log.end_of_append_batch(index, 1).unwrap();
+        runner.commit(index);
+        let (start, next) = (log.start_index(), log.next_slot());
+        // Compacted in between, or there.
+        let read = log.log_entries(start..next).unwrap();
+        assert!(read.is_some_and(|read| read.len() as u64 == next - start) || log.start_index() > start);
+    }
+    assert!(answers.iter().take(300).eq(1..=300));
+    until("the log is compacted", || log.start_index() > 1);
+    let (driver, outcome) = runner.stop();
+    outcome.unwrap();
+    assert_eq!((driver.applied(), log.last_durable_index()), (Some(300), 300));
+}
+
+/// Entries are slices of what the log has in memory: reading them twice gives the same bytes, and cloning one none.
+#[test]
+fn entries_are_read_without_a_copy() {
+    let engine = World::new(1).open().unwrap();
+    let log = ShardLog::new(&engine, SHARD, Appending::Waits);
+    for index in 1..11 {
+        log.append(LogEntry { context: vec![8; 40].into(), ..LogEntry::new(1, vec![7; 1000]) }).unwrap();
+        log.end_of_append_batch(index, 1).unwrap();
+    }
+    let places = |entries: Vec<LogEntry>| {
+        let place = |entry: LogEntry| (entry.payload.as_ptr(), entry.clone().context.as_ptr());
+        entries.into_iter().map(place).collect::<Vec<_>>()
+    };
+    let read = || log.log_entries(1..11).unwrap().unwrap();
+    let (one, other) = (read(), read());
+    assert_eq!(places(one.clone()), places(other));
+    assert_eq!(places(vec![log.entry_at(4).unwrap().unwrap()]), places(one)[3..4]);
 }
 
 /// Without a lock of the server: each append takes one slot, in some order.
