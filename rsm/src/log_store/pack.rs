@@ -70,8 +70,8 @@ pub(super) fn decode(first: u64, pack: &[u8]) -> Result<Vec<Entry<'_>>> {
     if stated != first {
         return Err(Error::pack(format!("it begins at {stated}, and not at {first}")));
     }
-    if first.checked_add(u64::from(count)).is_none() {
-        return Err(Error::pack("it ends past the highest index"));
+    if first == 0 || first.checked_add(u64::from(count)).is_none() {
+        return Err(Error::pack("an index of it is none"));
     }
     // What a count states costs memory only as far as the bytes bear it out.
     let mut entries = Vec::with_capacity((count as usize).min(rest.0.len() / ENTRY_HEADER));
@@ -204,7 +204,8 @@ mod tests {
         assert!(refusal(9, &with(16, &[0xFF; 4])).contains("too early"), "more entries than bytes");
         assert!(refusal(9, &with(16, &[2])).contains("bytes follow"));
         assert!(refusal(9, &with(HEADER + 8, &[0xFF; 4])).contains("too early"), "a payload without end");
-        assert!(refusal(u64::MAX, &with(8, &[0xFF; 8])).contains("highest index"));
+        assert!(refusal(u64::MAX, &with(8, &[0xFF; 8])).contains("an index of it"));
+        assert!(refusal(0, &with(8, &[0])).contains("an index of it"));
         let mut longer = pack.clone();
         longer.push(0);
         assert!(refusal(9, &sealed(longer)).contains("1 bytes follow"));

@@ -262,6 +262,10 @@ fn a_log_that_failed_says_so() {
             }
         };
         assert!(matches!(ended, Err(Error::Failed { .. })), "{appending:?}: {ended:?}");
+        if appending == Appending::Waits {
+            let again = log.end_of_append_batch(2, 1);
+            assert!(matches!(again, Err(Error::Failed { .. })), "nobody waits for it any more: {again:?}");
+        }
         assert!(matches!(log.append(entry(3, 1)), Err(Error::Failed { .. })));
         assert!(matches!(log.write_at(1, entry(1, 2)), Err(Error::Failed { .. })));
         assert!(matches!(log.flush(), Err(Error::Failed { .. })));
