@@ -210,4 +210,29 @@ mod tests {
         longer.push(0);
         assert!(refusal(9, &sealed(longer)).contains("1 bytes follow"));
     }
+
+    /// Whatever the bytes are, with a checksum that matches: entries whose sizes add up, or an error.
+    #[test]
+    fn no_bytes_cause_a_panic() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let good = encode(9, &entries()).unwrap();
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let mut pack = good.clone();
+            for _ in 0..random.u8(1..4) {
+                let at = random.usize(8..pack.len());
+                pack[at] = if random.bool() { random.u8(..) } else { [0, 1, 0x7F, 0xFF][random.usize(0..4)] };
+            }
+            if random.u8(..4) == 0 {
+                pack.truncate(random.usize(HEADER..=pack.len()));
+            }
+            let first = random.choice([9, 0, u64::MAX]).unwrap_or(9);
+            if let Ok(entries) = decode(first, &sealed(pack.clone())) {
+                let bytes = entries.iter().map(|entry| entry.context.len() + entry.payload.as_bytes().len());
+                assert_eq!(HEADER + entries.len() * ENTRY_HEADER + bytes.sum::<usize>(), pack.len());
+                taken += 1;
+            }
+        }
+        assert!(taken > 100, "{taken}");
+    }
 }

@@ -288,6 +288,27 @@ fn what_is_too_large_is_refused() {
     assert_eq!((log.start_index(), log.next_slot()), (1, 2));
 }
 
+/// A peer may say any index: the last one that there is can be reached, and not passed.
+#[test]
+fn the_last_index_is_an_end() {
+    let engines = [World::new(1).open().unwrap(), World::new(2).open().unwrap()];
+    let [from, to] = engines.each_ref().map(|engine| ShardLog::new(engine, SHARD, Appending::Waits));
+    from.compact(u64::MAX - 4).unwrap();
+    (0..3).for_each(|n| assert_eq!(from.append(entry(n, 1)).unwrap(), u64::MAX - 3 + n));
+    let pack = from.pack(u64::MAX - 3, 3).unwrap().unwrap();
+    to.apply_pack(u64::MAX - 3, &pack).unwrap();
+    for log in [from, to] {
+        assert_eq!((log.next_slot(), log.last_id().unwrap().index), (u64::MAX, u64::MAX - 1));
+        assert!(matches!(log.append(entry(1, 1)), Err(Error::Refused { .. })));
+        assert!(matches!(log.write_at(u64::MAX, entry(1, 1)), Err(Error::Refused { .. })));
+        assert_eq!(log.log_entries(u64::MAX - 3..u64::MAX).unwrap().unwrap().len(), 3);
+        assert_eq!(log.log_entries_ext(u64::MAX - 3..u64::MAX, 1).unwrap().unwrap().len(), 1);
+        log.end_of_append_batch(u64::MAX - 3, u64::MAX).unwrap();
+        log.compact(u64::MAX - 1).unwrap();
+        assert_eq!((log.start_index(), log.next_slot(), log.last_durable_index()), (u64::MAX, u64::MAX, u64::MAX - 1));
+    }
+}
+
 /// A pack may have more than one batch of the receiver's holds, and less than was asked for.
 #[test]
 fn packs_of_large_entries_arrive_in_pieces() {
