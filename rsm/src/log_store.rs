@@ -176,7 +176,8 @@ pub trait LogStore: Send + Sync {
     /// [`Error::Failed`]: the process should end.
     fn flush(&self) -> Result<()>;
 
-    /// The entries of `range`, half-open; `None` if one of them is not there.
+    /// The entries of `range`, half-open; `None` if one of them is not there. A range that ends before it begins is
+    /// empty.
     ///
     /// # Errors
     /// [`Error::Unreadable`].
@@ -239,7 +240,7 @@ pub trait LogStore: Send + Sync {
 
     /// Makes room for a snapshot of everything up to and including `at`: what the log has behind that entry stays if it
     /// has the entry, with this term; otherwise the log is emptied, and [`LogStore::last_id`] is `at`. Nothing happens
-    /// below [`LogStore::start_index`]. Durable on return.
+    /// where more than that is compacted. Durable on return.
     ///
     /// A crash between this and the machine's taking the snapshot leaves a log that nobody has the beginning of:
     /// [`ServerState::receiving_snapshot`] is saved before.

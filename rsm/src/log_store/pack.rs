@@ -70,8 +70,8 @@ pub(super) fn decode(first: u64, pack: &[u8]) -> Result<Vec<Entry<'_>>> {
     if stated != first {
         return Err(Error::pack(format!("it begins at {stated}, and not at {first}")));
     }
-    if first.checked_add(u64::from(count)).is_none() {
-        return Err(Error::pack("it ends past the highest index"));
+    if first == 0 || first.checked_add(u64::from(count)).is_none() {
+        return Err(Error::pack("an index of it is none"));
     }
     // What a count states costs memory only as far as the bytes bear it out.
     let mut entries = Vec::with_capacity((count as usize).min(rest.0.len() / ENTRY_HEADER));
@@ -204,9 +204,35 @@ mod tests {
         assert!(refusal(9, &with(16, &[0xFF; 4])).contains("too early"), "more entries than bytes");
         assert!(refusal(9, &with(16, &[2])).contains("bytes follow"));
         assert!(refusal(9, &with(HEADER + 8, &[0xFF; 4])).contains("too early"), "a payload without end");
-        assert!(refusal(u64::MAX, &with(8, &[0xFF; 8])).contains("highest index"));
+        assert!(refusal(u64::MAX, &with(8, &[0xFF; 8])).contains("an index of it"));
+        assert!(refusal(0, &with(8, &[0])).contains("an index of it"));
         let mut longer = pack.clone();
         longer.push(0);
         assert!(refusal(9, &sealed(longer)).contains("1 bytes follow"));
+    }
+
+    /// Whatever the bytes are, with a checksum that matches: entries whose sizes add up, or an error.
+    #[test]
+    fn no_bytes_cause_a_panic() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let good = encode(9, &entries()).unwrap();
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let mut pack = good.clone();
+            for _ in 0..random.u8(1..4) {
+                let at = random.usize(8..pack.len());
+                pack[at] = if random.bool() { random.u8(..) } else { [0, 1, 0x7F, 0xFF][random.usize(0..4)] };
+            }
+            if random.u8(..4) == 0 {
+                pack.truncate(random.usize(HEADER..=pack.len()));
+            }
+            let first = random.choice([9, 0, u64::MAX]).unwrap_or(9);
+            if let Ok(entries) = decode(first, &sealed(pack.clone())) {
+                let bytes = entries.iter().map(|entry| entry.context.len() + entry.payload.as_bytes().len());
+                assert_eq!(HEADER + entries.len() * ENTRY_HEADER + bytes.sum::<usize>(), pack.len());
+                taken += 1;
+            }
+        }
+        assert!(taken > 100, "{taken}");
     }
 }

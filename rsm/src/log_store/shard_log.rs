@@ -94,16 +94,6 @@ impl ShardLog {
         Ok(())
     }
 
-    /// Refuses an index at which no entry can be written.
-    fn check_continues(&self, index: u64) -> Result<()> {
-        let (start, next) = (self.start_index(), self.next_slot());
-        match index {
-            _ if index < start => Err(Error::Compacted { start }),
-            _ if index > next => Err(Error::Gap { next, index }),
-            _ => Ok(()),
-        }
-    }
-
     /// Waits for a ticket, or for whatever is not durable if somebody else has it.
     fn wait(&self, ticket: Option<Ticket>) -> Result<()> {
         match ticket {
@@ -199,9 +189,13 @@ impl LogStore for ShardLog {
 
     fn write_at(&self, index: u64, entry: LogEntry) -> Result<()> {
         let mut writing = self.writing.lock();
-        self.check_continues(index)?;
-        if index == self.next_slot() {
+        let next = self.next_slot();
+        if index == next {
             return self.append_to(&mut writing, index, &entry);
+        }
+        // Nothing comes before the engine's first entry, which may have any index.
+        if self.shard.next().is_none() {
+            return Err(Error::Gap { next, index });
         }
         let mut batch = self.engine.batch();
         batch.overwrite(self.shard.id(), [borrowed(index, &entry)])?;
@@ -272,9 +266,6 @@ impl LogStore for ShardLog {
         }
         let ticket = {
             let mut writing = self.writing.lock();
-            if self.shard.next().is_some() || index == 0 {
-                self.check_continues(index)?;
-            }
             for batch in self.replacing(entries)? {
                 *writing = Some(self.engine.submit(batch, Durability::Durable)?);
             }

@@ -24,7 +24,7 @@ fn open(dir: &std::path::Path) -> Engine {
     Engine::open(config).unwrap()
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");

@@ -27,6 +27,7 @@ pub(super) fn check<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Violatio
                     if let Err(what) = look(&*store) {
                         seen.lock().get_or_insert(what);
                     }
+                    thread::yield_now();
                 }
             });
         }

@@ -7,12 +7,11 @@ use std::{
     time::Duration,
 };
 
-use logboom::{Config, Engine};
+use logboom::{Config, Engine, ShardId};
 use logboom_rsm::{
     conformance::log_store::{Rule, Subject, Violation, check, check_state},
-    log_store::{Appending, ShardLog},
+    log_store::{Appending, LogEntry, LogId, LogStore, ShardLog},
 };
-use tempfile::TempDir;
 
 use super::memory::{Fault, Memory};
 use crate::world::{SHARD, World, settle};
@@ -47,14 +46,14 @@ impl Subject for MemorySubject {
     }
 }
 
-/// A shard's log, and what it is on.
-struct On<P> {
+/// A shard's log, and the machine that it is on.
+struct Simulated {
     log: ShardLog,
     engine: Engine,
-    place: P,
+    world: World,
 }
 
-impl<P> Deref for On<P> {
+impl Deref for Simulated {
     type Target = ShardLog;
 
     fn deref(&self) -> &ShardLog {
@@ -63,27 +62,27 @@ impl<P> Deref for On<P> {
 }
 
 /// Logs on simulated machines, each on its own.
-struct Simulated {
+struct Machines {
     appending: Appending,
-    machines: AtomicU64,
+    started: AtomicU64,
 }
 
-impl Simulated {
-    fn start(&self, world: World) -> On<World> {
+impl Machines {
+    fn start(&self, world: World) -> Simulated {
         let engine = world.open().unwrap();
-        On { log: ShardLog::new(&engine, SHARD, self.appending), engine, place: world }
+        Simulated { log: ShardLog::new(&engine, SHARD, self.appending), engine, world }
     }
 }
 
-impl Subject for Simulated {
-    type Store = On<World>;
+impl Subject for Machines {
+    type Store = Simulated;
 
-    fn store(&self) -> On<World> {
-        self.start(World::new(self.machines.fetch_add(1, Ordering::Relaxed)))
+    fn store(&self) -> Simulated {
+        self.start(World::new(self.started.fetch_add(1, Ordering::Relaxed)))
     }
 
-    fn crash(&self, store: On<World>) -> On<World> {
-        let On { log, engine, place: mut world } = store;
+    fn crash(&self, store: Simulated) -> Simulated {
+        let Simulated { log, engine, mut world } = store;
         // Before the engine is let go, which would make all durable.
         world.power_cut();
         drop((log, engine));
@@ -94,49 +93,51 @@ impl Subject for Simulated {
         self.appending == Appending::Parallel
     }
 
-    fn settle(&self, store: &On<World>) {
-        store.place.pass();
+    fn settle(&self, store: &Simulated) {
+        store.world.pass();
         settle(&store.engine);
     }
 }
 
-/// Logs in real directories, with threads. What ends them is no crash: what is to survive is tried elsewhere.
-struct Real(Appending);
-
-impl Real {
-    fn start(&self, dir: TempDir) -> On<TempDir> {
-        let mut config = Config::new(dir.path());
-        config.segment_bytes = 256 << 10;
-        config.reserve_segments = 0;
-        config.disk.lock_wait = Duration::from_secs(5);
-        let engine = Engine::open(config).unwrap();
-        On { log: ShardLog::new(&engine, SHARD, self.0), engine, place: dir }
-    }
+/// Logs of one engine with threads, in a real directory. None is ever ended: what a crash leaves is tried elsewhere.
+struct Real {
+    engine: Engine,
+    appending: Appending,
+    shards: AtomicU64,
 }
 
 impl Subject for Real {
-    type Store = On<TempDir>;
+    type Store = Box<ShardLog>;
 
-    fn store(&self) -> On<TempDir> {
-        self.start(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+    fn store(&self) -> Box<ShardLog> {
+        let shard = ShardId(self.shards.fetch_add(1, Ordering::Relaxed));
+        Box::new(ShardLog::new(&self.engine, shard, self.appending))
     }
 
-    fn crash(&self, store: On<TempDir>) -> On<TempDir> {
-        let On { log, engine, place } = store;
-        drop((log, engine));
-        self.start(place)
+    fn crash(&self, store: Box<ShardLog>) -> Box<ShardLog> {
+        Box::new(ShardLog::new(&self.engine, store.shard().id(), self.appending))
     }
 
     fn is_parallel(&self) -> bool {
-        self.0 == Appending::Parallel
+        self.appending == Appending::Parallel
     }
+}
+
+/// What each of the logs holds.
+fn contents(engine: &Engine) -> Vec<(u64, LogId, Vec<LogEntry>)> {
+    let content = |shard| {
+        let log = ShardLog::new(engine, shard, Appending::Waits);
+        let entries = log.log_entries(log.start_index()..log.next_slot()).unwrap().unwrap();
+        (log.start_index(), log.last_id().unwrap(), entries)
+    };
+    engine.shards().into_iter().map(content).collect()
 }
 
 #[test]
 fn a_shard_on_the_simulated_disk_keeps_the_contract() {
     for appending in [Appending::Waits, Appending::Parallel] {
         for seed in 0..4 {
-            let subject = Simulated { appending, machines: AtomicU64::new(seed * 1000) };
+            let subject = Machines { appending, started: AtomicU64::new(seed * 1000) };
             check(&subject, seed).unwrap();
             check_state(&subject, seed).unwrap();
         }
@@ -144,10 +145,20 @@ fn a_shard_on_the_simulated_disk_keeps_the_contract() {
 }
 
 #[test]
-fn a_shard_in_a_real_directory_keeps_the_contract() {
+fn shards_in_a_real_directory_keep_the_contract_and_their_entries() {
     for appending in [Appending::Waits, Appending::Parallel] {
-        check(&Real(appending), 1).unwrap();
-        check_state(&Real(appending), 1).unwrap();
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut config = Config::new(dir.path());
+        config.segment_bytes = 1 << 20;
+        config.disk.lock_wait = Duration::from_secs(5);
+        let engine = Engine::open(config.clone()).unwrap();
+        let subject = Real { engine, appending, shards: AtomicU64::new(1) };
+        check(&subject, 1).unwrap();
+        check_state(&subject, 1).unwrap();
+        let before = contents(&subject.engine);
+        assert!(before.len() > 40, "{} logs", before.len());
+        subject.engine.close().unwrap();
+        assert!(contents(&Engine::open(config).unwrap()) == before, "{appending:?}: a log is another one now");
     }
 }
 
@@ -209,7 +220,7 @@ fn each_rule_is_found_broken() {
     ];
     for (fault, rule) in table {
         let parallel = matches!(fault, F::NeverNotifies | F::NotifiesEarly);
-        for seed in 0..4 {
+        for seed in 0..2 {
             match memory(Some(fault), parallel, seed) {
                 Err(violation) => assert_eq!(violation.rule, rule, "{fault:?}: {violation}"),
                 Ok(()) => panic!("{fault:?} was not found with seed {seed}"),

@@ -13,7 +13,7 @@ const ROUNDS: u64 = 400;
 fn a_log_survives_its_histories() {
     let (rounds, first) = match std::env::var("LOGBOOM_SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => (1, seed),
-        None => (if std::env::var_os("LOGBOOM_LONG").is_some() { 50 * ROUNDS } else { ROUNDS }, 0),
+        None => (if std::env::var_os("LOGBOOM_LONG").is_some() { 20 * ROUNDS } else { ROUNDS }, 0),
     };
     let mut seen = Seen::default();
     for seed in first..first + rounds {

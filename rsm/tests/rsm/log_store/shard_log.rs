@@ -11,9 +11,16 @@ use std::{
 };
 
 use logboom::{Config, Engine, ShardId};
-use logboom_rsm::log_store::{Appending, Error, LogEntry, LogStore, ShardLog};
+use logboom_rsm::{
+    Driver, Options, Runner,
+    log_store::{Appending, Error, LogEntry, LogStore, ShardLog},
+};
 
-use crate::world::{SHARD, World, settle};
+use crate::{
+    model::Model,
+    runner::until,
+    world::{SHARD, World, settle, small_policy},
+};
 
 fn open(dir: &std::path::Path) -> Engine {
     let mut config = Config::new(dir);
@@ -116,6 +123,54 @@ fn read(log: &ShardLog, done: &AtomicBool, n: u64) -> u64 {
     entries
 }
 
+/// A server appends, and a commit thread applies, saves and compacts beside it, on the same shard.
+#[test]
+fn a_server_and_its_commit_thread() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let engine = open(dir.path());
+    let log = ShardLog::new(&engine, SHARD, Appending::Parallel);
+    let options = Options { policy: small_policy(), ..Options::default() };
+    let (driver, _) = Driver::concurrent(&engine, SHARD, Model::new(None), options).unwrap();
+    let (applied, answers) = mpsc::channel();
+    let runner = Runner::start(driver, move |_, batch| {
+        batch.entries.iter().for_each(|entry| applied.send(entry.index).unwrap());
+    })
+    .unwrap();
+    for index in 1..=300 {
+        assert_eq!(log.append(entry(index, 1)).unwrap(), index);
+        log.end_of_append_batch(index, 1).unwrap();
+        runner.commit(index);
+        let (start, next) = (log.start_index(), log.next_slot());
+        // Compacted in between, or there.
+        let read = log.log_entries(start..next).unwrap();
+        assert!(read.is_some_and(|read| read.len() as u64 == next - start) || log.start_index() > start);
+    }
+    assert!(answers.iter().take(300).eq(1..=300));
+    until("the log is compacted", || log.start_index() > 1);
+    let (driver, outcome) = runner.stop();
+    outcome.unwrap();
+    assert_eq!((driver.applied(), log.last_durable_index()), (Some(300), 300));
+}
+
+/// Entries are slices of what the log has in memory: reading them twice gives the same bytes, and cloning one none.
+#[test]
+fn entries_are_read_without_a_copy() {
+    let engine = World::new(1).open().unwrap();
+    let log = ShardLog::new(&engine, SHARD, Appending::Waits);
+    for index in 1..11 {
+        log.append(LogEntry { context: vec![8; 40].into(), ..LogEntry::new(1, vec![7; 1000]) }).unwrap();
+        log.end_of_append_batch(index, 1).unwrap();
+    }
+    let places = |entries: Vec<LogEntry>| {
+        let place = |entry: LogEntry| (entry.payload.as_ptr(), entry.clone().context.as_ptr());
+        entries.into_iter().map(place).collect::<Vec<_>>()
+    };
+    let read = || log.log_entries(1..11).unwrap().unwrap();
+    let (one, other) = (read(), read());
+    assert_eq!(places(one.clone()), places(other));
+    assert_eq!(places(vec![log.entry_at(4).unwrap().unwrap()]), places(one)[3..4]);
+}
+
 /// Without a lock of the server: each append takes one slot, in some order.
 #[test]
 fn appends_take_each_slot_once() {
@@ -207,6 +262,10 @@ fn a_log_that_failed_says_so() {
             }
         };
         assert!(matches!(ended, Err(Error::Failed { .. })), "{appending:?}: {ended:?}");
+        if appending == Appending::Waits {
+            let again = log.end_of_append_batch(2, 1);
+            assert!(matches!(again, Err(Error::Failed { .. })), "nobody waits for it any more: {again:?}");
+        }
         assert!(matches!(log.append(entry(3, 1)), Err(Error::Failed { .. })));
         assert!(matches!(log.write_at(1, entry(1, 2)), Err(Error::Failed { .. })));
         assert!(matches!(log.flush(), Err(Error::Failed { .. })));
@@ -227,6 +286,27 @@ fn what_is_too_large_is_refused() {
     assert!(matches!(log.compact(u64::MAX), Err(Error::Refused { .. })));
     assert_eq!(log.log_entries(1..2).unwrap().unwrap(), [entry(1, 1)]);
     assert_eq!((log.start_index(), log.next_slot()), (1, 2));
+}
+
+/// A peer may say any index: the last one that there is can be reached, and not passed.
+#[test]
+fn the_last_index_is_an_end() {
+    let engines = [World::new(1).open().unwrap(), World::new(2).open().unwrap()];
+    let [from, to] = engines.each_ref().map(|engine| ShardLog::new(engine, SHARD, Appending::Waits));
+    from.compact(u64::MAX - 4).unwrap();
+    (0..3).for_each(|n| assert_eq!(from.append(entry(n, 1)).unwrap(), u64::MAX - 3 + n));
+    let pack = from.pack(u64::MAX - 3, 3).unwrap().unwrap();
+    to.apply_pack(u64::MAX - 3, &pack).unwrap();
+    for log in [from, to] {
+        assert_eq!((log.next_slot(), log.last_id().unwrap().index), (u64::MAX, u64::MAX - 1));
+        assert!(matches!(log.append(entry(1, 1)), Err(Error::Refused { .. })));
+        assert!(matches!(log.write_at(u64::MAX, entry(1, 1)), Err(Error::Refused { .. })));
+        assert_eq!(log.log_entries(u64::MAX - 3..u64::MAX).unwrap().unwrap().len(), 3);
+        assert_eq!(log.log_entries_ext(u64::MAX - 3..u64::MAX, 1).unwrap().unwrap().len(), 1);
+        log.end_of_append_batch(u64::MAX - 3, u64::MAX).unwrap();
+        log.compact(u64::MAX - 1).unwrap();
+        assert_eq!((log.start_index(), log.next_slot(), log.last_durable_index()), (u64::MAX, u64::MAX, u64::MAX - 1));
+    }
 }
 
 /// A pack may have more than one batch of the receiver's holds, and less than was asked for.
