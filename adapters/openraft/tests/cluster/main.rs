@@ -6,3 +6,4 @@
 mod scenario;
 mod v0_9;
 mod v0_10;
+mod in_flight;

@@ -84,9 +84,9 @@ pub(crate) struct Peer {
     engine: Engine,
 }
 
-struct Network(Peers<Peer>);
+pub(crate) struct Network(pub(crate) Peers<Peer>);
 
-struct Link {
+pub(crate) struct Link {
     peers: Peers<Peer>,
     target: u64,
 }
