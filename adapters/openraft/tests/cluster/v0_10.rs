@@ -62,7 +62,7 @@ impl Node for OnV0_10 {
 
     async fn compact(&self) {
         self.raft.trigger().snapshot().await.unwrap();
-        let snapshot = self.raft.metrics().borrow_watched().snapshot.clone();
+        let snapshot = self.raft.metrics().borrow_watched().snapshot;
         if let Some(snapshot) = snapshot {
             self.raft.trigger().purge_log(snapshot.index).await.unwrap();
         }

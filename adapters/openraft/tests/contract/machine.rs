@@ -16,7 +16,7 @@ use logboom_openraft::{
 
 use crate::{
     ground::{Answer, Ground, now, poll},
-    group::{A, Group, Row, rows},
+    group::{A, Group, Row, What, rows},
     on_v0_9::{OnV0_9, Types, entry},
 };
 
@@ -58,7 +58,7 @@ impl SnapshotView for Texts {
 fn texts(entries: &[Row]) -> Texts {
     let mut texts = Texts::default();
     for row in entries {
-        if let crate::group::What::Data(data) = &row.what {
+        if let What::Data(data) = &row.what {
             texts.apply(row.id.2, Data(data.clone().into())).unwrap();
         }
     }
@@ -152,9 +152,8 @@ fn a_snapshot_is_shipped_by_chunks_and_a_cut_leaves_the_old_or_the_new() {
     let (there, here) = (Ground::new(1), Ground::new(2));
     let (leader, follower) = (there.open(), here.open());
     let source = open(&leader);
-    let long: Vec<Row> = (0..60)
-        .map(|index| Row { id: (1, 1, index), what: crate::group::What::Data(vec![index as u8; 20_000]) })
-        .collect();
+    let long: Vec<Row> =
+        (0..60_u8).map(|index| Row { id: (1, 1, index.into()), what: What::Data(vec![index; 20_000]) }).collect();
     apply(&source, &long);
     let meta = there.wait(&leader, build(&source)).unwrap();
     let sent = *current(&source).unwrap().snapshot;

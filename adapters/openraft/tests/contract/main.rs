@@ -1,6 +1,7 @@
 //! What raft cores rely on and their own suites cannot see: order, durability and crashes, for both versions.
 
 #![expect(clippy::unwrap_used, reason = "a test states its expectation by unwrapping")]
+#![expect(clippy::print_stdout, reason = "what was run is worth a line")]
 
 mod ground;
 mod group;
