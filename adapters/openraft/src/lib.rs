@@ -162,6 +162,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(not(any(feature = "v0_9", feature = "v0_10")))]
+compile_error!("one of the features v0_9 and v0_10 is needed: this crate is nothing without openraft");
+
 mod error;
 mod options;
 mod field;
