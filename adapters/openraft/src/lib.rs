@@ -77,31 +77,28 @@
 //! #
 //! # struct Nobody;
 //! #
-//! # mod nobody {
-//! #     use super::*;
-//! #     use openraft::{error::*, network::RPCOption, raft::*, *};
+//! # use openraft::{error::*, network::RPCOption, raft::*};
 //! #
-//! #     fn gone() -> Unreachable {
-//! #         Unreachable::new(&std::io::Error::other("nobody is there"))
+//! # fn gone() -> Unreachable {
+//! #     Unreachable::new(&std::io::Error::other("nobody is there"))
+//! # }
+//! #
+//! # impl openraft::RaftNetwork<Types> for Nobody {
+//! #     async fn append_entries(&mut self, _: AppendEntriesRequest<Types>, _: RPCOption)
+//! #     -> Result<AppendEntriesResponse<u64>, RPCError<u64, openraft::BasicNode, RaftError<u64>>> {
+//! #         Err(gone().into())
 //! #     }
 //! #
-//! #     impl RaftNetwork<Types> for Nobody {
-//! #         async fn append_entries(&mut self, _: AppendEntriesRequest<Types>, _: RPCOption)
-//! #         -> Result<AppendEntriesResponse<u64>, RPCError<u64, BasicNode, RaftError<u64>>> {
-//! #             Err(gone().into())
-//! #         }
+//! #     async fn vote(&mut self, _: VoteRequest<u64>, _: RPCOption)
+//! #     -> Result<VoteResponse<u64>, RPCError<u64, openraft::BasicNode, RaftError<u64>>> {
+//! #         Err(gone().into())
+//! #     }
 //! #
-//! #         async fn vote(&mut self, _: VoteRequest<u64>, _: RPCOption)
-//! #         -> Result<VoteResponse<u64>, RPCError<u64, BasicNode, RaftError<u64>>> {
-//! #             Err(gone().into())
-//! #         }
-//! #
-//! #         async fn full_snapshot(
-//! #             &mut self, _: Vote<u64>, _: Snapshot<Types>,
-//! #             _: impl Future<Output = ReplicationClosed> + OptionalSend + 'static, _: RPCOption,
-//! #         ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
-//! #             Err(gone().into())
-//! #         }
+//! #     async fn full_snapshot(
+//! #         &mut self, _: openraft::Vote<u64>, _: openraft::Snapshot<Types>,
+//! #         _: impl Future<Output = ReplicationClosed> + Send + 'static, _: RPCOption,
+//! #     ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
+//! #         Err(gone().into())
 //! #     }
 //! # }
 //! #

@@ -47,8 +47,8 @@ where
     /// snapshot if there is one. Reads that in the calling thread.
     ///
     /// # Errors
-    /// [`Error::Engine`], with `Quarantined` if the newest snapshot may be lost; [`Error::Machine`];
-    /// [`Error::Malformed`].
+    /// [`Error::Engine`](crate::Error::Engine), with `Quarantined` if the newest snapshot may be lost;
+    /// [`Error::Machine`](crate::Error::Machine); [`Error::Malformed`](crate::Error::Malformed).
     pub fn open(engine: &Engine, shard: ShardId, machine: M) -> crate::Result<Self> {
         Ok(Self(Keeper::open(engine, shard, machine)?))
     }
