@@ -1,6 +1,9 @@
 //! A machine and its snapshots: built, shipped, installed, and cut off by power at every step.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    thread,
+};
 
 use logboom::{Engine, ShardId};
 use logboom_openraft::{
@@ -147,6 +150,46 @@ fn install(machine: &Machine, meta: &SnapshotMeta<u64, v0_9::openraft::BasicNode
     Box::pin(async move { machine.install_snapshot(&meta, Box::new(data)).await.map_err(said) })
 }
 
+/// Cuts the power at every step until the answer is there: a restart finds the old state, or the new one, which it is
+/// from then on.
+fn cut_while<T>(ground: &Ground, engine: &Engine, mut answer: Answer<T>, old: &Texts, new: &Texts) {
+    let mut cuts = [0, 0];
+    let mut check = |acknowledged: bool, seed: u64| {
+        let ground = ground.cut(seed);
+        let engine = ground.open();
+        let found = open(&engine).read(Texts::clone);
+        assert!(found == *new || (!acknowledged && found == *old), "a cut leaves neither the old nor the new");
+        assert_eq!(engine.snapshots().list(A).len(), 1);
+        cuts[usize::from(found == *new)] += 1;
+    };
+    for step in 0.. {
+        check(false, step);
+        if let Some(outcome) = poll(&mut answer) {
+            drop(outcome.unwrap());
+            break;
+        }
+        ground.step(engine);
+        // The thread of the snapshot is not ours to drive.
+        thread::yield_now();
+    }
+    check(true, 1_000_000);
+    println!("{} cuts found the old snapshot, {} the new one", cuts[0], cuts[1]);
+}
+
+#[test]
+fn a_cut_while_a_snapshot_is_built_leaves_the_old_or_the_new() {
+    let ground = Ground::new(3);
+    let engine = ground.open();
+    let machine = open(&engine);
+    apply(&machine, &rows(1, 0..3));
+    ground.wait(&engine, build(&machine)).unwrap();
+    let old = machine.read(Texts::clone);
+    for first in (3..100).step_by(10) {
+        apply(&machine, &rows(1, first..first + 10));
+    }
+    cut_while(&ground, &engine, build(&machine), &old, &machine.read(Texts::clone));
+}
+
 #[test]
 fn a_snapshot_is_shipped_by_chunks_and_a_cut_leaves_the_old_or_the_new() {
     let (there, here) = (Ground::new(1), Ground::new(2));
@@ -165,28 +208,7 @@ fn a_snapshot_is_shipped_by_chunks_and_a_cut_leaves_the_old_or_the_new() {
     let mut received = SnapshotData::receive(&follower, A);
     ship(&sent, &mut received);
 
-    let mut installing = install(&machine, &meta, received);
-    let mut cuts = [0, 0];
-    let mut check = |acknowledged: bool, seed: u64| {
-        let ground = here.cut(seed);
-        let engine = ground.open();
-        let found = open(&engine).read(Texts::clone);
-        assert!(found == new || (!acknowledged && found == old), "a cut leaves neither the old nor the new");
-        assert_eq!(engine.snapshots().list(A).len(), 1);
-        cuts[usize::from(found == new)] += 1;
-    };
-    for step in 0.. {
-        check(false, step);
-        if let Some(outcome) = poll(&mut installing) {
-            outcome.unwrap();
-            break;
-        }
-        here.step(&follower);
-        // The thread that finishes the file is not ours to drive.
-        std::thread::yield_now();
-    }
-    check(true, 1_000_000);
-    println!("{} cuts found the old snapshot, {} the new one", cuts[0], cuts[1]);
+    cut_while(&here, &follower, install(&machine, &meta, received), &old, &new);
     assert_eq!(machine.read(Texts::clone), new);
 
     // Purge follows, beyond the last entry; the leader sends it once more.

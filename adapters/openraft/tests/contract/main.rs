@@ -7,6 +7,7 @@ mod ground;
 mod group;
 mod on_v0_9;
 mod on_v0_10;
+mod format;
 mod table;
 mod flight;
 mod histories;
