@@ -155,7 +155,10 @@
 //! # Snapshots
 //!
 //! [`SnapshotData`] is a handle, and what a network needs: a manifest, and chunks that verify themselves. While one is
-//! held its file stays. The log does not: openraft purges by its own account of it, whatever is being sent.
+//! held its file stays. The log does not: openraft purges by its own account of it, whatever is being sent. A group has
+//! one at a time, as long as [`Config::snapshots_kept`](logboom::Config::snapshots_kept) is what it is by default.
+//!
+//! A group that leaves the node is removed by [`Batch::destroy`](logboom::Batch::destroy), when its `Raft` is shut down.
 
 #![forbid(unsafe_code)]
 

@@ -11,4 +11,5 @@ mod format;
 mod table;
 mod flight;
 mod histories;
+mod readers;
 mod machine;
