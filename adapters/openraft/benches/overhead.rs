@@ -129,7 +129,7 @@ impl Bench {
         let group = ShardId(GROUPS + together);
         let mut store = LogStore::<Types>::new(&self.engine, group, Options::default());
         self.runtime.block_on(async {
-            for first in (0..READ).step_by(together as usize) {
+            for first in (0..READ / together).map(|call| call * together) {
                 let (sender, flushed) = Types::oneshot();
                 let entries = (first..first + together).map(|index| self.raft_entry(index));
                 store.append(entries, IOFlushed::signal(sender)).await.unwrap();

@@ -108,8 +108,6 @@ pub(crate) fn only<T>(mut bytes: &[u8], take: impl FnOnce(&mut &[u8]) -> Option<
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use std::fmt::Debug;
 
     use super::*;

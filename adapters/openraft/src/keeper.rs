@@ -9,7 +9,7 @@ use logboom::{
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    Error, Failure, Leader, Result, SnapshotData, SnapshotView, StateMachine, aside::aside, log_id,
+    Error, Failure, Leader, Result, SnapshotData, SnapshotView, StateMachine, aside::aside, log::submit, log_id,
     snapshot_data::Arrived,
 };
 
@@ -197,7 +197,7 @@ fn build<S: Standing>(engine: &Engine, shard: ShardId, stands: &S, view: impl Sn
 async fn register(engine: &Engine, shard: ShardId, built: &Built) -> Result<()> {
     let mut batch = engine.batch();
     batch.register_snapshot(shard, built)?;
-    Ok(engine.submit_async(batch, Durability::Durable).await?.await?)
+    Ok(submit(engine, batch, Durability::Durable).await?.await?)
 }
 
 fn current<S: Standing>(engine: &Engine, shard: ShardId) -> Result<Option<(S, Lease)>> {

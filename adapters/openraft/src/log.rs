@@ -34,6 +34,16 @@ pub(crate) struct Log<E> {
 /// A log id of the entries' own kind: leader and index.
 pub(crate) type Id<E> = (<E as StoredEntry>::Leader, u64);
 
+/// How often a read begins anew because the log has moved from under it. One that moves each time is none that a core
+/// writes to.
+const TRIES_MAX: u32 = 64;
+
+/// Entries, and the index of the first.
+struct Read<E> {
+    first: u64,
+    entries: Vec<E>,
+}
+
 /// What a log says of its ends.
 pub(crate) struct Ends<L> {
     pub(crate) purged: Option<(L, u64)>,
@@ -49,16 +59,8 @@ impl<E> Log<E> {
         &self.shard
     }
 
-    /// Accepts a batch, without blocking the thread but to make room on a full device.
     async fn submit(&self, batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
-        match self.engine.try_submit(batch, durability) {
-            Ok(ticket) => Ok(ticket),
-            Err(Rejected { batch, error: logboom::Error::Busy }) => {
-                Ok(self.engine.submit_async(batch, durability).await?)
-            }
-            Err(Rejected { batch, error: logboom::Error::Full }) => Ok(self.engine.submit(batch, durability)?),
-            Err(Rejected { error, .. }) => Err(error.into()),
-        }
+        submit(&self.engine, batch, durability).await
     }
 }
 
@@ -97,24 +99,19 @@ impl<E: StoredEntry> Log<E> {
 
     /// The entries of `range` that are there, all of them.
     pub(crate) async fn entries(&self, range: Range<u64>) -> Result<Vec<E>> {
-        self.read(range, u64::MAX).await
+        Ok(self.read(range, u64::MAX).await?.entries)
     }
 
     /// The first entries of `range`, at least one, as many as one message may carry.
     pub(crate) async fn first_entries(&self, range: Range<u64>) -> Result<Vec<E>> {
-        if range.is_empty() {
-            return Ok(Vec::new());
-        }
-        let most = range.start.saturating_add(self.options.message_entries_max.max(1));
-        let entries = self.read(range.start..range.end.min(most), self.options.message_bytes_max).await?;
+        let (start, end) = (range.start, range.end);
+        let most = start.saturating_add(self.options.message_entries_max.max(1));
+        let read = self.read(start..end.min(most), self.options.message_bytes_max).await?;
         // Whoever asks has been told that they are there; a silent gap would be sent on.
-        let first = self.shard.bounds().first;
-        match entries.is_empty() || first.is_none_or(|first| first > range.start) {
-            true => {
-                Err(Error::Absent { shard: self.shard.id(), start: range.start, end: range.end, absent: range.start })
-            }
-            false => Ok(entries),
+        if start < end && (read.entries.is_empty() || read.first != start) {
+            return Err(Error::Absent { shard: self.shard.id(), start, end, absent: start });
         }
+        Ok(read.entries)
     }
 
     /// The indexes of `range` that are there now.
@@ -126,14 +123,19 @@ impl<E: StoredEntry> Log<E> {
     }
 
     /// Reads what is there of `range` as of one moment; it stops early only behind `max_bytes`.
-    async fn read(&self, range: Range<u64>, max_bytes: u64) -> Result<Vec<E>> {
+    async fn read(&self, range: Range<u64>, max_bytes: u64) -> Result<Read<E>> {
+        let mut tries = 0;
         loop {
-            let before = self.shard.bounds();
-            match self.read_present(self.present(range.clone()), max_bytes).await {
+            let present = self.present(range.clone());
+            let first = present.start;
+            match self.read_present(present, max_bytes).await {
                 // Purged or truncated meanwhile: the answer is what is there now.
                 Err(Error::Read { error: ReadError::Compacted { .. } | ReadError::Unavailable { .. }, .. })
-                    if self.shard.bounds() != before => {}
-                outcome => return outcome,
+                    if tries < TRIES_MAX =>
+                {
+                    tries += 1;
+                }
+                outcome => return Ok(Read { first, entries: outcome? }),
             }
         }
     }
@@ -146,9 +148,9 @@ impl<E: StoredEntry> Log<E> {
         {
             let batch = self.batch(next..range.end, max_bytes).await?;
             if let Some(read) = before.take()
-                && !self.is_still_there(&read).await?
+                && !(self.is_still_there(&read).await? && self.shard.first() <= Some(range.start))
             {
-                // Truncated and written anew between two pieces: they do not belong together.
+                // Purged, or truncated and written anew, between two pieces: they do not belong together.
                 entries.clear();
                 continue;
             }
@@ -283,6 +285,16 @@ impl<E> Clone for Log<E> {
     fn clone(&self) -> Self {
         let (engine, shard) = (self.engine.clone(), self.shard.clone());
         Self { engine, shard, options: self.options.clone(), entries: PhantomData }
+    }
+}
+
+/// Accepts a batch, without blocking the thread but to make room on a full device.
+pub(crate) async fn submit(engine: &Engine, batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
+    match engine.try_submit(batch, durability) {
+        Ok(ticket) => Ok(ticket),
+        Err(Rejected { batch, error: logboom::Error::Busy }) => Ok(engine.submit_async(batch, durability).await?),
+        Err(Rejected { batch, error: logboom::Error::Full }) => Ok(engine.submit(batch, durability)?),
+        Err(Rejected { error, .. }) => Err(error.into()),
     }
 }
 

@@ -11,6 +11,9 @@ use crate::{
 /// Voters by configuration, and all nodes: what a membership of any version of openraft consists of.
 pub(crate) type Members<I, N> = (Vec<BTreeSet<I>>, BTreeMap<I, N>);
 
+/// A membership, and the log id that it came with.
+pub(crate) type Stored<L, I, N> = (Option<(L, u64)>, Members<I, N>);
+
 /// Appends a membership: version, the configurations with their voters, the nodes with their ids.
 pub(crate) fn put<'m, I: Field + 'm, N: Field + 'm>(
     configs: &[BTreeSet<I>],
@@ -65,9 +68,7 @@ pub(crate) fn encode_stored<'m, L: Leader, I: Field + 'm, N: Field + 'm>(
 }
 
 /// A membership, and the log id that it came with.
-pub(crate) fn decode_stored<L: Leader, I: Field + Ord, N: Field>(
-    bytes: &[u8],
-) -> Option<(Option<(L, u64)>, Members<I, N>)> {
+pub(crate) fn decode_stored<L: Leader, I: Field + Ord, N: Field>(bytes: &[u8]) -> Option<Stored<L, I, N>> {
     only(bytes, |from| {
         version(from)?;
         let len = take_len(from)?;
@@ -79,8 +80,6 @@ pub(crate) fn decode_stored<L: Leader, I: Field + Ord, N: Field>(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

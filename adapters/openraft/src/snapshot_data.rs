@@ -53,14 +53,14 @@ enum Inner {
     Receiving {
         snapshots: Snapshots,
         shard: ShardId,
-        receiver: Option<Receiver>,
+        receiver: Option<Box<Receiver>>,
     },
 }
 
 /// What is to be installed.
 pub(crate) enum Arrived {
     Held(Lease),
-    Received(Receiver),
+    Received(Box<Receiver>),
 }
 
 impl Arrived {
@@ -123,7 +123,7 @@ impl SnapshotData {
         }
         let begun = snapshots.receive(*shard, manifest, &Stop::new())?;
         let position = begun.position();
-        *receiver = Some(begun);
+        *receiver = Some(Box::new(begun));
         Ok(position)
     }
 
@@ -153,7 +153,7 @@ impl SnapshotData {
     /// The chunk that is wanted next; `None` when everything has arrived, or nothing has begun.
     pub fn wanted(&self) -> Option<Position> {
         match &self.0 {
-            Inner::Receiving { receiver, .. } => receiver.as_ref().and_then(Receiver::position),
+            Inner::Receiving { receiver, .. } => receiver.as_ref().and_then(|receiver| receiver.position()),
             Inner::Held(_) => None,
         }
     }
@@ -185,7 +185,7 @@ impl fmt::Debug for SnapshotData {
         match &self.0 {
             Inner::Held(lease) => f.debug_tuple("Held").field(lease.manifest()).finish(),
             Inner::Receiving { shard, receiver, .. } => {
-                let wanted = receiver.as_ref().and_then(Receiver::position);
+                let wanted = receiver.as_ref().and_then(|receiver| receiver.position());
                 f.debug_struct("Receiving").field("shard", shard).field("wanted", &wanted).finish()
             }
         }

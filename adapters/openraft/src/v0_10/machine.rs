@@ -59,6 +59,12 @@ where
     pub fn read<T>(&self, query: impl FnOnce(&M) -> T) -> T {
         query(&self.0.read().machine)
     }
+
+    /// A handle for a snapshot that is going to arrive: what a network fills before it calls
+    /// `Raft::install_full_snapshot`.
+    pub fn receive(&self) -> SnapshotData {
+        self.0.receive()
+    }
 }
 
 impl<C, M> RaftStateMachine<C> for MachineStore<C, M>

@@ -47,8 +47,8 @@ where
     /// snapshot if there is one. Reads that in the calling thread.
     ///
     /// # Errors
-    /// [`Error::Engine`], with `Quarantined` if the newest snapshot may be lost; [`Error::Machine`];
-    /// [`Error::Malformed`].
+    /// [`Error::Engine`](crate::Error::Engine), with `Quarantined` if the newest snapshot may be lost;
+    /// [`Error::Machine`](crate::Error::Machine); [`Error::Malformed`](crate::Error::Malformed).
     pub fn open(engine: &Engine, shard: ShardId, machine: M) -> crate::Result<Self> {
         Ok(Self(Keeper::open(engine, shard, machine)?))
     }
@@ -80,7 +80,13 @@ where
         I: IntoIterator<Item = C::Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        entries.into_iter().map(|entry| self.apply_one(entry)).collect()
+        let mut replies = Vec::new();
+        for entry in entries {
+            let id = entry.get_log_id().clone();
+            let applied = self.apply_one(id.clone(), entry);
+            replies.push(applied.map_err(failed(ErrorSubject::Apply(id), ErrorVerb::Write))?);
+        }
+        Ok(replies)
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder<C, M> {
@@ -115,17 +121,13 @@ where
     C::Node: Field,
     M: StateMachine<Data = C::D, Reply = C::R>,
 {
-    fn apply_one(&self, entry: C::Entry) -> Result<C::R, C> {
+    fn apply_one(&self, id: LogId<C::NodeId>, entry: C::Entry) -> crate::Result<C::R> {
         let mut seat = self.0.write();
-        let id = entry.get_log_id().clone();
         if let Some(membership) = entry.get_membership() {
             seat.stands.membership = StoredMembership::new(Some(id.clone()), membership.clone());
         }
         let reply = match entry.into_data() {
-            Some(data) => {
-                let applied = seat.machine.apply(id.index, data).map_err(self.0.machine_failed("apply"));
-                applied.map_err(failed(ErrorSubject::Apply(id.clone()), ErrorVerb::Write))?
-            }
+            Some(data) => seat.machine.apply(id.index, data).map_err(self.0.machine_failed("apply"))?,
             None => C::R::default(),
         };
         seat.stands.last = Some(id);

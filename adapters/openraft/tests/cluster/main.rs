@@ -2,7 +2,9 @@
 //! restarted, under either version of openraft.
 
 #![expect(clippy::unwrap_used, reason = "a test states its expectation by unwrapping")]
+#![expect(clippy::print_stdout, reason = "what was run is worth a line")]
 
 mod scenario;
 mod v0_9;
 mod v0_10;
+mod in_flight;

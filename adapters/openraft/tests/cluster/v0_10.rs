@@ -47,7 +47,7 @@ impl Node for OnV0_10 {
         let machine = MachineStore::open(engine, GROUP, Texts::default()).unwrap();
         let log = LogStore::new(engine, GROUP, Options::default());
         let raft = Raft::new(id, Arc::new(config), Network(peers.clone()), log, machine.clone()).await.unwrap();
-        peers.lock().insert(id, Peer { raft: raft.clone(), engine: engine.clone() });
+        peers.lock().insert(id, Peer { raft: raft.clone(), machine: machine.clone() });
         Self { raft, machine }
     }
 
@@ -62,7 +62,7 @@ impl Node for OnV0_10 {
 
     async fn compact(&self) {
         self.raft.trigger().snapshot().await.unwrap();
-        let snapshot = self.raft.metrics().borrow_watched().snapshot.clone();
+        let snapshot = self.raft.metrics().borrow_watched().snapshot;
         if let Some(snapshot) = snapshot {
             self.raft.trigger().purge_log(snapshot.index).await.unwrap();
         }
@@ -77,16 +77,16 @@ impl Node for OnV0_10 {
     }
 }
 
-/// A node as its peers reach it. What receives a snapshot knows the engine: 0.10 does not ask the state machine.
+/// A node as its peers reach it.
 #[derive(Clone)]
 pub(crate) struct Peer {
     raft: Group,
-    engine: Engine,
+    machine: MachineStore<Types, Texts>,
 }
 
-struct Network(Peers<Peer>);
+pub(crate) struct Network(pub(crate) Peers<Peer>);
 
-struct Link {
+pub(crate) struct Link {
     peers: Peers<Peer>,
     target: u64,
 }
@@ -128,7 +128,7 @@ impl RaftNetworkV2<Types> for Link {
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let peer = self.peer()?;
-        let mut received = SnapshotData::receive(&peer.engine, GROUP);
+        let mut received = peer.machine.receive();
         ship(&snapshot.snapshot, &mut received).map_err(|error| unreachable(&error))?;
         let received = Snapshot { meta: snapshot.meta, snapshot: received };
         Ok(peer.raft.install_full_snapshot(vote, received).await.map_err(|error| unreachable(&error))?)

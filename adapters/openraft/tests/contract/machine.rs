@@ -1,6 +1,9 @@
 //! A machine and its snapshots: built, shipped, installed, and cut off by power at every step.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    thread,
+};
 
 use logboom::{Engine, ShardId};
 use logboom_openraft::{
@@ -16,7 +19,7 @@ use logboom_openraft::{
 
 use crate::{
     ground::{Answer, Ground, now, poll},
-    group::{A, Group, Row, rows},
+    group::{A, Group, Row, What, rows},
     on_v0_9::{OnV0_9, Types, entry},
 };
 
@@ -58,7 +61,7 @@ impl SnapshotView for Texts {
 fn texts(entries: &[Row]) -> Texts {
     let mut texts = Texts::default();
     for row in entries {
-        if let crate::group::What::Data(data) = &row.what {
+        if let What::Data(data) = &row.what {
             texts.apply(row.id.2, Data(data.clone().into())).unwrap();
         }
     }
@@ -147,14 +150,53 @@ fn install(machine: &Machine, meta: &SnapshotMeta<u64, v0_9::openraft::BasicNode
     Box::pin(async move { machine.install_snapshot(&meta, Box::new(data)).await.map_err(said) })
 }
 
+/// Cuts the power at every step until the answer is there: a restart finds the old state, or the new one, which it is
+/// from then on.
+fn cut_while<T>(ground: &Ground, engine: &Engine, mut answer: Answer<T>, old: &Texts, new: &Texts) {
+    let mut cuts = [0, 0];
+    let mut check = |acknowledged: bool, seed: u64| {
+        let ground = ground.cut(seed);
+        let engine = ground.open();
+        let found = open(&engine).read(Texts::clone);
+        assert!(found == *new || (!acknowledged && found == *old), "a cut leaves neither the old nor the new");
+        assert_eq!(engine.snapshots().list(A).len(), 1);
+        cuts[usize::from(found == *new)] += 1;
+    };
+    for step in 0.. {
+        check(false, step);
+        if let Some(outcome) = poll(&mut answer) {
+            drop(outcome.unwrap());
+            break;
+        }
+        ground.step(engine);
+        // The thread of the snapshot is not ours to drive.
+        thread::yield_now();
+    }
+    check(true, 1_000_000);
+    println!("{} cuts found the old snapshot, {} the new one", cuts[0], cuts[1]);
+}
+
+#[test]
+fn a_cut_while_a_snapshot_is_built_leaves_the_old_or_the_new() {
+    let ground = Ground::new(3);
+    let engine = ground.open();
+    let machine = open(&engine);
+    apply(&machine, &rows(1, 0..3));
+    ground.wait(&engine, build(&machine)).unwrap();
+    let old = machine.read(Texts::clone);
+    for first in (3..100).step_by(10) {
+        apply(&machine, &rows(1, first..first + 10));
+    }
+    cut_while(&ground, &engine, build(&machine), &old, &machine.read(Texts::clone));
+}
+
 #[test]
 fn a_snapshot_is_shipped_by_chunks_and_a_cut_leaves_the_old_or_the_new() {
     let (there, here) = (Ground::new(1), Ground::new(2));
     let (leader, follower) = (there.open(), here.open());
     let source = open(&leader);
-    let long: Vec<Row> = (0..60)
-        .map(|index| Row { id: (1, 1, index), what: crate::group::What::Data(vec![index as u8; 20_000]) })
-        .collect();
+    let long: Vec<Row> =
+        (0..60_u8).map(|index| Row { id: (1, 1, index.into()), what: What::Data(vec![index; 20_000]) }).collect();
     apply(&source, &long);
     let meta = there.wait(&leader, build(&source)).unwrap();
     let sent = *current(&source).unwrap().snapshot;
@@ -166,28 +208,7 @@ fn a_snapshot_is_shipped_by_chunks_and_a_cut_leaves_the_old_or_the_new() {
     let mut received = SnapshotData::receive(&follower, A);
     ship(&sent, &mut received);
 
-    let mut installing = install(&machine, &meta, received);
-    let mut cuts = [0, 0];
-    let mut check = |acknowledged: bool, seed: u64| {
-        let ground = here.cut(seed);
-        let engine = ground.open();
-        let found = open(&engine).read(Texts::clone);
-        assert!(found == new || (!acknowledged && found == old), "a cut leaves neither the old nor the new");
-        assert_eq!(engine.snapshots().list(A).len(), 1);
-        cuts[usize::from(found == new)] += 1;
-    };
-    for step in 0.. {
-        check(false, step);
-        if let Some(outcome) = poll(&mut installing) {
-            outcome.unwrap();
-            break;
-        }
-        here.step(&follower);
-        // The thread that finishes the file is not ours to drive.
-        std::thread::yield_now();
-    }
-    check(true, 1_000_000);
-    println!("{} cuts found the old snapshot, {} the new one", cuts[0], cuts[1]);
+    cut_while(&here, &follower, install(&machine, &meta, received), &old, &new);
     assert_eq!(machine.read(Texts::clone), new);
 
     // Purge follows, beyond the last entry; the leader sends it once more.

@@ -1,6 +1,9 @@
 //! A group under openraft 0.10.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use logboom::{Engine, ShardId};
 use logboom_openraft::{
@@ -8,7 +11,7 @@ use logboom_openraft::{
     v0_10::{
         LogStore, openraft,
         openraft::{
-            EntryPayload, Membership, RaftLogReader,
+            BasicNode, EntryPayload, Membership, RaftLogReader,
             impls::leader_id_adv::LeaderId,
             storage::{IOFlushed, RaftLogStorage},
             type_config::{
@@ -121,8 +124,10 @@ pub(crate) fn entry(row: Row) -> EntryOf<Types> {
         What::Blank => EntryPayload::Blank,
         What::Data(data) => EntryPayload::Normal(Data(data.into())),
         What::Members(voters) => {
+            let nodes: BTreeMap<u64, BasicNode> =
+                voters.iter().map(|id| (*id, BasicNode::new(format!("n{id}")))).collect();
             let config: BTreeSet<u64> = voters.into_iter().collect();
-            EntryPayload::Membership(Membership::new_with_defaults(vec![config], []))
+            EntryPayload::Membership(Membership::new(vec![config], nodes).unwrap())
         }
     };
     openraft::Entry { log_id: log_id(row.id), payload }

@@ -1,6 +1,9 @@
 //! A group under openraft 0.9.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use logboom::{Engine, ShardId};
 use logboom_openraft::{
@@ -118,8 +121,10 @@ pub(crate) fn entry(row: Row) -> Entry<Types> {
         What::Blank => EntryPayload::Blank,
         What::Data(data) => EntryPayload::Normal(Data(data.into())),
         What::Members(voters) => {
+            let nodes: BTreeMap<u64, BasicNode> =
+                voters.iter().map(|id| (*id, BasicNode::new(format!("n{id}")))).collect();
             let config: BTreeSet<u64> = voters.into_iter().collect();
-            EntryPayload::Membership(Membership::new(vec![config], ()))
+            EntryPayload::Membership(Membership::new(vec![config], nodes))
         }
     };
     Entry { log_id: log_id(row.id), payload }

@@ -1,17 +1,31 @@
 //! The contract of a log store, row by row.
 
+use logboom::Engine;
+
 use crate::{
-    ground::{Ground, now},
+    ground::{Ground, now, poll},
     group::{A, Group, Row, What, for_each_core, row, rows},
 };
 
 /// What a row does: to a group that has nothing, with an engine that it drives.
-type Case<G> = fn(&Ground, &logboom::Engine, &G);
+type Case<G> = fn(&Ground, &Engine, &G);
+
+type Rows<G> = Vec<(&'static str, Case<G>)>;
 
 for_each_core! { every_row }
 
 fn every_row<G: Group>() {
-    let table: [(&str, Case<G>); 16] = [
+    for (name, case) in [appends::<G>(), reads(), ends()].into_iter().flatten() {
+        println!("{}: {name}", G::CORE);
+        let ground = Ground::new(1);
+        let engine = ground.open();
+        case(&ground, &engine, &G::on(&engine, A));
+    }
+}
+
+/// What is written.
+fn appends<G: Group>() -> Rows<G> {
+    vec![
         ("get_log_state of nothing is nothing", |_, _, group| {
             assert_eq!(now(group.ends()), Ok((None, None)));
             assert_eq!(now(group.vote()), Ok(None));
@@ -34,8 +48,8 @@ fn every_row<G: Group>() {
         ("append of nothing calls back, behind what was appended before", |ground, engine, group| {
             let before = group.append(rows(1, 0..3));
             let (mut before, mut empty) = (before, group.append(vec![]));
-            assert!(crate::ground::poll(&mut before).is_none());
-            assert!(crate::ground::poll(&mut empty).is_none());
+            assert!(poll(&mut before).is_none());
+            assert!(poll(&mut empty).is_none());
             ground.wait(engine, empty).unwrap();
             assert_eq!(engine.shard(A).durable(), Some(2));
             now(before).unwrap();
@@ -59,6 +73,12 @@ fn every_row<G: Group>() {
             assert_eq!(engine.shard(A).durable(), Some(8));
             assert_eq!(ground.wait(engine, group.read(0..9)), Ok(entries));
         }),
+    ]
+}
+
+/// What is read.
+fn reads<G: Group>() -> Rows<G> {
+    vec![
         ("try_get_log_entries: absent entries at both ends are tolerated", |_, _, group| {
             append(group, rows(1, 0..10));
             now(group.purge((1, 1, 3))).unwrap();
@@ -83,6 +103,12 @@ fn every_row<G: Group>() {
             ground.wait(engine, group.append(entries)).unwrap();
             assert_eq!(ground.wait(engine, group.read_limited(0..40)).unwrap().len(), (1 << 20) / 40_008);
         }),
+    ]
+}
+
+/// What is taken away, and what is noted.
+fn ends<G: Group>() -> Rows<G> {
+    vec![
         ("truncate: from an entry on, or after one; past the end does nothing", |_, _, group| {
             append(group, rows(1, 0..10));
             now(group.truncate((1, 1, 10), Some((1, 1, 9)))).unwrap();
@@ -132,19 +158,13 @@ fn every_row<G: Group>() {
                 assert_eq!(now(group.committed()), Ok(None));
             },
         ),
-    ];
-    for (name, case) in table {
-        println!("{}: {name}", G::CORE);
-        let ground = Ground::new(1);
-        let engine = ground.open();
-        case(&ground, &engine, &G::on(&engine, A));
-    }
+    ]
 }
 
 /// Appends without waiting for anything.
 fn append<G: Group>(group: &G, entries: Vec<Row>) {
     let mut answer = group.append(entries);
-    if let Some(outcome) = crate::ground::poll(&mut answer) {
+    if let Some(outcome) = poll(&mut answer) {
         panic!("acknowledged without being durable: {outcome:?}");
     }
 }
