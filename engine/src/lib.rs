@@ -170,6 +170,7 @@ mod store;
 mod shard;
 mod read;
 mod readers;
+mod shares;
 mod entries;
 mod checkpoint;
 mod damages;

@@ -47,9 +47,8 @@ fn write(engine: &Engine, rounds: usize) {
         turn(&mut nodes, &mut writer);
     }
     let payload = [7; PAYLOAD];
-    let mut next = 1;
     let (mut bare, mut adapted) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
+    for next in 1..=rounds as u64 {
         let begun = Instant::now();
         let mut batch = engine.batch();
         for group in 0..GROUPS {
@@ -57,7 +56,6 @@ fn write(engine: &Engine, rounds: usize) {
         }
         engine.write(batch).unwrap();
         bare.push(begun.elapsed());
-        next += 1;
 
         for node in &mut nodes {
             node.propose(vec![], payload.to_vec()).unwrap();

@@ -21,7 +21,7 @@ use crate::support::settle;
 use oracle::Oracle;
 use peer::{Bug, Habits, Life, Outcome, Packets, Peer};
 
-const SEEDS: u64 = 160;
+const SEEDS: u64 = 120;
 const STEPS: u64 = 4_000;
 /// What a cluster that is left in peace needs at the very most.
 const PEACE: u64 = 3_000;
@@ -130,8 +130,15 @@ impl History {
             ..raft::Config::default()
         };
         let groups = rng.u64(1..4);
-        let habits =
-            Habits { config, groups, synchronous: rng.u8(..=8), fetches: rng.bool(), trouble: rng.u8(1..8), bug };
+        let habits = Habits {
+            config,
+            groups,
+            synchronous: rng.u8(..=8),
+            fetches: rng.bool(),
+            saves_commits: rng.bool(),
+            trouble: rng.u8(1..8),
+            bug,
+        };
         let peers = (1..=3).map(|id| Peer::new(id, seed, &mut rng)).collect();
         let oracles = (0..groups).map(|_| Oracle::default()).collect();
         Self {

@@ -36,6 +36,8 @@ pub(crate) struct Habits {
     pub(crate) synchronous: u8,
     /// Whether entries that are not in memory are fetched elsewhere.
     pub(crate) fetches: bool,
+    /// Whether the commit index of a `LightReady` is saved, which nobody has to.
+    pub(crate) saves_commits: bool,
     /// Of eight crashes that could be, how many are.
     pub(crate) trouble: u8,
     pub(crate) bug: Bug,
@@ -54,6 +56,7 @@ pub(crate) struct Life {
     writer: Writer,
     pub(crate) members: Vec<Member>,
     fetches: Arc<Mutex<Vec<Fetch>>>,
+    saves_commits: bool,
     bug: Bug,
 }
 
@@ -87,7 +90,8 @@ impl Peer {
             peers.push(Member::open(self.id, &engine, shard, habits, &fetches, oracle)?);
         }
         let writer = Writer::new(&engine, || {});
-        self.life = Some(Life { id: self.id, engine, writer, members: peers, fetches, bug: habits.bug });
+        let (id, saves_commits, bug) = (self.id, habits.saves_commits, habits.bug);
+        self.life = Some(Life { id, engine, writer, members: peers, fetches, saves_commits, bug });
         Ok(())
     }
 }
@@ -168,6 +172,9 @@ impl Life {
             for (at, ready) in readys {
                 self.advance_async(at, ready, &mut oracles[at])?;
             }
+            if rng.bool() {
+                packets.extend(self.persisted(oracles)?);
+            }
         }
         Ok(packets)
     }
@@ -202,9 +209,11 @@ impl Life {
         self.apply(at, ready.take_committed_entries(), oracle)?;
         let mut light = self.members[at].node.advance(ready);
         let packets = light.take_messages().into_iter().map(|message| (at, message)).collect();
-        let mut round = Round::new();
-        round.commit(self.members[at].node.store(), &light);
-        self.writer.submit(&mut round)?;
+        if self.saves_commits {
+            let mut round = Round::new();
+            round.commit(self.members[at].node.store(), &light);
+            self.writer.submit(&mut round)?;
+        }
         self.apply(at, light.take_committed_entries(), oracle)?;
         self.members[at].node.advance_apply();
         Ok(packets)
