@@ -10,9 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom::{
-    Batch, Boundary, Durability, Engine, Entry, EntryBatch, Limit, ReadError, Rejected, Shard, ShardId, Ticket,
-};
+use logboom::{Batch, Boundary, Durability, Engine, Entry, EntryBatch, Limit, ReadError, Shard, ShardId, Ticket};
 
 use crate::{
     Error, Leader, Options, Result, StoredEntry,
@@ -288,14 +286,9 @@ impl<E> Clone for Log<E> {
     }
 }
 
-/// Accepts a batch, without blocking the thread but to make room on a full device.
+/// Accepts a batch, without blocking the thread.
 pub(crate) async fn submit(engine: &Engine, batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
-    match engine.try_submit(batch, durability) {
-        Ok(ticket) => Ok(ticket),
-        Err(Rejected { batch, error: logboom::Error::Busy }) => Ok(engine.submit_async(batch, durability).await?),
-        Err(Rejected { batch, error: logboom::Error::Full }) => Ok(engine.submit(batch, durability)?),
-        Err(Rejected { error, .. }) => Err(error.into()),
-    }
+    Ok(engine.submit_async(batch, durability).await?)
 }
 
 /// Any range of indexes as a half-open one. The greatest index is none, so nothing is lost at the end.
