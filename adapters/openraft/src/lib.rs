@@ -158,7 +158,8 @@
 //! held its file stays. The log does not: openraft purges by its own account of it, whatever is being sent. A group has
 //! one at a time, as long as [`Config::snapshots_kept`](logboom::Config::snapshots_kept) is what it is by default.
 //!
-//! A group that leaves the node is removed by [`Batch::destroy`](logboom::Batch::destroy), when its `Raft` is shut down.
+//! A group that leaves the node is removed by [`Batch::destroy`](logboom::Batch::destroy), once its `Raft` is shut
+//! down.
 
 #![forbid(unsafe_code)]
 

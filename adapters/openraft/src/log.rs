@@ -107,7 +107,7 @@ impl<E: StoredEntry> Log<E> {
         let read = self.read(start..end.min(most), self.options.message_bytes_max).await?;
         // Whoever asks has been told that they are there; a silent gap would be sent on.
         if start < end && (read.entries.is_empty() || read.first != start) {
-            return Err(Error::Absent { shard: self.shard.id(), start, end, absent: start });
+            return Err(self.absent(start..end, start));
         }
         Ok(read.entries)
     }
@@ -139,48 +139,28 @@ impl<E: StoredEntry> Log<E> {
     }
 
     async fn read_present(&self, range: Range<u64>, max_bytes: u64) -> Result<Vec<E>> {
-        let mut entries = Vec::new();
-        let mut before: Option<EntryBatch> = None;
-        while let next = range.start.saturating_add(entries.len() as u64)
-            && next < range.end
-        {
-            let batch = self.batch(next..range.end, max_bytes).await?;
-            if let Some(read) = before.take()
-                && !(self.is_still_there(&read).await? && self.shard.first() <= Some(range.start))
-            {
-                // Purged, or truncated and written anew, between two pieces: they do not belong together.
-                entries.clear();
-                continue;
-            }
-            entries.reserve_exact(batch.len());
-            self.decode_into(&batch, &mut entries)?;
-            if max_bytes != u64::MAX || batch.is_empty() {
-                break;
-            }
-            before = Some(batch);
+        let batch = self.batch(range.clone(), max_bytes).await?;
+        let next = range.start.saturating_add(batch.len() as u64);
+        if max_bytes == u64::MAX && next < range.end {
+            // Without a limit it stops for nothing but what is lost.
+            return Err(self.absent(range, next));
+        }
+        let mut entries = Vec::with_capacity(batch.len());
+        for entry in &batch {
+            let decoded = decode(&entry)
+                .map_err(|failure| Error::malformed(self.shard.id(), format!("entry {}", entry.index), failure))?;
+            entries.push(decoded);
         }
         Ok(entries)
     }
 
-    /// Whether the last entry of what was read is still the log's.
-    async fn is_still_there(&self, read: &EntryBatch) -> Result<bool> {
-        let Some(last) = read.iter().last() else { return Ok(true) };
-        let batch = self.batch(last.index..last.index.saturating_add(1), 0).await?;
-        Ok(batch.get(last.index).is_some_and(|now| (now.term, now.context) == (last.term, last.context)))
+    fn absent(&self, range: Range<u64>, absent: u64) -> Error {
+        Error::Absent { shard: self.shard.id(), start: range.start, end: range.end, absent }
     }
 
     async fn batch(&self, range: Range<u64>, max_bytes: u64) -> Result<EntryBatch> {
         let entries = self.shard.entries_async(range, max_bytes).await;
         entries.map_err(|error| Error::Read { shard: self.shard.id(), error })
-    }
-
-    fn decode_into(&self, batch: &EntryBatch, entries: &mut Vec<E>) -> Result<()> {
-        for entry in batch {
-            let decoded = decode(&entry)
-                .map_err(|failure| Error::malformed(self.shard.id(), format!("entry {}", entry.index), failure))?;
-            entries.push(decoded);
-        }
-        Ok(())
     }
 
     /// Up to where the log was purged, and its last log id: that one's when it is empty.
