@@ -149,8 +149,8 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::Engine`]: [`logboom::Error::Unapplied`] when not all of them are [applied](Group::applied_to),
-    /// [`logboom::Error::Leased`] while a follower is sent a snapshot and will need them, to be tried again later,
-    /// and those of [`Engine::submit`].
+    /// [`logboom::Error::Beyond`] more than one past the last entry, [`logboom::Error::Leased`] while a follower is
+    /// sent a snapshot and will need them, to be tried again later, and those of [`Engine::submit`].
     pub fn compact(&self, index: u64) -> Result<()> {
         if index <= self.range().start {
             return Ok(());
