@@ -74,16 +74,19 @@ impl<G: Group> Writer<G> {
     fn run(mut self) -> BTreeMap<u64, u64> {
         for _ in 0..ROUNDS {
             match self.random.u32(0..10) {
-                0 if self.rows.len() > 1 => self.truncate(),
-                1 if self.rows.len() > 20 => self.purge(),
-                _ => self.append(),
+                0..=3 if self.rows.len() > 1 => self.replace(),
+                4 if self.rows.len() > 20 => self.purge(),
+                _ => {
+                    let count = self.random.u64(1..5);
+                    self.append(count);
+                }
             }
         }
         self.lives
     }
 
-    fn append(&mut self) {
-        let rows: Vec<Row> = (0..self.random.u64(1..5)).map(|_| self.row()).collect();
+    fn append(&mut self, count: u64) {
+        let rows: Vec<Row> = (0..count).map(|_| self.row()).collect();
         self.rows.extend(rows.clone());
         // Accepted by the first poll; nobody waits for the disk.
         assert!(poll(&mut self.group.append(rows)).is_none_or(|outcome| outcome.is_ok()));
@@ -97,7 +100,8 @@ impl<G: Group> Writer<G> {
         Row { id, what: What::Data(self.number.to_le_bytes().to_vec()) }
     }
 
-    fn truncate(&mut self) {
+    /// Puts other entries in the place of some: as many, so that the ends of the log do not tell.
+    fn replace(&mut self) {
         let keep = self.random.usize(1..self.rows.len());
         let (first, last) = (self.rows[keep].id, self.rows[keep - 1].id);
         wait(self.group.truncate(first, Some(last)));
@@ -105,6 +109,7 @@ impl<G: Group> Writer<G> {
         self.bury(&gone);
         self.next_index = first.2;
         self.term += 1;
+        self.append(gone.len() as u64);
     }
 
     fn purge(&mut self) {
