@@ -93,8 +93,10 @@ impl Writer {
     }
 
     /// Puts a round into the log, empties it, and waits until it is durable, if anything of it has to be. Gives what it
-    /// saved, whose nodes are told by [`advance`](raft::RawNode::advance). What was submitted before is durable as
-    /// well then, and for [`Writer::persisted`] to tell.
+    /// saved, whose nodes are told by [`advance`](raft::RawNode::advance).
+    ///
+    /// What was submitted before is durable as well then. Where there is any, [`Writer::persisted`] is to be asked
+    /// before the nodes advance: a snapshot may be among it, which comes before whatever `advance` has to apply.
     ///
     /// # Errors
     /// As [`Writer::submit`]; [`logboom::Error::Poisoned`] when the log has failed: nothing is known to be saved then.

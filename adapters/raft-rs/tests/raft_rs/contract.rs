@@ -388,10 +388,10 @@ fn write_after_submit() {
     round.save(&node.group(), &mut ready);
     let saved = node.writer.write(&mut round).unwrap();
     assert_eq!((saved.len(), saved[0].number), (1, 2));
-    node.raw.advance(ready);
-    assert_eq!(node.raw.raft.raft_log.persisted, 3);
     let before = node.persist();
     assert_eq!((before.len(), before[0].number, node.writer.pending()), (1, 1, 0));
+    node.raw.advance(ready);
+    assert_eq!(node.raw.raft.raft_log.persisted, 3);
     assert!(node.persist().is_empty(), "each is told once");
 }
 

@@ -158,6 +158,7 @@ impl Life {
         if rng.u8(..8) < habits.synchronous {
             let saved = self.writer.write(&mut round)?;
             self.forget(&readys, &before)?;
+            packets.extend(self.persisted(oracles)?);
             for Saved { shard, messages, snapshot, .. } in saved {
                 let at = index(shard);
                 packets.extend(messages.into_iter().map(|message| (at, message)));
