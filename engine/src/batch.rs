@@ -59,6 +59,19 @@ pub struct Batch<'a> {
     snapshots_kept: u32,
 }
 
+/// A place in a [`Batch`]: see [`Batch::mark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    operations: usize,
+    /// The last operation, which more entries may be added to.
+    last: Option<(ShardId, Operation)>,
+    items: usize,
+    arena: usize,
+    built: usize,
+    len: usize,
+    bytes: usize,
+}
+
 impl<'a> Batch<'a> {
     pub(crate) fn new(pool: Arc<BufferPool>, bytes_max: usize) -> Self {
         Self { buffers: pool.take(), pool, len: 0, bytes: 0, bytes_max, snapshots_kept: 1 }
@@ -292,6 +305,36 @@ impl<'a> Batch<'a> {
         self.bytes as u64
     }
 
+    /// Where the batch is now, to come back to.
+    pub fn mark(&self) -> Mark {
+        let Buffers { operations, items, arena, built, .. } = &self.buffers;
+        Mark {
+            operations: operations.len(),
+            last: operations.last().copied(),
+            items: items.len(),
+            arena: arena.len(),
+            built: built.len(),
+            len: self.len,
+            bytes: self.bytes,
+        }
+    }
+
+    /// Drops all operations that were added since `mark` was made of this batch, one that was refused among them:
+    /// several operations are then all in the batch, or none. Does nothing if the batch holds less.
+    pub fn rewind(&mut self, mark: &Mark) {
+        let Buffers { operations, items, arena, built, .. } = &mut self.buffers;
+        operations.truncate(mark.operations);
+        // An entry that continued the run before it is part of that.
+        if let (Some(last), Some(known)) = (operations.last_mut(), mark.last) {
+            *last = known;
+        }
+        items.truncate(mark.items);
+        arena.truncate(mark.arena);
+        built.truncate(mark.built);
+        self.len = self.len.min(mark.len);
+        self.bytes = self.bytes.min(mark.bytes);
+    }
+
     /// Drops all operations; the memory is kept for others.
     pub fn clear(&mut self) {
         let used = std::mem::replace(&mut self.buffers, self.pool.take());
@@ -506,6 +549,24 @@ mod tests {
         assert!(batch.is_empty());
         batch.overwrite(A, [Entry::new(4, 1, b""), Entry::new(5, 1, b"")]).unwrap();
         assert_eq!(runs(&batch), [(A, 4, 2)]);
+    }
+
+    #[test]
+    fn rewinding_leaves_what_was_there_before() {
+        let large = vec![0; 1 << 20];
+        let mut batch = batch(1 << 20);
+        batch.append_payload(A, 1, 1, b"a").unwrap().put(A, b"k", b"v").unwrap();
+        batch.append_payload(A, 2, 1, b"b").unwrap();
+        let mark = batch.mark();
+        let before = (batch.len(), batch.bytes(), batch.buffers.operations.clone(), batch.buffers.arena.clone());
+        // One that grows the last run, and others.
+        batch.append_payload(A, 3, 1, b"c").unwrap().put(B, b"k", b"v").unwrap().hard_state(B, b"s").unwrap();
+        assert!(batch.append_payload(B, 1, 1, &large).is_err());
+        batch.rewind(&mark);
+        let after = (batch.len(), batch.bytes(), batch.buffers.operations.clone(), batch.buffers.arena.clone());
+        assert_eq!((before, batch.buffers.items.len()), (after, 2));
+        batch.append_payload(A, 3, 1, b"c").unwrap();
+        assert_eq!(runs(&batch), [(A, 1, 1), (A, 2, 2)]);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What a read gives: entries that were verified, in the memory that they were written from or read into.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use logboom_disk::Slice;
 use logboom_wal::Record;
@@ -11,6 +9,7 @@ use crate::{
     buffers::Item,
     entry_table::{self, EntryTable, ROW},
     log::Stretch,
+    shares::{Place, Shares},
 };
 
 /// Contiguous entries of a shard, each verified against its checksums.
@@ -45,6 +44,7 @@ pub struct EntryBatch {
     runs: Vec<Run>,
     len: usize,
     bytes: u64,
+    shares: Shares,
 }
 
 /// An entry of an [`EntryBatch`].
@@ -60,7 +60,7 @@ pub struct EntryRef<'b> {
     pub context: &'b [u8],
     /// Its payload.
     pub payload: &'b [u8],
-    body: &'b Body,
+    batch: &'b EntryBatch,
 }
 
 /// Entries that were appended in one record.
@@ -89,7 +89,7 @@ pub(crate) struct Mismatch;
 
 impl EntryBatch {
     pub(crate) fn with_capacity(runs: usize) -> Self {
-        Self { runs: Vec::with_capacity(runs), len: 0, bytes: 0 }
+        Self { runs: Vec::with_capacity(runs), ..Self::default() }
     }
 
     /// The number of entries.
@@ -109,13 +109,13 @@ impl EntryBatch {
 
     /// The entries in order.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { runs: &self.runs, at: 0, left: self.len }
+        Iter { batch: self, runs: &self.runs, at: 0, left: self.len }
     }
 
     /// The entry with this index, if it is in the batch.
     pub fn get(&self, index: u64) -> Option<EntryRef<'_>> {
         let at = self.runs.partition_point(|run| run.first <= index).checked_sub(1)?;
-        self.runs[at].get(index - self.runs[at].first)
+        self.runs[at].get(self, index - self.runs[at].first)
     }
 
     /// The bytes of all payloads and contexts.
@@ -148,7 +148,17 @@ impl EntryBatch {
     /// The same entries in memory of their own, no more than they need.
     pub fn compact_copy(&self) -> EntryBatch {
         let runs = self.runs.iter().map(Run::compact_copy).collect();
-        EntryBatch { runs, len: self.len, bytes: self.bytes }
+        EntryBatch { runs, len: self.len, bytes: self.bytes, shares: Shares::default() }
+    }
+
+    /// `part` of an entry, sharing the memory that it lies in.
+    fn share(&self, part: &[u8]) -> Bytes {
+        if part.is_empty() {
+            return Bytes::new();
+        }
+        let shared = self.shares.part(part, self.runs.iter().map(|run| run.body.place()));
+        debug_assert!(shared.is_some(), "a part of none of the records");
+        shared.unwrap_or_else(|| Bytes::copy_from_slice(part))
     }
 
     /// Adds the entries of a stretch that `record` holds, while no more than `max_bytes` of payload and context come
@@ -199,12 +209,12 @@ impl<'b> IntoIterator for &'b EntryBatch {
 impl EntryRef<'_> {
     /// The payload as [`Bytes`] that share the batch's memory; no copy.
     pub fn payload_bytes(&self) -> Bytes {
-        self.body.share(self.payload)
+        self.batch.share(self.payload)
     }
 
     /// The context as [`Bytes`] that share the batch's memory; no copy.
     pub fn context_bytes(&self) -> Bytes {
-        self.body.share(self.context)
+        self.batch.share(self.context)
     }
 }
 
@@ -223,6 +233,7 @@ impl std::fmt::Debug for EntryRef<'_> {
 /// The entries of an [`EntryBatch`], in order.
 #[derive(Clone, Debug)]
 pub struct Iter<'b> {
+    batch: &'b EntryBatch,
     runs: &'b [Run],
     /// Entries of the first run that were given already.
     at: u32,
@@ -234,7 +245,7 @@ impl<'b> Iterator for Iter<'b> {
 
     fn next(&mut self) -> Option<EntryRef<'b>> {
         let (run, rest) = self.runs.split_first()?;
-        let entry = run.get(u64::from(self.at))?;
+        let entry = run.get(self.batch, u64::from(self.at))?;
         self.at += 1;
         self.left -= 1;
         if self.at == run.take {
@@ -252,7 +263,7 @@ impl<'b> Iterator for Iter<'b> {
 impl ExactSizeIterator for Iter<'_> {}
 
 impl Run {
-    fn get(&self, at: u64) -> Option<EntryRef<'_>> {
+    fn get<'b>(&'b self, batch: &'b EntryBatch, at: u64) -> Option<EntryRef<'b>> {
         let at = u32::try_from(at).ok().filter(|at| *at < self.take)?;
         let entry = EntryTable::trusted(self.body.bytes(), self.count).get((self.skip + at) as usize)?;
         Some(EntryRef {
@@ -261,7 +272,7 @@ impl Run {
             kind: entry.kind,
             context: entry.context,
             payload: entry.payload,
-            body: &self.body,
+            batch,
         })
     }
 
@@ -286,21 +297,11 @@ impl Body {
         }
     }
 
-    /// `part`, which lies in these bytes, sharing their memory.
-    fn share(&self, part: &[u8]) -> Bytes {
-        if part.is_empty() {
-            return Bytes::new();
-        }
-        let range = self.range_of(part);
+    fn place(&self) -> Place<'_> {
         match self {
-            Self::Shared(record) => record.body_slice().slice(range).into_bytes(),
-            Self::Copied(bytes) => bytes.slice(range),
+            Self::Shared(record) => Place::Chunk(record.slice()),
+            Self::Copied(bytes) => Place::Own(bytes),
         }
-    }
-
-    fn range_of(&self, part: &[u8]) -> Range<usize> {
-        let at = part.as_ptr().addr() - self.bytes().as_ptr().addr();
-        at..at + part.len()
     }
 }
 
@@ -320,7 +321,7 @@ mod tests {
         let mut body = Vec::new();
         entry_table::put(&items, &mut |bytes| body.extend_from_slice(bytes));
         let run = Run { body: Body::Copied(body.into()), first: 11, term: 4, count: 5, skip: 1, take: 3 };
-        EntryBatch { runs: vec![run], len: 3, bytes: 12 }
+        EntryBatch { runs: vec![run], len: 3, bytes: 12, shares: Shares::default() }
     }
 
     #[test]

@@ -169,6 +169,7 @@ mod store;
 mod shard;
 mod read;
 mod readers;
+mod shares;
 mod entries;
 mod checkpoint;
 mod damages;
@@ -181,7 +182,7 @@ mod backup;
 pub mod fuzz;
 
 pub use backup::{Backup, BackupReport};
-pub use batch::{Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX};
+pub use batch::{Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, Mark, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use config::Config;
 pub use engine::Engine;
 pub use entries::{EntryBatch, EntryRef, Iter};

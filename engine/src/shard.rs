@@ -220,9 +220,9 @@ impl Shard {
         Ok(self.known(|_| true)?.commit_hint().map(Bytes::copy_from_slice))
     }
 
-    /// The entries of `range` (half-open), as many from its beginning as have no more than `max_bytes` of payload and
-    /// context together, but at least one. May stop a little earlier where entries were overwritten, and stops before
-    /// entries that are [lost](Quarantine::entries).
+    /// The entries of `range` (half-open) as of one moment, as many from its beginning as have no more than `max_bytes`
+    /// of payload and context together, but at least one. May stop a little earlier where entries were overwritten,
+    /// unless `max_bytes` is `u64::MAX`, and stops before entries that are [lost](Quarantine::entries).
     ///
     /// Blocks for what is not in memory. An empty range gives an empty batch.
     ///

@@ -56,6 +56,11 @@ impl Receiver {
         &self.manifest
     }
 
+    /// The manifest as it was sent ahead.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.manifest_bytes
+    }
+
     /// What has to arrive next; `None` when everything has. A transfer that was interrupted goes on here.
     pub fn position(&self) -> Option<Position> {
         self.manifest.position_of(self.next)

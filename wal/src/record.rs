@@ -126,6 +126,11 @@ impl Record {
         Descriptor { owner: self.owner(), first: self.first(), count: self.count(), kind: self.kind() }
     }
 
+    /// All of the record, header and body.
+    pub fn slice(&self) -> &Slice {
+        &self.bytes
+    }
+
     /// The body, sharing the record's memory.
     pub fn body_slice(&self) -> Slice {
         self.bytes.slice(RECORD_HEADER..self.bytes.len())

@@ -22,13 +22,16 @@ impl Chunk {
 
     /// The bytes of `range`, if every line that it touches is frozen; otherwise, or beyond the end, `None`.
     pub fn slice(&self, range: Range<usize>) -> Option<Slice> {
+        self.has(range.clone()).then(|| Slice::of_frozen(self.clone(), range))
+    }
+
+    /// Whether every line that the range touches is there and frozen: the test that `Slice` relies on.
+    pub(super) fn has(&self, range: Range<usize>) -> bool {
         if range.start > range.end || range.end > self.len() {
-            return None;
+            return false;
         }
         let lines = range.start / LINE..range.end.div_ceil(LINE);
-        let frozen = range.is_empty() || self.memory().is_frozen(lines);
-        // `Slice` relies on just this test.
-        frozen.then(|| Slice::of_frozen(self.clone(), range))
+        range.is_empty() || self.memory().is_frozen(lines)
     }
 
     pub(super) fn new(memory: Memory, pool: Pool) -> Self {
@@ -37,6 +40,11 @@ impl Chunk {
 
     pub(super) fn memory(&self) -> &Memory {
         &self.owner.memory
+    }
+
+    /// Whether both are the same memory.
+    pub(super) fn is(&self, other: &Chunk) -> bool {
+        Arc::ptr_eq(&self.owner, &other.owner)
     }
 }
 

@@ -52,6 +52,18 @@ impl Slice {
         Slice { chunk: self.chunk.clone(), start: self.start + range.start, len: range.len() }
     }
 
+    /// Grows to the end of a later slice of the same chunk, if all that lies between is frozen too; says whether it
+    /// has. Nothing is counted.
+    pub fn extend_to(&mut self, later: &Slice) -> bool {
+        let (end, end_later) = (self.start + self.len, later.start + later.len);
+        let grows = self.chunk.is(&later.chunk) && end_later >= end && self.chunk.has(end..end_later);
+        if grows {
+            // What it had is frozen already.
+            self.len = end_later - self.start;
+        }
+        grows
+    }
+
     /// The same bytes as [`Bytes`], without a copy.
     pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
@@ -110,7 +122,7 @@ fn resolve(range: &impl RangeBounds<usize>, len: usize) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::LINE, *};
 
     #[test]
     fn slices_of_slices_are_relative() {
@@ -120,6 +132,28 @@ mod tests {
         assert_eq!(&inner[..], b"234567");
         assert_eq!(&inner.slice(1..3)[..], b"34");
         assert_eq!(inner.slice(6..).len(), 0);
+    }
+
+    #[test]
+    fn slices_grow_over_what_is_frozen() {
+        let mut carver = Pool::new(0).carver(1);
+        let chunk = carver.chunk().clone();
+        let mut regions: Vec<_> = (0..3).filter_map(|_| carver.carve(LINE)).collect();
+        regions.iter_mut().for_each(|region| region.fill(7));
+        let last = regions.pop().unwrap().freeze();
+        let middle = regions.pop().unwrap();
+        let first = regions.pop().unwrap().freeze();
+        drop(first);
+        drop(last);
+        let mut first = chunk.slice(0..10).unwrap();
+        let mut last = chunk.slice(2 * LINE..2 * LINE + 5).unwrap();
+        assert!(!first.extend_to(&last), "somebody writes in between");
+        middle.freeze();
+        assert!(!last.extend_to(&first), "the other one is not later");
+        assert!(!first.extend_to(&Slice::copy_from(&Pool::new(0), &[0; LINE])), "of another chunk");
+        assert_eq!(first.len(), 10);
+        assert!(first.extend_to(&last));
+        assert_eq!(first.len(), 2 * LINE + 5);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! How to embed Logboom in an async server: appends over TCP, on two runtimes.
 //!
-//!     cargo run --release -p logboom-serve --bin serve-tokio -- --dir /tmp/log
-//!     cargo run --release -p logboom-serve --bin serve-tokio-uring -- --dir /tmp/log
+//! ```sh
+//! cargo run --release -p logboom-serve --bin serve-tokio -- --dir /tmp/log
+//! cargo run --release -p logboom-serve --bin serve-tokio-uring -- --dir /tmp/log
+//! ```
 //!
 //! Nothing in the engine knows of a runtime: it has threads of its own, and a [`Ticket`](logboom::Ticket) is a plain
 //! future that any executor can await. What the two servers share is in this library; what is left in

@@ -1,0 +1,221 @@
+//! A state machine and its snapshots: what both versions of openraft ask of one.
+
+use std::{io, sync::Arc};
+
+use logboom::{
+    Durability, Engine, ShardId,
+    snapshot::{Built, Error as SnapshotError, Lease, Manifest, Spec, Stop},
+};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::{
+    Error, Failure, Leader, Result, SnapshotData, SnapshotView, StateMachine, aside::aside, log::submit, log_id,
+    snapshot_data::Arrived,
+};
+
+/// The file of a snapshot that the machine writes.
+const STATE: &str = "state";
+
+/// What a state stands for, in the types of one version of openraft.
+pub(crate) trait Standing: Clone + Default + Send + Sync + 'static {
+    type Leader: Leader;
+
+    /// The last entry that was applied, if any was.
+    fn last(&self) -> Option<(&Self::Leader, u64)>;
+
+    /// The bytes of the membership as of that, with its log id.
+    fn encode_membership(&self) -> Vec<u8>;
+
+    /// What these are the parts of.
+    fn decode(membership: &[u8], last: Option<(Self::Leader, u64)>) -> Option<Self>;
+}
+
+/// A machine in its group, and what it stands for. Clones are handles to the same machine.
+pub(crate) struct Keeper<M, S> {
+    engine: Engine,
+    shard: ShardId,
+    seat: Arc<RwLock<Seat<M, S>>>,
+}
+
+pub(crate) struct Seat<M, S> {
+    pub(crate) machine: M,
+    pub(crate) stands: S,
+}
+
+/// A state at one moment, to be saved as a snapshot.
+pub(crate) struct Draft<V, S> {
+    engine: Engine,
+    shard: ShardId,
+    stands: S,
+    /// Taken by the first attempt. The lock is for openraft, which wants to share what it never shares.
+    view: Mutex<Option<Result<V>>>,
+}
+
+impl<M: StateMachine, S: Standing> Keeper<M, S> {
+    /// Seats a machine that is empty, and recovers it from the group's snapshot if there is one.
+    pub(crate) fn open(engine: &Engine, shard: ShardId, machine: M) -> Result<Self> {
+        let mut seat = Seat { machine, stands: S::default() };
+        if let Some(lease) = engine.snapshots().newest(shard)? {
+            seat.recover(shard, &lease)?;
+        }
+        Ok(Self { engine: engine.clone(), shard, seat: Arc::new(RwLock::new(seat)) })
+    }
+
+    /// The state as it is now, to be saved.
+    pub(crate) fn draft(&self) -> Draft<M::View, S> {
+        let seat = self.read();
+        let view = seat.machine.view().map_err(self.machine_failed("be viewed"));
+        Draft {
+            engine: self.engine.clone(),
+            shard: self.shard,
+            stands: seat.stands.clone(),
+            view: Mutex::new(Some(view)),
+        }
+    }
+
+    /// The group's snapshot, with what it stands for.
+    pub(crate) fn current(&self) -> Result<Option<(S, Lease)>> {
+        current(&self.engine, self.shard)
+    }
+
+    pub(crate) fn receive(&self) -> SnapshotData {
+        SnapshotData::receive(&self.engine, self.shard)
+    }
+
+    /// Makes a snapshot that was received, up to the entry `last`, the group's only one, and the machine what it says.
+    pub(crate) async fn install(&self, data: SnapshotData, last: Option<(&S::Leader, u64)>) -> Result<()> {
+        let arrived = data.arrived().ok_or(Error::Unfinished { shard: self.shard })?;
+        let said = log_id::encode_option(last);
+        if arrived.manifest().metadata != said {
+            let what = format!("snapshot {:016x}", arrived.manifest().id);
+            return Err(Error::malformed(self.shard, what, "it is of another entry than was said"));
+        }
+        let (engine, shard) = (self.engine.clone(), self.shard);
+        let lease = match aside(move || obtain(&engine, shard, arrived)).await.ok_or_else(panicked)?? {
+            Obtained::Ours(lease) => lease,
+            Obtained::New(built) => {
+                register(&self.engine, self.shard, &built).await?;
+                built.lease()
+            }
+        };
+        let keeper = self.clone();
+        aside(move || keeper.write().recover(keeper.shard, &lease)).await.ok_or_else(panicked)?
+    }
+}
+
+impl<M: StateMachine, S: Standing> Seat<M, S> {
+    fn recover(&mut self, shard: ShardId, lease: &Lease) -> Result<()> {
+        let stands = stands(shard, lease.manifest())?;
+        let failed = |failure| Error::Machine { shard, what: "recover", failure };
+        self.machine.recover(&mut lease.open(STATE)?).map_err(failed)?;
+        self.stands = stands;
+        Ok(())
+    }
+}
+
+impl<V: SnapshotView, S: Standing> Draft<V, S> {
+    /// Saves the state and makes it the group's snapshot. If the group was given a newer one meanwhile, it is that.
+    pub(crate) async fn save(&mut self) -> Result<(S, Lease)> {
+        let view = self.view.get_mut().take().unwrap_or_else(|| Err(panicked()))?;
+        let (engine, shard, stands) = (self.engine.clone(), self.shard, self.stands.clone());
+        let saved = match aside(move || build(&engine, shard, &stands, view)).await.ok_or_else(panicked)? {
+            Ok(built) => register(&self.engine, self.shard, &built).await.map(|()| built.lease()),
+            Err(error) => Err(error),
+        };
+        match saved {
+            Ok(lease) => Ok((self.stands.clone(), lease)),
+            Err(Error::Engine(logboom::Error::Snapshot(SnapshotError::Stale { .. }))) => {
+                current(&self.engine, self.shard)?.ok_or(Error::Unfinished { shard: self.shard })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<M, S> Keeper<M, S> {
+    pub(crate) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Seat<M, S>> {
+        self.seat.read()
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Seat<M, S>> {
+        self.seat.write()
+    }
+
+    pub(crate) fn machine_failed(&self, what: &'static str) -> impl FnOnce(Failure) -> Error {
+        let shard = self.shard;
+        move |failure| Error::Machine { shard, what, failure }
+    }
+}
+
+impl<M, S> Clone for Keeper<M, S> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), shard: self.shard, seat: Arc::clone(&self.seat) }
+    }
+}
+
+/// A snapshot that is beside this engine's log.
+enum Obtained {
+    /// It is the group's already.
+    Ours(Lease),
+    New(Built),
+}
+
+fn obtain(engine: &Engine, shard: ShardId, arrived: Arrived) -> Result<Obtained> {
+    let lease = match arrived {
+        Arrived::Received(receiver) => return Ok(Obtained::New(receiver.finish()?)),
+        Arrived::Held(lease) => lease,
+    };
+    let newest = engine.snapshots().newest(shard)?;
+    if newest.is_some_and(|newest| newest.manifest().id == lease.manifest().id) {
+        return Ok(Obtained::Ours(lease));
+    }
+    // Another engine's, in this process.
+    let mut receiver = engine.snapshots().receive(shard, &lease.manifest_bytes(), &Stop::new())?;
+    for chunk in lease.chunks(None)? {
+        receiver.accept(&chunk?)?;
+    }
+    Ok(Obtained::New(receiver.finish()?))
+}
+
+fn build<S: Standing>(engine: &Engine, shard: ShardId, stands: &S, view: impl SnapshotView) -> Result<Built> {
+    let last = stands.last();
+    let (index, term) = last.map_or((0, 0), |(leader, index)| (index, leader.term()));
+    let (membership, metadata) = (stands.encode_membership(), log_id::encode_option(last));
+    let spec = Spec { membership, metadata, ..Spec::new(shard.0, index, term) };
+    let mut builder = engine.snapshots().build(spec, &Stop::new())?;
+    let saved = view.save(&mut builder.file(STATE)?);
+    // What the disk says is the cause of what the view says.
+    let built = builder.finish()?;
+    saved.map_err(|failure| Error::Machine { shard, what: "be saved", failure })?;
+    Ok(built)
+}
+
+async fn register(engine: &Engine, shard: ShardId, built: &Built) -> Result<()> {
+    let mut batch = engine.batch();
+    batch.register_snapshot(shard, built)?;
+    Ok(submit(engine, batch, Durability::Durable).await?.await?)
+}
+
+fn current<S: Standing>(engine: &Engine, shard: ShardId) -> Result<Option<(S, Lease)>> {
+    match engine.snapshots().newest(shard)? {
+        Some(lease) => Ok(Some((stands(shard, lease.manifest())?, lease))),
+        None => Ok(None),
+    }
+}
+
+fn stands<S: Standing>(shard: ShardId, manifest: &Manifest) -> Result<S> {
+    let last = log_id::decode_option(&manifest.metadata);
+    let stands = last.and_then(|last| S::decode(&manifest.membership, last));
+    stands.ok_or_else(|| {
+        Error::malformed(shard, format!("snapshot {:016x}", manifest.id), "it stands for nothing of these types")
+    })
+}
+
+fn panicked() -> Error {
+    let error = Arc::new(io::Error::other("the thread of a snapshot has panicked"));
+    Error::Engine(logboom::Error::Io { what: "a snapshot".into(), error })
+}

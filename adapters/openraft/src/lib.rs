@@ -1,0 +1,193 @@
+//! Logboom as the storage of [openraft](https://docs.rs/openraft): log, vote and snapshots of thousands of groups in
+//! one engine.
+//!
+//! Openraft leaves storage to its users, and its own crate for many groups shares the network alone. Here the groups of
+//! a node share one log: a sync serves all that wait for it, an append calls back when it is durable, and what is read
+//! is in the memory that it was written from.
+//!
+//! | openraft | feature | module |
+//! |---|---|---|
+//! | 0.9.25, with `storage-v2` and `generic-snapshot-data` | `v0_9`, the default | `v0_9` |
+//! | 0.10.0-alpha.37, exactly: its traits still move | `v0_10` | `v0_10` |
+//!
+//! Both can be used at once, and store the same bytes, as `FORMAT.md` beside this crate lays them out. Each module has
+//! a `LogStore` (openraft's `RaftLogStorage` and `RaftLogReader`) and a `MachineStore` (its `RaftStateMachine`), and
+//! gives openraft away as `openraft`, so that versions match.
+//!
+//! ```
+//! # #[cfg(feature = "v0_9")] {
+//! # use std::{collections::BTreeMap, io::{Read, Write}, sync::Arc};
+//! use logboom::{Config, Engine, ShardId};
+//! use logboom_openraft::{Data, Failure, Options, SnapshotData, SnapshotView, StateMachine};
+//! use logboom_openraft::v0_9::{LogStore, MachineStore, openraft};
+//!
+//! openraft::declare_raft_types!(
+//!     pub Types:
+//!         D = Data, // the application's entries: bytes here
+//!         R = u64, // what they are answered with
+//!         NodeId = u64,
+//!         Node = openraft::BasicNode,
+//!         Entry = openraft::Entry<Types>,
+//!         SnapshotData = SnapshotData,
+//!         AsyncRuntime = openraft::TokioRuntime,
+//! );
+//!
+//! /// Counts the bytes of all entries.
+//! #[derive(Clone, Default)]
+//! struct Counter(u64);
+//!
+//! impl StateMachine for Counter {
+//!     // ..
+//! #   type Data = Data;
+//! #   type Reply = u64;
+//! #   type View = Counter;
+//! #
+//!     fn apply(&mut self, _: u64, data: Data) -> Result<u64, Failure> {
+//!         self.0 += data.0.len() as u64;
+//!         Ok(self.0)
+//!     }
+//! #
+//! #   fn view(&self) -> Result<Counter, Failure> {
+//! #       Ok(self.clone())
+//! #   }
+//! #
+//! #   fn recover(&mut self, from: &mut dyn Read) -> Result<(), Failure> {
+//! #       let mut bytes = [0; 8];
+//! #       from.read_exact(&mut bytes)?;
+//! #       self.0 = u64::from_le_bytes(bytes);
+//! #       Ok(())
+//! #   }
+//! }
+//! #
+//! # impl SnapshotView for Counter {
+//! #     fn save(self, to: &mut dyn Write) -> Result<(), Failure> {
+//! #         Ok(to.write_all(&self.0.to_le_bytes())?)
+//! #     }
+//! # }
+//! #
+//! # struct Network;
+//! #
+//! # impl openraft::RaftNetworkFactory<Types> for Network {
+//! #     type Network = Nobody;
+//! #
+//! #     async fn new_client(&mut self, _: u64, _: &openraft::BasicNode) -> Nobody {
+//! #         Nobody
+//! #     }
+//! # }
+//! #
+//! # struct Nobody;
+//! #
+//! # use openraft::{error::*, network::RPCOption, raft::*};
+//! #
+//! # fn gone() -> Unreachable {
+//! #     Unreachable::new(&std::io::Error::other("nobody is there"))
+//! # }
+//! #
+//! # impl openraft::RaftNetwork<Types> for Nobody {
+//! #     async fn append_entries(&mut self, _: AppendEntriesRequest<Types>, _: RPCOption)
+//! #     -> Result<AppendEntriesResponse<u64>, RPCError<u64, openraft::BasicNode, RaftError<u64>>> {
+//! #         Err(gone().into())
+//! #     }
+//! #
+//! #     async fn vote(&mut self, _: VoteRequest<u64>, _: RPCOption)
+//! #     -> Result<VoteResponse<u64>, RPCError<u64, openraft::BasicNode, RaftError<u64>>> {
+//! #         Err(gone().into())
+//! #     }
+//! #
+//! #     async fn full_snapshot(
+//! #         &mut self, _: openraft::Vote<u64>, _: openraft::Snapshot<Types>,
+//! #         _: impl Future<Output = ReplicationClosed> + Send + 'static, _: RPCOption,
+//! #     ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
+//! #         Err(gone().into())
+//! #     }
+//! # }
+//! #
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let mut engine = Config::new(dir.path().join("log"));
+//! # engine.segment_bytes = 1 << 20;
+//! # /*
+//! let engine = Engine::open(Config::new("/var/lib/node/log"))?; // one for all groups of the node
+//! # */
+//! # let engine = Engine::open(engine)?;
+//! let group = ShardId(7);
+//! let log = LogStore::new(&engine, group, Options::default());
+//! let machine = MachineStore::<Types, _>::open(&engine, group, Counter::default())?;
+//!
+//! # tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(async move {
+//! let config = Arc::new(openraft::Config::default().validate()?);
+//! let raft = openraft::Raft::new(1, config, Network, log, machine.clone()).await?;
+//! # raft.initialize(BTreeMap::from([(1, openraft::BasicNode::new("here"))])).await?;
+//! # raft.wait(None).current_leader(1, "alone").await?;
+//! let answer = raft.client_write(Data("five!".into())).await?;
+//! assert_eq!(answer.data, 5);
+//! assert_eq!(machine.read(|counter| counter.0), 5);
+//! # raft.shutdown().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })
+//! # }
+//! # main().unwrap();
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! | openraft asks for | here |
+//! |---|---|
+//! | entries can be read when `append` returns | by every reader, those that were made earlier among them |
+//! | its callback comes when they are durable | in the order of the calls; 0.10 has several of a group in flight |
+//! | a vote is durable when `save_vote` returns | behind everything that was appended before |
+//! | truncation and purge | in the one order of the log, so nobody waits for them |
+//! | the purge point is known for good | the whole log id, also where it lies beyond the last entry |
+//! | `save_committed` | written with whatever comes next, never alone |
+//! | a read stops early only where it may | a message has at most what [`Options`] say, but one entry at least |
+//! | one snapshot of a group | streamed from a view, registered through the log: a crash leaves the old or the new |
+//!
+//! Whatever fails is openraft's storage error, with the engine's own words in it, and ends the group's node: openraft
+//! does not try again. After a failed write or sync of the log that is every group of the engine.
+//!
+//! # The application's types
+//!
+//! None of them needs serde. Data is a [`DataCodec`]: bytes, and back from a view of the log's memory, so that
+//! [`Data`] is never copied on its way out. Ids of nodes and nodes are [`Field`]s. The default entries are stored as
+//! they are; others can be, as [`StoredEntry`]. The feature `single-term-leader` of openraft 0.9 is not supported.
+//!
+//! # Snapshots
+//!
+//! [`SnapshotData`] is a handle, and what a network needs: a manifest, and chunks that verify themselves. While one is
+//! held its file stays. The log does not: openraft purges by its own account of it, whatever is being sent. A group has
+//! one at a time, as long as [`Config::snapshots_kept`](logboom::Config::snapshots_kept) is what it is by default.
+//!
+//! A group that leaves the node is removed by [`Batch::destroy`](logboom::Batch::destroy), once its `Raft` is shut
+//! down.
+
+#![forbid(unsafe_code)]
+
+#[cfg(not(any(feature = "v0_9", feature = "v0_10")))]
+compile_error!("one of the features v0_9 and v0_10 is needed: this crate is nothing without openraft");
+
+mod error;
+mod options;
+mod field;
+mod data;
+mod log_id;
+mod membership;
+mod entry;
+mod log;
+mod machine;
+mod aside;
+mod snapshot_data;
+mod keeper;
+#[cfg(feature = "v0_9")]
+pub mod v0_9;
+#[cfg(feature = "v0_10")]
+pub mod v0_10;
+
+pub use data::{Data, DataCodec};
+pub use entry::{Kind, Parts, StoredEntry};
+pub use error::{Error, Failure, Result};
+pub use field::Field;
+pub use log_id::Leader;
+pub use machine::{SnapshotView, StateMachine};
+pub use options::Options;
+pub use snapshot_data::SnapshotData;

@@ -1,0 +1,111 @@
+//! The types of openraft 0.10, as they are stored.
+
+use bytes::Bytes;
+use openraft_v0_10::{
+    AppData, BasicNode, EmptyNode, Entry, EntryPayload, LogId, Membership, Node, NodeId,
+    vote::{RaftCommittedLeaderId, leader_id_adv, leader_id_std},
+};
+
+use crate::{DataCodec, Failure, Field, Kind, Leader, Parts, StoredEntry, field::only, membership};
+
+impl<I: NodeId + Field> Leader for leader_id_adv::LeaderId<u64, I> {
+    fn term(&self) -> u64 {
+        self.term
+    }
+
+    fn put_rest(&self, to: &mut Vec<u8>) {
+        self.node_id.put(to);
+    }
+
+    fn take(term: u64, from: &mut &[u8]) -> Option<Self> {
+        Some(Self { term, node_id: I::take(from)? })
+    }
+}
+
+impl<I: NodeId + Field> Leader for leader_id_std::LeaderId<u64, I> {
+    fn term(&self) -> u64 {
+        self.term
+    }
+
+    fn put_rest(&self, to: &mut Vec<u8>) {
+        self.voted_for.put(to);
+    }
+
+    fn take(term: u64, from: &mut &[u8]) -> Option<Self> {
+        Some(Self { term, voted_for: I::take(from)? })
+    }
+}
+
+impl Leader for leader_id_std::CommittedLeaderId<u64> {
+    fn term(&self) -> u64 {
+        self.term
+    }
+
+    fn put_rest(&self, _: &mut Vec<u8>) {}
+
+    fn take(term: u64, _: &mut &[u8]) -> Option<Self> {
+        Some(Self { term })
+    }
+}
+
+impl<L, D, I, N> StoredEntry for Entry<L, EntryPayload<D, I, N>>
+where
+    L: RaftCommittedLeaderId + Leader,
+    D: AppData + DataCodec,
+    I: NodeId + Field,
+    N: Node + Field,
+{
+    type Leader = L;
+    type Data = D;
+
+    fn into_parts(self) -> Parts<L> {
+        let (kind, payload) = match self.payload {
+            EntryPayload::Blank => (Kind::Blank, Bytes::new()),
+            EntryPayload::Normal(data) => (Kind::Normal, data.into_bytes()),
+            EntryPayload::Membership(membership) => {
+                let mut bytes = Vec::new();
+                membership::put(membership.get_joint_config(), membership.nodes(), &mut bytes);
+                (Kind::Membership, bytes.into())
+            }
+        };
+        Parts { leader: self.log_id.leader_id, index: self.log_id.index, kind, payload }
+    }
+
+    fn from_parts(parts: Parts<L>) -> Result<Self, Failure> {
+        let payload = match parts.kind {
+            Kind::Blank => EntryPayload::Blank,
+            Kind::Normal => EntryPayload::Normal(D::from_bytes(parts.payload)?),
+            Kind::Membership => {
+                let members = only(&parts.payload, membership::take);
+                let (configs, nodes) = members.ok_or("it is no membership of these types")?;
+                EntryPayload::Membership(Membership::new(configs, nodes)?)
+            }
+        };
+        Ok(Self { log_id: LogId::new(parts.leader, parts.index), payload })
+    }
+
+    fn into_data(self) -> Option<D> {
+        match self.payload {
+            EntryPayload::Normal(data) => Some(data),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        }
+    }
+}
+
+impl Field for BasicNode {
+    fn put(&self, to: &mut Vec<u8>) {
+        self.addr.put(to);
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        Some(Self { addr: Field::take(from)? })
+    }
+}
+
+impl Field for EmptyNode {
+    fn put(&self, _: &mut Vec<u8>) {}
+
+    fn take(_: &mut &[u8]) -> Option<Self> {
+        Some(Self {})
+    }
+}

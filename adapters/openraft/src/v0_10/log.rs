@@ -1,0 +1,174 @@
+//! The log of a group, for openraft 0.10.
+
+use std::{
+    fmt::{self, Debug},
+    io,
+    ops::{Range, RangeBounds},
+};
+
+use futures_util::{Stream, stream};
+use logboom::{Engine, Shard, ShardId};
+use openraft_v0_10::{
+    LogId, LogState, OptionalSend, RaftLogReader, RaftTypeConfig,
+    storage::{IOFlushed, RaftLogStorage},
+    type_config::alias::{CommittedLeaderIdOf, EntryOf, LogIdOf, VoteOf},
+    vote::{RaftCommittedLeaderId, RaftVote},
+};
+
+use crate::{
+    Error, Leader, Options, StoredEntry,
+    log::{Log, half_open},
+};
+
+/// The log, the vote and the commit hint of a raft group, on a shard of an engine: openraft's `RaftLogStorage`.
+///
+/// Any number of groups share an engine, and their writes its syncs. An entry can be read when `append` returns, and
+/// its callback comes when it survives power loss, in the order of the calls: openraft has several appends of a group
+/// in flight. A vote survives when `save_vote` returns. Truncation and purge are in order with both, and not waited
+/// for.
+///
+/// Clones are handles to the same log: openraft is the one that writes, readers read.
+pub struct LogStore<C: RaftTypeConfig>(Log<C::Entry>);
+
+impl<C: RaftTypeConfig> LogStore<C> {
+    /// The log on a shard, which is to be written by nobody else.
+    pub fn new(engine: &Engine, shard: ShardId, options: Options) -> Self {
+        Self(Log::new(engine, shard, options))
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> &Shard {
+        self.0.shard()
+    }
+}
+
+impl<C> RaftLogStorage<C> for LogStore<C>
+where
+    C: RaftTypeConfig,
+    C::LeaderId: Leader,
+    C::Entry: StoredEntry<Leader = CommittedLeaderIdOf<C>>,
+{
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<C>> {
+        let ends = self.0.ends().await.map_err(failed)?;
+        Ok(LogState { last_purged_log_id: ends.purged.map(log_id), last_log_id: ends.last.map(log_id) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &VoteOf<C>) -> io::Result<()> {
+        self.0.save_vote(vote.leader_id(), vote.is_committed()).await.map_err(failed)
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogIdOf<C>>) -> io::Result<()> {
+        let committed = committed.as_ref().map(|id| (&id.leader_id, id.index));
+        self.0.save_committed(committed).await.map_err(failed)
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogIdOf<C>>> {
+        Ok(self.0.committed().map_err(failed)?.map(log_id))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<C>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = C::Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let done = move |outcome: logboom::Result<()>| callback.io_completed(outcome.map_err(io::Error::other));
+        self.0.append(entries, done).await.map_err(failed)
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogIdOf<C>>) -> io::Result<()> {
+        let next = last_log_id.map_or(0, |id| id.index.saturating_add(1));
+        self.0.truncate_from(next).await.map_err(failed)
+    }
+
+    async fn purge(&mut self, log_id: LogIdOf<C>) -> io::Result<()> {
+        self.0.purge(&log_id.leader_id, log_id.index).await.map_err(failed)
+    }
+}
+
+impl<C> RaftLogReader<C> for LogStore<C>
+where
+    C: RaftTypeConfig,
+    C::LeaderId: Leader,
+    C::Entry: StoredEntry<Leader = CommittedLeaderIdOf<C>>,
+{
+    async fn try_get_log_entries<R>(&mut self, range: R) -> io::Result<Vec<C::Entry>>
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        self.0.entries(half_open(&range)).await.map_err(failed)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<C::Entry>> {
+        self.0.first_entries(start..end).await.map_err(failed)
+    }
+
+    /// Reads a message's worth at a time: what is applied need not be in memory as a whole.
+    async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = io::Result<EntryOf<C>>> + OptionalSend
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        Box::pin(stream::try_unfold(Pieces::<C>::new(&self.0, half_open(&range)), |mut pieces| async move {
+            Ok(pieces.next().await.map_err(failed)?.map(|entry| (entry, pieces)))
+        }))
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<VoteOf<C>>> {
+        let vote = self.0.vote().map_err(failed)?;
+        Ok(vote.map(|(leader, committed)| VoteOf::<C>::from_leader_id(leader, committed)))
+    }
+}
+
+/// Entries of a range, read piece by piece.
+struct Pieces<C: RaftTypeConfig> {
+    log: Log<C::Entry>,
+    /// What is to be read.
+    range: Range<u64>,
+    read: std::vec::IntoIter<C::Entry>,
+}
+
+impl<C> Pieces<C>
+where
+    C: RaftTypeConfig,
+    C::Entry: StoredEntry,
+{
+    /// What of `range` is there now; that stays, but for a purge or a truncation, which are errors then.
+    fn new(log: &Log<C::Entry>, range: Range<u64>) -> Self {
+        Self { log: log.clone(), range: log.present(range), read: Vec::new().into_iter() }
+    }
+
+    async fn next(&mut self) -> crate::Result<Option<C::Entry>> {
+        if self.read.len() == 0 && !self.range.is_empty() {
+            let piece = self.log.first_entries(self.range.clone()).await?;
+            self.range.start = self.range.start.saturating_add(piece.len() as u64);
+            self.read = piece.into_iter();
+        }
+        Ok(self.read.next())
+    }
+}
+
+impl<C: RaftTypeConfig> Clone for LogStore<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<C: RaftTypeConfig> fmt::Debug for LogStore<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogStore").field(self.shard()).finish()
+    }
+}
+
+pub(super) fn log_id<L: RaftCommittedLeaderId>((leader, index): (L, u64)) -> LogId<L> {
+    LogId::new(leader, index)
+}
+
+/// What openraft is told of an error, of which it adds where it happened.
+pub(super) fn failed(error: Error) -> io::Error {
+    io::Error::other(error)
+}

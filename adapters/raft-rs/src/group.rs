@@ -1,0 +1,227 @@
+//! One raft group on a shard: how it is created, opened, compacted.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use logboom::{Batch, Boundary, Durability, Engine, Limit, Shard, ShardId};
+use parking_lot::Mutex;
+use raft::{
+    RaftState,
+    eraftpb::{ConfState, HardState},
+};
+
+use crate::{Error, Fetch, Result, held::Held, state};
+
+/// One raft group: what raft-rs reads its log from ([`raft::Storage`]), on a shard of an engine.
+///
+/// A cheap handle; clones are the same group. One goes into the [`RawNode`](raft::RawNode), others to whoever applies,
+/// saves or ships. A shard has one group at a time, and that one node.
+///
+/// # Example
+/// ```
+/// use logboom::{Boundary, Config, Engine, ShardId};
+/// use logboom_raft_rs::Group;
+/// use raft::{Storage, eraftpb::ConfState};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let mut config = Config::new(dir.path().join("log"));
+/// # config.segment_bytes = 1 << 20;
+/// # let engine = Engine::open(config)?;
+/// let members = ConfState::from((vec![1, 2, 3], vec![]));
+/// Group::create(&engine, (0..100).map(ShardId), &members, Boundary { index: 0, term: 0 })?; // one sync for all
+///
+/// let group = Group::open(&engine, ShardId(7), 0)?; // nothing is applied yet
+/// assert_eq!((group.first_index()?, group.last_index()?), (1, 0));
+/// assert_eq!(group.initial_state()?.conf_state, members);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Group {
+    pub(crate) engine: Engine,
+    pub(crate) shard: Shard,
+    pub(crate) fetcher: Option<Arc<Fetcher>>,
+    pub(crate) held: Arc<Mutex<Held>>,
+}
+
+/// Whoever reads what the core can wait for.
+pub(crate) type Fetcher = dyn Fn(Fetch) + Send + Sync;
+
+impl Group {
+    /// Creates groups with the members `conf_state`, whose logs begin behind `boundary`, durably and with as few syncs
+    /// as that takes. All members of a group are to be created alike.
+    ///
+    /// A boundary of index 0 and term 0 is an empty log that stands for an empty state. A member that joins later gets
+    /// the log of such a group from its first entry, and never learns who was in it at the beginning: it has to be
+    /// created with the same members. With any other boundary (index and term 5, say) it has to get a snapshot first,
+    /// which tells it; it is not created at all, but [opened](Group::open).
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when one of the shards has a log or a hard state; some of the others may have been created
+    /// then. [`Error::Engine`].
+    pub fn create(
+        engine: &Engine,
+        shards: impl IntoIterator<Item = ShardId>,
+        conf_state: &ConfState,
+        boundary: Boundary,
+    ) -> Result<()> {
+        let mut batch = engine.batch();
+        for id in shards {
+            let shard = engine.shard(id);
+            if shard.next().is_some() || shard.hard_state()?.is_some() {
+                return Err(Error::Exists { shard: id });
+            }
+            let mark = batch.mark();
+            match add_creation(&mut batch, &shard, conf_state, boundary) {
+                Err(Error::Engine(logboom::Error::TooLarge { what: Limit::Batch | Limit::Records, .. })) => {
+                    batch.rewind(&mark);
+                    engine.write(std::mem::replace(&mut batch, engine.batch()))?;
+                    add_creation(&mut batch, &shard, conf_state, boundary)?;
+                }
+                outcome => outcome?,
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { Ok(engine.write(batch)?) }
+    }
+
+    /// Opens the group of a shard, whose application has applied the log up to and including `applied`: what
+    /// [`raft::Config::applied`] is to be as well, and the index of the snapshot for an application that begins with
+    /// one. A shard that nothing was written to is a member that waits for a snapshot.
+    ///
+    /// What is applied is committed, whatever is stored: a commit index that was not written yet when the power went
+    /// is no reason to fail.
+    ///
+    /// # Errors
+    /// What raft-rs would panic for, or not notice: [`Error::Applied`], [`Error::Commit`], [`Error::Term`],
+    /// [`Error::Malformed`]. [`Error::Engine`] with [`logboom::Error::Quarantined`] when something of the shard is
+    /// lost.
+    pub fn open(engine: &Engine, shard: ShardId, applied: u64) -> Result<Self> {
+        let held = Arc::new(Mutex::new(Held::new(applied)));
+        let group = Self { engine: engine.clone(), shard: engine.shard(shard), fetcher: None, held };
+        group.recovered()?;
+        if group.shard.next().is_some() {
+            group.shard.raise_applied_floor(applied)?;
+        }
+        Ok(group)
+    }
+
+    /// Has entries that are not in memory, and that the core can wait for, read by whoever `fetcher` gives the
+    /// [`Fetch`] to, and not in the core's thread. To be called before the group is given to its node.
+    ///
+    /// Without this, every read is answered at once, from the disk if need be.
+    #[must_use]
+    pub fn fetching(mut self, fetcher: impl Fn(Fetch) + Send + Sync + 'static) -> Self {
+        self.fetcher = Some(Arc::new(fetcher));
+        self
+    }
+
+    /// The shard's number.
+    pub fn id(&self) -> ShardId {
+        self.shard.id()
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The first thing that went wrong in an answer to the core: see [fail stop](crate#fail-stop).
+    pub fn failure(&self) -> Option<Error> {
+        self.held.lock().failure.clone()
+    }
+
+    /// Says that the application has applied the log up to and including `index`: entries up to there may be
+    /// [compacted](Group::compact) from now on.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] with [`logboom::Error::Beyond`] past the end of the log.
+    pub fn applied_to(&self, index: u64) -> Result<()> {
+        self.shard.raise_applied_floor(index)?;
+        self.held.lock().applied_to(index);
+        Ok(())
+    }
+
+    /// Drops the entries below `index`, which is the first that stays; its predecessor's term stays known. Nothing
+    /// happens where the log begins there or later. Not durable on return, and no reason to wait.
+    ///
+    /// # Errors
+    /// [`Error::Engine`]: [`logboom::Error::Unapplied`] when not all of them are [applied](Group::applied_to),
+    /// [`logboom::Error::Beyond`] more than one past the last entry, [`logboom::Error::Leased`] while a follower is
+    /// sent a snapshot and will need them, to be tried again later, and those of [`Engine::submit`].
+    pub fn compact(&self, index: u64) -> Result<()> {
+        if index <= self.range().start {
+            return Ok(());
+        }
+        let boundary = index - 1;
+        let mut batch = self.engine.batch();
+        batch.compact_to(self.id(), boundary)?;
+        state::drop_confs_before(&mut batch, &self.shard, boundary)?;
+        drop(self.engine.submit(batch, Durability::Lazy)?);
+        Ok(())
+    }
+
+    /// The configuration as of `index`.
+    ///
+    /// # Errors
+    /// [`Error::Engine`], [`Error::Malformed`].
+    pub fn conf_state(&self, index: u64) -> Result<ConfState> {
+        state::conf_state(&self.shard, index)
+    }
+
+    /// The indexes of the log, half-open. An empty log begins where it continues.
+    pub(crate) fn range(&self) -> Range<u64> {
+        let bounds = self.shard.bounds();
+        match (bounds.first, bounds.last, bounds.boundary) {
+            (Some(first), Some(last), _) => first..last + 1,
+            (_, _, Some(boundary)) => boundary.index + 1..boundary.index + 1,
+            _ => 1..1,
+        }
+    }
+
+    /// What a core begins with, once all of it was found to be consistent.
+    pub(crate) fn recovered(&self) -> Result<RaftState> {
+        let shard = self.id();
+        if self.shard.quarantine().is_some() {
+            return Err(logboom::Error::Quarantined { shard }.into());
+        }
+        let applied = self.held.lock().applied;
+        let (first, last) = (self.range().start, self.range().end - 1);
+        if applied + 1 < first || applied > last {
+            return Err(Error::Applied { shard, applied, first, last });
+        }
+        let mut hard_state = state::hard_state(&self.shard)?;
+        hard_state.commit = hard_state.commit.max(applied);
+        let HardState { term, commit, .. } = hard_state;
+        if commit > last {
+            return Err(Error::Commit { shard, commit, first, last });
+        }
+        let last_term = self.term_of(last).map_err(|miss| state::malformed(&self.shard, miss.to_string()))?;
+        if term < last_term {
+            return Err(Error::Term { shard, term, last_term });
+        }
+        Ok(RaftState::new(hard_state, self.conf_state(applied)?))
+    }
+
+    /// The term of an entry or of the boundary. A log that begins with index 1 has one even if nobody wrote it.
+    pub(crate) fn term_of(&self, index: u64) -> Result<u64, logboom::Miss> {
+        match self.shard.term(index) {
+            Err(_) if index == 0 && self.range().start == 1 => Ok(0),
+            term => term,
+        }
+    }
+}
+
+fn add_creation(batch: &mut Batch<'_>, shard: &Shard, conf_state: &ConfState, boundary: Boundary) -> Result<()> {
+    let hard_state = HardState { term: boundary.term, commit: boundary.index, ..HardState::default() };
+    batch.reset_to(shard.id(), Some(boundary))?.hard_state(shard.id(), &state::encode(&hard_state))?;
+    state::put_conf(batch, shard, boundary.index, conf_state)
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+//! What a group keeps in memory beside its log.
+
+use std::collections::BTreeMap;
+
+use logboom::{
+    EntryBatch,
+    snapshot::{Built, Lease},
+};
+
+use crate::Error;
+
+/// What all handles of a group share.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// What the application has applied, as far as it has said.
+    pub(crate) applied: u64,
+    /// The first failure that was answered to the core.
+    pub(crate) failure: Option<Error>,
+    /// Entries that were fetched for the core, while it asks for them again.
+    pub(crate) fetched: Option<EntryBatch>,
+    /// The snapshots that were received, by index and term, until a `Ready` has one saved. The core may have one of
+    /// them and refuse the next.
+    pub(crate) received: BTreeMap<(u64, u64), Built>,
+    /// The snapshots that followers are being sent.
+    pub(crate) sending: BTreeMap<u64, Lease>,
+    /// The least index of a snapshot that a follower waits for.
+    pub(crate) wanted: Option<u64>,
+}
+
+impl Held {
+    /// The log goes on behind `index`, or the application does: a snapshot up to there is of no use any more.
+    pub(crate) fn applied_to(&mut self, index: u64) {
+        self.applied = self.applied.max(index);
+        self.received.retain(|(received, _), _| *received > index);
+    }
+
+    pub(crate) fn new(applied: u64) -> Self {
+        Self {
+            applied,
+            failure: None,
+            fetched: None,
+            received: BTreeMap::new(),
+            sending: BTreeMap::new(),
+            wanted: None,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! raft-rs on Logboom: the storage of many raft groups in one log, written with one sync, read without copies.
+//!
+//! raft-rs leaves storage to its user: the read side is its trait [`raft::Storage`], the write side a rule for what to
+//! do with a [`Ready`](raft::Ready). [`Group`] is the one, [`Round`] and [`Writer`] are the other, for as many groups
+//! as a process has, on one [`Engine`](logboom::Engine).
+//!
+//! # The loop
+//!
+//! One thread, any number of groups, asynchronous: while one round is on its way to the disk, the next is filled.
+//!
+//! ```
+//! use std::{collections::BTreeMap, sync::mpsc};
+//!
+//! use logboom::{Boundary, Config, Engine, ShardId};
+//! use logboom_raft_rs::{Group, Round, Writer};
+//! use raft::{RawNode, eraftpb::ConfState};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let mut config = Config::new(dir.path().join("log"));
+//! # config.segment_bytes = 1 << 20;
+//! # let send = |_messages| ();
+//! # let apply = |entry: raft::eraftpb::Entry| drop(entry);
+//! # /*
+//! let config = Config::new("/var/lib/node/log");
+//! # */
+//! let engine = Engine::open(config)?;
+//! let shards = (0..100).map(ShardId);
+//! let members = ConfState::from((vec![1], vec![]));
+//! Group::create(&engine, shards.clone(), &members, Boundary { index: 0, term: 0 })?;
+//!
+//! let logger = slog::Logger::root(slog::Discard, slog::o!());
+//! let (mut nodes, mut applied) = (BTreeMap::new(), BTreeMap::new());
+//! for shard in shards {
+//!     let mut node = RawNode::new(&raft::Config::new(1), Group::open(&engine, shard, 0)?, &logger)?;
+//!     node.campaign()?; // a timer and messages of others, elsewhere
+//!     nodes.insert(shard, node);
+//!     applied.insert(shard, 0);
+//! }
+//!
+//! let (wake, woken) = mpsc::channel(); // messages and ticks come by the same channel, elsewhere
+//! let mut writer = Writer::new(&engine, move || drop(wake.send(())));
+//! while applied.values().any(|index| *index < 1) {
+//!     let mut readys = Vec::new();
+//!     for (shard, node) in &mut nodes {
+//!         if node.has_ready() {
+//!             let mut ready = node.ready();
+//!             send(ready.take_messages()); // a leader's, which need not wait
+//!             for entry in ready.take_committed_entries() {
+//!                 applied.insert(*shard, entry.index);
+//!                 apply(entry);
+//!             }
+//!             readys.push((*shard, ready));
+//!         }
+//!     }
+//!     let mut round = Round::new();
+//!     for (shard, ready) in &mut readys {
+//!         round.save(nodes[shard].store(), ready);
+//!     }
+//!     writer.submit(&mut round)?; // one batch: readable from now on, durable soon
+//!     for (shard, ready) in readys {
+//!         let node = nodes.get_mut(&shard).ok_or("it is there")?;
+//!         node.advance_append_async(ready);
+//!         node.advance_apply_to(applied[&shard]); // what is, and not what a snapshot that waits will be
+//!     }
+//!     if !nodes.values().any(RawNode::has_ready) && writer.pending() > 0 {
+//!         woken.recv()?;
+//!     }
+//!     for saved in writer.persisted()? {
+//!         send(saved.messages); // votes and acknowledgements, which had to wait
+//!         let node = nodes.get_mut(&saved.shard).ok_or("it is there")?;
+//!         node.on_persist_ready(saved.number);
+//!         if let Some(index) = saved.snapshot {
+//!             // load(engine.snapshots().newest(saved.shard)?);
+//!             applied.insert(saved.shard, index);
+//!             node.advance_apply_to(index); // and not before it is durable
+//!         }
+//!     }
+//! }
+//! # drop(nodes);
+//! # engine.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The synchronous loop calls [`Writer::write`] in the place of `submit`, sends what is saved, and then calls
+//! `advance`, whose `LightReady` goes into the next round by [`Round::commit`].
+//!
+//! # What is where
+//!
+//! | of raft-rs | in the engine |
+//! |---|---|
+//! | an entry | an entry: index, term, type, context and data apart, so that reading is slicing, not decoding |
+//! | term and vote | the shard's hard state, durable with the entries of the same `Ready`, in one atomic batch |
+//! | the commit index | with term and vote where these move, else the shard's commit hint, which costs no sync |
+//! | `ConfState` | a key for each index at which it has changed: a core begins with that of what is applied |
+//! | a snapshot | a file beside the log; `Snapshot::data` is its manifest |
+//!
+//! A field of an entry that raft-rs 0.7 does not know is not kept. A context has at most 65,535 bytes, and an entry a
+//! quarter of a segment.
+//!
+//! # Reading
+//!
+//! Entries are answered from memory while they are in the engine's recent tail:
+//! [`Config::cache_bytes`](logboom::Config::cache_bytes) for all groups together, 64 MiB by default. What a core has
+//! not applied is hardly ever older. Beyond that they are read from the disk, and at once: in the core's own thread,
+//! unless the group has a [fetcher](Group::fetching) and the core says that it can wait, which is when it replicates
+//! to a follower that lags. In either case the data of an entry is the memory that was written from, or read into.
+//!
+//! # Snapshots
+//!
+//! The application saves its state to [`Snapshots::build`](logboom::Snapshots::build) with
+//! [`Group::snapshot_spec`], and [registers](Group::register) it; then the log can be [compacted](Group::compact). A
+//! core that has to send one gets the newest, or is told to ask again later, while [`Group::snapshot_wanted`] asks for
+//! one.
+//!
+//! | sender | receiver |
+//! |---|---|
+//! | `MsgSnapshot` goes out; its data is the manifest | [`Group::receive`], before the core sees the message |
+//! | the chunks of [`Group::sending`] go beside it | [`Receiver::accept`](logboom::snapshot::Receiver::accept) each |
+//! | | [`Group::received`], and then the message goes to the core |
+//! | `report_snapshot`, and [`Group::sent`] | a `Ready` has it: [`Round::save`] makes it the group's |
+//! | | [`Saved::snapshot`]: the application loads it |
+//!
+//! # Fail stop
+//!
+//! After a failed write or sync of the log nothing is said to be saved any more: [`Writer`] answers
+//! [`logboom::Error::Poisoned`], and keeps what it has not released. Votes and acknowledgements that might not survive
+//! are then never sent. raft-rs has no way to take a `Ready` back, so a group goes on by being opened again, with the
+//! engine.
+//!
+//! A failed *read* is another matter, since raft-rs panics for most answers that it does not expect:
+//!
+//! | what fails | what the core is told |
+//! |---|---|
+//! | opening: a log that contradicts itself, lost records | [`Group::open`] gives an [`Error`], and no node begins |
+//! | entries for a follower | to wait: it asks again when it hears from the follower |
+//! | a snapshot for a follower | to wait |
+//! | entries to apply, or to look for changes of the configuration in | the error: **it panics** |
+//!
+//! In each case the first failure is [`Group::failure`]. A process with many groups that wants to outlive the last row
+//! runs its nodes behind [`catch_unwind`](std::panic::catch_unwind) and drops the node that has panicked; the log is
+//! whole, and other groups are not concerned.
+//!
+//! Entries are never compacted above what is [applied](Group::applied_to), where the application says what is.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod state;
+mod entry;
+mod held;
+mod group;
+mod storage;
+mod fetch;
+mod snapshots;
+mod round;
+mod writer;
+
+pub use error::{Error, Result};
+pub use fetch::{Fetch, Fetched};
+pub use group::Group;
+pub use round::{Round, Saved};
+pub use writer::Writer;

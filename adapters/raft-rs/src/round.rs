@@ -1,0 +1,242 @@
+//! What one round of a raft loop has to save, and the batches that it becomes.
+
+use logboom::{Batch, Boundary, Engine, Limit, ShardId};
+use raft::{
+    LightReady, Ready,
+    eraftpb::{ConfState, Entry, HardState, Message, Snapshot},
+};
+
+use crate::{Error, Group, Result, entry, state};
+
+/// What one round of a raft loop has to save: the `Ready`s of many groups, for one batch and one sync.
+///
+/// It is filled, and given to a [`Writer`](crate::Writer). It borrows the `Ready`s, and takes from them the messages
+/// that must not be sent before they are durable: these come back with [`Saved`].
+#[derive(Debug, Default)]
+pub struct Round<'r> {
+    pub(crate) items: Vec<Item<'r>>,
+    pub(crate) saves: Vec<Save>,
+}
+
+/// A `Ready` that is saved: durable, and every earlier one of its group with it; or one for which nothing has to be.
+#[derive(Debug)]
+#[must_use = "the messages are to be sent, and the node to be told"]
+#[non_exhaustive]
+pub struct Saved {
+    /// The shard of its group.
+    pub shard: ShardId,
+    /// Its number: what [`on_persist_ready`](raft::RawNode::on_persist_ready) is to be called with, after an
+    /// [`advance_append_async`](raft::RawNode::advance_append_async).
+    pub number: u64,
+    /// The index of its snapshot, if it had one: now the application is to load that, and the core to be told that it
+    /// is [applied](raft::RawNode::advance_apply_to). It panics if it is told sooner, which `advance_apply` would do.
+    pub snapshot: Option<u64>,
+    /// The messages that waited for it, to be sent now.
+    pub messages: Vec<Message>,
+}
+
+/// A `Ready` that is to be saved.
+#[derive(Debug)]
+pub(crate) struct Save {
+    pub(crate) saved: Saved,
+    pub(crate) must_sync: bool,
+}
+
+/// Something to be written.
+#[derive(Debug)]
+pub(crate) enum Item<'r> {
+    Ready(Group, &'r Ready),
+    Commit(Group, u64),
+    Conf(Group, u64, &'r ConfState),
+}
+
+impl<'r> Round<'r> {
+    /// An empty round.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what a `Ready` wants saved: snapshot, entries and hard state, and takes the messages that wait for these.
+    /// A group has at most one `Ready` in a round.
+    ///
+    /// The entries are read when the round is [submitted](crate::Writer::submit), and copied once, into the memory
+    /// that the disk reads from.
+    pub fn save(&mut self, group: &Group, ready: &'r mut Ready) -> &mut Self {
+        let messages = ready.take_persisted_messages();
+        let snapshot = Some(ready.snapshot().get_metadata().index).filter(|_| !ready.snapshot().is_empty());
+        let saved = Saved { shard: group.id(), number: ready.number(), snapshot, messages };
+        self.saves.push(Save { saved, must_sync: ready.must_sync() });
+        self.items.push(Item::Ready(group.clone(), ready));
+        self
+    }
+
+    /// Adds the commit index of a `LightReady`, if there is one. It is written sometime, with what comes next: a
+    /// restart that has forgotten it learns it from the leader again.
+    pub fn commit(&mut self, group: &Group, light: &LightReady) -> &mut Self {
+        if let Some(index) = light.commit_index() {
+            self.items.push(Item::Commit(group.clone(), index));
+        }
+        self
+    }
+
+    /// Adds the configuration that [`apply_conf_change`](raft::RawNode::apply_conf_change) gave for the entry at
+    /// `index`. It is written durably: it has to be, before the application says durably that it has applied `index`.
+    pub fn conf_state(&mut self, group: &Group, index: u64, state: &'r ConfState) -> &mut Self {
+        self.items.push(Item::Conf(group.clone(), index, state));
+        self
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.saves.is_empty()
+    }
+
+    /// Whether anything of it has to be durable before something else may happen.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.saves.iter().any(|save| save.must_sync) || self.items.iter().any(|item| matches!(item, Item::Conf(..)))
+    }
+
+    /// The batches that it becomes, in order; one, unless that would be too large.
+    pub(crate) fn batches(&self, engine: &Engine) -> Result<Vec<Batch<'r>>> {
+        let mut batches = Batches { engine, full: Vec::new(), batch: engine.batch() };
+        for item in &self.items {
+            batches.add(item)?;
+        }
+        batches.full.push(batches.batch);
+        batches.full.retain(|batch| !batch.is_empty());
+        Ok(batches.full)
+    }
+
+    /// Forgets what was written, and the snapshots that are the groups' now.
+    pub(crate) fn take_saves(&mut self) -> Vec<Save> {
+        for item in self.items.drain(..) {
+            if let Item::Ready(group, ready) = item
+                && !ready.snapshot().is_empty()
+            {
+                group.held.lock().applied_to(ready.snapshot().get_metadata().index);
+            }
+        }
+        std::mem::take(&mut self.saves)
+    }
+}
+
+/// Batches that are being filled.
+struct Batches<'e, 'r> {
+    engine: &'e Engine,
+    full: Vec<Batch<'r>>,
+    batch: Batch<'r>,
+}
+
+impl<'r> Batches<'_, 'r> {
+    /// Adds an item, as a whole unless it is too large for any batch.
+    fn add(&mut self, item: &Item<'r>) -> Result<()> {
+        match self.fit(|batch| item.add_to(batch)) {
+            Err(error) if is_full(&error) => match item {
+                Item::Ready(group, ready) => self.add_in_parts(group, ready),
+                _ => Err(error),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// A `Ready` that no batch holds. Whatever part of it a crash leaves must be what shorter messages could have
+    /// brought: no entry without its term, and no commit index without its entry.
+    fn add_in_parts(&mut self, group: &Group, ready: &'r Ready) -> Result<()> {
+        let snapshot = ready.snapshot();
+        if let Some(hard_state) = ready.hs() {
+            let known = state::hard_state(&group.shard)?.commit;
+            let early = HardState { commit: known.max(snapshot.get_metadata().index), ..hard_state.clone() };
+            self.fit(|batch| {
+                add_snapshot(batch, group, snapshot)?;
+                batch.hard_state(group.id(), &state::encode(&early))?;
+                Ok(())
+            })?;
+        } else {
+            self.fit(|batch| add_snapshot(batch, group, snapshot))?;
+        }
+        let mut next = next_of(group, snapshot);
+        for one in ready.entries().chunks(1) {
+            self.fit(|batch| add_entries(batch, group, next, one))?;
+            next = one.last().map(|entry| entry.index + 1);
+        }
+        self.fit(|batch| add_hard_state(batch, group, ready))
+    }
+
+    /// Has `add` fill the batch, or the next one if it does not fit this one.
+    fn fit(&mut self, mut add: impl FnMut(&mut Batch<'r>) -> Result<()>) -> Result<()> {
+        let mark = self.batch.mark();
+        match add(&mut self.batch) {
+            Err(error) if is_full(&error) => self.batch.rewind(&mark),
+            outcome => return outcome,
+        }
+        self.full.push(std::mem::replace(&mut self.batch, self.engine.batch()));
+        let mark = self.batch.mark();
+        add(&mut self.batch).inspect_err(|_| self.batch.rewind(&mark))
+    }
+}
+
+impl<'r> Item<'r> {
+    fn add_to(&self, batch: &mut Batch<'r>) -> Result<()> {
+        match self {
+            Self::Ready(group, ready) => {
+                add_snapshot(batch, group, ready.snapshot())?;
+                add_entries(batch, group, next_of(group, ready.snapshot()), ready.entries())?;
+                add_hard_state(batch, group, ready)
+            }
+            Self::Commit(group, index) => {
+                batch.commit_hint(group.id(), &index.to_le_bytes())?;
+                Ok(())
+            }
+            Self::Conf(group, index, conf_state) => state::put_conf(batch, &group.shard, *index, conf_state),
+        }
+    }
+}
+
+/// The log begins anew behind the snapshot, which is the group's from then on, with its configuration.
+fn add_snapshot(batch: &mut Batch<'_>, group: &Group, snapshot: &Snapshot) -> Result<()> {
+    if snapshot.is_empty() {
+        return Ok(());
+    }
+    let (shard, metadata) = (group.id(), snapshot.get_metadata());
+    let (index, term) = (metadata.index, metadata.term);
+    let built = group.received_as(index, term).ok_or(Error::NoSnapshot { shard, index, term })?;
+    batch.reset_to(shard, Some(Boundary { index, term }))?.register_snapshot(shard, &built)?;
+    state::drop_confs(batch, &group.shard)?;
+    state::put_conf(batch, &group.shard, index, metadata.get_conf_state())
+}
+
+/// The index that continues the log once the snapshot is in it.
+fn next_of(group: &Group, snapshot: &Snapshot) -> Option<u64> {
+    if snapshot.is_empty() { group.shard.next() } else { Some(snapshot.get_metadata().index + 1) }
+}
+
+/// Entries that continue the log at `next`, or replace what it has from the first of them on.
+fn add_entries<'r>(batch: &mut Batch<'r>, group: &Group, next: Option<u64>, entries: &'r [Entry]) -> Result<()> {
+    let Some(first) = entries.first() else { return Ok(()) };
+    if next.is_none() {
+        batch.reset_to(group.id(), Some(Boundary { index: 0, term: 0 }))?;
+    }
+    let mut entries = entries.iter().map(entry::to_engine);
+    match next.unwrap_or(1) == first.index {
+        true => entries.try_for_each(|entry| batch.append(group.id(), entry).map(drop))?,
+        false => {
+            batch.overwrite(group.id(), entries)?;
+        }
+    }
+    Ok(())
+}
+
+/// A commit index that has moved alone needs no sync.
+fn add_hard_state(batch: &mut Batch<'_>, group: &Group, ready: &Ready) -> Result<()> {
+    let Some(state) = ready.hs() else { return Ok(()) };
+    match ready.must_sync() {
+        true => batch.hard_state(group.id(), &state::encode(state))?,
+        false => batch.commit_hint(group.id(), &state.commit.to_le_bytes())?,
+    };
+    Ok(())
+}
+
+fn is_full(error: &Error) -> bool {
+    use logboom::Error::TooLarge;
+    matches!(error, Error::Engine(TooLarge { what: Limit::Batch | Limit::Records, .. }))
+}

@@ -1,0 +1,104 @@
+//! Hard state, commit index and configuration, as they are stored with a shard.
+//!
+//! | what | where | bytes |
+//! |---|---|---|
+//! | hard state | the shard's hard state | term, vote, commit: 8 each, little-endian |
+//! | commit index | the shard's commit hint | 8, little-endian |
+//! | a configuration | the key `raft-rs/conf/` + index, 8 bytes big-endian | the `ConfState` message |
+//!
+//! The commit index moves far more often than term and vote, and nothing hangs on it: where it alone has moved it is
+//! written as a hint, which needs no sync. What is committed is the higher of the two.
+//!
+//! A configuration is kept for each index at which it has changed. A core that starts applies entries again from
+//! wherever its application stands, changes of the configuration among them, so it must begin with the configuration
+//! of that index, and not with a later one.
+
+use logboom::{Batch, Shard};
+use protobuf::Message;
+use raft::eraftpb::{ConfState, HardState};
+
+use crate::{Error, Result};
+
+const CONF_PREFIX: &[u8] = b"raft-rs/conf/";
+
+/// The bytes of a hard state.
+pub(crate) fn encode(state: &HardState) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    for (part, field) in bytes.chunks_exact_mut(8).zip([state.term, state.vote, state.commit]) {
+        part.copy_from_slice(&field.to_le_bytes());
+    }
+    bytes
+}
+
+/// The hard state that is stored, with whatever commit index is known; the default if there is none.
+pub(crate) fn hard_state(shard: &Shard) -> Result<HardState> {
+    let mut state = HardState::default();
+    if let Some(bytes) = shard.hard_state()? {
+        let (fields, rest) = bytes.as_chunks::<8>();
+        let ([term, vote, commit], []) = (fields, rest) else {
+            return Err(malformed(shard, format!("a hard state of {} bytes", bytes.len())));
+        };
+        state.term = u64::from_le_bytes(*term);
+        state.vote = u64::from_le_bytes(*vote);
+        state.commit = u64::from_le_bytes(*commit);
+    }
+    if let Some(bytes) = shard.commit_hint()? {
+        let hint = <[u8; 8]>::try_from(&*bytes);
+        let hint = hint.map_err(|_| malformed(shard, format!("a commit hint of {} bytes", bytes.len())))?;
+        state.commit = state.commit.max(u64::from_le_bytes(hint));
+    }
+    Ok(state)
+}
+
+/// The configuration as of `index`; the default if the group has none yet.
+pub(crate) fn conf_state(shard: &Shard, index: u64) -> Result<ConfState> {
+    let end = conf_key(index);
+    let stored = shard.scan(CONF_PREFIX..=end.as_slice())?;
+    let Some((_, bytes)) = stored.last() else { return Ok(ConfState::default()) };
+    decode_conf(bytes).ok_or_else(|| malformed(shard, "a configuration that is no ConfState".into()))
+}
+
+/// A configuration from its message.
+pub(crate) fn decode_conf(bytes: &[u8]) -> Option<ConfState> {
+    ConfState::parse_from_bytes(bytes).ok()
+}
+
+/// The message of a configuration.
+pub(crate) fn encode_conf(shard: &Shard, state: &ConfState) -> Result<Vec<u8>> {
+    state.write_to_bytes().map_err(|error| malformed(shard, format!("a configuration: {error}")))
+}
+
+/// Adds the configuration that holds from `index` on.
+pub(crate) fn put_conf(batch: &mut Batch<'_>, shard: &Shard, index: u64, state: &ConfState) -> Result<()> {
+    batch.put(shard.id(), &conf_key(index), &encode_conf(shard, state)?)?;
+    Ok(())
+}
+
+/// Drops every configuration that does not hold at `boundary` or later.
+pub(crate) fn drop_confs_before(batch: &mut Batch<'_>, shard: &Shard, boundary: u64) -> Result<()> {
+    let end = conf_key(boundary);
+    let mut stored = shard.scan(CONF_PREFIX..=end.as_slice())?;
+    // The last one of them holds at the boundary.
+    stored.pop();
+    for (key, _) in stored {
+        batch.delete(shard.id(), &key)?;
+    }
+    Ok(())
+}
+
+/// Drops every configuration: what a snapshot brings replaces them.
+pub(crate) fn drop_confs(batch: &mut Batch<'_>, shard: &Shard) -> Result<()> {
+    for (key, _) in shard.scan(CONF_PREFIX..=conf_key(u64::MAX).as_slice())? {
+        batch.delete(shard.id(), &key)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn malformed(shard: &Shard, what: String) -> Error {
+    Error::Malformed { shard: shard.id(), what }
+}
+
+#[expect(clippy::big_endian_bytes, reason = "keys are in the order of their bytes, which is to be that of the indexes")]
+fn conf_key(index: u64) -> Vec<u8> {
+    [CONF_PREFIX, &index.to_be_bytes()].concat()
+}

@@ -1,0 +1,119 @@
+//! The read side: raft-rs' `Storage` of a group.
+
+use std::ops::Range;
+
+use logboom::{EntryBatch, Miss, ReadError, TryRead};
+use raft::{
+    GetEntriesContext, RaftState, Storage, StorageError,
+    eraftpb::{Entry, Snapshot},
+    util::NO_LIMIT,
+};
+
+use crate::{Error, Fetch, Group, entry};
+
+impl Storage for Group {
+    /// What [`Group::open`] has checked, as of now.
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(self.recovered()?)
+    }
+
+    /// Entries that share the memory of the log's recent tail, or of the read.
+    ///
+    /// What is not in memory is read here and now, unless the core can wait for it and the group has a
+    /// [fetcher](Group::fetching).
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        let max_bytes = max_size.into().unwrap_or(NO_LIMIT);
+        let can_wait = context.can_async();
+        let outcome = match self.shard.try_entries(low..high, max_bytes) {
+            TryRead::Ready(batch) => Ok(batch),
+            TryRead::Compacted { first } => Err(ReadError::Compacted { first }),
+            TryRead::Unavailable { last } => Err(ReadError::Unavailable { last }),
+            TryRead::Corrupted { .. } | TryRead::Io(_) => self.shard.entries(low..high, max_bytes),
+            TryRead::WouldBlock(future) => match (self.fetched(low), &self.fetcher) {
+                (Some(batch), _) => Ok(batch),
+                (None, Some(fetcher)) if can_wait => {
+                    fetcher(Fetch::new(self, low..high, max_bytes, future, context));
+                    return Err(StorageError::LogTemporarilyUnavailable.into());
+                }
+                _ => self.shard.entries(low..high, max_bytes),
+            },
+        };
+        self.rebuilt(outcome, &(low..high), max_bytes).map_err(|error| self.told(error, can_wait))
+    }
+
+    /// The term of an entry, or of the boundary, from memory.
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        self.term_of(index).map_err(|miss| match miss {
+            Miss::Compacted { .. } => StorageError::Compacted.into(),
+            Miss::Unavailable { .. } => StorageError::Unavailable.into(),
+            _ => self.fail(logboom::Error::Quarantined { shard: self.id() }.into()).into(),
+        })
+    }
+
+    /// The first index of the log; one past the boundary when it is empty.
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.range().start)
+    }
+
+    /// The last index of the log; the boundary's when it is empty.
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.range().end - 1)
+    }
+
+    /// The newest registered snapshot, leased for the follower `to`: see [`Group::sending`].
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        match self.newest_for(request_index, to) {
+            Ok(Some(snapshot)) => Ok(snapshot),
+            Ok(None) => Err(StorageError::SnapshotTemporarilyUnavailable.into()),
+            Err(error) => {
+                self.fail(error);
+                Err(StorageError::SnapshotTemporarilyUnavailable.into())
+            }
+        }
+    }
+}
+
+impl Group {
+    /// Entries that were fetched for the core, if these are the ones that it asks for.
+    fn fetched(&self, low: u64) -> Option<EntryBatch> {
+        self.held.lock().fetched.clone().filter(|batch| batch.get(low).is_some())
+    }
+
+    fn rebuilt(
+        &self,
+        outcome: Result<EntryBatch, ReadError>,
+        range: &Range<u64>,
+        max_bytes: u64,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let batch = outcome?;
+        entry::from_engine(&batch, range, max_bytes).map_err(|kind| ReadError::Corrupted {
+            range: range.clone(),
+            what: format!("kind {kind} is no entry type of raft-rs").into(),
+        })
+    }
+
+    /// What the core is told of a read that has failed. Where it can wait it is made to: it asks again, and does not
+    /// end the process.
+    fn told(&self, error: ReadError, can_wait: bool) -> raft::Error {
+        match error {
+            ReadError::Compacted { .. } => StorageError::Compacted.into(),
+            ReadError::Unavailable { .. } => StorageError::Unavailable.into(),
+            error => {
+                let failure = self.fail(Error::Read { shard: self.id(), error });
+                if can_wait { StorageError::LogTemporarilyUnavailable.into() } else { failure.into() }
+            }
+        }
+    }
+
+    /// Keeps the first failure for the embedder.
+    pub(crate) fn fail(&self, error: Error) -> Error {
+        self.held.lock().failure.get_or_insert_with(|| error.clone());
+        error
+    }
+}

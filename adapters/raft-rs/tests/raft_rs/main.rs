@@ -1,0 +1,9 @@
+//! raft-rs on the engine: contracts, published scenarios, and a simulated cluster.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod contract;
+mod fetching;
+mod ready;
+mod rows;
+mod simulation;
+mod support;
