@@ -32,6 +32,8 @@ const WITHOUT_UNSAFE: &[&str] = &[
     "adapters/raft-rs/src/lib.rs",
     "adapters/openraft/src/lib.rs",
     "cli/src/main.rs",
+    "examples/cluster/src/main.rs",
+    "examples/serve/src/lib.rs",
 ];
 
 #[test]

@@ -139,6 +139,10 @@ pub struct Options {
     /// The bytes of payload and context that one update is given at most, but for a single entry that has more.
     /// Default: 1 MiB.
     pub update_bytes: u64,
+    /// The boundary that stands for the empty state, where a raft core begins its logs behind one, as raft-rs does
+    /// behind index 0. A log that goes on from any other has been compacted or reset, and needs a snapshot.
+    /// Default: `None`, a log begins without a boundary.
+    pub begins_behind: Option<u64>,
     /// How snapshots are compressed. Default: not at all.
     pub codec: Codec,
     /// Ends a recovery from a snapshot early. Default: a signal that nobody gives.
@@ -147,7 +151,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { policy: SnapshotPolicy::default(), update_bytes: 1 << 20, codec: Codec::None, stop: Stop::new() }
+        Self {
+            policy: SnapshotPolicy::default(),
+            update_bytes: 1 << 20,
+            begins_behind: None,
+            codec: Codec::None,
+            stop: Stop::new(),
+        }
     }
 }
 

@@ -80,9 +80,13 @@ impl<M: StateMachine> Driver<M> {
                 Ok(Some(Arc::clone(lease.manifest())))
             }
             // A log that was never compacted and never reset has its beginning, whatever index that is.
-            None if self.shard.boundary().is_none() && kept.is_none() => Ok(None),
+            None if self.has_its_beginning() && kept.is_none() => Ok(None),
             None => Err(Error::NoSnapshot { first: self.first() }),
         }
+    }
+
+    fn has_its_beginning(&self) -> bool {
+        self.shard.boundary().is_none_or(|boundary| Some(boundary.index) == self.options.begins_behind)
     }
 
     /// The term of the entry `kept`, if the log has it or begins right behind it.

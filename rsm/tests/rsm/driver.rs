@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use logboom::{Durability, Entry, ReadError, snapshot::Stop};
+use logboom::{Boundary, Durability, Entry, ReadError, snapshot::Stop};
 use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, Recovered, SnapshotPolicy, Trigger};
 
 use crate::{
@@ -373,6 +373,30 @@ fn a_log_without_its_beginning_needs_a_snapshot() {
     engine.write(batch).unwrap();
     let opened = Driver::regular(&engine, SHARD, Model::new(None), options());
     assert!(matches!(opened, Err(Error::NoSnapshot { first: 5 })));
+}
+
+/// Some raft cores begin a log behind a boundary that stands for the empty state.
+#[test]
+fn a_log_may_begin_behind_a_boundary() {
+    let world = World::new(14);
+    let engine = world.open().unwrap();
+    let mut batch = engine.batch();
+    batch.reset_to(SHARD, Some(Boundary { index: 0, term: 0 })).unwrap();
+    engine.write(batch).unwrap();
+    append(&engine, 1..11).unwrap();
+    let open = |options| Driver::regular(&engine, SHARD, Model::new(None), options);
+    assert!(matches!(open(options()), Err(Error::NoSnapshot { first: 1 })));
+    assert!(matches!(open(Options { begins_behind: Some(1), ..options() }), Err(Error::NoSnapshot { first: 1 })));
+
+    let options = Options { begins_behind: Some(0), ..options() };
+    let (mut driver, recovered) = open(options.clone()).unwrap();
+    assert_eq!(recovered.applied, None);
+    driver.commit(10);
+    assert_eq!(apply_all(&mut driver).unwrap(), (1..11).collect::<Vec<_>>());
+    let mut batch = engine.batch();
+    batch.compact_to(SHARD, 4).unwrap();
+    engine.write(batch).unwrap();
+    assert!(matches!(open(options), Err(Error::NoSnapshot { first: 5 })), "what was compacted is not empty");
 }
 
 /// The machine of a node that keeps its own state.

@@ -1,0 +1,220 @@
+//! A client: one operation after the other, on registers that others use at the same time.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::{BufMut, Bytes};
+use parking_lot::RwLock;
+
+use crate::{
+    history::{Answer, Call, Operation, Watch},
+    kv::{Action, Command, Outcome},
+    options::NODES,
+    process::Connection,
+    wire::{Ask, Reply},
+};
+
+/// Registers of a shard.
+const KEYS: u32 = 4;
+
+/// Half of the operations go to so many shards: there clients meet, and the log grows fast.
+const HOT_SHARDS: u64 = 4;
+
+/// The most bytes of a value behind its number.
+const PADDING_MAX: usize = 200;
+
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long a client looks for a node that takes its operation, before it thinks of another one.
+const SEARCH: Duration = Duration::from_secs(10);
+
+/// What all clients have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) shards: u64,
+    pub(crate) watch: Watch,
+    /// Where the nodes listen.
+    pub(crate) addresses: Arc<RwLock<BTreeMap<u64, SocketAddr>>>,
+    /// Set when the run ends.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// A client, and what it remembers.
+#[derive(Debug)]
+pub(crate) struct Client {
+    id: u32,
+    common: Common,
+    chance: fastrand::Rng,
+    connections: BTreeMap<u64, Connection>,
+    /// Who was said to lead a shard.
+    leaders: BTreeMap<u64, u64>,
+    /// How many writes to a shard were sent.
+    numbers: BTreeMap<u64, u64>,
+    /// What it has last seen of a register.
+    seen: BTreeMap<(u64, u32), Option<u64>>,
+    /// Values that it has thought of.
+    values: u64,
+    history: Vec<Operation>,
+}
+
+/// What came of sending something to a node.
+enum Sent {
+    Answered(Reply),
+    /// It has not left this process.
+    Not,
+    /// It has, and nobody has answered.
+    Lost,
+}
+
+impl Client {
+    pub(crate) fn new(id: u32, common: Common, seed: u64) -> Self {
+        Self {
+            id,
+            common,
+            chance: fastrand::Rng::with_seed(seed),
+            connections: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            values: 0,
+            history: Vec::new(),
+        }
+    }
+
+    /// Does one operation after the other until the run ends; gives all that may have had an effect.
+    pub(crate) fn run(mut self) -> Vec<Operation> {
+        while !self.is_over() {
+            let (shard, key) = self.pick();
+            let operation = self.think(shard, key);
+            self.perform(operation);
+        }
+        self.history
+    }
+
+    fn is_over(&self) -> bool {
+        self.common.stop.load(Ordering::Relaxed)
+    }
+
+    fn pick(&mut self) -> (u64, u32) {
+        let among = if self.chance.bool() { HOT_SHARDS.min(self.common.shards) } else { self.common.shards };
+        (self.chance.u64(0..among), self.chance.u32(0..KEYS))
+    }
+
+    fn think(&mut self, shard: u64, key: u32) -> Operation {
+        let call = match self.chance.u8(0..10) {
+            0..4 => Call::Get,
+            kind => {
+                self.values += 1;
+                let value = u64::from(self.id) << 40 | self.values;
+                let expected = self.seen.get(&(shard, key)).copied().flatten();
+                if kind < 8 { Call::Put(value) } else { Call::Swap { expected, value } }
+            }
+        };
+        let number = if call == Call::Get { 0 } else { self.numbers.get(&shard).copied().unwrap_or(0) + 1 };
+        let invoked = self.common.watch.now();
+        Operation { client: self.id, shard, key, call, number, invoked, answered: None }
+    }
+
+    /// Looks for the node that takes the operation. It is sent again where it is known not to have been done; once that
+    /// is not known, a write is left to its fate.
+    fn perform(&mut self, mut operation: Operation) {
+        let ask = self.ask(&operation);
+        let (begun, mut tries) = (Instant::now(), 0);
+        while begun.elapsed() < SEARCH && !self.is_over() {
+            let node = self.target(operation.shard);
+            match self.send(node, &ask) {
+                Sent::Answered(Reply::Value(value)) => {
+                    return self.keep(operation, Some(Answer::Value(value)));
+                }
+                Sent::Answered(Reply::Done(Outcome::Written)) => {
+                    return self.keep(operation, Some(Answer::Written));
+                }
+                Sent::Answered(Reply::Done(Outcome::Kept(found))) => {
+                    return self.keep(operation, Some(Answer::Kept(found)));
+                }
+                Sent::Answered(Reply::Elsewhere(Some(leader))) if leader != node => {
+                    self.leaders.insert(operation.shard, leader);
+                }
+                Sent::Answered(Reply::Elsewhere(_)) | Sent::Not => self.look_elsewhere(operation.shard, node),
+                // To ask a second time changes nothing.
+                _ if operation.call == Call::Get => {
+                    self.look_elsewhere(operation.shard, node);
+                    operation.invoked = self.common.watch.now();
+                }
+                _ => {
+                    self.look_elsewhere(operation.shard, node);
+                    return self.keep(operation, None);
+                }
+            }
+            tries += 1;
+            thread::sleep(Duration::from_millis(tries.min(20)));
+        }
+    }
+
+    /// The node that is said to lead the shard; at times another one, so that a leader that nobody has told of is
+    /// found, and an old one that does not know it yet is not left alone.
+    fn target(&mut self, shard: u64) -> u64 {
+        if self.chance.u8(0..8) == 0 {
+            return self.chance.u64(1..=NODES);
+        }
+        self.leaders.get(&shard).copied().unwrap_or(1 + shard % NODES)
+    }
+
+    fn ask(&mut self, operation: &Operation) -> Ask {
+        let (value, action) = match operation.call {
+            Call::Get => return Ask::Get { shard: operation.shard, key: operation.key },
+            Call::Put(value) => (value, Action::Put),
+            Call::Swap { expected, value } => (value, Action::Swap { expected }),
+        };
+        let mut bytes = Vec::with_capacity(8 + PADDING_MAX);
+        bytes.put_u64_le(value);
+        bytes.resize(8 + self.chance.usize(0..=PADDING_MAX), self.chance.u8(..));
+        let Operation { client, number, key, .. } = *operation;
+        let command = Command { client, number, key, action, value: Bytes::from(bytes) };
+        Ask::Write { shard: operation.shard, command: command.encode().into() }
+    }
+
+    fn send(&mut self, node: u64, ask: &Ask) -> Sent {
+        if !self.connections.contains_key(&node) {
+            let address = self.common.addresses.read().get(&node).copied();
+            match address.ok_or(()).and_then(|address| Connection::open(address, PATIENCE).map_err(drop)) {
+                Ok(connection) => drop(self.connections.insert(node, connection)),
+                Err(()) => return Sent::Not,
+            }
+        }
+        match self.connections.get_mut(&node).map(|connection| connection.ask(ask)) {
+            Some(Ok(reply)) => Sent::Answered(reply),
+            _ => {
+                self.connections.remove(&node);
+                Sent::Lost
+            }
+        }
+    }
+
+    fn look_elsewhere(&mut self, shard: u64, node: u64) {
+        self.leaders.insert(shard, 1 + node % NODES);
+    }
+
+    fn keep(&mut self, mut operation: Operation, answer: Option<Answer>) {
+        let register = (operation.shard, operation.key);
+        match (operation.call, answer) {
+            (_, Some(Answer::Value(found) | Answer::Kept(found))) => drop(self.seen.insert(register, found)),
+            (Call::Put(value) | Call::Swap { value, .. }, _) => drop(self.seen.insert(register, Some(value))),
+            (Call::Get, _) => {}
+        }
+        if operation.number > 0 {
+            self.numbers.insert(operation.shard, operation.number);
+        }
+        operation.answered = answer.map(|answer| (self.common.watch.now(), answer));
+        self.history.push(operation);
+    }
+}

@@ -1,0 +1,173 @@
+//! The cluster as a whole, as the parent has it.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use logboom_rsm::Failure;
+use parking_lot::RwLock;
+
+use crate::{
+    options::NODES,
+    process::{Connection, Process, Recipe, cut, others, peers},
+    status::Status,
+    wire::{Ask, Reply},
+};
+
+/// How long the cluster may take to recover from anything.
+const RECOVERY_MAX: Duration = Duration::from_secs(120);
+
+/// How often it is asked whether it has.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How long a node may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Three processes, and what they have said so far.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    recipe: Recipe,
+    shards: u64,
+    processes: BTreeMap<u64, Process>,
+    /// Where the nodes listen, for clients.
+    pub(crate) addresses: Arc<RwLock<BTreeMap<u64, SocketAddr>>>,
+    connections: BTreeMap<u64, Connection>,
+    /// What each living node has last said.
+    latest: BTreeMap<u64, Status>,
+    /// What those said last that were killed.
+    past: Status,
+}
+
+impl Cluster {
+    /// Starts all nodes.
+    pub(crate) fn start(recipe: Recipe, shards: u64) -> Result<Self, Failure> {
+        let mut cluster = Self {
+            recipe,
+            shards,
+            processes: BTreeMap::new(),
+            addresses: Arc::default(),
+            connections: BTreeMap::new(),
+            latest: BTreeMap::new(),
+            past: Status::default(),
+        };
+        for id in 1..=NODES {
+            cluster.processes.insert(id, cluster.recipe.start(id)?);
+        }
+        cluster.introduce();
+        Ok(cluster)
+    }
+
+    /// Says to everybody where everybody is.
+    fn introduce(&mut self) {
+        let order = peers(&self.processes);
+        self.processes.values_mut().for_each(|process| process.order(&order));
+        *self.addresses.write() = self.processes.iter().map(|(id, process)| (*id, process.address)).collect();
+    }
+
+    /// Kills a node's process.
+    pub(crate) fn kill(&mut self, id: u64) {
+        if let Some(mut process) = self.processes.remove(&id) {
+            process.kill();
+        }
+        self.connections.remove(&id);
+        self.past.add(self.latest.remove(&id).unwrap_or_default());
+    }
+
+    /// Starts a node again that was killed.
+    pub(crate) fn restart(&mut self, id: u64) -> Result<(), Failure> {
+        let process = self.recipe.start(id)?;
+        self.processes.insert(id, process);
+        self.introduce();
+        Ok(())
+    }
+
+    /// Cuts a node off from all others, which hear no more of it either.
+    pub(crate) fn isolate(&mut self, id: u64) {
+        for (other, process) in &mut self.processes {
+            process.order(&if *other == id { cut(&others(id)) } else { cut(&[id]) });
+        }
+    }
+
+    /// Cuts two nodes off from each other; the third hears both.
+    pub(crate) fn part(&mut self, one: u64, two: u64) {
+        for (id, other) in [(one, two), (two, one)] {
+            self.processes.get_mut(&id).into_iter().for_each(|process| process.order(&cut(&[other])));
+        }
+    }
+
+    /// Ends all partitions.
+    pub(crate) fn heal(&mut self) {
+        self.processes.values_mut().for_each(|process| process.order(&cut(&[])));
+    }
+
+    /// Waits until every shard has a leader whose followers have what it has, and says how long that took.
+    ///
+    /// # Errors
+    /// When a node has ended by itself, or the cluster does not recover.
+    pub(crate) fn recover(&mut self) -> Result<Duration, Failure> {
+        let begun = Instant::now();
+        loop {
+            self.poll()?;
+            let settled: u64 = self.latest.values().map(|status| status.settled).sum();
+            let known = self.latest.values().map(|status| status.known).min().unwrap_or(0);
+            if self.latest.len() as u64 == NODES && settled >= self.shards && known >= self.shards {
+                return Ok(begun.elapsed());
+            }
+            if begun.elapsed() > RECOVERY_MAX {
+                return Err(format!("after {RECOVERY_MAX:?}, {settled} of {} shards are settled", self.shards).into());
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Asks all nodes how they are.
+    pub(crate) fn poll(&mut self) -> Result<(), Failure> {
+        for id in self.processes.keys().copied().collect::<Vec<_>>() {
+            if self.processes.get_mut(&id).is_some_and(Process::has_ended) {
+                return Err(format!("node {id} has ended by itself: see {}", self.recipe.log(id).display()).into());
+            }
+            if let Ok(Reply::Status(status)) = self.ask(id, &Ask::Status) {
+                self.latest.insert(id, *status);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks one node something.
+    pub(crate) fn ask(&mut self, id: u64, ask: &Ask) -> Result<Reply, Failure> {
+        let mut connection = match self.connections.remove(&id) {
+            Some(connection) => connection,
+            None => {
+                let process = self.processes.get(&id).ok_or("the node is not there")?;
+                Connection::open(process.address, PATIENCE)?
+            }
+        };
+        let reply = connection.ask(ask)?;
+        self.connections.insert(id, connection);
+        Ok(reply)
+    }
+
+    /// How many shards a node leads, as far as it has said.
+    pub(crate) fn led(&self, id: u64) -> u64 {
+        self.latest.get(&id).map_or(0, |status| status.led)
+    }
+
+    /// What all nodes have done so far, at least: what a killed one did last was not seen.
+    pub(crate) fn total(&self) -> Status {
+        let mut total = self.past;
+        self.latest.values().for_each(|status| total.add(*status));
+        total
+    }
+
+    /// Stops all nodes cleanly.
+    pub(crate) fn stop(self) -> Result<(), Failure> {
+        for (id, process) in self.processes {
+            process.stop().map_err(|error| format!("node {id}: {error}; see {}", self.recipe.log(id).display()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! What clients asked, when, and what they were told.
+
+use std::time::Instant;
+
+/// One operation of one client on one register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) client: u32,
+    pub(crate) shard: u64,
+    pub(crate) key: u32,
+    pub(crate) call: Call,
+    /// The client's number for it among its writes to the shard; 0 for a read.
+    pub(crate) number: u64,
+    /// Nanoseconds since the run began, when it was sent for the first time.
+    pub(crate) invoked: u64,
+    /// When it was answered, and what; `None` if nobody knows whether it was done.
+    pub(crate) answered: Option<(u64, Answer)>,
+}
+
+/// What is asked of a register. A value is a number that is written once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Get,
+    Put(u64),
+    Swap { expected: Option<u64>, value: u64 },
+}
+
+/// What is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// To a get.
+    Value(Option<u64>),
+    /// The value is written.
+    Written,
+    /// The register had another value than was expected: this one.
+    Kept(Option<u64>),
+}
+
+/// Tells how much time has passed, the same to all clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch(Instant);
+
+impl Watch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Nanoseconds since the start.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,123 @@
+//! The connections between nodes: frames out and in, lost when a peer is gone, and cut where a partition says so.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufWriter, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+
+use crate::wire::write_frame;
+
+/// Frames that wait for a connection, to each peer. What comes then is lost, as on any network: raft sends it again.
+const QUEUE: usize = 1024;
+
+/// How long a peer that cannot be reached is left alone.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The ways to the other nodes. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Links {
+    shared: Arc<Shared>,
+    queues: BTreeMap<u64, SyncSender<Vec<u8>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Where the peers listen, as far as anybody has said so.
+    peers: RwLock<BTreeMap<u64, SocketAddr>>,
+    /// The peers from which this node is cut off.
+    cut: RwLock<BTreeSet<u64>>,
+}
+
+impl Links {
+    /// Ways from the node `me` to all of `nodes`, none of which is connected before it is needed.
+    pub(crate) fn new(me: u64, nodes: impl IntoIterator<Item = u64>) -> Self {
+        let shared = Arc::<Shared>::default();
+        let mut queues = BTreeMap::new();
+        for peer in nodes.into_iter().filter(|peer| *peer != me) {
+            let (sender, frames) = sync_channel(QUEUE);
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || Way { me, peer, shared, stream: None }.carry(&frames));
+            queues.insert(peer, sender);
+        }
+        Self { shared, queues }
+    }
+
+    /// The other nodes.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = u64> {
+        self.queues.keys().copied()
+    }
+
+    /// Hands a frame over to be sent. False if it is lost already; if not, it may get lost later.
+    pub(crate) fn send(&self, peer: u64, frame: Vec<u8>) -> bool {
+        !self.is_cut(peer) && self.queues.get(&peer).is_some_and(|queue| queue.try_send(frame).is_ok())
+    }
+
+    /// Says where the nodes listen.
+    pub(crate) fn set_peers(&self, peers: BTreeMap<u64, SocketAddr>) {
+        *self.shared.peers.write() = peers;
+    }
+
+    /// Cuts this node off from `peers`, and from nobody else.
+    pub(crate) fn cut(&self, peers: BTreeSet<u64>) {
+        *self.shared.cut.write() = peers;
+    }
+
+    /// Whether nothing goes to this peer, and nothing that it sends is taken.
+    pub(crate) fn is_cut(&self, peer: u64) -> bool {
+        self.shared.cut.read().contains(&peer)
+    }
+}
+
+/// One way, carried by a thread of its own.
+struct Way {
+    me: u64,
+    peer: u64,
+    shared: Arc<Shared>,
+    stream: Option<(SocketAddr, BufWriter<TcpStream>)>,
+}
+
+impl Way {
+    fn carry(mut self, frames: &Receiver<Vec<u8>>) {
+        for frame in frames {
+            // Whatever waits goes out with one call.
+            let waiting = std::iter::once(frame).chain(frames.try_iter());
+            let written = waiting.take(QUEUE).try_for_each(|frame| self.write(&frame));
+            if written.and_then(|()| self.flush()).is_err() {
+                self.stream = None;
+                thread::sleep(PAUSE);
+                // What waited is old by now.
+                frames.try_iter().for_each(drop);
+            }
+        }
+    }
+
+    fn write(&mut self, frame: &[u8]) -> std::io::Result<()> {
+        let address = self.shared.peers.read().get(&self.peer).copied();
+        let Some(address) = address else { return Ok(()) };
+        // A peer that was started again listens elsewhere.
+        if self.stream.as_ref().is_none_or(|(connected, _)| *connected != address) {
+            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+            stream.set_nodelay(true)?;
+            // A node says which one it is; a client says 0.
+            stream.write_all(&self.me.to_le_bytes())?;
+            self.stream = Some((address, BufWriter::with_capacity(256 << 10, stream)));
+        }
+        match &mut self.stream {
+            Some((_, stream)) => write_frame(stream, frame),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.as_mut().map_or(Ok(()), |(_, stream)| stream.flush())
+    }
+}

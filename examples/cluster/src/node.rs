@@ -1,0 +1,122 @@
+//! A node: one process of the cluster, with whichever raft core.
+//!
+//! It says on standard output where it listens, takes orders from standard input, and ends when that does: a parent
+//! that dies leaves nothing behind.
+//!
+//! | order | |
+//! |---|---|
+//! | `peers 1=127.0.0.1:4001 2=..` | where the nodes listen |
+//! | `cut 2 3`, `cut` | from whom it is cut off from now on |
+//! | `stop` | close the engine, and end |
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use bytes::Bytes;
+use logboom::{Config, Engine};
+use logboom_rsm::Failure;
+
+use crate::{
+    links::Links,
+    options::NodeOptions,
+    wire::{Ask, Reply, read_frame, write_frame},
+};
+
+/// What a node's raft core does for those who are connected to it, from any thread.
+pub(crate) trait Core: Send + Sync + 'static {
+    /// Takes what a client asks. An answer that is dropped is [`Reply::Unknown`].
+    fn ask(&self, ask: Ask, answer: Answer);
+
+    /// Takes a frame of another node.
+    fn receive(&self, from: u64, frame: Bytes);
+
+    /// Ends everything that uses the engine.
+    fn stop(&self);
+}
+
+/// Answers a client, once.
+#[derive(Debug)]
+pub(crate) struct Answer(mpsc::SyncSender<Reply>);
+
+impl Answer {
+    pub(crate) fn give(self, reply: Reply) {
+        // The client may have gone.
+        self.0.try_send(reply).unwrap_or(());
+    }
+}
+
+/// Runs a node until it is told to stop.
+pub(crate) fn run(options: &NodeOptions) -> Result<(), Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut config = Config::new(&options.dir);
+    config.segment_bytes = options.segment_bytes;
+    let engine = Engine::open(config)?;
+    let links = Links::new(options.id, 1..=crate::options::NODES);
+    let core = options.core.start(options, &engine, &links)?;
+    say(&format!("listening {}", listener.local_addr()?))?;
+    thread::spawn({
+        let (core, links) = (Arc::clone(&core), links.clone());
+        move || accept(&listener, &core, &links)
+    });
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("peers") => links.set_peers(words.filter_map(peer).collect::<BTreeMap<_, _>>()),
+            Some("cut") => links.cut(words.filter_map(|id| id.parse().ok()).collect::<BTreeSet<_>>()),
+            Some("stop") => {
+                core.stop();
+                engine.close()?;
+                return say("stopped");
+            }
+            _ => return Err(format!("{line:?} is no order").into()),
+        }
+    }
+    Err("the parent is gone".into())
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+fn peer(word: &str) -> Option<(u64, SocketAddr)> {
+    let (id, address) = word.split_once('=')?;
+    Some((id.parse().ok()?, address.parse().ok()?))
+}
+
+/// Serves clients and peers, a thread for each connection: there are few.
+fn accept(listener: &TcpListener, core: &Arc<dyn Core>, links: &Links) {
+    for stream in listener.incoming().flatten() {
+        let (core, links) = (Arc::clone(core), links.clone());
+        // A connection that breaks is whoever made it's to make again.
+        thread::spawn(move || drop(serve(stream, &*core, &links)));
+    }
+}
+
+fn serve(mut stream: TcpStream, core: &dyn Core, links: &Links) -> Result<(), Failure> {
+    stream.set_nodelay(true)?;
+    let mut from = [0; 8];
+    stream.read_exact(&mut from)?;
+    let from = u64::from_le_bytes(from);
+    let mut reader = BufReader::with_capacity(256 << 10, stream.try_clone()?);
+    while let Some(frame) = read_frame(&mut reader)? {
+        if from != 0 {
+            if !links.is_cut(from) {
+                core.receive(from, frame);
+            }
+            continue;
+        }
+        let (answer, answered) = mpsc::sync_channel(1);
+        core.ask(Ask::decode(frame)?, Answer(answer));
+        let reply = answered.recv().unwrap_or(Reply::Unknown);
+        write_frame(&mut stream, &reply.encode())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The processes of the cluster, as the parent has them: started, told, killed, and asked how they are.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use logboom_rsm::Failure;
+
+use crate::{
+    options::NODES,
+    wire::{Ask, Reply, read_frame, write_frame},
+};
+
+/// A node's process. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    orders: ChildStdin,
+    said: BufReader<ChildStdout>,
+    pub(crate) address: SocketAddr,
+}
+
+/// How the nodes are started: all alike, but for their number and directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) arguments: Vec<String>,
+    pub(crate) dir: PathBuf,
+}
+
+impl Recipe {
+    /// Starts a node, in whatever state its directory is, and waits until it listens.
+    pub(crate) fn start(&self, id: u64) -> Result<Process, Failure> {
+        let log = File::options().create(true).append(true).open(self.log(id))?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["node", "--id", &id.to_string(), "--dir"])
+            .arg(self.dir.join(format!("node-{id}")))
+            .args(&self.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()?;
+        let orders = child.stdin.take().ok_or("no standard input")?;
+        let mut said = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+        let mut line = String::new();
+        said.read_line(&mut line)?;
+        let address = line.trim().strip_prefix("listening ");
+        let address = address.ok_or_else(|| format!("node {id} does not start: see {}", self.log(id).display()))?;
+        Ok(Process { orders, said, address: address.parse()?, child })
+    }
+
+    /// Where a node says what it could not go on with.
+    pub(crate) fn log(&self, id: u64) -> PathBuf {
+        Path::join(&self.dir, format!("node-{id}.log"))
+    }
+}
+
+impl Process {
+    /// SIGKILL: nothing that the process has in memory is written any more.
+    pub(crate) fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Gives an order. One that is gone gets none.
+    pub(crate) fn order(&mut self, order: &str) {
+        drop(writeln!(self.orders, "{order}"));
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// Has it close its engine, and waits for its end.
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+        self.order("stop");
+        let mut line = String::new();
+        self.said.read_line(&mut line)?;
+        let status = self.child.wait()?;
+        if line.trim() == "stopped" && status.success() {
+            Ok(())
+        } else {
+            Err(format!("it ended with {status}").into())
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The order that says where all nodes are.
+pub(crate) fn peers(processes: &BTreeMap<u64, Process>) -> String {
+    let at = |(id, process): (&u64, &Process)| format!(" {id}={}", process.address);
+    format!("peers{}", processes.iter().map(at).collect::<String>())
+}
+
+/// The order that cuts a node off from `others`.
+pub(crate) fn cut(others: &[u64]) -> String {
+    format!("cut{}", others.iter().map(|id| format!(" {id}")).collect::<String>())
+}
+
+/// All nodes but this one.
+pub(crate) fn others(id: u64) -> Vec<u64> {
+    (1..=NODES).filter(|other| *other != id).collect()
+}
+
+/// A client's connection to a node: one question at a time.
+#[derive(Debug)]
+pub(crate) struct Connection(TcpStream);
+
+impl Connection {
+    /// Connects; a node that has not answered after `patience` is given up then.
+    pub(crate) fn open(address: SocketAddr, patience: Duration) -> Result<Self, Failure> {
+        let mut stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.write_all(&0_u64.to_le_bytes())?;
+        Ok(Self(stream))
+    }
+
+    /// Asks, and waits for the answer. After an error nobody knows what became of what was asked, and the connection
+    /// is of no use any more: the answer may still come.
+    pub(crate) fn ask(&mut self, ask: &Ask) -> Result<Reply, Failure> {
+        write_frame(&mut self.0, &ask.encode())?;
+        Reply::decode(read_frame(&mut self.0)?.ok_or("the node is gone")?)
+    }
+}

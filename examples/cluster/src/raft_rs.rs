@@ -1,0 +1,119 @@
+//! A node on raft-rs: all groups on one thread, and one batch of the log for whatever they have to write at a time.
+
+use std::{
+    sync::mpsc::{self, Sender},
+    thread,
+};
+
+use bytes::Bytes;
+use logboom::Engine;
+use logboom_rsm::{Failure, Saved};
+use raft::eraftpb::Message;
+
+use crate::{
+    kv::Kv,
+    links::Links,
+    node::{Answer, Core},
+    options::NodeOptions,
+    wire::Ask,
+};
+
+mod courier;
+mod mail;
+mod replica;
+mod turns;
+
+use courier::Courier;
+use mail::Letter;
+use turns::Turns;
+
+/// What happens to the thread that has the groups.
+pub(crate) enum Event {
+    /// A client asks.
+    Ask(Ask, Answer),
+    /// Messages of a peer, in their order.
+    Messages(Vec<(u64, Message)>),
+    /// The snapshot of this message is here.
+    Arrived(u64, Box<Message>),
+    /// What became of the snapshot of a shard that a peer was sent.
+    Taken { shard: u64, by: u64, is_good: bool },
+    /// A snapshot of a shard was saved, or could not be.
+    Saved(u64, Saved),
+    /// Something that was written is durable.
+    Durable,
+    /// Everything is to end; whoever waits for that is told by the end of this.
+    Stop(#[expect(dead_code, reason = "its drop is the message")] Sender<()>),
+}
+
+/// A node's groups, as its connections know them.
+#[derive(Debug)]
+pub(crate) struct RaftRs {
+    events: Sender<Event>,
+    courier: Courier,
+}
+
+impl RaftRs {
+    /// Recovers all groups, or creates them, and begins to run them.
+    pub(crate) fn start(options: &NodeOptions, engine: &Engine, links: &Links) -> Result<Self, Failure> {
+        let (events, happened) = mpsc::channel();
+        let replicas = replica::open(options, engine)?;
+        let groups = replicas.iter().map(|replica| (replica.shard(), replica.group().clone())).collect();
+        let courier = Courier::start(links, groups, events.clone());
+        let turns = Turns::new(options, engine, links, replicas, courier.clone(), events.clone());
+        thread::Builder::new().name("groups".into()).spawn(move || {
+            // A node that cannot trust its log, or its core, is not a node any more.
+            let _guard = Guard;
+            if let Err(error) = turns.run(&happened) {
+                eprintln!("the groups cannot go on: {error}");
+                std::process::exit(1);
+            }
+        })?;
+        Ok(Self { events, courier })
+    }
+
+    fn happens(&self, event: Event) {
+        // When the groups have ended the process does too.
+        self.events.send(event).unwrap_or(());
+    }
+}
+
+impl Core for RaftRs {
+    fn ask(&self, ask: Ask, answer: Answer) {
+        self.happens(Event::Ask(ask, answer));
+    }
+
+    fn receive(&self, from: u64, frame: Bytes) {
+        let mut messages = Vec::new();
+        for letter in mail::open(frame) {
+            match letter {
+                Letter::Message(shard, message) => messages.push((shard, message)),
+                Letter::Taken { shard, is_good } => self.happens(Event::Taken { shard, by: from, is_good }),
+                snapshot => self.courier.take_in(from, snapshot),
+            }
+        }
+        if !messages.is_empty() {
+            self.happens(Event::Messages(messages));
+        }
+    }
+
+    fn stop(&self) {
+        let (ending, ended) = mpsc::channel();
+        self.happens(Event::Stop(ending));
+        // It is never sent anything: that it is gone is the answer.
+        ended.recv().unwrap_or(());
+    }
+}
+
+/// Ends the process when its thread panics: raft-rs does where it finds the impossible.
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+/// The machine's snapshots.
+pub(crate) type SaveJob = logboom_rsm::SaveJob<Kv>;

@@ -1,0 +1,320 @@
+//! The thread that has all groups.
+//!
+//! It works in turns: take what has happened, let the groups that it touched say what they want (a `Ready` each), write
+//! all of that as one batch, and send one frame to each peer. While a batch is on its way to the disk the next turn
+//! goes on; what had to wait for it (votes, acknowledgements) leaves when the log says that it is durable. A thousand
+//! groups cost what they have to do: a group that nothing happened to is not looked at. Their clocks tick in ten
+//! bunches, one after the other, so that heartbeats are spread over the tick and still share frames.
+
+use std::{
+    collections::BTreeSet,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use logboom::Engine;
+use logboom_raft_rs::{Round, Writer};
+use logboom_rsm::Failure;
+use raft::{
+    Ready, SnapshotStatus,
+    eraftpb::{Message, MessageType},
+};
+
+use super::{
+    Event, SaveJob,
+    courier::Courier,
+    mail::{Letter, Mail},
+    replica::Replica,
+};
+use crate::{
+    links::Links,
+    node::Answer,
+    options::NodeOptions,
+    status::Status,
+    wire::{Ask, Reply},
+};
+
+/// Bunches of groups whose clocks tick together.
+const BUNCHES: u64 = 10;
+
+/// Events that one turn takes at most.
+const EVENTS_MAX: usize = 4096;
+
+/// Ticks after which a snapshot that nobody has confirmed is given up, and after which leaders are handed over.
+const SNAPSHOT_TICKS: u64 = 100;
+const HAND_OVER_TICKS: u64 = 20;
+
+/// The groups of a node, and all that the thread needs for them.
+pub(crate) struct Turns {
+    replicas: Vec<Replica>,
+    /// The shards that something happened to.
+    touched: BTreeSet<u64>,
+    writer: Writer,
+    mail: Mail,
+    courier: Courier,
+    saver: Sender<(u64, SaveJob)>,
+    status: Status,
+    bunch: Duration,
+    /// Bunches that have ticked.
+    ticked: u64,
+}
+
+impl Turns {
+    pub(crate) fn new(
+        options: &NodeOptions,
+        engine: &Engine,
+        links: &Links,
+        replicas: Vec<Replica>,
+        courier: Courier,
+        events: Sender<Event>,
+    ) -> Self {
+        let saver = start_saver(events.clone());
+        let writer = Writer::new(engine, move || events.send(Event::Durable).unwrap_or(()));
+        let touched = replicas.iter().map(Replica::shard).collect();
+        Self {
+            replicas,
+            touched,
+            writer,
+            mail: Mail::new(links),
+            courier,
+            saver,
+            status: Status::default(),
+            bunch: Duration::from_millis(options.tick_ms) / u32::try_from(BUNCHES).unwrap_or(1),
+            ticked: 0,
+        }
+    }
+
+    /// Works until it is told to stop, or fails.
+    pub(crate) fn run(mut self, happened: &Receiver<Event>) -> Result<(), Failure> {
+        let mut next = Instant::now();
+        loop {
+            match happened.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(Event::Stop(_)) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(event) => self.take(event)?,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            for event in happened.try_iter().take(EVENTS_MAX) {
+                match event {
+                    Event::Stop(_) => return Ok(()),
+                    event => self.take(event)?,
+                }
+            }
+            if next <= Instant::now() {
+                self.tick();
+                // A node that was held up does not make up for it: its clocks have stood still.
+                next = (next + self.bunch).max(Instant::now());
+            }
+            self.turn()?;
+        }
+    }
+
+    fn touch(&mut self, shard: u64) -> Option<&mut Replica> {
+        let replica = self.replicas.get_mut(usize::try_from(shard).ok()?)?;
+        self.touched.insert(shard);
+        Some(replica)
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Ask(ask, answer) => self.ask(ask, answer)?,
+            Event::Messages(messages) => {
+                messages.into_iter().for_each(|(shard, message)| self.take_message(shard, message));
+            }
+            Event::Arrived(shard, message) => self.take_message(shard, *message),
+            Event::Taken { shard, by, is_good } => self.settle(shard, by, is_good),
+            Event::Saved(shard, saved) => {
+                let is_good = self.touch(shard).is_some_and(|replica| replica.saved(saved));
+                self.status.saved += u64::from(is_good);
+            }
+            // The turn that follows asks the writer.
+            Event::Durable | Event::Stop(_) => {}
+        }
+        Ok(())
+    }
+
+    fn take_message(&mut self, shard: u64, message: Message) {
+        if let Some(replica) = self.touch(shard) {
+            replica.take(message);
+        }
+    }
+
+    fn ask(&mut self, ask: Ask, answer: Answer) -> Result<(), Failure> {
+        match ask {
+            Ask::Get { shard, key } => {
+                if let Some(replica) = self.touch(shard) {
+                    replica.read(key, answer);
+                }
+            }
+            Ask::Write { shard, command } => {
+                if let Some(replica) = self.touch(shard) {
+                    replica.write(&command, answer);
+                }
+            }
+            Ask::Status => {
+                let (messages, frames) = (self.mail.messages, self.mail.sent);
+                let mut status = Status { messages, frames, ..self.status };
+                self.replicas.iter().for_each(|replica| replica.count(&mut status));
+                answer.give(Reply::Status(Box::new(status)));
+            }
+            Ask::Dump { shard } => {
+                if let Some(replica) = self.touch(shard) {
+                    answer.give(replica.dump()?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the clocks of one bunch of groups go on.
+    fn tick(&mut self) {
+        self.ticked += 1;
+        let (bunch, tick) = (self.ticked % BUNCHES, self.ticked / BUNCHES);
+        let mut late = Vec::new();
+        for replica in self.replicas.iter_mut().filter(|replica| replica.shard() % BUNCHES == bunch) {
+            if replica.node.tick() {
+                self.touched.insert(replica.shard());
+            }
+            if tick % HAND_OVER_TICKS == 0 {
+                replica.hand_over();
+                self.touched.insert(replica.shard());
+            }
+            let given_up = replica.sending.iter().filter(|(_, until)| **until < tick);
+            late.extend(given_up.map(|(peer, _)| (replica.shard(), *peer)));
+        }
+        late.into_iter().for_each(|(shard, peer)| self.settle(shard, peer, false));
+    }
+
+    /// Tells the core what became of a snapshot, and lets go of it.
+    fn settle(&mut self, shard: u64, peer: u64, is_good: bool) {
+        let Some(replica) = self.touch(shard) else { return };
+        if replica.sending.remove(&peer).is_some() {
+            let status = if is_good { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+            replica.node.report_snapshot(peer, status);
+            replica.group().sent(peer);
+        }
+    }
+
+    /// Lets groups go on until none has anything more to say, and then sends what there is to send.
+    fn turn(&mut self) -> Result<(), Failure> {
+        self.release()?;
+        while !self.touched.is_empty() {
+            let readys = self.collect()?;
+            self.save(readys)?;
+            self.release()?;
+        }
+        self.mail.flush();
+        Ok(())
+    }
+
+    /// What the touched groups want: messages of leaders go out at once, the rest is to be written.
+    fn collect(&mut self) -> Result<Vec<(u64, Ready)>, Failure> {
+        let mut readys = Vec::new();
+        for shard in std::mem::take(&mut self.touched) {
+            let Some(replica) = self.replicas.get_mut(usize::try_from(shard)?) else { continue };
+            if !replica.node.has_ready() {
+                // What was committed earlier may have become durable here, or a snapshot be wanted.
+                self.apply(shard, None)?;
+                continue;
+            }
+            let mut ready = replica.node.ready();
+            replica.readable(ready.take_read_states());
+            if let Some(soft) = ready.ss()
+                && replica.is(soft.raft_state)
+            {
+                self.status.elections += 1;
+            }
+            let messages = ready.take_messages();
+            self.post(shard, messages);
+            readys.push((shard, ready));
+        }
+        Ok(readys)
+    }
+
+    /// Writes what groups want written, all of it in one batch, and goes on without waiting for the disk.
+    fn save(&mut self, mut readys: Vec<(u64, Ready)>) -> Result<(), Failure> {
+        if readys.is_empty() {
+            return Ok(());
+        }
+        let mut committed = Vec::with_capacity(readys.len());
+        let mut round = Round::new();
+        for (shard, ready) in &mut readys {
+            // The driver reads them from the log, whose memory they share, so only their end matters.
+            committed.push(ready.take_committed_entries().last().map(|entry| entry.index));
+            if let Some(replica) = self.replicas.get(usize::try_from(*shard)?) {
+                round.save(replica.group(), ready);
+            }
+        }
+        self.writer.submit(&mut round)?;
+        drop(round);
+        self.status.batches += 1;
+        for ((shard, ready), committed) in readys.into_iter().zip(committed) {
+            let Some(replica) = self.replicas.get_mut(usize::try_from(shard)?) else { continue };
+            let has_snapshot = !ready.snapshot().is_empty();
+            replica.node.advance_append_async(ready);
+            if has_snapshot {
+                replica.load()?;
+                self.status.installed += 1;
+            }
+            self.apply(shard, committed)?;
+            self.touched.insert(shard);
+        }
+        Ok(())
+    }
+
+    /// Sends what waited for what is durable by now, and tells the cores.
+    fn release(&mut self) -> Result<(), Failure> {
+        for saved in self.writer.persisted()? {
+            let shard = saved.shard.0;
+            self.post(shard, saved.messages);
+            let Some(replica) = self.touch(shard) else { continue };
+            replica.node.on_persist_ready(saved.number);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, shard: u64, committed: Option<u64>) -> Result<(), Failure> {
+        let Some(replica) = self.replicas.get_mut(usize::try_from(shard)?) else { return Ok(()) };
+        let (count, job) = replica.apply(committed)?;
+        self.status.applied += count as u64;
+        if let Some(job) = job {
+            self.saver.send((shard, job)).map_err(|_| "the thread that saves snapshots is gone")?;
+        }
+        Ok(())
+    }
+
+    fn post(&mut self, shard: u64, messages: Vec<Message>) {
+        for message in messages {
+            if message.get_msg_type() == MessageType::MsgSnapshot {
+                self.send_snapshot(shard, message);
+            } else {
+                self.mail.post(message.to, &Letter::Message(shard, message));
+            }
+        }
+    }
+
+    fn send_snapshot(&mut self, shard: u64, message: Message) {
+        let until = self.ticked / BUNCHES + SNAPSHOT_TICKS;
+        let Some(replica) = self.touch(shard) else { return };
+        let to = message.to;
+        replica.sending.insert(to, until);
+        match replica.group().sending(to) {
+            Some(lease) => {
+                self.courier.send(shard, message, lease);
+                self.status.sent += 1;
+            }
+            None => self.settle(shard, to, false),
+        }
+    }
+}
+
+/// A thread that saves snapshots, one after the other.
+fn start_saver(events: Sender<Event>) -> Sender<(u64, SaveJob)> {
+    let (saver, jobs) = mpsc::channel::<(u64, SaveJob)>();
+    thread::spawn(move || {
+        for (shard, job) in jobs {
+            events.send(Event::Saved(shard, job.run())).unwrap_or(());
+        }
+    });
+    saver
+}

@@ -1,0 +1,139 @@
+//! What is true at the end, or must not be.
+
+use std::{
+    collections::BTreeMap,
+    fmt, thread,
+    time::{Duration, Instant},
+};
+
+use logboom_rsm::Failure;
+
+use crate::{
+    cluster::Cluster,
+    history::{Answer, Call, Operation},
+    kv::State,
+    linear,
+    options::NODES,
+    wire::{Ask, Reply},
+};
+
+/// How long the replicas may take to come to the same end once nobody writes any more.
+const AGREEMENT_MAX: Duration = Duration::from_secs(60);
+
+/// What was checked, and what was found.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) replicas: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) registers: u64,
+    pub(crate) faults: Vec<String>,
+}
+
+impl Verdict {
+    /// Reads every replica of every shard, and compares them with each other and with what clients were told. `now` is
+    /// the moment, later than all answers.
+    pub(crate) fn reach(
+        cluster: &mut Cluster,
+        shards: u64,
+        mut history: Vec<Operation>,
+        now: u64,
+    ) -> Result<Self, Failure> {
+        let mut verdict = Self::default();
+        history.sort_by_key(|operation| (operation.shard, operation.key, operation.invoked));
+        let mut rest = &history[..];
+        for shard in 0..shards {
+            let (of_shard, others) = rest.split_at(rest.partition_point(|operation| operation.shard == shard));
+            rest = others;
+            let Some(state) = verdict.agree(cluster, shard)? else { continue };
+            verdict.check_receipts(shard, &state, of_shard);
+            for of_register in of_shard.chunk_by(|one, two| one.key == two.key) {
+                verdict.check_register(&state, of_register, now);
+            }
+        }
+        Ok(verdict)
+    }
+
+    pub(crate) fn is_good(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// The state of a shard, if all replicas come to have the same.
+    fn agree(&mut self, cluster: &mut Cluster, shard: u64) -> Result<Option<State>, Failure> {
+        let begun = Instant::now();
+        loop {
+            let mut dumps = BTreeMap::new();
+            for node in 1..=NODES {
+                if let Reply::Dump { applied, state } = cluster.ask(node, &Ask::Dump { shard })? {
+                    dumps.insert(node, (applied, state));
+                }
+            }
+            let mut states = dumps.values();
+            if let Some(first) = states.next()
+                && dumps.len() as u64 == NODES
+                && states.all(|other| other == first)
+            {
+                self.replicas += NODES;
+                return Ok(Some(State::decode(&first.1)?));
+            }
+            if begun.elapsed() > AGREEMENT_MAX {
+                let sizes = dumps.iter().map(|(node, (applied, state))| (node, applied, state.len()));
+                let sizes = sizes.collect::<Vec<_>>();
+                self.faults.push(format!("shard {shard}: the replicas differ; node, applied, bytes: {sizes:?}"));
+                return Ok(None);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Every write that was acknowledged is part of the state, once; and no other but those that were asked.
+    fn check_receipts(&mut self, shard: u64, state: &State, history: &[Operation]) {
+        let writes = || history.iter().filter(|operation| operation.number > 0);
+        let mut applied = 0;
+        for write in writes() {
+            let is_there = state.receipts.contains(write.client, write.number);
+            applied += u64::from(is_there);
+            if write.answered.is_some() {
+                self.acknowledged += 1;
+                if !is_there {
+                    self.faults.push(format!("an acknowledged write is lost: {write:?}"));
+                }
+            }
+        }
+        let count = state.receipts.count();
+        let unknown = count.saturating_sub(applied);
+        if unknown > 0 {
+            self.faults.push(format!("shard {shard}: {unknown} writes were applied that nobody asked for"));
+        }
+        if state.repeated > 0 {
+            self.faults.push(format!("shard {shard}: {} writes were applied twice", state.repeated));
+        }
+    }
+
+    /// Some order of the operations on a register explains all answers, and what it has in the end.
+    fn check_register(&mut self, state: &State, history: &[Operation], now: u64) {
+        let Some(first) = history.first() else { return };
+        let last = Answer::Value(state.get(first.key));
+        let read = Operation { call: Call::Get, number: 0, invoked: now, answered: Some((now, last)), ..first.clone() };
+        let history: Vec<_> = history.iter().cloned().chain([read]).collect();
+        self.registers += 1;
+        if let Err(violation) = linear::check(&history) {
+            let (shard, key) = (first.shard, first.key);
+            self.faults.push(format!("register {key} of shard {shard} is not linearizable: {violation:?}"));
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { replicas, acknowledged, registers, faults } = self;
+        if faults.is_empty() {
+            return write!(
+                f,
+                "all {replicas} replicas agree, all {acknowledged} acknowledged writes are there once, \
+                 the histories of all {registers} registers are linearizable"
+            );
+        }
+        writeln!(f, "{} faults:", faults.len())?;
+        faults.iter().take(20).try_for_each(|fault| writeln!(f, "  {fault}"))
+    }
+}
