@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
     Error, Result,
+    guard::{callgrind, command as guard, operations},
     interrupt::Interrupted,
     job,
     suite::{self, Plan},
@@ -34,13 +35,19 @@ impl Cli {
             None => suite::run(Plan::standard()),
             Some(Command::List) => list(),
             Some(Command::Run(run)) => suite::run(run.into()),
+            Some(Command::Instructions(request)) => guard::run(&request),
             Some(Command::Child { job }) => job::serve(&job),
+            Some(Command::Count { operation }) => count(&operation),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) if error.is::<Interrupted>() => ExitCode::from(130),
             // A reader that went away early (`| head`) has what it wanted.
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+            Err(error) if error.is::<guard::Skipped>() => {
+                eprintln!("skipped: {error}");
+                ExitCode::from(SKIPPED)
+            }
             Err(error) => {
                 eprintln!("error: {error}");
                 ExitCode::FAILURE
@@ -55,13 +62,25 @@ enum Command {
     List,
     /// Runs workloads.
     Run(Run),
+    /// Counts instructions per operation with callgrind, and compares them with the committed record: more than 10 %
+    /// above it fail. Exits with 75 where nothing can be compared: no valgrind, or another compiler.
+    Instructions(guard::Request),
     /// Runs one round in this process; what the parent starts.
     #[command(hide = true)]
     Child {
         /// The job as JSON.
         job: String,
     },
+    /// Performs one operation in this process; what is run under callgrind.
+    #[command(hide = true)]
+    Count {
+        /// The name of the operation.
+        operation: String,
+    },
 }
+
+/// `EX_TEMPFAIL` of `sysexits.h`: nothing was found wrong, and nothing right.
+const SKIPPED: u8 = 75;
 
 #[derive(Args, Debug)]
 struct Run {
@@ -141,6 +160,10 @@ fn gibibytes(text: &str) -> Result<u64, String> {
         Ok(gib) if (1.0 / 1024.0..=1024.0).contains(&gib) => Ok((gib * f64::from(1 << 30)) as u64),
         _ => Err("GiB, from a thousandth to a thousand".to_owned()),
     }
+}
+
+fn count(operation: &str) -> Result<()> {
+    callgrind::serve(operations::find(operation).ok_or("no such operation")?)
 }
 
 fn list() -> Result<()> {
