@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
-    Error, Result,
+    Error, Result, device,
     guard::{callgrind, command as guard, operations},
     interrupt::Interrupted,
     job,
@@ -35,6 +35,7 @@ impl Cli {
             None => suite::run(Plan::standard()),
             Some(Command::List) => list(),
             Some(Command::Run(run)) => suite::run(run.into()),
+            Some(Command::Device(request)) => device::run(&request),
             Some(Command::Instructions(request)) => guard::run(&request),
             Some(Command::Child { job }) => job::serve(&job),
             Some(Command::Count { operation }) => count(&operation),
@@ -62,6 +63,8 @@ enum Command {
     List,
     /// Runs workloads.
     Run(Run),
+    /// Measures what a disk is like for a log, in a minute, and says which defaults the engine takes there, and why.
+    Device(device::Request),
     /// Counts instructions per operation with callgrind, and compares them with the committed record: more than 10 %
     /// above it fail. Exits with 75 where nothing can be compared: no valgrind, or another compiler.
     Instructions(guard::Request),

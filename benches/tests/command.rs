@@ -131,6 +131,17 @@ fn a_run_that_is_interrupted_twice_removes_its_files() {
 }
 
 #[test]
+fn a_disk_is_described_and_left_as_it_was() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for (options, part) in [(&[][..], "| write cache "), (&["--grid", "--markdown"], "## 4 KiB a write")] {
+        let output = bench().arg("device").arg(dir.path()).arg("--quick").args(options).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(part) && said.contains("pad unit"), "{output:?}");
+        assert_empty(dir.path());
+    }
+}
+
+#[test]
 fn every_workload_is_listed() {
     let output = bench().arg("list").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();

@@ -178,10 +178,10 @@ mod tests {
         let path = dir.path().join("record.json");
         assert!(Record::load(&path).unwrap_err().to_string().contains("record.json"));
         let mut record = Record { circumstances: Circumstances::of_this_process(), instructions: BTreeMap::default() };
-        record.set("append", 1234.567_8);
+        record.set("append", 123.456_78);
         record.save(&path).unwrap();
         let back = Record::load(&path).unwrap();
-        assert_eq!(back.instructions["append"], 1234.568);
+        assert_eq!(back.instructions["append"], 123.457);
         assert_eq!(back, record);
         fs::write(&path, "{}").unwrap();
         Record::load(&path).unwrap_err();
