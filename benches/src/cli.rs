@@ -13,6 +13,7 @@ use crate::{
     guard::{callgrind, command as guard, operations},
     interrupt::Interrupted,
     job,
+    scaling::{self, plot},
     suite::{self, Plan},
     system::System,
     workload,
@@ -35,6 +36,8 @@ impl Cli {
             None => suite::run(Plan::standard()),
             Some(Command::List) => list(),
             Some(Command::Run(run)) => suite::run(run.into()),
+            Some(Command::Scaling(request)) => scaling::run(&request),
+            Some(Command::Plot(request)) => plot::run(&request),
             Some(Command::Device(request)) => device::run(&request),
             Some(Command::Instructions(request)) => guard::run(&request),
             Some(Command::Child { job }) => job::serve(&job),
@@ -63,6 +66,10 @@ enum Command {
     List,
     /// Runs workloads.
     Run(Run),
+    /// Measures how figures grow: with shards, entries, the size of an entry, writers.
+    Scaling(scaling::Request),
+    /// Draws what `scaling --json` has printed, one SVG for each figure along each axis.
+    Plot(plot::Request),
     /// Measures what a disk is like for a log, in a minute, and says which defaults the engine takes there, and why.
     Device(device::Request),
     /// Counts instructions per operation with callgrind, and compares them with the committed record: more than 10 %
@@ -145,7 +152,8 @@ fn is_broken_pipe(error: &Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+/// A length of time that somebody may wait for, in seconds.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
         _ => Err("seconds, more than 0 and at most a day".to_owned()),

@@ -25,6 +25,7 @@ pub mod place;
 pub mod machine;
 pub mod report;
 pub mod stage;
+pub mod scaling;
 pub mod device;
 pub mod guard;
 

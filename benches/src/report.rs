@@ -186,7 +186,7 @@ fn cells(comparison: &Comparison, system: System, outcome: &Outcome) -> Vec<Stri
 }
 
 /// Three digits, or all that stand before the point.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{:.2} M", value / 1e6),
         value if value >= 1e5 => format!("{:.0} k", value / 1e3),

@@ -14,7 +14,7 @@ pub use shape::Shape;
 
 use crate::{
     Result,
-    job::{Job, Outcome, Task},
+    job::{self, Job, Outcome, Task},
     place::Place,
     report::CACHE_DROPPED,
     system::System,
@@ -171,10 +171,15 @@ impl Round<'_> {
         let mut outcome = self.job(after).run()?;
         outcome.note(CACHE_DROPPED, dropped);
         outcome.note("written_entries", written.ops);
+        let cpu_us = written.cpu.as_secs_f64() * 1e6 / written.ops.max(1) as f64;
+        outcome.note(WRITTEN_CPU, job::round(cpu_us));
         self.place.clear(LOG)?;
         Ok(outcome)
     }
 }
+
+/// The note of [`Round::reopen`] for the processor time of one entry that was written, in microseconds.
+pub const WRITTEN_CPU: &str = "written_cpu_us_per_entry";
 
 /// The directory of the log of the round that is running.
 const LOG: &str = "log";
