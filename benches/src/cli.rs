@@ -98,7 +98,7 @@ struct Run {
     #[arg(required = true, value_name = "WORKLOAD", value_parser = PossibleValuesParser::new(workload::names()))]
     workloads: Vec<String>,
 
-    /// The systems to run them on.
+    /// The systems to run them on; built with `--features peers`, there are fjall, redb and okaywal besides.
     #[arg(long, value_delimiter = ',', default_value = "logboom,raft-engine,floor")]
     system: Vec<System>,
 

@@ -17,7 +17,7 @@ use crate::{
     job::{self, Job, Outcome, Task},
     place::Place,
     report::CACHE_DROPPED,
-    system::System,
+    system::{Reach, System},
 };
 
 /// Something to measure.
@@ -92,13 +92,17 @@ pub fn find(name: &str) -> Option<&'static Workload> {
 }
 
 impl Workload {
-    /// Whether `system` can run it: a bare disk keeps nothing that could be read or recovered, and the peer has no
-    /// snapshots.
+    /// Whether `system` can run it.
     pub fn runs_on(&self, system: System) -> bool {
-        match system {
-            System::Logboom => true,
-            System::RaftEngine => !matches!(self.kind, Kind::Snapshot),
-            System::Floor => matches!(self.kind, Kind::Sync(_) | Kind::Store(_)),
+        system.reach() >= self.needs()
+    }
+
+    fn needs(&self) -> Reach {
+        match self.kind {
+            Kind::Sync(_) | Kind::Store(_) => Reach::Writes,
+            Kind::Recover(_) | Kind::ReadHot | Kind::ReadCold => Reach::Pairs,
+            Kind::Memory | Kind::Laggards => Reach::Log,
+            Kind::Snapshot => Reach::Everything,
         }
     }
 

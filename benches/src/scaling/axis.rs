@@ -9,7 +9,7 @@ use super::curve::Figures;
 use crate::{
     Result,
     job::{Outcome, Task, round},
-    system::System,
+    system::{Reach, System},
     workload::{Round, Shape, WRITTEN_CPU, recover, sync},
 };
 
@@ -42,9 +42,9 @@ impl Axis {
         points.iter().copied().enumerate().filter(move |(place, at)| *place == 0 || *at <= most).map(|(_, at)| at)
     }
 
-    /// Whether `system` can be measured along it: a bare disk has no shards and keeps no entries.
+    /// Whether `system` can be measured along it.
     pub fn runs_on(self, system: System) -> bool {
-        matches!(self, Axis::Payload | Axis::Writers) || system != System::Floor
+        matches!(self, Axis::Payload | Axis::Writers) || system.reach() >= Reach::Pairs
     }
 
     /// Measures one round at a point.

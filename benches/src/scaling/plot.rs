@@ -118,6 +118,12 @@ fn color(system: System) -> RGBColor {
     match system {
         System::Logboom => RGBColor(0xd6, 0x27, 0x28),
         System::RaftEngine => RGBColor(0x1f, 0x77, 0xb4),
+        #[cfg(feature = "peers")]
+        System::Fjall => RGBColor(0x2c, 0xa0, 0x2c),
+        #[cfg(feature = "peers")]
+        System::Redb => RGBColor(0xff, 0x7f, 0x0e),
+        #[cfg(feature = "peers")]
+        System::Okaywal => RGBColor(0x94, 0x67, 0xbd),
         System::Floor => RGBColor(0x7f, 0x7f, 0x7f),
     }
 }
