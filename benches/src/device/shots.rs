@@ -152,22 +152,24 @@ impl Shooter<'_> {
     fn shoot(&mut self, cell: Cell, tracks: &mut Tracks<'_>) -> Result<()> {
         let Cell { way, method, depth, gated, .. } = cell;
         let manner = Manner { inline: way == Way::Inline, method, depth, coalesced: 1, gated };
+        let mut time = self.time;
         let measured = loop {
             interrupt::check()?;
             let track = tracks.next()?;
             self.patience.wait();
             let stream = Stream::new(track, manner, Source::Endless, cell.size);
             let before = usage::user_of_all();
-            let measured = drive(&mut [stream], Window { warmup: Duration::ZERO, measured: self.time })?;
+            let measured = drive(&mut [stream], Window { warmup: Duration::ZERO, measured: time })?;
+            // A stall has taken all of it.
+            if measured.tally.ops == 0 {
+                time *= 2;
+                continue;
+            }
             if self.patience.accepts(usage::user_of_all() - before, measured.elapsed) {
                 break measured;
             }
         };
         let latencies = &measured.tally.latencies;
-        // A stall that took all the time says nothing of a write.
-        if latencies.count() == 0 {
-            return Ok(());
-        }
         let (p50_us, p99_us) = (latencies.quantile_us(0.5), latencies.quantile_us(0.99));
         self.shots.add(cell, Shot { writes_per_s: measured.rate(), p50_us, p99_us });
         Ok(())
