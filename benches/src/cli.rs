@@ -9,9 +9,11 @@ use std::{
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
-    Error, Result,
+    Error, Result, device,
+    guard::{callgrind, command as guard, operations},
     interrupt::Interrupted,
     job,
+    scaling::{self, plot},
     suite::{self, Plan},
     system::System,
     workload,
@@ -34,13 +36,22 @@ impl Cli {
             None => suite::run(Plan::standard()),
             Some(Command::List) => list(),
             Some(Command::Run(run)) => suite::run(run.into()),
+            Some(Command::Scaling(request)) => scaling::run(&request),
+            Some(Command::Plot(request)) => plot::run(&request),
+            Some(Command::Device(request)) => device::run(&request),
+            Some(Command::Instructions(request)) => guard::run(&request),
             Some(Command::Child { job }) => job::serve(&job),
+            Some(Command::Count { operation }) => count(&operation),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) if error.is::<Interrupted>() => ExitCode::from(130),
             // A reader that went away early (`| head`) has what it wanted.
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+            Err(error) if error.is::<guard::Skipped>() => {
+                eprintln!("skipped: {error}");
+                ExitCode::from(SKIPPED)
+            }
             Err(error) => {
                 eprintln!("error: {error}");
                 ExitCode::FAILURE
@@ -55,13 +66,31 @@ enum Command {
     List,
     /// Runs workloads.
     Run(Run),
+    /// Measures how figures grow: with shards, entries, the size of an entry, writers.
+    Scaling(scaling::Request),
+    /// Draws what `scaling --json` has printed, one SVG for each figure along each axis.
+    Plot(plot::Request),
+    /// Measures what a disk is like for a log, in a minute, and says which defaults the engine takes there, and why.
+    Device(device::Request),
+    /// Counts instructions per operation with callgrind, and compares them with the committed record: more than 10 %
+    /// above it fail. Exits with 75 where nothing can be compared: no valgrind, or another compiler.
+    Instructions(guard::Request),
     /// Runs one round in this process; what the parent starts.
     #[command(hide = true)]
     Child {
         /// The job as JSON.
         job: String,
     },
+    /// Performs one operation in this process; what is run under callgrind.
+    #[command(hide = true)]
+    Count {
+        /// The name of the operation.
+        operation: String,
+    },
 }
+
+/// `EX_TEMPFAIL` of `sysexits.h`: nothing was found wrong, and nothing right.
+const SKIPPED: u8 = 75;
 
 #[derive(Args, Debug)]
 struct Run {
@@ -69,7 +98,7 @@ struct Run {
     #[arg(required = true, value_name = "WORKLOAD", value_parser = PossibleValuesParser::new(workload::names()))]
     workloads: Vec<String>,
 
-    /// The systems to run them on.
+    /// The systems to run them on; built with `--features peers`, there are fjall, redb and okaywal besides.
     #[arg(long, value_delimiter = ',', default_value = "logboom,raft-engine,floor")]
     system: Vec<System>,
 
@@ -123,7 +152,8 @@ fn is_broken_pipe(error: &Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+/// A length of time that somebody may wait for, in seconds.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
         _ => Err("seconds, more than 0 and at most a day".to_owned()),
@@ -141,6 +171,10 @@ fn gibibytes(text: &str) -> Result<u64, String> {
         Ok(gib) if (1.0 / 1024.0..=1024.0).contains(&gib) => Ok((gib * f64::from(1 << 30)) as u64),
         _ => Err("GiB, from a thousandth to a thousand".to_owned()),
     }
+}
+
+fn count(operation: &str) -> Result<()> {
+    callgrind::serve(operations::find(operation).ok_or("no such operation")?)
 }
 
 fn list() -> Result<()> {

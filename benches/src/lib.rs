@@ -3,7 +3,7 @@
 //! `logboom-bench` measures whole systems under load: every round of every system runs in a child process of its own
 //! ([`job`]), so that memory, caches and threads are its own, and the parent ([`suite`]) alternates the systems and
 //! reports the median round ([`report`]). The criterion benches beside this library measure the stages of the data
-//! path one by one, and `logboom-spike` the disk below all of them.
+//! path one by one, [`device`] the disk below all of them, and [`guard`] counts the instructions of operations.
 //!
 //! Nothing but this package depends on the peer.
 
@@ -25,6 +25,9 @@ pub mod place;
 pub mod machine;
 pub mod report;
 pub mod stage;
+pub mod scaling;
+pub mod device;
+pub mod guard;
 
 /// Any error: a benchmark can only report it and end.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

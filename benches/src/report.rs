@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
+use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::serialization::{
     V2DeflateSerializer,
@@ -62,7 +63,8 @@ impl Comparison {
             line.extend(outcome.notes.clone());
             writeln!(out, "{}", Value::Object(line))?;
         }
-        for (name, system) in [("ratio", System::RaftEngine), ("ratio_floor", System::Floor)] {
+        for system in others(std::slice::from_ref(self)) {
+            let name = if system == System::RaftEngine { "ratio".to_owned() } else { format!("ratio_{system}") };
             if let Some(ratios) = self.ratios(system) {
                 writeln!(out, "{}", json!({ "workload": self.workload, name: ratios }))?;
             }
@@ -91,19 +93,26 @@ pub fn table(comparisons: &[Comparison]) -> Table {
     table.load_style(presets::ASCII_MARKDOWN);
     let head =
         ["workload", "system", "ops/s", "MB/s", "p50 us", "p99 us", "p99.9 us", "max us", "CPU us/op", "RSS MiB"];
-    table.set_header(head.into_iter().chain(["also", "x raft-engine", "x floor"]));
+    let others = others(comparisons);
+    let ratios = others.iter().map(|other| format!("x {other}"));
+    table.set_header(head.into_iter().chain(["also"]).map(str::to_owned).chain(ratios));
     for comparison in comparisons {
         for (place, (system, outcome)) in comparison.outcomes.iter().enumerate() {
             let workload = if place == 0 { comparison.workload } else { "" };
-            table.add_row(
-                [workload, system.name()].map(str::to_owned).into_iter().chain(cells(comparison, *system, outcome)),
-            );
+            let cells = cells(comparison, *system, outcome, &others);
+            table.add_row([workload, system.name()].map(str::to_owned).into_iter().chain(cells));
         }
     }
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// The systems that ours is compared with, in the order in which they are listed.
+fn others(comparisons: &[Comparison]) -> Vec<System> {
+    let ran = |system: &System| comparisons.iter().any(|comparison| comparison.outcome(*system).is_some());
+    System::value_variants().iter().copied().filter(|system| *system != System::Logboom && ran(system)).collect()
 }
 
 /// What has to be said beside the table: which workloads were to find nothing in the page cache, and did.
@@ -169,7 +178,7 @@ fn ratio_name(figure: &str) -> String {
     name.to_owned()
 }
 
-fn cells(comparison: &Comparison, system: System, outcome: &Outcome) -> Vec<String> {
+fn cells(comparison: &Comparison, system: System, outcome: &Outcome, others: &[System]) -> Vec<String> {
     let figures = figures(outcome);
     let figure = |name: &str| figures.get(name).and_then(Value::as_f64).unwrap_or(0.0);
     let latencies = ["p50_us", "p99_us", "p999_us", "max_us", "cpu_us_per_op"].map(|name| short(figure(name)));
@@ -178,15 +187,15 @@ fn cells(comparison: &Comparison, system: System, outcome: &Outcome) -> Vec<Stri
     cells.push(short(figure("peak_rss_bytes") / f64::from(1 << 20)));
     let own = outcome.figures.iter().map(|(name, value)| format!("{name} {}", short(value.as_f64().unwrap_or(0.0))));
     cells.push(own.collect::<Vec<_>>().join(", "));
-    for other in [System::RaftEngine, System::Floor] {
-        let ratio = comparison.ratios(other).filter(|_| system == System::Logboom);
+    for other in others {
+        let ratio = comparison.ratios(*other).filter(|_| system == System::Logboom);
         cells.push(ratio.and_then(|ratio| ratio.get("throughput")?.as_f64()).map_or(String::new(), short));
     }
     cells
 }
 
 /// Three digits, or all that stand before the point.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{:.2} M", value / 1e6),
         value if value >= 1e5 => format!("{:.0} k", value / 1e3),

@@ -10,8 +10,10 @@ use crate::{
 };
 
 /// How writes are made durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
+    /// Not at all: what a write costs before anybody asks where it is.
+    Plain,
     /// Each write by itself.
     Dsync,
     /// Plain writes, then one sync for all of them, then the next writes.
@@ -23,6 +25,7 @@ pub enum Method {
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Method::Plain => "no sync",
             Method::Dsync => "dsync",
             Method::Batched => "batched sync",
             Method::Rolling => "rolling sync",
@@ -41,6 +44,8 @@ pub struct Manner {
     pub depth: usize,
     /// How many operations go into one write, at most.
     pub coalesced: usize,
+    /// Whether new writes wait once so many bytes went out during a pending sync.
+    pub gated: bool,
 }
 
 /// Where operations come from.
@@ -71,7 +76,7 @@ pub struct Track {
 }
 
 /// What a file's blocks are before they are written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Preparation {
     /// Reserved, and known to the file system as unwritten.
     Allocated,
@@ -168,8 +173,8 @@ const FILL_BYTES: usize = 1 << 20;
 /// The random bytes that writes take their content from.
 const SOURCE_BYTES: usize = 8 << 20;
 
-/// While a sync is pending, at most so many bytes are written: the device would work them off before the sync returns,
-/// and acknowledgements would starve. Measured to cost no bandwidth.
+/// While a sync is pending, at most so many bytes are written, if the manner is gated: the device would work them off
+/// before the sync returns, and acknowledgements would starve. Measured to cost no bandwidth.
 const GATE_BYTES: usize = 1 << 20;
 
 /// The token of the sync, of which there is one at a time.
@@ -220,9 +225,9 @@ impl Stream {
     fn may_write(&self, flow: &Flow) -> bool {
         let room = flow.writes < self.manner.depth && !flow.at_end;
         room && match self.manner.method {
-            Method::Dsync => true,
+            Method::Plain | Method::Dsync => true,
             Method::Batched => !flow.sync_pending && flow.written.is_empty(),
-            Method::Rolling => !flow.sync_pending || flow.bytes_since_sync < GATE_BYTES,
+            Method::Rolling => !flow.sync_pending || !self.manner.gated || flow.bytes_since_sync < GATE_BYTES,
         }
     }
 
@@ -244,7 +249,7 @@ impl Stream {
     /// Starts the sync, if there is something to sync and its method allows.
     fn sync(&self, flow: &mut Flow, queue: &mut dyn Queue) {
         let due = match self.manner.method {
-            Method::Dsync => false,
+            Method::Plain | Method::Dsync => false,
             Method::Batched => flow.writes == 0,
             Method::Rolling => true,
         };
@@ -267,7 +272,7 @@ impl Stream {
             flow.idle_tokens.push(token);
             mem::take(&mut flow.in_flight[token])
         };
-        if completion.token != SYNC && self.manner.method != Method::Dsync {
+        if completion.token != SYNC && matches!(self.manner.method, Method::Batched | Method::Rolling) {
             flow.written.extend(done);
             return Ok(());
         }
@@ -341,9 +346,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = logboom_disk::open(dir.path(), &DiskOptions::default()).unwrap();
         let track = Track::prepare(&disk, "track", 4 << 20, Preparation::Zeroed, true).unwrap();
-        for method in [Method::Dsync, Method::Batched, Method::Rolling] {
+        for method in [Method::Plain, Method::Dsync, Method::Batched, Method::Rolling] {
             for (inline, depth) in [(true, 1), (false, 1), (false, 4)] {
-                let manner = Manner { inline, method, depth, coalesced: 8 };
+                let manner = Manner { inline, method, depth, coalesced: 8, gated: depth > 1 };
                 let source = Source::Closed { free: 16, pacer: Pacer::new(None, 0, 1) };
                 let window = Window { warmup: Duration::ZERO, measured: Duration::from_millis(30) };
                 let stream = Stream::new(track.clone(), manner, source, 512);
@@ -359,7 +364,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = logboom_disk::open(dir.path(), &DiskOptions::default()).unwrap();
         let track = Track::prepare(&disk, "track", 1 << 20, Preparation::Allocated, false).unwrap();
-        let manner = Manner { inline: false, method: Method::Rolling, depth: 2, coalesced: 1 };
+        let manner = Manner { inline: false, method: Method::Rolling, depth: 2, coalesced: 1, gated: true };
         let stream = Stream::new(track, manner, Source::Endless, 64 << 10);
         let window = Window { warmup: Duration::ZERO, measured: Duration::from_secs(60) };
         assert!(drive(&mut [stream], window).unwrap().elapsed < Duration::from_secs(30));

@@ -67,6 +67,17 @@ impl Plan {
         }
     }
 
+    /// What is left out, a line for each, with the reason.
+    fn left_out(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for workload in &self.workloads {
+            for system in self.systems.iter().filter(|system| !workload.runs_on(**system)) {
+                lines.push(format!("{} is not run on {system}, which {}.", workload.name, system.reach().reason()));
+            }
+        }
+        lines
+    }
+
     fn systems_of(&self, workload: &Workload) -> Vec<System> {
         self.systems.iter().copied().filter(|system| workload.runs_on(*system)).collect()
     }
@@ -101,6 +112,9 @@ pub fn run(plan: Plan) -> Result<()> {
         if let Some(caveat) = report::caveat(&comparisons) {
             writeln!(stdout, "\n{caveat}")?;
         }
+        plan.left_out().iter().try_for_each(|line| writeln!(stdout, "\n{line}"))?;
+    } else {
+        plan.left_out().iter().for_each(|line| eprintln!("{line}"));
     }
     Ok(())
 }
@@ -133,4 +147,21 @@ fn progress(plan: &Plan) -> Result<ProgressBar> {
     bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} {elapsed} {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(200));
     Ok(bar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_system_cannot_do_is_said() {
+        let workloads = ["sync-1x1k", "read-hot", "snapshot-4g"].into_iter().filter_map(workload::find).collect();
+        let left_out = Plan { workloads, ..Plan::standard() }.left_out();
+        assert_eq!(left_out.len(), 3, "{left_out:?}");
+        for (line, part) in
+            left_out.iter().zip(["read-hot is not run on floor", "raft-engine, which has no snap", "floor"])
+        {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
 }

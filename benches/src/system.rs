@@ -2,7 +2,16 @@
 
 pub mod logboom;
 pub mod raft_engine;
+#[cfg(feature = "peers")]
+pub mod fjall;
+#[cfg(feature = "peers")]
+pub mod redb;
+#[cfg(feature = "peers")]
+pub mod okaywal;
 pub mod floor;
+
+#[cfg(feature = "peers")]
+mod kv;
 
 use std::{fmt, ops::Range, path::Path};
 
@@ -19,6 +28,15 @@ pub enum System {
     Logboom,
     /// The peer: raft-engine 0.4.2.
     RaftEngine,
+    /// An LSM tree: fjall 3.
+    #[cfg(feature = "peers")]
+    Fjall,
+    /// A B-tree: redb 4.
+    #[cfg(feature = "peers")]
+    Redb,
+    /// A general write-ahead log: okaywal 0.3.
+    #[cfg(feature = "peers")]
+    Okaywal,
     /// A bare loop over the disk: the machine's own limit.
     Floor,
 }
@@ -29,6 +47,12 @@ impl System {
         match self {
             System::Logboom => "logboom",
             System::RaftEngine => "raft-engine",
+            #[cfg(feature = "peers")]
+            System::Fjall => "fjall",
+            #[cfg(feature = "peers")]
+            System::Redb => "redb",
+            #[cfg(feature = "peers")]
+            System::Okaywal => "okaywal",
             System::Floor => "floor",
         }
     }
@@ -41,7 +65,53 @@ impl System {
         match self {
             System::Logboom => logboom::open(dir, tuning),
             System::RaftEngine => raft_engine::open(dir, tuning),
+            #[cfg(feature = "peers")]
+            System::Fjall => fjall::open(dir),
+            #[cfg(feature = "peers")]
+            System::Redb => redb::open(dir),
+            #[cfg(feature = "peers")]
+            System::Okaywal => okaywal::open(dir),
             System::Floor => Err("a bare disk has no log".into()),
+        }
+    }
+}
+
+impl System {
+    /// How much of what a log does it can be measured at.
+    pub fn reach(self) -> Reach {
+        match self {
+            System::Logboom => Reach::Everything,
+            System::RaftEngine => Reach::Log,
+            #[cfg(feature = "peers")]
+            System::Fjall | System::Redb => Reach::Pairs,
+            #[cfg(feature = "peers")]
+            System::Okaywal => Reach::Writes,
+            System::Floor => Reach::Writes,
+        }
+    }
+}
+
+/// How much of what a log does a system can be measured at; each includes those before.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Reach {
+    /// It takes entries; nothing is found again but by reading all of it, if at all.
+    Writes,
+    /// It keeps pairs of keys and values, and knows of no log.
+    Pairs,
+    /// It keeps logs.
+    Log,
+    /// It has snapshots besides.
+    Everything,
+}
+
+impl Reach {
+    /// Why something cannot be measured that needs more.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Reach::Writes => "keeps nothing that could be read or recovered by shard and index",
+            Reach::Pairs => "keeps pairs of keys and values, and no logs",
+            Reach::Log => "has no snapshots",
+            Reach::Everything => "can do everything",
         }
     }
 }

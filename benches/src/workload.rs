@@ -14,10 +14,10 @@ pub use shape::Shape;
 
 use crate::{
     Result,
-    job::{Job, Outcome, Task},
+    job::{self, Job, Outcome, Task},
     place::Place,
     report::CACHE_DROPPED,
-    system::System,
+    system::{Reach, System},
 };
 
 /// Something to measure.
@@ -92,13 +92,17 @@ pub fn find(name: &str) -> Option<&'static Workload> {
 }
 
 impl Workload {
-    /// Whether `system` can run it: a bare disk keeps nothing that could be read or recovered, and the peer has no
-    /// snapshots.
+    /// Whether `system` can run it.
     pub fn runs_on(&self, system: System) -> bool {
-        match system {
-            System::Logboom => true,
-            System::RaftEngine => !matches!(self.kind, Kind::Snapshot),
-            System::Floor => matches!(self.kind, Kind::Sync(_) | Kind::Store(_)),
+        system.reach() >= self.needs()
+    }
+
+    fn needs(&self) -> Reach {
+        match self.kind {
+            Kind::Sync(_) | Kind::Store(_) => Reach::Writes,
+            Kind::Recover(_) | Kind::ReadHot | Kind::ReadCold => Reach::Pairs,
+            Kind::Memory | Kind::Laggards => Reach::Log,
+            Kind::Snapshot => Reach::Everything,
         }
     }
 
@@ -171,10 +175,15 @@ impl Round<'_> {
         let mut outcome = self.job(after).run()?;
         outcome.note(CACHE_DROPPED, dropped);
         outcome.note("written_entries", written.ops);
+        let cpu_us = written.cpu.as_secs_f64() * 1e6 / written.ops.max(1) as f64;
+        outcome.note(WRITTEN_CPU, job::round(cpu_us));
         self.place.clear(LOG)?;
         Ok(outcome)
     }
 }
+
+/// The note of [`Round::reopen`] for the processor time of one entry that was written, in microseconds.
+pub const WRITTEN_CPU: &str = "written_cpu_us_per_entry";
 
 /// The directory of the log of the round that is running.
 const LOG: &str = "log";

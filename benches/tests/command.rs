@@ -131,6 +131,38 @@ fn a_run_that_is_interrupted_twice_removes_its_files() {
 }
 
 #[test]
+fn a_disk_is_described_and_left_as_it_was() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for (options, part) in [(&[][..], "| write cache "), (&["--grid", "--markdown"], "## 4 KiB a write")] {
+        let output = bench().arg("device").arg(dir.path()).arg("--quick").args(options).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(part) && said.contains("pad unit"), "{output:?}");
+        assert_empty(dir.path());
+    }
+}
+
+#[test]
+fn curves_are_measured_and_drawn() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let axes = ["--axis", "shards,writers", "--most", "0"];
+    let options = ["--seconds", "0.1", "--rounds", "1", "--json", "--dir"];
+    let output = bench().arg("scaling").args(axes).args(options).arg(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_empty(dir.path());
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 2 * 2, "two axes, two systems");
+    for (line, figure) in [(&lines[0], "append_cpu_us"), (&lines[1], "open_ms"), (&lines[2], "ops_per_s")] {
+        assert!(line["figures"][figure].as_f64().is_some_and(|value| value > 0.0), "{figure} in {line}");
+    }
+    let (file, plots) = (dir.path().join("curves"), dir.path().join("plots"));
+    fs::write(&file, output.stdout).unwrap();
+    let output = bench().arg("plot").arg(&file).arg("--out").arg(&plots).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(fs::read_to_string(plots.join("writers-p50-us.svg")).unwrap().contains("raft-engine"));
+    assert!(plots.join("shards-open-ms.svg").exists());
+}
+
+#[test]
 fn every_workload_is_listed() {
     let output = bench().arg("list").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();

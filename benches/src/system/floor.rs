@@ -52,10 +52,10 @@ fn manners(outstanding: usize, payload: usize) -> Vec<Manner> {
     for depth in [1, 2, 4, 8, 16].into_iter().filter(|depth| *depth <= outstanding) {
         let coalesced = outstanding.div_ceil(depth).min(WRITE_BYTES / payload).max(1);
         for method in [Method::Dsync, Method::Rolling] {
-            manners.push(Manner { inline: false, method, depth, coalesced });
+            manners.push(Manner { inline: false, method, depth, coalesced, gated: true });
         }
         if depth == 1 {
-            manners.push(Manner { inline: true, method: Method::Dsync, depth, coalesced });
+            manners.push(Manner { inline: true, method: Method::Dsync, depth, coalesced, gated: true });
         }
     }
     manners

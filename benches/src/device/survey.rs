@@ -1,0 +1,169 @@
+//! What is measured in the minute: as much of the grid as the defaults of the log follow from.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use logboom_disk::{Backend, Disk, DiskOptions, Facts, Mode};
+
+use super::{
+    patience::Patience,
+    shots::{self, Cell, Extent, Shot, Shots, Way},
+};
+use crate::{
+    Result, bare,
+    place::Place,
+    stream::{Method, Preparation},
+};
+
+/// What a disk says of itself, and what was measured of it.
+#[derive(Debug)]
+pub struct Survey {
+    /// What opening the directory found.
+    pub facts: Facts,
+    /// Durable writes.
+    pub shots: Shots,
+    /// Megabytes per second of a file that is written, or read, from its beginning to its end; `None` if not measured.
+    pub sequential: Option<Sequential>,
+}
+
+/// Megabytes per second.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequential {
+    /// Of a new file, until it is durable.
+    pub write: f64,
+    /// Of the same file.
+    pub read: f64,
+}
+
+/// The size that small writes are padded to, or less than that on few disks.
+pub const SMALL: usize = 4 << 10;
+/// As large as the log makes a write.
+pub const LARGE: usize = 256 << 10;
+
+impl Survey {
+    /// Measures.
+    pub fn of(place: &Place, extent: Extent, file_bytes: u64, patience: &mut Patience) -> Result<Self> {
+        let disk = logboom_disk::open(place.path(), &DiskOptions::default())?;
+        let facts = disk.facts().clone();
+        let sequential = Some(sequential(&disk, file_bytes)?);
+        drop(disk);
+        let shots = shots::measure(place, &cells(&facts), extent, patience)?;
+        Ok(Survey { facts, shots, sequential })
+    }
+
+    /// How the log has the device reached from its queue.
+    pub fn way(&self) -> Way {
+        way(&self.facts)
+    }
+
+    /// A lone write of so many bytes over others.
+    pub fn lone(&self, way: Way, method: Method, size: usize) -> Option<Shot> {
+        self.shots.median(Cell { size, way, method, ..LONE })
+    }
+
+    /// A lone small write in its own thread, over what was prepared so.
+    pub fn prepared(&self, preparation: Preparation) -> Option<Shot> {
+        self.shots.median(Cell { preparation, ..LONE })
+    }
+
+    /// Several small writes.
+    pub fn several(&self, way: Way, method: Method, depth: usize) -> Option<Shot> {
+        self.shots.median(Cell { way, method, depth, ..LONE })
+    }
+
+    /// As many large writes as the log has in flight at most, with a rolling sync.
+    pub fn bulk(&self, gated: bool) -> Option<Shot> {
+        self.shots.median(Cell { way: self.way(), gated, ..BULK })
+    }
+}
+
+/// A small write in the thread that waits for it.
+const LONE: Cell = Cell {
+    size: SMALL,
+    preparation: Preparation::Recycled,
+    way: Way::Inline,
+    method: Method::Dsync,
+    depth: 1,
+    gated: true,
+};
+
+const BULK: Cell = Cell { size: LARGE, method: Method::Rolling, depth: 16, ..LONE };
+
+/// The sizes of lone writes by which it shows what padding costs.
+pub const PADDED: [usize; 4] = [512, SMALL, 8 << 10, 16 << 10];
+
+fn way(facts: &Facts) -> Way {
+    if facts.backend == Backend::Ring { Way::Ring } else { Way::Blocking }
+}
+
+/// Those that [`Survey`] has names for.
+fn cells(facts: &Facts) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for way in [Way::Ring, Way::Blocking] {
+        cells.push(Cell { way, ..LONE });
+        for method in [Method::Dsync, Method::Batched, Method::Rolling] {
+            cells.extend([4, 16].map(|depth| Cell { way, method, depth, ..LONE }));
+        }
+        if way == self::way(facts) {
+            cells.extend([true, false].map(|gated| Cell { way, gated, ..BULK }));
+        }
+    }
+    let sizes = PADDED.into_iter().filter(|size| *size >= facts.pad_unit);
+    cells.extend(sizes.map(|size| Cell { size, ..LONE }));
+    // The pad unit may be larger than what is called small here; such a write is padded then.
+    if facts.pad_unit > SMALL {
+        cells.push(LONE);
+    }
+    cells.push(Cell { method: Method::Plain, ..LONE });
+    cells.extend([Preparation::Allocated, Preparation::Zeroed].map(|preparation| Cell { preparation, ..LONE }));
+    cells
+}
+
+fn sequential(disk: &Arc<dyn Disk>, bytes: u64) -> Result<Sequential> {
+    let rate = |since: Instant| bytes as f64 / 1e6 / since.elapsed().max(Duration::from_nanos(1)).as_secs_f64();
+    let began = Instant::now();
+    bare::write(disk, FILE, bytes)?;
+    let write = rate(began);
+    let file = disk.open(FILE, Mode::Read)?;
+    file.forget_cached()?;
+    let began = Instant::now();
+    bare::read(disk, file)?;
+    let read = rate(began);
+    disk.remove(FILE)?;
+    Ok(Sequential { write, read })
+}
+
+const FILE: &str = "sequential";
+
+#[cfg(test)]
+mod tests {
+    use logboom_disk::{SimDisk, SimOptions};
+
+    use super::*;
+
+    #[test]
+    fn every_name_has_its_cell() {
+        for pad_unit in [512, 4096, 8192] {
+            let disk = SimDisk::new(1, SimOptions { pad_unit, physical_block: pad_unit, ..SimOptions::default() });
+            let facts = disk.facts().clone();
+            let mut shots = Shots::default();
+            for cell in cells(&facts) {
+                shots.add(cell, Shot { writes_per_s: 1.0, p50_us: 1.0, p99_us: 1.0 });
+            }
+            let survey = Survey { facts, shots, sequential: None };
+            for way in [Way::Ring, Way::Blocking] {
+                assert!(survey.lone(way, Method::Dsync, SMALL).is_some());
+                assert!(survey.several(way, Method::Rolling, 16).is_some());
+            }
+            assert!(survey.lone(Way::Inline, Method::Plain, SMALL).is_some());
+            assert!(survey.lone(Way::Inline, Method::Dsync, SMALL).is_some());
+            assert_eq!(survey.lone(Way::Inline, Method::Dsync, 512).is_some(), pad_unit == 512);
+            assert!(
+                survey.prepared(Preparation::Allocated).is_some() && survey.prepared(Preparation::Zeroed).is_some()
+            );
+            assert!(survey.bulk(true).is_some() && survey.bulk(false).is_some());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Stages append and compact: batches that are accepted. Writing them is not counted.
+
+use logboom::{Durability, ShardId};
+
+use crate::{
+    Result,
+    guard::{
+        counted,
+        ground::{Ground, TERM, payload},
+    },
+};
+
+/// A batch of one small entry.
+pub(super) fn small() -> Result<u64> {
+    append(1, 256, 1024)
+}
+
+/// A batch of one small entry of each of many shards.
+pub(super) fn wide() -> Result<u64> {
+    append(64, 256, 64)
+}
+
+/// A batch of one large entry.
+pub(super) fn large() -> Result<u64> {
+    append(1, 16 << 10, 256)
+}
+
+/// Batches of one entry of each of `shards`; returns the number of entries.
+fn append(shards: u64, bytes: usize, batches: u64) -> Result<u64> {
+    let (ground, payload) = (Ground::new()?, payload(bytes));
+    ground.fill(shards, WARM, 1, &payload)?;
+    for index in WARM + 1..=WARM + batches {
+        counted(&mut || {
+            let mut batch = ground.engine.batch();
+            for shard in 0..shards {
+                batch.append_payload(ShardId(shard), index, TERM, &payload)?;
+            }
+            drop(ground.engine.submit(batch, Durability::Durable)?);
+            Ok(())
+        })?;
+        if index.is_multiple_of(ROUND) {
+            ground.engine.barrier()?.wait()?;
+        }
+    }
+    Ok(shards * batches)
+}
+
+/// A batch that drops the end of a log.
+pub(super) fn truncate() -> Result<u64> {
+    let ground = Ground::new()?;
+    ground.fill(SHARDS, 64, 8, &payload(256))?;
+    each(&ground, |batch, shard| Ok(batch.truncate_after(shard, 56).map(drop)?))
+}
+
+/// A batch that releases entries.
+pub(super) fn compact() -> Result<u64> {
+    let ground = Ground::new()?;
+    ground.fill(SHARDS, 128, 1, &payload(256))?;
+    each(&ground, |batch, shard| Ok(batch.compact_to(shard, 64).map(drop)?))
+}
+
+/// A batch for each shard; returns their number.
+fn each(ground: &Ground, add: impl Fn(&mut logboom::Batch<'_>, ShardId) -> Result<()>) -> Result<u64> {
+    for shard in (0..SHARDS).map(ShardId) {
+        counted(&mut || {
+            let mut batch = ground.engine.batch();
+            add(&mut batch, shard)?;
+            drop(ground.engine.submit(batch, Durability::Durable)?);
+            Ok(())
+        })?;
+    }
+    Ok(SHARDS)
+}
+
+/// Entries that each shard has before: buffers have been recycled then.
+const WARM: u64 = 64;
+/// So many batches are written at once.
+const ROUND: u64 = 64;
+const SHARDS: u64 = 256;

@@ -1,0 +1,77 @@
+//! Stage read: a shard and a range become a batch of entries.
+
+use std::hint::black_box;
+
+use logboom::{Engine, ShardId};
+
+use crate::{
+    Result,
+    guard::{
+        counted,
+        ground::{Ground, SMALL_SEGMENT, payload},
+    },
+};
+
+/// One entry of the recent tail.
+pub(super) fn one() -> Result<u64> {
+    recent(1)
+}
+
+/// Many entries of the recent tail.
+pub(super) fn hundred() -> Result<u64> {
+    recent(100)
+}
+
+fn recent(count: u64) -> Result<u64> {
+    let ground = ground()?;
+    read_all(&ground.engine, ENTRIES + 1 - count, ENTRIES + 1)
+}
+
+/// Entries of segments that are sealed, on the disk: index and entries are loaded.
+pub(super) fn sealed() -> Result<u64> {
+    let ground = Ground::with_segments(SMALL_SEGMENT)?;
+    ground.fill(SHARDS, 256, 8, &payload(256))?;
+    ground.settle();
+    let engine = ground.close()?.open()?;
+    read_all(&engine, 1, 65)
+}
+
+/// Reads a range of every shard, which must be there as a whole.
+fn read_all(engine: &Engine, first: u64, end: u64) -> Result<u64> {
+    let shards: Vec<_> = (0..SHARDS).map(|shard| engine.shard(ShardId(shard))).collect();
+    for shard in &shards {
+        let mut read = 0;
+        counted(&mut || {
+            read = black_box(shard.entries(first..end, u64::MAX)?).len() as u64;
+            Ok(())
+        })?;
+        if read != end - first {
+            return Err(format!("{read} entries are there, {} were asked for", end - first).into());
+        }
+    }
+    Ok(SHARDS)
+}
+
+/// The entries of a batch that was read, one after the other.
+pub(super) fn iterate() -> Result<u64> {
+    let ground = ground()?;
+    let entries = ground.engine.shard(ShardId(0)).entries(1..ENTRIES + 1, u64::MAX)?;
+    counted(&mut || {
+        for _ in 0..ITERATIONS {
+            entries.iter().for_each(|entry| _ = black_box((entry.index, entry.term, entry.payload.first())));
+        }
+        Ok(())
+    })?;
+    Ok(ITERATIONS * ENTRIES)
+}
+
+/// A log whose entries are all in memory, 8 of a shard in one batch.
+fn ground() -> Result<Ground> {
+    let ground = Ground::new()?;
+    ground.fill(SHARDS, ENTRIES, 8, &payload(256))?;
+    Ok(ground)
+}
+
+const SHARDS: u64 = 64;
+const ENTRIES: u64 = 128;
+const ITERATIONS: u64 = 100;

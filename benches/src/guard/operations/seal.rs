@@ -1,0 +1,56 @@
+//! What is done with whole segments: their entries are listed in footers, replayed, or found in footers again.
+
+use std::hint::black_box;
+
+use crate::{
+    Result,
+    guard::{
+        counted,
+        ground::{Ended, Ground, SMALL_SEGMENT, payload},
+    },
+};
+
+/// Full segments are sealed: what the background does once it is let.
+pub(super) fn seal() -> Result<u64> {
+    let ground = filled()?;
+    counted(&mut || {
+        ground.settle();
+        Ok(())
+    })?;
+    match ground.engine.segments().iter().filter(|segment| segment.info.footer).count() {
+        0 => Err("nothing was sealed".into()),
+        _ => Ok(TOTAL),
+    }
+}
+
+/// A log is opened whose writer was killed before it sealed anything.
+pub(super) fn replay() -> Result<u64> {
+    opened(&filled()?.kill(), TOTAL)
+}
+
+/// A log is opened whose writer closed it.
+pub(super) fn open() -> Result<u64> {
+    let ground = filled()?;
+    ground.settle();
+    opened(&ground.close()?, SHARDS)
+}
+
+fn opened(ended: &Ended, units: u64) -> Result<u64> {
+    let mut engine = None;
+    counted(&mut || {
+        engine = Some(black_box(ended.open()?));
+        Ok(())
+    })?;
+    let shards = engine.map_or(0, |engine| engine.shards().len() as u64);
+    if shards == SHARDS { Ok(units) } else { Err(format!("{shards} shards are there of {SHARDS}").into()) }
+}
+
+/// Some four segments, of which three are full; nothing is done in the background yet.
+fn filled() -> Result<Ground> {
+    let ground = Ground::with_segments(SMALL_SEGMENT)?;
+    ground.fill(SHARDS, TOTAL / SHARDS, 1, &payload(256))?;
+    Ok(ground)
+}
+
+const SHARDS: u64 = 200;
+const TOTAL: u64 = SHARDS * 64;

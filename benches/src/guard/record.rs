@@ -1,0 +1,189 @@
+//! The committed record, and what new counts are beside it.
+
+use std::{collections::BTreeMap, fmt, fs, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, job::round};
+
+/// Instructions per unit of each operation, and what they were counted with.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Record {
+    /// Counts with other circumstances are not compared.
+    pub circumstances: Circumstances,
+    /// By the name of the operation.
+    pub instructions: BTreeMap<String, f64>,
+}
+
+/// What decides about the number of instructions, besides the code.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Circumstances {
+    /// The release of the compiler.
+    pub rustc: String,
+    /// What it compiled for.
+    pub target: String,
+    /// The level of optimization.
+    pub opt_level: String,
+    /// The vector instructions that checksums and copies find.
+    pub processor: String,
+}
+
+impl Circumstances {
+    /// Those of this process: under callgrind, the processor is the one that callgrind shows.
+    pub fn of_this_process() -> Self {
+        Circumstances {
+            rustc: env!("LOGBOOM_BENCH_RUSTC").to_owned(),
+            target: env!("LOGBOOM_BENCH_TARGET").to_owned(),
+            opt_level: env!("LOGBOOM_BENCH_OPT_LEVEL").to_owned(),
+            processor: processor(),
+        }
+    }
+}
+
+impl fmt::Display for Circumstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Circumstances { rustc, target, opt_level, processor } = self;
+        write!(f, "rustc {rustc}, {target}, opt-level {opt_level}, {processor}")
+    }
+}
+
+impl Record {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If it is not there, or is something else.
+    pub fn load(path: &Path) -> Result<Self> {
+        let at = |error: Error| Error::from(format!("{}: {error}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| at(error.into()))?;
+        serde_json::from_str(&text).map_err(|error| at(error.into()))
+    }
+
+    /// Replaces what is there.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()).into())
+    }
+
+    /// Sets the count of an operation, to three digits behind the point.
+    pub fn set(&mut self, operation: &str, instructions: f64) {
+        self.instructions.insert(operation.to_owned(), round(instructions));
+    }
+
+    /// What `instructions` of an operation are beside its count in the record.
+    pub fn judge(&self, operation: &str, instructions: f64) -> Verdict {
+        let Some(&before) = self.instructions.get(operation) else { return Verdict::Unknown };
+        let change = instructions / before - 1.0;
+        match instructions - before {
+            more if change > GROWTH_MAX && more > SLACK => Verdict::Worse { change },
+            more if change < -GROWTH_MAX && more < -SLACK => Verdict::Better { change },
+            _ => Verdict::Same { change },
+        }
+    }
+}
+
+/// What a count is beside the one in the record; `change` is its growth by that, 0.1 for 10 %.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// The record does not have the operation.
+    Unknown,
+    /// More than a change of code around it can explain.
+    Worse {
+        /// How much more.
+        change: f64,
+    },
+    /// So much less that the record does not guard it any more.
+    Better {
+        /// How much less.
+        change: f64,
+    },
+    /// Near enough.
+    Same {
+        /// How near.
+        change: f64,
+    },
+}
+
+impl Verdict {
+    /// Whether it passes.
+    pub fn passes(self) -> bool {
+        matches!(self, Verdict::Same { .. } | Verdict::Better { .. })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Rounded first, and with a zero added, or nothing at all would be printed as `-0.0`.
+        let percent = |change: f64| (change * 1e3).round() / 10.0 + 0.0;
+        match *self {
+            Verdict::Unknown => f.write_str("not in the record"),
+            Verdict::Worse { change } => write!(f, "{:+.1} %, too much", percent(change)),
+            Verdict::Better { change } => write!(f, "{:+.1} %, worth recording", percent(change)),
+            Verdict::Same { change } => write!(f, "{:+.1} %", percent(change)),
+        }
+    }
+}
+
+/// The most that a count may grow by, as a share.
+const GROWTH_MAX: f64 = 0.1;
+
+/// Instructions per unit that come and go with inlining, whatever their share: some operations have only a few.
+const SLACK: f64 = 5.0;
+
+#[cfg(target_arch = "x86_64")]
+fn processor() -> String {
+    let features = [
+        ("sse4.2", std::arch::is_x86_feature_detected!("sse4.2")),
+        ("pclmulqdq", std::arch::is_x86_feature_detected!("pclmulqdq")),
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+    ];
+    features.into_iter().filter(|(_, found)| *found).map(|(name, _)| name).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn processor() -> String {
+    std::env::consts::ARCH.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_a_tenth_is_too_much() {
+        let mut record = Record { circumstances: Circumstances::of_this_process(), instructions: BTreeMap::default() };
+        record.set("append", 1000.0);
+        record.set("bounds", 20.0);
+        for (operation, instructions, passes, said) in [
+            ("append", 1000.0, true, "+0.0 %"),
+            ("append", 999.9, true, "+0.0 %"),
+            ("append", 1099.0, true, "+9.9 %"),
+            ("append", 1101.0, false, "+10.1 %, too much"),
+            ("append", 899.0, true, "-10.1 %, worth recording"),
+            ("bounds", 24.0, true, "+20.0 %"),
+            ("bounds", 26.0, false, "+30.0 %, too much"),
+            ("read", 1.0, false, "not in the record"),
+        ] {
+            let verdict = record.judge(operation, instructions);
+            assert_eq!((verdict.passes(), verdict.to_string().as_str()), (passes, said), "{operation} {instructions}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.json");
+        assert!(Record::load(&path).unwrap_err().to_string().contains("record.json"));
+        let mut record = Record { circumstances: Circumstances::of_this_process(), instructions: BTreeMap::default() };
+        record.set("append", 123.456_78);
+        record.save(&path).unwrap();
+        let back = Record::load(&path).unwrap();
+        assert_eq!(back.instructions["append"], 123.457);
+        assert_eq!(back, record);
+        fs::write(&path, "{}").unwrap();
+        Record::load(&path).unwrap_err();
+    }
+}
