@@ -44,7 +44,7 @@ pub(crate) fn append(
     let _span = tracing::trace_span!("append", shards = cells.len()).entered();
     let durable = core.wal.durable();
     // In the order of ids: two batches that share shards cannot wait for each other.
-    let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell, durable)).collect();
+    let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell)).collect();
     snapshots::hold(core, buffers, &mut locked);
     snapshots::check(core, buffers, &locked)?;
     plan(buffers, &mut locked)?;
@@ -138,14 +138,11 @@ fn apply(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>], states: &mut [Mut
     for Planned { slot, operation, place } in &buffers.plan {
         let Some(change) = operation.change(|part| buffers.bytes(part)) else { continue };
         let shard = &mut locked[*slot];
-        let (id, extent, settled) = (shard.cell.id, shard.view.extent, shard.settled);
-        let after = states[*slot].apply(id, extent, &change, *place, settled, &mut delta);
+        let (id, extent) = (shard.cell.id, shard.view.extent);
+        let after = states[*slot].apply(id, extent, &change, *place, &mut delta);
         debug_assert!(after.is_ok(), "{change:?} was planned on {extent:?}");
         shard.view.extent = after.unwrap_or(extent);
         shard.view.quarantined = shard.view.quarantined && states[*slot].missing().is_some();
-        if matches!(operation, Operation::Reset { .. } | Operation::Destroy) {
-            shard.settled = false;
-        }
     }
     buffers.delta = delta;
 }

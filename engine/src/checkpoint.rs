@@ -236,7 +236,7 @@ mod tests {
         let (mut extent, mut state) = (Extent::default(), State::default());
         let place = Place { segment: SegmentId(1), offset: 64, len: 128 };
         for change in changes {
-            extent = state.apply(ShardId(1), extent, change, place, true, &mut Delta::default()).unwrap();
+            extent = state.apply(ShardId(1), extent, change, place, &mut Delta::default()).unwrap();
         }
         (View { extent, sequence: Sequence(77), quarantined: false }, state)
     }

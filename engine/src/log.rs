@@ -27,10 +27,12 @@ const STRETCHES: usize = 4096;
 /// What a shard knows of the entries of its log; the bounds themselves are published beside it.
 ///
 /// Most shards of a node are idle, with all entries in one term and in one sealed segment: they need no allocation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) enum Log {
-    #[default]
-    Empty,
+    Empty {
+        /// The commit group that has emptied it: 0 if that is durable, [`UNMARKED`] until it is known.
+        since: u64,
+    },
     /// All entries of the log have one term and lie in one sealed segment; all are durable.
     Flat {
         term: u64,
@@ -48,6 +50,15 @@ pub(crate) struct Index {
     /// The places of the entries in segments that have no footer yet, by first index.
     recent: VecDeque<Row>,
     marks: Marks,
+}
+
+/// The group of a reset that is being applied: which one it will be in is noted behind it.
+const UNMARKED: u64 = u64::MAX;
+
+impl Default for Log {
+    fn default() -> Self {
+        Self::Empty { since: 0 }
+    }
 }
 
 /// The place of a record whose live entries begin at `first`; its segment is its span's.
@@ -124,10 +135,9 @@ impl Log {
         log
     }
 
-    /// Notes appended entries; everything before is durable if `settled`. `extent` is the log's before. Returns
-    /// whether they are its first places in the segment.
-    pub(crate) fn append(&mut self, extent: &Extent, run: &Run, settled: bool, delta: &mut Delta) -> bool {
-        let index = self.open(extent, settled);
+    /// Notes appended entries. `extent` is the log's before. Returns whether they are its first places in the segment.
+    pub(crate) fn append(&mut self, extent: &Extent, run: &Run, delta: &mut Delta) -> bool {
+        let index = self.open(extent);
         index.terms.push(run.first, run.term);
         index.recent.push_back(Row::new(run.first, run.place));
         delta.append(Amount::new(run.count, run.place.len));
@@ -136,7 +146,7 @@ impl Log {
 
     /// Notes that entries in the middle of the log, or at its end, lie elsewhere from now on.
     pub(crate) fn replace(&mut self, extent: &Extent, run: &Run, delta: &mut Delta) {
-        let index = self.open(extent, true);
+        let index = self.open(extent);
         let range = run.first..run.first.saturating_add(run.count);
         index.terms.set(&range, run.term, extent.next);
         index.relocate(range, extent.next, run.place, run.place.len, delta);
@@ -158,7 +168,7 @@ impl Log {
         };
         for part in &parts {
             let bytes = share(place.len, part.end - part.start, range.end - range.start);
-            self.open(extent, true).relocate(part.clone(), extent.next, place, bytes, delta);
+            self.open(extent).relocate(part.clone(), extent.next, place, bytes, delta);
         }
         !parts.is_empty()
     }
@@ -180,7 +190,7 @@ impl Log {
     /// The segments that hold the log's entries, and how much of it.
     pub(crate) fn held(&self, extent: &Extent) -> Vec<(SegmentId, Amount)> {
         match self {
-            Self::Empty => Vec::new(),
+            Self::Empty { .. } => Vec::new(),
             Self::Flat { segment, bytes, .. } => vec![(*segment, Amount::new(extent.next - extent.first, *bytes))],
             Self::Deep(index) => {
                 let spans = index.spans.covering(0, extent.next);
@@ -198,7 +208,7 @@ impl Log {
             return self.clear(extent, delta);
         }
         match self {
-            Self::Empty => {}
+            Self::Empty { .. } => {}
             Self::Flat { segment, bytes, .. } => {
                 let freed = share(*bytes, extent.next - next, extent.next - extent.first);
                 *bytes -= freed;
@@ -214,7 +224,7 @@ impl Log {
             return;
         }
         match self {
-            Self::Empty => {}
+            Self::Empty { .. } => {}
             Self::Flat { segment, bytes, .. } => {
                 let gone = first.min(extent.next) - extent.first;
                 let freed = share(*bytes, gone, extent.next - extent.first);
@@ -232,13 +242,13 @@ impl Log {
     /// Drops everything.
     pub(crate) fn clear(&mut self, extent: &Extent, delta: &mut Delta) {
         self.compact(extent, extent.next, delta);
-        *self = Self::Empty;
+        *self = Self::Empty { since: UNMARKED };
     }
 
     /// The term of an entry of the log.
     pub(crate) fn term(&self, index: u64) -> Option<u64> {
         match self {
-            Self::Empty => None,
+            Self::Empty { .. } => None,
             Self::Flat { term, .. } => Some(*term),
             Self::Deep(deep) => deep.terms.at(index),
         }
@@ -247,7 +257,7 @@ impl Log {
     /// The terms of all entries, as runs.
     pub(crate) fn term_runs(&self, extent: &Extent, runs: &mut Vec<TermRun>) {
         match self {
-            Self::Empty => {}
+            Self::Empty { .. } => {}
             Self::Flat { term, .. } => runs.push(TermRun { first: extent.first, term: *term }),
             Self::Deep(index) => runs.extend_from_slice(index.terms.runs()),
         }
@@ -256,7 +266,7 @@ impl Log {
     /// Where the entries of `range`, which lies in the log, are, in order. Stops where `max_bytes` must be exceeded.
     pub(crate) fn outline(&self, extent: &Extent, range: &Range<u64>, max_bytes: u64) -> Vec<Stretch> {
         match self {
-            Self::Empty => Vec::new(),
+            Self::Empty { .. } => Vec::new(),
             Self::Flat { term, segment, .. } => {
                 vec![Stretch { range: range.clone(), term: *term, segment: *segment, place: None }]
             }
@@ -266,8 +276,10 @@ impl Log {
 
     /// Notes that the log ends at `next` once `group` is durable, and that `durable` is.
     pub(crate) fn mark(&mut self, group: u64, next: u64, durable: u64) {
-        if let Self::Deep(index) = self {
-            index.marks.push(group, next, durable);
+        match self {
+            Self::Deep(index) => index.marks.push(group, next, durable),
+            Self::Empty { since } if *since == UNMARKED => *since = group,
+            Self::Empty { .. } | Self::Flat { .. } => {}
         }
     }
 
@@ -275,7 +287,9 @@ impl Log {
     pub(crate) fn durable_next(&mut self, durable: u64) -> u64 {
         match self {
             Self::Deep(index) => index.marks.settle(durable),
-            Self::Empty | Self::Flat { .. } => 0,
+            Self::Empty { since } if *since > durable => 0,
+            // Where the log ends, whatever of the shard is on its way besides.
+            Self::Empty { .. } | Self::Flat { .. } => u64::MAX,
         }
     }
 
@@ -320,10 +334,13 @@ impl Log {
         }
     }
 
-    fn open(&mut self, extent: &Extent, settled: bool) -> &mut Index {
+    fn open(&mut self, extent: &Extent) -> &mut Index {
         let index = match std::mem::take(self) {
-            Self::Empty => {
-                let marks = Marks::settled_at(if settled { extent.next } else { 0 });
+            Self::Empty { since } => {
+                let mut marks = Marks::settled_at(if since == 0 { extent.next } else { 0 });
+                if since != 0 && since != UNMARKED {
+                    marks.push(since, extent.next, 0);
+                }
                 Box::new(Index { marks, ..Index::default() })
             }
             Self::Flat { term, segment, bytes } => Box::new(Index {
@@ -337,14 +354,15 @@ impl Log {
         *self = Self::Deep(index);
         match self {
             Self::Deep(index) => index,
-            Self::Empty | Self::Flat { .. } => unreachable!("assigned above"),
+            Self::Empty { .. } | Self::Flat { .. } => unreachable!("assigned above"),
         }
     }
 
     fn forget_entries(&mut self) {
         *self = match std::mem::take(self) {
             Self::Deep(index) => Self::Deep(Box::new(Index { marks: index.marks, ..Index::default() })),
-            Self::Empty | Self::Flat { .. } => Self::Empty,
+            Self::Flat { .. } => Self::default(),
+            empty => empty,
         };
     }
 
@@ -354,7 +372,7 @@ impl Log {
             return;
         }
         if extent.is_empty() {
-            *self = Self::Empty;
+            *self = Self::default();
         } else if let (Some(span), [run]) = (index.spans.only(), index.terms.runs()) {
             *self = Self::Flat { term: run.term, segment: span.home.segment(), bytes: span.bytes };
         }
@@ -499,7 +517,7 @@ mod tests {
     fn log(range: Range<u64>) -> (Log, Extent) {
         let (mut log, mut extent, mut delta) = (Log::default(), Extent::default(), Delta::default());
         for index in range {
-            log.append(&extent, &run(index, index / 8), true, &mut delta);
+            log.append(&extent, &run(index, index / 8), &mut delta);
             extent = extent.append(index, 1).unwrap();
         }
         (log, extent)
@@ -544,7 +562,7 @@ mod tests {
     fn a_row_that_is_compacted_in_the_middle_begins_at_the_boundary() {
         let (mut log, mut extent, mut delta) = (Log::default(), Extent::default(), Delta::default());
         let run = Run { count: 6, ..run(4, 1) };
-        log.append(&extent, &run, true, &mut delta);
+        log.append(&extent, &run, &mut delta);
         extent = extent.append(4, 6).unwrap();
         log.compact(&extent, 7, &mut delta);
         extent = extent.compact(6, 0).unwrap();
@@ -563,7 +581,7 @@ mod tests {
             let mut model: Vec<(u64, u32, u64)> = Vec::new();
             for first in (0..24).step_by(4) {
                 let run = Run { count: 4, term: first / 8, ..run(first, 1) };
-                log.append(&extent, &run, true, &mut delta);
+                log.append(&extent, &run, &mut delta);
                 extent = extent.append(first, 4).unwrap();
                 model.extend([(1, run.place.offset, first / 8); 4]);
             }
@@ -622,11 +640,18 @@ mod tests {
     fn durability_of_a_log_that_began_empty() {
         let (mut log, mut delta) = (Log::default(), Delta::default());
         let extent = Extent { first: 5, next: 5, boundary_term: Some(1) };
-        log.append(&extent, &run(5, 0), true, &mut delta);
+        log.append(&extent, &run(5, 0), &mut delta);
         log.mark(9, 6, 8);
         assert_eq!(log.durable_next(8), 5, "the boundary was durable");
         assert_eq!(log.durable_next(9), 6);
         log.clear(&extent.append(5, 1).unwrap(), &mut delta);
         assert_eq!(log.durable_next(9), 0);
+        log.mark(12, 20, 9);
+        log.mark(14, 20, 12);
+        assert_eq!((log.durable_next(11), log.durable_next(12)), (0, u64::MAX), "what is in group 14 is no entry");
+        let extent = Extent { first: 20, next: 20, boundary_term: Some(1) };
+        log.append(&extent, &run(20, 0), &mut delta);
+        log.mark(15, 21, 11);
+        assert_eq!([11, 12, 15].map(|durable| log.durable_next(durable)), [0, 20, 21]);
     }
 }

@@ -19,8 +19,6 @@ pub(crate) struct Locked<'c> {
     _writer: MutexGuard<'c, ()>,
     /// As published, and then as written.
     pub(crate) view: View,
-    /// Whether everything of the shard before the batch is durable; not after a reset in it.
-    pub(crate) settled: bool,
     /// The log's extent behind the operations that were planned.
     planned: Extent,
     /// Entries below this are as they were before the batch.
@@ -36,16 +34,14 @@ pub(crate) struct Locked<'c> {
 }
 
 impl<'c> Locked<'c> {
-    pub(crate) fn new(cell: &'c ShardCell, durable: u64) -> Self {
+    pub(crate) fn new(cell: &'c ShardCell) -> Self {
         let writer = cell.published.writer();
         let view = cell.published.load();
-        let settled = view.sequence.group() <= durable;
         let missing = if view.quarantined { cell.state.lock().missing().cloned() } else { None };
         Self {
             cell,
             _writer: writer,
             view,
-            settled,
             planned: view.extent,
             intact: view.extent.next,
             restarted: false,
@@ -253,7 +249,7 @@ mod tests {
         let mut batch = Batch::new(Arc::default(), 1 << 20);
         fill(&mut batch);
         batch.buffers_mut().shards = vec![SHARD];
-        plan(batch.buffers_mut(), &mut [Locked::new(&cell, 0)])?;
+        plan(batch.buffers_mut(), &mut [Locked::new(&cell)])?;
         Ok(batch.buffers().plan.iter().map(|planned| planned.operation).collect())
     }
 
@@ -318,7 +314,7 @@ mod tests {
         let mut batch = Batch::new(Arc::default(), 1 << 20);
         batch.reset_to(SHARD, boundary).unwrap();
         batch.buffers_mut().shards = vec![SHARD];
-        let result = plan(batch.buffers_mut(), &mut [Locked::new(&cell, 0)]);
+        let result = plan(batch.buffers_mut(), &mut [Locked::new(&cell)]);
         assert!(matches!(result, Err(Error::TooLarge { what: Limit::Index, .. })));
     }
 }

@@ -72,21 +72,20 @@ impl ShardCell {
 
 impl State {
     /// Does what `change` says to a log of `extent`, and returns the extent after it; nothing if the change does not
-    /// fit. `place` is its record's; `settled` says that everything before is durable.
+    /// fit. `place` is its record's.
     pub(crate) fn apply(
         &mut self,
         shard: ShardId,
         extent: Extent,
         change: &Change<'_>,
         place: Place,
-        settled: bool,
         delta: &mut Delta,
     ) -> Result<Extent, Refusal> {
         let after = change.extent_after(extent)?;
         self.applied.follow(&extent, &after, matches!(change, Change::Reset { .. }));
         match *change {
             Change::Append { first, count, term } => {
-                if self.log.append(&extent, &Run { first, count, term, place }, settled, delta) {
+                if self.log.append(&extent, &Run { first, count, term, place }, delta) {
                     delta.touch(shard);
                 }
             }
@@ -312,7 +311,7 @@ mod tests {
     const PLACE: Place = Place { segment: SegmentId(1), offset: 64, len: 128 };
 
     fn apply(state: &mut State, extent: &mut Extent, change: Change<'_>) -> Result<(), Refusal> {
-        *extent = state.apply(ShardId(1), *extent, &change, PLACE, true, &mut Delta::default())?;
+        *extent = state.apply(ShardId(1), *extent, &change, PLACE, &mut Delta::default())?;
         Ok(())
     }
 

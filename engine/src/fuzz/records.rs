@@ -66,7 +66,7 @@ fn shard(mut input: Input<'_>, meter: Meter<'_>) {
         at += 64;
         let place = Place { segment: SegmentId(1 + at / 512), offset: (at % 512) as u32 * 8, len: bytes.len() as u32 };
         let before = meter();
-        let applied = state.apply(ShardId(1), extent, &change, place, true, &mut Delta::default());
+        let applied = state.apply(ShardId(1), extent, &change, place, &mut Delta::default());
         given += bytes.len() as u64;
         allocated += meter() - before;
         if let Ok(after) = applied {

@@ -352,3 +352,41 @@ fn compaction_stays_below_the_applied_floor() {
         write(&engine, |batch| batch.compact_to(A, 51).map(drop));
     });
 }
+
+/// What is on its way besides takes nothing from what is durable of a log.
+#[test]
+fn a_pending_hard_state_leaves_the_durable_end_where_it_is() {
+    let ground = Ground::sim(11);
+    let engine = ground.open();
+    let shard = engine.shard(A);
+    let pend = |state: &[u8]| {
+        let mut batch = engine.batch();
+        batch.hard_state(A, state).unwrap();
+        engine.submit(batch, Durability::Durable).unwrap()
+    };
+    // Behind a reset.
+    write(&engine, |batch| batch.reset_to(A, Some(Boundary { index: 50, term: 3 })).map(drop));
+    assert_eq!(shard.durable(), Some(50));
+    let ticket = pend(b"one");
+    assert_eq!(shard.durable(), Some(50));
+    ticket.wait().unwrap();
+    // A reset that is on its way itself is not durable.
+    let mut batch = engine.batch();
+    batch.reset_to(A, Some(Boundary { index: 90, term: 3 })).unwrap();
+    let ticket = engine.submit(batch, Durability::Durable).unwrap();
+    assert_eq!(shard.durable(), None);
+    ticket.wait().unwrap();
+    assert_eq!(shard.durable(), Some(90));
+    // Behind entries, and when they lie in one sealed segment.
+    append(&engine, A, 91..95, 3);
+    let ticket = pend(b"two");
+    assert_eq!(shard.durable(), Some(94));
+    ticket.wait().unwrap();
+    let engine = ground.reopen(engine);
+    let shard = engine.shard(A);
+    let mut batch = engine.batch();
+    batch.hard_state(A, b"three").unwrap();
+    let ticket = engine.submit(batch, Durability::Durable).unwrap();
+    assert_eq!(shard.durable(), Some(94));
+    ticket.wait().unwrap();
+}
