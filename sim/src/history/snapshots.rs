@@ -58,20 +58,32 @@ impl Desk {
         leases.map(|lease| lease.manifest()).filter(|manifest| manifest.shard == shard).map(|one| one.index).min()
     }
 
-    /// What the first lease holds that a batch of these operations would compact.
-    pub(super) fn refuses(&self, operations: &[Operation]) -> Option<u64> {
-        let mut begun_anew = BTreeSet::new();
-        operations.iter().find_map(|Operation { shard, kind }| match kind {
-            Kind::Reset { .. } | Kind::Destroy => {
-                begun_anew.insert(*shard);
-                None
-            }
-            Kind::Compact { index, past_leases } if !begun_anew.contains(shard) => {
-                let held = self.held(*shard).filter(|held| index > held)?;
-                marks::hit_if(*past_leases, "lease: a compaction goes past it");
-                (!past_leases).then_some(held)
-            }
-            _ => None,
+    /// What the first lease holds that a batch of these operations would compact. `models` are the shards before it.
+    pub(super) fn refuses(&self, operations: &[Operation], models: &Models) -> Option<u64> {
+        let (mut begun_anew, mut models) = (BTreeSet::new(), models.clone());
+        operations.iter().find_map(|operation| {
+            let Operation { shard, kind } = operation;
+            let is_whole = |log: &Model, first| log.boundary.is_none() && log.first == first && !log.entries.is_empty();
+            let whole = |first: u64| models.get(shard).is_some_and(|log| is_whole(log, first));
+            let refused = match kind {
+                Kind::Reset { .. } | Kind::Destroy => {
+                    begun_anew.insert(*shard);
+                    None
+                }
+                // Nothing is left of what was there, and nothing comes before it.
+                Kind::Overwrite { first, .. } if whole(*first) => {
+                    begun_anew.insert(*shard);
+                    None
+                }
+                Kind::Compact { index, past_leases } if !begun_anew.contains(shard) => {
+                    let held = self.held(*shard).filter(|held| index > held);
+                    marks::hit_if(held.is_some() && *past_leases, "lease: a compaction goes past it");
+                    held.filter(|_| !past_leases)
+                }
+                _ => None,
+            };
+            operation.apply(&mut models);
+            refused
         })
     }
 }
@@ -306,7 +318,7 @@ impl History {
         models: Models,
         operations: &[Operation],
     ) -> Result<(), Failure> {
-        match (outcome, self.desk.refuses(operations)) {
+        match (outcome, self.desk.refuses(operations, self.models())) {
             (Err(Error::Leased { held, .. }), Some(expected)) if held == expected => {
                 marks::hit("lease: a compaction is refused");
                 Ok(())
