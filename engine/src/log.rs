@@ -11,7 +11,7 @@ use logboom_wal::{
 
 use crate::{
     extent::Extent,
-    marks::Marks,
+    marks::{Marks, UNMARKED},
     operation::Change,
     spans::{Home, Span, Spans, share},
     tally::{Amount, Delta},
@@ -51,9 +51,6 @@ pub(crate) struct Index {
     recent: VecDeque<Row>,
     marks: Marks,
 }
-
-/// The group of a reset that is being applied: which one it will be in is noted behind it.
-const UNMARKED: u64 = u64::MAX;
 
 impl Default for Log {
     fn default() -> Self {
@@ -337,11 +334,7 @@ impl Log {
     fn open(&mut self, extent: &Extent) -> &mut Index {
         let index = match std::mem::take(self) {
             Self::Empty { since } => {
-                let mut marks = Marks::settled_at(if since == 0 { extent.next } else { 0 });
-                if since != 0 && since != UNMARKED {
-                    marks.push(since, extent.next, 0);
-                }
-                Box::new(Index { marks, ..Index::default() })
+                Box::new(Index { marks: Marks::emptied_by(since, extent.next), ..Index::default() })
             }
             Self::Flat { term, segment, bytes } => Box::new(Index {
                 terms: Terms::from_runs(vec![TermRun { first: extent.first, term }]),

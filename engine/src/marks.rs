@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+/// The group of a reset that is being applied: which one it will be in is noted behind it.
+pub(crate) const UNMARKED: u64 = u64::MAX;
+
 /// Ends of the log, each of which becomes durable with a commit group.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marks {
@@ -15,6 +18,15 @@ impl Marks {
     /// Marks of a log of which everything before `settled` is durable.
     pub(crate) fn settled_at(settled: u64) -> Self {
         Self { settled, pending: VecDeque::new() }
+    }
+
+    /// Marks of a log that a reset in commit group `since` has emptied, to go on at `next`.
+    pub(crate) fn emptied_by(since: u64, next: u64) -> Self {
+        match since {
+            0 => Self::settled_at(next),
+            UNMARKED => Self::default(),
+            group => Self { settled: 0, pending: VecDeque::from([(group, next)]) },
+        }
     }
 
     /// Notes that the log ends at `next` once `group` is durable, and that `durable` is.
