@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod copies;
+mod desk;
 mod endings;
 mod harm;
 mod leaning;
@@ -22,9 +23,9 @@ mod mend;
 mod snapshots;
 
 use copies::Copy;
+use desk::Desk;
 use harm::{Ever, Harm};
 use leaning::Leaning;
-use snapshots::Desk;
 
 /// What may happen in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,87 +6,20 @@ use std::{collections::BTreeSet, io::Write};
 use logboom::{
     Boundary, Durability, Engine, Error, ShardId,
     disk::{Disk, SimDisk, SimOptions},
-    snapshot::{Builder, Built, Codec, Error as SnapshotError, Lease, Receiver, Spec, Stop},
+    snapshot::{Codec, Error as SnapshotError, Lease, Spec, Stop},
 };
 use logboom_wal::marks;
 
-use super::History;
+use super::{
+    History,
+    desk::{Building, Receiving},
+};
 use crate::{
     check::{Check, Failure},
     content,
     model::{Model, Models, Snapshot},
     operation::{Kind, Operation},
 };
-
-/// What a caller has in hand. None of it outlives the engine, but for the other one that snapshots come from.
-#[derive(Default)]
-pub(super) struct Desk {
-    building: Option<Building>,
-    receiving: Option<Receiving>,
-    /// With their tags.
-    built: Vec<(Built, u64)>,
-    leases: Vec<(Lease, Snapshot)>,
-    sender: Option<Engine>,
-}
-
-struct Building {
-    builder: Builder,
-    stop: Stop,
-    tag: u64,
-    /// The file that is written next.
-    next: u64,
-}
-
-struct Receiving {
-    receiver: Receiver,
-    source: Lease,
-    /// The engine sends it to itself.
-    is_own: bool,
-    tag: u64,
-}
-
-impl Desk {
-    /// The engine ends, and with it all that is not registered.
-    pub(super) fn clear(&mut self) {
-        *self = Self { sender: self.sender.take(), ..Self::default() };
-    }
-
-    /// The index above which the shard's log is held.
-    fn held(&self, shard: u64) -> Option<u64> {
-        let own = self.receiving.iter().filter(|receiving| receiving.is_own).map(|receiving| &receiving.source);
-        let leases = self.leases.iter().map(|(lease, _)| lease).chain(own);
-        leases.map(|lease| lease.manifest()).filter(|manifest| manifest.shard == shard).map(|one| one.index).min()
-    }
-
-    /// What the first lease holds that a batch of these operations would compact. `models` are the shards before it.
-    pub(super) fn refuses(&self, operations: &[Operation], models: &Models) -> Option<u64> {
-        let (mut begun_anew, mut models) = (BTreeSet::new(), models.clone());
-        operations.iter().find_map(|operation| {
-            let Operation { shard, kind } = operation;
-            let is_whole = |log: &Model, first| log.boundary.is_none() && log.first == first && !log.entries.is_empty();
-            let whole = |first: u64| models.get(shard).is_some_and(|log| is_whole(log, first));
-            let refused = match kind {
-                Kind::Reset { .. } | Kind::Destroy => {
-                    begun_anew.insert(*shard);
-                    None
-                }
-                // Nothing is left of what was there, and nothing comes before it.
-                Kind::Overwrite { first, .. } if whole(*first) => {
-                    begun_anew.insert(*shard);
-                    None
-                }
-                Kind::Compact { index, past_leases } if !begun_anew.contains(shard) => {
-                    let held = self.held(*shard).filter(|held| index > held);
-                    marks::hit_if(held.is_some() && *past_leases, "lease: a compaction goes past it");
-                    held.filter(|_| !past_leases)
-                }
-                _ => None,
-            };
-            operation.apply(&mut models);
-            refused
-        })
-    }
-}
 
 impl History {
     /// Does something with snapshots.
