@@ -109,6 +109,13 @@ impl Supply {
         self.state.lock().retiring.push((group, segment));
     }
 
+    /// Segments whose freeing is not durable while the log is up to `durable`: a crash may bring them back.
+    pub(crate) fn undecided(&self, durable: u64) -> Vec<Arc<Segment>> {
+        let state = self.state.lock();
+        let undecided = state.retiring.iter().filter(|(group, _)| *group > durable);
+        undecided.map(|(_, segment)| Arc::clone(segment)).collect()
+    }
+
     /// Whether another segment file would be one too many.
     fn is_at_limit(&self, shared: &Shared) -> bool {
         self.is_too_many(shared, self.state.lock().files + 1)

@@ -86,3 +86,24 @@ fn a_checkpoint_that_was_read_from_the_cache_survives_power_loss() {
     let disk = sim.disk.power_cut_with(&lost);
     assert_eq!(open_read_only(disk, options()).unwrap().checkpoint(), Some(&b"late"[..]));
 }
+
+/// The record that frees a segment may go with the power. A checkpoint that had left the segment out would have its file
+/// used again, and the older one, which stands in when the newer one rots, would miss it.
+#[test]
+fn a_checkpoint_names_what_is_not_durably_freed() {
+    let sim = Sim::new(3);
+    fill(&sim, 4);
+    let active = sim.wal.active();
+    (0..2).for_each(|_| sim.wal.write_checkpoint(active, b"").unwrap());
+    let first = sim.wal.segments()[0].id;
+    sim.wal.retire(&[first]).unwrap();
+    sim.wal.write_checkpoint(active, b"").unwrap();
+    let sim = sim.cut_power().unwrap();
+    fill(&sim, 6);
+    for name in ["checkpoint-0", "checkpoint-1"] {
+        let disk = sim.disk.fork(1);
+        disk.damage(name, 0..8).unwrap();
+        let report = verify(disk, options(), &mut |_, _| {}).unwrap();
+        assert!(report.damages.iter().all(|damage| !damage.unknown), "{name}: {:?}", report.damages);
+    }
+}
