@@ -14,6 +14,7 @@ use crate::{
     marks,
     mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
+    shared::Shared,
 };
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBCP");
@@ -260,6 +261,18 @@ impl SegmentRow {
             end: u32_at(row, 44),
         }
     }
+}
+
+/// The segments that a checkpoint names which is replayed from `replay_from`. One whose freeing is not durable is among
+/// them: a crash may take the record of it, and nothing would say then that the file may be used again.
+pub(crate) fn rows(shared: &Shared, replay_from: SegmentId) -> Vec<SegmentRow> {
+    let segments = shared.segments.lock();
+    let cold = segments.range(SegmentId::COLD..).filter(|_| !mutants::is_on(Mutant::ColdNotCheckpointed));
+    let named = segments.range(..replay_from).chain(cold).map(|(_, segment)| segment.row());
+    let undecided = shared.supply.undecided(shared.watermark.durable());
+    let mut rows: Vec<SegmentRow> = named.chain(undecided.iter().map(|segment| segment.row())).collect();
+    rows.sort_unstable_by_key(|row| row.id);
+    rows
 }
 
 fn encode_header(number: u64, replay_from: SegmentId, rows: usize, content: &[u8], seed: u32) -> [u8; HEADER] {

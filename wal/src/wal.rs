@@ -24,7 +24,7 @@ use crate::{
     scrub::Scrub,
     segment::Segment,
     shared::{Shared, Tail},
-    slots::{Failure, SegmentRow, Slots},
+    slots::{Failure, Slots, rows},
     supply::{KEPT_BACK, Prefill, Prepared, Supply},
     sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock},
     watch::{Callbacks, Housekeeping, Watch},
@@ -214,16 +214,7 @@ impl Wal {
     /// [`Error::Io`] or [`Error::Full`]: the previous checkpoint stands; a failed sync poisons the log besides.
     pub fn write_checkpoint(&self, replay_from: SegmentId, body: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
-        let mut rows: Vec<SegmentRow> = {
-            let segments = shared.segments.lock();
-            let cold = segments.range(SegmentId::COLD..).filter(|_| !mutants::is_on(Mutant::ColdNotCheckpointed));
-            let rows = segments.range(..replay_from).chain(cold).map(|(_, segment)| segment.row());
-            // Left out, what is freed by a record that a crash takes would be used again without one; and missed, where
-            // the older checkpoint has to stand in for this one.
-            rows.chain(shared.supply.undecided(shared.watermark.durable()).iter().map(|segment| segment.row()))
-                .collect()
-        };
-        rows.sort_unstable_by_key(|row| row.id);
+        let rows = rows(shared, replay_from);
         let keys = (shared.pad, shared.seed);
         let written = shared.slots.lock().write(&*shared.disk, &shared.pool, keys, replay_from, &rows, body);
         written.map_err(|failure| shared.beside_the_log("writing a checkpoint", failure))

@@ -87,8 +87,8 @@ fn a_checkpoint_that_was_read_from_the_cache_survives_power_loss() {
     assert_eq!(open_read_only(disk, options()).unwrap().checkpoint(), Some(&b"late"[..]));
 }
 
-/// The record that frees a segment may go with the power. A checkpoint that had left the segment out would have its file
-/// used again, and the older one, which stands in when the newer one rots, would miss it.
+/// The record that frees a segment may go with the power. A checkpoint that had left the segment out would have its
+/// file used again, and the older one, which stands in when the newer one rots, would miss it.
 #[test]
 fn a_checkpoint_names_what_is_not_durably_freed() {
     let sim = Sim::new(3);
