@@ -202,7 +202,10 @@ impl Log {
             return;
         }
         if next <= extent.first {
-            return self.clear(extent, delta);
+            self.compact(extent, extent.next, delta);
+            return if let Self::Deep(index) = self {
+                index.marks.cut(next)
+            };
         }
         match self {
             Self::Empty { .. } => {}

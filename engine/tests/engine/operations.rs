@@ -382,6 +382,12 @@ fn a_pending_hard_state_leaves_the_durable_end_where_it_is() {
     let ticket = pend(b"two");
     assert_eq!(shard.durable(), Some(94));
     ticket.wait().unwrap();
+    // All entries are replaced: the boundary stays.
+    let mut batch = engine.batch();
+    batch.overwrite(A, entries(A, 91..95, 4)).unwrap();
+    let ticket = engine.submit(batch, Durability::Durable).unwrap();
+    assert_eq!(shard.durable(), Some(90));
+    ticket.wait().unwrap();
     let engine = ground.reopen(engine);
     let shard = engine.shard(A);
     let mut batch = engine.batch();
