@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -98,11 +99,15 @@ pub(crate) fn copy_with(dir: &Path, change: impl Fn(&str, &mut Vec<u8>)) -> Temp
     to
 }
 
-/// The files of a directory.
+/// The files of a directory, but for one that an engine in it renames meanwhile.
 pub(crate) fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-    paths.map(|path| (name(&path), fs::read(&path).unwrap())).collect()
+    let read = |path: PathBuf| match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        bytes => Some((name(&path), bytes.unwrap())),
+    };
+    paths.filter_map(read).collect()
 }
 
 #[derive(Debug)]
