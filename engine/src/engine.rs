@@ -345,12 +345,8 @@ impl Engine {
         self.0.core.wal.drive()
     }
 
-    fn check(&self, batch: &Batch<'_>, durability: Durability) -> Result<()> {
-        check(&self.0.core, batch, durability)
-    }
-
     fn try_admit(&self, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
-        self.check(batch, durability)?;
+        check(&self.0.core, batch, durability)?;
         self.0.core.wal.try_admit(batch.bytes()).map_err(Error::from)
     }
 

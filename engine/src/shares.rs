@@ -30,8 +30,13 @@ impl Shares {
     }
 }
 
-/// The places, those that continue the one before them as one.
+/// The places in the order of their addresses, those that continue the one before them as one.
+///
+/// The order of the entries may be another: those that were handed in again, or moved, lie behind later ones. Pieces
+/// must not reach over each other, or a part would be looked for in the wrong one.
 fn pieces<'b>(places: impl Iterator<Item = Place<'b>>) -> Vec<Bytes> {
+    let mut places: Vec<Place<'b>> = places.collect();
+    places.sort_by_key(Place::address);
     let mut pieces = Vec::new();
     let mut last: Option<Slice> = None;
     for place in places {
@@ -42,12 +47,43 @@ fn pieces<'b>(places: impl Iterator<Item = Place<'b>>) -> Vec<Bytes> {
         }
     }
     pieces.extend(last.map(Slice::into_bytes));
-    pieces.sort_unstable_by_key(|piece| piece.as_ptr());
+    // Memory of chunks and memory of their own may have met.
+    pieces.sort_by_key(|piece| piece.as_ptr());
     pieces
+}
+
+impl Place<'_> {
+    fn address(&self) -> *const u8 {
+        match self {
+            Self::Chunk(slice) => slice.as_ptr(),
+            Self::Own(bytes) => bytes.as_ptr(),
+        }
+    }
 }
 
 impl fmt::Debug for Shares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.get().into_iter().flatten().map(Bytes::len)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logboom_disk::Pool;
+
+    use super::*;
+
+    #[test]
+    fn every_part_is_found_whatever_the_order_of_the_places() {
+        let whole = Slice::copy_from(&Pool::new(0), &[7; 600]);
+        let records: Vec<Slice> = (0..6).map(|nth| whole.slice(nth * 100..nth * 100 + 80)).collect();
+        for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [0, 5, 2, 3, 1, 4], [3, 0, 4, 1, 5, 2]] {
+            let shares = Shares::default();
+            for record in &records {
+                let part = &record[10..70];
+                let shared = shares.part(part, order.iter().map(|nth| Place::Chunk(&records[*nth]))).unwrap();
+                assert_eq!((shared.as_ptr(), shared.len()), (part.as_ptr(), 60), "{order:?}");
+            }
+        }
     }
 }
