@@ -106,7 +106,7 @@ struct Run {
     #[arg(long, default_value = "3", value_parser = seconds)]
     seconds: f64,
 
-    /// How often each system runs; the median round is reported.
+    /// How often each system runs; the median of each figure is reported.
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 

@@ -2,8 +2,8 @@
 //!
 //! `logboom-bench` measures whole systems under load: every round of every system runs in a child process of its own
 //! ([`job`]), so that memory, caches and threads are its own, and the parent ([`suite`]) alternates the systems and
-//! reports the median round ([`report`]). The criterion benches beside this library measure the stages of the data
-//! path one by one, [`device`] the disk below all of them, and [`guard`] counts the instructions of operations.
+//! reports the median of each figure ([`report`]). The criterion benches beside this library measure the stages of the
+//! data path one by one, [`device`] the disk below all of them, and [`guard`] counts the instructions of operations.
 //!
 //! Nothing but this package depends on the peer.
 

@@ -1,4 +1,4 @@
-//! What is reported of the rounds: the median one, and how the systems compare.
+//! What is reported of the rounds: the median of each figure, and how the systems compare.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -32,35 +32,60 @@ impl Contender {
         Contender { system, rounds: Vec::new() }
     }
 
-    /// The median round by throughput; of an even number, the slower of the two in the middle.
-    fn median(mut self) -> Option<(System, Outcome)> {
+    fn report(mut self) -> Option<Reported> {
+        let rounds: Vec<_> = self.rounds.iter().map(figures).collect();
+        let figures = rounds.first()?.keys().filter_map(|name| {
+            let values = rounds.iter().filter_map(|round| round.get(name)?.as_f64()).collect();
+            Some((name.clone(), Value::from(round(median(values)?))))
+        });
+        let figures = figures.collect();
         self.rounds.sort_by(|one, other| one.ops_per_s().total_cmp(&other.ops_per_s()));
-        let middle = self.rounds.len().checked_sub(1)? / 2;
-        Some((self.system, self.rounds.swap_remove(middle)))
+        let middle = (self.rounds.len() - 1) / 2;
+        Some(Reported { system: self.system, figures, median: self.rounds.swap_remove(middle) })
     }
 }
 
-/// The median rounds of the systems that ran a workload.
+/// What is said of the rounds of a system.
+#[derive(Debug)]
+struct Reported {
+    system: System,
+    /// The median of each figure over the rounds: a round in which the machine was busy elsewhere, or the device was
+    /// slow in one phase, then spoils no figure.
+    figures: Map<String, Value>,
+    /// The median round by throughput; of an even number, the slower of the two in the middle. Its notes and its
+    /// histogram are reported.
+    median: Outcome,
+}
+
+/// The middle of `values`; of an even number, the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get(values.len().checked_sub(1)? / 2)?;
+    Some(f64::midpoint(lower, upper))
+}
+
+/// What is reported of the systems that ran a workload.
 #[derive(Debug)]
 pub struct Comparison {
     workload: &'static str,
-    outcomes: Vec<(System, Outcome)>,
+    reported: Vec<Reported>,
 }
 
 impl Comparison {
-    /// Reduces the rounds of each contender to the one that is reported.
+    /// Reduces the rounds of each contender to what is reported of them.
     pub fn new(workload: &'static str, contenders: Vec<Contender>) -> Self {
-        Comparison { workload, outcomes: contenders.into_iter().filter_map(Contender::median).collect() }
+        Comparison { workload, reported: contenders.into_iter().filter_map(Contender::report).collect() }
     }
 
     /// Prints one JSON object a line: one per system, then the ratios.
     pub fn print_json(&self, out: &mut impl Write) -> Result<()> {
-        for (system, outcome) in &self.outcomes {
+        for Reported { system, figures, median } in &self.reported {
             let mut line = Map::new();
             line.insert("workload".to_owned(), self.workload.into());
             line.insert("system".to_owned(), system.name().into());
-            line.extend(figures(outcome));
-            line.extend(outcome.notes.clone());
+            line.extend(figures.clone());
+            line.extend(median.notes.clone());
             writeln!(out, "{}", Value::Object(line))?;
         }
         for system in others(std::slice::from_ref(self)) {
@@ -74,7 +99,7 @@ impl Comparison {
 
     /// Our figures divided by those of `other`, if both ran.
     fn ratios(&self, other: System) -> Option<Map<String, Value>> {
-        let (ours, theirs) = (figures(self.outcome(System::Logboom)?), figures(self.outcome(other)?));
+        let (ours, theirs) = (&self.of(System::Logboom)?.figures, &self.of(other)?.figures);
         let ratio = |(name, ours): (&String, &Value)| {
             let (ours, theirs) = (ours.as_f64()?, theirs.get(name)?.as_f64()?);
             (theirs != 0.0).then(|| (ratio_name(name), Value::from(round(ours / theirs))))
@@ -82,8 +107,8 @@ impl Comparison {
         Some(ours.iter().filter_map(ratio).collect())
     }
 
-    fn outcome(&self, system: System) -> Option<&Outcome> {
-        self.outcomes.iter().find(|(found, _)| *found == system).map(|(_, outcome)| outcome)
+    fn of(&self, system: System) -> Option<&Reported> {
+        self.reported.iter().find(|reported| reported.system == system)
     }
 }
 
@@ -97,10 +122,10 @@ pub fn table(comparisons: &[Comparison]) -> Table {
     let ratios = others.iter().map(|other| format!("x {other}"));
     table.set_header(head.into_iter().chain(["also"]).map(str::to_owned).chain(ratios));
     for comparison in comparisons {
-        for (place, (system, outcome)) in comparison.outcomes.iter().enumerate() {
+        for (place, reported) in comparison.reported.iter().enumerate() {
             let workload = if place == 0 { comparison.workload } else { "" };
-            let cells = cells(comparison, *system, outcome, &others);
-            table.add_row([workload, system.name()].map(str::to_owned).into_iter().chain(cells));
+            let cells = cells(comparison, reported, &others);
+            table.add_row([workload, reported.system.name()].map(str::to_owned).into_iter().chain(cells));
         }
     }
     for column in table.column_iter_mut().skip(2) {
@@ -111,14 +136,15 @@ pub fn table(comparisons: &[Comparison]) -> Table {
 
 /// The systems that ours is compared with, in the order in which they are listed.
 fn others(comparisons: &[Comparison]) -> Vec<System> {
-    let ran = |system: &System| comparisons.iter().any(|comparison| comparison.outcome(*system).is_some());
+    let ran = |system: &System| comparisons.iter().any(|comparison| comparison.of(*system).is_some());
     System::value_variants().iter().copied().filter(|system| *system != System::Logboom && ran(system)).collect()
 }
 
 /// What has to be said beside the table: which workloads were to find nothing in the page cache, and did.
 pub fn caveat(comparisons: &[Comparison]) -> Option<String> {
     let warm = |comparison: &&Comparison| {
-        comparison.outcomes.iter().any(|(_, outcome)| outcome.notes.get(CACHE_DROPPED) == Some(&Value::Bool(false)))
+        let warm = |reported: &Reported| reported.median.notes.get(CACHE_DROPPED) == Some(&Value::Bool(false));
+        comparison.reported.iter().any(warm)
     };
     let warm: Vec<_> = comparisons.iter().filter(warm).map(|comparison| comparison.workload).collect();
     let text = format!("The page cache was not dropped, which only root may do: {} found it warm.", warm.join(", "));
@@ -128,15 +154,15 @@ pub fn caveat(comparisons: &[Comparison]) -> Option<String> {
 /// The note by which a round says whether the page cache was dropped for it.
 pub const CACHE_DROPPED: &str = "cache_dropped";
 
-/// Writes the latencies of the reported rounds, in the text format that HdrHistogram's tools plot; the tag is the
-/// workload and the system, values are nanoseconds.
+/// Writes the latencies of the median rounds by throughput, in the text format that HdrHistogram's tools plot; the tag
+/// is the workload and the system, values are nanoseconds.
 pub fn write_histograms(comparisons: &[Comparison], out: &mut impl Write) -> Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let mut log =
         IntervalLogWriterBuilder::new().with_base_time(SystemTime::UNIX_EPOCH).begin_log_with(out, &mut serializer)?;
     let mut start = Duration::ZERO;
     for comparison in comparisons {
-        for (system, outcome) in &comparison.outcomes {
+        for Reported { system, median: outcome, .. } in &comparison.reported {
             let tag = format!("{}/{system}", comparison.workload);
             let tag = Tag::new(&tag).ok_or_else(|| Error::from("a name with a separator in it"))?;
             log.write_histogram(outcome.latencies.histogram(), start, outcome.elapsed, Some(tag))
@@ -178,17 +204,17 @@ fn ratio_name(figure: &str) -> String {
     name.to_owned()
 }
 
-fn cells(comparison: &Comparison, system: System, outcome: &Outcome, others: &[System]) -> Vec<String> {
-    let figures = figures(outcome);
+fn cells(comparison: &Comparison, reported: &Reported, others: &[System]) -> Vec<String> {
+    let Reported { system, figures, median } = reported;
     let figure = |name: &str| figures.get(name).and_then(Value::as_f64).unwrap_or(0.0);
     let latencies = ["p50_us", "p99_us", "p999_us", "max_us", "cpu_us_per_op"].map(|name| short(figure(name)));
     let mut cells = vec![short(figure("ops_per_s")), short(figure("bytes_per_s") / 1e6)];
     cells.extend(latencies);
     cells.push(short(figure("peak_rss_bytes") / f64::from(1 << 20)));
-    let own = outcome.figures.iter().map(|(name, value)| format!("{name} {}", short(value.as_f64().unwrap_or(0.0))));
+    let own = median.figures.keys().map(|name| format!("{name} {}", short(figure(name))));
     cells.push(own.collect::<Vec<_>>().join(", "));
     for other in others {
-        let ratio = comparison.ratios(*other).filter(|_| system == System::Logboom);
+        let ratio = comparison.ratios(*other).filter(|_| *system == System::Logboom);
         cells.push(ratio.and_then(|ratio| ratio.get("throughput")?.as_f64()).map_or(String::new(), short));
     }
     cells
@@ -212,13 +238,15 @@ mod tests {
     use crate::latency::Latencies;
 
     #[test]
-    fn the_median_round_is_reported_whole() {
-        let rounds = vec![outcome(300, 3), outcome(100, 1), outcome(200, 2)];
-        let (_, median) = Contender { system: System::Floor, rounds }.median().unwrap();
-        assert_eq!((median.ops, median.latencies.max_us()), (200, 2.0));
+    fn each_figure_is_its_median() {
+        let rounds = vec![outcome(300, 1), outcome(100, 3), outcome(200, 9)];
+        let reported = Contender { system: System::Floor, rounds }.report().unwrap();
+        assert_eq!((&reported.figures["ops_per_s"], &reported.figures["max_us"]), (&200.0.into(), &3.0.into()));
+        assert_eq!(reported.median.ops, 200);
         let rounds = vec![outcome(300, 3), outcome(100, 1)];
-        assert_eq!(Contender { system: System::Floor, rounds }.median().unwrap().1.ops, 100);
-        assert!(Contender::new(System::Floor).median().is_none());
+        let reported = Contender { system: System::Floor, rounds }.report().unwrap();
+        assert_eq!((&reported.figures["ops_per_s"], reported.median.ops), (&200.0.into(), 100));
+        assert!(Contender::new(System::Floor).report().is_none());
     }
 
     #[test]
@@ -260,7 +288,7 @@ mod tests {
         let mut comparison = comparison(&[(System::Logboom, 3)]);
         assert!(caveat(std::slice::from_ref(&comparison)).is_none());
         for (dropped, said) in [(true, false), (false, true)] {
-            comparison.outcomes[0].1.note(CACHE_DROPPED, dropped);
+            comparison.reported[0].median.note(CACHE_DROPPED, dropped);
             assert_eq!(caveat(std::slice::from_ref(&comparison)).is_some_and(|it| it.contains("recover-1g")), said);
         }
     }
@@ -273,10 +301,8 @@ mod tests {
     }
 
     fn comparison(ops: &[(System, u64)]) -> Comparison {
-        Comparison {
-            workload: "recover-1g",
-            outcomes: ops.iter().map(|(system, ops)| (*system, outcome(*ops, 7))).collect(),
-        }
+        let contenders = ops.iter().map(|(system, ops)| Contender { system: *system, rounds: vec![outcome(*ops, 7)] });
+        Comparison::new("recover-1g", contenders.collect())
     }
 
     fn outcome(ops: u64, latency_us: u64) -> Outcome {

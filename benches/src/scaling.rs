@@ -36,7 +36,7 @@ pub struct Request {
     #[arg(long, default_value = "2", value_parser = cli::seconds)]
     pub seconds: f64,
 
-    /// How often each system runs at each point; the median round is reported.
+    /// How often each system runs at each point; the median of each figure is reported.
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
 
