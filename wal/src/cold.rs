@@ -10,8 +10,9 @@ use logboom_disk::{LINE, Slice, Sync};
 
 use crate::{
     Error, Place, Record, SegmentId,
+    echo::Echo,
     group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
-    group_commit::{Echo, describe},
+    group_commit::describe,
     ids::{GROUP_RECORDS_MAX, round_up},
     marks,
     mutants::{self, Mutant},

@@ -18,7 +18,8 @@ use tracing::Span;
 use crate::{
     Descriptor, Error,
     append::Closed,
-    group::{GroupHeader, Life, Shape, encode_table, in_segment, table_bytes},
+    echo::Echo,
+    group::{GroupHeader, Life, encode_table, in_segment},
     marks,
     mutants::{self, Mutant},
     record::Raw,
@@ -88,31 +89,6 @@ pub(crate) struct Committer {
     /// What the next group repeats.
     echo: Echo,
     completions: Vec<Completion>,
-}
-
-/// The descriptors of a group that has no table of its own, for the next one to carry.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Echo {
-    pub(crate) group: u64,
-    pub(crate) descriptors: Vec<Descriptor>,
-}
-
-impl Echo {
-    /// What `shape` leaves to the group after `group`.
-    pub(crate) fn of(group: u64, shape: &Shape, descriptors: Vec<Descriptor>) -> Self {
-        if shape.echo_due() > 0 { Self { group, descriptors } } else { Self::default() }
-    }
-
-    /// Its length in bytes, 0 for none.
-    pub(crate) fn len(&self) -> usize {
-        let rows = u32::try_from(self.descriptors.len()).unwrap_or(u32::MAX);
-        if rows > 0 { table_bytes(rows) } else { 0 }
-    }
-
-    pub(crate) fn encode(&self, bytes: &mut [u8], seed: u32) {
-        bytes.fill(0);
-        encode_table(bytes, self.group, &self.descriptors, seed);
-    }
 }
 
 /// A write on its way, or waiting for a sync.

@@ -23,6 +23,7 @@ mod error;
 mod options;
 mod record;
 mod group;
+mod echo;
 mod segment;
 mod identity;
 mod admission;

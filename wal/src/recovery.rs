@@ -14,8 +14,9 @@ use logboom_disk::{Disk, Mode, Pool, Slice};
 use crate::{
     Damage, Error, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
     base::Base,
+    echo::Echo,
     group::{Life, Origin, in_segment},
-    group_commit::{Echo, WINDOW},
+    group_commit::WINDOW,
     identity::{Identity, is_identity},
     marks,
     mutants::{self, Mutant},

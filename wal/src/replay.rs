@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
     base::Base,
+    echo::Echo,
     group::{FLAG_CLOSE, Life, Origin, in_segment},
-    group_commit::Echo,
     ids::NUMBER_MAX,
     marks,
     mutants::{self, Mutant},

@@ -4,8 +4,8 @@ use logboom_disk::{Pool, Slice};
 
 use crate::{
     Error, Loss, Passed, Place, SegmentId,
+    echo::Echo,
     group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
-    group_commit::Echo,
     ids::round_up,
     marks,
     mutants::{self, Mutant},
