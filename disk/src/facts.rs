@@ -104,7 +104,7 @@ pub enum SyncMethod {
     /// Each write by itself ([`Sync::Data`](crate::Sync::Data)), however many are in flight: the device writes through
     /// its cache, or has none.
     Dsync,
-    /// Each write by itself while one at a time is in flight; plain writes when more are, and a
+    /// Each write by itself while it is alone, or large; plain writes when several small ones are in flight, and a
     /// [`File::sync_data`](crate::File::sync_data) that covers those that had completed when it began: on this
     /// device a durable write flushes the whole cache.
     Rolling,

@@ -31,11 +31,17 @@ use crate::{
 /// writers lose (measured: 4 to 64 writers of 1 KiB).
 pub(crate) const SECOND_WRITE_BYTES: u64 = 128 << 10;
 
-/// Adjacent groups go out in one write up to this size.
-const WRITE_BYTES: usize = 256 << 10;
+/// Adjacent groups go out in one write up to this size, of a committer with several in flight and of one without.
+const WRITE_BYTES: usize = 512 << 10;
+const INLINE_WRITE_BYTES: usize = 1 << 20;
 
 /// Writes in flight at once.
-const DEPTH: usize = 16;
+const DEPTH: usize = 8;
+
+/// A write of this size is made durable by itself, whatever the method: behind a rolling sync it would wait for the end
+/// of the one that runs, and then for the next, and whoever appends again when it is durable waits with it (measured:
+/// 64 writers of 16 KiB 54.8 against 70.2 thousand a second, a store loop 1.66 against 1.97 million).
+const DURABLE_WRITE_BYTES: usize = 64 << 10;
 
 /// Bytes in flight at once, unless one group alone has more: bounds what a crash can leave behind the last promise.
 pub(crate) const IN_FLIGHT_BYTES: usize = 8 << 20;
@@ -74,7 +80,8 @@ pub(crate) enum Next {
 
 /// See the module.
 pub(crate) struct Committer {
-    method: SyncMethod,
+    /// Writes of at least so many bytes are durable by themselves, smaller ones by a sync that covers several.
+    durable_from: usize,
     /// Groups that are closed and not submitted, in order.
     ready: VecDeque<Closed>,
     flights: VecDeque<Flight>,
@@ -125,7 +132,7 @@ struct PendingSync {
 impl Committer {
     pub(crate) fn new(facts: &Facts, life: Life, echo: Echo) -> Self {
         Self {
-            method: facts.sync_method,
+            durable_from: durable_from(facts),
             ready: VecDeque::new(),
             flights: VecDeque::new(),
             in_flight_bytes: 0,
@@ -263,9 +270,9 @@ impl Committer {
         if self.ready.is_empty() {
             self.take(shared);
         }
-        let write_bytes = if lane == Lane::Inline { WRITE_BYTES * 4 } else { WRITE_BYTES };
+        let write_bytes = if lane == Lane::Inline { INLINE_WRITE_BYTES } else { WRITE_BYTES };
         let Some(write) = self.next_write(shared, write_bytes)? else { return Ok(false) };
-        let sync = self.sync_for(shared, lane);
+        let sync = self.sync_for(shared, lane, write.flight.bytes);
         let asked = if mutants::is_on(Mutant::WriteNotDurable) { Sync::None } else { sync };
         marks::hit_if(!self.flights.is_empty(), "commit: several writes in flight");
         marks::hit_if(write.flight.groups > 1, "commit: a write holds several groups");
@@ -298,9 +305,9 @@ impl Committer {
         lane == Lane::Queued && pending && !gated && self.flights.len() < DEPTH
     }
 
-    fn sync_for(&self, shared: &Shared, lane: Lane) -> Sync {
+    fn sync_for(&self, shared: &Shared, lane: Lane, bytes: usize) -> Sync {
         let alone = self.flights.is_empty() && self.ready.is_empty() && shared.load.bytes() < SECOND_WRITE_BYTES;
-        if lane == Lane::Inline || self.method == SyncMethod::Dsync || alone { Sync::Data } else { Sync::None }
+        if lane == Lane::Inline || bytes >= self.durable_from || alone { Sync::Data } else { Sync::None }
     }
 
     /// Closes the open group and takes all that are closed.
@@ -326,7 +333,7 @@ impl Committer {
             let drains = begins_segment && !mutants::is_on(Mutant::RotationNotDrained);
             marks::hit_if(drains && !alone, "commit: a rotation waits for what precedes it");
             let fits = !drains
-                && bytes + len <= write_bytes
+                && (write.is_none() || bytes + len <= write_bytes)
                 && self.in_flight_bytes + bytes + len <= IN_FLIGHT_BYTES
                 && group.sequence - shared.watermark.durable() <= WINDOW;
             if !(alone || fits) || !group.writers.have_left() {
@@ -455,6 +462,15 @@ pub(crate) fn describe(records: &[u8], count: u32) -> (Vec<Descriptor>, u32) {
     }
     crc.update(&crcs[..filled]);
     (descriptors, crc.finalize())
+}
+
+fn durable_from(facts: &Facts) -> usize {
+    match facts.sync_method {
+        SyncMethod::Dsync => 0,
+        _ if facts.direct => DURABLE_WRITE_BYTES,
+        // Each would wait for the page cache to be written back.
+        _ => usize::MAX,
+    }
 }
 
 fn unfinished() -> Error {
