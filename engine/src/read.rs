@@ -142,7 +142,7 @@ impl Query {
         let mut records = Vec::with_capacity(places.len());
         self.store.source.read(&places, &mut records).map_err(|error| self.failed(error))?;
         self.store.count_read(true);
-        self.gather(&located, records.into_iter().map(Some)).unwrap_or_else(|| Ok(EntryBatch::default()))
+        self.gather(&located, records)
     }
 
     /// The records of stretches in sealed segments; `None` when a footer is not to be had.
@@ -190,31 +190,26 @@ impl Query {
 
     /// The entries of records that are all in memory; `None` if one is not.
     fn gather_recent(&self, located: &[Stretch]) -> Option<Result<EntryBatch, ReadError>> {
-        let source = &self.store.source;
-        self.gather(located, located.iter().map(|stretch| stretch.place.and_then(|place| source.read_recent(place))))
+        let records = self.store.source.read_recent(located.iter().filter_map(|stretch| stretch.place))?;
+        Some(self.gather(located, records))
     }
 
-    fn gather(
-        &self,
-        located: &[Stretch],
-        records: impl Iterator<Item = Option<Record>>,
-    ) -> Option<Result<EntryBatch, ReadError>> {
+    fn gather(&self, located: &[Stretch], records: Vec<Record>) -> Result<EntryBatch, ReadError> {
         let mut batch = EntryBatch::with_capacity(located.len());
         let mut expected = self.range.start;
         for (stretch, record) in located.iter().zip(records) {
-            let record = record?;
             let belongs = record.owner() == self.cell.id.0 && stretch.range.start == expected;
             match batch.push(stretch, record, self.max_bytes) {
-                Ok(_) if !belongs => return Some(Err(self.corrupted("a record of something else"))),
+                Ok(_) if !belongs => return Err(self.corrupted("a record of something else")),
                 Ok(true) => expected = stretch.range.end,
                 Ok(false) => break,
                 Err(_) => {
                     let what = "a record that does not hold what the index says".into();
-                    return Some(Err(ReadError::Corrupted { range: stretch.range.clone(), what }));
+                    return Err(ReadError::Corrupted { range: stretch.range.clone(), what });
                 }
             }
         }
-        Some(Ok(batch))
+        Ok(batch)
     }
 
     fn failed(&self, error: WalError) -> ReadError {

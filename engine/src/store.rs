@@ -92,10 +92,10 @@ impl Drop for Store {
 }
 
 impl Source {
-    /// The record at `place`, if it is in memory.
-    pub(crate) fn read_recent(&self, place: Place) -> Option<Record> {
+    /// The records at `places`, if all are in memory.
+    pub(crate) fn read_recent(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
         match self {
-            Self::Log(wal) => wal.read_recent(place),
+            Self::Log(wal) => wal.read_all_recent(places),
             Self::Reader(_) => None,
         }
     }

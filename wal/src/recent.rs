@@ -5,10 +5,13 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use logboom_disk::Chunk;
+use logboom_disk::{Chunk, Slice};
 use parking_lot::RwLock;
 
-use crate::{Place, SegmentId, record::Record};
+use crate::{Place, RECORD_HEADER, SegmentId, record::Record};
+
+/// The header of a record, and the beginning of what the layer above put behind it.
+const PREFETCHED: usize = 2 * RECORD_HEADER;
 
 /// Chunks in the order of the log, the oldest leaving first when their bytes exceed a bound.
 #[derive(Debug)]
@@ -59,18 +62,34 @@ impl Recent {
 
     /// The record at `place`, if it is in memory and published.
     pub(crate) fn read(&self, place: Place) -> Option<Record> {
+        Record::written_here(self.chunks.read().slice(place)?)
+    }
+
+    /// The records at `places`, if all are in memory and published.
+    ///
+    /// Each is likely to be far from the one before, and what a reader looks at first is at its beginning: all of that
+    /// is asked for before any of it is looked at.
+    pub(crate) fn read_all(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
         let chunks = self.chunks.read();
-        let behind = chunks.held.partition_point(|held| (held.segment, held.base) <= (place.segment, place.offset));
-        let held = chunks.held.get(behind.checked_sub(1)?)?;
-        if held.segment != place.segment {
-            return None;
-        }
-        let from = (place.offset - held.base) as usize;
-        let bytes = held.chunk.slice(from..from + place.len as usize)?;
-        Record::written_here(bytes)
+        let asked = places.map(|place| chunks.slice(place).inspect(|bytes| bytes.prefetch(PREFETCHED)));
+        let asked: Vec<Slice> = asked.collect::<Option<_>>()?;
+        drop(chunks);
+        asked.into_iter().map(Record::written_here).collect()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         self.chunks.read().bytes
+    }
+}
+
+impl Chunks {
+    fn slice(&self, place: Place) -> Option<Slice> {
+        let behind = self.held.partition_point(|held| (held.segment, held.base) <= (place.segment, place.offset));
+        let held = self.held.get(behind.checked_sub(1)?)?;
+        if held.segment != place.segment {
+            return None;
+        }
+        let from = (place.offset - held.base) as usize;
+        held.chunk.slice(from..from + place.len as usize)
     }
 }

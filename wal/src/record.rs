@@ -67,9 +67,12 @@ impl Record {
     }
 
     /// A record that this process wrote and nothing but memory has held since.
-    pub(crate) fn written_here(bytes: Slice) -> Option<Self> {
+    pub(crate) fn written_here(mut bytes: Slice) -> Option<Self> {
         let len = RECORD_HEADER + Raw::at(&bytes)?.body_len();
-        (len <= bytes.len()).then(|| Self { bytes: bytes.slice(0..len) })
+        (len <= bytes.len()).then(|| {
+            bytes.truncate(len);
+            Self { bytes }
+        })
     }
 
     /// The owner, as in [`Meta::owner`].

@@ -151,6 +151,11 @@ impl Wal {
         self.shared.recent.read(place)
     }
 
+    /// The records at `places`, in their order, if all of them are in memory: [`Wal::read_recent`].
+    pub fn read_all_recent(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
+        self.shared.recent.read_all(places)
+    }
+
     /// Appends the records at `places` to `out`, in that order. Blocks for what is not in memory.
     ///
     /// # Errors

@@ -64,6 +64,25 @@ impl Slice {
         grows
     }
 
+    /// Leaves the first `len` bytes, or all if there are fewer. Nothing is counted.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Has the processor begin to load the first `len` bytes, where it can, and does not wait for them: for who is
+    /// about to look at many slices, one after the other.
+    pub fn prefetch(&self, len: usize) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        for line in self[..len.min(self.len)].chunks(super::LINE) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: SSE is part of the architecture, and the pointer is one to bytes that may be read; nothing is
+            // read or written but the cache.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = len;
+    }
+
     /// The same bytes as [`Bytes`], without a copy.
     pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
@@ -123,6 +142,18 @@ fn resolve(range: &impl RangeBounds<usize>, len: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::{super::LINE, *};
+
+    #[test]
+    fn a_slice_is_cut_short_and_never_grows_by_that() {
+        let mut slice = Slice::copy_from(&Pool::new(0), b"0123456789").slice(2..8);
+        slice.prefetch(usize::MAX);
+        slice.truncate(4);
+        slice.truncate(100);
+        assert_eq!(&slice[..], b"2345");
+        slice.truncate(0);
+        slice.prefetch(1);
+        assert!(slice.is_empty());
+    }
 
     #[test]
     fn slices_of_slices_are_relative() {
