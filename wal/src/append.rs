@@ -13,10 +13,11 @@ use logboom_disk::{Carver, Chunk, LINE, Region};
 
 use crate::{
     Error, Meta, Place, Sequence, Ticket,
+    footer::footer_bytes,
     group::{FLAG_EPOCH, GROUP_HEADER, Life, Origin, Shape, in_segment},
     ids::{GROUP_RECORDS_MAX, round_up},
     record::{BodyWriter, RecordWriter, Written},
-    segment::{Segment, footer_bytes},
+    segment::Segment,
     shared::Shared,
     supply::{Prepared, Use},
     sync::{AtomicU32, AtomicU64},

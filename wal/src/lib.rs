@@ -25,6 +25,7 @@ mod record;
 mod group;
 mod echo;
 mod segment;
+mod footer;
 mod identity;
 mod admission;
 mod append;
