@@ -1,10 +1,10 @@
 //! The footer of a sealed segment: which entries of which shards lie in it, and where.
 //!
-//! It may list only entries that were live, in a state that is durable, when it was made; it must list all of them.
+//! The *head* says which, and is read at every opening; the *rows* say where, and are most of it. It may list only entries that were live, in a state that is durable, when it was made; it must list all of them.
 
 use std::{collections::BTreeMap, ops::Range};
 
-use logboom_wal::{FooterSpace, Loss, Passed, SegmentId};
+use logboom_wal::{FooterParts, FooterSpace, Loss, Passed, SegmentId};
 use rkyv::{Archive, Serialize};
 
 use crate::{
@@ -15,18 +15,13 @@ use crate::{
     operation::{Change, Remnant},
 };
 
-const FORM: Form = Form { name: *b"footer", version: 1 };
+const HEAD: Form = Form { name: *b"footer", version: 2 };
+const ROWS: Form = Form { name: *b"places", version: 1 };
 /// Stands in front of a cold segment's footer, and behind it a group (8 bytes): what is listed was live before it.
 const MOVED: &[u8; 8] = b"moved.\x01\0";
 
 /// An upper bound of a footer's size: see the archived types below.
 pub(crate) const SPACE: FooterSpace = FooterSpace { fixed: 128, per_record: 12, per_owner: 32 };
-
-#[derive(Archive, Serialize)]
-struct FooterArchive {
-    shards: Vec<ShardArchive>,
-    rows: Vec<RowArchive>,
-}
 
 #[derive(Archive, Serialize)]
 struct ShardArchive {
@@ -35,6 +30,7 @@ struct ShardArchive {
     count: u32,
     rows_at: u32,
     rows: u32,
+    bytes: u32,
 }
 
 #[derive(Archive, Serialize)]
@@ -47,13 +43,19 @@ struct RowArchive {
 const _: () = assert!(size_of::<ArchivedShardArchive>() == SPACE.per_owner);
 const _: () = assert!(size_of::<ArchivedRowArchive>() == SPACE.per_record);
 
-/// A loaded footer.
+/// What opening needs of a footer.
 #[derive(Debug, Default)]
-pub(crate) struct Footer {
+pub(crate) struct Head {
     /// Of a cold segment: the group before which all that is listed was live.
     live_before: Option<u64>,
     /// By shard and first entry.
     shards: Box<[ShardRows]>,
+}
+
+/// A loaded footer.
+#[derive(Debug, Default)]
+pub(crate) struct Footer {
+    pub(crate) head: Head,
     rows: Box<[FooterRow]>,
 }
 
@@ -65,6 +67,8 @@ pub(crate) struct ShardRows {
     pub(crate) count: u32,
     rows_at: u32,
     rows: u32,
+    /// Of the records that hold them.
+    bytes: u32,
 }
 
 /// A record: the entries that it holds begin so many after the stretch's first.
@@ -85,30 +89,33 @@ pub(crate) struct FooterBuilder {
 impl FooterBuilder {
     /// Adds entries of a shard. Shards, and the entries of a shard, rise from call to call.
     pub(crate) fn add(&mut self, shard: ShardId, entries: Range<u64>, rows: &[Row]) -> Result<()> {
-        let number = |number: u64| u32::try_from(number).map_err(|_| FORM.malformed(&"a number beyond 32 bits"));
+        let number = |number: u64| u32::try_from(number).map_err(|_| HEAD.malformed(&"a number beyond 32 bits"));
         let rows_at = number(self.rows.len() as u64)?;
         for row in rows {
             let first_delta = number(row.first.saturating_sub(entries.start))?;
             self.rows.push(FooterRow { first_delta, offset8: row.offset8, len8: row.len8 });
         }
         let count = number(entries.end.saturating_sub(entries.start))?;
+        let bytes = rows.iter().fold(0, |bytes: u32, row| bytes.saturating_add(row.len8.saturating_mul(ROW_UNIT)));
         let rows = number(rows.len() as u64)?;
-        self.shards.push(ShardRows { shard, first: entries.start, count, rows_at, rows });
+        self.shards.push(ShardRows { shard, first: entries.start, count, rows_at, rows, bytes });
         Ok(())
     }
 
     pub(crate) fn build(self) -> Footer {
-        Footer { live_before: None, shards: self.shards.into(), rows: self.rows.into() }
+        Footer { head: Head { live_before: None, shards: self.shards.into() }, rows: self.rows.into() }
     }
 
     /// The footer of a cold segment. What is listed was live in a state that no record from group `live_before` on is
     /// part of.
     pub(crate) fn build_cold(self, live_before: u64) -> Footer {
-        Footer { live_before: Some(live_before), ..self.build() }
+        let mut footer = self.build();
+        footer.head.live_before = Some(live_before);
+        footer
     }
 }
 
-impl Footer {
+impl Head {
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let shard = |rows: &ShardRows| ShardArchive {
             shard: rows.shard.0,
@@ -116,12 +123,9 @@ impl Footer {
             count: rows.count,
             rows_at: rows.rows_at,
             rows: rows.rows,
+            bytes: rows.bytes,
         };
-        let row = |row: &FooterRow| RowArchive { first_delta: row.first_delta, offset8: row.offset8, len8: row.len8 };
-        let archive = FORM.encode(&FooterArchive {
-            shards: self.shards.iter().map(shard).collect(),
-            rows: self.rows.iter().map(row).collect(),
-        })?;
+        let archive = HEAD.encode(&self.shards.iter().map(shard).collect::<Vec<_>>())?;
         Ok(match self.live_before {
             Some(group) => [MOVED, &group.to_le_bytes(), &*archive].concat(),
             None => archive,
@@ -130,34 +134,20 @@ impl Footer {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let moved = bytes.strip_prefix(MOVED).and_then(<[u8]>::split_first_chunk);
-        match moved {
-            Some((group, bytes)) => {
-                Ok(Self { live_before: Some(u64::from_le_bytes(*group)), ..Self::decode_archive(bytes)? })
-            }
-            None => Self::decode_archive(bytes),
-        }
-    }
-
-    fn decode_archive(bytes: &[u8]) -> Result<Self> {
-        FORM.decode::<FooterArchive, _>(bytes, |archive| {
-            let shard = |rows: &ArchivedShardArchive| ShardRows {
-                shard: ShardId(rows.shard.to_native()),
-                first: rows.first.to_native(),
-                count: rows.count.to_native(),
-                rows_at: rows.rows_at.to_native(),
-                rows: rows.rows.to_native(),
-            };
-            let row = |row: &ArchivedRowArchive| FooterRow {
-                first_delta: row.first_delta.to_native(),
-                offset8: row.offset8.to_native(),
-                len8: row.len8.to_native(),
-            };
-            Ok(Self {
-                live_before: None,
-                shards: archive.shards.iter().map(shard).collect(),
-                rows: archive.rows.iter().map(row).collect(),
-            })
-        })
+        let (live_before, archive) = match moved {
+            Some((group, archive)) => (Some(u64::from_le_bytes(*group)), archive),
+            None => (None, bytes),
+        };
+        let shard = |rows: &ArchivedShardArchive| ShardRows {
+            shard: ShardId(rows.shard.to_native()),
+            first: rows.first.to_native(),
+            count: rows.count.to_native(),
+            rows_at: rows.rows_at.to_native(),
+            rows: rows.rows.to_native(),
+            bytes: rows.bytes.to_native(),
+        };
+        let shards = HEAD.decode::<Vec<ShardArchive>, _>(archive, |shards| Ok(shards.iter().map(shard).collect()))?;
+        Ok(Self { live_before, shards })
     }
 
     /// How new its claims are; `last` is the last group of its segment.
@@ -168,10 +158,35 @@ impl Footer {
     /// What it claims.
     pub(crate) fn claims(&self, segment: SegmentId) -> impl Iterator<Item = (ShardId, Piece)> {
         self.shards.iter().map(move |entries| {
-            let end = entries.first.saturating_add(u64::from(entries.count));
-            let bytes = self.bytes_of(entries);
-            (entries.shard, Piece { first: entries.first, end, segment, bytes, rows: Vec::new() })
+            let ShardRows { shard, first, count, bytes, .. } = *entries;
+            let end = first.saturating_add(u64::from(count));
+            (shard, Piece { first, end, segment, bytes, rows: Vec::new() })
         })
+    }
+
+    /// The stretch that has the entry, or ends before it.
+    fn entries_of(&self, shard: ShardId, index: u64) -> Option<&ShardRows> {
+        let behind = self.shards.partition_point(|rows| (rows.shard, rows.first) <= (shard, index));
+        let entries = self.shards.get(behind.checked_sub(1)?)?;
+        (entries.shard == shard).then_some(entries)
+    }
+}
+
+impl Footer {
+    pub(crate) fn encode_rows(&self) -> Result<Vec<u8>> {
+        let row = |row: &FooterRow| RowArchive { first_delta: row.first_delta, offset8: row.offset8, len8: row.len8 };
+        ROWS.encode(&self.rows.iter().map(row).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn decode(parts: &FooterParts) -> Result<Self> {
+        let head = Head::decode(&parts.head)?;
+        let row = |row: &ArchivedRowArchive| FooterRow {
+            first_delta: row.first_delta.to_native(),
+            offset8: row.offset8.to_native(),
+            len8: row.len8.to_native(),
+        };
+        let rows = ROWS.decode::<Vec<RowArchive>, _>(&parts.body, |rows| Ok(rows.iter().map(row).collect()))?;
+        Ok(Self { head, rows })
     }
 
     /// Appends the records that hold the entries of `range`, which have `term`, in order, until more than `max_bytes`
@@ -185,7 +200,7 @@ impl Footer {
     ) -> bool {
         let mut start = wanted.range.start;
         while start < wanted.range.end {
-            let Some(entries) = self.entries_of(shard, start) else { return false };
+            let Some(entries) = self.head.entries_of(shard, start) else { return false };
             let end = entries.first.saturating_add(u64::from(entries.count)).min(wanted.range.end);
             if end <= start {
                 return false;
@@ -233,20 +248,7 @@ impl Footer {
 
     /// The memory that the footer takes, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        (size_of_val(&*self.shards) + size_of_val(&*self.rows)) as u64
-    }
-
-    /// The stretch that has the entry, or ends before it.
-    fn entries_of(&self, shard: ShardId, index: u64) -> Option<&ShardRows> {
-        let behind = self.shards.partition_point(|rows| (rows.shard, rows.first) <= (shard, index));
-        let entries = self.shards.get(behind.checked_sub(1)?)?;
-        (entries.shard == shard).then_some(entries)
-    }
-
-    /// Of the records that hold them.
-    fn bytes_of(&self, entries: &ShardRows) -> u32 {
-        let rows = self.footer_rows(entries).iter();
-        rows.fold(0, |bytes: u32, row| bytes.saturating_add(row.len8.saturating_mul(ROW_UNIT)))
+        (size_of_val(&*self.head.shards) + size_of_val(&*self.rows)) as u64
     }
 
     fn footer_rows(&self, entries: &ShardRows) -> &[FooterRow] {
@@ -303,6 +305,8 @@ impl Rescue {
 
 #[cfg(test)]
 mod tests {
+    use logboom_disk::{Pool, Slice};
+
     use super::*;
 
     const SEGMENT: SegmentId = SegmentId(9);
@@ -327,18 +331,25 @@ mod tests {
         known.then(|| stretches.into_iter().map(|stretch| (stretch.range.start, stretch.range.end)).collect())
     }
 
+    fn written(footer: &Footer) -> FooterParts {
+        let slice = |bytes: Vec<u8>| Slice::copy_from(&Pool::new(0), &bytes);
+        FooterParts { head: slice(footer.head.encode().unwrap()), body: slice(footer.encode_rows().unwrap()) }
+    }
+
     #[test]
     fn a_footer_comes_back() {
         let footer = footer();
-        let decoded = Footer::decode(&footer.encode().unwrap()).unwrap();
-        assert_eq!(decoded.shards, footer.shards);
+        let decoded = Footer::decode(&written(&footer)).unwrap();
+        assert_eq!(decoded.head.shards, footer.head.shards);
         assert_eq!(decoded.rows, footer.rows);
-        assert_eq!(decoded.age(7), Age::of_segment(7));
+        assert_eq!(decoded.head.age(7), Age::of_segment(7));
+        let bytes: Vec<u32> = decoded.head.claims(SEGMENT).map(|(_, piece)| piece.bytes).collect();
+        assert_eq!(bytes, [3 * 128, 2 * 128, 128, 128]);
 
-        let cold = Footer { live_before: Some(5), ..footer };
-        let decoded = Footer::decode(&cold.encode().unwrap()).unwrap();
-        assert_eq!((decoded.age(7), &decoded.rows), (Age::before(5), &cold.rows));
-        assert!(Footer::decode(MOVED).is_err());
+        let cold = Footer { head: Head { live_before: Some(5), ..footer.head }, ..footer };
+        let decoded = Footer::decode(&written(&cold)).unwrap();
+        assert_eq!((decoded.head.age(7), &decoded.rows), (Age::before(5), &cold.rows));
+        assert!(Head::decode(MOVED).is_err());
     }
 
     #[test]
@@ -364,7 +375,8 @@ mod tests {
                 let rows: Vec<Row> = (0..rows / shards).map(row).collect();
                 builder.add(ShardId(shard), 0..rows.len() as u64, &rows).unwrap();
             }
-            let len = builder.build().encode().unwrap().len();
+            let FooterParts { head, body } = written(&builder.build_cold(1));
+            let len = head.len() + body.len();
             let space = SPACE.fixed
                 + SPACE.per_owner * usize::try_from(shards).unwrap()
                 + SPACE.per_record * usize::try_from(rows).unwrap();
@@ -380,7 +392,7 @@ mod tests {
     #[test]
     fn rows_that_lie_are_not_found() {
         let mut footer = footer();
-        footer.shards[0].rows_at = u32::MAX;
+        footer.head.shards[0].rows_at = u32::MAX;
         assert_eq!(ranges(&footer, 3, 10..20, 0), Some(vec![]));
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let begun = Begun::now(&runtime);
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
     let mut opening = logboom_wal::open(Arc::clone(&disk), options(config), runtime)?;
-    let Recovered { shards, tallies, places, checkpoint_bytes } = recover(&mut opening, config.index_bytes)?;
+    let Recovered { shards, tallies, checkpoint_bytes } = recover(&mut opening)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
     let wal = opening.start()?;
     wal.set_owners(shards.len());
@@ -62,7 +62,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
         holds_back_unseen: shards.holds_back_unseen(),
         elapsed: begun.elapsed(),
     };
-    let store = Store::new(Source::Log(wal.clone()), shards, places, readers);
+    let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
     Ok(Core::new(wal, store, tallies, report, checkpointer, snapshots, config.reclaim_in_background))
 }
@@ -72,7 +72,7 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
     let begun = Begun::now(&Runtime::Threads);
     let facts = disk.facts().clone();
     let mut opening: Opening = logboom_wal::open_read_only(disk, options(config))?;
-    let Recovered { shards, tallies, places, checkpoint_bytes } = recover(&mut opening, config.index_bytes)?;
+    let Recovered { shards, tallies, checkpoint_bytes } = recover(&mut opening)?;
     let recovery = opening.report().clone();
     let reader = opening.into_reader()?;
     let report = OpenReport {
@@ -85,7 +85,8 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
         holds_back_unseen: shards.holds_back_unseen(),
         elapsed: begun.elapsed(),
     };
-    Ok((Store::new(Source::Reader(Box::new(reader)), shards, places, Readers::new(true)), report, tallies))
+    let source = Source::Reader(Box::new(reader));
+    Ok((Store::new(source, shards, config.index_bytes, Readers::new(true)), report, tallies))
 }
 
 pub(crate) fn options(config: &Config) -> Options {

@@ -117,7 +117,7 @@ impl Reclaimer {
         }
         let Some(segment) = victim::choose(core, &self.spoiled, urgency) else { return Ok(false) };
         let footer = core.store.footer(segment)?;
-        let mut shards: Vec<ShardId> = footer.claims(segment).map(|(shard, _)| shard).collect();
+        let mut shards: Vec<ShardId> = footer.head.claims(segment).map(|(shard, _)| shard).collect();
         shards.dedup();
         self.work = Some(Emptying { segment, footer, shards, next: 0, items: VecDeque::new(), copied: None });
         Ok(true)

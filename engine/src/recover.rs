@@ -5,7 +5,7 @@
 //! already change nothing but where entries lie.
 //! What is lost puts the shards that it hits in quarantine, and no others: see `found`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use logboom_wal::{
     Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, SegmentInfo, Sequence, marks,
@@ -16,27 +16,28 @@ use crate::{
     Error, Result, ShardId,
     checkpoint::Checkpoint,
     claims::{Age, Piece},
-    footer::{Footer, Rescue},
+    footer::{Head, Rescue},
     found::{Found, Segments},
     operation::{Change, Remnant, releases_unseen},
-    places::Places,
     shard_map::ShardMap,
     tally::Tallies,
 };
+
+/// Heads of footers that are read at once.
+const HEADS_AT_ONCE: usize = 32;
 
 /// What opening found.
 pub(crate) struct Recovered {
     pub(crate) shards: ShardMap,
     pub(crate) tallies: Tallies,
-    pub(crate) places: Places,
     /// The size of the checkpoint, 0 for none.
     pub(crate) checkpoint_bytes: u64,
 }
 
 /// Recovers the shards; the log itself is left to be started, or read.
-pub(crate) fn recover(opening: &mut Opening, index_bytes: u64) -> Result<Recovered> {
+pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
     let _span = tracing::info_span!("index", recovering = opening.segments().len()).entered();
-    let mut recovery = Recovery::new(index_bytes);
+    let mut recovery = Recovery::new();
     let checkpoint = opening.checkpoint().unwrap_or_default();
     let checkpoint_bytes = checkpoint.len() as u64;
     if !checkpoint.is_empty() {
@@ -50,18 +51,17 @@ pub(crate) fn recover(opening: &mut Opening, index_bytes: u64) -> Result<Recover
     if let Some(cut) = opening.report().cut {
         tracing::warn!(%cut, "an unpromised tail was cut");
     }
-    let (shards, tallies, places) = recovery.finish();
+    let (shards, tallies) = recovery.finish();
     for (shard, quarantine) in shards.quarantined() {
         tracing::error!(shard = shard.0, %quarantine, "a shard is in quarantine");
     }
-    Ok(Recovered { shards, tallies, places, checkpoint_bytes })
+    Ok(Recovered { shards, tallies, checkpoint_bytes })
 }
 
 /// The shards as far as they are known.
 struct Recovery {
     shards: HashMap<ShardId, Found>,
     segments: Segments,
-    places: Places,
     /// No record from here on is known to be lost without a trace.
     proven_from: Sequence,
     /// Shards may be lost that nothing else is known of.
@@ -71,11 +71,10 @@ struct Recovery {
 }
 
 impl Recovery {
-    fn new(index_bytes: u64) -> Self {
+    fn new() -> Self {
         Self {
             shards: HashMap::new(),
             segments: Segments::default(),
-            places: Places::new(index_bytes),
             proven_from: Sequence::NONE,
             unseen: false,
             reflected: Sequence::NONE,
@@ -98,33 +97,31 @@ impl Recovery {
     /// any more.
     fn take_segments(&mut self, opening: &Opening) -> Result<()> {
         let replay_from = opening.replay_from();
-        for info in opening.segments() {
-            let footer = self.footer(opening, info.id)?;
-            let is_replayed = !info.id.is_cold() && info.id >= replay_from;
-            match footer {
-                _ if is_replayed => {}
-                Some(footer) => self.take_footer(&info, &footer),
-                None if info.id.is_cold() => self.scan_cold(opening, info.id)?,
-                None => self.scan(opening, &info)?,
+        let segments = opening.segments();
+        for infos in segments.chunks(HEADS_AT_ONCE) {
+            let ids: Vec<SegmentId> = infos.iter().map(|info| info.id).collect();
+            for (info, bytes) in infos.iter().zip(opening.read_heads(&ids)?) {
+                let head = bytes?.and_then(|bytes| Head::decode(&bytes).ok());
+                let is_replayed = !info.id.is_cold() && info.id >= replay_from;
+                if head.is_some() {
+                    opening.accept_footer(info.id);
+                    self.segments.sealed.insert(info.id);
+                }
+                match head {
+                    _ if is_replayed => {}
+                    Some(head) => self.take_head(info, &head),
+                    None if info.id.is_cold() => self.scan_cold(opening, info.id)?,
+                    None => self.scan(opening, info)?,
+                }
             }
         }
-        self.segments.live = opening.segments().iter().map(|info| info.id).collect();
+        self.segments.live = segments.iter().map(|info| info.id).collect();
         Ok(())
     }
 
-    /// The footer of a segment, if it is intact.
-    fn footer(&mut self, opening: &Opening, segment: SegmentId) -> Result<Option<Arc<Footer>>> {
-        let read = opening.read_footer(segment)?;
-        let Some(footer) = read.and_then(|bytes| Footer::decode(&bytes).ok()) else { return Ok(None) };
-        let footer = Arc::new(footer);
-        self.segments.sealed.insert(segment);
-        self.places.keep(segment, Arc::clone(&footer));
-        Ok(Some(footer))
-    }
-
-    fn take_footer(&mut self, info: &SegmentInfo, footer: &Footer) {
-        let age = footer.age(last_group(info));
-        footer.claims(info.id).for_each(|(shard, piece)| self.claim(shard, age, piece));
+    fn take_head(&mut self, info: &SegmentInfo, head: &Head) {
+        let age = head.age(last_group(info));
+        head.claims(info.id).for_each(|(shard, piece)| self.claim(shard, age, piece));
     }
 
     /// Reads a segment for what its footer would say.
@@ -207,7 +204,7 @@ impl Recovery {
         Ok(())
     }
 
-    fn finish(self) -> (ShardMap, Tallies, Places) {
+    fn finish(self) -> (ShardMap, Tallies) {
         let (shards, tallies) = (ShardMap::default(), Tallies::default());
         if self.unseen {
             shards.hold_back_unseen();
@@ -219,7 +216,7 @@ impl Recovery {
                 shards.insert(found.finish(shard, &self.segments, &tallies));
             }
         }
-        (shards, tallies, self.places)
+        (shards, tallies)
     }
 }
 

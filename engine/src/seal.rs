@@ -123,7 +123,7 @@ impl Sealer {
             return Err(error.into());
         }
         let _span = tracing::debug_span!("index", sealing = sealed.segment.0, shards = sealed.shards.len()).entered();
-        core.wal.write_footer(sealed.segment, &footer.encode()?)?;
+        core.wal.write_footer(sealed.segment, &footer.head.encode()?, &footer.encode_rows()?)?;
         core.store.places.keep(sealed.segment, footer);
         core.recovered();
         self.work = Work::Moving { sealed, next: 0 };

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use logboom_wal::{Error as WalError, Passed, Place, Reader, Record, SegmentId, SegmentInfo, Wal, marks};
+use logboom_wal::{Error as WalError, FooterParts, Passed, Place, Reader, Record, SegmentId, SegmentInfo, Wal, marks};
 
 use crate::{
     ShardId,
@@ -39,8 +39,8 @@ pub(crate) struct ReadCounts {
 }
 
 impl Store {
-    pub(crate) fn new(source: Source, shards: ShardMap, places: Places, readers: Arc<Readers>) -> Arc<Self> {
-        Arc::new(Self { source, shards, places, readers, counts: ReadCounts::default() })
+    pub(crate) fn new(source: Source, shards: ShardMap, index_bytes: u64, readers: Arc<Readers>) -> Arc<Self> {
+        Arc::new(Self { source, shards, places: Places::new(index_bytes), readers, counts: ReadCounts::default() })
     }
 
     /// The shards that hold anything, sorted.
@@ -60,7 +60,7 @@ impl Store {
         if let Some(footer) = self.places.get(segment) {
             return Ok(footer);
         }
-        let read = self.source.read_footer(segment)?.and_then(|bytes| Footer::decode(&bytes).ok());
+        let read = self.source.read_footer(segment)?.and_then(|parts| Footer::decode(&parts).ok());
         let footer = match read {
             Some(footer) => Arc::new(footer),
             None => Arc::new(self.rescue(segment)?),
@@ -130,7 +130,7 @@ impl Source {
         }
     }
 
-    fn read_footer(&self, segment: SegmentId) -> Result<Option<logboom_disk::Slice>, WalError> {
+    fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, WalError> {
         match self {
             Self::Log(wal) => wal.read_footer(segment),
             Self::Reader(reader) => reader.read_footer(segment),

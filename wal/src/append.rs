@@ -13,7 +13,7 @@ use logboom_disk::{Carver, Chunk, LINE, Region};
 
 use crate::{
     Error, Meta, Place, Sequence, Ticket,
-    footer::footer_bytes,
+    footer::footer_bytes_max,
     group::{FLAG_EPOCH, GROUP_HEADER, Life, Origin, Shape, in_segment},
     ids::{GROUP_RECORDS_MAX, round_up},
     record::{BodyWriter, RecordWriter, Written},
@@ -293,7 +293,7 @@ impl Shared {
     /// Bytes that must stay free at the end of a segment with this many records.
     pub(crate) fn footer_space(&self, records: usize) -> usize {
         let owners = self.owners.load(Ordering::Relaxed) as usize;
-        footer_bytes(self.options.footer.bytes(records, owners), self.pad)
+        footer_bytes_max(self.options.footer.bytes(records, owners), self.pad)
     }
 
     /// The most bytes that the records of one batch may have: a quarter of a segment, less what frames them.

@@ -12,6 +12,7 @@ use crate::{
     Error, Place, Record, SegmentId,
     echo::Echo,
     footer::footer_bytes,
+    footer::footer_bytes_max,
     group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
     group_commit::describe,
     ids::{GROUP_RECORDS_MAX, round_up},
@@ -121,7 +122,7 @@ impl Open {
     fn fits(&self, shared: &Shared, parcel: &Parcel<'_>) -> bool {
         let runs = self.runs + parcel.runs;
         let footer = shared.options.footer.bytes((self.records + parcel.records.len()).max(runs), runs);
-        let len = self.shape(shared, parcel).len() + footer_bytes(footer, shared.pad);
+        let len = self.shape(shared, parcel).len() + footer_bytes_max(footer, shared.pad);
         self.segment.end() as usize + len <= self.segment.size as usize
     }
 

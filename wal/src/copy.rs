@@ -11,7 +11,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Slice, Sync};
 
 use crate::{
-    Error, Sequence, Wal,
+    Error, FooterParts, Sequence, Wal,
     identity::{Identity, LOCK, is_identity},
     marks,
     segment::{Segment, slot_name},
@@ -268,10 +268,10 @@ impl Copying {
     fn seal(&self, part: &Part, to: &Arc<dyn File>) -> Result<Result<(), Failure>, Error> {
         let (pool, pad, seed) = (&self.shared.pool, self.shared.pad, self.shared.seed);
         let Part { segment, row, .. } = part;
-        let Some(body) = segment.read_footer(pool, pad, seed)? else { return Ok(Ok(())) };
+        let Some(FooterParts { head, body }) = segment.read_footer(pool, pad, seed)? else { return Ok(Ok(())) };
         let groups = (row.first, row.last);
         let copy = Segment::new(segment.life, row.slot, Arc::clone(to), segment.size, row.end, groups);
-        Ok(copy.write_footer(&body, pool, pad, seed))
+        Ok(copy.write_footer(&head, &body, pool, (pad, seed)))
     }
 
     /// What a failure of the target means. Where it has a device of its own, nothing for the log.

@@ -1,13 +1,15 @@
 //! The footer of a segment: what the layer above lists of it, at the other end of the file.
 //!
-//! The bytes are laid out in FORMAT.md, "Footer".
+//! It has two parts: a *head*, which is read at every opening, and a *body*, which is read when the segment is first
+//! read from. The bytes are laid out in FORMAT.md, "Footer".
 
-use std::io;
+use std::{io, sync::Arc};
 
-use logboom_disk::{Pool, Slice};
+use logboom_disk::{Pool, Slice, Sync};
 
 use crate::{
     Error,
+    base::Base,
     group::{in_segment, put_u32, put_u64},
     ids::{NUMBER_MAX, round_up},
     mutants::{self, Mutant},
@@ -19,48 +21,97 @@ use crate::{
 const MAGIC: u32 = u32::from_le_bytes(*b"LBFT");
 const TRAILER: usize = 64;
 
+/// So much of the end of a segment is read for its footer's head: one of a thousand owners is in it.
+const TAIL: usize = 64 << 10;
+
+/// Footers are written in pieces of this size, so that no large memory is kept for the next one.
+const PIECE: usize = 1 << 20;
+
+/// An intact footer.
+#[derive(Clone, Debug)]
+pub struct FooterParts {
+    /// What is needed of it at opening.
+    pub head: Slice,
+    /// What is needed for reading from the segment.
+    pub body: Slice,
+}
+
+/// What the end of a segment says of the parts before it.
+struct Trailer {
+    head_len: usize,
+    head_crc: u32,
+    body_len: usize,
+    body_crc: u32,
+}
+
 impl Segment {
     /// Writes the footer, durably. Called once, when every group of the segment is durable: a footer that names a
     /// group which a crash then takes away would list records that do not exist.
-    pub(crate) fn write_footer(&self, body: &[u8], pool: &Pool, pad: usize, seed: u32) -> Result<(), Failure> {
-        let len = footer_bytes(body.len(), pad);
+    pub(crate) fn write_footer(
+        &self,
+        head: &[u8],
+        body: &[u8],
+        pool: &Pool,
+        (pad, seed): (usize, u32),
+    ) -> Result<(), Failure> {
+        let len = footer_bytes(head.len(), body.len(), pad);
         let at = (self.size as usize).checked_sub(len).filter(|&at| at >= self.end() as usize);
         let Some(at) = at else {
             let what = format!("a footer of {len} bytes does not fit segment {}", self.id);
             return Err(Failure::Write(io::Error::new(io::ErrorKind::InvalidInput, what)));
         };
-        let mut region = pool.region(len);
-        region.fill(0);
-        let body_at = len - round_up(TRAILER, pad) - round_up(body.len(), pad);
-        region[body_at..body_at + body.len()].copy_from_slice(body);
-        let trailer = len - round_up(TRAILER, pad);
-        self.encode_trailer(&mut region[trailer..], body, seed);
-        // Apart: a write that fails concerns the footer, and a sync that fails the whole log.
-        let slice = region.freeze().slice(0..len);
-        self.file.write_at(&[slice], at as u64, logboom_disk::Sync::None).map_err(Failure::Write)?;
-        self.file.sync_data().map_err(Failure::Sync)?;
+        let head_at = round_up(body.len(), pad);
+        let mut last = vec![0; len - head_at];
+        last[..head.len()].copy_from_slice(head);
+        let trailer_at = last.len() - TRAILER;
+        self.encode_trailer(&mut last[trailer_at..], head, body, seed);
+        // The head is read alone and stands for the body: a crash must not leave it without.
+        if !body.is_empty() {
+            self.write_part(body, at, pool, pad)?;
+        }
+        self.write_part(&last, at + head_at, pool, pad)?;
         self.mark_footer();
         Ok(())
     }
 
-    /// The footer's body, or `None` when there is none or it is not intact.
-    pub(crate) fn read_footer(&self, pool: &Pool, pad: usize, seed: u32) -> Result<Option<Slice>, Error> {
-        let fail = |error| Error::io(format!("reading the footer of segment {}", self.id), error);
-        let block = round_up(TRAILER, pad);
-        let trailer_at = self.size as usize - block;
-        let trailer = read_slice(&*self.file, pool, trailer_at, block).map_err(fail)?;
-        let Some((body_len, body_crc)) = self.verify_trailer(&trailer, seed) else {
-            return Ok(None);
-        };
-        let padded = round_up(body_len, pad);
-        if padded > trailer_at {
-            return Ok(None);
+    fn write_part(&self, bytes: &[u8], at: usize, pool: &Pool, pad: usize) -> Result<(), Failure> {
+        // Apart: a write that fails concerns the footer, and a sync that fails the whole log.
+        for (nth, piece) in bytes.chunks(PIECE).enumerate() {
+            let slice = Slice::padded_copy(pool, piece, pad);
+            self.file.write_at(&[slice], (at + nth * PIECE) as u64, Sync::None).map_err(Failure::Write)?;
         }
-        let body = read_slice(&*self.file, pool, trailer_at - padded, padded).map_err(fail)?.slice(0..body_len);
-        Ok((crc32fast::hash(&body) == body_crc).then_some(body))
+        self.file.sync_data().map_err(Failure::Sync)
     }
 
-    fn encode_trailer(&self, bytes: &mut [u8], body: &[u8], seed: u32) {
+    /// The footer, or `None` when there is none or a part of it is not intact.
+    pub(crate) fn read_footer(&self, pool: &Pool, pad: usize, seed: u32) -> Result<Option<FooterParts>, Error> {
+        let fail = |error| Error::io(format!("reading the footer of segment {}", self.id), error);
+        let size = self.size as usize;
+        let end = read_slice(&*self.file, pool, size - pad, pad).map_err(fail)?;
+        let Some(trailer) = self.verify_trailer(&end, pad, seed) else { return Ok(None) };
+        let len = footer_bytes(trailer.head_len, trailer.body_len, pad);
+        let bytes = read_slice(&*self.file, pool, size - len, len).map_err(fail)?;
+        let head_at = round_up(trailer.body_len, pad);
+        let (head, body) = (bytes.slice(head_at..head_at + trailer.head_len), bytes.slice(0..trailer.body_len));
+        let intact = crc32fast::hash(&head) == trailer.head_crc && crc32fast::hash(&body) == trailer.body_crc;
+        Ok(intact.then_some(FooterParts { head, body }))
+    }
+
+    /// The footer's head, as the end of the segment says, and has if it is not too long.
+    fn head(&self, base: &Base, tail: Slice) -> io::Result<Option<Slice>> {
+        let (size, pad) = (self.size as usize, base.identity.pad);
+        let tail = tail.slice(..TAIL.min(size));
+        let Some(trailer) = self.verify_trailer(&tail, pad, base.seed) else { return Ok(None) };
+        let len = footer_bytes(trailer.head_len, 0, pad);
+        let (bytes, at) = match tail.len().checked_sub(len) {
+            Some(at) => (tail, at),
+            None => (read_slice(&*self.file, &base.pool, size - len, len)?, 0),
+        };
+        let head = bytes.slice(at..at + trailer.head_len);
+        Ok((crc32fast::hash(&head) == trailer.head_crc).then_some(head))
+    }
+
+    fn encode_trailer(&self, bytes: &mut [u8], head: &[u8], body: &[u8], seed: u32) {
         put_u32(bytes, 4, MAGIC);
         put_u64(bytes, 8, self.id.0);
         put_u64(bytes, 16, self.life.nonce);
@@ -68,13 +119,24 @@ impl Segment {
         put_u32(bytes, 32, self.end());
         put_u32(bytes, 36, in_segment(body.len()));
         put_u32(bytes, 40, crc32fast::hash(body));
+        put_u32(bytes, 44, in_segment(head.len()));
+        put_u32(bytes, 48, crc32fast::hash(head));
         let crc = seeded_crc(&bytes[4..TRAILER], seed);
         put_u32(bytes, 0, crc);
     }
 
-    fn verify_trailer(&self, bytes: &[u8], seed: u32) -> Option<(usize, u32)> {
+    /// The trailer at the end of `tail`, the end of the segment.
+    fn verify_trailer(&self, tail: &[u8], pad: usize, seed: u32) -> Option<Trailer> {
+        let bytes = &tail[tail.len() - TRAILER..];
         let ours = is_footer(bytes, seed) && (mutants::is_on(Mutant::StaleFooterAccepted) || self.is_its_footer(bytes));
-        ours.then(|| (u32_at(bytes, 36) as usize, u32_at(bytes, 40)))
+        let trailer = Trailer {
+            body_len: u32_at(bytes, 36) as usize,
+            body_crc: u32_at(bytes, 40),
+            head_len: u32_at(bytes, 44) as usize,
+            head_crc: u32_at(bytes, 48),
+        };
+        let len = footer_bytes(trailer.head_len, trailer.body_len, pad);
+        (ours && len <= self.size as usize).then_some(trailer)
     }
 
     fn is_its_footer(&self, bytes: &[u8]) -> bool {
@@ -87,10 +149,10 @@ impl Segment {
 
     /// Takes the end that an intact footer states: one is written when nothing follows.
     pub(crate) fn adopt_end(&self, pool: &Pool, pad: usize, seed: u32) -> io::Result<bool> {
-        let block = round_up(TRAILER, pad);
-        let bytes = read_slice(&*self.file, pool, self.size as usize - block, block)?;
-        let (last, end) = (u64_at(&bytes, 24), u32_at(&bytes, 32));
-        let is_its = is_footer(&bytes, seed) && self.is_of_its_life(&bytes);
+        let block = read_slice(&*self.file, pool, self.size as usize - pad, pad)?;
+        let bytes = &block[pad - TRAILER..];
+        let (last, end) = (u64_at(bytes, 24), u32_at(bytes, 32));
+        let is_its = is_footer(bytes, seed) && self.is_of_its_life(bytes);
         let is_possible = last >= self.last() && last < NUMBER_MAX && end >= self.end() && end < self.size;
         if is_its && is_possible {
             self.extend(end, last);
@@ -99,11 +161,55 @@ impl Segment {
     }
 }
 
-/// Bytes at the end of a segment that a footer with a body of `body` bytes takes.
-pub(crate) fn footer_bytes(body: usize, pad: usize) -> usize {
-    round_up(body, pad) + round_up(TRAILER, pad)
+/// The heads of the footers of `segments`, in their order; `None` where there is none, or it is not intact. The ends of
+/// all are read at once, and the rest of a long head when its turn has come.
+pub(crate) fn read_heads<'b>(
+    base: &'b Base,
+    segments: Vec<Arc<Segment>>,
+) -> impl Iterator<Item = Result<Option<Slice>, Error>> + use<'b> {
+    let read = |segment: &Arc<Segment>| {
+        let len = TAIL.min(segment.size as usize);
+        (Arc::clone(&segment.file), base.pool.region(len), (segment.size as usize - len) as u64)
+    };
+    let tails = base.disk.read_many(segments.iter().map(read).collect());
+    segments.into_iter().zip(tails).map(|(segment, (region, result))| {
+        let head = result.and_then(|()| segment.head(base, region.freeze()));
+        head.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))
+    })
+}
+
+/// Bytes at the end of a segment that a footer with these parts takes.
+fn footer_bytes(head: usize, body: usize, pad: usize) -> usize {
+    round_up(body, pad) + round_up(head + TRAILER, pad)
+}
+
+/// The most bytes at the end of a segment that a footer with parts of `bytes` bytes together takes, however they are
+/// divided.
+pub(crate) fn footer_bytes_max(bytes: usize, pad: usize) -> usize {
+    round_up(bytes + TRAILER, pad) + pad
+}
+
+/// The most bytes that the parts of a footer may have together where there are `free` bytes, whole pad units, for it.
+pub(crate) fn footer_space(free: usize, pad: usize) -> usize {
+    free.saturating_sub(pad + TRAILER)
 }
 
 fn is_footer(bytes: &[u8], seed: u32) -> bool {
     u32_at(bytes, 0) == seeded_crc(&bytes[4..TRAILER], seed) && u32_at(bytes, 4) == MAGIC
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_free_is_enough_however_it_is_divided() {
+        let pad = 512;
+        for bytes in 0..3 * pad {
+            let most = (0..=bytes).map(|head| footer_bytes(head, bytes - head, pad)).max().unwrap_or(0);
+            assert!(most <= footer_bytes_max(bytes, pad), "{bytes}");
+            let free = footer_bytes_max(bytes, pad);
+            assert!(footer_space(free, pad) >= bytes && footer_bytes_max(footer_space(free, pad), pad) <= free);
+        }
+    }
 }

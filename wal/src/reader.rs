@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use logboom_disk::Slice;
-
 use crate::{
-    Error, Passed, Place, Record, SegmentId, SegmentInfo,
+    Error, FooterParts, Passed, Place, Record, SegmentId, SegmentInfo,
     base::Base,
     read::{Source, read_cold},
     segment::Segment,
@@ -32,8 +30,11 @@ impl Reader {
         Ok(())
     }
 
-    /// The body of a segment's footer; `None` when there is none, or it is not intact.
-    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<Slice>, Error> {
+    /// A segment's footer; `None` when there is none, or it is not intact.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::Io`].
+    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
         segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
     }

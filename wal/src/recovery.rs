@@ -12,9 +12,10 @@ use std::{
 use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
-    Damage, Error, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
+    Damage, Error, FooterParts, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
     base::Base,
     echo::Echo,
+    footer::read_heads,
     group::{Life, Origin, in_segment},
     group_commit::WINDOW,
     identity::{Identity, is_identity},
@@ -186,14 +187,34 @@ impl Opening {
         infos(&self.live)
     }
 
-    /// The body of a segment's footer; `None` when there is none, or it is not intact.
-    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<Slice>, Error> {
-        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        let footer = segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)?;
-        if footer.is_some() {
+    /// The heads of the footers of live segments, in the order of `segments`, which are read at once; `None` where
+    /// there is none, or it is not intact. Of the bodies nothing is known: each was durable before its head, and may
+    /// have rotted since.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], for all; [`Error::Io`], for each.
+    pub fn read_heads(
+        &self,
+        segments: &[SegmentId],
+    ) -> Result<impl Iterator<Item = Result<Option<Slice>, Error>>, Error> {
+        let live = |id: &SegmentId| self.live.get(id).map(Arc::clone).ok_or(Error::Gone(*id));
+        Ok(read_heads(&self.base, segments.iter().map(live).collect::<Result<_, _>>()?))
+    }
+
+    /// Says that the footer of a segment is one that the layer above can use: the segment is not sealed again.
+    pub fn accept_footer(&self, segment: SegmentId) {
+        if let Some(segment) = self.live.get(&segment) {
             segment.mark_footer();
         }
-        Ok(footer)
+    }
+
+    /// A segment's footer; `None` when there is none, or it is not intact.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::Io`].
+    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
     }
 
     /// Reads all records of a segment whose end is known, for one that has no footer, and what is lost of them.

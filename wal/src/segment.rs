@@ -14,7 +14,7 @@ use logboom_disk::{File, Pool, Slice};
 
 use crate::{
     Sequence,
-    footer::footer_bytes,
+    footer::footer_space,
     group::{Life, Origin, in_segment, put_u32, put_u64},
     ids::SegmentId,
     record::{seeded_crc, u32_at, u64_at},
@@ -78,7 +78,7 @@ pub struct SegmentInfo {
     pub footer: bool,
     /// Whether groups are still added.
     pub active: bool,
-    /// The most bytes that its footer's body may have.
+    /// The most bytes that the parts of its footer may have together.
     pub footer_space: u32,
 }
 
@@ -151,7 +151,7 @@ impl Segment {
 
     /// Ends the adding of groups: the rest of the file is the footer's.
     pub(crate) fn close(&self, pad: usize) {
-        let space = (self.size as usize - self.end() as usize).saturating_sub(footer_bytes(0, pad));
+        let space = footer_space((self.size - self.end()) as usize, pad);
         self.footer_space.store(in_segment(space), Ordering::Release);
         self.closed.store(true, Ordering::Release);
     }

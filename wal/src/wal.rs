@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, atomic::Ordering, mpsc},
 };
 
-use logboom_disk::{Facts, Slice};
+use logboom_disk::Facts;
 
 use crate::{
-    Clock, Error, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Ticket,
-    WalHealth, WalMetrics, Worker,
+    Clock, Error, FooterParts, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence,
+    Ticket, WalHealth, WalMetrics, Worker,
     admission::Admission,
     append::{Load, Staging},
     base::Base,
@@ -191,14 +191,17 @@ impl Wal {
     /// # Errors
     /// [`Error::Io`]: the footer is missing then, and the segment is read in its place; a failed sync poisons the log
     /// besides.
-    pub fn write_footer(&self, segment: SegmentId, body: &[u8]) -> Result<(), Error> {
+    pub fn write_footer(&self, segment: SegmentId, head: &[u8], body: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
-        let written = self.segment(segment)?.write_footer(body, &shared.pool, shared.pad, shared.seed);
+        let written = self.segment(segment)?.write_footer(head, body, &shared.pool, (shared.pad, shared.seed));
         written.map_err(|failure| shared.beside_the_log("writing a footer", failure))
     }
 
-    /// The body of a segment's footer; `None` when there is none, or it is not intact.
-    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<Slice>, Error> {
+    /// A segment's footer; `None` when there is none, or it is not intact.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::Io`].
+    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
         self.segment(segment)?.read_footer(&self.shared.pool, self.shared.pad, self.shared.seed)
     }
 

@@ -1,7 +1,8 @@
 //! Footers and checkpoints, damaged behind their checksums.
 
+use logboom_disk::{Pool, Slice};
 use logboom_wal::{
-    SegmentId,
+    FooterParts, SegmentId,
     fuzz::{Input, Meter},
 };
 
@@ -23,8 +24,18 @@ const ADDRESSED: usize = 1 << 12;
 pub fn metadata_archive(bytes: &[u8], meter: Meter<'_>) {
     let mut input = Input::new(bytes);
     match input.byte() % 8 {
-        0 => footer(input.rest(), meter),
-        1 => footer(&edited(sample_footer(), &mut input), meter),
+        0 => {
+            let at = usize::from(input.byte());
+            let (head, rows) = input.rest().split_at_checked(at).unwrap_or_default();
+            footer(head, rows, meter);
+        }
+        1 => {
+            let (head, rows) = sample_footer();
+            match input.byte() % 2 {
+                0 => footer(&edited(head, &mut input), &rows, meter),
+                _ => footer(&head, &edited(rows, &mut input), meter),
+            }
+        }
         2 => checkpoint(input.rest(), meter),
         3 => checkpoint(&edited(scenes::checkpoint(), &mut input), meter),
         _ => open_edited(input, meter),
@@ -52,31 +63,40 @@ fn put(bytes: &mut [u8], at: usize, new: &[u8]) {
     }
 }
 
-fn sample_footer() -> Vec<u8> {
+/// Its head, and its rows.
+fn sample_footer() -> (Vec<u8>, Vec<u8>) {
     let mut builder = FooterBuilder::default();
     for shard in 0..4 {
         let first = shard * 100;
         let rows: Vec<Row> = (0..3).map(|nth| Row { first: first + 5 * nth, offset8: 100, len8: 16 }).collect();
         builder.add(ShardId(shard), first..first + 20, &rows).unwrap();
     }
-    builder.build().encode().unwrap()
+    let footer = builder.build();
+    (footer.head.encode().unwrap(), footer.encode_rows().unwrap())
 }
 
-fn footer(bytes: &[u8], meter: Meter<'_>) {
+fn footer(head: &[u8], rows: &[u8], meter: Meter<'_>) {
+    let parts = parts_of(head, rows);
     let before = meter();
-    let Ok(footer) = Footer::decode(bytes) else { return };
-    let allocated = meter() - before;
-    assert!(allocated <= 4 * bytes.len() as u64 + (16 << 10), "{allocated} allocated for {}", bytes.len());
+    let Ok(footer) = Footer::decode(&parts) else { return };
+    let (allocated, len) = (meter() - before, head.len() + rows.len());
+    assert!(allocated <= 4 * len as u64 + (16 << 10), "{allocated} allocated for {len}");
     const SEGMENT: SegmentId = SegmentId(1);
-    for (shard, claim) in footer.claims(SEGMENT) {
+    for (shard, claim) in footer.head.claims(SEGMENT) {
         for range in [claim.first..claim.end, claim.first.saturating_add(1)..claim.end, 0..u64::MAX] {
             let mut stretches = Vec::new();
             let wanted = Stretch { range, term: 1, segment: SEGMENT, place: None };
             footer.outline(shard, &wanted, u64::MAX, &mut stretches);
         }
     }
-    let again = Footer::decode(&footer.encode().unwrap()).unwrap();
-    assert!(again.claims(SEGMENT).eq(footer.claims(SEGMENT)) && again.age(7) == footer.age(7));
+    let again = parts_of(&footer.head.encode().unwrap(), &footer.encode_rows().unwrap());
+    let again = Footer::decode(&again).unwrap().head;
+    assert!(again.claims(SEGMENT).eq(footer.head.claims(SEGMENT)) && again.age(7) == footer.head.age(7));
+}
+
+fn parts_of(head: &[u8], rows: &[u8]) -> FooterParts {
+    let pool = Pool::new(0);
+    FooterParts { head: Slice::copy_from(&pool, head), body: Slice::copy_from(&pool, rows) }
 }
 
 fn checkpoint(bytes: &[u8], meter: Meter<'_>) {

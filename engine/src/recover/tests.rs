@@ -1,6 +1,6 @@
 //! Real histories, passed to recovery with losses in them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use logboom_disk::{SimDisk, SimOptions};
 use logboom_wal::{Descriptor, ManualClock, Options, Runtime};
@@ -62,14 +62,14 @@ fn forget(passed: &mut [Passed], nth: usize) {
 
 /// What is missing of which shards, whether others are held back, and what there is.
 fn quarantine(passed: Vec<Passed>) -> (Vec<(ShardId, Quarantine)>, bool, HashMap<ShardId, View>) {
-    let mut recovery = Recovery::new(0);
+    let mut recovery = Recovery::new();
     for next in passed {
         if let Passed::Record(_, place) = &next {
             recovery.segments.live.insert(place.segment);
         }
         recovery.pass(next).unwrap();
     }
-    let (shards, tallies, _) = recovery.finish();
+    let (shards, tallies) = recovery.finish();
     let found = shards.quarantined();
     let views: HashMap<_, _> =
         shards.ids().into_iter().map(|id| (id, shards.get(id).unwrap().published.load())).collect();
@@ -220,7 +220,7 @@ fn a_broken_link_leaves_the_shard_as_of_the_last_proven_record() {
 #[test]
 fn entries_of_a_segment_that_is_gone_are_missing() {
     let passed = history(&[&|batch| entries(batch, A, 1..3, 1), &|batch| entries(batch, B, 1..3, 1)]);
-    let mut recovery = Recovery::new(0);
+    let mut recovery = Recovery::new();
     passed.into_iter().for_each(|next| recovery.pass(next).unwrap());
     let (shards, ..) = recovery.finish();
     assert_eq!(shards.quarantined(), [(A, lost(&[(1, 3)])), (B, lost(&[(1, 3)]))]);

@@ -92,7 +92,7 @@ fn recycled() -> Scene {
     for round in 0..3_u64 {
         (0..8).for_each(|_| author.write(&[40_000, 40], Durability::Durable));
         while let Some(segment) = author.wal.sealable() {
-            author.wal.write_footer(segment.id, &[7; 100]).unwrap();
+            author.wal.write_footer(segment.id, &[6; 40], &[7; 60]).unwrap();
         }
         let active = author.wal.active();
         (0..2).for_each(|_| author.wal.write_checkpoint(active, &round.to_le_bytes()).unwrap());

@@ -43,9 +43,10 @@ pub(super) fn seal(image: &mut Image) {
 pub(super) fn structures(bytes: &[u8]) -> Vec<usize> {
     let mut found = Vec::new();
     for at in (0..bytes.len().saturating_sub(HEADER)).step_by(PAD) {
-        if [SEGMENT, GROUP, TABLE, FOOTER, CHECKPOINT].iter().any(|magic| is(bytes, at, magic)) {
+        if [SEGMENT, GROUP, TABLE, CHECKPOINT].iter().any(|magic| is(bytes, at, magic)) {
             found.push(at);
         }
+        found.extend(trailer_of(bytes, at));
         if let Some((area, count)) = records_of(bytes, at) {
             found.extend(raw_records(&bytes[area.clone()]).take(count).map(|(offset, _)| area.start + offset));
         }
@@ -55,6 +56,12 @@ pub(super) fn structures(bytes: &[u8]) -> Vec<usize> {
 
 fn is(bytes: &[u8], at: usize, magic: &[u8; 4]) -> bool {
     bytes.len() >= at + PAD && bytes[at + 4..at + 8] == *magic
+}
+
+/// Where the trailer of a footer stands in the block at `at`, if there is one: at its end.
+fn trailer_of(bytes: &[u8], at: usize) -> Option<usize> {
+    let trailer = at + PAD - HEADER;
+    (bytes.len() >= at + PAD && bytes[trailer + 4..trailer + 8] == *FOOTER).then_some(trailer)
 }
 
 fn put_crc(bytes: &mut [u8], seed: u32) {
@@ -85,8 +92,8 @@ fn seal_segment(bytes: &mut [u8], seed: u32, moved: &mut Moved) {
             put_crc(&mut bytes[..HEADER], seed);
         } else if is(bytes, at, GROUP) {
             seal_group(bytes, at, seed, moved);
-        } else if is(bytes, at, FOOTER) {
-            seal_footer(bytes, at, seed);
+        } else if let Some(trailer) = trailer_of(bytes, at) {
+            seal_footer(bytes, trailer, seed);
         }
     }
 }
@@ -164,10 +171,15 @@ fn seal_table(bytes: &mut [u8], at: usize, seed: u32) {
 }
 
 fn seal_footer(bytes: &mut [u8], at: usize, seed: u32) {
-    let len = u32_at(bytes, at + 36) as usize;
-    if let Some(body) = at.checked_sub(len.next_multiple_of(PAD)).and_then(|from| bytes.get(from..from + len)) {
-        let crc = crc32fast::hash(body);
-        put_u32(bytes, at + 40, crc);
+    let mut before = Some(at + HEADER);
+    // The head, and before it the body.
+    for (len_at, crc_at, more) in [(at + 44, at + 48, HEADER), (at + 36, at + 40, 0)] {
+        let len = u32_at(bytes, len_at) as usize;
+        before = before.and_then(|at| at.checked_sub((len + more).next_multiple_of(PAD)));
+        if let Some(part) = before.and_then(|from| bytes.get(from..from + len)) {
+            let crc = crc32fast::hash(part);
+            put_u32(bytes, crc_at, crc);
+        }
     }
     put_crc(&mut bytes[at..at + HEADER], seed);
 }

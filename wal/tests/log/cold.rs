@@ -67,7 +67,7 @@ fn a_full_cold_segment_is_followed_by_another_and_sealed() {
         copies += sim.wal.move_records(&records).unwrap().len();
     }
     while let Some(info) = sim.wal.sealable() {
-        sim.wal.write_footer(info.id, b"what lies there").unwrap();
+        sim.wal.write_footer(info.id, b"what", b"lies there").unwrap();
     }
     sim.wal.close_cold();
     let count = cold_records(&sim).len();
@@ -75,9 +75,10 @@ fn a_full_cold_segment_is_followed_by_another_and_sealed() {
     let sim = sim.cut_power().unwrap();
     let cold: Vec<_> = sim.wal.segments().into_iter().filter(|info| info.id.is_cold()).collect();
     assert_eq!(cold.len(), 3);
-    for info in cold.iter().filter(|info| info.footer) {
-        let footer = sim.wal.read_footer(info.id).unwrap();
-        assert_eq!(footer.as_deref(), Some(&b"what lies there"[..]));
+    let footers: Vec<_> = cold.iter().filter_map(|info| sim.wal.read_footer(info.id).unwrap()).collect();
+    assert_eq!(footers.len(), 2);
+    for footer in footers {
+        assert_eq!((&*footer.head, &*footer.body), (&b"what"[..], &b"lies there"[..]));
     }
     assert_eq!(cold_records(&sim).len(), count);
 }
@@ -173,7 +174,7 @@ fn damage_to_a_cold_segment_costs_what_it_hits() {
     let (records, copies) = moved(&sim, 36);
     let cold = sim.wal.segments().into_iter().find(|info| info.id == copies[0].segment).unwrap();
     sim.wal.close_cold();
-    sim.wal.write_footer(cold.id, b"x").unwrap();
+    sim.wal.write_footer(cold.id, b"x", b"y").unwrap();
     let pad = u64::try_from(sim.disk.facts().pad_unit).unwrap();
     let disk = sim.disk.power_cut();
     for block in 0..u64::from(cold.end) / pad {

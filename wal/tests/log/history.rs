@@ -252,7 +252,8 @@ impl History {
     fn seal(&mut self, wal: &Wal) -> Result<(), Error> {
         let Some(segment) = wal.sealable() else { return Ok(()) };
         let footer = vec![self.rng.u8(..); self.rng.usize(1..=segment.footer_space as usize)];
-        wal.write_footer(segment.id, &footer)?;
+        let (head, body) = footer.split_at(self.rng.usize(..=footer.len()));
+        wal.write_footer(segment.id, head, body)?;
         self.model.footers.insert(segment.id, footer);
         self.counts.footers += 1;
         Ok(())
@@ -367,8 +368,13 @@ impl Model {
         self.checkpoint = number;
 
         self.footers.retain(|id, _| live.contains(id));
-        for (id, footer) in &self.footers {
-            assert_eq!(opening.read_footer(*id).unwrap().as_deref(), Some(&footer[..]), "footer of {id}");
+        let sealed: Vec<SegmentId> = self.footers.keys().copied().collect();
+        let heads = opening.read_heads(&sealed).unwrap();
+        for ((id, footer), head) in self.footers.iter().zip(heads) {
+            let found = opening.read_footer(*id).unwrap().unwrap();
+            assert_eq!([&*found.head, &*found.body].concat(), *footer, "footer of {id}");
+            assert_eq!(head.unwrap().as_deref(), Some(&*found.head), "footer of {id}");
+            opening.accept_footer(*id);
         }
         self.durable = self.batches.len();
         self.acknowledged = Arc::default();

@@ -21,8 +21,8 @@ use logboom_disk::{
     SyncMethod,
 };
 use logboom_wal::{
-    Durability, Error, Listener, ManualClock, Meta, Options, Record, Request, Runtime, Sequence, Wal, open,
-    open_read_only, record_bytes,
+    Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Record, Request, Runtime, Sequence, Wal,
+    open, open_read_only, record_bytes,
 };
 use support::*;
 
@@ -321,15 +321,25 @@ fn footers_read_back_until_they_are_damaged() {
     let sim = Sim::new(14);
     (0..100).for_each(|nth| ok(write(&sim.wal, &body(nth, 9000))));
     let segment = sim.wal.sealable().unwrap();
-    assert_eq!(sim.wal.read_footer(segment.id).unwrap().as_deref(), None);
-    let footer = body(5, 100);
-    assert!(segment.footer_space as usize >= footer.len());
-    sim.wal.write_footer(segment.id, &footer).unwrap();
-    assert_eq!(sim.wal.read_footer(segment.id).unwrap().as_deref(), Some(&footer[..]));
+    assert!(sim.wal.read_footer(segment.id).unwrap().is_none());
+    let (head, rows) = (body(5, 20), body(6, 80));
+    assert!(segment.footer_space as usize >= head.len() + rows.len());
+    sim.wal.write_footer(segment.id, &head, &rows).unwrap();
+    let footer = sim.wal.read_footer(segment.id).unwrap().unwrap();
+    assert_eq!((&*footer.head, &*footer.body), (&*head, &*rows));
     assert_ne!(sim.wal.sealable().unwrap().id, segment.id);
-    let body_at = (256 << 10) - 2 * 4096;
-    sim.disk.damage(&format!("segment-{:06}", segment.slot), body_at..body_at + 1).unwrap();
-    assert_eq!(sim.wal.read_footer(segment.id).unwrap().as_deref(), None);
+
+    let read_head = || {
+        let mut opening = open_read_only(sim.disk.clone(), options()).unwrap();
+        opening.replay(&mut |_| Ok(())).unwrap();
+        opening.read_heads(&[segment.id]).unwrap().next().unwrap().unwrap()
+    };
+    let damage = |at| sim.disk.damage(&format!("segment-{:06}", segment.slot), at..at + 1).unwrap();
+    damage((256 << 10) - 2 * 4096);
+    assert!(sim.wal.read_footer(segment.id).unwrap().is_none(), "its body is not intact");
+    assert_eq!(read_head().as_deref(), Some(&*head));
+    damage((256 << 10) - 4096);
+    assert_eq!(read_head().as_deref(), None);
     let mut records = 0;
     sim.wal
         .scan(segment.id, &mut |_| {
@@ -338,6 +348,32 @@ fn footers_read_back_until_they_are_damaged() {
         })
         .unwrap();
     assert!(records > 10);
+}
+
+/// Heads that are longer than what is read for them at first, between some that are not.
+#[test]
+fn long_heads_are_read_whole() {
+    let (disk, clock) = (SimDisk::new(3, SimOptions::default()), ManualClock::new(3));
+    let options = Options { footer: FooterSpace { fixed: 100_000, per_record: 0, per_owner: 0 }, ..options() };
+    let begin = || {
+        let mut opening = open(disk.clone(), options.clone(), Runtime::Manual(clock.clone())).unwrap();
+        opening.replay(&mut |_| Ok(())).unwrap();
+        opening
+    };
+    let wal = begin().start().unwrap();
+    (0..100).for_each(|nth| ok(write(&wal, &body(nth, 9000))));
+    let mut heads = BTreeMap::new();
+    while let Some(segment) = wal.sealable() {
+        let head = body(segment.id.0, [90_000, 20, 65_536 - 64, 65_537 - 64][heads.len() % 4]);
+        wal.write_footer(segment.id, &head, b"body").unwrap();
+        heads.insert(segment.id, head);
+    }
+    assert!(heads.len() > 4);
+    wal.close().unwrap();
+    let opening = begin();
+    let segments: Vec<_> = heads.keys().copied().collect();
+    let found = opening.read_heads(&segments).unwrap().map(|head| head.unwrap().unwrap().to_vec());
+    assert!(found.eq(heads.into_values()));
 }
 
 #[test]
