@@ -81,6 +81,6 @@ impl Base {
     ) -> Result<(), Error> {
         let segment = live.get(&id).ok_or(Error::Gone(id))?;
         let successor = live.get(&id.next()).map(|successor| &**successor);
-        walk(segment, successor, &self.pool, self.identity.pad, self.seed, each)
+        walk(segment, successor, (&*self.disk, &self.pool), (self.identity.pad, self.seed), each)
     }
 }

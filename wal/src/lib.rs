@@ -44,6 +44,7 @@ mod copy;
 mod metrics;
 mod shared;
 mod damage;
+mod window;
 mod scan;
 mod salvage;
 mod verdict;

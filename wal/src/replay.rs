@@ -13,14 +13,16 @@ use crate::{
     record::{KIND_FREED, u64_at},
     recovery::FoundFile,
     salvage::{End, Salvage},
-    scan::{Course, Expected, Found, Part, Window, headers_in},
+    scan::{Course, Expected, Found, Part, headers_in},
     segment::Segment,
+    window::{ReadQueue, Window},
 };
 
 impl Opening {
     /// [`Opening::replay`], part by part.
     pub(crate) fn replay_parts(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
         let chain = std::mem::take(&mut self.chain);
+        let mut queue = ReadQueue::new(&*self.base.disk);
         let total = chain.len() as u64 * self.base.identity.segment_bytes;
         let mut freed = BTreeSet::new();
         let mut each = |part: Part| {
@@ -33,7 +35,7 @@ impl Opening {
         for (nth, segment) in chain.iter().enumerate() {
             self.base.options.listener.recovering(nth as u64 * self.base.identity.segment_bytes, total);
             self.pass_gap(segment, &mut each)?;
-            self.replay_segment(segment, chain.get(nth + 1), &mut each)?;
+            self.replay_segment(segment, chain.get(nth + 1), queue.as_mut(), &mut each)?;
             segment.close(self.base.identity.pad);
         }
         self.base.options.listener.recovering(total, total);
@@ -85,6 +87,7 @@ impl Opening {
         &mut self,
         segment: &Arc<Segment>,
         successor: Option<&Arc<Segment>>,
+        queue: Option<&mut ReadQueue>,
         each: &mut dyn FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (pad, seed, pool) = (self.base.identity.pad, self.base.seed, self.base.pool.clone());
@@ -97,6 +100,7 @@ impl Opening {
                 .map(End::from),
             is_last: successor.is_none(),
         };
+        course.window.read_ahead(queue, bounds.end.map_or(segment.size as usize, |end| end.at));
         self.report.segments_replayed += 1;
         self.report.epoch = segment.life.epoch;
         let closed = std::mem::replace(&mut self.report.closed, false);

@@ -15,8 +15,9 @@ use crate::{
     group::{GROUP_HEADER, GroupHeader, TABLE_HEADER, in_segment, table_len, verify_table},
     ids::round_up,
     record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
-    scan::{Course, Expected, Found, Window, header_at},
+    scan::{Course, Expected, Found, header_at},
     segment::Segment,
+    window::Window,
 };
 
 /// The accepted end of a segment, as its successor or a checkpoint states it.

@@ -1,6 +1,6 @@
 //! Walking a segment: its groups in order, and the records of a group.
 
-use logboom_disk::{Pool, Slice};
+use logboom_disk::{Disk, Pool, Slice};
 
 use crate::{
     Error, Loss, Passed, Place, SegmentId,
@@ -11,11 +11,9 @@ use crate::{
     mutants::{self, Mutant},
     record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, Raw, Record},
     salvage::{End, Salvage},
-    segment::{Segment, read_slice},
+    segment::Segment,
+    window::{ReadQueue, Window},
 };
-
-/// Segments are read in windows of this size.
-const WINDOW: usize = 1 << 20;
 
 /// The record headers of a group's records area with their offsets in it. What they say is not verified; the walk
 /// stays inside the area whatever it is.
@@ -31,44 +29,6 @@ pub(crate) fn raw_records(area: &[u8]) -> impl Iterator<Item = (usize, Raw<'_>)>
         }
         (here + len <= area.len()).then_some((here, raw))
     })
-}
-
-/// Reads a segment through a window, front to back.
-pub(crate) struct Window<'s> {
-    pub(crate) segment: &'s Segment,
-    pub(crate) pool: &'s Pool,
-    pub(crate) pad: usize,
-    at: usize,
-    bytes: Option<Slice>,
-    read_bytes: u64,
-}
-
-impl<'s> Window<'s> {
-    pub(crate) fn new(segment: &'s Segment, pool: &'s Pool, pad: usize) -> Self {
-        Self { segment, pool, pad, at: 0, bytes: None, read_bytes: 0 }
-    }
-
-    pub(crate) fn read_bytes(&self) -> u64 {
-        self.read_bytes
-    }
-
-    /// The bytes from `at`, a multiple of the pad unit, on; at least `len` of them unless the file ends first.
-    pub(crate) fn bytes(&mut self, at: usize, len: usize) -> Result<Slice, Error> {
-        let len = len.min(self.segment.size as usize - at);
-        if let Some(bytes) = &self.bytes
-            && at >= self.at
-            && at + len <= self.at + bytes.len()
-        {
-            return Ok(bytes.slice(at - self.at..bytes.len()));
-        }
-        let read = round_up(len, self.pad).max(WINDOW).min(self.segment.size as usize - at);
-        let bytes = read_slice(&*self.segment.file, self.pool, at, read)
-            .map_err(|error| Error::io(format!("reading segment {}", self.segment.id), error))?;
-        self.read_bytes += read as u64;
-        self.at = at;
-        self.bytes = Some(bytes.clone());
-        Ok(bytes)
-    }
 }
 
 /// What stands where the next group is expected.
@@ -318,12 +278,13 @@ fn is_own(passed: &Passed) -> bool {
 pub(crate) fn walk(
     segment: &Segment,
     successor: Option<&Segment>,
-    pool: &Pool,
-    pad: usize,
-    seed: u32,
+    (disk, pool): (&dyn Disk, &Pool),
+    (pad, seed): (usize, u32),
     each: &mut dyn FnMut(Part) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let mut queue = ReadQueue::new(disk);
     let mut course = Course::new(segment, pool, pad, Expected::of_closed(segment), seed);
+    course.window.read_ahead(queue.as_mut(), segment.end() as usize);
     while let Some(part) = course.pass(successor)? {
         each(part)?;
     }

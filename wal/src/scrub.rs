@@ -57,6 +57,7 @@ impl Scrub {
         }
         let read = course.at - at;
         let (at, expected) = (course.at, course.expected);
+        drop(course);
         if at < segment.end() as usize && read > 0 {
             self.progress = Some(Progress { segment, at, expected });
         } else if segment.has_footer() && segment.read_footer(&shared.pool, shared.pad, shared.seed)?.is_none() {

@@ -212,7 +212,8 @@ impl Wal {
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
         let shared = &self.shared;
-        walk(&segment, successor.as_deref(), &shared.pool, shared.pad, shared.seed, &mut |part| part.give(each))
+        let (from, keys) = ((&*shared.disk, &shared.pool), (shared.pad, shared.seed));
+        walk(&segment, successor.as_deref(), from, keys, &mut |part| part.give(each))
     }
 
     /// Writes a checkpoint that reflects every record in the segments below `replay_from`. Durable on return.
