@@ -79,9 +79,26 @@ impl Claims {
         self.0.splice(begin..until, before.into_iter().chain([piece]).chain(after));
     }
 
+    /// [`Claims::claim`] for the entries of one record.
+    fn claim_record(&mut self, first: u64, count: u64, place: Place) {
+        let end = first.saturating_add(count);
+        match self.0.last_mut() {
+            // What is replayed mostly goes on where the record before it has ended: that takes no piece of its own.
+            Some(last) if last.segment == place.segment && last.end == first && first < end => {
+                last.end = end;
+                last.bytes = last.bytes.saturating_add(place.len);
+                last.rows.push(Row::new(first, place));
+            }
+            _ => self.claim(Piece::of_record(first, count, place)),
+        }
+    }
+
     /// Notes where entries lie of which nothing newer says so.
-    pub(crate) fn claim_rest(&mut self, piece: &Piece) {
+    pub(crate) fn claim_rest(&mut self, piece: Piece) {
         let begin = self.0.partition_point(|other| other.end <= piece.first);
+        if self.0.get(begin).is_none_or(|newer| newer.first >= piece.end) {
+            return self.claim(piece);
+        }
         let (mut at, mut rest) = (piece.first, Vec::new());
         for newer in self.0.iter().skip(begin).take_while(|newer| newer.first < piece.end) {
             rest.extend(piece.part(at, newer.first));
@@ -95,7 +112,7 @@ impl Claims {
     pub(crate) fn follow(&mut self, change: &Change<'_>, place: Place) {
         match *change {
             Change::Append { first, count, .. } | Change::Heal { first, count, .. } => {
-                self.claim(Piece::of_record(first, count, place));
+                self.claim_record(first, count, place);
             }
             Change::Truncate { keep } => self.cut(keep.saturating_add(1)),
             Change::Reset { .. } | Change::Destroy => *self = Self::default(),
@@ -141,6 +158,11 @@ impl Piece {
     /// Entries that nothing holds any more.
     pub(crate) fn lost(first: u64, end: u64) -> Self {
         Self { first, end, segment: NOWHERE, bytes: 0, rows: Vec::new() }
+    }
+
+    /// [`Piece::part`], of which most is all.
+    pub(crate) fn clipped(self, first: u64, end: u64) -> Option<Self> {
+        if first <= self.first && self.end <= end { Some(self) } else { self.part(first, end) }
     }
 
     /// The part of it that lies in `first..end`, its rows clipped; `None` if there is none.
@@ -217,7 +239,7 @@ mod tests {
                 .collect();
             let (mut forth, mut back) = (Claims::default(), Claims::default());
             pieces.iter().for_each(|piece| forth.claim(piece.clone()));
-            pieces.iter().rev().for_each(|piece| back.claim_rest(piece));
+            pieces.iter().rev().for_each(|piece| back.claim_rest(piece.clone()));
             for index in 0..60 {
                 assert_eq!(claimed(&forth, index), claimed(&back, index), "round {seed}, index {index}");
             }

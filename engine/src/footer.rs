@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use hashbrown::HashMap;
 use logboom_wal::{FooterParts, FooterSpace, Loss, Passed, SegmentId};
 use rkyv::{Archive, Serialize};
 
@@ -262,7 +263,7 @@ impl Footer {
 /// Knows only what happened in the segment. What later segments took away is still in it.
 #[derive(Debug, Default)]
 pub(crate) struct Rescue {
-    shards: BTreeMap<ShardId, Claims>,
+    shards: HashMap<ShardId, Claims>,
 }
 
 impl Rescue {
@@ -284,13 +285,13 @@ impl Rescue {
 
     /// What each shard has there, or had and lost.
     pub(crate) fn into_claims(self) -> BTreeMap<ShardId, Claims> {
-        self.shards
+        self.shards.into_iter().collect()
     }
 
     /// The footer. What is lost is not in it, and found missing there.
     pub(crate) fn finish(self) -> Result<Footer> {
         let mut builder = FooterBuilder::default();
-        for (shard, claims) in self.shards {
+        for (shard, claims) in self.into_claims() {
             for piece in claims.pieces().iter().filter(|piece| piece.segment != NOWHERE) {
                 builder.add(shard, piece.first..piece.end, &piece.rows)?;
             }

@@ -227,10 +227,11 @@ impl Found {
     /// The index. What no live segment holds is missing.
     fn log(&mut self, shard: ShardId, extent: &Extent, segments: &Segments, tallies: &Tallies) -> Log {
         self.older.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
-        self.older.iter().for_each(|(_, piece)| self.claims.claim_rest(piece));
+        self.older.drain(..).for_each(|(_, piece)| self.claims.claim_rest(piece));
         self.claim_missing(extent);
         let (mut spans, mut recent) = (Spans::default(), VecDeque::new());
-        for piece in self.claims.pieces().iter().filter_map(|piece| piece.part(extent.first, extent.next)) {
+        let pieces = std::mem::take(&mut self.claims).into_pieces().into_iter();
+        for mut piece in pieces.filter_map(|piece| piece.clipped(extent.first, extent.next)) {
             let amount = Amount::new(piece.end - piece.first, piece.bytes);
             if !segments.live.contains(&piece.segment) {
                 self.missing.entries.insert(piece.first..piece.end);
@@ -242,7 +243,10 @@ impl Found {
             let home = if is_sealed { Home::sealed(piece.segment) } else { Home::recent(piece.segment) };
             spans.push(piece.first, home, piece.bytes);
             tallies.found(piece.segment, amount, (!is_sealed).then_some(shard));
-            if !is_sealed {
+            if !is_sealed && recent.is_empty() {
+                piece.rows.shrink_to_fit();
+                recent = piece.rows.into();
+            } else if !is_sealed {
                 recent.extend(piece.rows);
             }
         }
@@ -259,9 +263,10 @@ impl Found {
             self.missing.entries.insert(extent.first..known_from.min(extent.next));
         }
         let mut at = extent.first;
-        for piece in self.claims.pieces().iter().filter_map(|piece| piece.part(extent.first, extent.next)) {
+        let is_inside = |piece: &&Piece| piece.first < extent.next && extent.first < piece.end;
+        for piece in self.claims.pieces().iter().filter(is_inside) {
             self.missing.entries.insert(at..piece.first);
-            at = piece.end;
+            at = piece.end.min(extent.next);
         }
         self.missing.entries.insert(at..extent.next);
         for range in self.missing.entries.iter().collect::<Vec<_>>() {

@@ -5,8 +5,7 @@
 //! already change nothing but where entries lie.
 //! What is lost puts the shards that it hits in quarantine, and no others: see `found`.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use logboom_wal::{
     Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, SegmentInfo, Sequence, marks,
     mutants::{self, Mutant},

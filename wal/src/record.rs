@@ -56,6 +56,12 @@ pub struct Record {
 impl Record {
     /// The record at the beginning of `bytes`, if its checksums say that it is one of the log with this seed.
     pub(crate) fn verify(bytes: &Slice, seed: u32) -> Option<Self> {
+        Self::verify_at(bytes, 0, seed)
+    }
+
+    /// [`Record::verify`] for the record `at` so many bytes.
+    pub(crate) fn verify_at(whole: &Slice, at: usize, seed: u32) -> Option<Self> {
+        let bytes = whole.get(at..)?;
         let header = Raw::at(bytes)?;
         let len = RECORD_HEADER + header.body_len();
         if !header.checks(seed) || bytes.len() < len {
@@ -63,7 +69,7 @@ impl Record {
         }
         let body = &bytes[RECORD_HEADER..len];
         let intact = crc32fast::hash(body) == header.body_crc() || mutants::is_on(Mutant::BodyChecksumIgnored);
-        intact.then(|| Self { bytes: bytes.slice(0..len) })
+        intact.then(|| Self { bytes: whole.slice(at..at + len) })
     }
 
     /// A record that this process wrote and nothing but memory has held since.

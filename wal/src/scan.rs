@@ -64,12 +64,6 @@ impl Group {
         table && (shape.echo_len == 0 || echo())
     }
 
-    /// Gives the records of the layer above to `each`.
-    pub(crate) fn give(&self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
-        let theirs = self.records.iter().filter(|(record, _)| record.kind() < KIND_OWN);
-        theirs.cloned().try_for_each(|(record, place)| each(Passed::Record(record, place)))
-    }
-
     /// What it leaves to the next group.
     pub(crate) fn echo(&self) -> Echo {
         if self.header.shape.echo_due() == 0 {
@@ -151,7 +145,7 @@ fn records(
     let mut crc = crc32fast::Hasher::new();
     for (offset, raw) in raw_records(&area).take(header.shape.records as usize) {
         crc.update(&raw.crc().to_le_bytes());
-        let Some(record) = Record::verify(&area.slice(offset..area.len()), seed) else {
+        let Some(record) = Record::verify_at(&area, offset, seed) else {
             return mutants::is_on(Mutant::TornGroupInPart).then_some(records);
         };
         let len = crate::record_bytes(record.body().len());
@@ -241,12 +235,13 @@ impl<'s> Course<'s> {
 
 impl Part {
     /// Gives the records of the layer above to `each`, and what is lost of them.
-    pub(crate) fn give(&self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn give(self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         match self {
-            Self::Group(group) => group.give(each),
-            Self::Salvage(salvage) => {
-                salvage.passed.iter().filter(|passed| !is_own(passed)).cloned().try_for_each(each)
+            Self::Group(group) => {
+                let theirs = group.records.into_iter().filter(|(record, _)| record.kind() < KIND_OWN);
+                theirs.map(|(record, place)| Passed::Record(record, place)).try_for_each(each)
             }
+            Self::Salvage(salvage) => salvage.passed.into_iter().filter(|passed| !is_own(passed)).try_for_each(each),
         }
     }
 

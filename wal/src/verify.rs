@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use logboom_disk::Disk;
 
 use crate::{
-    Cut, Damage, Error, Options, Passed, SegmentId,
+    Cut, Damage, Error, Options, SegmentId,
     group::{Life, in_segment},
     open_read_only,
+    record::KIND_OWN,
     scan::{Group, Part},
 };
 
@@ -92,13 +93,10 @@ struct Check<'p> {
 
 impl Check<'_> {
     fn part(&mut self, part: Part) -> Result<(), Error> {
-        part.give(&mut |passed| {
-            if let Passed::Record(record, _) = passed {
-                self.report.records += 1;
-                self.report.bytes += record.body().len() as u64;
-            }
-            Ok(())
-        })?;
+        for record in part.records().filter(|record| record.kind() < KIND_OWN) {
+            self.report.records += 1;
+            self.report.bytes += record.body().len() as u64;
+        }
         match part {
             Part::Group(group) => self.group(&group),
             Part::Salvage(salvage) => self.report.damages.push(salvage.damage),
