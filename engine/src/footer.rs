@@ -1,6 +1,7 @@
 //! The footer of a sealed segment: which entries of which shards lie in it, and where.
 //!
-//! The *head* says which, and is read at every opening; the *rows* say where, and are most of it. It may list only entries that were live, in a state that is durable, when it was made; it must list all of them.
+//! The *head* says which, and is read at every opening; the *rows* say where, and are most of it. It may list only
+//! entries that were live, in a state that is durable, when it was made; it must list all of them.
 
 use std::{collections::BTreeMap, ops::Range};
 
