@@ -45,6 +45,13 @@ pub struct Config {
     pub reclaim_in_background: bool,
     /// The bytes of the recent tail that stay in memory for readers. Default: 64 MiB.
     pub cache_bytes: u64,
+    /// The bytes of full segments that may be in memory ahead of scans. Shards' entries lie side by side in the log, so
+    /// whoever scans one shard after the other comes by the same places again and again: there 64 KiB are read at a
+    /// time, and anywhere else what is wanted. Such scans want room for about 80 KiB for each record of a shard; with
+    /// less, some of the records are read one by one. A batch that was read keeps the chunks that its entries lie in,
+    /// see [`EntryBatch::pinned_bytes`](crate::EntryBatch::pinned_bytes), besides. 0 reads nothing ahead. Default:
+    /// 64 MiB.
+    pub read_ahead_bytes: u64,
     /// The bytes that the loaded places of sealed segments may take; the least recently used are dropped beyond that
     /// and loaded again when needed. Default: 256 MiB.
     pub index_bytes: u64,
@@ -81,6 +88,7 @@ impl Config {
             space_bytes_max: None,
             reclaim_in_background: true,
             cache_bytes: 64 << 20,
+            read_ahead_bytes: 64 << 20,
             index_bytes: 256 << 20,
             admission_bytes: 64 << 20,
             lazy_age: Duration::from_millis(50),

@@ -95,6 +95,7 @@ pub(crate) fn options(config: &Config) -> Options {
         reserve_segments: config.reserve_segments as usize,
         space_bytes_max: config.space_bytes_max.unwrap_or(u64::MAX),
         cache_bytes: config.cache_bytes,
+        read_ahead_bytes: config.read_ahead_bytes,
         admission_bytes: config.admission_bytes,
         lazy_age: config.lazy_age,
         idle_promise: config.idle_promise,

@@ -78,6 +78,8 @@ impl Query {
             if before.as_ref() == Some(&stretches) {
                 return Err(failure);
             }
+            // What was read ahead may be of a read that went wrong, and pass for another record of the log.
+            self.store.source.forget_read(stretches.iter().map(|stretch| stretch.segment));
             held.clear();
             before = Some(stretches);
         }

@@ -107,6 +107,14 @@ impl Source {
         }
     }
 
+    /// Has the next read of these segments come from the device.
+    pub(crate) fn forget_read(&self, segments: impl Iterator<Item = SegmentId>) {
+        match self {
+            Self::Log(wal) => wal.forget_read(segments),
+            Self::Reader(reader) => reader.forget_read(segments),
+        }
+    }
+
     /// The identity of the log.
     pub(crate) fn log_id(&self) -> [u64; 2] {
         match self {

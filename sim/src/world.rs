@@ -66,6 +66,7 @@ impl World {
         config.space_bytes_max = is_bounded.then(|| choices.range(8..14) * config.segment_bytes);
         config.reserve_segments = choices.pick(&[0, 0, 1, 2]).try_into().unwrap_or_default();
         config.cache_bytes = choices.pick(&[0, 64 << 10, 64 << 20]);
+        config.read_ahead_bytes = choices.pick(&[0, 64 << 10, 256 << 10, 64 << 20]);
         config.index_bytes = choices.pick(&[0, 2000, 64 << 20]);
         config.admission_bytes = choices.pick(&[64 << 10, 300 << 10, 64 << 20]);
         let disk = SimDisk::new(seed, options);

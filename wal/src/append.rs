@@ -16,7 +16,7 @@ use crate::{
     footer::footer_bytes_max,
     group::{FLAG_EPOCH, GROUP_HEADER, Life, Origin, Shape, in_segment},
     ids::{GROUP_RECORDS_MAX, round_up},
-    record::{BodyWriter, RecordWriter, Written},
+    record::{BodyWriter, RecordWriter, Written, record_bytes},
     segment::Segment,
     shared::Shared,
     supply::{Prepared, Use},
@@ -40,7 +40,7 @@ pub enum Durability {
 pub struct Request {
     /// The number of records.
     pub records: u32,
-    /// The sum of their [`crate::record_bytes`].
+    /// The sum of their [`record_bytes`].
     pub bytes: usize,
     /// Whether they ask to be written.
     pub durability: Durability,
@@ -299,6 +299,18 @@ impl Shared {
     /// The most bytes that the records of one batch may have: a quarter of a segment, less what frames them.
     pub(crate) fn batch_bytes_max(&self) -> usize {
         usize::try_from(self.segment_bytes / 4).unwrap_or(usize::MAX) - 4 * self.pad
+    }
+
+    /// Writes a record of the log's own, to be written with the next group.
+    pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
+        let bytes = record_bytes(body.len());
+        let request = Request { records: 1, bytes, durability: Durability::Lazy, drains: true };
+        let mut reservation = self.try_reserve(&mut 0, &request)?;
+        let meta = Meta { owner: 0, kind, first: 0, count, attr: 0, prev: Sequence::NONE };
+        reservation.record(&meta, body.len(), |writer| writer.put(body));
+        let group = reservation.group();
+        drop(reservation.finish());
+        Ok(group)
     }
 }
 

@@ -11,7 +11,6 @@ use logboom_disk::{LINE, Slice, Sync};
 use crate::{
     Error, Place, Record, SegmentId,
     echo::Echo,
-    footer::footer_bytes,
     footer::footer_bytes_max,
     group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
     group_commit::describe,

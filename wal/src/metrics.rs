@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Error, shared::Shared};
+use crate::{Error, read::Traffic, shared::Shared};
 
 /// The counters themselves.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct Metrics {
     pub(crate) bytes: AtomicU64,
     pub(crate) cold_reads: AtomicU64,
     pub(crate) cold_read_bytes: AtomicU64,
+    pub(crate) read_ahead_bytes: AtomicU64,
+    pub(crate) reads_spared: AtomicU64,
     pub(crate) moved_bytes: AtomicU64,
     pub(crate) moved_records: AtomicU64,
     pub(crate) scrubbed_bytes: AtomicU64,
@@ -23,6 +25,18 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
+    pub(crate) fn cold_read(&self, traffic: &Traffic) {
+        let counts = [
+            (&self.cold_reads, u64::from(traffic.bytes > 0)),
+            (&self.cold_read_bytes, traffic.bytes),
+            (&self.read_ahead_bytes, traffic.ahead),
+            (&self.reads_spared, traffic.spared),
+        ];
+        for (counter, amount) in counts {
+            counter.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn moved(&self, bytes: u64, records: u64) {
         self.moved_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.moved_records.fetch_add(records, Ordering::Relaxed);
@@ -45,6 +59,10 @@ pub struct WalMetrics {
     pub cold_reads: u64,
     /// Their bytes.
     pub cold_read_bytes: u64,
+    /// Those of them that were read ahead of scans.
+    pub read_ahead_bytes: u64,
+    /// Reads of the device that were not needed: what they would have brought had been read ahead.
+    pub reads_spared: u64,
     /// Bytes written to cold segments, framing and padding included.
     pub moved_bytes: u64,
     /// Records that were moved to them.
@@ -57,6 +75,8 @@ pub struct WalMetrics {
     pub admitted_bytes: u64,
     /// Bytes of the recent tail in memory.
     pub cached_bytes: u64,
+    /// Bytes in memory that were read ahead.
+    pub ahead_bytes: u64,
     /// Live segments, the active one included.
     pub segments: u64,
     /// Segments that are prepared and not in use.
@@ -83,12 +103,15 @@ impl Shared {
             written_bytes: read(&self.metrics.bytes),
             cold_reads: read(&self.metrics.cold_reads),
             cold_read_bytes: read(&self.metrics.cold_read_bytes),
+            read_ahead_bytes: read(&self.metrics.read_ahead_bytes),
+            reads_spared: read(&self.metrics.reads_spared),
             moved_bytes: read(&self.metrics.moved_bytes),
             moved_records: read(&self.metrics.moved_records),
             scrubbed_bytes: read(&self.metrics.scrubbed_bytes),
             scrub_damages: read(&self.metrics.scrub_damages),
             admitted_bytes: self.admission.used(),
             cached_bytes: self.recent.bytes(),
+            ahead_bytes: self.ahead.bytes(),
             segments: self.segments.lock().len() as u64,
             prepared_segments: self.supply.len() as u64,
         }

@@ -34,8 +34,8 @@ use crate::{
     identity::Identity,
     shared::Shared,
     slots::Slots,
+    start::Start,
     supply::Prepared,
-    wal::Start,
 };
 
 const SEGMENT_BYTES: u64 = 256 << 10;

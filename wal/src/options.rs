@@ -19,6 +19,8 @@ pub struct Options {
     pub space_bytes_max: u64,
     /// Bytes of the recent tail that stay in memory for readers.
     pub cache_bytes: u64,
+    /// Bytes that are read ahead of scans in full segments, and kept until these come by; 0 reads nothing ahead.
+    pub read_ahead_bytes: u64,
     /// Bytes that may be accepted and not yet durable.
     pub admission_bytes: u64,
     /// The greatest age of a lazy batch before it is written by itself.
@@ -44,6 +46,7 @@ impl Default for Options {
             reserve_segments: 2,
             space_bytes_max: u64::MAX,
             cache_bytes: 64 << 20,
+            read_ahead_bytes: 64 << 20,
             admission_bytes: 64 << 20,
             lazy_age: Duration::from_millis(50),
             idle_promise: Duration::from_millis(100),

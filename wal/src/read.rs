@@ -1,37 +1,39 @@
 //! Stage *read*: from *index*, which says where; leads to whoever asked. Records by place, verified.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::Arc;
 
-use logboom_disk::{Disk, Pool, Slice};
+use logboom_disk::{Disk, Pool};
 
 use crate::{
-    Error, Place, SegmentId, group::in_segment, ids::round_up, record::Record, segment::Segment, shared::Shared,
+    Error, Place, SegmentId,
+    ahead::{Ahead, Part, Piece, Stretch, Wanted, Way},
+    group::in_segment,
+    marks,
+    plan::{Plan, Span},
+    record::Record,
+    segment::{Segment, read_slice},
+    shared::Shared,
 };
-
-/// Reads of neighbours become one when at most this much lies between them.
-const GAP: usize = 16 << 10;
-
-/// The largest read that neighbours are joined into.
-const JOINED: usize = 1 << 20;
 
 /// What a cold read needs.
 pub(crate) struct Source<'s> {
     pub(crate) disk: &'s dyn Disk,
     pub(crate) pool: &'s Pool,
+    pub(crate) ahead: &'s Ahead,
     pub(crate) pad: usize,
     pub(crate) seed: u32,
+    /// The highest group that is durable.
+    pub(crate) durable: u64,
 }
 
-/// One read of the device that holds one or more of the wanted records.
-struct Span {
-    segment: Arc<Segment>,
-    at: usize,
-    end: usize,
-    /// Which of the wanted records lie in it.
-    wanted: Vec<usize>,
+/// What a cold read came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// Bytes that were read, and how many of them nobody had asked for.
+    pub(crate) bytes: u64,
+    pub(crate) ahead: u64,
+    /// Reads of the device that what was read ahead has spared.
+    pub(crate) spared: u64,
 }
 
 impl Shared {
@@ -39,17 +41,23 @@ impl Shared {
     pub(crate) fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
         let mut found: Vec<Option<Record>> = places.iter().map(|&place| self.recent.read(place)).collect();
         if found.iter().any(Option::is_none) {
-            let source = Source { disk: &*self.disk, pool: &self.pool, pad: self.pad, seed: self.seed };
-            let bytes = read_cold(&source, |id| self.segments.lock().get(&id).cloned(), places, &mut found)?;
-            self.metrics.cold_reads.fetch_add(1, Ordering::Relaxed);
-            self.metrics.cold_read_bytes.fetch_add(bytes, Ordering::Relaxed);
+            let source = Source {
+                disk: &*self.disk,
+                pool: &self.pool,
+                ahead: &self.ahead,
+                pad: self.pad,
+                seed: self.seed,
+                durable: self.watermark.durable(),
+            };
+            let traffic = read_cold(&source, |id| self.segments.lock().get(&id).cloned(), places, &mut found)?;
+            self.metrics.cold_read(&traffic);
         }
         out.extend(found.into_iter().flatten());
         Ok(())
     }
 }
 
-/// Fills in what is missing in `found`, reading each place once, several at a time. Returns the bytes read.
+/// Fills in what is missing in `found`, reading each place once, several at a time.
 ///
 /// A segment is held for as long as it is read: it is not recycled under a reader.
 pub(crate) fn read_cold(
@@ -57,63 +65,171 @@ pub(crate) fn read_cold(
     segment: impl Fn(SegmentId) -> Option<Arc<Segment>>,
     places: &[Place],
     found: &mut [Option<Record>],
-) -> Result<u64, Error> {
-    let spans = plan(source.pad, segment, places, found)?;
-    let reads = spans
-        .iter()
-        .map(|span| (Arc::clone(&span.segment.file), source.pool.region(span.end - span.at), span.at as u64))
-        .collect();
-    let mut bytes = 0;
-    for (span, (region, result)) in spans.iter().zip(source.disk.read_many(reads)) {
-        result.map_err(|error| Error::io(format!("reading segment {}", span.segment.id), error))?;
-        let slice = region.freeze();
-        bytes += (span.end - span.at) as u64;
-        for &wanted in &span.wanted {
-            found[wanted] = Some(verify(source, span, &slice, places[wanted])?);
+) -> Result<Traffic, Error> {
+    let plan = Plan::new(source.pad, segment, places, found)?;
+    let mut traffic = Traffic::default();
+    source.ahead.prefetch.collect(source.ahead);
+    let (ways, later) = source.ahead.ways(plan.spans.iter().map(|span| source.wanted(plan.segment(span), span)));
+    source.start(&plan, later, &mut traffic);
+    let (fetches, origins) = fetches(&plan.spans, ways);
+    let mut take = |span: &Span, stretch: &Stretch| -> Result<(), Error> {
+        for &nth in &plan.missing[span.missing.clone()] {
+            let record = match source.verify(stretch, places[nth]) {
+                Some(record) => record,
+                None => source.read_again(plan.segment(span), span, places[nth])?,
+            };
+            found[nth] = Some(record);
+        }
+        Ok(())
+    };
+    // First, while the others are on their way.
+    for (span, origin) in plan.spans.iter().zip(&origins) {
+        if let Origin::Memory(stretch) = origin {
+            traffic.spared += 1;
+            marks::hit("read: what was read ahead is there");
+            take(span, stretch)?;
         }
     }
-    Ok(bytes)
-}
-
-fn verify(source: &Source<'_>, span: &Span, slice: &Slice, place: Place) -> Result<Record, Error> {
-    let from = place.offset as usize - span.at;
-    let bytes = slice.slice(from..from + place.len as usize);
-    Record::verify(&bytes, source.seed)
-        .ok_or_else(|| Error::corruption(place.segment, place.offset, "a record's checksum does not match"))
-}
-
-fn plan(
-    pad: usize,
-    segment: impl Fn(SegmentId) -> Option<Arc<Segment>>,
-    places: &[Place],
-    found: &[Option<Record>],
-) -> Result<Vec<Span>, Error> {
-    let mut missing: Vec<usize> = (0..places.len()).filter(|&nth| found[nth].is_none()).collect();
-    missing.sort_unstable_by_key(|&nth| (places[nth].segment, places[nth].offset));
-    let mut segments: BTreeMap<SegmentId, Arc<Segment>> = BTreeMap::new();
-    let mut spans: Vec<Span> = Vec::new();
-    for nth in missing {
-        let place = places[nth];
-        let at = place.offset as usize / pad * pad;
-        let end = round_up(place.offset as usize + place.len as usize, pad);
-        if let Some(last) = spans.last_mut()
-            && last.segment.id == place.segment
-            && at <= last.end + GAP
-            && end.max(last.end) - last.at <= JOINED
-        {
-            last.end = last.end.max(end);
-            last.wanted.push(nth);
-            continue;
-        }
-        let segment = match segments.get(&place.segment) {
-            Some(segment) => Arc::clone(segment),
-            None => segment(place.segment).ok_or(Error::Gone(place.segment))?,
+    let pieces = source.fetch(&plan, &fetches, &mut traffic)?;
+    for (span, origin) in plan.spans.iter().zip(origins) {
+        let stretch = match origin {
+            Origin::Memory(_) => continue,
+            Origin::Device(nth, None) => pieces[nth].clone().into(),
+            Origin::Device(nth, Some(first)) => Stretch { first, second: Some(pieces[nth].clone()) },
+            Origin::Coming => source.wait(plan.segment(span), span)?,
         };
-        segments.insert(place.segment, Arc::clone(&segment));
-        if end > segment.size as usize {
-            return Err(Error::corruption(place.segment, in_segment(at), "a place lies beyond its segment"));
-        }
-        spans.push(Span { segment, at, end, wanted: vec![nth] });
+        take(span, &stretch)?;
     }
-    Ok(spans)
+    Ok(traffic)
+}
+
+impl Source<'_> {
+    fn wanted(&self, segment: &Segment, span: &Span) -> Wanted {
+        // Of a segment that groups are still added to, what lies behind the wanted records may not be written yet.
+        let is_whole = segment.is_closed() && (segment.id.is_cold() || segment.last() <= self.durable);
+        let still = if is_whole { segment.end() } else { 0 };
+        Wanted { segment: segment.id, range: in_segment(span.at)..in_segment(span.end), still }
+    }
+
+    /// Has what is wanted next on its way.
+    fn start(&self, plan: &Plan, later: Vec<Part>, traffic: &mut Traffic) {
+        if later.is_empty() {
+            return;
+        }
+        let bytes: u64 = later.iter().map(|part| u64::from(part.end - part.at)).sum();
+        (traffic.bytes, traffic.ahead) = (traffic.bytes + bytes, traffic.ahead + bytes);
+        // They are in the order of the plan's spans.
+        let mut segments = plan.segments.iter().peekable();
+        let reads = later.into_iter().filter_map(|part| {
+            while segments.peek()?.id != part.segment {
+                segments.next();
+            }
+            Some((part, Arc::clone(&segments.peek()?.file)))
+        });
+        self.ahead.prefetch.start(self.disk, self.pool, self.ahead, reads);
+    }
+
+    /// Reads from the device, and keeps what is to be kept.
+    fn fetch(&self, plan: &Plan, fetches: &[Fetch], traffic: &mut Traffic) -> Result<Vec<Piece>, Error> {
+        let read = |fetch: &Fetch| {
+            let file = Arc::clone(&plan.segments[fetch.segment].file);
+            (file, self.pool.region(fetch.end - fetch.at), fetch.at as u64)
+        };
+        let mut pieces = Vec::with_capacity(fetches.len());
+        let mut failure = None;
+        for (fetch, (region, result)) in fetches.iter().zip(self.disk.read_many(fetches.iter().map(read).collect())) {
+            traffic.bytes += (fetch.end - fetch.at) as u64;
+            traffic.ahead += fetch.ahead as u64;
+            let read = result.map(|()| region.freeze());
+            if let Some(part) = fetch.part {
+                self.ahead.bring(part, read.as_ref().ok().cloned());
+            }
+            match read {
+                Ok(bytes) => pieces.push(Piece { at: in_segment(fetch.at), bytes }),
+                Err(error) => failure = failure.or(Some((plan.segments[fetch.segment].id, error))),
+            }
+        }
+        match failure {
+            Some((id, error)) => Err(Error::io(format!("reading segment {id}"), error)),
+            None => Ok(pieces),
+        }
+    }
+
+    /// Waits for what is on its way, and reads it where it has not come.
+    fn wait(&self, segment: &Segment, span: &Span) -> Result<Stretch, Error> {
+        let wanted = self.wanted(segment, span);
+        let mut way = self.ahead.again(&wanted);
+        if matches!(way, Way::Coming) {
+            marks::hit("read: what is read ahead is waited for");
+            self.ahead.prefetch.wait(self.ahead, || {
+                way = self.ahead.again(&wanted);
+                !matches!(way, Way::Coming)
+            });
+        }
+        match way {
+            Way::Held(stretch) => Ok(stretch),
+            _ => self.read_alone(segment, span),
+        }
+    }
+
+    fn verify(&self, stretch: &Stretch, place: Place) -> Option<Record> {
+        let bytes = stretch.slice(place.offset..place.offset + place.len, self.pool);
+        Record::verify(&bytes, self.seed)
+    }
+
+    /// Reads a record once more, from the device: what is in memory may come of a read that went wrong.
+    fn read_again(&self, segment: &Segment, span: &Span, place: Place) -> Result<Record, Error> {
+        marks::hit("read: a record is read once more");
+        self.ahead.forget(segment.id);
+        let stretch = self.read_alone(segment, span)?;
+        self.verify(&stretch, place)
+            .ok_or_else(|| Error::corruption(place.segment, place.offset, "a record's checksum does not match"))
+    }
+
+    fn read_alone(&self, segment: &Segment, span: &Span) -> Result<Stretch, Error> {
+        let bytes = read_slice(&*segment.file, self.pool, span.at, span.end - span.at)
+            .map_err(|error| Error::io(format!("reading segment {}", segment.id), error))?;
+        Ok(Piece { at: in_segment(span.at), bytes }.into())
+    }
+}
+
+/// One read of the device.
+struct Fetch {
+    /// Which of the plan's.
+    segment: usize,
+    at: usize,
+    end: usize,
+    /// It is kept, and so many bytes of it are for later.
+    part: Option<Part>,
+    ahead: usize,
+}
+
+/// Where the records of a span come from.
+enum Origin {
+    Memory(Stretch),
+    Coming,
+    /// Which of the fetches, behind what is in memory.
+    Device(usize, Option<Piece>),
+}
+
+/// The reads of the device, and where the records of each span come from.
+fn fetches(spans: &[Span], ways: Vec<Way>) -> (Vec<Fetch>, Vec<Origin>) {
+    let mut fetches = Vec::new();
+    let mut origins = Vec::with_capacity(spans.len());
+    for (&Span { segment, at, end, .. }, way) in spans.iter().zip(ways) {
+        origins.push(match way {
+            Way::Held(stretch) => Origin::Memory(stretch),
+            Way::Coming => Origin::Coming,
+            Way::Alone => {
+                fetches.push(Fetch { segment, at, end, part: None, ahead: 0 });
+                Origin::Device(fetches.len() - 1, None)
+            }
+            Way::Ahead(part, front) => {
+                let (at, until) = (part.at as usize, part.end as usize);
+                fetches.push(Fetch { segment, at, end: until, part: Some(part), ahead: until - end });
+                Origin::Device(fetches.len() - 1, front)
+            }
+        });
+    }
+    (fetches, origins)
 }

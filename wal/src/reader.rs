@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     Error, FooterParts, Passed, Place, Record, SegmentId, SegmentInfo,
+    ahead::Ahead,
     base::Base,
     read::{Source, read_cold},
     segment::Segment,
@@ -14,20 +15,37 @@ use crate::{
 pub struct Reader {
     pub(crate) base: Base,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
+    ahead: Ahead,
 }
 
 impl Reader {
+    pub(crate) fn new(base: Base, live: BTreeMap<SegmentId, Arc<Segment>>) -> Self {
+        let ahead = Ahead::new(base.options.read_ahead_bytes);
+        Self { base, live, ahead }
+    }
+
     /// Reads the records at `places`, verified, in their order.
     ///
     /// # Errors
     /// [`Error::Corruption`], [`Error::Gone`], [`Error::Io`].
     pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
-        let source =
-            Source { disk: &*self.base.disk, pool: &self.base.pool, pad: self.base.identity.pad, seed: self.base.seed };
+        let source = Source {
+            disk: &*self.base.disk,
+            pool: &self.base.pool,
+            ahead: &self.ahead,
+            pad: self.base.identity.pad,
+            seed: self.base.seed,
+            durable: u64::MAX,
+        };
         let mut found = vec![None; places.len()];
         read_cold(&source, |id| self.live.get(&id).cloned(), places, &mut found)?;
         out.extend(found.into_iter().flatten());
         Ok(())
+    }
+
+    /// Has the next read of these segments come from the device: something is wrong with what was read of them.
+    pub fn forget_read(&self, segments: impl IntoIterator<Item = SegmentId>) {
+        segments.into_iter().for_each(|id| self.ahead.forget(id));
     }
 
     /// A segment's footer; `None` when there is none, or it is not intact.

@@ -277,7 +277,7 @@ impl Opening {
         // Beyond whatever may have been submitted behind the accepted end, by each of the epochs that were void.
         let leap = (WINDOW + 1).saturating_mul(epoch - self.accepted_epoch);
         let first_group = if epoch == 1 { 1 } else { self.accepted.last.saturating_add(leap) };
-        Wal::start(crate::wal::Start {
+        Wal::start(crate::start::Start {
             base: self.base,
             clock,
             life,
@@ -299,7 +299,7 @@ impl Opening {
         if !self.replayed {
             self.replay(&mut |_| Ok(()))?;
         }
-        Ok(Reader { base: self.base, live: self.live })
+        Ok(Reader::new(self.base, self.live))
     }
 
     /// The segment files of the directory, and the lives that they state.

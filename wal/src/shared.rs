@@ -12,7 +12,8 @@ use logboom_disk::{Disk, InlineQueue, Pool, Queue, Wait, Wake};
 use crate::{
     Clock, Error, Options, SegmentId, Worker,
     admission::Admission,
-    append::{Durability, Load, Request, Reservation, Staging},
+    ahead::Ahead,
+    append::{Load, Request, Reservation, Staging},
     cold::Cold,
     error::is_full,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     /// Live segments, the active one included.
     pub(crate) segments: Mutex<BTreeMap<SegmentId, Arc<Segment>>>,
     pub(crate) recent: Recent,
+    pub(crate) ahead: Ahead,
     pub(crate) slots: Mutex<Slots>,
     pub(crate) cold: Mutex<Cold>,
     /// The promise that the last durable group carries.
@@ -126,7 +128,7 @@ impl Shared {
         reserved
     }
 
-    fn try_reserve(self: &Arc<Self>, admitted: &mut u64, request: &Request) -> Result<Reservation, Error> {
+    pub(crate) fn try_reserve(self: &Arc<Self>, admitted: &mut u64, request: &Request) -> Result<Reservation, Error> {
         loop {
             self.check_open()?;
             if let Some(reservation) = self.staging.lock().reserve(self, request, admitted)? {
@@ -470,6 +472,7 @@ impl Shared {
         {
             drop(thread.join());
         }
+        self.ahead.prefetch.close();
         // By hand, the queue is here: what is in flight lands before anybody else can open the log. After a failure
         // tickets may keep this alive for long.
         if let Some(mut tail) = self.tail.try_lock() {
@@ -482,17 +485,5 @@ impl Shared {
         if let Some(notifier) = self.notifier.get() {
             notifier.stop();
         }
-    }
-
-    /// Writes a record of the log's own, to be written with the next group.
-    pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
-        let bytes = crate::record_bytes(body.len());
-        let request = Request { records: 1, bytes, durability: Durability::Lazy, drains: true };
-        let mut reservation = self.try_reserve(&mut 0, &request)?;
-        let meta = crate::Meta { owner: 0, kind, first: 0, count, attr: 0, prev: crate::Sequence::NONE };
-        reservation.record(&meta, body.len(), |writer| writer.put(body));
-        let group = reservation.group();
-        drop(reservation.finish());
-        Ok(group)
     }
 }

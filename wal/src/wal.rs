@@ -1,35 +1,25 @@
 //! The handle by which the layer above uses an open log.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering, mpsc},
 };
 
 use logboom_disk::Facts;
 
 use crate::{
-    Clock, Error, FooterParts, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence,
-    Ticket, WalHealth, WalMetrics, Worker,
-    admission::Admission,
-    append::{Load, Staging},
-    base::Base,
-    echo::Echo,
-    group::Life,
-    group_commit::Committer,
-    marks,
-    metrics::Metrics,
+    Error, FooterParts, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Ticket,
+    WalHealth, WalMetrics, Worker, marks,
     mutants::{self, Mutant},
-    recent::Recent,
     record::KIND_FREED,
     scan::walk,
     scrub::Scrub,
     segment::Segment,
-    shared::{Shared, Tail},
-    slots::{Failure, Slots, rows},
-    supply::{KEPT_BACK, Prefill, Prepared, Supply},
-    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock},
-    watch::{Callbacks, Housekeeping, Watch},
-    watermark::Watermark,
+    shared::Shared,
+    slots::{Failure, rows},
+    start::Start,
+    supply::{KEPT_BACK, Prefill},
+    watch::{Callbacks, Housekeeping},
 };
 
 /// An open log. Clones are handles to the same log; the last one's drop closes it.
@@ -40,20 +30,6 @@ pub struct Wal {
     pub(crate) shared: Arc<Shared>,
     /// Shared by the handles alone: tickets and machines do not keep a log open.
     _life: Arc<Closer>,
-}
-
-/// What recovery hands over.
-pub(crate) struct Start {
-    pub(crate) base: Base,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) life: Life,
-    pub(crate) prepared: Prepared,
-    pub(crate) first_group: u64,
-    pub(crate) echo: Echo,
-    pub(crate) slots: Slots,
-    pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
-    pub(crate) free: VecDeque<Prepared>,
-    pub(crate) next_slot: u32,
 }
 
 impl Wal {
@@ -165,6 +141,11 @@ impl Wal {
         self.shared.read(places, out)
     }
 
+    /// Has the next read of these segments come from the device: something is wrong with what was read of them.
+    pub fn forget_read(&self, segments: impl IntoIterator<Item = SegmentId>) {
+        segments.into_iter().for_each(|id| self.shared.ahead.forget(id));
+    }
+
     // ---- segments, footers, checkpoints: for the layer above's machines ----
 
     /// The live segments: the cold ones, and then those of the log, oldest first; the last is the active one.
@@ -260,6 +241,7 @@ impl Wal {
             }
         }
         drop(live);
+        segments.iter().for_each(|&id| self.shared.ahead.forget(id));
         self.shared.worker_kick();
         Ok(())
     }
@@ -436,59 +418,6 @@ impl Wal {
 pub(crate) fn infos(segments: &BTreeMap<SegmentId, Arc<Segment>>) -> Vec<SegmentInfo> {
     let cold = segments.range(SegmentId::COLD..);
     cold.chain(segments.range(..SegmentId::COLD)).map(|(_, segment)| segment.info()).collect()
-}
-
-impl Start {
-    /// The log itself, without a thread.
-    pub(crate) fn into_shared(self) -> Result<Arc<Shared>, Error> {
-        let Self { base, clock, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
-        let size = base.segment_size();
-        let staging = Staging::new(life, prepared, size, first_group, echo.len());
-        let committer = Committer::new(base.disk.facts(), life, echo);
-        let manual = base.runtime.is_manual();
-        let fail = |error| Error::io("setting up a queue", error);
-        let queue = if manual { Some(base.disk.queue().map_err(fail)?) } else { None };
-        let mut segments = live;
-        segments.insert(life.segment, Arc::clone(staging.segment()));
-        let in_use = segments.len();
-        Ok(Arc::new(Shared {
-            segment_bytes: base.identity.segment_bytes,
-            pad: base.identity.pad,
-            log: base.identity.log,
-            seed: base.seed,
-            manual,
-            staging: Mutex::new(staging),
-            tail: Mutex::new(Tail::new(committer, queue)),
-            wanted: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            load: Load::default(),
-            watermark: Watermark::new(life.origin.last),
-            admission: Admission::new(base.options.admission_bytes),
-            supply: Supply::new(base.identity.segment_bytes, free, in_use, next_slot),
-            segments: Mutex::new(segments),
-            recent: Recent::new(base.options.cache_bytes),
-            slots: Mutex::new(slots),
-            cold: Mutex::default(),
-            promised: AtomicU64::new(0),
-            filled: AtomicU64::new(0),
-            lazy_group: AtomicU64::new(0),
-            lazy_since_us: AtomicU64::new(0),
-            owners: AtomicU32::new(0),
-            watch: Watch::default(),
-            metrics: Metrics::default(),
-            worker: OnceLock::new(),
-            notifier: OnceLock::new(),
-            waker: OnceLock::new(),
-            overlaps: AtomicBool::new(false),
-            thread: Mutex::new(None),
-            closing: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            disk: base.disk,
-            pool: base.pool,
-            options: base.options,
-            clock,
-        }))
-    }
 }
 
 /// Closes the log when the last handle goes.

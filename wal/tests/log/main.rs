@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test relies on and does not find is its failure")]
 
+mod ahead;
 mod cold;
 mod damage;
 mod history;

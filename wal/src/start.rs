@@ -1,0 +1,94 @@
+//! From what recovery found to a log that goes on behind it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    Clock, Error, SegmentId,
+    admission::Admission,
+    ahead::Ahead,
+    append::{Load, Staging},
+    base::Base,
+    echo::Echo,
+    group::Life,
+    group_commit::Committer,
+    metrics::Metrics,
+    recent::Recent,
+    segment::Segment,
+    shared::{Shared, Tail},
+    slots::Slots,
+    supply::{Prepared, Supply},
+    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock},
+    watch::Watch,
+    watermark::Watermark,
+};
+
+/// What recovery hands over.
+pub(crate) struct Start {
+    pub(crate) base: Base,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) life: Life,
+    pub(crate) prepared: Prepared,
+    pub(crate) first_group: u64,
+    pub(crate) echo: Echo,
+    pub(crate) slots: Slots,
+    pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
+    pub(crate) free: VecDeque<Prepared>,
+    pub(crate) next_slot: u32,
+}
+
+impl Start {
+    /// The log itself, without a thread.
+    pub(crate) fn into_shared(self) -> Result<Arc<Shared>, Error> {
+        let Self { base, clock, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
+        let size = base.segment_size();
+        let staging = Staging::new(life, prepared, size, first_group, echo.len());
+        let committer = Committer::new(base.disk.facts(), life, echo);
+        let manual = base.runtime.is_manual();
+        let fail = |error| Error::io("setting up a queue", error);
+        let queue = if manual { Some(base.disk.queue().map_err(fail)?) } else { None };
+        let mut segments = live;
+        segments.insert(life.segment, Arc::clone(staging.segment()));
+        let in_use = segments.len();
+        Ok(Arc::new(Shared {
+            segment_bytes: base.identity.segment_bytes,
+            pad: base.identity.pad,
+            log: base.identity.log,
+            seed: base.seed,
+            manual,
+            staging: Mutex::new(staging),
+            tail: Mutex::new(Tail::new(committer, queue)),
+            wanted: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            load: Load::default(),
+            watermark: Watermark::new(life.origin.last),
+            admission: Admission::new(base.options.admission_bytes),
+            supply: Supply::new(base.identity.segment_bytes, free, in_use, next_slot),
+            segments: Mutex::new(segments),
+            recent: Recent::new(base.options.cache_bytes),
+            ahead: Ahead::new(base.options.read_ahead_bytes),
+            slots: Mutex::new(slots),
+            cold: Mutex::default(),
+            promised: AtomicU64::new(0),
+            filled: AtomicU64::new(0),
+            lazy_group: AtomicU64::new(0),
+            lazy_since_us: AtomicU64::new(0),
+            owners: AtomicU32::new(0),
+            watch: Watch::default(),
+            metrics: Metrics::default(),
+            worker: OnceLock::new(),
+            notifier: OnceLock::new(),
+            waker: OnceLock::new(),
+            overlaps: AtomicBool::new(false),
+            thread: Mutex::new(None),
+            closing: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            disk: base.disk,
+            pool: base.pool,
+            options: base.options,
+            clock,
+        }))
+    }
+}
