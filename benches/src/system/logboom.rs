@@ -98,7 +98,10 @@ fn config(dir: &Path, tuning: Tuning) -> Config {
             config.segment_bytes = 1 << 30;
             config.reserve_segments = 0;
         }
-        Tuning::Lean => config.cache_bytes = 1 << 20,
+        Tuning::Lean => {
+            config.cache_bytes = 1 << 20;
+            config.read_ahead_bytes = 0;
+        }
     }
     config
 }

@@ -61,7 +61,7 @@ const LIVE: &str = "live_bytes";
 /// be just full, or all just doubled.
 const ENTRIES: Shape =
     Shape { shards: 200, entries: 100, uneven: true, width: 1, lone: true, tuning: Tuning::Lean, ..Shape::RECOVER };
-const MORE_ENTRIES: Shape = Shape { entries: 300, ..ENTRIES };
+const MORE_ENTRIES: Shape = Shape { entries: 900, ..ENTRIES };
 
 const SHARDS: Shape = Shape { shards: 10_000, entries: 0, states: true, tuning: Tuning::Lean, ..Shape::RECOVER };
 const MORE_SHARDS: Shape = Shape { shards: 110_000, ..SHARDS };
