@@ -192,11 +192,16 @@ impl Query {
 
     /// The entries of records that are all in memory; `None` if one is not.
     fn gather_recent(&self, located: &[Stretch]) -> Option<Result<EntryBatch, ReadError>> {
-        let records = self.store.source.read_recent(located.iter().filter_map(|stretch| stretch.place))?;
+        let source = &self.store.source;
+        if let [Stretch { place: Some(place), .. }] = located {
+            // Nothing is gained by asking first, and no list is made.
+            return Some(self.gather(located, [source.read_recent(*place)?]));
+        }
+        let records = source.read_all_recent(located.iter().filter_map(|stretch| stretch.place))?;
         Some(self.gather(located, records))
     }
 
-    fn gather(&self, located: &[Stretch], records: Vec<Record>) -> Result<EntryBatch, ReadError> {
+    fn gather(&self, located: &[Stretch], records: impl IntoIterator<Item = Record>) -> Result<EntryBatch, ReadError> {
         let mut batch = EntryBatch::with_capacity(located.len());
         let mut expected = self.range.start;
         for (stretch, record) in located.iter().zip(records) {

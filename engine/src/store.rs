@@ -92,8 +92,16 @@ impl Drop for Store {
 }
 
 impl Source {
+    /// The record at `place`, if it is in memory.
+    pub(crate) fn read_recent(&self, place: Place) -> Option<Record> {
+        match self {
+            Self::Log(wal) => wal.read_recent(place),
+            Self::Reader(_) => None,
+        }
+    }
+
     /// The records at `places`, if all are in memory.
-    pub(crate) fn read_recent(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
+    pub(crate) fn read_all_recent(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
         match self {
             Self::Log(wal) => wal.read_all_recent(places),
             Self::Reader(_) => None,

@@ -71,8 +71,9 @@ fn appending_and_hot_reading_allocate_nothing_per_entry() {
     let few = least(20, || allocations_of_read(&engine, 10));
     let many = least(20, || allocations_of_read(&engine, 1000));
     println!("hot read: {few} allocations for 10 entries, {many} for 1000");
-    assert_eq!(few, many);
-    assert!(few <= 4);
+    // Of more than one record there is a list, while they are read.
+    assert!(many <= few + 1);
+    assert!(few <= 3);
     engine.close().unwrap();
 }
 

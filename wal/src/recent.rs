@@ -71,8 +71,12 @@ impl Recent {
     /// is asked for before any of it is looked at.
     pub(crate) fn read_all(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
         let chunks = self.chunks.read();
-        let asked = places.map(|place| chunks.slice(place).inspect(|bytes| bytes.prefetch(PREFETCHED)));
-        let asked: Vec<Slice> = asked.collect::<Option<_>>()?;
+        let mut asked: Vec<Slice> = Vec::with_capacity(places.size_hint().1.unwrap_or(0));
+        for place in places {
+            let bytes = chunks.slice(place)?;
+            bytes.prefetch(PREFETCHED);
+            asked.push(bytes);
+        }
         drop(chunks);
         asked.into_iter().map(Record::written_here).collect()
     }
