@@ -34,6 +34,8 @@ impl Machine {
         config.segment_bytes = 256 << 10;
         config.reserve_segments = 0;
         config.cache_bytes = self.cache_bytes;
+        // What is not in the cache is read from the disk, and fails when that does.
+        config.read_ahead_bytes = 0;
         Engine::open_on(Arc::clone(&self.disk) as _, config, Runtime::Manual(Arc::clone(&self.clock) as _))
     }
 
