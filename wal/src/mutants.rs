@@ -71,7 +71,7 @@ mutants! {
     CheckpointEarly: "a checkpoint is written before what it reflects is durable",
     NameNotSynced: "a segment is used before its name is durable",
     FooterEarly: "a footer is written before what it lists is durable",
-    RetiredEarly: "a segment is retired before what freed its last entry is durable",
+    RetiredEarly: "a segment is retired, and no checkpoint names it, before what freed its last entry is durable",
     ReplayedTwice: "records that the checkpoint reflects are applied again",
     DamageTakenForTorn: "what was durable and is not intact is cut, as a torn tail is",
     LinksIgnored: "a record is applied that does not follow the last one known of its shard",

@@ -269,7 +269,8 @@ pub(crate) fn rows(shared: &Shared, replay_from: SegmentId) -> Vec<SegmentRow> {
     let segments = shared.segments.lock();
     let cold = segments.range(SegmentId::COLD..).filter(|_| !mutants::is_on(Mutant::ColdNotCheckpointed));
     let named = segments.range(..replay_from).chain(cold).map(|(_, segment)| segment.row());
-    let undecided = shared.supply.undecided(shared.watermark.durable());
+    let durable = if mutants::is_on(Mutant::RetiredEarly) { u64::MAX } else { shared.watermark.durable() };
+    let undecided = shared.supply.undecided(durable);
     let mut rows: Vec<SegmentRow> = named.chain(undecided.iter().map(|segment| segment.row())).collect();
     rows.sort_unstable_by_key(|row| row.id);
     rows
