@@ -69,6 +69,7 @@ impl History {
     /// Opens the log, with openings before that are cut short. `None` where what is damaged leaves nothing to open.
     pub(super) fn reopen(&mut self) -> Result<Option<Engine>, Failure> {
         let mut left = if self.choices.percent(self.leaning.interruptions) { self.choices.range(1..4) } else { 0 };
+        let mut refused = false;
         loop {
             let mut reads_fail = false;
             if left > 0 && self.choices.percent(50) {
@@ -77,7 +78,7 @@ impl History {
                 reads_fail = true;
                 self.world.plan_fault(&mut self.choices, &FaultKind::ALL, 30);
             }
-            let is_stale = self.plan_stale_opening(left == 0);
+            let is_stale = self.plan_stale_opening(left == 0 && !refused);
             self.mark_leftovers();
             let opened = self.world.open();
             let is_stale = is_stale && self.end_stale_opening();
@@ -104,6 +105,8 @@ impl History {
                 // Nothing has changed: the next one reads what is there.
                 Err(Error::Corruption { .. } | Error::Foreign { .. }) if is_stale => {
                     marks::hit("damage: an opening refuses what it reads");
+                    // Choices that have run out would have every opening read it.
+                    refused = true;
                 }
                 Err(Error::Corruption { what, .. }) if self.harm.is_some() && what.contains(BEGINNING_LOST) => {
                     marks::hit("damage: an opening refuses what is left");
