@@ -141,6 +141,7 @@
 //! | the purge point is known for good | the whole log id, also where it lies beyond the last entry |
 //! | `save_committed` | written with whatever comes next, never alone |
 //! | a read stops early only where it may | a message has at most what [`Options`] say, but one entry at least |
+//! | a leader that is none any more reads on | what is purged or truncated by then is no entries: a heartbeat |
 //! | one snapshot of a group | streamed from a view, registered through the log: a crash leaves the old or the new |
 //!
 //! Whatever fails is openraft's storage error, with the engine's own words in it, and ends the group's node: openraft

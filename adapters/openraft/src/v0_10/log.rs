@@ -145,6 +145,9 @@ where
     async fn next(&mut self) -> crate::Result<Option<C::Entry>> {
         if self.read.len() == 0 && !self.range.is_empty() {
             let piece = self.log.first_entries(self.range.clone()).await?;
+            if piece.is_empty() {
+                return Err(self.log.absent(self.range.clone(), self.range.start));
+            }
             self.range.start = self.range.start.saturating_add(piece.len() as u64);
             self.read = piece.into_iter();
         }

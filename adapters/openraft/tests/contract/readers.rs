@@ -6,19 +6,55 @@ use std::{
     thread,
 };
 
+use futures_util::{FutureExt, TryStreamExt};
 use logboom::{
     Config, Engine, Runtime,
     disk::{SimDisk, SimOptions},
 };
+use logboom_openraft::{
+    Options,
+    v0_10::{LogStore, openraft::RaftLogReader},
+};
 
 use crate::{
-    ground::{Answer, poll},
-    group::{A, Group, Row, What, for_each_core},
+    ground::{Answer, Ground, now, poll},
+    group::{A, Group, Row, What, for_each_core, rows},
+    on_v0_10::{OnV0_10, Types},
 };
 
 const ROUNDS: u64 = 4000;
 
 for_each_core! { reads_are_of_one_moment }
+
+#[test]
+fn a_stream_that_is_purged_or_truncated_from_under_its_reader_is_an_error_and_no_end() {
+    for (taken, absent) in [(Taken::Purged, 256), (Taken::Truncated, 300)] {
+        let ground = Ground::new(1);
+        let engine = ground.open();
+        let store = OnV0_10::on(&engine, A);
+        ground.wait(&engine, store.append(rows(1, 0..1000))).unwrap();
+        let mut reader = LogStore::<Types>::new(&engine, A, Options { message_entries_max: 256, ..Options::default() });
+        let mut stream = reader.entries_stream(0..1000).now_or_never().unwrap();
+        let mut next = || stream.try_next().now_or_never().unwrap();
+        assert_eq!(next().unwrap().unwrap().log_id.index, 0);
+        match taken {
+            Taken::Purged => now(store.purge((1, 1, 500))).unwrap(),
+            Taken::Truncated => now(store.truncate((1, 1, 300), Some((1, 1, 299)))).unwrap(),
+        }
+        let said = loop {
+            match next() {
+                Ok(entry) => assert!(entry.expect("it ends short").log_id.index < absent),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(said.contains(&format!("{absent} is not there")), "{said}");
+    }
+}
+
+enum Taken {
+    Purged,
+    Truncated,
+}
 
 fn reads_are_of_one_moment<G: Group>() {
     let mut config = Config::new("simulated");
