@@ -13,6 +13,7 @@ mod chunk;
 mod memory;
 mod pool;
 mod region;
+mod slab;
 mod slice;
 
 #[cfg(all(loom, test))]

@@ -1,32 +1,35 @@
-//! One allocation and the bits that say which of its lines are frozen.
+//! Memory of one chunk, and the bits that say which of its lines are frozen.
 
 use std::{
     alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
     ops::Range,
     ptr::NonNull,
     slice,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
 };
 
 use super::{
     CHUNK_ALIGN, LINE,
+    slab::Slab,
     sync::{Accesses, AtomicU64},
 };
 
 /// Page-aligned memory of a fixed length, initialised for as long as it lives, and its bits.
 ///
 /// It hands out raw pointers only. All references to its bytes are made in `region.rs` and `slice.rs`, for their own
-/// range and never for the whole: references to disjoint ranges of one allocation may coexist, a reference to all of
-/// it may not coexist with a region that is being filled.
+/// range and never for the whole: references to disjoint ranges of it may coexist, a reference to all of it may not
+/// coexist with a region that is being filled.
 #[derive(Debug)]
 pub(super) struct Memory {
     base: NonNull<u8>,
     len: usize,
     frozen: Box<[AtomicU64]>,
     accesses: Accesses,
+    /// What it is a piece of, and where that begins; `None` for an allocation of its own.
+    slab: Option<(Arc<Slab>, usize)>,
 }
 
-// SAFETY: `Memory` owns its allocation as a `Box<[u8]>` would, and nothing about it is bound to a thread.
+// SAFETY: `Memory` owns its bytes as a `Box<[u8]>` would, and nothing about it is bound to a thread.
 unsafe impl Send for Memory {}
 
 // SAFETY: through `&Memory` only the atomic bits, the length and raw pointers are to be had. Whoever makes a reference
@@ -43,14 +46,30 @@ impl Memory {
         // SAFETY: `layout` asserts that the size is not zero.
         let base = unsafe { alloc_zeroed(layout) };
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        Self::new(base, len, None)
+    }
+
+    /// Zeroed memory in pieces of `len` bytes, on a huge page where there are any, none of them frozen.
+    ///
+    /// # Panics
+    /// If `len` is no power of two, or less than the alignment.
+    pub(super) fn pieces(len: usize) -> impl Iterator<Item = Self> {
+        assert!(len.is_power_of_two() && len >= CHUNK_ALIGN, "chunk of {len} bytes");
+        let slab = Slab::zeroed(len);
+        // No two of them overlap.
+        let offsets = (0..slab.len()).step_by(len);
+        offsets.map(move |offset| Self::new(slab.pointer(offset), len, Some((Arc::clone(&slab), offset))))
+    }
+
+    fn new(base: NonNull<u8>, len: usize, slab: Option<(Arc<Slab>, usize)>) -> Self {
         let words = (len / LINE).div_ceil(BITS);
         let frozen = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Memory { base, len, frozen, accesses: Accesses::of(len / LINE) }
+        Memory { base, len, frozen, accesses: Accesses::of(len / LINE), slab }
     }
 
     /// No memory at all, to be left behind where memory is moved out.
     pub(super) fn none() -> Self {
-        Memory { base: NonNull::dangling(), len: 0, frozen: Box::default(), accesses: Accesses::of(0) }
+        Memory { base: NonNull::dangling(), len: 0, frozen: Box::default(), accesses: Accesses::of(0), slab: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,7 +82,7 @@ impl Memory {
     /// If `offset` is beyond the end.
     pub(super) fn pointer(&self, offset: usize) -> NonNull<u8> {
         assert!(offset <= self.len, "offset {offset} is beyond the chunk's {} bytes", self.len);
-        // SAFETY: just asserted, the result is within the allocation or one past its end.
+        // SAFETY: just asserted, the result is within the memory or one past its end.
         unsafe { self.base.add(offset) }
     }
 
@@ -100,7 +119,7 @@ impl Memory {
         }
         self.accesses.write(0..self.len / LINE);
         if cfg!(debug_assertions) {
-            // SAFETY: the allocation has `len` bytes, and `&mut self` says that nobody else refers to them.
+            // SAFETY: the memory has `len` bytes, and `&mut self` says that nobody else refers to them.
             unsafe { self.base.write_bytes(POISON, self.len) };
         }
     }
@@ -113,7 +132,7 @@ impl Memory {
     pub(super) fn assert_poisoned(&mut self) {
         if cfg!(debug_assertions) {
             self.accesses.read(0..self.len / LINE);
-            // SAFETY: the allocation has `len` initialised bytes, a multiple of 8 at an aligned address, and `&mut
+            // SAFETY: the memory has `len` initialised bytes, a multiple of 8 at an aligned address, and `&mut
             // self` says that nobody else refers to them.
             let words = unsafe { slice::from_raw_parts(self.base.cast::<u64>().as_ptr(), self.len / 8) };
             let untouched = words.iter().all(|word| *word == u64::from_le_bytes([POISON; 8]));
@@ -124,9 +143,16 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if self.len > 0 {
-            // SAFETY: `base` came from `alloc_zeroed` with this very layout, and is freed here only.
-            unsafe { dealloc(self.base.as_ptr(), layout(self.len)) };
+        match &self.slab {
+            // The others keep the slab, which is to keep none but their pages. Should they be dropped at this moment,
+            // all of it goes.
+            Some((slab, offset)) if Arc::strong_count(slab) > 1 => slab.forget(*offset, self.len),
+            Some(_) => {}
+            None if self.len > 0 => {
+                // SAFETY: `base` came from `alloc_zeroed` with this very layout, and is freed here only.
+                unsafe { dealloc(self.base.as_ptr(), layout(self.len)) };
+            }
+            None => {}
         }
     }
 }

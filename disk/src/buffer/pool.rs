@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::atomic::Ordering};
 use super::{
     Carver, Chunk, Region,
     memory::Memory,
+    slab::SLAB,
     sync::{Arc, AtomicUsize, Mutex},
 };
 
@@ -20,6 +21,7 @@ pub struct Pool {
 
 impl Pool {
     /// An empty pool that keeps at most `idle_bytes_max` bytes for later use; what comes back beyond that is freed.
+    /// Large chunks are made several at a time, the rest of a huge page, which may be more than that for a while.
     pub fn new(idle_bytes_max: usize) -> Self {
         let idle = Mutex::new(Idle { bytes: 0, classes: BTreeMap::new() });
         Pool { shared: Arc::new(Shared { idle_bytes_max, bytes: AtomicUsize::new(0), idle }) }
@@ -56,6 +58,9 @@ impl fmt::Debug for Pool {
 /// lie far apart into a chunk each.
 const CLASS_MIN: usize = 4096;
 
+/// From this size class on, memory lies on huge pages. What is moved in smaller pieces gains nothing by it.
+const CLASS_HUGE: usize = 256 << 10;
+
 struct Shared {
     idle_bytes_max: usize,
     bytes: AtomicUsize,
@@ -75,16 +80,26 @@ impl Shared {
             memory.assert_poisoned();
             return memory;
         }
-        self.bytes.fetch_add(class, Ordering::Relaxed);
-        Memory::zeroed(class)
+        if class < CLASS_HUGE || self.idle_bytes_max < SLAB {
+            self.bytes.fetch_add(class, Ordering::Relaxed);
+            return Memory::zeroed(class);
+        }
+        // Outside the lock: a huge page takes long to make.
+        let mut pieces = Memory::pieces(class);
+        let Some(first) = pieces.next() else { unreachable!("a slab is at least as large as its pieces") };
+        let mut rest: Vec<Memory> = pieces.collect();
+        rest.iter_mut().for_each(Memory::thaw);
+        let idle = rest.len() * class;
+        self.bytes.fetch_add(class + idle, Ordering::Relaxed);
+        self.idle.lock().add(class, rest);
+        first
     }
 
     fn give_back(&self, mut memory: Memory) {
         memory.thaw();
         let mut idle = self.idle.lock();
         if idle.bytes + memory.len() <= self.idle_bytes_max {
-            idle.bytes += memory.len();
-            idle.classes.entry(memory.len()).or_default().push(memory);
+            idle.add(memory.len(), [memory]);
         } else {
             drop(idle);
             self.bytes.fetch_sub(memory.len(), Ordering::Relaxed);
@@ -93,6 +108,13 @@ impl Shared {
 }
 
 impl Idle {
+    fn add(&mut self, class: usize, memory: impl IntoIterator<Item = Memory>) {
+        let idle = self.classes.entry(class).or_default();
+        let before = idle.len();
+        idle.extend(memory);
+        self.bytes += (idle.len() - before) * class;
+    }
+
     fn take(&mut self, class: usize) -> Option<Memory> {
         let memory = self.classes.get_mut(&class)?.pop()?;
         self.bytes -= class;
@@ -135,6 +157,21 @@ mod tests {
         assert_eq!(pool.bytes(), 4 * CLASS_MIN);
         drop(regions);
         assert_eq!(pool.bytes(), CLASS_MIN);
+    }
+
+    #[test]
+    fn large_chunks_are_made_together_and_kept_like_others() {
+        let pool = Pool::new(SLAB);
+        let one = pool.region(CLASS_HUGE);
+        assert_eq!(pool.bytes(), SLAB);
+        let others: Vec<Region> = (0..SLAB / CLASS_HUGE).map(|_| pool.region(CLASS_HUGE)).collect();
+        assert_eq!(pool.bytes(), 2 * SLAB);
+        drop((one, others));
+        assert_eq!(pool.bytes(), SLAB);
+        // One that keeps less than that makes them one by one.
+        let frugal = Pool::new(SLAB - 1);
+        let region = frugal.region(CLASS_HUGE);
+        assert_eq!(frugal.bytes(), region.len());
     }
 
     #[test]

@@ -1,0 +1,127 @@
+//! Memory on huge pages, cut into pieces.
+//!
+//! A device is told of memory page by page. Half a MiB on pages that lie anywhere is 128 pieces to it, and on a huge
+//! page one; a virtual disk was measured to take large writes half again as fast from there.
+
+use std::{
+    alloc::{Layout, alloc, dealloc, handle_alloc_error},
+    ptr::NonNull,
+    sync::Arc,
+};
+
+/// The size of a huge page, and of what chunks are cut from, in bytes.
+pub(super) const SLAB: usize = 2 << 20;
+
+/// Initialised memory that begins with a huge page, wherever the system has one to give.
+#[derive(Debug)]
+pub(super) struct Slab {
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: a slab owns its allocation as a `Box<[u8]>` would, and nothing about it is bound to a thread.
+unsafe impl Send for Slab {}
+
+// SAFETY: through `&Slab` only raw pointers are to be had.
+unsafe impl Sync for Slab {}
+
+impl Slab {
+    /// Zeroed memory of `len` bytes, or of a huge page if that is more.
+    pub(super) fn zeroed(len: usize) -> Arc<Self> {
+        let len = len.next_multiple_of(SLAB);
+        let Ok(layout) = Layout::from_size_align(len, SLAB) else { panic!("{len} bytes exceed the address space") };
+        // SAFETY: the size of `layout` is not zero: the pool's smallest class is a page.
+        let base = unsafe { alloc(layout) };
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        let slab = Slab { base, layout };
+        // Before the memory is touched: pages that are there stay as they are for a while.
+        slab.advise(0, len, Advice::Huge);
+        // SAFETY: `alloc` gave so many bytes, to which nobody else refers.
+        unsafe { slab.base.write_bytes(0, len) };
+        Arc::new(slab)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.layout.size()
+    }
+
+    /// A pointer to the byte at `offset`, valid for the slab's remaining bytes.
+    ///
+    /// # Panics
+    /// If `offset` is beyond the end.
+    pub(super) fn pointer(&self, offset: usize) -> NonNull<u8> {
+        assert!(offset <= self.len(), "offset {offset} is beyond the slab's {} bytes", self.len());
+        // SAFETY: just asserted, the result is within the allocation or one past its end.
+        unsafe { self.base.add(offset) }
+    }
+
+    /// Gives the memory of whole pages back to the system, though the slab stays: they are zero when they are touched
+    /// again.
+    pub(super) fn forget(&self, offset: usize, len: usize) {
+        self.advise(offset, len, Advice::Forget);
+    }
+
+    /// Whether the system takes the advice; the memory is there all the same.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn advise(&self, offset: usize, len: usize, advice: Advice) -> bool {
+        let advice = match advice {
+            Advice::Huge => rustix::mm::Advice::LinuxHugepage,
+            Advice::Forget => rustix::mm::Advice::LinuxDontNeed,
+        };
+        // SAFETY: the range lies in the allocation, and nobody refers to bytes of it: it was just made, or its piece is
+        // being dropped.
+        unsafe { rustix::mm::madvise(self.pointer(offset).as_ptr().cast(), len, advice) }.is_ok()
+    }
+
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    fn advise(&self, _offset: usize, _len: usize, _advice: Advice) -> bool {
+        false
+    }
+}
+
+enum Advice {
+    Huge,
+    Forget,
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        // SAFETY: `base` came from `alloc` with this very layout, and is freed here only.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::memory::Memory;
+
+    const PIECE: usize = 256 << 10;
+
+    #[test]
+    fn pieces_lie_side_by_side_on_one_huge_page() {
+        let pieces: Vec<Memory> = Memory::pieces(PIECE).collect();
+        let at: Vec<usize> = pieces.iter().map(|piece| piece.pointer(0).as_ptr() as usize).collect();
+        assert_eq!(at.len() * PIECE, SLAB);
+        assert_eq!(at[0] % SLAB, 0);
+        assert!(at.windows(2).all(|pair| pair[0] + PIECE == pair[1]));
+        assert_eq!(Memory::pieces(2 * SLAB).map(|piece| piece.len()).collect::<Vec<_>>(), [2 * SLAB]);
+    }
+
+    #[test]
+    fn what_is_dropped_takes_nothing_of_the_others_along() {
+        let mut pieces: Vec<Memory> = Memory::pieces(PIECE).collect();
+        for (value, piece) in (1..).zip(&pieces) {
+            // SAFETY: the piece has `PIECE` bytes, and nobody else refers to them.
+            unsafe { piece.pointer(0).write_bytes(value, PIECE) };
+        }
+        while let Some(piece) = pieces.pop() {
+            drop(piece);
+            for (value, piece) in (1_u8..).zip(&pieces) {
+                // SAFETY: the piece has `PIECE` initialised bytes, and nobody writes them.
+                let bytes = unsafe { std::slice::from_raw_parts(piece.pointer(0).as_ptr(), PIECE) };
+                assert!(bytes.iter().all(|byte| *byte == value), "piece {value}");
+            }
+        }
+    }
+}
