@@ -25,7 +25,7 @@ pub(crate) const CHUNK: u32 = 64 << 10;
 pub(crate) const NEAR: u32 = 16 << 10;
 
 /// Who has come so far into a chunk has the next one on its way.
-const LATE: u32 = CHUNK / 4 * 3;
+const HALF_WAY: u32 = CHUNK / 2;
 
 /// Chunks that are looked at for one that may go, each time that room is needed.
 const LOOKS: usize = 32;
@@ -274,7 +274,7 @@ impl State {
     fn next(&mut self, Wanted { segment, range, still }: &Wanted, bytes_max: u64) -> Option<Part> {
         let chunk = (range.end - 1) / CHUNK;
         let at = (chunk + 1) * CHUNK;
-        if range.end - chunk * CHUNK > LATE { self.part(*segment, at..*still, at, bytes_max) } else { None }
+        if range.end - chunk * CHUNK > HALF_WAY { self.part(*segment, at..*still, at, bytes_max) } else { None }
     }
 
     /// Takes room for the rest of the chunk that `from` begins in, as far as that is still, if it is not there, it is
@@ -410,8 +410,8 @@ mod tests {
         assert_eq!(reader.blocks, 2, "nothing speaks for more");
         assert!(!held(&mut reader, 101..103));
         assert_eq!(reader.blocks, 2 + 11, "the rest of the chunk");
-        assert!((103..108).all(|block| held(&mut reader, block..block + 1)) && reader.later.is_empty());
-        assert!((108..112).all(|block| held(&mut reader, block..block + 1)));
+        assert!(held(&mut reader, 103..104) && reader.later.is_empty());
+        assert!((104..112).all(|block| held(&mut reader, block..block + 1)));
         assert_eq!(reader.later.len(), 1, "the next one, once");
         reader.arrive();
         assert!(held(&mut reader, 110..114), "from one to the next");

@@ -28,7 +28,8 @@ use crate::{
     wal::infos,
 };
 
-/// Idle memory that the log's buffers keep.
+/// Idle memory that the log's buffers keep, besides what was read ahead: that is let go by the dozen of MiB, when scans
+/// have passed, and asked for at once by those that follow.
 const POOL_IDLE_BYTES: usize = 16 << 20;
 
 /// Opens the log in `disk` for reading and writing, up to the point where the layer above replays it.
@@ -123,7 +124,8 @@ impl Opening {
         if mode == Mode::Write && !disk.facts().direct {
             forget_cached(&*disk)?;
         }
-        let pool = Pool::new(POOL_IDLE_BYTES);
+        let ahead = usize::try_from(options.read_ahead_bytes).unwrap_or(usize::MAX);
+        let pool = Pool::new(POOL_IDLE_BYTES.saturating_add(ahead));
         let mut report = RecoveryReport::default();
         let identity = match Identity::read(&*disk, &pool)? {
             Some(identity) => identity,
