@@ -25,8 +25,8 @@ pub(super) struct Memory {
     len: usize,
     frozen: Box<[AtomicU64]>,
     accesses: Accesses,
-    /// What it is a piece of, and where that begins; `None` for an allocation of its own.
-    slab: Option<(Arc<Slab>, usize)>,
+    /// What it is a piece of; `None` for an allocation of its own.
+    slab: Option<Arc<Slab>>,
 }
 
 // SAFETY: `Memory` owns its bytes as a `Box<[u8]>` would, and nothing about it is bound to a thread.
@@ -58,10 +58,10 @@ impl Memory {
         let slab = Slab::zeroed(len);
         // No two of them overlap.
         let offsets = (0..slab.len()).step_by(len);
-        offsets.map(move |offset| Self::new(slab.pointer(offset), len, Some((Arc::clone(&slab), offset))))
+        offsets.map(move |offset| Self::new(slab.pointer(offset), len, Some(Arc::clone(&slab))))
     }
 
-    fn new(base: NonNull<u8>, len: usize, slab: Option<(Arc<Slab>, usize)>) -> Self {
+    fn new(base: NonNull<u8>, len: usize, slab: Option<Arc<Slab>>) -> Self {
         let words = (len / LINE).div_ceil(BITS);
         let frozen = (0..words).map(|_| AtomicU64::new(0)).collect();
         Memory { base, len, frozen, accesses: Accesses::of(len / LINE), slab }
@@ -74,6 +74,16 @@ impl Memory {
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// How many pieces its allocation was cut into, of which it is one.
+    pub(super) fn siblings(&self) -> usize {
+        self.slab.as_ref().map_or(1, |slab| slab.len() / self.len)
+    }
+
+    /// Whether both are pieces of one allocation.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        matches!((&self.slab, &other.slab), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
     }
 
     /// A pointer to the byte at `offset`, valid for the allocation's remaining bytes.
@@ -143,16 +153,9 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        match &self.slab {
-            // The others keep the slab, which is to keep none but their pages. Should they be dropped at this moment,
-            // all of it goes.
-            Some((slab, offset)) if Arc::strong_count(slab) > 1 => slab.forget(*offset, self.len),
-            Some(_) => {}
-            None if self.len > 0 => {
-                // SAFETY: `base` came from `alloc_zeroed` with this very layout, and is freed here only.
-                unsafe { dealloc(self.base.as_ptr(), layout(self.len)) };
-            }
-            None => {}
+        if self.len > 0 && self.slab.is_none() {
+            // SAFETY: `base` came from `alloc_zeroed` with this very layout, and is freed here only.
+            unsafe { dealloc(self.base.as_ptr(), layout(self.len)) };
         }
     }
 }

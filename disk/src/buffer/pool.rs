@@ -21,7 +21,7 @@ pub struct Pool {
 
 impl Pool {
     /// An empty pool that keeps at most `idle_bytes_max` bytes for later use; what comes back beyond that is freed.
-    /// Large chunks are made several at a time, the rest of a huge page, which may be more than that for a while.
+    /// Large chunks are cut from huge pages: they are made several at a time, and freed when none of them is in use.
     pub fn new(idle_bytes_max: usize) -> Self {
         let idle = Mutex::new(Idle { bytes: 0, classes: BTreeMap::new() });
         Pool { shared: Arc::new(Shared { idle_bytes_max, bytes: AtomicUsize::new(0), idle }) }
@@ -41,6 +41,11 @@ impl Pool {
     /// The bytes that are allocated now, in chunks and idle.
     pub fn bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that are kept for later use.
+    pub fn idle_bytes(&self) -> usize {
+        self.shared.idle.lock().bytes
     }
 
     pub(super) fn give_back(&self, memory: Memory) {
@@ -97,12 +102,13 @@ impl Shared {
 
     fn give_back(&self, mut memory: Memory) {
         memory.thaw();
+        let class = memory.len();
         let mut idle = self.idle.lock();
-        if idle.bytes + memory.len() <= self.idle_bytes_max {
-            idle.add(memory.len(), [memory]);
-        } else {
+        idle.add(class, [memory]);
+        if idle.bytes > self.idle_bytes_max {
+            let surplus = idle.take_last_allocation(class);
             drop(idle);
-            self.bytes.fetch_sub(memory.len(), Ordering::Relaxed);
+            self.bytes.fetch_sub(surplus.len() * class, Ordering::Relaxed);
         }
     }
 }
@@ -119,6 +125,20 @@ impl Idle {
         let memory = self.classes.get_mut(&class)?.pop()?;
         self.bytes -= class;
         Some(memory)
+    }
+
+    /// Takes what came last, with all that was allocated together with it; nothing while a part of that is in use.
+    fn take_last_allocation(&mut self, class: usize) -> Vec<Memory> {
+        let Some(idle) = self.classes.get_mut(&class) else { return Vec::new() };
+        let Some(last) = idle.pop() else { return Vec::new() };
+        if idle.iter().filter(|memory| memory.is_beside(&last)).count() + 1 < last.siblings() {
+            idle.push(last);
+            return Vec::new();
+        }
+        let mut taken: Vec<Memory> = idle.extract_if(.., |memory| memory.is_beside(&last)).collect();
+        taken.push(last);
+        self.bytes -= taken.len() * class;
+        taken
     }
 }
 
@@ -166,8 +186,9 @@ mod tests {
         assert_eq!(pool.bytes(), SLAB);
         let others: Vec<Region> = (0..SLAB / CLASS_HUGE).map(|_| pool.region(CLASS_HUGE)).collect();
         assert_eq!(pool.bytes(), 2 * SLAB);
+        assert_eq!(pool.idle_bytes(), 2 * SLAB - (1 + others.len()) * CLASS_HUGE);
         drop((one, others));
-        assert_eq!(pool.bytes(), SLAB);
+        assert_eq!((pool.bytes(), pool.idle_bytes()), (SLAB, SLAB));
         // One that keeps less than that makes them one by one.
         let frugal = Pool::new(SLAB - 1);
         let region = frugal.region(CLASS_HUGE);

@@ -35,7 +35,7 @@ impl Slab {
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
         let slab = Slab { base, layout };
         // Before the memory is touched: pages that are there stay as they are for a while.
-        slab.advise(0, len, Advice::Huge);
+        slab.want_huge_pages();
         // SAFETY: `alloc` gave so many bytes, to which nobody else refers.
         unsafe { slab.base.write_bytes(0, len) };
         Arc::new(slab)
@@ -55,33 +55,18 @@ impl Slab {
         unsafe { self.base.add(offset) }
     }
 
-    /// Gives the memory of whole pages back to the system, though the slab stays: they are zero when they are touched
-    /// again.
-    pub(super) fn forget(&self, offset: usize, len: usize) {
-        self.advise(offset, len, Advice::Forget);
-    }
-
-    /// Whether the system takes the advice; the memory is there all the same.
+    /// Asks for huge pages, and returns whether the system takes the advice; the memory is there all the same.
     #[cfg(all(target_os = "linux", not(miri)))]
-    fn advise(&self, offset: usize, len: usize, advice: Advice) -> bool {
-        let advice = match advice {
-            Advice::Huge => rustix::mm::Advice::LinuxHugepage,
-            Advice::Forget => rustix::mm::Advice::LinuxDontNeed,
-        };
-        // SAFETY: the range lies in the allocation, and nobody refers to bytes of it: it was just made, or its piece is
-        // being dropped.
-        unsafe { rustix::mm::madvise(self.pointer(offset).as_ptr().cast(), len, advice) }.is_ok()
+    fn want_huge_pages(&self) -> bool {
+        let advice = rustix::mm::Advice::LinuxHugepage;
+        // SAFETY: these are whole pages of the allocation, and the advice changes nothing that they hold.
+        unsafe { rustix::mm::madvise(self.base.as_ptr().cast(), self.len(), advice) }.is_ok()
     }
 
     #[cfg(not(all(target_os = "linux", not(miri))))]
-    fn advise(&self, _offset: usize, _len: usize, _advice: Advice) -> bool {
+    fn want_huge_pages(&self) -> bool {
         false
     }
-}
-
-enum Advice {
-    Huge,
-    Forget,
 }
 
 impl Drop for Slab {
@@ -106,22 +91,5 @@ mod tests {
         assert_eq!(at[0] % SLAB, 0);
         assert!(at.windows(2).all(|pair| pair[0] + PIECE == pair[1]));
         assert_eq!(Memory::pieces(2 * SLAB).map(|piece| piece.len()).collect::<Vec<_>>(), [2 * SLAB]);
-    }
-
-    #[test]
-    fn what_is_dropped_takes_nothing_of_the_others_along() {
-        let mut pieces: Vec<Memory> = Memory::pieces(PIECE).collect();
-        for (value, piece) in (1..).zip(&pieces) {
-            // SAFETY: the piece has `PIECE` bytes, and nobody else refers to them.
-            unsafe { piece.pointer(0).write_bytes(value, PIECE) };
-        }
-        while let Some(piece) = pieces.pop() {
-            drop(piece);
-            for (value, piece) in (1_u8..).zip(&pieces) {
-                // SAFETY: the piece has `PIECE` initialised bytes, and nobody writes them.
-                let bytes = unsafe { std::slice::from_raw_parts(piece.pointer(0).as_ptr(), PIECE) };
-                assert!(bytes.iter().all(|byte| *byte == value), "piece {value}");
-            }
-        }
     }
 }
