@@ -155,6 +155,11 @@ pub trait Log: Send + Sync {
     /// Notes how the log is configured, as far as that explains its figures.
     fn describe(&self, outcome: &mut Outcome);
 
+    /// Memory in bytes that holds nothing and is kept for later use, if it says.
+    fn idle_bytes(&self) -> u64 {
+        0
+    }
+
     /// What it has written and holds, if it says.
     fn occupancy(&self) -> Option<Occupancy> {
         None

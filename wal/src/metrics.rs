@@ -77,6 +77,11 @@ pub struct WalMetrics {
     pub cached_bytes: u64,
     /// Bytes in memory that were read ahead.
     pub ahead_bytes: u64,
+    /// Bytes of the memory that is written from and read into: what is cached, read ahead and handed out, in whole
+    /// chunks, and what is kept for later use.
+    pub buffer_bytes: u64,
+    /// Those of them that are kept for later use.
+    pub idle_buffer_bytes: u64,
     /// Live segments, the active one included.
     pub segments: u64,
     /// Segments that are prepared and not in use.
@@ -112,6 +117,8 @@ impl Shared {
             admitted_bytes: self.admission.used(),
             cached_bytes: self.recent.bytes(),
             ahead_bytes: self.ahead.bytes(),
+            buffer_bytes: self.pool.bytes() as u64,
+            idle_buffer_bytes: self.pool.idle_bytes() as u64,
             segments: self.segments.lock().len() as u64,
             prepared_segments: self.supply.len() as u64,
         }

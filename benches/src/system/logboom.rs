@@ -72,6 +72,10 @@ impl Log for Logboom {
         outcome.note("bytes_replayed", report.recovery.bytes_read);
     }
 
+    fn idle_bytes(&self) -> u64 {
+        self.engine.metrics().log.idle_buffer_bytes
+    }
+
     fn occupancy(&self) -> Option<Occupancy> {
         let (metrics, segments) = (self.engine.metrics(), self.engine.segments());
         Some(Occupancy {
