@@ -103,8 +103,10 @@ fn write(log: &ShardLog, term: u64, round: u64) {
 
 /// Reads what there is, and says how much that was.
 fn read(log: &ShardLog, done: &AtomicBool, n: u64) -> u64 {
-    let mut entries = 0;
-    while !done.load(Ordering::Acquire) {
+    let (mut entries, mut is_done) = (0, false);
+    // Once more behind the end: a busy machine may run the writers first.
+    while !is_done {
+        is_done = done.load(Ordering::Acquire);
         let next = log.next_slot();
         let from = log.start_index().max(next.saturating_sub(10 + n));
         let Some(read) = log.log_entries(from..next).unwrap() else { continue };
