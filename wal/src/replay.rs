@@ -99,6 +99,7 @@ impl Opening {
                 .filter(|origin| origin.segment == segment.id && !mutants::is_on(Mutant::OriginEndIgnored))
                 .map(End::from),
             is_last: successor.is_none(),
+            is_hurt: false,
         };
         course.window.read_ahead(queue, bounds.end.map_or(segment.size as usize, |end| end.at));
         self.report.segments_replayed += 1;
@@ -126,7 +127,12 @@ impl Opening {
                         break;
                     }
                     let successor = successor.map(|successor| &**successor);
-                    let Some(salvage) = course.salvage(&found, bounds.end, successor)? else { break };
+                    let salvage = match course.salvage(&found, bounds.end, successor)? {
+                        Some(salvage) => salvage,
+                        None if bounds.promised >= course.expected.sequence => course.give_up(bounds.promised),
+                        None => break,
+                    };
+                    bounds.is_hurt = true;
                     self.echo = Echo::default();
                     self.tell(salvage, each)?;
                 }
@@ -173,11 +179,17 @@ impl Opening {
         // for ever.
         let is_stated = bounds.end.is_some() || expected.sequence <= bounds.promised;
         let until = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
-        let range = if is_stated { at..at } else { at..until };
+        let range = match bounds.is_hurt {
+            _ if is_stated => at..at,
+            // The walk may have gone on at groups that do not belong there, past what vouches for the rest.
+            true => course.window.pad..self.base.segment_size() as usize,
+            false => at..until,
+        };
         let mut behind = headers_in(&mut course.window, range, &expected.life, course.seed)?;
         behind.retain(|(_, header)| header.sequence >= expected.sequence);
         let promised = behind.iter().map(|(_, header)| header.durable).max().unwrap_or(0);
         bounds.promised = bounds.promised.max(promised);
+        behind.retain(|&(place, _)| place >= at);
         let followed = behind.iter().any(|&(place, _)| place > at);
         let evidence = Evidence {
             header: match found {
@@ -233,9 +245,19 @@ struct Bounds {
     /// As its successor states it.
     end: Option<End>,
     is_last: bool,
+    /// There was damage in it.
+    is_hurt: bool,
 }
 
 impl Course<'_> {
+    /// Says that everything up to the group that was promised is lost: nothing of it is behind.
+    fn give_up(&mut self, promised: u64) -> Salvage {
+        let Expected { life, sequence, .. } = self.expected;
+        self.expected = Expected { life, sequence: promised.saturating_add(1), first: false, chain: None };
+        let what = format!("groups {sequence} to {promised} were durable and are not to be found");
+        unknown(life.segment, self.at, sequence, self.expected.sequence, what)
+    }
+
     /// The end of what was walked.
     fn accepted(&self) -> Origin {
         let Expected { life, sequence, chain, .. } = self.expected;

@@ -46,6 +46,16 @@ struct Stretch {
     next: u64,
 }
 
+/// Groups of a write that went elsewhere. The expected group was not found where it belongs, so wherever else it
+/// stands, it does not; nor do those that follow it there, one right behind the other.
+struct Misplaced {
+    expected: u64,
+    /// Behind the last one.
+    end: usize,
+    /// The sequence of the next.
+    next: u64,
+}
+
 /// Where the walk goes on.
 struct Resumed {
     at: usize,
@@ -110,8 +120,12 @@ impl Course<'_> {
         let (life, expected) = (self.expected.life, self.expected.sequence);
         let limit = end.map_or(self.window.segment.size as usize, |end| end.at);
         let mut found: Option<Resumed> = None;
+        let mut misplaced = Misplaced { expected, end: 0, next: expected };
         for at in (self.at + self.window.pad..limit).step_by(self.window.pad) {
             let Some(header) = header_at(&mut self.window, at, &life, self.seed)? else { continue };
+            if misplaced.holds(at, &header) {
+                continue;
+            }
             let is_behind = header.sequence > expected && end.is_none_or(|end| header.sequence <= end.last);
             // Not the nearest: a copy of a later group may lie where it does not belong.
             if is_behind && found.as_ref().is_none_or(|found| header.sequence < found.sequence) {
@@ -126,6 +140,17 @@ impl Course<'_> {
             let sequence = expected.max(end.last + 1);
             Resumed { at: end.at, sequence, chain: end.crc, behind: None }
         })))
+    }
+}
+
+impl Misplaced {
+    /// Whether the group at `at` is one of them. All that stand before it were asked for.
+    fn holds(&mut self, at: usize, header: &GroupHeader) -> bool {
+        let is_one = header.sequence == self.expected || (header.sequence, at) == (self.next, self.end);
+        if is_one {
+            (self.next, self.end) = (header.sequence + 1, at + header.shape.len());
+        }
+        is_one
     }
 }
 

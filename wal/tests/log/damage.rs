@@ -9,7 +9,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom_disk::{Disk, Fate, Fault, SimDisk, SimOptions, Undecided};
+use logboom_disk::{Disk, Fate, Fault, Mode, Pool, SimDisk, SimOptions, Sync, Undecided};
 use logboom_wal::{
     Damage, Descriptor, Durability, Listener, Loss, ManualClock, Meta, Opening, Options, Passed, Place, Request,
     Runtime, SegmentId, Sequence, Wal, open, open_read_only, record_bytes, verify,
@@ -284,6 +284,54 @@ fn a_group_that_was_written_to_a_free_file_is_all_that_is_lost() {
         let sim = Sim::open(disk, sim.clock).unwrap();
         write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
         assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost, "at {offset}");
+    }
+}
+
+/// Groups of a lost write stand further on, behind the end of the log: the walk must not end with them.
+#[test]
+fn a_write_that_went_further_on_costs_no_later_group() {
+    for (seed, is_head_there) in [(1, true), (2, false), (3, true), (4, false)] {
+        let (sim, mut rng, mut written) = (Sim::new(seed), Rng::with_seed(seed), Written::new());
+        let mut block = || {
+            write_batch(&sim.wal, &mut rng, 3, 2000, &mut written);
+            let (place, ..) = written.values().nth_back(2).unwrap();
+            u64::from(place.offset) / 4096 * 4096
+        };
+        let starts: Vec<u64> = (0..12).map(|_| block()).collect();
+        promise(&sim);
+        let (gone, to) = (starts[3]..starts[8], 160 << 10);
+        let hit = written.iter().filter(|(_, row)| gone.contains(&row.0.offset.into())).map(|(at, _)| *at);
+        let hit: Vec<Sequence> = hit.collect();
+        let file = sim.disk.open("segment-000000", Mode::Write).unwrap();
+        let mut region = Pool::new(0).region(usize::try_from(gone.end - gone.start).unwrap());
+        file.read_at(&mut region, gone.start).unwrap();
+        file.write_at(&[region.freeze()], to, Sync::Data).unwrap();
+        damage(&sim.disk, 0, gone);
+        if !is_head_there {
+            // Written over by what came later.
+            damage(&sim.disk, 0, to..to + starts[4] - starts[3]);
+        }
+        let (mut lost, mut disk) = (Vec::new(), sim.disk.power_cut());
+        for nth in 0..3 {
+            let (mut all, opening) = passed(disk.clone());
+            assert!(!opening.report().damages.is_empty());
+            for passed in &mut all {
+                // What is as it was written may be given from wherever it is.
+                if let Passed::Record(record, place) = passed {
+                    *place = written[&record.sequence()].0;
+                }
+            }
+            let told = account(&written, &all);
+            assert!(nth == 0 || lost == told, "seed {seed}: {told:?} after {lost:?}");
+            lost = told;
+            let sim = Sim::open(disk, sim.clock.clone()).unwrap();
+            write_batch(&sim.wal, &mut rng, 3, 2000, &mut written);
+            disk = sim.disk.power_cut();
+        }
+        match is_head_there {
+            true => assert_eq!(lost, hit, "seed {seed}"),
+            false => assert!(lost.contains(&hit[0]), "seed {seed}: {lost:?}"),
+        }
     }
 }
 
