@@ -6,7 +6,7 @@ use rkyv::{
     Archive, Portable, Serialize,
     api::high::{HighSerializer, HighValidator},
     bytecheck::CheckBytes,
-    rancor::Error as RkyvError,
+    rancor::{Error as RkyvError, Failure},
     ser::allocator::ArenaHandle,
     util::AlignedVec,
 };
@@ -76,7 +76,7 @@ impl Form {
     pub(crate) fn decode<T, R>(self, bytes: &[u8], read: impl FnOnce(&T::Archived) -> Result<R>) -> Result<R>
     where
         T: Archive,
-        T::Archived: Portable + for<'a> CheckBytes<HighValidator<'a, RkyvError>>,
+        T::Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>,
     {
         let Some((header, archive)) = bytes.split_first_chunk::<HEADER>() else {
             return Err(self.malformed(&"too short"));
@@ -103,10 +103,11 @@ impl Form {
     fn access<T, R>(self, archive: &[u8], read: impl FnOnce(&T::Archived) -> Result<R>) -> Result<R>
     where
         T: Archive,
-        T::Archived: Portable + for<'a> CheckBytes<HighValidator<'a, RkyvError>>,
+        T::Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>,
     {
-        let value = rkyv::access::<T::Archived, RkyvError>(archive).map_err(|error| self.malformed(&error))?;
-        read(value)
+        // Its own words have addresses in them, which are others the next time.
+        let access = rkyv::access::<T::Archived, Failure>(archive);
+        read(access.map_err(|_| self.malformed(&"what it holds contradicts itself"))?)
     }
 }
 

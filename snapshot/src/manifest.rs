@@ -5,7 +5,11 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use rkyv::{Archive, Serialize, rancor::Error as RkyvError, util::AlignedVec};
+use rkyv::{
+    Archive, Serialize,
+    rancor::{Error as RkyvError, Failure},
+    util::AlignedVec,
+};
 
 use crate::{
     Error, FILES_MAX, MEMBERSHIP_BYTES_MAX, METADATA_BYTES_MAX, Position, Result, What,
@@ -143,8 +147,8 @@ impl Manifest {
         }
         let mut aligned = AlignedVec::<16>::with_capacity(archive.len());
         aligned.extend_from_slice(archive);
-        let tables =
-            rkyv::access::<ArchivedTables, RkyvError>(&aligned).map_err(|error| Error::malformed(error.to_string()))?;
+        let tables = rkyv::access::<ArchivedTables, Failure>(&aligned)
+            .map_err(|_| Error::malformed("its tables contradict themselves"))?;
         Self::of(tables)
     }
 

@@ -129,7 +129,10 @@ impl Opening {
                     let successor = successor.map(|successor| &**successor);
                     let salvage = match course.salvage(&found, bounds.end, successor)? {
                         Some(salvage) => salvage,
-                        None if bounds.promised >= course.expected.sequence => course.give_up(bounds.promised),
+                        // A sequence that no log comes to is nobody's promise, and nothing could follow it.
+                        None if (course.expected.sequence..NUMBER_MAX).contains(&bounds.promised) => {
+                            course.give_up(bounds.promised)
+                        }
                         None => break,
                     };
                     bounds.is_hurt = true;

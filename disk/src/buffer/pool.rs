@@ -63,8 +63,8 @@ impl fmt::Debug for Pool {
 /// lie far apart into a chunk each.
 const CLASS_MIN: usize = 4096;
 
-/// From this size class on, memory lies on huge pages. What is moved in smaller pieces gains nothing by it.
-const CLASS_HUGE: usize = 256 << 10;
+/// From this size class on, 256 KiB, memory lies on huge pages. What is moved in smaller pieces gains nothing by it.
+const CLASS_HUGE: usize = SLAB / 8;
 
 struct Shared {
     idle_bytes_max: usize,

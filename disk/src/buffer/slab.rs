@@ -9,8 +9,8 @@ use std::{
     sync::Arc,
 };
 
-/// The size of a huge page, and of what chunks are cut from, in bytes.
-pub(super) const SLAB: usize = 2 << 20;
+/// The size of a huge page, and of what chunks are cut from, in bytes; less for Miri, which takes minutes for so many.
+pub(super) const SLAB: usize = if cfg!(miri) { 64 << 10 } else { 2 << 20 };
 
 /// Initialised memory that begins with a huge page, wherever the system has one to give.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::buffer::memory::Memory;
 
-    const PIECE: usize = 256 << 10;
+    const PIECE: usize = SLAB / 8;
 
     #[test]
     fn pieces_lie_side_by_side_on_one_huge_page() {
