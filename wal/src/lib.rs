@@ -29,6 +29,7 @@ mod footer;
 mod identity;
 mod admission;
 mod append;
+mod asleep;
 mod group_commit;
 mod watermark;
 mod ticket;

@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a model fails as a test does")]
 
 mod admission;
+mod asleep;
 mod commit;
 mod device;
 mod flight;

@@ -194,7 +194,12 @@ impl Shared {
     /// Notes that the device was asked for something, and sees to it that somebody looks whether it answers.
     pub(crate) fn begin_io(&self) {
         self.watch.begin(self.clock.now());
-        if self.watch.arm() {
+        if self.watch.stalls.wake()
+            && let Some(notifier) = self.notifier.get()
+        {
+            notifier.kick();
+        }
+        if self.watch.housekeeping.wake() {
             self.worker_kick();
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     slots::{Failure, rows},
     start::Start,
     supply::{KEPT_BACK, Prefill},
-    watch::{Callbacks, Housekeeping},
+    watch::{Callbacks, Housekeeping, Stalls},
 };
 
 /// An open log. Clones are handles to the same log; the last one's drop closes it.
@@ -375,6 +375,7 @@ impl Wal {
         let worker = Worker::new("logboom-work", runtime, Arc::clone(&shared.clock)).map_err(fail)?;
         let notifier = Worker::new("logboom-notify", runtime, Arc::clone(&shared.clock)).map_err(fail)?;
         notifier.add(Box::new(Callbacks::new(shared)));
+        notifier.add(Box::new(Stalls::new(shared)));
         drop(shared.worker.set(worker));
         drop(shared.notifier.set(notifier));
         if shared.manual {

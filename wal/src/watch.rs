@@ -4,12 +4,12 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use crate::{Machine, Step, marks, shared::Shared};
+use crate::{Machine, Step, asleep::Asleep, marks, shared::Shared};
 
 /// When the device last began or ended something.
 #[derive(Debug, Default)]
@@ -20,8 +20,9 @@ pub(crate) struct Watch {
     /// How often it has answered, and how long that took in all (us).
     answers: AtomicU64,
     answering_us: AtomicU64,
-    /// The housekeeping machine looks again by itself.
-    armed: AtomicBool,
+    /// Those who look after what was asked of the device.
+    pub(crate) stalls: Asleep,
+    pub(crate) housekeeping: Asleep,
 }
 
 impl Watch {
@@ -42,6 +43,11 @@ impl Watch {
         self.waiting_since_us.store(if idle { 0 } else { us(now) }, Ordering::Relaxed);
     }
 
+    /// Something is in flight.
+    fn is_waiting(&self) -> bool {
+        self.waiting_since_us.load(Ordering::Relaxed) > 0
+    }
+
     /// How long the device has not answered.
     pub(crate) fn waiting(&self, now: Duration) -> Duration {
         match self.waiting_since_us.load(Ordering::Relaxed) {
@@ -56,30 +62,74 @@ impl Watch {
         (self.answers.load(Ordering::Relaxed), took)
     }
 
-    /// True if the housekeeping machine is to be woken: it sleeps for good.
-    pub(crate) fn arm(&self) -> bool {
-        !self.armed.load(Ordering::Relaxed) && !self.armed.swap(true, Ordering::SeqCst)
-    }
-
     fn idle_for(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_micros(self.progress_us.load(Ordering::Relaxed)))
+    }
+}
+
+/// Reports that the device does not answer. It runs where nothing is asked of the device: what fills segments and
+/// writes old batches waits for a stuck device as everybody does.
+pub(crate) struct Stalls {
+    shared: Weak<Shared>,
+    /// The stall that was reported last; zero when the device answers.
+    reported: Duration,
+    /// When it looks again; until then, what else its thread is kicked for costs it nothing.
+    next: Duration,
+}
+
+impl Stalls {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::downgrade(shared), reported: Duration::ZERO, next: Duration::ZERO }
+    }
+
+    fn look(&mut self, shared: &Shared, now: Duration) -> Option<Duration> {
+        let waiting = shared.watch.waiting(now);
+        let threshold = shared.options.stall_after.max(self.reported * 2);
+        if waiting >= threshold {
+            self.reported = waiting;
+            shared.options.listener.stalled(waiting);
+        } else if waiting < shared.options.stall_after && !self.reported.is_zero() {
+            self.reported = Duration::ZERO;
+            shared.options.listener.stalled(Duration::ZERO);
+        }
+        let looks_again = shared.watch.is_waiting() || !self.reported.is_zero();
+        looks_again.then(|| now + shared.options.stall_after / 4)
+    }
+}
+
+impl Machine for Stalls {
+    fn name(&self) -> &'static str {
+        "stalls"
+    }
+
+    fn step(&mut self, now: Duration) -> Step {
+        if now < self.next {
+            return Step::At(self.next);
+        }
+        let Some(shared) = self.shared.upgrade() else { return Step::Done };
+        if shared.watermark.failure().is_some() {
+            return Step::Done;
+        }
+        shared.watch.stalls.doze();
+        let Some(next) = self.look(&shared, now) else { return Step::Parked };
+        shared.watch.stalls.stay_awake();
+        self.next = next;
+        Step::At(next)
     }
 }
 
 /// See the module.
 pub(crate) struct Housekeeping {
     shared: Weak<Shared>,
-    /// The stall that was reported last; zero when the device answers.
-    reported: Duration,
 }
 
 impl Housekeeping {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::downgrade(shared), reported: Duration::ZERO }
+        Self { shared: Arc::downgrade(shared) }
     }
 
     /// Has lazy batches written that have waited long enough, and says when to look again.
-    fn lazy(&self, shared: &Shared, now: Duration) -> Option<Duration> {
+    fn lazy(shared: &Shared, now: Duration) -> Option<Duration> {
         let group = shared.lazy_group.load(Ordering::SeqCst);
         if group <= shared.watermark.durable() {
             shared.lazy_since_us.store(0, Ordering::SeqCst);
@@ -116,20 +166,6 @@ impl Housekeeping {
         }
         Some(now + shared.options.idle_promise)
     }
-
-    fn stall(&mut self, shared: &Shared, now: Duration) -> Option<Duration> {
-        let waiting = shared.watch.waiting(now);
-        let threshold = shared.options.stall_after.max(self.reported * 2);
-        if waiting >= threshold {
-            self.reported = waiting;
-            shared.options.listener.stalled(waiting);
-        } else if waiting < shared.options.stall_after && !self.reported.is_zero() {
-            self.reported = Duration::ZERO;
-            shared.options.listener.stalled(Duration::ZERO);
-        }
-        let looks_again = !waiting.is_zero() || !self.reported.is_zero();
-        looks_again.then(|| now + shared.options.stall_after / 4)
-    }
 }
 
 impl Machine for Housekeeping {
@@ -145,12 +181,11 @@ impl Machine for Housekeeping {
         if shared.closing.load(Ordering::Acquire) {
             return Step::Parked;
         }
-        let times = [self.stall(&shared, now), self.lazy(&shared, now), Self::promise(&shared, now)];
-        if let Some(next) = times.into_iter().flatten().min() {
-            return Step::At(next);
-        }
-        shared.watch.armed.store(false, Ordering::SeqCst);
-        Step::Parked
+        shared.watch.housekeeping.doze();
+        let times = [Self::lazy(&shared, now), Self::promise(&shared, now)];
+        let Some(next) = times.into_iter().flatten().min() else { return Step::Parked };
+        shared.watch.housekeeping.stay_awake();
+        Step::At(next)
     }
 }
 

@@ -479,15 +479,13 @@ fn a_disk_that_stops_answering_is_reported_and_so_is_that_it_answers_again() {
     let disk = Arc::new(Stuck { disk: SimDisk::new(1, SimOptions::default()), gate: Arc::clone(&gate) });
     let (stalls, reported) = mpsc::channel();
     let options = Options {
-        reserve_segments: 0,
+        // More than are filled before the disk is stuck, so that who fills them is stuck as well.
+        reserve_segments: 64,
         stall_after: Duration::from_millis(20),
         listener: Arc::new(Stalls(stalls)),
         ..options()
     };
     let wal = open(disk, options, Runtime::Threads).unwrap().start().unwrap();
-    while wal.metrics().prepared_segments < 2 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
     *gate.0.lock().unwrap() = true;
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| write(&wal, b"stuck"));
