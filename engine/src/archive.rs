@@ -30,21 +30,19 @@ impl Form {
     /// The bytes of `value`.
     pub(crate) fn encode<T>(self, value: &T) -> Result<Vec<u8>>
     where
-        T: for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, RkyvError>>,
+        T: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, RkyvError>>,
     {
-        let archive = rkyv::to_bytes::<RkyvError>(value).map_err(|error| self.malformed(&error))?;
-        let mut bytes = Vec::with_capacity(HEADER + archive.len());
-        bytes.extend_from_slice(&self.name);
+        let mut bytes = self.name.to_vec();
         bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(&archive);
-        Ok(bytes)
+        // The header keeps the alignment of all that stands in an archive, and its pointers are relative.
+        rkyv::api::high::to_bytes_in(value, bytes).map_err(|error: RkyvError| self.malformed(&error))
     }
 
     /// The bytes of `value` as what another archive follows: with their length behind the header, and zeros behind
     /// them up to a multiple of [`ALIGN`].
     pub(crate) fn encode_section<T>(self, value: &T) -> Result<Vec<u8>>
     where
-        T: for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, RkyvError>>,
+        T: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, RkyvError>>,
     {
         let encoded = self.encode(value)?;
         let (header, archive) = encoded.split_at(HEADER);

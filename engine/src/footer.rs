@@ -35,15 +35,8 @@ struct ShardArchive {
     bytes: u32,
 }
 
-#[derive(Archive, Serialize)]
-struct RowArchive {
-    first_delta: u32,
-    offset8: u32,
-    len8: u32,
-}
-
 const _: () = assert!(size_of::<ArchivedShardArchive>() == SPACE.per_owner);
-const _: () = assert!(size_of::<ArchivedRowArchive>() == SPACE.per_record);
+const _: () = assert!(size_of::<ArchivedFooterRow>() == SPACE.per_record);
 
 /// What opening needs of a footer.
 #[derive(Debug, Default)]
@@ -74,7 +67,7 @@ pub(crate) struct ShardRows {
 }
 
 /// A record: the entries that it holds begin so many after the stretch's first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Archive, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 struct FooterRow {
     first_delta: u32,
     offset8: u32,
@@ -176,18 +169,17 @@ impl Head {
 
 impl Footer {
     pub(crate) fn encode_rows(&self) -> Result<Vec<u8>> {
-        let row = |row: &FooterRow| RowArchive { first_delta: row.first_delta, offset8: row.offset8, len8: row.len8 };
-        ROWS.encode(&self.rows.iter().map(row).collect::<Vec<_>>())
+        ROWS.encode(&self.rows)
     }
 
     pub(crate) fn decode(parts: &FooterParts) -> Result<Self> {
         let head = Head::decode(&parts.head)?;
-        let row = |row: &ArchivedRowArchive| FooterRow {
+        let row = |row: &ArchivedFooterRow| FooterRow {
             first_delta: row.first_delta.to_native(),
             offset8: row.offset8.to_native(),
             len8: row.len8.to_native(),
         };
-        let rows = ROWS.decode::<Vec<RowArchive>, _>(&parts.body, |rows| Ok(rows.iter().map(row).collect()))?;
+        let rows = ROWS.decode::<Box<[FooterRow]>, _>(&parts.body, |rows| Ok(rows.iter().map(row).collect()))?;
         Ok(Self { head, rows })
     }
 
