@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Shards that one step looks at.
-const SHARDS_AT_ONCE: usize = 256;
+const SHARDS_AT_ONCE: usize = 64;
 /// How soon to look again for something that no kick announces.
 const SOON: Duration = Duration::from_millis(5);
 

@@ -193,7 +193,8 @@ impl Inner {
     fn run(&self) {
         while !self.stopped.load(Ordering::Acquire) {
             match self.step() {
-                Step::Again => {}
+                // A scheduler lets who is at work go on for milliseconds, and who commits waits that long behind it.
+                Step::Again => std::thread::yield_now(),
                 Step::At(time) => self.sleep(Some(time)),
                 Step::Parked | Step::Done => self.sleep(None),
             }
