@@ -66,8 +66,11 @@ impl Base {
         let pad = self.identity.pad;
         let bytes = read_slice(file, &self.pool, 0, len)?;
         let groups = bytes.chunks_exact(pad).filter_map(|block| GroupHeader::verify(block, self.seed, pad));
-        let (header, group) = (verify_header(&bytes, self.seed), groups.map(|(header, _)| header.life));
-        let group = group.max_by_key(|life| (life.begun(), life.epoch));
+        // All files of a log are of one size.
+        let is_possible = |life: &Life| life.origin.end <= self.segment_size();
+        let header = verify_header(&bytes, self.seed, pad).filter(is_possible);
+        let groups = groups.map(|(header, _)| header.life).filter(is_possible);
+        let group = groups.max_by_key(|life| (life.begun(), life.epoch));
         marks::hit_if(header.is_none() && group.is_some(), "recovery: a first group stands for its segment's header");
         Ok(group.into_iter().chain(header).max_by_key(|life| (life.begun(), life.epoch)))
     }

@@ -153,7 +153,8 @@ impl Segment {
         let bytes = &block[pad - TRAILER..];
         let (last, end) = (u64_at(bytes, 24), u32_at(bytes, 32));
         let is_its = is_footer(bytes, seed) && self.is_of_its_life(bytes);
-        let is_possible = last >= self.last() && last < NUMBER_MAX && end >= self.end() && end < self.size;
+        let is_possible = last >= self.last() && last < NUMBER_MAX && (self.end()..self.size).contains(&end);
+        let is_possible = is_possible && (end as usize).is_multiple_of(pad);
         if is_its && is_possible {
             self.extend(end, last);
         }

@@ -54,10 +54,12 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// Whether a log can have come to these numbers: each segment comes after its origin, and none near the end.
-    pub(crate) fn is_possible(&self) -> bool {
+    /// Whether a log can have come to these numbers: each segment comes after its origin, which ends between groups,
+    /// and none near the end.
+    pub(crate) fn is_possible(&self, pad: usize) -> bool {
         let Self { segment, epoch, origin, .. } = *self;
         let is_possible = segment.is_possible() && !origin.segment.is_cold();
+        let is_possible = is_possible && (origin.end as usize).is_multiple_of(pad);
         is_possible && origin.segment < segment && epoch < NUMBER_MAX && origin.last < NUMBER_MAX
     }
 
@@ -207,7 +209,7 @@ impl GroupHeader {
             flags: bytes[76],
             shape,
         };
-        (header.life.is_possible() && header.sequence < NUMBER_MAX).then_some((header, crc))
+        (header.life.is_possible(pad) && header.sequence < NUMBER_MAX).then_some((header, crc))
     }
 }
 

@@ -181,7 +181,7 @@ pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, seed: u32) {
 }
 
 /// The life that the block at the beginning of a segment states, if it is intact.
-pub(crate) fn verify_header(bytes: &[u8], seed: u32) -> Option<Life> {
+pub(crate) fn verify_header(bytes: &[u8], seed: u32, pad: usize) -> Option<Life> {
     let bytes = bytes.get(..HEADER)?;
     if u32_at(bytes, 4) != MAGIC || u32_at(bytes, 0) != seeded_crc(&bytes[4..], seed) {
         return None;
@@ -197,7 +197,7 @@ pub(crate) fn verify_header(bytes: &[u8], seed: u32) -> Option<Life> {
             last: u64_at(bytes, 48),
         },
     };
-    life.is_possible().then_some(life)
+    life.is_possible(pad).then_some(life)
 }
 
 /// Reads `len` bytes at `offset`, both multiples of the pad unit.
@@ -217,12 +217,15 @@ mod tests {
         let life = Life { segment: SegmentId(5), epoch: 2, nonce: 11, origin };
         let mut bytes = vec![0; 512];
         encode_header(&mut bytes, &life, 9);
-        assert_eq!(verify_header(&bytes, 9), Some(life));
+        assert_eq!(verify_header(&bytes, 9, 4096), Some(life));
         for bit in 0..HEADER * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(verify_header(&bytes, 9), None, "bit {bit}");
+            assert_eq!(verify_header(&bytes, 9, 4096), None, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
+        let within = Life { origin: Origin { end: 8192 + 512, ..origin }, ..life };
+        encode_header(&mut bytes, &within, 9);
+        assert_eq!(verify_header(&bytes, 9, 4096), None, "an origin that ends within a group");
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl Checkpoint {
                 && row.first < NUMBER_MAX
                 && row.last < NUMBER_MAX
                 && u64::from(row.end) <= identity.segment_bytes
+                && (row.end as usize).is_multiple_of(identity.pad)
         };
         self.number < NUMBER_MAX && self.replay_from.0 < NUMBER_MAX && self.segments.iter().all(row)
     }
@@ -355,7 +356,8 @@ mod tests {
             SegmentRow { epoch: u64::MAX, ..row },
             SegmentRow { first: u64::MAX, ..row },
             SegmentRow { last: u64::MAX, ..row },
-            SegmentRow { end: (1 << 20) + 1, ..row },
+            SegmentRow { end: (1 << 20) + 4096, ..row },
+            SegmentRow { end: 4096 + 512, ..row },
         ] {
             let bad = Checkpoint { segments: vec![row], ..good.clone() };
             assert!(!bad.is_possible(&identity), "{row:?}");

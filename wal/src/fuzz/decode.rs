@@ -87,8 +87,8 @@ fn table(bytes: &[u8], sealed: bool) {
 
 fn segment(bytes: &[u8], sealed: bool) {
     let bytes = sealed_copy(bytes, 64, b"LBSG", sealed);
-    let Some(life) = verify_header(&bytes, SEED) else { return };
+    let Some(life) = verify_header(&bytes, SEED, PAD) else { return };
     let mut again = vec![0; PAD];
     encode_header(&mut again, &life, SEED);
-    assert_eq!(verify_header(&again, SEED), Some(life));
+    assert_eq!(verify_header(&again, SEED, PAD), Some(life));
 }
