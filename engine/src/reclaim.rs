@@ -26,6 +26,12 @@ use crate::{
 const STEP_BYTES: usize = 512 << 10;
 /// And at most how many records.
 const STEP_RECORDS: usize = 4096;
+/// And at most how many that do not lie beside the one before, each of which is a read of the device.
+const STEP_READS: usize = 96;
+/// And how many of those are asked of the device at once: what the log writes waits behind them.
+const READS_AT_ONCE: usize = 8;
+/// Records that are so many bytes apart are read together.
+const BESIDE: u32 = 16 << 10;
 /// How soon to look whether anything is due.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -176,7 +182,8 @@ impl Emptying {
     /// The next records to move.
     fn take(&mut self, core: &Core) -> Vec<Item> {
         let limit = STEP_BYTES.min(core.wal.batch_bytes_max());
-        let (mut items, mut bytes) = (Vec::new(), 0);
+        let (mut items, mut bytes): (Vec<Item>, _) = (Vec::new(), 0);
+        let mut reads = 0;
         while items.len() < STEP_RECORDS {
             let Some(item) = self.items.front() else {
                 if self.list(core) {
@@ -186,7 +193,8 @@ impl Emptying {
             };
             // Rounded as the last of its batch, which it may be.
             bytes += (item.place.len as usize).next_multiple_of(LINE);
-            if bytes > limit && !items.is_empty() {
+            reads += usize::from(items.last().is_none_or(|last| !is_beside(last.place, item.place)));
+            if (bytes > limit || reads > STEP_READS) && !items.is_empty() {
                 break;
             }
             items.extend(self.items.pop_front());
@@ -234,7 +242,9 @@ impl Copied {
         let mut places: Vec<Place> = items.iter().map(|item| item.place).collect();
         places.dedup();
         let mut records: Vec<Record> = Vec::with_capacity(places.len());
-        core.wal.read(&places, &mut records)?;
+        for round in rounds(&places) {
+            core.wal.read(round, &mut records)?;
+        }
         let mut found = places.into_iter().zip(records).peekable();
         let (mut places, mut records): (Vec<Place>, Vec<Record>) = (Vec::new(), Vec::new());
         items.retain(|item| {
@@ -278,4 +288,22 @@ impl Copied {
             delta.clear();
         }
     }
+}
+
+/// Parts of which each takes few reads of the device.
+fn rounds(mut places: &[Place]) -> impl Iterator<Item = &[Place]> {
+    std::iter::from_fn(move || {
+        let apart = |pair: &[Place]| matches!(pair, [one, next] if !is_beside(*one, *next));
+        let mut ends = places.windows(2).enumerate().filter(|(_, pair)| apart(pair)).map(|(at, _)| at + 1);
+        let end = ends.nth(READS_AT_ONCE - 1).unwrap_or(places.len());
+        let (round, rest) = places.split_at(end);
+        places = rest;
+        (!round.is_empty()).then_some(round)
+    })
+}
+
+/// Whether a record is read with the one before it.
+fn is_beside(before: Place, next: Place) -> bool {
+    let end = before.offset + before.len;
+    before.segment == next.segment && (before.offset..=end.saturating_add(BESIDE)).contains(&next.offset)
 }

@@ -44,7 +44,7 @@ impl Watch {
     }
 
     /// Something is in flight.
-    fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.waiting_since_us.load(Ordering::Relaxed) > 0
     }
 
