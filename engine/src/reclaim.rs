@@ -304,6 +304,23 @@ fn rounds(mut places: &[Place]) -> impl Iterator<Item = &[Place]> {
 
 /// Whether a record is read with the one before it.
 fn is_beside(before: Place, next: Place) -> bool {
-    let end = before.offset + before.len;
+    let end = before.offset.saturating_add(before.len);
     before.segment == next.segment && (before.offset..=end.saturating_add(BESIDE)).contains(&next.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_has_few_reads_and_all_rounds_have_all_places() {
+        let place = |offset| Place { segment: SegmentId(3), offset, len: 64 };
+        // Each tenth lies far behind the one before, and one begins again, as the next shard's do.
+        let mut places: Vec<Place> = (0..300).map(|nth| place(nth * 64 + nth / 10 * 2 * BESIDE)).collect();
+        places.extend((0..5).map(|nth| place(nth * 64)));
+        let parts: Vec<&[Place]> = rounds(&places).collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [80, 80, 80, 65]);
+        assert_eq!(parts.concat(), places);
+        assert_eq!(rounds(&[]).count(), 0);
+    }
 }
