@@ -10,7 +10,7 @@ use std::{
 };
 
 use logboom_disk::LINE;
-use logboom_wal::{Error as WalError, Place, Record, SegmentId, Step, marks};
+use logboom_wal::{Error as WalError, NEAR, Place, Record, SegmentId, Step, marks};
 
 use crate::{
     Result, ShardId,
@@ -30,8 +30,6 @@ const STEP_RECORDS: usize = 4096;
 const STEP_READS: usize = 96;
 /// And how many of those are asked of the device at once: what the log writes waits behind them.
 const READS_AT_ONCE: usize = 8;
-/// Records that are so many bytes apart are read together.
-const BESIDE: u32 = 16 << 10;
 /// How soon to look whether anything is due.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -305,7 +303,7 @@ fn rounds(mut places: &[Place]) -> impl Iterator<Item = &[Place]> {
 /// Whether a record is read with the one before it.
 fn is_beside(before: Place, next: Place) -> bool {
     let end = before.offset.saturating_add(before.len);
-    before.segment == next.segment && (before.offset..=end.saturating_add(BESIDE)).contains(&next.offset)
+    before.segment == next.segment && (before.offset..=end.saturating_add(NEAR)).contains(&next.offset)
 }
 
 #[cfg(test)]
@@ -316,7 +314,7 @@ mod tests {
     fn a_round_has_few_reads_and_all_rounds_have_all_places() {
         let place = |offset| Place { segment: SegmentId(3), offset, len: 64 };
         // Each tenth lies far behind the one before, and one begins again, as the next shard's do.
-        let mut places: Vec<Place> = (0..300).map(|nth| place(nth * 64 + nth / 10 * 2 * BESIDE)).collect();
+        let mut places: Vec<Place> = (0..300).map(|nth| place(nth * 64 + nth / 10 * 2 * NEAR)).collect();
         places.extend((0..5).map(|nth| place(nth * 64)));
         let parts: Vec<&[Place]> = rounds(&places).collect();
         assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [80, 80, 80, 65]);

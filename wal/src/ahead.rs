@@ -21,8 +21,9 @@ use crate::{SegmentId, prefetch::Prefetch, trail::Trail};
 /// Segments are divided into chunks of so many bytes.
 pub(crate) const CHUNK: u32 = 64 << 10;
 
-/// A read goes on from what ends at most so many bytes before it, as reads of neighbours are joined.
-pub(crate) const NEAR: u32 = 16 << 10;
+/// Records of a segment with at most so many bytes between them are neighbours: they are read from the device at once,
+/// and who reads one after the other is taken to go on.
+pub const NEAR: u32 = 16 << 10;
 
 /// Who has come so far into a chunk has the next one on its way.
 const HALF_WAY: u32 = CHUNK / 2;

@@ -67,6 +67,7 @@ mod models;
 pub mod fuzz;
 
 pub use admission::Permit;
+pub use ahead::NEAR;
 pub use append::{Durability, Request, Reservation};
 pub use copy::{CopyReport, Copying};
 pub use damage::{Damage, Descriptor, Loss, Passed};

@@ -356,6 +356,7 @@ mod tests {
             SegmentRow { epoch: u64::MAX, ..row },
             SegmentRow { first: u64::MAX, ..row },
             SegmentRow { last: u64::MAX, ..row },
+            SegmentRow { end: (1 << 20) + 1, ..row },
             SegmentRow { end: (1 << 20) + 4096, ..row },
             SegmentRow { end: 4096 + 512, ..row },
         ] {

@@ -293,9 +293,9 @@ impl Prefill {
         match filling.step(size) {
             Ok(filling) if filling.at < size => {
                 self.filling = Some(filling);
-                let ended = shared.clock.now();
                 if shared.watch.is_waiting() && shared.supply.len() > KEPT_BACK {
                     // The log writes, and nobody waits for this segment: half of the time is enough.
+                    let ended = shared.clock.now();
                     return Step::At(ended + ended.saturating_sub(now));
                 }
                 Step::Again
