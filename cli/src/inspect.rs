@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use logboom::{Config, Engine, Error, ReadOnly, Segment, SegmentId, Shard, ShardId, snapshot::Registered};
+use logboom::{ReadOnly, Segment, SegmentId, Shard, ShardId, snapshot::Registered};
 use serde::Serialize;
 
 use crate::{
+    examine::Examination,
     output::{Failure, Format, Report, count, field, hex, or_dash, size, table},
     verdict::{Cut, Damage, Missing, Verdict},
 };
@@ -15,7 +16,8 @@ const RUNS_SHOWN: usize = 3;
 
 /// List segments and shards of a log, and what recovery would do.
 ///
-/// Nothing is written or locked: a log that is in use can be looked at, as it is at this moment.
+/// Reads all of it, as `verify` does, unless `--quick` is given. Nothing is written or locked: a log that is in use can
+/// be looked at, as it is at this moment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -25,6 +27,10 @@ pub(crate) struct Args {
     /// Show this shard only; may be repeated.
     #[arg(long = "shard", value_name = "ID")]
     shards: Vec<u64>,
+
+    /// Read no more than opening the log does: damage to older records is not seen then.
+    #[arg(long)]
+    quick: bool,
 }
 
 const EXIT_CODES: &str = "\
@@ -35,15 +41,9 @@ Exit codes:
   3  could not be looked at";
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
-    let mut config = Config::new(&args.dir);
-    config.create = false;
-    let inspection = match Engine::open_read_only(config) {
-        Ok(log) => Inspection::of(args, &log),
-        Err(Error::Corruption { what, .. }) => Inspection::of_lost(args, &what),
-        Err(error) => return Err(Failure::new(&args.dir, &error)),
-    };
-    let exit = inspection.recovery.verdict.exit();
-    Ok(Report::new(format, exit, &inspection, text))
+    let found = Examination::of(&args.dir, args.quick, format)?;
+    let inspection = Inspection::of(args, &found);
+    Ok(Report::new(format, found.verdict.exit(), &inspection, text))
 }
 
 /// What was found, as it is printed.
@@ -59,6 +59,8 @@ struct Inspection {
 #[derive(Debug, Default, Serialize)]
 struct Recovery {
     verdict: Verdict,
+    /// Every record was read for the verdict, and not only what an opening reads.
+    all_read: bool,
     /// Too much is missing to open it.
     refused: bool,
     /// The writer closed the log; nothing was in flight.
@@ -134,50 +136,44 @@ struct TermRun {
 }
 
 impl Inspection {
-    fn of(args: &Args, log: &ReadOnly) -> Self {
+    fn of(args: &Args, found: &Examination) -> Self {
         let wanted = |id: &ShardId| args.shards.is_empty() || args.shards.contains(&id.0);
-        let segments = log.segments();
+        let log = found.log.as_ref();
+        let segments = log.map(ReadOnly::segments).unwrap_or_default();
+        let row = |log: &ReadOnly| {
+            log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(log, &log.shard(id))).collect()
+        };
         Self {
             directory: args.dir.display().to_string(),
-            recovery: Recovery::new(log),
+            recovery: Recovery::new(found, !args.quick),
             segments: segments.iter().map(SegmentRow::new).collect(),
-            shards: log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(log, &log.shard(id))).collect(),
-        }
-    }
-
-    /// For a log of which so much is missing that it cannot be opened.
-    fn of_lost(args: &Args, what: &str) -> Self {
-        Self {
-            directory: args.dir.display().to_string(),
-            recovery: Recovery {
-                verdict: Verdict::of(false, true),
-                refused: true,
-                damages: vec![Damage::unplaced(what)],
-                ..Recovery::default()
-            },
-            segments: Vec::new(),
-            shards: Vec::new(),
+            shards: log.map(row).unwrap_or_default(),
         }
     }
 }
 
 impl Recovery {
-    fn new(log: &ReadOnly) -> Self {
+    fn new(found: &Examination, all_read: bool) -> Self {
+        let known = Self {
+            verdict: found.verdict,
+            all_read,
+            refused: found.log.is_none(),
+            cut: found.cut(),
+            damages: found.damages(),
+            ..Self::default()
+        };
+        let Some(log) = &found.log else { return known };
         let report = &log.report().recovery;
-        let is_damaged = !report.damages.is_empty() || log.holds_back_unseen() || !log.quarantined().is_empty();
         Self {
-            verdict: Verdict::of(report.cut.is_some(), is_damaged),
-            refused: false,
             closed: report.closed,
             epoch: report.epoch,
             checkpoint: report.checkpoint,
             segments_replayed: report.segments_replayed,
             records_replayed: report.records_replayed,
             bytes_read: report.bytes_read,
-            cut: report.cut.as_ref().map(Cut::new),
-            damages: report.damages.iter().map(|damage| Damage::new(damage)).collect(),
             quarantined: log.quarantined().len(),
             holds_back_unseen: log.holds_back_unseen(),
+            ..known
         }
     }
 }
@@ -278,7 +274,8 @@ fn terms(runs: &[TermRun]) -> String {
 fn text(found: &Inspection) -> String {
     let recovery = &found.recovery;
     let mut text = field("directory", &found.directory);
-    text += &field("verdict", recovery.verdict.text());
+    let quick = if recovery.all_read { "" } else { ", as far as opening reads it" };
+    text += &field("verdict", &format!("{}{quick}", recovery.verdict.text()));
     text += &field("on open", &on_open(recovery));
     for damage in &recovery.damages {
         text += &field("damage", &damage.text());

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod examine;
 mod inspect;
 mod snapshots;
 mod verify;

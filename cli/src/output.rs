@@ -71,6 +71,11 @@ impl Failure {
         Self { verdict: "unchecked", directory: dir.display().to_string(), error: error.to_string() }
     }
 
+    /// Why, in words.
+    pub(crate) fn error(&self) -> &str {
+        &self.error
+    }
+
     /// The failure as a report. Text goes to standard error: it is not what was asked for. JSON goes where a program
     /// reads it.
     pub(crate) fn report(&self, format: Format) -> Report {

@@ -9,17 +9,17 @@ use std::{
 };
 
 use logboom::{
-    Boundary, Config, Engine, Quarantine, ReadOnly, Runtime, Shard, ShardId,
+    Boundary, Engine, Quarantine, ReadOnly, Runtime, SegmentId, Shard, ShardId,
     disk::{self, Disk, DiskOptions},
 };
-use logboom_wal::Options;
 use serde::Serialize;
 
 use crate::{
     aside::{Aside, utc},
-    output::{Exit, FIELD_WIDTH, Failure, Format, Progress, Report, count, field, hex},
+    examine::{Examination, config},
+    output::{Exit, FIELD_WIDTH, Failure, Format, Report, count, field, hex},
     plan::{Action, HardState, Plan, Step, boundary, hard_state, needs_hard_state},
-    verdict::{Damage, Missing},
+    verdict::{Damage, Missing, Verdict, segment_file},
 };
 
 /// Files besides segments that tell how the log was: copied aside as well, where they are there.
@@ -77,23 +77,29 @@ Examples:
   logboom repair DIR --unseen --yes                             no shard is missing altogether
 
 Exit codes:
-  0  nothing to repair, or nothing any more
-  1  nothing was done, for want of --yes
-  2  something is to be repaired, or still is
+  0  the log is clean, or is now
+  1  nothing was done, for want of --yes; or an unpromised tail, which a writable open would cut
+  2  damage, as `verify` finds it: something is to be repaired, or still is
   3  could not be done";
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     let fail = |error: String| Failure::new(&args.dir, &error);
-    let view = view(&args.dir).map_err(fail)?;
+    let found = Examination::of(&args.dir, false, format)?;
+    let Some(view) = &found.log else { return Err(fail(too_much_is_missing(&found))) };
     let repair = match plan(args, |id| view.shard(id), view.holds_back_unseen()).map_err(fail)? {
-        None => Repair::new(args, Outcome::Listed, State::of_view(&view)),
+        None => Repair::new(args, Outcome::Listed, State::of(&found, view)),
         Some(plan) if !args.yes => {
-            let repair = Repair::new(args, Outcome::Unconfirmed, State::of_view(&view));
+            let repair = Repair::new(args, Outcome::Unconfirmed, State::of(&found, view));
             Repair { steps: plan.words(), ..repair }
         }
-        Some(_) => carry_out(args, format).map_err(fail)?,
+        Some(_) => carry_out(args, format)?,
     };
     Ok(Report::new(format, repair.exit(), &repair, text))
+}
+
+fn too_much_is_missing(found: &Examination) -> String {
+    let damages: Vec<String> = found.damages().iter().map(Damage::text).collect();
+    format!("corruption: the log cannot be opened, and so not repaired: {}", damages.join("; "))
 }
 
 /// What was found or done, as it is printed.
@@ -121,9 +127,12 @@ enum Outcome {
 /// What is to be repaired.
 #[derive(Debug, Serialize)]
 struct State {
+    verdict: Verdict,
     quarantined: Vec<Row>,
     /// Shards that are not listed are held back: records are lost that may have been theirs.
     holds_back_unseen: bool,
+    /// All that a check of every checksum finds.
+    damages: Vec<Damage>,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,28 +157,20 @@ impl Repair {
     fn exit(&self) -> Exit {
         match self.outcome {
             Outcome::Unconfirmed => Exit::Pending,
-            _ if self.state.is_good() => Exit::Clean,
-            _ => Exit::Damage,
+            Outcome::Listed | Outcome::Repaired => self.state.verdict.exit(),
         }
     }
 }
 
 impl State {
-    fn of_view(view: &ReadOnly) -> Self {
-        Self::new(view.quarantined(), |id| view.shard(id), view.holds_back_unseen())
-    }
-
-    fn of_engine(engine: &Engine) -> Self {
-        Self::new(engine.quarantined(), |id| engine.shard(id), engine.holds_back_unseen())
-    }
-
-    fn new(rows: Vec<(ShardId, Quarantine)>, shard: impl Fn(ShardId) -> Shard, holds_back_unseen: bool) -> Self {
-        let quarantined = rows.into_iter().map(|(id, quarantine)| Row::new(&shard(id), quarantine)).collect();
-        Self { quarantined, holds_back_unseen }
-    }
-
-    fn is_good(&self) -> bool {
-        self.quarantined.is_empty() && !self.holds_back_unseen
+    fn of(found: &Examination, view: &ReadOnly) -> Self {
+        let row = |(id, quarantine)| Row::new(&view.shard(id), quarantine);
+        Self {
+            verdict: found.verdict,
+            quarantined: view.quarantined().into_iter().map(row).collect(),
+            holds_back_unseen: view.holds_back_unseen(),
+            damages: found.damages(),
+        }
     }
 }
 
@@ -209,8 +210,6 @@ struct Before<'a> {
     steps: &'a [String],
     #[serde(flatten)]
     state: &'a State,
-    /// All that a check of every checksum finds.
-    damages: Vec<Damage>,
     files: &'a [String],
 }
 
@@ -225,66 +224,55 @@ struct After<'a> {
 
 /// Does what `args` demand. From the lock on nobody else changes anything, so that what is copied aside is what is
 /// there before the repair: opening the log for writing may already use a damaged segment again.
-fn carry_out(args: &Args, format: Format) -> Result<Repair, String> {
+fn carry_out(args: &Args, format: Format) -> Result<Repair, Failure> {
+    let fail = |error: String| Failure::new(&args.dir, &error);
     let options = DiskOptions { create: false, ..DiskOptions::default() };
-    let disk = disk::open(&args.dir, &options).map_err(said)?;
-    let view = view(&args.dir)?;
-    let planned = plan(args, |id| view.shard(id), view.holds_back_unseen())?.ok_or("nothing is demanded")?;
+    let disk = disk::open(&args.dir, &options).map_err(|error| Failure::new(&args.dir, &error))?;
+    let found = Examination::of(&args.dir, false, format)?;
+    let Some(view) = &found.log else { return Err(fail(too_much_is_missing(&found))) };
+    let planned = plan(args, |id| view.shard(id), view.holds_back_unseen()).map_err(fail)?;
+    let planned = planned.ok_or_else(|| fail("nothing is demanded".to_owned()))?;
     let steps = planned.words();
-    let damages = damages(&args.dir, format)?;
-    let files = files(&args.dir, &view, &damages).map_err(said)?;
-    let now = SystemTime::now();
-    let mut aside = Aside::make(&args.dir, &files, now)?;
-    let state = State::of_view(&view);
-    let damages = damages.iter().map(|damage| Damage::new(damage)).collect();
+    let files = files(&args.dir, view, &found.report.damages).map_err(|error| Failure::new(&args.dir, &error))?;
+    let mut aside = Aside::make(&args.dir, &files, SystemTime::now()).map_err(fail)?;
+    let state = State::of(&found, view);
     let version = env!("CARGO_PKG_VERSION");
-    aside.note(&Before { at: utc(now), version, steps: &steps, state: &state, damages, files: &files })?;
-    drop(view);
+    let before = Before { at: utc(SystemTime::now()), version, steps: &steps, state: &state, files: &files };
+    aside.note(&before).map_err(fail)?;
+    let damaged = found.damaged();
+    drop(found);
 
-    let repaired = change(disk, args, &planned);
-    let (error, state) = (repaired.as_ref().err().map(String::as_str), repaired.as_ref().ok());
-    let noted = aside.note(&After { at: utc(SystemTime::now()), error, state });
+    let repaired = change(disk, args, &planned, damaged).map_err(fail).and_then(|()| {
+        let found = Examination::of(&args.dir, false, format)?;
+        let view = found.log.as_ref().ok_or_else(|| fail(too_much_is_missing(&found)))?;
+        Ok(State::of(&found, view))
+    });
+    let error = repaired.as_ref().err().map(Failure::error);
+    let noted = aside.note(&After { at: utc(SystemTime::now()), error, state: repaired.as_ref().ok() });
     let state = repaired?;
-    noted.map_err(|error| format!("repaired, but {error}"))?;
+    noted.map_err(|error| fail(format!("repaired, but {error}")))?;
     let aside = Some(aside.path().display().to_string());
     Ok(Repair { steps, aside, ..Repair::new(args, Outcome::Repaired, state) })
 }
 
-fn change(disk: Arc<dyn Disk>, args: &Args, planned: &Plan) -> Result<State, String> {
+/// Carries out the plan, and empties the damaged segments as far as nothing lost is left in them.
+fn change(disk: Arc<dyn Disk>, args: &Args, planned: &Plan, damaged: BTreeSet<SegmentId>) -> Result<(), String> {
     let engine = Engine::open_on(disk, config(&args.dir), Runtime::Threads).map_err(said)?;
+    engine.report_damage(damaged).map_err(said)?;
     let plan = plan(args, |id| engine.shard(id), engine.holds_back_unseen())?;
     if plan.as_ref() != Some(planned) {
         return Err("the log is not as it was when it was only looked at: nothing was done".to_owned());
     }
     planned.apply(&engine).map_err(said)?;
-    let state = State::of_engine(&engine);
-    engine.close().map_err(|error| format!("repaired, but closing the log failed: {error}"))?;
-    Ok(state)
-}
-
-fn config(dir: &Path) -> Config {
-    let mut config = Config::new(dir);
-    config.create = false;
-    config
-}
-
-fn view(dir: &Path) -> Result<ReadOnly, String> {
-    Engine::open_read_only(config(dir)).map_err(said)
-}
-
-/// All that is damaged, below the checkpoint as well.
-fn damages(dir: &Path, format: Format) -> Result<Vec<Arc<logboom_wal::Damage>>, String> {
-    let disk = disk::open_read_only(dir, &DiskOptions::default()).map_err(said)?;
-    let progress = Progress::new("verifying", format);
-    let report = logboom_wal::verify(disk, Options::default(), &mut |done, total| progress.set(done, total));
-    Ok(report.map_err(said)?.damages)
+    let emptied = engine.reclaim().map(drop);
+    let closed = engine.close();
+    emptied.and(closed).map_err(|error| format!("repaired, but the log was not closed well: {error}"))
 }
 
 /// The names of the files to be copied aside: those of the damaged segments. A segment that is not there may be in any
 /// file that states nothing, so those are kept then too.
 fn files(dir: &Path, view: &ReadOnly, damages: &[Arc<logboom_wal::Damage>]) -> std::io::Result<Vec<String>> {
-    let name = |slot: u32| format!("segment-{slot:06}");
-    let live: Vec<_> = view.segments().into_iter().map(|row| (row.info.id, name(row.info.slot))).collect();
+    let live: Vec<_> = view.segments().into_iter().map(|row| (row.info.id, segment_file(row.info.slot))).collect();
     let mut names = BTreeSet::new();
     let mut is_missing = false;
     for damage in damages {
@@ -321,10 +309,13 @@ fn text(repair: &Repair) -> String {
     if repair.outcome == Outcome::Unconfirmed {
         return text + &field("nothing", "was changed: add --yes to do it");
     }
+    for damage in &state.damages {
+        text += &field("damage", &damage.text());
+    }
     for row in &state.quarantined {
         text += &field("quarantine", &row.text());
     }
-    if repair.outcome == Outcome::Listed && !state.is_good() {
+    if repair.outcome == Outcome::Listed && (!state.quarantined.is_empty() || state.holds_back_unseen) {
         text += &field("ways out", "heal it from another replica (Engine::heal): gives up nothing");
         text += &format!("{:FIELD_WIDTH$}or give up what is lost: see `logboom repair --help`\n", "");
     }
@@ -333,6 +324,9 @@ fn text(repair: &Repair) -> String {
 
 fn summary(state: &State) -> String {
     let shards = count(state.quarantined.len() as u64, "shard");
+    if !state.damages.is_empty() && state.quarantined.is_empty() && !state.holds_back_unseen {
+        return "no shard has lost anything: see docs/repair.md for what mends the damage".to_owned();
+    }
     match (state.quarantined.len(), state.holds_back_unseen) {
         (0, false) => "nothing".to_owned(),
         (0, true) => "every shard that nothing is known of: --unseen".to_owned(),

@@ -1,9 +1,7 @@
 //! The snapshots beside a log, read in full.
 
-use std::path::Path;
-
 use logboom::{
-    Config, Engine, ShardId,
+    ReadOnly, ShardId,
     snapshot::{Progress, Registered, Stop},
 };
 use serde::Serialize;
@@ -11,7 +9,7 @@ use serde::Serialize;
 use crate::{output::count, verdict::Damage};
 
 /// What reading every registered snapshot found.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Snapshots {
     registered: u64,
     /// The bytes of their files, before compression.
@@ -21,16 +19,12 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Reads those that the log in `dir` names. A log that cannot be opened names none: what is wrong with it is said
-    /// elsewhere.
-    pub(crate) fn verify(dir: &Path) -> Self {
-        let mut config = Config::new(dir);
-        config.create = false;
+    /// Reads those that the log names.
+    pub(crate) fn verify(log: &ReadOnly) -> Self {
         let mut found = Self::default();
-        let Ok(log) = Engine::open_read_only(config) else { return found };
         for (shard, snapshot) in log.snapshots() {
             found.registered += 1;
-            match verify(&log, shard, &snapshot) {
+            match verify(log, shard, &snapshot) {
                 Ok(bytes) => found.bytes += bytes,
                 Err(error) => {
                     found.damages.push(Damage::unplaced(&format!("snapshot-{:016x}: {error}", snapshot.file)));
@@ -50,7 +44,7 @@ impl Snapshots {
 }
 
 /// Reads a snapshot in full; the bytes of its files.
-fn verify(log: &logboom::ReadOnly, shard: ShardId, snapshot: &Registered) -> logboom::Result<u64> {
+fn verify(log: &ReadOnly, shard: ShardId, snapshot: &Registered) -> logboom::Result<u64> {
     let Some(lease) = log.lease(shard, snapshot.id)? else { return Ok(0) };
     lease.verify(&Stop::new(), &Progress::default())?;
     Ok(lease.manifest().bytes())

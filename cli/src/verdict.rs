@@ -27,8 +27,10 @@ pub(crate) struct Cut {
 }
 
 /// Something durable that is not what was written.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Damage {
+    /// The file that it is in, if that is there.
+    file: Option<String>,
     segment: Option<u64>,
     offset: Option<u32>,
     group: Option<u64>,
@@ -37,7 +39,7 @@ pub(crate) struct Damage {
 }
 
 /// A record of a damaged group, as its surviving descriptor names it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Lost {
     shard: u64,
     first: u64,
@@ -98,9 +100,11 @@ impl Cut {
 }
 
 impl Damage {
-    pub(crate) fn new(damage: &logboom_wal::Damage) -> Self {
+    /// `slot` is the number in the name of the segment's file.
+    pub(crate) fn new(damage: &logboom_wal::Damage, slot: Option<u32>) -> Self {
         let lost = damage.lost.iter().map(Lost::new);
         Self {
+            file: slot.map(segment_file),
             segment: Some(damage.segment.0),
             offset: Some(damage.offset),
             group: damage.group,
@@ -111,13 +115,16 @@ impl Damage {
 
     /// Damage that is not in one place.
     pub(crate) fn unplaced(what: &str) -> Self {
-        Self { segment: None, offset: None, group: None, what: what.to_owned(), lost: Vec::new() }
+        Self { file: None, segment: None, offset: None, group: None, what: what.to_owned(), lost: Vec::new() }
     }
 
     pub(crate) fn text(&self) -> String {
         let part = |name: &str, number: Option<u64>| number.map(|number| format!("{name} {number}"));
         let place = [
-            self.segment.map(|id| format!("segment {}", SegmentId(id))),
+            self.segment.map(|id| match &self.file {
+                Some(file) => format!("segment {} ({file})", SegmentId(id)),
+                None => format!("segment {}", SegmentId(id)),
+            }),
             part("byte", self.offset.map(u64::from)),
             part("group", self.group),
         ];
@@ -129,6 +136,11 @@ impl Damage {
         }
         text
     }
+}
+
+/// The name of a segment's file.
+pub(crate) fn segment_file(slot: u32) -> String {
+    format!("segment-{slot:06}")
 }
 
 impl From<Quarantine> for Missing {

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use logboom_disk::DiskOptions;
-use logboom_wal::{Error, Options, SegmentId, VerifyReport};
+use logboom::SegmentId;
 use serde::Serialize;
 
 use crate::{
-    output::{Failure, Format, Progress, Report, count, field, size},
+    examine::Examination,
+    output::{Failure, Format, Report, count, field, size},
     snapshots::Snapshots,
     verdict::{Cut, Damage, Verdict},
 };
@@ -30,24 +30,9 @@ Exit codes:
   3  could not be checked";
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
-    let disk = logboom_disk::open_read_only(&args.dir, &DiskOptions::default())
-        .map_err(|error| Failure::new(&args.dir, &error))?;
-    let progress = Progress::new("verifying", format);
-    let report = match logboom_wal::verify(disk, Options::default(), &mut |done, total| progress.set(done, total)) {
-        Ok(report) => report,
-        // Damaged so that nothing could be read at all.
-        Err(Error::Corruption(damage)) => {
-            let mut report = VerifyReport::default();
-            report.damages.push(damage);
-            report
-        }
-        Err(error) => return Err(Failure::new(&args.dir, &error)),
-    };
-    drop(progress);
-    let snapshots = Snapshots::verify(&args.dir);
-    let verification = Verification::new(args.dir.display().to_string(), &report, snapshots);
-    let exit = verification.verdict.exit();
-    Ok(Report::new(format, exit, &verification, text))
+    let found = Examination::of(&args.dir, false, format)?;
+    let verification = Verification::new(args.dir.display().to_string(), &found);
+    Ok(Report::new(format, found.verdict.exit(), &verification, text))
 }
 
 /// What was found, as it is printed.
@@ -70,21 +55,20 @@ struct Verification {
 }
 
 impl Verification {
-    fn new(directory: String, report: &VerifyReport, mut snapshots: Snapshots) -> Self {
-        let mut damages: Vec<Damage> = report.damages.iter().map(|damage| Damage::new(damage)).collect();
-        damages.append(&mut snapshots.damages);
+    fn new(directory: String, found: &Examination) -> Self {
+        let report = &found.report;
         Self {
             directory,
-            verdict: Verdict::of(report.cut.is_some(), !damages.is_empty()),
+            verdict: found.verdict,
             segments: report.segments,
             groups: report.groups,
             records: report.records,
             bytes: report.bytes,
             without_footer: report.without_footer.iter().map(|&SegmentId(id)| id).collect(),
             bad_checkpoints: report.bad_checkpoints.clone(),
-            cut: report.cut.as_ref().map(Cut::new),
-            snapshots,
-            damages,
+            cut: found.cut(),
+            snapshots: found.snapshots.clone(),
+            damages: found.damages(),
         }
     }
 }
@@ -103,7 +87,7 @@ fn text(found: &Verification) -> String {
         text += &field("snapshots", &found.snapshots.text());
     }
     if !found.without_footer.is_empty() {
-        let ids: Vec<String> = found.without_footer.iter().map(u64::to_string).collect();
+        let ids: Vec<String> = found.without_footer.iter().map(|&id| SegmentId(id).to_string()).collect();
         text += &field("no footer", &format!("segments {}: read in full instead, nothing is lost", ids.join(", ")));
     }
     for slot in &found.bad_checkpoints {

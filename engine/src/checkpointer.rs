@@ -32,6 +32,8 @@ struct Last {
     size: u64,
     /// It reflects every record before this.
     upto: Sequence,
+    /// And so much of what was found to be lost.
+    losses: u64,
 }
 
 enum Work {
@@ -55,7 +57,7 @@ enum Work {
 impl Checkpointer {
     /// Behind a checkpoint of `size` bytes, 0 for none, which is replayed from `replay_from`.
     pub(crate) fn new(replay_from: SegmentId, size: u64) -> Self {
-        Self { work: Work::Idle, last: Last { replay_from, size, upto: Sequence::NONE } }
+        Self { work: Work::Idle, last: Last { replay_from, size, ..Last::default() } }
     }
 
     /// Does a bounded amount of work.
@@ -80,7 +82,7 @@ impl Checkpointer {
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
         self.complete(core)?;
         // Nobody submits any more, and what the log adds by itself needs no checkpoint.
-        while core.wal.next_sequence().group() > self.last.upto.group() + 1 {
+        while core.wal.next_sequence().group() > self.last.upto.group() + 1 || self.lacks_losses(core) {
             self.begin(core);
             self.complete(core)?;
         }
@@ -113,7 +115,15 @@ impl Checkpointer {
         Ok(())
     }
 
+    /// Whether entries were found to be lost that the newest checkpoint does not know to be.
+    fn lacks_losses(&self, core: &Core) -> bool {
+        core.store.losses.found() > self.last.losses
+    }
+
     fn is_due(&self, core: &Core) -> bool {
+        if self.lacks_losses(core) {
+            return true;
+        }
         let covered = core.wal.covered();
         let (mut logged, mut dead) = (0, 0);
         for info in core.wal.segments().iter().filter(|info| !info.active && !info.id.is_cold()) {
@@ -131,7 +141,7 @@ impl Checkpointer {
         let upto = core.wal.next_sequence();
         // Before the shards are listed: whoever got room below this segment is in the list, and is waited for.
         let replay_from = core.wal.active();
-        let last = Last { replay_from, size: 0, upto };
+        let last = Last { replay_from, size: 0, upto, losses: core.store.losses.found() };
         let shards = core.store.shards.ids();
         self.work = Work::Capturing { last, shards, next: 0, checkpoint: Checkpoint::default() };
     }

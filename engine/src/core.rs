@@ -16,6 +16,7 @@ use crate::{
     buffers::BufferPool,
     checkpointer::Checkpointer,
     compact,
+    lost::Verifier,
     reclaim::Reclaimer,
     room::{self, Room},
     seal::Sealer,
@@ -40,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) sealer: Mutex<Sealer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) reclaimer: Mutex<Reclaimer>,
+    pub(crate) verifier: Mutex<Verifier>,
     pub(crate) room: Room,
     pub(crate) counts: Counts,
     pub(crate) snapshots: Kept,
@@ -82,6 +84,7 @@ impl Core {
             sealer: Mutex::default(),
             checkpointer: Mutex::new(checkpointer),
             reclaimer: Mutex::default(),
+            verifier: Mutex::default(),
             room: Room::default(),
             counts: Counts::default(),
             snapshots,
@@ -99,6 +102,7 @@ impl Core {
                 unless_busy(&core.reclaimer, now, |reclaimer| reclaimer.step(core, now))
             });
         }
+        core.add_machine("verify", |core, now| unless_busy(&core.verifier, now, |verifier| verifier.step(core, now)));
         core.add_machine("room", room::step);
         core.add_machine("snapshots", snapshots::step);
         core
@@ -134,6 +138,7 @@ impl Core {
     fn finish(&self) -> Result<()> {
         self.wal.barrier().wait()?;
         self.reclaimer.lock().end(self);
+        self.verifier.lock().finish(self)?;
         self.sealer.lock().finish(self)?;
         self.checkpointer.lock().finish(self)
     }

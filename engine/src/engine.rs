@@ -11,7 +11,7 @@ use logboom_wal::{Durability, Permit, Reservation, Runtime};
 
 use crate::{
     Backup, BackupReport, Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly,
-    ReclaimReport, Rejected, Result, Segment, Shard, ShardId, Snapshots, Ticket,
+    ReclaimReport, Rejected, Result, Segment, SegmentId, Shard, ShardId, Snapshots, Ticket,
     append::{append, preflight, release_unseen},
     core::Core,
     open, space,
@@ -183,6 +183,18 @@ impl Engine {
         self.0.core.store.shards.quarantined()
     }
 
+    /// Tells the engine that something in these segments is damaged, as a verification has found. Reads every live
+    /// entry in them, about a MiB at a time: those that are lost put their shards in [quarantine](Shard::quarantine),
+    /// and reclaiming moves what is intact to other segments. The engine does the same by itself for what opening, its
+    /// scrub or reclaiming find. Blocks for the disk; the log goes on meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Io`] when the disk does not answer.
+    pub fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
+        self.0.core.check_open()?;
+        segments.into_iter().try_for_each(|segment| self.0.core.report_damage(segment))
+    }
+
     /// Hands entries in again that a shard has lost, or that a read found damaged: [`Batch::heal`] for each, in as many
     /// batches as that takes, and durable. What an error leaves undone can be done again.
     ///
@@ -312,7 +324,13 @@ impl Engine {
     /// stays where it is.
     pub fn reclaim(&self) -> Result<ReclaimReport> {
         self.0.core.check_open()?;
-        space::reclaim(&self.0.core)?;
+        let core = &self.0.core;
+        space::reclaim(core)?;
+        core.verifier.lock().finish(core)?;
+        if core.store.losses.has_verified() {
+            // What is lost is known now, so what lies beside it can move.
+            space::reclaim(core)?;
+        }
         Ok(self.space())
     }
 

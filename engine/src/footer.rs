@@ -15,6 +15,7 @@ use crate::{
     claims::{Age, Claims, NOWHERE, Piece},
     log::{ROW_UNIT, Row, Stretch, payload_bytes_min, place},
     operation::{Change, Remnant},
+    ranges::Ranges,
 };
 
 const HEAD: Form = Form { name: *b"footer", version: 2 };
@@ -238,6 +239,15 @@ impl Footer {
             stretches.push(Stretch { range: part, term: *term, segment: *segment, place });
         }
         true
+    }
+
+    /// The entries of `range` that it does not list.
+    pub(crate) fn gaps(&self, shard: ShardId, range: &Range<u64>) -> Ranges {
+        let mut gaps: Ranges = std::iter::once(range.clone()).collect();
+        for entries in self.head.shards.iter().filter(|entries| entries.shard == shard) {
+            gaps.remove(&(entries.first..entries.first.saturating_add(u64::from(entries.count))));
+        }
+        gaps
     }
 
     /// The memory that the footer takes, in bytes.

@@ -39,6 +39,8 @@ pub(crate) struct Found {
     missing: Missing,
     /// What the replayed records claim; whatever else they did not end.
     claims: Claims,
+    /// The last record that the checkpoint reflects: a later one in a segment that is not replayed was not accepted.
+    past: Sequence,
     /// What the segments that were not replayed claim. Without a past, they speak of an earlier log of the shard.
     older: Vec<(Age, Piece)>,
     has_past: bool,
@@ -65,6 +67,7 @@ impl Found {
             state,
             missing,
             proven: view.sequence,
+            past: view.sequence,
             has_past: true,
             ..Self::default()
         }
@@ -80,6 +83,12 @@ impl Found {
         if self.has_past {
             self.older.push((age, piece));
         }
+    }
+
+    /// Whether a record in a segment that is not replayed is part of the shard. One behind damage is not, where it did
+    /// not follow the last known record.
+    pub(crate) fn has_past(&self, sequence: Sequence) -> bool {
+        self.has_past && sequence <= self.past
     }
 
     /// Takes the next record of the shard.

@@ -169,6 +169,7 @@ mod seal;
 mod store;
 mod shard;
 mod read;
+mod lost;
 mod readers;
 mod shares;
 mod entries;

@@ -21,8 +21,9 @@ pub trait Observer: Send + Sync + Debug {
         let _ = stall;
     }
 
-    /// The background reading came by something durable that is not what was written. Reading the entries says so as
-    /// well; everything else goes on. Called again when the next reading comes by.
+    /// The background reading came by something durable that is not what was written. Shards whose entries are lost by
+    /// it are put in [quarantine](crate::Shard::quarantine) soon; everything else goes on. Called again when the next
+    /// reading comes by.
     fn damaged(&self, damage: &Damage) {
         let _ = damage;
     }

@@ -10,6 +10,7 @@ use crate::{
     checkpointer::Checkpointer,
     core::Core,
     footer,
+    lost::Losses,
     readers::Readers,
     recover::{Recovered, recover},
     snapshots,
@@ -46,10 +47,14 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     config.check()?;
     let begun = Begun::now(&runtime);
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
-    let mut opening = logboom_wal::open(Arc::clone(&disk), options(config), runtime)?;
-    let Recovered { shards, tallies, checkpoint_bytes } = recover(&mut opening)?;
+    let losses: Arc<Losses> = Arc::default();
+    let mut opening = logboom_wal::open(Arc::clone(&disk), options(config, &losses), runtime)?;
+    let Recovered { shards, tallies, checkpoint_bytes, outdated } = recover(&mut opening)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
+    recovery.damages.iter().for_each(|damage| losses.suspect(damage.segment));
     let wal = opening.start()?;
+    // Before a checkpoint can cover these segments: the next opening would believe what they say.
+    outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
     wal.set_owners(shards.len());
     let snapshots = snapshots::open(Arc::clone(&disk), &wal, &shards, config)?;
     let report = OpenReport {
@@ -62,7 +67,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
         holds_back_unseen: shards.holds_back_unseen(),
         elapsed: begun.elapsed(),
     };
-    let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers);
+    let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
     Ok(Core::new(wal, store, tallies, report, checkpointer, snapshots, config.reclaim_in_background))
 }
@@ -71,8 +76,9 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
 pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, OpenReport, crate::tally::Tallies)> {
     let begun = Begun::now(&Runtime::Threads);
     let facts = disk.facts().clone();
-    let mut opening: Opening = logboom_wal::open_read_only(disk, options(config))?;
-    let Recovered { shards, tallies, checkpoint_bytes } = recover(&mut opening)?;
+    let losses: Arc<Losses> = Arc::default();
+    let mut opening: Opening = logboom_wal::open_read_only(disk, options(config, &losses))?;
+    let Recovered { shards, tallies, checkpoint_bytes, .. } = recover(&mut opening)?;
     let recovery = opening.report().clone();
     let reader = opening.into_reader()?;
     let report = OpenReport {
@@ -86,10 +92,10 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
         elapsed: begun.elapsed(),
     };
     let source = Source::Reader(Box::new(reader));
-    Ok((Store::new(source, shards, config.index_bytes, Readers::new(true)), report, tallies))
+    Ok((Store::new(source, shards, config.index_bytes, Readers::new(true), losses), report, tallies))
 }
 
-pub(crate) fn options(config: &Config) -> Options {
+fn options(config: &Config, losses: &Arc<Losses>) -> Options {
     Options {
         segment_bytes: config.segment_bytes,
         reserve_segments: config.reserve_segments as usize,
@@ -103,7 +109,7 @@ pub(crate) fn options(config: &Config) -> Options {
         scrub_period: config.scrub_period,
         footer: footer::SPACE,
         create: config.create,
-        listener: Arc::new(Relay(config.observer.clone())),
+        listener: Arc::new(Relay { observer: config.observer.clone(), losses: Arc::clone(losses) }),
     }
 }
 
@@ -124,29 +130,33 @@ fn refused(error: OpenError) -> Error {
 
 /// Passes on to the observer what the log tells.
 #[derive(Debug)]
-struct Relay(Option<Arc<dyn Observer>>);
+struct Relay {
+    observer: Option<Arc<dyn Observer>>,
+    losses: Arc<Losses>,
+}
 
 impl Listener for Relay {
     fn recovering(&self, done: u64, total: u64) {
-        if let Some(observer) = &self.0 {
+        if let Some(observer) = &self.observer {
             observer.recovering(RecoveryProgress::new(done, total));
         }
     }
 
     fn stalled(&self, waiting: Duration) {
-        if let Some(observer) = &self.0 {
+        if let Some(observer) = &self.observer {
             observer.stalled(Stall::new(waiting));
         }
     }
 
     fn damaged(&self, damage: &Damage) {
-        if let Some(observer) = &self.0 {
+        self.losses.suspect(damage.segment);
+        if let Some(observer) = &self.observer {
             observer.damaged(damage);
         }
     }
 
     fn poisoned(&self, error: &WalError) {
-        if let Some(observer) = &self.0 {
+        if let Some(observer) = &self.observer {
             observer.poisoned(&error.clone().into());
         }
     }

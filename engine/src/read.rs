@@ -34,7 +34,7 @@ enum Outline {
 }
 
 /// Footers that one read needs: held by it, so that a small cache cannot make it load two in turns for ever.
-type Held = Vec<(SegmentId, Arc<Footer>)>;
+pub(crate) type Held = Vec<(SegmentId, Arc<Footer>)>;
 
 impl Query {
     /// Reads from memory; `None` when the disk is needed, or when the shard is being written to at this moment.
@@ -76,7 +76,11 @@ impl Query {
                 Err(failure) => failure,
             };
             if before.as_ref() == Some(&stretches) {
-                return Err(failure);
+                match failure {
+                    // What is lost is left out from now on: the next round has the rest, or says what is lost.
+                    ReadError::Corrupted { .. } if self.quarantine_lost(&stretches)? => {}
+                    failure => return Err(failure),
+                }
             }
             // What was read ahead may be of a read that went wrong, and pass for another record of the log.
             self.store.source.forget_read(stretches.iter().map(|stretch| stretch.segment));
@@ -174,7 +178,12 @@ impl Query {
         Some(located)
     }
 
-    fn footer(&self, segment: SegmentId, held: &mut Held, failure: &mut Option<WalError>) -> Option<Arc<Footer>> {
+    pub(crate) fn footer(
+        &self,
+        segment: SegmentId,
+        held: &mut Held,
+        failure: &mut Option<WalError>,
+    ) -> Option<Arc<Footer>> {
         if let Some((_, footer)) = held.iter().find(|(other, _)| *other == segment) {
             return Some(Arc::clone(footer));
         }
@@ -201,7 +210,11 @@ impl Query {
         Some(self.gather(located, records))
     }
 
-    fn gather(&self, located: &[Stretch], records: impl IntoIterator<Item = Record>) -> Result<EntryBatch, ReadError> {
+    pub(crate) fn gather(
+        &self,
+        located: &[Stretch],
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<EntryBatch, ReadError> {
         let mut batch = EntryBatch::with_capacity(located.len());
         let mut expected = self.range.start;
         for (stretch, record) in located.iter().zip(records) {
@@ -219,7 +232,7 @@ impl Query {
         Ok(batch)
     }
 
-    fn failed(&self, error: WalError) -> ReadError {
+    pub(crate) fn failed(&self, error: WalError) -> ReadError {
         match error {
             WalError::Corruption(_) => self.corrupted(&error.to_string()),
             other => ReadError::Io(other.into()),

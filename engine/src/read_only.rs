@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use logboom_snapshot::{Lease, Registered, Store as Snapshots};
 
 use crate::{
-    Config, OpenReport, Quarantine, Result, Segment, Shard, ShardId, open, snapshots, store::Store, tally::Tallies,
+    Config, OpenReport, Quarantine, Result, Segment, SegmentId, Shard, ShardId, open, snapshots, store::Store,
+    tally::Tallies,
 };
 
 /// The log of a directory as it was when this was opened: what a writable open would have found.
@@ -45,6 +46,15 @@ impl ReadOnly {
     /// Whether shards that nothing is known of are held back: records are lost that may have been theirs.
     pub fn holds_back_unseen(&self) -> bool {
         self.store.shards.holds_back_unseen()
+    }
+
+    /// Reads every live entry in these segments, in which a verification has found damage: those that are lost put
+    /// their shards in quarantine, in this view. See [`Engine::report_damage`](crate::Engine::report_damage).
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when the disk does not answer.
+    pub fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
+        segments.into_iter().try_for_each(|segment| self.store.verify_segment(segment))
     }
 
     /// The registered snapshots, by shard, and of a shard oldest first. Their files are not looked at.

@@ -18,6 +18,7 @@ use crate::{
     footer::Footer,
     log::Stretch,
     pace::Pace,
+    ranges::Ranges,
     tally::Delta,
     victim::{self, Urgency},
 };
@@ -42,6 +43,8 @@ pub(crate) struct Reclaimer {
     look_at: Duration,
     /// Segments in which something is damaged: what can be read of them stays where it is.
     spoiled: BTreeSet<SegmentId>,
+    /// Damaged segments whose losses are known: what is intact in them moves out, however much it is.
+    damaged: BTreeSet<SegmentId>,
     has_ended: bool,
 }
 
@@ -110,16 +113,24 @@ impl Reclaimer {
         core.wal.close_cold();
     }
 
-    /// Segments in which something is damaged, and which are kept for what is not.
-    pub(crate) fn spoiled(&self) -> Vec<SegmentId> {
-        self.spoiled.iter().copied().collect()
+    /// Live segments in which something is damaged.
+    pub(crate) fn damaged(&self, core: &Core) -> Vec<SegmentId> {
+        let is_live = |id: &&SegmentId| !core.tallies.is_free(**id);
+        self.spoiled.union(&self.damaged).filter(is_live).copied().collect()
     }
 
     fn begin(&mut self, core: &Core, urgency: Urgency) -> Result<bool> {
         if self.has_ended {
             return Ok(false);
         }
-        let Some(segment) = victim::choose(core, &self.spoiled, urgency) else { return Ok(false) };
+        for segment in core.store.losses.take_verified() {
+            self.spoiled.remove(&segment);
+            self.damaged.insert(segment);
+        }
+        let damaged = victim::choose_damaged(core, &self.damaged, &self.spoiled);
+        let Some(segment) = damaged.or_else(|| victim::choose(core, &self.spoiled, urgency)) else {
+            return Ok(false);
+        };
         let footer = core.store.footer(segment)?;
         let mut shards: Vec<ShardId> = footer.head.claims(segment).map(|(shard, _)| shard).collect();
         shards.dedup();
@@ -146,7 +157,7 @@ impl Reclaimer {
             Ok(copied) => work.copied = Some(copied),
             Err(error) => {
                 self.work = None;
-                return self.give_up(segment, error);
+                return self.give_up(core, segment, error);
             }
         }
         Ok(())
@@ -162,12 +173,14 @@ impl Reclaimer {
         core.kick();
     }
 
-    /// What is damaged cannot be moved, and reading it says so to whoever asks; the other failures may pass.
-    fn give_up(&mut self, segment: SegmentId, error: WalError) -> Result<()> {
+    /// What is damaged cannot be moved: the shards that lost it are found. The other failures may pass.
+    fn give_up(&mut self, core: &Core, segment: SegmentId, error: WalError) -> Result<()> {
         match error {
             WalError::Corruption(_) => {
                 marks::hit("reclaim: a segment has something damaged in it");
                 self.spoiled.insert(segment);
+                core.store.losses.suspect(segment);
+                core.kick();
                 Ok(())
             }
             WalError::Gone(_) => Ok(()),
@@ -208,7 +221,13 @@ impl Emptying {
         let held: Vec<Stretch> = {
             let (state, mut held) = (cell.state.lock(), Vec::new());
             let extent = cell.published.load().extent;
-            for range in state.log.held_in(&extent, self.segment) {
+            let mut intact: Ranges = state.log.held_in(&extent, self.segment).collect();
+            state
+                .missing()
+                .into_iter()
+                .flat_map(|missing| missing.entries.iter())
+                .for_each(|lost| intact.remove(&lost));
+            for range in intact.iter() {
                 held.extend(state.log.outline(&extent, &range, u64::MAX));
             }
             held

@@ -31,6 +31,8 @@ pub(crate) struct Recovered {
     pub(crate) tallies: Tallies,
     /// The size of the checkpoint, 0 for none.
     pub(crate) checkpoint_bytes: u64,
+    /// Segments whose footers list records that are not part of the log any more, since others before them are lost.
+    pub(crate) outdated: Vec<SegmentId>,
 }
 
 /// Recovers the shards; the log itself is left to be started, or read.
@@ -50,11 +52,12 @@ pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
     if let Some(cut) = opening.report().cut {
         tracing::warn!(%cut, "an unpromised tail was cut");
     }
+    let outdated = std::mem::take(&mut recovery.outdated);
     let (shards, tallies) = recovery.finish();
     for (shard, quarantine) in shards.quarantined() {
         tracing::error!(shard = shard.0, %quarantine, "a shard is in quarantine");
     }
-    Ok(Recovered { shards, tallies, checkpoint_bytes })
+    Ok(Recovered { shards, tallies, checkpoint_bytes, outdated })
 }
 
 /// The shards as far as they are known.
@@ -67,6 +70,8 @@ struct Recovery {
     unseen: bool,
     /// The last record that the checkpoint reflects.
     reflected: Sequence,
+    /// See [`Recovered::outdated`].
+    outdated: Vec<SegmentId>,
 }
 
 impl Recovery {
@@ -77,6 +82,7 @@ impl Recovery {
             proven_from: Sequence::NONE,
             unseen: false,
             reflected: Sequence::NONE,
+            outdated: Vec::new(),
         }
     }
 
@@ -97,12 +103,19 @@ impl Recovery {
     fn take_segments(&mut self, opening: &Opening) -> Result<()> {
         let replay_from = opening.replay_from();
         let segments = opening.segments();
+        let damages = opening.report().damages.iter().map(|damage| damage.segment);
+        let lost_from = damages.filter(|id| !id.is_cold() && *id >= replay_from).min();
         for infos in segments.chunks(HEADS_AT_ONCE) {
             let ids: Vec<SegmentId> = infos.iter().map(|info| info.id).collect();
             for (info, bytes) in infos.iter().zip(opening.read_heads(&ids)?) {
                 let head = bytes?.and_then(|bytes| Head::decode(&bytes).ok());
                 let is_replayed = !info.id.is_cold() && info.id >= replay_from;
-                if head.is_some() {
+                // It lists what was live before anything was lost. What is live now is known from the replay.
+                let is_outdated = is_replayed && lost_from.is_some_and(|lost| info.id >= lost);
+                if head.is_some() && is_outdated {
+                    marks::hit("recovery: a footer behind damage is not believed");
+                    self.outdated.push(info.id);
+                } else if head.is_some() {
                     opening.accept_footer(info.id);
                     self.segments.sealed.insert(info.id);
                 }
@@ -128,7 +141,9 @@ impl Recovery {
         marks::hit("recovery: a segment is read in place of its footer");
         let mut rescue = Rescue::default();
         opening.scan(info.id, &mut |passed| {
-            rescue.add(&passed);
+            if self.has_past(&passed) {
+                rescue.add(&passed);
+            }
             Ok(())
         })?;
         let age = Age::of_segment(last_group(info));
@@ -136,6 +151,16 @@ impl Recovery {
             claims.into_pieces().into_iter().for_each(|piece| self.claim(shard, age, piece));
         }
         Ok(())
+    }
+
+    /// Whether what lies in a segment that is not replayed was part of its shard when the checkpoint was made.
+    fn has_past(&self, passed: &Passed) -> bool {
+        let (owner, sequence) = match passed {
+            Passed::Record(record, _) => (record.owner(), record.sequence()),
+            Passed::Lost(Loss::Record { descriptor, sequence, .. }) => (descriptor.owner, *sequence),
+            Passed::Lost(Loss::Unknown { .. }) => return true,
+        };
+        self.shards.get(&ShardId(owner)).is_some_and(|found| found.has_past(sequence))
     }
 
     /// Reads a cold segment for what its footer would say. Nobody knows when its records were live: each is as old as

@@ -76,6 +76,11 @@ impl ShardMap {
         self.damaged.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that a shard was put in quarantine after it was recovered.
+    pub(crate) fn expect_quarantined(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
+    }
+
     /// Ends what [`ShardMap::hold_back_unseen`] began, also for the cells that were made meanwhile.
     pub(crate) fn release_unseen(&self) {
         self.unseen.store(false, Ordering::Release);

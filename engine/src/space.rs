@@ -30,7 +30,7 @@ pub struct ReclaimReport {
     /// The shards with the most bytes in segments that are not written any more, at most 64, the most first. Snapshot
     /// and compact these, and the space comes back.
     pub holders: Vec<Holder>,
-    /// Segments that are not emptied, since something in them is damaged.
+    /// Segments in which something live is damaged: they are kept until that is healed or given up.
     pub damaged: Vec<SegmentId>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn report(core: &Core) -> ReclaimReport {
         given_back: core.counts.retired.load(Ordering::Relaxed),
         moved_bytes: metrics.moved_bytes,
         holders: holders(core),
-        damaged: core.reclaimer.lock().spoiled(),
+        damaged: core.reclaimer.lock().damaged(core),
     }
 }
 

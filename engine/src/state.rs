@@ -1,6 +1,6 @@
 //! What the engine remembers of a shard, and how one operation changes it: now, and again at recovery.
 
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use bytes::Bytes;
 use logboom_snapshot::Registered;
@@ -172,6 +172,11 @@ impl State {
         if !missing.is_nothing() {
             self.rare_mut().missing = Some(Box::new(missing));
         }
+    }
+
+    /// Notes that these entries of the log are lost.
+    pub(crate) fn lose_entries(&mut self, range: Range<u64>) {
+        self.rare_mut().missing.get_or_insert_default().entries.insert(range);
     }
 
     pub(crate) fn end_quarantine(&mut self) {

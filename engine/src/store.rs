@@ -10,6 +10,7 @@ use logboom_wal::{Error as WalError, FooterParts, Passed, Place, Reader, Record,
 use crate::{
     ShardId,
     footer::{Footer, Rescue},
+    lost::Losses,
     places::Places,
     published::View,
     readers::Readers,
@@ -23,6 +24,7 @@ pub(crate) struct Store {
     pub(crate) places: Places,
     pub(crate) readers: Arc<Readers>,
     pub(crate) counts: ReadCounts,
+    pub(crate) losses: Arc<Losses>,
 }
 
 /// How the log below is open.
@@ -39,8 +41,15 @@ pub(crate) struct ReadCounts {
 }
 
 impl Store {
-    pub(crate) fn new(source: Source, shards: ShardMap, index_bytes: u64, readers: Arc<Readers>) -> Arc<Self> {
-        Arc::new(Self { source, shards, places: Places::new(index_bytes), readers, counts: ReadCounts::default() })
+    pub(crate) fn new(
+        source: Source,
+        shards: ShardMap,
+        index_bytes: u64,
+        readers: Arc<Readers>,
+        losses: Arc<Losses>,
+    ) -> Arc<Self> {
+        let places = Places::new(index_bytes);
+        Arc::new(Self { source, shards, places, readers, counts: ReadCounts::default(), losses })
     }
 
     /// The shards that hold anything, sorted.
@@ -120,6 +129,13 @@ impl Source {
         match self {
             Self::Log(wal) => wal.forget_read(segments),
             Self::Reader(reader) => reader.forget_read(segments),
+        }
+    }
+
+    /// Has the machines of a log that is written look for work.
+    pub(crate) fn kick(&self) {
+        if let Self::Log(wal) = self {
+            wal.worker().kick();
         }
     }
 

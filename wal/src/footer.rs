@@ -74,6 +74,11 @@ impl Segment {
         Ok(())
     }
 
+    /// Makes the segment one without a footer, durably.
+    pub(crate) fn remove_footer(&self, pool: &Pool, pad: usize) -> Result<(), Failure> {
+        self.write_part(&[0], self.size as usize - pad, pool, pad)
+    }
+
     fn write_part(&self, bytes: &[u8], at: usize, pool: &Pool, pad: usize) -> Result<(), Failure> {
         // Apart: a write that fails concerns the footer, and a sync that fails the whole log.
         for (nth, piece) in bytes.chunks(PIECE).enumerate() {

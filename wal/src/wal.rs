@@ -178,6 +178,17 @@ impl Wal {
         written.map_err(|failure| shared.beside_the_log("writing a footer", failure))
     }
 
+    /// Takes the footer of a full segment away, which lists what is not part of the log: the segment is read in its
+    /// place, and can be sealed anew. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::Io`]; a failed sync poisons the log besides.
+    pub fn remove_footer(&self, segment: SegmentId) -> Result<(), Error> {
+        let shared = &self.shared;
+        let removed = self.segment(segment)?.remove_footer(&shared.pool, shared.pad);
+        removed.map_err(|failure| shared.beside_the_log("removing a footer", failure))
+    }
+
     /// A segment's footer; `None` when there is none, or it is not intact.
     ///
     /// # Errors

@@ -237,7 +237,7 @@ fn inspect_tells_what_damage_took() {
     let shard = value["shards"].as_array().unwrap().iter().find(|row| !row["quarantine"].is_null()).unwrap().clone();
     let text = self::run(&["inspect", damaged.path().to_str().unwrap()]);
     let quarantine = format!("quarantine  shard {} lost: ", shard["shard"]);
-    for line in ["on open     holds back 1 shard\n", "damage      segment 1, byte ", &quarantine] {
+    for line in ["on open     holds back 1 shard\n", "damage      segment 1 (segment-000000), byte ", &quarantine] {
         assert!(text.code == 2 && text.out.contains(line), "{line:?} in {text:?}");
     }
 

@@ -65,7 +65,10 @@ fn all_commands_agree_on_damage() {
     let before = contents(dir.path());
     let (listed, inspected, verified) = (repair(dir.path(), &[]), inspect(dir.path()), verify(dir.path()));
     assert_eq!((listed.code, inspected.code, verified.code), (2, 2, 2));
-    let (listed, inspected) = (listed.value(), inspected.value());
+    let (listed, inspected, verified) = (listed.value(), inspected.value(), verified.value());
+    assert_eq!(listed["damages"], verified["damages"]);
+    assert_eq!(inspected["recovery"]["damages"], verified["damages"]);
+    assert_eq!((&listed["verdict"], &inspected["recovery"]["verdict"]), (&json!("damage"), &json!("damage")));
     assert_eq!(listed["outcome"], "listed");
     assert_eq!(listed["holds_back_unseen"], inspected["recovery"]["holds_back_unseen"]);
     assert_eq!(listed["quarantined"].as_array().unwrap().len(), 1);
@@ -74,8 +77,8 @@ fn all_commands_agree_on_damage() {
     assert_eq!(listed["quarantined"][0]["needs_hard_state"], false);
 
     let text = run(&["repair", dir.path().to_str().unwrap()]);
+    assert!(text.out.contains("to repair   1 shard\ndamage      segment 1 (segment-000000), byte "), "{text:?}");
     let quarantine = "\
-to repair   1 shard
 quarantine  shard 7 lost: entry 2
             its log, lost entries included, is 1 to 19
             --cut would drop the entries 2 to 19
@@ -132,9 +135,9 @@ fn a_cut_keeps_what_lies_before_the_loss() {
         assert!(line["at"].as_str().unwrap().starts_with("20"), "{line}");
     }
 
-    // The bytes are damaged still, which is what `verify` is about; the log as it is read is whole.
+    // What was intact in the damaged segment has moved, and the segment was given back.
     let (inspected, verified) = (inspect(dir.path()), verify(dir.path()));
-    assert_eq!((inspected.code, verified.code), (0, 2), "{inspected:?} {verified:?}");
+    assert_eq!((inspected.code, verified.code), (0, 0), "{inspected:?} {verified:?}");
     let shard = &inspected.value()["shards"][0];
     assert_eq!((&shard["first"], &shard["last"], &shard["quarantine"]), (&json!(1), &json!(1), &Value::Null));
     assert_eq!(repair(dir.path(), &[]).code, 0);
@@ -464,4 +467,33 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
 
 fn parse(line: &[u8]) -> Value {
     serde_json::from_slice(line).unwrap()
+}
+
+/// Below the checkpoint an opening reads nothing: the commands do, and agree.
+#[test]
+fn all_commands_agree_on_damage_that_opening_does_not_read() {
+    let dir = written(|engine| {
+        for nth in 0..40 {
+            write(engine, nth * 20 + 1..nth * 20 + 21);
+        }
+    });
+    let first = inspect(dir.path()).value()["segments"][0].clone();
+    assert!(first["footer"] == true && first["live_entries"].as_u64() > Some(100), "{first}");
+    let file = format!("segment-{:06}", first["slot"].as_u64().unwrap());
+    let rotten = copy(&dir, &file, |bytes| bytes[100 << 10..(100 << 10) + BLOCK].fill(0x5a));
+    let quick = run(&["inspect", "--quick", rotten.path().to_str().unwrap()]);
+    assert!(quick.code == 0 && quick.out.contains("clean, as far as opening reads it"), "{quick:?}");
+    let (listed, inspected, verified) = (repair(rotten.path(), &[]), inspect(rotten.path()), verify(rotten.path()));
+    assert_eq!((listed.code, inspected.code, verified.code), (2, 2, 2), "{listed:?} {inspected:?} {verified:?}");
+    let (listed, inspected, verified) = (listed.value(), inspected.value(), verified.value());
+    assert_eq!((&listed["damages"], &inspected["recovery"]["damages"]), (&verified["damages"], &verified["damages"]));
+    assert_eq!(verified["damages"][0]["file"], file);
+    let lost = &listed["quarantined"][0]["quarantine"]["entries"];
+    assert_eq!((lost.as_array().unwrap().len(), lost), (1, &inspected["shards"][0]["quarantine"]["entries"]));
+
+    let done = repair(rotten.path(), &["--shard", "7", "--cut", "--yes"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!((inspect(rotten.path()).code, verify(rotten.path()).code), (0, 0));
+    let left = inspect(rotten.path()).value()["shards"][0]["last"].as_u64().unwrap();
+    assert_eq!(left + 1, lost[0]["start"].as_u64().unwrap());
 }

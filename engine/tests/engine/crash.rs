@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use logboom::{
-    Durability, Error, Observer, ReadError, RecoveryProgress,
+    Durability, Entry, Error, Observer, ReadError, RecoveryProgress,
     disk::{FaultKind, SimDisk, SimOptions},
 };
 
@@ -84,6 +84,16 @@ fn a_damaged_record_is_an_error_for_its_entries_alone() {
         Err(ReadError::Corrupted { range, .. }) => assert_eq!(range, broken[0]..broken[0] + 1),
         other => panic!("{other:?}"),
     }
+    let lost = broken[0]..broken[0] + 1;
+    assert_eq!(
+        engine.shard(A).quarantine().unwrap().entries,
+        std::slice::from_ref(&lost),
+        "what a read has found is known"
+    );
+    append(&engine, B, 1..5, 1);
+    let engine = ground.reopen(engine);
+    assert_eq!(engine.shard(A).quarantine().unwrap().entries, [lost]);
+    engine.heal(A, [Entry::new(broken[0], 1, vec![broken[0] as u8; 20_000])]).unwrap();
     append(&engine, A, 40..45, 1);
 }
 

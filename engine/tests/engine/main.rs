@@ -22,5 +22,6 @@ mod reads;
 mod reclaim;
 mod snapshot_histories;
 mod snapshots;
+mod steady_quarantine;
 mod tickets;
 mod trace;

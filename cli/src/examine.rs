@@ -1,0 +1,106 @@
+//! What every command says of a log: one reading of all of it, one verdict.
+
+use std::{collections::BTreeSet, path::Path};
+
+use logboom::{Config, Engine, Error, ReadOnly, SegmentId, disk::DiskOptions};
+use logboom_wal::{Error as WalError, Options, VerifyReport};
+
+use crate::{
+    output::{Failure, Format, Progress},
+    snapshots::Snapshots,
+    verdict::{Cut, Damage, Verdict},
+};
+
+/// A log and its snapshots, read in full. Shards that have lost anything are in quarantine in the view.
+pub(crate) struct Examination {
+    /// The log as a writable open would find it; `None` when so much is missing that it would be refused.
+    pub(crate) log: Option<ReadOnly>,
+    pub(crate) report: VerifyReport,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) verdict: Verdict,
+}
+
+impl Examination {
+    /// Reads the log in `dir`, or with `quick` no more of it than an opening does.
+    ///
+    /// # Errors
+    /// What keeps the log from being read.
+    pub(crate) fn of(dir: &Path, quick: bool, format: Format) -> Result<Self, Failure> {
+        let log = match Engine::open_read_only(config(dir)) {
+            Ok(log) => Some(log),
+            // What is wrong with it is in the report.
+            Err(Error::Corruption { .. }) => None,
+            Err(error) => return Err(Failure::new(dir, &error)),
+        };
+        let mut found = Self {
+            report: if quick { seen_by(log.as_ref()) } else { verify(dir, format)? },
+            log,
+            snapshots: Snapshots::default(),
+            verdict: Verdict::Clean,
+        };
+        if let (Some(log), false) = (&found.log, quick) {
+            log.report_damage(found.damaged()).map_err(|error| Failure::new(dir, &error))?;
+            found.snapshots = Snapshots::verify(log);
+        }
+        found.verdict = Verdict::of(found.report.cut.is_some(), found.is_damaged());
+        Ok(found)
+    }
+
+    /// The segments of the log in which something is damaged.
+    pub(crate) fn damaged(&self) -> BTreeSet<SegmentId> {
+        self.report.damages.iter().map(|damage| damage.segment).collect()
+    }
+
+    /// All that is damaged, as it is printed.
+    pub(crate) fn damages(&self) -> Vec<Damage> {
+        let files = self.log.as_ref().map(ReadOnly::segments).unwrap_or_default();
+        let placed = self.report.damages.iter().map(|damage| {
+            let segment = files.iter().find(|segment| segment.info.id == damage.segment);
+            Damage::new(damage, segment.map(|segment| segment.info.slot))
+        });
+        placed.chain(self.snapshots.damages.iter().cloned()).collect()
+    }
+
+    /// The tail that a writable open would cut.
+    pub(crate) fn cut(&self) -> Option<Cut> {
+        self.report.cut.as_ref().map(Cut::new)
+    }
+
+    fn is_damaged(&self) -> bool {
+        let is_hit = |log: &ReadOnly| log.holds_back_unseen() || !log.quarantined().is_empty();
+        !self.report.damages.is_empty() || !self.snapshots.damages.is_empty() || self.log.as_ref().is_none_or(is_hit)
+    }
+}
+
+/// How the commands open the log in `dir`.
+pub(crate) fn config(dir: &Path) -> Config {
+    let mut config = Config::new(dir);
+    config.create = false;
+    config
+}
+
+/// Reads every checksum of the log.
+fn verify(dir: &Path, format: Format) -> Result<VerifyReport, Failure> {
+    let disk =
+        logboom::disk::open_read_only(dir, &DiskOptions::default()).map_err(|error| Failure::new(dir, &error))?;
+    let progress = Progress::new("verifying", format);
+    match logboom_wal::verify(disk, Options::default(), &mut |done, total| progress.set(done, total)) {
+        // So much is missing that no part of the log can be told from another.
+        Err(WalError::Corruption(damage)) => {
+            let mut report = VerifyReport::default();
+            report.damages.push(damage);
+            Ok(report)
+        }
+        read => read.map_err(|error| Failure::new(dir, &error)),
+    }
+}
+
+/// What opening the log has found by itself.
+fn seen_by(log: Option<&ReadOnly>) -> VerifyReport {
+    let mut report = VerifyReport::default();
+    if let Some(log) = log {
+        report.cut = log.report().recovery.cut;
+        report.damages.clone_from(&log.report().recovery.damages);
+    }
+    report
+}
