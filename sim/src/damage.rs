@@ -91,7 +91,7 @@ fn records(world: &World) -> Vec<(String, Range<u64>, u64)> {
     let replayed = opening.replay(&mut note);
     let from = opening.replay_from();
     let segments = opening.segments();
-    let mut covered = segments.iter().filter(|info| info.id < from);
+    let mut covered = segments.iter().filter(|info| info.id < from || info.id.is_cold());
     let all = replayed.and_then(|()| covered.try_for_each(|info| opening.scan(info.id, &mut note)));
     if all.is_err() {
         return Vec::new();

@@ -296,6 +296,10 @@ impl History {
                 });
                 self.drain(engine)
             }
+            Err(Error::Quarantined { .. }) if self.is_hurt() => {
+                marks::hit("damage: what is found while the log is open puts its shard in quarantine");
+                self.make_good(engine).map(drop)
+            }
             Err(Error::Poisoned { .. }) if self.world.is_faulty => Ok(()),
             Err(Error::Io { .. }) if self.world.is_faulty => Ok(()),
             Err(error) => Err(Failure::new(Check::Accepted, format!("a batch is refused: {error}"))),

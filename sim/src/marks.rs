@@ -111,10 +111,13 @@ pub const SELDOM: &[&str] = &[
     "damage: a read finds it",
     "damage: an opening refuses what is left",
     "damage: an opening refuses what it reads",
+    "damage: what is found while the log is open puts its shard in quarantine",
     "read: a record is read once more",
     "read: a segment is read in place of its footer",
+    "read: lost entries put their shard in quarantine",
     "reclaim: a segment has something damaged in it",
     "reclaim: entries are not where they were",
+    "recovery: a footer behind damage is not believed",
     "script: a chosen power cut",
 ];
 

@@ -29,6 +29,15 @@ impl History {
 
     /// Makes good what is missing, as an embedder does: from other replicas, entry by entry or as a snapshot.
     pub(super) fn mend(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if !self.make_good(engine)? {
+            return Ok(());
+        }
+        self.harm = self.harm.take().and_then(Harm::mended);
+        self.compare(engine)
+    }
+
+    /// [`History::mend`] while more may be wrong. Returns false if the device failed.
+    pub(super) fn make_good(&mut self, engine: &Engine) -> Result<bool, Failure> {
         self.harm.iter_mut().for_each(Harm::expect_less);
         let mut releases = Vec::new();
         for id in 0..self.shards() {
@@ -37,7 +46,7 @@ impl History {
             let missing = shard.quarantine();
             let heals = missing.is_none() || self.choices.percent(70);
             if missing.is_none_or(|missing| !missing.suffix) && heals && !self.heal(engine, &shard, &model)? {
-                return Ok(());
+                return Ok(false);
             }
             let Some(missing) = shard.quarantine() else { continue };
             let is_anew = missing.suffix || missing.snapshot || !missing.entries.is_empty() || self.choices.percent(30);
@@ -50,20 +59,19 @@ impl History {
         if engine.holds_back_unseen()
             && let Err(error) = engine.release_unseen()
         {
-            return self.tolerate(error);
+            return self.tolerate(error).map(|()| false);
         }
         self.wait(engine)?;
         self.settle(engine)?;
         let left = engine.quarantined();
         if self.world.is_faulty || self.poisoned {
-            return Ok(());
+            return Ok(false);
         }
         if !left.is_empty() || engine.holds_back_unseen() {
             return Err(Failure::new(Check::DamageShows, format!("all is mended, and in quarantine are {left:?}")));
         }
         marks::hit("damage: all is mended");
-        self.harm = self.harm.take().and_then(Harm::mended);
-        self.compare(engine)
+        Ok(true)
     }
 
     /// Hands the entries in again that cannot be read. Returns false if the device failed.
