@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags, Dir, FileType, OFlags};
 
 #[cfg(target_os = "linux")]
 use crate::{Backend, Region, disk::read_each, ring};
-use crate::{Disk, DiskStats, Facts, File, Mode, Queue, blocking::BlockingQueue, stats::Counters};
+use crate::{Disk, DiskStats, Facts, File, Mode, Queue, blocking::BlockingQueue, facts::Geometry, stats::Counters};
 
 mod file;
 mod lock;
@@ -52,8 +52,8 @@ impl Disk for OsDisk {
         if mode == Mode::Create {
             self.counters.create();
         }
-        let fd = self.open_fd(check(name)?, mode)?;
-        Ok(Arc::new(OsFile::new(name, fd, lock, self.facts.geometry(), Arc::clone(&self.counters))))
+        let (fd, geometry) = self.open_fitting(check(name)?, mode)?;
+        Ok(Arc::new(OsFile::new(name, fd, lock, geometry, Arc::clone(&self.counters))))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -125,16 +125,35 @@ impl OsDisk {
         Ok(Box::new(ring::RingQueue::new(self.queue_depth, issuer, geometry, lock, counters)?))
     }
 
-    fn open_fd(&self, name: &str, mode: Mode) -> io::Result<OwnedFd> {
+    /// Opens a file, without direct IO if this one needs a coarser alignment than the others.
+    fn open_fitting(&self, name: &str, mode: Mode) -> io::Result<(OwnedFd, Geometry)> {
+        let geometry = self.facts.geometry();
+        let fd = self.open_fd(name, mode, geometry.direct)?;
+        #[cfg(target_os = "linux")]
+        if geometry.direct && probe::needs_more(fd.as_fd(), geometry) {
+            let buffered = self.open_fd(name, if mode == Mode::Create { Mode::Write } else { mode }, false)?;
+            if mode != Mode::Read {
+                // What the cache has need not be on the device: an earlier write-back of it may have failed.
+                file::sync_all(buffered.as_fd())?;
+                fs::fadvise(&buffered, 0, None, fs::Advice::DontNeed)?;
+            }
+            return Ok((buffered, Geometry { direct: false, ..geometry }));
+        }
+        Ok((fd, geometry))
+    }
+
+    fn open_fd(&self, name: &str, mode: Mode, direct: bool) -> io::Result<OwnedFd> {
         let mut flags = match mode {
             Mode::Read => OFlags::RDONLY,
             Mode::Write => OFlags::RDWR,
             Mode::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
         };
         flags |= OFlags::CLOEXEC;
-        #[cfg(target_os = "linux")]
-        if self.facts.direct {
-            flags |= OFlags::DIRECT;
+        if direct {
+            #[cfg(target_os = "linux")]
+            {
+                flags |= OFlags::DIRECT;
+            }
         }
         Ok(fs::openat(&self.dir, name, flags, fs::Mode::from_raw_mode(0o644))?)
     }

@@ -15,7 +15,7 @@ use rustix::{
 use super::{
     DirLock, OsDisk, file,
     lock::LOCK_NAME,
-    probe::{Probe, kernel},
+    probe::{Probe, Sample, kernel},
 };
 use crate::{Backend, BackendChoice, Disk, DiskOptions, Facts, OpenError, SyncMethod, stats::Counters};
 
@@ -121,7 +121,9 @@ fn assemble(
     lock: Option<Arc<DirLock>>,
     options: &DiskOptions,
 ) -> Result<Arc<dyn Disk>, OpenError> {
-    let probe = Probe::of(fd.as_fd(), any_file(&fd).as_deref(), options.direct)
+    let name = any_file(&fd);
+    let sample = if lock.is_some() { Sample::New(name.as_deref()) } else { Sample::Old(name.as_deref()) };
+    let probe = Probe::of(fd.as_fd(), sample, options.direct)
         .map_err(|errno| refusal(errno, dir, "ask what the file system can do"))?;
     let facts = decide(probe, options)?;
     Ok(Arc::new(OsDisk {

@@ -22,6 +22,15 @@ pub(super) struct Probe {
     pub(super) device: Option<String>,
 }
 
+/// Which file of the directory is asked what direct IO needs: what one file reports need not hold for all.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sample<'a> {
+    /// A new one without a name, as those that will be written; the named one where there is no such thing.
+    New(Option<&'a str>),
+    /// One of those that will be read.
+    Old(Option<&'a str>),
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocks {
     pub(super) logical: usize,
@@ -42,7 +51,7 @@ impl Probe {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn of(_dir: BorrowedFd<'_>, _sample: Option<&str>, _choice: DirectChoice) -> Result<Self, Errno> {
+    pub(super) fn of(_dir: BorrowedFd<'_>, _sample: Sample<'_>, _choice: DirectChoice) -> Result<Self, Errno> {
         Ok(Probe::buffered("direct IO is used on Linux only".into()))
     }
 
@@ -62,6 +71,9 @@ impl Probe {
     }
 }
 
+#[cfg(target_os = "linux")]
+pub(super) use linux::needs_more;
+
 /// The kernel's name and release.
 pub(super) fn kernel() -> String {
     let uname = rustix::system::uname();
@@ -72,17 +84,22 @@ const PAGE: usize = 4096;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{fs::read_to_string, path::PathBuf};
+    use std::{
+        fs::read_to_string,
+        os::fd::{AsFd, OwnedFd},
+        path::PathBuf,
+    };
 
     use rustix::fs::{self, AtFlags, Mode, OFlags, StatxFlags};
 
-    use super::{Blocks, BorrowedFd, DirectChoice, Errno, PAGE, Probe, WriteCache};
+    use super::{Blocks, BorrowedFd, DirectChoice, Errno, PAGE, Probe, Sample, WriteCache};
+    use crate::facts::Geometry;
 
     impl Probe {
-        /// Asks about the directory, and about `sample`, the name of a file in it.
+        /// Asks about the directory, and about a file in it.
         pub(in super::super) fn of(
             dir: BorrowedFd<'_>,
-            sample: Option<&str>,
+            sample: Sample<'_>,
             choice: DirectChoice,
         ) -> Result<Self, Errno> {
             let queue = BlockQueue::below(fs::fstat(dir)?.st_dev);
@@ -115,10 +132,20 @@ mod linux {
         reason: String,
     }
 
+    /// Whether direct IO on this file needs more than `geometry` gives. XFS asks for whole blocks where a file shares
+    /// some with another (`cp --reflink`), and for sectors where it does not.
+    pub(in super::super) fn needs_more(file: BorrowedFd<'_>, geometry: Geometry) -> bool {
+        reported(file).is_ok_and(|reported| {
+            reported.is_some_and(|(offset, memory)| {
+                offset == 0 || memory == 0 || offset > geometry.pad_unit || memory > geometry.memory_align
+            })
+        })
+    }
+
     /// What direct IO needs here, or why there is none.
     fn direct(
         dir: BorrowedFd<'_>,
-        sample: Option<&str>,
+        sample: Sample<'_>,
         choice: DirectChoice,
         magic: u32,
         logical: Option<usize>,
@@ -129,37 +156,52 @@ mod linux {
         if MEMORY_FILE_SYSTEMS.contains(&magic) {
             return Ok(Err(format!("{} accepts direct IO without meaning it", name_of(magic))));
         }
-        let Some(sample) = sample else {
-            return Ok(Err("the directory holds no file to ask about".into()));
-        };
-        match fs::openat(dir, sample, OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(_) => {}
+        let file = match open_sample(dir, sample) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(Err("the directory holds no file to ask about".into())),
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Err(format!("{} refuses it", name_of(magic)))),
-            // Whoever only reads may be beside a process that removes files.
+            // A reader may be beside a process that removes files.
             Err(Errno::NOENT) => return Ok(Err("the file to ask about is gone".into())),
             Err(errno) => return Err(errno),
-        }
-        let aligned = alignment(dir, sample, magic, logical)?;
+        };
+        let aligned = alignment(file.as_fd(), magic, logical)?;
         Ok(aligned.and_then(|aligned| match aligned.memory.max(logical.unwrap_or(1)) {
+            // The log was not padded for that, and can be read all the same.
+            _ if matches!(sample, Sample::Old(_)) && logical.is_some_and(|logical| aligned.offset > logical) => {
+                Err(format!("its files share blocks: offsets to {}, beyond the device's blocks", aligned.offset))
+            }
             0..=PAGE => Ok(aligned),
             more => Err(format!("it needs memory aligned to {more}, beyond a page")),
         }))
     }
 
-    /// The alignment that `statx` reports (`STATX_DIOALIGN`, Linux 6.1).
-    fn alignment(
-        dir: BorrowedFd<'_>,
-        sample: &str,
-        magic: u32,
-        logical: Option<usize>,
-    ) -> Result<Result<Aligned, String>, Errno> {
-        let stat = fs::statx(dir, sample, AtFlags::empty(), StatxFlags::DIOALIGN);
-        match stat {
-            Ok(stat) if StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::DIOALIGN) => {
-                let (offset, memory) = (stat.stx_dio_offset_align as usize, stat.stx_dio_mem_align as usize);
-                if offset == 0 || memory == 0 {
-                    return Ok(Err(format!("{} reports that it has none for this file", name_of(magic))));
+    fn open_sample(dir: BorrowedFd<'_>, sample: Sample<'_>) -> Result<Option<OwnedFd>, Errno> {
+        let flags = OFlags::DIRECT | OFlags::CLOEXEC;
+        let name = match sample {
+            Sample::New(name) => {
+                let unnamed = fs::openat(dir, ".", OFlags::RDWR | OFlags::TMPFILE | flags, Mode::from_raw_mode(0o600));
+                if let Ok(file) = unnamed {
+                    return Ok(Some(file));
                 }
+                name
+            }
+            Sample::Old(name) => name,
+        };
+        name.map(|name| fs::openat(dir, name, OFlags::RDONLY | flags, Mode::empty())).transpose()
+    }
+
+    /// The alignment of offsets and memory that `statx` reports (`STATX_DIOALIGN`, Linux 6.1), if it does.
+    fn reported(file: BorrowedFd<'_>) -> Result<Option<(usize, usize)>, Errno> {
+        let stat = fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN)?;
+        let is_reported = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::DIOALIGN);
+        Ok(is_reported.then_some((stat.stx_dio_offset_align as usize, stat.stx_dio_mem_align as usize)))
+    }
+
+    /// The alignment that the file needs.
+    fn alignment(file: BorrowedFd<'_>, magic: u32, logical: Option<usize>) -> Result<Result<Aligned, String>, Errno> {
+        match reported(file) {
+            Ok(Some((0, _) | (_, 0))) => Ok(Err(format!("{} reports that it has none for this file", name_of(magic)))),
+            Ok(Some((offset, memory))) => {
                 let reason = format!("statx: offsets to {offset}, memory to {memory}");
                 Ok(Ok(Aligned { offset, memory, reason }))
             }
@@ -283,7 +325,7 @@ mod tests {
     fn a_file_that_is_gone_meanwhile_is_no_obstacle() {
         let dir = tempfile::tempdir_in(".").unwrap();
         let fd = std::fs::File::open(dir.path()).unwrap();
-        let probe = Probe::of(std::os::fd::AsFd::as_fd(&fd), Some("gone"), DirectChoice::Auto).unwrap();
+        let probe = Probe::of(std::os::fd::AsFd::as_fd(&fd), Sample::Old(Some("gone")), DirectChoice::Auto).unwrap();
         assert!(!probe.direct, "{probe:?}");
     }
 }
