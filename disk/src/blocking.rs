@@ -16,21 +16,23 @@ use crate::{Completion, Op, OpKind, Queue, Wait, Wake, facts::Geometry, os::DirL
 pub(crate) struct BlockingQueue {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    threads_max: usize,
     geometry: Geometry,
     /// Held until every operation is done.
     _lock: Option<Arc<DirLock>>,
 }
 
 impl BlockingQueue {
-    pub(crate) fn new(geometry: Geometry, lock: Option<Arc<DirLock>>) -> Self {
-        BlockingQueue { shared: Arc::default(), threads: Vec::new(), geometry, _lock: lock }
+    pub(crate) fn new(depth: u32, geometry: Geometry, lock: Option<Arc<DirLock>>) -> Self {
+        let threads_max = THREADS_MAX.min(depth as usize);
+        BlockingQueue { shared: Arc::default(), threads: Vec::new(), threads_max, geometry, _lock: lock }
     }
 
     /// Adds a thread if those that there are have enough to do. Without any, the operation is performed here: a
     /// process that has no more threads still gets its data written.
     fn staff(&mut self) {
         let state = self.shared.state.lock();
-        if state.ready.len() <= state.idle || self.threads.len() >= THREADS_MAX {
+        if state.ready.len() <= state.idle || self.threads.len() >= self.threads_max {
             return;
         }
         drop(state);

@@ -20,7 +20,8 @@ pub struct DiskOptions {
     pub sync_method: Option<SyncMethod>,
     /// Raises the pad unit, in bytes: a power of two, at most 64 KiB. It is never lowered below what the device needs.
     pub pad_unit: Option<usize>,
-    /// The number of operations of one queue that are on their way to the device at once; more wait their turn.
+    /// The number of operations of one queue that are on their way to the device at once, from 1 to 4096; more wait
+    /// their turn. Blocking calls have 4 at most.
     pub queue_depth: u32,
 }
 

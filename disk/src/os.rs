@@ -36,7 +36,6 @@ pub(crate) struct OsDisk {
     lock: Option<Arc<DirLock>>,
     facts: Facts,
     counters: Arc<Counters>,
-    #[cfg(target_os = "linux")]
     queue_depth: u32,
     #[cfg(target_os = "linux")]
     readers: ring::Readers,
@@ -92,7 +91,7 @@ impl Disk for OsDisk {
         if self.facts.backend == Backend::Ring {
             return self.ring(ring::Issuer::Maker);
         }
-        Ok(Box::new(BlockingQueue::new(self.facts.geometry(), self.lock.clone())))
+        Ok(Box::new(BlockingQueue::new(self.queue_depth, self.facts.geometry(), self.lock.clone())))
     }
 
     #[cfg(target_os = "linux")]

@@ -132,7 +132,6 @@ fn assemble(
         lock,
         facts,
         counters: Arc::new(Counters::default()),
-        #[cfg(target_os = "linux")]
         queue_depth: options.queue_depth.clamp(1, 4096),
         #[cfg(target_os = "linux")]
         readers: crate::ring::Readers::default(),

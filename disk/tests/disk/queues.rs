@@ -120,6 +120,29 @@ fn syncs_complete_among_writes() {
     });
 }
 
+/// One at a time, operations complete in the order in which they were submitted: no short one overtakes a long one.
+#[test]
+fn a_queue_has_no_more_operations_on_their_way_than_it_may() {
+    for backend in [BackendChoice::Ring, BackendChoice::Blocking] {
+        let dir = dir();
+        let options = DiskOptions { backend, queue_depth: 1, ..DiskOptions::default() };
+        let Ok(disk) = open(dir.path(), &options) else { continue };
+        let unit = unit(&disk);
+        let file = prepared(&disk, "a", 64);
+        let mut queue = disk.queue().unwrap();
+        for at in 0..64 {
+            let sync = if at % 4 == 0 { Sync::Data } else { Sync::None };
+            queue.submit(write(&file, at as u64, &[pattern(at, unit)], at * unit, sync));
+        }
+        let mut completions = Vec::new();
+        while queue.in_flight() > 0 {
+            queue.reap(Wait::Forever, &mut completions);
+        }
+        let tokens: Vec<u64> = completions.iter().map(|completion| completion.token).collect();
+        assert_eq!(tokens, (0..64).collect::<Vec<_>>(), "{backend:?}");
+    }
+}
+
 #[test]
 fn empty_operations_complete() {
     on_each_disk(|disk| {
