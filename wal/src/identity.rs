@@ -111,13 +111,17 @@ impl Identity {
         if self.pad.is_multiple_of(pad) {
             return Ok(());
         }
-        Err(Error::Unsupported(format!("the log pads its groups to {} bytes, this device needs {pad}", self.pad)))
+        Err(other_pad(self.pad as u64, pad))
     }
 
     fn load(disk: &dyn Disk, file: &dyn File, pool: &Pool) -> Result<Self, Error> {
         let size = file.size().map_err(|error| Error::io(format!("reading {NAME}"), error))?;
         let pad = disk.facts().pad_unit;
         if size < pad as u64 {
+            // It is as long as a block where it was made, and cannot be read where blocks are longer.
+            if size.is_power_of_two() && size >= BLOCK_MIN {
+                return Err(other_pad(size, pad));
+            }
             return Err(Error::Foreign(format!("{NAME} has {size} bytes, one block of {pad} is the least")));
         }
         let mut region = pool.region(pad);
@@ -171,6 +175,14 @@ impl Identity {
             && pad.is_power_of_two()
             && pad as u64 * PADS_MIN <= segment_bytes
     }
+}
+
+/// No device has shorter blocks.
+const BLOCK_MIN: u64 = 512;
+
+fn other_pad(of_log: u64, here: usize) -> Error {
+    let what = format!("the log pads its groups to {of_log} bytes, writes here are of {here}, by device or `pad_unit`");
+    Error::Unsupported(format!("{what}: it can be used where they are of {of_log} bytes or less"))
 }
 
 /// Whether a file may lie in a directory that is not a log yet.

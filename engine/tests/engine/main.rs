@@ -15,6 +15,7 @@ mod bad_input;
 mod crash;
 mod directory;
 mod kill;
+mod limits;
 mod model;
 mod operations;
 mod quarantine;
