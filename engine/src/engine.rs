@@ -118,7 +118,7 @@ impl Engine {
         let submitted = self
             .try_admit(&batch, durability)
             .and_then(|permit| self.append(&mut batch, permit, durability, Reservation::finish));
-        if matches!(submitted, Err(Error::Full)) {
+        if matches!(submitted, Err(Error::Full(_))) {
             self.0.core.room.ask(&self.0.core);
         }
         submitted.map_err(|error| Rejected { batch, error })
@@ -136,7 +136,7 @@ impl Engine {
             check(core, &batch, durability)?;
             let permit = core.wal.admit_async(batch.bytes()).await?;
             match self.append(&mut batch, permit, durability, Reservation::finish) {
-                Err(Error::Full) if core.wal.has_room() || !is_last => is_last = true,
+                Err(Error::Full(_)) if core.wal.has_room() || !is_last => is_last = true,
                 submitted => return submitted,
             }
             // See `with_room`.
@@ -407,7 +407,7 @@ fn with_room<T>(core: &Core, mut accept: impl FnMut() -> Result<T>) -> Result<T>
     let mut is_last = false;
     loop {
         match accept() {
-            Err(Error::Full) if space::make_room(core)? || !is_last => is_last = true,
+            Err(Error::Full(_)) if space::make_room(core)? || !is_last => is_last = true,
             outcome => return outcome,
         }
     }

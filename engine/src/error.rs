@@ -2,6 +2,8 @@
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
+use logboom_wal::Capacity;
+
 use crate::{Batch, ShardId, extent::Refusal};
 
 /// The result of most operations.
@@ -61,9 +63,10 @@ pub enum Error {
         /// What was found.
         what: String,
     },
-    /// The device is full and no prepared segment is left. Compacting frees space; what was accepted is not affected.
-    #[error("the device is full")]
-    Full,
+    /// No prepared segment is left, and there is no room for another: the [`Capacity`] says in what. Compacting frees
+    /// space; what was accepted is not affected.
+    #[error("{0}")]
+    Full(Capacity),
     /// An entry was appended that does not continue the log.
     #[error("{shard}: entry {got} does not continue the log, {expected} would")]
     Gap {
@@ -297,10 +300,12 @@ impl Error {
     }
 
     fn shared_io(what: Arc<str>, error: Arc<io::Error>) -> Self {
+        if let Some(capacity) = Capacity::of(&error) {
+            return Self::Full(capacity);
+        }
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::Permission { what },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { what },
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
             _ => Self::Io { what, error },
         }
     }
@@ -314,7 +319,7 @@ impl From<logboom_wal::Error> for Error {
             Wal::Closed => Self::Closed,
             Wal::Corruption(_) => Self::malformed(error.to_string()),
             Wal::Foreign(what) => Self::Foreign { what },
-            Wal::Full => Self::Full,
+            Wal::Full(capacity) => Self::Full(capacity),
             Wal::Io { what, error } => Self::shared_io(what, error),
             Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
             Wal::Poisoned { first } => Self::Poisoned { first: Arc::new((*first).clone().into()) },
@@ -392,7 +397,8 @@ mod tests {
         let kind = |kind| Error::io("opening", io::Error::from(kind));
         assert!(matches!(kind(io::ErrorKind::PermissionDenied), Error::Permission { .. }));
         assert!(matches!(kind(io::ErrorKind::ReadOnlyFilesystem), Error::ReadOnly { .. }));
-        assert!(matches!(kind(io::ErrorKind::StorageFull), Error::Full));
+        assert!(matches!(kind(io::ErrorKind::StorageFull), Error::Full(Capacity::Device)));
+        assert!(matches!(kind(io::ErrorKind::QuotaExceeded), Error::Full(Capacity::Quota)));
         assert!(matches!(kind(io::ErrorKind::Other), Error::Io { .. }));
     }
 }

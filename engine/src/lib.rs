@@ -206,7 +206,7 @@ pub use ticket::Ticket;
 pub use logboom_disk::{self as disk, DiskOptions};
 pub use logboom_snapshot as snapshot;
 pub use logboom_wal::{
-    Clock, CopyReport, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId,
+    Capacity, Clock, CopyReport, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId,
     SegmentInfo, WalMetrics,
 };
 

@@ -70,7 +70,7 @@ pub(crate) fn reclaim(core: &Core) -> Result<()> {
     give_back(core)?;
     let moved = core.reclaimer.lock().finish(core);
     match moved {
-        Ok(()) | Err(Error::Full) => give_back(core),
+        Ok(()) | Err(Error::Full(_)) => give_back(core),
         failed => failed,
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use libtest_mimic::{Arguments, Failed, Trial};
-use logboom::{Config, Engine, Error, ShardId};
+use logboom::{Capacity, Config, Engine, Error, ShardId};
 use tempfile::TempDir;
 
 /// Set in a child process: the directory that it is to open as another user.
@@ -110,7 +110,7 @@ fn a_device_that_is_full_at_opening() -> Result<(), Failed> {
     let log = mount.path().join("log");
     let filler = mount.fill()?;
     match Engine::open(config(&log)) {
-        Err(Error::Full) => {}
+        Err(Error::Full(_)) => {}
         other => return Err(format!("a new log: {other:?}").into()),
     }
     fs::remove_file(&filler)?;
@@ -124,7 +124,7 @@ fn a_device_that_is_full_at_opening() -> Result<(), Failed> {
     assert_eq!(engine.shard(SHARD).last(), Some(1));
     match engine.close() {
         // Without room for a checkpoint the next opening takes longer, and that is all.
-        Ok(()) | Err(Error::Full) => {}
+        Ok(()) | Err(Error::Full(_)) => {}
         Err(error) => return Err(error.into()),
     }
     fs::remove_file(filler)?;
@@ -144,7 +144,7 @@ fn a_device_that_fills_up() -> Result<(), Failed> {
             Err(error) => break error,
         }
     };
-    assert!(matches!(full, Error::Full), "{full:?}");
+    assert!(matches!(full, Error::Full(Capacity::Device)), "{full:?}");
     assert!(next > 100, "{next} entries fitted");
     assert!(engine.health().poisoned.is_none(), "a full device is not poison");
     assert_eq!(engine.shard(SHARD).entries(1..next, 40_000)?.len(), 1);
@@ -155,7 +155,7 @@ fn a_device_that_fills_up() -> Result<(), Failed> {
     engine.write(batch)?;
     let begun = std::time::Instant::now();
     while let Err(error) = write(&engine, next, 30_000) {
-        assert!(matches!(error, Error::Full), "{error:?}");
+        assert!(matches!(error, Error::Full(Capacity::Device)), "{error:?}");
         assert!(begun.elapsed().as_secs() < 20, "space does not come back: {:?}", engine.metrics());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -190,7 +190,7 @@ fn a_device_that_is_full_for_checkpoints() -> Result<(), Failed> {
             break error;
         }
     };
-    assert!(matches!(full, Error::Full), "{full:?}");
+    assert!(matches!(full, Error::Full(Capacity::Device)), "{full:?}");
     until("the failure is shown", || engine.health().background.is_some())?;
     assert!(engine.health().poisoned.is_none(), "a full device is not poison");
 

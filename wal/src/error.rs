@@ -20,9 +20,10 @@ pub enum Error {
     /// The directory holds something that is not a log of this kind.
     #[error("not a Logboom directory: {0}")]
     Foreign(String),
-    /// No segment is left and the device is full. Nothing was written; compacting and reclaiming still work.
-    #[error("the device is full and no prepared segment is left")]
-    Full,
+    /// No prepared segment is left, and there is no room for another. Nothing was written; compacting and reclaiming
+    /// still work.
+    #[error("no prepared segment is left, and {0}")]
+    Full(Capacity),
     /// The segment was retired meanwhile: what was to be read is no longer part of the log.
     #[error("segment {0} was retired")]
     Gone(SegmentId),
@@ -84,7 +85,31 @@ impl Error {
     }
 }
 
-/// Whether the device has no room, which is no failure of it.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+/// What has no room left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Capacity {
+    /// The log itself: another segment file would exceed its bound.
+    #[error("the log may not take more than its bound of {bytes_max} bytes (space_bytes_max)")]
+    Bound {
+        /// [`Options::space_bytes_max`](crate::Options::space_bytes_max).
+        bytes_max: u64,
+    },
+    /// The device, or the file system on it.
+    #[error("the device is full")]
+    Device,
+    /// What the process may use of the file system.
+    #[error("the quota on the file system is used up")]
+    Quota,
+}
+
+impl Capacity {
+    /// What an answer of the system says to be full, which is no failure of the device; `None` for any other answer.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::StorageFull => Some(Self::Device),
+            io::ErrorKind::QuotaExceeded => Some(Self::Quota),
+            _ => None,
+        }
+    }
 }

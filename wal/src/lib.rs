@@ -71,7 +71,7 @@ pub use ahead::NEAR;
 pub use append::{Durability, Request, Reservation};
 pub use copy::{CopyReport, Copying};
 pub use damage::{Damage, Descriptor, Loss, Passed};
-pub use error::Error;
+pub use error::{Capacity, Error};
 pub use footer::FooterParts;
 pub use identity::{FORMAT_VERSION, recognise};
 pub use ids::{Place, SegmentId, Sequence};

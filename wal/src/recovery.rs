@@ -12,7 +12,7 @@ use std::{
 use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
-    Damage, Error, FooterParts, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
+    Capacity, Damage, Error, FooterParts, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
     base::Base,
     echo::Echo,
     footer::read_heads,
@@ -470,7 +470,7 @@ fn forget_cached(disk: &dyn Disk) -> Result<(), Error> {
 
 /// What stops an opening that found everything in order.
 fn opening_failure(error: std::io::Error) -> Error {
-    if crate::error::is_full(&error) { Error::Full } else { Error::io("preparing the directory", error) }
+    Capacity::of(&error).map_or_else(|| Error::io("preparing the directory", error), Error::Full)
 }
 
 /// A segment file, and the life that it states.

@@ -10,12 +10,11 @@ use std::{
 use logboom_disk::{Disk, InlineQueue, Pool, Queue, Wait, Wake};
 
 use crate::{
-    Clock, Error, Options, SegmentId, Worker,
+    Capacity, Clock, Error, Options, SegmentId, Worker,
     admission::Admission,
     ahead::Ahead,
     append::{Load, Request, Reservation, Staging},
     cold::Cold,
-    error::is_full,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
     marks,
     metrics::Metrics,
@@ -241,8 +240,7 @@ impl Shared {
     /// What a failure of work beside the log means for the log: see [`Failure`].
     pub(crate) fn beside_the_log(&self, what: &str, failure: Failure) -> Error {
         match failure {
-            Failure::Write(error) if is_full(&error) => Error::Full,
-            Failure::Write(error) => Error::io(what, error),
+            Failure::Write(error) => Capacity::of(&error).map_or_else(|| Error::io(what, error), Error::Full),
             Failure::Sync(error) => {
                 marks::hit("beside the log: a sync fails");
                 let error = Error::io(what, error);

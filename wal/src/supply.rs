@@ -11,7 +11,7 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use parking_lot::Mutex;
 
 use crate::{
-    Error, Machine, Step, marks,
+    Capacity, Error, Machine, Step, marks,
     mutants::{self, Mutant},
     segment::{Segment, slot_name},
     shared::Shared,
@@ -95,7 +95,7 @@ impl Supply {
     pub(crate) fn hurry(&self, shared: &Shared) -> Result<(), Error> {
         if !self.claim(shared) {
             marks::hit("supply: the log may not grow");
-            return Err(Error::Full);
+            return Err(Error::Full(Capacity::Bound { bytes_max: shared.options.space_bytes_max }));
         }
         marks::hit("supply: a segment is made in a hurry");
         let slot = self.next_slot();

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use fastrand::Rng;
 use logboom::{
-    Backup, Durability, Engine, Error, ManualClock, Runtime, ShardId,
+    Backup, Capacity, Durability, Engine, Error, ManualClock, Runtime, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk, SimOptions},
     snapshot::{Progress, Spec, Stop},
 };
@@ -312,7 +312,7 @@ fn a_target_that_is_full() {
     let disk = target(5);
     disk.set_capacity(600 << 10);
     let refused = engine.backup_on(disk.clone()).unwrap().finish();
-    assert!(matches!(refused, Err(Error::Target { error }) if matches!(*error, Error::Full)));
+    assert!(matches!(refused, Err(Error::Target { error }) if matches!(*error, Error::Full(Capacity::Device))));
     assert!(engine.health().is_good());
     disk.set_capacity(u64::MAX);
     engine.backup_on(disk.clone()).unwrap().finish().unwrap();

@@ -1,8 +1,35 @@
 //! Limits: what is at one is taken and comes back, what is one above is refused, and the error names the limit.
 
-use logboom::{Engine, Error};
+use bytes::Bytes;
+use logboom::{
+    Capacity, Durability, Engine, Error,
+    disk::{SimDisk, SimOptions},
+};
 
 use crate::support::*;
+
+#[test]
+fn a_full_log_says_what_is_full() {
+    let fill = |ground: &Ground| {
+        let engine = ground.open();
+        let full = (0..).find_map(|index| {
+            let mut batch = engine.batch();
+            batch.append_payload(A, index, 1, Bytes::from(vec![7; 20_000])).unwrap();
+            engine.submit(batch, Durability::Durable).and_then(|ticket| ticket.wait()).err()
+        });
+        full.unwrap()
+    };
+    let mut bounded = Ground::sim(1);
+    bounded.config.space_bytes_max = Some(2 << 20);
+    let error = fill(&bounded);
+    assert!(matches!(error, Error::Full(Capacity::Bound { bytes_max: 2_097_152 })), "{error:?}");
+    assert!(error.to_string().contains("space_bytes_max") && error.to_string().contains("2097152"), "{error}");
+
+    let ground = Ground::on(SimDisk::new(1, SimOptions { capacity: 4 << 20, ..SimOptions::default() }), 1);
+    let error = fill(&ground);
+    assert!(matches!(error, Error::Full(Capacity::Device)), "{error:?}");
+    assert_eq!(error.to_string(), "the device is full");
+}
 
 /// A log from a device of smaller blocks, as if it had been copied to one of larger ones.
 #[test]

@@ -22,8 +22,8 @@ use logboom_disk::{
     SyncMethod,
 };
 use logboom_wal::{
-    Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Record, Request, Runtime, Sequence, Wal,
-    open, open_read_only, record_bytes,
+    Capacity, Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Record, Request, Runtime, Sequence,
+    Wal, open, open_read_only, record_bytes,
 };
 use support::*;
 
@@ -383,7 +383,7 @@ fn a_full_device_is_an_error_that_passes_and_draining_goes_on() {
     let sim = Sim::with(16, SimOptions { capacity, ..SimOptions::default() });
     let big = body(1, 40_000);
     let full = (0..1000).map(|_| write(&sim.wal, &big)).find_map(Result::err);
-    assert!(matches!(full, Some(Error::Full)), "{full:?}");
+    assert!(matches!(full, Some(Error::Full(Capacity::Device))), "{full:?}");
     assert!(sim.wal.poisoned().is_none());
     let drain = |wal: &Wal| {
         let request = Request { records: 1, bytes: 40_064, durability: Durability::Durable, drains: true };
