@@ -4,16 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use logboom_disk::DiskOptions;
 
-use crate::{Error, Observer, Result};
-
-/// The smallest segment, in bytes.
-const SEGMENT_BYTES_MIN: u64 = 256 << 10;
-/// The largest segment, in bytes.
-const SEGMENT_BYTES_MAX: u64 = 1 << 30;
-
-/// The fewest segments to which a log may be bounded: those that are kept prepared, the ones that are written, and some
-/// to reclaim.
-const SPACE_SEGMENTS_MIN: u64 = 8;
+use crate::{Error, Observer, Result, open};
 
 /// What an engine is opened with; every field has a default that suits a server with thousands of shards.
 ///
@@ -36,9 +27,10 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Segments that are kept prepared, besides one for opening and one for reclaiming. Default: 2.
     pub reserve_segments: u32,
-    /// The most bytes that the log's segment files may take, those that are prepared included: at least 8 segments.
-    /// Whoever fills it makes room first, by [reclaiming](crate::Engine::reclaim), and is refused with
-    /// [`Error::Full`] when shards hold all of it. Checkpoints and what opening needs come on top. Default: no bound.
+    /// The most bytes that the log's segment files may take, those that are prepared included: at least 8 segments of
+    /// the log's own size. A writer that fills it makes room first, by [reclaiming](crate::Engine::reclaim), and is
+    /// refused with [`Error::Full`] when shards hold all of it. Checkpoints and what opening needs come on top.
+    /// Default: no bound.
     pub space_bytes_max: Option<u64>,
     /// Whether the engine moves what is live out of segments that are mostly dead by itself, in the background; without
     /// that, only [`Engine::reclaim`](crate::Engine::reclaim) does, and whoever finds the log full. Default: true.
@@ -103,21 +95,7 @@ impl Config {
 
     /// Refuses what could not work, before anything is touched.
     pub(crate) fn check(&self) -> Result<()> {
-        if !self.segment_bytes.is_power_of_two()
-            || !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
-        {
-            return Err(Error::Config {
-                reason: format!(
-                    "segment_bytes is {}, it must be a power of two from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
-                    self.segment_bytes
-                ),
-            });
-        }
-        if self.space_bytes_max.is_some_and(|bytes| bytes / SPACE_SEGMENTS_MIN < self.segment_bytes) {
-            return Err(Error::Config {
-                reason: format!("space_bytes_max is less than {SPACE_SEGMENTS_MIN} segments of {}", self.segment_bytes),
-            });
-        }
+        open::options(self).check()?;
         if self.admission_bytes == 0 {
             return Err(Error::Config { reason: "admission_bytes is 0, nothing could ever be submitted".into() });
         }

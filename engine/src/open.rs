@@ -19,9 +19,12 @@ use crate::{
 
 /// Opens the directory that the configuration names.
 pub(crate) fn disk(config: &Config) -> Result<Arc<dyn Disk>> {
-    // Before the lock is put there: a directory that holds something else stays as it is.
+    // Before the lock is put there: a directory that holds something else, or is not to become a log, stays as it is.
     if let Ok(there) = logboom_disk::open_read_only(&config.dir, &config.disk) {
         logboom_wal::recognise(&*there)?;
+    }
+    if config.create && matches!(logboom_disk::is_vacant(&config.dir), Ok(true)) {
+        options(config).check_for(config.segment_bytes)?;
     }
     let options = DiskOptions { create: config.create, ..config.disk.clone() };
     logboom_disk::open(&config.dir, &options).map_err(refused)

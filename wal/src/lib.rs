@@ -76,7 +76,7 @@ pub use footer::FooterParts;
 pub use identity::{FORMAT_VERSION, recognise};
 pub use ids::{Place, SegmentId, Sequence};
 pub use metrics::{WalHealth, WalMetrics};
-pub use options::{FooterSpace, Listener, Options, SEGMENT_BYTES};
+pub use options::{FooterSpace, Listener, Options, SEGMENT_BYTES, SPACE_SEGMENTS_MIN};
 pub use reader::Reader;
 pub use record::{BodyWriter, Meta, RECORD_HEADER, Record, Written, record_bytes};
 pub use recovery::{Cut, Opening, RecoveryReport, open, open_read_only};

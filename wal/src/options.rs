@@ -7,6 +7,10 @@ use crate::{Damage, Error};
 /// The smallest and the largest segment, in bytes.
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;
 
+/// The fewest segments that a log may be bounded to: those that are kept prepared, the ones that are written, and some
+/// to reclaim.
+pub const SPACE_SEGMENTS_MIN: u64 = 8;
+
 /// How a log behaves; the sizes of an existing log are its own.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -14,8 +18,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Segments that are kept prepared, besides one for opening and one for draining a full device.
     pub reserve_segments: usize,
-    /// The most bytes that segment files may take in all, those that are prepared included; a log that has more gives
-    /// up what it does not use. `u64::MAX` for no bound.
+    /// The most bytes that segment files may take in all, those that are prepared included: at least
+    /// [`SPACE_SEGMENTS_MIN`] of the log's segments. A log that has more gives up what it does not use. `u64::MAX` for
+    /// no bound.
     pub space_bytes_max: u64,
     /// Bytes of the recent tail that stay in memory for readers.
     pub cache_bytes: u64,
@@ -60,16 +65,33 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if !SEGMENT_BYTES.contains(&self.segment_bytes) || !self.segment_bytes.is_power_of_two() {
-            return Err(Error::Unsupported(format!(
-                "a segment of {} bytes: a power of two from {} to {} is needed",
-                self.segment_bytes,
-                SEGMENT_BYTES.start(),
-                SEGMENT_BYTES.end()
-            )));
+    /// Refuses what works with no log.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], which names the field.
+    pub fn check(&self) -> Result<(), Error> {
+        let Self { segment_bytes, .. } = self;
+        if SEGMENT_BYTES.contains(segment_bytes) && segment_bytes.is_power_of_two() {
+            return Ok(());
         }
-        Ok(())
+        let (least, most) = (SEGMENT_BYTES.start(), SEGMENT_BYTES.end());
+        let what = format!("segment_bytes is {segment_bytes}, it must be a power of two from {least} to {most}");
+        Err(Error::Unsupported(what))
+    }
+
+    /// Refuses what does not work with a log that has segments of `segment_bytes`: its own where there is one, or those
+    /// that one is created with.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], which names the field.
+    pub fn check_for(&self, segment_bytes: u64) -> Result<(), Error> {
+        let least = SPACE_SEGMENTS_MIN * segment_bytes;
+        let max = self.space_bytes_max;
+        if max >= least {
+            return Ok(());
+        }
+        let what = format!("space_bytes_max is {max}, it must be {least} at least: {SPACE_SEGMENTS_MIN} segments");
+        Err(Error::Unsupported(format!("{what} of the log's {segment_bytes} bytes")))
     }
 }
 

@@ -128,8 +128,15 @@ impl Opening {
         let pool = Pool::new(POOL_IDLE_BYTES.saturating_add(ahead));
         let mut report = RecoveryReport::default();
         let identity = match Identity::read(&*disk, &pool)? {
-            Some(identity) => identity,
+            Some(identity) => {
+                // A view begins no segment.
+                if mode == Mode::Write {
+                    options.check_for(identity.segment_bytes)?;
+                }
+                identity
+            }
             None if mode == Mode::Write && options.create => {
+                options.check_for(options.segment_bytes)?;
                 report.created = true;
                 let clock = runtime.clock();
                 Identity::create(&*disk, &pool, &options, [clock.nonce(), clock.nonce()])?

@@ -3,10 +3,52 @@
 use bytes::Bytes;
 use logboom::{
     Capacity, Durability, Engine, Error,
-    disk::{SimDisk, SimOptions},
+    disk::{Disk, SimDisk, SimOptions},
 };
 
 use crate::support::*;
+
+const SEGMENT: u64 = 1 << 20;
+
+fn ground(segment_bytes: u64) -> Ground {
+    let mut ground = Ground::sim(1);
+    ground.config.segment_bytes = segment_bytes;
+    ground
+}
+
+#[test]
+fn the_bound_of_a_log_is_of_its_own_segments() {
+    let least = 8 * SEGMENT;
+    // Made with segments of `SEGMENT`, and opened with other wishes since.
+    let mut ground = ground(SEGMENT);
+    let open = |ground: &mut Ground, segment_bytes: u64, bound: u64| {
+        ground.config.segment_bytes = segment_bytes;
+        ground.config.space_bytes_max = Some(bound);
+        let opened = ground.try_open();
+        match opened {
+            Err(Error::Config { reason }) => {
+                assert!(reason.contains("space_bytes_max") && reason.contains(&least.to_string()), "{reason}");
+                false
+            }
+            opened => {
+                opened.unwrap().close().unwrap();
+                true
+            }
+        }
+    };
+    assert!(!open(&mut ground, SEGMENT, least - 1), "nothing is created");
+    assert_eq!(ground.disk().list().unwrap(), [""; 0]);
+    assert!(open(&mut ground, SEGMENT, least));
+    for segment_bytes in [256 << 10, SEGMENT, 64 << 20] {
+        for (bound, good) in [(2 << 20, false), (least - 1, false), (least, true), (least + 1, true)] {
+            assert_eq!(open(&mut ground, segment_bytes, bound), good, "{segment_bytes} {bound}");
+        }
+    }
+    let mut config = small(temp_dir().path().join("log"));
+    config.space_bytes_max = Some(8 * config.segment_bytes - 1);
+    assert!(matches!(Engine::open(config.clone()), Err(Error::Config { .. })));
+    assert!(!config.dir.exists());
+}
 
 #[test]
 fn a_full_log_says_what_is_full() {
