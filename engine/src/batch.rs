@@ -20,8 +20,9 @@ pub const VALUE_BYTES_MAX: usize = 64 << 10;
 pub const STATE_BYTES_MAX: usize = 64;
 /// The longest context of an entry, in bytes.
 pub const CONTEXT_BYTES_MAX: usize = u16::MAX as usize;
-/// The most records that one group can hold, and so one batch.
-pub(crate) const RECORDS_MAX: usize = 1 << 16;
+/// The most records of a batch: one for each operation, but that entries of a shard and a term which follow one another
+/// share one up to 64 KiB, and that an [overwrite](Batch::overwrite) takes one more.
+pub const BATCH_RECORDS_MAX: usize = logboom_wal::GROUP_RECORDS_MAX as usize;
 /// Entries are merged into one record up to this many bytes: enough that its header is no cost, and few enough that
 /// reading an entry of it from disk is none.
 const RUN_BYTES: usize = 64 << 10;
@@ -88,7 +89,7 @@ impl<'a> Batch<'a> {
     /// Whether it does is found out when the batch is submitted: [`Error::Gap`] or [`Error::Compacted`] then.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the context, the entry or the batch exceeds its limit.
+    /// [`Error::TooLarge`] when the index, the context, the entry or the batch exceeds its limit.
     pub fn append(&mut self, shard: ShardId, entry: Entry<'a>) -> Result<&mut Self> {
         self.check_entry(&entry)?;
         self.push_entry(shard, entry, false)?;
@@ -179,9 +180,9 @@ impl<'a> Batch<'a> {
             let what = format!("it is of shard {}", built.manifest().shard);
             return Err(logboom_snapshot::Error::Foreign { what: what.into() }.into());
         }
-        let body = self.copy(&encode_snapshot(&snapshot))?;
         let (index, term, kept) = (snapshot.index, snapshot.term, self.snapshots_kept);
-        self.push(shard, Operation::Register { index, term, body, kept })?;
+        let register = |[body]: [Part; 1]| Operation::Register { index, term, body, kept };
+        self.push_copying(shard, [&encode_snapshot(&snapshot)], register)?;
         self.buffers.built.push(built.clone());
         Ok(self)
     }
@@ -199,8 +200,9 @@ impl<'a> Batch<'a> {
     /// keys stay.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the batch exceeds its limit; for a boundary at `u64::MAX`, when submitted.
+    /// [`Error::TooLarge`] when the index or the batch exceeds its limit.
     pub fn reset_to(&mut self, shard: ShardId, boundary: Option<Boundary>) -> Result<&mut Self> {
+        boundary.map_or(Ok(()), |boundary| check_index(boundary.index))?;
         self.push(shard, Operation::Reset { boundary })
     }
 
@@ -220,8 +222,7 @@ impl<'a> Batch<'a> {
     /// [`Error::TooLarge`] when it or the batch exceeds its limit.
     pub fn hard_state(&mut self, shard: ShardId, state: &[u8]) -> Result<&mut Self> {
         check(Limit::HardState, state.len(), STATE_BYTES_MAX)?;
-        let part = self.copy(state)?;
-        self.push(shard, Operation::HardState(part))
+        self.push_copying(shard, [state], |[state]| Operation::HardState(state))
     }
 
     /// Replaces the shard's commit hint, at most [`STATE_BYTES_MAX`] bytes. It differs from the hard state in that a
@@ -231,8 +232,7 @@ impl<'a> Batch<'a> {
     /// [`Error::TooLarge`] when it or the batch exceeds its limit.
     pub fn commit_hint(&mut self, shard: ShardId, hint: &[u8]) -> Result<&mut Self> {
         check(Limit::CommitHint, hint.len(), STATE_BYTES_MAX)?;
-        let part = self.copy(hint)?;
-        self.push(shard, Operation::CommitHint(part))
+        self.push_copying(shard, [hint], |[hint]| Operation::CommitHint(hint))
     }
 
     /// Gives `key` of the shard the value `value`. Keys and values are kept in memory, and written again with each
@@ -244,8 +244,7 @@ impl<'a> Batch<'a> {
     pub fn put(&mut self, shard: ShardId, key: &[u8], value: &[u8]) -> Result<&mut Self> {
         check(Limit::Key, key.len(), KEY_BYTES_MAX)?;
         check(Limit::Value, value.len(), VALUE_BYTES_MAX)?;
-        let (key, value) = (self.copy(key)?, self.copy(value)?);
-        self.push(shard, Operation::Put { key, value })
+        self.push_copying(shard, [key, value], |[key, value]| Operation::Put { key, value })
     }
 
     /// Drops `key` of the shard, if it is there.
@@ -254,8 +253,7 @@ impl<'a> Batch<'a> {
     /// [`Error::TooLarge`] when the key exceeds [`KEY_BYTES_MAX`] or the batch its limit.
     pub fn delete(&mut self, shard: ShardId, key: &[u8]) -> Result<&mut Self> {
         check(Limit::Key, key.len(), KEY_BYTES_MAX)?;
-        let key = self.copy(key)?;
-        self.push(shard, Operation::Delete { key })
+        self.push_copying(shard, [key], |[key]| Operation::Delete { key })
     }
 
     /// Hands an entry in again that the shard has lost, or that a read found damaged: one that was fetched from another
@@ -303,6 +301,11 @@ impl<'a> Batch<'a> {
     /// The most bytes that the batch takes in the log, framing included.
     pub fn bytes(&self) -> u64 {
         self.bytes as u64
+    }
+
+    /// The most that [`Batch::bytes`] can come to: a quarter of a segment of the log.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max as u64
     }
 
     /// Where the batch is now, to come back to.
@@ -371,6 +374,7 @@ impl<'a> Batch<'a> {
     }
 
     fn check_entry(&self, entry: &Entry<'a>) -> Result<()> {
+        check_index(entry.index)?;
         check(Limit::Context, entry.context.len(), CONTEXT_BYTES_MAX)?;
         let size = entry.context.len().saturating_add(entry.payload.as_bytes().len());
         check(Limit::Entry, size, self.bytes_max.saturating_sub(record_bytes(ROW)))
@@ -402,21 +406,31 @@ impl<'a> Batch<'a> {
         Ok(self)
     }
 
+    /// Adds an operation on small things, which are copied: behind each other, and only if it is not refused.
+    fn push_copying<const N: usize>(
+        &mut self,
+        shard: ShardId,
+        small: [&[u8]; N],
+        operation: impl FnOnce([Part; N]) -> Operation,
+    ) -> Result<&mut Self> {
+        let mut end = self.buffers.arena.len();
+        let parts = small.map(|bytes| {
+            let at = end;
+            end += bytes.len();
+            Part { at: part_at(at), len: part_at(bytes.len()) }
+        });
+        self.push(shard, operation(parts))?;
+        small.iter().for_each(|bytes| self.buffers.arena.extend_from_slice(bytes));
+        Ok(self)
+    }
+
     fn push_operation(&mut self, shard: ShardId, operation: Operation) -> Result<()> {
         let bytes = self.bytes + record_bytes(operation.body_len());
         check(Limit::Batch, bytes, self.bytes_max)?;
-        check(Limit::Records, self.buffers.operations.len() + 1, RECORDS_MAX)?;
+        check(Limit::Records, self.buffers.operations.len() + 1, BATCH_RECORDS_MAX)?;
         self.buffers.operations.push((shard, operation));
         self.bytes = bytes;
         Ok(())
-    }
-
-    fn copy(&mut self, bytes: &[u8]) -> Result<Part> {
-        // Parts of refused operations stay in the arena; it must not outgrow what a part can name.
-        check(Limit::Batch, self.buffers.arena.len() + bytes.len(), u32::MAX as usize)?;
-        let part = Part { at: part_at(self.buffers.arena.len()), len: part_at(bytes.len()) };
-        self.buffers.arena.extend_from_slice(bytes);
-        Ok(part)
     }
 }
 
@@ -460,6 +474,10 @@ fn run(heals: bool, first: u64, term: u64, items: Part, bytes: usize) -> Operati
         true => Operation::Heal { first, term, items, bytes },
         false => Operation::Append { first, term, items, bytes },
     }
+}
+
+fn check_index(index: u64) -> Result<()> {
+    if index == u64::MAX { Err(Error::index_max()) } else { Ok(()) }
 }
 
 fn check(what: Limit, size: usize, limit: usize) -> Result<()> {
@@ -520,7 +538,11 @@ mod tests {
         let payload = vec![0; 1 << 20];
         let mut batch = batch(1 << 20);
         batch.put(A, b"k", b"v").unwrap();
-        let before = (batch.len(), batch.bytes(), batch.buffers.operations.len());
+        let all = |batch: &Batch<'_>| {
+            let Buffers { operations, items, arena, built, .. } = &batch.buffers;
+            (batch.len(), batch.bytes(), operations.len(), items.len(), arena.len(), built.len())
+        };
+        let before = all(&batch);
         let limit = |result: Result<&mut Batch<'_>>| match result {
             Err(Error::TooLarge { what, .. }) => what,
             other => panic!("{other:?}"),
@@ -536,7 +558,17 @@ mod tests {
         assert_eq!(limit(batch.append_payload(A, 1, 1, fits)), Limit::Batch);
         let entries = [Entry::new(1, 1, b"fits"), Entry::new(2, 1, fits)];
         assert_eq!(limit(batch.overwrite(A, entries)), Limit::Batch);
-        assert_eq!(before, (batch.len(), batch.bytes(), batch.buffers.operations.len()));
+        assert_eq!(limit(batch.append_payload(A, u64::MAX, 1, b"")), Limit::Index);
+        assert_eq!(limit(batch.reset_to(A, Some(Boundary { index: u64::MAX, term: 1 }))), Limit::Index);
+        while batch.delete(A, b"key").is_ok() {}
+        let full = all(&batch);
+        assert_eq!(limit(batch.put(A, b"key", &value[..4000])), Limit::Batch);
+        assert_eq!(limit(batch.delete(A, b"key")), Limit::Batch);
+        assert_eq!(limit(batch.hard_state(A, b"vote")), Limit::Batch);
+        assert_eq!(full, all(&batch));
+        batch.clear();
+        batch.put(A, b"k", b"v").unwrap();
+        assert_eq!(before, all(&batch));
     }
 
     #[test]

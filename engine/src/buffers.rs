@@ -74,10 +74,17 @@ impl Buffers<'_> {
     }
 
     fn capacity_bytes(&self) -> usize {
-        self.arena.capacity()
-            + self.items.capacity() * size_of::<Item<'_>>()
-            + self.operations.capacity() * size_of::<(ShardId, Operation)>()
-            + self.plan.capacity() * size_of::<Planned>()
+        let Self { operations, items, arena, built, shards, plan, delta } = self;
+        let bytes = [
+            bytes_of(operations),
+            bytes_of(items),
+            bytes_of(arena),
+            bytes_of(built),
+            bytes_of(shards),
+            bytes_of(plan),
+            delta.capacity_bytes(),
+        ];
+        bytes.into_iter().sum()
     }
 
     fn emptied(mut self) -> Buffers<'static> {
@@ -93,6 +100,11 @@ impl Buffers<'_> {
         let items = items.into_iter().map_while(|_| None).collect();
         Buffers { operations, items, arena, built, shards, plan, delta }
     }
+}
+
+/// What a list takes, for as many as it has room for.
+pub(crate) fn bytes_of<T>(list: &Vec<T>) -> usize {
+    list.capacity() * size_of::<T>()
 }
 
 impl Part {
@@ -130,6 +142,15 @@ impl fmt::Debug for BufferPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_buffers_are_not_kept() {
+        let pool = Arc::new(BufferPool::default());
+        let mut buffers = pool.take();
+        buffers.shards.reserve(KEPT_BYTES / size_of::<ShardId>() + 1);
+        pool.give(buffers);
+        assert_eq!(pool.take().shards.capacity(), 0);
+    }
 
     #[test]
     fn buffers_keep_their_memory() {

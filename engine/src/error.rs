@@ -4,7 +4,7 @@ use std::{fmt, io, ops::Range, sync::Arc};
 
 use logboom_wal::Capacity;
 
-use crate::{Batch, ShardId, extent::Refusal};
+use crate::{BATCH_RECORDS_MAX, Batch, ShardId, extent::Refusal};
 
 /// The result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -282,8 +282,13 @@ impl Error {
             Refusal::Term { index, stored, given } => Self::Term { shard, index, stored, given },
             Refusal::Leased { held } => Self::Leased { shard, index, held },
             Refusal::Unapplied { first } => Self::Unapplied { shard, index, first },
-            Refusal::IndexMax => Self::TooLarge { what: Limit::Index, size: index, limit: u64::MAX - 1 },
+            Refusal::IndexMax => Self::index_max(),
         }
+    }
+
+    /// Of the only index that is none.
+    pub(crate) fn index_max() -> Self {
+        Self::TooLarge { what: Limit::Index, size: u64::MAX, limit: u64::MAX - 1 }
     }
 
     pub(crate) fn corruption(shard: ShardId, what: impl fmt::Display) -> Self {
@@ -324,11 +329,11 @@ impl From<logboom_wal::Error> for Error {
             Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
             Wal::Poisoned { first } => Self::Poisoned { first: Arc::new((*first).clone().into()) },
             Wal::Target(error) => Self::Target { error: Arc::new((*error).clone().into()) },
-            Wal::TooLarge { bytes, limit, .. } if bytes > limit => {
+            Wal::TooLarge { bytes, limit } => {
                 Self::TooLarge { what: Limit::Batch, size: bytes as u64, limit: limit as u64 }
             }
-            Wal::TooLarge { records, .. } => {
-                Self::TooLarge { what: Limit::Records, size: records as u64, limit: crate::batch::RECORDS_MAX as u64 }
+            Wal::TooMany { records } => {
+                Self::TooLarge { what: Limit::Records, size: records as u64, limit: BATCH_RECORDS_MAX as u64 }
             }
             Wal::Unsupported(reason) => Self::Config { reason },
             other => Self::Io { what: "log".into(), error: Arc::new(io::Error::other(other)) },

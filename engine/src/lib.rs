@@ -57,9 +57,9 @@
 //! | | |
 //! |---|---|
 //! | an index | 0 to `u64::MAX - 1` |
-//! | payload and context of one entry | a quarter of a segment, less what frames them (some 16 MiB by default) |
+//! | payload and context of one entry | what a batch takes, less the 72 bytes of a record: some 16 MiB by default |
 //! | context | 65,535 bytes |
-//! | a batch | a quarter of a segment, framing included; 65,535 records, each of one or many entries |
+//! | a batch | a quarter of a segment, the headers of records included; 65,536 records, each of one or many entries |
 //! | hard state, commit hint | 64 bytes each |
 //! | a snapshot | 65,536 files; membership and metadata of 1 MiB each |
 //! | key, value | 1,024 bytes, 65,536 bytes; all keys are in memory |
@@ -184,7 +184,7 @@ mod backup;
 pub mod fuzz;
 
 pub use backup::{Backup, BackupReport};
-pub use batch::{Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, Mark, STATE_BYTES_MAX, VALUE_BYTES_MAX};
+pub use batch::{BATCH_RECORDS_MAX, Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, Mark, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use config::Config;
 pub use engine::Engine;
 pub use entries::{EntryBatch, EntryRef, Iter};

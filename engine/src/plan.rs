@@ -233,7 +233,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Batch, Boundary, Entry, Limit};
+    use crate::{Batch, Entry};
 
     const SHARD: ShardId = ShardId(1);
 
@@ -309,12 +309,5 @@ mod tests {
             }),
             Error::Beyond { index: 9, last: Some(4), .. }
         ));
-        let boundary = Some(Boundary { index: u64::MAX, term: 1 });
-        let cell = cell(Extent::default());
-        let mut batch = Batch::new(Arc::default(), 1 << 20);
-        batch.reset_to(SHARD, boundary).unwrap();
-        batch.buffers_mut().shards = vec![SHARD];
-        let result = plan(batch.buffers_mut(), &mut [Locked::new(&cell)]);
-        assert!(matches!(result, Err(Error::TooLarge { what: Limit::Index, .. })));
     }
 }

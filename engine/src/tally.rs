@@ -8,7 +8,7 @@ use logboom_wal::{
 };
 use parking_lot::Mutex;
 
-use crate::ShardId;
+use crate::{ShardId, buffers::bytes_of};
 
 /// The live entries of every segment.
 ///
@@ -75,6 +75,10 @@ impl Delta {
             Some(last) if last.0 == segment => last.1.add(amount),
             _ => self.freed.push((segment, amount)),
         }
+    }
+
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        bytes_of(&self.touched) + bytes_of(&self.freed)
     }
 
     pub(crate) fn clear(&mut self) {

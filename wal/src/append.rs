@@ -296,9 +296,21 @@ impl Shared {
         footer_bytes_max(self.options.footer.bytes(records, owners), self.pad)
     }
 
-    /// The most bytes that the records of one batch may have: a quarter of a segment, less what frames them.
+    /// The most bytes that the records of one batch may have, headers included. What frames a group of them, and
+    /// a footer that lists each, fit an empty segment beside them: a record is no shorter than its header of 64 bytes,
+    /// and a segment has pad units enough.
     pub(crate) fn batch_bytes_max(&self) -> usize {
-        usize::try_from(self.segment_bytes / 4).unwrap_or(usize::MAX) - 4 * self.pad
+        usize::try_from(self.segment_bytes / 4).unwrap_or(usize::MAX)
+    }
+
+    /// Refuses what one group does not take.
+    pub(crate) fn check_batch(&self, records: usize, bytes: usize) -> Result<(), Error> {
+        let limit = self.batch_bytes_max();
+        match () {
+            () if records > GROUP_RECORDS_MAX as usize => Err(Error::TooMany { records }),
+            () if bytes > limit => Err(Error::TooLarge { bytes, limit }),
+            () => Ok(()),
+        }
     }
 
     /// Writes a record of the log's own, to be written with the next group.

@@ -14,7 +14,7 @@ use crate::{
     footer::footer_bytes_max,
     group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
     group_commit::describe,
-    ids::{GROUP_RECORDS_MAX, round_up},
+    ids::round_up,
     marks,
     mutants::{self, Mutant},
     record_bytes,
@@ -47,10 +47,8 @@ struct Open {
 impl Cold {
     /// See [`crate::Wal::move_records`].
     pub(crate) fn append(&mut self, shared: &Arc<Shared>, records: &[Record]) -> Result<Vec<Place>, Error> {
-        let (parcel, limit) = (Parcel::new(records), shared.batch_bytes_max());
-        if records.len() > GROUP_RECORDS_MAX as usize || parcel.bytes > limit {
-            return Err(Error::TooLarge { bytes: parcel.bytes, records: records.len(), limit });
-        }
+        let parcel = Parcel::new(records);
+        shared.check_batch(records.len(), parcel.bytes)?;
         if self.open.as_ref().is_some_and(|open| !open.fits(shared, &parcel)) {
             self.close(shared);
         }

@@ -53,15 +53,19 @@ pub enum Error {
     /// The directory that is copied to, or its disk. The log itself is not affected, unless it says so.
     #[error("the directory that is copied to: {0}")]
     Target(Arc<Error>),
-    /// A batch cannot be written in one group.
-    #[error("{bytes} bytes in {records} records exceed what one group takes ({limit} bytes, 65536 records)")]
+    /// The records of a batch have more bytes than one group takes.
+    #[error("records of {bytes} bytes exceed what one group takes, {limit}")]
     TooLarge {
         /// Encoded size in bytes.
         bytes: usize,
+        /// The most bytes that a batch may have: [`Wal::batch_bytes_max`](crate::Wal::batch_bytes_max).
+        limit: usize,
+    },
+    /// A batch has more records than one group takes, which is [`GROUP_RECORDS_MAX`](crate::GROUP_RECORDS_MAX).
+    #[error("{records} records exceed what one group takes, {}", crate::GROUP_RECORDS_MAX)]
+    TooMany {
         /// The number of records.
         records: usize,
-        /// The most bytes that a batch may have.
-        limit: usize,
     },
     /// The directory cannot be opened with this configuration or on this device.
     #[error("unsupported: {0}")]

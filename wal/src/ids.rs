@@ -5,8 +5,8 @@ use std::fmt;
 /// Bits of a [`Sequence`] that number the records of one group.
 const ORDINAL_BITS: u32 = 16;
 
-/// The most records that one group can hold.
-pub(crate) const GROUP_RECORDS_MAX: u32 = 1 << ORDINAL_BITS;
+/// The most records that one group can hold, and so one batch.
+pub const GROUP_RECORDS_MAX: u32 = 1 << ORDINAL_BITS;
 
 /// Above every number of a group, a segment, an epoch or a checkpoint that a log comes to: they grow by one, or by a
 /// few hundred with an opening. Below it they can be added to, and a group's fits a [`Sequence`].

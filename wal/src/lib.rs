@@ -74,7 +74,7 @@ pub use damage::{Damage, Descriptor, Loss, Passed};
 pub use error::{Capacity, Error};
 pub use footer::FooterParts;
 pub use identity::{FORMAT_VERSION, recognise};
-pub use ids::{Place, SegmentId, Sequence};
+pub use ids::{GROUP_RECORDS_MAX, Place, SegmentId, Sequence};
 pub use metrics::{WalHealth, WalMetrics};
 pub use options::{FooterSpace, Listener, Options, SEGMENT_BYTES, SPACE_SEGMENTS_MIN};
 pub use reader::Reader;

@@ -113,13 +113,9 @@ enum Lead {
 
 impl Shared {
     pub(crate) fn reserve(self: &Arc<Self>, mut admitted: u64, request: &Request) -> Result<Reservation, Error> {
-        if request.bytes > self.batch_bytes_max() || request.records >= crate::ids::GROUP_RECORDS_MAX {
+        if let Err(error) = self.check_batch(request.records as usize, request.bytes) {
             self.admission.release(admitted);
-            return Err(Error::TooLarge {
-                bytes: request.bytes,
-                records: request.records as usize,
-                limit: self.batch_bytes_max(),
-            });
+            return Err(error);
         }
         let reserved = self.try_reserve(&mut admitted, request);
         // Nothing is left of it once a group has taken it over.

@@ -77,7 +77,8 @@ impl Wal {
     /// Takes a short lock, and makes a segment itself when none is prepared; never waits for other callers.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`]; nothing was written.
+    /// [`Error::TooLarge`], [`Error::TooMany`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`]; nothing was
+    /// written.
     pub fn reserve(&self, permit: Permit, request: &Request) -> Result<Reservation, Error> {
         self.shared.reserve(permit.keep(), request)
     }
@@ -87,7 +88,7 @@ impl Wal {
         self.shared.owners.fetch_max(owners, Ordering::Relaxed);
     }
 
-    /// The most bytes that the records of one batch may have in all.
+    /// The most bytes that the records of one batch may have in all, headers included: a quarter of a segment.
     pub fn batch_bytes_max(&self) -> usize {
         self.shared.batch_bytes_max()
     }
@@ -263,8 +264,9 @@ impl Wal {
     /// Called by one thread at a time; waits for the device, and for nothing else of the log.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when they do not fit a quarter of a segment, [`Error::Full`], [`Error::Io`]: they are not
-    /// moved then, and can be moved again. A failed sync poisons the log. [`Error::Poisoned`], [`Error::Closed`].
+    /// [`Error::TooLarge`] or [`Error::TooMany`] for what a batch could not be, [`Error::Full`], [`Error::Io`]: they
+    /// are not moved then, and can be moved again. A failed sync poisons the log. [`Error::Poisoned`],
+    /// [`Error::Closed`].
     pub fn move_records(&self, records: &[Record]) -> Result<Vec<Place>, Error> {
         if records.is_empty() {
             return Ok(Vec::new());

@@ -6,6 +6,7 @@ mod ahead;
 mod cold;
 mod damage;
 mod history;
+mod limits;
 mod slots;
 mod support;
 
