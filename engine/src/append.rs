@@ -39,9 +39,23 @@ pub(crate) fn append(
     durability: Durability,
     finish: fn(Reservation) -> WalTicket,
 ) -> Result<WalTicket> {
-    let buffers = batch.buffers_mut();
-    let cells = cells(core, buffers);
+    let cells = cells(core, batch.buffers_mut());
     let _span = tracing::trace_span!("append", shards = cells.len()).entered();
+    let appended = append_to(core, &cells, batch.buffers_mut(), permit, durability, finish);
+    if appended.is_err() {
+        give_up(core, cells);
+    }
+    appended
+}
+
+fn append_to(
+    core: &Core,
+    cells: &[Arc<ShardCell>],
+    buffers: &mut Buffers<'_>,
+    permit: Permit,
+    durability: Durability,
+    finish: fn(Reservation) -> WalTicket,
+) -> Result<WalTicket> {
     let durable = core.wal.durable();
     // In the order of ids: two batches that share shards cannot wait for each other.
     let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell)).collect();
@@ -67,6 +81,17 @@ pub(crate) fn append(
         core.kick();
     }
     Ok(ticket)
+}
+
+/// Leaves nothing of the shards that a refused batch was the first to name.
+fn give_up(core: &Core, cells: Vec<Arc<ShardCell>>) {
+    for cell in cells {
+        let (id, is_blank) = (cell.id, core.store.shards.is_blank(&cell));
+        drop(cell);
+        if is_blank {
+            core.store.shards.remove_blank(id);
+        }
+    }
 }
 
 /// Ends that shards which nothing is known of are held back; durable on return.

@@ -8,7 +8,7 @@ use logboom_wal::{
     mutants::{self, Mutant},
 };
 
-use crate::{Result, ShardId, checkpoint::Checkpoint, core::Core, state::ShardCell};
+use crate::{Result, ShardId, checkpoint::Checkpoint, core::Core};
 
 /// Shards that one step captures.
 const SHARDS_AT_ONCE: usize = 256;
@@ -210,12 +210,7 @@ fn capture_shard(core: &Core, shard: ShardId, durable: u64, checkpoint: &mut Che
     };
     drop(cell);
     if !remembered {
-        core.store.shards.remove_if(shard, is_unwritten);
+        core.store.shards.remove_blank(shard);
     }
     Ok(())
-}
-
-/// Whether the shard has no history: never written, or destroyed.
-fn is_unwritten(cell: &ShardCell) -> bool {
-    cell.published.load().sequence == Sequence::NONE
 }

@@ -162,10 +162,10 @@ impl Engine {
         ticket.wait()
     }
 
-    /// A handle to a shard. Every shard exists; one that nothing was written to is empty.
+    /// A handle to a shard. Every shard exists; one that nothing was written to is empty, and the engine keeps nothing
+    /// of it.
     pub fn shard(&self, id: ShardId) -> Shard {
-        let store = &self.0.core.store;
-        Shard::new(Arc::clone(store), store.shards.get_or_insert(id))
+        Shard::new(Arc::clone(&self.0.core.store), id)
     }
 
     /// The snapshots beside the log.

@@ -15,7 +15,7 @@ pub struct Metrics {
     pub append_batches: u64,
     /// The log below: groups, writes, syncs, cold reads, segments.
     pub log: WalMetrics,
-    /// Shards that the engine knows, those with handles and no state included.
+    /// Shards that the engine keeps in memory: that were written to, and have not been destroyed for long.
     pub index_shards: u64,
     /// Shards in quarantine.
     pub index_quarantined: u64,

@@ -8,7 +8,7 @@ use std::{ops::Range, sync::Arc};
 use logboom_wal::{Error as WalError, Place, Record, SegmentId};
 
 use crate::{
-    EntryBatch, ReadError,
+    EntryBatch, ReadError, ShardId,
     extent::Extent,
     footer::Footer,
     log::Stretch,
@@ -23,6 +23,7 @@ use crate::{
 pub(crate) struct Query {
     pub(crate) store: Arc<Store>,
     pub(crate) cell: Arc<ShardCell>,
+    pub(crate) id: ShardId,
     pub(crate) range: Range<u64>,
     pub(crate) max_bytes: u64,
 }
@@ -62,7 +63,7 @@ impl Query {
     /// Reads from memory or from the disk.
     pub(crate) fn read(&self) -> Result<EntryBatch, ReadError> {
         let Range { start, end } = self.range;
-        let _span = tracing::trace_span!("read", shard = self.cell.id.0, start, end).entered();
+        let _span = tracing::trace_span!("read", shard = self.id.0, start, end).entered();
         let mut before: Option<Vec<Stretch>> = None;
         let mut held = Held::new();
         loop {
@@ -164,7 +165,7 @@ impl Query {
                 Some(_) => located.push(stretch.clone()),
                 None => {
                     let footer = footer(stretch.segment)?;
-                    if !footer.outline(self.cell.id, stretch, self.max_bytes, &mut located) {
+                    if !footer.outline(self.id, stretch, self.max_bytes, &mut located) {
                         return None;
                     }
                 }
@@ -218,7 +219,7 @@ impl Query {
         let mut batch = EntryBatch::with_capacity(located.len());
         let mut expected = self.range.start;
         for (stretch, record) in located.iter().zip(records) {
-            let belongs = record.owner() == self.cell.id.0 && stretch.range.start == expected;
+            let belongs = record.owner() == self.id.0 && stretch.range.start == expected;
             match batch.push(stretch, record, self.max_bytes) {
                 Ok(_) if !belongs => return Err(self.corrupted("a record of something else")),
                 Ok(true) => expected = stretch.range.end,

@@ -30,7 +30,7 @@ impl ReadOnly {
 
     /// A handle to a shard; one that holds nothing is empty.
     pub fn shard(&self, id: ShardId) -> Shard {
-        Shard::new(Arc::clone(&self.store), self.store.shards.get_or_insert(id))
+        Shard::new(Arc::clone(&self.store), id)
     }
 
     /// The shards that hold anything, sorted.

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     ops::{Range, RangeBounds},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
@@ -25,7 +25,8 @@ pub struct ShardId(pub u64);
 /// One raft group's log and what belongs to it: a cheap handle for any thread.
 ///
 /// Everything that was submitted is seen, durable or not. A handle does not keep the engine open: after it was closed
-/// the bounds stay as they were, and entries can be read.
+/// the bounds stay as they were, and entries can be read. Of a shard that was never written to, neither the engine nor
+/// a handle keeps anything; looking at it looks for it, under a lock that others who look share.
 ///
 /// # Example
 /// ```
@@ -47,7 +48,9 @@ pub struct ShardId(pub u64);
 #[derive(Clone)]
 pub struct Shard {
     store: Arc<Store>,
-    cell: Arc<ShardCell>,
+    id: ShardId,
+    /// The shard's, from when there is something to say of it; it stays the shard's until the handle goes.
+    cell: OnceLock<Arc<ShardCell>>,
 }
 
 /// The bounds of a shard's log at one moment.
@@ -90,13 +93,14 @@ pub enum TryRead {
 }
 
 impl Shard {
-    pub(crate) fn new(store: Arc<Store>, cell: Arc<ShardCell>) -> Self {
-        Self { store, cell }
+    pub(crate) fn new(store: Arc<Store>, id: ShardId) -> Self {
+        let cell = store.shards.find(id).map(OnceLock::from).unwrap_or_default();
+        Self { store, id, cell }
     }
 
     /// The shard's number.
     pub fn id(&self) -> ShardId {
-        self.cell.id
+        self.id
     }
 
     /// The index of the first entry; `None` when the log is empty. Takes no lock.
@@ -130,13 +134,14 @@ impl Shard {
     ///
     /// Entries that replace durable ones are not durable before their own group is.
     pub fn durable(&self) -> Option<u64> {
+        let cell = self.cell();
         let durable = self.store.source.durable();
-        let view = self.cell.published.load();
+        let view = cell.published.load();
         if view.sequence.group() <= durable {
             return index_before(&view.extent, view.extent.next);
         }
-        let mut state = self.cell.state.lock();
-        let view = self.cell.published.load();
+        let mut state = cell.state.lock();
+        let view = cell.published.load();
         let durable = self.store.source.durable();
         let next = if view.sequence.group() <= durable { view.extent.next } else { state.log.durable_next(durable) };
         index_before(&view.extent, next)
@@ -152,10 +157,12 @@ impl Shard {
     /// # Errors
     /// [`Error::Beyond`] when the log, its boundary included, ends below `index`.
     pub fn raise_applied_floor(&self, index: u64) -> Result<()> {
-        let mut state = self.cell.state.lock();
-        let extent = self.extent();
+        let cell = self.cell();
+        let mut state = cell.state.lock();
+        let extent = cell.published.load().extent;
+        // What stands for shards without a cell is empty: it is never changed.
         if index >= extent.next {
-            return Err(Error::Beyond { shard: self.cell.id, index, last: extent.last() });
+            return Err(Error::Beyond { shard: self.id, index, last: extent.last() });
         }
         state.raise_applied(&extent, index);
         Ok(())
@@ -164,8 +171,9 @@ impl Shard {
     /// The last index that the application is known to have applied: `None` before it said so, or when that is
     /// nothing of this log.
     pub fn applied_floor(&self) -> Option<u64> {
-        let state = self.cell.state.lock();
-        let extent = self.extent();
+        let cell = self.cell();
+        let state = cell.state.lock();
+        let extent = cell.published.load().extent;
         index_before(&extent, state.applied_next(&extent)?)
     }
 
@@ -175,8 +183,9 @@ impl Shard {
     /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end, [`Miss::Corrupted`] for what is
     /// lost.
     pub fn term(&self, index: u64) -> Result<u64, Miss> {
-        let state = self.cell.state.lock();
-        let extent = self.extent();
+        let cell = self.cell();
+        let state = cell.state.lock();
+        let extent = cell.published.load().extent;
         let missing = state.missing();
         match extent.boundary() {
             Some(boundary) if boundary.index == index => return Ok(boundary.term),
@@ -191,10 +200,11 @@ impl Shard {
 
     /// What is lost of the shard, if it is in quarantine: something of it was durable and is damaged.
     pub fn quarantine(&self) -> Option<Quarantine> {
-        if !self.cell.published.load().quarantined {
+        let cell = self.cell();
+        if !cell.published.load().quarantined {
             return None;
         }
-        self.cell.state.lock().missing().map(Quarantine::from)
+        cell.state.lock().missing().map(Quarantine::from)
     }
 
     /// The hard state that was written last, if any since the shard began.
@@ -209,7 +219,7 @@ impl Shard {
     /// The last hard state that is known, although a later one may be lost: for a person who has to decide what the
     /// shard goes on with. Nobody may vote by it: [`Shard::hard_state`] is for that.
     pub fn last_known_hard_state(&self) -> Option<Bytes> {
-        self.cell.state.lock().hard_state().map(Bytes::copy_from_slice)
+        self.cell().state.lock().hard_state().map(Bytes::copy_from_slice)
     }
 
     /// The commit hint that was written last, if any since the shard began. Where only a hint is lost there is none.
@@ -272,19 +282,31 @@ impl Shard {
 
     /// The shard's state, if what is missing leaves the answer `intact`, and nothing may have come later.
     fn known(&self, intact: impl FnOnce(&Missing) -> bool) -> Result<MutexGuard<'_, State>> {
-        let state = self.cell.state.lock();
+        let state = self.cell().state.lock();
         match state.missing() {
-            Some(missing) if missing.suffix || !intact(missing) => Err(Error::Quarantined { shard: self.cell.id }),
+            Some(missing) if missing.suffix || !intact(missing) => Err(Error::Quarantined { shard: self.id }),
             _ => Ok(state),
         }
     }
 
     fn extent(&self) -> Extent {
-        self.cell.published.load().extent
+        self.cell().published.load().extent
     }
 
     fn query(&self, range: Range<u64>, max_bytes: u64) -> Query {
-        Query { store: Arc::clone(&self.store), cell: Arc::clone(&self.cell), range, max_bytes }
+        Query { store: Arc::clone(&self.store), cell: Arc::clone(self.cell()), id: self.id, range, max_bytes }
+    }
+
+    /// The shard's cell, or what stands for it while there is nothing to say of it. Different ones at two calls, maybe:
+    /// what belongs together asks once. Takes a lock, of the table that has the shard, until there is something.
+    fn cell(&self) -> &Arc<ShardCell> {
+        if let Some(cell) = self.cell.get() {
+            return cell;
+        }
+        match self.store.shards.find(self.id) {
+            Some(cell) => self.cell.get_or_init(|| cell),
+            None => self.store.shards.absent(),
+        }
     }
 }
 
@@ -296,7 +318,7 @@ impl fmt::Display for ShardId {
 
 impl fmt::Debug for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard").field("id", &self.cell.id).field("bounds", &self.bounds()).finish_non_exhaustive()
+        f.debug_struct("Shard").field("id", &self.id).field("bounds", &self.bounds()).finish_non_exhaustive()
     }
 }
 

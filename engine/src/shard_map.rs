@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use hashbrown::HashTable;
+use logboom_wal::Sequence;
 use parking_lot::RwLock;
 
 use crate::{Quarantine, ShardId, published::View, state::ShardCell};
@@ -13,11 +14,17 @@ use crate::{Quarantine, ShardId, published::View, state::ShardCell};
 /// Tables that shards are spread over, so that threads which look up different shards seldom meet.
 const PARTITIONS: usize = 64;
 
-/// The cells of all shards, each shared with the handles to it. The id is in the cell, not beside it.
+/// The cells of the shards that there is anything to say of, and of those that are being written to, each shared with
+/// the handles to it. The id is in the cell, not beside it.
+///
+/// Looking at any other shard leaves nothing here: one cell stands for them all.
 #[derive(Debug)]
 pub(crate) struct ShardMap {
     partitions: [RwLock<HashTable<Arc<ShardCell>>>; PARTITIONS],
     count: AtomicU32,
+    /// Stand for the shards without a cell, while these are not held back and while they are. Never written to.
+    absent: Arc<ShardCell>,
+    absent_held_back: Arc<ShardCell>,
     /// Shards that nothing is known of are held back.
     unseen: AtomicBool,
     /// There may be shards in quarantine: never without damage, so that nobody looks for them.
@@ -29,6 +36,8 @@ impl Default for ShardMap {
         Self {
             partitions: std::array::from_fn(|_| RwLock::default()),
             count: AtomicU32::new(0),
+            absent: Arc::new(ShardCell::new(ShardId(0))),
+            absent_held_back: Arc::new(ShardCell::unseen(ShardId(0))),
             unseen: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
         }
@@ -41,7 +50,21 @@ impl ShardMap {
         self.partition(id).read().find(hash(id), |cell| cell.id == id).cloned()
     }
 
-    /// The cell of a shard, made now if there is none.
+    /// The cell of a shard, if there is anything to say of the shard: one to keep, since it stays the shard's for as
+    /// long as it is kept.
+    pub(crate) fn find(&self, id: ShardId) -> Option<Arc<ShardCell>> {
+        let table = self.partition(id).read();
+        // What its writer may give up again is not taken from here: that would keep it from being removed.
+        table.find(hash(id), |cell| cell.id == id).filter(|cell| !self.is_blank(cell)).cloned()
+    }
+
+    /// What stands for every shard that there is nothing to say of. Its id means nothing.
+    pub(crate) fn absent(&self) -> &Arc<ShardCell> {
+        if self.holds_back_unseen() { &self.absent_held_back } else { &self.absent }
+    }
+
+    /// The cell of a shard for its writer, made now if there is none: to be [given up](Self::remove_blank) when nothing
+    /// is written.
     pub(crate) fn get_or_insert(&self, id: ShardId) -> Arc<ShardCell> {
         if let Some(cell) = self.get(id) {
             return cell;
@@ -109,17 +132,26 @@ impl ShardMap {
         self.ids().into_iter().filter_map(quarantine).collect()
     }
 
-    /// Forgets a shard that nobody has a handle to, if `is_vacant` says so of its cell.
-    pub(crate) fn remove_if(&self, id: ShardId, is_vacant: impl FnOnce(&ShardCell) -> bool) {
+    /// Forgets a shard that there is nothing to say of, unless somebody is about to write to it.
+    pub(crate) fn remove_blank(&self, id: ShardId) {
         let mut table = self.partition(id).write();
-        // Handles are made under this lock, so a count of one cannot rise while it is held.
-        let unused = |cell: &Arc<ShardCell>| cell.id == id && Arc::strong_count(cell) == 1;
-        if let Ok(entry) = table.find_entry(hash(id), unused)
-            && is_vacant(entry.get())
-        {
+        // Cells are taken under this lock, so a count of one cannot rise while it is held.
+        let unused = |cell: &Arc<ShardCell>| cell.id == id && Arc::strong_count(cell) == 1 && self.is_blank(cell);
+        if let Ok(entry) = table.find_entry(hash(id), unused) {
             entry.remove();
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the cell says no more than [`ShardMap::absent`]: the shard has no history, for it was never written to
+    /// or is destroyed. While unseen shards are held back, it is something to say of one that it is known to be empty.
+    pub(crate) fn is_blank(&self, cell: &ShardCell) -> bool {
+        let view = cell.published.load();
+        view.sequence == Sequence::NONE
+            && match view.quarantined {
+                true => cell.state.lock().missing().is_none_or(|missing| missing.unseen),
+                false => !self.holds_back_unseen(),
+            }
     }
 
     /// The ids of all cells, those of shards without any state included, sorted.
@@ -169,13 +201,42 @@ mod tests {
     #[test]
     fn only_unused_cells_are_removed() {
         let map = ShardMap::default();
-        let handle = map.get_or_insert(ShardId(3));
-        map.remove_if(ShardId(3), |_| true);
-        assert!(map.get(ShardId(3)).is_some(), "there is a handle");
-        drop(handle);
-        map.remove_if(ShardId(3), |_| false);
-        assert!(map.get(ShardId(3)).is_some(), "it has state");
-        map.remove_if(ShardId(3), |_| true);
+        let writer = map.get_or_insert(ShardId(3));
+        map.remove_blank(ShardId(3));
+        assert!(map.get(ShardId(3)).is_some(), "there is a writer");
+        writer.published.store(View { sequence: Sequence(1 << 16), ..View::default() });
+        drop(writer);
+        map.remove_blank(ShardId(3));
+        let written = map.get(ShardId(3)).expect("it has state");
+        written.published.store(View::default());
+        drop(written);
+        map.remove_blank(ShardId(3));
         assert!(map.get(ShardId(3)).is_none() && map.len() == 0);
+    }
+
+    #[test]
+    fn what_a_writer_may_give_up_is_not_kept_by_others() {
+        let map = ShardMap::default();
+        let writer = map.get_or_insert(ShardId(3));
+        let found = map.find(ShardId(3));
+        drop(writer);
+        map.remove_blank(ShardId(3));
+        assert!(found.is_none() && map.len() == 0);
+    }
+
+    #[test]
+    fn a_shard_that_is_known_to_be_empty_is_told_from_one_that_is_held_back() {
+        let map = ShardMap::default();
+        map.hold_back_unseen();
+        let (empty, unseen) = (map.get_or_insert(ShardId(3)), map.get_or_insert(ShardId(4)));
+        empty.state.lock().end_quarantine();
+        empty.published.store(View::default());
+        drop((empty, unseen));
+        [3, 4].into_iter().for_each(|id| map.remove_blank(ShardId(id)));
+        assert!(map.find(ShardId(3)).is_some_and(|cell| !cell.published.load().quarantined));
+        assert!(map.get(ShardId(4)).is_none() && map.absent().published.load().quarantined);
+        map.release_unseen();
+        map.remove_blank(ShardId(3));
+        assert!(map.len() == 0 && !map.absent().published.load().quarantined);
     }
 }

@@ -157,13 +157,8 @@ pub(crate) struct Kept {
 /// Takes over the snapshots beside the log, and removes what a crash left. The log must be durable as it was
 /// recovered: what it does not name is gone after this.
 pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &Config) -> Result<Kept> {
-    let unseen = shards.holds_back_unseen();
     // A registration may be among what is lost: then nobody knows whose the file is, but the file.
-    let spared = |shard| match shards.get(ShardId(shard)) {
-        _ if mutants::is_on(Mutant::LeftoverKept) => true,
-        Some(_) => may_lack(shards, ShardId(shard)),
-        None => unseen,
-    };
+    let spared = |shard| mutants::is_on(Mutant::LeftoverKept) || may_lack(shards, ShardId(shard));
     let host = Arc::new(Beside(wal.clone()));
     let opened = Store::open(disk, wal.log_id(), host, registered(shards), spared);
     let store = opened.map_err(|error| match error {
@@ -191,7 +186,11 @@ fn registered(shards: &ShardMap) -> Vec<(u64, Registered)> {
 
 /// Whether a registration of the shard is lost, or may be.
 fn may_lack(shards: &ShardMap, shard: ShardId) -> bool {
-    let Some(cell) = shards.get(shard).filter(|cell| cell.published.load().quarantined) else { return false };
+    let found = shards.find(shard);
+    let cell = found.as_ref().unwrap_or_else(|| shards.absent());
+    if !cell.published.load().quarantined {
+        return false;
+    }
     let state = cell.state.lock();
     state.missing().is_some_and(|missing| missing.snapshot.is_some() || missing.suffix)
 }

@@ -57,6 +57,7 @@ fn memory_is_bounded() {
     appending_and_hot_reading_allocate_nothing_per_entry();
     an_entry_costs_a_row();
     an_idle_shard_is_small();
+    looking_at_shards_and_what_is_refused_keeps_nothing();
 }
 
 fn appending_and_hot_reading_allocate_nothing_per_entry() {
@@ -146,6 +147,50 @@ fn live_after_opening(shards: u64) -> i64 {
     let live = live() - before;
     engine.close().unwrap();
     live
+}
+
+fn looking_at_shards_and_what_is_refused_keeps_nothing() {
+    let (_dir, config, engine) = open(|config| config.reserve_segments = 0);
+    while engine.metrics().log.prepared_segments < KEPT_BACK {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let view = Engine::open_read_only(config).unwrap();
+    let look = |shard: logboom::Shard| {
+        assert!(shard.last().is_none() && shard.durable().is_none() && shard.quarantine().is_none());
+        assert!(shard.term(1).is_err() && shard.hard_state().unwrap().is_none() && shard.get(b"k").unwrap().is_none());
+        assert!(shard.entries(1..2, 1).is_err() && shard.raise_applied_floor(1).is_err());
+    };
+    let refused = |id: u64| {
+        let mut batch = engine.batch();
+        batch.put(ShardId(id), b"k", b"v").unwrap().truncate_after(ShardId(id + 1), 1).unwrap();
+        assert!(engine.submit(batch, Durability::Durable).is_err());
+    };
+    let kept = |name: &str, most: i64, each: &dyn Fn(u64)| {
+        (0..1000).for_each(each);
+        let before = live();
+        (1000..1_000_000).for_each(each);
+        let kept = live() - before;
+        println!("a million times {name}: {kept} bytes kept");
+        assert!(kept < most, "{name}: {kept}");
+    };
+    // Other threads of the engine allocate at times: a row for each of them would be a hundred times as much.
+    kept("a look at a shard that was never written", 1 << 20, &|id| look(engine.shard(ShardId(id))));
+    kept("a look at one in a view", 1 << 20, &|id| look(view.shard(ShardId(id))));
+    kept("a refused batch for new shards", 1 << 20, &refused);
+    assert_eq!(engine.metrics().index_shards, 0);
+
+    let mut batch = engine.batch();
+    while batch.put(SHARD, b"key", &[7; 60_000]).is_ok() {}
+    let before = live();
+    for _ in 0..1000 {
+        assert!(batch.put(SHARD, b"key", &[7; 60_000]).is_err());
+        assert!(batch.overwrite(SHARD, [logboom::Entry::new(1, 1, Bytes::from(vec![7; 60_000]))]).is_err());
+    }
+    let kept = live() - before;
+    println!("a thousand times a refused put: {kept} bytes kept");
+    assert!(kept < 200_000, "{kept}");
+    drop(batch);
+    engine.close().unwrap();
 }
 
 fn live() -> i64 {

@@ -52,7 +52,7 @@ pub(super) fn open_edited(mut input: Input<'_>, meter: Meter<'_>) {
 /// What there is of each shard, in words.
 fn look(disk: &Arc<MemoryDisk>, sealed: bool) -> Result<Vec<String>, String> {
     let (store, ..) = open::view(Arc::clone(disk) as _, &config()).map_err(|error| error.to_string())?;
-    let shard = |id| Shard::new(Arc::clone(&store), store.shards.get_or_insert(id));
+    let shard = |id| Shard::new(Arc::clone(&store), id);
     Ok(describe(store.shard_ids(), shard, sealed))
 }
 

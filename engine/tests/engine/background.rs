@@ -158,24 +158,3 @@ fn a_footer_damaged_while_the_engine_runs_costs_a_scan() {
     ground.disk().damage(&format!("segment-{:06}", first.slot), (256 << 10) - 4096..256 << 10).unwrap();
     check(&engine.shard(A), 0..1000, 1);
 }
-
-#[test]
-fn handles_and_shards_without_state_are_forgotten() {
-    let ground = Ground::sim(1);
-    let engine = ground.open();
-    for id in 0..1000 {
-        drop(engine.shard(ShardId(1 << 32 | id)));
-    }
-    let kept = engine.shard(ShardId(5));
-    append(&engine, B, 0..3, 1);
-    write(&engine, |batch| batch.destroy(B).map(drop));
-    assert_eq!(engine.metrics().index_shards, 1002);
-    churn(&engine, A, 0, 60, 5);
-    ground.until(&engine, "a checkpoint", || engine.metrics().index_shards <= 2);
-    append(&engine, kept.id(), 3..4, 1);
-    assert_eq!(kept.last(), Some(3), "the handle and the engine mean the same shard");
-    append(&engine, B, 7..9, 2);
-    let engine = ground.reopen(engine);
-    check(&engine.shard(B), 7..9, 2);
-    assert_eq!(engine.shards(), [A, B, ShardId(5)]);
-}

@@ -14,6 +14,7 @@ mod backup;
 mod bad_input;
 mod crash;
 mod directory;
+mod handles;
 mod kill;
 mod limits;
 mod model;

@@ -250,6 +250,8 @@ fn losses_without_a_trace_hold_back_what_is_not_proven() {
         let quarantined: Vec<ShardId> = engine.quarantined().into_iter().map(|(shard, _)| shard).collect();
         assert_eq!(quarantined, [A, B], "C goes on from what is known of it");
         check(&engine.shard(C), 1..4, 1);
+        let snapshot = engine.snapshots().newest(ShardId(76));
+        assert!(matches!(snapshot, Err(Error::Quarantined { shard: ShardId(76) })), "{snapshot:?}");
         let (a, new) = (engine.shard(A), engine.shard(ShardId(77)));
         assert!(a.quarantine().unwrap().suffix && new.quarantine().unwrap().suffix);
         assert_eq!((a.next(), a.term(2), a.term(3)), (Some(3), Ok(1), Err(Miss::Corrupted)));
