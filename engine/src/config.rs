@@ -20,7 +20,8 @@ use crate::{Error, Observer, Result, open};
 pub struct Config {
     /// The directory that holds the log and nothing else. One process at a time may have it open for writing.
     pub dir: PathBuf,
-    /// Whether the directory and the log are created when absent. Default: true.
+    /// Whether the log is created when absent, and with it the directory, unless
+    /// [`DiskOptions::create`] says that this must be there: a mount point, say. Default: true.
     pub create: bool,
     /// The size of a segment file in bytes: a power of two from 256 KiB to 1 GiB. It bounds a batch (a quarter of it)
     /// and is fixed when the log is created: an existing log keeps its own. Default: 64 MiB.

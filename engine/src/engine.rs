@@ -251,6 +251,9 @@ impl Engine {
     /// used in a log whose space is bounded. Snapshots are copied as well, and removed only behind that. Shards in
     /// quarantine are so in the copy; [`BackupReport::quarantined`] names them.
     ///
+    /// The directory is used with the defaults of [`DiskOptions`](crate::DiskOptions); [`Engine::backup_on`] takes any
+    /// disk.
+    ///
     /// The copy is the same log, by its identity: to be opened in place of the other or beside it, but no file of the
     /// one may ever be put among those of the other, and nodes of a raft group must not run on both.
     ///

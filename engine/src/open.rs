@@ -26,7 +26,7 @@ pub(crate) fn disk(config: &Config) -> Result<Arc<dyn Disk>> {
     if config.create && matches!(logboom_disk::is_vacant(&config.dir), Ok(true)) {
         options(config).check_for(config.segment_bytes)?;
     }
-    let options = DiskOptions { create: config.create, ..config.disk.clone() };
+    let options = DiskOptions { create: config.create && config.disk.create, ..config.disk.clone() };
     logboom_disk::open(&config.dir, &options).map_err(refused)
 }
 
@@ -175,5 +175,50 @@ impl Begun {
 
     fn elapsed(&self) -> Duration {
         self.0.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By their types: an option that is added and forgotten does not compile, one that is mixed up fails.
+    #[test]
+    fn every_option_of_the_log_is_passed_on() {
+        let seconds = Duration::from_secs;
+        let config = Config {
+            create: false,
+            segment_bytes: 1,
+            reserve_segments: 2,
+            space_bytes_max: Some(3),
+            cache_bytes: 4,
+            read_ahead_bytes: 5,
+            admission_bytes: 6,
+            lazy_age: seconds(7),
+            idle_promise: seconds(8),
+            stall_after: seconds(9),
+            scrub_period: seconds(10),
+            ..Config::new("unused")
+        };
+        let Options {
+            segment_bytes,
+            reserve_segments,
+            space_bytes_max,
+            cache_bytes,
+            read_ahead_bytes,
+            admission_bytes,
+            lazy_age,
+            idle_promise,
+            stall_after,
+            scrub_period,
+            footer: _,
+            create,
+            listener: _,
+        } = options(&config);
+        assert!(!create);
+        assert_eq!((segment_bytes, reserve_segments, space_bytes_max), (1, 2, 3));
+        assert_eq!((cache_bytes, read_ahead_bytes, admission_bytes), (4, 5, 6));
+        let times = [lazy_age, idle_promise, stall_after, scrub_period];
+        assert_eq!(times, [7, 8, 9, 10].map(seconds));
     }
 }

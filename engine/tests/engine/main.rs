@@ -19,6 +19,7 @@ mod kill;
 mod limits;
 mod model;
 mod operations;
+mod options;
 mod quarantine;
 mod reads;
 mod reclaim;
