@@ -52,8 +52,9 @@ mod tests {
         for good in ["state", "a/b/c", "...", "a..b", "..a", "sst/000001.sst", "caf\u{e9}", " "] {
             assert!(check_name(good).is_ok(), "{good:?}");
         }
-        let long = "x".repeat(PART_BYTES_MAX + 1);
-        let longer = "x/".repeat(NAME_BYTES_MAX / 2) + "x";
+        let (long, longer) = ("x".repeat(PART_BYTES_MAX + 1), "x/".repeat(NAME_BYTES_MAX / 2) + "x");
+        assert!(check_name(&long[1..]).is_ok() && check_name(&longer[2..]).is_ok());
+        assert_eq!((long.len(), longer.len()), (256, 1025));
         let bad = ["", "/", "/etc/passwd", "..", "a/..", "a/../b", "./a", "a//b", "a/", "a\0b", "a\nb", "c:", "..\\a"];
         for bad in bad.into_iter().chain([long.as_str(), longer.as_str()]) {
             assert!(matches!(check_name(bad), Err(Error::Name { .. })), "{bad:?}");

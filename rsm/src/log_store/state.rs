@@ -86,7 +86,7 @@ pub trait StateStore: Send + Sync {
     /// [`Error::Unreadable`], also when a later one may be lost.
     fn read_state(&self) -> Result<Option<ServerState>>;
 
-    /// Replaces the configuration, at most 65,536 bytes. Durable on return.
+    /// Replaces the configuration, at most [`logboom::VALUE_BYTES_MAX`] bytes. Durable on return.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Failed`].

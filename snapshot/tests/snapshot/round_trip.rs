@@ -6,7 +6,9 @@ use std::{
 };
 
 use logboom_disk::{BackendChoice, Disk, DiskOptions, SimDisk, SimOptions};
-use logboom_snapshot::{Codec, Error, Progress, Spec, Stop, Store};
+use logboom_snapshot::{
+    Builder, Codec, Error, FILES_MAX, MEMBERSHIP_BYTES_MAX, METADATA_BYTES_MAX, Progress, Spec, Stop, Store, What,
+};
 
 use crate::support::*;
 
@@ -93,8 +95,37 @@ fn names_and_sizes_are_checked() {
     let built = builder.finish().unwrap();
     let files = Files::from([("a".into(), b"first".to_vec()), ("b/c".into(), b"second".to_vec())]);
     assert_eq!(read(&built.lease()).unwrap(), files);
-    let long = Spec { metadata: vec![0; (1 << 20) + 1], ..spec(1, Codec::None) };
-    assert!(matches!(store.build(long, &Stop::new()), Err(Error::TooLarge { .. })));
+}
+
+#[test]
+fn what_is_at_a_limit_is_kept_and_one_above_it_is_refused() {
+    let disk = sim(1);
+    let store = open(&disk, &[]);
+    let sized = |membership, metadata| {
+        let (membership, metadata) = (vec![1; membership], vec![2; metadata]);
+        store.build(Spec { membership, metadata, ..spec(1, Codec::None) }, &Stop::new())
+    };
+    let refused = |built: Result<Builder, Error>| match built.map(drop) {
+        Err(Error::TooLarge { what, size, limit }) => (what, size, limit),
+        other => panic!("{other:?}"),
+    };
+    const MIB: u64 = 1 << 20;
+    assert_eq!(refused(sized(MEMBERSHIP_BYTES_MAX + 1, 0)), (What::Membership, MIB + 1, MIB));
+    assert_eq!(refused(sized(0, METADATA_BYTES_MAX + 1)), (What::Metadata, MIB + 1, MIB));
+    for below in [1, 0] {
+        let mut builder = sized(MEMBERSHIP_BYTES_MAX - below, METADATA_BYTES_MAX - below).unwrap();
+        for nth in below..FILES_MAX {
+            builder.file(&format!("{nth}")).unwrap();
+        }
+        if below == 0 {
+            let one_more = builder.file("more").map(drop);
+            let limit = |error| matches!(error, Error::TooLarge { what: What::Files, size: 65_537, limit: 65_536 });
+            assert!(one_more.is_err_and(limit));
+        }
+        let lease = builder.finish().unwrap().lease();
+        assert_eq!(lease.manifest().files.len(), FILES_MAX - below);
+        assert_eq!(lease.manifest().membership.len(), MEMBERSHIP_BYTES_MAX - below);
+    }
 }
 
 #[test]
