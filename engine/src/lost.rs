@@ -154,7 +154,8 @@ impl Store {
             state.log.outline(&extent, &extent.range(), u64::MAX)
         };
         for Stretch { range, .. } in stretches.into_iter().filter(|stretch| stretch.segment == segment) {
-            let query = Query { store: Arc::clone(self), cell: Arc::clone(&cell), range, max_bytes: READ_BYTES };
+            let (store, cell) = (Arc::clone(self), Arc::clone(&cell));
+            let query = Query { store, id: shard, cell, range, max_bytes: READ_BYTES };
             query.verify()?;
         }
         Ok(())

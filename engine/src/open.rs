@@ -51,7 +51,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let begun = Begun::now(&runtime);
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
     let losses: Arc<Losses> = Arc::default();
-    let mut opening = logboom_wal::open(Arc::clone(&disk), options(config, &losses), runtime)?;
+    let mut opening = logboom_wal::open(Arc::clone(&disk), heard_options(config, &losses), runtime)?;
     let Recovered { shards, tallies, checkpoint_bytes, outdated } = recover(&mut opening)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
     recovery.damages.iter().for_each(|damage| losses.suspect(damage.segment));
@@ -80,7 +80,7 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
     let begun = Begun::now(&Runtime::Threads);
     let facts = disk.facts().clone();
     let losses: Arc<Losses> = Arc::default();
-    let mut opening: Opening = logboom_wal::open_read_only(disk, options(config, &losses))?;
+    let mut opening: Opening = logboom_wal::open_read_only(disk, heard_options(config, &losses))?;
     let Recovered { shards, tallies, checkpoint_bytes, .. } = recover(&mut opening)?;
     let recovery = opening.report().clone();
     let reader = opening.into_reader()?;
@@ -98,7 +98,8 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
     Ok((Store::new(source, shards, config.index_bytes, Readers::new(true), losses), report, tallies))
 }
 
-fn options(config: &Config, losses: &Arc<Losses>) -> Options {
+/// What the log is told of the configuration, without who listens.
+pub(crate) fn options(config: &Config) -> Options {
     Options {
         segment_bytes: config.segment_bytes,
         reserve_segments: config.reserve_segments as usize,
@@ -112,8 +113,14 @@ fn options(config: &Config, losses: &Arc<Losses>) -> Options {
         scrub_period: config.scrub_period,
         footer: footer::SPACE,
         create: config.create,
-        listener: Arc::new(Relay { observer: config.observer.clone(), losses: Arc::clone(losses) }),
+        listener: Options::default().listener,
     }
+}
+
+/// [`options`], for a log whose damage is noted among the losses and told to the observer.
+fn heard_options(config: &Config, losses: &Arc<Losses>) -> Options {
+    let listener = Arc::new(Relay { observer: config.observer.clone(), losses: Arc::clone(losses) });
+    Options { listener, ..options(config) }
 }
 
 /// Tells apart what a caller can act on.
