@@ -3,9 +3,9 @@
 //! Validate, reserve, copy, publish. Whatever can be refused is refused before the reservation; behind it nothing can
 //! fail, and nobody sees the batch in part: readers find the new bounds when all records are readable.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
-use logboom_wal::{Durability, Permit, Request, Reservation, Sequence, Ticket as WalTicket, record_bytes};
+use logboom_wal::{Durability, Permit, Request, Reservation, Sequence, Stretches, Ticket as WalTicket, record_bytes};
 use parking_lot::MutexGuard;
 
 use crate::{
@@ -62,7 +62,8 @@ fn append_to(
     snapshots::hold(core, buffers, &mut locked);
     snapshots::check(core, buffers, &locked)?;
     plan(buffers, &mut locked)?;
-    let mut reservation = core.wal.reserve(permit, &request(buffers, durability))?;
+    let stretches = stretches(core, buffers, &locked);
+    let mut reservation = core.wal.reserve_listed(permit, &request(buffers, durability), &stretches)?;
     let (segment, group) = (reservation.segment(), reservation.group());
     write(&mut reservation, buffers, &mut locked);
     // Readers wait from here on, until the bounds are published: no copying, no disk in between.
@@ -120,17 +121,20 @@ fn cells(core: &Core, buffers: &mut Buffers<'_>) -> Vec<Arc<ShardCell>> {
     buffers.shards.extend(buffers.operations.iter().map(|(shard, _)| *shard));
     buffers.shards.sort_unstable();
     buffers.shards.dedup();
-    let before = core.store.shards.len();
-    let cells = buffers.shards.iter().map(|shard| core.store.shards.get_or_insert(*shard)).collect();
-    let after = core.store.shards.len();
-    let heals = buffers.operations.iter().filter(|(_, operation)| matches!(operation, Operation::Heal { .. })).count();
-    if after != before || heals > 0 {
-        // A healed run is a stretch of its own in the footer, whoever's it is.
-        let heals = u32::try_from(heals).unwrap_or(u32::MAX);
-        let healed = core.counts.healed.fetch_add(heals, Ordering::Relaxed).saturating_add(heals);
-        core.wal.set_owners(after.saturating_add(healed));
-    }
-    cells
+    buffers.shards.iter().map(|shard| core.store.shards.get_or_insert(*shard)).collect()
+}
+
+/// The stretches of entries that the batch may add to a segment's footer: what a shard appends to it is one, however
+/// often it does, and so is each run that is handed in again.
+fn stretches(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Stretches {
+    let since = core.wal.active_since();
+    // A shard with a record in the segment was counted with the first: its records are in the order of their sequences,
+    // and nobody else writes to it meanwhile.
+    let new = locked.iter().filter(|shard| shard.view.sequence < since).count();
+    let is_heal = |planned: &&Planned| matches!(planned.operation, Operation::Heal { .. });
+    let heals = buffers.plan.iter().filter(is_heal).count();
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Stretches { all: number(locked.len() + heals), since, more: number(new + heals) }
 }
 
 fn request(buffers: &Buffers<'_>, durability: Durability) -> Request {

@@ -8,7 +8,11 @@ use logboom_wal::{
     mutants::{self, Mutant},
 };
 
-use crate::{Result, ShardId, checkpoint::Checkpoint, core::Core};
+use crate::{
+    Result, ShardId,
+    checkpoint::Checkpoint,
+    core::{CHECKPOINT, Core},
+};
 
 /// Shards that one step captures.
 const SHARDS_AT_ONCE: usize = 256;
@@ -130,7 +134,7 @@ impl Checkpointer {
             if info.id >= self.last.replay_from {
                 logged += u64::from(info.end);
             }
-            if info.id >= covered && info.footer && core.tallies.is_free(info.id) {
+            if info.id >= covered && core.tallies.is_free(info.id) {
                 dead += u64::from(info.end);
             }
         }
@@ -182,7 +186,7 @@ impl Checkpointer {
         core.wal.write_checkpoint(last.replay_from, body)?;
         self.last = last;
         core.counts.checkpoints.fetch_add(1, Ordering::Relaxed);
-        core.recovered();
+        core.recovered(CHECKPOINT);
         // Segments may be covered now, and one of them dead.
         core.kick();
         Ok(Step::Again)

@@ -8,7 +8,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use logboom_wal::{SegmentId, Step, marks};
 
-use crate::{Result, core::Core};
+use crate::{
+    Result,
+    core::{COMPACT, Core},
+};
 
 /// How soon to look again for something that no kick announces.
 const SOON: Duration = Duration::from_millis(5);
@@ -19,9 +22,10 @@ pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
     let mut dead = Vec::new();
     let mut dying = false;
     for info in core.wal.segments() {
-        // A cold segment holds entries alone: nothing of it is in a checkpoint.
+        // A cold segment holds entries alone: nothing of it is in a checkpoint. One that is covered is durable, and all
+        // that was written to it is counted. Whether it has a footer does not matter: it would list nothing.
         let is_covered = info.id < covered || info.id.is_cold();
-        if info.active || !info.footer || !is_covered || !core.tallies.is_free(info.id) {
+        if info.active || !is_covered || !core.tallies.is_free(info.id) {
             continue;
         }
         match core.tallies.is_dead(info.id, durable) {
@@ -47,6 +51,6 @@ fn retire(core: &Core, dead: &[SegmentId]) -> Result<()> {
         core.store.places.forget(*segment);
     }
     core.counts.retired.fetch_add(dead.len() as u64, Ordering::Relaxed);
-    core.recovered();
+    core.recovered(COMPACT);
     Ok(())
 }

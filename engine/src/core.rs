@@ -1,9 +1,10 @@
 //! What an open engine consists of, shared by its handles and its background machines.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +25,15 @@ use crate::{
     store::Store,
     tally::Tallies,
 };
+
+/// The names of the machines.
+pub(crate) const SEAL: &str = "seal";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const COMPACT: &str = "compact";
+pub(crate) const RECLAIM: &str = "reclaim";
+const ROOM: &str = "room";
+const SNAPSHOTS: &str = "snapshots";
+const VERIFY: &str = "verify";
 
 /// How long a machine that failed waits before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -48,8 +58,8 @@ pub(crate) struct Core {
     /// Held from where the record that releases unknown shards is placed until they are released. Never waited under.
     pub(crate) releasing: Mutex<()>,
     closed: AtomicBool,
-    /// The last failure of background work that has not succeeded since.
-    background: Mutex<Option<Error>>,
+    /// The machines that have failed and not succeeded since, by name, each with its last failure.
+    failures: Mutex<BTreeMap<&'static str, Error>>,
 }
 
 /// Background work so far.
@@ -61,8 +71,6 @@ pub(crate) struct Counts {
     pub(crate) retired: AtomicU64,
     /// Segments whose live entries were moved.
     pub(crate) emptied: AtomicU64,
-    /// Runs that were handed in again.
-    pub(crate) healed: AtomicU32,
 }
 
 impl Core {
@@ -90,21 +98,21 @@ impl Core {
             snapshots,
             releasing: Mutex::new(()),
             closed: AtomicBool::new(false),
-            background: Mutex::new(None),
+            failures: Mutex::default(),
         });
-        core.add_machine("seal", |core, now| unless_busy(&core.sealer, now, |sealer| sealer.step(core, now)));
-        core.add_machine("checkpoint", |core, now| {
+        core.add_machine(SEAL, |core, now| unless_busy(&core.sealer, now, |sealer| sealer.step(core, now)));
+        core.add_machine(CHECKPOINT, |core, now| {
             unless_busy(&core.checkpointer, now, |checkpointer| checkpointer.step(core, now))
         });
-        core.add_machine("compact", compact::step);
+        core.add_machine(COMPACT, compact::step);
         if reclaims {
-            core.add_machine("reclaim", |core, now| {
+            core.add_machine(RECLAIM, |core, now| {
                 unless_busy(&core.reclaimer, now, |reclaimer| reclaimer.step(core, now))
             });
         }
-        core.add_machine("verify", |core, now| unless_busy(&core.verifier, now, |verifier| verifier.step(core, now)));
-        core.add_machine("room", room::step);
-        core.add_machine("snapshots", snapshots::step);
+        core.add_machine(VERIFY, |core, now| unless_busy(&core.verifier, now, |verifier| verifier.step(core, now)));
+        core.add_machine(ROOM, room::step);
+        core.add_machine(SNAPSHOTS, snapshots::step);
         core
     }
 
@@ -130,17 +138,19 @@ impl Core {
         finished
     }
 
-    pub(crate) fn background_failure(&self) -> Option<Error> {
-        self.background.lock().clone()
+    /// The machines whose last attempt failed, by name, and how.
+    pub(crate) fn background_failures(&self) -> Vec<(&'static str, Error)> {
+        self.failures.lock().iter().map(|(name, error)| (*name, error.clone())).collect()
     }
 
     /// So that opening again reads footers and a checkpoint, and replays next to nothing.
     fn finish(&self) -> Result<()> {
         self.wal.barrier().wait()?;
         self.reclaimer.lock().end(self);
-        self.verifier.lock().finish(self)?;
-        self.sealer.lock().finish(self)?;
-        self.checkpointer.lock().finish(self)
+        let verified = self.verifier.lock().finish(self);
+        let sealed = self.sealer.lock().finish(self);
+        let checkpointed = self.checkpointer.lock().finish(self);
+        verified.and(sealed).and(checkpointed)
     }
 
     fn add_machine(self: &Arc<Self>, name: &'static str, work: fn(&Core, Duration) -> Result<Step>) {
@@ -148,9 +158,9 @@ impl Core {
         self.wal.worker().add(Box::new(Background { core: Arc::downgrade(self), name, work, retry_at }));
     }
 
-    /// Some background work has succeeded that may have failed before.
-    pub(crate) fn recovered(&self) {
-        *self.background.lock() = None;
+    /// The machine has done what it may have failed at before, or has nothing left to do.
+    pub(crate) fn recovered(&self, machine: &'static str) {
+        self.failures.lock().remove(machine);
     }
 }
 
@@ -189,10 +199,19 @@ impl Background {
         if now < self.retry_at {
             return Step::At(self.retry_at);
         }
-        (self.work)(core, now).unwrap_or_else(|error| {
-            *core.background.lock() = Some(error);
-            self.retry_at = now + RETRY;
-            Step::At(self.retry_at)
-        })
+        match (self.work)(core, now) {
+            Ok(step) => {
+                if step == Step::Parked {
+                    core.recovered(self.name);
+                }
+                step
+            }
+            Err(error) => {
+                tracing::warn!(machine = self.name, %error, "background work failed");
+                core.failures.lock().insert(self.name, error);
+                self.retry_at = now + RETRY;
+                Step::At(self.retry_at)
+            }
+        }
     }
 }

@@ -10,8 +10,8 @@ pub struct Health {
     pub poisoned: Option<Error>,
     /// How long the disk has not answered, in microseconds; 0 while it does.
     pub stalled_for_us: u64,
-    /// The last failure of sealing, checkpointing or reclaiming, until it succeeds again: the log goes on meanwhile,
-    /// but opening it takes longer, and space does not come back.
+    /// A failure of sealing, checkpointing or reclaiming, until that succeeds: the log goes on meanwhile, but opening it
+    /// takes longer, and space does not come back.
     pub background: Option<Error>,
     /// Shards in [quarantine](crate::Engine::quarantined).
     pub quarantined: usize,
@@ -25,7 +25,7 @@ impl Health {
         Self {
             poisoned: log.poisoned.map(Error::from),
             stalled_for_us: u64::try_from(log.waiting.as_micros()).unwrap_or(u64::MAX),
-            background: core.background_failure(),
+            background: core.background_failures().into_iter().next().map(|(_, error)| error),
             quarantined: core.store.shards.quarantined().len(),
             holds_back_unseen: core.store.shards.holds_back_unseen(),
         }

@@ -149,7 +149,7 @@ impl Log {
         index.relocate(range, extent.next, run.place, run.place.len, delta);
     }
 
-    /// Notes that a record of sealed segment `from`, of which it holds `range`, lies at `place` as well: what of it is
+    /// Notes that a record of segment `from`, of which it holds `range`, lies at `place` as well: what of it is
     /// still read from there is read from here. Returns whether that was any of it.
     pub(crate) fn relocate(
         &mut self,
@@ -170,7 +170,7 @@ impl Log {
         !parts.is_empty()
     }
 
-    /// The entries that are read from a sealed segment.
+    /// The entries that are read from a segment.
     pub(crate) fn held_in(&self, extent: &Extent, segment: SegmentId) -> impl Iterator<Item = Range<u64>> {
         let flat = match self {
             Self::Flat { segment: home, .. } if *home == segment => Some(extent.range()),
@@ -180,7 +180,7 @@ impl Log {
             Self::Deep(index) => Some(index.spans.covering(0, extent.next)),
             _ => None,
         };
-        let held = move |(span, end): (Span, u64)| (span.home == Home::sealed(segment)).then_some(span.first..end);
+        let held = move |(span, end): (Span, u64)| (span.home.segment() == segment).then_some(span.first..end);
         flat.into_iter().chain(spans.into_iter().flatten().filter_map(held))
     }
 

@@ -58,7 +58,6 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let wal = opening.start()?;
     // Before a checkpoint can cover these segments: the next opening would believe what they say.
     outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
-    wal.set_owners(shards.len());
     let snapshots = snapshots::open(Arc::clone(&disk), &wal, &shards, config)?;
     let report = OpenReport {
         disk: wal.facts().clone(),

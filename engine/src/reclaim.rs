@@ -10,11 +10,11 @@ use std::{
 };
 
 use logboom_disk::LINE;
-use logboom_wal::{Error as WalError, NEAR, Place, Record, SegmentId, Step, marks};
+use logboom_wal::{Error as WalError, Listed, NEAR, Place, Record, SegmentId, Step, marks};
 
 use crate::{
     Result, ShardId,
-    core::Core,
+    core::{Core, RECLAIM},
     footer::Footer,
     log::Stretch,
     pace::Pace,
@@ -51,6 +51,7 @@ pub(crate) struct Reclaimer {
 /// A segment that is being emptied.
 struct Emptying {
     segment: SegmentId,
+    /// Of one that stays without, nothing: the shards have their places themselves.
     footer: Arc<Footer>,
     /// Those with entries in it, and which of them comes next.
     shards: Vec<ShardId>,
@@ -86,6 +87,7 @@ impl Reclaimer {
             return Ok(Step::At(due));
         }
         if self.work.is_none() && !self.begin(core, Urgency::Due)? {
+            core.recovered(RECLAIM);
             self.look_at = now + IDLE;
             return Ok(Step::At(self.look_at));
         }
@@ -131,9 +133,15 @@ impl Reclaimer {
         let Some(segment) = damaged.or_else(|| victim::choose(core, &self.spoiled, urgency)) else {
             return Ok(false);
         };
-        let footer = core.store.footer(segment)?;
-        let mut shards: Vec<ShardId> = footer.head.claims(segment).map(|(shard, _)| shard).collect();
-        shards.dedup();
+        let (footer, shards) = match core.tallies.is_sealed(segment) {
+            true => {
+                let footer = core.store.footer(segment)?;
+                let mut shards: Vec<ShardId> = footer.head.claims(segment).map(|(shard, _)| shard).collect();
+                shards.dedup();
+                (footer, shards)
+            }
+            false => (Arc::default(), core.tallies.touched(segment)),
+        };
         self.work = Some(Emptying { segment, footer, shards, next: 0, items: VecDeque::new(), copied: None });
         Ok(true)
     }
@@ -143,7 +151,7 @@ impl Reclaimer {
         let Some(work) = &mut self.work else { return Ok(()) };
         if let Some(copied) = work.copied.take() {
             copied.publish(core, work.segment);
-            core.recovered();
+            core.recovered(RECLAIM);
             return Ok(());
         }
         let items = work.take(core);
@@ -234,7 +242,11 @@ impl Emptying {
         };
         let mut found = Vec::new();
         for stretch in held {
-            self.footer.outline(shard, &stretch, u64::MAX, &mut found);
+            if stretch.place.is_some() {
+                found.push(stretch);
+            } else {
+                self.footer.outline(shard, &stretch, u64::MAX, &mut found);
+            }
         }
         let item = |entries: Stretch| entries.place.map(|place| Item { shard, entries, place });
         self.items.extend(found.into_iter().filter_map(item));
@@ -275,7 +287,8 @@ impl Copied {
             }
             true
         });
-        let copies = if records.is_empty() { Vec::new() } else { core.wal.move_records(&records)? };
+        let listed = Listed { records: items.len(), stretches: stretches(&items) };
+        let copies = if records.is_empty() { Vec::new() } else { core.wal.move_listed(&records, listed)? };
         Ok(Self { items, copies: places.into_iter().zip(copies).collect() })
     }
 
@@ -305,6 +318,13 @@ impl Copied {
             delta.clear();
         }
     }
+}
+
+/// How many stretches without a gap the entries make.
+fn stretches(items: &[Item]) -> usize {
+    let follows =
+        |one: &Item, next: &Item| one.shard == next.shard && one.entries.range.end == next.entries.range.start;
+    items.chunk_by(follows).count()
 }
 
 /// Parts of which each takes few reads of the device.

@@ -1,15 +1,19 @@
 //! Sealing: the places of the entries in a full segment move from memory to the segment's footer.
 
-use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use logboom_wal::{
-    SegmentId, Step, Ticket as WalTicket, marks,
+    Error as WalError, SegmentId, SegmentInfo, Step, Ticket as WalTicket, marks,
     mutants::{self, Mutant},
 };
 
 use crate::{
     Result, ShardId,
-    core::Core,
+    core::{Core, SEAL},
     footer::{Footer, FooterBuilder},
 };
 
@@ -22,6 +26,8 @@ const SOON: Duration = Duration::from_millis(5);
 #[derive(Default)]
 pub(crate) struct Sealer {
     work: Work,
+    /// Those that it failed at, the last one last: they are tried again when all others are sealed.
+    failed: VecDeque<SegmentId>,
 }
 
 #[derive(Default)]
@@ -59,8 +65,15 @@ struct Sealed {
 impl Sealer {
     /// Does a bounded amount of work.
     pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Result<Step> {
+        if matches!(self.work, Work::Idle) {
+            return Ok(self.begin(core, now));
+        }
+        self.go_on(core, now)
+    }
+
+    fn go_on(&mut self, core: &Core, now: Duration) -> Result<Step> {
         match std::mem::take(&mut self.work) {
-            Work::Idle => Ok(self.begin(core, now)),
+            Work::Idle => Ok(Step::Again),
             Work::Collecting(work) => self.collect(core, work),
             Work::Waiting { barrier, sealed, footer } if !barrier.is_done() && !mutants::is_on(Mutant::FooterEarly) => {
                 marks::hit("seal: a footer waits for what it lists");
@@ -72,25 +85,45 @@ impl Sealer {
         }
     }
 
-    /// Seals whatever can be sealed now.
+    /// Seals whatever can be sealed now, and tries what has failed once more.
+    ///
+    /// # Errors
+    /// The first failure: the others are sealed.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
-        while !matches!(self.work, Work::Idle) || core.wal.sealable().is_some() {
-            if let Step::At(_) = self.step(core, Duration::ZERO)? {
-                core.wal.barrier().wait()?;
+        let mut outcome = Ok(());
+        self.failed.clear();
+        loop {
+            if matches!(self.work, Work::Idle) && !self.begin_next(core) {
+                return outcome;
+            }
+            match self.go_on(core, Duration::ZERO) {
+                Ok(Step::At(_)) => core.wal.barrier().wait()?,
+                Ok(_) => {}
+                failed => outcome = outcome.and(failed.map(drop)),
             }
         }
-        Ok(())
     }
 
     fn begin(&mut self, core: &Core, now: Duration) -> Step {
-        if let Some(info) = core.wal.sealable() {
-            let before = core.wal.next_sequence().group();
-            let sealed = Sealed { segment: info.id, shards: core.tallies.touched(info.id) };
-            self.work = Work::Collecting(Collecting { sealed, before, next: 0, builder: FooterBuilder::default() });
+        if self.begin_next(core) {
             return Step::Again;
         }
-        let is_due = core.wal.segments().iter().any(|info| !info.active && !info.footer);
-        if is_due { Step::At(now + SOON) } else { Step::Parked }
+        // One at a time: the others wait for the next attempt.
+        if self.failed.pop_front().is_some() {
+            return Step::Again;
+        }
+        core.recovered(SEAL);
+        let waits = |info: &SegmentInfo| !info.active && !info.footer && !info.unsealable;
+        if core.wal.segments().iter().any(waits) { Step::At(now + SOON) } else { Step::Parked }
+    }
+
+    /// Begins with the oldest segment that it has not failed at; false if there is none.
+    fn begin_next(&mut self, core: &Core) -> bool {
+        let Some(info) = core.wal.sealable_but(|segment| self.failed.contains(&segment)) else { return false };
+        let before = core.wal.next_sequence().group();
+        let sealed = Sealed { segment: info.id, shards: core.tallies.touched(info.id) };
+        self.work = Work::Collecting(Collecting { sealed, before, next: 0, builder: FooterBuilder::default() });
+        true
     }
 
     fn collect(&mut self, core: &Core, mut work: Collecting) -> Result<Step> {
@@ -101,7 +134,11 @@ impl Sealer {
             let state = cell.state.lock();
             let extent = cell.published.load().extent;
             for (entries, rows) in state.log.rows_in(&extent, *segment) {
-                work.builder.add(*shard, entries, &rows)?;
+                if let Err(error) = work.builder.add(*shard, entries, &rows) {
+                    tracing::warn!(%segment, %error, "a segment stays without a footer");
+                    core.wal.leave_unsealed(*segment);
+                    return Ok(Step::Again);
+                }
             }
         }
         work.next = end;
@@ -119,13 +156,20 @@ impl Sealer {
     }
 
     fn write(&mut self, core: &Core, sealed: Sealed, footer: Arc<Footer>) -> Result<Step> {
-        if let Some(error) = core.wal.poisoned() {
-            return Err(error.into());
-        }
         let _span = tracing::debug_span!("index", sealing = sealed.segment.0, shards = sealed.shards.len()).entered();
-        core.wal.write_footer(sealed.segment, &footer.head.encode()?, &footer.encode_rows()?)?;
+        match written(core, sealed.segment, &footer) {
+            Ok(true) => {}
+            Ok(false) => {
+                marks::hit("seal: a segment stays without a footer");
+                tracing::warn!(segment = %sealed.segment, "a segment stays without a footer: there is no room for it");
+                return Ok(Step::Again);
+            }
+            Err(error) => {
+                self.failed.push_back(sealed.segment);
+                return Err(error);
+            }
+        }
         core.store.places.keep(sealed.segment, footer);
-        core.recovered();
         self.work = Work::Moving { sealed, next: 0 };
         Ok(Step::Again)
     }
@@ -149,5 +193,16 @@ impl Sealer {
         // What is sealed may be due for a checkpoint, or dead.
         core.kick();
         Step::Again
+    }
+}
+
+/// Writes a footer; false if the segment stays without, or is gone.
+fn written(core: &Core, segment: SegmentId, footer: &Footer) -> Result<bool> {
+    if let Some(error) = core.wal.poisoned() {
+        return Err(error.into());
+    }
+    match core.wal.write_footer(segment, &footer.head.encode()?, &footer.encode_rows()?) {
+        Err(WalError::Gone(_)) => Ok(false),
+        written => Ok(written?),
     }
 }

@@ -65,14 +65,16 @@ pub(crate) fn report(core: &Core) -> ReclaimReport {
 
 /// Gives back what is dead, moves what is worth it, and gives back what that leaves. Durable on return.
 pub(crate) fn reclaim(core: &Core) -> Result<()> {
-    core.sealer.lock().finish(core)?;
+    // What cannot be sealed is given back, too, when it is dead.
+    let sealed = core.sealer.lock().finish(core);
     // First: there may be nowhere to move to before.
     give_back(core)?;
     let moved = core.reclaimer.lock().finish(core);
     match moved {
-        Ok(()) | Err(Error::Full(_)) => give_back(core),
-        failed => failed,
+        Ok(()) | Err(Error::Full(_)) => give_back(core)?,
+        failed => return failed,
     }
+    sealed
 }
 
 fn give_back(core: &Core) -> Result<()> {

@@ -60,7 +60,7 @@ pub(crate) fn choose(core: &Core, spoiled: &BTreeSet<SegmentId>, urgency: Urgenc
     let metrics = core.wal.metrics();
     let may = |candidate: &&Candidate| {
         let Candidate { info, live, .. } = candidate;
-        let is_ripe = is_sealed(core, info) && *live > 0 && !spoiled.contains(&info.id);
+        let is_ripe = is_full(core, info) && *live > 0 && !spoiled.contains(&info.id);
         is_ripe && live * LIVE.1 <= size * LIVE.0 && (urgency == Urgency::Asked || is_affordable(&metrics, *live, size))
     };
     let best = usage.candidates.iter().filter(may).max_by_key(|candidate| worth(size, candidate.live, candidate.age));
@@ -78,12 +78,13 @@ pub(crate) fn choose_damaged(
     }
     let segments = core.wal.segments();
     let mut may = segments.iter().filter(|info| damaged.contains(&info.id) && !spoiled.contains(&info.id));
-    may.find(|info| is_sealed(core, info) && core.tallies.live(info.id).bytes > 0).map(|info| info.id)
+    may.find(|info| is_full(core, info) && core.tallies.live(info.id).bytes > 0).map(|info| info.id)
 }
 
-/// Whether its footer has the places of all its live entries.
-fn is_sealed(core: &Core, info: &SegmentInfo) -> bool {
-    !info.active && info.footer && core.tallies.is_sealed(info.id)
+/// Whether the places of its live entries are in its footer, or stay in memory since it cannot get one.
+fn is_full(core: &Core, info: &SegmentInfo) -> bool {
+    let is_sealed = info.footer && core.tallies.is_sealed(info.id);
+    !info.active && (is_sealed || info.unsealable)
 }
 
 /// Whether more is in use than the pace of reclaiming is to allow for.

@@ -119,6 +119,7 @@ pub const SELDOM: &[&str] = &[
     "reclaim: entries are not where they were",
     "recovery: a footer behind damage is not believed",
     "script: a chosen power cut",
+    "seal: a segment stays without a footer",
 ];
 
 /// Those of [`ALL`] that were not reached, and those that were reached and are in neither list.

@@ -48,6 +48,33 @@ pub struct Request {
     pub drains: bool,
 }
 
+/// How many stretches of one owner's numbers without a gap a segment's footer has to list, at most, for a batch.
+///
+/// The most that a batch can ask for are as many as it has records; to know better is to waste less room.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretches {
+    /// In a segment that holds nothing else.
+    pub all: u32,
+    /// Besides those of the records before it, in the segment whose first record has this sequence or a higher one:
+    /// [`Wal::active_since`](crate::Wal::active_since). If that is not the one that is written any more, `all` counts.
+    pub since: Sequence,
+    /// See `since`.
+    pub more: u32,
+}
+
+impl Stretches {
+    /// Whatever the records are.
+    pub(crate) fn any(records: u32) -> Self {
+        Self { all: records, since: Sequence::NONE, more: records }
+    }
+
+    /// What a batch adds to a segment that begins with group `first`.
+    fn added_to(&self, first: u64) -> usize {
+        let added = if self.since.group() == first { self.more } else { self.all };
+        added as usize
+    }
+}
+
 /// The writing end of the log: the group that is being filled and those that wait to be written. Behind one lock.
 pub(crate) struct Staging {
     epoch: u64,
@@ -55,7 +82,8 @@ pub(crate) struct Staging {
     /// The active segment and the bytes of it that are spoken for.
     segment: Arc<Segment>,
     offset: u32,
-    records_in_segment: usize,
+    /// What the footer of the active segment may have to list.
+    listed: Listed,
     /// What the next groups are carved from; covers the active segment from `base` on.
     carver: Option<Carver>,
     base: u32,
@@ -68,6 +96,21 @@ pub(crate) struct Staging {
     begins_epoch: bool,
     open: Option<Open>,
     closed: VecDeque<Closed>,
+}
+
+/// What a footer has to list, at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listed {
+    /// Records, one of which counts as often as it holds parts that are listed apart.
+    pub records: usize,
+    /// Stretches of one owner's numbers without a gap.
+    pub stretches: usize,
+}
+
+impl Listed {
+    pub(crate) fn with(self, more: Self) -> Self {
+        Self { records: self.records + more.records, stretches: self.stretches + more.stretches }
+    }
 }
 
 /// The group that is being filled.
@@ -108,7 +151,7 @@ impl Staging {
             nonce: life.nonce,
             segment: Arc::new(segment),
             offset: 0,
-            records_in_segment: 0,
+            listed: Listed::default(),
             carver: None,
             base: 0,
             next_group: first_group,
@@ -152,14 +195,16 @@ impl Staging {
         &mut self,
         shared: &Arc<Shared>,
         request: &Request,
+        stretches: &Stretches,
         admitted: &mut u64,
     ) -> Result<Option<Reservation>, Error> {
-        if !self.open.as_ref().is_some_and(|open| self.fits_open(shared, open, request)) {
+        if !self.open.as_ref().is_some_and(|open| self.fits_open(shared, open, request, stretches)) {
             self.close_open();
-            if !self.open_group(shared, request, 0)? {
+            if !self.open_group(shared, request, stretches, 0)? {
                 return Ok(None);
             }
         }
+        let listed = self.listed_with(request, stretches);
         let Some(open) = &mut self.open else { return Ok(None) };
         let Some(carver) = &mut self.carver else { return Ok(None) };
         let Some(region) = carver.carve(request.bytes) else {
@@ -171,7 +216,7 @@ impl Staging {
         open.group.admitted += std::mem::take(admitted);
         open.group.batches += 1;
         open.group.writers.enter();
-        self.records_in_segment += request.records as usize;
+        self.listed = listed;
         shared.load.add(round_up(request.bytes, LINE) as u64, 1);
         Ok(Some(Reservation {
             shared: Arc::clone(shared),
@@ -188,28 +233,47 @@ impl Staging {
     pub(crate) fn add_empty(&mut self, shared: &Shared, flags: u8) -> Result<bool, Error> {
         self.close_open();
         let nothing = Request { records: 0, bytes: 0, durability: Durability::Durable, drains: true };
-        let opened = self.open_group(shared, &nothing, flags)?;
+        let opened = self.open_group(shared, &nothing, &Stretches::any(0), flags)?;
         self.close_open();
         Ok(opened)
     }
 
-    fn fits_open(&self, shared: &Shared, open: &Open, request: &Request) -> bool {
+    fn fits_open(&self, shared: &Shared, open: &Open, request: &Request, stretches: &Stretches) -> bool {
         let shape = open.group.shape.with(request.records, request.bytes);
         shape.records <= GROUP_RECORDS_MAX
             && shape.len() <= open.limit
-            && self.fits_segment(shared, open.group.offset, &shape, request.records)
+            && self.fits_segment(shared, open.group.offset, &shape, request, stretches)
     }
 
-    /// Whether a group of this shape at `offset` leaves the footer its space, with `more` records than now.
-    fn fits_segment(&self, shared: &Shared, offset: u32, shape: &Shape, more: u32) -> bool {
-        let footer = shared.footer_space(self.records_in_segment + more as usize);
+    /// Whether a group of this shape at `offset`, with the batch in it, leaves the footer its space.
+    fn fits_segment(
+        &self,
+        shared: &Shared,
+        offset: u32,
+        shape: &Shape,
+        request: &Request,
+        stretches: &Stretches,
+    ) -> bool {
+        let footer = shared.footer_space(self.listed_with(request, stretches));
         offset as usize + shape.len() + footer <= self.segment.size as usize
     }
 
-    fn open_group(&mut self, shared: &Shared, request: &Request, flags: u8) -> Result<bool, Error> {
+    /// What the footer of the active segment may have to list with the batch in it.
+    fn listed_with(&self, request: &Request, stretches: &Stretches) -> Listed {
+        let stretches = stretches.added_to(self.segment.first_group());
+        self.listed.with(Listed { records: request.records as usize, stretches })
+    }
+
+    fn open_group(
+        &mut self,
+        shared: &Shared,
+        request: &Request,
+        stretches: &Stretches,
+        flags: u8,
+    ) -> Result<bool, Error> {
         let empty = Shape::empty(shared.pad, self.echo_due);
         let shape = empty.with(request.records, request.bytes);
-        if !self.fresh && !self.fits_segment(shared, self.offset, &shape, request.records) {
+        if !self.fresh && !self.fits_segment(shared, self.offset, &shape, request, stretches) {
             let Some(prepared) = shared.supply.take(if request.drains { Use::Drain } else { Use::Append }) else {
                 return Ok(false);
             };
@@ -282,7 +346,8 @@ impl Staging {
         self.segment = Arc::new(Segment::new(life, prepared.slot, prepared.file, old.size, 0, groups));
         shared.segments.lock().insert(self.segment.id, Arc::clone(&self.segment));
         self.offset = 0;
-        self.records_in_segment = 0;
+        self.listed = Listed::default();
+        shared.active_since.store(self.next_group, Ordering::Relaxed);
         self.carver = None;
         self.fresh = true;
         shared.worker_kick();
@@ -290,10 +355,9 @@ impl Staging {
 }
 
 impl Shared {
-    /// Bytes that must stay free at the end of a segment with this many records.
-    pub(crate) fn footer_space(&self, records: usize) -> usize {
-        let owners = self.owners.load(Ordering::Relaxed) as usize;
-        footer_bytes_max(self.options.footer.bytes(records, owners), self.pad)
+    /// Bytes that must stay free at the end of a segment whose footer has to list so much.
+    pub(crate) fn footer_space(&self, listed: Listed) -> usize {
+        footer_bytes_max(self.options.footer.bytes(listed), self.pad)
     }
 
     /// The most bytes that the records of one batch may have, headers included. What frames a group of them, and
@@ -317,7 +381,7 @@ impl Shared {
     pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
         let bytes = record_bytes(body.len());
         let request = Request { records: 1, bytes, durability: Durability::Lazy, drains: true };
-        let mut reservation = self.try_reserve(&mut 0, &request)?;
+        let mut reservation = self.try_reserve(&mut 0, &request, &Stretches::any(0))?;
         let meta = Meta { owner: 0, kind, first: 0, count, attr: 0, prev: Sequence::NONE };
         reservation.record(&meta, body.len(), |writer| writer.put(body));
         let group = reservation.group();

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use logboom_disk::{LINE, Slice, Sync};
 
 use crate::{
-    Error, Place, Record, SegmentId,
+    Error, Listed, Place, Record, SegmentId,
     echo::Echo,
-    footer::footer_bytes_max,
     group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
     group_commit::describe,
     ids::round_up,
@@ -39,15 +38,19 @@ struct Open {
     chain: u32,
     prev_len: u32,
     echo: Echo,
-    /// What its footer will list: records, and stretches of one owner's numbers without a gap.
-    records: usize,
-    runs: usize,
+    /// What its footer will list.
+    listed: Listed,
 }
 
 impl Cold {
     /// See [`crate::Wal::move_records`].
-    pub(crate) fn append(&mut self, shared: &Arc<Shared>, records: &[Record]) -> Result<Vec<Place>, Error> {
-        let parcel = Parcel::new(records);
+    pub(crate) fn append(
+        &mut self,
+        shared: &Arc<Shared>,
+        records: &[Record],
+        listed: Listed,
+    ) -> Result<Vec<Place>, Error> {
+        let parcel = Parcel::new(records, listed);
         shared.check_batch(records.len(), parcel.bytes)?;
         if self.open.as_ref().is_some_and(|open| !open.fits(shared, &parcel)) {
             self.close(shared);
@@ -95,7 +98,7 @@ impl Cold {
         drop(staging);
         marks::hit("cold: a segment is begun");
         self.last = id;
-        Ok(Open { segment, chain: 0, prev_len: 0, echo: Echo::default(), records: 0, runs: 0 })
+        Ok(Open { segment, chain: 0, prev_len: 0, echo: Echo::default(), listed: Listed::default() })
     }
 
     /// See [`crate::Wal::close_cold`].
@@ -117,9 +120,8 @@ impl Open {
     }
 
     fn fits(&self, shared: &Shared, parcel: &Parcel<'_>) -> bool {
-        let runs = self.runs + parcel.runs;
-        let footer = shared.options.footer.bytes((self.records + parcel.records.len()).max(runs), runs);
-        let len = self.shape(shared, parcel).len() + footer_bytes_max(footer, shared.pad);
+        let footer = shared.footer_space(self.listed.with(parcel.listed));
+        let len = self.shape(shared, parcel).len() + footer;
         self.segment.end() as usize + len <= self.segment.size as usize
     }
 
@@ -134,8 +136,7 @@ impl Open {
             self.segment.file.sync_data().map_err(Failure::Sync)?;
         }
         self.segment.extend(in_segment(at + shape.len()), sequence);
-        self.records += parcel.records.len();
-        self.runs += parcel.runs;
+        self.listed = self.listed.with(parcel.listed);
         shared.metrics.moved(shape.len() as u64, parcel.records.len() as u64);
         let places = parcel.placed().map(|(offset, record)| Place {
             segment: self.segment.id,
@@ -192,13 +193,12 @@ struct Parcel<'a> {
     /// Where in the group's records area each of them lies, and the bytes of that area.
     offsets: Vec<usize>,
     bytes: usize,
-    /// How many stretches without a gap they make.
-    runs: usize,
+    listed: Listed,
 }
 
 impl<'a> Parcel<'a> {
     /// They keep the flags of the batches that they were of, so the ends of those are where a line ends here too.
-    fn new(records: &'a [Record]) -> Self {
+    fn new(records: &'a [Record], listed: Listed) -> Self {
         let mut bytes = 0;
         let offsets = records.iter().map(|record| {
             let at = bytes;
@@ -208,7 +208,7 @@ impl<'a> Parcel<'a> {
             }
             at
         });
-        Self { offsets: offsets.collect(), bytes, runs: runs(records), records }
+        Self { offsets: offsets.collect(), bytes, listed, records }
     }
 
     fn placed(&self) -> impl Iterator<Item = (usize, &'a Record)> {
@@ -216,7 +216,8 @@ impl<'a> Parcel<'a> {
     }
 }
 
-fn runs(records: &[Record]) -> usize {
+/// How many stretches without a gap they make.
+pub(crate) fn stretches(records: &[Record]) -> usize {
     let follows = |pair: &[Record]| {
         let end = pair[0].first().saturating_add(u64::from(pair[0].count()));
         pair[0].owner() == pair[1].owner() && end == pair[1].first()

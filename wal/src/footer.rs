@@ -45,8 +45,14 @@ struct Trailer {
 }
 
 impl Segment {
-    /// Writes the footer, durably. Called once, when every group of the segment is durable: a footer that names a
-    /// group which a crash then takes away would list records that do not exist.
+    /// Where a footer with these parts begins; `None` if there is no room for it.
+    pub(crate) fn footer_at(&self, head: &[u8], body: &[u8], pad: usize) -> Option<usize> {
+        let at = (self.size as usize).checked_sub(footer_bytes(head.len(), body.len(), pad));
+        at.filter(|&at| at >= self.end() as usize)
+    }
+
+    /// Writes the footer, durably. Called when every group of the segment is durable: a footer that names a group which
+    /// a crash then takes away would list records that do not exist. After a failure it may be written again.
     pub(crate) fn write_footer(
         &self,
         head: &[u8],
@@ -54,14 +60,12 @@ impl Segment {
         pool: &Pool,
         (pad, seed): (usize, u32),
     ) -> Result<(), Failure> {
-        let len = footer_bytes(head.len(), body.len(), pad);
-        let at = (self.size as usize).checked_sub(len).filter(|&at| at >= self.end() as usize);
-        let Some(at) = at else {
-            let what = format!("a footer of {len} bytes does not fit segment {}", self.id);
+        let Some(at) = self.footer_at(head, body, pad) else {
+            let what = format!("the footer does not fit segment {}", self.id);
             return Err(Failure::Write(io::Error::new(io::ErrorKind::InvalidInput, what)));
         };
         let head_at = round_up(body.len(), pad);
-        let mut last = vec![0; len - head_at];
+        let mut last = vec![0; self.size as usize - at - head_at];
         last[..head.len()].copy_from_slice(head);
         let trailer_at = last.len() - TRAILER;
         self.encode_trailer(&mut last[trailer_at..], head, body, seed);

@@ -68,7 +68,7 @@ pub mod fuzz;
 
 pub use admission::Permit;
 pub use ahead::NEAR;
-pub use append::{Durability, Request, Reservation};
+pub use append::{Durability, Listed, Request, Reservation, Stretches};
 pub use copy::{CopyReport, Copying};
 pub use damage::{Damage, Descriptor, Loss, Passed};
 pub use error::{Capacity, Error};

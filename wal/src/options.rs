@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Damage, Error};
+use crate::{Damage, Error, Listed};
 
 /// The smallest and the largest segment, in bytes.
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;
@@ -95,22 +95,24 @@ impl Options {
     }
 }
 
-/// An upper bound of a footer's size: `fixed + per_record * records + per_owner * min(records, owners)` bytes.
+/// An upper bound of a footer's size: `fixed + per_record * records + per_stretch * min(records, stretches)` bytes.
 ///
-/// The log keeps that much free at the end of each segment, so that sealing one can never fail for want of space.
+/// The log keeps that much free at the end of each segment, for the records in it and the
+/// [`Stretches`](crate::Stretches) that these were reserved with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FooterSpace {
     /// Bytes of every footer.
     pub fixed: usize,
     /// Bytes for each record of the segment.
     pub per_record: usize,
-    /// Bytes for each owner that has a record in the segment.
-    pub per_owner: usize,
+    /// Bytes for each stretch of one owner's numbers without a gap.
+    pub per_stretch: usize,
 }
 
 impl FooterSpace {
-    pub(crate) fn bytes(&self, records: usize, owners: usize) -> usize {
-        self.fixed + self.per_record * records + self.per_owner * records.min(owners)
+    pub(crate) fn bytes(&self, listed: Listed) -> usize {
+        let Listed { records, stretches } = listed;
+        self.fixed + self.per_record * records + self.per_stretch * records.min(stretches)
     }
 }
 

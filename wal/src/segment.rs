@@ -57,6 +57,8 @@ pub(crate) struct Segment {
     closed: AtomicBool,
     /// A verified footer is in place.
     footer: AtomicBool,
+    /// It stays without one.
+    unsealable: AtomicBool,
     /// Bytes that the footer may take.
     footer_space: AtomicU32,
 }
@@ -76,6 +78,8 @@ pub struct SegmentInfo {
     pub limit: Sequence,
     /// Whether its footer is in place.
     pub footer: bool,
+    /// Whether it stays without one, since what it would have to list does not fit.
+    pub unsealable: bool,
     /// Whether groups are still added.
     pub active: bool,
     /// The most bytes that the parts of its footer may have together.
@@ -95,6 +99,7 @@ impl Segment {
             last: AtomicU64::new(groups.1),
             closed: AtomicBool::new(false),
             footer: AtomicBool::new(false),
+            unsealable: AtomicBool::new(false),
             footer_space: AtomicU32::new(0),
         }
     }
@@ -107,6 +112,7 @@ impl Segment {
             first: Sequence::new(self.first.load(Ordering::Acquire), 0),
             limit: Sequence::new(self.last() + 1, 0),
             footer: self.has_footer(),
+            unsealable: self.unsealable.load(Ordering::Acquire),
             active: !self.is_closed(),
             footer_space: self.footer_space.load(Ordering::Acquire),
         }
@@ -162,6 +168,15 @@ impl Segment {
 
     pub(crate) fn mark_footer(&self) {
         self.footer.store(true, Ordering::Release);
+    }
+
+    /// Whether it is full, and neither has a footer nor stays without one.
+    pub(crate) fn wants_footer(&self) -> bool {
+        self.is_closed() && !self.has_footer() && !self.unsealable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mark_unsealable(&self) {
+        self.unsealable.store(true, Ordering::Release);
     }
 }
 

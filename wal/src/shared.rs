@@ -13,7 +13,7 @@ use crate::{
     Capacity, Clock, Error, Options, SegmentId, Worker,
     admission::Admission,
     ahead::Ahead,
-    append::{Load, Request, Reservation, Staging},
+    append::{Load, Request, Reservation, Staging, Stretches},
     cold::Cold,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
     marks,
@@ -23,7 +23,7 @@ use crate::{
     segment::Segment,
     slots::{Failure, Slots},
     supply::Supply,
-    sync::{AtomicBool, AtomicU32, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
+    sync::{AtomicBool, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
     watch::Watch,
     watermark::{CELLS, Callback, Watermark, poisoned},
 };
@@ -74,7 +74,8 @@ pub(crate) struct Shared {
     /// The last group with a lazy batch, and when the first one that is not written came in (us, 0: none).
     pub(crate) lazy_group: AtomicU64,
     pub(crate) lazy_since_us: AtomicU64,
-    pub(crate) owners: AtomicU32,
+    /// The first group of the active segment, or of the one before it.
+    pub(crate) active_since: AtomicU64,
     pub(crate) watch: Watch,
     pub(crate) metrics: Metrics,
     pub(crate) worker: OnceLock<Worker>,
@@ -112,21 +113,31 @@ enum Lead {
 }
 
 impl Shared {
-    pub(crate) fn reserve(self: &Arc<Self>, mut admitted: u64, request: &Request) -> Result<Reservation, Error> {
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        mut admitted: u64,
+        request: &Request,
+        stretches: &Stretches,
+    ) -> Result<Reservation, Error> {
         if let Err(error) = self.check_batch(request.records as usize, request.bytes) {
             self.admission.release(admitted);
             return Err(error);
         }
-        let reserved = self.try_reserve(&mut admitted, request);
+        let reserved = self.try_reserve(&mut admitted, request, stretches);
         // Nothing is left of it once a group has taken it over.
         self.admission.release(admitted);
         reserved
     }
 
-    pub(crate) fn try_reserve(self: &Arc<Self>, admitted: &mut u64, request: &Request) -> Result<Reservation, Error> {
+    pub(crate) fn try_reserve(
+        self: &Arc<Self>,
+        admitted: &mut u64,
+        request: &Request,
+        stretches: &Stretches,
+    ) -> Result<Reservation, Error> {
         loop {
             self.check_open()?;
-            if let Some(reservation) = self.staging.lock().reserve(self, request, admitted)? {
+            if let Some(reservation) = self.staging.lock().reserve(self, request, stretches, admitted)? {
                 self.filled.fetch_max(reservation.group(), Ordering::Relaxed);
                 return Ok(reservation);
             }

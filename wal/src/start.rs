@@ -20,7 +20,7 @@ use crate::{
     shared::{Shared, Tail},
     slots::Slots,
     supply::{Prepared, Supply},
-    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock},
+    sync::{AtomicBool, AtomicU64, Mutex, OnceLock},
     watch::Watch,
     watermark::Watermark,
 };
@@ -75,7 +75,7 @@ impl Start {
             filled: AtomicU64::new(0),
             lazy_group: AtomicU64::new(0),
             lazy_since_us: AtomicU64::new(0),
-            owners: AtomicU32::new(0),
+            active_since: AtomicU64::new(first_group),
             watch: Watch::default(),
             metrics: Metrics::default(),
             worker: OnceLock::new(),

@@ -8,8 +8,10 @@ use std::{
 use logboom_disk::Facts;
 
 use crate::{
-    Error, FooterParts, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Ticket,
-    WalHealth, WalMetrics, Worker, marks,
+    Error, FooterParts, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence,
+    Stretches, Ticket, WalHealth, WalMetrics, Worker,
+    append::Listed,
+    cold, marks,
     mutants::{self, Mutant},
     record::KIND_FREED,
     scan::walk,
@@ -80,12 +82,25 @@ impl Wal {
     /// [`Error::TooLarge`], [`Error::TooMany`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`]; nothing was
     /// written.
     pub fn reserve(&self, permit: Permit, request: &Request) -> Result<Reservation, Error> {
-        self.shared.reserve(permit.keep(), request)
+        self.reserve_listed(permit, request, &Stretches::any(request.records))
     }
 
-    /// States an upper bound of the number of owners, for the space that footers need.
-    pub fn set_owners(&self, owners: u32) {
-        self.shared.owners.fetch_max(owners, Ordering::Relaxed);
+    /// [`Wal::reserve`] by a layer that knows how much of the segment's footer its records will take.
+    ///
+    /// # Errors
+    /// As [`Wal::reserve`].
+    pub fn reserve_listed(
+        &self,
+        permit: Permit,
+        request: &Request,
+        stretches: &Stretches,
+    ) -> Result<Reservation, Error> {
+        self.shared.reserve(permit.keep(), request, stretches)
+    }
+
+    /// Records in the segment that is written have this sequence or a higher one, those in all before it lower ones.
+    pub fn active_since(&self) -> Sequence {
+        Sequence::new(self.shared.active_since.load(Ordering::Relaxed), 0)
     }
 
     /// The most bytes that the records of one batch may have in all, headers included: a quarter of a segment.
@@ -159,24 +174,42 @@ impl Wal {
         self.shared.staging.lock().segment().id
     }
 
-    /// The oldest segment that is full, durable, and without a footer.
-    pub fn sealable(&self) -> Option<SegmentInfo> {
+    /// The oldest segment that is full, durable, and without a footer, besides those that stay without and `others`.
+    pub fn sealable_but(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
         let durable = self.durable();
         let segments = self.shared.segments.lock();
         let is_durable = |segment: &Segment| segment.last() <= durable || mutants::is_on(Mutant::FooterEarly);
-        let ripe = |segment: &&Arc<Segment>| segment.is_closed() && !segment.has_footer() && is_durable(segment);
+        let ripe = |segment: &&Arc<Segment>| segment.wants_footer() && is_durable(segment) && !others(segment.id);
         segments.values().find(ripe).map(|segment| segment.info())
     }
 
-    /// Seals a segment that [`Wal::sealable`] named. Durable on return.
+    /// The oldest segment that is full, durable, and without a footer, besides those that stay without.
+    pub fn sealable(&self) -> Option<SegmentInfo> {
+        self.sealable_but(|_| false)
+    }
+
+    /// Seals a segment that [`Wal::sealable`] named. Durable on return. False when there is no room for such a footer:
+    /// nothing was written then, and the segment stays without, as [`Wal::leave_unsealed`] says.
     ///
     /// # Errors
-    /// [`Error::Io`]: the footer is missing then, and the segment is read in its place; a failed sync poisons the log
-    /// besides.
-    pub fn write_footer(&self, segment: SegmentId, head: &[u8], body: &[u8]) -> Result<(), Error> {
-        let shared = &self.shared;
-        let written = self.segment(segment)?.write_footer(head, body, &shared.pool, (shared.pad, shared.seed));
-        written.map_err(|failure| shared.beside_the_log("writing a footer", failure))
+    /// [`Error::Io`]: the footer is missing then, and the segment is read in its place; it may be written again. A
+    /// failed sync poisons the log besides. [`Error::Gone`].
+    pub fn write_footer(&self, segment: SegmentId, head: &[u8], body: &[u8]) -> Result<bool, Error> {
+        let (shared, segment) = (&self.shared, self.segment(segment)?);
+        if segment.footer_at(head, body, shared.pad).is_none() {
+            segment.mark_unsealable();
+            return Ok(false);
+        }
+        let written = segment.write_footer(head, body, &shared.pool, (shared.pad, shared.seed));
+        written.map(|()| true).map_err(|failure| shared.beside_the_log("writing a footer", failure))
+    }
+
+    /// Has a segment stay without a footer until the log is opened again: it is not sealable, and is retired as others
+    /// are.
+    pub fn leave_unsealed(&self, segment: SegmentId) {
+        if let Ok(segment) = self.segment(segment) {
+            segment.mark_unsealable();
+        }
     }
 
     /// Takes the footer of a full segment away, which lists what is not part of the log: the segment is read in its
@@ -268,11 +301,19 @@ impl Wal {
     /// are not moved then, and can be moved again. A failed sync poisons the log. [`Error::Poisoned`],
     /// [`Error::Closed`].
     pub fn move_records(&self, records: &[Record]) -> Result<Vec<Place>, Error> {
+        self.move_listed(records, Listed { records: records.len(), stretches: cold::stretches(records) })
+    }
+
+    /// [`Wal::move_records`] by a layer that lists parts of them, and no more than `listed`, in the footer.
+    ///
+    /// # Errors
+    /// As [`Wal::move_records`].
+    pub fn move_listed(&self, records: &[Record], listed: Listed) -> Result<Vec<Place>, Error> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
         self.shared.check_open()?;
-        self.shared.cold.lock().append(&self.shared, records)
+        self.shared.cold.lock().append(&self.shared, records, listed)
     }
 
     /// Ends the cold segment that is written, so that it can be sealed; the next move begins another.

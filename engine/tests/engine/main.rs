@@ -23,6 +23,7 @@ mod options;
 mod quarantine;
 mod reads;
 mod reclaim;
+mod sealing;
 mod snapshot_histories;
 mod snapshots;
 mod steady_quarantine;

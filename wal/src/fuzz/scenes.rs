@@ -26,7 +26,7 @@ pub(super) fn options() -> Options {
     Options {
         segment_bytes: 256 << 10,
         reserve_segments: 0,
-        footer: FooterSpace { fixed: 64, per_record: 16, per_owner: 0 },
+        footer: FooterSpace { fixed: 64, per_record: 16, per_stretch: 0 },
         ..Options::default()
     }
 }
