@@ -56,6 +56,11 @@ enum Work {
         body: Vec<u8>,
         barrier: WalTicket,
     },
+    /// It is in one slot, and is written to the other one as well.
+    Doubling {
+        last: Last,
+        body: Vec<u8>,
+    },
 }
 
 impl Checkpointer {
@@ -78,7 +83,7 @@ impl Checkpointer {
                 self.work = Work::Waiting { last, body, barrier };
                 Ok(Step::At(now + SOON))
             }
-            Work::Waiting { last, body, .. } => self.write(core, last, &body),
+            Work::Waiting { last, body, .. } | Work::Doubling { last, body } => self.write(core, last, body),
         }
     }
 
@@ -128,17 +133,9 @@ impl Checkpointer {
         if self.lacks_losses(core) {
             return true;
         }
-        let covered = core.wal.covered();
-        let (mut logged, mut dead) = (0, 0);
-        for info in core.wal.segments().iter().filter(|info| !info.active && !info.id.is_cold()) {
-            if info.id >= self.last.replay_from {
-                logged += u64::from(info.end);
-            }
-            if info.id >= covered && core.tallies.is_free(info.id) {
-                dead += u64::from(info.end);
-            }
-        }
-        logged > LOGGED_PER_SIZE * self.last.size || dead > DEAD_PER_SIZE * self.last.size
+        let is_logged = |info: &&SegmentInfo| !info.active && !info.id.is_cold() && info.id >= self.last.replay_from;
+        let logged: u64 = core.wal.segments().iter().filter(is_logged).map(|info| u64::from(info.end)).sum();
+        logged > LOGGED_PER_SIZE * self.last.size || dead_bytes(core, |_| true) > DEAD_PER_SIZE * self.last.size
     }
 
     fn begin(&mut self, core: &Core) {
@@ -178,19 +175,33 @@ impl Checkpointer {
         Ok(Step::Again)
     }
 
-    fn write(&mut self, core: &Core, last: Last, body: &[u8]) -> Result<Step> {
+    fn write(&mut self, core: &Core, last: Last, body: Vec<u8>) -> Result<Step> {
         if let Some(error) = core.wal.poisoned() {
             return Err(error.into());
         }
         let _span = tracing::debug_span!("index", checkpoint_bytes = body.len()).entered();
-        core.wal.write_checkpoint(last.replay_from, body)?;
+        core.wal.write_checkpoint(last.replay_from, &body)?;
         self.last = last;
         core.counts.checkpoints.fetch_add(1, Ordering::Relaxed);
         core.recovered(CHECKPOINT);
+        if dead_bytes(core, |segment| segment < last.replay_from) > DEAD_PER_SIZE * last.size {
+            // They would wait for another checkpoint, and that for all that is on its way to the device when it is
+            // captured: hundreds of segments, where they are small and the log is written at full speed.
+            self.work = Work::Doubling { last, body };
+        }
         // Segments may be covered now, and one of them dead.
         core.kick();
         Ok(Step::Again)
     }
+}
+
+/// The bytes of the segments without a live entry that wait for checkpoints to cover them, of those that count.
+fn dead_bytes(core: &Core, counts: impl Fn(SegmentId) -> bool) -> u64 {
+    let covered = core.wal.covered();
+    let waits = |info: &&SegmentInfo| !info.active && !info.id.is_cold() && info.id >= covered && counts(info.id);
+    let segments = core.wal.segments();
+    let dead = segments.iter().filter(waits).filter(|info| core.tallies.is_free(info.id));
+    dead.map(|info| u64::from(info.end)).sum()
 }
 
 /// Adds a shard, or forgets it if there is nothing to remember.

@@ -26,12 +26,14 @@ pub struct Config {
     /// The size of a segment file in bytes: a power of two from 256 KiB to 1 GiB. It bounds a batch (a quarter of it)
     /// and is fixed when the log is created: an existing log keeps its own. Default: 64 MiB.
     pub segment_bytes: u64,
-    /// Segments that are kept prepared, besides one for opening and one for reclaiming. Default: 2.
+    /// Segments that are kept prepared, besides three: one for the next opening, and two to move records to and to free
+    /// others on a full device. What has been used once is kept besides, as far as the last minute began segments; what
+    /// is left goes back to the file system. Default: 2.
     pub reserve_segments: u32,
     /// The most bytes that the log's segment files may take, those that are prepared included: at least 8 segments of
     /// the log's own size. A writer that fills it makes room first, by [reclaiming](crate::Engine::reclaim), and is
-    /// refused with [`Error::Full`] when shards hold all of it. Checkpoints and what opening needs come on top.
-    /// Default: no bound.
+    /// refused with [`Error::Full`] when shards hold all of it. Checkpoints come on top, and the one segment that an
+    /// opening begins when none is free. Default: no bound.
     pub space_bytes_max: Option<u64>,
     /// Whether the engine moves what is live out of segments that are mostly dead by itself, in the background; without
     /// that, only [`Engine::reclaim`](crate::Engine::reclaim) does, and whoever finds the log full. Default: true.

@@ -81,9 +81,8 @@ impl Core {
         report: OpenReport,
         checkpointer: Checkpointer,
         snapshots: Kept,
-        reclaims: bool,
     ) -> Arc<Self> {
-        let core = Arc::new(Self {
+        Arc::new(Self {
             wal,
             store,
             tallies,
@@ -99,21 +98,24 @@ impl Core {
             releasing: Mutex::new(()),
             closed: AtomicBool::new(false),
             failures: Mutex::default(),
-        });
-        core.add_machine(SEAL, |core, now| unless_busy(&core.sealer, now, |sealer| sealer.step(core, now)));
-        core.add_machine(CHECKPOINT, |core, now| {
+        })
+    }
+
+    /// Has the background begin its work.
+    pub(crate) fn add_machines(self: &Arc<Self>, reclaims: bool) {
+        self.add_machine(SEAL, |core, now| unless_busy(&core.sealer, now, |sealer| sealer.step(core, now)));
+        self.add_machine(CHECKPOINT, |core, now| {
             unless_busy(&core.checkpointer, now, |checkpointer| checkpointer.step(core, now))
         });
-        core.add_machine(COMPACT, compact::step);
+        self.add_machine(COMPACT, compact::step);
         if reclaims {
-            core.add_machine(RECLAIM, |core, now| {
+            self.add_machine(RECLAIM, |core, now| {
                 unless_busy(&core.reclaimer, now, |reclaimer| reclaimer.step(core, now))
             });
         }
-        core.add_machine(VERIFY, |core, now| unless_busy(&core.verifier, now, |verifier| verifier.step(core, now)));
-        core.add_machine(ROOM, room::step);
-        core.add_machine(SNAPSHOTS, snapshots::step);
-        core
+        self.add_machine(VERIFY, |core, now| unless_busy(&core.verifier, now, |verifier| verifier.step(core, now)));
+        self.add_machine(ROOM, room::step);
+        self.add_machine(SNAPSHOTS, snapshots::step);
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

@@ -57,6 +57,13 @@ pub enum Error {
     /// A batch without operations was submitted.
     #[error("the batch is empty")]
     Empty,
+    /// The process, or the system, has as many files open as it may. A log has one open for each segment in use, and
+    /// about twenty besides. Raise the limit (`ulimit -n`, `LimitNOFILE`), use larger segments, or compact.
+    #[error("too many open files: {what}")]
+    Files {
+        /// What was attempted.
+        what: Arc<str>,
+    },
     /// The directory holds something else than a log of this kind.
     #[error("not a Logboom directory: {what}")]
     Foreign {
@@ -305,6 +312,10 @@ impl Error {
     }
 
     fn shared_io(what: Arc<str>, error: Arc<io::Error>) -> Self {
+        // ENFILE and EMFILE, which have no kind.
+        if let Some(23 | 24) = error.raw_os_error() {
+            return Self::Files { what };
+        }
         if let Some(capacity) = Capacity::of(&error) {
             return Self::Full(capacity);
         }
@@ -405,5 +416,7 @@ mod tests {
         assert!(matches!(kind(io::ErrorKind::StorageFull), Error::Full(Capacity::Device)));
         assert!(matches!(kind(io::ErrorKind::QuotaExceeded), Error::Full(Capacity::Quota)));
         assert!(matches!(kind(io::ErrorKind::Other), Error::Io { .. }));
+        let full = Error::io("opening segment-000001", io::Error::from_raw_os_error(24));
+        assert_eq!(full.to_string(), "too many open files: opening segment-000001");
     }
 }

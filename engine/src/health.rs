@@ -10,8 +10,8 @@ pub struct Health {
     pub poisoned: Option<Error>,
     /// How long the disk has not answered, in microseconds; 0 while it does.
     pub stalled_for_us: u64,
-    /// A failure of sealing, checkpointing or reclaiming, until that succeeds: the log goes on meanwhile, but opening it
-    /// takes longer, and space does not come back.
+    /// A failure of sealing, checkpointing or reclaiming, until that succeeds: the log goes on meanwhile, but opening
+    /// it takes longer, and space does not come back.
     pub background: Option<Error>,
     /// Shards in [quarantine](crate::Engine::quarantined).
     pub quarantined: usize,

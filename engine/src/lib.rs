@@ -64,6 +64,7 @@
 //! | a snapshot | 65,536 files; membership and metadata of 1 MiB each |
 //! | key, value | 1,024 bytes, 65,536 bytes; all keys are in memory |
 //! | processes | one at a time for writing; any number of read-only views |
+//! | open files | one for each segment in use, and about twenty; snapshots that are read or made have their own |
 //!
 //! # What can be watched
 //!
@@ -166,6 +167,7 @@ mod claims;
 mod footer;
 mod places;
 mod seal;
+mod settle;
 mod store;
 mod shard;
 mod read;

@@ -13,6 +13,7 @@ use crate::{
     lost::Losses,
     readers::Readers,
     recover::{Recovered, recover},
+    settle::settle,
     snapshots,
     store::{Source, Store},
 };
@@ -55,7 +56,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let Recovered { shards, tallies, checkpoint_bytes, outdated } = recover(&mut opening)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
     recovery.damages.iter().for_each(|damage| losses.suspect(damage.segment));
-    let wal = opening.start()?;
+    let wal = opening.begin()?;
     // Before a checkpoint can cover these segments: the next opening would believe what they say.
     outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
     let snapshots = snapshots::open(Arc::clone(&disk), &wal, &shards, config)?;
@@ -71,7 +72,10 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     };
     let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
-    Ok(Core::new(wal, store, tallies, report, checkpointer, snapshots, config.reclaim_in_background))
+    let core = Core::new(wal, store, tallies, report, checkpointer, snapshots);
+    settle(&core)?;
+    core.add_machines(config.reclaim_in_background);
+    Ok(core)
 }
 
 /// Recovers the log in `disk` as it is at this moment, without changing it.

@@ -105,6 +105,16 @@ impl Reclaimer {
         Ok(())
     }
 
+    /// Moves what is in segments that are nearly empty, and no more than a quarter of a segment: for an opening.
+    pub(crate) fn gather(&mut self, core: &Core) -> Result<()> {
+        let moved = || core.wal.metrics().moved_bytes;
+        let limit = moved() + core.wal.segment_bytes() / 4;
+        while self.work.is_some() || moved() < limit && self.begin(core, Urgency::Opening)? {
+            self.advance(core)?;
+        }
+        Ok(())
+    }
+
     /// Publishes what is copied, moves nothing more, and ends the cold segment, which can be sealed then: a footer must
     /// list all that is read from its segment.
     pub(crate) fn end(&mut self, core: &Core) {

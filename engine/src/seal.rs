@@ -119,7 +119,10 @@ impl Sealer {
 
     /// Begins with the oldest segment that it has not failed at; false if there is none.
     fn begin_next(&mut self, core: &Core) -> bool {
-        let Some(info) = core.wal.sealable_but(|segment| self.failed.contains(&segment)) else { return false };
+        let is_left = |segment| self.failed.contains(&segment);
+        // Those that are about to be given back come last: they may never need one.
+        let live = core.wal.sealable_but(|segment| is_left(segment) || core.tallies.is_free(segment));
+        let Some(info) = live.or_else(|| core.wal.sealable_but(is_left)) else { return false };
         let before = core.wal.next_sequence().group();
         let sealed = Sealed { segment: info.id, shards: core.tallies.touched(info.id) };
         self.work = Work::Collecting(Collecting { sealed, before, next: 0, builder: FooterBuilder::default() });

@@ -77,7 +77,8 @@ pub(crate) fn reclaim(core: &Core) -> Result<()> {
     sealed
 }
 
-fn give_back(core: &Core) -> Result<()> {
+/// Gives back what is dead, checkpointing it first where that is needed. Durable on return.
+pub(crate) fn give_back(core: &Core) -> Result<()> {
     core.wal.barrier().wait()?;
     core.checkpointer.lock().cover(core)?;
     compact::step(core, Duration::ZERO)?;

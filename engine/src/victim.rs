@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use logboom_wal::{SegmentId, SegmentInfo, WalMetrics};
 
-use crate::core::Core;
+use crate::{core::Core, settle::FREE_SEGMENTS_MAX};
 
 /// Segments that may be in use whatever is live: the one that is written, and the cold one that is written.
 pub(crate) const RESERVE_SEGMENTS: u64 = 2;
@@ -21,6 +21,9 @@ const MOVED: (u64, u64) = (1, 4);
 /// A segment with more than this share of it live is not worth moving, as a quotient.
 const LIVE: (u64, u64) = (1, 2);
 
+/// A segment with no more than this share of it live is nearly empty, as a quotient.
+const SPARSE: (u64, u64) = (1, 16);
+
 /// How much is done for space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
@@ -28,6 +31,9 @@ pub(crate) enum Urgency {
     Due,
     /// All that is worth it.
     Asked,
+    /// What is in segments that are nearly empty, so that an opening does not take long; in a log that is close to its
+    /// bound, what is worth it.
+    Opening,
 }
 
 /// A segment in use.
@@ -56,12 +62,13 @@ pub(crate) fn choose(core: &Core, spoiled: &BTreeSet<SegmentId>, urgency: Urgenc
     if urgency == Urgency::Due && !is_tight && !usage.exceeds(SPACE, RESERVE_SEGMENTS) {
         return None;
     }
-    let urgency = if is_tight { Urgency::Asked } else { urgency };
+    let urgency = if is_tight && urgency == Urgency::Due { Urgency::Asked } else { urgency };
+    let most = if urgency == Urgency::Opening && !core.wal.is_tight() { SPARSE } else { LIVE };
     let metrics = core.wal.metrics();
     let may = |candidate: &&Candidate| {
         let Candidate { info, live, .. } = candidate;
         let is_ripe = is_full(core, info) && *live > 0 && !spoiled.contains(&info.id);
-        is_ripe && live * LIVE.1 <= size * LIVE.0 && (urgency == Urgency::Asked || is_affordable(&metrics, *live, size))
+        is_ripe && live * most.1 <= size * most.0 && (urgency != Urgency::Due || is_affordable(&metrics, *live, size))
     };
     let best = usage.candidates.iter().filter(may).max_by_key(|candidate| worth(size, candidate.live, candidate.age));
     best.map(|candidate| candidate.info.id)
@@ -90,6 +97,11 @@ fn is_full(core: &Core, info: &SegmentInfo) -> bool {
 /// Whether more is in use than the pace of reclaiming is to allow for.
 pub(crate) fn is_short(core: &Core) -> bool {
     Usage::of(core).exceeds(SHORT, 2 * RESERVE_SEGMENTS)
+}
+
+/// Whether more is in use than an opening is to leave.
+pub(crate) fn is_crowded(core: &Core) -> bool {
+    Usage::of(core).exceeds(SPACE, RESERVE_SEGMENTS + FREE_SEGMENTS_MAX)
 }
 
 impl Usage {

@@ -12,10 +12,11 @@ use std::{
 use logboom_disk::{Carver, Chunk, LINE, Region};
 
 use crate::{
-    Error, Meta, Place, Sequence, Ticket,
+    Error, Listed, Meta, Place, Sequence, Stretches, Ticket,
     footer::footer_bytes_max,
     group::{FLAG_EPOCH, GROUP_HEADER, Life, Origin, Shape, in_segment},
     ids::{GROUP_RECORDS_MAX, round_up},
+    listed::Asked,
     record::{BodyWriter, RecordWriter, Written, record_bytes},
     segment::Segment,
     shared::Shared,
@@ -48,33 +49,6 @@ pub struct Request {
     pub drains: bool,
 }
 
-/// How many stretches of one owner's numbers without a gap a segment's footer has to list, at most, for a batch.
-///
-/// The most that a batch can ask for are as many as it has records; to know better is to waste less room.
-#[derive(Clone, Copy, Debug)]
-pub struct Stretches {
-    /// In a segment that holds nothing else.
-    pub all: u32,
-    /// Besides those of the records before it, in the segment whose first record has this sequence or a higher one:
-    /// [`Wal::active_since`](crate::Wal::active_since). If that is not the one that is written any more, `all` counts.
-    pub since: Sequence,
-    /// See `since`.
-    pub more: u32,
-}
-
-impl Stretches {
-    /// Whatever the records are.
-    pub(crate) fn any(records: u32) -> Self {
-        Self { all: records, since: Sequence::NONE, more: records }
-    }
-
-    /// What a batch adds to a segment that begins with group `first`.
-    fn added_to(&self, first: u64) -> usize {
-        let added = if self.since.group() == first { self.more } else { self.all };
-        added as usize
-    }
-}
-
 /// The writing end of the log: the group that is being filled and those that wait to be written. Behind one lock.
 pub(crate) struct Staging {
     epoch: u64,
@@ -96,21 +70,6 @@ pub(crate) struct Staging {
     begins_epoch: bool,
     open: Option<Open>,
     closed: VecDeque<Closed>,
-}
-
-/// What a footer has to list, at most.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Listed {
-    /// Records, one of which counts as often as it holds parts that are listed apart.
-    pub records: usize,
-    /// Stretches of one owner's numbers without a gap.
-    pub stretches: usize,
-}
-
-impl Listed {
-    pub(crate) fn with(self, more: Self) -> Self {
-        Self { records: self.records + more.records, stretches: self.stretches + more.stretches }
-    }
 }
 
 /// The group that is being filled.
@@ -194,17 +153,17 @@ impl Staging {
     pub(crate) fn reserve(
         &mut self,
         shared: &Arc<Shared>,
-        request: &Request,
-        stretches: &Stretches,
+        asked: Asked<'_>,
         admitted: &mut u64,
     ) -> Result<Option<Reservation>, Error> {
-        if !self.open.as_ref().is_some_and(|open| self.fits_open(shared, open, request, stretches)) {
+        let (request, _) = asked;
+        if !self.open.as_ref().is_some_and(|open| self.fits_open(shared, open, asked)) {
             self.close_open();
-            if !self.open_group(shared, request, stretches, 0)? {
+            if !self.open_group(shared, asked, 0)? {
                 return Ok(None);
             }
         }
-        let listed = self.listed_with(request, stretches);
+        let listed = self.listed_with(asked);
         let Some(open) = &mut self.open else { return Ok(None) };
         let Some(carver) = &mut self.carver else { return Ok(None) };
         let Some(region) = carver.carve(request.bytes) else {
@@ -233,50 +192,38 @@ impl Staging {
     pub(crate) fn add_empty(&mut self, shared: &Shared, flags: u8) -> Result<bool, Error> {
         self.close_open();
         let nothing = Request { records: 0, bytes: 0, durability: Durability::Durable, drains: true };
-        let opened = self.open_group(shared, &nothing, &Stretches::any(0), flags)?;
+        let opened = self.open_group(shared, (&nothing, &Stretches::any(0)), flags)?;
         self.close_open();
         Ok(opened)
     }
 
-    fn fits_open(&self, shared: &Shared, open: &Open, request: &Request, stretches: &Stretches) -> bool {
+    fn fits_open(&self, shared: &Shared, open: &Open, asked: Asked<'_>) -> bool {
+        let (request, _) = asked;
         let shape = open.group.shape.with(request.records, request.bytes);
         shape.records <= GROUP_RECORDS_MAX
             && shape.len() <= open.limit
-            && self.fits_segment(shared, open.group.offset, &shape, request, stretches)
+            && self.fits_segment(shared, open.group.offset, &shape, asked)
     }
 
     /// Whether a group of this shape at `offset`, with the batch in it, leaves the footer its space.
-    fn fits_segment(
-        &self,
-        shared: &Shared,
-        offset: u32,
-        shape: &Shape,
-        request: &Request,
-        stretches: &Stretches,
-    ) -> bool {
-        let footer = shared.footer_space(self.listed_with(request, stretches));
+    fn fits_segment(&self, shared: &Shared, offset: u32, shape: &Shape, asked: Asked<'_>) -> bool {
+        let footer = shared.footer_space(self.listed_with(asked));
         offset as usize + shape.len() + footer <= self.segment.size as usize
     }
 
     /// What the footer of the active segment may have to list with the batch in it.
-    fn listed_with(&self, request: &Request, stretches: &Stretches) -> Listed {
+    fn listed_with(&self, (request, stretches): Asked<'_>) -> Listed {
         let stretches = stretches.added_to(self.segment.first_group());
         self.listed.with(Listed { records: request.records as usize, stretches })
     }
 
-    fn open_group(
-        &mut self,
-        shared: &Shared,
-        request: &Request,
-        stretches: &Stretches,
-        flags: u8,
-    ) -> Result<bool, Error> {
+    fn open_group(&mut self, shared: &Shared, asked: Asked<'_>, flags: u8) -> Result<bool, Error> {
+        let (request, _) = asked;
         let empty = Shape::empty(shared.pad, self.echo_due);
         let shape = empty.with(request.records, request.bytes);
-        if !self.fresh && !self.fits_segment(shared, self.offset, &shape, request, stretches) {
-            let Some(prepared) = shared.supply.take(if request.drains { Use::Drain } else { Use::Append }) else {
-                return Ok(false);
-            };
+        if !self.fresh && !self.fits_segment(shared, self.offset, &shape, asked) {
+            let for_what = if request.drains { Use::Drain } else { Use::Append };
+            let Some(prepared) = shared.supply.take(shared, for_what)? else { return Ok(false) };
             self.rotate(shared, prepared);
         }
         let prefix = if self.fresh { shared.pad } else { 0 };
@@ -381,7 +328,7 @@ impl Shared {
     pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
         let bytes = record_bytes(body.len());
         let request = Request { records: 1, bytes, durability: Durability::Lazy, drains: true };
-        let mut reservation = self.try_reserve(&mut 0, &request, &Stretches::any(0))?;
+        let mut reservation = self.try_reserve(&mut 0, (&request, &Stretches::any(0)))?;
         let meta = Meta { owner: 0, kind, first: 0, count, attr: 0, prev: Sequence::NONE };
         reservation.record(&meta, body.len(), |writer| writer.put(body));
         let group = reservation.group();

@@ -59,7 +59,7 @@ impl Base {
         if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
             return Ok(true);
         }
-        Ok(self.probe(&*file.file)?.is_some_and(|life| life.segment == row.id))
+        Ok(self.probe(&*file.open(self)?)?.is_some_and(|life| life.segment == row.id))
     }
 
     fn newest_life(&self, file: &dyn logboom_disk::File, len: usize) -> std::io::Result<Option<Life>> {

@@ -82,7 +82,7 @@ impl Cold {
             shared.add_empty(0)?;
         }
         let prepared = loop {
-            match shared.supply.take(Use::Move) {
+            match shared.supply.take(shared, Use::Move)? {
                 Some(prepared) => break prepared,
                 None => shared.supply.hurry(shared)?,
             }

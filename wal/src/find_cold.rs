@@ -9,7 +9,7 @@ use crate::{
     recovery::FoundFile,
     scan::{Course, Expected, Found, headers_in},
     segment::Segment,
-    supply::Prepared,
+    supply::Free,
 };
 
 impl Opening {
@@ -21,12 +21,12 @@ impl Opening {
     /// so it is synced again.
     pub(crate) fn place_cold(&mut self, found: Vec<(Life, FoundFile)>) -> Result<(), Error> {
         let (size, pad) = (self.base.segment_size(), self.base.identity.pad);
-        for (life, FoundFile { slot, file, .. }) in found.into_iter().rev() {
+        for (life, file) in found.into_iter().rev() {
             if self.live.contains_key(&life.segment) {
-                self.free.push_back(Prepared { slot, file });
+                self.free.push_back(Free::new(file.slot));
                 continue;
             }
-            let segment = Segment::new(life, slot, file, size, in_segment(pad), (1, 0));
+            let segment = Segment::new(life, file.slot, file.open(&self.base)?, size, in_segment(pad), (1, 0));
             self.live.insert(life.segment, Arc::new(segment));
         }
         let cold: Vec<_> = self.live.range(SegmentId::COLD..).map(|(_, segment)| Arc::clone(segment)).collect();
@@ -40,7 +40,7 @@ impl Opening {
             if segment.last() < segment.first_group() {
                 marks::hit("recovery: a cold segment was begun and nothing is in it");
                 self.live.remove(&segment.id);
-                self.free.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
+                self.free.push_back(Free::new(segment.slot));
             }
         }
         Ok(())

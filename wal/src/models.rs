@@ -124,7 +124,7 @@ impl Running {
 
 fn reserve(shared: &Arc<Shared>) -> Reservation {
     let request = Request { records: 1, bytes: crate::record_bytes(8), durability: Durability::Durable, drains: false };
-    shared.reserve(0, &request, &crate::Stretches::any(1)).unwrap()
+    shared.reserve(0, (&request, &crate::Stretches::any(1))).unwrap()
 }
 
 /// Writes the one record of a batch.
@@ -156,7 +156,7 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
         echo: Echo::default(),
         slots,
         live: BTreeMap::new(),
-        free: (1..PREPARED).map(|slot| Prepared { slot, file: device.file(slot) }).collect::<VecDeque<_>>(),
+        free: (1..PREPARED).map(|slot| Prepared { slot, file: device.file(slot) }.into()).collect::<VecDeque<_>>(),
         next_slot: PREPARED,
         base: Base { disk, pool, runtime: Runtime::Threads, seed: SEED, identity, mode: Mode::Write, options },
     }

@@ -22,9 +22,9 @@ use crate::{
     marks,
     mutants::{self, Mutant},
     scan::Part,
-    segment::{Segment, slot_of},
+    segment::{Segment, slot_name, slot_of},
     slots::{Checkpoint, Slots, is_slot},
-    supply::{Prepared, is_prefill, prepare_now},
+    supply::{Free, Prepared, is_prefill, prepare_now},
     wal::infos,
 };
 
@@ -61,7 +61,7 @@ pub struct Opening {
     pub(crate) chain: Vec<Arc<Segment>>,
     /// Cold segments in which more was found than the checkpoint states.
     pub(crate) grown: Vec<Arc<Segment>>,
-    pub(crate) free: VecDeque<Prepared>,
+    pub(crate) free: VecDeque<Free>,
     next_slot: u32,
     highest: (SegmentId, u64),
     pub(crate) accepted: Origin,
@@ -167,7 +167,7 @@ impl Opening {
         let mut found = opening.discover()?;
         opening.place_covered(&mut found)?;
         let free = opening.place_chain(found)?;
-        opening.free.extend(free.into_iter().map(|found| Prepared { slot: found.slot, file: found.file }));
+        opening.free.extend(free.into_iter().map(|found| Free::new(found.slot)));
         Ok(opening)
     }
 
@@ -263,7 +263,18 @@ impl Opening {
     ///
     /// # Errors
     /// Those of [`Opening::replay`], if it was not called; [`Error::Full`], [`Error::Io`].
-    pub fn start(mut self) -> Result<Wal, Error> {
+    pub fn start(self) -> Result<Wal, Error> {
+        let wal = self.begin()?;
+        wal.prepare_ahead();
+        Ok(wal)
+    }
+
+    /// [`Opening::start`] for a layer that has something to give back before more is prepared: it calls
+    /// [`Wal::prepare_ahead`] when that is done.
+    ///
+    /// # Errors
+    /// As [`Opening::start`].
+    pub fn begin(mut self) -> Result<Wal, Error> {
         if self.base.mode != Mode::Write {
             return Err(Error::Unsupported("the log was opened for reading".to_owned()));
         }
@@ -333,7 +344,7 @@ impl Opening {
             if let Some(life) = life {
                 self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
             }
-            found.push(FoundFile { slot, file, life });
+            found.push(FoundFile { slot, life });
         }
         Ok(found)
     }
@@ -361,7 +372,8 @@ impl Opening {
             };
             let file = found.swap_remove(at);
             let life = Life { segment: row.id, epoch: row.epoch, nonce: row.nonce, origin: Origin::default() };
-            let segment = Segment::new(life, row.slot, file.file, size, row.end, (row.first, row.last));
+            let opened = file.open(&self.base)?;
+            let segment = Segment::new(life, row.slot, opened, size, row.end, (row.first, row.last));
             if !row.id.is_cold() {
                 segment.close(self.base.identity.pad);
             }
@@ -380,7 +392,7 @@ impl Opening {
         for file in found {
             let life = match file.life.filter(|life| life.begun() >= from) {
                 Some(life) => Some(life),
-                None => self.base.probe(&*file.file)?.filter(|life| life.begun() >= from),
+                None => self.base.probe(&*file.open(&self.base)?)?.filter(|life| life.begun() >= from),
             };
             match life {
                 Some(life) if life.segment.is_cold() => cold.push((life, file)),
@@ -401,7 +413,8 @@ impl Opening {
                 continue;
             }
             let groups = (life.origin.last + 1, life.origin.last);
-            self.chain.push(Arc::new(Segment::new(life, file.slot, file.file, size, pad, groups)));
+            let opened = file.open(&self.base)?;
+            self.chain.push(Arc::new(Segment::new(life, file.slot, opened, size, pad, groups)));
         }
         self.chain.reverse();
         self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
@@ -417,7 +430,7 @@ impl Opening {
     pub(crate) fn drop_void(&mut self) {
         for void in self.chain.extract_if(.., |segment| segment.last() < segment.first_group()) {
             self.live.remove(&void.id);
-            self.free.push_back(Prepared { slot: void.slot, file: Arc::clone(&void.file) });
+            self.free.push_back(Free::new(void.slot));
         }
     }
 
@@ -427,7 +440,7 @@ impl Opening {
         for id in freed.range(..self.replay_from()).chain(freed.range(SegmentId::COLD..)) {
             if let Some(segment) = self.live.remove(id) {
                 marks::hit("recovery: a record frees a segment");
-                self.free.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
+                self.free.push_back(Free::new(segment.slot));
             }
         }
         let missing = self.missing.iter().filter(|id| !freed.contains(id));
@@ -445,8 +458,8 @@ impl Opening {
     }
 
     fn take_prepared(&mut self) -> Result<Prepared, Error> {
-        if let Some(prepared) = self.free.pop_front() {
-            return Ok(prepared);
+        if let Some(free) = self.free.pop_front() {
+            return free.open(&*self.base.disk).map_err(|error| Error::io("opening a free segment", error));
         }
         let slot = self.next_slot;
         self.next_slot += 1;
@@ -480,9 +493,15 @@ fn opening_failure(error: std::io::Error) -> Error {
     Capacity::of(&error).map_or_else(|| Error::io("preparing the directory", error), Error::Full)
 }
 
-/// A segment file, and the life that it states.
+/// A segment file, and the life that it states. It is not open: most may be free, and not as many may be open at once.
 pub(crate) struct FoundFile {
     pub(crate) slot: u32,
-    pub(crate) file: Arc<dyn logboom_disk::File>,
     pub(crate) life: Option<Life>,
+}
+
+impl FoundFile {
+    pub(crate) fn open(&self, base: &Base) -> Result<Arc<dyn logboom_disk::File>, Error> {
+        let name = slot_name(self.slot);
+        base.disk.open(&name, base.mode).map_err(|error| Error::io(format!("opening {name}"), error))
+    }
 }

@@ -235,7 +235,7 @@ impl Base {
 
     fn count_groups(&self, (life, found): &(Life, FoundFile)) -> Result<usize, Error> {
         let (size, pad) = (self.segment_size(), self.identity.pad);
-        let segment = Segment::new(*life, 0, Arc::clone(&found.file), size, 0, (0, 0));
+        let segment = Segment::new(*life, 0, found.open(self)?, size, 0, (0, 0));
         let all = 0..size as usize;
         Ok(headers_in(&mut Window::new(&segment, &self.pool, pad), all, life, self.seed)?.len())
     }

@@ -13,9 +13,10 @@ use crate::{
     Capacity, Clock, Error, Options, SegmentId, Worker,
     admission::Admission,
     ahead::Ahead,
-    append::{Load, Request, Reservation, Staging, Stretches},
+    append::{Load, Reservation, Staging},
     cold::Cold,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
+    listed::Asked,
     marks,
     metrics::Metrics,
     mutants::{self, Mutant},
@@ -113,31 +114,22 @@ enum Lead {
 }
 
 impl Shared {
-    pub(crate) fn reserve(
-        self: &Arc<Self>,
-        mut admitted: u64,
-        request: &Request,
-        stretches: &Stretches,
-    ) -> Result<Reservation, Error> {
+    pub(crate) fn reserve(self: &Arc<Self>, mut admitted: u64, asked: Asked<'_>) -> Result<Reservation, Error> {
+        let (request, _) = asked;
         if let Err(error) = self.check_batch(request.records as usize, request.bytes) {
             self.admission.release(admitted);
             return Err(error);
         }
-        let reserved = self.try_reserve(&mut admitted, request, stretches);
+        let reserved = self.try_reserve(&mut admitted, asked);
         // Nothing is left of it once a group has taken it over.
         self.admission.release(admitted);
         reserved
     }
 
-    pub(crate) fn try_reserve(
-        self: &Arc<Self>,
-        admitted: &mut u64,
-        request: &Request,
-        stretches: &Stretches,
-    ) -> Result<Reservation, Error> {
+    pub(crate) fn try_reserve(self: &Arc<Self>, admitted: &mut u64, asked: Asked<'_>) -> Result<Reservation, Error> {
         loop {
             self.check_open()?;
-            if let Some(reservation) = self.staging.lock().reserve(self, request, stretches, admitted)? {
+            if let Some(reservation) = self.staging.lock().reserve(self, asked, admitted)? {
                 self.filled.fetch_max(reservation.group(), Ordering::Relaxed);
                 return Ok(reservation);
             }

@@ -19,7 +19,7 @@ use crate::{
     segment::Segment,
     shared::{Shared, Tail},
     slots::Slots,
-    supply::{Prepared, Supply},
+    supply::{Free, Prepared, Supply},
     sync::{AtomicBool, AtomicU64, Mutex, OnceLock},
     watch::Watch,
     watermark::Watermark,
@@ -35,7 +35,7 @@ pub(crate) struct Start {
     pub(crate) echo: Echo,
     pub(crate) slots: Slots,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
-    pub(crate) free: VecDeque<Prepared>,
+    pub(crate) free: VecDeque<Free>,
     pub(crate) next_slot: u32,
 }
 

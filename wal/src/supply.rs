@@ -1,17 +1,12 @@
 //! Prepared segments: made ahead of the log off its append path, and recycled for ever.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use parking_lot::Mutex;
 
 use crate::{
-    Capacity, Error, Machine, Step, marks,
+    Capacity, Error, marks,
     mutants::{self, Mutant},
     segment::{Segment, slot_name},
     shared::Shared,
@@ -21,12 +16,6 @@ use crate::{
 /// Kept back from appends: one segment for the next opening, and on a full device one to move live records to, and one
 /// for the records that give space back.
 pub(crate) const KEPT_BACK: usize = 3;
-
-/// How long a machine that failed waits before it tries again.
-const RETRY: Duration = Duration::from_millis(500);
-
-/// Of segments that are prepared beyond need, one is given back to the file system in this time.
-const SHRINK: Duration = Duration::from_secs(10);
 
 /// Zeros are written in pieces of this size, so that preparing never holds the device for long.
 const ZEROS: usize = 256 << 10;
@@ -41,11 +30,38 @@ pub(crate) enum Use {
     Drain,
 }
 
-/// A segment file that is not in use.
+/// A segment file that is about to be used.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) slot: u32,
     pub(crate) file: Arc<dyn File>,
+}
+
+/// A segment file that is not in use. Few are open, as there is a limit to what a process may have open.
+#[derive(Debug)]
+pub(crate) struct Free {
+    pub(crate) slot: u32,
+    pub(crate) file: Option<Arc<dyn File>>,
+}
+
+impl Free {
+    pub(crate) fn new(slot: u32) -> Self {
+        Self { slot, file: None }
+    }
+
+    pub(crate) fn open(self, disk: &dyn Disk) -> io::Result<Prepared> {
+        let file = match self.file {
+            Some(file) => file,
+            None => disk.open(&slot_name(self.slot), Mode::Write)?,
+        };
+        Ok(Prepared { slot: self.slot, file })
+    }
+}
+
+impl From<Prepared> for Free {
+    fn from(Prepared { slot, file }: Prepared) -> Self {
+        Self { slot, file: Some(file) }
+    }
 }
 
 /// The segment files that are not in use.
@@ -57,33 +73,58 @@ pub(crate) struct Supply {
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Prepared>,
+    ready: VecDeque<Free>,
     next_slot: u32,
     /// All segment files that there are, in use or not.
     files: u64,
+    /// Segments that were begun.
+    begun: u64,
+    /// The log is being opened, and nothing is prepared yet: what is kept back otherwise may be used, and the log may
+    /// grow past its bound by one file.
+    is_opening: bool,
     /// Freed, and waiting for the record that says so to be durable, and for the last reader.
     retiring: Vec<(u64, Arc<Segment>)>,
 }
 
 impl Supply {
     /// `in_use` segments are not among those that are `ready`.
-    pub(crate) fn new(size: u64, ready: VecDeque<Prepared>, in_use: usize, next_slot: u32) -> Self {
+    pub(crate) fn new(size: u64, ready: VecDeque<Free>, in_use: usize, next_slot: u32) -> Self {
         let files = (ready.len() + in_use) as u64;
-        Self { size, state: Mutex::new(State { ready, next_slot, files, ..State::default() }) }
+        Self { size, state: Mutex::new(State { ready, next_slot, files, is_opening: true, ..State::default() }) }
+    }
+
+    /// What was to be done before anything is prepared is done.
+    pub(crate) fn end_opening(&self) {
+        self.state.lock().is_opening = false;
     }
 
     /// A prepared segment, if there is one beyond those that are kept back from this use.
-    pub(crate) fn take(&self, for_what: Use) -> Option<Prepared> {
+    pub(crate) fn take(&self, shared: &Shared, for_what: Use) -> Result<Option<Prepared>, Error> {
         let floor = match for_what {
             Use::Append => KEPT_BACK,
             Use::Move => KEPT_BACK - 1,
             Use::Drain => KEPT_BACK - 2,
         };
         let mut state = self.state.lock();
+        let floor = if state.is_opening { 0 } else { floor };
         let is_last = state.ready.len() == floor + 1;
         marks::hit_if(is_last && for_what == Use::Drain, "supply: the segment kept for draining is used");
         marks::hit_if(is_last && for_what == Use::Move, "supply: the segment kept for moving is used");
-        if state.ready.len() > floor { state.ready.pop_front() } else { None }
+        if state.ready.len() <= floor {
+            return Ok(None);
+        }
+        let Some(free) = state.ready.pop_front() else { return Ok(None) };
+        let slot = free.slot;
+        match free.open(&*shared.disk) {
+            Ok(prepared) => {
+                state.begun += 1;
+                Ok(Some(prepared))
+            }
+            Err(error) => {
+                state.ready.push_front(Free::new(slot));
+                Err(Error::io("opening a prepared segment", error))
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -117,35 +158,49 @@ impl Supply {
     }
 
     /// Whether another segment file would be one too many.
-    fn is_at_limit(&self, shared: &Shared) -> bool {
+    pub(crate) fn is_at_limit(&self, shared: &Shared) -> bool {
         self.is_too_many(shared, self.state.lock().files + 1)
     }
 
     /// The right to add a segment file, unless it would be one too many.
-    fn claim(&self, shared: &Shared) -> bool {
+    pub(crate) fn claim(&self, shared: &Shared) -> bool {
         let mut state = self.state.lock();
-        let may = !self.is_too_many(shared, state.files + 1);
+        let may = !self.is_too_many(shared, state.files + u64::from(!state.is_opening));
         state.files += u64::from(may);
         may
     }
 
     fn is_too_many(&self, shared: &Shared, files: u64) -> bool {
-        files.saturating_mul(self.size) > shared.options.space_bytes_max
+        files > self.files_max(shared)
     }
 
-    fn next_slot(&self) -> u32 {
+    /// The most segment files that there may be.
+    pub(crate) fn files_max(&self, shared: &Shared) -> u64 {
+        shared.options.space_bytes_max / self.size
+    }
+
+    /// All segment files that there are.
+    pub(crate) fn files(&self) -> u64 {
+        self.state.lock().files
+    }
+
+    /// So many segment files are gone.
+    pub(crate) fn removed(&self, files: u64) {
+        self.state.lock().files -= files;
+    }
+
+    pub(crate) fn next_slot(&self) -> u32 {
         let mut state = self.state.lock();
         state.next_slot += 1;
         state.next_slot - 1
     }
 
     /// Adds what was [claimed](Self::claim).
-    fn add(&self, shared: &Shared, slot: u32, made: Result<(), Failure>) -> Result<(), Error> {
+    pub(crate) fn add(&self, shared: &Shared, slot: u32, made: Result<(), Failure>) -> Result<(), Error> {
         let open = |()| shared.disk.open(&slot_name(slot), Mode::Write).map_err(Failure::Write);
         match made.and_then(open) {
             Ok(file) => {
-                let mut state = self.state.lock();
-                state.ready.push_back(Prepared { slot, file });
+                self.state.lock().add(wanted(shared), slot, file);
                 Ok(())
             }
             Err(failure) => {
@@ -157,14 +212,15 @@ impl Supply {
 
     /// Takes back what a failed preparation left. A failed write of it never touched the log, which goes on with what
     /// it has; a failed sync may have hidden the failure of the log's own writes.
-    fn give_up(&self, shared: &Shared, slot: u32, failure: Failure) -> Error {
+    pub(crate) fn give_up(&self, shared: &Shared, slot: u32, failure: Failure) -> Error {
         // Whatever cannot be removed now is removed when the log is opened.
         drop(shared.disk.remove(&prefill_name(slot)));
         shared.beside_the_log("preparing a segment", failure)
     }
 
     /// Moves what was freed, durably, and is read by nobody to the ready ones.
-    pub(crate) fn recycle(&self, durable: u64) {
+    pub(crate) fn recycle(&self, shared: &Shared) {
+        let durable = shared.watermark.durable();
         let mut state = self.state.lock();
         let retiring = std::mem::take(&mut state.retiring);
         for (group, segment) in retiring {
@@ -173,22 +229,46 @@ impl Supply {
             marks::hit_if(!freed, "supply: a freed segment waits for its record");
             if freed && Arc::strong_count(&segment) == 1 {
                 marks::hit("supply: a segment is recycled");
-                state.ready.push_back(Prepared { slot: segment.slot, file: Arc::clone(&segment.file) });
+                state.add(wanted(shared), segment.slot, Arc::clone(&segment.file));
             } else {
                 state.retiring.push((group, segment));
             }
         }
     }
 
-    /// A ready segment beyond the first `keep`.
-    fn surplus(&self, keep: usize) -> Option<Prepared> {
-        let mut state = self.state.lock();
-        if state.ready.len() > keep { state.ready.pop_back() } else { None }
+    /// Takes away some of the ready segments that are not worth their space: those beyond the reserve, or beyond as
+    /// many as were `begun` lately, so that a log which breathes uses warm ones again. What is past the bound goes
+    /// first.
+    pub(crate) fn surplus(&self, shared: &Shared, begun: u64, most: usize) -> Vec<Free> {
+        let (mut state, files_max) = (self.state.lock(), self.files_max(shared));
+        let begun = if state.files < files_max { usize::try_from(begun).unwrap_or(usize::MAX) } else { 0 };
+        let past = usize::try_from(state.files.saturating_sub(files_max)).unwrap_or(usize::MAX);
+        let keep = wanted(shared).max(begun).min(state.ready.len().saturating_sub(past).max(KEPT_BACK));
+        let count = state.ready.len().saturating_sub(keep).min(most);
+        let at = state.ready.len() - count;
+        state.ready.split_off(at).into()
     }
 
-    fn is_retiring(&self) -> bool {
+    pub(crate) fn begun(&self) -> u64 {
+        self.state.lock().begun
+    }
+
+    pub(crate) fn is_retiring(&self) -> bool {
         !self.state.lock().retiring.is_empty()
     }
+}
+
+impl State {
+    /// Adds a segment that is ready. Only the first ones stay open.
+    fn add(&mut self, open_max: usize, slot: u32, file: Arc<dyn File>) {
+        let file = (self.ready.len() < open_max).then_some(file);
+        self.ready.push_back(Free { slot, file });
+    }
+}
+
+/// How many segments are to be prepared.
+pub(crate) fn wanted(shared: &Shared) -> usize {
+    shared.options.reserve_segments.saturating_add(KEPT_BACK)
 }
 
 /// Files in preparation are named apart, so that a crash leaves nothing that could be taken for a segment.
@@ -212,13 +292,13 @@ pub(crate) fn prepare_now(disk: &dyn Disk, pool: &Pool, slot: u32, size: u64) ->
     Ok(Prepared { slot, file: disk.open(&slot_name(slot), Mode::Write)? })
 }
 
-fn begin(disk: &dyn Disk, slot: u32, size: u64) -> io::Result<Arc<dyn File>> {
+pub(crate) fn begin(disk: &dyn Disk, slot: u32, size: u64) -> io::Result<Arc<dyn File>> {
     let file = disk.open(&prefill_name(slot), Mode::Create)?;
     file.allocate(size)?;
     Ok(file)
 }
 
-fn finish(disk: &dyn Disk, slot: u32, file: &dyn File) -> Result<(), Failure> {
+pub(crate) fn finish(disk: &dyn Disk, slot: u32, file: &dyn File) -> Result<(), Failure> {
     file.sync_all().map_err(Failure::Sync)?;
     disk.rename(&prefill_name(slot), &slot_name(slot)).map_err(Failure::Write)?;
     if mutants::is_on(Mutant::NameNotSynced) {
@@ -227,152 +307,16 @@ fn finish(disk: &dyn Disk, slot: u32, file: &dyn File) -> Result<(), Failure> {
     disk.sync_dir().map_err(Failure::Sync)
 }
 
-fn zeros(pool: &Pool, size: u64) -> Slice {
+pub(crate) fn zeros(pool: &Pool, size: u64) -> Slice {
     let len = usize::try_from(size).unwrap_or(ZEROS).min(ZEROS);
     let mut region = pool.region(len);
     region.fill(0);
     region.freeze().slice(0..len)
 }
 
-fn write_zeros(file: &dyn File, zeros: &Slice, at: u64, size: u64) -> io::Result<u64> {
+pub(crate) fn write_zeros(file: &dyn File, zeros: &Slice, at: u64, size: u64) -> io::Result<u64> {
     let len = (size - at).min(zeros.len() as u64);
     let piece = zeros.slice(0..usize::try_from(len).unwrap_or(zeros.len()));
     file.write_at(&[piece], at, Sync::None)?;
     Ok(len)
-}
-
-/// Gives the space of a segment back to the file system. If it stays, the next opening takes it for prepared.
-fn remove(shared: &Shared, surplus: Prepared) {
-    marks::hit("supply: a segment is given back");
-    let removed = shared.disk.remove(&slot_name(surplus.slot)).is_ok();
-    drop(surplus);
-    shared.supply.state.lock().files -= u64::from(removed);
-    if removed && let Err(error) = shared.disk.sync_dir() {
-        shared.beside_the_log("removing a segment", Failure::Sync(error));
-    }
-}
-
-/// Keeps as many segments prepared as the log is to have in reserve.
-pub(crate) struct Prefill {
-    shared: Weak<Shared>,
-    filling: Option<Filling>,
-    retry_at: Duration,
-    shrink_at: Duration,
-}
-
-/// A file whose blocks are being written for the first time.
-struct Filling {
-    slot: u32,
-    file: Arc<dyn File>,
-    at: u64,
-    zeros: Slice,
-}
-
-impl Prefill {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::downgrade(shared), filling: None, retry_at: Duration::ZERO, shrink_at: SHRINK }
-    }
-
-    /// Gives space back slowly: what a log has used once it is likely to use again, and making a segment anew costs
-    /// as much as writing it.
-    fn shrink(&mut self, shared: &Shared, now: Duration, wanted: usize) {
-        if now < self.shrink_at {
-            return;
-        }
-        self.shrink_at = now + SHRINK;
-        if let Some(surplus) = shared.supply.surplus(wanted.max(shared.segments.lock().len())) {
-            remove(shared, surplus);
-        }
-    }
-
-    fn fill(&mut self, shared: &Shared, now: Duration) -> Step {
-        let Some(filling) = self.filling.take() else {
-            return self.begin(shared, now);
-        };
-        let size = shared.segment_bytes;
-        match filling.step(size) {
-            Ok(filling) if filling.at < size => {
-                self.filling = Some(filling);
-                if shared.watch.is_waiting() && shared.supply.len() > KEPT_BACK {
-                    // The log writes, and nobody waits for this segment: half of the time is enough.
-                    let ended = shared.clock.now();
-                    return Step::At(ended + ended.saturating_sub(now));
-                }
-                Step::Again
-            }
-            Ok(filling) if !shared.supply.claim(shared) => {
-                // Somebody was in a hurry, and was first.
-                marks::hit("supply: a prepared segment would be one too many");
-                drop(shared.disk.remove(&prefill_name(filling.slot)));
-                Step::Again
-            }
-            Ok(filling) => {
-                let made = finish(&*shared.disk, filling.slot, &*filling.file);
-                self.note(shared.supply.add(shared, filling.slot, made), now)
-            }
-            Err((slot, error)) => {
-                let error = shared.supply.give_up(shared, slot, Failure::Write(error));
-                self.note(Err(error), now)
-            }
-        }
-    }
-
-    fn begin(&mut self, shared: &Shared, now: Duration) -> Step {
-        let slot = shared.supply.next_slot();
-        match begin(&*shared.disk, slot, shared.segment_bytes) {
-            Ok(file) => {
-                self.filling = Some(Filling { slot, file, at: 0, zeros: zeros(&shared.pool, shared.segment_bytes) });
-                Step::Again
-            }
-            Err(error) => {
-                let error = shared.supply.give_up(shared, slot, Failure::Write(error));
-                self.note(Err(error), now)
-            }
-        }
-    }
-
-    fn note(&mut self, outcome: Result<(), Error>, now: Duration) -> Step {
-        match outcome {
-            Ok(()) => Step::Again,
-            Err(_) => {
-                self.retry_at = now + RETRY;
-                Step::At(self.retry_at)
-            }
-        }
-    }
-}
-
-impl Filling {
-    fn step(mut self, size: u64) -> Result<Self, (u32, io::Error)> {
-        match write_zeros(&*self.file, &self.zeros, self.at, size) {
-            Ok(len) => {
-                self.at += len;
-                Ok(self)
-            }
-            Err(error) => Err((self.slot, error)),
-        }
-    }
-}
-
-impl Machine for Prefill {
-    fn name(&self) -> &'static str {
-        "prefill"
-    }
-
-    fn step(&mut self, now: Duration) -> Step {
-        let Some(shared) = self.shared.upgrade() else { return Step::Done };
-        let wanted = shared.options.reserve_segments + KEPT_BACK;
-        shared.supply.recycle(shared.watermark.durable());
-        self.shrink(&shared, now, wanted);
-        let lacks = || shared.supply.len() < wanted && !shared.supply.is_at_limit(&shared);
-        if now >= self.retry_at && (self.filling.is_some() || lacks()) {
-            return self.fill(&shared, now);
-        }
-        match () {
-            () if now < self.retry_at => Step::At(self.retry_at),
-            () if shared.supply.is_retiring() => Step::At(now + Duration::from_millis(10)),
-            () if shared.supply.len() > wanted => Step::At(self.shrink_at),
-            () => Step::Parked,
-        }
-    }
 }

@@ -8,11 +8,10 @@ use std::{
 use logboom_disk::Facts;
 
 use crate::{
-    Error, FooterParts, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence,
-    Stretches, Ticket, WalHealth, WalMetrics, Worker,
-    append::Listed,
-    cold, marks,
+    Error, FooterParts, Listed, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence,
+    Stretches, Ticket, WalHealth, WalMetrics, Worker, cold, marks,
     mutants::{self, Mutant},
+    prefill::{Prefill, trim},
     record::KIND_FREED,
     scan::walk,
     scrub::Scrub,
@@ -20,7 +19,7 @@ use crate::{
     shared::Shared,
     slots::{Failure, rows},
     start::Start,
-    supply::{KEPT_BACK, Prefill},
+    supply::KEPT_BACK,
     watch::{Callbacks, Housekeeping, Stalls},
 };
 
@@ -95,7 +94,7 @@ impl Wal {
         request: &Request,
         stretches: &Stretches,
     ) -> Result<Reservation, Error> {
-        self.shared.reserve(permit.keep(), request, stretches)
+        self.shared.reserve(permit.keep(), (request, stretches))
     }
 
     /// Records in the segment that is written have this sequence or a higher one, those in all before it lower ones.
@@ -323,7 +322,23 @@ impl Wal {
 
     /// Makes what was freed durably, and is read by nobody, ready to be used again now.
     pub fn recycle(&self) {
-        self.shared.supply.recycle(self.durable());
+        self.shared.supply.recycle(&self.shared);
+    }
+
+    /// Whether the log is larger than it may be, or so large that little is left to move records to.
+    pub fn is_tight(&self) -> bool {
+        let in_use = self.shared.segments.lock().len() as u64;
+        let supply = &self.shared.supply;
+        let files_max = supply.files_max(&self.shared);
+        supply.files() > files_max || in_use + KEPT_BACK as u64 + 1 > files_max
+    }
+
+    /// Ends the opening: from here on segments are prepared ahead, and what is not in use and past the bound is given
+    /// back. Until it is called a log gives back and moves with what it has.
+    pub fn prepare_ahead(&self) {
+        trim(&self.shared);
+        self.shared.supply.end_opening();
+        self.worker().add(Box::new(Prefill::new(&self.shared)));
     }
 
     /// Whether another segment can be begun without making one.
@@ -414,7 +429,6 @@ impl Wal {
         wal.spawn(&runtime)?;
         let epoch = wal.shared.add_empty(0)?;
         wal.shared.wait(epoch)?;
-        wal.worker().add(Box::new(Prefill::new(&wal.shared)));
         wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
         let period = wal.shared.options.scrub_period;
         if !period.is_zero() {

@@ -18,6 +18,7 @@ mod handles;
 mod kill;
 mod limits;
 mod model;
+mod openings;
 mod operations;
 mod options;
 mod quarantine;

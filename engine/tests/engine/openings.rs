@@ -1,0 +1,180 @@
+//! Space over many openings: a process that is started again and again does not fill its disk.
+
+use std::{process::Command, time::Duration};
+
+use bytes::Bytes;
+use logboom::{Engine, Error, disk::Disk};
+
+use crate::support::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The segment files that there are.
+fn files(ground: &Ground) -> u64 {
+    let names = ground.disk().list().unwrap();
+    names.iter().filter(|name| name.starts_with("segment-") || name.starts_with("prefill-")).count() as u64
+}
+
+/// How an opening ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Close,
+    Kill,
+    PowerCut,
+}
+
+const ENDS: [End; 3] = [End::Close, End::Kill, End::PowerCut];
+
+impl End {
+    fn of(self, ground: &Ground, engine: Engine) {
+        let next = match self {
+            Self::Close => return engine.close().unwrap(),
+            Self::Kill => ground.disk().process_crash(),
+            Self::PowerCut => ground.disk().power_cut(),
+        };
+        drop(engine);
+        ground.replace_disk(next);
+    }
+}
+
+/// Opens again and again, with some time or none for the background. A log that holds next to nothing has at most four
+/// segments that can be given back, the written one, a cold one and two more, beside the reserve; a bound is passed by
+/// one file at most.
+fn open_often(end: End, bound: Option<u64>, time: Duration, openings: u64, each: impl Fn(&Engine, u64)) {
+    let mut ground = Ground::sim(7);
+    ground.config.reserve_segments = 2;
+    ground.config.space_bytes_max = bound.map(|files| files * ground.config.segment_bytes);
+    let most = bound.map_or(8 + 5, |files| files + 1);
+    for nth in 1..=openings {
+        let engine = ground.open();
+        each(&engine, nth);
+        if !time.is_zero() {
+            ground.pass(&engine, time);
+        }
+        let there = files(&ground);
+        assert!(there <= most, "{there} files in opening {nth}, {end:?}, {bound:?}: {:?}", engine.space());
+        end.of(&ground, engine);
+    }
+}
+
+#[test]
+fn openings_that_write_nothing_take_no_space() {
+    for end in ENDS {
+        for bound in [None, Some(8)] {
+            for time in [Duration::ZERO, Duration::from_millis(50)] {
+                open_often(end, bound, time, 40, |_, _| {});
+            }
+        }
+    }
+}
+
+#[test]
+fn openings_that_write_an_entry_each_take_the_space_of_the_entries() {
+    for end in ENDS {
+        for bound in [None, Some(8)] {
+            for time in [Duration::ZERO, Duration::from_millis(50)] {
+                open_often(end, bound, time, 160, |engine, nth| {
+                    append(engine, A, nth..nth + 1, 1);
+                    check(&engine.shard(A), 1..nth + 1, 1);
+                });
+            }
+        }
+    }
+}
+
+/// A log that is bounded to less than it has is opened all the same, and gives up what it does not use.
+#[test]
+fn a_bound_that_is_lowered_is_held_by_what_is_not_in_use() {
+    let mut ground = Ground::sim(7);
+    burst(&ground.open(), 60);
+    assert!(files(&ground) > 40);
+    ground.config.space_bytes_max = Some(8 * ground.config.segment_bytes);
+    let engine = ground.open();
+    assert!(files(&ground) <= 9, "{} files", files(&ground));
+    assert_eq!(engine.shard(A).last(), Some(60 * 8));
+    engine.close().unwrap();
+}
+
+/// Fills about so many segments, and drops what is in them.
+fn burst(engine: &Engine, segments: u64) {
+    let next = engine.shard(A).next().unwrap_or(1);
+    for index in next..next + segments * 8 {
+        write(engine, |batch| batch.append_payload(A, index, 1, Bytes::from(vec![1; 28_000])).map(drop));
+    }
+    write(engine, |batch| batch.compact_to(A, next + segments * 8 - 2).map(drop));
+    engine.reclaim().unwrap();
+}
+
+/// A log that breathes uses its files again; what it has not needed for a minute goes, in few syncs.
+#[test]
+fn files_are_kept_for_a_minute_and_then_given_back() {
+    let ground = Ground::sim(7);
+    let engine = ground.open();
+    burst(&engine, 60);
+    let all = files(&ground);
+    assert!(all > 50, "{all} files");
+    ground.pass(&engine, 40 * SECOND);
+    assert!(files(&ground) >= 60, "{} of {all} files: a log that is filled each minute needs them", files(&ground));
+    let before = ground.disk().stats();
+    ground.pass(&engine, 120 * SECOND);
+    // The one that is written, a cold one, and the reserve: one, and three that are kept back.
+    assert!(files(&ground) <= 2 + 4, "{} files", files(&ground));
+    let after = ground.disk().stats();
+    assert!(after.removes - before.removes > 40);
+    let syncs = after.syncs - before.syncs;
+    assert!(syncs <= 20, "{syncs} syncs");
+    // What was left by a process that died goes as well.
+    burst(&engine, 60);
+    End::Kill.of(&ground, engine);
+    assert!(files(&ground) > 40);
+    let engine = ground.open();
+    ground.pass(&engine, 60 * SECOND);
+    assert!(files(&ground) <= 2 + 4 + 4, "{} files", files(&ground));
+    engine.close().unwrap();
+}
+
+/// Set in the child: the directory to open.
+const ROLE: &str = "LOGBOOM_TEST_FEW_FILES";
+
+/// What is not in use is not open: a process may not have as many files open as a log once had.
+#[test]
+fn what_is_open_is_bounded_by_what_is_in_use() {
+    if let Ok(dir) = std::env::var(ROLE) {
+        match Engine::open(small(dir)) {
+            Ok(engine) => println!("opened {}", engine.close().is_ok()),
+            Err(error) => println!("{error}, {}", matches!(error, Error::Files { .. })),
+        }
+        return;
+    }
+    let ground = Ground::real();
+    let engine = ground.open();
+    burst(&engine, 100);
+    assert!(engine.space().free_segments > 80, "{:?}", engine.space());
+    engine.close().unwrap();
+    let answer = open_with_few_files(&ground);
+    assert!(answer.contains("opened true"), "{answer}");
+
+    let engine = ground.open();
+    append(&engine, B, 1..2, 1);
+    for index in 1..=800 {
+        write(&engine, |batch| batch.append_payload(C, index, 1, Bytes::from(vec![1; 28_000])).map(drop));
+    }
+    engine.close().unwrap();
+    let answer = open_with_few_files(&ground);
+    assert!(answer.contains("too many open files: ") && answer.contains(", true"), "{answer}");
+    let engine = ground.open();
+    assert_eq!((engine.shard(B).last(), engine.shard(C).last()), (Some(1), Some(800)));
+    engine.close().unwrap();
+}
+
+/// What a process says that may have 64 files open and opens the log.
+fn open_with_few_files(ground: &Ground) -> String {
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "openings::what_is_open_is_bounded_by_what_is_in_use", "--nocapture", "--test-threads=1"])
+        .env(ROLE, &ground.config.dir)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
