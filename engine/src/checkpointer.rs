@@ -81,7 +81,7 @@ impl Checkpointer {
             Work::Waiting { last, body, barrier } if !barrier.is_done() && !mutants::is_on(Mutant::CheckpointEarly) => {
                 marks::hit("checkpoint: it waits for what it reflects");
                 self.work = Work::Waiting { last, body, barrier };
-                Ok(Step::At(now + SOON))
+                Ok(Step::At(now.saturating_add(SOON)))
             }
             Work::Waiting { last, body, .. } | Work::Doubling { last, body } => self.write(core, last, body),
         }
@@ -118,7 +118,7 @@ impl Checkpointer {
     fn complete(&mut self, core: &Core) -> Result<()> {
         while !matches!(self.work, Work::Idle) {
             if let Step::At(_) = self.step(core, Duration::ZERO)? {
-                core.wal.barrier().wait()?;
+                core.wal.barrier().wait_locked()?;
             }
         }
         Ok(())

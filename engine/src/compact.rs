@@ -37,7 +37,7 @@ pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
         }
     }
     retire(core, &dead)?;
-    Ok(if dying { Step::At(now + SOON) } else { Step::Parked })
+    Ok(if dying { Step::At(now.saturating_add(SOON)) } else { Step::Parked })
 }
 
 fn retire(core: &Core, dead: &[SegmentId]) -> Result<()> {

@@ -27,8 +27,8 @@ pub struct Config {
     /// and is fixed when the log is created: an existing log keeps its own. Default: 64 MiB.
     pub segment_bytes: u64,
     /// Segments that are kept prepared, besides three: one for the next opening, and two to move records to and to free
-    /// others on a full device. What has been used once is kept besides, as far as the last minute began segments; what
-    /// is left goes back to the file system. Default: 2.
+    /// others on a full device; at most 4096. What has been used once is kept besides, as far as the last minute began
+    /// segments; what is left goes back to the file system. Default: 2.
     pub reserve_segments: u32,
     /// The most bytes that the log's segment files may take, those that are prepared included: at least 8 segments of
     /// the log's own size. A writer that fills it makes room first, by [reclaiming](crate::Engine::reclaim), and is
@@ -58,7 +58,8 @@ pub struct Config {
     /// How long after its last group an idle log writes down that all of it is durable, which makes damage to any of
     /// it distinguishable from a write that a crash cut short. Default: 100 ms.
     pub idle_promise: Duration,
-    /// An operation of the disk that takes longer is reported to the observer. Default: 2 s.
+    /// While an operation of the disk lasts longer, whoever waits for it, the engine does not
+    /// [serve](crate::Health::serves), and the observer is told. Not zero. Default: 2 s.
     pub stall_after: Duration,
     /// How long a reading of all full segments in the background takes, at an even pace; it finds rot while other
     /// replicas can still heal it. Zero for none. Default: a day.

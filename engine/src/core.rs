@@ -132,7 +132,7 @@ impl Core {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.room.shut();
+        self.room.shut(self);
         let finished = self.finish();
         self.store.readers.stop();
         let closed = self.wal.close();
@@ -170,7 +170,7 @@ impl Core {
 fn unless_busy<T>(work: &Mutex<T>, now: Duration, step: impl FnOnce(&mut T) -> Result<Step>) -> Result<Step> {
     match work.try_lock() {
         Some(mut work) => step(&mut work),
-        None => Ok(Step::At(now + BUSY)),
+        None => Ok(Step::At(now.saturating_add(BUSY))),
     }
 }
 
@@ -211,7 +211,7 @@ impl Background {
             Err(error) => {
                 tracing::warn!(machine = self.name, %error, "background work failed");
                 core.failures.lock().insert(self.name, error);
-                self.retry_at = now + RETRY;
+                self.retry_at = now.saturating_add(RETRY);
                 Step::At(self.retry_at)
             }
         }

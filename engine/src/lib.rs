@@ -68,10 +68,12 @@
 //!
 //! # What can be watched
 //!
-//! [`Engine::metrics`] and [`Engine::health`] are plain numbers; an [`Observer`] is told of a long opening, a stalled
-//! disk and a failed log. With a `tracing` subscriber each stage opens a span of its name: `append`, `group_commit`
-//! (a write, from its submission until it is durable) and `read` (of what is not in memory) at level trace, `index`
-//! (footers, checkpoints, opening) and `compact` at debug or above.
+//! [`Engine::metrics`] are plain numbers. [`Engine::health`] answers two questions, whether the engine
+//! [serves](Health::serves), for a readiness probe, and whether it is [degraded](Health::is_degraded), with every
+//! [`Reason`] by name. An [`Observer`] is told of a long opening, a stalled disk, rot and a failed log. With a
+//! `tracing` subscriber each stage opens a span of its name: `append`, `group_commit` (a write, from its submission
+//! until it is durable) and `read` (of what is not in memory) at level trace, `index` (footers, checkpoints, opening)
+//! and `compact` at debug or above.
 //!
 //! # Snapshots
 //!
@@ -192,7 +194,7 @@ pub use engine::Engine;
 pub use entries::{EntryBatch, EntryRef, Iter};
 pub use error::{Error, Limit, Miss, ReadError, Rejected, Result};
 pub use extent::Boundary;
-pub use health::Health;
+pub use health::{Health, Reason};
 pub use metrics::Metrics;
 pub use observer::{Observer, RecoveryProgress, Stall};
 pub use payload::{Entry, Payload};
@@ -207,9 +209,11 @@ pub use ticket::Ticket;
 
 pub use logboom_disk::{self as disk, DiskOptions};
 pub use logboom_snapshot as snapshot;
+#[doc(hidden)]
+pub use logboom_wal::guarded;
 pub use logboom_wal::{
-    Capacity, Clock, CopyReport, Cut, Damage, Descriptor, Durability, ManualClock, RecoveryReport, Runtime, SegmentId,
-    SegmentInfo, WalMetrics,
+    Capacity, Clock, CopyReport, Cut, Damage, Descriptor, Durability, Ended, ManualClock, RecoveryReport, Rot, Runtime,
+    SegmentId, SegmentInfo, WalMetrics,
 };
 
 /// The example of the README, so that the tests compile and run it.

@@ -8,8 +8,10 @@ use crate::Error;
 
 /// Is told of what no caller waits for: the progress of a long opening, a disk that stopped answering, a failed log.
 ///
-/// The methods are called on the engine's own threads, and while the engine is opened on the opening one: they must
-/// return soon, and must not call the engine back. Each does nothing unless provided.
+/// What happens to an open engine is told on a thread that does nothing else, one thing after the other and with
+/// nothing locked: an observer delays nothing but what it is told next, may use the engine, and may close it. The
+/// progress of an opening is told on the opening thread. Panics are caught, and told. Each method does nothing unless
+/// provided.
 pub trait Observer: Send + Sync + Debug {
     /// Opening has come further. Called at most a few times for each segment read.
     fn recovering(&self, progress: RecoveryProgress) {
@@ -32,6 +34,12 @@ pub trait Observer: Send + Sync + Debug {
     /// [`Error::Poisoned`]. Called once.
     fn poisoned(&self, error: &Error) {
         let _ = error;
+    }
+
+    /// Something has panicked, with this message: a waker, a callback or this observer, which costs nothing else; or a
+    /// thread or machine of the engine's own, by its name, which ends with that ([`Reason::Ended`](crate::Reason)).
+    fn panicked(&self, what: &str, message: &str) {
+        let _ = (what, message);
     }
 }
 

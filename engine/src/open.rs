@@ -52,14 +52,14 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let begun = Begun::now(&runtime);
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
     let losses: Arc<Losses> = Arc::default();
-    let mut opening = logboom_wal::open(Arc::clone(&disk), heard_options(config, &losses), runtime)?;
+    let mut opening = logboom_wal::open(disk, heard_options(config, &losses), runtime)?;
     let Recovered { shards, tallies, checkpoint_bytes, outdated } = recover(&mut opening)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
     recovery.damages.iter().for_each(|damage| losses.suspect(damage.segment));
     let wal = opening.begin()?;
     // Before a checkpoint can cover these segments: the next opening would believe what they say.
     outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
-    let snapshots = snapshots::open(Arc::clone(&disk), &wal, &shards, config)?;
+    let snapshots = snapshots::open(wal.disk(), &wal, &shards, config)?;
     let report = OpenReport {
         disk: wal.facts().clone(),
         recovery,
@@ -171,6 +171,12 @@ impl Listener for Relay {
     fn poisoned(&self, error: &WalError) {
         if let Some(observer) = &self.observer {
             observer.poisoned(&error.clone().into());
+        }
+    }
+
+    fn panicked(&self, what: &str, message: &str) {
+        if let Some(observer) = &self.observer {
+            observer.panicked(what, message);
         }
     }
 }

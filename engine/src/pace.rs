@@ -45,12 +45,12 @@ impl Pace {
         self.seen = answers;
         let took = ended.saturating_sub(begun).max(SHORTEST);
         let is_felt = match (self.in_steps.0, self.in_pauses.0) {
-            (Some(in_steps), Some(in_pauses)) => in_steps * SLOWER.1 > in_pauses * SLOWER.0,
+            (Some(in_steps), Some(in_pauses)) => in_steps.saturating_mul(SLOWER.1) > in_pauses.saturating_mul(SLOWER.0),
             _ => false,
         };
-        let pause = if is_felt { self.pause * 2 } else { self.pause * 3 / 4 };
+        let pause = if is_felt { self.pause.saturating_mul(2) } else { self.pause.saturating_mul(3) / 4 };
         self.pause = pause.clamp(took, LONGEST.max(took));
-        self.due = ended + if hurry { took } else { self.pause };
+        self.due = ended.saturating_add(if hurry { took } else { self.pause });
     }
 }
 
@@ -59,7 +59,7 @@ impl Mean {
     fn take(&mut self, before: Answers, after: Answers) {
         let Ok(count @ 1..) = u32::try_from(after.0.saturating_sub(before.0)) else { return };
         let new = after.1.saturating_sub(before.1) / count;
-        self.0 = Some(self.0.map_or(new, |old| (old * 7 + new) / 8));
+        self.0 = Some(self.0.map_or(new, |old| (old.saturating_mul(7).saturating_add(new)) / 8));
     }
 }
 

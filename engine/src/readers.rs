@@ -4,14 +4,16 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
 
+use logboom_wal::guarded;
 use parking_lot::{Condvar, Mutex};
 
-use crate::{EntryBatch, ReadError, read::Query};
+use crate::{EntryBatch, Error, ReadError, read::Query};
 
 /// The most threads that read for futures.
 const THREADS_MAX: usize = 4;
@@ -95,7 +97,7 @@ impl Readers {
         while let Some((query, slot)) = self.next() {
             // Nobody else holds the slot of a future that was dropped.
             if Arc::strong_count(&slot) > 1 {
-                slot.fill(query.read());
+                slot.fill(answer(&query));
             }
         }
     }
@@ -122,21 +124,34 @@ impl Slot {
         answer.outcome = Some(outcome);
         let waker = answer.waker.take();
         drop(answer);
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(waker) = waker
+            && let Err(panic) = guarded(|| waker.wake())
+        {
+            tracing::error!(panic = &*panic, "a waker has panicked");
         }
     }
 
     fn poll(&self, waker: &Waker) -> Poll<Result<EntryBatch, ReadError>> {
+        // A waker is foreign code, from its clone to its drop: none of it with the answer locked.
+        let waker = waker.clone();
         let mut answer = self.answer.lock();
-        match answer.outcome.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                answer.waker = Some(waker.clone());
-                Poll::Pending
-            }
+        if let Some(outcome) = answer.outcome.take() {
+            drop(answer);
+            return Poll::Ready(outcome);
         }
+        let replaced = answer.waker.replace(waker);
+        drop(answer);
+        drop(replaced);
+        Poll::Pending
     }
+}
+
+/// What a query reads; an error in place of a panic, which would leave who asked waiting.
+fn answer(query: &Query) -> Result<EntryBatch, ReadError> {
+    guarded(|| query.read()).unwrap_or_else(|panic| {
+        tracing::error!(panic = &*panic, "a read has panicked");
+        Err(ReadError::Io(Error::io("reading entries", io::Error::other(&*panic))))
+    })
 }
 
 impl EntriesFuture {

@@ -88,7 +88,7 @@ impl Reclaimer {
         }
         if self.work.is_none() && !self.begin(core, Urgency::Due)? {
             core.recovered(RECLAIM);
-            self.look_at = now + IDLE;
+            self.look_at = now.saturating_add(IDLE);
             return Ok(Step::At(self.look_at));
         }
         self.pace.begin(core.wal.answers());

@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use event_listener::Event;
-use logboom_wal::{Step, marks};
+use logboom_wal::{Step, Wakers, marks};
 
 use crate::{Result, core::Core, space};
 
@@ -15,7 +14,7 @@ use crate::{Result, core::Core, space};
 pub(crate) struct Room {
     asked: AtomicU64,
     answered: AtomicU64,
-    answers: Event,
+    wakers: Wakers,
 }
 
 impl Room {
@@ -28,23 +27,26 @@ impl Room {
 
     /// Waits until the request is answered, or the log is closed.
     pub(crate) async fn answer(&self, request: u64) {
-        while self.answered.load(Ordering::Acquire) < request {
-            // Listens before it looks again: an answer in between is not missed.
-            let listener = self.answers.listen();
-            if self.answered.load(Ordering::Acquire) < request {
-                listener.await;
-            }
-        }
+        self.wakers.until(|| (self.answered.load(Ordering::SeqCst) >= request).then_some(())).await;
     }
 
     /// Nobody waits any more.
-    pub(crate) fn shut(&self) {
-        self.reply(u64::MAX);
+    pub(crate) fn shut(&self, core: &Core) {
+        self.reply(core, u64::MAX);
     }
 
-    fn reply(&self, upto: u64) {
-        self.answered.fetch_max(upto, Ordering::AcqRel);
-        self.answers.notify(usize::MAX);
+    fn reply(&self, core: &Core, upto: u64) {
+        self.answered.fetch_max(upto, Ordering::SeqCst);
+        core.wal.wake(&self.wakers);
+    }
+}
+
+/// Answers when it goes, in whatever way: a machine that ends leaves nobody waiting.
+struct Reply<'c>(&'c Core, u64);
+
+impl Drop for Reply<'_> {
+    fn drop(&mut self) {
+        self.0.room.reply(self.0, self.1);
     }
 }
 
@@ -55,8 +57,7 @@ pub(crate) fn step(core: &Core, _now: Duration) -> Result<Step> {
         return Ok(Step::Parked);
     }
     marks::hit("submit: a future waits for room");
-    let made = space::make_room(core);
-    core.room.reply(asked);
-    made?;
+    let _reply = Reply(core, asked);
+    space::make_room(core)?;
     Ok(Step::Again)
 }

@@ -78,7 +78,7 @@ impl Sealer {
             Work::Waiting { barrier, sealed, footer } if !barrier.is_done() && !mutants::is_on(Mutant::FooterEarly) => {
                 marks::hit("seal: a footer waits for what it lists");
                 self.work = Work::Waiting { barrier, sealed, footer };
-                Ok(Step::At(now + SOON))
+                Ok(Step::At(now.saturating_add(SOON)))
             }
             Work::Waiting { sealed, footer, .. } => self.write(core, sealed, footer),
             Work::Moving { sealed, next } => Ok(self.move_places(core, sealed, next)),
@@ -97,7 +97,7 @@ impl Sealer {
                 return outcome;
             }
             match self.go_on(core, Duration::ZERO) {
-                Ok(Step::At(_)) => core.wal.barrier().wait()?,
+                Ok(Step::At(_)) => core.wal.barrier().wait_locked()?,
                 Ok(_) => {}
                 failed => outcome = outcome.and(failed.map(drop)),
             }
@@ -114,7 +114,7 @@ impl Sealer {
         }
         core.recovered(SEAL);
         let waits = |info: &SegmentInfo| !info.active && !info.footer && !info.unsealable;
-        if core.wal.segments().iter().any(waits) { Step::At(now + SOON) } else { Step::Parked }
+        if core.wal.segments().iter().any(waits) { Step::At(now.saturating_add(SOON)) } else { Step::Parked }
     }
 
     /// Begins with the oldest segment that it has not failed at; false if there is none.

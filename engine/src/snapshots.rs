@@ -256,7 +256,7 @@ const SOON: Duration = Duration::from_millis(5);
 /// Removes the files of snapshots that nobody needs any more.
 pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
     let waits = core.snapshots.store.sweep(core.wal.durable())?;
-    Ok(if waits { Step::At(now + SOON) } else { Step::Parked })
+    Ok(if waits { Step::At(now.saturating_add(SOON)) } else { Step::Parked })
 }
 
 /// In the place of a log that cannot be written to: nothing is made, and nothing synced.

@@ -79,10 +79,10 @@ pub(crate) fn reclaim(core: &Core) -> Result<()> {
 
 /// Gives back what is dead, checkpointing it first where that is needed. Durable on return.
 pub(crate) fn give_back(core: &Core) -> Result<()> {
-    core.wal.barrier().wait()?;
+    core.wal.barrier().wait_locked()?;
     core.checkpointer.lock().cover(core)?;
     compact::step(core, Duration::ZERO)?;
-    core.wal.barrier().wait()?;
+    core.wal.barrier().wait_locked()?;
     core.wal.recycle();
     Ok(())
 }

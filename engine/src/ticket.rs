@@ -11,7 +11,8 @@ use crate::{Error, Result};
 
 /// Completes, once, when a batch and everything submitted before it survive power loss, or when the log failed.
 ///
-/// It can be waited for, awaited in any executor, or given a callback; dropping it cancels nothing.
+/// It can be waited for, awaited in any executor, or given a callback; dropping it cancels nothing. Wakers are called
+/// with nothing locked, in a thread that waits for a ticket itself or on the one that runs callbacks.
 ///
 /// # Example
 /// ```
@@ -63,7 +64,11 @@ impl Ticket {
 
     /// Has `callback` called once, with what [`Ticket::wait`] would return, in the order of submission.
     ///
-    /// It runs on a thread that only runs callbacks: a slow one delays other callbacks, never a commit.
+    /// It runs with nothing locked, on a thread that runs callbacks and wakes futures: a slow one delays others of
+    /// these, never a commit, and one that waits for another waits for ever. It may use the engine, and close it: from
+    /// there that does not wait for the callback itself. A panic ends with the callback, and is
+    /// [told](crate::Observer::panicked). Once the engine is closed a callback runs in the caller's thread, before this
+    /// returns.
     pub fn on_complete(self, callback: impl FnOnce(Result<()>) + Send + 'static) {
         self.0.on_complete(move |outcome| callback(outcome.map_err(Error::from)));
     }

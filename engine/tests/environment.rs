@@ -146,7 +146,7 @@ fn a_device_that_fills_up() -> Result<(), Failed> {
     };
     assert!(matches!(full, Error::Full(Capacity::Device)), "{full:?}");
     assert!(next > 100, "{next} entries fitted");
-    assert!(engine.health().poisoned.is_none(), "a full device is not poison");
+    assert!(engine.health().poisoned().is_none(), "a full device is not poison");
     assert_eq!(engine.shard(SHARD).entries(1..next, 40_000)?.len(), 1);
 
     // Compacting drains it.
@@ -191,8 +191,8 @@ fn a_device_that_is_full_for_checkpoints() -> Result<(), Failed> {
         }
     };
     assert!(matches!(full, Error::Full(Capacity::Device)), "{full:?}");
-    until("the failure is shown", || engine.health().background.is_some())?;
-    assert!(engine.health().poisoned.is_none(), "a full device is not poison");
+    until("the failure is shown", || engine.health().is_degraded() && engine.health().serves())?;
+    assert!(engine.health().poisoned().is_none(), "a full device is not poison");
 
     fs::remove_file(filler)?;
     until("it goes on", || append().is_ok())?;

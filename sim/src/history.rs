@@ -336,9 +336,9 @@ impl History {
 
     /// Notes what has been acknowledged.
     fn settle(&mut self, engine: &Engine) -> Result<(), Failure> {
-        let poisoned = engine.health().poisoned.is_some();
+        let poisoned = engine.health().poisoned().is_some();
         if poisoned && !self.world.is_faulty {
-            let what = format!("poisoned without a failure: {:?}", engine.health().poisoned);
+            let what = format!("poisoned without a failure: {:?}", engine.health().poisoned());
             return Err(Failure::new(Check::FailStop, what));
         }
         if poisoned && !self.poisoned {

@@ -211,7 +211,7 @@ impl Script {
                 }
             }
             progress.acknowledge(&mut tickets)?;
-            if progress.world.has_halted() || engine.health().poisoned.is_some() {
+            if progress.world.has_halted() || engine.health().poisoned().is_some() {
                 break;
             }
         }

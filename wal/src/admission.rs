@@ -1,27 +1,41 @@
 //! Admission: a bound on the bytes that are accepted and not yet durable.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use event_listener::{Event, EventListener, Listener as _};
 
 use crate::{
-    Error,
+    Error, Wakers,
+    notices::Notices,
     sync::{AtomicBool, AtomicU64},
 };
 
 /// Counts admitted bytes against a bound. A batch larger than the bound is admitted alone.
-#[derive(Debug)]
 pub(crate) struct Admission {
     used: AtomicU64,
     bound: u64,
     /// No more is admitted, and waiters give up.
     shut: AtomicBool,
+    /// For threads, which are woken at once.
     released: Event,
+    /// Of futures: who releases may have something locked, so it leaves them to the notifier.
+    wakers: Wakers,
+    notices: Arc<Notices>,
 }
 
 impl Admission {
-    pub(crate) fn new(bound: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), bound, shut: AtomicBool::new(false), released: Event::new() })
+    pub(crate) fn new(bound: u64, notices: Arc<Notices>) -> Arc<Self> {
+        Arc::new(Self {
+            used: AtomicU64::new(0),
+            bound,
+            shut: AtomicBool::new(false),
+            released: Event::new(),
+            wakers: Wakers::default(),
+            notices,
+        })
     }
 
     /// Admits `bytes`, or refuses.
@@ -29,7 +43,10 @@ impl Admission {
         if self.shut.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        let fits = |used: u64| (used == 0 || used + bytes <= self.bound).then_some(used + bytes);
+        let fits = |used: u64| {
+            let after = used.saturating_add(bytes);
+            (used == 0 || after <= self.bound).then_some(after)
+        };
         match self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits) {
             Ok(_) => Ok(Permit { admission: Arc::clone(self), bytes }),
             Err(_) => Err(Error::Busy),
@@ -48,12 +65,12 @@ impl Admission {
 
     /// [`Admission::admit`], awaited.
     pub(crate) async fn admit_async(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
-        loop {
-            match self.admit_or_listen(bytes) {
-                Ok(outcome) => return outcome,
-                Err(listener) => listener.await,
-            }
-        }
+        self.wakers
+            .until(|| match self.try_admit(bytes) {
+                Err(Error::Busy) => None,
+                outcome => Some(outcome),
+            })
+            .await
     }
 
     /// Admits or refuses for good; otherwise what to wait for. It listens before it looks for the second time, so a
@@ -74,17 +91,28 @@ impl Admission {
     pub(crate) fn release(&self, bytes: u64) {
         if bytes > 0 {
             self.used.fetch_sub(bytes, Ordering::SeqCst);
-            self.released.notify(usize::MAX);
+            self.wake();
         }
     }
 
     pub(crate) fn shut(&self) {
-        self.shut.store(true, Ordering::Release);
+        self.shut.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
         self.released.notify(usize::MAX);
+        self.notices.wake(self.wakers.take(|_| true));
     }
 
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("used", &self.used()).field("bound", &self.bound).finish_non_exhaustive()
     }
 }
 

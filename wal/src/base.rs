@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use logboom_disk::{Disk, Mode, Pool};
 
 use crate::{
-    Error, Options, Runtime, SegmentId,
+    Clock, Error, Options, Runtime, SegmentId,
     group::{GroupHeader, Life},
     group_commit::IN_FLIGHT_BYTES,
     identity::Identity,
     marks,
+    notices::Notices,
     recovery::FoundFile,
     scan::{Part, walk},
     segment::{Segment, read_slice, verify_header},
     slots::SegmentRow,
+    watched::Pending,
 };
 
 /// How far into a segment file that seems to be free a life of it is looked for, in bytes.
@@ -25,6 +27,10 @@ pub(crate) struct Base {
     pub(crate) pool: Pool,
     pub(crate) options: Options,
     pub(crate) runtime: Runtime,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What threads wait for, and what is to be told, of the log that is to be opened.
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) notices: Arc<Notices>,
     pub(crate) identity: Identity,
     pub(crate) seed: u32,
     pub(crate) mode: Mode,

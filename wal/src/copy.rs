@@ -15,7 +15,7 @@ use crate::{
     identity::{Identity, LOCK, is_identity},
     marks,
     segment::{Segment, slot_name},
-    shared::Shared,
+    shared::{Caller, Shared},
     slots::{Checkpoint, Failure, SegmentRow, Slots},
 };
 
@@ -114,7 +114,7 @@ impl Copying {
         // What is durable now is then promised by the last group of the copy.
         shared.sync()?;
         let Cut { checkpoint, parts, last } = shared.cut(&identity)?;
-        shared.wait(last)?;
+        shared.wait(last, Caller::Locked)?;
         let report = CopyReport {
             segments_total: parts.len() as u64,
             bytes_total: parts.iter().map(|part| u64::from(part.row.end)).sum(),
@@ -298,7 +298,7 @@ impl Shared {
     fn sync(&self) -> Result<(), Error> {
         let group = self.staging.lock().last_group();
         self.want(group);
-        self.wait(group)
+        self.wait(group, Caller::Locked)
     }
 
     /// What a copy as of now consists of, once its last group is durable.

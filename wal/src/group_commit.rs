@@ -152,7 +152,7 @@ impl Committer {
     /// Any failure of a write or a sync, after which the committer must not be pumped again.
     pub(crate) fn pump(&mut self, shared: &Shared, queue: &mut dyn Queue, lane: Lane) -> Result<Next, Error> {
         queue.reap(Wait::No, &mut self.completions);
-        let settled = self.settle(shared)?;
+        let settled = self.settle(shared, lane)?;
         if settled && lane == Lane::Inline {
             // The owner leaves when its own group is durable, and must leave nothing in flight.
             return Ok(Next::Pump);
@@ -189,7 +189,7 @@ impl Committer {
         self.flights.is_empty() && self.sync.is_none()
     }
 
-    fn settle(&mut self, shared: &Shared) -> Result<bool, Error> {
+    fn settle(&mut self, shared: &Shared, lane: Lane) -> Result<bool, Error> {
         let mut completions = std::mem::take(&mut self.completions);
         let settled = !completions.is_empty();
         for completion in completions.drain(..) {
@@ -200,7 +200,7 @@ impl Committer {
         }
         self.completions = completions;
         if settled {
-            self.publish(shared);
+            self.publish(shared, lane);
         }
         Ok(settled)
     }
@@ -237,7 +237,7 @@ impl Committer {
     }
 
     /// A group is durable when it and all before it are: the watermark follows the flights from the front.
-    fn publish(&mut self, shared: &Shared) {
+    fn publish(&mut self, shared: &Shared, lane: Lane) {
         let (mut last, mut admitted) = (None, 0);
         let out_of_order = mutants::is_on(Mutant::AckOutOfOrder);
         let is_durable = |flight: &Flight| flight.state == FlightState::Durable;
@@ -259,7 +259,10 @@ impl Committer {
             shared.admission.release(admitted);
             let early = mutants::is_on(Mutant::AckOneGroupEarly) && !self.flights.is_empty();
             shared.watermark.publish(last + u64::from(early));
-            shared.notify();
+            if lane == Lane::Queued {
+                // Who commits in a thread of its own wakes them there, when it has let go of the tail.
+                shared.notify();
+            }
         }
     }
 

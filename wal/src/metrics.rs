@@ -1,11 +1,8 @@
 //! Counters of the log: plain atomics, read without stopping anything.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Error, read::Traffic, shared::Shared};
+use crate::{read::Traffic, shared::Shared};
 
 /// The counters themselves.
 #[derive(Debug, Default)]
@@ -71,6 +68,8 @@ pub struct WalMetrics {
     pub scrubbed_bytes: u64,
     /// What it came by that is not what was written.
     pub scrub_damages: u64,
+    /// Panics of code that is not the log's, which were caught: of wakers, callbacks, listeners.
+    pub caught_panics: u64,
     /// Bytes that are accepted and not yet durable.
     pub admitted_bytes: u64,
     /// Bytes of the recent tail in memory.
@@ -86,16 +85,6 @@ pub struct WalMetrics {
     pub segments: u64,
     /// Segments that are prepared and not in use.
     pub prepared_segments: u64,
-}
-
-/// Whether the log is well.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct WalHealth {
-    /// The failure after which nothing is acknowledged any more.
-    pub poisoned: Option<Error>,
-    /// How long the device has not answered, zero while it does or while nothing is asked of it.
-    pub waiting: Duration,
 }
 
 impl Shared {
@@ -114,6 +103,7 @@ impl Shared {
             moved_records: read(&self.metrics.moved_records),
             scrubbed_bytes: read(&self.metrics.scrubbed_bytes),
             scrub_damages: read(&self.metrics.scrub_damages),
+            caught_panics: self.notices.panics(),
             admitted_bytes: self.admission.used(),
             cached_bytes: self.recent.bytes(),
             ahead_bytes: self.ahead.bytes(),
@@ -122,9 +112,5 @@ impl Shared {
             segments: self.segments.lock().len() as u64,
             prepared_segments: self.supply.len() as u64,
         }
-    }
-
-    pub(crate) fn health_now(&self) -> WalHealth {
-        WalHealth { poisoned: self.watermark.failure().cloned(), waiting: self.watch.waiting(self.clock.now()) }
     }
 }

@@ -27,16 +27,18 @@ use logboom_disk::{Disk, Mode, Pool};
 
 use self::device::{Alarm, Device, LateQueue, Order, PAD, SEED};
 use crate::{
-    Durability, Error, FooterSpace, ManualClock, Meta, Options, Request, Reservation, Runtime, SegmentId, Sequence,
-    Worker,
+    Clock, Durability, Error, FooterSpace, ManualClock, Meta, Options, Request, Reservation, Runtime, SegmentId,
+    Sequence, Worker,
     base::Base,
     echo::Echo,
     group::{Life, Origin},
     identity::Identity,
-    shared::Shared,
+    notices::Notices,
+    shared::{Caller, Shared},
     slots::Slots,
     start::Start,
     supply::Prepared,
+    watched::Pending,
 };
 
 const SEGMENT_BYTES: u64 = 256 << 10;
@@ -71,7 +73,7 @@ impl World {
         let shared = start(&device, footer).into_shared().unwrap();
         let world = Self { shared, device, order, most: Arc::clone(most) };
         let epoch = world.shared.add_empty(0).unwrap();
-        world.shared.wait(epoch).unwrap();
+        world.shared.wait(epoch, Caller::Free).unwrap();
         world
     }
 
@@ -83,19 +85,20 @@ impl World {
     /// A thread of the model's that commits, as the log's own would, when it has done something else `first`.
     fn committer(&self, first: fn(&Shared)) -> Running {
         let (shared, alarm) = (Arc::clone(&self.shared), Arc::new(Alarm::default()));
-        let queue = LateQueue::new(Arc::clone(&alarm), self.order, Arc::clone(&self.most));
+        let queue = LateQueue::new(Arc::clone(&alarm), self.order, Arc::clone(&self.most), Arc::clone(&shared));
         drop(shared.waker.set(alarm as _));
         Running(loom::thread::spawn(move || {
             first(&shared);
-            shared.run(Box::new(queue));
+            shared.live(Box::new(queue));
         }))
     }
 
     /// Who runs callbacks, when somebody steps it.
     fn notifier(&self) {
         let clock = ManualClock::new(0);
-        let worker = Worker::new("notify", &Runtime::Manual(Arc::clone(&clock) as _), clock).unwrap();
-        drop(self.shared.notifier.set(worker));
+        let runtime = Runtime::Manual(Arc::clone(&clock) as _);
+        let worker = Worker::new("notify", &runtime, clock, |ended| panic!("{ended:?}")).unwrap();
+        drop(self.shared.notices.notifier.set(worker));
     }
 
     fn assert_durable(&self, group: u64) {
@@ -148,8 +151,11 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
     let identity = Identity { log: [0; 2], segment_bytes: options.segment_bytes, pad: PAD };
     let (slots, _) = Slots::open(&*disk, &pool, &identity, Mode::Write).unwrap();
     let origin = Origin { segment: SegmentId(0), end: 0, crc: 0, last: 0 };
+    let clock: Arc<dyn Clock> = ManualClock::new(0);
+    let notices = Arc::<Notices>::default();
+    let pending = Pending::new(Arc::clone(&clock), Arc::clone(&notices));
+    let (runtime, mode) = (Runtime::Threads, Mode::Write);
     Start {
-        clock: ManualClock::new(0),
         life: Life { segment: SegmentId(1), epoch: 1, nonce: 1, origin },
         prepared: Prepared { slot: 0, file: device.file(0) },
         first_group: 1,
@@ -158,7 +164,7 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
         live: BTreeMap::new(),
         free: (1..PREPARED).map(|slot| Prepared { slot, file: device.file(slot) }.into()).collect::<VecDeque<_>>(),
         next_slot: PREPARED,
-        base: Base { disk, pool, runtime: Runtime::Threads, seed: SEED, identity, mode: Mode::Write, options },
+        base: Base { disk, pool, runtime, clock, pending, notices, seed: SEED, identity, mode, options },
     }
 }
 

@@ -10,13 +10,16 @@ pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;
 /// The fewest segments that a log may be bounded to: those that are kept prepared, the ones that are written, and some
 /// to reclaim.
 pub const SPACE_SEGMENTS_MIN: u64 = 8;
+/// The most segments that are kept prepared: more would take the device from everybody else, and no burst uses them.
+pub const RESERVE_SEGMENTS_MAX: usize = 4096;
 
 /// How a log behaves; the sizes of an existing log are its own.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Size of a segment file in bytes, a power of two in [`SEGMENT_BYTES`]. Fixed when the log is created.
     pub segment_bytes: u64,
-    /// Segments that are kept prepared, besides one for opening and one for draining a full device.
+    /// Segments that are kept prepared, besides one for opening and one for draining a full device; at most
+    /// [`RESERVE_SEGMENTS_MAX`].
     pub reserve_segments: usize,
     /// The most bytes that segment files may take in all, those that are prepared included: at least
     /// [`SPACE_SEGMENTS_MIN`] of the log's segments. A log that has more gives up what it does not use. `u64::MAX` for
@@ -32,7 +35,7 @@ pub struct Options {
     pub lazy_age: Duration,
     /// How long after the last group an idle log states in a group of its own that all is durable.
     pub idle_promise: Duration,
-    /// An operation that is in flight for longer is reported.
+    /// An operation of the disk that lasts longer is reported; not zero.
     pub stall_after: Duration,
     /// How long a background reading of all full segments takes, which finds rot; zero for none.
     pub scrub_period: Duration,
@@ -71,12 +74,20 @@ impl Options {
     /// [`Error::Unsupported`], which names the field.
     pub fn check(&self) -> Result<(), Error> {
         let Self { segment_bytes, .. } = self;
-        if SEGMENT_BYTES.contains(segment_bytes) && segment_bytes.is_power_of_two() {
-            return Ok(());
+        if !SEGMENT_BYTES.contains(segment_bytes) || !segment_bytes.is_power_of_two() {
+            let (least, most) = (SEGMENT_BYTES.start(), SEGMENT_BYTES.end());
+            let what = format!("segment_bytes is {segment_bytes}, it must be a power of two from {least} to {most}");
+            return Err(Error::Unsupported(what));
         }
-        let (least, most) = (SEGMENT_BYTES.start(), SEGMENT_BYTES.end());
-        let what = format!("segment_bytes is {segment_bytes}, it must be a power of two from {least} to {most}");
-        Err(Error::Unsupported(what))
+        let refused = [
+            (self.reserve_segments > RESERVE_SEGMENTS_MAX, "reserve_segments", "4096 are the most"),
+            (self.admission_bytes == 0, "admission_bytes", "nothing could ever be accepted"),
+            (self.stall_after.is_zero(), "stall_after", "every operation would be a stall"),
+        ];
+        match refused.into_iter().find(|(is_refused, ..)| *is_refused) {
+            Some((_, field, why)) => Err(Error::Unsupported(format!("{field}: {why}"))),
+            None => Ok(()),
+        }
     }
 
     /// Refuses what does not work with a log that has segments of `segment_bytes`: its own where there is one, or those
@@ -116,7 +127,9 @@ impl FooterSpace {
     }
 }
 
-/// Is told of events that no caller waits for. Called on the log's own threads, which it must not hold up.
+/// Is told of events that no caller waits for: of all but the progress of opening, which is told in the opening thread,
+/// on a thread that does nothing else, in order, and with nothing locked. It may use the log, and close it. Its panics
+/// are caught.
 pub trait Listener: Send + Sync + fmt::Debug {
     /// Opening has read `done` of about `total` bytes.
     fn recovering(&self, done: u64, total: u64) {
@@ -136,6 +149,12 @@ pub trait Listener: Send + Sync + fmt::Debug {
     /// The log was poisoned: nothing is acknowledged any more.
     fn poisoned(&self, error: &Error) {
         let _ = error;
+    }
+
+    /// Something has panicked, with this message: a waker, a callback, a listener, which costs nothing else; or a
+    /// thread or machine of the log's, by its name, which ends with that.
+    fn panicked(&self, what: &str, message: &str) {
+        let _ = (what, message);
     }
 }
 

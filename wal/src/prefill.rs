@@ -71,7 +71,7 @@ impl Turnover {
         if now >= self.next {
             self.begun.push_front(begun);
             self.begun.truncate(TICKS + 1);
-            self.next = now + TICK;
+            self.next = now.saturating_add(TICK);
         }
         begun.saturating_sub(self.begun.back().copied().unwrap_or(0))
     }
@@ -101,7 +101,7 @@ impl Prefill {
             filling: None,
             retry_at: Duration::ZERO,
             turnover: Turnover::new(),
-            shrink_at: shared.clock.now() + TICK,
+            shrink_at: shared.clock.now().saturating_add(TICK),
         }
     }
 
@@ -113,7 +113,7 @@ impl Prefill {
             return;
         }
         let is_any = remove(shared, shared.supply.surplus(shared, begun, REMOVED_AT_ONCE));
-        self.shrink_at = if is_any { now + PAUSE } else { now + TICK };
+        self.shrink_at = now.saturating_add(if is_any { PAUSE } else { TICK });
     }
 
     fn fill(&mut self, shared: &Shared, now: Duration) -> Step {
@@ -127,7 +127,7 @@ impl Prefill {
                 if shared.watch.is_waiting() && shared.supply.len() > KEPT_BACK {
                     // The log writes, and nobody waits for this segment: half of the time is enough.
                     let ended = shared.clock.now();
-                    return Step::At(ended + ended.saturating_sub(now));
+                    return Step::At(ended.saturating_add(ended.saturating_sub(now)));
                 }
                 Step::Again
             }
@@ -166,7 +166,7 @@ impl Prefill {
         match outcome {
             Ok(()) => Step::Again,
             Err(_) => {
-                self.retry_at = now + RETRY;
+                self.retry_at = now.saturating_add(RETRY);
                 Step::At(self.retry_at)
             }
         }
@@ -190,18 +190,26 @@ impl Machine for Prefill {
         "prefill"
     }
 
+    fn is_needed(&self) -> bool {
+        // A caller that finds no segment prepared makes one.
+        false
+    }
+
     fn step(&mut self, now: Duration) -> Step {
         let Some(shared) = self.shared.upgrade() else { return Step::Done };
         let wanted = wanted(&shared);
         shared.supply.recycle(&shared);
         self.shrink(&shared, now);
-        let lacks = || shared.supply.len() < wanted && !shared.supply.is_at_limit(&shared);
-        if now >= self.retry_at && (self.filling.is_some() || lacks()) {
+        let lacks = shared.supply.len() < wanted && !shared.supply.is_at_limit(&shared);
+        if !lacks {
+            shared.faults.succeeded("prefill");
+        }
+        if now >= self.retry_at && (self.filling.is_some() || lacks) {
             return self.fill(&shared, now);
         }
         match () {
             () if now < self.retry_at => Step::At(self.retry_at),
-            () if shared.supply.is_retiring() => Step::At(now + Duration::from_millis(10)),
+            () if shared.supply.is_retiring() => Step::At(now.saturating_add(Duration::from_millis(10))),
             () if shared.supply.len() > wanted => Step::At(self.shrink_at),
             () => Step::Parked,
         }

@@ -41,6 +41,8 @@ impl Shared {
     pub(crate) fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
         let mut found: Vec<Option<Record>> = places.iter().map(|&place| self.recent.read(place)).collect();
         if found.iter().any(Option::is_none) {
+            // What is read ahead has a queue, whose end is waited for here.
+            let _began = self.pending.begin();
             let source = Source {
                 disk: &*self.disk,
                 pool: &self.pool,

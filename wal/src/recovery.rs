@@ -21,11 +21,13 @@ use crate::{
     identity::{Identity, is_identity},
     marks,
     mutants::{self, Mutant},
+    notices::Notices,
     scan::Part,
     segment::{Segment, slot_name, slot_of},
     slots::{Checkpoint, Slots, is_slot},
     supply::{Free, Prepared, is_prefill, prepare_now},
     wal::infos,
+    watched::{Pending, WatchedDisk},
 };
 
 /// Idle memory that the log's buffers keep, besides what was read ahead: that is let go by the dozen of MiB, when scans
@@ -121,6 +123,9 @@ impl fmt::Display for Cut {
 
 impl Opening {
     fn find(disk: Arc<dyn Disk>, options: Options, runtime: Runtime, mode: Mode) -> Result<Self, Error> {
+        let (clock, notices) = (runtime.clock(), Arc::<Notices>::default());
+        let pending = Pending::new(Arc::clone(&clock), Arc::clone(&notices));
+        let disk: Arc<dyn Disk> = WatchedDisk::around(disk, Arc::clone(&pending));
         if mode == Mode::Write && !disk.facts().direct {
             forget_cached(&*disk)?;
         }
@@ -138,7 +143,6 @@ impl Opening {
             None if mode == Mode::Write && options.create => {
                 options.check_for(options.segment_bytes)?;
                 report.created = true;
-                let clock = runtime.clock();
                 Identity::create(&*disk, &pool, &options, [clock.nonce(), clock.nonce()])?
             }
             None => return Err(Error::Foreign("the directory holds no log".to_owned())),
@@ -146,7 +150,7 @@ impl Opening {
         let seed = identity.seed();
         let (slots, checkpoint) = Slots::open(&*disk, &pool, &identity, mode)?;
         report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
-        let base = Base { disk, pool, options, runtime, identity, seed, mode };
+        let base = Base { disk, pool, options, runtime, clock, pending, notices, identity, seed, mode };
         let mut opening = Self {
             base,
             next_slot: slots.free_slot(),
@@ -285,13 +289,12 @@ impl Opening {
         again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
-        let clock = self.base.runtime.clock();
         let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
         let (epoch, nonce) = match self.chain.last() {
             Some(last) if self.report.cut.is_none() && mutants::is_on(Mutant::EpochOnlyWhenCut) => {
                 (last.life.epoch, last.life.nonce)
             }
-            _ => (epoch, clock.nonce()),
+            _ => (epoch, self.base.clock.nonce()),
         };
         let life = Life { segment, epoch, nonce, origin: self.accepted };
         // Beyond whatever may have been submitted behind the accepted end, by each of the epochs that were void.
@@ -299,7 +302,6 @@ impl Opening {
         let first_group = if epoch == 1 { 1 } else { self.accepted.last.saturating_add(leap) };
         Wal::start(crate::start::Start {
             base: self.base,
-            clock,
             life,
             prepared,
             first_group,

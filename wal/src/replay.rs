@@ -6,6 +6,7 @@ use crate::{
     Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
     base::Base,
     echo::Echo,
+    foreign::guarded,
     group::{FLAG_CLOSE, Life, Origin, in_segment},
     ids::NUMBER_MAX,
     marks,
@@ -33,12 +34,12 @@ impl Opening {
             each(part)
         };
         for (nth, segment) in chain.iter().enumerate() {
-            self.base.options.listener.recovering(nth as u64 * self.base.identity.segment_bytes, total);
+            self.base.recovering(nth as u64 * self.base.identity.segment_bytes, total);
             self.pass_gap(segment, &mut each)?;
             self.replay_segment(segment, chain.get(nth + 1), queue.as_mut(), &mut each)?;
             segment.close(self.base.identity.pad);
         }
-        self.base.options.listener.recovering(total, total);
+        self.base.recovering(total, total);
         self.chain = chain;
         self.drop_void();
         self.drop_freed(&freed);
@@ -220,6 +221,12 @@ impl Opening {
 }
 
 impl Base {
+    fn recovering(&self, done: u64, total: u64) {
+        if let Err(panic) = guarded(|| self.options.listener.recovering(done, total)) {
+            self.notices.panicked("the listener", panic);
+        }
+    }
+
     /// Where several files state one life, the last of them is to count: that with the most of its groups. A group that
     /// was written to another file than its own makes that one state it as well.
     pub(crate) fn put_copies_first(&self, stated: &mut [(Life, FoundFile)]) -> Result<(), Error> {

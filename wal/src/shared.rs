@@ -10,22 +10,26 @@ use std::{
 use logboom_disk::{Disk, InlineQueue, Pool, Queue, Wait, Wake};
 
 use crate::{
-    Capacity, Clock, Error, Options, SegmentId, Worker,
+    Capacity, Clock, Ended, Error, Options, SegmentId, Worker,
     admission::Admission,
     ahead::Ahead,
     append::{Load, Reservation, Staging},
     cold::Cold,
+    foreign::guarded,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
+    health::Faults,
     listed::Asked,
     marks,
     metrics::Metrics,
     mutants::{self, Mutant},
+    notices::{Event, Notices},
     recent::Recent,
     segment::Segment,
     slots::{Failure, Slots},
     supply::Supply,
     sync::{AtomicBool, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
     watch::Watch,
+    watched::Pending,
     watermark::{CELLS, Callback, Watermark, poisoned},
 };
 
@@ -78,9 +82,11 @@ pub(crate) struct Shared {
     /// The first group of the active segment, or of the one before it.
     pub(crate) active_since: AtomicU64,
     pub(crate) watch: Watch,
+    pub(crate) pending: Arc<Pending>,
     pub(crate) metrics: Metrics,
+    pub(crate) faults: Faults,
     pub(crate) worker: OnceLock<Worker>,
-    pub(crate) notifier: OnceLock<Worker>,
+    pub(crate) notices: Arc<Notices>,
     pub(crate) waker: OnceLock<Arc<dyn Wake>>,
     /// The committer thread holds the tail, and can start another write beside those in flight.
     pub(crate) overlaps: AtomicBool,
@@ -102,6 +108,14 @@ impl Tail {
     pub(crate) fn new(committer: Committer, queue: Option<Box<dyn Queue>>) -> Self {
         Self { committer, queue, cohort: 0 }
     }
+}
+
+/// Who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// One that may call foreign code: nothing of the log's, nor of the layer above, is locked.
+    Free,
+    Locked,
 }
 
 /// What came of a writer's offer to commit.
@@ -128,8 +142,12 @@ impl Shared {
 
     pub(crate) fn try_reserve(self: &Arc<Self>, admitted: &mut u64, asked: Asked<'_>) -> Result<Reservation, Error> {
         loop {
+            let mut staging = self.staging.lock();
+            // With that locked: what is accepted comes before the group with which the log is closed.
             self.check_open()?;
-            if let Some(reservation) = self.staging.lock().reserve(self, asked, admitted)? {
+            let reserved = staging.reserve(self, asked, admitted)?;
+            drop(staging);
+            if let Some(reservation) = reserved {
                 self.filled.fetch_max(reservation.group(), Ordering::Relaxed);
                 return Ok(reservation);
             }
@@ -192,11 +210,7 @@ impl Shared {
     /// Notes that the device was asked for something, and sees to it that somebody looks whether it answers.
     pub(crate) fn begin_io(&self) {
         self.watch.begin(self.clock.now());
-        if self.watch.stalls.wake()
-            && let Some(notifier) = self.notifier.get()
-        {
-            notifier.kick();
-        }
+        self.pending.announce();
         if self.watch.housekeeping.wake() {
             self.worker_kick();
         }
@@ -213,25 +227,19 @@ impl Shared {
         self.watermark.call_back(group, callback);
         if self.watermark.outcome(group).is_some() {
             self.notify();
-        }
-    }
-
-    /// Has callbacks that are due run.
-    pub(crate) fn notify(&self) {
-        if let Some(notifier) = self.notifier.get()
-            && self.watermark.has_due_callback()
-        {
-            notifier.kick();
+            self.attend_if_closed();
         }
     }
 
     /// Ends acknowledgement for good; the first failure is what everyone is told.
     pub(crate) fn poison(&self, error: Error) {
-        if self.watermark.fail(error.clone()) {
-            tracing::error!(%error, "the log is poisoned");
-            self.options.listener.poisoned(&error);
-        }
+        let is_first = self.watermark.fail(error.clone());
+        // Whoever waits is let go before anyone is told.
         self.admission.shut();
+        if is_first {
+            tracing::error!(%error, "the log is poisoned");
+            self.notices.tell(Event::Poisoned(error));
+        }
         self.notify();
         self.worker_kick();
     }
@@ -252,8 +260,19 @@ impl Shared {
         }
     }
 
+    /// A thread or a machine has ended that should not.
+    pub(crate) fn ended(&self, ended: Ended) {
+        tracing::error!(name = ended.name, panic = &*ended.panic, "a thread or a machine has ended");
+        self.faults.ended(ended.clone());
+        if ended.poisons {
+            let what = format!("{} has panicked: {}", ended.name, ended.panic);
+            self.poison(Error::io("working on the log", std::io::Error::other(what)));
+        }
+        self.notices.panicked(ended.name, ended.panic);
+    }
+
     /// Blocks until waiting for `group` ends, committing in the caller's thread when the log is idle.
-    pub(crate) fn wait(&self, group: u64) -> Result<(), Error> {
+    pub(crate) fn wait(&self, group: u64, caller: Caller) -> Result<(), Error> {
         let mut parked = false;
         loop {
             if let Some(outcome) = self.watermark.outcome(group) {
@@ -263,12 +282,12 @@ impl Shared {
                 return outcome;
             }
             if self.manual && !self.is_still() {
-                self.drive();
+                self.drive_for(caller);
                 continue;
             }
-            match self.lead(group) {
+            match self.lead(group, caller) {
                 // Nobody else steps the machines.
-                _ if self.manual => drop(self.drive()),
+                _ if self.manual => drop(self.drive_for(caller)),
                 Lead::Led => continue,
                 Lead::Busy => self.watermark.park(group, || self.tail.is_locked()),
                 Lead::Handed => self.watermark.park(group, || true),
@@ -307,7 +326,7 @@ impl Shared {
     }
 
     /// Commits in the caller's thread, if nobody else does.
-    fn lead(&self, group: u64) -> Lead {
+    fn lead(&self, group: u64, caller: Caller) -> Lead {
         if self.load.bytes() >= INLINE_BYTES {
             self.kick();
             return Lead::Handed;
@@ -331,6 +350,10 @@ impl Shared {
         }
         self.let_go(tail);
         self.hand_over();
+        if caller == Caller::Free {
+            self.wake_due();
+        }
+        self.notify();
         Lead::Led
     }
 
@@ -377,11 +400,14 @@ impl Shared {
             tail.committer.abandon(queue);
             return None;
         }
-        match tail.committer.pump(self, queue, lane) {
+        let pumped = guarded(|| tail.committer.pump(self, queue, lane))
+            .unwrap_or_else(|panic| Err(Error::io("committing", std::io::Error::other(&*panic))));
+        match pumped {
             Ok(next) => Some(next),
             Err(error) => {
-                tail.committer.abandon(queue);
+                // Nothing more is acknowledged, so who waits need not wait for what is in flight.
                 self.poison(error);
+                tail.committer.abandon(queue);
                 None
             }
         }
@@ -393,20 +419,27 @@ impl Shared {
             return;
         }
         let last = self.wanted.load(Ordering::SeqCst);
-        if let Lead::Handed | Lead::Busy = self.lead(last) {
+        if let Lead::Handed | Lead::Busy = self.lead(last, Caller::Locked) {
             self.kick();
         }
     }
 
-    /// The committer thread: commits while there is something to, and sleeps on its queue.
-    pub(crate) fn run(self: Arc<Self>, mut queue: Box<dyn Queue>) {
+    /// The life of the committer thread.
+    pub(crate) fn live(&self, mut queue: Box<dyn Queue>) {
+        if let Err(panic) = guarded(|| self.run(&mut *queue)) {
+            self.ended(Ended { name: "logboom-commit", panic, poisons: true });
+        }
+    }
+
+    /// Commits while there is something to, and sleeps on the queue.
+    pub(crate) fn run(&self, queue: &mut dyn Queue) {
         let mut nothing = Vec::new();
         while !self.stopped.load(Ordering::Acquire) {
             if self.is_undone()
                 && let Some(mut tail) = self.tail.try_lock()
             {
                 self.overlaps.store(true, Ordering::Relaxed);
-                self.commit(&mut tail, &mut *queue);
+                self.commit(&mut tail, queue);
                 self.overlaps.store(false, Ordering::Relaxed);
                 self.let_go(tail);
                 if self.is_undone() {
@@ -430,11 +463,17 @@ impl Shared {
 
     /// One step of everything, in the caller's thread; false when there was nothing to do.
     pub(crate) fn drive(&self) -> bool {
+        self.drive_for(Caller::Free)
+    }
+
+    /// [`Shared::drive`], without foreign code for a caller that has something locked.
+    fn drive_for(&self, caller: Caller) -> bool {
         let committed = self.drive_commit();
         let worked = self.worker.get().is_some_and(Worker::step);
-        let notified = self.notifier.get().is_some_and(Worker::step);
+        let tellers = [&self.notices.notifier, &self.notices.watcher].into_iter().filter(|_| caller == Caller::Free);
+        let told = tellers.filter_map(|teller| teller.get()).fold(false, |told, teller| told | teller.step());
         // What a machine wants written is the next step's.
-        committed | worked | notified | self.is_undone()
+        committed | worked | told | self.is_undone()
     }
 
     fn drive_commit(&self) -> bool {
@@ -446,46 +485,5 @@ impl Shared {
         }
         tail.queue = Some(queue);
         matches!(next, Some(Next::Pump | Next::Completion))
-    }
-
-    /// Drains, says in a last group that nothing follows, and ends the threads. The second call does nothing.
-    pub(crate) fn close(&self) -> Result<(), Error> {
-        if self.closing.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.admission.shut();
-        let outcome = match self.watermark.failure() {
-            Some(first) => Err(poisoned(first)),
-            None => self.add_empty(crate::group::FLAG_CLOSE).and_then(|group| self.wait(group)),
-        };
-        self.stop();
-        outcome
-    }
-
-    /// Ends the threads, whatever is pending.
-    fn stop(&self) {
-        if let Some(worker) = self.worker.get() {
-            worker.stop();
-        }
-        self.stopped.store(true, Ordering::Release);
-        self.kick();
-        if let Some(thread) = self.thread.lock().take()
-            && thread.thread().id() != std::thread::current().id()
-        {
-            drop(thread.join());
-        }
-        self.ahead.prefetch.close();
-        // By hand, the queue is here: what is in flight lands before anybody else can open the log. After a failure
-        // tickets may keep this alive for long.
-        if let Some(mut tail) = self.tail.try_lock() {
-            drop(tail.queue.take());
-        }
-        // What is due is still called back.
-        while let Some((callback, outcome)) = self.watermark.take_callback() {
-            callback(outcome);
-        }
-        if let Some(notifier) = self.notifier.get() {
-            notifier.stop();
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Clock, Error, SegmentId,
+    Error, SegmentId,
     admission::Admission,
     ahead::Ahead,
     append::{Load, Staging},
@@ -14,6 +14,7 @@ use crate::{
     echo::Echo,
     group::Life,
     group_commit::Committer,
+    health::Faults,
     metrics::Metrics,
     recent::Recent,
     segment::Segment,
@@ -28,7 +29,6 @@ use crate::{
 /// What recovery hands over.
 pub(crate) struct Start {
     pub(crate) base: Base,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) life: Life,
     pub(crate) prepared: Prepared,
     pub(crate) first_group: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Start {
 impl Start {
     /// The log itself, without a thread.
     pub(crate) fn into_shared(self) -> Result<Arc<Shared>, Error> {
-        let Self { base, clock, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
+        let Self { base, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
         let size = base.segment_size();
         let staging = Staging::new(life, prepared, size, first_group, echo.len());
         let committer = Committer::new(base.disk.facts(), life, echo);
@@ -64,7 +64,7 @@ impl Start {
             taken: AtomicU64::new(0),
             load: Load::default(),
             watermark: Watermark::new(life.origin.last),
-            admission: Admission::new(base.options.admission_bytes),
+            admission: Admission::new(base.options.admission_bytes, Arc::clone(&base.notices)),
             supply: Supply::new(base.identity.segment_bytes, free, in_use, next_slot),
             segments: Mutex::new(segments),
             recent: Recent::new(base.options.cache_bytes),
@@ -77,9 +77,11 @@ impl Start {
             lazy_since_us: AtomicU64::new(0),
             active_since: AtomicU64::new(first_group),
             watch: Watch::default(),
+            pending: base.pending,
             metrics: Metrics::default(),
+            faults: Faults::default(),
             worker: OnceLock::new(),
-            notifier: OnceLock::new(),
+            notices: base.notices,
             waker: OnceLock::new(),
             overlaps: AtomicBool::new(false),
             thread: Mutex::new(None),
@@ -88,7 +90,7 @@ impl Start {
             disk: base.disk,
             pool: base.pool,
             options: base.options,
-            clock,
+            clock: base.clock,
         }))
     }
 }

@@ -201,6 +201,7 @@ impl Supply {
         match made.and_then(open) {
             Ok(file) => {
                 self.state.lock().add(wanted(shared), slot, file);
+                shared.faults.succeeded("prefill");
                 Ok(())
             }
             Err(failure) => {
@@ -215,7 +216,9 @@ impl Supply {
     pub(crate) fn give_up(&self, shared: &Shared, slot: u32, failure: Failure) -> Error {
         // Whatever cannot be removed now is removed when the log is opened.
         drop(shared.disk.remove(&prefill_name(slot)));
-        shared.beside_the_log("preparing a segment", failure)
+        let error = shared.beside_the_log("preparing a segment", failure);
+        shared.faults.failed("prefill", &error);
+        error
     }
 
     /// Moves what was freed, durably, and is read by nobody to the ready ones.

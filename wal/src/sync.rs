@@ -127,6 +127,12 @@ mod modelled {
         }
     }
 
+    impl<T> Default for OnceLock<T> {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
     loom::lazy_static! {
         static ref SLEEPERS: loom::sync::Mutex<BTreeMap<usize, Arc<Condvar>>> = Default::default();
     }

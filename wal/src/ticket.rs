@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{Error, shared::Shared};
+use crate::{
+    Error,
+    shared::{Caller, Shared},
+};
 
 /// Completes, once, when a batch and everything before it survives power loss, or when the log is poisoned.
 ///
@@ -37,7 +40,17 @@ impl Ticket {
     /// only after the log is opened again.
     pub fn wait(self) -> Result<(), Error> {
         self.shared.want(self.group);
-        self.shared.wait(self.group)
+        self.shared.wait(self.group, Caller::Free)
+    }
+
+    /// [`Ticket::wait`] for the layer above, while it has something locked: futures that the caller's commit completes
+    /// are woken elsewhere.
+    ///
+    /// # Errors
+    /// As [`Ticket::wait`].
+    pub fn wait_locked(self) -> Result<(), Error> {
+        self.shared.want(self.group);
+        self.shared.wait(self.group, Caller::Locked)
     }
 
     /// [`Ticket::wait`] for at most `timeout`; gives the ticket back when that is over.
@@ -55,7 +68,9 @@ impl Ticket {
 
     /// Has `callback` called once, with what [`Ticket::wait`] would return, in the order of the log.
     ///
-    /// It runs on a thread that only runs callbacks: a slow one delays other callbacks, never a commit.
+    /// It runs with nothing locked, on a thread that runs callbacks and wakes futures: a slow one delays others of
+    /// these, never a commit, and one that waits for another waits for ever. It may use the log, and close it. A panic
+    /// ends with the callback. Once the log is closed it runs in the caller's thread, before this returns.
     pub fn on_complete(self, callback: impl FnOnce(Result<(), Error>) + Send + 'static) {
         self.shared.call_back(self.group, Box::new(callback));
     }
@@ -68,7 +83,7 @@ impl Future for Ticket {
         if let Some(outcome) = self.shared.watermark.outcome(self.group) {
             return Poll::Ready(outcome);
         }
-        let key = self.shared.watermark.register(self.group, self.key, context.waker());
+        let key = self.shared.watermark.wakers.register(self.group, self.key, context.waker());
         self.key = Some(key);
         // It may have ended between the look and the registration.
         match self.shared.watermark.outcome(self.group) {
@@ -81,7 +96,7 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.shared.watermark.unregister(self.group, key);
+            self.shared.watermark.wakers.unregister(self.group, key);
         }
     }
 }

@@ -5,22 +5,23 @@ use std::{
     sync::{Arc, atomic::Ordering, mpsc},
 };
 
-use logboom_disk::Facts;
+use logboom_disk::{Disk, Facts};
 
 use crate::{
-    Error, FooterParts, Listed, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence,
-    Stretches, Ticket, WalHealth, WalMetrics, Worker, cold, marks,
+    Ended, Error, FooterParts, Listed, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo,
+    Sequence, Stretches, Ticket, Wakers, WalHealth, WalMetrics, Worker, cold, marks,
     mutants::{self, Mutant},
+    notices::{Notifier, Teller},
     prefill::{Prefill, trim},
     record::KIND_FREED,
     scan::walk,
     scrub::Scrub,
     segment::Segment,
-    shared::Shared,
+    shared::{Caller, Shared},
     slots::{Failure, rows},
     start::Start,
     supply::KEPT_BACK,
-    watch::{Callbacks, Housekeeping, Stalls},
+    watch::{Housekeeping, Stalls},
 };
 
 /// An open log. Clones are handles to the same log; the last one's drop closes it.
@@ -384,6 +385,16 @@ impl Wal {
         self.shared.watch.answers()
     }
 
+    /// Wakes those who wait, soon, on the thread that calls callbacks: whoever calls this may have something locked.
+    pub fn wake(&self, wakers: &Wakers) {
+        self.shared.notices.wake(wakers.take(|_| true));
+    }
+
+    /// The disk that the log is on, with what is asked of it seen by [`Wal::health`].
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.shared.disk)
+    }
+
     /// The time of the log's clock.
     pub fn now(&self) -> std::time::Duration {
         self.shared.clock.now()
@@ -428,7 +439,7 @@ impl Wal {
         let wal = Self { _life: Arc::new(Closer(Arc::clone(&shared))), shared };
         wal.spawn(&runtime)?;
         let epoch = wal.shared.add_empty(0)?;
-        wal.shared.wait(epoch)?;
+        wal.shared.wait(epoch, Caller::Locked)?;
         wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
         let period = wal.shared.options.scrub_period;
         if !period.is_zero() {
@@ -440,12 +451,18 @@ impl Wal {
     fn spawn(&self, runtime: &crate::Runtime) -> Result<(), Error> {
         let shared = &self.shared;
         let fail = |error| Error::io("starting a thread", error);
-        let worker = Worker::new("logboom-work", runtime, Arc::clone(&shared.clock)).map_err(fail)?;
-        let notifier = Worker::new("logboom-notify", runtime, Arc::clone(&shared.clock)).map_err(fail)?;
-        notifier.add(Box::new(Callbacks::new(shared)));
-        notifier.add(Box::new(Stalls::new(shared)));
+        let start = |name| {
+            let theirs = Arc::downgrade(shared);
+            let tell = move |ended| theirs.upgrade().into_iter().for_each(|shared| shared.ended(Ended::clone(&ended)));
+            Worker::new(name, runtime, Arc::clone(&shared.clock), tell).map_err(fail)
+        };
+        let (worker, notifier, watcher) = (start("logboom-work")?, start("logboom-notify")?, start("logboom-watch")?);
+        notifier.add(Box::new(Notifier::new(shared)));
+        watcher.add(Box::new(Stalls::new(shared)));
+        watcher.add(Box::new(Teller::new(shared)));
         drop(shared.worker.set(worker));
-        drop(shared.notifier.set(notifier));
+        drop(shared.notices.notifier.set(notifier));
+        drop(shared.notices.watcher.set(watcher));
         if shared.manual {
             return Ok(());
         }
@@ -458,7 +475,7 @@ impl Wal {
                 Ok(queue) => {
                     drop(theirs.waker.set(queue.waker()));
                     drop(ready.send(Ok(())));
-                    theirs.run(queue);
+                    theirs.live(queue);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             })

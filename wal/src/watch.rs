@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{Machine, Step, asleep::Asleep, marks, shared::Shared};
+use crate::{Machine, Step, asleep::Asleep, marks, notices::Event, shared::Shared};
+
+/// The shortest time after which something is looked at again.
+const SOONEST: Duration = Duration::from_millis(1);
 
 /// When the device last began or ended something.
 #[derive(Debug, Default)]
@@ -20,8 +23,6 @@ pub(crate) struct Watch {
     /// How often it has answered, and how long that took in all (us).
     answers: AtomicU64,
     answering_us: AtomicU64,
-    /// Those who look after what was asked of the device.
-    pub(crate) stalls: Asleep,
     pub(crate) housekeeping: Asleep,
 }
 
@@ -83,17 +84,16 @@ impl Stalls {
     }
 
     fn look(&mut self, shared: &Shared, now: Duration) -> Option<Duration> {
-        let waiting = shared.watch.waiting(now);
-        let threshold = shared.options.stall_after.max(self.reported * 2);
-        if waiting >= threshold {
+        let (waiting, stall_after) = (shared.waiting(), shared.options.stall_after);
+        if waiting >= stall_after.max(self.reported.saturating_mul(2)) {
             self.reported = waiting;
-            shared.options.listener.stalled(waiting);
-        } else if waiting < shared.options.stall_after && !self.reported.is_zero() {
+            shared.notices.tell(Event::Stalled(waiting));
+        } else if waiting < stall_after && !self.reported.is_zero() {
             self.reported = Duration::ZERO;
-            shared.options.listener.stalled(Duration::ZERO);
+            shared.notices.tell(Event::Stalled(Duration::ZERO));
         }
-        let looks_again = shared.watch.is_waiting() || !self.reported.is_zero();
-        looks_again.then(|| now + shared.options.stall_after / 4)
+        let looks_again = shared.watch.is_waiting() || shared.pending.is_any() || !self.reported.is_zero();
+        looks_again.then(|| now.saturating_add((stall_after / 4).max(SOONEST)))
     }
 }
 
@@ -110,11 +110,15 @@ impl Machine for Stalls {
         if shared.watermark.failure().is_some() {
             return Step::Done;
         }
-        shared.watch.stalls.doze();
+        shared.pending.looker.doze();
         let Some(next) = self.look(&shared, now) else { return Step::Parked };
-        shared.watch.stalls.stay_awake();
+        shared.pending.looker.stay_awake();
         self.next = next;
         Step::At(next)
+    }
+
+    fn is_needed(&self) -> bool {
+        false
     }
 }
 
@@ -139,14 +143,15 @@ impl Housekeeping {
             }
             return None;
         }
-        let due = Duration::from_micros(shared.lazy_since_us.load(Ordering::SeqCst)) + shared.options.lazy_age;
+        let since = Duration::from_micros(shared.lazy_since_us.load(Ordering::SeqCst));
+        let due = since.saturating_add(shared.options.lazy_age);
         if now < due {
             return Some(due);
         }
         marks::hit("watch: a lazy batch has become old");
         shared.want(group);
         shared.commit_here();
-        Some(now + shared.options.lazy_age)
+        Some(now.saturating_add(shared.options.lazy_age.max(SOONEST)))
     }
 
     /// Promises that everything is durable when nothing has happened for a while, and says when to look again.
@@ -155,16 +160,16 @@ impl Housekeeping {
         if shared.promised.load(Ordering::Acquire) >= filled {
             return None;
         }
-        let idle = shared.watch.idle_for(now);
-        if shared.watermark.durable() < filled || idle < shared.options.idle_promise {
-            return Some(now + shared.options.idle_promise.saturating_sub(idle).max(Duration::from_millis(1)));
+        let (idle, idle_promise) = (shared.watch.idle_for(now), shared.options.idle_promise);
+        if shared.watermark.durable() < filled || idle < idle_promise {
+            return Some(now.saturating_add(idle_promise.saturating_sub(idle).max(SOONEST)));
         }
         // Without a segment to write it in there is no promise; nothing else depends on it.
         if shared.add_empty(0).is_ok() {
             marks::hit("watch: an idle log promises");
             shared.commit_here();
         }
-        Some(now + shared.options.idle_promise)
+        Some(now.saturating_add(idle_promise.max(SOONEST)))
     }
 }
 
@@ -186,34 +191,6 @@ impl Machine for Housekeeping {
         let Some(next) = times.into_iter().flatten().min() else { return Step::Parked };
         shared.watch.housekeeping.stay_awake();
         Step::At(next)
-    }
-}
-
-/// Runs callbacks, one a step, on a thread where they delay nothing but each other.
-pub(crate) struct Callbacks {
-    shared: Weak<Shared>,
-}
-
-impl Callbacks {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::downgrade(shared) }
-    }
-}
-
-impl Machine for Callbacks {
-    fn name(&self) -> &'static str {
-        "callbacks"
-    }
-
-    fn step(&mut self, _now: Duration) -> Step {
-        let Some(shared) = self.shared.upgrade() else { return Step::Done };
-        match shared.watermark.take_callback() {
-            Some((callback, outcome)) => {
-                callback(outcome);
-                Step::Again
-            }
-            None => Step::Parked,
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Error,
+    Error, Wakers,
     sync::{AtomicU32, AtomicU64, AtomicUsize, MODELLED, Mutex, OnceLock, fence, wait, wake_all, wake_one},
 };
 
@@ -30,8 +30,9 @@ pub(crate) struct Watermark {
     /// Set before [`ENDED`] is, and to be looked at after it.
     failure: OnceLock<Error>,
     cells: [Cell; CELLS],
-    /// How many wakers and callbacks are registered, so that publishing looks at them only when there are some.
-    registrations: AtomicUsize,
+    /// Those of tickets that are awaited, by group.
+    pub(crate) wakers: Wakers,
+    /// How many callbacks are registered, so that publishing looks at them only when there are some.
     callbacks: AtomicUsize,
     registered: Mutex<Registered>,
 }
@@ -44,11 +45,10 @@ struct Cell {
     waiters: AtomicU32,
 }
 
-/// Waiters that are not threads, by the group that they wait for.
+/// Callbacks, by the group that they wait for.
 #[derive(Default)]
 struct Registered {
     next: u64,
-    wakers: BTreeMap<(u64, u64), Waker>,
     callbacks: BTreeMap<(u64, u64), Callback>,
 }
 
@@ -58,7 +58,7 @@ impl Watermark {
             durable: AtomicU64::new(durable),
             failure: OnceLock::new(),
             cells: std::array::from_fn(|_| Cell::default()),
-            registrations: AtomicUsize::new(0),
+            wakers: Wakers::default(),
             callbacks: AtomicUsize::new(0),
             registered: Mutex::default(),
         }
@@ -84,7 +84,8 @@ impl Watermark {
         }
     }
 
-    /// Moves the watermark up to `group` and wakes whom it passes, unless acknowledgement has ended.
+    /// Moves the watermark up to `group` and wakes the threads that it passes, unless acknowledgement has ended.
+    /// Futures and callbacks that [are due](Self::is_anyone_due) are left to who may call foreign code.
     pub(crate) fn publish(&self, group: u64) {
         let moved = |durable: u64| (durable & ENDED == 0).then_some(group);
         let Ok(before) = self.durable.fetch_update(Ordering::AcqRel, Ordering::Acquire, moved) else { return };
@@ -94,16 +95,14 @@ impl Watermark {
         for step in 0..passed as u64 {
             self.cell(group - step).wake_all();
         }
-        self.wake_registered(|at| at <= group);
     }
 
-    /// Ends every wait that is not over with `error`; only the first failure counts.
+    /// Ends every wait that is not over with `error`; only the first failure counts. Wakes as [`Watermark::publish`].
     pub(crate) fn fail(&self, error: Error) -> bool {
         let first = self.failure.set(error).is_ok();
         self.durable.fetch_or(ENDED, Ordering::AcqRel);
         fence(Ordering::SeqCst);
         self.cells.iter().for_each(Cell::wake_all);
-        self.wake_registered(|_| true);
         first
     }
 
@@ -133,26 +132,6 @@ impl Watermark {
         })
     }
 
-    /// Has `waker` woken when waiting for `group` ends; `key` is that of an earlier registration to replace. Whoever
-    /// then looks whether it has ended, and finds that it has not, is woken.
-    pub(crate) fn register(&self, group: u64, key: Option<u64>, waker: &Waker) -> u64 {
-        let mut registered = self.registered.lock();
-        let key = key.unwrap_or_else(|| registered.key());
-        if registered.wakers.insert((group, key), waker.clone()).is_none() {
-            self.registrations.fetch_add(1, Ordering::SeqCst);
-        }
-        drop(registered);
-        // Pairs with the fence of `publish`: either that sees the registration, or the caller's look the publication.
-        fence(Ordering::SeqCst);
-        key
-    }
-
-    pub(crate) fn unregister(&self, group: u64, key: u64) {
-        if self.registered.lock().wakers.remove(&(group, key)).is_some() {
-            self.registrations.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
     /// Leaves `callback` for [`Watermark::take_callback`] to hand out when waiting for `group` has ended.
     pub(crate) fn call_back(&self, group: u64, callback: Callback) {
         let mut registered = self.registered.lock();
@@ -160,7 +139,7 @@ impl Watermark {
         registered.callbacks.insert((group, key), callback);
         self.callbacks.fetch_add(1, Ordering::SeqCst);
         drop(registered);
-        // As for `register`.
+        // As for wakers: either who publishes sees it, or the caller's look the publication.
         fence(Ordering::SeqCst);
     }
 
@@ -174,7 +153,17 @@ impl Watermark {
         Some((callback, outcome))
     }
 
-    pub(crate) fn has_due_callback(&self) -> bool {
+    /// The wakers of futures whose groups' waits have ended.
+    pub(crate) fn take_wakers(&self) -> Vec<Waker> {
+        self.wakers.take(|group| self.outcome(group).is_some())
+    }
+
+    /// Whether there are futures to be woken or callbacks to be called.
+    pub(crate) fn is_anyone_due(&self) -> bool {
+        self.wakers.has(|group| self.outcome(group).is_some()) || self.has_due_callback()
+    }
+
+    fn has_due_callback(&self) -> bool {
         if self.callbacks.load(Ordering::SeqCst) == 0 {
             return false;
         }
@@ -185,32 +174,13 @@ impl Watermark {
     /// How many wakers and callbacks are registered, which the counters must agree with.
     #[cfg(all(loom, test))]
     pub(crate) fn registered(&self) -> (usize, usize) {
-        let registered = self.registered.lock();
-        let counts = (registered.wakers.len(), registered.callbacks.len());
-        let counted = (self.registrations.load(Ordering::SeqCst), self.callbacks.load(Ordering::SeqCst));
-        assert_eq!(counts, counted);
-        counts
+        let callbacks = self.registered.lock().callbacks.len();
+        assert_eq!(callbacks, self.callbacks.load(Ordering::SeqCst));
+        (self.wakers.len(), callbacks)
     }
 
     fn cell(&self, group: u64) -> &Cell {
         &self.cells[usize::try_from(group % CELLS as u64).unwrap_or_default()]
-    }
-
-    fn wake_registered(&self, due: impl Fn(u64) -> bool) {
-        if self.registrations.load(Ordering::SeqCst) == 0 {
-            return;
-        }
-        let mut woken = Vec::new();
-        let mut registered = self.registered.lock();
-        while let Some(entry) = registered.wakers.first_entry() {
-            if !due(entry.key().0) {
-                break;
-            }
-            woken.push(entry.remove());
-        }
-        self.registrations.fetch_sub(woken.len(), Ordering::SeqCst);
-        drop(registered);
-        woken.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -13,6 +13,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::foreign::guarded;
+
 /// Who drives the background.
 #[derive(Clone, Debug, Default)]
 pub enum Runtime {
@@ -73,7 +75,8 @@ impl ManualClock {
     /// Moves the time on.
     pub fn advance(&self, by: Duration) {
         let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
-        self.now_us.fetch_add(by_us, Ordering::Relaxed);
+        let later = |now: u64| Some(now.saturating_add(by_us));
+        let _before = self.now_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 }
 
@@ -96,8 +99,26 @@ pub trait Machine: Send {
     /// For logs and thread names.
     fn name(&self) -> &'static str;
 
-    /// Does a bounded amount of work and says when to go on. `now` is the time of the clock in use.
+    /// Does a bounded amount of work and says when to go on. `now` is the time of the clock in use. A machine that
+    /// panics is not stepped again, which is [told](Ended).
     fn step(&mut self, now: Duration) -> Step;
+
+    /// Whether the log must not go on without it: it is poisoned then when this machine ends.
+    fn is_needed(&self) -> bool {
+        true
+    }
+}
+
+/// A thread or a machine of ours that has ended because it panicked, which none ever should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// The thread's name, or the machine's.
+    pub name: &'static str,
+    /// What it panicked with.
+    pub panic: Arc<str>,
+    /// The log was poisoned for it.
+    pub poisons: bool,
 }
 
 /// When a [`Machine`] wants its next step.
@@ -121,6 +142,7 @@ pub struct Worker {
 
 struct Inner {
     clock: Arc<dyn Clock>,
+    tell: Box<dyn Fn(Ended) + Send + Sync>,
     machines: Mutex<Vec<Box<dyn Machine>>>,
     /// Machines that were added and not yet stepped; apart, so that adding never waits for a step.
     added: Mutex<Vec<Box<dyn Machine>>>,
@@ -130,10 +152,16 @@ struct Inner {
 }
 
 impl Worker {
-    /// A worker without machines; `runtime` says who steps it.
-    pub(crate) fn new(name: &str, runtime: &Runtime, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
+    /// A worker without machines; `runtime` says who steps it, `tell` is told of what ends and should not.
+    pub(crate) fn new(
+        name: &'static str,
+        runtime: &Runtime,
+        clock: Arc<dyn Clock>,
+        tell: impl Fn(Ended) + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         let inner = Arc::new(Inner {
             clock,
+            tell: Box::new(tell),
             machines: Mutex::default(),
             added: Mutex::default(),
             kicked: Mutex::new(false),
@@ -144,7 +172,7 @@ impl Worker {
             Runtime::Manual(_) => None,
             Runtime::Threads => {
                 let inner = Arc::clone(&inner);
-                Some(std::thread::Builder::new().name(name.to_owned()).spawn(move || inner.run())?)
+                Some(std::thread::Builder::new().name(name.to_owned()).spawn(move || inner.live(name))?)
             }
         };
         Ok(Self { inner, thread: Mutex::new(thread) })
@@ -176,10 +204,10 @@ impl Worker {
     pub(crate) fn stop(&self) {
         self.inner.stopped.store(true, Ordering::Release);
         self.kick();
-        if let Some(thread) = self.thread.lock().take()
-            && thread.thread().id() != std::thread::current().id()
-        {
-            // A machine that panicked has nothing left to say.
+        let thread = self.thread.lock().take();
+        // What runs on the thread itself may stop it.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            // A panic was told already.
             drop(thread.join());
         }
         self.inner.added.lock().clear();
@@ -190,6 +218,13 @@ impl Worker {
 }
 
 impl Inner {
+    /// The life of a thread.
+    fn live(&self, name: &'static str) {
+        if let Err(panic) = guarded(|| self.run()) {
+            (self.tell)(Ended { name, panic, poisons: true });
+        }
+    }
+
     fn run(&self) {
         while !self.stopped.load(Ordering::Acquire) {
             match self.step() {
@@ -209,7 +244,10 @@ impl Inner {
         let now = self.clock.now();
         let mut next = Step::Parked;
         machines.retain_mut(|machine| {
-            let step = machine.step(now);
+            let step = guarded(|| machine.step(now)).unwrap_or_else(|panic| {
+                (self.tell)(Ended { name: machine.name(), panic, poisons: machine.is_needed() });
+                Step::Done
+            });
             next = sooner(next, step);
             step != Step::Done
         });

@@ -332,7 +332,7 @@ fn a_failed_sync_on_the_engines_own_device_poisons_it() {
         disk.inject(Fault::error(kind, ErrorKind::Other).on("segment-"));
         let outcome = engine.backup_on(disk).unwrap().finish();
         assert!(matches!(outcome, Err(Error::Target { .. })), "{outcome:?}");
-        assert_eq!(engine.health().poisoned.is_some(), poisons);
+        assert_eq!(engine.health().poisoned().is_some(), poisons);
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use logboom::{
-    Durability, Entry, Error, Observer, ReadError, RecoveryProgress,
+    Durability, Entry, Error, Observer, ReadError, Reason, RecoveryProgress,
     disk::{FaultKind, SimDisk, SimOptions},
 };
 
@@ -46,7 +46,7 @@ fn a_failed_sync_ends_acknowledgement_and_nothing_else() {
         let ticket = engine.submit(batch, Durability::Durable).unwrap();
         assert!(matches!(ticket.wait(), Err(Error::Poisoned { .. })));
         assert_eq!(told.poisoned.lock().unwrap().len(), 1);
-        assert!(matches!(engine.health().poisoned, Some(Error::Io { .. })), "{:?}", engine.health());
+        assert!(matches!(engine.health().poisoned(), Some(Error::Io { .. })), "{:?}", engine.health());
         assert!(!engine.health().is_good());
 
         let mut batch = engine.batch();
@@ -140,7 +140,8 @@ fn a_checkpoint_that_fails_is_shown_and_tried_again() {
             if index > 4 {
                 batch.compact_to(A, index - 4).unwrap();
             }
-            shown |= engine.health().background.is_some();
+            let failed = |reason: &Reason| matches!(reason, Reason::Background { machine: "checkpoint", .. });
+            shown |= engine.health().reasons.iter().any(failed);
             match engine.write(batch) {
                 Ok(()) => break,
                 Err(Error::Full(_)) => ground.pass(&engine, std::time::Duration::from_secs(1)),

@@ -6,6 +6,7 @@
     reason = "what a test relies on and does not find is its failure"
 )]
 
+mod hooked;
 mod support;
 
 mod admission;
@@ -14,6 +15,8 @@ mod backup;
 mod bad_input;
 mod crash;
 mod directory;
+mod extremes;
+mod foreign;
 mod handles;
 mod kill;
 mod limits;
@@ -30,3 +33,4 @@ mod snapshots;
 mod steady_quarantine;
 mod tickets;
 mod trace;
+mod wellness;

@@ -84,7 +84,7 @@ impl History {
             self.disturb();
             for _ in 0..self.rng.u32(1..25) {
                 self.step(&engine);
-                if self.disk().has_halted() || engine.health().poisoned.is_some() {
+                if self.disk().has_halted() || engine.health().poisoned().is_some() {
                     break;
                 }
                 for _ in 0..self.rng.u32(..20) {
@@ -262,7 +262,7 @@ impl History {
 
     /// Whether nothing can be expected of the engine any more.
     fn is_over(&self, engine: &Engine) -> bool {
-        self.disk().has_halted() || engine.health().poisoned.is_some()
+        self.disk().has_halted() || engine.health().poisoned().is_some()
     }
 
     /// Forgets what cannot be found any more.

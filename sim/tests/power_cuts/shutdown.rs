@@ -82,7 +82,7 @@ fn write_until_shut_down(dir: &Path, style: Style, seed: u64, flag: u32, after: 
             _ => return Err(format!("{style:?}: a writer ended with {failure}").into()),
         }
     }
-    if failures == 0 || engine.health().poisoned.is_none() {
+    if failures == 0 || engine.health().poisoned().is_none() {
         return Err(format!("{style:?}: nothing failed").into());
     }
     refuses_more(&engine, seed)?;

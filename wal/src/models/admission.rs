@@ -10,7 +10,7 @@ use crate::{Error, admission::Admission};
 #[test]
 fn a_release_admits_as_many_as_fit() {
     model(2, || {
-        let admission = Admission::new(10);
+        let admission = Admission::new(10, Arc::default());
         let taken = admission.try_admit(10).unwrap().keep();
         let others = [(); 2].map(|()| {
             let admission = Arc::clone(&admission);
@@ -27,7 +27,7 @@ fn a_release_admits_as_many_as_fit() {
 #[test]
 fn shutting_ends_every_wait() {
     model(2, || {
-        let admission = Admission::new(10);
+        let admission = Admission::new(10, Arc::default());
         let permit = admission.try_admit(10).unwrap();
         let waiter = {
             let admission = Arc::clone(&admission);

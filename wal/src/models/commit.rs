@@ -1,11 +1,21 @@
 //! Who commits: nobody sleeps for ever, nothing is acknowledged that is not durable, the tail is left at rest.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+};
 
 use loom::thread;
 
 use super::{World, failure, fill, model, write};
-use crate::{Error, Ticket};
+use crate::{
+    Error, Ticket,
+    shared::{Caller, Shared},
+};
 
 #[test]
 fn two_waiting_writers_commit_for_each_other() {
@@ -95,15 +105,55 @@ fn a_waiter_that_leaves_is_not_taken_for_one_that_commits() {
         fill(&mut reservation);
         drop(reservation.finish_for_waiter());
         let shared = Arc::clone(&world.shared);
-        let waiter = thread::spawn(move || shared.wait(group).unwrap());
+        let waiter = thread::spawn(move || shared.wait(group, Caller::Free).unwrap());
         let committer = world.committer(|shared| drop(shared.add_empty(0)));
-        world.shared.wait(group).unwrap();
+        world.shared.wait(group, Caller::Free).unwrap();
         world.assert_durable(group);
         waiter.join().unwrap();
         loom::future::block_on(Ticket::new(Arc::clone(&world.shared), group + 1)).unwrap();
         committer.stop(&world);
         world.assert_at_rest();
     });
+}
+
+/// A waker that writes, as any code may, and counts how often it is called.
+struct Writes(Arc<Shared>, Arc<AtomicUsize>);
+
+impl Wake for Writes {
+    fn wake(self: Arc<Self>) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        write(&self.0);
+    }
+}
+
+/// Who commits wakes futures when it has let go of the tail, or leaves them to the notifier: a waker that writes, which
+/// takes the tail or waits for who has it, ends in either case.
+#[test]
+fn a_waker_may_write_wherever_it_is_called() {
+    for caller in [Caller::Free, Caller::Locked] {
+        model(2, move || {
+            let world = World::new();
+            world.notifier();
+            let calls = Arc::new(AtomicUsize::new(0));
+            let waker = Waker::from(Arc::new(Writes(Arc::clone(&world.shared), Arc::clone(&calls))));
+            let mut reservation = world.reserve();
+            let group = reservation.group();
+            fill(&mut reservation);
+            let mut ticket = reservation.finish_for_waiter();
+            let shared = Arc::clone(&world.shared);
+            let writer = thread::spawn(move || shared.wait(group, caller).unwrap());
+            let polled = Pin::new(&mut ticket).poll(&mut Context::from_waker(&waker));
+            writer.join().unwrap();
+            world.assert_durable(group);
+            if world.shared.notices.notifier.get().unwrap().is_kicked() {
+                world.shared.wake_due();
+            }
+            // One that was done by the second look may be woken as well.
+            let calls = calls.load(Ordering::Relaxed);
+            assert!(calls == 1 || calls == 0 && polled.is_ready(), "{calls} {polled:?}");
+            world.assert_at_rest();
+        });
+    }
 }
 
 /// Everyone who asks after a group is told the same, however poison and durability race.
@@ -116,13 +166,13 @@ fn poison_and_acknowledgement_do_not_contradict_each_other() {
         fill(&mut reservation);
         drop(reservation.finish_for_waiter());
         let shared = Arc::clone(&world.shared);
-        let waiter = thread::spawn(move || shared.wait(group));
+        let waiter = thread::spawn(move || shared.wait(group, Caller::Free));
         let shared = Arc::clone(&world.shared);
         let poisoner = thread::spawn(move || {
             shared.poison(failure());
             shared.watermark.outcome(group).expect("poison ends every wait")
         });
-        let told = [world.shared.wait(group), waiter.join().unwrap(), poisoner.join().unwrap()];
+        let told = [world.shared.wait(group, Caller::Free), waiter.join().unwrap(), poisoner.join().unwrap()];
         if told.iter().any(Result::is_ok) {
             world.assert_durable(group);
         }

@@ -16,7 +16,7 @@ use logboom_disk::{
 };
 use loom::sync::Condvar;
 
-use crate::group::GroupHeader;
+use crate::{group::GroupHeader, shared::Shared};
 
 pub(super) const PAD: usize = 512;
 pub(super) const SEED: u32 = 1;
@@ -168,11 +168,13 @@ pub(super) struct LateQueue {
     order: Order,
     /// The most writes that were in flight, over all runs of a model.
     most: Arc<AtomicUsize>,
+    /// Whose notifier this is besides: a thread more would be too much to explore.
+    shared: Arc<Shared>,
 }
 
 impl LateQueue {
-    pub(super) fn new(alarm: Arc<Alarm>, order: Order, most: Arc<AtomicUsize>) -> Self {
-        Self { ops: Vec::new(), alarm, order, most }
+    pub(super) fn new(alarm: Arc<Alarm>, order: Order, most: Arc<AtomicUsize>, shared: Arc<Shared>) -> Self {
+        Self { ops: Vec::new(), alarm, order, most, shared }
     }
 }
 
@@ -188,6 +190,7 @@ impl Queue for LateQueue {
             return;
         }
         if self.ops.is_empty() {
+            self.shared.wake_due();
             return self.alarm.sleep();
         }
         let mut inline = InlineQueue::default();

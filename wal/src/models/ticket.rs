@@ -13,12 +13,19 @@ use std::{
 use loom::{future::block_on, thread};
 
 use super::{World, failure, model};
-use crate::{Error, Ticket, shared::Shared};
+use crate::{Error, Ticket, Worker, shared::Shared};
 
-/// What the committer does when a group has become durable.
+/// What the committer does when a group has become durable, and then the notifier, if it was kicked.
 fn publish(shared: &Shared, group: u64) {
     shared.watermark.publish(group);
     shared.notify();
+    attend(shared);
+}
+
+fn attend(shared: &Shared) {
+    if shared.notices.notifier.get().is_some_and(Worker::is_kicked) {
+        while shared.wake_due() {}
+    }
 }
 
 /// A ticket of the group after the first, whose end the model decides.
@@ -30,6 +37,7 @@ fn ticket(world: &World) -> Ticket {
 fn an_awaited_ticket_is_woken() {
     model(2, || {
         let world = World::new();
+        world.notifier();
         let shared = Arc::clone(&world.shared);
         let publisher = thread::spawn(move || publish(&shared, 2));
         block_on(ticket(&world)).unwrap();
@@ -42,6 +50,7 @@ fn an_awaited_ticket_is_woken() {
 fn a_ticket_that_is_dropped_takes_nobody_along() {
     model(2, || {
         let world = World::new();
+        world.notifier();
         let mut dropped = Box::pin(ticket(&world));
         assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         let shared = Arc::clone(&world.shared);
@@ -68,7 +77,7 @@ fn a_callback_is_called_once() {
             called.fetch_add(1, Ordering::Relaxed);
         });
         publisher.join().unwrap();
-        assert!(world.shared.notifier.get().unwrap().is_kicked(), "nobody would run the callback");
+        assert!(world.shared.notices.notifier.get().unwrap().is_kicked(), "nobody would run the callback");
         while let Some((callback, outcome)) = world.shared.watermark.take_callback() {
             callback(outcome);
         }
@@ -81,8 +90,12 @@ fn a_callback_is_called_once() {
 fn failure_reaches_who_sleeps_and_who_is_polled() {
     model(2, || {
         let world = World::new();
+        world.notifier();
         let shared = Arc::clone(&world.shared);
-        let poisoner = thread::spawn(move || shared.poison(failure()));
+        let poisoner = thread::spawn(move || {
+            shared.poison(failure());
+            attend(&shared);
+        });
         let awaited = ticket(&world);
         let waiter = thread::spawn(move || block_on(awaited));
         world.shared.watermark.park(2, || true);

@@ -1,0 +1,213 @@
+//! What is told to those whose code is not ours, where it can hold up nothing: wakers and callbacks on a thread of
+//! theirs, what happens to the log on another. What they panic with is told as well, and costs nothing else.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use crate::{
+    Damage, Error, Machine, Step, Worker,
+    foreign::guarded,
+    shared::Shared,
+    sync::{AtomicBool, AtomicUsize, Mutex, OnceLock},
+};
+
+/// Something that the listener is told.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Stalled(Duration),
+    Damaged(Damage),
+    Poisoned(Error),
+    Panicked(&'static str, Arc<str>),
+}
+
+/// What is still to be told, and by whom.
+#[derive(Default)]
+pub(crate) struct Notices {
+    /// Wakers that are due, besides those of tickets.
+    wakers: Mutex<Vec<Waker>>,
+    waiting: AtomicUsize,
+    events: Mutex<VecDeque<Event>>,
+    /// The threads have ended: who brings something attends to it.
+    closed: AtomicBool,
+    panics: AtomicU64,
+    /// Wakes, and calls back.
+    pub(crate) notifier: OnceLock<Worker>,
+    /// Looks whether the device answers, and tells the listener.
+    pub(crate) watcher: OnceLock<Worker>,
+}
+
+impl Notices {
+    /// Has the wakers woken, soon, by the notifier.
+    pub(crate) fn wake(&self, mut wakers: Vec<Waker>) {
+        if wakers.is_empty() {
+            return;
+        }
+        let mut waiting = self.wakers.lock();
+        self.waiting.fetch_add(wakers.len(), Ordering::SeqCst);
+        waiting.append(&mut wakers);
+        drop(waiting);
+        self.kick();
+        if self.closed.load(Ordering::SeqCst) {
+            self.wake_now(self.take_wakers());
+        }
+    }
+
+    pub(crate) fn kick(&self) {
+        if let Some(notifier) = self.notifier.get() {
+            notifier.kick();
+        }
+    }
+
+    /// Has the listener told, soon, by the watcher.
+    pub(crate) fn tell(&self, event: Event) {
+        self.events.lock().push_back(event);
+        if let Some(watcher) = self.watcher.get() {
+            watcher.kick();
+        }
+    }
+
+    /// How often code that is not ours has panicked.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Notes that something has panicked, and goes on.
+    pub(crate) fn panicked(&self, what: &'static str, message: Arc<str>) {
+        self.count(what, &message);
+        self.tell(Event::Panicked(what, message));
+    }
+
+    fn count(&self, what: &str, message: &str) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(what, message, "a panic was caught");
+    }
+
+    fn take_wakers(&self) -> Vec<Waker> {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return Vec::new();
+        }
+        let mut wakers = self.wakers.lock();
+        self.waiting.store(0, Ordering::SeqCst);
+        std::mem::take(&mut *wakers)
+    }
+
+    fn wake_now(&self, wakers: Vec<Waker>) {
+        for waker in wakers {
+            if let Err(panic) = guarded(|| waker.wake()) {
+                self.panicked("a waker", panic);
+            }
+        }
+    }
+
+    fn next_event(&self) -> Option<Event> {
+        self.events.lock().pop_front()
+    }
+}
+
+impl Shared {
+    /// Wakes the futures that wait for what has come, in the caller's thread, which has nothing locked.
+    pub(crate) fn wake_due(&self) -> bool {
+        let mut due = self.watermark.take_wakers();
+        due.extend(self.notices.take_wakers());
+        let any = !due.is_empty();
+        self.notices.wake_now(due);
+        any
+    }
+
+    /// Has the notifier wake and call back whoever is due.
+    pub(crate) fn notify(&self) {
+        if self.watermark.is_anyone_due() {
+            self.notices.kick();
+        }
+    }
+
+    /// Wakes whoever is due, and calls back one; false if there was nobody.
+    pub(crate) fn attend(&self) -> bool {
+        let woken = self.wake_due();
+        let Some((callback, outcome)) = self.watermark.take_callback() else { return woken };
+        if let Err(panic) = guarded(|| callback(outcome)) {
+            self.notices.panicked("a callback", panic);
+        }
+        true
+    }
+
+    /// From now on whoever brings something attends to it, as nobody else does.
+    pub(crate) fn close_notices(&self) {
+        self.notices.closed.store(true, Ordering::SeqCst);
+        while self.attend() {}
+        while self.tell_next() {}
+    }
+
+    /// What was brought when the notifier had ended, or ended meanwhile.
+    pub(crate) fn attend_if_closed(&self) {
+        if self.notices.closed.load(Ordering::SeqCst) {
+            while self.attend() {}
+        }
+    }
+
+    /// Tells the listener the next thing; false if there is none.
+    fn tell_next(&self) -> bool {
+        let Some(event) = self.notices.next_event() else { return false };
+        let listener = &self.options.listener;
+        let told = guarded(|| match &event {
+            Event::Stalled(waiting) => listener.stalled(*waiting),
+            Event::Damaged(damage) => listener.damaged(damage),
+            Event::Poisoned(error) => listener.poisoned(error),
+            Event::Panicked(what, message) => listener.panicked(what, message),
+        });
+        match (told, event) {
+            (Ok(()), _) => {}
+            // It would be told of itself for ever.
+            (Err(panic), Event::Panicked(..)) => self.notices.count("the listener", &panic),
+            (Err(panic), _) => self.notices.panicked("the listener", panic),
+        }
+        true
+    }
+}
+
+/// Wakes futures and runs callbacks, one a step, on a thread where they delay nothing but each other.
+pub(crate) struct Notifier(Weak<Shared>);
+
+impl Notifier {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+}
+
+impl Machine for Notifier {
+    fn name(&self) -> &'static str {
+        "notifier"
+    }
+
+    fn step(&mut self, _now: Duration) -> Step {
+        let Some(shared) = self.0.upgrade() else { return Step::Done };
+        if shared.attend() { Step::Again } else { Step::Parked }
+    }
+}
+
+/// Tells the listener what happens, on a thread where it delays nothing else.
+pub(crate) struct Teller(Weak<Shared>);
+
+impl Teller {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+}
+
+impl Machine for Teller {
+    fn name(&self) -> &'static str {
+        "teller"
+    }
+
+    fn step(&mut self, _now: Duration) -> Step {
+        let Some(shared) = self.0.upgrade() else { return Step::Done };
+        if shared.tell_next() { Step::Again } else { Step::Parked }
+    }
+}
