@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use logboom::guarded;
 use parking_lot::{Condvar, Mutex};
 
 use crate::{Applied, Driver, Error, Reader, Result, SaveJob, Saved, StateMachine};
@@ -197,7 +198,10 @@ impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A
         let shared = Arc::clone(&self.shared);
         let name = format!("rsm-{}-save", self.driver.shard().id().0);
         let spawned = thread::Builder::new().name(name).spawn(move || {
-            let saved = job.run();
+            let alive = Arc::clone(job.alive());
+            // A panic of the machine's is a save that has failed.
+            let saved = guarded(|| job.run())
+                .unwrap_or_else(|panic| Saved { outcome: Err(Error::machine("save", (&*panic).into())), alive });
             shared.orders.lock().saved = Some(saved);
             shared.changed.notify_one();
         });

@@ -74,6 +74,56 @@ fn it_applies_saves_and_compacts_by_itself() {
     engine.close().unwrap();
 }
 
+/// A machine that panics where it is saved, the first time.
+struct Panics(std::sync::atomic::AtomicBool);
+
+impl StateMachine for Panics {
+    type Output = ();
+    type Query = ();
+    type Answer = ();
+
+    fn update(&mut self, entries: &EntryBatch) -> Result<Vec<()>, Failure> {
+        Ok(entries.iter().map(drop).collect())
+    }
+
+    fn lookup(&self, (): &()) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn recover_from_snapshot(&mut self, _: &mut SnapshotReader<'_>, _: &Stop) -> Result<(), Failure> {
+        Err("it has nothing to recover from".into())
+    }
+}
+
+impl SaveSnapshot for Panics {
+    fn save_snapshot(&self, to: &mut dyn Write, _: &mut Files, _: &Stop) -> Result<(), Failure> {
+        assert!(self.0.swap(true, std::sync::atomic::Ordering::SeqCst), "it cannot be saved");
+        Ok(to.write_all(b"state")?)
+    }
+}
+
+/// A save that panics is one that has failed: that is told, and it is tried again.
+#[test]
+fn a_save_that_panics_is_told_and_tried_again() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let engine = open(dir.path());
+    let machine = Panics(std::sync::atomic::AtomicBool::new(false));
+    let (driver, _) = Driver::regular(&engine, SHARD, machine, Options::default()).unwrap();
+    let runner = Runner::start(driver, |_, _| {}).unwrap();
+    append(&engine, 1..10).unwrap();
+    runner.commit(9);
+    until("it is applied", || runner.reader().applied() == Some(9));
+    runner.send(Driver::request_snapshot);
+    until("the panic is told", || runner.trouble().is_some());
+    assert!(runner.trouble().unwrap().to_string().contains("it cannot be saved"));
+    assert!(!runner.has_failed());
+    runner.send(Driver::request_snapshot);
+    until("it is saved", || !engine.snapshots().list(SHARD).is_empty());
+    let (_, outcome) = runner.stop();
+    outcome.unwrap();
+    engine.close().unwrap();
+}
+
 /// A machine whose saves wait until they are let go.
 struct Slow {
     entries: u64,
