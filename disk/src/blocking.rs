@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, mem,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Instant,
@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::{Completion, Op, OpKind, Queue, Wait, Wake, facts::Geometry, os::DirLock};
+use crate::{Completion, Op, OpKind, Process, Queue, Wait, Wake, facts::Geometry, os::DirLock};
 
 /// Operations in flight in threads of the queue's own, started when they are first needed.
 pub(crate) struct BlockingQueue {
@@ -18,14 +18,25 @@ pub(crate) struct BlockingQueue {
     threads: Vec<JoinHandle<()>>,
     threads_max: usize,
     geometry: Geometry,
+    /// The one that has the threads.
+    process: Process,
+    /// What was submitted in a child that was forked from it.
+    refused: Vec<Completion>,
     /// Held until every operation is done.
     _lock: Option<Arc<DirLock>>,
 }
 
 impl BlockingQueue {
     pub(crate) fn new(depth: u32, geometry: Geometry, lock: Option<Arc<DirLock>>) -> Self {
-        let threads_max = THREADS_MAX.min(depth as usize);
-        BlockingQueue { shared: Arc::default(), threads: Vec::new(), threads_max, geometry, _lock: lock }
+        BlockingQueue {
+            shared: Arc::default(),
+            threads: Vec::new(),
+            threads_max: THREADS_MAX.min(depth as usize),
+            geometry,
+            process: Process::this(),
+            refused: Vec::new(),
+            _lock: lock,
+        }
     }
 
     /// Adds a thread if those that there are have enough to do. Without any, the operation is performed here: a
@@ -54,6 +65,10 @@ impl Queue for BlockingQueue {
             OpKind::Read { region, offset } => self.geometry.assert_read(region, *offset),
             OpKind::SyncData => {}
         }
+        if let Err(error) = self.process.require() {
+            self.refused.push(op.refuse(error));
+            return;
+        }
         let mut state = self.shared.state.lock();
         state.in_flight += 1;
         state.ready.push_back(op);
@@ -63,6 +78,10 @@ impl Queue for BlockingQueue {
     }
 
     fn reap(&mut self, wait: Wait, completions: &mut Vec<Completion>) {
+        if !self.process.is_this() {
+            completions.append(&mut self.refused);
+            return;
+        }
         let mut state = self.shared.state.lock();
         if state.done.is_empty() {
             self.shared.wait(&mut state, wait);
@@ -72,7 +91,7 @@ impl Queue for BlockingQueue {
     }
 
     fn in_flight(&self) -> usize {
-        self.shared.state.lock().in_flight
+        if self.process.is_this() { self.shared.state.lock().in_flight } else { self.refused.len() }
     }
 
     fn waker(&self) -> Arc<dyn Wake> {
@@ -82,6 +101,11 @@ impl Queue for BlockingQueue {
 
 impl Drop for BlockingQueue {
     fn drop(&mut self) {
+        if !self.process.is_this() {
+            // A child that is forked has no threads to end, and none of what they hold locked is let go of there.
+            mem::forget(mem::take(&mut self.threads));
+            return;
+        }
         self.shared.state.lock().closed = true;
         self.shared.work_arrived.notify_all();
         for thread in self.threads.drain(..) {

@@ -41,6 +41,19 @@ pub trait Disk: Send + std::marker::Sync + fmt::Debug + 'static {
         self.queue()
     }
 
+    /// Looks whether the directory is still this disk's: not removed and not moved away, with the file of its lock in
+    /// it. Otherwise another process could open it, or one of the same name. From the first look that says so on, every
+    /// operation fails that would change the directory or a file in it; reads go on.
+    ///
+    /// A few system calls, which may block as any others. A disk that was opened for reading only has nothing to lose.
+    ///
+    /// # Errors
+    /// `NotFound`, with what is wrong; `PermissionDenied` in a child that was forked from the process that opened the
+    /// directory, in which nothing can be changed either.
+    fn still_ours(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// What was found out about the device and the file system when the directory was opened.
     fn facts(&self) -> &Facts;
 
@@ -239,6 +252,15 @@ pub struct Completion {
 }
 
 impl Op {
+    /// The end of an operation that is not begun.
+    pub(crate) fn refuse(self, error: io::Error) -> Completion {
+        let region = match self.kind {
+            OpKind::Read { region, .. } => Some(region),
+            OpKind::Write { .. } | OpKind::SyncData => None,
+        };
+        Completion { token: self.token, result: Err(error), region }
+    }
+
     /// Performs the operation in the calling thread.
     pub(crate) fn perform(self) -> Completion {
         let (result, region) = match self.kind {

@@ -22,6 +22,8 @@ mod blocking;
 mod ring;
 mod options;
 mod os;
+#[expect(unsafe_code, reason = "memory that the kernel wipes in a forked child")]
+mod process;
 mod sim;
 
 pub use buffer::{Carver, Chunk, LINE, Pool, Region, Slice};
@@ -29,6 +31,7 @@ pub use disk::{Completion, Disk, File, Mode, Op, OpKind, Queue, Sync, Wait, Wake
 pub use facts::{Backend, Facts, SyncMethod, WriteCache};
 pub use inline::InlineQueue;
 pub use options::{BackendChoice, DirectChoice, DiskOptions, OpenError};
-pub use os::{is_vacant, open, open_read_only};
+pub use os::{Owner, is_vacant, open, open_read_only};
+pub use process::Process;
 pub use sim::{Fate, Fault, FaultKind, Operation, Rot, SimDisk, SimOptions, Undecided, Unsynced};
 pub use stats::DiskStats;

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use crate::SyncMethod;
+use crate::{Owner, SyncMethod};
 
 /// What to decide when a directory is opened; the defaults suit almost everyone.
 #[derive(Clone, Debug)]
@@ -69,8 +69,8 @@ pub enum OpenError {
     /// in flight.
     #[error("{} is in use{}", dir.display(), by(*owner))]
     Locked {
-        /// The process that locked it last, as far as it left its number.
-        owner: Option<u32>,
+        /// Who has it, as far as is known.
+        owner: Option<Owner>,
         /// The directory.
         dir: PathBuf,
     },
@@ -116,6 +116,6 @@ pub enum OpenError {
     },
 }
 
-fn by(owner: Option<u32>) -> String {
-    owner.map_or_else(String::new, |pid| format!(" by process {pid}"))
+fn by(owner: Option<Owner>) -> String {
+    owner.map_or_else(String::new, |owner| format!(" by {owner}"))
 }

@@ -16,9 +16,12 @@ use crate::{Disk, DiskStats, Facts, File, Mode, Queue, blocking::BlockingQueue, 
 mod file;
 mod lock;
 mod open;
+mod owner;
+mod place;
 mod probe;
 
 pub use open::{is_vacant, open, open_read_only};
+pub use owner::Owner;
 
 #[cfg(target_os = "linux")]
 pub(crate) use file::{RETRIES_MAX, can_continue, remaining};
@@ -43,10 +46,9 @@ pub(crate) struct OsDisk {
 
 impl Disk for OsDisk {
     fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>> {
-        let lock = match (mode, &self.lock) {
-            (Mode::Read, _) => None,
-            (_, Some(lock)) => Some(Arc::clone(lock)),
-            (_, None) => return Err(read_only()),
+        let lock = match mode {
+            Mode::Read => None,
+            _ => Some(Arc::clone(self.require_writable()?)),
         };
         if mode == Mode::Create {
             self.counters.create();
@@ -97,6 +99,10 @@ impl Disk for OsDisk {
     #[cfg(target_os = "linux")]
     fn movable_queue(&self) -> io::Result<Box<dyn Queue>> {
         if self.facts.backend == Backend::Ring { self.ring(ring::Issuer::Anyone) } else { self.queue() }
+    }
+
+    fn still_ours(&self) -> io::Result<()> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.look())
     }
 
     fn facts(&self) -> &Facts {
@@ -169,8 +175,9 @@ impl OsDisk {
         }
     }
 
-    fn require_writable(&self) -> io::Result<()> {
-        if self.lock.is_some() { Ok(()) } else { Err(read_only()) }
+    fn require_writable(&self) -> io::Result<&Arc<DirLock>> {
+        let lock = self.lock.as_ref().ok_or_else(read_only)?;
+        lock.require().map(|()| lock)
     }
 }
 

@@ -5,13 +5,13 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{Disk, DiskStats, Facts, File, Mode, Queue};
+use crate::{Disk, DiskStats, Facts, File, Mode, OpenError, Owner, Queue};
 
 mod content;
 mod crash;
@@ -197,6 +197,27 @@ impl SimDisk {
         self.shared.lock().rot(name, rot)
     }
 
+    /// Removes the file by which the directory is locked, below whatever has it open: from now on
+    /// [`Disk::still_ours`] says that it is not this disk's, and [`SimDisk::open_beside`] finds it open to others.
+    pub fn lose_lock(&self) {
+        self.shared.lock().holder = None;
+    }
+
+    /// The disk of another process that opens the directory, while this one goes on as the real ones do.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`], unless the lock [was lost](SimDisk::lose_lock).
+    pub fn open_beside(&self) -> Result<Arc<SimDisk>, OpenError> {
+        let mut machine = self.shared.lock();
+        if let Some(holder) = machine.holder {
+            return Err(OpenError::Locked { owner: Some(Owner::Process(holder)), dir: "simulated".into() });
+        }
+        machine.holders += 1;
+        machine.holder = Some(machine.holders);
+        let shared = Shared::new(machine.holders, Arc::clone(&self.shared.machine));
+        Ok(Arc::new(SimDisk { shared: Arc::new(shared), facts: self.facts.clone() }))
+    }
+
     /// Every operation so far that a fault could have hit, over crashes too, in order: the `n`-th of a kind and a
     /// prefix of names is the one that a fault injected into a new disk of the same seed hits as its `n`-th.
     pub fn operations(&self) -> Vec<Operation> {
@@ -216,14 +237,17 @@ impl SimDisk {
     }
 
     fn around(machine: Machine) -> Arc<Self> {
-        let generation = GENERATION.fetch_add(1, Ordering::Relaxed) << 32;
         let facts = machine.options.facts();
-        Arc::new(SimDisk { shared: Arc::new(Shared { generation, machine: Mutex::new(machine) }), facts })
+        let shared = Shared::new(machine.holders, Arc::new(Mutex::new(machine)));
+        Arc::new(SimDisk { shared: Arc::new(shared), facts })
     }
 }
 
 impl Disk for SimDisk {
     fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>> {
+        if mode != Mode::Read {
+            self.shared.require_ours()?;
+        }
         let (inode, alive) = self.shared.lock().open(name, mode)?;
         let shared = Arc::clone(&self.shared);
         Ok(Arc::new(SimFile::new(shared, name, inode, mode != Mode::Read, self.facts.geometry(), alive)))
@@ -234,20 +258,30 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.shared.require_ours()?;
         self.shared.lock().rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.shared.require_ours()?;
         self.shared.lock().remove(name)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
+        self.shared.require_ours()?;
         self.shared.lock().sync_dir()
     }
 
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
         self.shared.lock().require_running()?;
         Ok(Box::new(SimQueue::new(Arc::clone(&self.shared), self.facts.geometry())))
+    }
+
+    fn still_ours(&self) -> io::Result<()> {
+        if self.shared.lock().holder != Some(self.shared.holder) {
+            self.shared.is_lost.store(true, Ordering::Relaxed);
+        }
+        self.shared.require_ours()
     }
 
     fn facts(&self) -> &Facts {
@@ -270,10 +304,27 @@ struct Shared {
     /// In the upper half, but for its top bit: sets the files of this disk apart from those of every other in the
     /// process.
     generation: u64,
-    machine: Mutex<Machine>,
+    /// Which of those who have opened the directory this is.
+    holder: u32,
+    /// A look has found the directory to be somebody else's, or nobody's.
+    is_lost: AtomicBool,
+    machine: Arc<Mutex<Machine>>,
 }
 
 impl Shared {
+    fn new(holder: u32, machine: Arc<Mutex<Machine>>) -> Self {
+        let generation = GENERATION.fetch_add(1, Ordering::Relaxed) << 32;
+        Shared { generation, holder, is_lost: AtomicBool::new(false), machine }
+    }
+
+    /// That the directory may be changed, as far as is known.
+    fn require_ours(&self) -> io::Result<()> {
+        if self.is_lost.load(Ordering::Relaxed) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "LOCK was removed from the directory"));
+        }
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock()
     }
@@ -286,6 +337,9 @@ impl Shared {
         }
         if to_write && number & WRITABLE == 0 {
             return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if to_write {
+            self.require_ours()?;
         }
         Ok(number & INODE_MASK)
     }

@@ -130,7 +130,7 @@ fn heard_options(config: &Config, losses: &Arc<Losses>) -> Options {
 fn refused(error: OpenError) -> Error {
     let what = error.to_string();
     match error {
-        OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(|pid| format!("process {pid}")) },
+        OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(|owner| owner.to_string()) },
         OpenError::NotADirectory { .. } => Error::Foreign { what },
         OpenError::NotFound { .. } => Error::io(what, std::io::ErrorKind::NotFound.into()),
         OpenError::Permission { .. } => Error::Permission { what: what.into() },

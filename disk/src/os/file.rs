@@ -95,10 +95,9 @@ impl OsFile {
     }
 
     fn require_writable(&self) -> io::Result<()> {
-        if self.lock.is_some() {
-            return Ok(());
-        }
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} was opened for reading", self.name)))
+        let for_reading =
+            || io::Error::new(io::ErrorKind::PermissionDenied, format!("{} was opened for reading", self.name));
+        self.lock.as_ref().ok_or_else(for_reading)?.require()
     }
 }
 

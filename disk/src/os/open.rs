@@ -14,7 +14,7 @@ use rustix::{
 
 use super::{
     DirLock, OsDisk, file,
-    lock::LOCK_NAME,
+    lock::{LOCK_NAME, Patience},
     probe::{Probe, Sample, kernel},
 };
 use crate::{Backend, BackendChoice, Disk, DiskOptions, Facts, OpenError, SyncMethod, stats::Counters};
@@ -27,9 +27,15 @@ use crate::{Backend, BackendChoice, Disk, DiskOptions, Facts, OpenError, SyncMet
 /// # Errors
 /// See [`OpenError`]. The directory may have been created.
 pub fn open(dir: &Path, options: &DiskOptions) -> Result<Arc<dyn Disk>, OpenError> {
-    let fd = open_or_create(dir, options.create)?;
-    let lock = Arc::new(DirLock::acquire(fd.as_fd(), dir, options.lock_wait)?);
-    assemble(dir, fd, Some(lock), options)
+    let patience = Patience::new(options.lock_wait);
+    for _ in 0..REPLACED_MAX {
+        let fd = open_or_create(dir, options.create)?;
+        if let Some(lock) = DirLock::acquire(fd.as_fd(), dir, patience)? {
+            return assemble(dir, fd, Some(Arc::new(lock)), options);
+        }
+    }
+    let source = io::Error::other("it, or the file of its lock, is replaced over and over");
+    Err(OpenError::Io { what: format!("lock the directory ({})", dir.display()), source })
 }
 
 /// Opens a directory to read it, whoever else has it open, without a lock and without a trace; a file system that is
@@ -79,6 +85,9 @@ pub(super) fn refusal(errno: Errno, dir: &Path, what: &str) -> OpenError {
 const BACKEND_VARIABLE: &str = "LOGBOOM_BACKEND";
 
 const PAD_UNIT_MAX: usize = 64 * 1024;
+
+/// How often what was opened may have been replaced before it was locked.
+const REPLACED_MAX: u32 = 100;
 
 fn open_dir(dir: &Path) -> Result<OwnedFd, Errno> {
     fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())

@@ -21,7 +21,7 @@ use super::{
     setup::{Issuer, ring},
 };
 use crate::{
-    Completion, Op, OpKind, Sync, Wait,
+    Completion, Op, OpKind, Process, Sync, Wait,
     facts::Geometry,
     os::{DirLock, RETRIES_MAX},
     stats::Counters,
@@ -55,6 +55,8 @@ pub(super) struct Driver {
     geometry: Geometry,
     counters: Arc<Counters>,
     lock: Option<Arc<DirLock>>,
+    /// The only one that may touch the ring: its memory is shared with children that are forked.
+    process: Process,
 }
 
 impl Driver {
@@ -86,6 +88,7 @@ impl Driver {
             geometry,
             counters,
             lock,
+            process: Process::this(),
         })
     }
 
@@ -101,6 +104,10 @@ impl Driver {
                 self.counters.read(region.len());
             }
             OpKind::SyncData => self.counters.sync(),
+        }
+        if let Err(error) = self.permit(&op.kind) {
+            self.done.push(op.refuse(error));
+            return;
         }
         match Flight::new(op) {
             Err(completion) => self.done.push(completion),
@@ -118,9 +125,9 @@ impl Driver {
         self.flights.len() - self.free.len() - self.abandoned.len() + self.done.len()
     }
 
-    /// Whether the kernel has never failed to take or to give back an operation.
+    /// Whether it can be used again: the kernel has never failed to take or to give back an operation.
     pub(super) fn is_sound(&self) -> bool {
-        self.abandoned.is_empty()
+        self.abandoned.is_empty() && self.process.is_this()
     }
 
     /// The reports that have arrived.
@@ -131,6 +138,9 @@ impl Driver {
     /// Submits what is ready, waits as `wait` says for something to complete, and takes in what has. It may return
     /// early, with nothing.
     pub(super) fn enter(&mut self, wait: Wait) {
+        if !self.is_at_home() {
+            return;
+        }
         self.push_ready();
         let entered = match wait {
             Wait::No if self.has_nothing_to_do() => Ok(0),
@@ -150,6 +160,9 @@ impl Driver {
 
     /// Takes in what has completed.
     pub(super) fn collect(&mut self) {
+        if !self.is_at_home() {
+            return;
+        }
         loop {
             // Copied out one by one: landing an operation changes what is here.
             let Some(entry) = self.ring.completion().next() else { return };
@@ -163,7 +176,7 @@ impl Driver {
 
     /// Makes the alarm's event descriptor end a wait, until it has done so once.
     pub(super) fn watch(&mut self, alarm: &Alarm) {
-        if self.watching {
+        if self.watching || !self.process.is_this() {
             return;
         }
         alarm.quiet();
@@ -172,6 +185,26 @@ impl Driver {
         // SAFETY: the entry refers to no memory. Its descriptor is open: the queue owns the alarm. Polling a wrong
         // one would be harmless besides.
         self.watching = unsafe { self.ring.submission().push(&entry) }.is_ok();
+    }
+
+    fn permit(&self, kind: &OpKind) -> io::Result<()> {
+        self.process.require()?;
+        match (kind, &self.lock) {
+            (OpKind::Write { .. }, Some(lock)) => lock.require(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is the process that made the ring. In a child that was forked from it nothing is in flight: what
+    /// completes is the parent's, and would be missing there if it was taken in here.
+    pub(super) fn is_at_home(&mut self) -> bool {
+        match self.process.require() {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail_all(&error);
+                false
+            }
+        }
     }
 
     fn number(&mut self) -> usize {
@@ -272,7 +305,9 @@ impl Drop for Driver {
         if !self.abandoned.is_empty() {
             // The kernel may still write from, or to, their memory; and until it has, nobody else may write.
             mem::forget(mem::take(&mut self.flights));
-            mem::forget(self.lock.take());
+            if self.process.is_this() {
+                mem::forget(self.lock.take());
+            }
         }
     }
 }

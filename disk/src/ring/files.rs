@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, RawFd},
+    os::fd::{AsRawFd, RawFd},
     ptr,
     sync::{Arc, Weak},
 };
@@ -11,8 +11,8 @@ use io_uring::{IoUring, types};
 
 use crate::{File, os::DirLock};
 
-/// The ring's registered files. They save the kernel a look-up for each operation; the first of them is the
-/// directory's lock, which so lives as long as the operations of the ring, even if the process does not.
+/// The ring's registered files. They save the kernel a look-up for each operation; the first of them are those by which
+/// the directory is locked, which so lives as long as the operations of the ring, even if the process does not.
 pub(super) struct Files {
     entries: Vec<Entry>,
     /// Counts look-ups, to find out which entry was not used for longest.
@@ -28,20 +28,20 @@ pub(super) enum Target {
 }
 
 impl Files {
-    /// Registers the lock, and room for files. Where room is refused (before Linux 5.19), files are named by
+    /// Registers the locks, and room for files. Where room is refused (before Linux 5.19), files are named by
     /// descriptor.
     ///
     /// # Errors
-    /// If the lock cannot be registered: writes that outlive their process would outlive its lock.
+    /// If the locks cannot be registered: writes that outlive their process would outlive its locks.
     pub(super) fn new(ring: &IoUring, lock: Option<&DirLock>) -> io::Result<Self> {
         let submitter = ring.submitter();
-        let registered = submitter.register_files_sparse(1 + FILES_MAX).is_ok();
+        let registered = submitter.register_files_sparse(FILES_AT + FILES_MAX).is_ok();
         if let Some(lock) = lock {
-            let lock = [lock.as_fd().as_raw_fd()];
+            let locks = lock.descriptors().map(|fd| fd.as_raw_fd());
             if registered {
-                submitter.register_files_update(LOCK_AT, &lock)?;
+                submitter.register_files_update(0, &locks)?;
             } else {
-                submitter.register_files(&lock)?;
+                submitter.register_files(&locks)?;
             }
         }
         Ok(Files { entries: Vec::new(), now: 0, registered })
@@ -76,7 +76,7 @@ impl Files {
         let used = |entry: &&Entry| if entry.file.strong_count() == 0 { 0 } else { entry.used };
         match self.entries.iter().min_by_key(used) {
             Some(entry) if entry.file.strong_count() == 0 || self.entries.len() >= FILES_MAX as usize => entry.number,
-            _ => (1..=FILES_MAX).nth(self.entries.len()).unwrap_or(FILES_MAX),
+            _ => (FILES_AT..FILES_AT + FILES_MAX).nth(self.entries.len()).unwrap_or(FILES_AT),
         }
     }
 
@@ -89,7 +89,8 @@ impl Files {
 /// More than a log writes to at once. A file that is closed keeps its blocks until its entry is used again.
 const FILES_MAX: u32 = 15;
 
-const LOCK_AT: u32 = 0;
+/// The first number that is not a lock's.
+const FILES_AT: u32 = 2;
 
 struct Entry {
     number: u32,

@@ -31,7 +31,8 @@ impl RingQueue {
             Wait::Forever => None,
             Wait::For(duration) => Instant::now().checked_add(duration),
         };
-        while self.driver.done().is_empty() && !self.alarm.take() {
+        // In a forked child nothing completes, and waiting for it would have no end.
+        while self.driver.is_at_home() && self.driver.done().is_empty() && !self.alarm.take() {
             let wait = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 None => Wait::Forever,
                 Some(left) if left.is_zero() => return,

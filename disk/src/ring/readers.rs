@@ -25,6 +25,7 @@ impl Readers {
             .idle
             .lock()
             .pop()
+            .filter(Driver::is_sound)
             .map_or_else(|| Driver::new(DEPTH, Issuer::Anyone, geometry, None, Arc::clone(counters)), Ok);
         // No memory or descriptor for another ring is no reason not to read.
         let Ok(mut ring) = ring else { return read_each(reads) };

@@ -87,7 +87,7 @@ impl SimFile {
 
     fn require_writable(&self) -> io::Result<()> {
         if self.writable {
-            return Ok(());
+            return self.shared.require_ours();
         }
         Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} was opened for reading", self.name)))
     }

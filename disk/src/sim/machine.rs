@@ -26,6 +26,9 @@ pub(super) struct Machine {
     pub(super) halts_in: Option<u64>,
     pub(super) counters: Counters,
     pub(super) directory: Directory,
+    /// Who has the directory locked, of all who have opened it, who are numbered.
+    pub(super) holder: Option<u32>,
+    pub(super) holders: u32,
     pub(super) inodes: BTreeMap<u64, Inode>,
     /// Numbers inodes and writes.
     pub(super) last_number: u64,
@@ -82,6 +85,8 @@ impl Machine {
             halts_in: None,
             counters: Counters::default(),
             directory: Directory::default(),
+            holder: Some(1),
+            holders: 1,
             inodes: BTreeMap::new(),
             last_number: 0,
             order: 0,

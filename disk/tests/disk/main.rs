@@ -7,6 +7,7 @@ mod conformance;
 mod cuts;
 mod faults;
 mod killed;
+mod locks;
 mod opening;
 mod queues;
 mod shape;

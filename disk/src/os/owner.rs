@@ -1,0 +1,103 @@
+//! Who has a directory locked, as far as the file of the lock tells.
+
+use std::fmt;
+
+/// The process that has a directory locked.
+///
+/// It is the one that locked it last. When that has ended, and the directory is locked still, this is by what it had in
+/// flight, for a moment, or by a process that it forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Owner {
+    /// The one that asks: another disk of it.
+    This,
+    /// One that runs.
+    Process(u32),
+    /// One that has ended, or cannot be seen from here.
+    Unseen(u32),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::This => write!(f, "this process already"),
+            Owner::Process(id) => write!(f, "process {id}"),
+            Owner::Unseen(id) => write!(
+                f,
+                "process {id}, which has ended, or runs where it cannot be seen: after its end, what it had in flight \
+                 holds the lock for a moment, and a process that it forked as long as that runs"
+            ),
+        }
+    }
+}
+
+/// The size of what is left in the file of the lock: the text, padded with blanks. Direct IO is probed on this file,
+/// and one of a few bytes may lie within its inode (`inline_data` of ext4), where there is none, though there is for
+/// files of any size that matters.
+pub(super) const RECORD_BYTES: usize = 4096;
+
+/// What this process leaves there: its number, and when it was started, as numbers are used again.
+pub(super) fn record() -> String {
+    let text = match started("self") {
+        Some(started) => format!("{} {started}", std::process::id()),
+        None => std::process::id().to_string(),
+    };
+    format!("{text:<0$}\n", RECORD_BYTES - 1)
+}
+
+/// Whom a record names.
+pub(super) fn judge(record: &[u8]) -> Option<Owner> {
+    let mut words = str::from_utf8(record).ok()?.split_whitespace();
+    let id: u32 = words.next()?.parse().ok()?;
+    let began: Option<u64> = words.next().and_then(|word| word.parse().ok());
+    let this = started("self");
+    Some(match () {
+        () if id == std::process::id() && (began == this || began.is_none()) => Owner::This,
+        // Where no process can be looked at, this one is as good a guess as any.
+        () if this.is_none() => Owner::Process(id),
+        () => match started(&id.to_string()) {
+            Some(found) if began.is_none_or(|began| began == found) => Owner::Process(id),
+            _ => Owner::Unseen(id),
+        },
+    })
+}
+
+/// When a process that runs was started, in ticks of the system (`proc_pid_stat(5)`, fields 3 and 22).
+fn started(process: &str) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Its name is in parentheses, and may have any character in it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let ended = matches!(fields.next()?, "Z" | "X");
+    if ended { None } else { fields.nth(18)?.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it looks at processes")]
+    fn a_record_names_this_process() {
+        assert_eq!(record().len(), RECORD_BYTES);
+        assert_eq!(judge(record().as_bytes()), Some(Owner::This));
+        assert_eq!(judge(b"  \n"), None);
+        assert_eq!(judge(b""), None);
+        assert_eq!(judge(b"\xff"), None);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "it looks at processes")]
+    fn a_number_that_is_used_again_is_another_process() {
+        if started("self").is_none() {
+            eprintln!("skipped: no /proc");
+            return;
+        }
+        let id = std::process::id();
+        assert_eq!(judge(format!("{id} 1\n").as_bytes()), Some(Owner::Unseen(id)));
+        let parent = std::os::unix::process::parent_id();
+        if let Some(began) = started(&parent.to_string()) {
+            assert_eq!(judge(format!("{parent} {began}\n").as_bytes()), Some(Owner::Process(parent)));
+            assert_eq!(judge(format!("{parent} {}\n", began + 1).as_bytes()), Some(Owner::Unseen(parent)));
+        }
+    }
+}
