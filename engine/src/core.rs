@@ -129,6 +129,7 @@ impl Core {
 
     /// Drains, seals and checkpoints what there is, and ends the log. Later calls do nothing.
     pub(crate) fn close(&self) -> Result<()> {
+        self.wal.check_process()?;
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }

@@ -44,7 +44,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Engine(Arc<Owner>);
 
-/// Closes the engine when the last handle goes. Handles to shards and machines do not keep it open.
+/// Closes the engine when the last handle goes; not in a child that was forked. Handles to shards and machines do not
+/// keep it open.
 struct Owner {
     core: Arc<Core>,
 }
@@ -308,7 +309,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Poisoned`] when not everything that was accepted is durable. [`Error::Io`], [`Error::Full`] when only
-    /// the next opening takes longer.
+    /// the next opening takes longer. [`Error::Forked`] in a child that was forked: nothing is done there.
     pub fn close(self) -> Result<()> {
         self.0.core.close()
     }
@@ -424,6 +425,11 @@ impl fmt::Debug for Engine {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        if self.core.wal.check_process().is_err() {
+            // A forked child has no threads to end, and what those had locked stays locked there: nothing is touched.
+            std::mem::forget(Arc::clone(&self.core));
+            return;
+        }
         // Whoever wants to know calls `close`.
         drop(self.core.close());
     }

@@ -70,6 +70,13 @@ pub enum Error {
         /// What was found.
         what: String,
     },
+    /// A child that was forked has a copy of the engine in memory, and is not the process that may use it. Nothing was
+    /// done.
+    #[error("process {owner} opened the log, a process that is forked from it cannot use it")]
+    Forked {
+        /// The process that opened the log.
+        owner: u32,
+    },
     /// No prepared segment is left, and there is no room for another: the [`Capacity`] says in what. Compacting frees
     /// space; what was accepted is not affected.
     #[error("{0}")]
@@ -106,7 +113,7 @@ pub enum Error {
     /// Another process, or another engine of this one, has the directory open for writing.
     #[error("the log is in use{}", Owner(.owner))]
     Locked {
-        /// Who has it, as far as is known.
+        /// Who has it, as far as is known: a process, this very one, or what one that has ended left behind.
         owner: Option<String>,
     },
     /// The directory was written by a newer version.
@@ -335,6 +342,7 @@ impl From<logboom_wal::Error> for Error {
             Wal::Closed => Self::Closed,
             Wal::Corruption(_) => Self::malformed(error.to_string()),
             Wal::Foreign(what) => Self::Foreign { what },
+            Wal::Forked { owner } => Self::Forked { owner },
             Wal::Full(capacity) => Self::Full(capacity),
             Wal::Io { what, error } => Self::shared_io(what, error),
             Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },

@@ -63,7 +63,7 @@
 //! | hard state, commit hint | 64 bytes each |
 //! | a snapshot | 65,536 files; membership and metadata of 1 MiB each |
 //! | key, value | 1,024 bytes, 65,536 bytes; all keys are in memory |
-//! | processes | one at a time for writing; any number of read-only views |
+//! | processes | one at a time for writing, and no child that is forked from it; any number of read-only views |
 //! | open files | one for each segment in use, and about twenty; snapshots that are read or made have their own |
 //!
 //! # What can be watched

@@ -177,6 +177,7 @@ impl Copying {
         while self.step()? {}
         // The names of the segments; the identity may not be there without them.
         self.target.sync_dir().map_err(Failure::Sync).map_err(|failure| self.failed("syncing the copy", failure))?;
+        self.target.still_ours().map_err(Failure::Write).map_err(|lost| self.failed("holding the directory", lost))?;
         let identity = self.identity.write(&*self.target, &self.shared.pool);
         identity.map_err(|failure| self.failed("writing the identity of the copy", failure))?;
         self.is_whole = true;

@@ -20,6 +20,12 @@ pub enum Error {
     /// The directory holds something that is not a log of this kind.
     #[error("not a Logboom directory: {0}")]
     Foreign(String),
+    /// A child that was forked has a copy of the log in memory, and is not the process that may use it.
+    #[error("process {owner} opened the log, a process that is forked from it cannot use it")]
+    Forked {
+        /// The process that opened the log.
+        owner: u32,
+    },
     /// No prepared segment is left, and there is no room for another. Nothing was written; compacting and reclaiming
     /// still work.
     #[error("no prepared segment is left, and {0}")]

@@ -275,6 +275,10 @@ impl Committer {
         }
         let write_bytes = if lane == Lane::Inline { INLINE_WRITE_BYTES } else { WRITE_BYTES };
         let Some(write) = self.next_write(shared, write_bytes)? else { return Ok(false) };
+        if write.offset == 0 {
+            // The segment is begun: that its file could be opened once says little.
+            shared.check_directory()?;
+        }
         let sync = self.sync_for(shared, lane, write.flight.bytes);
         let asked = if mutants::is_on(Mutant::WriteNotDurable) { Sync::None } else { sync };
         marks::hit_if(!self.flights.is_empty(), "commit: several writes in flight");

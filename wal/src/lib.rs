@@ -50,6 +50,7 @@ mod worker;
 mod notices;
 mod watched;
 mod watch;
+mod guard;
 mod scrub;
 mod copy;
 mod metrics;

@@ -50,6 +50,7 @@ mutants! {
     WriteErrorIgnored: "a failed write of a group counts as done",
     SyncErrorIgnored: "a failed sync is asked for again",
     ForeignSyncIgnored: "a failed sync beside the log does not poison it",
+    DirectoryLost: "the log goes on when its directory or the lock is gone",
     BodyChecksumIgnored: "the checksum of a record's body is not looked at",
     GroupChecksumIgnored: "records are not compared with the checksum in their group's header",
     TornGroupInPart: "the intact records of a torn group are accepted",

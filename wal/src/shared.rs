@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use logboom_disk::{Disk, InlineQueue, Pool, Queue, Wait, Wake};
+use logboom_disk::{Disk, InlineQueue, Pool, Process, Queue, Wait, Wake};
 
 use crate::{
     Capacity, Clock, Ended, Error, Options, SegmentId, Worker,
@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) seed: u32,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) manual: bool,
+    pub(crate) process: Process,
     pub(crate) staging: Mutex<Staging>,
     /// Whoever holds this commits.
     pub(crate) tail: Mutex<Tail>,
@@ -156,6 +157,7 @@ impl Shared {
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
+        self.check_process()?;
         if let Some(first) = self.watermark.failure() {
             return Err(poisoned(first));
         }

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use logboom_disk::Process;
+
 use crate::{
     Error, SegmentId,
     admission::Admission,
@@ -58,6 +60,7 @@ impl Start {
             log: base.identity.log,
             seed: base.seed,
             manual,
+            process: Process::this(),
             staging: Mutex::new(staging),
             tail: Mutex::new(Tail::new(committer, queue)),
             wanted: AtomicU64::new(0),

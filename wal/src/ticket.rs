@@ -39,6 +39,9 @@ impl Ticket {
     /// [`Error::Poisoned`] when the log failed before the batch was acknowledged; whether it survives is then known
     /// only after the log is opened again.
     pub fn wait(self) -> Result<(), Error> {
+        if !self.is_done() {
+            self.shared.check_process()?;
+        }
         self.shared.want(self.group);
         self.shared.wait(self.group, Caller::Free)
     }
@@ -58,6 +61,11 @@ impl Ticket {
     /// # Errors
     /// The outer error is the ticket itself, not done yet.
     pub fn wait_timeout(self, timeout: Duration) -> Result<Result<(), Error>, Self> {
+        if !self.is_done()
+            && let Err(error) = self.shared.check_process()
+        {
+            return Ok(Err(error));
+        }
         self.shared.want(self.group);
         self.shared.kick();
         match self.shared.wait_timeout(self.group, timeout) {
@@ -83,6 +91,7 @@ impl Future for Ticket {
         if let Some(outcome) = self.shared.watermark.outcome(self.group) {
             return Poll::Ready(outcome);
         }
+        self.shared.check_process()?;
         let key = self.shared.watermark.wakers.register(self.group, self.key, context.waker());
         self.key = Some(key);
         // It may have ended between the look and the registration.

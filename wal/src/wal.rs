@@ -9,7 +9,9 @@ use logboom_disk::{Disk, Facts};
 
 use crate::{
     Ended, Error, FooterParts, Listed, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo,
-    Sequence, Stretches, Ticket, Wakers, WalHealth, WalMetrics, Worker, cold, marks,
+    Sequence, Stretches, Ticket, Wakers, WalHealth, WalMetrics, Worker, cold,
+    guard::Guard,
+    marks,
     mutants::{self, Mutant},
     notices::{Notifier, Teller},
     prefill::{Prefill, trim},
@@ -43,6 +45,7 @@ impl Wal {
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`].
     pub fn admit(&self, bytes: u64) -> Result<Permit, Error> {
+        self.shared.check_process()?;
         if !self.shared.manual {
             return self.refused(self.shared.admission.admit(bytes));
         }
@@ -71,6 +74,7 @@ impl Wal {
     /// # Errors
     /// As [`Wal::admit`].
     pub async fn admit_async(&self, bytes: u64) -> Result<Permit, Error> {
+        self.shared.check_process()?;
         self.refused(self.shared.admission.admit_async(bytes).await)
     }
 
@@ -428,9 +432,17 @@ impl Wal {
     /// Has everything written, says in a last group that nothing follows, and ends the threads.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] when not everything that was accepted is durable.
+    /// [`Error::Poisoned`] when not everything that was accepted is durable. [`Error::Forked`] in a child, where
+    /// nothing is done.
     pub fn close(&self) -> Result<(), Error> {
+        self.check_process()?;
         self.shared.close()
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a child that was forked from the process that opened the log.
+    pub fn check_process(&self) -> Result<(), Error> {
+        self.shared.check_process()
     }
 
     pub(crate) fn start(start: Start) -> Result<Self, Error> {
@@ -441,6 +453,7 @@ impl Wal {
         let epoch = wal.shared.add_empty(0)?;
         wal.shared.wait(epoch, Caller::Locked)?;
         wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
+        wal.worker().add(Box::new(Guard::new(&wal.shared)));
         let period = wal.shared.options.scrub_period;
         if !period.is_zero() {
             wal.worker().add(Box::new(Scrub::new(&wal.shared, period)));
@@ -511,6 +524,11 @@ struct Closer(Arc<Shared>);
 
 impl Drop for Closer {
     fn drop(&mut self) {
+        if self.0.check_process().is_err() {
+            // A forked child has no threads to end, and what those had locked stays locked there: nothing is touched.
+            std::mem::forget(Arc::clone(&self.0));
+            return;
+        }
         // Whoever wants to know calls `close`.
         drop(self.0.close());
     }

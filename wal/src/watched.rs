@@ -132,6 +132,10 @@ impl Disk for WatchedDisk {
         self.disk.movable_queue()
     }
 
+    fn still_ours(&self) -> io::Result<()> {
+        self.pending.call(|| self.disk.still_ours())
+    }
+
     fn facts(&self) -> &Facts {
         self.disk.facts()
     }

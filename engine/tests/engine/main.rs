@@ -20,6 +20,7 @@ mod foreign;
 mod handles;
 mod kill;
 mod limits;
+mod locks;
 mod model;
 mod openings;
 mod operations;
