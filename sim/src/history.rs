@@ -20,6 +20,7 @@ mod endings;
 mod harm;
 mod leaning;
 mod mend;
+mod rival;
 mod snapshots;
 
 use copies::Copy;

@@ -209,6 +209,20 @@ impl World {
         self.is_faulty = true;
     }
 
+    /// Somebody removes the lock below the engine that has the directory open.
+    pub(crate) fn lose_lock(&mut self) {
+        self.disk.lose_lock();
+        self.is_faulty = true;
+    }
+
+    /// Another process opens the directory, after the lock was lost.
+    pub(crate) fn open_beside(&mut self) -> Result<(), Failure> {
+        let opened = self.disk.open_beside();
+        self.disk = opened.map_err(|error| Failure::new(Check::Opens, error.to_string()))?;
+        self.is_faulty = false;
+        Ok(())
+    }
+
     /// Lets time pass, and nothing else.
     pub(crate) fn jump(&self, time: Duration) {
         self.clock.advance(time);

@@ -13,6 +13,10 @@ impl History {
     /// Ends the engine in one of the ways in which engines end, and opens the log again.
     pub(super) fn end_and_reopen(&mut self, engine: Engine) -> Result<Option<Engine>, Failure> {
         self.settle(&engine)?;
+        if self.may_lose_lock() {
+            self.drop_copy()?;
+            return self.lose_lock(&engine);
+        }
         let mut engine = Some(engine);
         let dies = if self.world.has_halted() { 2 } else { 0 };
         let ends = std::mem::take(&mut self.ends);

@@ -28,6 +28,8 @@ pub(super) struct Leaning {
     pub(super) copies: u64,
     /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
     pub(super) releases: u64,
+    /// In percent: rounds at whose end the lock is removed, and another process opens the log.
+    pub(super) rivals: u64,
     /// In percent: rounds in which the disk damages what it was given, without a word.
     pub(super) harms: u64,
 }
@@ -50,12 +52,14 @@ impl Leaning {
             reclaims: choices.pick(&[0, 0, 3, 20]),
             snapshots: choices.pick(&[0, 0, 5, 15]),
             copies: 0,
+            rivals: 0,
             releases: choices.pick(&[0, 0, 3, 15, 30]),
             // Few histories: after damage much less can be asked for.
             harms: if everything && choices.percent(8) { choices.pick(&[30, 60]) } else { 0 },
         };
         // A copy is as damaged as the log: there is nothing to hold it against.
         let copies = if chosen.harms > 0 { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 5]) };
-        Self { copies, ..chosen }
+        let rivals = if everything { choices.pick(&[0, 0, 0, 15]) } else { 0 };
+        Self { copies, rivals, ..chosen }
     }
 }

@@ -1,0 +1,58 @@
+//! The lock goes away below a running log, and another process opens the directory.
+
+use std::time::Duration;
+
+use logboom::{Durability, Engine, Error, ShardId};
+use logboom_wal::marks;
+
+use super::History;
+use crate::check::{Check, Failure};
+
+/// Within this the log is to know that its directory is not its own any more.
+const NOTICED: Duration = Duration::from_secs(1);
+
+impl History {
+    /// Whether the next thing that happens to the engine may be the loss of its lock.
+    pub(super) fn may_lose_lock(&mut self) -> bool {
+        let is_well = !self.world.has_halted() && !self.world.is_faulty && self.harm.is_none();
+        is_well && !self.ends && self.choices.percent(self.leaning.rivals)
+    }
+
+    /// Removes the lock. The engine ends for it, and another one goes on with all that was acknowledged; whatever the
+    /// first one still tries is in nobody's way.
+    pub(super) fn lose_lock(&mut self, old: &Engine) -> Result<Option<Engine>, Failure> {
+        self.world.lose_lock();
+        for _ in 0..self.choices.below(4) {
+            self.submit(old)?;
+            self.settle(old)?;
+        }
+        self.world.pass(old, NOTICED)?;
+        self.settle(old)?;
+        if !self.poisoned {
+            return Err(Failure::new(Check::FailStop, "the log goes on, a second after its lock was removed"));
+        }
+        self.ends = false;
+        self.desk.clear();
+        self.world.open_beside()?;
+        let Some(new) = self.reopen()? else { return Ok(None) };
+        self.is_over(old)?;
+        self.readable(crate::check::differences(&new, self.models(), self.shards(), self.judged()))?;
+        marks::hit("lock: another process goes on");
+        Ok(Some(new))
+    }
+
+    /// That the engine accepts nothing and changes nothing.
+    fn is_over(&mut self, old: &Engine) -> Result<(), Failure> {
+        let mut batch = old.batch();
+        let added = batch.commit_hint(ShardId(0), &[self.choices.byte()]);
+        added.map(drop).map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
+        match old.submit(batch, Durability::Durable) {
+            Err(Error::Poisoned { .. }) => {}
+            other => return Err(Failure::new(Check::FailStop, format!("a batch without the lock: {other:?}"))),
+        }
+        for _ in 0..self.choices.below(50) {
+            old.step();
+        }
+        Ok(())
+    }
+}
