@@ -346,6 +346,12 @@ impl<'a> Batch<'a> {
         self.bytes = 0;
     }
 
+    /// Has the memory used again, once the batch is in the log. Not when it is dropped: a `Drop` of what borrows would
+    /// have callers declare their payloads before their batch.
+    pub(crate) fn recycle(&mut self) {
+        self.pool.give(std::mem::take(&mut self.buffers));
+    }
+
     pub(crate) fn buffers(&self) -> &Buffers<'a> {
         &self.buffers
     }
@@ -431,12 +437,6 @@ impl<'a> Batch<'a> {
         self.buffers.operations.push((shard, operation));
         self.bytes = bytes;
         Ok(())
-    }
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.buffers));
     }
 }
 

@@ -159,7 +159,6 @@ impl Engine {
             let permit = admit(core, &batch, Durability::Durable)?;
             append_counted(core, &mut batch, permit, Durability::Durable, Reservation::finish_for_waiter)
         })?;
-        drop(batch);
         ticket.wait()
     }
 
@@ -401,6 +400,7 @@ fn append_counted(
     finish: fn(Reservation) -> logboom_wal::Ticket,
 ) -> Result<Ticket> {
     let ticket = append(core, batch, permit, durability, finish)?;
+    batch.recycle();
     core.counts.batches.fetch_add(1, Ordering::Relaxed);
     Ok(Ticket::new(ticket))
 }

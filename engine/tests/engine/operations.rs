@@ -396,3 +396,21 @@ fn a_pending_hard_state_leaves_the_durable_end_where_it_is() {
     assert_eq!(shard.durable(), Some(94));
     ticket.wait().unwrap();
 }
+
+/// The batch borrows, and is not in the log yet when the payload goes: that is no use of it.
+#[test]
+fn what_a_batch_borrows_may_be_declared_behind_it() {
+    fn append(engine: &Engine, text: &str) -> logboom::Result<()> {
+        let mut batch = engine.batch();
+        let payload = text.repeat(3).into_bytes();
+        batch.append(A, Entry { context: &payload, ..Entry::new(1, 1, &payload[..]) })?;
+        if text.is_empty() {
+            return Ok(());
+        }
+        engine.write(batch)
+    }
+    let engine = Ground::sim(1).open();
+    append(&engine, "").unwrap();
+    append(&engine, "abc").unwrap();
+    assert_eq!(engine.shard(A).entries(1..2, u64::MAX).unwrap().get(1).unwrap().payload, b"abcabcabc");
+}
