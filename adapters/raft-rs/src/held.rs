@@ -7,7 +7,9 @@ use logboom::{
     snapshot::{Built, Lease},
 };
 
-use crate::Error;
+use raft::eraftpb::ConfState;
+
+use crate::{Error, state::is_member};
 
 /// What all handles of a group share.
 #[derive(Debug)]
@@ -23,8 +25,8 @@ pub(crate) struct Held {
     pub(crate) received: BTreeMap<(u64, u64), Built>,
     /// The snapshots that followers are being sent.
     pub(crate) sending: BTreeMap<u64, Lease>,
-    /// The least index of a snapshot that a follower waits for.
-    pub(crate) wanted: Option<u64>,
+    /// The followers that the core had no snapshot for when it asked, and the least index that it asked for.
+    pub(crate) waiting: BTreeMap<u64, u64>,
 }
 
 impl Held {
@@ -34,6 +36,13 @@ impl Held {
         self.received.retain(|(received, _), _| *received > index);
     }
 
+    /// The configuration has changed: the core sends nothing any more to the members that it has lost, and does not say
+    /// so.
+    pub(crate) fn configured(&mut self, conf_state: &ConfState) {
+        self.waiting.retain(|follower, _| is_member(conf_state, *follower));
+        self.sending.retain(|follower, _| is_member(conf_state, *follower));
+    }
+
     pub(crate) fn new(applied: u64) -> Self {
         Self {
             applied,
@@ -41,7 +50,7 @@ impl Held {
             fetched: None,
             received: BTreeMap::new(),
             sending: BTreeMap::new(),
-            wanted: None,
+            waiting: BTreeMap::new(),
         }
     }
 }

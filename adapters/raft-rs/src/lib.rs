@@ -13,7 +13,11 @@
 //!
 //! use logboom::{Boundary, Config, Engine, ShardId};
 //! use logboom_raft_rs::{Group, Round, Writer};
-//! use raft::{RawNode, eraftpb::ConfState};
+//! use protobuf::Message;
+//! use raft::{
+//!     RawNode,
+//!     eraftpb::{ConfChangeV2, ConfState, EntryType},
+//! };
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let mut config = Config::new(dir.path().join("log"));
@@ -40,14 +44,19 @@
 //! let (wake, woken) = mpsc::channel(); // messages and ticks come by the same channel, elsewhere
 //! let mut writer = Writer::new(&engine, move || drop(wake.send(())));
 //! while applied.values().any(|index| *index < 1) {
-//!     let mut readys = Vec::new();
+//!     let (mut readys, mut changes) = (Vec::new(), Vec::new());
 //!     for (shard, node) in &mut nodes {
 //!         if node.has_ready() {
 //!             let mut ready = node.ready();
 //!             send(ready.take_messages()); // a leader's, which need not wait
 //!             for entry in ready.take_committed_entries() {
 //!                 applied.insert(*shard, entry.index);
-//!                 apply(entry);
+//!                 if entry.get_entry_type() == EntryType::EntryConfChangeV2 {
+//!                     let change = ConfChangeV2::parse_from_bytes(&entry.data)?;
+//!                     changes.push((*shard, entry.index, node.apply_conf_change(&change)?));
+//!                 } else {
+//!                     apply(entry);
+//!                 }
 //!             }
 //!             readys.push((*shard, ready));
 //!         }
@@ -56,11 +65,15 @@
 //!     for (shard, ready) in &mut readys {
 //!         round.save(nodes[shard].store(), ready);
 //!     }
+//!     for (shard, index, conf_state) in &changes {
+//!         round.conf_state(nodes[shard].store(), *index, conf_state); // before anything says that it is applied
+//!     }
 //!     writer.submit(&mut round)?; // one batch: readable from now on, durable soon
 //!     for (shard, ready) in readys {
 //!         let node = nodes.get_mut(&shard).ok_or("it is there")?;
 //!         node.advance_append_async(ready);
 //!         node.advance_apply_to(applied[&shard]); // what is, and not what a snapshot that waits will be
+//!         node.store().applied_to(applied[&shard])?; // it may be compacted
 //!     }
 //!     if !nodes.values().any(RawNode::has_ready) && writer.pending() > 0 {
 //!         woken.recv()?;
@@ -73,6 +86,7 @@
 //!             // load(engine.snapshots().newest(saved.shard)?);
 //!             applied.insert(saved.shard, index);
 //!             node.advance_apply_to(index); // and not before it is durable
+//!             node.store().applied_to(index)?;
 //!         }
 //!     }
 //! }
@@ -82,7 +96,16 @@
 //! ```
 //!
 //! The synchronous loop calls [`Writer::write`] in the place of `submit`, sends what is saved, and then calls
-//! `advance`, whose `LightReady` goes into the next round by [`Round::commit`].
+//! `advance`, whose `LightReady` goes into the next round by [`Round::commit`]. The example `members` beside this crate
+//! is that loop, with a group that grows and the way of a snapshot; it is one of the tests.
+//!
+//! - [`Round::save`] comes before the `Ready` is given to `advance` or `advance_append_async`.
+//! - [`Round::conf_state`] comes once `apply_conf_change` has given it, in the round of its `Ready` or the next one:
+//!   before [`Group::applied_to`], [`Group::snapshot_spec`], and whatever else says that its index is applied.
+//! - [`Group::applied_to`] comes once entries are applied, or a snapshot is loaded, and never sooner: they may be
+//!   compacted from then on.
+//! - [`Group::received`] comes before the core is given the `MsgSnapshot`, and [`Group::sent`] wherever
+//!   `report_snapshot` is called, whatever came of it.
 //!
 //! # What is where
 //!
@@ -110,7 +133,8 @@
 //! The application saves its state to [`Snapshots::build`](logboom::Snapshots::build) with
 //! [`Group::snapshot_spec`], and [registers](Group::register) it; then the log can be [compacted](Group::compact). A
 //! core that has to send one gets the newest, or is told to ask again later, while [`Group::snapshot_wanted`] asks for
-//! one.
+//! one. A core takes no snapshot whose configuration it is not part of, so a member that joins behind the newest one
+//! is another reason to save one: as of the index that added it, or later.
 //!
 //! | sender | receiver |
 //! |---|---|

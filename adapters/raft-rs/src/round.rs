@@ -98,22 +98,22 @@ impl<'r> Round<'r> {
 
     /// The batches that it becomes, in order; one, unless that would be too large.
     pub(crate) fn batches(&self, engine: &Engine) -> Result<Vec<Batch<'r>>> {
-        let mut batches = Batches { engine, full: Vec::new(), batch: engine.batch() };
+        let mut batches = Batches::new(engine);
         for item in &self.items {
             batches.add(item)?;
         }
-        batches.full.push(batches.batch);
-        batches.full.retain(|batch| !batch.is_empty());
-        Ok(batches.full)
+        Ok(batches.full())
     }
 
-    /// Forgets what was written, and the snapshots that are the groups' now.
+    /// Forgets what was written, the snapshots that are the groups' now, and whom they have lost.
     pub(crate) fn take_saves(&mut self) -> Vec<Save> {
         for item in self.items.drain(..) {
-            if let Item::Ready(group, ready) = item
-                && !ready.snapshot().is_empty()
-            {
-                group.held.lock().applied_to(ready.snapshot().get_metadata().index);
+            match item {
+                Item::Ready(group, ready) if !ready.snapshot().is_empty() => {
+                    group.held.lock().applied_to(ready.snapshot().get_metadata().index);
+                }
+                Item::Conf(group, _, conf_state) => group.held.lock().configured(conf_state),
+                Item::Ready(..) | Item::Commit(..) => {}
             }
         }
         std::mem::take(&mut self.saves)
@@ -121,13 +121,24 @@ impl<'r> Round<'r> {
 }
 
 /// Batches that are being filled.
-struct Batches<'e, 'r> {
+pub(crate) struct Batches<'e, 'r> {
     engine: &'e Engine,
     full: Vec<Batch<'r>>,
     batch: Batch<'r>,
 }
 
-impl<'r> Batches<'_, 'r> {
+impl<'e, 'r> Batches<'e, 'r> {
+    pub(crate) fn new(engine: &'e Engine) -> Self {
+        Self { engine, full: Vec::new(), batch: engine.batch() }
+    }
+
+    /// All that are not empty, in order.
+    pub(crate) fn full(mut self) -> Vec<Batch<'r>> {
+        self.full.push(self.batch);
+        self.full.retain(|batch| !batch.is_empty());
+        self.full
+    }
+
     /// Adds an item, as a whole unless it is too large for any batch.
     fn add(&mut self, item: &Item<'r>) -> Result<()> {
         match self.fit(|batch| item.add_to(batch)) {
@@ -163,7 +174,7 @@ impl<'r> Batches<'_, 'r> {
     }
 
     /// Has `add` fill the batch, or the next one if it does not fit this one.
-    fn fit(&mut self, mut add: impl FnMut(&mut Batch<'r>) -> Result<()>) -> Result<()> {
+    pub(crate) fn fit(&mut self, mut add: impl FnMut(&mut Batch<'r>) -> Result<()>) -> Result<()> {
         let mark = self.batch.mark();
         match add(&mut self.batch) {
             Err(error) if is_full(&error) => self.batch.rewind(&mark),

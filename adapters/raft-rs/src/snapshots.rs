@@ -4,7 +4,7 @@ use logboom::{
     Durability, Ticket,
     snapshot::{Built, Lease, Receiver, Spec, Stop},
 };
-use raft::eraftpb::Snapshot;
+use raft::eraftpb::{ConfState, Snapshot};
 
 use crate::{Error, Group, Result, state};
 
@@ -32,14 +32,27 @@ impl Group {
         let mut batch = self.engine.batch();
         batch.register_snapshot(self.id(), built)?;
         let ticket = self.engine.submit(batch, Durability::Durable)?;
-        let mut held = self.held.lock();
-        held.wanted = held.wanted.filter(|wanted| built.manifest().index < *wanted);
+        let conf_state = state::decode_conf(&built.manifest().membership).unwrap_or_default();
+        let (behind, index) = (self.range().start - 1, built.manifest().index);
+        let serves = |to: u64, least: u64| index >= least.max(behind) && state::is_member(&conf_state, to);
+        self.held.lock().waiting.retain(|to, least| !serves(*to, *least));
         Ok(ticket)
     }
 
-    /// The least index of the snapshot that a follower waits for, if one does and none is ready.
+    /// The least index of the snapshot that a follower waits for, if one does and none is ready: the one that the log
+    /// goes on from, that the core asked for, and that the follower is a member in. A core refuses a snapshot whose
+    /// configuration it is not part of; so a member that joins behind the newest snapshot waits for one of the index
+    /// that added it. Who is in no current configuration waits for nothing.
+    ///
+    /// It is to be saved as of this index or any later one, so once that is applied.
     pub fn snapshot_wanted(&self) -> Option<u64> {
-        self.held.lock().wanted
+        let waiting = self.held.lock().waiting.clone();
+        let behind = self.range().start - 1;
+        let least = |(to, asked): (u64, u64)| {
+            let since = state::member_since(&self.shard, to).map_err(|error| self.fail(error)).ok().flatten()?;
+            Some(since.max(asked).max(behind))
+        };
+        waiting.into_iter().filter_map(least).max()
     }
 
     /// The snapshot that the follower `to` is being sent: the one of the last `MsgSnapshot` to it. Its
@@ -61,9 +74,15 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::Malformed`] when its data is not the manifest of this snapshot. [`Error::Engine`]:
-    /// [`logboom::Error::Snapshot`] with `Stale` when the group has this one or a newer one, and the message can be
-    /// given to the core at once.
+    /// [`logboom::Error::Snapshot`] with `Stale` when the group has this one or a newer one, or it was
+    /// [received](Group::received) already and the core had no use for it: nothing is to be fetched then, and the
+    /// message can be given to the core at once.
     pub fn receive(&self, snapshot: &Snapshot, stop: &Stop) -> Result<Receiver> {
+        let (index, term) = (snapshot.get_metadata().index, snapshot.get_metadata().term);
+        if self.received_as(index, term).is_some() {
+            let shard = self.id().0;
+            return Err(logboom::Error::from(logboom::snapshot::Error::Stale { shard, index, term }).into());
+        }
         let receiver = self.engine.snapshots().receive(self.id(), &snapshot.data, stop)?;
         let (manifest, metadata) = (receiver.manifest(), snapshot.get_metadata());
         if (manifest.index, manifest.term) != (metadata.index, metadata.term) {
@@ -86,23 +105,31 @@ impl Group {
     }
 
     /// The newest snapshot as a message, leased for `to`; `None` if there is none that the log goes on from, of
-    /// `index` at least.
+    /// `index` at least, and that `to` is a member in.
     pub(crate) fn newest_for(&self, index: u64, to: u64) -> Result<Option<Snapshot>> {
         let needed = index.max(self.range().start - 1);
         let newest = self.engine.snapshots().newest(self.id())?;
-        let Some(lease) = newest.filter(|lease| lease.manifest().index >= needed) else {
-            let mut held = self.held.lock();
-            held.wanted = held.wanted.max(Some(needed));
-            return Ok(None);
-        };
-        let manifest = lease.manifest();
-        let conf_state = state::decode_conf(&manifest.membership)
-            .ok_or_else(|| state::malformed(&self.shard, "a snapshot whose membership is no ConfState".into()))?;
+        if let Some(lease) = newest.filter(|lease| lease.manifest().index >= needed) {
+            let conf_state = state::decode_conf(&lease.manifest().membership)
+                .ok_or_else(|| state::malformed(&self.shard, "a snapshot whose membership is no ConfState".into()))?;
+            if state::is_member(&conf_state, to) {
+                return Ok(Some(self.sent_to(to, lease, conf_state)));
+            }
+        }
+        self.held.lock().waiting.insert(to, index);
+        Ok(None)
+    }
+
+    /// The message of a snapshot. Its configuration is that of its index, whatever the current one is: the entries
+    /// behind it bring the changes.
+    fn sent_to(&self, to: u64, lease: Lease, conf_state: ConfState) -> Snapshot {
         let mut snapshot = Snapshot { data: lease.manifest_bytes(), ..Snapshot::default() };
         let metadata = snapshot.mut_metadata();
-        (metadata.index, metadata.term) = (manifest.index, manifest.term);
+        (metadata.index, metadata.term) = (lease.manifest().index, lease.manifest().term);
         metadata.set_conf_state(conf_state);
-        self.held.lock().sending.insert(to, lease);
-        Ok(Some(snapshot))
+        let mut held = self.held.lock();
+        held.waiting.remove(&to);
+        held.sending.insert(to, lease);
+        snapshot
     }
 }

@@ -15,11 +15,16 @@
 
 use logboom::{Batch, Shard};
 use protobuf::Message;
-use raft::eraftpb::{ConfState, HardState};
+use raft::{
+    INVALID_ID,
+    eraftpb::{ConfState, HardState},
+};
 
 use crate::{Error, Result};
 
 const CONF_PREFIX: &[u8] = b"raft-rs/conf/";
+const IMPORTING: &[u8] = b"raft-rs/importing";
+const NO_CONF_STATE: &str = "a configuration that is no ConfState";
 
 /// The bytes of a hard state.
 pub(crate) fn encode(state: &HardState) -> [u8; 24] {
@@ -55,7 +60,32 @@ pub(crate) fn conf_state(shard: &Shard, index: u64) -> Result<ConfState> {
     let end = conf_key(index);
     let stored = shard.scan(CONF_PREFIX..=end.as_slice())?;
     let Some((_, bytes)) = stored.last() else { return Ok(ConfState::default()) };
-    decode_conf(bytes).ok_or_else(|| malformed(shard, "a configuration that is no ConfState".into()))
+    decode_conf(bytes).ok_or_else(|| malformed(shard, NO_CONF_STATE.into()))
+}
+
+/// Since which index `member` has been in the configuration, up to the newest one; `None` if it is not in that. An
+/// index at or below the boundary means that it has been for as long as the log goes back.
+pub(crate) fn member_since(shard: &Shard, member: u64) -> Result<Option<u64>> {
+    let mut since = None;
+    for (key, bytes) in shard.scan(CONF_PREFIX..=conf_key(u64::MAX).as_slice())?.iter().rev() {
+        let known = conf_index(key).zip(decode_conf(bytes));
+        let (index, conf_state) = known.ok_or_else(|| malformed(shard, NO_CONF_STATE.into()))?;
+        if !is_member(&conf_state, member) {
+            break;
+        }
+        since = Some(index);
+    }
+    Ok(since)
+}
+
+/// Whether a core of that id takes part in a configuration. Who is in `learners_next` is an outgoing voter as well. No
+/// core has the invalid id: who asks for that one asks for any.
+pub(crate) fn is_member(conf_state: &ConfState, id: u64) -> bool {
+    let asks_for_any = id == INVALID_ID;
+    asks_for_any
+        || [&conf_state.voters, &conf_state.learners, &conf_state.voters_outgoing]
+            .into_iter()
+            .any(|ids| ids.contains(&id))
 }
 
 /// A configuration from its message.
@@ -101,4 +131,9 @@ pub(crate) fn malformed(shard: &Shard, what: String) -> Error {
 #[expect(clippy::big_endian_bytes, reason = "keys are in the order of their bytes, which is to be that of the indexes")]
 fn conf_key(index: u64) -> Vec<u8> {
     [CONF_PREFIX, &index.to_be_bytes()].concat()
+}
+
+#[expect(clippy::big_endian_bytes, reason = "as the key was made")]
+fn conf_index(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.strip_prefix(CONF_PREFIX)?.try_into().ok()?))
 }

@@ -66,7 +66,8 @@ impl Storage for Group {
         Ok(self.range().end - 1)
     }
 
-    /// The newest registered snapshot, leased for the follower `to`: see [`Group::sending`].
+    /// The newest registered snapshot, leased for the follower `to`: see [`Group::sending`]. Where `to` is no member in
+    /// it the core has to wait: see [`Group::snapshot_wanted`].
     fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         match self.newest_for(request_index, to) {
             Ok(Some(snapshot)) => Ok(snapshot),

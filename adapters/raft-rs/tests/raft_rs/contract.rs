@@ -414,9 +414,9 @@ fn snapshot_is_sent_on() {
     let mut node = Node::new(1, group.clone(), 2);
     node.raw.step(snapshot_message(2, 4, &snapshot)).unwrap();
     node.run();
-    let sent_on = group.snapshot(0, 3).unwrap();
+    let sent_on = group.snapshot(0, 4).unwrap();
     assert_eq!((sent_on.get_metadata(), &sent_on.data), (snapshot.get_metadata(), &snapshot.data));
     let mut state = String::new();
-    group.sending(3).unwrap().open("state").unwrap().read_to_string(&mut state).unwrap();
+    group.sending(4).unwrap().open("state").unwrap().read_to_string(&mut state).unwrap();
     assert_eq!(state, "the state");
 }

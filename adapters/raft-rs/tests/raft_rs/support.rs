@@ -77,9 +77,14 @@ pub(crate) fn members(voters: &[u64]) -> ConfState {
 
 /// A new engine with a group of the members 1, 2 and 3, whose log begins behind `boundary` with `entries`.
 pub(crate) fn group_of(boundary: (u64, u64), entries: &[Entry]) -> Group {
+    group_of_members(&[1, 2, 3], boundary, entries)
+}
+
+/// A new engine with a group, whose log begins behind `boundary` with `entries`.
+pub(crate) fn group_of_members(voters: &[u64], boundary: (u64, u64), entries: &[Entry]) -> Group {
     let engine = Machine::new(1).open();
     let (index, term) = boundary;
-    Group::create(&engine, [SHARD], &members(&[1, 2, 3]), Boundary { index, term }).unwrap();
+    Group::create(&engine, [SHARD], &members(voters), Boundary { index, term }).unwrap();
     if let Some(last) = entries.last() {
         let mut batch = engine.batch();
         for entry in entries {
@@ -217,7 +222,7 @@ pub(crate) fn foreign_snapshot(index: u64, term: u64, voters: &[u64], bytes: &[u
     Group::create(&engine, [SHARD], &members(voters), Boundary { index, term }).unwrap();
     let group = Group::open(&engine, SHARD, index).unwrap();
     drop(group.register(&build(&group, index, bytes)).unwrap());
-    let snapshot = raft::Storage::snapshot(&group, 0, 9).unwrap();
+    let snapshot = raft::Storage::snapshot(&group, 0, 1).unwrap();
     (group, snapshot)
 }
 
@@ -229,10 +234,10 @@ pub(crate) fn build(group: &Group, index: u64, bytes: &[u8]) -> Built {
     builder.finish().unwrap()
 }
 
-/// Ships the snapshot that `from` sends to the follower 9.
+/// Ships the snapshot that `from` sends to the follower 1.
 pub(crate) fn ship(from: &Group, snapshot: &Snapshot, to: &Group) {
     let mut receiver = to.receive(snapshot, &Stop::new()).unwrap();
-    let lease = from.sending(9).unwrap();
+    let lease = from.sending(1).unwrap();
     while let Some(at) = receiver.position() {
         receiver.accept(&lease.chunk(at).unwrap()).unwrap();
     }
