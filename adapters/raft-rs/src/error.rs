@@ -82,6 +82,12 @@ pub enum Error {
         /// The term of the last entry.
         last_term: u64,
     },
+    /// A group that was [imported](crate::Import) when a crash came: it is to be imported again.
+    #[error("{shard}: its import was cut short, and is to be done again")]
+    Unfinished {
+        /// The shard.
+        shard: ShardId,
+    },
 }
 
 impl From<Error> for raft::Error {

@@ -52,7 +52,8 @@ impl Group {
     /// A boundary of index 0 and term 0 is an empty log that stands for an empty state. A member that joins later gets
     /// the log of such a group from its first entry, and never learns who was in it at the beginning: it has to be
     /// created with the same members. With any other boundary (index and term 5, say) it has to get a snapshot first,
-    /// which tells it; it is not created at all, but [opened](Group::open).
+    /// which tells it; it is not created at all, but [opened](Group::open). A group that has entries elsewhere is
+    /// [imported](crate::Import).
     ///
     /// # Errors
     /// [`Error::Exists`] when one of the shards has a log or a hard state; some of the others may have been created
@@ -91,8 +92,8 @@ impl Group {
     ///
     /// # Errors
     /// What raft-rs would panic for, or not notice: [`Error::Applied`], [`Error::Commit`], [`Error::Term`],
-    /// [`Error::Malformed`]. [`Error::Engine`] with [`logboom::Error::Quarantined`] when something of the shard is
-    /// lost.
+    /// [`Error::Malformed`], [`Error::Unfinished`]. [`Error::Engine`] with [`logboom::Error::Quarantined`] when
+    /// something of the shard is lost.
     pub fn open(engine: &Engine, shard: ShardId, applied: u64) -> Result<Self> {
         let held = Arc::new(Mutex::new(Held::new(applied)));
         let group = Self { engine: engine.clone(), shard: engine.shard(shard), fetcher: None, held };
@@ -186,6 +187,9 @@ impl Group {
         let shard = self.id();
         if self.shard.quarantine().is_some() {
             return Err(logboom::Error::Quarantined { shard }.into());
+        }
+        if state::is_importing(&self.shard)? {
+            return Err(Error::Unfinished { shard });
         }
         let applied = self.held.lock().applied;
         let (first, last) = (self.range().start, self.range().end - 1);

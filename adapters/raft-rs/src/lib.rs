@@ -117,6 +117,8 @@
 //! | `ConfState` | a key for each index at which it has changed: a core begins with that of what is applied |
 //! | a snapshot | a file beside the log; `Snapshot::data` is its manifest |
 //!
+//! Groups from another storage come by an [`Import`], without a `Ready`.
+//!
 //! A field of an entry that raft-rs 0.7 does not know is not kept. A context has at most 65,535 bytes, and an entry a
 //! quarter of a segment.
 //!
@@ -173,6 +175,7 @@ mod state;
 mod entry;
 mod held;
 mod group;
+mod import;
 mod storage;
 mod fetch;
 mod snapshots;
@@ -182,5 +185,6 @@ mod writer;
 pub use error::{Error, Result};
 pub use fetch::{Fetch, Fetched};
 pub use group::Group;
+pub use import::Import;
 pub use round::{Round, Saved};
 pub use writer::Writer;

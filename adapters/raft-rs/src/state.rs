@@ -5,6 +5,7 @@
 //! | hard state | the shard's hard state | term, vote, commit: 8 each, little-endian |
 //! | commit index | the shard's commit hint | 8, little-endian |
 //! | a configuration | the key `raft-rs/conf/` + index, 8 bytes big-endian | the `ConfState` message |
+//! | an import that has begun and not ended | the key `raft-rs/importing` | none |
 //!
 //! The commit index moves far more often than term and vote, and nothing hangs on it: where it alone has moved it is
 //! written as a hint, which needs no sync. What is committed is the higher of the two.
@@ -121,6 +122,23 @@ pub(crate) fn drop_confs(batch: &mut Batch<'_>, shard: &Shard) -> Result<()> {
     for (key, _) in shard.scan(CONF_PREFIX..=conf_key(u64::MAX).as_slice())? {
         batch.delete(shard.id(), &key)?;
     }
+    Ok(())
+}
+
+/// Whether a group is being brought in, and not all of it is there.
+pub(crate) fn is_importing(shard: &Shard) -> Result<bool> {
+    Ok(shard.get(IMPORTING)?.is_some())
+}
+
+/// Says that a group is being brought in.
+pub(crate) fn mark_import(batch: &mut Batch<'_>, shard: &Shard) -> Result<()> {
+    batch.put(shard.id(), IMPORTING, b"")?;
+    Ok(())
+}
+
+/// Says that all of it is there.
+pub(crate) fn unmark_import(batch: &mut Batch<'_>, shard: &Shard) -> Result<()> {
+    batch.delete(shard.id(), IMPORTING)?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 mod contract;
 mod fetching;
+mod importing;
 mod joining;
 mod ready;
 mod rows;

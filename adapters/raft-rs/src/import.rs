@@ -1,0 +1,131 @@
+//! Groups from elsewhere: what a `Ready` never brought.
+
+use logboom::{Boundary, Durability, Engine, Shard, ShardId};
+use raft::eraftpb::{ConfState, Entry, HardState};
+
+use crate::{Error, Result, entry, round::Batches, state};
+
+/// Entries that are collected for a write.
+const ENTRIES_TOGETHER: usize = 256;
+
+/// A group that is brought in from elsewhere, without a [`Ready`](raft::Ready): from another storage, or from a test.
+///
+/// # Example
+/// Whatever a core has run on before has all that is needed:
+///
+/// ```
+/// use logboom::{Boundary, Config, Engine, ShardId};
+/// use logboom_raft_rs::{Group, Import};
+/// use raft::{GetEntriesContext, Storage, eraftpb::Entry, storage::MemStorage};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let mut config = Config::new(dir.path().join("log"));
+/// # config.segment_bytes = 1 << 20;
+/// # let engine = Engine::open(config)?;
+/// # let entry = |index| Entry { index, term: 3, ..Entry::default() };
+/// # let old = MemStorage::new_with_conf_state((vec![1, 2, 3], vec![]));
+/// # old.wl().append(&[entry(1), entry(2)])?;
+/// # old.wl().mut_hard_state().term = 4;
+/// # old.wl().mut_hard_state().commit = 2;
+/// let applied = 1; // by the application, whose state is its own to move
+/// let state = old.initial_state()?; // hard state, and the configuration as of what is applied
+/// let (first, last) = (old.first_index()?, old.last_index()?);
+///
+/// let boundary = Boundary { index: first - 1, term: old.term(first - 1)? };
+/// let import = Import { boundary, hard_state: state.hard_state, conf_states: vec![(applied, state.conf_state)] };
+/// let entries = old.entries(first, last + 1, None, GetEntriesContext::empty(false))?; // in pieces, if they are many
+/// import.write(&engine, ShardId(7), entries)?;
+///
+/// let group = Group::open(&engine, ShardId(7), applied)?;
+/// assert_eq!(group.initial_state()?.hard_state, old.initial_state()?.hard_state);
+/// assert_eq!((group.first_index()?, group.last_index()?, group.term(2)?), (1, 2, 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// What the log begins behind: index and term 0 for one that begins with the first entry there ever was.
+    pub boundary: Boundary,
+    /// Term, vote and commit index.
+    pub hard_state: HardState,
+    /// The configurations, each with the index that it holds from on. The application begins with the last one that
+    /// is not above what it has applied, so there has to be one.
+    pub conf_states: Vec<(u64, ConfState)>,
+}
+
+impl Import {
+    /// Writes the group to a shard, with `entries` behind the boundary. All of it is durable on return. After an error
+    /// nothing is left of it; one that a crash has cut short is [`Error::Unfinished`] to [`Group::open`], and is
+    /// written again.
+    ///
+    /// The entries may be any number, and are taken a few hundred at a time.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the shard has a log or a hard state. [`Error::Commit`], [`Error::Term`] and
+    /// [`Error::Malformed`] for what contradicts itself; [`Error::Engine`], with [`logboom::Error::Gap`] for entries
+    /// that do not follow one another.
+    ///
+    /// [`Group::open`]: crate::Group::open
+    pub fn write(&self, engine: &Engine, shard: ShardId, entries: impl IntoIterator<Item = Entry>) -> Result<()> {
+        let shard = engine.shard(shard);
+        let has_begun = state::is_importing(&shard)?;
+        if !has_begun && (shard.next().is_some() || shard.hard_state()?.is_some()) {
+            return Err(Error::Exists { shard: shard.id() });
+        }
+        self.write_to(engine, &shard, entries).inspect_err(|_| {
+            let mut batch = engine.batch();
+            // Where this fails as well, the mark stays.
+            drop(batch.destroy(shard.id()).map(drop).and_then(|()| engine.write(batch)));
+        })
+    }
+
+    fn write_to(&self, engine: &Engine, shard: &Shard, entries: impl IntoIterator<Item = Entry>) -> Result<()> {
+        self.begin(engine, shard)?;
+        let (mut last, mut last_term) = (self.boundary.index, self.boundary.term);
+        let mut entries = entries.into_iter();
+        loop {
+            let some: Vec<Entry> = entries.by_ref().take(ENTRIES_TOGETHER).collect();
+            let mut batches = Batches::new(engine);
+            for entry in &some {
+                if entry.term < last_term {
+                    return Err(state::malformed(shard, format!("entry {} is of a term before the last", entry.index)));
+                }
+                batches.fit(|batch| Ok(batch.append(shard.id(), entry::to_engine(entry)).map(drop)?))?;
+                (last, last_term) = (entry.index, entry.term);
+            }
+            for batch in batches.full() {
+                drop(engine.submit(batch, Durability::Durable)?);
+            }
+            if some.len() < ENTRIES_TOGETHER {
+                return self.end(engine, shard, last, last_term);
+            }
+        }
+    }
+
+    /// Everything but the hard state, and the mark that it is not all there.
+    fn begin(&self, engine: &Engine, shard: &Shard) -> Result<()> {
+        let mut batch = engine.batch();
+        batch.destroy(shard.id())?.reset_to(shard.id(), Some(self.boundary))?;
+        state::mark_import(&mut batch, shard)?;
+        for (index, conf_state) in &self.conf_states {
+            state::put_conf(&mut batch, shard, *index, conf_state)?;
+        }
+        drop(engine.submit(batch, Durability::Durable)?);
+        Ok(())
+    }
+
+    /// The hard state, once it is known to fit, durable behind everything else.
+    fn end(&self, engine: &Engine, shard: &Shard, last: u64, last_term: u64) -> Result<()> {
+        let HardState { term, commit, .. } = self.hard_state;
+        if commit < self.boundary.index || commit > last {
+            let first = self.boundary.index.saturating_add(1);
+            return Err(Error::Commit { shard: shard.id(), commit, first, last });
+        }
+        if term < last_term {
+            return Err(Error::Term { shard: shard.id(), term, last_term });
+        }
+        let mut batch = engine.batch();
+        batch.hard_state(shard.id(), &state::encode(&self.hard_state))?;
+        state::unmark_import(&mut batch, shard)?;
+        Ok(engine.write(batch)?)
+    }
+}
