@@ -36,6 +36,8 @@ use crate::Failure;
 ///     }
 /// }
 /// ```
+///
+/// Types of other crates, which cannot have this trait, are stored by a [`Codec`].
 pub trait DataCodec: Sized {
     /// The bytes to store.
     fn into_bytes(self) -> Bytes;
@@ -45,6 +47,54 @@ pub trait DataCodec: Sized {
     /// # Errors
     /// For bytes that are no such data. The log's own checksums have been compared: this is about what was written.
     fn from_bytes(bytes: Bytes) -> Result<Self, Failure>;
+}
+
+/// How data of the type `D` is stored, and read: the parameter of a log store, for data of whatever crate. The log
+/// begins with nothing but its bytes, so what they mean must not change while the log has any.
+///
+/// # Example
+/// ```
+/// use std::net::SocketAddr; // a type of another crate: traits of other crates are not for it
+///
+/// use bytes::Bytes;
+/// use logboom_openraft::{Codec, Failure};
+///
+/// struct AsText;
+///
+/// impl Codec<SocketAddr> for AsText {
+///     fn encode(data: SocketAddr) -> Bytes {
+///         data.to_string().into()
+///     }
+///
+///     fn decode(bytes: Bytes) -> Result<SocketAddr, Failure> {
+///         Ok(std::str::from_utf8(&bytes)?.parse()?)
+///     }
+/// }
+/// ```
+/// With it, the store is a `LogStore::<Types, AsText>::with_codec(&engine, shard, options)`.
+pub trait Codec<D>: 'static {
+    /// The bytes to store: see [`DataCodec::into_bytes`].
+    fn encode(data: D) -> Bytes;
+
+    /// The data that was stored as `bytes`, which are a view of the log's own memory: see [`DataCodec::from_bytes`].
+    ///
+    /// # Errors
+    /// As [`DataCodec::from_bytes`].
+    fn decode(bytes: Bytes) -> Result<D, Failure>;
+}
+
+/// The codec of data that is a [`DataCodec`] itself: what a log store has when nothing else is said.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnCodec;
+
+impl<D: DataCodec> Codec<D> for OwnCodec {
+    fn encode(data: D) -> Bytes {
+        data.into_bytes()
+    }
+
+    fn decode(bytes: Bytes) -> Result<D, Failure> {
+        D::from_bytes(bytes)
+    }
 }
 
 impl DataCodec for Bytes {

@@ -3,34 +3,33 @@
 use bytes::Bytes;
 use logboom::EntryRef;
 
-use crate::{Failure, Leader};
+use crate::{Codec, Failure, Leader};
 
-/// What an entry is, version 1 of its format: the number that the log stores with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+/// What an entry carries. The data of the application becomes bytes by a [`Codec`]; a membership has its bytes from
+/// openraft's types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content<D> {
     /// Nothing: what a new leader begins with.
     Blank,
-    /// Data of the application, as [`DataCodec`](crate::DataCodec) has it.
-    Normal,
+    /// Data of the application.
+    Normal(D),
     /// A membership.
-    Membership,
+    Membership(Bytes),
 }
 
 /// An entry in its parts.
 #[derive(Clone, Debug)]
-pub struct Parts<L> {
+pub struct Parts<L, D> {
     /// The leader that proposed it.
     pub leader: L,
     /// Its index.
     pub index: u64,
-    /// What it is.
-    pub kind: Kind,
     /// What it carries.
-    pub payload: Bytes,
+    pub content: Content<D>,
 }
 
-/// An entry type that can be stored. Openraft's own is, if its data is a [`DataCodec`](crate::DataCodec) and its ids
-/// and nodes are [`Field`](crate::Field)s; an application may have another.
+/// An entry type that can be stored. Openraft's own is, if its ids and nodes are [`Field`](crate::Field)s; an
+/// application may have another.
 pub trait StoredEntry: Sized {
     /// The leader's id in its log id.
     type Leader: Leader;
@@ -38,37 +37,48 @@ pub trait StoredEntry: Sized {
     type Data;
 
     /// Takes the entry apart. Called once for each entry that is appended.
-    fn into_parts(self) -> Parts<Self::Leader>;
+    fn into_parts(self) -> Parts<Self::Leader, Self::Data>;
 
-    /// Puts an entry together. The payload shares the memory of the log: keeping it copies nothing.
+    /// Puts an entry together.
     ///
     /// # Errors
-    /// For a payload that is not what its kind says.
-    fn from_parts(parts: Parts<Self::Leader>) -> Result<Self, Failure>;
+    /// For a membership that is none of these types.
+    fn from_parts(parts: Parts<Self::Leader, Self::Data>) -> Result<Self, Failure>;
 
     /// What the application proposed; `None` in an entry that is openraft's own.
     fn into_data(self) -> Option<Self::Data>;
 }
 
-impl Kind {
-    pub(crate) fn number(self) -> u8 {
+/// The kinds of entries, version 1 of their format: the numbers that the log stores with them.
+const BLANK: u8 = 0;
+const NORMAL: u8 = 1;
+const MEMBERSHIP: u8 = 2;
+
+impl<D> Content<D> {
+    /// The kind, and the payload.
+    pub(crate) fn encode<K: Codec<D>>(self) -> (u8, Bytes) {
         match self {
-            Self::Blank => 0,
-            Self::Normal => 1,
-            Self::Membership => 2,
+            Self::Blank => (BLANK, Bytes::new()),
+            Self::Normal(data) => (NORMAL, K::encode(data)),
+            Self::Membership(bytes) => (MEMBERSHIP, bytes),
         }
     }
 
-    fn of(number: u8) -> Option<Self> {
-        [Self::Blank, Self::Normal, Self::Membership].into_iter().find(|kind| kind.number() == number)
+    fn decode<K: Codec<D>>(kind: u8, payload: Bytes) -> Result<Self, Failure> {
+        match kind {
+            BLANK => Ok(Self::Blank),
+            NORMAL => Ok(Self::Normal(K::decode(payload)?)),
+            MEMBERSHIP => Ok(Self::Membership(payload)),
+            _ => Err("it is of a kind that there is not".into()),
+        }
     }
 }
 
 /// An entry as the log has it, as an entry of openraft.
-pub(crate) fn decode<E: StoredEntry>(entry: &EntryRef<'_>) -> Result<E, Failure> {
-    let kind = Kind::of(entry.kind).ok_or("it is of a kind that there is not")?;
+pub(crate) fn decode<E: StoredEntry, K: Codec<E::Data>>(entry: &EntryRef<'_>) -> Result<E, Failure> {
     let payload = if entry.payload.is_empty() { Bytes::new() } else { entry.payload_bytes() };
-    E::from_parts(Parts { leader: leader(entry)?, index: entry.index, kind, payload })
+    let content = Content::decode::<K>(entry.kind, payload)?;
+    E::from_parts(Parts { leader: leader(entry)?, index: entry.index, content })
 }
 
 /// The leader that proposed an entry.

@@ -150,7 +150,8 @@
 //! # The application's types
 //!
 //! None of them needs serde. Data is a [`DataCodec`]: bytes, and back from a view of the log's memory, so that
-//! [`Data`] is never copied on its way out. Ids of nodes and nodes are [`Field`]s. The default entries are stored as
+//! [`Data`] is never copied on its way out; data of other crates has a [`Codec`], which is a parameter of the
+//! `LogStore`. Ids of nodes and nodes are [`Field`]s. The default entries are stored as
 //! they are; others can be, as [`StoredEntry`]. The feature `single-term-leader` of openraft 0.9 is not supported.
 //!
 //! # Snapshots
@@ -184,8 +185,8 @@ pub mod v0_9;
 #[cfg(feature = "v0_10")]
 pub mod v0_10;
 
-pub use data::{Data, DataCodec};
-pub use entry::{Kind, Parts, StoredEntry};
+pub use data::{Codec, Data, DataCodec, OwnCodec};
+pub use entry::{Content, Parts, StoredEntry};
 pub use error::{Error, Failure, Result};
 pub use field::Field;
 pub use log_id::Leader;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use logboom::{Batch, Boundary, Durability, Engine, Entry, EntryBatch, Limit, ReadError, Shard, ShardId, Ticket};
 
 use crate::{
-    Error, Leader, Options, Result, StoredEntry,
+    Codec, Error, Leader, Options, Result, StoredEntry,
     entry::{self, decode},
     log_id,
 };
@@ -21,12 +21,12 @@ use crate::{
 /// The key that holds the log id up to which the log was purged.
 const PURGED: &[u8] = b"logboom-openraft: purged";
 
-/// The log of a group, with entries of type `E`. Clones are handles to the same log.
-pub(crate) struct Log<E> {
+/// The log of a group, with entries of type `E` and their data stored by `K`. Clones are handles to the same log.
+pub(crate) struct Log<E, K> {
     engine: Engine,
     shard: Shard,
     options: Options,
-    entries: PhantomData<fn() -> E>,
+    entries: PhantomData<fn() -> (E, K)>,
 }
 
 /// A log id of the entries' own kind: leader and index.
@@ -48,7 +48,7 @@ pub(crate) struct Ends<L> {
     pub(crate) last: Option<(L, u64)>,
 }
 
-impl<E> Log<E> {
+impl<E, K> Log<E, K> {
     pub(crate) fn new(engine: &Engine, shard: ShardId, options: Options) -> Self {
         Self { engine: engine.clone(), shard: engine.shard(shard), options, entries: PhantomData }
     }
@@ -62,7 +62,7 @@ impl<E> Log<E> {
     }
 }
 
-impl<E: StoredEntry> Log<E> {
+impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
     /// Appends entries, which can be read on return; `done` is called when they and everything before them are
     /// durable, in the order of the calls. Entries that are too many for one batch become several; those up to the
     /// purge point are passed over, as the state machine has them.
@@ -73,7 +73,7 @@ impl<E: StoredEntry> Log<E> {
         entries: impl IntoIterator<Item = E>,
         done: impl FnOnce(logboom::Result<()>) + Send + 'static,
     ) -> Result<()> {
-        let rows = Rows::of(entries);
+        let rows = Rows::of::<E, K>(entries);
         let mut batch = self.engine.batch();
         let purged = self.shard.boundary().map(|boundary| boundary.index);
         for row in rows.rows.iter().filter(|row| Some(row.index) > purged) {
@@ -148,7 +148,7 @@ impl<E: StoredEntry> Log<E> {
         }
         let mut entries = Vec::with_capacity(batch.len());
         for entry in &batch {
-            let decoded = decode(&entry)
+            let decoded = decode::<E, K>(&entry)
                 .map_err(|failure| Error::malformed(self.shard.id(), format!("entry {}", entry.index), failure))?;
             entries.push(decoded);
         }
@@ -260,7 +260,7 @@ impl<E: StoredEntry> Log<E> {
     }
 }
 
-impl<E> Clone for Log<E> {
+impl<E, K> Clone for Log<E, K> {
     fn clone(&self) -> Self {
         let (engine, shard) = (self.engine.clone(), self.shard.clone());
         Self { engine, shard, options: self.options.clone(), entries: PhantomData }
@@ -304,13 +304,14 @@ struct Row {
 }
 
 impl Rows {
-    fn of<E: StoredEntry>(entries: impl IntoIterator<Item = E>) -> Self {
+    fn of<E: StoredEntry, K: Codec<E::Data>>(entries: impl IntoIterator<Item = E>) -> Self {
         let mut rows = Self::default();
         for entry in entries {
             let parts = entry.into_parts();
             let context = rows.context(&parts.leader);
-            let (index, term, kind) = (parts.index, parts.leader.term(), parts.kind.number());
-            rows.rows.push(Row { index, term, kind, context, payload: parts.payload });
+            let (index, term) = (parts.index, parts.leader.term());
+            let (kind, payload) = parts.content.encode::<K>();
+            rows.rows.push(Row { index, term, kind, context, payload });
         }
         rows
     }

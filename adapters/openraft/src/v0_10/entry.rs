@@ -1,12 +1,11 @@
 //! The types of openraft 0.10, as they are stored.
 
-use bytes::Bytes;
 use openraft_v0_10::{
     AppData, BasicNode, EmptyNode, Entry, EntryPayload, LogId, Membership, Node, NodeId,
     vote::{RaftCommittedLeaderId, leader_id_adv, leader_id_std},
 };
 
-use crate::{DataCodec, Failure, Field, Kind, Leader, Parts, StoredEntry, field::only, membership};
+use crate::{Content, Failure, Field, Leader, Parts, StoredEntry, field::only, membership};
 
 impl<I: NodeId + Field> Leader for leader_id_adv::LeaderId<u64, I> {
     fn term(&self) -> u64 {
@@ -51,32 +50,32 @@ impl Leader for leader_id_std::CommittedLeaderId<u64> {
 impl<L, D, I, N> StoredEntry for Entry<L, EntryPayload<D, I, N>>
 where
     L: RaftCommittedLeaderId + Leader,
-    D: AppData + DataCodec,
+    D: AppData,
     I: NodeId + Field,
     N: Node + Field,
 {
     type Leader = L;
     type Data = D;
 
-    fn into_parts(self) -> Parts<L> {
-        let (kind, payload) = match self.payload {
-            EntryPayload::Blank => (Kind::Blank, Bytes::new()),
-            EntryPayload::Normal(data) => (Kind::Normal, data.into_bytes()),
+    fn into_parts(self) -> Parts<L, D> {
+        let content = match self.payload {
+            EntryPayload::Blank => Content::Blank,
+            EntryPayload::Normal(data) => Content::Normal(data),
             EntryPayload::Membership(membership) => {
                 let mut bytes = Vec::new();
                 membership::put(membership.get_joint_config(), membership.nodes(), &mut bytes);
-                (Kind::Membership, bytes.into())
+                Content::Membership(bytes.into())
             }
         };
-        Parts { leader: self.log_id.leader_id, index: self.log_id.index, kind, payload }
+        Parts { leader: self.log_id.leader_id, index: self.log_id.index, content }
     }
 
-    fn from_parts(parts: Parts<L>) -> Result<Self, Failure> {
-        let payload = match parts.kind {
-            Kind::Blank => EntryPayload::Blank,
-            Kind::Normal => EntryPayload::Normal(D::from_bytes(parts.payload)?),
-            Kind::Membership => {
-                let members = only(&parts.payload, membership::take);
+    fn from_parts(parts: Parts<L, D>) -> Result<Self, Failure> {
+        let payload = match parts.content {
+            Content::Blank => EntryPayload::Blank,
+            Content::Normal(data) => EntryPayload::Normal(data),
+            Content::Membership(bytes) => {
+                let members = only(&bytes, membership::take);
                 let (configs, nodes) = members.ok_or("it is no membership of these types")?;
                 EntryPayload::Membership(Membership::new(configs, nodes)?)
             }

@@ -16,7 +16,7 @@ use openraft_v0_10::{
 };
 
 use crate::{
-    Error, Leader, Options, StoredEntry,
+    Codec, Error, Leader, Options, OwnCodec, StoredEntry,
     log::{Log, half_open},
 };
 
@@ -27,12 +27,22 @@ use crate::{
 /// in flight. A vote survives when `save_vote` returns. Truncation and purge are in order with both, and not waited
 /// for.
 ///
+/// Data that is no [`DataCodec`](crate::DataCodec) is stored by a [`Codec`], which is the parameter `K`.
+///
 /// Clones are handles to the same log: openraft is the one that writes, readers read.
-pub struct LogStore<C: RaftTypeConfig>(Log<C::Entry>);
+pub struct LogStore<C: RaftTypeConfig, K = OwnCodec>(Log<C::Entry, K>);
 
 impl<C: RaftTypeConfig> LogStore<C> {
-    /// The log on a shard, which is to be written by nobody else.
+    /// The log on a shard, which nothing else writes to, with data that is a
+    /// [`DataCodec`](crate::DataCodec).
     pub fn new(engine: &Engine, shard: ShardId, options: Options) -> Self {
+        Self::with_codec(engine, shard, options)
+    }
+}
+
+impl<C: RaftTypeConfig, K> LogStore<C, K> {
+    /// The log on a shard, which nothing else writes to, with data that is stored by `K`.
+    pub fn with_codec(engine: &Engine, shard: ShardId, options: Options) -> Self {
         Self(Log::new(engine, shard, options))
     }
 
@@ -42,11 +52,12 @@ impl<C: RaftTypeConfig> LogStore<C> {
     }
 }
 
-impl<C> RaftLogStorage<C> for LogStore<C>
+impl<C, K> RaftLogStorage<C> for LogStore<C, K>
 where
     C: RaftTypeConfig,
     C::LeaderId: Leader,
-    C::Entry: StoredEntry<Leader = CommittedLeaderIdOf<C>>,
+    C::Entry: StoredEntry<Leader = CommittedLeaderIdOf<C>, Data = C::D>,
+    K: Codec<C::D>,
 {
     type LogReader = Self;
 
@@ -91,11 +102,12 @@ where
     }
 }
 
-impl<C> RaftLogReader<C> for LogStore<C>
+impl<C, K> RaftLogReader<C> for LogStore<C, K>
 where
     C: RaftTypeConfig,
     C::LeaderId: Leader,
-    C::Entry: StoredEntry<Leader = CommittedLeaderIdOf<C>>,
+    C::Entry: StoredEntry<Leader = CommittedLeaderIdOf<C>, Data = C::D>,
+    K: Codec<C::D>,
 {
     async fn try_get_log_entries<R>(&mut self, range: R) -> io::Result<Vec<C::Entry>>
     where
@@ -113,7 +125,7 @@ where
     where
         R: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
-        Box::pin(stream::try_unfold(Pieces::<C>::new(&self.0, half_open(&range)), |mut pieces| async move {
+        Box::pin(stream::try_unfold(Pieces::<C, K>::new(&self.0, half_open(&range)), |mut pieces| async move {
             Ok(pieces.next().await.map_err(failed)?.map(|entry| (entry, pieces)))
         }))
     }
@@ -125,20 +137,21 @@ where
 }
 
 /// Entries of a range, read piece by piece.
-struct Pieces<C: RaftTypeConfig> {
-    log: Log<C::Entry>,
+struct Pieces<C: RaftTypeConfig, K> {
+    log: Log<C::Entry, K>,
     /// What is to be read.
     range: Range<u64>,
     read: std::vec::IntoIter<C::Entry>,
 }
 
-impl<C> Pieces<C>
+impl<C, K> Pieces<C, K>
 where
     C: RaftTypeConfig,
     C::Entry: StoredEntry,
+    K: Codec<<C::Entry as StoredEntry>::Data>,
 {
     /// What of `range` is there now; that stays, but for a purge or a truncation, which are errors then.
-    fn new(log: &Log<C::Entry>, range: Range<u64>) -> Self {
+    fn new(log: &Log<C::Entry, K>, range: Range<u64>) -> Self {
         Self { log: log.clone(), range: log.present(range), read: Vec::new().into_iter() }
     }
 
@@ -155,13 +168,13 @@ where
     }
 }
 
-impl<C: RaftTypeConfig> Clone for LogStore<C> {
+impl<C: RaftTypeConfig, K> Clone for LogStore<C, K> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<C: RaftTypeConfig> fmt::Debug for LogStore<C> {
+impl<C: RaftTypeConfig, K> fmt::Debug for LogStore<C, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LogStore").field(self.shard()).finish()
     }

@@ -1,9 +1,8 @@
 //! The types of openraft 0.9, as they are stored.
 
-use bytes::Bytes;
 use openraft::{BasicNode, EmptyNode, Entry, EntryPayload, LeaderId, LogId, Membership, NodeId, RaftTypeConfig};
 
-use crate::{DataCodec, Failure, Field, Kind, Leader, Parts, StoredEntry, field::only, membership};
+use crate::{Content, Failure, Field, Leader, Parts, StoredEntry, field::only, membership};
 
 impl<I: NodeId + Field> Leader for LeaderId<I> {
     fn term(&self) -> u64 {
@@ -22,32 +21,31 @@ impl<I: NodeId + Field> Leader for LeaderId<I> {
 impl<C> StoredEntry for Entry<C>
 where
     C: RaftTypeConfig,
-    C::D: DataCodec,
     C::NodeId: Field,
     C::Node: Field,
 {
     type Leader = LeaderId<C::NodeId>;
     type Data = C::D;
 
-    fn into_parts(self) -> Parts<Self::Leader> {
-        let (kind, payload) = match self.payload {
-            EntryPayload::Blank => (Kind::Blank, Bytes::new()),
-            EntryPayload::Normal(data) => (Kind::Normal, data.into_bytes()),
+    fn into_parts(self) -> Parts<Self::Leader, C::D> {
+        let content = match self.payload {
+            EntryPayload::Blank => Content::Blank,
+            EntryPayload::Normal(data) => Content::Normal(data),
             EntryPayload::Membership(membership) => {
                 let mut bytes = Vec::new();
                 membership::put(membership.get_joint_config(), membership.nodes(), &mut bytes);
-                (Kind::Membership, bytes.into())
+                Content::Membership(bytes.into())
             }
         };
-        Parts { leader: self.log_id.leader_id, index: self.log_id.index, kind, payload }
+        Parts { leader: self.log_id.leader_id, index: self.log_id.index, content }
     }
 
-    fn from_parts(parts: Parts<Self::Leader>) -> Result<Self, Failure> {
-        let payload = match parts.kind {
-            Kind::Blank => EntryPayload::Blank,
-            Kind::Normal => EntryPayload::Normal(C::D::from_bytes(parts.payload)?),
-            Kind::Membership => {
-                let members = only(&parts.payload, membership::take);
+    fn from_parts(parts: Parts<Self::Leader, C::D>) -> Result<Self, Failure> {
+        let payload = match parts.content {
+            Content::Blank => EntryPayload::Blank,
+            Content::Normal(data) => EntryPayload::Normal(data),
+            Content::Membership(bytes) => {
+                let members = only(&bytes, membership::take);
                 let (configs, nodes) = members.ok_or("it is no membership of these types")?;
                 EntryPayload::Membership(Membership::new(configs, nodes))
             }

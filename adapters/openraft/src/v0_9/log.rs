@@ -14,7 +14,7 @@ use openraft::{
 };
 
 use crate::{
-    Error, Field, Options, StoredEntry,
+    Codec, Error, Field, Options, OwnCodec, StoredEntry,
     log::{Log, half_open},
 };
 
@@ -24,14 +24,24 @@ use crate::{
 /// its callback comes when it survives power loss; a vote survives when `save_vote` returns. Truncation and purge are
 /// in order with both, and not waited for.
 ///
+/// Data that is no [`DataCodec`](crate::DataCodec) is stored by a [`Codec`], which is the parameter `K`.
+///
 /// Clones are handles to the same log: openraft is the one that writes, readers read.
-pub struct LogStore<C: RaftTypeConfig>(Log<C::Entry>);
+pub struct LogStore<C: RaftTypeConfig, K = OwnCodec>(Log<C::Entry, K>);
 
 type Result<T, C> = std::result::Result<T, StorageError<<C as RaftTypeConfig>::NodeId>>;
 
 impl<C: RaftTypeConfig> LogStore<C> {
-    /// The log on a shard, which is to be written by nobody else.
+    /// The log on a shard, which nothing else writes to, with data that is a
+    /// [`DataCodec`](crate::DataCodec).
     pub fn new(engine: &Engine, shard: ShardId, options: Options) -> Self {
+        Self::with_codec(engine, shard, options)
+    }
+}
+
+impl<C: RaftTypeConfig, K> LogStore<C, K> {
+    /// The log on a shard, which nothing else writes to, with data that is stored by `K`.
+    pub fn with_codec(engine: &Engine, shard: ShardId, options: Options) -> Self {
         Self(Log::new(engine, shard, options))
     }
 
@@ -41,11 +51,12 @@ impl<C: RaftTypeConfig> LogStore<C> {
     }
 }
 
-impl<C> RaftLogStorage<C> for LogStore<C>
+impl<C, K> RaftLogStorage<C> for LogStore<C, K>
 where
     C: RaftTypeConfig,
     C::NodeId: Field,
-    C::Entry: StoredEntry<Leader = LeaderId<C::NodeId>>,
+    C::Entry: StoredEntry<Leader = LeaderId<C::NodeId>, Data = C::D>,
+    K: Codec<C::D>,
 {
     type LogReader = Self;
 
@@ -98,11 +109,12 @@ where
     }
 }
 
-impl<C> RaftLogReader<C> for LogStore<C>
+impl<C, K> RaftLogReader<C> for LogStore<C, K>
 where
     C: RaftTypeConfig,
     C::NodeId: Field,
-    C::Entry: StoredEntry<Leader = LeaderId<C::NodeId>>,
+    C::Entry: StoredEntry<Leader = LeaderId<C::NodeId>, Data = C::D>,
+    K: Codec<C::D>,
 {
     async fn try_get_log_entries<R>(&mut self, range: R) -> Result<Vec<C::Entry>, C>
     where
@@ -116,13 +128,13 @@ where
     }
 }
 
-impl<C: RaftTypeConfig> Clone for LogStore<C> {
+impl<C: RaftTypeConfig, K> Clone for LogStore<C, K> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<C: RaftTypeConfig> fmt::Debug for LogStore<C> {
+impl<C: RaftTypeConfig, K> fmt::Debug for LogStore<C, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LogStore").field(self.shard()).finish()
     }

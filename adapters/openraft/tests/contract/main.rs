@@ -8,6 +8,7 @@ mod group;
 mod on_v0_9;
 mod on_v0_10;
 mod format;
+mod codec;
 mod table;
 mod flight;
 mod histories;

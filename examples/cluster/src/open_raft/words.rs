@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use logboom::snapshot::{Chunk, Position};
-use logboom_openraft::{Field, Kind, Leader, Parts, StoredEntry};
+use logboom_openraft::{Content, Data, Field, Leader, Parts, StoredEntry};
 use openraft::{
     EmptyNode, Entry, LeaderId, LogId, Membership, SnapshotMeta, StoredMembership, Vote,
     raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse},
@@ -184,14 +184,14 @@ fn take_id(from: &mut &[u8]) -> Option<Option<LogId<u64>>> {
 
 /// An entry in the parts that the log stores as well.
 fn put_entry(entry: Entry<Types>, to: &mut Vec<u8>) {
-    let Parts { leader, index, kind, payload } = entry.into_parts();
+    let Parts { leader, index, content } = entry.into_parts();
     leader.term().put(to);
     leader.put_rest(to);
     index.put(to);
-    let kind = match kind {
-        Kind::Blank => 0_u8,
-        Kind::Normal => 1,
-        Kind::Membership => 2,
+    let (kind, payload) = match content {
+        Content::Blank => (0_u8, Bytes::new()),
+        Content::Normal(Data(bytes)) => (1, bytes),
+        Content::Membership(bytes) => (2, bytes),
     };
     kind.put(to);
     (payload.len() as u64).put(to);
@@ -203,16 +203,18 @@ fn take_entry(whole: &Bytes, from: &mut &[u8]) -> Option<Entry<Types>> {
     let term = u64::take(from)?;
     let leader = LeaderId::take(term, from)?;
     let index = u64::take(from)?;
-    let kind = match u8::take(from)? {
-        0 => Kind::Blank,
-        1 => Kind::Normal,
-        2 => Kind::Membership,
-        _ => return None,
-    };
+    let kind = u8::take(from)?;
     let length = usize::try_from(u64::take(from)?).ok()?;
     let (payload, rest) = from.split_at_checked(length)?;
     *from = rest;
-    Entry::from_parts(Parts { leader, index, kind, payload: whole.slice_ref(payload) }).ok()
+    let payload = whole.slice_ref(payload);
+    let content = match kind {
+        0 => Content::Blank,
+        1 => Content::Normal(Data(payload)),
+        2 => Content::Membership(payload),
+        _ => return None,
+    };
+    Entry::from_parts(Parts { leader, index, content }).ok()
 }
 
 /// All members vote, and there is nothing to know of a node but its number.
@@ -240,7 +242,6 @@ fn take_membership(from: &mut &[u8]) -> Option<StoredMembership<u64, EmptyNode>>
 mod tests {
     use std::collections::BTreeSet;
 
-    use logboom_openraft::Data;
     use openraft::EntryPayload;
 
     use super::*;
