@@ -73,6 +73,13 @@ impl Manifest {
         (0..).zip(&self.files).find(|(_, file)| file.name == name)
     }
 
+    /// Where each [chunk](crate::Chunk) belongs, in their order, and how many bytes it has.
+    pub fn chunks(&self) -> impl Iterator<Item = (Position, usize)> {
+        let chunk =
+            |(block, info): (usize, &BlockInfo)| Some((self.position_of(block)?, HEADER + info.stored as usize));
+        (0..).zip(&self.blocks).filter_map(chunk)
+    }
+
     /// The file that has the block, and the number of the block in it.
     pub(crate) fn file_of(&self, block: usize) -> Option<(u32, u32)> {
         if block >= self.blocks.len() {
@@ -301,6 +308,7 @@ mod tests {
         for (block, (file, offset)) in places.into_iter().enumerate() {
             let at = Position { file, offset };
             assert_eq!(manifest.position_of(block), Some(at));
+            assert_eq!(manifest.chunks().nth(block), Some((at, HEADER + manifest.blocks[block].stored as usize)));
             assert_eq!(manifest.block_at(at), Some(block));
         }
         assert_eq!(manifest.position_of(3), None);

@@ -7,7 +7,7 @@
 //!
 //! | openraft | feature | module |
 //! |---|---|---|
-//! | 0.9.25, with `storage-v2` and `generic-snapshot-data` | `v0_9`, the default | `v0_9` |
+//! | 0.9.25, with `storage-v2` | `v0_9`, the default | `v0_9` |
 //! | 0.10.0-alpha.37, exactly: its traits still move | `v0_10` | `v0_10` |
 //!
 //! Both can be used at once, and store the same bytes, as `FORMAT.md` beside this crate lays them out. Each module has
@@ -94,6 +94,16 @@
 //! #         Err(gone().into())
 //! #     }
 //! #
+//! #     #[cfg(not(feature = "generic-snapshot-data"))]
+//! #     async fn install_snapshot(&mut self, _: InstallSnapshotRequest<Types>, _: RPCOption)
+//! #     -> Result<
+//! #         InstallSnapshotResponse<u64>,
+//! #         RPCError<u64, openraft::BasicNode, RaftError<u64, InstallSnapshotError>>,
+//! #     > {
+//! #         Err(gone().into())
+//! #     }
+//! #
+//! #     #[cfg(feature = "generic-snapshot-data")]
 //! #     async fn full_snapshot(
 //! #         &mut self, _: openraft::Vote<u64>, _: openraft::Snapshot<Types>,
 //! #         _: impl Future<Output = ReplicationClosed> + Send + 'static, _: RPCOption,
@@ -156,9 +166,19 @@
 //!
 //! # Snapshots
 //!
-//! [`SnapshotData`] is a handle, and what a network needs: a manifest, and chunks that verify themselves. While one is
-//! held its file stays. The log does not: openraft purges by its own account of it, whatever is being sent. A group has
-//! one at a time, as long as [`Config::snapshots_kept`](logboom::Config::snapshots_kept) is what it is by default.
+//! [`SnapshotData`] is a handle, and what a network needs: a manifest, and chunks that verify themselves. Openraft 0.9
+//! sends it as a file, through its own `install_snapshot`, unless the feature `generic-snapshot-data` is on. That one
+//! is openraft's, so it holds for all crates of a build; it is off, and this crate works with either.
+//!
+//! While a snapshot is held its file stays. The log does not: openraft purges by its own account of it, whatever is
+//! being sent. A group has one at a time, as long as [`Config::snapshots_kept`](logboom::Config::snapshots_kept) is
+//! what it is by default.
+//!
+//! # Groups from elsewhere
+//!
+//! What another store has comes in by openraft's own traits, before the `Raft` is there: `save_vote`, then `purge` up
+//! to where the old log begins, then `blocking_append` (of `RaftLogStorageExt`) with the entries, piece by piece. The
+//! state at the purge point comes as for any member that joins: in the snapshot of another node.
 //!
 //! A group that leaves the node is removed by [`Batch::destroy`](logboom::Batch::destroy), once its `Raft` is shut
 //! down.
@@ -179,6 +199,8 @@ mod log;
 mod machine;
 mod aside;
 mod snapshot_data;
+#[cfg(feature = "v0_9")]
+mod stream;
 mod keeper;
 #[cfg(feature = "v0_9")]
 pub mod v0_9;

@@ -20,6 +20,10 @@ use crate::{Error, Result};
 ///
 /// Sending and receiving read and write the disk in the calling thread.
 ///
+/// Openraft 0.9 without its feature `generic-snapshot-data` sends a snapshot as a file, by offsets, and needs nothing
+/// of a network but `install_snapshot`: for that it is tokio's `AsyncRead`, `AsyncWrite` and `AsyncSeek` as well, which
+/// do not block, and have one chunk in memory.
+///
 /// # Example
 /// ```
 /// # use logboom::{Config, Engine, ShardId, snapshot::{Spec, Stop}};
@@ -45,9 +49,13 @@ use crate::{Error, Result};
 /// // `Raft::install_full_snapshot` takes it now, with the meta that came along.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct SnapshotData(Inner);
+pub struct SnapshotData {
+    pub(crate) inner: Inner,
+    #[cfg(feature = "v0_9")]
+    pub(crate) stream: crate::stream::Stream,
+}
 
-enum Inner {
+pub(crate) enum Inner {
     /// One that is there, of this node or another one.
     Held(Lease),
     Receiving {
@@ -75,7 +83,7 @@ impl Arrived {
 impl SnapshotData {
     /// Of which nothing has arrived, for the group on `shard`.
     pub fn receive(engine: &Engine, shard: ShardId) -> Self {
-        Self(Inner::Receiving { snapshots: engine.snapshots(), shard, receiver: None })
+        Self::of(Inner::Receiving { snapshots: engine.snapshots(), shard, receiver: None })
     }
 
     /// What is sent ahead of the chunks; `None` for one that is being received.
@@ -85,7 +93,7 @@ impl SnapshotData {
 
     /// The lease of one that can be sent or read; `None` for one that is being received.
     pub fn lease(&self) -> Option<&Lease> {
-        match &self.0 {
+        match &self.inner {
             Inner::Held(lease) => Some(lease),
             Inner::Receiving { .. } => None,
         }
@@ -113,12 +121,12 @@ impl SnapshotData {
     /// # Errors
     /// [`Error::Engine`], with `Stale` when the group has a newer snapshot, with `Foreign` for another shard's.
     pub fn begin(&mut self, manifest: &[u8]) -> Result<Option<Position>> {
-        let Inner::Receiving { snapshots, shard, receiver } = &mut self.0 else { return Ok(None) };
+        let Inner::Receiving { snapshots, shard, receiver } = &mut self.inner else { return Ok(None) };
         if let Some(receiver) = receiver.as_ref().filter(|receiver| receiver.manifest_bytes() == manifest) {
             return Ok(receiver.position());
         }
         if let Some(held) = snapshots.newest(*shard)?.filter(|held| held.manifest_bytes() == manifest) {
-            self.0 = Inner::Held(held);
+            self.inner = Inner::Held(held);
             return Ok(None);
         }
         let begun = snapshots.receive(*shard, manifest, &Stop::new())?;
@@ -134,7 +142,7 @@ impl SnapshotData {
     /// [`Error::Engine`], with `OutOfOrder`, `Foreign` or `Damaged` when another chunk is needed: the transfer goes
     /// on with [`SnapshotData::wanted`]. With any other it has ended, and begins anew.
     pub fn accept(&mut self, chunk: &Chunk) -> Result<Option<Position>> {
-        let Inner::Receiving { receiver, .. } = &mut self.0 else { return Ok(None) };
+        let Inner::Receiving { receiver, .. } = &mut self.inner else { return Ok(None) };
         let begun = receiver.as_mut().ok_or_else(nothing)?;
         match begun.accept(chunk) {
             Ok(_) => Ok(begun.position()),
@@ -152,15 +160,23 @@ impl SnapshotData {
 
     /// The chunk that is wanted next; `None` when everything has arrived, or nothing has begun.
     pub fn wanted(&self) -> Option<Position> {
-        match &self.0 {
+        match &self.inner {
             Inner::Receiving { receiver, .. } => receiver.as_ref().and_then(|receiver| receiver.position()),
             Inner::Held(_) => None,
         }
     }
 
+    pub(crate) fn of(inner: Inner) -> Self {
+        Self {
+            inner,
+            #[cfg(feature = "v0_9")]
+            stream: crate::stream::Stream::default(),
+        }
+    }
+
     /// What is to be installed of it; `None` when not all of it has arrived.
     pub(crate) fn arrived(self) -> Option<Arrived> {
-        match self.0 {
+        match self.inner {
             Inner::Held(lease) => Some(Arrived::Held(lease)),
             Inner::Receiving { receiver, .. } => {
                 receiver.filter(|receiver| receiver.position().is_none()).map(Arrived::Received)
@@ -176,13 +192,13 @@ impl SnapshotData {
 /// A lease, to be sent.
 impl From<Lease> for SnapshotData {
     fn from(lease: Lease) -> Self {
-        Self(Inner::Held(lease))
+        Self::of(Inner::Held(lease))
     }
 }
 
 impl fmt::Debug for SnapshotData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.inner {
             Inner::Held(lease) => f.debug_tuple("Held").field(lease.manifest()).finish(),
             Inner::Receiving { shard, receiver, .. } => {
                 let wanted = receiver.as_ref().and_then(|receiver| receiver.position());

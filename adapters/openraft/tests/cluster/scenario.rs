@@ -33,6 +33,9 @@ pub(crate) trait Node: Sized {
     /// Whether the entry was committed by this node as the leader.
     fn write(&self, data: Data) -> impl Future<Output = bool>;
 
+    /// Whether this node, as the leader, made `id` one of the members 1 to `id`.
+    fn join(&self, id: u64) -> impl Future<Output = bool>;
+
     /// Asks for a snapshot, and has the log purged up to it.
     fn compact(&self) -> impl Future<Output = ()>;
 
@@ -81,20 +84,44 @@ impl<N: Node> Cluster<N> {
         self.write(5).await;
         self.start(3).await;
         self.agree().await;
-        let (_, engine) = &self.nodes[&3];
-        assert_eq!(engine.snapshots().list(GROUP).len(), 1, "it has caught up by entries");
-        assert!(engine.shard(GROUP).boundary().is_some_and(|boundary| boundary.index >= 100));
+        self.has_snapshot(3);
+
+        // A node that joins gets one as well, though it is no member in it: its membership lies behind.
+        self.start(4).await;
+        self.join(4).await;
+        self.write(5).await;
+        self.agree().await;
+        self.has_snapshot(4);
 
         // A restart finds the snapshot and the entries behind it, and what was committed of them is applied again.
-        for id in 1..=3 {
+        for id in 1..=4 {
             self.stop(id).await;
             self.start(id).await;
             self.write(5).await;
         }
         self.agree().await;
-        println!("{}: three nodes agree on {} entries", N::CORE, self.written.0.len());
-        for id in 1..=3 {
+        println!("{}: four nodes agree on {} entries", N::CORE, self.written.0.len());
+        for id in 1..=4 {
             self.stop(id).await;
+        }
+    }
+
+    fn has_snapshot(&self, id: u64) {
+        let (_, engine) = &self.nodes[&id];
+        assert_eq!(engine.snapshots().list(GROUP).len(), 1, "{id} has caught up by entries");
+        assert!(engine.shard(GROUP).boundary().is_some_and(|boundary| boundary.index >= 100));
+    }
+
+    async fn join(&self, id: u64) {
+        let begun = Instant::now();
+        'joined: loop {
+            for (node, _) in self.nodes.values() {
+                if node.join(id).await {
+                    break 'joined;
+                }
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{id} does not join");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -1,6 +1,11 @@
 //! The cluster under openraft 0.10.
 
-use std::{collections::BTreeMap, future::Future, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    io,
+    sync::Arc,
+};
 
 use logboom::Engine;
 use logboom_openraft::{
@@ -58,6 +63,12 @@ impl Node for OnV0_10 {
 
     async fn write(&self, data: Data) -> bool {
         self.raft.client_write(data).await.is_ok()
+    }
+
+    async fn join(&self, id: u64) -> bool {
+        let node = BasicNode::new(format!("node {id}"));
+        let members = (1..=id).collect::<BTreeSet<_>>();
+        self.raft.add_learner(id, node, true).await.is_ok() && self.raft.change_membership(members, false).await.is_ok()
     }
 
     async fn compact(&self) {

@@ -1,6 +1,9 @@
 //! The cluster under openraft 0.9.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use logboom::Engine;
 use logboom_openraft::{
@@ -8,16 +11,29 @@ use logboom_openraft::{
     v0_9::{
         LogStore, MachineStore, openraft,
         openraft::{
-            BasicNode, Config, Entry, OptionalSend, Raft, RaftNetwork, RaftNetworkFactory, Snapshot, TokioRuntime,
-            Vote,
-            error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable},
+            BasicNode, Config, Entry, Raft, RaftNetwork, RaftNetworkFactory, TokioRuntime,
+            error::{RPCError, RaftError, Unreachable},
             network::RPCOption,
-            raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
+            raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse},
         },
     },
 };
 
-use crate::scenario::{self, GROUP, Node, Peers, Texts, ship};
+#[cfg(feature = "generic-snapshot-data")]
+use logboom_openraft::v0_9::openraft::{
+    OptionalSend, Snapshot, Vote,
+    error::{Fatal, ReplicationClosed, StreamingError},
+    raft::SnapshotResponse,
+};
+#[cfg(not(feature = "generic-snapshot-data"))]
+use logboom_openraft::v0_9::openraft::{
+    error::{InstallSnapshotError, RemoteError},
+    raft::{InstallSnapshotRequest, InstallSnapshotResponse},
+};
+
+#[cfg(feature = "generic-snapshot-data")]
+use crate::scenario::ship;
+use crate::scenario::{self, GROUP, Node, Peers, Texts};
 
 openraft::declare_raft_types!(
     pub(crate) Types:
@@ -45,7 +61,9 @@ impl Node for OnV0_9 {
     type Raft = Raft<Types>;
 
     async fn start(id: u64, engine: &Engine, peers: &Peers<Raft<Types>>) -> Self {
-        let config = Config { max_in_snapshot_log_to_keep: 0, ..Config::default() }.validate().unwrap();
+        // Offsets, where those are sent, are of any place in the stream.
+        let config = Config { max_in_snapshot_log_to_keep: 0, snapshot_max_chunk_size: 100, ..Config::default() };
+        let config = config.validate().unwrap();
         let machine = MachineStore::open(engine, GROUP, Texts::default()).unwrap();
         let log = LogStore::new(engine, GROUP, Options::default());
         let raft = Raft::new(id, Arc::new(config), Network(peers.clone()), log, machine.clone()).await.unwrap();
@@ -60,6 +78,12 @@ impl Node for OnV0_9 {
 
     async fn write(&self, data: Data) -> bool {
         self.raft.client_write(data).await.is_ok()
+    }
+
+    async fn join(&self, id: u64) -> bool {
+        let node = BasicNode::new(format!("node {id}"));
+        let members = (1..=id).collect::<BTreeSet<_>>();
+        self.raft.add_learner(id, node, true).await.is_ok() && self.raft.change_membership(members, false).await.is_ok()
     }
 
     async fn compact(&self) {
@@ -117,6 +141,17 @@ impl RaftNetwork<Types> for Link {
         Ok(self.peer()?.vote(rpc).await.map_err(|error| unreachable(&error))?)
     }
 
+    #[cfg(not(feature = "generic-snapshot-data"))]
+    async fn install_snapshot(
+        &mut self,
+        rpc: InstallSnapshotRequest<Types>,
+        _: RPCOption,
+    ) -> Result<InstallSnapshotResponse<u64>, RPCError<u64, BasicNode, RaftError<u64, InstallSnapshotError>>> {
+        // A transfer that is out of step is the sender's to begin anew, so it is told what was said.
+        Ok(self.peer()?.install_snapshot(rpc).await.map_err(|error| RemoteError::new(self.target, error))?)
+    }
+
+    #[cfg(feature = "generic-snapshot-data")]
     async fn full_snapshot(
         &mut self,
         vote: Vote<u64>,

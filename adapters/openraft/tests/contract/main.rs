@@ -14,3 +14,4 @@ mod flight;
 mod histories;
 mod readers;
 mod machine;
+mod stream;
