@@ -122,8 +122,8 @@ pub struct Driver<M: StateMachine> {
     account: Account,
     /// The first index that each follower needs.
     followers: BTreeMap<u64, u64>,
-    /// Somebody asked for a snapshot.
-    requested: bool,
+    /// A snapshot was asked for, of this index at least.
+    requested: Option<u64>,
     /// No snapshot is tried by policy before this was applied, as the last one failed.
     retry_at: u64,
     /// The job that is under way, as long as somebody has it.
@@ -255,7 +255,7 @@ impl<M: StateMachine> Driver<M> {
             saved: None,
             account: Account::default(),
             followers: BTreeMap::new(),
-            requested: false,
+            requested: None,
             retry_at: 0,
             job: None,
             halted: None,

@@ -14,7 +14,8 @@ pub enum CatchUp {
     /// The log does not reach back: a snapshot, and then what lies behind it. While the lease lives the snapshot stays,
     /// whatever replaces it, and so does the log behind it.
     Snapshot(Lease),
-    /// The log does not reach back, and there is no snapshot that does: one was [requested](Driver::request_snapshot).
+    /// The log does not reach back, and there is no snapshot that does, or none that the follower takes: one was
+    /// [requested](Driver::request_snapshot_from).
     Later,
 }
 
@@ -40,6 +41,16 @@ impl<M: StateMachine> Driver<M> {
     /// [`Error::Read`] with [`ReadError::Unavailable`] when `next` is more than one past the end of the log, or what
     /// is there cannot be read; [`Error::Engine`], [`Error::Halted`].
     pub fn catch_up(&mut self, next: u64, max_bytes: u64) -> Result<CatchUp> {
+        self.catch_up_member(next, 0, max_bytes)
+    }
+
+    /// [`Driver::catch_up`] of a follower that the entry at `joined` made a member, for a core that takes no snapshot
+    /// whose membership it is not part of, as raft-rs': it is sent one of `joined` at least, and waits while there is
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Driver::catch_up`].
+    pub fn catch_up_member(&mut self, next: u64, joined: u64, max_bytes: u64) -> Result<CatchUp> {
         self.check()?;
         let end = self.shard.next().unwrap_or(next);
         if next > end {
@@ -52,16 +63,17 @@ impl<M: StateMachine> Driver<M> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.snapshot_from_which_the_log_goes_on()
+        self.snapshot_from_which_the_log_goes_on(joined)
     }
 
-    fn snapshot_from_which_the_log_goes_on(&mut self) -> Result<CatchUp> {
+    fn snapshot_from_which_the_log_goes_on(&mut self, least: u64) -> Result<CatchUp> {
         if let Some(lease) = self.engine.snapshots().newest(self.shard.id())?
+            && lease.manifest().index >= least
             && !matches!(self.shard.term(lease.manifest().index), Err(Miss::Compacted { .. }))
         {
             return Ok(CatchUp::Snapshot(lease));
         }
-        self.request_snapshot();
+        self.request_snapshot_from(least);
         Ok(CatchUp::Later)
     }
 }

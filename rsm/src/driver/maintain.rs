@@ -59,7 +59,13 @@ impl<M: StateMachine> Driver<M> {
     /// Asks for a snapshot, whatever the policy says: the next upkeep gives out its job, unless the newest one stands
     /// for everything that was applied.
     pub fn request_snapshot(&mut self) {
-        self.requested = true;
+        self.request_snapshot_from(0);
+    }
+
+    /// [`Driver::request_snapshot`], for one of `index` at least: an upkeep gives out its job once that is applied, and
+    /// a job that is under way for less does not end the request.
+    pub fn request_snapshot_from(&mut self, index: u64) {
+        self.requested = self.requested.max(Some(index));
     }
 
     /// Makes a snapshot that was saved the shard's, in one batch with the compaction that the policy then asks for.
@@ -85,7 +91,7 @@ impl<M: StateMachine> Driver<M> {
         let mut decision = self.decide();
         decision.snapshot = None;
         let ticket = self.register(&built, decision.compaction.as_ref()).inspect_err(|_| self.saved = saved)?;
-        self.requested = false;
+        self.requested = self.requested.filter(|least| index < *least);
         Ok(Finished { index, decision, ticket })
     }
 
@@ -118,11 +124,12 @@ impl<M: StateMachine> Driver<M> {
     fn back_off(&mut self) {
         let pause = self.options.policy.every_entries.unwrap_or(0) / 8;
         self.retry_at = self.applied().unwrap_or(0).saturating_add(pause.max(1));
-        self.requested = false;
+        self.requested = None;
     }
 
     fn requested(&self) -> Option<Trigger> {
-        let wanted = self.requested && !self.is_saving() && self.applied() > self.registered();
+        let is_applied = self.requested.is_some_and(|least| self.applied() >= Some(least));
+        let wanted = is_applied && !self.is_saving() && self.applied() > self.registered();
         wanted.then_some(Trigger::Request)
     }
 

@@ -9,7 +9,7 @@ use logboom::{
     Engine,
     snapshot::{Built, Spec, Stop},
 };
-use logboom_rsm::{CatchUp, Driver, Error, Recovered};
+use logboom_rsm::{CatchUp, Driver, Error, Options, Recovered, SnapshotPolicy};
 
 use crate::{
     driver::{check_state, options},
@@ -63,6 +63,33 @@ fn a_snapshot_from_which_the_log_does_not_go_on_is_of_no_use() {
     assert!(matches!(driver.catch_up(3, 100).unwrap(), CatchUp::Snapshot(_)));
     let (driver, _) = open(&engine).unwrap();
     check_state(&driver, 30);
+}
+
+/// A core that takes no snapshot without itself in the membership is sent one of its own entry, however many there are
+/// before that: the newest one, and one that is being saved.
+#[test]
+fn a_member_that_joins_behind_the_newest_snapshot_is_sent_the_next_one() {
+    let engine = World::new(5).open().unwrap();
+    let policy = SnapshotPolicy { every_entries: None, ..SnapshotPolicy::default() };
+    let on_request = Options { policy, ..Options::default() };
+    let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), on_request).unwrap();
+    run(&engine, &mut driver, 1..11).unwrap();
+    driver.request_snapshot();
+    assert!(upkeep(&mut driver).unwrap());
+    compact_to(&engine, 8);
+    run(&engine, &mut driver, 11..13).unwrap();
+    driver.request_snapshot();
+    let earlier = driver.upkeep().unwrap().job.unwrap();
+
+    // The entry at 14 is to make it one.
+    assert!(matches!(driver.catch_up_member(3, 14, 100).unwrap(), CatchUp::Later), "there is one of 10");
+    assert!(matches!(driver.catch_up(3, 100).unwrap(), CatchUp::Snapshot(_)), "which serves all others");
+    assert_eq!(driver.finish(earlier.run()).unwrap().index, 12);
+    assert!(matches!(driver.catch_up_member(3, 14, 100).unwrap(), CatchUp::Later), "there is one of 12");
+    assert!(driver.upkeep().unwrap().job.is_none(), "14 is not applied");
+    assert_eq!(run(&engine, &mut driver, 13..17).unwrap(), 1, "it was asked for, once");
+    let CatchUp::Snapshot(lease) = driver.catch_up_member(3, 14, 100).unwrap() else { panic!("it stalls") };
+    assert_eq!(lease.manifest().index, 14);
 }
 
 #[test]

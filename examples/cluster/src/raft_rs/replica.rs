@@ -183,11 +183,12 @@ impl Replica {
             self.node.advance_apply_to(told);
         }
         self.answer_reads(applied)?;
-        if count == 0 && self.group().snapshot_wanted().is_none() {
+        let wanted = self.group().snapshot_wanted();
+        if count == 0 && wanted.is_none() {
             return Ok((0, None));
         }
-        if self.group().snapshot_wanted().is_some() {
-            self.driver.request_snapshot();
+        if let Some(index) = wanted {
+            self.driver.request_snapshot_from(index);
         }
         Ok((count, self.driver.upkeep()?.job))
     }
