@@ -5,7 +5,7 @@ use crate::Account;
 /// When to save a snapshot of a shard's state machine, and how much log to keep behind it.
 ///
 /// A policy holds no state and does nothing: [`SnapshotPolicy::decide`] takes how things stand, and says what to do
-/// and why. The defaults are etcd's.
+/// and why. The defaults are etcd's, and so is the rule that a snapshot is due when *more* was applied than a number.
 ///
 /// # Example
 /// ```
@@ -15,19 +15,21 @@ use crate::Account;
 /// let log = Account::default();
 /// let mut standing = Standing::new(1, &log);
 /// standing.applied = Some(10_000);
-/// assert_eq!(policy.decide(&standing).snapshot, Some(Trigger::Entries { count: 10_000 }));
+/// assert_eq!(policy.decide(&standing).snapshot, None);
+/// standing.applied = Some(10_001);
+/// assert_eq!(policy.decide(&standing).snapshot, Some(Trigger::Entries { count: 10_001 }));
 ///
-/// standing.saved = Some(10_000); // it was saved
+/// standing.saved = Some(10_001); // it was saved
 /// let compaction = policy.decide(&standing).compaction.unwrap();
-/// assert_eq!(compaction.to, 5_000);
+/// assert_eq!(compaction.to, 5_001);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotPolicy {
-    /// A snapshot is due when this many entries were applied since the last one; `None` for never by their number.
-    /// Zero counts as one. Default: 10,000.
+    /// A snapshot is due when more than this many entries were applied since the last one, as with etcd's
+    /// `SnapshotCount`: with 0 after each. `None` for never by their number. Default: 10,000.
     pub every_entries: Option<u64>,
-    /// A snapshot is due when entries of this many bytes of payload and context were applied since the last one.
-    /// Default: `None`, never by their bytes.
+    /// A snapshot is due when entries of more than this many bytes of payload and context were applied since the last
+    /// one. Default: `None`, never by their bytes.
     pub every_bytes: Option<u64>,
     /// Entries up to and including the snapshot's index that stay in the log, so that a follower that is a little
     /// behind needs no snapshot. Default: 5,000.
@@ -172,11 +174,11 @@ impl SnapshotPolicy {
             return None;
         }
         let count = unsaved.end - unsaved.start;
-        if self.every_entries.is_some_and(|every| count >= every) {
+        if self.every_entries.is_some_and(|every| count > every) {
             return Some(Trigger::Entries { count });
         }
         let bytes = standing.log.bytes(unsaved);
-        if self.every_bytes.is_some_and(|every| bytes >= every) {
+        if self.every_bytes.is_some_and(|every| bytes > every) {
             return Some(Trigger::Bytes { bytes });
         }
         let over_cap = self.log_bytes_max.is_some_and(|cap| bytes > cap);

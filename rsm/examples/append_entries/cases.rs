@@ -29,7 +29,11 @@ pub(crate) const CASES: &[Case] = &[
         run: append_parallel,
     },
     Case { name: "conflict", about: "a follower has entries that were never committed", run: conflict },
-    Case { name: "duplicates", about: "a request comes again, with more behind it", run: duplicates },
+    Case {
+        name: "duplicates",
+        about: "a request comes again, with more behind it, and once more when it is old",
+        run: duplicates,
+    },
     Case { name: "pack", about: "a follower joins, and is sent the log in packs", run: pack },
     Case { name: "snapshot", about: "a follower needs what is compacted, and is sent logical objects", run: snapshot },
     Case { name: "restart", about: "a power cut at each arrow of a conflict", run: restart },
@@ -103,16 +107,13 @@ fn conflict() -> Result<String> {
 fn duplicates() -> Result<String> {
     let mut pair = pair(Appending::Waits)?;
     pair.propose(&["a", "b"], Results::Asynchronous)?;
-    let request =
-        |pair: &Pair| -> Result<Request> { Ok(pair.leader.request(2, 1)?.ok_or("the log does not reach back")?) };
-    let first = request(&pair)?;
-    pair.follower.take(first)?;
+    let request = pair.leader.request(2, 1)?.ok_or("the log does not reach back")?;
+    pair.follower.take(request.clone())?;
     pair.transcript.heading("the answer is lost");
     pair.propose(&["c"], Results::Asynchronous)?;
     pair.run()?;
-    pair.transcript.heading("an old request arrives");
-    let last = Request { entries: Vec::new(), ..request(&pair)? };
-    pair.follower.take(last)?;
+    pair.transcript.heading("the network has kept the first request, and brings it once more");
+    pair.follower.take(request)?;
     pair.agree()?;
     Ok(pair.transcript.take())
 }

@@ -1,5 +1,5 @@
 //! The calls of NuRaft's `append_entries` on a log and a machine: a leader and a follower without a network, and a
-//! transcript of what each of them does, case by case.
+//! transcript of what each of them does, case by case. Both run on one thread, one call after the other.
 //!
 //!     cargo run -p logboom-rsm --example append_entries
 //!

@@ -44,7 +44,7 @@ pub(crate) struct Server {
 }
 
 /// What a leader sends: entries behind `prev`, and how far the log is committed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) term: u64,
     pub(crate) prev: LogId,
@@ -232,9 +232,9 @@ impl Server {
         Ok(self.log.next_slot())
     }
 
-    // ---- the commit thread ----
+    // ---- what NuRaft's commit thread does, on the caller's ----
 
-    /// Has the commit thread commit up to and including `index`, here and now.
+    /// Commits up to and including `index`, here and now.
     pub(crate) fn commit(&mut self, index: u64) -> Result<()> {
         self.driver.commit(index);
         self.settle();
@@ -242,12 +242,12 @@ impl Server {
         Ok(())
     }
 
-    /// Does what else the commit thread does: snapshots, and the compaction behind them.
+    /// Saves a snapshot if one is due, and compacts the log behind it.
     pub(crate) fn upkeep(&mut self) -> Result<()> {
         let Some(job) = self.driver.upkeep()?.job else { return Ok(()) };
         let index = self.driver.finish(job.run())?.index;
         self.settle();
-        self.note("thread", format!("has a snapshot of {index}, the log begins at {}", self.log.start_index()));
+        self.note("commit", format!("has a snapshot of {index}, the log begins at {}", self.log.start_index()));
         Ok(())
     }
 

@@ -102,13 +102,38 @@ fn the_calls_come_in_their_order() {
         "snapshot",
         &[
             "leader machine create_snapshot",
-            "leader thread has a snapshot of 6, the log begins at 6",
+            "leader commit has a snapshot of 6, the log begins at 6",
             "follower state save_state: term 1, receiving a snapshot",
             "leader machine read_logical_snp_obj 0",
             "follower machine save_logical_snp_obj 0",
             "follower machine apply_snapshot of 6",
             "follower answers: 7",
             "leader sends entries 7",
+        ],
+    );
+}
+
+/// What was sent is taken for what it is, however late it comes: the log behind it stays.
+#[test]
+fn an_old_request_takes_nothing_back() {
+    check_order(
+        "duplicates",
+        &[
+            "leader sends entries 2 to 3",
+            "follower answers: 4",
+            "-- the answer is lost",
+            "leader sends entries 2 to 4",
+            "follower log term_at 2: it is there",
+            "follower log term_at 3: it is there",
+            "follower log append -> 4",
+            "follower answers: 5",
+            "follower machine commit 4",
+            "-- the network has kept the first request",
+            "follower log term_at 2: it is there",
+            "follower log term_at 3: it is there",
+            "follower log end_of_append_batch 2, 2; durable is 4",
+            "follower answers: 4",
+            "both have [\"a\", \"b\", \"c\"]",
         ],
     );
 }

@@ -95,8 +95,8 @@ fn check(scene: &Scene, what: &str) {
     let policy = &scene.policy;
     let expected = match scene {
         _ if scene.saving || count == 0 => None,
-        _ if policy.every_entries.is_some_and(|every| count >= every) => Some(Trigger::Entries { count }),
-        _ if policy.every_bytes.is_some_and(|every| bytes >= every) => Some(Trigger::Bytes { bytes }),
+        _ if policy.every_entries.is_some_and(|every| count > every) => Some(Trigger::Entries { count }),
+        _ if policy.every_bytes.is_some_and(|every| bytes > every) => Some(Trigger::Bytes { bytes }),
         _ if policy.log_bytes_max.is_some_and(|cap| bytes > cap) => Some(Trigger::LogBytes { bytes: all }),
         _ => None,
     };
@@ -122,7 +122,8 @@ fn check(scene: &Scene, what: &str) {
     }
 }
 
-/// What etcd does: a snapshot each 10,000 entries, and 5,000 of them kept behind it.
+/// What etcd does: a snapshot when more than 10,000 entries were applied behind the last one (its `snapshot` compares
+/// with `<=` and returns), and 5,000 of them kept behind it.
 #[test]
 fn the_defaults_are_those_of_etcd() {
     let policy = SnapshotPolicy::default();
@@ -138,7 +139,31 @@ fn the_defaults_are_those_of_etcd() {
             seen.push((applied, to));
         }
     }
-    assert_eq!(seen, [(10_000, Some(5_000)), (20_000, Some(15_000)), (30_000, Some(25_000)), (40_000, Some(35_000))]);
+    assert_eq!(seen, [(10_001, Some(5_001)), (20_002, Some(15_002)), (30_003, Some(25_003)), (40_004, Some(35_004))]);
+}
+
+/// Each number is one that is not reached by as much: a snapshot is due behind it.
+#[test]
+fn a_snapshot_is_due_when_more_was_applied() {
+    let mut log = Account::default();
+    log.add(1..101, 1000);
+    let due = |policy: SnapshotPolicy, applied| {
+        let mut standing = Standing::new(1, &log);
+        standing.applied = Some(applied);
+        policy.decide(&standing).snapshot
+    };
+    let never = SnapshotPolicy { every_entries: None, log_bytes_max: None, ..SnapshotPolicy::default() };
+    for every in [0, 1, 7] {
+        let policy = SnapshotPolicy { every_entries: Some(every), ..never.clone() };
+        assert_eq!(due(policy.clone(), every), None, "{every}");
+        assert_eq!(due(policy, every + 1), Some(Trigger::Entries { count: every + 1 }), "{every}");
+    }
+    // All of the hundred entries have ten bytes.
+    let all = |every_bytes, log_bytes_max| SnapshotPolicy { every_bytes, log_bytes_max, ..never.clone() };
+    assert_eq!(due(all(Some(1000), None), 100), None);
+    assert_eq!(due(all(Some(999), None), 100), Some(Trigger::Bytes { bytes: 1000 }));
+    assert_eq!(due(all(None, Some(1000)), 100), None);
+    assert_eq!(due(all(None, Some(999)), 100), Some(Trigger::LogBytes { bytes: 1000 }));
 }
 
 /// A follower that is gone for good costs the log up to the cap, and not more.

@@ -71,7 +71,7 @@ impl World {
 
 /// A policy of small numbers.
 pub(crate) fn small_policy() -> SnapshotPolicy {
-    SnapshotPolicy { every_entries: Some(20), keep_entries: 5, compact_entries_min: 1, ..SnapshotPolicy::default() }
+    SnapshotPolicy { every_entries: Some(19), keep_entries: 5, compact_entries_min: 1, ..SnapshotPolicy::default() }
 }
 
 pub(crate) fn payload(index: u64) -> String {
