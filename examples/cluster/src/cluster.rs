@@ -57,51 +57,61 @@ impl Cluster {
         for id in 1..=NODES {
             cluster.processes.insert(id, cluster.recipe.start(id)?);
         }
-        cluster.introduce();
+        cluster.introduce()?;
         Ok(cluster)
     }
 
     /// Says to everybody where everybody is.
-    fn introduce(&mut self) {
+    fn introduce(&mut self) -> Result<(), Failure> {
         let order = peers(&self.processes);
-        self.processes.values_mut().for_each(|process| process.order(&order));
+        self.order(&|_| Some(order.clone()))?;
         *self.addresses.write() = self.processes.iter().map(|(id, process)| (*id, process.address)).collect();
+        Ok(())
+    }
+
+    /// Gives each node its order, if there is one for it.
+    fn order(&mut self, order_for: &dyn Fn(u64) -> Option<String>) -> Result<(), Failure> {
+        for (id, process) in &mut self.processes {
+            if let Some(order) = order_for(*id) {
+                process.order(&order).map_err(|error| self.recipe.told(*id, &error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Kills a node's process.
-    pub(crate) fn kill(&mut self, id: u64) {
-        if let Some(mut process) = self.processes.remove(&id) {
-            process.kill();
-        }
+    ///
+    /// # Errors
+    /// When it had ended by itself.
+    pub(crate) fn kill(&mut self, id: u64) -> Result<(), Failure> {
+        let mut process = self.processes.remove(&id).ok_or("the node is not there")?;
+        process.kill().map_err(|error| self.recipe.told(id, &error))?;
         self.connections.remove(&id);
         self.past.add(self.latest.remove(&id).unwrap_or_default());
+        Ok(())
     }
 
     /// Starts a node again that was killed.
     pub(crate) fn restart(&mut self, id: u64) -> Result<(), Failure> {
         let process = self.recipe.start(id)?;
         self.processes.insert(id, process);
-        self.introduce();
-        Ok(())
+        self.introduce()
     }
 
     /// Cuts a node off from all others, which hear no more of it either.
-    pub(crate) fn isolate(&mut self, id: u64) {
-        for (other, process) in &mut self.processes {
-            process.order(&if *other == id { cut(&others(id)) } else { cut(&[id]) });
-        }
+    pub(crate) fn isolate(&mut self, id: u64) -> Result<(), Failure> {
+        self.order(&|other| Some(if other == id { cut(&others(id)) } else { cut(&[id]) }))
     }
 
     /// Cuts two nodes off from each other; the third hears both.
-    pub(crate) fn part(&mut self, one: u64, two: u64) {
-        for (id, other) in [(one, two), (two, one)] {
-            self.processes.get_mut(&id).into_iter().for_each(|process| process.order(&cut(&[other])));
-        }
+    pub(crate) fn part(&mut self, one: u64, two: u64) -> Result<(), Failure> {
+        let from = BTreeMap::from([(one, two), (two, one)]);
+        self.order(&|id| from.get(&id).map(|other| cut(&[*other])))
     }
 
     /// Ends all partitions.
-    pub(crate) fn heal(&mut self) {
-        self.processes.values_mut().for_each(|process| process.order(&cut(&[])));
+    pub(crate) fn heal(&mut self) -> Result<(), Failure> {
+        self.order(&|_| Some(cut(&[])))
     }
 
     /// Waits until every shard has a leader whose followers have what it has, and says how long that took.
@@ -111,10 +121,10 @@ impl Cluster {
     pub(crate) fn recover(&mut self) -> Result<Duration, Failure> {
         let begun = Instant::now();
         loop {
-            self.poll()?;
+            let answered = self.poll()?;
             let settled: u64 = self.latest.values().map(|status| status.settled).sum();
             let known = self.latest.values().map(|status| status.known).min().unwrap_or(0);
-            if self.latest.len() as u64 == NODES && settled >= self.shards && known >= self.shards {
+            if answered == NODES && settled >= self.shards && known >= self.shards {
                 return Ok(begun.elapsed());
             }
             if begun.elapsed() > RECOVERY_MAX {
@@ -124,17 +134,19 @@ impl Cluster {
         }
     }
 
-    /// Asks all nodes how they are.
-    pub(crate) fn poll(&mut self) -> Result<(), Failure> {
+    /// Asks all nodes how they are, and says how many have answered: of the others only what they said last is known.
+    pub(crate) fn poll(&mut self) -> Result<u64, Failure> {
+        let mut answered = 0;
         for id in self.processes.keys().copied().collect::<Vec<_>>() {
             if self.processes.get_mut(&id).is_some_and(Process::has_ended) {
-                return Err(format!("node {id} has ended by itself: see {}", self.recipe.log(id).display()).into());
+                return Err(self.recipe.told(id, &"it has ended by itself".into()));
             }
             if let Ok(Reply::Status(status)) = self.ask(id, &Ask::Status) {
                 self.latest.insert(id, *status);
+                answered += 1;
             }
         }
-        Ok(())
+        Ok(answered)
     }
 
     /// Asks one node something.
@@ -166,7 +178,7 @@ impl Cluster {
     /// Stops all nodes cleanly.
     pub(crate) fn stop(self) -> Result<(), Failure> {
         for (id, process) in self.processes {
-            process.stop().map_err(|error| format!("node {id}: {error}; see {}", self.recipe.log(id).display()))?;
+            process.stop().map_err(|error| self.recipe.told(id, &error))?;
         }
         Ok(())
     }

@@ -12,11 +12,13 @@ use crate::history::{Answer, Call, Operation};
 /// Operations that can be under way at the same time.
 const OPEN_MAX: usize = 128;
 
-/// The answer that no order of the operations explains.
+/// Why a history is not linearizable, as far as anybody can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
     /// No order of the operations explains this one's answer.
     Unexplained(Box<Operation>),
+    /// It was answered before it was asked: the times cannot be trusted.
+    Backwards(Box<Operation>),
     /// More operations at once than the search can tell apart.
     TooMany(usize),
 }
@@ -48,7 +50,7 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), Violation> {
             },
             Event::Answered(operation) => {
                 let slot = slots.iter().position(|open| open.is_some_and(|open| std::ptr::eq(open, operation)));
-                let Some(slot) = slot else { continue };
+                let Some(slot) = slot else { return Err(Violation::Backwards(Box::new(operation.clone()))) };
                 standings = answered(&standings, &slots, slot);
                 slots[slot] = None;
                 if standings.is_empty() {

@@ -8,11 +8,14 @@
 //! | `peers 1=127.0.0.1:4001 2=..` | where the nodes listen |
 //! | `cut 2 3`, `cut` | from whom it is cut off from now on |
 //! | `stop` | close the engine, and end |
+//!
+//! It says `done` when an order was followed, and `stopped` before it ends.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    panic, process,
     sync::{Arc, mpsc},
     thread,
 };
@@ -52,6 +55,7 @@ impl Answer {
 
 /// Runs a node until it is told to stop.
 pub(crate) fn run(options: &NodeOptions) -> Result<(), Failure> {
+    end_with_any_panic();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut config = Config::new(&options.dir);
     config.segment_bytes = options.segment_bytes;
@@ -76,8 +80,19 @@ pub(crate) fn run(options: &NodeOptions) -> Result<(), Failure> {
             }
             _ => return Err(format!("{line:?} is no order").into()),
         }
+        say("done")?;
     }
     Err("the parent is gone".into())
+}
+
+/// A panic of any thread ends the process: raft-rs does so where it finds the impossible, and a node that went on
+/// without one of its threads would only look idle.
+fn end_with_any_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        process::abort();
+    }));
 }
 
 fn say(line: &str) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use logboom::Engine;
 use logboom_rsm::Failure;
 
@@ -42,17 +42,17 @@ pub(crate) struct RunOptions {
     #[arg(long, default_value_t = 20)]
     pub(crate) seconds: u64,
     /// Raft groups. Default: 1000 with raft-rs, 100 with openraft.
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
     pub(crate) shards: Option<u64>,
     /// Clients, each with one operation under way.
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 12, value_parser = value_parser!(u32).range(1..))]
     pub(crate) clients: u32,
     /// Repeats the choices of a run, though not what the machine makes of them.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// The time of a tick of raft's clock: 3 are a heartbeat, 15 to 30 an election timeout. Default: with few groups
     /// 20, otherwise 100 with raft-rs, and 50 with openraft.
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
     pub(crate) tick_ms: Option<u64>,
     /// Where the nodes keep their logs. Default: a temporary directory, which is removed when all went well.
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
@@ -16,6 +17,9 @@ use crate::{
     options::NODES,
     wire::{Ask, Reply, read_frame, write_frame},
 };
+
+/// The signal that no process can catch.
+const SIGKILL: i32 = 9;
 
 /// A node's process. Dropped, it is killed.
 #[derive(Debug)]
@@ -54,6 +58,11 @@ impl Recipe {
         Ok(Process { orders, said, address: address.parse()?, child })
     }
 
+    /// What went wrong with a node, and where it says more.
+    pub(crate) fn told(&self, id: u64, error: &Failure) -> Failure {
+        format!("node {id}: {error}; see {}", self.log(id).display()).into()
+    }
+
     /// Where a node says what it could not go on with.
     pub(crate) fn log(&self, id: u64) -> PathBuf {
         Path::join(&self.dir, format!("node-{id}.log"))
@@ -62,14 +71,28 @@ impl Recipe {
 
 impl Process {
     /// SIGKILL: nothing that the process has in memory is written any more.
-    pub(crate) fn kill(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+    ///
+    /// # Errors
+    /// When something else had ended it before: that was no kill, and is to be found.
+    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
+        self.child.kill()?;
+        let status = self.child.wait()?;
+        if status.signal() == Some(SIGKILL) { Ok(()) } else { Err(format!("it had ended with {status}").into()) }
     }
 
-    /// Gives an order. One that is gone gets none.
-    pub(crate) fn order(&mut self, order: &str) {
-        drop(writeln!(self.orders, "{order}"));
+    /// Gives an order, and waits until it is followed.
+    ///
+    /// # Errors
+    /// When the process is gone, or does something else.
+    pub(crate) fn order(&mut self, order: &str) -> Result<(), Failure> {
+        self.tell(order, "done").map_err(|error| format!("the order {order:?}: {error}").into())
+    }
+
+    fn tell(&mut self, order: &str, answer: &str) -> Result<(), Failure> {
+        writeln!(self.orders, "{order}")?;
+        let mut line = String::new();
+        self.said.read_line(&mut line)?;
+        if line.trim() == answer { Ok(()) } else { Err(format!("it says {:?}", line.trim()).into()) }
     }
 
     /// Whether it has ended by itself.
@@ -79,21 +102,16 @@ impl Process {
 
     /// Has it close its engine, and waits for its end.
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
-        self.order("stop");
-        let mut line = String::new();
-        self.said.read_line(&mut line)?;
+        self.tell("stop", "stopped")?;
         let status = self.child.wait()?;
-        if line.trim() == "stopped" && status.success() {
-            Ok(())
-        } else {
-            Err(format!("it ended with {status}").into())
-        }
+        if status.success() { Ok(()) } else { Err(format!("it ended with {status}").into()) }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

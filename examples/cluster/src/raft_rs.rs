@@ -61,8 +61,7 @@ impl RaftRs {
         let courier = Courier::start(links, groups, events.clone());
         let turns = Turns::new(options, engine, links, replicas, courier.clone(), events.clone());
         thread::Builder::new().name("groups".into()).spawn(move || {
-            // A node that cannot trust its log, or its core, is not a node any more.
-            let _guard = Guard;
+            // A node that cannot trust its log is not a node any more.
             if let Err(error) = turns.run(&happened) {
                 eprintln!("the groups cannot go on: {error}");
                 std::process::exit(1);
@@ -101,17 +100,6 @@ impl Core for RaftRs {
         self.happens(Event::Stop(ending));
         // It is never sent anything: that it is gone is the answer.
         ended.recv().unwrap_or(());
-    }
-}
-
-/// Ends the process when its thread panics: raft-rs does where it finds the impossible.
-struct Guard;
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            std::process::abort();
-        }
     }
 }
 

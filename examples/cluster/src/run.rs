@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -79,23 +79,23 @@ impl Run<'_> {
         let stop = Arc::new(AtomicBool::new(false));
         let addresses = Arc::clone(&self.cluster.addresses);
         let common = Common { shards: self.options.shards(), watch, addresses, stop: Arc::clone(&stop) };
-        let clients: Vec<_> = (1..=self.options.clients)
-            .map(|id| {
-                let client = Client::new(id, common.clone(), seed ^ u64::from(id) << 32);
-                thread::spawn(|| client.run())
-            })
-            .collect();
+        let clients = (1..=self.options.clients).map(|id| {
+            let client = Client::new(id, common.clone(), seed ^ u64::from(id) << 32);
+            (id, thread::spawn(|| client.run()))
+        });
+        let clients = clients.collect();
         let trouble = self.trouble();
         self.report.seconds = watch.now() as f64 / 1e9;
         stop.store(true, Ordering::Relaxed);
-        let history: Vec<Operation> =
-            clients.into_iter().flat_map(|client| client.join().unwrap_or_default()).collect();
+        let history = join(clients);
         trouble?;
+        let history = history?;
         self.cluster.recover()?;
         self.event("nobody writes any more");
 
         self.report.count(&history);
-        let verdict = Verdict::reach(&mut self.cluster, self.options.shards(), history, watch.now())?;
+        let mut verdict = Verdict::reach(&mut self.cluster, self.options.shards(), &history, watch.now())?;
+        verdict.weigh(self.options.clients, &history);
         self.cluster.poll()?;
         self.report.nodes = self.cluster.total();
         self.cluster.stop()?;
@@ -131,7 +131,7 @@ impl Run<'_> {
         };
         let down = ticks * self.options.tick_ms();
         let begun = Instant::now();
-        self.cluster.kill(node);
+        self.cluster.kill(node)?;
         self.report.kills += 1;
         thread::sleep(Duration::from_millis(down));
         self.cluster.restart(node)?;
@@ -153,10 +153,10 @@ impl Run<'_> {
         let node = self.chance.u64(1..=NODES);
         let other = 1 + node % NODES;
         let what = if self.chance.bool() {
-            self.cluster.isolate(node);
+            self.cluster.isolate(node)?;
             format!("partition: node {node} was alone")
         } else {
-            self.cluster.part(node, other);
+            self.cluster.part(node, other)?;
             format!("partition: nodes {node} and {other} did not hear each other")
         };
         self.report.partitions += 1;
@@ -164,12 +164,12 @@ impl Run<'_> {
         thread::sleep(tick * self.chance.u32(10..50));
         let mut killed = String::new();
         if self.report.kills < self.options.kills && self.chance.u8(0..3) == 0 {
-            self.cluster.kill(other);
+            self.cluster.kill(other)?;
             self.report.kills += 1;
             self.cluster.restart(other)?;
             killed = format!(", node {other} was killed (kill {})", self.report.kills);
         }
-        self.cluster.heal();
+        self.cluster.heal()?;
         let recovered = self.cluster.recover()?;
         self.event(&format!("{what}{killed}; recovered {:.1} s after its end", recovered.as_secs_f64()));
         Ok(())
@@ -180,7 +180,34 @@ impl Run<'_> {
     }
 }
 
+/// Waits for the clients, and gives the histories of all of them, in the order in which each has asked.
+///
+/// # Errors
+/// When one has panicked: what it was told is gone, and without it nothing can be said of the others' answers.
+fn join(clients: Vec<(u32, JoinHandle<Vec<Operation>>)>) -> Result<Vec<Operation>, Failure> {
+    let mut history = Vec::new();
+    // All are waited for, whatever became of the first.
+    let outcomes: Vec<_> = clients.into_iter().map(|(id, client)| (id, client.join())).collect();
+    for (id, outcome) in outcomes {
+        history.extend(outcome.map_err(|_| format!("client {id} has panicked"))?);
+    }
+    Ok(history)
+}
+
 #[expect(clippy::print_stdout, reason = "the command tells what it does")]
 fn say(line: &str) {
     println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_panics_is_no_client_without_a_history() {
+        let fine = || (1, thread::spawn(Vec::new));
+        let panics = (2, thread::spawn(|| panic!("a test's")));
+        assert_eq!(join(vec![fine(), panics]).unwrap_err().to_string(), "client 2 has panicked");
+        assert_eq!(join(vec![fine()]).unwrap(), []);
+    }
 }

@@ -32,13 +32,9 @@ pub(crate) struct Verdict {
 impl Verdict {
     /// Reads every replica of every shard, and compares them with each other and with what clients were told. `now` is
     /// the moment, later than all answers.
-    pub(crate) fn reach(
-        cluster: &mut Cluster,
-        shards: u64,
-        mut history: Vec<Operation>,
-        now: u64,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn reach(cluster: &mut Cluster, shards: u64, history: &[Operation], now: u64) -> Result<Self, Failure> {
         let mut verdict = Self::default();
+        let mut history = history.to_vec();
         history.sort_by_key(|operation| (operation.shard, operation.key, operation.invoked));
         let mut rest = &history[..];
         for shard in 0..shards {
@@ -50,7 +46,26 @@ impl Verdict {
                 verdict.check_register(&state, of_register, now);
             }
         }
+        if !rest.is_empty() {
+            verdict.faults.push(format!("{} operations are of shards that were not compared", rest.len()));
+        }
         Ok(verdict)
+    }
+
+    /// Refuses to find good what was not looked at: each client was answered, and something was written.
+    pub(crate) fn weigh(&mut self, clients: u32, history: &[Operation]) {
+        for client in 1..=clients {
+            let answered = history.iter().any(|operation| operation.client == client && operation.answered.is_some());
+            if !answered {
+                self.faults.push(format!("client {client} was never answered: it has checked nothing"));
+            }
+        }
+        if self.acknowledged == 0 {
+            self.faults.push("no write was acknowledged: none can have been lost".into());
+        }
+        if self.replicas == 0 || self.registers == 0 {
+            self.faults.push(format!("{} replicas and {} registers were looked at", self.replicas, self.registers));
+        }
     }
 
     pub(crate) fn is_good(&self) -> bool {
@@ -135,5 +150,35 @@ impl fmt::Display for Verdict {
         }
         writeln!(f, "{} faults:", faults.len())?;
         faults.iter().take(20).try_for_each(|fault| writeln!(f, "  {fault}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_saw_nothing_finds_nothing_good() {
+        let get = |client| Operation {
+            client,
+            shard: 0,
+            key: 0,
+            call: Call::Get,
+            number: 0,
+            invoked: 1,
+            answered: Some((2, Answer::Value(None))),
+        };
+        let check = |replicas, acknowledged, registers, history: &[Operation], faults| {
+            let mut verdict = Verdict { replicas, acknowledged, registers, faults: Vec::new() };
+            verdict.weigh(2, history);
+            assert_eq!(verdict.faults.len(), faults, "{verdict}");
+            assert_eq!(verdict.is_good(), faults == 0);
+        };
+        check(3, 5, 1, &[get(1), get(2)], 0);
+        check(3, 5, 1, &[get(1), Operation { answered: None, ..get(2) }], 1);
+        check(3, 5, 1, &[get(2)], 1);
+        check(3, 0, 1, &[get(1), get(2)], 1);
+        check(0, 5, 0, &[get(1), get(2)], 1);
+        check(0, 0, 0, &[], 4);
     }
 }

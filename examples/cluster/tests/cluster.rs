@@ -26,5 +26,22 @@ fn check(core: &str) {
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "LOGBOOM_SEED={seed}\n{said}\n{complained}");
     assert!(said.contains("all 36 replicas agree"), "{said}");
+    let row = said.lines().find(|line| line.starts_with("kills")).unwrap();
+    assert_eq!(row.split_whitespace().last(), Some(kills), "{said}");
     eprintln!("{said}");
+}
+
+/// A run that has nothing to check is none: these once ended with *all 0 registers are linearizable*, and success.
+#[test]
+fn a_run_of_nothing_is_refused() {
+    for nothing in [["--shards", "0"], ["--clients", "0"], ["--tick-ms", "0"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_logboom-cluster"))
+            .args(["--core", "raft-rs", "--seconds", "0", "--kills", "0"])
+            .args(nothing)
+            .output()
+            .unwrap();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{nothing:?}: {complained}");
+        assert!(complained.contains(nothing[0]), "{complained}");
+    }
 }

@@ -28,6 +28,7 @@ fn histories_and_their_verdicts() {
     let cases: &[(&str, bool, Vec<Operation>)] = &[
         ("nothing", true, vec![]),
         ("what was written is read", true, vec![put(1, 0, 1), get(Some(1), 2, 3)]),
+        ("an answer before the question", false, vec![put(1, 5, 1)]),
         ("a lost write", false, vec![put(1, 0, 1), get(None, 2, 3)]),
         ("an old value", false, vec![put(1, 0, 1), put(2, 2, 3), get(Some(1), 4, 5)]),
         ("a value that nobody wrote", false, vec![put(1, 0, 1), get(Some(7), 2, 3)]),
