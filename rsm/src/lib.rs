@@ -39,8 +39,9 @@
 //! | [`log_store::LogStore`] | `ILogDB` | `log_store` | `raft.Storage`, `wal` |
 //! | [`log_store::StateStore`] | `State` | `srv_state`, `state_mgr` | `HardState` |
 //!
-//! [`Driver`] and [`conformance`] have examples; `examples/kvstore` is etcd's raftexample on this crate, and
-//! `examples/append_entries` shows a leader and a follower at the calls of NuRaft's `append_entries`.
+//! [`Driver`] and [`conformance`] have examples; `examples/two_nodes` is a leader and a follower without a raft core,
+//! and `examples/append_entries` shows two at the calls of NuRaft's `append_entries`. With a raft core, over a network:
+//! `logboom-kvstore`, which is etcd's raftexample on this crate.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The model of etcd's raftexample: two nodes with key-value stores, fed by hand.
+//! Two nodes with key-value stores, fed by hand: what etcd's raftexample does behind its raft.
 
 use bytes::Bytes;
 use logboom::{Boundary, Engine, Entry, snapshot::Stop};

@@ -9,7 +9,7 @@
 mod append_entries;
 mod conformance;
 
-#[path = "../../examples/kvstore/kv.rs"]
+#[path = "../../examples/two_nodes/kv.rs"]
 mod kv;
 mod contracts;
 mod damage;

@@ -1,7 +1,9 @@
-//! etcd's raftexample without its raft: a key-value store on two nodes, that is written, saved, compacted, killed and
-//! restarted, and whose follower catches up by log and by snapshot.
+//! A key-value store on two nodes without a raft core: what the leader writes is committed. It is saved, compacted,
+//! closed and opened again, and the follower catches up by log and by snapshot.
 //!
-//!     cargo run -p logboom-rsm --example kvstore
+//!     cargo run -p logboom-rsm --example two_nodes
+//!
+//! With a raft core, processes that are killed, and members that come and go: `logboom-kvstore`.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -37,7 +39,7 @@ fn main() -> Result<()> {
     follower.catch_up_with(&mut leader)?;
 
     let leader = leader.restart()?;
-    println!("the leader was restarted: {}", leader.shown());
+    println!("the leader was closed and opened again: {}", leader.shown());
     assert_eq!(leader.driver.reader().lookup("key 9")?, Some("value 799".into()));
     assert_eq!(leader.driver.reader().lookup("key 9")?, follower.driver.reader().lookup("key 9")?);
     Ok(())
@@ -58,9 +60,12 @@ impl Node {
 
     fn open(config: Config) -> Result<Self> {
         let engine = Engine::open(config.clone())?;
-        let policy = SnapshotPolicy { every_entries: Some(100), keep_entries: 10, ..SnapshotPolicy::default() };
+        // A snapshot when more than 99 entries were applied behind the last one.
+        let policy = SnapshotPolicy { every_entries: Some(99), keep_entries: 10, ..SnapshotPolicy::default() };
         let options = Options { policy, ..Options::default() };
-        // The newest snapshot first; then the hard state, which says what of the log is committed; then that.
+        // The newest snapshot first; then the hard state, which says what of the log is committed; then that. The
+        // members would be a raft core's to say, to `Driver::set_membership`: here there is none, and they are as they
+        // were at the beginning, so snapshots have no word of them.
         let (mut driver, recovered) = Driver::concurrent(&engine, SHARD, Kv::default(), options)?;
         if let Some(commit) = recovered.hard_state {
             driver.commit(u64::from_le_bytes(commit[..].try_into()?));

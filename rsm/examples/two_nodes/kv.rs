@@ -1,4 +1,4 @@
-//! The key-value store of etcd's raftexample, as a state machine that can be saved in every way.
+//! A key-value store as a state machine that can be saved in every way.
 
 use std::{
     collections::BTreeMap,
