@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use logboom_sim::{Counts, Failure, Run, Scope, Totals, Tried, every_crash, every_failure, marks, repeat, run_seeds};
 
@@ -20,10 +20,10 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     /// The number of seeds to run.
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// For how many seconds to run seeds.
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// The first seed; alone, the only one, which is run twice and compared.
     #[arg(long)]
@@ -41,7 +41,7 @@ enum Command {
     /// Stops short scripts in every operation, and tries every outcome; has every operation of them fail.
     Scripts {
         /// The number of scripts.
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = value_parser!(u64).range(1..))]
         seeds: u64,
         /// The first one.
         #[arg(long, default_value_t = 0)]
@@ -98,7 +98,8 @@ fn many(run: &Run) -> io::Result<bool> {
     write(&report(&totals, seconds))?;
     match &totals.failure {
         Some((seed, failure)) => failed(*seed, failure),
-        None => Ok(true),
+        // Where no history came to its end, none was found good.
+        None => Ok(totals.histories > 0),
     }
 }
 
@@ -125,7 +126,7 @@ fn scripts(seeds: Range<u64>) -> io::Result<bool> {
         failures.places,
         begun.elapsed().as_secs_f64()
     ))?;
-    Ok(true)
+    Ok(crashes.outcomes > 0 && failures.places > 0)
 }
 
 fn report(totals: &Totals, seconds: f64) -> String {

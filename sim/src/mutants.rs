@@ -1,4 +1,4 @@
-//! The test of the simulator: each deliberate bug, switched on alone, is found.
+//! The test of the simulator: each deliberate bug, switched on alone, is found, and without one nothing is.
 
 use std::{
     io::{self, Write},
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{Parser, builder::PossibleValuesParser, value_parser};
 use logboom_wal::mutants::{Mutant, switch_on};
 
 use crate::{
@@ -23,46 +23,65 @@ use crate::{
 #[derive(Debug, Parser)]
 pub struct Args {
     /// The bugs; all of them if none is named.
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
     names: Vec<String>,
     /// The most seconds that finding a bug may take.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Looks for the one bug in this process.
+    /// Looks in this process, for the bug that is named, or without one.
     #[arg(long, hide = true)]
     alone: bool,
 }
 
-/// Prints for each bug how it was found, and whether all were.
+/// The names of all bugs.
+fn names() -> impl Iterator<Item = &'static str> {
+    Mutant::ALL.iter().map(|mutant| mutant.name())
+}
+
+/// How long nothing is to be found where there is no bug: many times as long as most bugs take.
+const CONTROL_SECONDS: u64 = 5;
+
+/// Prints for each bug how it was found, and whether all were. First of all it shows that the same search, in the same
+/// kind of process, finds nothing where there is none: it would otherwise take whatever ends that process for a bug.
 ///
 /// # Errors
 /// What writing fails with.
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let wanted = |mutant: &&Mutant| args.names.is_empty() || args.names.iter().any(|name| name == mutant.name());
     if args.alone {
-        return Mutant::ALL.iter().find(wanted).map_or(Ok(false), |&mutant| alone(mutant, args, out));
+        let named = Mutant::ALL.iter().find(|mutant| args.names.iter().any(|name| name == mutant.name()));
+        return alone(named.copied().unwrap_or(Mutant::None), args.seconds, out);
     }
-    let mut all = true;
-    for &mutant in Mutant::ALL.iter().filter(wanted) {
+    let mut judge = |mutant: Mutant, seconds: u64| -> io::Result<bool> {
         let begun = Instant::now();
-        let verdict = in_a_process_of_its_own(mutant, args)?;
-        let seconds = begun.elapsed().as_secs_f64();
-        all &= verdict.is_some();
-        let verdict = verdict.unwrap_or_else(|| "SURVIVES".to_owned());
-        writeln!(out, "{:24} {seconds:5.1} s  {verdict}", mutant.name())?;
+        let found = in_a_process_of_its_own(mutant, seconds)?;
+        let (is_good, said) = match (mutant, found) {
+            (Mutant::None, None) => (true, "nothing is found without a bug".to_owned()),
+            (Mutant::None, Some(found)) => (false, format!("FOUND WITHOUT A BUG: {found}")),
+            (_, Some(found)) => (true, found),
+            (_, None) => (false, "SURVIVES".to_owned()),
+        };
+        writeln!(out, "{:24} {:5.1} s  {said}", mutant.name(), begun.elapsed().as_secs_f64())?;
         out.flush()?;
+        Ok(is_good)
+    };
+    let mut all = judge(Mutant::None, CONTROL_SECONDS)?;
+    for &mutant in Mutant::ALL.iter().filter(wanted) {
+        all &= judge(mutant, args.seconds)?;
     }
     Ok(all)
 }
 
 /// A bug may make a history hang, or end the process: it gets one that can be ended.
-fn in_a_process_of_its_own(mutant: Mutant, args: &Args) -> io::Result<Option<String>> {
-    let seconds = args.seconds.to_string();
+fn in_a_process_of_its_own(mutant: Mutant, seconds: u64) -> io::Result<Option<String>> {
+    let named = (mutant != Mutant::None).then(|| mutant.name());
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["mutants", mutant.name(), "--alone", "--seconds", &seconds])
+        .args(["mutants", "--alone", "--seconds", &seconds.to_string()])
+        .args(named)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let deadline = Instant::now() + Duration::from_secs(args.seconds + 10);
+    let deadline = Instant::now() + Duration::from_secs(seconds + 10);
     while child.try_wait()?.is_none() {
         if Instant::now() > deadline {
             child.kill()?;
@@ -80,14 +99,14 @@ fn in_a_process_of_its_own(mutant: Mutant, args: &Args) -> io::Result<Option<Str
     })
 }
 
-fn alone(mutant: Mutant, args: &Args, out: &mut dyn Write) -> io::Result<bool> {
+fn alone(mutant: Mutant, seconds: u64, out: &mut dyn Write) -> io::Result<bool> {
     switch_on(mutant);
     logboom::snapshot::mutants::switch_on(mutant.name());
     let progress = Arc::new(AtomicU64::new(0));
     let watched = Arc::clone(&progress);
     thread::spawn(move || watch(&watched));
     let run =
-        Run { from: 0, seeds: u64::MAX, time: Duration::from_secs(args.seconds), threads: 0, scope: Scope::Everything };
+        Run { from: 0, seeds: u64::MAX, time: Duration::from_secs(seconds), threads: 0, scope: Scope::Everything };
     let totals = run_seeds(run, &|histories| progress.store(histories, Ordering::Relaxed));
     match totals.failure {
         Some((seed, failure)) => {

@@ -69,14 +69,13 @@ pub fn repeat(seed: u64, scope: Scope) -> Result<Counts, Failure> {
 pub fn run_seeds(run: Run, progress: &(dyn Fn(u64) + Sync)) -> Totals {
     let begun = Instant::now();
     let threads = if run.threads > 0 { run.threads } else { thread::available_parallelism().map_or(1, usize::from) };
-    let (next, stop) = (AtomicU64::new(run.from), AtomicBool::new(false));
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let totals = Mutex::new(Totals::default());
     let work = || {
         while !stop.load(Ordering::Relaxed) && begun.elapsed() < run.time {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= run.from.saturating_add(run.seeds) {
-                break;
-            }
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            // Behind the last seed that there is, it does not begin anew.
+            let Some(seed) = run.from.checked_add(nth).filter(|_| nth < run.seeds) else { break };
             let twice = seed % 100 == 99;
             let outcome = if twice { repeat(seed, run.scope) } else { run_seed(seed, run.scope) };
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,6 +25,7 @@ fn histories_find_nothing_and_come_by_every_mark() {
         panic!("seed {seed}: {failure}\nagain: cargo run --release -p logboom-sim -- --seed {seed}");
     }
     println!("{} histories: {:?}", totals.histories, totals.counts);
+    assert_eq!(totals.histories, seeds, "each seed was run to its end");
     let (missing, unknown) = marks::missing_and_unknown(&totals.marks);
     assert!(missing.is_empty() && unknown.is_empty(), "not reached: {missing:?}; not in the list: {unknown:?}");
 }
@@ -34,7 +35,8 @@ fn every_crash_and_every_failure_of_short_scripts() {
     for seed in 0..if is_long() { 100 } else { 8 } {
         let tried = every_crash(seed).unwrap_or_else(|failure| panic!("script {seed}: {failure}"));
         assert!(tried.places > 10 && tried.outcomes >= tried.places, "{tried:?}");
-        every_failure(seed).unwrap_or_else(|failure| panic!("script {seed}: {failure}"));
+        let tried = every_failure(seed).unwrap_or_else(|failure| panic!("script {seed}: {failure}"));
+        assert!(tried.places > 10, "{tried:?}");
     }
 }
 
