@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
@@ -123,10 +124,15 @@ impl Running {
     }
 
     /// Kills the child as `kill -9` does, and waits for its end.
+    ///
+    /// # Errors
+    /// Also when it had ended by itself before: what it has left was not cut off in the middle then.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+        match self.child.wait()? {
+            status if status.signal() == Some(Signal::KILL.as_raw()) => Ok(()),
+            status => Err(format!("the child had ended before it was killed: {status}").into()),
+        }
     }
 
     /// Waits a while for output, or its end.
@@ -177,10 +183,16 @@ pub struct Outcome {
 
 impl Outcome {
     /// What `measured` says of operations that move `payload` bytes each.
-    pub fn of(measured: Measured, payload: u64) -> Self {
+    ///
+    /// # Errors
+    /// If there were none: zeros would be reported as if something had taken no time.
+    pub fn of(measured: Measured, payload: u64) -> Result<Self> {
         let Measured { tally, elapsed, cpu } = measured;
+        if tally.ops == 0 {
+            return Err(format!("no operation was completed within the {elapsed:.1?} that were measured").into());
+        }
         let (ops, bytes) = (tally.ops, tally.ops * payload);
-        Outcome { ops, bytes, elapsed, cpu, latencies: tally.latencies, ..Outcome::default() }
+        Ok(Outcome { ops, bytes, elapsed, cpu, latencies: tally.latencies, ..Outcome::default() })
     }
 
     /// Operations per second.
@@ -218,4 +230,32 @@ pub fn report(mut outcome: Outcome) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{}", serde_json::to_string(&outcome)?)?;
     Ok(stdout.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Tally;
+
+    #[test]
+    fn a_window_without_an_operation_gives_no_figures() {
+        let measured = |tally| Measured { tally, elapsed: Duration::from_secs(3), cpu: Duration::ZERO };
+        let error = Outcome::of(measured(Tally::default()), 10).unwrap_err();
+        assert!(error.to_string().contains("no operation"), "{error}");
+        let one = Tally { ops: 1, ..Tally::default() };
+        assert_eq!(Outcome::of(measured(one), 10).unwrap().bytes, 10);
+    }
+
+    #[test]
+    fn a_child_that_had_ended_was_not_killed() {
+        let start = |command: &str| {
+            let mut child = Command::new("sh").args(["-c", command]).stdout(Stdio::piped()).spawn().unwrap();
+            let stdout = BufReader::new(child.stdout.take().unwrap());
+            Running { child, stdout }
+        };
+        start("echo {}; sleep 100").kill().unwrap();
+        let mut ended = start("exit 3");
+        ended.child.wait().unwrap();
+        assert!(ended.kill().unwrap_err().to_string().contains("exit status: 3"));
+    }
 }

@@ -57,6 +57,9 @@ pub fn run(request: &Request) -> Result<()> {
     interrupt::watch()?;
     let place = Place::new(request.dir.as_deref())?;
     let axes = if request.axis.is_empty() { Axis::ALL.to_vec() } else { request.axis.clone() };
+    if axes.iter().all(|axis| systems(request, *axis).next().is_none()) {
+        return Err("none of the systems can be measured along any of the axes".into());
+    }
     let progress = progress(request, &axes)?;
     let mut curves = Curves::new(Machine::of(place.path()).to_string());
     for axis in axes {

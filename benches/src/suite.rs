@@ -63,6 +63,9 @@ impl Plan {
         match (refuses(Workload::takes_rate), refuses(Workload::takes_size)) {
             (Some(workload), _) if self.rate.is_some() => Err(format!("{} takes no --rate", workload.name).into()),
             (_, Some(workload)) if self.bytes.is_some() => Err(format!("{} takes no --gib", workload.name).into()),
+            _ if self.workloads.iter().all(|workload| self.systems_of(workload).is_empty()) => {
+                Err(format!("nothing is left to run. {}", self.left_out().join(" ")).into())
+            }
             _ => Ok(()),
         }
     }

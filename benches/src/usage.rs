@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn what_is_allocated_is_counted() {
-        let before = live_bytes();
         let block = std::hint::black_box(vec![1u8; 64 << 20]);
-        assert!(live_bytes() >= before + (60 << 20));
+        // Other tests allocate and free at the same time, so what was there before says nothing.
+        assert!(live_bytes() >= 64 << 20);
         drop(block);
         assert!(peak_rss_bytes() > 32 << 20);
         assert!(cpu() > Duration::ZERO);

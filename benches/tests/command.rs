@@ -75,7 +75,7 @@ fn a_snapshot_goes_all_its_way_beside_bare_loops() {
 #[test]
 fn a_table_is_printed_without_json() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let options = ["--seconds", "0.1", "--rounds", "1", "--rate", "100", "--system", "logboom"];
+    let options = ["--seconds", "0.5", "--rounds", "1", "--rate", "100", "--system", "logboom"];
     let output = run(dir.path(), &["sync-4x1k"], &options);
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains("| sync-4x1k ") && table.contains("| logboom "), "{table}");
@@ -87,6 +87,27 @@ fn what_cannot_run_is_refused() {
     let output = command(dir.path(), &["memory"], &["--rate", "10"]).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("memory takes no --rate"));
+}
+
+/// What measures nothing ends with an error, and not with zeros.
+#[test]
+fn nothing_is_no_figure() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let refused = |mut command: Command, part: &str| {
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(part), "{part}: {output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+        assert_empty(dir.path());
+    };
+    let one = ["--rounds", "1", "--json", "--system", "floor"];
+    refused(command(dir.path(), &["read-hot"], &one), "nothing is left to run. read-hot is not run on floor");
+    let mut scaling = bench();
+    scaling.args(["scaling", "--axis", "shards", "--system", "floor", "--dir"]).arg(dir.path());
+    refused(scaling, "none of the systems");
+    let mut plot = bench();
+    plot.args(["plot", "/dev/null", "--out"]).arg(dir.path());
+    refused(plot, "no points");
 }
 
 #[test]

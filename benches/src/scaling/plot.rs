@@ -32,6 +32,9 @@ pub fn run(request: &Request) -> Result<()> {
     let at = |path: &Path, error: Error| Error::from(format!("{}: {error}", path.display()));
     let text = fs::read_to_string(&request.file).map_err(|error| at(&request.file, error.into()))?;
     let curves = Curves::parse(&text).map_err(|error| at(&request.file, error))?;
+    if curves.axes().is_empty() {
+        return Err(at(&request.file, "no points are in it".into()));
+    }
     fs::create_dir_all(&request.out).map_err(|error| at(&request.out, error.into()))?;
     for axis in curves.axes() {
         for figure in curves.figures(axis) {

@@ -28,7 +28,7 @@ pub fn measure(job: &Job, outstanding: usize, payload: usize, window: Window) ->
         }
     }
     let (_, best) = best.ok_or("no manner")?;
-    let mut outcome = Outcome::of(run(best, job.rate, window)?, payload as u64);
+    let mut outcome = Outcome::of(run(best, job.rate, window)?, payload as u64)?;
     outcome.note("method", best.method.to_string());
     outcome.note("backend", if best.inline { "inline".to_owned() } else { disk.facts().backend.to_string() });
     outcome.note("writes_in_flight", best.depth);

@@ -74,10 +74,10 @@ pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
         .collect();
     workers.push(Part::Watch(Watch { log: &*log, samples: Vec::new() }));
     let before = log.occupancy();
-    let mut outcome = Outcome::of(drive(&mut workers, window(load.bytes))?, PAYLOAD as u64);
+    let mut outcome = Outcome::of(drive(&mut workers, window(load.bytes))?, PAYLOAD as u64)?;
     let samples = workers.into_iter().find_map(Part::samples).unwrap_or_default();
     if let (Some(before), Some(after)) = (before, log.occupancy()) {
-        amplification(&mut outcome, before, after, &samples);
+        amplification(&mut outcome, before, after, &samples)?;
     }
     outcome.figure("directory_mib", directory_bytes(&job.dir)? as f64 / f64::from(1 << 20));
     outcome.note("payload_bytes", batches * shards * PAYLOAD as u64);
@@ -92,16 +92,21 @@ fn window(bytes: u64) -> Window {
     Window { warmup, measured: Duration::from_secs(24 * 60 * 60) }
 }
 
-fn amplification(outcome: &mut Outcome, before: Occupancy, after: Occupancy, samples: &[Occupancy]) {
+/// Refuses a load that was over before its space was looked at: that would be reported as no space at all.
+fn amplification(outcome: &mut Outcome, before: Occupancy, after: Occupancy, samples: &[Occupancy]) -> Result<()> {
+    if samples.is_empty() {
+        return Err("the load had ended before its space was looked at; more --gib take longer".into());
+    }
     let appended = (after.appended - before.appended) as f64;
     outcome.figure("write_amp", 1.0 + (after.moved - before.moved) as f64 / appended);
     let amps: Vec<f64> = samples.iter().map(space_amp).collect();
-    outcome.figure("space_amp", amps.iter().sum::<f64>() / amps.len().max(1) as f64);
+    outcome.figure("space_amp", amps.iter().sum::<f64>() / amps.len() as f64);
     outcome.figure("space_amp_max", amps.iter().copied().fold(0.0, f64::max));
     outcome.figure("space_amp_end", space_amp(&after));
     outcome.figure("in_use_mib_end", after.in_use as f64 / f64::from(1 << 20));
     outcome.figure("live_mib_end", after.live as f64 / f64::from(1 << 20));
     outcome.note("reserve_bytes", RESERVE * after.segment);
+    Ok(())
 }
 
 /// Segments in use beyond the reserve, by those that the live records alone would fill. What frames and pads the
@@ -168,5 +173,15 @@ mod tests {
         assert_eq!(now(RESERVE + 6, 3 << 20), 2.0);
         assert_eq!(now(RESERVE + 3, (2 << 20) + 1), 1.0);
         assert_eq!((now(RESERVE, 0), now(1, 5 << 20)), (0.0, 0.0));
+    }
+
+    #[test]
+    fn space_that_was_never_looked_at_is_not_none() {
+        let now = Occupancy { appended: 5 << 20, in_use: 9 << 20, live: 1 << 20, segment: 1 << 20, moved: 0 };
+        let mut outcome = Outcome::default();
+        amplification(&mut outcome, Occupancy::default(), now, &[]).unwrap_err();
+        assert!(outcome.figures.is_empty(), "{outcome:?}");
+        amplification(&mut outcome, Occupancy::default(), now, &[now]).unwrap();
+        assert_eq!(outcome.figures["space_amp"], 5.0);
     }
 }

@@ -19,7 +19,7 @@ pub fn hot(job: &Job, shape: &Shape) -> Result<Outcome> {
     let mut ranges = [Ranges { reader: log.reader(shape.shards), shape, random: fastrand::Rng::with_seed(3) }];
     let measured = drive(&mut ranges, Window::of_seconds(job.seconds))?;
     drop(ranges);
-    let mut outcome = Outcome::of(measured, shape.payload as u64);
+    let mut outcome = Outcome::of(measured, shape.payload as u64)?;
     describe(&mut outcome);
     log.describe(&mut outcome);
     log.close()?;

@@ -39,7 +39,7 @@ pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
     }
     let (_, best) = best.ok_or("no variant")?;
     let measured = best.run(&*log, load, window)?;
-    let mut outcome = Outcome::of(measured, load.payload as u64);
+    let mut outcome = Outcome::of(measured, load.payload as u64)?;
     log.describe(&mut outcome);
     outcome.note("loop_threads", best.threads);
     outcome.note("batches_in_flight", best.cohorts);

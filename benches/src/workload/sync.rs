@@ -36,7 +36,7 @@ pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
         .collect();
     let measured = drive(&mut workers, window)?;
     drop(workers);
-    let mut outcome = Outcome::of(measured, load.payload as u64);
+    let mut outcome = Outcome::of(measured, load.payload as u64)?;
     log.describe(&mut outcome);
     log.close()?;
     Ok(outcome)
