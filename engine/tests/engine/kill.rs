@@ -5,6 +5,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -70,7 +71,8 @@ fn kill_one(ground: &Ground, after: Duration) -> Vec<(u64, u64)> {
     });
     std::thread::sleep(after);
     child.kill().unwrap();
-    child.wait().unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(9), "the writer had ended by itself: {status}");
     reader.join().unwrap()
 }
 

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
     net::SocketAddr,
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -71,7 +72,8 @@ fn killed_in_the_middle(mut server: Server) -> Acknowledged {
         .collect();
     count.iter().take(1000).for_each(drop);
     server.child.kill().unwrap();
-    server.child.wait().unwrap();
+    let status = server.child.wait().unwrap();
+    assert_eq!(status.signal(), Some(9), "the server had ended by itself: {status}");
     join(clients)
 }
 
