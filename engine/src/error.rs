@@ -77,6 +77,13 @@ pub enum Error {
         /// The process that opened the log.
         owner: u32,
     },
+    /// The files of the directory are not all of the log that its `LOGBOOM` names, or that file is damaged: `logboom
+    /// repair` lists them, and what can be done. Opening changes nothing when it meets this.
+    #[error("the log's identity: {what}")]
+    Identity {
+        /// Which files are of which log.
+        what: Arc<str>,
+    },
     /// No prepared segment is left, and there is no room for another: the [`Capacity`] says in what. Compacting frees
     /// space; what was accepted is not affected.
     #[error("{0}")]
@@ -344,6 +351,7 @@ impl From<logboom_wal::Error> for Error {
             Wal::Foreign(what) => Self::Foreign { what },
             Wal::Forked { owner } => Self::Forked { owner },
             Wal::Full(capacity) => Self::Full(capacity),
+            Wal::Identity(fault) => Self::Identity { what: fault.to_string().into() },
             Wal::Io { what, error } => Self::shared_io(what, error),
             Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
             Wal::Poisoned { first } => Self::Poisoned { first: Arc::new((*first).clone().into()) },

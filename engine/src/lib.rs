@@ -212,8 +212,8 @@ pub use logboom_snapshot as snapshot;
 #[doc(hidden)]
 pub use logboom_wal::guarded;
 pub use logboom_wal::{
-    Capacity, Clock, CopyReport, Cut, Damage, Descriptor, Durability, Ended, ManualClock, RecoveryReport, Rot, Runtime,
-    SegmentId, SegmentInfo, WalMetrics,
+    Capacity, Clock, CopyReport, Cut, Damage, Descriptor, Durability, Ended, IdentityFault, ManualClock,
+    RecoveryReport, Rot, Runtime, SegmentId, SegmentInfo, WalMetrics,
 };
 
 /// The example of the README, so that the tests compile and run it.

@@ -66,6 +66,9 @@ impl fmt::Display for OpenReport {
             None => writeln!(f, "cut          nothing")?,
         }
         writeln!(f, "found        {shards} shards in {segments} segments")?;
+        if let Some(fault) = &recovery.identity {
+            writeln!(f, "identity     {fault}")?;
+        }
         for damage in &recovery.damages {
             let Damage { segment, offset, what, .. } = &**damage;
             writeln!(f, "damage       segment {segment}, byte {offset}: {what}")?;

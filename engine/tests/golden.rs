@@ -12,7 +12,7 @@ use std::{
 
 use logboom::{Boundary, Config, Durability, Engine, Entry, ShardId};
 
-const VERSION: &str = "v1";
+const VERSION: &str = "v2";
 const LONG: ShardId = ShardId(1);
 const MOVED: ShardId = ShardId(u64::MAX);
 const GONE: ShardId = ShardId(3);
@@ -27,9 +27,19 @@ fn a_directory_of_version_1_whose_process_died_opens() {
     check(&fixture("v1", "died"));
 }
 
+#[test]
+fn a_closed_directory_of_version_2_opens() {
+    check(&fixture("v2", "closed"));
+}
+
+#[test]
+fn a_directory_of_version_2_whose_process_died_opens() {
+    check(&fixture("v2", "died"));
+}
+
 /// Everything that the directories hold, and that they can be written to and opened again.
 fn check(from: &Path) {
-    if std::env::var_os("LOGBOOM_GOLDEN").is_some() && from.ends_with("v1/closed") {
+    if std::env::var_os("LOGBOOM_GOLDEN").is_some() && from.ends_with("v2/closed") {
         write();
     }
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

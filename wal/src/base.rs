@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use logboom_disk::{Disk, Mode, Pool};
+use logboom_disk::{Disk, File, Mode, Pool};
 
 use crate::{
     Clock, Error, Options, Runtime, SegmentId,
+    claim::Claim,
     group::{GroupHeader, Life},
     group_commit::IN_FLIGHT_BYTES,
     identity::Identity,
@@ -46,16 +47,27 @@ impl Base {
         IN_FLIGHT_BYTES + self.segment_size() as usize / 4 + self.identity.pad
     }
 
-    /// The life that a segment file states in its header, or in its first group: each stands for the other.
-    pub(crate) fn life(&self, file: &dyn logboom_disk::File) -> std::io::Result<Option<Life>> {
-        self.newest_life(file, 2 * self.identity.pad)
+    /// The life that a segment file states in its header, or in its first group: each stands for the other. And whose
+    /// log these say that it is of.
+    ///
+    /// A file that is shorter is read as far as it goes.
+    pub(crate) fn life(&self, file: &dyn File, size: u64) -> std::io::Result<(Option<Life>, Claim)> {
+        let pads = usize::try_from(size).unwrap_or(usize::MAX) / self.identity.pad;
+        if pads == 0 {
+            return Ok((None, Claim::None));
+        }
+        let bytes = read_slice(file, &self.pool, 0, pads.min(2) * self.identity.pad)?;
+        let life = self.newest_life(&bytes);
+        Ok((life, Claim::of_segment(&bytes, &self.identity, life.is_some())))
     }
 
     /// The life that a segment file states anywhere near its beginning. For one that seems to be free: it may have
     /// lost what it was begun with.
-    pub(crate) fn probe(&self, file: &dyn logboom_disk::File) -> Result<Option<Life>, Error> {
+    pub(crate) fn probe(&self, file: &dyn File) -> Result<Option<Life>, Error> {
         let len = PROBE.min(self.segment_size() as usize);
-        self.newest_life(file, len).map_err(|error| Error::io(format!("reading {}", file.name()), error))
+        let bytes = read_slice(file, &self.pool, 0, len);
+        let bytes = bytes.map_err(|error| Error::io(format!("reading {}", file.name()), error))?;
+        Ok(self.newest_life(&bytes))
     }
 
     /// Whether a file still holds the segment that a checkpoint names. If it was used again it states a later life; one
@@ -68,17 +80,16 @@ impl Base {
         Ok(self.probe(&*file.open(self)?)?.is_some_and(|life| life.segment == row.id))
     }
 
-    fn newest_life(&self, file: &dyn logboom_disk::File, len: usize) -> std::io::Result<Option<Life>> {
+    fn newest_life(&self, bytes: &[u8]) -> Option<Life> {
         let pad = self.identity.pad;
-        let bytes = read_slice(file, &self.pool, 0, len)?;
         let groups = bytes.chunks_exact(pad).filter_map(|block| GroupHeader::verify(block, self.seed, pad));
         // All files of a log are of one size.
         let is_possible = |life: &Life| life.origin.end <= self.segment_size();
-        let header = verify_header(&bytes, self.seed, pad).filter(is_possible);
+        let header = verify_header(bytes, self.seed, pad).filter(is_possible);
         let groups = groups.map(|(header, _)| header.life).filter(is_possible);
         let group = groups.max_by_key(|life| (life.begun(), life.epoch));
         marks::hit_if(header.is_none() && group.is_some(), "recovery: a first group stands for its segment's header");
-        Ok(group.into_iter().chain(header).max_by_key(|life| (life.begun(), life.epoch)))
+        group.into_iter().chain(header).max_by_key(|life| (life.begun(), life.epoch))
     }
 
     /// Walks the segment with this id among those that are live.

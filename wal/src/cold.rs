@@ -155,7 +155,7 @@ impl Open {
         region.fill(0);
         let life = self.segment.life;
         if prefix > 0 {
-            encode_header(&mut region[..prefix], &life, seed);
+            encode_header(&mut region[..prefix], &life, &shared.identity);
         }
         let group = &mut region[prefix..len];
         if shape.echo_len > 0 {

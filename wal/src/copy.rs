@@ -12,7 +12,7 @@ use logboom_disk::{Disk, File, Mode, Slice, Sync};
 
 use crate::{
     Error, FooterParts, Sequence, Wal,
-    identity::{Identity, LOCK, is_identity},
+    identity::{Identity, LOCK, NAME_COPY, is_identity},
     marks,
     segment::{Segment, slot_name},
     shared::{Caller, Shared},
@@ -30,7 +30,8 @@ const PIECE: usize = 1 << 20;
 pub struct Copying {
     shared: Arc<Shared>,
     target: Arc<dyn Disk>,
-    identity: Identity,
+    /// The target says that it is a copy.
+    is_begun: bool,
     checkpoint: Option<Checkpoint>,
     /// What is left.
     parts: VecDeque<Part>,
@@ -106,10 +107,8 @@ impl Copying {
     /// Fixes what is copied, and waits until it is durable.
     pub(crate) fn begin(shared: &Arc<Shared>, target: Arc<dyn Disk>) -> Result<Self, Error> {
         require_empty(&*target).map_err(of_target)?;
-        let identity = Identity::read(&*shared.disk, &shared.pool)?;
-        let Some(identity) = identity else {
-            return Err(Error::Foreign("the directory has lost its identity".to_owned()));
-        };
+        // What is in memory is what the log is: the file may have rotted, or be gone.
+        let identity = shared.identity;
         identity.require_pad(target.facts().pad_unit).map_err(of_target)?;
         // What is durable now is then promised by the last group of the copy.
         shared.sync()?;
@@ -123,7 +122,8 @@ impl Copying {
         };
         let shared = Arc::clone(shared);
         let (files, transfer) = (VecDeque::new(), None);
-        Ok(Self { shared, target, identity, checkpoint, parts, files, transfer, report, failed: None, is_whole: false })
+        let is_begun = false;
+        Ok(Self { shared, target, is_begun, checkpoint, parts, files, transfer, report, failed: None, is_whole: false })
     }
 
     /// Copies these files of the log's directory as well, whole: what the layer above keeps beside the log, and does
@@ -148,6 +148,12 @@ impl Copying {
     }
 
     fn advance(&mut self) -> Result<bool, Error> {
+        if !self.is_begun {
+            let written = self.shared.identity.write(&*self.target, &self.shared.pool, NAME_COPY);
+            written.map_err(|failure| self.failed("beginning the copy", failure))?;
+            self.is_begun = true;
+            return Ok(true);
+        }
         if let Some(checkpoint) = self.checkpoint.take() {
             return self.write_checkpoint(&checkpoint).map(|()| true);
         }
@@ -175,11 +181,11 @@ impl Copying {
     /// Those of [`Copying::step`].
     pub fn finish(mut self) -> Result<CopyReport, Error> {
         while self.step()? {}
-        // The names of the segments; the identity may not be there without them.
+        // The names of the segments; the log may not have its own without them.
         self.target.sync_dir().map_err(Failure::Sync).map_err(|failure| self.failed("syncing the copy", failure))?;
         self.target.still_ours().map_err(Failure::Write).map_err(|lost| self.failed("holding the directory", lost))?;
-        let identity = self.identity.write(&*self.target, &self.shared.pool);
-        identity.map_err(|failure| self.failed("writing the identity of the copy", failure))?;
+        let named = Identity::name(&*self.target, NAME_COPY);
+        named.map_err(|failure| self.failed("naming the copy", failure))?;
         self.is_whole = true;
         Ok(self.report)
     }
@@ -189,9 +195,9 @@ impl Copying {
         let Checkpoint { replay_from, body, .. } = checkpoint;
         let rows: Vec<SegmentRow> =
             self.parts.iter().map(|part| part.row).filter(|row| row.id < *replay_from || row.id.is_cold()).collect();
-        let (mut slots, keys) = (Slots::default(), (self.shared.pad, self.shared.seed));
+        let (mut slots, identity) = (Slots::default(), &self.shared.identity);
         for _ in 0..2 {
-            let written = slots.write(&*self.target, &self.shared.pool, keys, *replay_from, &rows, body);
+            let written = slots.write(&*self.target, &self.shared.pool, identity, *replay_from, &rows, body);
             written.map_err(|failure| self.failed("copying a checkpoint", failure))?;
         }
         Ok(())
@@ -237,6 +243,10 @@ impl Copying {
         }
         let mut region = self.shared.pool.region(len);
         from.read_at(&mut region, *at).map_err(|error| Error::io(format!("reading {}", from.name()), error))?;
+        if part.is_some() && *at == 0 {
+            // It may have been begun by a version that put none there.
+            self.shared.identity.put_copy(&mut region);
+        }
         let (bytes, unit) = (region.freeze().slice(0..len), self.target.facts().pad_unit);
         let is_padded = bytes.len().is_multiple_of(unit);
         let bytes = if is_padded { bytes } else { Slice::padded_copy(&self.shared.pool, &bytes, unit) };
@@ -348,14 +358,18 @@ fn require_empty(target: &dyn Disk) -> Result<(), Error> {
     }
 }
 
-/// Removes an unfinished copy. The identity goes first, and for good: without it nothing takes the rest for a log.
+/// Removes an unfinished copy. Until nothing else is left it says that it is one: nothing takes a part of it for a log.
 fn clear(target: &dyn Disk) -> io::Result<()> {
-    let names = target.list()?;
-    if let Some(identity) = names.iter().find(|name| is_identity(name)) {
-        target.remove(identity)?;
+    if let Some(identity) = target.list()?.iter().find(|name| is_identity(name)) {
+        target.rename(identity, NAME_COPY)?;
         target.sync_dir()?;
     }
-    let rest = names.iter().filter(|name| !is_identity(name) && *name != LOCK);
+    let names = target.list()?;
+    let rest = names.iter().filter(|name| !matches!(&***name, NAME_COPY | LOCK));
     rest.map(|name| target.remove(name)).fold(Ok(()), Result::and)?;
+    if names.iter().any(|name| name == NAME_COPY) {
+        target.sync_dir()?;
+        target.remove(NAME_COPY)?;
+    }
     target.sync_dir()
 }

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use crate::{Damage, SegmentId};
+use crate::{Damage, IdentityFault, SegmentId};
 
 /// An error of the log. Cheap to clone: one failure answers every waiter.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum Error {
     /// still work.
     #[error("no prepared segment is left, and {0}")]
     Full(Capacity),
+    /// The files of the directory are not all of the log that `LOGBOOM` names, or that is damaged. Nothing was changed.
+    #[error("the log's identity: {0}")]
+    Identity(Arc<IdentityFault>),
     /// The segment was retired meanwhile: what was to be read is no longer part of the log.
     #[error("segment {0} was retired")]
     Gone(SegmentId),

@@ -13,7 +13,7 @@ use crate::{
 /// Size of a group's header in bytes.
 pub(crate) const GROUP_HEADER: usize = 128;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"LBGR");
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"LBGR");
 const TABLE_MAGIC: u32 = u32::from_le_bytes(*b"LBDT");
 /// Size of what precedes the rows of a table in bytes.
 pub(crate) const TABLE_HEADER: usize = 24;

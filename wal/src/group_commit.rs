@@ -375,7 +375,7 @@ impl Committer {
             self.life = group.segment.life;
             self.life.origin.crc = self.chain;
             self.prev_len = 0;
-            encode_header(&mut block, &self.life, seed);
+            encode_header(&mut block, &self.life, &shared.identity);
             block.freeze();
         }
         let records_at = group.at + group.shape.records_at();

@@ -1,29 +1,27 @@
-//! The file that makes a directory a log: its identity, its format version and the sizes that never change.
+//! What a log is: its name, its format version and the sizes that never change. It stands in a file of its own,
+//! `LOGBOOM`, and a copy of it in the first block of each segment and checkpoint.
 
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use logboom_disk::{Disk, File, Mode, Pool, Slice};
 
 use crate::{
-    Error, Options,
+    Error, Options, crc,
     group::{put_u32, put_u64},
     record::{u32_at, u64_at},
     slots::Failure,
 };
 
-/// Whether a directory is a log, or could become one: to be asked before anything is put in it, a lock included.
-///
-/// # Errors
-/// [`Error::Foreign`] when it holds files and no log, [`Error::Io`].
-pub fn recognise(disk: &dyn Disk) -> Result<(), Error> {
-    Identity::recognise(&disk.list().map_err(|error| Error::io("listing the directory", error))?)
-}
+/// The version of the on-disk format that new logs have; FORMAT.md has its history. Logs of earlier versions keep
+/// theirs.
+pub const FORMAT_VERSION: u32 = 2;
 
-/// The version of the on-disk format that this library writes; FORMAT.md has its history.
-pub const FORMAT_VERSION: u32 = 1;
-
-const NAME: &str = "LOGBOOM";
-const NAME_NEW: &str = "LOGBOOM.new";
+/// The file by which a directory is a log.
+pub(crate) const NAME: &str = "LOGBOOM";
+/// Of a log that is being made, or whose `LOGBOOM` is being restored.
+pub(crate) const NAME_NEW: &str = "LOGBOOM.new";
+/// Of a copy that is being made: what lies beside it is not whole.
+pub(crate) const NAME_COPY: &str = "LOGBOOM.copy";
 /// The file by which a directory is locked; it is never removed.
 pub(crate) const LOCK: &str = "LOCK";
 const MAGIC: [u8; 8] = *b"LOGBOOM\0";
@@ -33,6 +31,9 @@ pub(crate) fn is_identity(name: &str) -> bool {
     name == NAME
 }
 const LEN: usize = 64;
+/// Where a copy of the identity stands in the first block of a file: behind the file's own header, in one sector with
+/// it.
+const COPY: Range<usize> = 64..64 + LEN;
 
 /// The fewest pad units of a segment: a batch of a quarter of it must hold more than what frames it.
 const PADS_MIN: u64 = 32;
@@ -40,6 +41,8 @@ const PADS_MIN: u64 = 32;
 /// What was fixed when the log was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
+    /// The format version that it was created with.
+    pub(crate) version: u32,
     /// Random; seeds every checksum.
     pub(crate) log: [u64; 2],
     pub(crate) segment_bytes: u64,
@@ -48,6 +51,28 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// The identity of a log that is to be made.
+    pub(crate) fn new(disk: &dyn Disk, options: &Options, log: [u64; 2]) -> Result<Self, Error> {
+        let pad = disk.facts().pad_unit;
+        let identity = Self { version: FORMAT_VERSION, log, segment_bytes: options.segment_bytes, pad };
+        if !identity.is_possible() {
+            let Self { segment_bytes, pad, .. } = identity;
+            let what = format!("a segment of {segment_bytes} bytes, on a device that takes writes of {pad} bytes");
+            return Err(Error::Unsupported(what));
+        }
+        Ok(identity)
+    }
+
+    /// An identity for a log whose own is lost, and was never copied: its checksums have this seed. Of the name that it
+    /// had they tell no more, and any with this seed serves.
+    pub(crate) fn with_seed(seed: u32, segment_bytes: u64, pad: usize) -> Option<Self> {
+        let mut name = [0; 16];
+        let ending = crc::ending(&name[..12], seed);
+        name[12..].copy_from_slice(&ending);
+        let identity = Self { version: 1, log: [u64_at(&name, 0), u64_at(&name, 8)], segment_bytes, pad };
+        identity.is_possible().then_some(identity)
+    }
+
     /// The seed of the log's checksums.
     pub(crate) fn seed(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
@@ -56,54 +81,48 @@ impl Identity {
         crc.finalize()
     }
 
-    /// Reads the directory's identity; `None` when the directory is empty, or its creation was cut short.
-    pub(crate) fn read(disk: &dyn Disk, pool: &Pool) -> Result<Option<Self>, Error> {
-        let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
-        match disk.open(NAME, Mode::Read) {
+    /// Reads the identity in the file `name`; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] when it is not intact; [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`].
+    pub(crate) fn read(disk: &dyn Disk, pool: &Pool, name: &str) -> Result<Option<Self>, Error> {
+        match disk.open(name, Mode::Read) {
             Ok(file) => Self::load(disk, &*file, pool).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::recognise(&names).map(|()| None),
-            Err(error) => Err(Error::io(format!("opening {NAME}"), error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(format!("opening {name}"), error)),
         }
     }
 
-    /// Whether `names` are those of a log, or of nothing that a log would be in the way of.
-    pub(crate) fn recognise(names: &[String]) -> Result<(), Error> {
-        match names.iter().find(|name| !is_own(name)) {
-            Some(name) if !names.iter().any(|name| name == NAME) => {
-                Err(Error::Foreign(format!("there is no file {NAME}, but there is {name:?}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes the directory a log. Durable on return; a crash before leaves a directory that [`Identity::read`] takes
-    /// for empty.
-    pub(crate) fn create(disk: &dyn Disk, pool: &Pool, options: &Options, log: [u64; 2]) -> Result<Self, Error> {
-        let identity = Self { log, segment_bytes: options.segment_bytes, pad: disk.facts().pad_unit };
-        if !identity.is_possible() {
-            let Self { segment_bytes, pad, .. } = identity;
-            let what = format!("a segment of {segment_bytes} bytes, on a device that takes writes of {pad} bytes");
-            return Err(Error::Unsupported(what));
-        }
-        let written = identity.write(disk, pool).map_err(Failure::into_error);
-        written.map(|()| identity).map_err(|error| Error::io(format!("creating {NAME}"), error))
-    }
-
-    /// Gives a directory this identity. Durable on return; a crash before leaves it without one.
-    pub(crate) fn write(&self, disk: &dyn Disk, pool: &Pool) -> Result<(), Failure> {
+    /// Writes it to the file `name`, which is made anew. Durable on return.
+    pub(crate) fn write(&self, disk: &dyn Disk, pool: &Pool, name: &str) -> Result<(), Failure> {
         let write = || -> io::Result<Arc<dyn File>> {
-            if disk.list()?.iter().any(|name| name == NAME_NEW) {
-                disk.remove(NAME_NEW)?;
+            if disk.list()?.iter().any(|other| other == name) {
+                disk.remove(name)?;
             }
-            let file = disk.open(NAME_NEW, Mode::Create)?;
+            let file = disk.open(name, Mode::Create)?;
             file.allocate(self.pad as u64)?;
             let block = Slice::padded_copy(pool, &self.encode(), self.pad);
             file.write_at(&[block], 0, logboom_disk::Sync::None)?;
             Ok(file)
         };
         write().map_err(Failure::Write)?.sync_all().map_err(Failure::Sync)?;
-        disk.rename(NAME_NEW, NAME).map_err(Failure::Write)?;
         disk.sync_dir().map_err(Failure::Sync)
+    }
+
+    /// Makes the directory a log: the file `from` becomes `LOGBOOM`. Durable on return.
+    pub(crate) fn name(disk: &dyn Disk, from: &str) -> Result<(), Failure> {
+        disk.rename(from, NAME).map_err(Failure::Write)?;
+        disk.sync_dir().map_err(Failure::Sync)
+    }
+
+    /// Puts a copy of it into the first block of a file.
+    pub(crate) fn put_copy(&self, block: &mut [u8]) {
+        block[COPY].copy_from_slice(&self.encode());
+    }
+
+    /// The copy in the first block of a file, if it is intact.
+    pub(crate) fn copy_in(block: &[u8]) -> Option<Self> {
+        block.get(COPY).and_then(|bytes| Self::decode(bytes).ok())
     }
 
     /// Whether the log can be used where `pad` is the unit of writes.
@@ -134,7 +153,7 @@ impl Identity {
     fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         bytes[..8].copy_from_slice(&MAGIC);
-        put_u32(&mut bytes, 8, FORMAT_VERSION);
+        put_u32(&mut bytes, 8, self.version);
         put_u32(&mut bytes, 12, u32::try_from(self.pad).expect("a pad unit is a few KiB"));
         put_u64(&mut bytes, 16, self.segment_bytes);
         put_u64(&mut bytes, 24, self.log[0]);
@@ -144,20 +163,21 @@ impl Identity {
         bytes
     }
 
+    /// In every version the first 12 bytes and the checksum are what they are in this one.
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let bytes = &bytes[..LEN];
         if bytes[..8] != MAGIC {
             return Err(Error::Foreign(format!("{NAME} does not begin as one of a log does")));
         }
-        // Before the checksum: a newer version may have laid out the rest differently.
+        if u32_at(bytes, LEN - 4) != crc32fast::hash(&bytes[..LEN - 4]) {
+            return Err(Error::Foreign(format!("the checksum of {NAME} does not match: the file is damaged")));
+        }
         let version = u32_at(bytes, 8);
         if version > FORMAT_VERSION {
             return Err(Error::NewerFormat { found: version, supported: FORMAT_VERSION });
         }
-        if u32_at(bytes, LEN - 4) != crc32fast::hash(&bytes[..LEN - 4]) {
-            return Err(Error::Foreign(format!("the checksum of {NAME} does not match: the file is damaged")));
-        }
         let identity = Self {
+            version,
             log: [u64_at(bytes, 24), u64_at(bytes, 32)],
             segment_bytes: u64_at(bytes, 16),
             pad: u32_at(bytes, 12) as usize,
@@ -185,18 +205,13 @@ fn other_pad(of_log: u64, here: usize) -> Error {
     Error::Unsupported(format!("{what}: it can be used where they are of {of_log} bytes or less"))
 }
 
-/// Whether a file may lie in a directory that is not a log yet.
-fn is_own(name: &str) -> bool {
-    matches!(name, NAME_NEW | LOCK)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_identity_reads_back_and_damage_is_seen() {
-        let identity = Identity { log: [1, 2], segment_bytes: 1 << 20, pad: 4096 };
+        let identity = Identity { version: 2, log: [1, 2], segment_bytes: 1 << 20, pad: 4096 };
         let bytes = identity.encode();
         assert_eq!(Identity::decode(&bytes).unwrap(), identity);
         for bit in 0..bytes.len() * 8 {
@@ -217,8 +232,18 @@ mod tests {
             (300_000, 4096, false),
             (1 << 31, 4096, false),
         ] {
-            let bytes = Identity { log: [1, 2], segment_bytes, pad }.encode();
+            let bytes = Identity { version: 1, log: [1, 2], segment_bytes, pad }.encode();
             assert_eq!(Identity::decode(&bytes).is_ok(), good, "{segment_bytes} {pad}");
         }
+    }
+
+    #[test]
+    fn an_identity_is_made_for_any_seed() {
+        for seed in [0, 1, 0xdead_beef, u32::MAX] {
+            let identity = Identity::with_seed(seed, 1 << 20, 4096).unwrap();
+            assert_eq!((identity.seed(), identity.version), (seed, 1));
+            assert_eq!(Identity::decode(&identity.encode()).unwrap(), identity);
+        }
+        assert_eq!(Identity::with_seed(1, 300_000, 4096), None);
     }
 }

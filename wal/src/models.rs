@@ -32,7 +32,7 @@ use crate::{
     base::Base,
     echo::Echo,
     group::{Life, Origin},
-    identity::Identity,
+    identity::{FORMAT_VERSION, Identity},
     notices::Notices,
     shared::{Caller, Shared},
     slots::Slots,
@@ -148,7 +148,7 @@ fn write(shared: &Arc<Shared>) -> u64 {
 fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
     let options = Options { segment_bytes: SEGMENT_BYTES, footer, ..Options::default() };
     let (pool, disk) = (Pool::new(1 << 20), Arc::clone(device) as Arc<dyn Disk>);
-    let identity = Identity { log: [0; 2], segment_bytes: options.segment_bytes, pad: PAD };
+    let identity = Identity { version: FORMAT_VERSION, log: [0; 2], segment_bytes: options.segment_bytes, pad: PAD };
     let (slots, _) = Slots::open(&*disk, &pool, &identity, Mode::Write).unwrap();
     let origin = Origin { segment: SegmentId(0), end: 0, crc: 0, last: 0 };
     let clock: Arc<dyn Clock> = ManualClock::new(0);

@@ -85,6 +85,7 @@ mutants! {
     LeaseNotHeld: "the log is compacted past what a lease holds",
     LeftoverKept: "a snapshot that nobody registered is kept at opening",
     LeftoverRegistered: "a snapshot that nobody registered counts as registered at opening",
+    ForeignTakenForFree: "files of another log are taken for free ones",
     CopyNotKept: "snapshots are removed while the log is copied",
 }
 

@@ -12,15 +12,17 @@ use std::{
 use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
-    Capacity, Damage, Error, FooterParts, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
+    Capacity, Damage, Error, FooterParts, IdentityFault, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
     base::Base,
+    claim::Claim,
     echo::Echo,
     footer::read_heads,
     group::{Life, Origin, in_segment},
     group_commit::WINDOW,
-    identity::{Identity, is_identity},
+    identity::is_identity,
     marks,
     mutants::{self, Mutant},
+    naming::{Naming, State},
     notices::Notices,
     scan::Part,
     segment::{Segment, slot_name, slot_of},
@@ -37,7 +39,8 @@ const POOL_IDLE_BYTES: usize = 16 << 20;
 /// Opens the log in `disk` for reading and writing, up to the point where the layer above replays it.
 ///
 /// # Errors
-/// [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`]; nothing has been changed then.
+/// [`Error::Foreign`], [`Error::Identity`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`]; nothing has
+/// been changed then.
 pub fn open(disk: Arc<dyn Disk>, options: Options, runtime: Runtime) -> Result<Opening, Error> {
     options.check()?;
     Opening::find(disk, options, runtime, Mode::Write)
@@ -54,7 +57,8 @@ pub fn open_read_only(disk: Arc<dyn Disk>, options: Options) -> Result<Opening, 
 /// A log that is being opened: its checkpoint and footers can be read, its newer records replayed.
 pub struct Opening {
     pub(crate) base: Base,
-    slots: Slots,
+    pub(crate) naming: Naming,
+    pub(crate) slots: Slots,
     checkpoint: Option<Checkpoint>,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
     /// Segments of the checkpoint that are not there any more; the replay must say that they were freed.
@@ -69,6 +73,8 @@ pub struct Opening {
     pub(crate) accepted: Origin,
     /// The epoch of the last accepted group, 0 for none.
     pub(crate) accepted_epoch: u64,
+    /// Segment files of another size.
+    pub(crate) misfits: Vec<(String, Claim)>,
     /// What the last accepted group leaves to the next one.
     pub(crate) echo: Echo,
     replayed: bool,
@@ -99,6 +105,8 @@ pub struct RecoveryReport {
     pub cut: Option<Cut>,
     /// What was durable and is not what was written.
     pub damages: Vec<Arc<Damage>>,
+    /// What is wrong with the identity, if something is: of a log that is open for writing, files that it leaves alone.
+    pub identity: Option<Arc<IdentityFault>>,
 }
 
 /// A tail that was written, in part at least, and never promised to be durable.
@@ -132,27 +140,20 @@ impl Opening {
         let ahead = usize::try_from(options.read_ahead_bytes).unwrap_or(usize::MAX);
         let pool = Pool::new(POOL_IDLE_BYTES.saturating_add(ahead));
         let mut report = RecoveryReport::default();
-        let identity = match Identity::read(&*disk, &pool)? {
-            Some(identity) => {
-                // A view begins no segment.
-                if mode == Mode::Write {
-                    options.check_for(identity.segment_bytes)?;
-                }
-                identity
-            }
-            None if mode == Mode::Write && options.create => {
-                options.check_for(options.segment_bytes)?;
-                report.created = true;
-                Identity::create(&*disk, &pool, &options, [clock.nonce(), clock.nonce()])?
-            }
-            None => return Err(Error::Foreign("the directory holds no log".to_owned())),
-        };
+        let naming = Naming::find(&*disk, &pool, &options, &*clock, mode)?;
+        report.created = naming.state == State::Begun;
+        let identity = naming.identity;
+        if mode == Mode::Write {
+            // A view begins no segment.
+            options.check_for(identity.segment_bytes)?;
+        }
         let seed = identity.seed();
         let (slots, checkpoint) = Slots::open(&*disk, &pool, &identity, mode)?;
         report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
         let base = Base { disk, pool, options, runtime, clock, pending, notices, identity, seed, mode };
         let mut opening = Self {
             base,
+            naming,
             next_slot: slots.free_slot(),
             slots,
             checkpoint,
@@ -164,14 +165,18 @@ impl Opening {
             highest: (SegmentId(0), 0),
             accepted: Origin::default(),
             accepted_epoch: 0,
+            misfits: Vec::new(),
             echo: Echo::default(),
             replayed: false,
             report,
         };
         let mut found = opening.discover()?;
+        opening.check_identity(&mut found)?;
         opening.place_covered(&mut found)?;
         let free = opening.place_chain(found)?;
-        opening.free.extend(free.into_iter().map(|found| Free::new(found.slot)));
+        // What may be of another log is never written over.
+        let free = free.into_iter().filter(|found| matches!(found.claim, Claim::None | Claim::Ours));
+        opening.free.extend(free.map(|found| Free::new(found.slot)));
         Ok(opening)
     }
 
@@ -300,7 +305,7 @@ impl Opening {
         // Beyond whatever may have been submitted behind the accepted end, by each of the epochs that were void.
         let leap = (WINDOW + 1).saturating_mul(epoch - self.accepted_epoch);
         let first_group = if epoch == 1 { 1 } else { self.accepted.last.saturating_add(leap) };
-        Wal::start(crate::start::Start {
+        let wal = Wal::start(crate::start::Start {
             base: self.base,
             life,
             prepared,
@@ -310,7 +315,9 @@ impl Opening {
             live: self.live,
             free: self.free,
             next_slot: self.next_slot,
-        })
+        })?;
+        self.naming.complete(&*wal.disk())?;
+        Ok(wal)
     }
 
     /// The log for reading only.
@@ -338,15 +345,17 @@ impl Opening {
             let fail = |error| Error::io(format!("opening {name}"), error);
             let file = disk.open(&name, self.base.mode).map_err(fail)?;
             self.next_slot = self.next_slot.max(slot + 1);
-            if file.size().map_err(fail)? != self.base.identity.segment_bytes {
-                // Never finished, and never used: a finished one is full-size before it gets its name.
+            let size = file.size().map_err(fail)?;
+            let (life, claim) = self.base.life(&*file, size).map_err(fail)?;
+            if size != self.base.identity.segment_bytes {
+                // Never finished, and never used: a finished one is full-size before it gets its name. Or another log's.
+                self.misfits.push((name, claim));
                 continue;
             }
-            let life = self.base.life(&*file).map_err(fail)?;
             if let Some(life) = life {
                 self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
             }
-            found.push(FoundFile { slot, life });
+            found.push(FoundFile { slot, life, claim });
         }
         Ok(found)
     }
@@ -499,6 +508,7 @@ fn opening_failure(error: std::io::Error) -> Error {
 pub(crate) struct FoundFile {
     pub(crate) slot: u32,
     pub(crate) life: Option<Life>,
+    pub(crate) claim: Claim,
 }
 
 impl FoundFile {

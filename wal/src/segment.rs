@@ -16,13 +16,14 @@ use crate::{
     Sequence,
     footer::footer_space,
     group::{Life, Origin, in_segment, put_u32, put_u64},
+    identity::Identity,
     ids::SegmentId,
     record::{seeded_crc, u32_at, u64_at},
     slots::SegmentRow,
 };
 
-const MAGIC: u32 = u32::from_le_bytes(*b"LBSG");
-const HEADER: usize = 64;
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"LBSG");
+pub(crate) const HEADER: usize = 64;
 
 /// More segments than any device holds, and far from where the number of the next one would not fit.
 const SLOTS_MAX: u32 = 1 << 31;
@@ -180,8 +181,8 @@ impl Segment {
     }
 }
 
-/// Writes the block that begins a life of a segment; `first` is its first group.
-pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, seed: u32) {
+/// Writes the block that begins a life of a segment of this log.
+pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, identity: &Identity) {
     bytes.fill(0);
     put_u32(bytes, 4, MAGIC);
     put_u64(bytes, 8, life.segment.0);
@@ -191,8 +192,9 @@ pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, seed: u32) {
     put_u32(bytes, 40, life.origin.end);
     put_u32(bytes, 44, life.origin.crc);
     put_u64(bytes, 48, life.origin.last);
-    let crc = seeded_crc(&bytes[4..HEADER], seed);
+    let crc = seeded_crc(&bytes[4..HEADER], identity.seed());
     put_u32(bytes, 0, crc);
+    identity.put_copy(bytes);
 }
 
 /// The life that the block at the beginning of a segment states, if it is intact.
@@ -231,15 +233,17 @@ mod tests {
         let origin = Origin { segment: SegmentId(4), end: 8192, crc: 3, last: 77 };
         let life = Life { segment: SegmentId(5), epoch: 2, nonce: 11, origin };
         let mut bytes = vec![0; 512];
-        encode_header(&mut bytes, &life, 9);
+        let identity = Identity::with_seed(9, 1 << 20, 4096).unwrap();
+        encode_header(&mut bytes, &life, &identity);
         assert_eq!(verify_header(&bytes, 9, 4096), Some(life));
+        assert_eq!(Identity::copy_in(&bytes), Some(identity));
         for bit in 0..HEADER * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(verify_header(&bytes, 9, 4096), None, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         let within = Life { origin: Origin { end: 8192 + 512, ..origin }, ..life };
-        encode_header(&mut bytes, &within, 9);
+        encode_header(&mut bytes, &within, &identity);
         assert_eq!(verify_header(&bytes, 9, 4096), None, "an origin that ends within a group");
     }
 

@@ -18,6 +18,7 @@ use crate::{
     foreign::guarded,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
     health::Faults,
+    identity::Identity,
     listed::Asked,
     marks,
     metrics::Metrics,
@@ -52,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) segment_bytes: u64,
     pub(crate) pad: usize,
     /// The identity of the log, and the seed of its checksums, which follows from that.
-    pub(crate) log: [u64; 2],
+    pub(crate) identity: Identity,
     pub(crate) seed: u32,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) manual: bool,

@@ -8,6 +8,7 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 
 use crate::{
     Error, SegmentId,
+    claim::Claim,
     group::{put_u32, put_u64},
     identity::Identity,
     ids::{NUMBER_MAX, round_up},
@@ -17,8 +18,8 @@ use crate::{
     shared::Shared,
 };
 
-const MAGIC: u32 = u32::from_le_bytes(*b"LBCP");
-const HEADER: usize = 64;
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"LBCP");
+pub(crate) const HEADER: usize = 64;
 const ROW: usize = 64;
 const PIECE: usize = 1 << 20;
 const GROWTH: u64 = 64 << 10;
@@ -37,6 +38,8 @@ pub(crate) struct Slots {
     held: [(u64, SegmentId); 2],
     /// The slots that held something when they were read, but nothing intact.
     bad: [bool; 2],
+    /// Whose log each slot said that it is of, when it was read.
+    claims: [Option<Claim>; 2],
     /// Above every segment file that an intact checkpoint names.
     free_slot: u32,
 }
@@ -99,8 +102,12 @@ impl Slots {
             let read = read(&*file, pool, identity).map_err(|error| Error::io(format!("reading {name}"), error))?;
             slots.files[at] = Some(file);
             let checkpoint = match read {
-                Content::Intact(checkpoint) => checkpoint,
-                Content::Bad => {
+                Content::Intact(checkpoint) => {
+                    slots.claims[at] = Some(Claim::Ours);
+                    checkpoint
+                }
+                Content::Bad(claim) => {
+                    slots.claims[at] = Some(claim);
                     marks::hit("checkpoint: a slot is not intact");
                     slots.bad[at] = true;
                     continue;
@@ -155,6 +162,12 @@ impl Slots {
         self.free_slot
     }
 
+    /// Whose log each slot said that it is of, by the name of its file.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = (String, &Claim)> {
+        let claims = NAMES.into_iter().zip(&self.claims);
+        claims.filter_map(|(name, claim)| claim.as_ref().map(|claim| (name.to_owned(), claim)))
+    }
+
     pub(crate) fn bad(&self) -> Vec<u8> {
         (0..2).filter(|&slot| self.bad[usize::from(slot)]).collect()
     }
@@ -172,7 +185,7 @@ impl Slots {
         &mut self,
         disk: &dyn Disk,
         pool: &Pool,
-        (pad, seed): (usize, u32),
+        identity: &Identity,
         replay_from: SegmentId,
         segments: &[SegmentRow],
         body: &[u8],
@@ -181,7 +194,7 @@ impl Slots {
         if mutants::is_on(Mutant::CheckpointOverNewest) && self.held[1 - older].0 > 0 {
             older = 1 - older;
         }
-        let number = self.held[0].0.max(self.held[1].0) + 1;
+        let (number, pad) = (self.held[0].0.max(self.held[1].0) + 1, identity.pad);
         // From here on the slot holds nothing, whatever happens.
         self.held[older] = (0, SegmentId(0));
         let mut content = Vec::with_capacity(segments.len() * ROW + body.len());
@@ -195,7 +208,7 @@ impl Slots {
         if !mutants::is_on(Mutant::CheckpointHeaderFirst) {
             file.sync_data().map_err(Failure::Sync)?;
         }
-        let header = encode_header(number, replay_from, segments.len(), &content, seed);
+        let header = encode_header(number, replay_from, segments.len(), &content, identity);
         file.write_at(&[Slice::padded_copy(pool, &header, pad)], 0, Sync::Data).map_err(Failure::Sync)?;
         self.held[older] = (number, replay_from);
         Ok(())
@@ -277,23 +290,30 @@ pub(crate) fn rows(shared: &Shared, replay_from: SegmentId) -> Vec<SegmentRow> {
     rows
 }
 
-fn encode_header(number: u64, replay_from: SegmentId, rows: usize, content: &[u8], seed: u32) -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
+fn encode_header(
+    number: u64,
+    replay_from: SegmentId,
+    rows: usize,
+    content: &[u8],
+    identity: &Identity,
+) -> [u8; 2 * HEADER] {
+    let mut bytes = [0; 2 * HEADER];
     put_u32(&mut bytes, 4, MAGIC);
     put_u64(&mut bytes, 8, number);
     put_u64(&mut bytes, 16, replay_from.0);
     put_u64(&mut bytes, 24, rows as u64);
     put_u64(&mut bytes, 32, content.len() as u64);
     put_u32(&mut bytes, 40, crc32fast::hash(content));
-    let crc = seeded_crc(&bytes[4..], seed);
+    let crc = seeded_crc(&bytes[4..HEADER], identity.seed());
     put_u32(&mut bytes, 0, crc);
+    identity.put_copy(&mut bytes);
     bytes
 }
 
 /// What a slot's file holds.
 enum Content {
     Intact(Checkpoint),
-    Bad,
+    Bad(Claim),
     /// It was never written.
     None,
 }
@@ -304,22 +324,25 @@ fn read(file: &dyn File, pool: &Pool, identity: &Identity) -> io::Result<Content
     if size < pad as u64 {
         return Ok(Content::None);
     }
-    let header = crate::segment::read_slice(file, pool, 0, pad)?;
-    if header.iter().all(|&byte| byte == 0) {
+    let block = crate::segment::read_slice(file, pool, 0, pad)?;
+    if block.iter().all(|&byte| byte == 0) {
         return Ok(Content::None);
     }
-    let header = &header[..HEADER];
-    if u32_at(header, 4) != MAGIC || u32_at(header, 0) != seeded_crc(&header[4..], seed) {
-        return Ok(Content::Bad);
+    let header = &block[..HEADER];
+    let bad = |is_whole| Ok(Content::Bad(Claim::of_slot(&block, identity, is_whole)));
+    if u32_at(header, 4) != MAGIC {
+        return bad(false);
     }
+    let is_ours = u32_at(header, 0) == seeded_crc(&header[4..], seed);
     let (rows, len) = (u64_at(header, 24), u64_at(header, 32));
     if len > size - pad as u64 || rows > len / ROW as u64 {
-        return Ok(Content::Bad);
+        return bad(false);
     }
-    let (Ok(rows), Ok(len)) = (usize::try_from(rows), usize::try_from(len)) else { return Ok(Content::Bad) };
+    let (Ok(rows), Ok(len)) = (usize::try_from(rows), usize::try_from(len)) else { return bad(false) };
     let content = read_content(file, pool, pad, len)?;
-    if crc32fast::hash(&content) != u32_at(header, 40) {
-        return Ok(Content::Bad);
+    let is_whole = crc32fast::hash(&content) == u32_at(header, 40);
+    if !is_ours || !is_whole {
+        return bad(is_whole);
     }
     let (segments, body) = content.split_at(rows * ROW);
     let checkpoint = Checkpoint {
@@ -328,7 +351,7 @@ fn read(file: &dyn File, pool: &Pool, identity: &Identity) -> io::Result<Content
         segments: segments.chunks_exact(ROW).map(SegmentRow::decode).collect(),
         body: body.to_vec(),
     };
-    Ok(if checkpoint.is_possible(identity) { Content::Intact(checkpoint) } else { Content::Bad })
+    if checkpoint.is_possible(identity) { Ok(Content::Intact(checkpoint)) } else { bad(true) }
 }
 
 fn read_content(file: &dyn File, pool: &Pool, pad: usize, len: usize) -> io::Result<Vec<u8>> {
@@ -347,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_that_no_log_comes_to_is_none() {
-        let identity = Identity { log: [1, 2], segment_bytes: 1 << 20, pad: 4096 };
+        let identity = Identity { version: 2, log: [1, 2], segment_bytes: 1 << 20, pad: 4096 };
         let row = SegmentRow { id: SegmentId(7), epoch: 1, nonce: 2, first: 3, last: 4, slot: 5, end: 1 << 20 };
         let good = Checkpoint { number: 1, replay_from: SegmentId(8), segments: vec![row], body: Vec::new() };
         assert!(good.is_possible(&identity));

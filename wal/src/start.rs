@@ -57,7 +57,7 @@ impl Start {
         Ok(Arc::new(Shared {
             segment_bytes: base.identity.segment_bytes,
             pad: base.identity.pad,
-            log: base.identity.log,
+            identity: base.identity,
             seed: base.seed,
             manual,
             process: Process::this(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use logboom_disk::Disk;
 
 use crate::{
-    Cut, Damage, Error, Options, SegmentId,
+    Cut, Damage, Error, IdentityFault, Options, SegmentId,
     group::{Life, in_segment},
     open_read_only,
     record::KIND_OWN,
@@ -30,6 +30,8 @@ pub struct VerifyReport {
     pub bad_checkpoints: Vec<u8>,
     /// The unpromised tail that a writable opening would cut.
     pub cut: Option<Cut>,
+    /// Files that are not of the log, or a `LOGBOOM` that is damaged.
+    pub identity: Option<Arc<IdentityFault>>,
     /// What was durable and is not what was written; groups that only lost their descriptors among it.
     pub damages: Vec<Arc<Damage>>,
 }
@@ -40,8 +42,9 @@ pub struct VerifyReport {
 /// its newest groups may then look torn.
 ///
 /// # Errors
-/// What keeps the log from being checked: [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Io`]; and
-/// [`Error::Corruption`] when so much is missing that no part of the log can be told from another.
+/// What keeps the log from being checked: [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Io`];
+/// [`Error::Corruption`] when so much is missing that no part of the log can be told from another, and
+/// [`Error::Identity`] when no file is of the log that `LOGBOOM` names.
 pub fn verify(
     disk: Arc<dyn Disk>,
     options: Options,
@@ -63,6 +66,7 @@ pub fn verify(
     opening.replay_parts(&mut |part| check.part(part))?;
     check.report.cut = opening.report().cut;
     check.report.bad_checkpoints = opening.bad_slots();
+    check.report.identity.clone_from(&opening.report().identity);
     // Those that the walk came by, and the segments that it did not find.
     check.report.damages.clone_from(&opening.report().damages);
     for segment in opening.live() {

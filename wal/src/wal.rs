@@ -255,8 +255,9 @@ impl Wal {
     pub fn write_checkpoint(&self, replay_from: SegmentId, body: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
         let rows = rows(shared, replay_from);
-        let keys = (shared.pad, shared.seed);
-        let written = shared.slots.lock().write(&*shared.disk, &shared.pool, keys, replay_from, &rows, body);
+        let mut slots = shared.slots.lock();
+        let written = slots.write(&*shared.disk, &shared.pool, &shared.identity, replay_from, &rows, body);
+        drop(slots);
         written.map_err(|failure| shared.beside_the_log("writing a checkpoint", failure))
     }
 
@@ -360,7 +361,7 @@ impl Wal {
 
     /// The identity of the log: random, and for ever the same.
     pub fn log_id(&self) -> [u64; 2] {
-        self.shared.log
+        self.shared.identity.log
     }
 
     /// A number that no other call, process or machine is likely to get; with [`crate::Runtime::Manual`] the clock's.

@@ -62,11 +62,22 @@ fn a_newer_format_and_a_damaged_identity() {
         bytes[at] = value;
         fs::write(&path, bytes).unwrap();
     };
-    with(8, 9);
+    let mut newer = good[..60].to_vec();
+    newer[8] = 9;
+    let crc = crc32fast::hash(&newer);
+    fs::write(&path, [&newer, &crc.to_le_bytes()[..], &good[64..]].concat()).unwrap();
     assert!(matches!(ground.try_open(), Err(Error::NewerFormat { found: 9, .. })));
     assert!(matches!(Engine::open_read_only(ground.config.clone()), Err(Error::NewerFormat { .. })));
-    with(30, good[30] ^ 1);
-    assert!(matches!(ground.try_open(), Err(Error::Foreign { .. })));
+    for at in [8, 30] {
+        with(at, good[at] ^ 1);
+        match ground.try_open() {
+            Err(Error::Identity { what }) => assert!(what.contains("LOGBOOM") && what.contains("segment-"), "{what}"),
+            other => panic!("{other:?}"),
+        }
+        let view = Engine::open_read_only(ground.config.clone()).unwrap();
+        assert!(view.report().to_string().contains("identity     "), "{}", view.report());
+        assert!(view.report().recovery.identity.is_some());
+    }
     fs::write(&path, &good).unwrap();
     ground.open().close().unwrap();
 }

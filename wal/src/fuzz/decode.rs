@@ -6,6 +6,7 @@ use super::{Input, Meter, PAD};
 use crate::{
     Record,
     group::{GROUP_HEADER, GroupHeader, encode_table, put_u32, table_bytes, verify_table},
+    identity::Identity,
     record::{RECORD_HEADER, seeded_crc, u32_at},
     scan::raw_records,
     segment::{encode_header, verify_header},
@@ -89,6 +90,7 @@ fn segment(bytes: &[u8], sealed: bool) {
     let bytes = sealed_copy(bytes, 64, b"LBSG", sealed);
     let Some(life) = verify_header(&bytes, SEED, PAD) else { return };
     let mut again = vec![0; PAD];
-    encode_header(&mut again, &life, SEED);
+    let identity = Identity::with_seed(SEED, 1 << 20, PAD).unwrap();
+    encode_header(&mut again, &life, &identity);
     assert_eq!(verify_header(&again, SEED, PAD), Some(life));
 }

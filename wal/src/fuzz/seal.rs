@@ -25,7 +25,12 @@ type Moved = BTreeMap<u32, u32>;
 
 pub(super) fn seal(image: &mut Image) {
     let Some(seed) = image.files.get_mut("LOGBOOM").and_then(|bytes| seal_identity(bytes)) else { return };
+    let identity = image.files["LOGBOOM"][..HEADER].to_vec();
     for (name, bytes) in &mut image.files {
+        if name != "LOGBOOM" && is(bytes, HEADER - 4, b"LOGB") {
+            // The copy behind the header.
+            bytes[HEADER..2 * HEADER].copy_from_slice(&identity);
+        }
         if name.starts_with("checkpoint-") && is(bytes, 0, CHECKPOINT) {
             seal_checkpoint(bytes, seed);
         }

@@ -7,6 +7,7 @@ mod cold;
 mod damage;
 mod foreign;
 mod history;
+mod identity;
 mod limits;
 mod slots;
 mod support;
