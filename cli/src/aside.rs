@@ -50,6 +50,19 @@ impl Aside {
         &self.path
     }
 
+    /// Moves the files `names` of the directory `log` into the folder, durably.
+    ///
+    /// # Errors
+    /// Which one could not be moved, and why.
+    pub(crate) fn take(&self, log: &Path, names: &[String]) -> Result<(), String> {
+        for name in names {
+            let moved = fs::rename(log.join(name), self.path.join(name));
+            moved.map_err(|error| format!("{name} cannot be moved to {}: {error}", self.path.display()))?;
+        }
+        let synced = sync(&self.path).and_then(|()| sync(log));
+        synced.map_err(|error| format!("{} cannot be synced: {error}", self.path.display()))
+    }
+
     /// Adds a line to the record, durably.
     ///
     /// # Errors

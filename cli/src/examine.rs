@@ -29,11 +29,14 @@ impl Examination {
         let log = match Engine::open_read_only(config(dir)) {
             Ok(log) => Some(log),
             // What is wrong with it is in the report.
-            Err(Error::Corruption { .. }) => None,
+            Err(Error::Corruption { .. } | Error::Identity { .. }) => None,
             Err(error) => return Err(Failure::new(dir, &error)),
         };
         let mut found = Self {
-            report: if quick { seen_by(log.as_ref()) } else { verify(dir, format)? },
+            report: match &log {
+                Some(log) if quick => seen_by(log),
+                _ => verify(dir, format)?,
+            },
             log,
             snapshots: Snapshots::default(),
             verdict: Verdict::Clean,
@@ -58,7 +61,8 @@ impl Examination {
             let segment = files.iter().find(|segment| segment.info.id == damage.segment);
             Damage::new(damage, segment.map(|segment| segment.info.slot))
         });
-        placed.chain(self.snapshots.damages.iter().cloned()).collect()
+        let identity = self.report.identity.iter().map(|fault| Damage::unplaced(&fault.to_string()));
+        identity.chain(placed).chain(self.snapshots.damages.iter().cloned()).collect()
     }
 
     /// The tail that a writable open would cut.
@@ -68,7 +72,8 @@ impl Examination {
 
     fn is_damaged(&self) -> bool {
         let is_hit = |log: &ReadOnly| log.holds_back_unseen() || !log.quarantined().is_empty();
-        !self.report.damages.is_empty() || !self.snapshots.damages.is_empty() || self.log.as_ref().is_none_or(is_hit)
+        let is_whole = self.report.damages.is_empty() && self.report.identity.is_none();
+        !is_whole || !self.snapshots.damages.is_empty() || self.log.as_ref().is_none_or(is_hit)
     }
 }
 
@@ -91,16 +96,20 @@ fn verify(dir: &Path, format: Format) -> Result<VerifyReport, Failure> {
             report.damages.push(damage);
             Ok(report)
         }
+        Err(WalError::Identity(fault)) => {
+            let mut report = VerifyReport::default();
+            report.identity = Some(fault);
+            Ok(report)
+        }
         read => read.map_err(|error| Failure::new(dir, &error)),
     }
 }
 
 /// What opening the log has found by itself.
-fn seen_by(log: Option<&ReadOnly>) -> VerifyReport {
-    let mut report = VerifyReport::default();
-    if let Some(log) = log {
-        report.cut = log.report().recovery.cut;
-        report.damages.clone_from(&log.report().recovery.damages);
-    }
+fn seen_by(log: &ReadOnly) -> VerifyReport {
+    let (found, mut report) = (&log.report().recovery, VerifyReport::default());
+    report.cut = found.cut;
+    report.damages.clone_from(&found.damages);
+    report.identity.clone_from(&found.identity);
     report
 }

@@ -10,6 +10,7 @@ mod inspect;
 mod snapshots;
 mod verify;
 mod repair;
+mod identity;
 mod plan;
 mod aside;
 mod verdict;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::{
     aside::{Aside, utc},
     examine::{Examination, config},
+    identity::{self, Mend},
     output::{Exit, FIELD_WIDTH, Failure, Format, Report, count, field, hex},
     plan::{Action, HardState, Plan, Step, boundary, hard_state, needs_hard_state},
     verdict::{Damage, Missing, Verdict, segment_file},
@@ -31,13 +32,13 @@ const SMALL_FILES: [&str; 3] = ["LOGBOOM", "checkpoint-0", "checkpoint-1"];
 /// without `--yes`. With it, the damaged files are first copied to DIR/damaged/<time>, where a record is kept too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-#[command(group = clap::ArgGroup::new("action").args(["cut", "reset", "destroy", "unseen"]))]
+#[command(group = clap::ArgGroup::new("action").args(["cut", "reset", "destroy", "unseen", "identity", "strangers"]))]
 pub(crate) struct Args {
     /// The directory of the log.
     dir: PathBuf,
 
     /// The shard to repair.
-    #[arg(long, value_name = "ID", requires = "action", conflicts_with = "unseen")]
+    #[arg(long, value_name = "ID", requires = "action", conflicts_with_all = ["unseen", "identity", "strangers"])]
     shard: Option<u64>,
 
     /// Drop the entries from the first lost one on; where the end of the log is lost, take it as it is.
@@ -56,10 +57,18 @@ pub(crate) struct Args {
     #[arg(long)]
     unseen: bool,
 
+    /// Write LOGBOOM again where it is damaged, gone, or of another log: as all other files name the log.
+    #[arg(long)]
+    identity: bool,
+
+    /// Put the files aside that are of another log, or cannot be told to be of this one.
+    #[arg(long)]
+    strangers: bool,
+
     /// The hard state that the shard goes on with: bytes in hexadecimal, `keep` for the last one that is known, `none`
     /// if there was none. Must be given where it is lost.
-    #[arg(long, value_name = "HEX|keep|none", value_parser = hard_state, conflicts_with_all = ["destroy", "unseen"])]
-    #[arg(requires = "shard")]
+    #[arg(long, value_name = "HEX|keep|none", value_parser = hard_state, requires = "shard")]
+    #[arg(conflicts_with_all = ["destroy", "unseen", "identity", "strangers"])]
     hard_state: Option<HardState>,
 
     /// Do it.
@@ -75,6 +84,8 @@ Examples:
   logboom repair DIR --shard 7 --cut --hard-state keep --yes    likewise, its vote is lost too
   logboom repair DIR --shard 7 --reset 5000:12 --yes            begin behind a snapshot of entry 5000 of term 12
   logboom repair DIR --unseen --yes                             no shard is missing altogether
+  logboom repair DIR --identity --yes                           LOGBOOM as the other files name the log
+  logboom repair DIR --strangers --yes                          put the files of other logs aside
 
 Exit codes:
   0  the log is clean, or is now
@@ -84,6 +95,18 @@ Exit codes:
 
 pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     let fail = |error: String| Failure::new(&args.dir, &error);
+    let mend = match (args.identity, args.strangers) {
+        (true, _) => Some(Mend::Restore),
+        (_, true) => Some(Mend::PutAside),
+        _ => (args.shard.is_none() && !args.unseen).then_some(Mend::List),
+    };
+    match (mend, identity::fault(&args.dir).map_err(fail)?) {
+        (Some(mend), Some(fault)) => {
+            return identity::repair(&args.dir, mend, args.yes, &fault, format).map_err(fail);
+        }
+        (Some(Mend::List) | None, _) => {}
+        (Some(_), None) => return Err(fail("the identity is intact, and no file is in the way".to_owned())),
+    }
     let found = Examination::of(&args.dir, false, format)?;
     let Some(view) = &found.log else { return Err(fail(too_much_is_missing(&found))) };
     let repair = match plan(args, |id| view.shard(id), view.holds_back_unseen()).map_err(fail)? {

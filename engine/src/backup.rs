@@ -1,5 +1,5 @@
 //! A consistent copy of an engine that is in use: the log's own files, then those that lie beside it, and at last the
-//! log's identity, which makes the copy one.
+//! name of the file with the log's identity, which makes the copy one.
 
 use std::{sync::Arc, thread, time::Instant};
 

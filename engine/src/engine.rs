@@ -57,8 +57,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Config`], [`Error::Locked`], [`Error::Permission`], [`Error::ReadOnly`], [`Error::Foreign`],
-    /// [`Error::Identity`], [`Error::NewerFormat`], [`Error::Corruption`], [`Error::Full`], [`Error::Io`]. The log is as
-    /// it was then.
+    /// [`Error::Identity`], [`Error::NewerFormat`], [`Error::Corruption`], [`Error::Full`], [`Error::Io`]. The log is
+    /// as it was then.
     pub fn open(config: Config) -> Result<Self> {
         config.check()?;
         let disk = open::disk(&config)?;
@@ -80,9 +80,9 @@ impl Engine {
     /// have it open.
     ///
     /// # Errors
-    /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no log, [`Error::Identity`] only when nothing
-    /// of it can be read. What a writer does meanwhile can
-    /// make the view fail with [`Error::Corruption`] or [`Error::Io`], or look damaged where it is not: try again then.
+    /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no log, [`Error::Identity`] only when
+    /// nothing of it can be read. What a writer does meanwhile can make the view fail with [`Error::Corruption`] or
+    /// [`Error::Io`], or look damaged where it is not: try again then.
     pub fn open_read_only(config: Config) -> Result<ReadOnly> {
         ReadOnly::open(&config)
     }

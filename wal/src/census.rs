@@ -12,6 +12,7 @@ use crate::{
     naming::State,
     recovery::FoundFile,
     segment::slot_name,
+    slots::is_slot,
 };
 
 impl Opening {
@@ -55,6 +56,10 @@ impl Opening {
                 Claim::Foreign(log) => fault.foreign.push((name, log)),
                 Claim::Unverified => fault.unverified.push(name),
             }
+        }
+        if !fault.is_total() {
+            // A slot in which neither the header nor the content is intact holds nothing that could be lost.
+            fault.unverified.retain(|name| !is_slot(name));
         }
         // Before version 2 a log was named before anything of it was there.
         let may_be_bare = *state == State::Begun || self.base.identity.version < 2;

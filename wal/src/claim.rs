@@ -1,5 +1,5 @@
-//! Whose log a file is of, as its first blocks say: a file is only ever written over when it is known to be of this log,
-//! or to be of none.
+//! Whose log a file is of, as its first blocks say: a file is only ever written over when it is known to be of this
+//! log, or to be of none.
 
 use crate::{crc::seed_of, group, identity::Identity, record::u32_at, segment, slots};
 

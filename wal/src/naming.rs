@@ -1,5 +1,5 @@
-//! By which identity a log is opened, and where that was read: in `LOGBOOM`, in what a creation left that was cut short,
-//! or, when `LOGBOOM` is lost, in the other files.
+//! By which identity a log is opened, and where that was read: in `LOGBOOM`, in what a creation left that was cut
+//! short, or, when `LOGBOOM` is lost, in the other files.
 
 use std::{io, sync::Arc};
 

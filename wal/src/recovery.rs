@@ -27,7 +27,7 @@ use crate::{
     scan::Part,
     segment::{Segment, slot_name, slot_of},
     slots::{Checkpoint, Slots, is_slot},
-    supply::{Free, Prepared, is_prefill, prepare_now},
+    supply::{Free, Prepared, prepare_now, remove_unfinished},
     wal::infos,
     watched::{Pending, WatchedDisk},
 };
@@ -172,6 +172,9 @@ impl Opening {
         };
         let mut found = opening.discover()?;
         opening.check_identity(&mut found)?;
+        if mode == Mode::Write {
+            remove_unfinished(&*opening.base.disk)?;
+        }
         opening.place_covered(&mut found)?;
         let free = opening.place_chain(found)?;
         // What may be of another log is never written over.
@@ -337,10 +340,6 @@ impl Opening {
         let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
         let mut found = Vec::new();
         for name in names {
-            if is_prefill(&name) && self.base.mode == Mode::Write {
-                marks::hit("recovery: an unfinished segment is removed");
-                disk.remove(&name).map_err(|error| Error::io(format!("removing {name}"), error))?;
-            }
             let Some(slot) = slot_of(&name) else { continue };
             let fail = |error| Error::io(format!("opening {name}"), error);
             let file = disk.open(&name, self.base.mode).map_err(fail)?;
@@ -348,7 +347,7 @@ impl Opening {
             let size = file.size().map_err(fail)?;
             let (life, claim) = self.base.life(&*file, size).map_err(fail)?;
             if size != self.base.identity.segment_bytes {
-                // Never finished, and never used: a finished one is full-size before it gets its name. Or another log's.
+                // Another log's. Or never finished, and never used: it is full-size before it gets its name.
                 self.misfits.push((name, claim));
                 continue;
             }

@@ -283,6 +283,17 @@ pub(crate) fn is_prefill(name: &str) -> bool {
     name.starts_with("prefill-")
 }
 
+/// Removes the segments that a process was preparing when it ended.
+pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), Error> {
+    for name in disk.list().map_err(|error| Error::io("listing the directory", error))? {
+        if is_prefill(&name) {
+            marks::hit("recovery: an unfinished segment is removed");
+            disk.remove(&name).map_err(|error| Error::io(format!("removing {name}"), error))?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a whole segment in the caller's thread, zeros and all: for a log that has none yet.
 pub(crate) fn prepare_now(disk: &dyn Disk, pool: &Pool, slot: u32, size: u64) -> io::Result<Prepared> {
     let file = begin(disk, slot, size)?;

@@ -4,6 +4,7 @@
 
 mod support;
 mod repair;
+mod identity;
 
 use std::{fs, io::Write, process::Stdio};
 
@@ -34,7 +35,11 @@ fn what_is_not_a_log_cannot_be_checked() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "not a log").unwrap();
-    let newer = copy(&sample().0, "LOGBOOM", |bytes| bytes[8] = 99);
+    let newer = copy(&sample().0, "LOGBOOM", |bytes| {
+        bytes[8] = 99;
+        let crc = crc32fast::hash(&bytes[..60]);
+        bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+    });
 
     let cases = [
         (dir.path().join("missing"), "does not exist"),

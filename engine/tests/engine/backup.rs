@@ -229,6 +229,16 @@ fn a_power_cut_of_the_copy_leaves_nothing_or_all() {
     check_filled(&engine);
 }
 
+#[test]
+fn a_copy_has_the_identity_that_the_engine_has() {
+    let ground = Ground::sim(5);
+    let engine = filled(&ground);
+    ground.disk().remove("LOGBOOM").unwrap();
+    let disk = target(1);
+    engine.backup_on(disk.clone()).unwrap().finish().unwrap();
+    check_filled(&open_on(disk.power_cut(), false).unwrap());
+}
+
 /// Whether a disk holds a whole copy; otherwise it holds none.
 fn check_whole_or_nothing(disk: &Arc<SimDisk>, n: u64) -> bool {
     match open_on(disk.clone(), false) {

@@ -94,6 +94,20 @@ fn a_file_of_which_no_header_can_be_verified_is_left_alone() {
 }
 
 #[test]
+fn a_slot_that_rotted_is_written_over() {
+    for mut log in [version_1(logged(1, options())), logged(1, options())] {
+        log.get_mut("checkpoint-1").unwrap().iter_mut().skip(8).step_by(16).for_each(|byte| *byte ^= 1);
+        let disk = disk_with(&log);
+        let found = verify(disk.clone(), options(), &mut |_, _| {}).unwrap();
+        assert_eq!((found.identity, found.bad_checkpoints), (None, vec![1]));
+        let sim = Sim::open(disk, ManualClock::new(7)).unwrap();
+        sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();
+        let found = verify(sim.disk.power_cut(), options(), &mut |_, _| {}).unwrap();
+        assert_eq!(found.bad_checkpoints, [] as [u8; 0]);
+    }
+}
+
+#[test]
 fn a_log_none_of_whose_headers_can_be_verified_is_not_begun_anew() {
     let mut files = version_1(logged(1, options()));
     for (_, bytes) in files.iter_mut().filter(|(name, _)| *name != "LOGBOOM") {
@@ -236,6 +250,28 @@ fn a_restoring_that_is_cut_short_anywhere_can_be_done_again() {
                 assert!(n > 5);
                 break;
             }
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_cut_short_is_not_made_a_log() {
+    let sim = Sim::open(disk_with(&logged(1, options())), ManualClock::new(7)).unwrap();
+    let device = Some("other".to_owned());
+    for n in 1.. {
+        let target = SimDisk::new(n, SimOptions { device: device.clone(), ..SimOptions::default() });
+        let copying = sim.wal.copy_to(target.clone()).unwrap();
+        target.halt_after(n);
+        let is_done = copying.finish().is_ok();
+        let found = target.power_cut();
+        if open_read_only(found.clone(), options()).is_err() {
+            assert!(!is_done, "a copy that was finished is gone");
+            let refused = restore_identity(found);
+            assert!(matches!(refused, Err(Error::Foreign(_))), "operation {n}: {refused:?}");
+        }
+        if is_done {
+            assert!(n > 20, "{n}");
+            break;
         }
     }
 }

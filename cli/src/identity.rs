@@ -1,0 +1,189 @@
+//! Files that are not of the log, and a `LOGBOOM` that is damaged: what `logboom repair` does about them.
+
+use std::{path::Path, sync::Arc, time::SystemTime};
+
+use logboom::{
+    IdentityFault,
+    disk::{self, Disk, DiskOptions},
+};
+use logboom_wal::{Error, Options, open_read_only, restore_identity};
+use serde::Serialize;
+
+use crate::{
+    aside::{Aside, utc},
+    output::{Exit, FIELD_WIDTH, Format, Report, field},
+};
+
+/// The file that is restored.
+const LOGBOOM: &str = "LOGBOOM";
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mend {
+    /// Say what there is.
+    List,
+    /// Write `LOGBOOM` again, as the other files name the log.
+    Restore,
+    /// Put the files aside that are not of the log.
+    PutAside,
+}
+
+/// What is wrong with the identity of the log in `dir`.
+///
+/// # Errors
+/// Why that cannot be told.
+pub(crate) fn fault(dir: &Path) -> Result<Option<Arc<IdentityFault>>, String> {
+    let disk = disk::open_read_only(dir, &DiskOptions::default()).map_err(|error| error.to_string())?;
+    fault_on(disk)
+}
+
+fn fault_on(disk: Arc<dyn Disk>) -> Result<Option<Arc<IdentityFault>>, String> {
+    match open_read_only(disk, Options::default()) {
+        Ok(opening) => Ok(opening.report().identity.clone()),
+        Err(Error::Identity(fault)) => Ok(Some(fault)),
+        // So much is missing that it does not open: that is for the repair of shards to say.
+        Err(Error::Corruption(_)) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Does it, if `yes`, or says what it would do.
+///
+/// # Errors
+/// Why it could not be done.
+pub(crate) fn repair(
+    dir: &Path,
+    mend: Mend,
+    yes: bool,
+    fault: &IdentityFault,
+    format: Format,
+) -> Result<Report, String> {
+    let (steps, names) = match mend {
+        Mend::List => (Vec::new(), Vec::new()),
+        Mend::Restore if fault.is_restorable() => (vec![restoring(fault)], Vec::new()),
+        Mend::Restore => return Err(format!("the identity cannot be restored: {fault}")),
+        Mend::PutAside if fault.strangers().next().is_none() => return Err("no file is in the way".to_owned()),
+        // Else the log itself could be put aside, because of a `LOGBOOM` that is not its own.
+        Mend::PutAside if fault.is_total() || fault.logboom.is_some() => {
+            return Err(format!("no file is put aside before LOGBOOM is the log's own: {fault}"));
+        }
+        Mend::PutAside => {
+            let names: Vec<String> = fault.strangers().map(str::to_owned).collect();
+            (names.iter().map(|name| format!("put {name} aside")).collect(), names)
+        }
+    };
+    let mut mended = Mended::new(dir, fault, steps);
+    if mend != Mend::List {
+        mended.outcome = "unconfirmed";
+    }
+    if yes && mend != Mend::List {
+        carry_out(dir, fault, &names, &mut mended)?;
+    }
+    Ok(Report::new(format, mended.exit(), &mended, text))
+}
+
+fn restoring(fault: &IdentityFault) -> String {
+    let from =
+        if fault.is_total() { "the log that all other files are of" } else { "the log that the other files name" };
+    format!("write {LOGBOOM} again, for {from}")
+}
+
+/// Under the lock, so that nobody else changes anything. What is replaced is copied aside, what is in the way moved.
+fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut Mended) -> Result<(), String> {
+    let options = DiskOptions { create: false, ..DiskOptions::default() };
+    let disk = disk::open(dir, &options).map_err(|error| error.to_string())?;
+    if fault_on(Arc::clone(&disk))?.as_deref() != Some(before) {
+        return Err("the log is not as it was when it was only looked at: nothing was done".to_owned());
+    }
+    let copied = if names.is_empty() && dir.join(LOGBOOM).exists() { vec![LOGBOOM.to_owned()] } else { Vec::new() };
+    let mut aside = Aside::make(dir, &copied, SystemTime::now())?;
+    aside.note(&Line { at: utc(SystemTime::now()), found: mended.found.clone(), steps: &mended.steps, error: None })?;
+    let done = match names {
+        [] => restore_identity(Arc::clone(&disk)).map(drop).map_err(|error| error.to_string()),
+        names => aside.take(dir, names),
+    };
+    let left = fault_on(disk)?;
+    let found = left.as_ref().map(ToString::to_string);
+    let line = Line { at: utc(SystemTime::now()), found: found.clone(), steps: &[], error: done.as_ref().err() };
+    let noted = aside.note(&line);
+    done?;
+    noted.map_err(|error| format!("repaired, but {error}"))?;
+    mended.outcome = "repaired";
+    mended.aside = Some(aside.path().display().to_string());
+    mended.found = found;
+    Ok(())
+}
+
+/// A line of a repair's record: one before, and one after.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    found: Option<String>,
+    steps: &'a [String],
+    error: Option<&'a String>,
+}
+
+/// What was found and done, as it is printed.
+#[derive(Debug, Serialize)]
+struct Mended {
+    directory: String,
+    outcome: &'static str,
+    /// What is wrong with the identity; after the repair, if there was one.
+    found: Option<String>,
+    ours: Vec<String>,
+    /// Files of another log, or that cannot be told to be of this one.
+    strangers: Vec<String>,
+    is_restorable: bool,
+    steps: Vec<String>,
+    aside: Option<String>,
+}
+
+impl Mended {
+    fn new(dir: &Path, fault: &IdentityFault, steps: Vec<String>) -> Self {
+        Self {
+            directory: dir.display().to_string(),
+            outcome: "listed",
+            found: Some(fault.to_string()),
+            ours: fault.ours.clone(),
+            strangers: fault.strangers().map(str::to_owned).collect(),
+            is_restorable: fault.is_restorable(),
+            steps,
+            aside: None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match (self.outcome, &self.found) {
+            ("unconfirmed", _) => Exit::Pending,
+            (_, Some(_)) => Exit::Damage,
+            (_, None) => Exit::Clean,
+        }
+    }
+}
+
+fn text(mended: &Mended) -> String {
+    let mut text = field("directory", &mended.directory);
+    let is_done = mended.outcome == "repaired";
+    for step in &mended.steps {
+        text += &field(if is_done { "done" } else { "would" }, step);
+    }
+    if let Some(aside) = &mended.aside {
+        text += &field("aside", &format!("what was replaced or put aside, and a record, are in {aside}"));
+    }
+    text += &field(if is_done { "left" } else { "identity" }, mended.found.as_deref().unwrap_or("nothing"));
+    match mended.outcome {
+        "unconfirmed" => text += &field("nothing", "was changed: add --yes to do it"),
+        "listed" if mended.is_restorable => text += &field("ways out", "logboom repair DIR --identity --yes"),
+        "listed" if !mended.strangers.is_empty() && !mended.ours.is_empty() => {
+            text +=
+                &field("ways out", "logboom repair DIR --strangers --yes puts the files aside that are not its own");
+        }
+        "listed" => {
+            text +=
+                &field("ways out", "bring the log's files back from where they are, or LOGBOOM from a backup of it;");
+            text += &format!("{:FIELD_WIDTH$}or begin a new replica in an empty directory\n", "");
+        }
+        _ => {}
+    }
+    text
+}
