@@ -46,6 +46,8 @@ pub enum Check {
     Bounded,
     /// Of a damaged log, what is served is right, and what is not served is said to be corrupted.
     DamageShows,
+    /// Nothing is taken for the log's that is not its own, and a damaged identity costs nothing.
+    Identity,
     /// What is registered or leased can be read as it was built, and no other file is left.
     Snapshots,
     /// A copy is the log as it was when the copy was begun.

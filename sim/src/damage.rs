@@ -20,8 +20,8 @@ pub(crate) fn verify(world: &World) -> Result<(), Failure> {
     let disk: Arc<dyn Disk> = Arc::clone(&world.disk) as Arc<dyn Disk>;
     let fail = |what: String| Failure::new(Check::Verifies, what);
     match logboom_wal::verify(disk, Options::default(), &mut |_, _| {}) {
-        Ok(report) if report.damages.is_empty() => Ok(()),
-        Ok(report) => Err(fail(format!("{:?}", report.damages))),
+        Ok(report) if report.damages.is_empty() && report.identity.is_none() => Ok(()),
+        Ok(report) => Err(fail(format!("{:?} {:?}", report.damages, report.identity))),
         // A log whose making was interrupted; and what a planned fault does.
         Err(logboom_wal::Error::Foreign(_)) => Ok(()),
         Err(_) if world.is_faulty => Ok(()),

@@ -18,6 +18,7 @@ mod copies;
 mod desk;
 mod endings;
 mod harm;
+mod identity;
 mod leaning;
 mod mend;
 mod rival;
@@ -395,6 +396,9 @@ impl History {
             }
             2 if self.scope == Scope::Everything && !self.world.is_faulty && self.harm.is_none() => {
                 self.hurt_at_rest(engine)
+            }
+            3 if self.scope == Scope::Everything && !self.world.is_faulty && !self.is_scarred => {
+                self.hit_the_identity(engine)
             }
             _ => Ok(()),
         }

@@ -107,7 +107,7 @@ impl History {
                 }
                 Err(Error::Full(_)) if self.world.is_small => self.world.free_space(),
                 // Nothing has changed: the next one reads what is there.
-                Err(Error::Corruption { .. } | Error::Foreign { .. }) if is_stale => {
+                Err(Error::Corruption { .. } | Error::Foreign { .. } | Error::Identity { .. }) if is_stale => {
                     marks::hit("damage: an opening refuses what it reads");
                     // Choices that have run out would have every opening read it.
                     refused = true;
