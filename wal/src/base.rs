@@ -2,20 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use logboom_disk::{Disk, File, Mode, Pool};
+use logboom_disk::{Disk, File, Mode, Pool, Slice};
 
 use crate::{
     Clock, Error, Options, Runtime, SegmentId,
     claim::Claim,
     group::{GroupHeader, Life},
     group_commit::IN_FLIGHT_BYTES,
-    identity::Identity,
+    holes::{Holes, read_around},
+    identity::{Identity, is_identity},
     marks,
     notices::Notices,
-    recovery::FoundFile,
     scan::{Part, walk},
     segment::{Segment, read_slice, verify_header},
-    slots::SegmentRow,
     watched::Pending,
 };
 
@@ -49,35 +48,22 @@ impl Base {
 
     /// The life that a segment file states in its header, or in its first group: each stands for the other. And whose
     /// log these say that it is of.
-    ///
-    /// A file that is shorter is read as far as it goes.
-    pub(crate) fn life(&self, file: &dyn File, size: u64) -> std::io::Result<(Option<Life>, Claim)> {
-        let pads = usize::try_from(size).unwrap_or(usize::MAX) / self.identity.pad;
-        if pads == 0 {
-            return Ok((None, Claim::None));
-        }
-        let bytes = read_slice(file, &self.pool, 0, pads.min(2) * self.identity.pad)?;
+    pub(crate) fn life(&self, file: &dyn File, holes: &mut Holes) -> Result<(Option<Life>, Claim), Error> {
+        let bytes = self.beginning(file, 2 * self.identity.pad, holes)?;
         let life = self.newest_life(&bytes);
         Ok((life, Claim::of_segment(&bytes, &self.identity, life.is_some())))
     }
 
     /// The life that a segment file states anywhere near its beginning. For one that seems to be free: it may have
     /// lost what it was begun with.
-    pub(crate) fn probe(&self, file: &dyn File) -> Result<Option<Life>, Error> {
-        let len = PROBE.min(self.segment_size() as usize);
-        let bytes = read_slice(file, &self.pool, 0, len);
-        let bytes = bytes.map_err(|error| Error::io(format!("reading {}", file.name()), error))?;
+    pub(crate) fn probe(&self, file: &dyn File, holes: &mut Holes) -> Result<Option<Life>, Error> {
+        let bytes = self.beginning(file, PROBE.min(self.segment_size() as usize), holes)?;
         Ok(self.newest_life(&bytes))
     }
 
-    /// Whether a file still holds the segment that a checkpoint names. If it was used again it states a later life; one
-    /// that states an earlier life has lost what the segment was begun with, and that alone.
-    pub(crate) fn is_still(&self, file: &FoundFile, row: &SegmentRow) -> Result<bool, Error> {
-        let Some(life) = file.life else { return Ok(true) };
-        if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
-            return Ok(true);
-        }
-        Ok(self.probe(&*file.open(self)?)?.is_some_and(|life| life.segment == row.id))
+    fn beginning(&self, file: &dyn File, len: usize, holes: &mut Holes) -> Result<Slice, Error> {
+        let bytes = read_around(file, &self.pool, self.identity.pad, 0..len, holes);
+        bytes.map_err(|error| Error::io(format!("reading {}", file.name()), error))
     }
 
     fn newest_life(&self, bytes: &[u8]) -> Option<Life> {
@@ -92,6 +78,22 @@ impl Base {
         group.into_iter().chain(header).max_by_key(|life| (life.begun(), life.epoch))
     }
 
+    /// Asks the device once more for something that it has given before, when it has failed to give something else:
+    /// one that has failed as a whole has lost nothing, and the opening is refused.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub(crate) fn require_device(&self, holes: &Holes) -> Result<(), Error> {
+        if !holes.is_failure() {
+            return Ok(());
+        }
+        let fail = |error| Error::io("reading the log's identity again, as other reads have failed", error);
+        let names = self.disk.list().map_err(fail)?;
+        let Some(name) = names.into_iter().find(|name| is_identity(name)) else { return Ok(()) };
+        let file = self.disk.open(&name, Mode::Read).map_err(fail)?;
+        read_slice(&*file, &self.pool, 0, self.identity.pad).map(drop).map_err(fail)
+    }
+
     /// Walks the segment with this id among those that are live.
     pub(crate) fn scan(
         &self,
@@ -101,6 +103,7 @@ impl Base {
     ) -> Result<(), Error> {
         let segment = live.get(&id).ok_or(Error::Gone(id))?;
         let successor = live.get(&id.next()).map(|successor| &**successor);
-        walk(segment, successor, (&*self.disk, &self.pool), (self.identity.pad, self.seed), each)
+        let holes = walk(segment, successor, (&*self.disk, &self.pool), (self.identity.pad, self.seed), each)?;
+        self.require_device(&holes)
     }
 }

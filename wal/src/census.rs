@@ -7,10 +7,10 @@ use logboom_disk::Mode;
 use crate::{
     Error, IdentityFault, Opening,
     claim::Claim,
+    discover::FoundFile,
     marks,
     mutants::{self, Mutant},
     naming::State,
-    recovery::FoundFile,
     segment::slot_name,
     slots::is_slot,
 };
@@ -28,7 +28,7 @@ impl Opening {
         let is_vouched_for = found.iter().any(|file| file.claim == Claim::Ours);
         let is_open = |claim: &Claim| *claim == Claim::Unverified || *claim == Claim::None && !is_vouched_for;
         for file in found.iter_mut().filter(|file| is_open(&file.claim)) {
-            if self.base.probe(&*file.open(&self.base)?)?.is_some() {
+            if file.probe(&self.base)?.is_some() {
                 // What it was begun with rotted, and what follows did not.
                 file.claim = Claim::Ours;
             }

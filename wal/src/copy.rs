@@ -12,6 +12,7 @@ use logboom_disk::{Disk, File, Mode, Slice, Sync};
 
 use crate::{
     Error, FooterParts, Sequence, Wal,
+    footer::Successor,
     identity::{Identity, LOCK, NAME_COPY, is_identity},
     marks,
     segment::{Segment, slot_name},
@@ -282,7 +283,10 @@ impl Copying {
         let Some(FooterParts { head, body }) = segment.read_footer(pool, pad, seed)? else { return Ok(Ok(())) };
         let groups = (row.first, row.last);
         let copy = Segment::new(segment.life, row.slot, Arc::clone(to), segment.size, row.end, groups);
-        Ok(copy.write_footer(&head, &body, pool, (pad, seed)))
+        // It names the one that follows in the copy: another that the copy lacks would seem to be lost.
+        let behind = self.parts.front().map(|part| &part.segment.life);
+        let behind = behind.filter(|life| !row.id.is_cold() && !life.segment.is_cold()).map(Successor::of);
+        Ok(copy.write_footer((&head, &body), behind, pool, (pad, seed)))
     }
 
     /// What a failure of the target means. Where it has a device of its own, nothing for the log.

@@ -1,5 +1,7 @@
 //! What was durable and is not what was written: where, and what it held as far as that can be told.
 
+use std::fmt;
+
 use crate::{Error, Place, Record, SegmentId, Sequence};
 
 /// A stretch of a segment that is not what was written.
@@ -37,6 +39,22 @@ impl Damage {
     pub(crate) fn missing(segment: SegmentId) -> Self {
         let what = "the segment is missing: the checkpoint names it as live".to_owned();
         Self { segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
+    }
+}
+
+/// A file of the log that is not as the log keeps it, or could not be read as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OddFile {
+    /// Its name.
+    pub name: String,
+    /// What is odd about it.
+    pub what: String,
+}
+
+impl fmt::Display for OddFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.what)
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::{
     Error, Opening, SegmentId,
+    discover::FoundFile,
     group::{Life, in_segment},
+    holes::Holes,
     marks,
-    recovery::FoundFile,
     scan::{Course, Expected, Found, headers_in},
     segment::Segment,
-    supply::Free,
 };
 
 impl Opening {
@@ -23,7 +23,7 @@ impl Opening {
         let (size, pad) = (self.base.segment_size(), self.base.identity.pad);
         for (life, file) in found.into_iter().rev() {
             if self.live.contains_key(&life.segment) {
-                self.free.push_back(Free::new(file.slot));
+                self.let_go(file.slot, false);
                 continue;
             }
             let segment = Segment::new(life, file.slot, file.open(&self.base)?, size, in_segment(pad), (1, 0));
@@ -32,7 +32,9 @@ impl Opening {
         let cold: Vec<_> = self.live.range(SegmentId::COLD..).map(|(_, segment)| Arc::clone(segment)).collect();
         for segment in cold {
             let stated = segment.last();
-            self.find_end(&segment)?;
+            let holes = self.find_end(&segment)?;
+            self.base.require_device(&holes)?;
+            self.note_holes(segment.slot, &holes);
             segment.close(pad);
             if segment.last() > stated {
                 self.grown.push(Arc::clone(&segment));
@@ -40,21 +42,22 @@ impl Opening {
             if segment.last() < segment.first_group() {
                 marks::hit("recovery: a cold segment was begun and nothing is in it");
                 self.live.remove(&segment.id);
-                self.free.push_back(Free::new(segment.slot));
+                self.let_go(segment.slot, false);
             }
         }
         Ok(())
     }
 
-    /// Finds where a cold segment ends, from where it is known to have come: its footer says so, or walking it.
+    /// Finds where a cold segment ends, from where it is known to have come: its footer says so, or walking it. Returns
+    /// what could not be read.
     ///
     /// Each group was begun when all before it were synced, so one that is not intact is damage if another follows,
     /// and else the end.
-    fn find_end(&self, segment: &Segment) -> Result<(), Error> {
+    fn find_end(&self, segment: &Segment) -> Result<Holes, Error> {
         let (pool, pad, seed) = (&self.base.pool, self.base.identity.pad, self.base.seed);
         let stated = segment.adopt_end(pool, pad, seed);
         if stated.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))? {
-            return Ok(());
+            return Ok(Holes::default());
         }
         marks::hit("recovery: a cold segment is walked to its end");
         let expected = Expected { life: segment.life, sequence: segment.last() + 1, first: false, chain: None };
@@ -67,7 +70,7 @@ impl Opening {
                     // What is left of it is told by whoever reads the segment.
                     course.salvage(&found, None, None)?;
                 }
-                _ => return Ok(()),
+                _ => return Ok(course.window.holes),
             }
             segment.extend(in_segment(course.at), course.expected.sequence - 1);
         }

@@ -8,9 +8,10 @@ use std::{io, sync::Arc};
 use logboom_disk::{Pool, Slice, Sync};
 
 use crate::{
-    Error,
+    Error, SegmentId,
     base::Base,
-    group::{in_segment, put_u32, put_u64},
+    group::{Life, in_segment, put_u32, put_u64},
+    holes::{Holes, read_around},
     ids::{NUMBER_MAX, round_up},
     mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
@@ -36,6 +37,23 @@ pub struct FooterParts {
     pub body: Slice,
 }
 
+/// The segment that was begun behind another, as that one's footer names it: its first group was durable by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Successor {
+    pub(crate) id: SegmentId,
+    pub(crate) nonce: u64,
+}
+
+/// What an intact footer says of its segment as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stated {
+    /// Where it ends, in bytes, and with which group.
+    pub(crate) end: u32,
+    pub(crate) last: u64,
+    /// `None` where none is stated: a cold segment has none, nor had any in version 1.
+    pub(crate) successor: Option<Successor>,
+}
+
 /// What the end of a segment says of the parts before it.
 struct Trailer {
     head_len: usize,
@@ -52,11 +70,12 @@ impl Segment {
     }
 
     /// Writes the footer, durably. Called when every group of the segment is durable: a footer that names a group which
-    /// a crash then takes away would list records that do not exist. After a failure it may be written again.
+    /// a crash then takes away would list records that do not exist. The first group of `successor` must be durable as
+    /// well: where it is not found later, it is lost. After a failure the footer may be written again.
     pub(crate) fn write_footer(
         &self,
-        head: &[u8],
-        body: &[u8],
+        (head, body): (&[u8], &[u8]),
+        successor: Option<Successor>,
         pool: &Pool,
         (pad, seed): (usize, u32),
     ) -> Result<(), Failure> {
@@ -68,7 +87,7 @@ impl Segment {
         let mut last = vec![0; self.size as usize - at - head_at];
         last[..head.len()].copy_from_slice(head);
         let trailer_at = last.len() - TRAILER;
-        self.encode_trailer(&mut last[trailer_at..], head, body, seed);
+        self.encode_trailer(&mut last[trailer_at..], (head, body), successor, seed);
         // The head is read alone and stands for the body: a crash must not leave it without.
         if !body.is_empty() {
             self.write_part(body, at, pool, pad)?;
@@ -120,7 +139,7 @@ impl Segment {
         Ok((crc32fast::hash(&head) == trailer.head_crc).then_some(head))
     }
 
-    fn encode_trailer(&self, bytes: &mut [u8], head: &[u8], body: &[u8], seed: u32) {
+    fn encode_trailer(&self, bytes: &mut [u8], (head, body): (&[u8], &[u8]), successor: Option<Successor>, seed: u32) {
         put_u32(bytes, 4, MAGIC);
         put_u64(bytes, 8, self.id.0);
         put_u64(bytes, 16, self.life.nonce);
@@ -130,6 +149,11 @@ impl Segment {
         put_u32(bytes, 40, crc32fast::hash(body));
         put_u32(bytes, 44, in_segment(head.len()));
         put_u32(bytes, 48, crc32fast::hash(head));
+        if let Some((behind, successor)) = successor.and_then(|successor| Some((successor.behind(self.id)?, successor)))
+        {
+            put_u32(bytes, 52, behind);
+            put_u64(bytes, 56, successor.nonce);
+        }
         let crc = seeded_crc(&bytes[4..TRAILER], seed);
         put_u32(bytes, 0, crc);
     }
@@ -156,18 +180,43 @@ impl Segment {
         u64_at(bytes, 8) == self.id.0 && u64_at(bytes, 16) == self.life.nonce
     }
 
-    /// Takes the end that an intact footer states: one is written when nothing follows.
-    pub(crate) fn adopt_end(&self, pool: &Pool, pad: usize, seed: u32) -> io::Result<bool> {
-        let block = read_slice(&*self.file, pool, self.size as usize - pad, pad)?;
+    /// What an intact footer states. It may say more than is known of the segment, and never less.
+    pub(crate) fn stated(&self, pool: &Pool, pad: usize, seed: u32) -> io::Result<Option<Stated>> {
+        let block =
+            read_around(&*self.file, pool, pad, self.size as usize - pad..self.size as usize, &mut Holes::default())?;
         let bytes = &block[pad - TRAILER..];
         let (last, end) = (u64_at(bytes, 24), u32_at(bytes, 32));
         let is_its = is_footer(bytes, seed) && self.is_of_its_life(bytes);
         let is_possible = last >= self.last() && last < NUMBER_MAX && (self.end()..self.size).contains(&end);
         let is_possible = is_possible && (end as usize).is_multiple_of(pad);
-        if is_its && is_possible {
+        let (behind, nonce) = (u32_at(bytes, 52), u64_at(bytes, 56));
+        let successor = Successor { id: SegmentId(self.id.0.saturating_add(behind.into())), nonce };
+        let successor = (behind > 0 && !self.id.is_cold() && !successor.id.is_cold()).then_some(successor);
+        Ok((is_its && is_possible).then_some(Stated { end, last, successor }))
+    }
+
+    /// Takes the end that an intact footer states: one is written when nothing follows.
+    pub(crate) fn adopt_end(&self, pool: &Pool, pad: usize, seed: u32) -> io::Result<bool> {
+        let stated = self.stated(pool, pad, seed)?;
+        if let Some(Stated { end, last, .. }) = stated {
             self.extend(end, last);
         }
-        Ok(is_its && is_possible)
+        Ok(stated.is_some())
+    }
+}
+
+impl Successor {
+    pub(crate) fn of(life: &Life) -> Self {
+        Self { id: life.segment, nonce: life.nonce }
+    }
+
+    pub(crate) fn is(&self, life: &Life) -> bool {
+        *self == Self::of(life)
+    }
+
+    /// How far it is behind the segment that names it; `None` if that cannot be said in a footer.
+    fn behind(self, segment: SegmentId) -> Option<u32> {
+        u32::try_from(self.id.0.checked_sub(segment.0)?).ok()
     }
 }
 

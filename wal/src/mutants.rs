@@ -75,6 +75,7 @@ mutants! {
     RetiredEarly: "a segment is retired, and no checkpoint names it, before what freed its last entry is durable",
     ReplayedTwice: "records that the checkpoint reflects are applied again",
     DamageTakenForTorn: "what was durable and is not intact is cut, as a torn tail is",
+    LostEndIgnored: "a log of which the newest segment is gone ends with the one before, without a word",
     LinksIgnored: "a record is applied that does not follow the last one known of its shard",
     DamageForgotten: "a checkpoint does not say what is missing",
     SnapshotNotSynced: "a snapshot gets its name before its file is synced",

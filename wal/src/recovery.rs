@@ -12,20 +12,24 @@ use std::{
 use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
-    Capacity, Damage, Error, FooterParts, IdentityFault, Options, Passed, Reader, Runtime, SegmentId, SegmentInfo, Wal,
+    Capacity, Damage, Error, FooterParts, IdentityFault, OddFile, Options, Passed, Reader, Runtime, SegmentId,
+    SegmentInfo, Wal,
     base::Base,
     claim::Claim,
+    discover::{Aside, put_aside},
     echo::Echo,
     footer::read_heads,
-    group::{Life, Origin, in_segment},
+    group::{Life, Origin},
     group_commit::WINDOW,
+    holes::is_of_the_bytes,
     identity::is_identity,
+    ids::NUMBER_MAX,
     marks,
     mutants::{self, Mutant},
     naming::{Naming, State},
     notices::Notices,
     scan::Part,
-    segment::{Segment, slot_name, slot_of},
+    segment::{Segment, slot_of},
     slots::{Checkpoint, Slots, is_slot},
     supply::{Free, Prepared, prepare_now, remove_unfinished},
     wal::infos,
@@ -59,17 +63,24 @@ pub struct Opening {
     pub(crate) base: Base,
     pub(crate) naming: Naming,
     pub(crate) slots: Slots,
-    checkpoint: Option<Checkpoint>,
+    pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
     /// Segments of the checkpoint that are not there any more; the replay must say that they were freed.
-    missing: Vec<SegmentId>,
+    pub(crate) missing: Vec<SegmentId>,
     /// Segments to be replayed, oldest first.
     pub(crate) chain: Vec<Arc<Segment>>,
     /// Cold segments in which more was found than the checkpoint states.
     pub(crate) grown: Vec<Arc<Segment>>,
     pub(crate) free: VecDeque<Free>,
-    next_slot: u32,
-    highest: (SegmentId, u64),
+    /// Segment files that could not be read as a whole, or are of a wrong size: their sizes, by slot.
+    pub(crate) odd: BTreeMap<u32, u64>,
+    /// Those of them that nothing of the log is in, as far as it goes on.
+    pub(crate) aside: Vec<Aside>,
+    pub(crate) next_slot: u32,
+    /// The highest numbers of a segment and of an epoch.
+    pub(crate) highest: (SegmentId, u64),
+    /// Why the log must have gone on behind what is accepted, if it must.
+    pub(crate) lost_end: Option<String>,
     pub(crate) accepted: Origin,
     /// The epoch of the last accepted group, 0 for none.
     pub(crate) accepted_epoch: u64,
@@ -107,6 +118,8 @@ pub struct RecoveryReport {
     pub damages: Vec<Arc<Damage>>,
     /// What is wrong with the identity, if something is: of a log that is open for writing, files that it leaves alone.
     pub identity: Option<Arc<IdentityFault>>,
+    /// Files that are of a wrong size, or cannot be read as a whole.
+    pub odd_files: Vec<OddFile>,
 }
 
 /// A tail that was written, in part at least, and never promised to be durable.
@@ -162,7 +175,10 @@ impl Opening {
             chain: Vec::new(),
             grown: Vec::new(),
             free: VecDeque::new(),
+            odd: BTreeMap::new(),
+            aside: Vec::new(),
             highest: (SegmentId(0), 0),
+            lost_end: None,
             accepted: Origin::default(),
             accepted_epoch: 0,
             misfits: Vec::new(),
@@ -170,16 +186,14 @@ impl Opening {
             replayed: false,
             report,
         };
+        opening.report_slots()?;
         let mut found = opening.discover()?;
         opening.check_identity(&mut found)?;
         if mode == Mode::Write {
             remove_unfinished(&*opening.base.disk)?;
         }
         opening.place_covered(&mut found)?;
-        let free = opening.place_chain(found)?;
-        // What may be of another log is never written over.
-        let free = free.into_iter().filter(|found| matches!(found.claim, Claim::None | Claim::Ours));
-        opening.free.extend(free.map(|found| Free::new(found.slot)));
+        opening.place_chain(found)?;
         Ok(opening)
     }
 
@@ -191,6 +205,16 @@ impl Opening {
     /// Records in segments below this are in the checkpoint; those from it on are replayed.
     pub fn replay_from(&self) -> SegmentId {
         self.checkpoint.as_ref().map_or(SegmentId(0), |checkpoint| checkpoint.replay_from)
+    }
+
+    /// Says which checkpoints could not be read.
+    fn report_slots(&mut self) -> Result<(), Error> {
+        for (name, holes) in self.slots.unread() {
+            self.base.require_device(holes)?;
+            let what = holes.why().unwrap_or_default();
+            self.report.odd_files.push(OddFile { name: name.to_owned(), what });
+        }
+        Ok(())
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &Arc<Segment>> {
@@ -209,8 +233,8 @@ impl Opening {
     }
 
     /// The heads of the footers of live segments, in the order of `segments`, which are read at once; `None` where
-    /// there is none, or it is not intact. Of the bodies nothing is known: each was durable before its head, and may
-    /// have rotted since.
+    /// there is none, or it is not intact, or cannot be read. Of the bodies nothing is known: each was durable before
+    /// its head, and may have rotted since.
     ///
     /// # Errors
     /// [`Error::Gone`], for all; [`Error::Io`], for each.
@@ -219,7 +243,8 @@ impl Opening {
         segments: &[SegmentId],
     ) -> Result<impl Iterator<Item = Result<Option<Slice>, Error>>, Error> {
         let live = |id: &SegmentId| self.live.get(id).map(Arc::clone).ok_or(Error::Gone(*id));
-        Ok(read_heads(&self.base, segments.iter().map(live).collect::<Result<_, _>>()?))
+        let heads = read_heads(&self.base, segments.iter().map(live).collect::<Result<_, _>>()?);
+        Ok(heads.map(|head| head.or_else(unread)))
     }
 
     /// Says that the footer of a segment is one that the layer above can use: the segment is not sealed again.
@@ -229,16 +254,17 @@ impl Opening {
         }
     }
 
-    /// A segment's footer; `None` when there is none, or it is not intact.
+    /// A segment's footer; `None` when there is none, or it is not intact, or cannot be read.
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`].
     pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
+        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed).or_else(unread)
     }
 
-    /// Reads all records of a segment whose end is known, for one that has no footer, and what is lost of them.
+    /// Reads all records of a segment whose end is known, for one that has no footer, and what is lost of them: what
+    /// cannot be read is.
     ///
     /// # Errors
     /// [`Error::Io`]; what `each` returns.
@@ -295,6 +321,7 @@ impl Opening {
         }
         let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
         again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
+        self.restore_sizes().map_err(opening_failure)?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
@@ -308,6 +335,10 @@ impl Opening {
         // Beyond whatever may have been submitted behind the accepted end, by each of the epochs that were void.
         let leap = (WINDOW + 1).saturating_mul(epoch - self.accepted_epoch);
         let first_group = if epoch == 1 { 1 } else { self.accepted.last.saturating_add(leap) };
+        if segment.0.max(epoch).max(first_group) >= NUMBER_MAX {
+            return Err(Error::Unsupported("the log has no number left for another segment".to_owned()));
+        }
+        let aside = std::mem::take(&mut self.aside);
         let wal = Wal::start(crate::start::Start {
             base: self.base,
             life,
@@ -320,6 +351,11 @@ impl Opening {
             next_slot: self.next_slot,
         })?;
         self.naming.complete(&*wal.disk())?;
+        // What was in them is told of by what is durable now.
+        if let Err(failure) = put_aside(&*wal.shared.disk, &aside) {
+            let error = wal.shared.beside_the_log("putting a file aside", failure);
+            tracing::warn!(%error, "a file that the log goes on without keeps its name");
+        }
         Ok(wal)
     }
 
@@ -334,113 +370,12 @@ impl Opening {
         Ok(Reader::new(self.base, self.live))
     }
 
-    /// The segment files of the directory, and the lives that they state.
-    fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
-        let disk = &self.base.disk;
-        let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
-        let mut found = Vec::new();
-        for name in names {
-            let Some(slot) = slot_of(&name) else { continue };
-            let fail = |error| Error::io(format!("opening {name}"), error);
-            let file = disk.open(&name, self.base.mode).map_err(fail)?;
-            self.next_slot = self.next_slot.max(slot + 1);
-            let size = file.size().map_err(fail)?;
-            let (life, claim) = self.base.life(&*file, size).map_err(fail)?;
-            if size != self.base.identity.segment_bytes {
-                // Another log's. Or never finished, and never used: it is full-size before it gets its name.
-                self.misfits.push((name, claim));
-                continue;
-            }
-            if let Some(life) = life {
-                self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
-            }
-            found.push(FoundFile { slot, life, claim });
-        }
-        Ok(found)
-    }
-
-    /// Segments that the checkpoint names and that lie below its replay position.
-    fn place_covered(&mut self, found: &mut Vec<FoundFile>) -> Result<(), Error> {
-        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
-        let size = self.base.segment_size();
-        let last = checkpoint.segments.iter().map(|row| row.last).max().unwrap_or(0);
-        self.accepted =
-            Origin { segment: SegmentId(checkpoint.replay_from.0.saturating_sub(1)), last, ..Origin::default() };
-        for row in &checkpoint.segments {
-            let begun = if row.id.is_cold() { SegmentId(0) } else { row.id };
-            self.highest = (self.highest.0.max(begun), self.highest.1.max(row.epoch));
-            let at = found.iter().position(|file| file.slot == row.slot);
-            let at = match at {
-                Some(at) => self.base.is_still(&found[at], row)?.then_some(at),
-                None => None,
-            };
-            let Some(at) = at else {
-                marks::hit("recovery: a segment of the checkpoint was used again");
-                // One that was begun, and given up before anything was in it, is not freed by any record.
-                self.missing.extend((row.first <= row.last).then_some(row.id));
-                continue;
-            };
-            let file = found.swap_remove(at);
-            let life = Life { segment: row.id, epoch: row.epoch, nonce: row.nonce, origin: Origin::default() };
-            let opened = file.open(&self.base)?;
-            let segment = Segment::new(life, row.slot, opened, size, row.end, (row.first, row.last));
-            if !row.id.is_cold() {
-                segment.close(self.base.identity.pad);
-            }
-            self.live.insert(row.id, Arc::new(segment));
-        }
-        Ok(())
-    }
-
-    /// Segments from the replay position on, oldest first. Returns the files that hold nothing of the log.
-    ///
-    /// The newest is of the highest epoch, and each names the one before it. What lies in between is void: a process
-    /// that died had begun it, and it landed when the next one had gone on from where the log ended without it.
-    fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<Vec<FoundFile>, Error> {
-        let from = self.replay_from();
-        let (mut stated, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-        for file in found {
-            let life = match file.life.filter(|life| life.begun() >= from) {
-                Some(life) => Some(life),
-                None => self.base.probe(&*file.open(&self.base)?)?.filter(|life| life.begun() >= from),
-            };
-            match life {
-                Some(life) if life.segment.is_cold() => cold.push((life, file)),
-                Some(life) => stated.push((life, file)),
-                None => rest.push(file),
-            }
-        }
-        for found in [&mut stated, &mut cold] {
-            found.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
-            self.base.put_copies_first(found)?;
-        }
-        self.place_cold(cold)?;
-        let (size, pad) = (self.base.segment_size(), in_segment(self.base.identity.pad));
-        for (life, file) in stated.into_iter().rev() {
-            self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
-            if self.chain.last().is_some_and(|newer| life.segment > newer.life.origin.segment) {
-                rest.push(file);
-                continue;
-            }
-            let groups = (life.origin.last + 1, life.origin.last);
-            let opened = file.open(&self.base)?;
-            self.chain.push(Arc::new(Segment::new(life, file.slot, opened, size, pad, groups)));
-        }
-        self.chain.reverse();
-        self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
-        rest.sort_by_key(|file| file.slot);
-        if self.chain.is_empty() && self.checkpoint.is_some() {
-            let what = "no segment that the checkpoint is replayed from is left";
-            return Err(Error::corruption(from, 0, what));
-        }
-        Ok(rest)
-    }
-
     /// Lets go of segments that hold no group of the log.
     pub(crate) fn drop_void(&mut self) {
-        for void in self.chain.extract_if(.., |segment| segment.last() < segment.first_group()) {
+        let void = self.chain.extract_if(.., |segment| segment.last() < segment.first_group());
+        for void in void.collect::<Vec<_>>() {
             self.live.remove(&void.id);
-            self.free.push_back(Free::new(void.slot));
+            self.let_go(void.slot, false);
         }
     }
 
@@ -450,7 +385,7 @@ impl Opening {
         for id in freed.range(..self.replay_from()).chain(freed.range(SegmentId::COLD..)) {
             if let Some(segment) = self.live.remove(id) {
                 marks::hit("recovery: a record frees a segment");
-                self.free.push_back(Free::new(segment.slot));
+                self.let_go(segment.slot, true);
             }
         }
         let missing = self.missing.iter().filter(|id| !freed.contains(id));
@@ -482,6 +417,14 @@ impl Opening {
     }
 }
 
+/// A footer that cannot be read is none: the segment is read in its place.
+fn unread<T>(error: Error) -> Result<Option<T>, Error> {
+    match error {
+        Error::Io { error, .. } if is_of_the_bytes(&error) => Ok(None),
+        error => Err(error),
+    }
+}
+
 /// Without direct IO, what the cache shows need not be on the device: the write-back of a page may have failed, and it
 /// is clean nonetheless. What is to be recovered is read from the device.
 fn forget_cached(disk: &dyn Disk) -> Result<(), Error> {
@@ -501,18 +444,4 @@ fn forget_cached(disk: &dyn Disk) -> Result<(), Error> {
 /// What stops an opening that found everything in order.
 fn opening_failure(error: std::io::Error) -> Error {
     Capacity::of(&error).map_or_else(|| Error::io("preparing the directory", error), Error::Full)
-}
-
-/// A segment file, and the life that it states. It is not open: most may be free, and not as many may be open at once.
-pub(crate) struct FoundFile {
-    pub(crate) slot: u32,
-    pub(crate) life: Option<Life>,
-    pub(crate) claim: Claim,
-}
-
-impl FoundFile {
-    pub(crate) fn open(&self, base: &Base) -> Result<Arc<dyn logboom_disk::File>, Error> {
-        let name = slot_name(self.slot);
-        base.disk.open(&name, base.mode).map_err(|error| Error::io(format!("opening {name}"), error))
-    }
 }

@@ -6,17 +6,17 @@ use crate::{
     Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
     base::Base,
     echo::Echo,
+    footer::Stated,
     foreign::guarded,
-    group::{FLAG_CLOSE, Life, Origin, in_segment},
+    group::{FLAG_CLOSE, Origin, in_segment},
     ids::NUMBER_MAX,
     marks,
     mutants::{self, Mutant},
     record::{KIND_FREED, u64_at},
-    recovery::FoundFile,
     salvage::{End, Salvage},
     scan::{Course, Expected, Found, Part, headers_in},
     segment::Segment,
-    window::{ReadQueue, Window},
+    window::ReadQueue,
 };
 
 impl Opening {
@@ -36,32 +36,17 @@ impl Opening {
         for (nth, segment) in chain.iter().enumerate() {
             self.base.recovering(nth as u64 * self.base.identity.segment_bytes, total);
             self.pass_gap(segment, &mut each)?;
-            self.replay_segment(segment, chain.get(nth + 1), queue.as_mut(), &mut each)?;
+            let bounds = self.bounds(segment, chain.get(nth + 1))?;
+            let successor = chain.get(nth + 1);
+            self.replay_segment(segment, bounds, successor, queue.as_mut(), &mut each)?;
             segment.close(self.base.identity.pad);
         }
         self.base.recovering(total, total);
         self.chain = chain;
         self.drop_void();
+        self.miss_end(&mut each)?;
         self.drop_freed(&freed);
         Ok(())
-    }
-
-    /// Says, after [`Opening::replay`], that groups up to this one were durable, as a checkpoint knows that reflects
-    /// them. Where the log ends before, its end is lost; the next epoch begins behind it, so that each opening tells of
-    /// it and no sequence is used twice. Returns what is lost then.
-    pub fn vouch(&mut self, group: u64) -> Option<Loss> {
-        let first = self.accepted.last + 1;
-        if group < first || group >= NUMBER_MAX {
-            return None;
-        }
-        let what = "the log ends before what its checkpoint reflects".to_owned();
-        let next = group.saturating_add(1);
-        let Salvage { damage, .. } = unknown(self.accepted.segment, self.accepted.end as usize, first, next, what);
-        self.report.damages.push(damage);
-        self.report.closed = false;
-        self.accepted = Origin { crc: 0, last: group, ..self.accepted };
-        self.echo = Echo::default();
-        Some(Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) })
     }
 
     /// Notes the segments that are missing before this one: what was in them nobody knows.
@@ -70,7 +55,12 @@ impl Opening {
         if origin.last == self.accepted.last || segment.id == self.replay_from() {
             return Ok(());
         }
-        let what = format!("segments {} to {} are missing", self.accepted.segment.0 + 1, origin.segment);
+        let (first, last) = (self.accepted.segment.0 + 1, origin.segment.0);
+        let what = match first <= last {
+            true => format!("segments {first} to {last} are missing"),
+            // An opening found none of them, and went on.
+            false => format!("what followed segment {last} is missing"),
+        };
         let next = self.accepted.last + 1;
         // Where this one turns out to be void, the next is begun behind the missing ones as well, and tells of them.
         self.accepted = origin;
@@ -78,30 +68,49 @@ impl Opening {
     }
 
     /// Reports damage, and passes on what is left.
-    fn tell(&mut self, salvage: Salvage, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn tell(
+        &mut self,
+        salvage: Salvage,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         self.report.damages.push(Arc::clone(&salvage.damage));
         each(Part::Salvage(salvage))
+    }
+
+    /// What the segments beside it, and its footer, say of a segment.
+    fn bounds(&self, segment: &Segment, successor: Option<&Arc<Segment>>) -> Result<Bounds, Error> {
+        let is_ignored = mutants::is_on(Mutant::OriginEndIgnored);
+        let end = successor.map(|successor| successor.life.origin).filter(|origin| origin.segment == segment.id);
+        let mut bounds = Bounds {
+            promised: 0,
+            end: end.filter(|_| !is_ignored).map(End::from),
+            is_named: false,
+            is_last: successor.is_none(),
+            is_hurt: false,
+        };
+        if bounds.is_last && !is_ignored {
+            // One that has a footer ends there, whatever became of its successor.
+            bounds.end =
+                self.stated(segment)?.map(|Stated { end, last, .. }| End { at: end as usize, last, crc: None });
+            let before = self.live.range(..segment.id).next_back();
+            let before = before.map(|(_, before)| self.stated(before)).transpose()?.flatten();
+            let named = before.and_then(|before| before.successor);
+            bounds.is_named = named.is_some_and(|named| named.is(&segment.life));
+        }
+        Ok(bounds)
     }
 
     /// Walks one segment to its end, and notes what was accepted.
     fn replay_segment(
         &mut self,
         segment: &Arc<Segment>,
+        mut bounds: Bounds,
         successor: Option<&Arc<Segment>>,
         queue: Option<&mut ReadQueue>,
         each: &mut dyn FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (pad, seed, pool) = (self.base.identity.pad, self.base.seed, self.base.pool.clone());
         let mut course = Course::new(segment, &pool, pad, Expected::first(segment.life), seed);
-        let stated = successor.map(|successor| successor.life.origin);
-        let mut bounds = Bounds {
-            promised: 0,
-            end: stated
-                .filter(|origin| origin.segment == segment.id && !mutants::is_on(Mutant::OriginEndIgnored))
-                .map(End::from),
-            is_last: successor.is_none(),
-            is_hurt: false,
-        };
         course.window.read_ahead(queue, bounds.end.map_or(segment.size as usize, |end| end.at));
         self.report.segments_replayed += 1;
         self.report.epoch = segment.life.epoch;
@@ -134,7 +143,12 @@ impl Opening {
                         None if (course.expected.sequence..NUMBER_MAX).contains(&bounds.promised) => {
                             course.give_up(bounds.promised)
                         }
-                        None => break,
+                        None => {
+                            let why = course.window.holes.why().filter(|_| bounds.is_last);
+                            self.lost_end =
+                                why.map(|why| format!("of segment {}, {why}", segment.id)).or(self.lost_end.take());
+                            break;
+                        }
                     };
                     bounds.is_hurt = true;
                     self.echo = Echo::default();
@@ -144,6 +158,8 @@ impl Opening {
             segment.extend(in_segment(course.at), course.expected.sequence - 1);
         }
         self.report.bytes_read += course.window.read_bytes();
+        self.base.require_device(&course.window.holes)?;
+        self.note_holes(segment.slot, &course.window.holes);
         if course.expected.first {
             // Begun, and nothing of it is part of the log: the next one is begun where this one was.
             self.report.closed = closed;
@@ -165,11 +181,11 @@ impl Opening {
         each: &mut dyn FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Expected { life, sequence, chain, .. } = course.expected;
-        let is_named = chain.is_none() || chain == end.crc;
+        let is_named = chain.is_none() || end.crc.is_none() || chain == end.crc;
         if course.at == end.at && sequence - 1 == end.last && is_named {
             return Ok(());
         }
-        let what = "the segment does not end with the group that its successor names".to_owned();
+        let what = "the segment does not end with the group that its successor or its footer names".to_owned();
         let (first, next) = (sequence.min(end.last), sequence.max(end.last + 1));
         // It is told of here: behind it the successor follows.
         self.accepted.last = end.last;
@@ -194,6 +210,7 @@ impl Opening {
         let promised = behind.iter().map(|(_, header)| header.durable).max().unwrap_or(0);
         bounds.promised = bounds.promised.max(promised);
         behind.retain(|&(place, _)| place >= at);
+        let found_len = if let Found::BadRecords(header, _) = found { header.shape.len() } else { course.window.pad };
         let followed = behind.iter().any(|&(place, _)| place > at);
         let evidence = Evidence {
             header: match found {
@@ -204,7 +221,10 @@ impl Opening {
             records: matches!(found, Found::Group(_)),
             promised: bounds.promised >= expected.sequence,
             // The one that was begun next may be missing. It was begun when all before it was durable.
-            bounded: bounds.end.is_some() || (!bounds.is_last && (followed || matches!(found, Found::BadRecords(..)))),
+            bounded: bounds.end.is_some()
+                || (bounds.is_named && expected.first)
+                || (!bounds.is_last && (followed || matches!(found, Found::BadRecords(..)))),
+            unread: course.window.holes.touch(&(at..at + found_len)),
             followed,
             closed: self.report.closed,
         };
@@ -226,34 +246,16 @@ impl Base {
             self.notices.panicked("the listener", panic);
         }
     }
-
-    /// Where several files state one life, the last of them is to count: that with the most of its groups. A group that
-    /// was written to another file than its own makes that one state it as well.
-    pub(crate) fn put_copies_first(&self, stated: &mut [(Life, FoundFile)]) -> Result<(), Error> {
-        for nth in 1..stated.len() {
-            let ((one, _), (other, _)) = (&stated[nth - 1], &stated[nth]);
-            let is_one_life = (one.epoch, one.segment) == (other.epoch, other.segment);
-            if is_one_life && self.count_groups(&stated[nth - 1])? > self.count_groups(&stated[nth])? {
-                stated.swap(nth - 1, nth);
-            }
-        }
-        Ok(())
-    }
-
-    fn count_groups(&self, (life, found): &(Life, FoundFile)) -> Result<usize, Error> {
-        let (size, pad) = (self.segment_size(), self.identity.pad);
-        let segment = Segment::new(*life, 0, found.open(self)?, size, 0, (0, 0));
-        let all = 0..size as usize;
-        Ok(headers_in(&mut Window::new(&segment, &self.pool, pad), all, life, self.seed)?.len())
-    }
 }
 
 /// What is known of a segment's end.
 struct Bounds {
     /// Groups up to this one were durable, as a header of this life further on says.
     promised: u64,
-    /// As its successor states it.
+    /// As its successor states it, or its footer.
     end: Option<End>,
+    /// The footer of the segment before says that its first group was durable.
+    is_named: bool,
     is_last: bool,
     /// There was damage in it.
     is_hurt: bool,
@@ -282,7 +284,7 @@ impl From<Origin> for End {
 }
 
 /// Durable groups `first..next` of which nothing is left.
-fn unknown(segment: SegmentId, at: usize, first: u64, next: u64, what: String) -> Salvage {
+pub(crate) fn unknown(segment: SegmentId, at: usize, first: u64, next: u64, what: String) -> Salvage {
     let loss = Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) };
     let damage = Damage { segment, offset: in_segment(at), group: Some(first), what, lost: Vec::new(), unknown: true };
     Salvage { damage: Arc::new(damage), passed: vec![Passed::Lost(loss)] }

@@ -37,6 +37,13 @@ pub(crate) struct Salvage {
     pub(crate) passed: Vec<Passed>,
 }
 
+impl Salvage {
+    fn because(self, why: &str) -> Self {
+        let what = format!("{}: {why}", self.damage.what);
+        Self { damage: Arc::new(Damage { what, ..(*self.damage).clone() }), ..self }
+    }
+}
+
 /// Bytes of a segment in which the groups `first..next` lay.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
@@ -109,7 +116,12 @@ impl Course<'_> {
         self.at = resumed.at;
         let life = self.expected.life;
         self.expected = Expected { life, sequence: resumed.sequence, first: false, chain: resumed.chain };
-        Ok(Some(finds.into_salvage(life.segment, &stretch)))
+        let salvage = finds.into_salvage(life.segment, &stretch);
+        let is_unread = self.window.holes.touch(&(stretch.from..stretch.to));
+        Ok(Some(match self.window.holes.why().filter(|_| is_unread) {
+            Some(why) => salvage.because(&why),
+            None => salvage,
+        }))
     }
 
     fn resume(&mut self, found: &Found, end: Option<End>) -> Result<Option<Resumed>, Error> {

@@ -6,6 +6,7 @@ use crate::{
     Error, Loss, Passed, Place, SegmentId,
     echo::Echo,
     group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
+    holes::Holes,
     ids::round_up,
     marks,
     mutants::{self, Mutant},
@@ -266,7 +267,8 @@ fn is_own(passed: &Passed) -> bool {
 }
 
 /// Walks all of a segment whose end is known, giving what it comes by to `each`. All its groups were durable: what is
-/// not intact is damage, whatever it looks like. `successor` is the segment that was begun next, where it is known.
+/// not intact is damage, whatever it looks like, and so is what cannot be read, which is returned. `successor` is the
+/// segment that was begun next, where it is known.
 ///
 /// # Errors
 /// [`Error::Io`]; what `each` returns.
@@ -276,12 +278,12 @@ pub(crate) fn walk(
     (disk, pool): (&dyn Disk, &Pool),
     (pad, seed): (usize, u32),
     each: &mut dyn FnMut(Part) -> Result<(), Error>,
-) -> Result<(), Error> {
+) -> Result<Holes, Error> {
     let mut queue = ReadQueue::new(disk);
     let mut course = Course::new(segment, pool, pad, Expected::of_closed(segment), seed);
     course.window.read_ahead(queue.as_mut(), segment.end() as usize);
     while let Some(part) = course.pass(successor)? {
         each(part)?;
     }
-    Ok(())
+    Ok(course.window.holes)
 }

@@ -41,6 +41,17 @@ pub(crate) fn slot_of(name: &str) -> Option<u32> {
     (slot < SLOTS_MAX && slot_name(slot) == name).then_some(slot)
 }
 
+/// The name of what was slot `slot`, when the log has gone on without it.
+pub(crate) fn aside_name(slot: u32) -> String {
+    format!("aside-{slot:06}")
+}
+
+/// The slot that a file had which was put aside: no other may come to have its name.
+pub(crate) fn aside_slot(name: &str) -> Option<u32> {
+    let slot = name.strip_prefix("aside-")?.parse().ok()?;
+    (slot < SLOTS_MAX && aside_name(slot) == name).then_some(slot)
+}
+
 /// One life of a segment file.
 #[derive(Debug)]
 pub(crate) struct Segment {

@@ -9,7 +9,8 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use crate::{
     Error, SegmentId,
     claim::Claim,
-    group::{put_u32, put_u64},
+    group::{Life, Origin, put_u32, put_u64},
+    holes::{Holes, is_of_the_bytes},
     identity::Identity,
     ids::{NUMBER_MAX, round_up},
     marks,
@@ -40,6 +41,8 @@ pub(crate) struct Slots {
     bad: [bool; 2],
     /// Whose log each slot said that it is of, when it was read.
     claims: [Option<Claim>; 2],
+    /// Why they could not be read.
+    unread: [Holes; 2],
     /// Above every segment file that an intact checkpoint names.
     free_slot: u32,
 }
@@ -84,7 +87,8 @@ impl Checkpoint {
 impl Slots {
     /// Reads both slots and returns the newest intact checkpoint.
     ///
-    /// Falling back to the older slot is safe: a segment is reused only when both slots cover it.
+    /// Falling back to the older slot is safe: a segment is reused only when both slots cover it. One that cannot be
+    /// read is not intact.
     pub(crate) fn open(
         disk: &dyn Disk,
         pool: &Pool,
@@ -99,20 +103,28 @@ impl Slots {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io(format!("opening {name}"), error)),
             };
-            let read = read(&*file, pool, identity).map_err(|error| Error::io(format!("reading {name}"), error))?;
+            // What fails once may be well the next time.
+            let read = read(&*file, pool, identity).or_else(|_| read(&*file, pool, identity));
             slots.files[at] = Some(file);
             let checkpoint = match read {
-                Content::Intact(checkpoint) => {
+                Ok(Content::Intact(checkpoint)) => {
                     slots.claims[at] = Some(Claim::Ours);
                     checkpoint
                 }
-                Content::Bad(claim) => {
+                Err(error) if is_of_the_bytes(&error) => {
+                    marks::hit("checkpoint: a slot cannot be read");
+                    slots.bad[at] = true;
+                    slots.unread[at] = Holes::whole(error);
+                    continue;
+                }
+                Err(error) => return Err(Error::io(format!("reading {name}"), error)),
+                Ok(Content::Bad(claim)) => {
                     slots.claims[at] = Some(claim);
                     marks::hit("checkpoint: a slot is not intact");
                     slots.bad[at] = true;
                     continue;
                 }
-                Content::None => continue,
+                Ok(Content::None) => continue,
             };
             slots.held[at] = (checkpoint.number, checkpoint.replay_from);
             let named = checkpoint.segments.iter().map(|row| row.slot.saturating_add(1)).max();
@@ -166,6 +178,11 @@ impl Slots {
     pub(crate) fn claims(&self) -> impl Iterator<Item = (String, &Claim)> {
         let claims = NAMES.into_iter().zip(&self.claims);
         claims.filter_map(|(name, claim)| claim.as_ref().map(|claim| (name.to_owned(), claim)))
+    }
+
+    /// The slots that could not be read, by name.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = (&'static str, &Holes)> {
+        NAMES.into_iter().zip(&self.unread).filter(|(_, holes)| !holes.is_empty())
     }
 
     pub(crate) fn bad(&self) -> Vec<u8> {
@@ -251,6 +268,12 @@ impl Failure {
 }
 
 impl SegmentRow {
+    /// The life that it is a row of, without the origin.
+    pub(crate) fn life(&self) -> Life {
+        let Self { id, epoch, nonce, .. } = *self;
+        Life { segment: id, epoch, nonce, origin: Origin::default() }
+    }
+
     fn encode(&self, bytes: &mut Vec<u8>) {
         let at = bytes.len();
         bytes.resize(at + ROW, 0);

@@ -11,8 +11,10 @@ pub struct Evidence {
     pub records: bool,
     /// A header further on, of the same life of the segment, promises that this group was durable.
     pub promised: bool,
-    /// The segment that was begun next, or a checkpoint, states that the log went on beyond this place.
+    /// The segment that was begun next, or a footer, states that the log went on beyond this place.
     pub bounded: bool,
+    /// The device does not give what stands here, or the file ends before.
+    pub unread: bool,
     /// An intact header of the same life of the segment stands further on.
     pub followed: bool,
     /// The group before this place closed the log.
@@ -48,7 +50,8 @@ impl Evidence {
     pub(crate) fn row(self) -> &'static str {
         match (self.verdict(), self.header) {
             (Verdict::Accept, _) => "recovery: row a, accept",
-            (Verdict::Damage, _) => "recovery: row b, damage",
+            (Verdict::Damage, _) if self.bounded || self.promised => "recovery: row b, damage",
+            (Verdict::Damage, _) => "recovery: row g, damage that cannot be read",
             (Verdict::End, _) if self.closed => "recovery: row c, end after closing",
             (Verdict::Cut, Header::Expected) => "recovery: row d, cut in a group's records",
             (Verdict::Cut, _) => "recovery: row e, cut at a group's header",
@@ -58,7 +61,7 @@ impl Evidence {
 
     /// The one verdict on this evidence.
     pub fn verdict(self) -> Verdict {
-        let Self { header, records, promised, bounded, followed, closed } = self;
+        let Self { header, records, promised, bounded, unread, followed, closed } = self;
         match (header, records) {
             // a: the expected header over its own records.
             (Header::Expected, true) => Verdict::Accept,
@@ -66,6 +69,8 @@ impl Evidence {
             _ if (bounded || promised) && !mutants::is_on(Mutant::DamageTakenForTorn) => Verdict::Damage,
             // c: after the group that closed the log nothing was submitted, so nothing can be torn.
             _ if closed => Verdict::End,
+            // g: a torn write leaves what can be read.
+            _ if unread && !mutants::is_on(Mutant::DamageTakenForTorn) => Verdict::Damage,
             // d: torn while it was written; nobody was told that it was durable.
             (Header::Expected, false) => Verdict::Cut,
             // e: torn in its header, with others of the same flight behind it.
@@ -87,6 +92,7 @@ mod tests {
         records: Option<bool>,
         stated: Option<bool>,
         closed: Option<bool>,
+        unread: Option<bool>,
         followed: Option<bool>,
         verdict: Verdict,
     }
@@ -96,14 +102,15 @@ mod tests {
     const IS: &[Header] = &[Header::Expected];
 
     #[rustfmt::skip]
-    const TABLE: [Row; 7] = [
-        Row { name: 'a', header: IS,  records: Some(true),  stated: None,        closed: None,        followed: None,        verdict: Verdict::Accept },
-        Row { name: 'b', header: IS,  records: Some(false), stated: Some(true),  closed: None,        followed: None,        verdict: Verdict::Damage },
-        Row { name: 'B', header: NOT, records: None,        stated: Some(true),  closed: None,        followed: None,        verdict: Verdict::Damage },
-        Row { name: 'c', header: ANY, records: Some(false), stated: Some(false), closed: Some(true),  followed: None,        verdict: Verdict::End },
-        Row { name: 'd', header: IS,  records: Some(false), stated: Some(false), closed: Some(false), followed: None,        verdict: Verdict::Cut },
-        Row { name: 'e', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), followed: Some(true),  verdict: Verdict::Cut },
-        Row { name: 'f', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), followed: Some(false), verdict: Verdict::End },
+    const TABLE: [Row; 8] = [
+        Row { name: 'a', header: IS,  records: Some(true),  stated: None,        closed: None,        unread: None,        followed: None,        verdict: Verdict::Accept },
+        Row { name: 'b', header: IS,  records: Some(false), stated: Some(true),  closed: None,        unread: None,        followed: None,        verdict: Verdict::Damage },
+        Row { name: 'B', header: NOT, records: None,        stated: Some(true),  closed: None,        unread: None,        followed: None,        verdict: Verdict::Damage },
+        Row { name: 'c', header: ANY, records: Some(false), stated: Some(false), closed: Some(true),  unread: None,        followed: None,        verdict: Verdict::End },
+        Row { name: 'g', header: ANY, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(true),  followed: None,        verdict: Verdict::Damage },
+        Row { name: 'd', header: IS,  records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: None,        verdict: Verdict::Cut },
+        Row { name: 'e', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: Some(true),  verdict: Verdict::Cut },
+        Row { name: 'f', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: Some(false), verdict: Verdict::End },
     ];
 
     impl Row {
@@ -113,6 +120,7 @@ mod tests {
                 && is(self.records, evidence.records)
                 && is(self.stated, evidence.promised || evidence.bounded)
                 && is(self.closed, evidence.closed)
+                && is(self.unread, evidence.unread)
                 && is(self.followed, evidence.followed)
         }
     }
@@ -125,7 +133,7 @@ mod tests {
     #[test]
     fn every_evidence_matches_one_row_and_gets_its_verdict() {
         let mut seen = [false; TABLE.len()];
-        for bits in 0..3 << 5 {
+        for bits in 0..3 << 6 {
             let evidence = Evidence {
                 header: ANY[bits % 3],
                 records: (bits / 3) & 1 != 0,
@@ -133,6 +141,7 @@ mod tests {
                 bounded: (bits / 3) & 4 != 0,
                 followed: (bits / 3) & 8 != 0,
                 closed: (bits / 3) & 16 != 0,
+                unread: (bits / 3) & 32 != 0,
             };
             if !possible(&evidence) {
                 continue;

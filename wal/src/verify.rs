@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use logboom_disk::Disk;
 
 use crate::{
-    Cut, Damage, Error, IdentityFault, Options, SegmentId,
+    Cut, Damage, Error, IdentityFault, OddFile, Options, SegmentId,
     group::{Life, in_segment},
     open_read_only,
     record::KIND_OWN,
@@ -34,6 +34,8 @@ pub struct VerifyReport {
     pub identity: Option<Arc<IdentityFault>>,
     /// What was durable and is not what was written; groups that only lost their descriptors among it.
     pub damages: Vec<Arc<Damage>>,
+    /// Files that are of a wrong size, or cannot be read as a whole.
+    pub odd_files: Vec<OddFile>,
 }
 
 /// Reads everything that recovery would accept, and says what is wrong with it.
@@ -69,6 +71,7 @@ pub fn verify(
     check.report.identity.clone_from(&opening.report().identity);
     // Those that the walk came by, and the segments that it did not find.
     check.report.damages.clone_from(&opening.report().damages);
+    check.report.odd_files.clone_from(&opening.report().odd_files);
     for segment in opening.live() {
         check.report.segments += 1;
         if segment.id < replay_from || segment.id.is_cold() {

@@ -10,6 +10,7 @@ use logboom_disk::{Disk, Facts};
 use crate::{
     Ended, Error, FooterParts, Listed, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo,
     Sequence, Stretches, Ticket, Wakers, WalHealth, WalMetrics, Worker, cold,
+    footer::Successor,
     guard::Guard,
     marks,
     mutants::{self, Mutant},
@@ -178,12 +179,17 @@ impl Wal {
         self.shared.staging.lock().segment().id
     }
 
-    /// The oldest segment that is full, durable, and without a footer, besides those that stay without and `others`.
+    /// The oldest segment that is full, durable, and without a footer, besides those that stay without and `others`. The
+    /// one that was begun behind it must be durable in part, as its footer says that the log went on there.
     pub fn sealable_but(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
         let durable = self.durable();
         let segments = self.shared.segments.lock();
-        let is_durable = |segment: &Segment| segment.last() <= durable || mutants::is_on(Mutant::FooterEarly);
-        let ripe = |segment: &&Arc<Segment>| segment.wants_footer() && is_durable(segment) && !others(segment.id);
+        let is_early = mutants::is_on(Mutant::FooterEarly);
+        let is_durable = |segment: &Segment| segment.last() <= durable || is_early;
+        let went_on = |id: SegmentId| id.is_cold() || successor(&segments, id, durable).is_some() || is_early;
+        let ripe = |segment: &&Arc<Segment>| {
+            segment.wants_footer() && is_durable(segment) && went_on(segment.id) && !others(segment.id)
+        };
         segments.values().find(ripe).map(|segment| segment.info())
     }
 
@@ -204,7 +210,9 @@ impl Wal {
             segment.mark_unsealable();
             return Ok(false);
         }
-        let written = segment.write_footer(head, body, &shared.pool, (shared.pad, shared.seed));
+        let successor = successor(&shared.segments.lock(), segment.id, self.durable());
+        let keys = (shared.pad, shared.seed);
+        let written = segment.write_footer((head, body), successor, &shared.pool, keys);
         written.map(|()| true).map_err(|failure| shared.beside_the_log("writing a footer", failure))
     }
 
@@ -243,7 +251,14 @@ impl Wal {
         let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
         let shared = &self.shared;
         let (from, keys) = ((&*shared.disk, &shared.pool), (shared.pad, shared.seed));
-        walk(&segment, successor.as_deref(), from, keys, &mut |part| part.give(each))
+        let holes = walk(&segment, successor.as_deref(), from, keys, &mut |part| part.give(each))?;
+        match holes.why() {
+            // Whoever asked for it waits for a device that gives it; an opening goes on without.
+            Some(why) if holes.is_failure() => {
+                Err(Error::io(format!("reading segment {}", segment.id), std::io::Error::other(why)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes a checkpoint that reflects every record in the segments below `replay_from`. Durable on return.
@@ -512,6 +527,12 @@ impl Wal {
             (other, _) => other,
         }
     }
+}
+
+/// The segment that was begun behind `segment`, if its first group is durable. One of a cold segment there is not.
+fn successor(segments: &BTreeMap<SegmentId, Arc<Segment>>, segment: SegmentId, durable: u64) -> Option<Successor> {
+    let behind = (segment < SegmentId::COLD).then(|| segments.range(segment.next()..SegmentId::COLD).next())??.1;
+    (behind.first_group() <= durable).then(|| Successor::of(&behind.life))
 }
 
 /// The cold segments, and then those of the log.

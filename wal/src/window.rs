@@ -6,8 +6,9 @@ use logboom_disk::{Completion, Disk, Op, OpKind, Pool, Queue, Region, Slice, Wai
 
 use crate::{
     Error,
+    holes::{Holes, read_around},
     ids::round_up,
-    segment::{Segment, read_slice},
+    segment::Segment,
 };
 
 /// Segments are read in pieces of this size. What is asked for may begin in one piece and end in the next.
@@ -25,11 +26,13 @@ pub(crate) struct Window<'s> {
     bytes: Option<Slice>,
     ahead: Option<Ahead<'s>>,
     read_bytes: u64,
+    /// What could not be read. It seems to be zeros.
+    pub(crate) holes: Holes,
 }
 
 impl<'s> Window<'s> {
     pub(crate) fn new(segment: &'s Segment, pool: &'s Pool, pad: usize) -> Self {
-        Self { segment, pool, pad, at: 0, bytes: None, ahead: None, read_bytes: 0 }
+        Self { segment, pool, pad, at: 0, bytes: None, ahead: None, read_bytes: 0, holes: Holes::default() }
     }
 
     /// Has what comes next read while something is looked at, up to `limit`.
@@ -42,7 +45,8 @@ impl<'s> Window<'s> {
         self.read_bytes
     }
 
-    /// The bytes from `at`, a multiple of the pad unit, on; at least `len` of them unless the file ends first.
+    /// The bytes from `at`, a multiple of the pad unit, on; at least `len` of them unless the segment ends first. What
+    /// cannot be read is a hole, and zeros.
     pub(crate) fn bytes(&mut self, at: usize, len: usize) -> Result<Slice, Error> {
         let size = self.segment.size as usize;
         let len = round_up(len, self.pad).min(size - at);
@@ -53,9 +57,10 @@ impl<'s> Window<'s> {
             let before = self.bytes.take().map(|bytes| (self.at, bytes));
             ahead.bytes(self.segment, self.pool, before, at..at + len)
         });
+        let piece = at..at + len.max(PIECE).min(size - at);
         let (from, read) = match read {
-            Some((from, read)) => (from, read),
-            None => (at, read_slice(&*self.segment.file, self.pool, at, len.max(PIECE).min(size - at))),
+            Some((from, Ok(bytes))) => (from, Ok(bytes)),
+            _ => (at, read_around(&*self.segment.file, self.pool, self.pad, piece, &mut self.holes)),
         };
         let bytes = read.map_err(|error| Error::io(format!("reading segment {}", self.segment.id), error))?;
         self.read_bytes += bytes.len() as u64;
@@ -255,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_fails_is_an_error_when_its_bytes_are_needed() {
+    fn what_cannot_be_read_is_a_hole_when_it_is_needed() {
         let pool = Pool::new(16 << 20);
         let disk = SimDisk::new(1, SimOptions::default());
         let segment = segment(&*disk, &pool, &vec![7; 2 * PIECE]);
@@ -263,8 +268,9 @@ mod tests {
         let mut queue = ReadQueue::new(&*disk);
         let mut window = Window::new(&segment, &pool, PAD);
         window.read_ahead(queue.as_mut(), SIZE);
-        assert!(window.bytes(0, PAD).is_ok() && window.bytes(PIECE, PAD).is_ok());
-        assert!(window.bytes(2 * PIECE, PAD).is_err());
+        assert!(window.bytes(0, PAD).is_ok() && window.bytes(PIECE, PAD).is_ok() && window.holes.is_empty());
+        let beyond = window.bytes(2 * PIECE, PAD).unwrap();
+        assert!(beyond.iter().all(|&byte| byte == 0) && window.holes.cover(2 * PIECE..2 * PIECE + PAD, PAD));
     }
 
     fn segment(disk: &dyn Disk, pool: &Pool, content: &[u8]) -> Segment {

@@ -18,10 +18,10 @@ use logboom_wal::{
 use crate::support::*;
 
 /// What was written, by sequence.
-type Written = BTreeMap<Sequence, (Place, Descriptor, Vec<u8>)>;
+pub(crate) type Written = BTreeMap<Sequence, (Place, Descriptor, Vec<u8>)>;
 
 /// Writes `count` records in one batch, and waits for it.
-fn write_batch(wal: &Wal, rng: &mut Rng, count: u32, len_max: usize, written: &mut Written) {
+pub(crate) fn write_batch(wal: &Wal, rng: &mut Rng, count: u32, len_max: usize, written: &mut Written) {
     let bodies: Vec<Vec<u8>> = (0..count).map(|_| vec![rng.u8(..); rng.usize(16..=len_max)]).collect();
     let bytes = bodies.iter().map(|body| record_bytes(body.len())).sum();
     let request = Request { records: count, bytes, durability: Durability::Durable, drains: false };
@@ -38,13 +38,13 @@ fn write_batch(wal: &Wal, rng: &mut Rng, count: u32, len_max: usize, written: &m
 }
 
 /// Has everything promised: an idle log says how far it is durable.
-fn promise(sim: &Sim) {
+pub(crate) fn promise(sim: &Sim) {
     sim.clock.advance(Duration::from_secs(1));
     while sim.wal.drive() {}
 }
 
 /// What an opening passes, and whether it reports damage.
-fn passed(disk: Arc<SimDisk>) -> (Vec<Passed>, Opening) {
+pub(crate) fn passed(disk: Arc<SimDisk>) -> (Vec<Passed>, Opening) {
     let mut opening = open_read_only(disk, options()).unwrap();
     let mut all = Vec::new();
     opening
@@ -57,7 +57,7 @@ fn passed(disk: Arc<SimDisk>) -> (Vec<Passed>, Opening) {
 }
 
 /// Checks that everything written is given or told of as lost, and returns the sequences of what is lost.
-fn account(written: &Written, all: &[Passed]) -> Vec<Sequence> {
+pub(crate) fn account(written: &Written, all: &[Passed]) -> Vec<Sequence> {
     let (mut given, mut named, mut unknown) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let mut last = Sequence::NONE;
     for passed in all {
@@ -94,7 +94,7 @@ fn account(written: &Written, all: &[Passed]) -> Vec<Sequence> {
     lost
 }
 
-fn damage(disk: &SimDisk, slot: u32, range: Range<u64>) {
+pub(crate) fn damage(disk: &SimDisk, slot: u32, range: Range<u64>) {
     disk.damage(&format!("segment-{slot:06}"), range).unwrap();
 }
 

@@ -9,8 +9,10 @@ mod foreign;
 mod history;
 mod identity;
 mod limits;
+mod lost_end;
 mod slots;
 mod support;
+mod unread;
 
 use std::{
     collections::BTreeMap,

@@ -1,0 +1,316 @@
+//! Which segment file holds which segment: by the life that it states, whatever its name, and by its name only where it
+//! states none.
+
+use std::sync::Arc;
+
+use logboom_disk::{Disk, File};
+
+use crate::{
+    Error, OddFile, Opening, SegmentId,
+    base::Base,
+    claim::Claim,
+    group::{Life, Origin, in_segment},
+    holes::Holes,
+    marks,
+    scan::headers_in,
+    segment::{Segment, aside_name, aside_slot, slot_name, slot_of},
+    slots::{Failure, SegmentRow},
+    supply::Free,
+    window::Window,
+};
+
+/// A segment file, and the life that it states. It is not open: most may be free, and not as many may be open at once.
+pub(crate) struct FoundFile {
+    pub(crate) slot: u32,
+    pub(crate) life: Option<Life>,
+    pub(crate) claim: Claim,
+    /// What of its beginning could not be read.
+    pub(crate) holes: Holes,
+}
+
+impl FoundFile {
+    pub(crate) fn open(&self, base: &Base) -> Result<Arc<dyn File>, Error> {
+        let name = slot_name(self.slot);
+        base.disk.open(&name, base.mode).map_err(|error| Error::io(format!("opening {name}"), error))
+    }
+
+    /// See [`Base::probe`].
+    pub(crate) fn probe(&mut self, base: &Base) -> Result<Option<Life>, Error> {
+        base.probe(&*self.open(base)?, &mut self.holes)
+    }
+}
+
+/// A segment file that the log goes on without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aside {
+    slot: u32,
+    /// There is nothing in it, or it was freed: nobody will want to look at it.
+    is_empty: bool,
+}
+
+impl Opening {
+    /// The segment files of the directory, and the lives that they state.
+    pub(crate) fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
+        let disk = Arc::clone(&self.base.disk);
+        let mut found = Vec::new();
+        for name in disk.list().map_err(|error| Error::io("listing the directory", error))? {
+            if let Some(slot) = slot_of(&name).or(aside_slot(&name)) {
+                self.next_slot = self.next_slot.max(slot + 1);
+            }
+            let Some(slot) = slot_of(&name) else { continue };
+            found.extend(self.look_at(&*disk, slot)?);
+        }
+        Ok(found)
+    }
+
+    /// `None` for a file of a wrong size that is not known to be of this log.
+    fn look_at(&mut self, disk: &dyn Disk, slot: u32) -> Result<Option<FoundFile>, Error> {
+        let (name, mut holes) = (slot_name(slot), Holes::default());
+        let fail = |error| Error::io(format!("opening {name}"), error);
+        let file = disk.open(&name, self.base.mode).map_err(fail)?;
+        let (size, expected) = (file.size().map_err(fail)?, self.base.identity.segment_bytes);
+        let (life, claim) = self.base.life(&*file, &mut holes)?;
+        self.base.require_device(&holes)?;
+        if let Some(life) = life {
+            self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
+        }
+        if size != expected && matches!(claim, Claim::Foreign(_) | Claim::Unverified) {
+            self.misfits.push((name, claim));
+            return Ok(None);
+        }
+        if size != expected {
+            // A finished one has its size before it has its name.
+            marks::hit("recovery: a segment file of a wrong size");
+            self.odd.insert(slot, size);
+            self.report_odd(slot, format!("has {size} bytes instead of {expected}"));
+        } else {
+            self.note_holes(slot, &holes);
+        }
+        Ok(Some(FoundFile { slot, life, claim, holes }))
+    }
+
+    /// Notes what could not be read of a segment file: it is not used again by this opening.
+    pub(crate) fn note_holes(&mut self, slot: u32, holes: &Holes) {
+        if let Some(why) = holes.why().filter(|_| !self.odd.contains_key(&slot)) {
+            marks::hit("recovery: a segment cannot be read");
+            self.odd.insert(slot, self.base.identity.segment_bytes);
+            self.report_odd(slot, why);
+        }
+    }
+
+    fn report_odd(&mut self, slot: u32, what: String) {
+        self.report.odd_files.push(OddFile { name: slot_name(slot), what });
+    }
+
+    /// Lets go of a file in which nothing of the log is. One that could not be read, or is of a wrong size, is not used
+    /// again: `is_freed` says whether what was in it is known to be nothing any more.
+    pub(crate) fn let_go(&mut self, slot: u32, is_freed: bool) {
+        match self.odd.get(&slot) {
+            Some(&size) => self.aside.push(Aside { slot, is_empty: is_freed || size == 0 }),
+            None => self.free.push_back(Free::new(slot)),
+        }
+    }
+
+    /// Segments that the checkpoint names and that lie below its replay position.
+    pub(crate) fn place_covered(&mut self, found: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        let rows = checkpoint.segments.clone();
+        let last = rows.iter().map(|row| row.last).max().unwrap_or(0);
+        self.accepted =
+            Origin { segment: SegmentId(checkpoint.replay_from.0.saturating_sub(1)), last, ..Origin::default() };
+        for row in &rows {
+            let begun = if row.id.is_cold() { SegmentId(0) } else { row.id };
+            self.highest = (self.highest.0.max(begun), self.highest.1.max(row.epoch));
+        }
+        let mut left = Vec::new();
+        for row in &rows {
+            match self.base.stating(found, row, &rows)? {
+                Some(at) => self.place_row(row, &found.swap_remove(at))?,
+                None => left.push(row),
+            }
+        }
+        for row in left {
+            match self.base.unstated(found, row)? {
+                Some(at) => self.place_row(row, &found.swap_remove(at))?,
+                None => {
+                    marks::hit("recovery: a segment of the checkpoint was used again");
+                    // One that was begun, and given up before anything was in it, is not freed by any record.
+                    self.missing.extend((row.first <= row.last).then_some(row.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place_row(&mut self, row: &SegmentRow, found: &FoundFile) -> Result<(), Error> {
+        marks::hit_if(found.slot != row.slot, "recovery: a segment has another's name");
+        let size = self.base.segment_size();
+        let file = found.open(&self.base)?;
+        let segment = Segment::new(row.life(), found.slot, file, size, row.end, (row.first, row.last));
+        if !row.id.is_cold() {
+            segment.close(self.base.identity.pad);
+        }
+        self.live.insert(row.id, Arc::new(segment));
+        Ok(())
+    }
+
+    /// Segments from the replay position on, oldest first. Lets go of the files that hold nothing of the log.
+    ///
+    /// The newest is of the highest epoch, and each names the one before it. What lies in between is void: a process
+    /// that died had begun it, and it landed when the next one had gone on from where the log ended without it.
+    pub(crate) fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<(), Error> {
+        let from = self.replay_from();
+        let (mut stated, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for mut file in found {
+            let life = match file.life.filter(|life| life.begun() >= from) {
+                Some(life) => Some(life),
+                None => file.probe(&self.base)?.filter(|life| life.begun() >= from),
+            };
+            self.base.require_device(&file.holes)?;
+            self.note_holes(file.slot, &file.holes);
+            match life {
+                Some(life) if life.segment.is_cold() => cold.push((life, file)),
+                Some(life) => stated.push((life, file)),
+                None => rest.push(file),
+            }
+        }
+        for found in [&mut stated, &mut cold] {
+            found.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
+            self.base.put_copies_first(found)?;
+        }
+        self.place_cold(cold)?;
+        let is_gapped = self.link(stated, &mut rest)?;
+        rest.sort_by_key(|file| file.slot);
+        let pad = self.base.identity.pad;
+        // A segment is begun by one write of its header and its first group: neither of them was read.
+        let unknown = rest.iter().find(|file| file.holes.cover(0..2 * pad, pad)).filter(|_| !is_gapped);
+        self.lost_end = unknown.map(|file| format!("{} may have been it, and cannot be read", slot_name(file.slot)));
+        if self.chain.is_empty() && (self.checkpoint.is_some() || !self.bad_slots().is_empty()) {
+            marks::hit("recovery: no segment that the checkpoint is replayed from is left");
+            self.lost_end = Some("no segment that the checkpoint is replayed from is left".to_owned());
+        }
+        // What may be of another log is never written over. Of one that states a life it is known that nothing in it
+        // counts.
+        let is_ours = |file: &FoundFile| matches!(file.claim, Claim::None | Claim::Ours);
+        rest.into_iter().filter(is_ours).for_each(|file| self.let_go(file.slot, file.life.is_some()));
+        Ok(())
+    }
+
+    /// Takes what follows each other of these, and leaves the rest; whether one is missing in between.
+    fn link(&mut self, stated: Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<bool, Error> {
+        let (size, pad) = (self.base.segment_size(), in_segment(self.base.identity.pad));
+        let mut is_gapped = false;
+        for (life, file) in stated.into_iter().rev() {
+            self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
+            let named = self.chain.last().map(|newer| newer.life.origin.segment);
+            if named.is_some_and(|named| life.segment > named) {
+                rest.push(file);
+                continue;
+            }
+            is_gapped |= named.is_some_and(|named| life.segment < named);
+            let groups = (life.origin.last + 1, life.origin.last);
+            let opened = file.open(&self.base)?;
+            self.chain.push(Arc::new(Segment::new(life, file.slot, opened, size, pad, groups)));
+        }
+        self.chain.reverse();
+        self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
+        Ok(is_gapped)
+    }
+
+    /// Gives live segments that were shortened their size back: they are used again some day, and what is missing of
+    /// them is told of.
+    pub(crate) fn restore_sizes(&self) -> std::io::Result<()> {
+        let size = self.base.identity.segment_bytes;
+        let is_short = |segment: &&Arc<Segment>| self.odd.get(&segment.slot).is_some_and(|&found| found < size);
+        for segment in self.live.values().filter(is_short) {
+            segment.file.allocate(size)?;
+            segment.file.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives files that the log has gone on without another name, so that no later opening takes them for what is missing.
+pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure> {
+    for Aside { slot, is_empty } in aside {
+        let name = slot_name(*slot);
+        tracing::warn!(name, is_empty, "the log goes on without a file of its own");
+        let done = if *is_empty { disk.remove(&name) } else { disk.rename(&name, &aside_name(*slot)) };
+        done.map_err(Failure::Write)?;
+    }
+    if aside.is_empty() { Ok(()) } else { disk.sync_dir().map_err(Failure::Sync) }
+}
+
+impl Base {
+    /// The file that states the life of a segment that a checkpoint names. Where a group of it was written to another
+    /// file than its own, that one states it as well: the one with the most of its groups counts.
+    fn stating(&self, found: &[FoundFile], row: &SegmentRow, rows: &[SegmentRow]) -> Result<Option<usize>, Error> {
+        let states = |file: &FoundFile| file.life.is_some_and(|life| life.is(&row.life()));
+        let is_of_none = |file: &FoundFile| !rows.iter().any(|row| file.life.is_some_and(|life| life.is(&row.life())));
+        let mut those: Vec<usize> = (0..found.len()).filter(|&at| states(&found[at])).collect();
+        let own = found.iter().position(|file| file.slot == row.slot);
+        let is_own = |at: &usize| Some(*at) == own;
+        if !those.is_empty()
+            && !those.iter().any(is_own)
+            && let Some(own) = own.filter(|&own| is_of_none(&found[own]))
+            && self.is_still(&found[own], row)?
+        {
+            those.push(own);
+        }
+        if those.len() < 2 {
+            return Ok(those.pop());
+        }
+        let mut most = None;
+        for at in those {
+            let groups = self.count_groups(&row.life(), &found[at])?;
+            most = most.max(Some((groups, is_own(&at), at)));
+        }
+        Ok(most.map(|(.., at)| at))
+    }
+
+    /// The file of a segment that a checkpoint names, where none states its life: the one of its name, if it can be, or
+    /// one that states no life at its very beginning, and this one further on.
+    fn unstated(&self, found: &mut [FoundFile], row: &SegmentRow) -> Result<Option<usize>, Error> {
+        if let Some(own) = found.iter().position(|file| file.slot == row.slot)
+            && self.is_still(&found[own], row)?
+        {
+            return Ok(Some(own));
+        }
+        for (at, file) in found.iter_mut().enumerate().filter(|(_, file)| file.life.is_none()) {
+            if file.probe(self)?.is_some_and(|life| life.is(&row.life())) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the file of a segment's name can still hold it. If it was used again it states a later life; one that
+    /// states an earlier life has lost what the segment was begun with, and that alone.
+    fn is_still(&self, file: &FoundFile, row: &SegmentRow) -> Result<bool, Error> {
+        let Some(life) = file.life else { return Ok(true) };
+        if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
+            return Ok(true);
+        }
+        Ok(self.probe(&*file.open(self)?, &mut Holes::default())?.is_some_and(|life| life.segment == row.id))
+    }
+
+    /// Where several files state one life, the last of them is to count: that with the most of its groups. A group that
+    /// was written to another file than its own makes that one state it as well.
+    fn put_copies_first(&self, stated: &mut [(Life, FoundFile)]) -> Result<(), Error> {
+        for nth in 1..stated.len() {
+            let ((one, first), (other, second)) = (&stated[nth - 1], &stated[nth]);
+            let is_one_life = (one.epoch, one.segment) == (other.epoch, other.segment);
+            if is_one_life && self.count_groups(one, first)? > self.count_groups(other, second)? {
+                stated.swap(nth - 1, nth);
+            }
+        }
+        Ok(())
+    }
+
+    fn count_groups(&self, life: &Life, found: &FoundFile) -> Result<usize, Error> {
+        let (size, pad) = (self.segment_size(), self.identity.pad);
+        let segment = Segment::new(*life, 0, found.open(self)?, size, 0, (0, 0));
+        let all = 0..size as usize;
+        Ok(headers_in(&mut Window::new(&segment, &self.pool, pad), all, life, self.seed)?.len())
+    }
+}
