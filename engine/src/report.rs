@@ -73,6 +73,9 @@ impl fmt::Display for OpenReport {
             let Damage { segment, offset, what, .. } = &**damage;
             writeln!(f, "damage       segment {segment}, byte {offset}: {what}")?;
         }
+        for file in &recovery.odd_files {
+            writeln!(f, "file         {file}")?;
+        }
         for (shard, quarantine) in &self.quarantined {
             writeln!(f, "quarantine   {shard}: {quarantine}")?;
         }

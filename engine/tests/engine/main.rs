@@ -21,6 +21,7 @@ mod handles;
 mod kill;
 mod limits;
 mod locks;
+mod lost_end;
 mod model;
 mod openings;
 mod operations;
