@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use logboom::disk::Disk;
-use logboom_disk::{Mode, Rot};
+use logboom_disk::{Fault, FaultKind, Mode, Rot};
 use logboom_wal::{Options, Passed, marks};
 
 use crate::{
@@ -74,6 +74,69 @@ pub(crate) fn hurt_a_segment(world: &World, choices: &mut Choices) -> Option<BTr
     let is_hit =
         |(file, range, _): &&(String, Range<u64>, u64)| file == name && range.start < hit.end && hit.start < range.end;
     Some(records.iter().filter(is_hit).map(|(_, _, shard)| *shard).collect())
+}
+
+/// Removes the newest segment file, or cuts it to nothing, where something says that there was one; false where nothing
+/// does: then a log that ended before it looks the same.
+pub(crate) fn lose_the_newest(world: &World, choices: &mut Choices) -> bool {
+    let disk: Arc<dyn Disk> = Arc::clone(&world.disk) as Arc<dyn Disk>;
+    let Ok(mut opening) = logboom_wal::open_read_only(disk, Options::default()) else { return false };
+    if opening.replay(&mut |_| Ok(())).is_err() {
+        return false;
+    }
+    let log: Vec<_> = opening.segments().into_iter().filter(|info| !info.id.is_cold()).collect();
+    let Some((newest, before)) = log.split_last() else { return false };
+    let sealed = before.last().is_some_and(|info| opening.read_footer(info.id).is_ok_and(|footer| footer.is_some()));
+    if !sealed && opening.replay_from() != newest.id {
+        return false;
+    }
+    let (name, size) = (format!("segment-{:06}", newest.slot), choices.pick(&[0, 0, 4096]));
+    let removed = world.disk.remove(&name);
+    if choices.percent(50)
+        && let Ok(file) = world.disk.open(&name, Mode::Create)
+    {
+        drop(file.allocate(size).and_then(|()| file.sync_all()));
+    }
+    marks::hit("damage: the newest segment is gone");
+    removed.and_then(|()| world.disk.sync_dir()).is_ok()
+}
+
+/// Has the next opening not read a part of a segment, or all of it.
+pub(crate) fn unread_a_segment(world: &World, choices: &mut Choices) -> bool {
+    let names: Vec<String> = world.disk.list().unwrap_or_default();
+    let segments: Vec<&String> = names.iter().filter(|name| name.starts_with("segment-")).collect();
+    if segments.is_empty() {
+        return false;
+    }
+    let name = segments[choices.size(segments.len())].as_str();
+    let size = world.config.segment_bytes;
+    let anywhere = choices.below(size / 512) * 512;
+    let from = choices.pick(&[0, 0, anywhere]);
+    let to = choices.pick(&[from + 1, from + 10_000, size]);
+    let fault = Fault::error(FaultKind::Read, std::io::ErrorKind::Other);
+    world.disk.inject(fault.on(name).within(from..to.max(from + 1)).sticky());
+    marks::hit("damage: a segment cannot be read");
+    true
+}
+
+/// Gives two segment files each other's names. That costs nothing.
+pub(crate) fn exchange_names(world: &World, choices: &mut Choices) {
+    let disk = &world.disk;
+    let names: Vec<String> = disk.list().unwrap_or_default();
+    let segments: Vec<&String> = names.iter().filter(|name| name.starts_with("segment-")).collect();
+    if segments.len() < 2 {
+        return;
+    }
+    let (one, other) = (segments[choices.size(segments.len())], segments[choices.size(segments.len())]);
+    let renamed = disk.rename(one, "between").and_then(|()| {
+        if one != other {
+            disk.rename(other, one)?;
+        }
+        disk.rename("between", other)
+    });
+    if renamed.and_then(|()| disk.sync_dir()).is_ok() && one != other {
+        marks::hit("damage: segments have each other's names");
+    }
 }
 
 /// Where each record of the log lies, and of which shard it is.

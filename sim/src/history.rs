@@ -138,8 +138,7 @@ impl History {
                 break;
             }
             self.round(&engine)?;
-            let Some(next) = self.end_and_reopen(engine)? else { return Ok(()) };
-            engine = next;
+            engine = self.end_and_reopen(engine)?;
         }
         self.finish(engine)
     }

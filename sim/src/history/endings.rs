@@ -11,7 +11,7 @@ use crate::{
 
 impl History {
     /// Ends the engine in one of the ways in which engines end, and opens the log again.
-    pub(super) fn end_and_reopen(&mut self, engine: Engine) -> Result<Option<Engine>, Failure> {
+    pub(super) fn end_and_reopen(&mut self, engine: Engine) -> Result<Engine, Failure> {
         self.settle(&engine)?;
         if self.may_lose_lock() {
             self.drop_copy()?;
@@ -44,6 +44,8 @@ impl History {
         let is_settled = !(2..5).contains(&how) && !self.world.is_faulty && !self.is_scarred;
         if is_settled && self.choices.percent(self.leaning.rots) {
             damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
+        } else if is_settled && self.choices.percent(self.leaning.rots / 2) {
+            damage::exchange_names(&self.world, &mut self.choices);
         } else if is_settled && self.choices.percent(20) {
             damage::verify(&self.world)?;
         }
@@ -70,8 +72,8 @@ impl History {
         self.forget(self.states.len() - 1);
     }
 
-    /// Opens the log, with openings before that are cut short. `None` where what is damaged leaves nothing to open.
-    pub(super) fn reopen(&mut self) -> Result<Option<Engine>, Failure> {
+    /// Opens the log, with openings before that are cut short.
+    pub(super) fn reopen(&mut self) -> Result<Engine, Failure> {
         let mut left = if self.choices.percent(self.leaning.interruptions) { self.choices.range(1..4) } else { 0 };
         let mut refused = false;
         loop {
@@ -93,12 +95,13 @@ impl History {
                         self.harm = Some(Harm::stale());
                         self.is_scarred = true;
                     }
-                    if reads_fail {
+                    if reads_fail || self.harm.is_some() {
+                        // What could not be read then can be now.
                         self.world.stop_faults();
                     }
                     let resumed = self.resume(&engine);
                     if !self.world.has_halted() {
-                        return resumed.map(|()| Some(engine));
+                        return resumed.map(|()| engine);
                     }
                     // It stopped while it was looked at.
                     left = 0;
@@ -111,10 +114,6 @@ impl History {
                     marks::hit("damage: an opening refuses what it reads");
                     // Choices that have run out would have every opening read it.
                     refused = true;
-                }
-                Err(Error::Corruption { what, .. }) if self.harm.is_some() && what.contains(BEGINNING_LOST) => {
-                    marks::hit("damage: an opening refuses what is left");
-                    return Ok(None);
                 }
                 Err(Error::Io { .. } | Error::Full(_) | Error::Poisoned { .. }) if self.world.is_faulty => {
                     marks::hit_if(self.world.has_halted(), "recovery: crashed in the middle of an operation");
@@ -158,7 +157,3 @@ impl History {
         self.check_leftovers()
     }
 }
-
-/// What an opening says when the disk has lost all that was written of the segment that the checkpoint names next: how
-/// far the log went is not known then, and it cannot go on from anywhere.
-const BEGINNING_LOST: &str = "no segment that the checkpoint is replayed from is left";

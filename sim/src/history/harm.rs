@@ -58,6 +58,14 @@ pub(super) enum Plan {
     Rot,
 }
 
+/// What was damaged of a log at rest.
+enum Hit {
+    /// Records of these shards.
+    Records(BTreeSet<u64>),
+    /// More than can be told shard by shard.
+    Anything,
+}
+
 /// Every entry that a shard ever had at an index.
 pub(super) type Ever = BTreeMap<(u64, u64), Vec<Written>>;
 
@@ -143,20 +151,34 @@ impl History {
         Ok(())
     }
 
-    /// Damages the closed log, and goes on with what is left of it.
+    /// Damages the log that was closed, or killed, and goes on with what is left of it.
     pub(super) fn hurt_at_rest(&mut self, engine: Engine) -> Result<(), Failure> {
-        if engine.close().is_err() {
-            return Ok(());
+        let kind = self.choices.below(4);
+        if kind < 2 || self.choices.percent(50) {
+            if engine.close().is_err() {
+                return Ok(());
+            }
+            let last = self.models().clone();
+            self.begin_anew(last);
+        } else {
+            self.settle(&engine)?;
+            self.past.clear();
+            self.world.power_cut();
+            drop(engine);
         }
-        let Some(hit) = damage::hurt_a_segment(&self.world, &mut self.choices) else { return Ok(()) };
+        let (world, choices) = (&self.world, &mut self.choices);
+        let hit = match kind {
+            0 | 1 => damage::hurt_a_segment(world, choices).map(Hit::Records),
+            2 => damage::lose_the_newest(world, choices).then_some(Hit::Anything),
+            _ => damage::unread_a_segment(world, choices).then_some(Hit::Anything),
+        };
+        let Some(hit) = hit else { return Ok(()) };
         // An opening that begins a segment, and damage that keeps others, want more room than there may be.
         self.world.free_space();
-        let last = self.models().clone();
-        self.begin_anew(last);
         self.harm = Some(Harm::default());
         self.is_scarred = true;
         for _ in 0..2 {
-            let Some(engine) = self.reopen()? else { return Ok(()) };
+            let engine = self.reopen()?;
             if self.is_hurt() {
                 self.check_hit(&engine, &hit)?;
                 self.mend(&engine)?;
@@ -168,7 +190,8 @@ impl History {
     }
 
     /// What can be told shard by shard is told of those shards alone of which records were hit.
-    fn check_hit(&self, engine: &Engine, hit: &BTreeSet<u64>) -> Result<(), Failure> {
+    fn check_hit(&self, engine: &Engine, hit: &Hit) -> Result<(), Failure> {
+        let Hit::Records(hit) = hit else { return Ok(()) };
         let is_other = |(id, _): &(ShardId, Quarantine)| !hit.contains(&id.0);
         let others: Vec<(ShardId, Quarantine)> = engine.quarantined().into_iter().filter(is_other).collect();
         // A stale opening misses other things.

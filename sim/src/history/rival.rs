@@ -20,7 +20,7 @@ impl History {
 
     /// Removes the lock. The engine ends for it, and another one goes on with all that was acknowledged; whatever the
     /// first one still tries is in nobody's way.
-    pub(super) fn lose_lock(&mut self, old: &Engine) -> Result<Option<Engine>, Failure> {
+    pub(super) fn lose_lock(&mut self, old: &Engine) -> Result<Engine, Failure> {
         self.world.lose_lock();
         for _ in 0..self.choices.below(4) {
             self.submit(old)?;
@@ -34,11 +34,11 @@ impl History {
         self.ends = false;
         self.desk.clear();
         self.world.open_beside()?;
-        let Some(new) = self.reopen()? else { return Ok(None) };
+        let new = self.reopen()?;
         self.is_over(old)?;
         self.readable(crate::check::differences(&new, self.models(), self.shards(), self.judged()))?;
         marks::hit("lock: another process goes on");
-        Ok(Some(new))
+        Ok(new)
     }
 
     /// That the engine accepts nothing and changes nothing.
