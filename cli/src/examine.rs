@@ -6,6 +6,7 @@ use logboom::{Config, Engine, Error, ReadOnly, SegmentId, disk::DiskOptions};
 use logboom_wal::{Error as WalError, Options, VerifyReport};
 
 use crate::{
+    finding::Finding,
     output::{Failure, Format, Progress},
     snapshots::Snapshots,
     verdict::{Cut, Damage, Verdict},
@@ -61,8 +62,29 @@ impl Examination {
             let segment = files.iter().find(|segment| segment.info.id == damage.segment);
             Damage::new(damage, segment.map(|segment| segment.info.slot))
         });
-        let identity = self.report.identity.iter().map(|fault| Damage::unplaced(&fault.to_string()));
-        identity.chain(placed).chain(self.snapshots.damages.iter().cloned()).collect()
+        let report = &self.report;
+        let identity = report.identity.iter().map(|fault| Damage::unplaced(Finding::Identity, &fault.to_string()));
+        let odd = report.odd_files.iter().map(|file| Damage::unplaced(Finding::OddFile, &file.to_string()));
+        identity.chain(odd).chain(placed).chain(self.snapshots.damages.iter().cloned()).collect()
+    }
+
+    /// What was found, each kind once.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let report = &self.report;
+        let of = |is_found: bool, finding| is_found.then_some(finding);
+        let others = [
+            of(report.cut.is_some(), Finding::Tail),
+            of(!report.without_footer.is_empty(), Finding::Footer),
+            of(!report.bad_checkpoints.is_empty(), Finding::Checkpoint),
+        ];
+        let damages = self.damages().into_iter().map(|damage| damage.finding);
+        let mut found: Vec<Finding> = Vec::new();
+        for finding in damages.chain(others.into_iter().flatten()) {
+            if !found.contains(&finding) {
+                found.push(finding);
+            }
+        }
+        found
     }
 
     /// The tail that a writable open would cut.
@@ -72,7 +94,8 @@ impl Examination {
 
     fn is_damaged(&self) -> bool {
         let is_hit = |log: &ReadOnly| log.holds_back_unseen() || !log.quarantined().is_empty();
-        let is_whole = self.report.damages.is_empty() && self.report.identity.is_none();
+        let VerifyReport { damages, odd_files, identity, .. } = &self.report;
+        let is_whole = damages.is_empty() && odd_files.is_empty() && identity.is_none();
         !is_whole || !self.snapshots.damages.is_empty() || self.log.as_ref().is_none_or(is_hit)
     }
 }
@@ -111,5 +134,6 @@ fn seen_by(log: &ReadOnly) -> VerifyReport {
     report.cut = found.cut;
     report.damages.clone_from(&found.damages);
     report.identity.clone_from(&found.identity);
+    report.odd_files.clone_from(&found.odd_files);
     report
 }

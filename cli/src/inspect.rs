@@ -53,6 +53,8 @@ struct Inspection {
     recovery: Recovery,
     segments: Vec<SegmentRow>,
     shards: Vec<ShardRow>,
+    /// Shards that were asked for, and of which the log holds nothing.
+    absent: Vec<u64>,
 }
 
 /// What a writable open would find and do.
@@ -147,9 +149,14 @@ impl Inspection {
             directory: args.dir.display().to_string(),
             recovery: Recovery::new(found, !args.quick),
             segments: segments.iter().map(SegmentRow::new).collect(),
+            absent: args.shards.iter().copied().filter(|id| log.is_some_and(|log| is_absent(log, *id))).collect(),
             shards: log.map(row).unwrap_or_default(),
         }
     }
+}
+
+fn is_absent(log: &ReadOnly, id: u64) -> bool {
+    !log.shards().contains(&ShardId(id))
 }
 
 impl Recovery {
@@ -284,6 +291,9 @@ fn text(found: &Inspection) -> String {
         if let Some(missing) = &row.quarantine {
             text += &field("quarantine", &format!("shard {} {}", row.shard, missing.text));
         }
+    }
+    for shard in &found.absent {
+        text += &field("no shard", &format!("{shard}: the log holds nothing of it"));
     }
     let snapshots: usize = found.shards.iter().map(|row| row.snapshots.len()).sum();
     if snapshots > 0 {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod examine;
+mod finding;
 mod inspect;
 mod snapshots;
 mod verify;

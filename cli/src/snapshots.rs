@@ -6,7 +6,7 @@ use logboom::{
 };
 use serde::Serialize;
 
-use crate::{output::count, verdict::Damage};
+use crate::{finding::Finding, output::count, verdict::Damage};
 
 /// What reading every registered snapshot found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -27,7 +27,10 @@ impl Snapshots {
             match verify(log, shard, &snapshot) {
                 Ok(bytes) => found.bytes += bytes,
                 Err(error) => {
-                    found.damages.push(Damage::unplaced(&format!("snapshot-{:016x}: {error}", snapshot.file)));
+                    found.damages.push(Damage::unplaced(
+                        Finding::Snapshot,
+                        &format!("snapshot-{:016x}: {error}", snapshot.file),
+                    ));
                 }
             }
         }

@@ -5,7 +5,10 @@ use std::ops::Range;
 use logboom::{Quarantine, SegmentId};
 use serde::Serialize;
 
-use crate::output::{Exit, FIELD_WIDTH, size};
+use crate::{
+    finding::Finding,
+    output::{Exit, FIELD_WIDTH, size},
+};
 
 /// The worst of what was found.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -29,6 +32,7 @@ pub(crate) struct Cut {
 /// Something durable that is not what was written.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Damage {
+    pub(crate) finding: Finding,
     /// The file that it is in, if that is there.
     file: Option<String>,
     segment: Option<u64>,
@@ -104,6 +108,7 @@ impl Damage {
     pub(crate) fn new(damage: &logboom_wal::Damage, slot: Option<u32>) -> Self {
         let lost = damage.lost.iter().map(Lost::new);
         Self {
+            finding: damage.kind.into(),
             file: slot.map(segment_file),
             segment: Some(damage.segment.0),
             offset: Some(damage.offset),
@@ -113,9 +118,9 @@ impl Damage {
         }
     }
 
-    /// Damage that is not in one place.
-    pub(crate) fn unplaced(what: &str) -> Self {
-        Self { file: None, segment: None, offset: None, group: None, what: what.to_owned(), lost: Vec::new() }
+    /// Damage that is not in one place of the log.
+    pub(crate) fn unplaced(finding: Finding, what: &str) -> Self {
+        Self { finding, file: None, segment: None, offset: None, group: None, what: what.to_owned(), lost: Vec::new() }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -130,11 +135,19 @@ impl Damage {
         ];
         let place: Vec<String> = place.into_iter().flatten().collect();
         let colon = if place.is_empty() { "" } else { ": " };
-        let mut text = format!("{}{colon}{}", place.join(", "), self.what);
+        let mut text = format!("[{}] {}{colon}{}", self.finding.name(), place.join(", "), self.what);
         for row in &self.lost {
             text += &format!("\n{:FIELD_WIDTH$}it held {} of shard {}", "", row.held, row.shard);
         }
         text
+    }
+}
+
+/// Entries, as a person counts them.
+fn entries(first: u64, count: u32) -> String {
+    match count {
+        0 | 1 => format!("entry {first}"),
+        _ => format!("entries {first} to {}", first.saturating_add(u64::from(count) - 1)),
     }
 }
 
@@ -156,7 +169,7 @@ impl Lost {
     fn new(row: &logboom_wal::Descriptor) -> Self {
         let &logboom_wal::Descriptor { owner: shard, first, count, kind, .. } = row;
         let held = match kind {
-            1 => format!("the entries {first}..={}", first.saturating_add(count.into()).saturating_sub(1)),
+            1 => entries(first, count),
             2 => format!("a truncation after {first}"),
             3 => format!("a compaction to {first}"),
             4 => "a reset".to_owned(),
@@ -164,7 +177,7 @@ impl Lost {
             6 => "a hard state".to_owned(),
             7 => "a commit hint".to_owned(),
             8 | 9 => "a key".to_owned(),
-            10 => format!("the healed entries {first}..={}", first.saturating_add(count.into()).saturating_sub(1)),
+            10 => format!("{}, handed in again", entries(first, count)),
             11 | 12 => "a release".to_owned(),
             13 => format!("the registration of the snapshot of index {first}"),
             14 => "that a snapshot is let go of".to_owned(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     examine::Examination,
+    finding::Finding,
     output::{Failure, Format, Report, count, field, size},
     snapshots::Snapshots,
     verdict::{Cut, Damage, Verdict},
@@ -52,6 +53,8 @@ struct Verification {
     cut: Option<Cut>,
     snapshots: Snapshots,
     damages: Vec<Damage>,
+    /// The kinds of what was found, each once: docs/repair.md has what mends them.
+    findings: Vec<Finding>,
 }
 
 impl Verification {
@@ -69,6 +72,7 @@ impl Verification {
             cut: found.cut(),
             snapshots: found.snapshots.clone(),
             damages: found.damages(),
+            findings: found.findings(),
         }
     }
 }
@@ -88,16 +92,21 @@ fn text(found: &Verification) -> String {
     }
     if !found.without_footer.is_empty() {
         let ids: Vec<String> = found.without_footer.iter().map(|&id| SegmentId(id).to_string()).collect();
-        text += &field("no footer", &format!("segments {}: read in full instead, nothing is lost", ids.join(", ")));
+        let what = format!("[footer] segments {}: read in full instead, nothing is lost", ids.join(", "));
+        text += &field("no footer", &what);
     }
     for slot in &found.bad_checkpoints {
-        text += &field("checkpoint", &format!("slot {slot} is not intact, as after a crash while it was written"));
+        let what = format!("[checkpoint] slot {slot} is not intact, as after a crash while it was written");
+        text += &field("checkpoint", &what);
     }
     if let Some(cut) = &found.cut {
-        text += &field("tail", &cut.text());
+        text += &field("tail", &format!("[tail] {}", cut.text()));
     }
     for damage in &found.damages {
         text += &field("damage", &damage.text());
+    }
+    for finding in &found.findings {
+        text += &field("mend", &format!("[{}] {}", finding.name(), finding.mend()));
     }
     text
 }

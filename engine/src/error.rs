@@ -15,7 +15,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An index past the end of the log was given to `truncate_after` or `compact_to`.
+    /// An index past the end of the log was given to `truncate_after`, `compact_to` or `heal`, or a snapshot of one is
+    /// to be registered.
     #[error("{shard}: index {index} is beyond the last entry ({})", Shown(*.last))]
     Beyond {
         /// The shard.
@@ -264,7 +265,7 @@ pub enum ReadError {
         first: u64,
     },
     /// What is stored of these entries is not what was written, or is lost. Others can still be read.
-    #[error("entries {} to {} are damaged: {what}", .range.start, .range.end)]
+    #[error("{}: {what}", Damaged(.range))]
     Corrupted {
         /// The entries that cannot be read, half-open.
         range: Range<u64>,
@@ -291,6 +292,20 @@ pub struct Rejected<'a> {
     /// Why it was refused; [`Error::Busy`] if only for the moment.
     #[source]
     pub error: Error,
+}
+
+/// Entries that are damaged, as a person counts them.
+struct Damaged<'a>(&'a Range<u64>);
+
+impl fmt::Display for Damaged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Range { start, end } = *self.0;
+        match end.saturating_sub(start) {
+            0 | 1 => write!(f, "entry {start} is damaged"),
+            _ if end == u64::MAX => write!(f, "the entries from {start} on are damaged"),
+            _ => write!(f, "entries {start} to {} are damaged", end - 1),
+        }
+    }
 }
 
 impl Error {

@@ -212,7 +212,7 @@ pub use logboom_snapshot as snapshot;
 #[doc(hidden)]
 pub use logboom_wal::guarded;
 pub use logboom_wal::{
-    Capacity, Clock, CopyReport, Cut, Damage, Descriptor, Durability, Ended, IdentityFault, ManualClock,
+    Capacity, Clock, CopyReport, Cut, Damage, DamageKind, Descriptor, Durability, Ended, IdentityFault, ManualClock,
     RecoveryReport, Rot, Runtime, SegmentId, SegmentInfo, WalMetrics,
 };
 

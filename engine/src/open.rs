@@ -1,6 +1,6 @@
 //! How a configuration becomes an open log.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use logboom_disk::{Disk, DiskOptions, OpenError};
 use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, Runtime};
@@ -129,15 +129,16 @@ fn heard_options(config: &Config, losses: &Arc<Losses>) -> Options {
 /// Tells apart what a caller can act on.
 fn refused(error: OpenError) -> Error {
     let what = error.to_string();
+    let io = |what: String, kind: io::ErrorKind, why: &str| Error::io(what, io::Error::new(kind, why));
     match error {
         OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(|owner| owner.to_string()) },
         OpenError::NotADirectory { .. } => Error::Foreign { what },
-        OpenError::NotFound { .. } => Error::io(what, std::io::ErrorKind::NotFound.into()),
-        OpenError::Permission { .. } => Error::Permission { what: what.into() },
-        OpenError::ReadOnly { .. } => Error::ReadOnly { what: what.into() },
+        OpenError::NotFound { dir } => io(dir.display().to_string(), io::ErrorKind::NotFound, "does not exist"),
+        OpenError::Permission { what } => Error::Permission { what: what.into() },
+        OpenError::ReadOnly { dir } => Error::ReadOnly { what: dir.display().to_string().into() },
         OpenError::Backend { .. } => Error::Config { reason: what },
         OpenError::Io { what, source } => Error::io(what, source),
-        other => Error::io("opening the directory", std::io::Error::other(other)),
+        other => Error::io("opening the directory", io::Error::other(other)),
     }
 }
 

@@ -8,6 +8,8 @@ use crate::{Error, Place, Record, SegmentId, Sequence};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Damage {
+    /// What kind of damage it is.
+    pub kind: DamageKind,
     /// The segment.
     pub segment: SegmentId,
     /// Where in it, in bytes.
@@ -22,23 +24,41 @@ pub struct Damage {
     pub unknown: bool,
 }
 
+/// What kind of damage was found: each is mended in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DamageKind {
+    /// Durable groups are not intact, or not to be found in their segment: records are lost.
+    Records,
+    /// The log went on behind its newest segment, and nothing of that is there.
+    End,
+    /// A segment that a checkpoint, or the one begun behind it, names is not there.
+    Missing,
+    /// The device does not give what a segment holds.
+    Unreadable,
+    /// The second copy of what a group says that it holds is not intact. Nothing is lost.
+    Descriptors,
+    /// A footer was written and is not intact. Nothing is lost: the segment is read in its place.
+    Footer,
+}
+
 impl Damage {
     /// A footer that was written and is not intact: the segment is read in its place, and nothing is lost.
     pub(crate) fn footer(segment: SegmentId) -> Self {
         let what = "the footer is not intact; nothing is lost".to_owned();
-        Self { segment, offset: 0, group: None, what, lost: Vec::new(), unknown: false }
+        Self { kind: DamageKind::Footer, segment, offset: 0, group: None, what, lost: Vec::new(), unknown: false }
     }
 
     /// A segment that cannot be read.
     pub(crate) fn unreadable(segment: SegmentId, error: &Error) -> Self {
         let what = format!("the segment cannot be read: {error}");
-        Self { segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
+        Self { kind: DamageKind::Unreadable, segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
     }
 
     /// A segment that a checkpoint names and that is not there.
     pub(crate) fn missing(segment: SegmentId) -> Self {
         let what = "the segment is missing: the checkpoint names it as live".to_owned();
-        Self { segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
+        Self { kind: DamageKind::Missing, segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use crate::{Damage, IdentityFault, SegmentId};
+use crate::{Damage, DamageKind, IdentityFault, SegmentId};
 
 /// An error of the log. Cheap to clone: one failure answers every waiter.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -88,6 +88,7 @@ impl Error {
 
     pub(crate) fn corruption(segment: SegmentId, offset: u32, what: impl Into<String>) -> Self {
         Self::Corruption(Arc::new(Damage {
+            kind: DamageKind::Records,
             segment,
             offset,
             group: None,

@@ -87,7 +87,7 @@ pub use admission::Permit;
 pub use ahead::NEAR;
 pub use append::{Durability, Request, Reservation};
 pub use copy::{CopyReport, Copying};
-pub use damage::{Damage, Descriptor, Loss, OddFile, Passed};
+pub use damage::{Damage, DamageKind, Descriptor, Loss, OddFile, Passed};
 pub use error::{Capacity, Error};
 pub use footer::FooterParts;
 pub use foreign::guarded;

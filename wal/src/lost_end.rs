@@ -1,7 +1,7 @@
 //! A log of which the end is lost: what says that it went on, and how it goes on behind what it may have come to.
 
 use crate::{
-    Error, Loss, Opening, Passed, SegmentId,
+    DamageKind, Error, Loss, Opening, Passed, SegmentId,
     echo::Echo,
     footer::Stated,
     group::Origin,
@@ -76,7 +76,7 @@ impl Opening {
         self.report.closed = false;
         self.accepted = Origin { crc: 0, last: group, ..self.accepted };
         self.echo = Echo::default();
-        unknown(segment, end as usize, last + 1, group.saturating_add(1), what)
+        unknown(DamageKind::End, (segment, end as usize), last + 1, group.saturating_add(1), what)
     }
 
     /// No group in segments up to this one has a higher sequence: each segment holds at most as many as it has blocks,

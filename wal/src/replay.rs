@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    Cut, Damage, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
+    Cut, Damage, DamageKind, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
     base::Base,
     echo::Echo,
     footer::Stated,
@@ -64,7 +64,7 @@ impl Opening {
         let next = self.accepted.last + 1;
         // Where this one turns out to be void, the next is begun behind the missing ones as well, and tells of them.
         self.accepted = origin;
-        self.tell(unknown(origin.segment, 0, next, origin.last.max(next) + 1, what), each)
+        self.tell(unknown(DamageKind::Missing, (origin.segment, 0), next, origin.last.max(next) + 1, what), each)
     }
 
     /// Reports damage, and passes on what is left.
@@ -189,7 +189,7 @@ impl Opening {
         let (first, next) = (sequence.min(end.last), sequence.max(end.last + 1));
         // It is told of here: behind it the successor follows.
         self.accepted.last = end.last;
-        self.tell(unknown(life.segment, course.at, first, next, what), each)
+        self.tell(unknown(DamageKind::Records, (life.segment, course.at), first, next, what), each)
     }
 
     /// Decides what it means that the expected group is not here.
@@ -267,7 +267,7 @@ impl Course<'_> {
         let Expected { life, sequence, .. } = self.expected;
         self.expected = Expected { life, sequence: promised.saturating_add(1), first: false, chain: None };
         let what = format!("groups {sequence} to {promised} were durable and are not to be found");
-        unknown(life.segment, self.at, sequence, self.expected.sequence, what)
+        unknown(DamageKind::Records, (life.segment, self.at), sequence, self.expected.sequence, what)
     }
 
     /// The end of what was walked.
@@ -284,8 +284,15 @@ impl From<Origin> for End {
 }
 
 /// Durable groups `first..next` of which nothing is left.
-pub(crate) fn unknown(segment: SegmentId, at: usize, first: u64, next: u64, what: String) -> Salvage {
+pub(crate) fn unknown(
+    kind: DamageKind,
+    (segment, at): (SegmentId, usize),
+    first: u64,
+    next: u64,
+    what: String,
+) -> Salvage {
     let loss = Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) };
-    let damage = Damage { segment, offset: in_segment(at), group: Some(first), what, lost: Vec::new(), unknown: true };
+    let (offset, group, lost) = (in_segment(at), Some(first), Vec::new());
+    let damage = Damage { kind, segment, offset, group, what, lost, unknown: true };
     Salvage { damage: Arc::new(damage), passed: vec![Passed::Lost(loss)] }
 }

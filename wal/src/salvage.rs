@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    Damage, Descriptor, Error, Loss, Passed, Place, SegmentId, Sequence,
+    Damage, DamageKind, Descriptor, Error, Loss, Passed, Place, SegmentId, Sequence,
     group::{GROUP_HEADER, GroupHeader, TABLE_HEADER, in_segment, table_len, verify_table},
     ids::round_up,
     record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
@@ -38,9 +38,10 @@ pub(crate) struct Salvage {
 }
 
 impl Salvage {
-    fn because(self, why: &str) -> Self {
+    /// The damage is that the device does not give what was written.
+    fn unreadable(self, why: &str) -> Self {
         let what = format!("{}: {why}", self.damage.what);
-        Self { damage: Arc::new(Damage { what, ..(*self.damage).clone() }), ..self }
+        Self { damage: Arc::new(Damage { kind: DamageKind::Unreadable, what, ..(*self.damage).clone() }), ..self }
     }
 }
 
@@ -119,7 +120,7 @@ impl Course<'_> {
         let salvage = finds.into_salvage(life.segment, &stretch);
         let is_unread = self.window.holes.touch(&(stretch.from..stretch.to));
         Ok(Some(match self.window.holes.why().filter(|_| is_unread) {
-            Some(why) => salvage.because(&why),
+            Some(why) => salvage.unreadable(&why),
             None => salvage,
         }))
     }
@@ -364,6 +365,7 @@ impl Told {
             _ => format!("groups {} to {} were durable and are not intact", stretch.first, stretch.next - 1),
         };
         let damage = Damage {
+            kind: DamageKind::Records,
             segment: self.segment,
             offset: in_segment(stretch.from),
             group: Some(stretch.first),

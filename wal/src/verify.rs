@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use logboom_disk::Disk;
 
 use crate::{
-    Cut, Damage, Error, IdentityFault, OddFile, Options, SegmentId,
+    Cut, Damage, DamageKind, Error, IdentityFault, OddFile, Options, SegmentId,
     group::{Life, in_segment},
     open_read_only,
     record::KIND_OWN,
@@ -138,6 +138,7 @@ impl Check<'_> {
 fn poor(group: &Group) -> Damage {
     let place = group.records.first().map(|(_, place)| *place);
     Damage {
+        kind: DamageKind::Descriptors,
         segment: group.header.life.segment,
         offset: place.map_or(0, |place| place.offset - in_segment(group.header.shape.records_at())),
         group: Some(group.header.sequence),

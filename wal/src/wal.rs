@@ -179,8 +179,8 @@ impl Wal {
         self.shared.staging.lock().segment().id
     }
 
-    /// The oldest segment that is full, durable, and without a footer, besides those that stay without and `others`. The
-    /// one that was begun behind it must be durable in part, as its footer says that the log went on there.
+    /// The oldest segment that is full, durable, and without a footer, besides those that stay without and `others`.
+    /// The one that was begun behind it must be durable in part, as its footer says that the log went on there.
     pub fn sealable_but(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
         let durable = self.durable();
         let segments = self.shared.segments.lock();

@@ -31,6 +31,17 @@ fn what_is_not_a_command_is_not_damage() {
 }
 
 #[test]
+fn what_is_missing_of_a_path_is_named() {
+    let dir = TempDir::new().unwrap();
+    let missing = dir.path().join("missing");
+    for command in ["inspect", "verify", "repair"] {
+        let run = run(&[command, missing.join("log").to_str().unwrap()]);
+        let is_named = run.err.contains(missing.to_str().unwrap()) && run.err.contains("does not exist");
+        assert!(run.code == 3 && is_named && !run.err.contains("missing/log: does"), "{run:?}");
+    }
+}
+
+#[test]
 fn what_is_not_a_log_cannot_be_checked() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
@@ -174,11 +185,11 @@ fn an_unpromised_tail_is_told_from_damage() {
     assert_eq!((run.code, &value["verdict"]), (2, &json!("damage")), "{run:?}");
     let damage = &value["damages"][0];
     assert_eq!(damage["offset"], first);
-    assert_eq!(damage["lost"], json!([{ "shard": 7, "first": 2, "count": 1, "kind": 1, "held": "the entries 2..=2" }]));
+    assert_eq!(damage["lost"], json!([{ "shard": 7, "first": 2, "count": 1, "kind": 1, "held": "entry 2" }]));
 
     let text = self::run(&["verify", damaged.path().to_str().unwrap()]);
     assert!(text.out.contains("verdict     DAMAGE\n"), "{text:?}");
-    assert!(text.out.contains("it held the entries 2..=2 of shard 7"), "{text:?}");
+    assert!(text.out.contains("it held entry 2 of shard 7"), "{text:?}");
 }
 
 #[test]
@@ -216,7 +227,7 @@ fn what_damage_took_is_named() {
     assert_eq!(
         held,
         [
-            "7: the entries 4..=4",
+            "7: entry 4",
             "7: a truncation after 3",
             "7: a compaction to 2",
             "7: a hard state",
@@ -242,7 +253,9 @@ fn inspect_tells_what_damage_took() {
     let shard = value["shards"].as_array().unwrap().iter().find(|row| !row["quarantine"].is_null()).unwrap().clone();
     let text = self::run(&["inspect", damaged.path().to_str().unwrap()]);
     let quarantine = format!("quarantine  shard {} lost: ", shard["shard"]);
-    for line in ["on open     holds back 1 shard\n", "damage      segment 1 (segment-000000), byte ", &quarantine] {
+    for line in
+        ["on open     holds back 1 shard\n", "damage      [records] segment 1 (segment-000000), byte ", &quarantine]
+    {
         assert!(text.code == 2 && text.out.contains(line), "{line:?} in {text:?}");
     }
 
@@ -258,7 +271,8 @@ fn inspect_tells_what_damage_took() {
         assert!(run.code == 2 && run.out.contains("verdict     DAMAGE\n"), "{command}: {run:?}");
     }
     let run = self::run(&["repair", dir.path().to_str().unwrap()]);
-    assert!(run.code == 3 && run.err.contains("corruption"), "what cannot be opened cannot be repaired: {run:?}");
+    assert!(run.code == 2 && run.out.contains("[end] "), "{run:?}");
+    assert!(run.out.contains("and every one that nothing is known of: --unseen\n"), "{run:?}");
 }
 
 #[test]
@@ -299,7 +313,9 @@ shard  first  last  boundary      terms                         hard state  comm
         assert!(head.contains(line), "{line:?} in {head}");
     }
     let only = self::run(&["inspect", "--json", "--shard", "8", dir.path().to_str().unwrap()]).value();
-    assert_eq!(only["shards"].as_array().unwrap().len(), 1);
+    assert_eq!((only["shards"].as_array().unwrap().len(), &only["absent"]), (1, &json!([])));
+    let none = self::run(&["inspect", "--shard", "99", dir.path().to_str().unwrap()]);
+    assert!(none.code == 0 && none.out.contains("no shard    99: the log holds nothing of it\n"), "{none:?}");
 }
 
 #[test]

@@ -77,7 +77,10 @@ fn all_commands_agree_on_damage() {
     assert_eq!(listed["quarantined"][0]["needs_hard_state"], false);
 
     let text = run(&["repair", dir.path().to_str().unwrap()]);
-    assert!(text.out.contains("to repair   1 shard\ndamage      segment 1 (segment-000000), byte "), "{text:?}");
+    assert!(
+        text.out.contains("to repair   1 shard\ndamage      [records] segment 1 (segment-000000), byte "),
+        "{text:?}"
+    );
     let quarantine = "\
 quarantine  shard 7 lost: entry 2
             its log, lost entries included, is 1 to 19
@@ -128,7 +131,7 @@ fn a_cut_keeps_what_lies_before_the_loss() {
     let [before, after] = &lines[..] else { panic!("two lines: {lines:?}") };
     assert_eq!((&before["version"], &before["steps"]), (&json!(env!("CARGO_PKG_VERSION")), &value["steps"]));
     assert_eq!(before["files"], json!(expected.keys().collect::<Vec<_>>()));
-    assert_eq!(before["damages"][0]["lost"][0]["held"], "the entries 2..=2");
+    assert_eq!(before["damages"][0]["lost"][0]["held"], "entry 2");
     assert_eq!(before["quarantined"][0]["shard"], 7);
     assert_eq!((&after["error"], &after["quarantined"]), (&Value::Null, &json!([])));
     for line in &lines {
@@ -479,7 +482,7 @@ fn all_commands_agree_on_damage_that_opening_does_not_read() {
         }
     });
     let first = inspect(dir.path()).value()["segments"][0].clone();
-    assert!(first["footer"] == true && first["live_entries"].as_u64() > Some(100), "{first}");
+    assert!(first["footer"] == true && first["live_entries"].as_u64() > Some(50), "{first}");
     let file = format!("segment-{:06}", first["slot"].as_u64().unwrap());
     let rotten = copy(&dir, &file, |bytes| bytes[100 << 10..(100 << 10) + BLOCK].fill(0x5a));
     let quick = run(&["inspect", "--quick", rotten.path().to_str().unwrap()]);

@@ -242,7 +242,10 @@ fn a_footer_that_cannot_be_written_is_tried_again_and_holds_up_no_other() {
         };
         assert!(engine.metrics().index_sealed > 0);
         assert_eq!(unsealed(), [slot], "the others are sealed");
-        let is_of_footer = |reason: &Reason| matches!(reason, Reason::Background { machine: "seal", error } if error.to_string().contains("footer"));
+        let is_of_footer = |reason: &Reason| match reason {
+            Reason::Background { machine: "seal", error } => error.to_string().contains("footer"),
+            _ => false,
+        };
         let is_shown = || engine.health().reasons.iter().any(is_of_footer);
         assert!(is_shown());
         // Others work and succeed meanwhile: that is no success of this one.

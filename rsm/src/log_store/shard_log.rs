@@ -194,7 +194,7 @@ impl LogStore for ShardLog {
             return self.append_to(&mut writing, index, &entry);
         }
         // Nothing comes before the engine's first entry, which may have any index.
-        if self.shard.next().is_none() {
+        if index > next || self.shard.next().is_none() {
             return Err(Error::Gap { next, index });
         }
         let mut batch = self.engine.batch();
