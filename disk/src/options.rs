@@ -80,10 +80,10 @@ pub enum OpenError {
         /// The path.
         dir: PathBuf,
     },
-    /// There is no such directory, and it was not to be created; or its parent is missing.
+    /// There is no such directory, and it was not to be created; or the one that it would be in is missing.
     #[error("{} does not exist", dir.display())]
     NotFound {
-        /// The directory.
+        /// The first part of the path that is not there.
         dir: PathBuf,
     },
     /// The process may not read, or not write, the directory or a file in it.

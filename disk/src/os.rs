@@ -160,7 +160,7 @@ impl OsDisk {
                 flags |= OFlags::DIRECT;
             }
         }
-        Ok(fs::openat(&self.dir, name, flags, fs::Mode::from_raw_mode(0o644))?)
+        Ok(fs::openat(&self.dir, name, flags, fs::Mode::from_raw_mode(0o600))?)
     }
 
     /// Whether the entry is a regular file; not every file system says so in the directory itself.

@@ -26,17 +26,23 @@ fn main() {
         return open_as_other_user(Path::new(&dir));
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("another_user_has_no_permission", another_user_has_no_permission),
         ("a_read_only_mount_is_refused_and_can_be_viewed", a_read_only_mount),
         ("a_device_that_is_full_at_opening", a_device_that_is_full_at_opening),
         ("a_device_that_is_full_for_checkpoints", a_device_that_is_full_for_checkpoints),
         ("a_device_that_fills_up", a_device_that_fills_up),
+        ("a_copy_that_shares_its_blocks_opens_on_xfs", a_copy_that_shares_its_blocks),
     ];
     let root = rustix::process::geteuid().is_root();
     let can_mount = root && Mount::new(16).is_ok();
+    let can_mount_xfs = root && Mount::xfs(400).is_ok();
     let trials = tests.map(|(name, test)| {
-        let possible = if name.starts_with("another") { root } else { can_mount };
+        let possible = match name {
+            _ if name.starts_with("another") => root,
+            _ if name.ends_with("on_xfs") => can_mount_xfs,
+            _ => can_mount,
+        };
         Trial::test(name, test).with_ignored_flag(!possible)
     });
     libtest_mimic::run(&arguments, trials.into()).exit();
@@ -221,17 +227,54 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) -> Result<(), Failed> 
     Ok(())
 }
 
-/// A small ext4 file system in a file.
+/// Files that share blocks with others (`cp --reflink`) need a coarser alignment for direct IO than those that a log is
+/// written to.
+fn a_copy_that_shares_its_blocks() -> Result<(), Failed> {
+    let mount = Mount::xfs(400)?;
+    let (log, copy) = (mount.path().join("log"), mount.path().join("copy"));
+    let engine = Engine::open(config(&log))?;
+    for index in 1..60 {
+        write(&engine, index, 10_000)?;
+    }
+    engine.close()?;
+    run(Command::new("cp").args(["-r", "--reflink=always"]).arg(&log).arg(&copy))?;
+
+    let view = Engine::open_read_only(config(&copy))?;
+    assert_eq!(view.shard(SHARD).entries(1..60, u64::MAX)?.len(), 59);
+    let disk = logboom::disk::open_read_only(&copy, &logboom::DiskOptions::default())?;
+    let report = logboom_wal::verify(disk, logboom_wal::Options::default(), &mut |_, _| ())?;
+    assert!(report.damages.is_empty() && report.records > 50, "{report:?}");
+    drop(view);
+
+    for index in 60..120 {
+        let engine = Engine::open(config(&copy))?;
+        write(&engine, index, 10_000)?;
+        assert_eq!(engine.shard(SHARD).entries(1..index + 1, u64::MAX)?.len() as u64, index);
+        engine.close()?;
+    }
+    assert_eq!(Engine::open(config(&log))?.shard(SHARD).last(), Some(59), "the original is what it was");
+    Ok(())
+}
+
+/// A small file system in a file: ext4, unless it says otherwise.
 struct Mount {
     dir: TempDir,
 }
 
 impl Mount {
     fn new(mib: u64) -> Result<Self, Failed> {
+        Self::made_by(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-O", "^has_journal"]), mib)
+    }
+
+    fn xfs(mib: u64) -> Result<Self, Failed> {
+        Self::made_by(Command::new("mkfs.xfs").args(["-q", "-m", "reflink=1"]), mib)
+    }
+
+    fn made_by(make: &mut Command, mib: u64) -> Result<Self, Failed> {
         let dir = temp_dir();
         let image = dir.path().join("image");
         fs::File::create(&image)?.set_len(mib << 20)?;
-        run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-O", "^has_journal"]).arg(&image))?;
+        run(make.arg(&image))?;
         let mount = Self { dir };
         fs::create_dir(mount.path())?;
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(mount.path()))?;

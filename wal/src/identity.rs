@@ -125,7 +125,7 @@ impl Identity {
         block.get(COPY).and_then(|bytes| Self::decode(bytes).ok())
     }
 
-    /// Whether the log can be used where `pad` is the unit of writes.
+    /// Whether the log can be written where `pad` is the unit of writes.
     pub(crate) fn require_pad(&self, pad: usize) -> Result<(), Error> {
         if self.pad.is_multiple_of(pad) {
             return Ok(());
@@ -135,18 +135,22 @@ impl Identity {
 
     fn load(disk: &dyn Disk, file: &dyn File, pool: &Pool) -> Result<Self, Error> {
         let size = file.size().map_err(|error| Error::io(format!("reading {NAME}"), error))?;
-        let pad = disk.facts().pad_unit;
-        if size < pad as u64 {
+        let (pad, is_direct) = (disk.facts().pad_unit, disk.facts().direct);
+        // Through the page cache any part of a file can be read.
+        let len = if is_direct { pad } else { pad.min(usize::try_from(size).unwrap_or(pad)) };
+        if size < len.max(LEN) as u64 {
             // It is as long as a block where it was made, and cannot be read where blocks are longer.
             if size.is_power_of_two() && size >= BLOCK_MIN {
                 return Err(other_pad(size, pad));
             }
             return Err(Error::Foreign(format!("{NAME} has {size} bytes, one block of {pad} is the least")));
         }
-        let mut region = pool.region(pad);
+        let mut region = pool.region(len);
         file.read_at(&mut region, 0).map_err(|error| Error::io(format!("reading {NAME}"), error))?;
         let identity = Self::decode(&region)?;
-        identity.require_pad(pad)?;
+        if is_direct {
+            identity.require_pad(pad)?;
+        }
         Ok(identity)
     }
 

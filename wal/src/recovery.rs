@@ -158,6 +158,7 @@ impl Opening {
         let identity = naming.identity;
         if mode == Mode::Write {
             // A view begins no segment.
+            identity.require_pad(disk.facts().pad_unit)?;
             options.check_for(identity.segment_bytes)?;
         }
         let seed = identity.seed();

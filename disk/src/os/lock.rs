@@ -59,7 +59,7 @@ impl DirLock {
             return Err(locked(&dir, path));
         }
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(&dir, LOCK_NAME, flags, Mode::from_raw_mode(0o644)).map_err(fail("open"))?;
+        let file = fs::openat(&dir, LOCK_NAME, flags, Mode::from_raw_mode(0o600)).map_err(fail("open"))?;
         match patience.lock(&file) {
             Err(Errno::WOULDBLOCK) => return Err(locked(&dir, path)),
             locked => locked.map_err(fail("lock"))?,

@@ -73,12 +73,18 @@ pub fn is_vacant(dir: &Path) -> Result<bool, OpenError> {
 pub(super) fn refusal(errno: Errno, dir: &Path, what: &str) -> OpenError {
     let what = format!("{what} ({})", dir.display());
     match errno {
-        Errno::NOENT => OpenError::NotFound { dir: dir.into() },
+        Errno::NOENT => OpenError::NotFound { dir: missing(dir).into() },
         Errno::NOTDIR => OpenError::NotADirectory { dir: dir.into() },
         Errno::ROFS => OpenError::ReadOnly { dir: dir.into() },
         Errno::ACCESS | Errno::PERM => OpenError::Permission { what },
         errno => OpenError::Io { what, source: errno.into() },
     }
+}
+
+/// The first part of a path that is not there.
+fn missing(dir: &Path) -> &Path {
+    let above = dir.ancestors().filter(|path| !path.as_os_str().is_empty());
+    above.take_while(|path| !path.exists()).last().unwrap_or(dir)
 }
 
 /// The environment variable that overrides [`DiskOptions::backend`].
@@ -95,7 +101,7 @@ fn open_dir(dir: &Path) -> Result<OwnedFd, Errno> {
 
 fn open_or_create(dir: &Path, create: bool) -> Result<OwnedFd, OpenError> {
     let created = match open_dir(dir) {
-        Err(Errno::NOENT) if create => match fs::mkdir(dir, Mode::from_raw_mode(0o755)) {
+        Err(Errno::NOENT) if create => match fs::mkdir(dir, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => open_dir(dir),
             Err(errno) => Err(errno),
         },

@@ -186,10 +186,11 @@ fn a_forked_child_neither_unlocks_nor_writes() {
 }
 
 /// What a child drops is its copy: what is in flight is its parent's, and completes there.
+type MakeQueue = fn(&Arc<dyn Disk>) -> Box<dyn Queue>;
+
 #[test]
 fn what_is_in_flight_is_not_the_childs() {
-    let queues: [fn(&Arc<dyn Disk>) -> Box<dyn Queue>; 2] =
-        [|disk| disk.queue().unwrap(), |disk| disk.movable_queue().unwrap()];
+    let queues: [MakeQueue; 2] = [|disk| disk.queue().unwrap(), |disk| disk.movable_queue().unwrap()];
     for choice in BACKENDS {
         for queue in queues {
             let dir = dir();
