@@ -17,6 +17,8 @@ pub(crate) struct Examination {
     /// The log as a writable open would find it; `None` when so much is missing that it would be refused.
     pub(crate) log: Option<ReadOnly>,
     pub(crate) report: VerifyReport,
+    /// What was found besides, when the log was opened and its damaged segments were read.
+    beside: Vec<Damage>,
     pub(crate) snapshots: Snapshots,
     pub(crate) verdict: Verdict,
 }
@@ -27,24 +29,28 @@ impl Examination {
     /// # Errors
     /// What keeps the log from being read.
     pub(crate) fn of(dir: &Path, quick: bool, format: Format) -> Result<Self, Failure> {
-        let log = match Engine::open_read_only(config(dir)) {
-            Ok(log) => Some(log),
-            // What is wrong with it is in the report.
-            Err(Error::Corruption { .. } | Error::Identity { .. }) => None,
+        let checked = if quick { None } else { Some(verify(dir, format)?) };
+        // After that: of a log in use, the view is the newer one.
+        let (log, refused) = match Engine::open_read_only(config(dir)) {
+            Ok(log) => (Some(log), None),
+            Err(error @ (Error::Corruption { .. } | Error::Identity { .. })) => (None, Some(error.to_string())),
             Err(error) => return Err(Failure::new(dir, &error)),
         };
-        let mut found = Self {
-            report: match &log {
-                Some(log) if quick => seen_by(log),
-                _ => verify(dir, format)?,
-            },
-            log,
-            snapshots: Snapshots::default(),
-            verdict: Verdict::Clean,
+        let report = match (checked, &log) {
+            (Some(report), _) => report,
+            (None, Some(log)) => seen_by(log),
+            (None, None) => verify(dir, format)?,
         };
+        let mut found =
+            Self { report, log, beside: Vec::new(), snapshots: Snapshots::default(), verdict: Verdict::Clean };
+        if found.report.damages.is_empty() && found.report.identity.is_none() {
+            found.beside.extend(refused.map(|what| Damage::unplaced(Finding::Records, &what)));
+        }
         if let (Some(log), false) = (&found.log, quick) {
-            log.report_damage(found.damaged()).map_err(|error| Failure::new(dir, &error))?;
-            found.snapshots = Snapshots::verify(log);
+            if let Err(error) = log.report_damage(found.damaged()) {
+                found.beside.push(Damage::unplaced(Finding::Unreadable, &error.to_string()));
+            }
+            found.snapshots = Snapshots::verify(dir, log);
         }
         found.verdict = Verdict::of(found.report.cut.is_some(), found.is_damaged());
         Ok(found)
@@ -65,7 +71,8 @@ impl Examination {
         let report = &self.report;
         let identity = report.identity.iter().map(|fault| Damage::unplaced(Finding::Identity, &fault.to_string()));
         let odd = report.odd_files.iter().map(|file| Damage::unplaced(Finding::OddFile, &file.to_string()));
-        identity.chain(odd).chain(placed).chain(self.snapshots.damages.iter().cloned()).collect()
+        let others = self.beside.iter().chain(&self.snapshots.damages).cloned();
+        identity.chain(odd).chain(placed).chain(others).collect()
     }
 
     /// What was found, each kind once.
@@ -95,7 +102,7 @@ impl Examination {
     fn is_damaged(&self) -> bool {
         let is_hit = |log: &ReadOnly| log.holds_back_unseen() || !log.quarantined().is_empty();
         let VerifyReport { damages, odd_files, identity, .. } = &self.report;
-        let is_whole = damages.is_empty() && odd_files.is_empty() && identity.is_none();
+        let is_whole = damages.is_empty() && odd_files.is_empty() && identity.is_none() && self.beside.is_empty();
         !is_whole || !self.snapshots.damages.is_empty() || self.log.as_ref().is_none_or(is_hit)
     }
 }

@@ -1,5 +1,5 @@
-//! The kinds of things that a check of a log can find, and what mends each. docs/repair.md has the same table, and a test
-//! holds the two together.
+//! The kinds of things that a check of a log can find, and what mends each. docs/repair.md has the same table, and a
+//! test holds the two together.
 
 use logboom::DamageKind;
 use serde::Serialize;

@@ -1,12 +1,14 @@
 //! The snapshots beside a log, read in full.
 
+use std::path::Path;
+
 use logboom::{
-    ReadOnly, ShardId,
+    Engine, ReadOnly, ShardId,
     snapshot::{Progress, Registered, Stop},
 };
 use serde::Serialize;
 
-use crate::{finding::Finding, output::count, verdict::Damage};
+use crate::{examine::config, finding::Finding, output::count, verdict::Damage};
 
 /// What reading every registered snapshot found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -19,13 +21,14 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Reads those that the log names.
-    pub(crate) fn verify(log: &ReadOnly) -> Self {
+    /// Reads those that the log in `dir` names. A writer that goes on may let go of one meanwhile: that is no damage.
+    pub(crate) fn verify(dir: &Path, log: &ReadOnly) -> Self {
         let mut found = Self::default();
         for (shard, snapshot) in log.snapshots() {
             found.registered += 1;
             match verify(log, shard, &snapshot) {
                 Ok(bytes) => found.bytes += bytes,
+                Err(_) if !is_registered(dir, shard, &snapshot) => {}
                 Err(error) => {
                     found.damages.push(Damage::unplaced(
                         Finding::Snapshot,
@@ -44,6 +47,12 @@ impl Snapshots {
     pub(crate) fn is_empty(&self) -> bool {
         self.registered == 0
     }
+}
+
+/// Whether the log names the snapshot at this moment.
+fn is_registered(dir: &Path, shard: ShardId, snapshot: &Registered) -> bool {
+    let now = Engine::open_read_only(config(dir));
+    now.map_or(true, |log| log.snapshots_of(shard).iter().any(|other| other.id == snapshot.id))
 }
 
 /// Reads a snapshot in full; the bytes of its files.

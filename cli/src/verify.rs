@@ -1,4 +1,4 @@
-//! `logboom verify`: every checksum of a log and of its snapshots, in constant memory.
+//! `logboom verify`: every checksum of a log and of its snapshots, in as much memory as an opening takes.
 
 use std::path::PathBuf;
 
