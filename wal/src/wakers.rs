@@ -25,7 +25,7 @@ struct Registered {
 }
 
 impl Wakers {
-    /// Waits until `look` finds something. Whoever changes what it looks at [takes](Self::take) the wakers after that.
+    /// Waits until `look` finds something. The code that changes what it looks at takes the wakers after that.
     pub async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         let mut place = Place { wakers: self, key: None };
         poll_fn(|context| {
