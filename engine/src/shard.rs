@@ -299,10 +299,17 @@ impl Shard {
 
     /// The shard's cell, or what stands for it while there is nothing to say of it. Different ones at two calls, maybe:
     /// what belongs together asks once. Takes a lock, of the table that has the shard, until there is something.
+    #[inline]
     fn cell(&self) -> &Arc<ShardCell> {
-        if let Some(cell) = self.cell.get() {
-            return cell;
+        match self.cell.get() {
+            Some(cell) => cell,
+            None => self.look_up(),
         }
+    }
+
+    /// Apart, so that asking a shard that is written stays as short as it is.
+    #[cold]
+    fn look_up(&self) -> &Arc<ShardCell> {
         match self.store.shards.find(self.id) {
             Some(cell) => self.cell.get_or_init(|| cell),
             None => self.store.shards.absent(),
