@@ -242,7 +242,7 @@ pub enum Miss {
         /// The first index of the log, or where it continues if it is empty.
         first: u64,
     },
-    /// The entry is lost, or would lie where the log may have gone on: see
+    /// The term is lost with its entry, or the entry would lie where the log may have gone on: see
     /// [`Shard::quarantine`](crate::Shard::quarantine).
     #[error("lost to damage")]
     Corrupted,

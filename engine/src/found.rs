@@ -23,11 +23,8 @@ use crate::{
     spans::{Home, Spans},
     state::{ShardCell, State},
     tally::{Amount, Tallies},
-    terms::{TermRun, Terms},
+    terms::{NO_TERM, TermRun, Terms},
 };
-
-/// Stands where a term is lost. Nobody sees it: the entry is missing as well.
-const NO_TERM: u64 = 0;
 
 /// What is known of a shard so far.
 #[derive(Default)]

@@ -16,6 +16,7 @@ use crate::{
     read::Query,
     state::{ShardCell, State},
     store::Store,
+    terms::NO_TERM,
 };
 
 /// The number of a shard: whatever the caller likes.
@@ -177,11 +178,12 @@ impl Shard {
         index_before(&extent, state.applied_next(&extent)?)
     }
 
-    /// The term of the entry at `index`, or of the boundary. Does not touch the disk.
+    /// The term of the entry at `index`, or of the boundary. Does not touch the disk: the term of an entry that is
+    /// [lost](Quarantine::entries) is still known, unless opening has found no trace of it.
     ///
     /// # Errors
-    /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end, [`Miss::Corrupted`] for what is
-    /// lost.
+    /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end, [`Miss::Corrupted`] for a lost entry
+    /// whose term is not known, and past the end where more may have been written.
     pub fn term(&self, index: u64) -> Result<u64, Miss> {
         let cell = self.cell();
         let state = cell.state.lock();
@@ -189,13 +191,16 @@ impl Shard {
         let missing = state.missing();
         match extent.boundary() {
             Some(boundary) if boundary.index == index => return Ok(boundary.term),
-            _ if missing.is_some_and(|missing| hides(missing, &extent, index)) => return Err(Miss::Corrupted),
+            _ if missing.is_some_and(|missing| may_follow(missing, &extent, index)) => return Err(Miss::Corrupted),
             _ if extent.is_vacant() => return Err(Miss::Unavailable { last: None }),
             _ if index < extent.first => return Err(Miss::Compacted { first: extent.first }),
             _ => {}
         }
-        let term = if index < extent.next { state.log.term(index) } else { None };
-        term.ok_or(Miss::Unavailable { last: extent.last() })
+        let is_lost = missing.is_some_and(|missing| missing.entries.contains(index));
+        match state.log.term(index).filter(|_| index < extent.next) {
+            Some(NO_TERM) if is_lost => Err(Miss::Corrupted),
+            term => term.ok_or(Miss::Unavailable { last: extent.last() }),
+        }
     }
 
     /// What is lost of the shard, if it is in quarantine: something of it was durable and is damaged.
@@ -329,9 +334,9 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// Whether the entry at `index` is lost, or may have been written and lost.
-fn hides(missing: &Missing, extent: &Extent, index: u64) -> bool {
-    missing.entries.contains(index) || (missing.suffix && (index >= extent.next || extent.is_vacant()))
+/// Whether the entry at `index` may have been written behind what is known of the log, and lost.
+fn may_follow(missing: &Missing, extent: &Extent, index: u64) -> bool {
+    missing.suffix && (index >= extent.next || extent.is_vacant())
 }
 
 /// The index before `next`, if the log has it: an entry's, or the boundary's.

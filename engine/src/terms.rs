@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// Stands where a term is lost. It is never answered: the entry is missing as well.
+pub(crate) const NO_TERM: u64 = 0;
+
 /// The terms of the entries of a log, each run reaching up to the next one's first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms(Vec<TermRun>);
