@@ -89,7 +89,7 @@ fn turn(nodes: &mut [RawNode<Group>], writer: &mut Writer) -> Duration {
     for (node, ready) in nodes.iter().zip(&mut readys) {
         round.save(node.store(), ready);
     }
-    let saved = writer.write(&mut round).unwrap();
+    let (saved, _) = writer.write(&mut round).unwrap();
     let took = begun.elapsed();
     assert_eq!(saved.len(), nodes.len());
     for (node, ready) in nodes.iter_mut().zip(readys) {

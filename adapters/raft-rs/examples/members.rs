@@ -79,7 +79,9 @@ impl Node {
         // 2. Snapshot, entries and hard state, in one write. What had to wait for them may leave now.
         let mut round = Round::new();
         round.save(&group, &mut ready);
-        for saved in self.writer.write(&mut round)? {
+        let (saved, left_out) = self.writer.write(&mut round)?;
+        left_out.into_result()?;
+        for saved in saved {
             messages.extend(saved.messages);
             // 3. A snapshot is the group's now, and the application begins anew with it, before it applies anything.
             if saved.snapshot.is_some()
@@ -100,7 +102,7 @@ impl Node {
         for (index, conf_state) in &changes {
             round.conf_state(&group, *index, conf_state);
         }
-        self.writer.write(&mut round)?;
+        self.writer.write(&mut round)?.1.into_result()?;
         // 6. The core is told that all of it is applied, and the group, which may compact up to there.
         self.raw.advance_apply();
         if self.applied > 0 {

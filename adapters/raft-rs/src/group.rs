@@ -129,7 +129,8 @@ impl Group {
         &self.engine
     }
 
-    /// The first thing that went wrong in an answer to the core: see [fail stop](crate#fail-stop).
+    /// The first thing that went wrong in an answer to the core, or for which a round was saved without the group: see
+    /// [fail stop](crate#fail-stop).
     pub fn failure(&self) -> Option<Error> {
         self.held.lock().failure.clone()
     }

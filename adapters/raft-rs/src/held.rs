@@ -16,8 +16,10 @@ use crate::{Error, state::is_member};
 pub(crate) struct Held {
     /// What the application has applied, as far as it has said.
     pub(crate) applied: u64,
-    /// The first failure that was answered to the core.
+    /// The first failure that was answered to the core, or for which a round was saved without the group.
     pub(crate) failure: Option<Error>,
+    /// Something of the group was not saved, while its core may have gone on: nothing that follows may be either.
+    pub(crate) is_left_out: bool,
     /// Entries that were fetched for the core, while it asks for them again.
     pub(crate) fetched: Option<EntryBatch>,
     /// The snapshots that were received, by index and term, until a `Ready` has one saved. The core may have one of
@@ -47,6 +49,7 @@ impl Held {
         Self {
             applied,
             failure: None,
+            is_left_out: false,
             fetched: None,
             received: BTreeMap::new(),
             sending: BTreeMap::new(),

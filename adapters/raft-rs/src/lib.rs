@@ -68,8 +68,11 @@
 //!     for (shard, index, conf_state) in &changes {
 //!         round.conf_state(nodes[shard].store(), *index, conf_state); // before anything says that it is applied
 //!     }
-//!     writer.submit(&mut round)?; // one batch: readable from now on, durable soon
-//!     for (shard, ready) in readys {
+//!     let left_out = writer.submit(&mut round)?; // one batch: readable from now on, durable soon
+//!     for shard in left_out.shards() {
+//!         nodes.remove(shard); // something of its log is lost: see below
+//!     }
+//!     for (shard, ready) in readys.into_iter().filter(|(shard, _)| !left_out.contains(*shard)) {
 //!         let node = nodes.get_mut(&shard).ok_or("it is there")?;
 //!         node.advance_append_async(ready);
 //!         node.advance_apply_to(applied[&shard]); // what is, and not what a snapshot that waits will be
@@ -80,7 +83,7 @@
 //!     }
 //!     for saved in writer.persisted()? {
 //!         send(saved.messages); // votes and acknowledgements, which had to wait
-//!         let node = nodes.get_mut(&saved.shard).ok_or("it is there")?;
+//!         let Some(node) = nodes.get_mut(&saved.shard) else { continue };
 //!         node.on_persist_ready(saved.number);
 //!         if let Some(index) = saved.snapshot {
 //!             // load(engine.snapshots().newest(saved.shard)?);
@@ -153,16 +156,22 @@
 //! are then never sent. raft-rs has no way to take a `Ready` back, so a group goes on by being opened again, with the
 //! engine.
 //!
+//! A shard of which something is found to be lost goes into quarantine while its node runs, and takes no writes. A round
+//! is then saved without that group, and [`Writer::submit`] and [`Writer::write`] name it: [`LeftOut`]. The others are
+//! saved, and their messages leave. The group has [failed](Group::failure), and is left out of every later round, also
+//! once its quarantine has ended: it goes on by being opened again, with a new node.
+//!
 //! A failed *read* is another matter, since raft-rs panics for most answers that it does not expect:
 //!
 //! | what fails | what the core is told |
 //! |---|---|
 //! | opening: a log that contradicts itself, lost records | [`Group::open`] gives an [`Error`], and no node begins |
 //! | entries for a follower | to wait: it asks again when it hears from the follower |
+//! | the term of a lost entry | the term, which is known in most cases; else that it is compacted: it sends a snapshot |
 //! | a snapshot for a follower | to wait |
 //! | entries to apply, or to look for changes of the configuration in | the error: **it panics** |
 //!
-//! In each case the first failure is [`Group::failure`]. A process with many groups that wants to outlive the last row
+//! In each case but a known term the first failure is [`Group::failure`]. A process with many groups that wants to outlive the last row
 //! runs its nodes behind [`catch_unwind`](std::panic::catch_unwind) and drops the node that has panicked; the log is
 //! whole, and other groups are not concerned.
 //!
@@ -179,6 +188,7 @@ mod import;
 mod storage;
 mod fetch;
 mod snapshots;
+mod left_out;
 mod round;
 mod writer;
 
@@ -186,5 +196,6 @@ pub use error::{Error, Result};
 pub use fetch::{Fetch, Fetched};
 pub use group::Group;
 pub use import::Import;
+pub use left_out::LeftOut;
 pub use round::{Round, Saved};
 pub use writer::Writer;

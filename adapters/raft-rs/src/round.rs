@@ -6,7 +6,7 @@ use raft::{
     eraftpb::{ConfState, Entry, HardState, Message, Snapshot},
 };
 
-use crate::{Error, Group, Result, entry, state};
+use crate::{Error, Group, LeftOut, Result, entry, state};
 
 /// What one round of a raft loop has to save: the `Ready`s of many groups, for one batch and one sync.
 ///
@@ -16,6 +16,7 @@ use crate::{Error, Group, Result, entry, state};
 pub struct Round<'r> {
     pub(crate) items: Vec<Item<'r>>,
     pub(crate) saves: Vec<Save>,
+    left_out: Vec<ShardId>,
 }
 
 /// A `Ready` that is saved: durable, and every earlier one of its group with it; or one for which nothing has to be.
@@ -105,6 +106,41 @@ impl<'r> Round<'r> {
         Ok(batches.full())
     }
 
+    /// Has `put` put the round into the log, but for the groups whose shards are in quarantine: what is lost of one
+    /// group must not stop the others.
+    ///
+    /// A shard goes into quarantine at any moment, so it is the log's refusal that tells. A round of several batches
+    /// then begins anew, as one does that was refused when the log was full: what is there already is written again.
+    pub(crate) fn put<T>(&mut self, mut put: impl FnMut(&Self) -> Result<T>) -> Result<T> {
+        let failed: Vec<ShardId> =
+            self.items.iter().map(Item::group).filter(|group| group.held.lock().is_left_out).map(Group::id).collect();
+        for shard in failed {
+            self.leave_out(shard);
+        }
+        loop {
+            match put(self) {
+                Err(Error::Engine(logboom::Error::Quarantined { shard })) if self.leave_out(shard) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Drops what is to be saved of a group, which has failed from then on. Returns whether there was anything.
+    fn leave_out(&mut self, shard: ShardId) -> bool {
+        let Some(group) = self.items.iter().map(Item::group).find(|group| group.id() == shard) else { return false };
+        group.held.lock().is_left_out = true;
+        group.fail(logboom::Error::Quarantined { shard }.into());
+        self.items.retain(|item| item.group().id() != shard);
+        self.saves.retain(|save| save.saved.shard != shard);
+        self.left_out.push(shard);
+        true
+    }
+
+    /// The groups that it was written without.
+    pub(crate) fn take_left_out(&mut self) -> LeftOut {
+        LeftOut(std::mem::take(&mut self.left_out))
+    }
+
     /// Forgets what was written, the snapshots that are the groups' now, and whom they have lost.
     pub(crate) fn take_saves(&mut self) -> Vec<Save> {
         for item in self.items.drain(..) {
@@ -187,6 +223,12 @@ impl<'e, 'r> Batches<'e, 'r> {
 }
 
 impl<'r> Item<'r> {
+    fn group(&self) -> &Group {
+        match self {
+            Self::Ready(group, _) | Self::Commit(group, _) | Self::Conf(group, ..) => group,
+        }
+    }
+
     fn add_to(&self, batch: &mut Batch<'r>) -> Result<()> {
         match self {
             Self::Ready(group, ready) => {

@@ -47,12 +47,16 @@ impl Storage for Group {
         self.rebuilt(outcome, &(low..high), max_bytes).map_err(|error| self.told(error, can_wait))
     }
 
-    /// The term of an entry, or of the boundary, from memory.
+    /// The term of an entry, or of the boundary, from memory; of a lost entry too. Where that is lost as well, the core
+    /// is told that it is compacted: it sends a snapshot then, while it panics for any other error.
     fn term(&self, index: u64) -> raft::Result<u64> {
         self.term_of(index).map_err(|miss| match miss {
             Miss::Compacted { .. } => StorageError::Compacted.into(),
             Miss::Unavailable { .. } => StorageError::Unavailable.into(),
-            _ => self.fail(logboom::Error::Quarantined { shard: self.id() }.into()).into(),
+            _ => {
+                self.fail(logboom::Error::Quarantined { shard: self.id() }.into());
+                StorageError::Compacted.into()
+            }
         })
     }
 

@@ -9,9 +9,9 @@ use std::{
     },
 };
 
-use logboom::{Durability, Engine, ShardId};
+use logboom::{Durability, Engine, ShardId, Ticket};
 
-use crate::{Error, Result, Round, Saved, round::Save};
+use crate::{Error, LeftOut, Result, Round, Saved, round::Save};
 
 /// Saves the `Ready`s of the groups of one raft loop: the write side that raft-rs leaves to its user.
 ///
@@ -65,19 +65,13 @@ impl Writer {
     }
 
     /// Puts a round into the log, and empties it: on return the groups read what it holds, and nothing of it has to be
-    /// durable yet. Waits while too many bytes are on their way to the disk.
+    /// durable yet. Waits while too many bytes are on their way to the disk. Gives the groups that it was saved without.
     ///
     /// # Errors
     /// [`Error::Engine`], of [`Engine::submit`]; [`Error::NoSnapshot`]. The round stays as it was: it can be submitted
     /// again when there is room, after [`logboom::Error::Full`].
-    pub fn submit(&mut self, round: &mut Round<'_>) -> Result<()> {
-        let is_durable = round.is_durable();
-        let durability = if is_durable { Durability::Durable } else { Durability::Lazy };
-        let mut ticket = None;
-        for batch in round.batches(&self.engine)? {
-            ticket = Some(self.engine.submit(batch, durability)?);
-        }
-        let ticket = ticket.filter(|_| is_durable);
+    pub fn submit(&mut self, round: &mut Round<'_>) -> Result<LeftOut> {
+        let ticket = round.put(|round| self.submit_batches(round))?;
         self.keep(round.take_saves(), ticket.is_some());
         if !self.released.is_empty() {
             (self.notify)();
@@ -89,31 +83,19 @@ impl Writer {
                 notify();
             });
         }
-        Ok(())
+        Ok(round.take_left_out())
     }
 
     /// Puts a round into the log, empties it, and waits until it is durable, if anything of it has to be. Gives what it
-    /// saved, whose nodes are told by [`advance`](raft::RawNode::advance).
+    /// saved, whose nodes are told by [`advance`](raft::RawNode::advance), and the groups that it was saved without.
     ///
     /// What was submitted before is durable as well then. Where there is any, [`Writer::persisted`] is to be asked
     /// before the nodes advance: a snapshot may be among it, which comes before whatever `advance` has to apply.
     ///
     /// # Errors
     /// As [`Writer::submit`]; [`logboom::Error::Poisoned`] when the log has failed: nothing is known to be saved then.
-    pub fn write(&mut self, round: &mut Round<'_>) -> Result<Vec<Saved>> {
-        let waits = round.is_durable() || !self.waiting.is_empty();
-        let durability = if waits { Durability::Durable } else { Durability::Lazy };
-        let mut batches = round.batches(&self.engine)?;
-        let last = batches.pop();
-        for batch in batches {
-            drop(self.engine.submit(batch, durability)?);
-        }
-        match last {
-            Some(batch) if waits => self.engine.write(batch)?,
-            Some(batch) => drop(self.engine.submit(batch, durability)?),
-            None if waits => self.engine.barrier()?.wait()?,
-            None => {}
-        }
+    pub fn write(&mut self, round: &mut Round<'_>) -> Result<(Vec<Saved>, LeftOut)> {
+        round.put(|round| self.write_batches(round))?;
         self.check()?;
         self.told += self.waiting.len() as u64;
         self.released.extend(self.waiting.drain(..).flatten());
@@ -121,7 +103,7 @@ impl Writer {
         if !self.released.is_empty() {
             (self.notify)();
         }
-        Ok(round.take_saves().into_iter().map(|save| save.saved).collect())
+        Ok((round.take_saves().into_iter().map(|save| save.saved).collect(), round.take_left_out()))
     }
 
     /// What has been saved since this was asked last, in the order of its submission.
@@ -151,6 +133,34 @@ impl Writer {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The ticket is of the last batch, where anything has to be durable.
+    fn submit_batches(&self, round: &Round<'_>) -> Result<Option<Ticket>> {
+        let is_durable = round.is_durable();
+        let durability = if is_durable { Durability::Durable } else { Durability::Lazy };
+        let mut ticket = None;
+        for batch in round.batches(&self.engine)? {
+            ticket = Some(self.engine.submit(batch, durability)?);
+        }
+        Ok(ticket.filter(|_| is_durable))
+    }
+
+    fn write_batches(&self, round: &Round<'_>) -> Result<()> {
+        let waits = round.is_durable() || !self.waiting.is_empty();
+        let durability = if waits { Durability::Durable } else { Durability::Lazy };
+        let mut batches = round.batches(&self.engine)?;
+        let last = batches.pop();
+        for batch in batches {
+            drop(self.engine.submit(batch, durability)?);
+        }
+        match last {
+            Some(batch) if waits => self.engine.write(batch)?,
+            Some(batch) => drop(self.engine.submit(batch, durability)?),
+            None if waits => self.engine.barrier()?.wait()?,
+            None => {}
+        }
+        Ok(())
     }
 
     /// Has the saves wait for what they have to wait for: those that must be synced for this submission, the others

@@ -330,7 +330,7 @@ impl Group {
 }
 
 /// Counts what a group becomes, and ends the process when it has failed: a node that cannot trust its log is not a node
-/// any more.
+/// any more. A group of which something is lost ends alone.
 async fn watch(group: Arc<Group>, counts: Arc<Counts>) {
     let mut metrics = group.raft.metrics();
     let (mut was_leader, mut snapshot) = (false, None);
@@ -341,6 +341,10 @@ async fn watch(group: Arc<Group>, counts: Arc<Counts>) {
                 return;
             }
             eprintln!("shard {} cannot go on: {error}", group.shard);
+            // The log itself is whole then, and its other groups are not concerned.
+            if group.engine.shard(ShardId(group.shard)).quarantine().is_some() {
+                return;
+            }
             std::process::exit(1);
         }
         let is_leader = now.state == ServerState::Leader;

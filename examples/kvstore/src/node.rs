@@ -232,7 +232,9 @@ impl Node {
             let committed = ready.take_committed_entries().last().map(|entry| entry.index);
             let mut round = Round::new();
             round.save(&group, &mut ready);
-            for saved in self.writer.write(&mut round)? {
+            let (saved, left_out) = self.writer.write(&mut round)?;
+            left_out.into_result()?;
+            for saved in saved {
                 self.send(saved.messages);
                 if saved.snapshot.is_some() {
                     self.load()?;
@@ -245,7 +247,7 @@ impl Node {
             self.send(light.take_messages());
             let mut round = Round::new();
             round.commit(&group, &light);
-            self.writer.submit(&mut round)?;
+            self.writer.submit(&mut round)?.into_result()?;
             let committed = light.take_committed_entries().last().map(|entry| entry.index);
             self.apply(committed)?;
             self.raft.advance_apply();
@@ -282,7 +284,7 @@ impl Node {
         let group = self.group().clone();
         let mut round = Round::new();
         round.conf_state(&group, index, &state);
-        self.writer.submit(&mut round)?;
+        self.writer.submit(&mut round)?.into_result()?;
         match change.get_change_type() {
             ConfChangeType::RemoveNode => {
                 self.group().sent(change.node_id);

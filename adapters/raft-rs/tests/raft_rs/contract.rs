@@ -24,6 +24,7 @@ const ROWS: &[(&str, fn())] = &[
     ("raft-rs last_index: everything up to it at open is durable", recovered_is_durable),
     ("raft-rs term: the boundary's survives compaction, and opening", boundary_term),
     ("raft-rs term: Compacted below, Unavailable above", term_outside),
+    ("raft-rs term: a lost entry's is told, for the core ends the process where one cannot be", lost_term),
     ("raft-rs entries: every field of an entry comes back", every_field),
     ("raft-rs entries: a kind that is none of raft-rs' is an error", foreign_kind),
     ("raft-rs snapshot: SnapshotTemporarilyUnavailable while none is ready", no_snapshot),
@@ -110,7 +111,7 @@ fn conf_state_of_what_is_applied() {
         let conf_state = members(voters);
         let mut round = Round::new();
         round.conf_state(&group, index, &conf_state);
-        node.writer.write(&mut round).unwrap();
+        assert!(node.writer.write(&mut round).unwrap().1.is_empty());
     }
     let at = |applied| Group::open(group.engine(), SHARD, applied).unwrap().initial_state().unwrap().conf_state;
     let all = [at(2), at(3), at(4), at(5)];
@@ -171,6 +172,12 @@ fn term_outside() {
     let group = group_of((2, 2), &[entry(3, 3)]);
     assert_eq!(group.term(1), Err(raft::Error::Store(StorageError::Compacted)));
     assert_eq!(group.term(4), Err(raft::Error::Store(StorageError::Unavailable)));
+}
+
+fn lost_term() {
+    let group = crate::lost::group_that_lost_its_log();
+    assert_eq!([1, 2, 3].map(|index| group.term(index)), [Ok(1), Ok(1), Ok(1)]);
+    assert!(group.entries(1, 4, None, GetEntriesContext::empty(false)).is_err());
 }
 
 fn every_field() {
@@ -327,7 +334,7 @@ fn many_groups() {
     for (node, ready) in nodes.iter().zip(&mut readys) {
         round.save(node.raw.store(), ready);
     }
-    let saved = nodes[0].writer.write(&mut round).unwrap();
+    let (saved, _) = nodes[0].writer.write(&mut round).unwrap();
     assert_eq!((saved.len(), engine.metrics().append_batches - before), (50, 1));
     assert!(shards.iter().all(|shard| engine.shard(*shard).last() == Some(1)));
 }
@@ -356,7 +363,7 @@ fn messages_wait() {
     assert!(ready.take_messages().is_empty());
     let mut round = Round::new();
     round.save(&node.group(), &mut ready);
-    node.writer.submit(&mut round).unwrap();
+    assert!(node.writer.submit(&mut round).unwrap().is_empty());
     drop(round);
     assert!(ready.take_persisted_messages().is_empty(), "nobody can send them by mistake");
     node.raw.advance_append_async(ready);
@@ -386,7 +393,7 @@ fn write_after_submit() {
     assert!(!ready.must_sync());
     let mut round = Round::new();
     round.save(&node.group(), &mut ready);
-    let saved = node.writer.write(&mut round).unwrap();
+    let (saved, _) = node.writer.write(&mut round).unwrap();
     assert_eq!((saved.len(), saved[0].number), (1, 2));
     let before = node.persist();
     assert_eq!((before.len(), before[0].number, node.writer.pending()), (1, 1, 0));

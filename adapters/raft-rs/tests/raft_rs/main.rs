@@ -5,6 +5,7 @@ mod contract;
 mod fetching;
 mod importing;
 mod joining;
+mod lost;
 mod ready;
 mod rows;
 mod simulation;

@@ -141,7 +141,7 @@ impl Node {
         let group = self.group();
         let mut round = Round::new();
         round.save(&group, &mut ready);
-        self.writer.submit(&mut round).unwrap();
+        assert!(self.writer.submit(&mut round).unwrap().is_empty());
         self.raw.advance_append_async(ready);
     }
 
@@ -150,7 +150,7 @@ impl Node {
         let group = self.group();
         let mut round = Round::new();
         round.save(&group, &mut ready);
-        assert_eq!(self.writer.write(&mut round).unwrap().len(), 1);
+        assert_eq!(self.writer.write(&mut round).unwrap().0.len(), 1);
         self.raw.advance_append(ready)
     }
 
@@ -180,12 +180,12 @@ impl Node {
             messages.extend(ready.take_messages());
             let mut round = Round::new();
             round.save(&group, &mut ready);
-            messages.extend(self.writer.write(&mut round).unwrap().into_iter().flat_map(|saved| saved.messages));
+            messages.extend(self.writer.write(&mut round).unwrap().0.into_iter().flat_map(|saved| saved.messages));
             let mut light = self.raw.advance(ready);
             messages.extend(light.take_messages());
             let mut round = Round::new();
             round.commit(&group, &light);
-            assert!(self.writer.write(&mut round).unwrap().is_empty());
+            assert!(self.writer.write(&mut round).unwrap().0.is_empty());
             self.raw.advance_apply();
         }
         messages

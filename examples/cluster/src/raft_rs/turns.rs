@@ -47,7 +47,8 @@ const HAND_OVER_TICKS: u64 = 20;
 
 /// The groups of a node, and all that the thread needs for them.
 pub(crate) struct Turns {
-    replicas: Vec<Replica>,
+    /// By shard; `None` for one that has failed, which the others are not concerned by.
+    replicas: Vec<Option<Replica>>,
     /// The shards that something happened to.
     touched: BTreeSet<u64>,
     writer: Writer,
@@ -73,7 +74,7 @@ impl Turns {
         let writer = Writer::new(engine, move || events.send(Event::Durable).unwrap_or(()));
         let touched = replicas.iter().map(Replica::shard).collect();
         Self {
-            replicas,
+            replicas: replicas.into_iter().map(Some).collect(),
             touched,
             writer,
             mail: Mail::new(links),
@@ -110,7 +111,7 @@ impl Turns {
     }
 
     fn touch(&mut self, shard: u64) -> Option<&mut Replica> {
-        let replica = self.replicas.get_mut(usize::try_from(shard).ok()?)?;
+        let replica = find(&mut self.replicas, shard)?;
         self.touched.insert(shard);
         Some(replica)
     }
@@ -141,20 +142,18 @@ impl Turns {
 
     fn ask(&mut self, ask: Ask, answer: Answer) -> Result<(), Failure> {
         match ask {
-            Ask::Get { shard, key } => {
-                if let Some(replica) = self.touch(shard) {
-                    replica.read(key, answer);
-                }
-            }
-            Ask::Write { shard, command } => {
-                if let Some(replica) = self.touch(shard) {
-                    replica.write(&command, answer);
-                }
-            }
+            Ask::Get { shard, key } => match self.touch(shard) {
+                Some(replica) => replica.read(key, answer),
+                None => answer.give(Reply::Elsewhere(None)),
+            },
+            Ask::Write { shard, command } => match self.touch(shard) {
+                Some(replica) => replica.write(&command, answer),
+                None => answer.give(Reply::Elsewhere(None)),
+            },
             Ask::Status => {
                 let (messages, frames) = (self.mail.messages, self.mail.sent);
                 let mut status = Status { messages, frames, ..self.status };
-                self.replicas.iter().for_each(|replica| replica.count(&mut status));
+                self.replicas.iter().flatten().for_each(|replica| replica.count(&mut status));
                 answer.give(Reply::Status(Box::new(status)));
             }
             Ask::Dump { shard } => {
@@ -171,7 +170,7 @@ impl Turns {
         self.ticked += 1;
         let (bunch, tick) = (self.ticked % BUNCHES, self.ticked / BUNCHES);
         let mut late = Vec::new();
-        for replica in self.replicas.iter_mut().filter(|replica| replica.shard() % BUNCHES == bunch) {
+        for replica in self.replicas.iter_mut().flatten().filter(|replica| replica.shard() % BUNCHES == bunch) {
             if replica.node.tick() {
                 self.touched.insert(replica.shard());
             }
@@ -211,7 +210,7 @@ impl Turns {
     fn collect(&mut self) -> Result<Vec<(u64, Ready)>, Failure> {
         let mut readys = Vec::new();
         for shard in std::mem::take(&mut self.touched) {
-            let Some(replica) = self.replicas.get_mut(usize::try_from(shard)?) else { continue };
+            let Some(replica) = find(&mut self.replicas, shard) else { continue };
             if !replica.node.has_ready() {
                 // What was committed earlier may have become durable here, or a snapshot be wanted.
                 self.apply(shard, None)?;
@@ -241,15 +240,16 @@ impl Turns {
         for (shard, ready) in &mut readys {
             // The driver reads them from the log, whose memory they share, so only their end matters.
             committed.push(ready.take_committed_entries().last().map(|entry| entry.index));
-            if let Some(replica) = self.replicas.get(usize::try_from(*shard)?) {
+            if let Some(replica) = find(&mut self.replicas, *shard) {
                 round.save(replica.group(), ready);
             }
         }
-        self.writer.submit(&mut round)?;
+        let left_out = self.writer.submit(&mut round)?;
         drop(round);
+        left_out.shards().iter().for_each(|shard| self.give_up(shard.0));
         self.status.batches += 1;
         for ((shard, ready), committed) in readys.into_iter().zip(committed) {
-            let Some(replica) = self.replicas.get_mut(usize::try_from(shard)?) else { continue };
+            let Some(replica) = find(&mut self.replicas, shard) else { continue };
             let has_snapshot = !ready.snapshot().is_empty();
             replica.node.advance_append_async(ready);
             if has_snapshot {
@@ -274,13 +274,29 @@ impl Turns {
     }
 
     fn apply(&mut self, shard: u64, committed: Option<u64>) -> Result<(), Failure> {
-        let Some(replica) = self.replicas.get_mut(usize::try_from(shard)?) else { return Ok(()) };
-        let (count, job) = replica.apply(committed)?;
+        let Some(replica) = find(&mut self.replicas, shard) else { return Ok(()) };
+        let (count, job) = match replica.apply(committed) {
+            Err(_) if replica.group().shard().quarantine().is_some() => {
+                self.give_up(shard);
+                return Ok(());
+            }
+            outcome => outcome?,
+        };
         self.status.applied += count as u64;
         if let Some(job) = job {
             self.saver.send((shard, job)).map_err(|_| "the thread that saves snapshots is gone")?;
         }
         Ok(())
+    }
+
+    /// Ends a group of which something is lost; its peers go on without it. Who waits for it is told by the end of its
+    /// answers.
+    fn give_up(&mut self, shard: u64) {
+        let slot = usize::try_from(shard).ok().and_then(|at| self.replicas.get_mut(at));
+        if let Some(replica) = slot.and_then(Option::take) {
+            let lost = replica.group().shard().quarantine().map_or_else(String::new, |lost| lost.to_string());
+            eprintln!("shard {shard} cannot go on here: {lost}");
+        }
     }
 
     fn post(&mut self, shard: u64, messages: Vec<Message>) {
@@ -306,6 +322,10 @@ impl Turns {
             None => self.settle(shard, to, false),
         }
     }
+}
+
+fn find(replicas: &mut [Option<Replica>], shard: u64) -> Option<&mut Replica> {
+    replicas.get_mut(usize::try_from(shard).ok()?)?.as_mut()
 }
 
 /// A thread that saves snapshots, one after the other.

@@ -156,7 +156,8 @@ impl Life {
         }
         let before: Vec<_> = (0..).map(ShardId).take(self.members.len()).map(|id| self.hard_state(id)).collect();
         if rng.u8(..8) < habits.synchronous {
-            let saved = self.writer.write(&mut round)?;
+            let (saved, left_out) = self.writer.write(&mut round)?;
+            left_out.into_result()?;
             self.forget(&readys, &before)?;
             packets.extend(self.persisted(oracles)?);
             for Saved { shard, messages, snapshot, .. } in saved {
@@ -168,7 +169,7 @@ impl Life {
                 packets.extend(self.advance(at, ready, &mut oracles[at])?);
             }
         } else {
-            self.writer.submit(&mut round)?;
+            self.writer.submit(&mut round)?.into_result()?;
             self.forget(&readys, &before)?;
             for (at, ready) in readys {
                 self.advance_async(at, ready, &mut oracles[at])?;
@@ -213,7 +214,7 @@ impl Life {
         if self.saves_commits {
             let mut round = Round::new();
             round.commit(self.members[at].node.store(), &light);
-            self.writer.submit(&mut round)?;
+            self.writer.submit(&mut round)?.into_result()?;
         }
         self.apply(at, light.take_committed_entries(), oracle)?;
         self.members[at].node.advance_apply();
@@ -244,7 +245,7 @@ impl Life {
                 let conf_state: ConfState = member.node.apply_conf_change(&change).unwrap();
                 let mut round = Round::new();
                 round.conf_state(member.node.store(), entry.index, &conf_state);
-                self.writer.submit(&mut round)?;
+                self.writer.submit(&mut round)?.into_result()?;
             }
         }
         let member = &self.members[at];
