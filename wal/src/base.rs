@@ -9,12 +9,12 @@ use crate::{
     claim::Claim,
     group::{GroupHeader, Life},
     group_commit::IN_FLIGHT_BYTES,
-    holes::{Holes, read_around},
-    identity::{Identity, is_identity},
+    holes::{Holes, read_around, require_device},
+    identity::Identity,
     marks,
     notices::Notices,
     scan::{Part, walk},
-    segment::{Segment, read_slice, verify_header},
+    segment::{Segment, verify_header},
     watched::Pending,
 };
 
@@ -84,14 +84,7 @@ impl Base {
     /// # Errors
     /// [`Error::Io`]
     pub(crate) fn require_device(&self, holes: &Holes) -> Result<(), Error> {
-        if !holes.is_failure() {
-            return Ok(());
-        }
-        let fail = |error| Error::io("reading the log's identity again, as other reads have failed", error);
-        let names = self.disk.list().map_err(fail)?;
-        let Some(name) = names.into_iter().find(|name| is_identity(name)) else { return Ok(()) };
-        let file = self.disk.open(&name, Mode::Read).map_err(fail)?;
-        read_slice(&*file, &self.pool, 0, self.identity.pad).map(drop).map_err(fail)
+        if holes.is_failure() { require_device(&*self.disk, &self.pool, self.identity.pad) } else { Ok(()) }
     }
 
     /// Walks the segment with this id among those that are live.

@@ -21,6 +21,11 @@ pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Arc<str>> {
     catch_unwind(AssertUnwindSafe(call)).map_err(message)
 }
 
+/// In an error of a disk: it has panicked, with this message. That says nothing of the bytes that were asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk has panicked: {0}")]
+pub(crate) struct Panicked(pub(crate) Arc<str>);
+
 fn message(panic: Box<dyn Any + Send>) -> Arc<str> {
     match panic.downcast::<String>() {
         Ok(message) => Arc::from(*message),

@@ -2,9 +2,9 @@
 
 use std::{io, ops::Range};
 
-use logboom_disk::{File, Pool, Slice};
+use logboom_disk::{Disk, File, Mode, Pool, Slice};
 
-use crate::segment::read_slice;
+use crate::{Error, foreign::Panicked, identity::is_identity, segment::read_slice};
 
 /// The bytes of a file that could not be read.
 #[derive(Debug, Default)]
@@ -122,15 +122,32 @@ fn read_parts(
     Ok(())
 }
 
+/// Asks the device once more for something that it has given before.
+///
+/// # Errors
+/// [`Error::Io`] when it does not give that either.
+pub(crate) fn require_device(disk: &dyn Disk, pool: &Pool, pad: usize) -> Result<(), Error> {
+    let fail = |error| Error::io("reading the log's identity again, as other reads have failed", error);
+    let names = disk.list().map_err(fail)?;
+    let Some(name) = names.into_iter().find(|name| is_identity(name)) else { return Ok(()) };
+    let file = disk.open(&name, Mode::Read).map_err(fail)?;
+    read_slice(&*file, pool, 0, pad).map(drop).map_err(fail)
+}
+
 /// Whether an error says that the bytes are not to be had, and not that the one who asked lacks something.
 pub(crate) fn is_of_the_bytes(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, InvalidInput, OutOfMemory, PermissionDenied, Unsupported, WouldBlock};
-    !matches!(error.kind(), Interrupted | InvalidInput | OutOfMemory | PermissionDenied | Unsupported | WouldBlock)
+    let is_panic = error.get_ref().is_some_and(|inner| inner.is::<Panicked>());
+    !is_panic
+        && !matches!(
+            error.kind(),
+            Interrupted | InvalidInput | OutOfMemory | PermissionDenied | Unsupported | WouldBlock
+        )
 }
 
 #[cfg(test)]
 mod tests {
-    use logboom_disk::{Disk, Fault, FaultKind, Mode, SimDisk, SimOptions, Sync};
+    use logboom_disk::{Fault, FaultKind, SimDisk, SimOptions, Sync};
 
     use super::*;
 

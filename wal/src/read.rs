@@ -1,6 +1,6 @@
 //! Stage *read*: from *index*, which says where; leads to whoever asked. Records by place, verified.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use logboom_disk::{Disk, Pool};
 
@@ -8,6 +8,8 @@ use crate::{
     Error, Place, SegmentId,
     ahead::{Ahead, Part, Piece, Stretch, Wanted, Way},
     group::in_segment,
+    holes::{is_of_the_bytes, require_device},
+    ids::round_up,
     marks,
     plan::{Plan, Span},
     record::Record,
@@ -74,11 +76,11 @@ pub(crate) fn read_cold(
     let (ways, later) = source.ahead.ways(plan.spans.iter().map(|span| source.wanted(plan.segment(span), span)));
     source.start(&plan, later, &mut traffic);
     let (fetches, origins) = fetches(&plan.spans, ways);
-    let mut take = |span: &Span, stretch: &Stretch| -> Result<(), Error> {
+    let mut take = |span: &Span, stretch: Option<&Stretch>| -> Result<(), Error> {
         for &nth in &plan.missing[span.missing.clone()] {
-            let record = match source.verify(stretch, places[nth]) {
+            let record = match stretch.and_then(|stretch| source.verify(stretch, places[nth])) {
                 Some(record) => record,
-                None => source.read_again(plan.segment(span), span, places[nth])?,
+                None => source.read_again(plan.segment(span), places[nth])?,
             };
             found[nth] = Some(record);
         }
@@ -89,18 +91,20 @@ pub(crate) fn read_cold(
         if let Origin::Memory(stretch) = origin {
             traffic.spared += 1;
             marks::hit("read: what was read ahead is there");
-            take(span, stretch)?;
+            take(span, Some(stretch))?;
         }
     }
     let pieces = source.fetch(&plan, &fetches, &mut traffic)?;
     for (span, origin) in plan.spans.iter().zip(origins) {
         let stretch = match origin {
             Origin::Memory(_) => continue,
-            Origin::Device(nth, None) => pieces[nth].clone().into(),
-            Origin::Device(nth, Some(first)) => Stretch { first, second: Some(pieces[nth].clone()) },
+            Origin::Device(nth, None) => pieces[nth].clone().map(Stretch::from),
+            Origin::Device(nth, Some(first)) => {
+                pieces[nth].clone().map(|second| Stretch { first, second: Some(second) })
+            }
             Origin::Coming => source.wait(plan.segment(span), span)?,
         };
-        take(span, &stretch)?;
+        take(span, stretch.as_ref())?;
     }
     Ok(traffic)
 }
@@ -131,8 +135,9 @@ impl Source<'_> {
         self.ahead.prefetch.start(self.disk, self.pool, self.ahead, reads);
     }
 
-    /// Reads from the device, and keeps what is to be kept.
-    fn fetch(&self, plan: &Plan, fetches: &[Fetch], traffic: &mut Traffic) -> Result<Vec<Piece>, Error> {
+    /// Reads from the device, and keeps what is to be kept. Without what the device does not give: beside the records
+    /// that are wanted, each read is of others.
+    fn fetch(&self, plan: &Plan, fetches: &[Fetch], traffic: &mut Traffic) -> Result<Vec<Option<Piece>>, Error> {
         let read = |fetch: &Fetch| {
             let file = Arc::clone(&plan.segments[fetch.segment].file);
             (file, self.pool.region(fetch.end - fetch.at), fetch.at as u64)
@@ -147,18 +152,19 @@ impl Source<'_> {
                 self.ahead.bring(part, read.as_ref().ok().cloned());
             }
             match read {
-                Ok(bytes) => pieces.push(Piece { at: in_segment(fetch.at), bytes }),
-                Err(error) => failure = failure.or(Some((plan.segments[fetch.segment].id, error))),
+                Ok(bytes) => pieces.push(Some(Piece { at: in_segment(fetch.at), bytes })),
+                Err(error) if is_of_the_bytes(&error) => pieces.push(None),
+                Err(error) => failure = failure.or(Some((&plan.segments[fetch.segment], error))),
             }
         }
         match failure {
-            Some((id, error)) => Err(Error::io(format!("reading segment {id}"), error)),
+            Some((segment, error)) => Err(failed(segment, error)),
             None => Ok(pieces),
         }
     }
 
-    /// Waits for what is on its way, and reads it where it has not come.
-    fn wait(&self, segment: &Segment, span: &Span) -> Result<Stretch, Error> {
+    /// Waits for what is on its way, and reads it where it has not come; `None` if the device does not give it.
+    fn wait(&self, segment: &Segment, span: &Span) -> Result<Option<Stretch>, Error> {
         let wanted = self.wanted(segment, span);
         let mut way = self.ahead.again(&wanted);
         if matches!(way, Way::Coming) {
@@ -169,8 +175,12 @@ impl Source<'_> {
             });
         }
         match way {
-            Way::Held(stretch) => Ok(stretch),
-            _ => self.read_alone(segment, span),
+            Way::Held(stretch) => Ok(Some(stretch)),
+            _ => match read_slice(&*segment.file, self.pool, span.at, span.end - span.at) {
+                Ok(bytes) => Ok(Some(Piece { at: in_segment(span.at), bytes }.into())),
+                Err(error) if is_of_the_bytes(&error) => Ok(None),
+                Err(error) => Err(failed(segment, error)),
+            },
         }
     }
 
@@ -179,20 +189,36 @@ impl Source<'_> {
         Record::verify(&bytes, self.seed)
     }
 
-    /// Reads a record once more, from the device: what is in memory may come of a read that went wrong.
-    fn read_again(&self, segment: &Segment, span: &Span, place: Place) -> Result<Record, Error> {
+    /// Reads a record once more, from the device and without its neighbours: what is in memory may come of a read that
+    /// went wrong, and a sector that the device does not give may be one of theirs.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] also when the device fails to give these blocks twice and still gives others, as when the
+    /// log is opened.
+    fn read_again(&self, segment: &Segment, place: Place) -> Result<Record, Error> {
         marks::hit("read: a record is read once more");
         self.ahead.forget(segment.id);
-        let stretch = self.read_alone(segment, span)?;
-        self.verify(&stretch, place)
+        let at = place.offset as usize / self.pad * self.pad;
+        let len = round_up(place.offset as usize + place.len as usize, self.pad) - at;
+        let read = || read_slice(&*segment.file, self.pool, at, len);
+        let retried = read().or_else(|error| if is_of_the_bytes(&error) { read() } else { Err(error) });
+        let bytes = match retried {
+            Ok(bytes) => bytes,
+            Err(error) if is_of_the_bytes(&error) => {
+                // One that has failed as a whole has lost nothing.
+                require_device(self.disk, self.pool, self.pad)?;
+                let what = format!("a record cannot be read: {error}");
+                return Err(Error::corruption(place.segment, place.offset, what));
+            }
+            Err(error) => return Err(failed(segment, error)),
+        };
+        self.verify(&Piece { at: in_segment(at), bytes }.into(), place)
             .ok_or_else(|| Error::corruption(place.segment, place.offset, "a record's checksum does not match"))
     }
+}
 
-    fn read_alone(&self, segment: &Segment, span: &Span) -> Result<Stretch, Error> {
-        let bytes = read_slice(&*segment.file, self.pool, span.at, span.end - span.at)
-            .map_err(|error| Error::io(format!("reading segment {}", segment.id), error))?;
-        Ok(Piece { at: in_segment(span.at), bytes }.into())
-    }
+fn failed(segment: &Segment, error: io::Error) -> Error {
+    Error::io(format!("reading segment {}", segment.id), error)
 }
 
 /// One read of the device.

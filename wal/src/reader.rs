@@ -27,7 +27,7 @@ impl Reader {
     /// Reads the records at `places`, verified, in their order.
     ///
     /// # Errors
-    /// [`Error::Corruption`], [`Error::Gone`], [`Error::Io`].
+    /// As [`Wal::read`](crate::Wal::read).
     pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
         let source = Source {
             disk: &*self.base.disk,

@@ -156,8 +156,8 @@ impl Wal {
     /// Appends the records at `places` to `out`, in that order. Blocks for what is not in memory.
     ///
     /// # Errors
-    /// [`Error::Corruption`] when a record's checksum does not match, [`Error::Gone`] when a segment was retired
-    /// meanwhile, [`Error::Io`]. `out` is unchanged then.
+    /// [`Error::Corruption`] when a record's checksum does not match, or the device does not give its blocks and gives
+    /// others; [`Error::Gone`] when a segment was retired meanwhile, [`Error::Io`]. `out` is unchanged then.
     pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
         self.shared.read(places, out)
     }

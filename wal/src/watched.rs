@@ -13,7 +13,12 @@ use std::{
 
 use logboom_disk::{Disk, DiskStats, Facts, File, Mode, Queue, Region, Slice, Sync};
 
-use crate::{Clock, asleep::Asleep, foreign::guarded, notices::Notices};
+use crate::{
+    Clock,
+    asleep::Asleep,
+    foreign::{Panicked, guarded},
+    notices::Notices,
+};
 
 /// Operations that are seen at once. Of more the first that began are, which are those that have waited for longest.
 const SEEN: usize = 32;
@@ -57,7 +62,7 @@ impl Pending {
     /// Asks a disk for something.
     fn call<T>(&self, ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let _began = self.begin();
-        guarded(ask).unwrap_or_else(|panic| Err(io::Error::other(format!("the disk has panicked: {panic}"))))
+        guarded(ask).unwrap_or_else(|panic| Err(io::Error::other(Panicked(panic))))
     }
 
     /// Begins an operation, which ends with what this returns.
