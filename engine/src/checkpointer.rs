@@ -22,11 +22,15 @@ const LOGGED_PER_SIZE: u64 = 8;
 const DEAD_PER_SIZE: u64 = 2;
 /// How soon to look again for something that no kick announces.
 const SOON: Duration = Duration::from_millis(5);
+/// Between two checkpoints that are due for what was found to be lost: what is found meanwhile is in the second.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// Writes one checkpoint at a time.
 pub(crate) struct Checkpointer {
     work: Work,
     last: Last,
+    /// From when on another one may be due for what was found to be lost.
+    gathered: Duration,
 }
 
 /// The newest checkpoint.
@@ -66,16 +70,22 @@ enum Work {
 impl Checkpointer {
     /// Behind a checkpoint of `size` bytes, 0 for none, which is replayed from `replay_from`.
     pub(crate) fn new(replay_from: SegmentId, size: u64) -> Self {
-        Self { work: Work::Idle, last: Last { replay_from, size, ..Last::default() } }
+        Self { work: Work::Idle, last: Last { replay_from, size, ..Last::default() }, gathered: Duration::ZERO }
     }
 
     /// Does a bounded amount of work.
     pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Result<Step> {
         match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Idle if self.lacks_losses(core) && now >= self.gathered => {
+                self.gathered = now.saturating_add(GATHER);
+                self.begin(core);
+                Ok(Step::Again)
+            }
             Work::Idle if self.is_due(core) => {
                 self.begin(core);
                 Ok(Step::Again)
             }
+            Work::Idle if self.lacks_losses(core) => Ok(Step::At(self.gathered)),
             Work::Idle => Ok(Step::Parked),
             Work::Capturing { last, shards, next, checkpoint } => self.capture(core, last, shards, next, checkpoint),
             Work::Waiting { last, body, barrier } if !barrier.is_done() && !mutants::is_on(Mutant::CheckpointEarly) => {
@@ -130,9 +140,6 @@ impl Checkpointer {
     }
 
     fn is_due(&self, core: &Core) -> bool {
-        if self.lacks_losses(core) {
-            return true;
-        }
         let is_logged = |info: &&SegmentInfo| !info.active && !info.id.is_cold() && info.id >= self.last.replay_from;
         let logged: u64 = core.wal.segments().iter().filter(is_logged).map(|info| u64::from(info.end)).sum();
         logged > LOGGED_PER_SIZE * self.last.size || dead_bytes(core, |_| true) > DEAD_PER_SIZE * self.last.size

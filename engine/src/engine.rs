@@ -194,7 +194,7 @@ impl Engine {
     /// [`Error::Closed`]; [`Error::Io`] when the disk does not answer.
     pub fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
         self.0.core.check_open()?;
-        segments.into_iter().try_for_each(|segment| self.0.core.report_damage(segment))
+        self.0.core.report_damage(segments)
     }
 
     /// Hands entries in again that a shard has lost, or that a read found damaged: [`Batch::heal`] for each, in as many
@@ -330,12 +330,13 @@ impl Engine {
     pub fn reclaim(&self) -> Result<ReclaimReport> {
         self.0.core.check_open()?;
         let core = &self.0.core;
-        space::reclaim(core)?;
-        core.verifier.lock().finish(core)?;
+        let mut reclaimed = space::reclaim(core);
+        let verified = core.verifier.lock().finish(core);
         if core.store.losses.has_verified() {
-            // What is lost is known now, so what lies beside it can move.
-            space::reclaim(core)?;
+            // What is lost is known now, so what lies beside it can move, and what could not be read was tried again.
+            reclaimed = space::reclaim(core);
         }
+        reclaimed.and(verified)?;
         Ok(self.space())
     }
 

@@ -174,6 +174,7 @@ mod store;
 mod shard;
 mod read;
 mod lost;
+mod verifier;
 mod readers;
 mod shares;
 mod entries;

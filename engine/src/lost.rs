@@ -2,26 +2,21 @@
 //! had found it.
 //!
 //! A read that fails looks at each of its records alone. When a scrub or reclaiming meets damage in a segment, a
-//! machine reads every live entry of that segment. What is found lost is part of the next checkpoint, which is due at
-//! once: the next opening knows it too. What is intact moves to another segment, so that the damaged one is given back
-//! once its losses are healed or given up.
+//! machine reads every live entry of that segment: see [`crate::verifier`]. What is found lost is part of a checkpoint
+//! that is due at once: the next opening knows it too. What is intact moves to another segment, so that the damaged one
+//! is given back once its losses are healed or given up.
 
 use std::{
     collections::VecDeque,
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use logboom_wal::{Error as WalError, SegmentId, Step, marks};
+use logboom_wal::{Error as WalError, SegmentId, marks};
 use parking_lot::Mutex;
 
 use crate::{
-    ReadError, Result, ShardId,
-    core::Core,
+    ReadError,
     log::Stretch,
     published::View,
     ranges::Ranges,
@@ -29,12 +24,6 @@ use crate::{
     state::ShardCell,
     store::Store,
 };
-
-/// Payload bytes that one read asks for while a segment is verified.
-const READ_BYTES: u64 = 1 << 20;
-
-/// Shards that one step of [`Verifier`] looks at.
-const SHARDS_AT_ONCE: usize = 64;
 
 /// Segments in which something damaged was met, and how often entries were found to be lost.
 #[derive(Debug, Default)]
@@ -69,98 +58,25 @@ impl Losses {
         !self.verified.lock().is_empty()
     }
 
-    fn take_suspect(&self) -> Option<SegmentId> {
+    /// Notes that it is known what of a suspect is lost.
+    pub(crate) fn verified(&self, segment: SegmentId) {
+        let mut verified = self.verified.lock();
+        if !verified.contains(&segment) {
+            verified.push(segment);
+        }
+    }
+
+    pub(crate) fn take_suspect(&self) -> Option<SegmentId> {
         self.suspects.lock().pop_front()
     }
 
-    fn note(&self) {
+    /// Has the next checkpoint made soon: there is something that an opening is to know without reading it.
+    pub(crate) fn note(&self) {
         self.found.fetch_add(1, Ordering::Release);
     }
 }
 
-/// Reads the live entries of suspected segments in the background.
-#[derive(Default)]
-pub(crate) struct Verifier {
-    work: Option<Verifying>,
-}
-
-struct Verifying {
-    segment: SegmentId,
-    shards: Vec<ShardId>,
-    next: usize,
-}
-
-impl Verifier {
-    /// Does a bounded amount of work.
-    pub(crate) fn step(&mut self, core: &Core, _now: Duration) -> Result<Step> {
-        let store = &core.store;
-        let Some(mut work) = self.work.take().or_else(|| Verifying::next(store)) else { return Ok(Step::Parked) };
-        let end = work.shards.len().min(work.next + SHARDS_AT_ONCE);
-        for shard in &work.shards[work.next..end] {
-            store.verify_shard(*shard, work.segment)?;
-        }
-        if end < work.shards.len() {
-            work.next = end;
-            self.work = Some(work);
-        } else {
-            core.deal_with_damage(work.segment);
-        }
-        Ok(Step::Again)
-    }
-
-    /// Reads the live entries of all suspected segments.
-    pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
-        while matches!(self.step(core, Duration::ZERO)?, Step::Again) {}
-        Ok(())
-    }
-}
-
-impl Verifying {
-    fn next(store: &Store) -> Option<Self> {
-        let segment = store.losses.take_suspect()?;
-        Some(Self { segment, shards: store.shards.ids(), next: 0 })
-    }
-}
-
-impl Core {
-    /// Reads every live entry in a damaged segment, and has what is intact moved out of it.
-    pub(crate) fn report_damage(&self, segment: SegmentId) -> Result<()> {
-        self.store.verify_segment(segment)?;
-        self.deal_with_damage(segment);
-        Ok(())
-    }
-
-    /// What to do about a damaged segment whose live entries were read.
-    fn deal_with_damage(&self, segment: SegmentId) {
-        // What else it held is in memory. With a checkpoint, the next opening need not read it there.
-        self.store.losses.note();
-        self.store.losses.verified.lock().push(segment);
-        self.kick();
-    }
-}
-
 impl Store {
-    /// Reads every live entry in `segment`. Shards of which some are lost are in quarantine on return.
-    pub(crate) fn verify_segment(self: &Arc<Self>, segment: SegmentId) -> Result<()> {
-        self.shards.ids().into_iter().try_for_each(|shard| self.verify_shard(shard, segment))
-    }
-
-    /// [`Store::verify_segment`] for one shard.
-    fn verify_shard(self: &Arc<Self>, shard: ShardId, segment: SegmentId) -> Result<()> {
-        let Some(cell) = self.shards.get(shard) else { return Ok(()) };
-        let stretches = {
-            let state = cell.state.lock();
-            let extent = cell.published.load().extent;
-            state.log.outline(&extent, &extent.range(), u64::MAX)
-        };
-        for Stretch { range, .. } in stretches.into_iter().filter(|stretch| stretch.segment == segment) {
-            let (store, cell) = (Arc::clone(self), Arc::clone(&cell));
-            let query = Query { store, id: shard, cell, range, max_bytes: READ_BYTES };
-            query.verify()?;
-        }
-        Ok(())
-    }
-
     /// See [`ShardCell::lose`].
     fn lose(&self, cell: &ShardCell, lost: &[Stretch]) -> bool {
         if !cell.lose(lost) {
@@ -176,24 +92,6 @@ impl Store {
 }
 
 impl Query {
-    /// Reads all of the range, part by part.
-    fn verify(mut self) -> Result<()> {
-        while !self.range.is_empty() {
-            let next = match self.read() {
-                Ok(batch) => self.range.start + batch.len() as u64,
-                Err(ReadError::Corrupted { range, .. }) => range.end,
-                // Dropped meanwhile.
-                Err(ReadError::Compacted { .. } | ReadError::Unavailable { .. }) => return Ok(()),
-                Err(ReadError::Io(error)) => return Err(error),
-            };
-            if next <= self.range.start {
-                return Ok(());
-            }
-            self.range.start = next;
-        }
-        Ok(())
-    }
-
     /// Looks at each record alone that a read of `stretches` found wrong, and puts the shard in quarantine for those
     /// that are lost. Returns whether any is.
     ///
@@ -201,6 +99,8 @@ impl Query {
     /// [`ReadError::Io`] when the disk does not tell.
     pub(crate) fn quarantine_lost(&self, stretches: &[Stretch]) -> Result<bool, ReadError> {
         self.store.source.forget_read(stretches.iter().map(|stretch| stretch.segment));
+        // One that was put together from what could be read of a segment, once, does not prove that something is lost.
+        stretches.iter().for_each(|stretch| self.store.places.forget(stretch.segment));
         let (mut lost, mut held) = (Vec::new(), Held::new());
         for stretch in stretches {
             match stretch.place {

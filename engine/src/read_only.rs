@@ -54,7 +54,7 @@ impl ReadOnly {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the disk does not answer.
     pub fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
-        segments.into_iter().try_for_each(|segment| self.store.verify_segment(segment))
+        self.store.verify_segments(segments)
     }
 
     /// The registered snapshots, by shard, and of a shard oldest first. Their files are not looked at.

@@ -69,7 +69,12 @@ impl Store {
         if let Some(footer) = self.places.get(segment) {
             return Ok(footer);
         }
-        let read = self.source.read_footer(segment)?.and_then(|parts| Footer::decode(&parts).ok());
+        let read = match self.source.read_footer(segment) {
+            Ok(read) => read.and_then(|parts| Footer::decode(&parts).ok()),
+            // What the device does not give of it is as good as damaged, unless it gives nothing at all.
+            Err(WalError::Io { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let footer = match read {
             Some(footer) => Arc::new(footer),
             None => Arc::new(self.rescue(segment)?),

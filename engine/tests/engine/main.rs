@@ -35,4 +35,5 @@ mod snapshots;
 mod steady_quarantine;
 mod tickets;
 mod trace;
+mod unreadable;
 mod wellness;
