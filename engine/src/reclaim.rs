@@ -4,7 +4,7 @@
 //! copy is durable before the index knows of it, and no reader is sent to the old place from then on.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -13,7 +13,7 @@ use logboom_disk::LINE;
 use logboom_wal::{Error as WalError, Listed, NEAR, Place, Record, SegmentId, Step, marks};
 
 use crate::{
-    Result, ShardId,
+    Error, Result, ShardId,
     core::{Core, RECLAIM},
     footer::Footer,
     log::Stretch,
@@ -33,6 +33,8 @@ const STEP_READS: usize = 96;
 const READS_AT_ONCE: usize = 8;
 /// How soon to look whether anything is due.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long a segment is left alone that could not be emptied for something that may pass.
+const ASIDE: Duration = Duration::from_secs(30);
 
 /// Empties one segment at a time.
 #[derive(Default)]
@@ -45,6 +47,10 @@ pub(crate) struct Reclaimer {
     spoiled: BTreeSet<SegmentId>,
     /// Damaged segments whose losses are known: what is intact in them moves out, however much it is.
     damaged: BTreeSet<SegmentId>,
+    /// Segments that are left alone until then: others come first.
+    aside: BTreeMap<SegmentId, Duration>,
+    /// What the disk did not answer for, of those that were put aside.
+    unanswered: Option<Error>,
     has_ended: bool,
 }
 
@@ -59,6 +65,13 @@ struct Emptying {
     /// Of the shards before: what was live when they were looked at.
     items: VecDeque<Item>,
     copied: Option<Copied>,
+}
+
+/// Items with what their places hold.
+struct Read {
+    items: Vec<Item>,
+    /// In the order of the items, each place once.
+    records: Vec<(Place, Record)>,
 }
 
 /// Records that have copies, which nobody is sent to yet.
@@ -86,33 +99,42 @@ impl Reclaimer {
         if now < due {
             return Ok(Step::At(due));
         }
-        if self.work.is_none() && !self.begin(core, Urgency::Due)? {
-            core.recovered(RECLAIM);
+        if self.work.is_none() && !self.begin(core, Urgency::Due) {
+            self.answered()?;
+            if self.aside.is_empty() {
+                core.recovered(RECLAIM);
+            }
             self.look_at = now.saturating_add(IDLE);
             return Ok(Step::At(self.look_at));
         }
         self.pace.begin(core.wal.answers());
-        self.advance(core)?;
+        let advanced = self.advance(core);
         self.pace.end(now, core.wal.now(), core.wal.answers(), victim::is_short(core));
-        Ok(Step::Again)
+        advanced?;
+        self.answered().map(|()| Step::Again)
     }
 
     /// Moves whatever is worth it, at once.
+    ///
+    /// # Errors
+    /// Also when only some of it could not be read: all else was moved.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
-        while self.work.is_some() || self.begin(core, Urgency::Asked)? {
+        // Whoever asks wants each to be tried, once.
+        self.aside.clear();
+        while self.work.is_some() || self.begin(core, Urgency::Asked) {
             self.advance(core)?;
         }
-        Ok(())
+        self.answered()
     }
 
     /// Moves what is in segments that are nearly empty, and no more than a quarter of a segment: for an opening.
     pub(crate) fn gather(&mut self, core: &Core) -> Result<()> {
         let moved = || core.wal.metrics().moved_bytes;
         let limit = moved() + core.wal.segment_bytes() / 4;
-        while self.work.is_some() || moved() < limit && self.begin(core, Urgency::Opening)? {
+        while self.work.is_some() || moved() < limit && self.begin(core, Urgency::Opening) {
             self.advance(core)?;
         }
-        Ok(())
+        self.answered()
     }
 
     /// Publishes what is copied, moves nothing more, and ends the cold segment, which can be sealed then: a footer must
@@ -131,29 +153,34 @@ impl Reclaimer {
         self.spoiled.union(&self.damaged).filter(is_live).copied().collect()
     }
 
-    fn begin(&mut self, core: &Core, urgency: Urgency) -> Result<bool> {
+    fn begin(&mut self, core: &Core, urgency: Urgency) -> bool {
         if self.has_ended {
-            return Ok(false);
+            return false;
         }
         for segment in core.store.losses.take_verified() {
             self.spoiled.remove(&segment);
             self.damaged.insert(segment);
         }
-        let damaged = victim::choose_damaged(core, &self.damaged, &self.spoiled);
-        let Some(segment) = damaged.or_else(|| victim::choose(core, &self.spoiled, urgency)) else {
-            return Ok(false);
-        };
-        let (footer, shards) = match core.tallies.is_sealed(segment) {
-            true => {
-                let footer = core.store.footer(segment)?;
-                let mut shards: Vec<ShardId> = footer.head.claims(segment).map(|(shard, _)| shard).collect();
-                shards.dedup();
-                (footer, shards)
+        let now = core.wal.now();
+        self.aside.retain(|_, until| now < *until);
+        while let Some(segment) = self.choose(core, urgency) {
+            match Emptying::begin(core, segment) {
+                Ok(work) => {
+                    self.work = Some(work);
+                    return true;
+                }
+                Err(error) => self.give_up(core, segment, error),
             }
-            false => (Arc::default(), core.tallies.touched(segment)),
-        };
-        self.work = Some(Emptying { segment, footer, shards, next: 0, items: VecDeque::new(), copied: None });
-        Ok(true)
+        }
+        false
+    }
+
+    fn choose(&self, core: &Core, urgency: Urgency) -> Option<SegmentId> {
+        let left: BTreeSet<SegmentId> = self.spoiled.iter().chain(self.aside.keys()).copied().collect();
+        let damaged = || victim::choose_damaged(core, &self.damaged, &left);
+        let ordinary = || victim::choose(core, &left, urgency);
+        // A damaged one costs whatever is live in it: close to the log's bound, what gives the most room comes first.
+        if victim::is_tight(core) { ordinary().or_else(damaged) } else { damaged().or_else(ordinary) }
     }
 
     /// Copies a few records, or has their entries read from the copies; ends the work when none are left.
@@ -161,7 +188,9 @@ impl Reclaimer {
         let Some(work) = &mut self.work else { return Ok(()) };
         if let Some(copied) = work.copied.take() {
             copied.publish(core, work.segment);
-            core.recovered(RECLAIM);
+            if self.aside.is_empty() {
+                core.recovered(RECLAIM);
+            }
             return Ok(());
         }
         let items = work.take(core);
@@ -171,11 +200,25 @@ impl Reclaimer {
             self.has_emptied(core, segment);
             return Ok(());
         }
-        match Copied::of(core, items) {
-            Ok(copied) => work.copied = Some(copied),
+        let read = match Read::of(core, items) {
+            Ok(read) => read,
             Err(error) => {
                 self.work = None;
-                return self.give_up(core, segment, error);
+                self.give_up(core, segment, error);
+                return Ok(());
+            }
+        };
+        match read.copy(core) {
+            Ok(copied) => work.copied = Some(copied),
+            Err(WalError::Full(_)) if self.damaged.contains(&segment) => {
+                // It was to go whatever that costs, and there is not so much: what is worth it goes first.
+                marks::hit("reclaim: there is no room for what lies beside damage");
+                self.work = None;
+                self.put_aside(core, segment);
+            }
+            Err(error) => {
+                self.work = None;
+                return Err(error.into());
             }
         }
         Ok(())
@@ -191,23 +234,50 @@ impl Reclaimer {
         core.kick();
     }
 
-    /// What is damaged cannot be moved: the shards that lost it are found. The other failures may pass.
-    fn give_up(&mut self, core: &Core, segment: SegmentId, error: WalError) -> Result<()> {
+    /// What is damaged cannot be moved: the shards that lost it are found. The other failures may pass, and hold up
+    /// no other segment meanwhile.
+    fn give_up(&mut self, core: &Core, segment: SegmentId, error: WalError) {
         match error {
             WalError::Corruption(_) => {
                 marks::hit("reclaim: a segment has something damaged in it");
                 self.spoiled.insert(segment);
-                core.store.losses.suspect(segment);
-                core.kick();
-                Ok(())
             }
-            WalError::Gone(_) => Ok(()),
-            other => Err(other.into()),
+            // It is not among those that are chosen from any more.
+            WalError::Gone(_) => return,
+            other => {
+                marks::hit("reclaim: a segment cannot be read");
+                self.put_aside(core, segment);
+                self.unanswered.get_or_insert(other.into());
+            }
         }
+        core.store.losses.suspect(segment);
+        core.kick();
+    }
+
+    fn put_aside(&mut self, core: &Core, segment: SegmentId) {
+        self.aside.insert(segment, core.wal.now().saturating_add(ASIDE));
+    }
+
+    /// What the disk did not answer for since this was last asked.
+    fn answered(&mut self) -> Result<()> {
+        self.unanswered.take().map_or(Ok(()), Err)
     }
 }
 
 impl Emptying {
+    fn begin(core: &Core, segment: SegmentId) -> std::result::Result<Self, WalError> {
+        let (footer, shards) = match core.tallies.is_sealed(segment) {
+            true => {
+                let footer = core.store.footer(segment)?;
+                let mut shards: Vec<ShardId> = footer.head.claims(segment).map(|(shard, _)| shard).collect();
+                shards.dedup();
+                (footer, shards)
+            }
+            false => (Arc::default(), core.tallies.touched(segment)),
+        };
+        Ok(Self { segment, footer, shards, next: 0, items: VecDeque::new(), copied: None })
+    }
+
     /// The next records to move.
     fn take(&mut self, core: &Core) -> Vec<Item> {
         let limit = STEP_BYTES.min(core.wal.batch_bytes_max());
@@ -273,18 +343,23 @@ impl Item {
     }
 }
 
-impl Copied {
-    /// Copies what the items' places hold, but where a read gives something else. That passes its checksum when it was
-    /// there earlier: those items stay where they are, and with them their segment.
-    fn of(core: &Core, mut items: Vec<Item>) -> std::result::Result<Self, WalError> {
-        let _span = tracing::debug_span!("reclaim", records = items.len()).entered();
+impl Read {
+    fn of(core: &Core, items: Vec<Item>) -> std::result::Result<Self, WalError> {
         let mut places: Vec<Place> = items.iter().map(|item| item.place).collect();
         places.dedup();
         let mut records: Vec<Record> = Vec::with_capacity(places.len());
         for round in rounds(&places) {
             core.wal.read(round, &mut records)?;
         }
-        let mut found = places.into_iter().zip(records).peekable();
+        Ok(Self { items, records: places.into_iter().zip(records).collect() })
+    }
+
+    /// Copies what the items' places hold, but where a read gives something else. That passes its checksum when it was
+    /// there earlier: those items stay where they are, and with them their segment.
+    fn copy(self, core: &Core) -> std::result::Result<Copied, WalError> {
+        let Self { mut items, records } = self;
+        let _span = tracing::debug_span!("reclaim", records = items.len()).entered();
+        let mut found = records.into_iter().peekable();
         let (mut places, mut records): (Vec<Place>, Vec<Record>) = (Vec::new(), Vec::new());
         items.retain(|item| {
             while found.next_if(|(place, _)| *place != item.place).is_some() {}
@@ -299,9 +374,11 @@ impl Copied {
         });
         let listed = Listed { records: items.len(), stretches: stretches(&items) };
         let copies = if records.is_empty() { Vec::new() } else { core.wal.move_listed(&records, listed)? };
-        Ok(Self { items, copies: places.into_iter().zip(copies).collect() })
+        Ok(Copied { items, copies: places.into_iter().zip(copies).collect() })
     }
+}
 
+impl Copied {
     /// From here on the entries are read from the copies, but those that were dropped or written over meanwhile.
     fn publish(self, core: &Core, from: SegmentId) {
         let mut copies = self.copies.into_iter().peekable();

@@ -72,7 +72,11 @@ pub(crate) fn reclaim(core: &Core) -> Result<()> {
     let moved = core.reclaimer.lock().finish(core);
     match moved {
         Ok(()) | Err(Error::Full(_)) => give_back(core)?,
-        failed => return failed,
+        failed => {
+            // Of what could be moved, the room is there all the same.
+            give_back(core)?;
+            return failed;
+        }
     }
     sealed
 }
@@ -90,9 +94,12 @@ pub(crate) fn give_back(core: &Core) -> Result<()> {
 /// Tries to make room in a log that is full. Returns whether there is some, whoever made it.
 pub(crate) fn make_room(core: &Core) -> Result<bool> {
     if !core.wal.has_room() {
-        reclaim(core)?;
+        let reclaimed = reclaim(core);
+        if !core.wal.has_room() {
+            return reclaimed.map(|()| false);
+        }
     }
-    Ok(core.wal.has_room())
+    Ok(true)
 }
 
 fn holders(core: &Core) -> Vec<Holder> {

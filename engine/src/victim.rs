@@ -58,7 +58,7 @@ pub(crate) fn choose(core: &Core, spoiled: &BTreeSet<SegmentId>, urgency: Urgenc
     let usage = Usage::of(core);
     let size = usage.segment;
     // Close to its bound, the log must come back whatever that costs.
-    let is_tight = usage.in_use + 2 * RESERVE_SEGMENTS * size > core.wal.space_bytes_max();
+    let is_tight = usage.is_tight(core);
     if urgency == Urgency::Due && !is_tight && !usage.exceeds(SPACE, RESERVE_SEGMENTS) {
         return None;
     }
@@ -74,7 +74,8 @@ pub(crate) fn choose(core: &Core, spoiled: &BTreeSet<SegmentId>, urgency: Urgenc
     best.map(|candidate| candidate.info.id)
 }
 
-/// A damaged segment to be emptied next, if there is one: whatever is live in it, and whatever moving it costs.
+/// A damaged segment to be emptied next, if there is one: whatever is live in it, and whatever moving it costs. When
+/// the log is tight, others come first.
 pub(crate) fn choose_damaged(
     core: &Core,
     damaged: &BTreeSet<SegmentId>,
@@ -92,6 +93,11 @@ pub(crate) fn choose_damaged(
 fn is_full(core: &Core, info: &SegmentInfo) -> bool {
     let is_sealed = info.footer && core.tallies.is_sealed(info.id);
     !info.active && (is_sealed || info.unsealable)
+}
+
+/// Whether the log is close to its bound, or has no room at this moment.
+pub(crate) fn is_tight(core: &Core) -> bool {
+    Usage::of(core).is_tight(core) || !core.wal.has_room()
 }
 
 /// Whether more is in use than the pace of reclaiming is to allow for.
@@ -116,6 +122,10 @@ impl Usage {
         let candidates: Vec<Candidate> = (1..=count).rev().zip(segments).map(candidate).collect();
         let live = candidates.iter().map(|candidate| candidate.live).sum();
         Self { candidates, live, in_use: count * segment, segment }
+    }
+
+    fn is_tight(&self, core: &Core) -> bool {
+        self.in_use + 2 * RESERVE_SEGMENTS * self.segment > core.wal.space_bytes_max()
     }
 
     /// Whether more is in use than so many times what is live, and a few segments.
