@@ -36,7 +36,8 @@ pub enum Reason {
     /// Background work has failed and not succeeded since; it is tried again. Opening takes longer meanwhile, space
     /// does not come back, or who appends must make segments.
     Background {
-        /// What fails: `seal`, `checkpoint`, `compact`, `reclaim`, `room`, `snapshots`, or `prefill`.
+        /// What fails: `seal`, `checkpoint`, `compact`, `reclaim`, `verify`, `room`, `snapshots`, or
+        /// `prefill`.
         machine: &'static str,
         /// How it failed last.
         error: Error,
@@ -53,7 +54,7 @@ impl Health {
         reasons.extend(log.poisoned.map(|error| Reason::Poisoned(error.into())));
         reasons.extend(log.ended.into_iter().map(Reason::Ended));
         reasons.extend(log.stalled.map(Reason::Stalled));
-        reasons.extend(Some(shards.quarantined().len()).filter(|&count| count > 0).map(Reason::Quarantined));
+        reasons.extend(Some(shards.count_quarantined()).filter(|&count| count > 0).map(Reason::Quarantined));
         reasons.extend(shards.holds_back_unseen().then_some(Reason::HoldsBackUnseen));
         let of_log = log.failing.into_iter().map(|(machine, error)| (machine, Error::from(error)));
         let failing = of_log.chain(core.background_failures());
@@ -99,9 +100,11 @@ impl fmt::Display for Reason {
             Self::Poisoned(error) => write!(f, "the log has failed, nothing is acknowledged any more: {error}"),
             Self::Ended(ended) => write!(f, "{} has ended, with a panic: {}", ended.name, ended.panic),
             Self::Stalled(lasts) => write!(f, "the disk has not answered for {} ms", lasts.as_millis()),
+            Self::Quarantined(1) => f.write_str("1 shard is in quarantine"),
             Self::Quarantined(count) => write!(f, "{count} shards are in quarantine"),
             Self::HoldsBackUnseen => f.write_str("shards that nothing is known of are held back"),
             Self::Background { machine, error } => write!(f, "{machine} fails: {error}"),
+            Self::Rot(rot) if rot.damages == 1 => write!(f, "segment {} is damaged in 1 place", rot.segment),
             Self::Rot(rot) => write!(f, "segment {} is damaged in {} places", rot.segment, rot.damages),
         }
     }

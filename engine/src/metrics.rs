@@ -42,7 +42,7 @@ impl Metrics {
             append_batches: read(&core.counts.batches),
             log: core.wal.metrics(),
             index_shards: u64::from(core.store.shards.len()),
-            index_quarantined: core.store.shards.quarantined().len() as u64,
+            index_quarantined: core.store.shards.count_quarantined() as u64,
             index_bytes: core.store.places.bytes(),
             index_sealed: read(&core.counts.sealed),
             index_checkpoints: read(&core.counts.checkpoints),

@@ -132,6 +132,17 @@ impl ShardMap {
         self.ids().into_iter().filter_map(quarantine).collect()
     }
 
+    /// How many [`ShardMap::quarantined`] would name, without a list of them.
+    pub(crate) fn count_quarantined(&self) -> usize {
+        if !self.damaged.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let has_lost = |cell: &&Arc<ShardCell>| {
+            cell.published.load().quarantined && cell.state.lock().missing().is_some_and(|missing| !missing.unseen)
+        };
+        self.partitions.iter().map(|partition| partition.read().iter().filter(has_lost).count()).sum()
+    }
+
     /// Forgets a shard that there is nothing to say of, unless somebody is about to write to it.
     pub(crate) fn remove_blank(&self, id: ShardId) {
         let mut table = self.partition(id).write();
