@@ -104,29 +104,30 @@ impl Shard {
         self.id
     }
 
-    /// The index of the first entry; `None` when the log is empty. Takes no lock.
+    /// The index of the first entry; `None` when the log is empty. Takes no lock of a shard that was written to.
     pub fn first(&self) -> Option<u64> {
         self.bounds().first
     }
 
-    /// The index of the last entry; `None` when the log is empty. Takes no lock.
+    /// The index of the last entry; `None` when the log is empty. Takes no lock of a shard that was written to.
     pub fn last(&self) -> Option<u64> {
         self.extent().last()
     }
 
-    /// First, last and boundary as they were at one moment. Takes no lock.
+    /// First, last and boundary as they were at one moment. Takes no lock of a shard that was written to.
     pub fn bounds(&self) -> Bounds {
         let extent = self.extent();
         Bounds { first: (!extent.is_empty()).then_some(extent.first), last: extent.last(), boundary: extent.boundary() }
     }
 
-    /// The entry before the first one: the last that was compacted, or that a reset gave. Takes no lock.
+    /// The entry before the first one: the last that was compacted, or that a reset gave. Takes no lock of a shard that was
+    /// written to.
     pub fn boundary(&self) -> Option<Boundary> {
         self.extent().boundary()
     }
 
     /// The index that the next entry must have: one past the last, or past the boundary of an empty log; `None` when
-    /// any may come. Takes no lock.
+    /// any may come. Takes no lock of a shard that was written to.
     pub fn next(&self) -> Option<u64> {
         self.extent().expected()
     }
