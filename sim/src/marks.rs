@@ -133,6 +133,8 @@ pub const SELDOM: &[&str] = &[
     "read: a segment is read in place of its footer",
     "read: lost entries put their shard in quarantine",
     "reclaim: a segment has something damaged in it",
+    "reclaim: a segment cannot be read",
+    "reclaim: there is no room for what lies beside damage",
     "reclaim: entries are not where they were",
     "recovery: a footer behind damage is not believed",
     "recovery: a segment file of a wrong size",
