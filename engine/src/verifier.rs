@@ -59,7 +59,8 @@ impl Verifier {
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
         let (mut failed, mut outcome) = (VecDeque::new(), Ok(()));
         while let Some(work) = self.next(core) {
-            if let Err((work, error)) = work.run(core) {
+            if let Err(failure) = work.run(core) {
+                let (work, error) = *failure;
                 failed.push_back(work);
                 outcome = outcome.and(Err(error));
             }
@@ -78,7 +79,8 @@ impl Verifier {
             self.work = Some(work);
             return Ok(());
         }
-        work.end(core).map_err(|(work, error)| {
+        work.end(core).map_err(|failure| {
+            let (work, error) = *failure;
             self.put_off(work);
             error
         })
@@ -90,13 +92,16 @@ impl Verifier {
     }
 }
 
+/// What is to be read again, and why.
+type Again = Box<(Verifying, Error)>;
+
 impl Verifying {
     fn of(store: &Store, segment: SegmentId) -> Self {
         Self { segment, shards: store.shards.ids(), next: 0, from: 0, failed: Vec::new(), failure: None }
     }
 
     /// Reads all that is left.
-    fn run(mut self, core: &Core) -> Result<(), (Self, Error)> {
+    fn run(mut self, core: &Core) -> Result<(), Again> {
         while !self.advance(&core.store) {}
         self.end(core)
     }
@@ -128,7 +133,7 @@ impl Verifying {
     }
 
     /// What to do about the segment when its live entries were read; or what is to be read again, and why.
-    fn end(self, core: &Core) -> Result<(), (Self, Error)> {
+    fn end(self, core: &Core) -> Result<(), Again> {
         let segment = self.segment;
         self.settle()?;
         if !segment.is_cold() && segment >= core.wal.covered() {
@@ -140,11 +145,12 @@ impl Verifying {
         Ok(())
     }
 
-    fn settle(self) -> Result<(), (Self, Error)> {
+    fn settle(self) -> Result<(), Again> {
         match self.failure {
             None => Ok(()),
             Some(error) => {
-                Err((Self { shards: self.failed, next: 0, failed: Vec::new(), failure: None, ..self }, error))
+                let again = Self { shards: self.failed, next: 0, failed: Vec::new(), failure: None, ..self };
+                Err(Box::new((again, error)))
             }
         }
     }
@@ -158,7 +164,8 @@ impl Core {
     pub(crate) fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
         let mut outcome = Ok(());
         for segment in segments {
-            if let Err((work, error)) = Verifying::of(&self.store, segment).run(self) {
+            if let Err(failure) = Verifying::of(&self.store, segment).run(self) {
+                let (work, error) = *failure;
                 self.verifier.lock().put_off(work);
                 self.kick();
                 outcome = outcome.and(Err(error));
@@ -174,11 +181,13 @@ impl Store {
     /// # Errors
     /// The first, when all that can be read was.
     pub(crate) fn verify_segments(self: &Arc<Self>, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
-        segments.into_iter().fold(Ok(()), |outcome, segment| {
+        let mut outcome = Ok(());
+        for segment in segments {
             let mut work = Verifying::of(self, segment);
             while !work.advance(self) {}
-            outcome.and(work.settle().map_err(|(_, error)| error))
-        })
+            outcome = outcome.and(work.settle().map_err(|failure| failure.1));
+        }
+        outcome
     }
 
     /// Reads some of the live entries that a shard has in `segment`, of those from `from` on. Returns from where to go
