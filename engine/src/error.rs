@@ -15,8 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An index past the end of the log was given to `truncate_after`, `compact_to` or `heal`, or a snapshot of one is
-    /// to be registered.
+    /// An index past the end of the log was given to `truncate_after`, `compact_to` or `heal`.
     #[error("{shard}: index {index} is beyond the last entry ({})", Shown(*.last))]
     Beyond {
         /// The shard.

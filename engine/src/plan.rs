@@ -75,22 +75,6 @@ pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Resu
             locked.planned.cut(index).map_err(refused)?;
         }
     }
-    check_snapshots(buffers, locked)
-}
-
-/// Refuses snapshots of entries that the log does not have when all of the batch is done. A log without a history may
-/// have been compacted elsewhere.
-fn check_snapshots(buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Result<()> {
-    if buffers.built.is_empty() {
-        return Ok(());
-    }
-    for &(shard, operation) in &buffers.operations {
-        let Operation::Register { index, .. } = operation else { continue };
-        let planned = locked.get(slot(&buffers.shards, shard)).map(|locked| locked.planned);
-        if let Some(planned) = planned.filter(|planned| !planned.is_vacant() && index >= planned.next) {
-            return Err(Error::Beyond { shard, index, last: planned.last() });
-        }
-    }
     Ok(())
 }
 
