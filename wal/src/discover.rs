@@ -217,17 +217,22 @@ impl Opening {
         Ok(is_gapped)
     }
 
-    /// Gives live segments that were shortened their size back: they are used again some day, and what is missing of
-    /// them is told of.
-    pub(crate) fn restore_sizes(&self) -> std::io::Result<()> {
+    /// Live segments that were shortened.
+    pub(crate) fn shortened(&self) -> Vec<Arc<Segment>> {
         let size = self.base.identity.segment_bytes;
         let is_short = |segment: &&Arc<Segment>| self.odd.get(&segment.slot).is_some_and(|&found| found < size);
-        for segment in self.live.values().filter(is_short) {
-            segment.file.allocate(size)?;
-            segment.file.sync_all()?;
-        }
-        Ok(())
+        self.live.values().filter(is_short).map(Arc::clone).collect()
     }
+}
+
+/// Gives segments that were shortened their size back: they are used again some day, and what is missing of them was
+/// told of.
+pub(crate) fn restore_sizes(shortened: &[Arc<Segment>], size: u64) -> std::io::Result<()> {
+    for segment in shortened {
+        segment.file.allocate(size)?;
+        segment.file.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Gives files that the log has gone on without another name, so that no later opening takes them for what is missing.

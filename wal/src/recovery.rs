@@ -16,7 +16,7 @@ use crate::{
     SegmentInfo, Wal,
     base::Base,
     claim::Claim,
-    discover::{Aside, put_aside},
+    discover::{Aside, put_aside, restore_sizes},
     echo::Echo,
     footer::read_heads,
     group::{Life, Origin},
@@ -322,7 +322,6 @@ impl Opening {
         }
         let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
         again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
-        self.restore_sizes().map_err(opening_failure)?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
@@ -339,7 +338,8 @@ impl Opening {
         if segment.0.max(epoch).max(first_group) >= NUMBER_MAX {
             return Err(Error::Unsupported("the log has no number left for another segment".to_owned()));
         }
-        let aside = std::mem::take(&mut self.aside);
+        let (aside, shortened) = (std::mem::take(&mut self.aside), self.shortened());
+        let size = self.base.identity.segment_bytes;
         let wal = Wal::start(crate::start::Start {
             base: self.base,
             life,
@@ -352,7 +352,9 @@ impl Opening {
             next_slot: self.next_slot,
         })?;
         self.naming.complete(&*wal.disk())?;
-        // What was in them is told of by what is durable now.
+        // What was in them is told of by what is durable now, and by nothing before: an end that was cut off is told
+        // from one that was never written by the size alone.
+        restore_sizes(&shortened, size).map_err(opening_failure)?;
         if let Err(failure) = put_aside(&*wal.shared.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);
             tracing::warn!(%error, "a file that the log goes on without keeps its name");

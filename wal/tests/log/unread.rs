@@ -204,6 +204,56 @@ fn segments_of_a_wrong_size_are_named_and_used_as_far_as_they_go() {
     }
 }
 
+/// Its end is told from one that was never written by the file's size alone: that is given back when what says that
+/// the end is lost is durable.
+#[test]
+fn a_newest_segment_that_was_cut_is_told_of_wherever_an_opening_halts() {
+    let mut written = Written::new();
+    let (sim, _, newest) = sealed(4, &mut written);
+    let last = written.values().next_back().unwrap().0;
+    assert_eq!(last.segment, newest.id);
+    let disk = sim.disk.power_cut();
+    resize(&disk, &name(&newest), u64::from(last.offset) / 4096 * 4096);
+    let lost = account(&written, &passed(disk.clone()).0);
+    assert!(!lost.is_empty());
+    let mut halts = 0;
+    for n in 1.. {
+        let disk = disk.fork(n);
+        disk.halt_after(n);
+        let done = Sim::open(disk.clone(), sim.clock.clone()).is_ok();
+        let (found, opening) = passed(disk.power_cut());
+        assert_eq!(account(&written, &found), lost, "halted after {n} operations");
+        assert!(opening.report().damages.iter().any(|damage| damage.unknown), "halted after {n} operations");
+        if done && !disk.has_halted() {
+            break;
+        }
+        halts = n;
+    }
+    assert!(halts > 10, "{halts}");
+}
+
+/// An opening for which there is no room is refused, and tells the next one nothing else.
+#[test]
+fn a_newest_segment_that_was_cut_is_told_of_when_an_opening_fails() {
+    let mut written = Written::new();
+    let (sim, _, newest) = sealed(4, &mut written);
+    let last = written.values().next_back().unwrap().0;
+    let disk = sim.disk.power_cut();
+    resize(&disk, &name(&newest), u64::from(last.offset) / 4096 * 4096);
+    let lost = account(&written, &passed(disk.clone()).0);
+    let mut refused = 0;
+    for kind in [FaultKind::Allocate, FaultKind::Write, FaultKind::Sync, FaultKind::SyncDir] {
+        for nth in 1..8 {
+            let disk = disk.fork(nth);
+            disk.inject(Fault::error(kind, ErrorKind::StorageFull).nth(nth).sticky());
+            refused += u64::from(Sim::open(disk.clone(), sim.clock.clone()).is_err());
+            disk.clear_faults();
+            assert_eq!(account(&written, &passed(disk.power_cut()).0), lost, "{kind:?} {nth}");
+        }
+    }
+    assert!(refused > 5, "{refused}");
+}
+
 #[test]
 fn a_free_file_of_a_wrong_size_is_not_used() {
     let mut written = Written::new();
