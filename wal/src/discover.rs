@@ -312,7 +312,7 @@ impl Base {
         Ok(())
     }
 
-    fn count_groups(&self, life: &Life, found: &FoundFile) -> Result<usize, Error> {
+    pub(crate) fn count_groups(&self, life: &Life, found: &FoundFile) -> Result<usize, Error> {
         let (size, pad) = (self.segment_size(), self.identity.pad);
         let segment = Segment::new(*life, 0, found.open(self)?, size, 0, (0, 0));
         let all = 0..size as usize;

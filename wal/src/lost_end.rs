@@ -1,18 +1,22 @@
 //! A log of which the end is lost: what says that it went on, and how it goes on behind what it may have come to.
 
+use logboom_disk::Mode;
+
 use crate::{
     DamageKind, Error, Loss, Opening, Passed, SegmentId,
+    discover::FoundFile,
     echo::Echo,
-    footer::Stated,
-    group::Origin,
+    footer::{Stated, Successor},
+    group::{Life, Origin},
     group_commit::WINDOW,
+    holes::Holes,
     ids::NUMBER_MAX,
     marks,
     mutants::{self, Mutant},
     replay::unknown,
     salvage::Salvage,
     scan::Part,
-    segment::Segment,
+    segment::{Segment, slot_of},
 };
 
 /// So many segments may have been begun behind an end that is lost, by as many openings. The numbers of the next one
@@ -44,7 +48,12 @@ impl Opening {
     /// Says, when all is replayed, that the end of the log is lost, where something says that it went on: the footer of
     /// the last segment that is part of it, or a file that cannot be read.
     pub(crate) fn miss_end(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
-        let Some(why) = self.named_and_gone()?.or(self.lost_end.take()) else { return Ok(()) };
+        let named = self.named_and_gone()?;
+        let is_named = |life: &Life| named.as_ref().is_some_and(|(_, named)| named.is(life));
+        let Some(why) = named.as_ref().map(|(why, _)| why.clone()).or(self.lost_end.take()) else { return Ok(()) };
+        if self.base.mode == Mode::Read && self.went_on(&is_named)? {
+            return Ok(());
+        }
         if mutants::is_on(Mutant::LostEndIgnored) {
             return Ok(());
         }
@@ -61,13 +70,32 @@ impl Opening {
 
     /// Whether the footer of the last segment names one that is not there. It was sealed when the first group of that
     /// one was durable, so this is no segment that was merely begun.
-    fn named_and_gone(&self) -> Result<Option<String>, Error> {
+    fn named_and_gone(&self) -> Result<Option<(String, Successor)>, Error> {
         let Some((id, last)) = self.live.range(..SegmentId::COLD).next_back() else { return Ok(None) };
         let Some(named) = self.stated(last)?.and_then(|stated| stated.successor) else { return Ok(None) };
         // What the checkpoint covers may have been freed.
         let is_gone = named.id >= self.replay_from();
-        let named = named.id;
-        Ok(is_gone.then(|| format!("segment {id} says that segment {named} follows, of which nothing is found")))
+        let why = format!("segment {id} says that segment {} follows, of which nothing is found", named.id);
+        Ok(is_gone.then_some((why, named)))
+    }
+
+    /// Whether a writer has begun a segment since the files were looked at: one that `is_named`
+    /// and in which there is something, or a newer one than was there. The log then ended, for who reads it without a lock, where it did at that time.
+    fn went_on(&self, is_named: &dyn Fn(&Life) -> bool) -> Result<bool, Error> {
+        for name in self.base.disk.list().map_err(|error| Error::io("listing the directory again", error))? {
+            let Some(slot) = slot_of(&name) else { continue };
+            let file = match self.base.disk.open(&name, Mode::Read) {
+                // The writer has removed it since.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(|error| Error::io(format!("opening {name} again"), error))?,
+            };
+            let (Some(life), claim) = self.base.life(&*file, &mut Holes::default())? else { continue };
+            let found = FoundFile { slot, life: Some(life), claim, holes: Holes::default() };
+            if life.begun() > self.highest.0 || is_named(&life) && self.base.count_groups(&life, &found)? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Has the next epoch begin behind `group`, and says what is lost before.

@@ -237,3 +237,32 @@ fn looking_changes_nothing() {
         assert_eq!(disk.list().unwrap(), before);
     }
 }
+
+/// It finds the log as it was when it looked at the files: a writer that goes on has lost nothing.
+#[test]
+fn a_view_of_a_log_in_use_misses_nothing_that_comes_later() {
+    let mut written = Written::new();
+    let (sim, mut rng, newest) = sealed(4, &mut written);
+    for rounds in 1..4 {
+        let seen = open_read_only(Arc::clone(&sim.disk) as Arc<dyn Disk>, options()).unwrap();
+        let active = sim.wal.active();
+        while sim.wal.active().0 < active.0 + rounds {
+            write_batch(&sim.wal, &mut rng, 2, 9000, &mut written);
+        }
+        promise(&sim);
+        seal(&sim.wal);
+        let mut opening = seen;
+        opening.replay(&mut |_| Ok(())).unwrap();
+        assert_eq!(opening.report().damages.len(), 0, "{rounds}: {:?}", opening.report().damages);
+        assert!(opening.segments().last().unwrap().id >= newest.id);
+    }
+    // What is gone is missed, in use or not.
+    let newest = *sim.wal.segments().last().unwrap();
+    let mut opening = {
+        let disk = sim.disk.fork(1);
+        disk.remove(&name(&newest)).unwrap();
+        open_read_only(disk, options()).unwrap()
+    };
+    opening.replay(&mut |_| Ok(())).unwrap();
+    assert_eq!(opening.report().damages.len(), 1);
+}
