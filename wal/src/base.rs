@@ -1,6 +1,6 @@
 //! What reading a log needs, and what its files state by themselves.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use logboom_disk::{Disk, File, Mode, Pool, Slice};
 
@@ -46,36 +46,55 @@ impl Base {
         IN_FLIGHT_BYTES + self.segment_size() as usize / 4 + self.identity.pad
     }
 
-    /// The life that a segment file states in its header, or in its first group: each stands for the other. And whose
-    /// log these say that it is of.
-    pub(crate) fn life(&self, file: &dyn File, holes: &mut Holes) -> Result<(Option<Life>, Claim), Error> {
+    /// The lives that a segment file states in its header and in its first group, the newest first: each stands for the
+    /// other. And whose log these say that it is of.
+    pub(crate) fn lives(&self, file: &dyn File, holes: &mut Holes) -> Result<(Vec<Life>, Claim), Error> {
         let bytes = self.beginning(file, 2 * self.identity.pad, holes)?;
-        let life = self.newest_life(&bytes);
-        Ok((life, Claim::of_segment(&bytes, &self.identity, life.is_some())))
+        let lives = self.lives_in(&bytes);
+        let claim = Claim::of_segment(&bytes, &self.identity, !lives.is_empty());
+        Ok((lives, claim))
     }
 
     /// The life that a segment file states anywhere near its beginning. For one that seems to be free: it may have
     /// lost what it was begun with.
     pub(crate) fn probe(&self, file: &dyn File, holes: &mut Holes) -> Result<Option<Life>, Error> {
         let bytes = self.beginning(file, PROBE.min(self.segment_size() as usize), holes)?;
-        Ok(self.newest_life(&bytes))
+        Ok(self.lives_in(&bytes).into_iter().next())
+    }
+
+    /// The lives that a segment file states anywhere, the newest first. For when one is missed.
+    pub(crate) fn probe_whole(&self, file: &dyn File, holes: &mut Holes) -> Result<Vec<Life>, Error> {
+        let mut lives = Vec::new();
+        let size = self.segment_size() as usize;
+        for at in (0..size).step_by(PROBE) {
+            let bytes = self.read(file, at..(at + PROBE).min(size), holes)?;
+            lives.append(&mut self.lives_in(&bytes));
+        }
+        Ok(newest_first(lives))
     }
 
     fn beginning(&self, file: &dyn File, len: usize, holes: &mut Holes) -> Result<Slice, Error> {
-        let bytes = read_around(file, &self.pool, self.identity.pad, 0..len, holes);
+        self.read(file, 0..len, holes)
+    }
+
+    fn read(&self, file: &dyn File, range: Range<usize>, holes: &mut Holes) -> Result<Slice, Error> {
+        let bytes = read_around(file, &self.pool, self.identity.pad, range, holes);
         bytes.map_err(|error| Error::io(format!("reading {}", file.name()), error))
     }
 
-    fn newest_life(&self, bytes: &[u8]) -> Option<Life> {
+    /// The lives that blocks of a segment file state, the newest first.
+    fn lives_in(&self, bytes: &[u8]) -> Vec<Life> {
         let pad = self.identity.pad;
         let groups = bytes.chunks_exact(pad).filter_map(|block| GroupHeader::verify(block, self.seed, pad));
         // All files of a log are of one size.
         let is_possible = |life: &Life| life.origin.end <= self.segment_size();
         let header = verify_header(bytes, self.seed, pad).filter(is_possible);
-        let groups = groups.map(|(header, _)| header.life).filter(is_possible);
-        let group = groups.max_by_key(|life| (life.begun(), life.epoch));
-        marks::hit_if(header.is_none() && group.is_some(), "recovery: a first group stands for its segment's header");
-        group.into_iter().chain(header).max_by_key(|life| (life.begun(), life.epoch))
+        let groups: Vec<Life> = groups.map(|(header, _)| header.life).filter(is_possible).collect();
+        marks::hit_if(
+            header.is_none() && !groups.is_empty(),
+            "recovery: a first group stands for its segment's header",
+        );
+        newest_first(header.into_iter().chain(groups).collect())
     }
 
     /// Asks the device once more for something that it has given before, when it has failed to give something else:
@@ -99,4 +118,10 @@ impl Base {
         let holes = walk(segment, successor, (&*self.disk, &self.pool), (self.identity.pad, self.seed), each)?;
         self.require_device(&holes)
     }
+}
+
+fn newest_first(mut lives: Vec<Life>) -> Vec<Life> {
+    lives.sort_by_key(|life| std::cmp::Reverse((life.begun(), life.epoch, life.segment)));
+    lives.dedup_by(|one, other| one.is(other));
+    lives
 }

@@ -19,16 +19,27 @@ use crate::{
     window::Window,
 };
 
-/// A segment file, and the life that it states. It is not open: most may be free, and not as many may be open at once.
+/// A segment file, and what it states. It is not open: most may be free, and not as many may be open at once.
 pub(crate) struct FoundFile {
     pub(crate) slot: u32,
-    pub(crate) life: Option<Life>,
+    /// The lives that its header and its first group state, the newest first. It is that of the first; a group that was
+    /// written to another file than its own makes that one state its life as well.
+    pub(crate) lives: Vec<Life>,
     pub(crate) claim: Claim,
     /// What of its beginning could not be read.
     pub(crate) holes: Holes,
 }
 
 impl FoundFile {
+    /// The life that it is taken for.
+    pub(crate) fn life(&self) -> Option<Life> {
+        self.lives.first().copied()
+    }
+
+    fn states(&self, life: &Life) -> bool {
+        self.lives.iter().any(|stated| stated.is(life))
+    }
+
     pub(crate) fn open(&self, base: &Base) -> Result<Arc<dyn File>, Error> {
         let name = slot_name(self.slot);
         base.disk.open(&name, base.mode).map_err(|error| Error::io(format!("opening {name}"), error))
@@ -60,6 +71,7 @@ impl Opening {
             let Some(slot) = slot_of(&name) else { continue };
             found.extend(self.look_at(&*disk, slot)?);
         }
+        self.base.settle(&mut found, self.replay_from())?;
         Ok(found)
     }
 
@@ -69,9 +81,9 @@ impl Opening {
         let fail = |error| Error::io(format!("opening {name}"), error);
         let file = disk.open(&name, self.base.mode).map_err(fail)?;
         let (size, expected) = (file.size().map_err(fail)?, self.base.identity.segment_bytes);
-        let (life, claim) = self.base.life(&*file, &mut holes)?;
+        let (lives, claim) = self.base.lives(&*file, &mut holes)?;
         self.base.require_device(&holes)?;
-        if let Some(life) = life {
+        for life in &lives {
             self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
         }
         if size != expected && matches!(claim, Claim::Foreign(_) | Claim::Unverified) {
@@ -86,7 +98,7 @@ impl Opening {
         } else {
             self.note_holes(slot, &holes);
         }
-        Ok(Some(FoundFile { slot, life, claim, holes }))
+        Ok(Some(FoundFile { slot, lives, claim, holes }))
     }
 
     /// Notes what could not be read of a segment file: it is not used again by this opening.
@@ -162,7 +174,7 @@ impl Opening {
         let from = self.replay_from();
         let (mut stated, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for mut file in found {
-            let life = match file.life.filter(|life| life.begun() >= from) {
+            let life = match file.life().filter(|life| life.begun() >= from) {
                 Some(life) => Some(life),
                 None => file.probe(&self.base)?.filter(|life| life.begun() >= from),
             };
@@ -174,11 +186,12 @@ impl Opening {
                 None => rest.push(file),
             }
         }
-        for found in [&mut stated, &mut cold] {
-            found.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
-            self.base.put_copies_first(found)?;
-        }
+        self.base.sort(&mut cold, &mut rest)?;
         self.place_cold(cold)?;
+        self.base.sort(&mut stated, &mut rest)?;
+        if self.misses(&stated)? {
+            self.search(&mut stated, &mut rest)?;
+        }
         let is_gapped = self.link(stated, &mut rest)?;
         rest.sort_by_key(|file| file.slot);
         let pad = self.base.identity.pad;
@@ -192,13 +205,55 @@ impl Opening {
         // What may be of another log is never written over. Of one that states a life it is known that nothing in it
         // counts.
         let is_ours = |file: &FoundFile| matches!(file.claim, Claim::None | Claim::Ours);
-        rest.into_iter().filter(is_ours).for_each(|file| self.let_go(file.slot, file.life.is_some()));
+        rest.into_iter().filter(is_ours).for_each(|file| self.let_go(file.slot, !file.lives.is_empty()));
         Ok(())
+    }
+
+    /// Whether one is missing between these, which are sorted, or behind them.
+    fn misses(&self, stated: &[(Life, FoundFile)]) -> Result<bool, Error> {
+        let mut named = None;
+        for (life, _) in stated.iter().rev() {
+            if named.is_some_and(|named| life.segment < named) {
+                return Ok(true);
+            }
+            if named.is_none_or(|named| life.segment == named) {
+                named = Some(life.origin.segment);
+            }
+        }
+        // Of the oldest one, the one before it is covered; the first of a log has none.
+        if named.is_some_and(|named| named >= self.replay_from() && named > SegmentId(0)) {
+            return Ok(true);
+        }
+        let newest = match stated.last() {
+            Some((life, file)) => Some(Arc::new(self.base.segment(*life, file)?)),
+            None => self.live.range(..SegmentId::COLD).next_back().map(|(_, segment)| Arc::clone(segment)),
+        };
+        let Some(newest) = newest else { return Ok(self.checkpoint.is_some() || !self.bad_slots().is_empty()) };
+        Ok(self.stated(&newest)?.is_some_and(|stated| stated.successor.is_some()))
+    }
+
+    /// Looks for a life that is missing in all of the files that seem to hold nothing of the log: what one was begun
+    /// with, and much of what follows, may be destroyed, or be of another life that was written there.
+    fn search(&mut self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let from = self.replay_from();
+        for mut file in std::mem::take(rest) {
+            let lives = self.base.probe_whole(&*file.open(&self.base)?, &mut file.holes)?;
+            self.base.require_device(&file.holes)?;
+            self.note_holes(file.slot, &file.holes);
+            let is_missing = |life: &&Life| {
+                let is_there = stated.iter().any(|(there, _)| there.is(life));
+                life.begun() >= from && !life.segment.is_cold() && !is_there
+            };
+            match lives.iter().find(is_missing) {
+                Some(life) => stated.push((*life, file)),
+                None => rest.push(file),
+            }
+        }
+        self.base.sort(stated, rest)
     }
 
     /// Takes what follows each other of these, and leaves the rest; whether one is missing in between.
     fn link(&mut self, stated: Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<bool, Error> {
-        let (size, pad) = (self.base.segment_size(), in_segment(self.base.identity.pad));
         let mut is_gapped = false;
         for (life, file) in stated.into_iter().rev() {
             self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
@@ -208,9 +263,7 @@ impl Opening {
                 continue;
             }
             is_gapped |= named.is_some_and(|named| life.segment < named);
-            let groups = (life.origin.last + 1, life.origin.last);
-            let opened = file.open(&self.base)?;
-            self.chain.push(Arc::new(Segment::new(life, file.slot, opened, size, pad, groups)));
+            self.chain.push(Arc::new(self.base.segment(life, &file)?));
         }
         self.chain.reverse();
         self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
@@ -247,11 +300,63 @@ pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure>
 }
 
 impl Base {
+    /// A segment of the log of which nothing was walked.
+    fn segment(&self, life: Life, file: &FoundFile) -> Result<Segment, Error> {
+        let (size, pad) = (self.segment_size(), in_segment(self.identity.pad));
+        let groups = (life.origin.last + 1, life.origin.last);
+        Ok(Segment::new(life, file.slot, file.open(self)?, size, pad, groups))
+    }
+
+    /// Takes a file that states several lives for the newest of them, but where another file holds more of that one, or
+    /// where it holds more of an older one that is not covered: its file was never free.
+    fn settle(&self, found: &mut [FoundFile], from: SegmentId) -> Result<(), Error> {
+        for at in 0..found.len() {
+            while let [newest, older, ..] = *found[at].lives {
+                let groups = self.count_groups(&newest, &found[at])?;
+                let others = found.iter().enumerate().filter(|(other, file)| *other != at && file.states(&newest));
+                let mut elsewhere = None;
+                for (_, other) in others {
+                    elsewhere = elsewhere.max(Some(self.count_groups(&newest, other)?));
+                }
+                let gives_way = match elsewhere {
+                    Some(theirs) => theirs > groups,
+                    None => older.begun() >= from && self.count_groups(&older, &found[at])? > groups,
+                };
+                if !gives_way {
+                    break;
+                }
+                marks::hit("recovery: a file states a life that is another's");
+                found[at].lives.remove(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The oldest first, one of each life: the file with the most of its groups. The others go to the rest.
+    fn sort(&self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let mut sorted: Vec<(Life, FoundFile)> = Vec::with_capacity(stated.len());
+        stated.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
+        for (life, file) in stated.drain(..) {
+            let is_one_life =
+                |last: &&mut (Life, FoundFile)| (last.0.epoch, last.0.segment) == (life.epoch, life.segment);
+            match sorted.last_mut().filter(is_one_life) {
+                None => sorted.push((life, file)),
+                Some(last) if self.count_groups(&last.0, &last.1)? > self.count_groups(&life, &file)? => {
+                    rest.push(file)
+                }
+                Some(last) => rest.push(std::mem::replace(last, (life, file)).1),
+            }
+        }
+        *stated = sorted;
+        Ok(())
+    }
+
     /// The file that states the life of a segment that a checkpoint names. Where a group of it was written to another
     /// file than its own, that one states it as well: the one with the most of its groups counts.
     fn stating(&self, found: &[FoundFile], row: &SegmentRow, rows: &[SegmentRow]) -> Result<Option<usize>, Error> {
-        let states = |file: &FoundFile| file.life.is_some_and(|life| life.is(&row.life()));
-        let is_of_none = |file: &FoundFile| !rows.iter().any(|row| file.life.is_some_and(|life| life.is(&row.life())));
+        let states = |file: &FoundFile| file.life().is_some_and(|life| life.is(&row.life()));
+        let is_of_none =
+            |file: &FoundFile| !rows.iter().any(|row| file.life().is_some_and(|life| life.is(&row.life())));
         let mut those: Vec<usize> = (0..found.len()).filter(|&at| states(&found[at])).collect();
         let own = found.iter().position(|file| file.slot == row.slot);
         let is_own = |at: &usize| Some(*at) == own;
@@ -277,11 +382,11 @@ impl Base {
     /// one that states no life at its very beginning, and this one further on.
     fn unstated(&self, found: &mut [FoundFile], row: &SegmentRow) -> Result<Option<usize>, Error> {
         if let Some(own) = found.iter().position(|file| file.slot == row.slot)
-            && self.is_still(&found[own], row)?
+            && (self.is_still(&found[own], row)? || self.is_written_over(found, own, row)?)
         {
             return Ok(Some(own));
         }
-        for (at, file) in found.iter_mut().enumerate().filter(|(_, file)| file.life.is_none()) {
+        for (at, file) in found.iter_mut().enumerate().filter(|(_, file)| file.lives.is_empty()) {
             if file.probe(self)?.is_some_and(|life| life.is(&row.life())) {
                 return Ok(Some(at));
             }
@@ -292,24 +397,23 @@ impl Base {
     /// Whether the file of a segment's name can still hold it. If it was used again it states a later life; one that
     /// states an earlier life has lost what the segment was begun with, and that alone.
     fn is_still(&self, file: &FoundFile, row: &SegmentRow) -> Result<bool, Error> {
-        let Some(life) = file.life else { return Ok(true) };
+        let Some(life) = file.life() else { return Ok(true) };
         if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
             return Ok(true);
         }
         Ok(self.probe(&*file.open(self)?, &mut Holes::default())?.is_some_and(|life| life.segment == row.id))
     }
 
-    /// Where several files state one life, the last of them is to count: that with the most of its groups. A group that
-    /// was written to another file than its own makes that one state it as well.
-    fn put_copies_first(&self, stated: &mut [(Life, FoundFile)]) -> Result<(), Error> {
-        for nth in 1..stated.len() {
-            let ((one, first), (other, second)) = (&stated[nth - 1], &stated[nth]);
-            let is_one_life = (one.epoch, one.segment) == (other.epoch, other.segment);
-            if is_one_life && self.count_groups(one, first)? > self.count_groups(other, second)? {
-                stated.swap(nth - 1, nth);
+    /// Whether a file states the life of another one, which holds more of it, and this row's further on.
+    fn is_written_over(&self, found: &[FoundFile], own: usize, row: &SegmentRow) -> Result<bool, Error> {
+        let Some(life) = found[own].life() else { return Ok(false) };
+        let groups = self.count_groups(&life, &found[own])?;
+        for (_, other) in found.iter().enumerate().filter(|(at, file)| *at != own && file.states(&life)) {
+            if self.count_groups(&life, other)? > groups {
+                return Ok(self.count_groups(&row.life(), &found[own])? > 0);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     pub(crate) fn count_groups(&self, life: &Life, found: &FoundFile) -> Result<usize, Error> {

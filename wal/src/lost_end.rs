@@ -89,9 +89,13 @@ impl Opening {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(|error| Error::io(format!("opening {name} again"), error))?,
             };
-            let (Some(life), claim) = self.base.life(&*file, &mut Holes::default())? else { continue };
-            let found = FoundFile { slot, life: Some(life), claim, holes: Holes::default() };
-            if life.begun() > self.highest.0 || is_named(&life) && self.base.count_groups(&life, &found)? > 0 {
+            let (lives, claim) = self.base.lives(&*file, &mut Holes::default())?;
+            let named = lives.iter().find(|life| is_named(life)).copied();
+            if lives.iter().any(|life| life.begun() > self.highest.0) {
+                return Ok(true);
+            }
+            let found = FoundFile { slot, lives, claim, holes: Holes::default() };
+            if named.map(|life| self.base.count_groups(&life, &found)).transpose()?.unwrap_or(0) > 0 {
                 return Ok(true);
             }
         }

@@ -10,6 +10,7 @@ mod history;
 mod identity;
 mod limits;
 mod lost_end;
+mod misplaced;
 mod slots;
 mod support;
 mod unread;
