@@ -37,6 +37,9 @@ pub(crate) struct Piece {
 pub(crate) struct Age(u64);
 
 impl Age {
+    /// That of a record of which it is not known when it was written.
+    pub(crate) const NEWEST: Self = Self(u64::MAX);
+
     /// The record with this sequence.
     pub(crate) fn of(record: Sequence) -> Self {
         Self(record.0 << 1)

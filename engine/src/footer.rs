@@ -278,7 +278,7 @@ impl Rescue {
                     self.claims(record.owner()).follow(&change, *place);
                 }
             }
-            Passed::Lost(Loss::Record { descriptor, .. }) => {
+            Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
                 self.claims(descriptor.owner).follow_lost(&Remnant::of(descriptor));
             }
             // Whatever it held, nothing claims it.

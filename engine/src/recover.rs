@@ -158,16 +158,23 @@ impl Recovery {
         let (owner, sequence) = match passed {
             Passed::Record(record, _) => (record.owner(), record.sequence()),
             Passed::Lost(Loss::Record { descriptor, sequence, .. }) => (descriptor.owner, *sequence),
-            Passed::Lost(Loss::Unknown { .. }) => return true,
+            Passed::Lost(Loss::Moved { .. } | Loss::Unknown { .. }) => return true,
         };
         self.shards.get(&ShardId(owner)).is_some_and(|found| found.has_past(sequence))
     }
 
     /// Reads a cold segment for what its footer would say. Nobody knows when its records were live: each is as old as
-    /// it was when it was written.
+    /// it was when it was written. One that is lost still says that older ones are not right; where its sequence is lost
+    /// as well, it may be newer than any that is not replayed.
     fn scan_cold(&mut self, opening: &Opening, segment: SegmentId) -> Result<()> {
         Ok(opening.scan(segment, &mut |passed| {
-            let Passed::Record(record, place) = passed else { return Ok(()) };
+            let (record, place) = match passed {
+                Passed::Record(record, place) => (record, place),
+                Passed::Lost(loss) => {
+                    self.claim_lost(&loss);
+                    return Ok(());
+                }
+            };
             if let Some(Change::Append { first, count, .. } | Change::Heal { first, count, .. }) =
                 Change::decode(&record)
             {
@@ -177,6 +184,19 @@ impl Recovery {
             }
             Ok(())
         })?)
+    }
+
+    /// Claims for nowhere what is lost of a cold segment.
+    fn claim_lost(&mut self, loss: &Loss) {
+        let (descriptor, age) = match loss {
+            Loss::Record { sequence, descriptor, .. } => (descriptor, Age::of(*sequence)),
+            Loss::Moved { descriptor, .. } => (descriptor, Age::NEWEST),
+            Loss::Unknown { .. } => return,
+        };
+        if let Remnant::Entries { first, count, .. } = Remnant::of(descriptor) {
+            marks::hit("recovery: what is lost of a cold segment is not taken for older entries");
+            self.claim(ShardId(descriptor.owner), age, Piece::lost(first, first.saturating_add(count)));
+        }
     }
 
     fn claim(&mut self, shard: ShardId, age: Age, piece: Piece) {
@@ -207,6 +227,8 @@ impl Recovery {
                 let found = self.shards.entry(ShardId(descriptor.owner)).or_default();
                 found.lose(&Remnant::of(&descriptor), sequence, self.proven_from);
             }
+            // None is in the log itself.
+            Passed::Lost(Loss::Moved { .. }) => {}
             Passed::Lost(Loss::Unknown { until, .. }) => {
                 self.proven_from = self.proven_from.max(until);
                 self.unseen = true;

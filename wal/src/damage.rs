@@ -112,6 +112,13 @@ pub enum Loss {
         /// What it held.
         descriptor: Descriptor,
     },
+    /// One record that was moved to this segment and kept the sequence that it had, which is lost with it.
+    Moved {
+        /// The segment that it was in.
+        segment: SegmentId,
+        /// What it held.
+        descriptor: Descriptor,
+    },
     /// Any number of records, of any owners: what tells of them is lost as well. Of an owner nothing is missing here
     /// if a later record of it, or a checkpoint, proves it by naming the one that was known last.
     Unknown {

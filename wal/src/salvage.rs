@@ -294,7 +294,7 @@ impl Finds {
         let found = self.records.values().map(|(record, _)| record.descriptor());
         let named: Vec<Descriptor> = found.chain(told.lost.iter().copied()).collect();
         let listed = self.tables.values().flatten().filter(|row| !named.contains(row));
-        told.lost.extend(listed);
+        listed.for_each(|&descriptor| told.moved(descriptor));
         told.passed.extend(self.records.into_values().map(|(record, place)| Passed::Record(record, place)));
         let groups = (stretch.first..stretch.next).filter(|group| !self.tables.contains_key(group));
         let is_unknown = groups.count() > 0;
@@ -349,6 +349,11 @@ impl Told {
     fn lost(&mut self, sequence: Sequence, descriptor: Descriptor) {
         self.lost.push(descriptor);
         self.passed.push(Passed::Lost(Loss::Record { sequence, segment: self.segment, descriptor }));
+    }
+
+    fn moved(&mut self, descriptor: Descriptor) {
+        self.lost.push(descriptor);
+        self.passed.push(Passed::Lost(Loss::Moved { segment: self.segment, descriptor }));
     }
 
     fn unknown(&mut self, from: Sequence, until: Sequence) {

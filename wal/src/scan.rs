@@ -261,7 +261,7 @@ impl Part {
 fn is_own(passed: &Passed) -> bool {
     match passed {
         Passed::Record(record, _) => record.kind() >= KIND_OWN,
-        Passed::Lost(Loss::Record { descriptor, .. }) => descriptor.kind >= KIND_OWN,
+        Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => descriptor.kind >= KIND_OWN,
         Passed::Lost(Loss::Unknown { .. }) => false,
     }
 }

@@ -118,6 +118,7 @@ impl Seen {
     fn is_lost(&self, sequence: Sequence) -> bool {
         self.lost.iter().any(|loss| match loss {
             Loss::Record { sequence: lost, .. } => *lost == sequence,
+            Loss::Moved { .. } => false,
             Loss::Unknown { from, until } => (*from..*until).contains(&sequence),
         })
     }

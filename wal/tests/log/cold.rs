@@ -1,7 +1,7 @@
 //! Records that are moved: what was copied is found again as it was, whatever happens.
 
 use logboom_disk::{Disk, SimOptions};
-use logboom_wal::{Error, Passed, Place, Record, SegmentId, open_read_only, verify};
+use logboom_wal::{Error, Loss, Passed, Place, Record, SegmentId, open_read_only, verify};
 
 use crate::support::*;
 
@@ -177,19 +177,25 @@ fn damage_to_a_cold_segment_costs_what_it_hits() {
     sim.wal.write_footer(cold.id, b"x", b"y").unwrap();
     let pad = u64::try_from(sim.disk.facts().pad_unit).unwrap();
     let disk = sim.disk.power_cut();
+    let mut named = 0;
     for block in 0..u64::from(cold.end) / pad {
         let disk = disk.fork(block);
         disk.damage(&format!("segment-{:06}", cold.slot), block * pad..(block + 1) * pad).unwrap();
         let sim = Sim::open(disk.clone(), sim.clock.clone()).unwrap();
-        let mut found = Vec::new();
+        let (mut found, mut lost) = (Vec::new(), Vec::new());
         sim.wal
             .scan(cold.id, &mut |passed| {
-                if let Passed::Record(record, _) = passed {
-                    found.push(record);
+                match passed {
+                    Passed::Record(record, _) => found.push(record),
+                    Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
+                        lost.push(descriptor);
+                    }
+                    Passed::Lost(Loss::Unknown { .. }) => {}
                 }
                 Ok(())
             })
             .unwrap();
+        let mut missed = 0;
         let hit = |place: &Place| {
             let (at, end) = (u64::from(place.offset), u64::from(place.offset + place.len));
             at < (block + 1) * pad && end > block * pad
@@ -197,12 +203,18 @@ fn damage_to_a_cold_segment_costs_what_it_hits() {
         for (record, place) in records.iter().zip(&copies) {
             let is_there = found.iter().any(|other| other.sequence() == record.sequence());
             assert_eq!(is_there, !hit(place), "block {block}, record {}", record.sequence());
+            missed += usize::from(!is_there);
         }
         let report = verify(disk, options(), &mut |_, _| ()).unwrap();
         let is_told = report.damages.iter().any(|damage| damage.segment == cold.id);
+        // What is lost is named by what describes its group once more, or said not to be.
+        let is_unknown = report.damages.iter().any(|damage| damage.segment == cold.id && damage.unknown);
+        assert!(lost.len() == missed || is_unknown, "block {block}: {} of {missed}", lost.len());
+        named += lost.len();
         // The header is repeated by every group.
         assert_eq!(is_told, block > 0, "block {block}");
     }
+    assert!(named > 0, "{named}");
 }
 
 #[test]

@@ -70,6 +70,7 @@ pub(crate) fn account(written: &Written, all: &[Passed]) -> Vec<Sequence> {
                 named.insert(*sequence, *descriptor);
                 *sequence
             }
+            Passed::Lost(Loss::Moved { .. }) => panic!("{passed:?} is no part of the log"),
             Passed::Lost(Loss::Unknown { from, until }) => {
                 assert!(from < until && *from > last, "{passed:?} after {last}");
                 unknown.push((*from, *until));
