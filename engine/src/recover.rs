@@ -164,8 +164,8 @@ impl Recovery {
     }
 
     /// Reads a cold segment for what its footer would say. Nobody knows when its records were live: each is as old as
-    /// it was when it was written. One that is lost still says that older ones are not right; where its sequence is lost
-    /// as well, it may be newer than any that is not replayed.
+    /// it was when it was written. One that is lost still says that older ones are not right. Where its sequence is
+    /// lost as well, it may be newer than any that is not replayed.
     fn scan_cold(&mut self, opening: &Opening, segment: SegmentId) -> Result<()> {
         Ok(opening.scan(segment, &mut |passed| {
             let (record, place) = match passed {

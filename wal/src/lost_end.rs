@@ -80,7 +80,8 @@ impl Opening {
     }
 
     /// Whether a writer has begun a segment since the files were looked at: one that `is_named`
-    /// and in which there is something, or a newer one than was there. The log then ended, for who reads it without a lock, where it did at that time.
+    /// and in which there is something, or a newer one than was there. The log then ended, for who reads it without a
+    /// lock, where it did at that time.
     fn went_on(&self, is_named: &dyn Fn(&Life) -> bool) -> Result<bool, Error> {
         for name in self.base.disk.list().map_err(|error| Error::io("listing the directory again", error))? {
             let Some(slot) = slot_of(&name) else { continue };
