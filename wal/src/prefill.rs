@@ -29,21 +29,35 @@ const TICKS: usize = 6;
 const REMOVED_AT_ONCE: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Gives the space of segments back to the file system. What stays, the next opening takes for prepared.
+/// What the giving back of segments is called where it fails.
+const GIVE_BACK: &str = "give back segments";
+
+/// Gives the space of segments back to the file system; false if none was. What stays is ready as it was, and the next
+/// opening takes it for prepared.
 fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
-    let mut removed = 0;
+    let (mut is_any, mut failure) = (false, None);
     for Free { slot, file } in surplus {
         marks::hit("supply: a segment is given back");
         drop(file);
-        removed += u64::from(shared.disk.remove(&slot_name(slot)).is_ok());
+        match shared.disk.remove(&slot_name(slot)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                shared.supply.put_back(slot);
+                failure = Some(Error::io(format!("removing {}", slot_name(slot)), error));
+            }
+            _ => {
+                shared.supply.removed();
+                is_any = true;
+            }
+        }
     }
-    shared.supply.removed(removed);
-    if removed > 0
-        && let Err(error) = shared.disk.sync_dir()
-    {
+    match failure {
+        Some(error) => shared.faults.failed(GIVE_BACK, &error),
+        None => shared.faults.succeeded(GIVE_BACK),
+    }
+    if is_any && let Err(error) = shared.disk.sync_dir() {
         shared.beside_the_log("removing segments", Failure::Sync(error));
     }
-    removed > 0
+    is_any
 }
 
 /// Gives back at once what is past the bound and not in use.

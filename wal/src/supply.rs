@@ -79,8 +79,8 @@ struct State {
     files: u64,
     /// Segments that were begun.
     begun: u64,
-    /// The log is being opened, and nothing is prepared yet: what is kept back otherwise may be used, and the log may
-    /// grow past its bound by one file.
+    /// The log is being opened, and nothing is prepared yet: what is kept back otherwise may be used but for the last,
+    /// and the log may grow past its bound by one file.
     is_opening: bool,
     /// Freed, and waiting for the record that says so to be durable, and for the last reader.
     retiring: Vec<(u64, Arc<Segment>)>,
@@ -106,7 +106,8 @@ impl Supply {
             Use::Drain => KEPT_BACK - 2,
         };
         let mut state = self.state.lock();
-        let floor = if state.is_opening { 0 } else { floor };
+        // An opening uses what is kept back, up to one: without that the next could not begin where none can be made.
+        let floor = if state.is_opening { 1 } else { floor };
         let is_last = state.ready.len() == floor + 1;
         marks::hit_if(is_last && for_what == Use::Drain, "supply: the segment kept for draining is used");
         marks::hit_if(is_last && for_what == Use::Move, "supply: the segment kept for moving is used");
@@ -184,9 +185,14 @@ impl Supply {
         self.state.lock().files
     }
 
-    /// So many segment files are gone.
-    pub(crate) fn removed(&self, files: u64) {
-        self.state.lock().files -= files;
+    /// One of the [surplus](Self::surplus) is gone.
+    pub(crate) fn removed(&self) {
+        self.state.lock().files -= 1;
+    }
+
+    /// One of the surplus could not be removed.
+    pub(crate) fn put_back(&self, slot: u32) {
+        self.state.lock().ready.push_back(Free::new(slot));
     }
 
     pub(crate) fn next_slot(&self) -> u32 {
@@ -197,9 +203,10 @@ impl Supply {
 
     /// Adds what was [claimed](Self::claim).
     pub(crate) fn add(&self, shared: &Shared, slot: u32, made: Result<(), Failure>) -> Result<(), Error> {
-        let open = |()| shared.disk.open(&slot_name(slot), Mode::Write).map_err(Failure::Write);
-        match made.and_then(open) {
-            Ok(file) => {
+        match made {
+            Ok(()) => {
+                // It has its name: where no more files can be open it is opened when it is used.
+                let file = shared.disk.open(&slot_name(slot), Mode::Write).ok();
                 self.state.lock().add(wanted(shared), slot, file);
                 shared.faults.succeeded("prefill");
                 Ok(())
@@ -232,7 +239,7 @@ impl Supply {
             marks::hit_if(!freed, "supply: a freed segment waits for its record");
             if freed && Arc::strong_count(&segment) == 1 {
                 marks::hit("supply: a segment is recycled");
-                state.add(wanted(shared), segment.slot, Arc::clone(&segment.file));
+                state.add(wanted(shared), segment.slot, Some(Arc::clone(&segment.file)));
             } else {
                 state.retiring.push((group, segment));
             }
@@ -263,8 +270,8 @@ impl Supply {
 
 impl State {
     /// Adds a segment that is ready. Only the first ones stay open.
-    fn add(&mut self, open_max: usize, slot: u32, file: Arc<dyn File>) {
-        let file = (self.ready.len() < open_max).then_some(file);
+    fn add(&mut self, open_max: usize, slot: u32, file: Option<Arc<dyn File>>) {
+        let file = file.filter(|_| self.ready.len() < open_max);
         self.ready.push_back(Free { slot, file });
     }
 }
@@ -280,7 +287,8 @@ pub(crate) fn prefill_name(slot: u32) -> String {
 }
 
 pub(crate) fn is_prefill(name: &str) -> bool {
-    name.starts_with("prefill-")
+    let slot = name.strip_prefix("prefill-").and_then(|slot| slot.parse().ok());
+    slot.is_some_and(|slot| prefill_name(slot) == name)
 }
 
 /// Removes the segments that a process was preparing when it ended.

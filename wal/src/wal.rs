@@ -367,6 +367,12 @@ impl Wal {
         self.shared.supply.len() > KEPT_BACK
     }
 
+    /// Whether fewer segments are prepared than are to be kept back from appends: openings have used them, and where no
+    /// more can be made the log can be opened only so often.
+    pub fn is_short(&self) -> bool {
+        self.shared.supply.len() < KEPT_BACK
+    }
+
     // ---- life ----
 
     /// The failure after which nothing is acknowledged any more.

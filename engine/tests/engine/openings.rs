@@ -3,7 +3,10 @@
 use std::{process::Command, time::Duration};
 
 use bytes::Bytes;
-use logboom::{Engine, Error, disk::Disk};
+use logboom::{
+    Capacity, Engine, Error,
+    disk::{Disk, SimDisk, SimOptions},
+};
 
 use crate::support::*;
 
@@ -93,6 +96,44 @@ fn a_bound_that_is_lowered_is_held_by_what_is_not_in_use() {
     assert!(files(&ground) <= 9, "{} files", files(&ground));
     assert_eq!(engine.shard(A).last(), Some(60 * 8));
     engine.close().unwrap();
+}
+
+/// Where the device has no room for another file, an opening takes one of those that were kept back: each gives back
+/// what the ones before it have used, or soon none could begin.
+#[test]
+fn a_full_device_is_opened_as_often_as_a_process_is_started() {
+    for end in ENDS {
+        let mut ground = Ground::on(SimDisk::new(7, SimOptions { capacity: 4 << 20, ..SimOptions::default() }), 7);
+        ground.config.reserve_segments = 2;
+        let engine = ground.open();
+        let mut last = 0;
+        while fits(&engine, last + 1) {
+            last += 1;
+            ground.pass(&engine, Duration::from_millis(10));
+        }
+        End::Kill.of(&ground, engine);
+        for nth in 1..=20 {
+            let engine = ground.try_open().unwrap_or_else(|error| panic!("{error} in opening {nth}, {end:?}"));
+            assert_eq!(engine.shard(A).last(), Some(last), "opening {nth}, {end:?}");
+            end.of(&ground, engine);
+        }
+        let engine = ground.open();
+        write(&engine, |batch| batch.compact_to(A, last - 2).map(drop));
+        engine.reclaim().unwrap();
+        assert!(fits(&engine, last + 1), "{end:?}: {:?}", engine.space());
+        engine.close().unwrap();
+    }
+}
+
+/// Whether the log takes another large entry.
+fn fits(engine: &Engine, index: u64) -> bool {
+    let mut batch = engine.batch();
+    batch.append_payload(A, index, 1, Bytes::from(vec![1; 28_000])).unwrap();
+    match engine.write(batch) {
+        Ok(_) => true,
+        Err(Error::Full(Capacity::Device)) => false,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Fills about so many segments, and drops what is in them.

@@ -12,6 +12,7 @@ mod limits;
 mod lost_end;
 mod misplaced;
 mod slots;
+mod supply;
 mod support;
 mod unread;
 

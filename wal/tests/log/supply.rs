@@ -1,0 +1,68 @@
+//! Segment files that cannot be opened, or not be removed: each is counted, and used.
+
+use std::{io::ErrorKind, time::Duration};
+
+use logboom_disk::{Disk, Fault, FaultKind, SimDisk, SimOptions};
+use logboom_wal::{ManualClock, Options, Runtime, Wal, open};
+
+use crate::support::*;
+
+/// The segment files that there are.
+fn files(disk: &SimDisk) -> usize {
+    disk.list().unwrap().iter().filter(|name| name.starts_with("segment-")).count()
+}
+
+/// Those that the log knows of.
+fn counted(wal: &Wal) -> usize {
+    wal.segments().len() + usize::try_from(wal.metrics().prepared_segments).unwrap()
+}
+
+fn pass(wal: &Wal, clock: &ManualClock, seconds: u64) {
+    for _ in 0..seconds * 4 {
+        clock.advance(Duration::from_millis(250));
+        while wal.drive() {}
+    }
+}
+
+fn opened(disk: &std::sync::Arc<SimDisk>, clock: &std::sync::Arc<ManualClock>, reserve_segments: usize) -> Wal {
+    let options = Options { reserve_segments, ..options() };
+    open(disk.clone(), options, Runtime::Manual(clock.clone())).unwrap().start().unwrap()
+}
+
+/// As where the process has as many files open as it may when a segment has just got its name.
+#[test]
+fn a_segment_that_cannot_be_opened_yet_is_ready_all_the_same() {
+    let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
+    let wal = opened(&disk, &clock, 2);
+    disk.inject(Fault::error(FaultKind::Open, ErrorKind::Other).on("segment-").sticky());
+    pass(&wal, &clock, 10);
+    assert_eq!((files(&disk), counted(&wal)), (1 + 2 + 3, 1 + 2 + 3));
+    disk.clear_faults();
+    (0..60).for_each(|nth| ok(write(&wal, &body(nth, 40_000))));
+    pass(&wal, &clock, 1);
+    assert_eq!(files(&disk), counted(&wal));
+    wal.close().unwrap();
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_stays_ready_and_that_is_told() {
+    let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
+    let wal = opened(&disk, &clock, 10);
+    pass(&wal, &clock, 1);
+    wal.close().unwrap();
+    drop(wal);
+    let all = files(&disk);
+    assert!(all > 12, "{all}");
+
+    let wal = opened(&disk, &clock, 2);
+    disk.inject(Fault::error(FaultKind::Remove, ErrorKind::Other).on("segment-").sticky());
+    pass(&wal, &clock, 30);
+    assert_eq!((files(&disk), counted(&wal)), (all, all));
+    let failing = wal.health().failing;
+    assert_eq!(failing.iter().map(|(machine, _)| *machine).collect::<Vec<_>>(), ["give back segments"]);
+    disk.clear_faults();
+    pass(&wal, &clock, 120);
+    assert!(files(&disk) < all && wal.health().failing.is_empty());
+    assert_eq!(files(&disk), counted(&wal));
+    wal.close().unwrap();
+}
