@@ -33,6 +33,11 @@ impl Holes {
         self.is_failure
     }
 
+    /// What was said of the last of them; `None` if there is none.
+    pub(crate) fn into_error(self) -> Option<io::Error> {
+        self.error
+    }
+
     pub(crate) fn touch(&self, range: &Range<usize>) -> bool {
         self.ranges.iter().any(|hole| hole.start < range.end && range.start < hole.end)
     }
@@ -138,7 +143,10 @@ pub(crate) fn require_device(disk: &dyn Disk, pool: &Pool, pad: usize) -> Result
 pub(crate) fn is_of_the_bytes(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, InvalidInput, OutOfMemory, PermissionDenied, Unsupported, WouldBlock};
     let is_panic = error.get_ref().is_some_and(|inner| inner.is::<Panicked>());
+    // ENFILE and EMFILE, which have no kind.
+    let lacks_files = matches!(error.raw_os_error(), Some(23 | 24));
     !is_panic
+        && !lacks_files
         && !matches!(
             error.kind(),
             Interrupted | InvalidInput | OutOfMemory | PermissionDenied | Unsupported | WouldBlock
@@ -169,6 +177,13 @@ mod tests {
         for (nth, block) in bytes.chunks(PAD).enumerate() {
             let expected = if [3, 8, 9].contains(&nth) { 0 } else { 7 };
             assert!(block.iter().all(|&byte| byte == expected), "block {nth}");
+        }
+    }
+
+    #[test]
+    fn what_the_one_who_asks_lacks_says_nothing_of_the_bytes() {
+        for (errno, of_the_bytes) in [(5, true), (61, true), (12, false), (13, false), (23, false), (24, false)] {
+            assert_eq!(is_of_the_bytes(&io::Error::from_raw_os_error(errno)), of_the_bytes, "{errno}");
         }
     }
 

@@ -8,6 +8,7 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice};
 use crate::{
     Error, Options, crc,
     group::{put_u32, put_u64},
+    holes::{Holes, read_around},
     record::{u32_at, u64_at},
     slots::Failure,
 };
@@ -18,8 +19,10 @@ pub const FORMAT_VERSION: u32 = 2;
 
 /// The file by which a directory is a log.
 pub(crate) const NAME: &str = "LOGBOOM";
-/// Of a log that is being made, or whose `LOGBOOM` is being restored.
+/// Of a log that is being made.
 pub(crate) const NAME_NEW: &str = "LOGBOOM.new";
+/// Of a log whose `LOGBOOM` is being restored: another name, as nothing was acknowledged in a log that is being made.
+pub(crate) const NAME_RESTORED: &str = "LOGBOOM.restored";
 /// Of a copy that is being made: what lies beside it is not whole.
 pub(crate) const NAME_COPY: &str = "LOGBOOM.copy";
 /// The file by which a directory is locked; it is never removed.
@@ -89,7 +92,7 @@ impl Identity {
         match disk.open(name, Mode::Read) {
             Ok(file) => Self::load(disk, &*file, pool).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(format!("opening {name}"), error)),
+            Err(error) => Err(Error::io(format!("{name} cannot be read"), error)),
         }
     }
 
@@ -134,7 +137,8 @@ impl Identity {
     }
 
     fn load(disk: &dyn Disk, file: &dyn File, pool: &Pool) -> Result<Self, Error> {
-        let size = file.size().map_err(|error| Error::io(format!("reading {NAME}"), error))?;
+        let unread = |error| Error::io(format!("{NAME} cannot be read"), error);
+        let size = file.size().map_err(unread)?;
         let (pad, is_direct) = (disk.facts().pad_unit, disk.facts().direct);
         // Through the page cache any part of a file can be read.
         let len = if is_direct { pad } else { pad.min(usize::try_from(size).unwrap_or(pad)) };
@@ -145,9 +149,10 @@ impl Identity {
             }
             return Err(Error::Foreign(format!("{NAME} has {size} bytes, one block of {pad} is the least")));
         }
-        let mut region = pool.region(len);
-        file.read_at(&mut region, 0).map_err(|error| Error::io(format!("reading {NAME}"), error))?;
-        let identity = Self::decode(&region)?;
+        let mut holes = Holes::default();
+        let bytes = read_around(file, pool, len, 0..len, &mut holes).map_err(unread)?;
+        holes.into_error().map_or(Ok(()), |error| Err(unread(error)))?;
+        let identity = Self::decode(&bytes)?;
         if is_direct {
             identity.require_pad(pad)?;
         }

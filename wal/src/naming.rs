@@ -8,9 +8,10 @@ use logboom_disk::{Disk, Mode, Pool};
 use crate::{
     Clock, Error, IdentityFault, Options,
     claim::implied_seed,
-    identity::{Identity, LOCK, NAME, NAME_COPY, NAME_NEW},
+    holes::{Holes, is_of_the_bytes, read_around},
+    identity::{Identity, LOCK, NAME, NAME_COPY, NAME_NEW, NAME_RESTORED},
     marks,
-    segment::{read_slice, slot_of},
+    segment::slot_of,
     slots::{Failure, is_slot},
     supply::is_prefill,
 };
@@ -48,8 +49,8 @@ pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error
     let pool = Pool::new(0);
     let found = if fault.is_restorable() { Naming::read_elsewhere(&*disk, &pool, NAME)? } else { None };
     let Some(Naming { identity, .. }) = found else { return Err(Error::Identity(fault)) };
-    let written = identity.write(&*disk, &pool, NAME_NEW);
-    let named = written.and_then(|()| Identity::name(&*disk, NAME_NEW)).map_err(Failure::into_error);
+    let written = identity.write(&*disk, &pool, NAME_RESTORED);
+    let named = written.and_then(|()| Identity::name(&*disk, NAME_RESTORED)).map_err(Failure::into_error);
     named.map(|()| fault).map_err(|error| Error::io(format!("restoring {NAME}"), error))
 }
 
@@ -112,18 +113,17 @@ impl Naming {
         match Identity::read(disk, pool, NAME) {
             Ok(Some(identity)) => return Ok(Some(Self { identity, state: State::Named })),
             Ok(None) => {}
-            Err(Error::Foreign(what)) => {
-                let found = Self::read_elsewhere(disk, pool, &what)?;
-                return found.map(Some).ok_or(Error::Foreign(what));
+            Err(error) => {
+                let Some(what) = why_lost(&error) else { return Err(error) };
+                return Self::read_elsewhere(disk, pool, &what)?.map(Some).ok_or(error);
             }
-            Err(error) => return Err(error),
         }
         let names = names(disk)?;
         if names.iter().any(|name| name == NAME_COPY) {
             return Err(Error::Foreign("it is a copy of a log that was not finished: make it anew".to_owned()));
         }
-        let is_begun = names.iter().any(|name| name == NAME_NEW);
-        let is_nothing = |name: &str| matches!(name, NAME_NEW | LOCK) || is_begun && is_prefill(name);
+        // To begin anew is to remove what was begun: a creation that is cut short there leaves what it was preparing.
+        let is_nothing = |name: &str| matches!(name, NAME_NEW | LOCK) || is_prefill(name);
         let Some(other) = names.iter().find(|name| !is_nothing(name)) else { return Ok(None) };
         // It is durable before any file of a new log has its name.
         if let Ok(Some(identity)) = Identity::read(disk, pool, NAME_NEW) {
@@ -170,6 +170,15 @@ impl Naming {
     }
 }
 
+/// What is wrong with `LOGBOOM`, if this is an error for which other files may say what it had.
+fn why_lost(error: &Error) -> Option<String> {
+    match error {
+        Error::Foreign(what) => Some(what.clone()),
+        Error::Io { what, error } if is_of_the_bytes(error) => Some(format!("{what}: {error}")),
+        _ => None,
+    }
+}
+
 /// What a file says of the log that it is of, by itself.
 struct Look {
     name: String,
@@ -179,15 +188,22 @@ struct Look {
 }
 
 impl Look {
-    /// `None` if the file has no header.
+    /// `None` if the file has no header, or none that can be read.
     fn at(disk: &dyn Disk, pool: &Pool, name: &str) -> io::Result<Option<Self>> {
+        match Self::read(disk, pool, name) {
+            Err(error) if is_of_the_bytes(&error) => Ok(None),
+            look => look,
+        }
+    }
+
+    fn read(disk: &dyn Disk, pool: &Pool, name: &str) -> io::Result<Option<Self>> {
         let file = disk.open(name, Mode::Read)?;
         let (size, unit) = (file.size()?, disk.facts().pad_unit as u64);
         let len = usize::try_from(size.min(LOOK) / unit * unit).unwrap_or_default();
         if len == 0 {
             return Ok(None);
         }
-        let bytes = read_slice(&*file, pool, 0, len)?;
+        let bytes = read_around(&*file, pool, disk.facts().pad_unit, 0..len, &mut Holes::default())?;
         let (copy, seed) = (Identity::copy_in(&bytes), implied_seed(&bytes));
         let is_header_of = |pad: &usize| implied_seed(&bytes[(*pad).min(len)..]);
         // A group begins where the first pad unit ends.

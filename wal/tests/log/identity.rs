@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use logboom_disk::{Disk, Mode, Pool, SimDisk, SimOptions, Slice, Sync};
+use logboom_disk::{Disk, Fault, FaultKind, Mode, Pool, SimDisk, SimOptions, Slice, Sync};
 use logboom_wal::{
     Error, IdentityFault, ManualClock, Opening, Options, Passed, Runtime, open, open_read_only, restore_identity,
     verify,
@@ -219,6 +219,63 @@ fn a_creation_that_is_cut_short_anywhere_begins_again() {
     }
 }
 
+/// The second begins by removing what the first has left of its identity.
+#[test]
+fn a_creation_that_is_cut_short_twice_begins_again() {
+    let mut prepared_alone = 0;
+    for first in 1..40 {
+        for second in 1..12 {
+            let mut disk = SimDisk::new(first, SimOptions::default());
+            for n in [first, second] {
+                disk.halt_after(n);
+                drop(Sim::open(disk.clone(), ManualClock::new(n)));
+                disk = disk.process_crash();
+            }
+            let names = disk.list().unwrap();
+            prepared_alone += usize::from(names.iter().all(|name| name.starts_with("prefill-")) && !names.is_empty());
+            let sim = Sim::open(disk, ManualClock::new(9)).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+            write(&sim.wal, b"the first").unwrap();
+        }
+    }
+    assert!(prepared_alone > 0);
+}
+
+/// Of a file of somebody else that is called as such files are nothing is known.
+#[test]
+fn a_strange_file_is_not_what_a_creation_left() {
+    let files: Files = [("prefill-notes".to_owned(), vec![7; 4096])].into();
+    let disk = disk_with(&files);
+    assert!(matches!(Sim::open(disk.clone(), ManualClock::new(1)), Err(Error::Foreign(_))));
+    assert_eq!(files_of(&disk), files);
+}
+
+#[test]
+fn an_identity_that_cannot_be_read_is_a_lost_one() {
+    let files = logged(1, options());
+    let unreadable = |name: &str| Fault::error(FaultKind::Read, std::io::ErrorKind::Other).on(name).sticky();
+    // A part of a file that says the same may be unreadable too.
+    for beside in [None, Some("segment-000000")] {
+        let disk = disk_with(&files);
+        disk.inject(unreadable("LOGBOOM"));
+        beside.into_iter().for_each(|name| disk.inject(unreadable(name).within(64 << 10..128 << 10)));
+        let fault = match Sim::open(disk.clone(), ManualClock::new(7)).map(drop) {
+            Err(Error::Identity(fault)) => fault,
+            other => panic!("{beside:?}: {other:?}"),
+        };
+        let what = fault.logboom.clone().unwrap();
+        assert!(fault.is_restorable() && what.starts_with("LOGBOOM cannot be read: "), "{fault}");
+        let (found, opening) = read(&disk);
+        assert_eq!((found, opening.report().identity.as_ref()), (bodies(), Some(&fault)), "{beside:?}");
+        assert_eq!(restore_identity(disk.clone()).unwrap(), fault);
+        disk.clear_faults();
+        assert_eq!((&files_of(&disk)["LOGBOOM"], read(&disk).0), (&files["LOGBOOM"], bodies()));
+    }
+    // Where nothing else says it, it is an error of the device, and no word on what the directory is.
+    let alone = disk_with(&[("LOGBOOM".to_owned(), files["LOGBOOM"].clone())].into());
+    alone.inject(unreadable("LOGBOOM"));
+    assert!(matches!(Sim::open(alone, ManualClock::new(7)), Err(Error::Io { .. })));
+}
+
 #[test]
 fn a_creation_that_had_no_room_does_not_fix_the_sizes() {
     let disk = SimDisk::new(1, SimOptions { capacity: 512 << 10, ..SimOptions::default() });
@@ -243,7 +300,13 @@ fn a_restoring_that_is_cut_short_anywhere_can_be_done_again() {
             disk.halt_after(n);
             let is_done = restore_identity(disk.clone()).is_ok();
             let found = disk.power_cut();
-            drop(restore_identity(found.clone()));
+            // Readers have it all the while, and it is no log that is being made.
+            assert_eq!(read(&found).0, bodies(), "operation {n}");
+            match restore_identity(found.clone()) {
+                Ok(_) => {}
+                Err(Error::Unsupported(what)) => assert!(is_done || n > 5, "{what}"),
+                Err(error) => panic!("operation {n}: {error}"),
+            }
             let sim = Sim::open(found, ManualClock::new(7)).unwrap();
             assert_eq!((sim.bodies(), &files_of(&sim.disk)["LOGBOOM"]), (bodies(), &good), "operation {n}");
             if is_done {
