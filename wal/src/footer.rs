@@ -97,8 +97,9 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes the segment one without a footer, durably.
+    /// Makes the segment one without a footer, durably. It can be sealed anew, whatever becomes of this.
     pub(crate) fn remove_footer(&self, pool: &Pool, pad: usize) -> Result<(), Failure> {
+        self.forget_footer();
         self.write_part(&[0], self.size as usize - pad, pool, pad)
     }
 

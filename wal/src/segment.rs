@@ -182,6 +182,10 @@ impl Segment {
         self.footer.store(true, Ordering::Release);
     }
 
+    pub(crate) fn forget_footer(&self) {
+        self.footer.store(false, Ordering::Release);
+    }
+
     /// Whether it is full, and neither has a footer nor stays without one.
     pub(crate) fn wants_footer(&self) -> bool {
         self.is_closed() && !self.has_footer() && !self.unsealable.load(Ordering::Acquire)

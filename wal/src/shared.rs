@@ -143,6 +143,8 @@ impl Shared {
     }
 
     pub(crate) fn try_reserve(self: &Arc<Self>, admitted: &mut u64, asked: Asked<'_>) -> Result<Reservation, Error> {
+        // What a thread had locked when this process was forked stays locked here.
+        self.check_process()?;
         loop {
             let mut staging = self.staging.lock();
             // With that locked: what is accepted comes before the group with which the log is closed.

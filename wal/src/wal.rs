@@ -290,6 +290,7 @@ impl Wal {
     /// [`Error::Unsupported`] for a segment that is written, or one that is not [`Wal::covered`]; those of
     /// [`Wal::reserve`].
     pub fn retire(&self, segments: &[SegmentId]) -> Result<(), Error> {
+        self.shared.check_process()?;
         let (active, covered) = (self.active(), self.covered());
         let is_written = |id: SegmentId| self.segment(id).is_ok_and(|segment| !segment.is_closed());
         let may_not = |id: SegmentId| if id.is_cold() { is_written(id) } else { id >= active || id >= covered };

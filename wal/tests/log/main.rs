@@ -336,6 +336,11 @@ fn footers_read_back_until_they_are_damaged() {
     let footer = sim.wal.read_footer(segment.id).unwrap().unwrap();
     assert_eq!((&*footer.head, &*footer.body), (&*head, &*rows));
     assert_ne!(sim.wal.sealable().unwrap().id, segment.id);
+    // One that is taken away leaves a segment that can be sealed.
+    sim.wal.remove_footer(segment.id).unwrap();
+    assert!(sim.wal.read_footer(segment.id).unwrap().is_none());
+    assert_eq!(sim.wal.sealable().unwrap().id, segment.id);
+    sim.wal.write_footer(segment.id, &head, &rows).unwrap();
 
     let read_head = || {
         let mut opening = open_read_only(sim.disk.clone(), options()).unwrap();
