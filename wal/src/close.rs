@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    Error,
+    Error, Worker,
     shared::{Caller, Shared},
     watermark::poisoned,
 };
@@ -33,8 +33,8 @@ impl Shared {
 
     /// Ends the threads, whatever is pending.
     fn stop(&self) {
-        if let Some(worker) = self.worker.get() {
-            worker.stop();
+        for worker in [&self.worker, &self.guard] {
+            worker.get().into_iter().for_each(Worker::stop);
         }
         self.stopped.store(true, Ordering::Release);
         self.kick();

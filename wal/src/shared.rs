@@ -88,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) faults: Faults,
     pub(crate) worker: OnceLock<Worker>,
+    /// Looks whose the directory is: apart, as who waits for a device that is stuck looks at nothing else.
+    pub(crate) guard: OnceLock<Worker>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) waker: OnceLock<Arc<dyn Wake>>,
     /// The committer thread holds the tail, and can start another write beside those in flight.
@@ -475,6 +477,7 @@ impl Shared {
     fn drive_for(&self, caller: Caller) -> bool {
         let committed = self.drive_commit();
         let worked = self.worker.get().is_some_and(Worker::step);
+        let worked = self.guard.get().is_some_and(Worker::step) | worked;
         let tellers = [&self.notices.notifier, &self.notices.watcher].into_iter().filter(|_| caller == Caller::Free);
         let told = tellers.filter_map(|teller| teller.get()).fold(false, |told, teller| told | teller.step());
         // What a machine wants written is the next step's.

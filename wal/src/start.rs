@@ -84,6 +84,7 @@ impl Start {
             metrics: Metrics::default(),
             faults: Faults::default(),
             worker: OnceLock::new(),
+            guard: OnceLock::new(),
             notices: base.notices,
             waker: OnceLock::new(),
             overlaps: AtomicBool::new(false),

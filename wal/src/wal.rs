@@ -476,7 +476,7 @@ impl Wal {
         let epoch = wal.shared.add_empty(0)?;
         wal.shared.wait(epoch, Caller::Locked)?;
         wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
-        wal.worker().add(Box::new(Guard::new(&wal.shared)));
+        wal.shared.guard.get().into_iter().for_each(|worker| worker.add(Box::new(Guard::new(&wal.shared))));
         let period = wal.shared.options.scrub_period;
         if !period.is_zero() {
             wal.worker().add(Box::new(Scrub::new(&wal.shared, period)));
@@ -492,11 +492,13 @@ impl Wal {
             let tell = move |ended| theirs.upgrade().into_iter().for_each(|shared| shared.ended(Ended::clone(&ended)));
             Worker::new(name, runtime, Arc::clone(&shared.clock), tell).map_err(fail)
         };
-        let (worker, notifier, watcher) = (start("logboom-work")?, start("logboom-notify")?, start("logboom-watch")?);
+        let (worker, guard) = (start("logboom-work")?, start("logboom-guard")?);
+        let (notifier, watcher) = (start("logboom-notify")?, start("logboom-watch")?);
         notifier.add(Box::new(Notifier::new(shared)));
         watcher.add(Box::new(Stalls::new(shared)));
         watcher.add(Box::new(Teller::new(shared)));
         drop(shared.worker.set(worker));
+        drop(shared.guard.set(guard));
         drop(shared.notices.notifier.set(notifier));
         drop(shared.notices.watcher.set(watcher));
         if shared.manual {
