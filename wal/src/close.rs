@@ -9,9 +9,10 @@ use crate::{
 };
 
 impl Shared {
-    /// Drains, says in a last group that nothing follows, and ends the threads. The second call does nothing.
+    /// Drains, says in a last group that nothing follows, and ends the threads. Another call attends to what came since.
     pub(crate) fn close(&self) -> Result<(), Error> {
         if self.closing.swap(true, Ordering::AcqRel) {
+            self.attend_if_closed();
             return Ok(());
         }
         self.admission.shut();
@@ -50,10 +51,5 @@ impl Shared {
         }
         // What is due is still called back, and told.
         self.close_notices();
-        for teller in [&self.notices.notifier, &self.notices.watcher] {
-            if let Some(teller) = teller.get() {
-                teller.stop();
-            }
-        }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// Has the wakers woken, soon, by the notifier.
+    /// Has the wakers woken, soon, by the notifier; when that has ended, by who comes by with nothing locked.
     pub(crate) fn wake(&self, mut wakers: Vec<Waker>) {
         if wakers.is_empty() {
             return;
@@ -54,9 +54,6 @@ impl Notices {
         waiting.append(&mut wakers);
         drop(waiting);
         self.kick();
-        if self.closed.load(Ordering::SeqCst) {
-            self.wake_now(self.take_wakers());
-        }
     }
 
     pub(crate) fn kick(&self) {
@@ -134,21 +131,35 @@ impl Shared {
         let Some((callback, outcome)) = self.watermark.take_callback() else { return woken };
         if let Err(panic) = guarded(|| callback(outcome)) {
             self.notices.panicked("a callback", panic);
+            // One that closes the log panics when that is closed.
+            self.tell_if_closed();
         }
         true
     }
 
-    /// From now on whoever brings something attends to it, as nobody else does.
+    /// Ends the threads of the notices. What the notifier was at when it ended may have something for the listener, so
+    /// that one's ends after it; from now on whoever brings something attends to it, as nobody else does.
     pub(crate) fn close_notices(&self) {
+        let stop = |worker: &OnceLock<Worker>| worker.get().into_iter().for_each(Worker::stop);
+        stop(&self.notices.notifier);
         self.notices.closed.store(true, Ordering::SeqCst);
         while self.attend() {}
-        while self.tell_next() {}
+        stop(&self.notices.watcher);
+        self.tell_if_closed();
     }
 
-    /// What was brought when the notifier had ended, or ended meanwhile.
+    /// What was brought when the notifier had ended, or ended meanwhile; by a caller that has nothing locked.
     pub(crate) fn attend_if_closed(&self) {
         if self.notices.closed.load(Ordering::SeqCst) {
             while self.attend() {}
+            self.tell_if_closed();
+        }
+    }
+
+    /// Tells the listener what there is to tell, when nobody else does.
+    pub(crate) fn tell_if_closed(&self) {
+        if self.notices.closed.load(Ordering::SeqCst) {
+            while self.tell_next() {}
         }
     }
 

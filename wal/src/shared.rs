@@ -249,6 +249,7 @@ impl Shared {
         }
         self.notify();
         self.worker_kick();
+        self.tell_if_closed();
     }
 
     /// What a failure of work beside the log means for the log: see [`Failure`].
@@ -276,6 +277,7 @@ impl Shared {
             self.poison(Error::io("working on the log", std::io::Error::other(what)));
         }
         self.notices.panicked(ended.name, ended.panic);
+        self.tell_if_closed();
     }
 
     /// Blocks until waiting for `group` ends, committing in the caller's thread when the log is idle.
@@ -480,6 +482,9 @@ impl Shared {
         let worked = self.guard.get().is_some_and(Worker::step) | worked;
         let tellers = [&self.notices.notifier, &self.notices.watcher].into_iter().filter(|_| caller == Caller::Free);
         let told = tellers.filter_map(|teller| teller.get()).fold(false, |told, teller| told | teller.step());
+        if caller == Caller::Free {
+            self.attend_if_closed();
+        }
         // What a machine wants written is the next step's.
         committed | worked | told | self.is_undone()
     }

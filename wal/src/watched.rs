@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use logboom_disk::{Disk, DiskStats, Facts, File, Mode, Queue, Region, Slice, Sync};
+use logboom_disk::{Disk, DiskStats, Facts, File, Mode, Pool, Queue, Region, Slice, Sync};
 
 use crate::{
     Clock,
@@ -130,11 +130,11 @@ impl Disk for WatchedDisk {
     }
 
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
-        self.disk.queue()
+        self.pending.call(|| self.disk.queue())
     }
 
     fn movable_queue(&self) -> io::Result<Box<dyn Queue>> {
-        self.disk.movable_queue()
+        self.pending.call(|| self.disk.movable_queue())
     }
 
     fn still_ours(&self) -> io::Result<()> {
@@ -146,9 +146,17 @@ impl Disk for WatchedDisk {
     }
 
     fn read_many(&self, reads: Vec<(Arc<dyn File>, Region, u64)>) -> Vec<(Region, io::Result<()>)> {
-        // Those of files are caught there.
-        let _began = self.pending.begin();
-        self.disk.read_many(reads)
+        let lens: Vec<usize> = reads.iter().map(|(_, region, _)| region.len()).collect();
+        let answered = self.pending.call(|| Ok(self.disk.read_many(reads)));
+        let error = match answered {
+            Ok(answers) if answers.len() == lens.len() => return answers,
+            Ok(answers) => io::Error::other(format!("the disk has answered {} of {} reads", answers.len(), lens.len())),
+            Err(error) => error,
+        };
+        // The regions went with what was asked.
+        let pool = Pool::new(0);
+        let failed = |len| (pool.region(len), Err(io::Error::other(error.to_string())));
+        lens.into_iter().map(failed).collect()
     }
 
     fn stats(&self) -> DiskStats {

@@ -11,6 +11,7 @@ mod identity;
 mod limits;
 mod lost_end;
 mod misplaced;
+mod panics;
 mod slots;
 mod supply;
 mod support;
