@@ -179,7 +179,7 @@ fn a_waker_is_never_run_by_who_may_have_something_locked() {
 }
 
 /// Work that waits for a device which does not answer.
-struct Waits(Arc<(Mutex<bool>, Condvar)>);
+struct Waits(mpsc::Sender<()>, Arc<(Mutex<bool>, Condvar)>);
 
 impl Machine for Waits {
     fn name(&self) -> &'static str {
@@ -187,7 +187,8 @@ impl Machine for Waits {
     }
 
     fn step(&mut self, _: Duration) -> Step {
-        let (is_stuck, changed) = &*self.0;
+        self.0.send(()).unwrap();
+        let (is_stuck, changed) = &*self.1;
         drop(changed.wait_while(is_stuck.lock().unwrap(), |is_stuck| *is_stuck).unwrap());
         Step::Done
     }
@@ -199,7 +200,9 @@ fn the_loss_of_the_directory_is_seen_while_the_background_waits() {
     let disk = Broken::new();
     let wal = open(disk.clone(), options, Runtime::Threads).unwrap().start().unwrap();
     let gate = Arc::new((Mutex::new(true), Condvar::new()));
-    wal.worker().add(Box::new(Waits(Arc::clone(&gate))));
+    let (begun, has_begun) = mpsc::channel();
+    wal.worker().add(Box::new(Waits(begun, Arc::clone(&gate))));
+    has_begun.recv().unwrap();
     disk.is_lost.store(true, Ordering::SeqCst);
     let heard = heard.recv_timeout(LONG);
     *gate.0.lock().unwrap() = false;
