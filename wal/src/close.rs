@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Shared {
-    /// Drains, says in a last group that nothing follows, and ends the threads. Another call attends to what came since.
+    /// Drains, says in a last group that nothing follows, and ends the threads. Another attends to what came since.
     pub(crate) fn close(&self) -> Result<(), Error> {
         if self.closing.swap(true, Ordering::AcqRel) {
             self.attend_if_closed();

@@ -472,6 +472,7 @@ impl Shared {
 
     /// One step of everything, in the caller's thread; false when there was nothing to do.
     pub(crate) fn drive(&self) -> bool {
+        self.attend_if_closed();
         self.drive_for(Caller::Free)
     }
 
@@ -482,9 +483,6 @@ impl Shared {
         let worked = self.guard.get().is_some_and(Worker::step) | worked;
         let tellers = [&self.notices.notifier, &self.notices.watcher].into_iter().filter(|_| caller == Caller::Free);
         let told = tellers.filter_map(|teller| teller.get()).fold(false, |told, teller| told | teller.step());
-        if caller == Caller::Free {
-            self.attend_if_closed();
-        }
         // What a machine wants written is the next step's.
         committed | worked | told | self.is_undone()
     }
