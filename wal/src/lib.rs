@@ -76,6 +76,7 @@ mod find_cold;
 mod replay;
 mod lost_end;
 mod reader;
+mod sealing;
 mod verify;
 mod wal;
 #[cfg(all(loom, test))]

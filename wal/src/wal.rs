@@ -8,16 +8,13 @@ use std::{
 use logboom_disk::{Disk, Facts};
 
 use crate::{
-    Ended, Error, FooterParts, Listed, Passed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo,
-    Sequence, Stretches, Ticket, Wakers, WalHealth, WalMetrics, Worker, cold,
-    footer::Successor,
+    Ended, Error, Listed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Stretches,
+    Ticket, Wakers, WalHealth, WalMetrics, Worker, cold,
     guard::Guard,
     marks,
-    mutants::{self, Mutant},
     notices::{Notifier, Teller},
     prefill::{Prefill, trim},
     record::KIND_FREED,
-    scan::walk,
     scrub::Scrub,
     segment::Segment,
     shared::{Caller, Shared},
@@ -177,88 +174,6 @@ impl Wal {
     /// The segment that the next group goes to, or the one after it.
     pub fn active(&self) -> SegmentId {
         self.shared.staging.lock().segment().id
-    }
-
-    /// The oldest segment that is full, durable, and without a footer, besides those that stay without and `others`.
-    /// The one that was begun behind it must be durable in part, as its footer says that the log went on there.
-    pub fn sealable_but(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
-        let durable = self.durable();
-        let segments = self.shared.segments.lock();
-        let is_early = mutants::is_on(Mutant::FooterEarly);
-        let is_durable = |segment: &Segment| segment.last() <= durable || is_early;
-        let went_on = |id: SegmentId| id.is_cold() || successor(&segments, id, durable).is_some() || is_early;
-        let ripe = |segment: &&Arc<Segment>| {
-            segment.wants_footer() && is_durable(segment) && went_on(segment.id) && !others(segment.id)
-        };
-        segments.values().find(ripe).map(|segment| segment.info())
-    }
-
-    /// The oldest segment that is full, durable, and without a footer, besides those that stay without.
-    pub fn sealable(&self) -> Option<SegmentInfo> {
-        self.sealable_but(|_| false)
-    }
-
-    /// Seals a segment that [`Wal::sealable`] named. Durable on return. False when there is no room for such a footer:
-    /// nothing was written then, and the segment stays without, as [`Wal::leave_unsealed`] says.
-    ///
-    /// # Errors
-    /// [`Error::Io`]: the footer is missing then, and the segment is read in its place; it may be written again. A
-    /// failed sync poisons the log besides. [`Error::Gone`].
-    pub fn write_footer(&self, segment: SegmentId, head: &[u8], body: &[u8]) -> Result<bool, Error> {
-        let (shared, segment) = (&self.shared, self.segment(segment)?);
-        if segment.footer_at(head, body, shared.pad).is_none() {
-            segment.mark_unsealable();
-            return Ok(false);
-        }
-        let successor = successor(&shared.segments.lock(), segment.id, self.durable());
-        let keys = (shared.pad, shared.seed);
-        let written = segment.write_footer((head, body), successor, &shared.pool, keys);
-        written.map(|()| true).map_err(|failure| shared.beside_the_log("writing a footer", failure))
-    }
-
-    /// Has a segment stay without a footer until the log is opened again: it is not sealable, and is retired as others
-    /// are.
-    pub fn leave_unsealed(&self, segment: SegmentId) {
-        if let Ok(segment) = self.segment(segment) {
-            segment.mark_unsealable();
-        }
-    }
-
-    /// Takes the footer of a full segment away, which lists what is not part of the log: the segment is read in its
-    /// place, and can be sealed anew. Durable on return.
-    ///
-    /// # Errors
-    /// [`Error::Gone`], [`Error::Io`]; a failed sync poisons the log besides.
-    pub fn remove_footer(&self, segment: SegmentId) -> Result<(), Error> {
-        let shared = &self.shared;
-        let removed = self.segment(segment)?.remove_footer(&shared.pool, shared.pad);
-        removed.map_err(|failure| shared.beside_the_log("removing a footer", failure))
-    }
-
-    /// A segment's footer; `None` when there is none, or it is not intact.
-    ///
-    /// # Errors
-    /// [`Error::Gone`], [`Error::Io`].
-    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
-        self.segment(segment)?.read_footer(&self.shared.pool, self.shared.pad, self.shared.seed)
-    }
-
-    /// Reads all records of a segment whose footer is missing, and what is lost of them.
-    ///
-    /// # Errors
-    /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
-    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
-        let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
-        let shared = &self.shared;
-        let (from, keys) = ((&*shared.disk, &shared.pool), (shared.pad, shared.seed));
-        let holes = walk(&segment, successor.as_deref(), from, keys, &mut |part| part.give(each))?;
-        match holes.why() {
-            // Whoever asked for it waits for a device that gives it; an opening goes on without.
-            Some(why) if holes.is_failure() => {
-                Err(Error::io(format!("reading segment {}", segment.id), std::io::Error::other(why)))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Writes a checkpoint that reflects every record in the segments below `replay_from`. Durable on return.
@@ -525,7 +440,7 @@ impl Wal {
         }
     }
 
-    fn segment(&self, id: SegmentId) -> Result<Arc<Segment>, Error> {
+    pub(crate) fn segment(&self, id: SegmentId) -> Result<Arc<Segment>, Error> {
         self.shared.segments.lock().get(&id).cloned().ok_or(Error::Gone(id))
     }
 
@@ -536,12 +451,6 @@ impl Wal {
             (other, _) => other,
         }
     }
-}
-
-/// The segment that was begun behind `segment`, if its first group is durable. One of a cold segment there is not.
-fn successor(segments: &BTreeMap<SegmentId, Arc<Segment>>, segment: SegmentId, durable: u64) -> Option<Successor> {
-    let behind = (segment < SegmentId::COLD).then(|| segments.range(segment.next()..SegmentId::COLD).next())??.1;
-    (behind.first_group() <= durable).then(|| Successor::of(&behind.life))
 }
 
 /// The cold segments, and then those of the log.

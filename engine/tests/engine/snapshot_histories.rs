@@ -334,7 +334,7 @@ impl History {
                 self.disk().inject(Fault::error(kind, io::ErrorKind::Other).nth(self.rng.u64(1..10)));
             }
             match self.ground.try_open() {
-                Ok(_) | Err(Error::Io { .. } | Error::Poisoned { .. }) => {}
+                Ok(_) | Err(Error::Io { .. } | Error::Poisoned { .. } | Error::Identity { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
             self.ground.replace_disk(self.disk().power_cut());

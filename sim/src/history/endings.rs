@@ -115,7 +115,9 @@ impl History {
                     // Choices that have run out would have every opening read it.
                     refused = true;
                 }
-                Err(Error::Io { .. } | Error::Full(_) | Error::Poisoned { .. }) if self.world.is_faulty => {
+                Err(Error::Io { .. } | Error::Full(_) | Error::Poisoned { .. } | Error::Identity { .. })
+                    if self.world.is_faulty =>
+                {
                     marks::hit_if(self.world.has_halted(), "recovery: crashed in the middle of an operation");
                     marks::hit("recovery: cut short, and begun again");
                     self.counts.interrupted += 1;
