@@ -55,8 +55,8 @@ pub(crate) struct Core {
     pub(crate) room: Room,
     pub(crate) counts: Counts,
     pub(crate) snapshots: Kept,
-    /// Held from where the record that releases unknown shards is placed until they are released. Taken before all other
-    /// locks but the checkpointer's: the log is waited for under it, and the shards' locks are.
+    /// Held from where the record that releases unknown shards is placed until they are released. Taken before all
+    /// other locks but the checkpointer's: the log is waited for under it, and the shards' locks are.
     pub(crate) releasing: Mutex<()>,
     closed: AtomicBool,
     /// The machines that have failed and not succeeded since, by name, each with its last failure.

@@ -120,8 +120,8 @@ impl Shard {
         Bounds { first: (!extent.is_empty()).then_some(extent.first), last: extent.last(), boundary: extent.boundary() }
     }
 
-    /// The entry before the first one: the last that was compacted, or that a reset gave. Takes no lock of a shard that was
-    /// written to.
+    /// The entry before the first one: the last that was compacted, or that a reset gave. Takes no lock of a shard that
+    /// was written to.
     pub fn boundary(&self) -> Option<Boundary> {
         self.extent().boundary()
     }

@@ -1,7 +1,8 @@
 //! Verifying: the live entries of segments in which something damaged was met are read, so that it is known which of
 //! them are lost.
 //!
-//! What an engine that is closed has not read, it leaves: the next one meets the damage again, by reading or by a scrub.
+//! What an engine that is closed has not read, it leaves: the next one meets the damage again, by reading or by a
+//! scrub.
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 

@@ -156,10 +156,10 @@
 //! are then never sent. raft-rs has no way to take a `Ready` back, so a group goes on by being opened again, with the
 //! engine.
 //!
-//! A shard of which something is found to be lost goes into quarantine while its node runs, and takes no writes. A round
-//! is then saved without that group, and [`Writer::submit`] and [`Writer::write`] name it: [`LeftOut`]. The others are
-//! saved, and their messages leave. The group has [failed](Group::failure), and is left out of every later round, also
-//! once its quarantine has ended: it goes on by being opened again, with a new node.
+//! A shard of which something is found to be lost goes into quarantine while its node runs, and takes no writes. A
+//! round is then saved without that group, and [`Writer::submit`] and [`Writer::write`] name it: [`LeftOut`]. The
+//! others are saved, and their messages leave. The group has [failed](Group::failure), and is left out of every later
+//! round, also once its quarantine has ended: it goes on by being opened again, with a new node.
 //!
 //! A failed *read* is another matter, since raft-rs panics for most answers that it does not expect:
 //!
@@ -167,13 +167,13 @@
 //! |---|---|
 //! | opening: a log that contradicts itself, lost records | [`Group::open`] gives an [`Error`], and no node begins |
 //! | entries for a follower | to wait: it asks again when it hears from the follower |
-//! | the term of a lost entry | the term, which is known in most cases; else that it is compacted: it sends a snapshot |
+//! | the term of a lost entry | the term where it is known; else that it is compacted: it sends a snapshot |
 //! | a snapshot for a follower | to wait |
 //! | entries to apply, or to look for changes of the configuration in | the error: **it panics** |
 //!
-//! In each case but a known term the first failure is [`Group::failure`]. A process with many groups that wants to outlive the last row
-//! runs its nodes behind [`catch_unwind`](std::panic::catch_unwind) and drops the node that has panicked; the log is
-//! whole, and other groups are not concerned.
+//! In each case but a known term the first failure is [`Group::failure`]. A process with many groups that wants to
+//! outlive the last row runs its nodes behind [`catch_unwind`](std::panic::catch_unwind) and drops the node that has
+//! panicked; the log is whole, and other groups are not concerned.
 //!
 //! Entries are never compacted above what is [applied](Group::applied_to), where the application says what is.
 

@@ -65,7 +65,8 @@ impl Writer {
     }
 
     /// Puts a round into the log, and empties it: on return the groups read what it holds, and nothing of it has to be
-    /// durable yet. Waits while too many bytes are on their way to the disk. Gives the groups that it was saved without.
+    /// durable yet. Waits while too many bytes are on their way to the disk. Gives the groups that it was saved
+    /// without.
     ///
     /// # Errors
     /// [`Error::Engine`], of [`Engine::submit`]; [`Error::NoSnapshot`]. The round stays as it was: it can be submitted
