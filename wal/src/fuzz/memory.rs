@@ -12,7 +12,7 @@ use std::{
 use logboom_disk::{Disk, Facts, File, InlineQueue, Mode, Queue, Region, SimDisk, Slice, Sync};
 use parking_lot::Mutex;
 
-use super::{Image, PAD};
+use super::{Image, PAD, scenes::options};
 
 /// The largest file that there is room for.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -47,9 +47,14 @@ impl MemoryDisk {
         })
     }
 
-    /// The bytes of all files.
+    /// The bytes of all files, a segment that was cut short counted whole.
+    ///
+    /// The log reads a segment by the size that its options give and meets the file's end on the way, so a short
+    /// segment costs as much as a whole one.
     pub fn bytes(&self) -> u64 {
-        self.files.lock().values().map(|content| content.0.lock().len() as u64).sum()
+        let segment_bytes = |name: &str| if name.starts_with("segment-") { options().segment_bytes } else { 0 };
+        let files = self.files.lock();
+        files.iter().map(|(name, content)| (content.0.lock().len() as u64).max(segment_bytes(name))).sum()
     }
 
     /// Whether there is such a file.

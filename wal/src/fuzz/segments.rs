@@ -142,7 +142,12 @@ fn look(disk: &Arc<MemoryDisk>) -> Result<Seen, String> {
     let found: Vec<&Found> = seen.records.iter().filter(there).collect();
     let places: Vec<Place> = found.iter().map(|found| found.place).collect();
     let mut read = Vec::new();
-    reader.read(&places, &mut read).unwrap();
+    match reader.read(&places, &mut read) {
+        Ok(()) => {}
+        // What is missing at the end of a short file may have been zeros, which the walk takes it for.
+        Err(Error::Corruption(_)) if !report.odd_files.is_empty() => return Ok(seen),
+        Err(error) => panic!("{error}"),
+    }
     for (found, record) in found.iter().zip(&read) {
         assert_eq!(found.record, name(record), "replayed, and read by its place");
     }
