@@ -68,12 +68,15 @@ fn check(scene: &Scene, disk: &Arc<MemoryDisk>, sealed: bool, meter: Meter<'_>) 
     if !sealed {
         found.is_stretch_of(scene);
     }
+    let is_short = opening.as_ref().is_some_and(|opening| !opening.report().odd_files.is_empty());
     let Some(probe) = opening.and_then(|opening| go_on(opening).ok()) else { return };
     let again = look(disk);
     if !sealed {
         let mut records: Vec<_> = found.records.iter().map(|found| found.record).collect();
         records.push(probe);
-        let again: Vec<_> = again.unwrap().records.iter().map(|found| found.record).collect();
+        let again = again.unwrap().records.into_iter().map(|found| found.record);
+        // Opening for writing lengthened a short file, so a block that its end cut can be read in part.
+        let again: Vec<_> = again.filter(|(sequence, ..)| !(is_short && found.is_lost(*sequence))).collect();
         assert_eq!(again, records, "opened again");
     }
 }
