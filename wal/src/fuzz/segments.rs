@@ -62,7 +62,13 @@ fn check(scene: &Scene, disk: &Arc<MemoryDisk>, sealed: bool, meter: Meter<'_>) 
     // Where files are not of the log, what is its own can be read, and nothing written.
     let is_refused = written.as_ref().is_err_and(|error| error.starts_with("the log's identity"));
     if existed && !is_refused {
-        assert_eq!(written, seen, "opened for writing");
+        let told = |seen: Result<Seen, String>| seen.map(|seen| Seen { lost: Vec::new(), ..seen });
+        // Forged headers can make a segment that its predecessor names seem to have been begun since the view was
+        // opened: the view then tells of no lost end, which a writer does.
+        match sealed {
+            true => assert_eq!(told(written.clone()), told(seen), "opened for writing"),
+            false => assert_eq!(written, seen, "opened for writing"),
+        }
     }
     let Ok(found) = written else { return };
     if !sealed {
@@ -76,13 +82,14 @@ fn check(scene: &Scene, disk: &Arc<MemoryDisk>, sealed: bool, meter: Meter<'_>) 
         records.push(probe);
         let again = again.unwrap().records.into_iter().map(|found| found.record);
         // Opening for writing lengthened a short file, so a block that its end cut can be read in part.
-        let again: Vec<_> = again.filter(|(sequence, ..)| !(is_short && found.is_lost(*sequence))).collect();
+        let is_back = |record: &(Sequence, u64, u32)| is_short && found.is_lost(record.0) && !records.contains(record);
+        let again: Vec<_> = again.filter(|record| !is_back(record)).collect();
         assert_eq!(again, records, "opened again");
     }
 }
 
 /// What opening told.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Seen {
     records: Vec<Found>,
     lost: Vec<Loss>,
