@@ -56,6 +56,22 @@ pub(crate) fn passed(disk: Arc<SimDisk>) -> (Vec<Passed>, Opening) {
     (all, opening)
 }
 
+/// What lies in covered segments, and what is replayed.
+pub(crate) fn covered_and_passed(disk: &Arc<SimDisk>) -> (Vec<Passed>, Opening) {
+    let (replayed, opening) = passed(disk.clone());
+    let mut all = Vec::new();
+    for info in opening.segments().into_iter().filter(|info| info.id < opening.replay_from()) {
+        opening
+            .scan(info.id, &mut |passed| {
+                all.push(passed);
+                Ok(())
+            })
+            .unwrap();
+    }
+    all.extend(replayed);
+    (all, opening)
+}
+
 /// Checks that everything written is given or told of as lost, and returns the sequences of what is lost.
 pub(crate) fn account(written: &Written, all: &[Passed]) -> Vec<Sequence> {
     let (mut given, mut named, mut unknown) = (BTreeMap::new(), BTreeMap::new(), Vec::new());

@@ -3,29 +3,13 @@
 
 use fastrand::Rng;
 use logboom_disk::{Disk, Mode, Pool, SimDisk, SimOptions, Sync};
-use logboom_wal::{ManualClock, Opening, Options, Passed, Runtime, open};
+use logboom_wal::{ManualClock, Options, Runtime, open};
 
 use crate::{
-    damage::{Written, account, damage, passed, promise, write_batch},
+    damage::{Written, account, covered_and_passed, damage, passed, promise, write_batch},
     lost_end::{name, seal, sealed},
     support::*,
 };
-
-/// What lies in covered segments, and what is replayed.
-fn all(disk: &std::sync::Arc<SimDisk>) -> (Vec<Passed>, Opening) {
-    let (replayed, opening) = passed(disk.clone());
-    let mut all = Vec::new();
-    for info in opening.segments().into_iter().filter(|info| info.id < opening.replay_from()) {
-        opening
-            .scan(info.id, &mut |passed| {
-                all.push(passed);
-                Ok(())
-            })
-            .unwrap();
-    }
-    all.extend(replayed);
-    (all, opening)
-}
 
 /// A free file that states no life near its beginning may be the newest segment, if that one is missed.
 #[test]
@@ -81,7 +65,7 @@ fn a_segment_that_another_one_was_written_to_keeps_its_file() {
             let mut disk = sim.disk.power_cut();
             copy(&disk, &name(&newest), &name(&info), at, len);
             let what = format!("{len} bytes at {at} of {info:?}, covered: {covered}");
-            let lost = account(&written, &all(&disk).0);
+            let lost = account(&written, &covered_and_passed(&disk).0);
             let is_hit = |place: &logboom_wal::Place| place.segment == info.id && place.offset < 64 << 10;
             assert!(lost.iter().all(|at| is_hit(&written[at].0)), "{what}: {lost:?}");
             for _ in 0..3 {
@@ -89,7 +73,7 @@ fn a_segment_that_another_one_was_written_to_keeps_its_file() {
                 write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
                 seal(&sim.wal);
                 disk = sim.disk.power_cut();
-                assert_eq!(account(&written, &all(&disk).0), lost, "{what}");
+                assert_eq!(account(&written, &covered_and_passed(&disk).0), lost, "{what}");
             }
         }
     }
