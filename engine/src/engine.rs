@@ -57,8 +57,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Config`], [`Error::Locked`], [`Error::Permission`], [`Error::ReadOnly`], [`Error::Foreign`],
-    /// [`Error::Identity`], [`Error::NewerFormat`], [`Error::Corruption`], [`Error::Full`], [`Error::Io`]. The log is
-    /// as it was then.
+    /// [`Error::Identity`], [`Error::NewerFormat`], [`Error::Corruption`], [`Error::Full`], [`Error::Files`],
+    /// [`Error::Io`]. The log is as it was then.
     pub fn open(config: Config) -> Result<Self> {
         config.check()?;
         let disk = open::disk(&config)?;

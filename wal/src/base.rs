@@ -49,7 +49,7 @@ impl Base {
     /// The lives that a segment file states in its header and in its first group, the newest first: each stands for the
     /// other. And whose log these say that it is of.
     pub(crate) fn lives(&self, file: &dyn File, holes: &mut Holes) -> Result<(Vec<Life>, Claim), Error> {
-        let bytes = self.beginning(file, 2 * self.identity.pad, holes)?;
+        let bytes = self.read(file, 0..2 * self.identity.pad, holes)?;
         let lives = self.lives_in(&bytes);
         let claim = Claim::of_segment(&bytes, &self.identity, !lives.is_empty());
         Ok((lives, claim))
@@ -58,7 +58,7 @@ impl Base {
     /// The life that a segment file states anywhere near its beginning. For one that seems to be free: it may have
     /// lost what it was begun with.
     pub(crate) fn probe(&self, file: &dyn File, holes: &mut Holes) -> Result<Option<Life>, Error> {
-        let bytes = self.beginning(file, PROBE.min(self.segment_size() as usize), holes)?;
+        let bytes = self.read(file, 0..PROBE.min(self.segment_size() as usize), holes)?;
         Ok(self.lives_in(&bytes).into_iter().next())
     }
 
@@ -71,10 +71,6 @@ impl Base {
             lives.append(&mut self.lives_in(&bytes));
         }
         Ok(newest_first(lives))
-    }
-
-    fn beginning(&self, file: &dyn File, len: usize, holes: &mut Holes) -> Result<Slice, Error> {
-        self.read(file, 0..len, holes)
     }
 
     fn read(&self, file: &dyn File, range: Range<usize>, holes: &mut Holes) -> Result<Slice, Error> {

@@ -312,15 +312,14 @@ impl Base {
     fn settle(&self, found: &mut [FoundFile], from: SegmentId) -> Result<(), Error> {
         for at in 0..found.len() {
             while let [newest, older, ..] = *found[at].lives {
-                let groups = self.count_groups(&newest, &found[at])?;
-                let others = found.iter().enumerate().filter(|(other, file)| *other != at && file.states(&newest));
-                let mut elsewhere = None;
-                for (_, other) in others {
-                    elsewhere = elsewhere.max(Some(self.count_groups(&newest, other)?));
-                }
-                let gives_way = match elsewhere {
-                    Some(theirs) => theirs > groups,
-                    None => older.begun() >= from && self.count_groups(&older, &found[at])? > groups,
+                let elsewhere = self.most_groups_elsewhere(&newest, found, at)?;
+                let others = match elsewhere {
+                    None if older.begun() >= from => Some(self.count_groups(&older, &found[at])?),
+                    elsewhere => elsewhere,
+                };
+                let gives_way = match others {
+                    Some(others) => others > self.count_groups(&newest, &found[at])?,
+                    None => false,
                 };
                 if !gives_way {
                     break;
@@ -407,13 +406,18 @@ impl Base {
     /// Whether a file states the life of another one, which holds more of it, and this row's further on.
     fn is_written_over(&self, found: &[FoundFile], own: usize, row: &SegmentRow) -> Result<bool, Error> {
         let Some(life) = found[own].life() else { return Ok(false) };
-        let groups = self.count_groups(&life, &found[own])?;
-        for (_, other) in found.iter().enumerate().filter(|(at, file)| *at != own && file.states(&life)) {
-            if self.count_groups(&life, other)? > groups {
-                return Ok(self.count_groups(&row.life(), &found[own])? > 0);
-            }
+        let Some(elsewhere) = self.most_groups_elsewhere(&life, found, own)? else { return Ok(false) };
+        Ok(elsewhere > self.count_groups(&life, &found[own])? && self.count_groups(&row.life(), &found[own])? > 0)
+    }
+
+    /// The most groups of a life that another file than `own` holds, which takes reading all of it; `None`, at no cost,
+    /// if none states that life.
+    fn most_groups_elsewhere(&self, life: &Life, found: &[FoundFile], own: usize) -> Result<Option<usize>, Error> {
+        let mut most = None;
+        for (_, other) in found.iter().enumerate().filter(|(at, file)| *at != own && file.states(life)) {
+            most = most.max(Some(self.count_groups(life, other)?));
         }
-        Ok(false)
+        Ok(most)
     }
 
     pub(crate) fn count_groups(&self, life: &Life, found: &FoundFile) -> Result<usize, Error> {

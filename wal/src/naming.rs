@@ -47,7 +47,11 @@ pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error
     };
     let fault = fault.ok_or_else(|| Error::Unsupported(format!("{NAME} is intact: it is not to be restored")))?;
     let pool = Pool::new(0);
-    let found = if fault.is_restorable() { Naming::read_elsewhere(&*disk, &pool, NAME)? } else { None };
+    let found = match fault.is_restorable().then(|| Naming::read_elsewhere(&*disk, &pool, NAME)) {
+        // They do not agree: what is known of LOGBOOM itself says more than that.
+        Some(Err(Error::Identity(_))) | None => None,
+        Some(found) => found?,
+    };
     let Some(Naming { identity, .. }) = found else { return Err(Error::Identity(fault)) };
     let written = identity.write(&*disk, &pool, NAME_RESTORED);
     let named = written.and_then(|()| Identity::name(&*disk, NAME_RESTORED)).map_err(Failure::into_error);

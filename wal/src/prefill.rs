@@ -14,7 +14,7 @@ use crate::{
     segment::slot_name,
     shared::Shared,
     slots::Failure,
-    supply::{Free, KEPT_BACK, begin, finish, prefill_name, wanted, write_zeros, zeros},
+    supply::{Free, KEPT_BACK, PREPARE, begin, finish, prefill_name, wanted, write_zeros, zeros},
 };
 
 /// How long a machine that failed waits before it tries again.
@@ -201,7 +201,7 @@ impl Filling {
 
 impl Machine for Prefill {
     fn name(&self) -> &'static str {
-        "prefill"
+        PREPARE
     }
 
     fn is_needed(&self) -> bool {
@@ -216,7 +216,7 @@ impl Machine for Prefill {
         self.shrink(&shared, now);
         let lacks = shared.supply.len() < wanted && !shared.supply.is_at_limit(&shared);
         if !lacks {
-            shared.faults.succeeded("prefill");
+            shared.faults.succeeded(PREPARE);
         }
         if now >= self.retry_at && (self.filling.is_some() || lacks) {
             return self.fill(&shared, now);

@@ -1,7 +1,8 @@
 //! Opening a log: what is there, what of it counts, and the new epoch that goes on from there.
 //!
-//! Nothing on the device changes before the whole verdict is known, and crashing in here, at any point, any number of
-//! times, changes nothing: see FORMAT.md, "Recovery".
+//! Nothing of a log changes on the device before the whole verdict is known, and crashing in here, at any point, any
+//! number of times, changes nothing: see FORMAT.md, "Recovery". Before that a log that is not there begins to be
+//! created, and what is left of an unfinished segment is removed.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -43,8 +44,8 @@ const POOL_IDLE_BYTES: usize = 16 << 20;
 /// Opens the log in `disk` for reading and writing, up to the point where the layer above replays it.
 ///
 /// # Errors
-/// [`Error::Foreign`], [`Error::Identity`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`]; nothing has
-/// been changed then.
+/// [`Error::Foreign`], [`Error::Identity`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`]; nothing of
+/// a log has been changed then. The creation of a new one may have been begun: opening it again goes on with that.
 pub fn open(disk: Arc<dyn Disk>, options: Options, runtime: Runtime) -> Result<Opening, Error> {
     options.check()?;
     Opening::find(disk, options, runtime, Mode::Write)

@@ -29,7 +29,7 @@ use crate::{
     slots::{Failure, Slots},
     supply::Supply,
     sync::{AtomicBool, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
-    watch::Watch,
+    watch::{Watch, us},
     watched::Pending,
     watermark::{CELLS, Callback, Watermark, poisoned},
 };
@@ -150,7 +150,7 @@ impl Shared {
         loop {
             let mut staging = self.staging.lock();
             // With that locked: what is accepted comes before the group with which the log is closed.
-            self.check_open()?;
+            self.check_accepting()?;
             let reserved = staging.reserve(self, asked, admitted)?;
             drop(staging);
             if let Some(reservation) = reserved {
@@ -163,6 +163,11 @@ impl Shared {
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
         self.check_process()?;
+        self.check_accepting()
+    }
+
+    /// [`Shared::check_open`] by who knows which process this is.
+    fn check_accepting(&self) -> Result<(), Error> {
         if let Some(first) = self.watermark.failure() {
             return Err(poisoned(first));
         }
@@ -202,7 +207,7 @@ impl Shared {
     /// Has `group` written when it has become old.
     pub(crate) fn lazily(&self, group: u64) {
         self.lazy_group.fetch_max(group, Ordering::SeqCst);
-        let now_us = u64::try_from(self.clock.now().as_micros()).unwrap_or(u64::MAX).max(1);
+        let now_us = us(self.clock.now());
         if self.lazy_since_us.compare_exchange(0, now_us, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             self.worker_kick();
         }

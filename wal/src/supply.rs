@@ -17,6 +17,9 @@ use crate::{
 /// for the records that give space back.
 pub(crate) const KEPT_BACK: usize = 3;
 
+/// What the preparing of segments is called, as a machine and where it fails.
+pub(crate) const PREPARE: &str = "prefill";
+
 /// Zeros are written in pieces of this size, so that preparing never holds the device for long.
 const ZEROS: usize = 256 << 10;
 
@@ -208,7 +211,7 @@ impl Supply {
                 // It has its name: where no more files can be open it is opened when it is used.
                 let file = shared.disk.open(&slot_name(slot), Mode::Write).ok();
                 self.state.lock().add(wanted(shared), slot, file);
-                shared.faults.succeeded("prefill");
+                shared.faults.succeeded(PREPARE);
                 Ok(())
             }
             Err(failure) => {
@@ -224,7 +227,7 @@ impl Supply {
         // Whatever cannot be removed now is removed when the log is opened.
         drop(shared.disk.remove(&prefill_name(slot)));
         let error = shared.beside_the_log("preparing a segment", failure);
-        shared.faults.failed("prefill", &error);
+        shared.faults.failed(PREPARE, &error);
         error
     }
 

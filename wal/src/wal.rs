@@ -41,7 +41,7 @@ impl Wal {
     /// thread or a machine of the layer above may need.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`].
+    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Forked`].
     pub fn admit(&self, bytes: u64) -> Result<Permit, Error> {
         self.shared.check_process()?;
         if !self.shared.manual {
@@ -81,8 +81,8 @@ impl Wal {
     /// Takes a short lock, and makes a segment itself when none is prepared; never waits for other callers.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::TooMany`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`]; nothing was
-    /// written.
+    /// [`Error::TooLarge`], [`Error::TooMany`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`],
+    /// [`Error::Forked`], and [`Error::Io`] where a segment cannot be made; nothing was written.
     pub fn reserve(&self, permit: Permit, request: &Request) -> Result<Reservation, Error> {
         self.reserve_listed(permit, request, &Stretches::any(request.records))
     }
@@ -235,7 +235,7 @@ impl Wal {
     /// # Errors
     /// [`Error::TooLarge`] or [`Error::TooMany`] for what a batch could not be, [`Error::Full`], [`Error::Io`]: they
     /// are not moved then, and can be moved again. A failed sync poisons the log. [`Error::Poisoned`],
-    /// [`Error::Closed`].
+    /// [`Error::Closed`], [`Error::Forked`].
     pub fn move_records(&self, records: &[Record]) -> Result<Vec<Place>, Error> {
         self.move_listed(records, Listed { records: records.len(), stretches: cold::stretches(records) })
     }

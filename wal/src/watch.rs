@@ -194,6 +194,7 @@ impl Machine for Housekeeping {
     }
 }
 
-fn us(time: Duration) -> u64 {
+/// A time in microseconds; never 0, which stands for no time.
+pub(crate) fn us(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }

@@ -18,6 +18,7 @@ use crate::{
     asleep::Asleep,
     foreign::{Panicked, guarded},
     notices::Notices,
+    watch::us,
 };
 
 /// Operations that are seen at once. Of more the first that began are, which are those that have waited for longest.
@@ -67,7 +68,7 @@ impl Pending {
 
     /// Begins an operation, which ends with what this returns.
     pub(crate) fn begin(&self) -> Began<'_> {
-        let now_us = u64::try_from(self.clock.now().as_micros()).unwrap_or(u64::MAX).max(1);
+        let now_us = us(self.clock.now());
         let is_taken = |slot: &&AtomicU64| {
             let free = slot.load(Ordering::Relaxed) == 0;
             free && slot.compare_exchange(0, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
