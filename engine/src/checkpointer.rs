@@ -113,9 +113,7 @@ impl Checkpointer {
         self.complete(core)?;
         // Both slots, and once more if a segment was filled meanwhile.
         for _ in 0..3 {
-            let covered = core.wal.covered();
-            let waits = |info: &SegmentInfo| !info.active && !info.id.is_cold() && info.id >= covered;
-            if !core.wal.segments().iter().any(|info| waits(info) && core.tallies.is_free(info.id)) {
+            if dead(core).next().is_none() {
                 return Ok(());
             }
             self.begin(core);
@@ -202,13 +200,16 @@ impl Checkpointer {
     }
 }
 
-/// The bytes of the segments without a live entry that wait for checkpoints to cover them, of those that count.
+/// The bytes of the segments that are [`dead`], of those that count.
 fn dead_bytes(core: &Core, counts: impl Fn(SegmentId) -> bool) -> u64 {
+    dead(core).filter(|info| counts(info.id)).map(|info| u64::from(info.end)).sum()
+}
+
+/// The segments without a live entry that wait for checkpoints to cover them.
+fn dead(core: &Core) -> impl Iterator<Item = SegmentInfo> {
     let covered = core.wal.covered();
-    let waits = |info: &&SegmentInfo| !info.active && !info.id.is_cold() && info.id >= covered && counts(info.id);
-    let segments = core.wal.segments();
-    let dead = segments.iter().filter(waits).filter(|info| core.tallies.is_free(info.id));
-    dead.map(|info| u64::from(info.end)).sum()
+    let waits = move |info: &SegmentInfo| !info.active && !info.id.is_cold() && info.id >= covered;
+    core.wal.segments().into_iter().filter(waits).filter(|info| core.tallies.is_free(info.id))
 }
 
 /// Adds a shard, or forgets it if there is nothing to remember.

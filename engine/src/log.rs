@@ -161,7 +161,7 @@ impl Log {
     ) -> bool {
         let parts: Vec<Range<u64>> = match mutants::is_on(Mutant::MovedOverNewer) {
             true => overlap(&extent.range(), range).into_iter().collect(),
-            false => self.held_in(extent, from).filter_map(|held| overlap(&held, range)).collect(),
+            false => self.held_in(extent, from, range.start).filter_map(|held| overlap(&held, range)).collect(),
         };
         for part in &parts {
             let bytes = share(place.len, part.end - part.start, range.end - range.start);
@@ -170,14 +170,14 @@ impl Log {
         !parts.is_empty()
     }
 
-    /// The entries that are read from a segment.
-    pub(crate) fn held_in(&self, extent: &Extent, segment: SegmentId) -> impl Iterator<Item = Range<u64>> {
+    /// The entries that are read from a segment, in ranges: at least those from `first` on, and maybe some before.
+    pub(crate) fn held_in(&self, extent: &Extent, segment: SegmentId, first: u64) -> impl Iterator<Item = Range<u64>> {
         let flat = match self {
             Self::Flat { segment: home, .. } if *home == segment => Some(extent.range()),
             _ => None,
         };
         let spans = match self {
-            Self::Deep(index) => Some(index.spans.covering(0, extent.next)),
+            Self::Deep(index) => Some(index.spans.covering(first, extent.next)),
             _ => None,
         };
         let held = move |(span, end): (Span, u64)| (span.home.segment() == segment).then_some(span.first..end);

@@ -180,7 +180,10 @@ impl Reclaimer {
         let damaged = || victim::choose_damaged(core, &self.damaged, &left);
         let ordinary = || victim::choose(core, &left, urgency);
         // A damaged one costs whatever is live in it: close to the log's bound, what gives the most room comes first.
-        if victim::is_tight(core) { ordinary().or_else(damaged) } else { damaged().or_else(ordinary) }
+        match self.damaged.is_empty() || victim::is_tight(core) {
+            true => ordinary().or_else(damaged),
+            false => damaged().or_else(ordinary),
+        }
     }
 
     /// Copies a few records, or has their entries read from the copies; ends the work when none are left.
@@ -309,7 +312,7 @@ impl Emptying {
         let held: Vec<Stretch> = {
             let (state, mut held) = (cell.state.lock(), Vec::new());
             let extent = cell.published.load().extent;
-            let mut intact: Ranges = state.log.held_in(&extent, self.segment).collect();
+            let mut intact: Ranges = state.log.held_in(&extent, self.segment, 0).collect();
             state
                 .missing()
                 .into_iter()

@@ -65,15 +65,8 @@ struct Sealed {
 impl Sealer {
     /// Does a bounded amount of work.
     pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Result<Step> {
-        if matches!(self.work, Work::Idle) {
-            return Ok(self.begin(core, now));
-        }
-        self.go_on(core, now)
-    }
-
-    fn go_on(&mut self, core: &Core, now: Duration) -> Result<Step> {
         match std::mem::take(&mut self.work) {
-            Work::Idle => Ok(Step::Again),
+            Work::Idle => Ok(self.begin(core, now)),
             Work::Collecting(work) => self.collect(core, work),
             Work::Waiting { barrier, sealed, footer } if !barrier.is_done() && !mutants::is_on(Mutant::FooterEarly) => {
                 marks::hit("seal: a footer waits for what it lists");
@@ -96,7 +89,7 @@ impl Sealer {
             if matches!(self.work, Work::Idle) && !self.begin_next(core) {
                 return outcome;
             }
-            match self.go_on(core, Duration::ZERO) {
+            match self.step(core, Duration::ZERO) {
                 Ok(Step::At(_)) => core.wal.barrier().wait_locked()?,
                 Ok(_) => {}
                 failed => outcome = outcome.and(failed.map(drop)),
@@ -164,7 +157,7 @@ impl Sealer {
             Ok(true) => {}
             Ok(false) => {
                 marks::hit("seal: a segment stays without a footer");
-                tracing::warn!(segment = %sealed.segment, "a segment stays without a footer: there is no room for it");
+                tracing::warn!(segment = %sealed.segment, "a segment stays without a footer: there is no room for it, or it was given back");
                 return Ok(Step::Again);
             }
             Err(error) => {

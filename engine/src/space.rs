@@ -70,15 +70,12 @@ pub(crate) fn reclaim(core: &Core) -> Result<()> {
     // First: there may be nowhere to move to before.
     give_back(core)?;
     let moved = core.reclaimer.lock().finish(core);
+    // Of what could be moved, the room is there whatever failed.
+    give_back(core)?;
     match moved {
-        Ok(()) | Err(Error::Full(_)) => give_back(core)?,
-        failed => {
-            // Of what could be moved, the room is there all the same.
-            give_back(core)?;
-            return failed;
-        }
+        Ok(()) | Err(Error::Full(_)) => sealed,
+        failed => failed,
     }
-    sealed
 }
 
 /// Gives back what is dead, checkpointing it first where that is needed. Durable on return.

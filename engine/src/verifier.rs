@@ -221,7 +221,7 @@ impl ShardCell {
         let state = self.state.lock();
         let extent = self.published.load().extent;
         let lost = state.missing().map(|missing| &missing.entries);
-        state.log.held_in(&extent, segment).find_map(|held| first_intact(held.start.max(from)..held.end, lost))
+        state.log.held_in(&extent, segment, from).find_map(|held| first_intact(held.start.max(from)..held.end, lost))
     }
 }
 
