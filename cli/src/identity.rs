@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     aside::{Aside, utc},
-    output::{Exit, FIELD_WIDTH, Format, Report, field},
+    output::{Exit, FIELD_WIDTH, Format, Outcome, Report, field, unconfirmed},
 };
 
 /// The file that is restored.
@@ -74,7 +74,7 @@ pub(crate) fn repair(
     };
     let mut mended = Mended::new(dir, fault, steps);
     if mend != Mend::List {
-        mended.outcome = "unconfirmed";
+        mended.outcome = Outcome::Unconfirmed;
     }
     if yes && mend != Mend::List {
         carry_out(dir, fault, &names, &mut mended)?;
@@ -108,7 +108,7 @@ fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut 
     let noted = aside.note(&line);
     done?;
     noted.map_err(|error| format!("repaired, but {error}"))?;
-    mended.outcome = "repaired";
+    mended.outcome = Outcome::Repaired;
     mended.aside = Some(aside.path().display().to_string());
     mended.found = found;
     Ok(())
@@ -127,7 +127,7 @@ struct Line<'a> {
 #[derive(Debug, Serialize)]
 struct Mended {
     directory: String,
-    outcome: &'static str,
+    outcome: Outcome,
     /// What is wrong with the identity; after the repair, if there was one.
     found: Option<String>,
     ours: Vec<String>,
@@ -142,7 +142,7 @@ impl Mended {
     fn new(dir: &Path, fault: &IdentityFault, steps: Vec<String>) -> Self {
         Self {
             directory: dir.display().to_string(),
-            outcome: "listed",
+            outcome: Outcome::Listed,
             found: Some(fault.to_string()),
             ours: fault.ours.clone(),
             strangers: fault.strangers().map(str::to_owned).collect(),
@@ -154,7 +154,7 @@ impl Mended {
 
     fn exit(&self) -> Exit {
         match (self.outcome, &self.found) {
-            ("unconfirmed", _) => Exit::Pending,
+            (Outcome::Unconfirmed, _) => Exit::Pending,
             (_, Some(_)) => Exit::Damage,
             (_, None) => Exit::Clean,
         }
@@ -163,22 +163,22 @@ impl Mended {
 
 fn text(mended: &Mended) -> String {
     let mut text = field("directory", &mended.directory);
-    let is_done = mended.outcome == "repaired";
+    let is_done = mended.outcome == Outcome::Repaired;
     for step in &mended.steps {
-        text += &field(if is_done { "done" } else { "would" }, step);
+        text += &mended.outcome.step(step);
     }
     if let Some(aside) = &mended.aside {
         text += &field("aside", &format!("what was replaced or put aside, and a record, are in {aside}"));
     }
     text += &field(if is_done { "left" } else { "identity" }, mended.found.as_deref().unwrap_or("nothing"));
     match mended.outcome {
-        "unconfirmed" => text += &field("nothing", "was changed: add --yes to do it"),
-        "listed" if mended.is_restorable => text += &field("ways out", "logboom repair DIR --identity --yes"),
-        "listed" if !mended.strangers.is_empty() && !mended.ours.is_empty() => {
+        Outcome::Unconfirmed => text += &unconfirmed(),
+        Outcome::Listed if mended.is_restorable => text += &field("ways out", "logboom repair DIR --identity --yes"),
+        Outcome::Listed if !mended.strangers.is_empty() && !mended.ours.is_empty() => {
             text +=
                 &field("ways out", "logboom repair DIR --strangers --yes puts the files aside that are not its own");
         }
-        "listed" => {
+        Outcome::Listed => {
             text +=
                 &field("ways out", "bring the log's files back from where they are, or LOGBOOM from a backup of it;");
             text += &format!("{:FIELD_WIDTH$}or begin a new replica in an empty directory\n", "");

@@ -142,21 +142,19 @@ impl Inspection {
         let wanted = |id: &ShardId| args.shards.is_empty() || args.shards.contains(&id.0);
         let log = found.log.as_ref();
         let segments = log.map(ReadOnly::segments).unwrap_or_default();
+        let known = log.map(ReadOnly::shards).unwrap_or_default();
+        let is_absent = |id: &u64| log.is_some() && !known.contains(&ShardId(*id));
         let row = |log: &ReadOnly| {
-            log.shards().into_iter().filter(wanted).map(|id| ShardRow::new(log, &log.shard(id))).collect()
+            known.iter().copied().filter(wanted).map(|id| ShardRow::new(log, &log.shard(id))).collect()
         };
         Self {
             directory: args.dir.display().to_string(),
             recovery: Recovery::new(found, !args.quick),
             segments: segments.iter().map(SegmentRow::new).collect(),
-            absent: args.shards.iter().copied().filter(|id| log.is_some_and(|log| is_absent(log, *id))).collect(),
+            absent: args.shards.iter().copied().filter(is_absent).collect(),
             shards: log.map(row).unwrap_or_default(),
         }
     }
-}
-
-fn is_absent(log: &ReadOnly, id: u64) -> bool {
-    !log.shards().contains(&ShardId(id))
 }
 
 impl Recovery {

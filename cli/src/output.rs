@@ -97,6 +97,29 @@ pub(crate) fn complain(error: impl Display) {
     writeln!(io::stderr(), "error: {error}").unwrap_or_default();
 }
 
+/// What became of a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// Nothing was asked for: what can be repaired is listed.
+    Listed,
+    /// The steps are shown, and not done for want of `--yes`.
+    Unconfirmed,
+    Repaired,
+}
+
+impl Outcome {
+    /// A line of a report in text for a step that was done, or would be.
+    pub(crate) fn step(self, step: &str) -> String {
+        field(if self == Self::Repaired { "done" } else { "would" }, step)
+    }
+}
+
+/// The line of a report in text that says why nothing was done.
+pub(crate) fn unconfirmed() -> String {
+    field("nothing", "was changed: add --yes to do it")
+}
+
 /// A line of a report in text: what it is about, and what is so.
 pub(crate) fn field(name: &str, value: &str) -> String {
     format!("{name:<FIELD_WIDTH$}{value}\n")

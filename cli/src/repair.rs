@@ -18,7 +18,7 @@ use crate::{
     aside::{Aside, utc},
     examine::{Examination, config},
     identity::{self, Mend},
-    output::{Exit, FIELD_WIDTH, Failure, Format, Report, count, field, hex},
+    output::{Exit, FIELD_WIDTH, Failure, Format, Outcome, Report, count, field, hex, unconfirmed},
     plan::{Action, HardState, Plan, Step, boundary, hard_state, needs_hard_state},
     verdict::{Damage, Missing, Verdict, segment_file},
 };
@@ -100,12 +100,12 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
         (_, true) => Some(Mend::PutAside),
         _ => (args.shard.is_none() && !args.unseen).then_some(Mend::List),
     };
-    match (mend, identity::fault(&args.dir).map_err(fail)?) {
-        (Some(mend), Some(fault)) => {
-            return identity::repair(&args.dir, mend, args.yes, &fault, format).map_err(fail);
+    if let Some(mend) = mend {
+        match (mend, identity::fault(&args.dir).map_err(fail)?) {
+            (mend, Some(fault)) => return identity::repair(&args.dir, mend, args.yes, &fault, format).map_err(fail),
+            (Mend::List, None) => {}
+            (_, None) => return Err(fail("the identity is intact, and no file is in the way".to_owned())),
         }
-        (Some(Mend::List) | None, _) => {}
-        (Some(_), None) => return Err(fail("the identity is intact, and no file is in the way".to_owned())),
     }
     let found = Examination::of(&args.dir, false, format)?;
     let Some(view) = &found.log else { return Err(fail(too_much_is_missing(&found))) };
@@ -137,14 +137,6 @@ struct Repair {
     steps: Vec<String>,
     /// Where the files are that were copied before, and the record.
     aside: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    Listed,
-    Unconfirmed,
-    Repaired,
 }
 
 /// What is to be repaired.
@@ -321,7 +313,7 @@ fn said(error: impl fmt::Display) -> String {
 fn text(repair: &Repair) -> String {
     let mut text = field("directory", &repair.directory);
     for step in &repair.steps {
-        text += &field(if repair.outcome == Outcome::Repaired { "done" } else { "would" }, step);
+        text += &repair.outcome.step(step);
     }
     if let Some(aside) = &repair.aside {
         text += &field("aside", &format!("the files as they were, and a record, are in {aside}"));
@@ -330,7 +322,7 @@ fn text(repair: &Repair) -> String {
     let still = if repair.outcome == Outcome::Repaired { "left" } else { "to repair" };
     text += &field(still, &summary(state));
     if repair.outcome == Outcome::Unconfirmed {
-        return text + &field("nothing", "was changed: add --yes to do it");
+        return text + &unconfirmed();
     }
     for damage in &state.damages {
         text += &field("damage", &damage.text());
