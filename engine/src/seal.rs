@@ -157,7 +157,8 @@ impl Sealer {
             Ok(true) => {}
             Ok(false) => {
                 marks::hit("seal: a segment stays without a footer");
-                tracing::warn!(segment = %sealed.segment, "a segment stays without a footer: there is no room for it, or it was given back");
+                let segment = sealed.segment;
+                tracing::warn!(%segment, "a segment stays without a footer: there is no room for it, or it is gone");
                 return Ok(Step::Again);
             }
             Err(error) => {

@@ -150,7 +150,7 @@ impl Shared {
         loop {
             let mut staging = self.staging.lock();
             // With that locked: what is accepted comes before the group with which the log is closed.
-            self.check_accepting()?;
+            self.check_open()?;
             let reserved = staging.reserve(self, asked, admitted)?;
             drop(staging);
             if let Some(reservation) = reserved {
@@ -163,11 +163,6 @@ impl Shared {
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
         self.check_process()?;
-        self.check_accepting()
-    }
-
-    /// [`Shared::check_open`] by who knows which process this is.
-    fn check_accepting(&self) -> Result<(), Error> {
         if let Some(first) = self.watermark.failure() {
             return Err(poisoned(first));
         }
