@@ -68,6 +68,7 @@ pub(super) enum Effect {
     Lost,
     Misdirected { name: String, offset: u64 },
     Stale,
+    Panics,
 }
 
 impl Fault {
@@ -114,6 +115,11 @@ impl Fault {
     /// the end of the log, where something later vouches for what was there.
     pub fn stale_read() -> Self {
         Self::new(FaultKind::Read, Effect::Stale)
+    }
+
+    /// The code of the disk panics, and nothing is done. The panic hook is not called.
+    pub fn panic(kind: FaultKind) -> Self {
+        Self::new(kind, Effect::Panics)
     }
 
     /// Hits the `n`-th operation that it fits, 1 being the next.

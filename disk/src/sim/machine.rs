@@ -1,6 +1,6 @@
 //! The one truth about a simulated disk: its files, what is in flight, what will go wrong.
 
-use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, io, ops::Range, panic::resume_unwind, sync::Arc};
 
 use fastrand::Rng;
 
@@ -239,6 +239,9 @@ impl Machine {
             let suffered = self.suffered(effect);
             self.trace.push(Event::Suffers(suffered));
         }
+        if effect == Some(Effect::Panics) {
+            resume_unwind(Box::new("a planned fault"));
+        }
         self.land_late();
         if let Some(left) = &mut self.halts_in {
             *left = left.saturating_sub(1);
@@ -293,6 +296,7 @@ impl Machine {
             Effect::Lost => Suffered::Lost,
             Effect::Misdirected { name, offset } => Suffered::Misdirected(self.trace.name(name), *offset),
             Effect::Stale => Suffered::Stale,
+            Effect::Panics => Suffered::Panic,
         }
     }
 }

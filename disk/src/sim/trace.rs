@@ -67,6 +67,7 @@ pub(super) enum Suffered {
     Lost,
     Misdirected(Name, u64),
     Stale,
+    Panic,
 }
 
 impl Trace {
@@ -141,6 +142,7 @@ impl fmt::Display for Line<'_> {
                 write!(f, "  goes to {} {offset}", trace.show(*name))
             }
             Event::Suffers(Suffered::Stale) => write!(f, "  is stale"),
+            Event::Suffers(Suffered::Panic) => write!(f, "  panics"),
             Event::LateWrite { file, offset } => write!(f, "  late write lands in {} at {offset}", trace.show(*file)),
             Event::Damage { file, start, end, hash } => {
                 write!(f, "damage {} {start}..{end} {hash:016x}", trace.show(*file))

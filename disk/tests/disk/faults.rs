@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
@@ -48,6 +49,19 @@ fn what_fails_has_done_nothing() {
     disk.clear_faults();
     assert_eq!(disk.list().unwrap(), ["a"]);
     assert!(disk.undecided().is_empty());
+}
+
+#[test]
+fn what_panics_has_done_nothing_and_goes_on_behind_it() {
+    let disk = SimDisk::new(1, SimOptions::default());
+    prepared(&(disk.clone() as Arc<dyn Disk>), "a", 1);
+    disk.inject(Fault::panic(FaultKind::Rename));
+    let panic = catch_unwind(AssertUnwindSafe(|| disk.rename("a", "b"))).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"a planned fault"));
+    assert!(disk.trace().last().unwrap().contains("panics"));
+    assert_eq!(disk.list().unwrap(), ["a"]);
+    assert!(disk.undecided().is_empty());
+    disk.rename("a", "b").unwrap();
 }
 
 #[test]
