@@ -37,6 +37,7 @@ impl Opening {
             self.note_holes(segment.slot, &holes);
             segment.close(pad);
             if segment.last() > stated {
+                marks::hit("recovery: copies that no checkpoint states are found");
                 self.grown.push(Arc::clone(&segment));
             }
             if segment.last() < segment.first_group() {

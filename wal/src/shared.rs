@@ -195,7 +195,7 @@ impl Shared {
 
     /// Whether something that is wanted is not durable. While nobody holds the tail nothing is in flight, so somebody
     /// has to commit then; a group that was taken may still wait to be written.
-    fn is_undone(&self) -> bool {
+    pub(crate) fn is_undone(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) > self.watermark.durable() && self.watermark.failure().is_none()
     }
 
@@ -404,7 +404,7 @@ impl Shared {
     }
 
     /// Pumps the committer once; `None` when the log is poisoned.
-    fn pump(&self, tail: &mut Tail, queue: &mut dyn Queue, lane: Lane) -> Option<Next> {
+    pub(crate) fn pump(&self, tail: &mut Tail, queue: &mut dyn Queue, lane: Lane) -> Option<Next> {
         if self.watermark.failure().is_some() {
             tail.committer.abandon(queue);
             return None;
@@ -435,7 +435,12 @@ impl Shared {
 
     /// The life of the committer thread.
     pub(crate) fn live(&self, mut queue: Box<dyn Queue>) {
-        if let Err(panic) = guarded(|| self.run(&mut *queue)) {
+        self.outlive(|| self.run(&mut *queue));
+    }
+
+    /// Does what the committer thread does. If that panics, the thread is over, which is told.
+    pub(crate) fn outlive(&self, work: impl FnOnce()) {
+        if let Err(panic) = guarded(work) {
             self.ended(Ended { name: "logboom-commit", panic, poisons: true });
         }
     }
@@ -468,33 +473,5 @@ impl Shared {
                 Some(Next::Idle) | None => return,
             }
         }
-    }
-
-    /// One step of everything, in the caller's thread; false when there was nothing to do.
-    pub(crate) fn drive(&self) -> bool {
-        self.attend_if_closed();
-        self.drive_for(Caller::Free)
-    }
-
-    /// [`Shared::drive`], without foreign code for a caller that has something locked.
-    fn drive_for(&self, caller: Caller) -> bool {
-        let committed = self.drive_commit();
-        let worked = self.worker.get().is_some_and(Worker::step);
-        let worked = self.guard.get().is_some_and(Worker::step) | worked;
-        let tellers = [&self.notices.notifier, &self.notices.watcher].into_iter().filter(|_| caller == Caller::Free);
-        let told = tellers.filter_map(|teller| teller.get()).fold(false, |told, teller| told | teller.step());
-        // What a machine wants written is the next step's.
-        committed | worked | told | self.is_undone()
-    }
-
-    fn drive_commit(&self) -> bool {
-        let Some(mut tail) = self.tail.try_lock() else { return false };
-        let Some(mut queue) = tail.queue.take() else { return false };
-        let next = self.pump(&mut tail, &mut *queue, Lane::Queued);
-        if let Some(Next::Completion) = next {
-            queue.reap(Wait::Forever, tail.committer.completions());
-        }
-        tail.queue = Some(queue);
-        matches!(next, Some(Next::Pump | Next::Completion))
     }
 }

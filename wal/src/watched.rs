@@ -19,6 +19,7 @@ use crate::{
     foreign::{Panicked, guarded},
     notices::Notices,
     watch::us,
+    watched_queue::WatchedQueue,
 };
 
 /// Operations that are seen at once. Of more the first that began are, which are those that have waited for longest.
@@ -130,12 +131,14 @@ impl Disk for WatchedDisk {
         self.pending.call(|| self.disk.sync_dir())
     }
 
+    /// The committer's, whose panics end it: it alone has writes of the log in flight.
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
         self.pending.call(|| self.disk.queue())
     }
 
     fn movable_queue(&self) -> io::Result<Box<dyn Queue>> {
-        self.pending.call(|| self.disk.movable_queue())
+        let queue = self.pending.call(|| self.disk.movable_queue().map(WatchedQueue::around))?;
+        Ok(Box::new(queue))
     }
 
     fn still_ours(&self) -> io::Result<()> {

@@ -141,6 +141,7 @@ pub struct Worker {
 }
 
 struct Inner {
+    name: &'static str,
     clock: Arc<dyn Clock>,
     tell: Box<dyn Fn(Ended) + Send + Sync>,
     machines: Mutex<Vec<Box<dyn Machine>>>,
@@ -160,6 +161,7 @@ impl Worker {
         tell: impl Fn(Ended) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let inner = Arc::new(Inner {
+            name,
             clock,
             tell: Box::new(tell),
             machines: Mutex::default(),
@@ -172,7 +174,7 @@ impl Worker {
             Runtime::Manual(_) => None,
             Runtime::Threads => {
                 let inner = Arc::clone(&inner);
-                Some(std::thread::Builder::new().name(name.to_owned()).spawn(move || inner.live(name))?)
+                Some(std::thread::Builder::new().name(name.to_owned()).spawn(move || inner.live())?)
             }
         };
         Ok(Self { inner, thread: Mutex::new(thread) })
@@ -197,7 +199,7 @@ impl Worker {
 
     /// Steps every machine once, in the caller's thread; true if one of them has more to do at once.
     pub(crate) fn step(&self) -> bool {
-        matches!(self.inner.step(), Step::Again)
+        matches!(self.inner.outlive(|| self.inner.step(), Step::Done), Step::Again)
     }
 
     /// Ends the thread after the step that it is in, and drops the machines.
@@ -219,10 +221,16 @@ impl Worker {
 
 impl Inner {
     /// The life of a thread.
-    fn live(&self, name: &'static str) {
-        if let Err(panic) = guarded(|| self.run()) {
-            (self.tell)(Ended { name, panic, poisons: true });
-        }
+    fn live(&self) {
+        self.outlive(|| self.run(), ());
+    }
+
+    /// Does what a thread does; `ended` if it panics, which is told.
+    fn outlive<T>(&self, work: impl FnOnce() -> T, ended: T) -> T {
+        guarded(work).unwrap_or_else(|panic| {
+            (self.tell)(Ended { name: self.name, panic, poisons: true });
+            ended
+        })
     }
 
     fn run(&self) {

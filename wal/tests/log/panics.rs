@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 
-use logboom_disk::{Disk, Facts, File, Mode, Queue, Region, SimDisk, SimOptions};
-use logboom_wal::{Durability, Error, Listener, Machine, ManualClock, Options, Runtime, Step, Wakers, open};
+use logboom_disk::{Disk, Facts, Fault, FaultKind, File, Mode, Queue, Region, SimDisk, SimOptions};
+use logboom_wal::{Durability, Error, Listener, Machine, ManualClock, Options, Passed, Runtime, Step, Wakers, open};
 
 use crate::support::*;
 
@@ -119,6 +119,42 @@ fn a_disk_that_panics_where_it_reads_much_at_once_gives_nothing() {
     disk.read_many.store(true, Ordering::SeqCst);
     assert_eq!(heads(), 0);
     assert_eq!(opening.read_heads(&sealed).unwrap().count(), sealed.len());
+}
+
+/// What is read ahead while the log is replayed, in the disk's queue.
+#[test]
+fn a_disk_whose_reads_panic_refuses_to_open_and_opens_later() {
+    let disk = SimDisk::new(1, SimOptions::default());
+    let begin = || open(disk.clone(), options(), Runtime::Manual(ManualClock::new(1)));
+    let wal = begin().unwrap().start().unwrap();
+    (0..60).for_each(|nth| ok(write(&wal, &body(nth, 20_000))));
+    drop(wal);
+    let (mut panics, mut nth) = (0, 0);
+    let opening = loop {
+        nth += 1;
+        disk.clear_faults();
+        disk.inject(Fault::panic(FaultKind::Read).nth(nth));
+        match begin().and_then(|mut opening| opening.replay(&mut |_| Ok(())).map(|()| opening)) {
+            Ok(opening) if disk.pending_faults() > 0 => break opening,
+            Ok(opening) => assert!(opening.report().damages.is_empty(), "{:?}", opening.report()),
+            Err(Error::Io { error, .. }) => {
+                assert!(error.to_string().contains("the disk has panicked"), "{error}");
+                panics += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(panics > 10, "{panics} of {nth} reads");
+    let mut records = 0;
+    for info in opening.segments() {
+        opening
+            .scan(info.id, &mut |passed| {
+                records += u64::from(matches!(passed, Passed::Record(..)));
+                Ok(())
+            })
+            .unwrap();
+    }
+    assert!(records >= 60, "{records}");
 }
 
 /// The callback is over when the log is closed, and what it throws is told all the same.
