@@ -52,6 +52,8 @@ pub enum Check {
     Snapshots,
     /// A copy is the log as it was when the copy was begun.
     Copies,
+    /// Callbacks and wakers that panic or use the engine cost nothing else, and what they write is kept.
+    Foreign,
     /// The engine comes to rest.
     Rests,
     /// Nothing panics.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use logboom::{Durability, Engine, Error, disk::FaultKind};
+use logboom::{Durability, Engine, Error, Reason, Ticket, disk::FaultKind};
 use logboom_wal::marks;
 
 use crate::{
     check::{Check, Entries, Failure, differences, read_some},
     choices::Choices,
+    foreign::{Act, Foreign},
     model::Models,
     operation::{Author, Operation, Taste},
     tickets::Tickets,
@@ -21,6 +22,7 @@ mod harm;
 mod identity;
 mod leaning;
 mod mend;
+mod restarts;
 mod rival;
 mod snapshots;
 
@@ -85,11 +87,14 @@ struct History {
     /// The number of the batch behind which `states` begins.
     base: u64,
     tickets: Tickets,
+    foreign: Foreign,
     poisoned: bool,
     desk: Desk,
     copy: Option<Copy>,
     /// The power is cut next, before what was released can become durable.
     ends: bool,
+    /// The process died while it moved records: the next one is killed by a power cut when it has done little.
+    hurries: bool,
     /// Where damage is done: the states since the last opening that come before `states`.
     past: Vec<Models>,
     ever: Ever,
@@ -118,10 +123,12 @@ impl History {
             states: vec![Models::new()],
             base: 0,
             tickets: Tickets::default(),
+            foreign: Foreign::default(),
             poisoned: false,
             desk: Desk::default(),
             copy: None,
             ends: false,
+            hurries: false,
             past: Vec::new(),
             ever: Ever::new(),
             harm: None,
@@ -137,8 +144,12 @@ impl History {
             if self.choices.are_over() {
                 break;
             }
+            self.foreign.enter(&engine);
             self.round(&engine)?;
             engine = self.end_and_reopen(engine)?;
+            if self.choices.percent(self.leaning.restarts) && self.harm.is_none() {
+                engine = self.restart_often(engine)?;
+            }
         }
         self.finish(engine)
     }
@@ -152,6 +163,12 @@ impl History {
     }
 
     fn round(&mut self, engine: &Engine) -> Result<(), Failure> {
+        if self.hurries {
+            for _ in 0..self.choices.below(24) {
+                engine.step();
+            }
+            return self.settle(engine);
+        }
         if self.is_hurt() {
             return if self.choices.percent(70) { self.mend(engine) } else { self.live_with_it(engine) };
         }
@@ -168,12 +185,34 @@ impl History {
         if self.leaning.bursts > 0 && self.choices.percent(self.leaning.faults) {
             self.world.plan_foreign_fault(&mut self.choices);
         }
+        if self.leaning.foreign == 0 && self.choices.percent(self.leaning.faults / 5) {
+            self.end_a_machine(engine)?;
+        }
         if self.choices.percent(self.leaning.halts) {
             let within = self.choices.pick(&[20, 100, 400]);
             self.world.plan_halt(&mut self.choices, within);
         }
         self.batches(engine)?;
         if self.world.has_halted() { Ok(()) } else { self.compare(engine) }
+    }
+
+    /// Has a thread of the log, or a machine, end in a panic, or a read fail with one. The log does not serve any more
+    /// when something of it has ended.
+    fn end_a_machine(&mut self, engine: &Engine) -> Result<(), Failure> {
+        self.world.plan_panic(&mut self.choices);
+        self.world.pass(engine, Duration::from_millis(300))?;
+        let has_panicked = self.world.end_panic();
+        let health = engine.health();
+        let ended = |reason: &Reason| if let Reason::Ended(ended) = reason { Some(ended.poisons) } else { None };
+        let poisons = health.reasons.iter().filter_map(ended).max();
+        marks::hit_if(poisons.is_some(), "health: a thread or a machine has ended");
+        // Below a read of the disk it is a read that failed.
+        marks::hit_if(has_panicked && health.serves(), "health: the disk has panicked, and the log serves");
+        let is_poisoned = health.poisoned().is_some();
+        if poisons.is_some() && health.serves() || poisons == Some(true) && !is_poisoned {
+            return Err(Failure::new(Check::FailStop, format!("a thread has ended, and: {health:?}")));
+        }
+        self.settle(engine)
     }
 
     fn batches(&mut self, engine: &Engine) -> Result<(), Failure> {
@@ -208,6 +247,7 @@ impl History {
             }
             if self.choices.percent(self.leaning.pauses) {
                 self.world.pass(engine, Duration::from_millis(60))?;
+                self.check_foreign(engine)?;
             }
             if self.choices.percent(2) {
                 // Everything that waits for a time is due at once.
@@ -215,7 +255,16 @@ impl History {
                 engine.step();
             }
             if self.choices.percent(self.leaning.reclaims) {
+                if self.leaning.harms == 0 && self.choices.percent(self.leaning.halts / 4) {
+                    // Copies that are written and not synced are what its next opening has to sync.
+                    self.world.plan_halt(&mut self.choices, 12);
+                }
                 self.reclaim(engine)?;
+                if self.world.has_halted() {
+                    marks::hit("crash: in the middle of reclaiming");
+                    self.hurries = self.choices.percent(60);
+                    return Ok(());
+                }
             }
             if self.choices.percent(self.leaning.waits) {
                 self.tickets.wait_for_some(engine, &mut self.choices)?;
@@ -284,8 +333,7 @@ impl History {
         match outcome {
             Ok(_) if self.poisoned => Err(Failure::new(Check::FailStop, "a batch was accepted after a failure")),
             Ok(ticket) => {
-                self.tickets.push(ticket, &mut self.choices);
-                self.states.push(models);
+                self.take(ticket, models);
                 Ok(())
             }
             Err(Error::Full(_)) if self.world.is_tight() || self.world.is_faulty => {
@@ -305,6 +353,13 @@ impl History {
             Err(Error::Io { .. }) if self.world.is_faulty => Ok(()),
             Err(error) => Err(Failure::new(Check::Accepted, format!("a batch is refused: {error}"))),
         }
+    }
+
+    /// Goes on with what a batch that was accepted has made.
+    fn take(&mut self, ticket: Ticket, models: Models) {
+        let act = Act::choose(&mut self.choices, self.leaning.foreign);
+        self.tickets.push(ticket, &mut self.choices, &self.foreign, act);
+        self.states.push(models);
     }
 
     fn reclaim(&self, engine: &Engine) -> Result<(), Failure> {
@@ -328,8 +383,7 @@ impl History {
         let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
         added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
         if let Ok(ticket) = engine.submit(batch, Durability::Durable) {
-            self.tickets.push(ticket, &mut self.choices);
-            self.states.push(models);
+            self.take(ticket, models);
         }
         self.settle(engine)?;
         self.world.pass(engine, Duration::from_millis(600))
@@ -375,6 +429,13 @@ impl History {
         self.poisoned = false;
     }
 
+    /// Of an engine at rest: every callback has been called, and what it did is as it should be.
+    fn check_foreign(&mut self, engine: &Engine) -> Result<(), Failure> {
+        self.settle(engine)?;
+        self.tickets.check_called()?;
+        self.foreign.check_panics(engine)
+    }
+
     /// Everything that was submitted can be read, durable or not, whatever became of the log.
     fn compare(&self, engine: &Engine) -> Result<(), Failure> {
         self.readable(differences(engine, self.models(), self.shards(), self.judged()))
@@ -393,7 +454,12 @@ impl History {
             0 | 1 if !self.world.is_faulty && !self.world.is_tight() && self.harm.is_none() => {
                 self.space_returns(&engine)
             }
-            2 if self.scope == Scope::Everything && !self.world.is_faulty && self.harm.is_none() => {
+            // What callbacks have written is in no model, by which it could be mended.
+            2 if self.scope == Scope::Everything
+                && !self.world.is_faulty
+                && self.harm.is_none()
+                && self.leaning.foreign == 0 =>
+            {
                 self.hurt_at_rest(engine)
             }
             3 if self.scope == Scope::Everything && !self.world.is_faulty && !self.is_scarred => {

@@ -15,6 +15,7 @@ mod model;
 mod operation;
 mod world;
 mod check;
+mod foreign;
 mod tickets;
 mod history;
 mod damage;

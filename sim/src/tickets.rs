@@ -1,8 +1,11 @@
 //! Tickets on their way, and what they say in which order.
 
 use std::{
+    collections::VecDeque,
     mem,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
 };
 
 use logboom::{Engine, Error, Ticket};
@@ -11,6 +14,7 @@ use logboom_wal::marks;
 use crate::{
     check::{Check, Failure},
     choices::Choices,
+    foreign::{Act, Foreign},
 };
 
 /// The batches of one life of an engine, numbered from 0, and how many of them are acknowledged.
@@ -23,21 +27,32 @@ pub(crate) struct Tickets {
     /// This batch, and so all behind it, was answered with the failure of the log.
     failed: Option<u64>,
     called: Arc<Mutex<Vec<(u64, bool)>>>,
+    /// Batches whose callbacks were not called yet, in order.
+    to_call: VecDeque<u64>,
     last_call: Option<u64>,
 }
 
 impl Tickets {
-    /// Takes the ticket of the next batch: to keep it, to be called back, or to drop it.
-    pub(crate) fn push(&mut self, ticket: Ticket, choices: &mut Choices) {
+    /// Takes the ticket of the next batch: to keep it, to be called back or woken, which does `act`, or to drop it.
+    pub(crate) fn push(&mut self, mut ticket: Ticket, choices: &mut Choices, foreign: &Foreign, act: Act) {
         let number = self.submitted;
         self.submitted += 1;
         match choices.below(8) {
             0 => drop(ticket),
             1 => {
-                let called = Arc::clone(&self.called);
+                let (called, foreign) = (Arc::clone(&self.called), foreign.clone());
+                self.to_call.push_back(number);
                 ticket.on_complete(move |outcome| {
                     called.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome.is_ok()));
+                    foreign.act(act);
                 });
+            }
+            2 if act != Act::Nothing => {
+                match Pin::new(&mut ticket).poll(&mut Context::from_waker(&foreign.waker(act))) {
+                    Poll::Pending => self.waiting.push((number, ticket)),
+                    // Its answer is taken; the next one has it as well.
+                    Poll::Ready(_) => {}
+                }
             }
             _ => self.waiting.push((number, ticket)),
         }
@@ -91,6 +106,20 @@ impl Tickets {
         Ok(self.acknowledged)
     }
 
+    /// That every callback of a batch that is acknowledged was called, of an engine that has nothing left to do.
+    ///
+    /// # Errors
+    /// [`Check::AckedInOrder`].
+    pub(crate) fn check_called(&mut self) -> Result<(), Failure> {
+        self.take_calls()?;
+        match self.to_call.front() {
+            Some(number) if *number < self.acknowledged => {
+                Err(Failure::new(Check::AckedInOrder, format!("batch {number} is acknowledged and not called back")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn answer(&mut self, number: u64, outcome: Result<(), Error>) -> Result<(), Failure> {
         match outcome {
             Ok(()) => self.acknowledged = self.acknowledged.max(number + 1),
@@ -118,6 +147,9 @@ impl Tickets {
                 return Err(Failure::new(Check::AckedInOrder, format!("batch {number} is called back too late")));
             }
             self.last_call = Some(number);
+            if self.to_call.pop_front() != Some(number) {
+                return Err(Failure::new(Check::AckedInOrder, format!("batch {number} is called back once too often")));
+            }
             if good {
                 self.answer(number, Ok(()))?;
             }

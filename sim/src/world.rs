@@ -3,14 +3,18 @@
 use std::{
     cell::Cell,
     io::ErrorKind,
+    panic::resume_unwind,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use logboom::{
-    Config, Engine, ManualClock, Runtime,
+    Clock, Config, Engine, ManualClock, Runtime,
     disk::{Disk, Facts, Fault, FaultKind, SimDisk, SimOptions, SyncMethod},
 };
 use logboom_wal::marks;
@@ -33,7 +37,7 @@ pub(crate) struct World {
     pub(crate) disk: Arc<SimDisk>,
     /// How engines are opened.
     pub(crate) config: Config,
-    clock: Arc<ManualClock>,
+    clock: Arc<SimClock>,
     /// The device has room for a few segments only.
     pub(crate) is_small: bool,
     /// A fault was planned, and may still come.
@@ -44,12 +48,41 @@ pub(crate) struct World {
     pub(crate) crashes: u64,
 }
 
+/// The clock of the machine.
+#[derive(Debug)]
+struct SimClock {
+    time: Arc<ManualClock>,
+    /// After so many questions for the time it panics; 0: never.
+    panics_in: AtomicU64,
+}
+
+impl SimClock {
+    fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self { time: ManualClock::new(seed), panics_in: AtomicU64::new(0) })
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Duration {
+        let left = self.panics_in.load(Ordering::Relaxed);
+        self.panics_in.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left == 1 {
+            resume_unwind(Box::new("the clock panics"));
+        }
+        self.time.now()
+    }
+
+    fn nonce(&self) -> u64 {
+        self.time.nonce()
+    }
+}
+
 impl World {
     /// A random machine with an empty disk.
     pub(crate) fn choose(choices: &mut Choices) -> Self {
         let seed = choices.below(u64::MAX);
         let unit = choices.pick(&[4096, 4096, 512]);
-        let (is_small, is_bounded) = (choices.percent(10), choices.percent(10));
+        let (is_small, is_bounded) = (choices.percent(10), choices.percent(15));
         let mut config = Config::new("simulated");
         // Several writes are in flight within a segment only: some have room for that.
         config.segment_bytes = choices.pick(&[1, 1, 1, 1, 4]) * SEGMENT_BYTES;
@@ -63,7 +96,7 @@ impl World {
             ..SimOptions::default()
         };
         options.capacity = if is_small { choices.range(8..14) * config.segment_bytes + (2 << 20) } else { u64::MAX };
-        config.space_bytes_max = is_bounded.then(|| choices.range(8..14) * config.segment_bytes);
+        config.space_bytes_max = is_bounded.then(|| choices.range(8..10) * config.segment_bytes);
         config.reserve_segments = choices.pick(&[0, 0, 1, 2]).try_into().unwrap_or_default();
         config.cache_bytes = choices.pick(&[0, 64 << 10, 64 << 20]);
         config.read_ahead_bytes = choices.pick(&[0, 64 << 10, 256 << 10, 64 << 20]);
@@ -73,7 +106,7 @@ impl World {
         Self {
             disk,
             config,
-            clock: ManualClock::new(seed),
+            clock: SimClock::new(seed),
             is_small,
             is_faulty: false,
             openings: Cell::new(0),
@@ -134,7 +167,7 @@ impl World {
         if beyond == 0 {
             self.openings.set(0);
         }
-        if beyond > self.openings.get() {
+        if beyond > 1 {
             let what =
                 format!("at most {bound} bytes, and {} openings: {names:?}, {:?}", self.openings.get(), engine.space());
             return Err(Failure::new(Check::Bounded, what));
@@ -157,7 +190,7 @@ impl World {
     /// Lets time pass, and the background work.
     pub(crate) fn pass(&self, engine: &Engine, time: Duration) -> Result<(), Failure> {
         for _ in 0..5 {
-            self.clock.advance(time / 5);
+            self.clock.time.advance(time / 5);
             rest(engine)?;
         }
         Ok(())
@@ -173,6 +206,7 @@ impl World {
     /// Kills the process.
     pub(crate) fn process_crash(&mut self) {
         marks::hit("crash: process killed");
+        self.disk.clear_faults();
         // The directory's lock outlives what is in flight: it has landed before the next opening writes, but perhaps
         // after it has read. An opening looks at each segment twice, and at eleven other things.
         let names = self.disk.list().unwrap_or_default();
@@ -188,9 +222,13 @@ impl World {
         let kind = choices.pick(kinds);
         let full = kind == FaultKind::Allocate || kind == FaultKind::Write && choices.percent(20);
         let error = if full { ErrorKind::StorageFull } else { ErrorKind::Other };
-        let fault = match choices.below(4) {
-            0 if kind == FaultKind::Write => Fault::short_write(choices.size(20), error),
-            1 => Fault::error(kind, error).sticky(),
+        let fault = match choices.below(8) {
+            0 => {
+                marks::hit("the code of the disk is to panic");
+                Fault::panic(kind)
+            }
+            1 | 2 if kind == FaultKind::Write => Fault::short_write(choices.size(20), error),
+            3 | 4 => Fault::error(kind, error).sticky(),
             _ => Fault::error(kind, error),
         };
         self.disk.inject(fault.nth(1 + choices.below(within)));
@@ -225,7 +263,18 @@ impl World {
 
     /// Lets time pass, and nothing else.
     pub(crate) fn jump(&self, time: Duration) {
-        self.clock.advance(time);
+        self.clock.time.advance(time);
+    }
+
+    /// Has the clock panic in one of the next questions for the time, below whatever asks.
+    pub(crate) fn plan_panic(&mut self, choices: &mut Choices) {
+        self.clock.panics_in.store(1 + choices.below(60), Ordering::Relaxed);
+        self.is_faulty = true;
+    }
+
+    /// Whether that has come to pass. It is over either way.
+    pub(crate) fn end_panic(&self) -> bool {
+        self.clock.panics_in.swap(0, Ordering::Relaxed) == 0
     }
 
     /// Has the machine stop in one of its next operations: what has begun has not ended.

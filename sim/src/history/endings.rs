@@ -13,6 +13,7 @@ impl History {
     /// Ends the engine in one of the ways in which engines end, and opens the log again.
     pub(super) fn end_and_reopen(&mut self, engine: Engine) -> Result<Engine, Failure> {
         self.settle(&engine)?;
+        self.foreign.leave();
         if self.may_lose_lock() {
             self.drop_copy()?;
             return self.lose_lock(&engine);
@@ -21,7 +22,15 @@ impl History {
         let dies = if self.world.has_halted() { 2 } else { 0 };
         let ends = std::mem::take(&mut self.ends);
         self.drop_copy()?;
-        let how = if ends { 9 } else { self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 }) };
+        let hurries = self.hurries && !self.world.has_halted();
+        self.hurries &= !hurries;
+        let how = if ends || hurries {
+            9
+        } else if self.hurries {
+            2
+        } else {
+            self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 })
+        };
         if how < 2 {
             self.desk.clear();
         }
@@ -46,7 +55,7 @@ impl History {
             damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
         } else if is_settled && self.choices.percent(self.leaning.rots / 2) {
             damage::exchange_names(&self.world, &mut self.choices);
-        } else if is_settled && self.choices.percent(20) {
+        } else if is_settled && (hurries || self.choices.percent(20)) {
             damage::verify(&self.world)?;
         }
         self.reopen()
@@ -78,6 +87,7 @@ impl History {
         let mut refused = false;
         loop {
             let mut reads_fail = false;
+            self.mark_leftovers();
             if left > 0 && self.choices.percent(50) {
                 self.world.plan_halt(&mut self.choices, 60);
             } else if left > 0 {
@@ -85,7 +95,6 @@ impl History {
                 self.world.plan_fault(&mut self.choices, &FaultKind::ALL, 30);
             }
             let is_stale = self.plan_stale_opening(left == 0 && !refused);
-            self.mark_leftovers();
             let opened = self.world.open();
             let is_stale = is_stale && self.end_stale_opening();
             match opened {
@@ -155,6 +164,7 @@ impl History {
         marks::hit_if(found > 0, "recovery: batches that nobody was told of are there");
         let models = self.states.swap_remove(found);
         self.begin_anew(models);
+        self.foreign.check_written(engine)?;
         self.check_snapshots(engine)?;
         self.check_leftovers()
     }

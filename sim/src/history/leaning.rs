@@ -30,6 +30,10 @@ pub(super) struct Leaning {
     pub(super) releases: u64,
     /// In percent: rounds at whose end the lock is removed, and another process opens the log.
     pub(super) rivals: u64,
+    /// In percent: rounds behind which the log is opened again and again, and next to nothing is written.
+    pub(super) restarts: u64,
+    /// In percent: callbacks and wakers that panic, or use the engine.
+    pub(super) foreign: u64,
     /// In percent: rounds in which the disk damages what it was given, without a word.
     pub(super) harms: u64,
 }
@@ -53,6 +57,8 @@ impl Leaning {
             snapshots: choices.pick(&[0, 0, 5, 15]),
             copies: 0,
             rivals: 0,
+            restarts: 0,
+            foreign: 0,
             releases: choices.pick(&[0, 0, 3, 15, 30]),
             // Few histories: after damage much less can be asked for.
             harms: if everything && choices.percent(8) { choices.pick(&[30, 60]) } else { 0 },
@@ -60,6 +66,9 @@ impl Leaning {
         // A copy is as damaged as the log: there is nothing to hold it against.
         let copies = if chosen.harms > 0 { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 5]) };
         let rivals = if everything { choices.pick(&[0, 0, 0, 15]) } else { 0 };
-        Self { copies, rivals, ..chosen }
+        let restarts = if scope == Scope::Operations { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 0, 0, 10]) };
+        // What callbacks write is in no model, by which it could be mended.
+        let foreign = if chosen.harms > 0 { 0 } else { choices.pick(&[0, 0, 20, 60]) };
+        Self { copies, rivals, restarts, foreign, ..chosen }
     }
 }
