@@ -71,6 +71,7 @@
 //!     let left_out = writer.submit(&mut round)?; // one batch: readable from now on, durable soon
 //!     for shard in left_out.shards() {
 //!         nodes.remove(shard); // something of its log is lost: see below
+//!         applied.remove(shard);
 //!     }
 //!     for (shard, ready) in readys.into_iter().filter(|(shard, _)| !left_out.contains(*shard)) {
 //!         let node = nodes.get_mut(&shard).ok_or("it is there")?;
