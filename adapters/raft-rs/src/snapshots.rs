@@ -2,7 +2,7 @@
 
 use logboom::{
     Durability, Ticket,
-    snapshot::{Built, Lease, Receiver, Spec, Stop},
+    snapshot::{Built, Lease, Manifest, Receiver, Spec, Stop},
 };
 use raft::eraftpb::{ConfState, Snapshot};
 
@@ -31,12 +31,7 @@ impl Group {
     pub fn register(&self, built: &Built) -> Result<Ticket> {
         let mut batch = self.engine.batch();
         batch.register_snapshot(self.id(), built)?;
-        let ticket = self.engine.submit(batch, Durability::Durable)?;
-        let conf_state = state::decode_conf(&built.manifest().membership).unwrap_or_default();
-        let (behind, index) = (self.range().start - 1, built.manifest().index);
-        let serves = |to: u64, least: u64| index >= least.max(behind) && state::is_member(&conf_state, to);
-        self.held.lock().waiting.retain(|to, least| !serves(*to, *least));
-        Ok(ticket)
+        Ok(self.engine.submit(batch, Durability::Durable)?)
     }
 
     /// The least index of the snapshot that a follower waits for, if one does and none is ready: the one that the log
@@ -44,8 +39,17 @@ impl Group {
     /// configuration it is not part of; so a member that joins behind the newest snapshot waits for one of the index
     /// that added it. Who is in no current configuration waits for nothing.
     ///
-    /// It is to be saved as of this index or any later one, so once that is applied.
+    /// It is to be saved as of this index or any later one, so once that is applied. Whether it was registered here, by
+    /// a driver or in a batch of the application is the same.
     pub fn snapshot_wanted(&self) -> Option<u64> {
+        if self.held.lock().waiting.is_empty() {
+            return None;
+        }
+        match self.engine.snapshots().newest(self.id()) {
+            Ok(Some(lease)) => self.end_waits(lease.manifest()),
+            Ok(None) => {}
+            Err(error) => drop(self.fail(error.into())),
+        }
         let waiting = self.held.lock().waiting.clone();
         let behind = self.range().start - 1;
         let least = |(to, asked): (u64, u64)| {
@@ -107,17 +111,30 @@ impl Group {
     /// The newest snapshot as a message, leased for `to`; `None` if there is none that the log goes on from, of
     /// `index` at least, and that `to` is a member in.
     pub(crate) fn newest_for(&self, index: u64, to: u64) -> Result<Option<Snapshot>> {
-        let needed = index.max(self.range().start - 1);
-        let newest = self.engine.snapshots().newest(self.id())?;
-        if let Some(lease) = newest.filter(|lease| lease.manifest().index >= needed) {
-            let conf_state = state::decode_conf(&lease.manifest().membership)
-                .ok_or_else(|| state::malformed(&self.shard, "a snapshot whose membership is no ConfState".into()))?;
-            if state::is_member(&conf_state, to) {
-                return Ok(Some(self.sent_to(to, lease, conf_state)));
-            }
+        if let Some(lease) = self.engine.snapshots().newest(self.id())?
+            && let Some(conf_state) = self.serves(lease.manifest(), index, to)?
+        {
+            return Ok(Some(self.sent_to(to, lease, conf_state)));
         }
         self.held.lock().waiting.insert(to, index);
         Ok(None)
+    }
+
+    /// The configuration of a snapshot, if that serves `to`, for which `least` is asked: the log goes on from it, it is
+    /// of that index at least, and `to` is a member in it.
+    fn serves(&self, manifest: &Manifest, least: u64, to: u64) -> Result<Option<ConfState>> {
+        if manifest.index < least.max(self.range().start - 1) {
+            return Ok(None);
+        }
+        let conf_state = state::decode_conf(&manifest.membership)
+            .ok_or_else(|| state::malformed(&self.shard, "a snapshot whose membership is no ConfState".into()))?;
+        Ok(Some(conf_state).filter(|conf_state| state::is_member(conf_state, to)))
+    }
+
+    /// The followers that the snapshot serves wait no more: they get it when the core asks again.
+    fn end_waits(&self, newest: &Manifest) {
+        let is_served = |to: u64, least: u64| matches!(self.serves(newest, least, to), Ok(Some(_)));
+        self.held.lock().waiting.retain(|to, least| !is_served(*to, *least));
     }
 
     /// The message of a snapshot. Its configuration is that of its index, whatever the current one is: the entries

@@ -1,5 +1,6 @@
 //! Members that join behind the newest snapshot, which they are no members in: raft-rs refuses such a snapshot.
 
+use logboom::snapshot::Stop;
 use logboom_raft_rs::{Error, Group, Round, Writer};
 use raft::{Storage, StorageError, eraftpb::ConfState};
 
@@ -68,6 +69,25 @@ fn a_member_that_came_back_waits_for_a_snapshot_of_its_return() {
     assert_eq!((ask(&group, 3), group.snapshot_wanted()), (None, Some(5)), "it was none at 4");
 }
 
+/// A driver registers its snapshots with the engine, and says nothing to the group.
+#[test]
+fn who_is_served_by_the_newest_snapshot_wants_no_other() {
+    let group = alone();
+    configure(&group, 3, &members(&[1, 3]));
+    assert_eq!((ask(&group, 3), group.snapshot_wanted()), (None, Some(3)));
+    group.applied_to(5).unwrap();
+
+    let mut of_before = group.snapshot_spec(4).unwrap();
+    of_before.membership = group.snapshot_spec(2).unwrap().membership;
+    let snapshots = group.engine().snapshots();
+    snapshots.register(&snapshots.build(of_before, &Stop::new()).unwrap().finish().unwrap()).unwrap();
+    assert_eq!(group.snapshot_wanted(), Some(3), "it knows no member 3");
+
+    snapshots.register(&build(&group, 5, b"state")).unwrap();
+    assert_eq!(group.snapshot_wanted(), None);
+    assert_eq!(ask(&group, 3), Some((5, members(&[1, 3]))));
+}
+
 #[test]
 fn who_is_no_member_wants_nothing() {
     let group = alone();
@@ -105,7 +125,7 @@ fn a_snapshot_that_was_refused_is_not_fetched_again() {
         node.raw.step(snapshot_message(2, 4, &snapshot)).unwrap();
         node.run();
         assert_eq!(group.last_index(), Ok(1), "raft-rs refuses it");
-        let again = group.receive(&snapshot, &logboom::snapshot::Stop::new()).unwrap_err();
+        let again = group.receive(&snapshot, &Stop::new()).unwrap_err();
         let stale = logboom::Error::Snapshot(logboom::snapshot::Error::Stale { shard: 7, index: 10, term: 3 });
         assert_eq!(again.to_string(), Error::Engine(stale).to_string());
     }
