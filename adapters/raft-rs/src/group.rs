@@ -3,13 +3,12 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use logboom::{Batch, Boundary, Durability, Engine, Limit, Shard, ShardId};
-use parking_lot::Mutex;
 use raft::{
     RaftState,
     eraftpb::{ConfState, HardState},
 };
 
-use crate::{Error, Fetch, Result, held::Held, state};
+use crate::{Error, Fetch, Result, held::Shared, state};
 
 /// One raft group: what raft-rs reads its log from ([`raft::Storage`]), on a shard of an engine.
 ///
@@ -39,7 +38,7 @@ pub struct Group {
     pub(crate) engine: Engine,
     pub(crate) shard: Shard,
     pub(crate) fetcher: Option<Arc<Fetcher>>,
-    pub(crate) held: Arc<Mutex<Held>>,
+    pub(crate) held: Arc<Shared>,
 }
 
 /// Whoever reads what the core can wait for.
@@ -95,7 +94,7 @@ impl Group {
     /// [`Error::Malformed`], [`Error::Unfinished`]. [`Error::Engine`] with [`logboom::Error::Quarantined`] when
     /// something of the shard is lost.
     pub fn open(engine: &Engine, shard: ShardId, applied: u64) -> Result<Self> {
-        let held = Arc::new(Mutex::new(Held::new(applied)));
+        let held = Arc::new(Shared::new(applied));
         let group = Self { engine: engine.clone(), shard: engine.shard(shard), fetcher: None, held };
         group.recovered()?;
         if group.shard.next().is_some() {

@@ -1,25 +1,35 @@
 //! What a group keeps in memory beside its log.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use logboom::{
     EntryBatch,
     snapshot::{Built, Lease},
 };
-
+use parking_lot::{Mutex, MutexGuard};
 use raft::eraftpb::ConfState;
 
 use crate::{Error, state::is_member};
 
 /// What all handles of a group share.
 #[derive(Debug)]
+pub(crate) struct Shared {
+    /// Something of the group was not saved, while its core may have gone on: nothing that follows may be either.
+    /// Beside the lock, as each round asks it of each of its groups.
+    is_left_out: AtomicBool,
+    held: Mutex<Held>,
+}
+
+/// What of it is found and changed under a lock.
+#[derive(Debug)]
 pub(crate) struct Held {
     /// What the application has applied, as far as it has said.
     pub(crate) applied: u64,
     /// The first failure that was answered to the core, or for which a round was saved without the group.
     pub(crate) failure: Option<Error>,
-    /// Something of the group was not saved, while its core may have gone on: nothing that follows may be either.
-    pub(crate) is_left_out: bool,
     /// Entries that were fetched for the core, while it asks for them again.
     pub(crate) fetched: Option<EntryBatch>,
     /// The snapshots that were received, by index and term, until a `Ready` has one saved. The core may have one of
@@ -29,6 +39,25 @@ pub(crate) struct Held {
     pub(crate) sending: BTreeMap<u64, Lease>,
     /// The followers that the core had no snapshot for when it asked, and the least index that it asked for.
     pub(crate) waiting: BTreeMap<u64, u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(applied: u64) -> Self {
+        Self { is_left_out: AtomicBool::new(false), held: Mutex::new(Held::new(applied)) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock()
+    }
+
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.is_left_out.load(Ordering::Acquire)
+    }
+
+    /// Leaves the group out of what is saved from now on.
+    pub(crate) fn leave_out(&self) {
+        self.is_left_out.store(true, Ordering::Release);
+    }
 }
 
 impl Held {
@@ -45,11 +74,10 @@ impl Held {
         self.sending.retain(|follower, _| is_member(conf_state, *follower));
     }
 
-    pub(crate) fn new(applied: u64) -> Self {
+    fn new(applied: u64) -> Self {
         Self {
             applied,
             failure: None,
-            is_left_out: false,
             fetched: None,
             received: BTreeMap::new(),
             sending: BTreeMap::new(),

@@ -113,7 +113,7 @@ impl<'r> Round<'r> {
     /// then begins anew, as one does that was refused when the log was full: what is there already is written again.
     pub(crate) fn put<T>(&mut self, mut put: impl FnMut(&Self) -> Result<T>) -> Result<T> {
         let failed: Vec<ShardId> =
-            self.items.iter().map(Item::group).filter(|group| group.held.lock().is_left_out).map(Group::id).collect();
+            self.items.iter().map(Item::group).filter(|group| group.held.is_left_out()).map(Group::id).collect();
         for shard in failed {
             self.leave_out(shard);
         }
@@ -128,7 +128,7 @@ impl<'r> Round<'r> {
     /// Drops what is to be saved of a group, which has failed from then on. Returns whether there was anything.
     fn leave_out(&mut self, shard: ShardId) -> bool {
         let Some(group) = self.items.iter().map(Item::group).find(|group| group.id() == shard) else { return false };
-        group.held.lock().is_left_out = true;
+        group.held.leave_out();
         group.fail(logboom::Error::Quarantined { shard }.into());
         self.items.retain(|item| item.group().id() != shard);
         self.saves.retain(|save| save.saved.shard != shard);
