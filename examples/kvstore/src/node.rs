@@ -286,12 +286,9 @@ impl Node {
         round.conf_state(&group, index, &state);
         self.writer.submit(&mut round)?.into_result()?;
         match change.get_change_type() {
-            ConfChangeType::RemoveNode => {
-                self.group().sent(change.node_id);
-                self.is_removed |= change.node_id == self.id;
-            }
-            // It will need a snapshot that knows it.
-            _ => self.driver.request_snapshot(),
+            ConfChangeType::RemoveNode => self.is_removed |= change.node_id == self.id,
+            // It will need a snapshot that knows it: a save that began before it was added gives none.
+            _ => self.driver.request_snapshot_from(index),
         }
         Ok(())
     }
@@ -311,8 +308,8 @@ impl Node {
 
     /// Saves a snapshot in a thread of its own, if one is due, and compacts the log.
     fn upkeep(&mut self) -> Result<(), Failure> {
-        if self.group().snapshot_wanted().is_some_and(|wanted| self.driver.saved() < Some(wanted)) {
-            self.driver.request_snapshot();
+        if let Some(wanted) = self.group().snapshot_wanted() {
+            self.driver.request_snapshot_from(wanted);
         }
         if let Some(job) = self.driver.upkeep()?.job {
             let events = self.events.clone();
