@@ -169,6 +169,12 @@ impl<'a> Batch<'a> {
     /// that a crash leaves all of it or nothing. Files that are let go are removed when the batch is durable and
     /// nobody leases them.
     ///
+    /// Index and term are not compared with the log. A snapshot past its end becomes the newest as any other would, and
+    /// neither opening nor `logboom inspect` remarks on it: whether it belongs to the log is the application's to know.
+    /// The log stays as it is, goes on at its own end, and cannot be [compacted](Batch::compact_to) up to the snapshot
+    /// ([`Error::Beyond`]) until it is [reset](Batch::reset_to) to that: in the same batch, as
+    /// [`Snapshots::install`](crate::Snapshots::install) does, or in a later one.
+    ///
     /// When submitted: [`Error::Snapshot`] with `Stale` if the shard has a newer one.
     ///
     /// # Errors

@@ -91,7 +91,8 @@ impl Snapshots {
         Ok(self.store().missing()?.into_iter().map(|(shard, registered)| (ShardId(shard), registered)).collect())
     }
 
-    /// Registers a snapshot, in a batch of its own. Durable on return.
+    /// Registers a snapshot, in a batch of its own. Durable on return. The log stays as it is, also where the snapshot
+    /// lies past its end: see [`Batch::register_snapshot`](crate::Batch::register_snapshot).
     ///
     /// # Errors
     /// Those of [`Batch::register_snapshot`](crate::Batch::register_snapshot) and of
