@@ -1,5 +1,7 @@
 //! Work that blocks, beside whatever runtime there is.
 
+use std::io;
+
 use futures_channel::oneshot;
 
 /// Runs `work` on a thread of its own. Snapshots are rare, and any length: a pool would be someone else's threads.
@@ -22,4 +24,9 @@ pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
     }
     drop(work);
     outcome.await.ok()
+}
+
+/// What is said of work that has panicked.
+pub(crate) fn panicked() -> io::Error {
+    io::Error::other("the thread of a snapshot has panicked")
 }

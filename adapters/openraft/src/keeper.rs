@@ -1,6 +1,6 @@
 //! A state machine and its snapshots: what both versions of openraft ask of one.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use logboom::{
     Durability, Engine, ShardId,
@@ -9,7 +9,10 @@ use logboom::{
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    Error, Failure, Leader, Result, SnapshotData, SnapshotView, StateMachine, aside::aside, log::submit, log_id,
+    Error, Failure, Leader, Result, SnapshotData, SnapshotView, StateMachine,
+    aside::{self, aside},
+    log::submit,
+    log_id,
     snapshot_data::Arrived,
 };
 
@@ -216,6 +219,5 @@ fn stands<S: Standing>(shard: ShardId, manifest: &Manifest) -> Result<S> {
 }
 
 fn panicked() -> Error {
-    let error = Arc::new(io::Error::other("the thread of a snapshot has panicked"));
-    Error::Engine(logboom::Error::Io { what: "a snapshot".into(), error })
+    Error::Engine(logboom::Error::Io { what: "a snapshot".into(), error: Arc::new(aside::panicked()) })
 }

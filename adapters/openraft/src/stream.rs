@@ -14,7 +14,11 @@ use bytes::Bytes;
 use logboom::snapshot::{CHUNK_BYTES_MAX, Chunk, Lease, Position};
 use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
-use crate::{Result, SnapshotData, aside::aside, snapshot_data::Inner};
+use crate::{
+    Result, SnapshotData,
+    aside::{aside, panicked},
+    snapshot_data::Inner,
+};
 
 /// The bytes of a frame's length.
 const LENGTH: usize = 4;
@@ -109,9 +113,9 @@ impl Received {
             let some = lacking(&self.frame).min(bytes.len() - taken);
             self.frame.extend_from_slice(&bytes[taken..taken + some]);
             taken += some;
-            let is_first = self.upto + taken as u64 == self.frame.len() as u64;
+            self.upto += some as u64;
             let has_length = self.frame.len() >= LENGTH;
-            if has_length && !is_first && lacking(&self.frame) > CHUNK_BYTES_MAX {
+            if has_length && !self.is_first() && lacking(&self.frame) > CHUNK_BYTES_MAX {
                 return Err(io::Error::new(ErrorKind::InvalidData, "a chunk that is larger than any"));
             }
             if has_length && lacking(&self.frame) == 0 {
@@ -119,6 +123,11 @@ impl Received {
             }
         }
         Ok((taken, false))
+    }
+
+    /// Whether the frame that is arriving is the one that the stream begins with.
+    fn is_first(&self) -> bool {
+        self.upto == self.frame.len() as u64
     }
 }
 
@@ -140,7 +149,8 @@ impl SnapshotData {
     }
 
     /// Has a complete frame taken by another thread.
-    fn take(&mut self, is_first: bool) {
+    fn take(&mut self) {
+        let is_first = self.stream.received.is_first();
         let frame = Bytes::from(std::mem::take(&mut self.stream.received.frame)).split_off(LENGTH);
         let Inner::Receiving { snapshots, shard, .. } = &self.inner else { return };
         let rest = Inner::Receiving { snapshots: snapshots.clone(), shard: *shard, receiver: None };
@@ -196,11 +206,9 @@ impl AsyncWrite for SnapshotData {
         }
         let (taken, is_complete) =
             stream.received.take(bytes).inspect_err(|_| stream.received = Received::default())?;
-        stream.at += taken as u64;
-        stream.received.upto = stream.at;
+        stream.at = stream.received.upto;
         if is_complete {
-            let is_first = stream.received.frame.len() as u64 == stream.at;
-            self.take(is_first);
+            self.take();
         }
         Poll::Ready(Ok(taken))
     }
@@ -243,8 +251,4 @@ impl AsyncSeek for SnapshotData {
 
 fn unsupported(what: &'static str) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, what)
-}
-
-fn panicked() -> io::Error {
-    io::Error::other("the thread of a snapshot has panicked")
 }
