@@ -89,12 +89,12 @@ impl Run<'_> {
         stop.store(true, Ordering::Relaxed);
         let history = join(clients);
         trouble?;
-        let history = history?;
+        let mut history = history?;
         self.cluster.recover()?;
         self.event("nobody writes any more");
 
         self.report.count(&history);
-        let mut verdict = Verdict::reach(&mut self.cluster, self.options.shards(), &history, watch.now())?;
+        let mut verdict = Verdict::reach(&mut self.cluster, self.options.shards(), &mut history, watch.now())?;
         verdict.weigh(self.options.clients, &history);
         self.cluster.poll()?;
         self.report.nodes = self.cluster.total();

@@ -31,12 +31,16 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// Reads every replica of every shard, and compares them with each other and with what clients were told. `now` is
-    /// the moment, later than all answers.
-    pub(crate) fn reach(cluster: &mut Cluster, shards: u64, history: &[Operation], now: u64) -> Result<Self, Failure> {
+    /// the moment, later than all answers. Leaves the history sorted by register.
+    pub(crate) fn reach(
+        cluster: &mut Cluster,
+        shards: u64,
+        history: &mut [Operation],
+        now: u64,
+    ) -> Result<Self, Failure> {
         let mut verdict = Self::default();
-        let mut history = history.to_vec();
         history.sort_by_key(|operation| (operation.shard, operation.key, operation.invoked));
-        let mut rest = &history[..];
+        let mut rest = &*history;
         for shard in 0..shards {
             let (of_shard, others) = rest.split_at(rest.partition_point(|operation| operation.shard == shard));
             rest = others;
