@@ -66,7 +66,7 @@ impl Examination {
         let files = self.log.as_ref().map(ReadOnly::segments).unwrap_or_default();
         let placed = self.report.damages.iter().map(|damage| {
             let segment = files.iter().find(|segment| segment.info.id == damage.segment);
-            Damage::new(damage, segment.map(|segment| segment.info.slot))
+            Damage::new(damage, segment.map(|segment| segment.info.file_name()))
         });
         let report = &self.report;
         let identity = report.identity.iter().map(|fault| Damage::unplaced(Finding::Identity, &fault.to_string()));

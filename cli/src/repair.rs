@@ -20,7 +20,7 @@ use crate::{
     identity::{self, Mend},
     output::{Exit, FIELD_WIDTH, Failure, Format, Outcome, Report, count, field, hex, unconfirmed},
     plan::{Action, HardState, Plan, Step, boundary, hard_state, needs_hard_state},
-    verdict::{Damage, Missing, Verdict, segment_file},
+    verdict::{Damage, Missing, Verdict},
 };
 
 /// Files besides segments that tell how the log was: copied aside as well, where they are there.
@@ -287,7 +287,7 @@ fn change(disk: Arc<dyn Disk>, args: &Args, planned: &Plan, damaged: BTreeSet<Se
 /// The names of the files to be copied aside: those of the damaged segments. A segment that is not there may be in any
 /// file that states nothing, so those are kept then too.
 fn files(dir: &Path, view: &ReadOnly, damages: &[Arc<logboom_wal::Damage>]) -> std::io::Result<Vec<String>> {
-    let live: Vec<_> = view.segments().into_iter().map(|row| (row.info.id, segment_file(row.info.slot))).collect();
+    let live: Vec<_> = view.segments().into_iter().map(|row| (row.info.id, row.info.file_name())).collect();
     let mut names = BTreeSet::new();
     let mut is_missing = false;
     for damage in damages {

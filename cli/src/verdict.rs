@@ -104,12 +104,12 @@ impl Cut {
 }
 
 impl Damage {
-    /// `slot` is the number in the name of the segment's file.
-    pub(crate) fn new(damage: &logboom_wal::Damage, slot: Option<u32>) -> Self {
+    /// `file` is the name of the segment's file.
+    pub(crate) fn new(damage: &logboom_wal::Damage, file: Option<String>) -> Self {
         let lost = damage.lost.iter().map(Lost::new);
         Self {
             finding: damage.kind.into(),
-            file: slot.map(segment_file),
+            file,
             segment: Some(damage.segment.0),
             offset: Some(damage.offset),
             group: damage.group,
@@ -149,11 +149,6 @@ fn entries(first: u64, count: u32) -> String {
         0 | 1 => format!("entry {first}"),
         _ => format!("entries {first} to {}", first.saturating_add(u64::from(count) - 1)),
     }
-}
-
-/// The name of a segment's file.
-pub(crate) fn segment_file(slot: u32) -> String {
-    format!("segment-{slot:06}")
 }
 
 impl From<Quarantine> for Missing {

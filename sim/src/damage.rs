@@ -9,7 +9,7 @@ use logboom_wal::{Options, Passed, marks};
 use crate::{
     check::{Check, Failure},
     choices::Choices,
-    world::World,
+    world::{World, segment_names},
 };
 
 /// Checks a log that only crashes have touched, as the `verify` command does.
@@ -50,13 +50,12 @@ pub(crate) fn rot_a_checkpoint(world: &World, choices: &mut Choices) -> Result<(
 /// Damages a few bytes of a segment of a closed log, within what one group holds. Returns the shards of which records
 /// lie there; `None` if there is nothing to hit.
 pub(crate) fn hurt_a_segment(world: &World, choices: &mut Choices) -> Option<BTreeSet<u64>> {
-    let names: Vec<String> = world.disk.list().unwrap_or_default();
-    let segments: Vec<&String> = names.iter().filter(|name| name.starts_with("segment-")).collect();
+    let segments = segment_names(&*world.disk);
     if segments.is_empty() {
         return None;
     }
     let records = records(world);
-    let name = segments[choices.size(segments.len())];
+    let name = &segments[choices.size(segments.len())];
     let size = world.disk.open(name, Mode::Read).and_then(|file| file.size()).unwrap_or_default();
     if size < world.config.segment_bytes {
         return None;
@@ -90,7 +89,7 @@ pub(crate) fn lose_the_newest(world: &World, choices: &mut Choices) -> bool {
     if !sealed && opening.replay_from() != newest.id {
         return false;
     }
-    let (name, size) = (format!("segment-{:06}", newest.slot), choices.pick(&[0, 0, 4096]));
+    let (name, size) = (newest.file_name(), choices.pick(&[0, 0, 4096]));
     let removed = world.disk.remove(&name);
     if choices.percent(50)
         && let Ok(file) = world.disk.open(&name, Mode::Create)
@@ -103,8 +102,7 @@ pub(crate) fn lose_the_newest(world: &World, choices: &mut Choices) -> bool {
 
 /// Has the next opening not read a part of a segment, or all of it.
 pub(crate) fn unread_a_segment(world: &World, choices: &mut Choices) -> bool {
-    let names: Vec<String> = world.disk.list().unwrap_or_default();
-    let segments: Vec<&String> = names.iter().filter(|name| name.starts_with("segment-")).collect();
+    let segments = segment_names(&*world.disk);
     if segments.is_empty() {
         return false;
     }
@@ -122,12 +120,11 @@ pub(crate) fn unread_a_segment(world: &World, choices: &mut Choices) -> bool {
 /// Gives two segment files each other's names. That costs nothing.
 pub(crate) fn exchange_names(world: &World, choices: &mut Choices) {
     let disk = &world.disk;
-    let names: Vec<String> = disk.list().unwrap_or_default();
-    let segments: Vec<&String> = names.iter().filter(|name| name.starts_with("segment-")).collect();
+    let segments = segment_names(&**disk);
     if segments.len() < 2 {
         return;
     }
-    let (one, other) = (segments[choices.size(segments.len())], segments[choices.size(segments.len())]);
+    let (one, other) = (&segments[choices.size(segments.len())], &segments[choices.size(segments.len())]);
     let renamed = disk.rename(one, "between").and_then(|()| {
         if one != other {
             disk.rename(other, one)?;
@@ -159,6 +156,6 @@ fn records(world: &World) -> Vec<(String, Range<u64>, u64)> {
     if all.is_err() {
         return Vec::new();
     }
-    let name = |id| segments.iter().find(|info| info.id == id).map(|info| format!("segment-{:06}", info.slot));
+    let name = |id| segments.iter().find(|info| info.id == id).map(|info| info.file_name());
     records.into_iter().filter_map(|(id, range, shard)| Some((name(id)?, range, shard))).collect()
 }

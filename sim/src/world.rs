@@ -1,7 +1,6 @@
 //! The simulated machine that a history happens on: its disk, its clock, and how an engine is opened there.
 
 use std::{
-    cell::Cell,
     io::ErrorKind,
     panic::resume_unwind,
     pin::pin,
@@ -42,8 +41,6 @@ pub(crate) struct World {
     pub(crate) is_small: bool,
     /// A fault was planned, and may still come.
     pub(crate) is_faulty: bool,
-    /// How often the log was opened since it had no more segments than it may.
-    openings: Cell<u64>,
     /// Power cuts and killed processes so far.
     pub(crate) crashes: u64,
 }
@@ -103,15 +100,7 @@ impl World {
         config.index_bytes = choices.pick(&[0, 2000, 64 << 20]);
         config.admission_bytes = choices.pick(&[64 << 10, 300 << 10, 64 << 20]);
         let disk = SimDisk::new(seed, options);
-        Self {
-            disk,
-            config,
-            clock: SimClock::new(seed),
-            is_small,
-            is_faulty: false,
-            openings: Cell::new(0),
-            crashes: 0,
-        }
+        Self { disk, config, clock: SimClock::new(seed), is_small, is_faulty: false, crashes: 0 }
     }
 
     /// The options of a disk whose groups are as small as they get.
@@ -123,7 +112,7 @@ impl World {
     /// The same machine with another disk.
     pub(crate) fn on(&self, disk: Arc<SimDisk>) -> Self {
         let (config, clock) = (self.config.clone(), Arc::clone(&self.clock));
-        Self { disk, config, clock, is_small: false, is_faulty: false, openings: Cell::new(0), crashes: 0 }
+        Self { disk, config, clock, is_small: false, is_faulty: false, crashes: 0 }
     }
 
     /// The empty disk of another device, as large as can be.
@@ -147,7 +136,6 @@ impl World {
     /// # Errors
     /// What the engine says.
     pub(crate) fn open_with(&self, config: Config) -> logboom::Result<Engine> {
-        self.openings.set(self.openings.get() + 1);
         let disk = Arc::clone(&self.disk);
         let clock = Arc::clone(&self.clock);
         Engine::open_on(disk, config, Runtime::Manual(clock))
@@ -158,18 +146,12 @@ impl World {
         self.is_small || self.config.space_bytes_max.is_some()
     }
 
-    /// That the log has no more segments than it may, and one for each opening since it had.
+    /// That the log has no more segments than it may, and the one that an opening may add.
     pub(crate) fn check_bound(&self, engine: &Engine) -> Result<(), Failure> {
         let Some(bound) = self.config.space_bytes_max else { return Ok(()) };
-        let Ok(names) = self.disk.list() else { return Ok(()) };
-        let segments = names.iter().filter(|name| name.starts_with("segment-")).count() as u64;
-        let beyond = segments.saturating_sub(bound / self.config.segment_bytes);
-        if beyond == 0 {
-            self.openings.set(0);
-        }
-        if beyond > 1 {
-            let what =
-                format!("at most {bound} bytes, and {} openings: {names:?}, {:?}", self.openings.get(), engine.space());
+        let segments = segment_names(&*self.disk);
+        if segments.len() as u64 > bound / self.config.segment_bytes + 1 {
+            let what = format!("at most {bound} bytes, and {segments:?}: {:?}", engine.space());
             return Err(Failure::new(Check::Bounded, what));
         }
         Ok(())
@@ -209,8 +191,7 @@ impl World {
         self.disk.clear_faults();
         // The directory's lock outlives what is in flight: it has landed before the next opening writes, but perhaps
         // after it has read. An opening looks at each segment twice, and at eleven other things.
-        let names = self.disk.list().unwrap_or_default();
-        let segments = names.iter().filter(|name| name.starts_with("segment-")).count();
+        let segments = segment_names(&*self.disk).len();
         let late_ops = if segments < 3 { 8 } else { 2 * segments + 10 };
         self.disk.set_late_ops_max(u32::try_from(late_ops).unwrap_or(8));
         self.disk = self.disk.process_crash();
@@ -306,6 +287,12 @@ impl World {
         self.is_faulty = false;
         self.crashes += 1;
     }
+}
+
+/// The segment files that there are; none if the disk does not say.
+pub(crate) fn segment_names(disk: &dyn Disk) -> Vec<String> {
+    let names = disk.list().unwrap_or_default();
+    names.into_iter().filter(|name| name.starts_with("segment-")).collect()
 }
 
 /// Drives an engine until it has nothing to do.

@@ -98,6 +98,13 @@ pub struct SegmentInfo {
     pub footer_space: u32,
 }
 
+impl SegmentInfo {
+    /// The name of its file in the directory.
+    pub fn file_name(&self) -> String {
+        slot_name(self.slot)
+    }
+}
+
 impl Segment {
     pub(crate) fn new(life: Life, slot: u32, file: Arc<dyn File>, size: u32, end: u32, groups: (u64, u64)) -> Self {
         Self {
