@@ -33,6 +33,8 @@ pub(crate) struct Base {
     pub(crate) notices: Arc<Notices>,
     pub(crate) identity: Identity,
     pub(crate) seed: u32,
+    /// The log was opened by its `LOGBOOM`.
+    pub(crate) is_named: bool,
     pub(crate) mode: Mode,
 }
 
@@ -99,7 +101,10 @@ impl Base {
     /// # Errors
     /// [`Error::Io`]
     pub(crate) fn require_device(&self, holes: &Holes) -> Result<(), Error> {
-        if holes.is_failure() { require_device(&*self.disk, &self.pool, self.identity.pad) } else { Ok(()) }
+        if !holes.is_failure() {
+            return Ok(());
+        }
+        require_device(&*self.disk, &self.pool, self.identity.pad, self.is_named)
     }
 
     /// Walks the segment with this id among those that are live.

@@ -4,7 +4,13 @@ use std::{io, ops::Range};
 
 use logboom_disk::{Disk, File, Mode, Pool, Slice};
 
-use crate::{Error, foreign::Panicked, identity::is_identity, segment::read_slice};
+use crate::{
+    Error,
+    foreign::Panicked,
+    identity::{NAME_NEW, is_identity},
+    segment::{read_slice, slot_of},
+    slots::is_slot,
+};
 
 /// The bytes of a file that could not be read.
 #[derive(Debug, Default)]
@@ -127,16 +133,34 @@ fn read_parts(
     Ok(())
 }
 
-/// Asks the device once more for something that it has given before.
+/// Asks the device once more for something that it has given before: for `LOGBOOM`, if the log was opened by that, and
+/// else for the beginning of any file of the log, by one of which it was opened.
 ///
 /// # Errors
 /// [`Error::Io`] when it does not give that either.
-pub(crate) fn require_device(disk: &dyn Disk, pool: &Pool, pad: usize) -> Result<(), Error> {
-    let fail = |error| Error::io("reading the log's identity again, as other reads have failed", error);
-    let names = disk.list().map_err(fail)?;
-    let Some(name) = names.into_iter().find(|name| is_identity(name)) else { return Ok(()) };
-    let file = disk.open(&name, Mode::Read).map_err(fail)?;
-    read_slice(&*file, pool, 0, pad).map(drop).map_err(fail)
+pub(crate) fn require_device(disk: &dyn Disk, pool: &Pool, pad: usize, is_named: bool) -> Result<(), Error> {
+    let fail = |name: &str, error| Error::io(format!("reading {name} again, as other reads have failed"), error);
+    let names = disk.list().map_err(|error| fail("the directory", error))?;
+    let is_named = is_named && names.iter().any(|name| is_identity(name));
+    let is_asked = |name: &&String| match is_named {
+        true => is_identity(name),
+        false => slot_of(name).is_some() || is_slot(name) || *name == NAME_NEW,
+    };
+    let mut failure = None;
+    for name in names.iter().filter(is_asked) {
+        match read_again(disk, pool, pad, name) {
+            Ok(()) => return Ok(()),
+            Err(error) => failure = Some(fail(name, error)),
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn read_again(disk: &dyn Disk, pool: &Pool, pad: usize, name: &str) -> io::Result<()> {
+    let file = disk.open(name, Mode::Read)?;
+    // A page cache answers for a device that is gone.
+    file.forget_cached()?;
+    read_slice(&*file, pool, 0, pad).map(drop)
 }
 
 /// Whether an error says that the bytes are not to be had, and not that the one who asked lacks something.

@@ -164,7 +164,19 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
         live: BTreeMap::new(),
         free: (1..PREPARED).map(|slot| Prepared { slot, file: device.file(slot) }.into()).collect::<VecDeque<_>>(),
         next_slot: PREPARED,
-        base: Base { disk, pool, runtime, clock, pending, notices, seed: SEED, identity, mode, options },
+        base: Base {
+            disk,
+            pool,
+            runtime,
+            clock,
+            pending,
+            notices,
+            seed: SEED,
+            identity,
+            is_named: true,
+            mode,
+            options,
+        },
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Source<'s> {
     pub(crate) seed: u32,
     /// The highest group that is durable.
     pub(crate) durable: u64,
+    /// The log was opened by its `LOGBOOM`.
+    pub(crate) is_named: bool,
 }
 
 /// What a cold read came to.
@@ -52,6 +54,8 @@ impl Shared {
                 pad: self.pad,
                 seed: self.seed,
                 durable: self.watermark.durable(),
+                // A log without it is not written.
+                is_named: true,
             };
             let traffic = read_cold(&source, |id| self.segments.lock().get(&id).cloned(), places, &mut found)?;
             self.metrics.cold_read(&traffic);
@@ -206,7 +210,7 @@ impl Source<'_> {
             Ok(bytes) => bytes,
             Err(error) if is_of_the_bytes(&error) => {
                 // One that has failed as a whole has lost nothing.
-                require_device(self.disk, self.pool, self.pad)?;
+                require_device(self.disk, self.pool, self.pad, self.is_named)?;
                 let what = format!("a record cannot be read: {error}");
                 return Err(Error::corruption(place.segment, place.offset, what));
             }

@@ -36,6 +36,7 @@ impl Reader {
             pad: self.base.identity.pad,
             seed: self.base.seed,
             durable: u64::MAX,
+            is_named: self.base.is_named,
         };
         let mut found = vec![None; places.len()];
         read_cold(&source, |id| self.live.get(&id).cloned(), places, &mut found)?;

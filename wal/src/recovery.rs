@@ -165,7 +165,8 @@ impl Opening {
         let seed = identity.seed();
         let (slots, checkpoint) = Slots::open(&*disk, &pool, &identity, mode)?;
         report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
-        let base = Base { disk, pool, options, runtime, clock, pending, notices, identity, seed, mode };
+        let is_named = naming.state == State::Named;
+        let base = Base { disk, pool, options, runtime, clock, pending, notices, identity, seed, is_named, mode };
         let mut opening = Self {
             base,
             naming,
