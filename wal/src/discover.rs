@@ -1,9 +1,9 @@
 //! Which segment file holds which segment: by the life that it states, whatever its name, and by its name only where it
 //! states none.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, io, sync::Arc};
 
-use logboom_disk::{Disk, File};
+use logboom_disk::{Disk, File, Mode};
 
 use crate::{
     Error, OddFile, Opening, SegmentId,
@@ -64,12 +64,18 @@ impl Opening {
     pub(crate) fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
         let disk = Arc::clone(&self.base.disk);
         let mut found = Vec::new();
-        for name in disk.list().map_err(|error| Error::io("listing the directory", error))? {
-            if let Some(slot) = slot_of(&name).or(aside_slot(&name)) {
-                self.next_slot = self.next_slot.max(slot + 1);
+        let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
+        let aside: BTreeSet<u32> = names.iter().filter_map(|name| aside_slot(name)).collect();
+        let last = names.iter().filter_map(|name| slot_of(name)).chain(aside.last().copied()).max();
+        self.next_slot = self.next_slot.max(last.map_or(0, |slot| slot + 1));
+        for slot in names.iter().filter_map(|name| slot_of(name)) {
+            if aside.contains(&slot) && is_marked(&*disk, slot)? {
+                marks::hit("recovery: a file was put aside and kept its name");
+                self.report_odd(slot, "is no part of the log, and could not be given another name".to_owned());
+                self.aside.push(Aside { slot, is_empty: false });
+            } else {
+                found.extend(self.look_at(&*disk, slot)?);
             }
-            let Some(slot) = slot_of(&name) else { continue };
-            found.extend(self.look_at(&*disk, slot)?);
         }
         self.base.settle(&mut found, self.replay_from())?;
         Ok(found)
@@ -289,14 +295,37 @@ pub(crate) fn restore_sizes(shortened: &[Arc<Segment>], size: u64) -> std::io::R
 }
 
 /// Gives files that the log has gone on without another name, so that no later opening takes them for what is missing.
+/// One that keeps its name is marked: by an empty file of the name that it was to get.
+///
+/// # Errors
+/// The first, when all were tried. One that is neither renamed nor marked is told of again by the next opening.
 pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure> {
+    let mut outcome = Ok(());
     for Aside { slot, is_empty } in aside {
         let name = slot_name(*slot);
         tracing::warn!(name, is_empty, "the log goes on without a file of its own");
         let done = if *is_empty { disk.remove(&name) } else { disk.rename(&name, &aside_name(*slot)) };
-        done.map_err(Failure::Write)?;
+        if let Err(error) = done {
+            let marked = match disk.open(&aside_name(*slot), Mode::Create) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                _ => Ok(()),
+            };
+            tracing::warn!(name, %error, is_marked = marked.is_ok(), "it keeps its name");
+            outcome = outcome.and(marked);
+        }
     }
-    if aside.is_empty() { Ok(()) } else { disk.sync_dir().map_err(Failure::Sync) }
+    if !aside.is_empty() {
+        disk.sync_dir().map_err(Failure::Sync)?;
+    }
+    outcome.map_err(Failure::Write)
+}
+
+/// Whether a segment file was put aside by an opening that could not rename it. What was renamed is not empty: an empty
+/// file is removed.
+fn is_marked(disk: &dyn Disk, slot: u32) -> Result<bool, Error> {
+    let name = aside_name(slot);
+    let size = disk.open(&name, Mode::Read).and_then(|file| file.size());
+    size.map(|size| size == 0).map_err(|error| Error::io(format!("opening {name}"), error))
 }
 
 impl Base {

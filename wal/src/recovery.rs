@@ -359,7 +359,7 @@ impl Opening {
         restore_sizes(&shortened, size).map_err(opening_failure)?;
         if let Err(failure) = put_aside(&*wal.shared.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);
-            tracing::warn!(%error, "a file that the log goes on without keeps its name");
+            tracing::warn!(%error, "a file that the log goes on without is told of again by the next opening");
         }
         Ok(wal)
     }

@@ -101,6 +101,45 @@ fn a_segment_that_cannot_be_read_at_all_may_have_been_the_end() {
     assert!(report.odd_files.is_empty(), "{:?}", report.odd_files);
 }
 
+/// The end is lost once: a file that cannot be renamed is not taken for it again.
+#[test]
+fn a_segment_that_cannot_be_put_aside_is_told_of_once() {
+    for (kinds, is_marked) in [(&[FaultKind::Rename][..], true), (&[FaultKind::Rename, FaultKind::Create], false)] {
+        let mut written = Written::new();
+        let (sim, mut rng, newest) = sealed(4, &mut written);
+        let free = sim.disk.list().unwrap().into_iter().rfind(|name| name.starts_with("segment-")).unwrap();
+        let mut disk = sim.disk.power_cut();
+        let (name, aside) = (name(&newest), format!("aside-{:06}", newest.slot));
+        assert_ne!(free, name);
+        unreadable(&disk, &name, 0..256 << 10);
+        unreadable(&disk, &free, 0..256 << 10);
+        kinds.iter().for_each(|&kind| {
+            let on = if kind == FaultKind::Rename { &name } else { &aside };
+            disk.inject(Fault::error(kind, ErrorKind::Other).on(on.as_str()).sticky());
+        });
+        let mut begun = Vec::new();
+        for _ in 0..3 {
+            let sim = Sim::open(disk, sim.clock.clone()).unwrap();
+            begun.push(sim.wal.active());
+            write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
+            (0..2).for_each(|_| sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap());
+            disk = sim.disk.power_cut();
+            let names = disk.list().unwrap();
+            assert_eq!((names.contains(&name), names.contains(&free)), (true, false), "the others are: {names:?}");
+        }
+        let (_, opening) = passed(disk.clone());
+        let (damages, odd) = (opening.report().damages.len(), &opening.report().odd_files);
+        assert_eq!((damages, odd.len(), &*odd[0].name), (usize::from(!is_marked), 1, &*name), "{odd:?}");
+        assert_eq!(begun[2].0 - begun[0].0 < 1 << 16, is_marked, "{begun:?}");
+        disk.clear_faults();
+        unreadable(&disk, &name, 0..256 << 10);
+        let disk = Sim::open(disk, sim.clock).unwrap().disk.power_cut();
+        let names = disk.list().unwrap();
+        assert!(names.contains(&aside) && !names.contains(&name), "{names:?}");
+        assert!(passed(disk).1.report().odd_files.is_empty());
+    }
+}
+
 #[test]
 fn a_read_that_fails_once_costs_nothing() {
     let mut written = Written::new();
