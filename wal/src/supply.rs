@@ -6,7 +6,9 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use parking_lot::Mutex;
 
 use crate::{
-    Capacity, Error, marks,
+    Capacity, Error,
+    holes::is_of_the_bytes,
+    marks,
     mutants::{self, Mutant},
     segment::{Segment, slot_name},
     shared::Shared,
@@ -19,6 +21,9 @@ pub(crate) const KEPT_BACK: usize = 3;
 
 /// What the preparing of segments is called, as a machine and where it fails.
 pub(crate) const PREPARE: &str = "prefill";
+
+/// What the opening of prepared segments is called where it fails.
+const OPEN: &str = "open segments";
 
 /// Zeros are written in pieces of this size, so that preparing never holds the device for long.
 const ZEROS: usize = 256 << 10;
@@ -77,6 +82,8 @@ pub(crate) struct Supply {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Free>,
+    /// Those that could not be opened: they are removed.
+    unopened: Vec<Free>,
     next_slot: u32,
     /// All segment files that there are, in use or not.
     files: u64,
@@ -101,7 +108,11 @@ impl Supply {
         self.state.lock().is_opening = false;
     }
 
-    /// A prepared segment, if there is one beyond those that are kept back from this use.
+    /// A prepared segment, if there is one beyond those that are kept back from this use. Files that cannot be opened
+    /// hold up no others: see [`State::open_next`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the process lacks what it takes to open one, and none is open.
     pub(crate) fn take(&self, shared: &Shared, for_what: Use) -> Result<Option<Prepared>, Error> {
         let floor = match for_what {
             Use::Append => KEPT_BACK,
@@ -114,21 +125,7 @@ impl Supply {
         let is_last = state.ready.len() == floor + 1;
         marks::hit_if(is_last && for_what == Use::Drain, "supply: the segment kept for draining is used");
         marks::hit_if(is_last && for_what == Use::Move, "supply: the segment kept for moving is used");
-        if state.ready.len() <= floor {
-            return Ok(None);
-        }
-        let Some(free) = state.ready.pop_front() else { return Ok(None) };
-        let slot = free.slot;
-        match free.open(&*shared.disk) {
-            Ok(prepared) => {
-                state.begun += 1;
-                Ok(Some(prepared))
-            }
-            Err(error) => {
-                state.ready.push_front(Free::new(slot));
-                Err(Error::io("opening a prepared segment", error))
-            }
-        }
+        state.open_next(shared, floor)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -251,7 +248,7 @@ impl Supply {
 
     /// Takes away some of the ready segments that are not worth their space: those beyond the reserve, or beyond as
     /// many as were `begun` lately, so that a log which breathes uses warm ones again. What is past the bound goes
-    /// first.
+    /// first, and before that what could not be opened.
     pub(crate) fn surplus(&self, shared: &Shared, begun: u64, most: usize) -> Vec<Free> {
         let (mut state, files_max) = (self.state.lock(), self.files_max(shared));
         let begun = if state.files < files_max { usize::try_from(begun).unwrap_or(usize::MAX) } else { 0 };
@@ -259,7 +256,9 @@ impl Supply {
         let keep = wanted(shared).max(begun).min(state.ready.len().saturating_sub(past).max(KEPT_BACK));
         let count = state.ready.len().saturating_sub(keep).min(most);
         let at = state.ready.len() - count;
-        state.ready.split_off(at).into()
+        let mut surplus = std::mem::take(&mut state.unopened);
+        surplus.extend(state.ready.split_off(at));
+        surplus
     }
 
     pub(crate) fn begun(&self) -> u64 {
@@ -272,6 +271,49 @@ impl Supply {
 }
 
 impl State {
+    /// The first ready segment that can be opened. One that the file system does not open is not ready any more, so
+    /// that another is prepared for it, and is removed with the next surplus. Where it is the process that lacks
+    /// something, one that is open may still be used.
+    fn open_next(&mut self, shared: &Shared, floor: usize) -> Result<Option<Prepared>, Error> {
+        let (mut later, mut taken, mut failure) = (Vec::new(), None, None);
+        while self.ready.len() + later.len() > floor
+            && let Some(free) = self.ready.pop_front()
+        {
+            let slot = free.slot;
+            match free.open(&*shared.disk) {
+                Ok(prepared) => {
+                    taken = Some(prepared);
+                    break;
+                }
+                Err(error) => {
+                    marks::hit("supply: a prepared segment cannot be opened");
+                    let is_of_the_file = is_of_the_bytes(&error);
+                    let error = Error::io(format!("opening {}, a prepared segment", slot_name(slot)), error);
+                    shared.faults.failed(OPEN, &error);
+                    if is_of_the_file {
+                        self.unopened.push(Free::new(slot));
+                    } else {
+                        later.push(Free::new(slot));
+                        failure.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        let is_over = later.is_empty() && self.unopened.is_empty();
+        self.ready.extend(later);
+        match (taken, failure) {
+            (Some(prepared), _) => {
+                self.begun += 1;
+                if is_over {
+                    shared.faults.succeeded(OPEN);
+                }
+                Ok(Some(prepared))
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// Adds a segment that is ready. Only the first ones stay open.
     fn add(&mut self, open_max: usize, slot: u32, file: Option<Arc<dyn File>>) {
         let file = file.filter(|_| self.ready.len() < open_max);

@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use logboom_disk::{Disk, Fault, FaultKind, SimDisk, SimOptions};
-use logboom_wal::{ManualClock, Options, Runtime, Wal, open};
+use logboom_wal::{Error, ManualClock, Options, Runtime, Wal, open};
 
 use crate::support::*;
 
@@ -64,5 +64,61 @@ fn a_segment_that_cannot_be_removed_stays_ready_and_that_is_told() {
     pass(&wal, &clock, 120);
     assert!(files(&disk) < all && wal.health().failing.is_empty());
     assert_eq!(files(&disk), counted(&wal));
+    wal.close().unwrap();
+}
+
+/// The segment files that are not in use, the next one first.
+fn free(disk: &SimDisk, wal: &Wal) -> Vec<String> {
+    let used: Vec<String> = wal.segments().iter().map(|info| format!("segment-{:06}", info.slot)).collect();
+    let names = disk.list().unwrap().into_iter();
+    names.filter(|name| name.starts_with("segment-") && !used.contains(name)).collect()
+}
+
+fn failing(wal: &Wal) -> Vec<&'static str> {
+    wal.health().failing.iter().map(|(machine, _)| *machine).collect()
+}
+
+/// Another is taken; those that cannot be opened are replaced, and removed.
+#[test]
+fn a_segment_that_cannot_be_opened_holds_up_no_other() {
+    let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
+    let wal = opened(&disk, &clock, 5);
+    pass(&wal, &clock, 1);
+    wal.close().unwrap();
+    drop(wal);
+
+    let wal = opened(&disk, &clock, 5);
+    let bad = free(&disk, &wal)[..2].to_vec();
+    bad.iter().for_each(|name| disk.inject(Fault::error(FaultKind::Open, ErrorKind::Other).on(name.as_str()).sticky()));
+    let first = wal.active();
+    (0..10).for_each(|nth| ok(write(&wal, &body(nth, 60_000))));
+    assert!(wal.active().0 >= first.0 + 2, "{first} {}", wal.active());
+    assert_eq!((failing(&wal), counted(&wal)), (vec!["open segments"], files(&disk) - bad.len()));
+    pass(&wal, &clock, 30);
+    let names = disk.list().unwrap();
+    assert!(bad.iter().all(|name| !names.contains(name)), "{names:?}");
+    assert_eq!(files(&disk), counted(&wal));
+    (0..10).for_each(|nth| ok(write(&wal, &body(nth, 60_000))));
+    assert_eq!(failing(&wal), Vec::<&str>::new());
+    wal.close().unwrap();
+}
+
+/// It is the process that lacks something: nothing is given up for that, and what is open is used.
+#[test]
+fn segments_that_the_process_may_not_open_stay_ready() {
+    let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
+    let wal = opened(&disk, &clock, 5);
+    pass(&wal, &clock, 1);
+    wal.close().unwrap();
+    drop(wal);
+
+    let wal = opened(&disk, &clock, 5);
+    disk.inject(Fault::error(FaultKind::Open, ErrorKind::OutOfMemory).on("segment-").sticky());
+    let failed = (0..20).find_map(|nth| write(&wal, &body(nth, 60_000)).err());
+    assert!(matches!(failed, Some(Error::Io { .. })), "{failed:?}");
+    assert_eq!((failing(&wal), counted(&wal)), (vec!["open segments"], files(&disk)));
+    disk.clear_faults();
+    (0..20).for_each(|nth| ok(write(&wal, &body(nth, 60_000))));
+    assert_eq!(failing(&wal), Vec::<&str>::new());
     wal.close().unwrap();
 }
