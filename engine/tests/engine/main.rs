@@ -10,6 +10,7 @@ mod hooked;
 mod support;
 
 mod admission;
+mod around_damage;
 mod background;
 mod backup;
 mod bad_input;
