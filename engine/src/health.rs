@@ -36,8 +36,8 @@ pub enum Reason {
     /// Background work has failed and not succeeded since; it is tried again. Opening takes longer meanwhile, space
     /// does not come back, or who appends must make segments.
     Background {
-        /// What fails: `seal`, `checkpoint`, `compact`, `reclaim`, `verify`, `room`, `snapshots`, or
-        /// `prefill`.
+        /// What fails: `seal`, `checkpoint`, `compact`, `reclaim`, `verify`, `room`, `snapshots`, `prefill`,
+        /// `open segments` or `give back segments`.
         machine: &'static str,
         /// How it failed last.
         error: Error,

@@ -59,6 +59,13 @@ pub(crate) struct Aside {
     is_empty: bool,
 }
 
+impl Aside {
+    /// Of a segment that was freed, durably.
+    pub(crate) fn freed(slot: u32) -> Self {
+        Self { slot, is_empty: true }
+    }
+}
+
 impl Opening {
     /// The segment files of the directory, and the lives that they state.
     pub(crate) fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
@@ -274,6 +281,13 @@ impl Opening {
         self.chain.reverse();
         self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
         Ok(is_gapped)
+    }
+
+    /// Says of live segments whose files could not be read as a whole, or are too long, that they are not used again.
+    pub(crate) fn mark_odd(&self) {
+        let size = self.base.identity.segment_bytes;
+        let is_odd = |segment: &&Arc<Segment>| self.odd.get(&segment.slot).is_some_and(|&found| found >= size);
+        self.live.values().filter(is_odd).for_each(|segment| segment.mark_odd());
     }
 
     /// Live segments that were shortened.

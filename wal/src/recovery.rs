@@ -340,6 +340,7 @@ impl Opening {
         if segment.0.max(epoch).max(first_group) >= NUMBER_MAX {
             return Err(Error::Unsupported("the log has no number left for another segment".to_owned()));
         }
+        self.mark_odd();
         let (aside, shortened) = (std::mem::take(&mut self.aside), self.shortened());
         let size = self.base.identity.segment_bytes;
         let wal = Wal::start(crate::start::Start {

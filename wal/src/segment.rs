@@ -71,6 +71,8 @@ pub(crate) struct Segment {
     footer: AtomicBool,
     /// It stays without one.
     unsealable: AtomicBool,
+    /// Its file could not be read as a whole when the log was opened, or is too long: it is not used again.
+    odd: AtomicBool,
     /// Bytes that the footer may take.
     footer_space: AtomicU32,
 }
@@ -119,6 +121,7 @@ impl Segment {
             closed: AtomicBool::new(false),
             footer: AtomicBool::new(false),
             unsealable: AtomicBool::new(false),
+            odd: AtomicBool::new(false),
             footer_space: AtomicU32::new(0),
         }
     }
@@ -200,6 +203,14 @@ impl Segment {
 
     pub(crate) fn mark_unsealable(&self) {
         self.unsealable.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_odd(&self) -> bool {
+        self.odd.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mark_odd(&self) {
+        self.odd.store(true, Ordering::Release);
     }
 }
 

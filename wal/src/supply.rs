@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Capacity, Error,
+    discover::{Aside, put_aside},
     holes::is_of_the_bytes,
     marks,
     mutants::{self, Mutant},
@@ -158,6 +159,28 @@ impl Supply {
         undecided.map(|(_, segment)| Arc::clone(segment)).collect()
     }
 
+    /// Removes the files of freed segments that are not used again, or marks them: without a checkpoint that names one,
+    /// an opening that cannot read it takes it for the lost end of the log. So it is done before the first checkpoint
+    /// that does not, at the latest.
+    pub(crate) fn remove_odd(&self, shared: &Shared, durable: u64) {
+        let is_freed = |(group, segment): &&(u64, Arc<Segment>)| segment.is_odd() && *group <= durable;
+        let freed: Vec<u32> = self.state.lock().retiring.iter().filter(is_freed).map(|(_, freed)| freed.slot).collect();
+        if freed.is_empty() {
+            return;
+        }
+        marks::hit("supply: a freed segment is not used again");
+        // Readers that have it open read on.
+        let aside: Vec<Aside> = freed.iter().map(|&slot| Aside::freed(slot)).collect();
+        if let Err(failure) = put_aside(&*shared.disk, &aside) {
+            let error = shared.beside_the_log("putting a file aside", failure);
+            tracing::warn!(%error, "a file that was freed is told of by the next opening");
+        }
+        let mut state = self.state.lock();
+        let before = state.retiring.len();
+        state.retiring.retain(|(_, segment)| !freed.contains(&segment.slot));
+        state.files -= (before - state.retiring.len()) as u64;
+    }
+
     /// Whether another segment file would be one too many.
     pub(crate) fn is_at_limit(&self, shared: &Shared) -> bool {
         self.is_too_many(shared, self.state.lock().files + 1)
@@ -231,13 +254,14 @@ impl Supply {
     /// Moves what was freed, durably, and is read by nobody to the ready ones.
     pub(crate) fn recycle(&self, shared: &Shared) {
         let durable = shared.watermark.durable();
+        self.remove_odd(shared, durable);
         let mut state = self.state.lock();
         let retiring = std::mem::take(&mut state.retiring);
         for (group, segment) in retiring {
             // The segment's own handle is one; every reader holds another.
             let freed = group <= durable || mutants::is_on(Mutant::FreedReusedAtOnce);
             marks::hit_if(!freed, "supply: a freed segment waits for its record");
-            if freed && Arc::strong_count(&segment) == 1 {
+            if freed && !segment.is_odd() && Arc::strong_count(&segment) == 1 {
                 marks::hit("supply: a segment is recycled");
                 state.add(wanted(shared), segment.slot, Some(Arc::clone(&segment.file)));
             } else {

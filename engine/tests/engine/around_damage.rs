@@ -1,10 +1,11 @@
-//! What reclaiming does around what is damaged or cannot be read: in which order, and how long it leaves that alone.
+//! What reclaiming does around what is damaged or cannot be read: in which order, and how long it leaves that alone; and
+//! what the loss of what it has moved comes to.
 
 use std::{io::ErrorKind, time::Duration};
 
 use logboom::{
     Engine, Error, Segment, ShardId,
-    disk::{Fault, FaultKind, SimDisk},
+    disk::{Disk, Fault, FaultKind, SimDisk},
 };
 use logboom_wal::{Options, Passed, Place, SegmentId, open_read_only};
 
@@ -184,4 +185,63 @@ fn reclaiming_on_demand_empties_all_but_what_it_cannot_read() {
     assert!(!is_live(&engine, bad.info.id));
     check_laggard(&engine, rounds, MANY);
     engine.close().unwrap();
+}
+
+/// What a cold segment held are entries of shards that the checkpoint knows: they are missing, and neither is any other
+/// shard held back, nor anything behind them.
+#[test]
+fn a_cold_segment_of_which_nothing_is_left_costs_its_entries_and_no_more() {
+    type Harm = fn(&SimDisk, &str);
+    let harms: [Harm; 3] = [
+        |disk, name| disk.damage(name, 0..256 << 10).unwrap(),
+        |disk, name| disk.inject(Fault::error(FaultKind::Read, ErrorKind::Other).on(name).sticky()),
+        |disk, name| {
+            disk.remove(name).unwrap();
+            disk.sync_dir().unwrap();
+        },
+    ];
+    for (nth, is_closed, harm) in
+        harms.iter().enumerate().flat_map(|(nth, harm)| [(nth, true, harm), (nth, false, harm)])
+    {
+        let what = format!("harm {nth}, closed: {is_closed}");
+        let ground = ground();
+        let engine = ground.open();
+        let rounds = rounds_until(&engine, 10, FEW);
+        engine.reclaim().unwrap();
+        write(&engine, |batch| batch.hard_state(LAGGARD, b"vote").map(drop));
+        let cold: Vec<Segment> = engine.segments().into_iter().filter(|segment| segment.info.id.is_cold()).collect();
+        assert_eq!(cold.len(), 1, "{what}");
+        if is_closed {
+            engine.close().unwrap();
+        } else {
+            ground.replace_disk(ground.disk().process_crash());
+            drop(engine);
+        }
+        let held: u64 = records(&ground, cold[0].info.id).iter().filter(|(shard, ..)| *shard == LAGGARD).count() as u64;
+        assert!(held > 20, "{what}: {held}");
+        harm(&ground.disk(), &file_of(&cold[0]));
+        let mut engine = ground.open();
+        for round in 0..3 {
+            let quarantined = engine.quarantined();
+            let of_laggard = &quarantined.iter().find(|(shard, _)| *shard == LAGGARD).unwrap().1;
+            let lost: u64 = of_laggard.entries.iter().map(|range| range.end - range.start).sum();
+            assert_eq!((lost, of_laggard.suffix, of_laggard.hard_state), (held, false, false), "{what}, round {round}");
+            assert!(!engine.holds_back_unseen(), "{what}, round {round}: {}", engine.open_report());
+            let shard = engine.shard(LAGGARD);
+            assert_eq!(shard.hard_state().unwrap().unwrap(), "vote");
+            for index in 1..=rounds * 4 {
+                let is_lost = of_laggard.entries.iter().any(|range| range.contains(&index));
+                match shard.entries(index..index + 1, u64::MAX) {
+                    Ok(read) => {
+                        let is_right = read.iter().all(|entry| entry.payload == long(index, FEW));
+                        assert!(!is_lost && is_right, "{what}, round {round}: entry {index}");
+                    }
+                    Err(error) => assert!(is_lost, "{what}, round {round}: entry {index}: {error}"),
+                }
+            }
+            append(&engine, ShardId(300 + round), 1..3, 1);
+            engine = ground.reopen(engine);
+        }
+        engine.close().unwrap();
+    }
 }
