@@ -88,7 +88,7 @@ fn restoring(fault: &IdentityFault) -> String {
     format!("write {LOGBOOM} again, for {from}")
 }
 
-/// Under the lock, so that nobody else changes anything. What is replaced is copied aside, what is in the way moved.
+/// Under the lock, so that no other process changes it. What is replaced is copied aside, what is in the way moved.
 fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut Mended) -> Result<(), String> {
     let options = DiskOptions { create: false, ..DiskOptions::default() };
     let disk = disk::open(dir, &options).map_err(|error| error.to_string())?;

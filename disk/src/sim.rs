@@ -306,7 +306,7 @@ struct Shared {
     generation: u64,
     /// Which of those who have opened the directory this is.
     holder: u32,
-    /// A look has found the directory to be somebody else's, or nobody's.
+    /// A look has found the directory to be another process's, or that of none.
     is_lost: AtomicBool,
     machine: Arc<Mutex<Machine>>,
 }

@@ -129,7 +129,7 @@ fn cells(core: &Core, buffers: &mut Buffers<'_>) -> Vec<Arc<ShardCell>> {
 fn stretches(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Stretches {
     let since = core.wal.active_since();
     // A shard with a record in the segment was counted with the first: its records are in the order of their sequences,
-    // and nobody else writes to it meanwhile.
+    // and no other batch writes to it meanwhile.
     let new = locked.iter().filter(|shard| shard.view.sequence < since).count();
     let is_heal = |planned: &&Planned| matches!(planned.operation, Operation::Heal { .. });
     let heals = buffers.plan.iter().filter(is_heal).count();

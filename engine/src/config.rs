@@ -58,7 +58,7 @@ pub struct Config {
     /// How long after its last group an idle log writes down that all of it is durable, which makes damage to any of
     /// it distinguishable from a write that a crash cut short. Default: 100 ms.
     pub idle_promise: Duration,
-    /// While an operation of the disk lasts longer, whoever waits for it, the engine does not
+    /// While an operation of the disk lasts longer, whichever thread waits for it, the engine does not
     /// [serve](crate::Health::serves), and the observer is told. Not zero. Default: 2 s.
     pub stall_after: Duration,
     /// How long a reading of all full segments in the background takes, at an even pace; it finds rot while other

@@ -27,7 +27,7 @@ pub enum Reason {
     /// engine must be opened again. It does not serve.
     Ended(Ended),
     /// The disk has not answered an operation for longer than [`Config::stall_after`](crate::Config::stall_after),
-    /// whoever waits for it: for this long. It does not serve, until it is answered.
+    /// whichever thread waits for it: for this long. It does not serve, until it is answered.
     Stalled(Duration),
     /// Shards are in [quarantine](crate::Engine::quarantined), so many.
     Quarantined(usize),

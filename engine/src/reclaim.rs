@@ -119,7 +119,7 @@ impl Reclaimer {
     /// # Errors
     /// Also when only some of it could not be read: all else was moved.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
-        // Whoever asks wants each to be tried, once.
+        // The caller wants each to be tried, once.
         self.aside.clear();
         while self.work.is_some() || self.begin(core, Urgency::Asked) {
             self.advance(core)?;

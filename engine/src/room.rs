@@ -41,7 +41,7 @@ impl Room {
     }
 }
 
-/// Answers when it goes, in whatever way: a machine that ends leaves nobody waiting.
+/// Answers when it goes, in whatever way: a machine that ends leaves no writer waiting.
 struct Reply<'c>(&'c Core, u64);
 
 impl Drop for Reply<'_> {

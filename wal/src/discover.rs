@@ -55,7 +55,7 @@ impl FoundFile {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Aside {
     slot: u32,
-    /// There is nothing in it, or it was freed: nobody will want to look at it.
+    /// There is nothing in it, or it was freed: it is removed, not kept for people to look at.
     is_empty: bool,
 }
 

@@ -15,7 +15,7 @@ pub struct WalHealth {
     /// Threads and machines that have ended and should not.
     pub ended: Vec<Ended>,
     /// How long the device has not answered, if that is longer than [`Options::stall_after`](crate::Options): the
-    /// oldest of all operations, whoever waits for it.
+    /// oldest of all operations, whichever thread waits for it.
     pub stalled: Option<Duration>,
     /// Machines that have failed and not succeeded since, by name.
     pub failing: Vec<(&'static str, Error)>,

@@ -118,14 +118,14 @@ impl Shared {
         any
     }
 
-    /// Has the notifier wake and call back whoever is due.
+    /// Has the notifier wake the futures and call the callbacks that are due.
     pub(crate) fn notify(&self) {
         if self.watermark.is_anyone_due() {
             self.notices.kick();
         }
     }
 
-    /// Wakes whoever is due, and calls back one; false if there was nobody.
+    /// Wakes the futures that are due, and calls one callback; false if there was none of either.
     pub(crate) fn attend(&self) -> bool {
         let woken = self.wake_due();
         let Some((callback, outcome)) = self.watermark.take_callback() else { return woken };
@@ -138,7 +138,7 @@ impl Shared {
     }
 
     /// Ends the threads of the notices. What the notifier was at when it ended may have something for the listener, so
-    /// that one's ends after it; from now on whoever brings something attends to it, as nobody else does.
+    /// that one's ends after it; from now on the thread that brings something attends to it, as no other does.
     pub(crate) fn close_notices(&self) {
         let stop = |worker: &OnceLock<Worker>| worker.get().into_iter().for_each(Worker::stop);
         stop(&self.notices.notifier);
@@ -156,7 +156,7 @@ impl Shared {
         }
     }
 
-    /// Tells the listener what there is to tell, when nobody else does.
+    /// Tells the listener what there is to tell, when no thread of the notices does.
     pub(crate) fn tell_if_closed(&self) {
         if self.notices.closed.load(Ordering::SeqCst) {
             while self.tell_next() {}

@@ -139,7 +139,7 @@ impl Prefill {
             Ok(filling) if filling.at < size => {
                 self.filling = Some(filling);
                 if shared.watch.is_waiting() && shared.supply.len() > KEPT_BACK {
-                    // The log writes, and nobody waits for this segment: half of the time is enough.
+                    // The log writes, and no writer waits for this segment: half of the time is enough.
                     let ended = shared.clock.now();
                     return Step::At(ended.saturating_add(ended.saturating_sub(now)));
                 }

@@ -85,7 +85,7 @@ impl Wal {
         let (from, keys) = ((&*shared.disk, &shared.pool), (shared.pad, shared.seed));
         let holes = walk(&segment, successor.as_deref(), from, keys, &mut |part| part.give(each))?;
         match holes.why() {
-            // Whoever asked for it waits for a device that gives it; an opening goes on without.
+            // A caller of the open log waits for a device that gives it; an opening goes on without.
             Some(why) if holes.is_failure() => {
                 Err(Error::io(format!("reading segment {}", segment.id), std::io::Error::other(why)))
             }

@@ -241,7 +241,7 @@ impl Shared {
     /// Ends acknowledgement for good; the first failure is what everyone is told.
     pub(crate) fn poison(&self, error: Error) {
         let is_first = self.watermark.fail(error.clone());
-        // Whoever waits is let go before anyone is told.
+        // Writers that wait are let go before any callback is told.
         self.admission.shut();
         if is_first {
             tracing::error!(%error, "the log is poisoned");

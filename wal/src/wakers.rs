@@ -13,7 +13,7 @@ use crate::sync::{AtomicUsize, Mutex, fence};
 /// The wakers of futures, by a number that each waits for.
 #[derive(Default)]
 pub struct Wakers {
-    /// How many there are, so that who has nobody to wake finds out cheaply.
+    /// How many there are, so that a thread with none to wake finds out cheaply.
     count: AtomicUsize,
     registered: Mutex<Registered>,
 }

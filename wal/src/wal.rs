@@ -327,7 +327,7 @@ impl Wal {
         self.shared.watch.answers()
     }
 
-    /// Wakes those who wait, soon, on the thread that calls callbacks: whoever calls this may have something locked.
+    /// Wakes those who wait, soon, on the thread that calls callbacks: the caller may have something locked.
     pub fn wake(&self, wakers: &Wakers) {
         self.shared.notices.wake(wakers.take(|_| true));
     }

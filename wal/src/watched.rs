@@ -1,5 +1,5 @@
 //! A disk whose blocking operations can be seen from outside while they last: whether the device answers is a question
-//! about every one of them, whoever is stuck. It may be an embedder's own, so its panics are errors.
+//! about every one of them, whichever thread is stuck. It may be an embedder's own, so its panics are errors.
 
 use std::{
     io,

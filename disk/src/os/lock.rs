@@ -24,8 +24,8 @@ use crate::{OpenError, Process};
 /// The name of the file that is locked. It says which process locked it last, for messages only.
 pub(crate) const LOCK_NAME: &str = "LOCK";
 
-/// The directory's two locks (`flock`), released when this is dropped: on the directory itself, which nobody can
-/// replace without its being seen, and on `LOCK`, which file systems over a network pass on to their server.
+/// The directory's two locks (`flock`), released when this is dropped: on the directory itself, which no process
+/// can replace without its being seen, and on `LOCK`, which file systems over a network pass on to their server.
 ///
 /// They must outlive every write of their owner. While the process lives, that is because whatever writes holds this.
 /// When the process is killed, the kernel goes on with the writes that are in flight in its rings, after all its
@@ -48,7 +48,7 @@ pub(crate) struct DirLock {
 
 impl DirLock {
     /// Locks the directory `dir`, which was found at `path`, trying again until `patience` ends. `None` if something
-    /// else is there now: what was locked then keeps nobody out.
+    /// else is there now: what was locked then keeps no other process out.
     pub(super) fn acquire(dir: BorrowedFd<'_>, path: &Path, patience: Patience) -> Result<Option<Self>, OpenError> {
         let fail = |what: &str| refuse(path, format!("{what} {LOCK_NAME}"));
         let here = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -99,7 +99,7 @@ impl DirLock {
         [self.dir.as_fd(), self.file.as_fd()]
     }
 
-    /// Why the locks keep nobody out any more. That a question cannot be answered is no reason.
+    /// Why the locks keep other processes out no more. That a question cannot be answered is no reason.
     fn loss(&self) -> Option<String> {
         let dir = fs::fstat(&self.dir).ok()?;
         let file = fs::fstat(&self.file).ok()?;

@@ -256,7 +256,7 @@ fn a_child_that_outlives_its_parent_keeps_the_directory_locked() {
     }
 }
 
-/// Whoever closes in good order unlocks for all, and a program that was started has no descriptor of ours.
+/// A process that closes in good order unlocks for all, and a program that was started has no descriptor of ours.
 #[test]
 fn a_child_is_in_nobodys_way_after_closing_or_executing() {
     for choice in BACKENDS {

@@ -274,7 +274,7 @@ fn an_observer_that_panics_ends_no_scrub_and_no_opening() {
     assert_eq!(engine.shard(A).first(), Some(0));
 }
 
-/// Whoever waits is let go before anyone is told that the log has failed, whatever is told.
+/// Writers that wait are let go before any callback is told that the log has failed, whatever it is told.
 #[test]
 fn an_observer_that_panics_leaves_no_writer_waiting() {
     let observer = Arc::new(Panics::default());

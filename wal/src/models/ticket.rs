@@ -77,7 +77,7 @@ fn a_callback_is_called_once() {
             called.fetch_add(1, Ordering::Relaxed);
         });
         publisher.join().unwrap();
-        assert!(world.shared.notices.notifier.get().unwrap().is_kicked(), "nobody would run the callback");
+        assert!(world.shared.notices.notifier.get().unwrap().is_kicked(), "no thread would run the callback");
         while let Some((callback, outcome)) = world.shared.watermark.take_callback() {
             callback(outcome);
         }

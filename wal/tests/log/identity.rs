@@ -203,7 +203,7 @@ fn a_creation_that_is_cut_short_anywhere_begins_again() {
                 drop(Sim::open(disk.clone(), ManualClock::new(seed)));
                 let found = disk.power_cut();
                 let is_named = found.list().unwrap().iter().any(|name| name == "LOGBOOM");
-                // Where it is named all is there, and nobody takes less for a log.
+                // Where it is named all is there, and no opening takes less for a log.
                 let read = open_read_only(found.clone(), crate::support::options());
                 assert_eq!(read.is_ok(), is_named, "direct {direct}, operation {n}, seed {seed}");
                 (anew, named) = (anew + usize::from(!is_named), named + usize::from(is_named));

@@ -187,7 +187,7 @@ fn a_copy_misses_nothing_until_its_own_newest_segment_is_gone() {
     assert_eq!(opening.report().damages.len(), 1);
 }
 
-/// Everything behind the checkpoint is gone: how far the log went nobody knows, and it goes on all the same.
+/// Everything behind the checkpoint is gone: how far the log went cannot be known, and it goes on all the same.
 #[test]
 fn a_checkpoint_alone_is_gone_on_from() {
     for freed in [false, true] {
