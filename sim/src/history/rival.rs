@@ -19,7 +19,7 @@ impl History {
     }
 
     /// Removes the lock. The engine ends for it, and another one goes on with all that was acknowledged; whatever the
-    /// first one still tries is in nobody's way.
+    /// first one still tries changes nothing.
     pub(super) fn lose_lock(&mut self, old: &Engine) -> Result<Engine, Failure> {
         self.world.lose_lock();
         for _ in 0..self.choices.below(4) {
