@@ -1,7 +1,11 @@
 //! Which segment file holds which segment: by the life that it states, whatever its name, and by its name only where it
 //! states none.
 
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
 
 use logboom_disk::{Disk, File, Mode};
 
@@ -147,7 +151,7 @@ impl Opening {
             let begun = if row.id.is_cold() { SegmentId(0) } else { row.id };
             self.highest = (self.highest.0.max(begun), self.highest.1.max(row.epoch));
         }
-        let mut left = Vec::new();
+        let (mut left, mut probed) = (Vec::new(), BTreeMap::new());
         for row in &rows {
             match self.base.stating(found, row, &rows)? {
                 Some(at) => self.place_row(row, &found.swap_remove(at))?,
@@ -155,7 +159,7 @@ impl Opening {
             }
         }
         for row in left {
-            match self.base.unstated(found, row)? {
+            match self.base.unstated(found, row, &mut probed)? {
                 Some(at) => self.place_row(row, &found.swap_remove(at))?,
                 None => {
                     marks::hit("recovery: a segment of the checkpoint was used again");
@@ -421,15 +425,25 @@ impl Base {
     }
 
     /// The file of a segment that a checkpoint names, where none states its life: the one of its name, if it can be, or
-    /// one that states no life at its very beginning, and this one further on.
-    fn unstated(&self, found: &mut [FoundFile], row: &SegmentRow) -> Result<Option<usize>, Error> {
+    /// one that states no life at its very beginning, and this one further on: those were `probed`, by slot, for the
+    /// rows before.
+    fn unstated(
+        &self,
+        found: &mut [FoundFile],
+        row: &SegmentRow,
+        probed: &mut BTreeMap<u32, Option<Life>>,
+    ) -> Result<Option<usize>, Error> {
         if let Some(own) = found.iter().position(|file| file.slot == row.slot)
             && (self.is_still(&found[own], row)? || self.is_written_over(found, own, row)?)
         {
             return Ok(Some(own));
         }
         for (at, file) in found.iter_mut().enumerate().filter(|(_, file)| file.lives.is_empty()) {
-            if file.probe(self)?.is_some_and(|life| life.is(&row.life())) {
+            let life = match probed.get(&file.slot) {
+                Some(life) => *life,
+                None => *probed.entry(file.slot).or_insert(file.probe(self)?),
+            };
+            if life.is_some_and(|life| life.is(&row.life())) {
                 return Ok(Some(at));
             }
         }

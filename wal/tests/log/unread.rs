@@ -140,6 +140,26 @@ fn a_segment_that_cannot_be_put_aside_is_told_of_once() {
     }
 }
 
+/// Each of the free files is looked at for all that the checkpoint names and that is not found: once, not for each.
+#[test]
+fn free_files_are_searched_once_for_all_that_is_missing() {
+    let mut written = Written::new();
+    let (sim, ..) = sealed(4, &mut written);
+    (0..2).for_each(|_| sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap());
+    let segments = sim.wal.segments();
+    let disk = sim.disk.power_cut();
+    let names: Vec<String> = segments.iter().map(name).collect();
+    names[..3].iter().for_each(|name| disk.remove(name).unwrap());
+    let opening = passed(disk.clone()).1;
+    assert_eq!(opening.report().damages.len(), 3, "{:?}", opening.report().damages);
+    let wide =
+        |name: &str| disk.operations().iter().filter(|done| done.file == name && done.range.end == 256 << 10).count();
+    let free: Vec<String> = disk.list().unwrap().into_iter().filter(|name| name.starts_with("segment-")).collect();
+    let searched: Vec<usize> = free.iter().filter(|name| !names.contains(name)).map(|name| wide(name)).collect();
+    // Once for what the checkpoint names, and once for what follows.
+    assert!(searched.len() > 3 && searched.iter().all(|&count| count == 2), "{searched:?}");
+}
+
 #[test]
 fn a_read_that_fails_once_costs_nothing() {
     let mut written = Written::new();
