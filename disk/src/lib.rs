@@ -32,6 +32,6 @@ pub use facts::{Backend, Facts, SyncMethod, WriteCache};
 pub use inline::InlineQueue;
 pub use options::{BackendChoice, DirectChoice, DiskOptions, OpenError};
 pub use os::{Owner, is_vacant, open, open_read_only};
-pub use process::Process;
+pub use process::{Process, lacks_files};
 pub use sim::{Fate, Fault, FaultKind, Operation, Rot, SimDisk, SimOptions, Undecided, Unsynced};
 pub use stats::DiskStats;

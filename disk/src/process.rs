@@ -2,6 +2,14 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
+/// Whether an error says that no more files can be open, in this process or in the system: `EMFILE` and `ENFILE`, which
+/// have no [`io::ErrorKind`].
+pub fn lacks_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// A process, as what it has opened remembers it.
 ///
 /// A child that is forked has a copy of all that its parent had in memory, and shares its open files, locks and rings;

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
+use logboom_disk::lacks_files;
 use logboom_wal::Capacity;
 
 use crate::{BATCH_RECORDS_MAX, Batch, ShardId, extent::Refusal};
@@ -340,8 +341,7 @@ impl Error {
     }
 
     fn shared_io(what: Arc<str>, error: Arc<io::Error>) -> Self {
-        // ENFILE and EMFILE, which have no kind.
-        if let Some(23 | 24) = error.raw_os_error() {
+        if lacks_files(&error) {
             return Self::Files { what };
         }
         if let Some(capacity) = Capacity::of(&error) {

@@ -2,7 +2,7 @@
 
 use std::{io, ops::Range};
 
-use logboom_disk::{Disk, File, Mode, Pool, Slice};
+use logboom_disk::{Disk, File, Mode, Pool, Slice, lacks_files};
 
 use crate::{
     Error,
@@ -167,10 +167,8 @@ fn read_again(disk: &dyn Disk, pool: &Pool, pad: usize, name: &str) -> io::Resul
 pub(crate) fn is_of_the_bytes(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, InvalidInput, OutOfMemory, PermissionDenied, Unsupported, WouldBlock};
     let is_panic = error.get_ref().is_some_and(|inner| inner.is::<Panicked>());
-    // ENFILE and EMFILE, which have no kind.
-    let lacks_files = matches!(error.raw_os_error(), Some(23 | 24));
     !is_panic
-        && !lacks_files
+        && !lacks_files(error)
         && !matches!(
             error.kind(),
             Interrupted | InvalidInput | OutOfMemory | PermissionDenied | Unsupported | WouldBlock
