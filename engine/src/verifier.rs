@@ -58,14 +58,7 @@ impl Verifier {
 
     /// Reads the live entries of all suspected segments. What fails is left for later when all else was read.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
-        let (mut failed, mut outcome) = (VecDeque::new(), Ok(()));
-        while let Some(work) = self.next(core) {
-            if let Err(failure) = work.run(core) {
-                let (work, error) = *failure;
-                failed.push_back(work);
-                outcome = outcome.and(Err(error));
-            }
-        }
+        let (failed, outcome) = Verifying::run_all(core, std::iter::from_fn(|| self.next(core)));
         self.again = failed;
         outcome
     }
@@ -99,6 +92,19 @@ type Again = Box<(Verifying, Error)>;
 impl Verifying {
     fn of(store: &Store, segment: SegmentId) -> Self {
         Self { segment, shards: store.shards.ids(), next: 0, from: 0, failed: Vec::new(), failure: None }
+    }
+
+    /// Reads all of each. Returns what is to be read again, and the first failure.
+    fn run_all(core: &Core, all: impl Iterator<Item = Self>) -> (VecDeque<Self>, Result<()>) {
+        let (mut failed, mut outcome) = (VecDeque::new(), Ok(()));
+        for work in all {
+            if let Err(failure) = work.run(core) {
+                let (work, error) = *failure;
+                failed.push_back(work);
+                outcome = outcome.and(Err(error));
+            }
+        }
+        (failed, outcome)
     }
 
     /// Reads all that is left.
@@ -163,14 +169,12 @@ impl Core {
     /// # Errors
     /// The first, when all that can be read was: the rest has another go in the background.
     pub(crate) fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
-        let mut outcome = Ok(());
-        for segment in segments {
-            if let Err(failure) = Verifying::of(&self.store, segment).run(self) {
-                let (work, error) = *failure;
-                self.verifier.lock().put_off(work);
-                self.kick();
-                outcome = outcome.and(Err(error));
-            }
+        let all = segments.into_iter().map(|segment| Verifying::of(&self.store, segment));
+        let (failed, outcome) = Verifying::run_all(self, all);
+        if !failed.is_empty() {
+            let mut verifier = self.verifier.lock();
+            failed.into_iter().for_each(|work| verifier.put_off(work));
+            self.kick();
         }
         outcome
     }
