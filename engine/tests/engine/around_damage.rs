@@ -108,7 +108,7 @@ fn close_to_its_bound_a_log_empties_damaged_segments_last() {
         // The bound, but for the segments that a log keeps prepared.
         let rounds = rounds_until(&engine, 13, FEW);
         ground.pass(&engine, Duration::from_secs(1));
-        let first = engine.segments()[0].clone();
+        let first = engine.segments()[0];
         let (_, _, place) = records(&ground, first.info.id).into_iter().find(|(shard, ..)| *shard == A).unwrap();
         damage(&ground, place, 64..place.len);
         engine.report_damage([first.info.id]).unwrap();
