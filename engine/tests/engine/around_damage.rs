@@ -1,5 +1,5 @@
-//! What reclaiming does around what is damaged or cannot be read: in which order, and how long it leaves that alone; and
-//! what the loss of what it has moved comes to.
+//! What reclaiming does around what is damaged or cannot be read: in which order, and how long it leaves that alone;
+//! and what the loss of what it has moved comes to.
 
 use std::{io::ErrorKind, time::Duration};
 
