@@ -19,6 +19,7 @@ pub mod marks;
 pub mod mutants;
 
 mod foreign;
+mod due;
 mod wakers;
 mod ids;
 mod error;

@@ -2,27 +2,15 @@
 //! anything locked.
 
 use std::{
-    collections::BTreeMap,
     future::poll_fn,
-    sync::atomic::Ordering,
     task::{Poll, Waker},
 };
 
-use crate::sync::{AtomicUsize, Mutex, fence};
+use crate::due::Due;
 
 /// The wakers of futures, by a number that each waits for.
 #[derive(Default)]
-pub struct Wakers {
-    /// How many there are, so that a thread with none to wake finds out cheaply.
-    count: AtomicUsize,
-    registered: Mutex<Registered>,
-}
-
-#[derive(Default)]
-struct Registered {
-    keys: u64,
-    wakers: BTreeMap<(u64, u64), Waker>,
-}
+pub struct Wakers(Due<Waker>);
 
 impl Wakers {
     /// Waits until `look` finds something. The code that changes what it looks at takes the wakers after that.
@@ -39,70 +27,30 @@ impl Wakers {
         .await
     }
 
-    /// Has `waker` among those that wait for `at`, in the place of the one that was registered as `key`. Who looks
-    /// after that whether what it waits for has come, and finds that it has not, is woken.
+    /// See [`Due::register`].
     pub(crate) fn register(&self, at: u64, key: Option<u64>, waker: &Waker) -> u64 {
-        let waker = waker.clone();
-        let mut registered = self.registered.lock();
-        let key = key.unwrap_or_else(|| {
-            registered.keys += 1;
-            registered.keys
-        });
-        let replaced = registered.wakers.insert((at, key), waker);
-        if replaced.is_none() {
-            self.count.fetch_add(1, Ordering::SeqCst);
-        }
-        drop(registered);
-        drop(replaced);
-        // Pairs with the fence of `take`: either that sees the registration, or the caller's look the change.
-        fence(Ordering::SeqCst);
-        key
+        self.0.register(at, key, waker.clone()).0
     }
 
+    /// The last reference to a task may be among what this drops, and a ticket with that.
     pub(crate) fn unregister(&self, at: u64, key: u64) {
-        let mut registered = self.registered.lock();
-        let removed = registered.wakers.remove(&(at, key));
-        if removed.is_some() {
-            self.count.fetch_sub(1, Ordering::SeqCst);
-        }
-        drop(registered);
-        // The last reference to a task may be among what this drops, and a ticket with that.
-        drop(removed);
+        drop(self.0.unregister(at, key));
     }
 
     /// Those that wait for a number that is `due`, which rise with numbers: to be woken once, with nothing locked.
     pub(crate) fn take(&self, due: impl Fn(u64) -> bool) -> Vec<Waker> {
-        let mut taken = Vec::new();
-        if !self.has_any() {
-            return taken;
-        }
-        let mut registered = self.registered.lock();
-        while let Some(entry) = registered.wakers.first_entry() {
-            if !due(entry.key().0) {
-                break;
-            }
-            taken.push(entry.remove());
-        }
-        self.count.fetch_sub(taken.len(), Ordering::SeqCst);
-        taken
+        self.0.take(due)
     }
 
     /// Whether [`Wakers::take`] would find any.
     pub(crate) fn has(&self, due: impl Fn(u64) -> bool) -> bool {
-        self.has_any() && self.registered.lock().wakers.keys().next().is_some_and(|&(at, _)| due(at))
+        self.0.has(due)
     }
 
-    fn has_any(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.count.load(Ordering::SeqCst) > 0
-    }
-
-    /// How many are registered, which the counter must agree with.
+    /// How many are registered.
     #[cfg(all(loom, test))]
     pub(crate) fn len(&self) -> usize {
-        let len = self.registered.lock().wakers.len();
-        assert_eq!(len, self.count.load(Ordering::SeqCst));
-        len
+        self.0.len()
     }
 }
 

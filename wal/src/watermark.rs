@@ -4,14 +4,14 @@
 //! prefix order by construction.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     task::Waker,
 };
 
 use crate::{
     Error, Wakers,
-    sync::{AtomicU32, AtomicU64, AtomicUsize, MODELLED, Mutex, OnceLock, fence, wait, wake_all, wake_one},
+    due::Due,
+    sync::{AtomicU32, AtomicU64, MODELLED, OnceLock, fence, wait, wake_all, wake_one},
 };
 
 /// Waiters of group n sleep in cell n mod this: one wake-up call for a whole group, and none for the others.
@@ -32,9 +32,8 @@ pub(crate) struct Watermark {
     cells: [Cell; CELLS],
     /// Those of tickets that are awaited, by group.
     pub(crate) wakers: Wakers,
-    /// How many callbacks are registered, so that publishing looks at them only when there are some.
-    callbacks: AtomicUsize,
-    registered: Mutex<Registered>,
+    /// By the group that each waits for.
+    callbacks: Due<Callback>,
 }
 
 #[derive(Default)]
@@ -45,13 +44,6 @@ struct Cell {
     waiters: AtomicU32,
 }
 
-/// Callbacks, by the group that they wait for.
-#[derive(Default)]
-struct Registered {
-    next: u64,
-    callbacks: BTreeMap<(u64, u64), Callback>,
-}
-
 impl Watermark {
     pub(crate) fn new(durable: u64) -> Self {
         Self {
@@ -59,8 +51,7 @@ impl Watermark {
             failure: OnceLock::new(),
             cells: std::array::from_fn(|_| Cell::default()),
             wakers: Wakers::default(),
-            callbacks: AtomicUsize::new(0),
-            registered: Mutex::default(),
+            callbacks: Due::default(),
         }
     }
 
@@ -132,25 +123,15 @@ impl Watermark {
         })
     }
 
-    /// Leaves `callback` for [`Watermark::take_callback`] to hand out when waiting for `group` has ended.
+    /// Leaves `callback` for [`Watermark::take_callback`] to hand out when waiting for `group` has ended. Either who
+    /// publishes sees it, or the caller's look the publication.
     pub(crate) fn call_back(&self, group: u64, callback: Callback) {
-        let mut registered = self.registered.lock();
-        let key = registered.key();
-        registered.callbacks.insert((group, key), callback);
-        self.callbacks.fetch_add(1, Ordering::SeqCst);
-        drop(registered);
-        // As for wakers: either who publishes sees it, or the caller's look the publication.
-        fence(Ordering::SeqCst);
+        self.callbacks.register(group, None, callback);
     }
 
     /// The next callback that is due, with what it is to be told.
     pub(crate) fn take_callback(&self) -> Option<(Callback, Result<(), Error>)> {
-        let mut registered = self.registered.lock();
-        let (&(group, key), _) = registered.callbacks.first_key_value()?;
-        let outcome = self.outcome(group)?;
-        let callback = registered.callbacks.remove(&(group, key))?;
-        self.callbacks.fetch_sub(1, Ordering::SeqCst);
-        Some((callback, outcome))
+        self.callbacks.take_first(|group| self.outcome(group))
     }
 
     /// The wakers of futures whose groups' waits have ended.
@@ -160,23 +141,14 @@ impl Watermark {
 
     /// Whether there are futures to be woken or callbacks to be called.
     pub(crate) fn is_anyone_due(&self) -> bool {
-        self.wakers.has(|group| self.outcome(group).is_some()) || self.has_due_callback()
+        let is_due = |group| self.outcome(group).is_some();
+        self.wakers.has(is_due) || self.callbacks.has(is_due)
     }
 
-    fn has_due_callback(&self) -> bool {
-        if self.callbacks.load(Ordering::SeqCst) == 0 {
-            return false;
-        }
-        let registered = self.registered.lock();
-        registered.callbacks.keys().next().is_some_and(|&(group, _)| self.outcome(group).is_some())
-    }
-
-    /// How many wakers and callbacks are registered, which the counters must agree with.
+    /// How many wakers and callbacks are registered.
     #[cfg(all(loom, test))]
     pub(crate) fn registered(&self) -> (usize, usize) {
-        let callbacks = self.registered.lock().callbacks.len();
-        assert_eq!(callbacks, self.callbacks.load(Ordering::SeqCst));
-        (self.wakers.len(), callbacks)
+        (self.wakers.len(), self.callbacks.len())
     }
 
     fn cell(&self, group: u64) -> &Cell {
@@ -190,13 +162,6 @@ impl Cell {
             self.word.fetch_add(1, Ordering::Release);
             wake_all(&self.word);
         }
-    }
-}
-
-impl Registered {
-    fn key(&mut self) -> u64 {
-        self.next += 1;
-        self.next
     }
 }
 
