@@ -15,7 +15,7 @@ use logboom::{
 };
 
 use crate::{
-    hooked::{Told, fill, next, open_hooked},
+    hooked::{NO_STALL, Told, fill, next, open_hooked},
     support::*,
 };
 
@@ -305,7 +305,7 @@ fn filled(engine: &Engine) -> logboom::Batch<'static> {
 fn a_disk_and_a_waker_that_panic_cost_no_reader() {
     let panics = Arc::new(Mutex::new(false));
     let theirs = Arc::clone(&panics);
-    let engine = open_hooked(None, move |kind, name| {
+    let engine = open_hooked(NO_STALL, None, move |kind, name| {
         let panics = kind == FaultKind::Read && name.starts_with("segment-") && *theirs.lock().unwrap();
         assert!(!panics, "a read");
     });

@@ -38,14 +38,19 @@ impl Hooked {
     }
 }
 
-/// An engine with threads on a simulated disk with a hook, which keeps little in memory.
+/// Longer than a test takes.
+pub(crate) const NO_STALL: Duration = Duration::from_secs(1000);
+
+/// An engine with threads on a simulated disk with a hook, which keeps little in memory. What is slow is a stall for it
+/// only after `stall_after`: a busy machine is slow as well.
 pub(crate) fn open_hooked(
+    stall_after: Duration,
     observer: Option<Arc<dyn Observer>>,
     hook: impl Fn(FaultKind, &str) + Send + std::marker::Sync + 'static,
 ) -> Engine {
     let mut config = small("simulated");
     config.observer = observer;
-    config.stall_after = Duration::from_millis(20);
+    config.stall_after = stall_after;
     (config.cache_bytes, config.read_ahead_bytes) = (0, 0);
     let disk = Hooked::around(SimDisk::new(1, SimOptions::default()), hook);
     Engine::open_on(disk, config, Runtime::Threads).unwrap()

@@ -16,7 +16,7 @@ use logboom::{
 };
 
 use crate::{
-    hooked::{Gate, Told, fill, next, open_hooked},
+    hooked::{Gate, NO_STALL, Told, fill, next, open_hooked},
     support::*,
 };
 
@@ -75,7 +75,7 @@ fn an_operation_that_lasts_is_a_stall_whoever_waits() {
     {
         let gate = Arc::new(Gate::default());
         let (theirs, (observer, heard)) = (Arc::clone(&gate), Told::channel());
-        let engine = open_hooked(Some(observer), move |done, name| {
+        let engine = open_hooked(Duration::from_millis(20), Some(observer), move |done, name| {
             if done == kind && name.starts_with(prefix) {
                 theirs.pass();
             }
@@ -109,7 +109,7 @@ fn an_operation_that_lasts_is_a_stall_whoever_waits() {
 fn a_thread_that_ends_is_told_and_is_poison() {
     let is_on = Arc::new(AtomicBool::new(false));
     let (theirs, (observer, heard)) = (Arc::clone(&is_on), Told::channel());
-    let engine = open_hooked(Some(observer), move |kind, name| {
+    let engine = open_hooked(NO_STALL, Some(observer), move |kind, name| {
         let panics = kind == FaultKind::Sync && name.is_empty() && theirs.load(Ordering::SeqCst);
         assert!(!panics, "the queue's own");
     });
@@ -142,7 +142,7 @@ fn a_disk_that_panics_is_one_that_fails() {
         for waits in [false, true] {
             let is_on = Arc::new(AtomicBool::new(false));
             let (theirs, (observer, heard)) = (Arc::clone(&is_on), Told::channel());
-            let engine = open_hooked(Some(observer), move |done, name| {
+            let engine = open_hooked(NO_STALL, Some(observer), move |done, name| {
                 let panics = done == kind && name.starts_with(prefix) && theirs.load(Ordering::SeqCst);
                 assert!(!panics, "the disk's own");
             });
