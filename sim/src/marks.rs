@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 /// Every mark that a minute of histories reaches.
 pub const ALL: &[&str] = &[
     "admission: a batch waits",
+    "append: the segment is kept for what gives space back",
     "beside the log: a sync fails",
     "checkpoint: a slot is not intact",
     "checkpoint: it waits for what it reflects",

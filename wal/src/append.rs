@@ -17,10 +17,11 @@ use crate::{
     group::{FLAG_EPOCH, GROUP_HEADER, Life, Origin, Shape, in_segment},
     ids::{GROUP_RECORDS_MAX, round_up},
     listed::Asked,
+    marks,
     record::{BodyWriter, RecordWriter, Written, record_bytes},
     segment::Segment,
     shared::Shared,
-    supply::{Prepared, Use},
+    supply::{KEPT_BACK, Prepared, Use},
     sync::{AtomicU32, AtomicU64},
 };
 
@@ -68,6 +69,8 @@ pub(crate) struct Staging {
     fresh: bool,
     /// Nor was the first group of the epoch.
     begins_epoch: bool,
+    /// Appends wait until so many segments are prepared.
+    needed: usize,
     open: Option<Open>,
     closed: VecDeque<Closed>,
 }
@@ -117,6 +120,8 @@ impl Staging {
             echo_due,
             fresh: true,
             begins_epoch: true,
+            // The opening of a log that was there has taken one of those that are kept back.
+            needed: if life.epoch == 1 { 0 } else { KEPT_BACK - 1 },
             open: None,
             closed: VecDeque::new(),
         }
@@ -156,7 +161,10 @@ impl Staging {
         asked: Asked<'_>,
         admitted: &mut u64,
     ) -> Result<Option<Reservation>, Error> {
-        let (request, _) = asked;
+        let (request, _, for_what) = asked;
+        if for_what == Use::Append && !self.takes_appends(shared) {
+            return Ok(None);
+        }
         if !self.open.as_ref().is_some_and(|open| self.fits_open(shared, open, asked)) {
             self.close_open();
             if !self.open_group(shared, asked, 0)? {
@@ -192,13 +200,23 @@ impl Staging {
     pub(crate) fn add_empty(&mut self, shared: &Shared, flags: u8) -> Result<bool, Error> {
         self.close_open();
         let nothing = Request { records: 0, bytes: 0, durability: Durability::Durable, drains: true };
-        let opened = self.open_group(shared, (&nothing, &Stretches::any(0)), flags)?;
+        let opened = self.open_group(shared, (&nothing, &Stretches::any(0), Use::Drain), flags)?;
         self.close_open();
         Ok(opened)
     }
 
+    /// Whether the active segment is for appends too. One that was begun with what is kept back from them is not until
+    /// as much is kept back again: filled with appends it would have no room for the records that give space back.
+    fn takes_appends(&mut self, shared: &Shared) -> bool {
+        if self.needed > 0 && shared.supply.len() >= self.needed {
+            self.needed = 0;
+        }
+        marks::hit_if(self.needed > 0, "append: the segment is kept for what gives space back");
+        self.needed == 0
+    }
+
     fn fits_open(&self, shared: &Shared, open: &Open, asked: Asked<'_>) -> bool {
-        let (request, _) = asked;
+        let (request, ..) = asked;
         let shape = open.group.shape.with(request.records, request.bytes);
         shape.records <= GROUP_RECORDS_MAX
             && shape.len() <= open.limit
@@ -212,19 +230,19 @@ impl Staging {
     }
 
     /// What the footer of the active segment may have to list with the batch in it.
-    fn listed_with(&self, (request, stretches): Asked<'_>) -> Listed {
+    fn listed_with(&self, (request, stretches, _): Asked<'_>) -> Listed {
         let stretches = stretches.added_to(self.segment.first_group());
         self.listed.with(Listed { records: request.records as usize, stretches })
     }
 
     fn open_group(&mut self, shared: &Shared, asked: Asked<'_>, flags: u8) -> Result<bool, Error> {
-        let (request, _) = asked;
+        let (request, _, for_what) = asked;
         let empty = Shape::empty(shared.pad, self.echo_due);
         let shape = empty.with(request.records, request.bytes);
         if !self.fresh && !self.fits_segment(shared, self.offset, &shape, asked) {
-            let for_what = if request.drains { Use::Drain } else { Use::Append };
             let Some(prepared) = shared.supply.take(shared, for_what)? else { return Ok(false) };
             self.rotate(shared, prepared);
+            self.needed = if for_what == Use::Append { 0 } else { KEPT_BACK };
         }
         let prefix = if self.fresh { shared.pad } else { 0 };
         let prefix = self.ensure_chunk(shared, prefix, shape.len())?;
@@ -328,7 +346,7 @@ impl Shared {
     pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
         let bytes = record_bytes(body.len());
         let request = Request { records: 1, bytes, durability: Durability::Lazy, drains: true };
-        let mut reservation = self.try_reserve(&mut 0, (&request, &Stretches::any(0)))?;
+        let mut reservation = self.try_reserve(&mut 0, (&request, &Stretches::any(0), Use::Retire))?;
         let meta = Meta { owner: 0, kind, first: 0, count, attr: 0, prev: Sequence::NONE };
         reservation.record(&meta, body.len(), |writer| writer.put(body));
         let group = reservation.group();

@@ -1,6 +1,6 @@
 //! What the layer above will list of a segment in its footer, for which room is kept from the first record on.
 
-use crate::{Request, Sequence};
+use crate::{Request, Sequence, supply::Use};
 
 /// What a footer has to list, at most.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,5 +44,5 @@ impl Stretches {
     }
 }
 
-/// What is asked for, and what a footer may have to list for it.
-pub(crate) type Asked<'r> = (&'r Request, &'r Stretches);
+/// What is asked for, what a footer may have to list for it, and what a segment is begun for that it needs.
+pub(crate) type Asked<'r> = (&'r Request, &'r Stretches, Use);

@@ -127,7 +127,7 @@ impl Running {
 
 fn reserve(shared: &Arc<Shared>) -> Reservation {
     let request = Request { records: 1, bytes: crate::record_bytes(8), durability: Durability::Durable, drains: false };
-    shared.reserve(0, (&request, &crate::Stretches::any(1))).unwrap()
+    shared.reserve(0, (&request, &crate::Stretches::any(1), crate::supply::Use::Append)).unwrap()
 }
 
 /// Writes the one record of a batch.

@@ -133,7 +133,7 @@ enum Lead {
 
 impl Shared {
     pub(crate) fn reserve(self: &Arc<Self>, mut admitted: u64, asked: Asked<'_>) -> Result<Reservation, Error> {
-        let (request, _) = asked;
+        let (request, ..) = asked;
         if let Err(error) = self.check_batch(request.records as usize, request.bytes) {
             self.admission.release(admitted);
             return Err(error);

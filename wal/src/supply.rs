@@ -37,6 +37,21 @@ pub(crate) enum Use {
     Move,
     /// For records that let segments be given back.
     Drain,
+    /// For the record that gives segments back: as soon as it is durable they are prepared ones. So it may have the
+    /// last one, without which the log could not be opened; after a crash before that, nothing is in it.
+    Retire,
+}
+
+impl Use {
+    /// How many prepared segments are kept back from it.
+    fn kept_back(self) -> usize {
+        match self {
+            Use::Append => KEPT_BACK,
+            Use::Move => KEPT_BACK - 1,
+            Use::Drain => KEPT_BACK - 2,
+            Use::Retire => 0,
+        }
+    }
 }
 
 /// A segment file that is about to be used.
@@ -115,14 +130,9 @@ impl Supply {
     /// # Errors
     /// [`Error::Io`] when the process lacks what it takes to open one, and none is open.
     pub(crate) fn take(&self, shared: &Shared, for_what: Use) -> Result<Option<Prepared>, Error> {
-        let floor = match for_what {
-            Use::Append => KEPT_BACK,
-            Use::Move => KEPT_BACK - 1,
-            Use::Drain => KEPT_BACK - 2,
-        };
         let mut state = self.state.lock();
         // An opening uses what is kept back, up to one: without that the next could not begin where none can be made.
-        let floor = if state.is_opening { 1 } else { floor };
+        let floor = if state.is_opening { for_what.kept_back().min(1) } else { for_what.kept_back() };
         let is_last = state.ready.len() == floor + 1;
         marks::hit_if(is_last && for_what == Use::Drain, "supply: the segment kept for draining is used");
         marks::hit_if(is_last && for_what == Use::Move, "supply: the segment kept for moving is used");

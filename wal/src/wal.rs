@@ -20,7 +20,7 @@ use crate::{
     shared::{Caller, Shared},
     slots::{Failure, rows},
     start::Start,
-    supply::KEPT_BACK,
+    supply::{KEPT_BACK, Use},
     watch::{Housekeeping, Stalls},
 };
 
@@ -97,7 +97,8 @@ impl Wal {
         request: &Request,
         stretches: &Stretches,
     ) -> Result<Reservation, Error> {
-        self.shared.reserve(permit.keep(), (request, stretches))
+        let for_what = if request.drains { Use::Drain } else { Use::Append };
+        self.shared.reserve(permit.keep(), (request, stretches, for_what))
     }
 
     /// Records in the segment that is written have this sequence or a higher one, those in all before it lower ones.

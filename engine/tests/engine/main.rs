@@ -18,6 +18,7 @@ mod crash;
 mod directory;
 mod extremes;
 mod foreign;
+mod full;
 mod handles;
 mod kill;
 mod limits;
