@@ -10,7 +10,12 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::{Completion, Op, OpKind, Process, Queue, Wait, Wake, facts::Geometry, os::DirLock};
+use crate::{
+    disk::{Completion, Op, OpKind, Queue, Wait, Wake},
+    facts::Geometry,
+    os::DirLock,
+    process::Process,
+};
 
 /// Operations in flight in threads of the queue's own, started when they are first needed.
 pub(crate) struct BlockingQueue {

@@ -2,7 +2,11 @@
 
 use std::{fmt, io, os::fd::BorrowedFd, sync::Arc, time::Duration};
 
-use crate::{DiskStats, Facts, Region, Slice};
+use crate::{
+    buffer::{Region, Slice},
+    facts::Facts,
+    stats::DiskStats,
+};
 
 /// One directory that belongs to one log: its files, and how operations reach the device.
 ///

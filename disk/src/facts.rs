@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Region, Slice};
+use crate::buffer::{Region, Slice};
 
 /// What opening a directory found out, and what was decided by it. Its `Display` is the open report.
 #[derive(Clone, Debug)]

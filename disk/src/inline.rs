@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Completion, Op, Queue, Wait, Wake};
+use crate::disk::{Completion, Op, Queue, Wait, Wake};
 
 /// A [`Queue`] without concurrency, on any disk: what is submitted has completed when `submit` returns.
 ///

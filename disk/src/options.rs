@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use crate::{Owner, SyncMethod};
+use crate::{facts::SyncMethod, os::Owner};
 
 /// What to decide when a directory is opened; the defaults suit almost everyone.
 #[derive(Clone, Debug)]

@@ -9,9 +9,14 @@ use std::{
 
 use rustix::fs::{self, AtFlags, Dir, FileType, OFlags};
 
+use crate::{
+    blocking::BlockingQueue,
+    disk::{Disk, File, Mode, Queue},
+    facts::{Facts, Geometry},
+    stats::{Counters, DiskStats},
+};
 #[cfg(target_os = "linux")]
-use crate::{Backend, Region, disk::read_each, ring};
-use crate::{Disk, DiskStats, Facts, File, Mode, Queue, blocking::BlockingQueue, facts::Geometry, stats::Counters};
+use crate::{buffer::Region, disk::read_each, facts::Backend, ring};
 
 mod file;
 mod lock;

@@ -11,7 +11,13 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{Disk, DiskStats, Facts, File, Mode, OpenError, Owner, Queue};
+use crate::{
+    disk::{Disk, File, Mode, Queue},
+    facts::Facts,
+    options::OpenError,
+    os::Owner,
+    stats::DiskStats,
+};
 
 mod content;
 mod crash;

@@ -9,9 +9,10 @@ use logboom_wal::{Durability, Permit, Request, Reservation, Sequence, Stretches,
 use parking_lot::MutexGuard;
 
 use crate::{
-    Batch, Error, Result,
+    batch::Batch,
     buffers::{Buffers, Planned},
     core::Core,
+    error::{Error, Result},
     operation::{Operation, RELEASE_OF_UNSEEN},
     plan::{Locked, plan},
     snapshots,

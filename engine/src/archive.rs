@@ -11,7 +11,7 @@ use rkyv::{
     util::AlignedVec,
 };
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What stands in front of an archive: what it is (6 bytes) and its version (u16, little-endian).
 const HEADER: usize = 8;

@@ -6,10 +6,13 @@ use logboom_snapshot::Built;
 use logboom_wal::record_bytes;
 
 use crate::{
-    Boundary, Entry, Error, Limit, Payload, Result, ShardId,
     buffers::{BufferPool, Buffers, Item, Part},
     entry_table::ROW,
+    error::{Error, Limit, Result},
+    extent::Boundary,
     operation::{Operation, encode_snapshot},
+    payload::{Entry, Payload},
+    shard::ShardId,
 };
 
 /// The longest key, in bytes.

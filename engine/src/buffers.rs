@@ -6,7 +6,7 @@ use logboom_snapshot::Built;
 use logboom_wal::Place;
 use parking_lot::Mutex;
 
-use crate::{Payload, ShardId, operation::Operation, tally::Delta};
+use crate::{operation::Operation, payload::Payload, shard::ShardId, tally::Delta};
 
 /// Buffers that are kept for the next batch.
 const KEPT: usize = 64;

@@ -7,13 +7,14 @@ use logboom_wal::mutants::{self, Mutant};
 use rkyv::{Archive, Serialize};
 
 use crate::{
-    Result, ShardId,
     archive::Form,
     damages::{Damages, Unseen},
+    error::Result,
     extent::Extent,
     keys::Keys,
     published::View,
     quarantine::Missing,
+    shard::ShardId,
     snapshot_table::SnapshotTable,
     state::State,
     terms::TermRun,
@@ -230,7 +231,7 @@ mod tests {
     use logboom_wal::{Place, SegmentId, Sequence};
 
     use super::*;
-    use crate::{Boundary, operation::Change, tally::Delta};
+    use crate::{extent::Boundary, operation::Change, tally::Delta};
 
     fn shard(changes: &[Change<'_>]) -> (View, State) {
         let (mut extent, mut state) = (Extent::default(), State::default());

@@ -9,9 +9,10 @@ use logboom_wal::{
 };
 
 use crate::{
-    Result, ShardId,
     checkpoint::Checkpoint,
     core::{CHECKPOINT, Core},
+    error::Result,
+    shard::ShardId,
 };
 
 /// Shards that one step captures.

@@ -9,8 +9,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 use logboom_wal::{SegmentId, Step, marks};
 
 use crate::{
-    Result,
     core::{COMPACT, Core},
+    error::Result,
 };
 
 /// How soon to look again for something that no kick announces.

@@ -4,7 +4,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use logboom_disk::DiskOptions;
 
-use crate::{Error, Observer, Result, open};
+use crate::{
+    error::{Error, Result},
+    observer::Observer,
+    open,
+};
 
 /// What an engine is opened with; every field has a default that suits a server with thousands of shards.
 ///

@@ -13,11 +13,12 @@ use logboom_wal::{Machine, Step, Wal};
 use parking_lot::Mutex;
 
 use crate::{
-    Error, OpenReport, Result,
     buffers::BufferPool,
     checkpointer::Checkpointer,
     compact,
+    error::{Error, Result},
     reclaim::Reclaimer,
+    report::OpenReport,
     room::{self, Room},
     seal::Sealer,
     snapshots::{self, Kept},

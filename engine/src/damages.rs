@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use logboom_wal::Sequence;
 use rkyv::{Archive, Serialize};
 
-use crate::{Result, ShardId, archive::Form, quarantine::Missing, ranges::Ranges};
+use crate::{archive::Form, error::Result, quarantine::Missing, ranges::Ranges, shard::ShardId};
 
 const FORM: Form = Form { name: *b"damage", version: 1 };
 

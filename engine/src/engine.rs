@@ -10,11 +10,24 @@ use logboom_disk::Disk;
 use logboom_wal::{Durability, Permit, Reservation, Runtime};
 
 use crate::{
-    Backup, BackupReport, Batch, Config, Entry, Error, Health, Limit, Metrics, OpenReport, Quarantine, ReadOnly,
-    ReclaimReport, Rejected, Result, Segment, SegmentId, Shard, ShardId, Snapshots, Ticket,
+    SegmentId,
     append::{append, preflight, release_unseen},
+    backup::{Backup, BackupReport},
+    batch::Batch,
+    config::Config,
     core::Core,
-    open, space,
+    error::{Error, Limit, Rejected, Result},
+    health::Health,
+    metrics::Metrics,
+    open,
+    payload::Entry,
+    quarantine::Quarantine,
+    read_only::ReadOnly,
+    report::{OpenReport, Segment},
+    shard::{Shard, ShardId},
+    snapshots::Snapshots,
+    space::{self, ReclaimReport},
+    ticket::Ticket,
 };
 
 /// The logs of many shards in one directory: an open engine.

@@ -5,10 +5,10 @@ use logboom_disk::Slice;
 use logboom_wal::Record;
 
 use crate::{
-    Payload,
     buffers::Item,
     entry_table::{self, EntryTable, ROW},
     log::Stretch,
+    payload::Payload,
     shares::{Place, Shares},
 };
 

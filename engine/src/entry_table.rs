@@ -103,7 +103,7 @@ fn row_context_len(row: &[u8; ROW]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Payload;
+    use crate::payload::Payload;
 
     fn items<'a>(parts: &[(&'a [u8], &'a [u8], u8)]) -> Vec<Item<'a>> {
         parts.iter().map(|&(context, payload, kind)| Item { kind, context, payload: Payload::from(payload) }).collect()

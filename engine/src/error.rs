@@ -5,7 +5,11 @@ use std::{fmt, io, ops::Range, sync::Arc};
 use logboom_disk::lacks_files;
 use logboom_wal::Capacity;
 
-use crate::{BATCH_RECORDS_MAX, Batch, ShardId, extent::Refusal};
+use crate::{
+    batch::{BATCH_RECORDS_MAX, Batch},
+    extent::Refusal,
+    shard::ShardId,
+};
 
 /// The result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -10,12 +10,13 @@ use logboom_wal::{FooterParts, FooterSpace, Loss, Passed, SegmentId};
 use rkyv::{Archive, Serialize};
 
 use crate::{
-    Result, ShardId,
     archive::Form,
     claims::{Age, Claims, NOWHERE, Piece},
+    error::Result,
     log::{ROW_UNIT, Row, Stretch, payload_bytes_min, place},
     operation::{Change, Remnant},
     ranges::Ranges,
+    shard::ShardId,
 };
 
 const HEAD: Form = Form { name: *b"footer", version: 2 };

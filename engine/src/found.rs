@@ -12,7 +12,6 @@ use logboom_wal::{
 };
 
 use crate::{
-    ShardId,
     checkpoint::Shard,
     claims::{Age, Claims, NOWHERE, Piece},
     extent::Extent,
@@ -20,6 +19,7 @@ use crate::{
     operation::{Change, Remnant},
     published::View,
     quarantine::Missing,
+    shard::ShardId,
     spans::{Home, Spans},
     state::{ShardCell, State},
     tally::{Amount, Tallies},

@@ -16,7 +16,7 @@ use logboom_wal::{Error as WalError, SegmentId, marks};
 use parking_lot::Mutex;
 
 use crate::{
-    ReadError,
+    error::ReadError,
     log::Stretch,
     published::View,
     ranges::Ranges,

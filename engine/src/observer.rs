@@ -4,7 +4,7 @@ use std::{fmt::Debug, time::Duration};
 
 use logboom_wal::Damage;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Is told of what no caller waits for: the progress of a long opening, a disk that stopped answering, a failed log.
 ///

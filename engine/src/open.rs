@@ -6,13 +6,16 @@ use logboom_disk::{Disk, DiskOptions, OpenError};
 use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, Runtime};
 
 use crate::{
-    Config, Error, Observer, OpenReport, RecoveryProgress, Result, Stall,
     checkpointer::Checkpointer,
+    config::Config,
     core::Core,
+    error::{Error, Result},
     footer,
     lost::Losses,
+    observer::{Observer, RecoveryProgress, Stall},
     readers::Readers,
     recover::{Recovered, recover},
+    report::OpenReport,
     settle::settle,
     snapshots,
     store::{Source, Store},

@@ -9,9 +9,10 @@ use logboom_snapshot::Registered;
 use logboom_wal::{BodyWriter, Descriptor, Meta, Record, Sequence};
 
 use crate::{
-    Boundary, ShardId,
     buffers::{Buffers, Part},
     entry_table::{self, ROW},
+    extent::Boundary,
+    shard::ShardId,
 };
 
 const APPEND: u8 = 1;

@@ -75,7 +75,7 @@ impl Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ShardId, footer::FooterBuilder, log::Row};
+    use crate::{footer::FooterBuilder, log::Row, shard::ShardId};
 
     fn footer() -> Arc<Footer> {
         let mut builder = FooterBuilder::default();

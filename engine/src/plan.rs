@@ -4,12 +4,13 @@ use logboom_wal::{Place, SegmentId};
 use parking_lot::MutexGuard;
 
 use crate::{
-    Error, Result, ShardId,
     buffers::{Buffers, Planned},
+    error::{Error, Result},
     extent::{Cut, Extent, Refusal},
     operation::Operation,
     published::View,
     quarantine::Missing,
+    shard::ShardId,
     state::ShardCell,
 };
 
@@ -233,7 +234,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Batch, Entry};
+    use crate::{batch::Batch, payload::Entry};
 
     const SHARD: ShardId = ShardId(1);
 

@@ -8,12 +8,14 @@ use std::{ops::Range, sync::Arc};
 use logboom_wal::{Error as WalError, Place, Record, SegmentId};
 
 use crate::{
-    EntryBatch, ReadError, ShardId,
+    entries::EntryBatch,
+    error::ReadError,
     extent::Extent,
     footer::Footer,
     log::Stretch,
     published::View,
     quarantine::Missing,
+    shard::ShardId,
     state::{ShardCell, State},
     store::Store,
 };

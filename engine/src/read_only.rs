@@ -5,7 +5,15 @@ use std::{fmt, sync::Arc};
 use logboom_snapshot::{Lease, Registered, Store as Snapshots};
 
 use crate::{
-    Config, OpenReport, Quarantine, Result, Segment, SegmentId, Shard, ShardId, open, snapshots, store::Store,
+    SegmentId,
+    config::Config,
+    error::Result,
+    open,
+    quarantine::Quarantine,
+    report::{OpenReport, Segment},
+    shard::{Shard, ShardId},
+    snapshots,
+    store::Store,
     tally::Tallies,
 };
 

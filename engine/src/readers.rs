@@ -13,7 +13,11 @@ use std::{
 use logboom_wal::guarded;
 use parking_lot::{Condvar, Mutex};
 
-use crate::{EntryBatch, Error, ReadError, read::Query};
+use crate::{
+    entries::EntryBatch,
+    error::{Error, ReadError},
+    read::Query,
+};
 
 /// The most threads that read for futures.
 const THREADS_MAX: usize = 4;

@@ -13,12 +13,13 @@ use logboom_disk::LINE;
 use logboom_wal::{Error as WalError, Listed, NEAR, Place, Record, SegmentId, Step, marks};
 
 use crate::{
-    Error, Result, ShardId,
     core::{Core, RECLAIM},
+    error::{Error, Result},
     footer::Footer,
     log::Stretch,
     pace::Pace,
     ranges::Ranges,
+    shard::ShardId,
     tally::Delta,
     victim::{self, Urgency},
 };

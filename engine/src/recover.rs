@@ -12,12 +12,13 @@ use logboom_wal::{
 };
 
 use crate::{
-    Error, Result, ShardId,
     checkpoint::Checkpoint,
     claims::{Age, Piece},
+    error::{Error, Result},
     footer::{Head, Rescue},
     found::{Found, Segments},
     operation::{Change, Remnant, releases_unseen},
+    shard::ShardId,
     shard_map::ShardMap,
     tally::Tallies,
 };

@@ -7,7 +7,7 @@ use std::{
 
 use logboom_wal::{Step, Wakers, marks};
 
-use crate::{Result, core::Core, space};
+use crate::{core::Core, error::Result, space};
 
 /// Who asks has the background reclaim. Requests are numbered: one is answered by a pass that began after it.
 #[derive(Debug, Default)]

@@ -12,9 +12,10 @@ use logboom_wal::{
 };
 
 use crate::{
-    Result, ShardId,
     core::{Core, SEAL},
+    error::Result,
     footer::{Footer, FooterBuilder},
+    shard::ShardId,
 };
 
 /// Shards that one step looks at.

@@ -3,7 +3,7 @@
 //!
 //! It is little work: two checkpoints, and the records of segments that hold next to nothing.
 
-use crate::{Result, core::Core, space, victim};
+use crate::{core::Core, error::Result, space, victim};
 
 /// Segments without a live entry that an opening leaves to the background.
 pub(crate) const FREE_SEGMENTS_MAX: u64 = 4;

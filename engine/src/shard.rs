@@ -10,10 +10,12 @@ use bytes::Bytes;
 use parking_lot::MutexGuard;
 
 use crate::{
-    Boundary, EntriesFuture, EntryBatch, Error, Miss, Quarantine, ReadError, Result,
-    extent::Extent,
-    quarantine::Missing,
+    entries::EntryBatch,
+    error::{Error, Miss, ReadError, Result},
+    extent::{Boundary, Extent},
+    quarantine::{Missing, Quarantine},
     read::Query,
+    readers::EntriesFuture,
     state::{ShardCell, State},
     store::Store,
     terms::NO_TERM,

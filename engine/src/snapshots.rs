@@ -11,8 +11,18 @@ use logboom_wal::{
 use parking_lot::MutexGuard;
 
 use crate::{
-    Batch, Boundary, Config, Engine, Error, Result, ShardId, buffers::Buffers, core::Core, operation::Operation,
-    plan::Locked, shard_map::ShardMap, state::State,
+    batch::Batch,
+    buffers::Buffers,
+    config::Config,
+    core::Core,
+    engine::Engine,
+    error::{Error, Result},
+    extent::Boundary,
+    operation::Operation,
+    plan::Locked,
+    shard::ShardId,
+    shard_map::ShardMap,
+    state::State,
 };
 
 /// The snapshots of an engine: see [`Engine::snapshots`](crate::Engine::snapshots).

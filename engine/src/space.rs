@@ -4,7 +4,12 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use logboom_wal::SegmentId;
 
-use crate::{Error, Result, ShardId, compact, core::Core};
+use crate::{
+    compact,
+    core::Core,
+    error::{Error, Result},
+    shard::ShardId,
+};
 
 /// The shards that a report names at most.
 const HOLDERS_MAX: usize = 64;

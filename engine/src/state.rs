@@ -8,7 +8,6 @@ use logboom_wal::Place;
 use parking_lot::Mutex;
 
 use crate::{
-    ShardId,
     applied::Applied,
     batch::STATE_BYTES_MAX,
     extent::{Extent, Refusal},
@@ -17,6 +16,7 @@ use crate::{
     operation::Change,
     published::{Published, View},
     quarantine::Missing,
+    shard::ShardId,
     tally::Delta,
 };
 
@@ -311,7 +311,7 @@ mod tests {
     use logboom_wal::SegmentId;
 
     use super::*;
-    use crate::Boundary;
+    use crate::extent::Boundary;
 
     const PLACE: Place = Place { segment: SegmentId(1), offset: 64, len: 128 };
 

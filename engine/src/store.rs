@@ -8,12 +8,12 @@ use std::sync::{
 use logboom_wal::{Error as WalError, FooterParts, Passed, Place, Reader, Record, SegmentId, SegmentInfo, Wal, marks};
 
 use crate::{
-    ShardId,
     footer::{Footer, Rescue},
     lost::Losses,
     places::Places,
     published::View,
     readers::Readers,
+    shard::ShardId,
     shard_map::ShardMap,
 };
 

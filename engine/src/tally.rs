@@ -8,7 +8,7 @@ use logboom_wal::{
 };
 use parking_lot::Mutex;
 
-use crate::{ShardId, buffers::bytes_of};
+use crate::{buffers::bytes_of, shard::ShardId};
 
 /// The live entries of every segment.
 ///

@@ -9,7 +9,13 @@ use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 use logboom_wal::{SegmentId, Step, marks};
 
 use crate::{
-    Error, ReadError, Result, ShardId, core::Core, pace::Pace, ranges::Ranges, read::Query, state::ShardCell,
+    core::Core,
+    error::{Error, ReadError, Result},
+    pace::Pace,
+    ranges::Ranges,
+    read::Query,
+    shard::ShardId,
+    state::ShardCell,
     store::Store,
 };
 

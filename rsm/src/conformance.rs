@@ -73,7 +73,11 @@
 
 use std::fmt::Debug;
 
-use crate::{ObjectSnapshots, OnDisk, PreCommit, PrepareSnapshot, SaveSnapshot, StateMachine};
+use crate::{
+    machine::{OnDisk, PrepareSnapshot, SaveSnapshot, StateMachine},
+    objects::ObjectSnapshots,
+    pre_commit::PreCommit,
+};
 
 mod basics;
 mod bench;

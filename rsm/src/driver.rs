@@ -13,9 +13,12 @@ use logboom::{
 };
 
 use crate::{
-    Account, Error, OnDisk, PrepareSnapshot, Reader, Result, SaveSnapshot, SnapshotPolicy, StateMachine,
+    account::Account,
+    error::{Error, Result},
+    machine::{OnDisk, PrepareSnapshot, SaveSnapshot, StateMachine},
+    policy::SnapshotPolicy,
     save::{Keeping, Saving},
-    seat::{Seat, Seated},
+    seat::{Reader, Seat, Seated},
 };
 
 mod apply;

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use logboom::{ReadError, snapshot};
 
-use crate::Failure;
+use crate::machine::Failure;
 
 /// What the functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

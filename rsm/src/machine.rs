@@ -4,7 +4,7 @@ use std::io::Write;
 
 use logboom::{EntryBatch, snapshot::Stop};
 
-use crate::{Files, SnapshotReader};
+use crate::{files::Files, reader::SnapshotReader};
 
 /// What a machine fails with: whatever it likes.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

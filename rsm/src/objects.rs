@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::{Error, Failure, Result, StateMachine};
+use crate::{
+    error::{Error, Result},
+    machine::{Failure, StateMachine},
+};
 
 /// A machine whose snapshots can be sent and received object by object, as NuRaft does: no stream of bytes, no file.
 ///

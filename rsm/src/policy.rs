@@ -1,6 +1,6 @@
 //! When a snapshot is due, and how much of the log may go: pure decisions, made from numbers.
 
-use crate::Account;
+use crate::account::Account;
 
 /// When to save a snapshot of a shard's state machine, and how much log to keep behind it.
 ///

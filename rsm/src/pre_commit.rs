@@ -2,7 +2,7 @@
 
 use logboom::{EntryBatch, EntryRef};
 
-use crate::{Failure, StateMachine};
+use crate::machine::{Failure, StateMachine};
 
 /// A machine that prepares for entries when they are appended: it checks, locks or caches, ahead of
 /// [`StateMachine::update`].

@@ -7,7 +7,7 @@ use std::{
 
 use logboom::snapshot::{Lease, Stop};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The file of a snapshot that holds what the machine wrote.
 pub(crate) const STATE: &str = "state";

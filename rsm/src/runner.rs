@@ -10,7 +10,13 @@ use std::{
 use logboom::guarded;
 use parking_lot::{Condvar, Mutex};
 
-use crate::{Applied, Driver, Error, Reader, Result, SaveJob, Saved, StateMachine};
+use crate::{
+    driver::{Applied, Driver},
+    error::{Error, Result},
+    machine::StateMachine,
+    save::{SaveJob, Saved},
+    seat::Reader,
+};
 
 /// How often leases, whose end nobody announces, are looked at.
 const UPKEEP: Duration = Duration::from_millis(200);

@@ -13,7 +13,10 @@ use logboom::{
 };
 
 use crate::{
-    Error, Failure, Files, OnDisk, PrepareSnapshot, Result, SaveSnapshot, SnapshotView, StateMachine, Trigger,
+    error::{Error, Result},
+    files::Files,
+    machine::{Failure, OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine},
+    policy::Trigger,
     reader::{ADDED, STATE},
     seat::{Seat, Seated},
 };

@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::{Error, Result, StateMachine};
+use crate::{
+    error::{Error, Result},
+    machine::StateMachine,
+};
 
 /// A machine, and what its state stands for.
 pub(crate) struct Seated<M> {

@@ -5,11 +5,15 @@ use std::io::{self, Write};
 use logboom_disk::{Region, Slice};
 
 use crate::{
-    Built, Error, FILES_MAX, FileInfo, Manifest, Progress, Result, Spec, Stop, What,
     block::{BlockHeader, CHUNK_BYTES_MAX, HEADER, RAW_BYTES, joined_crc},
+    built::Built,
     codec,
     draft::Draft,
-    manifest::{BlockInfo, Names},
+    error::{Error, Result, What},
+    manifest::{BlockInfo, FileInfo, Manifest, Names},
+    progress::Progress,
+    spec::{FILES_MAX, Spec},
+    stop::Stop,
 };
 
 /// What is copied before it is checksummed: it is in the processor's cache then.
@@ -157,7 +161,7 @@ impl Builder {
 
     /// The block's content, compressed, behind room for a header.
     fn compress(&self, filling: &Filling) -> Option<(Region, u8, usize)> {
-        if self.spec.codec == crate::Codec::None {
+        if self.spec.codec == crate::spec::Codec::None {
             return None;
         }
         let shared = self.draft.shared();

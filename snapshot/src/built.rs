@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    Lease, Manifest, Registered,
+    lease::Lease,
+    manifest::Manifest,
     opened::Opened,
     shared::{Entry, Shared},
+    store::Registered,
 };
 
 /// A snapshot that is complete, synced and named, and not registered. Clones are the same; when the last goes and it

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Position, Result, fetch::Fetch};
+use crate::{error::Result, fetch::Fetch, receiver::Position};
 
 /// A piece of a snapshot in transfer: a block, verbatim. It verifies itself on arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]

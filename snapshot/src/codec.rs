@@ -1,6 +1,9 @@
 //! Compression of blocks.
 
-use crate::{Codec, Error, Result};
+use crate::{
+    error::{Error, Result},
+    spec::Codec,
+};
 
 #[cfg(feature = "lz4")]
 const LZ4: u8 = 1;

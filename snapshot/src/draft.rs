@@ -5,13 +5,15 @@ use std::{io, sync::Arc};
 use logboom_disk::{File, Mode, Slice};
 
 use crate::{
-    Built, Error, Manifest, Registered, Result,
+    built::Built,
+    error::{Error, Result},
     header::Header,
-    manifest::padded,
+    manifest::{Manifest, padded},
     mutants,
     opened::Opened,
     pipe::Pipe,
     shared::{Shared, complete_name},
+    store::Registered,
 };
 
 /// The most that is written of a manifest at once.

@@ -6,7 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Lease, Progress, Reader, Result, Stop, check_name};
+use crate::{
+    error::{Error, Result},
+    lease::Lease,
+    name::check_name,
+    progress::Progress,
+    reader::Reader,
+    stop::Stop,
+};
 
 /// Writes all files into `dir`. What was made is removed again after an error.
 pub(crate) fn export(lease: &Lease, dir: &Path, stop: &Stop, progress: &Progress) -> Result<()> {

@@ -4,7 +4,12 @@ use std::{collections::VecDeque, fmt, io, ops::Range, sync::Arc};
 
 use logboom_disk::{Completion, Op, OpKind, Queue, Region, Wait};
 
-use crate::{Error, Lease, Result, block::Block, pipe::queue};
+use crate::{
+    block::Block,
+    error::{Error, Result},
+    lease::Lease,
+    pipe::queue,
+};
 
 /// As many blocks as keep a device busy; they bound the memory of a reader.
 const IN_FLIGHT_MAX: usize = 8;

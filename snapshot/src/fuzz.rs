@@ -3,9 +3,9 @@
 //! Compiled with the feature `fuzz` only, and no part of what the crate promises.
 
 use crate::{
-    Manifest, Registered,
     block::{HEADER, seed_of, seeded_crc, u32_at, u64_at},
-    manifest::padded,
+    manifest::{Manifest, padded},
+    store::Registered,
 };
 
 /// The length of a container's header.

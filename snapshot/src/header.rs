@@ -3,8 +3,9 @@
 //! The bytes are laid out in FORMAT.md, "Header".
 
 use crate::{
-    Error, Registered, Result,
     block::{seed_of, seeded_crc, u32_at, u64_at},
+    error::{Error, Result},
+    store::Registered,
 };
 
 /// The version of the format that is written; FORMAT.md has its history.

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Result,
+    error::Result,
     shared::{COMPLETE, Shared, complete_name},
 };
 

@@ -5,10 +5,17 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    Chunk, Chunks, Error, Manifest, Position, Progress, Reader, Result, Stop, export,
+    chunk::{Chunk, Chunks},
+    error::{Error, Result},
+    export,
     fetch::{Fetch, read_block},
+    manifest::Manifest,
     opened::Opened,
+    progress::Progress,
+    reader::Reader,
+    receiver::Position,
     shared::{Entry, Shared},
+    stop::Stop,
 };
 
 /// The right to read a snapshot: while any lease of it lives, its file is not deleted, whatever replaces it, and the

@@ -12,9 +12,11 @@ use rkyv::{
 };
 
 use crate::{
-    Error, FILES_MAX, MEMBERSHIP_BYTES_MAX, METADATA_BYTES_MAX, Position, Result, What,
     block::{HEADER, RAW_BYTES, u32_at},
-    check_name,
+    error::{Error, Result, What},
+    name::check_name,
+    receiver::Position,
+    spec::{FILES_MAX, MEMBERSHIP_BYTES_MAX, METADATA_BYTES_MAX},
 };
 
 /// What a snapshot is and consists of.

@@ -1,6 +1,6 @@
 //! Names of the files of a snapshot, which come from a user or over a network, and may end up in a file system.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The longest name of a file of a snapshot, in bytes.
 pub const NAME_BYTES_MAX: usize = 1024;

@@ -10,10 +10,10 @@ use logboom_disk::{File, Mode, Pool, Slice};
 use parking_lot::Mutex;
 
 use crate::{
-    Error, Manifest, Result,
     block::{BlockHeader, HEADER},
+    error::{Error, Result},
     header::Header,
-    manifest::padded,
+    manifest::{Manifest, padded},
     shared::{Entry, Shared, complete_name},
 };
 

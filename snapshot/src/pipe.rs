@@ -4,7 +4,7 @@ use std::{fmt, io, sync::Arc};
 
 use logboom_disk::{Completion, Disk, File, InlineQueue, Op, OpKind, Queue, Slice, Sync, Wait};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// As many blocks as keep a device busy; with the one that is being filled they bound the memory of a build.
 const IN_FLIGHT_MAX: usize = 8;

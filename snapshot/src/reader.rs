@@ -5,10 +5,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use bytes::Bytes;
 
 use crate::{
-    FileInfo, Lease, Result,
     block::{Block, HEADER, RAW_BYTES, joined_crc},
     codec,
+    error::Result,
     fetch::Fetch,
+    lease::Lease,
+    manifest::FileInfo,
 };
 
 /// One file of a leased snapshot, read as a stream with reading ahead. Every block is verified before any of it is

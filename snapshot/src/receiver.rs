@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use crate::{
-    Built, Chunk, Error, Manifest, Progress, Result, Stop,
     block::{BlockHeader, HEADER, joined_crc},
     builder::seal,
+    built::Built,
+    chunk::Chunk,
     draft::Draft,
+    error::{Error, Result},
+    manifest::Manifest,
+    progress::Progress,
+    stop::Stop,
 };
 
 /// Where a transfer goes on.

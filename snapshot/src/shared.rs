@@ -10,8 +10,11 @@ use logboom_disk::{Disk, Pool};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    Error, Host, Registered, Result, mutants,
+    error::{Error, Result},
+    host::Host,
+    mutants,
     opened::{Cache, Opened},
+    store::Registered,
 };
 
 /// Memory that is kept for the next blocks.

@@ -1,6 +1,6 @@
 //! What a snapshot is to be.
 
-use crate::{Error, Result, What};
+use crate::error::{Error, Result, What};
 
 /// The longest membership, in bytes.
 pub const MEMBERSHIP_BYTES_MAX: usize = 1 << 20;

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Ends what it was given to, from any thread: a build, a transfer, a verification or an export fails with
 /// [`Error::Stopped`] within one block, and leaves nothing. Clones are the same signal.

@@ -5,11 +5,20 @@ use std::{collections::BTreeSet, io, sync::Arc};
 use logboom_disk::Disk;
 
 use crate::{
-    Builder, Built, Error, Host, Keep, Lease, Manifest, Receiver, Result, Spec, Stop,
+    builder::Builder,
+    built::Built,
     draft::Draft,
+    error::{Error, Result},
+    host::Host,
+    keep::Keep,
+    lease::Lease,
+    manifest::Manifest,
     mutants,
     opened::Opened,
+    receiver::Receiver,
     shared::{BUILDING, COMPLETE, Entry, RECEIVING, Shared},
+    spec::Spec,
+    stop::Stop,
 };
 
 /// A registered snapshot, as the log has it: what is recorded, and what is found again at opening.

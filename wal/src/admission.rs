@@ -8,9 +8,10 @@ use std::{
 use event_listener::{Event, EventListener, Listener as _};
 
 use crate::{
-    Error, Wakers,
+    error::Error,
     notices::Notices,
     sync::{AtomicBool, AtomicU64},
+    wakers::Wakers,
 };
 
 /// Counts admitted bytes against a bound. A batch larger than the bound is admitted alone.

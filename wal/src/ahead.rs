@@ -16,7 +16,7 @@ use std::{
 use logboom_disk::{Pool, Slice};
 use parking_lot::Mutex;
 
-use crate::{SegmentId, prefetch::Prefetch, trail::Trail};
+use crate::{ids::SegmentId, prefetch::Prefetch, trail::Trail};
 
 /// Segments are divided into chunks of so many bytes.
 pub(crate) const CHUNK: u32 = 64 << 10;

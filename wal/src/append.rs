@@ -12,17 +12,18 @@ use std::{
 use logboom_disk::{Carver, Chunk, LINE, Region};
 
 use crate::{
-    Error, Listed, Meta, Place, Sequence, Stretches, Ticket,
+    error::Error,
     footer::footer_bytes_max,
     group::{FLAG_EPOCH, GROUP_HEADER, Life, Origin, Shape, in_segment},
-    ids::{GROUP_RECORDS_MAX, round_up},
-    listed::Asked,
+    ids::{GROUP_RECORDS_MAX, Place, Sequence, round_up},
+    listed::{Asked, Listed, Stretches},
     marks,
-    record::{BodyWriter, RecordWriter, Written, record_bytes},
+    record::{BodyWriter, Meta, RecordWriter, Written, record_bytes},
     segment::Segment,
     shared::Shared,
     supply::{KEPT_BACK, Prepared, Use},
     sync::{AtomicU32, AtomicU64},
+    ticket::Ticket,
 };
 
 /// Groups share chunks of this size; one that is larger has a chunk to itself.
@@ -363,7 +364,7 @@ pub struct Reservation {
     writer: Option<RecordWriter>,
     writers: Arc<Writers>,
     group: u64,
-    segment: crate::SegmentId,
+    segment: crate::ids::SegmentId,
     offset: u32,
     durability: Durability,
 }
@@ -380,7 +381,7 @@ impl Reservation {
     }
 
     /// The segment that the records will lie in.
-    pub fn segment(&self) -> crate::SegmentId {
+    pub fn segment(&self) -> crate::ids::SegmentId {
         self.segment
     }
 

@@ -5,17 +5,20 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Pool, Slice};
 
 use crate::{
-    Clock, Error, Options, Runtime, SegmentId,
     claim::Claim,
+    error::Error,
     group::{GroupHeader, Life},
     group_commit::IN_FLIGHT_BYTES,
     holes::{Holes, read_around, require_device},
     identity::Identity,
+    ids::SegmentId,
     marks,
     notices::Notices,
+    options::Options,
     scan::{Part, walk},
     segment::{Segment, verify_header},
     watched::Pending,
+    worker::{Clock, Runtime},
 };
 
 /// How far into a segment file that seems to be free a life of it is looked for, in bytes.

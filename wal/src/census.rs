@@ -5,12 +5,14 @@ use std::sync::Arc;
 use logboom_disk::Mode;
 
 use crate::{
-    Error, IdentityFault, Opening,
     claim::Claim,
     discover::FoundFile,
+    error::Error,
+    identity_fault::IdentityFault,
     marks,
     mutants::{self, Mutant},
     naming::State,
+    recovery::Opening,
     segment::slot_name,
     slots::is_slot,
 };

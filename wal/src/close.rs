@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    Error, Worker,
+    error::Error,
     shared::{Caller, Shared},
     watermark::poisoned,
+    worker::Worker,
 };
 
 impl Shared {

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use logboom_disk::{LINE, Slice, Sync};
 
 use crate::{
-    Error, Listed, Place, Record, SegmentId,
     echo::Echo,
+    error::Error,
     group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
     group_commit::describe,
-    ids::round_up,
+    ids::{Place, SegmentId, round_up},
+    listed::Listed,
     marks,
     mutants::{self, Mutant},
-    record_bytes,
+    record::{Record, record_bytes},
     segment::{Segment, encode_header},
     shared::Shared,
     slots::Failure,

@@ -11,13 +11,15 @@ use std::{collections::VecDeque, io, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Slice, Sync};
 
 use crate::{
-    Error, FooterParts, Sequence, Wal,
-    footer::Successor,
+    error::Error,
+    footer::{FooterParts, Successor},
     identity::{Identity, LOCK, NAME_COPY, is_identity},
+    ids::Sequence,
     marks,
     segment::{Segment, slot_name},
     shared::{Caller, Shared},
     slots::{Checkpoint, Failure, SegmentRow, Slots},
+    wal::Wal,
 };
 
 /// What one step reads and makes durable in the copy. A device that caches writes does not answer the log's own sync

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use crate::{Error, Place, Record, SegmentId, Sequence};
+use crate::{
+    error::Error,
+    ids::{Place, SegmentId, Sequence},
+    record::Record,
+};
 
 /// A stretch of a segment that is not what was written.
 #[derive(Clone, Debug)]

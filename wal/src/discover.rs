@@ -10,12 +10,15 @@ use std::{
 use logboom_disk::{Disk, File, Mode};
 
 use crate::{
-    Error, OddFile, Opening, SegmentId,
     base::Base,
     claim::Claim,
+    damage::OddFile,
+    error::Error,
     group::{Life, Origin, in_segment},
     holes::Holes,
+    ids::SegmentId,
     marks,
+    recovery::Opening,
     scan::headers_in,
     segment::{Segment, aside_name, aside_slot, slot_name, slot_of},
     slots::{Failure, SegmentRow},

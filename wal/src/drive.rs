@@ -3,9 +3,9 @@
 use logboom_disk::Wait;
 
 use crate::{
-    Worker,
     group_commit::{Lane, Next},
     shared::{Caller, Shared},
+    worker::Worker,
 };
 
 impl Shared {

@@ -1,7 +1,7 @@
 //! The second copy of what a group's records are, which the next group carries.
 
 use crate::{
-    Descriptor,
+    damage::Descriptor,
     group::{Shape, encode_table, table_bytes},
 };
 

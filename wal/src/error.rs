@@ -2,7 +2,11 @@
 
 use std::{io, sync::Arc};
 
-use crate::{Damage, DamageKind, IdentityFault, SegmentId};
+use crate::{
+    damage::{Damage, DamageKind},
+    identity_fault::IdentityFault,
+    ids::SegmentId,
+};
 
 /// An error of the log. Cheap to clone: one failure answers every waiter.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -71,7 +75,7 @@ pub enum Error {
         limit: usize,
     },
     /// A batch has more records than one group takes, which is [`GROUP_RECORDS_MAX`](crate::GROUP_RECORDS_MAX).
-    #[error("{records} records exceed what one group takes, {}", crate::GROUP_RECORDS_MAX)]
+    #[error("{records} records exceed what one group takes, {}", crate::ids::GROUP_RECORDS_MAX)]
     TooMany {
         /// The number of records.
         records: usize,

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    Error, Opening, SegmentId,
     discover::FoundFile,
+    error::Error,
     group::{Life, in_segment},
     holes::Holes,
+    ids::SegmentId,
     marks,
+    recovery::Opening,
     scan::{Course, Expected, Found, headers_in},
     segment::Segment,
 };

@@ -8,11 +8,11 @@ use std::{io, sync::Arc};
 use logboom_disk::{Pool, Slice, Sync};
 
 use crate::{
-    Error, SegmentId,
     base::Base,
+    error::Error,
     group::{Life, in_segment, put_u32, put_u64},
     holes::{Holes, read_around},
-    ids::{NUMBER_MAX, round_up},
+    ids::{NUMBER_MAX, SegmentId, round_up},
     mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},
     segment::{Segment, read_slice},

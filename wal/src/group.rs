@@ -5,8 +5,8 @@
 use logboom_disk::LINE;
 
 use crate::{
-    Descriptor, SegmentId,
-    ids::{NUMBER_MAX, round_up},
+    damage::Descriptor,
+    ids::{NUMBER_MAX, SegmentId, round_up},
     record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
 };
 

@@ -16,9 +16,10 @@ use logboom_disk::{Completion, Facts, File, Op, OpKind, Queue, Slice, Sync, Sync
 use tracing::Span;
 
 use crate::{
-    Descriptor, Error,
     append::Closed,
+    damage::Descriptor,
     echo::Echo,
+    error::Error,
     group::{GroupHeader, Life, encode_table, in_segment},
     marks,
     mutants::{self, Mutant},

@@ -6,9 +6,11 @@ use std::{
 };
 
 use crate::{
-    Error, Machine, Step, marks,
+    error::Error,
+    marks,
     mutants::{self, Mutant},
     shared::Shared,
+    worker::{Machine, Step},
 };
 
 /// How often it looks whether the directory is still the log's: twice in the second within which that is promised.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
 
-use crate::{Ended, Error, SegmentId, shared::Shared};
+use crate::{error::Error, ids::SegmentId, shared::Shared, worker::Ended};
 
 /// What is wrong with the log at this moment; everything empty if nothing is.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::{io, ops::Range};
 use logboom_disk::{Disk, File, Mode, Pool, Slice, lacks_files};
 
 use crate::{
-    Error,
+    error::Error,
     foreign::Panicked,
     identity::{NAME_NEW, is_identity},
     segment::{read_slice, slot_of},

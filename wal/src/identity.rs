@@ -6,9 +6,11 @@ use std::{io, ops::Range, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Pool, Slice};
 
 use crate::{
-    Error, Options, crc,
+    crc,
+    error::Error,
     group::{put_u32, put_u64},
     holes::{Holes, read_around},
+    options::Options,
     record::{u32_at, u64_at},
     slots::Failure,
 };

@@ -1,6 +1,6 @@
 //! What the layer above will list of a segment in its footer, for which room is kept from the first record on.
 
-use crate::{Request, Sequence, supply::Use};
+use crate::{append::Request, ids::Sequence, supply::Use};
 
 /// What a footer has to list, at most.
 #[derive(Clone, Copy, Debug, Default)]

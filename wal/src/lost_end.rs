@@ -3,16 +3,18 @@
 use logboom_disk::Mode;
 
 use crate::{
-    DamageKind, Error, Loss, Opening, Passed, SegmentId,
+    damage::{DamageKind, Loss, Passed},
     discover::FoundFile,
     echo::Echo,
+    error::Error,
     footer::{Stated, Successor},
     group::{Life, Origin},
     group_commit::WINDOW,
     holes::Holes,
-    ids::NUMBER_MAX,
+    ids::{NUMBER_MAX, SegmentId},
     marks,
     mutants::{self, Mutant},
+    recovery::Opening,
     replay::unknown,
     salvage::Salvage,
     scan::Part,

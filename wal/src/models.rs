@@ -27,18 +27,22 @@ use logboom_disk::{Disk, Mode, Pool};
 
 use self::device::{Alarm, Device, LateQueue, Order, PAD, SEED};
 use crate::{
-    Clock, Durability, Error, FooterSpace, ManualClock, Meta, Options, Request, Reservation, Runtime, SegmentId,
-    Sequence, Worker,
+    append::{Durability, Request, Reservation},
     base::Base,
     echo::Echo,
+    error::Error,
     group::{Life, Origin},
     identity::{FORMAT_VERSION, Identity},
+    ids::{SegmentId, Sequence},
     notices::Notices,
+    options::{FooterSpace, Options},
+    record::Meta,
     shared::{Caller, Shared},
     slots::Slots,
     start::Start,
     supply::Prepared,
     watched::Pending,
+    worker::{Clock, ManualClock, Runtime, Worker},
 };
 
 const SEGMENT_BYTES: u64 = 256 << 10;
@@ -126,8 +130,9 @@ impl Running {
 }
 
 fn reserve(shared: &Arc<Shared>) -> Reservation {
-    let request = Request { records: 1, bytes: crate::record_bytes(8), durability: Durability::Durable, drains: false };
-    shared.reserve(0, (&request, &crate::Stretches::any(1), crate::supply::Use::Append)).unwrap()
+    let request =
+        Request { records: 1, bytes: crate::record::record_bytes(8), durability: Durability::Durable, drains: false };
+    shared.reserve(0, (&request, &crate::listed::Stretches::any(1), crate::supply::Use::Append)).unwrap()
 }
 
 /// Writes the one record of a batch.

@@ -6,14 +6,17 @@ use std::{io, sync::Arc};
 use logboom_disk::{Disk, Mode, Pool};
 
 use crate::{
-    Clock, Error, IdentityFault, Options,
     claim::implied_seed,
+    error::Error,
     holes::{Holes, is_of_the_bytes, read_around},
     identity::{Identity, LOCK, NAME, NAME_COPY, NAME_NEW, NAME_RESTORED},
+    identity_fault::IdentityFault,
     marks,
+    options::Options,
     segment::slot_of,
     slots::{Failure, is_slot},
     supply::is_prefill,
+    worker::Clock,
 };
 
 /// How much of a file is looked at whose pad unit is not known, in bytes: it has its header, and the first group.
@@ -40,7 +43,7 @@ pub fn recognise(disk: &dyn Disk) -> Result<(), Error> {
 /// not all of one log, and the errors of [`open_read_only`](crate::open_read_only); nothing is changed then.
 /// [`Error::Io`].
 pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error> {
-    let fault = match crate::open_read_only(Arc::clone(&disk), Options::default()) {
+    let fault = match crate::recovery::open_read_only(Arc::clone(&disk), Options::default()) {
         Ok(opening) => opening.report().identity.clone(),
         Err(Error::Identity(fault)) => Some(fault),
         Err(error) => return Err(error),

@@ -12,10 +12,12 @@ use std::{
 };
 
 use crate::{
-    Damage, Error, Machine, Step, Worker,
+    damage::Damage,
+    error::Error,
     foreign::guarded,
     shared::Shared,
     sync::{AtomicBool, AtomicUsize, Mutex, OnceLock},
+    worker::{Machine, Step, Worker},
 };
 
 /// Something that the listener is told.

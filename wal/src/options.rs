@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Damage, Error, Listed};
+use crate::{damage::Damage, error::Error, listed::Listed};
 
 /// The smallest and the largest segment, in bytes.
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;

@@ -2,7 +2,13 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::{Error, Place, SegmentId, ahead::NEAR, ids::round_up, record::Record, segment::Segment};
+use crate::{
+    ahead::NEAR,
+    error::Error,
+    ids::{Place, SegmentId, round_up},
+    record::Record,
+    segment::Segment,
+};
 
 /// Reads of neighbours become one when at most this much lies between them.
 const GAP: usize = NEAR as usize;

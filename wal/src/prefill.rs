@@ -10,11 +10,13 @@ use std::{
 use logboom_disk::{File, Slice};
 
 use crate::{
-    Error, Machine, Step, marks,
+    error::Error,
+    marks,
     segment::slot_name,
     shared::Shared,
     slots::Failure,
     supply::{Free, KEPT_BACK, PREPARE, begin, finish, prefill_name, wanted, write_zeros, zeros},
+    worker::{Machine, Step},
 };
 
 /// How long a machine that failed waits before it tries again.

@@ -5,11 +5,11 @@ use std::{io, sync::Arc};
 use logboom_disk::{Disk, Pool};
 
 use crate::{
-    Error, Place, SegmentId,
     ahead::{Ahead, Part, Piece, Stretch, Wanted, Way},
+    error::Error,
     group::in_segment,
     holes::{is_of_the_bytes, require_device},
-    ids::round_up,
+    ids::{Place, SegmentId, round_up},
     marks,
     plan::{Plan, Span},
     record::Record,

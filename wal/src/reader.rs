@@ -3,11 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Error, FooterParts, Passed, Place, Record, SegmentId, SegmentInfo,
     ahead::Ahead,
     base::Base,
+    damage::Passed,
+    error::Error,
+    footer::FooterParts,
+    ids::{Place, SegmentId},
     read::{Source, read_cold},
-    segment::Segment,
+    record::Record,
+    segment::{Segment, SegmentInfo},
     wal::infos,
 };
 

@@ -8,7 +8,10 @@ use std::{
 use logboom_disk::{Chunk, Slice};
 use parking_lot::RwLock;
 
-use crate::{Place, RECORD_HEADER, SegmentId, record::Record};
+use crate::{
+    ids::{Place, SegmentId},
+    record::{RECORD_HEADER, Record},
+};
 
 /// The header of a record, and the beginning of what the layer above put behind it.
 const PREFETCHED: usize = 2 * RECORD_HEADER;

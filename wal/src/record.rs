@@ -5,8 +5,8 @@
 use logboom_disk::{Region, Slice};
 
 use crate::{
-    Descriptor, Place, Sequence,
-    ids::round_up,
+    damage::Descriptor,
+    ids::{Place, Sequence, round_up},
     mutants::{self, Mutant},
 };
 

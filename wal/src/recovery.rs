@@ -13,28 +13,32 @@ use std::{
 use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
-    Capacity, Damage, Error, FooterParts, IdentityFault, OddFile, Options, Passed, Reader, Runtime, SegmentId,
-    SegmentInfo, Wal,
     base::Base,
     claim::Claim,
+    damage::{Damage, OddFile, Passed},
     discover::{Aside, put_aside, restore_sizes},
     echo::Echo,
-    footer::read_heads,
+    error::{Capacity, Error},
+    footer::{FooterParts, read_heads},
     group::{Life, Origin},
     group_commit::WINDOW,
     holes::is_of_the_bytes,
     identity::is_identity,
-    ids::NUMBER_MAX,
+    identity_fault::IdentityFault,
+    ids::{NUMBER_MAX, SegmentId},
     marks,
     mutants::{self, Mutant},
     naming::{Naming, State},
     notices::Notices,
+    options::Options,
+    reader::Reader,
     scan::Part,
-    segment::{Segment, slot_of},
+    segment::{Segment, SegmentInfo, slot_of},
     slots::{Checkpoint, Slots, is_slot},
     supply::{Free, Prepared, prepare_now, remove_unfinished},
-    wal::infos,
+    wal::{Wal, infos},
     watched::{Pending, WatchedDisk},
+    worker::Runtime,
 };
 
 /// Idle memory that the log's buffers keep, besides what was read ahead: that is let go by the dozen of MiB, when scans

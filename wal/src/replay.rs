@@ -3,19 +3,22 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    Cut, Damage, DamageKind, Error, Evidence, Header, Loss, Opening, Passed, Record, SegmentId, Sequence, Verdict,
     base::Base,
+    damage::{Damage, DamageKind, Loss, Passed},
     echo::Echo,
+    error::Error,
     footer::Stated,
     foreign::guarded,
     group::{FLAG_CLOSE, Origin, in_segment},
-    ids::NUMBER_MAX,
+    ids::{NUMBER_MAX, SegmentId, Sequence},
     marks,
     mutants::{self, Mutant},
-    record::{KIND_FREED, u64_at},
+    record::{KIND_FREED, Record, u64_at},
+    recovery::{Cut, Opening},
     salvage::{End, Salvage},
     scan::{Course, Expected, Found, Part, headers_in},
     segment::Segment,
+    verdict::{Evidence, Header, Verdict},
     window::ReadQueue,
 };
 

@@ -11,9 +11,10 @@ use std::{
 };
 
 use crate::{
-    Damage, DamageKind, Descriptor, Error, Loss, Passed, Place, SegmentId, Sequence,
+    damage::{Damage, DamageKind, Descriptor, Loss, Passed},
+    error::Error,
     group::{GROUP_HEADER, GroupHeader, TABLE_HEADER, in_segment, table_len, verify_table},
-    ids::round_up,
+    ids::{Place, SegmentId, Sequence, round_up},
     record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
     scan::{Course, Expected, Found, header_at},
     segment::Segment,

@@ -3,11 +3,12 @@
 use logboom_disk::{Disk, Pool, Slice};
 
 use crate::{
-    Error, Loss, Passed, Place, SegmentId,
+    damage::{Loss, Passed},
     echo::Echo,
+    error::Error,
     group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
     holes::Holes,
-    ids::round_up,
+    ids::{Place, SegmentId, round_up},
     marks,
     mutants::{self, Mutant},
     record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, Raw, Record},
@@ -149,7 +150,7 @@ fn records(
         let Some(record) = Record::verify_at(&area, offset, seed) else {
             return mutants::is_on(Mutant::TornGroupInPart).then_some(records);
         };
-        let len = crate::record_bytes(record.body().len());
+        let len = crate::record::record_bytes(record.body().len());
         let place =
             Place { segment, offset: in_segment(at + header.shape.records_at() + offset), len: in_segment(len) };
         records.push((record, place));

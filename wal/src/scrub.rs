@@ -7,11 +7,14 @@ use std::{
 };
 
 use crate::{
-    Damage, Error, Machine, SegmentId, Step,
+    damage::Damage,
+    error::Error,
+    ids::SegmentId,
     notices::Event,
     scan::{Course, Expected, Part},
     segment::Segment,
     shared::Shared,
+    worker::{Machine, Step},
 };
 
 /// Bytes that one step reads, unless a single group has more.

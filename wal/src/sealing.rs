@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Error, FooterParts, Passed, SegmentId, SegmentInfo, Wal,
-    footer::Successor,
+    damage::Passed,
+    error::Error,
+    footer::{FooterParts, Successor},
+    ids::SegmentId,
     mutants::{self, Mutant},
     scan::walk,
-    segment::Segment,
+    segment::{Segment, SegmentInfo},
+    wal::Wal,
 };
 
 impl Wal {

@@ -13,11 +13,10 @@ use std::{
 use logboom_disk::{File, Pool, Slice};
 
 use crate::{
-    Sequence,
     footer::footer_space,
     group::{Life, Origin, in_segment, put_u32, put_u64},
     identity::Identity,
-    ids::SegmentId,
+    ids::{SegmentId, Sequence},
     record::{seeded_crc, u32_at, u64_at},
     slots::SegmentRow,
 };

@@ -10,20 +10,22 @@ use std::{
 use logboom_disk::{Disk, InlineQueue, Pool, Process, Queue, Wait, Wake};
 
 use crate::{
-    Capacity, Clock, Ended, Error, Options, SegmentId, Worker,
     admission::Admission,
     ahead::Ahead,
     append::{Load, Reservation, Staging},
     cold::Cold,
+    error::{Capacity, Error},
     foreign::guarded,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
     health::Faults,
     identity::Identity,
+    ids::SegmentId,
     listed::Asked,
     marks,
     metrics::Metrics,
     mutants::{self, Mutant},
     notices::{Event, Notices},
+    options::Options,
     recent::Recent,
     segment::Segment,
     slots::{Failure, Slots},
@@ -32,6 +34,7 @@ use crate::{
     watch::{Watch, us},
     watched::Pending,
     watermark::{CELLS, Callback, Watermark, poisoned},
+    worker::{Clock, Ended, Worker},
 };
 
 /// A writer commits in its own thread while less than this is pending; more is worth several writes in flight.

@@ -7,12 +7,12 @@ use std::{io, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 
 use crate::{
-    Error, SegmentId,
     claim::Claim,
+    error::Error,
     group::{Life, Origin, put_u32, put_u64},
     holes::{Holes, is_of_the_bytes},
     identity::Identity,
-    ids::{NUMBER_MAX, round_up},
+    ids::{NUMBER_MAX, SegmentId, round_up},
     marks,
     mutants::{self, Mutant},
     record::{seeded_crc, u32_at, u64_at},

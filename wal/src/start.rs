@@ -8,15 +8,16 @@ use std::{
 use logboom_disk::Process;
 
 use crate::{
-    Error, SegmentId,
     admission::Admission,
     ahead::Ahead,
     append::{Load, Staging},
     base::Base,
     echo::Echo,
+    error::Error,
     group::Life,
     group_commit::Committer,
     health::Faults,
+    ids::SegmentId,
     metrics::Metrics,
     recent::Recent,
     segment::Segment,

@@ -6,8 +6,8 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use parking_lot::Mutex;
 
 use crate::{
-    Capacity, Error,
     discover::{Aside, put_aside},
+    error::{Capacity, Error},
     holes::is_of_the_bytes,
     marks,
     mutants::{self, Mutant},

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    Error,
+    error::Error,
     shared::{Caller, Shared},
 };
 

@@ -5,10 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use logboom_disk::Disk;
 
 use crate::{
-    Cut, Damage, DamageKind, Error, IdentityFault, OddFile, Options, SegmentId,
+    damage::{Damage, DamageKind, OddFile},
+    error::Error,
     group::{Life, in_segment},
-    open_read_only,
+    identity_fault::IdentityFault,
+    ids::SegmentId,
+    options::Options,
     record::KIND_OWN,
+    recovery::{Cut, open_read_only},
     scan::{Group, Part},
 };
 

@@ -8,20 +8,29 @@ use std::{
 use logboom_disk::{Disk, Facts};
 
 use crate::{
-    Ended, Error, Listed, Permit, Place, Record, Request, Reservation, SegmentId, SegmentInfo, Sequence, Stretches,
-    Ticket, Wakers, WalHealth, WalMetrics, Worker, cold,
+    admission::Permit,
+    append::{Request, Reservation},
+    cold,
+    error::Error,
     guard::Guard,
+    health::WalHealth,
+    ids::{Place, SegmentId, Sequence},
+    listed::{Listed, Stretches},
     marks,
+    metrics::WalMetrics,
     notices::{Notifier, Teller},
     prefill::{Prefill, trim},
-    record::KIND_FREED,
+    record::{KIND_FREED, Record},
     scrub::Scrub,
-    segment::Segment,
+    segment::{Segment, SegmentInfo},
     shared::{Caller, Shared},
     slots::{Failure, rows},
     start::Start,
     supply::{KEPT_BACK, Use},
+    ticket::Ticket,
+    wakers::Wakers,
     watch::{Housekeeping, Stalls},
+    worker::{Ended, Worker},
 };
 
 /// An open log. Clones are handles to the same log; the last one's drop closes it.
@@ -400,7 +409,7 @@ impl Wal {
         Ok(wal)
     }
 
-    fn spawn(&self, runtime: &crate::Runtime) -> Result<(), Error> {
+    fn spawn(&self, runtime: &crate::worker::Runtime) -> Result<(), Error> {
         let shared = &self.shared;
         let fail = |error| Error::io("starting a thread", error);
         let start = |name| {

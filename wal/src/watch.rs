@@ -9,7 +9,13 @@ use std::{
     time::Duration,
 };
 
-use crate::{Machine, Step, asleep::Asleep, marks, notices::Event, shared::Shared};
+use crate::{
+    asleep::Asleep,
+    marks,
+    notices::Event,
+    shared::Shared,
+    worker::{Machine, Step},
+};
 
 /// The shortest time after which something is looked at again.
 const SOONEST: Duration = Duration::from_millis(1);

@@ -14,12 +14,12 @@ use std::{
 use logboom_disk::{Disk, DiskStats, Facts, File, Mode, Pool, Queue, Region, Slice, Sync};
 
 use crate::{
-    Clock,
     asleep::Asleep,
     foreign::{Panicked, guarded},
     notices::Notices,
     watch::us,
     watched_queue::WatchedQueue,
+    worker::Clock,
 };
 
 /// Operations that are seen at once. Of more the first that began are, which are those that have waited for longest.

@@ -9,9 +9,10 @@ use std::{
 };
 
 use crate::{
-    Error, Wakers,
     due::Due,
+    error::Error,
     sync::{AtomicU32, AtomicU64, MODELLED, OnceLock, fence, wait, wake_all, wake_one},
+    wakers::Wakers,
 };
 
 /// Waiters of group n sleep in cell n mod this: one wake-up call for a whole group, and none for the others.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 use logboom_disk::{Completion, Disk, Op, OpKind, Pool, Queue, Region, Slice, Wait};
 
 use crate::{
-    Error,
+    error::Error,
     holes::{Holes, read_around},
     ids::round_up,
     segment::Segment,
@@ -211,7 +211,7 @@ mod tests {
     use logboom_disk::{Mode, SimDisk, SimOptions, Sync};
 
     use super::*;
-    use crate::{SegmentId, group::Life};
+    use crate::{group::Life, ids::SegmentId};
 
     const PAD: usize = 4096;
     const SIZE: usize = 9 * PIECE / 2;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::Failure;
+use crate::error::Failure;
 
 /// Data of the application that entries carry: how it is stored, and read.
 ///

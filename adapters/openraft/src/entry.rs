@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use logboom::EntryRef;
 
-use crate::{Codec, Failure, Leader};
+use crate::{data::Codec, error::Failure, log_id::Leader};
 
 /// What an entry carries. The data of the application becomes bytes by a [`Codec`]; a membership has its bytes from
 /// openraft's types.

@@ -9,11 +9,12 @@ use logboom::{
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    Error, Failure, Leader, Result, SnapshotData, SnapshotView, StateMachine,
     aside::{self, aside},
+    error::{Error, Failure, Result},
     log::submit,
-    log_id,
-    snapshot_data::Arrived,
+    log_id::{self, Leader},
+    machine::{SnapshotView, StateMachine},
+    snapshot_data::{Arrived, SnapshotData},
 };
 
 /// The file of a snapshot that the machine writes.

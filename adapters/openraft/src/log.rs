@@ -13,9 +13,11 @@ use bytes::Bytes;
 use logboom::{Batch, Boundary, Durability, Engine, Entry, EntryBatch, Limit, ReadError, Shard, ShardId, Ticket};
 
 use crate::{
-    Codec, Error, Leader, Options, Result, StoredEntry,
-    entry::{self, decode},
-    log_id,
+    data::Codec,
+    entry::{self, StoredEntry, decode},
+    error::{Error, Result},
+    log_id::{self, Leader},
+    options::Options,
 };
 
 /// The key that holds the log id up to which the log was purged.

@@ -1,6 +1,6 @@
 //! Log ids and leaders as bytes: the whole of them, whatever openraft's version and configuration make of a leader.
 
-use crate::{Field, field::only};
+use crate::field::{Field, only};
 
 /// The version of every format below; the first byte of each.
 const VERSION: u8 = 1;

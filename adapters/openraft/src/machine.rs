@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::Failure;
+use crate::error::Failure;
 
 /// A deterministic machine that the entries of a group drive: its state is a function of what was applied, in order,
 /// and of nothing else.

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Field, Leader,
-    field::{only, put_len, take_len},
-    log_id::{self, put_version, version},
+    field::{Field, only, put_len, take_len},
+    log_id::{self, Leader, put_version, version},
 };
 
 /// Voters by configuration, and all nodes: what a membership of any version of openraft consists of.

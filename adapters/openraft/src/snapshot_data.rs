@@ -8,7 +8,7 @@ use logboom::{
     snapshot::{Chunk, Chunks, Error as SnapshotError, Lease, Manifest, Position, Receiver, Stop},
 };
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What openraft hands around as a snapshot: a handle, never the bytes.
 ///

@@ -15,9 +15,9 @@ use logboom::snapshot::{CHUNK_BYTES_MAX, Chunk, Lease, Position};
 use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
 use crate::{
-    Result, SnapshotData,
     aside::{aside, panicked},
-    snapshot_data::Inner,
+    error::Result,
+    snapshot_data::{Inner, SnapshotData},
 };
 
 /// The bytes of a frame's length.

@@ -5,7 +5,10 @@ use std::{fmt, ops::Range};
 use logboom::{EntriesFuture, EntryBatch, ReadError, ShardId};
 use raft::{GetEntriesContext, RawNode};
 
-use crate::{Error, Group, Result};
+use crate::{
+    error::{Error, Result},
+    group::Group,
+};
 
 /// A read that the core waits for: what a [fetcher](Group::fetching) is given.
 ///

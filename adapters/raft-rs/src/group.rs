@@ -8,7 +8,12 @@ use raft::{
     eraftpb::{ConfState, HardState},
 };
 
-use crate::{Error, Fetch, Result, held::Shared, state};
+use crate::{
+    error::{Error, Result},
+    fetch::Fetch,
+    held::Shared,
+    state,
+};
 
 /// One raft group: what raft-rs reads its log from ([`raft::Storage`]), on a shard of an engine.
 ///

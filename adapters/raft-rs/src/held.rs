@@ -12,7 +12,7 @@ use logboom::{
 use parking_lot::{Mutex, MutexGuard};
 use raft::eraftpb::ConfState;
 
-use crate::{Error, state::is_member};
+use crate::{error::Error, state::is_member};
 
 /// What all handles of a group share.
 #[derive(Debug)]

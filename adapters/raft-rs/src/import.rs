@@ -3,7 +3,12 @@
 use logboom::{Boundary, Durability, Engine, Shard, ShardId};
 use raft::eraftpb::{ConfState, Entry, HardState};
 
-use crate::{Error, Result, entry, round::Batches, state};
+use crate::{
+    entry,
+    error::{Error, Result},
+    round::Batches,
+    state,
+};
 
 /// Entries that are collected for a write.
 const ENTRIES_TOGETHER: usize = 256;

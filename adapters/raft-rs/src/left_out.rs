@@ -2,7 +2,7 @@
 
 use logboom::ShardId;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The groups that a round was saved without, since their shards have gone into [quarantine](logboom::Quarantine):
 /// nothing of theirs was written, and their messages are gone. See [fail stop](crate#fail-stop).

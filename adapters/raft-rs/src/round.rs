@@ -6,7 +6,13 @@ use raft::{
     eraftpb::{ConfState, Entry, HardState, Message, Snapshot},
 };
 
-use crate::{Error, Group, LeftOut, Result, entry, state};
+use crate::{
+    entry,
+    error::{Error, Result},
+    group::Group,
+    left_out::LeftOut,
+    state,
+};
 
 /// What one round of a raft loop has to save: the `Ready`s of many groups, for one batch and one sync.
 ///

@@ -6,7 +6,11 @@ use logboom::{
 };
 use raft::eraftpb::{ConfState, Snapshot};
 
-use crate::{Error, Group, Result, state};
+use crate::{
+    error::{Error, Result},
+    group::Group,
+    state,
+};
 
 impl Group {
     /// What a snapshot as of `index` is to be [built](logboom::Snapshots::build) with: the index, its term, and the

@@ -21,7 +21,7 @@ use raft::{
     eraftpb::{ConfState, HardState},
 };
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const CONF_PREFIX: &[u8] = b"raft-rs/conf/";
 const IMPORTING: &[u8] = b"raft-rs/importing";

@@ -9,7 +9,7 @@ use raft::{
     util::NO_LIMIT,
 };
 
-use crate::{Error, Fetch, Group, entry};
+use crate::{entry, error::Error, fetch::Fetch, group::Group};
 
 impl Storage for Group {
     /// What [`Group::open`] has checked, as of now.

@@ -11,7 +11,11 @@ use std::{
 
 use logboom::{Durability, Engine, ShardId, Ticket};
 
-use crate::{Error, LeftOut, Result, Round, Saved, round::Save};
+use crate::{
+    error::{Error, Result},
+    left_out::LeftOut,
+    round::{Round, Save, Saved},
+};
 
 /// Saves the `Ready`s of the groups of one raft loop: the write side that raft-rs leaves to its user.
 ///

@@ -100,7 +100,7 @@ impl fmt::Debug for Region {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Pool;
+    use crate::buffer::Pool;
 
     #[test]
     fn halves_are_filled_apart_and_read_together() {

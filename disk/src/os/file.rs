@@ -10,7 +10,12 @@ use std::{
 use rustix::{fs, io::Errno};
 
 use super::DirLock;
-use crate::{File, Region, Slice, Sync, disk::check_range, facts::Geometry, stats::Counters};
+use crate::{
+    buffer::{Region, Slice},
+    disk::{File, Sync, check_range},
+    facts::Geometry,
+    stats::Counters,
+};
 
 /// An open file. If it was opened for writing, it keeps the directory locked.
 #[derive(Debug)]
@@ -230,7 +235,7 @@ fn retry(errno: Errno, retries: &mut u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Pool;
+    use crate::buffer::Pool;
 
     #[test]
     fn what_remains_begins_after_what_is_done() {

@@ -19,7 +19,7 @@ use super::{
     owner::{self, RECORD_BYTES},
     place::{Inode, Place},
 };
-use crate::{OpenError, Process};
+use crate::{options::OpenError, process::Process};
 
 /// The name of the file that is locked. It says which process locked it last, for messages only.
 pub(crate) const LOCK_NAME: &str = "LOCK";

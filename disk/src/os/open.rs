@@ -17,7 +17,12 @@ use super::{
     lock::{LOCK_NAME, Patience},
     probe::{Probe, Sample, kernel},
 };
-use crate::{Backend, BackendChoice, Disk, DiskOptions, Facts, OpenError, SyncMethod, stats::Counters};
+use crate::{
+    disk::Disk,
+    facts::{Backend, Facts, SyncMethod},
+    options::{BackendChoice, DiskOptions, OpenError},
+    stats::Counters,
+};
 
 /// Opens a directory to read and write it, for as long as the disk and what was made from it live: no other disk can
 /// open it meanwhile.

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
-use crate::{DirectChoice, WriteCache};
+use crate::{facts::WriteCache, options::DirectChoice};
 
 /// What was found out; some of it by asking about a file in the directory.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::Wake;
+use crate::disk::Wake;
 
 /// An event descriptor that the ring watches, and two flags by which it is written only when somebody sleeps.
 ///

@@ -21,9 +21,10 @@ use super::{
     setup::{Issuer, ring},
 };
 use crate::{
-    Completion, Op, OpKind, Process, Sync, Wait,
+    disk::{Completion, Op, OpKind, Sync, Wait},
     facts::Geometry,
     os::{DirLock, RETRIES_MAX},
+    process::Process,
     stats::Counters,
 };
 

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use super::files::Target;
 use crate::{
-    Completion, File, Op, OpKind, Pool, Sync,
-    disk::check_range,
+    buffer::Pool,
+    disk::{Completion, File, Op, OpKind, Sync, check_range},
     facts::Geometry,
     os::{RETRIES_MAX, can_continue, remaining},
 };
@@ -198,7 +198,7 @@ mod tests {
     use std::{fs, os::fd::BorrowedFd};
 
     use super::*;
-    use crate::{Region, Slice};
+    use crate::buffer::{Region, Slice};
 
     const GEOMETRY: Geometry = Geometry { direct: true, pad_unit: 4096, memory_align: 512 };
 

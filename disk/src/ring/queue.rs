@@ -3,7 +3,12 @@
 use std::{fmt, io, sync::Arc, time::Instant};
 
 use super::{alarm::Alarm, driver::Driver, setup::Issuer};
-use crate::{Completion, Op, Queue, Wait, Wake, facts::Geometry, os::DirLock, stats::Counters};
+use crate::{
+    disk::{Completion, Op, Queue, Wait, Wake},
+    facts::Geometry,
+    os::DirLock,
+    stats::Counters,
+};
 
 /// Operations in flight through a ring, of the thread that made the queue or of one thread after another. It keeps the
 /// directory locked.

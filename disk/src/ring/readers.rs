@@ -5,7 +5,12 @@ use std::{io, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{driver::Driver, setup::Issuer};
-use crate::{File, Op, OpKind, Region, Wait, disk::read_each, facts::Geometry, stats::Counters};
+use crate::{
+    buffer::Region,
+    disk::{File, Op, OpKind, Wait, read_each},
+    facts::Geometry,
+    stats::Counters,
+};
 
 /// A few rings that no thread owns: one that has many reads to do takes one, and puts it back when all are done.
 #[derive(Default)]

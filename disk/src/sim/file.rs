@@ -3,7 +3,11 @@
 use std::{io, sync::Arc};
 
 use super::{Shared, WRITABLE};
-use crate::{File, Region, Slice, Sync, facts::Geometry};
+use crate::{
+    buffer::{Region, Slice},
+    disk::{File, Sync},
+    facts::Geometry,
+};
 
 /// An open file of a simulated disk.
 #[derive(Debug)]

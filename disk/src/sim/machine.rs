@@ -12,7 +12,7 @@ use super::{
     trace::{Detail, Event, Suffered, Trace},
     write::Write,
 };
-use crate::{Mode, stats::Counters};
+use crate::{disk::Mode, stats::Counters};
 
 /// Everything that a disk, its files and its queues share. An operation has two parts, its beginning and its end;
 /// what the file's own methods do has them at once, what a queue does has a crash, perhaps, in between.

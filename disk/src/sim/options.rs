@@ -1,6 +1,6 @@
 //! How a simulated disk behaves.
 
-use crate::{Backend, Facts, SyncMethod, WriteCache};
+use crate::facts::{Backend, Facts, SyncMethod, WriteCache};
 
 use super::SimDisk;
 

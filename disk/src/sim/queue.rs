@@ -8,7 +8,11 @@ use super::{
     Shared,
     machine::{Machine, SyncBegun},
 };
-use crate::{Completion, File, Op, OpKind, Queue, Region, Wait, Wake, facts::Geometry};
+use crate::{
+    buffer::Region,
+    disk::{Completion, File, Op, OpKind, Queue, Wait, Wake},
+    facts::Geometry,
+};
 
 /// Operations in flight on a simulated disk. What must survive a crash of the process, the writes, the machine knows.
 #[derive(Debug)]

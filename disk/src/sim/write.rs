@@ -12,7 +12,7 @@ use super::{
     machine::Machine,
     trace::{Detail, Event, hash_of},
 };
-use crate::{Slice, Sync};
+use crate::{buffer::Slice, disk::Sync};
 
 /// A write that has begun.
 #[derive(Clone)]

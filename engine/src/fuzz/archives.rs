@@ -8,10 +8,10 @@ use logboom_wal::{
 
 use super::{engines::open_edited, scenes};
 use crate::{
-    ShardId,
     checkpoint::Checkpoint,
     footer::{Footer, FooterBuilder},
     log::{Row, Stretch},
+    shard::ShardId,
 };
 
 /// Bytes of an archive that an edit may address.

@@ -8,7 +8,12 @@ use logboom_wal::{
 };
 
 use super::scenes::{SHARDS, choose, config, payload};
-use crate::{Engine, EntryBatch, Shard, ShardId, open};
+use crate::{
+    engine::Engine,
+    entries::EntryBatch,
+    open,
+    shard::{Shard, ShardId},
+};
 
 /// Entries that are read at each end of a shard: an index may say that there are billions.
 const READ: u64 = 40;

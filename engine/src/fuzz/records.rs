@@ -6,11 +6,11 @@ use logboom_wal::{
 };
 
 use crate::{
-    ShardId,
     buffers::Item,
     entry_table::{self, EntryTable},
     extent::Extent,
     operation::Change,
+    shard::ShardId,
     state::State,
     tally::Delta,
 };

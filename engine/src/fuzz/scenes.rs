@@ -11,7 +11,7 @@ use logboom_wal::{
     fuzz::{Image, Scene},
 };
 
-use crate::{Boundary, Config, Engine, Entry, ShardId};
+use crate::{config::Config, engine::Engine, extent::Boundary, payload::Entry, shard::ShardId};
 
 pub(super) const SHARDS: std::ops::Range<u64> = 0..5;
 

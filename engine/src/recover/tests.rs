@@ -6,7 +6,10 @@ use logboom_disk::{SimDisk, SimOptions};
 use logboom_wal::{Descriptor, ManualClock, Options, Runtime};
 
 use super::*;
-use crate::{Batch, Boundary, Config, Engine, Entry, Quarantine, published::View, tally::Delta};
+use crate::{
+    batch::Batch, config::Config, engine::Engine, extent::Boundary, payload::Entry, published::View,
+    quarantine::Quarantine, tally::Delta,
+};
 
 const A: ShardId = ShardId(1);
 const B: ShardId = ShardId(2);

@@ -1,7 +1,7 @@
 //! Machines that keep their own state, and what a crash may leave of it.
 
 use super::{OnDiskSubject, Rule, Violation, bench::Bench, saving};
-use crate::OnDisk;
+use crate::machine::OnDisk;
 
 const ROUNDS: usize = 8;
 

@@ -7,7 +7,7 @@ use logboom::{
     disk::{SimDisk, SimOptions},
 };
 
-use crate::Failure;
+use crate::machine::Failure;
 
 const SHARD: ShardId = ShardId(1);
 

@@ -9,8 +9,9 @@ use std::{
 use logboom::snapshot::Stop;
 
 use crate::{
-    Failure, Files, SnapshotReader, StateMachine,
-    reader::{ADDED, STATE, Source},
+    files::Files,
+    machine::{Failure, StateMachine},
+    reader::{ADDED, STATE, SnapshotReader, Source},
 };
 
 /// A saved state.

@@ -1,7 +1,10 @@
 //! Sending and receiving logical objects, of any size, with repetitions and new beginnings.
 
 use super::{OnDiskSubject, Rule, Subject, Violation, bench::Bench, disk};
-use crate::{Object, ObjectSnapshots, OnDisk, ReadObjects, Transfer};
+use crate::{
+    machine::OnDisk,
+    objects::{Object, ObjectSnapshots, ReadObjects, Transfer},
+};
 
 /// Objects after which a transfer of a history this small will never end.
 const OBJECTS_MAX: u64 = 100_000;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Rule, Subject, Violation, bench::Bench};
-use crate::PreCommit;
+use crate::pre_commit::PreCommit;
 
 const ROUNDS: usize = 8;
 

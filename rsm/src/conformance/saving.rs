@@ -9,7 +9,10 @@ use super::{
     bench::Bench,
     memory::{Disturbance, Memory},
 };
-use crate::{Failure, Files, PrepareSnapshot, SnapshotView};
+use crate::{
+    files::Files,
+    machine::{Failure, PrepareSnapshot, SnapshotView},
+};
 
 /// How a machine of this kind is saved.
 pub(super) type Saver<'s, M> = &'s dyn Fn(&M, &mut dyn Write, &mut Files, &Stop) -> Result<(), Failure>;

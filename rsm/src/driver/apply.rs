@@ -5,7 +5,10 @@ use std::ops::Range;
 use logboom::EntryBatch;
 
 use super::Driver;
-use crate::{Error, Result, StateMachine};
+use crate::{
+    error::{Error, Result},
+    machine::StateMachine,
+};
 
 /// Entries that were applied, and what the machine made of them.
 #[derive(Debug)]

@@ -3,7 +3,10 @@
 use logboom::{EntryBatch, Miss, ReadError, snapshot::Lease};
 
 use super::Driver;
-use crate::{Error, Result, StateMachine};
+use crate::{
+    error::{Error, Result},
+    machine::StateMachine,
+};
 
 /// What brings a follower further.
 #[derive(Debug)]

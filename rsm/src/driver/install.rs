@@ -5,7 +5,10 @@ use std::sync::Arc;
 use logboom::snapshot::{Built, Manifest, Receiver, Stop};
 
 use super::Driver;
-use crate::{Error, Result, StateMachine};
+use crate::{
+    error::{Error, Result},
+    machine::StateMachine,
+};
 
 impl<M: StateMachine> Driver<M> {
     /// Begins to receive the snapshot whose [manifest](logboom::snapshot::Lease::manifest_bytes) was sent ahead. The

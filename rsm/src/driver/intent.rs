@@ -6,7 +6,7 @@
 use logboom::Boundary;
 
 use super::Driver;
-use crate::{Result, StateMachine};
+use crate::{error::Result, machine::StateMachine};
 
 /// The key of the shard that holds the note.
 const KEY: &[u8] = b"logboom-rsm: installing";

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use logboom::{Durability, Ticket, snapshot::Built};
 
 use super::Driver;
-use crate::{Compaction, Decision, Hold, Holder, Result, SaveJob, Saved, Standing, StateMachine, Trigger};
+use crate::{
+    error::Result,
+    machine::StateMachine,
+    policy::{Compaction, Decision, Hold, Holder, Standing, Trigger},
+    save::{SaveJob, Saved},
+};
 
 /// What was to be done for a shard, and what is left to do.
 #[derive(Debug)]

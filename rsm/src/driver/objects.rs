@@ -4,7 +4,12 @@ use bytes::Bytes;
 use logboom::Boundary;
 
 use super::Driver;
-use crate::{Error, ObjectSnapshots, Result, SaveJob, Transfer, Trigger};
+use crate::{
+    error::{Error, Result},
+    objects::{ObjectSnapshots, Transfer},
+    policy::Trigger,
+    save::SaveJob,
+};
 
 /// A state that is read object by object, and what it stands for.
 #[derive(Debug)]

@@ -5,7 +5,10 @@ use std::ops::Range;
 use logboom::EntryBatch;
 
 use super::Driver;
-use crate::{Error, PreCommit, Result};
+use crate::{
+    error::{Error, Result},
+    pre_commit::PreCommit,
+};
 
 /// Entries that are read at once on the way back.
 const BACK_ENTRIES: u64 = 256;

@@ -10,7 +10,9 @@ use logboom::{
 
 use super::{Driver, Options};
 use crate::{
-    Error, Result, SnapshotReader, StateMachine,
+    error::{Error, Result},
+    machine::StateMachine,
+    reader::SnapshotReader,
     save::{Keeping, Saving},
     seat::Seated,
 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use logboom::ReadError;
 
-use crate::Failure;
+use crate::machine::Failure;
 
 /// What the methods of a log return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

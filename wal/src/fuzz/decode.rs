@@ -4,10 +4,9 @@ use logboom_disk::{Pool, Slice};
 
 use super::{Input, Meter, PAD};
 use crate::{
-    Record,
     group::{GROUP_HEADER, GroupHeader, encode_table, put_u32, table_bytes, verify_table},
     identity::Identity,
-    record::{RECORD_HEADER, seeded_crc, u32_at},
+    record::{RECORD_HEADER, Record, seeded_crc, u32_at},
     scan::raw_records,
     segment::{encode_header, verify_header},
 };

@@ -6,8 +6,15 @@ use logboom_disk::SimDisk;
 
 use super::Image;
 use crate::{
-    Durability, FooterSpace, ManualClock, Meta, Options, Passed, Request, Runtime, Sequence, Ticket, Wal, open,
-    record_bytes,
+    append::{Durability, Request},
+    damage::Passed,
+    ids::Sequence,
+    options::{FooterSpace, Options},
+    record::{Meta, record_bytes},
+    recovery::open,
+    ticket::Ticket,
+    wal::Wal,
+    worker::{ManualClock, Runtime},
 };
 
 /// A directory at two times, and what was written to it.

@@ -6,8 +6,15 @@ use logboom_disk::Disk;
 
 use super::{Input, MemoryDisk, Meter, Scene, edit, scenes::options};
 use crate::{
-    Cut, Durability, Error, Loss, ManualClock, Meta, Opening, Passed, Place, Record, RecoveryReport, Request, Runtime,
-    SegmentInfo, Sequence, open, open_read_only, record_bytes, verify,
+    append::{Durability, Request},
+    damage::{Loss, Passed},
+    error::Error,
+    ids::{Place, Sequence},
+    record::{Meta, Record, record_bytes},
+    recovery::{Cut, Opening, RecoveryReport, open, open_read_only},
+    segment::SegmentInfo,
+    verify,
+    worker::{ManualClock, Runtime},
 };
 
 /// What opening a directory and reading all of it may take.

@@ -13,8 +13,9 @@ use loom::thread;
 
 use super::{World, failure, fill, model, write};
 use crate::{
-    Error, Ticket,
+    error::Error,
     shared::{Caller, Shared},
+    ticket::Ticket,
 };
 
 #[test]

@@ -13,7 +13,7 @@ use super::{
     device::{Order, PAD},
     fill, model,
 };
-use crate::{FooterSpace, SegmentId, Ticket};
+use crate::{ids::SegmentId, options::FooterSpace, ticket::Ticket};
 
 const ORDERS: [Order; 4] = [Order::FirstFirst, Order::LastFirst, Order::ToldLastFirst, Order::OneByOne];
 

@@ -13,7 +13,7 @@ use std::{
 use loom::{future::block_on, thread};
 
 use super::{World, failure, model};
-use crate::{Error, Ticket, Worker, shared::Shared};
+use crate::{error::Error, shared::Shared, ticket::Ticket, worker::Worker};
 
 /// What the committer does when a group has become durable, and then the notifier, if it was kicked.
 fn publish(shared: &Shared, group: u64) {

@@ -5,7 +5,13 @@ use openraft_v0_10::{
     vote::{RaftCommittedLeaderId, leader_id_adv, leader_id_std},
 };
 
-use crate::{Content, Failure, Field, Leader, Parts, StoredEntry, field::only, membership};
+use crate::{
+    entry::{Content, Parts, StoredEntry},
+    error::Failure,
+    field::{Field, only},
+    log_id::Leader,
+    membership,
+};
 
 impl<I: NodeId + Field> Leader for leader_id_adv::LeaderId<u64, I> {
     fn term(&self) -> u64 {

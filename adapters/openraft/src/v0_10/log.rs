@@ -16,8 +16,12 @@ use openraft_v0_10::{
 };
 
 use crate::{
-    Codec, Error, Leader, Options, OwnCodec, StoredEntry,
+    data::{Codec, OwnCodec},
+    entry::StoredEntry,
+    error::Error,
     log::{Log, half_open},
+    log_id::Leader,
+    options::Options,
 };
 
 /// The log, the vote and the commit hint of a raft group, on a shard of an engine: openraft's `RaftLogStorage`.
@@ -155,7 +159,7 @@ where
         Self { log: log.clone(), range: log.present(range), read: Vec::new().into_iter() }
     }
 
-    async fn next(&mut self) -> crate::Result<Option<C::Entry>> {
+    async fn next(&mut self) -> crate::error::Result<Option<C::Entry>> {
         if self.read.len() == 0 && !self.range.is_empty() {
             let piece = self.log.first_entries(self.range.clone()).await?;
             if piece.is_empty() {

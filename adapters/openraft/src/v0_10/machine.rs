@@ -14,9 +14,13 @@ use openraft_v0_10::{
 
 use super::log::{failed, log_id};
 use crate::{
-    Field, Leader, SnapshotData, StateMachine, StoredEntry,
+    entry::StoredEntry,
+    field::Field,
     keeper::{Draft, Keeper, Standing},
+    log_id::Leader,
+    machine::StateMachine,
     membership,
+    snapshot_data::SnapshotData,
 };
 
 /// A state machine of the application in its raft group, with its snapshots in the engine: openraft's
@@ -51,7 +55,7 @@ where
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine), with `Quarantined` if the newest snapshot may be lost;
     /// [`Error::Machine`](crate::Error::Machine); [`Error::Malformed`](crate::Error::Malformed).
-    pub fn open(engine: &Engine, shard: ShardId, machine: M) -> crate::Result<Self> {
+    pub fn open(engine: &Engine, shard: ShardId, machine: M) -> crate::error::Result<Self> {
         Ok(Self(Keeper::open(engine, shard, machine)?))
     }
 
@@ -118,7 +122,7 @@ where
     C::Entry: StoredEntry<Data = C::D>,
     M: StateMachine<Data = C::D, Reply = C::R>,
 {
-    fn apply_one(&self, entry: C::Entry) -> crate::Result<C::R> {
+    fn apply_one(&self, entry: C::Entry) -> crate::error::Result<C::R> {
         let mut seat = self.0.write();
         let id = entry.log_id();
         if let Some(membership) = entry.get_membership() {

@@ -2,7 +2,13 @@
 
 use openraft::{BasicNode, EmptyNode, Entry, EntryPayload, LeaderId, LogId, Membership, NodeId, RaftTypeConfig};
 
-use crate::{Content, Failure, Field, Leader, Parts, StoredEntry, field::only, membership};
+use crate::{
+    entry::{Content, Parts, StoredEntry},
+    error::Failure,
+    field::{Field, only},
+    log_id::Leader,
+    membership,
+};
 
 impl<I: NodeId + Field> Leader for LeaderId<I> {
     fn term(&self) -> u64 {

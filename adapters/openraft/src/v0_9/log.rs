@@ -14,8 +14,12 @@ use openraft::{
 };
 
 use crate::{
-    Codec, Error, Field, Options, OwnCodec, StoredEntry,
+    data::{Codec, OwnCodec},
+    entry::StoredEntry,
+    error::Error,
+    field::Field,
     log::{Log, half_open},
+    options::Options,
 };
 
 /// The log, the vote and the commit hint of a raft group, on a shard of an engine: openraft's `RaftLogStorage`.

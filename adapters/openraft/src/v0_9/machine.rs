@@ -11,9 +11,12 @@ use openraft::{
 
 use super::log::{failed, log_id};
 use crate::{
-    Field, SnapshotData, StateMachine, StoredEntry,
+    entry::StoredEntry,
+    field::Field,
     keeper::{Draft, Keeper, Standing},
+    machine::StateMachine,
     membership,
+    snapshot_data::SnapshotData,
 };
 
 /// A state machine of the application in its raft group, with its snapshots in the engine: openraft's
@@ -49,7 +52,7 @@ where
     /// # Errors
     /// [`Error::Engine`](crate::Error::Engine), with `Quarantined` if the newest snapshot may be lost;
     /// [`Error::Machine`](crate::Error::Machine); [`Error::Malformed`](crate::Error::Malformed).
-    pub fn open(engine: &Engine, shard: ShardId, machine: M) -> crate::Result<Self> {
+    pub fn open(engine: &Engine, shard: ShardId, machine: M) -> crate::error::Result<Self> {
         Ok(Self(Keeper::open(engine, shard, machine)?))
     }
 
@@ -121,7 +124,7 @@ where
     C::Node: Field,
     M: StateMachine<Data = C::D, Reply = C::R>,
 {
-    fn apply_one(&self, id: LogId<C::NodeId>, entry: C::Entry) -> crate::Result<C::R> {
+    fn apply_one(&self, id: LogId<C::NodeId>, entry: C::Entry) -> crate::error::Result<C::R> {
         let mut seat = self.0.write();
         if let Some(membership) = entry.get_membership() {
             seat.stands.membership = StoredMembership::new(Some(id.clone()), membership.clone());
