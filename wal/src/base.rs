@@ -7,8 +7,7 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice};
 use crate::{
     claim::Claim,
     error::Error,
-    group::{GroupHeader, Life},
-    group_commit::IN_FLIGHT_BYTES,
+    group::{GroupHeader, IN_FLIGHT_BYTES, Life},
     holes::{Holes, read_around, require_device},
     identity::Identity,
     ids::SegmentId,

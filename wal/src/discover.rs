@@ -3,13 +3,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
     sync::Arc,
 };
 
-use logboom_disk::{Disk, File, Mode};
+use logboom_disk::{Disk, File};
 
 use crate::{
+    aside::{Aside, is_marked},
     base::Base,
     claim::Claim,
     damage::OddFile,
@@ -20,8 +20,8 @@ use crate::{
     marks,
     recovery::Opening,
     scan::headers_in,
-    segment::{Segment, aside_name, aside_slot, slot_name, slot_of},
-    slots::{Failure, SegmentRow},
+    segment::{Segment, aside_slot, slot_name, slot_of},
+    slots::SegmentRow,
     supply::Free,
     window::Window,
 };
@@ -55,21 +55,6 @@ impl FoundFile {
     /// See [`Base::probe`].
     pub(crate) fn probe(&mut self, base: &Base) -> Result<Option<Life>, Error> {
         base.probe(&*self.open(base)?, &mut self.holes)
-    }
-}
-
-/// A segment file that the log goes on without.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Aside {
-    slot: u32,
-    /// There is nothing in it, or it was freed: it is removed, not kept for people to look at.
-    is_empty: bool,
-}
-
-impl Aside {
-    /// Of a segment that was freed, durably.
-    pub(crate) fn freed(slot: u32) -> Self {
-        Self { slot, is_empty: true }
     }
 }
 
@@ -313,40 +298,6 @@ pub(crate) fn restore_sizes(shortened: &[Arc<Segment>], size: u64) -> std::io::R
         segment.file.sync_all()?;
     }
     Ok(())
-}
-
-/// Gives files that the log has gone on without another name, so that no later opening takes them for what is missing.
-/// One that keeps its name is marked: by an empty file of the name that it was to get.
-///
-/// # Errors
-/// The first, when all were tried. One that is neither renamed nor marked is told of again by the next opening.
-pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure> {
-    let mut outcome = Ok(());
-    for Aside { slot, is_empty } in aside {
-        let name = slot_name(*slot);
-        tracing::warn!(name, is_empty, "the log goes on without a file of its own");
-        let done = if *is_empty { disk.remove(&name) } else { disk.rename(&name, &aside_name(*slot)) };
-        if let Err(error) = done {
-            let marked = match disk.open(&aside_name(*slot), Mode::Create) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                _ => Ok(()),
-            };
-            tracing::warn!(name, %error, is_marked = marked.is_ok(), "it keeps its name");
-            outcome = outcome.and(marked);
-        }
-    }
-    if !aside.is_empty() {
-        disk.sync_dir().map_err(Failure::Sync)?;
-    }
-    outcome.map_err(Failure::Write)
-}
-
-/// Whether a segment file was put aside by an opening that could not rename it. What was renamed is not empty: an empty
-/// file is removed.
-fn is_marked(disk: &dyn Disk, slot: u32) -> Result<bool, Error> {
-    let name = aside_name(slot);
-    let size = disk.open(&name, Mode::Read).and_then(|file| file.size());
-    size.map(|size| size == 0).map_err(|error| Error::io(format!("opening {name}"), error))
 }
 
 impl Base {

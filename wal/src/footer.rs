@@ -3,12 +3,11 @@
 //! It has two parts: a *head*, which is read at every opening, and a *body*, which is read when the segment is first
 //! read from. The bytes are laid out in FORMAT.md, "Footer".
 
-use std::{io, sync::Arc};
+use std::io;
 
 use logboom_disk::{Pool, Slice, Sync};
 
 use crate::{
-    base::Base,
     error::Error,
     group::{Life, in_segment, put_u32, put_u64},
     holes::{Holes, read_around},
@@ -23,7 +22,7 @@ const MAGIC: u32 = u32::from_le_bytes(*b"LBFT");
 const TRAILER: usize = 64;
 
 /// So much of the end of a segment is read for its footer's head: one of a thousand owners is in it.
-const TAIL: usize = 64 << 10;
+pub(crate) const TAIL: usize = 64 << 10;
 
 /// Footers are written in pieces of this size, so that no large memory is kept for the next one.
 const PIECE: usize = 1 << 20;
@@ -127,14 +126,14 @@ impl Segment {
     }
 
     /// The footer's head, as the end of the segment says, and has if it is not too long.
-    fn head(&self, base: &Base, tail: Slice) -> io::Result<Option<Slice>> {
-        let (size, pad) = (self.size as usize, base.identity.pad);
+    pub(crate) fn head(&self, pool: &Pool, (pad, seed): (usize, u32), tail: Slice) -> io::Result<Option<Slice>> {
+        let size = self.size as usize;
         let tail = tail.slice(..TAIL.min(size));
-        let Some(trailer) = self.verify_trailer(&tail, pad, base.seed) else { return Ok(None) };
+        let Some(trailer) = self.verify_trailer(&tail, pad, seed) else { return Ok(None) };
         let len = footer_bytes(trailer.head_len, 0, pad);
         let (bytes, at) = match tail.len().checked_sub(len) {
             Some(at) => (tail, at),
-            None => (read_slice(&*self.file, &base.pool, size - len, len)?, 0),
+            None => (read_slice(&*self.file, pool, size - len, len)?, 0),
         };
         let head = bytes.slice(at..at + trailer.head_len);
         Ok((crc32fast::hash(&head) == trailer.head_crc).then_some(head))
@@ -219,23 +218,6 @@ impl Successor {
     fn behind(self, segment: SegmentId) -> Option<u32> {
         u32::try_from(self.id.0.checked_sub(segment.0)?).ok()
     }
-}
-
-/// The heads of the footers of `segments`, in their order; `None` where there is none, or it is not intact. The ends of
-/// all are read at once, and the rest of a long head when its turn has come.
-pub(crate) fn read_heads<'b>(
-    base: &'b Base,
-    segments: Vec<Arc<Segment>>,
-) -> impl Iterator<Item = Result<Option<Slice>, Error>> + use<'b> {
-    let read = |segment: &Arc<Segment>| {
-        let len = TAIL.min(segment.size as usize);
-        (Arc::clone(&segment.file), base.pool.region(len), (segment.size as usize - len) as u64)
-    };
-    let tails = base.disk.read_many(segments.iter().map(read).collect());
-    segments.into_iter().zip(tails).map(|(segment, (region, result))| {
-        let head = result.and_then(|()| segment.head(base, region.freeze()));
-        head.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))
-    })
 }
 
 /// Bytes at the end of a segment that a footer with these parts takes.

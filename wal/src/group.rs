@@ -10,6 +10,9 @@ use crate::{
     record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
 };
 
+/// Bytes in flight at once, unless one group alone has more: bounds what a crash can leave behind the last promise.
+pub(crate) const IN_FLIGHT_BYTES: usize = 8 << 20;
+
 /// Size of a group's header in bytes.
 pub(crate) const GROUP_HEADER: usize = 128;
 

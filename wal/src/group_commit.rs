@@ -20,7 +20,7 @@ use crate::{
     damage::Descriptor,
     echo::Echo,
     error::Error,
-    group::{GroupHeader, Life, encode_table, in_segment},
+    group::{GroupHeader, IN_FLIGHT_BYTES, Life, encode_table, in_segment},
     marks,
     mutants::{self, Mutant},
     record::Raw,
@@ -43,9 +43,6 @@ const DEPTH: usize = 8;
 /// of the one that runs, and then for the next, and whoever appends again when it is durable waits with it (measured:
 /// 64 writers of 16 KiB 54.8 against 70.2 thousand a second, a store loop 1.66 against 1.97 million).
 const DURABLE_WRITE_BYTES: usize = 64 << 10;
-
-/// Bytes in flight at once, unless one group alone has more: bounds what a crash can leave behind the last promise.
-pub(crate) const IN_FLIGHT_BYTES: usize = 8 << 20;
 
 /// Group n is submitted only while n - durable is at most this: an intact group proves how far the log was durable.
 pub(crate) const WINDOW: u64 = 256;

@@ -3,7 +3,7 @@
 use logboom_disk::Mode;
 
 use crate::{
-    damage::{DamageKind, Loss, Passed},
+    damage::DamageKind,
     discover::FoundFile,
     echo::Echo,
     error::Error,
@@ -14,6 +14,7 @@ use crate::{
     ids::{NUMBER_MAX, SegmentId},
     marks,
     mutants::{self, Mutant},
+    passed::{Loss, Passed},
     recovery::Opening,
     replay::unknown,
     salvage::Salvage,

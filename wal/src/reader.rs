@@ -5,14 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     ahead::Ahead,
     base::Base,
-    damage::Passed,
     error::Error,
     footer::FooterParts,
     ids::{Place, SegmentId},
+    passed::Passed,
     read::{Source, read_cold},
     record::Record,
-    segment::{Segment, SegmentInfo},
-    wal::infos,
+    segment::{Segment, SegmentInfo, infos},
 };
 
 /// A log that was opened for reading: what recovery accepted, as of then.

@@ -13,30 +13,29 @@ use std::{
 use logboom_disk::{Disk, Mode, Pool, Slice};
 
 use crate::{
+    aside::Aside,
     base::Base,
     claim::Claim,
-    damage::{Damage, OddFile, Passed},
-    discover::{Aside, put_aside, restore_sizes},
+    damage::{Damage, OddFile},
     echo::Echo,
-    error::{Capacity, Error},
-    footer::{FooterParts, read_heads},
-    group::{Life, Origin},
-    group_commit::WINDOW,
+    error::Error,
+    footer::FooterParts,
+    group::Origin,
+    heads::read_heads,
     holes::is_of_the_bytes,
     identity::is_identity,
     identity_fault::IdentityFault,
-    ids::{NUMBER_MAX, SegmentId},
+    ids::SegmentId,
     marks,
-    mutants::{self, Mutant},
     naming::{Naming, State},
     notices::Notices,
     options::Options,
+    passed::Passed,
     reader::Reader,
     scan::Part,
-    segment::{Segment, SegmentInfo, slot_of},
+    segment::{Segment, SegmentInfo, infos, slot_of},
     slots::{Checkpoint, Slots, is_slot},
-    supply::{Free, Prepared, prepare_now, remove_unfinished},
-    wal::{Wal, infos},
+    supply::{Free, remove_unfinished},
     watched::{Pending, WatchedDisk},
     worker::Runtime,
 };
@@ -93,7 +92,7 @@ pub struct Opening {
     pub(crate) misfits: Vec<(String, Claim)>,
     /// What the last accepted group leaves to the next one.
     pub(crate) echo: Echo,
-    replayed: bool,
+    pub(crate) replayed: bool,
     pub(crate) report: RecoveryReport,
 }
 
@@ -304,71 +303,6 @@ impl Opening {
         &self.report
     }
 
-    /// Begins an epoch behind what was accepted. What was replayed, and the epoch, survive power loss on return.
-    ///
-    /// # Errors
-    /// Those of [`Opening::replay`], if it was not called; [`Error::Full`], [`Error::Io`].
-    pub fn start(self) -> Result<Wal, Error> {
-        let wal = self.begin()?;
-        wal.prepare_ahead();
-        Ok(wal)
-    }
-
-    /// [`Opening::start`] for a layer that has something to give back before more is prepared: it calls
-    /// [`Wal::prepare_ahead`] when that is done.
-    ///
-    /// # Errors
-    /// As [`Opening::start`].
-    pub fn begin(mut self) -> Result<Wal, Error> {
-        if self.base.mode != Mode::Write {
-            return Err(Error::Unsupported("the log was opened for reading".to_owned()));
-        }
-        if !self.replayed {
-            self.replay(&mut |_| Ok(()))?;
-        }
-        let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
-        again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
-        let prepared = self.take_prepared()?;
-        self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
-        let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
-        let (epoch, nonce) = match self.chain.last() {
-            Some(last) if self.report.cut.is_none() && mutants::is_on(Mutant::EpochOnlyWhenCut) => {
-                (last.life.epoch, last.life.nonce)
-            }
-            _ => (epoch, self.base.clock.nonce()),
-        };
-        let life = Life { segment, epoch, nonce, origin: self.accepted };
-        // Beyond whatever may have been submitted behind the accepted end, by each of the epochs that were void.
-        let leap = (WINDOW + 1).saturating_mul(epoch - self.accepted_epoch);
-        let first_group = if epoch == 1 { 1 } else { self.accepted.last.saturating_add(leap) };
-        if segment.0.max(epoch).max(first_group) >= NUMBER_MAX {
-            return Err(Error::Unsupported("the log has no number left for another segment".to_owned()));
-        }
-        self.mark_odd();
-        let (aside, shortened) = (std::mem::take(&mut self.aside), self.shortened());
-        let size = self.base.identity.segment_bytes;
-        let wal = Wal::start(crate::start::Start {
-            base: self.base,
-            life,
-            prepared,
-            first_group,
-            echo: self.echo,
-            slots: self.slots,
-            live: self.live,
-            free: self.free,
-            next_slot: self.next_slot,
-        })?;
-        self.naming.complete(&*wal.disk())?;
-        // What was in them is told of by what is durable now, and by nothing before: an end that was cut off is told
-        // from one that was never written by the size alone.
-        restore_sizes(&shortened, size).map_err(opening_failure)?;
-        if let Err(failure) = put_aside(&*wal.shared.disk, &aside) {
-            let error = wal.shared.beside_the_log("putting a file aside", failure);
-            tracing::warn!(%error, "a file that the log goes on without is told of again by the next opening");
-        }
-        Ok(wal)
-    }
-
     /// The log for reading only.
     ///
     /// # Errors
@@ -401,30 +335,6 @@ impl Opening {
         let missing = self.missing.iter().filter(|id| !freed.contains(id));
         self.report.damages.extend(missing.map(|&id| Arc::new(Damage::missing(id))));
     }
-
-    /// Makes what was recovered durable: the process that wrote it may have died before it could, and whoever is told
-    /// of a recovered record takes it for durable.
-    fn sync_again(&self) -> std::io::Result<()> {
-        let grown = if mutants::is_on(Mutant::ColdNotSyncedAgain) { &[] } else { &*self.grown };
-        for segment in self.chain.iter().chain(grown) {
-            segment.file.sync_all()?;
-        }
-        self.base.disk.sync_dir()
-    }
-
-    fn take_prepared(&mut self) -> Result<Prepared, Error> {
-        if let Some(free) = self.free.pop_front() {
-            return free.open(&*self.base.disk).map_err(|error| Error::io("opening a free segment", error));
-        }
-        let slot = self.next_slot;
-        self.next_slot += 1;
-        let size = self.base.identity.segment_bytes;
-        prepare_now(&*self.base.disk, &self.base.pool, slot, size).map_err(|error| {
-            // It is removed at the next opening, if not now.
-            drop(self.base.disk.remove(&crate::supply::prefill_name(slot)));
-            opening_failure(error)
-        })
-    }
 }
 
 /// A footer that cannot be read is none: the segment is read in its place.
@@ -449,9 +359,4 @@ fn forget_cached(disk: &dyn Disk) -> Result<(), Error> {
         synced.map_err(|error| Error::io(format!("syncing {name}"), error))?;
     }
     Ok(())
-}
-
-/// What stops an opening that found everything in order.
-fn opening_failure(error: std::io::Error) -> Error {
-    Capacity::of(&error).map_or_else(|| Error::io("preparing the directory", error), Error::Full)
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     base::Base,
-    damage::{Damage, DamageKind, Loss, Passed},
+    damage::{Damage, DamageKind},
     echo::Echo,
     error::Error,
     footer::Stated,
@@ -13,6 +13,7 @@ use crate::{
     ids::{NUMBER_MAX, SegmentId, Sequence},
     marks,
     mutants::{self, Mutant},
+    passed::{Loss, Passed},
     record::{KIND_FREED, Record, u64_at},
     recovery::{Cut, Opening},
     salvage::{End, Salvage},

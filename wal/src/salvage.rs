@@ -11,10 +11,11 @@ use std::{
 };
 
 use crate::{
-    damage::{Damage, DamageKind, Descriptor, Loss, Passed},
+    damage::{Damage, DamageKind, Descriptor},
     error::Error,
     group::{GROUP_HEADER, GroupHeader, TABLE_HEADER, in_segment, table_len, verify_table},
     ids::{Place, SegmentId, Sequence, round_up},
+    passed::{Loss, Passed},
     record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
     scan::{Course, Expected, Found, header_at},
     segment::Segment,

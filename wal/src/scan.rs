@@ -3,7 +3,6 @@
 use logboom_disk::{Disk, Pool, Slice};
 
 use crate::{
-    damage::{Loss, Passed},
     echo::Echo,
     error::Error,
     group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
@@ -11,6 +10,7 @@ use crate::{
     ids::{Place, SegmentId, round_up},
     marks,
     mutants::{self, Mutant},
+    passed::{Loss, Passed},
     record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, Raw, Record},
     salvage::{End, Salvage},
     segment::Segment,

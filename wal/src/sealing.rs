@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    damage::Passed,
     error::Error,
     footer::{FooterParts, Successor},
     ids::SegmentId,
     mutants::{self, Mutant},
+    passed::Passed,
     scan::walk,
     segment::{Segment, SegmentInfo},
     wal::Wal,

@@ -20,6 +20,7 @@ use crate::{
     record::{seeded_crc, u32_at, u64_at},
     slots::SegmentRow,
 };
+use std::collections::BTreeMap;
 
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"LBSG");
 pub(crate) const HEADER: usize = 64;
@@ -97,6 +98,12 @@ pub struct SegmentInfo {
     pub active: bool,
     /// The most bytes that the parts of its footer may have together.
     pub footer_space: u32,
+}
+
+/// The cold segments, and then those of the log.
+pub(crate) fn infos(segments: &BTreeMap<SegmentId, Arc<Segment>>) -> Vec<SegmentInfo> {
+    let cold = segments.range(SegmentId::COLD..);
+    cold.chain(segments.range(..SegmentId::COLD)).map(|(_, segment)| segment.info()).collect()
 }
 
 impl SegmentInfo {

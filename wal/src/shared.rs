@@ -14,6 +14,7 @@ use crate::{
     ahead::Ahead,
     append::{Load, Reservation, Staging},
     cold::Cold,
+    device_watch::Watch,
     error::{Capacity, Error},
     foreign::guarded,
     group_commit::{Committer, Lane, Next, SECOND_WRITE_BYTES},
@@ -31,10 +32,9 @@ use crate::{
     slots::{Failure, Slots},
     supply::Supply,
     sync::{AtomicBool, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
-    watch::{Watch, us},
     watched::Pending,
     watermark::{CELLS, Callback, Watermark, poisoned},
-    worker::{Clock, Ended, Worker},
+    worker::{Clock, Ended, Worker, us},
 };
 
 /// A writer commits in its own thread while less than this is pending; more is worth several writes in flight.

@@ -12,6 +12,7 @@ use crate::{
     ahead::Ahead,
     append::{Load, Staging},
     base::Base,
+    device_watch::Watch,
     echo::Echo,
     error::Error,
     group::Life,
@@ -25,7 +26,6 @@ use crate::{
     slots::Slots,
     supply::{Free, Prepared, Supply},
     sync::{AtomicBool, AtomicU64, Mutex, OnceLock},
-    watch::Watch,
     watermark::Watermark,
 };
 

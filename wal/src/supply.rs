@@ -6,7 +6,7 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use parking_lot::Mutex;
 
 use crate::{
-    discover::{Aside, put_aside},
+    aside::{Aside, put_aside},
     error::{Capacity, Error},
     holes::is_of_the_bytes,
     marks,

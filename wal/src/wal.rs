@@ -1,9 +1,6 @@
 //! The handle by which the layer above uses an open log.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering, mpsc},
-};
+use std::sync::{Arc, atomic::Ordering, mpsc};
 
 use logboom_disk::{Disk, Facts};
 
@@ -18,15 +15,16 @@ use crate::{
     listed::{Listed, Stretches},
     marks,
     metrics::WalMetrics,
-    notices::{Notifier, Teller},
     prefill::{Prefill, trim},
     record::{KIND_FREED, Record},
+    rows::rows,
     scrub::Scrub,
-    segment::{Segment, SegmentInfo},
+    segment::{Segment, SegmentInfo, infos},
     shared::{Caller, Shared},
-    slots::{Failure, rows},
+    slots::Failure,
     start::Start,
     supply::{KEPT_BACK, Use},
+    telling::{Notifier, Teller},
     ticket::Ticket,
     wakers::Wakers,
     watch::{Housekeeping, Stalls},
@@ -461,12 +459,6 @@ impl Wal {
             (other, _) => other,
         }
     }
-}
-
-/// The cold segments, and then those of the log.
-pub(crate) fn infos(segments: &BTreeMap<SegmentId, Arc<Segment>>) -> Vec<SegmentInfo> {
-    let cold = segments.range(SegmentId::COLD..);
-    cold.chain(segments.range(..SegmentId::COLD)).map(|(_, segment)| segment.info()).collect()
 }
 
 /// Closes the log when the last handle goes.

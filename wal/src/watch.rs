@@ -2,77 +2,19 @@
 //! at whether the device still answers.
 
 use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
 use crate::{
-    asleep::Asleep,
     marks,
     notices::Event,
     shared::Shared,
-    worker::{Machine, Step},
+    worker::{Machine, Step, us},
 };
 
 /// The shortest time after which something is looked at again.
 const SOONEST: Duration = Duration::from_millis(1);
-
-/// When the device last began or ended something.
-#[derive(Debug, Default)]
-pub(crate) struct Watch {
-    /// When it was last heard of while something was in flight (us, 0: nothing is in flight).
-    waiting_since_us: AtomicU64,
-    progress_us: AtomicU64,
-    /// How often it has answered, and how long that took in all (us).
-    answers: AtomicU64,
-    answering_us: AtomicU64,
-    pub(crate) housekeeping: Asleep,
-}
-
-impl Watch {
-    /// Something was asked of it. Called by the one committer alone.
-    pub(crate) fn begin(&self, now: Duration) {
-        if self.waiting_since_us.load(Ordering::Relaxed) == 0 {
-            self.waiting_since_us.store(us(now), Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn progress(&self, now: Duration, idle: bool) {
-        let since = self.waiting_since_us.load(Ordering::Relaxed);
-        if since > 0 {
-            self.answers.fetch_add(1, Ordering::Relaxed);
-            self.answering_us.fetch_add(us(now).saturating_sub(since), Ordering::Relaxed);
-        }
-        self.progress_us.store(us(now), Ordering::Relaxed);
-        self.waiting_since_us.store(if idle { 0 } else { us(now) }, Ordering::Relaxed);
-    }
-
-    /// Something is in flight.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting_since_us.load(Ordering::Relaxed) > 0
-    }
-
-    /// How long the device has not answered.
-    pub(crate) fn waiting(&self, now: Duration) -> Duration {
-        match self.waiting_since_us.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            since => now.saturating_sub(Duration::from_micros(since)),
-        }
-    }
-
-    /// How often the device has answered, and how long that took in all.
-    pub(crate) fn answers(&self) -> (u64, Duration) {
-        let took = Duration::from_micros(self.answering_us.load(Ordering::Relaxed));
-        (self.answers.load(Ordering::Relaxed), took)
-    }
-
-    fn idle_for(&self, now: Duration) -> Duration {
-        now.saturating_sub(Duration::from_micros(self.progress_us.load(Ordering::Relaxed)))
-    }
-}
 
 /// Reports that the device does not answer. It runs where nothing is asked of the device: what fills segments and
 /// writes old batches waits for a stuck device as everybody does.
@@ -198,9 +140,4 @@ impl Machine for Housekeeping {
         shared.watch.housekeeping.stay_awake();
         Step::At(next)
     }
-}
-
-/// A time in microseconds; never 0, which stands for no time.
-pub(crate) fn us(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }

@@ -17,9 +17,8 @@ use crate::{
     asleep::Asleep,
     foreign::{Panicked, guarded},
     notices::Notices,
-    watch::us,
     watched_queue::WatchedQueue,
-    worker::Clock,
+    worker::{Clock, us},
 };
 
 /// Operations that are seen at once. Of more the first that began are, which are those that have waited for longest.

@@ -94,6 +94,11 @@ impl Clock for ManualClock {
     }
 }
 
+/// A time in microseconds; never 0, which stands for no time.
+pub(crate) fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
 /// A piece of background work that is done step by step.
 pub trait Machine: Send {
     /// For logs and thread names.

@@ -7,9 +7,9 @@ use logboom_disk::SimDisk;
 use super::Image;
 use crate::{
     append::{Durability, Request},
-    damage::Passed,
     ids::Sequence,
     options::{FooterSpace, Options},
+    passed::Passed,
     record::{Meta, record_bytes},
     recovery::open,
     ticket::Ticket,

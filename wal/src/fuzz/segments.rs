@@ -7,9 +7,9 @@ use logboom_disk::Disk;
 use super::{Input, MemoryDisk, Meter, Scene, edit, scenes::options};
 use crate::{
     append::{Durability, Request},
-    damage::{Loss, Passed},
     error::Error,
     ids::{Place, Sequence},
+    passed::{Loss, Passed},
     record::{Meta, Record, record_bytes},
     recovery::{Cut, Opening, RecoveryReport, open, open_read_only},
     segment::SegmentInfo,
