@@ -11,14 +11,14 @@ use std::{collections::VecDeque, io, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Slice, Sync};
 
 use crate::{
-    error::Error,
-    footer::{FooterParts, Successor},
-    identity::{Identity, LOCK, NAME_COPY, is_identity},
-    ids::Sequence,
-    marks,
-    segment::{Segment, slot_name},
-    shared::{Caller, Shared},
-    slots::{Checkpoint, Failure, SegmentRow, Slots},
+    group_commit::log::{Caller, Shared},
+    segments::{
+        footer::{FooterParts, Successor},
+        identity::{Identity, LOCK, NAME_COPY, is_identity},
+        segment::{Segment, slot_name},
+        slots::{Checkpoint, Failure, SegmentRow, Slots},
+    },
+    types::{error::Error, ids::Sequence, marks},
     wal::Wal,
 };
 

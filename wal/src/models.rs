@@ -27,22 +27,32 @@ use logboom_disk::{Disk, Mode, Pool};
 
 use self::device::{Alarm, Device, LateQueue, Order, PAD, SEED};
 use crate::{
-    append::{Durability, Request, Reservation},
-    base::Base,
-    echo::Echo,
-    error::Error,
-    group::{Life, Origin},
-    identity::{FORMAT_VERSION, Identity},
-    ids::{SegmentId, Sequence},
-    notices::Notices,
-    options::{FooterSpace, Options},
-    record::Meta,
-    shared::{Caller, Shared},
-    slots::Slots,
+    format::{
+        echo::Echo,
+        group::{Life, Origin},
+        options::{FooterSpace, Options},
+        record::Meta,
+    },
+    group_commit::{
+        append::{Durability, Request, Reservation},
+        log::{Caller, Shared},
+    },
+    runtime::{
+        notices::Notices,
+        watched::Pending,
+        worker::{Clock, ManualClock, Runtime, Worker},
+    },
+    scan::base::Base,
+    segments::{
+        identity::{FORMAT_VERSION, Identity},
+        slots::Slots,
+        supply::Prepared,
+    },
     start::Start,
-    supply::Prepared,
-    watched::Pending,
-    worker::{Clock, ManualClock, Runtime, Worker},
+    types::{
+        error::Error,
+        ids::{SegmentId, Sequence},
+    },
 };
 
 const SEGMENT_BYTES: u64 = 256 << 10;
@@ -130,9 +140,15 @@ impl Running {
 }
 
 fn reserve(shared: &Arc<Shared>) -> Reservation {
-    let request =
-        Request { records: 1, bytes: crate::record::record_bytes(8), durability: Durability::Durable, drains: false };
-    shared.reserve(0, (&request, &crate::listed::Stretches::any(1), crate::supply::Use::Append)).unwrap()
+    let request = Request {
+        records: 1,
+        bytes: crate::format::record::record_bytes(8),
+        durability: Durability::Durable,
+        drains: false,
+    };
+    shared
+        .reserve(0, (&request, &crate::format::listed::Stretches::any(1), crate::segments::supply::Use::Append))
+        .unwrap()
 }
 
 /// Writes the one record of a batch.

@@ -1,16 +1,19 @@
 //! From an opening to a log that is written: what was recovered becomes durable, and an epoch begins behind it.
 
 use crate::{
-    aside::put_aside,
-    discover::restore_sizes,
-    error::{Capacity, Error},
-    group::Life,
-    group_commit::WINDOW,
-    ids::NUMBER_MAX,
-    mutants::{self, Mutant},
-    recovery::Opening,
+    format::group::Life,
+    group_commit::committer::WINDOW,
+    recovery::{discover::restore_sizes, opening::Opening},
+    segments::{
+        aside::put_aside,
+        supply::{Prepared, prefill_name, prepare_now},
+    },
     start::Start,
-    supply::{Prepared, prefill_name, prepare_now},
+    types::{
+        error::{Capacity, Error},
+        ids::NUMBER_MAX,
+        mutants::{self, Mutant},
+    },
     wal::Wal,
 };
 use logboom_disk::Mode;

@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    error::Error,
-    footer::{FooterParts, Successor},
-    ids::SegmentId,
-    mutants::{self, Mutant},
-    passed::Passed,
-    scan::walk,
-    segment::{Segment, SegmentInfo},
+    scan::{passed::Passed, walk::walk},
+    segments::{
+        footer::{FooterParts, Successor},
+        segment::{Segment, SegmentInfo},
+    },
+    types::{
+        error::Error,
+        ids::SegmentId,
+        mutants::{self, Mutant},
+    },
     wal::Wal,
 };
 

@@ -8,25 +8,28 @@ use std::{
 use logboom_disk::Process;
 
 use crate::{
-    admission::Admission,
-    ahead::Ahead,
-    append::{Load, Staging},
-    base::Base,
-    device_watch::Watch,
-    echo::Echo,
-    error::Error,
-    group::Life,
-    group_commit::Committer,
-    health::Faults,
-    ids::SegmentId,
-    metrics::Metrics,
-    recent::Recent,
-    segment::Segment,
-    shared::{Shared, Tail},
-    slots::Slots,
-    supply::{Free, Prepared, Supply},
-    sync::{AtomicBool, AtomicU64, Mutex, OnceLock},
-    watermark::Watermark,
+    format::{echo::Echo, group::Life},
+    group_commit::{
+        admission::Admission,
+        append::{Load, Staging},
+        committer::Committer,
+        health::Faults,
+        log::{Shared, Tail},
+        metrics::Metrics,
+        watermark::Watermark,
+    },
+    read::{ahead::Ahead, recent::Recent},
+    runtime::{
+        device_watch::Watch,
+        sync::{AtomicBool, AtomicU64, Mutex, OnceLock},
+    },
+    scan::base::Base,
+    segments::{
+        segment::Segment,
+        slots::Slots,
+        supply::{Free, Prepared, Supply},
+    },
+    types::{error::Error, ids::SegmentId},
 };
 
 /// What recovery hands over.

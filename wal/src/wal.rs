@@ -5,30 +5,40 @@ use std::sync::{Arc, atomic::Ordering, mpsc};
 use logboom_disk::{Disk, Facts};
 
 use crate::{
-    admission::Permit,
-    append::{Request, Reservation},
-    cold,
-    error::Error,
-    guard::Guard,
-    health::WalHealth,
-    ids::{Place, SegmentId, Sequence},
-    listed::{Listed, Stretches},
-    marks,
-    metrics::WalMetrics,
-    prefill::{Prefill, trim},
-    record::{KIND_FREED, Record},
-    rows::rows,
-    scrub::Scrub,
-    segment::{Segment, SegmentInfo, infos},
-    shared::{Caller, Shared},
-    slots::Failure,
+    format::{
+        listed::{Listed, Stretches},
+        record::{KIND_FREED, Record},
+    },
+    group_commit::{
+        admission::Permit,
+        append::{Request, Reservation},
+        cold,
+        health::WalHealth,
+        log::{Caller, Shared},
+        metrics::WalMetrics,
+        rows::rows,
+        telling::{Notifier, Teller},
+        ticket::Ticket,
+        wakers::Wakers,
+    },
+    maintenance::{
+        guard::Guard,
+        housekeeping::{Housekeeping, Stalls},
+        prefill::{Prefill, trim},
+        scrub::Scrub,
+    },
+    runtime::worker::{Ended, Worker},
+    segments::{
+        segment::{Segment, SegmentInfo, infos},
+        slots::Failure,
+        supply::{KEPT_BACK, Use},
+    },
     start::Start,
-    supply::{KEPT_BACK, Use},
-    telling::{Notifier, Teller},
-    ticket::Ticket,
-    wakers::Wakers,
-    watch::{Housekeeping, Stalls},
-    worker::{Ended, Worker},
+    types::{
+        error::Error,
+        ids::{Place, SegmentId, Sequence},
+        marks,
+    },
 };
 
 /// An open log. Clones are handles to the same log; the last one's drop closes it.
@@ -407,7 +417,7 @@ impl Wal {
         Ok(wal)
     }
 
-    fn spawn(&self, runtime: &crate::worker::Runtime) -> Result<(), Error> {
+    fn spawn(&self, runtime: &crate::runtime::worker::Runtime) -> Result<(), Error> {
         let shared = &self.shared;
         let fail = |error| Error::io("starting a thread", error);
         let start = |name| {
@@ -455,7 +465,7 @@ impl Wal {
     /// Why admission ended: it is shut by closing and by poison alike.
     fn refused<T>(&self, admitted: Result<T, Error>) -> Result<T, Error> {
         match (admitted, self.shared.watermark.failure()) {
-            (Err(Error::Closed), Some(first)) => Err(crate::watermark::poisoned(first)),
+            (Err(Error::Closed), Some(first)) => Err(crate::group_commit::watermark::poisoned(first)),
             (other, _) => other,
         }
     }

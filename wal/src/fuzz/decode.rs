@@ -4,11 +4,15 @@ use logboom_disk::{Pool, Slice};
 
 use super::{Input, Meter, PAD};
 use crate::{
-    group::{GROUP_HEADER, GroupHeader, encode_table, put_u32, table_bytes, verify_table},
-    identity::Identity,
-    record::{RECORD_HEADER, Record, seeded_crc, u32_at},
-    scan::raw_records,
-    segment::{encode_header, verify_header},
+    format::{
+        group::{GROUP_HEADER, GroupHeader, encode_table, put_u32, table_bytes, verify_table},
+        record::{RECORD_HEADER, Record, seeded_crc, u32_at},
+    },
+    scan::walk::raw_records,
+    segments::{
+        identity::Identity,
+        segment::{encode_header, verify_header},
+    },
 };
 
 const SEED: u32 = 7;

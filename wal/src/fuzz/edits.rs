@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Image, Input, PAD, seal::structures};
-use crate::group::{put_u32, put_u64};
+use crate::format::group::{put_u32, put_u64};
 
 /// Edits of one input: more would only make it harder to see which one mattered.
 const EDITS_MAX: usize = 48;

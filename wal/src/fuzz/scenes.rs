@@ -6,15 +6,19 @@ use logboom_disk::SimDisk;
 
 use super::Image;
 use crate::{
-    append::{Durability, Request},
-    ids::Sequence,
-    options::{FooterSpace, Options},
-    passed::Passed,
-    record::{Meta, record_bytes},
-    recovery::open,
-    ticket::Ticket,
+    format::{
+        options::{FooterSpace, Options},
+        record::{Meta, record_bytes},
+    },
+    group_commit::{
+        append::{Durability, Request},
+        ticket::Ticket,
+    },
+    recovery::opening::open,
+    runtime::worker::{ManualClock, Runtime},
+    scan::passed::Passed,
+    types::ids::Sequence,
     wal::Wal,
-    worker::{ManualClock, Runtime},
 };
 
 /// A directory at two times, and what was written to it.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Image, PAD};
 use crate::{
-    group::{GROUP_HEADER, Shape, put_u32, table_bytes},
-    record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
-    scan::raw_records,
+    format::{
+        group::{GROUP_HEADER, Shape, put_u32, table_bytes},
+        record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
+    },
+    scan::walk::raw_records,
 };
 
 /// The headers that stand at the beginning of a block, by what stands at byte 4 of them.

@@ -6,15 +6,19 @@ use logboom_disk::Disk;
 
 use super::{Input, MemoryDisk, Meter, Scene, edit, scenes::options};
 use crate::{
-    append::{Durability, Request},
-    error::Error,
-    ids::{Place, Sequence},
-    passed::{Loss, Passed},
-    record::{Meta, Record, record_bytes},
-    recovery::{Cut, Opening, RecoveryReport, open, open_read_only},
-    segment::SegmentInfo,
-    verify,
-    worker::{ManualClock, Runtime},
+    format::record::{Meta, Record, record_bytes},
+    group_commit::append::{Durability, Request},
+    recovery::{
+        opening::{Cut, Opening, RecoveryReport, open, open_read_only},
+        verify::verify,
+    },
+    runtime::worker::{ManualClock, Runtime},
+    scan::passed::{Loss, Passed},
+    segments::segment::SegmentInfo,
+    types::{
+        error::Error,
+        ids::{Place, Sequence},
+    },
 };
 
 /// What opening a directory and reading all of it may take.

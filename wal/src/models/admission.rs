@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::model;
-use crate::{admission::Admission, error::Error};
+use crate::{group_commit::admission::Admission, types::error::Error};
 
 #[test]
 fn a_release_admits_as_many_as_fit() {

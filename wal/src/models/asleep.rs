@@ -9,7 +9,7 @@ use loom::{
 };
 
 use super::model;
-use crate::asleep::Asleep;
+use crate::runtime::asleep::Asleep;
 
 #[test]
 fn what_a_machine_does_not_see_wakes_it() {

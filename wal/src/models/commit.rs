@@ -13,9 +13,11 @@ use loom::thread;
 
 use super::{World, failure, fill, model, write};
 use crate::{
-    error::Error,
-    shared::{Caller, Shared},
-    ticket::Ticket,
+    group_commit::{
+        log::{Caller, Shared},
+        ticket::Ticket,
+    },
+    types::error::Error,
 };
 
 #[test]

@@ -16,7 +16,7 @@ use logboom_disk::{
 };
 use loom::sync::Condvar;
 
-use crate::{group::GroupHeader, shared::Shared};
+use crate::{format::group::GroupHeader, group_commit::log::Shared};
 
 pub(super) const PAD: usize = 512;
 pub(super) const SEED: u32 = 1;

@@ -13,7 +13,7 @@ use super::{
     device::{Order, PAD},
     fill, model,
 };
-use crate::{ids::SegmentId, options::FooterSpace, ticket::Ticket};
+use crate::{format::options::FooterSpace, group_commit::ticket::Ticket, types::ids::SegmentId};
 
 const ORDERS: [Order; 4] = [Order::FirstFirst, Order::LastFirst, Order::ToldLastFirst, Order::OneByOne];
 

@@ -13,7 +13,11 @@ use std::{
 use loom::{future::block_on, thread};
 
 use super::{World, failure, model};
-use crate::{error::Error, shared::Shared, ticket::Ticket, worker::Worker};
+use crate::{
+    group_commit::{log::Shared, ticket::Ticket},
+    runtime::worker::Worker,
+    types::error::Error,
+};
 
 /// What the committer does when a group has become durable, and then the notifier, if it was kicked.
 fn publish(shared: &Shared, group: u64) {

@@ -1,0 +1,486 @@
+//! Stage *group_commit*: from *append*; leads to *index*. Groups go to the device, and the watermark follows them.
+//!
+//! A [`Committer`] is a state machine: [`Committer::pump`] takes what has completed and starts what may be started, on
+//! whichever queue its owner brings. Its owner is whoever holds its lock, one at a time: the committer thread with a
+//! queue that keeps several writes in flight, a writer that found the log idle and commits in its own thread, or a
+//! simulation. An owner leaves only when nothing is in flight.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+
+use logboom_disk::{Completion, Facts, File, Op, OpKind, Queue, Slice, Sync, SyncMethod, Wait};
+
+use tracing::Span;
+
+use crate::{
+    format::{
+        echo::Echo,
+        group::{GroupHeader, IN_FLIGHT_BYTES, Life, encode_table, in_segment},
+        record::Raw,
+    },
+    group_commit::{append::Closed, log::Shared},
+    segments::segment::encode_header,
+    types::{
+        damage::Descriptor,
+        error::Error,
+        marks,
+        mutants::{self, Mutant},
+    },
+};
+
+/// Pending bytes from which a second write beside the first is worth its sync: below, groups halve and few blocking
+/// writers lose (measured: 4 to 64 writers of 1 KiB).
+pub(crate) const SECOND_WRITE_BYTES: u64 = 128 << 10;
+
+/// Adjacent groups go out in one write up to this size, of a committer with several in flight and of one without.
+const WRITE_BYTES: usize = 512 << 10;
+const INLINE_WRITE_BYTES: usize = 1 << 20;
+
+/// Writes in flight at once.
+const DEPTH: usize = 8;
+
+/// A write of this size is made durable by itself, whatever the method: behind a rolling sync it would wait for the end
+/// of the one that runs, and then for the next, and whoever appends again when it is durable waits with it (measured:
+/// 64 writers of 16 KiB 54.8 against 70.2 thousand a second, a store loop 1.66 against 1.97 million).
+const DURABLE_WRITE_BYTES: usize = 64 << 10;
+
+/// Group n is submitted only while n - durable is at most this: an intact group proves how far the log was durable.
+pub(crate) const WINDOW: u64 = 256;
+
+/// New writes hold while a sync is pending and this many bytes went out since it began: a device that is kept busy
+/// by writes can starve the sync, and with it every acknowledgement (measured: 411 ms against 2.6 ms at p99).
+const SYNC_GATE_BYTES: usize = 1 << 20;
+
+/// The token of syncs; writes count from 0.
+const SYNC_TOKEN: u64 = u64::MAX;
+
+/// How much the owner's queue can do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// One write at a time, complete when submitted.
+    Inline,
+    /// Several in flight.
+    Queued,
+}
+
+/// What the owner does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Pump again: something was started or has ended.
+    Pump,
+    /// Wait for a completion.
+    Completion,
+    /// Wait for writers that still copy into the next group.
+    Writers,
+    /// Nothing to do.
+    Idle,
+}
+
+/// See the module.
+pub(crate) struct Committer {
+    /// Writes of at least so many bytes are durable by themselves, smaller ones by a sync that covers several.
+    durable_from: usize,
+    /// Groups that are closed and not submitted, in order.
+    ready: VecDeque<Closed>,
+    flights: VecDeque<Flight>,
+    in_flight_bytes: usize,
+    sync: Option<PendingSync>,
+    next_token: u64,
+    /// The life of the segment that is written, with its origin complete.
+    life: Life,
+    /// Checksum of the last header, and the length of its group in the segment.
+    chain: u32,
+    prev_len: u32,
+    /// What the next group repeats.
+    echo: Echo,
+    completions: Vec<Completion>,
+}
+
+/// A write on its way, or waiting for a sync.
+struct Flight {
+    token: u64,
+    file: Arc<dyn File>,
+    last_group: u64,
+    /// The promise that its last group carries.
+    promise: u64,
+    groups: u64,
+    bytes: usize,
+    admitted: u64,
+    sync: Sync,
+    state: FlightState,
+    /// From the submission until the groups are durable.
+    #[expect(dead_code, reason = "ends when the flight does")]
+    span: Span,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FlightState {
+    Writing,
+    Written,
+    Durable,
+}
+
+/// A sync on its way. It covers the flights that had been written when it began, by their number from the front: a
+/// write that completes while it runs may have missed it.
+struct PendingSync {
+    covers: Vec<u64>,
+    bytes_since: usize,
+}
+
+impl Committer {
+    pub(crate) fn new(facts: &Facts, life: Life, echo: Echo) -> Self {
+        Self {
+            durable_from: durable_from(facts),
+            ready: VecDeque::new(),
+            flights: VecDeque::new(),
+            in_flight_bytes: 0,
+            sync: None,
+            next_token: 0,
+            life,
+            chain: life.origin.crc,
+            prev_len: 0,
+            echo,
+            completions: Vec::new(),
+        }
+    }
+
+    /// Takes what has completed, moves the watermark, and starts what may be started.
+    ///
+    /// # Errors
+    /// Any failure of a write or a sync, after which the committer must not be pumped again.
+    pub(crate) fn pump(&mut self, shared: &Shared, queue: &mut dyn Queue, lane: Lane) -> Result<Next, Error> {
+        queue.reap(Wait::No, &mut self.completions);
+        let settled = self.settle(shared, lane)?;
+        if settled && lane == Lane::Inline {
+            // The owner leaves when its own group is durable, and must leave nothing in flight.
+            return Ok(Next::Pump);
+        }
+        let started = self.start_write(shared, queue, lane)? | self.start_sync(shared, queue);
+        Ok(match () {
+            () if settled || started => Next::Pump,
+            () if queue.in_flight() > 0 => Next::Completion,
+            () if !self.ready.is_empty() => Next::Writers,
+            () => Next::Idle,
+        })
+    }
+
+    /// Whether whoever owns the tail may let go of it: nothing is in flight.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.flights.is_empty() && self.sync.is_none() && self.completions.is_empty()
+    }
+
+    /// Where completions go that arrive between two pumps.
+    pub(crate) fn completions(&mut self) -> &mut Vec<Completion> {
+        &mut self.completions
+    }
+
+    /// Waits for what is in flight, whatever becomes of it: nobody else may write these blocks before.
+    pub(crate) fn abandon(&mut self, queue: &mut dyn Queue) {
+        while queue.in_flight() > 0 {
+            queue.reap(Wait::Forever, &mut self.completions);
+        }
+        self.completions.clear();
+    }
+
+    /// Whether everything that was submitted has ended.
+    pub(crate) fn is_still(&self) -> bool {
+        self.flights.is_empty() && self.sync.is_none()
+    }
+
+    fn settle(&mut self, shared: &Shared, lane: Lane) -> Result<bool, Error> {
+        let mut completions = std::mem::take(&mut self.completions);
+        let settled = !completions.is_empty();
+        for completion in completions.drain(..) {
+            match completion.token {
+                SYNC_TOKEN => self.settle_sync(shared, completion.result)?,
+                token => self.settle_write(shared, token, completion.result)?,
+            }
+        }
+        self.completions = completions;
+        if settled {
+            self.publish(shared, lane);
+        }
+        Ok(settled)
+    }
+
+    fn settle_write(&mut self, shared: &Shared, token: u64, result: io::Result<()>) -> Result<(), Error> {
+        marks::hit_if(result.is_err(), "commit: a write fails");
+        let result = if mutants::is_on(Mutant::WriteErrorIgnored) { Ok(()) } else { result };
+        result.map_err(|error| Error::io("writing a group", error))?;
+        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.token == token) {
+            let durable = flight.sync == Sync::Data || mutants::is_on(Mutant::SyncSkipped);
+            flight.state = if durable { FlightState::Durable } else { FlightState::Written };
+            marks::hit_if(!durable && self.sync.is_some(), "commit: a write completes while a sync runs");
+            shared.metrics.writes.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn settle_sync(&mut self, shared: &Shared, result: io::Result<()>) -> Result<(), Error> {
+        let sync = self.sync.take();
+        marks::hit_if(result.is_err(), "commit: a sync fails");
+        if mutants::is_on(Mutant::SyncErrorIgnored) && result.is_err() {
+            return Ok(());
+        }
+        result.map_err(|error| Error::io("syncing a segment", error))?;
+        shared.metrics.syncs.fetch_add(1, Ordering::Relaxed);
+        let covers = sync.map(|sync| sync.covers).unwrap_or_default();
+        marks::hit_if(covers.len() > 1, "commit: a sync covers several writes");
+        let late = mutants::is_on(Mutant::SyncCoversLate);
+        let covered = |flight: &Flight| covers.contains(&flight.token) || late && flight.state == FlightState::Written;
+        for flight in self.flights.iter_mut().filter(|flight| covered(flight)) {
+            flight.state = FlightState::Durable;
+        }
+        Ok(())
+    }
+
+    /// A group is durable when it and all before it are: the watermark follows the flights from the front.
+    fn publish(&mut self, shared: &Shared, lane: Lane) {
+        let (mut last, mut admitted) = (None, 0);
+        let out_of_order = mutants::is_on(Mutant::AckOutOfOrder);
+        let is_durable = |flight: &Flight| flight.state == FlightState::Durable;
+        marks::hit_if(
+            self.flights.iter().any(is_durable) && !self.flights.front().is_some_and(is_durable),
+            "commit: a group is durable before the one that precedes it",
+        );
+        while self.flights.front().is_some_and(is_durable) || out_of_order && self.flights.iter().any(is_durable) {
+            let Some(flight) = self.flights.pop_front() else { break };
+            self.in_flight_bytes -= flight.bytes;
+            admitted += flight.admitted;
+            last = Some(flight.last_group);
+            shared.metrics.groups.fetch_add(flight.groups, Ordering::Relaxed);
+            shared.promised.store(flight.promise, Ordering::Release);
+        }
+        shared.watch.progress(shared.clock.now(), self.flights.is_empty());
+        if let Some(last) = last {
+            // First, so that whoever is woken finds that what it had taken is free again.
+            shared.admission.release(admitted);
+            let early = mutants::is_on(Mutant::AckOneGroupEarly) && !self.flights.is_empty();
+            shared.watermark.publish(last + u64::from(early));
+            if lane == Lane::Queued {
+                // Who commits in a thread of its own wakes them there, when it has let go of the tail.
+                shared.notify();
+            }
+        }
+    }
+
+    fn start_write(&mut self, shared: &Shared, queue: &mut dyn Queue, lane: Lane) -> Result<bool, Error> {
+        if !self.may_write(shared, lane) {
+            return Ok(false);
+        }
+        if self.ready.is_empty() {
+            self.take(shared);
+        }
+        let write_bytes = if lane == Lane::Inline { INLINE_WRITE_BYTES } else { WRITE_BYTES };
+        let Some(write) = self.next_write(shared, write_bytes)? else { return Ok(false) };
+        if write.offset == 0 {
+            // The segment is begun: that its file could be opened once says little.
+            shared.check_directory()?;
+        }
+        let sync = self.sync_for(shared, lane, write.flight.bytes);
+        let asked = if mutants::is_on(Mutant::WriteNotDurable) { Sync::None } else { sync };
+        marks::hit_if(!self.flights.is_empty(), "commit: several writes in flight");
+        marks::hit_if(write.flight.groups > 1, "commit: a write holds several groups");
+        let token = self.next_token;
+        self.next_token += 1;
+        shared.begin_io();
+        let Flight { last_group, groups, bytes, .. } = write.flight;
+        let span = tracing::trace_span!("group_commit", last_group, groups, bytes);
+        queue.submit(Op {
+            token,
+            file: Arc::clone(&write.flight.file),
+            kind: OpKind::Write { slices: write.slices, offset: write.offset, sync: asked },
+        });
+        self.in_flight_bytes += write.flight.bytes;
+        if let Some(pending) = &mut self.sync {
+            pending.bytes_since += write.flight.bytes;
+        }
+        shared.metrics.bytes.fetch_add(write.flight.bytes as u64, Ordering::Relaxed);
+        self.flights.push_back(Flight { token, sync, span, ..write.flight });
+        Ok(true)
+    }
+
+    fn may_write(&self, shared: &Shared, lane: Lane) -> bool {
+        let wanted = !self.ready.is_empty() || shared.wants();
+        if self.flights.is_empty() || !wanted {
+            return wanted;
+        }
+        let gated = self.sync.as_ref().is_some_and(|sync| sync.bytes_since >= SYNC_GATE_BYTES);
+        let pending = !self.ready.is_empty() || shared.load.bytes() >= SECOND_WRITE_BYTES;
+        lane == Lane::Queued && pending && !gated && self.flights.len() < DEPTH
+    }
+
+    fn sync_for(&self, shared: &Shared, lane: Lane, bytes: usize) -> Sync {
+        let alone = self.flights.is_empty() && self.ready.is_empty() && shared.load.bytes() < SECOND_WRITE_BYTES;
+        if lane == Lane::Inline || bytes >= self.durable_from || alone { Sync::Data } else { Sync::None }
+    }
+
+    /// Closes the open group and takes all that are closed.
+    fn take(&mut self, shared: &Shared) {
+        let mut staging = shared.staging.lock();
+        self.ready = staging.take();
+        shared.taken.store(staging.last_group(), Ordering::SeqCst);
+        drop(staging);
+        for group in &self.ready {
+            shared.load.take(group.shape.records_len as u64, group.batches);
+        }
+    }
+
+    /// The next groups whose writers have left, as far as they lie side by side and fit the bounds.
+    fn next_write(&mut self, shared: &Shared, write_bytes: usize) -> Result<Option<Write>, Error> {
+        let mut write: Option<Write> = None;
+        while let Some(group) = self.ready.front() {
+            let len = group.shape.len();
+            let bytes = write.as_ref().map_or(0, |write| write.flight.bytes);
+            let alone = self.flights.is_empty() && write.is_none();
+            let begins_segment = group.prefix.is_some();
+            // A segment is begun when all before it is durable: then a later segment proves the earlier one whole.
+            let drains = begins_segment && !mutants::is_on(Mutant::RotationNotDrained);
+            marks::hit_if(drains && !alone, "commit: a rotation waits for what precedes it");
+            let fits = !drains
+                && (write.is_none() || bytes + len <= write_bytes)
+                && self.in_flight_bytes + bytes + len <= IN_FLIGHT_BYTES
+                && group.sequence - shared.watermark.durable() <= WINDOW;
+            if !(alone || fits) || !group.writers.have_left() {
+                break;
+            }
+            let Some(group) = self.ready.pop_front() else { break };
+            self.add_to(shared, &mut write, group)?;
+        }
+        Ok(write)
+    }
+
+    fn add_to(&mut self, shared: &Shared, write: &mut Option<Write>, group: Closed) -> Result<(), Error> {
+        let promise = shared.watermark.durable() + u64::from(mutants::is_on(Mutant::PromiseTooHigh));
+        let (offset, file) = (group.offset, Arc::clone(&group.segment.file));
+        let (sequence, admitted) = (group.sequence, group.admitted);
+        let (slice, prefix) = self.seal(shared, group, promise)?;
+        let write = write.get_or_insert_with(|| Write::at(u64::from(offset) - prefix as u64, file));
+        write.flight.bytes += slice.len();
+        write.flight.admitted += admitted;
+        write.flight.groups += 1;
+        write.flight.last_group = sequence;
+        write.flight.promise = promise;
+        write.slices.push(slice);
+        Ok(())
+    }
+
+    /// Fills in what frames the records, and returns the whole group with the length of what precedes it.
+    fn seal(&mut self, shared: &Shared, mut group: Closed, durable: u64) -> Result<(Slice, usize), Error> {
+        let (pad, seed) = (shared.pad, shared.seed);
+        let prefix = group.prefix.as_ref().map_or(0, |_| pad);
+        if let Some(mut block) = group.prefix.take() {
+            self.life = group.segment.life;
+            self.life.origin.crc = self.chain;
+            self.prev_len = 0;
+            encode_header(&mut block, &self.life, &shared.identity);
+            block.freeze();
+        }
+        let records_at = group.at + group.shape.records_at();
+        let records = records_at..records_at + group.shape.records_len;
+        let records = group.chunk.slice(records).ok_or_else(unfinished)?;
+        let (descriptors, records_crc) = describe(&records, group.shape.records);
+        marks::hit_if(group.shape.echo_len > 0, "commit: a group repeats the descriptors of the one before");
+        marks::hit_if(group.shape.table_at().is_some(), "commit: a group has a table of its own");
+        if group.shape.echo_len > 0 {
+            let echo = crate::format::group::GROUP_HEADER..group.header.len();
+            self.echo.encode(&mut group.header[echo], seed);
+        }
+        let header = GroupHeader {
+            life: self.life,
+            sequence: group.sequence,
+            durable,
+            chain: self.chain,
+            records_crc,
+            prev_len: self.prev_len,
+            flags: group.flags,
+            shape: group.shape,
+        };
+        self.chain = header.encode(&mut group.header, seed);
+        self.prev_len = in_segment(group.shape.len());
+        group.header.freeze();
+        if let Some(mut rest) = group.rest.take() {
+            rest.fill(0);
+            if let Some(table_at) = group.shape.table_at() {
+                encode_table(&mut rest[table_at - group.shape.records_end()..], group.sequence, &descriptors, seed);
+            }
+            rest.freeze();
+        }
+        self.echo = Echo::of(group.sequence, &group.shape, descriptors);
+        let whole = group.at - prefix..group.at + group.shape.len();
+        Ok((group.chunk.slice(whole).ok_or_else(unfinished)?, prefix))
+    }
+
+    fn start_sync(&mut self, shared: &Shared, queue: &mut dyn Queue) -> bool {
+        let written = |flight: &&Flight| flight.state == FlightState::Written;
+        let Some(first) = self.flights.iter().find(written) else { return false };
+        if self.sync.is_some() {
+            return false;
+        }
+        shared.begin_io();
+        queue.submit(Op { token: SYNC_TOKEN, file: Arc::clone(&first.file), kind: OpKind::SyncData });
+        let covers = self.flights.iter().filter(written).map(|flight| flight.token).collect();
+        self.sync = Some(PendingSync { covers, bytes_since: 0 });
+        true
+    }
+}
+
+/// A write that is being put together.
+struct Write {
+    offset: u64,
+    slices: Vec<Slice>,
+    flight: Flight,
+}
+
+impl Write {
+    fn at(offset: u64, file: Arc<dyn File>) -> Self {
+        let flight = Flight {
+            token: 0,
+            file,
+            last_group: 0,
+            promise: 0,
+            groups: 0,
+            bytes: 0,
+            admitted: 0,
+            sync: Sync::None,
+            state: FlightState::Writing,
+            span: Span::none(),
+        };
+        Self { offset, slices: Vec::new(), flight }
+    }
+}
+
+/// The descriptors of a group's records, and the checksum that binds the records to the group's header.
+pub(crate) fn describe(records: &[u8], count: u32) -> (Vec<Descriptor>, u32) {
+    let mut descriptors = Vec::with_capacity(count as usize);
+    let mut crc = crc32fast::Hasher::new();
+    let mut crcs = [0; 1024];
+    let mut filled = 0;
+    for (_, raw) in crate::scan::walk::raw_records(records).take(count as usize) {
+        descriptors.push(raw.descriptor());
+        crcs[filled..filled + 4].copy_from_slice(&Raw::crc(&raw).to_le_bytes());
+        filled += 4;
+        if filled == crcs.len() {
+            crc.update(&crcs);
+            filled = 0;
+        }
+    }
+    crc.update(&crcs[..filled]);
+    (descriptors, crc.finalize())
+}
+
+fn durable_from(facts: &Facts) -> usize {
+    match facts.sync_method {
+        SyncMethod::Dsync => 0,
+        _ if facts.direct => DURABLE_WRITE_BYTES,
+        // Each would wait for the page cache to be written back.
+        _ => usize::MAX,
+    }
+}
+
+fn unfinished() -> Error {
+    Error::Unsupported("a group was closed before its records were written".to_owned())
+}

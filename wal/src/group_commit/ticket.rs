@@ -1,0 +1,117 @@
+//! A ticket: the completion of a batch, to be waited for, awaited, or called back.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    group_commit::log::{Caller, Shared},
+    types::error::Error,
+};
+
+/// Completes, once, when a batch and everything before it survives power loss, or when the log is poisoned.
+///
+/// A ticket is a future of no particular runtime. Dropping it cancels nothing.
+#[must_use = "a batch is durable only when its ticket says so"]
+pub struct Ticket {
+    shared: Arc<Shared>,
+    group: u64,
+    key: Option<u64>,
+}
+
+impl Ticket {
+    pub(crate) fn new(shared: Arc<Shared>, group: u64) -> Self {
+        Self { shared, group, key: None }
+    }
+
+    /// Whether waiting would return at once.
+    pub fn is_done(&self) -> bool {
+        self.shared.watermark.outcome(self.group).is_some()
+    }
+
+    /// Blocks until the batch is durable. Waiting for a lazy batch has it written now.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when the log failed before the batch was acknowledged; whether it survives is then known
+    /// only after the log is opened again.
+    pub fn wait(self) -> Result<(), Error> {
+        if !self.is_done() {
+            self.shared.check_process()?;
+        }
+        self.shared.want(self.group);
+        self.shared.wait(self.group, Caller::Free)
+    }
+
+    /// [`Ticket::wait`] for the layer above, while it has something locked: futures that the caller's commit completes
+    /// are woken elsewhere.
+    ///
+    /// # Errors
+    /// As [`Ticket::wait`].
+    pub fn wait_locked(self) -> Result<(), Error> {
+        self.shared.want(self.group);
+        self.shared.wait(self.group, Caller::Locked)
+    }
+
+    /// [`Ticket::wait`] for at most `timeout`; gives the ticket back when that is over.
+    ///
+    /// # Errors
+    /// The outer error is the ticket itself, not done yet.
+    pub fn wait_timeout(self, timeout: Duration) -> Result<Result<(), Error>, Self> {
+        if !self.is_done()
+            && let Err(error) = self.shared.check_process()
+        {
+            return Ok(Err(error));
+        }
+        self.shared.want(self.group);
+        self.shared.kick();
+        match self.shared.wait_timeout(self.group, timeout) {
+            Some(outcome) => Ok(outcome),
+            None => Err(self),
+        }
+    }
+
+    /// Has `callback` called once, with what [`Ticket::wait`] would return, in the order of the log.
+    ///
+    /// It runs with nothing locked, on a thread that runs callbacks and wakes futures: a slow one delays others of
+    /// these, never a commit, and one that waits for another waits for ever. It may use the log, and close it. A panic
+    /// ends with the callback. Once the log is closed it runs in the caller's thread, before this returns.
+    pub fn on_complete(self, callback: impl FnOnce(Result<(), Error>) + Send + 'static) {
+        self.shared.call_back(self.group, Box::new(callback));
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outcome) = self.shared.watermark.outcome(self.group) {
+            return Poll::Ready(outcome);
+        }
+        self.shared.check_process()?;
+        let key = self.shared.watermark.wakers.register(self.group, self.key, context.waker());
+        self.key = Some(key);
+        // It may have ended between the look and the registration.
+        match self.shared.watermark.outcome(self.group) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.shared.watermark.wakers.unregister(self.group, key);
+        }
+    }
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket").field("group", &self.group).field("done", &self.is_done()).finish()
+    }
+}

@@ -1,0 +1,75 @@
+//! Futures that wait: their wakers, which are foreign code from their clones to their drops, and are never called with
+//! anything locked.
+
+use std::{
+    future::poll_fn,
+    task::{Poll, Waker},
+};
+
+use crate::group_commit::due::Due;
+
+/// The wakers of futures, by a number that each waits for.
+#[derive(Default)]
+pub struct Wakers(Due<Waker>);
+
+impl Wakers {
+    /// Waits until `look` finds something. The code that changes what it looks at takes the wakers after that.
+    pub async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        let mut place = Place { wakers: self, key: None };
+        poll_fn(|context| {
+            if let Some(found) = look() {
+                return Poll::Ready(found);
+            }
+            place.key = Some(self.register(0, place.key, context.waker()));
+            // It may have come between the look and the registration.
+            look().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    /// See [`Due::register`].
+    pub(crate) fn register(&self, at: u64, key: Option<u64>, waker: &Waker) -> u64 {
+        self.0.register(at, key, waker.clone()).0
+    }
+
+    /// The last reference to a task may be among what this drops, and a ticket with that.
+    pub(crate) fn unregister(&self, at: u64, key: u64) {
+        drop(self.0.unregister(at, key));
+    }
+
+    /// Those that wait for a number that is `due`, which rise with numbers: to be woken once, with nothing locked.
+    pub(crate) fn take(&self, due: impl Fn(u64) -> bool) -> Vec<Waker> {
+        self.0.take(due)
+    }
+
+    /// Whether [`Wakers::take`] would find any.
+    pub(crate) fn has(&self, due: impl Fn(u64) -> bool) -> bool {
+        self.0.has(due)
+    }
+
+    /// How many are registered.
+    #[cfg(all(loom, test))]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl std::fmt::Debug for Wakers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wakers").finish_non_exhaustive()
+    }
+}
+
+/// A future's place among those that wait, until it is dropped.
+struct Place<'w> {
+    wakers: &'w Wakers,
+    key: Option<u64>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.wakers.unregister(0, key);
+        }
+    }
+}

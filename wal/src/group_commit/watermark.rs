@@ -1,0 +1,171 @@
+//! The durable watermark: one number that only grows, and everyone who waits for it to pass theirs.
+//!
+//! Completion is a group's sequence against this number, so waiting costs no allocation and acknowledgement is in
+//! prefix order by construction.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::Waker,
+};
+
+use crate::{
+    group_commit::{due::Due, wakers::Wakers},
+    runtime::sync::{AtomicU32, AtomicU64, MODELLED, OnceLock, fence, wait, wake_all, wake_one},
+    types::error::Error,
+};
+
+/// Waiters of group n sleep in cell n mod this: one wake-up call for a whole group, and none for the others.
+pub(crate) const CELLS: usize = if MODELLED { 1 } else { 64 };
+
+/// Set in the watermark's word when acknowledgement has ended for good, so that it does not move after that: whoever
+/// asks after a group is told the same as everyone else.
+const ENDED: u64 = 1 << 63;
+
+pub(crate) type Callback = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// See the module.
+pub(crate) struct Watermark {
+    /// The watermark, and [`ENDED`].
+    durable: AtomicU64,
+    /// Set before [`ENDED`] is, and to be looked at after it.
+    failure: OnceLock<Error>,
+    cells: [Cell; CELLS],
+    /// Those of tickets that are awaited, by group.
+    pub(crate) wakers: Wakers,
+    /// By the group that each waits for.
+    callbacks: Due<Callback>,
+}
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Cell {
+    /// What waiters sleep on; changes with every event of the cell's groups.
+    word: AtomicU32,
+    waiters: AtomicU32,
+}
+
+impl Watermark {
+    pub(crate) fn new(durable: u64) -> Self {
+        Self {
+            durable: AtomicU64::new(durable),
+            failure: OnceLock::new(),
+            cells: std::array::from_fn(|_| Cell::default()),
+            wakers: Wakers::default(),
+            callbacks: Due::default(),
+        }
+    }
+
+    /// The highest group that survives power loss, with every one before it.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire) & !ENDED
+    }
+
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        if self.durable.load(Ordering::Acquire) & ENDED == 0 { None } else { self.failure.get() }
+    }
+
+    /// How waiting for `group` ends, if it has ended.
+    pub(crate) fn outcome(&self, group: u64) -> Option<Result<(), Error>> {
+        // One look at both: what was published before the failure stays acknowledged, and nothing else is.
+        let word = self.durable.load(Ordering::Acquire);
+        match () {
+            () if word & !ENDED >= group => Some(Ok(())),
+            () if word & ENDED != 0 => self.failure.get().map(|first| Err(poisoned(first))),
+            () => None,
+        }
+    }
+
+    /// Moves the watermark up to `group` and wakes the threads that it passes, unless acknowledgement has ended.
+    /// Futures and callbacks that [are due](Self::is_anyone_due) are left to who may call foreign code.
+    pub(crate) fn publish(&self, group: u64) {
+        let moved = |durable: u64| (durable & ENDED == 0).then_some(group);
+        let Ok(before) = self.durable.fetch_update(Ordering::AcqRel, Ordering::Acquire, moved) else { return };
+        debug_assert!(before <= group, "the watermark only grows");
+        let passed = usize::try_from(group - before).unwrap_or(CELLS).min(CELLS);
+        fence(Ordering::SeqCst);
+        for step in 0..passed as u64 {
+            self.cell(group - step).wake_all();
+        }
+    }
+
+    /// Ends every wait that is not over with `error`; only the first failure counts. Wakes as [`Watermark::publish`].
+    pub(crate) fn fail(&self, error: Error) -> bool {
+        let first = self.failure.set(error).is_ok();
+        self.durable.fetch_or(ENDED, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+        self.cells.iter().for_each(Cell::wake_all);
+        first
+    }
+
+    /// Sleeps until something happens to `group`, unless `still` says, after the sleeper has been announced, that
+    /// there is nothing to wait for. May return for no reason.
+    pub(crate) fn park(&self, group: u64, still: impl FnOnce() -> bool) {
+        let cell = self.cell(group);
+        let seen = cell.word.load(Ordering::Acquire);
+        cell.waiters.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if self.outcome(group).is_none() && still() {
+            wait(&cell.word, seen);
+        }
+        cell.waiters.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Wakes one thread that waits for a group in `groups`; false if none does.
+    pub(crate) fn wake_one(&self, groups: std::ops::RangeInclusive<u64>) -> bool {
+        groups.take(CELLS).any(|group| {
+            let cell = self.cell(group);
+            let waits = cell.waiters.load(Ordering::SeqCst) > 0;
+            if waits {
+                cell.word.fetch_add(1, Ordering::Release);
+                wake_one(&cell.word);
+            }
+            waits
+        })
+    }
+
+    /// Leaves `callback` for [`Watermark::take_callback`] to hand out when waiting for `group` has ended. Either who
+    /// publishes sees it, or the caller's look the publication.
+    pub(crate) fn call_back(&self, group: u64, callback: Callback) {
+        self.callbacks.register(group, None, callback);
+    }
+
+    /// The next callback that is due, with what it is to be told.
+    pub(crate) fn take_callback(&self) -> Option<(Callback, Result<(), Error>)> {
+        self.callbacks.take_first(|group| self.outcome(group))
+    }
+
+    /// The wakers of futures whose groups' waits have ended.
+    pub(crate) fn take_wakers(&self) -> Vec<Waker> {
+        self.wakers.take(|group| self.outcome(group).is_some())
+    }
+
+    /// Whether there are futures to be woken or callbacks to be called.
+    pub(crate) fn is_anyone_due(&self) -> bool {
+        let is_due = |group| self.outcome(group).is_some();
+        self.wakers.has(is_due) || self.callbacks.has(is_due)
+    }
+
+    /// How many wakers and callbacks are registered.
+    #[cfg(all(loom, test))]
+    pub(crate) fn registered(&self) -> (usize, usize) {
+        (self.wakers.len(), self.callbacks.len())
+    }
+
+    fn cell(&self, group: u64) -> &Cell {
+        &self.cells[usize::try_from(group % CELLS as u64).unwrap_or_default()]
+    }
+}
+
+impl Cell {
+    fn wake_all(&self) {
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            self.word.fetch_add(1, Ordering::Release);
+            wake_all(&self.word);
+        }
+    }
+}
+
+/// What every call after a failure is told.
+pub(crate) fn poisoned(first: &Error) -> Error {
+    Error::Poisoned { first: Arc::new(first.clone()) }
+}

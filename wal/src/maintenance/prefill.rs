@@ -1,0 +1,234 @@
+//! The machine that keeps segments prepared, and gives back those that are not worth their space.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use logboom_disk::{File, Slice};
+
+use crate::{
+    group_commit::log::Shared,
+    runtime::worker::{Machine, Step},
+    segments::{
+        segment::slot_name,
+        slots::Failure,
+        supply::{Free, KEPT_BACK, PREPARE, begin, finish, prefill_name, wanted, write_zeros, zeros},
+    },
+    types::{error::Error, marks},
+};
+
+/// How long a machine that failed waits before it tries again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Segments that are prepared beyond need are kept as far as so many were begun in so many of these times.
+const TICK: Duration = Duration::from_secs(10);
+const TICKS: usize = 6;
+
+/// Of those that are kept no more, so many are given back to the file system with one sync of the directory, and the
+/// next ones after a pause: who writes waits behind it.
+const REMOVED_AT_ONCE: usize = 16;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the giving back of segments is called where it fails.
+const GIVE_BACK: &str = "give back segments";
+
+/// Gives the space of segments back to the file system; false if none was. What stays is ready as it was, and the next
+/// opening takes it for prepared.
+fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
+    let (mut is_any, mut failure) = (false, None);
+    for Free { slot, file } in surplus {
+        marks::hit("supply: a segment is given back");
+        drop(file);
+        match shared.disk.remove(&slot_name(slot)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                shared.supply.put_back(slot);
+                failure = Some(Error::io(format!("removing {}", slot_name(slot)), error));
+            }
+            _ => {
+                shared.supply.removed();
+                is_any = true;
+            }
+        }
+    }
+    match failure {
+        Some(error) => shared.faults.failed(GIVE_BACK, &error),
+        None => shared.faults.succeeded(GIVE_BACK),
+    }
+    if is_any && let Err(error) = shared.disk.sync_dir() {
+        shared.beside_the_log("removing segments", Failure::Sync(error));
+    }
+    is_any
+}
+
+/// Gives back at once what is past the bound and not in use.
+pub(crate) fn trim(shared: &Shared) {
+    while shared.supply.files() > shared.supply.files_max(shared)
+        && remove(shared, shared.supply.surplus(shared, 0, REMOVED_AT_ONCE))
+    {}
+}
+
+/// How many segments were begun lately.
+#[derive(Debug)]
+struct Turnover {
+    /// As many as had been begun at the last ticks, the newest first.
+    begun: VecDeque<u64>,
+    next: Duration,
+}
+
+impl Turnover {
+    fn new() -> Self {
+        Self { begun: VecDeque::from([0]), next: TICK }
+    }
+
+    /// Of `begun` segments, those that were so in the last minute, or a little more.
+    fn look(&mut self, now: Duration, begun: u64) -> u64 {
+        if now >= self.next {
+            self.begun.push_front(begun);
+            self.begun.truncate(TICKS + 1);
+            self.next = now.saturating_add(TICK);
+        }
+        begun.saturating_sub(self.begun.back().copied().unwrap_or(0))
+    }
+}
+
+/// Keeps as many segments prepared as the log is to have in reserve.
+pub(crate) struct Prefill {
+    shared: Weak<Shared>,
+    filling: Option<Filling>,
+    retry_at: Duration,
+    turnover: Turnover,
+    shrink_at: Duration,
+}
+
+/// A file whose blocks are being written for the first time.
+struct Filling {
+    slot: u32,
+    file: Arc<dyn File>,
+    at: u64,
+    zeros: Slice,
+}
+
+impl Prefill {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::downgrade(shared),
+            filling: None,
+            retry_at: Duration::ZERO,
+            turnover: Turnover::new(),
+            shrink_at: shared.clock.now().saturating_add(TICK),
+        }
+    }
+
+    /// Gives space back: what a log has used lately it is likely to use again, and making a segment anew costs as much
+    /// as writing it.
+    fn shrink(&mut self, shared: &Shared, now: Duration) {
+        let begun = self.turnover.look(now, shared.supply.begun());
+        if now < self.shrink_at {
+            return;
+        }
+        let is_any = remove(shared, shared.supply.surplus(shared, begun, REMOVED_AT_ONCE));
+        self.shrink_at = now.saturating_add(if is_any { PAUSE } else { TICK });
+    }
+
+    fn fill(&mut self, shared: &Shared, now: Duration) -> Step {
+        let Some(filling) = self.filling.take() else {
+            return self.begin(shared, now);
+        };
+        let size = shared.segment_bytes;
+        match filling.step(size) {
+            Ok(filling) if filling.at < size => {
+                self.filling = Some(filling);
+                if shared.watch.is_waiting() && shared.supply.len() > KEPT_BACK {
+                    // The log writes, and no writer waits for this segment: half of the time is enough.
+                    let ended = shared.clock.now();
+                    return Step::At(ended.saturating_add(ended.saturating_sub(now)));
+                }
+                Step::Again
+            }
+            Ok(filling) if !shared.supply.claim(shared) => {
+                // Somebody was in a hurry, and was first.
+                marks::hit("supply: a prepared segment would be one too many");
+                drop(shared.disk.remove(&prefill_name(filling.slot)));
+                Step::Again
+            }
+            Ok(filling) => {
+                let made = finish(&*shared.disk, filling.slot, &*filling.file);
+                self.note(shared.supply.add(shared, filling.slot, made), now)
+            }
+            Err((slot, error)) => {
+                let error = shared.supply.give_up(shared, slot, Failure::Write(error));
+                self.note(Err(error), now)
+            }
+        }
+    }
+
+    fn begin(&mut self, shared: &Shared, now: Duration) -> Step {
+        let slot = shared.supply.next_slot();
+        match begin(&*shared.disk, slot, shared.segment_bytes) {
+            Ok(file) => {
+                self.filling = Some(Filling { slot, file, at: 0, zeros: zeros(&shared.pool, shared.segment_bytes) });
+                Step::Again
+            }
+            Err(error) => {
+                let error = shared.supply.give_up(shared, slot, Failure::Write(error));
+                self.note(Err(error), now)
+            }
+        }
+    }
+
+    fn note(&mut self, outcome: Result<(), Error>, now: Duration) -> Step {
+        match outcome {
+            Ok(()) => Step::Again,
+            Err(_) => {
+                self.retry_at = now.saturating_add(RETRY);
+                Step::At(self.retry_at)
+            }
+        }
+    }
+}
+
+impl Filling {
+    fn step(mut self, size: u64) -> Result<Self, (u32, io::Error)> {
+        match write_zeros(&*self.file, &self.zeros, self.at, size) {
+            Ok(len) => {
+                self.at += len;
+                Ok(self)
+            }
+            Err(error) => Err((self.slot, error)),
+        }
+    }
+}
+
+impl Machine for Prefill {
+    fn name(&self) -> &'static str {
+        PREPARE
+    }
+
+    fn is_needed(&self) -> bool {
+        // A caller that finds no segment prepared makes one.
+        false
+    }
+
+    fn step(&mut self, now: Duration) -> Step {
+        let Some(shared) = self.shared.upgrade() else { return Step::Done };
+        let wanted = wanted(&shared);
+        shared.supply.recycle(&shared);
+        self.shrink(&shared, now);
+        let lacks = shared.supply.len() < wanted && !shared.supply.is_at_limit(&shared);
+        if !lacks {
+            shared.faults.succeeded(PREPARE);
+        }
+        if now >= self.retry_at && (self.filling.is_some() || lacks) {
+            return self.fill(&shared, now);
+        }
+        match () {
+            () if now < self.retry_at => Step::At(self.retry_at),
+            () if shared.supply.is_retiring() => Step::At(now.saturating_add(Duration::from_millis(10))),
+            () if shared.supply.len() > wanted => Step::At(self.shrink_at),
+            () => Step::Parked,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Reading full segments again and again, so that rot is found while there are still other copies to heal it from.
+
+use std::{
+    ops::Bound,
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use crate::{
+    group_commit::log::Shared,
+    runtime::{
+        notices::Event,
+        worker::{Machine, Step},
+    },
+    scan::walk::{Course, Expected, Part},
+    segments::segment::Segment,
+    types::{damage::Damage, error::Error, ids::SegmentId},
+};
+
+/// Bytes that one step reads, unless a single group has more.
+const STEP_BYTES: usize = 1 << 20;
+
+/// How soon to look again when there is nothing to read, unless the period is shorter, and how soon at most.
+const IDLE: Duration = Duration::from_secs(60);
+const SOONEST: Duration = Duration::from_millis(10);
+
+/// Reads every full segment once in each period, at an even pace, and reports what is not intact as a read would.
+pub(crate) struct Scrub {
+    shared: Weak<Shared>,
+    period: Duration,
+    /// How far the last segment was read.
+    progress: Option<Progress>,
+    last: SegmentId,
+    /// What was found in that.
+    damages: u64,
+    due: Duration,
+}
+
+struct Progress {
+    segment: Arc<Segment>,
+    at: usize,
+    expected: Expected,
+}
+
+impl Scrub {
+    /// `period` is not zero.
+    pub(crate) fn new(shared: &Arc<Shared>, period: Duration) -> Self {
+        let (progress, last) = (None, SegmentId(0));
+        Self { shared: Arc::downgrade(shared), period, progress, last, damages: 0, due: Duration::ZERO }
+    }
+
+    /// Reads on for about a step; returns how many bytes that were, 0 when there is no segment to read.
+    fn read(&mut self, shared: &Shared) -> Result<usize, Error> {
+        let Some(Progress { segment, at, expected }) = self.progress.take().or_else(|| self.next(shared)) else {
+            return Ok(0);
+        };
+        let mut course = Course::new(&segment, &shared.pool, shared.pad, expected, shared.seed);
+        course.at = at;
+        while course.at < at + STEP_BYTES {
+            match course.pass(None)? {
+                Some(Part::Group(_)) => {}
+                Some(Part::Salvage(salvage)) => self.report(shared, Arc::unwrap_or_clone(salvage.damage)),
+                None => break,
+            }
+        }
+        let read = course.at - at;
+        let (at, expected) = (course.at, course.expected);
+        drop(course);
+        if at < segment.end() as usize && read > 0 {
+            self.progress = Some(Progress { segment, at, expected });
+        } else if segment.has_footer() && segment.read_footer(&shared.pool, shared.pad, shared.seed)?.is_none() {
+            self.report(shared, Damage::footer(segment.id));
+        }
+        if self.progress.is_none() {
+            shared.faults.scrubbed(self.last, self.damages);
+        }
+        Ok(read.max(1))
+    }
+
+    /// The full segment after the last one; the first after all others.
+    fn next(&mut self, shared: &Shared) -> Option<Progress> {
+        let segments = shared.segments.lock();
+        let is_full = |segment: &&Arc<Segment>| segment.is_closed() && segment.last() <= shared.watermark.durable();
+        let behind = segments.range((Bound::Excluded(self.last), Bound::Unbounded)).map(|(_, segment)| segment);
+        let segment = behind.chain(segments.values()).find(is_full)?;
+        (self.last, self.damages) = (segment.id, 0);
+        let expected = Expected::of_closed(segment);
+        Some(Progress { segment: Arc::clone(segment), at: shared.pad, expected })
+    }
+
+    /// How long reading so many bytes may take, if all of the log is to be read in a period.
+    fn pause(&self, shared: &Shared, bytes: usize) -> Duration {
+        let all = shared.segments.lock().len() as f64 * shared.segment_bytes as f64;
+        // In floating point, as a period may be as long as can be said; what it rounds to may be longer than that.
+        let pause = self.period.as_secs_f64() * (bytes as f64 / all.max(1.0)).min(1.0);
+        Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX)
+    }
+
+    fn report(&mut self, shared: &Shared, damage: Damage) {
+        self.damages += 1;
+        shared.faults.scrubbed(self.last, self.damages);
+        shared.metrics.scrub_damages.fetch_add(1, Ordering::Relaxed);
+        shared.notices.tell(Event::Damaged(damage));
+    }
+}
+
+impl Machine for Scrub {
+    fn name(&self) -> &'static str {
+        "scrub"
+    }
+
+    fn step(&mut self, now: Duration) -> Step {
+        let Some(shared) = self.shared.upgrade() else { return Step::Done };
+        if shared.closing.load(Ordering::Acquire) {
+            return Step::Done;
+        }
+        // Whoever kicks the worker does not mean this.
+        if now < self.due {
+            return Step::At(self.due);
+        }
+        let read = self.read(&shared).unwrap_or_else(|error| {
+            // What cannot be read is worth a report, and the next segment may be well.
+            self.report(&shared, Damage::unreadable(self.last, &error));
+            STEP_BYTES
+        });
+        shared.metrics.scrubbed_bytes.fetch_add(read as u64, Ordering::Relaxed);
+        let pause = if read == 0 { IDLE.min(self.period).max(SOONEST) } else { self.pause(&shared, read) };
+        // However short the period, the device is others' for half of the time.
+        let ended = shared.clock.now();
+        self.due = ended.saturating_add(pause.max(ended.saturating_sub(now)));
+        Step::At(self.due)
+    }
+
+    fn is_needed(&self) -> bool {
+        false
+    }
+}

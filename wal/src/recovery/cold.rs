@@ -1,0 +1,85 @@
+//! Finding the cold segments again, and where each ends.
+
+use std::sync::Arc;
+
+use crate::{
+    format::group::{Life, in_segment},
+    recovery::{discover::FoundFile, opening::Opening},
+    scan::walk::{Course, Expected, Found, headers_in},
+    segments::{holes::Holes, segment::Segment},
+    types::{error::Error, ids::SegmentId, marks},
+};
+
+impl Opening {
+    /// Takes the cold segments: those of the checkpoint, and `found`, which were begun since.
+    ///
+    /// All that is intact in them counts, whether anybody was told of it or not: it is copies of durable records. What
+    /// was begun earlier and is in no checkpoint was freed. Where a copy was not synced, the segment that it was taken
+    /// from is still there, and its claim is the newer one; but the next checkpoint states the copy as what is durable,
+    /// so it is synced again.
+    pub(crate) fn place_cold(&mut self, found: Vec<(Life, FoundFile)>) -> Result<(), Error> {
+        let (size, pad) = (self.base.segment_size(), self.base.identity.pad);
+        for (life, file) in found.into_iter().rev() {
+            if self.live.contains_key(&life.segment) {
+                self.let_go(file.slot, false);
+                continue;
+            }
+            let segment = Segment::new(life, file.slot, file.open(&self.base)?, size, in_segment(pad), (1, 0));
+            self.live.insert(life.segment, Arc::new(segment));
+        }
+        let cold: Vec<_> = self.live.range(SegmentId::COLD..).map(|(_, segment)| Arc::clone(segment)).collect();
+        for segment in cold {
+            let stated = segment.last();
+            let holes = self.find_end(&segment)?;
+            self.base.require_device(&holes)?;
+            self.note_holes(segment.slot, &holes);
+            segment.close(pad);
+            if segment.last() > stated {
+                marks::hit("recovery: copies that no checkpoint states are found");
+                self.grown.push(Arc::clone(&segment));
+            }
+            if segment.last() < segment.first_group() {
+                marks::hit("recovery: a cold segment was begun and nothing is in it");
+                self.live.remove(&segment.id);
+                self.let_go(segment.slot, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds where a cold segment ends, from where it is known to have come: its footer says so, or walking it. Returns
+    /// what could not be read.
+    ///
+    /// Each group was begun when all before it were synced, so one that is not intact is damage if another follows,
+    /// and else the end.
+    fn find_end(&self, segment: &Segment) -> Result<Holes, Error> {
+        let (pool, pad, seed) = (&self.base.pool, self.base.identity.pad, self.base.seed);
+        let stated = segment.adopt_end(pool, pad, seed);
+        if stated.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))? {
+            return Ok(Holes::default());
+        }
+        marks::hit("recovery: a cold segment is walked to its end");
+        let expected = Expected { life: segment.life, sequence: segment.last() + 1, first: false, chain: None };
+        let mut course = Course::new(segment, pool, pad, expected, seed);
+        course.at = segment.end() as usize;
+        loop {
+            match course.look()? {
+                Found::Group(group) => course.accept(&group),
+                found if self.is_followed(&mut course)? => {
+                    // What is left of it is told by whoever reads the segment.
+                    course.salvage(&found, None, None)?;
+                }
+                _ => return Ok(course.window.holes),
+            }
+            segment.extend(in_segment(course.at), course.expected.sequence - 1);
+        }
+    }
+
+    fn is_followed(&self, course: &mut Course<'_>) -> Result<bool, Error> {
+        let size = self.base.segment_size() as usize;
+        let behind = course.at.saturating_add(course.window.pad).min(size);
+        let until = course.at.saturating_add(self.base.lookahead()).min(size);
+        let headers = headers_in(&mut course.window, behind..until, &course.expected.life, course.seed)?;
+        Ok(headers.iter().any(|(_, header)| header.sequence > course.expected.sequence))
+    }
+}

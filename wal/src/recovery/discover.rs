@@ -1,0 +1,437 @@
+//! Which segment file holds which segment: by the life that it states, whatever its name, and by its name only where it
+//! states none.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use logboom_disk::{Disk, File};
+
+use crate::{
+    format::group::{Life, Origin, in_segment},
+    recovery::opening::Opening,
+    scan::{base::Base, walk::headers_in, window::Window},
+    segments::{
+        aside::{Aside, is_marked},
+        claim::Claim,
+        holes::Holes,
+        segment::{Segment, aside_slot, slot_name, slot_of},
+        slots::SegmentRow,
+        supply::Free,
+    },
+    types::{damage::OddFile, error::Error, ids::SegmentId, marks},
+};
+
+/// A segment file, and what it states. It is not open: most may be free, and not as many may be open at once.
+pub(crate) struct FoundFile {
+    pub(crate) slot: u32,
+    /// The lives that its header and its first group state, the newest first. It is that of the first; a group that was
+    /// written to another file than its own makes that one state its life as well.
+    pub(crate) lives: Vec<Life>,
+    pub(crate) claim: Claim,
+    /// What of its beginning could not be read.
+    pub(crate) holes: Holes,
+}
+
+impl FoundFile {
+    /// The life that it is taken for.
+    pub(crate) fn life(&self) -> Option<Life> {
+        self.lives.first().copied()
+    }
+
+    fn states(&self, life: &Life) -> bool {
+        self.lives.iter().any(|stated| stated.is(life))
+    }
+
+    pub(crate) fn open(&self, base: &Base) -> Result<Arc<dyn File>, Error> {
+        let name = slot_name(self.slot);
+        base.disk.open(&name, base.mode).map_err(|error| Error::io(format!("opening {name}"), error))
+    }
+
+    /// See [`Base::probe`].
+    pub(crate) fn probe(&mut self, base: &Base) -> Result<Option<Life>, Error> {
+        base.probe(&*self.open(base)?, &mut self.holes)
+    }
+}
+
+impl Opening {
+    /// The segment files of the directory, and the lives that they state.
+    pub(crate) fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
+        let disk = Arc::clone(&self.base.disk);
+        let mut found = Vec::new();
+        let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
+        let aside: BTreeSet<u32> = names.iter().filter_map(|name| aside_slot(name)).collect();
+        let last = names.iter().filter_map(|name| slot_of(name)).chain(aside.last().copied()).max();
+        self.next_slot = self.next_slot.max(last.map_or(0, |slot| slot + 1));
+        for slot in names.iter().filter_map(|name| slot_of(name)) {
+            if aside.contains(&slot) && is_marked(&*disk, slot)? {
+                marks::hit("recovery: a file was put aside and kept its name");
+                self.report_odd(slot, "is no part of the log, and could not be given another name".to_owned());
+                self.aside.push(Aside { slot, is_empty: false });
+            } else {
+                found.extend(self.look_at(&*disk, slot)?);
+            }
+        }
+        self.base.settle(&mut found, self.replay_from())?;
+        Ok(found)
+    }
+
+    /// `None` for a file of a wrong size that is not known to be of this log.
+    fn look_at(&mut self, disk: &dyn Disk, slot: u32) -> Result<Option<FoundFile>, Error> {
+        let (name, mut holes) = (slot_name(slot), Holes::default());
+        let fail = |error| Error::io(format!("opening {name}"), error);
+        let file = disk.open(&name, self.base.mode).map_err(fail)?;
+        let (size, expected) = (file.size().map_err(fail)?, self.base.identity.segment_bytes);
+        let (lives, claim) = self.base.lives(&*file, &mut holes)?;
+        self.base.require_device(&holes)?;
+        for life in &lives {
+            self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
+        }
+        if size != expected && matches!(claim, Claim::Foreign(_) | Claim::Unverified) {
+            self.misfits.push((name, claim));
+            return Ok(None);
+        }
+        if size != expected {
+            // A finished one has its size before it has its name.
+            marks::hit("recovery: a segment file of a wrong size");
+            self.odd.insert(slot, size);
+            self.report_odd(slot, format!("has {size} bytes instead of {expected}"));
+        } else {
+            self.note_holes(slot, &holes);
+        }
+        Ok(Some(FoundFile { slot, lives, claim, holes }))
+    }
+
+    /// Notes what could not be read of a segment file: it is not used again by this opening.
+    pub(crate) fn note_holes(&mut self, slot: u32, holes: &Holes) {
+        if let Some(why) = holes.why().filter(|_| !self.odd.contains_key(&slot)) {
+            marks::hit("recovery: a segment cannot be read");
+            self.odd.insert(slot, self.base.identity.segment_bytes);
+            self.report_odd(slot, why);
+        }
+    }
+
+    fn report_odd(&mut self, slot: u32, what: String) {
+        self.report.odd_files.push(OddFile { name: slot_name(slot), what });
+    }
+
+    /// Lets go of a file in which nothing of the log is. One that could not be read, or is of a wrong size, is not used
+    /// again: `is_freed` says whether what was in it is known to be nothing any more.
+    pub(crate) fn let_go(&mut self, slot: u32, is_freed: bool) {
+        match self.odd.get(&slot) {
+            Some(&size) => self.aside.push(Aside { slot, is_empty: is_freed || size == 0 }),
+            None => self.free.push_back(Free::new(slot)),
+        }
+    }
+
+    /// Segments that the checkpoint names and that lie below its replay position.
+    pub(crate) fn place_covered(&mut self, found: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        let rows = checkpoint.segments.clone();
+        let last = rows.iter().map(|row| row.last).max().unwrap_or(0);
+        self.accepted =
+            Origin { segment: SegmentId(checkpoint.replay_from.0.saturating_sub(1)), last, ..Origin::default() };
+        for row in &rows {
+            let begun = if row.id.is_cold() { SegmentId(0) } else { row.id };
+            self.highest = (self.highest.0.max(begun), self.highest.1.max(row.epoch));
+        }
+        let (mut left, mut probed) = (Vec::new(), BTreeMap::new());
+        for row in &rows {
+            match self.base.stating(found, row, &rows)? {
+                Some(at) => self.place_row(row, &found.swap_remove(at))?,
+                None => left.push(row),
+            }
+        }
+        for row in left {
+            match self.base.unstated(found, row, &mut probed)? {
+                Some(at) => self.place_row(row, &found.swap_remove(at))?,
+                None => {
+                    marks::hit("recovery: a segment of the checkpoint was used again");
+                    // One that was begun, and given up before anything was in it, is not freed by any record.
+                    self.missing.extend((row.first <= row.last).then_some(row.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place_row(&mut self, row: &SegmentRow, found: &FoundFile) -> Result<(), Error> {
+        marks::hit_if(found.slot != row.slot, "recovery: a segment has another's name");
+        let size = self.base.segment_size();
+        let file = found.open(&self.base)?;
+        let segment = Segment::new(row.life(), found.slot, file, size, row.end, (row.first, row.last));
+        if !row.id.is_cold() {
+            segment.close(self.base.identity.pad);
+        }
+        self.live.insert(row.id, Arc::new(segment));
+        Ok(())
+    }
+
+    /// Segments from the replay position on, oldest first. Lets go of the files that hold nothing of the log.
+    ///
+    /// The newest is of the highest epoch, and each names the one before it. What lies in between is void: a process
+    /// that died had begun it, and it landed when the next one had gone on from where the log ended without it.
+    pub(crate) fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<(), Error> {
+        let from = self.replay_from();
+        let (mut stated, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for mut file in found {
+            let life = match file.life().filter(|life| life.begun() >= from) {
+                Some(life) => Some(life),
+                None => file.probe(&self.base)?.filter(|life| life.begun() >= from),
+            };
+            self.base.require_device(&file.holes)?;
+            self.note_holes(file.slot, &file.holes);
+            match life {
+                Some(life) if life.segment.is_cold() => cold.push((life, file)),
+                Some(life) => stated.push((life, file)),
+                None => rest.push(file),
+            }
+        }
+        self.base.sort(&mut cold, &mut rest)?;
+        self.place_cold(cold)?;
+        self.base.sort(&mut stated, &mut rest)?;
+        if self.misses(&stated)? {
+            self.search(&mut stated, &mut rest)?;
+        }
+        let is_gapped = self.link(stated, &mut rest)?;
+        rest.sort_by_key(|file| file.slot);
+        let pad = self.base.identity.pad;
+        // A segment is begun by one write of its header and its first group: neither of them was read.
+        let unknown = rest.iter().find(|file| file.holes.cover(0..2 * pad, pad)).filter(|_| !is_gapped);
+        self.lost_end = unknown.map(|file| format!("{} may have been it, and cannot be read", slot_name(file.slot)));
+        if self.chain.is_empty() && (self.checkpoint.is_some() || !self.bad_slots().is_empty()) {
+            marks::hit("recovery: no segment that the checkpoint is replayed from is left");
+            self.lost_end = Some("no segment that the checkpoint is replayed from is left".to_owned());
+        }
+        // What may be of another log is never written over. Of one that states a life it is known that nothing in it
+        // counts.
+        let is_ours = |file: &FoundFile| matches!(file.claim, Claim::None | Claim::Ours);
+        rest.into_iter().filter(is_ours).for_each(|file| self.let_go(file.slot, !file.lives.is_empty()));
+        Ok(())
+    }
+
+    /// Whether one is missing between these, which are sorted, or behind them.
+    fn misses(&self, stated: &[(Life, FoundFile)]) -> Result<bool, Error> {
+        let mut named = None;
+        for (life, _) in stated.iter().rev() {
+            if named.is_some_and(|named| life.segment < named) {
+                return Ok(true);
+            }
+            if named.is_none_or(|named| life.segment == named) {
+                named = Some(life.origin.segment);
+            }
+        }
+        // Of the oldest one, the one before it is covered; the first of a log has none.
+        if named.is_some_and(|named| named >= self.replay_from() && named > SegmentId(0)) {
+            return Ok(true);
+        }
+        let newest = match stated.last() {
+            Some((life, file)) => Some(Arc::new(self.base.segment(*life, file)?)),
+            None => self.live.range(..SegmentId::COLD).next_back().map(|(_, segment)| Arc::clone(segment)),
+        };
+        let Some(newest) = newest else { return Ok(self.checkpoint.is_some() || !self.bad_slots().is_empty()) };
+        Ok(self.stated(&newest)?.is_some_and(|stated| stated.successor.is_some()))
+    }
+
+    /// Looks for a life that is missing in all of the files that seem to hold nothing of the log: what one was begun
+    /// with, and much of what follows, may be destroyed, or be of another life that was written there.
+    fn search(&mut self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let from = self.replay_from();
+        for mut file in std::mem::take(rest) {
+            let lives = self.base.probe_whole(&*file.open(&self.base)?, &mut file.holes)?;
+            self.base.require_device(&file.holes)?;
+            self.note_holes(file.slot, &file.holes);
+            let is_missing = |life: &&Life| {
+                let is_there = stated.iter().any(|(there, _)| there.is(life));
+                life.begun() >= from && !life.segment.is_cold() && !is_there
+            };
+            match lives.iter().find(is_missing) {
+                Some(life) => stated.push((*life, file)),
+                None => rest.push(file),
+            }
+        }
+        self.base.sort(stated, rest)
+    }
+
+    /// Takes what follows each other of these, and leaves the rest; whether one is missing in between.
+    fn link(&mut self, stated: Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<bool, Error> {
+        let mut is_gapped = false;
+        for (life, file) in stated.into_iter().rev() {
+            self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
+            let named = self.chain.last().map(|newer| newer.life.origin.segment);
+            if named.is_some_and(|named| life.segment > named) {
+                rest.push(file);
+                continue;
+            }
+            is_gapped |= named.is_some_and(|named| life.segment < named);
+            self.chain.push(Arc::new(self.base.segment(life, &file)?));
+        }
+        self.chain.reverse();
+        self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
+        Ok(is_gapped)
+    }
+
+    /// Says of live segments whose files could not be read as a whole, or are too long, that they are not used again.
+    pub(crate) fn mark_odd(&self) {
+        let size = self.base.identity.segment_bytes;
+        let is_odd = |segment: &&Arc<Segment>| self.odd.get(&segment.slot).is_some_and(|&found| found >= size);
+        self.live.values().filter(is_odd).for_each(|segment| segment.mark_odd());
+    }
+
+    /// Live segments that were shortened.
+    pub(crate) fn shortened(&self) -> Vec<Arc<Segment>> {
+        let size = self.base.identity.segment_bytes;
+        let is_short = |segment: &&Arc<Segment>| self.odd.get(&segment.slot).is_some_and(|&found| found < size);
+        self.live.values().filter(is_short).map(Arc::clone).collect()
+    }
+}
+
+/// Gives segments that were shortened their size back: they are used again some day, and what is missing of them was
+/// told of.
+pub(crate) fn restore_sizes(shortened: &[Arc<Segment>], size: u64) -> std::io::Result<()> {
+    for segment in shortened {
+        segment.file.allocate(size)?;
+        segment.file.sync_all()?;
+    }
+    Ok(())
+}
+
+impl Base {
+    /// A segment of the log of which nothing was walked.
+    fn segment(&self, life: Life, file: &FoundFile) -> Result<Segment, Error> {
+        let (size, pad) = (self.segment_size(), in_segment(self.identity.pad));
+        let groups = (life.origin.last + 1, life.origin.last);
+        Ok(Segment::new(life, file.slot, file.open(self)?, size, pad, groups))
+    }
+
+    /// Takes a file that states several lives for the newest of them, but where another file holds more of that one, or
+    /// where it holds more of an older one that is not covered: its file was never free.
+    fn settle(&self, found: &mut [FoundFile], from: SegmentId) -> Result<(), Error> {
+        for at in 0..found.len() {
+            while let [newest, older, ..] = *found[at].lives {
+                let elsewhere = self.most_groups_elsewhere(&newest, found, at)?;
+                let others = match elsewhere {
+                    None if older.begun() >= from => Some(self.count_groups(&older, &found[at])?),
+                    elsewhere => elsewhere,
+                };
+                let gives_way = match others {
+                    Some(others) => others > self.count_groups(&newest, &found[at])?,
+                    None => false,
+                };
+                if !gives_way {
+                    break;
+                }
+                marks::hit("recovery: a file states a life that is another's");
+                found[at].lives.remove(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The oldest first, one of each life: the file with the most of its groups. The others go to the rest.
+    fn sort(&self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let mut sorted: Vec<(Life, FoundFile)> = Vec::with_capacity(stated.len());
+        stated.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
+        for (life, file) in stated.drain(..) {
+            let is_one_life =
+                |last: &&mut (Life, FoundFile)| (last.0.epoch, last.0.segment) == (life.epoch, life.segment);
+            match sorted.last_mut().filter(is_one_life) {
+                None => sorted.push((life, file)),
+                Some(last) if self.count_groups(&last.0, &last.1)? > self.count_groups(&life, &file)? => {
+                    rest.push(file)
+                }
+                Some(last) => rest.push(std::mem::replace(last, (life, file)).1),
+            }
+        }
+        *stated = sorted;
+        Ok(())
+    }
+
+    /// The file that states the life of a segment that a checkpoint names. Where a group of it was written to another
+    /// file than its own, that one states it as well: the one with the most of its groups counts.
+    fn stating(&self, found: &[FoundFile], row: &SegmentRow, rows: &[SegmentRow]) -> Result<Option<usize>, Error> {
+        let states = |file: &FoundFile| file.life().is_some_and(|life| life.is(&row.life()));
+        let is_of_none =
+            |file: &FoundFile| !rows.iter().any(|row| file.life().is_some_and(|life| life.is(&row.life())));
+        let mut those: Vec<usize> = (0..found.len()).filter(|&at| states(&found[at])).collect();
+        let own = found.iter().position(|file| file.slot == row.slot);
+        let is_own = |at: &usize| Some(*at) == own;
+        if !those.is_empty()
+            && !those.iter().any(is_own)
+            && let Some(own) = own.filter(|&own| is_of_none(&found[own]))
+            && self.is_still(&found[own], row)?
+        {
+            those.push(own);
+        }
+        if those.len() < 2 {
+            return Ok(those.pop());
+        }
+        let mut most = None;
+        for at in those {
+            let groups = self.count_groups(&row.life(), &found[at])?;
+            most = most.max(Some((groups, is_own(&at), at)));
+        }
+        Ok(most.map(|(.., at)| at))
+    }
+
+    /// The file of a segment that a checkpoint names, where none states its life: the one of its name, if it can be, or
+    /// one that states no life at its very beginning, and this one further on: those were `probed`, by slot, for the
+    /// rows before.
+    fn unstated(
+        &self,
+        found: &mut [FoundFile],
+        row: &SegmentRow,
+        probed: &mut BTreeMap<u32, Option<Life>>,
+    ) -> Result<Option<usize>, Error> {
+        if let Some(own) = found.iter().position(|file| file.slot == row.slot)
+            && (self.is_still(&found[own], row)? || self.is_written_over(found, own, row)?)
+        {
+            return Ok(Some(own));
+        }
+        for (at, file) in found.iter_mut().enumerate().filter(|(_, file)| file.lives.is_empty()) {
+            let life = match probed.get(&file.slot) {
+                Some(life) => *life,
+                None => *probed.entry(file.slot).or_insert(file.probe(self)?),
+            };
+            if life.is_some_and(|life| life.is(&row.life())) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the file of a segment's name can still hold it. If it was used again it states a later life; one that
+    /// states an earlier life has lost what the segment was begun with, and that alone.
+    fn is_still(&self, file: &FoundFile, row: &SegmentRow) -> Result<bool, Error> {
+        let Some(life) = file.life() else { return Ok(true) };
+        if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
+            return Ok(true);
+        }
+        Ok(self.probe(&*file.open(self)?, &mut Holes::default())?.is_some_and(|life| life.segment == row.id))
+    }
+
+    /// Whether a file states the life of another one, which holds more of it, and this row's further on.
+    fn is_written_over(&self, found: &[FoundFile], own: usize, row: &SegmentRow) -> Result<bool, Error> {
+        let Some(life) = found[own].life() else { return Ok(false) };
+        let Some(elsewhere) = self.most_groups_elsewhere(&life, found, own)? else { return Ok(false) };
+        Ok(elsewhere > self.count_groups(&life, &found[own])? && self.count_groups(&row.life(), &found[own])? > 0)
+    }
+
+    /// The most groups of a life that another file than `own` holds, which takes reading all of it; `None`, at no cost,
+    /// if none states that life.
+    fn most_groups_elsewhere(&self, life: &Life, found: &[FoundFile], own: usize) -> Result<Option<usize>, Error> {
+        let mut most = None;
+        for (_, other) in found.iter().enumerate().filter(|(at, file)| *at != own && file.states(life)) {
+            most = most.max(Some(self.count_groups(life, other)?));
+        }
+        Ok(most)
+    }
+
+    pub(crate) fn count_groups(&self, life: &Life, found: &FoundFile) -> Result<usize, Error> {
+        let (size, pad) = (self.segment_size(), self.identity.pad);
+        let segment = Segment::new(*life, 0, found.open(self)?, size, 0, (0, 0));
+        let all = 0..size as usize;
+        Ok(headers_in(&mut Window::new(&segment, &self.pool, pad), all, life, self.seed)?.len())
+    }
+}

@@ -1,0 +1,235 @@
+//! By which identity a log is opened, and where that was read: in `LOGBOOM`, in what a creation left that was cut
+//! short, or, when `LOGBOOM` is lost, in the other files.
+
+use std::{io, sync::Arc};
+
+use logboom_disk::{Disk, Mode, Pool};
+
+use crate::{
+    format::options::Options,
+    runtime::worker::Clock,
+    segments::{
+        claim::implied_seed,
+        holes::{Holes, is_of_the_bytes, read_around},
+        identity::{Identity, LOCK, NAME, NAME_COPY, NAME_NEW, NAME_RESTORED},
+        segment::slot_of,
+        slots::{Failure, is_slot},
+        supply::is_prefill,
+    },
+    types::{error::Error, identity_fault::IdentityFault, marks},
+};
+
+/// How much of a file is looked at whose pad unit is not known, in bytes: it has its header, and the first group.
+const LOOK: u64 = 128 << 10;
+
+/// Whether a directory is a log, or could become one: to be asked before anything is put in it, a lock included.
+///
+/// # Errors
+/// [`Error::Foreign`] when it holds files and no log, [`Error::Identity`], [`Error::Io`].
+pub fn recognise(disk: &dyn Disk) -> Result<(), Error> {
+    if names(disk)?.iter().any(|name| name == NAME) {
+        // What it says is read by the opening.
+        return Ok(());
+    }
+    Naming::read(disk, &Pool::new(0)).map(drop)
+}
+
+/// Writes `LOGBOOM` again, as the other files of the log name it. Durable on return; returns what was wrong.
+///
+/// The directory must be locked. Where `LOGBOOM` was that of another log, it is gone then.
+///
+/// # Errors
+/// [`Error::Unsupported`] when nothing is wrong with it; [`Error::Identity`] when the other files do not say, or are
+/// not all of one log, and the errors of [`open_read_only`](crate::open_read_only); nothing is changed then.
+/// [`Error::Io`].
+pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error> {
+    let fault = match crate::recovery::opening::open_read_only(Arc::clone(&disk), Options::default()) {
+        Ok(opening) => opening.report().identity.clone(),
+        Err(Error::Identity(fault)) => Some(fault),
+        Err(error) => return Err(error),
+    };
+    let fault = fault.ok_or_else(|| Error::Unsupported(format!("{NAME} is intact: it is not to be restored")))?;
+    let pool = Pool::new(0);
+    let found = match fault.is_restorable().then(|| Naming::read_elsewhere(&*disk, &pool, NAME)) {
+        // They do not agree: what is known of LOGBOOM itself says more than that.
+        Some(Err(Error::Identity(_))) | None => None,
+        Some(found) => found?,
+    };
+    let Some(Naming { identity, .. }) = found else { return Err(Error::Identity(fault)) };
+    let written = identity.write(&*disk, &pool, NAME_RESTORED);
+    let named = written.and_then(|()| Identity::name(&*disk, NAME_RESTORED)).map_err(Failure::into_error);
+    named.map(|()| fault).map_err(|error| Error::io(format!("restoring {NAME}"), error))
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Naming {
+    pub(crate) identity: Identity,
+    pub(crate) state: State,
+}
+
+/// Where the identity of a log stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// In `LOGBOOM`.
+    Named,
+    /// In `LOGBOOM.new`: the log is being made.
+    Begun,
+    /// In copies, or in checksums alone. Here is what is wrong with `LOGBOOM`.
+    Lost(String),
+}
+
+impl Naming {
+    /// Finds the identity of the log in `disk`; begins one, where the options allow it and there is none.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`], [`Error::Identity`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`].
+    pub(crate) fn find(
+        disk: &dyn Disk,
+        pool: &Pool,
+        options: &Options,
+        clock: &dyn Clock,
+        mode: Mode,
+    ) -> Result<Self, Error> {
+        let creates = mode == Mode::Write && options.create;
+        match Self::read(disk, pool)? {
+            Some(naming) if creates || naming.state != State::Begun => Ok(naming),
+            None if creates => {
+                options.check_for(options.segment_bytes)?;
+                let identity = Identity::new(disk, options, [clock.nonce(), clock.nonce()])?;
+                let written = identity.write(disk, pool, NAME_NEW).map_err(Failure::into_error);
+                written.map_err(|error| Error::io(format!("creating {NAME}"), error))?;
+                Ok(Self { identity, state: State::Begun })
+            }
+            Some(_) => Err(Error::Foreign("the making of the log was cut short: there is none yet".to_owned())),
+            None => Err(Error::Foreign("the directory holds no log".to_owned())),
+        }
+    }
+
+    /// Names a log that was being made, when it is: its first group is durable. Durable on return.
+    pub(crate) fn complete(&self, disk: &dyn Disk) -> Result<(), Error> {
+        if self.state != State::Begun {
+            return Ok(());
+        }
+        let named = Identity::name(disk, NAME_NEW).map_err(Failure::into_error);
+        named.map_err(|error| Error::io(format!("creating {NAME}"), error))
+    }
+
+    /// `None` when the directory is empty, or as good as that.
+    fn read(disk: &dyn Disk, pool: &Pool) -> Result<Option<Self>, Error> {
+        match Identity::read(disk, pool, NAME) {
+            Ok(Some(identity)) => return Ok(Some(Self { identity, state: State::Named })),
+            Ok(None) => {}
+            Err(error) => {
+                let Some(what) = why_lost(&error) else { return Err(error) };
+                return Self::read_elsewhere(disk, pool, &what)?.map(Some).ok_or(error);
+            }
+        }
+        let names = names(disk)?;
+        if names.iter().any(|name| name == NAME_COPY) {
+            return Err(Error::Foreign("it is a copy of a log that was not finished: make it anew".to_owned()));
+        }
+        // To begin anew is to remove what was begun: a creation that is cut short there leaves what it was preparing.
+        let is_nothing = |name: &str| matches!(name, NAME_NEW | LOCK) || is_prefill(name);
+        let Some(other) = names.iter().find(|name| !is_nothing(name)) else { return Ok(None) };
+        // It is durable before any file of a new log has its name.
+        if let Ok(Some(identity)) = Identity::read(disk, pool, NAME_NEW) {
+            marks::hit("recovery: the log was being made");
+            return Ok(Some(Self { identity, state: State::Begun }));
+        }
+        let found = Self::read_elsewhere(disk, pool, &format!("{NAME} is missing"))?;
+        found.map(Some).ok_or_else(|| Error::Foreign(format!("there is no file {NAME}, but there is {other:?}")))
+    }
+
+    /// What segments and checkpoints say, of which `LOGBOOM` does not tell whose they are; `None` if there is no header
+    /// in any of them.
+    fn read_elsewhere(disk: &dyn Disk, pool: &Pool, what: &str) -> Result<Option<Self>, Error> {
+        let mut looks = Vec::new();
+        for name in names(disk)? {
+            if slot_of(&name).is_some() || is_slot(&name) {
+                let look = Look::at(disk, pool, &name);
+                looks.extend(look.map_err(|error| Error::io(format!("reading {name}"), error))?);
+            }
+        }
+        let mut copies = looks.iter().filter_map(|look| look.copy);
+        let identity = match copies.next() {
+            Some(copy) => copies.all(|other| other == copy).then_some(copy),
+            None => Look::inferred(&looks),
+        };
+        match identity {
+            _ if looks.is_empty() => Ok(None),
+            Some(identity) => {
+                identity.require_pad(disk.facts().pad_unit)?;
+                marks::hit("recovery: the identity is read from a copy");
+                Ok(Some(Self { identity, state: State::Lost(what.to_owned()) }))
+            }
+            None => {
+                let (foreign, unverified): (Vec<Look>, Vec<Look>) =
+                    looks.into_iter().partition(|look| look.copy.is_some());
+                Err(Error::Identity(Arc::new(IdentityFault {
+                    logboom: Some(what.to_owned()),
+                    ours: Vec::new(),
+                    foreign: foreign.into_iter().map(|look| (look.name, look.copy.map(|copy| copy.log))).collect(),
+                    unverified: unverified.into_iter().map(|look| look.name).collect(),
+                })))
+            }
+        }
+    }
+}
+
+/// What is wrong with `LOGBOOM`, if this is an error for which other files may say what it had.
+fn why_lost(error: &Error) -> Option<String> {
+    match error {
+        Error::Foreign(what) => Some(what.clone()),
+        Error::Io { what, error } if is_of_the_bytes(error) => Some(format!("{what}: {error}")),
+        _ => None,
+    }
+}
+
+/// What a file says of the log that it is of, by itself.
+struct Look {
+    name: String,
+    copy: Option<Identity>,
+    /// An identity for which both its header and its first group are right.
+    inferred: Option<Identity>,
+}
+
+impl Look {
+    /// `None` if the file has no header, or none that can be read.
+    fn at(disk: &dyn Disk, pool: &Pool, name: &str) -> io::Result<Option<Self>> {
+        match Self::read(disk, pool, name) {
+            Err(error) if is_of_the_bytes(&error) => Ok(None),
+            look => look,
+        }
+    }
+
+    fn read(disk: &dyn Disk, pool: &Pool, name: &str) -> io::Result<Option<Self>> {
+        let file = disk.open(name, Mode::Read)?;
+        let (size, unit) = (file.size()?, disk.facts().pad_unit as u64);
+        let len = usize::try_from(size.min(LOOK) / unit * unit).unwrap_or_default();
+        if len == 0 {
+            return Ok(None);
+        }
+        let bytes = read_around(&*file, pool, disk.facts().pad_unit, 0..len, &mut Holes::default())?;
+        let (copy, seed) = (Identity::copy_in(&bytes), implied_seed(&bytes));
+        let is_header_of = |pad: &usize| implied_seed(&bytes[(*pad).min(len)..]);
+        // A group begins where the first pad unit ends.
+        let pads = (9..17).map(|bits| 1_usize << bits);
+        let grouped = pads.clone().find(|pad| seed.is_some() && is_header_of(pad) == seed);
+        let inferred = seed.zip(grouped).filter(|_| slot_of(name).is_some());
+        let inferred = inferred.and_then(|(seed, pad)| Identity::with_seed(seed, size, pad));
+        let has_header = copy.is_some() || seed.is_some() || pads.clone().any(|pad| is_header_of(&pad).is_some());
+        Ok(has_header.then(|| Self { name: name.to_owned(), copy, inferred }))
+    }
+
+    /// What those agree on that say enough.
+    fn inferred(looks: &[Self]) -> Option<Identity> {
+        let mut inferred = looks.iter().filter_map(|look| look.inferred);
+        let first = inferred.next()?;
+        inferred.all(|other| other == first).then_some(first)
+    }
+}
+
+fn names(disk: &dyn Disk) -> Result<Vec<String>, Error> {
+    disk.list().map_err(|error| Error::io("listing the directory", error))
+}

@@ -1,0 +1,91 @@
+//! A log for reading only.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    format::record::Record,
+    read::{
+        ahead::Ahead,
+        cold_read::{Source, read_cold},
+    },
+    scan::{base::Base, passed::Passed},
+    segments::{
+        footer::FooterParts,
+        segment::{Segment, SegmentInfo, infos},
+    },
+    types::{
+        error::Error,
+        ids::{Place, SegmentId},
+    },
+};
+
+/// A log that was opened for reading: what recovery accepted, as of then.
+pub struct Reader {
+    pub(crate) base: Base,
+    pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
+    ahead: Ahead,
+}
+
+impl Reader {
+    pub(crate) fn new(base: Base, live: BTreeMap<SegmentId, Arc<Segment>>) -> Self {
+        let ahead = Ahead::new(base.options.read_ahead_bytes);
+        Self { base, live, ahead }
+    }
+
+    /// Reads the records at `places`, verified, in their order.
+    ///
+    /// # Errors
+    /// As [`Wal::read`](crate::Wal::read).
+    pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
+        let source = Source {
+            disk: &*self.base.disk,
+            pool: &self.base.pool,
+            ahead: &self.ahead,
+            pad: self.base.identity.pad,
+            seed: self.base.seed,
+            durable: u64::MAX,
+            is_named: self.base.is_named,
+        };
+        let mut found = vec![None; places.len()];
+        read_cold(&source, |id| self.live.get(&id).cloned(), places, &mut found)?;
+        out.extend(found.into_iter().flatten());
+        Ok(())
+    }
+
+    /// Has the next read of these segments come from the device: something is wrong with what was read of them.
+    pub fn forget_read(&self, segments: impl IntoIterator<Item = SegmentId>) {
+        segments.into_iter().for_each(|id| self.ahead.forget(id));
+    }
+
+    /// A segment's footer; `None` when there is none, or it is not intact.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::Io`].
+    pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
+        let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
+        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
+    }
+
+    /// Reads all records of a segment, and what is lost of them.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
+    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+        self.base.scan(&self.live, segment, &mut |part| part.give(each))
+    }
+
+    /// The identity of the log.
+    pub fn log_id(&self) -> [u64; 2] {
+        self.base.identity.log
+    }
+
+    /// The segments: the cold ones, and then those of the log, oldest first.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        infos(&self.live)
+    }
+
+    /// What is known of the device.
+    pub fn facts(&self) -> &logboom_disk::Facts {
+        self.base.disk.facts()
+    }
+}

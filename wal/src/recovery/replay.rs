@@ -1,0 +1,307 @@
+//! Walking what a checkpoint does not cover, and judging where the walk stops.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::{
+    format::{
+        echo::Echo,
+        group::{FLAG_CLOSE, Origin, in_segment},
+        record::{KIND_FREED, Record, u64_at},
+    },
+    recovery::opening::{Cut, Opening},
+    runtime::foreign::guarded,
+    scan::{
+        base::Base,
+        passed::{Loss, Passed},
+        salvage::{End, Salvage},
+        verdict::{Evidence, Header, Verdict},
+        walk::{Course, Expected, Found, Part, headers_in},
+        window::ReadQueue,
+    },
+    segments::{footer::Stated, segment::Segment},
+    types::{
+        damage::{Damage, DamageKind},
+        error::Error,
+        ids::{NUMBER_MAX, SegmentId, Sequence},
+        marks,
+        mutants::{self, Mutant},
+    },
+};
+
+impl Opening {
+    /// [`Opening::replay`], part by part.
+    pub(crate) fn replay_parts(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+        let chain = std::mem::take(&mut self.chain);
+        let mut queue = ReadQueue::new(&*self.base.disk);
+        let total = chain.len() as u64 * self.base.identity.segment_bytes;
+        let mut freed = BTreeSet::new();
+        let mut each = |part: Part| {
+            let frees = |record: &&Record| record.kind() == KIND_FREED && !mutants::is_on(Mutant::FreedIgnored);
+            for record in part.records().filter(frees) {
+                freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
+            }
+            each(part)
+        };
+        for (nth, segment) in chain.iter().enumerate() {
+            self.base.recovering(nth as u64 * self.base.identity.segment_bytes, total);
+            self.pass_gap(segment, &mut each)?;
+            let bounds = self.bounds(segment, chain.get(nth + 1))?;
+            let successor = chain.get(nth + 1);
+            self.replay_segment(segment, bounds, successor, queue.as_mut(), &mut each)?;
+            segment.close(self.base.identity.pad);
+        }
+        self.base.recovering(total, total);
+        self.chain = chain;
+        self.drop_void();
+        self.miss_end(&mut each)?;
+        self.drop_freed(&freed);
+        Ok(())
+    }
+
+    /// Notes the segments that are missing before this one: what was in them nobody knows.
+    fn pass_gap(&mut self, segment: &Segment, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+        let origin = segment.life.origin;
+        if origin.last == self.accepted.last || segment.id == self.replay_from() {
+            return Ok(());
+        }
+        let (first, last) = (self.accepted.segment.0 + 1, origin.segment.0);
+        let what = match first <= last {
+            true => format!("segments {first} to {last} are missing"),
+            // An opening found none of them, and went on.
+            false => format!("what followed segment {last} is missing"),
+        };
+        let next = self.accepted.last + 1;
+        // Where this one turns out to be void, the next is begun behind the missing ones as well, and tells of them.
+        self.accepted = origin;
+        self.tell(unknown(DamageKind::Missing, (origin.segment, 0), next, origin.last.max(next) + 1, what), each)
+    }
+
+    /// Reports damage, and passes on what is left.
+    pub(crate) fn tell(
+        &mut self,
+        salvage: Salvage,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.report.damages.push(Arc::clone(&salvage.damage));
+        each(Part::Salvage(salvage))
+    }
+
+    /// What the segments beside it, and its footer, say of a segment.
+    fn bounds(&self, segment: &Segment, successor: Option<&Arc<Segment>>) -> Result<Bounds, Error> {
+        let is_ignored = mutants::is_on(Mutant::OriginEndIgnored);
+        let end = successor.map(|successor| successor.life.origin).filter(|origin| origin.segment == segment.id);
+        let mut bounds = Bounds {
+            promised: 0,
+            end: end.filter(|_| !is_ignored).map(End::from),
+            is_named: false,
+            is_last: successor.is_none(),
+            is_hurt: false,
+        };
+        if bounds.is_last && !is_ignored {
+            // One that has a footer ends there, whatever became of its successor.
+            bounds.end =
+                self.stated(segment)?.map(|Stated { end, last, .. }| End { at: end as usize, last, crc: None });
+            let before = self.live.range(..segment.id).next_back();
+            let before = before.map(|(_, before)| self.stated(before)).transpose()?.flatten();
+            let named = before.and_then(|before| before.successor);
+            bounds.is_named = named.is_some_and(|named| named.is(&segment.life));
+        }
+        Ok(bounds)
+    }
+
+    /// Walks one segment to its end, and notes what was accepted.
+    fn replay_segment(
+        &mut self,
+        segment: &Arc<Segment>,
+        mut bounds: Bounds,
+        successor: Option<&Arc<Segment>>,
+        queue: Option<&mut ReadQueue>,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (pad, seed, pool) = (self.base.identity.pad, self.base.seed, self.base.pool.clone());
+        let mut course = Course::new(segment, &pool, pad, Expected::first(segment.life), seed);
+        course.window.read_ahead(queue, bounds.end.map_or(segment.size as usize, |end| end.at));
+        self.report.segments_replayed += 1;
+        self.report.epoch = segment.life.epoch;
+        let closed = std::mem::replace(&mut self.report.closed, false);
+        loop {
+            if bounds.end.is_some_and(|end| course.at >= end.at) {
+                break;
+            }
+            match course.look()? {
+                Found::Group(group) => {
+                    if course.expected.first {
+                        segment.begin_at(group.header.sequence);
+                    }
+                    course.accept(&group);
+                    self.report.groups_replayed += 1;
+                    self.report.records_replayed += u64::from(group.header.shape.records);
+                    self.report.closed = group.header.flags & FLAG_CLOSE != 0;
+                    marks::hit_if(self.report.closed, "recovery: the log was closed");
+                    self.echo = group.echo();
+                    each(Part::Group(group))?;
+                }
+                found => {
+                    if self.judge(&mut course, &found, &mut bounds)? != Verdict::Damage {
+                        break;
+                    }
+                    let successor = successor.map(|successor| &**successor);
+                    let salvage = match course.salvage(&found, bounds.end, successor)? {
+                        Some(salvage) => salvage,
+                        // A sequence that no log comes to is nobody's promise, and nothing could follow it.
+                        None if (course.expected.sequence..NUMBER_MAX).contains(&bounds.promised) => {
+                            course.give_up(bounds.promised)
+                        }
+                        None => {
+                            let why = course.window.holes.why().filter(|_| bounds.is_last);
+                            self.lost_end =
+                                why.map(|why| format!("of segment {}, {why}", segment.id)).or(self.lost_end.take());
+                            break;
+                        }
+                    };
+                    bounds.is_hurt = true;
+                    self.echo = Echo::default();
+                    self.tell(salvage, each)?;
+                }
+            }
+            segment.extend(in_segment(course.at), course.expected.sequence - 1);
+        }
+        self.report.bytes_read += course.window.read_bytes();
+        self.base.require_device(&course.window.holes)?;
+        self.note_holes(segment.slot, &course.window.holes);
+        if course.expected.first {
+            // Begun, and nothing of it is part of the log: the next one is begun where this one was.
+            self.report.closed = closed;
+            return Ok(());
+        }
+        self.accepted = course.accepted();
+        self.accepted_epoch = segment.life.epoch;
+        match bounds.end {
+            Some(end) => self.check_end(&course, end, each),
+            None => Ok(()),
+        }
+    }
+
+    /// The successor names this end: the walk must have come to it whole.
+    fn check_end(
+        &mut self,
+        course: &Course<'_>,
+        end: End,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Expected { life, sequence, chain, .. } = course.expected;
+        let is_named = chain.is_none() || end.crc.is_none() || chain == end.crc;
+        if course.at == end.at && sequence - 1 == end.last && is_named {
+            return Ok(());
+        }
+        let what = "the segment does not end with the group that its successor or its footer names".to_owned();
+        let (first, next) = (sequence.min(end.last), sequence.max(end.last + 1));
+        // It is told of here: behind it the successor follows.
+        self.accepted.last = end.last;
+        self.tell(unknown(DamageKind::Records, (life.segment, course.at), first, next, what), each)
+    }
+
+    /// Decides what it means that the expected group is not here.
+    fn judge(&mut self, course: &mut Course<'_>, found: &Found, bounds: &mut Bounds) -> Result<Verdict, Error> {
+        let (at, expected) = (course.at, course.expected);
+        // What is further on could not change it then, and looking there for each of many bad groups would take
+        // for ever.
+        let is_stated = bounds.end.is_some() || expected.sequence <= bounds.promised;
+        let until = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
+        let range = match bounds.is_hurt {
+            _ if is_stated => at..at,
+            // The walk may have gone on at groups that do not belong there, past what vouches for the rest.
+            true => course.window.pad..self.base.segment_size() as usize,
+            false => at..until,
+        };
+        let mut behind = headers_in(&mut course.window, range, &expected.life, course.seed)?;
+        behind.retain(|(_, header)| header.sequence >= expected.sequence);
+        let promised = behind.iter().map(|(_, header)| header.durable).max().unwrap_or(0);
+        bounds.promised = bounds.promised.max(promised);
+        behind.retain(|&(place, _)| place >= at);
+        let found_len = if let Found::BadRecords(header, _) = found { header.shape.len() } else { course.window.pad };
+        let followed = behind.iter().any(|&(place, _)| place > at);
+        let evidence = Evidence {
+            header: match found {
+                Found::BadRecords(..) | Found::Group(_) => Header::Expected,
+                Found::Stale => Header::Stale,
+                Found::NoHeader => Header::Bad,
+            },
+            records: matches!(found, Found::Group(_)),
+            promised: bounds.promised >= expected.sequence,
+            // The one that was begun next may be missing. It was begun when all before it was durable.
+            bounded: bounds.end.is_some()
+                || (bounds.is_named && expected.first)
+                || (!bounds.is_last && (followed || matches!(found, Found::BadRecords(..)))),
+            unread: course.window.holes.touch(&(at..at + found_len)),
+            followed,
+            closed: self.report.closed,
+        };
+        marks::hit(evidence.row());
+        let verdict = evidence.verdict();
+        if verdict == Verdict::Cut {
+            let last = behind.iter().map(|(place, header)| place + header.shape.len()).max().unwrap_or(at);
+            let bytes = (last - at) as u64;
+            let (segment, sequence) = (expected.life.segment, expected.sequence);
+            self.report.cut = Some(Cut { sequence, segment, offset: in_segment(at), bytes });
+        }
+        Ok(verdict)
+    }
+}
+
+impl Base {
+    fn recovering(&self, done: u64, total: u64) {
+        if let Err(panic) = guarded(|| self.options.listener.recovering(done, total)) {
+            self.notices.panicked("the listener", panic);
+        }
+    }
+}
+
+/// What is known of a segment's end.
+struct Bounds {
+    /// Groups up to this one were durable, as a header of this life further on says.
+    promised: u64,
+    /// As its successor states it, or its footer.
+    end: Option<End>,
+    /// The footer of the segment before says that its first group was durable.
+    is_named: bool,
+    is_last: bool,
+    /// There was damage in it.
+    is_hurt: bool,
+}
+
+impl Course<'_> {
+    /// Says that everything up to the group that was promised is lost: nothing of it is behind.
+    fn give_up(&mut self, promised: u64) -> Salvage {
+        let Expected { life, sequence, .. } = self.expected;
+        self.expected = Expected { life, sequence: promised.saturating_add(1), first: false, chain: None };
+        let what = format!("groups {sequence} to {promised} were durable and are not to be found");
+        unknown(DamageKind::Records, (life.segment, self.at), sequence, self.expected.sequence, what)
+    }
+
+    /// The end of what was walked.
+    fn accepted(&self) -> Origin {
+        let Expected { life, sequence, chain, .. } = self.expected;
+        Origin { segment: life.segment, end: in_segment(self.at), crc: chain.unwrap_or(0), last: sequence - 1 }
+    }
+}
+
+impl From<Origin> for End {
+    fn from(origin: Origin) -> Self {
+        Self { at: origin.end as usize, last: origin.last, crc: Some(origin.crc) }
+    }
+}
+
+/// Durable groups `first..next` of which nothing is left.
+pub(crate) fn unknown(
+    kind: DamageKind,
+    (segment, at): (SegmentId, usize),
+    first: u64,
+    next: u64,
+    what: String,
+) -> Salvage {
+    let loss = Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) };
+    let (offset, group, lost) = (in_segment(at), Some(first), Vec::new());
+    let damage = Damage { kind, segment, offset, group, what, lost, unknown: true };
+    Salvage { damage: Arc::new(damage), passed: vec![Passed::Lost(loss)] }
+}

@@ -1,0 +1,157 @@
+//! Checking a log: every checksum of every group, in constant memory, without changing anything.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use logboom_disk::Disk;
+
+use crate::{
+    format::{
+        group::{Life, in_segment},
+        options::Options,
+        record::KIND_OWN,
+    },
+    recovery::opening::{Cut, open_read_only},
+    scan::walk::{Group, Part},
+    types::{
+        damage::{Damage, DamageKind, OddFile},
+        error::Error,
+        identity_fault::IdentityFault,
+        ids::SegmentId,
+    },
+};
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Segments, groups, records and bytes of records' bodies that were read.
+    pub segments: u64,
+    /// See `segments`.
+    pub groups: u64,
+    /// See `segments`.
+    pub records: u64,
+    /// See `segments`.
+    pub bytes: u64,
+    /// Footers that are missing or not intact: their segments are read in their place.
+    pub without_footer: Vec<SegmentId>,
+    /// Checkpoint slots whose content is not intact. A crash while one is written leaves it so; the other one serves.
+    pub bad_checkpoints: Vec<u8>,
+    /// The unpromised tail that a writable opening would cut.
+    pub cut: Option<Cut>,
+    /// Files that are not of the log, or a `LOGBOOM` that is damaged.
+    pub identity: Option<Arc<IdentityFault>>,
+    /// What was durable and is not what was written; groups that only lost their descriptors among it.
+    pub damages: Vec<Arc<Damage>>,
+    /// Files that are of a wrong size, or cannot be read as a whole.
+    pub odd_files: Vec<OddFile>,
+}
+
+/// Reads everything that recovery would accept, and says what is wrong with it.
+///
+/// `progress` is told the bytes done and about how many there are. A log that a writer has open can be verified too;
+/// its newest groups may then look torn.
+///
+/// # Errors
+/// What keeps the log from being checked: [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Io`];
+/// [`Error::Corruption`] when so much is missing that no part of the log can be told from another, and
+/// [`Error::Identity`] when no file is of the log that `LOGBOOM` names.
+pub fn verify(
+    disk: Arc<dyn Disk>,
+    options: Options,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<VerifyReport, Error> {
+    let mut opening = open_read_only(disk, options)?;
+    let seed = opening.base.seed;
+    let replay_from = opening.replay_from();
+    let total = opening.live().map(|segment| u64::from(segment.size)).sum();
+    let mut check = Check {
+        report: VerifyReport::default(),
+        seed,
+        done: 0,
+        total,
+        promised: BTreeMap::new(),
+        poor: Vec::new(),
+        progress,
+    };
+    opening.replay_parts(&mut |part| check.part(part))?;
+    check.report.cut = opening.report().cut;
+    check.report.bad_checkpoints = opening.bad_slots();
+    check.report.identity.clone_from(&opening.report().identity);
+    // Those that the walk came by, and the segments that it did not find.
+    check.report.damages.clone_from(&opening.report().damages);
+    check.report.odd_files.clone_from(&opening.report().odd_files);
+    for segment in opening.live() {
+        check.report.segments += 1;
+        if segment.id < replay_from || segment.id.is_cold() {
+            opening.scan_parts(segment.id, &mut |part| check.part(part))?;
+            if opening.read_footer(segment.id)?.is_none() {
+                check.report.without_footer.push(segment.id);
+            }
+        }
+    }
+    Ok(check.finish())
+}
+
+/// A check under way.
+struct Check<'p> {
+    report: VerifyReport,
+    seed: u32,
+    done: u64,
+    total: u64,
+    /// The highest promise of each epoch: one binds within its own, a later one has accepted what a crash left. A cold
+    /// segment numbers its own groups.
+    promised: BTreeMap<(u64, SegmentId), u64>,
+    /// Groups whose records are intact and whose descriptors are not, with what a promise of them binds in.
+    poor: Vec<((u64, SegmentId), u64, Damage)>,
+    progress: &'p mut dyn FnMut(u64, u64),
+}
+
+impl Check<'_> {
+    fn part(&mut self, part: Part) -> Result<(), Error> {
+        for record in part.records().filter(|record| record.kind() < KIND_OWN) {
+            self.report.records += 1;
+            self.report.bytes += record.body().len() as u64;
+        }
+        match part {
+            Part::Group(group) => self.group(&group),
+            Part::Salvage(salvage) => self.report.damages.push(salvage.damage),
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, group: &Group) {
+        self.report.groups += 1;
+        let Life { epoch, segment, .. } = group.header.life;
+        let scope = (epoch, if segment.is_cold() { segment } else { SegmentId(0) });
+        let promised = self.promised.entry(scope).or_default();
+        *promised = group.header.durable.max(*promised);
+        if !group.descriptors_are_intact(self.seed) {
+            self.poor.push((scope, group.header.sequence, poor(group)));
+        }
+        self.done += group.header.shape.len() as u64;
+        (self.progress)(self.done.min(self.total), self.total);
+    }
+
+    /// A group that nobody promised may have been torn there while it was written; below a promise it was changed.
+    fn finish(mut self) -> VerifyReport {
+        let promised = self.promised;
+        let is_promised = |scope, sequence| promised.get(&scope).is_some_and(|&promised| sequence <= promised);
+        let changed = self.poor.into_iter().filter(|&(scope, sequence, _)| is_promised(scope, sequence));
+        self.report.damages.extend(changed.map(|(_, _, damage)| Arc::new(damage)));
+        (self.progress)(self.total, self.total);
+        self.report
+    }
+}
+
+fn poor(group: &Group) -> Damage {
+    let place = group.records.first().map(|(_, place)| *place);
+    Damage {
+        kind: DamageKind::Descriptors,
+        segment: group.header.life.segment,
+        offset: place.map_or(0, |place| place.offset - in_segment(group.header.shape.records_at())),
+        group: Some(group.header.sequence),
+        what: "the second copy of descriptors is not intact; the records are".to_owned(),
+        lost: Vec::new(),
+        unknown: false,
+    }
+}

@@ -1,0 +1,10 @@
+//! Threads, clocks and locks, and a disk that is watched.
+
+pub(crate) mod worker;
+pub(crate) mod sync;
+pub(crate) mod asleep;
+pub(crate) mod watched;
+pub(crate) mod watched_queue;
+pub(crate) mod foreign;
+pub(crate) mod notices;
+pub(crate) mod device_watch;

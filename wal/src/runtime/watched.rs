@@ -1,0 +1,220 @@
+//! A disk whose blocking operations can be seen from outside while they last: whether the device answers is a question
+//! about every one of them, whichever thread is stuck. It may be an embedder's own, so its panics are errors.
+
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use logboom_disk::{Disk, DiskStats, Facts, File, Mode, Pool, Queue, Region, Slice, Sync};
+
+use crate::runtime::{
+    asleep::Asleep,
+    foreign::{Panicked, guarded},
+    notices::Notices,
+    watched_queue::WatchedQueue,
+    worker::{Clock, us},
+};
+
+/// Operations that are seen at once. Of more the first that began are, which are those that have waited for longest.
+const SEEN: usize = 32;
+
+/// The operations that threads wait for at this moment.
+pub(crate) struct Pending {
+    clock: Arc<dyn Clock>,
+    /// When each of them began (us, 0: none).
+    began_us: [AtomicU64; SEEN],
+    /// Who looks after them.
+    pub(crate) looker: Asleep,
+    notices: Arc<Notices>,
+}
+
+impl Pending {
+    pub(crate) fn new(clock: Arc<dyn Clock>, notices: Arc<Notices>) -> Arc<Self> {
+        let began_us = std::array::from_fn(|_| AtomicU64::new(0));
+        Arc::new(Self { clock, began_us, looker: Asleep::default(), notices })
+    }
+
+    /// How long the oldest has lasted; zero if there is none.
+    pub(crate) fn oldest(&self, now: Duration) -> Duration {
+        let began = self.began_us.iter().map(|began_us| began_us.load(Ordering::Relaxed)).filter(|&us| us > 0).min();
+        began.map_or(Duration::ZERO, |us| now.saturating_sub(Duration::from_micros(us)))
+    }
+
+    /// Whether there is any.
+    pub(crate) fn is_any(&self) -> bool {
+        self.began_us.iter().any(|began_us| began_us.load(Ordering::Relaxed) > 0)
+    }
+
+    /// The device was asked for something: sees to it that somebody looks whether it answers.
+    pub(crate) fn announce(&self) {
+        if self.looker.wake()
+            && let Some(watcher) = self.notices.watcher.get()
+        {
+            watcher.kick();
+        }
+    }
+
+    /// Asks a disk for something.
+    fn call<T>(&self, ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let _began = self.begin();
+        guarded(ask).unwrap_or_else(|panic| Err(io::Error::other(Panicked(panic))))
+    }
+
+    /// Begins an operation, which ends with what this returns.
+    pub(crate) fn begin(&self) -> Began<'_> {
+        let now_us = us(self.clock.now());
+        let is_taken = |slot: &&AtomicU64| {
+            let free = slot.load(Ordering::Relaxed) == 0;
+            free && slot.compare_exchange(0, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        let slot = self.began_us.iter().find(is_taken);
+        self.announce();
+        Began(slot)
+    }
+}
+
+pub(crate) struct Began<'p>(Option<&'p AtomicU64>);
+
+impl Drop for Began<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0 {
+            slot.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The disk as it is, and what it is asked for seen. What queues have in flight is their owners' to watch.
+#[derive(Debug)]
+pub(crate) struct WatchedDisk {
+    disk: Arc<dyn Disk>,
+    pending: Arc<Pending>,
+}
+
+#[derive(Debug)]
+struct WatchedFile {
+    file: Arc<dyn File>,
+    pending: Arc<Pending>,
+}
+
+impl WatchedDisk {
+    pub(crate) fn around(disk: Arc<dyn Disk>, pending: Arc<Pending>) -> Arc<Self> {
+        Arc::new(Self { disk, pending })
+    }
+}
+
+impl Disk for WatchedDisk {
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>> {
+        let file = self.pending.call(|| self.disk.open(name, mode))?;
+        Ok(Arc::new(WatchedFile { file, pending: Arc::clone(&self.pending) }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.pending.call(|| self.disk.list())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.pending.call(|| self.disk.rename(from, to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.pending.call(|| self.disk.remove(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.pending.call(|| self.disk.sync_dir())
+    }
+
+    /// The committer's, whose panics end it: it alone has writes of the log in flight.
+    fn queue(&self) -> io::Result<Box<dyn Queue>> {
+        self.pending.call(|| self.disk.queue())
+    }
+
+    fn movable_queue(&self) -> io::Result<Box<dyn Queue>> {
+        let queue = self.pending.call(|| self.disk.movable_queue().map(WatchedQueue::around))?;
+        Ok(Box::new(queue))
+    }
+
+    fn still_ours(&self) -> io::Result<()> {
+        self.pending.call(|| self.disk.still_ours())
+    }
+
+    fn facts(&self) -> &Facts {
+        self.disk.facts()
+    }
+
+    fn read_many(&self, reads: Vec<(Arc<dyn File>, Region, u64)>) -> Vec<(Region, io::Result<()>)> {
+        let lens: Vec<usize> = reads.iter().map(|(_, region, _)| region.len()).collect();
+        let answered = self.pending.call(|| Ok(self.disk.read_many(reads)));
+        let error = match answered {
+            Ok(answers) if answers.len() == lens.len() => return answers,
+            Ok(answers) => io::Error::other(format!("the disk has answered {} of {} reads", answers.len(), lens.len())),
+            Err(error) => error,
+        };
+        // The regions went with what was asked.
+        let pool = Pool::new(0);
+        let failed = |len| (pool.region(len), Err(io::Error::other(error.to_string())));
+        lens.into_iter().map(failed).collect()
+    }
+
+    fn stats(&self) -> DiskStats {
+        self.disk.stats()
+    }
+}
+
+impl File for WatchedFile {
+    fn name(&self) -> &str {
+        self.file.name()
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.pending.call(|| self.file.size())
+    }
+
+    fn allocate(&self, size: u64) -> io::Result<()> {
+        self.pending.call(|| self.file.allocate(size))
+    }
+
+    fn shrink(&self, size: u64) -> io::Result<()> {
+        self.pending.call(|| self.file.shrink(size))
+    }
+
+    fn write_at(&self, slices: &[Slice], offset: u64, sync: Sync) -> io::Result<()> {
+        self.pending.call(|| self.file.write_at(slices, offset, sync))
+    }
+
+    fn read_at(&self, region: &mut Region, offset: u64) -> io::Result<()> {
+        self.pending.call(|| self.file.read_at(region, offset))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.pending.call(|| self.file.sync_data())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.pending.call(|| self.file.sync_all())
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        self.pending.call(|| self.file.forget_cached())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.descriptor()
+    }
+
+    fn simulated(&self) -> Option<u64> {
+        self.file.simulated()
+    }
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").field("oldest", &self.oldest(self.clock.now())).finish_non_exhaustive()
+    }
+}

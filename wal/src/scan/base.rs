@@ -1,0 +1,134 @@
+//! What reading a log needs, and what its files state by themselves.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+use logboom_disk::{Disk, File, Mode, Pool, Slice};
+
+use crate::{
+    format::{
+        group::{GroupHeader, IN_FLIGHT_BYTES, Life},
+        options::Options,
+    },
+    runtime::{
+        notices::Notices,
+        watched::Pending,
+        worker::{Clock, Runtime},
+    },
+    scan::walk::{Part, walk},
+    segments::{
+        claim::Claim,
+        holes::{Holes, read_around, require_device},
+        identity::Identity,
+        segment::{Segment, verify_header},
+    },
+    types::{error::Error, ids::SegmentId, marks},
+};
+
+/// How far into a segment file that seems to be free a life of it is looked for, in bytes.
+const PROBE: usize = 256 << 10;
+
+/// What reading a log needs.
+pub(crate) struct Base {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) pool: Pool,
+    pub(crate) options: Options,
+    pub(crate) runtime: Runtime,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What threads wait for, and what is to be told, of the log that is to be opened.
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) identity: Identity,
+    pub(crate) seed: u32,
+    /// The log was opened by its `LOGBOOM`.
+    pub(crate) is_named: bool,
+    pub(crate) mode: Mode,
+}
+
+impl Base {
+    pub(crate) fn segment_size(&self) -> u32 {
+        u32::try_from(self.identity.segment_bytes).unwrap_or(u32::MAX)
+    }
+
+    /// How far behind the last intact group something that was submitted can lie.
+    pub(crate) fn lookahead(&self) -> usize {
+        IN_FLIGHT_BYTES + self.segment_size() as usize / 4 + self.identity.pad
+    }
+
+    /// The lives that a segment file states in its header and in its first group, the newest first: each stands for the
+    /// other. And whose log these say that it is of.
+    pub(crate) fn lives(&self, file: &dyn File, holes: &mut Holes) -> Result<(Vec<Life>, Claim), Error> {
+        let bytes = self.read(file, 0..2 * self.identity.pad, holes)?;
+        let lives = self.lives_in(&bytes);
+        let claim = Claim::of_segment(&bytes, &self.identity, !lives.is_empty());
+        Ok((lives, claim))
+    }
+
+    /// The life that a segment file states anywhere near its beginning. For one that seems to be free: it may have
+    /// lost what it was begun with.
+    pub(crate) fn probe(&self, file: &dyn File, holes: &mut Holes) -> Result<Option<Life>, Error> {
+        let bytes = self.read(file, 0..PROBE.min(self.segment_size() as usize), holes)?;
+        Ok(self.lives_in(&bytes).into_iter().next())
+    }
+
+    /// The lives that a segment file states anywhere, the newest first. For when one is missed.
+    pub(crate) fn probe_whole(&self, file: &dyn File, holes: &mut Holes) -> Result<Vec<Life>, Error> {
+        let mut lives = Vec::new();
+        let size = self.segment_size() as usize;
+        for at in (0..size).step_by(PROBE) {
+            let bytes = self.read(file, at..(at + PROBE).min(size), holes)?;
+            lives.append(&mut self.lives_in(&bytes));
+        }
+        Ok(newest_first(lives))
+    }
+
+    fn read(&self, file: &dyn File, range: Range<usize>, holes: &mut Holes) -> Result<Slice, Error> {
+        let bytes = read_around(file, &self.pool, self.identity.pad, range, holes);
+        bytes.map_err(|error| Error::io(format!("reading {}", file.name()), error))
+    }
+
+    /// The lives that blocks of a segment file state, the newest first.
+    fn lives_in(&self, bytes: &[u8]) -> Vec<Life> {
+        let pad = self.identity.pad;
+        let groups = bytes.chunks_exact(pad).filter_map(|block| GroupHeader::verify(block, self.seed, pad));
+        // All files of a log are of one size.
+        let is_possible = |life: &Life| life.origin.end <= self.segment_size();
+        let header = verify_header(bytes, self.seed, pad).filter(is_possible);
+        let groups: Vec<Life> = groups.map(|(header, _)| header.life).filter(is_possible).collect();
+        marks::hit_if(
+            header.is_none() && !groups.is_empty(),
+            "recovery: a first group stands for its segment's header",
+        );
+        newest_first(header.into_iter().chain(groups).collect())
+    }
+
+    /// Asks the device once more for something that it has given before, when it has failed to give something else:
+    /// one that has failed as a whole has lost nothing, and the opening is refused.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub(crate) fn require_device(&self, holes: &Holes) -> Result<(), Error> {
+        if !holes.is_failure() {
+            return Ok(());
+        }
+        require_device(&*self.disk, &self.pool, self.identity.pad, self.is_named)
+    }
+
+    /// Walks the segment with this id among those that are live.
+    pub(crate) fn scan(
+        &self,
+        live: &BTreeMap<SegmentId, Arc<Segment>>,
+        id: SegmentId,
+        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let segment = live.get(&id).ok_or(Error::Gone(id))?;
+        let successor = live.get(&id.next()).map(|successor| &**successor);
+        let holes = walk(segment, successor, (&*self.disk, &self.pool), (self.identity.pad, self.seed), each)?;
+        self.require_device(&holes)
+    }
+}
+
+fn newest_first(mut lives: Vec<Life>) -> Vec<Life> {
+    lives.sort_by_key(|life| std::cmp::Reverse((life.begun(), life.epoch, life.segment)));
+    lives.dedup_by(|one, other| one.is(other));
+    lives
+}

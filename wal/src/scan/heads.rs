@@ -1,0 +1,28 @@
+//! The heads of many footers at once.
+
+use std::sync::Arc;
+
+use logboom_disk::Slice;
+
+use crate::{
+    scan::base::Base,
+    segments::{footer::TAIL, segment::Segment},
+    types::error::Error,
+};
+
+/// The heads of the footers of `segments`, in their order; `None` where there is none, or it is not intact. The ends of
+/// all are read at once, and the rest of a long head when its turn has come.
+pub(crate) fn read_heads<'b>(
+    base: &'b Base,
+    segments: Vec<Arc<Segment>>,
+) -> impl Iterator<Item = Result<Option<Slice>, Error>> + use<'b> {
+    let read = |segment: &Arc<Segment>| {
+        let len = TAIL.min(segment.size as usize);
+        (Arc::clone(&segment.file), base.pool.region(len), (segment.size as usize - len) as u64)
+    };
+    let tails = base.disk.read_many(segments.iter().map(read).collect());
+    segments.into_iter().zip(tails).map(|(segment, (region, result))| {
+        let head = result.and_then(|()| segment.head(&base.pool, (base.identity.pad, base.seed), region.freeze()));
+        head.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))
+    })
+}

@@ -1,0 +1,391 @@
+//! What can be saved of a stretch in which durable groups are not intact.
+//!
+//! Records are verified one by one wherever they lie, and the sequence of a group is never used twice: an intact record
+//! whose sequence belongs to one of the lost groups is what was written there. What is not found so is named by the
+//! second copy of its descriptor, in the group's own table or in the echo of the group behind; what neither names is
+//! unknown, and only that.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    format::{
+        group::{GROUP_HEADER, GroupHeader, TABLE_HEADER, in_segment, table_len, verify_table},
+        record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
+    },
+    scan::{
+        passed::{Loss, Passed},
+        walk::{Course, Expected, Found, header_at},
+        window::Window,
+    },
+    segments::segment::Segment,
+    types::{
+        damage::{Damage, DamageKind, Descriptor},
+        error::Error,
+        ids::{Place, SegmentId, Sequence, round_up},
+    },
+};
+
+/// The accepted end of a segment, as its successor or a checkpoint states it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) at: usize,
+    /// The last group.
+    pub(crate) last: u64,
+    /// The checksum of its header, where it is known.
+    pub(crate) crc: Option<u32>,
+}
+
+/// What was saved.
+#[derive(Clone, Debug)]
+pub(crate) struct Salvage {
+    pub(crate) damage: Arc<Damage>,
+    pub(crate) passed: Vec<Passed>,
+}
+
+impl Salvage {
+    /// The damage is that the device does not give what was written.
+    fn unreadable(self, why: &str) -> Self {
+        let what = format!("{}: {why}", self.damage.what);
+        Self { damage: Arc::new(Damage { kind: DamageKind::Unreadable, what, ..(*self.damage).clone() }), ..self }
+    }
+}
+
+/// Bytes of a segment in which the groups `first..next` lay.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    from: usize,
+    to: usize,
+    first: u64,
+    next: u64,
+}
+
+/// Groups of a write that went elsewhere. The expected group was not found where it belongs, so wherever else it
+/// stands, it does not; nor do those that follow it there, one right behind the other.
+struct Misplaced {
+    expected: u64,
+    /// Behind the last one.
+    end: usize,
+    /// The sequence of the next.
+    next: u64,
+}
+
+/// Where the walk goes on.
+struct Resumed {
+    at: usize,
+    sequence: u64,
+    chain: Option<u32>,
+    /// The header that stands there, where it was looked for.
+    behind: Option<GroupHeader>,
+}
+
+impl Course<'_> {
+    /// Saves what can be saved of the durable groups from here on that are not intact, and goes on behind them: at the
+    /// next intact group of this life, or at the segment's end. `successor` is the segment that was begun next.
+    ///
+    /// Returns `None` when the walk ends here, since nothing of this life is behind and no end is stated.
+    pub(crate) fn salvage(
+        &mut self,
+        found: &Found,
+        end: Option<End>,
+        successor: Option<&Segment>,
+    ) -> Result<Option<Salvage>, Error> {
+        let Some(resumed) = self.resume(found, end)? else { return Ok(None) };
+        let mut stretch =
+            Stretch { from: self.at, to: resumed.at, first: self.expected.sequence, next: resumed.sequence };
+        let mut finds = Finds { any_sequence: self.expected.life.segment.is_cold(), ..Finds::default() };
+        if let Found::BadRecords(header, _) = found {
+            finds.counts.insert(header.sequence, header.shape.records);
+        }
+        finds.search(&mut self.window, &stretch, self.seed)?;
+        match successor {
+            // An echo describes the group right before: behind the end of the segment, the first of the next one.
+            Some(successor) if end.is_some_and(|end| end.at == resumed.at) => {
+                let (pool, pad) = (self.window.pool.clone(), self.window.pad);
+                let mut window = Window::new(successor, &pool, pad);
+                finds.take_echo(&mut window, pad, &stretch, self.seed)?;
+                let behind = header_at(&mut window, pad, &successor.life, self.seed)?;
+                // An opening that found the end damaged had nothing to repeat, and no checksum to name.
+                let behind = behind.filter(|behind| behind.life.origin.crc != 0);
+                finds.take_empty(behind.as_ref(), stretch.to - stretch.from, &stretch);
+            }
+            _ => {
+                finds.take_echo(&mut self.window, resumed.at, &stretch, self.seed)?;
+                let behind = resumed.behind.as_ref();
+                let before = behind.map_or(0, |behind| behind.prev_len as usize);
+                if self.expected.first && before == stretch.to - stretch.from {
+                    // The first group of an epoch, alone: there were none in what its sequence leapt over.
+                    stretch.first = stretch.next - 1;
+                }
+                finds.take_empty(behind, before, &stretch);
+            }
+        }
+        self.at = resumed.at;
+        let life = self.expected.life;
+        self.expected = Expected { life, sequence: resumed.sequence, first: false, chain: resumed.chain };
+        let salvage = finds.into_salvage(life.segment, &stretch);
+        let is_unread = self.window.holes.touch(&(stretch.from..stretch.to));
+        Ok(Some(match self.window.holes.why().filter(|_| is_unread) {
+            Some(why) => salvage.unreadable(&why),
+            None => salvage,
+        }))
+    }
+
+    fn resume(&mut self, found: &Found, end: Option<End>) -> Result<Option<Resumed>, Error> {
+        if let Found::BadRecords(header, crc) = found {
+            let at = self.at + header.shape.len();
+            return Ok(Some(Resumed { at, sequence: header.sequence + 1, chain: Some(*crc), behind: None }));
+        }
+        let (life, expected) = (self.expected.life, self.expected.sequence);
+        let limit = end.map_or(self.window.segment.size as usize, |end| end.at);
+        let mut found: Option<Resumed> = None;
+        let mut misplaced = Misplaced { expected, end: 0, next: expected };
+        for at in (self.at + self.window.pad..limit).step_by(self.window.pad) {
+            let Some(header) = header_at(&mut self.window, at, &life, self.seed)? else { continue };
+            if misplaced.holds(at, &header) {
+                continue;
+            }
+            let is_behind = header.sequence > expected && end.is_none_or(|end| header.sequence <= end.last);
+            // Not the nearest: a copy of a later group may lie where it does not belong.
+            if is_behind && found.as_ref().is_none_or(|found| header.sequence < found.sequence) {
+                let sequence = header.sequence;
+                found = Some(Resumed { at, sequence, chain: None, behind: Some(header) });
+                if sequence == expected + 1 {
+                    break;
+                }
+            }
+        }
+        Ok(found.or(end.map(|end| {
+            let sequence = expected.max(end.last + 1);
+            Resumed { at: end.at, sequence, chain: end.crc, behind: None }
+        })))
+    }
+}
+
+impl Misplaced {
+    /// Whether the group at `at` is one of them. All that stand before it were asked for.
+    fn holds(&mut self, at: usize, header: &GroupHeader) -> bool {
+        let is_one = header.sequence == self.expected || (header.sequence, at) == (self.next, self.end);
+        if is_one {
+            (self.next, self.end) = (header.sequence + 1, at + header.shape.len());
+        }
+        is_one
+    }
+}
+
+/// What was found in a stretch, by sequence.
+#[derive(Default)]
+struct Finds {
+    /// Records of any sequence are what was written: they were moved here, and kept theirs.
+    any_sequence: bool,
+    records: BTreeMap<Sequence, (Record, Place)>,
+    /// Of records whose header is intact and whose body is not.
+    headers: BTreeMap<Sequence, Descriptor>,
+    tables: BTreeMap<u64, Vec<Descriptor>>,
+    /// How many records a group had, where its header says so.
+    counts: BTreeMap<u64, u32>,
+}
+
+impl Finds {
+    fn search(&mut self, window: &mut Window<'_>, stretch: &Stretch, seed: u32) -> Result<(), Error> {
+        let pad = window.pad;
+        let mut at = stretch.from;
+        for block in (stretch.from..stretch.to).step_by(pad) {
+            self.take_table(window, block, 0, stretch, seed)?;
+            // The echo of a group whose own header is gone.
+            self.take_table(window, block, GROUP_HEADER, stretch, seed)?;
+            at = at.max(block);
+            while at < block + pad {
+                at += match self.take_record(window, at, stretch, seed)? {
+                    Some(len) => len,
+                    None => RECORD_ALIGN,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the record at `at`, if there is one of the lost groups. Returns its length if it is whole.
+    fn take_record(
+        &mut self,
+        window: &mut Window<'_>,
+        at: usize,
+        stretch: &Stretch,
+        seed: u32,
+    ) -> Result<Option<usize>, Error> {
+        let block = at / window.pad * window.pad;
+        let bytes = window.bytes(block, at - block + RECORD_HEADER)?;
+        let Some(raw) = bytes.get(at - block..).and_then(Raw::at) else { return Ok(None) };
+        let sequence = raw.sequence();
+        if !(self.any_sequence || stretch.holds(sequence.group())) || !raw.checks(seed) {
+            return Ok(None);
+        }
+        let (descriptor, len) = (raw.descriptor(), record_bytes(raw.body_len()));
+        if at + len <= stretch.to {
+            let bytes = window.bytes(block, at - block + len)?;
+            let whole = bytes.slice(at - block..at - block + len);
+            if let Some(record) = Record::verify(&whole, seed) {
+                let place = Place { segment: window.segment.id, offset: in_segment(at), len: in_segment(len) };
+                self.records.insert(sequence, (record, place));
+                return Ok(Some(len));
+            }
+        }
+        self.headers.insert(sequence, descriptor);
+        Ok(None)
+    }
+
+    /// Takes the table of descriptors `skip` bytes into the block at `block`, if there is one of a lost group.
+    fn take_table(
+        &mut self,
+        window: &mut Window<'_>,
+        block: usize,
+        skip: usize,
+        stretch: &Stretch,
+        seed: u32,
+    ) -> Result<(), Error> {
+        let bytes = window.bytes(block, skip + TABLE_HEADER)?;
+        let Some(len) = bytes.get(skip..).and_then(table_len) else { return Ok(()) };
+        let bytes = window.bytes(block, round_up(skip + len, window.pad))?;
+        if let Some((group, rows)) = bytes.get(skip..).and_then(|bytes| verify_table(bytes, seed))
+            && stretch.holds(group)
+        {
+            self.tables.insert(group, rows);
+        }
+        Ok(())
+    }
+
+    /// Takes what the intact group at `at` repeats of the one before it.
+    fn take_echo(&mut self, window: &mut Window<'_>, at: usize, stretch: &Stretch, seed: u32) -> Result<(), Error> {
+        if at + window.pad > window.segment.size as usize {
+            return Ok(());
+        }
+        self.take_table(window, at, GROUP_HEADER, stretch, seed)
+    }
+
+    /// Takes the last group of the stretch, `len` bytes long, for empty if that is one block and the intact group
+    /// behind repeats nothing: it would repeat what there was.
+    fn take_empty(&mut self, behind: Option<&GroupHeader>, len: usize, stretch: &Stretch) {
+        if behind.is_some_and(|behind| (behind.shape.echo_len, behind.shape.pad) == (0, len)) {
+            self.counts.entry(stretch.next - 1).or_insert(0);
+        }
+    }
+
+    fn into_salvage(self, segment: SegmentId, stretch: &Stretch) -> Salvage {
+        let mut told = Told { segment, passed: Vec::new(), lost: Vec::new(), unknown: None };
+        if self.any_sequence {
+            return self.into_salvage_of_moved(told, stretch);
+        }
+        let known: BTreeSet<u64> = (self.records.keys().chain(self.headers.keys()).map(|sequence| sequence.group()))
+            .chain(self.tables.keys().copied())
+            .chain(self.counts.keys().copied())
+            .collect();
+        let mut next = stretch.first;
+        for group in known {
+            if next < group {
+                told.unknown(Sequence::new(next, 0), Sequence::new(group, 0));
+            }
+            self.tell(group, &mut told);
+            next = group + 1;
+        }
+        if next < stretch.next {
+            told.unknown(Sequence::new(next, 0), Sequence::new(stretch.next, 0));
+        }
+        told.into_salvage(stretch)
+    }
+
+    /// What is lost of records that were moved is found missing by whoever knows that it must be somewhere.
+    fn into_salvage_of_moved(self, mut told: Told, stretch: &Stretch) -> Salvage {
+        let headers = self.headers.into_iter().filter(|(sequence, _)| !self.records.contains_key(sequence));
+        headers.for_each(|(sequence, descriptor)| told.lost(sequence, descriptor));
+        let found = self.records.values().map(|(record, _)| record.descriptor());
+        let named: Vec<Descriptor> = found.chain(told.lost.iter().copied()).collect();
+        let listed = self.tables.values().flatten().filter(|row| !named.contains(row));
+        listed.for_each(|&descriptor| told.moved(descriptor));
+        told.passed.extend(self.records.into_values().map(|(record, place)| Passed::Record(record, place)));
+        let groups = (stretch.first..stretch.next).filter(|group| !self.tables.contains_key(group));
+        let is_unknown = groups.count() > 0;
+        let salvage = told.into_salvage(stretch);
+        if !is_unknown {
+            return salvage;
+        }
+        let damage = Damage { unknown: true, ..(*salvage.damage).clone() };
+        Salvage { damage: Arc::new(damage), ..salvage }
+    }
+
+    /// Tells of one group, record by record.
+    fn tell(&self, group: u64, told: &mut Told) {
+        let table = self.tables.get(&group);
+        let count = table.map(Vec::len).or(self.counts.get(&group).map(|&count| count as usize));
+        let (begin, end) = (Sequence::new(group, 0), Sequence::new(group + 1, 0));
+        let found = self.records.range(begin..end).map(|(sequence, _)| *sequence);
+        let named = self.headers.range(begin..end).map(|(sequence, _)| *sequence);
+        let listed = (0..count.unwrap_or(0)).map(|ordinal| Sequence(begin.0 + ordinal as u64));
+        let all: BTreeSet<Sequence> = found.chain(named).chain(listed).collect();
+        for sequence in all {
+            let ordinal = usize::try_from(sequence.ordinal()).unwrap_or(usize::MAX);
+            let descriptor = self.headers.get(&sequence).or(table.and_then(|table| table.get(ordinal)));
+            match (self.records.get(&sequence), descriptor) {
+                (Some((record, place)), _) => told.passed.push(Passed::Record(record.clone(), *place)),
+                (None, Some(descriptor)) => told.lost(sequence, *descriptor),
+                (None, None) => told.unknown(sequence, sequence.next()),
+            }
+        }
+        if count.is_none() {
+            told.unknown(begin, end);
+        }
+    }
+}
+
+impl Stretch {
+    fn holds(&self, group: u64) -> bool {
+        (self.first..self.next).contains(&group)
+    }
+}
+
+/// What is told of a stretch.
+struct Told {
+    segment: SegmentId,
+    passed: Vec<Passed>,
+    lost: Vec<Descriptor>,
+    /// From the first to behind the last sequence of which nothing is known.
+    unknown: Option<(Sequence, Sequence)>,
+}
+
+impl Told {
+    fn lost(&mut self, sequence: Sequence, descriptor: Descriptor) {
+        self.lost.push(descriptor);
+        self.passed.push(Passed::Lost(Loss::Record { sequence, segment: self.segment, descriptor }));
+    }
+
+    fn moved(&mut self, descriptor: Descriptor) {
+        self.lost.push(descriptor);
+        self.passed.push(Passed::Lost(Loss::Moved { segment: self.segment, descriptor }));
+    }
+
+    fn unknown(&mut self, from: Sequence, until: Sequence) {
+        let (first, last) = self.unknown.unwrap_or((from, until));
+        self.unknown = Some((first.min(from), last.max(until)));
+    }
+
+    fn into_salvage(mut self, stretch: &Stretch) -> Salvage {
+        let unknown = self.unknown.map(|(from, until)| Passed::Lost(Loss::Unknown { from, until }));
+        let is_unknown = unknown.is_some();
+        self.passed.splice(0..0, unknown);
+        let what = match stretch.next.saturating_sub(stretch.first) {
+            0 | 1 => format!("group {} was durable and is not intact", stretch.first),
+            _ => format!("groups {} to {} were durable and are not intact", stretch.first, stretch.next - 1),
+        };
+        let damage = Damage {
+            kind: DamageKind::Records,
+            segment: self.segment,
+            offset: in_segment(stretch.from),
+            group: Some(stretch.first),
+            what,
+            lost: self.lost,
+            unknown: is_unknown,
+        };
+        Salvage { damage: Arc::new(damage), passed: self.passed }
+    }
+}

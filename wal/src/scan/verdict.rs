@@ -1,0 +1,161 @@
+//! The verdict on what stands where the next group is expected: the recovery table of FORMAT.md, in its order.
+
+use crate::types::mutants::{self, Mutant};
+
+/// What recovery knows of one place in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// What the header there says.
+    pub header: Header,
+    /// Whether the records behind an expected header are intact and its own.
+    pub records: bool,
+    /// A header further on, of the same life of the segment, promises that this group was durable.
+    pub promised: bool,
+    /// The segment that was begun next, or a footer, states that the log went on beyond this place.
+    pub bounded: bool,
+    /// The device does not give what stands here, or the file ends before.
+    pub unread: bool,
+    /// An intact header of the same life of the segment stands further on.
+    pub followed: bool,
+    /// The group before this place closed the log.
+    pub closed: bool,
+}
+
+/// What the bytes where a header belongs say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// The header of the group that is expected here.
+    Expected,
+    /// An intact header of another group: of an earlier life of the segment, or out of order.
+    Stale,
+    /// None.
+    Bad,
+}
+
+/// What is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The group is part of the log.
+    Accept,
+    /// The log ends here, and nothing speaks against it.
+    End,
+    /// The log ends here: what stands from here on was never acknowledged as far as any promise tells, and is cut.
+    Cut,
+    /// A group that was durable is gone or changed; what it held stands in its header's table or its successor.
+    Damage,
+}
+
+impl Evidence {
+    /// The mark of the row of the table that decides.
+    pub(crate) fn row(self) -> &'static str {
+        match (self.verdict(), self.header) {
+            (Verdict::Accept, _) => "recovery: row a, accept",
+            (Verdict::Damage, _) if self.bounded || self.promised => "recovery: row b, damage",
+            (Verdict::Damage, _) => "recovery: row g, damage that cannot be read",
+            (Verdict::End, _) if self.closed => "recovery: row c, end after closing",
+            (Verdict::Cut, Header::Expected) => "recovery: row d, cut in a group's records",
+            (Verdict::Cut, _) => "recovery: row e, cut at a group's header",
+            (Verdict::End, _) => "recovery: row f, end",
+        }
+    }
+
+    /// The one verdict on this evidence.
+    pub fn verdict(self) -> Verdict {
+        let Self { header, records, promised, bounded, unread, followed, closed } = self;
+        match (header, records) {
+            // a: the expected header over its own records.
+            (Header::Expected, true) => Verdict::Accept,
+            // b: below a stated end or a promise of its own epoch, whatever it looks like.
+            _ if (bounded || promised) && !mutants::is_on(Mutant::DamageTakenForTorn) => Verdict::Damage,
+            // c: after the group that closed the log nothing was submitted, so nothing can be torn.
+            _ if closed => Verdict::End,
+            // g: a torn write leaves what can be read.
+            _ if unread && !mutants::is_on(Mutant::DamageTakenForTorn) => Verdict::Damage,
+            // d: torn while it was written; nobody was told that it was durable.
+            (Header::Expected, false) => Verdict::Cut,
+            // e: torn in its header, with others of the same flight behind it.
+            (Header::Stale | Header::Bad, _) if followed => Verdict::Cut,
+            // f: bytes of an earlier life, or zeros; a group that was torn to nothing looks the same.
+            (Header::Stale | Header::Bad, _) => Verdict::End,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of the table in FORMAT.md: `None` matches both.
+    struct Row {
+        name: char,
+        header: &'static [Header],
+        records: Option<bool>,
+        stated: Option<bool>,
+        closed: Option<bool>,
+        unread: Option<bool>,
+        followed: Option<bool>,
+        verdict: Verdict,
+    }
+
+    const ANY: &[Header] = &[Header::Expected, Header::Stale, Header::Bad];
+    const NOT: &[Header] = &[Header::Stale, Header::Bad];
+    const IS: &[Header] = &[Header::Expected];
+
+    #[rustfmt::skip]
+    const TABLE: [Row; 8] = [
+        Row { name: 'a', header: IS,  records: Some(true),  stated: None,        closed: None,        unread: None,        followed: None,        verdict: Verdict::Accept },
+        Row { name: 'b', header: IS,  records: Some(false), stated: Some(true),  closed: None,        unread: None,        followed: None,        verdict: Verdict::Damage },
+        Row { name: 'B', header: NOT, records: None,        stated: Some(true),  closed: None,        unread: None,        followed: None,        verdict: Verdict::Damage },
+        Row { name: 'c', header: ANY, records: Some(false), stated: Some(false), closed: Some(true),  unread: None,        followed: None,        verdict: Verdict::End },
+        Row { name: 'g', header: ANY, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(true),  followed: None,        verdict: Verdict::Damage },
+        Row { name: 'd', header: IS,  records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: None,        verdict: Verdict::Cut },
+        Row { name: 'e', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: Some(true),  verdict: Verdict::Cut },
+        Row { name: 'f', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: Some(false), verdict: Verdict::End },
+    ];
+
+    impl Row {
+        fn matches(&self, evidence: &Evidence) -> bool {
+            let is = |wanted: Option<bool>, found: bool| wanted.is_none_or(|wanted| wanted == found);
+            self.header.contains(&evidence.header)
+                && is(self.records, evidence.records)
+                && is(self.stated, evidence.promised || evidence.bounded)
+                && is(self.closed, evidence.closed)
+                && is(self.unread, evidence.unread)
+                && is(self.followed, evidence.followed)
+        }
+    }
+
+    /// Records are only ever looked at behind an expected header.
+    fn possible(evidence: &Evidence) -> bool {
+        evidence.header == Header::Expected || !evidence.records
+    }
+
+    #[test]
+    fn every_evidence_matches_one_row_and_gets_its_verdict() {
+        let mut seen = [false; TABLE.len()];
+        for bits in 0..3 << 6 {
+            let evidence = Evidence {
+                header: ANY[bits % 3],
+                records: (bits / 3) & 1 != 0,
+                promised: (bits / 3) & 2 != 0,
+                bounded: (bits / 3) & 4 != 0,
+                followed: (bits / 3) & 8 != 0,
+                closed: (bits / 3) & 16 != 0,
+                unread: (bits / 3) & 32 != 0,
+            };
+            if !possible(&evidence) {
+                continue;
+            }
+            let rows: Vec<usize> = (0..TABLE.len()).filter(|&row| TABLE[row].matches(&evidence)).collect();
+            assert_eq!(
+                rows.len(),
+                1,
+                "{evidence:?} matches {:?}",
+                rows.iter().map(|&row| TABLE[row].name).collect::<Vec<_>>()
+            );
+            assert_eq!(evidence.verdict(), TABLE[rows[0]].verdict, "row {} on {evidence:?}", TABLE[rows[0]].name);
+            seen[rows[0]] = true;
+        }
+        assert!(seen.iter().all(|&row| row), "every row is reached");
+    }
+}

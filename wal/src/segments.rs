@@ -1,0 +1,10 @@
+//! The files: segments and their footers, checkpoint slots, the identity, and prepared segments.
+
+pub(crate) mod segment;
+pub(crate) mod footer;
+pub(crate) mod identity;
+pub(crate) mod slots;
+pub(crate) mod supply;
+pub(crate) mod claim;
+pub(crate) mod holes;
+pub(crate) mod aside;

@@ -1,0 +1,62 @@
+//! Segment files that the log goes on without: they get another name, or are removed.
+
+use std::io;
+
+use logboom_disk::{Disk, Mode};
+
+use crate::{
+    segments::{
+        segment::{aside_name, slot_name},
+        slots::Failure,
+    },
+    types::error::Error,
+};
+
+/// A segment file that the log goes on without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aside {
+    pub(crate) slot: u32,
+    /// There is nothing in it, or it was freed: it is removed, not kept for people to look at.
+    pub(crate) is_empty: bool,
+}
+
+impl Aside {
+    /// Of a segment that was freed, durably.
+    pub(crate) fn freed(slot: u32) -> Self {
+        Self { slot, is_empty: true }
+    }
+}
+
+/// Gives files that the log has gone on without another name, so that no later opening takes them for what is missing.
+/// One that keeps its name is marked: by an empty file of the name that it was to get.
+///
+/// # Errors
+/// The first, when all were tried. One that is neither renamed nor marked is told of again by the next opening.
+pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure> {
+    let mut outcome = Ok(());
+    for Aside { slot, is_empty } in aside {
+        let name = slot_name(*slot);
+        tracing::warn!(name, is_empty, "the log goes on without a file of its own");
+        let done = if *is_empty { disk.remove(&name) } else { disk.rename(&name, &aside_name(*slot)) };
+        if let Err(error) = done {
+            let marked = match disk.open(&aside_name(*slot), Mode::Create) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                _ => Ok(()),
+            };
+            tracing::warn!(name, %error, is_marked = marked.is_ok(), "it keeps its name");
+            outcome = outcome.and(marked);
+        }
+    }
+    if !aside.is_empty() {
+        disk.sync_dir().map_err(Failure::Sync)?;
+    }
+    outcome.map_err(Failure::Write)
+}
+
+/// Whether a segment file was put aside by an opening that could not rename it. What was renamed is not empty: an empty
+/// file is removed.
+pub(crate) fn is_marked(disk: &dyn Disk, slot: u32) -> Result<bool, Error> {
+    let name = aside_name(slot);
+    let size = disk.open(&name, Mode::Read).and_then(|file| file.size());
+    size.map(|size| size == 0).map_err(|error| Error::io(format!("opening {name}"), error))
+}

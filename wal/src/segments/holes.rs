@@ -1,0 +1,226 @@
+//! Reading around what a device does not give: an opening goes on without it, and says so.
+
+use std::{io, ops::Range};
+
+use logboom_disk::{Disk, File, Mode, Pool, Slice, lacks_files};
+
+use crate::{
+    runtime::foreign::Panicked,
+    segments::{
+        identity::{NAME_NEW, is_identity},
+        segment::{read_slice, slot_of},
+        slots::is_slot,
+    },
+    types::error::Error,
+};
+
+/// The bytes of a file that could not be read.
+#[derive(Debug, Default)]
+pub(crate) struct Holes {
+    ranges: Vec<Range<usize>>,
+    /// What was said of the last of them.
+    error: Option<io::Error>,
+    /// The device failed to give some: they do not merely lie behind the end of the file.
+    is_failure: bool,
+}
+
+impl Holes {
+    /// Of a file of which nothing is used.
+    pub(crate) fn whole(error: io::Error) -> Self {
+        let mut holes = Self::default();
+        holes.add(0..usize::MAX, error);
+        holes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether the device has failed: perhaps with all that it is asked for, and not here alone.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.is_failure
+    }
+
+    /// What was said of the last of them; `None` if there is none.
+    pub(crate) fn into_error(self) -> Option<io::Error> {
+        self.error
+    }
+
+    pub(crate) fn touch(&self, range: &Range<usize>) -> bool {
+        self.ranges.iter().any(|hole| hole.start < range.end && range.start < hole.end)
+    }
+
+    /// Whether nothing of a range could be read; they are noted block by block, or as one.
+    pub(crate) fn cover(&self, range: Range<usize>, pad: usize) -> bool {
+        range.step_by(pad).all(|at| self.touch(&(at..at + pad)))
+    }
+
+    /// What is missing and why, in words.
+    pub(crate) fn why(&self) -> Option<String> {
+        let (first, last) =
+            (self.ranges.iter().min_by_key(|hole| hole.start)?, self.ranges.iter().map(|hole| hole.end).max()?);
+        let why = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+        Some(match self.ranges.len() {
+            1 if last == usize::MAX => format!("cannot be read{why}"),
+            1 => format!("bytes {} to {} cannot be read{why}", first.start, last - 1),
+            _ => format!("some of the bytes {} to {} cannot be read{why}", first.start, last - 1),
+        })
+    }
+
+    fn add(&mut self, range: Range<usize>, error: io::Error) {
+        self.is_failure |= error.kind() != io::ErrorKind::UnexpectedEof;
+        self.error = Some(error);
+        if self.touch(&range) {
+            return;
+        }
+        match self.ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.ranges.push(range),
+        }
+    }
+}
+
+/// The bytes of `range`, whole blocks, with zeros in place of those that cannot be read, which become `holes`.
+///
+/// What fails is asked for again, and then by halves, down to the blocks that fail.
+///
+/// # Errors
+/// What says nothing of the bytes: a lack of memory, say.
+pub(crate) fn read_around(
+    file: &dyn File,
+    pool: &Pool,
+    pad: usize,
+    range: Range<usize>,
+    holes: &mut Holes,
+) -> io::Result<Slice> {
+    match read_slice(file, pool, range.start, range.len()) {
+        Ok(bytes) => return Ok(bytes),
+        Err(error) if is_of_the_bytes(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let mut region = pool.region(range.len());
+    let bytes = &mut region[..range.len()];
+    bytes.fill(0);
+    // Behind the end of the file nothing need be tried.
+    let whole = usize::try_from(file.size()?).map_or(usize::MAX, |size| size / pad * pad).clamp(range.start, range.end);
+    read_parts(file, pool, pad, range.start, &mut bytes[..whole - range.start], holes)?;
+    if whole < range.end {
+        holes.add(whole..range.end, io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before"));
+    }
+    Ok(region.freeze().slice(..range.len()))
+}
+
+fn read_parts(
+    file: &dyn File,
+    pool: &Pool,
+    pad: usize,
+    at: usize,
+    bytes: &mut [u8],
+    holes: &mut Holes,
+) -> io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    match read_slice(file, pool, at, bytes.len()) {
+        Ok(read) => bytes.copy_from_slice(&read),
+        Err(error) if !is_of_the_bytes(&error) => return Err(error),
+        Err(error) if bytes.len() <= pad => holes.add(at..at + bytes.len(), error),
+        Err(_) => {
+            let half = (bytes.len() / pad).div_ceil(2) * pad;
+            let (front, back) = bytes.split_at_mut(half);
+            read_parts(file, pool, pad, at, front, holes)?;
+            read_parts(file, pool, pad, at + half, back, holes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Asks the device once more for something that it has given before: for `LOGBOOM`, if the log was opened by that, and
+/// else for the beginning of any file of the log, by one of which it was opened.
+///
+/// # Errors
+/// [`Error::Io`] when it does not give that either.
+pub(crate) fn require_device(disk: &dyn Disk, pool: &Pool, pad: usize, is_named: bool) -> Result<(), Error> {
+    let fail = |name: &str, error| Error::io(format!("reading {name} again, as other reads have failed"), error);
+    let names = disk.list().map_err(|error| fail("the directory", error))?;
+    let is_named = is_named && names.iter().any(|name| is_identity(name));
+    let is_asked = |name: &&String| match is_named {
+        true => is_identity(name),
+        false => slot_of(name).is_some() || is_slot(name) || *name == NAME_NEW,
+    };
+    let mut failure = None;
+    for name in names.iter().filter(is_asked) {
+        match read_again(disk, pool, pad, name) {
+            Ok(()) => return Ok(()),
+            Err(error) => failure = Some(fail(name, error)),
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn read_again(disk: &dyn Disk, pool: &Pool, pad: usize, name: &str) -> io::Result<()> {
+    let file = disk.open(name, Mode::Read)?;
+    // A page cache answers for a device that is gone.
+    file.forget_cached()?;
+    read_slice(&*file, pool, 0, pad).map(drop)
+}
+
+/// Whether an error says that the bytes are not to be had, and not that the one who asked lacks something.
+pub(crate) fn is_of_the_bytes(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, InvalidInput, OutOfMemory, PermissionDenied, Unsupported, WouldBlock};
+    let is_panic = error.get_ref().is_some_and(|inner| inner.is::<Panicked>());
+    !is_panic
+        && !lacks_files(error)
+        && !matches!(
+            error.kind(),
+            Interrupted | InvalidInput | OutOfMemory | PermissionDenied | Unsupported | WouldBlock
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use logboom_disk::{Fault, FaultKind, SimDisk, SimOptions, Sync};
+
+    use super::*;
+
+    const PAD: usize = 4096;
+
+    #[test]
+    fn what_can_be_read_is_read() {
+        let (pool, disk) = (Pool::new(1 << 20), SimDisk::new(1, SimOptions::default()));
+        let file = disk.open("file", Mode::Create).unwrap();
+        file.allocate(8 * PAD as u64).unwrap();
+        file.write_at(&[Slice::copy_from(&pool, &[7; 8 * PAD])], 0, Sync::None).unwrap();
+        let bad = Fault::error(FaultKind::Read, io::ErrorKind::Other).within(3 * PAD as u64..4 * PAD as u64);
+        disk.inject(bad.sticky());
+        let mut holes = Holes::default();
+        let bytes = read_around(&*file, &pool, PAD, 0..10 * PAD, &mut holes).unwrap();
+        assert_eq!(holes.ranges, [3 * PAD..4 * PAD, 8 * PAD..10 * PAD]);
+        assert!(holes.is_failure() && holes.touch(&(0..4 * PAD)) && !holes.touch(&(4 * PAD..8 * PAD)));
+        assert!(holes.cover(8 * PAD..10 * PAD, PAD) && !holes.cover(3 * PAD..5 * PAD, PAD));
+        for (nth, block) in bytes.chunks(PAD).enumerate() {
+            let expected = if [3, 8, 9].contains(&nth) { 0 } else { 7 };
+            assert!(block.iter().all(|&byte| byte == expected), "block {nth}");
+        }
+    }
+
+    #[test]
+    fn what_the_one_who_asks_lacks_says_nothing_of_the_bytes() {
+        for (errno, of_the_bytes) in [(5, true), (61, true), (12, false), (13, false), (23, false), (24, false)] {
+            assert_eq!(is_of_the_bytes(&io::Error::from_raw_os_error(errno)), of_the_bytes, "{errno}");
+        }
+    }
+
+    #[test]
+    fn what_fails_once_is_read_all_the_same() {
+        let (pool, disk) = (Pool::new(1 << 20), SimDisk::new(1, SimOptions::default()));
+        let file = disk.open("file", Mode::Create).unwrap();
+        file.allocate(2 * PAD as u64).unwrap();
+        disk.inject(Fault::error(FaultKind::Read, io::ErrorKind::Other));
+        let mut holes = Holes::default();
+        read_around(&*file, &pool, PAD, 0..2 * PAD, &mut holes).unwrap();
+        assert!(holes.is_empty() && disk.pending_faults() == 0);
+        disk.inject(Fault::error(FaultKind::Read, io::ErrorKind::OutOfMemory));
+        assert!(read_around(&*file, &pool, PAD, 0..PAD, &mut holes).is_err());
+    }
+}

@@ -1,0 +1,264 @@
+//! What a log is: its name, its format version and the sizes that never change. It stands in a file of its own,
+//! `LOGBOOM`, and a copy of it in the first block of each segment and checkpoint.
+
+use std::{io, ops::Range, sync::Arc};
+
+use logboom_disk::{Disk, File, Mode, Pool, Slice};
+
+use crate::{
+    format::{
+        crc,
+        group::{put_u32, put_u64},
+        options::Options,
+        record::{u32_at, u64_at},
+    },
+    segments::{
+        holes::{Holes, read_around},
+        slots::Failure,
+    },
+    types::error::Error,
+};
+
+/// The version of the on-disk format that new logs have; FORMAT.md has its history. Logs of earlier versions keep
+/// theirs.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The file by which a directory is a log.
+pub(crate) const NAME: &str = "LOGBOOM";
+/// Of a log that is being made.
+pub(crate) const NAME_NEW: &str = "LOGBOOM.new";
+/// Of a log whose `LOGBOOM` is being restored: another name, as nothing was acknowledged in a log that is being made.
+pub(crate) const NAME_RESTORED: &str = "LOGBOOM.restored";
+/// Of a copy that is being made: what lies beside it is not whole.
+pub(crate) const NAME_COPY: &str = "LOGBOOM.copy";
+/// The file by which a directory is locked; it is never removed.
+pub(crate) const LOCK: &str = "LOCK";
+const MAGIC: [u8; 8] = *b"LOGBOOM\0";
+
+/// Whether a file name is that of the identity.
+pub(crate) fn is_identity(name: &str) -> bool {
+    name == NAME
+}
+const LEN: usize = 64;
+/// Where a copy of the identity stands in the first block of a file: behind the file's own header, in one sector with
+/// it.
+const COPY: Range<usize> = 64..64 + LEN;
+
+/// The fewest pad units of a segment: a batch of a quarter of it must hold more than what frames it.
+const PADS_MIN: u64 = 32;
+
+/// What was fixed when the log was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The format version that it was created with.
+    pub(crate) version: u32,
+    /// Random; seeds every checksum.
+    pub(crate) log: [u64; 2],
+    pub(crate) segment_bytes: u64,
+    /// Groups are padded to this many bytes.
+    pub(crate) pad: usize,
+}
+
+impl Identity {
+    /// The identity of a log that is to be made.
+    pub(crate) fn new(disk: &dyn Disk, options: &Options, log: [u64; 2]) -> Result<Self, Error> {
+        let pad = disk.facts().pad_unit;
+        let identity = Self { version: FORMAT_VERSION, log, segment_bytes: options.segment_bytes, pad };
+        if !identity.is_possible() {
+            let Self { segment_bytes, pad, .. } = identity;
+            let what = format!("a segment of {segment_bytes} bytes, on a device that takes writes of {pad} bytes");
+            return Err(Error::Unsupported(what));
+        }
+        Ok(identity)
+    }
+
+    /// An identity for a log whose own is lost, and was never copied: its checksums have this seed. Of the name that it
+    /// had they tell no more, and any with this seed serves.
+    pub(crate) fn with_seed(seed: u32, segment_bytes: u64, pad: usize) -> Option<Self> {
+        let mut name = [0; 16];
+        let ending = crc::ending(&name[..12], seed);
+        name[12..].copy_from_slice(&ending);
+        let identity = Self { version: 1, log: [u64_at(&name, 0), u64_at(&name, 8)], segment_bytes, pad };
+        identity.is_possible().then_some(identity)
+    }
+
+    /// The seed of the log's checksums.
+    pub(crate) fn seed(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&self.log[0].to_le_bytes());
+        crc.update(&self.log[1].to_le_bytes());
+        crc.finalize()
+    }
+
+    /// Reads the identity in the file `name`; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] when it is not intact; [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`].
+    pub(crate) fn read(disk: &dyn Disk, pool: &Pool, name: &str) -> Result<Option<Self>, Error> {
+        match disk.open(name, Mode::Read) {
+            Ok(file) => Self::load(disk, &*file, pool).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(format!("{name} cannot be read"), error)),
+        }
+    }
+
+    /// Writes it to the file `name`, which is made anew. Durable on return.
+    pub(crate) fn write(&self, disk: &dyn Disk, pool: &Pool, name: &str) -> Result<(), Failure> {
+        let write = || -> io::Result<Arc<dyn File>> {
+            if disk.list()?.iter().any(|other| other == name) {
+                disk.remove(name)?;
+            }
+            let file = disk.open(name, Mode::Create)?;
+            file.allocate(self.pad as u64)?;
+            let block = Slice::padded_copy(pool, &self.encode(), self.pad);
+            file.write_at(&[block], 0, logboom_disk::Sync::None)?;
+            Ok(file)
+        };
+        write().map_err(Failure::Write)?.sync_all().map_err(Failure::Sync)?;
+        disk.sync_dir().map_err(Failure::Sync)
+    }
+
+    /// Makes the directory a log: the file `from` becomes `LOGBOOM`. Durable on return.
+    pub(crate) fn name(disk: &dyn Disk, from: &str) -> Result<(), Failure> {
+        disk.rename(from, NAME).map_err(Failure::Write)?;
+        disk.sync_dir().map_err(Failure::Sync)
+    }
+
+    /// Puts a copy of it into the first block of a file.
+    pub(crate) fn put_copy(&self, block: &mut [u8]) {
+        block[COPY].copy_from_slice(&self.encode());
+    }
+
+    /// The copy in the first block of a file, if it is intact.
+    pub(crate) fn copy_in(block: &[u8]) -> Option<Self> {
+        block.get(COPY).and_then(|bytes| Self::decode(bytes).ok())
+    }
+
+    /// Whether the log can be written where `pad` is the unit of writes.
+    pub(crate) fn require_pad(&self, pad: usize) -> Result<(), Error> {
+        if self.pad.is_multiple_of(pad) {
+            return Ok(());
+        }
+        Err(other_pad(self.pad as u64, pad))
+    }
+
+    fn load(disk: &dyn Disk, file: &dyn File, pool: &Pool) -> Result<Self, Error> {
+        let unread = |error| Error::io(format!("{NAME} cannot be read"), error);
+        let size = file.size().map_err(unread)?;
+        let (pad, is_direct) = (disk.facts().pad_unit, disk.facts().direct);
+        // Through the page cache any part of a file can be read.
+        let len = if is_direct { pad } else { pad.min(usize::try_from(size).unwrap_or(pad)) };
+        if size < len.max(LEN) as u64 {
+            // It is as long as a block where it was made, and cannot be read where blocks are longer.
+            if size.is_power_of_two() && size >= BLOCK_MIN {
+                return Err(other_pad(size, pad));
+            }
+            return Err(Error::Foreign(format!("{NAME} has {size} bytes, one block of {pad} is the least")));
+        }
+        let mut holes = Holes::default();
+        let bytes = read_around(file, pool, len, 0..len, &mut holes).map_err(unread)?;
+        holes.into_error().map_or(Ok(()), |error| Err(unread(error)))?;
+        let identity = Self::decode(&bytes)?;
+        if is_direct {
+            identity.require_pad(pad)?;
+        }
+        Ok(identity)
+    }
+
+    fn encode(&self) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        bytes[..8].copy_from_slice(&MAGIC);
+        put_u32(&mut bytes, 8, self.version);
+        put_u32(&mut bytes, 12, u32::try_from(self.pad).expect("a pad unit is a few KiB"));
+        put_u64(&mut bytes, 16, self.segment_bytes);
+        put_u64(&mut bytes, 24, self.log[0]);
+        put_u64(&mut bytes, 32, self.log[1]);
+        let crc = crc32fast::hash(&bytes[..LEN - 4]);
+        put_u32(&mut bytes, LEN - 4, crc);
+        bytes
+    }
+
+    /// In every version the first 12 bytes and the checksum are what they are in this one.
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let bytes = &bytes[..LEN];
+        if bytes[..8] != MAGIC {
+            return Err(Error::Foreign(format!("{NAME} does not begin as one of a log does")));
+        }
+        if u32_at(bytes, LEN - 4) != crc32fast::hash(&bytes[..LEN - 4]) {
+            return Err(Error::Foreign(format!("the checksum of {NAME} does not match: the file is damaged")));
+        }
+        let version = u32_at(bytes, 8);
+        if version > FORMAT_VERSION {
+            return Err(Error::NewerFormat { found: version, supported: FORMAT_VERSION });
+        }
+        let identity = Self {
+            version,
+            log: [u64_at(bytes, 24), u64_at(bytes, 32)],
+            segment_bytes: u64_at(bytes, 16),
+            pad: u32_at(bytes, 12) as usize,
+        };
+        if !identity.is_possible() {
+            return Err(Error::Foreign(format!("{NAME} states impossible sizes: {identity:?}")));
+        }
+        Ok(identity)
+    }
+
+    fn is_possible(&self) -> bool {
+        let Self { segment_bytes, pad, .. } = *self;
+        crate::format::options::SEGMENT_BYTES.contains(&segment_bytes)
+            && segment_bytes.is_power_of_two()
+            && pad.is_power_of_two()
+            && pad as u64 * PADS_MIN <= segment_bytes
+    }
+}
+
+/// No device has shorter blocks.
+const BLOCK_MIN: u64 = 512;
+
+fn other_pad(of_log: u64, here: usize) -> Error {
+    let what = format!("the log pads its groups to {of_log} bytes, writes here are of {here}, by device or `pad_unit`");
+    Error::Unsupported(format!("{what}: it can be used where they are of {of_log} bytes or less"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_reads_back_and_damage_is_seen() {
+        let identity = Identity { version: 2, log: [1, 2], segment_bytes: 1 << 20, pad: 4096 };
+        let bytes = identity.encode();
+        assert_eq!(Identity::decode(&bytes).unwrap(), identity);
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Identity::decode(&bad).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_no_log_has_are_refused() {
+        for (segment_bytes, pad, good) in [
+            (256 << 10, 8 << 10, true),
+            (256 << 10, 16 << 10, false),
+            (1 << 20, 0, false),
+            (1 << 20, 1 << 31, false),
+            (1 << 20, 4095, false),
+            (300_000, 4096, false),
+            (1 << 31, 4096, false),
+        ] {
+            let bytes = Identity { version: 1, log: [1, 2], segment_bytes, pad }.encode();
+            assert_eq!(Identity::decode(&bytes).is_ok(), good, "{segment_bytes} {pad}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_made_for_any_seed() {
+        for seed in [0, 1, 0xdead_beef, u32::MAX] {
+            let identity = Identity::with_seed(seed, 1 << 20, 4096).unwrap();
+            assert_eq!((identity.seed(), identity.version), (seed, 1));
+            assert_eq!(Identity::decode(&identity.encode()).unwrap(), identity);
+        }
+        assert_eq!(Identity::with_seed(1, 300_000, 4096), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! Names and errors, which every other module uses.
+
+pub(crate) mod ids;
+pub(crate) mod error;
+pub(crate) mod damage;
+pub(crate) mod identity_fault;
+#[doc(hidden)]
+pub mod marks;
+#[doc(hidden)]
+pub mod mutants;
