@@ -14,5 +14,6 @@ pub(crate) mod due;
 pub(crate) mod metrics;
 pub(crate) mod health;
 pub(crate) mod telling;
+pub(crate) mod supplied;
 pub(crate) mod rows;
 pub(crate) mod read;

@@ -37,7 +37,7 @@ pub use format::options::{FooterSpace, Listener, Options, RESERVE_SEGMENTS_MAX, 
 pub use format::record::{BodyWriter, Meta, RECORD_HEADER, Record, Written, record_bytes};
 pub use group_commit::admission::Permit;
 pub use group_commit::append::{Durability, Request, Reservation};
-pub use group_commit::health::{Rot, WalHealth};
+pub use group_commit::health::WalHealth;
 pub use group_commit::metrics::WalMetrics;
 pub use group_commit::ticket::Ticket;
 pub use group_commit::wakers::Wakers;
@@ -46,6 +46,7 @@ pub use recovery::naming::{recognise, restore_identity};
 pub use recovery::opening::{Cut, Opening, RecoveryReport, open, open_read_only};
 pub use recovery::reader::Reader;
 pub use recovery::verify::{VerifyReport, verify};
+pub use runtime::faults::Rot;
 pub use runtime::foreign::guarded;
 pub use runtime::worker::{Clock, Ended, Machine, ManualClock, Runtime, Step, Worker};
 pub use scan::passed::{Loss, Passed};

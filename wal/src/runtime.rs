@@ -8,3 +8,4 @@ pub(crate) mod watched_queue;
 pub(crate) mod foreign;
 pub(crate) mod notices;
 pub(crate) mod device_watch;
+pub(crate) mod faults;

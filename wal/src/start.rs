@@ -13,7 +13,6 @@ use crate::{
         admission::Admission,
         append::{Load, Staging},
         committer::Committer,
-        health::Faults,
         log::{Shared, Tail},
         metrics::Metrics,
         watermark::Watermark,
@@ -21,6 +20,7 @@ use crate::{
     read::{ahead::Ahead, recent::Recent},
     runtime::{
         device_watch::Watch,
+        faults::Faults,
         sync::{AtomicBool, AtomicU64, Mutex, OnceLock},
     },
     scan::base::Base,
@@ -58,6 +58,7 @@ impl Start {
         let mut segments = live;
         segments.insert(life.segment, Arc::clone(staging.segment()));
         let in_use = segments.len();
+        let faults = Arc::<Faults>::default();
         Ok(Arc::new(Shared {
             segment_bytes: base.identity.segment_bytes,
             pad: base.identity.pad,
@@ -72,7 +73,12 @@ impl Start {
             load: Load::default(),
             watermark: Watermark::new(life.origin.last),
             admission: Admission::new(base.options.admission_bytes, Arc::clone(&base.notices)),
-            supply: Supply::new(base.identity.segment_bytes, free, in_use, next_slot),
+            supply: Supply::new(
+                Arc::clone(&base.disk),
+                (base.identity.segment_bytes, &base.options),
+                Arc::clone(&faults),
+                (free, in_use, next_slot),
+            ),
             segments: Mutex::new(segments),
             recent: Recent::new(base.options.cache_bytes),
             ahead: Ahead::new(base.options.read_ahead_bytes),
@@ -86,7 +92,7 @@ impl Start {
             watch: Watch::default(),
             pending: base.pending,
             metrics: Metrics::default(),
-            faults: Faults::default(),
+            faults,
             worker: OnceLock::new(),
             guard: OnceLock::new(),
             notices: base.notices,

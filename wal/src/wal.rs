@@ -277,14 +277,14 @@ impl Wal {
 
     /// Makes what was freed durably, and is read by nobody, ready to be used again now.
     pub fn recycle(&self) {
-        self.shared.supply.recycle(&self.shared);
+        self.shared.recycle();
     }
 
     /// Whether the log is larger than it may be, or so large that little is left to move records to.
     pub fn is_tight(&self) -> bool {
         let in_use = self.shared.segments.lock().len() as u64;
         let supply = &self.shared.supply;
-        let files_max = supply.files_max(&self.shared);
+        let files_max = supply.files_max();
         supply.files() > files_max || in_use + KEPT_BACK as u64 + 1 > files_max
     }
 

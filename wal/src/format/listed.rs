@@ -1,6 +1,6 @@
 //! What the layer above will list of a segment in its footer, for which room is kept from the first record on.
 
-use crate::{group_commit::append::Request, segments::supply::Use, types::ids::Sequence};
+use crate::types::ids::Sequence;
 
 /// What a footer has to list, at most.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +43,3 @@ impl Stretches {
         added as usize
     }
 }
-
-/// What is asked for, what a footer may have to list for it, and what a segment is begun for that it needs.
-pub(crate) type Asked<'r> = (&'r Request, &'r Stretches, Use);

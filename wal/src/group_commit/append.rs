@@ -14,7 +14,7 @@ use logboom_disk::{Carver, Chunk, LINE, Region};
 use crate::{
     format::{
         group::{FLAG_EPOCH, GROUP_HEADER, Life, Origin, Shape, in_segment},
-        listed::{Asked, Listed, Stretches},
+        listed::{Listed, Stretches},
         record::{BodyWriter, Meta, RecordWriter, Written, record_bytes},
     },
     group_commit::{log::Shared, ticket::Ticket},
@@ -30,6 +30,9 @@ use crate::{
         marks,
     },
 };
+
+/// What is asked for, what a footer may have to list for it, and what a segment is begun for that it needs.
+pub(crate) type Asked<'r> = (&'r Request, &'r Stretches, Use);
 
 /// Groups share chunks of this size; one that is larger has a chunk to itself.
 const CHUNK: usize = 256 << 10;
@@ -246,7 +249,7 @@ impl Staging {
         let empty = Shape::empty(shared.pad, self.echo_due);
         let shape = empty.with(request.records, request.bytes);
         if !self.fresh && !self.fits_segment(shared, self.offset, &shape, asked) {
-            let Some(prepared) = shared.supply.take(shared, for_what)? else { return Ok(false) };
+            let Some(prepared) = shared.supply.take(for_what)? else { return Ok(false) };
             self.rotate(shared, prepared);
             self.needed = if for_what == Use::Append { 0 } else { KEPT_BACK };
         }

@@ -88,9 +88,9 @@ impl Cold {
             shared.add_empty(0)?;
         }
         let prepared = loop {
-            match shared.supply.take(shared, Use::Move)? {
+            match shared.supply.take(Use::Move)? {
                 Some(prepared) => break prepared,
-                None => shared.supply.hurry(shared)?,
+                None => shared.hurry()?,
             }
         };
         let nonce = shared.clock.nonce();

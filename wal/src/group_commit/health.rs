@@ -1,13 +1,11 @@
 //! What is wrong with a log.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use parking_lot::Mutex;
+use std::time::Duration;
 
 use crate::{
     group_commit::log::Shared,
-    runtime::worker::Ended,
-    types::{error::Error, ids::SegmentId},
+    runtime::{faults::Rot, worker::Ended},
+    types::error::Error,
 };
 
 /// What is wrong with the log at this moment; everything empty if nothing is.
@@ -25,49 +23,6 @@ pub struct WalHealth {
     pub failing: Vec<(&'static str, Error)>,
     /// Live segments in which the background reading last found something that is not what was written.
     pub rot: Vec<Rot>,
-}
-
-/// A segment in which something has rotted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Rot {
-    /// The segment.
-    pub segment: SegmentId,
-    /// In how many places.
-    pub damages: u64,
-}
-
-/// What has gone wrong, besides poison, and is still so.
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    ended: Mutex<Vec<Ended>>,
-    failing: Mutex<BTreeMap<&'static str, Error>>,
-    rot: Mutex<BTreeMap<SegmentId, u64>>,
-}
-
-impl Faults {
-    pub(crate) fn ended(&self, ended: Ended) {
-        self.ended.lock().push(ended);
-    }
-
-    /// A machine has failed, and will try again.
-    pub(crate) fn failed(&self, machine: &'static str, error: &Error) {
-        self.failing.lock().insert(machine, error.clone());
-    }
-
-    pub(crate) fn succeeded(&self, machine: &'static str) {
-        self.failing.lock().remove(machine);
-    }
-
-    /// The reading that is under way, or has ended, has found so much in a segment.
-    pub(crate) fn scrubbed(&self, segment: SegmentId, damages: u64) {
-        let mut rot = self.rot.lock();
-        if damages > 0 {
-            rot.insert(segment, damages);
-        } else {
-            rot.remove(&segment);
-        }
-    }
 }
 
 impl Shared {

@@ -10,19 +10,19 @@ use std::{
 use logboom_disk::{Disk, InlineQueue, Pool, Process, Queue, Wait, Wake};
 
 use crate::{
-    format::{listed::Asked, options::Options},
+    format::options::Options,
     group_commit::{
         admission::Admission,
-        append::{Load, Reservation, Staging},
+        append::{Asked, Load, Reservation, Staging},
         cold::Cold,
         committer::{Committer, Lane, Next, SECOND_WRITE_BYTES},
-        health::Faults,
         metrics::Metrics,
         watermark::{CELLS, Callback, Watermark, poisoned},
     },
     read::{ahead::Ahead, recent::Recent},
     runtime::{
         device_watch::Watch,
+        faults::Faults,
         foreign::guarded,
         notices::{Event, Notices},
         sync::{AtomicBool, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
@@ -95,7 +95,7 @@ pub(crate) struct Shared {
     pub(crate) watch: Watch,
     pub(crate) pending: Arc<Pending>,
     pub(crate) metrics: Metrics,
-    pub(crate) faults: Faults,
+    pub(crate) faults: Arc<Faults>,
     pub(crate) worker: OnceLock<Worker>,
     /// Looks whose the directory is: apart, as who waits for a device that is stuck looks at nothing else.
     pub(crate) guard: OnceLock<Worker>,
@@ -166,7 +166,7 @@ impl Shared {
                 self.filled.fetch_max(reservation.group(), Ordering::Relaxed);
                 return Ok(reservation);
             }
-            self.supply.hurry(self)?;
+            self.hurry()?;
         }
     }
 
@@ -189,7 +189,7 @@ impl Shared {
                 return Ok(group);
             }
             drop(staging);
-            self.supply.hurry(self)?;
+            self.hurry()?;
         }
     }
 

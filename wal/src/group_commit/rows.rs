@@ -13,7 +13,7 @@ use crate::{
 /// them: a crash may take the record of it, and nothing would say then that the file may be used again.
 pub(crate) fn rows(shared: &Shared, replay_from: SegmentId) -> Vec<SegmentRow> {
     let durable = shared.watermark.durable();
-    shared.supply.remove_odd(shared, durable);
+    shared.remove_odd(durable);
     let durable = if mutants::is_on(Mutant::RetiredEarly) { u64::MAX } else { durable };
     let segments = shared.segments.lock();
     let cold = segments.range(SegmentId::COLD..).filter(|_| !mutants::is_on(Mutant::ColdNotCheckpointed));

@@ -15,7 +15,7 @@ use crate::{
     segments::{
         segment::slot_name,
         slots::Failure,
-        supply::{Free, KEPT_BACK, PREPARE, begin, finish, prefill_name, wanted, write_zeros, zeros},
+        supply::{Free, KEPT_BACK, PREPARE, begin, finish, prefill_name, write_zeros, zeros},
     },
     types::{error::Error, marks},
 };
@@ -65,9 +65,9 @@ fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
 
 /// Gives back at once what is past the bound and not in use.
 pub(crate) fn trim(shared: &Shared) {
-    while shared.supply.files() > shared.supply.files_max(shared)
-        && remove(shared, shared.supply.surplus(shared, 0, REMOVED_AT_ONCE))
-    {}
+    while shared.supply.files() > shared.supply.files_max() && remove(shared, shared.supply.surplus(0, REMOVED_AT_ONCE))
+    {
+    }
 }
 
 /// How many segments were begun lately.
@@ -129,7 +129,7 @@ impl Prefill {
         if now < self.shrink_at {
             return;
         }
-        let is_any = remove(shared, shared.supply.surplus(shared, begun, REMOVED_AT_ONCE));
+        let is_any = remove(shared, shared.supply.surplus(begun, REMOVED_AT_ONCE));
         self.shrink_at = now.saturating_add(if is_any { PAUSE } else { TICK });
     }
 
@@ -148,7 +148,7 @@ impl Prefill {
                 }
                 Step::Again
             }
-            Ok(filling) if !shared.supply.claim(shared) => {
+            Ok(filling) if !shared.supply.claim() => {
                 // Somebody was in a hurry, and was first.
                 marks::hit("supply: a prepared segment would be one too many");
                 drop(shared.disk.remove(&prefill_name(filling.slot)));
@@ -156,10 +156,10 @@ impl Prefill {
             }
             Ok(filling) => {
                 let made = finish(&*shared.disk, filling.slot, &*filling.file);
-                self.note(shared.supply.add(shared, filling.slot, made), now)
+                self.note(shared.add_prepared(filling.slot, made), now)
             }
             Err((slot, error)) => {
-                let error = shared.supply.give_up(shared, slot, Failure::Write(error));
+                let error = shared.give_up(slot, Failure::Write(error));
                 self.note(Err(error), now)
             }
         }
@@ -173,7 +173,7 @@ impl Prefill {
                 Step::Again
             }
             Err(error) => {
-                let error = shared.supply.give_up(shared, slot, Failure::Write(error));
+                let error = shared.give_up(slot, Failure::Write(error));
                 self.note(Err(error), now)
             }
         }
@@ -214,10 +214,10 @@ impl Machine for Prefill {
 
     fn step(&mut self, now: Duration) -> Step {
         let Some(shared) = self.shared.upgrade() else { return Step::Done };
-        let wanted = wanted(&shared);
-        shared.supply.recycle(&shared);
+        let wanted = shared.supply.wanted();
+        shared.recycle();
         self.shrink(&shared, now);
-        let lacks = shared.supply.len() < wanted && !shared.supply.is_at_limit(&shared);
+        let lacks = shared.supply.len() < wanted && !shared.supply.is_at_limit();
         if !lacks {
             shared.faults.succeeded(PREPARE);
         }

@@ -6,7 +6,8 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 use parking_lot::Mutex;
 
 use crate::{
-    group_commit::log::Shared,
+    format::options::Options,
+    runtime::faults::Faults,
     segments::{
         aside::{Aside, put_aside},
         holes::is_of_the_bytes,
@@ -14,7 +15,7 @@ use crate::{
         slots::Failure,
     },
     types::{
-        error::{Capacity, Error},
+        error::Error,
         marks,
         mutants::{self, Mutant},
     },
@@ -58,6 +59,15 @@ impl Use {
     }
 }
 
+/// Why no segment was added.
+#[derive(Debug)]
+pub(crate) enum NotAdded {
+    /// The log takes as many bytes as it may.
+    Bound { bytes_max: u64 },
+    /// See [`Supply::add`].
+    Failed(Failure),
+}
+
 /// A segment file that is about to be used.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -95,7 +105,14 @@ impl From<Prepared> for Free {
 /// The segment files that are not in use.
 #[derive(Debug)]
 pub(crate) struct Supply {
+    disk: Arc<dyn Disk>,
     size: u64,
+    /// The most bytes that segment files may take.
+    bytes_max: u64,
+    /// How many are to be prepared.
+    wanted: usize,
+    /// Is told what the supply goes on without; what that means for the log its owner knows.
+    faults: Arc<Faults>,
     state: Mutex<State>,
 }
 
@@ -117,10 +134,22 @@ struct State {
 }
 
 impl Supply {
-    /// `in_use` segments are not among those that are `ready`.
-    pub(crate) fn new(size: u64, ready: VecDeque<Free>, in_use: usize, next_slot: u32) -> Self {
+    /// Of a log with segments of `size` bytes. `in_use` of them are not among those that are `ready`.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        (size, options): (u64, &Options),
+        faults: Arc<Faults>,
+        (ready, in_use, next_slot): (VecDeque<Free>, usize, u32),
+    ) -> Self {
         let files = (ready.len() + in_use) as u64;
-        Self { size, state: Mutex::new(State { ready, next_slot, files, is_opening: true, ..State::default() }) }
+        let state = Mutex::new(State { ready, next_slot, files, is_opening: true, ..State::default() });
+        let wanted = options.reserve_segments.saturating_add(KEPT_BACK);
+        Self { disk, size, bytes_max: options.space_bytes_max, wanted, faults, state }
+    }
+
+    /// How many segments are to be prepared.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted
     }
 
     /// What was to be done before anything is prepared is done.
@@ -133,14 +162,14 @@ impl Supply {
     ///
     /// # Errors
     /// [`Error::Io`] when the process lacks what it takes to open one, and none is open.
-    pub(crate) fn take(&self, shared: &Shared, for_what: Use) -> Result<Option<Prepared>, Error> {
+    pub(crate) fn take(&self, for_what: Use) -> Result<Option<Prepared>, Error> {
         let mut state = self.state.lock();
         // An opening uses what is kept back, up to one: without that the next could not begin where none can be made.
         let floor = if state.is_opening { for_what.kept_back().min(1) } else { for_what.kept_back() };
         let is_last = state.ready.len() == floor + 1;
         marks::hit_if(is_last && for_what == Use::Drain, "supply: the segment kept for draining is used");
         marks::hit_if(is_last && for_what == Use::Move, "supply: the segment kept for moving is used");
-        state.open_next(shared, floor)
+        state.open_next(&*self.disk, &self.faults, floor)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -149,16 +178,16 @@ impl Supply {
 
     /// Adds a segment at once, for a caller that cannot go on without: its blocks are reserved, not written, which
     /// makes its first life slower than a wait for zeros would be long (measured: 19 to 27 % for large groups).
-    pub(crate) fn hurry(&self, shared: &Shared) -> Result<(), Error> {
-        if !self.claim(shared) {
+    pub(crate) fn hurry(&self) -> Result<(), NotAdded> {
+        if !self.claim() {
             marks::hit("supply: the log may not grow");
-            return Err(Error::Full(Capacity::Bound { bytes_max: shared.options.space_bytes_max }));
+            return Err(NotAdded::Bound { bytes_max: self.bytes_max });
         }
         marks::hit("supply: a segment is made in a hurry");
         let slot = self.next_slot();
-        let disk = &*shared.disk;
+        let disk = &*self.disk;
         let made = begin(disk, slot, self.size).map_err(Failure::Write);
-        self.add(shared, slot, made.and_then(|file| finish(disk, slot, &*file)))
+        self.add(slot, made.and_then(|file| finish(disk, slot, &*file))).map_err(NotAdded::Failed)
     }
 
     /// Leaves a dead segment to be recycled when `group`, which holds the record of its end, is durable.
@@ -176,45 +205,46 @@ impl Supply {
     /// Removes the files of freed segments that are not used again, or marks them: without a checkpoint that names one,
     /// an opening that cannot read it takes it for the lost end of the log. So it is done before the first checkpoint
     /// that does not, at the latest.
-    pub(crate) fn remove_odd(&self, shared: &Shared, durable: u64) {
+    ///
+    /// # Errors
+    /// The files keep their names, or may after a power cut: the next opening tells of them.
+    pub(crate) fn remove_odd(&self, durable: u64) -> Result<(), Failure> {
         let is_freed = |(group, segment): &&(u64, Arc<Segment>)| segment.is_odd() && *group <= durable;
         let freed: Vec<u32> = self.state.lock().retiring.iter().filter(is_freed).map(|(_, freed)| freed.slot).collect();
         if freed.is_empty() {
-            return;
+            return Ok(());
         }
         marks::hit("supply: a freed segment is not used again");
         // Readers that have it open read on.
         let aside: Vec<Aside> = freed.iter().map(|&slot| Aside::freed(slot)).collect();
-        if let Err(failure) = put_aside(&*shared.disk, &aside) {
-            let error = shared.beside_the_log("putting a file aside", failure);
-            tracing::warn!(%error, "a file that was freed is told of by the next opening");
-        }
+        let outcome = put_aside(&*self.disk, &aside);
         let mut state = self.state.lock();
         let before = state.retiring.len();
         state.retiring.retain(|(_, segment)| !freed.contains(&segment.slot));
         state.files -= (before - state.retiring.len()) as u64;
+        outcome
     }
 
     /// Whether another segment file would be one too many.
-    pub(crate) fn is_at_limit(&self, shared: &Shared) -> bool {
-        self.is_too_many(shared, self.state.lock().files + 1)
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.is_too_many(self.state.lock().files + 1)
     }
 
     /// The right to add a segment file, unless it would be one too many.
-    pub(crate) fn claim(&self, shared: &Shared) -> bool {
+    pub(crate) fn claim(&self) -> bool {
         let mut state = self.state.lock();
-        let may = !self.is_too_many(shared, state.files + u64::from(!state.is_opening));
+        let may = !self.is_too_many(state.files + u64::from(!state.is_opening));
         state.files += u64::from(may);
         may
     }
 
-    fn is_too_many(&self, shared: &Shared, files: u64) -> bool {
-        files > self.files_max(shared)
+    fn is_too_many(&self, files: u64) -> bool {
+        files > self.files_max()
     }
 
     /// The most segment files that there may be.
-    pub(crate) fn files_max(&self, shared: &Shared) -> u64 {
-        shared.options.space_bytes_max / self.size
+    pub(crate) fn files_max(&self) -> u64 {
+        self.bytes_max / self.size
     }
 
     /// All segment files that there are.
@@ -239,36 +269,35 @@ impl Supply {
     }
 
     /// Adds what was [claimed](Self::claim).
-    pub(crate) fn add(&self, shared: &Shared, slot: u32, made: Result<(), Failure>) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// What `made` says. A failed write of a segment that is prepared never touched the log, which goes on with what
+    /// it has; a failed sync may have hidden the failure of the log's own writes, and must be told to the log.
+    pub(crate) fn add(&self, slot: u32, made: Result<(), Failure>) -> Result<(), Failure> {
         match made {
             Ok(()) => {
                 // It has its name: where no more files can be open it is opened when it is used.
-                let file = shared.disk.open(&slot_name(slot), Mode::Write).ok();
-                self.state.lock().add(wanted(shared), slot, file);
-                shared.faults.succeeded(PREPARE);
+                let file = self.disk.open(&slot_name(slot), Mode::Write).ok();
+                self.state.lock().add(self.wanted, slot, file);
+                self.faults.succeeded(PREPARE);
                 Ok(())
             }
             Err(failure) => {
                 self.state.lock().files -= 1;
-                Err(self.give_up(shared, slot, failure))
+                self.give_up(slot);
+                Err(failure)
             }
         }
     }
 
-    /// Takes back what a failed preparation left. A failed write of it never touched the log, which goes on with what
-    /// it has; a failed sync may have hidden the failure of the log's own writes.
-    pub(crate) fn give_up(&self, shared: &Shared, slot: u32, failure: Failure) -> Error {
+    /// Takes back what a failed preparation left.
+    pub(crate) fn give_up(&self, slot: u32) {
         // Whatever cannot be removed now is removed when the log is opened.
-        drop(shared.disk.remove(&prefill_name(slot)));
-        let error = shared.beside_the_log("preparing a segment", failure);
-        shared.faults.failed(PREPARE, &error);
-        error
+        drop(self.disk.remove(&prefill_name(slot)));
     }
 
-    /// Moves what was freed, durably, and is read by nobody to the ready ones.
-    pub(crate) fn recycle(&self, shared: &Shared) {
-        let durable = shared.watermark.durable();
-        self.remove_odd(shared, durable);
+    /// Moves what was freed by groups that are durable, and has no reader left, to the ready ones.
+    pub(crate) fn recycle(&self, durable: u64) {
         let mut state = self.state.lock();
         let retiring = std::mem::take(&mut state.retiring);
         for (group, segment) in retiring {
@@ -277,7 +306,7 @@ impl Supply {
             marks::hit_if(!freed, "supply: a freed segment waits for its record");
             if freed && !segment.is_odd() && Arc::strong_count(&segment) == 1 {
                 marks::hit("supply: a segment is recycled");
-                state.add(wanted(shared), segment.slot, Some(Arc::clone(&segment.file)));
+                state.add(self.wanted, segment.slot, Some(Arc::clone(&segment.file)));
             } else {
                 state.retiring.push((group, segment));
             }
@@ -287,11 +316,11 @@ impl Supply {
     /// Takes away some of the ready segments that are not worth their space: those beyond the reserve, or beyond as
     /// many as were `begun` lately, so that a log which breathes uses warm ones again. What is past the bound goes
     /// first, and before that what could not be opened.
-    pub(crate) fn surplus(&self, shared: &Shared, begun: u64, most: usize) -> Vec<Free> {
-        let (mut state, files_max) = (self.state.lock(), self.files_max(shared));
+    pub(crate) fn surplus(&self, begun: u64, most: usize) -> Vec<Free> {
+        let (mut state, files_max) = (self.state.lock(), self.files_max());
         let begun = if state.files < files_max { usize::try_from(begun).unwrap_or(usize::MAX) } else { 0 };
         let past = usize::try_from(state.files.saturating_sub(files_max)).unwrap_or(usize::MAX);
-        let keep = wanted(shared).max(begun).min(state.ready.len().saturating_sub(past).max(KEPT_BACK));
+        let keep = self.wanted.max(begun).min(state.ready.len().saturating_sub(past).max(KEPT_BACK));
         let count = state.ready.len().saturating_sub(keep).min(most);
         let at = state.ready.len() - count;
         let mut surplus = std::mem::take(&mut state.unopened);
@@ -312,13 +341,13 @@ impl State {
     /// The first ready segment that can be opened. One that the file system does not open is not ready any more, so
     /// that another is prepared for it, and is removed with the next surplus. Where it is the process that lacks
     /// something, one that is open may still be used.
-    fn open_next(&mut self, shared: &Shared, floor: usize) -> Result<Option<Prepared>, Error> {
+    fn open_next(&mut self, disk: &dyn Disk, faults: &Faults, floor: usize) -> Result<Option<Prepared>, Error> {
         let (mut later, mut taken, mut failure) = (Vec::new(), None, None);
         while self.ready.len() + later.len() > floor
             && let Some(free) = self.ready.pop_front()
         {
             let slot = free.slot;
-            match free.open(&*shared.disk) {
+            match free.open(disk) {
                 Ok(prepared) => {
                     taken = Some(prepared);
                     break;
@@ -327,7 +356,7 @@ impl State {
                     marks::hit("supply: a prepared segment cannot be opened");
                     let is_of_the_file = is_of_the_bytes(&error);
                     let error = Error::io(format!("opening {}, a prepared segment", slot_name(slot)), error);
-                    shared.faults.failed(OPEN, &error);
+                    faults.failed(OPEN, &error);
                     if is_of_the_file {
                         self.unopened.push(Free::new(slot));
                     } else {
@@ -343,7 +372,7 @@ impl State {
             (Some(prepared), _) => {
                 self.begun += 1;
                 if is_over {
-                    shared.faults.succeeded(OPEN);
+                    faults.succeeded(OPEN);
                 }
                 Ok(Some(prepared))
             }
@@ -357,11 +386,6 @@ impl State {
         let file = file.filter(|_| self.ready.len() < open_max);
         self.ready.push_back(Free { slot, file });
     }
-}
-
-/// How many segments are to be prepared.
-pub(crate) fn wanted(shared: &Shared) -> usize {
-    shared.options.reserve_segments.saturating_add(KEPT_BACK)
 }
 
 /// Files in preparation are named apart, so that a crash leaves nothing that could be taken for a segment.
