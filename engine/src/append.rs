@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     operation::{Operation, RELEASE_OF_UNSEEN},
     plan::{Locked, plan},
-    snapshots,
+    snapshot_batch,
     state::{ShardCell, State},
 };
 
@@ -60,8 +60,8 @@ fn append_to(
     let durable = core.wal.durable();
     // In the order of ids: two batches that share shards cannot wait for each other.
     let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell)).collect();
-    snapshots::hold(core, buffers, &mut locked);
-    snapshots::check(core, buffers, &locked)?;
+    snapshot_batch::hold(core, buffers, &mut locked);
+    snapshot_batch::check(core, buffers, &locked)?;
     plan(buffers, &mut locked)?;
     let stretches = stretches(core, buffers, &locked);
     let mut reservation = core.wal.reserve_listed(permit, &request(buffers, durability), &stretches)?;
@@ -72,7 +72,7 @@ fn append_to(
     apply(buffers, &mut locked, &mut states);
     // Before the records are published: when a group is durable, what it frees and holds has been counted.
     let freed = core.tallies.apply(segment, group, &buffers.delta);
-    snapshots::publish(core, buffers, &locked, &states, group);
+    snapshot_batch::publish(core, buffers, &locked, &states, group);
     let ticket = finish(reservation);
     for (shard, mut state) in locked.iter().zip(states) {
         state.log.mark(group, shard.view.extent.next, durable);

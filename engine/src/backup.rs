@@ -10,7 +10,7 @@ use logboom_wal::{
     mutants::{self, Mutant},
 };
 
-use crate::{core::Core, error::Result, quarantine::Quarantine, shard::ShardId};
+use crate::{core::Core, error::Result, ids::ShardId, quarantine::Quarantine};
 
 /// A backup that is being made, piece by piece: see [`Engine::backup_on`](crate::Engine::backup_on).
 ///

@@ -6,7 +6,12 @@ use logboom_snapshot::Built;
 use logboom_wal::Place;
 use parking_lot::Mutex;
 
-use crate::{operation::Operation, payload::Payload, shard::ShardId, tally::Delta};
+use crate::{
+    delta::{Delta, bytes_of},
+    ids::ShardId,
+    operation::Operation,
+    payload::Payload,
+};
 
 /// Buffers that are kept for the next batch.
 const KEPT: usize = 64;
@@ -100,11 +105,6 @@ impl Buffers<'_> {
         let items = items.into_iter().map_while(|_| None).collect();
         Buffers { operations, items, arena, built, shards, plan, delta }
     }
-}
-
-/// What a list takes, for as many as it has room for.
-pub(crate) fn bytes_of<T>(list: &Vec<T>) -> usize {
-    list.capacity() * size_of::<T>()
 }
 
 impl Part {

@@ -11,10 +11,10 @@ use crate::{
     damages::{Damages, Unseen},
     error::Result,
     extent::Extent,
+    ids::ShardId,
     keys::Keys,
     published::View,
     quarantine::Missing,
-    shard::ShardId,
     snapshot_table::SnapshotTable,
     state::State,
     terms::TermRun,
@@ -231,7 +231,7 @@ mod tests {
     use logboom_wal::{Place, SegmentId, Sequence};
 
     use super::*;
-    use crate::{extent::Boundary, operation::Change, tally::Delta};
+    use crate::{delta::Delta, extent::Boundary, operation::Change};
 
     fn shard(changes: &[Change<'_>]) -> (View, State) {
         let (mut extent, mut state) = (Extent::default(), State::default());

@@ -12,7 +12,7 @@ use crate::{
     checkpoint::Checkpoint,
     core::{CHECKPOINT, Core},
     error::Result,
-    shard::ShardId,
+    ids::ShardId,
 };
 
 /// Shards that one step captures.

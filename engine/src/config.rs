@@ -4,11 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use logboom_disk::DiskOptions;
 
-use crate::{
-    error::{Error, Result},
-    observer::Observer,
-    open,
-};
+use crate::observer::Observer;
 
 /// What an engine is opened with; every field has a default that suits a server with thousands of shards.
 ///
@@ -98,32 +94,6 @@ impl Config {
             snapshots_kept: 1,
             disk: DiskOptions::default(),
             observer: None,
-        }
-    }
-
-    /// Refuses what could not work, before anything is touched.
-    pub(crate) fn check(&self) -> Result<()> {
-        open::options(self).check()?;
-        if self.admission_bytes == 0 {
-            return Err(Error::Config { reason: "admission_bytes is 0, nothing could ever be submitted".into() });
-        }
-        if self.snapshots_kept == 0 {
-            return Err(Error::Config { reason: "snapshots_kept is 0, a registered snapshot would be none".into() });
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn segment_size_is_checked() {
-        for (bytes, good) in [(0, false), (256 << 10, true), (3 << 20, false), (1 << 30, true), (2 << 30, false)] {
-            let mut config = Config::new("unused");
-            config.segment_bytes = bytes;
-            assert_eq!(config.check().is_ok(), good, "{bytes}");
         }
     }
 }

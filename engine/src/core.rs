@@ -18,10 +18,9 @@ use crate::{
     compact,
     error::{Error, Result},
     reclaim::Reclaimer,
-    report::OpenReport,
     room::{self, Room},
     seal::Sealer,
-    snapshots::{self, Kept},
+    snapshot_files::{self, Kept},
     store::Store,
     tally::Tallies,
     verifier::Verifier,
@@ -48,7 +47,6 @@ pub(crate) struct Core {
     pub(crate) store: Arc<Store>,
     pub(crate) tallies: Tallies,
     pub(crate) pool: Arc<BufferPool>,
-    pub(crate) report: OpenReport,
     pub(crate) sealer: Mutex<Sealer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) reclaimer: Mutex<Reclaimer>,
@@ -80,7 +78,6 @@ impl Core {
         wal: Wal,
         store: Arc<Store>,
         tallies: Tallies,
-        report: OpenReport,
         checkpointer: Checkpointer,
         snapshots: Kept,
     ) -> Arc<Self> {
@@ -89,7 +86,6 @@ impl Core {
             store,
             tallies,
             pool: Arc::default(),
-            report,
             sealer: Mutex::default(),
             checkpointer: Mutex::new(checkpointer),
             reclaimer: Mutex::default(),
@@ -117,7 +113,7 @@ impl Core {
         }
         self.add_machine(VERIFY, |core, now| unless_busy(&core.verifier, now, |verifier| verifier.step(core, now)));
         self.add_machine(ROOM, room::step);
-        self.add_machine(SNAPSHOTS, snapshots::step);
+        self.add_machine(SNAPSHOTS, snapshot_files::step);
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use logboom_wal::Sequence;
 use rkyv::{Archive, Serialize};
 
-use crate::{archive::Form, error::Result, quarantine::Missing, ranges::Ranges, shard::ShardId};
+use crate::{archive::Form, error::Result, ids::ShardId, quarantine::Missing, ranges::Ranges};
 
 const FORM: Form = Form { name: *b"damage", version: 1 };
 

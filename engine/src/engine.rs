@@ -16,15 +16,17 @@ use crate::{
     batch::Batch,
     config::Config,
     core::Core,
-    error::{Error, Limit, Rejected, Result},
+    error::{Error, Limit, Result},
     health::Health,
+    ids::ShardId,
     metrics::Metrics,
     open,
     payload::Entry,
     quarantine::Quarantine,
     read_only::ReadOnly,
+    rejected::Rejected,
     report::{OpenReport, Segment},
-    shard::{Shard, ShardId},
+    shard::Shard,
     snapshots::Snapshots,
     space::{self, ReclaimReport},
     ticket::Ticket,
@@ -61,6 +63,7 @@ pub struct Engine(Arc<Owner>);
 /// keep it open.
 struct Owner {
     core: Arc<Core>,
+    report: OpenReport,
 }
 
 impl Engine {
@@ -85,8 +88,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open_on(disk: Arc<dyn Disk>, config: Config, runtime: Runtime) -> Result<Self> {
-        let core = open::log(disk, &config, runtime)?;
-        Ok(Self(Arc::new(Owner { core })))
+        let (core, report) = open::log(disk, &config, runtime)?;
+        Ok(Self(Arc::new(Owner { core, report })))
     }
 
     /// Reads the log in a directory as it is at this moment: nothing is written, no lock is needed, and a writer may
@@ -330,7 +333,7 @@ impl Engine {
 
     /// What opening found.
     pub fn open_report(&self) -> &OpenReport {
-        &self.0.core.report
+        &self.0.report
     }
 
     /// Gives back at once what can be given back: moves what is live out of segments that are mostly dead, and writes

@@ -5,11 +5,7 @@ use std::{fmt, io, ops::Range, sync::Arc};
 use logboom_disk::lacks_files;
 use logboom_wal::Capacity;
 
-use crate::{
-    batch::{BATCH_RECORDS_MAX, Batch},
-    extent::Refusal,
-    shard::ShardId,
-};
+use crate::{ids::ShardId, limits::BATCH_RECORDS_MAX, refusal::Refusal};
 
 /// The result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -285,17 +281,6 @@ pub enum ReadError {
         /// The last index of the log, `None` if it is empty.
         last: Option<u64>,
     },
-}
-
-/// A batch that [`Engine::try_submit`](crate::Engine::try_submit) refused, to be submitted again or dropped.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct Rejected<'a> {
-    /// The batch, unchanged.
-    pub batch: Batch<'a>,
-    /// Why it was refused; [`Error::Busy`] if only for the moment.
-    #[source]
-    pub error: Error,
 }
 
 /// Entries that are damaged, as a person counts them.

@@ -2,6 +2,8 @@
 //!
 //! The same rules validate a batch before anything is written, apply it, and replay it at recovery.
 
+use crate::refusal::Refusal;
+
 use std::ops::Range;
 
 /// The entry before the log's first: the last one that was compacted, or the one that a snapshot stands for.
@@ -20,39 +22,6 @@ pub(crate) struct Extent {
     pub(crate) next: u64,
     /// The term of the entry before `first`, if there is a boundary; `first` is positive then.
     pub(crate) boundary_term: Option<u64>,
-}
-
-/// Why an operation does not fit the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Gap {
-        expected: u64,
-        got: u64,
-    },
-    Compacted {
-        first: u64,
-    },
-    Beyond {
-        last: Option<u64>,
-    },
-    /// What is not known of the shard forbids it.
-    Quarantined,
-    /// The entry at `index` has another term.
-    Term {
-        index: u64,
-        stored: u64,
-        given: u64,
-    },
-    /// A snapshot of index `held` is leased.
-    Leased {
-        held: u64,
-    },
-    /// Entries from `first` on are not known to be applied.
-    Unapplied {
-        first: u64,
-    },
-    /// The index `u64::MAX` is kept free, so that "one past the last" is always a number.
-    IndexMax,
 }
 
 /// What an overwriting append has to do before it appends.

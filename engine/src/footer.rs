@@ -13,10 +13,10 @@ use crate::{
     archive::Form,
     claims::{Age, Claims, NOWHERE, Piece},
     error::Result,
+    ids::ShardId,
     log::{ROW_UNIT, Row, Stretch, payload_bytes_min, place},
     operation::{Change, Remnant},
     ranges::Ranges,
-    shard::ShardId,
 };
 
 const HEAD: Form = Form { name: *b"footer", version: 2 };

@@ -14,15 +14,16 @@ use logboom_wal::{
 use crate::{
     checkpoint::Shard,
     claims::{Age, Claims, NOWHERE, Piece},
+    delta::Amount,
     extent::Extent,
+    ids::ShardId,
     log::Log,
     operation::{Change, Remnant},
     published::View,
     quarantine::Missing,
-    shard::ShardId,
     spans::{Home, Spans},
     state::{ShardCell, State},
-    tally::{Amount, Tallies},
+    tally::Tallies,
     terms::{NO_TERM, TermRun, Terms},
 };
 

@@ -127,6 +127,14 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod ids;
+mod limits;
+mod delta;
+mod refusal;
+mod rejected;
+mod snapshot_files;
+mod snapshot_batch;
+mod log_options;
 mod observer;
 mod error;
 mod open;
@@ -189,21 +197,24 @@ mod backup;
 pub mod fuzz;
 
 pub use backup::{Backup, BackupReport};
-pub use batch::{BATCH_RECORDS_MAX, Batch, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, Mark, STATE_BYTES_MAX, VALUE_BYTES_MAX};
+pub use batch::{Batch, Mark};
 pub use config::Config;
 pub use engine::Engine;
 pub use entries::{EntryBatch, EntryRef, Iter};
-pub use error::{Error, Limit, Miss, ReadError, Rejected, Result};
+pub use error::{Error, Limit, Miss, ReadError, Result};
 pub use extent::Boundary;
 pub use health::{Health, Reason};
+pub use ids::ShardId;
+pub use limits::{BATCH_RECORDS_MAX, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use metrics::Metrics;
 pub use observer::{Observer, RecoveryProgress, Stall};
 pub use payload::{Entry, Payload};
 pub use quarantine::Quarantine;
 pub use read_only::ReadOnly;
 pub use readers::EntriesFuture;
+pub use rejected::Rejected;
 pub use report::{OpenReport, Segment};
-pub use shard::{Bounds, Shard, ShardId, TryRead};
+pub use shard::{Bounds, Shard, TryRead};
 pub use snapshots::Snapshots;
 pub use space::{Holder, ReclaimReport};
 pub use ticket::Ticket;

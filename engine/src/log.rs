@@ -10,11 +10,11 @@ use logboom_wal::{
 };
 
 use crate::{
+    delta::{Amount, Delta},
     extent::Extent,
     marks::{Marks, UNMARKED},
     operation::Change,
     spans::{Home, Span, Spans, share},
-    tally::{Amount, Delta},
     terms::{TermRun, Terms},
 };
 

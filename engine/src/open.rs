@@ -10,14 +10,14 @@ use crate::{
     config::Config,
     core::Core,
     error::{Error, Result},
-    footer,
+    log_options::options,
     lost::Losses,
     observer::{Observer, RecoveryProgress, Stall},
     readers::Readers,
     recover::{Recovered, recover},
     report::OpenReport,
     settle::settle,
-    snapshots,
+    snapshot_files,
     store::{Source, Store},
 };
 
@@ -50,7 +50,7 @@ pub(crate) fn vacant_disk(dir: &Path) -> Result<Arc<dyn Disk>> {
 }
 
 /// Recovers the log in `disk` and begins an epoch in it.
-pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Result<Arc<Core>> {
+pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Result<(Arc<Core>, OpenReport)> {
     config.check()?;
     let begun = Begun::now(&runtime);
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
@@ -62,7 +62,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let wal = opening.begin()?;
     // Before a checkpoint can cover these segments: the next opening would believe what they say.
     outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
-    let snapshots = snapshots::open(wal.disk(), &wal, &shards, config)?;
+    let snapshots = snapshot_files::open(wal.disk(), &wal, &shards, config)?;
     let report = OpenReport {
         disk: wal.facts().clone(),
         recovery,
@@ -75,10 +75,10 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     };
     let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
-    let core = Core::new(wal, store, tallies, report, checkpointer, snapshots);
+    let core = Core::new(wal, store, tallies, checkpointer, snapshots);
     settle(&core)?;
     core.add_machines(config.reclaim_in_background);
-    Ok(core)
+    Ok((core, report))
 }
 
 /// Recovers the log in `disk` as it is at this moment, without changing it.
@@ -102,25 +102,6 @@ pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, 
     };
     let source = Source::Reader(Box::new(reader));
     Ok((Store::new(source, shards, config.index_bytes, Readers::new(true), losses), report, tallies))
-}
-
-/// What the log is told of the configuration, without who listens.
-pub(crate) fn options(config: &Config) -> Options {
-    Options {
-        segment_bytes: config.segment_bytes,
-        reserve_segments: config.reserve_segments as usize,
-        space_bytes_max: config.space_bytes_max.unwrap_or(u64::MAX),
-        cache_bytes: config.cache_bytes,
-        read_ahead_bytes: config.read_ahead_bytes,
-        admission_bytes: config.admission_bytes,
-        lazy_age: config.lazy_age,
-        idle_promise: config.idle_promise,
-        stall_after: config.stall_after,
-        scrub_period: config.scrub_period,
-        footer: footer::SPACE,
-        create: config.create,
-        listener: Options::default().listener,
-    }
 }
 
 /// [`options`], for a log whose damage is noted among the losses and told to the observer.

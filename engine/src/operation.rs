@@ -12,7 +12,7 @@ use crate::{
     buffers::{Buffers, Part},
     entry_table::{self, ROW},
     extent::Boundary,
-    shard::ShardId,
+    ids::ShardId,
 };
 
 const APPEND: u8 = 1;

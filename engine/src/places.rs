@@ -75,7 +75,7 @@ impl Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{footer::FooterBuilder, log::Row, shard::ShardId};
+    use crate::{footer::FooterBuilder, ids::ShardId, log::Row};
 
     fn footer() -> Arc<Footer> {
         let mut builder = FooterBuilder::default();

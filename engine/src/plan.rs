@@ -6,11 +6,12 @@ use parking_lot::MutexGuard;
 use crate::{
     buffers::{Buffers, Planned},
     error::{Error, Result},
-    extent::{Cut, Extent, Refusal},
+    extent::{Cut, Extent},
+    ids::ShardId,
     operation::Operation,
     published::View,
     quarantine::Missing,
-    shard::ShardId,
+    refusal::Refusal,
     state::ShardCell,
 };
 

@@ -12,10 +12,10 @@ use crate::{
     error::ReadError,
     extent::Extent,
     footer::Footer,
+    ids::ShardId,
     log::Stretch,
     published::View,
     quarantine::Missing,
-    shard::ShardId,
     state::{ShardCell, State},
     store::Store,
 };

@@ -8,11 +8,12 @@ use crate::{
     SegmentId,
     config::Config,
     error::Result,
+    ids::ShardId,
     open,
     quarantine::Quarantine,
     report::{OpenReport, Segment},
-    shard::{Shard, ShardId},
-    snapshots,
+    shard::Shard,
+    snapshot_files,
     store::Store,
     tally::Tallies,
 };
@@ -32,7 +33,7 @@ impl ReadOnly {
     pub(crate) fn open(config: &Config) -> Result<Self> {
         let disk = open::disk_read_only(config)?;
         let (store, report, tallies) = open::view(Arc::clone(&disk), config)?;
-        let snapshots = snapshots::view(disk, store.source.log_id(), &store.shards);
+        let snapshots = snapshot_files::view(disk, store.source.log_id(), &store.shards);
         Ok(Self { store, report, tallies, snapshots })
     }
 

@@ -14,13 +14,13 @@ use logboom_wal::{Error as WalError, Listed, NEAR, Place, Record, SegmentId, Ste
 
 use crate::{
     core::{Core, RECLAIM},
+    delta::Delta,
     error::{Error, Result},
     footer::Footer,
+    ids::ShardId,
     log::Stretch,
     pace::Pace,
     ranges::Ranges,
-    shard::ShardId,
-    tally::Delta,
     victim::{self, Urgency},
 };
 

@@ -17,8 +17,8 @@ use crate::{
     error::{Error, Result},
     footer::{Head, Rescue},
     found::{Found, Segments},
+    ids::ShardId,
     operation::{Change, Remnant, releases_unseen},
-    shard::ShardId,
     shard_map::ShardMap,
     tally::Tallies,
 };

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use logboom_disk::Facts;
 use logboom_wal::{Damage, RecoveryReport, SegmentInfo};
 
-use crate::{quarantine::Quarantine, shard::ShardId, tally::Amount};
+use crate::{delta::Amount, ids::ShardId, quarantine::Quarantine};
 
 /// What opening an engine found and decided. Its `Display` is a report of a few lines.
 #[derive(Clone, Debug)]

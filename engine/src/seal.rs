@@ -15,7 +15,7 @@ use crate::{
     core::{Core, SEAL},
     error::Result,
     footer::{Footer, FooterBuilder},
-    shard::ShardId,
+    ids::ShardId,
 };
 
 /// Shards that one step looks at.

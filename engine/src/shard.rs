@@ -13,6 +13,7 @@ use crate::{
     entries::EntryBatch,
     error::{Error, Miss, ReadError, Result},
     extent::{Boundary, Extent},
+    ids::ShardId,
     quarantine::{Missing, Quarantine},
     read::Query,
     readers::EntriesFuture,
@@ -20,10 +21,6 @@ use crate::{
     store::Store,
     terms::NO_TERM,
 };
-
-/// The number of a shard: whatever the caller likes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ShardId(pub u64);
 
 /// One raft group's log and what belongs to it: a cheap handle for any thread.
 ///

@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use logboom_wal::Sequence;
 use parking_lot::RwLock;
 
-use crate::{published::View, quarantine::Quarantine, shard::ShardId, state::ShardCell};
+use crate::{ids::ShardId, published::View, quarantine::Quarantine, state::ShardCell};
 
 /// Tables that shards are spread over, so that threads which look up different shards seldom meet.
 const PARTITIONS: usize = 64;

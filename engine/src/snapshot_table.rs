@@ -11,7 +11,7 @@ use logboom_wal::{
 };
 use rkyv::{Archive, Serialize};
 
-use crate::{archive::Form, error::Result, shard::ShardId, state::State};
+use crate::{archive::Form, error::Result, ids::ShardId, state::State};
 
 const FORM: Form = Form { name: *b"snapsh", version: 1 };
 

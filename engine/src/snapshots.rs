@@ -1,28 +1,17 @@
 //! Snapshots beside the log: how they are built, received, registered, found and leased.
 
-use std::{collections::BTreeMap, fmt, io, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use logboom_disk::Disk;
-use logboom_snapshot::{Builder, Built, Error as SnapshotError, Host, Lease, Receiver, Registered, Spec, Stop, Store};
-use logboom_wal::{
-    Step, Wal,
-    mutants::{self, Mutant},
-};
-use parking_lot::MutexGuard;
+use logboom_snapshot::{Builder, Built, Lease, Receiver, Registered, Spec, Stop, Store};
 
 use crate::{
     batch::Batch,
-    buffers::Buffers,
-    config::Config,
     core::Core,
     engine::Engine,
     error::{Error, Result},
     extent::Boundary,
-    operation::Operation,
-    plan::Locked,
-    shard::ShardId,
-    shard_map::ShardMap,
-    state::State,
+    ids::ShardId,
+    snapshot_files::may_lack,
 };
 
 /// The snapshots of an engine: see [`Engine::snapshots`](crate::Engine::snapshots).
@@ -155,154 +144,5 @@ impl Snapshots {
 impl fmt::Debug for Snapshots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshots").finish_non_exhaustive()
-    }
-}
-
-/// What an open engine has of snapshots.
-pub(crate) struct Kept {
-    pub(crate) store: Store,
-    /// How many of a shard stay when another is registered.
-    pub(crate) kept: u32,
-}
-
-/// Takes over the snapshots beside the log, and removes what a crash left. The log must be durable as it was
-/// recovered: what it does not name is gone after this.
-pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &Config) -> Result<Kept> {
-    // A registration may be among what is lost: then nobody knows whose the file is, but the file.
-    let spared = |shard| mutants::is_on(Mutant::LeftoverKept) || may_lack(shards, ShardId(shard));
-    let host = Arc::new(Beside(wal.clone()));
-    let opened = Store::open(disk, wal.log_id(), host, registered(shards), spared);
-    let store = opened.map_err(|error| match error {
-        // Of the opening, as any other.
-        SnapshotError::Io { what, error } => Error::Io { what, error },
-        error => error.into(),
-    })?;
-    Ok(Kept { store, kept: config.snapshots_kept })
-}
-
-/// The snapshots beside a log that is only looked at.
-pub(crate) fn view(disk: Arc<dyn Disk>, log: [u64; 2], shards: &ShardMap) -> Store {
-    Store::view(disk, log, Arc::new(Onlooker), registered(shards))
-}
-
-/// All snapshots that the log names.
-fn registered(shards: &ShardMap) -> Vec<(u64, Registered)> {
-    let of_shard = |id: ShardId| {
-        let cell = shards.get(id)?;
-        let snapshots = cell.state.lock().snapshots().to_vec();
-        Some(snapshots.into_iter().map(move |snapshot| (id.0, snapshot)))
-    };
-    shards.ids().into_iter().filter_map(of_shard).flatten().collect()
-}
-
-/// Whether a registration of the shard is lost, or may be.
-fn may_lack(shards: &ShardMap, shard: ShardId) -> bool {
-    let found = shards.find(shard);
-    let cell = found.as_ref().unwrap_or_else(|| shards.absent());
-    if !cell.published.load().quarantined {
-        return false;
-    }
-    let state = cell.state.lock();
-    state.missing().is_some_and(|missing| missing.snapshot.is_some() || missing.suffix)
-}
-
-/// Says which part of the logs readers of snapshots will need, if the batch compacts any.
-pub(crate) fn hold(core: &Core, buffers: &Buffers<'_>, locked: &mut [Locked<'_>]) {
-    let compacts = buffers.operations.iter().any(|(_, operation)| matches!(operation, Operation::Compact { .. }));
-    if !compacts || !core.snapshots.store.has_leases() || mutants::is_on(Mutant::LeaseNotHeld) {
-        return;
-    }
-    for locked in locked {
-        locked.held = core.snapshots.store.held(locked.cell.id.0);
-    }
-}
-
-/// Refuses to register what cannot be. Nobody else registers snapshots of these shards meanwhile.
-pub(crate) fn check(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Result<()> {
-    if buffers.built.is_empty() {
-        return Ok(());
-    }
-    let mut built = buffers.built.iter();
-    let mut lists: BTreeMap<ShardId, Vec<Registered>> =
-        locked.iter().map(|locked| (locked.cell.id, locked.cell.state.lock().snapshots().to_vec())).collect();
-    for (shard, operation) in &buffers.operations {
-        let list = lists.entry(*shard).or_default();
-        match *operation {
-            Operation::Register { kept, .. } => {
-                let Some(built) = built.next() else { continue };
-                core.snapshots.store.check(shard.0, list, built)?;
-                built.registration().registered_in(list, kept as usize);
-            }
-            Operation::Forget { id } => list.retain(|known| known.id != id),
-            Operation::Destroy => list.clear(),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Has everyone see the snapshots that the shards have after a batch, which lies in `group`. What they had besides is
-/// removed when that is durable, and not here.
-pub(crate) fn publish(
-    core: &Core,
-    buffers: &Buffers<'_>,
-    locked: &[Locked<'_>],
-    states: &[MutexGuard<'_, State>],
-    group: u64,
-) {
-    let group = if mutants::is_on(Mutant::SnapshotGoneEarly) { 0 } else { group };
-    for planned in &buffers.plan {
-        if !matches!(planned.operation, Operation::Register { .. } | Operation::Forget { .. } | Operation::Destroy) {
-            continue;
-        }
-        if let (Some(locked), Some(state)) = (locked.get(planned.slot), states.get(planned.slot)) {
-            core.snapshots.store.set(locked.cell.id.0, state.snapshots(), group);
-        }
-    }
-}
-
-/// How soon to look again for something that no kick announces.
-const SOON: Duration = Duration::from_millis(5);
-
-/// Removes the files of snapshots that nobody needs any more.
-pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
-    let waits = core.snapshots.store.sweep(core.wal.durable())?;
-    Ok(if waits { Step::At(now.saturating_add(SOON)) } else { Step::Parked })
-}
-
-/// In the place of a log that cannot be written to: nothing is made, and nothing synced.
-#[derive(Debug)]
-struct Onlooker;
-
-impl Host for Onlooker {
-    fn nonce(&self) -> u64 {
-        0
-    }
-
-    fn sync_failed(&self, _what: &str, _error: &io::Error) {}
-}
-
-/// The log, as the snapshots beside it see it.
-struct Beside(Wal);
-
-impl fmt::Debug for Beside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Beside")
-    }
-}
-
-impl Host for Beside {
-    fn nonce(&self) -> u64 {
-        self.0.nonce()
-    }
-
-    fn sync_failed(&self, what: &str, error: &io::Error) {
-        // An error is of one owner, and the log tells everyone of this one.
-        let copy = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-        self.0.sync_failed(what, copy);
-    }
-
-    fn has_work(&self) {
-        self.0.worker().kick();
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     compact,
     core::Core,
     error::{Error, Result},
-    shard::ShardId,
+    ids::ShardId,
 };
 
 /// The shards that a report names at most.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use logboom_wal::SegmentId;
 
-use crate::tally::{Amount, Delta};
+use crate::delta::{Amount, Delta};
 
 /// Where the entries from `first` up to the next span's first, or to the log's end, lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

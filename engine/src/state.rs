@@ -9,15 +9,16 @@ use parking_lot::Mutex;
 
 use crate::{
     applied::Applied,
-    batch::STATE_BYTES_MAX,
-    extent::{Extent, Refusal},
+    delta::Delta,
+    extent::Extent,
+    ids::ShardId,
     keys::Keys,
+    limits::STATE_BYTES_MAX,
     log::{Log, Run},
     operation::Change,
     published::{Published, View},
     quarantine::Missing,
-    shard::ShardId,
-    tally::Delta,
+    refusal::Refusal,
 };
 
 /// A shard: its bounds, which anyone reads, and its state, behind a lock.

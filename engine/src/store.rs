@@ -9,11 +9,11 @@ use logboom_wal::{Error as WalError, FooterParts, Passed, Place, Reader, Record,
 
 use crate::{
     footer::{Footer, Rescue},
+    ids::ShardId,
     lost::Losses,
     places::Places,
     published::View,
     readers::Readers,
-    shard::ShardId,
     shard_map::ShardMap,
 };
 

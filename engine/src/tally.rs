@@ -8,7 +8,10 @@ use logboom_wal::{
 };
 use parking_lot::Mutex;
 
-use crate::{buffers::bytes_of, shard::ShardId};
+use crate::{
+    delta::{Amount, Delta},
+    ids::ShardId,
+};
 
 /// The live entries of every segment.
 ///
@@ -19,13 +22,6 @@ pub(crate) struct Tallies {
     segments: Mutex<BTreeMap<SegmentId, Tally>>,
 }
 
-/// Entries, and the bytes of the records that hold them; a record of which a part is live counts in proportion.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
-}
-
 #[derive(Debug, Default)]
 struct Tally {
     live: Amount,
@@ -33,59 +29,6 @@ struct Tally {
     freed_by: u64,
     /// Shards with entries here whose places are with the shard; cleared by sealing. May repeat.
     touched: Vec<ShardId>,
-}
-
-/// What one batch changes, collected while it is applied, so that the tallies are locked once.
-#[derive(Debug, Default)]
-pub(crate) struct Delta {
-    appended: Amount,
-    touched: Vec<ShardId>,
-    pub(crate) freed: Vec<(SegmentId, Amount)>,
-}
-
-impl Amount {
-    pub(crate) fn new(entries: u64, bytes: u32) -> Self {
-        Self { entries, bytes: bytes.into() }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.entries = self.entries.saturating_add(other.entries);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-
-    fn subtract(&mut self, other: Self) {
-        self.entries = self.entries.saturating_sub(other.entries);
-        self.bytes = self.bytes.saturating_sub(other.bytes);
-    }
-}
-
-impl Delta {
-    pub(crate) fn append(&mut self, amount: Amount) {
-        self.appended.add(amount);
-    }
-
-    /// Notes that `shard` has its first places in the segment that is written.
-    pub(crate) fn touch(&mut self, shard: ShardId) {
-        self.touched.push(shard);
-    }
-
-    pub(crate) fn free(&mut self, segment: SegmentId, amount: Amount) {
-        match self.freed.last_mut() {
-            _ if amount.entries == 0 => {}
-            Some(last) if last.0 == segment => last.1.add(amount),
-            _ => self.freed.push((segment, amount)),
-        }
-    }
-
-    pub(crate) fn capacity_bytes(&self) -> usize {
-        bytes_of(&self.touched) + bytes_of(&self.freed)
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.appended = Amount::default();
-        self.touched.clear();
-        self.freed.clear();
-    }
 }
 
 impl Tallies {

@@ -11,10 +11,10 @@ use logboom_wal::{SegmentId, Step, marks};
 use crate::{
     core::Core,
     error::{Error, ReadError, Result},
+    ids::ShardId,
     pace::Pace,
     ranges::Ranges,
     read::Query,
-    shard::ShardId,
     state::ShardCell,
     store::Store,
 };

@@ -10,8 +10,8 @@ use super::{engines::open_edited, scenes};
 use crate::{
     checkpoint::Checkpoint,
     footer::{Footer, FooterBuilder},
+    ids::ShardId,
     log::{Row, Stretch},
-    shard::ShardId,
 };
 
 /// Bytes of an archive that an edit may address.

@@ -8,12 +8,7 @@ use logboom_wal::{
 };
 
 use super::scenes::{SHARDS, choose, config, payload};
-use crate::{
-    engine::Engine,
-    entries::EntryBatch,
-    open,
-    shard::{Shard, ShardId},
-};
+use crate::{engine::Engine, entries::EntryBatch, ids::ShardId, open, shard::Shard};
 
 /// Entries that are read at each end of a shard: an index may say that there are billions.
 const READ: u64 = 40;

@@ -7,12 +7,12 @@ use logboom_wal::{
 
 use crate::{
     buffers::Item,
+    delta::Delta,
     entry_table::{self, EntryTable},
     extent::Extent,
+    ids::ShardId,
     operation::Change,
-    shard::ShardId,
     state::State,
-    tally::Delta,
 };
 
 /// Kinds of record, and one that there is not.

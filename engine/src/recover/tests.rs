@@ -7,8 +7,8 @@ use logboom_wal::{Descriptor, ManualClock, Options, Runtime};
 
 use super::*;
 use crate::{
-    batch::Batch, config::Config, engine::Engine, extent::Boundary, payload::Entry, published::View,
-    quarantine::Quarantine, tally::Delta,
+    batch::Batch, config::Config, delta::Delta, engine::Engine, extent::Boundary, payload::Entry, published::View,
+    quarantine::Quarantine,
 };
 
 const A: ShardId = ShardId(1);
