@@ -10,7 +10,11 @@ use logboom_wal::{
     mutants::{self, Mutant},
 };
 
-use crate::{core::Core, error::Result, ids::ShardId, quarantine::Quarantine};
+use crate::{
+    maintenance::core::Core,
+    shard_state::quarantine::Quarantine,
+    types::{error::Result, ids::ShardId},
+};
 
 /// A backup that is being made, piece by piece: see [`Engine::backup_on`](crate::Engine::backup_on).
 ///

@@ -11,25 +11,33 @@ use logboom_wal::{Durability, Permit, Reservation, Runtime};
 
 use crate::{
     SegmentId,
-    append::{append, preflight, release_unseen},
+    append::{
+        batch::Batch,
+        rejected::Rejected,
+        submit::{append, preflight, release_unseen},
+    },
     backup::{Backup, BackupReport},
-    batch::Batch,
-    config::Config,
-    core::Core,
-    error::{Error, Limit, Result},
     health::Health,
-    ids::ShardId,
+    maintenance::{
+        core::Core,
+        space::{self, ReclaimReport},
+    },
     metrics::Metrics,
-    open,
-    payload::Entry,
-    quarantine::Quarantine,
+    read::shard::Shard,
     read_only::ReadOnly,
-    rejected::Rejected,
-    report::{OpenReport, Segment},
-    shard::Shard,
+    recovery::{
+        open,
+        report::{OpenReport, Segment},
+    },
+    shard_state::quarantine::Quarantine,
     snapshots::Snapshots,
-    space::{self, ReclaimReport},
     ticket::Ticket,
+    types::{
+        config::Config,
+        error::{Error, Limit, Result},
+        ids::ShardId,
+        payload::Entry,
+    },
 };
 
 /// The logs of many shards in one directory: an open engine.

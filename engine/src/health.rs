@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use logboom_wal::{Ended, Rot};
 
-use crate::{core::Core, error::Error};
+use crate::{maintenance::core::Core, types::error::Error};
 
 /// What is wrong at this moment, if anything.
 ///

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use logboom_wal::WalMetrics;
 
-use crate::core::Core;
+use crate::maintenance::core::Core;
 
 /// What the engine has done since it was opened, and what it holds. Each number is exact; together they are not one
 /// instant's. The prefixes are the stages.

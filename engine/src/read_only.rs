@@ -6,16 +6,15 @@ use logboom_snapshot::{Lease, Registered, Store as Snapshots};
 
 use crate::{
     SegmentId,
-    config::Config,
-    error::Result,
-    ids::ShardId,
-    open,
-    quarantine::Quarantine,
-    report::{OpenReport, Segment},
-    shard::Shard,
-    snapshot_files,
-    store::Store,
-    tally::Tallies,
+    index::tally::Tallies,
+    maintenance::snapshot_files,
+    read::{shard::Shard, store::Store},
+    recovery::{
+        open,
+        report::{OpenReport, Segment},
+    },
+    shard_state::quarantine::Quarantine,
+    types::{config::Config, error::Result, ids::ShardId},
 };
 
 /// The log of a directory as it was when this was opened: what a writable open would have found.

@@ -5,13 +5,14 @@ use std::{fmt, sync::Arc};
 use logboom_snapshot::{Builder, Built, Lease, Receiver, Registered, Spec, Stop, Store};
 
 use crate::{
-    batch::Batch,
-    core::Core,
+    append::batch::Batch,
+    encoding::extent::Boundary,
     engine::Engine,
-    error::{Error, Result},
-    extent::Boundary,
-    ids::ShardId,
-    snapshot_files::may_lack,
+    maintenance::{core::Core, snapshot_files::may_lack},
+    types::{
+        error::{Error, Result},
+        ids::ShardId,
+    },
 };
 
 /// The snapshots of an engine: see [`Engine::snapshots`](crate::Engine::snapshots).

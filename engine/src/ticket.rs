@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::error::{Error, Result};
+use crate::types::error::{Error, Result};
 
 /// Completes, once, when a batch and everything submitted before it survive power loss, or when the log failed.
 ///

@@ -8,10 +8,12 @@ use logboom_wal::{
 
 use super::{engines::open_edited, scenes};
 use crate::{
-    checkpoint::Checkpoint,
-    footer::{Footer, FooterBuilder},
-    ids::ShardId,
-    log::{Row, Stretch},
+    checkpoint::body::Checkpoint,
+    index::{
+        footer::{Footer, FooterBuilder},
+        log::{Row, Stretch},
+    },
+    types::ids::ShardId,
 };
 
 /// Bytes of an archive that an edit may address.

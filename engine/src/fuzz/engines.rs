@@ -8,7 +8,12 @@ use logboom_wal::{
 };
 
 use super::scenes::{SHARDS, choose, config, payload};
-use crate::{engine::Engine, entries::EntryBatch, ids::ShardId, open, shard::Shard};
+use crate::{
+    engine::Engine,
+    read::{entries::EntryBatch, shard::Shard},
+    recovery::open,
+    types::ids::ShardId,
+};
 
 /// Entries that are read at each end of a shard: an index may say that there are billions.
 const READ: u64 = 40;

@@ -6,13 +6,14 @@ use logboom_wal::{
 };
 
 use crate::{
-    buffers::Item,
-    delta::Delta,
-    entry_table::{self, EntryTable},
-    extent::Extent,
-    ids::ShardId,
-    operation::Change,
-    state::State,
+    encoding::{
+        buffers::Item,
+        entry_table::{self, EntryTable},
+        extent::Extent,
+        operation::Change,
+    },
+    shard_state::state::State,
+    types::{delta::Delta, ids::ShardId},
 };
 
 /// Kinds of record, and one that there is not.

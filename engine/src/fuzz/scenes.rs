@@ -11,7 +11,11 @@ use logboom_wal::{
     fuzz::{Image, Scene},
 };
 
-use crate::{config::Config, engine::Engine, extent::Boundary, ids::ShardId, payload::Entry};
+use crate::{
+    encoding::extent::Boundary,
+    engine::Engine,
+    types::{config::Config, ids::ShardId, payload::Entry},
+};
 
 pub(super) const SHARDS: std::ops::Range<u64> = 0..5;
 
@@ -33,7 +37,7 @@ pub(super) fn choose(choice: u8) -> &'static Scene {
 /// The body of the newest checkpoint of a scene that has one.
 pub(super) fn checkpoint() -> Vec<u8> {
     let disk = logboom_wal::fuzz::MemoryDisk::new(choose(1).now.clone());
-    let opening = logboom_wal::open_read_only(disk, crate::log_options::options(&config())).unwrap();
+    let opening = logboom_wal::open_read_only(disk, crate::recovery::log_options::options(&config())).unwrap();
     opening.checkpoint().unwrap().to_vec()
 }
 

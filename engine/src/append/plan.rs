@@ -1,0 +1,317 @@
+//! Validation: what a batch comes down to on the shards as they are, found out before anything is written.
+
+use logboom_wal::{Place, SegmentId};
+use parking_lot::MutexGuard;
+
+use crate::{
+    encoding::{
+        buffers::{Buffers, Planned},
+        extent::{Cut, Extent},
+        operation::Operation,
+    },
+    shard_state::{published::View, quarantine::Missing, state::ShardCell},
+    types::{
+        error::{Error, Result},
+        ids::ShardId,
+        refusal::Refusal,
+    },
+};
+
+/// A shard that a batch touches, which nobody else writes to meanwhile, and what the batch has made of its log so far.
+pub(crate) struct Locked<'c> {
+    pub(crate) cell: &'c ShardCell,
+    _writer: MutexGuard<'c, ()>,
+    /// As published, and then as written.
+    pub(crate) view: View,
+    /// The log's extent behind the operations that were planned.
+    planned: Extent,
+    /// Entries below this are as they were before the batch.
+    intact: u64,
+    /// The batch resets or destroys the log before this operation.
+    restarted: bool,
+    /// The batch hands entries in again before this operation.
+    healed: bool,
+    /// The lowest index of a leased snapshot: the log above it is kept.
+    pub(crate) held: Option<u64>,
+    /// What is missing behind the operations that were planned, if anything.
+    missing: Option<Missing>,
+}
+
+impl<'c> Locked<'c> {
+    pub(crate) fn new(cell: &'c ShardCell) -> Self {
+        let writer = cell.published.writer();
+        let view = cell.published.load();
+        let missing = if view.quarantined { cell.state.lock().missing().cloned() } else { None };
+        Self {
+            cell,
+            _writer: writer,
+            view,
+            planned: view.extent,
+            intact: view.extent.next,
+            restarted: false,
+            healed: false,
+            held: None,
+            missing,
+        }
+    }
+}
+
+/// Until the record is written.
+const NOWHERE: Place = Place { segment: SegmentId(0), offset: 0, len: 0 };
+
+/// Plans every operation of a batch, or says which one does not fit. `locked` are the batch's shards, in the order of
+/// `buffers.shards`.
+pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Result<()> {
+    buffers.plan.clear();
+    for (nth, &(shard, operation)) in buffers.operations.iter().enumerate() {
+        let slot = slot(&buffers.shards, shard);
+        let Some(locked) = locked.get_mut(slot) else { continue };
+        let refused = |refusal| Error::refused(shard, index_of(&operation), refusal);
+        let released = || buffers.operations[nth..].iter().any(|other| releases(other, shard));
+        permit(locked, &operation, released).map_err(refused)?;
+        if let Some(operation) = resolve(operation, slot, locked, &buffers.plan) {
+            guard(locked, &operation).map_err(refused)?;
+            verify(&operation, slot, locked, &buffers.plan).map_err(refused)?;
+            advance(locked, &operation).map_err(refused)?;
+            buffers.plan.push(Planned { slot, operation, place: NOWHERE });
+        } else if let Operation::Cut { index } = operation {
+            // A cut that is not written is checked all the same: the append behind it must fit.
+            locked.planned.cut(index).map_err(refused)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to write to a shard of which something is missing, but for what ends that, or leads up to a release.
+fn permit(locked: &Locked<'_>, operation: &Operation, released: impl FnOnce() -> bool) -> Result<(), Refusal> {
+    let Some(missing) = &locked.missing else { return Ok(()) };
+    let allowed = match *operation {
+        Operation::Heal { .. } | Operation::Destroy => true,
+        Operation::Release { .. } => missing.entries.is_empty(),
+        // It becomes the boundary, the term of which must be known.
+        Operation::Compact { index, .. } if missing.entries.contains(index) => false,
+        Operation::Compact { .. } if !missing.suffix => true,
+        _ => released(),
+    };
+    if allowed { Ok(()) } else { Err(Refusal::Quarantined) }
+}
+
+fn releases(operation: &(ShardId, Operation), shard: ShardId) -> bool {
+    operation.0 == shard && matches!(operation.1, Operation::Release { .. })
+}
+
+/// Refuses to hand in an entry that is not the one that the log has.
+fn verify(operation: &Operation, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Result<(), Refusal> {
+    let Operation::Heal { first, term: given, items, .. } = *operation else { return Ok(()) };
+    locked.planned.heal(first, u64::from(items.len))?;
+    for index in first..first + u64::from(items.len) {
+        let lost = locked.missing.as_ref().is_some_and(|missing| missing.entries.contains(index));
+        match term(index, slot, locked, planned) {
+            Some(stored) if stored != given && !lost => return Err(Refusal::Term { index, stored, given }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn slot(shards: &[ShardId], shard: ShardId) -> usize {
+    shards.binary_search(&shard).unwrap_or(usize::MAX)
+}
+
+/// What is to be written for `operation`, if anything.
+fn resolve(operation: Operation, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Option<Operation> {
+    match operation {
+        Operation::Cut { index } => match locked.planned.cut(index).ok()? {
+            Cut::Nothing => None,
+            Cut::Truncate { keep } => Some(Operation::Truncate { keep }),
+            Cut::Reset => Some(Operation::Reset { boundary: None }),
+        },
+        Operation::Compact { index, past_leases, .. } => {
+            let term = Some(term(index, slot, locked, planned).unwrap_or(0));
+            Some(Operation::Compact { index, term, past_leases })
+        }
+        Operation::Release { .. } => {
+            let missing = locked.missing.as_ref();
+            Some(Operation::Release {
+                hard_state: missing.and_then(|missing| missing.hard_state),
+                keys: missing.map_or(0, |missing| missing.keys),
+                snapshot: missing.and_then(|missing| missing.snapshot),
+            })
+        }
+        other => Some(other),
+    }
+}
+
+/// The term of an entry of the planned log; `None` for what is not in it.
+fn term(index: u64, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Option<u64> {
+    if !locked.planned.range().contains(&index) {
+        return None;
+    }
+    if index < locked.intact && !locked.healed {
+        return locked.cell.state.lock().log.term(index);
+    }
+    // The last run of the batch that had the index is the one that counts.
+    let runs =
+        planned.iter().rev().filter(|planned| planned.slot == slot).filter_map(|planned| planned.operation.run());
+    let written = { runs }.find(|run| run.range().contains(&index)).map(|run| run.term);
+    written.or_else(|| if index < locked.intact { locked.cell.state.lock().log.term(index) } else { None })
+}
+
+/// Refuses to drop what the application still has to apply, or the reader of a snapshot will need. What lies beyond the
+/// log is another refusal's, and a log that the batch itself begins anew has nothing to lose.
+fn guard(locked: &Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
+    let Operation::Compact { index, past_leases, .. } = *operation else { return Ok(()) };
+    if index >= locked.planned.next || locked.restarted {
+        return Ok(());
+    }
+    if let Some(held) = locked.held
+        && index > held
+        && index >= locked.planned.first
+        && !past_leases
+    {
+        return Err(Refusal::Leased { held });
+    }
+    match locked.cell.state.lock().applied_next(&locked.view.extent) {
+        Some(first) if index >= first => Err(Refusal::Unapplied { first }),
+        _ => Ok(()),
+    }
+}
+
+fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
+    match *operation {
+        Operation::Append { first, items, .. } => {
+            locked.planned = locked.planned.append(first, u64::from(items.len))?;
+        }
+        Operation::Truncate { keep } => {
+            locked.planned = locked.planned.truncate(keep)?;
+            locked.intact = locked.intact.min(locked.planned.next);
+        }
+        Operation::Compact { index, term, .. } => {
+            locked.planned = locked.planned.compact(index, term.unwrap_or(0))?;
+        }
+        Operation::Reset { boundary } => {
+            locked.planned = Extent::reset(boundary)?;
+            locked.intact = 0;
+            locked.restarted = true;
+        }
+        Operation::Destroy => {
+            locked.planned = Extent::default();
+            locked.intact = 0;
+            locked.restarted = true;
+        }
+        Operation::Heal { first, items, .. } => {
+            locked.planned = locked.planned.heal(first, u64::from(items.len))?;
+            locked.healed = true;
+        }
+        Operation::Cut { .. }
+        | Operation::HardState(_)
+        | Operation::CommitHint(_)
+        | Operation::Put { .. }
+        | Operation::Delete { .. }
+        | Operation::Release { .. }
+        | Operation::Register { .. }
+        | Operation::Forget { .. } => {}
+    }
+    if let (Some(missing), Some(change)) = (&mut locked.missing, operation.change(|_| &[])) {
+        missing.follow(&change, &locked.planned);
+        if missing.is_nothing() {
+            locked.missing = None;
+        }
+    }
+    Ok(())
+}
+
+/// The index that a refusal is about.
+fn index_of(operation: &Operation) -> u64 {
+    match *operation {
+        Operation::Append { first, .. } | Operation::Heal { first, .. } => first,
+        Operation::Truncate { keep } => keep,
+        Operation::Compact { index, .. } | Operation::Cut { index } => index,
+        Operation::Reset { boundary } => boundary.map_or(0, |boundary| boundary.index),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{append::batch::Batch, types::payload::Entry};
+
+    const SHARD: ShardId = ShardId(1);
+
+    fn cell(extent: Extent) -> ShardCell {
+        let cell = ShardCell::new(SHARD);
+        cell.published.store(View { extent, ..View::default() });
+        cell
+    }
+
+    /// What a batch comes down to on a log of the entries `first..next`, without a boundary.
+    fn plan_on(first: u64, next: u64, fill: impl FnOnce(&mut Batch<'_>)) -> Result<Vec<Operation>> {
+        let cell = cell(Extent { first, next, boundary_term: None });
+        let mut batch = Batch::new(Arc::default(), 1 << 20);
+        fill(&mut batch);
+        batch.buffers_mut().shards = vec![SHARD];
+        plan(batch.buffers_mut(), &mut [Locked::new(&cell)])?;
+        Ok(batch.buffers().plan.iter().map(|planned| planned.operation).collect())
+    }
+
+    fn entries(range: std::ops::Range<u64>, term: u64) -> Vec<Entry<'static>> {
+        range.map(|index| Entry::new(index, term, b"x")).collect()
+    }
+
+    #[test]
+    fn an_overwrite_truncates_only_what_is_there() {
+        let overwrite = |range: std::ops::Range<u64>| {
+            let plan = plan_on(1, 5, |batch| {
+                batch.overwrite(SHARD, entries(range, 2)).unwrap();
+            });
+            plan.map(|plan| plan[0])
+        };
+        assert!(matches!(overwrite(5..7), Ok(Operation::Append { first: 5, .. })));
+        assert_eq!(overwrite(3..7).unwrap(), Operation::Truncate { keep: 2 });
+        assert_eq!(overwrite(1..7).unwrap(), Operation::Reset { boundary: None });
+        assert!(matches!(overwrite(6..7), Err(Error::Gap { expected: 5, got: 6, .. })));
+        assert!(matches!(overwrite(0..7), Err(Error::Compacted { first: 1, .. })));
+    }
+
+    #[test]
+    fn operations_see_those_before_them() {
+        let plan = plan_on(0, 0, |batch| {
+            batch.append_payload(SHARD, 5, 3, b"").unwrap();
+            batch.append_payload(SHARD, 6, 4, b"").unwrap();
+            batch.overwrite(SHARD, entries(6..9, 7)).unwrap();
+            batch.compact_to(SHARD, 7).unwrap();
+            batch.truncate_after(SHARD, 7).unwrap();
+            batch.append_payload(SHARD, 8, 9, b"").unwrap();
+        });
+        let plan = plan.unwrap();
+        assert_eq!(plan[4], Operation::Compact { index: 7, term: Some(7), past_leases: false });
+        assert_eq!(plan.len(), 7);
+    }
+
+    #[test]
+    fn one_bad_operation_refuses_all() {
+        let refused = |fill: fn(&mut Batch<'_>)| plan_on(1, 5, fill).unwrap_err();
+        assert!(matches!(
+            refused(|batch| {
+                batch.append_payload(SHARD, 5, 1, b"").unwrap();
+                batch.append_payload(SHARD, 7, 1, b"").unwrap();
+            }),
+            Error::Gap { expected: 6, got: 7, .. }
+        ));
+        assert!(matches!(
+            refused(|batch| {
+                batch.compact_to(SHARD, 5).unwrap();
+            }),
+            Error::Beyond { index: 5, last: Some(4), .. }
+        ));
+        assert!(matches!(
+            refused(|batch| {
+                batch.truncate_after(SHARD, 9).unwrap();
+            }),
+            Error::Beyond { index: 9, last: Some(4), .. }
+        ));
+    }
+}

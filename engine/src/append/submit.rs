@@ -1,0 +1,182 @@
+//! Stage *append*: from a batch of operations on many shards; leads to *group_commit* in the log below.
+//!
+//! Validate, reserve, copy, publish. Whatever can be refused is refused before the reservation; behind it nothing can
+//! fail, and nobody sees the batch in part: readers find the new bounds when all records are readable.
+
+use std::sync::Arc;
+
+use logboom_wal::{Durability, Permit, Request, Reservation, Sequence, Stretches, Ticket as WalTicket, record_bytes};
+use parking_lot::MutexGuard;
+
+use crate::{
+    append::{
+        batch::Batch,
+        plan::{Locked, plan},
+        snapshot_batch,
+    },
+    encoding::{
+        buffers::{Buffers, Planned},
+        operation::{Operation, RELEASE_OF_UNSEEN},
+    },
+    maintenance::core::Core,
+    shard_state::state::{ShardCell, State},
+    types::error::{Error, Result},
+};
+
+/// Refuses what no state of the shards could accept.
+pub(crate) fn preflight(batch: &Batch<'_>, durability: Durability) -> Result<()> {
+    if batch.is_empty() {
+        return Err(Error::Empty);
+    }
+    if durability == Durability::Durable {
+        return Ok(());
+    }
+    let durable_only = batch.buffers().operations.iter().find_map(|(_, operation)| operation.durable_only());
+    durable_only.map_or(Ok(()), |operation| Err(Error::NotLazy { operation }))
+}
+
+/// Writes a batch that was admitted into the log's open group. `finish` publishes its records, in either of the two
+/// ways that a reservation has.
+pub(crate) fn append(
+    core: &Core,
+    batch: &mut Batch<'_>,
+    permit: Permit,
+    durability: Durability,
+    finish: fn(Reservation) -> WalTicket,
+) -> Result<WalTicket> {
+    let cells = cells(core, batch.buffers_mut());
+    let _span = tracing::trace_span!("append", shards = cells.len()).entered();
+    let appended = append_to(core, &cells, batch.buffers_mut(), permit, durability, finish);
+    if appended.is_err() {
+        give_up(core, cells);
+    }
+    appended
+}
+
+fn append_to(
+    core: &Core,
+    cells: &[Arc<ShardCell>],
+    buffers: &mut Buffers<'_>,
+    permit: Permit,
+    durability: Durability,
+    finish: fn(Reservation) -> WalTicket,
+) -> Result<WalTicket> {
+    let durable = core.wal.durable();
+    // In the order of ids: two batches that share shards cannot wait for each other.
+    let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell)).collect();
+    snapshot_batch::hold(core, buffers, &mut locked);
+    snapshot_batch::check(core, buffers, &locked)?;
+    plan(buffers, &mut locked)?;
+    let stretches = stretches(core, buffers, &locked);
+    let mut reservation = core.wal.reserve_listed(permit, &request(buffers, durability), &stretches)?;
+    let (segment, group) = (reservation.segment(), reservation.group());
+    write(&mut reservation, buffers, &mut locked);
+    // Readers wait from here on, until the bounds are published: no copying, no disk in between.
+    let mut states: Vec<MutexGuard<'_, State>> = cells.iter().map(|cell| cell.state.lock()).collect();
+    apply(buffers, &mut locked, &mut states);
+    // Before the records are published: when a group is durable, what it frees and holds has been counted.
+    let freed = core.tallies.apply(segment, group, &buffers.delta);
+    snapshot_batch::publish(core, buffers, &locked, &states, group);
+    let ticket = finish(reservation);
+    for (shard, mut state) in locked.iter().zip(states) {
+        state.log.mark(group, shard.view.extent.next, durable);
+        shard.cell.published.store(shard.view);
+    }
+    drop(locked);
+    if freed {
+        core.kick();
+    }
+    Ok(ticket)
+}
+
+/// Leaves nothing of the shards that a refused batch was the first to name.
+fn give_up(core: &Core, cells: Vec<Arc<ShardCell>>) {
+    for cell in cells {
+        let (id, is_blank) = (cell.id, core.store.shards.is_blank(&cell));
+        drop(cell);
+        if is_blank {
+            core.store.shards.remove_blank(id);
+        }
+    }
+}
+
+/// Ends that shards which nothing is known of are held back; durable on return.
+pub(crate) fn release_unseen(core: &Core) -> Result<()> {
+    if !core.store.shards.holds_back_unseen() {
+        return Ok(());
+    }
+    let bytes = record_bytes(0);
+    let permit = core.wal.admit(bytes as u64)?;
+    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+    let ticket = {
+        let _releasing = core.releasing.lock();
+        let mut reservation = core.wal.reserve(permit, &request)?;
+        reservation.record(&RELEASE_OF_UNSEEN, 0, |_| {});
+        let ticket = reservation.finish_for_waiter();
+        core.store.shards.release_unseen();
+        ticket
+    };
+    Ok(ticket.wait()?)
+}
+
+/// The cells of the batch's shards, sorted by id.
+fn cells(core: &Core, buffers: &mut Buffers<'_>) -> Vec<Arc<ShardCell>> {
+    buffers.shards.clear();
+    buffers.delta.clear();
+    buffers.shards.extend(buffers.operations.iter().map(|(shard, _)| *shard));
+    buffers.shards.sort_unstable();
+    buffers.shards.dedup();
+    buffers.shards.iter().map(|shard| core.store.shards.get_or_insert(*shard)).collect()
+}
+
+/// The stretches of entries that the batch may add to a segment's footer: what a shard appends to it is one, however
+/// often it does, and so is each run that is handed in again.
+fn stretches(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Stretches {
+    let since = core.wal.active_since();
+    // A shard with a record in the segment was counted with the first: its records are in the order of their sequences,
+    // and no other batch writes to it meanwhile.
+    let new = locked.iter().filter(|shard| shard.view.sequence < since).count();
+    let is_heal = |planned: &&Planned| matches!(planned.operation, Operation::Heal { .. });
+    let heals = buffers.plan.iter().filter(is_heal).count();
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Stretches { all: number(locked.len() + heals), since, more: number(new + heals) }
+}
+
+fn request(buffers: &Buffers<'_>, durability: Durability) -> Request {
+    let bytes = buffers.plan.iter().map(|planned| record_bytes(planned.operation.body_len())).sum();
+    Request {
+        records: u32::try_from(buffers.plan.len()).unwrap_or(u32::MAX),
+        bytes,
+        durability,
+        drains: buffers.plan.iter().any(|planned| planned.operation.frees()),
+    }
+}
+
+/// Writes all records.
+fn write(reservation: &mut Reservation, buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) {
+    for at in 0..buffers.plan.len() {
+        let Planned { slot, operation, .. } = buffers.plan[at];
+        let shard = &mut locked[slot];
+        let meta = operation.meta(shard.cell.id, shard.view.sequence);
+        let written = reservation.record(&meta, operation.body_len(), |body| operation.put_body(buffers, body));
+        buffers.plan[at].place = written.place;
+        // A destroyed shard's history ends: what it may begin anew links to nothing.
+        let ends = matches!(operation, Operation::Destroy);
+        shard.view.sequence = if ends { Sequence::NONE } else { written.sequence };
+    }
+}
+
+/// Does to the shards what the records say.
+fn apply(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>], states: &mut [MutexGuard<'_, State>]) {
+    let mut delta = std::mem::take(&mut buffers.delta);
+    for Planned { slot, operation, place } in &buffers.plan {
+        let Some(change) = operation.change(|part| buffers.bytes(part)) else { continue };
+        let shard = &mut locked[*slot];
+        let (id, extent) = (shard.cell.id, shard.view.extent);
+        let after = states[*slot].apply(id, extent, &change, *place, &mut delta);
+        debug_assert!(after.is_ok(), "{change:?} was planned on {extent:?}");
+        shard.view.extent = after.unwrap_or(extent);
+        shard.view.quarantined = shard.view.quarantined && states[*slot].missing().is_some();
+    }
+    buffers.delta = delta;
+}

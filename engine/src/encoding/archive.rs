@@ -1,0 +1,135 @@
+//! Metadata on disk: an rkyv archive behind a word that says what it is and which version.
+//!
+//! The log checksums the bytes; here they are validated, since a checksum does not tell that a program was right.
+
+use rkyv::{
+    Archive, Portable, Serialize,
+    api::high::{HighSerializer, HighValidator},
+    bytecheck::CheckBytes,
+    rancor::{Error as RkyvError, Failure},
+    ser::allocator::ArenaHandle,
+    util::AlignedVec,
+};
+
+use crate::types::error::{Error, Result};
+
+/// What stands in front of an archive: what it is (6 bytes) and its version (u16, little-endian).
+const HEADER: usize = 8;
+
+/// What sections are padded to, so that the archive behind them is aligned.
+const ALIGN: usize = 16;
+
+/// A kind of archive: its name and the one version that this program writes and reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) name: [u8; 6],
+    pub(crate) version: u16,
+}
+
+impl Form {
+    /// The bytes of `value`.
+    pub(crate) fn encode<T>(self, value: &T) -> Result<Vec<u8>>
+    where
+        T: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, RkyvError>>,
+    {
+        let mut bytes = self.name.to_vec();
+        bytes.extend_from_slice(&self.version.to_le_bytes());
+        // The header keeps the alignment of all that stands in an archive, and its pointers are relative.
+        rkyv::api::high::to_bytes_in(value, bytes).map_err(|error: RkyvError| self.malformed(&error))
+    }
+
+    /// The bytes of `value` as what another archive follows: with their length behind the header, and zeros behind
+    /// them up to a multiple of [`ALIGN`].
+    pub(crate) fn encode_section<T>(self, value: &T) -> Result<Vec<u8>>
+    where
+        T: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, RkyvError>>,
+    {
+        let encoded = self.encode(value)?;
+        let (header, archive) = encoded.split_at(HEADER);
+        let mut bytes = header.to_vec();
+        bytes.extend_from_slice(&(archive.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(archive);
+        bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+        Ok(bytes)
+    }
+
+    /// What [`Form::decode`] takes, and what follows it; `None` if `bytes` do not begin with a section of this form.
+    pub(crate) fn split_section(self, bytes: &[u8]) -> Result<Option<(Vec<u8>, &[u8])>> {
+        if !bytes.starts_with(&self.name) {
+            return Ok(None);
+        }
+        let short = || self.malformed(&"too short");
+        let (header, rest) = bytes.split_at_checked(HEADER).ok_or_else(short)?;
+        let (len, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+        let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| short())?;
+        let archive = rest.get(..len).ok_or_else(short)?;
+        let end = (HEADER + 8 + len).next_multiple_of(ALIGN);
+        Ok(Some(([header, archive].concat(), bytes.get(end..).ok_or_else(short)?)))
+    }
+
+    /// Has `read` look at the archive in `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] for a later version, [`Error::Corruption`] for anything else that is not one.
+    pub(crate) fn decode<T, R>(self, bytes: &[u8], read: impl FnOnce(&T::Archived) -> Result<R>) -> Result<R>
+    where
+        T: Archive,
+        T::Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>,
+    {
+        let Some((header, archive)) = bytes.split_first_chunk::<HEADER>() else {
+            return Err(self.malformed(&"too short"));
+        };
+        if header[..6] != self.name {
+            return Err(self.malformed(&"something else"));
+        }
+        let version = u16::from_le_bytes([header[6], header[7]]);
+        if version > self.version {
+            return Err(Error::NewerFormat { found: version.into(), supported: self.version.into() });
+        }
+        if archive.as_ptr().align_offset(align_of::<T::Archived>()) != 0 {
+            let mut aligned = AlignedVec::<16>::with_capacity(archive.len());
+            aligned.extend_from_slice(archive);
+            return self.access::<T, R>(&aligned, read);
+        }
+        self.access::<T, R>(archive, read)
+    }
+
+    pub(crate) fn malformed(self, what: &dyn std::fmt::Display) -> Error {
+        Error::malformed(format!("{}: {what}", String::from_utf8_lossy(&self.name)))
+    }
+
+    fn access<T, R>(self, archive: &[u8], read: impl FnOnce(&T::Archived) -> Result<R>) -> Result<R>
+    where
+        T: Archive,
+        T::Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>,
+    {
+        // Its own words have addresses in them, which are others the next time.
+        let access = rkyv::access::<T::Archived, Failure>(archive);
+        read(access.map_err(|_| self.malformed(&"what it holds contradicts itself"))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: Form = Form { name: *b"number", version: 3 };
+
+    #[test]
+    fn archives_are_told_apart() {
+        let bytes = FORM.encode(&vec![7_u64, 8]).unwrap();
+        let first = |form: Form, bytes: &[u8]| form.decode::<Vec<u64>, _>(bytes, |value| Ok(value[0].to_native()));
+        assert_eq!(first(FORM, &bytes).unwrap(), 7);
+        let mut misaligned = vec![0];
+        misaligned.extend_from_slice(&bytes);
+        assert_eq!(first(FORM, &misaligned[1..]).unwrap(), 7);
+        assert!(matches!(
+            first(Form { version: 2, ..FORM }, &bytes),
+            Err(Error::NewerFormat { found: 3, supported: 2 })
+        ));
+        assert!(matches!(first(Form { name: *b"letter", ..FORM }, &bytes), Err(Error::Corruption { .. })));
+        for len in 0..bytes.len() {
+            assert!(first(FORM, &bytes[..len]).is_err(), "{len}");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! The operations on a shard, as they are collected, written and recovered.
+//!
+//! Each is one record of the log. What the header of a record holds for which operation, and what its body, is said
+//! at [`Operation::meta`] and [`Change::decode`]; the entries' own layout is in `entry_table`.
+
+use std::ops::Range;
+
+use logboom_snapshot::Registered;
+use logboom_wal::{BodyWriter, Descriptor, Meta, Record, Sequence};
+
+use crate::{
+    encoding::{
+        buffers::{Buffers, Part},
+        entry_table::{self, ROW},
+        extent::Boundary,
+    },
+    types::ids::ShardId,
+};
+
+const APPEND: u8 = 1;
+const TRUNCATE: u8 = 2;
+const COMPACT: u8 = 3;
+const RESET: u8 = 4;
+const DESTROY: u8 = 5;
+const HARD_STATE: u8 = 6;
+const COMMIT_HINT: u8 = 7;
+const PUT: u8 = 8;
+const DELETE: u8 = 9;
+const HEAL: u8 = 10;
+const RELEASE: u8 = 11;
+const RELEASE_UNSEEN: u8 = 12;
+const REGISTER: u8 = 13;
+const FORGET: u8 = 14;
+
+/// Bytes in front of the key of a `PUT`: the key's length.
+const KEY_LEN: usize = 2;
+
+/// The length of the body of a `REGISTER`.
+const REGISTER_LEN: usize = 20;
+
+/// An operation on a shard, its bytes elsewhere in the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Entries of one term; `bytes` of context and payload.
+    Append {
+        first: u64,
+        term: u64,
+        items: Part,
+        bytes: u32,
+    },
+    /// Entries of one term in the place of those that the log has or has lost.
+    Heal {
+        first: u64,
+        term: u64,
+        items: Part,
+        bytes: u32,
+    },
+    /// Makes room for an append at `index`; written as a truncation or a reset, if at all.
+    Cut {
+        index: u64,
+    },
+    Truncate {
+        keep: u64,
+    },
+    /// The term is known when the batch is submitted.
+    Compact {
+        index: u64,
+        term: Option<u64>,
+        /// Whatever is leased.
+        past_leases: bool,
+    },
+    Reset {
+        boundary: Option<Boundary>,
+    },
+    Destroy,
+    HardState(Part),
+    CommitHint(Part),
+    Put {
+        key: Part,
+        value: Part,
+    },
+    Delete {
+        key: Part,
+    },
+    /// What it makes good for is known when the batch is submitted.
+    Release {
+        hard_state: Option<Sequence>,
+        keys: u32,
+        snapshot: Option<Sequence>,
+    },
+    /// A snapshot, of which the newest `kept` stay; the rest of it is the body.
+    Register {
+        index: u64,
+        term: u64,
+        body: Part,
+        kept: u32,
+    },
+    Forget {
+        id: u64,
+    },
+}
+
+/// What a record says: an operation, its bytes at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change<'b> {
+    Append { first: u64, count: u64, term: u64 },
+    Truncate { keep: u64 },
+    Compact { index: u64, term: u64 },
+    Reset { boundary: Option<Boundary> },
+    Destroy,
+    HardState(&'b [u8]),
+    CommitHint(&'b [u8]),
+    Put { key: &'b [u8], value: &'b [u8] },
+    Delete { key: &'b [u8] },
+    Heal { first: u64, count: u64, term: u64 },
+    Release { hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence> },
+    Register { snapshot: Registered, kept: u32 },
+    Forget { id: u64 },
+}
+
+/// What the descriptor of a lost record says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remnant {
+    /// All that there was to say.
+    Change(Change<'static>),
+    /// Entries of an unknown term: at the end of the log, or in its middle.
+    Entries {
+        first: u64,
+        count: u64,
+        appended: bool,
+    },
+    Compact {
+        index: u64,
+    },
+    HardState,
+    CommitHint,
+    Key,
+    Snapshot,
+    Unknown,
+}
+
+impl Operation {
+    /// The size of its record's body in bytes.
+    pub(crate) fn body_len(&self) -> usize {
+        match *self {
+            Self::Append { items, bytes, .. } | Self::Heal { items, bytes, .. } => {
+                items.len as usize * ROW + bytes as usize
+            }
+            Self::HardState(part)
+            | Self::CommitHint(part)
+            | Self::Delete { key: part }
+            | Self::Register { body: part, .. } => part.len as usize,
+            Self::Put { key, value } => KEY_LEN + key.len as usize + value.len as usize,
+            Self::Cut { .. }
+            | Self::Truncate { .. }
+            | Self::Compact { .. }
+            | Self::Reset { .. }
+            | Self::Destroy
+            | Self::Release { .. }
+            | Self::Forget { .. } => 0,
+        }
+    }
+
+    /// Why it may not be lazy: raft's safety, or a reader's view of the log, hangs on its order among acknowledged
+    /// operations.
+    pub(crate) fn durable_only(&self) -> Option<&'static str> {
+        match self {
+            Self::Cut { .. } => Some("an overwriting append"),
+            Self::Truncate { .. } => Some("a truncation"),
+            Self::Reset { .. } => Some("a reset"),
+            Self::Destroy => Some("a destruction"),
+            Self::HardState(_) => Some("a hard state"),
+            Self::Heal { .. } => Some("a healed entry"),
+            Self::Release { .. } => Some("a release"),
+            Self::Append { .. }
+            | Self::Compact { .. }
+            | Self::CommitHint(_)
+            | Self::Put { .. }
+            | Self::Delete { .. }
+            | Self::Register { .. }
+            | Self::Forget { .. } => None,
+        }
+    }
+
+    /// Whether it may free entries, and with them segments.
+    pub(crate) fn frees(&self) -> bool {
+        matches!(
+            self,
+            Self::Cut { .. } | Self::Truncate { .. } | Self::Compact { .. } | Self::Reset { .. } | Self::Destroy
+        )
+    }
+
+    /// The header of its record.
+    pub(crate) fn meta(&self, shard: ShardId, prev: Sequence) -> Meta {
+        let (kind, first, count, attr) = match *self {
+            Self::Append { first, term, items, .. } => (APPEND, first, items.len, term),
+            Self::Truncate { keep } => (TRUNCATE, keep, 0, 0),
+            Self::Compact { index, term, .. } => (COMPACT, index, 0, term.unwrap_or(0)),
+            Self::Reset { boundary: Some(boundary) } => (RESET, boundary.index, 1, boundary.term),
+            Self::Reset { boundary: None } => (RESET, 0, 0, 0),
+            Self::Destroy => (DESTROY, 0, 0, 0),
+            Self::HardState(_) => (HARD_STATE, 0, 0, 0),
+            Self::CommitHint(_) => (COMMIT_HINT, 0, 0, 0),
+            Self::Put { .. } => (PUT, 0, 0, 0),
+            Self::Delete { .. } => (DELETE, 0, 0, 0),
+            Self::Heal { first, term, items, .. } => (HEAL, first, items.len, term),
+            Self::Release { hard_state, keys, snapshot } => {
+                (RELEASE, hard_state.unwrap_or(Sequence::NONE).0, keys, snapshot.unwrap_or(Sequence::NONE).0)
+            }
+            Self::Register { index, term, kept, .. } => (REGISTER, index, kept, term),
+            Self::Forget { id } => (FORGET, id, 0, 0),
+            // Never planned: a cut is planned as what it comes down to.
+            Self::Cut { index } => (TRUNCATE, index, 0, 0),
+        };
+        Meta { owner: shard.0, kind, first, count, attr, prev }
+    }
+
+    /// Puts the body of its record, [`Operation::body_len`] bytes.
+    pub(crate) fn put_body(&self, buffers: &Buffers<'_>, body: &mut BodyWriter<'_>) {
+        match *self {
+            Self::Append { items, .. } | Self::Heal { items, .. } => {
+                entry_table::put(buffers.items(items), &mut |bytes| body.put(bytes))
+            }
+            Self::HardState(part)
+            | Self::CommitHint(part)
+            | Self::Delete { key: part }
+            | Self::Register { body: part, .. } => body.put(buffers.bytes(part)),
+            Self::Put { key, value } => {
+                // The limit of keys is far below.
+                body.put(&u16::try_from(key.len).unwrap_or(u16::MAX).to_le_bytes());
+                body.put(buffers.bytes(key));
+                body.put(buffers.bytes(value));
+            }
+            Self::Cut { .. }
+            | Self::Truncate { .. }
+            | Self::Compact { .. }
+            | Self::Reset { .. }
+            | Self::Destroy
+            | Self::Release { .. }
+            | Self::Forget { .. } => {}
+        }
+    }
+
+    /// What it does, `bytes` giving the parts; `None` for what is never written.
+    pub(crate) fn change<'b>(&self, bytes: impl Fn(Part) -> &'b [u8]) -> Option<Change<'b>> {
+        Some(match *self {
+            Self::Append { first, term, items, .. } => Change::Append { first, count: u64::from(items.len), term },
+            Self::Heal { first, term, items, .. } => Change::Heal { first, count: u64::from(items.len), term },
+            Self::Truncate { keep } => Change::Truncate { keep },
+            Self::Compact { index, term, .. } => Change::Compact { index, term: term? },
+            Self::Reset { boundary } => Change::Reset { boundary },
+            Self::Destroy => Change::Destroy,
+            Self::HardState(part) => Change::HardState(bytes(part)),
+            Self::CommitHint(part) => Change::CommitHint(bytes(part)),
+            Self::Put { key, value } => Change::Put { key: bytes(key), value: bytes(value) },
+            Self::Delete { key } => Change::Delete { key: bytes(key) },
+            Self::Release { hard_state, keys, snapshot } => Change::Release { hard_state, keys, snapshot },
+            Self::Register { index, term, body, kept } => {
+                Change::Register { snapshot: decode_snapshot(index, term, bytes(body))?, kept }
+            }
+            Self::Forget { id } => Change::Forget { id },
+            Self::Cut { .. } => return None,
+        })
+    }
+
+    /// The entries of a run that is appended, or handed in again.
+    pub(crate) fn run(&self) -> Option<Run> {
+        match *self {
+            Self::Append { first, term, items, .. } | Self::Heal { first, term, items, .. } => {
+                Some(Run { first, term, items })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Entries of one term that follow one another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) first: u64,
+    pub(crate) term: u64,
+    pub(crate) items: Part,
+}
+
+impl Run {
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.first..self.first.saturating_add(u64::from(self.items.len))
+    }
+}
+
+/// The header of the record which says that no shard exists that nothing is known of.
+pub(crate) const RELEASE_OF_UNSEEN: Meta =
+    Meta { owner: 0, kind: RELEASE_UNSEEN, first: 0, count: 0, attr: 0, prev: Sequence::NONE };
+
+/// Whether `record` is [`RELEASE_OF_UNSEEN`], which is of no shard.
+pub(crate) fn releases_unseen(record: &Record) -> bool {
+    record.kind() == RELEASE_UNSEEN
+}
+
+impl Remnant {
+    pub(crate) fn of(lost: &Descriptor) -> Self {
+        let &Descriptor { first, count, kind, .. } = lost;
+        match kind {
+            APPEND | HEAL => Self::Entries { first, count: u64::from(count), appended: kind == APPEND },
+            TRUNCATE => Self::Change(Change::Truncate { keep: first }),
+            COMPACT => Self::Compact { index: first },
+            RESET if count == 0 => Self::Change(Change::Reset { boundary: None }),
+            DESTROY => Self::Change(Change::Destroy),
+            HARD_STATE => Self::HardState,
+            COMMIT_HINT => Self::CommitHint,
+            PUT | DELETE => Self::Key,
+            RELEASE => Self::Change(released(first, count, 0)),
+            REGISTER => Self::Snapshot,
+            FORGET => Self::Change(Change::Forget { id: first }),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What a release makes good for. Of a lost one the snapshot is not known: it makes good for none then.
+fn released(first: u64, count: u32, attr: u64) -> Change<'static> {
+    let sequence = |number| (number != 0).then_some(Sequence(number));
+    Change::Release { hard_state: sequence(first), keys: count, snapshot: sequence(attr) }
+}
+
+/// The body of a `REGISTER`: what its header does not say.
+pub(crate) fn encode_snapshot(snapshot: &Registered) -> [u8; REGISTER_LEN] {
+    let mut body = [0; REGISTER_LEN];
+    body[..8].copy_from_slice(&snapshot.id.to_le_bytes());
+    body[8..16].copy_from_slice(&snapshot.file.to_le_bytes());
+    body[16..].copy_from_slice(&snapshot.manifest_crc.to_le_bytes());
+    body
+}
+
+fn decode_snapshot(index: u64, term: u64, body: &[u8]) -> Option<Registered> {
+    let (id, rest) = body.split_first_chunk()?;
+    let (file, crc) = rest.split_first_chunk()?;
+    let manifest_crc = u32::from_le_bytes(crc.try_into().ok()?);
+    Some(Registered { index, term, id: u64::from_le_bytes(*id), file: u64::from_le_bytes(*file), manifest_crc })
+}
+
+impl<'b> Change<'b> {
+    /// What a recovered record says, if this version knows its kind and its body has the right form.
+    pub(crate) fn decode(record: &'b Record) -> Option<Self> {
+        let (first, body) = (record.first(), record.body());
+        Some(match record.kind() {
+            // Never of nothing: the index would have a place for no entry.
+            APPEND | HEAL if record.count() == 0 => return None,
+            kind @ (APPEND | HEAL) => {
+                entry_table::EntryTable::parse(body, record.count())?;
+                let (count, term) = (u64::from(record.count()), record.attr());
+                if kind == APPEND { Self::Append { first, count, term } } else { Self::Heal { first, count, term } }
+            }
+            TRUNCATE => Self::Truncate { keep: first },
+            COMPACT => Self::Compact { index: first, term: record.attr() },
+            RESET => {
+                let boundary = Boundary { index: first, term: record.attr() };
+                Self::Reset { boundary: (record.count() == 1).then_some(boundary) }
+            }
+            DESTROY => Self::Destroy,
+            HARD_STATE => Self::HardState(body),
+            COMMIT_HINT => Self::CommitHint(body),
+            PUT => {
+                let (len, rest) = body.split_first_chunk::<KEY_LEN>()?;
+                let (key, value) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+                Self::Put { key, value }
+            }
+            DELETE => Self::Delete { key: body },
+            RELEASE => released(first, record.count(), record.attr()),
+            REGISTER => Self::Register { snapshot: decode_snapshot(first, record.attr(), body)?, kept: record.count() },
+            FORGET => Self::Forget { id: first },
+            _ => return None,
+        })
+    }
+
+    /// Whether `record` holds entries.
+    pub(crate) fn has_entries(record: &Record) -> bool {
+        matches!(record.kind(), APPEND | HEAL)
+    }
+}

@@ -1,0 +1,405 @@
+//! The footer of a sealed segment: which entries of which shards lie in it, and where.
+//!
+//! The *head* says which, and is read at every opening; the *rows* say where, and are most of it. It may list only
+//! entries that were live, in a state that is durable, when it was made; it must list all of them.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use hashbrown::HashMap;
+use logboom_wal::{FooterParts, FooterSpace, Loss, Passed, SegmentId};
+use rkyv::{Archive, Serialize};
+
+use crate::{
+    encoding::{
+        archive::Form,
+        operation::{Change, Remnant},
+    },
+    index::{
+        claims::{Age, Claims, NOWHERE, Piece},
+        log::{ROW_UNIT, Row, Stretch, payload_bytes_min, place},
+    },
+    types::{error::Result, ids::ShardId, ranges::Ranges},
+};
+
+const HEAD: Form = Form { name: *b"footer", version: 2 };
+const ROWS: Form = Form { name: *b"places", version: 1 };
+/// Stands in front of a cold segment's footer, and behind it a group (8 bytes): what is listed was live before it.
+const MOVED: &[u8; 8] = b"moved.\x01\0";
+
+/// An upper bound of a footer's size: see the archived types below.
+pub(crate) const SPACE: FooterSpace = FooterSpace { fixed: 128, per_record: 12, per_stretch: 32 };
+
+#[derive(Archive, Serialize)]
+struct ShardArchive {
+    shard: u64,
+    first: u64,
+    count: u32,
+    rows_at: u32,
+    rows: u32,
+    bytes: u32,
+}
+
+const _: () = assert!(size_of::<ArchivedShardArchive>() == SPACE.per_stretch);
+const _: () = assert!(size_of::<ArchivedFooterRow>() == SPACE.per_record);
+
+/// What opening needs of a footer.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    /// Of a cold segment: the group before which all that is listed was live.
+    live_before: Option<u64>,
+    /// By shard and first entry.
+    shards: Box<[ShardRows]>,
+}
+
+/// A loaded footer.
+#[derive(Debug, Default)]
+pub(crate) struct Footer {
+    pub(crate) head: Head,
+    rows: Box<[FooterRow]>,
+}
+
+/// Contiguous entries of one shard in a segment; a shard may have several such stretches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardRows {
+    pub(crate) shard: ShardId,
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+    rows_at: u32,
+    rows: u32,
+    /// Of the records that hold them.
+    bytes: u32,
+}
+
+/// A record: the entries that it holds begin so many after the stretch's first.
+#[derive(Archive, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+struct FooterRow {
+    first_delta: u32,
+    offset8: u32,
+    len8: u32,
+}
+
+/// Collects a footer.
+#[derive(Debug, Default)]
+pub(crate) struct FooterBuilder {
+    shards: Vec<ShardRows>,
+    rows: Vec<FooterRow>,
+}
+
+impl FooterBuilder {
+    /// Adds entries of a shard. Shards, and the entries of a shard, rise from call to call.
+    pub(crate) fn add(&mut self, shard: ShardId, entries: Range<u64>, rows: &[Row]) -> Result<()> {
+        let number = |number: u64| u32::try_from(number).map_err(|_| HEAD.malformed(&"a number beyond 32 bits"));
+        let rows_at = number(self.rows.len() as u64)?;
+        for row in rows {
+            let first_delta = number(row.first.saturating_sub(entries.start))?;
+            self.rows.push(FooterRow { first_delta, offset8: row.offset8, len8: row.len8 });
+        }
+        let count = number(entries.end.saturating_sub(entries.start))?;
+        let bytes = rows.iter().fold(0, |bytes: u32, row| bytes.saturating_add(row.len8.saturating_mul(ROW_UNIT)));
+        let rows = number(rows.len() as u64)?;
+        self.shards.push(ShardRows { shard, first: entries.start, count, rows_at, rows, bytes });
+        Ok(())
+    }
+
+    pub(crate) fn build(self) -> Footer {
+        Footer { head: Head { live_before: None, shards: self.shards.into() }, rows: self.rows.into() }
+    }
+
+    /// The footer of a cold segment. What is listed was live in a state that no record from group `live_before` on is
+    /// part of.
+    pub(crate) fn build_cold(self, live_before: u64) -> Footer {
+        let mut footer = self.build();
+        footer.head.live_before = Some(live_before);
+        footer
+    }
+}
+
+impl Head {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        let shard = |rows: &ShardRows| ShardArchive {
+            shard: rows.shard.0,
+            first: rows.first,
+            count: rows.count,
+            rows_at: rows.rows_at,
+            rows: rows.rows,
+            bytes: rows.bytes,
+        };
+        let archive = HEAD.encode(&self.shards.iter().map(shard).collect::<Vec<_>>())?;
+        Ok(match self.live_before {
+            Some(group) => [MOVED, &group.to_le_bytes(), &*archive].concat(),
+            None => archive,
+        })
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let moved = bytes.strip_prefix(MOVED).and_then(<[u8]>::split_first_chunk);
+        let (live_before, archive) = match moved {
+            Some((group, archive)) => (Some(u64::from_le_bytes(*group)), archive),
+            None => (None, bytes),
+        };
+        let shard = |rows: &ArchivedShardArchive| ShardRows {
+            shard: ShardId(rows.shard.to_native()),
+            first: rows.first.to_native(),
+            count: rows.count.to_native(),
+            rows_at: rows.rows_at.to_native(),
+            rows: rows.rows.to_native(),
+            bytes: rows.bytes.to_native(),
+        };
+        let shards = HEAD.decode::<Vec<ShardArchive>, _>(archive, |shards| Ok(shards.iter().map(shard).collect()))?;
+        Ok(Self { live_before, shards })
+    }
+
+    /// How new its claims are; `last` is the last group of its segment.
+    pub(crate) fn age(&self, last: u64) -> Age {
+        self.live_before.map_or(Age::of_segment(last), Age::before)
+    }
+
+    /// What it claims.
+    pub(crate) fn claims(&self, segment: SegmentId) -> impl Iterator<Item = (ShardId, Piece)> {
+        self.shards.iter().map(move |entries| {
+            let ShardRows { shard, first, count, bytes, .. } = *entries;
+            let end = first.saturating_add(u64::from(count));
+            (shard, Piece { first, end, segment, bytes, rows: Vec::new() })
+        })
+    }
+
+    /// The stretch that has the entry, or ends before it.
+    fn entries_of(&self, shard: ShardId, index: u64) -> Option<&ShardRows> {
+        let behind = self.shards.partition_point(|rows| (rows.shard, rows.first) <= (shard, index));
+        let entries = self.shards.get(behind.checked_sub(1)?)?;
+        (entries.shard == shard).then_some(entries)
+    }
+}
+
+impl Footer {
+    pub(crate) fn encode_rows(&self) -> Result<Vec<u8>> {
+        ROWS.encode(&self.rows)
+    }
+
+    pub(crate) fn decode(parts: &FooterParts) -> Result<Self> {
+        let head = Head::decode(&parts.head)?;
+        let row = |row: &ArchivedFooterRow| FooterRow {
+            first_delta: row.first_delta.to_native(),
+            offset8: row.offset8.to_native(),
+            len8: row.len8.to_native(),
+        };
+        let rows = ROWS.decode::<Box<[FooterRow]>, _>(&parts.body, |rows| Ok(rows.iter().map(row).collect()))?;
+        Ok(Self { head, rows })
+    }
+
+    /// Appends the records that hold the entries of `range`, which have `term`, in order, until more than `max_bytes`
+    /// are named. Returns whether it knows of all of them.
+    pub(crate) fn outline(
+        &self,
+        shard: ShardId,
+        wanted: &Stretch,
+        max_bytes: u64,
+        stretches: &mut Vec<Stretch>,
+    ) -> bool {
+        let mut start = wanted.range.start;
+        while start < wanted.range.end {
+            let Some(entries) = self.head.entries_of(shard, start) else { return false };
+            let end = entries.first.saturating_add(u64::from(entries.count)).min(wanted.range.end);
+            if end <= start {
+                return false;
+            }
+            let part = Stretch { range: start..end, ..wanted.clone() };
+            if !self.outline_part(entries, &part, max_bytes, stretches) {
+                return true;
+            }
+            start = end;
+        }
+        true
+    }
+
+    /// Returns whether all of `wanted` was named.
+    fn outline_part(
+        &self,
+        entries: &ShardRows,
+        wanted: &Stretch,
+        max_bytes: u64,
+        stretches: &mut Vec<Stretch>,
+    ) -> bool {
+        let Stretch { range, segment, term, .. } = wanted;
+        let rows = self.footer_rows(entries);
+        let first_of = |row: &FooterRow| entries.first.saturating_add(u64::from(row.first_delta));
+        let begin = rows.partition_point(|row| first_of(row) <= range.start).saturating_sub(1);
+        let mut bytes_min = 0;
+        for (at, row) in rows.iter().enumerate().skip(begin) {
+            let first = first_of(row);
+            if first >= range.end {
+                break;
+            }
+            if bytes_min > max_bytes {
+                return false;
+            }
+            let row_end = rows.get(at + 1).map_or(range.end, |next| first_of(next).min(range.end));
+            let part = first.max(range.start)..row_end;
+            if first >= range.start {
+                bytes_min += payload_bytes_min(row.len8, part.end.saturating_sub(part.start));
+            }
+            let place = Some(place(*segment, row.offset8, row.len8));
+            stretches.push(Stretch { range: part, term: *term, segment: *segment, place });
+        }
+        true
+    }
+
+    /// The entries of `range` that it does not list.
+    pub(crate) fn gaps(&self, shard: ShardId, range: &Range<u64>) -> Ranges {
+        let mut gaps: Ranges = std::iter::once(range.clone()).collect();
+        for entries in self.head.shards.iter().filter(|entries| entries.shard == shard) {
+            gaps.remove(&(entries.first..entries.first.saturating_add(u64::from(entries.count))));
+        }
+        gaps
+    }
+
+    /// The memory that the footer takes, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        (size_of_val(&*self.head.shards) + size_of_val(&*self.rows)) as u64
+    }
+
+    fn footer_rows(&self, entries: &ShardRows) -> &[FooterRow] {
+        let begin = entries.rows_at as usize;
+        self.rows.get(begin..begin.saturating_add(entries.rows as usize)).unwrap_or_default()
+    }
+}
+
+/// What a footer would list, found by reading the segment itself: the footer is missing, or not intact.
+///
+/// Knows only what happened in the segment. What later segments took away is still in it.
+#[derive(Debug, Default)]
+pub(crate) struct Rescue {
+    shards: HashMap<ShardId, Claims>,
+}
+
+impl Rescue {
+    /// Takes what comes next in the segment.
+    pub(crate) fn add(&mut self, passed: &Passed) {
+        match passed {
+            Passed::Record(record, place) => {
+                if let Some(change) = Change::decode(record) {
+                    self.claims(record.owner()).follow(&change, *place);
+                }
+            }
+            Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
+                self.claims(descriptor.owner).follow_lost(&Remnant::of(descriptor));
+            }
+            // Whatever it held, nothing claims it.
+            Passed::Lost(Loss::Unknown { .. }) => {}
+        }
+    }
+
+    /// What each shard has there, or had and lost.
+    pub(crate) fn into_claims(self) -> BTreeMap<ShardId, Claims> {
+        self.shards.into_iter().collect()
+    }
+
+    /// The footer. What is lost is not in it, and found missing there.
+    pub(crate) fn finish(self) -> Result<Footer> {
+        let mut builder = FooterBuilder::default();
+        for (shard, claims) in self.into_claims() {
+            for piece in claims.pieces().iter().filter(|piece| piece.segment != NOWHERE) {
+                builder.add(shard, piece.first..piece.end, &piece.rows)?;
+            }
+        }
+        Ok(builder.build())
+    }
+
+    fn claims(&mut self, shard: u64) -> &mut Claims {
+        self.shards.entry(ShardId(shard)).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logboom_disk::{Pool, Slice};
+
+    use super::*;
+
+    const SEGMENT: SegmentId = SegmentId(9);
+
+    fn row(first: u64) -> Row {
+        Row { first, offset8: u32::try_from(first).unwrap() * 100, len8: 16 }
+    }
+
+    fn footer() -> Footer {
+        let mut builder = FooterBuilder::default();
+        builder.add(ShardId(3), 10..20, &[row(10), row(12), row(19)]).unwrap();
+        builder.add(ShardId(3), 23..30, &[row(23), row(25)]).unwrap();
+        builder.add(ShardId(3), 30..31, &[row(30)]).unwrap();
+        builder.add(ShardId(5), 0..4, &[row(0)]).unwrap();
+        builder.build()
+    }
+
+    fn ranges(footer: &Footer, shard: u64, range: Range<u64>, max_bytes: u64) -> Option<Vec<(u64, u64)>> {
+        let mut stretches = Vec::new();
+        let wanted = Stretch { range, term: 1, segment: SEGMENT, place: None };
+        let known = footer.outline(ShardId(shard), &wanted, max_bytes, &mut stretches);
+        known.then(|| stretches.into_iter().map(|stretch| (stretch.range.start, stretch.range.end)).collect())
+    }
+
+    fn written(footer: &Footer) -> FooterParts {
+        let slice = |bytes: Vec<u8>| Slice::copy_from(&Pool::new(0), &bytes);
+        FooterParts { head: slice(footer.head.encode().unwrap()), body: slice(footer.encode_rows().unwrap()) }
+    }
+
+    #[test]
+    fn a_footer_comes_back() {
+        let footer = footer();
+        let decoded = Footer::decode(&written(&footer)).unwrap();
+        assert_eq!(decoded.head.shards, footer.head.shards);
+        assert_eq!(decoded.rows, footer.rows);
+        assert_eq!(decoded.head.age(7), Age::of_segment(7));
+        let bytes: Vec<u32> = decoded.head.claims(SEGMENT).map(|(_, piece)| piece.bytes).collect();
+        assert_eq!(bytes, [3 * 128, 2 * 128, 128, 128]);
+
+        let cold = Footer { head: Head { live_before: Some(5), ..footer.head }, ..footer };
+        let decoded = Footer::decode(&written(&cold)).unwrap();
+        assert_eq!((decoded.head.age(7), &decoded.rows), (Age::before(5), &cold.rows));
+        assert!(Head::decode(MOVED).is_err());
+    }
+
+    #[test]
+    fn records_are_found_by_entry() {
+        let footer = footer();
+        assert_eq!(ranges(&footer, 3, 10..20, u64::MAX), Some(vec![(10, 12), (12, 19), (19, 20)]));
+        assert_eq!(ranges(&footer, 3, 11..13, u64::MAX), Some(vec![(11, 12), (12, 13)]));
+        assert_eq!(ranges(&footer, 3, 13..18, u64::MAX), Some(vec![(13, 18)]));
+        assert_eq!(ranges(&footer, 3, 10..20, 0), Some(vec![(10, 12)]));
+        assert_eq!(ranges(&footer, 3, 10..21, u64::MAX), None, "not all of it is here");
+        assert_eq!(ranges(&footer, 3, 21..25, 0), None);
+        assert_eq!(ranges(&footer, 3, 24..31, u64::MAX), Some(vec![(24, 25), (25, 30), (30, 31)]));
+        assert_eq!(ranges(&footer, 3, 30..32, u64::MAX), None);
+        assert_eq!(ranges(&footer, 3, 5..11, 0), None);
+        assert_eq!(ranges(&footer, 4, 10..11, 0), None);
+    }
+
+    #[test]
+    fn it_takes_no_more_space_than_was_kept() {
+        for (shards, rows) in [(0, 0), (1, 1), (1, 1000), (1000, 1000)] {
+            let mut builder = FooterBuilder::default();
+            for shard in 0..shards {
+                let rows: Vec<Row> = (0..rows / shards).map(row).collect();
+                builder.add(ShardId(shard), 0..rows.len() as u64, &rows).unwrap();
+            }
+            let FooterParts { head, body } = written(&builder.build_cold(1));
+            let len = head.len() + body.len();
+            let space = SPACE.fixed
+                + SPACE.per_stretch * usize::try_from(shards).unwrap()
+                + SPACE.per_record * usize::try_from(rows).unwrap();
+            assert!(len <= space, "{shards} shards, {rows} rows: {len} of {space} bytes");
+        }
+    }
+
+    #[test]
+    fn the_cost_of_an_entry() {
+        assert!(size_of::<FooterRow>() <= 16);
+    }
+
+    #[test]
+    fn rows_that_lie_are_not_found() {
+        let mut footer = footer();
+        footer.head.shards[0].rows_at = u32::MAX;
+        assert_eq!(ranges(&footer, 3, 10..20, 0), Some(vec![]));
+    }
+}

@@ -1,0 +1,111 @@
+//! The footers of sealed segments that are in memory: loaded on first touch, dropped beyond a budget.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use logboom_wal::SegmentId;
+use parking_lot::Mutex;
+
+use crate::index::footer::Footer;
+
+/// A bounded cache of footers, the least recently used dropped first.
+#[derive(Debug)]
+pub(crate) struct Places {
+    bytes_max: u64,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Debug, Default)]
+struct Loaded {
+    footers: BTreeMap<SegmentId, (Arc<Footer>, u64)>,
+    bytes: u64,
+    uses: u64,
+}
+
+impl Places {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self { bytes_max, loaded: Mutex::default() }
+    }
+
+    /// The footer of a segment, if it is in memory.
+    pub(crate) fn get(&self, segment: SegmentId) -> Option<Arc<Footer>> {
+        let mut loaded = self.loaded.lock();
+        loaded.uses += 1;
+        let now = loaded.uses;
+        let (footer, used) = loaded.footers.get_mut(&segment)?;
+        *used = now;
+        Some(Arc::clone(footer))
+    }
+
+    /// Keeps a footer, for as long as there is room.
+    pub(crate) fn keep(&self, segment: SegmentId, footer: Arc<Footer>) {
+        let mut loaded = self.loaded.lock();
+        loaded.uses += 1;
+        let now = loaded.uses;
+        loaded.bytes += footer.bytes();
+        if let Some((old, _)) = loaded.footers.insert(segment, (footer, now)) {
+            loaded.bytes -= old.bytes();
+        }
+        while loaded.bytes > self.bytes_max && loaded.evict() {}
+    }
+
+    /// Drops the footer of a segment that is no more.
+    pub(crate) fn forget(&self, segment: SegmentId) {
+        self.loaded.lock().remove(segment);
+    }
+
+    /// The bytes that the footers in memory take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.loaded.lock().bytes
+    }
+}
+
+impl Loaded {
+    fn evict(&mut self) -> bool {
+        let oldest = self.footers.iter().min_by_key(|(_, (_, used))| *used).map(|(segment, _)| *segment);
+        oldest.is_some_and(|segment| self.remove(segment))
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> bool {
+        let removed = self.footers.remove(&segment);
+        self.bytes -= removed.as_ref().map_or(0, |(footer, _)| footer.bytes());
+        removed.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        index::{footer::FooterBuilder, log::Row},
+        types::ids::ShardId,
+    };
+
+    fn footer() -> Arc<Footer> {
+        let mut builder = FooterBuilder::default();
+        builder.add(ShardId(1), 0..1, &[Row { first: 0, offset8: 0, len8: 0 }]).unwrap();
+        Arc::new(builder.build())
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let each = footer().bytes();
+        let places = Places::new(2 * each);
+        places.keep(SegmentId(1), footer());
+        places.keep(SegmentId(2), footer());
+        assert!(places.get(SegmentId(1)).is_some());
+        places.keep(SegmentId(3), footer());
+        let kept = [1, 2, 3].map(|segment| places.get(SegmentId(segment)).is_some());
+        assert_eq!(kept, [true, false, true]);
+        assert_eq!(places.bytes(), 2 * each);
+        places.keep(SegmentId(3), footer());
+        places.forget(SegmentId(1));
+        assert_eq!(places.bytes(), each);
+    }
+
+    #[test]
+    fn a_budget_of_nothing_keeps_nothing() {
+        let places = Places::new(0);
+        places.keep(SegmentId(1), footer());
+        assert_eq!((places.bytes(), places.get(SegmentId(1)).is_none()), (0, true));
+    }
+}

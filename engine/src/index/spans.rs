@@ -1,0 +1,263 @@
+//! Which segment holds which entries of a shard: the coarse half of the index.
+
+use std::ops::Range;
+
+use logboom_wal::SegmentId;
+
+use crate::types::delta::{Amount, Delta};
+
+/// Where the entries from `first` up to the next span's first, or to the log's end, lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) home: Home,
+    /// The bytes of the records that hold them.
+    pub(crate) bytes: u32,
+}
+
+impl Span {
+    /// Takes away the bytes of `gone` of its `whole` entries, in proportion.
+    fn take(&mut self, gone: u64, whole: u64) -> u32 {
+        let bytes = share(self.bytes, gone, whole);
+        self.bytes -= bytes;
+        bytes
+    }
+}
+
+/// The bytes of `part` of `whole` entries, which have `bytes`.
+pub(crate) fn share(bytes: u32, part: u64, whole: u64) -> u32 {
+    let share = u128::from(bytes) * u128::from(part.min(whole)) / u128::from(whole.max(1));
+    u32::try_from(share).unwrap_or(bytes)
+}
+
+/// A segment, and whether the places of the shard's entries in it are in memory with the shard.
+///
+/// They are until the segment's footer, which lists them, is durable. One word, since there is one for each segment
+/// that a shard has entries in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home(u64);
+
+impl Home {
+    pub(crate) fn recent(segment: SegmentId) -> Self {
+        Self(segment.0 << 1 | 1)
+    }
+
+    pub(crate) fn sealed(segment: SegmentId) -> Self {
+        Self(segment.0 << 1)
+    }
+
+    pub(crate) fn segment(self) -> SegmentId {
+        SegmentId(self.0 >> 1)
+    }
+
+    pub(crate) fn is_recent(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// The spans of a log, by first index. A segment may have several, and a later index may lie in an earlier segment:
+/// entries are appended at the end, but one that was handed in again lies where the log ended then.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spans(Vec<Span>);
+
+impl Spans {
+    pub(crate) fn one(first: u64, home: Home, bytes: u32) -> Self {
+        Self(vec![Span { first, home, bytes }])
+    }
+
+    /// Notes that entries from `first` on, in records of `bytes` bytes, lie at `home`. Returns whether that begins a
+    /// span.
+    pub(crate) fn push(&mut self, first: u64, home: Home, bytes: u32) -> bool {
+        if let Some(last) = self.0.last_mut()
+            && last.home == home
+        {
+            last.bytes = last.bytes.saturating_add(bytes);
+            return false;
+        }
+        self.0.push(Span { first, home, bytes });
+        true
+    }
+
+    /// Notes that the entries of `range`, which lies in a log that ends at `end`, are at `home` from now on, in
+    /// records of `bytes` bytes.
+    pub(crate) fn replace(&mut self, range: Range<u64>, home: Home, bytes: u32, end: u64, delta: &mut Delta) {
+        let mut spans = Self(Vec::with_capacity(self.0.len() + 2));
+        for (mut span, span_end) in self.covering(0, end) {
+            let (first, mut left) = (span.first, span_end - span.first);
+            if first < range.start {
+                let before = range.start.min(span_end) - first;
+                spans.push(first, span.home, span.take(before, left));
+                left -= before;
+            }
+            let gone = span_end.min(range.end).saturating_sub(first.max(range.start)).min(left);
+            let freed = span.take(gone, left);
+            delta.free(span.home.segment(), Amount::new(gone, freed));
+            if span_end >= range.end && first < range.end {
+                spans.push(range.start, home, bytes);
+            }
+            if span_end > range.end {
+                spans.push(first.max(range.end), span.home, span.bytes);
+            }
+        }
+        *self = spans;
+    }
+
+    /// Drops the entries `from..end` of a log that ends at `end`.
+    pub(crate) fn cut_suffix(&mut self, from: u64, mut end: u64, delta: &mut Delta) {
+        while let Some(last) = self.0.last_mut()
+            && end > from
+        {
+            let kept = last.first.max(from);
+            let (gone, whole) = (end.saturating_sub(kept), end.saturating_sub(last.first));
+            let freed = last.take(gone, whole);
+            delta.free(last.home.segment(), Amount::new(gone, freed));
+            if last.first < from {
+                return;
+            }
+            end = last.first;
+            self.0.pop();
+        }
+    }
+
+    /// Drops the entries before `to` of a log that ends at `end`.
+    pub(crate) fn cut_prefix(&mut self, to: u64, end: u64, delta: &mut Delta) {
+        let mut gone = 0;
+        for at in 0..self.0.len() {
+            let span_end = self.0.get(at + 1).map_or(end, |next| next.first);
+            let span = &mut self.0[at];
+            if span.first >= to {
+                break;
+            }
+            let cut = span_end.min(to).saturating_sub(span.first);
+            let freed = span.take(cut, span_end.saturating_sub(span.first));
+            delta.free(span.home.segment(), Amount::new(cut, freed));
+            if span_end > to {
+                span.first = to;
+                break;
+            }
+            gone = at + 1;
+        }
+        self.0.drain(..gone);
+    }
+
+    /// The spans that hold entries of `from..`, each with its end; the first may begin before `from`.
+    pub(crate) fn covering(&self, from: u64, end: u64) -> impl Iterator<Item = (Span, u64)> {
+        let begin = self.0.partition_point(|span| span.first <= from).saturating_sub(1);
+        let spans = &self.0[begin..];
+        spans.iter().enumerate().map(move |(at, span)| (*span, spans.get(at + 1).map_or(end, |next| next.first)))
+    }
+
+    /// The spans of `segment` whose places are with the shard, each with its end.
+    pub(crate) fn recent_in(&self, segment: SegmentId, end: u64) -> impl Iterator<Item = (Span, u64)> {
+        self.covering(0, end).filter(move |(span, _)| span.home == Home::recent(segment))
+    }
+
+    /// Notes that the places in `segment` have gone to its footer.
+    pub(crate) fn seal(&mut self, segment: SegmentId) {
+        for span in self.0.iter_mut().filter(|span| span.home == Home::recent(segment)) {
+            span.home = Home::sealed(segment);
+        }
+    }
+
+    /// The only span, if it is the only one.
+    pub(crate) fn only(&self) -> Option<Span> {
+        <[Span; 1]>::try_from(self.0.as_slice()).ok().map(|[span]| span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(n: u64) -> Home {
+        Home::sealed(SegmentId(n))
+    }
+
+    fn spans() -> Spans {
+        let mut spans = Spans::one(10, home(1), 500);
+        assert!(!spans.push(15, home(1), 500));
+        assert!(spans.push(20, home(2), 1000));
+        assert!(spans.push(30, home(3), 1000));
+        spans
+    }
+
+    fn freed(delta: &Delta) -> Vec<(u64, u64)> {
+        delta.freed.iter().for_each(|(_, freed)| assert_eq!(freed.bytes, 100 * freed.entries, "{freed:?}"));
+        delta.freed.iter().map(|(segment, freed)| (segment.0, freed.entries)).collect()
+    }
+
+    #[test]
+    fn a_suffix_is_counted_by_segment() {
+        for (from, expected, left) in [
+            (35, vec![(3, 5)], 3),
+            (30, vec![(3, 10)], 2),
+            (25, vec![(3, 10), (2, 5)], 2),
+            (10, vec![(3, 10), (2, 10), (1, 10)], 0),
+            (40, vec![], 3),
+        ] {
+            let (mut spans, mut delta) = (spans(), Delta::default());
+            spans.cut_suffix(from, 40, &mut delta);
+            assert_eq!(freed(&delta), expected, "{from}");
+            assert_eq!(spans.0.len(), left, "{from}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_counted_by_segment() {
+        for (to, expected, first) in [
+            (10, vec![], Some(10)),
+            (13, vec![(1, 3)], Some(13)),
+            (20, vec![(1, 10)], Some(20)),
+            (25, vec![(1, 10), (2, 5)], Some(25)),
+            (40, vec![(1, 10), (2, 10), (3, 10)], None),
+        ] {
+            let (mut spans, mut delta) = (spans(), Delta::default());
+            spans.cut_prefix(to, 40, &mut delta);
+            assert_eq!(freed(&delta), expected, "{to}");
+            assert_eq!(spans.0.first().map(|span| span.first), first, "{to}");
+        }
+    }
+
+    #[test]
+    fn spans_are_found_by_index() {
+        let spans = spans();
+        let from = |index| spans.covering(index, 40).map(|(span, end)| (span.first, end)).collect::<Vec<_>>();
+        assert_eq!(from(10), [(10, 20), (20, 30), (30, 40)]);
+        assert_eq!(from(29), [(20, 30), (30, 40)]);
+        assert_eq!(from(30), [(30, 40)]);
+    }
+
+    #[test]
+    fn sealing_changes_the_home_of_one_segment() {
+        let mut spans = Spans::one(1, Home::recent(SegmentId(4)), 0);
+        spans.push(5, Home::recent(SegmentId(6)), 0);
+        spans.seal(SegmentId(4));
+        assert_eq!(spans.recent_in(SegmentId(4), 9).count(), 0);
+        let recent: Vec<_> = spans.recent_in(SegmentId(6), 9).map(|(span, end)| (span.first, end)).collect();
+        assert_eq!(recent, [(5, 9)]);
+    }
+
+    #[test]
+    fn entries_in_the_middle_move() {
+        let shown =
+            |spans: &Spans| spans.covering(0, 40).map(|(span, _)| (span.first, span.home.segment().0)).collect();
+        for (range, expected, counted) in [
+            (12..14, vec![(10, 1), (12, 9), (14, 1), (20, 2), (30, 3)], vec![(1, 2)]),
+            (10..20, vec![(10, 9), (20, 2), (30, 3)], vec![(1, 10)]),
+            (15..35, vec![(10, 1), (15, 9), (35, 3)], vec![(1, 5), (2, 10), (3, 5)]),
+            (30..40, vec![(10, 1), (20, 2), (30, 9)], vec![(3, 10)]),
+            (10..40, vec![(10, 9)], vec![(1, 10), (2, 10), (3, 10)]),
+        ] {
+            let (mut spans, mut delta) = (spans(), Delta::default());
+            let bytes = u32::try_from(range.end - range.start).unwrap() * 100;
+            spans.replace(range.clone(), home(9), bytes, 40, &mut delta);
+            let all: u32 = spans.0.iter().map(|span| span.bytes).sum();
+            assert_eq!(all, 3000, "{range:?}");
+            let found: Vec<(u64, u64)> = shown(&spans);
+            assert_eq!(found, expected, "{range:?}");
+            assert_eq!(freed(&delta), counted, "{range:?}");
+            spans.replace(range.clone(), home(9), bytes, 40, &mut delta);
+            assert_eq!(spans.covering(0, 40).count(), expected.len(), "moved twice: {range:?}");
+        }
+    }
+}

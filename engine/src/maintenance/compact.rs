@@ -1,0 +1,56 @@
+//! Stage *compact*: from truncations and compactions, which say what is dead; leads to recycled segments.
+//!
+//! A segment is dead when no entry in it is live, what freed the last one is durable, and both checkpoints reflect
+//! everything else that it holds. Only then may it be written over: what is left of the log explains every shard
+//! without it, whichever checkpoint survives.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use logboom_wal::{SegmentId, Step, marks};
+
+use crate::{
+    maintenance::core::{COMPACT, Core},
+    types::error::Result,
+};
+
+/// How soon to look again for something that no kick announces.
+const SOON: Duration = Duration::from_millis(5);
+
+/// Gives the dead segments back to the log.
+pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
+    let (covered, durable) = (core.wal.covered(), core.wal.durable());
+    let mut dead = Vec::new();
+    let mut dying = false;
+    for info in core.wal.segments() {
+        // A cold segment holds entries alone: nothing of it is in a checkpoint. One that is covered is durable, and all
+        // that was written to it is counted. Whether it has a footer does not matter: it would list nothing.
+        let is_covered = info.id < covered || info.id.is_cold();
+        if info.active || !is_covered || !core.tallies.is_free(info.id) {
+            continue;
+        }
+        match core.tallies.is_dead(info.id, durable) {
+            true => dead.push(info.id),
+            false => {
+                marks::hit("compact: a segment waits for what freed it");
+                dying = true;
+            }
+        }
+    }
+    retire(core, &dead)?;
+    Ok(if dying { Step::At(now.saturating_add(SOON)) } else { Step::Parked })
+}
+
+fn retire(core: &Core, dead: &[SegmentId]) -> Result<()> {
+    if dead.is_empty() {
+        return Ok(());
+    }
+    let _span = tracing::debug_span!("compact", segments = dead.len()).entered();
+    core.wal.retire(dead)?;
+    for segment in dead {
+        core.tallies.forget(*segment);
+        core.store.places.forget(*segment);
+    }
+    core.counts.retired.fetch_add(dead.len() as u64, Ordering::Relaxed);
+    core.recovered(COMPACT);
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Where the space of the log is, and giving back what can be given back at once.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use logboom_wal::SegmentId;
+
+use crate::{
+    maintenance::{compact, core::Core},
+    types::{
+        error::{Error, Result},
+        ids::ShardId,
+    },
+};
+
+/// The shards that a report names at most.
+const HOLDERS_MAX: usize = 64;
+
+/// Where the space of the log is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ReclaimReport {
+    /// Segments in use, the one that is written and the cold ones included.
+    pub segments: usize,
+    /// Those to which live records were moved.
+    pub cold_segments: usize,
+    /// Segments that are prepared and not in use.
+    pub free_segments: usize,
+    /// The bytes of the segments in use.
+    pub bytes_in_use: u64,
+    /// The bytes of the live records in them.
+    pub live_bytes: u64,
+    /// Segments that were given back since the engine was opened.
+    pub given_back: u64,
+    /// Bytes that were written since then to move live records.
+    pub moved_bytes: u64,
+    /// The shards with the most bytes in segments that are not written any more, at most 64, the most first. Snapshot
+    /// and compact these, and the space comes back.
+    pub holders: Vec<Holder>,
+    /// Segments in which something live is damaged: they are kept until that is healed or given up.
+    pub damaged: Vec<SegmentId>,
+}
+
+/// A shard that holds space back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Which one.
+    pub shard: ShardId,
+    /// Its live entries in segments that are not written any more.
+    pub entries: u64,
+    /// The bytes of the records that hold them.
+    pub bytes: u64,
+}
+
+/// See [`crate::Engine::space`].
+pub(crate) fn report(core: &Core) -> ReclaimReport {
+    let segments = core.wal.segments();
+    let metrics = core.wal.metrics();
+    ReclaimReport {
+        segments: segments.len(),
+        cold_segments: segments.iter().filter(|info| info.id.is_cold()).count(),
+        free_segments: usize::try_from(metrics.prepared_segments).unwrap_or(usize::MAX),
+        bytes_in_use: segments.len() as u64 * core.wal.segment_bytes(),
+        live_bytes: segments.iter().map(|info| core.tallies.live(info.id).bytes).sum(),
+        given_back: core.counts.retired.load(Ordering::Relaxed),
+        moved_bytes: metrics.moved_bytes,
+        holders: holders(core),
+        damaged: core.reclaimer.lock().damaged(core),
+    }
+}
+
+/// Gives back what is dead, moves what is worth it, and gives back what that leaves. Durable on return.
+pub(crate) fn reclaim(core: &Core) -> Result<()> {
+    // What cannot be sealed is given back, too, when it is dead.
+    let sealed = core.sealer.lock().finish(core);
+    // First: there may be nowhere to move to before.
+    give_back(core)?;
+    let moved = core.reclaimer.lock().finish(core);
+    // Of what could be moved, the room is there whatever failed.
+    give_back(core)?;
+    match moved {
+        Ok(()) | Err(Error::Full(_)) => sealed,
+        failed => failed,
+    }
+}
+
+/// Gives back what is dead, checkpointing it first where that is needed. Durable on return.
+pub(crate) fn give_back(core: &Core) -> Result<()> {
+    core.wal.barrier().wait_locked()?;
+    core.checkpointer.lock().cover(core)?;
+    compact::step(core, Duration::ZERO)?;
+    core.wal.barrier().wait_locked()?;
+    core.wal.recycle();
+    Ok(())
+}
+
+/// Tries to make room in a log that is full. Returns whether there is some, whoever made it.
+pub(crate) fn make_room(core: &Core) -> Result<bool> {
+    if !core.wal.has_room() {
+        let reclaimed = reclaim(core);
+        if !core.wal.has_room() {
+            return reclaimed.map(|()| false);
+        }
+    }
+    Ok(true)
+}
+
+fn holders(core: &Core) -> Vec<Holder> {
+    let active = core.wal.active();
+    let holder = |shard: ShardId| {
+        let cell = core.store.shards.get(shard)?;
+        let state = cell.state.lock();
+        let mut holder = Holder { shard, entries: 0, bytes: 0 };
+        for (segment, amount) in state.log.held(&cell.published.load().extent) {
+            if segment != active {
+                holder.entries += amount.entries;
+                holder.bytes += amount.bytes;
+            }
+        }
+        (holder.entries > 0).then_some(holder)
+    };
+    let mut holders: Vec<Holder> = core.store.shards.ids().into_iter().filter_map(holder).collect();
+    holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.bytes), holder.shard));
+    holders.truncate(HOLDERS_MAX);
+    holders
+}

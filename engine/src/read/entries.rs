@@ -1,0 +1,374 @@
+//! What a read gives: entries that were verified, in the memory that they were written from or read into.
+
+use bytes::Bytes;
+use logboom_disk::Slice;
+use logboom_wal::Record;
+
+use crate::{
+    encoding::{
+        buffers::Item,
+        entry_table::{self, EntryTable, ROW},
+    },
+    index::log::Stretch,
+    read::shares::{Place, Shares},
+    types::payload::Payload,
+};
+
+/// Contiguous entries of a shard, each verified against its checksums.
+///
+/// The batch shares the memory of the log's recent tail or of the read, and keeps it from being used again:
+/// [`EntryBatch::pinned_bytes`]. To hold on to few bytes for long, take an [`EntryBatch::compact_copy`]. Cloning
+/// copies no payload.
+///
+/// # Example
+/// ```
+/// # use logboom::{Config, Engine, ShardId};
+/// # let dir = tempfile::tempdir()?;
+/// # let mut config = Config::new(dir.path().join("log"));
+/// # config.segment_bytes = 256 << 10;
+/// # let engine = Engine::open(config)?;
+/// # let mut batch = engine.batch();
+/// # for index in 1..=3 {
+/// #     batch.append_payload(ShardId(1), index, 1, b"payload")?;
+/// # }
+/// # engine.write(batch)?;
+/// let entries = engine.shard(ShardId(1)).entries(1..4, u64::MAX)?;
+/// let payload: bytes::Bytes = entries.get(2).expect("in the range").payload_bytes(); // shares the memory
+/// for entry in entries.iter() {
+///     println!("{} in term {}: {} bytes", entry.index, entry.term, entry.payload.len());
+/// }
+/// # assert_eq!(payload, "payload");
+/// # engine.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct EntryBatch {
+    runs: Vec<Run>,
+    len: usize,
+    bytes: u64,
+    shares: Shares,
+}
+
+/// An entry of an [`EntryBatch`].
+#[derive(Clone, Copy)]
+pub struct EntryRef<'b> {
+    /// Its index.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// The kind that it was appended with.
+    pub kind: u8,
+    /// The context that it was appended with.
+    pub context: &'b [u8],
+    /// Its payload.
+    pub payload: &'b [u8],
+    batch: &'b EntryBatch,
+}
+
+/// Entries that were appended in one record.
+#[derive(Clone, Debug)]
+struct Run {
+    body: Body,
+    /// The index of the first one taken.
+    first: u64,
+    term: u64,
+    /// Entries in the record, and those of them that come before the first one taken.
+    count: u32,
+    skip: u32,
+    /// Entries taken.
+    take: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Shared(Record),
+    Copied(Bytes),
+}
+
+/// The record at the stretch's place is not what the index says.
+#[derive(Debug)]
+pub(crate) struct Mismatch;
+
+impl EntryBatch {
+    pub(crate) fn with_capacity(runs: usize) -> Self {
+        Self { runs: Vec::with_capacity(runs), ..Self::default() }
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none; only an empty range gives none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The index of the first entry; 0 if there is none.
+    pub fn first(&self) -> u64 {
+        self.runs.first().map_or(0, |run| run.first)
+    }
+
+    /// The entries in order.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { batch: self, runs: &self.runs, at: 0, left: self.len }
+    }
+
+    /// The entry with this index, if it is in the batch.
+    pub fn get(&self, index: u64) -> Option<EntryRef<'_>> {
+        let at = self.runs.partition_point(|run| run.first <= index).checked_sub(1)?;
+        self.runs[at].get(self, index - self.runs[at].first)
+    }
+
+    /// The bytes of all payloads and contexts.
+    pub fn payload_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// About how many bytes of memory the batch keeps in use, what lies around its entries included.
+    pub fn pinned_bytes(&self) -> usize {
+        let mut last: Option<Slice> = None;
+        let mut pinned = 0;
+        for run in &self.runs {
+            match &run.body {
+                Body::Copied(bytes) => pinned += bytes.len(),
+                Body::Shared(record) => {
+                    let slice = record.body_slice();
+                    // Runs follow each other in memory as they do in the log: neighbours share a chunk.
+                    let distance =
+                        last.as_ref().map_or(usize::MAX, |last| last.as_ptr().addr().abs_diff(slice.as_ptr().addr()));
+                    if distance >= slice.chunk_len() {
+                        pinned += slice.chunk_len();
+                    }
+                    last = Some(slice);
+                }
+            }
+        }
+        pinned
+    }
+
+    /// The same entries in memory of their own, no more than they need.
+    pub fn compact_copy(&self) -> EntryBatch {
+        let runs = self.runs.iter().map(Run::compact_copy).collect();
+        EntryBatch { runs, len: self.len, bytes: self.bytes, shares: Shares::default() }
+    }
+
+    /// `part` of an entry, sharing the memory that it lies in.
+    fn share(&self, part: &[u8]) -> Bytes {
+        if part.is_empty() {
+            return Bytes::new();
+        }
+        let shared = self.shares.part(part, self.runs.iter().map(|run| run.body.place()));
+        debug_assert!(shared.is_some(), "a part of none of the records");
+        shared.unwrap_or_else(|| Bytes::copy_from_slice(part))
+    }
+
+    /// Adds the entries of a stretch that `record` holds, while no more than `max_bytes` of payload and context come
+    /// together; the first entry comes in any case. Returns whether all were added.
+    pub(crate) fn push(&mut self, stretch: &Stretch, record: Record, max_bytes: u64) -> Result<bool, Mismatch> {
+        let first = record.first();
+        let table = EntryTable::parse(record.body(), record.count()).ok_or(Mismatch)?;
+        if !stretch.is_in(&record) {
+            return Err(Mismatch);
+        }
+        let skip = number(stretch.range.start - first)?;
+        let wanted = number(stretch.range.end - stretch.range.start)?;
+        let take = self.fitting(&table, skip, wanted, max_bytes);
+        if take > 0 {
+            self.bytes += table.bytes(skip as usize, (skip + take) as usize);
+            self.len += take as usize;
+            let (term, count) = (record.attr(), record.count());
+            self.runs.push(Run { body: Body::Shared(record), first: stretch.range.start, term, count, skip, take });
+        }
+        Ok(take == wanted)
+    }
+
+    fn fitting(&self, table: &EntryTable<'_>, skip: u32, wanted: u32, max_bytes: u64) -> u32 {
+        // A first entry that is too large on its own is not followed by empty ones.
+        let Some(left) = max_bytes.checked_sub(self.bytes) else { return 0 };
+        let bytes = |take: u32| table.bytes(skip as usize, (skip + take) as usize);
+        if bytes(wanted) <= left {
+            return wanted;
+        }
+        // The sizes add up, so the longest prefix that fits is found by halving.
+        let (mut fits, mut exceeds) = (0, wanted);
+        while exceeds - fits > 1 {
+            let middle = fits + (exceeds - fits) / 2;
+            if bytes(middle) <= left { fits = middle } else { exceeds = middle }
+        }
+        if self.len == 0 { fits.max(1) } else { fits }
+    }
+}
+
+impl<'b> IntoIterator for &'b EntryBatch {
+    type Item = EntryRef<'b>;
+    type IntoIter = Iter<'b>;
+
+    fn into_iter(self) -> Iter<'b> {
+        self.iter()
+    }
+}
+
+impl EntryRef<'_> {
+    /// The payload as [`Bytes`] that share the batch's memory; no copy.
+    pub fn payload_bytes(&self) -> Bytes {
+        self.batch.share(self.payload)
+    }
+
+    /// The context as [`Bytes`] that share the batch's memory; no copy.
+    pub fn context_bytes(&self) -> Bytes {
+        self.batch.share(self.context)
+    }
+}
+
+impl std::fmt::Debug for EntryRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EntryRef")
+            .field("index", &self.index)
+            .field("term", &self.term)
+            .field("kind", &self.kind)
+            .field("context", &self.context.len())
+            .field("payload", &self.payload.len())
+            .finish()
+    }
+}
+
+/// The entries of an [`EntryBatch`], in order.
+#[derive(Clone, Debug)]
+pub struct Iter<'b> {
+    batch: &'b EntryBatch,
+    runs: &'b [Run],
+    /// Entries of the first run that were given already.
+    at: u32,
+    left: usize,
+}
+
+impl<'b> Iterator for Iter<'b> {
+    type Item = EntryRef<'b>;
+
+    fn next(&mut self) -> Option<EntryRef<'b>> {
+        let (run, rest) = self.runs.split_first()?;
+        let entry = run.get(self.batch, u64::from(self.at))?;
+        self.at += 1;
+        self.left -= 1;
+        if self.at == run.take {
+            self.runs = rest;
+            self.at = 0;
+        }
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl Run {
+    fn get<'b>(&'b self, batch: &'b EntryBatch, at: u64) -> Option<EntryRef<'b>> {
+        let at = u32::try_from(at).ok().filter(|at| *at < self.take)?;
+        let entry = EntryTable::trusted(self.body.bytes(), self.count).get((self.skip + at) as usize)?;
+        Some(EntryRef {
+            index: self.first + u64::from(at),
+            term: self.term,
+            kind: entry.kind,
+            context: entry.context,
+            payload: entry.payload,
+            batch,
+        })
+    }
+
+    fn compact_copy(&self) -> Run {
+        let table = EntryTable::trusted(self.body.bytes(), self.count);
+        let items: Vec<Item<'_>> = (self.skip..self.skip + self.take)
+            .filter_map(|at| table.get(at as usize))
+            .map(|entry| Item { kind: entry.kind, context: entry.context, payload: Payload::Borrowed(entry.payload) })
+            .collect();
+        let mut body = Vec::with_capacity(items.len() * ROW + self.body.bytes().len());
+        entry_table::put(&items, &mut |bytes| body.extend_from_slice(bytes));
+        body.shrink_to_fit();
+        Run { body: Body::Copied(body.into()), count: self.take, skip: 0, ..*self }
+    }
+}
+
+impl Body {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(record) => record.body(),
+            Self::Copied(bytes) => bytes,
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        match self {
+            Self::Shared(record) => Place::Chunk(record.slice()),
+            Self::Copied(bytes) => Place::Own(bytes),
+        }
+    }
+}
+
+fn number(number: u64) -> Result<u32, Mismatch> {
+    u32::try_from(number).map_err(|_| Mismatch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entries 10..15, with payloads of 1 to 5 bytes.
+    fn batch() -> EntryBatch {
+        let payloads = ["a", "bb", "ccc", "dddd", "eeeee"];
+        let items: Vec<Item<'_>> =
+            payloads.iter().map(|&text| Item { kind: 3, context: b"c", payload: Payload::from(text) }).collect();
+        let mut body = Vec::new();
+        entry_table::put(&items, &mut |bytes| body.extend_from_slice(bytes));
+        let run = Run { body: Body::Copied(body.into()), first: 11, term: 4, count: 5, skip: 1, take: 3 };
+        EntryBatch { runs: vec![run], len: 3, bytes: 12, shares: Shares::default() }
+    }
+
+    #[test]
+    fn entries_are_given_in_order_and_by_index() {
+        let batch = batch();
+        let seen: Vec<(u64, &[u8])> = batch.iter().map(|entry| (entry.index, entry.payload)).collect();
+        assert_eq!(seen, [(11, &b"bb"[..]), (12, b"ccc"), (13, b"dddd")]);
+        assert_eq!(batch.iter().len(), 3);
+        assert!(batch.get(10).is_none() && batch.get(14).is_none());
+        let entry = batch.get(13).unwrap();
+        assert_eq!((entry.term, entry.kind, entry.context), (4, 3, &b"c"[..]));
+    }
+
+    #[test]
+    fn a_compact_copy_is_the_same_and_smaller() {
+        let batch = batch();
+        let copy = batch.compact_copy();
+        let all = |batch: &EntryBatch| batch.iter().map(|entry| format!("{entry:?}")).collect::<Vec<_>>();
+        assert_eq!(all(&copy), all(&batch));
+        assert!(copy.pinned_bytes() < batch.pinned_bytes());
+    }
+
+    #[test]
+    fn bytes_share_the_memory() {
+        let batch = batch();
+        let entry = batch.get(12).unwrap();
+        let bytes = entry.payload_bytes();
+        assert_eq!((bytes.as_ptr(), &bytes[..]), (entry.payload.as_ptr(), &b"ccc"[..]));
+        assert_eq!(entry.context_bytes(), "c");
+    }
+
+    #[test]
+    fn sizes_add_up_to_the_limit() {
+        let batch = batch();
+        let table = EntryTable::trusted(batch.runs[0].body.bytes(), 5);
+        let fitting = |max_bytes| EntryBatch::default().fitting(&table, 0, 5, max_bytes);
+        assert_eq!([0, 2, 4, 5, 9, 19, 20].map(fitting), [1, 1, 1, 2, 3, 4, 5]);
+        let full = EntryBatch { len: 1, bytes: 10, ..EntryBatch::default() };
+        assert_eq!(full.fitting(&table, 0, 5, 11), 0);
+        let mut empty = Vec::new();
+        entry_table::put(&[Item { kind: 0, context: b"", payload: Payload::from("") }], &mut |bytes| {
+            empty.extend_from_slice(bytes);
+        });
+        let empty = EntryTable::trusted(&empty, 1);
+        assert_eq!([9, 10].map(|max_bytes| full.fitting(&empty, 0, 1, max_bytes)), [0, 1]);
+    }
+}

@@ -1,0 +1,58 @@
+//! What the log below is told of a configuration, and which configurations it refuses.
+
+use logboom_wal::Options;
+
+use crate::{
+    index::footer,
+    types::{
+        config::Config,
+        error::{Error, Result},
+    },
+};
+
+impl Config {
+    /// Refuses what could not work, before anything is touched.
+    pub(crate) fn check(&self) -> Result<()> {
+        options(self).check()?;
+        if self.admission_bytes == 0 {
+            return Err(Error::Config { reason: "admission_bytes is 0, nothing could ever be submitted".into() });
+        }
+        if self.snapshots_kept == 0 {
+            return Err(Error::Config { reason: "snapshots_kept is 0, a registered snapshot would be none".into() });
+        }
+        Ok(())
+    }
+}
+
+/// What the log is told of the configuration, without who listens.
+pub(crate) fn options(config: &Config) -> Options {
+    Options {
+        segment_bytes: config.segment_bytes,
+        reserve_segments: config.reserve_segments as usize,
+        space_bytes_max: config.space_bytes_max.unwrap_or(u64::MAX),
+        cache_bytes: config.cache_bytes,
+        read_ahead_bytes: config.read_ahead_bytes,
+        admission_bytes: config.admission_bytes,
+        lazy_age: config.lazy_age,
+        idle_promise: config.idle_promise,
+        stall_after: config.stall_after,
+        scrub_period: config.scrub_period,
+        footer: footer::SPACE,
+        create: config.create,
+        listener: Options::default().listener,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segment_size_is_checked() {
+        for (bytes, good) in [(0, false), (256 << 10, true), (3 << 20, false), (1 << 30, true), (2 << 30, false)] {
+            let mut config = Config::new("unused");
+            config.segment_bytes = bytes;
+            assert_eq!(config.check().is_ok(), good, "{bytes}");
+        }
+    }
+}

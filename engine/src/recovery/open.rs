@@ -1,0 +1,231 @@
+//! How a configuration becomes an open log.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use logboom_disk::{Disk, DiskOptions, OpenError};
+use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, Runtime};
+
+use crate::{
+    maintenance::{checkpointer::Checkpointer, core::Core, settle::settle, snapshot_files},
+    read::{
+        lost::Losses,
+        readers::Readers,
+        store::{Source, Store},
+    },
+    recovery::{
+        log_options::options,
+        replay::{Recovered, recover},
+        report::OpenReport,
+    },
+    types::{
+        config::Config,
+        error::{Error, Result},
+        observer::{Observer, RecoveryProgress, Stall},
+    },
+};
+
+/// Opens the directory that the configuration names.
+pub(crate) fn disk(config: &Config) -> Result<Arc<dyn Disk>> {
+    // Before the lock is put there: a directory that holds something else, or is not to become a log, stays as it is.
+    if let Ok(there) = logboom_disk::open_read_only(&config.dir, &config.disk) {
+        logboom_wal::recognise(&*there)?;
+    }
+    if config.create && matches!(logboom_disk::is_vacant(&config.dir), Ok(true)) {
+        options(config).check_for(config.segment_bytes)?;
+    }
+    let options = DiskOptions { create: config.create && config.disk.create, ..config.disk.clone() };
+    logboom_disk::open(&config.dir, &options).map_err(refused)
+}
+
+/// [`disk`], without a lock and without writing.
+pub(crate) fn disk_read_only(config: &Config) -> Result<Arc<dyn Disk>> {
+    logboom_disk::open_read_only(&config.dir, &config.disk).map_err(refused)
+}
+
+/// Opens a directory for a copy of a log: one that is absent or empty.
+pub(crate) fn vacant_disk(dir: &Path) -> Result<Arc<dyn Disk>> {
+    let of_target = |error| Error::Target { error: Arc::new(error) };
+    match logboom_disk::is_vacant(dir) {
+        Ok(true) => logboom_disk::open(dir, &DiskOptions::default()).map_err(refused).map_err(of_target),
+        Ok(false) => Err(of_target(Error::Foreign { what: format!("{} is not empty", dir.display()) })),
+        Err(error) => Err(of_target(refused(error))),
+    }
+}
+
+/// Recovers the log in `disk` and begins an epoch in it.
+pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Result<(Arc<Core>, OpenReport)> {
+    config.check()?;
+    let begun = Begun::now(&runtime);
+    let readers = Readers::new(matches!(runtime, Runtime::Threads));
+    let losses: Arc<Losses> = Arc::default();
+    let mut opening = logboom_wal::open(disk, heard_options(config, &losses), runtime)?;
+    let Recovered { shards, tallies, checkpoint_bytes, outdated } = recover(&mut opening)?;
+    let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
+    recovery.damages.iter().for_each(|damage| losses.suspect(damage.segment));
+    let wal = opening.begin()?;
+    // Before a checkpoint can cover these segments: the next opening would believe what they say.
+    outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
+    let snapshots = snapshot_files::open(wal.disk(), &wal, &shards, config)?;
+    let report = OpenReport {
+        disk: wal.facts().clone(),
+        recovery,
+        checkpoint_bytes,
+        shards: shards.len() as usize,
+        segments: wal.segments().len(),
+        quarantined: shards.quarantined(),
+        holds_back_unseen: shards.holds_back_unseen(),
+        elapsed: begun.elapsed(),
+    };
+    let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
+    let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
+    let core = Core::new(wal, store, tallies, checkpointer, snapshots);
+    settle(&core)?;
+    core.add_machines(config.reclaim_in_background);
+    Ok((core, report))
+}
+
+/// Recovers the log in `disk` as it is at this moment, without changing it.
+pub(crate) fn view(
+    disk: Arc<dyn Disk>,
+    config: &Config,
+) -> Result<(Arc<Store>, OpenReport, crate::index::tally::Tallies)> {
+    let begun = Begun::now(&Runtime::Threads);
+    let facts = disk.facts().clone();
+    let losses: Arc<Losses> = Arc::default();
+    let mut opening: Opening = logboom_wal::open_read_only(disk, heard_options(config, &losses))?;
+    let Recovered { shards, tallies, checkpoint_bytes, .. } = recover(&mut opening)?;
+    let recovery = opening.report().clone();
+    let reader = opening.into_reader()?;
+    let report = OpenReport {
+        disk: facts,
+        recovery,
+        checkpoint_bytes,
+        shards: shards.len() as usize,
+        segments: reader.segments().len(),
+        quarantined: shards.quarantined(),
+        holds_back_unseen: shards.holds_back_unseen(),
+        elapsed: begun.elapsed(),
+    };
+    let source = Source::Reader(Box::new(reader));
+    Ok((Store::new(source, shards, config.index_bytes, Readers::new(true), losses), report, tallies))
+}
+
+/// [`options`], for a log whose damage is noted among the losses and told to the observer.
+fn heard_options(config: &Config, losses: &Arc<Losses>) -> Options {
+    let listener = Arc::new(Relay { observer: config.observer.clone(), losses: Arc::clone(losses) });
+    Options { listener, ..options(config) }
+}
+
+/// Tells apart what a caller can act on.
+fn refused(error: OpenError) -> Error {
+    let what = error.to_string();
+    let io = |what: String, kind: io::ErrorKind, why: &str| Error::io(what, io::Error::new(kind, why));
+    match error {
+        OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(|owner| owner.to_string()) },
+        OpenError::NotADirectory { .. } => Error::Foreign { what },
+        OpenError::NotFound { dir } => io(dir.display().to_string(), io::ErrorKind::NotFound, "does not exist"),
+        OpenError::Permission { what } => Error::Permission { what: what.into() },
+        OpenError::ReadOnly { dir } => Error::ReadOnly { what: dir.display().to_string().into() },
+        OpenError::Backend { .. } => Error::Config { reason: what },
+        OpenError::Io { what, source } => Error::io(what, source),
+        other => Error::io("opening the directory", io::Error::other(other)),
+    }
+}
+
+/// Passes on to the observer what the log tells.
+#[derive(Debug)]
+struct Relay {
+    observer: Option<Arc<dyn Observer>>,
+    losses: Arc<Losses>,
+}
+
+impl Listener for Relay {
+    fn recovering(&self, done: u64, total: u64) {
+        if let Some(observer) = &self.observer {
+            observer.recovering(RecoveryProgress::new(done, total));
+        }
+    }
+
+    fn stalled(&self, waiting: Duration) {
+        if let Some(observer) = &self.observer {
+            observer.stalled(Stall::new(waiting));
+        }
+    }
+
+    fn damaged(&self, damage: &Damage) {
+        self.losses.suspect(damage.segment);
+        if let Some(observer) = &self.observer {
+            observer.damaged(damage);
+        }
+    }
+
+    fn poisoned(&self, error: &WalError) {
+        if let Some(observer) = &self.observer {
+            observer.poisoned(&error.clone().into());
+        }
+    }
+
+    fn panicked(&self, what: &str, message: &str) {
+        if let Some(observer) = &self.observer {
+            observer.panicked(what, message);
+        }
+    }
+}
+
+/// When opening began: a simulation's clock does not move meanwhile.
+struct Begun(Option<std::time::Instant>);
+
+impl Begun {
+    fn now(runtime: &Runtime) -> Self {
+        Self(matches!(runtime, Runtime::Threads).then(std::time::Instant::now))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By their types: an option that is added and forgotten does not compile, one that is mixed up fails.
+    #[test]
+    fn every_option_of_the_log_is_passed_on() {
+        let seconds = Duration::from_secs;
+        let config = Config {
+            create: false,
+            segment_bytes: 1,
+            reserve_segments: 2,
+            space_bytes_max: Some(3),
+            cache_bytes: 4,
+            read_ahead_bytes: 5,
+            admission_bytes: 6,
+            lazy_age: seconds(7),
+            idle_promise: seconds(8),
+            stall_after: seconds(9),
+            scrub_period: seconds(10),
+            ..Config::new("unused")
+        };
+        let Options {
+            segment_bytes,
+            reserve_segments,
+            space_bytes_max,
+            cache_bytes,
+            read_ahead_bytes,
+            admission_bytes,
+            lazy_age,
+            idle_promise,
+            stall_after,
+            scrub_period,
+            footer: _,
+            create,
+            listener: _,
+        } = options(&config);
+        assert!(!create);
+        assert_eq!((segment_bytes, reserve_segments, space_bytes_max), (1, 2, 3));
+        assert_eq!((cache_bytes, read_ahead_bytes, admission_bytes), (4, 5, 6));
+        let times = [lazy_age, idle_promise, stall_after, scrub_period];
+        assert_eq!(times, [7, 8, 9, 10].map(seconds));
+    }
+}

@@ -1,0 +1,279 @@
+//! Opening: from the checkpoint, the footers and the records behind them to the shards as they were.
+//!
+//! The checkpoint has each shard as of some record of its own; replay brings what came later; footers say which older
+//! segments, and which cold ones, hold the entries that no replayed record does. Records that a shard's row reflects
+//! already change nothing but where entries lie.
+//! What is lost puts the shards that it hits in quarantine, and no others: see `found`.
+
+use hashbrown::HashMap;
+use logboom_wal::{
+    Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, SegmentInfo, Sequence, marks,
+    mutants::{self, Mutant},
+};
+
+use crate::{
+    checkpoint::body::Checkpoint,
+    encoding::operation::{Change, Remnant, releases_unseen},
+    index::{
+        claims::{Age, Piece},
+        footer::{Head, Rescue},
+        tally::Tallies,
+    },
+    recovery::found::{Found, Segments},
+    shard_state::shard_map::ShardMap,
+    types::{
+        error::{Error, Result},
+        ids::ShardId,
+    },
+};
+
+/// Heads of footers that are read at once.
+const HEADS_AT_ONCE: usize = 32;
+
+/// What opening found.
+pub(crate) struct Recovered {
+    pub(crate) shards: ShardMap,
+    pub(crate) tallies: Tallies,
+    /// The size of the checkpoint, 0 for none.
+    pub(crate) checkpoint_bytes: u64,
+    /// Segments whose footers list records that are not part of the log any more, since others before them are lost.
+    pub(crate) outdated: Vec<SegmentId>,
+}
+
+/// Recovers the shards; the log itself is left to be started, or read.
+pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
+    let _span = tracing::info_span!("index", recovering = opening.segments().len()).entered();
+    let mut recovery = Recovery::new();
+    let checkpoint = opening.checkpoint().unwrap_or_default();
+    let checkpoint_bytes = checkpoint.len() as u64;
+    if !checkpoint.is_empty() {
+        recovery.take_checkpoint(checkpoint)?;
+    }
+    recovery.replay(opening)?;
+    if let Some(loss) = opening.vouch(recovery.reflected.group()) {
+        recovery.pass(Passed::Lost(loss))?;
+    }
+    recovery.take_segments(opening)?;
+    if let Some(cut) = opening.report().cut {
+        tracing::warn!(%cut, "an unpromised tail was cut");
+    }
+    let outdated = std::mem::take(&mut recovery.outdated);
+    let (shards, tallies) = recovery.finish();
+    for (shard, quarantine) in shards.quarantined() {
+        tracing::error!(shard = shard.0, %quarantine, "a shard is in quarantine");
+    }
+    Ok(Recovered { shards, tallies, checkpoint_bytes, outdated })
+}
+
+/// The shards as far as they are known.
+struct Recovery {
+    shards: HashMap<ShardId, Found>,
+    segments: Segments,
+    /// No record from here on is known to be lost without a trace.
+    proven_from: Sequence,
+    /// Shards may be lost that nothing else is known of.
+    unseen: bool,
+    /// The last record that the checkpoint reflects.
+    reflected: Sequence,
+    /// See [`Recovered::outdated`].
+    outdated: Vec<SegmentId>,
+}
+
+impl Recovery {
+    fn new() -> Self {
+        Self {
+            shards: HashMap::new(),
+            segments: Segments::default(),
+            proven_from: Sequence::NONE,
+            unseen: false,
+            reflected: Sequence::NONE,
+            outdated: Vec::new(),
+        }
+    }
+
+    fn take_checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
+        let unseen = Checkpoint::decode(bytes, |shard| {
+            self.reflected = self.reflected.max(shard.view.sequence);
+            self.shards.insert(shard.id, Found::in_checkpoint(shard));
+        })?;
+        if let Some(unseen) = unseen {
+            self.unseen = true;
+            self.shards.extend(unseen.empty.into_iter().map(|shard| (shard, Found::empty(unseen.upto))));
+        }
+        Ok(())
+    }
+
+    /// What lies in the segments, now that it is known which there are: whatever was freed meanwhile speaks for nothing
+    /// any more.
+    fn take_segments(&mut self, opening: &Opening) -> Result<()> {
+        let replay_from = opening.replay_from();
+        let segments = opening.segments();
+        let damages = opening.report().damages.iter().map(|damage| damage.segment);
+        let lost_from = damages.filter(|id| !id.is_cold() && *id >= replay_from).min();
+        for infos in segments.chunks(HEADS_AT_ONCE) {
+            let ids: Vec<SegmentId> = infos.iter().map(|info| info.id).collect();
+            for (info, bytes) in infos.iter().zip(opening.read_heads(&ids)?) {
+                let head = bytes?.and_then(|bytes| Head::decode(&bytes).ok());
+                let is_replayed = !info.id.is_cold() && info.id >= replay_from;
+                // It lists what was live before anything was lost. What is live now is known from the replay.
+                let is_outdated = is_replayed && lost_from.is_some_and(|lost| info.id >= lost);
+                if head.is_some() && is_outdated {
+                    marks::hit("recovery: a footer behind damage is not believed");
+                    self.outdated.push(info.id);
+                } else if head.is_some() {
+                    opening.accept_footer(info.id);
+                    self.segments.sealed.insert(info.id);
+                }
+                match head {
+                    _ if is_replayed => {}
+                    Some(head) => self.take_head(info, &head),
+                    None if info.id.is_cold() => self.scan_cold(opening, info.id)?,
+                    None => self.scan(opening, info)?,
+                }
+            }
+        }
+        self.segments.live = segments.iter().map(|info| info.id).collect();
+        Ok(())
+    }
+
+    fn take_head(&mut self, info: &SegmentInfo, head: &Head) {
+        let age = head.age(last_group(info));
+        head.claims(info.id).for_each(|(shard, piece)| self.claim(shard, age, piece));
+    }
+
+    /// Reads a segment for what its footer would say.
+    fn scan(&mut self, opening: &Opening, info: &SegmentInfo) -> Result<()> {
+        marks::hit("recovery: a segment is read in place of its footer");
+        let mut rescue = Rescue::default();
+        opening.scan(info.id, &mut |passed| {
+            if self.has_past(&passed) {
+                rescue.add(&passed);
+            }
+            Ok(())
+        })?;
+        let age = Age::of_segment(last_group(info));
+        for (shard, claims) in rescue.into_claims() {
+            claims.into_pieces().into_iter().for_each(|piece| self.claim(shard, age, piece));
+        }
+        Ok(())
+    }
+
+    /// Whether what lies in a segment that is not replayed was part of its shard when the checkpoint was made.
+    fn has_past(&self, passed: &Passed) -> bool {
+        let (owner, sequence) = match passed {
+            Passed::Record(record, _) => (record.owner(), record.sequence()),
+            Passed::Lost(Loss::Record { descriptor, sequence, .. }) => (descriptor.owner, *sequence),
+            Passed::Lost(Loss::Moved { .. } | Loss::Unknown { .. }) => return true,
+        };
+        self.shards.get(&ShardId(owner)).is_some_and(|found| found.has_past(sequence))
+    }
+
+    /// Reads a cold segment for what its footer would say. Nobody knows when its records were live: each is as old as
+    /// it was when it was written. One that is lost still says that older ones are not right. Where its sequence is
+    /// lost as well, it may be newer than any that is not replayed.
+    fn scan_cold(&mut self, opening: &Opening, segment: SegmentId) -> Result<()> {
+        Ok(opening.scan(segment, &mut |passed| {
+            let (record, place) = match passed {
+                Passed::Record(record, place) => (record, place),
+                Passed::Lost(loss) => {
+                    self.claim_lost(&loss);
+                    return Ok(());
+                }
+            };
+            if let Some(Change::Append { first, count, .. } | Change::Heal { first, count, .. }) =
+                Change::decode(&record)
+            {
+                let wins = mutants::is_on(Mutant::ColdClaimsWin);
+                let age = if wins { Age::before(u64::MAX >> 17) } else { Age::of(record.sequence()) };
+                self.claim(ShardId(record.owner()), age, Piece::of_record(first, count, place));
+            }
+            Ok(())
+        })?)
+    }
+
+    /// Claims for nowhere what is lost of a cold segment.
+    fn claim_lost(&mut self, loss: &Loss) {
+        let (descriptor, age) = match loss {
+            Loss::Record { sequence, descriptor, .. } => (descriptor, Age::of(*sequence)),
+            Loss::Moved { descriptor, .. } => (descriptor, Age::NEWEST),
+            Loss::Unknown { .. } => return,
+        };
+        if let Remnant::Entries { first, count, .. } = Remnant::of(descriptor) {
+            marks::hit("recovery: what is lost of a cold segment is not taken for older entries");
+            self.claim(ShardId(descriptor.owner), age, Piece::lost(first, first.saturating_add(count)));
+        }
+    }
+
+    fn claim(&mut self, shard: ShardId, age: Age, piece: Piece) {
+        if let Some(found) = self.shards.get_mut(&shard) {
+            found.claim_older(age, piece);
+        }
+    }
+
+    fn replay(&mut self, opening: &mut Opening) -> Result<()> {
+        let mut failure = None;
+        let replayed = opening.replay(&mut |passed| {
+            self.pass(passed).map_err(|error| {
+                failure = Some(error);
+                WalError::Closed
+            })
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(replayed?),
+        }
+    }
+
+    /// Takes what comes next in the log.
+    fn pass(&mut self, passed: Passed) -> Result<()> {
+        match passed {
+            Passed::Record(record, place) => return self.replay_record(&record, place),
+            Passed::Lost(Loss::Record { sequence, descriptor, .. }) => {
+                let found = self.shards.entry(ShardId(descriptor.owner)).or_default();
+                found.lose(&Remnant::of(&descriptor), sequence, self.proven_from);
+            }
+            // None is in the log itself.
+            Passed::Lost(Loss::Moved { .. }) => {}
+            Passed::Lost(Loss::Unknown { until, .. }) => {
+                self.proven_from = self.proven_from.max(until);
+                self.unseen = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_record(&mut self, record: &Record, place: Place) -> Result<()> {
+        if releases_unseen(record) {
+            self.unseen = false;
+            return Ok(());
+        }
+        let shard = ShardId(record.owner());
+        let Some(change) = Change::decode(record) else {
+            return Err(Error::corruption(shard, format_args!("record {} is of no known form", record.sequence())));
+        };
+        self.shards.entry(shard).or_default().replay(&change, record.sequence(), record.prev(), place);
+        Ok(())
+    }
+
+    fn finish(self) -> (ShardMap, Tallies) {
+        let (shards, tallies) = (ShardMap::default(), Tallies::default());
+        if self.unseen {
+            shards.hold_back_unseen();
+        }
+        for (shard, mut found) in self.shards {
+            let proven = found.prove(self.proven_from);
+            // An empty shard that is known to be empty is not held back.
+            if found.is_something() || (proven && self.unseen) {
+                shards.insert(found.finish(shard, &self.segments, &tallies));
+            }
+        }
+        (shards, tallies)
+    }
+}
+
+fn last_group(info: &SegmentInfo) -> u64 {
+    info.limit.group().saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests;

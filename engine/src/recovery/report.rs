@@ -1,0 +1,90 @@
+//! What opening found, for people and programs.
+
+use std::{fmt, time::Duration};
+
+use logboom_disk::Facts;
+use logboom_wal::{Damage, RecoveryReport, SegmentInfo};
+
+use crate::{
+    shard_state::quarantine::Quarantine,
+    types::{delta::Amount, ids::ShardId},
+};
+
+/// What opening an engine found and decided. Its `Display` is a report of a few lines.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// What is known of the disk, and how it is used for what reason.
+    pub disk: Facts,
+    /// What was read of the log, and whether a tail was cut.
+    pub recovery: RecoveryReport,
+    /// The size of the checkpoint in bytes, 0 for none.
+    pub checkpoint_bytes: u64,
+    /// The shards that hold anything.
+    pub shards: usize,
+    /// The live segments.
+    pub segments: usize,
+    /// The shards of which something is lost, and what.
+    pub quarantined: Vec<(ShardId, Quarantine)>,
+    /// Shards that nothing is known of are held back: records are lost that may have been theirs.
+    pub holds_back_unseen: bool,
+    /// How long opening took.
+    pub elapsed: Duration,
+}
+
+/// A segment of the log, and how much of it is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Segment {
+    /// The segment itself.
+    pub info: SegmentInfo,
+    /// The entries in it that are in the log of a shard.
+    pub live_entries: u64,
+    /// The bytes of the records that hold them; a record of which a part is live counts in proportion.
+    pub live_bytes: u64,
+}
+
+impl Segment {
+    pub(crate) fn new(info: SegmentInfo, live: Amount) -> Self {
+        Self { info, live_entries: live.entries, live_bytes: live.bytes }
+    }
+}
+
+impl fmt::Display for OpenReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { disk, recovery, checkpoint_bytes, shards, segments, elapsed, .. } = self;
+        writeln!(f, "{disk}")?;
+        match (recovery.created, recovery.checkpoint) {
+            (true, _) => writeln!(f, "log          created")?,
+            (false, 0) => writeln!(f, "checkpoint   none")?,
+            (false, number) => writeln!(f, "checkpoint   number {number}, {checkpoint_bytes} bytes")?,
+        }
+        writeln!(
+            f,
+            "replayed     {} records of {} segments, {} bytes read",
+            recovery.records_replayed, recovery.segments_replayed, recovery.bytes_read
+        )?;
+        match &recovery.cut {
+            Some(cut) => writeln!(f, "cut          {cut}")?,
+            None => writeln!(f, "cut          nothing")?,
+        }
+        writeln!(f, "found        {shards} shards in {segments} segments")?;
+        if let Some(fault) = &recovery.identity {
+            writeln!(f, "identity     {fault}")?;
+        }
+        for damage in &recovery.damages {
+            let Damage { segment, offset, what, .. } = &**damage;
+            writeln!(f, "damage       segment {segment}, byte {offset}: {what}")?;
+        }
+        for file in &recovery.odd_files {
+            writeln!(f, "file         {file}")?;
+        }
+        for (shard, quarantine) in &self.quarantined {
+            writeln!(f, "quarantine   {shard}: {quarantine}")?;
+        }
+        if self.holds_back_unseen {
+            writeln!(f, "quarantine   every shard that nothing is known of")?;
+        }
+        write!(f, "took         {:.1} ms", elapsed.as_secs_f64() * 1e3)
+    }
+}

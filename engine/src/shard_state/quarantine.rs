@@ -1,0 +1,179 @@
+//! What is not known of a shard any more, because something durable was damaged.
+//!
+//! The same rules say what ends it: when a batch is planned, when it is applied, and when it is replayed.
+
+use std::{fmt, ops::Range};
+
+use logboom_wal::Sequence;
+
+use crate::{
+    encoding::{extent::Extent, operation::Change},
+    types::ranges::Ranges,
+};
+
+/// What is lost of a shard. Everything else of it is what was written, and can be read.
+///
+/// A shard in quarantine takes no writes but those that end it: see [`Engine::heal`](crate::Engine::heal),
+/// [`Batch::release`](crate::Batch::release), [`Batch::destroy`](crate::Batch::destroy) and
+/// [`Batch::compact_to`](crate::Batch::compact_to).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quarantine {
+    /// Entries of the log that are lost, as half-open ranges, sorted, none touching the next. Their indexes are still
+    /// in the bounds of the log.
+    pub entries: Vec<Range<u64>>,
+    /// The last hard state is lost: the one before it must not be taken for it.
+    pub hard_state: bool,
+    /// A key was put or deleted, and which one is lost.
+    pub keys: bool,
+    /// The registration of a snapshot is lost: the one before it must not be taken for the newest.
+    pub snapshot: bool,
+    /// More was written, or may have been: log, hard state, commit hint and keys are as they were at some time.
+    pub suffix: bool,
+}
+
+/// [`Quarantine`], with what it takes to end it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) entries: Ranges,
+    /// The record that held the last hard state.
+    pub(crate) hard_state: Option<Sequence>,
+    /// Puts and deletes that are lost.
+    pub(crate) keys: u32,
+    /// The record that registered the last snapshot.
+    pub(crate) snapshot: Option<Sequence>,
+    pub(crate) suffix: bool,
+    /// Nothing was ever seen of the shard: it is held back because it may have been among what is lost.
+    pub(crate) unseen: bool,
+}
+
+impl Missing {
+    /// Of a shard that nothing is known of.
+    pub(crate) fn unseen() -> Self {
+        Self { suffix: true, unseen: true, ..Self::default() }
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.entries.is_empty()
+            && self.hard_state.is_none()
+            && self.keys == 0
+            && self.snapshot.is_none()
+            && !self.suffix
+    }
+
+    /// What is missing after `change`, which left the log at `after`.
+    pub(crate) fn follow(&mut self, change: &Change<'_>, after: &Extent) {
+        match *change {
+            Change::Heal { first, count, .. } => self.entries.remove(&(first..first.saturating_add(count))),
+            Change::HardState(_) => self.hard_state = None,
+            Change::Destroy => *self = Self::default(),
+            Change::Register { .. } => self.snapshot = None,
+            Change::Release { hard_state, keys, snapshot } => self.release(hard_state, keys, snapshot),
+            Change::Append { .. }
+            | Change::Truncate { .. }
+            | Change::Compact { .. }
+            | Change::Reset { .. }
+            | Change::CommitHint(_)
+            | Change::Put { .. }
+            | Change::Delete { .. }
+            | Change::Forget { .. } => {}
+        }
+        self.entries.clip(&after.range());
+    }
+
+    /// A release makes good for the losses that it names. Others were not known when it was made, even if they are of
+    /// records before it: bytes rot at any time.
+    fn release(&mut self, hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence>) {
+        self.suffix = false;
+        self.unseen = false;
+        if self.hard_state == hard_state {
+            self.hard_state = None;
+        }
+        if self.keys == keys {
+            self.keys = 0;
+        }
+        if self.snapshot == snapshot {
+            self.snapshot = None;
+        }
+    }
+}
+
+impl From<&Missing> for Quarantine {
+    fn from(missing: &Missing) -> Self {
+        Self {
+            entries: missing.entries.iter().collect(),
+            hard_state: missing.hard_state.is_some(),
+            keys: missing.keys > 0,
+            snapshot: missing.snapshot.is_some(),
+            suffix: missing.suffix,
+        }
+    }
+}
+
+impl fmt::Display for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.entries.iter().map(|range| match range.end - range.start {
+            1 => format!("entry {}", range.start),
+            _ => format!("entries {} to {}", range.start, range.end - 1),
+        });
+        let parts = [
+            (self.hard_state, "the hard state"),
+            (self.keys, "a change of the keys"),
+            (self.snapshot, "the registration of a snapshot"),
+            (self.suffix, "whatever came last"),
+        ];
+        let parts = parts.into_iter().filter(|(lost, _)| *lost).map(|(_, what)| what.to_owned());
+        let lost: Vec<String> = entries.chain(parts).collect();
+        write!(f, "lost: {}", lost.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: Extent = Extent { first: 10, next: 20, boundary_term: Some(1) };
+
+    fn missing() -> Missing {
+        let entries = [11..13, 18..20].into_iter().collect();
+        Missing { entries, hard_state: Some(Sequence(7)), keys: 2, snapshot: None, suffix: true, unseen: false }
+    }
+
+    #[test]
+    fn it_is_said_in_words() {
+        let text = Quarantine::from(&Missing { entries: [11..12, 18..20].into_iter().collect(), ..missing() });
+        let expected = "lost: entry 11, entries 18 to 19, the hard state, a change of the keys, whatever came last";
+        assert_eq!(text.to_string(), expected);
+    }
+
+    #[test]
+    fn what_leaves_the_log_is_not_missing() {
+        let mut missing = missing();
+        missing.follow(&Change::Truncate { keep: 18 }, &LOG.truncate(18).unwrap());
+        assert_eq!(missing.entries.iter().collect::<Vec<_>>(), [11..13, 18..19]);
+        missing.follow(&Change::Compact { index: 11, term: 1 }, &Extent { first: 12, next: 19, ..LOG });
+        missing.follow(&Change::Heal { first: 18, count: 1, term: 4 }, &Extent { first: 12, next: 19, ..LOG });
+        assert!(missing.entries.iter().eq(std::iter::once(12..13)));
+        missing.follow(&Change::Destroy, &Extent::default());
+        assert!(missing.is_nothing());
+    }
+
+    #[test]
+    fn a_release_ends_what_it_names() {
+        let released = |hard_state: Option<u64>, keys| {
+            let mut missing = missing();
+            missing.follow(&Change::Release { hard_state: hard_state.map(Sequence), keys, snapshot: None }, &LOG);
+            (missing.hard_state.is_some(), missing.keys, missing.suffix, missing.entries.is_empty())
+        };
+        assert_eq!(released(Some(7), 2), (false, 0, false, false));
+        assert_eq!(released(None, 2), (true, 0, false, false), "a hard state that was there when it was made");
+        assert_eq!(released(Some(7), 1), (false, 2, false, false), "a put that was there when it was made");
+    }
+
+    #[test]
+    fn a_later_hard_state_is_known() {
+        let mut missing = missing();
+        missing.follow(&Change::HardState(b"new"), &LOG);
+        assert_eq!((missing.hard_state, missing.keys), (None, 2));
+    }
+}

@@ -1,0 +1,441 @@
+//! What can go wrong, by what a caller can do about it.
+
+use std::{fmt, io, ops::Range, sync::Arc};
+
+use logboom_disk::lacks_files;
+use logboom_wal::Capacity;
+
+use crate::types::{ids::ShardId, limits::BATCH_RECORDS_MAX, refusal::Refusal};
+
+/// The result of most operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation of the engine failed. Whatever refuses a batch has written nothing and changed nothing.
+///
+/// Cheap to clone, since one failure answers every waiter.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An index past the end of the log was given to `truncate_after`, `compact_to` or `heal`.
+    #[error("{shard}: index {index} is beyond the last entry ({})", Shown(*.last))]
+    Beyond {
+        /// The shard.
+        shard: ShardId,
+        /// The index that was given.
+        index: u64,
+        /// The last index of the log, `None` if it is empty.
+        last: Option<u64>,
+    },
+    /// As many bytes as [`Config::admission_bytes`](crate::Config::admission_bytes) allows are accepted and not yet
+    /// durable. Try again when some of them are.
+    #[error("as many bytes as are admitted await durability")]
+    Busy,
+    /// The engine was closed.
+    #[error("the engine is closed")]
+    Closed,
+    /// An index at or below the boundary, or below the first entry, was written.
+    #[error("{shard}: the log begins at {first}, what lies before cannot be written")]
+    Compacted {
+        /// The shard.
+        shard: ShardId,
+        /// The first index that can be written: the first entry's, or the one behind the boundary.
+        first: u64,
+    },
+    /// The configuration cannot work, here or anywhere.
+    #[error("configuration: {reason}")]
+    Config {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What is stored cannot be what was written. Opening changes nothing when it meets this.
+    #[error("corruption: {what}")]
+    Corruption {
+        /// The shard whose state is contradictory, if it is about one.
+        shard: Option<ShardId>,
+        /// What was found, and where.
+        what: Arc<str>,
+    },
+    /// A batch without operations was submitted.
+    #[error("the batch is empty")]
+    Empty,
+    /// The process, or the system, has as many files open as it may. A log has one open for each segment in use, and
+    /// about twenty besides. Raise the limit (`ulimit -n`, `LimitNOFILE`), use larger segments, or compact.
+    #[error("too many open files: {what}")]
+    Files {
+        /// What was attempted.
+        what: Arc<str>,
+    },
+    /// The directory holds something else than a log of this kind.
+    #[error("not a Logboom directory: {what}")]
+    Foreign {
+        /// What was found.
+        what: String,
+    },
+    /// A child that was forked has a copy of the engine in memory, and is not the process that may use it. Nothing was
+    /// done.
+    #[error("process {owner} opened the log, a process that is forked from it cannot use it")]
+    Forked {
+        /// The process that opened the log.
+        owner: u32,
+    },
+    /// The files of the directory are not all of the log that its `LOGBOOM` names, or that file is damaged: `logboom
+    /// repair` lists them, and what can be done. Opening changes nothing when it meets this.
+    #[error("the log's identity: {what}")]
+    Identity {
+        /// Which files are of which log.
+        what: Arc<str>,
+    },
+    /// No prepared segment is left, and there is no room for another: the [`Capacity`] says in what. Compacting frees
+    /// space; what was accepted is not affected.
+    #[error("{0}")]
+    Full(Capacity),
+    /// An entry was appended that does not continue the log.
+    #[error("{shard}: entry {got} does not continue the log, {expected} would")]
+    Gap {
+        /// The shard.
+        shard: ShardId,
+        /// The index that would continue it.
+        expected: u64,
+        /// The index that was given.
+        got: u64,
+    },
+    /// The operating system refused something.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was attempted.
+        what: Arc<str>,
+        /// The answer.
+        error: Arc<io::Error>,
+    },
+    /// `compact_to` was given an index above that of a leased snapshot, whose reader will need the log above it. See
+    /// [`Batch::compact_past_leases`](crate::Batch::compact_past_leases).
+    #[error("{shard}: a snapshot of index {held} is leased, the log cannot be compacted to {index}")]
+    Leased {
+        /// The shard.
+        shard: ShardId,
+        /// The index that was given.
+        index: u64,
+        /// The lowest index of a leased snapshot.
+        held: u64,
+    },
+    /// Another process, or another engine of this one, has the directory open for writing.
+    #[error("the log is in use{}", Owner(.owner))]
+    Locked {
+        /// Who has it, as far as is known: a process, this very one, or what one that has ended left behind.
+        owner: Option<String>,
+    },
+    /// The directory was written by a newer version.
+    #[error("the log has format version {found}, this version reads up to {supported}")]
+    NewerFormat {
+        /// The version that the directory states.
+        found: u32,
+        /// The newest version that can be read.
+        supported: u32,
+    },
+    /// A lazy batch holds an operation on which safety hangs: a truncation, overwriting append, reset, destruction
+    /// or hard state. Submit it durably.
+    #[error("{operation} cannot be lazy")]
+    NotLazy {
+        /// The operation.
+        operation: &'static str,
+    },
+    /// The process may not use the directory or a file in it.
+    #[error("no permission: {what}")]
+    Permission {
+        /// What was attempted.
+        what: Arc<str>,
+    },
+    /// An earlier write or sync of the log failed. Nothing is acknowledged any more, since what the failure left on
+    /// the disk is unknown; reads go on. Opening the log again recovers it.
+    #[error("the log failed earlier: {first}")]
+    Poisoned {
+        /// The first failure.
+        first: Arc<Error>,
+    },
+    /// Something of the shard is lost, and the answer, or the operation, depends on it:
+    /// [`Shard::quarantine`](crate::Shard::quarantine) says what.
+    #[error("{shard} is in quarantine")]
+    Quarantined {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// The file system is mounted read-only.
+    #[error("read-only file system: {what}")]
+    ReadOnly {
+        /// What was attempted.
+        what: Arc<str>,
+    },
+    /// The directory that a [backup](crate::Engine::backup) is made in, or its disk, refused something.
+    #[error("the directory that is copied to: {error}")]
+    Target {
+        /// What it was.
+        error: Arc<Error>,
+    },
+    /// An entry was handed to [`Batch::heal`](crate::Batch::heal) that is not the one that the log has at its index.
+    #[error("{shard}: entry {index} has term {stored}, not {given}")]
+    Term {
+        /// The shard.
+        shard: ShardId,
+        /// The index of the entry.
+        index: u64,
+        /// The term that the log has there.
+        stored: u64,
+        /// The term that was given.
+        given: u64,
+    },
+    /// A snapshot could not be built, received, registered or read.
+    #[error(transparent)]
+    Snapshot(#[from] logboom_snapshot::Error),
+    /// Something exceeds its limit.
+    #[error("{what} of {size} exceeds the limit of {limit}")]
+    TooLarge {
+        /// What.
+        what: Limit,
+        /// Its size: bytes, except for [`Limit::Index`] (an index) and [`Limit::Records`] (their number).
+        size: u64,
+        /// The greatest allowed, inclusive.
+        limit: u64,
+    },
+    /// `compact_to` was given an index above the [applied floor](crate::Shard::raise_applied_floor).
+    #[error("{shard}: entries from {first} on are not applied, the log cannot be compacted to {index}")]
+    Unapplied {
+        /// The shard.
+        shard: ShardId,
+        /// The index that was given.
+        index: u64,
+        /// The first entry that is not known to be applied.
+        first: u64,
+    },
+}
+
+/// What [`Error::TooLarge`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// A batch, in encoded bytes.
+    Batch,
+    /// A commit hint.
+    CommitHint,
+    /// The context of an entry.
+    Context,
+    /// Payload and context of one entry together.
+    Entry,
+    /// The hard state.
+    HardState,
+    /// An index: `u64::MAX` is not one.
+    Index,
+    /// A key.
+    Key,
+    /// The records of a batch.
+    Records,
+    /// A value.
+    Value,
+}
+
+/// Why [`Shard::term`](crate::Shard::term) has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Miss {
+    /// The index is below the boundary, or below the first entry where there is none.
+    #[error("compacted: the log begins at {first}")]
+    Compacted {
+        /// The first index of the log, or where it continues if it is empty.
+        first: u64,
+    },
+    /// The term is lost with its entry, or the entry would lie where the log may have gone on: see
+    /// [`Shard::quarantine`](crate::Shard::quarantine).
+    #[error("lost to damage")]
+    Corrupted,
+    /// The index is past the last entry.
+    #[error("unavailable: the log ends at {}", Shown(*.last))]
+    Unavailable {
+        /// The last index of the log, `None` if it is empty.
+        last: Option<u64>,
+    },
+}
+
+/// Why entries could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The range begins below the first entry.
+    #[error("compacted: the log begins at {first}")]
+    Compacted {
+        /// The first index of the log, or where it continues if it is empty.
+        first: u64,
+    },
+    /// What is stored of these entries is not what was written, or is lost. Others can still be read.
+    #[error("{}: {what}", Damaged(.range))]
+    Corrupted {
+        /// The entries that cannot be read, half-open.
+        range: Range<u64>,
+        /// What was found, and where.
+        what: Arc<str>,
+    },
+    /// The disk failed to answer.
+    #[error(transparent)]
+    Io(Error),
+    /// The range ends past the last entry.
+    #[error("unavailable: the log ends at {}", Shown(*.last))]
+    Unavailable {
+        /// The last index of the log, `None` if it is empty.
+        last: Option<u64>,
+    },
+}
+
+/// Entries that are damaged, as a person counts them.
+struct Damaged<'a>(&'a Range<u64>);
+
+impl fmt::Display for Damaged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Range { start, end } = *self.0;
+        match end.saturating_sub(start) {
+            0 | 1 => write!(f, "entry {start} is damaged"),
+            _ if end == u64::MAX => write!(f, "the entries from {start} on are damaged"),
+            _ => write!(f, "entries {start} to {} are damaged", end - 1),
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn refused(shard: ShardId, index: u64, refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Gap { expected, got } => Self::Gap { shard, expected, got },
+            Refusal::Compacted { first } => Self::Compacted { shard, first },
+            Refusal::Beyond { last } => Self::Beyond { shard, index, last },
+            Refusal::Quarantined => Self::Quarantined { shard },
+            Refusal::Term { index, stored, given } => Self::Term { shard, index, stored, given },
+            Refusal::Leased { held } => Self::Leased { shard, index, held },
+            Refusal::Unapplied { first } => Self::Unapplied { shard, index, first },
+            Refusal::IndexMax => Self::index_max(),
+        }
+    }
+
+    /// Of the only index that is none.
+    pub(crate) fn index_max() -> Self {
+        Self::TooLarge { what: Limit::Index, size: u64::MAX, limit: u64::MAX - 1 }
+    }
+
+    pub(crate) fn corruption(shard: ShardId, what: impl fmt::Display) -> Self {
+        Self::Corruption { shard: Some(shard), what: format!("{shard}: {what}").into() }
+    }
+
+    pub(crate) fn malformed(what: impl Into<Arc<str>>) -> Self {
+        Self::Corruption { shard: None, what: what.into() }
+    }
+
+    /// Tells apart what a caller can act on.
+    pub(crate) fn io(what: impl Into<Arc<str>>, error: io::Error) -> Self {
+        Self::shared_io(what.into(), Arc::new(error))
+    }
+
+    fn shared_io(what: Arc<str>, error: Arc<io::Error>) -> Self {
+        if lacks_files(&error) {
+            return Self::Files { what };
+        }
+        if let Some(capacity) = Capacity::of(&error) {
+            return Self::Full(capacity);
+        }
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Permission { what },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { what },
+            _ => Self::Io { what, error },
+        }
+    }
+}
+
+impl From<logboom_wal::Error> for Error {
+    fn from(error: logboom_wal::Error) -> Self {
+        use logboom_wal::Error as Wal;
+        match error {
+            Wal::Busy => Self::Busy,
+            Wal::Closed => Self::Closed,
+            Wal::Corruption(_) => Self::malformed(error.to_string()),
+            Wal::Foreign(what) => Self::Foreign { what },
+            Wal::Forked { owner } => Self::Forked { owner },
+            Wal::Full(capacity) => Self::Full(capacity),
+            Wal::Identity(fault) => Self::Identity { what: fault.to_string().into() },
+            Wal::Io { what, error } => Self::shared_io(what, error),
+            Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
+            Wal::Poisoned { first } => Self::Poisoned { first: Arc::new((*first).clone().into()) },
+            Wal::Target(error) => Self::Target { error: Arc::new((*error).clone().into()) },
+            Wal::TooLarge { bytes, limit } => {
+                Self::TooLarge { what: Limit::Batch, size: bytes as u64, limit: limit as u64 }
+            }
+            Wal::TooMany { records } => {
+                Self::TooLarge { what: Limit::Records, size: records as u64, limit: BATCH_RECORDS_MAX as u64 }
+            }
+            Wal::Unsupported(reason) => Self::Config { reason },
+            other => Self::Io { what: "log".into(), error: Arc::new(io::Error::other(other)) },
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Batch => "a batch",
+            Self::CommitHint => "a commit hint",
+            Self::Context => "a context",
+            Self::Entry => "an entry",
+            Self::HardState => "a hard state",
+            Self::Index => "an index",
+            Self::Key => "a key",
+            Self::Records => "a number of records",
+            Self::Value => "a value",
+        })
+    }
+}
+
+/// An index that may not be there.
+struct Shown(Option<u64>);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(index) => write!(f, "{index}"),
+            None => f.write_str("it is empty"),
+        }
+    }
+}
+
+struct Owner<'o>(&'o Option<String>);
+
+impl fmt::Display for Owner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(owner) => write!(f, " by {owner}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_shard_and_the_bounds() {
+        let shard = ShardId(7);
+        for (error, message) in [
+            (Error::Gap { shard, expected: 4, got: 9 }, "shard 7: entry 9 does not continue the log, 4 would"),
+            (Error::Beyond { shard, index: 9, last: None }, "shard 7: index 9 is beyond the last entry (it is empty)"),
+            (Error::Locked { owner: Some("process 12".into()) }, "the log is in use by process 12"),
+            (Error::TooLarge { what: Limit::Key, size: 2000, limit: 1024 }, "a key of 2000 exceeds the limit of 1024"),
+        ] {
+            assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn system_errors_are_told_apart() {
+        let kind = |kind| Error::io("opening", io::Error::from(kind));
+        assert!(matches!(kind(io::ErrorKind::PermissionDenied), Error::Permission { .. }));
+        assert!(matches!(kind(io::ErrorKind::ReadOnlyFilesystem), Error::ReadOnly { .. }));
+        assert!(matches!(kind(io::ErrorKind::StorageFull), Error::Full(Capacity::Device)));
+        assert!(matches!(kind(io::ErrorKind::QuotaExceeded), Error::Full(Capacity::Quota)));
+        assert!(matches!(kind(io::ErrorKind::Other), Error::Io { .. }));
+        let full = Error::io("opening segment-000001", io::Error::from_raw_os_error(24));
+        assert_eq!(full.to_string(), "too many open files: opening segment-000001");
+    }
+}
