@@ -1,5 +1,6 @@
 //! A batch on its way into the log: planned under the locks of its shards, logged, and seen at once.
 
+pub(crate) mod admit;
 pub(crate) mod submit;
 pub(crate) mod plan;
 pub(crate) mod batch;

@@ -1,21 +1,13 @@
 //! The engine: what is opened, submitted to and closed.
 
-use std::{
-    fmt,
-    path::Path,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, path::Path, sync::Arc};
 
 use logboom_disk::Disk;
-use logboom_wal::{Durability, Permit, Reservation, Runtime};
+use logboom_wal::{Durability, Reservation, Runtime};
 
 use crate::{
     SegmentId,
-    append::{
-        batch::Batch,
-        rejected::Rejected,
-        submit::{append, preflight, release_unseen},
-    },
+    append::{admit, batch::Batch, rejected::Rejected, submit::release_unseen},
     backup::{Backup, BackupReport},
     health::Health,
     maintenance::{
@@ -113,11 +105,7 @@ impl Engine {
 
     /// An empty batch.
     pub fn batch<'a>(&self) -> Batch<'a> {
-        Self::batch_of(&self.0.core)
-    }
-
-    pub(crate) fn batch_of<'a>(core: &Core) -> Batch<'a> {
-        Batch::new(Arc::clone(&core.pool), core.wal.batch_bytes_max()).keeping_snapshots(core.snapshots.kept)
+        admit::batch(&self.0.core)
     }
 
     /// Accepts a batch: when this returns it is in the order of the log and can be read; it survives power loss when
@@ -129,10 +117,7 @@ impl Engine {
     /// of which something is lost; [`Error::TooLarge`], [`Error::Full`],
     /// [`Error::Closed`], [`Error::Poisoned`]. None of the batch was done then.
     pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
-        with_room(&self.0.core, || {
-            let permit = admit(&self.0.core, &batch, durability)?;
-            self.append(&mut batch, permit, durability, Reservation::finish)
-        })
+        admit::submit(&self.0.core, &mut batch, durability, Reservation::finish).map(Ticket::new)
     }
 
     /// [`Engine::submit`] without waiting; gives the batch back when it is refused.
@@ -142,12 +127,7 @@ impl Engine {
     /// the background was asked to reclaim.
     #[expect(clippy::result_large_err, reason = "the batch comes back by value, and only when it is refused")]
     pub fn try_submit<'a>(&self, mut batch: Batch<'a>, durability: Durability) -> Result<Ticket, Rejected<'a>> {
-        let submitted = self
-            .try_admit(&batch, durability)
-            .and_then(|permit| self.append(&mut batch, permit, durability, Reservation::finish));
-        if matches!(submitted, Err(Error::Full(_))) {
-            self.0.core.room.ask(&self.0.core);
-        }
+        let submitted = admit::try_submit(&self.0.core, &mut batch, durability).map(Ticket::new);
         submitted.map_err(|error| Rejected { batch, error })
     }
 
@@ -157,18 +137,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit`].
     pub async fn submit_async(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
-        let core = &self.0.core;
-        let mut is_last = false;
-        loop {
-            check(core, &batch, durability)?;
-            let permit = core.wal.admit_async(batch.bytes()).await?;
-            match self.append(&mut batch, permit, durability, Reservation::finish) {
-                Err(Error::Full(_)) if core.wal.has_room() || !is_last => is_last = true,
-                submitted => return submitted,
-            }
-            // See `with_room`.
-            core.room.answer(core.room.ask(core)).await;
-        }
+        admit::submit_async(&self.0.core, &mut batch, durability).await.map(Ticket::new)
     }
 
     /// Submits a batch and waits until it is durable. A lone writer's shortest way: when the log is idle, the batch
@@ -177,15 +146,7 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::submit`] and of [`Ticket::wait`].
     pub fn write(&self, batch: Batch<'_>) -> Result<()> {
-        Self::write_to(&self.0.core, batch)
-    }
-
-    pub(crate) fn write_to(core: &Core, mut batch: Batch<'_>) -> Result<()> {
-        let ticket = with_room(core, || {
-            let permit = admit(core, &batch, Durability::Durable)?;
-            append_counted(core, &mut batch, permit, Durability::Durable, Reservation::finish_for_waiter)
-        })?;
-        ticket.wait()
+        admit::write(&self.0.core, batch)
     }
 
     /// A handle to a shard. Every shard exists; one that nothing was written to is empty, and the engine keeps nothing
@@ -391,56 +352,6 @@ impl Engine {
     /// that must pass is the caller's clock's.
     pub fn step(&self) -> bool {
         self.0.core.wal.drive()
-    }
-
-    fn try_admit(&self, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
-        check(&self.0.core, batch, durability)?;
-        self.0.core.wal.try_admit(batch.bytes()).map_err(Error::from)
-    }
-
-    fn append(
-        &self,
-        batch: &mut Batch<'_>,
-        permit: Permit,
-        durability: Durability,
-        finish: fn(Reservation) -> logboom_wal::Ticket,
-    ) -> Result<Ticket> {
-        append_counted(&self.0.core, batch, permit, durability, finish)
-    }
-}
-
-fn check(core: &Core, batch: &Batch<'_>, durability: Durability) -> Result<()> {
-    core.check_open()?;
-    preflight(batch, durability)
-}
-
-fn admit(core: &Core, batch: &Batch<'_>, durability: Durability) -> Result<Permit> {
-    check(core, batch, durability)?;
-    Ok(core.wal.admit(batch.bytes())?)
-}
-
-fn append_counted(
-    core: &Core,
-    batch: &mut Batch<'_>,
-    permit: Permit,
-    durability: Durability,
-    finish: fn(Reservation) -> logboom_wal::Ticket,
-) -> Result<Ticket> {
-    let ticket = append(core, batch, permit, durability, finish)?;
-    batch.recycle();
-    core.counts.batches.fetch_add(1, Ordering::Relaxed);
-    Ok(Ticket::new(ticket))
-}
-
-/// Tries again while the log is full and reclaiming makes room: whoever fills it waits for that.
-fn with_room<T>(core: &Core, mut accept: impl FnMut() -> Result<T>) -> Result<T> {
-    // The room may be in a segment that reclaiming has begun itself, for the record of what it freed.
-    let mut is_last = false;
-    loop {
-        match accept() {
-            Err(Error::Full(_)) if space::make_room(core)? || !is_last => is_last = true,
-            outcome => return outcome,
-        }
     }
 }
 

@@ -5,9 +5,8 @@ use std::{fmt, sync::Arc};
 use logboom_snapshot::{Builder, Built, Lease, Receiver, Registered, Spec, Stop, Store};
 
 use crate::{
-    append::batch::Batch,
+    append::{admit, batch::Batch},
     encoding::extent::Boundary,
-    engine::Engine,
     maintenance::{core::Core, snapshot_files::may_lack},
     types::{
         error::{Error, Result},
@@ -122,11 +121,11 @@ impl Snapshots {
     }
 
     fn batch(&self) -> Batch<'static> {
-        Engine::batch_of(&self.0)
+        admit::batch(&self.0)
     }
 
     fn write(&self, batch: Batch<'_>) -> Result<()> {
-        Engine::write_to(&self.0, batch)
+        admit::write(&self.0, batch)
     }
 
     fn store(&self) -> &Store {
