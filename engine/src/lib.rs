@@ -50,7 +50,7 @@
 //! | read | shard and range -> entry batch | verified bytes without a copy, or a typed error |
 //! | compact | release points -> reclaimed segments | space back, nothing live lost |
 //!
-//! The modules of this crate stand in that order; *group_commit* is `logboom-wal`'s.
+//! The stages have folders of their names, *compact* within *maintenance*; *group_commit* is `logboom-wal`'s.
 //!
 //! # Limits
 //!

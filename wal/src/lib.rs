@@ -7,8 +7,8 @@
 //! The log has never heard of raft: an *owner* is a number, and what a record means is the business of the layer
 //! above, which also brings the footers that seal segments and the checkpoints that make opening short.
 //!
-//! The modules stand in the order of the data path: [`Wal::reserve`] (*append*), the committer (*group_commit*), the
-//! recent tail and cold reads (*read*), segments and their supply, recovery.
+//! The modules stand in order: the handles, *recovery*, *maintenance*, and the data path, from [`Wal::reserve`] and the
+//! committer (*group_commit*) over reads to segments and their bytes. Each uses those that stand behind it.
 
 #![forbid(unsafe_code)]
 
