@@ -189,6 +189,7 @@ impl Engine {
     /// [`Error::Compacted`], [`Error::Beyond`], [`Error::Term`], [`Error::TooLarge`] for what is not an entry of the
     /// shard; those of [`Engine::write`].
     pub fn heal<'a>(&self, shard: ShardId, entries: impl IntoIterator<Item = Entry<'a>>) -> Result<()> {
+        self.0.core.check_open()?;
         let mut batch = self.batch();
         for entry in entries {
             let refused = batch.heal(shard, entry.clone()).map(drop);

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use logboom_wal::{Ended, Rot};
+use logboom_wal::{Ended, Error as WalError, Rot};
 
 use crate::{maintenance::core::Core, types::error::Error};
 
@@ -21,6 +21,12 @@ pub struct Health {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
+    /// This process is a child that was forked from the one that opened the log: every call answers
+    /// [`Error::Forked`]. It does not serve. Nothing else is looked at: what its threads had locked stays locked here.
+    Forked {
+        /// The process that opened the log.
+        owner: u32,
+    },
     /// A failure after which nothing is acknowledged any more: the engine must be opened again. It does not serve.
     Poisoned(Error),
     /// A thread or a machine of the engine's has ended, which is a bug of it or of a disk of the embedder's own: the
@@ -49,6 +55,9 @@ pub enum Reason {
 
 impl Health {
     pub(crate) fn of(core: &Core) -> Self {
+        if let Err(WalError::Forked { owner }) = core.wal.check_process() {
+            return Self { reasons: vec![Reason::Forked { owner }] };
+        }
         let (log, shards) = (core.wal.health(), &core.store.shards);
         let mut reasons = Vec::new();
         reasons.extend(log.poisoned.map(|error| Reason::Poisoned(error.into())));
@@ -90,13 +99,14 @@ impl Health {
 impl Reason {
     /// Whether an engine of which this holds does not [serve](Health::serves).
     pub fn ends_service(&self) -> bool {
-        matches!(self, Self::Poisoned(_) | Self::Ended(_) | Self::Stalled(_))
+        matches!(self, Self::Forked { .. } | Self::Poisoned(_) | Self::Ended(_) | Self::Stalled(_))
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Forked { owner } => write!(f, "process {owner} opened the log, and this one is forked from it"),
             Self::Poisoned(error) => write!(f, "the log has failed, nothing is acknowledged any more: {error}"),
             Self::Ended(ended) => write!(f, "{} has ended, with a panic: {}", ended.name, ended.panic),
             Self::Stalled(lasts) => write!(f, "the disk has not answered for {} ms", lasts.as_millis()),

@@ -67,6 +67,8 @@ impl Snapshots {
     /// [`Error::Snapshot`] with `Missing` or `Damaged` when it is registered and not there: an older one is never given
     /// in its place. [`Error::Quarantined`] when a registration of the shard is lost, or may be.
     pub fn newest(&self, shard: ShardId) -> Result<Option<Lease>> {
+        // What is leased in a child does not stay for it.
+        self.0.wal.check_process()?;
         if may_lack(&self.0.store.shards, shard) {
             return Err(Error::Quarantined { shard });
         }
@@ -78,6 +80,7 @@ impl Snapshots {
     /// # Errors
     /// [`Error::Snapshot`] with `Missing` or `Damaged` when it is registered and not there.
     pub fn lease(&self, shard: ShardId, id: u64) -> Result<Option<Lease>> {
+        self.0.wal.check_process()?;
         Ok(self.store().lease(shard.0, id)?)
     }
 

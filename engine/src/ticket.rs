@@ -67,8 +67,8 @@ impl Ticket {
     /// It runs with nothing locked, on a thread that runs callbacks and wakes futures: a slow one delays others of
     /// these, never a commit, and one that waits for another waits for ever. It may use the engine, and close it: from
     /// there that does not wait for the callback itself. A panic ends with the callback, and is
-    /// [told](crate::Observer::panicked). Once the engine is closed a callback runs in the caller's thread, before this
-    /// returns.
+    /// [told](crate::Observer::panicked). Once the engine is closed, and in a child that was forked, a callback runs
+    /// in the caller's thread, before this returns.
     pub fn on_complete(self, callback: impl FnOnce(Result<()>) + Send + 'static) {
         self.0.on_complete(move |outcome| callback(outcome.map_err(Error::from)));
     }

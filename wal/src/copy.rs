@@ -142,6 +142,7 @@ impl Copying {
     /// the same device, it may have swallowed the failure of a write of the log, which is poisoned then. The first
     /// error is the answer to every later call.
     pub fn step(&mut self) -> Result<bool, Error> {
+        self.shared.check_process()?;
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }

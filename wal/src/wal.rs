@@ -382,7 +382,7 @@ impl Wal {
 
     /// With [`crate::Runtime::Manual`]: one step of everything, in the caller's thread; false when nothing was to do.
     pub fn drive(&self) -> bool {
-        self.shared.drive()
+        self.check_process().is_ok() && self.shared.drive()
     }
 
     /// Has everything written, says in a last group that nothing follows, and ends the threads.

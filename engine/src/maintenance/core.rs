@@ -118,7 +118,9 @@ impl Core {
         self.add_machine(SNAPSHOTS, snapshot_files::step);
     }
 
+    /// That this is the process that opened the engine, and has not closed it.
     pub(crate) fn check_open(&self) -> Result<()> {
+        self.wal.check_process()?;
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 

@@ -9,6 +9,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread,
     time::Duration,
@@ -16,8 +17,9 @@ use std::{
 
 use fork::{Fork, fork, waitpid};
 use logboom::{
-    Durability, Engine, Error, ManualClock, Runtime,
+    Durability, Engine, Error, ManualClock, Reason, Runtime,
     disk::{DiskOptions, open},
+    snapshot::{Codec, Spec, Stop},
 };
 
 use crate::support::*;
@@ -161,6 +163,63 @@ fn a_forked_child_can_do_nothing_and_take_nothing_away() {
     append(&engine, A, 5..8, 1);
     let engine = ground.reopen(engine);
     check(&engine.shard(A), 1..8, 1);
+    engine.close().unwrap();
+}
+
+/// With a lazy batch pending, which the calls of the child would have to write.
+#[test]
+fn whatever_a_forked_child_calls_says_that_it_is_one() {
+    let mut ground = Ground::real();
+    ground.config.lazy_age = Duration::from_secs(3600);
+    let engine = ground.open();
+    append(&engine, A, 1..4, 1);
+    let begun = temp_dir();
+    let backup = engine.backup_on(open(begun.path(), &DiskOptions::default()).unwrap()).unwrap();
+    let mut batch = engine.batch();
+    batch.append_payload(A, 4, 1, payload(A, 4, 1)).unwrap();
+    let ticket = engine.submit(batch, Durability::Lazy).unwrap();
+    let mut batch = engine.batch();
+    batch.append_payload(A, 5, 1, payload(A, 5, 1)).unwrap();
+    let late = engine.submit(batch, Durability::Lazy).unwrap();
+    let parent = std::process::id();
+    let mut copy = Some((ticket, late, backup));
+    in_a_child(|| {
+        let (ticket, late, mut backup) = copy.take().unwrap();
+        let to = temp_dir();
+        let spec =
+            Spec { shard: A.0, index: 2, term: 1, membership: Vec::new(), metadata: Vec::new(), codec: Codec::None };
+        let snapshots = engine.snapshots();
+        let (called, told) = mpsc::channel();
+        late.on_complete(move |outcome| called.send(outcome).unwrap());
+        for (what, outcome) in [
+            ("barrier", engine.barrier().map(drop)),
+            ("reclaim", engine.reclaim().map(drop)),
+            ("release_unseen", engine.release_unseen()),
+            ("report_damage", engine.report_damage([])),
+            ("heal", engine.heal(A, [])),
+            ("backup", engine.backup(to.path().join("copy")).map(drop)),
+            ("step of a backup", backup.step().map(drop)),
+            ("finish of a backup", backup.finish().map(drop)),
+            ("build", snapshots.build(spec, &Stop::new()).map(drop)),
+            ("receive", snapshots.receive(A, &[], &Stop::new()).map(drop)),
+            ("newest", snapshots.newest(A).map(drop)),
+            ("lease", snapshots.lease(A, 1).map(drop)),
+            ("try_submit", engine.try_submit(engine.batch(), Durability::Lazy).map(drop).map_err(|no| no.error)),
+            ("wait_timeout", ticket.wait_timeout(Duration::ZERO).unwrap()),
+            ("on_complete", told.recv_timeout(Duration::ZERO).unwrap()),
+        ] {
+            assert!(matches!(outcome, Err(Error::Forked { owner }) if owner == parent), "{what}: {outcome:?}");
+        }
+        assert!(!to.path().join("copy").exists());
+        let health = engine.health();
+        let is_told = matches!(health.reasons[..], [Reason::Forked { owner }] if owner == parent);
+        assert!(is_told && !health.serves(), "{health:?}");
+        assert!(!engine.step());
+    });
+    assert!(engine.health().is_good(), "{:?}", engine.health());
+    drop(copy);
+    let engine = ground.reopen(engine);
+    check(&engine.shard(A), 1..6, 1);
     engine.close().unwrap();
 }
 

@@ -78,9 +78,14 @@ impl Ticket {
     ///
     /// It runs with nothing locked, on a thread that runs callbacks and wakes futures: a slow one delays others of
     /// these, never a commit, and one that waits for another waits for ever. It may use the log, and close it. A panic
-    /// ends with the callback. Once the log is closed it runs in the caller's thread, before this returns.
+    /// ends with the callback. Once the log is closed it runs in the caller's thread, before this returns,
+    /// and so in a child that was forked.
     pub fn on_complete(self, callback: impl FnOnce(Result<(), Error>) + Send + 'static) {
-        self.shared.call_back(self.group, Box::new(callback));
+        match self.shared.check_process() {
+            Ok(()) => self.shared.call_back(self.group, Box::new(callback)),
+            // The threads that would call it are not in this process.
+            Err(error) => callback(self.shared.watermark.outcome(self.group).unwrap_or(Err(error))),
+        }
     }
 }
 
