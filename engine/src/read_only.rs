@@ -1,6 +1,6 @@
 //! A log that is looked at, and not touched.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, thread, time::Duration};
 
 use logboom_snapshot::{Lease, Registered, Store as Snapshots};
 
@@ -14,7 +14,11 @@ use crate::{
         report::{OpenReport, Segment},
     },
     shard_state::quarantine::Quarantine,
-    types::{config::Config, error::Result, ids::ShardId},
+    types::{
+        config::Config,
+        error::{Error, Result},
+        ids::ShardId,
+    },
 };
 
 /// The log of a directory as it was when this was opened: what a writable open would have found.
@@ -28,8 +32,48 @@ pub struct ReadOnly {
     snapshots: Snapshots,
 }
 
+/// How often a log is looked at, at most, until two looks in a row have found the same.
+const LOOKS_MAX: u32 = 8;
+/// The first pause between two looks. Each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(2);
+
 impl ReadOnly {
+    /// Looks until the log is well, or as it was found just before.
+    ///
+    /// A look takes time, and a writer may go on meanwhile: it frees segments and uses them again, so that one is gone
+    /// that was named by what was read before. Such damage is of no one moment, and the next look does not find it
+    /// again. What is damaged stays so: of a log at rest the second look confirms the first.
     pub(crate) fn open(config: &Config) -> Result<Self> {
+        let mut before = None;
+        let mut nth = 1;
+        loop {
+            let looked = Self::look(config);
+            let wrong = match &looked {
+                Ok(view) => view.wrong(),
+                Err(error @ (Error::Corruption { .. } | Error::Identity { .. } | Error::Io { .. })) => {
+                    Some(error.to_string())
+                }
+                Err(_) => None,
+            };
+            if wrong.is_none() || wrong == before || nth == LOOKS_MAX {
+                return looked;
+            }
+            before = wrong;
+            thread::sleep(PAUSE * (1 << nth));
+            nth += 1;
+        }
+    }
+
+    /// All that was found to be wrong, as far as two looks can be compared by it.
+    fn wrong(&self) -> Option<String> {
+        let (found, quarantined, unseen) = (&self.report.recovery, self.quarantined(), self.holds_back_unseen());
+        let is_well = found.damages.is_empty() && found.odd_files.is_empty() && found.identity.is_none();
+        let is_whole = quarantined.is_empty() && !unseen;
+        let wrong = (&found.damages, &found.odd_files, &found.identity, quarantined, unseen);
+        (!is_well || !is_whole).then(|| format!("{wrong:?}"))
+    }
+
+    fn look(config: &Config) -> Result<Self> {
         let disk = open::disk_read_only(config)?;
         let (store, report, tallies) = open::view(Arc::clone(&disk), config)?;
         let snapshots = snapshot_files::view(disk, store.source.log_id(), &store.shards);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom::{Engine, Error, disk::BackendChoice};
+use logboom::{Durability, Engine, Error, disk::BackendChoice};
 
 use crate::support::*;
 
@@ -172,4 +172,52 @@ fn views_while_a_writer_runs() {
     });
     assert!(opened > 0);
     engine.close().unwrap();
+}
+
+/// Segments are freed and used again while they are read: what a look finds then is of no one moment. Several look at
+/// once, so that each takes longer.
+#[test]
+fn a_view_of_a_log_that_reuses_its_segments_finds_no_damage() {
+    let mut ground = Ground::real();
+    ground.config.space_bytes_max = Some(3 << 20);
+    let engine = ground.open();
+    let done = AtomicBool::new(false);
+    let look = || match Engine::open_read_only(ground.config.clone()) {
+        Ok(view) if view.quarantined().is_empty() && !view.holds_back_unseen() => None,
+        Ok(view) => Some(format!("{:?} {:?}", view.quarantined(), view.report().recovery.damages)),
+        Err(error) => Some(error.to_string()),
+    };
+    let looks = || (0..100).filter_map(|_| look()).collect::<Vec<_>>();
+    let odd: Vec<String> = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut last = 0;
+            while !done.load(Ordering::Acquire) {
+                let mut batch = engine.batch();
+                for shard in [A, B] {
+                    for index in last + 1..last + 3 {
+                        batch.append_payload(shard, index, 1, Bytes::from(vec![7; 8 << 10])).unwrap();
+                    }
+                    if last > 8 {
+                        batch.compact_to(shard, last - 8).unwrap();
+                    }
+                }
+                match engine.submit(batch, Durability::Durable) {
+                    // What was compacted is not durable yet.
+                    Err(Error::Full(_)) => {}
+                    submitted => {
+                        drop(submitted.unwrap());
+                        last += 2;
+                    }
+                }
+            }
+            last
+        });
+        let viewers: Vec<_> = (0..4).map(|_| scope.spawn(looks)).collect();
+        let odd = viewers.into_iter().flat_map(|viewer| viewer.join().unwrap()).collect();
+        done.store(true, Ordering::Release);
+        assert!(writer.join().unwrap() > 1000);
+        odd
+    });
+    engine.close().unwrap();
+    assert!(odd.is_empty(), "{} of 400: {odd:#?}", odd.len());
 }
