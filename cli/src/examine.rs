@@ -1,6 +1,6 @@
 //! What every command says of a log: one reading of all of it, one verdict.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, thread, time::Duration};
 
 use logboom::{Config, Engine, Error, ReadOnly, SegmentId, disk::DiskOptions};
 use logboom_wal::{Error as WalError, Options, VerifyReport};
@@ -9,7 +9,7 @@ use crate::{
     finding::Finding,
     output::{Failure, Format, Progress},
     snapshots::Snapshots,
-    verdict::{Cut, Damage, Verdict},
+    verdict::{Cut, Damage, Held, UNSEEN, Verdict},
 };
 
 /// A log and its snapshots, read in full. Shards that have lost anything are in quarantine in the view.
@@ -24,11 +24,16 @@ pub(crate) struct Examination {
 }
 
 impl Examination {
-    /// Reads the log in `dir`, or with `quick` no more of it than an opening does.
+    /// Reads the log in `dir`, or with `quick` no more of it than an opening does: until a look finds it well, or one
+    /// finds the same wrong that the look before has found.
     ///
     /// # Errors
-    /// What keeps the log from being read.
+    /// What keeps the log from being read, and that no two looks have found the same.
     pub(crate) fn of(dir: &Path, quick: bool, format: Format) -> Result<Self, Failure> {
+        steady(dir, || Self::look(dir, quick, format), |found| found.reasons().join("\n"))
+    }
+
+    fn look(dir: &Path, quick: bool, format: Format) -> Result<Self, Failure> {
         let checked = if quick { None } else { Some(verify(dir, format)?) };
         // After that: of a log in use, the view is the newer one.
         let (log, refused) = match Engine::open_read_only(config(dir)) {
@@ -52,7 +57,7 @@ impl Examination {
             }
             found.snapshots = Snapshots::verify(dir, log);
         }
-        found.verdict = Verdict::of(found.report.cut.is_some(), found.is_damaged());
+        found.verdict = Verdict::of(found.report.cut.is_some(), !found.reasons().is_empty());
         Ok(found)
     }
 
@@ -99,13 +104,58 @@ impl Examination {
         self.report.cut.as_ref().map(Cut::new)
     }
 
-    fn is_damaged(&self) -> bool {
-        let is_hit = |log: &ReadOnly| log.holds_back_unseen() || !log.quarantined().is_empty();
-        let VerifyReport { damages, odd_files, identity, .. } = &self.report;
-        let is_whole = damages.is_empty() && odd_files.is_empty() && identity.is_none() && self.beside.is_empty();
-        !is_whole || !self.snapshots.damages.is_empty() || self.log.as_ref().is_none_or(is_hit)
+    /// The shards of which something is lost.
+    pub(crate) fn quarantined(&self) -> Vec<Held> {
+        let log = self.log.as_ref().map(ReadOnly::quarantined).unwrap_or_default();
+        log.into_iter().map(|(shard, lost)| Held { shard: shard.0, lost: lost.into() }).collect()
+    }
+
+    pub(crate) fn holds_back_unseen(&self) -> bool {
+        self.log.as_ref().is_some_and(ReadOnly::holds_back_unseen)
+    }
+
+    /// Why the verdict is damage, in the words in which it is printed; nothing if it is not.
+    fn reasons(&self) -> Vec<String> {
+        let damages = self.damages().iter().map(Damage::text).collect::<Vec<_>>();
+        let unseen = self.holds_back_unseen().then(|| UNSEEN.to_owned());
+        let held = self.quarantined();
+        damages.into_iter().chain(held.iter().map(Held::text)).chain(unseen).collect()
     }
 }
+
+/// How often a log is looked at, at most, until two looks in a row have found the same.
+const LOOKS_MAX: u32 = 8;
+/// The first pause between two looks. Each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks at the log in `dir` until it is well, or as it was found just before.
+///
+/// A look takes time, and a writer may go on meanwhile: it frees segments and uses them again, so that one is gone that
+/// the checkpoint names which was read before. Such damage is of no one moment, and the next look does not find it
+/// again. What is damaged stays so: in a log at rest the second look confirms the first.
+///
+/// # Errors
+/// What `look` has failed with twice in a row, and that no two looks have found the same.
+pub(crate) fn steady<T>(
+    dir: &Path,
+    look: impl Fn() -> Result<T, Failure>,
+    wrong: impl Fn(&T) -> String,
+) -> Result<T, Failure> {
+    let mut before = None;
+    for nth in 0..LOOKS_MAX {
+        let found = look();
+        let said = found.as_ref().map_or_else(|failure| failure.error().to_owned(), &wrong);
+        if said.is_empty() || before.as_ref() == Some(&said) {
+            return found;
+        }
+        before = Some(said);
+        thread::sleep(PAUSE * (1 << nth));
+    }
+    Err(Failure::new(dir, &UNSTEADY))
+}
+
+const UNSTEADY: &str = "the log is in use, and could not be looked at in a steady state: each look has found something \
+                        else. Try again, or when the writer has closed it";
 
 /// How the commands open the log in `dir`.
 pub(crate) fn config(dir: &Path) -> Config {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     examine::Examination,
     output::{Failure, Format, Report, count, field, hex, or_dash, size, table},
-    verdict::{Cut, Damage, Missing, Verdict},
+    verdict::{Cut, Damage, Missing, UNSEEN, Verdict},
 };
 
 /// Runs of terms that a row of the table shows; `--json` has them all.
@@ -17,7 +17,8 @@ const RUNS_SHOWN: usize = 3;
 /// List segments and shards of a log, and what recovery would do.
 ///
 /// Reads all of it, as `verify` does, unless `--quick` is given. Nothing is written or locked: a log that is in use can
-/// be looked at, as it is at this moment.
+/// be looked at, as it is at this moment. Damage is what two looks in a row have found: where a writer changes the log
+/// so fast that no two find the same, it could not be looked at.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -289,6 +290,9 @@ fn text(found: &Inspection) -> String {
         if let Some(missing) = &row.quarantine {
             text += &field("quarantine", &format!("shard {} {}", row.shard, missing.text));
         }
+    }
+    if recovery.holds_back_unseen {
+        text += &field("quarantine", UNSEEN);
     }
     for shard in &found.absent {
         text += &field("no shard", &format!("{shard}: the log holds nothing of it"));

@@ -9,14 +9,14 @@ use std::{
 };
 
 use logboom::{
-    Boundary, Engine, Quarantine, ReadOnly, Runtime, SegmentId, Shard, ShardId,
+    Boundary, Engine, IdentityFault, Quarantine, ReadOnly, Runtime, SegmentId, Shard, ShardId,
     disk::{self, Disk, DiskOptions},
 };
 use serde::Serialize;
 
 use crate::{
     aside::{Aside, utc},
-    examine::{Examination, config},
+    examine::{Examination, config, steady},
     identity::{self, Mend},
     output::{Exit, FIELD_WIDTH, Failure, Format, Outcome, Report, count, field, hex, unconfirmed},
     plan::{Action, HardState, Plan, Step, boundary, hard_state, needs_hard_state},
@@ -29,7 +29,8 @@ const SMALL_FILES: [&str; 3] = ["LOGBOOM", "checkpoint-0", "checkpoint-1"];
 /// List the shards of which something is lost, or end that by giving it up.
 ///
 /// The last resort: a shard that is healed from another replica, through the library, loses nothing. Nothing is written
-/// without `--yes`. With it, the damaged files are first copied to DIR/damaged/<time>, where a record is kept too.
+/// without `--yes`; a log in use is listed as `verify` looks at it. With `--yes`, the damaged files are first copied to
+/// DIR/damaged/<time>, where a record is kept too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 #[command(group = clap::ArgGroup::new("action").args(["cut", "reset", "destroy", "unseen", "identity", "strangers"]))]
@@ -101,7 +102,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
         _ => (args.shard.is_none() && !args.unseen).then_some(Mend::List),
     };
     if let Some(mend) = mend {
-        match (mend, identity::fault(&args.dir).map_err(fail)?) {
+        match (mend, identity_fault(&args.dir)?) {
             (mend, Some(fault)) => return identity::repair(&args.dir, mend, args.yes, &fault, format).map_err(fail),
             (Mend::List, None) => {}
             (_, None) => return Err(fail("the identity is intact, and no file is in the way".to_owned())),
@@ -118,6 +119,12 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
         Some(_) => carry_out(args, format)?,
     };
     Ok(Report::new(format, repair.exit(), &repair, text))
+}
+
+/// A writer that goes on can make a file look like another log's, or hide it, for a moment.
+fn identity_fault(dir: &Path) -> Result<Option<Arc<IdentityFault>>, Failure> {
+    let look = || identity::fault(dir).map_err(|error| Failure::new(dir, &error));
+    steady(dir, look, |fault| fault.as_ref().map_or_else(String::new, ToString::to_string))
 }
 
 fn too_much_is_missing(found: &Examination) -> String {

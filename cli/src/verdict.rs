@@ -53,6 +53,17 @@ struct Lost {
     held: String,
 }
 
+/// A shard of which something is missing.
+#[derive(Debug, Serialize)]
+pub(crate) struct Held {
+    pub(crate) shard: u64,
+    #[serde(flatten)]
+    pub(crate) lost: Missing,
+}
+
+/// That shards are held back of which nothing is known.
+pub(crate) const UNSEEN: &str = "every shard that nothing is known of is held back: it may have lost records";
+
 /// What is missing of a shard.
 #[derive(Debug, Serialize)]
 pub(crate) struct Missing {
@@ -140,6 +151,12 @@ impl Damage {
             text += &format!("\n{:FIELD_WIDTH$}it held {} of shard {}", "", row.held, row.shard);
         }
         text
+    }
+}
+
+impl Held {
+    pub(crate) fn text(&self) -> String {
+        format!("shard {} {}", self.shard, self.lost.text)
     }
 }
 

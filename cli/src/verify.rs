@@ -10,12 +10,14 @@ use crate::{
     finding::Finding,
     output::{Failure, Format, Report, count, field, size},
     snapshots::Snapshots,
-    verdict::{Cut, Damage, Verdict},
+    verdict::{Cut, Damage, Held, UNSEEN, Verdict},
 };
 
 /// Read every checksum of a log and of its snapshots, and say whether all that was promised is there.
 ///
-/// Nothing is written or locked. A log that is in use can be verified; its newest groups may then look torn.
+/// Nothing is written or locked. A log that is in use can be verified; its newest groups may then look torn. Damage is
+/// what two looks in a row have found: where a writer changes the log so fast that no two find the same, it could not
+/// be checked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -53,6 +55,10 @@ struct Verification {
     cut: Option<Cut>,
     snapshots: Snapshots,
     damages: Vec<Damage>,
+    /// Shards of which something is missing.
+    quarantined: Vec<Held>,
+    /// Shards that are not known are held back: records are lost that may have been theirs.
+    holds_back_unseen: bool,
     /// The kinds of what was found, each once: docs/repair.md has what mends them.
     findings: Vec<Finding>,
 }
@@ -72,6 +78,8 @@ impl Verification {
             cut: found.cut(),
             snapshots: found.snapshots.clone(),
             damages: found.damages(),
+            quarantined: found.quarantined(),
+            holds_back_unseen: found.holds_back_unseen(),
             findings: found.findings(),
         }
     }
@@ -104,6 +112,12 @@ fn text(found: &Verification) -> String {
     }
     for damage in &found.damages {
         text += &field("damage", &damage.text());
+    }
+    for held in &found.quarantined {
+        text += &field("quarantine", &held.text());
+    }
+    if found.holds_back_unseen {
+        text += &field("quarantine", UNSEEN);
     }
     for finding in &found.findings {
         text += &field("mend", &format!("[{}] {}", finding.name(), finding.mend()));

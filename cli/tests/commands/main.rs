@@ -5,6 +5,7 @@
 mod support;
 mod repair;
 mod identity;
+mod in_use;
 
 use std::{fs, io::Write, process::Stdio};
 
