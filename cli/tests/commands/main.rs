@@ -259,6 +259,8 @@ fn inspect_tells_what_damage_took() {
     {
         assert!(text.code == 2 && text.out.contains(line), "{line:?} in {text:?}");
     }
+    let verified = self::run(&["verify", damaged.path().to_str().unwrap()]);
+    assert!(verified.code == 2 && verified.out.contains(&quarantine), "{verified:?}");
 
     // Without its newest segment a log is not merely shorter: the checkpoint says that it went on.
     let dir = TempDir::new().unwrap();
