@@ -234,8 +234,12 @@ impl Reclaimer {
     fn has_emptied(&mut self, core: &Core, segment: SegmentId) {
         marks::hit("reclaim: a segment was emptied");
         if !core.tallies.is_free(segment) {
-            // Its footer knows nothing of what is counted there: it would be tried for ever.
+            // Its footer knows nothing of what is counted there, or a read gave something else than that: it would be
+            // tried for ever.
             self.spoiled.insert(segment);
+            if !self.damaged.contains(&segment) {
+                core.store.losses.suspect(segment);
+            }
         }
         core.counts.emptied.fetch_add(1, Ordering::Relaxed);
         core.kick();

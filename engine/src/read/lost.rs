@@ -1,10 +1,10 @@
 //! Entries that are found to be lost while the log is open: from then on their shard is in quarantine, as if opening
 //! had found it.
 //!
-//! A read that fails looks at each of its records alone. When a scrub or reclaiming meets damage in a segment, a
+//! A read that fails looks at each of its records alone. When a read, a scrub or reclaiming meets damage in a segment, a
 //! machine reads every live entry of that segment: see [`crate::maintenance::verifier`]. What is found lost is part of
-//! a checkpoint that is due at once: the next opening knows it too. What is intact moves to another segment, so that
-//! the damaged one is given back once its losses are healed or given up.
+//! a checkpoint that is due at once: the next opening knows it too, and in which segments it lay. What is intact moves
+//! to another segment, so that the damaged one is given back once its losses are healed or given up.
 
 use std::{
     collections::VecDeque,
@@ -58,8 +58,9 @@ impl Losses {
         !self.verified.lock().is_empty()
     }
 
-    /// Notes that it is known what of a suspect is lost.
+    /// Notes that it is known what of a suspect is lost: what the reading itself has met among it.
     pub(crate) fn verified(&self, segment: SegmentId) {
+        self.suspects.lock().retain(|suspect| *suspect != segment);
         let mut verified = self.verified.lock();
         if !verified.contains(&segment) {
             verified.push(segment);
@@ -79,6 +80,7 @@ impl Losses {
 impl Store {
     /// See [`ShardCell::lose`].
     fn lose(&self, cell: &ShardCell, lost: &[Stretch]) -> bool {
+        lost.iter().for_each(|stretch| self.losses.suspect(stretch.segment));
         if !cell.lose(lost) {
             return false;
         }

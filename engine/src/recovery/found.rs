@@ -59,6 +59,9 @@ pub(crate) struct Segments {
     pub(crate) live: BTreeSet<SegmentId>,
     /// Those that have footers.
     pub(crate) sealed: BTreeSet<SegmentId>,
+    /// Live ones in which something is lost: what lies beside it is to move out. Nothing else tells of them when what
+    /// is lost was known to the checkpoint and is healed.
+    pub(crate) suspects: BTreeSet<SegmentId>,
 }
 
 impl Found {
@@ -152,7 +155,7 @@ impl Found {
     }
 
     /// The shard as it was.
-    pub(crate) fn finish(mut self, shard: ShardId, segments: &Segments, tallies: &Tallies) -> ShardCell {
+    pub(crate) fn finish(mut self, shard: ShardId, segments: &mut Segments, tallies: &Tallies) -> ShardCell {
         let extent = self.view.extent;
         self.missing.entries.clip(&extent.range());
         if !extent.is_empty() {
@@ -237,9 +240,10 @@ impl Found {
     }
 
     /// The index. What no live segment holds is missing.
-    fn log(&mut self, shard: ShardId, extent: &Extent, segments: &Segments, tallies: &Tallies) -> Log {
+    fn log(&mut self, shard: ShardId, extent: &Extent, segments: &mut Segments, tallies: &Tallies) -> Log {
         self.older.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
         self.older.drain(..).for_each(|(_, piece)| self.claims.claim_rest(piece));
+        self.suspect_holders(segments);
         self.claim_missing(extent);
         let (mut spans, mut recent) = (Spans::default(), VecDeque::new());
         let pieces = std::mem::take(&mut self.claims).into_pieces().into_iter();
@@ -263,6 +267,14 @@ impl Found {
             }
         }
         Log::recovered(extent, std::mem::take(&mut self.terms).into_runs(), spans, recent)
+    }
+
+    /// Notes which live segments should hold what is known to be missing.
+    fn suspect_holders(&self, segments: &mut Segments) {
+        let is_lost =
+            |piece: &&Piece| self.missing.entries.from(piece.first).is_some_and(|lost| lost.start < piece.end);
+        let holders = self.claims.pieces().iter().filter(is_lost).map(|piece| piece.segment);
+        segments.suspects.extend(holders.filter(|id| segments.live.contains(id)));
     }
 
     /// Claims for nowhere what is missing, and what nothing else claims or has a term.

@@ -59,9 +59,9 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
     let losses: Arc<Losses> = Arc::default();
     let mut opening = logboom_wal::open(disk, heard_options(config, &losses), runtime)?;
-    let Recovered { shards, tallies, checkpoint_bytes, outdated } = recover(&mut opening)?;
+    let Recovered { shards, tallies, checkpoint_bytes, outdated, suspects } = recover(&mut opening)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
-    recovery.damages.iter().for_each(|damage| losses.suspect(damage.segment));
+    suspects.into_iter().chain(recovery.damages.iter().map(|damage| damage.segment)).for_each(|id| losses.suspect(id));
     let wal = opening.begin()?;
     // Before a checkpoint can cover these segments: the next opening would believe what they say.
     outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;

@@ -5,6 +5,8 @@
 //! already change nothing but where entries lie.
 //! What is lost puts the shards that it hits in quarantine, and no others: see `found`.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 use logboom_wal::{
     Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, SegmentInfo, Sequence, marks,
@@ -38,6 +40,8 @@ pub(crate) struct Recovered {
     pub(crate) checkpoint_bytes: u64,
     /// Segments whose footers list records that are not part of the log any more, since others before them are lost.
     pub(crate) outdated: Vec<SegmentId>,
+    /// See [`Segments::suspects`].
+    pub(crate) suspects: BTreeSet<SegmentId>,
 }
 
 /// Recovers the shards; the log itself is left to be started, or read.
@@ -58,11 +62,11 @@ pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
         tracing::warn!(%cut, "an unpromised tail was cut");
     }
     let outdated = std::mem::take(&mut recovery.outdated);
-    let (shards, tallies) = recovery.finish();
+    let (shards, tallies, suspects) = recovery.finish();
     for (shard, quarantine) in shards.quarantined() {
         tracing::error!(shard = shard.0, %quarantine, "a shard is in quarantine");
     }
-    Ok(Recovered { shards, tallies, checkpoint_bytes, outdated })
+    Ok(Recovered { shards, tallies, checkpoint_bytes, outdated, suspects })
 }
 
 /// The shards as far as they are known.
@@ -144,13 +148,15 @@ impl Recovery {
     /// Reads a segment for what its footer would say.
     fn scan(&mut self, opening: &Opening, info: &SegmentInfo) -> Result<()> {
         marks::hit("recovery: a segment is read in place of its footer");
-        let mut rescue = Rescue::default();
+        let (mut rescue, mut is_damaged) = (Rescue::default(), false);
         opening.scan(info.id, &mut |passed| {
+            is_damaged |= matches!(passed, Passed::Lost(_));
             if self.has_past(&passed) {
                 rescue.add(&passed);
             }
             Ok(())
         })?;
+        self.segments.suspects.extend(is_damaged.then_some(info.id));
         let age = Age::of_segment(last_group(info));
         for (shard, claims) in rescue.into_claims() {
             claims.into_pieces().into_iter().for_each(|piece| self.claim(shard, age, piece));
@@ -176,6 +182,7 @@ impl Recovery {
             let (record, place) = match passed {
                 Passed::Record(record, place) => (record, place),
                 Passed::Lost(loss) => {
+                    self.segments.suspects.insert(segment);
                     self.claim_lost(&loss);
                     return Ok(());
                 }
@@ -255,7 +262,7 @@ impl Recovery {
         Ok(())
     }
 
-    fn finish(self) -> (ShardMap, Tallies) {
+    fn finish(mut self) -> (ShardMap, Tallies, BTreeSet<SegmentId>) {
         let (shards, tallies) = (ShardMap::default(), Tallies::default());
         if self.unseen {
             shards.hold_back_unseen();
@@ -264,10 +271,10 @@ impl Recovery {
             let proven = found.prove(self.proven_from);
             // An empty shard that is known to be empty is not held back.
             if found.is_something() || (proven && self.unseen) {
-                shards.insert(found.finish(shard, &self.segments, &tallies));
+                shards.insert(found.finish(shard, &mut self.segments, &tallies));
             }
         }
-        (shards, tallies)
+        (shards, tallies, self.segments.suspects)
     }
 }
 

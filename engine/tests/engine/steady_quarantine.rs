@@ -217,3 +217,38 @@ fn a_segment_is_verified_on_demand() {
     engine.report_damage(engine.segments().iter().map(|segment| segment.info.id)).unwrap();
     check_known(&ground, engine, index);
 }
+
+/// What is intact beside it moves out once the shard has what it lost, or has given it up: by reclaiming that is asked
+/// for, and by that in the background; where the engine was opened anew in between as well.
+#[test]
+fn a_segment_in_which_a_read_found_damage_is_emptied_and_given_back() {
+    let heal = |engine: &Engine, index: u64| engine.heal(A, entries(A, index..index + 1, 1)).unwrap();
+    let give_up = |engine: &Engine, _| {
+        write(engine, |batch| {
+            batch.reset_to(A, Some(logboom::Boundary { index: 59, term: 1 }))?;
+            batch.hard_state(A, b"vote")?.release(A).map(drop)
+        });
+    };
+    let ends: [&dyn Fn(&Engine, u64); 2] = [&heal, &give_up];
+    for (end, is_reopened, is_asked_for) in
+        ends.into_iter().flat_map(|end| [(end, false, true), (end, true, true), (end, false, false), (end, true, false)])
+    {
+        let (ground, mut engine, index) = with_damage_below_the_checkpoint(|config| config.scrub_period = Duration::ZERO);
+        engine.shard(A).entries(index..60, u64::MAX).unwrap_err();
+        assert_eq!(engine.quarantined().len(), 1);
+        if is_reopened {
+            engine = ground.reopen(engine);
+        }
+        end(&engine, index);
+        assert_eq!(engine.quarantined(), []);
+        match is_asked_for {
+            true => drop(engine.reclaim().unwrap()),
+            false => ground.pass(&engine, Duration::from_secs(20)),
+        }
+        assert_eq!(verified(&ground).damages.len(), 0, "reopened: {is_reopened}, asked for: {is_asked_for}");
+        engine = ground.reopen(engine);
+        let entries = engine.shard(B).entries(1..60, u64::MAX).unwrap();
+        assert_eq!(entries.len(), 59, "what lay beside it is there");
+        engine.close().unwrap();
+    }
+}

@@ -75,7 +75,7 @@ fn quarantine(passed: Vec<Passed>) -> (Vec<(ShardId, Quarantine)>, bool, HashMap
         }
         recovery.pass(next).unwrap();
     }
-    let (shards, tallies) = recovery.finish();
+    let (shards, tallies, _) = recovery.finish();
     let found = shards.quarantined();
     let views: HashMap<_, _> =
         shards.ids().into_iter().map(|id| (id, shards.get(id).unwrap().published.load())).collect();
