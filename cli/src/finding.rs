@@ -70,7 +70,8 @@ impl Finding {
                 "nothing is lost while the other slot is intact: the next checkpoint is written over it"
             }
             Self::OddFile => {
-                "a writable opening goes on without what cannot be read, and names the file `aside-NNNNNN`"
+                "a writable opening gives a file its size, and goes on without what cannot be read; a file that holds \
+                 nothing of the log becomes `aside-NNNNNN`"
             }
             Self::Identity => "`logboom repair --identity` or `--strangers`: see the table of identities",
             Self::Snapshot => "make a newer snapshot of the shard, or install one from a replica",

@@ -106,8 +106,8 @@ pub trait File: Send + std::marker::Sync + fmt::Debug {
     /// `StorageFull` when the blocks are not to be had; the file may have grown in part.
     fn allocate(&self, size: u64) -> io::Result<()>;
 
-    /// Gives back what the file has beyond `size` bytes, where nothing was written and which was never synced. A file
-    /// of a kind that cannot keeps it.
+    /// Gives back what the file has beyond `size` bytes. Not durable before [`File::sync_all`]. A file of a kind that
+    /// cannot keeps it.
     ///
     /// # Errors
     /// Those of the file system; the file is as it was.

@@ -59,8 +59,7 @@ impl Opening {
         if segment.0.max(epoch).max(first_group) >= NUMBER_MAX {
             return Err(Error::Unsupported("the log has no number left for another segment".to_owned()));
         }
-        self.mark_odd();
-        let (aside, shortened) = (std::mem::take(&mut self.aside), self.shortened());
+        let (aside, missized) = (std::mem::take(&mut self.aside), self.mark_odd());
         let size = self.base.identity.segment_bytes;
         let wal = Wal::start(Start {
             base: self.base,
@@ -76,7 +75,7 @@ impl Opening {
         self.naming.complete(&*wal.disk())?;
         // What was in them is told of by what is durable now, and by nothing before: an end that was cut off is told
         // from one that was never written by the size alone.
-        restore_sizes(&shortened, size).map_err(opening_failure)?;
+        restore_sizes(&missized, size).map_err(opening_failure)?;
         if let Err(failure) = put_aside(&*wal.shared.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);
             tracing::warn!(%error, "a file that the log goes on without is told of again by the next opening");

@@ -165,6 +165,21 @@ fn a_log_in_use_can_be_looked_at() {
     engine.close().unwrap();
 }
 
+/// What was added was never of the log: it is told of, and costs nothing.
+#[test]
+fn a_segment_file_that_is_too_long_gets_its_size_back() {
+    let (dir, mut config) = sample();
+    let (file, _) = groups(dir.path());
+    let long = copy(&dir, &file, |bytes| bytes.push(7));
+    let found = verify(long.path());
+    assert!(found.code == 2 && found.value()["findings"] == json!(["odd-file"]), "{found:?}");
+    config.dir = long.path().to_owned();
+    Engine::open(config).unwrap().close().unwrap();
+    let found = verify(long.path());
+    assert_eq!(found.code, 0, "{found:?}");
+    assert_eq!(fs::metadata(long.path().join(file)).unwrap().len(), 256 << 10);
+}
+
 #[test]
 fn an_unpromised_tail_is_told_from_damage() {
     let crashed = crashed();

@@ -44,9 +44,8 @@ impl Content {
         self.size = self.size.max(size);
     }
 
-    /// Takes growth back that was never durable.
+    /// Takes back what lies beyond `size`. Where that is durable, a power cut before the size is finds it again.
     pub(super) fn shrink(&mut self, size: u64) {
-        let size = size.max(self.durable_size);
         if size < self.size {
             self.pending.retain(|extent| extent.range().end <= size);
             self.size = size;
@@ -54,6 +53,9 @@ impl Content {
     }
 
     pub(super) fn sync_size(&mut self) {
+        if self.size < self.durable_size {
+            self.durable.truncate(self.size);
+        }
         self.durable_size = self.size;
     }
 
@@ -239,15 +241,26 @@ mod tests {
     }
 
     #[test]
-    fn only_growth_that_is_not_durable_is_taken_back() {
+    fn what_is_taken_back_is_gone_when_the_size_is_durable() {
         let mut content = Content::default();
         content.grow(4096);
         content.sync_size();
         content.grow(3 * 4096);
         content.shrink(2 * 4096);
         assert_eq!(content.growth(), 4096..2 * 4096);
-        content.shrink(0);
-        assert_eq!(content.size(), 4096);
+        content.write_durable(0, &filled(1, 2));
+        for is_synced in [false, true] {
+            let mut content = content.clone();
+            content.shrink(512);
+            assert_eq!(content.size(), 512);
+            if is_synced {
+                content.sync_size();
+            }
+            content.end_power_cut();
+            assert_eq!(content.size(), if is_synced { 512 } else { 4096 });
+            content.grow(4096);
+            assert_eq!((seen(&content, 0), seen(&content, 1)), (1, u8::from(!is_synced)));
+        }
     }
 
     #[test]

@@ -230,10 +230,12 @@ fn a_segment_in_which_a_read_found_damage_is_emptied_and_given_back() {
         });
     };
     let ends: [&dyn Fn(&Engine, u64); 2] = [&heal, &give_up];
-    for (end, is_reopened, is_asked_for) in
-        ends.into_iter().flat_map(|end| [(end, false, true), (end, true, true), (end, false, false), (end, true, false)])
+    for (end, is_reopened, is_asked_for) in ends
+        .into_iter()
+        .flat_map(|end| [(end, false, true), (end, true, true), (end, false, false), (end, true, false)])
     {
-        let (ground, mut engine, index) = with_damage_below_the_checkpoint(|config| config.scrub_period = Duration::ZERO);
+        let (ground, mut engine, index) =
+            with_damage_below_the_checkpoint(|config| config.scrub_period = Duration::ZERO);
         engine.shard(A).entries(index..60, u64::MAX).unwrap_err();
         assert_eq!(engine.quarantined().len(), 1);
         if is_reopened {

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::Arc,
 };
 
@@ -97,19 +98,25 @@ impl Opening {
             marks::hit("recovery: a segment file of a wrong size");
             self.odd.insert(slot, size);
             self.report_odd(slot, format!("has {size} bytes instead of {expected}"));
-        } else {
-            self.note_holes(slot, &holes);
         }
+        self.note_holes(slot, &holes);
         Ok(Some(FoundFile { slot, lives, claim, holes }))
     }
 
     /// Notes what could not be read of a segment file: it is not used again by this opening.
     pub(crate) fn note_holes(&mut self, slot: u32, holes: &Holes) {
-        if let Some(why) = holes.why().filter(|_| !self.odd.contains_key(&slot)) {
-            marks::hit("recovery: a segment cannot be read");
-            self.odd.insert(slot, self.base.identity.segment_bytes);
-            self.report_odd(slot, why);
+        let Some(why) = holes.why() else { return };
+        let size = self.base.identity.segment_bytes;
+        match self.odd.get(&slot) {
+            None => {
+                marks::hit("recovery: a segment cannot be read");
+                self.report_odd(slot, why);
+            }
+            // To cut it does not make it readable.
+            Some(&found) if found > size => {}
+            Some(_) => return,
         }
+        self.odd.insert(slot, size);
     }
 
     fn report_odd(&mut self, slot: u32, what: String) {
@@ -272,27 +279,33 @@ impl Opening {
         Ok(is_gapped)
     }
 
-    /// Says of live segments whose files could not be read as a whole, or are too long, that they are not used again.
-    pub(crate) fn mark_odd(&self) {
-        let size = self.base.identity.segment_bytes;
-        let is_odd = |segment: &&Arc<Segment>| self.odd.get(&segment.slot).is_some_and(|&found| found >= size);
-        self.live.values().filter(is_odd).for_each(|segment| segment.mark_odd());
-    }
-
-    /// Live segments that were shortened.
-    pub(crate) fn shortened(&self) -> Vec<Arc<Segment>> {
-        let size = self.base.identity.segment_bytes;
-        let is_short = |segment: &&Arc<Segment>| self.odd.get(&segment.slot).is_some_and(|&found| found < size);
-        self.live.values().filter(is_short).map(Arc::clone).collect()
+    /// Says of live segments whose files could not be read as a whole that they are not used again. Returns those whose
+    /// files are too short or too long.
+    pub(crate) fn mark_odd(&self) -> Vec<Arc<Segment>> {
+        let is_odd = |segment: &&Arc<Segment>| self.odd.contains_key(&segment.slot);
+        let is_whole = |segment: &Arc<Segment>| self.odd[&segment.slot] == self.base.identity.segment_bytes;
+        let (unread, missized) = self.live.values().filter(is_odd).cloned().partition::<Vec<_>, _>(is_whole);
+        unread.iter().for_each(|segment| segment.mark_odd());
+        missized
     }
 }
 
-/// Gives segments that were shortened their size back: they are used again some day, and what is missing of them was
-/// told of.
-pub(crate) fn restore_sizes(shortened: &[Arc<Segment>], size: u64) -> std::io::Result<()> {
-    for segment in shortened {
-        segment.file.allocate(size)?;
-        segment.file.sync_all()?;
+/// Gives live segments' files their size: they are used again some day. What is missing of a short one was told of; in
+/// what a long one has beyond its size nothing of the log ever was. One that cannot be cut is not used again.
+pub(crate) fn restore_sizes(missized: &[Arc<Segment>], size: u64) -> io::Result<()> {
+    for segment in missized {
+        let file = &segment.file;
+        if file.size()? < size {
+            file.allocate(size)?;
+        } else {
+            let cut = file.shrink(size).and_then(|()| file.size());
+            if !matches!(&cut, Ok(now) if *now == size) {
+                tracing::warn!(name = slot_name(segment.slot), ?cut, "a file that is too long stays so");
+                segment.mark_odd();
+                continue;
+            }
+        }
+        file.sync_all()?;
     }
     Ok(())
 }
