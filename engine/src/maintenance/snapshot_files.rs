@@ -35,7 +35,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &C
     let opened = Store::open(disk, wal.log_id(), host, registered(shards), spared);
     let store = opened.map_err(|error| match error {
         // Of the opening, as any other.
-        SnapshotError::Io { what, error } => Error::Io { what, error },
+        SnapshotError::Io { what, error } => Error::shared_io(what, error),
         error => error.into(),
     })?;
     Ok(Kept { store, kept: config.snapshots_kept })

@@ -329,7 +329,7 @@ impl Error {
         Self::shared_io(what.into(), Arc::new(error))
     }
 
-    fn shared_io(what: Arc<str>, error: Arc<io::Error>) -> Self {
+    pub(crate) fn shared_io(what: Arc<str>, error: Arc<io::Error>) -> Self {
         if lacks_files(&error) {
             return Self::Files { what };
         }

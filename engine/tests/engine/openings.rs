@@ -192,7 +192,7 @@ fn what_is_open_is_bounded_by_what_is_in_use() {
     burst(&engine, 100);
     assert!(engine.space().free_segments > 80, "{:?}", engine.space());
     engine.close().unwrap();
-    let answer = open_with_few_files(&ground);
+    let answer = open_with_few_files(&ground, 64, None);
     assert!(answer.contains("opened true"), "{answer}");
 
     let engine = ground.open();
@@ -201,20 +201,37 @@ fn what_is_open_is_bounded_by_what_is_in_use() {
         write(&engine, |batch| batch.append_payload(C, index, 1, Bytes::from(vec![1; 28_000])).map(drop));
     }
     engine.close().unwrap();
-    let answer = open_with_few_files(&ground);
+    let answer = open_with_few_files(&ground, 64, None);
     assert!(answer.contains("too many open files: ") && answer.contains(", true"), "{answer}");
     let engine = ground.open();
     assert_eq!((engine.shard(B).last(), engine.shard(C).last()), (Some(1), Some(800)));
     engine.close().unwrap();
 }
 
-/// What a process says that may have 64 files open and opens the log.
-fn open_with_few_files(ground: &Ground) -> String {
+/// Whatever an opening was about to open: that there may not be more is told from a failure of the disk. Without a
+/// ring, which takes so many that little else is met.
+#[test]
+fn an_opening_that_may_not_open_another_file_says_so() {
+    let ground = Ground::real();
+    let engine = ground.open();
+    append(&engine, B, 1..2, 1);
+    engine.close().unwrap();
+    let answers: Vec<String> = (8..24).map(|limit| open_with_few_files(&ground, limit, Some("blocking"))).collect();
+    let refused = answers.iter().filter(|answer| answer.contains("too many open files: ") && answer.contains(", true"));
+    let refused = refused.count();
+    assert!(refused > 3, "{answers:#?}");
+    let opened = answers.iter().filter(|answer| answer.contains("opened ")).count();
+    assert!(opened > 0 && refused + opened == answers.len(), "{answers:#?}");
+}
+
+/// What a process says that may have so many files open and opens the log.
+fn open_with_few_files(ground: &Ground, limit: u32, backend: Option<&str>) -> String {
     let output = Command::new("sh")
-        .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
+        .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "openings::what_is_open_is_bounded_by_what_is_in_use", "--nocapture", "--test-threads=1"])
         .env(ROLE, &ground.config.dir)
+        .envs(backend.map(|backend| ("LOGBOOM_BACKEND", backend)))
         .output()
         .unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
