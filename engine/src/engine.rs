@@ -35,7 +35,8 @@ use crate::{
 /// The logs of many shards in one directory: an open engine.
 ///
 /// Clones are handles to the same engine, for any thread. The last one's drop closes it as [`Engine::close`] does,
-/// and loses the result.
+/// and loses the result; a [`Shard`] or [`Snapshots`] that is still there does not put that off. These can be read on,
+/// and hold the directory until they are dropped: it cannot be opened again before.
 ///
 /// # Example
 /// ```
@@ -59,8 +60,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Engine(Arc<Owner>);
 
-/// Closes the engine when the last handle goes; not in a child that was forked. Handles to shards and machines do not
-/// keep it open.
+/// Closes the engine when the last handle goes; not in a child that was forked. Handles to shards and snapshots, and
+/// the machines, do not put that off: they hold the directory's lock alone.
 struct Owner {
     core: Arc<Core>,
     report: OpenReport,
@@ -293,8 +294,8 @@ impl Engine {
     /// Closes the engine for all its handles: waits until everything is durable, writes what makes the next opening
     /// short, and ends the threads. Closing again does nothing.
     ///
-    /// Shards can still be read through handles made before; the directory is free to be opened again when those, and
-    /// the engine's other handles, are gone.
+    /// Shards and snapshots can still be read through handles made before. The directory is free to be opened again
+    /// when those, and the engine's other handles, are dropped.
     ///
     /// # Errors
     /// [`Error::Poisoned`] when not everything that was accepted is durable. [`Error::Io`], [`Error::Full`] when only

@@ -1,10 +1,10 @@
 //! Entries that are found to be lost while the log is open: from then on their shard is in quarantine, as if opening
 //! had found it.
 //!
-//! A read that fails looks at each of its records alone. When a read, a scrub or reclaiming meets damage in a segment, a
-//! machine reads every live entry of that segment: see [`crate::maintenance::verifier`]. What is found lost is part of
-//! a checkpoint that is due at once: the next opening knows it too, and in which segments it lay. What is intact moves
-//! to another segment, so that the damaged one is given back once its losses are healed or given up.
+//! A read that fails looks at each of its records alone. When a read, a scrub or reclaiming meets damage in a segment,
+//! a machine reads every live entry of that segment: see [`crate::maintenance::verifier`]. What is found lost is part
+//! of a checkpoint that is due at once: the next opening knows it too, and in which segments it lay. What is intact
+//! moves to another segment, so that the damaged one is given back once its losses are healed or given up.
 
 use std::{
     collections::VecDeque,

@@ -25,9 +25,10 @@ use crate::{
 
 /// One raft group's log and what belongs to it: a cheap handle for any thread.
 ///
-/// Everything that was submitted is seen, durable or not. A handle does not keep the engine open: after it was closed
-/// the bounds stay as they were, and entries can be read. Of a shard that was never written to, neither the engine nor
-/// a handle keeps anything; looking at it looks for it, under a lock that others who look share.
+/// Everything that was submitted is seen, durable or not. A handle does not keep the engine from being closed: after
+/// that the bounds stay as they were, entries can be read, and the directory cannot be opened again until the handle is
+/// dropped. Of a shard that was never written to, neither the engine nor a handle keeps anything; looking at it looks
+/// for it, under a lock that others who look share.
 ///
 /// # Example
 /// ```

@@ -14,9 +14,6 @@ impl Config {
     /// Refuses what could not work, before anything is touched.
     pub(crate) fn check(&self) -> Result<()> {
         options(self).check()?;
-        if self.admission_bytes == 0 {
-            return Err(Error::Config { reason: "admission_bytes is 0, nothing could ever be submitted".into() });
-        }
         if self.snapshots_kept == 0 {
             return Err(Error::Config { reason: "snapshots_kept is 0, a registered snapshot would be none".into() });
         }
@@ -45,6 +42,8 @@ pub(crate) fn options(config: &Config) -> Options {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -54,5 +53,18 @@ mod tests {
             config.segment_bytes = bytes;
             assert_eq!(config.check().is_ok(), good, "{bytes}");
         }
+    }
+
+    #[test]
+    fn what_is_refused_is_named_with_its_value() {
+        let check = |change: fn(&mut Config), expected: &str| {
+            let mut config = Config::new("unused");
+            change(&mut config);
+            assert_eq!(config.check().unwrap_err().to_string(), format!("configuration: {expected}"));
+        };
+        check(|config| config.reserve_segments = 5000, "reserve_segments is 5000, 4096 are the most");
+        check(|config| config.admission_bytes = 0, "admission_bytes is 0, nothing could ever be accepted");
+        check(|config| config.stall_after = Duration::ZERO, "stall_after is 0, every operation would be a stall");
+        check(|config| config.snapshots_kept = 0, "snapshots_kept is 0, a registered snapshot would be none");
     }
 }

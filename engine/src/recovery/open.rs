@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use logboom_disk::{Disk, DiskOptions, OpenError};
+use logboom_disk::{Disk, DiskOptions, OpenError, Owner};
 use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, Runtime};
 
 use crate::{
@@ -121,7 +121,7 @@ fn refused(error: OpenError) -> Error {
     let what = error.to_string();
     let io = |what: String, kind: io::ErrorKind, why: &str| Error::io(what, io::Error::new(kind, why));
     match error {
-        OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(|owner| owner.to_string()) },
+        OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(in_use_by) },
         OpenError::NotADirectory { .. } => Error::Foreign { what },
         OpenError::NotFound { dir } => io(dir.display().to_string(), io::ErrorKind::NotFound, "does not exist"),
         OpenError::Permission { what } => Error::Permission { what: what.into() },
@@ -129,6 +129,14 @@ fn refused(error: OpenError) -> Error {
         OpenError::Backend { .. } => Error::Config { reason: what },
         OpenError::Io { what, source } => Error::io(what, source),
         other => Error::io("opening the directory", io::Error::other(other)),
+    }
+}
+
+/// Who has a log open, and what ends that where it is known.
+fn in_use_by(owner: Owner) -> String {
+    match owner {
+        Owner::This => format!("{owner}: close it, and drop its engine, shard and snapshot handles"),
+        other => other.to_string(),
     }
 }
 

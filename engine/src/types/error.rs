@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// As many bytes as [`Config::admission_bytes`](crate::Config::admission_bytes) allows are accepted and not yet
     /// durable. Try again when some of them are.
-    #[error("as many bytes as are admitted await durability")]
+    #[error("as many bytes as are admitted await durability: wait for a ticket, or raise `admission_bytes`")]
     Busy,
     /// The engine was closed.
     #[error("the engine is closed")]
@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// No prepared segment is left, and there is no room for another: the [`Capacity`] says in what. Compacting frees
     /// space; what was accepted is not affected.
-    #[error("{0}")]
+    #[error("{capacity}: {room}", capacity = .0, room = Room(*.0))]
     Full(Capacity),
     /// An entry was appended that does not continue the log.
     #[error("{shard}: entry {got} does not continue the log, {expected} would")]
@@ -134,7 +134,7 @@ pub enum Error {
     },
     /// A lazy batch holds an operation on which safety hangs: a truncation, overwriting append, reset, destruction
     /// or hard state. Submit it durably.
-    #[error("{operation} cannot be lazy")]
+    #[error("{operation} cannot be lazy: submit it as `Durable`")]
     NotLazy {
         /// The operation.
         operation: &'static str,
@@ -154,7 +154,7 @@ pub enum Error {
     },
     /// Something of the shard is lost, and the answer, or the operation, depends on it:
     /// [`Shard::quarantine`](crate::Shard::quarantine) says what.
-    #[error("{shard} is in quarantine")]
+    #[error("{shard} is in quarantine: heal, release or destroy it (docs/repair.md)")]
     Quarantined {
         /// The shard.
         shard: ShardId,
@@ -166,7 +166,7 @@ pub enum Error {
         what: Arc<str>,
     },
     /// The directory that a [backup](crate::Engine::backup) is made in, or its disk, refused something.
-    #[error("the directory that is copied to: {error}")]
+    #[error("the directory that is copied to: {}", OfTarget(.error))]
     Target {
         /// What it was.
         error: Arc<Error>,
@@ -247,7 +247,7 @@ pub enum Miss {
     #[error("lost to damage")]
     Corrupted,
     /// The index is past the last entry.
-    #[error("unavailable: the log ends at {}", Shown(*.last))]
+    #[error("unavailable: {}", End(*.last))]
     Unavailable {
         /// The last index of the log, `None` if it is empty.
         last: Option<u64>,
@@ -276,7 +276,7 @@ pub enum ReadError {
     #[error(transparent)]
     Io(Error),
     /// The range ends past the last entry.
-    #[error("unavailable: the log ends at {}", Shown(*.last))]
+    #[error("unavailable: {}", End(*.last))]
     Unavailable {
         /// The last index of the log, `None` if it is empty.
         last: Option<u64>,
@@ -394,7 +394,45 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(index) => write!(f, "{index}"),
-            None => f.write_str("it is empty"),
+            None => f.write_str("the log is empty"),
+        }
+    }
+}
+
+/// Where a log ends.
+struct End(Option<u64>);
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(last) => write!(f, "the log ends at {last}"),
+            None => f.write_str("the log is empty"),
+        }
+    }
+}
+
+/// What makes room.
+struct Room(Capacity);
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("compact shards (`Engine::space` names those that hold the most)")?;
+        f.write_str(match self.0 {
+            Capacity::Bound { .. } => ", or raise the bound",
+            Capacity::Quota => ", or have the quota raised",
+            _ => ", or free space on it",
+        })
+    }
+}
+
+/// What a directory that is copied to has refused: to compact the log makes no room there.
+struct OfTarget<'e>(&'e Error);
+
+impl fmt::Display for OfTarget<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Error::Full(capacity) => capacity.fmt(f),
+            error => error.fmt(f),
         }
     }
 }
@@ -419,11 +457,44 @@ mod tests {
         let shard = ShardId(7);
         for (error, message) in [
             (Error::Gap { shard, expected: 4, got: 9 }, "shard 7: entry 9 does not continue the log, 4 would"),
-            (Error::Beyond { shard, index: 9, last: None }, "shard 7: index 9 is beyond the last entry (it is empty)"),
+            (
+                Error::Beyond { shard, index: 9, last: None },
+                "shard 7: index 9 is beyond the last entry (the log is empty)",
+            ),
             (Error::Locked { owner: Some("process 12".into()) }, "the log is in use by process 12"),
             (Error::TooLarge { what: Limit::Key, size: 2000, limit: 1024 }, "a key of 2000 exceeds the limit of 1024"),
         ] {
             assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn messages_say_what_to_do() {
+        let target = Error::Target { error: Arc::new(Error::Full(Capacity::Device)) };
+        let holders = "compact shards (`Engine::space` names those that hold the most)";
+        for (message, expected) in [
+            (Miss::Unavailable { last: None }.to_string(), "unavailable: the log is empty".to_owned()),
+            (ReadError::Unavailable { last: None }.to_string(), "unavailable: the log is empty".to_owned()),
+            (ReadError::Unavailable { last: Some(7) }.to_string(), "unavailable: the log ends at 7".to_owned()),
+            (Error::Full(Capacity::Device).to_string(), format!("the device is full: {holders}, or free space on it")),
+            (
+                Error::Full(Capacity::Bound { bytes_max: 8 }).to_string(),
+                format!(
+                    "the log may not take more than its bound of 8 bytes (space_bytes_max): {holders}, or raise the \
+                     bound"
+                ),
+            ),
+            (target.to_string(), "the directory that is copied to: the device is full".to_owned()),
+            (
+                Error::Quarantined { shard: ShardId(7) }.to_string(),
+                "shard 7 is in quarantine: heal, release or destroy it (docs/repair.md)".to_owned(),
+            ),
+            (
+                Error::NotLazy { operation: "a hard state" }.to_string(),
+                "a hard state cannot be lazy: submit it as `Durable`".to_owned(),
+            ),
+        ] {
+            assert_eq!(message, expected);
         }
     }
 

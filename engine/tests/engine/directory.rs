@@ -16,12 +16,22 @@ fn one_engine_at_a_time() {
     ground.config.disk.lock_wait = std::time::Duration::from_millis(50);
     let engine = ground.open();
     append(&engine, A, 1..3, 1);
-    match ground.try_open() {
-        Err(error @ Error::Locked { .. }) => assert_eq!(error.to_string(), "the log is in use by this process already"),
-        other => panic!("{other:?}"),
-    }
+    let is_locked = || {
+        let error = ground.try_open().unwrap_err();
+        let ends = "close it, and drop its engine, shard and snapshot handles";
+        assert!(matches!(error, Error::Locked { .. }), "{error:?}");
+        assert_eq!(error.to_string(), format!("the log is in use by this process already: {ends}"));
+    };
+    is_locked();
     append(&engine, A, 3..5, 1);
+    // What is read through it is no part of what the next engine may write over.
+    let (shard, snapshots) = (engine.shard(A), engine.snapshots());
     engine.close().unwrap();
+    check(&shard, 1..5, 1);
+    is_locked();
+    drop(shard);
+    is_locked();
+    drop(snapshots);
     let engine = ground.open();
     check(&engine.shard(A), 1..5, 1);
     engine.close().unwrap();
@@ -47,8 +57,12 @@ fn directories_that_are_not_ours() {
     let mut config = small(dir.path().join("empty"));
     fs::create_dir(&config.dir).unwrap();
     config.create = false;
-    assert!(matches!(Engine::open(config.clone()), Err(Error::Foreign { .. })), "empty, and not to be created");
-    assert!(matches!(Engine::open_read_only(config), Err(Error::Foreign { .. })));
+    let said = |opened: logboom::Result<()>, ends: &str| match opened {
+        Err(error @ Error::Foreign { .. }) => assert!(error.to_string().ends_with(ends), "{error}"),
+        other => panic!("{other:?}"),
+    };
+    said(Engine::open(config.clone()).map(drop), "holds no log, and none is to be made (`create` is false)");
+    said(Engine::open_read_only(config).map(drop), "an opening to write would make one, unless `create` is false");
 }
 
 #[test]

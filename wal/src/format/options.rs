@@ -83,12 +83,15 @@ impl Options {
             return Err(Error::Unsupported(what));
         }
         let refused = [
-            (self.reserve_segments > RESERVE_SEGMENTS_MAX, "reserve_segments", "4096 are the most"),
-            (self.admission_bytes == 0, "admission_bytes", "nothing could ever be accepted"),
-            (self.stall_after.is_zero(), "stall_after", "every operation would be a stall"),
+            (
+                self.reserve_segments > RESERVE_SEGMENTS_MAX,
+                format!("reserve_segments is {}, {RESERVE_SEGMENTS_MAX} are the most", self.reserve_segments),
+            ),
+            (self.admission_bytes == 0, "admission_bytes is 0, nothing could ever be accepted".to_owned()),
+            (self.stall_after.is_zero(), "stall_after is 0, every operation would be a stall".to_owned()),
         ];
-        match refused.into_iter().find(|(is_refused, ..)| *is_refused) {
-            Some((_, field, why)) => Err(Error::Unsupported(format!("{field}: {why}"))),
+        match refused.into_iter().find(|(is_refused, _)| *is_refused) {
+            Some((_, what)) => Err(Error::Unsupported(what)),
             None => Ok(()),
         }
     }

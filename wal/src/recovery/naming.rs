@@ -102,7 +102,13 @@ impl Naming {
                 Ok(Self { identity, state: State::Begun })
             }
             Some(_) => Err(Error::Foreign("the making of the log was cut short: there is none yet".to_owned())),
-            None => Err(Error::Foreign("the directory holds no log".to_owned())),
+            None if mode == Mode::Write => {
+                Err(Error::Foreign("the directory holds no log, and none is to be made (`create` is false)".to_owned()))
+            }
+            None => {
+                let what = "the directory holds no log: an opening to write would make one, unless `create` is false";
+                Err(Error::Foreign(what.to_owned()))
+            }
         }
     }
 
