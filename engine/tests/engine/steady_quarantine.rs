@@ -222,17 +222,8 @@ fn a_segment_is_verified_on_demand() {
 /// for, and by that in the background; where the engine was opened anew in between as well.
 #[test]
 fn a_segment_in_which_a_read_found_damage_is_emptied_and_given_back() {
-    let heal = |engine: &Engine, index: u64| engine.heal(A, entries(A, index..index + 1, 1)).unwrap();
-    let give_up = |engine: &Engine, _| {
-        write(engine, |batch| {
-            batch.reset_to(A, Some(logboom::Boundary { index: 59, term: 1 }))?;
-            batch.hard_state(A, b"vote")?.release(A).map(drop)
-        });
-    };
-    let ends: [&dyn Fn(&Engine, u64); 2] = [&heal, &give_up];
-    for (end, is_reopened, is_asked_for) in ends
-        .into_iter()
-        .flat_map(|end| [(end, false, true), (end, true, true), (end, false, false), (end, true, false)])
+    let ways = [(true, true), (true, false), (false, true), (false, false)];
+    for (heals, (is_reopened, is_asked_for)) in [true, false].into_iter().flat_map(|heals| ways.map(|way| (heals, way)))
     {
         let (ground, mut engine, index) =
             with_damage_below_the_checkpoint(|config| config.scrub_period = Duration::ZERO);
@@ -241,13 +232,20 @@ fn a_segment_in_which_a_read_found_damage_is_emptied_and_given_back() {
         if is_reopened {
             engine = ground.reopen(engine);
         }
-        end(&engine, index);
+        if heals {
+            engine.heal(A, entries(A, index..index + 1, 1)).unwrap();
+        } else {
+            write(&engine, |batch| {
+                batch.reset_to(A, Some(logboom::Boundary { index: 59, term: 1 }))?;
+                batch.hard_state(A, b"vote")?.release(A).map(drop)
+            });
+        }
         assert_eq!(engine.quarantined(), []);
         match is_asked_for {
             true => drop(engine.reclaim().unwrap()),
             false => ground.pass(&engine, Duration::from_secs(20)),
         }
-        assert_eq!(verified(&ground).damages.len(), 0, "reopened: {is_reopened}, asked for: {is_asked_for}");
+        assert_eq!(verified(&ground).damages.len(), 0, "{heals} {is_reopened} {is_asked_for}");
         engine = ground.reopen(engine);
         let entries = engine.shard(B).entries(1..60, u64::MAX).unwrap();
         assert_eq!(entries.len(), 59, "what lay beside it is there");
