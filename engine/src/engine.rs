@@ -3,10 +3,8 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use logboom_disk::Disk;
-use logboom_wal::{Durability, Reservation, Runtime};
 
 use crate::{
-    SegmentId,
     append::{admit, batch::Batch, rejected::Rejected, submit::release_unseen},
     backup::{Backup, BackupReport},
     health::Health,
@@ -31,6 +29,7 @@ use crate::{
         payload::Entry,
     },
 };
+use logboom_wal::{Durability, Reservation, Runtime, SegmentId};
 
 /// The logs of many shards in one directory: an open engine.
 ///

@@ -3,9 +3,9 @@
 use std::{fmt, sync::Arc, thread, time::Duration};
 
 use logboom_snapshot::{Lease, Registered, Store as Snapshots};
+use logboom_wal::SegmentId;
 
 use crate::{
-    SegmentId,
     index::tally::Tallies,
     maintenance::snapshot_files,
     read::{shard::Shard, store::Store},

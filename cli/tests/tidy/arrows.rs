@@ -220,8 +220,12 @@ impl Modules {
                 && let Some(exported) = module.exports.get(segment)
             {
                 let onward = [&exported[..], &rest[nth + 1..]].concat();
-                let found = self.defining(&at, &onward, depth + 1)?;
-                return Some(Defining { by_root: found.by_root || at.is_empty(), ..found });
+                let by_root = at.is_empty();
+                return Some(match self.defining(&at, &onward, depth + 1) {
+                    Some(found) => Defining { by_root: found.by_root || by_root, ..found },
+                    // Another crate's.
+                    None => Defining { by_root, module: at },
+                });
             }
             return Some(Defining { by_root: at.is_empty(), module: at });
         }
@@ -437,6 +441,9 @@ mod tests {
     fn an_import_through_the_root_is_found() {
         let found = faults_of(&HOUSE, &with("middle.rs", "use crate::Low;"));
         assert_eq!(found, ["middle -> (root): takes crate::Low from the crate's root"]);
+        let mut files = with("middle.rs", "use crate::Arc;");
+        files.push(("lib.rs", "mod top; mod middle; mod low; pub use std::sync::Arc;"));
+        assert_eq!(faults_of(&HOUSE, &files), ["middle -> (root): takes crate::Arc from the crate's root"]);
     }
 
     #[test]
