@@ -3,6 +3,7 @@
 //! The bytes are laid out in FORMAT.md, "Block".
 
 use bytes::Bytes;
+use logboom_disk::{Region, Slice};
 
 /// The largest block, its header included, in bytes: the unit of reading, writing and shipping.
 pub const CHUNK_BYTES_MAX: usize = 512 << 10;
@@ -114,6 +115,14 @@ pub(crate) fn joined_crc(beginning: u32, rest: u32, len: u64) -> u32 {
     let mut crc = crc32fast::Hasher::new_with_initial(beginning);
     crc.combine(&crc32fast::Hasher::new_with_initial_len(rest, len));
     crc.finalize()
+}
+
+/// Puts the header in front and zeros behind, up to whole pad units.
+pub(crate) fn seal(mut region: Region, header: &[u8; HEADER], len: usize, pad: usize) -> Slice {
+    let padded = len.next_multiple_of(pad);
+    region[..HEADER].copy_from_slice(header);
+    region[len..padded].fill(0);
+    region.freeze().slice(..padded)
 }
 
 #[cfg(test)]

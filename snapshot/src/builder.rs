@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use logboom_disk::{Region, Slice};
+use logboom_disk::Region;
 
 use crate::{
-    block::{BlockHeader, CHUNK_BYTES_MAX, HEADER, RAW_BYTES, joined_crc},
+    block::{BlockHeader, CHUNK_BYTES_MAX, HEADER, RAW_BYTES, joined_crc, seal},
     built::Built,
     codec,
     draft::Draft,
@@ -109,7 +109,7 @@ impl Builder {
 
     /// Copies as much of `bytes` as the block that is being filled has room for, and writes it when it is full.
     fn put(&mut self, bytes: &[u8]) -> Result<usize> {
-        let pool = &self.draft.shared().pool;
+        let pool = &self.draft.shared().medium.pool;
         let filling = self.filling.get_or_insert_with(|| Filling::new(pool.region(CHUNK_BYTES_MAX)));
         let taken = filling.put(bytes);
         if filling.len == RAW_BYTES {
@@ -154,7 +154,7 @@ impl Builder {
         header.stored = u32::try_from(stored).unwrap_or(u32::MAX);
         let (bytes, crc) = header.encode();
         self.blocks.push(BlockInfo { stored: header.stored, crc });
-        self.draft.write(seal(filling.region, &bytes, HEADER + stored, self.draft.shared().pad()))?;
+        self.draft.write(seal(filling.region, &bytes, HEADER + stored, self.draft.shared().medium.pad()))?;
         self.progress.add(header.raw.into());
         Ok(())
     }
@@ -166,7 +166,7 @@ impl Builder {
         }
         let shared = self.draft.shared();
         let room = HEADER + codec::bound(self.spec.codec, filling.len);
-        let mut region = shared.pool.region(room.next_multiple_of(shared.pad()));
+        let mut region = shared.medium.pool.region(room.next_multiple_of(shared.medium.pad()));
         let raw = &filling.region[HEADER..HEADER + filling.len];
         let (codec, len) = codec::compress(self.spec.codec, raw, &mut region[HEADER..])?;
         Some((region, codec, len))
@@ -201,14 +201,6 @@ impl Write for FileWriter<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Puts the header in front and zeros behind, up to whole pad units.
-pub(crate) fn seal(mut region: Region, header: &[u8; HEADER], len: usize, pad: usize) -> Slice {
-    let padded = len.next_multiple_of(pad);
-    region[..HEADER].copy_from_slice(header);
-    region[len..padded].fill(0);
-    region.freeze().slice(..padded)
 }
 
 fn too_large(size: u64) -> Error {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::{
     lease::Lease,
     manifest::Manifest,
-    opened::Opened,
-    shared::{Entry, Shared},
-    store::Registered,
+    opened::{Entry, Opened},
+    registered::Registered,
+    shared::Shared,
 };
 
 /// A snapshot that is complete, synced and named, and not registered. Clones are the same; when the last goes and it

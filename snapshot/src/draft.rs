@@ -9,11 +9,12 @@ use crate::{
     error::{Error, Result},
     header::Header,
     manifest::{Manifest, padded},
+    medium::complete_name,
     mutants,
     opened::Opened,
     pipe::Pipe,
-    shared::{Shared, complete_name},
-    store::Registered,
+    registered::Registered,
+    shared::Shared,
 };
 
 /// The most that is written of a manifest at once.
@@ -35,12 +36,12 @@ impl Draft {
     pub(crate) fn new(shared: &Arc<Shared>, prefix: &str) -> Result<Self> {
         let number = shared.take_number();
         let name = format!("{prefix}{number:016x}");
-        let made = shared.disk.open(&name, Mode::Create);
+        let made = shared.medium.disk.open(&name, Mode::Create);
         let file = made.map_err(|error| {
             shared.free_number(number);
             Error::io(format!("making {name}"), error)
         })?;
-        let pipe = Pipe::new(&*shared.disk, Arc::clone(&file), shared.pad() as u64);
+        let pipe = Pipe::new(&*shared.medium.disk, Arc::clone(&file), shared.medium.pad() as u64);
         Ok(Self { shared: Arc::clone(shared), file, number, name, pipe: Some(pipe) })
     }
 
@@ -50,7 +51,7 @@ impl Draft {
 
     /// Has the room for a container of this manifest reserved at once.
     pub(crate) fn reserve(&mut self, manifest: &Manifest, manifest_len: usize) -> Result<()> {
-        let pad = self.shared.pad() as u64;
+        let pad = self.shared.medium.pad() as u64;
         let blocks = manifest.blocks.iter().map(|block| padded(block.stored, pad));
         let size = pad + blocks.sum::<u64>() + (manifest_len as u64).next_multiple_of(pad);
         self.pipe()?.reserve(size)
@@ -63,10 +64,10 @@ impl Draft {
 
     /// Completes the container: manifest, then header, then sync, then its name. Durable on return.
     pub(crate) fn publish(mut self, manifest: Manifest, manifest_bytes: Vec<u8>) -> Result<Built> {
-        let (shared, pad) = (Arc::clone(&self.shared), self.shared.pad());
+        let (shared, pad) = (Arc::clone(&self.shared), self.shared.medium.pad());
         let manifest_at = self.pipe()?.end();
         for piece in manifest_bytes.chunks(PIECE) {
-            self.write(Slice::padded_copy(&shared.pool, piece, pad))?;
+            self.write(Slice::padded_copy(&shared.medium.pool, piece, pad))?;
         }
         let registered = Registered {
             index: manifest.index,
@@ -82,7 +83,7 @@ impl Draft {
             manifest_at,
             manifest_len: manifest_bytes.len() as u64,
         };
-        let beginning = Slice::padded_copy(&shared.pool, &header.encode(shared.log), pad);
+        let beginning = Slice::padded_copy(&shared.medium.pool, &header.encode(shared.medium.log), pad);
         // Nothing is in flight behind this; what is left of the queue goes with it.
         self.pipe.take().ok_or_else(over)?.finish(beginning)?;
         self.name_it()?;
@@ -100,7 +101,7 @@ impl Draft {
             self.file.sync_all().map_err(|error| self.sync_failed("syncing a snapshot", error))?;
         }
         let name = complete_name(self.number);
-        let disk = &self.shared.disk;
+        let disk = &self.shared.medium.disk;
         disk.rename(&self.name, &name).map_err(|error| Error::io(format!("renaming {}", self.name), error))?;
         self.name = name;
         if mutants::is_on("SnapshotNameNotSynced") {
@@ -132,7 +133,7 @@ impl Drop for Draft {
         // Waits for what is in flight: nothing is written to a file that is gone.
         self.pipe = None;
         // What cannot be removed now is when the log is opened again.
-        drop(self.shared.disk.remove(&self.name));
+        drop(self.shared.medium.disk.remove(&self.name));
         self.shared.free_number(self.number);
     }
 }

@@ -15,6 +15,18 @@ use crate::{
     stop::Stop,
 };
 
+impl Lease {
+    /// Writes the snapshot's files into `dir`, which must not exist yet or be empty, under their names. Durable on
+    /// return; after an error, what it wrote is removed.
+    ///
+    /// # Errors
+    /// As [`Lease::verify`].
+    pub fn export(&self, dir: &Path, stop: &Stop, progress: &Progress) -> Result<()> {
+        progress.set_total(self.manifest().bytes());
+        export(self, dir, stop, progress)
+    }
+}
+
 /// Writes all files into `dir`. What was made is removed again after an error.
 pub(crate) fn export(lease: &Lease, dir: &Path, stop: &Stop, progress: &Progress) -> Result<()> {
     let made = make_empty(dir)?;

@@ -66,11 +66,11 @@ impl Fetch {
     /// Starts as many reads as may be in flight.
     fn read_ahead(&mut self) -> Result<()> {
         let shared = &self.lease.shared;
-        let queue = self.queue.get_or_insert_with(|| queue(&*shared.disk));
+        let queue = self.queue.get_or_insert_with(|| queue(&*shared.medium.disk));
         while self.window.len() < self.ahead && self.next + self.window.len() < self.end {
             let block = self.next + self.window.len();
             let (offset, _, padded) = place(&self.lease, block)?;
-            let kind = OpKind::Read { region: shared.pool.region(padded), offset };
+            let kind = OpKind::Read { region: shared.medium.pool.region(padded), offset };
             queue.submit(Op { token: block as u64, file: Arc::clone(&self.lease.opened.file), kind });
             self.window.push_back(None);
         }
@@ -103,7 +103,7 @@ impl fmt::Debug for Fetch {
 /// Reads one block and verifies it.
 pub(crate) fn read_block(lease: &Lease, block: usize) -> Result<Block> {
     let (offset, _, padded) = place(lease, block)?;
-    let mut region = lease.shared.pool.region(padded);
+    let mut region = lease.shared.medium.pool.region(padded);
     let read = lease.opened.file.read_at(&mut region, offset);
     finish(lease, block, Some(region), read)
 }

@@ -5,7 +5,7 @@
 use crate::{
     block::{HEADER, seed_of, seeded_crc, u32_at, u64_at},
     manifest::{Manifest, padded},
-    store::Registered,
+    registered::Registered,
 };
 
 /// The length of a container's header.

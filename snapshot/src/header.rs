@@ -5,7 +5,7 @@
 use crate::{
     block::{seed_of, seeded_crc, u32_at, u64_at},
     error::{Error, Result},
-    store::Registered,
+    registered::Registered,
 };
 
 /// The version of the format that is written; FORMAT.md has its history.

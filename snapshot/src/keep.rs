@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     error::Result,
-    shared::{COMPLETE, Shared, complete_name},
+    medium::{COMPLETE, complete_name},
+    shared::Shared,
 };
 
 /// While this lives, no file of a complete snapshot is removed. For whoever copies the directory.

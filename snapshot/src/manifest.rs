@@ -15,7 +15,7 @@ use crate::{
     block::{HEADER, RAW_BYTES, u32_at},
     error::{Error, Result, What},
     name::check_name,
-    receiver::Position,
+    position::Position,
     spec::{FILES_MAX, MEMBERSHIP_BYTES_MAX, METADATA_BYTES_MAX},
 };
 

@@ -14,8 +14,24 @@ use crate::{
     error::{Error, Result},
     header::Header,
     manifest::{Manifest, padded},
-    shared::{Entry, Shared, complete_name},
+    medium::{Medium, complete_name},
+    registered::Registered,
 };
+
+/// A complete snapshot in the directory.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) shard: u64,
+    pub(crate) registered: Registered,
+    /// What was read of it, while anybody needs that.
+    pub(crate) opened: Cache,
+}
+
+impl Entry {
+    pub(crate) fn lease_key(&self) -> (u64, u64, u64) {
+        (self.shard, self.registered.index, self.registered.file)
+    }
+}
 
 /// A container, ready to be read.
 #[derive(Debug)]
@@ -37,12 +53,12 @@ impl Cache {
     }
 
     /// What is known of the entry's container, or what is read of it now.
-    pub(crate) fn get(&self, shared: &Shared, entry: &Entry) -> Result<Arc<Opened>> {
+    pub(crate) fn get(&self, medium: &Medium, entry: &Entry) -> Result<Arc<Opened>> {
         let mut known = self.0.lock();
         if let Some(opened) = known.upgrade() {
             return Ok(opened);
         }
-        let opened = Arc::new(Opened::read(shared, entry)?);
+        let opened = Arc::new(Opened::read(medium, entry)?);
         *known = Arc::downgrade(&opened);
         Ok(opened)
     }
@@ -62,10 +78,10 @@ impl Opened {
     }
 
     /// What the header of a container says, if there is an intact one.
-    pub(crate) fn header(shared: &Shared, number: u64) -> Option<Header> {
-        let file = shared.disk.open(&complete_name(number), Mode::Read).ok()?;
-        let beginning = read_some(&*file, &shared.pool, 0, shared.pad(), shared.pad()).ok()?;
-        Header::decode(&beginning, shared.log).ok()?
+    pub(crate) fn header(medium: &Medium, number: u64) -> Option<Header> {
+        let file = medium.disk.open(&complete_name(number), Mode::Read).ok()?;
+        let beginning = read_some(&*file, &medium.pool, 0, medium.pad(), medium.pad()).ok()?;
+        Header::decode(&beginning, medium.log).ok()?
     }
 
     /// Verifies what was read of a block: that it is this one, and as it was written.
@@ -92,8 +108,8 @@ impl Opened {
         Error::Damaged { shard: self.manifest.shard, id: self.manifest.id, what: what.into() }
     }
 
-    fn read(shared: &Shared, entry: &Entry) -> Result<Self> {
-        let reading = Reading::new(shared, entry)?;
+    fn read(medium: &Medium, entry: &Entry) -> Result<Self> {
+        let reading = Reading::new(medium, entry)?;
         let header = reading.header()?;
         let manifest_bytes = reading.manifest(&header)?;
         let manifest = Manifest::decode(&manifest_bytes)?;
@@ -107,17 +123,17 @@ impl Opened {
 
 /// A container before anything of it is verified.
 struct Reading<'r> {
-    shared: &'r Shared,
+    medium: &'r Medium,
     entry: &'r Entry,
     name: String,
     file: Arc<dyn File>,
 }
 
 impl<'r> Reading<'r> {
-    fn new(shared: &'r Shared, entry: &'r Entry) -> Result<Self> {
+    fn new(medium: &'r Medium, entry: &'r Entry) -> Result<Self> {
         let name = complete_name(entry.registered.file);
-        match shared.disk.open(&name, Mode::Read) {
-            Ok(file) => Ok(Self { shared, entry, name, file }),
+        match medium.disk.open(&name, Mode::Read) {
+            Ok(file) => Ok(Self { medium, entry, name, file }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Error::Missing { shard: entry.shard, id: entry.registered.id })
             }
@@ -126,8 +142,8 @@ impl<'r> Reading<'r> {
     }
 
     fn header(&self) -> Result<Header> {
-        let pad = self.shared.pad();
-        let header = Header::decode(&self.read(0, pad)?, self.shared.log)?;
+        let pad = self.medium.pad();
+        let header = Header::decode(&self.read(0, pad)?, self.medium.log)?;
         let header = header.ok_or_else(|| self.damaged("its header"))?;
         if (header.shard, header.registered) != (self.entry.shard, self.entry.registered) {
             return Err(self.damaged("it is another's"));
@@ -158,7 +174,7 @@ impl<'r> Reading<'r> {
     }
 
     fn read(&self, offset: u64, len: usize) -> Result<Slice> {
-        let read = read_some(&*self.file, &self.shared.pool, offset, len, self.shared.pad());
+        let read = read_some(&*self.file, &self.medium.pool, offset, len, self.medium.pad());
         read.map_err(|error| self.failed(error))
     }
 

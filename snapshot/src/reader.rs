@@ -7,10 +7,12 @@ use bytes::Bytes;
 use crate::{
     block::{Block, HEADER, RAW_BYTES, joined_crc},
     codec,
-    error::Result,
+    error::{Error, Result},
     fetch::Fetch,
     lease::Lease,
     manifest::FileInfo,
+    progress::Progress,
+    stop::Stop,
 };
 
 /// One file of a leased snapshot, read as a stream with reading ahead. Every block is verified before any of it is
@@ -27,6 +29,33 @@ pub struct Reader {
     bytes_at: u64,
     /// The checksum of the file so far, while nothing was left out; and how far it has come.
     crc: Option<(u32, u64)>,
+}
+
+impl Lease {
+    /// Opens a file of the snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Absent`].
+    pub fn open(&self, name: &str) -> Result<Reader> {
+        let (file, _) = self.manifest().file(name).ok_or_else(|| Error::Absent { what: format!("{name:?}").into() })?;
+        Ok(Reader::new(self.clone(), file))
+    }
+
+    /// Reads the whole snapshot and compares every checksum.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`], [`Error::Stopped`].
+    pub fn verify(&self, stop: &Stop, progress: &Progress) -> Result<()> {
+        progress.set_total(self.manifest().bytes());
+        (0..).zip(&self.manifest().files).try_for_each(|(file, _)| {
+            let mut reader = Reader::new(self.clone(), file);
+            while let Some(len) = reader.pass_block()? {
+                stop.check()?;
+                progress.add(len as u64);
+            }
+            Ok(())
+        })
+    }
 }
 
 impl Reader {
@@ -96,7 +125,7 @@ impl Reader {
             return Ok(block.bytes.slice(HEADER..));
         }
         let len = header.raw as usize;
-        let mut region = self.lease.shared.pool.region(len);
+        let mut region = self.lease.shared.medium.pool.region(len);
         let decoded = codec::decompress(header.codec, block.stored(), &mut region[..len])?;
         if !decoded || crc32fast::hash(&region[..len]) != header.raw_crc {
             return Err(self.lease.opened.damaged("a block that cannot be decompressed"));

@@ -3,25 +3,16 @@
 use std::sync::Arc;
 
 use crate::{
-    block::{BlockHeader, HEADER, joined_crc},
-    builder::seal,
+    block::{BlockHeader, HEADER, joined_crc, seal},
     built::Built,
     chunk::Chunk,
     draft::Draft,
     error::{Error, Result},
     manifest::Manifest,
+    position::Position,
     progress::Progress,
     stop::Stop,
 };
-
-/// Where a transfer goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The number of the file in the manifest.
-    pub file: u32,
-    /// The offset in the file, in bytes before compression.
-    pub offset: u64,
-}
 
 /// A snapshot that is being received, chunk by chunk, from whoever pushes or is asked for them.
 ///
@@ -150,9 +141,9 @@ impl Receiver {
 
     fn write(&mut self, header: &BlockHeader, bytes: &[u8]) -> Result<()> {
         let shared = self.draft.shared();
-        let mut region = shared.pool.region(bytes.len().next_multiple_of(shared.pad()));
+        let mut region = shared.medium.pool.region(bytes.len().next_multiple_of(shared.medium.pad()));
         region[HEADER..bytes.len()].copy_from_slice(&bytes[HEADER..]);
-        let slice = seal(region, &header.encode().0, bytes.len(), shared.pad());
+        let slice = seal(region, &header.encode().0, bytes.len(), shared.medium.pad());
         self.draft.write(slice)
     }
 

@@ -6,37 +6,23 @@ use std::{
     sync::Arc,
 };
 
-use logboom_disk::{Disk, Pool};
+use logboom_disk::Disk;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     error::{Error, Result},
     host::Host,
+    medium::{Medium, complete_name},
     mutants,
-    opened::{Cache, Opened},
-    store::Registered,
+    opened::{Cache, Entry, Opened},
+    registered::Registered,
 };
-
-/// Memory that is kept for the next blocks.
-const IDLE_BYTES_MAX: usize = 16 << 20;
 
 /// See the module.
 pub(crate) struct Shared {
-    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) medium: Medium,
     pub(crate) host: Arc<dyn Host>,
-    pub(crate) pool: Pool,
-    /// The identity of the log; seeds what is this log's alone.
-    pub(crate) log: [u64; 2],
     state: Mutex<State>,
-}
-
-/// A complete snapshot in the directory.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) shard: u64,
-    pub(crate) registered: Registered,
-    /// What was read of it, while anybody needs that.
-    pub(crate) opened: Cache,
 }
 
 #[derive(Debug, Default)]
@@ -61,20 +47,9 @@ struct Doomed {
     mark: u64,
 }
 
-impl Entry {
-    fn lease_key(&self) -> (u64, u64, u64) {
-        (self.shard, self.registered.index, self.registered.file)
-    }
-}
-
 impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>, log: [u64; 2], host: Arc<dyn Host>) -> Arc<Self> {
-        Arc::new(Self { disk, host, log, pool: Pool::new(IDLE_BYTES_MAX), state: Mutex::default() })
-    }
-
-    /// Bytes that writes and offsets are multiples of.
-    pub(crate) fn pad(&self) -> usize {
-        self.disk.facts().pad_unit
+        Arc::new(Self { medium: Medium::new(disk, log), host, state: Mutex::default() })
     }
 
     /// A number that no file of the directory has in its name. It stays taken until [`Shared::free_number`].
@@ -238,7 +213,7 @@ impl Shared {
         let mut failed = Ok(());
         for doomed in ready {
             let name = complete_name(doomed.entry.registered.file);
-            match self.disk.remove(&name) {
+            match self.medium.disk.remove(&name) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     failed = Err(Error::io(format!("removing {name}"), error));
                     self.state().doomed.push(doomed);
@@ -251,7 +226,7 @@ impl Shared {
 
     /// Whether a file that nobody has registered is one of a shard of which a registration may be lost.
     pub(crate) fn is_spared(&self, number: u64, spared: &dyn Fn(u64) -> bool) -> bool {
-        Opened::header(self, number).is_some_and(|header| spared(header.shard))
+        Opened::header(&self.medium, number).is_some_and(|header| spared(header.shard))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -259,18 +234,8 @@ impl Shared {
     }
 }
 
-/// The name of the file of a complete snapshot.
-pub(crate) fn complete_name(number: u64) -> String {
-    format!("{COMPLETE}{number:016x}")
-}
-
-/// What the names of files begin with.
-pub(crate) const COMPLETE: &str = "snapshot-";
-pub(crate) const BUILDING: &str = "building-";
-pub(crate) const RECEIVING: &str = "receiving-";
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("log", &self.log).finish_non_exhaustive()
+        f.debug_struct("Shared").field("log", &self.medium.log).finish_non_exhaustive()
     }
 }

@@ -13,44 +13,15 @@ use crate::{
     keep::Keep,
     lease::Lease,
     manifest::Manifest,
+    medium::{BUILDING, COMPLETE, RECEIVING},
     mutants,
-    opened::Opened,
+    opened::{Entry, Opened},
     receiver::Receiver,
-    shared::{BUILDING, COMPLETE, Entry, RECEIVING, Shared},
+    registered::Registered,
+    shared::Shared,
     spec::Spec,
     stop::Stop,
 };
-
-/// A registered snapshot, as the log has it: what is recorded, and what is found again at opening.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registered {
-    /// The last index whose effect is in it. The order of snapshots is by index, then term.
-    pub index: u64,
-    /// The term of that index.
-    pub term: u64,
-    /// Tells the snapshot apart from every other, here and elsewhere.
-    pub id: u64,
-    /// The number in its file's name.
-    pub file: u64,
-    /// The checksum of its manifest.
-    pub manifest_crc: u32,
-}
-
-impl Registered {
-    /// What snapshots are ordered by: never the term first, since a log's terms rise with its indexes and those of
-    /// candidates do not.
-    pub fn order(&self) -> (u64, u64) {
-        (self.index, self.term)
-    }
-
-    /// What a shard has once this is registered: the newest `kept` of `list`, which has the oldest first, and this.
-    pub fn registered_in(self, list: &mut Vec<Registered>, kept: usize) {
-        let at = list.partition_point(|other| other.order() <= self.order());
-        list.insert(at, self);
-        let too_many = list.len().saturating_sub(kept.max(1));
-        list.drain(..too_many);
-    }
-}
 
 /// The snapshots beside one log. Clones are handles to the same, for any thread.
 #[derive(Clone, Debug)]
@@ -208,7 +179,7 @@ impl Store {
     fn lease_of(&self, shard: u64, find: impl FnOnce(&[Arc<Entry>]) -> Option<Arc<Entry>>) -> Result<Option<Lease>> {
         // Counted before it is read: it cannot go meanwhile.
         let Some(entry) = self.0.lease(shard, find) else { return Ok(None) };
-        match entry.opened.get(&self.0, &entry) {
+        match entry.opened.get(&self.0.medium, &entry) {
             Ok(opened) => Ok(Some(Lease::new(Arc::clone(&self.0), entry, opened))),
             Err(error) => {
                 self.0.release(&entry);
@@ -236,7 +207,7 @@ impl Shared {
         for (prefix, number) in self.files()? {
             if prefix == COMPLETE
                 && mutants::is_on("LeftoverRegistered")
-                && let Some(header) = Opened::header(self, number).filter(|_| !registered.contains(&number))
+                && let Some(header) = Opened::header(&self.medium, number).filter(|_| !registered.contains(&number))
             {
                 self.add_registered(header.shard, header.registered);
                 continue;
@@ -246,7 +217,7 @@ impl Shared {
                 self.keep_number(number);
             } else {
                 // What cannot be removed is in nobody's way, and is tried again at the next opening.
-                drop(self.disk.remove(&format!("{prefix}{number:016x}")));
+                drop(self.medium.disk.remove(&format!("{prefix}{number:016x}")));
             }
         }
         Ok(())
@@ -254,7 +225,7 @@ impl Shared {
 
     /// The files that have names of snapshots: by prefix and number.
     pub(crate) fn files(&self) -> Result<Vec<(&'static str, u64)>> {
-        let names = self.disk.list().map_err(|error: io::Error| Error::io("listing the directory", error))?;
+        let names = self.medium.disk.list().map_err(|error: io::Error| Error::io("listing the directory", error))?;
         Ok(names.iter().filter_map(|name| parse(name)).collect())
     }
 }
