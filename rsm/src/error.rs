@@ -4,7 +4,8 @@ use std::{io, sync::Arc};
 
 use logboom::{ReadError, snapshot};
 
-use crate::machine::Failure;
+/// What a machine fails with: whatever it likes.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

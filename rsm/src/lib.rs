@@ -62,9 +62,10 @@ pub mod conformance;
 
 pub use account::Account;
 pub use driver::{Applied, CatchUp, Driver, Finished, ObjectStream, Options, Recovered, Upkeep};
+pub use error::Failure;
 pub use error::{Error, Result};
 pub use files::Files;
-pub use machine::{Failure, OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine};
+pub use machine::{OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine};
 pub use objects::{Object, ObjectSnapshots, ReadObjects, ReceiveObjects, Transfer};
 pub use policy::{Compaction, Decision, Hold, Holder, SnapshotPolicy, Standing, Trigger};
 pub use pre_commit::PreCommit;

@@ -4,10 +4,7 @@ use std::io::Write;
 
 use logboom::{EntryBatch, snapshot::Stop};
 
-use crate::{files::Files, reader::SnapshotReader};
-
-/// What a machine fails with: whatever it likes.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::{error::Failure, files::Files, reader::SnapshotReader};
 
 /// A deterministic machine that entries of a replicated log drive.
 ///

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    error::{Error, Result},
-    machine::{Failure, StateMachine},
+    error::{Error, Failure, Result},
+    machine::StateMachine,
 };
 
 /// A machine whose snapshots can be sent and received object by object, as NuRaft does: no stream of bytes, no file.

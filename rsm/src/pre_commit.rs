@@ -2,7 +2,7 @@
 
 use logboom::{EntryBatch, EntryRef};
 
-use crate::machine::{Failure, StateMachine};
+use crate::{error::Failure, machine::StateMachine};
 
 /// A machine that prepares for entries when they are appended: it checks, locks or caches, ahead of
 /// [`StateMachine::update`].

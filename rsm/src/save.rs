@@ -13,9 +13,9 @@ use logboom::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Failure, Result},
     files::Files,
-    machine::{Failure, OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine},
+    machine::{OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine},
     policy::Trigger,
     reader::{ADDED, STATE},
     seat::{Seat, Seated},

@@ -102,7 +102,6 @@ pub(crate) const HOUSES: &[House] = &[
 /// Circles that there are, each to be opened. One that is gone must be taken off the list.
 pub(crate) const KNOWN: &[(&str, &str)] = &[
     ("disk/src", "blocking, options, os, ring"),
-    ("rsm/src", "error, machine, reader"),
     ("adapters/raft-rs/src", "fetch, group"),
     ("adapters/openraft/src", "snapshot_data, stream"),
 ];

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, ops::Range};
 
 use super::{Rule, Subject, Violation, log::Log};
-use crate::machine::{Failure, StateMachine};
+use crate::{error::Failure, machine::StateMachine};
 
 /// The longest history, in entries.
 const ENTRIES_MAX: u64 = 300;

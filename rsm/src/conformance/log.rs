@@ -7,7 +7,7 @@ use logboom::{
     disk::{SimDisk, SimOptions},
 };
 
-use crate::machine::Failure;
+use crate::error::Failure;
 
 const SHARD: ShardId = ShardId(1);
 

@@ -9,8 +9,9 @@ use std::{
 use logboom::snapshot::Stop;
 
 use crate::{
+    error::Failure,
     files::Files,
-    machine::{Failure, StateMachine},
+    machine::StateMachine,
     reader::{ADDED, STATE, SnapshotReader, Source},
 };
 

@@ -10,8 +10,9 @@ use super::{
     memory::{Disturbance, Memory},
 };
 use crate::{
+    error::Failure,
     files::Files,
-    machine::{Failure, PrepareSnapshot, SnapshotView},
+    machine::{PrepareSnapshot, SnapshotView},
 };
 
 /// How a machine of this kind is saved.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use logboom::ReadError;
 
-use crate::machine::Failure;
+use crate::error::Failure;
 
 /// What the methods of a log return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
