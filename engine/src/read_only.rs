@@ -1,6 +1,6 @@
 //! A log that is looked at, and not touched.
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{fmt, io, sync::Arc, thread, time::Duration};
 
 use logboom_snapshot::{Lease, Registered, Store as Snapshots};
 use logboom_wal::SegmentId;
@@ -34,6 +34,7 @@ pub struct ReadOnly {
 
 /// How often a log is looked at, at most, until two looks in a row have found the same.
 const LOOKS_MAX: u32 = 8;
+const UNSTEADY: &str = "the log is in use, and each look at it has found something else: try again";
 /// The first pause between two looks. Each is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -42,7 +43,8 @@ impl ReadOnly {
     ///
     /// A look takes time, and a writer may go on meanwhile: it frees segments and uses them again, so that one is gone
     /// that was named by what was read before. Such damage is of no one moment, and the next look does not find it
-    /// again. What is damaged stays so: of a log at rest the second look confirms the first.
+    /// again. What is damaged stays so: of a log at rest the second look confirms the first. Where a look takes longer
+    /// than the writer needs to go round, no view of the log is right.
     pub(crate) fn open(config: &Config) -> Result<Self> {
         let mut before = None;
         let mut nth = 1;
@@ -55,8 +57,12 @@ impl ReadOnly {
                 }
                 Err(_) => None,
             };
-            if wrong.is_none() || wrong == before || nth == LOOKS_MAX {
+            if wrong.is_none() || wrong == before {
                 return looked;
+            }
+            if nth == LOOKS_MAX {
+                let error = io::Error::new(io::ErrorKind::ResourceBusy, UNSTEADY);
+                return Err(Error::io(config.dir.display().to_string(), error));
             }
             before = wrong;
             thread::sleep(PAUSE * (1 << nth));

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -196,9 +196,14 @@ fn a_view_of_a_log_that_reuses_its_segments_finds_no_damage() {
     ground.config.space_bytes_max = Some(3 << 20);
     let engine = ground.open();
     let done = AtomicBool::new(false);
+    let unsteady = AtomicUsize::new(0);
     let look = || match Engine::open_read_only(ground.config.clone()) {
         Ok(view) if view.quarantined().is_empty() && !view.holds_back_unseen() => None,
         Ok(view) => Some(format!("{:?} {:?}", view.quarantined(), view.report().recovery.damages)),
+        Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+            unsteady.fetch_add(1, Ordering::Relaxed);
+            None
+        }
         Err(error) => Some(error.to_string()),
     };
     let looks = || (0..100).filter_map(|_| look()).collect::<Vec<_>>();
@@ -234,4 +239,6 @@ fn a_view_of_a_log_that_reuses_its_segments_finds_no_damage() {
     });
     engine.close().unwrap();
     assert!(odd.is_empty(), "{} of 400: {odd:#?}", odd.len());
+    // How often depends on the machine; not at all would be a log that is never seen.
+    assert!(unsteady.into_inner() < 400);
 }
