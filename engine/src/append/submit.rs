@@ -107,7 +107,7 @@ pub(crate) fn release_unseen(core: &Core) -> Result<()> {
     }
     let bytes = record_bytes(0);
     let permit = core.wal.admit(bytes as u64)?;
-    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: true };
     let ticket = {
         let _releasing = core.releasing.lock();
         let mut reservation = core.wal.reserve(permit, &request)?;
@@ -144,11 +144,13 @@ fn stretches(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Stret
 
 fn request(buffers: &Buffers<'_>, durability: Durability) -> Request {
     let bytes = buffers.plan.iter().map(|planned| record_bytes(planned.operation.body_len())).sum();
+    let any = |is_so: fn(&Operation) -> bool| buffers.plan.iter().any(|planned| is_so(&planned.operation));
     Request {
         records: u32::try_from(buffers.plan.len()).unwrap_or(u32::MAX),
         bytes,
         durability,
-        drains: buffers.plan.iter().any(|planned| planned.operation.frees()),
+        // Entries beside what frees would fill the segment that is kept for that: then it could not be compacted.
+        drains: any(Operation::frees) && !any(Operation::adds_entries),
     }
 }
 

@@ -190,6 +190,11 @@ impl Operation {
         )
     }
 
+    /// Whether entries are in it.
+    pub(crate) fn adds_entries(&self) -> bool {
+        matches!(self, Self::Append { .. } | Self::Heal { .. })
+    }
+
     /// The header of its record.
     pub(crate) fn meta(&self, shard: ShardId, prev: Sequence) -> Meta {
         let (kind, first, count, attr) = match *self {

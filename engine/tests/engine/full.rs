@@ -125,3 +125,33 @@ fn a_full_device_is_emptied_shard_by_shard() {
         engine.close().unwrap();
     }
 }
+
+/// Each batch appends to one shard and compacts another: what is kept for giving space back is not for its entries.
+#[test]
+fn a_full_device_is_emptied_where_batches_append_and_compact() {
+    for seed in 0..6 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let disk = SimDisk::new(seed, SimOptions { capacity: CAPACITY, ..SimOptions::default() });
+        let engine = open(&disk, seed % 2 == 0);
+        for round in 0..10 {
+            let full = std::iter::repeat_with(|| {
+                let mut batch = engine.batch();
+                let next = engine.shard(B).next().unwrap_or(1);
+                batch.append_payload(B, next, 1, Bytes::from(vec![7; rng.usize(100..30_000)])).unwrap();
+                let other = engine.shard(A).next().unwrap_or(1);
+                batch.append_payload(A, other, 1, &b"other"[..]).unwrap();
+                if other > 1 {
+                    batch.compact_to(A, other - 1).unwrap();
+                }
+                engine.write(batch)
+            });
+            let full = full.filter_map(Result::err).next().unwrap();
+            assert!(matches!(full, Error::Full(Capacity::Device)), "{full}");
+            let last = engine.shard(B).last().unwrap();
+            let mut batch = engine.batch();
+            batch.compact_to(B, last).unwrap();
+            engine.write(batch).unwrap_or_else(|error| panic!("round {round}: {error}, {:?}", engine.space()));
+        }
+        engine.close().unwrap();
+    }
+}
