@@ -149,7 +149,9 @@ pub(crate) fn steady<T>(
             return found;
         }
         before = Some(said);
-        thread::sleep(PAUSE * (1 << nth));
+        if nth + 1 < LOOKS_MAX {
+            thread::sleep(PAUSE * (1 << nth));
+        }
     }
     Err(Failure::new(dir, &UNSTEADY))
 }

@@ -98,8 +98,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no log, [`Error::Identity`] only when
     /// nothing of it can be read. What a writer does meanwhile can make a look fail with [`Error::Corruption`] or
-    /// [`Error::Io`], or find damage where there is none. So it looks again, up to eight times within half a second,
-    /// until all is well or two looks in a row have found the same. Where a log changes faster than that,
+    /// [`Error::Io`], or find damage where there is none. So it looks again, up to eight times and with half a second
+    /// of pauses, until all is well or two looks in a row have found the same. Where a log changes faster than that,
     /// [`Error::Io`] of the kind `ResourceBusy`: try again then.
     pub fn open_read_only(config: Config) -> Result<ReadOnly> {
         ReadOnly::open(&config)

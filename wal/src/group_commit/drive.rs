@@ -31,11 +31,17 @@ impl Shared {
     fn drive_commit(&self) -> bool {
         let Some(mut tail) = self.tail.try_lock() else { return false };
         let Some(mut queue) = tail.queue.take() else { return false };
-        let next = self.pump(&mut tail, &mut *queue, Lane::Queued);
-        if let Some(Next::Completion) = next {
-            self.outlive(|| queue.reap(Wait::Forever, tail.committer.completions()));
+        let driven = self.outlive(|| {
+            let next = self.pump(&mut tail, &mut *queue, Lane::Queued);
+            if let Some(Next::Completion) = next {
+                queue.reap(Wait::Forever, tail.committer.completions());
+            }
+            matches!(next, Some(Next::Pump | Next::Completion))
+        });
+        // One that has panicked is not asked again: nothing is written any more.
+        if driven.is_some() {
+            tail.queue = Some(queue);
         }
-        tail.queue = Some(queue);
-        matches!(next, Some(Next::Pump | Next::Completion))
+        driven.unwrap_or(false)
     }
 }

@@ -447,11 +447,10 @@ impl Shared {
         self.outlive(|| self.run(&mut *queue));
     }
 
-    /// Does what the committer thread does. If that panics, the thread is over, which is told.
-    pub(crate) fn outlive(&self, work: impl FnOnce()) {
-        if let Err(panic) = guarded(work) {
-            self.ended(Ended { name: "logboom-commit", panic, poisons: true });
-        }
+    /// Does what the committer thread does. `None` if that panics: the thread is over, which is told.
+    pub(crate) fn outlive<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let ended = |panic| self.ended(Ended { name: "logboom-commit", panic, poisons: true });
+        guarded(work).map_err(ended).ok()
     }
 
     /// Commits while there is something to, and sleeps on the queue.

@@ -44,10 +44,16 @@ impl Shared {
 
     /// See [`Supply::remove_odd`](crate::segments::supply::Supply::remove_odd).
     pub(crate) fn remove_odd(&self, durable: u64) {
-        if let Err(failure) = self.supply.remove_odd(durable) {
+        let freed = self.supply.odd_freed(durable);
+        if freed.is_empty() {
+            return;
+        }
+        if let Err(failure) = self.supply.remove_odd(&freed) {
             let error = self.beside_the_log("putting a file aside", failure);
             tracing::warn!(%error, "a file that was freed is told of by the next opening");
         }
+        // Not before a failure is known: no checkpoint may leave them out that is written after a failed sync.
+        self.supply.forget(&freed);
     }
 
     fn not_prepared(&self, failure: Failure) -> Error {

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     group_commit::log::{Caller, Shared},
+    runtime::foreign::guarded,
     types::error::Error,
 };
 
@@ -84,7 +85,10 @@ impl Ticket {
         match self.shared.check_process() {
             Ok(()) => self.shared.call_back(self.group, Box::new(callback)),
             // The threads that would call it are not in this process.
-            Err(error) => callback(self.shared.watermark.outcome(self.group).unwrap_or(Err(error))),
+            Err(error) => {
+                let outcome = self.shared.watermark.outcome(self.group).unwrap_or(Err(error));
+                drop(guarded(|| callback(outcome)));
+            }
         }
     }
 }

@@ -29,7 +29,11 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn ended(&self, ended: Ended) {
-        self.ended.lock().push(ended);
+        let mut all = self.ended.lock();
+        // By hand a machine, or the clock below it, can end again with each step.
+        if !all.iter().any(|known| known.name == ended.name) {
+            all.push(ended);
+        }
     }
 
     /// A machine has failed, and will try again.

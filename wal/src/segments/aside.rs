@@ -38,6 +38,8 @@ pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure>
         let name = slot_name(*slot);
         tracing::warn!(name, is_empty, "the log goes on without a file of its own");
         let done = if *is_empty { disk.remove(&name) } else { disk.rename(&name, &aside_name(*slot)) };
+        // Another caller was first.
+        let done = if *is_empty { done.or_else(is_gone) } else { done };
         if let Err(error) = done {
             let marked = match disk.open(&aside_name(*slot), Mode::Create) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -51,6 +53,10 @@ pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure>
         disk.sync_dir().map_err(Failure::Sync)?;
     }
     outcome.map_err(Failure::Write)
+}
+
+fn is_gone(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Whether a segment file was put aside by an opening that could not rename it. What was renamed is not empty: an empty

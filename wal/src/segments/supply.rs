@@ -202,27 +202,31 @@ impl Supply {
         undecided.map(|(_, segment)| Arc::clone(segment)).collect()
     }
 
-    /// Removes the files of freed segments that are not used again, or marks them: without a checkpoint that names one,
-    /// an opening that cannot read it takes it for the lost end of the log. So it is done before the first checkpoint
-    /// that does not, at the latest.
+    /// The slots of segments that are freed, by groups that are durable, and are not used again.
+    pub(crate) fn odd_freed(&self, durable: u64) -> Vec<u32> {
+        let is_freed = |(group, segment): &&(u64, Arc<Segment>)| segment.is_odd() && *group <= durable;
+        self.state.lock().retiring.iter().filter(is_freed).map(|(_, freed)| freed.slot).collect()
+    }
+
+    /// Removes the files of such segments, or marks them: without a checkpoint that names one, an opening that cannot
+    /// read it takes it for the lost end of the log. So it is done before the first checkpoint that does not name it,
+    /// and before they are [forgotten](Self::forget), after which none does.
     ///
     /// # Errors
     /// The files keep their names, or may after a power cut: the next opening tells of them.
-    pub(crate) fn remove_odd(&self, durable: u64) -> Result<(), Failure> {
-        let is_freed = |(group, segment): &&(u64, Arc<Segment>)| segment.is_odd() && *group <= durable;
-        let freed: Vec<u32> = self.state.lock().retiring.iter().filter(is_freed).map(|(_, freed)| freed.slot).collect();
-        if freed.is_empty() {
-            return Ok(());
-        }
+    pub(crate) fn remove_odd(&self, freed: &[u32]) -> Result<(), Failure> {
         marks::hit("supply: a freed segment is not used again");
         // Readers that have it open read on.
         let aside: Vec<Aside> = freed.iter().map(|&slot| Aside::freed(slot)).collect();
-        let outcome = put_aside(&*self.disk, &aside);
+        put_aside(&*self.disk, &aside)
+    }
+
+    /// Forgets segments that are not used again.
+    pub(crate) fn forget(&self, freed: &[u32]) {
         let mut state = self.state.lock();
         let before = state.retiring.len();
         state.retiring.retain(|(_, segment)| !freed.contains(&segment.slot));
         state.files -= (before - state.retiring.len()) as u64;
-        outcome
     }
 
     /// Whether another segment file would be one too many.
