@@ -149,8 +149,9 @@ fn a_checkpoint_that_fails_is_shown_and_tried_again() {
             }
         }
     }
-    ground.until(&engine, "segments are given back", || engine.segments().len() < 6);
-    assert!(shown && engine.health().is_good(), "{shown} {:?}", engine.health());
+    assert!(shown);
+    // Whatever else failed for want of room has succeeded since, or has nothing left to do.
+    ground.until(&engine, "segments are given back", || engine.segments().len() < 6 && engine.health().is_good());
 }
 
 #[test]

@@ -67,7 +67,6 @@ impl Opening {
         self.next_slot = self.next_slot.max(last.map_or(0, |slot| slot + 1));
         for slot in names.iter().filter_map(|name| slot_of(name)) {
             if aside.contains(&slot) && is_marked(&*disk, slot)? {
-                marks::hit("recovery: a file was put aside and kept its name");
                 self.report_odd(slot, "is no part of the log, and could not be given another name".to_owned());
                 self.aside.push(Aside { slot, is_empty: false });
             } else {
