@@ -32,8 +32,8 @@ pub struct Config {
     pub reserve_segments: u32,
     /// The most bytes that the log's segment files may take, those that are prepared included: at least 8 segments of
     /// the log's own size. A writer that fills it makes room first, by [reclaiming](crate::Engine::reclaim), and is
-    /// refused with [`Error::Full`] when shards hold all of it. Checkpoints come on top, and the one segment that an
-    /// opening begins when none is free. Default: no bound.
+    /// refused with [`Error::Full`](crate::Error::Full) when shards hold all of it. Checkpoints come on top, and the
+    /// one segment that an opening begins when none is free. Default: no bound.
     pub space_bytes_max: Option<u64>,
     /// Whether the engine moves what is live out of segments that are mostly dead by itself, in the background; without
     /// that, only [`Engine::reclaim`](crate::Engine::reclaim) does, and whoever finds the log full. Default: true.

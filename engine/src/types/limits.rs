@@ -9,5 +9,5 @@ pub const STATE_BYTES_MAX: usize = 64;
 /// The longest context of an entry, in bytes.
 pub const CONTEXT_BYTES_MAX: usize = u16::MAX as usize;
 /// The most records of a batch: one for each operation, but that entries of a shard and a term which follow one another
-/// share one up to 64 KiB, and that an [overwrite](Batch::overwrite) takes one more.
+/// share one up to 64 KiB, and that an [overwrite](crate::Batch::overwrite) takes one more.
 pub const BATCH_RECORDS_MAX: usize = logboom_wal::GROUP_RECORDS_MAX as usize;

@@ -83,21 +83,22 @@ fn write_until_shut_down(dir: &Path, style: Style, seed: u64, flag: u32, after: 
             _ => return Err(format!("{style:?}: a writer ended with {failure}").into()),
         }
     }
-    if failures == 0 || engine.health().poisoned().is_none() {
+    if failures == 0 {
         return Err(format!("{style:?}: nothing failed").into());
     }
     refuses_more(&engine, seed)?;
     Ok(known.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A poisoned engine accepts nothing, reads what it can, and says so when it is closed.
+/// An engine whose file system is gone acknowledges nothing, reads what it can, and says so when it is closed. It is
+/// poisoned, unless nothing of the log was on its way: where the next segment cannot be opened that is no failed write.
 fn refuses_more(engine: &Engine, seed: u64) -> Result<(), Failure> {
     let mut batch = engine.batch();
     for (shard, operation) in Script::new(seed, 0, LANES).next(&mut State::new()).operations {
         operation.add_to(&mut batch, shard)?;
     }
     match engine.write(batch) {
-        Err(Error::Poisoned { .. }) => {}
+        Err(Error::Poisoned { .. } | Error::Io { .. }) => {}
         other => return Err(format!("a write after the failure: {other:?}").into()),
     }
     for lane in 0..LANES {
@@ -105,7 +106,7 @@ fn refuses_more(engine: &Engine, seed: u64) -> Result<(), Failure> {
         drop(observe(engine, script::shards(lane)));
     }
     match engine.clone().close() {
-        Err(Error::Poisoned { .. }) => Ok(()),
+        Err(Error::Poisoned { .. } | Error::Io { .. }) => Ok(()),
         other => Err(format!("closing after the failure: {other:?}").into()),
     }
 }
