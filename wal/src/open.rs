@@ -83,8 +83,8 @@ impl Opening {
         Ok(wal)
     }
 
-    /// Makes what was recovered durable: the process that wrote it may have died before it could, and whoever is told
-    /// of a recovered record takes it for durable.
+    /// Makes what was recovered durable: the process that wrote it may have died before it could, and a caller
+    /// that is told of a recovered record takes it for durable.
     fn sync_again(&self) -> std::io::Result<()> {
         let grown = if mutants::is_on(Mutant::ColdNotSyncedAgain) { &[] } else { &*self.grown };
         for segment in self.chain.iter().chain(grown) {

@@ -13,15 +13,15 @@ use syn::{
 };
 
 /// A crate, and its folders and files below `src`, the topmost first; empty where only circles are looked for.
-pub(crate) struct House {
+pub(crate) struct Layout {
     pub(crate) src: &'static str,
     pub(crate) order: &'static [&'static str],
 }
 
 /// What the crates hold to.
-pub(crate) const HOUSES: &[House] = &[
-    House { src: "disk/src", order: &[] },
-    House {
+pub(crate) const LAYOUTS: &[Layout] = &[
+    Layout { src: "disk/src", order: &[] },
+    Layout {
         src: "wal/src",
         order: &[
             "open",
@@ -40,7 +40,7 @@ pub(crate) const HOUSES: &[House] = &[
             "types",
         ],
     },
-    House {
+    Layout {
         src: "snapshot/src",
         order: &[
             "store",
@@ -73,7 +73,7 @@ pub(crate) const HOUSES: &[House] = &[
             "mutants",
         ],
     },
-    House {
+    Layout {
         src: "engine/src",
         order: &[
             "engine",
@@ -94,9 +94,9 @@ pub(crate) const HOUSES: &[House] = &[
             "types",
         ],
     },
-    House { src: "rsm/src", order: &[] },
-    House { src: "adapters/raft-rs/src", order: &[] },
-    House { src: "adapters/openraft/src", order: &[] },
+    Layout { src: "rsm/src", order: &[] },
+    Layout { src: "adapters/raft-rs/src", order: &[] },
+    Layout { src: "adapters/openraft/src", order: &[] },
 ];
 
 /// Circles that there are, each to be opened. One that is gone must be taken off the list.
@@ -113,14 +113,14 @@ const EXEMPT: &[&str] = &["fuzz", "models", "tests"];
 pub(crate) type Arrows = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// What is wrong with the crate's imports: each fault with the arrow it is about, as `from -> to`.
-pub(crate) fn faults(root: &FilePath, house: &House) -> Vec<(String, String)> {
-    let modules = Modules::load(&root.join(house.src));
+pub(crate) fn faults(root: &FilePath, layout: &Layout) -> Vec<(String, String)> {
+    let modules = Modules::load(&root.join(layout.src));
     let (arrows, mut faults) = modules.arrows();
-    let place = |name: &str| house.order.iter().position(|other| *other == name);
+    let place = |name: &str| layout.order.iter().position(|other| *other == name);
     for ((from, to), names) in &arrows {
         let arrow = format!("{from} -> {to}");
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        if house.order.is_empty() {
+        if layout.order.is_empty() {
             continue;
         }
         match (place(from), place(to)) {
@@ -396,12 +396,12 @@ fn attributes(item: &Item) -> &[Attribute] {
 /// What is wrong in any of the crates, the circles that are known left out; and of these the ones that are gone.
 pub(crate) fn all_faults(root: &FilePath) -> Vec<String> {
     let (mut faults, mut met) = (Vec::new(), BTreeSet::new());
-    for house in HOUSES {
-        for (arrow, what) in self::faults(root, house) {
-            if KNOWN.contains(&(house.src, &arrow)) {
-                met.insert((house.src, arrow));
+    for layout in LAYOUTS {
+        for (arrow, what) in self::faults(root, layout) {
+            if KNOWN.contains(&(layout.src, &arrow)) {
+                met.insert((layout.src, arrow));
             } else {
-                faults.push(format!("{}: {arrow}: {what}", house.src));
+                faults.push(format!("{}: {arrow}: {what}", layout.src));
             }
         }
     }
@@ -414,16 +414,16 @@ pub(crate) fn all_faults(root: &FilePath) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const HOUSE: House = House { src: "src", order: &["top", "middle", "low"] };
+    const LAYOUT: Layout = Layout { src: "src", order: &["top", "middle", "low"] };
 
     /// What is wrong with a crate of these files.
-    fn faults_of(house: &House, files: &[(&str, &str)]) -> Vec<String> {
+    fn faults_of(layout: &Layout, files: &[(&str, &str)]) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("src/low")).unwrap();
         for (name, text) in files {
             fs::write(dir.path().join("src").join(name), text).unwrap();
         }
-        faults(dir.path(), house).into_iter().map(|(arrow, what)| format!("{arrow}: {what}")).collect()
+        faults(dir.path(), layout).into_iter().map(|(arrow, what)| format!("{arrow}: {what}")).collect()
     }
 
     fn with(name: &'static str, text: &'static str) -> Vec<(&'static str, &'static str)> {
@@ -441,7 +441,7 @@ mod tests {
 
     #[test]
     fn whatever_names_what_is_below_it_is_right() {
-        assert_eq!(faults_of(&HOUSE, &with("top.rs", "use crate::middle::middle;")), Vec::<String>::new());
+        assert_eq!(faults_of(&LAYOUT, &with("top.rs", "use crate::middle::middle;")), Vec::<String>::new());
     }
 
     #[test]
@@ -455,7 +455,7 @@ mod tests {
             "mod deep { use crate::top; }",
             "impl From<crate::top::T> for u8 {}",
         ] {
-            let found = faults_of(&HOUSE, &with("low/inner.rs", text));
+            let found = faults_of(&LAYOUT, &with("low/inner.rs", text));
             assert!(
                 found.iter().any(|fault| fault.starts_with("low -> top: names what stands above")),
                 "{text}: {found:?}"
@@ -465,23 +465,23 @@ mod tests {
 
     #[test]
     fn an_import_through_the_root_is_found() {
-        let found = faults_of(&HOUSE, &with("middle.rs", "use crate::Low;"));
+        let found = faults_of(&LAYOUT, &with("middle.rs", "use crate::Low;"));
         assert_eq!(found, ["middle -> (root): takes crate::Low from the crate's root"]);
         let mut files = with("middle.rs", "use crate::Arc;");
         files.push(("lib.rs", "mod top; mod middle; mod low; pub use std::sync::Arc;"));
-        assert_eq!(faults_of(&HOUSE, &files), ["middle -> (root): takes crate::Arc from the crate's root"]);
+        assert_eq!(faults_of(&LAYOUT, &files), ["middle -> (root): takes crate::Arc from the crate's root"]);
     }
 
     #[test]
     fn a_circle_is_found_where_no_order_is_said() {
         let files = with("low/inner.rs", "use crate::middle::middle;");
-        let found = faults_of(&House { src: "src", order: &[] }, &files);
+        let found = faults_of(&Layout { src: "src", order: &[] }, &files);
         assert_eq!(found, ["low, middle: reach each other"]);
     }
 
     #[test]
     fn a_module_that_has_no_place_is_found() {
-        let found = faults_of(&House { src: "src", order: &["top", "low"] }, &with("top.rs", "use crate::middle;"));
+        let found = faults_of(&Layout { src: "src", order: &["top", "low"] }, &with("top.rs", "use crate::middle;"));
         assert!(found.iter().any(|fault| fault.contains("is not in the order")), "{found:?}");
     }
 }

@@ -83,7 +83,7 @@ fn append_counted(
     Ok(ticket)
 }
 
-/// Tries again while the log is full and reclaiming makes room: whoever fills it waits for that.
+/// Tries again while the log is full and reclaiming makes room: the writer that fills it waits for that.
 fn with_room<T>(core: &Core, mut accept: impl FnMut() -> Result<T>) -> Result<T> {
     // The room may be in a segment that reclaiming has begun itself, for the record of what it freed.
     let mut is_last = false;

@@ -25,7 +25,7 @@ pub(crate) fn hold(core: &Core, buffers: &Buffers<'_>, locked: &mut [Locked<'_>]
     }
 }
 
-/// Refuses to register what cannot be. Nobody else registers snapshots of these shards meanwhile.
+/// Refuses to register what cannot be. No other batch registers snapshots of these shards meanwhile.
 pub(crate) fn check(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Result<()> {
     if buffers.built.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! Stage *append*: from a batch of operations on many shards; leads to *group_commit* in the log below.
 //!
 //! Validate, reserve, copy, publish. Whatever can be refused is refused before the reservation; behind it nothing can
-//! fail, and nobody sees the batch in part: readers find the new bounds when all records are readable.
+//! fail, and no reader sees the batch in part: they find the new bounds when all records are readable.
 
 use std::sync::Arc;
 

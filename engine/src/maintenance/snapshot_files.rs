@@ -29,7 +29,7 @@ pub(crate) struct Kept {
 /// Takes over the snapshots beside the log, and removes what a crash left. The log must be durable as it was
 /// recovered: what it does not name is gone after this.
 pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &Config) -> Result<Kept> {
-    // A registration may be among what is lost: then nobody knows whose the file is, but the file.
+    // A registration may be among what is lost: then only the file says whose it is.
     let spared = |shard| mutants::is_on(Mutant::LeftoverKept) || may_lack(shards, ShardId(shard));
     let host = Arc::new(Beside(wal.clone()));
     let opened = Store::open(disk, wal.log_id(), host, registered(shards), spared);
@@ -70,7 +70,7 @@ pub(crate) fn may_lack(shards: &ShardMap, shard: ShardId) -> bool {
 /// How soon to look again for something that no kick announces.
 const SOON: Duration = Duration::from_millis(5);
 
-/// Removes the files of snapshots that nobody needs any more.
+/// Removes the files of snapshots that no shard and no lease needs any more.
 pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
     let waits = core.snapshots.store.sweep(core.wal.durable())?;
     Ok(if waits { Step::At(now.saturating_add(SOON)) } else { Step::Parked })

@@ -1,4 +1,4 @@
-//! Stage *read*: from *index*, which says where; leads to whoever asked. Entries without a copy, or a typed miss.
+//! Stage *read*: from *index*, which says where; leads to the caller. Entries without a copy, or a typed miss.
 //!
 //! A read takes the shard's lock to learn where the entries lie, and looks at records after it has let go. Meanwhile
 //! a segment may be reclaimed below it; a read that fails looks again, and fails for good when nothing has moved.

@@ -1,7 +1,7 @@
 //! Stage *group_commit*: from *append*; leads to *index*. Groups go to the device, and the watermark follows them.
 //!
 //! A [`Committer`] is a state machine: [`Committer::pump`] takes what has completed and starts what may be started, on
-//! whichever queue its owner brings. Its owner is whoever holds its lock, one at a time: the committer thread with a
+//! whichever queue its owner brings. One owner at a time holds its lock: the committer thread with a
 //! queue that keeps several writes in flight, a writer that found the log idle and commits in its own thread, or a
 //! simulation. An owner leaves only when nothing is in flight.
 
@@ -43,8 +43,8 @@ const INLINE_WRITE_BYTES: usize = 1 << 20;
 const DEPTH: usize = 8;
 
 /// A write of this size is made durable by itself, whatever the method: behind a rolling sync it would wait for the end
-/// of the one that runs, and then for the next, and whoever appends again when it is durable waits with it (measured:
-/// 64 writers of 16 KiB 54.8 against 70.2 thousand a second, a store loop 1.66 against 1.97 million).
+/// of the one that runs, and then for the next, and a caller that appends again when it is durable waits with it
+/// (measured: 64 writers of 16 KiB 54.8 against 70.2 thousand a second, a store loop 1.66 against 1.97 million).
 const DURABLE_WRITE_BYTES: usize = 64 << 10;
 
 /// Group n is submitted only while n - durable is at most this: an intact group proves how far the log was durable.
@@ -167,7 +167,7 @@ impl Committer {
         })
     }
 
-    /// Whether whoever owns the tail may let go of it: nothing is in flight.
+    /// Whether the owner of the tail may let go of it: nothing is in flight.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.flights.is_empty() && self.sync.is_none() && self.completions.is_empty()
     }
@@ -177,7 +177,7 @@ impl Committer {
         &mut self.completions
     }
 
-    /// Waits for what is in flight, whatever becomes of it: nobody else may write these blocks before.
+    /// Waits for what is in flight, whatever becomes of it: nothing else may be written to these blocks before.
     pub(crate) fn abandon(&mut self, queue: &mut dyn Queue) {
         while queue.in_flight() > 0 {
             queue.reap(Wait::Forever, &mut self.completions);
@@ -256,7 +256,7 @@ impl Committer {
         }
         shared.watch.progress(shared.clock.now(), self.flights.is_empty());
         if let Some(last) = last {
-            // First, so that whoever is woken finds that what it had taken is free again.
+            // First, so that a thread that is woken finds that what it had taken is free again.
             shared.admission.release(admitted);
             let early = mutants::is_on(Mutant::AckOneGroupEarly) && !self.flights.is_empty();
             shared.watermark.publish(last + u64::from(early));

@@ -1,4 +1,4 @@
-//! Stage *read*: from *index*, which says where; leads to whoever asked. Records by place, verified.
+//! Stage *read*: from *index*, which says where; leads to the caller. Records by place, verified.
 
 use std::{io, sync::Arc};
 
@@ -37,7 +37,7 @@ pub(crate) struct Source<'s> {
 /// What a cold read came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traffic {
-    /// Bytes that were read, and how many of them nobody had asked for.
+    /// Bytes that were read, and how many of them no caller had asked for.
     pub(crate) bytes: u64,
     pub(crate) ahead: u64,
     /// Reads of the device that what was read ahead has spared.
