@@ -1,6 +1,6 @@
 //! What every command says of a log: one reading of all of it, one verdict.
 
-use std::{collections::BTreeSet, path::Path, thread, time::Duration};
+use std::{collections::BTreeSet, path::Path};
 
 use logboom::{Config, Engine, Error, ReadOnly, SegmentId, disk::DiskOptions};
 use logboom_wal::{Error as WalError, Options, VerifyReport};
@@ -123,16 +123,7 @@ impl Examination {
     }
 }
 
-/// How often a log is looked at, at most, until two looks in a row have found the same.
-const LOOKS_MAX: u32 = 8;
-/// The first pause between two looks. Each is twice as long as the one before.
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Looks at the log in `dir` until it is well, or as it was found just before.
-///
-/// A look takes time, and a writer may go on meanwhile: it frees segments and uses them again, so that one is gone that
-/// the checkpoint names which was read before. Such damage is of no one moment, and the next look does not find it
-/// again. What is damaged stays so: in a log at rest the second look confirms the first.
+/// Looks at the log in `dir`: see [`logboom::steady`].
 ///
 /// # Errors
 /// What `look` has failed with twice in a row, and that no two looks have found the same.
@@ -141,19 +132,11 @@ pub(crate) fn steady<T>(
     look: impl Fn() -> Result<T, Failure>,
     wrong: impl Fn(&T) -> String,
 ) -> Result<T, Failure> {
-    let mut before = None;
-    for nth in 0..LOOKS_MAX {
-        let found = look();
+    let said = |found: &Result<T, Failure>| {
         let said = found.as_ref().map_or_else(|failure| failure.error().to_owned(), &wrong);
-        if said.is_empty() || before.as_ref() == Some(&said) {
-            return found;
-        }
-        before = Some(said);
-        if nth + 1 < LOOKS_MAX {
-            thread::sleep(PAUSE * (1 << nth));
-        }
-    }
-    Err(Failure::new(dir, &UNSTEADY))
+        (!said.is_empty()).then_some(said)
+    };
+    logboom::steady(look, said).unwrap_or_else(|| Err(Failure::new(dir, &UNSTEADY)))
 }
 
 const UNSTEADY: &str = "the log is in use, and could not be looked at in a steady state: each look has found something \

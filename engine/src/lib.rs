@@ -176,6 +176,8 @@ pub use logboom_wal::{
     Capacity, Clock, CopyReport, Cut, Damage, DamageKind, Descriptor, Durability, Ended, IdentityFault, ManualClock,
     RecoveryReport, Rot, Runtime, SegmentId, SegmentInfo, WalMetrics,
 };
+#[doc(hidden)]
+pub use recovery::steady::steady;
 
 /// The example of the README, so that the tests compile and run it.
 #[cfg(doctest)]

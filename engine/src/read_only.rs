@@ -1,6 +1,6 @@
 //! A log that is looked at, and not touched.
 
-use std::{fmt, io, sync::Arc, thread, time::Duration};
+use std::{fmt, io, sync::Arc};
 
 use logboom_snapshot::{Lease, Registered, Store as Snapshots};
 use logboom_wal::SegmentId;
@@ -12,6 +12,7 @@ use crate::{
     recovery::{
         open,
         report::{OpenReport, Segment},
+        steady::steady,
     },
     shard_state::quarantine::Quarantine,
     types::{
@@ -32,42 +33,25 @@ pub struct ReadOnly {
     snapshots: Snapshots,
 }
 
-/// How often a log is looked at, at most, until two looks in a row have found the same.
-const LOOKS_MAX: u32 = 8;
 const UNSTEADY: &str = "the log is in use, and each look at it has found something else: try again";
-/// The first pause between two looks. Each is twice as long as the one before.
-const PAUSE: Duration = Duration::from_millis(2);
 
 impl ReadOnly {
-    /// Looks until the log is well, or as it was found just before.
-    ///
-    /// A look takes time, and a writer may go on meanwhile: it frees segments and uses them again, so that one is gone
-    /// that was named by what was read before. Such damage is of no one moment, and the next look does not find it
-    /// again. What is damaged stays so: of a log at rest the second look confirms the first. Where a look takes longer
-    /// than the writer needs to go round, no view of the log is right.
+    /// See [`steady`].
     pub(crate) fn open(config: &Config) -> Result<Self> {
-        let mut before = None;
-        let mut nth = 1;
-        loop {
-            let looked = Self::look(config);
-            let wrong = match &looked {
+        let looked = steady(
+            || Self::look(config),
+            |looked| match looked {
                 Ok(view) => view.wrong(),
                 Err(error @ (Error::Corruption { .. } | Error::Identity { .. } | Error::Io { .. })) => {
                     Some(error.to_string())
                 }
                 Err(_) => None,
-            };
-            if wrong.is_none() || wrong == before {
-                return looked;
-            }
-            if nth == LOOKS_MAX {
-                let error = io::Error::new(io::ErrorKind::ResourceBusy, UNSTEADY);
-                return Err(Error::io(config.dir.display().to_string(), error));
-            }
-            before = wrong;
-            thread::sleep(PAUSE * (1 << nth));
-            nth += 1;
-        }
+            },
+        );
+        looked.unwrap_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::ResourceBusy, UNSTEADY);
+            Err(Error::io(config.dir.display().to_string(), error))
+        })
     }
 
     /// All that was found to be wrong, as far as two looks can be compared by it.

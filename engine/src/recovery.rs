@@ -5,3 +5,4 @@ pub(crate) mod log_options;
 pub(crate) mod replay;
 pub(crate) mod found;
 pub(crate) mod report;
+pub(crate) mod steady;

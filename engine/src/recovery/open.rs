@@ -2,10 +2,11 @@
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use logboom_disk::{Disk, DiskOptions, OpenError, Owner};
-use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, Runtime};
+use logboom_disk::{Disk, DiskOptions, Facts, OpenError, Owner};
+use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, RecoveryReport, Runtime};
 
 use crate::{
+    index::tally::Tallies,
     maintenance::{checkpointer::Checkpointer, core::Core, settle::settle, snapshot_files},
     read::{
         lost::Losses,
@@ -17,6 +18,7 @@ use crate::{
         replay::{Recovered, recover},
         report::OpenReport,
     },
+    shard_state::shard_map::ShardMap,
     types::{
         config::Config,
         error::{Error, Result},
@@ -66,16 +68,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     // Before a checkpoint can cover these segments: the next opening would believe what they say.
     outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
     let snapshots = snapshot_files::open(wal.disk(), &wal, &shards, config)?;
-    let report = OpenReport {
-        disk: wal.facts().clone(),
-        recovery,
-        checkpoint_bytes,
-        shards: shards.len() as usize,
-        segments: wal.segments().len(),
-        quarantined: shards.quarantined(),
-        holds_back_unseen: shards.holds_back_unseen(),
-        elapsed: begun.elapsed(),
-    };
+    let report = begun.report(wal.facts().clone(), recovery, checkpoint_bytes, &shards, wal.segments().len());
     let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
     let core = Core::new(wal, store, tallies, checkpointer, snapshots);
@@ -85,10 +78,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
 }
 
 /// Recovers the log in `disk` as it is at this moment, without changing it.
-pub(crate) fn view(
-    disk: Arc<dyn Disk>,
-    config: &Config,
-) -> Result<(Arc<Store>, OpenReport, crate::index::tally::Tallies)> {
+pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, OpenReport, Tallies)> {
     let begun = Begun::now(&Runtime::Threads);
     let facts = disk.facts().clone();
     let losses: Arc<Losses> = Arc::default();
@@ -96,16 +86,7 @@ pub(crate) fn view(
     let Recovered { shards, tallies, checkpoint_bytes, .. } = recover(&mut opening)?;
     let recovery = opening.report().clone();
     let reader = opening.into_reader()?;
-    let report = OpenReport {
-        disk: facts,
-        recovery,
-        checkpoint_bytes,
-        shards: shards.len() as usize,
-        segments: reader.segments().len(),
-        quarantined: shards.quarantined(),
-        holds_back_unseen: shards.holds_back_unseen(),
-        elapsed: begun.elapsed(),
-    };
+    let report = begun.report(facts, recovery, checkpoint_bytes, &shards, reader.segments().len());
     let source = Source::Reader(Box::new(reader));
     Ok((Store::new(source, shards, config.index_bytes, Readers::new(true), losses), report, tallies))
 }
@@ -190,6 +171,27 @@ impl Begun {
 
     fn elapsed(&self) -> Duration {
         self.0.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
+    /// What an opening found that ends now.
+    fn report(
+        &self,
+        disk: Facts,
+        recovery: RecoveryReport,
+        checkpoint_bytes: u64,
+        shards: &ShardMap,
+        segments: usize,
+    ) -> OpenReport {
+        OpenReport {
+            disk,
+            recovery,
+            checkpoint_bytes,
+            shards: shards.len() as usize,
+            segments,
+            quarantined: shards.quarantined(),
+            holds_back_unseen: shards.holds_back_unseen(),
+            elapsed: self.elapsed(),
+        }
     }
 }
 
