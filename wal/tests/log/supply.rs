@@ -1,9 +1,9 @@
 //! Segment files that cannot be opened, or not be removed: each is counted, and used.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use logboom_disk::{Disk, Fault, FaultKind, SimDisk, SimOptions};
-use logboom_wal::{Error, ManualClock, Options, Runtime, Wal, open};
+use logboom_wal::{Error, ManualClock, Options, Runtime, SegmentInfo, Wal, open};
 
 use crate::support::*;
 
@@ -24,9 +24,29 @@ fn pass(wal: &Wal, clock: &ManualClock, seconds: u64) {
     }
 }
 
-fn opened(disk: &std::sync::Arc<SimDisk>, clock: &std::sync::Arc<ManualClock>, reserve_segments: usize) -> Wal {
+fn opened(disk: &Arc<SimDisk>, clock: &Arc<ManualClock>, reserve_segments: usize) -> Wal {
     let options = Options { reserve_segments, ..options() };
     open(disk.clone(), options, Runtime::Manual(clock.clone())).unwrap().start().unwrap()
+}
+
+/// The disk of a closed log that has prepared its reserve, and its clock.
+fn closed(reserve_segments: usize) -> (Arc<SimDisk>, Arc<ManualClock>) {
+    let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
+    let wal = opened(&disk, &clock, reserve_segments);
+    pass(&wal, &clock, 1);
+    wal.close().unwrap();
+    (disk, clock)
+}
+
+/// The segment files that are not in use, the next one first.
+fn free(disk: &SimDisk, wal: &Wal) -> Vec<String> {
+    let used: Vec<String> = wal.segments().iter().map(SegmentInfo::file_name).collect();
+    let names = disk.list().unwrap().into_iter();
+    names.filter(|name| name.starts_with("segment-") && !used.contains(name)).collect()
+}
+
+fn failing(wal: &Wal) -> Vec<&'static str> {
+    wal.health().failing.iter().map(|(machine, _)| *machine).collect()
 }
 
 /// As where the process has as many files open as it may when a segment has just got its name.
@@ -46,11 +66,7 @@ fn a_segment_that_cannot_be_opened_yet_is_ready_all_the_same() {
 
 #[test]
 fn a_segment_that_cannot_be_removed_stays_ready_and_that_is_told() {
-    let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
-    let wal = opened(&disk, &clock, 10);
-    pass(&wal, &clock, 1);
-    wal.close().unwrap();
-    drop(wal);
+    let (disk, clock) = closed(10);
     let all = files(&disk);
     assert!(all > 12, "{all}");
 
@@ -58,8 +74,7 @@ fn a_segment_that_cannot_be_removed_stays_ready_and_that_is_told() {
     disk.inject(Fault::error(FaultKind::Remove, ErrorKind::Other).on("segment-").sticky());
     pass(&wal, &clock, 30);
     assert_eq!((files(&disk), counted(&wal)), (all, all));
-    let failing = wal.health().failing;
-    assert_eq!(failing.iter().map(|(machine, _)| *machine).collect::<Vec<_>>(), ["give back segments"]);
+    assert_eq!(failing(&wal), ["give back segments"]);
     disk.clear_faults();
     pass(&wal, &clock, 120);
     assert!(files(&disk) < all && wal.health().failing.is_empty());
@@ -67,25 +82,10 @@ fn a_segment_that_cannot_be_removed_stays_ready_and_that_is_told() {
     wal.close().unwrap();
 }
 
-/// The segment files that are not in use, the next one first.
-fn free(disk: &SimDisk, wal: &Wal) -> Vec<String> {
-    let used: Vec<String> = wal.segments().iter().map(|info| format!("segment-{:06}", info.slot)).collect();
-    let names = disk.list().unwrap().into_iter();
-    names.filter(|name| name.starts_with("segment-") && !used.contains(name)).collect()
-}
-
-fn failing(wal: &Wal) -> Vec<&'static str> {
-    wal.health().failing.iter().map(|(machine, _)| *machine).collect()
-}
-
 /// Another is taken; those that cannot be opened are replaced, and removed.
 #[test]
 fn a_segment_that_cannot_be_opened_holds_up_no_other() {
-    let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
-    let wal = opened(&disk, &clock, 5);
-    pass(&wal, &clock, 1);
-    wal.close().unwrap();
-    drop(wal);
+    let (disk, clock) = closed(5);
 
     let wal = opened(&disk, &clock, 5);
     let bad = free(&disk, &wal)[..2].to_vec();
@@ -106,11 +106,7 @@ fn a_segment_that_cannot_be_opened_holds_up_no_other() {
 /// It is the process that lacks something: nothing is given up for that, and what is open is used.
 #[test]
 fn segments_that_the_process_may_not_open_stay_ready() {
-    let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
-    let wal = opened(&disk, &clock, 5);
-    pass(&wal, &clock, 1);
-    wal.close().unwrap();
-    drop(wal);
+    let (disk, clock) = closed(5);
 
     let wal = opened(&disk, &clock, 5);
     disk.inject(Fault::error(FaultKind::Open, ErrorKind::OutOfMemory).on("segment-").sticky());
