@@ -8,7 +8,7 @@ use crate::{
     format::record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
     types::{
         damage::Descriptor,
-        ids::{NUMBER_MAX, SegmentId, round_up},
+        ids::{GROUP_RECORDS_MAX, NUMBER_MAX, SegmentId, round_up},
     },
 };
 
@@ -140,8 +140,7 @@ impl Shape {
 
     /// Whether so many records fit their area at all: memory is set aside for as many.
     fn holds_its_records(&self) -> bool {
-        self.records <= crate::types::ids::GROUP_RECORDS_MAX
-            && self.records as usize * RECORD_HEADER <= self.records_len
+        self.records <= GROUP_RECORDS_MAX && self.records as usize * RECORD_HEADER <= self.records_len
     }
 
     pub(crate) fn with(mut self, records: u32, bytes: usize) -> Self {
@@ -246,7 +245,7 @@ pub(crate) fn encode_table(bytes: &mut [u8], group: u64, rows: &[Descriptor], se
 pub(crate) fn table_len(bytes: &[u8]) -> Option<usize> {
     let header = bytes.get(..TABLE_HEADER)?;
     let records = u32_at(header, 16);
-    (u32_at(header, 4) == TABLE_MAGIC && records <= crate::types::ids::GROUP_RECORDS_MAX).then(|| table_bytes(records))
+    (u32_at(header, 4) == TABLE_MAGIC && records <= GROUP_RECORDS_MAX).then(|| table_bytes(records))
 }
 
 /// The group and the descriptors of the table at the beginning of `bytes`, if there is an intact one.

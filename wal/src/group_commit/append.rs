@@ -26,7 +26,7 @@ use crate::{
     },
     types::{
         error::Error,
-        ids::{GROUP_RECORDS_MAX, Place, Sequence, round_up},
+        ids::{GROUP_RECORDS_MAX, Place, SegmentId, Sequence, round_up},
         marks,
     },
 };
@@ -372,7 +372,7 @@ pub struct Reservation {
     writer: Option<RecordWriter>,
     writers: Arc<Writers>,
     group: u64,
-    segment: crate::types::ids::SegmentId,
+    segment: SegmentId,
     offset: u32,
     durability: Durability,
 }
@@ -389,7 +389,7 @@ impl Reservation {
     }
 
     /// The segment that the records will lie in.
-    pub fn segment(&self) -> crate::types::ids::SegmentId {
+    pub fn segment(&self) -> SegmentId {
         self.segment
     }
 

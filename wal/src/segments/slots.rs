@@ -15,6 +15,7 @@ use crate::{
         claim::Claim,
         holes::{Holes, is_of_the_bytes},
         identity::Identity,
+        segment::read_slice,
     },
     types::{
         error::Error,
@@ -339,7 +340,7 @@ fn read(file: &dyn File, pool: &Pool, identity: &Identity) -> io::Result<Content
     if size < pad as u64 {
         return Ok(Content::None);
     }
-    let block = crate::segments::segment::read_slice(file, pool, 0, pad)?;
+    let block = read_slice(file, pool, 0, pad)?;
     if block.iter().all(|&byte| byte == 0) {
         return Ok(Content::None);
     }
@@ -373,7 +374,7 @@ fn read_content(file: &dyn File, pool: &Pool, pad: usize, len: usize) -> io::Res
     let mut content = Vec::with_capacity(round_up(len, pad));
     while content.len() < len {
         let piece = round_up((len - content.len()).min(PIECE), pad);
-        content.extend_from_slice(&crate::segments::segment::read_slice(file, pool, pad + content.len(), piece)?);
+        content.extend_from_slice(&read_slice(file, pool, pad + content.len(), piece)?);
     }
     content.truncate(len);
     Ok(content)
