@@ -42,6 +42,8 @@ struct Last {
     upto: Sequence,
     /// And so much of what was found to be lost.
     losses: u64,
+    /// Of the segments that this opening has given back, it names none of the first so many.
+    retired: u64,
 }
 
 enum Work {
@@ -101,7 +103,10 @@ impl Checkpointer {
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
         self.complete(core)?;
         // Nobody submits any more, and what the log adds by itself needs no checkpoint.
-        while core.wal.next_sequence().group() > self.last.upto.group() + 1 || self.lacks_losses(core) {
+        while core.wal.next_sequence().group() > self.last.upto.group() + 1
+            || self.lacks_losses(core)
+            || self.names_retired(core)
+        {
             self.begin(core);
             self.complete(core)?;
         }
@@ -137,6 +142,11 @@ impl Checkpointer {
         core.store.losses.found() > self.last.losses
     }
 
+    /// Whether the newest checkpoint names segments that were given back since: an opening opens all that it names.
+    fn names_retired(&self, core: &Core) -> bool {
+        core.counts.retired.load(Ordering::Relaxed) > self.last.retired
+    }
+
     fn is_due(&self, core: &Core) -> bool {
         let is_logged = |info: &&SegmentInfo| !info.active && !info.id.is_cold() && info.id >= self.last.replay_from;
         let logged: u64 = core.wal.segments().iter().filter(is_logged).map(|info| u64::from(info.end)).sum();
@@ -147,7 +157,8 @@ impl Checkpointer {
         let upto = core.wal.next_sequence();
         // Before the shards are listed: whoever got room below this segment is in the list, and is waited for.
         let replay_from = core.wal.active();
-        let last = Last { replay_from, size: 0, upto, losses: core.store.losses.found() };
+        let retired = core.counts.retired.load(Ordering::Relaxed);
+        let last = Last { replay_from, size: 0, upto, losses: core.store.losses.found(), retired };
         let shards = core.store.shards.ids();
         self.work = Work::Capturing { last, shards, next: 0, checkpoint: Checkpoint::default() };
     }

@@ -2,7 +2,11 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Condvar, Mutex, mpsc},
+    sync::{
+        Arc, Condvar, Mutex, Weak,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -22,6 +26,8 @@ type Hook = dyn Fn(FaultKind, &str) + Send + std::marker::Sync;
 pub(crate) struct Hooked {
     disk: Arc<dyn Disk>,
     hook: Arc<Hook>,
+    open: Mutex<Vec<Weak<HookedFile>>>,
+    most_open: AtomicUsize,
 }
 
 struct HookedFile {
@@ -34,7 +40,12 @@ impl Hooked {
         disk: Arc<dyn Disk>,
         hook: impl Fn(FaultKind, &str) + Send + std::marker::Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { disk, hook: Arc::new(hook) })
+        Arc::new(Self { disk, hook: Arc::new(hook), open: Mutex::default(), most_open: AtomicUsize::new(0) })
+    }
+
+    /// The most files that were open at the same time.
+    pub(crate) fn most_open(&self) -> usize {
+        self.most_open.load(Ordering::Relaxed)
     }
 }
 
@@ -59,7 +70,12 @@ pub(crate) fn open_hooked(
 impl Disk for Hooked {
     fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>> {
         (self.hook)(if mode == Mode::Create { FaultKind::Create } else { FaultKind::Open }, name);
-        Ok(Arc::new(HookedFile { file: self.disk.open(name, mode)?, hook: Arc::clone(&self.hook) }))
+        let file = Arc::new(HookedFile { file: self.disk.open(name, mode)?, hook: Arc::clone(&self.hook) });
+        let mut open = self.open.lock().unwrap();
+        open.retain(|file| file.strong_count() > 0);
+        open.push(Arc::downgrade(&file));
+        self.most_open.fetch_max(open.len(), Ordering::Relaxed);
+        Ok(file)
     }
     fn list(&self) -> io::Result<Vec<String>> {
         self.disk.list()

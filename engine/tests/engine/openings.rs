@@ -4,11 +4,11 @@ use std::{process::Command, time::Duration};
 
 use bytes::Bytes;
 use logboom::{
-    Capacity, Engine, Error,
+    Capacity, Engine, Error, ManualClock, Runtime,
     disk::{Disk, SimDisk, SimOptions},
 };
 
-use crate::support::*;
+use crate::{hooked::Hooked, support::*};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -136,14 +136,18 @@ fn fits(engine: &Engine, index: u64) -> bool {
     }
 }
 
-/// Fills about so many segments, and drops what is in them.
+/// Fills about so many segments, drops what is in them, and has them given back.
 fn burst(engine: &Engine, segments: u64) {
+    fill_and_drop(engine, segments);
+    engine.reclaim().unwrap();
+}
+
+fn fill_and_drop(engine: &Engine, segments: u64) {
     let next = engine.shard(A).next().unwrap_or(1);
     for index in next..next + segments * 8 {
         write(engine, |batch| batch.append_payload(A, index, 1, Bytes::from(vec![1; 28_000])).map(drop));
     }
     write(engine, |batch| batch.compact_to(A, next + segments * 8 - 2).map(drop));
-    engine.reclaim().unwrap();
 }
 
 /// A log that breathes uses its files again; what it has not needed for a minute goes, in few syncs.
@@ -172,6 +176,26 @@ fn files_are_kept_for_a_minute_and_then_given_back() {
     ground.pass(&engine, 60 * SECOND);
     assert!(files(&ground) <= 2 + 4 + 4, "{} files", files(&ground));
     engine.close().unwrap();
+}
+
+/// A log that was closed names no segment that it had given back before: an opening opens what is named, and may not
+/// open so many files. A checkpoint may be on its way while they are given back.
+#[test]
+fn a_closed_log_names_no_segment_that_was_given_back() {
+    for round in 0..200 {
+        let disk = SimDisk::new(round, SimOptions::default());
+        let engine = Engine::open_on(disk.clone(), small("simulated"), Runtime::Threads).unwrap();
+        burst(&engine, 12);
+        let live = engine.segments().len();
+        engine.close().unwrap();
+        let counted = Hooked::around(disk, |_, _| ());
+        let engine =
+            Engine::open_on(counted.clone(), small("simulated"), Runtime::Manual(ManualClock::new(1))).unwrap();
+        let open = counted.most_open();
+        // The checkpoints, one to go on in, and those that are looked at one after the other.
+        assert!(open <= live + 5, "round {round}: {open} files were open, and {live} segments were in use");
+        engine.close().unwrap();
+    }
 }
 
 /// Set in the child: the directory to open.
