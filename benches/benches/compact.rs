@@ -23,7 +23,7 @@ fn compact(criterion: &mut Criterion) {
                     batch.append_payload(shard, index, 1, payloads.next()).expect("a small entry");
                 }
                 if last > 0 {
-                    batch.compact_to(shard, last).expect("entries that are there");
+                    batch.compact_through(shard, last).expect("entries that are there");
                 }
                 last += count;
                 stage.submit(batch, Durability::Lazy).expect("accepted")

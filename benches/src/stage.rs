@@ -68,7 +68,7 @@ impl Appender {
         }
         let last = self.next - 1;
         if last / KEPT > (last - count) / KEPT && last > KEPT {
-            batch.compact_to(self.shard, last - KEPT).expect("entries that are there");
+            batch.compact_through(self.shard, last - KEPT).expect("entries that are there");
         }
     }
 }

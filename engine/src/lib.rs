@@ -33,7 +33,7 @@
 //!     println!("{}: {} bytes", entry.index, entry.payload.len()); // `entry.payload_bytes()` shares the memory
 //! }
 //! let mut batch = engine.batch();
-//! batch.compact_to(ShardId(1), 1)?;
+//! batch.compact_through(ShardId(1), 1)?;
 //! engine.submit(batch, Durability::Lazy)?.wait()?;
 //! assert_eq!(shard.term(1), Ok(1)); // the boundary's term stays
 //! engine.close()?;
@@ -98,7 +98,7 @@
 //! let built = builder.finish()?; // durable, and nobody's
 //!
 //! let mut batch = engine.batch();
-//! batch.compact_to(ShardId(1), 7)?.register_snapshot(ShardId(1), &built)?;
+//! batch.compact_through(ShardId(1), 7)?.register_snapshot(ShardId(1), &built)?;
 //! engine.write(batch)?; // a crash leaves both or neither
 //!
 //! let lease = engine.snapshots().newest(ShardId(1))?.ok_or("there is one")?; // it stays while this lives

@@ -21,7 +21,7 @@ use crate::{
 /// the hard state, that go with it. A crash anywhere leaves either the old or the new.
 ///
 /// While a snapshot is leased its file stays, whatever replaces it, and the shard's log above its index is kept:
-/// [`Batch::compact_to`](crate::Batch::compact_to) beyond it is refused with
+/// [`Batch::compact_through`](crate::Batch::compact_through) beyond it is refused with
 /// [`Error::Leased`].
 #[derive(Clone)]
 pub struct Snapshots(Arc<Core>);

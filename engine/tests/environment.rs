@@ -157,7 +157,7 @@ fn a_device_that_fills_up() -> Result<(), Failed> {
 
     // Compacting drains it.
     let mut batch = engine.batch();
-    batch.compact_to(SHARD, next - 2)?;
+    batch.compact_through(SHARD, next - 2)?;
     engine.write(batch)?;
     let begun = std::time::Instant::now();
     while let Err(error) = write(&engine, next, 30_000) {
@@ -188,7 +188,7 @@ fn a_device_that_is_full_for_checkpoints() -> Result<(), Failed> {
     let mut next = 2;
     let mut append = || {
         let mut batch = engine.batch();
-        batch.append_payload(SHARD, next, 1, Bytes::from(vec![7; 20_000]))?.compact_to(SHARD, next - 1)?;
+        batch.append_payload(SHARD, next, 1, Bytes::from(vec![7; 20_000]))?.compact_through(SHARD, next - 1)?;
         engine.write(batch).inspect(|()| next += 1)
     };
     let full = loop {

@@ -137,7 +137,7 @@ fn fill(engine: &Engine) {
         engine.write(batch).unwrap();
     }
     let mut batch = engine.batch();
-    batch.hard_state(LONG, b"term 4, vote 1").unwrap().compact_to(LONG, 50).unwrap();
+    batch.hard_state(LONG, b"term 4, vote 1").unwrap().compact_through(LONG, 50).unwrap();
     engine.submit(batch, Durability::Durable).unwrap().wait().unwrap();
 }
 

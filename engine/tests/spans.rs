@@ -72,7 +72,7 @@ fn every_stage_has_its_span() {
         while engine.metrics().compact_segments == 0 {
             append(&engine, A, next..next + 500, 1);
             next += 500;
-            write(&engine, |batch| batch.compact_to(A, next - 10).map(drop));
+            write(&engine, |batch| batch.compact_through(A, next - 10).map(drop));
             ground.pass(&engine, Duration::from_millis(20));
         }
         check(&engine.shard(A), next - 9..next, 1);

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Overwrite { first: u64, entries: Vec<Written> },
     /// [`Batch::truncate_after`].
     Truncate { keep: u64 },
-    /// [`Batch::compact_to`], or [`Batch::compact_past_leases`].
+    /// [`Batch::compact_through`], or [`Batch::compact_past_leases`].
     Compact { index: u64, past_leases: bool },
     /// [`Batch::reset_to`].
     Reset { boundary: Option<Boundary> },
@@ -265,7 +265,7 @@ impl Operation {
             }
             Kind::Overwrite { first, entries } => drop(batch.overwrite(shard, numbered(*first, entries))?),
             Kind::Truncate { keep } => drop(batch.truncate_after(shard, *keep)?),
-            Kind::Compact { index, past_leases: false } => drop(batch.compact_to(shard, *index)?),
+            Kind::Compact { index, past_leases: false } => drop(batch.compact_through(shard, *index)?),
             Kind::Compact { index, past_leases: true } => drop(batch.compact_past_leases(shard, *index)?),
             Kind::Reset { boundary } => drop(batch.reset_to(shard, *boundary)?),
             Kind::Destroy => drop(batch.destroy(shard)?),

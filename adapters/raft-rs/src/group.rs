@@ -163,7 +163,7 @@ impl Group {
         }
         let boundary = index - 1;
         let mut batch = self.engine.batch();
-        batch.compact_to(self.id(), boundary)?;
+        batch.compact_through(self.id(), boundary)?;
         state::drop_confs_before(&mut batch, &self.shard, boundary)?;
         drop(self.engine.submit(batch, Durability::Lazy)?);
         Ok(())

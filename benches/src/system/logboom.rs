@@ -129,7 +129,7 @@ impl Writer for ShardWriter<'_> {
 fn add(batch: &mut Batch<'static>, shard: u64, index: u64, payload: &'static [u8], retention: Retention) -> Result<()> {
     batch.append_payload(ShardId(shard), index, TERM, payload)?;
     if let Some(last) = retention.due(shard, index) {
-        batch.compact_to(ShardId(shard), last)?;
+        batch.compact_through(ShardId(shard), last)?;
     }
     Ok(())
 }

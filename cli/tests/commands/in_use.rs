@@ -52,7 +52,7 @@ fn fill(engine: &Engine, done: &AtomicBool) {
                 batch.append(shard, Entry { index, term: 1, kind: 0, context: &[], payload }).unwrap();
             }
             if first > 16 {
-                batch.compact_to(shard, first - 16).unwrap();
+                batch.compact_through(shard, first - 16).unwrap();
             }
         }
         match engine.submit(batch, Durability::Durable) {

@@ -121,7 +121,7 @@ fn moved() -> TempDir {
         write(&engine, nth * 20 + 1..nth * 20 + 21);
         let mut batch = engine.batch();
         batch.append(ShardId(9), entry(nth + 1, 1)).unwrap();
-        batch.compact_to(ShardId(7), nth * 20 + 19).unwrap();
+        batch.compact_through(ShardId(7), nth * 20 + 19).unwrap();
         engine.write(batch).unwrap();
     }
     assert!(engine.reclaim().unwrap().cold_segments > 0);
@@ -217,7 +217,7 @@ fn what_damage_took_is_named() {
     let mut batch = engine.batch();
     batch.append(seven, entry(4, 1)).unwrap();
     batch.truncate_after(seven, 3).unwrap();
-    batch.compact_to(seven, 2).unwrap();
+    batch.compact_through(seven, 2).unwrap();
     batch.hard_state(seven, b"vote").unwrap();
     batch.reset_to(eight, Some(Boundary { index: 100, term: 9 })).unwrap();
     batch.commit_hint(eight, &[7]).unwrap();

@@ -30,7 +30,7 @@ pub(crate) fn sample() -> (TempDir, Config) {
     for (index, term) in [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 5)] {
         batch.append(seven, entry(index, term)).unwrap();
     }
-    batch.compact_to(seven, 2).unwrap();
+    batch.compact_through(seven, 2).unwrap();
     batch.hard_state(seven, &[1, 2, 255]).unwrap();
     batch.reset_to(eight, Some(Boundary { index: 100, term: 9 })).unwrap();
     batch.commit_hint(eight, &[7]).unwrap();

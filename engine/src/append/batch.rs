@@ -140,7 +140,8 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::Truncate { keep: index })
     }
 
-    /// Drops every entry up to and including `index`, which becomes the boundary: its term stays known.
+    /// Drops every entry up to and including `index`, which becomes the boundary: its term stays known. (raft-engine's
+    /// `compact_to` keeps the entry at its index.)
     ///
     /// Nothing happens where `index` lies below the first entry already. When submitted: [`Error::Beyond`] past the
     /// end; [`Batch::reset_to`] can go there. [`Error::Unapplied`] above the applied floor, where the application
@@ -148,12 +149,12 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
-    pub fn compact_to(&mut self, shard: ShardId, index: u64) -> Result<&mut Self> {
+    pub fn compact_through(&mut self, shard: ShardId, index: u64) -> Result<&mut Self> {
         self.push(shard, Operation::Compact { index, term: None, past_leases: false })
     }
 
-    /// [`Batch::compact_to`], whatever is leased: for an owner that has a hard cap on the log. The files of leased
-    /// snapshots stay all the same; who reads one may need a newer one afterwards.
+    /// [`Batch::compact_through`], whatever is leased: for an owner that has a hard cap on the log. The files of
+    /// leased snapshots stay all the same; who reads one may need a newer one afterwards.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
@@ -168,8 +169,8 @@ impl<'a> Batch<'a> {
     ///
     /// Index and term are not compared with the log. A snapshot past its end becomes the newest as any other would, and
     /// neither opening nor `logboom inspect` remarks on it: whether it belongs to the log is the application's to know.
-    /// The log stays as it is, goes on at its own end, and cannot be [compacted](Batch::compact_to) up to the snapshot
-    /// ([`Error::Beyond`]) until it is [reset](Batch::reset_to) to that: in the same batch, as
+    /// The log stays as it is, goes on at its own end, and cannot be [compacted](Batch::compact_through) up to the
+    /// snapshot ([`Error::Beyond`]) until it is [reset](Batch::reset_to) to that: in the same batch, as
     /// [`Snapshots::install`](crate::Snapshots::install) does, or in a later one.
     ///
     /// When submitted: [`Error::Snapshot`] with `Stale` if the shard has a newer one.

@@ -282,7 +282,7 @@ mod tests {
             batch.append_payload(SHARD, 5, 3, b"").unwrap();
             batch.append_payload(SHARD, 6, 4, b"").unwrap();
             batch.overwrite(SHARD, entries(6..9, 7)).unwrap();
-            batch.compact_to(SHARD, 7).unwrap();
+            batch.compact_through(SHARD, 7).unwrap();
             batch.truncate_after(SHARD, 7).unwrap();
             batch.append_payload(SHARD, 8, 9, b"").unwrap();
         });
@@ -303,7 +303,7 @@ mod tests {
         ));
         assert!(matches!(
             refused(|batch| {
-                batch.compact_to(SHARD, 5).unwrap();
+                batch.compact_through(SHARD, 5).unwrap();
             }),
             Error::Beyond { index: 5, last: Some(4), .. }
         ));

@@ -73,7 +73,7 @@ fn sealed() -> Scene {
     }
     let older = Image::of(&*disk);
     let mut batch = engine.batch();
-    batch.compact_to(ShardId(1), engine.shard(ShardId(1)).last().unwrap() - 30).unwrap();
+    batch.compact_through(ShardId(1), engine.shard(ShardId(1)).last().unwrap() - 30).unwrap();
     engine.write(batch).unwrap();
     engine.close().unwrap();
     let clock_again = ManualClock::new(5);

@@ -151,8 +151,8 @@ impl Shard {
     }
 
     /// Says that the application has applied the log up to and including `index`, and asks the engine to hold it to
-    /// that: from now on [`Batch::compact_to`](crate::Batch::compact_to) above the floor is refused. A core that reads
-    /// committed entries to apply them cannot stand to find them compacted.
+    /// that: from now on [`Batch::compact_through`](crate::Batch::compact_through) above the floor is refused. A core
+    /// that reads committed entries to apply them cannot stand to find them compacted.
     ///
     /// The floor never falls, but with the log's end; a reset raises it to the boundary. It is kept in memory: after
     /// opening or destroying a shard there is none until this is called.

@@ -15,7 +15,7 @@ use crate::{
 ///
 /// A shard in quarantine takes no writes but those that end it: see [`Engine::heal`](crate::Engine::heal),
 /// [`Batch::release`](crate::Batch::release), [`Batch::destroy`](crate::Batch::destroy) and
-/// [`Batch::compact_to`](crate::Batch::compact_to).
+/// [`Batch::compact_through`](crate::Batch::compact_through).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantine {

@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An index past the end of the log was given to `truncate_after`, `compact_to` or `heal`.
+    /// An index past the end of the log was given to `truncate_after`, `compact_through` or `heal`.
     #[error("{shard}: index {index} is beyond the last entry ({})", Shown(*.last))]
     Beyond {
         /// The shard.
@@ -107,9 +107,9 @@ pub enum Error {
         /// The answer.
         error: Arc<io::Error>,
     },
-    /// `compact_to` was given an index above that of a leased snapshot, whose reader will need the log above it. See
-    /// [`Batch::compact_past_leases`](crate::Batch::compact_past_leases).
-    #[error("{shard}: a snapshot of index {held} is leased, the log cannot be compacted to {index}")]
+    /// `compact_through` was given an index above that of a leased snapshot, whose reader will need the log above it.
+    /// See [`Batch::compact_past_leases`](crate::Batch::compact_past_leases).
+    #[error("{shard}: a snapshot of index {held} is leased, the log cannot be compacted through {index}")]
     Leased {
         /// The shard.
         shard: ShardId,
@@ -196,8 +196,8 @@ pub enum Error {
         /// The greatest allowed, inclusive.
         limit: u64,
     },
-    /// `compact_to` was given an index above the [applied floor](crate::Shard::raise_applied_floor).
-    #[error("{shard}: entries from {first} on are not applied, the log cannot be compacted to {index}")]
+    /// `compact_through` was given an index above the [applied floor](crate::Shard::raise_applied_floor).
+    #[error("{shard}: entries from {first} on are not applied, the log cannot be compacted through {index}")]
     Unapplied {
         /// The shard.
         shard: ShardId,

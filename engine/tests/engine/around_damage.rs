@@ -32,7 +32,7 @@ fn round(engine: &Engine, nth: u64, len: usize) {
         write(engine, |batch| batch.append_payload(LAGGARD, index, 1, long(index, len)).map(drop));
     }
     append(engine, HOT, nth * 200 + 1..nth * 200 + 201, 1);
-    write(engine, |batch| batch.compact_to(HOT, nth * 200 + 199).map(drop));
+    write(engine, |batch| batch.compact_through(HOT, nth * 200 + 199).map(drop));
 }
 
 /// Rounds until there are so many segments; returns how many rounds.

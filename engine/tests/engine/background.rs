@@ -11,7 +11,7 @@ fn churn(engine: &Engine, shard: ShardId, from: u64, count: u64, keep: u64) {
         let mut batch = engine.batch();
         batch.append_payload(shard, index, 1, Bytes::from(vec![index as u8; 20_000])).unwrap();
         if index >= keep {
-            batch.compact_to(shard, index - keep).unwrap();
+            batch.compact_through(shard, index - keep).unwrap();
         }
         engine.write(batch).unwrap();
     }
@@ -84,7 +84,7 @@ fn reopening_again_and_again_keeps_the_log_small() {
             engine = ground.reopen(engine);
         }
         check(&engine.shard(A), 0..45, 1);
-        write(&engine, |batch| batch.compact_to(A, 43).map(drop));
+        write(&engine, |batch| batch.compact_through(A, 43).map(drop));
         ground.until(&engine, "old segments are given back", || engine.segments().len() <= 4);
         engine.close().unwrap();
     });

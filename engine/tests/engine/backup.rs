@@ -50,7 +50,7 @@ fn filled(ground: &Ground) -> Engine {
         append(&engine, A, first..first + 400, 1);
         append(&engine, C, first..first + 400, 1);
         if first > 0 {
-            write(&engine, |batch| batch.compact_to(C, first - 1).map(drop));
+            write(&engine, |batch| batch.compact_through(C, first - 1).map(drop));
         }
         ground.pass(&engine, Duration::from_millis(20));
     }
@@ -109,7 +109,7 @@ fn a_copy_of_a_real_engine_while_others_write() {
                 let next = written.load(Ordering::Acquire);
                 append(&engine, A, next..next + 20, 1);
                 append(&engine, C, next..next + 20, 1);
-                write(&engine, |batch| batch.compact_to(C, next + 10).map(drop));
+                write(&engine, |batch| batch.compact_through(C, next + 10).map(drop));
                 written.store(next + 20, Ordering::Release);
             }
         });
@@ -148,7 +148,7 @@ fn churn(ground: &Ground, engine: &Engine, rng: &mut Rng) {
     let next = engine.shard(C).next().unwrap_or(0);
     append(engine, C, next..next + 400, 1);
     append(engine, C, next + 400..next + 800, 1);
-    write(engine, |batch| batch.compact_to(C, next + 799).map(drop));
+    write(engine, |batch| batch.compact_through(C, next + 799).map(drop));
     ground.pass(engine, Duration::from_millis(20));
     if rng.u32(..4) == 0 {
         engine.reclaim().unwrap();
@@ -408,7 +408,7 @@ fn register(engine: &Engine, shard: ShardId, index: u64, byte: u8) {
     let mut builder = engine.snapshots().build(Spec::new(shard.0, index, 1), &Stop::new()).unwrap();
     builder.file("state").unwrap().write_all(&vec![byte; 2_500_000]).unwrap();
     let built = builder.finish().unwrap();
-    write(engine, |batch| batch.register_snapshot(shard, &built)?.compact_to(shard, index).map(drop));
+    write(engine, |batch| batch.register_snapshot(shard, &built)?.compact_through(shard, index).map(drop));
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn prepared(ground: &Ground) -> Engine {
     let engine = ground.open();
     append(&engine, A, 1..20, 1);
     write(&engine, |batch| {
-        batch.compact_to(A, 9)?.hard_state(A, b"vote")?.put(A, b"k", b"v")?;
+        batch.compact_through(A, 9)?.hard_state(A, b"vote")?.put(A, b"k", b"v")?;
         batch.reset_to(B, Some(Boundary { index: 5, term: 2 }))?;
         Ok(())
     });
@@ -106,10 +106,14 @@ const CASES: &[Case] = &[
     ),
     (
         "a compaction beyond the end",
-        |b| b.compact_to(A, 20).map(drop),
+        |b| b.compact_through(A, 20).map(drop),
         |e| matches!(e, Error::Beyond { index: 20, last: Some(19), .. }),
     ),
-    ("a compaction of nothing", |b| b.compact_to(C, 0).map(drop), |e| matches!(e, Error::Beyond { last: None, .. })),
+    (
+        "a compaction of nothing",
+        |b| b.compact_through(C, 0).map(drop),
+        |e| matches!(e, Error::Beyond { last: None, .. }),
+    ),
     (
         "a boundary without a next",
         |b| b.reset_to(A, Some(Boundary { index: u64::MAX, term: 1 })).map(drop),
@@ -198,7 +202,7 @@ fn what_safety_hangs_on_cannot_be_lazy() {
         assert!(matches!(engine.submit(batch, Durability::Lazy), Err(Error::NotLazy { .. })));
     }
     let mut batch = engine.batch();
-    batch.commit_hint(A, b"9").unwrap().compact_to(A, 12).unwrap().put(A, b"k", b"w").unwrap();
+    batch.commit_hint(A, b"9").unwrap().compact_through(A, 12).unwrap().put(A, b"k", b"w").unwrap();
     batch.delete(A, b"z").unwrap().append_payload(A, 20, 1, b"").unwrap();
     engine.submit(batch, Durability::Lazy).unwrap().wait().unwrap();
 }

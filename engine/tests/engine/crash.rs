@@ -107,7 +107,7 @@ fn a_failed_engine_comes_to_rest() {
             let mut batch = engine.batch();
             batch.append_payload(A, index, 1, Bytes::from(vec![1; 20_000])).unwrap();
             if index > 4 {
-                batch.compact_to(A, index - 4).unwrap();
+                batch.compact_through(A, index - 4).unwrap();
             }
             let written = engine.submit(batch, Durability::Durable);
             engine.step();
@@ -138,7 +138,7 @@ fn a_checkpoint_that_fails_is_shown_and_tried_again() {
             let mut batch = engine.batch();
             batch.append_payload(A, index, 1, Bytes::from(vec![1; 20_000])).unwrap();
             if index > 4 {
-                batch.compact_to(A, index - 4).unwrap();
+                batch.compact_through(A, index - 4).unwrap();
             }
             let failed = |reason: &Reason| matches!(reason, Reason::Background { machine: "checkpoint", .. });
             shown |= engine.health().reasons.iter().any(failed);

@@ -217,7 +217,7 @@ fn a_view_of_a_log_that_reuses_its_segments_finds_no_damage() {
                         batch.append_payload(shard, index, 1, Bytes::from(vec![7; 8 << 10])).unwrap();
                     }
                     if last > 8 {
-                        batch.compact_to(shard, last - 8).unwrap();
+                        batch.compact_through(shard, last - 8).unwrap();
                     }
                 }
                 match engine.submit(batch, Durability::Durable) {

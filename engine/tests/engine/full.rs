@@ -26,7 +26,7 @@ fn put(engine: &Engine, index: u64, len: usize) -> Result<()> {
 
 fn compact(engine: &Engine, to: u64) -> Result<()> {
     let mut batch = engine.batch();
-    batch.compact_to(A, to)?;
+    batch.compact_through(A, to)?;
     engine.write(batch)
 }
 
@@ -117,7 +117,7 @@ fn a_full_device_is_emptied_shard_by_shard() {
             for shard in (0..SHARDS).map(ShardId) {
                 let Some(last) = engine.shard(shard).last() else { continue };
                 let mut batch = engine.batch();
-                batch.compact_to(shard, last).unwrap();
+                batch.compact_through(shard, last).unwrap();
                 let outcome = engine.write(batch);
                 outcome.unwrap_or_else(|error| panic!("{shard:?} of {SHARDS}: {error}, {:?}", engine.space()));
             }
@@ -141,7 +141,7 @@ fn a_full_device_is_emptied_where_batches_append_and_compact() {
                 let other = engine.shard(A).next().unwrap_or(1);
                 batch.append_payload(A, other, 1, &b"other"[..]).unwrap();
                 if other > 1 {
-                    batch.compact_to(A, other - 1).unwrap();
+                    batch.compact_through(A, other - 1).unwrap();
                 }
                 engine.write(batch)
             });
@@ -149,7 +149,7 @@ fn a_full_device_is_emptied_where_batches_append_and_compact() {
             assert!(matches!(full, Error::Full(Capacity::Device)), "{full}");
             let last = engine.shard(B).last().unwrap();
             let mut batch = engine.batch();
-            batch.compact_to(B, last).unwrap();
+            batch.compact_through(B, last).unwrap();
             engine.write(batch).unwrap_or_else(|error| panic!("round {round}: {error}, {:?}", engine.space()));
         }
         engine.close().unwrap();

@@ -36,7 +36,7 @@ fn a_refused_batch_leaves_nothing_of_the_shards_that_it_names() {
         append(&engine, A, 0..3, 1);
         for id in others() {
             let mut batch = engine.batch();
-            batch.put(id, b"k", b"v").unwrap().append_payload(A, 7, 1, b"").unwrap().compact_to(B, 0).unwrap();
+            batch.put(id, b"k", b"v").unwrap().append_payload(A, 7, 1, b"").unwrap().compact_through(B, 0).unwrap();
             let refused = engine.try_submit(batch, Durability::Durable).unwrap_err();
             assert!(matches!(refused.error, Error::Gap { shard: A, .. }), "{refused}");
             assert!(engine.submit(refused.batch, Durability::Durable).is_err());
@@ -74,7 +74,7 @@ fn destroyed_shards_are_forgotten_by_the_next_checkpoint() {
     assert_eq!(engine.metrics().index_shards, 1);
     for round in 0..60 {
         append(&engine, A, round * 100..(round + 1) * 100, 1);
-        write(&engine, |batch| batch.compact_to(A, round * 100 + 90).map(drop));
+        write(&engine, |batch| batch.compact_through(A, round * 100 + 90).map(drop));
     }
     ground.until(&engine, "a checkpoint", || engine.metrics().index_shards == 1);
     append(&engine, kept.id(), 3..4, 1);

@@ -96,7 +96,7 @@ fn write_one_shard(engine: &Engine, shard: ShardId) {
             batch.append_payload(shard, index, 1, Bytes::from(payload(shard, index, 1))).unwrap();
         }
         if next > 2000 && rng.u32(..10) == 0 {
-            batch.compact_to(shard, next - 1000).unwrap();
+            batch.compact_through(shard, next - 1000).unwrap();
         }
         match rng.bool() {
             true => engine.write(batch).unwrap(),

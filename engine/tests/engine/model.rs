@@ -152,7 +152,7 @@ fn operate(rng: &mut Rng, model: &mut Model, id: ShardId, batch: &mut Batch<'_>,
             model.boundary = Some(Boundary { index, term: model.term(index) });
             model.entries.drain(..=(index - first) as usize);
             model.first = index + 1;
-            batch.compact_to(id, index).unwrap();
+            batch.compact_through(id, index).unwrap();
         }
         48..54 => {
             let (key, value) = (vec![rng.u8(..8)], vec![rng.u8(..); rng.usize(..50)]);

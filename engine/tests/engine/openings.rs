@@ -118,7 +118,7 @@ fn a_full_device_is_opened_as_often_as_a_process_is_started() {
             end.of(&ground, engine);
         }
         let engine = ground.open();
-        write(&engine, |batch| batch.compact_to(A, last - 2).map(drop));
+        write(&engine, |batch| batch.compact_through(A, last - 2).map(drop));
         engine.reclaim().unwrap();
         assert!(fits(&engine, last + 1), "{end:?}: {:?}", engine.space());
         engine.close().unwrap();
@@ -147,7 +147,7 @@ fn fill_and_drop(engine: &Engine, segments: u64) {
     for index in next..next + segments * 8 {
         write(engine, |batch| batch.append_payload(A, index, 1, Bytes::from(vec![1; 28_000])).map(drop));
     }
-    write(engine, |batch| batch.compact_to(A, next + segments * 8 - 2).map(drop));
+    write(engine, |batch| batch.compact_through(A, next + segments * 8 - 2).map(drop));
 }
 
 /// A log that breathes uses its files again; what it has not needed for a minute goes, in few syncs.

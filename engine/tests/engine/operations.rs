@@ -123,11 +123,11 @@ fn compacting_keeps_the_boundary() {
         |engine| {
             append(engine, A, 1..10, 1);
             append(engine, A, 10..20, 2);
-            write(engine, |batch| batch.compact_to(A, 9).map(drop));
+            write(engine, |batch| batch.compact_through(A, 9).map(drop));
             append(engine, B, 1..10, 4);
-            write(engine, |batch| batch.compact_to(B, 9).map(drop));
+            write(engine, |batch| batch.compact_through(B, 9).map(drop));
             // Below the boundary: nothing to do.
-            write(engine, |batch| batch.compact_to(B, 3)?.compact_to(A, 9).map(drop));
+            write(engine, |batch| batch.compact_through(B, 3)?.compact_through(A, 9).map(drop));
         },
         |engine| {
             let shard = engine.shard(A);
@@ -273,8 +273,8 @@ fn cuts_across_segments() {
                     Ok(())
                 });
             }
-            write(engine, |batch| batch.overwrite(A, entries(A, 13..16, 9))?.compact_to(A, 12).map(drop));
-            write(engine, |batch| batch.compact_to(B, 19)?.truncate_after(B, 29).map(drop));
+            write(engine, |batch| batch.overwrite(A, entries(A, 13..16, 9))?.compact_through(A, 12).map(drop));
+            write(engine, |batch| batch.compact_through(B, 19)?.truncate_after(B, 29).map(drop));
             append(engine, A, 16..18, 9);
         },
         |engine| {
@@ -334,12 +334,12 @@ fn compaction_stays_below_the_applied_floor() {
         assert_eq!(shard.applied_floor(), Some(4));
 
         let mut batch = engine.batch();
-        batch.put(A, b"k", b"v").unwrap().compact_to(A, 5).unwrap();
+        batch.put(A, b"k", b"v").unwrap().compact_through(A, 5).unwrap();
         let refused = engine.write(batch).unwrap_err();
         assert!(matches!(refused, Error::Unapplied { shard: A, index: 5, first: 5 }), "{refused}");
         assert_eq!((shard.first(), shard.get(b"k").unwrap()), (Some(1), None), "nothing was done");
 
-        write(&engine, |batch| batch.compact_to(A, 4).map(drop));
+        write(&engine, |batch| batch.compact_through(A, 4).map(drop));
         assert_eq!((shard.first(), shard.applied_floor()), (Some(5), Some(4)), "the boundary is applied");
         write(&engine, |batch| {
             batch.reset_to(A, Some(Boundary { index: 50, term: 2 }))?;
@@ -349,7 +349,7 @@ fn compaction_stays_below_the_applied_floor() {
         drop(shard);
         let engine = ground.reopen(engine);
         assert_eq!(engine.shard(A).applied_floor(), None);
-        write(&engine, |batch| batch.compact_to(A, 51).map(drop));
+        write(&engine, |batch| batch.compact_through(A, 51).map(drop));
     });
 }
 

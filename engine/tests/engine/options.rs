@@ -25,7 +25,10 @@ fn fill(engine: &Engine) {
     for index in 0..100 {
         write(engine, |batch| {
             batch.append_payload(A, index, 1, Bytes::from(vec![7; 20_000]))?;
-            batch.append_payload(ShardId(100 + index / 10), index % 10, 1, b"stays")?.compact_to(A, index).map(drop)
+            batch
+                .append_payload(ShardId(100 + index / 10), index % 10, 1, b"stays")?
+                .compact_through(A, index)
+                .map(drop)
         });
     }
 }

@@ -98,7 +98,7 @@ pub(crate) fn check_hit(engine: &Engine) {
     refused(&|batch| batch.append_payload(A, 10, 1, b"x").map(drop));
     refused(&|batch| batch.hard_state(A, b"new").map(drop));
     refused(&|batch| batch.truncate_after(A, 3).map(drop));
-    refused(&|batch| batch.compact_to(A, 5).map(drop));
+    refused(&|batch| batch.compact_through(A, 5).map(drop));
     refused(&|batch| batch.release(A).map(drop));
     let other = engine.shard(B);
     check(&other, 1..other.next().unwrap(), 1);
@@ -117,7 +117,7 @@ fn a_lost_record_is_missed_by_its_own_shard_alone() {
     while engine.metrics().compact_segments < 3 {
         append(&engine, B, next..next + 400, 1);
         next += 400;
-        write(&engine, |batch| batch.compact_to(B, next - 10).map(drop));
+        write(&engine, |batch| batch.compact_through(B, next - 10).map(drop));
         ground.pass(&engine, Duration::from_millis(20));
     }
     for _ in 0..2 {
@@ -170,7 +170,7 @@ fn other_ways_out() {
     type Fill = fn(&mut logboom::Batch<'_>) -> logboom::Result<()>;
     let ways: [(Fill, Option<u64>); 4] = [
         (|batch| batch.destroy(A).map(drop), None),
-        (|batch| batch.compact_to(A, 7).map(drop), Some(10)),
+        (|batch| batch.compact_through(A, 7).map(drop), Some(10)),
         (
             |batch| {
                 batch.reset_to(A, Some(Boundary { index: 30, term: 5 }))?.hard_state(A, b"new")?;
@@ -369,7 +369,7 @@ impl Model {
             }
             12..14 if next > first => {
                 let index = rng.u64(first..next);
-                batch.compact_to(id, index)?;
+                batch.compact_through(id, index)?;
                 let gone = self.entries.drain(..=usize::try_from(index - first).unwrap()).next_back().unwrap();
                 self.boundary = Some(Boundary { index, term: gone });
                 self.first = index + 1;

@@ -182,7 +182,7 @@ fn readers_follow_a_writer() {
         for round in 0..400 {
             append(&engine, A, round * 10 + 2..(round + 1) * 10 + 2, 1);
             if round % 7 == 0 {
-                write(&engine, |batch| batch.compact_to(A, round * 10).map(drop));
+                write(&engine, |batch| batch.compact_through(A, round * 10).map(drop));
             }
         }
         done.store(true, Ordering::Release);

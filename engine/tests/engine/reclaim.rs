@@ -23,7 +23,7 @@ fn round(engine: &Engine, nth: u64) {
         append(engine, ShardId(shard), nth * 4 + 1..nth * 4 + 5, 1);
     }
     append(engine, HOT, nth * 200 + 1..nth * 200 + 201, 1);
-    write(engine, |batch| batch.compact_to(HOT, nth * 200 + 199).map(drop));
+    write(engine, |batch| batch.compact_through(HOT, nth * 200 + 199).map(drop));
 }
 
 fn check_all(engine: &Engine, rounds: u64) {
@@ -59,7 +59,7 @@ fn what_laggards_hold_moves_and_the_rest_comes_back() {
 
         // Moved entries are dropped, written over and handed on as any others.
         let laggard = ShardId(100);
-        write(&engine, |batch| batch.compact_to(laggard, 100).map(drop));
+        write(&engine, |batch| batch.compact_through(laggard, 100).map(drop));
         write(&engine, |batch| batch.overwrite(laggard, entries(laggard, 900..905, 2)).map(drop));
         let overwritten = engine.shard(laggard).entries(899..905, u64::MAX).unwrap();
         assert_eq!(overwritten.iter().map(|entry| entry.term).collect::<Vec<_>>(), [1, 2, 2, 2, 2, 2]);
@@ -152,7 +152,7 @@ fn a_log_of_bounded_size_makes_room_or_says_who_holds_it() {
         let last = engine.shard(A).bounds().last.unwrap();
         check_all(&engine, rounds);
         // Whatever gives space back is still accepted, and then everything else is.
-        write(&engine, |batch| batch.compact_to(A, last).map(drop));
+        write(&engine, |batch| batch.compact_through(A, last).map(drop));
         for nth in rounds..rounds + 20 {
             round(&engine, nth);
         }
@@ -185,7 +185,7 @@ fn futures_wait_for_room_as_well() {
             }
             submit(index).unwrap().wait().unwrap();
             if index % 50 == 0 {
-                write(&engine, |batch| batch.compact_to(HOT, index).map(drop));
+                write(&engine, |batch| batch.compact_through(HOT, index).map(drop));
             }
         }
         assert!(engine.space().given_back > 10, "{:?}", engine.space());
@@ -193,7 +193,7 @@ fn futures_wait_for_room_as_well() {
         let (full, last) =
             (2_000..10_000).find_map(|index| submit(index).err().map(|error| (error, index - 1))).unwrap();
         assert!(matches!(full, Error::Full(Capacity::Bound { .. })), "{full:?}");
-        write(&engine, |batch| batch.compact_to(HOT, last).map(drop));
+        write(&engine, |batch| batch.compact_through(HOT, last).map(drop));
         submit(last + 1).unwrap().wait().unwrap();
         check(&engine.shard(ShardId(100)), 1..286, 1);
         engine.close().unwrap();
@@ -257,7 +257,7 @@ fn what_a_stale_read_gives_is_not_moved() {
             if index % 5 == 0 {
                 last = next;
             } else {
-                write(&engine, |batch| batch.compact_to(HOT, next).map(drop));
+                write(&engine, |batch| batch.compact_through(HOT, next).map(drop));
             }
             if index % 100 == 99 {
                 engine.reclaim().unwrap();

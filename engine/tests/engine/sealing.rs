@@ -47,7 +47,7 @@ fn shards_that_were_looked_at_before_they_were_written_are_listed_as_any_others(
         assert!(engine.segments().len() > 6, "{:?}", engine.segments());
         for first in (1..=SHARDS).step_by(100) {
             write(&engine, |batch| {
-                (first..first + 100).try_for_each(|shard| batch.compact_to(ShardId(shard), 12).map(drop))
+                (first..first + 100).try_for_each(|shard| batch.compact_through(ShardId(shard), 12).map(drop))
             });
         }
         let report = engine.reclaim().unwrap();
@@ -119,7 +119,7 @@ fn step(engine: &Engine, rng: &mut Rng) {
         let done = match rng.u32(..20) {
             0 => batch.destroy(shard).map(drop),
             1 if last > first => batch.overwrite(shard, [Entry::new(rng.u64(first + 1..=last), 1, &b""[..])]).map(drop),
-            2 if last > first => batch.compact_to(shard, rng.u64(first..last)).map(drop),
+            2 if last > first => batch.compact_through(shard, rng.u64(first..last)).map(drop),
             3 => batch.hard_state(shard, b"state").map(drop),
             4..=13 if last >= first => {
                 (0..rng.u32(1..4)).try_for_each(|_| heal(&mut batch, shard, rng.u64(first..=last), 1))
@@ -166,7 +166,7 @@ fn three_to_a_record(engine: &Engine, records: u64) {
             batch.append_payload(B, nth + 1, 1, vec![7; 20_000]).map(drop)
         });
     }
-    write(engine, |batch| batch.compact_to(B, records / 50 - 1).map(drop));
+    write(engine, |batch| batch.compact_through(B, records / 50 - 1).map(drop));
 }
 
 fn check_three(engine: &Engine, records: u64) {
@@ -213,12 +213,12 @@ fn a_segment_that_cannot_be_sealed_holds_nothing_back() {
     ground.pass(&engine, Duration::from_secs(1));
     assert!(!waits(&engine) && engine.health().is_good());
     // What is live in it moves, and it is given back.
-    write(&engine, |batch| batch.compact_to(A, 10_000).map(drop));
+    write(&engine, |batch| batch.compact_through(A, 10_000).map(drop));
     let report = engine.reclaim().unwrap();
     assert!(report.damaged.is_empty() && report.bytes_in_use < report.live_bytes * 2 + 4 * SEGMENT, "{report:?}");
     let read = engine.shard(A).entries(10_001..15_001, u64::MAX).unwrap();
     assert_eq!(read.len(), 5000);
-    write(&engine, |batch| batch.compact_to(A, 14_999).map(drop));
+    write(&engine, |batch| batch.compact_through(A, 14_999).map(drop));
     let report = engine.reclaim().unwrap();
     assert!(report.segments <= 4 && unsealable(&engine) == 0, "{report:?}");
     engine.close().unwrap();
@@ -259,7 +259,7 @@ fn a_footer_that_cannot_be_written_is_tried_again_and_holds_up_no_other() {
         if heals {
             ground.disk().clear_faults();
         } else {
-            write(&engine, |batch| (1..=100).try_for_each(|shard| batch.compact_to(ShardId(shard), 98).map(drop)));
+            write(&engine, |batch| (1..=100).try_for_each(|shard| batch.compact_through(ShardId(shard), 98).map(drop)));
             let failed = engine.reclaim();
             assert!(failed.is_ok() || engine.segments().iter().all(|segment| segment.info.slot != slot), "{failed:?}");
         }

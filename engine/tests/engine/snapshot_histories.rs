@@ -172,7 +172,7 @@ impl History {
         self.kept(model, &built);
         if self.rng.bool() {
             let to = index - self.rng.u64(..2).min(index - model.log.0);
-            batch.compact_to(id, to).unwrap();
+            batch.compact_through(id, to).unwrap();
             let held = self.leases.iter().filter(|lease| lease.manifest().shard == id.0);
             if let Some(held) = held.map(|lease| lease.manifest().index).min().filter(|held| *held < to) {
                 // What a lease holds is refused, and all that is in the batch with it.

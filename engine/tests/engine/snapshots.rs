@@ -42,7 +42,7 @@ fn build(engine: &Engine, shard: ShardId, index: u64) -> Built {
 fn snapshot(engine: &Engine, shard: ShardId, index: u64) {
     let built = build(engine, shard, index);
     write(engine, |batch| {
-        batch.compact_to(shard, index)?;
+        batch.compact_through(shard, index)?;
         batch.register_snapshot(shard, &built).map(drop)
     });
 }
@@ -209,20 +209,20 @@ fn a_lease_holds_the_log_above_its_index() {
     let lease = engine.snapshots().newest(A).unwrap().unwrap();
     let compact = |index| {
         let mut batch = engine.batch();
-        batch.compact_to(A, index).unwrap();
+        batch.compact_through(A, index).unwrap();
         engine.write(batch)
     };
     assert!(matches!(compact(11), Err(Error::Leased { shard: A, index: 11, held: 10 })));
     compact(10).unwrap();
     let built = build(&engine, A, 20);
     let mut batch = engine.batch();
-    batch.compact_to(A, 20).unwrap().register_snapshot(A, &built).unwrap();
+    batch.compact_through(A, 20).unwrap().register_snapshot(A, &built).unwrap();
     assert!(matches!(engine.write(batch), Err(Error::Leased { .. })));
     engine.snapshots().register(&built).unwrap();
     assert_eq!(newest(&engine, A), Some(20));
     assert!(matches!(compact(20), Err(Error::Leased { held: 10, .. })), "an older one is leased still");
     append(&engine, B, 1..10, 1);
-    write(&engine, |batch| batch.compact_to(B, 5).map(drop));
+    write(&engine, |batch| batch.compact_through(B, 5).map(drop));
     write(&engine, |batch| batch.compact_past_leases(A, 15).map(drop));
     assert_eq!(engine.shard(A).first(), Some(16));
     compact(12).unwrap();
@@ -295,7 +295,7 @@ fn a_follower_that_is_behind_catches_up_by_snapshot() {
     }
     check(&follower.shard(A), 31..50, 1);
     drop(lease);
-    write(&leader, |batch| batch.compact_to(A, 39).map(drop));
+    write(&leader, |batch| batch.compact_through(A, 39).map(drop));
 }
 
 /// What was acknowledged when something went wrong.
@@ -318,7 +318,7 @@ fn publish(engine: Engine, installs: Option<&Lease>) -> Reached {
     let Ok(built) = built else { return Reached::Nothing };
     let mut batch = engine.batch();
     match installs {
-        None => batch.compact_to(A, 20).unwrap(),
+        None => batch.compact_through(A, 20).unwrap(),
         Some(_) => batch.reset_to(A, Some(Boundary { index: 20, term: 1 })).unwrap(),
     };
     batch.register_snapshot(A, &built).unwrap().hard_state(A, b"new").unwrap();

@@ -75,7 +75,7 @@ fn fill(engine: &Engine, rng: &mut Rng, ground: &Ground) {
         }
         engine.write(batch).unwrap();
         if rng.u32(..40) == 0 && first - kept[at] > 60 {
-            write(engine, |batch| batch.compact_to(shard, first - 60).map(drop));
+            write(engine, |batch| batch.compact_through(shard, first - 60).map(drop));
             kept[at] = first - 59;
         }
         next[at] = first + count;
@@ -205,7 +205,7 @@ fn what_a_read_finds_puts_the_shard_in_quarantine() {
 #[test]
 fn what_reclaiming_finds_puts_the_shard_in_quarantine() {
     let (ground, engine, index) = with_damage_below_the_checkpoint(|_| {});
-    write(&engine, |batch| batch.compact_to(B, 58).map(drop));
+    write(&engine, |batch| batch.compact_through(B, 58).map(drop));
     let report = engine.reclaim().unwrap();
     assert_eq!(report.damaged.len(), 1);
     check_known(&ground, engine, index);

@@ -19,7 +19,7 @@ fn history(seed: u64) -> Vec<String> {
             let next = engine.shard(shard).next().unwrap_or(1);
             batch.append_payload(shard, next, 1, Bytes::from(vec![7; rng.usize(..12_000)])).unwrap();
             if next > 5 {
-                batch.compact_to(shard, next - 5).unwrap();
+                batch.compact_through(shard, next - 5).unwrap();
             }
             let ticket = engine.submit(batch, Durability::Durable).unwrap();
             match rng.u32(..3) {

@@ -216,7 +216,7 @@ fn rot_degrades_until_its_segment_is_given_back() {
         matches!(reasons[..], [Reason::Rot(rot)] if rot.segment == first && rot.damages == 1) && serves && is_degraded,
         "{reasons:?}"
     );
-    write(&engine, |batch| batch.compact_to(A, engine.shard(A).last().unwrap()).map(drop));
+    write(&engine, |batch| batch.compact_through(A, engine.shard(A).last().unwrap()).map(drop));
     engine.reclaim().unwrap();
     assert!(engine.health().is_good(), "{:?}", engine.health());
     engine.close().unwrap();

@@ -189,7 +189,7 @@ impl<M: StateMachine> Driver<M> {
         let shard = self.shard.id();
         match compaction.overridden.iter().any(|hold| matches!(hold.holder, Holder::Lease(_))) {
             true => batch.compact_past_leases(shard, compaction.to)?,
-            false => batch.compact_to(shard, compaction.to)?,
+            false => batch.compact_through(shard, compaction.to)?,
         };
         Ok(())
     }

@@ -132,7 +132,7 @@ impl ShardLog {
         let durability = match index {
             _ if index < self.start_index() => return Ok(None),
             _ if index < self.next_slot() => {
-                batch.compact_to(self.shard.id(), index)?;
+                batch.compact_through(self.shard.id(), index)?;
                 Durability::Lazy
             }
             _ => {
@@ -296,7 +296,7 @@ impl LogStore for ShardLog {
                 index if index.saturating_add(1) < start => return Ok(()),
                 // Where the log begins right behind it, a term that nobody said is no reason to drop what follows.
                 index if index < start && (held == at.term || (held == 0 && start < next)) => return Ok(()),
-                index if index < next && held == at.term => batch.compact_to(self.shard.id(), index)?,
+                index if index < next && held == at.term => batch.compact_through(self.shard.id(), index)?,
                 index => batch.reset_to(self.shard.id(), Some(Boundary { index, term: at.term }))?,
             };
             self.engine.submit(batch, Durability::Durable)?

@@ -89,7 +89,7 @@ impl Bench {
     }
 
     fn compact(&self, index: u64) -> logboom::Result<()> {
-        self.write(|batch| batch.compact_to(SHARD, index).map(drop))
+        self.write(|batch| batch.compact_through(SHARD, index).map(drop))
     }
 
     fn terms(&self, indexes: Range<u64>) -> Vec<u64> {

@@ -369,7 +369,7 @@ fn a_log_without_its_beginning_needs_a_snapshot() {
     let engine = world.open().unwrap();
     append(&engine, 1..11).unwrap();
     let mut batch = engine.batch();
-    batch.compact_to(SHARD, 4).unwrap();
+    batch.compact_through(SHARD, 4).unwrap();
     engine.write(batch).unwrap();
     let opened = Driver::regular(&engine, SHARD, Model::new(None), options());
     assert!(matches!(opened, Err(Error::NoSnapshot { first: 5 })));
@@ -394,7 +394,7 @@ fn a_log_may_begin_behind_a_boundary() {
     driver.commit(10);
     assert_eq!(apply_all(&mut driver).unwrap(), (1..11).collect::<Vec<_>>());
     let mut batch = engine.batch();
-    batch.compact_to(SHARD, 4).unwrap();
+    batch.compact_through(SHARD, 4).unwrap();
     engine.write(batch).unwrap();
     assert!(matches!(open(options), Err(Error::NoSnapshot { first: 5 })), "what was compacted is not empty");
 }

@@ -28,9 +28,9 @@ fn build(engine: &Engine, index: u64, term: u64) -> Built {
     builder.finish().unwrap()
 }
 
-fn compact_to(engine: &Engine, index: u64) {
+fn compact_through(engine: &Engine, index: u64) {
     let mut batch = engine.batch();
-    batch.compact_to(SHARD, index).unwrap();
+    batch.compact_through(SHARD, index).unwrap();
     engine.write(batch).unwrap();
 }
 
@@ -56,7 +56,7 @@ fn a_snapshot_from_which_the_log_does_not_go_on_is_of_no_use() {
     let engine = World::new(3).open().unwrap();
     let (mut driver, _) = open(&engine).unwrap();
     run(&engine, &mut driver, 1..31).unwrap();
-    compact_to(&engine, 25);
+    compact_through(&engine, 25);
     assert!(matches!(open(&engine), Err(Error::NoSnapshot { first: 26 })));
     assert!(matches!(driver.catch_up(3, 100).unwrap(), CatchUp::Later));
     assert!(upkeep(&mut driver).unwrap(), "a new one was asked for");
@@ -76,7 +76,7 @@ fn a_member_that_joins_behind_the_newest_snapshot_is_sent_the_next_one() {
     run(&engine, &mut driver, 1..11).unwrap();
     driver.request_snapshot();
     assert!(upkeep(&mut driver).unwrap());
-    compact_to(&engine, 8);
+    compact_through(&engine, 8);
     run(&engine, &mut driver, 11..13).unwrap();
     driver.request_snapshot();
     let earlier = driver.upkeep().unwrap().job.unwrap();
@@ -97,11 +97,11 @@ fn a_snapshot_at_the_boundary_is_enough() {
     let engine = World::new(4).open().unwrap();
     let (mut driver, _) = open(&engine).unwrap();
     run(&engine, &mut driver, 1..31).unwrap();
-    compact_to(&engine, 20);
+    compact_through(&engine, 20);
     let (driver, recovered) = open(&engine).unwrap();
     assert_eq!((recovered.applied, recovered.last), (Some(20), Some(30)));
     check_state(&driver, 20);
-    compact_to(&engine, 20);
+    compact_through(&engine, 20);
 }
 
 /// The process dies when the machine has its new state and has not synced it. The next one finds the state, and has the

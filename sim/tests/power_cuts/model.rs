@@ -164,7 +164,7 @@ impl Operation {
             }
             Operation::Overwrite { first, rows } => batch.overwrite(id, entries(*first, rows)),
             Operation::Truncate { keep } => batch.truncate_after(id, *keep),
-            Operation::Compact { index } => batch.compact_to(id, *index),
+            Operation::Compact { index } => batch.compact_through(id, *index),
             Operation::Reset { boundary } => batch.reset_to(id, *boundary),
             Operation::Destroy => batch.destroy(id),
             Operation::HardState(bytes) => batch.hard_state(id, bytes),

@@ -56,7 +56,7 @@ pub(super) fn truncate() -> Result<u64> {
 pub(super) fn compact() -> Result<u64> {
     let ground = Ground::new()?;
     ground.fill(SHARDS, 128, 1, &payload(256))?;
-    each(&ground, |batch, shard| Ok(batch.compact_to(shard, 64).map(drop)?))
+    each(&ground, |batch, shard| Ok(batch.compact_through(shard, 64).map(drop)?))
 }
 
 /// A batch for each shard; returns their number.

@@ -123,7 +123,7 @@ fn what_a_descriptor_tells_is_applied_and_the_rest_is_missing() {
     let last = |batch: &dyn Fn(&mut Batch<'_>) -> Result<()>| after_loss_of(batch, &nothing);
     assert_eq!(last(&|batch| entries(batch, A, 8..11, 1)), (Some(lost(&[(8, 11)])), (5, 11)));
     assert_eq!(last(&|batch| batch.truncate_after(A, 6).map(drop)), (None, (5, 7)));
-    assert_eq!(last(&|batch| batch.compact_to(A, 6).map(drop)), (None, (7, 8)));
+    assert_eq!(last(&|batch| batch.compact_through(A, 6).map(drop)), (None, (7, 8)));
     assert_eq!(last(&|batch| batch.reset_to(A, None).map(drop)), (None, (0, 0)));
     let boundary = Boundary { index: 20, term: 4 };
     assert_eq!(last(&|batch| batch.reset_to(A, Some(boundary)).map(drop)), (Some(suffix()), (5, 8)));
@@ -146,7 +146,7 @@ fn what_comes_later_is_proven_and_may_make_good() {
     assert_eq!(after_loss_of(&|batch| batch.hard_state(A, b"old").map(drop), &vote), (None, (5, 8)));
     let cut = |batch: &mut Batch<'_>| batch.truncate_after(A, 8).map(drop);
     assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &cut), (Some(lost(&[(8, 9)])), (5, 9)));
-    let compact = |batch: &mut Batch<'_>| batch.compact_to(A, 9).map(drop);
+    let compact = |batch: &mut Batch<'_>| batch.compact_through(A, 9).map(drop);
     assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &compact), (Some(lost(&[(10, 11)])), (10, 11)));
     let destroy = |batch: &mut Batch<'_>| batch.destroy(A).map(drop);
     assert_eq!(after_loss_of(&|batch| batch.put(A, b"k", b"v").map(drop), &destroy), (None, (0, 0)));

@@ -165,7 +165,7 @@ pub(super) const ROWS: &[Row] = &[
             bench
                 .write(|batch| {
                     batch.append_payload(SHARD, index, 7, vec![1; 30_000])?;
-                    batch.compact_to(SHARD, index).map(drop)
+                    batch.compact_through(SHARD, index).map(drop)
                 })
                 .unwrap();
         }

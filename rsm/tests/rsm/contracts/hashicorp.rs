@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         })
     },
     Row {
-        adapter: "a range that begins with the first entry is compact_to(max)",
+        adapter: "a range that begins with the first entry is compact_through(max)",
         ..row("DeleteRange is inclusive: a prefix is a compaction", |bench| {
             bench.append(1..10, 1);
             bench.compact(5).unwrap();

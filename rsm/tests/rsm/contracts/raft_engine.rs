@@ -14,7 +14,7 @@ pub(super) const ROWS: &[Row] = &[
         let prepare = |bench: &Bench| bench.append(1..10, 1);
         let write = |bench: &Bench| {
             bench.write(|batch| {
-                batch.compact_to(SHARD, 5)?.put(SHARD, b"region", b"split")?;
+                batch.compact_through(SHARD, 5)?.put(SHARD, b"region", b"split")?;
                 batch.append_payload(ShardId(1), 1, 1, payload(1))?.append_payload(ShardId(2), 1, 1, payload(1))?;
                 Ok(())
             })
@@ -74,7 +74,7 @@ pub(super) const ROWS: &[Row] = &[
                 }
                 shard.first().or(shard.next()).unwrap_or(0) - before
             };
-            // Its argument is exclusive.
+            // Its argument is exclusive: the first entry that stays.
             assert_eq!([compact_to(5), compact_to(3), compact_to(100), compact_to(100)], [4, 0, 5, 0]);
             assert!(matches!(bench.compact(100), Err(Error::Beyond { .. })));
         })
