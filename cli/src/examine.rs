@@ -110,14 +110,14 @@ impl Examination {
         log.into_iter().map(|(shard, lost)| Held { shard: shard.0, lost: lost.into() }).collect()
     }
 
-    pub(crate) fn holds_back_unseen(&self) -> bool {
-        self.log.as_ref().is_some_and(ReadOnly::holds_back_unseen)
+    pub(crate) fn has_unknown_losses(&self) -> bool {
+        self.log.as_ref().is_some_and(ReadOnly::has_unknown_losses)
     }
 
     /// Why the verdict is damage, in the words in which it is printed; nothing if it is not.
     fn reasons(&self) -> Vec<String> {
         let damages = self.damages().iter().map(Damage::text).collect::<Vec<_>>();
-        let unseen = self.holds_back_unseen().then(|| UNSEEN.to_owned());
+        let unseen = self.has_unknown_losses().then(|| UNSEEN.to_owned());
         let held = self.quarantined();
         damages.into_iter().chain(held.iter().map(Held::text)).chain(unseen).collect()
     }

@@ -60,7 +60,8 @@ impl Finding {
             Self::Tail => "the next writable opening cuts it: nothing that was acknowledged is in it",
             Self::Records => "heal the shards in quarantine from a replica, or give up what is lost: `logboom repair`",
             Self::End => {
-                "a snapshot from a replica for each shard; shards that nothing is known of: `logboom repair --unseen`"
+                "a snapshot from a replica for each shard; shards that nothing is known of: `logboom repair \
+                 --accept-unknown-losses`"
             }
             Self::MissingSegment => "bring the file back, or heal the shards as for `records`",
             Self::Unreadable => "wait for the device, or copy the directory to another one; then as for `records`",

@@ -80,7 +80,7 @@ struct Recovery {
     /// Shards of which something is missing.
     quarantined: usize,
     /// Shards that are not listed are held back: records are lost that may have been theirs.
-    holds_back_unseen: bool,
+    has_unknown_losses: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -178,7 +178,7 @@ impl Recovery {
             records_replayed: report.records_replayed,
             bytes_read: report.bytes_read,
             quarantined: log.quarantined().len(),
-            holds_back_unseen: log.holds_back_unseen(),
+            has_unknown_losses: log.has_unknown_losses(),
             ..known
         }
     }
@@ -291,7 +291,7 @@ fn text(found: &Inspection) -> String {
             text += &field("quarantine", &format!("shard {} {}", row.shard, missing.text));
         }
     }
-    if recovery.holds_back_unseen {
+    if recovery.has_unknown_losses {
         text += &field("quarantine", UNSEEN);
     }
     for shard in &found.absent {
@@ -341,7 +341,7 @@ fn history(recovery: &Recovery) -> String {
 fn on_open(recovery: &Recovery) -> String {
     match (&recovery.cut, recovery.quarantined) {
         _ if recovery.refused => "refused".to_owned(),
-        _ if recovery.holds_back_unseen => "holds back every shard that is not proven whole".to_owned(),
+        _ if recovery.has_unknown_losses => "holds back every shard that is not proven whole".to_owned(),
         (_, hit @ 1..) => format!("holds back {}", count(hit as u64, "shard")),
         (Some(cut), 0) => format!("cuts {}", cut.text()),
         (None, 0) => "nothing is cut".to_owned(),

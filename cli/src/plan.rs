@@ -9,7 +9,7 @@ use crate::output::hex;
 /// What a repair does, all of it or nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
-    Unseen,
+    UnknownLosses,
     Shard(ShardId, Vec<Step>),
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Step {
     KeepHardState(Option<Vec<u8>>),
     KeepKeys,
     KeepSnapshots,
-    Release,
+    AcceptLoss,
 }
 
 /// What a shard in quarantine can be made, besides whole.
@@ -94,7 +94,7 @@ impl Step {
             Self::Destroy => batch.destroy(shard).map(drop),
             Self::HardState(bytes) => batch.hard_state(shard, bytes).map(drop),
             Self::KeepHardState(_) | Self::KeepKeys | Self::KeepSnapshots => Ok(()),
-            Self::Release => batch.release(shard).map(drop),
+            Self::AcceptLoss => batch.accept_loss(shard).map(drop),
         }
     }
 }
@@ -114,7 +114,7 @@ impl fmt::Display for Step {
             Self::KeepHardState(known) => write!(f, "go on with the hard state {}", shown(known.as_deref())),
             Self::KeepKeys => f.write_str("take keys and commit hint as they are"),
             Self::KeepSnapshots => f.write_str("go on without the snapshots from before the one that is lost"),
-            Self::Release => f.write_str("end the quarantine"),
+            Self::AcceptLoss => f.write_str("accept the loss"),
         }
     }
 }
@@ -139,19 +139,21 @@ impl Plan {
         if lost.snapshot {
             steps.push(Step::KeepSnapshots);
         }
-        steps.push(Step::Release);
+        steps.push(Step::AcceptLoss);
         Ok(Self::Shard(id, steps))
     }
 
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
-            Self::Unseen => vec!["take every shard that nothing is known of for one that never was".to_owned()],
+            Self::UnknownLosses => vec![
+                "accept unknown losses: take every shard that nothing is known of for one that never was".to_owned(),
+            ],
             Self::Shard(id, steps) => steps.iter().map(|step| format!("{id}: {step}")).collect(),
         }
     }
 
     pub(crate) fn apply(&self, engine: &Engine) -> logboom::Result<()> {
-        let Self::Shard(id, steps) = self else { return engine.release_unseen() };
+        let Self::Shard(id, steps) = self else { return engine.accept_unknown_losses() };
         let mut batch = engine.batch();
         for step in steps {
             step.add(*id, &mut batch)?;

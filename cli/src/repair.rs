@@ -33,13 +33,13 @@ const SMALL_FILES: [&str; 3] = ["LOGBOOM", "checkpoint-0", "checkpoint-1"];
 /// DIR/damaged/<time>, where a record is kept too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-#[command(group = clap::ArgGroup::new("action").args(["cut", "reset", "destroy", "unseen", "identity", "strangers"]))]
+#[command(group = clap::ArgGroup::new("action").args(ACTIONS))]
 pub(crate) struct Args {
     /// The directory of the log.
     dir: PathBuf,
 
     /// The shard to repair.
-    #[arg(long, value_name = "ID", requires = "action", conflicts_with_all = ["unseen", "identity", "strangers"])]
+    #[arg(long, value_name = "ID", requires = "action", conflicts_with_all = OF_NO_SHARD)]
     shard: Option<u64>,
 
     /// Drop the entries from the first lost one on; where the end of the log is lost, take it as it is.
@@ -54,9 +54,9 @@ pub(crate) struct Args {
     #[arg(long, requires = "shard")]
     destroy: bool,
 
-    /// Say that no shard exists but those that are known, where records are lost without a trace.
+    /// Where records are lost without a trace: say that no shard exists but those that are known.
     #[arg(long)]
-    unseen: bool,
+    accept_unknown_losses: bool,
 
     /// Write LOGBOOM again where it is damaged, gone, or of another log: as all other files name the log.
     #[arg(long)]
@@ -69,13 +69,16 @@ pub(crate) struct Args {
     /// The hard state that the shard goes on with: bytes in hexadecimal, `keep` for the last one that is known, `none`
     /// if there was none. Must be given where it is lost.
     #[arg(long, value_name = "HEX|keep|none", value_parser = hard_state, requires = "shard")]
-    #[arg(conflicts_with_all = ["destroy", "unseen", "identity", "strangers"])]
+    #[arg(conflicts_with = "destroy", conflicts_with_all = OF_NO_SHARD)]
     hard_state: Option<HardState>,
 
     /// Do it.
     #[arg(long, requires = "action")]
     yes: bool,
 }
+
+const ACTIONS: [&str; 6] = ["cut", "reset", "destroy", "accept_unknown_losses", "identity", "strangers"];
+const OF_NO_SHARD: [&str; 3] = ["accept_unknown_losses", "identity", "strangers"];
 
 const HELP: &str = "\
 Examples:
@@ -84,7 +87,7 @@ Examples:
   logboom repair DIR --shard 7 --cut --yes                      do it
   logboom repair DIR --shard 7 --cut --hard-state keep --yes    likewise, its vote is lost too
   logboom repair DIR --shard 7 --reset 5000:12 --yes            begin behind a snapshot of entry 5000 of term 12
-  logboom repair DIR --unseen --yes                             no shard is missing altogether
+  logboom repair DIR --accept-unknown-losses --yes              no shard is missing altogether
   logboom repair DIR --identity --yes                           LOGBOOM as the other files name the log
   logboom repair DIR --strangers --yes                          put the files of other logs aside
 
@@ -99,7 +102,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     let mend = match (args.identity, args.strangers) {
         (true, _) => Some(Mend::Restore),
         (_, true) => Some(Mend::PutAside),
-        _ => (args.shard.is_none() && !args.unseen).then_some(Mend::List),
+        _ => (args.shard.is_none() && !args.accept_unknown_losses).then_some(Mend::List),
     };
     if let Some(mend) = mend {
         match (mend, identity_fault(&args.dir)?) {
@@ -110,7 +113,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     }
     let found = Examination::of(&args.dir, false, format)?;
     let Some(view) = &found.log else { return Err(fail(too_much_is_missing(&found))) };
-    let repair = match plan(args, |id| view.shard(id), view.holds_back_unseen()).map_err(fail)? {
+    let repair = match plan(args, |id| view.shard(id), view.has_unknown_losses()).map_err(fail)? {
         None => Repair::new(args, Outcome::Listed, State::of(&found, view)),
         Some(plan) if !args.yes => {
             let repair = Repair::new(args, Outcome::Unconfirmed, State::of(&found, view));
@@ -152,7 +155,7 @@ struct State {
     verdict: Verdict,
     quarantined: Vec<Row>,
     /// Shards that are not listed are held back: records are lost that may have been theirs.
-    holds_back_unseen: bool,
+    has_unknown_losses: bool,
     /// All that a check of every checksum finds.
     damages: Vec<Damage>,
 }
@@ -190,7 +193,7 @@ impl State {
         Self {
             verdict: found.verdict,
             quarantined: view.quarantined().into_iter().map(row).collect(),
-            holds_back_unseen: view.holds_back_unseen(),
+            has_unknown_losses: view.has_unknown_losses(),
             damages: found.damages(),
         }
     }
@@ -212,10 +215,12 @@ impl Row {
 }
 
 /// What `args` demand, on the shards as they are; `None` if nothing.
-fn plan(args: &Args, shard: impl Fn(ShardId) -> Shard, holds_back_unseen: bool) -> Result<Option<Plan>, String> {
+fn plan(args: &Args, shard: impl Fn(ShardId) -> Shard, has_unknown_losses: bool) -> Result<Option<Plan>, String> {
     let action = match args.reset {
-        _ if args.unseen && holds_back_unseen => return Ok(Some(Plan::Unseen)),
-        _ if args.unseen => return Err("no shard is held back that nothing is known of: nothing to repair".to_owned()),
+        _ if args.accept_unknown_losses && has_unknown_losses => return Ok(Some(Plan::UnknownLosses)),
+        _ if args.accept_unknown_losses => {
+            return Err("no shard is held back that nothing is known of: nothing to repair".to_owned());
+        }
         _ if args.destroy => Action::Destroy,
         Some(boundary) => Action::Reset(boundary),
         None => Action::Cut,
@@ -252,7 +257,7 @@ fn carry_out(args: &Args, format: Format) -> Result<Repair, Failure> {
     let disk = disk::open(&args.dir, &options).map_err(|error| Failure::new(&args.dir, &error))?;
     let found = Examination::of(&args.dir, false, format)?;
     let Some(view) = &found.log else { return Err(fail(too_much_is_missing(&found))) };
-    let planned = plan(args, |id| view.shard(id), view.holds_back_unseen()).map_err(fail)?;
+    let planned = plan(args, |id| view.shard(id), view.has_unknown_losses()).map_err(fail)?;
     let planned = planned.ok_or_else(|| fail("nothing is demanded".to_owned()))?;
     let steps = planned.words();
     let files = files(&args.dir, view, &found.report.damages).map_err(|error| Failure::new(&args.dir, &error))?;
@@ -281,7 +286,7 @@ fn carry_out(args: &Args, format: Format) -> Result<Repair, Failure> {
 fn change(disk: Arc<dyn Disk>, args: &Args, planned: &Plan, damaged: BTreeSet<SegmentId>) -> Result<(), String> {
     let engine = Engine::open_on(disk, config(&args.dir), Runtime::Threads).map_err(said)?;
     engine.report_damage(damaged).map_err(said)?;
-    let plan = plan(args, |id| engine.shard(id), engine.holds_back_unseen())?;
+    let plan = plan(args, |id| engine.shard(id), engine.has_unknown_losses())?;
     if plan.as_ref() != Some(planned) {
         return Err("the log is not as it was when it was only looked at: nothing was done".to_owned());
     }
@@ -337,7 +342,7 @@ fn text(repair: &Repair) -> String {
     for row in &state.quarantined {
         text += &field("quarantine", &row.text());
     }
-    if repair.outcome == Outcome::Listed && (!state.quarantined.is_empty() || state.holds_back_unseen) {
+    if repair.outcome == Outcome::Listed && (!state.quarantined.is_empty() || state.has_unknown_losses) {
         text += &field("ways out", "heal it from another replica (Engine::heal): gives up nothing");
         text += &format!("{:FIELD_WIDTH$}or give up what is lost: see `logboom repair --help`\n", "");
     }
@@ -346,14 +351,14 @@ fn text(repair: &Repair) -> String {
 
 fn summary(state: &State) -> String {
     let shards = count(state.quarantined.len() as u64, "shard");
-    if !state.damages.is_empty() && state.quarantined.is_empty() && !state.holds_back_unseen {
+    if !state.damages.is_empty() && state.quarantined.is_empty() && !state.has_unknown_losses {
         return "no shard has lost anything: see docs/repair.md for what mends the damage".to_owned();
     }
-    match (state.quarantined.len(), state.holds_back_unseen) {
+    match (state.quarantined.len(), state.has_unknown_losses) {
         (0, false) => "nothing".to_owned(),
-        (0, true) => "every shard that nothing is known of: --unseen".to_owned(),
+        (0, true) => "every shard that nothing is known of: --accept-unknown-losses".to_owned(),
         (_, false) => shards,
-        (_, true) => format!("{shards}, and every one that nothing is known of: --unseen"),
+        (_, true) => format!("{shards}, and every one that nothing is known of: --accept-unknown-losses"),
     }
 }
 

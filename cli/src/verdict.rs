@@ -190,7 +190,7 @@ impl Lost {
             7 => "a commit hint".to_owned(),
             8 | 9 => "a key".to_owned(),
             10 => format!("{}, handed in again", entries(first, count)),
-            11 | 12 => "a release".to_owned(),
+            11 | 12 => "the acceptance of a loss".to_owned(),
             13 => format!("the registration of the snapshot of index {first}"),
             14 => "that a snapshot is let go of".to_owned(),
             _ => format!("a record of kind {kind}"),

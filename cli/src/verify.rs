@@ -58,7 +58,7 @@ struct Verification {
     /// Shards of which something is missing.
     quarantined: Vec<Held>,
     /// Shards that are not known are held back: records are lost that may have been theirs.
-    holds_back_unseen: bool,
+    has_unknown_losses: bool,
     /// The kinds of what was found, each once: docs/repair.md has what mends them.
     findings: Vec<Finding>,
 }
@@ -79,7 +79,7 @@ impl Verification {
             snapshots: found.snapshots.clone(),
             damages: found.damages(),
             quarantined: found.quarantined(),
-            holds_back_unseen: found.holds_back_unseen(),
+            has_unknown_losses: found.has_unknown_losses(),
             findings: found.findings(),
         }
     }
@@ -116,7 +116,7 @@ fn text(found: &Verification) -> String {
     for held in &found.quarantined {
         text += &field("quarantine", &held.text());
     }
-    if found.holds_back_unseen {
+    if found.has_unknown_losses {
         text += &field("quarantine", UNSEEN);
     }
     for finding in &found.findings {

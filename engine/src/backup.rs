@@ -25,7 +25,7 @@ pub struct Backup {
     /// Until they are copied.
     _snapshots: Option<Keep>,
     quarantined: Vec<(ShardId, Quarantine)>,
-    holds_back_unseen: bool,
+    has_unknown_losses: bool,
 }
 
 /// What a backup holds.
@@ -37,7 +37,7 @@ pub struct BackupReport {
     /// The shards of which something is lost, in the copy as in the engine when the copy was begun.
     pub quarantined: Vec<(ShardId, Quarantine)>,
     /// In the copy as in the engine, shards that nothing is known of are held back.
-    pub holds_back_unseen: bool,
+    pub has_unknown_losses: bool,
 }
 
 impl Backup {
@@ -52,7 +52,7 @@ impl Backup {
             log,
             _snapshots: (!mutants::is_on(Mutant::CopyNotKept)).then_some(snapshots),
             quarantined: shards.quarantined(),
-            holds_back_unseen: shards.holds_back_unseen(),
+            has_unknown_losses: shards.has_unknown_losses(),
         })
     }
 
@@ -77,7 +77,7 @@ impl Backup {
     pub fn finish(mut self) -> Result<BackupReport> {
         while self.step()? {}
         let copied = self.log.finish()?;
-        Ok(BackupReport { copied, quarantined: self.quarantined, holds_back_unseen: self.holds_back_unseen })
+        Ok(BackupReport { copied, quarantined: self.quarantined, has_unknown_losses: self.has_unknown_losses })
     }
 
     /// All of it, at a pace that leaves the disk to the engine for half of the time.

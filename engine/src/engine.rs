@@ -5,7 +5,7 @@ use std::{fmt, path::Path, sync::Arc};
 use logboom_disk::Disk;
 
 use crate::{
-    append::{admit, batch::Batch, rejected::Rejected, submit::release_unseen},
+    append::{admit, batch::Batch, rejected::Rejected, submit::accept_unknown_losses},
     backup::{Backup, BackupReport},
     health::Health,
     maintenance::{
@@ -207,19 +207,21 @@ impl Engine {
     }
 
     /// Whether shards that nothing is known of are held back: records are lost that may have been theirs. Each is
-    /// in [quarantine](Shard::quarantine) until it is [released](Batch::release), destroyed, or all of them are.
-    pub fn holds_back_unseen(&self) -> bool {
-        self.0.core.store.shards.holds_back_unseen()
+    /// in [quarantine](Shard::quarantine) until it is [accepted](Batch::accept_loss) or
+    /// destroyed, or all of them [are](Engine::accept_unknown_losses).
+    pub fn has_unknown_losses(&self) -> bool {
+        self.0.core.store.shards.has_unknown_losses()
     }
 
-    /// Says that no shard exists but those that are known, whatever was lost, or that the caller knows better:
-    /// shards that nothing is known of are not held back any more. Durable on return; does nothing where none are.
+    /// Accepts that records are lost of shards that nothing is known of: says that no shard exists but those that are
+    /// known, or that the caller knows better. The others are not held back any more. Durable on return; does nothing
+    /// where none are.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Full`], [`Error::Poisoned`].
-    pub fn release_unseen(&self) -> Result<()> {
+    pub fn accept_unknown_losses(&self) -> Result<()> {
         self.0.core.check_open()?;
-        release_unseen(&self.0.core)
+        accept_unknown_losses(&self.0.core)
     }
 
     /// A ticket for everything that was submitted before, lazy batches included, which are written now.

@@ -37,8 +37,8 @@ pub enum Reason {
     Stalled(Duration),
     /// Shards are in [quarantine](crate::Engine::quarantined), so many.
     Quarantined(usize),
-    /// Shards that nothing is known of are [held back](crate::Engine::holds_back_unseen).
-    HoldsBackUnseen,
+    /// Shards that nothing is known of are [held back](crate::Engine::has_unknown_losses).
+    UnknownLosses,
     /// Background work has failed and not succeeded since; it is tried again. Opening takes longer meanwhile, space
     /// does not come back, or who appends must make segments.
     Background {
@@ -64,7 +64,7 @@ impl Health {
         reasons.extend(log.ended.into_iter().map(Reason::Ended));
         reasons.extend(log.stalled.map(Reason::Stalled));
         reasons.extend(Some(shards.count_quarantined()).filter(|&count| count > 0).map(Reason::Quarantined));
-        reasons.extend(shards.holds_back_unseen().then_some(Reason::HoldsBackUnseen));
+        reasons.extend(shards.has_unknown_losses().then_some(Reason::UnknownLosses));
         let of_log = log.failing.into_iter().map(|(machine, error)| (machine, Error::from(error)));
         let failing = of_log.chain(core.background_failures());
         reasons.extend(failing.map(|(machine, error)| Reason::Background { machine, error }));
@@ -112,7 +112,7 @@ impl fmt::Display for Reason {
             Self::Stalled(lasts) => write!(f, "the disk has not answered for {} ms", lasts.as_millis()),
             Self::Quarantined(1) => f.write_str("1 shard is in quarantine"),
             Self::Quarantined(count) => write!(f, "{count} shards are in quarantine"),
-            Self::HoldsBackUnseen => f.write_str("shards that nothing is known of are held back"),
+            Self::UnknownLosses => f.write_str("shards that nothing is known of are held back"),
             Self::Background { machine, error } => write!(f, "{machine} fails: {error}"),
             Self::Rot(rot) if rot.damages == 1 => write!(f, "segment {} is damaged in 1 place", rot.segment),
             Self::Rot(rot) => write!(f, "segment {} is damaged in {} places", rot.segment, rot.damages),

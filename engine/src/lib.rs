@@ -119,10 +119,10 @@
 //! Damage to what was durable (bytes that rot, files that vanish) is told apart from a write that a crash cut short. It
 //! keeps no shard from serving but those that it hits. These are in quarantine ([`Engine::quarantined`]): what is left
 //! of them can be read, what is lost is answered with a typed error and never with something older, and writes are
-//! refused until the lost entries are handed in again ([`Engine::heal`]), are dropped, or the shard is
-//! [released](Batch::release) or [destroyed](Batch::destroy). Where it is not known whose records are lost, every shard
-//! that cannot be proven whole is held back. Damage to the very end of a log, behind the last promise that survived,
-//! looks like a torn tail and is cut as one.
+//! refused until the lost entries are handed in again ([`Engine::heal`]) or dropped, the loss is
+//! [accepted](Batch::accept_loss), or the shard [destroyed](Batch::destroy). Where it is not known whose records are
+//! lost, every shard that cannot be proven whole is held back. Damage to the very end of a log, behind the last promise
+//! that survived, looks like a torn tail and is cut as one.
 
 #![forbid(unsafe_code)]
 

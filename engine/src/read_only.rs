@@ -56,7 +56,7 @@ impl ReadOnly {
 
     /// All that was found to be wrong, as far as two looks can be compared by it.
     fn wrong(&self) -> Option<String> {
-        let (found, quarantined, unseen) = (&self.report.recovery, self.quarantined(), self.holds_back_unseen());
+        let (found, quarantined, unseen) = (&self.report.recovery, self.quarantined(), self.has_unknown_losses());
         let is_well = found.damages.is_empty() && found.odd_files.is_empty() && found.identity.is_none();
         let is_whole = quarantined.is_empty() && !unseen;
         let wrong = (&found.damages, &found.odd_files, &found.identity, quarantined, unseen);
@@ -86,8 +86,8 @@ impl ReadOnly {
     }
 
     /// Whether shards that nothing is known of are held back: records are lost that may have been theirs.
-    pub fn holds_back_unseen(&self) -> bool {
-        self.store.shards.holds_back_unseen()
+    pub fn has_unknown_losses(&self) -> bool {
+        self.store.shards.has_unknown_losses()
     }
 
     /// Reads every live entry in these segments, in which a verification has found damage: those that are lost put

@@ -42,8 +42,8 @@ pub(crate) enum Kind {
     Put { key: Vec<u8>, value: Vec<u8> },
     /// [`Batch::delete`].
     Delete { key: Vec<u8> },
-    /// [`Batch::release`]: the shard is what the operations before it have made it.
-    Release,
+    /// [`Batch::accept_loss`]: the shard is what the operations before it have made it.
+    AcceptLoss,
     /// [`Batch::register_snapshot`]: so many stay.
     Register { built: Built, snapshot: Snapshot, kept: usize },
     /// [`Batch::forget_snapshot`].
@@ -245,7 +245,7 @@ impl Operation {
             Kind::CommitHint { hint } => model.commit_hint = Some(hint.clone()),
             Kind::Put { key, value } => drop(model.keys.insert(key.clone(), value.clone())),
             Kind::Delete { key } => drop(model.keys.remove(key)),
-            Kind::Release => {}
+            Kind::AcceptLoss => {}
             Kind::Register { snapshot, kept, .. } => model.register(*snapshot, *kept),
             Kind::Forget { id } => model.snapshots.retain(|snapshot| snapshot.id != *id),
         }
@@ -273,7 +273,7 @@ impl Operation {
             Kind::CommitHint { hint } => drop(batch.commit_hint(shard, hint)?),
             Kind::Put { key, value } => drop(batch.put(shard, key, value)?),
             Kind::Delete { key } => drop(batch.delete(shard, key)?),
-            Kind::Release => drop(batch.release(shard)?),
+            Kind::AcceptLoss => drop(batch.accept_loss(shard)?),
             Kind::Register { built, .. } => drop(batch.register_snapshot(shard, built)?),
             Kind::Forget { id } => drop(batch.forget_snapshot(shard, *id)?),
         }

@@ -290,7 +290,7 @@ fn inspect_tells_what_damage_took() {
     }
     let run = self::run(&["repair", dir.path().to_str().unwrap()]);
     assert!(run.code == 2 && run.out.contains("[end] "), "{run:?}");
-    assert!(run.out.contains("and every one that nothing is known of: --unseen\n"), "{run:?}");
+    assert!(run.out.contains("and every one that nothing is known of: --accept-unknown-losses\n"), "{run:?}");
 }
 
 #[test]

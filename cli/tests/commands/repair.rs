@@ -21,14 +21,14 @@ fn nothing_is_to_be_repaired_of_a_clean_log() {
     let before = contents(dir.path());
     let listed = repair(dir.path(), &[]);
     let value = listed.value();
-    assert_eq!((listed.code, &value["quarantined"], &value["holds_back_unseen"]), (0, &json!([]), &json!(false)));
+    assert_eq!((listed.code, &value["quarantined"], &value["has_unknown_losses"]), (0, &json!([]), &json!(false)));
     let text = run(&["repair", dir.path().to_str().unwrap()]);
     assert!(text.code == 0 && text.out.contains("to repair   nothing\n"), "{text:?}");
     for (args, error) in [
         (&["--shard", "7", "--cut", "--yes"][..], "shard 7 is not in quarantine"),
         (&["--shard", "7", "--destroy", "--yes"], "shard 7 is not in quarantine"),
         (&["--shard", "99", "--reset", "5:1", "--yes"], "shard 99 is not in quarantine"),
-        (&["--unseen", "--yes"], "no shard is held back"),
+        (&["--accept-unknown-losses", "--yes"], "no shard is held back"),
     ] {
         let refused = repair(dir.path(), args);
         assert!(refused.code == 3 && refused.out.contains(error), "{args:?} {refused:?}");
@@ -45,7 +45,7 @@ fn what_is_not_a_demand_is_refused() {
         &["--cut"],
         &["--reset", "5:1"],
         &["--yes"],
-        &["--shard", "7", "--unseen"],
+        &["--shard", "7", "--accept-unknown-losses"],
         &["--shard", "7", "--cut", "--destroy"],
         &["--shard", "7", "--cut", "--reset", "5:1"],
         &["--shard", "7", "--reset", "5"],
@@ -70,7 +70,7 @@ fn all_commands_agree_on_damage() {
     assert_eq!(inspected["recovery"]["damages"], verified["damages"]);
     assert_eq!((&listed["verdict"], &inspected["recovery"]["verdict"]), (&json!("damage"), &json!("damage")));
     assert_eq!(listed["outcome"], "listed");
-    assert_eq!(listed["holds_back_unseen"], inspected["recovery"]["holds_back_unseen"]);
+    assert_eq!(listed["has_unknown_losses"], inspected["recovery"]["has_unknown_losses"]);
     assert_eq!(listed["quarantined"].as_array().unwrap().len(), 1);
     assert_eq!(listed["quarantined"][0]["quarantine"], inspected["shards"][0]["quarantine"]);
     assert_eq!(listed["quarantined"][0]["quarantine"]["entries"], json!([{ "start": 2, "end": 3 }]));
@@ -117,7 +117,7 @@ fn a_cut_keeps_what_lies_before_the_loss() {
     let done = repair(dir.path(), &["--shard", "7", "--cut", "--yes"]);
     let value = done.value();
     assert_eq!((done.code, &value["outcome"], &value["quarantined"]), (0, &json!("repaired"), &json!([])), "{done:?}");
-    assert_eq!(value["steps"], json!(["shard 7: drop the entries 2 to 19", "shard 7: end the quarantine"]));
+    assert_eq!(value["steps"], json!(["shard 7: drop the entries 2 to 19", "shard 7: accept the loss"]));
 
     let aside = PathBuf::from(value["aside"].as_str().unwrap());
     assert_eq!(aside.parent(), Some(dir.path().join("damaged").as_path()));
@@ -147,7 +147,7 @@ fn a_cut_keeps_what_lies_before_the_loss() {
 
     let engine = Engine::open(config(dir.path())).unwrap();
     // What is damaged still is told of when the background comes by, and keeps nothing from serving.
-    assert!(engine.quarantined().is_empty() && !engine.holds_back_unseen() && engine.health().serves());
+    assert!(engine.quarantined().is_empty() && !engine.has_unknown_losses() && engine.health().serves());
     write(&engine, 2..5);
     assert_eq!(engine.shard(SEVEN).entries(1..5, u64::MAX).unwrap().len(), 4);
     engine.close().unwrap();
@@ -264,26 +264,26 @@ fn a_lost_vote_is_decided_by_a_person() {
 }
 
 #[test]
-fn shards_that_nothing_is_known_of_are_released() {
+fn shards_that_nothing_is_known_of_are_accepted_as_lost() {
     let crashed = crashed();
     let (file, at) = groups(crashed.path());
     // So many that what tells of the first of them is gone too.
     let dir = copy(&crashed, &file, |bytes| bytes[at[3]..at[8]].fill(0));
     let listed = repair(dir.path(), &[]);
     let value = listed.value();
-    assert_eq!((listed.code, &value["holds_back_unseen"]), (2, &json!(true)), "{listed:?}");
+    assert_eq!((listed.code, &value["has_unknown_losses"]), (2, &json!(true)), "{listed:?}");
     assert_eq!(value["quarantined"][0]["quarantine"]["suffix"], true);
 
-    // One that nobody has seen can be released by itself; the others are held back on.
+    // One that nobody has seen can be accepted by itself; the others are held back on.
     let done = repair(dir.path(), &["--shard", "99", "--cut", "--hard-state", "none", "--yes"]);
-    assert_eq!((done.code, &done.value()["holds_back_unseen"]), (2, &json!(true)), "{done:?}");
+    assert_eq!((done.code, &done.value()["has_unknown_losses"]), (2, &json!(true)), "{done:?}");
     let again = repair(dir.path(), &["--shard", "99", "--cut", "--hard-state", "none"]);
     assert!(again.code == 3 && again.out.contains("shard 99 is not in quarantine"), "{again:?}");
 
-    let text = run(&["repair", dir.path().to_str().unwrap(), "--unseen"]);
+    let text = run(&["repair", dir.path().to_str().unwrap(), "--accept-unknown-losses"]);
     assert!(text.code == 1 && text.out.contains("for one that never was"), "{text:?}");
-    let done = repair(dir.path(), &["--unseen", "--yes"]);
-    assert_eq!((done.code, &done.value()["holds_back_unseen"]), (2, &json!(false)), "shard 7 is left: {done:?}");
+    let done = repair(dir.path(), &["--accept-unknown-losses", "--yes"]);
+    assert_eq!((done.code, &done.value()["has_unknown_losses"]), (2, &json!(false)), "shard 7 is left: {done:?}");
     let refused = repair(dir.path(), &["--shard", "7", "--cut", "--yes"]);
     assert!(refused.code == 3 && refused.out.contains("--hard-state"), "{refused:?}");
     let done = repair(dir.path(), &["--shard", "7", "--cut", "--hard-state", "none", "--yes"]);
@@ -311,7 +311,7 @@ fn keys_are_taken_as_they_are_known() {
     let listed = repair(dir.path(), &[]).value();
     assert_eq!(listed["quarantined"][0]["quarantine"]["keys"], true, "{listed}");
     let done = repair(dir.path(), &["--shard", "7", "--cut", "--yes"]);
-    let steps = json!(["shard 7: take keys and commit hint as they are", "shard 7: end the quarantine"]);
+    let steps = json!(["shard 7: take keys and commit hint as they are", "shard 7: accept the loss"]);
     assert_eq!((done.code, &done.value()["steps"]), (0, &steps), "{done:?}");
     let engine = Engine::open(config(dir.path())).unwrap();
     let shard = engine.shard(SEVEN);

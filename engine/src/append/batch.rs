@@ -283,13 +283,13 @@ impl<'a> Batch<'a> {
     ///
     /// When submitted: [`Error::Quarantined`] while entries of the log are lost. They must be healed, or dropped.
     ///
-    /// Whoever releases a shard answers for it: a replica that has forgotten votes or acknowledged entries is not the
+    /// Who accepts a loss answers for it: a replica that has forgotten votes or acknowledged entries is not the
     /// one that gave them.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
-    pub fn release(&mut self, shard: ShardId) -> Result<&mut Self> {
-        self.push(shard, Operation::Release { hard_state: None, keys: 0, snapshot: None })
+    pub fn accept_loss(&mut self, shard: ShardId) -> Result<&mut Self> {
+        self.push(shard, Operation::AcceptLoss { hard_state: None, keys: 0, snapshot: None })
     }
 
     /// Whether the batch holds no operation. Such a batch cannot be submitted.

@@ -67,8 +67,8 @@ pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Resu
         let slot = slot(&buffers.shards, shard);
         let Some(locked) = locked.get_mut(slot) else { continue };
         let refused = |refusal| Error::refused(shard, index_of(&operation), refusal);
-        let released = || buffers.operations[nth..].iter().any(|other| releases(other, shard));
-        permit(locked, &operation, released).map_err(refused)?;
+        let accepted = || buffers.operations[nth..].iter().any(|other| accepts_loss(other, shard));
+        permit(locked, &operation, accepted).map_err(refused)?;
         if let Some(operation) = resolve(operation, slot, locked, &buffers.plan) {
             guard(locked, &operation).map_err(refused)?;
             verify(&operation, slot, locked, &buffers.plan).map_err(refused)?;
@@ -82,22 +82,22 @@ pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Resu
     Ok(())
 }
 
-/// Refuses to write to a shard of which something is missing, but for what ends that, or leads up to a release.
-fn permit(locked: &Locked<'_>, operation: &Operation, released: impl FnOnce() -> bool) -> Result<(), Refusal> {
+/// Refuses to write to a shard of which something is missing, but for what ends that, or leads up to an accepted loss.
+fn permit(locked: &Locked<'_>, operation: &Operation, accepted: impl FnOnce() -> bool) -> Result<(), Refusal> {
     let Some(missing) = &locked.missing else { return Ok(()) };
     let allowed = match *operation {
         Operation::Heal { .. } | Operation::Destroy => true,
-        Operation::Release { .. } => missing.entries.is_empty(),
+        Operation::AcceptLoss { .. } => missing.entries.is_empty(),
         // It becomes the boundary, the term of which must be known.
         Operation::Compact { index, .. } if missing.entries.contains(index) => false,
         Operation::Compact { .. } if !missing.suffix => true,
-        _ => released(),
+        _ => accepted(),
     };
     if allowed { Ok(()) } else { Err(Refusal::Quarantined) }
 }
 
-fn releases(operation: &(ShardId, Operation), shard: ShardId) -> bool {
-    operation.0 == shard && matches!(operation.1, Operation::Release { .. })
+fn accepts_loss(operation: &(ShardId, Operation), shard: ShardId) -> bool {
+    operation.0 == shard && matches!(operation.1, Operation::AcceptLoss { .. })
 }
 
 /// Refuses to hand in an entry that is not the one that the log has.
@@ -130,9 +130,9 @@ fn resolve(operation: Operation, slot: usize, locked: &Locked<'_>, planned: &[Pl
             let term = Some(term(index, slot, locked, planned).unwrap_or(0));
             Some(Operation::Compact { index, term, past_leases })
         }
-        Operation::Release { .. } => {
+        Operation::AcceptLoss { .. } => {
             let missing = locked.missing.as_ref();
-            Some(Operation::Release {
+            Some(Operation::AcceptLoss {
                 hard_state: missing.and_then(|missing| missing.hard_state),
                 keys: missing.map_or(0, |missing| missing.keys),
                 snapshot: missing.and_then(|missing| missing.snapshot),
@@ -208,7 +208,7 @@ fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal
         | Operation::CommitHint(_)
         | Operation::Put { .. }
         | Operation::Delete { .. }
-        | Operation::Release { .. }
+        | Operation::AcceptLoss { .. }
         | Operation::Register { .. }
         | Operation::Forget { .. } => {}
     }

@@ -16,7 +16,7 @@ use crate::{
     },
     encoding::{
         buffers::{Buffers, Planned},
-        operation::{Operation, RELEASE_OF_UNSEEN},
+        operation::{Operation, UNKNOWN_LOSSES_ACCEPTED},
     },
     maintenance::core::Core,
     shard_state::state::{ShardCell, State},
@@ -101,19 +101,19 @@ fn give_up(core: &Core, cells: Vec<Arc<ShardCell>>) {
 }
 
 /// Ends that shards which nothing is known of are held back; durable on return.
-pub(crate) fn release_unseen(core: &Core) -> Result<()> {
-    if !core.store.shards.holds_back_unseen() {
+pub(crate) fn accept_unknown_losses(core: &Core) -> Result<()> {
+    if !core.store.shards.has_unknown_losses() {
         return Ok(());
     }
     let bytes = record_bytes(0);
     let permit = core.wal.admit(bytes as u64)?;
     let request = Request { records: 1, bytes, durability: Durability::Durable, drains: true };
     let ticket = {
-        let _releasing = core.releasing.lock();
+        let _accepting = core.accepting.lock();
         let mut reservation = core.wal.reserve(permit, &request)?;
-        reservation.record(&RELEASE_OF_UNSEEN, 0, |_| {});
+        reservation.record(&UNKNOWN_LOSSES_ACCEPTED, 0, |_| {});
         let ticket = reservation.finish_for_waiter();
-        core.store.shards.release_unseen();
+        core.store.shards.accept_unknown_losses();
         ticket
     };
     Ok(ticket.wait()?)

@@ -35,7 +35,7 @@ pub(crate) struct Unseen {
 #[derive(Archive, Debug, Default, Serialize)]
 struct DamagesArchive {
     shards: Vec<ShardArchive>,
-    holds_back_unseen: bool,
+    has_unknown_losses: bool,
     upto: u64,
     empty: Vec<u64>,
 }
@@ -82,7 +82,7 @@ impl Damages {
         let unseen = self.unseen.clone().unwrap_or_default();
         FORM.encode_section(&DamagesArchive {
             shards: self.missing.iter().map(shard).collect(),
-            holds_back_unseen: self.unseen.is_some(),
+            has_unknown_losses: self.unseen.is_some(),
             upto: unseen.upto.0,
             empty: unseen.empty.iter().map(|shard| shard.0).collect(),
         })
@@ -117,7 +117,7 @@ impl From<&ArchivedDamagesArchive> for Damages {
         };
         Self {
             missing: archive.shards.iter().map(missing).collect(),
-            unseen: archive.holds_back_unseen.then_some(unseen),
+            unseen: archive.has_unknown_losses.then_some(unseen),
         }
     }
 }

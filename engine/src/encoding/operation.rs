@@ -27,8 +27,8 @@ const COMMIT_HINT: u8 = 7;
 const PUT: u8 = 8;
 const DELETE: u8 = 9;
 const HEAL: u8 = 10;
-const RELEASE: u8 = 11;
-const RELEASE_UNSEEN: u8 = 12;
+const ACCEPT_LOSS: u8 = 11;
+const ACCEPT_UNKNOWN_LOSSES: u8 = 12;
 const REGISTER: u8 = 13;
 const FORGET: u8 = 14;
 
@@ -83,7 +83,7 @@ pub(crate) enum Operation {
         key: Part,
     },
     /// What it makes good for is known when the batch is submitted.
-    Release {
+    AcceptLoss {
         hard_state: Option<Sequence>,
         keys: u32,
         snapshot: Option<Sequence>,
@@ -113,7 +113,7 @@ pub(crate) enum Change<'b> {
     Put { key: &'b [u8], value: &'b [u8] },
     Delete { key: &'b [u8] },
     Heal { first: u64, count: u64, term: u64 },
-    Release { hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence> },
+    AcceptLoss { hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence> },
     Register { snapshot: Registered, kept: u32 },
     Forget { id: u64 },
 }
@@ -156,7 +156,7 @@ impl Operation {
             | Self::Compact { .. }
             | Self::Reset { .. }
             | Self::Destroy
-            | Self::Release { .. }
+            | Self::AcceptLoss { .. }
             | Self::Forget { .. } => 0,
         }
     }
@@ -171,7 +171,7 @@ impl Operation {
             Self::Destroy => Some("a destruction"),
             Self::HardState(_) => Some("a hard state"),
             Self::Heal { .. } => Some("a healed entry"),
-            Self::Release { .. } => Some("a release"),
+            Self::AcceptLoss { .. } => Some("the acceptance of a loss"),
             Self::Append { .. }
             | Self::Compact { .. }
             | Self::CommitHint(_)
@@ -209,8 +209,8 @@ impl Operation {
             Self::Put { .. } => (PUT, 0, 0, 0),
             Self::Delete { .. } => (DELETE, 0, 0, 0),
             Self::Heal { first, term, items, .. } => (HEAL, first, items.len, term),
-            Self::Release { hard_state, keys, snapshot } => {
-                (RELEASE, hard_state.unwrap_or(Sequence::NONE).0, keys, snapshot.unwrap_or(Sequence::NONE).0)
+            Self::AcceptLoss { hard_state, keys, snapshot } => {
+                (ACCEPT_LOSS, hard_state.unwrap_or(Sequence::NONE).0, keys, snapshot.unwrap_or(Sequence::NONE).0)
             }
             Self::Register { index, term, kept, .. } => (REGISTER, index, kept, term),
             Self::Forget { id } => (FORGET, id, 0, 0),
@@ -241,7 +241,7 @@ impl Operation {
             | Self::Compact { .. }
             | Self::Reset { .. }
             | Self::Destroy
-            | Self::Release { .. }
+            | Self::AcceptLoss { .. }
             | Self::Forget { .. } => {}
         }
     }
@@ -259,7 +259,7 @@ impl Operation {
             Self::CommitHint(part) => Change::CommitHint(bytes(part)),
             Self::Put { key, value } => Change::Put { key: bytes(key), value: bytes(value) },
             Self::Delete { key } => Change::Delete { key: bytes(key) },
-            Self::Release { hard_state, keys, snapshot } => Change::Release { hard_state, keys, snapshot },
+            Self::AcceptLoss { hard_state, keys, snapshot } => Change::AcceptLoss { hard_state, keys, snapshot },
             Self::Register { index, term, body, kept } => {
                 Change::Register { snapshot: decode_snapshot(index, term, bytes(body))?, kept }
             }
@@ -294,12 +294,12 @@ impl Run {
 }
 
 /// The header of the record which says that no shard exists that nothing is known of.
-pub(crate) const RELEASE_OF_UNSEEN: Meta =
-    Meta { owner: 0, kind: RELEASE_UNSEEN, first: 0, count: 0, attr: 0, prev: Sequence::NONE };
+pub(crate) const UNKNOWN_LOSSES_ACCEPTED: Meta =
+    Meta { owner: 0, kind: ACCEPT_UNKNOWN_LOSSES, first: 0, count: 0, attr: 0, prev: Sequence::NONE };
 
-/// Whether `record` is [`RELEASE_OF_UNSEEN`], which is of no shard.
-pub(crate) fn releases_unseen(record: &Record) -> bool {
-    record.kind() == RELEASE_UNSEEN
+/// Whether `record` is [`UNKNOWN_LOSSES_ACCEPTED`], which is of no shard.
+pub(crate) fn accepts_unknown_losses(record: &Record) -> bool {
+    record.kind() == ACCEPT_UNKNOWN_LOSSES
 }
 
 impl Remnant {
@@ -314,7 +314,7 @@ impl Remnant {
             HARD_STATE => Self::HardState,
             COMMIT_HINT => Self::CommitHint,
             PUT | DELETE => Self::Key,
-            RELEASE => Self::Change(released(first, count, 0)),
+            ACCEPT_LOSS => Self::Change(accepted(first, count, 0)),
             REGISTER => Self::Snapshot,
             FORGET => Self::Change(Change::Forget { id: first }),
             _ => Self::Unknown,
@@ -322,10 +322,10 @@ impl Remnant {
     }
 }
 
-/// What a release makes good for. Of a lost one the snapshot is not known: it makes good for none then.
-fn released(first: u64, count: u32, attr: u64) -> Change<'static> {
+/// What an accepted loss makes good for. Of a lost one the snapshot is not known: it makes good for none then.
+fn accepted(first: u64, count: u32, attr: u64) -> Change<'static> {
     let sequence = |number| (number != 0).then_some(Sequence(number));
-    Change::Release { hard_state: sequence(first), keys: count, snapshot: sequence(attr) }
+    Change::AcceptLoss { hard_state: sequence(first), keys: count, snapshot: sequence(attr) }
 }
 
 /// The body of a `REGISTER`: what its header does not say.
@@ -371,7 +371,7 @@ impl<'b> Change<'b> {
                 Self::Put { key, value }
             }
             DELETE => Self::Delete { key: body },
-            RELEASE => released(first, record.count(), record.attr()),
+            ACCEPT_LOSS => accepted(first, record.count(), record.attr()),
             REGISTER => Self::Register { snapshot: decode_snapshot(first, record.attr(), body)?, kept: record.count() },
             FORGET => Self::Forget { id: first },
             _ => return None,

@@ -181,8 +181,8 @@ impl Checkpointer {
         } else {
             {
                 // Whoever ends this has its record behind `replay_from`, or has ended it.
-                let _releasing = core.releasing.lock();
-                let held_back = core.store.shards.holds_back_unseen();
+                let _accepting = core.accepting.lock();
+                let held_back = core.store.shards.has_unknown_losses();
                 checkpoint.damages.close(held_back.then_some(last.upto));
             }
             let body = checkpoint.encode()?;
@@ -234,7 +234,7 @@ fn capture_shard(core: &Core, shard: ShardId, durable: u64, checkpoint: &mut Che
         let view = cell.published.load();
         state.log.tidy(&view.extent, durable);
         let is_something = view.sequence != Sequence::NONE || state.missing().is_some_and(|missing| !missing.unseen);
-        let is_known_empty = !view.quarantined && core.store.shards.holds_back_unseen();
+        let is_known_empty = !view.quarantined && core.store.shards.has_unknown_losses();
         if is_something {
             checkpoint.add(shard, &view, &state)?;
         } else if is_known_empty {

@@ -56,9 +56,9 @@ pub(crate) struct Core {
     pub(crate) room: Room,
     pub(crate) counts: Counts,
     pub(crate) snapshots: Kept,
-    /// Held from where the record that releases unknown shards is placed until they are released. Taken before all
-    /// other locks but the checkpointer's: the log is waited for under it, and the shards' locks are.
-    pub(crate) releasing: Mutex<()>,
+    /// Held from where the record that accepts unknown losses is placed until no shard is held back for them. Taken
+    /// before all other locks but the checkpointer's: the log is waited for under it, and the shards' locks are.
+    pub(crate) accepting: Mutex<()>,
     closed: AtomicBool,
     /// The machines that have failed and not succeeded since, by name, each with its last failure.
     failures: Mutex<BTreeMap<&'static str, Error>>,
@@ -95,7 +95,7 @@ impl Core {
             room: Room::default(),
             counts: Counts::default(),
             snapshots,
-            releasing: Mutex::new(()),
+            accepting: Mutex::new(()),
             closed: AtomicBool::new(false),
             failures: Mutex::default(),
         })

@@ -194,7 +194,7 @@ impl Found {
             | Change::Delete { .. }
             | Change::Register { .. }
             | Change::Forget { .. } => self.state.set(change),
-            Change::Release { .. } | Change::Destroy => {}
+            Change::AcceptLoss { .. } | Change::Destroy => {}
         }
         self.missing.follow(change, &after);
         self.view = View { extent: after, sequence, quarantined: false };

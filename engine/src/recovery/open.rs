@@ -189,7 +189,7 @@ impl Begun {
             shards: shards.len() as usize,
             segments,
             quarantined: shards.quarantined(),
-            holds_back_unseen: shards.holds_back_unseen(),
+            has_unknown_losses: shards.has_unknown_losses(),
             elapsed: self.elapsed(),
         }
     }

@@ -15,7 +15,7 @@ use logboom_wal::{
 
 use crate::{
     checkpoint::body::Checkpoint,
-    encoding::operation::{Change, Remnant, releases_unseen},
+    encoding::operation::{Change, Remnant, accepts_unknown_losses},
     index::{
         claims::{Age, Piece},
         footer::{Head, Rescue},
@@ -250,7 +250,7 @@ impl Recovery {
     }
 
     fn replay_record(&mut self, record: &Record, place: Place) -> Result<()> {
-        if releases_unseen(record) {
+        if accepts_unknown_losses(record) {
             self.unseen = false;
             return Ok(());
         }
@@ -265,7 +265,7 @@ impl Recovery {
     fn finish(mut self) -> (ShardMap, Tallies, BTreeSet<SegmentId>) {
         let (shards, tallies) = (ShardMap::default(), Tallies::default());
         if self.unseen {
-            shards.hold_back_unseen();
+            shards.hold_back_unknown();
         }
         for (shard, mut found) in self.shards {
             let proven = found.prove(self.proven_from);

@@ -27,7 +27,7 @@ pub struct OpenReport {
     /// The shards of which something is lost, and what.
     pub quarantined: Vec<(ShardId, Quarantine)>,
     /// Shards that nothing is known of are held back: records are lost that may have been theirs.
-    pub holds_back_unseen: bool,
+    pub has_unknown_losses: bool,
     /// How long opening took.
     pub elapsed: Duration,
 }
@@ -82,7 +82,7 @@ impl fmt::Display for OpenReport {
         for (shard, quarantine) in &self.quarantined {
             writeln!(f, "quarantine   {shard}: {quarantine}")?;
         }
-        if self.holds_back_unseen {
+        if self.has_unknown_losses {
             writeln!(f, "quarantine   every shard that nothing is known of")?;
         }
         write!(f, "took         {:.1} ms", elapsed.as_secs_f64() * 1e3)

@@ -14,7 +14,7 @@ use crate::{
 /// What is lost of a shard. Everything else of it is what was written, and can be read.
 ///
 /// A shard in quarantine takes no writes but those that end it: see [`Engine::heal`](crate::Engine::heal),
-/// [`Batch::release`](crate::Batch::release), [`Batch::destroy`](crate::Batch::destroy) and
+/// [`Batch::accept_loss`](crate::Batch::accept_loss), [`Batch::destroy`](crate::Batch::destroy) and
 /// [`Batch::compact_through`](crate::Batch::compact_through).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -68,7 +68,7 @@ impl Missing {
             Change::HardState(_) => self.hard_state = None,
             Change::Destroy => *self = Self::default(),
             Change::Register { .. } => self.snapshot = None,
-            Change::Release { hard_state, keys, snapshot } => self.release(hard_state, keys, snapshot),
+            Change::AcceptLoss { hard_state, keys, snapshot } => self.accept_loss(hard_state, keys, snapshot),
             Change::Append { .. }
             | Change::Truncate { .. }
             | Change::Compact { .. }
@@ -81,9 +81,9 @@ impl Missing {
         self.entries.clip(&after.range());
     }
 
-    /// A release makes good for the losses that it names. Others were not known when it was made, even if they are of
-    /// records before it: bytes rot at any time.
-    fn release(&mut self, hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence>) {
+    /// An accepted loss makes good for the losses that it names. Others were not known when it was made, even if they
+    /// are of records before it: bytes rot at any time.
+    fn accept_loss(&mut self, hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence>) {
         self.suffix = false;
         self.unseen = false;
         if self.hard_state == hard_state {
@@ -159,15 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn a_release_ends_what_it_names() {
-        let released = |hard_state: Option<u64>, keys| {
+    fn an_accepted_loss_ends_what_it_names() {
+        let accepted = |hard_state: Option<u64>, keys| {
             let mut missing = missing();
-            missing.follow(&Change::Release { hard_state: hard_state.map(Sequence), keys, snapshot: None }, &LOG);
+            missing.follow(&Change::AcceptLoss { hard_state: hard_state.map(Sequence), keys, snapshot: None }, &LOG);
             (missing.hard_state.is_some(), missing.keys, missing.suffix, missing.entries.is_empty())
         };
-        assert_eq!(released(Some(7), 2), (false, 0, false, false));
-        assert_eq!(released(None, 2), (true, 0, false, false), "a hard state that was there when it was made");
-        assert_eq!(released(Some(7), 1), (false, 2, false, false), "a put that was there when it was made");
+        assert_eq!(accepted(Some(7), 2), (false, 0, false, false));
+        assert_eq!(accepted(None, 2), (true, 0, false, false), "a hard state that was there when it was made");
+        assert_eq!(accepted(Some(7), 1), (false, 2, false, false), "a put that was there when it was made");
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl ShardMap {
 
     /// What stands for every shard that there is nothing to say of. Its id means nothing.
     pub(crate) fn absent(&self) -> &Arc<ShardCell> {
-        if self.holds_back_unseen() { &self.absent_held_back } else { &self.absent }
+        if self.has_unknown_losses() { &self.absent_held_back } else { &self.absent }
     }
 
     /// The cell of a shard for its writer, made now if there is none: to be [given up](Self::remove_blank) when nothing
@@ -76,7 +76,7 @@ impl ShardMap {
         let entry = table.entry(hash(id), |cell| cell.id == id, |cell| hash(cell.id));
         let cell = entry.or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            let unseen = self.holds_back_unseen();
+            let unseen = self.has_unknown_losses();
             Arc::new(if unseen { ShardCell::unseen(id) } else { ShardCell::new(id) })
         });
         Arc::clone(cell.get())
@@ -93,11 +93,11 @@ impl ShardMap {
     }
 
     /// Whether shards that nothing is known of are in quarantine: they may have been among what is lost.
-    pub(crate) fn holds_back_unseen(&self) -> bool {
+    pub(crate) fn has_unknown_losses(&self) -> bool {
         self.unseen.load(Ordering::Acquire)
     }
 
-    pub(crate) fn hold_back_unseen(&self) {
+    pub(crate) fn hold_back_unknown(&self) {
         self.unseen.store(true, Ordering::Release);
         self.damaged.store(true, Ordering::Relaxed);
     }
@@ -107,8 +107,8 @@ impl ShardMap {
         self.damaged.store(true, Ordering::Relaxed);
     }
 
-    /// Ends what [`ShardMap::hold_back_unseen`] began, also for the cells that were made meanwhile.
-    pub(crate) fn release_unseen(&self) {
+    /// Ends what [`ShardMap::hold_back_unknown`] began, also for the cells that were made meanwhile.
+    pub(crate) fn accept_unknown_losses(&self) {
         self.unseen.store(false, Ordering::Release);
         for id in self.ids() {
             let Some(cell) = self.get(id) else { continue };
@@ -164,7 +164,7 @@ impl ShardMap {
         view.sequence == Sequence::NONE
             && match view.quarantined {
                 true => cell.state.lock().missing().is_none_or(|missing| missing.unseen),
-                false => !self.holds_back_unseen(),
+                false => !self.has_unknown_losses(),
             }
     }
 
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_shard_that_is_known_to_be_empty_is_told_from_one_that_is_held_back() {
         let map = ShardMap::default();
-        map.hold_back_unseen();
+        map.hold_back_unknown();
         let (empty, unseen) = (map.get_or_insert(ShardId(3)), map.get_or_insert(ShardId(4)));
         empty.state.lock().end_quarantine();
         empty.published.store(View::default());
@@ -249,7 +249,7 @@ mod tests {
         [3, 4].into_iter().for_each(|id| map.remove_blank(ShardId(id)));
         assert!(map.find(ShardId(3)).is_some_and(|cell| !cell.published.load().quarantined));
         assert!(map.get(ShardId(4)).is_none() && map.absent().published.load().quarantined);
-        map.release_unseen();
+        map.accept_unknown_losses();
         map.remove_blank(ShardId(3));
         assert!(map.len() == 0 && !map.absent().published.load().quarantined);
     }

@@ -105,7 +105,7 @@ impl State {
             | Change::Delete { .. }
             | Change::Register { .. }
             | Change::Forget { .. } => self.set(change),
-            Change::Release { .. } => {}
+            Change::AcceptLoss { .. } => {}
         }
         if let Some(missing) = self.rare.as_mut().and_then(|rare| rare.missing.as_mut()) {
             missing.follow(change, &after);
@@ -133,7 +133,7 @@ impl State {
             | Change::Reset { .. }
             | Change::Destroy
             | Change::Heal { .. }
-            | Change::Release { .. } => {}
+            | Change::AcceptLoss { .. } => {}
         }
     }
 
@@ -276,7 +276,7 @@ impl Change<'_> {
             | Self::CommitHint(_)
             | Self::Put { .. }
             | Self::Delete { .. }
-            | Self::Release { .. }
+            | Self::AcceptLoss { .. }
             | Self::Register { .. }
             | Self::Forget { .. } => Ok(extent),
         }

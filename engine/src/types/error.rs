@@ -154,7 +154,7 @@ pub enum Error {
     },
     /// Something of the shard is lost, and the answer, or the operation, depends on it:
     /// [`Shard::quarantine`](crate::Shard::quarantine) says what.
-    #[error("{shard} is in quarantine: heal, release or destroy it (docs/repair.md)")]
+    #[error("{shard} is in quarantine: heal it, accept the loss or destroy it (docs/repair.md)")]
     Quarantined {
         /// The shard.
         shard: ShardId,
@@ -487,7 +487,7 @@ mod tests {
             (target.to_string(), "the directory that is copied to: the device is full".to_owned()),
             (
                 Error::Quarantined { shard: ShardId(7) }.to_string(),
-                "shard 7 is in quarantine: heal, release or destroy it (docs/repair.md)".to_owned(),
+                "shard 7 is in quarantine: heal it, accept the loss or destroy it (docs/repair.md)".to_owned(),
             ),
             (
                 Error::NotLazy { operation: "a hard state" }.to_string(),

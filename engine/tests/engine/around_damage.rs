@@ -226,7 +226,7 @@ fn a_cold_segment_of_which_nothing_is_left_costs_its_entries_and_no_more() {
             let of_laggard = &quarantined.iter().find(|(shard, _)| *shard == LAGGARD).unwrap().1;
             let lost: u64 = of_laggard.entries.iter().map(|range| range.end - range.start).sum();
             assert_eq!((lost, of_laggard.suffix, of_laggard.hard_state), (held, false, false), "{what}, round {round}");
-            assert!(!engine.holds_back_unseen(), "{what}, round {round}: {}", engine.open_report());
+            assert!(!engine.has_unknown_losses(), "{what}, round {round}: {}", engine.open_report());
             let shard = engine.shard(LAGGARD);
             assert_eq!(shard.hard_state().unwrap().unwrap(), "vote");
             for index in 1..=rounds * 4 {

@@ -80,7 +80,7 @@ fn a_copy_opens_and_goes_on_and_is_copied_again() {
     let report = backup.finish().unwrap();
     assert_eq!(report.copied.segments, report.copied.segments_total);
     assert_eq!(report.copied.bytes, report.copied.bytes_total);
-    assert!(report.copied.segments > 2 && report.quarantined.is_empty() && !report.holds_back_unseen);
+    assert!(report.copied.segments > 2 && report.quarantined.is_empty() && !report.has_unknown_losses);
 
     let copy = open_copy(&disk);
     check_filled(&copy);

@@ -198,7 +198,7 @@ fn a_view_of_a_log_that_reuses_its_segments_finds_no_damage() {
     let done = AtomicBool::new(false);
     let unsteady = AtomicUsize::new(0);
     let look = || match Engine::open_read_only(ground.config.clone()) {
-        Ok(view) if view.quarantined().is_empty() && !view.holds_back_unseen() => None,
+        Ok(view) if view.quarantined().is_empty() && !view.has_unknown_losses() => None,
         Ok(view) => Some(format!("{:?} {:?}", view.quarantined(), view.report().recovery.damages)),
         Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::ResourceBusy => {
             unsteady.fetch_add(1, Ordering::Relaxed);

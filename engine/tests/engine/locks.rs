@@ -194,7 +194,7 @@ fn whatever_a_forked_child_calls_says_that_it_is_one() {
         for (what, outcome) in [
             ("barrier", engine.barrier().map(drop)),
             ("reclaim", engine.reclaim().map(drop)),
-            ("release_unseen", engine.release_unseen()),
+            ("accept_unknown_losses", engine.accept_unknown_losses()),
             ("report_damage", engine.report_damage([])),
             ("heal", engine.heal(A, [])),
             ("backup", engine.backup(to.path().join("copy")).map(drop)),

@@ -31,7 +31,7 @@ fn killed(seed: u64) -> (Ground, String, [u64; 2]) {
 
 /// Shard A and B are held back, and what they serve is right.
 fn check_held_back(engine: &Engine, sealed: u64) {
-    assert!(engine.holds_back_unseen(), "{}", engine.open_report());
+    assert!(engine.has_unknown_losses(), "{}", engine.open_report());
     let quarantined = engine.quarantined();
     assert_eq!(quarantined.iter().map(|(shard, _)| *shard).collect::<Vec<_>>(), [A, B]);
     for (shard, lost) in quarantined {
@@ -65,13 +65,13 @@ fn entries_of_a_newest_segment_that_is_gone_are_missed() {
             engine = ground.reopen(engine);
         }
         // A shard that comes anew, and one that is the same as before.
-        engine.release_unseen().unwrap();
+        engine.accept_unknown_losses().unwrap();
         let lost = engine.shard(B).quarantine().unwrap().entries;
         write(&engine, |batch| {
             if let Some(first) = lost.first() {
                 batch.truncate_after(B, first.start - 1)?;
             }
-            batch.destroy(A)?.release(B).map(drop)
+            batch.destroy(A)?.accept_loss(B).map(drop)
         });
         append(&engine, A, 1..10, 2);
         let mut next = engine.shard(B).next().unwrap();
@@ -79,7 +79,7 @@ fn entries_of_a_newest_segment_that_is_gone_are_missed() {
             append(&engine, B, next..next + round, 1);
             next += round;
             engine = ground.reopen(engine);
-            assert_eq!((engine.quarantined(), engine.holds_back_unseen()), (vec![], false));
+            assert_eq!((engine.quarantined(), engine.has_unknown_losses()), (vec![], false));
             check(&engine.shard(B), 1..next, 1);
             assert_eq!(engine.shard(A).term(1), Ok(2));
         }
@@ -169,7 +169,7 @@ fn segments_with_each_others_names_cost_no_shard_anything() {
         let ground = Ground::on(disk, 11);
         let mut engine = ground.open();
         for _ in 0..2 {
-            assert!(engine.quarantined().is_empty() && !engine.holds_back_unseen(), "{}", engine.open_report());
+            assert!(engine.quarantined().is_empty() && !engine.has_unknown_losses(), "{}", engine.open_report());
             check(&engine.shard(A), 1..next, 1);
             engine = ground.reopen(engine);
         }

@@ -78,7 +78,7 @@ fn is_whole(engine: &Engine) -> bool {
 
 pub(crate) fn check_hit(engine: &Engine) {
     assert_eq!(engine.quarantined(), [(A, lost(&[(4, 7)]))]);
-    assert!(!is_whole(engine) && !engine.holds_back_unseen());
+    assert!(!is_whole(engine) && !engine.has_unknown_losses());
     let shard = engine.shard(A);
     assert_eq!((shard.first(), shard.last(), shard.next()), (Some(1), Some(9), Some(10)));
     let entries = shard.entries(1..10, u64::MAX).unwrap();
@@ -99,7 +99,7 @@ pub(crate) fn check_hit(engine: &Engine) {
     refused(&|batch| batch.hard_state(A, b"new").map(drop));
     refused(&|batch| batch.truncate_after(A, 3).map(drop));
     refused(&|batch| batch.compact_through(A, 5).map(drop));
-    refused(&|batch| batch.release(A).map(drop));
+    refused(&|batch| batch.accept_loss(A).map(drop));
     let other = engine.shard(B);
     check(&other, 1..other.next().unwrap(), 1);
 }
@@ -174,11 +174,11 @@ fn other_ways_out() {
         (
             |batch| {
                 batch.reset_to(A, Some(Boundary { index: 30, term: 5 }))?.hard_state(A, b"new")?;
-                batch.release(A).map(drop)
+                batch.accept_loss(A).map(drop)
             },
             Some(31),
         ),
-        (|batch| batch.truncate_after(A, 3)?.release(A).map(drop), Some(4)),
+        (|batch| batch.truncate_after(A, 3)?.accept_loss(A).map(drop), Some(4)),
     ];
     for (fill, next) in ways {
         let (ground, mut engine) = hit(3);
@@ -223,7 +223,9 @@ fn a_vote_does_not_go_back() {
         check(&b, 1..3, 1);
         engine = ground.reopen(engine);
     }
-    write(&engine, |batch| batch.hard_state(A, b"newest")?.release(A)?.put(B, b"k", b"w")?.release(B).map(drop));
+    write(&engine, |batch| {
+        batch.hard_state(A, b"newest")?.accept_loss(A)?.put(B, b"k", b"w")?.accept_loss(B).map(drop)
+    });
     for _ in 0..2 {
         assert_eq!(engine.quarantined(), []);
         assert_eq!(engine.shard(A).hard_state().unwrap().unwrap(), "newest");
@@ -251,9 +253,9 @@ fn losses_without_a_trace_hold_back_what_is_not_proven() {
     damage(&ground, from, 0..to.offset - from.offset);
     let mut engine = ground.open();
     for _ in 0..3 {
-        assert!(engine.holds_back_unseen(), "{}", engine.open_report());
+        assert!(engine.has_unknown_losses(), "{}", engine.open_report());
         let health = engine.health();
-        assert!(health.reasons.iter().any(|reason| matches!(reason, Reason::HoldsBackUnseen)), "{health:?}");
+        assert!(health.reasons.iter().any(|reason| matches!(reason, Reason::UnknownLosses)), "{health:?}");
         assert!(health.serves() && health.is_degraded());
         let quarantined: Vec<ShardId> = engine.quarantined().into_iter().map(|(shard, _)| shard).collect();
         assert_eq!(quarantined, [A, B], "C goes on from what is known of it");
@@ -275,7 +277,7 @@ fn losses_without_a_trace_hold_back_what_is_not_proven() {
     }
     // One is begun anew, one goes on as it is, the others do not exist.
     write(&engine, |batch| {
-        batch.destroy(A)?.append_payload(A, 8, 8, b"new")?.release(B)?.destroy(ShardId(78)).map(drop)
+        batch.destroy(A)?.append_payload(A, 8, 8, b"new")?.accept_loss(B)?.destroy(ShardId(78)).map(drop)
     });
     for _ in 0..3 {
         assert_eq!(engine.quarantined(), []);
@@ -285,7 +287,7 @@ fn losses_without_a_trace_hold_back_what_is_not_proven() {
         engine = ground.reopen(engine);
     }
     let held = engine.shard(ShardId(79));
-    engine.release_unseen().unwrap();
+    engine.accept_unknown_losses().unwrap();
     for _ in 0..3 {
         assert!(is_whole(&engine) && held.quarantine().is_none());
         assert!(engine.shard(ShardId(77)).quarantine().is_none());
@@ -310,14 +312,14 @@ fn an_end_that_only_a_checkpoint_knows_is_missed() {
     ground.disk().damage(&format!("segment-{:06}", newest.slot), 4096..u64::from(newest.end.max(64 << 10))).unwrap();
     let mut engine = ground.open();
     for _ in 0..3 {
-        assert!(engine.holds_back_unseen(), "{}", engine.open_report());
+        assert!(engine.has_unknown_losses(), "{}", engine.open_report());
         let quarantined: Vec<ShardId> = engine.quarantined().into_iter().map(|(shard, _)| shard).collect();
         assert_eq!(quarantined, [A]);
         assert!(engine.shard(A).quarantine().unwrap().suffix && engine.shard(A).hard_state().is_err());
         engine = ground.reopen(engine);
     }
     write(&engine, |batch| batch.destroy(A)?.append_payload(A, 7, 7, b"new").map(drop));
-    engine.release_unseen().unwrap();
+    engine.accept_unknown_losses().unwrap();
     for _ in 0..3 {
         assert_eq!((engine.quarantined(), engine.shard(A).first()), (vec![], Some(7)));
         assert!(is_whole(&engine), "{:?}", engine.health());
@@ -468,7 +470,7 @@ impl Model {
                     None => batch.delete(id, &[key])?,
                 };
             }
-            batch.release(id).map(drop)
+            batch.accept_loss(id).map(drop)
         });
     }
 }
@@ -524,7 +526,7 @@ fn damaged_history(seed: u64) -> (bool, bool, bool) {
     let records = crash(&ground, engine);
     damage_something(&ground, &mut rng, &records);
     engine = ground.open();
-    let (hit, unseen) = (!engine.quarantined().is_empty(), engine.holds_back_unseen());
+    let (hit, unseen) = (!engine.quarantined().is_empty(), engine.has_unknown_losses());
     let mut known = None;
     for round in 0..3 {
         let mut unread = Vec::new();
@@ -541,9 +543,9 @@ fn damaged_history(seed: u64) -> (bool, bool, bool) {
     if engine.shard(ShardId(9)).quarantine().is_some() {
         write(&engine, |batch| batch.destroy(ShardId(9)).map(drop));
     }
-    engine.release_unseen().unwrap();
+    engine.accept_unknown_losses().unwrap();
     for round in 0..3 {
-        assert_eq!((engine.quarantined(), engine.holds_back_unseen()), (vec![], false));
+        assert_eq!((engine.quarantined(), engine.has_unknown_losses()), (vec![], false));
         for (id, model) in &models {
             let unread = model.check(&engine, *id, &format!("{id}, mended, opening {round}"));
             assert!(unread.is_empty(), "{id}: {unread:?}");

@@ -428,7 +428,7 @@ fn a_lost_registration_is_never_answered_with_an_older_one() {
         engine = ground.reopen(engine);
     }
     let built = build(&engine, A, 20);
-    write(&engine, |batch| batch.release(A)?.register_snapshot(A, &built).map(drop));
+    write(&engine, |batch| batch.accept_loss(A)?.register_snapshot(A, &built).map(drop));
     assert_eq!((newest(&engine, A), engine.quarantined()), (Some(20), vec![]));
     drop(built);
     let engine = ground.reopen(engine);

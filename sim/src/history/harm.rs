@@ -220,7 +220,7 @@ impl History {
         let is_other = |(id, _): &(ShardId, Quarantine)| !hit.contains(&id.0);
         let others: Vec<(ShardId, Quarantine)> = engine.quarantined().into_iter().filter(is_other).collect();
         // A stale opening misses other things.
-        if self.leaning.harms > 0 || others.is_empty() && !engine.holds_back_unseen() {
+        if self.leaning.harms > 0 || others.is_empty() && !engine.has_unknown_losses() {
             return Ok(());
         }
         let what = format!("records of {hit:?} were hit, and besides {others:?}\n{}", engine.open_report());
@@ -267,7 +267,7 @@ impl History {
         let mut found: Vec<Models> = found.into_iter().map(|nth| all[nth].clone()).collect();
         found.iter_mut().for_each(|models| forget_lost(engine, models));
         self.check_held_back(engine)?;
-        let told = (engine.quarantined(), engine.holds_back_unseen());
+        let told = (engine.quarantined(), engine.has_unknown_losses());
         if self.world.has_halted() {
             // It is looked at again.
             return Ok(());

@@ -39,7 +39,7 @@ impl History {
     /// [`History::mend`] while more may be wrong. Returns false if the device failed.
     pub(super) fn make_good(&mut self, engine: &Engine) -> Result<bool, Failure> {
         self.harm.iter_mut().for_each(Harm::expect_less);
-        let mut releases = Vec::new();
+        let mut accepted = Vec::new();
         for id in 0..self.shards() {
             let shard = engine.shard(ShardId(id));
             let model = self.models().get(&id).map_or_else(Model::default, |model| (**model).clone());
@@ -50,14 +50,14 @@ impl History {
             }
             let Some(missing) = shard.quarantine() else { continue };
             let is_anew = missing.suffix || missing.snapshot || !missing.entries.is_empty() || self.choices.percent(30);
-            releases.extend(release(id, &model, is_anew));
+            accepted.extend(accept_loss(id, &model, is_anew));
         }
         // At once: which of the possible states the others would be in is not known if the machine fails in between.
-        if !releases.is_empty() {
-            self.hand_in(engine, &releases)?;
+        if !accepted.is_empty() {
+            self.hand_in(engine, &accepted)?;
         }
-        if engine.holds_back_unseen()
-            && let Err(error) = engine.release_unseen()
+        if engine.has_unknown_losses()
+            && let Err(error) = engine.accept_unknown_losses()
         {
             return self.tolerate(error).map(|()| false);
         }
@@ -67,7 +67,7 @@ impl History {
         if self.world.is_faulty || self.poisoned {
             return Ok(false);
         }
-        if !left.is_empty() || engine.holds_back_unseen() {
+        if !left.is_empty() || engine.has_unknown_losses() {
             return Err(Failure::new(Check::DamageShows, format!("all is mended, and in quarantine are {left:?}")));
         }
         marks::hit("damage: all is mended");
@@ -101,7 +101,7 @@ impl History {
 }
 
 /// What makes a shard that lacks something the one of the model, or a new one behind its last entry.
-fn release(shard: u64, model: &Model, is_anew: bool) -> Vec<Operation> {
+fn accept_loss(shard: u64, model: &Model, is_anew: bool) -> Vec<Operation> {
     let mut kinds = Vec::new();
     if is_anew || model.hard_state.is_none() {
         kinds.push(Kind::Destroy);
@@ -115,6 +115,6 @@ fn release(shard: u64, model: &Model, is_anew: bool) -> Vec<Operation> {
         Some(value) => Kind::Put { key: vec![key], value: value.clone() },
         None => Kind::Delete { key: vec![key] },
     }));
-    kinds.push(Kind::Release);
+    kinds.push(Kind::AcceptLoss);
     kinds.into_iter().map(|kind| Operation { shard, kind }).collect()
 }

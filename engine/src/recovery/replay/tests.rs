@@ -89,7 +89,7 @@ fn quarantine(passed: Vec<Passed>) -> (Vec<(ShardId, Quarantine)>, bool, HashMap
             view.extent.next - view.extent.first
         );
     }
-    (found, shards.holds_back_unseen(), views)
+    (found, shards.has_unknown_losses(), views)
 }
 
 fn entries(batch: &mut Batch<'_>, shard: ShardId, range: std::ops::Range<u64>, term: u64) -> Result<()> {
@@ -134,7 +134,7 @@ fn what_a_descriptor_tells_is_applied_and_the_rest_is_missing() {
     let keys = Quarantine { keys: true, ..Quarantine::default() };
     assert_eq!(last(&|batch| batch.put(A, b"k", b"v").map(drop)), (Some(keys.clone()), (5, 8)));
     assert_eq!(last(&|batch| batch.delete(A, b"k").map(drop)), (Some(keys), (5, 8)));
-    assert_eq!(last(&|batch| batch.release(A).map(drop)), (None, (5, 8)));
+    assert_eq!(last(&|batch| batch.accept_loss(A).map(drop)), (None, (5, 8)));
     assert_eq!(last(&|batch| batch.heal(A, Entry::new(6, 1, b"x")).map(drop)), (Some(lost(&[(6, 7)])), (5, 8)));
 }
 
@@ -233,9 +233,9 @@ fn entries_of_a_segment_that_is_gone_are_missing() {
 }
 
 #[test]
-fn a_release_does_not_make_good_for_what_it_came_with() {
+fn an_accepted_loss_does_not_make_good_for_what_it_came_with() {
     let mut passed = history(&[&|batch| batch.hard_state(A, b"old").map(drop), &|batch| {
-        batch.hard_state(A, b"new")?.release(A).map(drop)
+        batch.hard_state(A, b"new")?.accept_loss(A).map(drop)
     }]);
     lose(&mut passed, 1);
     let (found, ..) = quarantine(passed);
