@@ -2,7 +2,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod submit;
-pub(crate) mod plan;
+pub(crate) mod validate;
 pub(crate) mod batch;
 pub(crate) mod rejected;
 pub(crate) mod snapshot_batch;

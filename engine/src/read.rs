@@ -4,6 +4,6 @@ pub(crate) mod shard;
 pub(crate) mod query;
 pub(crate) mod readers;
 pub(crate) mod entries;
-pub(crate) mod shares;
+pub(crate) mod shared_payloads;
 pub(crate) mod store;
 pub(crate) mod lost;

@@ -6,7 +6,7 @@ use logboom_snapshot::{Lease, Registered, Store as Snapshots};
 use logboom_wal::SegmentId;
 
 use crate::{
-    index::tally::Tallies,
+    index::usage::Tallies,
     maintenance::snapshot_files,
     read::{shard::Shard, store::Store},
     recovery::{

@@ -3,6 +3,6 @@
 pub(crate) mod open;
 pub(crate) mod log_options;
 pub(crate) mod replay;
-pub(crate) mod found;
+pub(crate) mod shard_recovery;
 pub(crate) mod report;
 pub(crate) mod steady;

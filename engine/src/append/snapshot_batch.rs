@@ -7,7 +7,7 @@ use logboom_wal::mutants::{self, Mutant};
 use parking_lot::MutexGuard;
 
 use crate::{
-    append::plan::Locked,
+    append::validate::Locked,
     encoding::{buffers::Buffers, operation::Operation},
     maintenance::core::Core,
     shard_state::state::State,

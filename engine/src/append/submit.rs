@@ -11,8 +11,8 @@ use parking_lot::MutexGuard;
 use crate::{
     append::{
         batch::Batch,
-        plan::{Locked, plan},
         snapshot_batch,
+        validate::{Locked, plan},
     },
     encoding::{
         buffers::{Buffers, Planned},

@@ -11,7 +11,7 @@ use crate::{
     checkpoint::body::Checkpoint,
     index::{
         footer::{Footer, FooterBuilder},
-        log::{Row, Stretch},
+        log_index::{Row, Stretch},
     },
     types::ids::ShardId,
 };

@@ -8,7 +8,7 @@ use logboom_wal::{Place, SegmentId, Sequence};
 
 use crate::{
     encoding::operation::{Change, Remnant},
-    index::{log::Row, spans::share},
+    index::{log_index::Row, spans::share},
 };
 
 /// What lost entries are claimed for: no segment has this id.

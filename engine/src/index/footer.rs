@@ -16,7 +16,7 @@ use crate::{
     },
     index::{
         claims::{Age, Claims, NOWHERE, Piece},
-        log::{ROW_UNIT, Row, Stretch, payload_bytes_min, place},
+        log_index::{ROW_UNIT, Row, Stretch, payload_bytes_min, place},
     },
     types::{error::Result, ids::ShardId, ranges::Ranges},
 };

@@ -76,7 +76,7 @@ impl Loaded {
 mod tests {
     use super::*;
     use crate::{
-        index::{footer::FooterBuilder, log::Row},
+        index::{footer::FooterBuilder, log_index::Row},
         types::ids::ShardId,
     };
 

@@ -14,14 +14,14 @@ use parking_lot::Mutex;
 
 use crate::{
     encoding::buffers::BufferPool,
-    index::tally::Tallies,
+    index::usage::Tallies,
     maintenance::{
         checkpointer::Checkpointer,
         compact,
         reclaim::Reclaimer,
-        room::{self, Room},
         seal::Sealer,
         snapshot_files::{self, Kept},
+        space_requests::{self, Room},
         verifier::Verifier,
     },
     read::store::Store,
@@ -114,7 +114,7 @@ impl Core {
             });
         }
         self.add_machine(VERIFY, |core, now| unless_busy(&core.verifier, now, |verifier| verifier.step(core, now)));
-        self.add_machine(ROOM, room::step);
+        self.add_machine(ROOM, space_requests::step);
         self.add_machine(SNAPSHOTS, snapshot_files::step);
     }
 

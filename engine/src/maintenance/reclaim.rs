@@ -13,7 +13,7 @@ use logboom_disk::LINE;
 use logboom_wal::{Error as WalError, Listed, NEAR, Place, Record, SegmentId, Step, marks};
 
 use crate::{
-    index::{footer::Footer, log::Stretch},
+    index::{footer::Footer, log_index::Stretch},
     maintenance::{
         core::{Core, RECLAIM},
         pace::Pace,

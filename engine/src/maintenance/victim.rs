@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use logboom_wal::{SegmentId, SegmentInfo, WalMetrics};
 
-use crate::maintenance::{core::Core, settle::FREE_SEGMENTS_MAX};
+use crate::maintenance::{core::Core, reclaim_at_open::FREE_SEGMENTS_MAX};
 
 /// Segments that may be in use whatever is live: the one that is written, and the cold one that is written.
 pub(crate) const RESERVE_SEGMENTS: u64 = 2;

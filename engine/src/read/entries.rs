@@ -9,8 +9,8 @@ use crate::{
         buffers::Item,
         entry_table::{self, EntryTable, ROW},
     },
-    index::log::Stretch,
-    read::shares::{Place, Shares},
+    index::log_index::Stretch,
+    read::shared_payloads::{Place, Shares},
     types::payload::Payload,
 };
 

@@ -16,7 +16,7 @@ use logboom_wal::{Error as WalError, SegmentId, marks};
 use parking_lot::Mutex;
 
 use crate::{
-    index::log::Stretch,
+    index::log_index::Stretch,
     read::{
         query::{Held, Query},
         store::Store,

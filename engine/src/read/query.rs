@@ -9,7 +9,7 @@ use logboom_wal::{Error as WalError, Place, Record, SegmentId};
 
 use crate::{
     encoding::extent::Extent,
-    index::{footer::Footer, log::Stretch},
+    index::{footer::Footer, log_index::Stretch},
     read::{entries::EntryBatch, store::Store},
     shard_state::{
         published::View,

@@ -6,8 +6,8 @@ use logboom_disk::{Disk, DiskOptions, Facts, OpenError, Owner};
 use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, RecoveryReport, Runtime};
 
 use crate::{
-    index::tally::Tallies,
-    maintenance::{checkpointer::Checkpointer, core::Core, settle::settle, snapshot_files},
+    index::usage::Tallies,
+    maintenance::{checkpointer::Checkpointer, core::Core, reclaim_at_open::settle, snapshot_files},
     read::{
         lost::Losses,
         readers::Readers,

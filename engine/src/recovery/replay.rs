@@ -3,7 +3,7 @@
 //! The checkpoint has each shard as of some record of its own; replay brings what came later; footers say which older
 //! segments, and which cold ones, hold the entries that no replayed record does. Records that a shard's row reflects
 //! already change nothing but where entries lie.
-//! What is lost puts the shards that it hits in quarantine, and no others: see `found`.
+//! What is lost puts the shards that it hits in quarantine, and no others: see `shard_recovery`.
 
 use std::collections::BTreeSet;
 
@@ -19,9 +19,9 @@ use crate::{
     index::{
         claims::{Age, Piece},
         footer::{Head, Rescue},
-        tally::Tallies,
+        usage::Tallies,
     },
-    recovery::found::{Found, Segments},
+    recovery::shard_recovery::{Found, Segments},
     shard_state::shard_map::ShardMap,
     types::{
         error::{Error, Result},

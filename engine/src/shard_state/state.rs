@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     encoding::{extent::Extent, operation::Change},
-    index::log::{Log, Run},
+    index::log_index::{Log, Run},
     shard_state::{
         applied::Applied,
         keys::Keys,

@@ -12,7 +12,7 @@ use logboom_wal::{
 use crate::{
     encoding::{extent::Extent, operation::Change},
     index::{
-        durable_marks::{Marks, UNMARKED},
+        durable_ends::{Marks, UNMARKED},
         spans::{Home, Span, Spans, share},
         terms::{TermRun, Terms},
     },

@@ -19,10 +19,10 @@ use crate::{
     },
     index::{
         claims::{Age, Claims, NOWHERE, Piece},
-        log::Log,
+        log_index::Log,
         spans::{Home, Spans},
-        tally::Tallies,
         terms::{NO_TERM, TermRun, Terms},
+        usage::Tallies,
     },
     shard_state::{
         published::View,
