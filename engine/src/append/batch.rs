@@ -7,7 +7,7 @@ use logboom_wal::record_bytes;
 
 use crate::{
     encoding::{
-        buffers::{BufferPool, Buffers, Item, Part},
+        buffers::{BatchEntry, BufferPool, BufferRange, Buffers},
         entry_table::ROW,
         extent::Boundary,
         operation::{Operation, encode_snapshot},
@@ -185,7 +185,7 @@ impl<'a> Batch<'a> {
             return Err(logboom_snapshot::Error::Foreign { what: what.into() }.into());
         }
         let (index, term, kept) = (snapshot.index, snapshot.term, self.snapshots_kept);
-        let register = |[body]: [Part; 1]| Operation::Register { index, term, body, kept };
+        let register = |[body]: [BufferRange; 1]| Operation::Register { index, term, body, kept };
         self.push_copying(shard, [&encode_snapshot(&snapshot)], register)?;
         self.buffers.built.push(built.clone());
         Ok(self)
@@ -370,7 +370,7 @@ impl<'a> Batch<'a> {
         for entry in entries {
             self.check_entry(&entry)?;
             match expected {
-                None => self.push_operation(shard, Operation::Cut { index: entry.index })?,
+                None => self.push_operation(shard, Operation::Overwrite { index: entry.index })?,
                 Some(expected) if expected != entry.index => {
                     return Err(Error::Gap { shard, expected, got: entry.index });
                 }
@@ -395,7 +395,7 @@ impl<'a> Batch<'a> {
         let bytes = entry.context.len() + entry.payload.as_bytes().len();
         let last = self.buffers.operations.last();
         let grown = last.and_then(|last| continued(last, shard, &entry, bytes, heals));
-        let items = Part { at: part_at(self.buffers.items.len()), len: 1 };
+        let items = BufferRange { at: part_at(self.buffers.items.len()), len: 1 };
         let one = run(heals, entry.index, entry.term, items, bytes);
         match (grown, self.buffers.operations.last_mut()) {
             (Some(grown), Some(last)) => {
@@ -406,7 +406,7 @@ impl<'a> Batch<'a> {
             }
             _ => self.push_operation(shard, one)?,
         }
-        self.buffers.items.push(Item { kind: entry.kind, context: entry.context, payload: entry.payload });
+        self.buffers.items.push(BatchEntry { kind: entry.kind, context: entry.context, payload: entry.payload });
         Ok(())
     }
 
@@ -421,13 +421,13 @@ impl<'a> Batch<'a> {
         &mut self,
         shard: ShardId,
         small: [&[u8]; N],
-        operation: impl FnOnce([Part; N]) -> Operation,
+        operation: impl FnOnce([BufferRange; N]) -> Operation,
     ) -> Result<&mut Self> {
         let mut end = self.buffers.arena.len();
         let parts = small.map(|bytes| {
             let at = end;
             end += bytes.len();
-            Part { at: part_at(at), len: part_at(bytes.len()) }
+            BufferRange { at: part_at(at), len: part_at(bytes.len()) }
         });
         self.push(shard, operation(parts))?;
         small.iter().for_each(|bytes| self.buffers.arena.extend_from_slice(bytes));
@@ -464,7 +464,7 @@ fn continued(
         _ => return None,
     };
     let bytes = bytes as usize + more;
-    let items = Part { len: items.len + 1, ..items };
+    let items = BufferRange { len: items.len + 1, ..items };
     let fits = items.len as usize * ROW + bytes <= RUN_BYTES;
     let continues =
         last.0 == shard && term == entry.term && first.checked_add(u64::from(items.len - 1)) == Some(entry.index);
@@ -472,7 +472,7 @@ fn continued(
 }
 
 /// Entries of one term, appended or handed in again.
-fn run(heals: bool, first: u64, term: u64, items: Part, bytes: usize) -> Operation {
+fn run(heals: bool, first: u64, term: u64, items: BufferRange, bytes: usize) -> Operation {
     let bytes = part_at(bytes);
     match heals {
         true => Operation::Heal { first, term, items, bytes },

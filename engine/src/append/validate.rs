@@ -6,7 +6,7 @@ use parking_lot::MutexGuard;
 use crate::{
     encoding::{
         buffers::{Buffers, Planned},
-        extent::{Cut, Extent},
+        extent::{Extent, SuffixRemoval},
         operation::Operation,
     },
     shard_state::{published::View, quarantine::Missing, state::ShardCell},
@@ -74,9 +74,9 @@ pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Resu
             verify(&operation, slot, locked, &buffers.plan).map_err(refused)?;
             advance(locked, &operation).map_err(refused)?;
             buffers.plan.push(Planned { slot, operation, place: NOWHERE });
-        } else if let Operation::Cut { index } = operation {
+        } else if let Operation::Overwrite { index } = operation {
             // A cut that is not written is checked all the same: the append behind it must fit.
-            locked.planned.cut(index).map_err(refused)?;
+            locked.planned.suffix_removal(index).map_err(refused)?;
         }
     }
     Ok(())
@@ -121,10 +121,10 @@ fn slot(shards: &[ShardId], shard: ShardId) -> usize {
 /// What is to be written for `operation`, if anything.
 fn resolve(operation: Operation, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Option<Operation> {
     match operation {
-        Operation::Cut { index } => match locked.planned.cut(index).ok()? {
-            Cut::Nothing => None,
-            Cut::Truncate { keep } => Some(Operation::Truncate { keep }),
-            Cut::Reset => Some(Operation::Reset { boundary: None }),
+        Operation::Overwrite { index } => match locked.planned.suffix_removal(index).ok()? {
+            SuffixRemoval::Nothing => None,
+            SuffixRemoval::Truncate { keep } => Some(Operation::Truncate { keep }),
+            SuffixRemoval::Reset => Some(Operation::Reset { boundary: None }),
         },
         Operation::Compact { index, past_leases, .. } => {
             let term = Some(term(index, slot, locked, planned).unwrap_or(0));
@@ -203,7 +203,7 @@ fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal
             locked.planned = locked.planned.heal(first, u64::from(items.len))?;
             locked.healed = true;
         }
-        Operation::Cut { .. }
+        Operation::Overwrite { .. }
         | Operation::HardState(_)
         | Operation::CommitHint(_)
         | Operation::Put { .. }
@@ -226,7 +226,7 @@ fn index_of(operation: &Operation) -> u64 {
     match *operation {
         Operation::Append { first, .. } | Operation::Heal { first, .. } => first,
         Operation::Truncate { keep } => keep,
-        Operation::Compact { index, .. } | Operation::Cut { index } => index,
+        Operation::Compact { index, .. } | Operation::Overwrite { index } => index,
         Operation::Reset { boundary } => boundary.map_or(0, |boundary| boundary.index),
         _ => 0,
     }

@@ -1,6 +1,6 @@
-//! The index checkpoint: what must be known of each shard so that older segments need not be read at opening.
+//! The body of a checkpoint: the state of each shard, so that opening need not replay older segments.
 //!
-//! Each shard's row is as of its own last record. Which segments hold its entries is not in it: footers say so.
+//! Each shard's row is as of its own last record. It does not state where the shard's entries lie: footers do.
 
 use bytes::Bytes;
 use logboom_wal::mutants::{self, Mutant};
@@ -11,24 +11,24 @@ use crate::{
         damages::{Damages, Unseen},
         snapshot_table::SnapshotTable,
     },
-    encoding::{archive::Form, extent::Extent},
+    encoding::{archive::ArchiveFormat, extent::Extent},
     index::terms::TermRun,
     shard_state::{keys::Keys, published::View, quarantine::Missing, state::State},
     types::{error::Result, ids::ShardId},
 };
 
-const FORM: Form = Form { name: *b"chkpnt", version: 1 };
+const FORMAT: ArchiveFormat = ArchiveFormat { name: *b"chkpnt", version: 1 };
 
-/// A checkpoint while it is collected.
+/// A checkpoint that is being collected.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoint {
     tables: Tables,
-    /// Written in front of the tables, if there is anything to say.
+    /// Written in front of the tables, unless empty.
     pub(crate) damages: Damages,
     snapshots: SnapshotTable,
 }
 
-/// Flat tables that rows refer to, so that a hundred thousand shards cost no allocation each.
+/// Tables that all shards share: a shard costs no allocation of its own.
 #[derive(Archive, Debug, Default, Serialize)]
 struct Tables {
     shards: Vec<Row>,
@@ -47,7 +47,7 @@ struct Row {
     has_boundary: bool,
     has_hard_state: bool,
     has_commit_hint: bool,
-    /// Ends of the parts of the tables that are this shard's; each begins where the row before ends.
+    /// The ends of this shard's parts of the tables; each part begins where that of the row before ends.
     hard_state_end: u32,
     commit_hint_end: u32,
     terms_end: u32,
@@ -66,7 +66,7 @@ struct KeyRow {
     value_end: u32,
 }
 
-/// A shard as a checkpoint has it.
+/// A decoded shard.
 pub(crate) struct Shard {
     pub(crate) id: ShardId,
     pub(crate) view: View,
@@ -76,7 +76,7 @@ pub(crate) struct Shard {
 }
 
 impl Checkpoint {
-    /// Adds a shard as it is, the ids of which rise from call to call.
+    /// Adds a shard. Ids rise from call to call.
     pub(crate) fn add(&mut self, id: ShardId, view: &View, state: &State) -> Result<()> {
         if let Some(missing) = state.missing()
             && !mutants::is_on(Mutant::DamageForgotten)
@@ -90,7 +90,7 @@ impl Checkpoint {
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let mut bytes = self.damages.encode()?;
         bytes.extend_from_slice(&self.snapshots.encode()?);
-        let tables = FORM.encode(&self.tables)?;
+        let tables = FORMAT.encode(&self.tables)?;
         if bytes.is_empty() {
             return Ok(tables);
         }
@@ -98,17 +98,17 @@ impl Checkpoint {
         Ok(bytes)
     }
 
-    /// Gives each shard of an encoded checkpoint to `each`. Returns what is known of shards that are not in it, if some
-    /// may be lost.
+    /// Calls `each` for every shard of an encoded checkpoint. Returns what is known of shards that are not in it, if
+    /// records of such shards may be lost.
     pub(crate) fn decode(bytes: &[u8], mut each: impl FnMut(Shard)) -> Result<Option<Unseen>> {
         let (damages, rest) = Damages::split(bytes)?;
         let (mut snapshots, tables) = SnapshotTable::split(rest)?;
         let mut missing = damages.missing;
-        FORM.decode::<Tables, ()>(tables, |archive| {
+        FORMAT.decode::<Tables, ()>(tables, |archive| {
             let mut cursor = Cursor::new(archive);
             for row in archive.shards.iter() {
                 let mut shard =
-                    cursor.shard(row).ok_or_else(|| FORM.malformed(&"a row that names what is not there"))?;
+                    cursor.shard(row).ok_or_else(|| FORMAT.malformed(&"a row that names what is not there"))?;
                 shard.missing = missing.remove(&shard.id).unwrap_or_default();
                 let snapshots = snapshots.remove(shard.id);
                 shard.missing.snapshot = snapshots.lost;
@@ -124,7 +124,7 @@ impl Checkpoint {
 impl Tables {
     fn add(&mut self, id: ShardId, view: &View, state: &State) -> Result<()> {
         let hard_state_end = self.put(state.hard_state())?;
-        // Keys come behind the commit hint: all of a shard's bytes stand together.
+        // Keys follow the commit hint: all bytes of a shard are contiguous.
         let commit_hint_end = self.put(state.commit_hint())?;
         for (key, value) in state.keys() {
             let key_end = self.put(Some(key))?;
@@ -219,7 +219,7 @@ impl<'c> Cursor<'c> {
 }
 
 fn position(len: usize) -> Result<u32> {
-    u32::try_from(len).map_err(|_| FORM.malformed(&"more than 4 GiB of keys and values"))
+    u32::try_from(len).map_err(|_| FORMAT.malformed(&"more than 4 GiB of keys and values"))
 }
 
 #[cfg(test)]
@@ -315,21 +315,20 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_lie_are_refused() {
-        lie(&encoded());
+    fn damaged_bytes_never_panic() {
+        flip_bits(&encoded());
         let (view, mut state) = shard(&[Change::Append { first: 5, count: 9, term: 3 }]);
         state.set_missing(Missing { entries: std::iter::once(6..8).collect(), ..Missing::default() });
         let mut checkpoint = Checkpoint::default();
         checkpoint.add(ShardId(1), &view, &state).unwrap();
         checkpoint.damages.unseen = Some(Unseen { upto: Sequence(50), empty: vec![ShardId(7)] });
-        lie(&checkpoint.encode().unwrap());
+        flip_bits(&checkpoint.encode().unwrap());
     }
 
-    fn lie(good: &[u8]) {
+    fn flip_bits(good: &[u8]) {
         for at in 0..good.len() {
             let mut bad = good.to_vec();
             bad[at] ^= 0x80;
-            // Whatever it says, it does not panic.
             drop(Checkpoint::decode(&bad, |_| ()));
         }
     }

@@ -1,7 +1,7 @@
-//! What a checkpoint remembers of damage: what is missing of which shards, when the segments that told are not read any
-//! more.
+//! The section of a checkpoint that lists what is lost of which shard: later openings do not replay the segments in
+//! which the losses were found.
 //!
-//! Stands in front of the checkpoint's tables, and only where there is something to say.
+//! It precedes the checkpoint's tables, and is absent if nothing is lost.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use logboom_wal::Sequence;
 use rkyv::{Archive, Serialize};
 
 use crate::{
-    encoding::archive::Form,
+    encoding::archive::ArchiveFormat,
     shard_state::quarantine::Missing,
     types::{error::Result, ids::ShardId, ranges::Ranges},
 };
 
-const FORM: Form = Form { name: *b"damage", version: 1 };
+const FORMAT: ArchiveFormat = ArchiveFormat { name: *b"damage", version: 1 };
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -23,12 +23,12 @@ pub(crate) struct Damages {
     pub(crate) unseen: Option<Unseen>,
 }
 
-/// Shards that nothing is known of are held back.
+/// Records of unknown shards are lost: shards without any known record are held back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unseen {
-    /// Records before this are reflected.
+    /// The checkpoint reflects the records before this.
     pub(crate) upto: Sequence,
-    /// Shards that are known to hold nothing.
+    /// Shards that are known to be empty, and so are not held back.
     pub(crate) empty: Vec<ShardId>,
 }
 
@@ -56,7 +56,7 @@ impl Damages {
         self.missing.insert(shard, missing.clone());
     }
 
-    /// Notes a shard that is known to hold nothing.
+    /// Adds a shard that is known to be empty.
     pub(crate) fn add_empty(&mut self, shard: ShardId) {
         self.unseen.get_or_insert_default().empty.push(shard);
     }
@@ -67,7 +67,7 @@ impl Damages {
         self.unseen = upto.map(|upto| Unseen { upto, empty });
     }
 
-    /// The bytes; none if there is nothing to say.
+    /// The bytes; none if nothing is lost.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         if self.missing.is_empty() && self.unseen.is_none() {
             return Ok(Vec::new());
@@ -80,7 +80,7 @@ impl Damages {
             suffix: missing.suffix,
         };
         let unseen = self.unseen.clone().unwrap_or_default();
-        FORM.encode_section(&DamagesArchive {
+        FORMAT.encode_section(&DamagesArchive {
             shards: self.missing.iter().map(shard).collect(),
             has_unknown_losses: self.unseen.is_some(),
             upto: unseen.upto.0,
@@ -88,10 +88,10 @@ impl Damages {
         })
     }
 
-    /// What a checkpoint begins with, and the rest of it.
+    /// Splits this section from the front of a checkpoint.
     pub(crate) fn split(bytes: &[u8]) -> Result<(Self, &[u8])> {
-        let Some((section, rest)) = FORM.split_section(bytes)? else { return Ok((Self::default(), bytes)) };
-        let damages = FORM.decode::<DamagesArchive, Self>(&section, |archive| Ok(Self::from(archive)))?;
+        let Some((section, rest)) = FORMAT.split_section(bytes)? else { return Ok((Self::default(), bytes)) };
+        let damages = FORMAT.decode::<DamagesArchive, Self>(&section, |archive| Ok(Self::from(archive)))?;
         Ok((damages, rest))
     }
 }

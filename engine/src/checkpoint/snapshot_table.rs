@@ -1,6 +1,6 @@
-//! What a checkpoint remembers of snapshots: which are registered, and of which shards a registration is lost.
+//! The section of a checkpoint that lists registered snapshots, and the shards of which a registration is lost.
 //!
-//! Stands in front of the checkpoint's tables, and only where there is something to say.
+//! It precedes the checkpoint's tables, and is absent if there are neither.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use logboom_wal::{
 use rkyv::{Archive, Serialize};
 
 use crate::{
-    encoding::archive::Form,
+    encoding::archive::ArchiveFormat,
     shard_state::state::State,
     types::{error::Result, ids::ShardId},
 };
 
-const FORM: Form = Form { name: *b"snapsh", version: 1 };
+const FORMAT: ArchiveFormat = ArchiveFormat { name: *b"snapsh", version: 1 };
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -25,12 +25,12 @@ pub(crate) struct SnapshotTable {
     shards: BTreeMap<ShardId, Snapshots>,
 }
 
-/// What is remembered of a shard.
+/// The snapshots of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     /// Oldest first.
     pub(crate) registered: Vec<Registered>,
-    /// The record of a registration that is lost.
+    /// The lost record of a registration.
     pub(crate) lost: Option<Sequence>,
 }
 
@@ -69,7 +69,7 @@ impl SnapshotTable {
         self.shards.remove(&shard).unwrap_or_default()
     }
 
-    /// The bytes; none if there is nothing to say.
+    /// The bytes; none if the table is empty.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         if self.shards.is_empty() {
             return Ok(Vec::new());
@@ -79,19 +79,19 @@ impl SnapshotTable {
             registered: snapshots.registered.iter().map(RegisteredArchive::from).collect(),
             lost: snapshots.lost.unwrap_or(Sequence::NONE).0,
         };
-        FORM.encode_section(&TableArchive { shards: self.shards.iter().map(shard).collect() })
+        FORMAT.encode_section(&TableArchive { shards: self.shards.iter().map(shard).collect() })
     }
 
-    /// What the rest of a checkpoint begins with, and what is behind it.
+    /// Splits this section from the front of what follows the damages.
     pub(crate) fn split(bytes: &[u8]) -> Result<(Self, &[u8])> {
-        let Some((section, rest)) = FORM.split_section(bytes)? else { return Ok((Self::default(), bytes)) };
+        let Some((section, rest)) = FORMAT.split_section(bytes)? else { return Ok((Self::default(), bytes)) };
         let shard = |row: &ArchivedShardArchive| {
             let registered = row.registered.iter().map(Registered::from).collect();
             let lost = row.lost.to_native();
             let snapshots = Snapshots { registered, lost: (lost != 0).then_some(Sequence(lost)) };
             (ShardId(row.shard.to_native()), snapshots)
         };
-        let table = FORM.decode::<TableArchive, Self>(&section, |archive| {
+        let table = FORMAT.decode::<TableArchive, Self>(&section, |archive| {
             Ok(Self { shards: archive.shards.iter().map(shard).collect() })
         })?;
         Ok((table, rest))

@@ -1,6 +1,6 @@
-//! Metadata on disk: an rkyv archive behind a word that says what it is and which version.
+//! Metadata on disk: an rkyv archive behind a header with its name and version.
 //!
-//! The log checksums the bytes; here they are validated, since a checksum does not tell that a program was right.
+//! The log checksums the bytes; this module validates them too, as a correct checksum does not prove a correct writer.
 
 use rkyv::{
     Archive, Portable, Serialize,
@@ -13,20 +13,20 @@ use rkyv::{
 
 use crate::types::error::{Error, Result};
 
-/// What stands in front of an archive: what it is (6 bytes) and its version (u16, little-endian).
+/// The size of the header: a name (6 bytes) and a version (u16, little-endian).
 const HEADER: usize = 8;
 
-/// What sections are padded to, so that the archive behind them is aligned.
+/// Sections are padded to a multiple of this, so that the archive behind them is aligned.
 const ALIGN: usize = 16;
 
 /// A kind of archive: its name and the one version that this program writes and reads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Form {
+pub(crate) struct ArchiveFormat {
     pub(crate) name: [u8; 6],
     pub(crate) version: u16,
 }
 
-impl Form {
+impl ArchiveFormat {
     /// The bytes of `value`.
     pub(crate) fn encode<T>(self, value: &T) -> Result<Vec<u8>>
     where
@@ -34,12 +34,12 @@ impl Form {
     {
         let mut bytes = self.name.to_vec();
         bytes.extend_from_slice(&self.version.to_le_bytes());
-        // The header keeps the alignment of all that stands in an archive, and its pointers are relative.
+        // The header's 8 bytes keep the archive aligned, and its pointers are relative.
         rkyv::api::high::to_bytes_in(value, bytes).map_err(|error: RkyvError| self.malformed(&error))
     }
 
-    /// The bytes of `value` as what another archive follows: with their length behind the header, and zeros behind
-    /// them up to a multiple of [`ALIGN`].
+    /// The bytes of `value` as a section, which another archive may follow: header, length (u64), archive, and zeros up
+    /// to a multiple of [`ALIGN`].
     pub(crate) fn encode_section<T>(self, value: &T) -> Result<Vec<u8>>
     where
         T: for<'a> Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, RkyvError>>,
@@ -53,7 +53,8 @@ impl Form {
         Ok(bytes)
     }
 
-    /// What [`Form::decode`] takes, and what follows it; `None` if `bytes` do not begin with a section of this form.
+    /// Splits a section from the front of `bytes`: an input of [`ArchiveFormat::decode`], and the rest. `None` if
+    /// `bytes` do not begin with a section of this name.
     pub(crate) fn split_section(self, bytes: &[u8]) -> Result<Option<(Vec<u8>, &[u8])>> {
         if !bytes.starts_with(&self.name) {
             return Ok(None);
@@ -67,10 +68,11 @@ impl Form {
         Ok(Some(([header, archive].concat(), bytes.get(end..).ok_or_else(short)?)))
     }
 
-    /// Has `read` look at the archive in `bytes`.
+    /// Validates the archive in `bytes` and calls `read` with it.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`] for a later version, [`Error::Corruption`] for anything else that is not one.
+    /// [`Error::NewerFormat`] for a later version, [`Error::Corruption`] for bytes that are not a valid archive of this
+    /// name, and the errors of `read`.
     pub(crate) fn decode<T, R>(self, bytes: &[u8], read: impl FnOnce(&T::Archived) -> Result<R>) -> Result<R>
     where
         T: Archive,
@@ -103,7 +105,7 @@ impl Form {
         T: Archive,
         T::Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>,
     {
-        // Its own words have addresses in them, which are others the next time.
+        // rkyv's own message contains memory addresses, which differ from run to run.
         let access = rkyv::access::<T::Archived, Failure>(archive);
         read(access.map_err(|_| self.malformed(&"what it holds contradicts itself"))?)
     }
@@ -113,23 +115,24 @@ impl Form {
 mod tests {
     use super::*;
 
-    const FORM: Form = Form { name: *b"number", version: 3 };
+    const FORMAT: ArchiveFormat = ArchiveFormat { name: *b"number", version: 3 };
 
     #[test]
-    fn archives_are_told_apart() {
-        let bytes = FORM.encode(&vec![7_u64, 8]).unwrap();
-        let first = |form: Form, bytes: &[u8]| form.decode::<Vec<u64>, _>(bytes, |value| Ok(value[0].to_native()));
-        assert_eq!(first(FORM, &bytes).unwrap(), 7);
+    fn only_the_own_name_and_version_are_accepted() {
+        let bytes = FORMAT.encode(&vec![7_u64, 8]).unwrap();
+        let first =
+            |form: ArchiveFormat, bytes: &[u8]| form.decode::<Vec<u64>, _>(bytes, |value| Ok(value[0].to_native()));
+        assert_eq!(first(FORMAT, &bytes).unwrap(), 7);
         let mut misaligned = vec![0];
         misaligned.extend_from_slice(&bytes);
-        assert_eq!(first(FORM, &misaligned[1..]).unwrap(), 7);
+        assert_eq!(first(FORMAT, &misaligned[1..]).unwrap(), 7);
         assert!(matches!(
-            first(Form { version: 2, ..FORM }, &bytes),
+            first(ArchiveFormat { version: 2, ..FORMAT }, &bytes),
             Err(Error::NewerFormat { found: 3, supported: 2 })
         ));
-        assert!(matches!(first(Form { name: *b"letter", ..FORM }, &bytes), Err(Error::Corruption { .. })));
+        assert!(matches!(first(ArchiveFormat { name: *b"letter", ..FORMAT }, &bytes), Err(Error::Corruption { .. })));
         for len in 0..bytes.len() {
-            assert!(first(FORM, &bytes[..len]).is_err(), "{len}");
+            assert!(first(FORMAT, &bytes[..len]).is_err(), "{len}");
         }
     }
 }

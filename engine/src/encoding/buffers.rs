@@ -1,4 +1,4 @@
-//! The memory that batches are collected in: used again, so that submitting allocates next to nothing.
+//! The buffers that batches are collected in, pooled so that submitting rarely allocates.
 
 use std::{fmt, sync::Arc};
 
@@ -15,68 +15,68 @@ use crate::{
     },
 };
 
-/// Buffers that are kept for the next batch.
+/// The most buffers in the pool.
 const KEPT: usize = 64;
-/// Buffers larger than this are not kept, in bytes.
+/// Buffers larger than this do not return to the pool, in bytes.
 const KEPT_BYTES: usize = 4 << 20;
 
-/// What a batch holds.
+/// The contents of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers<'a> {
     pub(crate) operations: Vec<(ShardId, Operation)>,
     /// The entries of all runs, one after the other.
-    pub(crate) items: Vec<Item<'a>>,
-    /// Small things, copied: hard states, commit hints, keys, values. Operations refer to them by [`Part`].
+    pub(crate) items: Vec<BatchEntry<'a>>,
+    /// Copies of hard states, commit hints, keys and values. Operations refer to them by [`BufferRange`].
     pub(crate) arena: Vec<u8>,
     /// The snapshots that are registered, in the order of their operations.
     pub(crate) built: Vec<Built>,
     /// Filled when the batch is submitted: the shards that it touches, sorted.
     pub(crate) shards: Vec<ShardId>,
-    /// Filled when the batch is submitted: its records.
+    /// Filled when the batch is submitted: its records, in order.
     pub(crate) plan: Vec<Planned>,
-    /// Filled when the batch is submitted: what it changes in the tallies.
+    /// Filled when the batch is submitted: what it changes in the segment usage table.
     pub(crate) delta: Delta,
 }
 
-/// A record that a batch comes down to.
+/// A record that a batch writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planned {
-    /// Which of the batch's shards it is of.
+    /// The position of its shard in [`Buffers::shards`].
     pub(crate) slot: usize,
     pub(crate) operation: Operation,
     /// Where it was written.
     pub(crate) place: Place,
 }
 
-/// One entry of a batch; its index and term are its run's.
+/// One entry of a batch; its [`EntryRun`](crate::encoding::operation::EntryRun) has index and term.
 #[derive(Debug)]
-pub(crate) struct Item<'a> {
+pub(crate) struct BatchEntry<'a> {
     pub(crate) kind: u8,
     pub(crate) context: &'a [u8],
     pub(crate) payload: Payload<'a>,
 }
 
-/// A part of one of the buffers.
+/// A range of one of the buffers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct BufferRange {
     pub(crate) at: u32,
     pub(crate) len: u32,
 }
 
-/// Buffers between two batches.
+/// A pool of buffers.
 #[derive(Default)]
 pub(crate) struct BufferPool {
     free: Mutex<Vec<Buffers<'static>>>,
 }
 
 impl Buffers<'_> {
-    /// The bytes of `part` of the arena.
-    pub(crate) fn bytes(&self, part: Part) -> &[u8] {
+    /// The bytes in a range of the arena.
+    pub(crate) fn bytes(&self, part: BufferRange) -> &[u8] {
         self.arena.get(part.range()).unwrap_or_default()
     }
 
     /// The entries of a run.
-    pub(crate) fn items(&self, part: Part) -> &[Item<'_>] {
+    pub(crate) fn items(&self, part: BufferRange) -> &[BatchEntry<'_>] {
         self.items.get(part.range()).unwrap_or_default()
     }
 
@@ -109,7 +109,7 @@ impl Buffers<'_> {
     }
 }
 
-impl Part {
+impl BufferRange {
     fn range(self) -> std::ops::Range<usize> {
         let at = self.at as usize;
         at..at + self.len as usize
@@ -117,12 +117,12 @@ impl Part {
 }
 
 impl BufferPool {
-    /// Empty buffers, used ones if there are any.
+    /// Empty buffers, from the pool if it has any.
     pub(crate) fn take<'a>(self: &Arc<Self>) -> Buffers<'a> {
         self.free.lock().pop().unwrap_or_default()
     }
 
-    /// Keeps buffers for another batch.
+    /// Empties buffers and returns them to the pool, unless they are large or the pool is full.
     pub(crate) fn give(&self, buffers: Buffers<'_>) {
         if buffers.capacity_bytes() > KEPT_BYTES {
             return;
@@ -159,7 +159,11 @@ mod tests {
         let pool = Arc::new(BufferPool::default());
         let mut buffers = pool.take();
         let text = String::from("borrowed");
-        buffers.items.push(Item { kind: 0, context: text.as_bytes(), payload: Payload::Borrowed(text.as_bytes()) });
+        buffers.items.push(BatchEntry {
+            kind: 0,
+            context: text.as_bytes(),
+            payload: Payload::Borrowed(text.as_bytes()),
+        });
         buffers.arena.extend_from_slice(b"abc");
         let (items, arena) = (buffers.items.as_ptr() as usize, buffers.arena.as_ptr());
         pool.give(buffers);

@@ -1,14 +1,14 @@
-//! How the entries of one record are laid out in its body.
+//! The layout of entries in the body of a record.
 //!
 //! A table of one row for each entry, then contexts and payloads in order: context, payload, context, payload. A row
 //! is 8 bytes, little-endian: the end of the entry's payload (u32, from the end of the table), the length of its
 //! context (u16), its kind (u8), and a zero.
 
-use crate::encoding::buffers::Item;
+use crate::encoding::buffers::BatchEntry;
 
 /// The size of a row of the table in bytes.
 pub(crate) const ROW: usize = 8;
-/// Rows that are put at once.
+/// Rows that are written at once.
 const ROWS_AT_ONCE: usize = 64;
 
 /// The verified table of a record's body.
@@ -26,8 +26,8 @@ pub(crate) struct RawEntry<'b> {
     pub(crate) payload: &'b [u8],
 }
 
-/// Puts the table and the bytes of `items`.
-pub(crate) fn put(items: &[Item<'_>], put: &mut impl FnMut(&[u8])) {
+/// Writes the table and the bytes of `items` by calls of `put`.
+pub(crate) fn put(items: &[BatchEntry<'_>], put: &mut impl FnMut(&[u8])) {
     let mut end = 0_usize;
     for items in items.chunks(ROWS_AT_ONCE) {
         let mut rows = [[0; ROW]; ROWS_AT_ONCE];
@@ -43,9 +43,9 @@ pub(crate) fn put(items: &[Item<'_>], put: &mut impl FnMut(&[u8])) {
     }
 }
 
-fn encode_row(end: usize, item: &Item<'_>) -> [u8; ROW] {
+fn encode_row(end: usize, item: &BatchEntry<'_>) -> [u8; ROW] {
     let mut row = [0; ROW];
-    // The limits of a batch keep both in range; they were checked when the entry was added to it.
+    // Both fit: the batch checked its limits when the entry was added.
     row[..4].copy_from_slice(&u32::try_from(end).unwrap_or(u32::MAX).to_le_bytes());
     row[4..6].copy_from_slice(&u16::try_from(item.context.len()).unwrap_or(u16::MAX).to_le_bytes());
     row[6] = item.kind;
@@ -53,7 +53,7 @@ fn encode_row(end: usize, item: &Item<'_>) -> [u8; ROW] {
 }
 
 impl<'b> EntryTable<'b> {
-    /// The table of a body of `count` entries, if every entry lies inside it.
+    /// The table of a body of `count` entries; `None` unless every entry lies within the body.
     pub(crate) fn parse(body: &'b [u8], count: u32) -> Option<Self> {
         let (table, data) = body.split_at_checked((count as usize).checked_mul(ROW)?)?;
         let (rows, _) = table.as_chunks::<ROW>();
@@ -74,7 +74,7 @@ impl<'b> EntryTable<'b> {
         Self { rows: table.as_chunks::<ROW>().0, data }
     }
 
-    /// Entry `at` of the record, if there are as many.
+    /// Entry `at` of the record, counted from 0; `None` beyond the last.
     pub(crate) fn get(&self, at: usize) -> Option<RawEntry<'b>> {
         let row = self.rows.get(at)?;
         let bytes = self.data.get(self.start(at)..row_end(row))?;
@@ -82,7 +82,7 @@ impl<'b> EntryTable<'b> {
         Some(RawEntry { kind: row[6], context, payload })
     }
 
-    /// The bytes of context and payload of the entries `from..to`.
+    /// The number of bytes of context and payload of the entries `from..to`.
     pub(crate) fn bytes(&self, from: usize, to: usize) -> u64 {
         (self.start(to) as u64).saturating_sub(self.start(from) as u64)
     }
@@ -105,11 +105,14 @@ mod tests {
     use super::*;
     use crate::types::payload::Payload;
 
-    fn items<'a>(parts: &[(&'a [u8], &'a [u8], u8)]) -> Vec<Item<'a>> {
-        parts.iter().map(|&(context, payload, kind)| Item { kind, context, payload: Payload::from(payload) }).collect()
+    fn items<'a>(parts: &[(&'a [u8], &'a [u8], u8)]) -> Vec<BatchEntry<'a>> {
+        parts
+            .iter()
+            .map(|&(context, payload, kind)| BatchEntry { kind, context, payload: Payload::from(payload) })
+            .collect()
     }
 
-    fn encode(items: &[Item<'_>]) -> Vec<u8> {
+    fn encode(items: &[BatchEntry<'_>]) -> Vec<u8> {
         let mut body = Vec::new();
         put(items, &mut |bytes| body.extend_from_slice(bytes));
         body
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_many_pieces() {
+    fn tables_longer_than_one_write() {
         let parts = vec![(&b"k"[..], &b"payload"[..], 7); 3 * ROWS_AT_ONCE + 1];
         let body = encode(&items(&parts));
         let table = EntryTable::parse(&body, 3 * 64 + 1).unwrap();
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_lie_are_refused() {
+    fn malformed_bodies_are_rejected() {
         let body = encode(&items(&[(b"ab", b"cd", 0), (b"", b"ef", 0)]));
         assert!(EntryTable::parse(&body, 3).is_none(), "more entries than bytes");
         assert!(EntryTable::parse(&body, u32::MAX).is_none());

@@ -1,6 +1,6 @@
-//! Which indexes a shard's log holds, and the rules by which each operation may change that.
+//! The range of indexes of a shard's log, and how each operation changes it.
 //!
-//! The same rules validate a batch before anything is written, apply it, and replay it at recovery.
+//! The same functions validate a batch before anything is written, apply it, and replay it at recovery.
 
 use crate::types::refusal::Refusal;
 
@@ -15,7 +15,7 @@ pub struct Boundary {
     pub term: u64,
 }
 
-/// The indexes `first..next` of a log. When nothing precedes an empty log, both are 0 and any index may come.
+/// The indexes `first..next` of a log. In an empty log without a boundary both are 0, and any index may come next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) first: u64,
@@ -24,14 +24,14 @@ pub(crate) struct Extent {
     pub(crate) boundary_term: Option<u64>,
 }
 
-/// What an overwriting append has to do before it appends.
+/// How an overwriting append removes the entries from its index on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub(crate) enum SuffixRemoval {
     Nothing,
     Truncate {
         keep: u64,
     },
-    /// Everything goes, and there is no boundary to truncate to.
+    /// All entries go, and there is no boundary to truncate to.
     Reset,
 }
 
@@ -40,7 +40,7 @@ impl Extent {
         self.first == self.next
     }
 
-    /// Whether the log is empty and may begin anywhere.
+    /// Whether the log is empty and may begin at any index.
     pub(crate) fn is_vacant(&self) -> bool {
         self.is_empty() && self.boundary_term.is_none()
     }
@@ -57,12 +57,12 @@ impl Extent {
         self.boundary_term.map(|term| Boundary { index: self.first - 1, term })
     }
 
-    /// The only index that a strict append may have; any if `None`.
+    /// The only index that an append may begin at; any if `None`.
     pub(crate) fn expected(&self) -> Option<u64> {
         (!self.is_vacant()).then_some(self.next)
     }
 
-    /// After `count` entries from `index` on.
+    /// The extent after an append of `count` entries from `index` on.
     pub(crate) fn append(self, index: u64, count: u64) -> Result<Self, Refusal> {
         let first = match self.expected() {
             Some(_) if index < self.first => return Err(Refusal::Compacted { first: self.first }),
@@ -74,7 +74,7 @@ impl Extent {
         Ok(Self { first, next, ..self })
     }
 
-    /// Unchanged, with `count` entries from `index` on handed in again.
+    /// The unchanged extent, if `count` entries from `index` on may be healed.
     pub(crate) fn heal(self, index: u64, count: u64) -> Result<Self, Refusal> {
         if index < self.first && !self.is_vacant() {
             return Err(Refusal::Compacted { first: self.first });
@@ -83,7 +83,7 @@ impl Extent {
         if self.is_vacant() || end > self.next { Err(Refusal::Beyond { last: self.last() }) } else { Ok(self) }
     }
 
-    /// After dropping every entry above `keep`.
+    /// The extent after dropping every entry above `keep`.
     pub(crate) fn truncate(self, keep: u64) -> Result<Self, Refusal> {
         if self.is_vacant() || keep >= self.next {
             return Err(Refusal::Beyond { last: self.last() });
@@ -95,7 +95,8 @@ impl Extent {
         }
     }
 
-    /// After dropping every entry up to and including `index`, which had `term`; nothing if they are gone already.
+    /// The extent after dropping every entry up to and including `index`, which had `term`; unchanged if they are gone
+    /// already.
     pub(crate) fn compact(self, index: u64, term: u64) -> Result<Self, Refusal> {
         if index >= self.next {
             return Err(Refusal::Beyond { last: self.last() });
@@ -114,14 +115,14 @@ impl Extent {
     }
 
     /// What must go so that `index` can be appended.
-    pub(crate) fn cut(&self, index: u64) -> Result<Cut, Refusal> {
+    pub(crate) fn suffix_removal(&self, index: u64) -> Result<SuffixRemoval, Refusal> {
         match self.expected() {
-            None => Ok(Cut::Nothing),
+            None => Ok(SuffixRemoval::Nothing),
             Some(_) if index < self.first => Err(Refusal::Compacted { first: self.first }),
             Some(expected) if index > expected => Err(Refusal::Gap { expected, got: index }),
-            Some(expected) if index == expected => Ok(Cut::Nothing),
-            Some(_) if index == self.first && self.boundary_term.is_none() => Ok(Cut::Reset),
-            Some(_) => Ok(Cut::Truncate { keep: index - 1 }),
+            Some(expected) if index == expected => Ok(SuffixRemoval::Nothing),
+            Some(_) if index == self.first && self.boundary_term.is_none() => Ok(SuffixRemoval::Reset),
+            Some(_) => Ok(SuffixRemoval::Truncate { keep: index - 1 }),
         }
     }
 }
@@ -195,13 +196,13 @@ mod tests {
 
     #[test]
     fn cuts() {
-        assert_eq!(Extent::default().cut(9), Ok(Cut::Nothing));
-        assert_eq!(log(3, 9).cut(9), Ok(Cut::Nothing));
-        assert_eq!(log(3, 9).cut(10), Err(Refusal::Gap { expected: 9, got: 10 }));
-        assert_eq!(log(3, 9).cut(5), Ok(Cut::Truncate { keep: 4 }));
-        assert_eq!(log(3, 9).cut(3), Ok(Cut::Reset));
-        assert_eq!(log(0, 9).cut(0), Ok(Cut::Reset));
-        assert_eq!(behind(3, 9, 1).cut(3), Ok(Cut::Truncate { keep: 2 }));
-        assert_eq!(behind(3, 9, 1).cut(2), Err(Refusal::Compacted { first: 3 }));
+        assert_eq!(Extent::default().suffix_removal(9), Ok(SuffixRemoval::Nothing));
+        assert_eq!(log(3, 9).suffix_removal(9), Ok(SuffixRemoval::Nothing));
+        assert_eq!(log(3, 9).suffix_removal(10), Err(Refusal::Gap { expected: 9, got: 10 }));
+        assert_eq!(log(3, 9).suffix_removal(5), Ok(SuffixRemoval::Truncate { keep: 4 }));
+        assert_eq!(log(3, 9).suffix_removal(3), Ok(SuffixRemoval::Reset));
+        assert_eq!(log(0, 9).suffix_removal(0), Ok(SuffixRemoval::Reset));
+        assert_eq!(behind(3, 9, 1).suffix_removal(3), Ok(SuffixRemoval::Truncate { keep: 2 }));
+        assert_eq!(behind(3, 9, 1).suffix_removal(2), Err(Refusal::Compacted { first: 3 }));
     }
 }

@@ -1,7 +1,7 @@
-//! The operations on a shard, as they are collected, written and recovered.
+//! The operations on a shard, and how each is encoded in a record of the log.
 //!
-//! Each is one record of the log. What the header of a record holds for which operation, and what its body, is said
-//! at [`Operation::meta`] and [`Change::decode`]; the entries' own layout is in `entry_table`.
+//! [`Operation::meta`] has the fields of the header by operation, [`Change::decode`] the body; `entry_table` has the
+//! layout of entries.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use logboom_wal::{BodyWriter, Descriptor, Meta, Record, Sequence};
 
 use crate::{
     encoding::{
-        buffers::{Buffers, Part},
+        buffers::{BufferRange, Buffers},
         entry_table::{self, ROW},
         extent::Boundary,
     },
@@ -32,31 +32,31 @@ const ACCEPT_UNKNOWN_LOSSES: u8 = 12;
 const REGISTER: u8 = 13;
 const FORGET: u8 = 14;
 
-/// Bytes in front of the key of a `PUT`: the key's length.
+/// The size of the key's length in front of the key of a `PUT`, in bytes.
 const KEY_LEN: usize = 2;
 
-/// The length of the body of a `REGISTER`.
+/// The size of the body of a `REGISTER`, in bytes.
 const REGISTER_LEN: usize = 20;
 
-/// An operation on a shard, its bytes elsewhere in the batch.
+/// An operation of a batch; its bytes are in the batch's buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Entries of one term; `bytes` of context and payload.
+    /// Appends entries of one term, with `bytes` of context and payload.
     Append {
         first: u64,
         term: u64,
-        items: Part,
+        items: BufferRange,
         bytes: u32,
     },
-    /// Entries of one term in the place of those that the log has or has lost.
+    /// Replaces entries of one term that the log has or has lost.
     Heal {
         first: u64,
         term: u64,
-        items: Part,
+        items: BufferRange,
         bytes: u32,
     },
-    /// Makes room for an append at `index`; written as a truncation or a reset, if at all.
-    Cut {
+    /// Removes the entries from `index` on, for an append there. Written as a truncation or a reset, or not at all.
+    Overwrite {
         index: u64,
     },
     Truncate {
@@ -66,33 +66,33 @@ pub(crate) enum Operation {
     Compact {
         index: u64,
         term: Option<u64>,
-        /// Whatever is leased.
+        /// Ignores the leases of snapshots.
         past_leases: bool,
     },
     Reset {
         boundary: Option<Boundary>,
     },
     Destroy,
-    HardState(Part),
-    CommitHint(Part),
+    HardState(BufferRange),
+    CommitHint(BufferRange),
     Put {
-        key: Part,
-        value: Part,
+        key: BufferRange,
+        value: BufferRange,
     },
     Delete {
-        key: Part,
+        key: BufferRange,
     },
-    /// What it makes good for is known when the batch is submitted.
+    /// Accepts losses; which ones is known when the batch is submitted.
     AcceptLoss {
         hard_state: Option<Sequence>,
         keys: u32,
         snapshot: Option<Sequence>,
     },
-    /// A snapshot, of which the newest `kept` stay; the rest of it is the body.
+    /// Registers a snapshot; the shard keeps its newest `kept`. The other fields are in the body.
     Register {
         index: u64,
         term: u64,
-        body: Part,
+        body: BufferRange,
         kept: u32,
     },
     Forget {
@@ -100,7 +100,7 @@ pub(crate) enum Operation {
     },
 }
 
-/// What a record says: an operation, its bytes at hand.
+/// A decoded record: an operation with its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change<'b> {
     Append { first: u64, count: u64, term: u64 },
@@ -118,12 +118,12 @@ pub(crate) enum Change<'b> {
     Forget { id: u64 },
 }
 
-/// What the descriptor of a lost record says of it.
+/// What the descriptor of a lost record tells of its operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remnant {
-    /// All that there was to say.
+pub(crate) enum LostChange {
+    /// All of it.
     Change(Change<'static>),
-    /// Entries of an unknown term: at the end of the log, or in its middle.
+    /// Entries of an unknown term: appended, or else healed.
     Entries {
         first: u64,
         count: u64,
@@ -151,7 +151,7 @@ impl Operation {
             | Self::Delete { key: part }
             | Self::Register { body: part, .. } => part.len as usize,
             Self::Put { key, value } => KEY_LEN + key.len as usize + value.len as usize,
-            Self::Cut { .. }
+            Self::Overwrite { .. }
             | Self::Truncate { .. }
             | Self::Compact { .. }
             | Self::Reset { .. }
@@ -161,11 +161,11 @@ impl Operation {
         }
     }
 
-    /// Why it may not be lazy: raft's safety, or a reader's view of the log, hangs on its order among acknowledged
-    /// operations.
+    /// Its name for an error, if it may not be lazy: raft's safety or a reader's view of the log depends on its order
+    /// among acknowledged operations.
     pub(crate) fn durable_only(&self) -> Option<&'static str> {
         match self {
-            Self::Cut { .. } => Some("an overwriting append"),
+            Self::Overwrite { .. } => Some("an overwriting append"),
             Self::Truncate { .. } => Some("a truncation"),
             Self::Reset { .. } => Some("a reset"),
             Self::Destroy => Some("a destruction"),
@@ -182,15 +182,15 @@ impl Operation {
         }
     }
 
-    /// Whether it may free entries, and with them segments.
+    /// Whether it may free entries, and so segments.
     pub(crate) fn frees(&self) -> bool {
         matches!(
             self,
-            Self::Cut { .. } | Self::Truncate { .. } | Self::Compact { .. } | Self::Reset { .. } | Self::Destroy
+            Self::Overwrite { .. } | Self::Truncate { .. } | Self::Compact { .. } | Self::Reset { .. } | Self::Destroy
         )
     }
 
-    /// Whether entries are in it.
+    /// Whether its record holds entries.
     pub(crate) fn adds_entries(&self) -> bool {
         matches!(self, Self::Append { .. } | Self::Heal { .. })
     }
@@ -214,13 +214,13 @@ impl Operation {
             }
             Self::Register { index, term, kept, .. } => (REGISTER, index, kept, term),
             Self::Forget { id } => (FORGET, id, 0, 0),
-            // Never planned: a cut is planned as what it comes down to.
-            Self::Cut { index } => (TRUNCATE, index, 0, 0),
+            // Never planned: validation resolves it to a truncation or a reset.
+            Self::Overwrite { index } => (TRUNCATE, index, 0, 0),
         };
         Meta { owner: shard.0, kind, first, count, attr, prev }
     }
 
-    /// Puts the body of its record, [`Operation::body_len`] bytes.
+    /// Writes the body of its record, [`Operation::body_len`] bytes.
     pub(crate) fn put_body(&self, buffers: &Buffers<'_>, body: &mut BodyWriter<'_>) {
         match *self {
             Self::Append { items, .. } | Self::Heal { items, .. } => {
@@ -231,12 +231,12 @@ impl Operation {
             | Self::Delete { key: part }
             | Self::Register { body: part, .. } => body.put(buffers.bytes(part)),
             Self::Put { key, value } => {
-                // The limit of keys is far below.
+                // The limit of keys is far lower.
                 body.put(&u16::try_from(key.len).unwrap_or(u16::MAX).to_le_bytes());
                 body.put(buffers.bytes(key));
                 body.put(buffers.bytes(value));
             }
-            Self::Cut { .. }
+            Self::Overwrite { .. }
             | Self::Truncate { .. }
             | Self::Compact { .. }
             | Self::Reset { .. }
@@ -246,8 +246,8 @@ impl Operation {
         }
     }
 
-    /// What it does, `bytes` giving the parts; `None` for what is never written.
-    pub(crate) fn change<'b>(&self, bytes: impl Fn(Part) -> &'b [u8]) -> Option<Change<'b>> {
+    /// The change that its record holds, with the bytes that `bytes` returns; `None` if it is never written.
+    pub(crate) fn change<'b>(&self, bytes: impl Fn(BufferRange) -> &'b [u8]) -> Option<Change<'b>> {
         Some(match *self {
             Self::Append { first, term, items, .. } => Change::Append { first, count: u64::from(items.len), term },
             Self::Heal { first, term, items, .. } => Change::Heal { first, count: u64::from(items.len), term },
@@ -264,45 +264,45 @@ impl Operation {
                 Change::Register { snapshot: decode_snapshot(index, term, bytes(body))?, kept }
             }
             Self::Forget { id } => Change::Forget { id },
-            Self::Cut { .. } => return None,
+            Self::Overwrite { .. } => return None,
         })
     }
 
-    /// The entries of a run that is appended, or handed in again.
-    pub(crate) fn run(&self) -> Option<Run> {
+    /// The entries that it appends or heals.
+    pub(crate) fn run(&self) -> Option<EntryRun> {
         match *self {
             Self::Append { first, term, items, .. } | Self::Heal { first, term, items, .. } => {
-                Some(Run { first, term, items })
+                Some(EntryRun { first, term, items })
             }
             _ => None,
         }
     }
 }
 
-/// Entries of one term that follow one another.
+/// Consecutive entries of one term.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
+pub(crate) struct EntryRun {
     pub(crate) first: u64,
     pub(crate) term: u64,
-    pub(crate) items: Part,
+    pub(crate) items: BufferRange,
 }
 
-impl Run {
+impl EntryRun {
     pub(crate) fn range(&self) -> Range<u64> {
         self.first..self.first.saturating_add(u64::from(self.items.len))
     }
 }
 
-/// The header of the record which says that no shard exists that nothing is known of.
+/// The header of the record that ends the holding back of shards without any known record.
 pub(crate) const UNKNOWN_LOSSES_ACCEPTED: Meta =
     Meta { owner: 0, kind: ACCEPT_UNKNOWN_LOSSES, first: 0, count: 0, attr: 0, prev: Sequence::NONE };
 
-/// Whether `record` is [`UNKNOWN_LOSSES_ACCEPTED`], which is of no shard.
+/// Whether `record` is [`UNKNOWN_LOSSES_ACCEPTED`], which belongs to no shard.
 pub(crate) fn accepts_unknown_losses(record: &Record) -> bool {
     record.kind() == ACCEPT_UNKNOWN_LOSSES
 }
 
-impl Remnant {
+impl LostChange {
     pub(crate) fn of(lost: &Descriptor) -> Self {
         let &Descriptor { first, count, kind, .. } = lost;
         match kind {
@@ -322,13 +322,13 @@ impl Remnant {
     }
 }
 
-/// What an accepted loss makes good for. Of a lost one the snapshot is not known: it makes good for none then.
+/// Decodes accepted losses. The descriptor of a lost record does not tell the snapshot: it accepts the loss of none.
 fn accepted(first: u64, count: u32, attr: u64) -> Change<'static> {
     let sequence = |number| (number != 0).then_some(Sequence(number));
     Change::AcceptLoss { hard_state: sequence(first), keys: count, snapshot: sequence(attr) }
 }
 
-/// The body of a `REGISTER`: what its header does not say.
+/// The body of a `REGISTER`: the fields that are not in its header.
 pub(crate) fn encode_snapshot(snapshot: &Registered) -> [u8; REGISTER_LEN] {
     let mut body = [0; REGISTER_LEN];
     body[..8].copy_from_slice(&snapshot.id.to_le_bytes());
@@ -345,11 +345,11 @@ fn decode_snapshot(index: u64, term: u64, body: &[u8]) -> Option<Registered> {
 }
 
 impl<'b> Change<'b> {
-    /// What a recovered record says, if this version knows its kind and its body has the right form.
+    /// Decodes a recovered record; `None` if this version does not know its kind, or its body is malformed.
     pub(crate) fn decode(record: &'b Record) -> Option<Self> {
         let (first, body) = (record.first(), record.body());
         Some(match record.kind() {
-            // Never of nothing: the index would have a place for no entry.
+            // A record without entries would get a place in the index that holds no entry.
             APPEND | HEAL if record.count() == 0 => return None,
             kind @ (APPEND | HEAL) => {
                 entry_table::EntryTable::parse(body, record.count())?;

@@ -7,7 +7,7 @@ use logboom_wal::{
 
 use crate::{
     encoding::{
-        buffers::Item,
+        buffers::BatchEntry,
         entry_table::{self, EntryTable},
         extent::Extent,
         operation::Change,
@@ -46,9 +46,9 @@ fn entries(body: &[u8], count: u32) {
     assert_eq!(table.bytes(0, all.len()), bytes as u64);
     let item = |entry: &entry_table::RawEntry<'_>| (entry.kind, entry.context.to_vec(), entry.payload.to_vec());
     let owned: Vec<_> = all.iter().map(item).collect();
-    let items: Vec<Item<'_>> = owned
+    let items: Vec<BatchEntry<'_>> = owned
         .iter()
-        .map(|(kind, context, payload)| Item { kind: *kind, context, payload: payload.as_slice().into() })
+        .map(|(kind, context, payload)| BatchEntry { kind: *kind, context, payload: payload.as_slice().into() })
         .collect();
     let mut again = Vec::new();
     entry_table::put(&items, &mut |bytes| again.extend_from_slice(bytes));

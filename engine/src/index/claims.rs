@@ -7,7 +7,7 @@
 use logboom_wal::{Place, SegmentId, Sequence};
 
 use crate::{
-    encoding::operation::{Change, Remnant},
+    encoding::operation::{Change, LostChange},
     index::{log_index::Row, spans::share},
 };
 
@@ -123,10 +123,10 @@ impl Claims {
     }
 
     /// [`Claims::follow`] for a record that is lost, and its entries with it.
-    pub(crate) fn follow_lost(&mut self, lost: &Remnant) {
+    pub(crate) fn follow_lost(&mut self, lost: &LostChange) {
         match *lost {
-            Remnant::Entries { first, count, .. } => self.claim(Piece::lost(first, first.saturating_add(count))),
-            Remnant::Change(change) => self.follow(&change, Place { segment: NOWHERE, offset: 0, len: 0 }),
+            LostChange::Entries { first, count, .. } => self.claim(Piece::lost(first, first.saturating_add(count))),
+            LostChange::Change(change) => self.follow(&change, Place { segment: NOWHERE, offset: 0, len: 0 }),
             _ => {}
         }
     }

@@ -11,8 +11,8 @@ use rkyv::{Archive, Serialize};
 
 use crate::{
     encoding::{
-        archive::Form,
-        operation::{Change, Remnant},
+        archive::ArchiveFormat,
+        operation::{Change, LostChange},
     },
     index::{
         claims::{Age, Claims, NOWHERE, Piece},
@@ -21,8 +21,8 @@ use crate::{
     types::{error::Result, ids::ShardId, ranges::Ranges},
 };
 
-const HEAD: Form = Form { name: *b"footer", version: 2 };
-const ROWS: Form = Form { name: *b"places", version: 1 };
+const HEAD: ArchiveFormat = ArchiveFormat { name: *b"footer", version: 2 };
+const ROWS: ArchiveFormat = ArchiveFormat { name: *b"places", version: 1 };
 /// Stands in front of a cold segment's footer, and behind it a group (8 bytes): what is listed was live before it.
 const MOVED: &[u8; 8] = b"moved.\x01\0";
 
@@ -282,7 +282,7 @@ impl Rescue {
                 }
             }
             Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
-                self.claims(descriptor.owner).follow_lost(&Remnant::of(descriptor));
+                self.claims(descriptor.owner).follow_lost(&LostChange::of(descriptor));
             }
             // Whatever it held, nothing claims it.
             Passed::Lost(Loss::Unknown { .. }) => {}

@@ -6,7 +6,7 @@ use logboom_wal::Record;
 
 use crate::{
     encoding::{
-        buffers::Item,
+        buffers::BatchEntry,
         entry_table::{self, EntryTable, ROW},
     },
     index::log_index::Stretch,
@@ -281,9 +281,13 @@ impl Run {
 
     fn compact_copy(&self) -> Run {
         let table = EntryTable::trusted(self.body.bytes(), self.count);
-        let items: Vec<Item<'_>> = (self.skip..self.skip + self.take)
+        let items: Vec<BatchEntry<'_>> = (self.skip..self.skip + self.take)
             .filter_map(|at| table.get(at as usize))
-            .map(|entry| Item { kind: entry.kind, context: entry.context, payload: Payload::Borrowed(entry.payload) })
+            .map(|entry| BatchEntry {
+                kind: entry.kind,
+                context: entry.context,
+                payload: Payload::Borrowed(entry.payload),
+            })
             .collect();
         let mut body = Vec::with_capacity(items.len() * ROW + self.body.bytes().len());
         entry_table::put(&items, &mut |bytes| body.extend_from_slice(bytes));
@@ -319,8 +323,8 @@ mod tests {
     /// The entries 10..15, with payloads of 1 to 5 bytes.
     fn batch() -> EntryBatch {
         let payloads = ["a", "bb", "ccc", "dddd", "eeeee"];
-        let items: Vec<Item<'_>> =
-            payloads.iter().map(|&text| Item { kind: 3, context: b"c", payload: Payload::from(text) }).collect();
+        let items: Vec<BatchEntry<'_>> =
+            payloads.iter().map(|&text| BatchEntry { kind: 3, context: b"c", payload: Payload::from(text) }).collect();
         let mut body = Vec::new();
         entry_table::put(&items, &mut |bytes| body.extend_from_slice(bytes));
         let run = Run { body: Body::Copied(body.into()), first: 11, term: 4, count: 5, skip: 1, take: 3 };
@@ -365,7 +369,7 @@ mod tests {
         let full = EntryBatch { len: 1, bytes: 10, ..EntryBatch::default() };
         assert_eq!(full.fitting(&table, 0, 5, 11), 0);
         let mut empty = Vec::new();
-        entry_table::put(&[Item { kind: 0, context: b"", payload: Payload::from("") }], &mut |bytes| {
+        entry_table::put(&[BatchEntry { kind: 0, context: b"", payload: Payload::from("") }], &mut |bytes| {
             empty.extend_from_slice(bytes);
         });
         let empty = EntryTable::trusted(&empty, 1);

@@ -15,7 +15,7 @@ use logboom_wal::{
 
 use crate::{
     checkpoint::body::Checkpoint,
-    encoding::operation::{Change, Remnant, accepts_unknown_losses},
+    encoding::operation::{Change, LostChange, accepts_unknown_losses},
     index::{
         claims::{Age, Piece},
         footer::{Head, Rescue},
@@ -205,7 +205,7 @@ impl Recovery {
             Loss::Moved { descriptor, .. } => (descriptor, Age::NEWEST),
             Loss::Unknown { .. } => return,
         };
-        if let Remnant::Entries { first, count, .. } = Remnant::of(descriptor) {
+        if let LostChange::Entries { first, count, .. } = LostChange::of(descriptor) {
             marks::hit("recovery: what is lost of a cold segment is not taken for older entries");
             self.claim(ShardId(descriptor.owner), age, Piece::lost(first, first.saturating_add(count)));
         }
@@ -237,7 +237,7 @@ impl Recovery {
             Passed::Record(record, place) => return self.replay_record(&record, place),
             Passed::Lost(Loss::Record { sequence, descriptor, .. }) => {
                 let found = self.shards.entry(ShardId(descriptor.owner)).or_default();
-                found.lose(&Remnant::of(&descriptor), sequence, self.proven_from);
+                found.lose(&LostChange::of(&descriptor), sequence, self.proven_from);
             }
             // None is in the log itself.
             Passed::Lost(Loss::Moved { .. }) => {}

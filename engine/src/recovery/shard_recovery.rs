@@ -15,7 +15,7 @@ use crate::{
     checkpoint::body::Shard,
     encoding::{
         extent::Extent,
-        operation::{Change, Remnant},
+        operation::{Change, LostChange},
     },
     index::{
         claims::{Age, Claims, NOWHERE, Piece},
@@ -126,12 +126,12 @@ impl Found {
 
     /// Takes the next record of the shard, of which only this is known. Without a trace, records were lost up to
     /// `proven_from`: whether it follows the last known one is not known then.
-    pub(crate) fn lose(&mut self, lost: &Remnant, sequence: Sequence, proven_from: Sequence) {
-        self.has_past &= !matches!(lost, Remnant::Change(Change::Reset { .. }));
+    pub(crate) fn lose(&mut self, lost: &LostChange, sequence: Sequence, proven_from: Sequence) {
+        self.has_past &= !matches!(lost, LostChange::Change(Change::Reset { .. }));
         if sequence <= self.view.sequence {
             return self.claims.follow_lost(lost);
         }
-        if *lost == Remnant::Change(Change::Destroy) {
+        if *lost == LostChange::Change(Change::Destroy) {
             *self = Self::empty(sequence);
             return;
         }
@@ -206,34 +206,34 @@ impl Found {
     }
 
     /// [`Found::apply`] for what is known of a lost record; `None` if that is too little to go on from.
-    fn apply_lost(&mut self, lost: &Remnant, sequence: Sequence) -> Option<()> {
+    fn apply_lost(&mut self, lost: &LostChange, sequence: Sequence) -> Option<()> {
         match *lost {
-            Remnant::Change(change) => return self.apply(&change, sequence),
-            Remnant::Entries { first, count, appended: true } => {
+            LostChange::Change(change) => return self.apply(&change, sequence),
+            LostChange::Entries { first, count, appended: true } => {
                 self.apply(&Change::Append { first, count, term: NO_TERM }, sequence)?;
                 self.missing.entries.insert(first..first.saturating_add(count));
             }
-            Remnant::Entries { first, count, appended: false } => {
+            LostChange::Entries { first, count, appended: false } => {
                 self.view.extent.heal(first, count).ok()?;
                 self.missing.entries.insert(first..first.saturating_add(count));
                 self.view.sequence = sequence;
             }
-            Remnant::Compact { index } => {
+            LostChange::Compact { index } => {
                 let known = if self.missing.entries.contains(index) { None } else { self.terms.at(index) };
                 let term = if index < self.view.extent.first { NO_TERM } else { known? };
                 return self.apply(&Change::Compact { index, term }, sequence);
             }
-            Remnant::HardState => self.missing.hard_state = Some(sequence),
-            Remnant::CommitHint => self.state.forget_commit_hint(),
-            Remnant::Key => self.missing.keys = self.missing.keys.saturating_add(1),
-            Remnant::Snapshot => {
+            LostChange::HardState => self.missing.hard_state = Some(sequence),
+            LostChange::CommitHint => self.state.forget_commit_hint(),
+            LostChange::Key => self.missing.keys = self.missing.keys.saturating_add(1),
+            LostChange::Snapshot => {
                 self.state.forget_snapshots();
                 self.missing.snapshot = Some(sequence);
             }
-            Remnant::Unknown => return None,
+            LostChange::Unknown => return None,
         }
         self.view.sequence = sequence;
-        if !matches!(lost, Remnant::Entries { appended: false, .. }) {
+        if !matches!(lost, LostChange::Entries { appended: false, .. }) {
             self.proven = sequence;
         }
         Some(())
