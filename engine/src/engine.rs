@@ -339,7 +339,7 @@ impl Engine {
     /// The last one is being written.
     pub fn segments(&self) -> Vec<Segment> {
         let core = &self.0.core;
-        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, core.tallies.live(info.id));
+        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, core.usage.live(info.id));
         core.wal.segments().into_iter().map(live).collect()
     }
 

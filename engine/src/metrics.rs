@@ -43,7 +43,7 @@ impl Metrics {
             log: core.wal.metrics(),
             index_shards: u64::from(core.store.shards.len()),
             index_quarantined: core.store.shards.count_quarantined() as u64,
-            index_bytes: core.store.places.bytes(),
+            index_bytes: core.store.footers.bytes(),
             index_sealed: read(&core.counts.sealed),
             index_checkpoints: read(&core.counts.checkpoints),
             read_hot: read(&core.store.counts.hot),

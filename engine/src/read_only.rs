@@ -6,7 +6,7 @@ use logboom_snapshot::{Lease, Registered, Store as Snapshots};
 use logboom_wal::SegmentId;
 
 use crate::{
-    index::usage::Tallies,
+    index::usage::UsageTable,
     maintenance::snapshot_files,
     read::{shard::Shard, store::Store},
     recovery::{
@@ -29,7 +29,7 @@ use crate::{
 pub struct ReadOnly {
     store: Arc<Store>,
     report: OpenReport,
-    tallies: Tallies,
+    usage: UsageTable,
     snapshots: Snapshots,
 }
 
@@ -65,9 +65,9 @@ impl ReadOnly {
 
     fn look(config: &Config) -> Result<Self> {
         let disk = open::disk_read_only(config)?;
-        let (store, report, tallies) = open::view(Arc::clone(&disk), config)?;
+        let (store, report, usage) = open::view(Arc::clone(&disk), config)?;
         let snapshots = snapshot_files::view(disk, store.source.log_id(), &store.shards);
-        Ok(Self { store, report, tallies, snapshots })
+        Ok(Self { store, report, usage, snapshots })
     }
 
     /// A handle to a shard; one that holds nothing is empty.
@@ -125,7 +125,7 @@ impl ReadOnly {
 
     /// The segments of the log, oldest first, and how much of each is live.
     pub fn segments(&self) -> Vec<Segment> {
-        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, self.tallies.live(info.id));
+        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, self.usage.live(info.id));
         self.store.source.segments().into_iter().map(live).collect()
     }
 }

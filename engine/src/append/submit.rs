@@ -75,11 +75,11 @@ fn append_to(
     let mut states: Vec<MutexGuard<'_, State>> = cells.iter().map(|cell| cell.state.lock()).collect();
     apply(buffers, &mut locked, &mut states);
     // Before the records are published: when a group is durable, what it frees and holds has been counted.
-    let freed = core.tallies.apply(segment, group, &buffers.delta);
+    let freed = core.usage.apply(segment, group, &buffers.delta);
     snapshot_batch::publish(core, buffers, &locked, &states, group);
     let ticket = finish(reservation);
     for (shard, mut state) in locked.iter().zip(states) {
-        state.log.mark(group, shard.view.extent.next, durable);
+        state.log.track_durable(group, shard.view.extent.next, durable);
         shard.cell.published.store(shard.view);
     }
     drop(locked);

@@ -11,7 +11,7 @@ use crate::{
     checkpoint::body::Checkpoint,
     index::{
         footer::{Footer, FooterBuilder},
-        log_index::{Row, Stretch},
+        log_index::{EntryLocation, Row},
     },
     types::ids::ShardId,
 };
@@ -86,14 +86,14 @@ fn footer(head: &[u8], rows: &[u8], meter: Meter<'_>) {
     const SEGMENT: SegmentId = SegmentId(1);
     for (shard, claim) in footer.head.claims(SEGMENT) {
         for range in [claim.first..claim.end, claim.first.saturating_add(1)..claim.end, 0..u64::MAX] {
-            let mut stretches = Vec::new();
-            let wanted = Stretch { range, term: 1, segment: SEGMENT, place: None };
-            footer.outline(shard, &wanted, u64::MAX, &mut stretches);
+            let mut locations = Vec::new();
+            let wanted = EntryLocation { range, term: 1, segment: SEGMENT, place: None };
+            footer.locate(shard, &wanted, u64::MAX, &mut locations);
         }
     }
     let again = parts_of(&footer.head.encode().unwrap(), &footer.encode_rows().unwrap());
     let again = Footer::decode(&again).unwrap().head;
-    assert!(again.claims(SEGMENT).eq(footer.head.claims(SEGMENT)) && again.age(7) == footer.head.age(7));
+    assert!(again.claims(SEGMENT).eq(footer.head.claims(SEGMENT)) && again.recency(7) == footer.head.recency(7));
 }
 
 fn parts_of(head: &[u8], rows: &[u8]) -> FooterParts {

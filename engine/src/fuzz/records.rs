@@ -111,9 +111,9 @@ fn check(extent: &Extent, state: &State) {
     let (first, last) = (extent.first, extent.next - 1);
     assert!(state.log.term(first).is_some() && state.log.term(last).is_some(), "{extent:?}");
     let mut expected = first;
-    for stretch in state.log.outline(extent, &extent.range(), u64::MAX) {
-        assert_eq!(stretch.range.start, expected, "{extent:?}");
-        expected = stretch.range.end;
+    for location in state.log.locate(extent, &extent.range(), u64::MAX) {
+        assert_eq!(location.range.start, expected, "{extent:?}");
+        expected = location.range.end;
     }
     assert_eq!(expected, extent.next, "{extent:?}");
 }

@@ -1,7 +1,8 @@
 //! The footer of a sealed segment: which entries of which shards lie in it, and where.
 //!
-//! The *head* says which, and is read at every opening; the *rows* say where, and are most of it. It may list only
-//! entries that were live, in a state that is durable, when it was made; it must list all of them.
+//! The *head* lists the shards and their ranges, and every opening reads it. The *rows*, most of the bytes, have the
+//! places of the records. A footer lists exactly the entries that were live, in a state that is durable, when it was
+//! made.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -15,15 +16,15 @@ use crate::{
         operation::{Change, LostChange},
     },
     index::{
-        claims::{Age, Claims, NOWHERE, Piece},
-        log_index::{ROW_UNIT, Row, Stretch, payload_bytes_min, place},
+        claims::{Claim, Claims, LOST_SEGMENT, Recency},
+        log_index::{EntryLocation, ROW_UNIT, Row, payload_bytes_min, place},
     },
     types::{error::Result, ids::ShardId, ranges::Ranges},
 };
 
 const HEAD: ArchiveFormat = ArchiveFormat { name: *b"footer", version: 2 };
 const ROWS: ArchiveFormat = ArchiveFormat { name: *b"places", version: 1 };
-/// Stands in front of a cold segment's footer, and behind it a group (8 bytes): what is listed was live before it.
+/// Begins the head of a cold segment's footer; a group (8 bytes) follows: the listed entries were live before it.
 const MOVED: &[u8; 8] = b"moved.\x01\0";
 
 /// An upper bound of a footer's size: see the archived types below.
@@ -42,10 +43,10 @@ struct ShardArchive {
 const _: () = assert!(size_of::<ArchivedShardArchive>() == SPACE.per_stretch);
 const _: () = assert!(size_of::<ArchivedFooterRow>() == SPACE.per_record);
 
-/// What opening needs of a footer.
+/// The part of a footer that opening reads.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
-    /// Of a cold segment: the group before which all that is listed was live.
+    /// Of a cold segment: the group before which all listed entries were live.
     live_before: Option<u64>,
     /// By shard and first entry.
     shards: Box<[ShardRows]>,
@@ -58,7 +59,7 @@ pub(crate) struct Footer {
     rows: Box<[FooterRow]>,
 }
 
-/// Contiguous entries of one shard in a segment; a shard may have several such stretches.
+/// Contiguous entries of one shard in a segment; a shard may have several such ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShardRows {
     pub(crate) shard: ShardId,
@@ -66,11 +67,11 @@ pub(crate) struct ShardRows {
     pub(crate) count: u32,
     rows_at: u32,
     rows: u32,
-    /// Of the records that hold them.
+    /// The bytes of the records that hold them.
     bytes: u32,
 }
 
-/// A record: the entries that it holds begin so many after the stretch's first.
+/// A record: its first entry is `first_delta` after the first of its [`ShardRows`].
 #[derive(Archive, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 struct FooterRow {
     first_delta: u32,
@@ -78,7 +79,7 @@ struct FooterRow {
     len8: u32,
 }
 
-/// Collects a footer.
+/// Builds a footer.
 #[derive(Debug, Default)]
 pub(crate) struct FooterBuilder {
     shards: Vec<ShardRows>,
@@ -105,8 +106,7 @@ impl FooterBuilder {
         Footer { head: Head { live_before: None, shards: self.shards.into() }, rows: self.rows.into() }
     }
 
-    /// The footer of a cold segment. What is listed was live in a state that no record from group `live_before` on is
-    /// part of.
+    /// The footer of a cold segment. All listed entries were live in the state before group `live_before`.
     pub(crate) fn build_cold(self, live_before: u64) -> Footer {
         let mut footer = self.build();
         footer.head.live_before = Some(live_before);
@@ -149,21 +149,21 @@ impl Head {
         Ok(Self { live_before, shards })
     }
 
-    /// How new its claims are; `last` is the last group of its segment.
-    pub(crate) fn age(&self, last: u64) -> Age {
-        self.live_before.map_or(Age::of_segment(last), Age::before)
+    /// The recency of its claims; `last` is the last group of its segment.
+    pub(crate) fn recency(&self, last: u64) -> Recency {
+        self.live_before.map_or(Recency::of_segment(last), Recency::before)
     }
 
-    /// What it claims.
-    pub(crate) fn claims(&self, segment: SegmentId) -> impl Iterator<Item = (ShardId, Piece)> {
+    /// The claims that it makes.
+    pub(crate) fn claims(&self, segment: SegmentId) -> impl Iterator<Item = (ShardId, Claim)> {
         self.shards.iter().map(move |entries| {
             let ShardRows { shard, first, count, bytes, .. } = *entries;
             let end = first.saturating_add(u64::from(count));
-            (shard, Piece { first, end, segment, bytes, rows: Vec::new() })
+            (shard, Claim { first, end, segment, bytes, rows: Vec::new() })
         })
     }
 
-    /// The stretch that has the entry, or ends before it.
+    /// The range that has the entry, or else the last one before it.
     fn entries_of(&self, shard: ShardId, index: u64) -> Option<&ShardRows> {
         let behind = self.shards.partition_point(|rows| (rows.shard, rows.first) <= (shard, index));
         let entries = self.shards.get(behind.checked_sub(1)?)?;
@@ -187,14 +187,14 @@ impl Footer {
         Ok(Self { head, rows })
     }
 
-    /// Appends the records that hold the entries of `range`, which have `term`, in order, until more than `max_bytes`
-    /// are named. Returns whether it knows of all of them.
-    pub(crate) fn outline(
+    /// Appends to `locations` the records that hold the entries of `wanted`, in order, until they must exceed
+    /// `max_bytes`. Returns false if it does not list all entries up to there.
+    pub(crate) fn locate(
         &self,
         shard: ShardId,
-        wanted: &Stretch,
+        wanted: &EntryLocation,
         max_bytes: u64,
-        stretches: &mut Vec<Stretch>,
+        locations: &mut Vec<EntryLocation>,
     ) -> bool {
         let mut start = wanted.range.start;
         while start < wanted.range.end {
@@ -203,8 +203,8 @@ impl Footer {
             if end <= start {
                 return false;
             }
-            let part = Stretch { range: start..end, ..wanted.clone() };
-            if !self.outline_part(entries, &part, max_bytes, stretches) {
+            let part = EntryLocation { range: start..end, ..wanted.clone() };
+            if !self.locate_part(entries, &part, max_bytes, locations) {
                 return true;
             }
             start = end;
@@ -212,15 +212,15 @@ impl Footer {
         true
     }
 
-    /// Returns whether all of `wanted` was named.
-    fn outline_part(
+    /// Returns false if it stopped for `max_bytes`.
+    fn locate_part(
         &self,
         entries: &ShardRows,
-        wanted: &Stretch,
+        wanted: &EntryLocation,
         max_bytes: u64,
-        stretches: &mut Vec<Stretch>,
+        locations: &mut Vec<EntryLocation>,
     ) -> bool {
-        let Stretch { range, segment, term, .. } = wanted;
+        let EntryLocation { range, segment, term, .. } = wanted;
         let rows = self.footer_rows(entries);
         let first_of = |row: &FooterRow| entries.first.saturating_add(u64::from(row.first_delta));
         let begin = rows.partition_point(|row| first_of(row) <= range.start).saturating_sub(1);
@@ -239,7 +239,7 @@ impl Footer {
                 bytes_min += payload_bytes_min(row.len8, part.end.saturating_sub(part.start));
             }
             let place = Some(place(*segment, row.offset8, row.len8));
-            stretches.push(Stretch { range: part, term: *term, segment: *segment, place });
+            locations.push(EntryLocation { range: part, term: *term, segment: *segment, place });
         }
         true
     }
@@ -264,16 +264,16 @@ impl Footer {
     }
 }
 
-/// What a footer would list, found by reading the segment itself: the footer is missing, or not intact.
+/// Rebuilds a missing or damaged footer from the records of its segment.
 ///
-/// Knows only what happened in the segment. What later segments took away is still in it.
+/// It also lists entries that records of later segments have removed.
 #[derive(Debug, Default)]
-pub(crate) struct Rescue {
+pub(crate) struct FooterRebuilder {
     shards: HashMap<ShardId, Claims>,
 }
 
-impl Rescue {
-    /// Takes what comes next in the segment.
+impl FooterRebuilder {
+    /// Adds the next record of the segment, or the next loss.
     pub(crate) fn add(&mut self, passed: &Passed) {
         match passed {
             Passed::Record(record, place) => {
@@ -284,22 +284,22 @@ impl Rescue {
             Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
                 self.claims(descriptor.owner).follow_lost(&LostChange::of(descriptor));
             }
-            // Whatever it held, nothing claims it.
+            // Without a descriptor there is nothing to claim.
             Passed::Lost(Loss::Unknown { .. }) => {}
         }
     }
 
-    /// What each shard has there, or had and lost.
+    /// The claims of each shard, those for lost entries included.
     pub(crate) fn into_claims(self) -> BTreeMap<ShardId, Claims> {
         self.shards.into_iter().collect()
     }
 
-    /// The footer. What is lost is not in it, and found missing there.
+    /// The footer. It does not list lost entries: a lookup finds them missing.
     pub(crate) fn finish(self) -> Result<Footer> {
         let mut builder = FooterBuilder::default();
         for (shard, claims) in self.into_claims() {
-            for piece in claims.pieces().iter().filter(|piece| piece.segment != NOWHERE) {
-                builder.add(shard, piece.first..piece.end, &piece.rows)?;
+            for claim in claims.as_slice().iter().filter(|claim| claim.segment != LOST_SEGMENT) {
+                builder.add(shard, claim.first..claim.end, &claim.rows)?;
             }
         }
         Ok(builder.build())
@@ -332,10 +332,10 @@ mod tests {
     }
 
     fn ranges(footer: &Footer, shard: u64, range: Range<u64>, max_bytes: u64) -> Option<Vec<(u64, u64)>> {
-        let mut stretches = Vec::new();
-        let wanted = Stretch { range, term: 1, segment: SEGMENT, place: None };
-        let known = footer.outline(ShardId(shard), &wanted, max_bytes, &mut stretches);
-        known.then(|| stretches.into_iter().map(|stretch| (stretch.range.start, stretch.range.end)).collect())
+        let mut locations = Vec::new();
+        let wanted = EntryLocation { range, term: 1, segment: SEGMENT, place: None };
+        let known = footer.locate(ShardId(shard), &wanted, max_bytes, &mut locations);
+        known.then(|| locations.into_iter().map(|location| (location.range.start, location.range.end)).collect())
     }
 
     fn written(footer: &Footer) -> FooterParts {
@@ -349,13 +349,13 @@ mod tests {
         let decoded = Footer::decode(&written(&footer)).unwrap();
         assert_eq!(decoded.head.shards, footer.head.shards);
         assert_eq!(decoded.rows, footer.rows);
-        assert_eq!(decoded.head.age(7), Age::of_segment(7));
-        let bytes: Vec<u32> = decoded.head.claims(SEGMENT).map(|(_, piece)| piece.bytes).collect();
+        assert_eq!(decoded.head.recency(7), Recency::of_segment(7));
+        let bytes: Vec<u32> = decoded.head.claims(SEGMENT).map(|(_, claim)| claim.bytes).collect();
         assert_eq!(bytes, [3 * 128, 2 * 128, 128, 128]);
 
         let cold = Footer { head: Head { live_before: Some(5), ..footer.head }, ..footer };
         let decoded = Footer::decode(&written(&cold)).unwrap();
-        assert_eq!((decoded.head.age(7), &decoded.rows), (Age::before(5), &cold.rows));
+        assert_eq!((decoded.head.recency(7), &decoded.rows), (Recency::before(5), &cold.rows));
         assert!(Head::decode(MOVED).is_err());
     }
 
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_no_more_space_than_was_kept() {
+    fn a_footer_fits_in_the_space_reserved_for_it() {
         for (shards, rows) in [(0, 0), (1, 1), (1, 1000), (1000, 1000)] {
             let mut builder = FooterBuilder::default();
             for shard in 0..shards {
@@ -392,12 +392,12 @@ mod tests {
     }
 
     #[test]
-    fn the_cost_of_an_entry() {
+    fn a_row_is_small() {
         assert!(size_of::<FooterRow>() <= 16);
     }
 
     #[test]
-    fn rows_that_lie_are_not_found() {
+    fn rows_out_of_range_are_ignored() {
         let mut footer = footer();
         footer.head.shards[0].rows_at = u32::MAX;
         assert_eq!(ranges(&footer, 3, 10..20, 0), Some(vec![]));

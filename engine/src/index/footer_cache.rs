@@ -1,4 +1,4 @@
-//! The footers of sealed segments that are in memory: loaded on first touch, dropped beyond a budget.
+//! Footers of sealed segments in memory, loaded on first use and evicted above a byte limit.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 
 use crate::index::footer::Footer;
 
-/// A bounded cache of footers, the least recently used dropped first.
+/// A cache of footers that evicts the least recently used.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct FooterCache {
     bytes_max: u64,
     loaded: Mutex<Loaded>,
 }
@@ -21,12 +21,12 @@ struct Loaded {
     uses: u64,
 }
 
-impl Places {
+impl FooterCache {
     pub(crate) fn new(bytes_max: u64) -> Self {
         Self { bytes_max, loaded: Mutex::default() }
     }
 
-    /// The footer of a segment, if it is in memory.
+    /// The footer of a segment, if it is cached.
     pub(crate) fn get(&self, segment: SegmentId) -> Option<Arc<Footer>> {
         let mut loaded = self.loaded.lock();
         loaded.uses += 1;
@@ -36,7 +36,7 @@ impl Places {
         Some(Arc::clone(footer))
     }
 
-    /// Keeps a footer, for as long as there is room.
+    /// Adds or replaces a footer, and evicts others above the limit.
     pub(crate) fn keep(&self, segment: SegmentId, footer: Arc<Footer>) {
         let mut loaded = self.loaded.lock();
         loaded.uses += 1;
@@ -48,12 +48,12 @@ impl Places {
         while loaded.bytes > self.bytes_max && loaded.evict() {}
     }
 
-    /// Drops the footer of a segment that is no more.
+    /// Drops the footer of a segment.
     pub(crate) fn forget(&self, segment: SegmentId) {
         self.loaded.lock().remove(segment);
     }
 
-    /// The bytes that the footers in memory take.
+    /// The bytes of the cached footers.
     pub(crate) fn bytes(&self) -> u64 {
         self.loaded.lock().bytes
     }
@@ -89,23 +89,23 @@ mod tests {
     #[test]
     fn the_least_recently_used_goes_first() {
         let each = footer().bytes();
-        let places = Places::new(2 * each);
-        places.keep(SegmentId(1), footer());
-        places.keep(SegmentId(2), footer());
-        assert!(places.get(SegmentId(1)).is_some());
-        places.keep(SegmentId(3), footer());
-        let kept = [1, 2, 3].map(|segment| places.get(SegmentId(segment)).is_some());
+        let cache = FooterCache::new(2 * each);
+        cache.keep(SegmentId(1), footer());
+        cache.keep(SegmentId(2), footer());
+        assert!(cache.get(SegmentId(1)).is_some());
+        cache.keep(SegmentId(3), footer());
+        let kept = [1, 2, 3].map(|segment| cache.get(SegmentId(segment)).is_some());
         assert_eq!(kept, [true, false, true]);
-        assert_eq!(places.bytes(), 2 * each);
-        places.keep(SegmentId(3), footer());
-        places.forget(SegmentId(1));
-        assert_eq!(places.bytes(), each);
+        assert_eq!(cache.bytes(), 2 * each);
+        cache.keep(SegmentId(3), footer());
+        cache.forget(SegmentId(1));
+        assert_eq!(cache.bytes(), each);
     }
 
     #[test]
     fn a_budget_of_nothing_keeps_nothing() {
-        let places = Places::new(0);
-        places.keep(SegmentId(1), footer());
-        assert_eq!((places.bytes(), places.get(SegmentId(1)).is_none()), (0, true));
+        let cache = FooterCache::new(0);
+        cache.keep(SegmentId(1), footer());
+        assert_eq!((cache.bytes(), cache.get(SegmentId(1)).is_none()), (0, true));
     }
 }

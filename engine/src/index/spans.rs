@@ -1,4 +1,4 @@
-//! Which segment holds which entries of a shard: the coarse half of the index.
+//! Which segment holds which entries of a shard: the coarse level of the index.
 
 use std::ops::Range;
 
@@ -6,17 +6,17 @@ use logboom_wal::SegmentId;
 
 use crate::types::delta::{Amount, Delta};
 
-/// Where the entries from `first` up to the next span's first, or to the log's end, lie.
+/// One segment holds the entries from `first` up to the next span's first, or to the log's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) first: u64,
-    pub(crate) home: Home,
+    pub(crate) tag: SegmentTag,
     /// The bytes of the records that hold them.
     pub(crate) bytes: u32,
 }
 
 impl Span {
-    /// Takes away the bytes of `gone` of its `whole` entries, in proportion.
+    /// Subtracts the bytes of `gone` of its `whole` entries, in proportion, and returns them.
     fn take(&mut self, gone: u64, whole: u64) -> u32 {
         let bytes = share(self.bytes, gone, whole);
         self.bytes -= bytes;
@@ -24,21 +24,21 @@ impl Span {
     }
 }
 
-/// The bytes of `part` of `whole` entries, which have `bytes`.
+/// The bytes of `part` entries, in proportion, where `whole` entries have `bytes`.
 pub(crate) fn share(bytes: u32, part: u64, whole: u64) -> u32 {
     let share = u128::from(bytes) * u128::from(part.min(whole)) / u128::from(whole.max(1));
     u32::try_from(share).unwrap_or(bytes)
 }
 
-/// A segment, and whether the places of the shard's entries in it are in memory with the shard.
+/// A segment, and whether the shard keeps the places of its entries there in memory: *unsealed*, until the segment's
+/// footer, which lists them, is durable.
 ///
-/// They are until the segment's footer, which lists them, is durable. One word, since there is one for each segment
-/// that a shard has entries in.
+/// One word: a shard has one for each segment that holds entries of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Home(u64);
+pub(crate) struct SegmentTag(u64);
 
-impl Home {
-    pub(crate) fn recent(segment: SegmentId) -> Self {
+impl SegmentTag {
+    pub(crate) fn unsealed(segment: SegmentId) -> Self {
         Self(segment.0 << 1 | 1)
     }
 
@@ -50,53 +50,51 @@ impl Home {
         SegmentId(self.0 >> 1)
     }
 
-    pub(crate) fn is_recent(self) -> bool {
+    pub(crate) fn is_unsealed(self) -> bool {
         self.0 & 1 == 1
     }
 }
 
-/// The spans of a log, by first index. A segment may have several, and a later index may lie in an earlier segment:
-/// entries are appended at the end, but one that was handed in again lies where the log ended then.
+/// The spans of a log, by first index. A segment may have several, and a higher index may lie in an earlier segment: a
+/// healed entry lies where the log ended when it was healed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spans(Vec<Span>);
 
 impl Spans {
-    pub(crate) fn one(first: u64, home: Home, bytes: u32) -> Self {
-        Self(vec![Span { first, home, bytes }])
+    pub(crate) fn one(first: u64, tag: SegmentTag, bytes: u32) -> Self {
+        Self(vec![Span { first, tag, bytes }])
     }
 
-    /// Notes that entries from `first` on, in records of `bytes` bytes, lie at `home`. Returns whether that begins a
-    /// span.
-    pub(crate) fn push(&mut self, first: u64, home: Home, bytes: u32) -> bool {
+    /// Appends entries from `first` on, in records of `bytes` bytes. Returns whether they begin a new span.
+    pub(crate) fn push(&mut self, first: u64, tag: SegmentTag, bytes: u32) -> bool {
         if let Some(last) = self.0.last_mut()
-            && last.home == home
+            && last.tag == tag
         {
             last.bytes = last.bytes.saturating_add(bytes);
             return false;
         }
-        self.0.push(Span { first, home, bytes });
+        self.0.push(Span { first, tag, bytes });
         true
     }
 
-    /// Notes that the entries of `range`, which lies in a log that ends at `end`, are at `home` from now on, in
-    /// records of `bytes` bytes.
-    pub(crate) fn replace(&mut self, range: Range<u64>, home: Home, bytes: u32, end: u64, delta: &mut Delta) {
+    /// The entries of `range`, in a log that ends at `end`, now lie in another segment, in records of `bytes` bytes.
+    pub(crate) fn replace(&mut self, range: Range<u64>, tag: SegmentTag, bytes: u32, end: u64, delta: &mut Delta) {
         let mut spans = Self(Vec::with_capacity(self.0.len() + 2));
         for (mut span, span_end) in self.covering(0, end) {
             let (first, mut left) = (span.first, span_end - span.first);
             if first < range.start {
                 let before = range.start.min(span_end) - first;
-                spans.push(first, span.home, span.take(before, left));
+                spans.push(first, span.tag, span.take(before, left));
                 left -= before;
             }
             let gone = span_end.min(range.end).saturating_sub(first.max(range.start)).min(left);
             let freed = span.take(gone, left);
-            delta.free(span.home.segment(), Amount::new(gone, freed));
+            delta.free(span.tag.segment(), Amount::new(gone, freed));
             if span_end >= range.end && first < range.end {
-                spans.push(range.start, home, bytes);
+                spans.push(range.start, tag, bytes);
             }
             if span_end > range.end {
-                spans.push(first.max(range.end), span.home, span.bytes);
+                spans.push(first.max(range.end), span.tag, span.bytes);
             }
         }
         *self = spans;
@@ -110,7 +108,7 @@ impl Spans {
             let kept = last.first.max(from);
             let (gone, whole) = (end.saturating_sub(kept), end.saturating_sub(last.first));
             let freed = last.take(gone, whole);
-            delta.free(last.home.segment(), Amount::new(gone, freed));
+            delta.free(last.tag.segment(), Amount::new(gone, freed));
             if last.first < from {
                 return;
             }
@@ -130,7 +128,7 @@ impl Spans {
             }
             let cut = span_end.min(to).saturating_sub(span.first);
             let freed = span.take(cut, span_end.saturating_sub(span.first));
-            delta.free(span.home.segment(), Amount::new(cut, freed));
+            delta.free(span.tag.segment(), Amount::new(cut, freed));
             if span_end > to {
                 span.first = to;
                 break;
@@ -147,19 +145,19 @@ impl Spans {
         spans.iter().enumerate().map(move |(at, span)| (*span, spans.get(at + 1).map_or(end, |next| next.first)))
     }
 
-    /// The spans of `segment` whose places are with the shard, each with its end.
-    pub(crate) fn recent_in(&self, segment: SegmentId, end: u64) -> impl Iterator<Item = (Span, u64)> {
-        self.covering(0, end).filter(move |(span, _)| span.home == Home::recent(segment))
+    /// The spans of `segment` whose places are in memory, each with its end.
+    pub(crate) fn unsealed_in(&self, segment: SegmentId, end: u64) -> impl Iterator<Item = (Span, u64)> {
+        self.covering(0, end).filter(move |(span, _)| span.tag == SegmentTag::unsealed(segment))
     }
 
-    /// Notes that the places in `segment` have gone to its footer.
+    /// The footer of `segment` has the places from now on.
     pub(crate) fn seal(&mut self, segment: SegmentId) {
-        for span in self.0.iter_mut().filter(|span| span.home == Home::recent(segment)) {
-            span.home = Home::sealed(segment);
+        for span in self.0.iter_mut().filter(|span| span.tag == SegmentTag::unsealed(segment)) {
+            span.tag = SegmentTag::sealed(segment);
         }
     }
 
-    /// The only span, if it is the only one.
+    /// The span, if there is exactly one.
     pub(crate) fn only(&self) -> Option<Span> {
         <[Span; 1]>::try_from(self.0.as_slice()).ok().map(|[span]| span)
     }
@@ -169,15 +167,15 @@ impl Spans {
 mod tests {
     use super::*;
 
-    fn home(n: u64) -> Home {
-        Home::sealed(SegmentId(n))
+    fn tag(n: u64) -> SegmentTag {
+        SegmentTag::sealed(SegmentId(n))
     }
 
     fn spans() -> Spans {
-        let mut spans = Spans::one(10, home(1), 500);
-        assert!(!spans.push(15, home(1), 500));
-        assert!(spans.push(20, home(2), 1000));
-        assert!(spans.push(30, home(3), 1000));
+        let mut spans = Spans::one(10, tag(1), 500);
+        assert!(!spans.push(15, tag(1), 500));
+        assert!(spans.push(20, tag(2), 1000));
+        assert!(spans.push(30, tag(3), 1000));
         spans
     }
 
@@ -229,18 +227,17 @@ mod tests {
 
     #[test]
     fn sealing_changes_the_home_of_one_segment() {
-        let mut spans = Spans::one(1, Home::recent(SegmentId(4)), 0);
-        spans.push(5, Home::recent(SegmentId(6)), 0);
+        let mut spans = Spans::one(1, SegmentTag::unsealed(SegmentId(4)), 0);
+        spans.push(5, SegmentTag::unsealed(SegmentId(6)), 0);
         spans.seal(SegmentId(4));
-        assert_eq!(spans.recent_in(SegmentId(4), 9).count(), 0);
-        let recent: Vec<_> = spans.recent_in(SegmentId(6), 9).map(|(span, end)| (span.first, end)).collect();
-        assert_eq!(recent, [(5, 9)]);
+        assert_eq!(spans.unsealed_in(SegmentId(4), 9).count(), 0);
+        let unsealed: Vec<_> = spans.unsealed_in(SegmentId(6), 9).map(|(span, end)| (span.first, end)).collect();
+        assert_eq!(unsealed, [(5, 9)]);
     }
 
     #[test]
     fn entries_in_the_middle_move() {
-        let shown =
-            |spans: &Spans| spans.covering(0, 40).map(|(span, _)| (span.first, span.home.segment().0)).collect();
+        let shown = |spans: &Spans| spans.covering(0, 40).map(|(span, _)| (span.first, span.tag.segment().0)).collect();
         for (range, expected, counted) in [
             (12..14, vec![(10, 1), (12, 9), (14, 1), (20, 2), (30, 3)], vec![(1, 2)]),
             (10..20, vec![(10, 9), (20, 2), (30, 3)], vec![(1, 10)]),
@@ -250,13 +247,13 @@ mod tests {
         ] {
             let (mut spans, mut delta) = (spans(), Delta::default());
             let bytes = u32::try_from(range.end - range.start).unwrap() * 100;
-            spans.replace(range.clone(), home(9), bytes, 40, &mut delta);
+            spans.replace(range.clone(), tag(9), bytes, 40, &mut delta);
             let all: u32 = spans.0.iter().map(|span| span.bytes).sum();
             assert_eq!(all, 3000, "{range:?}");
             let found: Vec<(u64, u64)> = shown(&spans);
             assert_eq!(found, expected, "{range:?}");
             assert_eq!(freed(&delta), counted, "{range:?}");
-            spans.replace(range.clone(), home(9), bytes, 40, &mut delta);
+            spans.replace(range.clone(), tag(9), bytes, 40, &mut delta);
             assert_eq!(spans.covering(0, 40).count(), expected.len(), "moved twice: {range:?}");
         }
     }

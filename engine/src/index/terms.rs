@@ -1,8 +1,8 @@
-//! The terms of a log's entries, as runs: a log of millions of entries has a handful of them.
+//! The terms of a log's entries, run-length encoded: a log of millions of entries has a handful of runs.
 
 use std::ops::Range;
 
-/// Stands where a term is lost. It is never answered: the entry is missing as well.
+/// The term of a lost entry. No read returns it: the entry is missing.
 pub(crate) const NO_TERM: u64 = 0;
 
 /// The terms of the entries of a log, each run reaching up to the next one's first.
@@ -21,7 +21,7 @@ impl Terms {
         Self(runs)
     }
 
-    /// Notes that the entries from `first` on have `term`; `first` is behind all others.
+    /// Appends entries from `first` on, which have `term`; `first` is above all other firsts.
     pub(crate) fn push(&mut self, first: u64, term: u64) {
         if self.0.last().is_none_or(|last| last.term != term) {
             self.0.push(TermRun { first, term });
@@ -34,7 +34,7 @@ impl Terms {
         after.checked_sub(1).map(|at| self.0[at].term)
     }
 
-    /// Notes that the entries of `range`, which lies in a log that ends at `end`, have `term`.
+    /// Sets the term of the entries of `range`, in a log that ends at `end`.
     pub(crate) fn set(&mut self, range: &Range<u64>, term: u64, end: u64) {
         let behind = if range.end < end { self.at(range.end) } else { None };
         let mut terms = Self::default();
@@ -49,7 +49,7 @@ impl Terms {
         *self = terms;
     }
 
-    /// The parts of `range` that have one term each, and the terms.
+    /// Splits `range` where the term changes, and yields each part with its term.
     pub(crate) fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, u64)> {
         let begin = self.0.partition_point(|run| run.first <= range.start).saturating_sub(1);
         let runs = self.0.get(begin..).unwrap_or_default();
@@ -60,12 +60,12 @@ impl Terms {
         })
     }
 
-    /// Forgets the entries from `from` on.
+    /// Drops the entries from `from` on.
     pub(crate) fn cut_suffix(&mut self, from: u64) {
         self.0.truncate(self.0.partition_point(|run| run.first < from));
     }
 
-    /// Forgets the entries before `to`, which is an index of the log.
+    /// Drops the entries before `to`, which is an index of the log.
     pub(crate) fn cut_prefix(&mut self, to: u64) {
         let after = self.0.partition_point(|run| run.first <= to);
         self.0.drain(..after.saturating_sub(1));

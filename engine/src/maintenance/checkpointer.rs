@@ -220,7 +220,7 @@ fn dead_bytes(core: &Core, counts: impl Fn(SegmentId) -> bool) -> u64 {
 fn dead(core: &Core) -> impl Iterator<Item = SegmentInfo> {
     let covered = core.wal.covered();
     let waits = move |info: &SegmentInfo| !info.active && !info.id.is_cold() && info.id >= covered;
-    core.wal.segments().into_iter().filter(waits).filter(|info| core.tallies.is_free(info.id))
+    core.wal.segments().into_iter().filter(waits).filter(|info| core.usage.is_free(info.id))
 }
 
 /// Adds a shard, or forgets it if there is nothing to remember.

@@ -25,10 +25,10 @@ pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
         // A cold segment holds entries alone: nothing of it is in a checkpoint. One that is covered is durable, and all
         // that was written to it is counted. Whether it has a footer does not matter: it would list nothing.
         let is_covered = info.id < covered || info.id.is_cold();
-        if info.active || !is_covered || !core.tallies.is_free(info.id) {
+        if info.active || !is_covered || !core.usage.is_free(info.id) {
             continue;
         }
-        match core.tallies.is_dead(info.id, durable) {
+        match core.usage.is_dead(info.id, durable) {
             true => dead.push(info.id),
             false => {
                 marks::hit("compact: a segment waits for what freed it");
@@ -47,8 +47,8 @@ fn retire(core: &Core, dead: &[SegmentId]) -> Result<()> {
     let _span = tracing::debug_span!("compact", segments = dead.len()).entered();
     core.wal.retire(dead)?;
     for segment in dead {
-        core.tallies.forget(*segment);
-        core.store.places.forget(*segment);
+        core.usage.forget(*segment);
+        core.store.footers.forget(*segment);
     }
     core.counts.retired.fetch_add(dead.len() as u64, Ordering::Relaxed);
     core.recovered(COMPACT);

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     encoding::buffers::BufferPool,
-    index::usage::Tallies,
+    index::usage::UsageTable,
     maintenance::{
         checkpointer::Checkpointer,
         compact,
@@ -47,7 +47,7 @@ const BUSY: Duration = Duration::from_millis(10);
 pub(crate) struct Core {
     pub(crate) wal: Wal,
     pub(crate) store: Arc<Store>,
-    pub(crate) tallies: Tallies,
+    pub(crate) usage: UsageTable,
     pub(crate) pool: Arc<BufferPool>,
     pub(crate) sealer: Mutex<Sealer>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
@@ -79,14 +79,14 @@ impl Core {
     pub(crate) fn new(
         wal: Wal,
         store: Arc<Store>,
-        tallies: Tallies,
+        usage: UsageTable,
         checkpointer: Checkpointer,
         snapshots: Kept,
     ) -> Arc<Self> {
         Arc::new(Self {
             wal,
             store,
-            tallies,
+            usage,
             pool: Arc::default(),
             sealer: Mutex::default(),
             checkpointer: Mutex::new(checkpointer),

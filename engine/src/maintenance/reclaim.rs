@@ -13,7 +13,7 @@ use logboom_disk::LINE;
 use logboom_wal::{Error as WalError, Listed, NEAR, Place, Record, SegmentId, Step, marks};
 
 use crate::{
-    index::{footer::Footer, log_index::Stretch},
+    index::{footer::Footer, log_index::EntryLocation},
     maintenance::{
         core::{Core, RECLAIM},
         pace::Pace,
@@ -88,7 +88,7 @@ struct Copied {
 /// Live entries of one record.
 struct Item {
     shard: ShardId,
-    entries: Stretch,
+    entries: EntryLocation,
     place: Place,
 }
 
@@ -153,7 +153,7 @@ impl Reclaimer {
 
     /// Live segments in which something is damaged.
     pub(crate) fn damaged(&self, core: &Core) -> Vec<SegmentId> {
-        let is_live = |id: &&SegmentId| !core.tallies.is_free(**id);
+        let is_live = |id: &&SegmentId| !core.usage.is_free(**id);
         self.spoiled.union(&self.damaged).filter(is_live).copied().collect()
     }
 
@@ -233,7 +233,7 @@ impl Reclaimer {
 
     fn has_emptied(&mut self, core: &Core, segment: SegmentId) {
         marks::hit("reclaim: a segment was emptied");
-        if !core.tallies.is_free(segment) {
+        if !core.usage.is_free(segment) {
             // Its footer knows nothing of what is counted there, or a read gave something else than that: it would be
             // tried for ever.
             self.spoiled.insert(segment);
@@ -277,14 +277,14 @@ impl Reclaimer {
 
 impl Emptying {
     fn begin(core: &Core, segment: SegmentId) -> std::result::Result<Self, WalError> {
-        let (footer, shards) = match core.tallies.is_sealed(segment) {
+        let (footer, shards) = match core.usage.is_sealed(segment) {
             true => {
                 let footer = core.store.footer(segment)?;
                 let mut shards: Vec<ShardId> = footer.head.claims(segment).map(|(shard, _)| shard).collect();
                 shards.dedup();
                 (footer, shards)
             }
-            false => (Arc::default(), core.tallies.touched(segment)),
+            false => (Arc::default(), core.usage.touched(segment)),
         };
         Ok(Self { segment, footer, shards, next: 0, items: VecDeque::new(), copied: None })
     }
@@ -317,7 +317,7 @@ impl Emptying {
         let Some(&shard) = self.shards.get(self.next) else { return false };
         self.next += 1;
         let Some(cell) = core.store.shards.get(shard) else { return true };
-        let held: Vec<Stretch> = {
+        let held: Vec<EntryLocation> = {
             let (state, mut held) = (cell.state.lock(), Vec::new());
             let extent = cell.published.load().extent;
             let mut intact: Ranges = state.log.held_in(&extent, self.segment, 0).collect();
@@ -327,19 +327,19 @@ impl Emptying {
                 .flat_map(|missing| missing.entries.iter())
                 .for_each(|lost| intact.remove(&lost));
             for range in intact.iter() {
-                held.extend(state.log.outline(&extent, &range, u64::MAX));
+                held.extend(state.log.locate(&extent, &range, u64::MAX));
             }
             held
         };
         let mut found = Vec::new();
-        for stretch in held {
-            if stretch.place.is_some() {
-                found.push(stretch);
+        for location in held {
+            if location.place.is_some() {
+                found.push(location);
             } else {
-                self.footer.outline(shard, &stretch, u64::MAX, &mut found);
+                self.footer.locate(shard, &location, u64::MAX, &mut found);
             }
         }
-        let item = |entries: Stretch| entries.place.map(|place| Item { shard, entries, place });
+        let item = |entries: EntryLocation| entries.place.map(|place| Item { shard, entries, place });
         self.items.extend(found.into_iter().filter_map(item));
         true
     }
@@ -411,7 +411,7 @@ impl Copied {
             }
             if let Some((_, copy)) = copies.peek() {
                 // With the shard locked: whoever frees the entries next finds them counted.
-                core.tallies.apply(copy.segment, 0, &delta);
+                core.usage.apply(copy.segment, 0, &delta);
             }
             delta.clear();
         }

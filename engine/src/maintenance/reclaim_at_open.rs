@@ -24,7 +24,7 @@ pub(crate) fn settle(core: &Core) -> Result<()> {
 }
 
 fn give_back(core: &Core) -> Result<()> {
-    let is_free = |info: &&logboom_wal::SegmentInfo| !info.active && core.tallies.is_free(info.id);
+    let is_free = |info: &&logboom_wal::SegmentInfo| !info.active && core.usage.is_free(info.id);
     let free = core.wal.segments().iter().filter(is_free).count() as u64;
     let is_short = free > 0 && core.wal.is_short();
     if is_short || free > FREE_SEGMENTS_MAX || core.wal.is_tight() || victim::is_crowded(core) {

@@ -114,10 +114,10 @@ impl Sealer {
     fn begin_next(&mut self, core: &Core) -> bool {
         let is_left = |segment| self.failed.contains(&segment);
         // Those that are about to be given back come last: they may never need one.
-        let live = core.wal.sealable_but(|segment| is_left(segment) || core.tallies.is_free(segment));
+        let live = core.wal.sealable_but(|segment| is_left(segment) || core.usage.is_free(segment));
         let Some(info) = live.or_else(|| core.wal.sealable_but(is_left)) else { return false };
         let before = core.wal.next_sequence().group();
-        let sealed = Sealed { segment: info.id, shards: core.tallies.touched(info.id) };
+        let sealed = Sealed { segment: info.id, shards: core.usage.touched(info.id) };
         self.work = Work::Collecting(Collecting { sealed, before, next: 0, builder: FooterBuilder::default() });
         true
     }
@@ -166,7 +166,7 @@ impl Sealer {
                 return Err(error);
             }
         }
-        core.store.places.keep(sealed.segment, footer);
+        core.store.footers.keep(sealed.segment, footer);
         self.work = Work::Moving { sealed, next: 0 };
         Ok(Step::Again)
     }
@@ -185,7 +185,7 @@ impl Sealer {
             self.work = Work::Moving { sealed, next: end };
             return Step::Again;
         }
-        core.tallies.sealed(sealed.segment);
+        core.usage.set_sealed(sealed.segment);
         core.counts.sealed.fetch_add(1, Ordering::Relaxed);
         // What is sealed may be due for a checkpoint, or dead.
         core.kick();

@@ -61,7 +61,7 @@ pub(crate) fn report(core: &Core) -> ReclaimReport {
         cold_segments: segments.iter().filter(|info| info.id.is_cold()).count(),
         free_segments: usize::try_from(metrics.prepared_segments).unwrap_or(usize::MAX),
         bytes_in_use: segments.len() as u64 * core.wal.segment_bytes(),
-        live_bytes: segments.iter().map(|info| core.tallies.live(info.id).bytes).sum(),
+        live_bytes: segments.iter().map(|info| core.usage.live(info.id).bytes).sum(),
         given_back: core.counts.retired.load(Ordering::Relaxed),
         moved_bytes: metrics.moved_bytes,
         holders: holders(core),

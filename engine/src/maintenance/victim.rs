@@ -45,7 +45,7 @@ struct Candidate {
 }
 
 /// The segments in use, and what is live in them.
-struct Usage {
+struct LogUsage {
     candidates: Vec<Candidate>,
     /// In bytes, as the next two.
     live: u64,
@@ -55,7 +55,7 @@ struct Usage {
 
 /// The segment to be emptied next, if there is one; `spoiled` ones cannot be.
 pub(crate) fn choose(core: &Core, spoiled: &BTreeSet<SegmentId>, urgency: Urgency) -> Option<SegmentId> {
-    let usage = Usage::of(core);
+    let usage = LogUsage::of(core);
     let size = usage.segment;
     // Close to its bound, the log must come back whatever that costs.
     let is_tight = usage.is_tight(core);
@@ -86,37 +86,37 @@ pub(crate) fn choose_damaged(
     }
     let segments = core.wal.segments();
     let mut may = segments.iter().filter(|info| damaged.contains(&info.id) && !spoiled.contains(&info.id));
-    may.find(|info| is_full(core, info) && core.tallies.live(info.id).bytes > 0).map(|info| info.id)
+    may.find(|info| is_full(core, info) && core.usage.live(info.id).bytes > 0).map(|info| info.id)
 }
 
 /// Whether the places of its live entries are in its footer, or stay in memory since it cannot get one.
 fn is_full(core: &Core, info: &SegmentInfo) -> bool {
-    let is_sealed = info.footer && core.tallies.is_sealed(info.id);
+    let is_sealed = info.footer && core.usage.is_sealed(info.id);
     !info.active && (is_sealed || info.unsealable)
 }
 
 /// Whether the log is close to its bound, or has no room at this moment.
 pub(crate) fn is_tight(core: &Core) -> bool {
-    Usage::of(core).is_tight(core) || !core.wal.has_room()
+    LogUsage::of(core).is_tight(core) || !core.wal.has_room()
 }
 
 /// Whether more is in use than the pace of reclaiming is to allow for.
 pub(crate) fn is_short(core: &Core) -> bool {
-    Usage::of(core).exceeds(SHORT, 2 * RESERVE_SEGMENTS)
+    LogUsage::of(core).exceeds(SHORT, 2 * RESERVE_SEGMENTS)
 }
 
 /// Whether more is in use than an opening is to leave.
 pub(crate) fn is_crowded(core: &Core) -> bool {
-    Usage::of(core).exceeds(SPACE, RESERVE_SEGMENTS + FREE_SEGMENTS_MAX)
+    LogUsage::of(core).exceeds(SPACE, RESERVE_SEGMENTS + FREE_SEGMENTS_MAX)
 }
 
-impl Usage {
+impl LogUsage {
     fn of(core: &Core) -> Self {
         let (segments, segment) = (core.wal.segments(), core.wal.segment_bytes());
         let count = segments.len() as u64;
         // Cold ones come first: they are the oldest.
         let candidate = |(age, info): (u64, SegmentInfo)| {
-            let live = core.tallies.live(info.id).bytes;
+            let live = core.usage.live(info.id).bytes;
             Candidate { info, live, age }
         };
         let candidates: Vec<Candidate> = (1..=count).rev().zip(segments).map(candidate).collect();

@@ -9,7 +9,7 @@ use crate::{
         buffers::BatchEntry,
         entry_table::{self, EntryTable, ROW},
     },
-    index::log_index::Stretch,
+    index::log_index::EntryLocation,
     read::shared_payloads::{Place, Shares},
     types::payload::Payload,
 };
@@ -165,20 +165,20 @@ impl EntryBatch {
 
     /// Adds the entries of a stretch that `record` holds, while no more than `max_bytes` of payload and context come
     /// together; the first entry comes in any case. Returns whether all were added.
-    pub(crate) fn push(&mut self, stretch: &Stretch, record: Record, max_bytes: u64) -> Result<bool, Mismatch> {
+    pub(crate) fn push(&mut self, location: &EntryLocation, record: Record, max_bytes: u64) -> Result<bool, Mismatch> {
         let first = record.first();
         let table = EntryTable::parse(record.body(), record.count()).ok_or(Mismatch)?;
-        if !stretch.is_in(&record) {
+        if !location.is_in(&record) {
             return Err(Mismatch);
         }
-        let skip = number(stretch.range.start - first)?;
-        let wanted = number(stretch.range.end - stretch.range.start)?;
+        let skip = number(location.range.start - first)?;
+        let wanted = number(location.range.end - location.range.start)?;
         let take = self.fitting(&table, skip, wanted, max_bytes);
         if take > 0 {
             self.bytes += table.bytes(skip as usize, (skip + take) as usize);
             self.len += take as usize;
             let (term, count) = (record.attr(), record.count());
-            self.runs.push(Run { body: Body::Shared(record), first: stretch.range.start, term, count, skip, take });
+            self.runs.push(Run { body: Body::Shared(record), first: location.range.start, term, count, skip, take });
         }
         Ok(take == wanted)
     }

@@ -16,7 +16,7 @@ use logboom_wal::{Error as WalError, SegmentId, marks};
 use parking_lot::Mutex;
 
 use crate::{
-    index::log_index::Stretch,
+    index::log_index::EntryLocation,
     read::{
         query::{Held, Query},
         store::Store,
@@ -79,8 +79,8 @@ impl Losses {
 
 impl Store {
     /// See [`ShardCell::lose`].
-    fn lose(&self, cell: &ShardCell, lost: &[Stretch]) -> bool {
-        lost.iter().for_each(|stretch| self.losses.suspect(stretch.segment));
+    fn lose(&self, cell: &ShardCell, lost: &[EntryLocation]) -> bool {
+        lost.iter().for_each(|location| self.losses.suspect(location.segment));
         if !cell.lose(lost) {
             return false;
         }
@@ -99,34 +99,39 @@ impl Query {
     ///
     /// # Errors
     /// [`ReadError::Io`] when the disk does not tell.
-    pub(crate) fn quarantine_lost(&self, stretches: &[Stretch]) -> Result<bool, ReadError> {
-        self.store.source.forget_read(stretches.iter().map(|stretch| stretch.segment));
+    pub(crate) fn quarantine_lost(&self, locations: &[EntryLocation]) -> Result<bool, ReadError> {
+        self.store.source.forget_read(locations.iter().map(|location| location.segment));
         // One that was put together from what could be read of a segment, once, does not prove that something is lost.
-        stretches.iter().for_each(|stretch| self.store.places.forget(stretch.segment));
+        locations.iter().for_each(|location| self.store.footers.forget(location.segment));
         let (mut lost, mut held) = (Vec::new(), Held::new());
-        for stretch in stretches {
-            match stretch.place {
-                Some(_) => lost.extend(self.is_lost(stretch)?.then(|| stretch.clone())),
-                None => self.add_lost(stretch, &mut held, &mut lost)?,
+        for location in locations {
+            match location.place {
+                Some(_) => lost.extend(self.is_lost(location)?.then(|| location.clone())),
+                None => self.add_lost(location, &mut held, &mut lost)?,
             }
         }
         Ok(self.store.lose(&self.cell, &lost))
     }
 
     /// [`Query::quarantine_lost`] for entries in a sealed segment.
-    fn add_lost(&self, stretch: &Stretch, held: &mut Held, lost: &mut Vec<Stretch>) -> Result<(), ReadError> {
+    fn add_lost(
+        &self,
+        location: &EntryLocation,
+        held: &mut Held,
+        lost: &mut Vec<EntryLocation>,
+    ) -> Result<(), ReadError> {
         let mut failure = None;
-        let Some(footer) = self.footer(stretch.segment, held, &mut failure) else {
+        let Some(footer) = self.footer(location.segment, held, &mut failure) else {
             return failure.map_or(Ok(()), |error| Err(self.failed(error)));
         };
-        let within = |range| Stretch { range, ..stretch.clone() };
-        let gaps = footer.gaps(self.cell.id, &stretch.range);
-        let mut listed: Ranges = std::iter::once(stretch.range.clone()).collect();
+        let within = |range| EntryLocation { range, ..location.clone() };
+        let gaps = footer.gaps(self.cell.id, &location.range);
+        let mut listed: Ranges = std::iter::once(location.range.clone()).collect();
         gaps.iter().for_each(|gap| listed.remove(&gap));
         lost.extend(gaps.iter().map(within));
         for range in listed.iter() {
             let mut records = Vec::new();
-            footer.outline(self.cell.id, &within(range), u64::MAX, &mut records);
+            footer.locate(self.cell.id, &within(range), u64::MAX, &mut records);
             for record in records {
                 if self.is_lost(&record)? {
                     lost.push(within(record.range));
@@ -137,13 +142,13 @@ impl Query {
     }
 
     /// Whether the record that should hold the entries does not.
-    fn is_lost(&self, stretch: &Stretch) -> Result<bool, ReadError> {
-        let Some(place) = stretch.place else { return Ok(false) };
+    fn is_lost(&self, location: &EntryLocation) -> Result<bool, ReadError> {
+        let Some(place) = location.place else { return Ok(false) };
         let mut records = Vec::new();
         match self.store.source.read(&[place], &mut records) {
             Ok(()) => {
-                let alone = Self { range: stretch.range.clone(), max_bytes: u64::MAX, ..self.clone() };
-                Ok(alone.gather(std::slice::from_ref(stretch), records).is_err())
+                let alone = Self { range: location.range.clone(), max_bytes: u64::MAX, ..self.clone() };
+                Ok(alone.gather(std::slice::from_ref(location), records).is_err())
             }
             Err(WalError::Corruption(_)) => Ok(true),
             Err(error) => Err(self.failed(error)),
@@ -154,7 +159,7 @@ impl Query {
 impl ShardCell {
     /// Puts the shard in quarantine for entries that cannot be read where `lost` says that they lie. Those that lie
     /// elsewhere by now are left as they are. Returns whether there were others.
-    fn lose(&self, lost: &[Stretch]) -> bool {
+    fn lose(&self, lost: &[EntryLocation]) -> bool {
         if lost.is_empty() {
             return false;
         }
@@ -162,14 +167,14 @@ impl ShardCell {
         let mut state = self.state.lock();
         let view = self.published.load();
         let mut is_any = false;
-        for stretch in lost {
-            let Range { start, end } = stretch.range;
+        for location in lost {
+            let Range { start, end } = location.range;
             let range = start.max(view.extent.first)..end.min(view.extent.next);
             if range.is_empty() {
                 continue;
             }
-            for now in state.log.outline(&view.extent, &range, u64::MAX) {
-                let is_same = (now.segment, now.term, now.place) == (stretch.segment, stretch.term, stretch.place);
+            for now in state.log.locate(&view.extent, &range, u64::MAX) {
+                let is_same = (now.segment, now.term, now.place) == (location.segment, location.term, location.place);
                 if is_same {
                     state.lose_entries(now.range);
                     is_any = true;

@@ -9,7 +9,7 @@ use logboom_wal::{Error as WalError, Place, Record, SegmentId};
 
 use crate::{
     encoding::extent::Extent,
-    index::{footer::Footer, log_index::Stretch},
+    index::{footer::Footer, log_index::EntryLocation},
     read::{entries::EntryBatch, store::Store},
     shard_state::{
         published::View,
@@ -30,9 +30,9 @@ pub(crate) struct Query {
 }
 
 /// Where to look, unless the bounds alone are the answer.
-enum Outline {
+enum Lookup {
     Answer(Result<EntryBatch, ReadError>),
-    Stretches(Vec<Stretch>),
+    Locations(Vec<EntryLocation>),
 }
 
 /// Footers that one read needs: held by it, so that a small cache cannot make it load two in turns for ever.
@@ -47,16 +47,16 @@ impl Query {
         {
             return Some(outcome);
         }
-        let outline = self.outline(&*self.cell.state.try_lock()?);
-        let stretches = match outline {
-            Outline::Answer(answer) => return Some(answer),
-            Outline::Stretches(stretches) => stretches,
+        let lookup = self.lookup(&*self.cell.state.try_lock()?);
+        let locations = match lookup {
+            Lookup::Answer(answer) => return Some(answer),
+            Lookup::Locations(locations) => locations,
         };
-        let located = match stretches.iter().all(|stretch| stretch.place.is_some()) {
-            true => stretches,
-            false => self.locate(&stretches, &mut |segment| self.store.places.get(segment))?,
+        let resolved = match locations.iter().all(|location| location.place.is_some()) {
+            true => locations,
+            false => self.resolve(&locations, &mut |segment| self.store.footers.get(segment))?,
         };
-        let batch = self.gather_recent(&located)?;
+        let batch = self.gather_recent(&resolved)?;
         self.store.count_read(false);
         Some(batch)
     }
@@ -65,33 +65,33 @@ impl Query {
     pub(crate) fn read(&self) -> Result<EntryBatch, ReadError> {
         let Range { start, end } = self.range;
         let _span = tracing::trace_span!("read", shard = self.id.0, start, end).entered();
-        let mut before: Option<Vec<Stretch>> = None;
+        let mut before: Option<Vec<EntryLocation>> = None;
         let mut held = Held::new();
         loop {
-            let outline = self.outline(&self.cell.state.lock());
-            let stretches = match outline {
-                Outline::Answer(answer) => return answer,
-                Outline::Stretches(stretches) => stretches,
+            let lookup = self.lookup(&self.cell.state.lock());
+            let locations = match lookup {
+                Lookup::Answer(answer) => return answer,
+                Lookup::Locations(locations) => locations,
             };
-            let failure = match self.read_stretches(&stretches, &mut held) {
+            let failure = match self.read_locations(&locations, &mut held) {
                 Ok(batch) => return Ok(batch),
                 Err(failure) => failure,
             };
-            if before.as_ref() == Some(&stretches) {
+            if before.as_ref() == Some(&locations) {
                 match failure {
                     // What is lost is left out from now on: the next round has the rest, or says what is lost.
-                    ReadError::Corrupted { .. } if self.quarantine_lost(&stretches)? => {}
+                    ReadError::Corrupted { .. } if self.quarantine_lost(&locations)? => {}
                     failure => return Err(failure),
                 }
             }
             // What was read ahead may be of a read that went wrong, and pass for another record of the log.
-            self.store.source.forget_read(stretches.iter().map(|stretch| stretch.segment));
+            self.store.source.forget_read(locations.iter().map(|location| location.segment));
             held.clear();
-            before = Some(stretches);
+            before = Some(locations);
         }
     }
 
-    fn outline(&self, state: &State) -> Outline {
+    fn lookup(&self, state: &State) -> Lookup {
         let View { extent, quarantined, .. } = self.cell.published.load();
         let missing = if quarantined { state.missing() } else { None };
         let range = match missing {
@@ -99,8 +99,8 @@ impl Query {
             None => self.outcome_of(&extent).map_or(Ok(self.range.clone()), Err),
         };
         match range {
-            Ok(range) => Outline::Stretches(state.log.outline(&extent, &range, self.max_bytes)),
-            Err(answer) => Outline::Answer(answer),
+            Ok(range) => Lookup::Locations(state.log.locate(&extent, &range, self.max_bytes)),
+            Err(answer) => Lookup::Answer(answer),
         }
     }
 
@@ -135,49 +135,49 @@ impl Query {
         (end > extent.next || extent.is_vacant()).then(|| Err(ReadError::Unavailable { last: extent.last() }))
     }
 
-    fn read_stretches(&self, stretches: &[Stretch], held: &mut Held) -> Result<EntryBatch, ReadError> {
+    fn read_locations(&self, locations: &[EntryLocation], held: &mut Held) -> Result<EntryBatch, ReadError> {
         let mut failure = None;
-        let located = self.locate(stretches, &mut |segment| self.footer(segment, held, &mut failure));
-        let Some(located) = located else {
+        let resolved = self.resolve(locations, &mut |segment| self.footer(segment, held, &mut failure));
+        let Some(resolved) = resolved else {
             return Err(failure
                 .map_or_else(|| self.corrupted("a footer does not know the entries"), |error| self.failed(error)));
         };
-        if let Some(batch) = self.gather_recent(&located) {
+        if let Some(batch) = self.gather_recent(&resolved) {
             self.store.count_read(false);
             return batch;
         }
-        let places: Vec<Place> = located.iter().filter_map(|stretch| stretch.place).collect();
+        let places: Vec<Place> = resolved.iter().filter_map(|location| location.place).collect();
         let mut records = Vec::with_capacity(places.len());
         self.store.source.read(&places, &mut records).map_err(|error| self.failed(error))?;
         self.store.count_read(true);
-        self.gather(&located, records)
+        self.gather(&resolved, records)
     }
 
     /// The records of stretches in sealed segments; `None` when a footer is not to be had.
-    fn locate(
+    fn resolve(
         &self,
-        stretches: &[Stretch],
+        locations: &[EntryLocation],
         footer: &mut dyn FnMut(SegmentId) -> Option<Arc<Footer>>,
-    ) -> Option<Vec<Stretch>> {
-        let mut located = Vec::with_capacity(stretches.len());
-        for stretch in stretches {
-            let before = located.len();
-            match stretch.place {
-                Some(_) => located.push(stretch.clone()),
+    ) -> Option<Vec<EntryLocation>> {
+        let mut resolved = Vec::with_capacity(locations.len());
+        for location in locations {
+            let before = resolved.len();
+            match location.place {
+                Some(_) => resolved.push(location.clone()),
                 None => {
-                    let footer = footer(stretch.segment)?;
-                    if !footer.outline(self.id, stretch, self.max_bytes, &mut located) {
+                    let footer = footer(location.segment)?;
+                    if !footer.locate(self.id, location, self.max_bytes, &mut resolved) {
                         return None;
                     }
                 }
             }
             // A footer that named only a part had enough: what follows would leave a hole.
-            let reached = located.get(before..).and_then(<[Stretch]>::last).map(|last| last.range.end);
-            if reached != Some(stretch.range.end) {
+            let reached = resolved.get(before..).and_then(<[EntryLocation]>::last).map(|last| last.range.end);
+            if reached != Some(location.range.end) {
                 break;
             }
         }
-        Some(located)
+        Some(resolved)
     }
 
     pub(crate) fn footer(
@@ -202,32 +202,32 @@ impl Query {
     }
 
     /// The entries of records that are all in memory; `None` if one is not.
-    fn gather_recent(&self, located: &[Stretch]) -> Option<Result<EntryBatch, ReadError>> {
+    fn gather_recent(&self, resolved: &[EntryLocation]) -> Option<Result<EntryBatch, ReadError>> {
         let source = &self.store.source;
-        if let [Stretch { place: Some(place), .. }] = located {
+        if let [EntryLocation { place: Some(place), .. }] = resolved {
             // Nothing is gained by asking first, and no list is made.
-            return Some(self.gather(located, [source.read_recent(*place)?]));
+            return Some(self.gather(resolved, [source.read_recent(*place)?]));
         }
-        let records = source.read_all_recent(located.iter().filter_map(|stretch| stretch.place))?;
-        Some(self.gather(located, records))
+        let records = source.read_all_recent(resolved.iter().filter_map(|location| location.place))?;
+        Some(self.gather(resolved, records))
     }
 
     pub(crate) fn gather(
         &self,
-        located: &[Stretch],
+        resolved: &[EntryLocation],
         records: impl IntoIterator<Item = Record>,
     ) -> Result<EntryBatch, ReadError> {
-        let mut batch = EntryBatch::with_capacity(located.len());
+        let mut batch = EntryBatch::with_capacity(resolved.len());
         let mut expected = self.range.start;
-        for (stretch, record) in located.iter().zip(records) {
-            let belongs = record.owner() == self.id.0 && stretch.range.start == expected;
-            match batch.push(stretch, record, self.max_bytes) {
+        for (location, record) in resolved.iter().zip(records) {
+            let belongs = record.owner() == self.id.0 && location.range.start == expected;
+            match batch.push(location, record, self.max_bytes) {
                 Ok(_) if !belongs => return Err(self.corrupted("a record of something else")),
-                Ok(true) => expected = stretch.range.end,
+                Ok(true) => expected = location.range.end,
                 Ok(false) => break,
                 Err(_) => {
                     let what = "a record that does not hold what the index says".into();
-                    return Err(ReadError::Corrupted { range: stretch.range.clone(), what });
+                    return Err(ReadError::Corrupted { range: location.range.clone(), what });
                 }
             }
         }

@@ -9,8 +9,8 @@ use logboom_wal::{Error as WalError, FooterParts, Passed, Place, Reader, Record,
 
 use crate::{
     index::{
-        footer::{Footer, Rescue},
-        footer_cache::Places,
+        footer::{Footer, FooterRebuilder},
+        footer_cache::FooterCache,
     },
     read::{lost::Losses, readers::Readers},
     shard_state::{published::View, shard_map::ShardMap},
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Store {
     pub(crate) source: Source,
     pub(crate) shards: ShardMap,
-    pub(crate) places: Places,
+    pub(crate) footers: FooterCache,
     pub(crate) readers: Arc<Readers>,
     pub(crate) counts: ReadCounts,
     pub(crate) losses: Arc<Losses>,
@@ -48,8 +48,8 @@ impl Store {
         readers: Arc<Readers>,
         losses: Arc<Losses>,
     ) -> Arc<Self> {
-        let places = Places::new(index_bytes);
-        Arc::new(Self { source, shards, places, readers, counts: ReadCounts::default(), losses })
+        let footers = FooterCache::new(index_bytes);
+        Arc::new(Self { source, shards, footers, readers, counts: ReadCounts::default(), losses })
     }
 
     /// The shards that hold anything, sorted.
@@ -66,7 +66,7 @@ impl Store {
 
     /// The footer of a sealed segment: from memory, from the segment, or what reading all of the segment tells.
     pub(crate) fn footer(&self, segment: SegmentId) -> Result<Arc<Footer>, WalError> {
-        if let Some(footer) = self.places.get(segment) {
+        if let Some(footer) = self.footers.get(segment) {
             return Ok(footer);
         }
         let read = match self.source.read_footer(segment) {
@@ -77,9 +77,9 @@ impl Store {
         };
         let footer = match read {
             Some(footer) => Arc::new(footer),
-            None => Arc::new(self.rescue(segment)?),
+            None => Arc::new(self.rebuild_footer(segment)?),
         };
-        self.places.keep(segment, Arc::clone(&footer));
+        self.footers.keep(segment, Arc::clone(&footer));
         Ok(footer)
     }
 
@@ -88,14 +88,14 @@ impl Store {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn rescue(&self, segment: SegmentId) -> Result<Footer, WalError> {
+    fn rebuild_footer(&self, segment: SegmentId) -> Result<Footer, WalError> {
         marks::hit("read: a segment is read in place of its footer");
-        let mut rescue = Rescue::default();
+        let mut rebuilder = FooterRebuilder::default();
         self.source.scan(segment, &mut |passed| {
-            rescue.add(&passed);
+            rebuilder.add(&passed);
             Ok(())
         })?;
-        rescue.finish().map_err(|error| WalError::Unsupported(error.to_string()))
+        rebuilder.finish().map_err(|error| WalError::Unsupported(error.to_string()))
     }
 }
 

@@ -6,7 +6,7 @@ use logboom_disk::{Disk, DiskOptions, Facts, OpenError, Owner};
 use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, RecoveryReport, Runtime};
 
 use crate::{
-    index::usage::Tallies,
+    index::usage::UsageTable,
     maintenance::{checkpointer::Checkpointer, core::Core, reclaim_at_open::settle, snapshot_files},
     read::{
         lost::Losses,
@@ -61,7 +61,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
     let losses: Arc<Losses> = Arc::default();
     let mut opening = logboom_wal::open(disk, heard_options(config, &losses), runtime)?;
-    let Recovered { shards, tallies, checkpoint_bytes, outdated, suspects } = recover(&mut opening)?;
+    let Recovered { shards, usage, checkpoint_bytes, outdated, suspects } = recover(&mut opening)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
     suspects.into_iter().chain(recovery.damages.iter().map(|damage| damage.segment)).for_each(|id| losses.suspect(id));
     let wal = opening.begin()?;
@@ -71,24 +71,24 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let report = begun.report(wal.facts().clone(), recovery, checkpoint_bytes, &shards, wal.segments().len());
     let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
-    let core = Core::new(wal, store, tallies, checkpointer, snapshots);
+    let core = Core::new(wal, store, usage, checkpointer, snapshots);
     settle(&core)?;
     core.add_machines(config.reclaim_in_background);
     Ok((core, report))
 }
 
 /// Recovers the log in `disk` as it is at this moment, without changing it.
-pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, OpenReport, Tallies)> {
+pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, OpenReport, UsageTable)> {
     let begun = Begun::now(&Runtime::Threads);
     let facts = disk.facts().clone();
     let losses: Arc<Losses> = Arc::default();
     let mut opening: Opening = logboom_wal::open_read_only(disk, heard_options(config, &losses))?;
-    let Recovered { shards, tallies, checkpoint_bytes, .. } = recover(&mut opening)?;
+    let Recovered { shards, usage, checkpoint_bytes, .. } = recover(&mut opening)?;
     let recovery = opening.report().clone();
     let reader = opening.into_reader()?;
     let report = begun.report(facts, recovery, checkpoint_bytes, &shards, reader.segments().len());
     let source = Source::Reader(Box::new(reader));
-    Ok((Store::new(source, shards, config.index_bytes, Readers::new(true), losses), report, tallies))
+    Ok((Store::new(source, shards, config.index_bytes, Readers::new(true), losses), report, usage))
 }
 
 /// [`options`], for a log whose damage is noted among the losses and told to the observer.

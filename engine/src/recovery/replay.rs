@@ -17,9 +17,9 @@ use crate::{
     checkpoint::body::Checkpoint,
     encoding::operation::{Change, LostChange, accepts_unknown_losses},
     index::{
-        claims::{Age, Piece},
-        footer::{Head, Rescue},
-        usage::Tallies,
+        claims::{Claim, Recency},
+        footer::{FooterRebuilder, Head},
+        usage::UsageTable,
     },
     recovery::shard_recovery::{Found, Segments},
     shard_state::shard_map::ShardMap,
@@ -35,7 +35,7 @@ const HEADS_AT_ONCE: usize = 32;
 /// What opening found.
 pub(crate) struct Recovered {
     pub(crate) shards: ShardMap,
-    pub(crate) tallies: Tallies,
+    pub(crate) usage: UsageTable,
     /// The size of the checkpoint, 0 for none.
     pub(crate) checkpoint_bytes: u64,
     /// Segments whose footers list records that are not part of the log any more, since others before them are lost.
@@ -62,11 +62,11 @@ pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
         tracing::warn!(%cut, "an unpromised tail was cut");
     }
     let outdated = std::mem::take(&mut recovery.outdated);
-    let (shards, tallies, suspects) = recovery.finish();
+    let (shards, usage, suspects) = recovery.finish();
     for (shard, quarantine) in shards.quarantined() {
         tracing::error!(shard = shard.0, %quarantine, "a shard is in quarantine");
     }
-    Ok(Recovered { shards, tallies, checkpoint_bytes, outdated, suspects })
+    Ok(Recovered { shards, usage, checkpoint_bytes, outdated, suspects })
 }
 
 /// The shards as far as they are known.
@@ -141,25 +141,25 @@ impl Recovery {
     }
 
     fn take_head(&mut self, info: &SegmentInfo, head: &Head) {
-        let age = head.age(last_group(info));
-        head.claims(info.id).for_each(|(shard, piece)| self.claim(shard, age, piece));
+        let recency = head.recency(last_group(info));
+        head.claims(info.id).for_each(|(shard, claim)| self.add_claim(shard, recency, claim));
     }
 
     /// Reads a segment for what its footer would say.
     fn scan(&mut self, opening: &Opening, info: &SegmentInfo) -> Result<()> {
         marks::hit("recovery: a segment is read in place of its footer");
-        let (mut rescue, mut is_damaged) = (Rescue::default(), false);
+        let (mut rebuilder, mut is_damaged) = (FooterRebuilder::default(), false);
         opening.scan(info.id, &mut |passed| {
             is_damaged |= matches!(passed, Passed::Lost(_));
             if self.has_past(&passed) {
-                rescue.add(&passed);
+                rebuilder.add(&passed);
             }
             Ok(())
         })?;
         self.segments.suspects.extend(is_damaged.then_some(info.id));
-        let age = Age::of_segment(last_group(info));
-        for (shard, claims) in rescue.into_claims() {
-            claims.into_pieces().into_iter().for_each(|piece| self.claim(shard, age, piece));
+        let recency = Recency::of_segment(last_group(info));
+        for (shard, claims) in rebuilder.into_claims() {
+            claims.into_vec().into_iter().for_each(|claim| self.add_claim(shard, recency, claim));
         }
         Ok(())
     }
@@ -191,8 +191,8 @@ impl Recovery {
                 Change::decode(&record)
             {
                 let wins = mutants::is_on(Mutant::ColdClaimsWin);
-                let age = if wins { Age::before(u64::MAX >> 17) } else { Age::of(record.sequence()) };
-                self.claim(ShardId(record.owner()), age, Piece::of_record(first, count, place));
+                let recency = if wins { Recency::before(u64::MAX >> 17) } else { Recency::of(record.sequence()) };
+                self.add_claim(ShardId(record.owner()), recency, Claim::of_record(first, count, place));
             }
             Ok(())
         })?)
@@ -200,20 +200,20 @@ impl Recovery {
 
     /// Claims for nowhere what is lost of a cold segment.
     fn claim_lost(&mut self, loss: &Loss) {
-        let (descriptor, age) = match loss {
-            Loss::Record { sequence, descriptor, .. } => (descriptor, Age::of(*sequence)),
-            Loss::Moved { descriptor, .. } => (descriptor, Age::NEWEST),
+        let (descriptor, recency) = match loss {
+            Loss::Record { sequence, descriptor, .. } => (descriptor, Recency::of(*sequence)),
+            Loss::Moved { descriptor, .. } => (descriptor, Recency::NEWEST),
             Loss::Unknown { .. } => return,
         };
         if let LostChange::Entries { first, count, .. } = LostChange::of(descriptor) {
             marks::hit("recovery: what is lost of a cold segment is not taken for older entries");
-            self.claim(ShardId(descriptor.owner), age, Piece::lost(first, first.saturating_add(count)));
+            self.add_claim(ShardId(descriptor.owner), recency, Claim::lost(first, first.saturating_add(count)));
         }
     }
 
-    fn claim(&mut self, shard: ShardId, age: Age, piece: Piece) {
+    fn add_claim(&mut self, shard: ShardId, recency: Recency, claim: Claim) {
         if let Some(found) = self.shards.get_mut(&shard) {
-            found.claim_older(age, piece);
+            found.add_older_claim(recency, claim);
         }
     }
 
@@ -262,8 +262,8 @@ impl Recovery {
         Ok(())
     }
 
-    fn finish(mut self) -> (ShardMap, Tallies, BTreeSet<SegmentId>) {
-        let (shards, tallies) = (ShardMap::default(), Tallies::default());
+    fn finish(mut self) -> (ShardMap, UsageTable, BTreeSet<SegmentId>) {
+        let (shards, usage) = (ShardMap::default(), UsageTable::default());
         if self.unseen {
             shards.hold_back_unknown();
         }
@@ -271,10 +271,10 @@ impl Recovery {
             let proven = found.prove(self.proven_from);
             // An empty shard that is known to be empty is not held back.
             if found.is_something() || (proven && self.unseen) {
-                shards.insert(found.finish(shard, &mut self.segments, &tallies));
+                shards.insert(found.finish(shard, &mut self.segments, &usage));
             }
         }
-        (shards, tallies, self.segments.suspects)
+        (shards, usage, self.segments.suspects)
     }
 }
 

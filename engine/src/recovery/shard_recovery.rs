@@ -18,11 +18,11 @@ use crate::{
         operation::{Change, LostChange},
     },
     index::{
-        claims::{Age, Claims, NOWHERE, Piece},
-        log_index::Log,
-        spans::{Home, Spans},
+        claims::{Claim, Claims, LOST_SEGMENT, Recency},
+        log_index::LogIndex,
+        spans::{SegmentTag, Spans},
         terms::{NO_TERM, TermRun, Terms},
-        usage::Tallies,
+        usage::UsageTable,
     },
     shard_state::{
         published::View,
@@ -45,7 +45,7 @@ pub(crate) struct Found {
     /// The last record that the checkpoint reflects: a later one in a segment that is not replayed was not accepted.
     past: Sequence,
     /// What the segments that were not replayed claim. Without a past, they speak of an earlier log of the shard.
-    older: Vec<(Age, Piece)>,
+    older: Vec<(Recency, Claim)>,
     has_past: bool,
     /// Nothing of the shard is lost before this.
     proven: Sequence,
@@ -85,9 +85,9 @@ impl Found {
     }
 
     /// Notes where entries lie that no replayed record holds: those come in any order.
-    pub(crate) fn claim_older(&mut self, age: Age, piece: Piece) {
+    pub(crate) fn add_older_claim(&mut self, recency: Recency, claim: Claim) {
         if self.has_past {
-            self.older.push((age, piece));
+            self.older.push((recency, claim));
         }
     }
 
@@ -155,11 +155,11 @@ impl Found {
     }
 
     /// The shard as it was.
-    pub(crate) fn finish(mut self, shard: ShardId, segments: &mut Segments, tallies: &Tallies) -> ShardCell {
+    pub(crate) fn finish(mut self, shard: ShardId, segments: &mut Segments, usage: &UsageTable) -> ShardCell {
         let extent = self.view.extent;
         self.missing.entries.clip(&extent.range());
         if !extent.is_empty() {
-            self.state.log = self.log(shard, &extent, segments, tallies);
+            self.state.log = self.log(shard, &extent, segments, usage);
         }
         self.view.quarantined = !self.missing.is_nothing();
         self.state.set_missing(self.missing);
@@ -240,40 +240,40 @@ impl Found {
     }
 
     /// The index. What no live segment holds is missing.
-    fn log(&mut self, shard: ShardId, extent: &Extent, segments: &mut Segments, tallies: &Tallies) -> Log {
-        self.older.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
-        self.older.drain(..).for_each(|(_, piece)| self.claims.claim_rest(piece));
+    fn log(&mut self, shard: ShardId, extent: &Extent, segments: &mut Segments, usage: &UsageTable) -> LogIndex {
+        self.older.sort_by_key(|(recency, _)| std::cmp::Reverse(*recency));
+        self.older.drain(..).for_each(|(_, claim)| self.claims.insert_older(claim));
         self.suspect_holders(segments);
         self.claim_missing(extent);
-        let (mut spans, mut recent) = (Spans::default(), VecDeque::new());
-        let pieces = std::mem::take(&mut self.claims).into_pieces().into_iter();
-        for mut piece in pieces.filter_map(|piece| piece.clipped(extent.first, extent.next)) {
-            let amount = Amount::new(piece.end - piece.first, piece.bytes);
-            if !segments.live.contains(&piece.segment) {
-                self.missing.entries.insert(piece.first..piece.end);
-                spans.push(piece.first, Home::sealed(NOWHERE), piece.bytes);
-                tallies.found(NOWHERE, amount, None);
+        let (mut spans, mut unsealed) = (Spans::default(), VecDeque::new());
+        let claims = std::mem::take(&mut self.claims).into_vec().into_iter();
+        for mut claim in claims.filter_map(|claim| claim.clipped(extent.first, extent.next)) {
+            let amount = Amount::new(claim.end - claim.first, claim.bytes);
+            if !segments.live.contains(&claim.segment) {
+                self.missing.entries.insert(claim.first..claim.end);
+                spans.push(claim.first, SegmentTag::sealed(LOST_SEGMENT), claim.bytes);
+                usage.add_recovered(LOST_SEGMENT, amount, None);
                 continue;
             }
-            let is_sealed = segments.sealed.contains(&piece.segment);
-            let home = if is_sealed { Home::sealed(piece.segment) } else { Home::recent(piece.segment) };
-            spans.push(piece.first, home, piece.bytes);
-            tallies.found(piece.segment, amount, (!is_sealed).then_some(shard));
-            if !is_sealed && recent.is_empty() {
-                piece.rows.shrink_to_fit();
-                recent = piece.rows.into();
+            let is_sealed = segments.sealed.contains(&claim.segment);
+            let tag = if is_sealed { SegmentTag::sealed(claim.segment) } else { SegmentTag::unsealed(claim.segment) };
+            spans.push(claim.first, tag, claim.bytes);
+            usage.add_recovered(claim.segment, amount, (!is_sealed).then_some(shard));
+            if !is_sealed && unsealed.is_empty() {
+                claim.rows.shrink_to_fit();
+                unsealed = claim.rows.into();
             } else if !is_sealed {
-                recent.extend(piece.rows);
+                unsealed.extend(claim.rows);
             }
         }
-        Log::recovered(extent, std::mem::take(&mut self.terms).into_runs(), spans, recent)
+        LogIndex::recovered(extent, std::mem::take(&mut self.terms).into_runs(), spans, unsealed)
     }
 
     /// Notes which live segments should hold what is known to be missing.
     fn suspect_holders(&self, segments: &mut Segments) {
         let is_lost =
-            |piece: &&Piece| self.missing.entries.from(piece.first).is_some_and(|lost| lost.start < piece.end);
-        let holders = self.claims.pieces().iter().filter(is_lost).map(|piece| piece.segment);
+            |claim: &&Claim| self.missing.entries.from(claim.first).is_some_and(|lost| lost.start < claim.end);
+        let holders = self.claims.as_slice().iter().filter(is_lost).map(|claim| claim.segment);
         segments.suspects.extend(holders.filter(|id| segments.live.contains(id)));
     }
 
@@ -287,14 +287,14 @@ impl Found {
             self.missing.entries.insert(extent.first..known_from.min(extent.next));
         }
         let mut at = extent.first;
-        let is_inside = |piece: &&Piece| piece.first < extent.next && extent.first < piece.end;
-        for piece in self.claims.pieces().iter().filter(is_inside) {
-            self.missing.entries.insert(at..piece.first);
-            at = piece.end.min(extent.next);
+        let is_inside = |claim: &&Claim| claim.first < extent.next && extent.first < claim.end;
+        for claim in self.claims.as_slice().iter().filter(is_inside) {
+            self.missing.entries.insert(at..claim.first);
+            at = claim.end.min(extent.next);
         }
         self.missing.entries.insert(at..extent.next);
         for range in self.missing.entries.iter().collect::<Vec<_>>() {
-            self.claims.claim(Piece::lost(range.start, range.end));
+            self.claims.insert(Claim::lost(range.start, range.end));
         }
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::{
     encoding::{extent::Extent, operation::Change},
-    index::log_index::{Log, Run},
+    index::log_index::{IndexedRecord, LogIndex},
     shard_state::{
         applied::Applied,
         keys::Keys,
@@ -32,7 +32,7 @@ pub(crate) struct ShardCell {
 /// What lies behind a shard's lock.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) log: Log,
+    pub(crate) log: LogIndex,
     rare: Option<Box<Rare>>,
     hard_state: Small,
     applied: Applied,
@@ -84,12 +84,12 @@ impl State {
         self.applied.follow(&extent, &after, matches!(change, Change::Reset { .. }));
         match *change {
             Change::Append { first, count, term } => {
-                if self.log.append(&extent, &Run { first, count, term, place }, delta) {
+                if self.log.append(&extent, &IndexedRecord { first, count, term, place }, delta) {
                     delta.touch(shard);
                 }
             }
             Change::Heal { first, count, term } => {
-                self.log.replace(&extent, &Run { first, count, term, place }, delta);
+                self.log.replace(&extent, &IndexedRecord { first, count, term, place }, delta);
                 delta.touch(shard);
             }
             Change::Truncate { .. } => self.log.truncate(&extent, after.next, delta),

@@ -1,4 +1,4 @@
-//! What a batch changes of what is live in which segment.
+//! How much a batch adds to and frees in which segment.
 
 use logboom_wal::SegmentId;
 
@@ -11,7 +11,7 @@ pub(crate) struct Amount {
     pub(crate) bytes: u64,
 }
 
-/// What one batch changes, collected while it is applied, so that the tallies are locked once.
+/// The changes of one batch to the segment usage table, collected so that the table is locked once.
 #[derive(Debug, Default)]
 pub(crate) struct Delta {
     pub(crate) appended: Amount,
@@ -40,7 +40,7 @@ impl Delta {
         self.appended.add(amount);
     }
 
-    /// Notes that `shard` has its first places in the segment that is written.
+    /// Adds a shard that has new places in the active segment.
     pub(crate) fn touch(&mut self, shard: ShardId) {
         self.touched.push(shard);
     }
@@ -64,7 +64,7 @@ impl Delta {
     }
 }
 
-/// What a list takes, for as many as it has room for.
+/// The bytes that a list has allocated.
 pub(crate) fn bytes_of<T>(list: &Vec<T>) -> usize {
     list.capacity() * size_of::<T>()
 }

@@ -75,7 +75,7 @@ fn quarantine(passed: Vec<Passed>) -> (Vec<(ShardId, Quarantine)>, bool, HashMap
         }
         recovery.pass(next).unwrap();
     }
-    let (shards, tallies, _) = recovery.finish();
+    let (shards, usage, _) = recovery.finish();
     let found = shards.quarantined();
     let views: HashMap<_, _> =
         shards.ids().into_iter().map(|id| (id, shards.get(id).unwrap().published.load())).collect();
@@ -83,7 +83,7 @@ fn quarantine(passed: Vec<Passed>) -> (Vec<(ShardId, Quarantine)>, bool, HashMap
     for (id, view) in &views {
         let mut delta = Delta::default();
         shards.get(*id).unwrap().state.lock().log.clear(&view.extent, &mut delta);
-        tallies.apply(SegmentId(99), 0, &delta);
+        usage.apply(SegmentId(99), 0, &delta);
         assert_eq!(
             delta.freed.iter().map(|(_, amount)| amount.entries).sum::<u64>(),
             view.extent.next - view.extent.first
