@@ -56,10 +56,11 @@ impl ReadOnly {
 
     /// All that was found to be wrong, as far as two looks can be compared by it.
     fn wrong(&self) -> Option<String> {
-        let (found, quarantined, unseen) = (&self.report.recovery, self.quarantined(), self.has_unknown_losses());
+        let (found, quarantined, unknown_losses) =
+            (&self.report.recovery, self.quarantined(), self.has_unknown_losses());
         let is_well = found.damages.is_empty() && found.odd_files.is_empty() && found.identity.is_none();
-        let is_whole = quarantined.is_empty() && !unseen;
-        let wrong = (&found.damages, &found.odd_files, &found.identity, quarantined, unseen);
+        let is_whole = quarantined.is_empty() && !unknown_losses;
+        let wrong = (&found.damages, &found.odd_files, &found.identity, quarantined, unknown_losses);
         (!is_well || !is_whole).then(|| format!("{wrong:?}"))
     }
 

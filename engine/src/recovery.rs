@@ -1,4 +1,4 @@
-//! Opening: checkpoint, footers and records become the state of every shard again.
+//! Opening: rebuilds the state of every shard from checkpoint, footers and records.
 
 pub(crate) mod open;
 pub(crate) mod log_options;

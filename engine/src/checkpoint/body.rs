@@ -8,7 +8,7 @@ use rkyv::{Archive, Serialize};
 
 use crate::{
     checkpoint::{
-        damages::{Damages, Unseen},
+        damages::{Damages, UnknownLosses},
         snapshot_table::SnapshotTable,
     },
     encoding::{archive::ArchiveFormat, extent::Extent},
@@ -100,7 +100,7 @@ impl Checkpoint {
 
     /// Calls `each` for every shard of an encoded checkpoint. Returns what is known of shards that are not in it, if
     /// records of such shards may be lost.
-    pub(crate) fn decode(bytes: &[u8], mut each: impl FnMut(Shard)) -> Result<Option<Unseen>> {
+    pub(crate) fn decode(bytes: &[u8], mut each: impl FnMut(Shard)) -> Result<Option<UnknownLosses>> {
         let (damages, rest) = Damages::split(bytes)?;
         let (mut snapshots, tables) = SnapshotTable::split(rest)?;
         let mut missing = damages.missing;
@@ -117,7 +117,7 @@ impl Checkpoint {
             }
             Ok(())
         })?;
-        Ok(damages.unseen)
+        Ok(damages.unknown_losses)
     }
 }
 
@@ -291,16 +291,16 @@ mod tests {
         let (view, mut state) = shard(&[Change::Append { first: 5, count: 9, term: 3 }]);
         let entries = [6..8, 13..14].into_iter().collect();
         let (hard_state, snapshot) = (Some(Sequence(9)), Some(Sequence(10)));
-        let missing = Missing { entries, hard_state, keys: 3, snapshot, suffix: true, unseen: false };
+        let missing = Missing { entries, hard_state, keys: 3, snapshot, suffix: true, unknown: false };
         state.set_missing(missing.clone());
         checkpoint.add(ShardId(1), &view, &state).unwrap();
         let (view, state) = shard(&[Change::HardState(b"vote")]);
         checkpoint.add(ShardId(2), &view, &state).unwrap();
-        for unseen in [None, Some(Unseen { upto: Sequence(50), empty: vec![ShardId(7)] })] {
-            checkpoint.damages.unseen = unseen.clone();
+        for unknown_losses in [None, Some(UnknownLosses { upto: Sequence(50), empty: vec![ShardId(7)] })] {
+            checkpoint.damages.unknown_losses = unknown_losses.clone();
             let mut back = Vec::new();
             let decoded = Checkpoint::decode(&checkpoint.encode().unwrap(), |shard| back.push(shard)).unwrap();
-            assert_eq!(decoded, unseen);
+            assert_eq!(decoded, unknown_losses);
             assert_eq!(back[0].missing, missing);
             assert_eq!((back[1].id, &back[1].missing), (ShardId(2), &Missing::default()));
         }
@@ -321,7 +321,7 @@ mod tests {
         state.set_missing(Missing { entries: std::iter::once(6..8).collect(), ..Missing::default() });
         let mut checkpoint = Checkpoint::default();
         checkpoint.add(ShardId(1), &view, &state).unwrap();
-        checkpoint.damages.unseen = Some(Unseen { upto: Sequence(50), empty: vec![ShardId(7)] });
+        checkpoint.damages.unknown_losses = Some(UnknownLosses { upto: Sequence(50), empty: vec![ShardId(7)] });
         flip_bits(&checkpoint.encode().unwrap());
     }
 

@@ -20,12 +20,12 @@ const FORMAT: ArchiveFormat = ArchiveFormat { name: *b"damage", version: 1 };
 #[derive(Debug, Default)]
 pub(crate) struct Damages {
     pub(crate) missing: BTreeMap<ShardId, Missing>,
-    pub(crate) unseen: Option<Unseen>,
+    pub(crate) unknown_losses: Option<UnknownLosses>,
 }
 
 /// Records of unknown shards are lost: shards without any known record are held back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unseen {
+pub(crate) struct UnknownLosses {
     /// The checkpoint reflects the records before this.
     pub(crate) upto: Sequence,
     /// Shards that are known to be empty, and so are not held back.
@@ -58,18 +58,18 @@ impl Damages {
 
     /// Adds a shard that is known to be empty.
     pub(crate) fn add_empty(&mut self, shard: ShardId) {
-        self.unseen.get_or_insert_default().empty.push(shard);
+        self.unknown_losses.get_or_insert_default().empty.push(shard);
     }
 
     /// Notes whether shards that nothing is known of are held back: if so, it is as of `upto`.
     pub(crate) fn close(&mut self, upto: Option<Sequence>) {
-        let empty = self.unseen.take().unwrap_or_default().empty;
-        self.unseen = upto.map(|upto| Unseen { upto, empty });
+        let empty = self.unknown_losses.take().unwrap_or_default().empty;
+        self.unknown_losses = upto.map(|upto| UnknownLosses { upto, empty });
     }
 
     /// The bytes; none if nothing is lost.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        if self.missing.is_empty() && self.unseen.is_none() {
+        if self.missing.is_empty() && self.unknown_losses.is_none() {
             return Ok(Vec::new());
         }
         let shard = |(shard, missing): (&ShardId, &Missing)| ShardArchive {
@@ -79,12 +79,12 @@ impl Damages {
             keys: missing.keys,
             suffix: missing.suffix,
         };
-        let unseen = self.unseen.clone().unwrap_or_default();
+        let unknown_losses = self.unknown_losses.clone().unwrap_or_default();
         FORMAT.encode_section(&DamagesArchive {
             shards: self.missing.iter().map(shard).collect(),
-            has_unknown_losses: self.unseen.is_some(),
-            upto: unseen.upto.0,
-            empty: unseen.empty.iter().map(|shard| shard.0).collect(),
+            has_unknown_losses: self.unknown_losses.is_some(),
+            upto: unknown_losses.upto.0,
+            empty: unknown_losses.empty.iter().map(|shard| shard.0).collect(),
         })
     }
 
@@ -107,17 +107,17 @@ impl From<&ArchivedDamagesArchive> for Damages {
                 keys: row.keys.to_native(),
                 snapshot: None,
                 suffix: row.suffix,
-                unseen: false,
+                unknown: false,
             };
             (ShardId(row.shard.to_native()), missing)
         };
-        let unseen = Unseen {
+        let unknown_losses = UnknownLosses {
             upto: Sequence(archive.upto.to_native()),
             empty: archive.empty.iter().map(|shard| ShardId(shard.to_native())).collect(),
         };
         Self {
             missing: archive.shards.iter().map(missing).collect(),
-            unseen: archive.has_unknown_losses.then_some(unseen),
+            unknown_losses: archive.has_unknown_losses.then_some(unknown_losses),
         }
     }
 }

@@ -233,7 +233,7 @@ fn capture_shard(core: &Core, shard: ShardId, durable: u64, checkpoint: &mut Che
         let mut state = cell.state.lock();
         let view = cell.published.load();
         state.log.tidy(&view.extent, durable);
-        let is_something = view.sequence != Sequence::NONE || state.missing().is_some_and(|missing| !missing.unseen);
+        let is_something = view.sequence != Sequence::NONE || state.missing().is_some_and(|missing| !missing.unknown);
         let is_known_empty = !view.quarantined && core.store.shards.has_unknown_losses();
         if is_something {
             checkpoint.add(shard, &view, &state)?;

@@ -1,4 +1,4 @@
-//! What the log below is told of a configuration, and which configurations it refuses.
+//! Maps [`Config`] to the options of the log, and validates it.
 
 use logboom_wal::Options;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Config {
-    /// Refuses what could not work, before anything is touched.
+    /// Rejects invalid configurations, before the directory is touched.
     pub(crate) fn check(&self) -> Result<()> {
         options(self).check()?;
         if self.snapshots_kept == 0 {
@@ -21,7 +21,7 @@ impl Config {
     }
 }
 
-/// What the log is told of the configuration, without who listens.
+/// The options of the log, without a listener.
 pub(crate) fn options(config: &Config) -> Options {
     Options {
         segment_bytes: config.segment_bytes,

@@ -1,4 +1,4 @@
-//! How a configuration becomes an open log.
+//! Opens a directory: disk, log, recovery, and the machines that run in the background.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ use crate::{
 
 /// Opens the directory that the configuration names.
 pub(crate) fn disk(config: &Config) -> Result<Arc<dyn Disk>> {
-    // Before the lock is put there: a directory that holds something else, or is not to become a log, stays as it is.
+    // Before the lock file is created: a directory that holds something else, or must not become a log, is not changed.
     if let Ok(there) = logboom_disk::open_read_only(&config.dir, &config.disk) {
         logboom_wal::recognise(&*there)?;
     }
@@ -36,39 +36,39 @@ pub(crate) fn disk(config: &Config) -> Result<Arc<dyn Disk>> {
         options(config).check_for(config.segment_bytes)?;
     }
     let options = DiskOptions { create: config.create && config.disk.create, ..config.disk.clone() };
-    logboom_disk::open(&config.dir, &options).map_err(refused)
+    logboom_disk::open(&config.dir, &options).map_err(open_error)
 }
 
-/// [`disk`], without a lock and without writing.
+/// [`disk`], without a lock and without write access.
 pub(crate) fn disk_read_only(config: &Config) -> Result<Arc<dyn Disk>> {
-    logboom_disk::open_read_only(&config.dir, &config.disk).map_err(refused)
+    logboom_disk::open_read_only(&config.dir, &config.disk).map_err(open_error)
 }
 
-/// Opens a directory for a copy of a log: one that is absent or empty.
+/// Opens an absent or empty directory for a copy of a log.
 pub(crate) fn vacant_disk(dir: &Path) -> Result<Arc<dyn Disk>> {
     let of_target = |error| Error::Target { error: Arc::new(error) };
     match logboom_disk::is_vacant(dir) {
-        Ok(true) => logboom_disk::open(dir, &DiskOptions::default()).map_err(refused).map_err(of_target),
+        Ok(true) => logboom_disk::open(dir, &DiskOptions::default()).map_err(open_error).map_err(of_target),
         Ok(false) => Err(of_target(Error::Foreign { what: format!("{} is not empty", dir.display()) })),
-        Err(error) => Err(of_target(refused(error))),
+        Err(error) => Err(of_target(open_error(error))),
     }
 }
 
 /// Recovers the log in `disk` and begins an epoch in it.
 pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Result<(Arc<Core>, OpenReport)> {
     config.check()?;
-    let begun = Begun::now(&runtime);
+    let timer = OpenTimer::now(&runtime);
     let readers = Readers::new(matches!(runtime, Runtime::Threads));
     let losses: Arc<Losses> = Arc::default();
-    let mut opening = logboom_wal::open(disk, heard_options(config, &losses), runtime)?;
+    let mut opening = logboom_wal::open(disk, options_with_listener(config, &losses), runtime)?;
     let Recovered { shards, usage, checkpoint_bytes, outdated, suspects } = recover(&mut opening)?;
     let (replay_from, recovery) = (opening.replay_from(), opening.report().clone());
     suspects.into_iter().chain(recovery.damages.iter().map(|damage| damage.segment)).for_each(|id| losses.suspect(id));
     let wal = opening.begin()?;
-    // Before a checkpoint can cover these segments: the next opening would believe what they say.
+    // Before a checkpoint can cover these segments: the next opening would use their footers then.
     outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
     let snapshots = snapshot_files::open(wal.disk(), &wal, &shards, config)?;
-    let report = begun.report(wal.facts().clone(), recovery, checkpoint_bytes, &shards, wal.segments().len());
+    let report = timer.report(wal.facts().clone(), recovery, checkpoint_bytes, &shards, wal.segments().len());
     let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
     let core = Core::new(wal, store, usage, checkpointer, snapshots);
@@ -77,28 +77,28 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     Ok((core, report))
 }
 
-/// Recovers the log in `disk` as it is at this moment, without changing it.
+/// Recovers the log in `disk` without changing it.
 pub(crate) fn view(disk: Arc<dyn Disk>, config: &Config) -> Result<(Arc<Store>, OpenReport, UsageTable)> {
-    let begun = Begun::now(&Runtime::Threads);
+    let timer = OpenTimer::now(&Runtime::Threads);
     let facts = disk.facts().clone();
     let losses: Arc<Losses> = Arc::default();
-    let mut opening: Opening = logboom_wal::open_read_only(disk, heard_options(config, &losses))?;
+    let mut opening: Opening = logboom_wal::open_read_only(disk, options_with_listener(config, &losses))?;
     let Recovered { shards, usage, checkpoint_bytes, .. } = recover(&mut opening)?;
     let recovery = opening.report().clone();
     let reader = opening.into_reader()?;
-    let report = begun.report(facts, recovery, checkpoint_bytes, &shards, reader.segments().len());
+    let report = timer.report(facts, recovery, checkpoint_bytes, &shards, reader.segments().len());
     let source = Source::Reader(Box::new(reader));
     Ok((Store::new(source, shards, config.index_bytes, Readers::new(true), losses), report, usage))
 }
 
-/// [`options`], for a log whose damage is noted among the losses and told to the observer.
-fn heard_options(config: &Config, losses: &Arc<Losses>) -> Options {
+/// [`options`], with a listener that records damage in `losses` and notifies the observer.
+fn options_with_listener(config: &Config, losses: &Arc<Losses>) -> Options {
     let listener = Arc::new(Relay { observer: config.observer.clone(), losses: Arc::clone(losses) });
     Options { listener, ..options(config) }
 }
 
-/// Tells apart what a caller can act on.
-fn refused(error: OpenError) -> Error {
+/// Maps each failure to open a directory to an error that a caller can act on.
+fn open_error(error: OpenError) -> Error {
     let what = error.to_string();
     let io = |what: String, kind: io::ErrorKind, why: &str| Error::io(what, io::Error::new(kind, why));
     match error {
@@ -113,7 +113,7 @@ fn refused(error: OpenError) -> Error {
     }
 }
 
-/// Who has a log open, and what ends that where it is known.
+/// The process that has the log open, and the remedy if it is this one.
 fn in_use_by(owner: Owner) -> String {
     match owner {
         Owner::This => format!("{owner}: close it, and drop its engine, shard and snapshot handles"),
@@ -121,7 +121,7 @@ fn in_use_by(owner: Owner) -> String {
     }
 }
 
-/// Passes on to the observer what the log tells.
+/// Forwards the log's events to the observer, and damage to the losses as well.
 #[derive(Debug)]
 struct Relay {
     observer: Option<Arc<dyn Observer>>,
@@ -161,19 +161,19 @@ impl Listener for Relay {
     }
 }
 
-/// When opening began: a simulation's clock does not move meanwhile.
-struct Begun(Option<std::time::Instant>);
+/// When opening began; `None` with a simulated clock, which does not advance during opening.
+struct OpenTimer(Option<std::time::Instant>);
 
-impl Begun {
+impl OpenTimer {
     fn now(runtime: &Runtime) -> Self {
         Self(matches!(runtime, Runtime::Threads).then(std::time::Instant::now))
     }
 
     fn elapsed(&self) -> Duration {
-        self.0.map_or(Duration::ZERO, |begun| begun.elapsed())
+        self.0.map_or(Duration::ZERO, |timer| timer.elapsed())
     }
 
-    /// What an opening found that ends now.
+    /// The report of an opening that ends now.
     fn report(
         &self,
         disk: Facts,
@@ -199,7 +199,7 @@ impl Begun {
 mod tests {
     use super::*;
 
-    /// By their types: an option that is added and forgotten does not compile, one that is mixed up fails.
+    /// A new option that is not mapped does not compile, options that are swapped fail.
     #[test]
     fn every_option_of_the_log_is_passed_on() {
         let seconds = Duration::from_secs;

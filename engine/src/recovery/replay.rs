@@ -1,9 +1,9 @@
-//! Opening: from the checkpoint, the footers and the records behind them to the shards as they were.
+//! Recovery: rebuilds the shards from the checkpoint, the records behind it, and footers.
 //!
-//! The checkpoint has each shard as of some record of its own; replay brings what came later; footers say which older
-//! segments, and which cold ones, hold the entries that no replayed record does. Records that a shard's row reflects
-//! already change nothing but where entries lie.
-//! What is lost puts the shards that it hits in quarantine, and no others: see `shard_recovery`.
+//! The checkpoint has each shard as of one of its records, and replay applies the later ones. Footers tell which older
+//! segments, and which cold ones, hold the entries that no replayed record holds. A replayed record that the shard's
+//! row reflects already only tells where its entries lie. A loss puts the shards that it hits in quarantine, and no
+//! others: see `shard_recovery`.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use crate::{
         footer::{FooterRebuilder, Head},
         usage::UsageTable,
     },
-    recovery::shard_recovery::{Found, Segments},
+    recovery::shard_recovery::{Segments, ShardRecovery},
     shard_state::shard_map::ShardMap,
     types::{
         error::{Error, Result},
@@ -29,22 +29,22 @@ use crate::{
     },
 };
 
-/// Heads of footers that are read at once.
+/// The number of footer heads that are read at once.
 const HEADS_AT_ONCE: usize = 32;
 
-/// What opening found.
+/// The recovered shards.
 pub(crate) struct Recovered {
     pub(crate) shards: ShardMap,
     pub(crate) usage: UsageTable,
-    /// The size of the checkpoint, 0 for none.
+    /// The size of the checkpoint in bytes, 0 for none.
     pub(crate) checkpoint_bytes: u64,
-    /// Segments whose footers list records that are not part of the log any more, since others before them are lost.
+    /// Segments whose footers may list records that recovery dropped because earlier ones are lost.
     pub(crate) outdated: Vec<SegmentId>,
     /// See [`Segments::suspects`].
     pub(crate) suspects: BTreeSet<SegmentId>,
 }
 
-/// Recovers the shards; the log itself is left to be started, or read.
+/// Recovers the shards. The caller starts the log, or makes a reader of it.
 pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
     let _span = tracing::info_span!("index", recovering = opening.segments().len()).entered();
     let mut recovery = Recovery::new();
@@ -69,14 +69,14 @@ pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
     Ok(Recovered { shards, usage, checkpoint_bytes, outdated, suspects })
 }
 
-/// The shards as far as they are known.
+/// A recovery in progress.
 struct Recovery {
-    shards: HashMap<ShardId, Found>,
+    shards: HashMap<ShardId, ShardRecovery>,
     segments: Segments,
-    /// No record from here on is known to be lost without a trace.
+    /// Records before this may be lost without a descriptor, and none from here on.
     proven_from: Sequence,
-    /// Shards may be lost that nothing else is known of.
-    unseen: bool,
+    /// Lost records may belong to shards without any known record.
+    unknown_losses: bool,
     /// The last record that the checkpoint reflects.
     reflected: Sequence,
     /// See [`Recovered::outdated`].
@@ -89,26 +89,28 @@ impl Recovery {
             shards: HashMap::new(),
             segments: Segments::default(),
             proven_from: Sequence::NONE,
-            unseen: false,
+            unknown_losses: false,
             reflected: Sequence::NONE,
             outdated: Vec::new(),
         }
     }
 
     fn take_checkpoint(&mut self, bytes: &[u8]) -> Result<()> {
-        let unseen = Checkpoint::decode(bytes, |shard| {
+        let unknown_losses = Checkpoint::decode(bytes, |shard| {
             self.reflected = self.reflected.max(shard.view.sequence);
-            self.shards.insert(shard.id, Found::in_checkpoint(shard));
+            self.shards.insert(shard.id, ShardRecovery::in_checkpoint(shard));
         })?;
-        if let Some(unseen) = unseen {
-            self.unseen = true;
-            self.shards.extend(unseen.empty.into_iter().map(|shard| (shard, Found::empty(unseen.upto))));
+        if let Some(unknown_losses) = unknown_losses {
+            self.unknown_losses = true;
+            self.shards.extend(
+                unknown_losses.empty.into_iter().map(|shard| (shard, ShardRecovery::empty(unknown_losses.upto))),
+            );
         }
         Ok(())
     }
 
-    /// What lies in the segments, now that it is known which there are: whatever was freed meanwhile speaks for nothing
-    /// any more.
+    /// Collects the claims of the segments that are not replayed. After the replay: segments that were freed meanwhile
+    /// make no claims.
     fn take_segments(&mut self, opening: &Opening) -> Result<()> {
         let replay_from = opening.replay_from();
         let segments = opening.segments();
@@ -119,7 +121,7 @@ impl Recovery {
             for (info, bytes) in infos.iter().zip(opening.read_heads(&ids)?) {
                 let head = bytes?.and_then(|bytes| Head::decode(&bytes).ok());
                 let is_replayed = !info.id.is_cold() && info.id >= replay_from;
-                // It lists what was live before anything was lost. What is live now is known from the replay.
+                // The footer lists what was live before the loss; the replay knows what is live now.
                 let is_outdated = is_replayed && lost_from.is_some_and(|lost| info.id >= lost);
                 if head.is_some() && is_outdated {
                     marks::hit("recovery: a footer behind damage is not believed");
@@ -145,7 +147,7 @@ impl Recovery {
         head.claims(info.id).for_each(|(shard, claim)| self.add_claim(shard, recency, claim));
     }
 
-    /// Reads a segment for what its footer would say.
+    /// Reads a segment without a usable footer, for its claims.
     fn scan(&mut self, opening: &Opening, info: &SegmentInfo) -> Result<()> {
         marks::hit("recovery: a segment is read in place of its footer");
         let (mut rebuilder, mut is_damaged) = (FooterRebuilder::default(), false);
@@ -164,7 +166,7 @@ impl Recovery {
         Ok(())
     }
 
-    /// Whether what lies in a segment that is not replayed was part of its shard when the checkpoint was made.
+    /// Whether a record of a segment that is not replayed was part of its shard when the checkpoint was made.
     fn has_past(&self, passed: &Passed) -> bool {
         let (owner, sequence) = match passed {
             Passed::Record(record, _) => (record.owner(), record.sequence()),
@@ -174,9 +176,9 @@ impl Recovery {
         self.shards.get(&ShardId(owner)).is_some_and(|found| found.has_past(sequence))
     }
 
-    /// Reads a cold segment for what its footer would say. Nobody knows when its records were live: each is as old as
-    /// it was when it was written. One that is lost still says that older ones are not right. Where its sequence is
-    /// lost as well, it may be newer than any that is not replayed.
+    /// Reads a cold segment without a usable footer, for its claims. It is unknown when its records were live, so each
+    /// claim is as recent as its own record. A lost record still outranks older ones; if its sequence is lost too, it
+    /// may be newer than all records that are not replayed.
     fn scan_cold(&mut self, opening: &Opening, segment: SegmentId) -> Result<()> {
         Ok(opening.scan(segment, &mut |passed| {
             let (record, place) = match passed {
@@ -198,7 +200,7 @@ impl Recovery {
         })?)
     }
 
-    /// Claims for nowhere what is lost of a cold segment.
+    /// Claims the entries of a lost record of a cold segment as lost.
     fn claim_lost(&mut self, loss: &Loss) {
         let (descriptor, recency) = match loss {
             Loss::Record { sequence, descriptor, .. } => (descriptor, Recency::of(*sequence)),
@@ -231,7 +233,7 @@ impl Recovery {
         }
     }
 
-    /// Takes what comes next in the log.
+    /// Applies the next record of the log, or the next loss.
     fn pass(&mut self, passed: Passed) -> Result<()> {
         match passed {
             Passed::Record(record, place) => return self.replay_record(&record, place),
@@ -239,11 +241,11 @@ impl Recovery {
                 let found = self.shards.entry(ShardId(descriptor.owner)).or_default();
                 found.lose(&LostChange::of(&descriptor), sequence, self.proven_from);
             }
-            // None is in the log itself.
+            // Only cold segments have these.
             Passed::Lost(Loss::Moved { .. }) => {}
             Passed::Lost(Loss::Unknown { until, .. }) => {
                 self.proven_from = self.proven_from.max(until);
-                self.unseen = true;
+                self.unknown_losses = true;
             }
         }
         Ok(())
@@ -251,7 +253,7 @@ impl Recovery {
 
     fn replay_record(&mut self, record: &Record, place: Place) -> Result<()> {
         if accepts_unknown_losses(record) {
-            self.unseen = false;
+            self.unknown_losses = false;
             return Ok(());
         }
         let shard = ShardId(record.owner());
@@ -264,13 +266,13 @@ impl Recovery {
 
     fn finish(mut self) -> (ShardMap, UsageTable, BTreeSet<SegmentId>) {
         let (shards, usage) = (ShardMap::default(), UsageTable::default());
-        if self.unseen {
+        if self.unknown_losses {
             shards.hold_back_unknown();
         }
         for (shard, mut found) in self.shards {
             let proven = found.prove(self.proven_from);
-            // An empty shard that is known to be empty is not held back.
-            if found.is_something() || (proven && self.unseen) {
+            // A shard that is known to be empty needs a cell while unknown shards are held back.
+            if found.is_something() || (proven && self.unknown_losses) {
                 shards.insert(found.finish(shard, &mut self.segments, &usage));
             }
         }

@@ -1,4 +1,4 @@
-//! What opening found, for people and programs.
+//! The report of an opening.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     types::{delta::Amount, ids::ShardId},
 };
 
-/// What opening an engine found and decided. Its `Display` is a report of a few lines.
+/// What opening an engine found and decided. `Display` prints it in a few lines.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenReport {

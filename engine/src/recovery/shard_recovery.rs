@@ -1,8 +1,8 @@
-//! A shard while it is recovered: what its records say, and what is missing of them.
+//! The recovery of one shard: its state so far, and what is missing of it.
 //!
-//! Each record names the one of its shard before it. While these links meet, nothing of the shard is lost in between.
-//! Of a lost record there may be a descriptor: what it leaves unsaid is missing, the rest is known. Where a link does
-//! not meet, the shard stays as of the last record that is proven, and is in quarantine for what came behind.
+//! Each record links to the previous record of its shard. An unbroken chain proves that nothing of the shard is lost in
+//! between. If the descriptor of a lost record is left, recovery applies it, and what the descriptor does not tell is
+//! missing. Behind a broken link the shard stays as of the last proven record, and is in quarantine for later ones.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -32,24 +32,26 @@ use crate::{
     types::{delta::Amount, ids::ShardId},
 };
 
-/// What is known of a shard so far.
+/// A shard that is being recovered.
 #[derive(Default)]
-pub(crate) struct Found {
-    /// The last record is one that was applied.
+pub(crate) struct ShardRecovery {
+    /// Bounds and sequence as of the last applied record.
     view: View,
     terms: Terms,
     state: State,
     missing: Missing,
-    /// What the replayed records claim; whatever else they did not end.
+    /// The claims of the replayed records.
     claims: Claims,
-    /// The last record that the checkpoint reflects: a later one in a segment that is not replayed was not accepted.
+    /// The last record that the checkpoint reflects. Recovery dropped any later one in a segment that is not replayed.
     past: Sequence,
-    /// What the segments that were not replayed claim. Without a past, they speak of an earlier log of the shard.
+    /// The claims of the segments that are not replayed.
     older: Vec<(Recency, Claim)>,
+    /// Whether those claims count. Without a row in the checkpoint, or after a reset or a destruction in the replay,
+    /// they are for an earlier log of the shard.
     has_past: bool,
-    /// Nothing of the shard is lost before this.
+    /// No record of the shard before this is lost unnoticed.
     proven: Sequence,
-    /// The last record that was passed did not follow the one that is known.
+    /// The last record did not link to the last known one.
     broken: bool,
 }
 
@@ -59,12 +61,12 @@ pub(crate) struct Segments {
     pub(crate) live: BTreeSet<SegmentId>,
     /// Those that have footers.
     pub(crate) sealed: BTreeSet<SegmentId>,
-    /// Live ones in which something is lost: what lies beside it is to move out. Nothing else tells of them when what
-    /// is lost was known to the checkpoint and is healed.
+    /// Live segments with lost records: reclaiming moves the intact ones out. Losses that the checkpoint knows and that
+    /// are healed show up nowhere else.
     pub(crate) suspects: BTreeSet<SegmentId>,
 }
 
-impl Found {
+impl ShardRecovery {
     pub(crate) fn in_checkpoint(shard: Shard) -> Self {
         let Shard { view, terms, state, missing, .. } = shard;
         Self {
@@ -79,25 +81,25 @@ impl Found {
         }
     }
 
-    /// A shard that is known to hold nothing, from records before `proven`.
+    /// A shard that is known to be empty after the records before `proven`.
     pub(crate) fn empty(proven: Sequence) -> Self {
         Self { proven, ..Self::default() }
     }
 
-    /// Notes where entries lie that no replayed record holds: those come in any order.
+    /// Adds a claim of a segment that is not replayed. They may come in any order.
     pub(crate) fn add_older_claim(&mut self, recency: Recency, claim: Claim) {
         if self.has_past {
             self.older.push((recency, claim));
         }
     }
 
-    /// Whether a record in a segment that is not replayed is part of the shard. One behind damage is not, where it did
-    /// not follow the last known record.
+    /// Whether a record in a segment that is not replayed is part of the shard. One behind damage is not, if recovery
+    /// dropped it for a broken link.
     pub(crate) fn has_past(&self, sequence: Sequence) -> bool {
         self.has_past && sequence <= self.past
     }
 
-    /// Takes the next record of the shard.
+    /// Applies the next record of the shard.
     pub(crate) fn replay(&mut self, change: &Change<'_>, sequence: Sequence, prev: Sequence, place: Place) {
         self.has_past &= !matches!(change, Change::Reset { .. });
         let known = sequence <= self.view.sequence;
@@ -105,7 +107,7 @@ impl Found {
         if known && !mutants::is_on(Mutant::ReplayedTwice) {
             return self.claims.follow(change, place);
         }
-        // Whatever came before it, it left nothing; and a record without one before it begins a new life.
+        // A destruction ends the shard whatever came before, and a record that links to none begins it anew.
         let broken = self.broken;
         let begins = prev == Sequence::NONE && self.view.sequence != Sequence::NONE;
         if begins || *change == Change::Destroy {
@@ -124,8 +126,8 @@ impl Found {
         self.claims.follow(change, place);
     }
 
-    /// Takes the next record of the shard, of which only this is known. Without a trace, records were lost up to
-    /// `proven_from`: whether it follows the last known one is not known then.
+    /// Applies the next record of the shard, of which only the descriptor is left. Records before `proven_from` may be
+    /// lost without a descriptor: it is unknown then whether it follows the last known one.
     pub(crate) fn lose(&mut self, lost: &LostChange, sequence: Sequence, proven_from: Sequence) {
         self.has_past &= !matches!(lost, LostChange::Change(Change::Reset { .. }));
         if sequence <= self.view.sequence {
@@ -141,20 +143,20 @@ impl Found {
         self.claims.follow_lost(lost);
     }
 
-    /// Whether it is known that nothing came behind the last known record, when others may be lost up to `proven_from`.
-    /// It is in quarantine if not.
+    /// Whether the last known record is proven to be the last one, given that records before `proven_from` may be lost
+    /// without a descriptor. If not, the shard goes into quarantine.
     pub(crate) fn prove(&mut self, proven_from: Sequence) -> bool {
         let proven = self.proven >= proven_from;
         self.missing.suffix |= !proven && self.is_something();
         proven
     }
 
-    /// Whether it has a history.
+    /// Whether any record of the shard is known, or lost.
     pub(crate) fn is_something(&self) -> bool {
         self.view.sequence != Sequence::NONE || !self.missing.is_nothing()
     }
 
-    /// The shard as it was.
+    /// The recovered shard.
     pub(crate) fn finish(mut self, shard: ShardId, segments: &mut Segments, usage: &UsageTable) -> ShardCell {
         let extent = self.view.extent;
         self.missing.entries.clip(&extent.range());
@@ -169,13 +171,13 @@ impl Found {
         cell
     }
 
-    /// What follows is not known to follow.
+    /// Marks the chain as broken: later records of the shard are lost.
     fn lose_track(&mut self) {
         self.broken = true;
         self.missing.suffix = true;
     }
 
-    /// Does what a record says that follows the last known one; `None` if it cannot.
+    /// Applies a record that follows the last known one; `None` if it does not fit.
     fn apply(&mut self, change: &Change<'_>, sequence: Sequence) -> Option<()> {
         let after = change.extent_after(self.view.extent).ok()?;
         match *change {
@@ -198,14 +200,14 @@ impl Found {
         }
         self.missing.follow(change, &after);
         self.view = View { extent: after, sequence, quarantined: false };
-        // Entries are handed in again while more may be missing: that proves nothing.
+        // A heal proves nothing: entries are healed while more may be missing.
         if !matches!(change, Change::Heal { .. }) {
             self.proven = sequence;
         }
         Some(())
     }
 
-    /// [`Found::apply`] for what is known of a lost record; `None` if that is too little to go on from.
+    /// [`ShardRecovery::apply`] for a lost record; `None` if too little of it is known for later records to be applied.
     fn apply_lost(&mut self, lost: &LostChange, sequence: Sequence) -> Option<()> {
         match *lost {
             LostChange::Change(change) => return self.apply(&change, sequence),
@@ -239,7 +241,7 @@ impl Found {
         Some(())
     }
 
-    /// The index. What no live segment holds is missing.
+    /// Builds the index. Entries that no live segment holds are missing.
     fn log(&mut self, shard: ShardId, extent: &Extent, segments: &mut Segments, usage: &UsageTable) -> LogIndex {
         self.older.sort_by_key(|(recency, _)| std::cmp::Reverse(*recency));
         self.older.drain(..).for_each(|(_, claim)| self.claims.insert_older(claim));
@@ -269,7 +271,7 @@ impl Found {
         LogIndex::recovered(extent, std::mem::take(&mut self.terms).into_runs(), spans, unsealed)
     }
 
-    /// Notes which live segments should hold what is known to be missing.
+    /// Adds the live segments with claims for missing entries to the suspects.
     fn suspect_holders(&self, segments: &mut Segments) {
         let is_lost =
             |claim: &&Claim| self.missing.entries.from(claim.first).is_some_and(|lost| lost.start < claim.end);
@@ -277,7 +279,7 @@ impl Found {
         segments.suspects.extend(holders.filter(|id| segments.live.contains(id)));
     }
 
-    /// Claims for nowhere what is missing, and what nothing else claims or has a term.
+    /// Adds the entries without a claim or a term to the missing ones, and claims all missing entries as lost.
     fn claim_missing(&mut self, extent: &Extent) {
         let known_from = self.terms.runs().first().map_or(extent.next, |run| run.first);
         if known_from > extent.first {

@@ -1,20 +1,19 @@
-//! Looks at a log that a writer may have in use.
+//! Reads a log that another process may be writing.
 
 use std::{thread, time::Duration};
 
-/// How often a log is looked at, at most, until two looks in a row have found the same.
+/// The most looks until two in a row find the same.
 const LOOKS_MAX: u32 = 8;
 
 /// The first pause between two looks. Each is twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// Looks until all is well, or as it was found just before; `None` when no two looks in a row have found the same.
-/// `wrong` says what a look has found, as far as two can be compared by it; `None` if all is well.
+/// Calls `look` until a look finds no fault, or the same fault as the look before. Returns that look, or `None` if no
+/// two in a row agree after 8. `wrong` describes the fault that a look found, or returns `None`.
 ///
-/// A look takes time, and a writer may go on meanwhile: it frees segments and uses them again, so that one is gone that
-/// was named by what was read before. Such damage is of no one moment, and the next look does not find it again. What
-/// is damaged stays so: of a log at rest the second look confirms the first. Where a look takes longer than the writer
-/// needs to go round, no look is right.
+/// A writer may free and reuse segments during a look, so that a segment is gone that was named by what the look read
+/// before. The next look does not find such a fault again, but finds real damage again. If a look takes longer than the
+/// writer needs to reuse its segments, no two looks agree. Sleeps between looks, at most about half a second in all.
 pub fn steady<T>(look: impl Fn() -> T, wrong: impl Fn(&T) -> Option<String>) -> Option<T> {
     let mut before = None;
     for nth in 0..LOOKS_MAX {

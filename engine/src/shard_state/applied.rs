@@ -1,11 +1,12 @@
-//! How far the application has applied a shard's log, as far as it said so: compaction stays below.
+//! The applied floor of a shard: how far the application has stated that it applied the log. Compaction stays below it.
 
 use crate::encoding::extent::Extent;
 
-/// The applied floor of a log, kept as the distance from the log's end, since an idle shard is counted in bytes.
+/// The applied floor of a log, stored as the distance from the log's end: 4 bytes, since every idle shard has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// Entries at the end of the log that are not known to be applied; [`Applied::UNSAID`] for no statement at all.
+    /// The number of entries at the end of the log that are not known to be applied; [`Applied::UNSAID`] before any
+    /// statement.
     pending: u32,
 }
 
@@ -18,27 +19,26 @@ impl Default for Applied {
 impl Applied {
     const UNSAID: u32 = u32::MAX;
 
-    /// The first index of a log of `extent` that is not known to be applied; `None` when nothing was said of it.
+    /// The first index of a log of `extent` that is not known to be applied; `None` before any statement.
     pub(crate) fn next(self, extent: &Extent) -> Option<u64> {
         (self.pending != Self::UNSAID).then(|| extent.next.saturating_sub(u64::from(self.pending)))
     }
 
-    /// Notes that entries up to and including `index`, which is below the end of the log, are applied. What is known
-    /// already stays.
+    /// Raises the floor: entries up to and including `index`, or to the log's end, are applied. It never falls.
     pub(crate) fn raise(&mut self, extent: &Extent, index: u64) {
         let next = index.saturating_add(1).min(extent.next).max(self.next(extent).unwrap_or(0));
         *self = Self::between(next, extent.next);
     }
 
-    /// Follows the log from one extent to another. What `restarted` lies behind its boundary as if all before it had
-    /// been applied: that is what a snapshot is.
+    /// Follows the log from one extent to another. If the log `restarted`, entries up to its boundary are applied: the
+    /// boundary is that of a snapshot.
     pub(crate) fn follow(&mut self, before: &Extent, after: &Extent, restarted: bool) {
         if let Some(next) = self.next(before) {
             *self = Self::between(if restarted { after.next } else { next.min(after.next) }, after.next);
         }
     }
 
-    /// Four thousand million entries that wait to be applied have no index that fits any memory: the count ends there.
+    /// Saturates below `UNSAID`: the index of so many entries fits no memory.
     fn between(next: u64, end: u64) -> Self {
         Self { pending: u32::try_from(end - next).unwrap_or(Self::UNSAID).min(Self::UNSAID - 1) }
     }

@@ -30,7 +30,7 @@ impl Keys {
         self.0.get(key).cloned()
     }
 
-    /// The keys in the range, none if it ends before it begins.
+    /// The keys in the range, in order; none if it ends before it begins.
     pub(crate) fn scan(&self, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Vec<(Bytes, Bytes)> {
         if is_inverted(&range) {
             return Vec::new();
@@ -47,7 +47,7 @@ impl Keys {
     }
 }
 
-/// Whether a map would panic over the range.
+/// Whether `BTreeMap::range` would panic.
 fn is_inverted(range: &(Bound<&[u8]>, Bound<&[u8]>)) -> bool {
     match range {
         (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,

@@ -1,4 +1,4 @@
-//! A shard's bounds as readers see them without a lock: a sequence lock over plain atomics.
+//! A shard's bounds, which readers load without a lock: a seqlock over atomics.
 
 use std::sync::atomic::Ordering;
 #[cfg(not(all(loom, test)))]
@@ -17,13 +17,13 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::encoding::extent::Extent;
 
-/// Bounds and last record of a shard, published by the shard's one writer, read by anyone.
+/// Bounds and last record of a shard: one writer publishes them, any thread reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
-    /// Held by whoever writes to the shard, from validation until the new bounds are published. It stands here
-    /// because here it costs nothing: a shard is counted in bytes.
+    /// A writer of the shard holds it from validation until the new bounds are published. It fills padding here: an
+    /// idle shard must stay small.
     writer: Mutex<()>,
-    /// Odd while a publication is under way.
+    /// Odd while a publication is in progress.
     version: AtomicU32,
     has_boundary: AtomicBool,
     quarantined: AtomicBool,
@@ -39,17 +39,17 @@ pub(crate) struct View {
     pub(crate) extent: Extent,
     /// The shard's last record; [`Sequence::NONE`] before the first one and after it was destroyed.
     pub(crate) sequence: Sequence,
-    /// Something of the shard is missing: the state says what.
+    /// Something of the shard is lost: see [`State::missing`](crate::shard_state::state::State::missing).
     pub(crate) quarantined: bool,
 }
 
 impl Published {
-    /// The bounds as some publication left them. Never waits for a lock; tries again while one is under way.
+    /// The last published view. Takes no lock; spins while a publication is in progress.
     pub(crate) fn load(&self) -> View {
         loop {
             let before = self.version.load(Ordering::Acquire);
             let view = self.load_any();
-            // Pairs with the release fence of `store`: whoever saw a field of a newer view sees its odd version too.
+            // Pairs with the release fence of `store`: a reader that saw a field of a newer view sees its odd version.
             fence(Ordering::Acquire);
             if before.is_multiple_of(2) && before == self.version.load(Ordering::Relaxed) {
                 return view;
@@ -58,12 +58,12 @@ impl Published {
         }
     }
 
-    /// The right to write to the shard; waits until nobody else has it.
+    /// Locks the shard for writing; blocks while another thread has it.
     pub(crate) fn writer(&self) -> MutexGuard<'_, ()> {
         self.writer.lock()
     }
 
-    /// Publishes `view`. The caller is the shard's writer, or nobody else knows the shard yet.
+    /// Publishes `view`. The caller holds [`Published::writer`], or has not shared the shard yet.
     pub(crate) fn store(&self, view: View) {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version.wrapping_add(1), Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! What is not known of a shard any more, because something durable was damaged.
+//! Which parts of a shard are lost to damage.
 //!
-//! The same rules say what ends it: when a batch is planned, when it is applied, and when it is replayed.
+//! The same function removes a loss when a batch is planned, applied and replayed: [`Missing::follow`].
 
 use std::{fmt, ops::Range};
 
@@ -32,25 +32,25 @@ pub struct Quarantine {
     pub suffix: bool,
 }
 
-/// [`Quarantine`], with what it takes to end it.
+/// [`Quarantine`], with the sequences and counts that identify each loss.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Missing {
     pub(crate) entries: Ranges,
-    /// The record that held the last hard state.
+    /// The lost record of the last hard state.
     pub(crate) hard_state: Option<Sequence>,
-    /// Puts and deletes that are lost.
+    /// The number of lost puts and deletes.
     pub(crate) keys: u32,
-    /// The record that registered the last snapshot.
+    /// The lost record that registered the last snapshot.
     pub(crate) snapshot: Option<Sequence>,
     pub(crate) suffix: bool,
-    /// Nothing was ever seen of the shard: it is held back because it may have been among what is lost.
-    pub(crate) unseen: bool,
+    /// No record of the shard is known: it is held back, because lost records may have been its.
+    pub(crate) unknown: bool,
 }
 
 impl Missing {
-    /// Of a shard that nothing is known of.
-    pub(crate) fn unseen() -> Self {
-        Self { suffix: true, unseen: true, ..Self::default() }
+    /// Of a shard without any known record.
+    pub(crate) fn unknown() -> Self {
+        Self { suffix: true, unknown: true, ..Self::default() }
     }
 
     pub(crate) fn is_nothing(&self) -> bool {
@@ -61,7 +61,7 @@ impl Missing {
             && !self.suffix
     }
 
-    /// What is missing after `change`, which left the log at `after`.
+    /// Updates what is missing for `change`, which left the log at `after`.
     pub(crate) fn follow(&mut self, change: &Change<'_>, after: &Extent) {
         match *change {
             Change::Heal { first, count, .. } => self.entries.remove(&(first..first.saturating_add(count))),
@@ -81,11 +81,11 @@ impl Missing {
         self.entries.clip(&after.range());
     }
 
-    /// An accepted loss makes good for the losses that it names. Others were not known when it was made, even if they
-    /// are of records before it: bytes rot at any time.
+    /// Removes the losses that the record names. Others were found after the record was written, even if they are of
+    /// older records: bytes rot at any time.
     fn accept_loss(&mut self, hard_state: Option<Sequence>, keys: u32, snapshot: Option<Sequence>) {
         self.suffix = false;
-        self.unseen = false;
+        self.unknown = false;
         if self.hard_state == hard_state {
             self.hard_state = None;
         }
@@ -136,18 +136,18 @@ mod tests {
 
     fn missing() -> Missing {
         let entries = [11..13, 18..20].into_iter().collect();
-        Missing { entries, hard_state: Some(Sequence(7)), keys: 2, snapshot: None, suffix: true, unseen: false }
+        Missing { entries, hard_state: Some(Sequence(7)), keys: 2, snapshot: None, suffix: true, unknown: false }
     }
 
     #[test]
-    fn it_is_said_in_words() {
+    fn losses_are_listed_in_words() {
         let text = Quarantine::from(&Missing { entries: [11..12, 18..20].into_iter().collect(), ..missing() });
         let expected = "lost: entry 11, entries 18 to 19, the hard state, a change of the keys, whatever came last";
         assert_eq!(text.to_string(), expected);
     }
 
     #[test]
-    fn what_leaves_the_log_is_not_missing() {
+    fn removed_and_healed_entries_are_not_missing() {
         let mut missing = missing();
         missing.follow(&Change::Truncate { keep: 18 }, &LOG.truncate(18).unwrap());
         assert_eq!(missing.entries.iter().collect::<Vec<_>>(), [11..13, 18..19]);

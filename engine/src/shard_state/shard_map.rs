@@ -14,23 +14,23 @@ use crate::{
     types::ids::ShardId,
 };
 
-/// Tables that shards are spread over, so that threads which look up different shards seldom meet.
+/// The number of tables that shards are spread over, to reduce lock contention.
 const PARTITIONS: usize = 64;
 
-/// The cells of the shards that there is anything to say of, and of those that are being written to, each shared with
-/// the handles to it. The id is in the cell, not beside it.
+/// The cells of the shards that have state or a writer; handles share them.
 ///
-/// Looking at any other shard leaves nothing here: one cell stands for them all.
+/// Reading any other shard adds no cell: all of those share one, [`ShardMap::absent`].
 #[derive(Debug)]
 pub(crate) struct ShardMap {
     partitions: [RwLock<HashTable<Arc<ShardCell>>>; PARTITIONS],
     count: AtomicU32,
-    /// Stand for the shards without a cell, while these are not held back and while they are. Never written to.
+    /// The cells of all shards without one of their own, while those are not held back and while they are. Never
+    /// written to.
     absent: Arc<ShardCell>,
     absent_held_back: Arc<ShardCell>,
-    /// Shards that nothing is known of are held back.
-    unseen: AtomicBool,
-    /// There may be shards in quarantine: never without damage, so that nobody looks for them.
+    /// Shards without any known record are held back.
+    unknown_losses: AtomicBool,
+    /// There may be shards in quarantine. False without damage, and saves looking for them.
     damaged: AtomicBool,
 }
 
@@ -40,34 +40,33 @@ impl Default for ShardMap {
             partitions: std::array::from_fn(|_| RwLock::default()),
             count: AtomicU32::new(0),
             absent: Arc::new(ShardCell::new(ShardId(0))),
-            absent_held_back: Arc::new(ShardCell::unseen(ShardId(0))),
-            unseen: AtomicBool::new(false),
+            absent_held_back: Arc::new(ShardCell::unknown(ShardId(0))),
+            unknown_losses: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
         }
     }
 }
 
 impl ShardMap {
-    /// The cell of a shard, if there is one.
+    /// The cell of a shard, if it has one.
     pub(crate) fn get(&self, id: ShardId) -> Option<Arc<ShardCell>> {
         self.partition(id).read().find(hash(id), |cell| cell.id == id).cloned()
     }
 
-    /// The cell of a shard, if there is anything to say of the shard: one to keep, since it stays the shard's for as
-    /// long as it is kept.
+    /// The cell of a shard, if the shard has state. A caller may keep it: while it does, the shard gets no other cell.
     pub(crate) fn find(&self, id: ShardId) -> Option<Arc<ShardCell>> {
         let table = self.partition(id).read();
-        // What its writer may give up again is not taken from here: that would keep it from being removed.
+        // A reference to a blank cell would keep its writer from removing it.
         table.find(hash(id), |cell| cell.id == id).filter(|cell| !self.is_blank(cell)).cloned()
     }
 
-    /// What stands for every shard that there is nothing to say of. Its id means nothing.
+    /// The cell that all shards without state share. Its id has no meaning.
     pub(crate) fn absent(&self) -> &Arc<ShardCell> {
         if self.has_unknown_losses() { &self.absent_held_back } else { &self.absent }
     }
 
-    /// The cell of a shard for its writer, made now if there is none: to be [given up](Self::remove_blank) when nothing
-    /// is written.
+    /// The cell of a shard for its writer, created if there is none. The writer calls
+    /// [`remove_blank`](Self::remove_blank) if it writes nothing.
     pub(crate) fn get_or_insert(&self, id: ShardId) -> Arc<ShardCell> {
         if let Some(cell) = self.get(id) {
             return cell;
@@ -76,13 +75,13 @@ impl ShardMap {
         let entry = table.entry(hash(id), |cell| cell.id == id, |cell| hash(cell.id));
         let cell = entry.or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            let unseen = self.has_unknown_losses();
-            Arc::new(if unseen { ShardCell::unseen(id) } else { ShardCell::new(id) })
+            let unknown = self.has_unknown_losses();
+            Arc::new(if unknown { ShardCell::unknown(id) } else { ShardCell::new(id) })
         });
         Arc::clone(cell.get())
     }
 
-    /// Puts a recovered cell in its place.
+    /// Adds a recovered cell.
     pub(crate) fn insert(&self, cell: ShardCell) {
         if cell.published.load().quarantined {
             self.damaged.store(true, Ordering::Relaxed);
@@ -92,36 +91,36 @@ impl ShardMap {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether shards that nothing is known of are in quarantine: they may have been among what is lost.
+    /// Whether shards without any known record are in quarantine, because lost records may have been theirs.
     pub(crate) fn has_unknown_losses(&self) -> bool {
-        self.unseen.load(Ordering::Acquire)
+        self.unknown_losses.load(Ordering::Acquire)
     }
 
     pub(crate) fn hold_back_unknown(&self) {
-        self.unseen.store(true, Ordering::Release);
+        self.unknown_losses.store(true, Ordering::Release);
         self.damaged.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that a shard was put in quarantine after it was recovered.
+    /// States that a shard is put in quarantine after recovery.
     pub(crate) fn expect_quarantined(&self) {
         self.damaged.store(true, Ordering::Relaxed);
     }
 
-    /// Ends what [`ShardMap::hold_back_unknown`] began, also for the cells that were made meanwhile.
+    /// Undoes [`ShardMap::hold_back_unknown`], also for cells that were created since.
     pub(crate) fn accept_unknown_losses(&self) {
-        self.unseen.store(false, Ordering::Release);
+        self.unknown_losses.store(false, Ordering::Release);
         for id in self.ids() {
             let Some(cell) = self.get(id) else { continue };
             let _writer = cell.published.writer();
             let mut state = cell.state.lock();
-            if state.missing().is_some_and(|missing| missing.unseen) {
+            if state.missing().is_some_and(|missing| missing.unknown) {
                 state.end_quarantine();
                 cell.published.store(View { quarantined: false, ..cell.published.load() });
             }
         }
     }
 
-    /// The shards of which something is missing, sorted, without those that are only held back.
+    /// The shards that have lost something, sorted by id; not those that are only held back.
     pub(crate) fn quarantined(&self) -> Vec<(ShardId, Quarantine)> {
         if !self.damaged.load(Ordering::Relaxed) {
             return Vec::new();
@@ -129,27 +128,27 @@ impl ShardMap {
         let quarantine = |id: ShardId| {
             let cell = self.get(id).filter(|cell| cell.published.load().quarantined)?;
             let state = cell.state.lock();
-            let missing = state.missing().filter(|missing| !missing.unseen)?;
+            let missing = state.missing().filter(|missing| !missing.unknown)?;
             Some((id, Quarantine::from(missing)))
         };
         self.ids().into_iter().filter_map(quarantine).collect()
     }
 
-    /// How many [`ShardMap::quarantined`] would name, without a list of them.
+    /// The number of shards in [`ShardMap::quarantined`].
     pub(crate) fn count_quarantined(&self) -> usize {
         if !self.damaged.load(Ordering::Relaxed) {
             return 0;
         }
         let has_lost = |cell: &&Arc<ShardCell>| {
-            cell.published.load().quarantined && cell.state.lock().missing().is_some_and(|missing| !missing.unseen)
+            cell.published.load().quarantined && cell.state.lock().missing().is_some_and(|missing| !missing.unknown)
         };
         self.partitions.iter().map(|partition| partition.read().iter().filter(has_lost).count()).sum()
     }
 
-    /// Forgets a shard that there is nothing to say of, unless somebody is about to write to it.
+    /// Removes the cell of a shard without state, unless a writer has it.
     pub(crate) fn remove_blank(&self, id: ShardId) {
         let mut table = self.partition(id).write();
-        // Cells are taken under this lock, so a count of one cannot rise while it is held.
+        // References to cells are taken under this lock: a count of one cannot rise while it is held.
         let unused = |cell: &Arc<ShardCell>| cell.id == id && Arc::strong_count(cell) == 1 && self.is_blank(cell);
         if let Ok(entry) = table.find_entry(hash(id), unused) {
             entry.remove();
@@ -157,18 +156,18 @@ impl ShardMap {
         }
     }
 
-    /// Whether the cell says no more than [`ShardMap::absent`]: the shard has no history, for it was never written to
-    /// or is destroyed. While unseen shards are held back, it is something to say of one that it is known to be empty.
+    /// Whether the cell states no more than [`ShardMap::absent`]: the shard was never written to, or was destroyed.
+    /// While unknown shards are held back, the cell of a shard that is known to be empty is not blank.
     pub(crate) fn is_blank(&self, cell: &ShardCell) -> bool {
         let view = cell.published.load();
         view.sequence == Sequence::NONE
             && match view.quarantined {
-                true => cell.state.lock().missing().is_none_or(|missing| missing.unseen),
+                true => cell.state.lock().missing().is_none_or(|missing| missing.unknown),
                 false => !self.has_unknown_losses(),
             }
     }
 
-    /// The ids of all cells, those of shards without any state included, sorted.
+    /// The ids of all cells, blank ones included, sorted.
     pub(crate) fn ids(&self) -> Vec<ShardId> {
         let mut ids = Vec::with_capacity(self.len() as usize);
         for partition in &self.partitions {
@@ -189,7 +188,7 @@ impl ShardMap {
     }
 }
 
-/// Spreads ids, which are small consecutive numbers or carry structure in some of their bits (splitmix64's mix).
+/// splitmix64's mix: ids are often consecutive, or have structure in some of their bits.
 fn hash(id: ShardId) -> u64 {
     let mixed = (id.0 ^ id.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_writer_may_give_up_is_not_kept_by_others() {
+    fn find_does_not_keep_a_blank_cell() {
         let map = ShardMap::default();
         let writer = map.get_or_insert(ShardId(3));
         let found = map.find(ShardId(3));
@@ -239,13 +238,13 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_is_known_to_be_empty_is_told_from_one_that_is_held_back() {
+    fn a_shard_that_is_known_to_be_empty_is_not_held_back() {
         let map = ShardMap::default();
         map.hold_back_unknown();
-        let (empty, unseen) = (map.get_or_insert(ShardId(3)), map.get_or_insert(ShardId(4)));
+        let (empty, unknown) = (map.get_or_insert(ShardId(3)), map.get_or_insert(ShardId(4)));
         empty.state.lock().end_quarantine();
         empty.published.store(View::default());
-        drop((empty, unseen));
+        drop((empty, unknown));
         [3, 4].into_iter().for_each(|id| map.remove_blank(ShardId(id)));
         assert!(map.find(ShardId(3)).is_some_and(|cell| !cell.published.load().quarantined));
         assert!(map.get(ShardId(4)).is_none() && map.absent().published.load().quarantined);

@@ -1,4 +1,4 @@
-//! What the engine remembers of a shard, and how one operation changes it: now, and again at recovery.
+//! The state of a shard in memory, and how a change of it is applied.
 
 use std::ops::{Bound, Range};
 
@@ -19,9 +19,9 @@ use crate::{
     types::{delta::Delta, ids::ShardId, limits::STATE_BYTES_MAX, refusal::Refusal},
 };
 
-/// A shard: its bounds, which anyone reads, and its state, behind a lock.
+/// A shard: its published bounds, and its state behind a lock.
 ///
-/// Its size is the cost of an idle shard, and is tested.
+/// Its size is the cost of an idle shard; a test bounds it.
 #[derive(Debug)]
 pub(crate) struct ShardCell {
     pub(crate) id: ShardId,
@@ -29,28 +29,28 @@ pub(crate) struct ShardCell {
     pub(crate) state: Mutex<State>,
 }
 
-/// What lies behind a shard's lock.
+/// The state behind a shard's lock.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) log: LogIndex,
-    rare: Option<Box<Rare>>,
-    hard_state: Small,
+    rare: Option<Box<RareState>>,
+    hard_state: InlineBytes,
     applied: Applied,
 }
 
-/// What most shards have little of.
+/// State that most shards do not have.
 #[derive(Debug, Default)]
-struct Rare {
-    commit_hint: Small,
+struct RareState {
+    commit_hint: InlineBytes,
     keys: Keys,
     /// Registered, oldest first.
     snapshots: Vec<Registered>,
     missing: Option<Box<Missing>>,
 }
 
-/// Up to [`STATE_BYTES_MAX`] bytes, or nothing, without an allocation: hard states change with every vote.
+/// `Option` of up to [`STATE_BYTES_MAX`] bytes, without an allocation: hard states change with every vote.
 #[derive(Clone, Debug)]
-pub(crate) struct Small {
+pub(crate) struct InlineBytes {
     len: u8,
     bytes: [u8; STATE_BYTES_MAX],
 }
@@ -60,18 +60,18 @@ impl ShardCell {
         Self { id, published: Published::default(), state: Mutex::default() }
     }
 
-    /// A shard that nothing was ever seen of, and that is held back for that.
-    pub(crate) fn unseen(id: ShardId) -> Self {
+    /// A shard without any known record, which is held back.
+    pub(crate) fn unknown(id: ShardId) -> Self {
         let mut cell = Self::new(id);
         cell.published.store(View { quarantined: true, ..View::default() });
-        cell.state.get_mut().set_missing(Missing::unseen());
+        cell.state.get_mut().set_missing(Missing::unknown());
         cell
     }
 }
 
 impl State {
-    /// Does what `change` says to a log of `extent`, and returns the extent after it; nothing if the change does not
-    /// fit. `place` is its record's.
+    /// Applies `change`, whose record is at `place`, to a shard with a log of `extent`. Returns the extent after it; on
+    /// error nothing was changed.
     pub(crate) fn apply(
         &mut self,
         shard: ShardId,
@@ -116,11 +116,11 @@ impl State {
         Ok(after)
     }
 
-    /// Does what `change` says to what is not the log.
+    /// Applies `change` to everything but the log.
     pub(crate) fn set(&mut self, change: &Change<'_>) {
         match *change {
-            Change::HardState(state) => self.hard_state = Small::new(state),
-            Change::CommitHint(hint) => self.rare_mut().commit_hint = Small::new(hint),
+            Change::HardState(state) => self.hard_state = InlineBytes::new(state),
+            Change::CommitHint(hint) => self.rare_mut().commit_hint = InlineBytes::new(hint),
             Change::Put { key, value } => self.rare_mut().keys.put(key, value),
             Change::Delete { key } => self.delete(key),
             Change::Register { snapshot, kept } => {
@@ -137,15 +137,15 @@ impl State {
         }
     }
 
-    /// Notes that the last commit hint is lost: it was only a hint.
+    /// Drops the commit hint: a later one is lost.
     pub(crate) fn forget_commit_hint(&mut self) {
         if let Some(rare) = &mut self.rare {
-            rare.commit_hint = Small::default();
+            rare.commit_hint = InlineBytes::default();
             self.drop_rare();
         }
     }
 
-    /// Notes that a registration is lost: what was registered before it is not the newest, and may be gone.
+    /// Drops the snapshots: a later registration is lost, which may have replaced them.
     pub(crate) fn forget_snapshots(&mut self) {
         self.retain_snapshots(|_| false);
     }
@@ -155,7 +155,7 @@ impl State {
         self.rare.as_ref().map_or(&[], |rare| &rare.snapshots)
     }
 
-    /// Takes over what a checkpoint has.
+    /// Sets the snapshots of a checkpoint.
     pub(crate) fn set_snapshots(&mut self, snapshots: Vec<Registered>) {
         if !snapshots.is_empty() {
             self.rare_mut().snapshots = snapshots;
@@ -173,7 +173,7 @@ impl State {
         }
     }
 
-    /// Notes that these entries of the log are lost.
+    /// Adds entries of the log to what is missing.
     pub(crate) fn lose_entries(&mut self, range: Range<u64>) {
         self.rare_mut().missing.get_or_insert_default().entries.insert(range);
     }
@@ -185,11 +185,11 @@ impl State {
         }
     }
 
-    /// A recovered state; its log follows when all segments are known.
+    /// A recovered state, still without its log.
     pub(crate) fn recovered(hard_state: Option<&[u8]>, commit_hint: Option<&[u8]>, keys: Keys) -> Self {
-        let mut state = Self { hard_state: hard_state.map(Small::new).unwrap_or_default(), ..Self::default() };
+        let mut state = Self { hard_state: hard_state.map(InlineBytes::new).unwrap_or_default(), ..Self::default() };
         if let Some(hint) = commit_hint {
-            state.rare_mut().commit_hint = Small::new(hint);
+            state.rare_mut().commit_hint = InlineBytes::new(hint);
         }
         if !keys.is_empty() {
             state.rare_mut().keys = keys;
@@ -197,9 +197,9 @@ impl State {
         state
     }
 
-    /// Whether there is nothing but, perhaps, the log.
+    /// Whether it holds nothing, apart from the log.
     pub(crate) fn is_bare(&self) -> bool {
-        let nothing = self.rare.is_none() || self.missing().is_some_and(|missing| missing.unseen);
+        let nothing = self.rare.is_none() || self.missing().is_some_and(|missing| missing.unknown);
         nothing && self.hard_state.get().is_none()
     }
 
@@ -211,7 +211,7 @@ impl State {
         self.rare.as_ref().and_then(|rare| rare.commit_hint.get())
     }
 
-    /// The first index of the log that is not known to be applied; `None` when nothing was said of it.
+    /// The first index of the log that is not known to be applied; `None` before any statement.
     pub(crate) fn applied_next(&self, extent: &Extent) -> Option<u64> {
         self.applied.next(extent)
     }
@@ -246,10 +246,10 @@ impl State {
         }
     }
 
-    /// Gives the memory back of what holds nothing.
+    /// Frees [`RareState`] if it is empty.
     fn drop_rare(&mut self) {
-        let is_empty = |rare: &Rare| {
-            let Rare { commit_hint, keys, snapshots, missing } = rare;
+        let is_empty = |rare: &RareState| {
+            let RareState { commit_hint, keys, snapshots, missing } = rare;
             commit_hint.get().is_none() && keys.is_empty() && snapshots.is_empty() && missing.is_none()
         };
         if self.rare.as_deref().is_some_and(is_empty) {
@@ -257,7 +257,7 @@ impl State {
         }
     }
 
-    fn rare_mut(&mut self) -> &mut Rare {
+    fn rare_mut(&mut self) -> &mut RareState {
         self.rare.get_or_insert_default()
     }
 }
@@ -283,10 +283,10 @@ impl Change<'_> {
     }
 }
 
-impl Small {
+impl InlineBytes {
     const NOTHING: u8 = u8::MAX;
 
-    /// The bytes, of which there are at most [`STATE_BYTES_MAX`]; what a damaged record has more of is dropped.
+    /// At most [`STATE_BYTES_MAX`] of the bytes: batches have no more, and those of a damaged record are dropped.
     fn new(from: &[u8]) -> Self {
         let from = &from[..from.len().min(STATE_BYTES_MAX)];
         let mut bytes = [0; STATE_BYTES_MAX];
@@ -299,7 +299,7 @@ impl Small {
     }
 }
 
-impl Default for Small {
+impl Default for InlineBytes {
     fn default() -> Self {
         Self { len: Self::NOTHING, bytes: [0; STATE_BYTES_MAX] }
     }

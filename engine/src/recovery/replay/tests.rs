@@ -1,4 +1,4 @@
-//! Real histories, passed to recovery with losses in them.
+//! Replays real histories with some of their records lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -111,8 +111,8 @@ fn suffix() -> Quarantine {
 fn after_loss_of(batch: Fill<'_>, then: Fill<'_>) -> (Option<Quarantine>, (u64, u64)) {
     let mut passed = history(&[&|batch| entries(batch, A, 5..8, 1), &|batch| entries(batch, B, 1..4, 1), batch, then]);
     lose(&mut passed, 2);
-    let (mut found, unseen, views) = quarantine(passed);
-    assert!(!unseen && found.iter().all(|(shard, _)| *shard == A), "{found:?}");
+    let (mut found, unknown_losses, views) = quarantine(passed);
+    assert!(!unknown_losses && found.iter().all(|(shard, _)| *shard == A), "{found:?}");
     let extent = views.get(&A).map_or((0, 0), |view| (view.extent.first, view.extent.next));
     (found.pop().map(|(_, quarantine)| quarantine), extent)
 }
@@ -180,9 +180,9 @@ fn a_loss_without_a_trace_is_ruled_out_by_a_later_link() {
     };
     let mut passed = history();
     forget(&mut passed, 3);
-    let (found, unseen, views) = quarantine(passed);
+    let (found, unknown_losses, views) = quarantine(passed);
     assert_eq!(found, [(A, suffix()), (ShardId(3), suffix())], "B goes on behind the loss, from what is known");
-    assert_eq!((views[&A].extent.next, views[&B].extent.next, unseen), (3, 4, true));
+    assert_eq!((views[&A].extent.next, views[&B].extent.next, unknown_losses), (3, 4, true));
     let mut passed = history();
     forget(&mut passed, 1);
     let (found, _, views) = quarantine(passed);
@@ -199,8 +199,8 @@ fn a_new_life_needs_no_proof_of_the_old_one() {
         &|batch| entries(batch, A, 50..52, 9),
     ]);
     forget(&mut passed, 1);
-    let (found, unseen, views) = quarantine(passed.clone());
-    assert_eq!((found, unseen, views[&A].extent.first), (vec![], true, 50));
+    let (found, unknown_losses, views) = quarantine(passed.clone());
+    assert_eq!((found, unknown_losses, views[&A].extent.first), (vec![], true, 50));
     passed.pop();
     let (found, _, views) = quarantine(passed);
     assert_eq!((found, views[&A].quarantined, views[&A].extent.next), (vec![], false, 0), "destroyed, for certain");
@@ -215,8 +215,8 @@ fn a_broken_link_leaves_the_shard_as_of_the_last_proven_record() {
         &|batch| entries(batch, A, 5..6, 1),
     ]);
     passed.remove(1);
-    let (found, unseen, views) = quarantine(passed.clone());
-    assert_eq!((found, unseen), (vec![(A, suffix())], false));
+    let (found, unknown_losses, views) = quarantine(passed.clone());
+    assert_eq!((found, unknown_losses), (vec![(A, suffix())], false));
     assert_eq!(views[&A].extent.next, 3);
     passed.remove(0);
     let (found, _, views) = quarantine(passed);
