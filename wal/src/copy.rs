@@ -153,7 +153,7 @@ impl Copying {
 
     fn advance(&mut self) -> Result<bool, Error> {
         if !self.is_begun {
-            let written = self.shared.identity.write(&*self.target, &self.shared.pool, NAME_COPY);
+            let written = self.shared.identity.write(&*self.target, &self.shared.medium.pool, NAME_COPY);
             written.map_err(|failure| self.failed("beginning the copy", failure))?;
             self.is_begun = true;
             return Ok(true);
@@ -201,7 +201,7 @@ impl Copying {
             self.parts.iter().map(|part| part.row).filter(|row| row.id < *replay_from || row.id.is_cold()).collect();
         let (mut slots, identity) = (Slots::default(), &self.shared.identity);
         for _ in 0..2 {
-            let written = slots.write(&*self.target, &self.shared.pool, identity, *replay_from, &rows, body);
+            let written = slots.write(&*self.target, &self.shared.medium.pool, identity, *replay_from, &rows, body);
             written.map_err(|failure| self.failed("copying a checkpoint", failure))?;
         }
         Ok(())
@@ -215,11 +215,11 @@ impl Copying {
             return Ok(Some(Transfer { part: Some(part), from, to, at: 0, end }));
         }
         while let Some(name) = self.files.pop_front() {
-            let opened = self.shared.disk.open(&name, Mode::Read).and_then(|file| Ok((file.size()?, file)));
+            let opened = self.shared.medium.disk.open(&name, Mode::Read).and_then(|file| Ok((file.size()?, file)));
             match opened {
                 Ok((size, from)) => {
                     // A whole one ends with a block; what is left of another can be copied up to there.
-                    let end = size - size % self.shared.disk.facts().pad_unit as u64;
+                    let end = size - size % self.shared.medium.disk.facts().pad_unit as u64;
                     let to = self.make(&name, end)?;
                     return Ok(Some(Transfer { part: None, from, to, at: 0, end }));
                 }
@@ -245,7 +245,7 @@ impl Copying {
         if len == 0 {
             return Ok(());
         }
-        let mut region = self.shared.pool.region(len);
+        let mut region = self.shared.medium.pool.region(len);
         from.read_at(&mut region, *at).map_err(|error| Error::io(format!("reading {}", from.name()), error))?;
         if part.is_some() && *at == 0 {
             // It may have been begun by a version that put none there.
@@ -253,7 +253,7 @@ impl Copying {
         }
         let (bytes, unit) = (region.freeze().slice(0..len), self.target.facts().pad_unit);
         let is_padded = bytes.len().is_multiple_of(unit);
-        let bytes = if is_padded { bytes } else { Slice::padded_copy(&self.shared.pool, &bytes, unit) };
+        let bytes = if is_padded { bytes } else { Slice::padded_copy(&self.shared.medium.pool, &bytes, unit) };
         let written = to.write_at(&[bytes], *at, Sync::None).map_err(Failure::Write);
         let durable = written.and_then(|()| to.sync_data().map_err(Failure::Sync));
         durable.map_err(|failure| self.failed(&format!("writing {}", to.name()), failure))?;
@@ -281,20 +281,19 @@ impl Copying {
 
     /// Gives the copy of a segment its footer, unless that is not intact: then the segment is read in its place.
     fn seal(&self, part: &Part, to: &Arc<dyn File>) -> Result<Result<(), Failure>, Error> {
-        let (pool, pad, seed) = (&self.shared.pool, self.shared.pad, self.shared.seed);
         let Part { segment, row, .. } = part;
-        let Some(FooterParts { head, body }) = segment.read_footer(pool, pad, seed)? else { return Ok(Ok(())) };
+        let Some(FooterParts { head, body }) = segment.read_footer(&self.shared.medium)? else { return Ok(Ok(())) };
         let groups = (row.first, row.last);
         let copy = Segment::new(segment.life, row.slot, Arc::clone(to), segment.size, row.end, groups);
         // It names the one that follows in the copy: another that the copy lacks would seem to be lost.
         let behind = self.parts.front().map(|part| &part.segment.life);
         let behind = behind.filter(|life| !row.id.is_cold() && !life.segment.is_cold()).map(Successor::of);
-        Ok(copy.write_footer((&head, &body), behind, pool, (pad, seed)))
+        Ok(copy.write_footer((&head, &body), behind, &self.shared.medium))
     }
 
     /// What a failure of the target means. Where it has a device of its own, nothing for the log.
     fn failed(&self, what: &str, failure: Failure) -> Error {
-        let is_apart = self.target.facts().device != self.shared.disk.facts().device;
+        let is_apart = self.target.facts().device != self.shared.medium.disk.facts().device;
         let failure = if is_apart { Failure::Write(failure.into_error()) } else { failure };
         of_target(self.shared.beside_the_log(what, failure))
     }
@@ -325,7 +324,7 @@ impl Shared {
     /// either not live any more, and the record that freed it is in a group below the last one, or it is copied.
     fn cut(self: &Arc<Self>, identity: &Identity) -> Result<Cut, Error> {
         let slots = self.slots.lock();
-        let checkpoint = slots.newest(&self.pool, identity)?;
+        let checkpoint = slots.newest(&self.medium.pool, identity)?;
         loop {
             self.check_open()?;
             let mut staging = self.staging.lock();

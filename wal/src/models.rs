@@ -25,7 +25,7 @@ use std::{
 
 use logboom_disk::{Disk, Mode, Pool};
 
-use self::device::{Alarm, Device, LateQueue, Order, PAD, SEED};
+use self::device::{Alarm, Device, FRAMING, LateQueue, Order, PAD};
 use crate::{
     format::{
         echo::Echo,
@@ -45,6 +45,7 @@ use crate::{
     scan::base::Base,
     segments::{
         identity::{FORMAT_VERSION, Identity},
+        medium::Medium,
         slots::Slots,
         supply::Prepared,
     },
@@ -168,9 +169,10 @@ fn write(shared: &Arc<Shared>) -> u64 {
 
 fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
     let options = Options { segment_bytes: SEGMENT_BYTES, footer, ..Options::default() };
-    let (pool, disk) = (Pool::new(1 << 20), Arc::clone(device) as Arc<dyn Disk>);
+    let disk = Arc::clone(device) as Arc<dyn Disk>;
+    let medium = Medium { disk, pool: Pool::new(1 << 20), framing: FRAMING };
     let identity = Identity { version: FORMAT_VERSION, log: [0; 2], segment_bytes: options.segment_bytes, pad: PAD };
-    let (slots, _) = Slots::open(&*disk, &pool, &identity, Mode::Write).unwrap();
+    let (slots, _) = Slots::open(&medium, &identity, Mode::Write).unwrap();
     let origin = Origin { segment: SegmentId(0), end: 0, crc: 0, last: 0 };
     let clock: Arc<dyn Clock> = ManualClock::new(0);
     let notices = Arc::<Notices>::default();
@@ -185,19 +187,7 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
         live: BTreeMap::new(),
         free: (1..PREPARED).map(|slot| Prepared { slot, file: device.file(slot) }.into()).collect::<VecDeque<_>>(),
         next_slot: PREPARED,
-        base: Base {
-            disk,
-            pool,
-            runtime,
-            clock,
-            pending,
-            notices,
-            seed: SEED,
-            identity,
-            is_named: true,
-            mode,
-            options,
-        },
+        base: Base { medium, runtime, clock, pending, notices, identity, is_named: true, mode, options },
     }
 }
 

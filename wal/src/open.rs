@@ -44,7 +44,7 @@ impl Opening {
         let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
         again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
-        self.slots.prepare(&*self.base.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
+        self.slots.prepare(&*self.base.medium.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
         let (epoch, nonce) = match self.chain.last() {
             Some(last) if self.report.cut.is_none() && mutants::is_on(Mutant::EpochOnlyWhenCut) => {
@@ -76,7 +76,7 @@ impl Opening {
         // What was in them is told of by what is durable now, and by nothing before: an end that was cut off is told
         // from one that was never written by the size alone.
         restore_sizes(&missized, size).map_err(opening_failure)?;
-        if let Err(failure) = put_aside(&*wal.shared.disk, &aside) {
+        if let Err(failure) = put_aside(&*wal.shared.medium.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);
             tracing::warn!(%error, "a file that the log goes on without is told of again by the next opening");
         }
@@ -90,19 +90,19 @@ impl Opening {
         for segment in self.chain.iter().chain(grown) {
             segment.file.sync_all()?;
         }
-        self.base.disk.sync_dir()
+        self.base.medium.disk.sync_dir()
     }
 
     fn take_prepared(&mut self) -> Result<Prepared, Error> {
         if let Some(free) = self.free.pop_front() {
-            return free.open(&*self.base.disk).map_err(|error| Error::io("opening a free segment", error));
+            return free.open(&*self.base.medium.disk).map_err(|error| Error::io("opening a free segment", error));
         }
         let slot = self.next_slot;
         self.next_slot += 1;
         let size = self.base.identity.segment_bytes;
-        prepare_now(&*self.base.disk, &self.base.pool, slot, size).map_err(|error| {
+        prepare_now(&*self.base.medium.disk, &self.base.medium.pool, slot, size).map_err(|error| {
             // It is removed at the next opening, if not now.
-            drop(self.base.disk.remove(&prefill_name(slot)));
+            drop(self.base.medium.disk.remove(&prefill_name(slot)));
             opening_failure(error)
         })
     }

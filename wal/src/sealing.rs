@@ -44,13 +44,12 @@ impl Wal {
     /// failed sync poisons the log besides. [`Error::Gone`].
     pub fn write_footer(&self, segment: SegmentId, head: &[u8], body: &[u8]) -> Result<bool, Error> {
         let (shared, segment) = (&self.shared, self.segment(segment)?);
-        if segment.footer_at(head, body, shared.pad).is_none() {
+        if segment.footer_at(head, body, shared.medium.framing.pad).is_none() {
             segment.mark_unsealable();
             return Ok(false);
         }
         let successor = successor(&shared.segments.lock(), segment.id, self.durable());
-        let keys = (shared.pad, shared.seed);
-        let written = segment.write_footer((head, body), successor, &shared.pool, keys);
+        let written = segment.write_footer((head, body), successor, &shared.medium);
         written.map(|()| true).map_err(|failure| shared.beside_the_log("writing a footer", failure))
     }
 
@@ -69,7 +68,7 @@ impl Wal {
     /// [`Error::Gone`], [`Error::Io`]; a failed sync poisons the log besides.
     pub fn remove_footer(&self, segment: SegmentId) -> Result<(), Error> {
         let shared = &self.shared;
-        let removed = self.segment(segment)?.remove_footer(&shared.pool, shared.pad);
+        let removed = self.segment(segment)?.remove_footer(&shared.medium);
         removed.map_err(|failure| shared.beside_the_log("removing a footer", failure))
     }
 
@@ -78,7 +77,7 @@ impl Wal {
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`].
     pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
-        self.segment(segment)?.read_footer(&self.shared.pool, self.shared.pad, self.shared.seed)
+        self.segment(segment)?.read_footer(&self.shared.medium)
     }
 
     /// Reads all records of a segment whose footer is missing, and what is lost of them.
@@ -87,9 +86,7 @@ impl Wal {
     /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
-        let shared = &self.shared;
-        let (from, keys) = ((&*shared.disk, &shared.pool), (shared.pad, shared.seed));
-        let holes = walk(&segment, successor.as_deref(), from, keys, &mut |part| part.give(each))?;
+        let holes = walk(&segment, successor.as_deref(), &self.shared.medium, &mut |part| part.give(each))?;
         match holes.why() {
             // A caller of the open log waits for a device that gives it; an opening goes on without.
             Some(why) if holes.is_failure() => {

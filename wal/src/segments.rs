@@ -1,5 +1,6 @@
 //! The files: segments and their footers, checkpoint slots, the identity, and prepared segments.
 
+pub(crate) mod medium;
 pub(crate) mod segment;
 pub(crate) mod footer;
 pub(crate) mod identity;

@@ -51,19 +51,17 @@ impl Start {
         let Self { base, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
         let size = base.segment_size();
         let staging = Staging::new(life, prepared, size, first_group, echo.len());
-        let committer = Committer::new(base.disk.facts(), life, echo);
+        let committer = Committer::new(base.medium.disk.facts(), life, echo);
         let manual = base.runtime.is_manual();
         let fail = |error| Error::io("setting up a queue", error);
-        let queue = if manual { Some(base.disk.queue().map_err(fail)?) } else { None };
+        let queue = if manual { Some(base.medium.disk.queue().map_err(fail)?) } else { None };
         let mut segments = live;
         segments.insert(life.segment, Arc::clone(staging.segment()));
         let in_use = segments.len();
         let faults = Arc::<Faults>::default();
         Ok(Arc::new(Shared {
             segment_bytes: base.identity.segment_bytes,
-            pad: base.identity.pad,
             identity: base.identity,
-            seed: base.seed,
             manual,
             process: Process::this(),
             staging: Mutex::new(staging),
@@ -74,7 +72,7 @@ impl Start {
             watermark: Watermark::new(life.origin.last),
             admission: Admission::new(base.options.admission_bytes, Arc::clone(&base.notices)),
             supply: Supply::new(
-                Arc::clone(&base.disk),
+                Arc::clone(&base.medium.disk),
                 (base.identity.segment_bytes, &base.options),
                 Arc::clone(&faults),
                 (free, in_use, next_slot),
@@ -101,8 +99,7 @@ impl Start {
             thread: Mutex::new(None),
             closing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            disk: base.disk,
-            pool: base.pool,
+            medium: base.medium,
             options: base.options,
             clock: base.clock,
         }))

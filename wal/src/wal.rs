@@ -204,7 +204,8 @@ impl Wal {
         let shared = &self.shared;
         let rows = rows(shared, replay_from);
         let mut slots = shared.slots.lock();
-        let written = slots.write(&*shared.disk, &shared.pool, &shared.identity, replay_from, &rows, body);
+        let written =
+            slots.write(&*shared.medium.disk, &shared.medium.pool, &shared.identity, replay_from, &rows, body);
         drop(slots);
         written.map_err(|failure| shared.beside_the_log("writing a checkpoint", failure))
     }
@@ -352,7 +353,7 @@ impl Wal {
 
     /// The disk that the log is on, with what is asked of it seen by [`Wal::health`].
     pub fn disk(&self) -> Arc<dyn Disk> {
-        Arc::clone(&self.shared.disk)
+        Arc::clone(&self.shared.medium.disk)
     }
 
     /// The time of the log's clock.
@@ -362,7 +363,7 @@ impl Wal {
 
     /// What is known of the device.
     pub fn facts(&self) -> &Facts {
-        self.shared.disk.facts()
+        self.shared.medium.disk.facts()
     }
 
     /// The most bytes that segment files may take in all.
@@ -442,7 +443,7 @@ impl Wal {
         let theirs = Arc::clone(shared);
         let thread = std::thread::Builder::new()
             .name("logboom-commit".to_owned())
-            .spawn(move || match theirs.disk.queue() {
+            .spawn(move || match theirs.medium.disk.queue() {
                 Ok(queue) => {
                     drop(theirs.waker.set(queue.waker()));
                     drop(ready.send(Ok(())));

@@ -5,7 +5,10 @@
 use logboom_disk::LINE;
 
 use crate::{
-    format::record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
+    format::{
+        framing::Framing,
+        record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
+    },
     types::{
         damage::Descriptor,
         ids::{GROUP_RECORDS_MAX, NUMBER_MAX, SegmentId, round_up},
@@ -177,8 +180,8 @@ impl GroupHeader {
         crc
     }
 
-    /// The header at the beginning of `bytes`, and its checksum, if a log with this seed and pad unit wrote one there.
-    pub(crate) fn verify(bytes: &[u8], seed: u32, pad: usize) -> Option<(Self, u32)> {
+    /// The header at the beginning of `bytes`, and its checksum, if a log with this framing wrote one there.
+    pub(crate) fn verify(bytes: &[u8], Framing { pad, seed }: Framing) -> Option<(Self, u32)> {
         let bytes = bytes.get(..GROUP_HEADER)?;
         let crc = u32_at(bytes, 0);
         if u32_at(bytes, 4) != MAGIC || crc != header_crc(bytes, seed) {
@@ -289,6 +292,7 @@ mod tests {
     use super::*;
 
     const PAD: usize = 4096;
+    const FRAMING: Framing = Framing { pad: PAD, seed: 17 };
 
     const HEADER: GroupHeader = GroupHeader {
         life: Life {
@@ -325,11 +329,11 @@ mod tests {
         let header = HEADER;
         let mut bytes = [0; GROUP_HEADER];
         let crc = header.encode(&mut bytes, 17);
-        assert_eq!(GroupHeader::verify(&bytes, 17, PAD), Some((header, crc)));
-        assert_eq!(GroupHeader::verify(&bytes, 18, PAD), None, "another log's seed");
+        assert_eq!(GroupHeader::verify(&bytes, FRAMING), Some((header, crc)));
+        assert_eq!(GroupHeader::verify(&bytes, Framing { seed: 18, ..FRAMING }), None, "another log's seed");
         for bit in 0..GROUP_HEADER * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(GroupHeader::verify(&bytes, 17, PAD), None, "bit {bit}");
+            assert_eq!(GroupHeader::verify(&bytes, FRAMING), None, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
@@ -341,7 +345,7 @@ mod tests {
             let header = GroupHeader { shape, ..HEADER };
             let mut bytes = [0; GROUP_HEADER];
             header.encode(&mut bytes, 17);
-            assert_eq!(GroupHeader::verify(&bytes, 17, PAD).is_some(), good, "{records}");
+            assert_eq!(GroupHeader::verify(&bytes, FRAMING).is_some(), good, "{records}");
         }
     }
 
@@ -359,7 +363,7 @@ mod tests {
         for header in headers {
             let mut bytes = [0; GROUP_HEADER];
             header.encode(&mut bytes, 17);
-            assert_eq!(GroupHeader::verify(&bytes, 17, PAD), None, "{header:?}");
+            assert_eq!(GroupHeader::verify(&bytes, FRAMING), None, "{header:?}");
         }
     }
 

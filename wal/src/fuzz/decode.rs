@@ -5,6 +5,7 @@ use logboom_disk::{Pool, Slice};
 use super::{Input, Meter, PAD};
 use crate::{
     format::{
+        framing::Framing,
         group::{GROUP_HEADER, GroupHeader, encode_table, put_u32, table_bytes, verify_table},
         record::{RECORD_HEADER, Record, seeded_crc, u32_at},
     },
@@ -16,6 +17,7 @@ use crate::{
 };
 
 const SEED: u32 = 7;
+const FRAMING: Framing = Framing { pad: PAD, seed: SEED };
 
 /// Decodes `bytes` as each thing that the log frames by a checksum; the first byte says whether that is made good.
 ///
@@ -69,12 +71,12 @@ fn sealed_copy(bytes: &[u8], len: usize, magic: &[u8; 4], sealed: bool) -> Vec<u
 
 fn group(bytes: &[u8], sealed: bool) {
     let bytes = sealed_copy(bytes, GROUP_HEADER, b"LBGR", sealed);
-    let Some((header, crc)) = GroupHeader::verify(&bytes, SEED, PAD) else { return };
+    let Some((header, crc)) = GroupHeader::verify(&bytes, FRAMING) else { return };
     assert_eq!(crc, u32_at(&bytes, 0));
     assert!(header.shape.records_end() <= header.shape.len());
     let mut again = vec![0; GROUP_HEADER];
     let crc = header.encode(&mut again, SEED);
-    assert_eq!(GroupHeader::verify(&again, SEED, PAD), Some((header, crc)));
+    assert_eq!(GroupHeader::verify(&again, FRAMING), Some((header, crc)));
 }
 
 fn table(bytes: &[u8], sealed: bool) {
@@ -91,9 +93,9 @@ fn table(bytes: &[u8], sealed: bool) {
 
 fn segment(bytes: &[u8], sealed: bool) {
     let bytes = sealed_copy(bytes, 64, b"LBSG", sealed);
-    let Some(life) = verify_header(&bytes, SEED, PAD) else { return };
+    let Some(life) = verify_header(&bytes, FRAMING) else { return };
     let mut again = vec![0; PAD];
     let identity = Identity::with_seed(SEED, 1 << 20, PAD).unwrap();
     encode_header(&mut again, &life, &identity);
-    assert_eq!(verify_header(&again, SEED, PAD), Some(life));
+    assert_eq!(verify_header(&again, FRAMING), Some(life));
 }

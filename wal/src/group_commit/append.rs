@@ -196,7 +196,7 @@ impl Staging {
         shared.load.add(round_up(request.bytes, LINE) as u64, 1);
         Ok(Some(Reservation {
             shared: Arc::clone(shared),
-            writer: Some(RecordWriter::new(region, request.records, sequence, shared.seed)),
+            writer: Some(RecordWriter::new(region, request.records, sequence, shared.medium.framing.seed)),
             writers: Arc::clone(&open.group.writers),
             group: open.group.sequence,
             segment: open.group.segment.id,
@@ -246,14 +246,14 @@ impl Staging {
 
     fn open_group(&mut self, shared: &Shared, asked: Asked<'_>, flags: u8) -> Result<bool, Error> {
         let (request, _, for_what) = asked;
-        let empty = Shape::empty(shared.pad, self.echo_due);
+        let empty = Shape::empty(shared.medium.framing.pad, self.echo_due);
         let shape = empty.with(request.records, request.bytes);
         if !self.fresh && !self.fits_segment(shared, self.offset, &shape, asked) {
             let Some(prepared) = shared.supply.take(for_what)? else { return Ok(false) };
             self.rotate(shared, prepared);
             self.needed = if for_what == Use::Append { 0 } else { KEPT_BACK };
         }
-        let prefix = if self.fresh { shared.pad } else { 0 };
+        let prefix = if self.fresh { shared.medium.framing.pad } else { 0 };
         let prefix = self.ensure_chunk(shared, prefix, shape.len())?;
         let Some(carver) = &mut self.carver else { return Ok(false) };
         let at = carver.position();
@@ -286,7 +286,7 @@ impl Staging {
     fn ensure_chunk(&mut self, shared: &Shared, prefix: usize, len: usize) -> Result<Option<Region>, Error> {
         let need = prefix + len;
         if prefix > 0 || self.carver.as_ref().is_none_or(|carver| carver.remaining() < need) {
-            let carver = shared.pool.carver(need.max(CHUNK.min(self.segment.size as usize / 4)));
+            let carver = shared.medium.pool.carver(need.max(CHUNK.min(self.segment.size as usize / 4)));
             self.base = self.offset;
             let durable = shared.watermark.durable();
             shared.recent.begin(self.segment.id, self.base, carver.chunk().clone(), self.last_group(), durable);
@@ -313,7 +313,7 @@ impl Staging {
 
     fn rotate(&mut self, shared: &Shared, prepared: Prepared) {
         let old = Arc::clone(&self.segment);
-        old.close(shared.pad);
+        old.close(shared.medium.framing.pad);
         let origin = Origin { segment: old.id, end: self.offset, crc: 0, last: self.last_group() };
         let life = Life { segment: old.id.next(), epoch: self.epoch, nonce: self.nonce, origin };
         let groups = (self.next_group, self.last_group());
@@ -331,7 +331,7 @@ impl Staging {
 impl Shared {
     /// Bytes that must stay free at the end of a segment whose footer has to list so much.
     pub(crate) fn footer_space(&self, listed: Listed) -> usize {
-        footer_bytes_max(self.options.footer.bytes(listed), self.pad)
+        footer_bytes_max(self.options.footer.bytes(listed), self.medium.framing.pad)
     }
 
     /// The most bytes that the records of one batch may have, headers included. What frames a group of them, and

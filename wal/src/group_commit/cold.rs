@@ -11,6 +11,7 @@ use logboom_disk::{LINE, Slice, Sync};
 use crate::{
     format::{
         echo::Echo,
+        framing::Framing,
         group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
         listed::Listed,
         record::{Record, record_bytes},
@@ -98,7 +99,7 @@ impl Cold {
         let id = SegmentId::cold(staging.last_group() + 1);
         let origin = Origin { segment: staging.segment().id, ..Origin::default() };
         let life = Life { segment: id, epoch: staging.epoch(), nonce, origin };
-        let (size, pad) = (staging.segment().size, in_segment(shared.pad));
+        let (size, pad) = (staging.segment().size, in_segment(shared.medium.framing.pad));
         let segment = Arc::new(Segment::new(life, prepared.slot, prepared.file, size, pad, (1, 0)));
         shared.segments.lock().insert(id, Arc::clone(&segment));
         drop(staging);
@@ -110,7 +111,7 @@ impl Cold {
     /// See [`crate::Wal::close_cold`].
     pub(crate) fn close(&mut self, shared: &Shared) {
         let Some(open) = self.open.take() else { return };
-        open.segment.close(shared.pad);
+        open.segment.close(shared.medium.framing.pad);
         if open.segment.last() == 0 {
             shared.segments.lock().remove(&open.segment.id);
             shared.supply.retire(0, open.segment);
@@ -122,7 +123,7 @@ impl Cold {
 impl Open {
     fn shape(&self, shared: &Shared, parcel: &Parcel<'_>) -> Shape {
         let count = u32::try_from(parcel.records.len()).unwrap_or(u32::MAX);
-        Shape::empty(shared.pad, self.echo.len()).with(count, parcel.bytes)
+        Shape::empty(shared.medium.framing.pad, self.echo.len()).with(count, parcel.bytes)
     }
 
     fn fits(&self, shared: &Shared, parcel: &Parcel<'_>) -> bool {
@@ -154,10 +155,10 @@ impl Open {
 
     /// The group, behind the segment's header if it is the first.
     fn encode(&mut self, shared: &Shared, shape: &Shape, sequence: u64, parcel: &Parcel<'_>) -> Slice {
-        let (pad, seed) = (shared.pad, shared.seed);
+        let Framing { pad, seed } = shared.medium.framing;
         let prefix = if sequence == 1 { pad } else { 0 };
         let len = prefix + shape.len();
-        let mut region = shared.pool.region(len);
+        let mut region = shared.medium.pool.region(len);
         region.fill(0);
         let life = self.segment.life;
         if prefix > 0 {

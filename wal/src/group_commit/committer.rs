@@ -18,6 +18,7 @@ use tracing::Span;
 use crate::{
     format::{
         echo::Echo,
+        framing::Framing,
         group::{GroupHeader, IN_FLIGHT_BYTES, Life, encode_table, in_segment},
         record::Raw,
     },
@@ -370,7 +371,7 @@ impl Committer {
 
     /// Fills in what frames the records, and returns the whole group with the length of what precedes it.
     fn seal(&mut self, shared: &Shared, mut group: Closed, durable: u64) -> Result<(Slice, usize), Error> {
-        let (pad, seed) = (shared.pad, shared.seed);
+        let Framing { pad, seed } = shared.medium.framing;
         let prefix = group.prefix.as_ref().map_or(0, |_| pad);
         if let Some(mut block) = group.prefix.take() {
             self.life = group.segment.life;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use logboom_disk::{Disk, InlineQueue, Pool, Process, Queue, Wait, Wake};
+use logboom_disk::{InlineQueue, Process, Queue, Wait, Wake};
 
 use crate::{
     format::options::Options,
@@ -31,6 +31,7 @@ use crate::{
     },
     segments::{
         identity::Identity,
+        medium::Medium,
         segment::Segment,
         slots::{Failure, Slots},
         supply::Supply,
@@ -56,14 +57,10 @@ const GATHER_BATCHES: u32 = 16;
 
 /// See the module.
 pub(crate) struct Shared {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) pool: Pool,
+    pub(crate) medium: Medium,
     pub(crate) options: Options,
     pub(crate) segment_bytes: u64,
-    pub(crate) pad: usize,
-    /// The identity of the log, and the seed of its checksums, which follows from that.
     pub(crate) identity: Identity,
-    pub(crate) seed: u32,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) manual: bool,
     pub(crate) process: Process,

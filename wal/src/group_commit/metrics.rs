@@ -107,8 +107,8 @@ impl Shared {
             admitted_bytes: self.admission.used(),
             cached_bytes: self.recent.bytes(),
             ahead_bytes: self.ahead.bytes(),
-            buffer_bytes: self.pool.bytes() as u64,
-            idle_buffer_bytes: self.pool.idle_bytes() as u64,
+            buffer_bytes: self.medium.pool.bytes() as u64,
+            idle_buffer_bytes: self.medium.pool.idle_bytes() as u64,
             segments: self.segments.lock().len() as u64,
             prepared_segments: self.supply.len() as u64,
         }

@@ -15,11 +15,8 @@ impl Shared {
             // What is read ahead has a queue, whose end is waited for here.
             let _began = self.pending.begin();
             let source = Source {
-                disk: &*self.disk,
-                pool: &self.pool,
+                medium: &self.medium,
                 ahead: &self.ahead,
-                pad: self.pad,
-                seed: self.seed,
                 durable: self.watermark.durable(),
                 // A log without it is not written.
                 is_named: true,

@@ -28,7 +28,7 @@ impl Shared {
         if mutants::is_on(Mutant::DirectoryLost) {
             return Ok(());
         }
-        let held = self.disk.still_ours();
+        let held = self.medium.disk.still_ours();
         marks::hit_if(held.is_err(), "guard: the directory is not the log's any more");
         held.map_err(|error| Error::io("holding the directory", error))
     }

@@ -42,7 +42,7 @@ fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
     for Free { slot, file } in surplus {
         marks::hit("supply: a segment is given back");
         drop(file);
-        match shared.disk.remove(&slot_name(slot)) {
+        match shared.medium.disk.remove(&slot_name(slot)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 shared.supply.put_back(slot);
                 failure = Some(Error::io(format!("removing {}", slot_name(slot)), error));
@@ -57,7 +57,7 @@ fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
         Some(error) => shared.faults.failed(GIVE_BACK, &error),
         None => shared.faults.succeeded(GIVE_BACK),
     }
-    if is_any && let Err(error) = shared.disk.sync_dir() {
+    if is_any && let Err(error) = shared.medium.disk.sync_dir() {
         shared.beside_the_log("removing segments", Failure::Sync(error));
     }
     is_any
@@ -151,11 +151,11 @@ impl Prefill {
             Ok(filling) if !shared.supply.claim() => {
                 // Somebody was in a hurry, and was first.
                 marks::hit("supply: a prepared segment would be one too many");
-                drop(shared.disk.remove(&prefill_name(filling.slot)));
+                drop(shared.medium.disk.remove(&prefill_name(filling.slot)));
                 Step::Again
             }
             Ok(filling) => {
-                let made = finish(&*shared.disk, filling.slot, &*filling.file);
+                let made = finish(&*shared.medium.disk, filling.slot, &*filling.file);
                 self.note(shared.add_prepared(filling.slot, made), now)
             }
             Err((slot, error)) => {
@@ -167,9 +167,10 @@ impl Prefill {
 
     fn begin(&mut self, shared: &Shared, now: Duration) -> Step {
         let slot = shared.supply.next_slot();
-        match begin(&*shared.disk, slot, shared.segment_bytes) {
+        match begin(&*shared.medium.disk, slot, shared.segment_bytes) {
             Ok(file) => {
-                self.filling = Some(Filling { slot, file, at: 0, zeros: zeros(&shared.pool, shared.segment_bytes) });
+                self.filling =
+                    Some(Filling { slot, file, at: 0, zeros: zeros(&shared.medium.pool, shared.segment_bytes) });
                 Step::Again
             }
             Err(error) => {

@@ -54,7 +54,7 @@ impl Scrub {
         let Some(Progress { segment, at, expected }) = self.progress.take().or_else(|| self.next(shared)) else {
             return Ok(0);
         };
-        let mut course = Course::new(&segment, &shared.pool, shared.pad, expected, shared.seed);
+        let mut course = Course::new(&segment, &shared.medium, expected);
         course.at = at;
         while course.at < at + STEP_BYTES {
             match course.pass(None)? {
@@ -68,7 +68,7 @@ impl Scrub {
         drop(course);
         if at < segment.end() as usize && read > 0 {
             self.progress = Some(Progress { segment, at, expected });
-        } else if segment.has_footer() && segment.read_footer(&shared.pool, shared.pad, shared.seed)?.is_none() {
+        } else if segment.has_footer() && segment.read_footer(&shared.medium)?.is_none() {
             self.report(shared, Damage::footer(segment.id));
         }
         if self.progress.is_none() {
@@ -85,7 +85,7 @@ impl Scrub {
         let segment = behind.chain(segments.values()).find(is_full)?;
         (self.last, self.damages) = (segment.id, 0);
         let expected = Expected::of_closed(segment);
-        Some(Progress { segment: Arc::clone(segment), at: shared.pad, expected })
+        Some(Progress { segment: Arc::clone(segment), at: shared.medium.framing.pad, expected })
     }
 
     /// How long reading so many bytes may take, if all of the log is to be read in a period.

@@ -16,10 +16,13 @@ use logboom_disk::{
 };
 use loom::sync::Condvar;
 
-use crate::{format::group::GroupHeader, group_commit::log::Shared};
+use crate::{
+    format::{framing::Framing, group::GroupHeader},
+    group_commit::log::Shared,
+};
 
 pub(super) const PAD: usize = 512;
-pub(super) const SEED: u32 = 1;
+pub(super) const FRAMING: Framing = Framing { pad: PAD, seed: 1 };
 
 /// Its locks are leaves: see `sync.rs`.
 #[derive(Debug)]
@@ -126,7 +129,7 @@ impl File for Segment {
         let mut groups = self.groups.lock().unwrap();
         for slice in slices {
             // A segment's first group has the segment's header in front.
-            let header = [0, PAD].into_iter().find_map(|at| GroupHeader::verify(slice.get(at..)?, SEED, PAD));
+            let header = [0, PAD].into_iter().find_map(|at| GroupHeader::verify(slice.get(at..)?, FRAMING));
             let (header, _) = header.expect("what is written is a group");
             groups.write(self.slot, &header, sync);
         }

@@ -2,8 +2,6 @@
 
 use std::{io, sync::Arc};
 
-use logboom_disk::{Disk, Pool};
-
 use crate::{
     format::{group::in_segment, record::Record},
     read::{
@@ -12,6 +10,7 @@ use crate::{
     },
     segments::{
         holes::{is_of_the_bytes, require_device},
+        medium::Medium,
         segment::{Segment, read_slice},
     },
     types::{
@@ -23,11 +22,8 @@ use crate::{
 
 /// What a cold read needs.
 pub(crate) struct Source<'s> {
-    pub(crate) disk: &'s dyn Disk,
-    pub(crate) pool: &'s Pool,
+    pub(crate) medium: &'s Medium,
     pub(crate) ahead: &'s Ahead,
-    pub(crate) pad: usize,
-    pub(crate) seed: u32,
     /// The highest group that is durable.
     pub(crate) durable: u64,
     /// The log was opened by its `LOGBOOM`.
@@ -53,7 +49,7 @@ pub(crate) fn read_cold(
     places: &[Place],
     found: &mut [Option<Record>],
 ) -> Result<Traffic, Error> {
-    let plan = Plan::new(source.pad, segment, places, found)?;
+    let plan = Plan::new(source.medium.framing.pad, segment, places, found)?;
     let mut traffic = Traffic::default();
     source.ahead.prefetch.collect(source.ahead);
     let (ways, later) = source.ahead.ways(plan.spans.iter().map(|span| source.wanted(plan.segment(span), span)));
@@ -115,7 +111,7 @@ impl Source<'_> {
             }
             Some((part, Arc::clone(&segments.peek()?.file)))
         });
-        self.ahead.prefetch.start(self.disk, self.pool, self.ahead, reads);
+        self.ahead.prefetch.start(self.medium, self.ahead, reads);
     }
 
     /// Reads from the device, and keeps what is to be kept. Without what the device does not give: beside the records
@@ -123,11 +119,13 @@ impl Source<'_> {
     fn fetch(&self, plan: &Plan, fetches: &[Fetch], traffic: &mut Traffic) -> Result<Vec<Option<Piece>>, Error> {
         let read = |fetch: &Fetch| {
             let file = Arc::clone(&plan.segments[fetch.segment].file);
-            (file, self.pool.region(fetch.end - fetch.at), fetch.at as u64)
+            (file, self.medium.pool.region(fetch.end - fetch.at), fetch.at as u64)
         };
         let mut pieces = Vec::with_capacity(fetches.len());
         let mut failure = None;
-        for (fetch, (region, result)) in fetches.iter().zip(self.disk.read_many(fetches.iter().map(read).collect())) {
+        for (fetch, (region, result)) in
+            fetches.iter().zip(self.medium.disk.read_many(fetches.iter().map(read).collect()))
+        {
             traffic.bytes += (fetch.end - fetch.at) as u64;
             traffic.ahead += fetch.ahead as u64;
             let read = result.map(|()| region.freeze());
@@ -159,7 +157,7 @@ impl Source<'_> {
         }
         match way {
             Way::Held(stretch) => Ok(Some(stretch)),
-            _ => match read_slice(&*segment.file, self.pool, span.at, span.end - span.at) {
+            _ => match read_slice(&*segment.file, &self.medium.pool, span.at, span.end - span.at) {
                 Ok(bytes) => Ok(Some(Piece { at: in_segment(span.at), bytes }.into())),
                 Err(error) if is_of_the_bytes(&error) => Ok(None),
                 Err(error) => Err(failed(segment, error)),
@@ -168,8 +166,8 @@ impl Source<'_> {
     }
 
     fn verify(&self, stretch: &Stretch, place: Place) -> Option<Record> {
-        let bytes = stretch.slice(place.offset..place.offset + place.len, self.pool);
-        Record::verify(&bytes, self.seed)
+        let bytes = stretch.slice(place.offset..place.offset + place.len, &self.medium.pool);
+        Record::verify(&bytes, self.medium.framing.seed)
     }
 
     /// Reads a record once more, from the device and without its neighbours: what is in memory may come of a read that
@@ -181,15 +179,16 @@ impl Source<'_> {
     fn read_again(&self, segment: &Segment, place: Place) -> Result<Record, Error> {
         marks::hit("read: a record is read once more");
         self.ahead.forget(segment.id);
-        let at = place.offset as usize / self.pad * self.pad;
-        let len = round_up(place.offset as usize + place.len as usize, self.pad) - at;
-        let read = || read_slice(&*segment.file, self.pool, at, len);
+        let pad = self.medium.framing.pad;
+        let at = place.offset as usize / pad * pad;
+        let len = round_up(place.offset as usize + place.len as usize, pad) - at;
+        let read = || read_slice(&*segment.file, &self.medium.pool, at, len);
         let retried = read().or_else(|error| if is_of_the_bytes(&error) { read() } else { Err(error) });
         let bytes = match retried {
             Ok(bytes) => bytes,
             Err(error) if is_of_the_bytes(&error) => {
                 // One that has failed as a whole has lost nothing.
-                require_device(self.disk, self.pool, self.pad, self.is_named)?;
+                require_device(self.medium, self.is_named)?;
                 let what = format!("a record cannot be read: {error}");
                 return Err(Error::corruption(place.segment, place.offset, what));
             }

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use logboom_disk::{Completion, Disk, File, Op, OpKind, Pool, Queue, Wait};
+use logboom_disk::{Completion, Disk, File, Op, OpKind, Queue, Wait};
 use parking_lot::Mutex;
 
-use crate::read::ahead::{Ahead, Part};
+use crate::{
+    read::ahead::{Ahead, Part},
+    segments::medium::Medium,
+};
 
 /// A queue of reads, which whoever reads starts, and collects.
 #[derive(Default)]
@@ -25,21 +28,15 @@ struct Lane {
 
 impl Prefetch {
     /// Starts reading. What cannot be started is not on its way any more.
-    pub(crate) fn start(
-        &self,
-        disk: &dyn Disk,
-        pool: &Pool,
-        ahead: &Ahead,
-        parts: impl Iterator<Item = (Part, Arc<dyn File>)>,
-    ) {
+    pub(crate) fn start(&self, medium: &Medium, ahead: &Ahead, parts: impl Iterator<Item = (Part, Arc<dyn File>)>) {
         let mut lane = self.lane.lock();
-        let made = lane.make(disk);
+        let made = lane.make(&*medium.disk);
         for (part, file) in parts {
             match (&made, &mut *lane) {
                 (Ok(()), Lane { queue: Some(queue), parts, tokens, .. }) => {
                     *tokens += 1;
                     parts.insert(*tokens, part);
-                    let region = pool.region((part.end - part.at) as usize);
+                    let region = medium.pool.region((part.end - part.at) as usize);
                     queue.submit(Op { token: *tokens, file, kind: OpKind::Read { region, offset: part.at.into() } });
                 }
                 _ => ahead.bring(part, None),

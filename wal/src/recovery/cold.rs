@@ -53,14 +53,13 @@ impl Opening {
     /// Each group was begun when all before it were synced, so one that is not intact is damage if another follows,
     /// and else the end.
     fn find_end(&self, segment: &Segment) -> Result<Holes, Error> {
-        let (pool, pad, seed) = (&self.base.pool, self.base.identity.pad, self.base.seed);
-        let stated = segment.adopt_end(pool, pad, seed);
+        let stated = segment.adopt_end(&self.base.medium);
         if stated.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))? {
             return Ok(Holes::default());
         }
         marks::hit("recovery: a cold segment is walked to its end");
         let expected = Expected { life: segment.life, sequence: segment.last() + 1, first: false, chain: None };
-        let mut course = Course::new(segment, pool, pad, expected, seed);
+        let mut course = Course::new(segment, &self.base.medium, expected);
         course.at = segment.end() as usize;
         loop {
             match course.look()? {
@@ -77,9 +76,9 @@ impl Opening {
 
     fn is_followed(&self, course: &mut Course<'_>) -> Result<bool, Error> {
         let size = self.base.segment_size() as usize;
-        let behind = course.at.saturating_add(course.window.pad).min(size);
+        let behind = course.at.saturating_add(course.window.pad()).min(size);
         let until = course.at.saturating_add(self.base.lookahead()).min(size);
-        let headers = headers_in(&mut course.window, behind..until, &course.expected.life, course.seed)?;
+        let headers = headers_in(&mut course.window, behind..until, &course.expected.life)?;
         Ok(headers.iter().any(|(_, header)| header.sequence > course.expected.sequence))
     }
 }

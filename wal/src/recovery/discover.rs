@@ -47,7 +47,7 @@ impl FoundFile {
 
     pub(crate) fn open(&self, base: &Base) -> Result<Arc<dyn File>, Error> {
         let name = slot_name(self.slot);
-        base.disk.open(&name, base.mode).map_err(|error| Error::io(format!("opening {name}"), error))
+        base.medium.disk.open(&name, base.mode).map_err(|error| Error::io(format!("opening {name}"), error))
     }
 
     /// See [`Base::probe`].
@@ -59,7 +59,7 @@ impl FoundFile {
 impl Opening {
     /// The segment files of the directory, and the lives that they state.
     pub(crate) fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
-        let disk = Arc::clone(&self.base.disk);
+        let disk = Arc::clone(&self.base.medium.disk);
         let mut found = Vec::new();
         let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
         let aside: BTreeSet<u32> = names.iter().filter_map(|name| aside_slot(name)).collect();
@@ -441,9 +441,9 @@ impl Base {
     }
 
     pub(crate) fn count_groups(&self, life: &Life, found: &FoundFile) -> Result<usize, Error> {
-        let (size, pad) = (self.segment_size(), self.identity.pad);
+        let size = self.segment_size();
         let segment = Segment::new(*life, 0, found.open(self)?, size, 0, (0, 0));
         let all = 0..size as usize;
-        Ok(headers_in(&mut Window::new(&segment, &self.pool, pad), all, life, self.seed)?.len())
+        Ok(headers_in(&mut Window::new(&segment, &self.medium), all, life)?.len())
     }
 }

@@ -50,7 +50,7 @@ impl Opening {
 
     /// What the footer of a segment states, as far as it can be read.
     pub(crate) fn stated(&self, segment: &Segment) -> Result<Option<Stated>, Error> {
-        let stated = segment.stated(&self.base.pool, self.base.identity.pad, self.base.seed);
+        let stated = segment.stated(&self.base.medium);
         stated.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))
     }
 
@@ -92,9 +92,9 @@ impl Opening {
     /// and in which there is something, or a newer one than was there. The log then ended, for who reads it without a
     /// lock, where it did at that time.
     fn went_on(&self, is_named: &dyn Fn(&Life) -> bool) -> Result<bool, Error> {
-        for name in self.base.disk.list().map_err(|error| Error::io("listing the directory again", error))? {
+        for name in self.base.medium.disk.list().map_err(|error| Error::io("listing the directory again", error))? {
             let Some(slot) = slot_of(&name) else { continue };
-            let file = match self.base.disk.open(&name, Mode::Read) {
+            let file = match self.base.medium.disk.open(&name, Mode::Read) {
                 // The writer has removed it since.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(|error| Error::io(format!("opening {name} again"), error))?,

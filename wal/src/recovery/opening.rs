@@ -30,6 +30,7 @@ use crate::{
         footer::FooterParts,
         holes::is_of_the_bytes,
         identity::is_identity,
+        medium::Medium,
         segment::{Segment, SegmentInfo, infos, slot_of},
         slots::{Checkpoint, Slots, is_slot},
         supply::{Free, remove_unfinished},
@@ -168,11 +169,11 @@ impl Opening {
             identity.require_pad(disk.facts().pad_unit)?;
             options.check_for(identity.segment_bytes)?;
         }
-        let seed = identity.seed();
-        let (slots, checkpoint) = Slots::open(&*disk, &pool, &identity, mode)?;
+        let medium = Medium { disk, pool, framing: identity.framing() };
+        let (slots, checkpoint) = Slots::open(&medium, &identity, mode)?;
         report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
         let is_named = naming.state == State::Named;
-        let base = Base { disk, pool, options, runtime, clock, pending, notices, identity, seed, is_named, mode };
+        let base = Base { medium, options, runtime, clock, pending, notices, identity, is_named, mode };
         let mut opening = Self {
             base,
             naming,
@@ -199,7 +200,7 @@ impl Opening {
         let mut found = opening.discover()?;
         opening.check_identity(&mut found)?;
         if mode == Mode::Write {
-            remove_unfinished(&*opening.base.disk)?;
+            remove_unfinished(&*opening.base.medium.disk)?;
         }
         opening.place_covered(&mut found)?;
         opening.place_chain(found)?;
@@ -269,7 +270,7 @@ impl Opening {
     /// [`Error::Gone`], [`Error::Io`].
     pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed).or_else(unread)
+        segment.read_footer(&self.base.medium).or_else(unread)
     }
 
     /// Reads all records of a segment whose end is known, for one that has no footer, and what is lost of them: what

@@ -37,15 +37,8 @@ impl Reader {
     /// # Errors
     /// As [`Wal::read`](crate::Wal::read).
     pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
-        let source = Source {
-            disk: &*self.base.disk,
-            pool: &self.base.pool,
-            ahead: &self.ahead,
-            pad: self.base.identity.pad,
-            seed: self.base.seed,
-            durable: u64::MAX,
-            is_named: self.base.is_named,
-        };
+        let source =
+            Source { medium: &self.base.medium, ahead: &self.ahead, durable: u64::MAX, is_named: self.base.is_named };
         let mut found = vec![None; places.len()];
         read_cold(&source, |id| self.live.get(&id).cloned(), places, &mut found)?;
         out.extend(found.into_iter().flatten());
@@ -63,7 +56,7 @@ impl Reader {
     /// [`Error::Gone`], [`Error::Io`].
     pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        segment.read_footer(&self.base.pool, self.base.identity.pad, self.base.seed)
+        segment.read_footer(&self.base.medium)
     }
 
     /// Reads all records of a segment, and what is lost of them.
@@ -86,6 +79,6 @@ impl Reader {
 
     /// What is known of the device.
     pub fn facts(&self) -> &logboom_disk::Facts {
-        self.base.disk.facts()
+        self.base.medium.disk.facts()
     }
 }

@@ -32,7 +32,7 @@ impl Opening {
     /// [`Opening::replay`], part by part.
     pub(crate) fn replay_parts(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
         let chain = std::mem::take(&mut self.chain);
-        let mut queue = ReadQueue::new(&*self.base.disk);
+        let mut queue = ReadQueue::new(&*self.base.medium.disk);
         let total = chain.len() as u64 * self.base.identity.segment_bytes;
         let mut freed = BTreeSet::new();
         let mut each = |part: Part| {
@@ -118,8 +118,8 @@ impl Opening {
         queue: Option<&mut ReadQueue>,
         each: &mut dyn FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (pad, seed, pool) = (self.base.identity.pad, self.base.seed, self.base.pool.clone());
-        let mut course = Course::new(segment, &pool, pad, Expected::first(segment.life), seed);
+        let medium = self.base.medium.clone();
+        let mut course = Course::new(segment, &medium, Expected::first(segment.life));
         course.window.read_ahead(queue, bounds.end.map_or(segment.size as usize, |end| end.at));
         self.report.segments_replayed += 1;
         self.report.epoch = segment.life.epoch;
@@ -211,15 +211,15 @@ impl Opening {
         let range = match bounds.is_hurt {
             _ if is_stated => at..at,
             // The walk may have gone on at groups that do not belong there, past what vouches for the rest.
-            true => course.window.pad..self.base.segment_size() as usize,
+            true => course.window.pad()..self.base.segment_size() as usize,
             false => at..until,
         };
-        let mut behind = headers_in(&mut course.window, range, &expected.life, course.seed)?;
+        let mut behind = headers_in(&mut course.window, range, &expected.life)?;
         behind.retain(|(_, header)| header.sequence >= expected.sequence);
         let promised = behind.iter().map(|(_, header)| header.durable).max().unwrap_or(0);
         bounds.promised = bounds.promised.max(promised);
         behind.retain(|&(place, _)| place >= at);
-        let found_len = if let Found::BadRecords(header, _) = found { header.shape.len() } else { course.window.pad };
+        let found_len = if let Found::BadRecords(header, _) = found { header.shape.len() } else { course.window.pad() };
         let followed = behind.iter().any(|&(place, _)| place > at);
         let evidence = Evidence {
             header: match found {

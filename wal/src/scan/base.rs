@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use logboom_disk::{Disk, File, Mode, Pool, Slice};
+use logboom_disk::{File, Mode, Slice};
 
 use crate::{
     format::{
@@ -19,6 +19,7 @@ use crate::{
         claim::Claim,
         holes::{Holes, read_around, require_device},
         identity::Identity,
+        medium::Medium,
         segment::{Segment, verify_header},
     },
     types::{error::Error, ids::SegmentId, marks},
@@ -29,8 +30,7 @@ const PROBE: usize = 256 << 10;
 
 /// What reading a log needs.
 pub(crate) struct Base {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) pool: Pool,
+    pub(crate) medium: Medium,
     pub(crate) options: Options,
     pub(crate) runtime: Runtime,
     pub(crate) clock: Arc<dyn Clock>,
@@ -38,7 +38,6 @@ pub(crate) struct Base {
     pub(crate) pending: Arc<Pending>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) identity: Identity,
-    pub(crate) seed: u32,
     /// The log was opened by its `LOGBOOM`.
     pub(crate) is_named: bool,
     pub(crate) mode: Mode,
@@ -82,17 +81,17 @@ impl Base {
     }
 
     fn read(&self, file: &dyn File, range: Range<usize>, holes: &mut Holes) -> Result<Slice, Error> {
-        let bytes = read_around(file, &self.pool, self.identity.pad, range, holes);
+        let bytes = read_around(file, &self.medium.pool, self.identity.pad, range, holes);
         bytes.map_err(|error| Error::io(format!("reading {}", file.name()), error))
     }
 
     /// The lives that blocks of a segment file state, the newest first.
     fn lives_in(&self, bytes: &[u8]) -> Vec<Life> {
-        let pad = self.identity.pad;
-        let groups = bytes.chunks_exact(pad).filter_map(|block| GroupHeader::verify(block, self.seed, pad));
+        let framing = self.medium.framing;
+        let groups = bytes.chunks_exact(framing.pad).filter_map(|block| GroupHeader::verify(block, framing));
         // All files of a log are of one size.
         let is_possible = |life: &Life| life.origin.end <= self.segment_size();
-        let header = verify_header(bytes, self.seed, pad).filter(is_possible);
+        let header = verify_header(bytes, framing).filter(is_possible);
         let groups: Vec<Life> = groups.map(|(header, _)| header.life).filter(is_possible).collect();
         marks::hit_if(
             header.is_none() && !groups.is_empty(),
@@ -110,7 +109,7 @@ impl Base {
         if !holes.is_failure() {
             return Ok(());
         }
-        require_device(&*self.disk, &self.pool, self.identity.pad, self.is_named)
+        require_device(&self.medium, self.is_named)
     }
 
     /// Walks the segment with this id among those that are live.
@@ -122,7 +121,7 @@ impl Base {
     ) -> Result<(), Error> {
         let segment = live.get(&id).ok_or(Error::Gone(id))?;
         let successor = live.get(&id.next()).map(|successor| &**successor);
-        let holes = walk(segment, successor, (&*self.disk, &self.pool), (self.identity.pad, self.seed), each)?;
+        let holes = walk(segment, successor, &self.medium, each)?;
         self.require_device(&holes)
     }
 }

@@ -18,11 +18,11 @@ pub(crate) fn read_heads<'b>(
 ) -> impl Iterator<Item = Result<Option<Slice>, Error>> + use<'b> {
     let read = |segment: &Arc<Segment>| {
         let len = TAIL.min(segment.size as usize);
-        (Arc::clone(&segment.file), base.pool.region(len), (segment.size as usize - len) as u64)
+        (Arc::clone(&segment.file), base.medium.pool.region(len), (segment.size as usize - len) as u64)
     };
-    let tails = base.disk.read_many(segments.iter().map(read).collect());
+    let tails = base.medium.disk.read_many(segments.iter().map(read).collect());
     segments.into_iter().zip(tails).map(|(segment, (region, result))| {
-        let head = result.and_then(|()| segment.head(&base.pool, (base.identity.pad, base.seed), region.freeze()));
+        let head = result.and_then(|()| segment.head(&base.medium, region.freeze()));
         head.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))
     })
 }

@@ -99,20 +99,19 @@ impl Course<'_> {
         if let Found::BadRecords(header, _) = found {
             finds.counts.insert(header.sequence, header.shape.records);
         }
-        finds.search(&mut self.window, &stretch, self.seed)?;
+        finds.search(&mut self.window, &stretch)?;
         match successor {
             // An echo describes the group right before: behind the end of the segment, the first of the next one.
             Some(successor) if end.is_some_and(|end| end.at == resumed.at) => {
-                let (pool, pad) = (self.window.pool.clone(), self.window.pad);
-                let mut window = Window::new(successor, &pool, pad);
-                finds.take_echo(&mut window, pad, &stretch, self.seed)?;
-                let behind = header_at(&mut window, pad, &successor.life, self.seed)?;
+                let (mut window, pad) = (Window::new(successor, self.window.medium), self.window.pad());
+                finds.take_echo(&mut window, pad, &stretch)?;
+                let behind = header_at(&mut window, pad, &successor.life)?;
                 // An opening that found the end damaged had nothing to repeat, and no checksum to name.
                 let behind = behind.filter(|behind| behind.life.origin.crc != 0);
                 finds.take_empty(behind.as_ref(), stretch.to - stretch.from, &stretch);
             }
             _ => {
-                finds.take_echo(&mut self.window, resumed.at, &stretch, self.seed)?;
+                finds.take_echo(&mut self.window, resumed.at, &stretch)?;
                 let behind = resumed.behind.as_ref();
                 let before = behind.map_or(0, |behind| behind.prev_len as usize);
                 if self.expected.first && before == stretch.to - stretch.from {
@@ -142,8 +141,8 @@ impl Course<'_> {
         let limit = end.map_or(self.window.segment.size as usize, |end| end.at);
         let mut found: Option<Resumed> = None;
         let mut misplaced = Misplaced { expected, end: 0, next: expected };
-        for at in (self.at + self.window.pad..limit).step_by(self.window.pad) {
-            let Some(header) = header_at(&mut self.window, at, &life, self.seed)? else { continue };
+        for at in (self.at + self.window.pad()..limit).step_by(self.window.pad()) {
+            let Some(header) = header_at(&mut self.window, at, &life)? else { continue };
             if misplaced.holds(at, &header) {
                 continue;
             }
@@ -189,16 +188,16 @@ struct Finds {
 }
 
 impl Finds {
-    fn search(&mut self, window: &mut Window<'_>, stretch: &Stretch, seed: u32) -> Result<(), Error> {
-        let pad = window.pad;
+    fn search(&mut self, window: &mut Window<'_>, stretch: &Stretch) -> Result<(), Error> {
+        let pad = window.pad();
         let mut at = stretch.from;
         for block in (stretch.from..stretch.to).step_by(pad) {
-            self.take_table(window, block, 0, stretch, seed)?;
+            self.take_table(window, block, 0, stretch)?;
             // The echo of a group whose own header is gone.
-            self.take_table(window, block, GROUP_HEADER, stretch, seed)?;
+            self.take_table(window, block, GROUP_HEADER, stretch)?;
             at = at.max(block);
             while at < block + pad {
-                at += match self.take_record(window, at, stretch, seed)? {
+                at += match self.take_record(window, at, stretch)? {
                     Some(len) => len,
                     None => RECORD_ALIGN,
                 };
@@ -208,25 +207,19 @@ impl Finds {
     }
 
     /// Takes the record at `at`, if there is one of the lost groups. Returns its length if it is whole.
-    fn take_record(
-        &mut self,
-        window: &mut Window<'_>,
-        at: usize,
-        stretch: &Stretch,
-        seed: u32,
-    ) -> Result<Option<usize>, Error> {
-        let block = at / window.pad * window.pad;
+    fn take_record(&mut self, window: &mut Window<'_>, at: usize, stretch: &Stretch) -> Result<Option<usize>, Error> {
+        let block = at / window.pad() * window.pad();
         let bytes = window.bytes(block, at - block + RECORD_HEADER)?;
         let Some(raw) = bytes.get(at - block..).and_then(Raw::at) else { return Ok(None) };
         let sequence = raw.sequence();
-        if !(self.any_sequence || stretch.holds(sequence.group())) || !raw.checks(seed) {
+        if !(self.any_sequence || stretch.holds(sequence.group())) || !raw.checks(window.medium.framing.seed) {
             return Ok(None);
         }
         let (descriptor, len) = (raw.descriptor(), record_bytes(raw.body_len()));
         if at + len <= stretch.to {
             let bytes = window.bytes(block, at - block + len)?;
             let whole = bytes.slice(at - block..at - block + len);
-            if let Some(record) = Record::verify(&whole, seed) {
+            if let Some(record) = Record::verify(&whole, window.medium.framing.seed) {
                 let place = Place { segment: window.segment.id, offset: in_segment(at), len: in_segment(len) };
                 self.records.insert(sequence, (record, place));
                 return Ok(Some(len));
@@ -243,12 +236,11 @@ impl Finds {
         block: usize,
         skip: usize,
         stretch: &Stretch,
-        seed: u32,
     ) -> Result<(), Error> {
         let bytes = window.bytes(block, skip + TABLE_HEADER)?;
         let Some(len) = bytes.get(skip..).and_then(table_len) else { return Ok(()) };
-        let bytes = window.bytes(block, round_up(skip + len, window.pad))?;
-        if let Some((group, rows)) = bytes.get(skip..).and_then(|bytes| verify_table(bytes, seed))
+        let bytes = window.bytes(block, round_up(skip + len, window.pad()))?;
+        if let Some((group, rows)) = bytes.get(skip..).and_then(|bytes| verify_table(bytes, window.medium.framing.seed))
             && stretch.holds(group)
         {
             self.tables.insert(group, rows);
@@ -257,11 +249,11 @@ impl Finds {
     }
 
     /// Takes what the intact group at `at` repeats of the one before it.
-    fn take_echo(&mut self, window: &mut Window<'_>, at: usize, stretch: &Stretch, seed: u32) -> Result<(), Error> {
-        if at + window.pad > window.segment.size as usize {
+    fn take_echo(&mut self, window: &mut Window<'_>, at: usize, stretch: &Stretch) -> Result<(), Error> {
+        if at + window.pad() > window.segment.size as usize {
             return Ok(());
         }
-        self.take_table(window, at, GROUP_HEADER, stretch, seed)
+        self.take_table(window, at, GROUP_HEADER, stretch)
     }
 
     /// Takes the last group of the stretch, `len` bytes long, for empty if that is one block and the intact group

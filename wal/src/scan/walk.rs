@@ -1,6 +1,6 @@
 //! Walking a segment: its groups in order, and the records of a group.
 
-use logboom_disk::{Disk, Pool, Slice};
+use logboom_disk::Slice;
 
 use crate::{
     format::{
@@ -13,7 +13,7 @@ use crate::{
         salvage::{End, Salvage},
         window::{ReadQueue, Window},
     },
-    segments::{holes::Holes, segment::Segment},
+    segments::{holes::Holes, medium::Medium, segment::Segment},
     types::{
         error::Error,
         ids::{Place, SegmentId, round_up},
@@ -121,18 +121,18 @@ impl Expected {
 }
 
 /// Looks at the group at `at`.
-pub(crate) fn look(window: &mut Window<'_>, at: usize, expected: &Expected, seed: u32) -> Result<Found, Error> {
-    let pad = window.pad;
-    if at + pad > window.segment.size as usize {
+pub(crate) fn look(window: &mut Window<'_>, at: usize, expected: &Expected) -> Result<Found, Error> {
+    let framing = window.medium.framing;
+    if at + framing.pad > window.segment.size as usize {
         return Ok(Found::NoHeader);
     }
     let bytes = window.bytes(at, GROUP_HEADER)?;
-    let Some((header, crc)) = GroupHeader::verify(&bytes, seed, pad) else { return Ok(Found::NoHeader) };
+    let Some((header, crc)) = GroupHeader::verify(&bytes, framing) else { return Ok(Found::NoHeader) };
     if !expected.matches(&header) || at + header.shape.len() > window.segment.size as usize {
         return Ok(Found::Stale);
     }
     let bytes = window.bytes(at, header.shape.len())?;
-    match records(&bytes, &header, window.segment.id, at, seed) {
+    match records(&bytes, &header, window.segment.id, at, framing.seed) {
         Some(records) => Ok(Found::Group(Group { header, crc, records, bytes })),
         None => Ok(Found::BadRecords(header, crc)),
     }
@@ -169,24 +169,18 @@ pub(crate) fn headers_in(
     window: &mut Window<'_>,
     range: std::ops::Range<usize>,
     life: &Life,
-    seed: u32,
 ) -> Result<Vec<(usize, GroupHeader)>, Error> {
     let mut found = Vec::new();
-    for at in range.step_by(window.pad) {
-        found.extend(header_at(window, at, life, seed)?.map(|header| (at, header)));
+    for at in range.step_by(window.pad()) {
+        found.extend(header_at(window, at, life)?.map(|header| (at, header)));
     }
     Ok(found)
 }
 
 /// The header of a group of this life at a block, if there is an intact one.
-pub(crate) fn header_at(
-    window: &mut Window<'_>,
-    at: usize,
-    life: &Life,
-    seed: u32,
-) -> Result<Option<GroupHeader>, Error> {
-    let bytes = window.bytes(at, window.pad)?;
-    let header = GroupHeader::verify(&bytes, seed, window.pad).map(|(header, _)| header);
+pub(crate) fn header_at(window: &mut Window<'_>, at: usize, life: &Life) -> Result<Option<GroupHeader>, Error> {
+    let bytes = window.bytes(at, window.pad())?;
+    let header = GroupHeader::verify(&bytes, window.medium.framing).map(|(header, _)| header);
     Ok(header.filter(|header| header.life.is(life)))
 }
 
@@ -196,7 +190,6 @@ pub(crate) struct Course<'s> {
     pub(crate) expected: Expected,
     /// Where the expected group belongs.
     pub(crate) at: usize,
-    pub(crate) seed: u32,
 }
 
 /// What a walk comes by.
@@ -209,12 +202,12 @@ pub(crate) enum Part {
 
 impl<'s> Course<'s> {
     /// A walk that begins with the first group of `segment`.
-    pub(crate) fn new(segment: &'s Segment, pool: &'s Pool, pad: usize, expected: Expected, seed: u32) -> Self {
-        Self { window: Window::new(segment, pool, pad), expected, at: pad, seed }
+    pub(crate) fn new(segment: &'s Segment, medium: &'s Medium, expected: Expected) -> Self {
+        Self { window: Window::new(segment, medium), expected, at: medium.framing.pad }
     }
 
     pub(crate) fn look(&mut self) -> Result<Found, Error> {
-        look(&mut self.window, self.at, &self.expected, self.seed)
+        look(&mut self.window, self.at, &self.expected)
     }
 
     /// What comes next in a segment whose end is known; `None` at the end. See [`walk`].
@@ -281,12 +274,11 @@ fn is_own(passed: &Passed) -> bool {
 pub(crate) fn walk(
     segment: &Segment,
     successor: Option<&Segment>,
-    (disk, pool): (&dyn Disk, &Pool),
-    (pad, seed): (usize, u32),
+    medium: &Medium,
     each: &mut dyn FnMut(Part) -> Result<(), Error>,
 ) -> Result<Holes, Error> {
-    let mut queue = ReadQueue::new(disk);
-    let mut course = Course::new(segment, pool, pad, Expected::of_closed(segment), seed);
+    let mut queue = ReadQueue::new(&*medium.disk);
+    let mut course = Course::new(segment, medium, Expected::of_closed(segment));
     course.window.read_ahead(queue.as_mut(), segment.end() as usize);
     while let Some(part) = course.pass(successor)? {
         each(part)?;

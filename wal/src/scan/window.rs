@@ -7,6 +7,7 @@ use logboom_disk::{Completion, Disk, Op, OpKind, Pool, Queue, Region, Slice, Wai
 use crate::{
     segments::{
         holes::{Holes, read_around},
+        medium::Medium,
         segment::Segment,
     },
     types::{error::Error, ids::round_up},
@@ -21,8 +22,7 @@ const AHEAD: usize = 3;
 /// A part of a segment in memory.
 pub(crate) struct Window<'s> {
     pub(crate) segment: &'s Segment,
-    pub(crate) pool: &'s Pool,
-    pub(crate) pad: usize,
+    pub(crate) medium: &'s Medium,
     at: usize,
     bytes: Option<Slice>,
     ahead: Option<Ahead<'s>>,
@@ -32,14 +32,19 @@ pub(crate) struct Window<'s> {
 }
 
 impl<'s> Window<'s> {
-    pub(crate) fn new(segment: &'s Segment, pool: &'s Pool, pad: usize) -> Self {
-        Self { segment, pool, pad, at: 0, bytes: None, ahead: None, read_bytes: 0, holes: Holes::default() }
+    pub(crate) fn new(segment: &'s Segment, medium: &'s Medium) -> Self {
+        Self { segment, medium, at: 0, bytes: None, ahead: None, read_bytes: 0, holes: Holes::default() }
     }
 
     /// Has what comes next read while something is looked at, up to `limit`.
     pub(crate) fn read_ahead(&mut self, queue: Option<&'s mut ReadQueue>, limit: usize) {
-        let limit = round_up(limit, self.pad).min(self.segment.size as usize);
+        let limit = round_up(limit, self.pad()).min(self.segment.size as usize);
         self.ahead = queue.map(|queue| Ahead { queue, pieces: VecDeque::new(), first: 0, next: 0, limit });
+    }
+
+    /// The unit in which it is read.
+    pub(crate) fn pad(&self) -> usize {
+        self.medium.framing.pad
     }
 
     pub(crate) fn read_bytes(&self) -> u64 {
@@ -50,18 +55,18 @@ impl<'s> Window<'s> {
     /// cannot be read is a hole, and zeros.
     pub(crate) fn bytes(&mut self, at: usize, len: usize) -> Result<Slice, Error> {
         let size = self.segment.size as usize;
-        let len = round_up(len, self.pad).min(size - at);
+        let len = round_up(len, self.pad()).min(size - at);
         if let Some(bytes) = part(self.at, self.bytes.as_ref(), at, len) {
             return Ok(bytes);
         }
         let read = self.ahead.as_mut().and_then(|ahead| {
             let before = self.bytes.take().map(|bytes| (self.at, bytes));
-            ahead.bytes(self.segment, self.pool, before, at..at + len)
+            ahead.bytes(self.segment, &self.medium.pool, before, at..at + len)
         });
         let piece = at..at + len.max(PIECE).min(size - at);
         let (from, read) = match read {
             Some((from, Ok(bytes))) => (from, Ok(bytes)),
-            _ => (at, read_around(&*self.segment.file, self.pool, self.pad, piece, &mut self.holes)),
+            _ => (at, read_around(&*self.segment.file, &self.medium.pool, self.pad(), piece, &mut self.holes)),
         };
         let bytes = read.map_err(|error| Error::io(format!("reading segment {}", self.segment.id), error))?;
         self.read_bytes += bytes.len() as u64;
@@ -209,10 +214,13 @@ fn join(at: usize, mut room: Region, read: Region, rest: Option<&Slice>) -> (usi
 
 #[cfg(test)]
 mod tests {
-    use logboom_disk::{Mode, SimDisk, SimOptions, Sync};
+    use logboom_disk::{Mode, Pool, SimDisk, SimOptions, Sync};
 
     use super::*;
-    use crate::{format::group::Life, types::ids::SegmentId};
+    use crate::{
+        format::{framing::Framing, group::Life},
+        types::ids::SegmentId,
+    };
 
     const PAD: usize = 4096;
     const SIZE: usize = 9 * PIECE / 2;
@@ -220,15 +228,14 @@ mod tests {
     /// Walks and leaps, with and without a queue, by parts of any length.
     #[test]
     fn what_is_asked_for_is_what_is_there() {
-        let pool = Pool::new(16 << 20);
         let mut content = vec![0; SIZE];
         fastrand::Rng::with_seed(1).fill(&mut content);
         for seed in 0..40 {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let disk = SimDisk::new(seed, SimOptions::default());
-            let segment = segment(&*disk, &pool, &content);
-            let mut queue = ReadQueue::new(&*disk);
-            let mut window = Window::new(&segment, &pool, PAD);
+            let medium = medium(seed);
+            let segment = segment(&medium, &content);
+            let mut queue = ReadQueue::new(&*medium.disk);
+            let mut window = Window::new(&segment, &medium);
             if rng.u8(..4) > 0 {
                 window.read_ahead(queue.as_mut(), rng.usize(..2 * SIZE));
             }
@@ -247,12 +254,11 @@ mod tests {
 
     #[test]
     fn a_walk_reads_every_byte_once_and_none_beyond_its_limit() {
-        let pool = Pool::new(16 << 20);
-        let disk = SimDisk::new(1, SimOptions::default());
-        let segment = segment(&*disk, &pool, &vec![7; SIZE]);
+        let medium = medium(1);
+        let segment = segment(&medium, &vec![7; SIZE]);
         let limit = 3 * PIECE + 5 * PAD;
-        let mut queue = ReadQueue::new(&*disk);
-        let mut window = Window::new(&segment, &pool, PAD);
+        let mut queue = ReadQueue::new(&*medium.disk);
+        let mut window = Window::new(&segment, &medium);
         window.read_ahead(queue.as_mut(), limit);
         let groups = (0..limit - 7 * PAD).step_by(7 * PAD);
         groups.for_each(|at| assert!(window.bytes(at, 7 * PAD).unwrap().len() >= 7 * PAD));
@@ -262,23 +268,27 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_a_hole_when_it_is_needed() {
-        let pool = Pool::new(16 << 20);
-        let disk = SimDisk::new(1, SimOptions::default());
-        let segment = segment(&*disk, &pool, &vec![7; 2 * PIECE]);
+        let medium = medium(1);
+        let segment = segment(&medium, &vec![7; 2 * PIECE]);
         // The file ends before the segment does.
-        let mut queue = ReadQueue::new(&*disk);
-        let mut window = Window::new(&segment, &pool, PAD);
+        let mut queue = ReadQueue::new(&*medium.disk);
+        let mut window = Window::new(&segment, &medium);
         window.read_ahead(queue.as_mut(), SIZE);
         assert!(window.bytes(0, PAD).is_ok() && window.bytes(PIECE, PAD).is_ok() && window.holes.is_empty());
         let beyond = window.bytes(2 * PIECE, PAD).unwrap();
         assert!(beyond.iter().all(|&byte| byte == 0) && window.holes.cover(2 * PIECE..2 * PIECE + PAD, PAD));
     }
 
-    fn segment(disk: &dyn Disk, pool: &Pool, content: &[u8]) -> Segment {
-        let file = disk.open("segment-000000", Mode::Create).unwrap();
+    fn medium(seed: u64) -> Medium {
+        let disk = SimDisk::new(seed, SimOptions::default());
+        Medium { disk, pool: Pool::new(16 << 20), framing: Framing { pad: PAD, seed: 0 } }
+    }
+
+    fn segment(medium: &Medium, content: &[u8]) -> Segment {
+        let file = medium.disk.open("segment-000000", Mode::Create).unwrap();
         file.allocate(content.len() as u64).unwrap();
         for (nth, piece) in content.chunks(PIECE).enumerate() {
-            file.write_at(&[Slice::copy_from(pool, piece)], (nth * PIECE) as u64, Sync::None).unwrap();
+            file.write_at(&[Slice::copy_from(&medium.pool, piece)], (nth * PIECE) as u64, Sync::None).unwrap();
         }
         let life = Life { segment: SegmentId(1), ..Life::default() };
         Segment::new(life, 0, file, u32::try_from(SIZE).unwrap(), 0, (1, 0))

@@ -5,15 +5,17 @@
 
 use std::io;
 
-use logboom_disk::{Pool, Slice, Sync};
+use logboom_disk::{Slice, Sync};
 
 use crate::{
     format::{
+        framing::Framing,
         group::{Life, in_segment, put_u32, put_u64},
         record::{seeded_crc, u32_at, u64_at},
     },
     segments::{
         holes::{Holes, read_around},
+        medium::Medium,
         segment::{Segment, read_slice},
         slots::Failure,
     },
@@ -81,9 +83,9 @@ impl Segment {
         &self,
         (head, body): (&[u8], &[u8]),
         successor: Option<Successor>,
-        pool: &Pool,
-        (pad, seed): (usize, u32),
+        medium: &Medium,
     ) -> Result<(), Failure> {
+        let Framing { pad, seed } = medium.framing;
         let Some(at) = self.footer_at(head, body, pad) else {
             let what = format!("the footer does not fit segment {}", self.id);
             return Err(Failure::Write(io::Error::new(io::ErrorKind::InvalidInput, what)));
@@ -95,51 +97,52 @@ impl Segment {
         self.encode_trailer(&mut last[trailer_at..], (head, body), successor, seed);
         // The head is read alone and stands for the body: a crash must not leave it without.
         if !body.is_empty() {
-            self.write_part(body, at, pool, pad)?;
+            self.write_part(body, at, medium)?;
         }
-        self.write_part(&last, at + head_at, pool, pad)?;
+        self.write_part(&last, at + head_at, medium)?;
         self.mark_footer();
         Ok(())
     }
 
     /// Makes the segment one without a footer, durably. It can be sealed anew, whatever becomes of this.
-    pub(crate) fn remove_footer(&self, pool: &Pool, pad: usize) -> Result<(), Failure> {
+    pub(crate) fn remove_footer(&self, medium: &Medium) -> Result<(), Failure> {
         self.forget_footer();
-        self.write_part(&[0], self.size as usize - pad, pool, pad)
+        self.write_part(&[0], self.size as usize - medium.framing.pad, medium)
     }
 
-    fn write_part(&self, bytes: &[u8], at: usize, pool: &Pool, pad: usize) -> Result<(), Failure> {
+    fn write_part(&self, bytes: &[u8], at: usize, medium: &Medium) -> Result<(), Failure> {
         // Apart: a write that fails concerns the footer, and a sync that fails the whole log.
         for (nth, piece) in bytes.chunks(PIECE).enumerate() {
-            let slice = Slice::padded_copy(pool, piece, pad);
+            let slice = Slice::padded_copy(&medium.pool, piece, medium.framing.pad);
             self.file.write_at(&[slice], (at + nth * PIECE) as u64, Sync::None).map_err(Failure::Write)?;
         }
         self.file.sync_data().map_err(Failure::Sync)
     }
 
     /// The footer, or `None` when there is none or a part of it is not intact.
-    pub(crate) fn read_footer(&self, pool: &Pool, pad: usize, seed: u32) -> Result<Option<FooterParts>, Error> {
+    pub(crate) fn read_footer(&self, medium: &Medium) -> Result<Option<FooterParts>, Error> {
+        let Medium { pool, framing, .. } = medium;
         let fail = |error| Error::io(format!("reading the footer of segment {}", self.id), error);
         let size = self.size as usize;
-        let end = read_slice(&*self.file, pool, size - pad, pad).map_err(fail)?;
-        let Some(trailer) = self.verify_trailer(&end, pad, seed) else { return Ok(None) };
-        let len = footer_bytes(trailer.head_len, trailer.body_len, pad);
+        let end = read_slice(&*self.file, pool, size - framing.pad, framing.pad).map_err(fail)?;
+        let Some(trailer) = self.verify_trailer(&end, *framing) else { return Ok(None) };
+        let len = footer_bytes(trailer.head_len, trailer.body_len, framing.pad);
         let bytes = read_slice(&*self.file, pool, size - len, len).map_err(fail)?;
-        let head_at = round_up(trailer.body_len, pad);
+        let head_at = round_up(trailer.body_len, framing.pad);
         let (head, body) = (bytes.slice(head_at..head_at + trailer.head_len), bytes.slice(0..trailer.body_len));
         let intact = crc32fast::hash(&head) == trailer.head_crc && crc32fast::hash(&body) == trailer.body_crc;
         Ok(intact.then_some(FooterParts { head, body }))
     }
 
     /// The footer's head, as the end of the segment says, and has if it is not too long.
-    pub(crate) fn head(&self, pool: &Pool, (pad, seed): (usize, u32), tail: Slice) -> io::Result<Option<Slice>> {
+    pub(crate) fn head(&self, medium: &Medium, tail: Slice) -> io::Result<Option<Slice>> {
         let size = self.size as usize;
         let tail = tail.slice(..TAIL.min(size));
-        let Some(trailer) = self.verify_trailer(&tail, pad, seed) else { return Ok(None) };
-        let len = footer_bytes(trailer.head_len, 0, pad);
+        let Some(trailer) = self.verify_trailer(&tail, medium.framing) else { return Ok(None) };
+        let len = footer_bytes(trailer.head_len, 0, medium.framing.pad);
         let (bytes, at) = match tail.len().checked_sub(len) {
             Some(at) => (tail, at),
-            None => (read_slice(&*self.file, pool, size - len, len)?, 0),
+            None => (read_slice(&*self.file, &medium.pool, size - len, len)?, 0),
         };
         let head = bytes.slice(at..at + trailer.head_len);
         Ok((crc32fast::hash(&head) == trailer.head_crc).then_some(head))
@@ -165,7 +168,7 @@ impl Segment {
     }
 
     /// The trailer at the end of `tail`, the end of the segment.
-    fn verify_trailer(&self, tail: &[u8], pad: usize, seed: u32) -> Option<Trailer> {
+    fn verify_trailer(&self, tail: &[u8], Framing { pad, seed }: Framing) -> Option<Trailer> {
         let bytes = &tail[tail.len() - TRAILER..];
         let ours = is_footer(bytes, seed) && (mutants::is_on(Mutant::StaleFooterAccepted) || self.is_its_footer(bytes));
         let trailer = Trailer {
@@ -187,9 +190,9 @@ impl Segment {
     }
 
     /// What an intact footer states. It may say more than is known of the segment, and never less.
-    pub(crate) fn stated(&self, pool: &Pool, pad: usize, seed: u32) -> io::Result<Option<Stated>> {
-        let block =
-            read_around(&*self.file, pool, pad, self.size as usize - pad..self.size as usize, &mut Holes::default())?;
+    pub(crate) fn stated(&self, medium: &Medium) -> io::Result<Option<Stated>> {
+        let (Framing { pad, seed }, size) = (medium.framing, self.size as usize);
+        let block = read_around(&*self.file, &medium.pool, pad, size - pad..size, &mut Holes::default())?;
         let bytes = &block[pad - TRAILER..];
         let (last, end) = (u64_at(bytes, 24), u32_at(bytes, 32));
         let is_its = is_footer(bytes, seed) && self.is_of_its_life(bytes);
@@ -202,8 +205,8 @@ impl Segment {
     }
 
     /// Takes the end that an intact footer states: one is written when nothing follows.
-    pub(crate) fn adopt_end(&self, pool: &Pool, pad: usize, seed: u32) -> io::Result<bool> {
-        let stated = self.stated(pool, pad, seed)?;
+    pub(crate) fn adopt_end(&self, medium: &Medium) -> io::Result<bool> {
+        let stated = self.stated(medium)?;
         if let Some(Stated { end, last, .. }) = stated {
             self.extend(end, last);
         }

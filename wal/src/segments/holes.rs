@@ -2,12 +2,13 @@
 
 use std::{io, ops::Range};
 
-use logboom_disk::{Disk, File, Mode, Pool, Slice, lacks_files};
+use logboom_disk::{File, Mode, Pool, Slice, lacks_files};
 
 use crate::{
     runtime::foreign::Panicked,
     segments::{
         identity::{NAME_NEW, is_identity},
+        medium::Medium,
         segment::{read_slice, slot_of},
         slots::is_slot,
     },
@@ -140,9 +141,9 @@ fn read_parts(
 ///
 /// # Errors
 /// [`Error::Io`] when it does not give that either.
-pub(crate) fn require_device(disk: &dyn Disk, pool: &Pool, pad: usize, is_named: bool) -> Result<(), Error> {
+pub(crate) fn require_device(medium: &Medium, is_named: bool) -> Result<(), Error> {
     let fail = |name: &str, error| Error::io(format!("reading {name} again, as other reads have failed"), error);
-    let names = disk.list().map_err(|error| fail("the directory", error))?;
+    let names = medium.disk.list().map_err(|error| fail("the directory", error))?;
     let is_named = is_named && names.iter().any(|name| is_identity(name));
     let is_asked = |name: &&String| match is_named {
         true => is_identity(name),
@@ -150,7 +151,7 @@ pub(crate) fn require_device(disk: &dyn Disk, pool: &Pool, pad: usize, is_named:
     };
     let mut failure = None;
     for name in names.iter().filter(is_asked) {
-        match read_again(disk, pool, pad, name) {
+        match read_again(medium, name) {
             Ok(()) => return Ok(()),
             Err(error) => failure = Some(fail(name, error)),
         }
@@ -158,11 +159,11 @@ pub(crate) fn require_device(disk: &dyn Disk, pool: &Pool, pad: usize, is_named:
     failure.map_or(Ok(()), Err)
 }
 
-fn read_again(disk: &dyn Disk, pool: &Pool, pad: usize, name: &str) -> io::Result<()> {
-    let file = disk.open(name, Mode::Read)?;
+fn read_again(medium: &Medium, name: &str) -> io::Result<()> {
+    let file = medium.disk.open(name, Mode::Read)?;
     // A page cache answers for a device that is gone.
     file.forget_cached()?;
-    read_slice(&*file, pool, 0, pad).map(drop)
+    read_slice(&*file, &medium.pool, 0, medium.framing.pad).map(drop)
 }
 
 /// Whether an error says that the bytes are not to be had, and not that the one who asked lacks something.
@@ -179,7 +180,7 @@ pub(crate) fn is_of_the_bytes(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use logboom_disk::{Fault, FaultKind, SimDisk, SimOptions, Sync};
+    use logboom_disk::{Disk, Fault, FaultKind, SimDisk, SimOptions, Sync};
 
     use super::*;
 

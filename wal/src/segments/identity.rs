@@ -8,6 +8,7 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice};
 use crate::{
     format::{
         crc,
+        framing::Framing,
         group::{put_u32, put_u64},
         options::Options,
         record::{u32_at, u64_at},
@@ -80,6 +81,10 @@ impl Identity {
         name[12..].copy_from_slice(&ending);
         let identity = Self { version: 1, log: [u64_at(&name, 0), u64_at(&name, 8)], segment_bytes, pad };
         identity.is_possible().then_some(identity)
+    }
+
+    pub(crate) fn framing(&self) -> Framing {
+        Framing { pad: self.pad, seed: self.seed() }
     }
 
     /// The seed of the log's checksums.

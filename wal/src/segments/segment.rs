@@ -14,6 +14,7 @@ use logboom_disk::{File, Pool, Slice};
 
 use crate::{
     format::{
+        framing::Framing,
         group::{Life, Origin, in_segment, put_u32, put_u64},
         record::{seeded_crc, u32_at, u64_at},
     },
@@ -237,7 +238,7 @@ pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, identity: &Identity) 
 }
 
 /// The life that the block at the beginning of a segment states, if it is intact.
-pub(crate) fn verify_header(bytes: &[u8], seed: u32, pad: usize) -> Option<Life> {
+pub(crate) fn verify_header(bytes: &[u8], Framing { pad, seed }: Framing) -> Option<Life> {
     let bytes = bytes.get(..HEADER)?;
     if u32_at(bytes, 4) != MAGIC || u32_at(bytes, 0) != seeded_crc(&bytes[4..], seed) {
         return None;
@@ -274,16 +275,16 @@ mod tests {
         let mut bytes = vec![0; 512];
         let identity = Identity::with_seed(9, 1 << 20, 4096).unwrap();
         encode_header(&mut bytes, &life, &identity);
-        assert_eq!(verify_header(&bytes, 9, 4096), Some(life));
+        assert_eq!(verify_header(&bytes, identity.framing()), Some(life));
         assert_eq!(Identity::copy_in(&bytes), Some(identity));
         for bit in 0..HEADER * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(verify_header(&bytes, 9, 4096), None, "bit {bit}");
+            assert_eq!(verify_header(&bytes, identity.framing()), None, "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         let within = Life { origin: Origin { end: 8192 + 512, ..origin }, ..life };
         encode_header(&mut bytes, &within, &identity);
-        assert_eq!(verify_header(&bytes, 9, 4096), None, "an origin that ends within a group");
+        assert_eq!(verify_header(&bytes, identity.framing()), None, "an origin that ends within a group");
     }
 
     #[test]

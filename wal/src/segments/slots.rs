@@ -8,6 +8,7 @@ use logboom_disk::{Disk, File, Mode, Pool, Slice, Sync};
 
 use crate::{
     format::{
+        framing::Framing,
         group::{Life, Origin, put_u32, put_u64},
         record::{seeded_crc, u32_at, u64_at},
     },
@@ -15,6 +16,7 @@ use crate::{
         claim::Claim,
         holes::{Holes, is_of_the_bytes},
         identity::Identity,
+        medium::Medium,
         segment::read_slice,
     },
     types::{
@@ -96,8 +98,7 @@ impl Slots {
     /// Falling back to the older slot is safe: a segment is reused only when both slots cover it. One that cannot be
     /// read is not intact.
     pub(crate) fn open(
-        disk: &dyn Disk,
-        pool: &Pool,
+        Medium { disk, pool, .. }: &Medium,
         identity: &Identity,
         mode: Mode,
     ) -> Result<(Self, Option<Checkpoint>), Error> {
@@ -335,7 +336,7 @@ enum Content {
 }
 
 fn read(file: &dyn File, pool: &Pool, identity: &Identity) -> io::Result<Content> {
-    let (pad, seed) = (identity.pad, identity.seed());
+    let Framing { pad, seed } = identity.framing();
     let size = file.size()?;
     if size < pad as u64 {
         return Ok(Content::None);
