@@ -62,6 +62,29 @@ fn no_module_names_what_stands_above_it() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
+/// A crate says that it is not published, or has what a registry shows of it.
+#[test]
+fn a_crate_is_private_or_presentable() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ lies in the repository");
+    let mut faults = Vec::new();
+    let mut published = 0;
+    for file in files(root).iter().filter(|file| file.path.ends_with("/Cargo.toml")) {
+        let has = |start: &str| file.lines().any(|(_, line)| line.starts_with(start));
+        if has("publish = false") {
+            continue;
+        }
+        published += 1;
+        let keys = ["description = ", "readme = \"README.md\"", "keywords = ", "categories = ", "license.workspace"];
+        let keys = keys.into_iter().chain(["[package.metadata.docs.rs]"]).filter(|key| !has(key));
+        let folder = root.join(&file.path).with_file_name("");
+        let texts =
+            ["README.md", "LICENSE-APACHE", "LICENSE-MIT"].into_iter().filter(|name| !folder.join(name).is_file());
+        faults.extend(keys.chain(texts).map(|what| format!("{}: without {what}", file.path)));
+    }
+    assert!(published > 0, "the walk misses the crates that are published");
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
 #[test]
 fn every_exception_is_still_needed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ lies in the repository");
