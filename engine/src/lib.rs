@@ -178,8 +178,3 @@ pub use logboom_wal::{
 };
 #[doc(hidden)]
 pub use recovery::steady::steady;
-
-/// The example of the README, so that the tests compile and run it.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -36,6 +36,7 @@ const WITHOUT_UNSAFE: &[&str] = &[
     "cli/src/main.rs",
     "examples/cluster/src/main.rs",
     "examples/serve/src/lib.rs",
+    "docs/guide/lib.rs",
 ];
 
 #[test]
