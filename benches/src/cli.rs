@@ -68,7 +68,8 @@ enum Command {
     Run(Run),
     /// Measures how figures grow: with shards, entries, the size of an entry, writers.
     Scaling(scaling::Request),
-    /// Draws what `scaling --json` has printed, one SVG for each figure along each axis.
+    /// Draws what `scaling --json` has printed, one SVG for each figure along each axis, or what `run --json` has, as
+    /// one chart of ratios.
     Plot(plot::Request),
     /// Measures what a disk is like for a log, in a minute, and says which defaults the engine takes there, and why.
     Device(device::Request),

@@ -1,9 +1,11 @@
 //! How figures grow with one quantity while everything else stays: curves, for a table, for JSON, for plots.
 //!
 //! [`axis`] says what grows, at which points, and what is measured there; [`curve`] is what comes out; [`plot`] draws.
+//! [`bars`] are drawn from a run of workloads.
 
 pub mod axis;
 pub mod curve;
+pub mod bars;
 pub mod plot;
 
 use std::{io::Write, path::PathBuf, time::Duration};

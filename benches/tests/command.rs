@@ -183,6 +183,29 @@ fn curves_are_measured_and_drawn() {
     assert!(plots.join("shards-open-ms.svg").exists());
 }
 
+/// The chart of the README is what the record gives, and the record has the figures that the documents state.
+#[test]
+fn the_chart_of_the_readme_is_of_its_record() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let record = root.join("benches/record/2026-11-23-readme.json");
+    let output = bench().arg("plot").arg(&record).arg("--out").arg(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let chart = |folder: &Path| fs::read_to_string(folder.join("ratios.svg")).unwrap();
+    let (drawn, kept) = (chart(dir.path()), chart(&root.join("docs/plots")));
+    assert!(drawn == kept, "docs/plots/ratios.svg is not what `logboom-bench plot` draws of the record");
+
+    let documents = ["README.md", "docs/performance.md"].map(|name| fs::read_to_string(root.join(name)).unwrap());
+    assert!(documents[0].contains("(docs/plots/ratios.svg)"));
+    let figures = |line: &str| line.parse::<Value>().ok().filter(|line| line["ops_per_s"].is_number());
+    for line in fs::read_to_string(record).unwrap().lines().filter_map(figures) {
+        let latencies = format!("| {}, {} |", line["p50_us"], line["p99_us"]);
+        let workload = format!("| {} |", line["workload"].as_str().unwrap());
+        let row = documents[1].lines().find(|row| row.starts_with(&workload) && row.contains(&latencies));
+        assert!(row.is_some() && documents[0].contains(&latencies), "{line}");
+    }
+}
+
 #[test]
 fn every_workload_is_listed() {
     let output = bench().arg("list").output().unwrap();

@@ -1,4 +1,4 @@
-//! Curves as SVG, a file for each axis and figure.
+//! Curves as SVG, a file for each axis and figure, and ratios as bars.
 
 use std::{
     fs,
@@ -10,13 +10,13 @@ use std::{
 use clap::Args;
 use plotters::prelude::*;
 
-use super::{axis::Axis, curve::Curves};
+use super::{axis::Axis, bars::Bars, curve::Curves};
 use crate::{Error, Result, job::round, system::System};
 
 /// What is to be drawn.
 #[derive(Args, Debug)]
 pub struct Request {
-    /// What `logboom-bench scaling --json` has printed.
+    /// What `logboom-bench scaling --json` has printed, or `logboom-bench run --json` of logboom and raft-engine.
     pub file: PathBuf,
 
     /// Where the plots are written.
@@ -31,19 +31,31 @@ pub struct Request {
 pub fn run(request: &Request) -> Result<()> {
     let at = |path: &Path, error: Error| Error::from(format!("{}: {error}", path.display()));
     let text = fs::read_to_string(&request.file).map_err(|error| at(&request.file, error.into()))?;
-    let curves = Curves::parse(&text).map_err(|error| at(&request.file, error))?;
-    if curves.axes().is_empty() {
-        return Err(at(&request.file, "no points are in it".into()));
-    }
+    let plots = plots(&text).map_err(|error| at(&request.file, error))?;
     fs::create_dir_all(&request.out).map_err(|error| at(&request.out, error.into()))?;
-    for axis in curves.axes() {
-        for figure in curves.figures(axis) {
-            let path = request.out.join(format!("{axis}-{}.svg", figure.replace('_', "-")));
-            fs::write(&path, draw(&curves, axis, figure)?).map_err(|error| at(&path, error.into()))?;
-            writeln!(std::io::stdout().lock(), "{}", path.display())?;
-        }
+    for (name, svg) in plots {
+        let path = request.out.join(name);
+        fs::write(&path, svg).map_err(|error| at(&path, error.into()))?;
+        writeln!(std::io::stdout().lock(), "{}", path.display())?;
     }
     Ok(())
+}
+
+/// The files to write, and what is in them.
+fn plots(text: &str) -> Result<Vec<(String, String)>> {
+    let bars = Bars::parse(text)?;
+    if !bars.is_empty() {
+        return Ok(vec![("ratios.svg".to_owned(), bars.draw()?)]);
+    }
+    let curves = Curves::parse(text)?;
+    let mut plots = Vec::new();
+    for axis in curves.axes() {
+        for figure in curves.figures(axis) {
+            let name = format!("{axis}-{}.svg", figure.replace('_', "-"));
+            plots.push((name, draw(&curves, axis, figure)?));
+        }
+    }
+    if plots.is_empty() { Err("no points are in it".into()) } else { Ok(plots) }
 }
 
 /// One figure along one axis, a line for each system; both scales are logarithmic, so that what grows in proportion is
