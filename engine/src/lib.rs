@@ -1,12 +1,31 @@
 //! The logs of thousands of raft groups, durable in one write-ahead log, read without copies.
 //!
-//! A node that takes part in many raft groups has as many logs to keep, and each must be on disk before it answers.
-//! Logboom writes them all to one log with direct IO, so that one sync serves whoever is waiting, keeps the recent
-//! tail in memory for readers, and hands out entries in the memory that they were written from.
+//! # Start here
 //!
-//! It is not a raft implementation, not a database, and not a queue: it knows *shards* (one raft group's log each, with
-//! a hard state, a commit hint and a few keys), *entries* (index, term, kind, context, payload), and what raft cores
-//! do to them: append, truncate, compact, reset.
+//! | you have | begin with |
+//! |---|---|
+//! | raft-rs | the crate `logboom-raft-rs`; `docs/guide/below-raft-rs.md` in the repository |
+//! | openraft 0.9 or 0.10 | the crate `logboom-openraft`; `docs/guide/below-openraft.md` |
+//! | a raft core of your own | [`Engine`], [`Batch`], [`Shard`]; `docs/guide/your-own-core.md` |
+//! | raft-engine, etcd's wal, NuRaft's `log_store` | `docs/guide/coming-from.md`, call by call |
+//! | snapshots to keep, send or receive | [`Snapshots`], and [below](#snapshots) |
+//! | memory and disk to bound | [`Config`] |
+//! | an error | [`Error`], [`ReadError`]; damage: [below](#what-may-be-lost), and `docs/repair.md` |
+//! | a node to watch | [`Engine::health`], [`Engine::metrics`], [`Engine::space`], [`Observer`] |
+//!
+//! | word | what it is |
+//! |---|---|
+//! | *shard* | one raft group's log, with its hard state, commit hint, keys and snapshots: [`ShardId`], [`Shard`] |
+//! | *group* | batches that one write makes durable. Raft's groups are called shards here |
+//! | *boundary* | index and term of the last entry that was compacted: etcd raft's dummy entry. [`Boundary`] |
+//! | *ticket* | the promise of an accepted batch's durability, to be waited for, awaited or called back: [`Ticket`] |
+//! | *checkpoint* | the state of all shards that the engine writes down now and then, from which opening replays |
+//!
+//! A node that takes part in many raft groups has as many logs to keep, and each must be on disk before it answers.
+//! Logboom writes them all to one log with direct IO, so that one sync serves all that wait, keeps the recent tail in
+//! memory for readers, and hands out entries in the memory that they were written from. It is not a raft
+//! implementation, not a database, and not a queue: it knows shards, *entries* (index, term, kind, context, payload),
+//! and what raft cores do to them: append, truncate, compact, reset.
 //!
 //! ```
 //! use logboom::{Config, Durability, Engine, Entry, ShardId};
@@ -39,6 +58,16 @@
 //! engine.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # What it runs on
+//!
+//! Linux, with Rust 1.88 or newer. io_uring is used from kernel 5.11 on where it is allowed, and plain system calls
+//! elsewhere: the bytes on disk are the same. [`OpenReport`] says what was chosen, and why.
+//!
+//! | feature | |
+//! |---|---|
+//! | `lz4` (default) | compression of snapshots |
+//! | `fuzz`, `marks`, `mutants` | for the tests of this workspace; not part of the interface |
 //!
 //! # The stages
 //!
