@@ -1,6 +1,6 @@
-//! What the engine does by itself: it seals segments, writes checkpoints, moves live records and gives space back.
+//! Background work: sealing segments, writing checkpoints, moving live records, freeing segments.
 //!
-//! `Core` and the machines that work on it name each other: a machine needs what they share, and `Core` starts them.
+//! `Core` and its machines import each other: machines work on the state in `Core`, and `Core` starts them.
 
 pub(crate) mod core;
 pub(crate) mod seal;

@@ -39,7 +39,7 @@ pub(crate) fn try_submit(core: &Core, batch: &mut Batch<'_>, durability: Durabil
     let permit = admit();
     let submitted = permit.and_then(|permit| append_counted(core, batch, permit, durability, Reservation::finish));
     if matches!(submitted, Err(Error::Full(_))) {
-        core.room.ask(core);
+        core.space_requests.request(core);
     }
     submitted
 }
@@ -55,7 +55,7 @@ pub(crate) async fn submit_async(core: &Core, batch: &mut Batch<'_>, durability:
             submitted => return submitted,
         }
         // See `with_room`.
-        core.room.answer(core.room.ask(core)).await;
+        core.space_requests.wait(core.space_requests.request(core)).await;
     }
 }
 

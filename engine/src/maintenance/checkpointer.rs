@@ -1,5 +1,5 @@
-//! Checkpointing: what the shards are goes to disk, so that older segments need not be read at the next opening, and
-//! dead ones can be used again.
+//! Checkpointing: writes the state of all shards to disk, so that the next opening need not replay older segments, and
+//! dead ones can be freed.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -14,23 +14,23 @@ use crate::{
     types::{error::Result, ids::ShardId},
 };
 
-/// Shards that one step captures.
+/// The number of shards that one step captures.
 const SHARDS_AT_ONCE: usize = 256;
-/// A checkpoint is due when this many times its size was logged: what it adds to what is written is an eighth.
+/// A checkpoint is due when this many times its size was logged: checkpoints add an eighth to the bytes written.
 const LOGGED_PER_SIZE: u64 = 8;
-/// A checkpoint is due when this many times its size could be reclaimed: two are needed for that.
+/// A checkpoint is due when this many times its size could be freed: that takes two checkpoints, one in each slot.
 const DEAD_PER_SIZE: u64 = 2;
-/// How soon to look again for something that no kick announces.
+/// How soon to poll for what wakes no machine.
 const SOON: Duration = Duration::from_millis(5);
-/// Between two checkpoints that are due for what was found to be lost: what is found meanwhile is in the second.
-const GATHER: Duration = Duration::from_secs(1);
+/// The least time between two checkpoints for new losses: the second has all losses that were found meanwhile.
+const LOSSES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Writes one checkpoint at a time.
 pub(crate) struct Checkpointer {
     work: Work,
     last: Last,
-    /// From when on another one may be due for what was found to be lost.
-    gathered: Duration,
+    /// The earliest time of the next checkpoint for new losses.
+    next_for_losses: Duration,
 }
 
 /// The newest checkpoint.
@@ -40,46 +40,46 @@ struct Last {
     size: u64,
     /// It reflects every record before this.
     upto: Sequence,
-    /// And so much of what was found to be lost.
+    /// The value of [`Losses::found`](crate::read::lost::Losses::found) that it reflects.
     losses: u64,
-    /// Of the segments that this opening has given back, it names none of the first so many.
+    /// The number of segments that the engine had freed when it was captured: it names none of those.
     retired: u64,
 }
 
 enum Work {
     Idle,
-    /// Each shard is captured as it is at that moment. What is logged meanwhile is replayed: it is in `replay_from`
-    /// or behind.
+    /// Captures each shard at a moment of its own. Records that are logged meanwhile are replayed: they are in segment
+    /// `replay_from` or a later one.
     Capturing {
         last: Last,
         shards: Vec<ShardId>,
         next: usize,
         checkpoint: Checkpoint,
     },
-    /// The checkpoint reflects what is not durable yet: were it written now, a crash could leave it ahead of the log.
+    /// Waits until the reflected records are durable: a crash could leave the checkpoint ahead of the log otherwise.
     Waiting {
         last: Last,
         body: Vec<u8>,
         barrier: WalTicket,
     },
-    /// It is in one slot, and is written to the other one as well.
-    Doubling {
+    /// Is in one slot, and is written to the other one as well.
+    WritingSecond {
         last: Last,
         body: Vec<u8>,
     },
 }
 
 impl Checkpointer {
-    /// Behind a checkpoint of `size` bytes, 0 for none, which is replayed from `replay_from`.
+    /// After an opening with a checkpoint of `size` bytes (0 for none) and a replay from segment `replay_from` on.
     pub(crate) fn new(replay_from: SegmentId, size: u64) -> Self {
-        Self { work: Work::Idle, last: Last { replay_from, size, ..Last::default() }, gathered: Duration::ZERO }
+        Self { work: Work::Idle, last: Last { replay_from, size, ..Last::default() }, next_for_losses: Duration::ZERO }
     }
 
     /// Does a bounded amount of work.
     pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Result<Step> {
         match std::mem::replace(&mut self.work, Work::Idle) {
-            Work::Idle if self.lacks_losses(core) && now >= self.gathered => {
-                self.gathered = now.saturating_add(GATHER);
+            Work::Idle if self.lacks_losses(core) && now >= self.next_for_losses => {
+                self.next_for_losses = now.saturating_add(LOSSES_INTERVAL);
                 self.begin(core);
                 Ok(Step::Again)
             }
@@ -87,7 +87,7 @@ impl Checkpointer {
                 self.begin(core);
                 Ok(Step::Again)
             }
-            Work::Idle if self.lacks_losses(core) => Ok(Step::At(self.gathered)),
+            Work::Idle if self.lacks_losses(core) => Ok(Step::At(self.next_for_losses)),
             Work::Idle => Ok(Step::Parked),
             Work::Capturing { last, shards, next, checkpoint } => self.capture(core, last, shards, next, checkpoint),
             Work::Waiting { last, body, barrier } if !barrier.is_done() && !mutants::is_on(Mutant::CheckpointEarly) => {
@@ -95,14 +95,14 @@ impl Checkpointer {
                 self.work = Work::Waiting { last, body, barrier };
                 Ok(Step::At(now.saturating_add(SOON)))
             }
-            Work::Waiting { last, body, .. } | Work::Doubling { last, body } => self.write(core, last, body),
+            Work::Waiting { last, body, .. } | Work::WritingSecond { last, body } => self.write(core, last, body),
         }
     }
 
-    /// Checkpoints whatever is not in a checkpoint yet.
+    /// Writes checkpoints until the newest reflects everything.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
         self.complete(core)?;
-        // Nobody submits any more, and what the log adds by itself needs no checkpoint.
+        // No batches are submitted any more, and groups that the log writes by itself need no checkpoint.
         while core.wal.next_sequence().group() > self.last.upto.group() + 1
             || self.lacks_losses(core)
             || self.names_retired(core)
@@ -113,10 +113,10 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Checkpoints until both slots cover every segment without live entries: they can be given back then.
+    /// Writes checkpoints until both slots cover every segment without live entries: those can be freed then.
     pub(crate) fn cover(&mut self, core: &Core) -> Result<()> {
         self.complete(core)?;
-        // Both slots, and once more if a segment was filled meanwhile.
+        // One for each slot, and one more if a segment was filled meanwhile.
         for _ in 0..3 {
             if dead(core).next().is_none() {
                 return Ok(());
@@ -127,7 +127,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Ends the checkpoint that is under way.
+    /// Completes the checkpoint in progress.
     fn complete(&mut self, core: &Core) -> Result<()> {
         while !matches!(self.work, Work::Idle) {
             if let Step::At(_) = self.step(core, Duration::ZERO)? {
@@ -137,12 +137,12 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Whether entries were found to be lost that the newest checkpoint does not know to be.
+    /// Whether the newest checkpoint lacks losses that were found since.
     fn lacks_losses(&self, core: &Core) -> bool {
         core.store.losses.found() > self.last.losses
     }
 
-    /// Whether the newest checkpoint names segments that were given back since: an opening opens all that it names.
+    /// Whether the newest checkpoint names segments that were freed since: an opening opens all that it names.
     fn names_retired(&self, core: &Core) -> bool {
         core.counts.retired.load(Ordering::Relaxed) > self.last.retired
     }
@@ -155,7 +155,8 @@ impl Checkpointer {
 
     fn begin(&mut self, core: &Core) {
         let upto = core.wal.next_sequence();
-        // Before the shards are listed: whoever got room below this segment is in the list, and is waited for.
+        // Before the shards are listed: a writer with a reservation in an earlier segment is in the list, and the
+        // capture waits for it.
         let replay_from = core.wal.active();
         let retired = core.counts.retired.load(Ordering::Relaxed);
         let last = Last { replay_from, size: 0, upto, losses: core.store.losses.found(), retired };
@@ -180,7 +181,7 @@ impl Checkpointer {
             Work::Capturing { last, shards, next: end, checkpoint }
         } else {
             {
-                // Whoever ends this has its record behind `replay_from`, or has ended it.
+                // The record of a concurrent acceptance is in `replay_from` or a later segment, or the acceptance is complete.
                 let _accepting = core.accepting.lock();
                 let held_back = core.store.shards.has_unknown_losses();
                 checkpoint.damages.close(held_back.then_some(last.upto));
@@ -201,9 +202,9 @@ impl Checkpointer {
         core.counts.checkpoints.fetch_add(1, Ordering::Relaxed);
         core.recovered(CHECKPOINT);
         if dead_bytes(core, |segment| segment < last.replay_from) > DEAD_PER_SIZE * last.size {
-            // They would wait for another checkpoint, and that for all that is on its way to the device when it is
-            // captured: hundreds of segments, where they are small and the log is written at full speed.
-            self.work = Work::Doubling { last, body };
+            // These segments would wait for another checkpoint, which waits for all writes in flight when it is
+            // captured: hundreds of segments, if they are small and the log is written at full speed.
+            self.work = Work::WritingSecond { last, body };
         }
         // Segments may be covered now, and one of them dead.
         core.kick();
@@ -211,24 +212,24 @@ impl Checkpointer {
     }
 }
 
-/// The bytes of the segments that are [`dead`], of those that count.
+/// The bytes of the [`dead`] segments that `counts` accepts.
 fn dead_bytes(core: &Core, counts: impl Fn(SegmentId) -> bool) -> u64 {
     dead(core).filter(|info| counts(info.id)).map(|info| u64::from(info.end)).sum()
 }
 
-/// The segments without a live entry that wait for checkpoints to cover them.
+/// The segments without live entries that the checkpoints do not cover yet.
 fn dead(core: &Core) -> impl Iterator<Item = SegmentInfo> {
     let covered = core.wal.covered();
     let waits = move |info: &SegmentInfo| !info.active && !info.id.is_cold() && info.id >= covered;
     core.wal.segments().into_iter().filter(waits).filter(|info| core.usage.is_free(info.id))
 }
 
-/// Adds a shard, or forgets it if there is nothing to remember.
+/// Adds a shard to the checkpoint, or removes its cell if it has no state.
 fn capture_shard(core: &Core, shard: ShardId, durable: u64, checkpoint: &mut Checkpoint) -> Result<()> {
     let Some(cell) = core.store.shards.get(shard) else { return Ok(()) };
     let remembered = {
-        // A writer that has room in the log and has not published is waited for: its record may lie in a segment that
-        // will not be replayed.
+        // Wait for a writer between reservation and publication: its record may lie in a segment that will not be
+        // replayed.
         let _writer = cell.published.writer();
         let mut state = cell.state.lock();
         let view = cell.published.load();

@@ -1,8 +1,8 @@
-//! Stage *compact*: from truncations and compactions, which say what is dead; leads to recycled segments.
+//! Stage *compact*: frees dead segments, for the log to reuse.
 //!
-//! A segment is dead when no entry in it is live, what freed the last one is durable, and both checkpoints reflect
-//! everything else that it holds. Only then may it be written over: what is left of the log explains every shard
-//! without it, whichever checkpoint survives.
+//! A segment is dead when no entry in it is live, the operation that freed the last one is durable, and both
+//! checkpoints reflect its other records. Only then may it be overwritten: recovery does not need it, whichever
+//! checkpoint survives.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -13,17 +13,17 @@ use crate::{
     types::error::Result,
 };
 
-/// How soon to look again for something that no kick announces.
+/// How soon to poll for what wakes no machine.
 const SOON: Duration = Duration::from_millis(5);
 
-/// Gives the dead segments back to the log.
+/// Frees the dead segments.
 pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
     let (covered, durable) = (core.wal.covered(), core.wal.durable());
     let mut dead = Vec::new();
     let mut dying = false;
     for info in core.wal.segments() {
-        // A cold segment holds entries alone: nothing of it is in a checkpoint. One that is covered is durable, and all
-        // that was written to it is counted. Whether it has a footer does not matter: it would list nothing.
+        // A cold segment holds only entries: no checkpoint needs to reflect it. A covered segment is durable, and all
+        // its records are counted. Its footer does not matter: it would list nothing.
         let is_covered = info.id < covered || info.id.is_cold();
         if info.active || !is_covered || !core.usage.is_free(info.id) {
             continue;

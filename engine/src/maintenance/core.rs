@@ -1,4 +1,4 @@
-//! What an open engine consists of, shared by its handles and its background machines.
+//! The state of an open engine, which its handles and background machines share.
 
 use std::{
     collections::BTreeMap,
@@ -20,27 +20,27 @@ use crate::{
         compact,
         reclaim::Reclaimer,
         seal::Sealer,
-        snapshot_files::{self, Kept},
-        space_requests::{self, Room},
+        snapshot_files::{self, SnapshotFiles},
+        space_requests::{self, SpaceRequests},
         verifier::Verifier,
     },
     read::store::Store,
     types::error::{Error, Result},
 };
 
-/// The names of the machines.
+/// The names of the machines, as health and errors report them.
 pub(crate) const SEAL: &str = "seal";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) const COMPACT: &str = "compact";
 pub(crate) const RECLAIM: &str = "reclaim";
-const ROOM: &str = "room";
+const SPACE_REQUESTS: &str = "room";
 const SNAPSHOTS: &str = "snapshots";
 const VERIFY: &str = "verify";
 
 /// How long a machine that failed waits before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How soon to look again for what a caller is doing itself.
+/// How soon a machine tries again whose work a caller is doing.
 const BUSY: Duration = Duration::from_millis(10);
 
 /// See the module.
@@ -53,18 +53,18 @@ pub(crate) struct Core {
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) reclaimer: Mutex<Reclaimer>,
     pub(crate) verifier: Mutex<Verifier>,
-    pub(crate) room: Room,
+    pub(crate) space_requests: SpaceRequests,
     pub(crate) counts: Counts,
-    pub(crate) snapshots: Kept,
-    /// Held from where the record that accepts unknown losses is placed until no shard is held back for them. Taken
-    /// before all other locks but the checkpointer's: the log is waited for under it, and the shards' locks are.
+    pub(crate) snapshots: SnapshotFiles,
+    /// Held while unknown losses are accepted: from the placing of the record until no shard is held back. Taken before
+    /// all other locks but the checkpointer's: its holder waits for the log, and takes shards' locks.
     pub(crate) accepting: Mutex<()>,
     closed: AtomicBool,
-    /// The machines that have failed and not succeeded since, by name, each with its last failure.
+    /// The last failure of each machine that has not succeeded since, by name.
     failures: Mutex<BTreeMap<&'static str, Error>>,
 }
 
-/// Background work so far.
+/// Counts since the engine was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) batches: AtomicU64,
@@ -81,7 +81,7 @@ impl Core {
         store: Arc<Store>,
         usage: UsageTable,
         checkpointer: Checkpointer,
-        snapshots: Kept,
+        snapshots: SnapshotFiles,
     ) -> Arc<Self> {
         Arc::new(Self {
             wal,
@@ -92,7 +92,7 @@ impl Core {
             checkpointer: Mutex::new(checkpointer),
             reclaimer: Mutex::default(),
             verifier: Mutex::default(),
-            room: Room::default(),
+            space_requests: SpaceRequests::default(),
             counts: Counts::default(),
             snapshots,
             accepting: Mutex::new(()),
@@ -101,7 +101,7 @@ impl Core {
         })
     }
 
-    /// Has the background begin its work.
+    /// Starts the machines.
     pub(crate) fn add_machines(self: &Arc<Self>, reclaims: bool) {
         self.add_machine(SEAL, |core, now| unless_busy(&core.sealer, now, |sealer| sealer.step(core, now)));
         self.add_machine(CHECKPOINT, |core, now| {
@@ -114,28 +114,28 @@ impl Core {
             });
         }
         self.add_machine(VERIFY, |core, now| unless_busy(&core.verifier, now, |verifier| verifier.step(core, now)));
-        self.add_machine(ROOM, space_requests::step);
+        self.add_machine(SPACE_REQUESTS, space_requests::step);
         self.add_machine(SNAPSHOTS, snapshot_files::step);
     }
 
-    /// That this is the process that opened the engine, and has not closed it.
+    /// Fails if the engine is closed, or this is a forked child of the process that opened it.
     pub(crate) fn check_open(&self) -> Result<()> {
         self.wal.check_process()?;
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
-    /// Has the machines look for work.
+    /// Wakes the machines to look for work.
     pub(crate) fn kick(&self) {
         self.wal.worker().kick();
     }
 
-    /// Drains, seals and checkpoints what there is, and ends the log. Later calls do nothing.
+    /// Waits until all batches are durable, seals, writes a checkpoint and closes the log. Later calls do nothing.
     pub(crate) fn close(&self) -> Result<()> {
         self.wal.check_process()?;
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        self.room.shut(self);
+        self.space_requests.close(self);
         let finished = self.finish();
         self.store.readers.stop();
         let closed = self.wal.close();
@@ -143,12 +143,12 @@ impl Core {
         finished
     }
 
-    /// The machines whose last attempt failed, by name, and how.
+    /// The names of the machines whose last attempt failed, with the errors.
     pub(crate) fn background_failures(&self) -> Vec<(&'static str, Error)> {
         self.failures.lock().iter().map(|(name, error)| (*name, error.clone())).collect()
     }
 
-    /// So that opening again reads footers and a checkpoint, and replays next to nothing.
+    /// Seals and checkpoints, so that the next opening replays next to nothing.
     fn finish(&self) -> Result<()> {
         self.wal.barrier().wait()?;
         self.reclaimer.lock().end(self);
@@ -162,13 +162,13 @@ impl Core {
         self.wal.worker().add(Box::new(Background { core: Arc::downgrade(self), name, work, retry_at }));
     }
 
-    /// The machine has done what it may have failed at before, or has nothing left to do.
+    /// Clears the machine's last failure: it has succeeded since, or has nothing left to do.
     pub(crate) fn recovered(&self, machine: &'static str) {
         self.failures.lock().remove(machine);
     }
 }
 
-/// Does a step of work, unless a caller is doing that work itself: it may be waiting for the other machines.
+/// Does a step, unless a caller holds `work`: it may be waiting for the other machines, so the step must not block.
 fn unless_busy<T>(work: &Mutex<T>, now: Duration, step: impl FnOnce(&mut T) -> Result<Step>) -> Result<Step> {
     match work.try_lock() {
         Some(mut work) => step(&mut work),
@@ -176,12 +176,12 @@ fn unless_busy<T>(work: &Mutex<T>, now: Duration, step: impl FnOnce(&mut T) -> R
     }
 }
 
-/// One of the engine's machines. It does not keep the engine open.
+/// A machine of the engine. Its reference to the engine is weak.
 struct Background {
     core: Weak<Core>,
     name: &'static str,
     work: fn(&Core, Duration) -> Result<Step>,
-    /// After a failure: until then it does nothing, whatever the other machines do.
+    /// It does nothing before this time, after a failure.
     retry_at: Duration,
 }
 

@@ -1,16 +1,16 @@
-//! How fast reclaiming goes: as fast as appending does not feel it.
+//! The pace of background reads: slow enough not to delay appends.
 
 use std::time::Duration;
 
 /// The shortest pause between two steps.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// The longest, unless a step itself takes longer.
+/// The longest pause, unless a step takes longer.
 const LONGEST: Duration = Duration::from_millis(50);
-/// By how much the device may answer the log later during a step than during a pause, as a quotient.
+/// How much longer the log's writes may take during steps than during pauses, as a quotient.
 const SLOWER: (u32, u32) = (3, 2);
 
-/// Pauses between steps. They grow while the log's own writes take longer during steps than during pauses, and shrink
-/// while they do not: whatever else loads the device counts in both.
+/// Pauses between steps. They grow while the log's writes take longer during steps than during pauses, and shrink
+/// otherwise. Other load on the device counts in both, and does not slow the steps down.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     pause: Duration,
@@ -20,26 +20,26 @@ pub(crate) struct Pace {
     seen: Answers,
 }
 
-/// How often the device has answered, and how long that took in all.
+/// The number of writes of the log that completed, and their total duration.
 pub(crate) type Answers = (u64, Duration);
 
-/// A mean that forgets.
+/// An exponential moving average.
 #[derive(Debug, Default)]
 struct Mean(Option<Duration>);
 
 impl Pace {
-    /// When the next step may be made.
+    /// When the next step may begin.
     pub(crate) fn due(&self) -> Duration {
         self.due
     }
 
-    /// A step begins.
+    /// Call when a step begins.
     pub(crate) fn begin(&mut self, answers: Answers) {
         self.in_pauses.take(self.seen, answers);
         self.seen = answers;
     }
 
-    /// A step was made from `begun` to `ended`; `hurry` if space is short.
+    /// Call when a step ends that began at `begun`; with `hurry`, when space is short, steps take half of the time.
     pub(crate) fn end(&mut self, begun: Duration, ended: Duration, answers: Answers, hurry: bool) {
         self.in_steps.take(self.seen, answers);
         self.seen = answers;
@@ -55,7 +55,7 @@ impl Pace {
 }
 
 impl Mean {
-    /// Takes what came between; nothing, if the device was not asked for anything.
+    /// Adds the writes between two counts, if there were any.
     fn take(&mut self, before: Answers, after: Answers) {
         let Ok(count @ 1..) = u32::try_from(after.0.saturating_sub(before.0)) else { return };
         let new = after.1.saturating_sub(before.1) / count;
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(pauses(&mut pace, 4 * MS, 4 * MS, 3), [2 * MS; 3], "half of the time at most");
         let slower = pauses(&mut pace, 8 * MS, 4 * MS, 20);
         assert!(slower.is_sorted() && slower.last() == Some(&LONGEST), "{slower:?}");
-        // What is slow either way is not its doing.
+        // Slow writes in both are not caused by the steps.
         let faster = pauses(&mut pace, 9 * MS, 8 * MS, 40);
         assert_eq!(faster.last(), Some(&(2 * MS)), "{faster:?}");
     }

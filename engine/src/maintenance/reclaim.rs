@@ -1,7 +1,7 @@
-//! Reclaiming: what is still live in segments that are mostly dead moves to cold ones, so that the rest comes back.
+//! Reclaiming: copies the live records of mostly dead segments to cold segments, so that the old ones can be freed.
 //!
-//! A record is moved as it is. Where it lay is given back by *compact*, as if the entries had been dropped there: the
-//! copy is durable before the index knows of it, and no reader is sent to the old place from then on.
+//! Records are copied byte for byte. The index refers to a copy only when the copy is durable; from then on no reader
+//! is sent to the old place, and *compact* frees the old segment.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -27,73 +27,73 @@ use crate::{
     },
 };
 
-/// About how many bytes one step moves.
+/// The bytes that one step moves, about.
 const STEP_BYTES: usize = 512 << 10;
-/// And at most how many records.
+/// The most records that one step moves.
 const STEP_RECORDS: usize = 4096;
-/// And at most how many that do not lie beside the one before, each of which is a read of the device.
+/// The most device reads of one step: records that lie close together are read as one.
 const STEP_READS: usize = 96;
-/// And how many of those are asked of the device at once: what the log writes waits behind them.
+/// The most device reads in flight: writes of the log wait behind them.
 const READS_AT_ONCE: usize = 8;
-/// How soon to look whether anything is due.
+/// How often an idle reclaimer looks for work.
 const IDLE: Duration = Duration::from_millis(100);
-/// How long a segment is left alone that could not be emptied for something that may pass.
-const ASIDE: Duration = Duration::from_secs(30);
+/// How long a segment is deferred after a failure that may be transient.
+const DEFERRED_FOR: Duration = Duration::from_secs(30);
 
 /// Empties one segment at a time.
 #[derive(Default)]
 pub(crate) struct Reclaimer {
     work: Option<Emptying>,
     pace: Pace,
-    /// When to look for work again.
+    /// When to look for work next.
     look_at: Duration,
-    /// Segments in which something is damaged: what can be read of them stays where it is.
-    spoiled: BTreeSet<SegmentId>,
-    /// Damaged segments whose losses are known: what is intact in them moves out, however much it is.
+    /// Segments that could not be emptied because of damage whose extent is not known yet.
+    unmovable: BTreeSet<SegmentId>,
+    /// Damaged segments whose losses are known: all their intact records are moved out.
     damaged: BTreeSet<SegmentId>,
-    /// Segments that are left alone until then: others come first.
-    aside: BTreeMap<SegmentId, Duration>,
-    /// What the disk did not answer for, of those that were put aside.
-    unanswered: Option<Error>,
+    /// Segments that are not tried again before the given time.
+    deferred: BTreeMap<SegmentId, Duration>,
+    /// The first failure to read a segment since [`Reclaimer::take_failure`].
+    failure: Option<Error>,
     has_ended: bool,
 }
 
 /// A segment that is being emptied.
 struct Emptying {
     segment: SegmentId,
-    /// Of one that stays without, nothing: the shards have their places themselves.
+    /// Empty if the segment has none: the shards have its places in memory then.
     footer: Arc<Footer>,
-    /// Those with entries in it, and which of them comes next.
+    /// The shards with entries in it, and the position of the next one to list.
     shards: Vec<ShardId>,
     next: usize,
-    /// Of the shards before: what was live when they were looked at.
-    items: VecDeque<Item>,
-    copied: Option<Copied>,
+    /// The live records of the listed shards, as of when they were listed.
+    items: VecDeque<LiveRecord>,
+    copied: Option<CopiedRecords>,
 }
 
-/// Items with what their places hold.
-struct Read {
-    items: Vec<Item>,
-    /// In the order of the items, each place once.
+/// Live records, read from their places.
+struct ReadRecords {
+    items: Vec<LiveRecord>,
+    /// By place, each once, in the order of the items.
     records: Vec<(Place, Record)>,
 }
 
-/// Records that have copies, which nobody is sent to yet.
-struct Copied {
-    items: Vec<Item>,
-    /// From where each record lies to where its copy does, in the order of the items.
+/// Live records with durable copies, to which the index does not refer yet.
+struct CopiedRecords {
+    items: Vec<LiveRecord>,
+    /// The place of each record and of its copy, in the order of the items.
     copies: Vec<(Place, Place)>,
 }
 
 /// Live entries of one record.
-struct Item {
+struct LiveRecord {
     shard: ShardId,
     entries: EntryLocation,
     place: Place,
 }
 
 impl Reclaimer {
-    /// Does a bounded amount of work, when some is due.
+    /// Does a bounded amount of work, if any is due.
     pub(crate) fn step(&mut self, core: &Core, now: Duration) -> Result<Step> {
         if self.work.as_ref().is_some_and(|work| work.copied.is_some()) {
             self.advance(core)?;
@@ -104,8 +104,8 @@ impl Reclaimer {
             return Ok(Step::At(due));
         }
         if self.work.is_none() && !self.begin(core, Urgency::Due) {
-            self.answered()?;
-            if self.aside.is_empty() {
+            self.take_failure()?;
+            if self.deferred.is_empty() {
                 core.recovered(RECLAIM);
             }
             self.look_at = now.saturating_add(IDLE);
@@ -115,34 +115,34 @@ impl Reclaimer {
         let advanced = self.advance(core);
         self.pace.end(now, core.wal.now(), core.wal.answers(), victim::is_short(core));
         advanced?;
-        self.answered().map(|()| Step::Again)
+        self.take_failure().map(|()| Step::Again)
     }
 
-    /// Moves whatever is worth it, at once.
+    /// Empties all segments that are worth it, now.
     ///
     /// # Errors
-    /// Also when only some of it could not be read: all else was moved.
+    /// Also if only some segments could not be read: all others were emptied.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
-        // The caller wants each to be tried, once.
-        self.aside.clear();
+        // The caller wants each segment tried once.
+        self.deferred.clear();
         while self.work.is_some() || self.begin(core, Urgency::Asked) {
             self.advance(core)?;
         }
-        self.answered()
+        self.take_failure()
     }
 
-    /// Moves what is in segments that are nearly empty, and no more than a quarter of a segment: for an opening.
-    pub(crate) fn gather(&mut self, core: &Core) -> Result<()> {
+    /// For an opening: empties segments that are nearly empty, until about a quarter of a segment was moved.
+    pub(crate) fn move_sparse(&mut self, core: &Core) -> Result<()> {
         let moved = || core.wal.metrics().moved_bytes;
         let limit = moved() + core.wal.segment_bytes() / 4;
         while self.work.is_some() || moved() < limit && self.begin(core, Urgency::Opening) {
             self.advance(core)?;
         }
-        self.answered()
+        self.take_failure()
     }
 
-    /// Publishes what is copied, moves nothing more, and ends the cold segment, which can be sealed then: a footer must
-    /// list all that is read from its segment.
+    /// Publishes the last copies, moves nothing more, and closes the cold segment so that it can be sealed: a footer
+    /// must list all entries that are read from its segment.
     pub(crate) fn end(&mut self, core: &Core) {
         if let Some(Emptying { segment, copied: Some(copied), .. }) = self.work.take() {
             copied.publish(core, segment);
@@ -151,10 +151,10 @@ impl Reclaimer {
         core.wal.close_cold();
     }
 
-    /// Live segments in which something is damaged.
+    /// The damaged segments that still hold live entries.
     pub(crate) fn damaged(&self, core: &Core) -> Vec<SegmentId> {
         let is_live = |id: &&SegmentId| !core.usage.is_free(**id);
-        self.spoiled.union(&self.damaged).filter(is_live).copied().collect()
+        self.unmovable.union(&self.damaged).filter(is_live).copied().collect()
     }
 
     fn begin(&mut self, core: &Core, urgency: Urgency) -> bool {
@@ -162,11 +162,11 @@ impl Reclaimer {
             return false;
         }
         for segment in core.store.losses.take_verified() {
-            self.spoiled.remove(&segment);
+            self.unmovable.remove(&segment);
             self.damaged.insert(segment);
         }
         let now = core.wal.now();
-        self.aside.retain(|_, until| now < *until);
+        self.deferred.retain(|_, until| now < *until);
         while let Some(segment) = self.choose(core, urgency) {
             match Emptying::begin(core, segment) {
                 Ok(work) => {
@@ -180,22 +180,23 @@ impl Reclaimer {
     }
 
     fn choose(&self, core: &Core, urgency: Urgency) -> Option<SegmentId> {
-        let left: BTreeSet<SegmentId> = self.spoiled.iter().chain(self.aside.keys()).copied().collect();
+        let left: BTreeSet<SegmentId> = self.unmovable.iter().chain(self.deferred.keys()).copied().collect();
         let damaged = || victim::choose_damaged(core, &self.damaged, &left);
         let ordinary = || victim::choose(core, &left, urgency);
-        // A damaged one costs whatever is live in it: close to the log's bound, what gives the most room comes first.
+        // Emptying a damaged segment can cost a whole segment. Close to the log's limit, the one that frees most is
+        // first.
         match self.damaged.is_empty() || victim::is_tight(core) {
             true => ordinary().or_else(damaged),
             false => damaged().or_else(ordinary),
         }
     }
 
-    /// Copies a few records, or has their entries read from the copies; ends the work when none are left.
+    /// Copies a few records, or publishes the last copies; ends the work when no records are left.
     fn advance(&mut self, core: &Core) -> Result<()> {
         let Some(work) = &mut self.work else { return Ok(()) };
         if let Some(copied) = work.copied.take() {
             copied.publish(core, work.segment);
-            if self.aside.is_empty() {
+            if self.deferred.is_empty() {
                 core.recovered(RECLAIM);
             }
             return Ok(());
@@ -207,7 +208,7 @@ impl Reclaimer {
             self.has_emptied(core, segment);
             return Ok(());
         }
-        let read = match Read::of(core, items) {
+        let read = match ReadRecords::of(core, items) {
             Ok(read) => read,
             Err(error) => {
                 self.work = None;
@@ -218,10 +219,11 @@ impl Reclaimer {
         match read.copy(core) {
             Ok(copied) => work.copied = Some(copied),
             Err(WalError::Full(_)) if self.damaged.contains(&segment) => {
-                // It was to go whatever that costs, and there is not so much: what is worth it goes first.
+                // There is no space to copy all of a damaged segment: first empty segments that free more than they
+                // cost.
                 marks::hit("reclaim: there is no room for what lies beside damage");
                 self.work = None;
-                self.put_aside(core, segment);
+                self.defer(core, segment);
             }
             Err(error) => {
                 self.work = None;
@@ -234,9 +236,9 @@ impl Reclaimer {
     fn has_emptied(&mut self, core: &Core, segment: SegmentId) {
         marks::hit("reclaim: a segment was emptied");
         if !core.usage.is_free(segment) {
-            // Its footer knows nothing of what is counted there, or a read gave something else than that: it would be
-            // tried for ever.
-            self.spoiled.insert(segment);
+            // Its footer does not list entries that count as live, or a read returned another record. Without this it
+            // would be chosen again forever.
+            self.unmovable.insert(segment);
             if !self.damaged.contains(&segment) {
                 core.store.losses.suspect(segment);
             }
@@ -245,33 +247,33 @@ impl Reclaimer {
         core.kick();
     }
 
-    /// What is damaged cannot be moved: the shards that lost it are found. The other failures may pass, and hold up
-    /// no other segment meanwhile.
+    /// Ends the work on a segment after a failed read. Damaged records cannot be moved: the verifier finds the shards
+    /// that lost them. Other failures may be transient, and the segment is deferred.
     fn give_up(&mut self, core: &Core, segment: SegmentId, error: WalError) {
         match error {
             WalError::Corruption(_) => {
                 marks::hit("reclaim: a segment has something damaged in it");
-                self.spoiled.insert(segment);
+                self.unmovable.insert(segment);
             }
-            // It is not among those that are chosen from any more.
+            // The segment was freed.
             WalError::Gone(_) => return,
             other => {
                 marks::hit("reclaim: a segment cannot be read");
-                self.put_aside(core, segment);
-                self.unanswered.get_or_insert(other.into());
+                self.defer(core, segment);
+                self.failure.get_or_insert(other.into());
             }
         }
         core.store.losses.suspect(segment);
         core.kick();
     }
 
-    fn put_aside(&mut self, core: &Core, segment: SegmentId) {
-        self.aside.insert(segment, core.wal.now().saturating_add(ASIDE));
+    fn defer(&mut self, core: &Core, segment: SegmentId) {
+        self.deferred.insert(segment, core.wal.now().saturating_add(DEFERRED_FOR));
     }
 
-    /// What the disk did not answer for since this was last asked.
-    fn answered(&mut self) -> Result<()> {
-        self.unanswered.take().map_or(Ok(()), Err)
+    /// The first failure to read a segment since the last call.
+    fn take_failure(&mut self) -> Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
     }
 }
 
@@ -290,9 +292,9 @@ impl Emptying {
     }
 
     /// The next records to move.
-    fn take(&mut self, core: &Core) -> Vec<Item> {
+    fn take(&mut self, core: &Core) -> Vec<LiveRecord> {
         let limit = STEP_BYTES.min(core.wal.batch_bytes_max());
-        let (mut items, mut bytes): (Vec<Item>, _) = (Vec::new(), 0);
+        let (mut items, mut bytes): (Vec<LiveRecord>, _) = (Vec::new(), 0);
         let mut reads = 0;
         while items.len() < STEP_RECORDS {
             let Some(item) = self.items.front() else {
@@ -301,7 +303,7 @@ impl Emptying {
                 }
                 break;
             };
-            // Rounded as the last of its batch, which it may be.
+            // Rounded up as the last record of its batch, which it may be.
             bytes += (item.place.len as usize).next_multiple_of(LINE);
             reads += usize::from(items.last().is_none_or(|last| !is_beside(last.place, item.place)));
             if (bytes > limit || reads > STEP_READS) && !items.is_empty() {
@@ -312,7 +314,7 @@ impl Emptying {
         items
     }
 
-    /// Lists what the next shard has here; false if there is none.
+    /// Lists the live records of the next shard; false if there is no next shard.
     fn list(&mut self, core: &Core) -> bool {
         let Some(&shard) = self.shards.get(self.next) else { return false };
         self.next += 1;
@@ -339,14 +341,14 @@ impl Emptying {
                 self.footer.locate(shard, &location, u64::MAX, &mut found);
             }
         }
-        let item = |entries: EntryLocation| entries.place.map(|place| Item { shard, entries, place });
+        let item = |entries: EntryLocation| entries.place.map(|place| LiveRecord { shard, entries, place });
         self.items.extend(found.into_iter().filter_map(item));
         true
     }
 }
 
-impl Item {
-    /// Whether the record is the one that held the entries when they were listed.
+impl LiveRecord {
+    /// Whether `record` is the one that held the entries when they were listed.
     fn is_in(&self, record: &Record) -> bool {
         let is_in = record.owner() == self.shard.0 && self.entries.is_in(record);
         marks::hit_if(!is_in, "reclaim: entries are not where they were");
@@ -354,8 +356,8 @@ impl Item {
     }
 }
 
-impl Read {
-    fn of(core: &Core, items: Vec<Item>) -> std::result::Result<Self, WalError> {
+impl ReadRecords {
+    fn of(core: &Core, items: Vec<LiveRecord>) -> std::result::Result<Self, WalError> {
         let mut places: Vec<Place> = items.iter().map(|item| item.place).collect();
         places.dedup();
         let mut records: Vec<Record> = Vec::with_capacity(places.len());
@@ -365,9 +367,9 @@ impl Read {
         Ok(Self { items, records: places.into_iter().zip(records).collect() })
     }
 
-    /// Copies what the items' places hold, but where a read gives something else. That passes its checksum when it was
-    /// there earlier: those items stay where they are, and with them their segment.
-    fn copy(self, core: &Core) -> std::result::Result<Copied, WalError> {
+    /// Copies the records. Drops items whose place holds another record: the device may return an older one, which
+    /// passes its checksum. Those entries, and their segment, stay.
+    fn copy(self, core: &Core) -> std::result::Result<CopiedRecords, WalError> {
         let Self { mut items, records } = self;
         let _span = tracing::debug_span!("reclaim", records = items.len()).entered();
         let mut found = records.into_iter().peekable();
@@ -385,12 +387,12 @@ impl Read {
         });
         let listed = Listed { records: items.len(), stretches: stretches(&items) };
         let copies = if records.is_empty() { Vec::new() } else { core.wal.move_listed(&records, listed)? };
-        Ok(Copied { items, copies: places.into_iter().zip(copies).collect() })
+        Ok(CopiedRecords { items, copies: places.into_iter().zip(copies).collect() })
     }
 }
 
-impl Copied {
-    /// From here on the entries are read from the copies, but those that were dropped or written over meanwhile.
+impl CopiedRecords {
+    /// Points the index at the copies, for entries that were not dropped or overwritten meanwhile.
     fn publish(self, core: &Core, from: SegmentId) {
         let mut copies = self.copies.into_iter().peekable();
         let mut delta = Delta::default();
@@ -399,7 +401,7 @@ impl Copied {
             let mut state = cell.state.lock();
             let extent = cell.published.load().extent;
             let mut is_any = false;
-            for Item { entries, place, .. } in of_shard {
+            for LiveRecord { entries, place, .. } in of_shard {
                 while copies.next_if(|(original, _)| original != place).is_some() {}
                 let Some((_, copy)) = copies.peek() else { break };
                 let is_live = state.log.relocate(&extent, from, &entries.range, *copy, &mut delta);
@@ -410,7 +412,7 @@ impl Copied {
                 delta.touch(cell.id);
             }
             if let Some((_, copy)) = copies.peek() {
-                // With the shard locked: whoever frees the entries next finds them counted.
+                // With the shard locked: an operation that frees the entries next must find them counted.
                 core.usage.apply(copy.segment, 0, &delta);
             }
             delta.clear();
@@ -418,14 +420,15 @@ impl Copied {
     }
 }
 
-/// How many stretches without a gap the entries make.
-fn stretches(items: &[Item]) -> usize {
-    let follows =
-        |one: &Item, next: &Item| one.shard == next.shard && one.entries.range.end == next.entries.range.start;
+/// The number of contiguous ranges of entries.
+fn stretches(items: &[LiveRecord]) -> usize {
+    let follows = |one: &LiveRecord, next: &LiveRecord| {
+        one.shard == next.shard && one.entries.range.end == next.entries.range.start
+    };
     items.chunk_by(follows).count()
 }
 
-/// Parts of which each takes few reads of the device.
+/// Splits `places` into parts of at most [`READS_AT_ONCE`] device reads.
 fn rounds(mut places: &[Place]) -> impl Iterator<Item = &[Place]> {
     std::iter::from_fn(move || {
         let apart = |pair: &[Place]| matches!(pair, [one, next] if !is_beside(*one, *next));
@@ -437,7 +440,7 @@ fn rounds(mut places: &[Place]) -> impl Iterator<Item = &[Place]> {
     })
 }
 
-/// Whether a record is read with the one before it.
+/// Whether one device read covers both records.
 fn is_beside(before: Place, next: Place) -> bool {
     let end = before.offset.saturating_add(before.len);
     before.segment == next.segment && (before.offset..=end.saturating_add(NEAR)).contains(&next.offset)

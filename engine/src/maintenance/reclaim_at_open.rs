@@ -1,21 +1,21 @@
-//! What an opening does for space before more of it is prepared: each begins a segment, and where a process is started
-//! again and again, the background never has the time to give the last ones back.
+//! Frees space during an opening, before new segments are prepared. Each opening begins a segment, and in a process
+//! that restarts again and again the background never has the time to free the earlier ones.
 //!
-//! It is little work: two checkpoints, and the records of segments that hold next to nothing.
+//! It is little work: two checkpoints, and moving the records of nearly empty segments.
 
 use crate::{
     maintenance::{core::Core, space, victim},
     types::error::Result,
 };
 
-/// Segments without a live entry that an opening leaves to the background.
+/// The most segments without live entries that an opening leaves to the background.
 pub(crate) const FREE_SEGMENTS_MAX: u64 = 4;
 
-/// Gives back what earlier openings have left, when that is too much, and has segments prepared from then on.
+/// Frees segments that earlier openings left, if there are too many, and then starts the preparation of segments.
 ///
 /// # Errors
-/// The log is poisoned. Any other failure is left to the background, which comes by it again.
-pub(crate) fn settle(core: &Core) -> Result<()> {
+/// The log is poisoned. Any other failure is logged: the background tries again.
+pub(crate) fn reclaim_at_open(core: &Core) -> Result<()> {
     if let Err(error) = give_back(core) {
         tracing::warn!(%error, "an opening could not give back space");
     }
@@ -32,7 +32,7 @@ fn give_back(core: &Core) -> Result<()> {
     }
     if core.wal.is_tight() || victim::is_crowded(core) {
         core.sealer.lock().finish(core)?;
-        core.reclaimer.lock().gather(core)?;
+        core.reclaimer.lock().move_sparse(core)?;
         space::give_back(core)?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Sealing: the places of the entries in a full segment move from memory to the segment's footer.
+//! Sealing: moves the places of a full segment's entries from memory to the segment's footer.
 
 use std::{
     collections::VecDeque,
@@ -17,16 +17,16 @@ use crate::{
     types::{error::Result, ids::ShardId},
 };
 
-/// Shards that one step looks at.
+/// The number of shards that one step visits.
 const SHARDS_AT_ONCE: usize = 64;
-/// How soon to look again for something that no kick announces.
+/// How soon to poll for what wakes no machine.
 const SOON: Duration = Duration::from_millis(5);
 
 /// Seals one segment at a time, the oldest first.
 #[derive(Default)]
 pub(crate) struct Sealer {
     work: Work,
-    /// Those that it failed at, the last one last: they are tried again when all others are sealed.
+    /// Segments that it failed to seal, the last one last: they are tried again when all others are sealed.
     failed: VecDeque<SegmentId>,
 }
 
@@ -35,8 +35,8 @@ enum Work {
     #[default]
     Idle,
     Collecting(Collecting),
-    /// The footer lists what was live in a state that is not durable yet: were it written now, a crash could bring
-    /// back entries that it does not list.
+    /// Waits until the state behind the footer is durable: a crash could bring back entries that it does not list
+    /// otherwise.
     Waiting {
         sealed: Sealed,
         footer: Arc<Footer>,
@@ -50,13 +50,13 @@ enum Work {
 
 struct Collecting {
     sealed: Sealed,
-    /// No record from this group on is part of the state that is collected.
+    /// The collected state reflects no record from this group on.
     before: u64,
     next: usize,
     builder: FooterBuilder,
 }
 
-/// A segment that is being sealed, and the shards that have places in it in memory.
+/// A segment that is being sealed, and the shards with places in it in memory.
 struct Sealed {
     segment: SegmentId,
     shards: Vec<ShardId>,
@@ -78,10 +78,10 @@ impl Sealer {
         }
     }
 
-    /// Seals whatever can be sealed now, and tries what has failed once more.
+    /// Seals all segments that can be sealed now, and tries those that failed once more.
     ///
     /// # Errors
-    /// The first failure: the others are sealed.
+    /// The first failure; all other segments are sealed.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
         let mut outcome = Ok(());
         self.failed.clear();
@@ -101,7 +101,7 @@ impl Sealer {
         if self.begin_next(core) {
             return Step::Again;
         }
-        // One at a time: the others wait for the next attempt.
+        // One at a time: the others wait for later calls.
         if self.failed.pop_front().is_some() {
             return Step::Again;
         }
@@ -110,10 +110,10 @@ impl Sealer {
         if core.wal.segments().iter().any(waits) { Step::At(now.saturating_add(SOON)) } else { Step::Parked }
     }
 
-    /// Begins with the oldest segment that it has not failed at; false if there is none.
+    /// Begins with the oldest segment that has not failed; false if there is none.
     fn begin_next(&mut self, core: &Core) -> bool {
         let is_left = |segment| self.failed.contains(&segment);
-        // Those that are about to be given back come last: they may never need one.
+        // Segments without live entries come last: they may be freed before they need a footer.
         let live = core.wal.sealable_but(|segment| is_left(segment) || core.usage.is_free(segment));
         let Some(info) = live.or_else(|| core.wal.sealable_but(is_left)) else { return false };
         let before = core.wal.next_sequence().group();
@@ -187,13 +187,13 @@ impl Sealer {
         }
         core.usage.set_sealed(sealed.segment);
         core.counts.sealed.fetch_add(1, Ordering::Relaxed);
-        // What is sealed may be due for a checkpoint, or dead.
+        // A checkpoint may be due now, or the segment dead.
         core.kick();
         Step::Again
     }
 }
 
-/// Writes a footer; false if the segment stays without, or is gone.
+/// Writes a footer; false if the segment has no space for one, or is gone.
 fn written(core: &Core, segment: SegmentId, footer: &Footer) -> Result<bool> {
     if let Some(error) = core.wal.poisoned() {
         return Err(error.into());

@@ -1,4 +1,4 @@
-//! The files of snapshots beside an open log: taken over at opening, and removed when no shard needs them.
+//! The files of snapshots beside an open log: matched with the log at opening, and removed when no shard needs them.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -19,31 +19,30 @@ use crate::{
     },
 };
 
-/// What an open engine has of snapshots.
-pub(crate) struct Kept {
+/// The snapshots of an open engine.
+pub(crate) struct SnapshotFiles {
     pub(crate) store: Store,
-    /// How many of a shard stay when another is registered.
+    /// How many snapshots a shard keeps when another is registered.
     pub(crate) kept: u32,
 }
 
-/// Takes over the snapshots beside the log, and removes what a crash left. The log must be durable as it was
-/// recovered: what it does not name is gone after this.
-pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &Config) -> Result<Kept> {
-    // A registration may be among what is lost: then only the file says whose it is.
+/// Opens the snapshots that the log names, and removes all other files of snapshots. The recovered log must be durable.
+pub(crate) fn open(disk: Arc<dyn Disk>, wal: &Wal, shards: &ShardMap, config: &Config) -> Result<SnapshotFiles> {
+    // Keep the files of shards that may have lost a registration: only the file tells that it is theirs.
     let spared = |shard| mutants::is_on(Mutant::LeftoverKept) || may_lack(shards, ShardId(shard));
-    let host = Arc::new(Beside(wal.clone()));
+    let host = Arc::new(LogHost(wal.clone()));
     let opened = Store::open(disk, wal.log_id(), host, registered(shards), spared);
     let store = opened.map_err(|error| match error {
-        // Of the opening, as any other.
+        // An IO error of the opening, like any other.
         SnapshotError::Io { what, error } => Error::shared_io(what, error),
         error => error.into(),
     })?;
-    Ok(Kept { store, kept: config.snapshots_kept })
+    Ok(SnapshotFiles { store, kept: config.snapshots_kept })
 }
 
-/// The snapshots beside a log that is only looked at.
+/// The snapshots beside a log that is open read-only.
 pub(crate) fn view(disk: Arc<dyn Disk>, log: [u64; 2], shards: &ShardMap) -> Store {
-    Store::view(disk, log, Arc::new(Onlooker), registered(shards))
+    Store::view(disk, log, Arc::new(ReadOnlyHost), registered(shards))
 }
 
 /// All snapshots that the log names.
@@ -67,20 +66,20 @@ pub(crate) fn may_lack(shards: &ShardMap, shard: ShardId) -> bool {
     state.missing().is_some_and(|missing| missing.snapshot.is_some() || missing.suffix)
 }
 
-/// How soon to look again for something that no kick announces.
+/// How soon to poll for what wakes no machine.
 const SOON: Duration = Duration::from_millis(5);
 
-/// Removes the files of snapshots that no shard and no lease needs any more.
+/// Removes the files of snapshots that neither a shard nor a lease needs.
 pub(crate) fn step(core: &Core, now: Duration) -> Result<Step> {
     let waits = core.snapshots.store.sweep(core.wal.durable())?;
     Ok(if waits { Step::At(now.saturating_add(SOON)) } else { Step::Parked })
 }
 
-/// In the place of a log that cannot be written to: nothing is made, and nothing synced.
+/// The host of snapshots that are open read-only: creates and syncs nothing.
 #[derive(Debug)]
-struct Onlooker;
+struct ReadOnlyHost;
 
-impl Host for Onlooker {
+impl Host for ReadOnlyHost {
     fn nonce(&self) -> u64 {
         0
     }
@@ -88,22 +87,22 @@ impl Host for Onlooker {
     fn sync_failed(&self, _what: &str, _error: &io::Error) {}
 }
 
-/// The log, as the snapshots beside it see it.
-struct Beside(Wal);
+/// The log as the host of the snapshots beside it.
+struct LogHost(Wal);
 
-impl fmt::Debug for Beside {
+impl fmt::Debug for LogHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Beside")
+        f.write_str("LogHost")
     }
 }
 
-impl Host for Beside {
+impl Host for LogHost {
     fn nonce(&self) -> u64 {
         self.0.nonce()
     }
 
     fn sync_failed(&self, what: &str, error: &io::Error) {
-        // An error is of one owner, and the log tells everyone of this one.
+        // `io::Error` is not `Clone`, and the log needs one of its own.
         let copy = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
         self.0.sync_failed(what, copy);
     }

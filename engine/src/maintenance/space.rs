@@ -1,4 +1,4 @@
-//! Where the space of the log is, and giving back what can be given back at once.
+//! Reports the use of space, and frees what can be freed at once.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -69,14 +69,14 @@ pub(crate) fn report(core: &Core) -> ReclaimReport {
     }
 }
 
-/// Gives back what is dead, moves what is worth it, and gives back what that leaves. Durable on return.
+/// Frees dead segments, empties those that are worth it, and frees those too. Durable on return.
 pub(crate) fn reclaim(core: &Core) -> Result<()> {
-    // What cannot be sealed is given back, too, when it is dead.
+    // A segment that cannot be sealed is still freed if it is dead: report the failure last.
     let sealed = core.sealer.lock().finish(core);
-    // First: there may be nowhere to move to before.
+    // Before records are moved: there may be no space to move them to.
     give_back(core)?;
     let moved = core.reclaimer.lock().finish(core);
-    // Of what could be moved, the room is there whatever failed.
+    // Even after a failure, emptied segments can be freed.
     give_back(core)?;
     match moved {
         Ok(()) | Err(Error::Full(_)) => sealed,
@@ -84,7 +84,7 @@ pub(crate) fn reclaim(core: &Core) -> Result<()> {
     }
 }
 
-/// Gives back what is dead, checkpointing it first where that is needed. Durable on return.
+/// Frees dead segments, after checkpoints if they need them. Durable on return.
 pub(crate) fn give_back(core: &Core) -> Result<()> {
     core.wal.barrier().wait_locked()?;
     core.checkpointer.lock().cover(core)?;
@@ -94,7 +94,7 @@ pub(crate) fn give_back(core: &Core) -> Result<()> {
     Ok(())
 }
 
-/// Tries to make room in a log that is full. Returns whether there is some, whoever made it.
+/// Reclaims if the log is full. Returns whether the log has room now.
 pub(crate) fn make_room(core: &Core) -> Result<bool> {
     if !core.wal.has_room() {
         let reclaimed = reclaim(core);

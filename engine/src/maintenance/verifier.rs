@@ -1,8 +1,7 @@
-//! Verifying: the live entries of segments in which something damaged was met are read, so that it is known which of
-//! them are lost.
+//! Verifying: reads all live entries of segments in which damage was found, to learn which of them are lost.
 //!
-//! What an engine that is closed has not read, it leaves: the next one meets the damage again, by reading or by a
-//! scrub.
+//! A segment that is not verified when the engine closes is left: a read or a scrub of the next engine finds the damage
+//! again.
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
@@ -19,30 +18,30 @@ use crate::{
     },
 };
 
-/// Payload bytes that one step reads.
+/// The payload bytes that one step reads, about.
 const STEP_BYTES: u64 = 1 << 20;
-/// What a read counts for, however little it gives.
+/// A read counts as at least this many bytes.
 const READ_BYTES_MIN: u64 = STEP_BYTES / 64;
-/// Shards that one step looks at, whatever it reads.
+/// The most shards that one step visits.
 const SHARDS_AT_ONCE: usize = 1024;
 
-/// Reads the live entries of suspected segments in the background.
+/// Verifies suspected segments in the background.
 #[derive(Default)]
 pub(crate) struct Verifier {
     work: Option<Verifying>,
-    /// What could not be read: it has another go behind all that was not looked at yet.
+    /// Work that failed: tried again after all segments that were not tried yet.
     again: VecDeque<Verifying>,
     pace: Pace,
 }
 
-/// A segment whose live entries are read.
+/// A segment that is being verified.
 struct Verifying {
     segment: SegmentId,
     shards: Vec<ShardId>,
     next: usize,
-    /// Of the next shard, the entries before this were read.
+    /// The entries of the next shard before this index were read.
     from: u64,
-    /// The shards with something that the disk did not answer for, and what it said of the first.
+    /// The shards with entries that the disk failed to read, and the first error.
     failed: Vec<ShardId>,
     failure: Option<Error>,
 }
@@ -62,7 +61,7 @@ impl Verifier {
         ended.map(|()| Step::Again)
     }
 
-    /// Reads the live entries of all suspected segments. What fails is left for later when all else was read.
+    /// Verifies all suspected segments. Those that fail are tried again by later calls.
     pub(crate) fn finish(&mut self, core: &Core) -> Result<()> {
         let (failed, outcome) = Verifying::run_all(core, std::iter::from_fn(|| self.next(core)));
         self.again = failed;
@@ -92,7 +91,7 @@ impl Verifier {
     }
 }
 
-/// What is to be read again, and why.
+/// The shards to read again, and the error.
 type Again = Box<(Verifying, Error)>;
 
 impl Verifying {
@@ -100,7 +99,7 @@ impl Verifying {
         Self { segment, shards: store.shards.ids(), next: 0, from: 0, failed: Vec::new(), failure: None }
     }
 
-    /// Reads all of each. Returns what is to be read again, and the first failure.
+    /// Verifies all. Returns the work to repeat, and the first failure.
     fn run_all(core: &Core, all: impl Iterator<Item = Self>) -> (VecDeque<Self>, Result<()>) {
         let (mut failed, mut outcome) = (VecDeque::new(), Ok(()));
         for work in all {
@@ -113,13 +112,13 @@ impl Verifying {
         (failed, outcome)
     }
 
-    /// Reads all that is left.
+    /// Verifies the rest of the segment.
     fn run(mut self, core: &Core) -> Result<(), Again> {
         while !self.advance(&core.store) {}
         self.end(core)
     }
 
-    /// Reads on for about a step; whether nothing is left.
+    /// Reads for about a step. Returns whether all shards were read.
     fn advance(&mut self, store: &Arc<Store>) -> bool {
         let (mut looks, mut bytes) = (0, 0);
         while let Some(&shard) = self.shards.get(self.next) {
@@ -145,12 +144,13 @@ impl Verifying {
         true
     }
 
-    /// What to do about the segment when its live entries were read; or what is to be read again, and why.
+    /// Call when all shards were read: the losses of the segment are known, and reclaiming may empty it. On error some
+    /// shards must be read again.
     fn end(self, core: &Core) -> Result<(), Again> {
         let segment = self.segment;
-        self.settle()?;
+        self.outcome()?;
         if !segment.is_cold() && segment >= core.wal.covered() {
-            // What else it held is in memory. With a checkpoint, the next opening need not read it there.
+            // Its other records are in memory. A checkpoint spares the next opening from reading them in this segment.
             core.store.losses.note();
         }
         core.store.losses.verified(segment);
@@ -158,7 +158,7 @@ impl Verifying {
         Ok(())
     }
 
-    fn settle(self) -> Result<(), Again> {
+    fn outcome(self) -> Result<(), Again> {
         match self.failure {
             None => Ok(()),
             Some(error) => {
@@ -170,10 +170,10 @@ impl Verifying {
 }
 
 impl Core {
-    /// Reads every live entry in damaged segments, and has what is intact moved out of them.
+    /// Verifies damaged segments; reclaiming then moves their intact records out.
     ///
     /// # Errors
-    /// The first, when all that can be read was: the rest has another go in the background.
+    /// The first failure, after all segments were tried: the background tries those that failed again.
     pub(crate) fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
         let all = segments.into_iter().map(|segment| Verifying::of(&self.store, segment));
         let (failed, outcome) = Verifying::run_all(self, all);
@@ -187,22 +187,22 @@ impl Core {
 }
 
 impl Store {
-    /// Reads every live entry in `segments`. Shards of which some are lost are in quarantine on return.
+    /// Reads every live entry in `segments`. Shards that lost any are in quarantine on return.
     ///
     /// # Errors
-    /// The first, when all that can be read was.
+    /// The first failure, after all segments were tried.
     pub(crate) fn verify_segments(self: &Arc<Self>, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
         let mut outcome = Ok(());
         for segment in segments {
             let mut work = Verifying::of(self, segment);
             while !work.advance(self) {}
-            outcome = outcome.and(work.settle().map_err(|failure| failure.1));
+            outcome = outcome.and(work.outcome().map_err(|failure| failure.1));
         }
         outcome
     }
 
-    /// Reads some of the live entries that a shard has in `segment`, of those from `from` on. Returns from where to go
-    /// on, and how many bytes these were; `None` if there are none.
+    /// Reads some of the live entries that a shard has in `segment`, from index `from` on. Returns the index to
+    /// continue at, and the number of bytes read; `None` if there are no entries.
     fn verify(self: &Arc<Self>, id: ShardId, segment: SegmentId, from: u64) -> Result<Option<(u64, u64)>> {
         let Some(cell) = self.shards.get(id) else { return Ok(None) };
         let Some(range) = cell.intact_in(segment, from) else { return Ok(None) };
@@ -214,9 +214,9 @@ impl Store {
                 Ok(Some((range.start + batch.len().max(1) as u64, bytes)))
             }
             Err(ReadError::Io(error)) => Err(error),
-            // Known by now, or not there any more: the rest is looked at anew.
+            // The loss is known now, or the entries moved: look at the rest again.
             Err(_) if cell.intact_in(segment, from).as_ref() != Some(&range) => Ok(Some((from, 0))),
-            // None of it by itself is.
+            // The range fails, but no single record of it is lost: skip the entry.
             Err(_) => match query(range.start..range.start + 1).read() {
                 Err(ReadError::Io(error)) => Err(error),
                 _ => Ok(Some((range.start + 1, 0))),
@@ -226,7 +226,7 @@ impl Store {
 }
 
 impl ShardCell {
-    /// The first entries from `from` on that are read from `segment` and are not known to be lost.
+    /// The first range of entries from `from` on that is read from `segment` and not known to be lost.
     fn intact_in(&self, segment: SegmentId, from: u64) -> Option<Range<u64>> {
         let state = self.state.lock();
         let extent = self.published.load().extent;
@@ -235,7 +235,7 @@ impl ShardCell {
     }
 }
 
-/// The first part of `range` that is not lost.
+/// The first part of `range` that is outside `lost`.
 fn first_intact(range: Range<u64>, lost: Option<&Ranges>) -> Option<Range<u64>> {
     let hole = |index| lost.and_then(|lost| lost.from(index));
     let start = hole(range.start).filter(|hole| hole.start <= range.start).map_or(range.start, |hole| hole.end);

@@ -7,7 +7,7 @@ use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, Recover
 
 use crate::{
     index::usage::UsageTable,
-    maintenance::{checkpointer::Checkpointer, core::Core, reclaim_at_open::settle, snapshot_files},
+    maintenance::{checkpointer::Checkpointer, core::Core, reclaim_at_open::reclaim_at_open, snapshot_files},
     read::{
         lost::Losses,
         readers::Readers,
@@ -72,7 +72,7 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
     let core = Core::new(wal, store, usage, checkpointer, snapshots);
-    settle(&core)?;
+    reclaim_at_open(&core)?;
     core.add_machines(config.reclaim_in_background);
     Ok((core, report))
 }

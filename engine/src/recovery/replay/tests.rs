@@ -150,7 +150,7 @@ fn what_comes_later_is_proven_and_may_make_good() {
     assert_eq!(after_loss_of(&|batch| entries(batch, A, 8..11, 1), &compact), (Some(lost(&[(10, 11)])), (10, 11)));
     let destroy = |batch: &mut Batch<'_>| batch.destroy(A).map(drop);
     assert_eq!(after_loss_of(&|batch| batch.put(A, b"k", b"v").map(drop), &destroy), (None, (0, 0)));
-    // What follows a reset to nobody knows where cannot be placed.
+    // The boundary of a lost reset is unknown: later entries have no place.
     let boundary = Boundary { index: 7, term: 4 };
     let reset = |batch: &mut Batch<'_>| batch.reset_to(A, Some(boundary)).map(drop);
     let behind = |batch: &mut Batch<'_>| entries(batch, A, 8..9, 5);
