@@ -177,7 +177,7 @@ impl From<Quarantine> for Missing {
 }
 
 impl Lost {
-    /// The kinds are those of FORMAT.md, "What the layer above writes".
+    /// The kinds are those of `engine/FORMAT.md`, "Records".
     fn new(row: &logboom_wal::Descriptor) -> Self {
         let &logboom_wal::Descriptor { owner: shard, first, count, kind, .. } = row;
         let held = match kind {

@@ -1,6 +1,7 @@
 //! The body of a checkpoint: the state of each shard, so that opening need not replay older segments.
 //!
 //! Each shard's row is as of its own last record. It does not state where the shard's entries lie: footers do.
+//! The bytes are laid out in FORMAT.md, "Checkpoint".
 
 use bytes::Bytes;
 use logboom_wal::mutants::{self, Mutant};

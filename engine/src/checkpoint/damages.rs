@@ -1,7 +1,8 @@
 //! The section of a checkpoint that lists what is lost of which shard: later openings do not replay the segments in
 //! which the losses were found.
 //!
-//! It precedes the checkpoint's tables, and is absent if nothing is lost.
+//! It precedes the checkpoint's tables, and is absent if nothing is lost. The bytes are laid out in
+//! FORMAT.md, "Checkpoint".
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! The section of a checkpoint that lists registered snapshots, and the shards of which a registration is lost.
 //!
-//! It precedes the checkpoint's tables, and is absent if there are neither.
+//! It precedes the checkpoint's tables, and is absent if there are neither. The bytes are laid out in FORMAT.md,
+//! "Checkpoint".
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! Metadata on disk: an rkyv archive behind a header with its name and version.
 //!
 //! The log checksums the bytes; this module validates them too, as a correct checksum does not prove a correct writer.
+//! The bytes are laid out in FORMAT.md, "Archives".
 
 use rkyv::{
     Archive, Portable, Serialize,

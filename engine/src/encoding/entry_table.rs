@@ -1,8 +1,7 @@
 //! The layout of entries in the body of a record.
 //!
-//! A table of one row for each entry, then contexts and payloads in order: context, payload, context, payload. A row
-//! is 8 bytes, little-endian: the end of the entry's payload (u32, from the end of the table), the length of its
-//! context (u16), its kind (u8), and a zero.
+//! A table of one row for each entry, then contexts and payloads in order. The bytes are laid out in FORMAT.md,
+//! "Entries".
 
 use crate::encoding::buffers::BatchEntry;
 

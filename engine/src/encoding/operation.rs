@@ -1,7 +1,6 @@
 //! The operations on a shard, and how each is encoded in a record of the log.
 //!
-//! [`Operation::meta`] has the fields of the header by operation, [`Change::decode`] the body; `entry_table` has the
-//! layout of entries.
+//! The bytes are laid out in FORMAT.md, "Records".
 
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 //!
 //! The *head* lists the shards and their ranges, and every opening reads it. The *rows*, most of the bytes, have the
 //! places of the records. A footer lists exactly the entries that were live, in a state that is durable, when it was
-//! made.
+//! made. The bytes are laid out in FORMAT.md, "Footer".
 
 use std::{collections::BTreeMap, ops::Range};
 

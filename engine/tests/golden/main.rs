@@ -5,6 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test relies on and does not find is its failure")]
 
+mod by_text;
+mod bytes;
+mod damaged;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -35,6 +39,42 @@ fn a_closed_directory_of_version_2_opens() {
 #[test]
 fn a_directory_of_version_2_whose_process_died_opens() {
     check(&fixture("v2", "died"));
+}
+
+#[test]
+fn a_directory_of_version_2_with_losses_opens() {
+    let from = fixture("v2", "damaged");
+    if std::env::var_os("LOGBOOM_GOLDEN").is_some() {
+        drop(fs::remove_dir_all(&from));
+        damaged::write(&from);
+    }
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    copy(&from, dir.path());
+    let engine = Engine::open_read_only(config(dir.path())).unwrap();
+    damaged::check(&|shard| engine.shard(shard));
+    drop(engine);
+    let engine = Engine::open(config(dir.path())).unwrap();
+    damaged::check(&|shard| engine.shard(shard));
+    assert!(engine.quarantined().is_empty() && !engine.has_unknown_losses());
+}
+
+#[test]
+fn reading_leaves_every_directory_as_it_is() {
+    for (version, name) in [("v1", "closed"), ("v1", "died"), ("v2", "closed"), ("v2", "died"), ("v2", "damaged")] {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        copy(&fixture(version, name), dir.path());
+        let before = by_text::files(dir.path(), "");
+        let engine = Engine::open_read_only(config(dir.path())).unwrap();
+        let shards = engine.shards();
+        assert!(!shards.is_empty());
+        for shard in shards.into_iter().map(|id| engine.shard(id)) {
+            let bounds = shard.bounds();
+            let end = bounds.last.map_or(0, |last| last + 1);
+            drop(shard.entries(bounds.first.unwrap_or(0)..end, u64::MAX).unwrap());
+        }
+        drop(engine);
+        assert!(by_text::files(dir.path(), "") == before, "{version}/{name}");
+    }
 }
 
 /// Everything that the directories hold, and that they can be written to and opened again.
