@@ -1,4 +1,4 @@
-//! A batch on its way into the log: planned under the locks of its shards, logged, and seen at once.
+//! Appending: validates a batch under the locks of its shards, writes it to the log's open group and publishes it.
 
 pub(crate) mod admit;
 pub(crate) mod submit;

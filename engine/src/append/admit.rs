@@ -1,4 +1,4 @@
-//! A batch is admitted, appended and counted; in a full log it waits for the room that reclaiming makes.
+//! Submits a batch: waits for admission, appends and counts it; in a full log reclaims and tries again.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -83,9 +83,9 @@ fn append_counted(
     Ok(ticket)
 }
 
-/// Tries again while the log is full and reclaiming makes room: the writer that fills it waits for that.
+/// Calls `accept` again while it returns [`Error::Full`] and reclaiming makes room.
 fn with_room<T>(core: &Core, mut accept: impl FnMut() -> Result<T>) -> Result<T> {
-    // The room may be in a segment that reclaiming has begun itself, for the record of what it freed.
+    // Once more after the last reclaim: room may be left in a segment that reclaiming has begun itself.
     let mut is_last = false;
     loop {
         match accept() {

@@ -1,4 +1,4 @@
-//! What a batch does with snapshots: what leases forbid, which registrations are possible, and what is seen of them.
+//! The snapshot operations of a batch: checks leases and registrations, and publishes the snapshots.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,26 @@ use logboom_wal::mutants::{self, Mutant};
 use parking_lot::MutexGuard;
 
 use crate::{
-    append::validate::Locked,
+    append::validate::LockedShard,
     encoding::{buffers::Buffers, operation::Operation},
     maintenance::core::Core,
     shard_state::state::State,
     types::{error::Result, ids::ShardId},
 };
 
-/// Says which part of the logs readers of snapshots will need, if the batch compacts any.
-pub(crate) fn hold(core: &Core, buffers: &Buffers<'_>, locked: &mut [Locked<'_>]) {
+/// Looks up the lowest leased snapshot of each shard, if the batch compacts any.
+pub(crate) fn note_leases(core: &Core, buffers: &Buffers<'_>, locked: &mut [LockedShard<'_>]) {
     let compacts = buffers.operations.iter().any(|(_, operation)| matches!(operation, Operation::Compact { .. }));
     if !compacts || !core.snapshots.store.has_leases() || mutants::is_on(Mutant::LeaseNotHeld) {
         return;
     }
     for locked in locked {
-        locked.held = core.snapshots.store.held(locked.cell.id.0);
+        locked.lowest_lease = core.snapshots.store.held(locked.cell.id.0);
     }
 }
 
-/// Refuses to register what cannot be. No other batch registers snapshots of these shards meanwhile.
-pub(crate) fn check(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Result<()> {
+/// Rejects invalid registrations. The shards are locked: no other batch registers snapshots of them meanwhile.
+pub(crate) fn check(core: &Core, buffers: &Buffers<'_>, locked: &[LockedShard<'_>]) -> Result<()> {
     if buffers.built.is_empty() {
         return Ok(());
     }
@@ -49,12 +49,12 @@ pub(crate) fn check(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -
     Ok(())
 }
 
-/// Has everyone see the snapshots that the shards have after a batch, which lies in `group`. What they had besides is
-/// removed when that is durable, and not here.
+/// Publishes the snapshots that the shards have after a batch in `group`. Files of replaced ones are removed later,
+/// when the group is durable.
 pub(crate) fn publish(
     core: &Core,
     buffers: &Buffers<'_>,
-    locked: &[Locked<'_>],
+    locked: &[LockedShard<'_>],
     states: &[MutexGuard<'_, State>],
     group: u64,
 ) {

@@ -1,7 +1,8 @@
-//! Stage *append*: from a batch of operations on many shards; leads to *group_commit* in the log below.
+//! Stage *append*: writes a batch of operations on many shards to the open group of the log, which *group_commit* makes
+//! durable.
 //!
-//! Validate, reserve, copy, publish. Whatever can be refused is refused before the reservation; behind it nothing can
-//! fail, and no reader sees the batch in part: they find the new bounds when all records are readable.
+//! Validate, reserve, copy, publish. All checks precede the reservation; after it nothing can fail. A shard's new
+//! bounds are published when all records can be read.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::{
     append::{
         batch::Batch,
         snapshot_batch,
-        validate::{Locked, plan},
+        validate::{LockedShard, validate},
     },
     encoding::{
         buffers::{Buffers, Planned},
@@ -23,7 +24,7 @@ use crate::{
     types::error::{Error, Result},
 };
 
-/// Refuses what no state of the shards could accept.
+/// Rejects batches that are invalid whatever the state of the shards.
 pub(crate) fn preflight(batch: &Batch<'_>, durability: Durability) -> Result<()> {
     if batch.is_empty() {
         return Err(Error::Empty);
@@ -35,8 +36,7 @@ pub(crate) fn preflight(batch: &Batch<'_>, durability: Durability) -> Result<()>
     durable_only.map_or(Ok(()), |operation| Err(Error::NotLazy { operation }))
 }
 
-/// Writes a batch that was admitted into the log's open group. `finish` publishes its records, in either of the two
-/// ways that a reservation has.
+/// Writes an admitted batch to the log's open group. `finish` is one of the two ways to end a reservation.
 pub(crate) fn append(
     core: &Core,
     batch: &mut Batch<'_>,
@@ -48,7 +48,7 @@ pub(crate) fn append(
     let _span = tracing::trace_span!("append", shards = cells.len()).entered();
     let appended = append_to(core, &cells, batch.buffers_mut(), permit, durability, finish);
     if appended.is_err() {
-        give_up(core, cells);
+        remove_blank_cells(core, cells);
     }
     appended
 }
@@ -62,19 +62,19 @@ fn append_to(
     finish: fn(Reservation) -> WalTicket,
 ) -> Result<WalTicket> {
     let durable = core.wal.durable();
-    // In the order of ids: two batches that share shards cannot wait for each other.
-    let mut locked: Vec<Locked<'_>> = cells.iter().map(|cell| Locked::new(cell)).collect();
-    snapshot_batch::hold(core, buffers, &mut locked);
+    // In the order of ids: two batches that share shards cannot deadlock.
+    let mut locked: Vec<LockedShard<'_>> = cells.iter().map(|cell| LockedShard::new(cell)).collect();
+    snapshot_batch::note_leases(core, buffers, &mut locked);
     snapshot_batch::check(core, buffers, &locked)?;
-    plan(buffers, &mut locked)?;
+    validate(buffers, &mut locked)?;
     let stretches = stretches(core, buffers, &locked);
     let mut reservation = core.wal.reserve_listed(permit, &request(buffers, durability), &stretches)?;
     let (segment, group) = (reservation.segment(), reservation.group());
     write(&mut reservation, buffers, &mut locked);
-    // Readers wait from here on, until the bounds are published: no copying, no disk in between.
+    // Readers block from here until the bounds are published: no copying and no IO in between.
     let mut states: Vec<MutexGuard<'_, State>> = cells.iter().map(|cell| cell.state.lock()).collect();
     apply(buffers, &mut locked, &mut states);
-    // Before the records are published: when a group is durable, what it frees and holds has been counted.
+    // Before the records are published: when a group is durable, its entries and those that it frees are counted.
     let freed = core.usage.apply(segment, group, &buffers.delta);
     snapshot_batch::publish(core, buffers, &locked, &states, group);
     let ticket = finish(reservation);
@@ -89,8 +89,8 @@ fn append_to(
     Ok(ticket)
 }
 
-/// Leaves nothing of the shards that a refused batch was the first to name.
-fn give_up(core: &Core, cells: Vec<Arc<ShardCell>>) {
+/// Removes the cells of shards that a refused batch was the first to name.
+fn remove_blank_cells(core: &Core, cells: Vec<Arc<ShardCell>>) {
     for cell in cells {
         let (id, is_blank) = (cell.id, core.store.shards.is_blank(&cell));
         drop(cell);
@@ -129,12 +129,12 @@ fn cells(core: &Core, buffers: &mut Buffers<'_>) -> Vec<Arc<ShardCell>> {
     buffers.shards.iter().map(|shard| core.store.shards.get_or_insert(*shard)).collect()
 }
 
-/// The stretches of entries that the batch may add to a segment's footer: what a shard appends to it is one, however
-/// often it does, and so is each run that is handed in again.
-fn stretches(core: &Core, buffers: &Buffers<'_>, locked: &[Locked<'_>]) -> Stretches {
+/// The ranges of entries that the batch may add to a segment's footer: one for all appends of a shard in that segment,
+/// and one for each healed run.
+fn stretches(core: &Core, buffers: &Buffers<'_>, locked: &[LockedShard<'_>]) -> Stretches {
     let since = core.wal.active_since();
-    // A shard with a record in the segment was counted with the first: its records are in the order of their sequences,
-    // and no other batch writes to it meanwhile.
+    // A shard whose last record is in the segment was counted with its first one there. It is locked: no other batch
+    // writes to it meanwhile.
     let new = locked.iter().filter(|shard| shard.view.sequence < since).count();
     let is_heal = |planned: &&Planned| matches!(planned.operation, Operation::Heal { .. });
     let heals = buffers.plan.iter().filter(is_heal).count();
@@ -149,27 +149,27 @@ fn request(buffers: &Buffers<'_>, durability: Durability) -> Request {
         records: u32::try_from(buffers.plan.len()).unwrap_or(u32::MAX),
         bytes,
         durability,
-        // Entries beside what frees would fill the segment that is kept for that: then it could not be compacted.
+        // A batch with entries would fill the segment that is reserved for operations that free space.
         drains: any(Operation::frees) && !any(Operation::adds_entries),
     }
 }
 
 /// Writes all records.
-fn write(reservation: &mut Reservation, buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) {
+fn write(reservation: &mut Reservation, buffers: &mut Buffers<'_>, locked: &mut [LockedShard<'_>]) {
     for at in 0..buffers.plan.len() {
         let Planned { slot, operation, .. } = buffers.plan[at];
         let shard = &mut locked[slot];
         let meta = operation.meta(shard.cell.id, shard.view.sequence);
         let written = reservation.record(&meta, operation.body_len(), |body| operation.put_body(buffers, body));
         buffers.plan[at].place = written.place;
-        // A destroyed shard's history ends: what it may begin anew links to nothing.
+        // The record after a destruction links to none.
         let ends = matches!(operation, Operation::Destroy);
         shard.view.sequence = if ends { Sequence::NONE } else { written.sequence };
     }
 }
 
-/// Does to the shards what the records say.
-fn apply(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>], states: &mut [MutexGuard<'_, State>]) {
+/// Applies the records to the shards.
+fn apply(buffers: &mut Buffers<'_>, locked: &mut [LockedShard<'_>], states: &mut [MutexGuard<'_, State>]) {
     let mut delta = std::mem::take(&mut buffers.delta);
     for Planned { slot, operation, place } in &buffers.plan {
         let Some(change) = operation.change(|part| buffers.bytes(part)) else { continue };

@@ -1,4 +1,4 @@
-//! Validation: what a batch comes down to on the shards as they are, found out before anything is written.
+//! Validates a batch against the state of its shards, before anything is written, and resolves it into records.
 
 use logboom_wal::{Place, SegmentId};
 use parking_lot::MutexGuard;
@@ -17,27 +17,27 @@ use crate::{
     },
 };
 
-/// A shard that a batch touches, which nobody else writes to meanwhile, and what the batch has made of its log so far.
-pub(crate) struct Locked<'c> {
+/// A shard of a batch, locked for writing, and its state after the operations that were validated so far.
+pub(crate) struct LockedShard<'c> {
     pub(crate) cell: &'c ShardCell,
     _writer: MutexGuard<'c, ()>,
-    /// As published, and then as written.
+    /// As published before the batch; updated as records are written and applied.
     pub(crate) view: View,
-    /// The log's extent behind the operations that were planned.
+    /// The log's extent after the validated operations.
     planned: Extent,
-    /// Entries below this are as they were before the batch.
+    /// The validated operations have not changed the entries below this.
     intact: u64,
     /// The batch resets or destroys the log before this operation.
     restarted: bool,
-    /// The batch hands entries in again before this operation.
+    /// The batch heals entries before this operation.
     healed: bool,
-    /// The lowest index of a leased snapshot: the log above it is kept.
-    pub(crate) held: Option<u64>,
-    /// What is missing behind the operations that were planned, if anything.
+    /// The lowest index of a leased snapshot: entries above it must not be compacted.
+    pub(crate) lowest_lease: Option<u64>,
+    /// What is missing after the validated operations, if anything.
     missing: Option<Missing>,
 }
 
-impl<'c> Locked<'c> {
+impl<'c> LockedShard<'c> {
     pub(crate) fn new(cell: &'c ShardCell) -> Self {
         let writer = cell.published.writer();
         let view = cell.published.load();
@@ -50,32 +50,32 @@ impl<'c> Locked<'c> {
             intact: view.extent.next,
             restarted: false,
             healed: false,
-            held: None,
+            lowest_lease: None,
             missing,
         }
     }
 }
 
-/// Until the record is written.
-const NOWHERE: Place = Place { segment: SegmentId(0), offset: 0, len: 0 };
+/// The place of a record that is not written yet.
+const UNWRITTEN: Place = Place { segment: SegmentId(0), offset: 0, len: 0 };
 
-/// Plans every operation of a batch, or says which one does not fit. `locked` are the batch's shards, in the order of
-/// `buffers.shards`.
-pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Result<()> {
+/// Validates every operation and fills `buffers.plan`, or returns an error for the first that does not fit. `locked`
+/// are the batch's shards, in the order of `buffers.shards`.
+pub(crate) fn validate(buffers: &mut Buffers<'_>, locked: &mut [LockedShard<'_>]) -> Result<()> {
     buffers.plan.clear();
     for (nth, &(shard, operation)) in buffers.operations.iter().enumerate() {
         let slot = slot(&buffers.shards, shard);
         let Some(locked) = locked.get_mut(slot) else { continue };
         let refused = |refusal| Error::refused(shard, index_of(&operation), refusal);
         let accepted = || buffers.operations[nth..].iter().any(|other| accepts_loss(other, shard));
-        permit(locked, &operation, accepted).map_err(refused)?;
+        check_quarantine(locked, &operation, accepted).map_err(refused)?;
         if let Some(operation) = resolve(operation, slot, locked, &buffers.plan) {
-            guard(locked, &operation).map_err(refused)?;
-            verify(&operation, slot, locked, &buffers.plan).map_err(refused)?;
+            check_compaction(locked, &operation).map_err(refused)?;
+            check_healed_terms(&operation, slot, locked, &buffers.plan).map_err(refused)?;
             advance(locked, &operation).map_err(refused)?;
-            buffers.plan.push(Planned { slot, operation, place: NOWHERE });
+            buffers.plan.push(Planned { slot, operation, place: UNWRITTEN });
         } else if let Operation::Overwrite { index } = operation {
-            // A cut that is not written is checked all the same: the append behind it must fit.
+            // Nothing to remove, or an error: the append that follows must fit.
             locked.planned.suffix_removal(index).map_err(refused)?;
         }
     }
@@ -83,12 +83,16 @@ pub(crate) fn plan(buffers: &mut Buffers<'_>, locked: &mut [Locked<'_>]) -> Resu
 }
 
 /// Refuses to write to a shard of which something is missing, but for what ends that, or leads up to an accepted loss.
-fn permit(locked: &Locked<'_>, operation: &Operation, accepted: impl FnOnce() -> bool) -> Result<(), Refusal> {
+fn check_quarantine(
+    locked: &LockedShard<'_>,
+    operation: &Operation,
+    accepted: impl FnOnce() -> bool,
+) -> Result<(), Refusal> {
     let Some(missing) = &locked.missing else { return Ok(()) };
     let allowed = match *operation {
         Operation::Heal { .. } | Operation::Destroy => true,
         Operation::AcceptLoss { .. } => missing.entries.is_empty(),
-        // It becomes the boundary, the term of which must be known.
+        // `index` becomes the boundary, whose term must be known.
         Operation::Compact { index, .. } if missing.entries.contains(index) => false,
         Operation::Compact { .. } if !missing.suffix => true,
         _ => accepted(),
@@ -100,8 +104,13 @@ fn accepts_loss(operation: &(ShardId, Operation), shard: ShardId) -> bool {
     operation.0 == shard && matches!(operation.1, Operation::AcceptLoss { .. })
 }
 
-/// Refuses to hand in an entry that is not the one that the log has.
-fn verify(operation: &Operation, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Result<(), Refusal> {
+/// Rejects healed entries whose term differs from that of the log's entry, unless that is lost.
+fn check_healed_terms(
+    operation: &Operation,
+    slot: usize,
+    locked: &LockedShard<'_>,
+    planned: &[Planned],
+) -> Result<(), Refusal> {
     let Operation::Heal { first, term: given, items, .. } = *operation else { return Ok(()) };
     locked.planned.heal(first, u64::from(items.len))?;
     for index in first..first + u64::from(items.len) {
@@ -118,8 +127,8 @@ fn slot(shards: &[ShardId], shard: ShardId) -> usize {
     shards.binary_search(&shard).unwrap_or(usize::MAX)
 }
 
-/// What is to be written for `operation`, if anything.
-fn resolve(operation: Operation, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Option<Operation> {
+/// The operation to write for `operation`, if any.
+fn resolve(operation: Operation, slot: usize, locked: &LockedShard<'_>, planned: &[Planned]) -> Option<Operation> {
     match operation {
         Operation::Overwrite { index } => match locked.planned.suffix_removal(index).ok()? {
             SuffixRemoval::Nothing => None,
@@ -142,29 +151,29 @@ fn resolve(operation: Operation, slot: usize, locked: &Locked<'_>, planned: &[Pl
     }
 }
 
-/// The term of an entry of the planned log; `None` for what is not in it.
-fn term(index: u64, slot: usize, locked: &Locked<'_>, planned: &[Planned]) -> Option<u64> {
+/// The term of an entry after the validated operations; `None` if the log does not have the entry.
+fn term(index: u64, slot: usize, locked: &LockedShard<'_>, planned: &[Planned]) -> Option<u64> {
     if !locked.planned.range().contains(&index) {
         return None;
     }
     if index < locked.intact && !locked.healed {
         return locked.cell.state.lock().log.term(index);
     }
-    // The last run of the batch that had the index is the one that counts.
+    // The last run of the batch with this index counts.
     let runs =
         planned.iter().rev().filter(|planned| planned.slot == slot).filter_map(|planned| planned.operation.run());
     let written = { runs }.find(|run| run.range().contains(&index)).map(|run| run.term);
     written.or_else(|| if index < locked.intact { locked.cell.state.lock().log.term(index) } else { None })
 }
 
-/// Refuses to drop what the application still has to apply, or the reader of a snapshot will need. What lies beyond the
-/// log is another refusal's, and a log that the batch itself begins anew has nothing to lose.
-fn guard(locked: &Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
+/// Rejects the compaction of entries that the application has not applied, or that a leased snapshot needs. An index
+/// beyond the log is rejected elsewhere, and a log that the batch itself restarts holds no such entries.
+fn check_compaction(locked: &LockedShard<'_>, operation: &Operation) -> Result<(), Refusal> {
     let Operation::Compact { index, past_leases, .. } = *operation else { return Ok(()) };
     if index >= locked.planned.next || locked.restarted {
         return Ok(());
     }
-    if let Some(held) = locked.held
+    if let Some(held) = locked.lowest_lease
         && index > held
         && index >= locked.planned.first
         && !past_leases
@@ -177,7 +186,7 @@ fn guard(locked: &Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
     }
 }
 
-fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal> {
+fn advance(locked: &mut LockedShard<'_>, operation: &Operation) -> Result<(), Refusal> {
     match *operation {
         Operation::Append { first, items, .. } => {
             locked.planned = locked.planned.append(first, u64::from(items.len))?;
@@ -221,7 +230,7 @@ fn advance(locked: &mut Locked<'_>, operation: &Operation) -> Result<(), Refusal
     Ok(())
 }
 
-/// The index that a refusal is about.
+/// The index to report for a refused operation.
 fn index_of(operation: &Operation) -> u64 {
     match *operation {
         Operation::Append { first, .. } | Operation::Heal { first, .. } => first,
@@ -247,13 +256,13 @@ mod tests {
         cell
     }
 
-    /// What a batch comes down to on a log of the entries `first..next`, without a boundary.
+    /// The records of a batch on a log of the entries `first..next`, without a boundary.
     fn plan_on(first: u64, next: u64, fill: impl FnOnce(&mut Batch<'_>)) -> Result<Vec<Operation>> {
         let cell = cell(Extent { first, next, boundary_term: None });
         let mut batch = Batch::new(Arc::default(), 1 << 20);
         fill(&mut batch);
         batch.buffers_mut().shards = vec![SHARD];
-        plan(batch.buffers_mut(), &mut [Locked::new(&cell)])?;
+        validate(batch.buffers_mut(), &mut [LockedShard::new(&cell)])?;
         Ok(batch.buffers().plan.iter().map(|planned| planned.operation).collect())
     }
 

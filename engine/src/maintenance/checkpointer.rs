@@ -181,7 +181,8 @@ impl Checkpointer {
             Work::Capturing { last, shards, next: end, checkpoint }
         } else {
             {
-                // The record of a concurrent acceptance is in `replay_from` or a later segment, or the acceptance is complete.
+                // The record of a concurrent acceptance is in `replay_from` or a later segment, or the acceptance is
+                // complete.
                 let _accepting = core.accepting.lock();
                 let held_back = core.store.shards.has_unknown_losses();
                 checkpoint.damages.close(held_back.then_some(last.upto));

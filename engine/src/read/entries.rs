@@ -10,7 +10,7 @@ use crate::{
         entry_table::{self, EntryTable, ROW},
     },
     index::log_index::EntryLocation,
-    read::shared_payloads::{Place, Shares},
+    read::shared_payloads::{EntryMemory, SharedPayloads},
     types::payload::Payload,
 };
 
@@ -43,10 +43,10 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct EntryBatch {
-    runs: Vec<Run>,
+    runs: Vec<RecordSlice>,
     len: usize,
     bytes: u64,
-    shares: Shares,
+    shares: SharedPayloads,
 }
 
 /// An entry of an [`EntryBatch`].
@@ -65,11 +65,11 @@ pub struct EntryRef<'b> {
     batch: &'b EntryBatch,
 }
 
-/// Entries that were appended in one record.
+/// The entries of a read that lie in one record.
 #[derive(Clone, Debug)]
-struct Run {
+struct RecordSlice {
     body: Body,
-    /// The index of the first one taken.
+    /// The index of the first entry taken.
     first: u64,
     term: u64,
     /// Entries in the record, and those of them that come before the first one taken.
@@ -85,7 +85,7 @@ enum Body {
     Copied(Bytes),
 }
 
-/// The record at the stretch's place is not what the index says.
+/// The record at the place does not hold the entries that the index states.
 #[derive(Debug)]
 pub(crate) struct Mismatch;
 
@@ -149,8 +149,8 @@ impl EntryBatch {
 
     /// The same entries in memory of their own, no more than they need.
     pub fn compact_copy(&self) -> EntryBatch {
-        let runs = self.runs.iter().map(Run::compact_copy).collect();
-        EntryBatch { runs, len: self.len, bytes: self.bytes, shares: Shares::default() }
+        let runs = self.runs.iter().map(RecordSlice::compact_copy).collect();
+        EntryBatch { runs, len: self.len, bytes: self.bytes, shares: SharedPayloads::default() }
     }
 
     /// `part` of an entry, sharing the memory that it lies in.
@@ -158,13 +158,13 @@ impl EntryBatch {
         if part.is_empty() {
             return Bytes::new();
         }
-        let shared = self.shares.part(part, self.runs.iter().map(|run| run.body.place()));
+        let shared = self.shares.part(part, self.runs.iter().map(|run| run.body.memory()));
         debug_assert!(shared.is_some(), "a part of none of the records");
         shared.unwrap_or_else(|| Bytes::copy_from_slice(part))
     }
 
-    /// Adds the entries of a stretch that `record` holds, while no more than `max_bytes` of payload and context come
-    /// together; the first entry comes in any case. Returns whether all were added.
+    /// Adds the entries of a location that `record` holds, up to `max_bytes` of payload and context in the batch, but
+    /// the first entry in any case. Returns whether all were added.
     pub(crate) fn push(&mut self, location: &EntryLocation, record: Record, max_bytes: u64) -> Result<bool, Mismatch> {
         let first = record.first();
         let table = EntryTable::parse(record.body(), record.count()).ok_or(Mismatch)?;
@@ -178,19 +178,26 @@ impl EntryBatch {
             self.bytes += table.bytes(skip as usize, (skip + take) as usize);
             self.len += take as usize;
             let (term, count) = (record.attr(), record.count());
-            self.runs.push(Run { body: Body::Shared(record), first: location.range.start, term, count, skip, take });
+            self.runs.push(RecordSlice {
+                body: Body::Shared(record),
+                first: location.range.start,
+                term,
+                count,
+                skip,
+                take,
+            });
         }
         Ok(take == wanted)
     }
 
     fn fitting(&self, table: &EntryTable<'_>, skip: u32, wanted: u32, max_bytes: u64) -> u32 {
-        // A first entry that is too large on its own is not followed by empty ones.
+        // No empty entries follow a first one that exceeds `max_bytes`.
         let Some(left) = max_bytes.checked_sub(self.bytes) else { return 0 };
         let bytes = |take: u32| table.bytes(skip as usize, (skip + take) as usize);
         if bytes(wanted) <= left {
             return wanted;
         }
-        // The sizes add up, so the longest prefix that fits is found by halving.
+        // Prefix sizes are monotonic: binary search for the longest prefix that fits.
         let (mut fits, mut exceeds) = (0, wanted);
         while exceeds - fits > 1 {
             let middle = fits + (exceeds - fits) / 2;
@@ -237,8 +244,8 @@ impl std::fmt::Debug for EntryRef<'_> {
 #[derive(Clone, Debug)]
 pub struct Iter<'b> {
     batch: &'b EntryBatch,
-    runs: &'b [Run],
-    /// Entries of the first run that were given already.
+    runs: &'b [RecordSlice],
+    /// The entries of the first run that were returned already.
     at: u32,
     left: usize,
 }
@@ -265,7 +272,7 @@ impl<'b> Iterator for Iter<'b> {
 
 impl ExactSizeIterator for Iter<'_> {}
 
-impl Run {
+impl RecordSlice {
     fn get<'b>(&'b self, batch: &'b EntryBatch, at: u64) -> Option<EntryRef<'b>> {
         let at = u32::try_from(at).ok().filter(|at| *at < self.take)?;
         let entry = EntryTable::trusted(self.body.bytes(), self.count).get((self.skip + at) as usize)?;
@@ -279,7 +286,7 @@ impl Run {
         })
     }
 
-    fn compact_copy(&self) -> Run {
+    fn compact_copy(&self) -> RecordSlice {
         let table = EntryTable::trusted(self.body.bytes(), self.count);
         let items: Vec<BatchEntry<'_>> = (self.skip..self.skip + self.take)
             .filter_map(|at| table.get(at as usize))
@@ -292,7 +299,7 @@ impl Run {
         let mut body = Vec::with_capacity(items.len() * ROW + self.body.bytes().len());
         entry_table::put(&items, &mut |bytes| body.extend_from_slice(bytes));
         body.shrink_to_fit();
-        Run { body: Body::Copied(body.into()), count: self.take, skip: 0, ..*self }
+        RecordSlice { body: Body::Copied(body.into()), count: self.take, skip: 0, ..*self }
     }
 }
 
@@ -304,10 +311,10 @@ impl Body {
         }
     }
 
-    fn place(&self) -> Place<'_> {
+    fn memory(&self) -> EntryMemory<'_> {
         match self {
-            Self::Shared(record) => Place::Chunk(record.slice()),
-            Self::Copied(bytes) => Place::Own(bytes),
+            Self::Shared(record) => EntryMemory::Chunk(record.slice()),
+            Self::Copied(bytes) => EntryMemory::Own(bytes),
         }
     }
 }
@@ -327,8 +334,8 @@ mod tests {
             payloads.iter().map(|&text| BatchEntry { kind: 3, context: b"c", payload: Payload::from(text) }).collect();
         let mut body = Vec::new();
         entry_table::put(&items, &mut |bytes| body.extend_from_slice(bytes));
-        let run = Run { body: Body::Copied(body.into()), first: 11, term: 4, count: 5, skip: 1, take: 3 };
-        EntryBatch { runs: vec![run], len: 3, bytes: 12, shares: Shares::default() }
+        let run = RecordSlice { body: Body::Copied(body.into()), first: 11, term: 4, count: 5, skip: 1, take: 3 };
+        EntryBatch { runs: vec![run], len: 3, bytes: 12, shares: SharedPayloads::default() }
     }
 
     #[test]

@@ -1,10 +1,9 @@
-//! Entries that are found to be lost while the log is open: from then on their shard is in quarantine, as if opening
-//! had found it.
+//! Losses that are found while the log is open put the shard in quarantine, like those that opening finds.
 //!
-//! A read that fails looks at each of its records alone. When a read, a scrub or reclaiming meets damage in a segment,
-//! a machine reads every live entry of that segment: see [`crate::maintenance::verifier`]. What is found lost is part
-//! of a checkpoint that is due at once: the next opening knows it too, and in which segments it lay. What is intact
-//! moves to another segment, so that the damaged one is given back once its losses are healed or given up.
+//! A read that fails reads each of its records alone. When a read, a scrub or reclaiming finds damage in a segment, a
+//! machine reads every live entry of that segment: see [`crate::maintenance::verifier`]. A checkpoint with the losses
+//! is due at once, so that the next opening knows them. Reclaiming moves the intact entries to another segment; the
+//! damaged one is freed when its losses are healed or accepted.
 
 use std::{
     collections::VecDeque,
@@ -18,24 +17,24 @@ use parking_lot::Mutex;
 use crate::{
     index::log_index::EntryLocation,
     read::{
-        query::{Held, Query},
+        query::{LoadedFooters, Query},
         store::Store,
     },
     shard_state::{published::View, state::ShardCell},
     types::{error::ReadError, ranges::Ranges},
 };
 
-/// Segments in which something damaged was met, and how often entries were found to be lost.
+/// Segments in which damage was found, and a count of the losses found.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
     suspects: Mutex<VecDeque<SegmentId>>,
-    /// Suspects of which it is known by now what is lost, for reclaiming to take.
+    /// Former suspects whose losses are known, for reclaiming.
     verified: Mutex<Vec<SegmentId>>,
     found: AtomicU64,
 }
 
 impl Losses {
-    /// Has the live entries of `segment` read.
+    /// Queues `segment` to be verified.
     pub(crate) fn suspect(&self, segment: SegmentId) {
         let mut suspects = self.suspects.lock();
         if !suspects.contains(&segment) {
@@ -43,22 +42,22 @@ impl Losses {
         }
     }
 
-    /// How much was found so far: a checkpoint that was begun at a lower number does not have all of it.
+    /// A count that rises with each loss found: a checkpoint that began at a lower count lacks some.
     pub(crate) fn found(&self) -> u64 {
         self.found.load(Ordering::Acquire)
     }
 
-    /// Damaged segments whose losses are known, each once.
+    /// Takes the damaged segments whose losses are known.
     pub(crate) fn take_verified(&self) -> Vec<SegmentId> {
         std::mem::take(&mut *self.verified.lock())
     }
 
-    /// Whether there are damaged segments that reclaiming has not taken.
+    /// Whether [`Losses::take_verified`] would return any.
     pub(crate) fn has_verified(&self) -> bool {
         !self.verified.lock().is_empty()
     }
 
-    /// Notes that it is known what of a suspect is lost: what the reading itself has met among it.
+    /// The losses of `segment` are known now. Drops suspicions that the verification itself has raised.
     pub(crate) fn verified(&self, segment: SegmentId) {
         self.suspects.lock().retain(|suspect| *suspect != segment);
         let mut verified = self.verified.lock();
@@ -71,7 +70,7 @@ impl Losses {
         self.suspects.lock().pop_front()
     }
 
-    /// Has the next checkpoint made soon: there is something that an opening is to know without reading it.
+    /// Makes a checkpoint due: it spares the next opening from reading damaged segments.
     pub(crate) fn note(&self) {
         self.found.fetch_add(1, Ordering::Release);
     }
@@ -94,20 +93,20 @@ impl Store {
 }
 
 impl Query {
-    /// Looks at each record alone that a read of `stretches` found wrong, and puts the shard in quarantine for those
-    /// that are lost. Returns whether any is.
+    /// After a failed read of `locations`: reads each record alone, and puts the shard in quarantine for those that are
+    /// lost. Returns whether any is.
     ///
     /// # Errors
-    /// [`ReadError::Io`] when the disk does not tell.
+    /// [`ReadError::Io`] when the disk fails.
     pub(crate) fn quarantine_lost(&self, locations: &[EntryLocation]) -> Result<bool, ReadError> {
         self.store.source.forget_read(locations.iter().map(|location| location.segment));
-        // One that was put together from what could be read of a segment, once, does not prove that something is lost.
+        // A cached footer may be rebuilt from an incomplete read of its segment, and does not prove a loss.
         locations.iter().for_each(|location| self.store.footers.forget(location.segment));
-        let (mut lost, mut held) = (Vec::new(), Held::new());
+        let (mut lost, mut loaded) = (Vec::new(), LoadedFooters::new());
         for location in locations {
             match location.place {
                 Some(_) => lost.extend(self.is_lost(location)?.then(|| location.clone())),
-                None => self.add_lost(location, &mut held, &mut lost)?,
+                None => self.add_lost(location, &mut loaded, &mut lost)?,
             }
         }
         Ok(self.store.lose(&self.cell, &lost))
@@ -117,11 +116,11 @@ impl Query {
     fn add_lost(
         &self,
         location: &EntryLocation,
-        held: &mut Held,
+        loaded: &mut LoadedFooters,
         lost: &mut Vec<EntryLocation>,
     ) -> Result<(), ReadError> {
         let mut failure = None;
-        let Some(footer) = self.footer(location.segment, held, &mut failure) else {
+        let Some(footer) = self.footer(location.segment, loaded, &mut failure) else {
             return failure.map_or(Ok(()), |error| Err(self.failed(error)));
         };
         let within = |range| EntryLocation { range, ..location.clone() };
@@ -141,7 +140,7 @@ impl Query {
         Ok(())
     }
 
-    /// Whether the record that should hold the entries does not.
+    /// Whether the record at the place does not hold the entries.
     fn is_lost(&self, location: &EntryLocation) -> Result<bool, ReadError> {
         let Some(place) = location.place else { return Ok(false) };
         let mut records = Vec::new();
@@ -157,8 +156,8 @@ impl Query {
 }
 
 impl ShardCell {
-    /// Puts the shard in quarantine for entries that cannot be read where `lost` says that they lie. Those that lie
-    /// elsewhere by now are left as they are. Returns whether there were others.
+    /// Puts the shard in quarantine for the entries of `lost` that the index still locates there: entries that were
+    /// moved or overwritten meanwhile are not lost. Returns whether there were any.
     fn lose(&self, lost: &[EntryLocation]) -> bool {
         if lost.is_empty() {
             return false;

@@ -1,7 +1,7 @@
-//! Stage *read*: from *index*, which says where; leads to the caller. Entries without a copy, or a typed miss.
+//! Stage *read*: locates entries in the index, reads their records, and returns the entries without a copy.
 //!
-//! A read takes the shard's lock to learn where the entries lie, and looks at records after it has let go. Meanwhile
-//! a segment may be reclaimed below it; a read that fails looks again, and fails for good when nothing has moved.
+//! A read holds the shard's lock only while it locates the entries. A segment may be freed before the records are read;
+//! so a read that fails locates the entries again, and returns the error only if nothing has moved.
 
 use std::{ops::Range, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     types::{error::ReadError, ids::ShardId},
 };
 
-/// What was asked for.
+/// A read of a range of entries.
 #[derive(Clone)]
 pub(crate) struct Query {
     pub(crate) store: Arc<Store>,
@@ -29,17 +29,18 @@ pub(crate) struct Query {
     pub(crate) max_bytes: u64,
 }
 
-/// Where to look, unless the bounds alone are the answer.
+/// Where the entries lie, or the answer if the bounds alone give it.
 enum Lookup {
     Answer(Result<EntryBatch, ReadError>),
     Locations(Vec<EntryLocation>),
 }
 
-/// Footers that one read needs: held by it, so that a small cache cannot make it load two in turns for ever.
-pub(crate) type Held = Vec<(SegmentId, Arc<Footer>)>;
+/// The footers that one read has loaded. It keeps them: with a small cache it could evict and load two in turns
+/// forever.
+pub(crate) type LoadedFooters = Vec<(SegmentId, Arc<Footer>)>;
 
 impl Query {
-    /// Reads from memory; `None` when the disk is needed, or when the shard is being written to at this moment.
+    /// Reads from memory; `None` when the disk is needed, or the shard is locked at this moment.
     pub(crate) fn try_read(&self) -> Option<Result<EntryBatch, ReadError>> {
         let view = self.cell.published.load();
         if !view.quarantined
@@ -66,27 +67,27 @@ impl Query {
         let Range { start, end } = self.range;
         let _span = tracing::trace_span!("read", shard = self.id.0, start, end).entered();
         let mut before: Option<Vec<EntryLocation>> = None;
-        let mut held = Held::new();
+        let mut loaded = LoadedFooters::new();
         loop {
             let lookup = self.lookup(&self.cell.state.lock());
             let locations = match lookup {
                 Lookup::Answer(answer) => return answer,
                 Lookup::Locations(locations) => locations,
             };
-            let failure = match self.read_locations(&locations, &mut held) {
+            let failure = match self.read_locations(&locations, &mut loaded) {
                 Ok(batch) => return Ok(batch),
                 Err(failure) => failure,
             };
             if before.as_ref() == Some(&locations) {
                 match failure {
-                    // What is lost is left out from now on: the next round has the rest, or says what is lost.
+                    // The next round returns the entries before the lost ones, or an error that names those.
                     ReadError::Corrupted { .. } if self.quarantine_lost(&locations)? => {}
                     failure => return Err(failure),
                 }
             }
-            // What was read ahead may be of a read that went wrong, and pass for another record of the log.
+            // Bytes that were read ahead may be wrong or stale: read from the device next time.
             self.store.source.forget_read(locations.iter().map(|location| location.segment));
-            held.clear();
+            loaded.clear();
             before = Some(locations);
         }
     }
@@ -104,7 +105,7 @@ impl Query {
         }
     }
 
-    /// The part of the range that comes before anything that is missing, or the answer if there is none.
+    /// The part of the range before the first missing entry, or the answer if that part is empty.
     fn known(&self, extent: &Extent, missing: &Missing) -> Result<Range<u64>, Result<EntryBatch, ReadError>> {
         let Range { start, end } = self.range;
         let lost = |range| Err(Err(ReadError::Corrupted { range, what: "lost to damage".into() }));
@@ -123,7 +124,7 @@ impl Query {
         }
     }
 
-    /// What the bounds alone say to the question, if they do.
+    /// The answer, if the bounds alone give it.
     fn outcome_of(&self, extent: &Extent) -> Option<Result<EntryBatch, ReadError>> {
         let Range { start, end } = self.range;
         if start >= end {
@@ -135,9 +136,9 @@ impl Query {
         (end > extent.next || extent.is_vacant()).then(|| Err(ReadError::Unavailable { last: extent.last() }))
     }
 
-    fn read_locations(&self, locations: &[EntryLocation], held: &mut Held) -> Result<EntryBatch, ReadError> {
+    fn read_locations(&self, locations: &[EntryLocation], loaded: &mut LoadedFooters) -> Result<EntryBatch, ReadError> {
         let mut failure = None;
-        let resolved = self.resolve(locations, &mut |segment| self.footer(segment, held, &mut failure));
+        let resolved = self.resolve(locations, &mut |segment| self.footer(segment, loaded, &mut failure));
         let Some(resolved) = resolved else {
             return Err(failure
                 .map_or_else(|| self.corrupted("a footer does not know the entries"), |error| self.failed(error)));
@@ -153,7 +154,7 @@ impl Query {
         self.gather(&resolved, records)
     }
 
-    /// The records of stretches in sealed segments; `None` when a footer is not to be had.
+    /// Finds the places of entries in sealed segments; `None` if a footer is not available, or does not list them.
     fn resolve(
         &self,
         locations: &[EntryLocation],
@@ -171,7 +172,7 @@ impl Query {
                     }
                 }
             }
-            // A footer that named only a part had enough: what follows would leave a hole.
+            // The footer stopped for `max_bytes`: later locations would leave a gap.
             let reached = resolved.get(before..).and_then(<[EntryLocation]>::last).map(|last| last.range.end);
             if reached != Some(location.range.end) {
                 break;
@@ -183,15 +184,15 @@ impl Query {
     pub(crate) fn footer(
         &self,
         segment: SegmentId,
-        held: &mut Held,
+        loaded: &mut LoadedFooters,
         failure: &mut Option<WalError>,
     ) -> Option<Arc<Footer>> {
-        if let Some((_, footer)) = held.iter().find(|(other, _)| *other == segment) {
+        if let Some((_, footer)) = loaded.iter().find(|(other, _)| *other == segment) {
             return Some(Arc::clone(footer));
         }
         match self.store.footer(segment) {
             Ok(footer) => {
-                held.push((segment, Arc::clone(&footer)));
+                loaded.push((segment, Arc::clone(&footer)));
                 Some(footer)
             }
             Err(error) => {
@@ -205,7 +206,7 @@ impl Query {
     fn gather_recent(&self, resolved: &[EntryLocation]) -> Option<Result<EntryBatch, ReadError>> {
         let source = &self.store.source;
         if let [EntryLocation { place: Some(place), .. }] = resolved {
-            // Nothing is gained by asking first, and no list is made.
+            // One record needs no list.
             return Some(self.gather(resolved, [source.read_recent(*place)?]));
         }
         let records = source.read_all_recent(resolved.iter().filter_map(|location| location.place))?;

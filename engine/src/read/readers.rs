@@ -1,4 +1,4 @@
-//! Reads from disk for those who cannot block: a few threads, started when they are needed.
+//! A pool of a few threads that read from the disk for futures. Threads start when they are needed.
 
 use std::{
     collections::VecDeque,
@@ -18,12 +18,12 @@ use crate::{
     types::error::{Error, ReadError},
 };
 
-/// The most threads that read for futures.
+/// The most threads of the pool.
 const THREADS_MAX: usize = 4;
 
-/// The threads and what they are asked for.
+/// The pool and its queue.
 pub(crate) struct Readers {
-    /// Without threads, a future reads when it is polled: nothing happens behind a simulation's back.
+    /// Without threads, a future reads when it is polled: a simulation must control all work.
     threaded: bool,
     queue: Mutex<Queue>,
     signal: Condvar,
@@ -31,15 +31,15 @@ pub(crate) struct Readers {
 
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<(Query, Arc<Slot>)>,
+    jobs: VecDeque<(Query, Arc<PendingRead>)>,
     threads: usize,
     idle: usize,
     stopped: bool,
 }
 
-/// Where the answer to one question goes.
+/// The result of a queued read, and the waker of its future.
 #[derive(Default)]
-struct Slot {
+struct PendingRead {
     answer: Mutex<Answer>,
 }
 
@@ -61,8 +61,8 @@ pub struct EntriesFuture {
 
 enum State {
     Ready(Option<Result<EntryBatch, ReadError>>),
-    Unasked,
-    Asked(Arc<Slot>),
+    NotStarted,
+    Queued(Arc<PendingRead>),
 }
 
 impl Readers {
@@ -70,14 +70,14 @@ impl Readers {
         Arc::new(Self { threaded, queue: Mutex::default(), signal: Condvar::new() })
     }
 
-    /// Ends the threads when they have answered what they were asked.
+    /// Stops the threads after the queued reads.
     pub(crate) fn stop(&self) {
         self.queue.lock().stopped = true;
         self.signal.notify_all();
     }
 
-    /// Takes over a question; false if there is nobody to answer it.
-    fn ask(self: &Arc<Self>, query: &Query, slot: &Arc<Slot>) -> bool {
+    /// Queues a read; false if there are no threads.
+    fn enqueue(self: &Arc<Self>, query: &Query, pending: &Arc<PendingRead>) -> bool {
         let mut queue = self.queue.lock();
         if !self.threaded || queue.stopped {
             return false;
@@ -90,22 +90,22 @@ impl Readers {
         if queue.threads == 0 {
             return false;
         }
-        queue.jobs.push_back((query.clone(), Arc::clone(slot)));
+        queue.jobs.push_back((query.clone(), Arc::clone(pending)));
         drop(queue);
         self.signal.notify_one();
         true
     }
 
     fn run(&self) {
-        while let Some((query, slot)) = self.next() {
-            // Nobody else holds the slot of a future that was dropped.
-            if Arc::strong_count(&slot) > 1 {
-                slot.fill(answer(&query));
+        while let Some((query, pending)) = self.next() {
+            // A count of one: the future was dropped.
+            if Arc::strong_count(&pending) > 1 {
+                pending.fill(answer(&query));
             }
         }
     }
 
-    fn next(&self) -> Option<(Query, Arc<Slot>)> {
+    fn next(&self) -> Option<(Query, Arc<PendingRead>)> {
         let mut queue = self.queue.lock();
         loop {
             if let Some(job) = queue.jobs.pop_front() {
@@ -121,7 +121,7 @@ impl Readers {
     }
 }
 
-impl Slot {
+impl PendingRead {
     fn fill(&self, outcome: Result<EntryBatch, ReadError>) {
         let mut answer = self.answer.lock();
         answer.outcome = Some(outcome);
@@ -149,7 +149,7 @@ impl Slot {
     }
 }
 
-/// What a query reads; an error in place of a panic, which would leave who asked waiting.
+/// Runs a query. A panic becomes an error: its future would wait forever otherwise.
 fn answer(query: &Query) -> Result<EntryBatch, ReadError> {
     guarded(|| query.read()).unwrap_or_else(|panic| {
         tracing::error!(panic = &*panic, "a read has panicked");
@@ -158,15 +158,15 @@ fn answer(query: &Query) -> Result<EntryBatch, ReadError> {
 }
 
 impl EntriesFuture {
-    /// Reads from memory now, or else when it is polled.
+    /// Tries to read from memory at once.
     pub(crate) fn new(query: Query) -> Self {
-        let state = query.try_read().map_or(State::Unasked, |outcome| State::Ready(Some(outcome)));
+        let state = query.try_read().map_or(State::NotStarted, |outcome| State::Ready(Some(outcome)));
         Self { query, state }
     }
 
-    /// What memory had no answer to.
+    /// Of a query that needs the disk.
     pub(crate) fn cold(query: Query) -> Self {
-        Self { query, state: State::Unasked }
+        Self { query, state: State::NotStarted }
     }
 
     /// Reads in the calling thread, blocking.
@@ -185,19 +185,19 @@ impl Future for EntriesFuture {
     type Output = Result<EntryBatch, ReadError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Unasked = self.state {
-            let slot = Arc::new(Slot::default());
-            if !self.query.store.readers.ask(&self.query, &slot) {
+        if let State::NotStarted = self.state {
+            let pending = Arc::new(PendingRead::default());
+            if !self.query.store.readers.enqueue(&self.query, &pending) {
                 self.state = State::Ready(None);
                 return Poll::Ready(self.query.read());
             }
-            self.state = State::Asked(slot);
+            self.state = State::Queued(pending);
         }
         match &mut self.state {
-            State::Asked(slot) => slot.poll(context.waker()),
+            State::Queued(pending) => pending.poll(context.waker()),
             // A future that is polled after its end reads again, rather than never ending.
             State::Ready(outcome) => Poll::Ready(outcome.take().unwrap_or_else(|| self.query.read())),
-            State::Unasked => Poll::Pending,
+            State::NotStarted => Poll::Pending,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What reading needs: the shards, the log below, and the footers in memory. A handle to a shard holds no more.
+//! The state that reads need: shards, log and footers. Handles to shards hold no more of the engine.
 
 use std::sync::{
     Arc,
@@ -17,7 +17,7 @@ use crate::{
     types::ids::ShardId,
 };
 
-/// Shared by an engine, or a read-only view of one, and all handles to its shards.
+/// An engine, or a read-only view of one, shares it with all handles to its shards.
 pub(crate) struct Store {
     pub(crate) source: Source,
     pub(crate) shards: ShardMap,
@@ -27,13 +27,13 @@ pub(crate) struct Store {
     pub(crate) losses: Arc<Losses>,
 }
 
-/// How the log below is open.
+/// The log, open for writing or read-only.
 pub(crate) enum Source {
     Log(Wal),
     Reader(Box<Reader>),
 }
 
-/// Reads so far.
+/// Counts of reads, from memory (hot) and from the disk (cold).
 #[derive(Debug, Default)]
 pub(crate) struct ReadCounts {
     pub(crate) hot: AtomicU64,
@@ -64,14 +64,14 @@ impl Store {
         ids
     }
 
-    /// The footer of a sealed segment: from memory, from the segment, or what reading all of the segment tells.
+    /// The footer of a sealed segment: cached, read from the segment, or rebuilt from the segment's records.
     pub(crate) fn footer(&self, segment: SegmentId) -> Result<Arc<Footer>, WalError> {
         if let Some(footer) = self.footers.get(segment) {
             return Ok(footer);
         }
         let read = match self.source.read_footer(segment) {
             Ok(read) => read.and_then(|parts| Footer::decode(&parts).ok()),
-            // What the device does not give of it is as good as damaged, unless it gives nothing at all.
+            // A footer that the device cannot read counts as damaged. If it can read nothing, the rebuild fails too.
             Err(WalError::Io { .. }) => None,
             Err(error) => return Err(error),
         };
@@ -106,7 +106,7 @@ impl Drop for Store {
 }
 
 impl Source {
-    /// The record at `place`, if it is in memory.
+    /// The record at `place`, if the log has it in memory.
     pub(crate) fn read_recent(&self, place: Place) -> Option<Record> {
         match self {
             Self::Log(wal) => wal.read_recent(place),
@@ -114,7 +114,7 @@ impl Source {
         }
     }
 
-    /// The records at `places`, if all are in memory.
+    /// The records at `places`, if the log has all of them in memory.
     pub(crate) fn read_all_recent(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
         match self {
             Self::Log(wal) => wal.read_all_recent(places),
@@ -129,7 +129,7 @@ impl Source {
         }
     }
 
-    /// Has the next read of these segments come from the device.
+    /// Drops cached bytes of these segments: the next read goes to the device.
     pub(crate) fn forget_read(&self, segments: impl Iterator<Item = SegmentId>) {
         match self {
             Self::Log(wal) => wal.forget_read(segments),
@@ -137,7 +137,7 @@ impl Source {
         }
     }
 
-    /// Has the machines of a log that is written look for work.
+    /// Wakes the machines, if the log is open for writing.
     pub(crate) fn kick(&self) {
         if let Self::Log(wal) = self {
             wal.worker().kick();
