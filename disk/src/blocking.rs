@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::{
     disk::{Completion, Op, OpKind, Queue, Wait, Wake},
     facts::Geometry,
-    os::DirLock,
+    lock::DirLock,
     process::Process,
 };
 
@@ -44,8 +44,8 @@ impl BlockingQueue {
         }
     }
 
-    /// Adds a thread if those that there are have enough to do. Without any, the operation is performed here: a
-    /// process that has no more threads still gets its data written.
+    /// Adds a thread if those that there are have enough to do. Without any, the operation is performed here: a process
+    /// that has no more threads still gets its data written.
     fn staff(&mut self) {
         let state = self.shared.state.lock();
         if state.ready.len() <= state.idle || self.threads.len() >= self.threads_max {

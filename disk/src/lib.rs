@@ -15,12 +15,16 @@ mod buffer;
 mod disk;
 mod facts;
 mod stats;
+mod transfer;
 mod inline;
+mod owner;
+mod options;
+mod place;
+mod lock;
 mod blocking;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the kernel reads and writes memory that it is handed by address")]
 mod ring;
-mod options;
 mod os;
 #[expect(unsafe_code, reason = "memory that the kernel wipes in a forked child")]
 mod process;
@@ -31,7 +35,8 @@ pub use disk::{Completion, Disk, File, Mode, Op, OpKind, Queue, Sync, Wait, Wake
 pub use facts::{Backend, Facts, SyncMethod, WriteCache};
 pub use inline::InlineQueue;
 pub use options::{BackendChoice, DirectChoice, DiskOptions, OpenError};
-pub use os::{Owner, is_vacant, open, open_read_only};
+pub use os::{is_vacant, open, open_read_only};
+pub use owner::Owner;
 pub use process::{Process, lacks_files};
 pub use sim::{Fate, Fault, FaultKind, Operation, Rot, SimDisk, SimOptions, Undecided, Unsynced};
 pub use stats::DiskStats;

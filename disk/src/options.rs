@@ -1,8 +1,14 @@
 //! How a directory is opened, and why it cannot be.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use crate::{facts::SyncMethod, os::Owner};
+use rustix::io::Errno;
+
+use crate::{facts::SyncMethod, owner::Owner};
 
 /// What to decide when a directory is opened; the defaults suit almost everyone.
 #[derive(Clone, Debug)]
@@ -65,8 +71,8 @@ pub enum DirectChoice {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process has it open, or another disk of this process, or operations of one that was killed are still
-    /// in flight.
+    /// Another process has it open, or another disk of this process, or operations of one that was killed are still in
+    /// flight.
     #[error("{} is in use{}", dir.display(), by(*owner))]
     Locked {
         /// Who has it, as far as is known.
@@ -118,4 +124,29 @@ pub enum OpenError {
 
 fn by(owner: Option<Owner>) -> String {
     owner.map_or_else(String::new, |owner| format!(" by {owner}"))
+}
+
+/// Why io_uring does not run here, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) what: String,
+    pub(crate) hint: String,
+}
+
+/// What an answer of the operating system means to whoever wanted to open the directory.
+pub(crate) fn refusal(errno: Errno, dir: &Path, what: &str) -> OpenError {
+    let what = format!("{what} ({})", dir.display());
+    match errno {
+        Errno::NOENT => OpenError::NotFound { dir: missing(dir).into() },
+        Errno::NOTDIR => OpenError::NotADirectory { dir: dir.into() },
+        Errno::ROFS => OpenError::ReadOnly { dir: dir.into() },
+        Errno::ACCESS | Errno::PERM => OpenError::Permission { what },
+        errno => OpenError::Io { what, source: errno.into() },
+    }
+}
+
+/// The first part of a path that is not there.
+fn missing(dir: &Path) -> &Path {
+    let above = dir.ancestors().filter(|path| !path.as_os_str().is_empty());
+    above.take_while(|path| !path.exists()).last().unwrap_or(dir)
 }

@@ -13,26 +13,17 @@ use crate::{
     blocking::BlockingQueue,
     disk::{Disk, File, Mode, Queue},
     facts::{Facts, Geometry},
+    lock::DirLock,
     stats::{Counters, DiskStats},
 };
 #[cfg(target_os = "linux")]
 use crate::{buffer::Region, disk::read_each, facts::Backend, ring};
 
 mod file;
-mod lock;
 mod open;
-mod owner;
-mod place;
 mod probe;
 
 pub use open::{is_vacant, open, open_read_only};
-pub use owner::Owner;
-
-#[cfg(target_os = "linux")]
-pub(crate) use file::{RETRIES_MAX, can_continue, remaining};
-pub(crate) use lock::DirLock;
-#[cfg(target_os = "linux")]
-pub(crate) use open::Refusal;
 
 use file::OsFile;
 

@@ -15,7 +15,7 @@ use crate::{
     disk::{Disk, File, Mode, Queue},
     facts::Facts,
     options::OpenError,
-    os::Owner,
+    owner::Owner,
     stats::DiskStats,
 };
 

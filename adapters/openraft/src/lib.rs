@@ -198,9 +198,11 @@ mod entry;
 mod log;
 mod machine;
 mod aside;
-mod snapshot_data;
 #[cfg(feature = "v0_9")]
 mod stream;
+mod snapshot_data;
+#[cfg(feature = "v0_9")]
+mod stream_io;
 mod keeper;
 #[cfg(feature = "v0_9")]
 pub mod v0_9;

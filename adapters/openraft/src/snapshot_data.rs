@@ -53,6 +53,9 @@ pub struct SnapshotData {
     pub(crate) inner: Inner,
     #[cfg(feature = "v0_9")]
     pub(crate) stream: crate::stream::Stream,
+    /// A frame that another thread takes.
+    #[cfg(feature = "v0_9")]
+    pub(crate) taking: Option<crate::stream::Work<(Inner, Result<()>)>>,
 }
 
 pub(crate) enum Inner {
@@ -171,6 +174,8 @@ impl SnapshotData {
             inner,
             #[cfg(feature = "v0_9")]
             stream: crate::stream::Stream::default(),
+            #[cfg(feature = "v0_9")]
+            taking: None,
         }
     }
 

@@ -2,22 +2,17 @@
 
 use std::{fmt, ops::Range};
 
-use logboom::{EntriesFuture, EntryBatch, ReadError, ShardId};
-use raft::{GetEntriesContext, RawNode};
+use logboom::{EntriesFuture, EntryBatch, ReadError, Shard, ShardId};
+use raft::GetEntriesContext;
 
-use crate::{
-    error::{Error, Result},
-    group::Group,
-};
-
-/// A read that the core waits for: what a [fetcher](Group::fetching) is given.
+/// A read that the core waits for: what a [fetcher](crate::Group::fetching) is given.
 ///
 /// It is to be [run](Fetch::run) on any thread, or [awaited](Fetch::run_async), and what comes of it to be
 /// [delivered](Fetched::deliver) to the node by the thread that owns that. One that is dropped costs time: the core
 /// asks again when it hears from the follower.
 #[must_use = "a follower waits for the entries"]
 pub struct Fetch {
-    group: Group,
+    shard: Shard,
     range: Range<u64>,
     max_bytes: u64,
     future: EntriesFuture,
@@ -28,35 +23,35 @@ pub struct Fetch {
 #[must_use = "a follower waits for the entries"]
 pub struct Fetched {
     shard: ShardId,
-    context: GetEntriesContext,
-    outcome: Result<EntryBatch, ReadError>,
+    pub(crate) context: GetEntriesContext,
+    pub(crate) outcome: Result<EntryBatch, ReadError>,
 }
 
 impl Fetch {
     pub(crate) fn new(
-        group: &Group,
+        shard: &Shard,
         range: Range<u64>,
         max_bytes: u64,
         future: EntriesFuture,
         context: GetEntriesContext,
     ) -> Self {
-        Self { group: group.clone(), range, max_bytes, future, context }
+        Self { shard: shard.clone(), range, max_bytes, future, context }
     }
 
     /// The shard that is read from.
     pub fn shard(&self) -> ShardId {
-        self.group.id()
+        self.shard.id()
     }
 
     /// Reads the entries. Blocks for the disk.
     pub fn run(self) -> Fetched {
-        let outcome = self.group.shard.entries(self.range, self.max_bytes);
-        Fetched { shard: self.group.id(), context: self.context, outcome }
+        let outcome = self.shard.entries(self.range, self.max_bytes);
+        Fetched { shard: self.shard.id(), context: self.context, outcome }
     }
 
     /// Reads the entries without blocking: a future of no particular runtime.
     pub async fn run_async(self) -> Fetched {
-        Fetched { shard: self.group.id(), context: self.context, outcome: self.future.await }
+        Fetched { shard: self.shard.id(), context: self.context, outcome: self.future.await }
     }
 }
 
@@ -65,29 +60,11 @@ impl Fetched {
     pub fn shard(&self) -> ShardId {
         self.shard
     }
-
-    /// Has the node send what was read.
-    ///
-    /// # Errors
-    /// [`Error::Read`] when it could not be read: the node was told nothing, and the failure is the
-    /// [group's](Group::failure).
-    pub fn deliver(self, node: &mut RawNode<Group>) -> Result<()> {
-        let held = match self.outcome {
-            Ok(batch) => Some(batch),
-            // The log has moved meanwhile. The core sees that when it asks again.
-            Err(ReadError::Compacted { .. } | ReadError::Unavailable { .. }) => None,
-            Err(error) => return Err(node.store().fail(Error::Read { shard: self.shard, error })),
-        };
-        node.store().held.lock().fetched = held;
-        node.on_entries_fetched(self.context);
-        node.store().held.lock().fetched = None;
-        Ok(())
-    }
 }
 
 impl fmt::Debug for Fetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fetch").field("shard", &self.group.id()).field("range", &self.range).finish_non_exhaustive()
+        f.debug_struct("Fetch").field("shard", &self.shard.id()).field("range", &self.range).finish_non_exhaustive()
     }
 }
 

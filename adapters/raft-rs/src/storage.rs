@@ -4,12 +4,17 @@ use std::ops::Range;
 
 use logboom::{EntryBatch, Miss, ReadError, TryRead};
 use raft::{
-    GetEntriesContext, RaftState, Storage, StorageError,
+    GetEntriesContext, RaftState, RawNode, Storage, StorageError,
     eraftpb::{Entry, Snapshot},
     util::NO_LIMIT,
 };
 
-use crate::{entry, error::Error, fetch::Fetch, group::Group};
+use crate::{
+    entry,
+    error::{Error, Result},
+    fetch::{Fetch, Fetched},
+    group::Group,
+};
 
 impl Storage for Group {
     /// What [`Group::open`] has checked, as of now.
@@ -38,7 +43,7 @@ impl Storage for Group {
             TryRead::WouldBlock(future) => match (self.fetched(low), &self.fetcher) {
                 (Some(batch), _) => Ok(batch),
                 (None, Some(fetcher)) if can_wait => {
-                    fetcher(Fetch::new(self, low..high, max_bytes, future, context));
+                    fetcher(Fetch::new(&self.shard, low..high, max_bytes, future, context));
                     return Err(StorageError::LogTemporarilyUnavailable.into());
                 }
                 _ => self.shard.entries(low..high, max_bytes),
@@ -120,5 +125,26 @@ impl Group {
     pub(crate) fn fail(&self, error: Error) -> Error {
         self.held.lock().failure.get_or_insert_with(|| error.clone());
         error
+    }
+}
+
+impl Fetched {
+    /// Has the node send what was read.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when it could not be read: the node was told nothing, and the failure is the
+    /// [group's](Group::failure).
+    pub fn deliver(self, node: &mut RawNode<Group>) -> Result<()> {
+        let shard = self.shard();
+        let held = match self.outcome {
+            Ok(batch) => Some(batch),
+            // The log has moved meanwhile. The core sees that when it asks again.
+            Err(ReadError::Compacted { .. } | ReadError::Unavailable { .. }) => None,
+            Err(error) => return Err(node.store().fail(Error::Read { shard, error })),
+        };
+        node.store().held.lock().fetched = held;
+        node.on_entries_fetched(self.context);
+        node.store().held.lock().fetched = None;
+        Ok(())
     }
 }

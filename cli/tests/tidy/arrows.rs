@@ -100,11 +100,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
 ];
 
 /// Circles that there are, each to be opened. One that is gone must be taken off the list.
-pub(crate) const KNOWN: &[(&str, &str)] = &[
-    ("disk/src", "blocking, options, os, ring"),
-    ("adapters/raft-rs/src", "fetch, group"),
-    ("adapters/openraft/src", "snapshot_data, stream"),
-];
+pub(crate) const KNOWN: &[(&str, &str)] = &[];
 
 /// Modules that name whatever they test.
 const EXEMPT: &[&str] = &["fuzz", "models", "tests"];

@@ -13,14 +13,14 @@ use rustix::{
 };
 
 use super::{
-    DirLock, OsDisk, file,
-    lock::{LOCK_NAME, Patience},
+    OsDisk, file,
     probe::{Probe, Sample, kernel},
 };
 use crate::{
     disk::Disk,
     facts::{Backend, Facts, SyncMethod},
-    options::{BackendChoice, DiskOptions, OpenError},
+    lock::{DirLock, LOCK_NAME, Patience},
+    options::{BackendChoice, DiskOptions, OpenError, Refusal, refusal},
     stats::Counters,
 };
 
@@ -74,24 +74,6 @@ pub fn is_vacant(dir: &Path) -> Result<bool, OpenError> {
     Ok(true)
 }
 
-/// What an answer of the operating system means to whoever wanted to open the directory.
-pub(super) fn refusal(errno: Errno, dir: &Path, what: &str) -> OpenError {
-    let what = format!("{what} ({})", dir.display());
-    match errno {
-        Errno::NOENT => OpenError::NotFound { dir: missing(dir).into() },
-        Errno::NOTDIR => OpenError::NotADirectory { dir: dir.into() },
-        Errno::ROFS => OpenError::ReadOnly { dir: dir.into() },
-        Errno::ACCESS | Errno::PERM => OpenError::Permission { what },
-        errno => OpenError::Io { what, source: errno.into() },
-    }
-}
-
-/// The first part of a path that is not there.
-fn missing(dir: &Path) -> &Path {
-    let above = dir.ancestors().filter(|path| !path.as_os_str().is_empty());
-    above.take_while(|path| !path.exists()).last().unwrap_or(dir)
-}
-
 /// The environment variable that overrides [`DiskOptions::backend`].
 const BACKEND_VARIABLE: &str = "LOGBOOM_BACKEND";
 
@@ -119,8 +101,8 @@ fn open_or_create(dir: &Path, create: bool) -> Result<OwnedFd, OpenError> {
     Ok(fd)
 }
 
-/// Makes the directory's own name durable. Also when it was there before: whoever created it may have died before
-/// doing this, and power may fail after the first acknowledged write.
+/// Makes the directory's own name durable. Also when it was there before: whoever created it may have died before doing
+/// this, and power may fail after the first acknowledged write.
 fn sync_parent(dir: &OwnedFd) -> io::Result<()> {
     match fs::openat(dir, "..", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(parent) => match file::sync_all(parent.as_fd()) {
@@ -227,13 +209,6 @@ fn choose_backend(choice: BackendChoice) -> Result<(Backend, String), OpenError>
             Err(Refusal { what, hint }) => Ok((Backend::Blocking, format!("{what}: {hint}"))),
         },
     }
-}
-
-/// Why io_uring does not run here, and what to do about it.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) what: String,
-    pub(crate) hint: String,
 }
 
 #[cfg(target_os = "linux")]

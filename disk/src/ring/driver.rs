@@ -23,9 +23,10 @@ use super::{
 use crate::{
     disk::{Completion, Op, OpKind, Sync, Wait},
     facts::Geometry,
-    os::{DirLock, RETRIES_MAX},
+    lock::DirLock,
     process::Process,
     stats::Counters,
+    transfer::RETRIES_MAX,
 };
 
 /// Drives operations from submission to completion.

@@ -9,7 +9,7 @@ use std::{
 
 use io_uring::{IoUring, types};
 
-use crate::{disk::File, os::DirLock};
+use crate::{disk::File, lock::DirLock};
 
 /// The ring's registered files. They save the kernel a look-up for each operation; the first of them are those by which
 /// the directory is locked, which so lives as long as the operations of the ring, even if the process does not.

@@ -14,7 +14,7 @@ use crate::{
     buffer::Pool,
     disk::{Completion, File, Op, OpKind, Sync, check_range},
     facts::Geometry,
-    os::{RETRIES_MAX, can_continue, remaining},
+    transfer::{RETRIES_MAX, can_continue, remaining},
 };
 
 /// An operation, and how much of it is done. It owns what the kernel is told to read or write.

@@ -6,7 +6,7 @@ use super::{alarm::Alarm, driver::Driver, setup::Issuer};
 use crate::{
     disk::{Completion, Op, Queue, Wait, Wake},
     facts::Geometry,
-    os::DirLock,
+    lock::DirLock,
     stats::Counters,
 };
 

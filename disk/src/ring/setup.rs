@@ -5,7 +5,7 @@ use std::{fs::read_to_string, io};
 use io_uring::{IoUring, Probe, opcode};
 use rustix::io::Errno;
 
-use crate::os::Refusal;
+use crate::options::Refusal;
 
 /// Who submits to a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

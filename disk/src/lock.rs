@@ -14,12 +14,12 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
-    open::refusal,
+use crate::{
+    options::{OpenError, refusal},
     owner::{self, RECORD_BYTES},
     place::{Inode, Place},
+    process::Process,
 };
-use crate::{options::OpenError, process::Process};
 
 /// The name of the file that is locked. It says which process locked it last, for messages only.
 pub(crate) const LOCK_NAME: &str = "LOCK";
@@ -29,9 +29,9 @@ pub(crate) const LOCK_NAME: &str = "LOCK";
 ///
 /// They must outlive every write of their owner. While the process lives, that is because whatever writes holds this.
 /// When the process is killed, the kernel goes on with the writes that are in flight in its rings, after all its
-/// descriptors are closed (measured: for up to 58 ms with 256 MiB in flight, in half of all rounds past the moment
-/// when the next owner had the lock). So each ring registers the descriptors among its files, and the locks fall with
-/// the last operation.
+/// descriptors are closed (measured: for up to 58 ms with 256 MiB in flight, in half of all rounds past the moment when
+/// the next owner had the lock). So each ring registers the descriptors among its files, and the locks fall with the
+/// last operation.
 ///
 /// A child that is forked shares the open files, and the locks with them: they stay until the last of the descriptors
 /// is closed. Who may write is the process that locked, and none that is forked from it.
@@ -49,7 +49,7 @@ pub(crate) struct DirLock {
 impl DirLock {
     /// Locks the directory `dir`, which was found at `path`, trying again until `patience` ends. `None` if something
     /// else is there now: what was locked then keeps no other process out.
-    pub(super) fn acquire(dir: BorrowedFd<'_>, path: &Path, patience: Patience) -> Result<Option<Self>, OpenError> {
+    pub(crate) fn acquire(dir: BorrowedFd<'_>, path: &Path, patience: Patience) -> Result<Option<Self>, OpenError> {
         let fail = |what: &str| refuse(path, format!("{what} {LOCK_NAME}"));
         let here = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // A description of its own: that of `dir` is not locked, and may be closed before this is.
@@ -74,7 +74,7 @@ impl DirLock {
     }
 
     /// Looks whether the directory is still held, and remembers if it is not.
-    pub(super) fn look(&self) -> io::Result<()> {
+    pub(crate) fn look(&self) -> io::Result<()> {
         if self.process.is_this()
             && let Some(loss) = self.loss()
         {
@@ -86,8 +86,8 @@ impl DirLock {
     /// That this process may write, as far as is known.
     ///
     /// # Errors
-    /// `PermissionDenied` in a process that was forked from the one that locked, `NotFound` when a
-    /// [look](Self::look) has found the directory not to be held any more.
+    /// `PermissionDenied` in a process that was forked from the one that locked, `NotFound` when a [look](Self::look)
+    /// has found the directory not to be held any more.
     pub(crate) fn require(&self) -> io::Result<()> {
         self.process.require()?;
         self.lost.get().map_or(Ok(()), |loss| Err(io::Error::new(io::ErrorKind::NotFound, loss.as_str())))
@@ -127,9 +127,9 @@ impl DirLock {
 
 impl Drop for DirLock {
     fn drop(&mut self) {
-        // A lock belongs to the open file, which a child that was forked shares: unlocked by it, the parent would go
-        // on without one. For the parent, closing alone would leave the lock to those who still refer to the open
-        // file: a ring that the kernel tears down in its own time, a child. If unlocking fails, closing has to do.
+        // A lock belongs to the open file, which a child that was forked shares: unlocked by it, the parent would go on
+        // without one. For the parent, closing alone would leave the lock to those who still refer to the open file: a
+        // ring that the kernel tears down in its own time, a child. If unlocking fails, closing has to do.
         if self.process.is_this() {
             for fd in [&self.file, &self.dir] {
                 fs::flock(fd, FlockOperation::Unlock).unwrap_or(());
@@ -140,13 +140,13 @@ impl Drop for DirLock {
 
 /// For how long to try to lock.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     began: Instant,
     wait: Duration,
 }
 
 impl Patience {
-    pub(super) fn new(wait: Duration) -> Self {
+    pub(crate) fn new(wait: Duration) -> Self {
         Patience { began: Instant::now(), wait }
     }
 

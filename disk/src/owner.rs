@@ -34,10 +34,10 @@ impl fmt::Display for Owner {
 /// The size of what is left in the file of the lock: the text, padded with blanks. Direct IO is probed on this file,
 /// and one of a few bytes may lie within its inode (`inline_data` of ext4), where there is none, though there is for
 /// files of any size that matters.
-pub(super) const RECORD_BYTES: usize = 4096;
+pub(crate) const RECORD_BYTES: usize = 4096;
 
 /// What this process leaves there: its number, and when it was started, as numbers are used again.
-pub(super) fn record() -> String {
+pub(crate) fn record() -> String {
     let text = match started("self") {
         Some(started) => format!("{} {started}", std::process::id()),
         None => std::process::id().to_string(),
@@ -46,7 +46,7 @@ pub(super) fn record() -> String {
 }
 
 /// Whom a record names.
-pub(super) fn judge(record: &[u8]) -> Option<Owner> {
+pub(crate) fn judge(record: &[u8]) -> Option<Owner> {
     let mut words = str::from_utf8(record).ok()?.split_whitespace();
     let id: u32 = words.next()?.parse().ok()?;
     let began: Option<u64> = words.next().and_then(|word| word.parse().ok());

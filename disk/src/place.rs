@@ -6,7 +6,7 @@ use rustix::{fs, io::Errno};
 
 /// A path without links, in the tree of names that the process had.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     path: PathBuf,
     root: Inode,
 }
@@ -16,7 +16,7 @@ impl Place {
     ///
     /// # Errors
     /// If it leads nowhere.
-    pub(super) fn of(path: &Path) -> Result<Option<Self>, Errno> {
+    pub(crate) fn of(path: &Path) -> Result<Option<Self>, Errno> {
         let resolved = path.canonicalize().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
         match (resolved, Inode::root()) {
             (Err(Errno::NOENT | Errno::NOTDIR), _) => Err(Errno::NOENT),
@@ -28,7 +28,7 @@ impl Place {
     /// What is wrong if `dir` is not there any more.
     ///
     /// A process that has changed its root, or may not follow the path any more, cannot tell.
-    pub(super) fn misses(&self, dir: Inode) -> Option<String> {
+    pub(crate) fn misses(&self, dir: Inode) -> Option<String> {
         if Inode::root() != Some(self.root) {
             return None;
         }
@@ -46,14 +46,14 @@ impl Place {
 
 /// What tells one file from another, its names aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Inode {
+pub(crate) struct Inode {
     device: u64,
     number: u64,
 }
 
 impl Inode {
     #[expect(clippy::useless_conversion, reason = "the types are others on other systems")]
-    pub(super) fn of(stat: &fs::Stat) -> Self {
+    pub(crate) fn of(stat: &fs::Stat) -> Self {
         Inode { device: u64::try_from(stat.st_dev).unwrap_or_default(), number: stat.st_ino.into() }
     }
 
