@@ -23,9 +23,9 @@ pub(crate) struct BlockingQueue {
     threads: Vec<JoinHandle<()>>,
     threads_max: usize,
     geometry: Geometry,
-    /// The one that has the threads.
+    /// The process whose threads these are.
     process: Process,
-    /// What was submitted in a child that was forked from it.
+    /// Completions of operations that were submitted in a forked child, all failed.
     refused: Vec<Completion>,
     /// Held until every operation is done.
     _lock: Option<Arc<DirLock>>,
@@ -44,8 +44,8 @@ impl BlockingQueue {
         }
     }
 
-    /// Adds a thread if those that there are have enough to do. Without any, the operation is performed here: a process
-    /// that has no more threads still gets its data written.
+    /// Adds a thread if the others are busy. If no thread can be started at all, performs the operation in the calling
+    /// thread: a process at its thread limit still gets its data written.
     fn staff(&mut self) {
         let state = self.shared.state.lock();
         if state.ready.len() <= state.idle || self.threads.len() >= self.threads_max {
@@ -64,7 +64,7 @@ impl BlockingQueue {
 
 impl Queue for BlockingQueue {
     fn submit(&mut self, op: Op) {
-        // Here and not in a worker, where the panic would reach nobody.
+        // Asserted here, in the submitting thread: a panic in a worker would go unnoticed.
         match &op.kind {
             OpKind::Write { slices, offset, .. } => self.geometry.assert_write(slices, *offset),
             OpKind::Read { region, offset } => self.geometry.assert_read(region, *offset),
@@ -107,14 +107,15 @@ impl Queue for BlockingQueue {
 impl Drop for BlockingQueue {
     fn drop(&mut self) {
         if !self.process.is_this() {
-            // A child that is forked has no threads to end, and none of what they hold locked is let go of there.
+            // A forked child has no threads to join, and locks that they held are never released there.
             mem::forget(mem::take(&mut self.threads));
             return;
         }
         self.shared.state.lock().closed = true;
         self.shared.work_arrived.notify_all();
         for thread in self.threads.drain(..) {
-            // A worker that panicked did so in an operation, whose submitter is past caring.
+            // A worker that panicked did so in an operation, and the submitter that drops the queue does not wait for
+            // its result.
             drop(thread.join());
         }
     }
@@ -126,7 +127,7 @@ impl fmt::Debug for BlockingQueue {
     }
 }
 
-/// Enough for the device to overlap writes; whoever wants more depth wants the ring.
+/// Enough for the device to overlap writes. Deeper queues need the ring backend.
 const THREADS_MAX: usize = 4;
 
 #[derive(Default)]
@@ -149,7 +150,7 @@ struct State {
 }
 
 impl Shared {
-    /// A worker's life. It ends when the queue is closed and nothing is left to do.
+    /// Runs a worker until the queue is closed and empty.
     fn work(&self) {
         let mut state = self.state.lock();
         loop {
@@ -165,7 +166,7 @@ impl Shared {
         }
     }
 
-    /// What a worker would do, in the submitting thread.
+    /// Performs all queued operations in the submitting thread.
     fn work_off(&self) {
         while let Some(op) = self.pop() {
             self.perform(op);

@@ -8,10 +8,10 @@ use crate::{
     stats::DiskStats,
 };
 
-/// One directory that belongs to one log: its files, and how operations reach the device.
+/// The directory of one log: opens its files and makes queues that operate on them.
 ///
-/// All methods block in the calling thread and may be called from several threads at once. None of them is on the
-/// append path: files are opened, prepared and listed before they are used.
+/// All methods block the calling thread and may be called from several threads at once. No method is on the append
+/// path: files are opened, prepared and listed before they are used.
 pub trait Disk: Send + std::marker::Sync + fmt::Debug + 'static {
     /// Opens the file `name` in the directory.
     ///
@@ -39,38 +39,37 @@ pub trait Disk: Send + std::marker::Sync + fmt::Debug + 'static {
     /// made it.
     fn queue(&self) -> io::Result<Box<dyn Queue>>;
 
-    /// A queue that one thread after another may use: for work that is done piece by piece, wherever its owner happens
-    /// to run.
+    /// A queue that threads may use one after the other, for work that moves between threads.
     fn movable_queue(&self) -> io::Result<Box<dyn Queue>> {
         self.queue()
     }
 
-    /// Looks whether the directory is still this disk's: not removed and not moved away, with the file of its lock in
-    /// it. Otherwise another process could open it, or one of the same name. From the first look that says so on, every
-    /// operation fails that would change the directory or a file in it; reads go on.
+    /// Checks that this disk still owns the directory: it was neither removed nor moved, and its lock file is in it.
+    /// Otherwise another process could open this directory, or another one of the same name. After the first check that
+    /// fails, every operation that would change the directory or a file in it fails too; reads still work.
     ///
-    /// A few system calls, which may block as any others. A disk that was opened for reading only has nothing to lose.
+    /// Costs a few system calls, which may block. Always succeeds on a disk that was opened for reading only.
     ///
     /// # Errors
-    /// `NotFound`, with what is wrong; `PermissionDenied` in a child that was forked from the process that opened the
-    /// directory, in which nothing can be changed either.
+    /// `NotFound`, with the reason; `PermissionDenied` in a child that was forked from the process that opened the
+    /// directory. The child cannot change anything either.
     fn still_ours(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// What was found out about the device and the file system when the directory was opened.
+    /// The facts about the device and the file system, as found when the directory was opened.
     fn facts(&self) -> &Facts;
 
     /// Performs many reads in the calling thread: each fills its region from the offset in the file, as
     /// [`File::read_at`] does. The regions come back in the same order, each with its result.
     ///
-    /// A disk that can has many of them in flight at once, which on most devices is several times faster than one
-    /// after the other, and still costs no thread.
+    /// With io_uring many reads are in flight at once, which on most devices is several times faster than one after the
+    /// other, and needs no extra thread.
     fn read_many(&self, reads: Vec<(Arc<dyn File>, Region, u64)>) -> Vec<(Region, io::Result<()>)> {
         read_each(reads)
     }
 
-    /// What the disk was asked to do so far; all zero if it does not count.
+    /// Counts of the operations so far; all zero if the disk does not count.
     fn stats(&self) -> DiskStats {
         DiskStats::default()
     }
@@ -103,14 +102,14 @@ pub trait File: Send + std::marker::Sync + fmt::Debug {
     /// [`File::sync_all`].
     ///
     /// # Errors
-    /// `StorageFull` when the blocks are not to be had; the file may have grown in part.
+    /// `StorageFull` when there are not enough free blocks; the file may have grown in part.
     fn allocate(&self, size: u64) -> io::Result<()>;
 
-    /// Gives back what the file has beyond `size` bytes. Not durable before [`File::sync_all`]. A file of a kind that
-    /// cannot keeps it.
+    /// Truncates the file to `size` bytes. Not durable before [`File::sync_all`]. Does nothing where the kind of file
+    /// does not support it.
     ///
     /// # Errors
-    /// Those of the file system; the file is as it was.
+    /// Errors of the file system; the file is unchanged.
     fn shrink(&self, size: u64) -> io::Result<()> {
         let _ = size;
         Ok(())
@@ -119,8 +118,8 @@ pub trait File: Send + std::marker::Sync + fmt::Debug {
     /// Writes `slices`, one after the other, at `offset`, inside the file's size. Short writes and interrupted calls
     /// are continued until all is written.
     ///
-    /// On return with [`Sync::Data`] the bytes survive power loss, and nothing is said of any other write. With
-    /// [`Sync::None`] they are readable, and survive after a [`File::sync_data`] that began after this returned.
+    /// On return with [`Sync::Data`] these bytes survive power loss; other writes may not. With [`Sync::None`] they are
+    /// readable, and survive after a [`File::sync_data`] that began after this returned.
     ///
     /// # Errors
     /// After an error the range holds old bytes, new bytes or a mixture.
@@ -132,32 +131,32 @@ pub trait File: Send + std::marker::Sync + fmt::Debug {
     /// `UnexpectedEof` when the file ends first.
     fn read_at(&self, region: &mut Region, offset: u64) -> io::Result<()>;
 
-    /// Makes every write to this file that had completed before the call survive power loss; not a change of size.
+    /// Makes every write to this file that completed before the call durable; a change of its size is not.
     ///
     /// # Errors
-    /// After an error nothing is known of any write since the last success, and calling again proves nothing: the
-    /// kernel may have dropped the dirty state (Rebello et al., "Can Applications Recover from fsync Failures?",
-    /// ATC '20).
+    /// After an error any write since the last successful sync may be lost, and a later success does not prove
+    /// otherwise: the kernel may have dropped the dirty pages (Rebello et al., "Can Applications Recover from fsync
+    /// Failures?", ATC '20).
     fn sync_data(&self) -> io::Result<()>;
 
-    /// [`File::sync_data`], and the file's size and block map besides.
+    /// [`File::sync_data`], plus the file's size and block map.
     fn sync_all(&self) -> io::Result<()>;
 
-    /// Has what is read from now on come from the device. Without direct IO, pages whose write-back failed stay in the
-    /// cache as if they were on the disk; [`File::sync_all`] before this leaves no page that is not clean, and clean
-    /// ones are dropped (`posix_fadvise(2)`, `POSIX_FADV_DONTNEED`). Does nothing with direct IO, and where the system
-    /// has no such call.
+    /// Drops the file's clean pages from the page cache (`posix_fadvise(2)`, `POSIX_FADV_DONTNEED`), so that later
+    /// reads come from the device. Without direct IO, pages whose write-back failed stay in the cache as if they were
+    /// on the disk; call [`File::sync_all`] first, so that all pages are clean. Does nothing with direct IO, and where
+    /// the system has no such call.
     fn forget_cached(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// The descriptor by which a queue of the real disk operates on the file: the same one for as long as the file
-    /// lives. `None` for a file of another kind, whose operations such a queue refuses with `Unsupported`.
+    /// The file descriptor that queues of the real disk use: the same one for as long as the file lives. `None` for a
+    /// file of another kind of disk, whose operations such a queue refuses with `Unsupported`.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// The number by which a queue of a simulated disk knows the file; `None` for a file of another kind.
+    /// The file's number on a simulated disk; `None` for a file of another kind of disk.
     fn simulated(&self) -> Option<u64> {
         None
     }
@@ -165,10 +164,11 @@ pub trait File: Send + std::marker::Sync + fmt::Debug {
 
 /// Operations in flight on the files of one disk, used by one thread.
 ///
-/// A queue owns what an operation refers to, buffers and files, until its completion is reaped; dropping a queue
-/// waits for what is in flight.
+/// A queue owns the buffers and files of an operation until its completion is reaped. Dropping a queue waits for the
+/// operations in flight.
 pub trait Queue: Send {
-    /// Starts an operation. Those in flight complete in any order: whoever needs an order waits for completions.
+    /// Starts an operation. Operations in flight complete in any order; a caller that needs an order waits for
+    /// completions.
     ///
     /// Never waits for the device; an operation that cannot be started completes with its error. The queue may hold
     /// operations back until the next [`Queue::reap`], and start several with one system call.
@@ -180,13 +180,13 @@ pub trait Queue: Send {
     /// The number of operations submitted and not yet reaped.
     fn in_flight(&self) -> usize;
 
-    /// A handle by which any thread ends a [`Queue::reap`] that waits, or the next one that would.
+    /// A handle with which any thread ends a waiting [`Queue::reap`], or the next one that would wait.
     fn waker(&self) -> Arc<dyn Wake>;
 }
 
 /// See [`Queue::waker`].
 pub trait Wake: Send + std::marker::Sync {
-    /// Ends the wait, now or when it begins. Cheap when nobody waits.
+    /// Ends the current wait, or the next one if there is none. Cheap when no thread waits.
     fn wake(&self);
 }
 
@@ -201,10 +201,10 @@ pub enum Wait {
     For(Duration),
 }
 
-/// What a write promises when it completes.
+/// How durable a write is when it completes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// Nothing beyond being readable.
+    /// The bytes can be read; nothing more.
     None,
     /// These bytes survive power loss (`RWF_DSYNC`).
     Data,
@@ -213,31 +213,31 @@ pub enum Sync {
 /// One operation for [`Queue::submit`].
 #[derive(Debug)]
 pub struct Op {
-    /// Comes back with the completion.
+    /// An identifier that the completion returns.
     pub token: u64,
     /// The file that is operated on.
     pub file: Arc<dyn File>,
-    /// What is done to it.
+    /// The kind of operation.
     pub kind: OpKind,
 }
 
-/// What an [`Op`] does; the contracts are those of the methods of [`File`] with the same effect.
+/// The kind of an [`Op`]; the contracts are those of the [`File`] methods of the same names.
 #[derive(Debug)]
 pub enum OpKind {
     /// [`File::write_at`].
     Write {
-        /// What is written, one slice after the other.
+        /// The bytes to write, one slice after the other.
         slices: Vec<Slice>,
-        /// Where, in bytes from the beginning of the file.
+        /// The offset of the first byte in the file.
         offset: u64,
-        /// What holds on completion.
+        /// The durability on completion.
         sync: Sync,
     },
     /// [`File::read_at`].
     Read {
-        /// What is filled.
+        /// The memory to fill.
         region: Region,
-        /// From where, in bytes from the beginning of the file.
+        /// The offset of the first byte in the file.
         offset: u64,
     },
     /// [`File::sync_data`]: covers the writes whose completions had arrived when it was submitted, no others.
@@ -256,7 +256,7 @@ pub struct Completion {
 }
 
 impl Op {
-    /// The end of an operation that is not begun.
+    /// The completion of an operation that was refused before it began.
     pub(crate) fn refuse(self, error: io::Error) -> Completion {
         let region = match self.kind {
             OpKind::Read { region, .. } => Some(region),
@@ -276,8 +276,8 @@ impl Op {
     }
 }
 
-/// Refuses a range that no file has. What is not a positive offset for the kernel must not reach it: -1 would be
-/// where the file's cursor is.
+/// Refuses a range beyond what a file can have. An offset that the kernel takes for negative must not reach it: -1
+/// stands for the file's cursor.
 pub(crate) fn check_range(offset: u64, len: usize) -> io::Result<()> {
     match offset.checked_add(len as u64).map(i64::try_from) {
         Some(Ok(_)) => Ok(()),

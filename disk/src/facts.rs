@@ -1,10 +1,10 @@
-//! What is known of the device, the file system and the way operations reach them.
+//! `Facts`: the device, the file system and how operations reach them.
 
 use std::fmt;
 
 use crate::buffer::{Region, Slice};
 
-/// What opening a directory found out, and what was decided by it. Its `Display` is the open report.
+/// Facts that opening a directory found out, and choices that follow from them. `Display` prints the open report.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Facts {
@@ -14,12 +14,12 @@ pub struct Facts {
     pub backend_reason: String,
     /// Whether reads and writes bypass the page cache.
     pub direct: bool,
-    /// Why, or why not.
+    /// The reason for `direct`.
     pub direct_reason: String,
-    /// What offsets and lengths of reads and writes are multiples of, in bytes, on a disk with direct IO; and on any
-    /// disk, the unit within which no two groups may lie: a torn write can damage all of it.
+    /// The unit, in bytes, that a torn write can damage as a whole: no two groups may share one. With direct IO,
+    /// offsets and lengths of reads and writes are multiples of it too.
     pub pad_unit: usize,
-    /// What the address and the length of each slice of a direct write or read are multiples of, in bytes.
+    /// The alignment, in bytes, of the address and the length of each slice of a direct read or write.
     pub memory_align: usize,
     /// The device's volatile cache.
     pub cache: WriteCache,
@@ -59,7 +59,7 @@ impl fmt::Display for Facts {
 pub enum Backend {
     /// Through io_uring.
     Ring,
-    /// By system calls that block, in the calling thread or in a few of its own.
+    /// Through blocking system calls, in the calling thread or in a few threads of the queue.
     Blocking,
     /// Into memory.
     Simulated,
@@ -83,7 +83,7 @@ pub enum WriteCache {
     WriteBack,
     /// It does not, or says so: a completed write is durable.
     WriteThrough,
-    /// It could not be found out, and is treated as [`WriteCache::WriteBack`].
+    /// Unknown; treated as [`WriteCache::WriteBack`].
     Unknown,
 }
 
@@ -111,7 +111,8 @@ pub enum SyncMethod {
 }
 
 impl SyncMethod {
-    /// What suits the device. Without direct IO the page cache stands before it, and each write's sync is a flush.
+    /// The best method for the device. Without direct IO writes go through the page cache, and each write's sync is a
+    /// flush.
     pub(crate) fn for_device(direct: bool, cache: WriteCache, fua: Option<bool>) -> Self {
         match (direct, cache, fua) {
             (true, WriteCache::WriteThrough, _) | (true, _, Some(true)) => SyncMethod::Dsync,
@@ -129,10 +130,9 @@ impl fmt::Display for SyncMethod {
     }
 }
 
-/// What a disk demands of offsets, lengths and addresses.
+/// The alignment that a disk requires of offsets, lengths and addresses.
 ///
-/// It is asserted, not returned as an error: some disks accept misaligned requests and do something else than was
-/// asked for, so to go on could write wrong bytes.
+/// It is asserted, not returned as an error: some disks accept misaligned requests and write wrong bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {
     pub(crate) direct: bool,

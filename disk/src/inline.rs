@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::disk::{Completion, Op, Queue, Wait, Wake};
 
-/// A [`Queue`] without concurrency, on any disk: what is submitted has completed when `submit` returns.
+/// A [`Queue`] without concurrency, on any disk: an operation has completed when `submit` returns.
 ///
-/// The writer that finds the log idle commits through it in its own thread, whichever backend runs beside it.
+/// A writer that finds the log idle commits through it in its own thread, with either backend.
 #[derive(Debug, Default)]
 pub struct InlineQueue {
     done: Vec<Completion>,

@@ -1,4 +1,4 @@
-//! The locks by which one process at a time writes to a directory.
+//! `DirLock`: one process at a time writes to a directory.
 
 use std::{
     io,
@@ -21,40 +21,41 @@ use crate::{
     process::Process,
 };
 
-/// The name of the file that is locked. It says which process locked it last, for messages only.
+/// The name of the lock file. Its content names the process that locked it last, for messages only.
 pub(crate) const LOCK_NAME: &str = "LOCK";
 
 /// The directory's two locks (`flock`), released when this is dropped: on the directory itself, which no process
 /// can replace without its being seen, and on `LOCK`, which file systems over a network pass on to their server.
 ///
-/// They must outlive every write of their owner. While the process lives, that is because whatever writes holds this.
-/// When the process is killed, the kernel goes on with the writes that are in flight in its rings, after all its
-/// descriptors are closed (measured: for up to 58 ms with 256 MiB in flight, in half of all rounds past the moment when
-/// the next owner had the lock). So each ring registers the descriptors among its files, and the locks fall with the
-/// last operation.
+/// The locks must outlive every write of their owner. While the process lives, everything that writes holds this. When
+/// the process is killed, the kernel continues the writes in flight in its rings after it has closed all descriptors
+/// (measured: for up to 58 ms with 256 MiB in flight, in half of all rounds past the moment when the next owner had the
+/// lock). So each ring registers the lock descriptors among its files, and the locks are released with the last
+/// operation.
 ///
-/// A child that is forked shares the open files, and the locks with them: they stay until the last of the descriptors
-/// is closed. Who may write is the process that locked, and none that is forked from it.
+/// A forked child shares the open files and their locks, which stay until the last descriptor is closed. Only the
+/// process that locked may write, and no child of it.
 #[derive(Debug)]
 pub(crate) struct DirLock {
     process: Process,
     dir: OwnedFd,
     file: OwnedFd,
-    /// None where the path cannot be followed: one may use a directory and not those that it is in.
+    /// `None` where the path cannot be resolved: a process may be allowed to use a directory and not its parents.
     place: Option<Place>,
-    /// Why the directory is not held any more.
+    /// Why the lock was lost, if it was.
     lost: OnceLock<String>,
 }
 
 impl DirLock {
-    /// Locks the directory `dir`, which was found at `path`, trying again until `patience` ends. `None` if something
-    /// else is there now: what was locked then keeps no other process out.
+    /// Locks the directory `dir`, which was found at `path`, trying again until `patience` ends. `None` if another
+    /// directory is at `path` now: the lock would then keep no other process out.
     pub(crate) fn acquire(dir: BorrowedFd<'_>, path: &Path, patience: Patience) -> Result<Option<Self>, OpenError> {
         let fail = |what: &str| refuse(path, format!("{what} {LOCK_NAME}"));
         let here = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // A description of its own: that of `dir` is not locked, and may be closed before this is.
+        // A separate open file: that of `dir` is not locked, and may be closed earlier.
         let dir = fs::openat(dir, ".", here, Mode::empty()).map_err(refuse(path, "open the directory".into()))?;
-        // First, so that who is kept out leaves nothing there. A file system that cannot lock it has the other lock.
+        // The directory first, so that a process that is kept out leaves no file behind. On a file system that cannot
+        // lock directories the lock file alone has to do.
         if matches!(patience.lock(&dir), Err(Errno::WOULDBLOCK)) {
             return Err(locked(&dir, path));
         }
@@ -73,7 +74,7 @@ impl DirLock {
         Ok(Some(lock))
     }
 
-    /// Looks whether the directory is still held, and remembers if it is not.
+    /// Checks that the directory is still held, and remembers if it is not.
     pub(crate) fn look(&self) -> io::Result<()> {
         if self.process.is_this()
             && let Some(loss) = self.loss()
@@ -83,28 +84,28 @@ impl DirLock {
         self.require()
     }
 
-    /// That this process may write, as far as is known.
+    /// Checks that this process may write, as far as is known.
     ///
     /// # Errors
-    /// `PermissionDenied` in a process that was forked from the one that locked, `NotFound` when a [look](Self::look)
-    /// has found the directory not to be held any more.
+    /// `PermissionDenied` in a child that was forked from the process that locked, `NotFound` after a
+    /// [check](Self::look) found that the lock is lost.
     pub(crate) fn require(&self) -> io::Result<()> {
         self.process.require()?;
         self.lost.get().map_or(Ok(()), |loss| Err(io::Error::new(io::ErrorKind::NotFound, loss.as_str())))
     }
 
-    /// What a ring must keep open.
+    /// The descriptors that a ring must keep open.
     #[cfg(target_os = "linux")]
     pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
         [self.dir.as_fd(), self.file.as_fd()]
     }
 
-    /// Why the locks keep other processes out no more. That a question cannot be answered is no reason.
+    /// Why the locks no longer keep other processes out; `None` if they do, or if that cannot be found out.
     fn loss(&self) -> Option<String> {
         let dir = fs::fstat(&self.dir).ok()?;
         let file = fs::fstat(&self.file).ok()?;
         match fs::statat(&self.dir, LOCK_NAME, AtFlags::SYMLINK_NOFOLLOW) {
-            // Nothing is found in a directory that was removed.
+            // A removed directory has no entries.
             Err(Errno::NOENT | Errno::STALE) if dir.st_nlink == 0 => return Some("the directory was removed".into()),
             Err(Errno::NOENT | Errno::STALE) => return Some(format!("{LOCK_NAME} was removed from the directory")),
             Ok(found) if Inode::of(&found) != Inode::of(&file) => {
@@ -127,9 +128,9 @@ impl DirLock {
 
 impl Drop for DirLock {
     fn drop(&mut self) {
-        // A lock belongs to the open file, which a child that was forked shares: unlocked by it, the parent would go on
-        // without one. For the parent, closing alone would leave the lock to those who still refer to the open file: a
-        // ring that the kernel tears down in its own time, a child. If unlocking fails, closing has to do.
+        // A lock belongs to the open file, which a forked child shares: if the child unlocked it, the parent would go
+        // on without a lock. In the parent, closing alone would leave the lock to other references to the open file: a
+        // ring that the kernel tears down later, or a child. If unlocking fails, closing has to do.
         if self.process.is_this() {
             for fd in [&self.file, &self.dir] {
                 fs::flock(fd, FlockOperation::Unlock).unwrap_or(());
@@ -151,7 +152,7 @@ impl Patience {
     }
 
     /// # Errors
-    /// `WOULDBLOCK` if somebody else has it locked all the time.
+    /// `WOULDBLOCK` if it stays locked all the time.
     fn lock(self, fd: &OwnedFd) -> Result<(), Errno> {
         loop {
             match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {

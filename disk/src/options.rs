@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::{facts::SyncMethod, owner::Owner};
 
-/// What to decide when a directory is opened; the defaults suit almost everyone.
+/// Options of [`open`](crate::open); the defaults suit almost every use.
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
     /// Which backend runs the queues. The environment variable `LOGBOOM_BACKEND` (`ring` or `blocking`) overrides it.
@@ -71,25 +71,25 @@ pub enum DirectChoice {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process has it open, or another disk of this process, or operations of one that was killed are still in
-    /// flight.
+    /// Another process, or another disk of this process, has the directory open; or operations of a killed process are
+    /// still in flight.
     #[error("{} is in use{}", dir.display(), by(*owner))]
     Locked {
-        /// Who has it, as far as is known.
+        /// The process that has the directory locked, as far as is known.
         owner: Option<Owner>,
         /// The directory.
         dir: PathBuf,
     },
-    /// The path names something else.
+    /// The path names something that is not a directory.
     #[error("{} is not a directory", dir.display())]
     NotADirectory {
         /// The path.
         dir: PathBuf,
     },
-    /// There is no such directory, and it was not to be created; or the one that it would be in is missing.
+    /// The directory does not exist and [`DiskOptions::create`] is off, or its parent does not exist.
     #[error("{} does not exist", dir.display())]
     NotFound {
-        /// The first part of the path that is not there.
+        /// The first part of the path that does not exist.
         dir: PathBuf,
     },
     /// The process may not read, or not write, the directory or a file in it.
@@ -104,12 +104,12 @@ pub enum OpenError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The backend that was demanded does not run here, or a demand makes no sense.
+    /// The chosen backend does not run here, or an option has an invalid value.
     #[error("{what}: {hint}")]
     Backend {
-        /// What was demanded and why it is refused.
+        /// The option, and why it is refused.
         what: String,
-        /// What to do about it.
+        /// The remedy.
         hint: String,
     },
     /// Anything else that the file system or the device answered.
@@ -117,7 +117,7 @@ pub enum OpenError {
     Io {
         /// What was tried.
         what: String,
-        /// The answer.
+        /// The error.
         source: io::Error,
     },
 }
@@ -126,14 +126,14 @@ fn by(owner: Option<Owner>) -> String {
     owner.map_or_else(String::new, |owner| format!(" by {owner}"))
 }
 
-/// Why io_uring does not run here, and what to do about it.
+/// Why io_uring does not run here, and the remedy.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) what: String,
     pub(crate) hint: String,
 }
 
-/// What an answer of the operating system means to whoever wanted to open the directory.
+/// The [`OpenError`] for an error number of the operating system.
 pub(crate) fn refusal(errno: Errno, dir: &Path, what: &str) -> OpenError {
     let what = format!("{what} ({})", dir.display());
     match errno {

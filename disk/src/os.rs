@@ -27,7 +27,7 @@ pub use open::{is_vacant, open, open_read_only};
 
 use file::OsFile;
 
-/// A directory, opened. What it makes, queues and files opened for writing, keeps it locked as long as they live.
+/// An open directory. Its queues, and its files that are open for writing, keep it locked as long as they live.
 pub(crate) struct OsDisk {
     path: PathBuf,
     dir: OwnedFd,
@@ -134,7 +134,7 @@ impl OsDisk {
         if geometry.direct && probe::needs_more(fd.as_fd(), geometry) {
             let buffered = self.open_fd(name, if mode == Mode::Create { Mode::Write } else { mode }, false)?;
             if mode != Mode::Read {
-                // What the cache has need not be on the device: an earlier write-back of it may have failed.
+                // Cached pages need not be on the device: an earlier write-back may have failed.
                 file::sync_all(buffered.as_fd())?;
                 fs::fadvise(&buffered, 0, None, fs::Advice::DontNeed)?;
             }

@@ -1,19 +1,19 @@
-//! Who has a directory locked, as far as the file of the lock tells.
+//! `Owner`: the process that has a directory locked, as the lock file names it.
 
 use std::fmt;
 
 /// The process that has a directory locked.
 ///
-/// It is the one that locked it last. When that has ended, and the directory is locked still, this is by what it had in
-/// flight, for a moment, or by a process that it forked.
+/// It is the process that locked it last. If that process has ended and the directory is still locked, then its
+/// operations in flight hold the lock for a moment, or a process that it forked holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Owner {
-    /// The one that asks: another disk of it.
+    /// The calling process, through another disk.
     This,
-    /// One that runs.
+    /// A process that runs.
     Process(u32),
-    /// One that has ended, or cannot be seen from here.
+    /// A process that has ended, or cannot be seen from here.
     Unseen(u32),
 }
 
@@ -31,12 +31,11 @@ impl fmt::Display for Owner {
     }
 }
 
-/// The size of what is left in the file of the lock: the text, padded with blanks. Direct IO is probed on this file,
-/// and one of a few bytes may lie within its inode (`inline_data` of ext4), where there is none, though there is for
-/// files of any size that matters.
+/// The size of the record in the lock file: the text, padded with blanks. Direct IO is probed on this file, and ext4
+/// stores a file of a few bytes within its inode (`inline_data`), where direct IO does not work.
 pub(crate) const RECORD_BYTES: usize = 4096;
 
-/// What this process leaves there: its number, and when it was started, as numbers are used again.
+/// The record of this process: its id and its start time, since ids are reused.
 pub(crate) fn record() -> String {
     let text = match started("self") {
         Some(started) => format!("{} {started}", std::process::id()),
@@ -45,7 +44,7 @@ pub(crate) fn record() -> String {
     format!("{text:<0$}\n", RECORD_BYTES - 1)
 }
 
-/// Whom a record names.
+/// The owner that a record names.
 pub(crate) fn judge(record: &[u8]) -> Option<Owner> {
     let mut words = str::from_utf8(record).ok()?.split_whitespace();
     let id: u32 = words.next()?.parse().ok()?;
@@ -53,7 +52,7 @@ pub(crate) fn judge(record: &[u8]) -> Option<Owner> {
     let this = started("self");
     Some(match () {
         () if id == std::process::id() && (began == this || began.is_none()) => Owner::This,
-        // Where no process can be looked at, this one is as good a guess as any.
+        // Without `/proc` no process can be checked, so the id of the record is the best answer.
         () if this.is_none() => Owner::Process(id),
         () => match started(&id.to_string()) {
             Some(found) if began.is_none_or(|began| began == found) => Owner::Process(id),
@@ -62,7 +61,7 @@ pub(crate) fn judge(record: &[u8]) -> Option<Owner> {
     })
 }
 
-/// When a process that runs was started, in ticks of the system (`proc_pid_stat(5)`, fields 3 and 22).
+/// The start time of a running process, in clock ticks (`proc_pid_stat(5)`, fields 3 and 22).
 fn started(process: &str) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // Its name is in parentheses, and may have any character in it.

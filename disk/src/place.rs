@@ -1,10 +1,10 @@
-//! Where a directory was found, and whether it is still there.
+//! `Place`: the path of a directory, and whether the directory is still there.
 
 use std::path::{Path, PathBuf};
 
 use rustix::{fs, io::Errno};
 
-/// A path without links, in the tree of names that the process had.
+/// A path without links, below the root that the process had.
 #[derive(Debug)]
 pub(crate) struct Place {
     path: PathBuf,
@@ -12,10 +12,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Where `path` leads; none if that cannot be told.
+    /// The resolved `path`; `None` if it cannot be resolved for lack of permission.
     ///
     /// # Errors
-    /// If it leads nowhere.
+    /// If the path does not exist.
     pub(crate) fn of(path: &Path) -> Result<Option<Self>, Errno> {
         let resolved = path.canonicalize().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
         match (resolved, Inode::root()) {
@@ -25,7 +25,7 @@ impl Place {
         }
     }
 
-    /// What is wrong if `dir` is not there any more.
+    /// Why `dir` is not at this path any more; `None` if it is.
     ///
     /// A process that has changed its root, or may not follow the path any more, cannot tell.
     pub(crate) fn misses(&self, dir: Inode) -> Option<String> {
@@ -44,7 +44,7 @@ impl Place {
     }
 }
 
-/// What tells one file from another, its names aside.
+/// The identity of a file: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inode {
     device: u64,

@@ -1,4 +1,4 @@
-//! Which process this is, told apart from one that was forked from it for the price of a load.
+//! Process identity: tells a process from its forked children, for the price of a load.
 
 use std::io;
 
@@ -10,10 +10,10 @@ pub fn lacks_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// A process, as what it has opened remembers it.
+/// The identity of a process, kept by what it has opened.
 ///
-/// A child that is forked has a copy of all that its parent had in memory, and shares its open files, locks and rings;
-/// it has none of its threads. Whatever must not be used there asks whether [it is at home](Process::is_this).
+/// A forked child has a copy of its parent's memory, and shares its open files, locks and rings, but has none of its
+/// threads. Code that must not run in a child checks [`Process::is_this`].
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
     id: u32,
@@ -21,23 +21,23 @@ pub struct Process {
 }
 
 impl Process {
-    /// The one that asks.
+    /// The calling process.
     pub fn this() -> Self {
         Process { id: std::process::id(), generation: generation() }
     }
 
-    /// Whether it is the one that asks, and not a child that was forked from it.
+    /// Whether this is the calling process, and not one that it was forked from.
     pub fn is_this(self) -> bool {
         self.generation == generation()
     }
 
-    /// Its number.
+    /// The process id.
     pub fn id(self) -> u32 {
         self.id
     }
 
     /// # Errors
-    /// `PermissionDenied` in a child that was forked from it.
+    /// `PermissionDenied` in a forked child.
     pub(crate) fn require(self) -> io::Result<()> {
         if self.is_this() {
             return Ok(());
@@ -67,9 +67,8 @@ mod linux {
 
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
-    /// A number that the process has in common with no process that it was forked from, nor with one that is forked
-    /// from it. Not its own number: the system gives that to another one day, and asking for it is a system call
-    /// (measured: 240 ns on a virtual machine).
+    /// A number that differs between a process, its ancestors and its forked children. The process id would not do: the
+    /// system reuses ids, and reading it is a system call (measured: 240 ns on a virtual machine).
     pub(super) fn generation() -> u32 {
         match WIPED.get_or_init(wiped) {
             None => std::process::id(),
@@ -80,10 +79,11 @@ mod linux {
         }
     }
 
-    /// In memory that a forked child finds zeroed; `None` where the kernel has no such memory (before Linux 4.14).
+    /// Lies in memory that the kernel zeroes in a forked child; `None` where the kernel has no such memory (before
+    /// Linux 4.14).
     static WIPED: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
 
-    /// The highest generation of this process and those that it was forked from: a child finds its parent's.
+    /// The highest generation of this process and its ancestors: a child inherits its parent's value.
     static HIGHEST: AtomicU32 = AtomicU32::new(0);
 
     fn begin(word: &AtomicU32) -> u32 {
@@ -96,7 +96,7 @@ mod linux {
 
     fn wiped() -> Option<&'static AtomicU32> {
         const LEN: usize = 4096;
-        // SAFETY: the kernel chooses the address, so that nothing that there is is mapped over.
+        // SAFETY: the kernel chooses the address, so no existing mapping is replaced.
         let page = unsafe {
             mmap_anonymous(ptr::null_mut(), LEN, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE).ok()?
         };

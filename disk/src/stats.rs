@@ -1,23 +1,23 @@
-//! How often a disk was asked to do what.
+//! Counters of the operations of a disk.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a disk has done since it was opened. Operations count once, when they are asked for, however many system
-/// calls they took and whether or not they succeeded.
+/// Counts of a disk's operations since it was opened. Each operation counts once, when it is submitted, however many
+/// system calls it takes and whether or not it succeeds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DiskStats {
-    /// Writes, those included that are durable by themselves.
+    /// All writes, including those with [`Sync::Data`](crate::Sync::Data).
     pub writes: u64,
     /// Writes with [`Sync::Data`](crate::Sync::Data).
     pub writes_durable: u64,
-    /// Bytes that were to be written.
+    /// Bytes of all writes.
     pub write_bytes: u64,
     /// Syncs of files and of the directory.
     pub syncs: u64,
     /// Reads.
     pub reads: u64,
-    /// Bytes that were to be read.
+    /// Bytes of all reads.
     pub read_bytes: u64,
     /// Files created.
     pub creates: u64,
@@ -29,7 +29,7 @@ pub struct DiskStats {
     pub allocates: u64,
 }
 
-/// The counters behind [`DiskStats`]. They order nothing: each is exact, a snapshot of all need not be.
+/// The counters behind [`DiskStats`]. Each is exact; together they need not be of one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     writes: AtomicU64,

@@ -1,4 +1,4 @@
-//! A chunk of memory, and the right to hand out its bytes.
+//! `Chunk`: memory that is shared, and `Carver`: the right to hand out its bytes.
 
 use std::{fmt, mem, ops::Range};
 
@@ -6,8 +6,8 @@ use super::{LINE, Pool, Region, Slice, memory::Memory, sync::Arc};
 
 /// A piece of aligned memory that is written once, line by line, frozen, and then shared.
 ///
-/// Clones refer to the same memory; with the last of them, and the last [`Carver`], [`Region`] and [`Slice`], it goes
-/// back to its [`Pool`]. All methods may be called from any thread, without locks.
+/// Clones refer to the same memory. It returns to its [`Pool`] when the last clone, [`Carver`], [`Region`] and
+/// [`Slice`] is dropped. All methods may be called from any thread, without locks.
 #[derive(Clone)]
 pub struct Chunk {
     owner: Arc<Owner>,
@@ -25,7 +25,7 @@ impl Chunk {
         self.has(range.clone()).then(|| Slice::of_frozen(self.clone(), range))
     }
 
-    /// Whether every line that the range touches is there and frozen: the test that `Slice` relies on.
+    /// Whether every line that the range touches exists and is frozen. `Slice` relies on this test.
     pub(super) fn has(&self, range: Range<usize>) -> bool {
         if range.start > range.end || range.end > self.len() {
             return false;
@@ -54,7 +54,7 @@ impl fmt::Debug for Chunk {
     }
 }
 
-/// The one right to hand out the bytes of a [`Chunk`], from its beginning to its end.
+/// Hands out the bytes of a [`Chunk`] once each, from its beginning to its end. A chunk has one carver.
 #[derive(Debug)]
 pub struct Carver {
     chunk: Chunk,
@@ -91,7 +91,7 @@ impl Carver {
         self.chunk.len()
     }
 
-    /// The chunk, through which slices of what is frozen are to be had.
+    /// The chunk, which gives slices of its frozen bytes.
     pub fn chunk(&self) -> &Chunk {
         &self.chunk
     }

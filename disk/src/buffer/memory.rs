@@ -25,15 +25,15 @@ pub(super) struct Memory {
     len: usize,
     frozen: Box<[AtomicU64]>,
     accesses: Accesses,
-    /// What it is a piece of; `None` for an allocation of its own.
+    /// The slab that this memory is a piece of; `None` for a separate allocation.
     slab: Option<Arc<Slab>>,
 }
 
 // SAFETY: `Memory` owns its bytes as a `Box<[u8]>` would, and nothing about it is bound to a thread.
 unsafe impl Send for Memory {}
 
-// SAFETY: through `&Memory` only the atomic bits, the length and raw pointers are to be had. Whoever makes a reference
-// from such a pointer (`Region`, `Slice`) proves that nobody writes what another reads.
+// SAFETY: `&Memory` gives access to the atomic bits, the length and raw pointers only. `Region` and `Slice`, which make
+// references from those pointers, prove that no byte is written while another reference reads it.
 unsafe impl Sync for Memory {}
 
 impl Memory {
@@ -49,7 +49,7 @@ impl Memory {
         Self::new(base, len, None)
     }
 
-    /// Zeroed memory in pieces of `len` bytes, on a huge page where there are any, none of them frozen.
+    /// Zeroed memory in pieces of `len` bytes, on a huge page where the system has one; no line is frozen.
     ///
     /// # Panics
     /// If `len` is no power of two, or less than the alignment.
@@ -67,7 +67,7 @@ impl Memory {
         Memory { base, len, frozen, accesses: Accesses::of(len / LINE), slab }
     }
 
-    /// No memory at all, to be left behind where memory is moved out.
+    /// Memory of length 0: a placeholder for memory that was moved out.
     pub(super) fn none() -> Self {
         Memory { base: NonNull::dangling(), len: 0, frozen: Box::default(), accesses: Accesses::of(0), slab: None }
     }
@@ -76,7 +76,7 @@ impl Memory {
         self.len
     }
 
-    /// How many pieces its allocation was cut into, of which it is one.
+    /// The number of pieces of its allocation, this one included.
     pub(super) fn siblings(&self) -> usize {
         self.slab.as_ref().map_or(1, |slab| slab.len() / self.len)
     }
@@ -96,19 +96,20 @@ impl Memory {
         unsafe { self.base.add(offset) }
     }
 
-    /// [`Memory::pointer`] for a reference to the `len` bytes from `offset` on, by which nothing is written.
+    /// [`Memory::pointer`] for a shared reference to the `len` bytes from `offset` on.
     pub(super) fn pointer_to_read(&self, offset: usize, len: usize) -> NonNull<u8> {
         self.accesses.read(offset / LINE..(offset + len).div_ceil(LINE));
         self.pointer(offset)
     }
 
-    /// [`Memory::pointer`] for the one reference to the `len` bytes from `offset` on.
+    /// [`Memory::pointer`] for an exclusive reference to the `len` bytes from `offset` on.
     pub(super) fn pointer_to_write(&self, offset: usize, len: usize) -> NonNull<u8> {
         self.accesses.write(offset / LINE..(offset + len).div_ceil(LINE));
         self.pointer(offset)
     }
 
-    /// Publishes what the calling thread wrote to `lines`, for whoever then finds them [`Memory::is_frozen`].
+    /// Publishes what the calling thread wrote to `lines` to every thread for which [`Memory::is_frozen`] then returns
+    /// true.
     pub(super) fn freeze(&self, lines: Range<usize>) {
         for (word, mask) in masks(lines) {
             let before = self.frozen[word].fetch_or(mask, Ordering::Release);
@@ -121,8 +122,8 @@ impl Memory {
         masks(lines).all(|(word, mask)| self.frozen[word].load(Ordering::Acquire) & mask == mask)
     }
 
-    /// Makes the memory ready for another life. Its bytes stay, except that debug builds poison them: a reader whose
-    /// hold on the chunk was lost sees that, and [`Memory::assert_poisoned`] a writer.
+    /// Clears the bits so that the memory can be used again. Release builds leave the bytes; debug builds poison them,
+    /// so that a stale reader sees the pattern and [`Memory::assert_poisoned`] finds a stale writer.
     pub(super) fn thaw(&mut self) {
         for word in &mut self.frozen {
             *word = AtomicU64::new(0);
@@ -134,11 +135,11 @@ impl Memory {
         }
     }
 
-    /// Sees to it, in debug builds, that nobody has written since the memory was thawed: not by a reference that was
-    /// kept, and not a device that had not ended what it was asked for.
+    /// Checks, in debug builds, that the memory was not written since it was thawed: neither through a stale reference,
+    /// nor by a device that still had an operation in flight.
     ///
     /// # Panics
-    /// If somebody has.
+    /// If it was written.
     pub(super) fn assert_poisoned(&mut self) {
         if cfg!(debug_assertions) {
             self.accesses.read(0..self.len / LINE);
@@ -161,7 +162,7 @@ impl Drop for Memory {
 }
 
 const BITS: usize = u64::BITS as usize;
-/// No zero, no letter, and no address of anything.
+/// Neither zero, nor ASCII, nor a plausible address.
 const POISON: u8 = 0xDB;
 
 fn layout(len: usize) -> Layout {

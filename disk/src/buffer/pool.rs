@@ -27,7 +27,7 @@ impl Pool {
         Pool { shared: Arc::new(Shared { idle_bytes_max, bytes: AtomicUsize::new(0), idle }) }
     }
 
-    /// A fresh chunk of at least `len` bytes, as the one right to hand out its bytes.
+    /// The carver of a fresh chunk of at least `len` bytes.
     pub fn carver(&self, len: usize) -> Carver {
         Carver::new(Chunk::new(self.shared.take(len), self.clone()))
     }
@@ -38,12 +38,12 @@ impl Pool {
         carver.carve(len).unwrap_or_else(|| unreachable!("a fresh chunk holds what it was made for"))
     }
 
-    /// The bytes that are allocated now, in chunks and idle.
+    /// The bytes that are allocated now, in use and idle.
     pub fn bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Those of them that are kept for later use.
+    /// The allocated bytes that are idle, kept for later use.
     pub fn idle_bytes(&self) -> usize {
         self.shared.idle.lock().bytes
     }
@@ -63,7 +63,7 @@ impl fmt::Debug for Pool {
 /// lie far apart into a chunk each.
 const CLASS_MIN: usize = 4096;
 
-/// From this size class on, 256 KiB, memory lies on huge pages. What is moved in smaller pieces gains nothing by it.
+/// From this size class on, 256 KiB, memory lies on huge pages. Smaller transfers gain nothing by it.
 const CLASS_HUGE: usize = SLAB / 8;
 
 struct Shared {
@@ -127,7 +127,7 @@ impl Idle {
         Some(memory)
     }
 
-    /// Takes what came last, with all that was allocated together with it; nothing while a part of that is in use.
+    /// Takes the piece that was returned last with all pieces of its allocation; nothing while one of them is in use.
     fn take_last_allocation(&mut self, class: usize) -> Vec<Memory> {
         let Some(idle) = self.classes.get_mut(&class) else { return Vec::new() };
         let Some(last) = idle.pop() else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! Bytes of a chunk that one owner fills.
+//! `Region`: bytes of a chunk that one owner fills.
 
 use std::{
     fmt,
@@ -8,10 +8,10 @@ use std::{
 
 use super::{Chunk, LINE, Slice};
 
-/// A part of a [`Chunk`] that belongs to its holder alone, until it is frozen.
+/// A part of a [`Chunk`] that its holder has exclusively, until it freezes it.
 ///
-/// It is initialised, but what it holds is unspecified until it is written. Dropped before it is frozen, its lines
-/// are lost to the chunk: nobody will ever see them.
+/// It is initialised, but its content is unspecified until it is written. The lines of a region that is dropped before
+/// it is frozen stay unused: no slice will ever show them.
 pub struct Region {
     chunk: Chunk,
     start: usize,
@@ -19,14 +19,14 @@ pub struct Region {
 }
 
 impl Region {
-    /// Ends writing: publishes the bytes to every thread, and returns them to be shared.
+    /// Ends writing: publishes the bytes to every thread and returns them as a slice.
     pub fn freeze(self) -> Slice {
         let range = self.start..self.start + self.len;
         self.chunk.memory().freeze(range.start / LINE..range.end / LINE);
         Slice::of_frozen(self.chunk, range)
     }
 
-    /// Divides the region into its first `mid` bytes and the rest.
+    /// Splits the region into its first `mid` bytes and the rest.
     ///
     /// # Panics
     /// If `mid` is not a multiple of [`LINE`], or is beyond the end.
@@ -52,8 +52,8 @@ impl Region {
         self.start
     }
 
-    /// Where the bytes from `offset` on are, and how many, for a kernel that is to fill them. Whoever follows the
-    /// address must hold the region all the while, and must not make a reference to its bytes.
+    /// The address and the number of the bytes from `offset` on, for the kernel to fill. While the address is in use,
+    /// the caller must hold the region, and must make no reference to its bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn address(&mut self, offset: usize) -> (std::ptr::NonNull<u8>, usize) {
         assert!(offset <= self.len, "offset {offset} is beyond the region's {} bytes", self.len);
@@ -62,8 +62,8 @@ impl Region {
 
     /// The region of `len` bytes from `start`, both multiples of [`LINE`].
     ///
-    /// No other region may overlap it, none of its lines may be frozen: the callers are the carver, which hands out
-    /// each byte once, and `split_at`, which divides what is exclusive.
+    /// No other region may overlap it and none of its lines may be frozen. Both callers ensure that: the carver hands
+    /// out each byte once, and `split_at` splits an exclusive region.
     pub(super) fn of_carved(chunk: Chunk, start: usize, len: usize) -> Self {
         debug_assert!(start.is_multiple_of(LINE) && len.is_multiple_of(LINE) && start + len <= chunk.len());
         Region { chunk, start, len }
@@ -75,8 +75,8 @@ impl Deref for Region {
 
     fn deref(&self) -> &[u8] {
         let data = self.chunk.memory().pointer_to_read(self.start, self.len);
-        // SAFETY: the range lies in the chunk's allocation, which is initialised and lives as long as `self.chunk`.
-        // Nobody writes it during the borrow: regions are disjoint, and this one is borrowed.
+        // SAFETY: the range lies in the chunk's allocation, which is initialised and lives as long as `self.chunk`. It
+        // is not written during the borrow: regions are disjoint, and this one is borrowed.
         unsafe { slice::from_raw_parts(data.as_ptr(), self.len) }
     }
 }
@@ -84,9 +84,9 @@ impl Deref for Region {
 impl DerefMut for Region {
     fn deref_mut(&mut self) -> &mut [u8] {
         let data = self.chunk.memory().pointer_to_write(self.start, self.len);
-        // SAFETY: as for `deref`; and nobody else reads or writes the range during the borrow, because regions are
-        // disjoint, this one is borrowed exclusively, and slices are made of frozen lines only, of which a region
-        // has none.
+        // SAFETY: as for `deref`; and no other reference reads or writes the range during the borrow, because regions
+        // are disjoint, this one is borrowed exclusively, and slices cover frozen lines only, of which a region has
+        // none.
         unsafe { slice::from_raw_parts_mut(data.as_ptr(), self.len) }
     }
 }

@@ -1,7 +1,7 @@
 //! Memory on huge pages, cut into pieces.
 //!
-//! A device is told of memory page by page. Half a MiB on pages that lie anywhere is 128 pieces to it, and on a huge
-//! page one; a virtual disk was measured to take large writes half again as fast from there.
+//! A device gets memory page by page: half a MiB is 128 segments on scattered pages and one on a huge page. A virtual
+//! disk was measured to take large writes half again as fast from huge pages.
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
@@ -12,7 +12,7 @@ use std::{
 /// The size of a huge page, and of what chunks are cut from, in bytes; less for Miri, which takes minutes for so many.
 pub(super) const SLAB: usize = if cfg!(miri) { 64 << 10 } else { 2 << 20 };
 
-/// Initialised memory that begins with a huge page, wherever the system has one to give.
+/// Initialised memory on a huge page, where the system has one to give.
 #[derive(Debug)]
 pub(super) struct Slab {
     base: NonNull<u8>,
@@ -22,7 +22,7 @@ pub(super) struct Slab {
 // SAFETY: a slab owns its allocation as a `Box<[u8]>` would, and nothing about it is bound to a thread.
 unsafe impl Send for Slab {}
 
-// SAFETY: through `&Slab` only raw pointers are to be had.
+// SAFETY: `&Slab` gives access to raw pointers only.
 unsafe impl Sync for Slab {}
 
 impl Slab {
@@ -34,9 +34,9 @@ impl Slab {
         let base = unsafe { alloc(layout) };
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
         let slab = Slab { base, layout };
-        // Before the memory is touched: pages that are there stay as they are for a while.
+        // Before the memory is touched: the kernel does not merge pages that exist at once.
         slab.want_huge_pages();
-        // SAFETY: `alloc` gave so many bytes, to which nobody else refers.
+        // SAFETY: `alloc` gave so many bytes, and no reference to them exists yet.
         unsafe { slab.base.write_bytes(0, len) };
         Arc::new(slab)
     }
@@ -55,7 +55,7 @@ impl Slab {
         unsafe { self.base.add(offset) }
     }
 
-    /// Asks for huge pages, and returns whether the system takes the advice; the memory is there all the same.
+    /// Asks for huge pages, and returns whether the system accepts the advice. The memory is usable either way.
     #[cfg(all(target_os = "linux", not(miri)))]
     fn want_huge_pages(&self) -> bool {
         let advice = rustix::mm::Advice::LinuxHugepage;

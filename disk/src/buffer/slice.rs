@@ -1,4 +1,4 @@
-//! Frozen bytes, shared.
+//! `Slice`: frozen bytes that are shared.
 
 use std::{
     fmt,
@@ -22,15 +22,14 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// A copy of `bytes` in memory of its own. The slice is as long as `bytes`.
+    /// A copy of `bytes` in a new chunk. The slice is as long as `bytes`.
     pub fn copy_from(pool: &Pool, bytes: &[u8]) -> Self {
         let mut region = pool.region(bytes.len());
         region[..bytes.len()].copy_from_slice(bytes);
         region.freeze().slice(..bytes.len())
     }
 
-    /// A copy of `bytes` followed by zeros, up to the next multiple of `unit`: what is written where whole pad units
-    /// must be.
+    /// A copy of `bytes`, padded with zeros to the next multiple of `unit`, for writes that must be whole pad units.
     ///
     /// # Panics
     /// If `unit` is zero.
@@ -52,25 +51,25 @@ impl Slice {
         Slice { chunk: self.chunk.clone(), start: self.start + range.start, len: range.len() }
     }
 
-    /// Grows to the end of a later slice of the same chunk, if all that lies between is frozen too; says whether it
-    /// has. Nothing is counted.
+    /// Grows to the end of a later slice of the same chunk, if all bytes between are frozen too, and returns whether it
+    /// did. Takes no reference count.
     pub fn extend_to(&mut self, later: &Slice) -> bool {
         let (end, end_later) = (self.start + self.len, later.start + later.len);
         let grows = self.chunk.is(&later.chunk) && end_later >= end && self.chunk.has(end..end_later);
         if grows {
-            // What it had is frozen already.
+            // Its own bytes are frozen already.
             self.len = end_later - self.start;
         }
         grows
     }
 
-    /// Leaves the first `len` bytes, or all if there are fewer. Nothing is counted.
+    /// Keeps the first `len` bytes, or all if there are fewer. Takes no reference count.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
 
-    /// Has the processor begin to load the first `len` bytes, where it can, and does not wait for them: for who is
-    /// about to look at many slices, one after the other.
+    /// Prefetches the first `len` bytes into the processor's cache, where it can, without waiting. Useful before many
+    /// slices are read one after the other.
     pub fn prefetch(&self, len: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         for line in self[..len.min(self.len)].chunks(super::LINE) {
@@ -105,10 +104,10 @@ impl Deref for Slice {
 
     fn deref(&self) -> &[u8] {
         let data = self.chunk.memory().pointer_to_read(self.start, self.len);
-        // SAFETY: the range lies in the chunk's allocation, which is initialised and lives as long as `self.chunk`.
-        // All its lines are frozen, so the region that wrote them is gone, and none will be made of them while the
-        // chunk lives: nobody writes them. The freezing happened before: the slice came from the freezing thread,
-        // or from a test of the bits with acquire ordering.
+        // SAFETY: the range lies in the chunk's allocation, which is initialised and lives as long as `self.chunk`. All
+        // its lines are frozen, so the region that wrote them is gone, and none will be made of them while the chunk
+        // lives: no write can follow. The freezing happened before: the slice came from the freezing thread, or from a
+        // test of the bits with acquire ordering.
         unsafe { slice::from_raw_parts(data.as_ptr(), self.len) }
     }
 }

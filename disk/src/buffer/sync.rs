@@ -1,5 +1,4 @@
-//! What the buffers share memory by: the machine's, or, where the models in `models.rs` run the buffers' very code,
-//! loom's.
+//! Atomics and locks of the buffers: the standard ones, or loom's when the models in `models.rs` run this code.
 
 #[cfg(all(loom, test))]
 pub(super) use modelled::*;
@@ -17,7 +16,7 @@ mod shipped {
 
     use std::ops::Range;
 
-    /// Nothing: loom's watches over the bytes of each line.
+    /// Empty here; under loom it watches accesses to the bytes of each line.
     #[derive(Debug)]
     pub(in super::super) struct Accesses;
 
@@ -56,8 +55,8 @@ mod modelled {
         }
     }
 
-    /// Who reads and writes the bytes of each line: an access that does not happen after the last one that it
-    /// conflicts with fails the model.
+    /// Tracks reads and writes of the bytes of each line: an access that is not ordered after the last conflicting one
+    /// fails the model.
     #[derive(Debug)]
     pub(in super::super) struct Accesses(Box<[UnsafeCell<()>]>);
 

@@ -131,7 +131,7 @@ fn allocate(fd: BorrowedFd<'_>, size: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         result => return Ok(result?),
     }
-    // Blocks are not reserved then; whoever fills the file with zeros before using it loses nothing.
+    // The blocks are not reserved then, which does not matter for a file that is filled with zeros before its use.
     let now = u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(u64::MAX);
     if now < size {
         rustix::io::retry_on_intr(|| fs::ftruncate(fd, size))?;
@@ -150,13 +150,13 @@ fn write_all(fd: BorrowedFd<'_>, slices: &[Slice], len: usize, offset: u64, sync
             Err(errno) => retry(errno, &mut retries)?,
         }
     }
-    // The flag went with each write, or what was asked for is still to be done.
+    // Either each write carried the flag, or the sync is still to be done.
     if sync == Sync::Data && !writer.durable { sync_data(fd) } else { Ok(()) }
 }
 
 struct Writer<'a> {
     fd: BorrowedFd<'a>,
-    /// Whether each write is to be durable by itself; falls when the kernel cannot do that.
+    /// Whether each write is durable by itself; cleared when the kernel cannot do that.
     durable: bool,
 }
 

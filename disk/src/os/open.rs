@@ -24,8 +24,8 @@ use crate::{
     stats::Counters,
 };
 
-/// Opens a directory to read and write it, for as long as the disk and what was made from it live: no other disk can
-/// open it meanwhile.
+/// Opens a directory for reading and writing. It stays locked while the disk, its queues or its files live: no other
+/// disk can open it for writing meanwhile.
 ///
 /// The name of a directory that is created is durable on return.
 ///
@@ -43,10 +43,10 @@ pub fn open(dir: &Path, options: &DiskOptions) -> Result<Arc<dyn Disk>, OpenErro
     Err(OpenError::Io { what: format!("lock the directory ({})", dir.display()), source })
 }
 
-/// Opens a directory to read it, whoever else has it open, without a lock and without a trace; a file system that is
-/// mounted read-only, or no permission to write, is no hindrance.
+/// Opens a directory for reading, without a lock and without changing anything, even while a process has it open for
+/// writing. Works on a read-only file system and without write permission.
 ///
-/// Whatever would change the directory, or open a file to write it, fails with `ReadOnlyFilesystem`.
+/// Operations that would change the directory, or open a file for writing, fail with `ReadOnlyFilesystem`.
 ///
 /// # Errors
 /// See [`OpenError`]; never `Locked` or `ReadOnly`.
@@ -55,7 +55,7 @@ pub fn open_read_only(dir: &Path, options: &DiskOptions) -> Result<Arc<dyn Disk>
     assemble(dir, fd, None, options)
 }
 
-/// Whether a directory is absent, or holds nothing but the lock of a disk: not a folder either.
+/// Whether a directory is absent, or holds nothing but the lock file of a disk.
 ///
 /// # Errors
 /// See [`OpenError`].
@@ -79,7 +79,7 @@ const BACKEND_VARIABLE: &str = "LOGBOOM_BACKEND";
 
 const PAD_UNIT_MAX: usize = 64 * 1024;
 
-/// How often what was opened may have been replaced before it was locked.
+/// How often another process may replace the directory between its opening and its locking.
 const REPLACED_MAX: u32 = 100;
 
 fn open_dir(dir: &Path) -> Result<OwnedFd, Errno> {
@@ -101,8 +101,8 @@ fn open_or_create(dir: &Path, create: bool) -> Result<OwnedFd, OpenError> {
     Ok(fd)
 }
 
-/// Makes the directory's own name durable. Also when it was there before: whoever created it may have died before doing
-/// this, and power may fail after the first acknowledged write.
+/// Makes the directory's own name durable, even if it existed: the process that created it may have crashed before it
+/// synced the name, and power may fail after the first acknowledged write.
 fn sync_parent(dir: &OwnedFd) -> io::Result<()> {
     match fs::openat(dir, "..", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(parent) => match file::sync_all(parent.as_fd()) {
@@ -111,7 +111,8 @@ fn sync_parent(dir: &OwnedFd) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             synced => synced,
         },
-        // One may be allowed to use a directory and not to read the one that it is in; then somebody else made it.
+        // A process may be allowed to use a directory and not to read its parent; then another process created the
+        // directory.
         Err(Errno::ACCESS | Errno::PERM) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
@@ -140,8 +141,8 @@ fn assemble(
     }))
 }
 
-/// The name of some regular file, of which one can ask what direct IO on this file system needs: of the lock if it is
-/// there, since it is never removed.
+/// The name of a regular file for probing what direct IO needs here: the lock file if it exists, since it is never
+/// removed.
 fn any_file(dir: &OwnedFd) -> Option<String> {
     let regular = |stat: fs::Stat| fs::FileType::from_raw_mode(stat.st_mode) == fs::FileType::RegularFile;
     if fs::statat(dir, LOCK_NAME, fs::AtFlags::SYMLINK_NOFOLLOW).is_ok_and(regular) {

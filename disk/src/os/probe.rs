@@ -1,4 +1,4 @@
-//! What the file system and the device below a directory say of themselves.
+//! Probes the file system and the device below a directory.
 
 use std::os::fd::BorrowedFd;
 
@@ -6,13 +6,13 @@ use rustix::io::Errno;
 
 use crate::{facts::WriteCache, options::DirectChoice};
 
-/// What was found out; some of it by asking about a file in the directory.
+/// The results; some come from probing a file in the directory.
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) direct: bool,
     pub(super) direct_reason: String,
     pub(super) memory_align: usize,
-    /// What offsets and lengths of direct IO must be multiples of, in bytes.
+    /// The alignment of offsets and lengths of direct IO, in bytes.
     pub(super) offset_align: usize,
     /// The device's blocks as it addresses and as it writes them, in bytes.
     pub(super) blocks: Option<Blocks>,
@@ -22,12 +22,12 @@ pub(super) struct Probe {
     pub(super) device: Option<String>,
 }
 
-/// Which file of the directory is asked what direct IO needs: what one file reports need not hold for all.
+/// The file that is probed for the needs of direct IO: what one file reports need not hold for all.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sample<'a> {
-    /// A new one without a name, as those that will be written; the named one where there is no such thing.
+    /// A new unnamed file, like those that will be written; the named one where the system has no unnamed files.
     New(Option<&'a str>),
-    /// One of those that will be read.
+    /// An existing file that will be read.
     Old(Option<&'a str>),
 }
 
@@ -142,7 +142,7 @@ mod linux {
         })
     }
 
-    /// What direct IO needs here, or why there is none.
+    /// The alignment that direct IO needs here, or why there is no direct IO.
     fn direct(
         dir: BorrowedFd<'_>,
         sample: Sample<'_>,
@@ -205,8 +205,8 @@ mod linux {
                 let reason = format!("statx: offsets to {offset}, memory to {memory}");
                 Ok(Ok(Aligned { offset, memory, reason }))
             }
-            // An older kernel, a container that forbids the call, or a file system that does not say. Those known to
-            // mean it are taken at their word.
+            // An older kernel, a container that forbids the call, or a file system that does not say. File systems that
+            // are known to support direct IO are trusted.
             Ok(_) | Err(Errno::NOSYS | Errno::PERM) if DISK_FILE_SYSTEMS.contains(&magic) => {
                 let offset = logical.unwrap_or(PAGE);
                 let reason = format!("{} accepts it; alignment to {offset} follows the device", name_of(magic));
