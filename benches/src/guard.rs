@@ -12,7 +12,7 @@ pub mod callgrind;
 pub mod record;
 pub mod command;
 
-mod ground;
+mod fixture;
 
 /// Runs a round of an operation; callgrind counts what is done in here, and nothing else.
 ///

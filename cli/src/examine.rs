@@ -9,7 +9,7 @@ use crate::{
     finding::Finding,
     output::{Failure, Format, Progress},
     snapshots::Snapshots,
-    verdict::{Cut, Damage, Held, UNSEEN, Verdict},
+    verdict::{Damage, QuarantinedShard, TailCut, UNSEEN, Verdict},
 };
 
 /// A log and its snapshots, read in full. Shards that have lost anything are in quarantine in the view.
@@ -100,14 +100,14 @@ impl Examination {
     }
 
     /// The tail that a writable open would cut.
-    pub(crate) fn cut(&self) -> Option<Cut> {
-        self.report.cut.as_ref().map(Cut::new)
+    pub(crate) fn cut(&self) -> Option<TailCut> {
+        self.report.cut.as_ref().map(TailCut::new)
     }
 
     /// The shards of which something is lost.
-    pub(crate) fn quarantined(&self) -> Vec<Held> {
+    pub(crate) fn quarantined(&self) -> Vec<QuarantinedShard> {
         let log = self.log.as_ref().map(ReadOnly::quarantined).unwrap_or_default();
-        log.into_iter().map(|(shard, lost)| Held { shard: shard.0, lost: lost.into() }).collect()
+        log.into_iter().map(|(shard, lost)| QuarantinedShard { shard: shard.0, lost: lost.into() }).collect()
     }
 
     pub(crate) fn has_unknown_losses(&self) -> bool {
@@ -119,7 +119,7 @@ impl Examination {
         let damages = self.damages().iter().map(Damage::text).collect::<Vec<_>>();
         let unseen = self.has_unknown_losses().then(|| UNSEEN.to_owned());
         let held = self.quarantined();
-        damages.into_iter().chain(held.iter().map(Held::text)).chain(unseen).collect()
+        damages.into_iter().chain(held.iter().map(QuarantinedShard::text)).chain(unseen).collect()
     }
 }
 

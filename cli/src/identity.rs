@@ -19,7 +19,7 @@ const LOGBOOM: &str = "LOGBOOM";
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mend {
+pub(crate) enum IdentityAction {
     /// Say what there is.
     List,
     /// Write `LOGBOOM` again, as the other files name the log.
@@ -53,30 +53,32 @@ fn fault_on(disk: Arc<dyn Disk>) -> Result<Option<Arc<IdentityFault>>, String> {
 /// Why it could not be done.
 pub(crate) fn repair(
     dir: &Path,
-    mend: Mend,
+    mend: IdentityAction,
     yes: bool,
     fault: &IdentityFault,
     format: Format,
 ) -> Result<Report, String> {
     let (steps, names) = match mend {
-        Mend::List => (Vec::new(), Vec::new()),
-        Mend::Restore if fault.is_restorable() => (vec![restoring(fault)], Vec::new()),
-        Mend::Restore => return Err(format!("the identity cannot be restored: {fault}")),
-        Mend::PutAside if fault.strangers().next().is_none() => return Err("no file is in the way".to_owned()),
+        IdentityAction::List => (Vec::new(), Vec::new()),
+        IdentityAction::Restore if fault.is_restorable() => (vec![restoring(fault)], Vec::new()),
+        IdentityAction::Restore => return Err(format!("the identity cannot be restored: {fault}")),
+        IdentityAction::PutAside if fault.strangers().next().is_none() => {
+            return Err("no file is in the way".to_owned());
+        }
         // Else the log itself could be put aside, because of a `LOGBOOM` that is not its own.
-        Mend::PutAside if fault.is_total() || fault.logboom.is_some() => {
+        IdentityAction::PutAside if fault.is_total() || fault.logboom.is_some() => {
             return Err(format!("no file is put aside before LOGBOOM is the log's own: {fault}"));
         }
-        Mend::PutAside => {
+        IdentityAction::PutAside => {
             let names: Vec<String> = fault.strangers().map(str::to_owned).collect();
             (names.iter().map(|name| format!("put {name} aside")).collect(), names)
         }
     };
     let mut mended = Mended::new(dir, fault, steps);
-    if mend != Mend::List {
+    if mend != IdentityAction::List {
         mended.outcome = Outcome::Unconfirmed;
     }
-    if yes && mend != Mend::List {
+    if yes && mend != IdentityAction::List {
         carry_out(dir, fault, &names, &mut mended)?;
     }
     Ok(Report::new(format, mended.exit(), &mended, text))

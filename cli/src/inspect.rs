@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     examine::Examination,
     output::{Failure, Format, Report, count, field, hex, or_dash, size, table},
-    verdict::{Cut, Damage, Missing, UNSEEN, Verdict},
+    verdict::{Damage, Missing, TailCut, UNSEEN, Verdict},
 };
 
 /// Runs of terms that a row of the table shows; `--json` has them all.
@@ -75,7 +75,7 @@ struct Recovery {
     segments_replayed: u64,
     records_replayed: u64,
     bytes_read: u64,
-    cut: Option<Cut>,
+    cut: Option<TailCut>,
     damages: Vec<Damage>,
     /// Shards of which something is missing.
     quarantined: usize,

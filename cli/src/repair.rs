@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::{
     aside::{Aside, utc},
     examine::{Examination, config, steady},
-    identity::{self, Mend},
+    identity::{self, IdentityAction},
     output::{Exit, FIELD_WIDTH, Failure, Format, Outcome, Report, count, field, hex, unconfirmed},
     plan::{Action, HardState, Plan, Step, boundary, hard_state, needs_hard_state},
     verdict::{Damage, Missing, Verdict},
@@ -100,14 +100,14 @@ Exit codes:
 pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     let fail = |error: String| Failure::new(&args.dir, &error);
     let mend = match (args.identity, args.strangers) {
-        (true, _) => Some(Mend::Restore),
-        (_, true) => Some(Mend::PutAside),
-        _ => (args.shard.is_none() && !args.accept_unknown_losses).then_some(Mend::List),
+        (true, _) => Some(IdentityAction::Restore),
+        (_, true) => Some(IdentityAction::PutAside),
+        _ => (args.shard.is_none() && !args.accept_unknown_losses).then_some(IdentityAction::List),
     };
     if let Some(mend) = mend {
         match (mend, identity_fault(&args.dir)?) {
             (mend, Some(fault)) => return identity::repair(&args.dir, mend, args.yes, &fault, format).map_err(fail),
-            (Mend::List, None) => {}
+            (IdentityAction::List, None) => {}
             (_, None) => return Err(fail("the identity is intact, and no file is in the way".to_owned())),
         }
     }

@@ -22,7 +22,7 @@ pub(crate) enum Verdict {
 
 /// The tail that a writable open would cut.
 #[derive(Debug, Serialize)]
-pub(crate) struct Cut {
+pub(crate) struct TailCut {
     sequence: u64,
     segment: u64,
     offset: u32,
@@ -55,7 +55,7 @@ struct Lost {
 
 /// A shard of which something is missing.
 #[derive(Debug, Serialize)]
-pub(crate) struct Held {
+pub(crate) struct QuarantinedShard {
     pub(crate) shard: u64,
     #[serde(flatten)]
     pub(crate) lost: Missing,
@@ -103,7 +103,7 @@ impl Verdict {
     }
 }
 
-impl Cut {
+impl TailCut {
     pub(crate) fn new(cut: &logboom_wal::Cut) -> Self {
         Self { sequence: cut.sequence, segment: cut.segment.0, offset: cut.offset, bytes: cut.bytes }
     }
@@ -154,7 +154,7 @@ impl Damage {
     }
 }
 
-impl Held {
+impl QuarantinedShard {
     pub(crate) fn text(&self) -> String {
         format!("shard {} {}", self.shard, self.lost.text)
     }

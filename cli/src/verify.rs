@@ -10,7 +10,7 @@ use crate::{
     finding::Finding,
     output::{Failure, Format, Report, count, field, size},
     snapshots::Snapshots,
-    verdict::{Cut, Damage, Held, UNSEEN, Verdict},
+    verdict::{Damage, QuarantinedShard, TailCut, UNSEEN, Verdict},
 };
 
 /// Read every checksum of a log and of its snapshots, and say whether all that was promised is there.
@@ -52,11 +52,11 @@ struct Verification {
     without_footer: Vec<u64>,
     /// Checkpoint slots that are not intact; the other one serves.
     bad_checkpoints: Vec<u8>,
-    cut: Option<Cut>,
+    cut: Option<TailCut>,
     snapshots: Snapshots,
     damages: Vec<Damage>,
     /// Shards of which something is missing.
-    quarantined: Vec<Held>,
+    quarantined: Vec<QuarantinedShard>,
     /// Shards that are not known are held back: records are lost that may have been theirs.
     has_unknown_losses: bool,
     /// The kinds of what was found, each once: docs/repair.md has what mends them.

@@ -1,7 +1,7 @@
-//! A suite that finds out whether a machine keeps the contract, to be run in its own tests.
+//! A test suite for implementations of a state machine, to be run in their own tests.
 //!
-//! Each function takes a [`Subject`], which makes machines and entries, plays random histories on them beside a second
-//! machine or a second way, and names the [`Rule`] that was broken. A seed repeats what it does.
+//! Each function takes a [`Subject`], which makes machines and entries, runs random histories on two machines or in two
+//! ways, compares them, and names the [`Rule`] that was broken. A seed repeats a run.
 //!
 //! # Example
 //! ```
@@ -92,29 +92,28 @@ mod saving;
 use bench::Bench;
 use saving::Saver;
 
-/// What is tried: how machines are made, fed and compared.
+/// The implementation under test: makes, feeds and compares machines.
 pub trait Subject {
     /// The machine.
     type Machine: StateMachine<Output: Debug, Answer: Debug>;
 
-    /// A machine that nothing was applied to, independent of all others; one that keeps its own state is not
-    /// [opened](OnDisk::open) yet.
+    /// A new, empty machine, independent of all others; one that keeps its own state is not [opened](OnDisk::open) yet.
     fn machine(&self) -> Self::Machine;
 
-    /// The payload of an entry, of no other chance than `random`. Entries should meet: write the same keys, fail at
-    /// times. No payload at all is what a raft core's own entries have; the suite adds some.
+    /// The payload of an entry, derived from `random` only. Entries should conflict: write the same keys, and fail at
+    /// times. The suite adds entries without payload, as raft cores write them.
     fn payload(&self, random: u64) -> Vec<u8>;
 
-    /// A query, of no other chance than `random`.
+    /// A query, derived from `random` only.
     fn query(&self, random: u64) -> Box<<Self::Machine as StateMachine>::Query>;
 
-    /// The whole state as bytes: the same for two machines if nothing could ever tell them apart.
+    /// The whole state as bytes: equal for two machines exactly if no call could tell them apart.
     fn state(&self, machine: &Self::Machine) -> Vec<u8>;
 }
 
 /// A [`Subject`] whose machine keeps its own state.
 pub trait OnDiskSubject: Subject {
-    /// Ends a machine as a power cut does, and makes the one that finds what it left, not opened yet.
+    /// Ends a machine as a power cut does, and returns a machine on the state that is left, not opened yet.
     fn crash(&self, machine: Self::Machine) -> Self::Machine;
 }
 
@@ -170,13 +169,13 @@ pub enum Rule {
 pub struct Violation {
     /// The rule.
     pub rule: Rule,
-    /// What was seen.
+    /// The observation that breaks it.
     pub what: String,
-    /// Repeats it.
+    /// The seed that repeats it.
     pub seed: u64,
 }
 
-/// Tries a machine that is saved standing still.
+/// Checks a machine whose updates wait while it is saved.
 ///
 /// # Errors
 /// The first rule that was found broken.
@@ -187,7 +186,7 @@ pub fn regular<S: Subject<Machine: SaveSnapshot>>(subject: &S, seed: u64) -> Res
     saving::check(&mut bench, saver)
 }
 
-/// Tries a machine that is saved beside updates.
+/// Checks a machine that is saved concurrently with updates.
 ///
 /// # Errors
 /// The first rule that was found broken.
@@ -198,7 +197,7 @@ pub fn concurrent<S: Subject<Machine: PrepareSnapshot>>(subject: &S, seed: u64) 
     saving::check_isolation(&mut bench)
 }
 
-/// Tries a machine that keeps its own state.
+/// Checks a machine that keeps its own state.
 ///
 /// # Errors
 /// The first rule that was found broken.
@@ -210,7 +209,7 @@ pub fn on_disk<S: OnDiskSubject<Machine: OnDisk>>(subject: &S, seed: u64) -> Res
     disk::check(&mut bench)
 }
 
-/// Tries how a machine sends and receives logical objects; to be run besides one of the others.
+/// Checks how a machine sends and receives logical objects. Run it in addition to one of the others.
 ///
 /// # Errors
 /// The first rule that was found broken.
@@ -231,7 +230,7 @@ where
     objects::check_on_disk(&mut bench)
 }
 
-/// Tries how a machine prepares for entries that are not committed; to be run besides one of the others.
+/// Checks how a machine prepares for uncommitted entries. Run it in addition to one of the others.
 ///
 /// # Errors
 /// The first rule that was found broken.

@@ -1,4 +1,4 @@
-//! The driver: between a shard of the engine and the state machine that its entries drive.
+//! `Driver`: applies the entries of a shard to a state machine.
 
 use std::{
     collections::BTreeMap,
@@ -13,12 +13,12 @@ use logboom::{
 };
 
 use crate::{
-    account::Account,
+    entry_sizes::EntrySizes,
     error::{Error, Result},
     machine::{OnDisk, PrepareSnapshot, SaveSnapshot, StateMachine},
+    machine_cell::{MachineCell, MachineState, Reader},
     policy::SnapshotPolicy,
     save::{Keeping, Saving},
-    seat::{Reader, Seat, Seated},
 };
 
 mod apply;
@@ -39,13 +39,13 @@ pub use recover::Recovered;
 /// Applies the committed entries of one shard to a state machine, saves it, compacts the log behind it, and recovers
 /// it at the next start.
 ///
-/// It is a machine without threads or a clock: something happens only in its calls, on the thread of the caller. A
-/// raft core's loop says how far the log is [committed](Driver::commit), [applies](Driver::apply) until nothing is
-/// left, answers its clients with the outputs, and asks for [upkeep](Driver::upkeep) now and then. What takes long in
-/// that is given out as a [`SaveJob`](crate::SaveJob) for any thread. [`Runner`](crate::Runner) is such a loop.
+/// It has neither threads nor a clock: everything happens in its calls, on the caller's thread. A raft core's loop says
+/// how far the log is [committed](Driver::commit), [applies](Driver::apply) until nothing is left, answers its clients
+/// with the outputs, and calls [upkeep](Driver::upkeep) now and then. Saving a snapshot takes long, so it is returned
+/// as a [`SaveJob`](crate::SaveJob) for any thread. [`Runner`](crate::Runner) is such a loop.
 ///
-/// Each entry is applied once in the life of a machine, in order, when it is committed and durable here. An error of
-/// the machine stops the driver for good: [`Error::Halted`] from then on.
+/// Each entry is applied to a machine once, in order, when it is committed and durable here. An error of the machine
+/// stops the driver for good: every later call returns [`Error::Halted`].
 ///
 /// # Example
 /// ```
@@ -109,46 +109,45 @@ pub struct Driver<M: StateMachine> {
     engine: Engine,
     shard: Shard,
     options: Options,
-    seat: Arc<Seat<M>>,
+    cell: Arc<MachineCell<M>>,
     saving: Saving<M>,
     /// How the machine keeps its own state, if it does.
     keeping: Option<Keeping<M>>,
-    /// One past the last entry that was applied; `None` while that is the first of the log, wherever it begins.
+    /// One past the last applied entry; `None` while none was, wherever the log begins.
     next: Option<u64>,
-    /// The last entry that is known to be committed.
+    /// The last entry known to be committed.
     committed: Option<u64>,
-    /// One past the last entry that the machine was shown before it was committed.
+    /// One past the last entry passed to `pre_commit`.
     shown: u64,
-    /// The last index of the state that a restart finds.
+    /// The last index of the durable state.
     saved: Option<u64>,
     /// The bytes of the log's applied entries.
-    account: Account,
+    sizes: EntrySizes,
     /// The first index that each follower needs.
     followers: BTreeMap<u64, u64>,
-    /// A snapshot was asked for, of this index at least.
+    /// A snapshot was requested, of at least this index.
     requested: Option<u64>,
-    /// No snapshot is tried by policy before this was applied, as the last one failed.
+    /// After a failed save, the policy tries no snapshot before this index is applied.
     retry_at: u64,
-    /// The job that is under way, as long as somebody has it.
+    /// The running job, until it is dropped.
     job: Option<(Weak<()>, Stop)>,
     halted: Option<Arc<Error>>,
 }
 
-/// How a driver works.
+/// Options of a [`Driver`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// When a snapshot is due, and how much log stays behind it.
+    /// Decides when a snapshot is due, and how much log stays behind it.
     pub policy: SnapshotPolicy,
-    /// The bytes of payload and context that one update is given at most, but for a single entry that has more.
-    /// Default: 1 MiB.
+    /// The most bytes of payload and context per update; a single larger entry is passed alone. Default: 1 MiB.
     pub update_bytes: u64,
-    /// The boundary that stands for the empty state, where a raft core begins its logs behind one, as raft-rs does
-    /// behind index 0. A log that goes on from any other has been compacted or reset, and needs a snapshot.
-    /// Default: `None`, a log begins without a boundary.
+    /// The boundary of the empty state, for raft cores that begin their logs behind one, as raft-rs does behind index
+    /// 0. A log with any other boundary was compacted or reset, and needs a snapshot. Default: `None`, a log begins
+    /// without a boundary.
     pub begins_behind: Option<u64>,
     /// How snapshots are compressed. Default: not at all.
     pub codec: Codec,
-    /// Ends a recovery from a snapshot early. Default: a signal that nobody gives.
+    /// Ends a recovery from a snapshot early. Default: a signal that is never given.
     pub stop: Stop,
 }
 
@@ -165,19 +164,19 @@ impl Default for Options {
 }
 
 impl<M: SaveSnapshot> Driver<M> {
-    /// A driver of a machine in memory that is saved standing still. The machine is empty; what a restart finds of
-    /// its state is recovered first, as [`Recovered`] says.
+    /// A driver of a machine in memory whose updates wait while it is saved. Pass an empty machine: the driver first
+    /// recovers its durable state, as [`Recovered`] says.
     ///
     /// # Errors
     /// [`Error::NoSnapshot`], [`Error::Ahead`], [`Error::Term`] when state and log do not meet; [`Error::Machine`];
     /// [`Error::Engine`], with `Quarantined` if the shard's hard state or newest snapshot may be lost.
     pub fn regular(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
-        Self::open(engine, shard, machine, options, Saving::standing(), None)
+        Self::open(engine, shard, machine, options, Saving::blocking(), None)
     }
 }
 
 impl<M: PrepareSnapshot> Driver<M> {
-    /// A driver of a machine in memory that is saved beside updates, and otherwise as [`Driver::regular`].
+    /// [`Driver::regular`] for a machine in memory that is saved concurrently with updates.
     ///
     /// # Errors
     /// As [`Driver::regular`].
@@ -187,11 +186,11 @@ impl<M: PrepareSnapshot> Driver<M> {
 }
 
 impl<M: OnDisk> Driver<M> {
-    /// A driver of a machine that keeps its own state: it goes on behind the last entry that the machine has, and
-    /// syncs it instead of saving snapshots, which are saved only on [request](Driver::request_snapshot).
+    /// A driver of a machine that keeps its state on disk: continues behind the machine's last entry, and syncs the
+    /// machine instead of saving snapshots, which are saved only on [request](Driver::request_snapshot).
     ///
-    /// Unless it [recovered](Recovered::snapshot) from a snapshot, the membership as of what it has applied is to be
-    /// [said again](Driver::set_membership): the raft core, which starts with it, knows it.
+    /// Unless it [recovered](Recovered::snapshot) from a snapshot, call [`Driver::set_membership`] with the membership
+    /// as of the applied index, which the raft core knows.
     ///
     /// # Errors
     /// As [`Driver::regular`].
@@ -206,57 +205,57 @@ impl<M: StateMachine> Driver<M> {
         &self.shard
     }
 
-    /// The last entry that was applied, or that the state stood for when it was recovered; `None` before the first.
+    /// The last applied entry, recovered state included; `None` before the first.
     pub fn applied(&self) -> Option<u64> {
         self.next.and_then(|next| next.checked_sub(1))
     }
 
-    /// The last index of the state that a restart finds, in a registered snapshot or with the machine itself.
+    /// The last index of the durable state, in a registered snapshot or in the machine itself.
     pub fn saved(&self) -> Option<u64> {
         self.saved
     }
 
-    /// Who asks the machine something, from any thread.
+    /// A reader that queries the machine from any thread.
     pub fn reader(&self) -> Reader<M> {
-        Reader(Arc::clone(&self.seat))
+        Reader(Arc::clone(&self.cell))
     }
 
-    /// Notes the membership of the raft group as of what is applied, for snapshots that are saved from now on: to be
-    /// called between the application of a change of it and the next [`Driver::upkeep`].
+    /// Sets the membership of the raft group as of the applied index, for later snapshots. Call it between applying a
+    /// change of the membership and the next [`Driver::upkeep`].
     ///
     /// # Errors
     /// [`Error::Halted`].
     pub fn set_membership(&mut self, membership: Bytes) -> Result<()> {
         self.check()?;
-        self.seat.write().get()?.membership = membership;
+        self.cell.write().get()?.membership = membership;
         Ok(())
     }
 
-    /// Closes the machine. A save under way is stopped; what [readers](Reader) ask later is [`Error::Closed`].
+    /// Closes the machine. Stops a running save; later lookups of [readers](Reader) fail with [`Error::Closed`].
     ///
     /// # Errors
     /// [`Error::Machine`].
     pub fn close(mut self) -> Result<()> {
         self.stop_job();
-        match self.seat.take() {
-            Some(seated) => seated.machine.close().map_err(|failure| Error::machine("close", failure)),
+        match self.cell.take() {
+            Some(current) => current.machine.close().map_err(|failure| Error::machine("close", failure)),
             None => Ok(()),
         }
     }
 
-    fn new(engine: &Engine, shard: ShardId, options: Options, seated: Seated<M>, saving: Saving<M>) -> Self {
+    fn new(engine: &Engine, shard: ShardId, options: Options, current: MachineState<M>, saving: Saving<M>) -> Self {
         Self {
             engine: engine.clone(),
             shard: engine.shard(shard),
             options,
-            seat: Seat::new(seated),
+            cell: MachineCell::new(current),
             saving,
             keeping: None,
             next: None,
             committed: None,
             shown: 0,
             saved: None,
-            account: Account::default(),
+            sizes: EntrySizes::default(),
             followers: BTreeMap::new(),
             requested: None,
             retry_at: 0,
@@ -291,7 +290,7 @@ impl<M: StateMachine> Driver<M> {
         error
     }
 
-    /// Ends a save that is under way.
+    /// Ends a running save.
     pub(crate) fn stop_job(&mut self) {
         if let Some((_, stop)) = self.job.take() {
             stop.stop();

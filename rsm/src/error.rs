@@ -1,21 +1,21 @@
-//! What can go wrong, by what a caller can do about it.
+//! Errors, by what a caller can do about them.
 
 use std::{io, sync::Arc};
 
 use logboom::{ReadError, snapshot};
 
-/// What a machine fails with: whatever it likes.
+/// An error of a machine, of any type.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the functions of this crate return.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a driver cannot do something. Cheap to clone.
+/// An error of a driver. Cheap to clone.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The machine's state, or the newest snapshot, stands for more than the log has: the one or the other is of
-    /// another time, or of another shard.
+    /// The machine's state or the newest snapshot includes entries beyond the end of the log: one of them is from
+    /// another time or another shard.
     #[error("the state is that of entry {applied}, the log ends at {}", Shown(.last))]
     Ahead {
         /// The last index that is part of the state.
@@ -29,8 +29,8 @@ pub enum Error {
     /// The engine refused something.
     #[error(transparent)]
     Engine(#[from] logboom::Error),
-    /// Something failed after which the machine must not be used any more; the driver does nothing since. Opening a
-    /// new driver with a new machine recovers.
+    /// The driver has stopped after an error that leaves the machine unusable. Opening a new driver with a new machine
+    /// recovers.
     #[error("the driver has stopped: {first}")]
     Halted {
         /// What failed.
@@ -39,26 +39,26 @@ pub enum Error {
     /// The machine failed.
     #[error("{call}: {failure}")]
     Machine {
-        /// What it was asked to do: the name of the method.
+        /// The name of the method that failed.
         call: &'static str,
-        /// What it said.
+        /// Its error.
         failure: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// The log begins behind its beginning, and there is no snapshot that stands for what came before.
+    /// The log is compacted, and no snapshot covers the entries that were dropped.
     #[error("the log begins at {first}, and no snapshot reaches that far")]
     NoSnapshot {
         /// The first index of the log, or where it continues if it is empty.
         first: u64,
     },
-    /// An object of a snapshot came that is not the next one, or a transfer was ended before its last.
+    /// A snapshot object came out of order, or a transfer was finished before its last object.
     #[error("object {got} of a snapshot instead of {}", Shown(.wanted))]
     Object {
-        /// The object that is to come next; `None` when all is there.
+        /// The object that must come next; `None` when the transfer is complete.
         wanted: Option<u64>,
-        /// The object that came; `u64::MAX` when none did.
+        /// The object that came; `u64::MAX` if none did.
         got: u64,
     },
-    /// The machine gave another number of outputs than it was given entries.
+    /// The machine returned a number of outputs that differs from the number of entries.
     #[error("{got} outputs of {expected} entries")]
     Outputs {
         /// The number of entries.
@@ -66,10 +66,11 @@ pub enum Error {
         /// The number of outputs.
         got: usize,
     },
-    /// The log could not be read. After [`ReadError::Corrupted`] the entries can be healed, and applying goes on.
+    /// The log could not be read. After [`ReadError::Corrupted`] the entries can be healed, and then applying
+    /// continues.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The log was truncated below what was applied: entries were replaced that had been committed.
+    /// The log was truncated below the applied index: committed entries were replaced.
     #[error("the log ends at {}, entries up to {applied} are applied", Shown(.last))]
     Rewound {
         /// The last index that was applied.
@@ -77,7 +78,7 @@ pub enum Error {
         /// The last index of the log, its boundary included; `None` if it has none.
         last: Option<u64>,
     },
-    /// What was received is not newer than what is applied.
+    /// The received snapshot is not newer than the applied state.
     #[error("entries up to {applied} are applied, a snapshot of {index} adds nothing")]
     Stale {
         /// The last index that was applied.
@@ -85,7 +86,7 @@ pub enum Error {
         /// The index of the snapshot.
         index: u64,
     },
-    /// The last entry that is part of the state has another term in the log: they are of different histories.
+    /// The last entry of the state has another term in the log: the two are of different histories.
     #[error("entry {index} has term {log} in the log, and {state} in the state")]
     Term {
         /// The last index that is part of the state.
@@ -102,8 +103,8 @@ impl Error {
         Self::Machine { call, failure: failure.into() }
     }
 
-    /// What a machine failed with that reads or writes a snapshot. What the snapshot itself failed with, the signal to
-    /// stop included, came back through the machine.
+    /// Turns a machine's failure while it reads or writes a snapshot into an error. Errors of the snapshot itself, the
+    /// stop signal included, came back through the machine.
     pub(crate) fn streaming(call: &'static str, failure: Failure) -> Self {
         match failure.downcast::<io::Error>() {
             Ok(error) if error.get_ref().is_some_and(|inner| inner.is::<snapshot::Error>()) => Self::io(*error),
@@ -119,7 +120,7 @@ impl Error {
         Self::Engine(snapshot.into())
     }
 
-    /// Whether a save came to nothing because it was asked to stop.
+    /// Whether a save ended because of the stop signal.
     pub fn is_stopped(&self) -> bool {
         matches!(self, Self::Engine(logboom::Error::Snapshot(snapshot::Error::Stopped)))
     }
@@ -131,7 +132,7 @@ impl From<snapshot::Error> for Error {
     }
 }
 
-/// An index that may not be there.
+/// Prints an index or its absence.
 struct Shown<'i>(&'i Option<u64>);
 
 impl std::fmt::Display for Shown<'_> {

@@ -1,4 +1,4 @@
-//! Files outside of a machine's state that belong to its snapshot.
+//! `Files`: separate files that a machine adds to its snapshot.
 
 use std::{
     fmt,
@@ -16,8 +16,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// Adds a file under a name of one or several parts, as [`snapshot::check_name`] allows. What `contents` gives up
-    /// to its end is what the file holds.
+    /// Adds a file under a name of one or several parts, as [`snapshot::check_name`] allows. The file holds the bytes
+    /// that `contents` yields up to its end.
     ///
     /// # Errors
     /// `InvalidInput` for a name that is not allowed, or was given before.

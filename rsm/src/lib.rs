@@ -1,29 +1,29 @@
-//! Replicated state machines on Logboom: what sits between a raft core and its application.
+//! Replicated state machines on Logboom: applies committed entries, saves snapshots, compacts and recovers.
 //!
-//! A raft core decides which entries are committed; [`logboom`] keeps them. Between the two and the application this
-//! crate has:
+//! A raft core decides which entries are committed, and [`logboom`] stores them. This crate connects both to the
+//! application:
 //!
-//! - the contract of a deterministic [`StateMachine`], in the variants that there are: saved
-//!   [standing still](SaveSnapshot) or [beside updates](PrepareSnapshot), keeping its [own state](OnDisk), sent as
-//!   [logical objects](ObjectSnapshots), [shown entries](PreCommit) before they are committed;
+//! - the contract of a deterministic [`StateMachine`] and its variants: [saved while updates wait](SaveSnapshot),
+//!   [saved concurrently with updates](PrepareSnapshot), keeping its [own state on disk](OnDisk), sent as [logical
+//!   objects](ObjectSnapshots), [shown entries](PreCommit) before they are committed;
 //! - a [`Driver`] that applies, saves, compacts, installs and recovers, and has neither threads nor a clock (a
 //!   [`Runner`] is a thread that drives it);
 //! - a [`SnapshotPolicy`] that decides when to save and how much log to keep, as a pure function that says why;
 //! - a [`log_store`]: the log of a raft group as NuRaft's cores expect it, on a shard;
-//! - a [suite](conformance) that an author of a machine, or of such a log, runs against it.
+//! - a [test suite](conformance) for implementations of a machine or of such a log.
 //!
-//! It is not a raft implementation: who is the leader, what is committed and who is a member comes from elsewhere.
+//! It is not a raft implementation: the raft core decides on leaders, commits and members.
 //!
 //! # The life of a shard
 //!
 //! | what happens | what holds then |
 //! |---|---|
-//! | [`Driver::regular`] and its like | the machine stands where the newest snapshot, or its own state, says |
-//! | [`Driver::commit`], [`Driver::apply`] | what is committed and durable was given to the machine, once |
-//! | [`Driver::upkeep`], [`SaveJob::run`] | a snapshot is on disk, and nobody's |
-//! | [`Driver::finish`] | the snapshot is the shard's, the log is compacted behind it, or neither |
+//! | [`Driver::regular`] and its like | the machine has the state of the newest snapshot, or its own |
+//! | [`Driver::commit`], [`Driver::apply`] | the machine has applied each committed, durable entry once |
+//! | [`Driver::upkeep`], [`SaveJob::run`] | a snapshot is durable and not yet registered |
+//! | [`Driver::finish`] | the snapshot is registered and the log compacted behind it, or neither |
 //! | [`Driver::catch_up`] | a follower has entries, or a lease of a snapshot that stays, with the log behind it |
-//! | [`Driver::install`] | log, hard state and snapshot are those of another replica, or what they were |
+//! | [`Driver::install`] | log, hard state and snapshot are those of another replica, or unchanged |
 //!
 //! # What it is called elsewhere
 //!
@@ -51,25 +51,25 @@ mod files;
 mod reader;
 mod pre_commit;
 mod objects;
-mod account;
+mod entry_sizes;
 mod policy;
-mod seat;
+mod machine_cell;
 mod save;
 mod driver;
 mod runner;
 pub mod log_store;
 pub mod conformance;
 
-pub use account::Account;
 pub use driver::{Applied, CatchUp, Driver, Finished, ObjectStream, Options, Recovered, Upkeep};
+pub use entry_sizes::EntrySizes;
 pub use error::Failure;
 pub use error::{Error, Result};
 pub use files::Files;
 pub use machine::{OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine};
+pub use machine_cell::Reader;
 pub use objects::{Object, ObjectSnapshots, ReadObjects, ReceiveObjects, Transfer};
-pub use policy::{Compaction, Decision, Hold, Holder, SnapshotPolicy, Standing, Trigger};
+pub use policy::{Compaction, Decision, Hold, HoldOwner, ShardStatus, SnapshotPolicy, Trigger};
 pub use pre_commit::PreCommit;
 pub use reader::SnapshotReader;
 pub use runner::Runner;
 pub use save::{SaveJob, Saved};
-pub use seat::Reader;

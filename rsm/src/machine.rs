@@ -1,4 +1,4 @@
-//! The contract of a state machine, and the ways in which one can be saved.
+//! The contract of a state machine and of its snapshots.
 
 use std::io::Write;
 
@@ -6,14 +6,13 @@ use logboom::{EntryBatch, snapshot::Stop};
 
 use crate::{error::Failure, files::Files, reader::SnapshotReader};
 
-/// A deterministic machine that entries of a replicated log drive.
+/// A deterministic state machine that applies the entries of a replicated log.
 ///
-/// It starts empty, and its state is a function of the entries that it was given, in order, and of nothing else: no
-/// clock, no chance, no order of a hash map. A [`Driver`](crate::Driver) owns it, gives it each committed entry
-/// exactly once in its life, and saves and recovers it. How it can be saved is said by one of [`SaveSnapshot`],
-/// [`PrepareSnapshot`] and [`OnDisk`].
+/// It starts empty, and its state depends on the entries that it applied, in order, and on nothing else: no clock, no
+/// random number, no order of a hash map. A [`Driver`](crate::Driver) owns it, gives it each committed entry exactly
+/// once, and saves and recovers it. It implements one of [`SaveSnapshot`], [`PrepareSnapshot`] and [`OnDisk`].
 ///
-/// What may run at the same time is what the receivers say: any number of calls with `&self`, or one with `&mut self`.
+/// The receivers say which calls may run concurrently: any number with `&self`, or one with `&mut self`.
 ///
 /// # Example
 /// ```
@@ -51,46 +50,47 @@ use crate::{error::Failure, files::Files, reader::SnapshotReader};
 /// }
 /// ```
 pub trait StateMachine: Send + Sync + 'static {
-    /// What an entry gives whoever proposed it.
+    /// The result of an entry, for the client that proposed it.
     type Output: Send + 'static;
-    /// What the state can be asked.
+    /// A query of the state.
     type Query: ?Sized;
     /// The answer.
     type Answer;
 
-    /// Applies entries, contiguous and behind those of the call before, and gives one output for each, in order.
+    /// Applies entries, contiguous and directly behind those of the previous call, and returns one output for each, in
+    /// order.
     ///
-    /// Everything that was committed comes here, what a raft core wrote for itself included: its
-    /// [kind](logboom::EntryRef::kind) or its empty payload tells. The batch shares the log's memory: bytes that are
-    /// to be kept for long are copied.
+    /// Receives every committed entry, including those that a raft core wrote for itself: their
+    /// [kind](logboom::EntryRef::kind) or empty payload tells them apart. The batch shares the log's memory: copy bytes
+    /// that are kept for long.
     ///
     /// # Errors
-    /// An entry that the machine refuses is no error, but an output that says so, since all replicas must agree. An
-    /// error means that this replica cannot go on: nothing is called any more but [`StateMachine::close`].
+    /// A machine that rejects an entry says so in its output, not by an error, since all replicas must agree. An error
+    /// stops this replica: only [`StateMachine::close`] is called after it.
     fn update(&mut self, entries: &EntryBatch) -> Result<Vec<Self::Output>, Failure>;
 
-    /// Answers from the state as it is, and changes nothing.
+    /// Answers a query from the current state, without changing it.
     ///
-    /// Called from any thread, beside other lookups and the saving of a snapshot. It waits for an update, and an
-    /// update for it; a machine that can do better hands out a handle of its own before a driver takes it.
+    /// Called from any thread, concurrently with other lookups and with the saving of a snapshot. Lookups and updates
+    /// wait for each other; a machine that allows more gives out its own handle before a driver takes it.
     ///
     /// # Errors
-    /// What a query deserves; the machine goes on.
+    /// Any error of the query; the machine stays usable.
     fn lookup(&self, query: &Self::Query) -> Result<Self::Answer, Failure>;
 
-    /// Replaces the whole state with the one that was saved, and forgets what it was.
+    /// Replaces the whole state with a saved one.
     ///
-    /// The snapshot may come from another replica. Its bytes are verified; what they mean is the machine's to check.
-    /// A state that is not in memory must be durable only when [`OnDisk::sync`] returns.
+    /// The snapshot may come from another replica. Its bytes are verified; the machine checks their meaning. A state on
+    /// disk need not be durable before [`OnDisk::sync`] returns.
     ///
     /// # Errors
-    /// The state may be anything then: nothing is called any more but [`StateMachine::close`].
+    /// The state is undefined after an error: only [`StateMachine::close`] is called.
     fn recover_from_snapshot(&mut self, from: &mut SnapshotReader<'_>, stop: &Stop) -> Result<(), Failure>;
 
     /// Ends the machine: the last call, if its driver is closed and not merely dropped.
     ///
     /// # Errors
-    /// What could not be cleaned up; it is gone all the same.
+    /// A failed cleanup; the machine is dropped anyway.
     fn close(self) -> Result<(), Failure>
     where
         Self: Sized,
@@ -99,11 +99,12 @@ pub trait StateMachine: Send + Sync + 'static {
     }
 }
 
-/// A machine that is saved while it stands still: the simple kind, for states that are saved soon.
+/// A machine whose updates wait while it is saved (a blocking snapshot): the simple kind, for states that are saved
+/// quickly.
 ///
-/// Updates wait until the snapshot is written, lookups do not.
+/// Updates wait until the snapshot is written; lookups do not.
 pub trait SaveSnapshot: StateMachine {
-    /// Writes the state to `to`, and names the files outside of it that belong to the snapshot.
+    /// Writes the state to `to`, and adds to `files` the separate files that belong to the snapshot.
     ///
     /// # Errors
     /// Whatever keeps it from being written whole: the snapshot comes to nothing, and the machine goes on. What `to`
@@ -111,48 +112,48 @@ pub trait SaveSnapshot: StateMachine {
     fn save_snapshot(&self, to: &mut dyn Write, files: &mut Files, stop: &Stop) -> Result<(), Failure>;
 }
 
-/// A machine that can say in a moment what is to be saved, and be updated while that is written.
+/// A machine that prepares a view of its state quickly, and applies updates while the view is written (a concurrent
+/// snapshot).
 pub trait PrepareSnapshot: StateMachine {
     /// The state at one moment: a clone of a persistent map, a database's snapshot, numbers of immutable files.
-    /// Dropping it lets go of what it keeps.
+    /// Dropping it releases its resources.
     type View: SnapshotView;
 
-    /// The state as it is now, which later updates leave alone. Updates wait: this should take no longer than one.
+    /// Returns a view of the current state, which later updates do not change. Updates wait for this call, so it should
+    /// be as quick as one.
     ///
     /// # Errors
     /// Whatever keeps it from being saved now: the snapshot comes to nothing, and the machine goes on.
     fn prepare_snapshot(&self) -> Result<Self::View, Failure>;
 }
 
-/// A state that was prepared to be saved.
+/// A view of a state, to be saved.
 pub trait SnapshotView: Send + 'static {
-    /// [`SaveSnapshot::save_snapshot`] of this state, on a thread of its own perhaps, beside updates of the machine
-    /// and the saving of other views.
+    /// [`SaveSnapshot::save_snapshot`] of this view. May run on any thread, concurrently with updates of the machine
+    /// and with the saving of other views.
     ///
     /// # Errors
     /// As [`SaveSnapshot::save_snapshot`].
     fn save(self, to: &mut dyn Write, files: &mut Files, stop: &Stop) -> Result<(), Failure>;
 }
 
-/// A machine that keeps its state on disk itself, and needs no replay of what it has there.
+/// A machine that keeps its state on disk itself, so that nothing of it is replayed.
 ///
-/// Snapshots of it are for other replicas: they are saved when one is needed, and the log is compacted behind what was
-/// synced.
+/// Its snapshots serve other replicas only: they are saved on request, and the log is compacted up to the synced state.
 pub trait OnDisk: PrepareSnapshot {
-    /// Opens what is there, and gives the index of the last entry that is part of it: exactly the entries up to that
-    /// one, none missing and none more. `None` when there is nothing, or nothing that could be relied on. The first
-    /// call of all, once.
+    /// Opens the state and returns the index of its last entry: the state has exactly the entries up to and including
+    /// that one. `None` when there is no usable state. Called once, before every other method.
     ///
-    /// The index is stored atomically with the state that it describes, in each update. Until [`OnDisk::sync`] returns
-    /// a crash may take updates back, the last ones first.
+    /// Each update must store the index atomically with the state. Until [`OnDisk::sync`] returns, a crash may undo
+    /// updates, the last ones first.
     ///
     /// # Errors
     /// The machine cannot be used.
     fn open(&mut self) -> Result<Option<u64>, Failure>;
 
-    /// Makes durable what was applied and recovered before the call.
+    /// Makes everything durable that was applied and recovered before the call.
     ///
     /// # Errors
-    /// The machine is not used any more: after a failed sync nobody knows what is on disk.
+    /// The machine is not used any more: after a failed sync the state on disk is unknown.
     fn sync(&self) -> Result<(), Failure>;
 }

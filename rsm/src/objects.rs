@@ -1,4 +1,4 @@
-//! Snapshots as logical objects: asked for by number, whatever the machine makes of the numbers.
+//! Snapshots as logical objects, which the receiver requests by number.
 
 use bytes::Bytes;
 
@@ -7,31 +7,30 @@ use crate::{
     machine::StateMachine,
 };
 
-/// A machine whose snapshots can be sent and received object by object, as NuRaft does: no stream of bytes, no file.
+/// A machine whose snapshots are sent and received object by object, as NuRaft does, not as a stream or a file.
 ///
-/// The receiver says which object it wants next. Object 0 comes first; what the others are is between the two sides,
-/// which are the same machine on two replicas.
+/// The receiver says which object it wants next. Object 0 comes first; the machine defines the meaning of the others.
 pub trait ObjectSnapshots: StateMachine {
     /// The state at one moment, being read.
     type Reading: ReadObjects;
     /// A state that is being received, beside the machine's own.
     type Receiving: ReceiveObjects;
 
-    /// The state as it is now, to be read in objects of about `object_bytes`; later updates leave it alone. Any number
-    /// may be read at the same time; dropping one ends it.
+    /// Returns a view of the current state, to be read in objects of about `object_bytes`; later updates do not change
+    /// it. Any number may be open at a time; dropping one ends it.
     ///
     /// # Errors
     /// Whatever keeps it from being read now; the machine goes on.
     fn read_objects(&self, object_bytes: usize) -> Result<Self::Reading, Failure>;
 
-    /// Begins to receive. The machine's state stays; dropping what was received leaves no trace.
+    /// Begins to receive a state. The machine's own state is unchanged; dropping the receiver discards what was
+    /// received.
     ///
     /// # Errors
     /// Whatever keeps it from being received now; the machine goes on.
     fn receive_objects(&self) -> Result<Self::Receiving, Failure>;
 
-    /// Replaces the whole state with one that was received to its last object, and that stands for everything up to and
-    /// including `index`.
+    /// Replaces the whole state with a completely received one, which includes everything up to and including `index`.
     ///
     /// # Errors
     /// As [`StateMachine::recover_from_snapshot`].
@@ -43,54 +42,54 @@ pub trait ObjectSnapshots: StateMachine {
 pub struct Object {
     /// Its number.
     pub id: u64,
-    /// What it holds; may be empty.
+    /// Its content; may be empty.
     pub data: Bytes,
-    /// Nothing comes after it.
+    /// Whether it is the last object.
     pub last: bool,
 }
 
 /// A snapshot that is read object by object.
 pub trait ReadObjects: Send + 'static {
-    /// The object `id`, always the same for one number, so that a transfer can be taken up again.
+    /// The object `id`: the same bytes each time, so that a transfer can resume.
     ///
     /// # Errors
-    /// For a number that the snapshot has no object for, or one that cannot be read.
+    /// If the snapshot has no such object, or it cannot be read.
     fn read_object(&mut self, id: u64) -> Result<Object, Failure>;
 }
 
 /// A snapshot that is received object by object.
 pub trait ReceiveObjects: Send + 'static {
-    /// Takes an object, and says which to send next; that means nothing behind the last. `first` is said of object 0
-    /// only, which comes again when a transfer begins anew: what came before is forgotten then.
+    /// Takes an object, and returns the number of the next one (ignored after the last object). `first` is true for
+    /// object 0 only; it comes again when a transfer restarts, and then everything received before is discarded.
     ///
     /// # Errors
-    /// For an object that makes no sense. The transfer has failed; the machine goes on.
+    /// If the object is invalid. The transfer has failed; the machine stays usable.
     fn receive_object(&mut self, object: &Object, first: bool) -> Result<u64, Failure>;
 }
 
-/// The receiving end of a transfer: holds the two sides to the protocol.
+/// The receiving end of a transfer; enforces the order of objects.
 #[derive(Debug)]
 pub struct Transfer<R> {
     receiving: R,
-    /// The object that must come next; `None` when the last has.
+    /// The object that must come next; `None` after the last.
     wanted: Option<u64>,
 }
 
 impl<R: ReceiveObjects> Transfer<R> {
-    /// A transfer of which nothing has come.
+    /// A transfer that has received nothing.
     pub fn new(receiving: R) -> Self {
         Self { receiving, wanted: Some(0) }
     }
 
-    /// The object to ask for; `None` when all is there.
+    /// The number of the object to request; `None` when the transfer is complete.
     pub fn wanted(&self) -> Option<u64> {
         self.wanted
     }
 
-    /// Takes an object: the one that is wanted, or object 0 to begin anew.
+    /// Takes an object: the wanted one, or object 0 to restart.
     ///
     /// # Errors
-    /// [`Error::Object`] for another; [`Error::Machine`] when the machine refuses it, with which the transfer ends.
+    /// [`Error::Object`] for any other; [`Error::Machine`] when the machine rejects it, which ends the transfer.
     pub fn receive(&mut self, object: &Object) -> Result<()> {
         let first = object.id == 0;
         if self.wanted != Some(object.id) && !first {
@@ -104,10 +103,10 @@ impl<R: ReceiveObjects> Transfer<R> {
         Ok(())
     }
 
-    /// What was received, when all is there.
+    /// Returns the received state once the transfer is complete.
     ///
     /// # Errors
-    /// [`Error::Object`] while an object is wanted.
+    /// [`Error::Object`] while an object is missing.
     pub fn finish(self) -> Result<R> {
         match self.wanted {
             None => Ok(self.receiving),

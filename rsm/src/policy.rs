@@ -1,26 +1,26 @@
-//! When a snapshot is due, and how much of the log may go: pure decisions, made from numbers.
+//! `SnapshotPolicy`: decides when a snapshot is due and how much log to drop, as a pure function.
 
-use crate::account::Account;
+use crate::entry_sizes::EntrySizes;
 
 /// When to save a snapshot of a shard's state machine, and how much log to keep behind it.
 ///
-/// A policy holds no state and does nothing: [`SnapshotPolicy::decide`] takes how things stand, and says what to do
+/// A policy holds no state and does nothing: [`SnapshotPolicy::decide`] takes a [`ShardStatus`], and returns what to do
 /// and why. The defaults are etcd's, and so is the rule that a snapshot is due when *more* was applied than a number.
 ///
 /// # Example
 /// ```
-/// use logboom_rsm::{Account, SnapshotPolicy, Standing, Trigger};
+/// use logboom_rsm::{EntrySizes, SnapshotPolicy, ShardStatus, Trigger};
 ///
 /// let policy = SnapshotPolicy::default();
-/// let log = Account::default();
-/// let mut standing = Standing::new(1, &log);
-/// standing.applied = Some(10_000);
-/// assert_eq!(policy.decide(&standing).snapshot, None);
-/// standing.applied = Some(10_001);
-/// assert_eq!(policy.decide(&standing).snapshot, Some(Trigger::Entries { count: 10_001 }));
+/// let log = EntrySizes::default();
+/// let mut status = ShardStatus::new(1, &log);
+/// status.applied = Some(10_000);
+/// assert_eq!(policy.decide(&status).snapshot, None);
+/// status.applied = Some(10_001);
+/// assert_eq!(policy.decide(&status).snapshot, Some(Trigger::Entries { count: 10_001 }));
 ///
-/// standing.saved = Some(10_001); // it was saved
-/// let compaction = policy.decide(&standing).compaction.unwrap();
+/// status.saved = Some(10_001); // it was saved
+/// let compaction = policy.decide(&status).compaction.unwrap();
 /// assert_eq!(compaction.to, 5_001);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,63 +34,63 @@ pub struct SnapshotPolicy {
     /// Entries up to and including the snapshot's index that stay in the log, so that a follower that is a little
     /// behind needs no snapshot. Default: 5,000.
     pub keep_entries: u64,
-    /// Compaction is put off until it drops this many entries, as it costs a record in the log. Zero counts as one.
-    /// Default: 64.
+    /// Compaction waits until it drops at least this many entries, since it costs a record in the log. Zero counts as
+    /// one. Default: 64.
     pub compact_entries_min: u64,
-    /// The most bytes of payload and context that applied entries may take in the log. Beyond it nothing holds the
-    /// log back but what has no snapshot yet, and a snapshot is due when that alone is more. The log is then compacted
-    /// to seven eighths of it, or there would be a compaction for each entry. `None` for no such cap, with which one
-    /// dead follower keeps the log for ever. Default: 1 GiB.
+    /// The most bytes of payload and context that applied entries may take in the log. Beyond it holds are overridden,
+    /// only entries without a snapshot stay, and a snapshot is due when those alone exceed the cap. The log is then
+    /// compacted to seven eighths of the cap, to avoid a compaction for each entry. `None` for no cap: then one dead
+    /// follower keeps the log for ever. Default: 1 GiB.
     pub log_bytes_max: Option<u64>,
 }
 
-/// How things stand with a shard.
+/// The input of [`SnapshotPolicy::decide`]: the state of a shard.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Standing<'s> {
+pub struct ShardStatus<'s> {
     /// The log's first index, or where it continues if it is empty.
     pub first: u64,
     /// The last index that was applied; `None` before the first.
     pub applied: Option<u64>,
-    /// The index of the newest state that a restart finds, from a registered snapshot or because the machine keeps
-    /// its own; `None` if there is none.
+    /// The index of the newest durable state, in a registered snapshot or in a machine that keeps its own; `None` if
+    /// there is none.
     pub saved: Option<u64>,
-    /// A snapshot is being saved at the moment: no other is due.
+    /// Whether a snapshot is being saved now; then no other is due.
     pub saving: bool,
-    /// Who needs which part of the log.
+    /// The holds on the log.
     pub holds: &'s [Hold],
     /// The bytes of the entries.
-    pub log: &'s Account,
+    pub log: &'s EntrySizes,
 }
 
-/// Somebody needs the log from an index on.
+/// A hold: a follower or a lease needs the log from an index on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hold {
     /// The first index that must stay.
     pub needs: u64,
     /// Who needs it.
-    pub holder: Holder,
+    pub holder: HoldOwner,
 }
 
-/// Who needs a part of the log.
+/// The owner of a [`Hold`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Holder {
+pub enum HoldOwner {
     /// A follower, by the number that the application gave it.
     Follower(u64),
-    /// Whoever reads the snapshot of this index, and goes on behind it.
+    /// A reader of the snapshot of this index, which continues with the entries behind it.
     Lease(u64),
 }
 
-/// What to do now.
+/// The result of [`SnapshotPolicy::decide`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Decision {
-    /// Save a snapshot of what is applied, for this reason.
+    /// Save a snapshot of the applied state, for this reason.
     pub snapshot: Option<Trigger>,
     /// Drop a prefix of the log.
     pub compaction: Option<Compaction>,
-    /// The hold because of which more of the log stays than the policy asks for; the lowest, if there are several.
+    /// The lowest hold that keeps more of the log than the policy asks for.
     pub held_by: Option<Hold>,
 }
 
@@ -108,7 +108,7 @@ pub enum Trigger {
         /// Their number.
         count: u64,
     },
-    /// The log exceeds its cap, and what the last snapshot covers is not enough to drop.
+    /// The log exceeds its cap, even without all entries that the last snapshot covers.
     LogBytes {
         /// Payload and context of the applied entries in the log.
         bytes: u64,
@@ -117,17 +117,17 @@ pub enum Trigger {
     Request,
 }
 
-/// How much of the log is to go.
+/// A prefix of the log to drop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compaction {
-    /// The last index to drop; never above what is applied, nor above what a restart finds saved.
+    /// The last index to drop (inclusive); never above the applied or the saved index.
     pub to: u64,
-    /// The bytes of payload and context that the applied entries in the log take, if they exceed the cap, for which
-    /// reason neither [`SnapshotPolicy::keep_entries`] nor [`Compaction::overridden`] were respected.
+    /// The bytes of payload and context of the applied entries in the log if they exceed the cap; then
+    /// [`SnapshotPolicy::keep_entries`] and [`Compaction::overridden`] are ignored.
     pub over_cap: Option<u64>,
-    /// The holds that are not respected, lowest first. A lease among them still has its snapshot, which nothing
-    /// deletes; whoever reads it will need another one behind it.
+    /// The holds that are ignored, lowest first. A lease among them still keeps its snapshot; its reader will need a
+    /// newer snapshot to continue.
     pub overridden: Vec<Hold>,
 }
 
@@ -143,9 +143,9 @@ impl Default for SnapshotPolicy {
     }
 }
 
-impl<'s> Standing<'s> {
-    /// A shard whose log begins at `first`, of which nothing is applied, saved or held.
-    pub fn new(first: u64, log: &'s Account) -> Self {
+impl<'s> ShardStatus<'s> {
+    /// A shard whose log begins at `first`, with no entry applied, saved or held.
+    pub fn new(first: u64, log: &'s EntrySizes) -> Self {
         Self { first, applied: None, saved: None, saving: false, holds: &[], log }
     }
 
@@ -162,46 +162,46 @@ impl<'s> Standing<'s> {
 }
 
 impl SnapshotPolicy {
-    /// What to do as things stand.
-    pub fn decide(&self, standing: &Standing<'_>) -> Decision {
-        let (compaction, held_by) = self.compaction(standing);
-        Decision { snapshot: self.trigger(standing), compaction, held_by }
+    /// Decides what to do for a shard in this state.
+    pub fn decide(&self, status: &ShardStatus<'_>) -> Decision {
+        let (compaction, held_by) = self.compaction(status);
+        Decision { snapshot: self.trigger(status), compaction, held_by }
     }
 
-    fn trigger(&self, standing: &Standing<'_>) -> Option<Trigger> {
-        let unsaved = standing.unsaved();
-        if standing.saving || unsaved.is_empty() {
+    fn trigger(&self, status: &ShardStatus<'_>) -> Option<Trigger> {
+        let unsaved = status.unsaved();
+        if status.saving || unsaved.is_empty() {
             return None;
         }
         let count = unsaved.end - unsaved.start;
         if self.every_entries.is_some_and(|every| count > every) {
             return Some(Trigger::Entries { count });
         }
-        let bytes = standing.log.bytes(unsaved);
+        let bytes = status.log.bytes(unsaved);
         if self.every_bytes.is_some_and(|every| bytes > every) {
             return Some(Trigger::Bytes { bytes });
         }
         let over_cap = self.log_bytes_max.is_some_and(|cap| bytes > cap);
-        over_cap.then(|| Trigger::LogBytes { bytes: standing.log_bytes() })
+        over_cap.then(|| Trigger::LogBytes { bytes: status.log_bytes() })
     }
 
-    fn compaction(&self, standing: &Standing<'_>) -> (Option<Compaction>, Option<Hold>) {
-        let Some(limit) = standing.saved.min(standing.applied) else { return (None, None) };
-        // One past the last entry to drop, so that an empty prefix has a number too.
+    fn compaction(&self, status: &ShardStatus<'_>) -> (Option<Compaction>, Option<Hold>) {
+        let Some(limit) = status.saved.min(status.applied) else { return (None, None) };
+        // One past the last entry to drop, so that an empty prefix can be expressed too.
         let wished = limit.saturating_add(1).saturating_sub(self.keep_entries);
-        let lowest = standing.holds.iter().min().copied();
+        let lowest = status.holds.iter().min().copied();
         let held = lowest.map_or(wished, |hold| wished.min(hold.needs));
-        let bytes = standing.log_bytes();
+        let bytes = status.log_bytes();
         let forced = match self.log_bytes_max.filter(|cap| bytes > *cap) {
-            Some(cap) => standing.log.end_of(standing.first, bytes - (cap - cap / 8)).min(limit.saturating_add(1)),
+            Some(cap) => status.log.end_of(status.first, bytes - (cap - cap / 8)).min(limit.saturating_add(1)),
             None => 0,
         };
         let end = held.max(forced);
-        let held_by = lowest.filter(|hold| hold.needs < wished && hold.needs >= end && wished > standing.first);
-        if end <= standing.first || (forced <= held && end - standing.first < self.compact_entries_min.max(1)) {
+        let held_by = lowest.filter(|hold| hold.needs < wished && hold.needs >= end && wished > status.first);
+        if end <= status.first || (forced <= held && end - status.first < self.compact_entries_min.max(1)) {
             return (None, held_by);
         }
-        let mut overridden: Vec<Hold> = standing.holds.iter().filter(|hold| hold.needs < end).copied().collect();
+        let mut overridden: Vec<Hold> = status.holds.iter().filter(|hold| hold.needs < end).copied().collect();
         overridden.sort_unstable();
         (Some(Compaction { to: end - 1, over_cap: (forced > held).then_some(bytes), overridden }), held_by)
     }

@@ -1,24 +1,24 @@
-//! Entries that a machine is shown before they are committed, for cores that do so.
+//! `PreCommit`: a machine that sees entries before they are committed.
 
 use logboom::{EntryBatch, EntryRef};
 
 use crate::{error::Failure, machine::StateMachine};
 
-/// A machine that prepares for entries when they are appended: it checks, locks or caches, ahead of
+/// A machine that prepares for entries when they are appended: it checks, locks or caches before
 /// [`StateMachine::update`].
 ///
-/// Each entry that is shown is either updated with later, or taken back first: `pre_commit` runs forward over the
-/// log, `rollback` backward, and neither below what was applied. What was prepared is no part of the state: no
-/// snapshot holds it, no lookup shows it, and a restart or a recovery has forgotten it.
+/// Each entry passed to `pre_commit` is later applied or rolled back: `pre_commit` runs forward over the log and
+/// `rollback` backward, neither below the last applied entry. The preparation is not part of the state: snapshots and
+/// lookups do not include it, and a restart or a recovery discards it.
 pub trait PreCommit: StateMachine {
-    /// Prepares for entries that were appended and may yet be replaced, contiguous and behind those of the call
-    /// before, or behind what was applied.
+    /// Prepares for entries that were appended and may yet be replaced: contiguous, and directly behind those of the
+    /// previous call or the last applied entry.
     ///
     /// # Errors
-    /// This replica cannot go on: nothing is called any more but [`StateMachine::close`].
+    /// Stops this replica: only [`StateMachine::close`] is called after it.
     fn pre_commit(&mut self, entries: &EntryBatch) -> Result<(), Failure>;
 
-    /// Takes the last entry that was prepared for back: it will be replaced.
+    /// Undoes the preparation for the last prepared entry, which will be replaced.
     ///
     /// # Errors
     /// As [`PreCommit::pre_commit`].

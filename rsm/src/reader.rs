@@ -1,4 +1,4 @@
-//! What a machine recovers from.
+//! `SnapshotReader`: the snapshot that a machine recovers from.
 
 use std::{
     fmt,
@@ -9,15 +9,14 @@ use logboom::snapshot::{Lease, Stop};
 
 use crate::error::{Error, Result};
 
-/// The file of a snapshot that holds what the machine wrote.
+/// The snapshot's file for the machine's state.
 pub(crate) const STATE: &str = "state";
-/// Where the files that it added lie.
+/// The prefix of the files that the machine added.
 pub(crate) const ADDED: &str = "files/";
 
-/// A saved snapshot: reading it gives the machine's state as it was written, in pieces of any size; files that were
-/// added are beside it.
+/// A saved snapshot: reading it yields the machine's state, in pieces of any size; added files are opened by name.
 ///
-/// Every byte is verified before it is given out. When the signal to stop was given, reading fails.
+/// Every byte is verified before it is returned. Reading fails once the stop signal was given.
 pub struct SnapshotReader<'s> {
     index: u64,
     term: u64,
@@ -28,7 +27,7 @@ pub struct SnapshotReader<'s> {
     failed: bool,
 }
 
-/// Where a snapshot's files are.
+/// Access to a snapshot's files.
 pub(crate) trait Source {
     /// Their names and lengths in bytes.
     fn files(&self) -> Vec<(String, u64)>;
@@ -42,7 +41,7 @@ impl<'s> SnapshotReader<'s> {
         Ok(Self { index, term, source, state, stop: stop.clone(), failed: false })
     }
 
-    /// Refuses what a machine made of a state that could not be read, or after it was to stop.
+    /// Fails if a read failed or the stop signal was given, even if the machine reported success.
     pub(crate) fn check(&self) -> Result<()> {
         self.stop.check()?;
         match self.failed {
@@ -51,7 +50,7 @@ impl<'s> SnapshotReader<'s> {
         }
     }
 
-    /// The last index whose effect is in it.
+    /// The last index that the snapshot includes.
     pub fn index(&self) -> u64 {
         self.index
     }

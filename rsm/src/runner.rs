@@ -1,4 +1,4 @@
-//! A thread that drives one state machine.
+//! `Runner`: a thread that drives one state machine.
 
 use std::{
     fmt, io,
@@ -14,53 +14,52 @@ use crate::{
     driver::{Applied, Driver},
     error::{Error, Result},
     machine::StateMachine,
+    machine_cell::Reader,
     save::{SaveJob, Saved},
-    seat::Reader,
 };
 
-/// How often leases, whose end nobody announces, are looked at.
+/// How often the runner checks for leases that have ended: their end is not signalled.
 const UPKEEP: Duration = Duration::from_millis(200);
 
-/// A [`Driver`] on a thread of its own: it applies what is committed as soon as it is durable, and keeps the shard up;
-/// snapshots are saved on another thread.
+/// A [`Driver`] on its own thread: applies committed entries as soon as they are durable, and compacts the log; saves
+/// snapshots on another thread.
 ///
-/// For one machine, or a few. Whoever has thousands drives them from a pool of threads, by hand. Dropped, it ends the
-/// thread soon.
+/// For one machine, or a few; drive thousands by hand from a pool of threads. Dropping it ends the thread soon.
 pub struct Runner<M: StateMachine> {
     boss: Boss<M>,
     reader: Reader<M>,
     thread: JoinHandle<(Driver<M>, Result<()>)>,
 }
 
-/// Gives orders, the last of them when it goes.
+/// Sends orders to the thread; dropping it sends the last one, to stop.
 struct Boss<M: StateMachine>(Arc<Shared<M>>);
 
 struct Shared<M: StateMachine> {
     orders: Mutex<Orders<M>>,
     changed: Condvar,
-    /// What came to nothing last, and has not succeeded since.
-    trouble: Mutex<Option<Error>>,
+    /// The last failure of upkeep or of a save, until one succeeds.
+    last_failure: Mutex<Option<Error>>,
 }
 
-/// What the thread is to do.
+/// Orders to the thread.
 struct Orders<M: StateMachine> {
     committed: Option<u64>,
     calls: Vec<Call<M>>,
-    /// What a save on another thread came to.
+    /// The result of a save on another thread.
     saved: Option<Saved>,
     stop: bool,
-    /// Nobody takes orders any more.
+    /// The thread has ended and takes no more orders.
     ended: bool,
 }
 
 type Call<M> = Box<dyn FnOnce(&mut Driver<M>) + Send>;
 
 impl<M: StateMachine> Runner<M> {
-    /// Starts a thread for `driver`. `applied` is called on it with whatever was applied, before anything else is: it
-    /// answers whoever proposed the entries, and may tell the driver a new membership.
+    /// Starts a thread for `driver`. The thread calls `applied` with each batch of applied entries before it does
+    /// anything else: the callback answers the clients that proposed them, and may set a new membership on the driver.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// When the system cannot start a thread.
     pub fn start(
         driver: Driver<M>,
         applied: impl FnMut(&mut Driver<M>, Applied<M::Output>) + Send + 'static,
@@ -82,44 +81,44 @@ impl<M: StateMachine> Runner<M> {
         self.boss.order(|orders| orders.committed = orders.committed.max(Some(index)));
     }
 
-    /// Has `call` called with the driver, soon, on its thread; never, if that has ended. Calls keep their order.
+    /// Runs `call` with the driver on its thread, soon; never, if the thread has ended. Calls run in order.
     pub fn send(&self, call: impl FnOnce(&mut Driver<M>) + Send + 'static) {
         self.boss.order(|orders| orders.calls.push(Box::new(call)));
     }
 
-    /// [`Runner::send`], and waits for what `call` gives: entries or a lease for a follower, say, or the installation
-    /// of a snapshot. On the thread itself, where outputs are answered, it would wait for ever.
+    /// [`Runner::send`] that waits for the result of `call`: entries or a lease for a follower, say, or the
+    /// installation of a snapshot. Called on the thread itself, from `applied`, it would deadlock.
     ///
     /// # Errors
     /// [`Error::Closed`] when the thread has ended.
     pub fn call<T: Send + 'static>(&self, call: impl FnOnce(&mut Driver<M>) -> T + Send + 'static) -> Result<T> {
         let (answer, answered) = mpsc::sync_channel(1);
         self.send(move |driver| {
-            // Whoever asked waits for it.
+            // The caller waits for it.
             drop(answer.send(call(driver)));
         });
         answered.recv().map_err(|_| Error::Closed)
     }
 
-    /// Who asks the machine something, from any thread.
+    /// A reader that queries the machine from any thread.
     pub fn reader(&self) -> Reader<M> {
         self.reader.clone()
     }
 
-    /// Whether the thread has ended by itself, because the driver failed. [`Runner::stop`] says with what.
+    /// Whether the thread has ended because the driver failed. [`Runner::stop`] returns the error.
     pub fn has_failed(&self) -> bool {
         self.boss.0.orders.lock().ended
     }
 
-    /// Why the last upkeep or snapshot came to nothing; `None` if it did not. It is tried again.
-    pub fn trouble(&self) -> Option<Error> {
-        self.boss.0.trouble.lock().clone()
+    /// The error of the last upkeep or snapshot, which is retried; `None` if it succeeded.
+    pub fn last_failure(&self) -> Option<Error> {
+        self.boss.0.last_failure.lock().clone()
     }
 
-    /// Ends the thread, and gives the driver back with what it failed with, if it has. A save under way is ended.
+    /// Ends the thread and a running save, and returns the driver, and its error if it failed.
     ///
     /// # Panics
-    /// With the panic of the machine, or of what was called with what was applied.
+    /// With the panic of the machine, or of the `applied` callback.
     pub fn stop(self) -> (Driver<M>, Result<()>) {
         let Self { boss, thread, .. } = self;
         drop(boss);
@@ -143,7 +142,7 @@ impl<M: StateMachine> Drop for Boss<M> {
     }
 }
 
-/// What runs on the thread.
+/// The thread's side.
 struct Running<M: StateMachine, A> {
     driver: Driver<M>,
     applied: A,
@@ -153,7 +152,7 @@ struct Running<M: StateMachine, A> {
 impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A> {
     fn run(&mut self) -> Result<()> {
         while self.take_orders()? {
-            // What is committed is durable somewhere, and soon here.
+            // A committed entry is durable on a majority, and soon here.
             self.driver.wait_durable()?;
             while let Some(applied) = self.driver.apply()? {
                 (self.applied)(&mut self.driver, applied);
@@ -166,7 +165,7 @@ impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A
         Ok(())
     }
 
-    /// Waits for something to do, and does what is not for everybody. False when that is to stop.
+    /// Waits for orders, and runs calls and results of saves. Returns false when it is to stop.
     fn take_orders(&mut self) -> Result<bool> {
         let orders = {
             let mut orders = self.shared.orders.lock();
@@ -179,13 +178,13 @@ impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A
         orders.calls.into_iter().for_each(|call| call(&mut self.driver));
         if let Some(saved) = orders.saved {
             let finished = self.driver.finish(saved);
-            *self.shared.trouble.lock() = None;
+            *self.shared.last_failure.lock() = None;
             self.tolerate(finished)?;
         }
         Ok(!orders.stop)
     }
 
-    /// Passes on what ends a driver. A snapshot or a compaction that came to nothing is tried again by policy.
+    /// Passes on errors that stop the driver. The policy retries a failed snapshot or compaction.
     fn tolerate<T>(&self, outcome: Result<T>) -> Result<Option<T>> {
         use logboom::Error as Log;
         match outcome {
@@ -193,19 +192,19 @@ impl<M: StateMachine, A: FnMut(&mut Driver<M>, Applied<M::Output>)> Running<M, A
             Err(error @ (Error::Halted { .. } | Error::Closed)) => Err(error),
             Err(error @ Error::Engine(Log::Closed | Log::Poisoned { .. })) => Err(error),
             Err(error) => {
-                *self.shared.trouble.lock() = Some(error);
+                *self.shared.last_failure.lock() = Some(error);
                 Ok(None)
             }
         }
     }
 
-    /// Has a snapshot saved on another thread. If there is none to be had, the policy asks again.
+    /// Saves a snapshot on another thread. If none can be started, the policy asks again.
     fn save(&self, job: SaveJob<M>) {
         let shared = Arc::clone(&self.shared);
         let name = format!("rsm-{}-save", self.driver.shard().id().0);
         let spawned = thread::Builder::new().name(name).spawn(move || {
             let alive = Arc::clone(job.alive());
-            // A panic of the machine's is a save that has failed.
+            // A panic of the machine counts as a failed save.
             let saved = guarded(|| job.run())
                 .unwrap_or_else(|panic| Saved { outcome: Err(Error::machine("save", (&*panic).into())), alive });
             shared.orders.lock().saved = Some(saved);
@@ -229,7 +228,7 @@ impl<M: StateMachine> Default for Orders<M> {
 
 impl<M: StateMachine> Default for Shared<M> {
     fn default() -> Self {
-        Self { orders: Mutex::default(), changed: Condvar::new(), trouble: Mutex::new(None) }
+        Self { orders: Mutex::default(), changed: Condvar::new(), last_failure: Mutex::new(None) }
     }
 }
 
@@ -239,7 +238,7 @@ impl<M: StateMachine> fmt::Debug for Runner<M> {
     }
 }
 
-/// Lets go of whoever waits for a call when the thread ends, in whatever way.
+/// Wakes callers that wait for a call when the thread ends.
 struct Ending<M: StateMachine>(Arc<Shared<M>>);
 
 impl<M: StateMachine> Drop for Ending<M> {

@@ -1,4 +1,4 @@
-//! Saving a machine: a job that may run on any thread.
+//! `SaveJob`: saves a machine's snapshot, on any thread.
 
 use std::{
     fmt,
@@ -16,18 +16,18 @@ use crate::{
     error::{Error, Failure, Result},
     files::Files,
     machine::{OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine},
+    machine_cell::{MachineCell, MachineState},
     policy::Trigger,
     reader::{ADDED, STATE},
-    seat::{Seat, Seated},
 };
 
 /// Bytes of an added file that are read at once.
 const COPY_BYTES: usize = 256 << 10;
 
-/// A snapshot to be saved: [`SaveJob::run`] it here, or on a thread where it disturbs nobody, and give what comes of it
-/// to [`Driver::finish`](crate::Driver::finish).
+/// A snapshot to be saved: call [`SaveJob::run`] on any thread, and pass the result to
+/// [`Driver::finish`](crate::Driver::finish).
 ///
-/// Dropped, it was never asked for.
+/// Dropping it withdraws the request.
 #[must_use = "a snapshot is saved by running its job"]
 pub struct SaveJob<M> {
     snapshots: Snapshots,
@@ -39,7 +39,7 @@ pub struct SaveJob<M> {
     alive: Arc<()>,
 }
 
-/// What came of a [`SaveJob`].
+/// The result of a [`SaveJob`].
 #[must_use = "a snapshot is the shard's when its driver has it"]
 #[derive(Debug)]
 pub struct Saved {
@@ -47,9 +47,9 @@ pub struct Saved {
     pub(crate) alive: Arc<()>,
 }
 
-/// Which of the ways to save a machine its driver was given.
+/// How the driver saves its machine.
 pub(crate) enum Saving<M> {
-    Standing(WriteStanding<M>),
+    Blocking(WriteBlocking<M>),
     Prepared(fn(&M) -> Result<WriteState, Failure>),
 }
 
@@ -59,25 +59,25 @@ pub(crate) struct Keeping<M> {
     pub(crate) sync: fn(&M) -> Result<(), Failure>,
 }
 
-type WriteStanding<M> = fn(&M, &mut dyn Write, &mut Files, &Stop) -> Result<(), Failure>;
+type WriteBlocking<M> = fn(&M, &mut dyn Write, &mut Files, &Stop) -> Result<(), Failure>;
 type WriteState = Box<dyn FnOnce(&mut dyn Write, &mut Files, &Stop) -> Result<(), Failure> + Send>;
 
-/// What a job saves.
+/// The source of a job's state.
 enum Subject<M> {
     /// The machine, as it is when the job runs.
-    Standing(Arc<Seat<M>>, WriteStanding<M>),
+    Blocking(Arc<MachineCell<M>>, WriteBlocking<M>),
     Prepared(Label, WriteState),
 }
 
-/// What a saved state stands for.
+/// Index, term and membership of a saved state.
 struct Label {
     applied: (u64, u64),
     membership: Bytes,
 }
 
 impl<M: SaveSnapshot> Saving<M> {
-    pub(crate) fn standing() -> Self {
-        Self::Standing(M::save_snapshot)
+    pub(crate) fn blocking() -> Self {
+        Self::Blocking(M::save_snapshot)
     }
 }
 
@@ -102,17 +102,17 @@ impl<M: StateMachine> SaveJob<M> {
         engine: &Engine,
         shard: ShardId,
         codec: Codec,
-        seat: &Arc<Seat<M>>,
+        cell: &Arc<MachineCell<M>>,
         saving: &Saving<M>,
         trigger: Trigger,
     ) -> Result<Option<Self>> {
         let subject = match saving {
-            Saving::Standing(write) => Subject::Standing(Arc::clone(seat), *write),
+            Saving::Blocking(write) => Subject::Blocking(Arc::clone(cell), *write),
             Saving::Prepared(prepare) => {
-                let locked = seat.read();
-                let seated = locked.get()?;
-                let Some(label) = Label::of(seated) else { return Ok(None) };
-                let view = prepare(&seated.machine).map_err(|failure| Error::machine("prepare_snapshot", failure))?;
+                let locked = cell.read();
+                let current = locked.get()?;
+                let Some(label) = Label::of(current) else { return Ok(None) };
+                let view = prepare(&current.machine).map_err(|failure| Error::machine("prepare_snapshot", failure))?;
                 Subject::Prepared(label, view)
             }
         };
@@ -120,23 +120,24 @@ impl<M: StateMachine> SaveJob<M> {
         Ok(Some(Self { snapshots: engine.snapshots(), shard, codec, subject, trigger, stop, alive }))
     }
 
-    /// Why it is to be saved.
+    /// Why the snapshot is saved.
     pub fn trigger(&self) -> Trigger {
         self.trigger
     }
 
-    /// The signal that ends it early, and leaves nothing of it.
+    /// The signal that ends the job early, leaving no snapshot.
     pub fn stop_signal(&self) -> Stop {
         self.stop.clone()
     }
 
-    /// Saves the snapshot, durably, and under no name that anybody knows yet. Updates of the machine wait meanwhile if
-    /// it is one that is saved [standing still](SaveSnapshot).
+    /// Saves the snapshot durably, without registering it. Updates of the machine wait meanwhile if it is a
+    /// [`SaveSnapshot`].
     pub fn run(self) -> Saved {
         self.run_watched(drop)
     }
 
-    /// [`SaveJob::run`], with `watch` called once the snapshot is begun, to see from any thread how far it is.
+    /// [`SaveJob::run`] that passes a handle to its progress, usable from any thread, to `watch` once the snapshot has
+    /// begun.
     pub fn run_watched(self, watch: impl FnOnce(Progress)) -> Saved {
         let Self { snapshots, shard, codec, subject, stop, alive, .. } = self;
         let begin = |label: Label| {
@@ -154,8 +155,8 @@ impl<M: StateMachine> SaveJob<M> {
 }
 
 impl Label {
-    fn of<M>(seated: &Seated<M>) -> Option<Self> {
-        Some(Self { applied: seated.applied?, membership: seated.membership.clone() })
+    fn of<M>(current: &MachineState<M>) -> Option<Self> {
+        Some(Self { applied: current.applied?, membership: current.membership.clone() })
     }
 
     fn spec(self, shard: ShardId, codec: Codec) -> Spec {
@@ -181,9 +182,9 @@ fn build<M>(subject: Subject<M>, begin: impl FnOnce(Label) -> Result<Builder>, s
             write_state(&mut builder, |to| write(to, &mut files, stop))?;
             builder
         }
-        Subject::Standing(seat, write) => seat.standing(|seated| {
-            let mut builder = begin(Label::of(seated).ok_or(Error::Closed)?)?;
-            write_state(&mut builder, |to| write(&seated.machine, to, &mut files, stop))?;
+        Subject::Blocking(cell, write) => cell.read_blocking(|current| {
+            let mut builder = begin(Label::of(current).ok_or(Error::Closed)?)?;
+            write_state(&mut builder, |to| write(&current.machine, to, &mut files, stop))?;
             Ok(builder)
         })?,
     };

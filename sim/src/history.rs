@@ -10,26 +10,26 @@ use crate::{
     choices::Choices,
     foreign::{Act, Foreign},
     model::Models,
-    operation::{Author, Operation, Taste},
+    operation::{Author, OpMix, Operation},
     tickets::Tickets,
     world::{World, rest},
 };
 
 mod copies;
-mod desk;
+mod snapshot_handles;
 mod endings;
-mod harm;
+mod live_damage;
 mod identity;
-mod leaning;
-mod mend;
+mod weights;
+mod heal;
 mod restarts;
-mod rival;
+mod second_process;
 mod snapshots;
 
 use copies::Copy;
-use desk::Desk;
-use harm::{Ever, Harm};
-use leaning::Leaning;
+use live_damage::{EverWritten, LiveDamage};
+use snapshot_handles::SnapshotHandles;
+use weights::Weights;
 
 /// What may happen in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub fn run(choices: Choices, scope: Scope) -> Result<Counts, Failure> {
 struct History {
     choices: Choices,
     scope: Scope,
-    leaning: Leaning,
+    weights: Weights,
     world: World,
     author: Author,
     /// The shards after the last batch that is acknowledged, and after each one since.
@@ -89,7 +89,7 @@ struct History {
     tickets: Tickets,
     foreign: Foreign,
     poisoned: bool,
-    desk: Desk,
+    handles: SnapshotHandles,
     copy: Option<Copy>,
     /// The power is cut next, before what was released can become durable.
     ends: bool,
@@ -97,8 +97,8 @@ struct History {
     hurries: bool,
     /// Where damage is done: the states since the last opening that come before `states`.
     past: Vec<Models>,
-    ever: Ever,
-    harm: Option<Harm>,
+    ever_written: EverWritten,
+    live_damage: Option<LiveDamage>,
     /// Something was damaged once: the disk holds what no crash explains.
     is_scarred: bool,
     counts: Counts,
@@ -107,17 +107,17 @@ struct History {
 impl History {
     fn new(mut choices: Choices, scope: Scope) -> Self {
         let mut world = World::choose(&mut choices);
-        let leaning = Leaning::choose(&mut choices, scope);
-        if leaning.harms > 0 {
+        let weights = Weights::choose(&mut choices, scope);
+        if weights.damages > 0 {
             // What is mended wants more room than there may be.
             world.config.space_bytes_max = None;
         }
-        let taste = Taste { unique_terms: leaning.harms > 0, ..Taste::choose(&mut choices) };
-        let author = Author::new(taste);
+        let mix = OpMix { unique_terms: weights.damages > 0, ..OpMix::choose(&mut choices) };
+        let author = Author::new(mix);
         Self {
             choices,
             scope,
-            leaning,
+            weights,
             world,
             author,
             states: vec![Models::new()],
@@ -125,13 +125,13 @@ impl History {
             tickets: Tickets::default(),
             foreign: Foreign::default(),
             poisoned: false,
-            desk: Desk::default(),
+            handles: SnapshotHandles::default(),
             copy: None,
             ends: false,
             hurries: false,
             past: Vec::new(),
-            ever: Ever::new(),
-            harm: None,
+            ever_written: EverWritten::new(),
+            live_damage: None,
             is_scarred: false,
             counts: Counts::default(),
         }
@@ -140,14 +140,14 @@ impl History {
     fn run(&mut self) -> Result<(), Failure> {
         let opened = self.world.open();
         let mut engine = opened.map_err(|error| Failure::new(Check::Opens, format!("anew: {error}")))?;
-        for _ in 0..self.leaning.rounds {
+        for _ in 0..self.weights.rounds {
             if self.choices.are_over() {
                 break;
             }
             self.foreign.enter(&engine);
             self.round(&engine)?;
             engine = self.end_and_reopen(engine)?;
-            if self.choices.percent(self.leaning.restarts) && self.harm.is_none() {
+            if self.choices.percent(self.weights.restarts) && self.live_damage.is_none() {
                 engine = self.restart_often(engine)?;
             }
         }
@@ -159,7 +159,7 @@ impl History {
     }
 
     fn shards(&self) -> u64 {
-        self.author.taste.shards
+        self.author.mix.shards
     }
 
     fn round(&mut self, engine: &Engine) -> Result<(), Failure> {
@@ -170,25 +170,25 @@ impl History {
             return self.settle(engine);
         }
         if self.is_hurt() {
-            return if self.choices.percent(70) { self.mend(engine) } else { self.live_with_it(engine) };
+            return if self.choices.percent(70) { self.heal_all(engine) } else { self.live_with_it(engine) };
         }
-        if !self.world.is_faulty && self.choices.percent(self.leaning.harms) {
+        if !self.world.is_faulty && self.choices.percent(self.weights.damages) {
             let plan = self.plan_harm(engine)?;
             self.batches(engine)?;
             self.end_harm(engine, plan)?;
             return self.compare(engine);
         }
-        if self.choices.percent(self.leaning.faults) {
+        if self.choices.percent(self.weights.faults) {
             let kinds = [FaultKind::Write, FaultKind::Sync, FaultKind::Allocate];
             self.world.plan_fault(&mut self.choices, &kinds, 60);
         }
-        if self.leaning.bursts > 0 && self.choices.percent(self.leaning.faults) {
+        if self.weights.bursts > 0 && self.choices.percent(self.weights.faults) {
             self.world.plan_foreign_fault(&mut self.choices);
         }
-        if self.leaning.foreign == 0 && self.choices.percent(self.leaning.faults / 5) {
+        if self.weights.foreign == 0 && self.choices.percent(self.weights.faults / 5) {
             self.end_a_machine(engine)?;
         }
-        if self.choices.percent(self.leaning.halts) {
+        if self.choices.percent(self.weights.halts) {
             let within = self.choices.pick(&[20, 100, 400]);
             self.world.plan_halt(&mut self.choices, within);
         }
@@ -216,7 +216,7 @@ impl History {
     }
 
     fn batches(&mut self, engine: &Engine) -> Result<(), Failure> {
-        for _ in 0..self.choices.below(self.leaning.batches_max) {
+        for _ in 0..self.choices.below(self.weights.batches_max) {
             if self.choices.are_over() {
                 break;
             }
@@ -227,13 +227,13 @@ impl History {
                 }
                 break;
             }
-            if self.choices.percent(self.leaning.snapshots) {
+            if self.choices.percent(self.weights.snapshots) {
                 self.snapshots(engine)?;
             }
-            if self.choices.percent(self.leaning.copies) {
+            if self.choices.percent(self.weights.copies) {
                 self.copy(engine)?;
             }
-            if self.choices.percent(self.leaning.bursts) {
+            if self.choices.percent(self.weights.bursts) {
                 for _ in 0..self.choices.below(10) {
                     self.submit(engine)?;
                 }
@@ -242,10 +242,10 @@ impl History {
                 marks::hit("crash: in the middle of an operation");
                 return Ok(());
             }
-            for _ in 0..self.choices.below(self.leaning.steps_max) {
+            for _ in 0..self.choices.below(self.weights.steps_max) {
                 engine.step();
             }
-            if self.choices.percent(self.leaning.pauses) {
+            if self.choices.percent(self.weights.pauses) {
                 self.world.pass(engine, Duration::from_millis(60))?;
                 self.check_foreign(engine)?;
             }
@@ -254,8 +254,8 @@ impl History {
                 self.world.jump(Duration::from_secs(12));
                 engine.step();
             }
-            if self.choices.percent(self.leaning.reclaims) {
-                if self.leaning.harms == 0 && self.choices.percent(self.leaning.halts / 4) {
+            if self.choices.percent(self.weights.reclaims) {
+                if self.weights.damages == 0 && self.choices.percent(self.weights.halts / 4) {
                     // Copies that are written and not synced are what its next opening has to sync.
                     self.world.plan_halt(&mut self.choices, 12);
                 }
@@ -266,13 +266,13 @@ impl History {
                     return Ok(());
                 }
             }
-            if self.choices.percent(self.leaning.waits) {
+            if self.choices.percent(self.weights.waits) {
                 self.tickets.wait_for_some(engine, &mut self.choices)?;
             }
             if self.choices.percent(15) {
                 let models = &self.states[self.states.len() - 1];
-                let judged = if self.harm.is_some() { Entries::Damaged } else { Entries::Whole };
-                let wrong = read_some(engine, models, self.author.taste.shards, &mut self.choices, judged);
+                let judged = if self.live_damage.is_some() { Entries::Damaged } else { Entries::Whole };
+                let wrong = read_some(engine, models, self.author.mix.shards, &mut self.choices, judged);
                 self.readable(wrong)?;
             }
             self.settle(engine)?;
@@ -282,10 +282,10 @@ impl History {
 
     fn submit(&mut self, engine: &Engine) -> Result<(), Failure> {
         let mut models = self.models().clone();
-        let releases = self.choices.percent(self.leaning.releases);
-        let lazy = releases || self.choices.percent(self.leaning.lazy);
+        let releases = self.choices.percent(self.weights.releases);
+        let lazy = releases || self.choices.percent(self.weights.lazy);
         self.ends = releases && self.scope != Scope::Operations && self.choices.percent(40);
-        let uniform = self.author.taste.uniform && !lazy && self.choices.percent(97);
+        let uniform = self.author.mix.uniform && !lazy && self.choices.percent(97);
         let mut operations = match () {
             () if releases => self.author.release(&models),
             () if uniform => self.author.uniform(&mut self.choices),
@@ -301,7 +301,7 @@ impl History {
         let more = if releases || uniform { 0 } else { self.choices.range(1..6) };
         for _ in 0..more {
             // A batch takes a quarter of a segment; an operation some 12 KB and the rest of its last entry.
-            if !batch.is_empty() && batch.bytes() + 12_000 + self.author.taste.payload_max > 40_000 {
+            if !batch.is_empty() && batch.bytes() + 12_000 + self.author.mix.payload_max > 40_000 {
                 break;
             }
             let Some(operation) = self.author.choose(&mut self.choices, &models, lazy) else { continue };
@@ -357,7 +357,7 @@ impl History {
 
     /// Goes on with what a batch that was accepted has made.
     fn take(&mut self, ticket: Ticket, models: Models) {
-        let act = Act::choose(&mut self.choices, self.leaning.foreign);
+        let act = Act::choose(&mut self.choices, self.weights.foreign);
         self.tickets.push(ticket, &mut self.choices, &self.foreign, act);
         self.states.push(models);
     }
@@ -415,7 +415,7 @@ impl History {
     /// The first `count` states are not to be found any more, unless something is damaged.
     fn forget(&mut self, count: usize) {
         let gone = self.states.drain(..count);
-        if self.leaning.harms > 0 {
+        if self.weights.damages > 0 {
             self.past.extend(gone);
         }
     }
@@ -451,14 +451,14 @@ impl History {
 
     fn finish(&mut self, engine: Engine) -> Result<(), Failure> {
         match self.choices.below(10) {
-            0 | 1 if !self.world.is_faulty && !self.world.is_tight() && self.harm.is_none() => {
+            0 | 1 if !self.world.is_faulty && !self.world.is_tight() && self.live_damage.is_none() => {
                 self.space_returns(&engine)
             }
             // What callbacks have written is in no model, by which it could be mended.
             2 if self.scope == Scope::Everything
                 && !self.world.is_faulty
-                && self.harm.is_none()
-                && self.leaning.foreign == 0 =>
+                && self.live_damage.is_none()
+                && self.weights.foreign == 0 =>
             {
                 self.hurt_at_rest(engine)
             }
@@ -471,7 +471,7 @@ impl History {
 
     /// When nothing is live any more, next to no segment is in use.
     fn space_returns(&mut self, engine: &Engine) -> Result<(), Failure> {
-        self.desk.clear();
+        self.handles.clear();
         let mut models = self.models().clone();
         let operations: Vec<Operation> = self.author.release(&models);
         let mut batch = engine.batch();

@@ -52,7 +52,7 @@ pub(crate) enum Kind {
 
 /// How entries look, and which operations are done how often.
 #[derive(Clone, Debug)]
-pub(crate) struct Taste {
+pub(crate) struct OpMix {
     /// The number of shards.
     pub(crate) shards: u64,
     /// Payloads are shorter than this.
@@ -77,7 +77,7 @@ pub(crate) struct Taste {
 /// How many of the weights are of operations that may be lazy.
 const LAZY: usize = 5;
 
-impl Taste {
+impl OpMix {
     /// A random one.
     pub(crate) fn choose(choices: &mut Choices) -> Self {
         let weights = match choices.below(4) {
@@ -104,26 +104,26 @@ impl Taste {
 #[derive(Debug)]
 pub(crate) struct Author {
     /// What the choice leans to.
-    pub(crate) taste: Taste,
+    pub(crate) mix: OpMix,
     last_tag: u64,
 }
 
 impl Author {
-    /// An author with this taste.
-    pub(crate) fn new(taste: Taste) -> Self {
-        Self { taste, last_tag: 0 }
+    /// An author with this mix.
+    pub(crate) fn new(mix: OpMix) -> Self {
+        Self { mix, last_tag: 0 }
     }
 
     /// An operation that the shards, as they are, accept; `None` where the choice fell on one that they do not.
     pub(crate) fn choose(&mut self, choices: &mut Choices, models: &Models, lazy: bool) -> Option<Operation> {
-        let shard = choices.below(self.taste.shards);
+        let shard = choices.below(self.mix.shards);
         let vacant = Model::default();
         let model = models.get(&shard).map_or(&vacant, |model| &**model);
-        let weights = self.taste.weights;
+        let weights = self.mix.weights;
         let which = choices.weighted(if lazy { &weights[..LAZY] } else { &weights });
         let kind = match which {
             0 => self.append(choices, model),
-            1 if shard < self.taste.laggards => return None,
+            1 if shard < self.mix.laggards => return None,
             1 => self.compact(choices, model)?,
             2 => {
                 let value = vec![choices.byte(); choices.size(60)];
@@ -151,7 +151,7 @@ impl Author {
 
     /// Operations whose records fill a quarter of a sector each.
     pub(crate) fn uniform(&mut self, choices: &mut Choices) -> Vec<Operation> {
-        let shards = self.taste.shards;
+        let shards = self.mix.shards;
         let mut hard_state =
             |nth| Operation { shard: nth % shards, kind: Kind::HardState { state: vec![choices.byte(); 64] } };
         (0..40).map(&mut hard_state).collect()
@@ -165,7 +165,7 @@ impl Author {
 
     fn append(&mut self, choices: &mut Choices, model: &Model) -> Kind {
         let first = if model.is_vacant() { choices.below(50) } else { model.next() };
-        let (count, term) = (choices.range(1..self.taste.entries_max), choices.range(1..4));
+        let (count, term) = (choices.range(1..self.mix.entries_max), choices.range(1..4));
         let term = self.term(term);
         Kind::Append { first, entries: self.entries(choices, count, term) }
     }
@@ -184,17 +184,17 @@ impl Author {
         if model.entries.is_empty() {
             return None;
         }
-        let all = choices.percent(self.taste.compacts_all);
+        let all = choices.percent(self.mix.compacts_all);
         let index = if all { model.next() - 1 } else { choices.range(model.first..model.next()) };
         Some(Kind::Compact { index, past_leases: choices.percent(30) })
     }
 
     fn term(&self, chosen: u64) -> u64 {
-        if self.taste.unique_terms { self.last_tag + 1 } else { chosen }
+        if self.mix.unique_terms { self.last_tag + 1 } else { chosen }
     }
 
     fn entries(&mut self, choices: &mut Choices, count: u64, term: u64) -> Vec<Written> {
-        let Taste { payload_max, payload_fixed, .. } = self.taste;
+        let OpMix { payload_max, payload_fixed, .. } = self.mix;
         let mut entry = || {
             let len = if payload_fixed { payload_max } else { choices.below(payload_max) };
             let context_len = if choices.percent(20) { choices.byte() / 4 } else { 0 };

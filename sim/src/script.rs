@@ -13,7 +13,7 @@ use crate::{
     check::{Check, Entries, Failure, differences},
     choices::Choices,
     model::Models,
-    operation::{Author, Operation, Taste},
+    operation::{Author, OpMix, Operation},
     runner::guarded,
     world::World,
 };
@@ -148,11 +148,11 @@ fn every_fate(progress: &Progress, seed: u64, place: u64) -> Result<u64, Failure
 impl Script {
     fn choose(seed: u64) -> Self {
         let mut choices = Choices::seeded(seed);
-        let mut taste = Taste::choose(&mut choices);
-        taste.shards = 2;
-        taste.payload_max = choices.pick(&[20, 300, 700]);
-        taste.entries_max = 3;
-        let mut author = Author::new(taste);
+        let mut mix = OpMix::choose(&mut choices);
+        mix.shards = 2;
+        mix.payload_max = choices.pick(&[20, 300, 700]);
+        mix.entries_max = 3;
+        let mut author = Author::new(mix);
         let (mut models, mut acts) = (Models::new(), Vec::new());
         for _ in 0..choices.range(4..8) {
             let lazy = choices.percent(30);

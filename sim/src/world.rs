@@ -182,7 +182,7 @@ impl World {
     pub(crate) fn power_cut(&mut self) {
         marks::hit("crash: power cut");
         self.disk = self.disk.power_cut();
-        self.mend();
+        self.heal();
     }
 
     /// Kills the process.
@@ -195,7 +195,7 @@ impl World {
         let late_ops = if segments < 3 { 8 } else { 2 * segments + 10 };
         self.disk.set_late_ops_max(u32::try_from(late_ops).unwrap_or(8));
         self.disk = self.disk.process_crash();
-        self.mend();
+        self.heal();
     }
 
     /// Has one of the next operations of some kind fail, or all from some moment on.
@@ -282,7 +282,7 @@ impl World {
     }
 
     /// What failed fails no more on the machine after this one.
-    fn mend(&mut self) {
+    fn heal(&mut self) {
         self.disk.clear_faults();
         self.is_faulty = false;
         self.crashes += 1;

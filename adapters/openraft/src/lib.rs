@@ -197,13 +197,13 @@ mod membership;
 mod entry;
 mod log;
 mod machine;
-mod aside;
+mod offload;
 #[cfg(feature = "v0_9")]
 mod stream;
 mod snapshot_data;
 #[cfg(feature = "v0_9")]
 mod stream_io;
-mod keeper;
+mod machine_handle;
 #[cfg(feature = "v0_9")]
 pub mod v0_9;
 #[cfg(feature = "v0_10")]

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use logboom::snapshot::{CHUNK_BYTES_MAX, Lease, Position};
 
 use crate::{
-    aside::{aside, panicked},
     error::Result,
+    offload::{offload, panicked},
 };
 
 /// The bytes of a frame's length.
@@ -80,7 +80,7 @@ impl Sent {
             let position = self.frames[number].1;
             let reading = self.reading.get_or_insert_with(|| {
                 let lease = lease.clone();
-                Box::pin(aside(move || framed(&lease, position)))
+                Box::pin(offload(move || framed(&lease, position)))
             });
             let read = ready!(reading.as_mut().poll(cx));
             self.reading = None;

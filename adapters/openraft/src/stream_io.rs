@@ -11,8 +11,8 @@ use logboom::snapshot::{Chunk, Position};
 use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
 use crate::{
-    aside::{aside, panicked},
     error::Result,
+    offload::{offload, panicked},
     snapshot_data::{Inner, SnapshotData},
     stream::{LENGTH, Received, Sent},
 };
@@ -41,7 +41,7 @@ impl SnapshotData {
         let Inner::Receiving { snapshots, shard, .. } = &self.inner else { return };
         let rest = Inner::Receiving { snapshots: snapshots.clone(), shard: *shard, receiver: None };
         let inner = std::mem::replace(&mut self.inner, rest);
-        self.taking = Some(Box::pin(aside(move || {
+        self.taking = Some(Box::pin(offload(move || {
             let mut data = Self::of(inner);
             let taken = data.take_frame(is_first, frame);
             (data.inner, taken)

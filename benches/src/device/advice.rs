@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use logboom_disk::{SyncMethod, WriteCache};
 
 use super::{
-    shots::{Shot, Way},
+    shots::{IoPath, Shot},
     survey::{PADDED, SMALL, Survey},
 };
 use crate::stream::{Method, Preparation};
@@ -44,20 +44,20 @@ const NOISE: f64 = 1.2;
 
 fn backend(survey: &Survey) -> Option<Row> {
     let rate = |way| survey.several(way, Method::Rolling, 16).map(|shot| shot.writes_per_s / 1e3);
-    let (ring, blocking) = (rate(Way::Ring), rate(Way::Blocking)?);
+    let (ring, blocking) = (rate(IoPath::Ring), rate(IoPath::Blocking)?);
     let measured = match ring {
         Some(ring) => format!("16 x 4 KiB in flight: ring {ring:.1}k/s, blocking {blocking:.1}k/s"),
         None => format!("16 x 4 KiB in flight: blocking {blocking:.1}k/s; the ring is closed here"),
     };
-    let slower = survey.way() == Way::Ring && ring.is_some_and(|ring| ring * NOISE < blocking);
+    let slower = survey.way() == IoPath::Ring && ring.is_some_and(|ring| ring * NOISE < blocking);
     let objection = slower.then(|| "blocking calls are faster here: `LOGBOOM_BACKEND=blocking`".to_owned());
     Some(Row { default: "backend", here: survey.facts.backend.to_string(), measured, objection })
 }
 
 fn lone_writes(survey: &Survey) -> Option<Row> {
     let p50 = |way| survey.lone(way, Method::Dsync, SMALL).map(|shot| shot.p50_us);
-    let inline = p50(Way::Inline)?;
-    let others = [Way::Ring, Way::Blocking].into_iter().filter_map(|way| Some((way, p50(way)?)));
+    let inline = p50(IoPath::Inline)?;
+    let others = [IoPath::Ring, IoPath::Blocking].into_iter().filter_map(|way| Some((way, p50(way)?)));
     let others: Vec<_> = others.map(|(way, us)| format!("{way} {us:.0}")).collect();
     Some(Row {
         default: "a lone write",
@@ -114,7 +114,7 @@ fn gate(survey: &Survey) -> Option<Row> {
 }
 
 fn pad_unit(survey: &Survey) -> Option<Row> {
-    let lone = |size| Some((size, survey.lone(Way::Inline, Method::Dsync, size)?.p50_us));
+    let lone = |size| Some((size, survey.lone(IoPath::Inline, Method::Dsync, size)?.p50_us));
     let costs: Vec<(usize, f64)> = PADDED.into_iter().filter_map(lone).collect();
     let cost_of = |bytes| costs.iter().find(|(size, _)| *size == bytes).map(|(_, us)| *us);
     let partial = cost_of(512).zip(cost_of(SMALL)).is_some_and(|(sector, block)| sector > block * NOISE);
@@ -132,7 +132,7 @@ fn pad_unit(survey: &Survey) -> Option<Row> {
 }
 
 fn write_cache(survey: &Survey) -> Option<Row> {
-    let p50 = |method| survey.lone(Way::Inline, method, SMALL).map(|shot| shot.p50_us);
+    let p50 = |method| survey.lone(IoPath::Inline, method, SMALL).map(|shot| shot.p50_us);
     let (plain, durable) = (p50(Method::Plain)?, p50(Method::Dsync)?);
     let fua = match survey.facts.fua {
         Some(true) => "FUA",
@@ -219,7 +219,7 @@ mod tests {
     fn survey(factor: impl Fn(&Cell) -> f64) -> Survey {
         let disk: Arc<dyn Disk> = SimDisk::new(1, SimOptions::default());
         let mut shots = Shots::default();
-        for way in Way::ALL {
+        for way in IoPath::ALL {
             for method in [Method::Plain, Method::Dsync, Method::Batched, Method::Rolling] {
                 for preparation in [Preparation::Allocated, Preparation::Zeroed, Preparation::Recycled] {
                     for (size, depth) in [(512, 1), (4 << 10, 1), (4 << 10, 16), (256 << 10, 16)] {

@@ -4,7 +4,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::shots::{Cell, Shots, Way};
+use super::shots::{Cell, IoPath, Shots};
 use crate::stream::{Method, Preparation};
 
 /// What is varied.
@@ -25,7 +25,7 @@ impl Grid {
     /// Every cell of it that makes sense.
     pub fn cells(self) -> Vec<Cell> {
         let mut cells = Vec::new();
-        for way in Way::ALL {
+        for way in IoPath::ALL {
             for &size in self.sizes {
                 for preparation in PREPARATIONS {
                     for method in METHODS {
@@ -45,7 +45,7 @@ impl Grid {
         let depths = self.depths.iter().map(ToString::to_string);
         table.set_header(["segment", "backend", "sync"].map(str::to_owned).into_iter().chain(depths));
         for preparation in PREPARATIONS {
-            for way in Way::ALL {
+            for way in IoPath::ALL {
                 for method in METHODS {
                     let cell = |&depth| text(Cell { size, preparation, way, method, depth, gated: true }, shots);
                     let cells: Vec<_> = self.depths.iter().map(cell).collect();
@@ -66,7 +66,7 @@ const METHODS: [Method; 3] = [Method::Dsync, Method::Batched, Method::Rolling];
 
 /// The thread that writes does one thing at a time.
 fn makes_sense(cell: &Cell) -> bool {
-    cell.way != Way::Inline || (cell.depth == 1 && cell.method != Method::Rolling)
+    cell.way != IoPath::Inline || (cell.depth == 1 && cell.method != Method::Rolling)
 }
 
 /// The median pass of a cell.

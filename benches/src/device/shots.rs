@@ -22,7 +22,7 @@ pub struct Cell {
     /// What is written over.
     pub preparation: Preparation,
     /// How writes reach the device.
-    pub way: Way,
+    pub way: IoPath,
     /// How they are made durable.
     pub method: Method,
     /// How many are in flight.
@@ -33,7 +33,7 @@ pub struct Cell {
 
 /// How writes reach the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Way {
+pub enum IoPath {
     /// Through io_uring.
     Ring,
     /// Through the threads of the blocking queue.
@@ -42,22 +42,22 @@ pub enum Way {
     Inline,
 }
 
-impl Way {
+impl IoPath {
     /// All of them.
-    pub const ALL: [Way; 3] = [Way::Ring, Way::Blocking, Way::Inline];
+    pub const ALL: [IoPath; 3] = [IoPath::Ring, IoPath::Blocking, IoPath::Inline];
 
     fn options(self) -> DiskOptions {
-        let backend = if self == Way::Ring { BackendChoice::Ring } else { BackendChoice::Blocking };
+        let backend = if self == IoPath::Ring { BackendChoice::Ring } else { BackendChoice::Blocking };
         DiskOptions { backend, ..DiskOptions::default() }
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for IoPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Way::Ring => "ring",
-            Way::Blocking => "blocking",
-            Way::Inline => "inline",
+            IoPath::Ring => "ring",
+            IoPath::Blocking => "blocking",
+            IoPath::Inline => "inline",
         })
     }
 }
@@ -151,7 +151,7 @@ impl Shooter<'_> {
 
     fn shoot(&mut self, cell: Cell, tracks: &mut Tracks<'_>) -> Result<()> {
         let Cell { way, method, depth, gated, .. } = cell;
-        let manner = Manner { inline: way == Way::Inline, method, depth, coalesced: 1, gated };
+        let manner = Manner { inline: way == IoPath::Inline, method, depth, coalesced: 1, gated };
         let mut time = self.time;
         let measured = loop {
             interrupt::check()?;
@@ -212,7 +212,7 @@ mod tests {
         let cell = Cell {
             size: 4096,
             preparation: Preparation::Zeroed,
-            way: Way::Ring,
+            way: IoPath::Ring,
             method: Method::Dsync,
             depth: 1,
             gated: true,

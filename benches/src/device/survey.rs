@@ -9,7 +9,7 @@ use logboom_disk::{Backend, Disk, DiskOptions, Facts, Mode};
 
 use super::{
     patience::Patience,
-    shots::{self, Cell, Extent, Shot, Shots, Way},
+    shots::{self, Cell, Extent, IoPath, Shot, Shots},
 };
 use crate::{
     Result, bare,
@@ -54,12 +54,12 @@ impl Survey {
     }
 
     /// How the log has the device reached from its queue.
-    pub fn way(&self) -> Way {
+    pub fn way(&self) -> IoPath {
         way(&self.facts)
     }
 
     /// A lone write of so many bytes over others.
-    pub fn lone(&self, way: Way, method: Method, size: usize) -> Option<Shot> {
+    pub fn lone(&self, way: IoPath, method: Method, size: usize) -> Option<Shot> {
         self.shots.median(Cell { size, way, method, ..LONE })
     }
 
@@ -69,7 +69,7 @@ impl Survey {
     }
 
     /// Several small writes.
-    pub fn several(&self, way: Way, method: Method, depth: usize) -> Option<Shot> {
+    pub fn several(&self, way: IoPath, method: Method, depth: usize) -> Option<Shot> {
         self.shots.median(Cell { way, method, depth, ..LONE })
     }
 
@@ -83,7 +83,7 @@ impl Survey {
 const LONE: Cell = Cell {
     size: SMALL,
     preparation: Preparation::Recycled,
-    way: Way::Inline,
+    way: IoPath::Inline,
     method: Method::Dsync,
     depth: 1,
     gated: true,
@@ -94,14 +94,14 @@ const BULK: Cell = Cell { size: LARGE, method: Method::Rolling, depth: 16, ..LON
 /// The sizes of lone writes by which it shows what padding costs.
 pub const PADDED: [usize; 4] = [512, SMALL, 8 << 10, 16 << 10];
 
-fn way(facts: &Facts) -> Way {
-    if facts.backend == Backend::Ring { Way::Ring } else { Way::Blocking }
+fn way(facts: &Facts) -> IoPath {
+    if facts.backend == Backend::Ring { IoPath::Ring } else { IoPath::Blocking }
 }
 
 /// Those that [`Survey`] has names for.
 fn cells(facts: &Facts) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for way in [Way::Ring, Way::Blocking] {
+    for way in [IoPath::Ring, IoPath::Blocking] {
         cells.push(Cell { way, ..LONE });
         for method in [Method::Dsync, Method::Batched, Method::Rolling] {
             cells.extend([4, 16].map(|depth| Cell { way, method, depth, ..LONE }));
@@ -153,13 +153,13 @@ mod tests {
                 shots.add(cell, Shot { writes_per_s: 1.0, p50_us: 1.0, p99_us: 1.0 });
             }
             let survey = Survey { facts, shots, sequential: None };
-            for way in [Way::Ring, Way::Blocking] {
+            for way in [IoPath::Ring, IoPath::Blocking] {
                 assert!(survey.lone(way, Method::Dsync, SMALL).is_some());
                 assert!(survey.several(way, Method::Rolling, 16).is_some());
             }
-            assert!(survey.lone(Way::Inline, Method::Plain, SMALL).is_some());
-            assert!(survey.lone(Way::Inline, Method::Dsync, SMALL).is_some());
-            assert_eq!(survey.lone(Way::Inline, Method::Dsync, 512).is_some(), pad_unit == 512);
+            assert!(survey.lone(IoPath::Inline, Method::Plain, SMALL).is_some());
+            assert!(survey.lone(IoPath::Inline, Method::Dsync, SMALL).is_some());
+            assert_eq!(survey.lone(IoPath::Inline, Method::Dsync, 512).is_some(), pad_unit == 512);
             assert!(
                 survey.prepared(Preparation::Allocated).is_some() && survey.prepared(Preparation::Zeroed).is_some()
             );

@@ -68,14 +68,14 @@ pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
     let shards = HOT + LAGGARDS;
     let retention = Retention::for_load(shards, PAYLOAD).with_laggards(load.laggards);
     let batches = (load.bytes / (shards * PAYLOAD as u64)).max(1);
-    let mut workers: Vec<Part<'_>> = split(0..shards, THREADS)
+    let mut workers: Vec<Role<'_>> = split(0..shards, THREADS)
         .map(|shards| Looping::new(&*log, shards, 1, PAYLOAD, retention).ending_after(batches))
-        .map(Part::Load)
+        .map(Role::Load)
         .collect();
-    workers.push(Part::Watch(Watch { log: &*log, samples: Vec::new() }));
+    workers.push(Role::Watch(Watch { log: &*log, samples: Vec::new() }));
     let before = log.occupancy();
     let mut outcome = Outcome::of(drive(&mut workers, window(load.bytes))?, PAYLOAD as u64)?;
-    let samples = workers.into_iter().find_map(Part::samples).unwrap_or_default();
+    let samples = workers.into_iter().find_map(Role::samples).unwrap_or_default();
     if let (Some(before), Some(after)) = (before, log.occupancy()) {
         amplification(&mut outcome, before, after, &samples)?;
     }
@@ -127,7 +127,7 @@ fn directory_bytes(dir: &Path) -> Result<u64> {
 }
 
 /// A thread of the load, or the one that watches.
-enum Part<'a> {
+enum Role<'a> {
     Load(Looping<'a>),
     Watch(Watch<'a>),
 }
@@ -137,20 +137,20 @@ struct Watch<'a> {
     samples: Vec<Occupancy>,
 }
 
-impl Part<'_> {
+impl Role<'_> {
     fn samples(self) -> Option<Vec<Occupancy>> {
         match self {
-            Part::Load(_) => None,
-            Part::Watch(watch) => Some(watch.samples),
+            Role::Load(_) => None,
+            Role::Watch(watch) => Some(watch.samples),
         }
     }
 }
 
-impl Worker for Part<'_> {
+impl Worker for Role<'_> {
     fn work(&mut self, gate: &Gate, tally: &mut Tally) -> Result<()> {
         match self {
-            Part::Load(looping) => looping.work(gate, tally),
-            Part::Watch(watch) => {
+            Role::Load(looping) => looping.work(gate, tally),
+            Role::Watch(watch) => {
                 while !gate.is_over() {
                     gate.pass(LOOK);
                     watch.samples.extend(watch.log.occupancy().filter(|_| gate.is_counting()));

@@ -47,18 +47,20 @@ impl Queue for SimQueue {
         let delay_max = machine.options.delay_reaps_max;
         let delay_reaps = machine.rng.u32(..=delay_max) + 1;
         let inode = self.shared.inode_of(&*op.file, matches!(op.kind, OpKind::Write { .. }));
-        let part = match op.kind {
+        let pending = match op.kind {
             OpKind::Write { slices, offset, sync } => {
                 self.geometry.assert_write(&slices, offset);
-                Part::Write(inode.and_then(|inode| machine.begin_write(inode, op.file.name(), &slices, offset, sync)))
+                Pending::Write(
+                    inode.and_then(|inode| machine.begin_write(inode, op.file.name(), &slices, offset, sync)),
+                )
             }
             OpKind::Read { region, offset } => {
                 self.geometry.assert_read(&region, offset);
-                Part::Read(region, inode.map(|inode| (inode, offset)))
+                Pending::Read(region, inode.map(|inode| (inode, offset)))
             }
-            OpKind::SyncData => Part::Sync(inode.and_then(|inode| machine.begin_sync(inode, op.file.name()))),
+            OpKind::SyncData => Pending::Sync(inode.and_then(|inode| machine.begin_sync(inode, op.file.name()))),
         };
-        self.ops.push(InFlight { token: op.token, file: op.file, delay_reaps, part });
+        self.ops.push(InFlight { token: op.token, file: op.file, delay_reaps, pending });
     }
 
     fn reap(&mut self, wait: Wait, completions: &mut Vec<Completion>) {
@@ -96,32 +98,32 @@ struct InFlight {
     token: u64,
     file: Arc<dyn File>,
     delay_reaps: u32,
-    part: Part,
+    pending: Pending,
 }
 
 /// What is left to do of an operation, or why it did not begin.
-enum Part {
+enum Pending {
     Write(io::Result<u64>),
     Read(Region, io::Result<(u64, u64)>),
     Sync(io::Result<SyncBegun>),
 }
 
-impl std::fmt::Debug for Part {
+impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Part::Write(_) => "Write",
-            Part::Read(..) => "Read",
-            Part::Sync(_) => "Sync",
+            Pending::Write(_) => "Write",
+            Pending::Read(..) => "Read",
+            Pending::Sync(_) => "Sync",
         })
     }
 }
 
 impl InFlight {
     fn end(self, machine: &mut Machine) -> Completion {
-        let (result, region) = match self.part {
-            Part::Write(begun) => (begun.and_then(|write| machine.end_write(write)), None),
-            Part::Sync(begun) => (begun.and_then(|sync| machine.end_sync(&sync)), None),
-            Part::Read(mut region, begun) => {
+        let (result, region) = match self.pending {
+            Pending::Write(begun) => (begun.and_then(|write| machine.end_write(write)), None),
+            Pending::Sync(begun) => (begun.and_then(|sync| machine.end_sync(&sync)), None),
+            Pending::Read(mut region, begun) => {
                 let name = self.file.name();
                 let read = begun.and_then(|(inode, offset)| machine.read(inode, name, &mut region, offset));
                 (read, Some(region))

@@ -25,7 +25,7 @@ pub(crate) enum Violation {
 
 /// A way in which things can stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Standing {
+struct Candidate {
     value: Option<u64>,
     /// The operations under way that have taken effect, by their slots.
     done: u128,
@@ -39,7 +39,7 @@ struct Standing {
 /// it, the others are explained alike. (A swap that fails says what it found, so it has seen that; so may one without
 /// an answer have seen what it expects.)
 pub(crate) fn check(history: &[Operation]) -> Result<(), Violation> {
-    let mut standings = HashSet::from([Standing { value: None, done: 0 }]);
+    let mut candidates = HashSet::from([Candidate { value: None, done: 0 }]);
     let mut slots: Vec<Option<&Operation>> = Vec::new();
     for event in events(history) {
         match event {
@@ -51,12 +51,12 @@ pub(crate) fn check(history: &[Operation]) -> Result<(), Violation> {
             Event::Answered(operation) => {
                 let slot = slots.iter().position(|open| open.is_some_and(|open| std::ptr::eq(open, operation)));
                 let Some(slot) = slot else { return Err(Violation::Backwards(Box::new(operation.clone()))) };
-                standings = answered(&standings, &slots, slot);
+                candidates = answered(&candidates, &slots, slot);
                 slots[slot] = None;
-                if standings.is_empty() {
+                if candidates.is_empty() {
                     return Err(Violation::Unexplained(Box::new(operation.clone())));
                 }
-                standings = retire(standings, &mut slots);
+                candidates = retire(candidates, &mut slots);
             }
         }
     }
@@ -101,23 +101,23 @@ fn seen(operation: &Operation) -> Option<u64> {
     }
 }
 
-/// The standings in which the operation in `slot` has taken effect with its answer, from all orders in which it and
+/// The candidates in which the operation in `slot` has taken effect with its answer, from all orders in which it and
 /// others that are under way can have done so by now.
-fn answered(before: &HashSet<Standing>, slots: &[Option<&Operation>], slot: usize) -> HashSet<Standing> {
+fn answered(before: &HashSet<Candidate>, slots: &[Option<&Operation>], slot: usize) -> HashSet<Candidate> {
     let (mut found, mut visited, mut open) = (HashSet::new(), before.clone(), Vec::from_iter(before.iter().copied()));
     let bit = 1 << slot;
-    while let Some(standing) = open.pop() {
-        if standing.done & bit != 0 {
+    while let Some(candidate) = open.pop() {
+        if candidate.done & bit != 0 {
             // It stays no longer than it has to: everything else can still happen behind the answer.
-            found.insert(Standing { done: standing.done & !bit, ..standing });
+            found.insert(Candidate { done: candidate.done & !bit, ..candidate });
             continue;
         }
         for (at, operation) in slots.iter().enumerate() {
             let Some(operation) = operation else { continue };
-            if standing.done & (1 << at) == 0
-                && let Some(value) = effect(operation, standing.value)
+            if candidate.done & (1 << at) == 0
+                && let Some(value) = effect(operation, candidate.value)
             {
-                let next = Standing { value, done: standing.done | 1 << at };
+                let next = Candidate { value, done: candidate.done | 1 << at };
                 if visited.insert(next) {
                     open.push(next);
                 }
@@ -127,11 +127,11 @@ fn answered(before: &HashSet<Standing>, slots: &[Option<&Operation>], slot: usiz
     found
 }
 
-/// Lets go of operations that will never be answered, once they have taken effect in every standing that is left.
-fn retire(standings: HashSet<Standing>, slots: &mut [Option<&Operation>]) -> HashSet<Standing> {
-    let everywhere = standings.iter().fold(u128::MAX, |all, standing| all & standing.done);
+/// Lets go of operations that will never be answered, once they have taken effect in every candidate that is left.
+fn retire(candidates: HashSet<Candidate>, slots: &mut [Option<&Operation>]) -> HashSet<Candidate> {
+    let everywhere = candidates.iter().fold(u128::MAX, |all, candidate| all & candidate.done);
     if everywhere == 0 {
-        return standings;
+        return candidates;
     }
     for (at, slot) in slots.iter_mut().enumerate() {
         if everywhere & (1 << at) != 0 && slot.is_some_and(|operation| operation.answered.is_none()) {
@@ -140,7 +140,7 @@ fn retire(standings: HashSet<Standing>, slots: &mut [Option<&Operation>]) -> Has
     }
     let open = slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
     let open = open.fold(0, |open, (at, _)| open | 1_u128 << at);
-    standings.into_iter().map(|standing| Standing { done: standing.done & open, ..standing }).collect()
+    candidates.into_iter().map(|candidate| Candidate { done: candidate.done & open, ..candidate }).collect()
 }
 
 /// The value after the operation took effect on a register with the value `found`; `None` if it cannot have, with the

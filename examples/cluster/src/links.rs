@@ -45,7 +45,7 @@ impl Links {
         for peer in nodes.into_iter().filter(|peer| *peer != me) {
             let (sender, frames) = sync_channel(QUEUE);
             let shared = Arc::clone(&shared);
-            thread::spawn(move || Way { me, peer, shared, stream: None }.carry(&frames));
+            thread::spawn(move || Link { me, peer, shared, stream: None }.carry(&frames));
             queues.insert(peer, sender);
         }
         Self { shared, queues }
@@ -78,14 +78,14 @@ impl Links {
 }
 
 /// One way, carried by a thread of its own.
-struct Way {
+struct Link {
     me: u64,
     peer: u64,
     shared: Arc<Shared>,
     stream: Option<(SocketAddr, BufWriter<TcpStream>)>,
 }
 
-impl Way {
+impl Link {
     fn carry(mut self, frames: &Receiver<Vec<u8>>) {
         for frame in frames {
             // Whatever waits goes out with one call.

@@ -40,11 +40,11 @@ use crate::{
 
 mod calls;
 mod network;
-mod words;
+mod messages;
 
 use calls::{Arrived, Calls};
+use messages::Question;
 use network::Network;
-use words::Question;
 
 openraft::declare_raft_types!(
     /// What a group is made of.
@@ -215,7 +215,7 @@ impl Core for OpenRaft {
                 let (calls, counts) = (Arc::clone(&self.calls), Arc::clone(&self.counts));
                 self.runtime.spawn(async move {
                     let answered = group.answer(from, question, &counts).await;
-                    let answer = answered.unwrap_or_else(|error| words::Answer::Failed(error.to_string()));
+                    let answer = answered.unwrap_or_else(|error| messages::Answer::Failed(error.to_string()));
                     calls.answer(from, number, &answer);
                 });
             }
@@ -282,31 +282,31 @@ impl Group {
     }
 
     /// Does what another node's replica asks for.
-    async fn answer(&self, from: u64, question: Question, counts: &Counts) -> Result<words::Answer, Failure> {
+    async fn answer(&self, from: u64, question: Question, counts: &Counts) -> Result<messages::Answer, Failure> {
         Ok(match question {
             Question::Append(request) => {
                 let answer = self.raft.append_entries(request).await?;
                 self.heard.store(true, Ordering::Relaxed);
-                words::Answer::Append(answer)
+                messages::Answer::Append(answer)
             }
-            Question::Vote(request) => words::Answer::Vote(self.raft.vote(request).await?),
+            Question::Vote(request) => messages::Answer::Vote(self.raft.vote(request).await?),
             Question::Snapshot(manifest) => {
                 let mut data = Box::new(SnapshotData::receive(&self.engine, ShardId(self.shard)));
                 let wanted = block_in_place(|| data.begin(&manifest))?;
                 self.arriving.lock().insert(from, data);
-                words::Answer::Wanted(wanted)
+                messages::Answer::Wanted(wanted)
             }
             Question::Chunk(chunk) => {
                 let mut data = self.arriving.lock().remove(&from).ok_or("nothing has begun to arrive")?;
                 let wanted = block_in_place(|| data.accept(&chunk))?;
                 self.arriving.lock().insert(from, data);
-                words::Answer::Wanted(wanted)
+                messages::Answer::Wanted(wanted)
             }
             Question::Install(vote, meta) => {
                 let snapshot = self.arriving.lock().remove(&from).ok_or("nothing has arrived")?;
                 let installed = self.raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await?;
                 counts.installed.fetch_add(1, Ordering::Relaxed);
-                words::Answer::Installed(installed.vote)
+                messages::Answer::Installed(installed.vote)
             }
         })
     }

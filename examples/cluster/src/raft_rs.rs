@@ -18,14 +18,14 @@ use crate::{
     wire::Ask,
 };
 
-mod courier;
-mod mail;
+mod snapshot_transfer;
+mod outbox;
 mod replica;
-mod turns;
+mod event_loop;
 
-use courier::Courier;
-use mail::Letter;
-use turns::Turns;
+use event_loop::EventLoop;
+use outbox::Packet;
+use snapshot_transfer::SnapshotTransfer;
 
 /// What happens to the thread that has the groups.
 pub(crate) enum Event {
@@ -49,7 +49,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct RaftRs {
     events: Sender<Event>,
-    courier: Courier,
+    transfer: SnapshotTransfer,
 }
 
 impl RaftRs {
@@ -58,16 +58,16 @@ impl RaftRs {
         let (events, happened) = mpsc::channel();
         let replicas = replica::open(options, engine)?;
         let groups = replicas.iter().map(|replica| (replica.shard(), replica.group().clone())).collect();
-        let courier = Courier::start(links, groups, events.clone());
-        let turns = Turns::new(options, engine, links, replicas, courier.clone(), events.clone());
+        let transfer = SnapshotTransfer::start(links, groups, events.clone());
+        let event_loop = EventLoop::new(options, engine, links, replicas, transfer.clone(), events.clone());
         thread::Builder::new().name("groups".into()).spawn(move || {
             // A node that cannot trust its log is not a node any more.
-            if let Err(error) = turns.run(&happened) {
+            if let Err(error) = event_loop.run(&happened) {
                 eprintln!("the groups cannot go on: {error}");
                 std::process::exit(1);
             }
         })?;
-        Ok(Self { events, courier })
+        Ok(Self { events, transfer })
     }
 
     fn happens(&self, event: Event) {
@@ -83,11 +83,11 @@ impl Core for RaftRs {
 
     fn receive(&self, from: u64, frame: Bytes) {
         let mut messages = Vec::new();
-        for letter in mail::open(frame) {
-            match letter {
-                Letter::Message(shard, message) => messages.push((shard, message)),
-                Letter::Taken { shard, is_good } => self.happens(Event::Taken { shard, by: from, is_good }),
-                snapshot => self.courier.take_in(from, snapshot),
+        for packet in outbox::open(frame) {
+            match packet {
+                Packet::Message(shard, message) => messages.push((shard, message)),
+                Packet::Taken { shard, is_good } => self.happens(Event::Taken { shard, by: from, is_good }),
+                snapshot => self.transfer.take_in(from, snapshot),
             }
         }
         if !messages.is_empty() {

@@ -1,4 +1,4 @@
-//! The ways to the other nodes: messages of raft, and snapshots beside them, over HTTP.
+//! The queues to the other nodes: messages of raft, and snapshots beside them, over HTTP.
 
 use std::{
     collections::BTreeMap,
@@ -29,36 +29,36 @@ pub(crate) const COMPLETE: u16 = 204;
 pub(crate) struct Peers {
     me: u64,
     events: Sender<Event>,
-    ways: BTreeMap<u64, Way>,
+    queues: BTreeMap<u64, PeerQueue>,
 }
 
 #[derive(Debug)]
-struct Way {
+struct PeerQueue {
     address: String,
     queue: SyncSender<Message>,
 }
 
 impl Peers {
     pub(crate) fn new(me: u64, events: &Sender<Event>) -> Self {
-        Self { me, events: events.clone(), ways: BTreeMap::new() }
+        Self { me, events: events.clone(), queues: BTreeMap::new() }
     }
 
     /// Says who the members are, and where. The way to one that is not any more ends when it has sent what it has.
     pub(crate) fn set(&mut self, members: &BTreeMap<u64, String>) {
-        self.ways.retain(|id, way| members.get(id) == Some(&way.address));
+        self.queues.retain(|id, way| members.get(id) == Some(&way.address));
         for (id, address) in members.iter().filter(|(id, _)| **id != self.me) {
-            if !self.ways.contains_key(id) {
+            if !self.queues.contains_key(id) {
                 let (queue, messages) = sync_channel(QUEUE);
                 let (to, url, events) = (*id, format!("{address}/raft"), self.events.clone());
                 thread::spawn(move || carry(to, &url, &messages, &events));
-                self.ways.insert(to, Way { address: address.clone(), queue });
+                self.queues.insert(to, PeerQueue { address: address.clone(), queue });
             }
         }
     }
 
     /// Hands a message over to be sent; it may get lost.
     pub(crate) fn send(&self, message: Message) {
-        if let Some(way) = self.ways.get(&message.to) {
+        if let Some(way) = self.queues.get(&message.to) {
             way.queue.try_send(message).unwrap_or(());
         }
     }
@@ -66,7 +66,7 @@ impl Peers {
     /// Sends a snapshot: the message that announces it, and its chunks. What becomes of it is an event.
     pub(crate) fn send_snapshot(&self, message: Message, lease: Lease) {
         let (to, events) = (message.to, self.events.clone());
-        let Some(address) = self.ways.get(&to).map(|way| way.address.clone()) else {
+        let Some(address) = self.queues.get(&to).map(|way| way.address.clone()) else {
             return events.send(Event::Shipped(to, SnapshotStatus::Failure)).unwrap_or(());
         };
         thread::spawn(move || {

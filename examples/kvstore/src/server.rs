@@ -75,28 +75,28 @@ fn wish(request: &mut Request) -> Result<Option<Wish>, Failure> {
 /// Serves the other nodes at this node's address, from now on.
 pub(crate) fn serve_peers(address: &str, group: &Group, events: &Sender<Event>) -> Result<(), Failure> {
     let address = address.strip_prefix("http://").ok_or("the addresses of nodes are http://HOST:PORT")?;
-    let desk = Desk { group: group.clone(), events: events.clone(), coming: Mutex::default() };
+    let requests = PeerRequests { group: group.clone(), events: events.clone(), coming: Mutex::default() };
     serve(address, move |request| {
         let path = request.url().trim_start_matches('/').to_owned();
         let body = body(request)?;
         match path.split_once('/') {
-            None if path == "raft" => desk.take(body),
-            Some(("snapshot", from)) => desk.begin(from.parse()?, body),
-            Some(("chunk", from)) => desk.accept(from.parse()?, body),
+            None if path == "raft" => requests.take(body),
+            Some(("snapshot", from)) => requests.begin(from.parse()?, body),
+            Some(("chunk", from)) => requests.accept(from.parse()?, body),
             _ => Ok((404, String::new())),
         }
     })
 }
 
 /// Where what other nodes send arrives.
-struct Desk {
+struct PeerRequests {
     group: Group,
     events: Sender<Event>,
     /// Snapshots of which a part is there, by sender.
     coming: Mutex<HashMap<u64, (Message, Receiver)>>,
 }
 
-impl Desk {
+impl PeerRequests {
     fn take(&self, body: Bytes) -> Result<(u16, String), Failure> {
         for message in take_messages(body)? {
             self.events.send(Event::Message(Box::new(message)))?;

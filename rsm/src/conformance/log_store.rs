@@ -1,4 +1,4 @@
-//! A suite that finds out whether a log keeps the contract of [`LogStore`], to be run in the tests of one.
+//! A test suite for implementations of [`LogStore`], to be run in their own tests.
 //!
 //! A table of rules, each with a check that makes new stores, calls them, and ends them as a power cut does. A seed
 //! repeats what is chosen by chance.
@@ -51,15 +51,15 @@ mod writes;
 
 use bench::Bench;
 
-/// What is tried: how logs are made, and how they end.
+/// The implementation under test: makes logs and crashes them.
 pub trait Subject {
-    /// The log, with whatever it needs to live.
+    /// The log, with everything that it needs to stay open.
     type Store: Deref<Target: LogStore> + Send + Sync + 'static;
 
-    /// A log that nothing was written to, independent of all others.
+    /// A new, empty log, independent of all others.
     fn store(&self) -> Self::Store;
 
-    /// Ends a log as a power cut does, and opens what it left.
+    /// Ends a log as a power cut does, and opens what is left.
     fn crash(&self, store: Self::Store) -> Self::Store;
 
     /// Whether [`LogStore::end_of_append_batch`] returns without waiting.
@@ -67,12 +67,12 @@ pub trait Subject {
         false
     }
 
-    /// Does what a log without threads of its own has put off.
+    /// Runs deferred work of a log that has no threads.
     fn settle(&self, store: &Self::Store) {
         let _: &Self::Store = store;
     }
 
-    /// How long something may take that must come: a notice, say.
+    /// How long to wait for an expected event, such as a notice.
     fn patience(&self) -> Duration {
         Duration::from_secs(20)
     }
@@ -165,16 +165,16 @@ pub enum Rule {
 pub struct Violation {
     /// The rule.
     pub rule: Rule,
-    /// What was seen.
+    /// The observation that breaks it.
     pub what: String,
-    /// Repeats it.
+    /// The seed that repeats it.
     pub seed: u64,
 }
 
 /// A rule, and what finds it broken.
 type Row<'s, S> = (Rule, fn(&mut Bench<'s, S>) -> Result<(), Violation>);
 
-/// Tries a log.
+/// Checks a log.
 ///
 /// # Errors
 /// The first rule that was found broken.
@@ -190,7 +190,7 @@ pub fn check<S: Subject>(subject: &S, seed: u64) -> Result<(), Violation> {
     tables.iter().try_for_each(|rows| run(subject, seed, rows))
 }
 
-/// Tries what a server keeps beside its log; to be run besides [`check`].
+/// Checks the state that a server keeps beside its log. Run it in addition to [`check`].
 ///
 /// # Errors
 /// The first rule that was found broken.

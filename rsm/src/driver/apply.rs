@@ -10,7 +10,7 @@ use crate::{
     machine::StateMachine,
 };
 
-/// Entries that were applied, and what the machine made of them.
+/// Applied entries and the machine's outputs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Applied<O> {
@@ -21,20 +21,20 @@ pub struct Applied<O> {
 }
 
 impl<M: StateMachine> Driver<M> {
-    /// Says that the entries up to and including `index` are committed. They may come later than that; what is
-    /// committed stays so.
+    /// Marks the entries up to and including `index` as committed. The entries may arrive later; a smaller index than
+    /// before has no effect.
     pub fn commit(&mut self, index: u64) {
         self.committed = self.committed.max(Some(index));
     }
 
     /// Applies the next entries that are committed and durable, as many as one update takes; `None` if there are none.
-    /// To be called until there are none.
+    /// Call it until it returns `None`.
     ///
-    /// Waits while a regular machine is being saved. When this returns, lookups see the new state.
+    /// Waits while a regular machine is being saved. On return lookups see the new state.
     ///
     /// # Errors
-    /// [`Error::Read`], after which it can be tried again. [`Error::Machine`], [`Error::Outputs`],
-    /// [`Error::Rewound`] and [`Error::Term`] stop the driver; [`Error::Halted`].
+    /// [`Error::Read`], which can be retried. [`Error::Machine`], [`Error::Outputs`], [`Error::Rewound`] and
+    /// [`Error::Term`] stop the driver; [`Error::Halted`].
     pub fn apply(&mut self) -> Result<Option<Applied<M::Output>>> {
         self.check()?;
         if let Err(error) = self.check_history() {
@@ -77,10 +77,10 @@ impl<M: StateMachine> Driver<M> {
         let end = entries.first().saturating_add(entries.len() as u64);
         let Some(last) = entries.get(end.saturating_sub(1)) else { return Ok(Vec::new()) };
         let outputs = {
-            let mut seat = self.seat.write();
-            let seated = seat.get()?;
-            let outputs = seated.machine.update(entries).map_err(|failure| Error::machine("update", failure))?;
-            seated.applied = Some((last.index, last.term));
+            let mut cell = self.cell.write();
+            let current = cell.get()?;
+            let outputs = current.machine.update(entries).map_err(|failure| Error::machine("update", failure))?;
+            current.applied = Some((last.index, last.term));
             outputs
         };
         if outputs.len() != entries.len() {
@@ -88,14 +88,14 @@ impl<M: StateMachine> Driver<M> {
         }
         self.next = Some(end);
         self.shown = self.shown.max(end);
-        self.account.add(entries.first()..end, entries.payload_bytes());
+        self.sizes.add(entries.first()..end, entries.payload_bytes());
         self.shard.raise_applied_floor(last.index)?;
         Ok(outputs)
     }
 
-    /// Refuses a log that has not, or not any more, what was applied of it.
+    /// Refuses a log that lacks applied entries.
     fn check_history(&self) -> Result<()> {
-        let Some((applied, state)) = self.seat.read().get()?.applied else { return Ok(()) };
+        let Some((applied, state)) = self.cell.read().get()?.applied else { return Ok(()) };
         let last = self.end();
         if last.is_none_or(|last| last < applied) {
             return Err(Error::Rewound { applied, last });

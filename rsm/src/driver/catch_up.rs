@@ -1,4 +1,4 @@
-//! Catching up: what a follower is sent, and what is kept for it.
+//! Catching up followers: entries or a snapshot to send, and log to keep for them.
 
 use logboom::{EntryBatch, Miss, ReadError, snapshot::Lease};
 
@@ -8,37 +8,36 @@ use crate::{
     machine::StateMachine,
 };
 
-/// What brings a follower further.
+/// Entries or a snapshot for a follower.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CatchUp {
     /// Entries from the index on that it needs; none if it has all.
     Entries(EntryBatch),
-    /// The log does not reach back: a snapshot, and then what lies behind it. While the lease lives the snapshot stays,
-    /// whatever replaces it, and so does the log behind it.
+    /// The log is compacted: send this snapshot, then the entries behind it. While the lease lives the snapshot and the
+    /// log behind it stay.
     Snapshot(Lease),
-    /// The log does not reach back, and there is no snapshot that does, or none that the follower takes: one was
-    /// [requested](Driver::request_snapshot_from).
+    /// The log is compacted, and no snapshot suits the follower: one was [requested](Driver::request_snapshot_from).
     Later,
 }
 
 impl<M: StateMachine> Driver<M> {
-    /// Keeps the log from `needs` on for a follower, as long as the policy's cap allows. To be called as it comes
-    /// further; a smaller index than before is taken as well.
+    /// Keeps the log from `needs` on (inclusive) for a follower, as far as the policy's cap allows. Call it as the
+    /// follower advances; the index may also be smaller than before.
     pub fn follow(&mut self, follower: u64, needs: u64) {
         self.followers.insert(follower, needs);
     }
 
-    /// Keeps nothing for a follower any more: one that was removed, or of which nothing was heard for long.
+    /// Stops keeping log for a follower that was removed or has not responded for long.
     pub fn unfollow(&mut self, follower: u64) {
         self.followers.remove(&follower);
     }
 
-    /// What a follower is sent that needs the entries from `next` on: as many as have no more than `max_bytes` of
-    /// payload and context, but at least one, or a snapshot.
+    /// The entries to send to a follower that needs those from `next` on: at most `max_bytes` of payload and context,
+    /// but at least one entry; or a snapshot.
     ///
-    /// A follower that is being sent a snapshot is best [followed](Driver::follow) from behind it before the lease is
-    /// dropped: it finds the entries there then.
+    /// Call [`Driver::follow`] with the index behind the snapshot before the lease is dropped, so that the follower
+    /// finds the entries there.
     ///
     /// # Errors
     /// [`Error::Read`] with [`ReadError::Unavailable`] when `next` is more than one past the end of the log, or what
@@ -47,9 +46,9 @@ impl<M: StateMachine> Driver<M> {
         self.catch_up_member(next, 0, max_bytes)
     }
 
-    /// [`Driver::catch_up`] of a follower that the entry at `joined` made a member, for a core that takes no snapshot
-    /// whose membership it is not part of, as raft-rs': it is sent one of `joined` at least, and waits while there is
-    /// none.
+    /// [`Driver::catch_up`] for a follower that the entry at `joined` made a member: sends only a snapshot of at least
+    /// `joined`, and waits while there is none. For cores that reject a snapshot whose membership lacks them, as
+    /// raft-rs does.
     ///
     /// # Errors
     /// As [`Driver::catch_up`].

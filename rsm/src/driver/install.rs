@@ -1,4 +1,4 @@
-//! Installing a snapshot that another replica has sent.
+//! Installing a snapshot from another replica.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::{
 };
 
 impl<M: StateMachine> Driver<M> {
-    /// Begins to receive the snapshot whose [manifest](logboom::snapshot::Lease::manifest_bytes) was sent ahead. The
-    /// driver goes on meanwhile.
+    /// Begins to receive the snapshot of this [manifest](logboom::snapshot::Lease::manifest_bytes). The driver
+    /// continues meanwhile.
     ///
     /// # Errors
-    /// [`Error::Stale`] when it is not newer than what is applied; [`Error::Engine`]; [`Error::Halted`].
+    /// [`Error::Stale`] when it is not newer than the applied state; [`Error::Engine`]; [`Error::Halted`].
     pub fn receive(&self, manifest: &[u8], stop: &Stop) -> Result<Receiver> {
         self.check()?;
         let receiver = self.engine.snapshots().receive(self.shard.id(), manifest, stop)?;
@@ -23,14 +23,14 @@ impl<M: StateMachine> Driver<M> {
         Ok(receiver)
     }
 
-    /// Replaces log and state by a snapshot that was received: one batch makes it the shard's, resets the log to
-    /// continue behind it, and sets the hard state if one is given; then the machine recovers from it. A crash
-    /// anywhere leaves either the old or the new.
+    /// Replaces log and state by a received snapshot: one batch registers it, resets the log to continue behind it, and
+    /// sets the hard state if one is given; then the machine recovers from it. A crash leaves either the old or the
+    /// new.
     ///
-    /// A save that is under way is stopped, and what the machine was [shown](crate::PreCommit) is forgotten.
+    /// Stops a running save, and discards [preparations](crate::PreCommit) of the machine.
     ///
     /// # Errors
-    /// [`Error::Stale`] when it is not newer than what is applied, and [`Error::Engine`]: nothing has changed then. A
+    /// [`Error::Stale`] when it is not newer than the applied state, and [`Error::Engine`]: nothing has changed. A
     /// machine that fails to recover stops the driver; [`Error::Halted`].
     pub fn install(&mut self, built: &Built, hard_state: Option<&[u8]>) -> Result<Arc<Manifest>> {
         self.check()?;
@@ -39,7 +39,7 @@ impl<M: StateMachine> Driver<M> {
         self.stop_job();
         let snapshots = self.engine.snapshots();
         snapshots.install(built, hard_state)?;
-        // The log has moved from under the machine: from here on it is the new state or none.
+        // The log no longer matches the old state: the machine must recover or stop.
         let lease = match snapshots.lease(self.shard.id(), manifest.id) {
             Ok(Some(lease)) => lease,
             Ok(None) => return Err(self.halt(Error::NoSnapshot { first: self.first() })),

@@ -1,7 +1,7 @@
-//! What a machine that keeps its own state is about to become, noted beside its log.
+//! A durable note of the state that an on-disk machine is about to install.
 //!
-//! Such a machine and the log cannot change in one write. Between the one and the other a crash would leave a machine
-//! that is ahead of its log: the note says that the log is to follow, and how.
+//! The machine and the log cannot change in one write: a crash between the two would leave a machine ahead of its log.
+//! The note says how the log has to follow.
 
 use logboom::Boundary;
 
@@ -11,7 +11,7 @@ use crate::{error::Result, machine::StateMachine};
 /// The key of the shard that holds the note.
 const KEY: &[u8] = b"logboom-rsm: installing";
 
-/// The last entry that the new state stands for, and the hard state that goes with it.
+/// The last entry of the new state, and its hard state.
 #[derive(Debug, PartialEq, Eq)]
 struct Intent {
     at: Boundary,
@@ -19,7 +19,7 @@ struct Intent {
 }
 
 impl<M: StateMachine> Driver<M> {
-    /// Notes, durably, that the machine is about to stand for everything up to and including `at`.
+    /// Records durably that the machine is about to include everything up to and including `at`.
     pub(super) fn note_intent(&self, at: Boundary, hard_state: Option<&[u8]>) -> Result<()> {
         let intent = Intent { at, hard_state: hard_state.map(<[u8]>::to_vec) };
         let mut batch = self.engine.batch();
@@ -27,7 +27,7 @@ impl<M: StateMachine> Driver<M> {
         Ok(self.engine.write(batch)?)
     }
 
-    /// Has the log follow a machine that has its new state, as its sync has returned.
+    /// Resets the log to follow a machine whose new state is synced.
     pub(super) fn fulfil_intent(&self, at: Boundary, hard_state: Option<&[u8]>) -> Result<()> {
         let mut batch = self.engine.batch();
         let shard = self.shard.id();
@@ -38,7 +38,7 @@ impl<M: StateMachine> Driver<M> {
         Ok(self.engine.write(batch)?)
     }
 
-    /// Ends what a crash interrupted: `kept` is the last index that the machine has.
+    /// Finishes an interrupted installation: `kept` is the machine's last index.
     pub(super) fn settle_intent(&self, kept: Option<u64>) -> Result<()> {
         let Some(note) = self.shard.get(KEY)? else { return Ok(()) };
         match Intent::decode(&note) {

@@ -8,41 +8,41 @@ use super::Driver;
 use crate::{
     error::Result,
     machine::StateMachine,
-    policy::{Compaction, Decision, Hold, Holder, Standing, Trigger},
+    policy::{Compaction, Decision, Hold, HoldOwner, ShardStatus, Trigger},
     save::{SaveJob, Saved},
 };
 
-/// What was to be done for a shard, and what is left to do.
+/// The result of [`Driver::upkeep`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Upkeep<M> {
-    /// What the policy said. Its compaction is under way, unless somebody leased a snapshot in that moment.
+    /// The policy's decision. Its compaction is submitted, unless a lease was taken at that moment.
     pub decision: Decision,
     /// The snapshot to save, if one is due.
     pub job: Option<SaveJob<M>>,
 }
 
-/// A snapshot that is the shard's.
+/// A registered snapshot.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Finished {
     /// Its index.
     pub index: u64,
-    /// What the policy said to it: the compaction is part of the registration.
+    /// The policy's decision; its compaction is part of the registration.
     pub decision: Decision,
-    /// When the registration is durable. Nobody has to wait for it.
+    /// The ticket of the registration. Waiting for it is optional.
     pub ticket: Ticket,
 }
 
 impl<M: StateMachine> Driver<M> {
-    /// Does what the policy asks for: compacts the log, and gives out the job to save a snapshot if one is due. A
-    /// machine that keeps its own state is synced instead, in this call.
+    /// Does what the policy asks for: compacts the log, and returns the job to save a snapshot if one is due. Syncs a
+    /// machine that keeps its own state instead, in this call.
     ///
-    /// To be called after entries were applied, and when a follower has come further or a lease has ended.
+    /// Call it after entries were applied, and when a follower has advanced or a lease has ended.
     ///
     /// # Errors
     /// [`Engine`](crate::Error::Engine); [`Machine`](crate::Error::Machine) when a snapshot could not be prepared,
-    /// which is tried again later. A sync that fails stops the driver; [`Halted`](crate::Error::Halted).
+    /// which is retried later. A sync that fails stops the driver; [`Halted`](crate::Error::Halted).
     pub fn upkeep(&mut self) -> Result<Upkeep<M>> {
         self.check()?;
         let mut decision = self.decide();
@@ -61,24 +61,24 @@ impl<M: StateMachine> Driver<M> {
         Ok(Upkeep { decision, job })
     }
 
-    /// Asks for a snapshot, whatever the policy says: the next upkeep gives out its job, unless the newest one stands
-    /// for everything that was applied.
+    /// Requests a snapshot independently of the policy: the next upkeep returns its job, unless the newest snapshot
+    /// includes everything applied.
     pub fn request_snapshot(&mut self) {
         self.request_snapshot_from(0);
     }
 
-    /// [`Driver::request_snapshot`], for one of `index` at least: an upkeep gives out its job once that is applied, and
-    /// a job that is under way for less does not end the request.
+    /// [`Driver::request_snapshot`] for a snapshot of at least `index`: an upkeep returns its job once that index is
+    /// applied. A running job for a lower index does not satisfy the request.
     pub fn request_snapshot_from(&mut self, index: u64) {
         self.requested = self.requested.max(Some(index));
     }
 
-    /// Makes a snapshot that was saved the shard's, in one batch with the compaction that the policy then asks for.
+    /// Registers a saved snapshot, in one batch with the compaction that the policy then asks for.
     ///
     /// # Errors
-    /// What the job failed with: nothing is left of it, the machine goes on, and the policy has it tried again after
-    /// some more entries; what was asked for is to be asked for again. [`Engine`](crate::Error::Engine) with `Stale`
-    /// when a newer one was installed meanwhile. [`Halted`](crate::Error::Halted).
+    /// The job's error: no snapshot is left, the machine stays usable, and the policy tries again after some more
+    /// entries; a request has to be repeated. [`Engine`](crate::Error::Engine) with `Stale` when a newer one was
+    /// installed meanwhile. [`Halted`](crate::Error::Halted).
     pub fn finish(&mut self, saved: Saved) -> Result<Finished> {
         self.check()?;
         if self.job.as_ref().is_some_and(|(job, _)| job.as_ptr() == Arc::as_ptr(&saved.alive)) {
@@ -100,19 +100,19 @@ impl<M: StateMachine> Driver<M> {
         Ok(Finished { index, decision, ticket })
     }
 
-    /// What the policy says as things stand; nothing is done.
+    /// The policy's decision for the current state, without doing anything.
     pub fn decide(&self) -> Decision {
         let holds = self.holds();
-        let standing = Standing {
+        let status = ShardStatus {
             first: self.first(),
             applied: self.applied(),
             saved: self.saved,
-            // A snapshot for another replica is no reason not to sync.
+            // A snapshot for another replica does not make the sync superfluous.
             saving: self.is_saving() && self.keeping.is_none(),
             holds: &holds,
-            log: &self.account,
+            log: &self.sizes,
         };
-        let mut decision = self.options.policy.decide(&standing);
+        let mut decision = self.options.policy.decide(&status);
         if self.applied() < Some(self.retry_at) {
             decision.snapshot = None;
         }
@@ -125,7 +125,7 @@ impl<M: StateMachine> Driver<M> {
         self.job.as_ref().is_some_and(|(job, _)| job.strong_count() > 0)
     }
 
-    /// A save has failed: on a full device, say, where trying again at once would do nothing else for ever.
+    /// Delays the next save after a failure: on a full device, say, immediate retries would never end.
     fn back_off(&mut self) {
         let pause = self.options.policy.every_entries.unwrap_or(0) / 8;
         self.retry_at = self.applied().unwrap_or(0).saturating_add(pause.max(1));
@@ -145,19 +145,19 @@ impl<M: StateMachine> Driver<M> {
 
     fn holds(&self) -> Vec<Hold> {
         let leased = self.engine.snapshots().held(self.shard.id());
-        let lease = leased.map(|index| Hold { needs: index.saturating_add(1), holder: Holder::Lease(index) });
-        let follower = |(id, needs): (&u64, &u64)| Hold { needs: *needs, holder: Holder::Follower(*id) };
+        let lease = leased.map(|index| Hold { needs: index.saturating_add(1), holder: HoldOwner::Lease(index) });
+        let follower = |(id, needs): (&u64, &u64)| Hold { needs: *needs, holder: HoldOwner::Follower(*id) };
         self.followers.iter().map(follower).chain(lease).collect()
     }
 
     fn begin(&mut self, trigger: Trigger) -> Result<Option<SaveJob<M>>> {
         let (id, codec) = (self.shard.id(), self.options.codec);
-        let job = SaveJob::new(&self.engine, id, codec, &self.seat, &self.saving, trigger)?;
+        let job = SaveJob::new(&self.engine, id, codec, &self.cell, &self.saving, trigger)?;
         self.job = job.as_ref().map(|job| (Arc::downgrade(job.alive()), job.stop_signal()));
         Ok(job)
     }
 
-    /// Compacts the log. A lease that was taken since the decision puts it off.
+    /// Compacts the log. A lease that was taken since the decision postpones it.
     fn compact(&mut self, compaction: &Compaction) -> Result<()> {
         let mut batch = self.engine.batch();
         self.add_compaction(&mut batch, compaction)?;
@@ -165,7 +165,7 @@ impl<M: StateMachine> Driver<M> {
             Ok(_) | Err(logboom::Error::Leased { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        self.account.forget_below(self.first());
+        self.sizes.forget_below(self.first());
         Ok(())
     }
 
@@ -179,7 +179,7 @@ impl<M: StateMachine> Driver<M> {
             Err(logboom::Error::Leased { .. }) if compaction.is_some() => self.register(built, None),
             Err(error) => Err(error.into()),
             Ok(ticket) => {
-                self.account.forget_below(self.first());
+                self.sizes.forget_below(self.first());
                 Ok(ticket)
             }
         }
@@ -187,7 +187,7 @@ impl<M: StateMachine> Driver<M> {
 
     fn add_compaction(&self, batch: &mut logboom::Batch<'_>, compaction: &Compaction) -> Result<()> {
         let shard = self.shard.id();
-        match compaction.overridden.iter().any(|hold| matches!(hold.holder, Holder::Lease(_))) {
+        match compaction.overridden.iter().any(|hold| matches!(hold.holder, HoldOwner::Lease(_))) {
             true => batch.compact_past_leases(shard, compaction.to)?,
             false => batch.compact_through(shard, compaction.to)?,
         };

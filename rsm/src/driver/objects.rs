@@ -11,53 +11,53 @@ use crate::{
     save::SaveJob,
 };
 
-/// A state that is read object by object, and what it stands for.
+/// A state that is read object by object, with its index, term and membership.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ObjectStream<R> {
-    /// The last entry whose effect is in it.
+    /// The last entry that the state includes.
     pub at: Boundary,
-    /// The membership as of that entry, as far as the core said it.
+    /// The membership as of that entry, as far as the core set it.
     pub membership: Bytes,
     /// The objects.
     pub objects: R,
 }
 
 impl<M: ObjectSnapshots> Driver<M> {
-    /// The machine's state as it is, to be sent in objects of about `object_bytes`; `None` if nothing was applied.
+    /// The machine's current state, to be sent in objects of about `object_bytes`; `None` if nothing was applied.
     ///
-    /// Nothing of the log is held for it: whoever receives it is best [followed](Driver::follow) from behind it.
+    /// Holds no log: call [`Driver::follow`] for the receiver with the index behind the state.
     ///
     /// # Errors
     /// [`Error::Machine`], [`Error::Halted`].
     pub fn read_objects(&self, object_bytes: usize) -> Result<Option<ObjectStream<M::Reading>>> {
         self.check()?;
-        let seat = self.seat.read();
-        let seated = seat.get()?;
-        let Some((index, term)) = seated.applied else { return Ok(None) };
+        let cell = self.cell.read();
+        let current = cell.get()?;
+        let Some((index, term)) = current.applied else { return Ok(None) };
         let objects =
-            seated.machine.read_objects(object_bytes).map_err(|failure| Error::machine("read_objects", failure))?;
-        Ok(Some(ObjectStream { at: Boundary { index, term }, membership: seated.membership.clone(), objects }))
+            current.machine.read_objects(object_bytes).map_err(|failure| Error::machine("read_objects", failure))?;
+        Ok(Some(ObjectStream { at: Boundary { index, term }, membership: current.membership.clone(), objects }))
     }
 
-    /// Begins to receive a state. The driver goes on meanwhile.
+    /// Begins to receive a state. The driver continues meanwhile.
     ///
     /// # Errors
     /// [`Error::Machine`], [`Error::Halted`].
     pub fn receive_objects(&self) -> Result<Transfer<M::Receiving>> {
         self.check()?;
-        let receiving = self.seat.read().get()?.machine.receive_objects();
+        let receiving = self.cell.read().get()?.machine.receive_objects();
         Ok(Transfer::new(receiving.map_err(|failure| Error::machine("receive_objects", failure))?))
     }
 
-    /// Replaces state and log by what was received, which stands for everything up to and including `at`: the machine
-    /// recovers from it, is made durable (saved as a snapshot, unless it keeps its own state), and then one batch
-    /// resets the log, sets the hard state if one is given, and makes the snapshot the shard's. A crash anywhere
-    /// leaves either the old or the new.
+    /// Replaces state and log by the received state, which includes everything up to and including `at`: the machine
+    /// recovers from it and is made durable (saved as a snapshot, unless it keeps its own state), and then one batch
+    /// resets the log, sets the hard state if one is given, and registers the snapshot. A crash leaves either the old
+    /// or the new.
     ///
     /// # Errors
-    /// [`Error::Object`] when not everything has come, [`Error::Stale`] when it is not newer than what is applied:
-    /// nothing has changed then. Anything else stops the driver; [`Error::Halted`].
+    /// [`Error::Object`] when objects are missing, [`Error::Stale`] when it is not newer than the applied state:
+    /// nothing has changed. Anything else stops the driver; [`Error::Halted`].
     pub fn install_objects(
         &mut self,
         received: Transfer<M::Receiving>,
@@ -85,14 +85,14 @@ impl<M: ObjectSnapshots> Driver<M> {
             self.note_intent(at, hard_state)?;
         }
         {
-            let mut seat = self.seat.write();
-            let seated = seat.get()?;
-            seated
+            let mut cell = self.cell.write();
+            let current = cell.get()?;
+            current
                 .machine
                 .recover_from_objects(received, at.index)
                 .map_err(|failure| Error::machine("recover_from_objects", failure))?;
-            seated.applied = Some((at.index, at.term));
-            seated.membership = membership;
+            current.applied = Some((at.index, at.term));
+            current.membership = membership;
         }
         if self.keeping.is_some() {
             self.sync()?;
@@ -105,7 +105,7 @@ impl<M: ObjectSnapshots> Driver<M> {
 
     fn save_and_install(&self, hard_state: Option<&[u8]>) -> Result<()> {
         let (id, codec) = (self.shard.id(), self.options.codec);
-        let job = SaveJob::new(&self.engine, id, codec, &self.seat, &self.saving, Trigger::Request)?;
+        let job = SaveJob::new(&self.engine, id, codec, &self.cell, &self.saving, Trigger::Request)?;
         let Some(job) = job else { return Ok(()) };
         self.engine.snapshots().install(&job.run().outcome?, hard_state)?;
         Ok(())

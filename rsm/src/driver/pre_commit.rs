@@ -1,4 +1,4 @@
-//! Showing entries to the machine before they are committed.
+//! Passing entries to `PreCommit` before they are committed.
 
 use std::ops::Range;
 
@@ -10,15 +10,15 @@ use crate::{
     pre_commit::PreCommit,
 };
 
-/// Entries that are read at once on the way back.
+/// Entries per read while rolling back.
 const BACK_ENTRIES: u64 = 256;
 
 impl<M: PreCommit> Driver<M> {
-    /// Shows the machine what was appended since the last time, up to the end of the log. Says up to which index it
-    /// was shown the log now.
+    /// Passes the entries that were appended since the last call to
+    /// [`PreCommit::pre_commit`](crate::PreCommit::pre_commit), and returns the last index passed.
     ///
     /// # Errors
-    /// [`Error::Read`], after which it can be tried again; [`Error::Machine`] stops the driver; [`Error::Halted`].
+    /// [`Error::Read`], which can be retried; [`Error::Machine`] stops the driver; [`Error::Halted`].
     pub fn pre_commit(&mut self) -> Result<Option<u64>> {
         self.check()?;
         loop {
@@ -32,11 +32,12 @@ impl<M: PreCommit> Driver<M> {
         }
     }
 
-    /// Takes back, last first, what the machine was shown above `index`: to be called before the log is truncated
-    /// there, or overwritten from the next entry on.
+    /// Rolls back, last first, the entries above `index` that the machine prepared for. Call it before the log is
+    /// truncated after `index`, or overwritten from the next entry on.
     ///
     /// # Errors
-    /// As [`Driver::pre_commit`]; [`Error::Rewound`] when entries above `index` are applied, with nothing done.
+    /// As [`Driver::pre_commit`]; [`Error::Rewound`] when entries above `index` are applied; nothing was rolled back
+    /// then.
     pub fn rollback_after(&mut self, index: u64) -> Result<()> {
         self.check()?;
         let keep = index.saturating_add(1);
@@ -56,12 +57,12 @@ impl<M: PreCommit> Driver<M> {
 
     fn show(&mut self, entries: &EntryBatch) -> Result<()> {
         let machine = |failure| Error::machine("pre_commit", failure);
-        self.seat.write().get()?.machine.pre_commit(entries).map_err(machine)?;
+        self.cell.write().get()?.machine.pre_commit(entries).map_err(machine)?;
         self.shown = entries.first().saturating_add(entries.len() as u64);
         Ok(())
     }
 
-    /// Takes back the entries of `range`, the last first.
+    /// Rolls back the entries of `range`, the last first.
     fn roll_back(&mut self, range: Range<u64>) -> Result<()> {
         let mut batches = Vec::new();
         let mut next = range.start;
@@ -72,8 +73,8 @@ impl<M: PreCommit> Driver<M> {
         }
         let entries: Vec<_> = batches.iter().flatten().collect();
         let undone = {
-            let mut seat = self.seat.write();
-            let machine = &mut seat.get()?.machine;
+            let mut cell = self.cell.write();
+            let machine = &mut cell.get()?.machine;
             entries.iter().rev().try_for_each(|entry| machine.rollback(*entry))
         };
         undone.map_err(|failure| self.halt(Error::machine("rollback", failure)))?;

@@ -1,4 +1,4 @@
-//! Starting: from what a shard has to a machine that goes on.
+//! Recovery: opens a driver and brings its machine to the durable state.
 
 use std::sync::Arc;
 
@@ -12,14 +12,13 @@ use super::{Driver, Options};
 use crate::{
     error::{Error, Result},
     machine::StateMachine,
+    machine_cell::MachineState,
     reader::SnapshotReader,
     save::{Keeping, Saving},
-    seat::Seated,
 };
 
-/// What a driver found when it was opened, in the order in which it is to be believed: the snapshot, then the hard
-/// state, then the entries above. The machine stands at [`Recovered::applied`]; entries above it are applied when the
-/// raft core says that they are committed.
+/// The state that a driver found when it was opened. The machine has applied everything up to [`Recovered::applied`];
+/// entries above it are applied when the raft core says that they are committed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Recovered {
@@ -30,7 +29,7 @@ pub struct Recovered {
     pub hard_state: Option<Bytes>,
     /// The shard's commit hint.
     pub commit_hint: Option<Bytes>,
-    /// The last index that is part of the machine's state.
+    /// The last index that the machine's state includes.
     pub applied: Option<u64>,
     /// The last index of the log, its boundary included.
     pub last: Option<u64>,
@@ -49,11 +48,11 @@ impl<M: StateMachine> Driver<M> {
             Some(keeping) => (keeping.open)(&mut machine).map_err(|failure| Error::machine("open", failure))?,
             None => None,
         };
-        let seated = Seated { machine, applied: None, membership: Bytes::new() };
-        let mut driver = Self::new(engine, shard, options, seated, saving);
+        let current = MachineState { machine, applied: None, membership: Bytes::new() };
+        let mut driver = Self::new(engine, shard, options, current, saving);
         if keeping.is_some() {
             driver.keeping = keeping;
-            // What a killed process has left may be gone after a power cut: the log follows what stays.
+            // Unsynced state of a killed process may be lost in a power cut: the log follows the synced state.
             driver.sync()?;
             driver.settle_intent(kept)?;
         }
@@ -81,7 +80,7 @@ impl<M: StateMachine> Driver<M> {
                 self.recover_from(&lease)?;
                 Ok(Some(Arc::clone(lease.manifest())))
             }
-            // A log that was never compacted and never reset has its beginning, whatever index that is.
+            // A log that was never compacted or reset is complete, whatever index it begins at.
             None if self.has_its_beginning() && kept.is_none() => Ok(None),
             None => Err(Error::NoSnapshot { first: self.first() }),
         }
@@ -125,23 +124,23 @@ impl<M: StateMachine> Driver<M> {
         let manifest = lease.manifest();
         let stop = &self.options.stop;
         {
-            let mut seat = self.seat.write();
-            let seated = seat.get()?;
+            let mut cell = self.cell.write();
+            let current = cell.get()?;
             let mut reader = SnapshotReader::new(manifest.index, manifest.term, lease, stop).map_err(Error::io)?;
-            seated
+            current
                 .machine
                 .recover_from_snapshot(&mut reader, stop)
                 .map_err(|failure| Error::streaming("recover_from_snapshot", failure))?;
             reader.check()?;
-            seated.membership = manifest.membership.clone();
+            current.membership = manifest.membership.clone();
         }
         self.sync()?;
         self.stand_at(manifest.index, manifest.term)
     }
 
-    /// Notes that the machine's state is that of the entry `index`, and that a restart would find it.
+    /// Records that the machine's durable state is that of the entry `index`.
     pub(super) fn stand_at(&mut self, index: u64, term: u64) -> Result<()> {
-        self.seat.write().get()?.applied = Some((index, term));
+        self.cell.write().get()?.applied = Some((index, term));
         self.next = Some(index.saturating_add(1));
         self.shown = index.saturating_add(1);
         self.committed = self.committed.max(Some(index));
@@ -154,7 +153,7 @@ impl<M: StateMachine> Driver<M> {
     pub(super) fn sync(&self) -> Result<()> {
         match &self.keeping {
             Some(keeping) => {
-                (keeping.sync)(&self.seat.read().get()?.machine).map_err(|failure| Error::machine("sync", failure))
+                (keeping.sync)(&self.cell.read().get()?.machine).map_err(|failure| Error::machine("sync", failure))
             }
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! What can go wrong with a log, by what a core can do about it.
+//! Errors of a log, by what a core can do about them.
 
 use std::sync::Arc;
 
@@ -6,27 +6,27 @@ use logboom::ReadError;
 
 use crate::error::Failure;
 
-/// What the methods of a log return.
+/// The result type of a log's methods.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a log cannot do something. Cheap to clone.
+/// An error of a log. Cheap to clone.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What was to be replaced is compacted.
+    /// The entry to replace is compacted.
     #[error("the log begins at {start}")]
     Compacted {
         /// The first index that can be written.
         start: u64,
     },
-    /// The store has failed for good: nothing becomes durable any more, and what is not durable may be lost. A leader
-    /// resigns; opening the store again recovers it.
+    /// The store has failed for good: nothing becomes durable any more, and entries that are not durable may be lost. A
+    /// leader resigns; opening the store again recovers it.
     #[error("the log has failed: {failure}")]
     Failed {
-        /// With what.
+        /// The failure.
         failure: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// What was written does not continue the log.
+    /// The written entry does not continue the log.
     #[error("entry {index} does not continue the log, {next} would")]
     Gap {
         /// The index that would continue it.
@@ -34,20 +34,20 @@ pub enum Error {
         /// The index that was given.
         index: u64,
     },
-    /// The bytes are no pack, are damaged, or are packed for another index. The peer is asked again.
+    /// The bytes are not a pack, are damaged, or are packed for another index. Ask the peer again.
     #[error("not a pack of these entries: {what}")]
     Pack {
         /// What is wrong with them.
         what: Arc<str>,
     },
-    /// This call came to nothing; the store goes on. The device is full, an entry too large, or a compaction goes too
-    /// far.
+    /// This call had no effect; the store stays usable. The device is full, an entry is too large, or a compaction goes
+    /// too far.
     #[error(transparent)]
     Refused {
         /// Why.
         failure: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// Something is there, or was, and cannot be read. Other entries can.
+    /// An entry exists, or existed, and cannot be read. Other entries can.
     #[error("the log cannot be read: {failure}")]
     Unreadable {
         /// Why.

@@ -1,4 +1,4 @@
-//! Entries as bytes, for a peer that joins. The bytes are not trusted where they arrive.
+//! The encoding of entries for a peer that joins. The receiver does not trust the bytes.
 //!
 //! All numbers are little-endian.
 //!
@@ -73,7 +73,7 @@ pub(super) fn decode(first: u64, pack: &[u8]) -> Result<Vec<Entry<'_>>> {
     if first == 0 || first.checked_add(u64::from(count)).is_none() {
         return Err(Error::pack("an index of it is none"));
     }
-    // What a count states costs memory only as far as the bytes bear it out.
+    // Memory is allocated for the entries that are there, not for the stated count.
     let mut entries = Vec::with_capacity((count as usize).min(rest.0.len() / ENTRY_HEADER));
     for at in 0..u64::from(count) {
         entries.push(rest.entry(first + at)?);
@@ -84,7 +84,7 @@ pub(super) fn decode(first: u64, pack: &[u8]) -> Result<Vec<Entry<'_>>> {
     }
 }
 
-/// Of everything but the checksum itself; of a pack without room for one, of all of it.
+/// The checksum of everything but the checksum field; of all bytes if the pack is too short to have one.
 fn checksum(pack: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(pack.get(..SUM).unwrap_or(pack));

@@ -1,4 +1,4 @@
-//! A shard of the engine as a log.
+//! `ShardLog`: a shard of the engine as a log store.
 
 use std::{fmt, ops::Range};
 
@@ -8,15 +8,15 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{Compacted, Error, LogEntry, LogId, LogStore, Notice, Result, ServerState, StateStore, pack};
 
-/// The bytes of payload and context in one pack, but for a single entry that has more.
+/// The most bytes of payload and context in one pack; a single larger entry is packed alone.
 const PACK_BYTES: u64 = 4 << 20;
 /// The key of the configuration.
 const CONFIG: &[u8] = b"nuraft/config";
 
-/// What [`LogStore::end_of_append_batch`] does.
+/// The behaviour of [`LogStore::end_of_append_batch`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Appending {
-    /// It waits until all is durable.
+    /// It waits until everything is durable.
     #[default]
     Waits,
     /// It returns at once, and a [notice](LogStore::on_append_completion) comes: NuRaft's `parallel_log_appending`.
@@ -25,24 +25,23 @@ pub enum Appending {
 
 /// A shard of an engine as a [`LogStore`] and a [`StateStore`].
 ///
-/// Appended entries go to the engine at once, lazily: the group that it collects is the batch, readable as it grows and
-/// shared with all other shards, and the end of a batch has it written. Nothing is kept here that the shard does not
-/// have, so there may be several of these on one shard, and a [`Driver`](crate::Driver) beside them; only one of these
-/// is written to at a time.
+/// Each appended entry goes to the engine at once, lazily: it joins the engine's open group, which is readable as it
+/// grows and shared with all other shards, and the end of a batch has the group written. This type caches nothing, so
+/// one shard may have several of them and a [`Driver`](crate::Driver); write through only one at a time.
 ///
-/// Entries above the shard's [applied floor](Shard::raise_applied_floor), which a driver keeps, are not compacted:
-/// a commit thread never finds gone what it is about to read.
+/// Entries above the shard's [applied floor](Shard::raise_applied_floor), which a driver maintains, are not compacted:
+/// a commit thread always finds the entries that it is about to read.
 pub struct ShardLog {
     engine: Engine,
     shard: Shard,
     appending: Appending,
-    /// Held by whoever writes. It keeps the ticket of what was appended last, until somebody waits for it.
+    /// Locked by writers. Holds the ticket of the last append until a caller waits for it.
     writing: Mutex<Option<Ticket>>,
     notice: Mutex<Option<Notice>>,
 }
 
 impl ShardLog {
-    /// The log of a shard, which may hold entries already. A log that begins with entry 0 is no log of this kind.
+    /// The log of a shard, which may have entries already. A log that begins with entry 0 is not supported.
     pub fn new(engine: &Engine, shard: ShardId, appending: Appending) -> Self {
         Self {
             engine: engine.clone(),
@@ -58,7 +57,7 @@ impl ShardLog {
         &self.shard
     }
 
-    /// Reads what there is of the range, within `max_bytes`; `None` if one of its entries is not there.
+    /// Reads the range within `max_bytes`; `None` if one of its entries is missing.
     fn read(&self, range: Range<u64>, max_bytes: u64) -> Result<Option<Vec<LogEntry>>> {
         match self.shard.entries(range, max_bytes) {
             Ok(batch) => Ok(Some(batch.iter().map(|entry| owned(&entry)).collect())),
@@ -67,8 +66,8 @@ impl ShardLog {
         }
     }
 
-    /// Reads all of the range. What the engine cuts short is read on while nobody writes: no answer has entries of
-    /// before an overwrite beside those of after it.
+    /// Reads the whole range. If the engine returns a part, the rest is read with writers locked out: a result never
+    /// mixes entries from before and after an overwrite.
     fn read_all(&self, range: Range<u64>) -> Result<Option<Vec<LogEntry>>> {
         let count = range.end.saturating_sub(range.start);
         match self.read(range.clone(), u64::MAX)? {
@@ -94,7 +93,7 @@ impl ShardLog {
         Ok(())
     }
 
-    /// Waits for a ticket, or for whatever is not durable if somebody else has it.
+    /// Waits for a ticket, or for everything that is not durable if another thread has taken it.
     fn wait(&self, ticket: Option<Ticket>) -> Result<()> {
         match ticket {
             Some(ticket) => Ok(ticket.wait()?),
@@ -294,7 +293,7 @@ impl LogStore for ShardLog {
             let mut batch = self.engine.batch();
             match at.index {
                 index if index.saturating_add(1) < start => return Ok(()),
-                // Where the log begins right behind it, a term that nobody said is no reason to drop what follows.
+                // If the log begins directly behind `at`, an unknown term does not justify dropping the entries.
                 index if index < start && (held == at.term || (held == 0 && start < next)) => return Ok(()),
                 index if index < next && held == at.term => batch.compact_through(self.shard.id(), index)?,
                 index => batch.reset_to(self.shard.id(), Some(Boundary { index, term: at.term }))?,

@@ -1,4 +1,4 @@
-//! What a server keeps beside its log: NuRaft's `state_mgr`.
+//! `StateStore`: the state that a server keeps beside its log, NuRaft's `state_mgr`.
 
 use bytes::Bytes;
 

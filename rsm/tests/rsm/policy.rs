@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use logboom_rsm::{Account, Hold, Holder, SnapshotPolicy, Standing, Trigger};
+use logboom_rsm::{EntrySizes, Hold, HoldOwner, ShardStatus, SnapshotPolicy, Trigger};
 
 /// How things stand, entry by entry.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ impl Scene {
         let saved = applied.filter(|_| random.u8(..5) > 0).map(|applied| random.u64(first.saturating_sub(1)..=applied));
         let hold = |random: &mut fastrand::Rng| {
             let needs = random.u64(0..first + count + 3);
-            let holder = if random.bool() { Holder::Lease(needs.saturating_sub(1)) } else { Holder::Follower(needs) };
+            let holder =
+                if random.bool() { HoldOwner::Lease(needs.saturating_sub(1)) } else { HoldOwner::Follower(needs) };
             Hold { needs, holder }
         };
         let holds = (0..random.usize(0..4)).map(|_| hold(random)).collect();
@@ -79,14 +80,14 @@ fn decisions_are_those_of_the_oracle() {
 }
 
 fn check(scene: &Scene, what: &str) {
-    let mut log = Account::default();
+    let mut log = EntrySizes::default();
     scene.log.iter().for_each(|(index, bytes)| log.add(*index..index + 1, *bytes));
-    let mut standing = Standing::new(scene.first, &log);
-    standing.applied = scene.applied;
-    standing.saved = scene.saved;
-    standing.saving = scene.saving;
-    standing.holds = &scene.holds;
-    let decision = scene.policy.decide(&standing);
+    let mut status = ShardStatus::new(scene.first, &log);
+    status.applied = scene.applied;
+    status.saved = scene.saved;
+    status.saving = scene.saving;
+    status.holds = &scene.holds;
+    let decision = scene.policy.decide(&status);
 
     let unsaved_from = scene.saved.map_or(scene.first, |saved| saved + 1);
     let count = scene.applied.map_or(0, |applied| (applied + 1).saturating_sub(unsaved_from));
@@ -127,15 +128,15 @@ fn check(scene: &Scene, what: &str) {
 #[test]
 fn the_defaults_are_those_of_etcd() {
     let policy = SnapshotPolicy::default();
-    let log = Account::default();
-    let mut standing = Standing::new(1, &log);
+    let log = EntrySizes::default();
+    let mut status = ShardStatus::new(1, &log);
     let mut seen = Vec::new();
     for applied in 1..=45_000 {
-        standing.applied = Some(applied);
-        if policy.decide(&standing).snapshot.is_some() {
-            standing.saved = Some(applied);
-            let to = policy.decide(&standing).compaction.map(|compaction| compaction.to);
-            standing.first = to.map_or(standing.first, |to| to + 1);
+        status.applied = Some(applied);
+        if policy.decide(&status).snapshot.is_some() {
+            status.saved = Some(applied);
+            let to = policy.decide(&status).compaction.map(|compaction| compaction.to);
+            status.first = to.map_or(status.first, |to| to + 1);
             seen.push((applied, to));
         }
     }
@@ -145,12 +146,12 @@ fn the_defaults_are_those_of_etcd() {
 /// Each number is one that is not reached by as much: a snapshot is due behind it.
 #[test]
 fn a_snapshot_is_due_when_more_was_applied() {
-    let mut log = Account::default();
+    let mut log = EntrySizes::default();
     log.add(1..101, 1000);
     let due = |policy: SnapshotPolicy, applied| {
-        let mut standing = Standing::new(1, &log);
-        standing.applied = Some(applied);
-        policy.decide(&standing).snapshot
+        let mut status = ShardStatus::new(1, &log);
+        status.applied = Some(applied);
+        policy.decide(&status).snapshot
     };
     let never = SnapshotPolicy { every_entries: None, log_bytes_max: None, ..SnapshotPolicy::default() };
     for every in [0, 1, 7] {
@@ -175,16 +176,16 @@ fn a_dead_follower_holds_the_log_up_to_the_cap() {
         log_bytes_max: Some(50_000),
         ..SnapshotPolicy::default()
     };
-    let holds = [Hold { needs: 5, holder: Holder::Follower(3) }];
-    let mut log = Account::default();
+    let holds = [Hold { needs: 5, holder: HoldOwner::Follower(3) }];
+    let mut log = EntrySizes::default();
     let (mut first, mut saved, mut overrides) = (1, None, 0);
     for applied in 1..=10_000 {
         log.add(applied..applied + 1, 100);
-        let mut standing = Standing::new(first, &log);
-        standing.applied = Some(applied);
-        standing.saved = saved;
-        standing.holds = &holds;
-        let decision = policy.decide(&standing);
+        let mut status = ShardStatus::new(first, &log);
+        status.applied = Some(applied);
+        status.saved = saved;
+        status.holds = &holds;
+        let decision = policy.decide(&status);
         if decision.snapshot.is_some() {
             saved = Some(applied);
         }

@@ -59,7 +59,7 @@ fn it_applies_saves_and_compacts_by_itself() {
     until("the log is compacted", || shard.first() == Some(296));
     let sent = runner.call(|driver| driver.catch_up(3, 100)).unwrap().unwrap();
     let CatchUp::Snapshot(lease) = sent else { panic!("{sent:?}") };
-    assert_eq!((lease.manifest().index, runner.trouble().map(|error| error.to_string())), (300, None));
+    assert_eq!((lease.manifest().index, runner.last_failure().map(|error| error.to_string())), (300, None));
     drop(lease);
     let (driver, outcome) = runner.stop();
     outcome.unwrap();
@@ -114,8 +114,8 @@ fn a_save_that_panics_is_told_and_tried_again() {
     runner.commit(9);
     until("it is applied", || runner.reader().applied() == Some(9));
     runner.send(Driver::request_snapshot);
-    until("the panic is told", || runner.trouble().is_some());
-    assert!(runner.trouble().unwrap().to_string().contains("it cannot be saved"));
+    until("the panic is told", || runner.last_failure().is_some());
+    assert!(runner.last_failure().unwrap().to_string().contains("it cannot be saved"));
     assert!(!runner.has_failed());
     runner.send(Driver::request_snapshot);
     until("it is saved", || !engine.snapshots().list(SHARD).is_empty());

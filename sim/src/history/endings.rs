@@ -3,7 +3,7 @@
 use logboom::{Engine, Error, disk::FaultKind};
 use logboom_wal::marks;
 
-use super::{History, Scope, harm::Harm};
+use super::{History, Scope, live_damage::LiveDamage};
 use crate::{
     check::{Check, Entries, Failure, differences},
     damage,
@@ -32,7 +32,7 @@ impl History {
             self.choices.range(dies..if self.scope == Scope::Operations { 2 } else { 10 })
         };
         if how < 2 {
-            self.desk.clear();
+            self.handles.clear();
         }
         match how {
             0 => engine.take().map_or(Ok(()), |engine| self.close(engine))?,
@@ -42,7 +42,7 @@ impl History {
             _ => self.world.power_cut(),
         }
         // A dead one can do nothing any more.
-        self.desk.clear();
+        self.handles.clear();
         drop(engine);
         self.world.config.snapshots_kept = self.choices.pick(&[1, 1, 2, 3]);
         if how == 5 {
@@ -51,9 +51,9 @@ impl History {
         }
         // While nothing of a killed process is still on its way.
         let is_settled = !(2..5).contains(&how) && !self.world.is_faulty && !self.is_scarred;
-        if is_settled && self.choices.percent(self.leaning.rots) {
+        if is_settled && self.choices.percent(self.weights.rots) {
             damage::rot_a_checkpoint(&self.world, &mut self.choices)?;
-        } else if is_settled && self.choices.percent(self.leaning.rots / 2) {
+        } else if is_settled && self.choices.percent(self.weights.rots / 2) {
             damage::exchange_names(&self.world, &mut self.choices);
         } else if is_settled && (hurries || self.choices.percent(20)) {
             damage::verify(&self.world)?;
@@ -83,7 +83,7 @@ impl History {
 
     /// Opens the log, with openings before that are cut short.
     pub(super) fn reopen(&mut self) -> Result<Engine, Failure> {
-        let mut left = if self.choices.percent(self.leaning.interruptions) { self.choices.range(1..4) } else { 0 };
+        let mut left = if self.choices.percent(self.weights.interruptions) { self.choices.range(1..4) } else { 0 };
         let mut refused = false;
         loop {
             let mut reads_fail = false;
@@ -101,10 +101,10 @@ impl History {
                 Ok(engine) => {
                     self.counts.recoveries += 1;
                     if is_stale {
-                        self.harm = Some(Harm::stale());
+                        self.live_damage = Some(LiveDamage::stale());
                         self.is_scarred = true;
                     }
-                    if reads_fail || self.harm.is_some() {
+                    if reads_fail || self.live_damage.is_some() {
                         // What could not be read then can be now.
                         self.world.stop_faults();
                     }
@@ -147,7 +147,7 @@ impl History {
 
     /// Finds which of the possible states was recovered, and goes on from it.
     fn resume(&mut self, engine: &Engine) -> Result<(), Failure> {
-        if self.harm.is_some() {
+        if self.live_damage.is_some() {
             self.resume_hurt(engine)?;
             return self.check_snapshots(engine);
         }

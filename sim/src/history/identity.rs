@@ -30,7 +30,7 @@ enum Hit {
 impl History {
     /// Hits the identity of the closed log, checks that this is seen, mends it, and opens the log again.
     pub(super) fn hit_the_identity(&mut self, engine: Engine) -> Result<(), Failure> {
-        self.desk.clear();
+        self.handles.clear();
         if engine.close().is_err() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use logboom_wal::marks;
 
 use super::{
     History,
-    desk::{Building, Receiving},
+    snapshot_handles::{Building, Receiving},
 };
 use crate::{
     check::{Check, Failure},
@@ -32,7 +32,7 @@ impl History {
             4 => self.release(engine),
             5 => self.forget_snapshot(engine),
             _ => {
-                self.desk.built.pop();
+                self.handles.built.pop();
                 Ok(())
             }
         }
@@ -40,17 +40,17 @@ impl History {
 
     /// Begins to build a snapshot, or goes on with it.
     fn build(&mut self, engine: &Engine) -> Result<(), Failure> {
-        if self.desk.building.is_none() {
+        if self.handles.building.is_none() {
             let shard = self.choices.below(self.shards());
             let (tag, stop) = (self.author.tag(), Stop::new());
             let spec = self.spec(shard, tag);
             match engine.snapshots().build(spec, &stop) {
-                Ok(builder) => self.desk.building = Some(Building { builder, stop, tag, next: 0 }),
+                Ok(builder) => self.handles.building = Some(Building { builder, stop, tag, next: 0 }),
                 Err(error) => return self.is_in_the_way(error),
             }
         }
         let at_once = self.choices.percent(70);
-        while let Some(mut building) = self.desk.building.take() {
+        while let Some(mut building) = self.handles.building.take() {
             if building.next == content::files(building.tag) {
                 return self.finish_building(engine, building);
             }
@@ -64,7 +64,7 @@ impl History {
             if self.choices.percent(4) {
                 building.stop.stop();
             }
-            self.desk.building = Some(building);
+            self.handles.building = Some(building);
             if !at_once {
                 break;
             }
@@ -79,7 +79,7 @@ impl History {
             Ok(_) if stop.is_stopped() => Err(wrong("a snapshot is built in spite of its end")),
             Ok(built) => {
                 marks::hit_if(content::is_large(tag), "snapshot: of several blocks");
-                self.desk.built.push((built, tag));
+                self.handles.built.push((built, tag));
                 if self.choices.percent(60) { self.register(engine) } else { Ok(()) }
             }
             Err(error) if stop.is_stopped() => self.is_stopped(error),
@@ -105,13 +105,13 @@ impl History {
 
     /// Begins to receive a snapshot, or goes on with it.
     fn receive(&mut self, engine: &Engine) -> Result<(), Failure> {
-        if self.desk.receiving.is_none()
+        if self.handles.receiving.is_none()
             && let Err(error) = self.begin_to_receive(engine)?
         {
             return self.is_in_the_way(error);
         }
         let at_once = self.choices.percent(60);
-        while let Some(mut receiving) = self.desk.receiving.take() {
+        while let Some(mut receiving) = self.handles.receiving.take() {
             let Some(at) = receiving.receiver.position() else {
                 return self.finish_receiving(engine, receiving);
             };
@@ -124,7 +124,7 @@ impl History {
                 Ok(false) => return Err(wrong("a chunk counts twice, or not at all")),
                 Err(error) => return self.is_in_the_way(error.into()),
             }
-            self.desk.receiving = Some(receiving);
+            self.handles.receiving = Some(receiving);
             if !at_once {
                 break;
             }
@@ -156,18 +156,18 @@ impl History {
         if !is_own {
             sender.step();
         }
-        Ok(begun.map(|receiving| self.desk.receiving = Some(receiving)))
+        Ok(begun.map(|receiving| self.handles.receiving = Some(receiving)))
     }
 
     /// An engine on a machine of its own.
     fn sender(&mut self) -> Result<Engine, Failure> {
-        if let Some(sender) = &self.desk.sender {
+        if let Some(sender) = &self.handles.sender {
             return Ok(sender.clone());
         }
         let disk = SimDisk::new(self.choices.below(u64::MAX), SimOptions::default());
         let sender = self.world.on(disk).open();
         let sender = sender.map_err(|error| Failure::new(Check::Opens, format!("another one: {error}")))?;
-        self.desk.sender = Some(sender.clone());
+        self.handles.sender = Some(sender.clone());
         Ok(sender)
     }
 
@@ -177,7 +177,7 @@ impl History {
             Ok(built) => {
                 marks::hit(if is_own { "snapshot: sent to itself" } else { "snapshot: sent by another engine" });
                 drop(source);
-                self.desk.built.push((built, tag));
+                self.handles.built.push((built, tag));
                 if self.choices.percent(60) { self.register(engine) } else { Ok(()) }
             }
             Err(error) => self.is_in_the_way(error.into()),
@@ -186,14 +186,14 @@ impl History {
 
     /// Makes what was built or received the shard's, with what goes with it, or alone.
     fn register(&mut self, engine: &Engine) -> Result<(), Failure> {
-        let Some((built, tag)) = self.desk.built.pop() else { return Ok(()) };
+        let Some((built, tag)) = self.handles.built.pop() else { return Ok(()) };
         let (one, shard) = (built.registration(), built.manifest().shard);
         let snapshot = Snapshot { order: (one.index, one.term), id: one.id, file: one.file, tag };
         let is_stale = self.model(shard).snapshots.last().is_some_and(|newest| newest.order > snapshot.order);
         let is_in_log = self.model(shard).entry(one.index).is_some();
         let kept = self.world.config.snapshots_kept as usize;
         let mut kinds = vec![Kind::Register { built, snapshot, kept }];
-        let mut lazy = self.choices.percent(self.leaning.lazy);
+        let mut lazy = self.choices.percent(self.weights.lazy);
         match self.choices.below(4) {
             0 | 1 if is_in_log => {
                 let compact = Kind::Compact { index: one.index, past_leases: self.choices.percent(20) };
@@ -215,7 +215,7 @@ impl History {
     fn forget_snapshot(&mut self, engine: &Engine) -> Result<(), Failure> {
         let shard = self.choices.below(self.shards());
         let Some(snapshot) = self.pick_snapshot(shard) else { return Ok(()) };
-        let lazy = self.choices.percent(self.leaning.lazy);
+        let lazy = self.choices.percent(self.weights.lazy);
         let forget = Operation { shard, kind: Kind::Forget { id: snapshot.id } };
         self.hand_in_snapshots(engine, &[forget], lazy, false)
     }
@@ -251,7 +251,7 @@ impl History {
         models: Models,
         operations: &[Operation],
     ) -> Result<(), Failure> {
-        match (outcome, self.desk.refuses(operations, self.models())) {
+        match (outcome, self.handles.refuses(operations, self.models())) {
             (Err(Error::Leased { held, .. }), Some(expected)) if held == expected => {
                 marks::hit("lease: a compaction is refused");
                 Ok(())
@@ -259,7 +259,7 @@ impl History {
             (Ok(_), Some(held)) => Err(wrong(format!("a batch compacts what is leased from {held} on"))),
             (outcome, _) => {
                 let is_leased =
-                    |one: &&Snapshot| self.desk.leases.iter().any(|(lease, _)| lease.manifest().id == one.id);
+                    |one: &&Snapshot| self.handles.leases.iter().any(|(lease, _)| lease.manifest().id == one.id);
                 let is_gone = |shard: &u64, one: &Snapshot| {
                     !models.get(shard).is_some_and(|model| model.snapshots.iter().any(|other| other.id == one.id))
                 };
@@ -284,7 +284,7 @@ impl History {
         match (leased, expected) {
             (Ok(None), None) => Ok(()),
             (Ok(Some(lease)), Some(expected)) if lease.manifest().id == expected.id => {
-                self.desk.leases.push((lease, expected));
+                self.handles.leases.push((lease, expected));
                 Ok(())
             }
             (Ok(found), _) => {
@@ -297,13 +297,13 @@ impl History {
 
     /// Reads what is leased, mostly, and lets it go.
     fn release(&mut self, engine: &Engine) -> Result<(), Failure> {
-        if self.desk.leases.is_empty() {
+        if self.handles.leases.is_empty() {
             return Ok(());
         }
-        let at = self.choices.size(self.desk.leases.len());
-        let (lease, snapshot) = self.desk.leases.swap_remove(at);
+        let at = self.choices.size(self.handles.leases.len());
+        let (lease, snapshot) = self.handles.leases.swap_remove(at);
         if self.choices.percent(30) {
-            self.desk.leases.push((lease.clone(), snapshot));
+            self.handles.leases.push((lease.clone(), snapshot));
         }
         if self.choices.percent(50) {
             self.steps(engine);
@@ -331,7 +331,7 @@ impl History {
             for snapshot in &model.snapshots {
                 match engine.snapshots().lease(ShardId(shard), snapshot.id) {
                     Ok(Some(lease)) => self.check_lease(&lease, snapshot.tag)?,
-                    Ok(None) if self.harm.is_some() => {}
+                    Ok(None) if self.live_damage.is_some() => {}
                     Ok(None) => return Err(wrong(format!("shard {shard} does not have {snapshot:x?}"))),
                     Err(error) => self.is_in_the_way(error)?,
                 }
@@ -397,7 +397,7 @@ impl History {
 
     /// Only what was planned to fail, or what is damaged, can be in the way of a snapshot.
     fn is_in_the_way(&self, error: Error) -> Result<(), Failure> {
-        let is_harmed = self.leaning.harms > 0 || self.harm.is_some();
+        let is_damaged = self.weights.damages > 0 || self.live_damage.is_some();
         match error {
             Error::Snapshot(SnapshotError::Full) | Error::Full(_) if self.world.is_tight() || self.world.is_faulty => {
                 Ok(())
@@ -409,7 +409,7 @@ impl History {
             }
             Error::Snapshot(SnapshotError::Damaged { .. } | SnapshotError::Missing { .. })
             | Error::Quarantined { .. }
-                if is_harmed =>
+                if is_damaged =>
             {
                 Ok(())
             }

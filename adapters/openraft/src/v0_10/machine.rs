@@ -16,9 +16,9 @@ use super::log::{failed, log_id};
 use crate::{
     entry::StoredEntry,
     field::Field,
-    keeper::{Draft, Keeper, Standing},
     log_id::Leader,
     machine::StateMachine,
+    machine_handle::{AppliedState, MachineHandle, PendingSnapshot},
     membership,
     snapshot_data::SnapshotData,
 };
@@ -30,10 +30,10 @@ use crate::{
 /// or the new one. The group has one at a time; one that is being sent stays until that ends.
 ///
 /// Clones are handles to the same machine, for whoever [reads](MachineStore::read) it.
-pub struct MachineStore<C: RaftTypeConfig, M>(Keeper<M, Applied<C>>);
+pub struct MachineStore<C: RaftTypeConfig, M>(MachineHandle<M, Applied<C>>);
 
 /// Saves a view of the state as a snapshot: openraft's `RaftSnapshotBuilder`.
-pub struct SnapshotBuilder<C: RaftTypeConfig, M: StateMachine>(Draft<M::View, Applied<C>>);
+pub struct SnapshotBuilder<C: RaftTypeConfig, M: StateMachine>(PendingSnapshot<M::View, Applied<C>>);
 
 /// What was applied last, and the membership as of that.
 struct Applied<C: RaftTypeConfig> {
@@ -56,7 +56,7 @@ where
     /// [`Error::Engine`](crate::Error::Engine), with `Quarantined` if the newest snapshot may be lost;
     /// [`Error::Machine`](crate::Error::Machine); [`Error::Malformed`](crate::Error::Malformed).
     pub fn open(engine: &Engine, shard: ShardId, machine: M) -> crate::error::Result<Self> {
-        Ok(Self(Keeper::open(engine, shard, machine)?))
+        Ok(Self(MachineHandle::open(engine, shard, machine)?))
     }
 
     /// What `query` finds in the machine. Applying waits for it.
@@ -103,7 +103,7 @@ where
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder<C, M> {
-        SnapshotBuilder(self.0.draft())
+        SnapshotBuilder(self.0.prepare_snapshot())
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMetaOf<C>, snapshot: SnapshotData) -> io::Result<()> {
@@ -123,21 +123,21 @@ where
     M: StateMachine<Data = C::D, Reply = C::R>,
 {
     fn apply_one(&self, entry: C::Entry) -> crate::error::Result<C::R> {
-        let mut seat = self.0.write();
+        let mut replica = self.0.write();
         let id = entry.log_id();
         if let Some(membership) = entry.get_membership() {
-            seat.stands.membership = StoredMembership::new(Some(id.clone()), membership);
+            replica.stands.membership = StoredMembership::new(Some(id.clone()), membership);
         }
         let reply = match entry.into_data() {
-            Some(data) => seat.machine.apply(id.index, data).map_err(self.0.machine_failed("apply"))?,
+            Some(data) => replica.machine.apply(id.index, data).map_err(self.0.machine_failed("apply"))?,
             None => C::R::default(),
         };
-        seat.stands.last = Some(id);
+        replica.stands.last = Some(id);
         Ok(reply)
     }
 }
 
-impl<C> Standing for Applied<C>
+impl<C> AppliedState for Applied<C>
 where
     C: RaftTypeConfig,
     C::NodeId: Field,

@@ -13,8 +13,8 @@ use super::log::{failed, log_id};
 use crate::{
     entry::StoredEntry,
     field::Field,
-    keeper::{Draft, Keeper, Standing},
     machine::StateMachine,
+    machine_handle::{AppliedState, MachineHandle, PendingSnapshot},
     membership,
     snapshot_data::SnapshotData,
 };
@@ -26,10 +26,10 @@ use crate::{
 /// or the new one. The group has one at a time; one that is being sent stays until that ends.
 ///
 /// Clones are handles to the same machine, for whoever [reads](MachineStore::read) it.
-pub struct MachineStore<C: RaftTypeConfig, M>(Keeper<M, Applied<C>>);
+pub struct MachineStore<C: RaftTypeConfig, M>(MachineHandle<M, Applied<C>>);
 
 /// Saves a view of the state as a snapshot: openraft's `RaftSnapshotBuilder`.
-pub struct SnapshotBuilder<C: RaftTypeConfig, M: StateMachine>(Draft<M::View, Applied<C>>);
+pub struct SnapshotBuilder<C: RaftTypeConfig, M: StateMachine>(PendingSnapshot<M::View, Applied<C>>);
 
 /// What was applied last, and the membership as of that.
 struct Applied<C: RaftTypeConfig> {
@@ -53,7 +53,7 @@ where
     /// [`Error::Engine`](crate::Error::Engine), with `Quarantined` if the newest snapshot may be lost;
     /// [`Error::Machine`](crate::Error::Machine); [`Error::Malformed`](crate::Error::Malformed).
     pub fn open(engine: &Engine, shard: ShardId, machine: M) -> crate::error::Result<Self> {
-        Ok(Self(Keeper::open(engine, shard, machine)?))
+        Ok(Self(MachineHandle::open(engine, shard, machine)?))
     }
 
     /// What `query` finds in the machine. Applying waits for it.
@@ -93,7 +93,7 @@ where
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder<C, M> {
-        SnapshotBuilder(self.0.draft())
+        SnapshotBuilder(self.0.prepare_snapshot())
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<SnapshotData>, C> {
@@ -125,20 +125,20 @@ where
     M: StateMachine<Data = C::D, Reply = C::R>,
 {
     fn apply_one(&self, id: LogId<C::NodeId>, entry: C::Entry) -> crate::error::Result<C::R> {
-        let mut seat = self.0.write();
+        let mut replica = self.0.write();
         if let Some(membership) = entry.get_membership() {
-            seat.stands.membership = StoredMembership::new(Some(id.clone()), membership.clone());
+            replica.stands.membership = StoredMembership::new(Some(id.clone()), membership.clone());
         }
         let reply = match entry.into_data() {
-            Some(data) => seat.machine.apply(id.index, data).map_err(self.0.machine_failed("apply"))?,
+            Some(data) => replica.machine.apply(id.index, data).map_err(self.0.machine_failed("apply"))?,
             None => C::R::default(),
         };
-        seat.stands.last = Some(id);
+        replica.stands.last = Some(id);
         Ok(reply)
     }
 }
 
-impl<C: RaftTypeConfig> Standing for Applied<C>
+impl<C: RaftTypeConfig> AppliedState for Applied<C>
 where
     C::NodeId: Field,
     C::Node: Field,

@@ -7,7 +7,7 @@ use logboom::Engine;
 use logboom_openraft::{Codec, Failure, Options, v0_9, v0_10};
 
 use crate::{
-    ground::{Answer, Ground, now},
+    fixture::{Answer, Fixture, now},
     group::A,
 };
 
@@ -104,9 +104,9 @@ type Way = (fn(&Engine) -> Answer<()>, fn(&Engine) -> Answer<SocketAddr>);
 fn data_of_another_crate_is_stored_by_a_codec() {
     let ways: [Way; 2] = [(old::append, old::read), (new::append, new::read)];
     for (append, read) in ways {
-        let ground = Ground::new(1);
-        let engine = ground.open();
-        ground.wait(&engine, append(&engine)).unwrap();
+        let fixture = Fixture::new(1);
+        let engine = fixture.open();
+        fixture.wait(&engine, append(&engine)).unwrap();
         assert_eq!(engine.shard(A).entries(0..1, u64::MAX).unwrap().get(0).unwrap().payload, ADDRESS.as_bytes());
         assert_eq!(now(read(&engine)), Ok(ADDRESS.parse().unwrap()));
         // What another codec has written is told.

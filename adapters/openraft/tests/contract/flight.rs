@@ -4,7 +4,7 @@ use logboom::{ShardId, disk::FaultKind};
 use logboom_openraft::{Data, StoredEntry, v0_9::openraft as v0_9, v0_10::openraft as v0_10};
 
 use crate::{
-    ground::{Answer, Ground, now, poll},
+    fixture::{Answer, Fixture, now, poll},
     group::{A, Group, for_each_core, rows},
     on_v0_9::OnV0_9,
     on_v0_10::OnV0_10,
@@ -17,8 +17,8 @@ for_each_core! {
 }
 
 fn callbacks_come_when_it_is_durable_and_in_order<G: Group>() {
-    let ground = Ground::new(1);
-    let engine = ground.open();
+    let fixture = Fixture::new(1);
+    let engine = fixture.open();
     let group = G::on(&engine, A);
     let mut index = 0;
     for round in 1..=20 {
@@ -36,7 +36,7 @@ fn callbacks_come_when_it_is_durable_and_in_order<G: Group>() {
 
         let mut done = 0;
         while done < appends.len() {
-            ground.step(&engine);
+            fixture.step(&engine);
             let durable = engine.shard(A).durable();
             let outcomes: Vec<bool> = appends.iter_mut().skip(done).map(|append| poll(append).is_some()).collect();
             let more = outcomes.iter().take_while(|is_done| **is_done).count();
@@ -49,28 +49,28 @@ fn callbacks_come_when_it_is_durable_and_in_order<G: Group>() {
 }
 
 fn groups_share_commits<G: Group>() {
-    let ground = Ground::new(1);
-    let engine = ground.open();
+    let fixture = Fixture::new(1);
+    let engine = fixture.open();
     let groups: Vec<G> = (0..64).map(|shard| G::on(&engine, ShardId(shard))).collect();
     let before = engine.metrics().log.groups;
     let mut appends: Vec<Answer<()>> = groups.iter().map(|group| group.append(rows(1, 0..1))).collect();
     appends.iter_mut().for_each(|append| assert!(poll(append).is_none()));
-    appends.into_iter().for_each(|append| ground.wait(&engine, append).unwrap());
+    appends.into_iter().for_each(|append| fixture.wait(&engine, append).unwrap());
     let commits = engine.metrics().log.groups - before;
     println!("{}: 64 groups' appends took {commits} commits", G::CORE);
     assert!(commits <= 2, "{commits} commits");
 }
 
 fn a_failed_disk_is_what_callbacks_say<G: Group>() {
-    let ground = Ground::new(1);
-    let engine = ground.open();
+    let fixture = Fixture::new(1);
+    let engine = fixture.open();
     let group = G::on(&engine, A);
-    ground.wait(&engine, group.append(rows(1, 0..2))).unwrap();
+    fixture.wait(&engine, group.append(rows(1, 0..2))).unwrap();
     for kind in [FaultKind::Write, FaultKind::Sync] {
-        ground.disk.fail_nth(kind, 1, std::io::ErrorKind::Other);
+        fixture.disk.fail_nth(kind, 1, std::io::ErrorKind::Other);
     }
-    let failed = ground.wait(&engine, group.append(rows(1, 2..4))).unwrap_err();
-    let vote = ground.wait(&engine, group.save_vote((2, 1, false))).unwrap_err();
+    let failed = fixture.wait(&engine, group.append(rows(1, 2..4))).unwrap_err();
+    let vote = fixture.wait(&engine, group.save_vote((2, 1, false))).unwrap_err();
     for said in [failed, vote] {
         assert!(said.contains("the log failed earlier"), "{said}");
     }
@@ -79,10 +79,10 @@ fn a_failed_disk_is_what_callbacks_say<G: Group>() {
 
 #[test]
 fn payloads_are_views_of_the_log_in_either_version() {
-    let ground = Ground::new(1);
-    let engine = ground.open();
+    let fixture = Fixture::new(1);
+    let engine = fixture.open();
     let group = OnV0_9::on(&engine, A);
-    ground.wait(&engine, group.append(rows(1, 0..3))).unwrap();
+    fixture.wait(&engine, group.append(rows(1, 0..3))).unwrap();
     let stored = engine.shard(A).entries(0..3, u64::MAX).unwrap();
     let views: Vec<*const u8> = stored.iter().map(|entry| entry.payload.as_ptr()).collect();
 

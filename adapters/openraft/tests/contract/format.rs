@@ -3,20 +3,20 @@
 use logboom::Boundary;
 
 use crate::{
-    ground::{Ground, now},
+    fixture::{Fixture, now},
     group::{A, Group, Row, What, for_each_core, row},
 };
 
 for_each_core! { the_bytes_are_for_good }
 
 fn the_bytes_are_for_good<G: Group>() {
-    let ground = Ground::new(1);
-    let engine = ground.open();
+    let fixture = Fixture::new(1);
+    let engine = fixture.open();
     let group = G::on(&engine, A);
     let members = Row { id: (1, 2, 1), what: What::Members(vec![4, 5]) };
     let entries = vec![Row { id: (1, 2, 0), what: What::Blank }, members, row(3, 6, 2)];
-    ground.wait(&engine, group.append(entries)).unwrap();
-    ground.wait(&engine, group.save_vote((3, 6, true))).unwrap();
+    fixture.wait(&engine, group.append(entries)).unwrap();
+    fixture.wait(&engine, group.save_vote((3, 6, true))).unwrap();
     now(group.save_committed(Some((1, 2, 1)))).unwrap();
 
     let (one, two, three, six) = (&le(1), &le(2), &le(3), &le(6));

@@ -2,7 +2,7 @@
 
 use logboom::{Engine, ShardId};
 
-use crate::ground::Answer;
+use crate::fixture::Answer;
 
 pub(crate) const A: ShardId = ShardId(1);
 

@@ -4,7 +4,7 @@
 use logboom::Engine;
 
 use crate::{
-    ground::{Answer, Ground, now, poll},
+    fixture::{Answer, Fixture, now, poll},
     group::{A, Group, Id, Row, Vote, for_each_core, row},
 };
 
@@ -45,12 +45,12 @@ impl State {
         self.last().map_or(0, |(_, _, index)| index + 1)
     }
 
-    fn read<G: Group>(ground: &Ground, engine: &Engine) -> Self {
+    fn read<G: Group>(fixture: &Fixture, engine: &Engine) -> Self {
         let group = G::on(engine, A);
-        let (purged, last) = ground.wait(engine, group.ends()).unwrap();
+        let (purged, last) = fixture.wait(engine, group.ends()).unwrap();
         let state = Self {
             purged,
-            rows: ground.wait(engine, group.read(0..u64::MAX)).unwrap(),
+            rows: fixture.wait(engine, group.read(0..u64::MAX)).unwrap(),
             vote: now(group.vote()).unwrap(),
             committed: now(group.committed()).unwrap(),
         };
@@ -62,7 +62,7 @@ impl State {
 struct History<G> {
     seed: u64,
     random: fastrand::Rng,
-    ground: Ground,
+    fixture: Fixture,
     engine: Engine,
     group: G,
     /// After each operation, in the order of the calls; the first is before any.
@@ -76,13 +76,13 @@ struct History<G> {
 
 impl<G: Group> History<G> {
     fn new(seed: u64) -> Self {
-        let ground = Ground::new(seed);
-        let engine = ground.open();
+        let fixture = Fixture::new(seed);
+        let engine = fixture.open();
         let group = G::on(&engine, A);
         Self {
             seed,
             random: fastrand::Rng::with_seed(seed),
-            ground,
+            fixture,
             engine,
             group,
             moments: vec![State::default()],
@@ -97,12 +97,12 @@ impl<G: Group> History<G> {
             self.operate();
             self.check_cut();
             for _ in 0..self.random.usize(0..6) {
-                self.ground.step(&self.engine);
+                self.fixture.step(&self.engine);
                 self.collect();
                 self.check_cut();
             }
         }
-        let found = State::read::<G>(&self.ground, &self.engine);
+        let found = State::read::<G>(&self.fixture, &self.engine);
         assert_eq!(Some(&found), self.moments.last(), "seed {}", self.seed);
         self.cuts
     }
@@ -193,9 +193,9 @@ impl<G: Group> History<G> {
 
     fn check_cut(&mut self) {
         self.cuts += 1;
-        let ground = self.ground.cut(self.seed ^ self.cuts);
-        let engine = ground.open();
-        let found = State::read::<G>(&ground, &engine);
+        let fixture = self.fixture.cut(self.seed ^ self.cuts);
+        let engine = fixture.open();
+        let found = State::read::<G>(&fixture, &engine);
         let at = self.moments.iter().rposition(|moment| *moment == found);
         assert!(
             at.is_some_and(|at| at >= self.acknowledged),

@@ -18,7 +18,7 @@ use logboom_openraft::{
 };
 
 use crate::{
-    ground::{Answer, Ground, now, poll},
+    fixture::{Answer, Fixture, now, poll},
     group::{A, Group, Row, What, rows},
     on_v0_9::{OnV0_9, Types, entry},
 };
@@ -97,12 +97,12 @@ fn said(error: impl ToString) -> String {
 
 #[test]
 fn a_restart_finds_the_snapshot_and_there_is_one() {
-    let ground = Ground::new(1);
-    let engine = ground.open();
+    let fixture = Fixture::new(1);
+    let engine = fixture.open();
     let machine = open(&engine);
     for upto in [4, 9] {
         apply(&machine, &rows(1, upto - 3..upto));
-        let meta = ground.wait(&engine, build(&machine)).unwrap();
+        let meta = fixture.wait(&engine, build(&machine)).unwrap();
         assert_eq!(meta.last_log_id.unwrap().index, upto - 1);
         assert_eq!(engine.snapshots().list(A).len(), 1);
         assert_eq!(current(&machine).unwrap().meta, meta);
@@ -110,7 +110,7 @@ fn a_restart_finds_the_snapshot_and_there_is_one() {
     apply(&machine, &rows(1, 9..12));
     drop((machine, engine));
 
-    let engine = ground.open();
+    let engine = fixture.open();
     let machine = open(&engine);
     assert_eq!(machine.read(Texts::clone), texts(&[rows(1, 1..4), rows(1, 6..9)].concat()));
     let mut applied = machine.clone();
@@ -120,16 +120,16 @@ fn a_restart_finds_the_snapshot_and_there_is_one() {
 
 #[test]
 fn a_state_that_is_being_saved_may_be_overtaken() {
-    let ground = Ground::new(1);
-    let engine = ground.open();
+    let fixture = Fixture::new(1);
+    let engine = fixture.open();
     let machine = open(&engine);
     apply(&machine, &rows(1, 0..3));
     let mut saver = machine.clone();
     let mut older = now(Box::pin(async move { Ok(saver.get_snapshot_builder().await) })).unwrap();
     apply(&machine, &rows(1, 3..5));
-    let newer = ground.wait(&engine, build(&machine)).unwrap();
+    let newer = fixture.wait(&engine, build(&machine)).unwrap();
     // The view is older than what is registered: the snapshot that there is serves as well.
-    let meta = ground.wait(&engine, Box::pin(async move { Ok(older.build_snapshot().await.map_err(said)?.meta) }));
+    let meta = fixture.wait(&engine, Box::pin(async move { Ok(older.build_snapshot().await.map_err(said)?.meta) }));
     assert_eq!(meta.unwrap(), newer);
 }
 
@@ -152,11 +152,11 @@ fn install(machine: &Machine, meta: &SnapshotMeta<u64, v0_9::openraft::BasicNode
 
 /// Cuts the power at every step until the answer is there: a restart finds the old state, or the new one, which it is
 /// from then on.
-fn cut_while<T>(ground: &Ground, engine: &Engine, mut answer: Answer<T>, old: &Texts, new: &Texts) {
+fn cut_while<T>(fixture: &Fixture, engine: &Engine, mut answer: Answer<T>, old: &Texts, new: &Texts) {
     let mut cuts = [0, 0];
     let mut check = |acknowledged: bool, seed: u64| {
-        let ground = ground.cut(seed);
-        let engine = ground.open();
+        let fixture = fixture.cut(seed);
+        let engine = fixture.open();
         let found = open(&engine).read(Texts::clone);
         assert!(found == *new || (!acknowledged && found == *old), "a cut leaves neither the old nor the new");
         assert_eq!(engine.snapshots().list(A).len(), 1);
@@ -168,7 +168,7 @@ fn cut_while<T>(ground: &Ground, engine: &Engine, mut answer: Answer<T>, old: &T
             drop(outcome.unwrap());
             break;
         }
-        ground.step(engine);
+        fixture.step(engine);
         // The thread of the snapshot is not ours to drive.
         thread::yield_now();
     }
@@ -178,21 +178,21 @@ fn cut_while<T>(ground: &Ground, engine: &Engine, mut answer: Answer<T>, old: &T
 
 #[test]
 fn a_cut_while_a_snapshot_is_built_leaves_the_old_or_the_new() {
-    let ground = Ground::new(3);
-    let engine = ground.open();
+    let fixture = Fixture::new(3);
+    let engine = fixture.open();
     let machine = open(&engine);
     apply(&machine, &rows(1, 0..3));
-    ground.wait(&engine, build(&machine)).unwrap();
+    fixture.wait(&engine, build(&machine)).unwrap();
     let old = machine.read(Texts::clone);
     for first in (3..100).step_by(10) {
         apply(&machine, &rows(1, first..first + 10));
     }
-    cut_while(&ground, &engine, build(&machine), &old, &machine.read(Texts::clone));
+    cut_while(&fixture, &engine, build(&machine), &old, &machine.read(Texts::clone));
 }
 
 #[test]
 fn a_snapshot_is_shipped_by_chunks_and_a_cut_leaves_the_old_or_the_new() {
-    let (there, here) = (Ground::new(1), Ground::new(2));
+    let (there, here) = (Fixture::new(1), Fixture::new(2));
     let (leader, follower) = (there.open(), here.open());
     let source = open(&leader);
     let long: Vec<Row> =
@@ -226,7 +226,7 @@ fn a_snapshot_is_shipped_by_chunks_and_a_cut_leaves_the_old_or_the_new() {
 
 #[test]
 fn what_is_not_this_snapshot_is_refused() {
-    let (there, here) = (Ground::new(1), Ground::new(2));
+    let (there, here) = (Fixture::new(1), Fixture::new(2));
     let (leader, follower) = (there.open(), here.open());
     let source = open(&leader);
     apply(&source, &rows(1, 0..3));

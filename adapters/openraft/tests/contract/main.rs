@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test states its expectation by unwrapping")]
 #![expect(clippy::print_stdout, reason = "what was run is worth a line")]
 
-mod ground;
+mod fixture;
 mod group;
 mod on_v0_9;
 mod on_v0_10;

@@ -23,7 +23,7 @@ use logboom_openraft::{
 };
 
 use crate::{
-    ground::Answer,
+    fixture::Answer,
     group::{Group, Id, Row, Vote, What},
 };
 

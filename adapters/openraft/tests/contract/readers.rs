@@ -17,7 +17,7 @@ use logboom_openraft::{
 };
 
 use crate::{
-    ground::{Answer, Ground, now, poll},
+    fixture::{Answer, Fixture, now, poll},
     group::{A, Group, Row, What, for_each_core, rows},
     on_v0_10::{OnV0_10, Types},
 };
@@ -29,10 +29,10 @@ for_each_core! { reads_are_of_one_moment }
 #[test]
 fn a_stream_that_is_purged_or_truncated_from_under_its_reader_is_an_error_and_no_end() {
     for (taken, absent) in [(Taken::Purged, 256), (Taken::Truncated, 300)] {
-        let ground = Ground::new(1);
-        let engine = ground.open();
+        let fixture = Fixture::new(1);
+        let engine = fixture.open();
         let store = OnV0_10::on(&engine, A);
-        ground.wait(&engine, store.append(rows(1, 0..1000))).unwrap();
+        fixture.wait(&engine, store.append(rows(1, 0..1000))).unwrap();
         let mut reader = LogStore::<Types>::new(&engine, A, Options { message_entries_max: 256, ..Options::default() });
         let mut stream = reader.entries_stream(0..1000).now_or_never().unwrap();
         let mut next = || stream.try_next().now_or_never().unwrap();

@@ -3,12 +3,12 @@
 use logboom::Engine;
 
 use crate::{
-    ground::{Ground, now, poll},
+    fixture::{Fixture, now, poll},
     group::{A, Group, Row, What, for_each_core, row, rows},
 };
 
 /// What a row does: to a group that has nothing, with an engine that it drives.
-type Case<G> = fn(&Ground, &Engine, &G);
+type Case<G> = fn(&Fixture, &Engine, &G);
 
 type Rows<G> = Vec<(&'static str, Case<G>)>;
 
@@ -17,9 +17,9 @@ for_each_core! { every_row }
 fn every_row<G: Group>() {
     for (name, case) in [appends::<G>(), reads(), ends()].into_iter().flatten() {
         println!("{}: {name}", G::CORE);
-        let ground = Ground::new(1);
-        let engine = ground.open();
-        case(&ground, &engine, &G::on(&engine, A));
+        let fixture = Fixture::new(1);
+        let engine = fixture.open();
+        case(&fixture, &engine, &G::on(&engine, A));
     }
 }
 
@@ -45,12 +45,12 @@ fn appends<G: Group>() -> Rows<G> {
             assert_eq!(engine.shard(A).durable(), None);
             assert_eq!(now(reader.read(0..3)), Ok(rows(1, 0..3)));
         }),
-        ("append of nothing calls back, behind what was appended before", |ground, engine, group| {
+        ("append of nothing calls back, behind what was appended before", |fixture, engine, group| {
             let before = group.append(rows(1, 0..3));
             let (mut before, mut empty) = (before, group.append(vec![]));
             assert!(poll(&mut before).is_none());
             assert!(poll(&mut empty).is_none());
-            ground.wait(engine, empty).unwrap();
+            fixture.wait(engine, empty).unwrap();
             assert_eq!(engine.shard(A).durable(), Some(2));
             now(before).unwrap();
         }),
@@ -61,17 +61,17 @@ fn appends<G: Group>() -> Rows<G> {
             assert_eq!(now(group.read(0..4)), Ok(entries));
             assert_eq!(now(group.ends()), Ok((None, Some((2, 6, 3)))));
         }),
-        ("append with a hole is an error that names it", |ground, engine, group| {
+        ("append with a hole is an error that names it", |fixture, engine, group| {
             append(group, rows(1, 0..3));
-            let said = ground.wait(engine, group.append(rows(1, 4..5))).unwrap_err();
+            let said = fixture.wait(engine, group.append(rows(1, 4..5))).unwrap_err();
             assert!(said.contains("shard 1") && said.contains("entry 4"), "{said}");
         }),
-        ("an append may be larger than a batch", |ground, engine, group| {
+        ("an append may be larger than a batch", |fixture, engine, group| {
             let entries: Vec<Row> =
                 (0..9).map(|index| Row { id: (1, 1, index), what: What::Data(vec![7; 20_000]) }).collect();
-            ground.wait(engine, group.append(entries.clone())).unwrap();
+            fixture.wait(engine, group.append(entries.clone())).unwrap();
             assert_eq!(engine.shard(A).durable(), Some(8));
-            assert_eq!(ground.wait(engine, group.read(0..9)), Ok(entries));
+            assert_eq!(fixture.wait(engine, group.read(0..9)), Ok(entries));
         }),
     ]
 }
@@ -98,11 +98,11 @@ fn reads<G: Group>() -> Rows<G> {
                 assert_eq!(now(group.read_limited(gone)), Ok(vec![]));
             }
         }),
-        ("limited_get_log_entries: stops at so many bytes", |ground, engine, group| {
+        ("limited_get_log_entries: stops at so many bytes", |fixture, engine, group| {
             let entries: Vec<Row> =
                 (0..40).map(|index| Row { id: (1, 1, index), what: What::Data(vec![7; 40_000]) }).collect();
-            ground.wait(engine, group.append(entries)).unwrap();
-            assert_eq!(ground.wait(engine, group.read_limited(0..40)).unwrap().len(), (1 << 20) / 40_008);
+            fixture.wait(engine, group.append(entries)).unwrap();
+            assert_eq!(fixture.wait(engine, group.read_limited(0..40)).unwrap().len(), (1 << 20) / 40_008);
         }),
     ]
 }
@@ -148,9 +148,9 @@ fn ends<G: Group>() -> Rows<G> {
         }),
         (
             "save_vote: durable on return, behind earlier appends; save_committed does not wait",
-            |ground, engine, group| {
+            |fixture, engine, group| {
                 append(group, rows(1, 0..3));
-                ground.wait(engine, group.save_vote((7, 2, true))).unwrap();
+                fixture.wait(engine, group.save_vote((7, 2, true))).unwrap();
                 assert_eq!(engine.shard(A).durable(), Some(2));
                 assert_eq!(now(group.vote()), Ok(Some((7, 2, true))));
                 now(group.save_committed(Some((1, 1, 2)))).unwrap();

@@ -14,7 +14,7 @@ use logboom_openraft::{
     },
 };
 
-use crate::ground::{Counter, GROUP, Ground, Guard};
+use crate::fixture::{Counter, Fixture, GROUP, Guard};
 
 openraft::declare_raft_types!(
     pub(crate) Types:
@@ -22,7 +22,7 @@ openraft::declare_raft_types!(
         R = u64,
 );
 
-struct Stores(Arc<Ground>);
+struct Stores(Arc<Fixture>);
 
 impl StoreBuilder<Types, LogStore<Types>, MachineStore<Types, Counter>, Guard> for Stores {
     async fn build(&self) -> Result<(Guard, LogStore<Types>, MachineStore<Types, Counter>), StorageError<Types>> {
@@ -32,20 +32,20 @@ impl StoreBuilder<Types, LogStore<Types>, MachineStore<Types, Counter>, Guard> f
     }
 }
 
-fn check(ground: Ground) {
-    let ground = Arc::new(ground);
-    let stores = Stores(Arc::clone(&ground));
+fn check(fixture: Fixture) {
+    let fixture = Arc::new(fixture);
+    let stores = Stores(Arc::clone(&fixture));
     Types::run(async move { Suite::test_all(stores).await }).unwrap();
-    println!("openraft 0.10: 45 cases passed on {} stores", ground.made());
-    assert_eq!(ground.made(), 46, "the suite has other cases than it had");
+    println!("openraft 0.10: 45 cases passed on {} stores", fixture.made());
+    assert_eq!(fixture.made(), 46, "the suite has other cases than it had");
 }
 
 #[test]
 fn v0_10_on_a_directory() {
-    check(Ground::real());
+    check(Fixture::real());
 }
 
 #[test]
 fn v0_10_on_the_simulated_disk() {
-    check(Ground::simulated());
+    check(Fixture::simulated());
 }

@@ -13,7 +13,7 @@ use logboom_openraft::{
     },
 };
 
-use crate::ground::{Counter, GROUP, Ground, Guard};
+use crate::fixture::{Counter, Fixture, GROUP, Guard};
 
 openraft::declare_raft_types!(
     pub(crate) Types:
@@ -26,7 +26,7 @@ openraft::declare_raft_types!(
         AsyncRuntime = TokioRuntime,
 );
 
-struct Stores(Arc<Ground>);
+struct Stores(Arc<Fixture>);
 
 impl StoreBuilder<Types, LogStore<Types>, MachineStore<Types, Counter>, Guard> for Stores {
     async fn build(&self) -> Result<(Guard, LogStore<Types>, MachineStore<Types, Counter>), StorageError<u64>> {
@@ -36,19 +36,19 @@ impl StoreBuilder<Types, LogStore<Types>, MachineStore<Types, Counter>, Guard> f
     }
 }
 
-fn check(ground: Ground) {
-    let ground = Arc::new(ground);
-    Suite::test_all(Stores(Arc::clone(&ground))).unwrap();
-    println!("openraft 0.9: 35 cases passed on {} stores", ground.made());
-    assert_eq!(ground.made(), 36, "the suite has other cases than it had");
+fn check(fixture: Fixture) {
+    let fixture = Arc::new(fixture);
+    Suite::test_all(Stores(Arc::clone(&fixture))).unwrap();
+    println!("openraft 0.9: 35 cases passed on {} stores", fixture.made());
+    assert_eq!(fixture.made(), 36, "the suite has other cases than it had");
 }
 
 #[test]
 fn v0_9_on_a_directory() {
-    check(Ground::real());
+    check(Fixture::real());
 }
 
 #[test]
 fn v0_9_on_the_simulated_disk() {
-    check(Ground::simulated());
+    check(Fixture::simulated());
 }

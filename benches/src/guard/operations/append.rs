@@ -6,7 +6,7 @@ use crate::{
     Result,
     guard::{
         counted,
-        ground::{Ground, TERM, payload},
+        fixture::{Fixture, TERM, payload},
     },
 };
 
@@ -27,19 +27,19 @@ pub(super) fn large() -> Result<u64> {
 
 /// Batches of one entry of each of `shards`; returns the number of entries.
 fn append(shards: u64, bytes: usize, batches: u64) -> Result<u64> {
-    let (ground, payload) = (Ground::new()?, payload(bytes));
-    ground.fill(shards, WARM, 1, &payload)?;
+    let (fixture, payload) = (Fixture::new()?, payload(bytes));
+    fixture.fill(shards, WARM, 1, &payload)?;
     for index in WARM + 1..=WARM + batches {
         counted(&mut || {
-            let mut batch = ground.engine.batch();
+            let mut batch = fixture.engine.batch();
             for shard in 0..shards {
                 batch.append_payload(ShardId(shard), index, TERM, &payload)?;
             }
-            drop(ground.engine.submit(batch, Durability::Durable)?);
+            drop(fixture.engine.submit(batch, Durability::Durable)?);
             Ok(())
         })?;
         if index.is_multiple_of(ROUND) {
-            ground.engine.barrier()?.wait()?;
+            fixture.engine.barrier()?.wait()?;
         }
     }
     Ok(shards * batches)
@@ -47,25 +47,25 @@ fn append(shards: u64, bytes: usize, batches: u64) -> Result<u64> {
 
 /// A batch that drops the end of a log.
 pub(super) fn truncate() -> Result<u64> {
-    let ground = Ground::new()?;
-    ground.fill(SHARDS, 64, 8, &payload(256))?;
-    each(&ground, |batch, shard| Ok(batch.truncate_after(shard, 56).map(drop)?))
+    let fixture = Fixture::new()?;
+    fixture.fill(SHARDS, 64, 8, &payload(256))?;
+    each(&fixture, |batch, shard| Ok(batch.truncate_after(shard, 56).map(drop)?))
 }
 
 /// A batch that releases entries.
 pub(super) fn compact() -> Result<u64> {
-    let ground = Ground::new()?;
-    ground.fill(SHARDS, 128, 1, &payload(256))?;
-    each(&ground, |batch, shard| Ok(batch.compact_through(shard, 64).map(drop)?))
+    let fixture = Fixture::new()?;
+    fixture.fill(SHARDS, 128, 1, &payload(256))?;
+    each(&fixture, |batch, shard| Ok(batch.compact_through(shard, 64).map(drop)?))
 }
 
 /// A batch for each shard; returns their number.
-fn each(ground: &Ground, add: impl Fn(&mut logboom::Batch<'_>, ShardId) -> Result<()>) -> Result<u64> {
+fn each(fixture: &Fixture, add: impl Fn(&mut logboom::Batch<'_>, ShardId) -> Result<()>) -> Result<u64> {
     for shard in (0..SHARDS).map(ShardId) {
         counted(&mut || {
-            let mut batch = ground.engine.batch();
+            let mut batch = fixture.engine.batch();
             add(&mut batch, shard)?;
-            drop(ground.engine.submit(batch, Durability::Durable)?);
+            drop(fixture.engine.submit(batch, Durability::Durable)?);
             Ok(())
         })?;
     }

@@ -8,7 +8,7 @@ use crate::{
     Result,
     guard::{
         counted,
-        ground::{Ground, payload},
+        fixture::{Fixture, payload},
     },
 };
 
@@ -28,9 +28,9 @@ pub(super) fn bounds() -> Result<u64> {
 /// Batches of one entry of every shard, each in a place of its own; then questions in an order that is random and the
 /// same in every run.
 fn asked(ask: impl Fn(&Shard, u64) -> Result<()>) -> Result<u64> {
-    let ground = Ground::new()?;
-    ground.fill(SHARDS, ENTRIES, 1, &payload(64))?;
-    let shards: Vec<_> = (0..SHARDS).map(|shard| ground.engine.shard(ShardId(shard))).collect();
+    let fixture = Fixture::new()?;
+    fixture.fill(SHARDS, ENTRIES, 1, &payload(64))?;
+    let shards: Vec<_> = (0..SHARDS).map(|shard| fixture.engine.shard(ShardId(shard))).collect();
     let mut random = fastrand::Rng::with_seed(1);
     let mut question = || (random.usize(..shards.len()), random.u64(1..=ENTRIES));
     let questions: Vec<_> = (0..QUESTIONS).map(|_| question()).collect();

@@ -8,7 +8,7 @@ use crate::{
     Result,
     guard::{
         counted,
-        ground::{Ground, SMALL_SEGMENT, payload},
+        fixture::{Fixture, SMALL_SEGMENT, payload},
     },
 };
 
@@ -23,16 +23,16 @@ pub(super) fn hundred() -> Result<u64> {
 }
 
 fn recent(count: u64) -> Result<u64> {
-    let ground = ground()?;
-    read_all(&ground.engine, ENTRIES + 1 - count, ENTRIES + 1)
+    let fixture = fixture()?;
+    read_all(&fixture.engine, ENTRIES + 1 - count, ENTRIES + 1)
 }
 
 /// Entries of segments that are sealed, on the disk: index and entries are loaded.
 pub(super) fn sealed() -> Result<u64> {
-    let ground = Ground::with_segments(SMALL_SEGMENT)?;
-    ground.fill(SHARDS, 256, 8, &payload(256))?;
-    ground.settle();
-    let engine = ground.close()?.open()?;
+    let fixture = Fixture::with_segments(SMALL_SEGMENT)?;
+    fixture.fill(SHARDS, 256, 8, &payload(256))?;
+    fixture.settle();
+    let engine = fixture.close()?.open()?;
     read_all(&engine, 1, 65)
 }
 
@@ -54,8 +54,8 @@ fn read_all(engine: &Engine, first: u64, end: u64) -> Result<u64> {
 
 /// The entries of a batch that was read, one after the other.
 pub(super) fn iterate() -> Result<u64> {
-    let ground = ground()?;
-    let entries = ground.engine.shard(ShardId(0)).entries(1..ENTRIES + 1, u64::MAX)?;
+    let fixture = fixture()?;
+    let entries = fixture.engine.shard(ShardId(0)).entries(1..ENTRIES + 1, u64::MAX)?;
     counted(&mut || {
         for _ in 0..ITERATIONS {
             entries.iter().for_each(|entry| _ = black_box((entry.index, entry.term, entry.payload.first())));
@@ -66,10 +66,10 @@ pub(super) fn iterate() -> Result<u64> {
 }
 
 /// A log whose entries are all in memory, 8 of a shard in one batch.
-fn ground() -> Result<Ground> {
-    let ground = Ground::new()?;
-    ground.fill(SHARDS, ENTRIES, 8, &payload(256))?;
-    Ok(ground)
+fn fixture() -> Result<Fixture> {
+    let fixture = Fixture::new()?;
+    fixture.fill(SHARDS, ENTRIES, 8, &payload(256))?;
+    Ok(fixture)
 }
 
 const SHARDS: u64 = 64;

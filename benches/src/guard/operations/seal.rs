@@ -6,18 +6,18 @@ use crate::{
     Result,
     guard::{
         counted,
-        ground::{Ended, Ground, SMALL_SEGMENT, payload},
+        fixture::{Ended, Fixture, SMALL_SEGMENT, payload},
     },
 };
 
 /// Full segments are sealed: what the background does once it is let.
 pub(super) fn seal() -> Result<u64> {
-    let ground = filled()?;
+    let fixture = filled()?;
     counted(&mut || {
-        ground.settle();
+        fixture.settle();
         Ok(())
     })?;
-    match ground.engine.segments().iter().filter(|segment| segment.info.footer).count() {
+    match fixture.engine.segments().iter().filter(|segment| segment.info.footer).count() {
         0 => Err("nothing was sealed".into()),
         _ => Ok(TOTAL),
     }
@@ -30,9 +30,9 @@ pub(super) fn replay() -> Result<u64> {
 
 /// A log is opened whose writer closed it.
 pub(super) fn open() -> Result<u64> {
-    let ground = filled()?;
-    ground.settle();
-    opened(&ground.close()?, SHARDS)
+    let fixture = filled()?;
+    fixture.settle();
+    opened(&fixture.close()?, SHARDS)
 }
 
 fn opened(ended: &Ended, units: u64) -> Result<u64> {
@@ -46,10 +46,10 @@ fn opened(ended: &Ended, units: u64) -> Result<u64> {
 }
 
 /// Some four segments, of which three are full; nothing is done in the background yet.
-fn filled() -> Result<Ground> {
-    let ground = Ground::with_segments(SMALL_SEGMENT)?;
-    ground.fill(SHARDS, TOTAL / SHARDS, 1, &payload(256))?;
-    Ok(ground)
+fn filled() -> Result<Fixture> {
+    let fixture = Fixture::with_segments(SMALL_SEGMENT)?;
+    fixture.fill(SHARDS, TOTAL / SHARDS, 1, &payload(256))?;
+    Ok(fixture)
 }
 
 const SHARDS: u64 = 200;

@@ -11,7 +11,7 @@ use logboom_rsm::Failure;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::words::{Answer, Question};
+use super::messages::{Answer, Question};
 use crate::links::Links;
 
 /// The questions that wait for an answer.

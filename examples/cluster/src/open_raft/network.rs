@@ -22,7 +22,7 @@ use tokio::task::block_in_place;
 use super::{
     Types,
     calls::Calls,
-    words::{Answer, Question},
+    messages::{Answer, Question},
 };
 
 /// Makes clients to the other replicas of a shard.

@@ -33,7 +33,7 @@ const PROMISED: Duration = Duration::from_millis(150);
 
 /// Damage that was done, and is not made good yet.
 #[derive(Debug, Default)]
-pub(super) struct Harm {
+pub(super) struct LiveDamage {
     /// Of the states since the last opening, the first that may be found.
     floor: usize,
     /// Only reads of this engine are hit, and not what is on the disk.
@@ -41,13 +41,13 @@ pub(super) struct Harm {
     /// The engine was opened by what was there earlier: the next opening knows better what is missing.
     is_stale: bool,
     /// All is mended, as far as a stale opening knows.
-    is_mended: bool,
+    is_healed: bool,
     /// What the last opening said to be missing.
-    told: Option<Told>,
+    reported: Option<Reported>,
 }
 
 /// The shards in quarantine, and whether those that were never seen are as well.
-type Told = (Vec<(ShardId, Quarantine)>, bool);
+type Reported = (Vec<(ShardId, Quarantine)>, bool);
 
 /// What is to be done to the next operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +62,14 @@ pub(super) enum Plan {
 enum Hit {
     /// Records of these shards.
     Records(BTreeSet<u64>),
-    /// More than can be told shard by shard.
+    /// More than can be reported shard by shard.
     Anything,
 }
 
 /// Every entry that a shard ever had at an index.
-pub(super) type Ever = BTreeMap<(u64, u64), Vec<Written>>;
+pub(super) type EverWritten = BTreeMap<(u64, u64), Vec<Written>>;
 
-impl Harm {
+impl LiveDamage {
     /// Of an opening that read what was there earlier.
     pub(super) fn stale() -> Self {
         Self { is_stale: true, ..Self::default() }
@@ -77,34 +77,34 @@ impl Harm {
 
     /// The next opening will not say what the last one said.
     pub(super) fn expect_less(&mut self) {
-        self.told = None;
+        self.reported = None;
     }
 
     /// What is left of it when nothing is missing any more.
-    pub(super) fn mended(self) -> Option<Self> {
-        self.is_stale.then_some(Self { is_mended: true, ..self })
+    pub(super) fn healed(self) -> Option<Self> {
+        self.is_stale.then_some(Self { is_healed: true, ..self })
     }
 }
 
 impl History {
     /// How what the engine shows is judged.
     pub(super) fn judged(&self) -> Entries {
-        if self.harm.is_some() { Entries::Damaged } else { Entries::Whole }
+        if self.live_damage.is_some() { Entries::Damaged } else { Entries::Whole }
     }
 
     /// Whether something is in quarantine, or may be when the log is opened again.
     pub(super) fn is_hurt(&self) -> bool {
-        self.harm.as_ref().is_some_and(|harm| !harm.is_passing && !harm.is_mended)
+        self.live_damage.as_ref().is_some_and(|damage| !damage.is_passing && !damage.is_healed)
     }
 
     /// Notes entries that a batch hands in, accepted or not.
     pub(super) fn note_ever(&mut self, operation: &Operation) {
-        if self.leaning.harms == 0 {
+        if self.weights.damages == 0 {
             return;
         }
         if let Kind::Append { first, entries } | Kind::Overwrite { first, entries } = &operation.kind {
             for (index, written) in (*first..).zip(entries) {
-                self.ever.entry((operation.shard, index)).or_default().push(*written);
+                self.ever_written.entry((operation.shard, index)).or_default().push(*written);
             }
         }
     }
@@ -117,7 +117,7 @@ impl History {
         // A misplaced write may hit all that vouches for the end of the log.
         let floor = if plan == Plan::Misdirected { 0 } else { self.past.len() };
         if plan.begin(&self.world, &mut self.choices) {
-            self.harm = Some(Harm { floor, is_passing: plan == Plan::Stale, ..Harm::default() });
+            self.live_damage = Some(LiveDamage { floor, is_passing: plan == Plan::Stale, ..LiveDamage::default() });
         }
         Ok(plan)
     }
@@ -133,7 +133,7 @@ impl History {
         if is_hit {
             marks::hit(plan.mark());
         } else {
-            self.harm = None;
+            self.live_damage = None;
         }
         self.is_scarred |= self.is_hurt();
         if self.is_hurt() && self.choices.percent(75) {
@@ -145,7 +145,7 @@ impl History {
             self.world.pass(engine, PROMISED)?;
             self.settle(engine)?;
             let last = self.past.len() + self.states.len() - 1;
-            self.harm.iter_mut().for_each(|harm| harm.floor = last);
+            self.live_damage.iter_mut().for_each(|damage| damage.floor = last);
             marks::hit("damage: something vouches for what is hit");
         }
         Ok(())
@@ -178,13 +178,13 @@ impl History {
         let Some(hit) = hit else { return Ok(()) };
         // An opening that begins a segment, and damage that keeps others, want more room than there may be.
         self.world.free_space();
-        self.harm = Some(Harm::default());
+        self.live_damage = Some(LiveDamage::default());
         self.is_scarred = true;
         for _ in 0..2 {
             let engine = self.reopen()?;
             if self.is_hurt() {
                 self.check_hit(&engine, &hit)?;
-                self.mend(&engine)?;
+                self.heal_all(&engine)?;
             }
             self.compare(&engine)?;
             self.crash();
@@ -214,13 +214,13 @@ impl History {
         self.settle(engine)
     }
 
-    /// What can be told shard by shard is told of those shards alone of which records were hit.
+    /// What can be reported shard by shard is reported of those shards alone of which records were hit.
     fn check_hit(&self, engine: &Engine, hit: &Hit) -> Result<(), Failure> {
         let Hit::Records(hit) = hit else { return Ok(()) };
         let is_other = |(id, _): &(ShardId, Quarantine)| !hit.contains(&id.0);
         let others: Vec<(ShardId, Quarantine)> = engine.quarantined().into_iter().filter(is_other).collect();
         // A stale opening misses other things.
-        if self.leaning.harms > 0 || others.is_empty() && !engine.has_unknown_losses() {
+        if self.weights.damages > 0 || others.is_empty() && !engine.has_unknown_losses() {
             return Ok(());
         }
         let what = format!("records of {hit:?} were hit, and besides {others:?}\n{}", engine.open_report());
@@ -230,9 +230,9 @@ impl History {
     /// Before an opening: has one of its reads give what was there earlier.
     pub(super) fn plan_stale_opening(&mut self, is_possible: bool) -> bool {
         // What hit the engine that has ended hits no more.
-        self.harm.take_if(|harm| harm.is_passing);
-        self.harm.iter_mut().for_each(|harm| harm.is_stale = false);
-        let is_planned = is_possible && !self.world.is_faulty && self.choices.percent(self.leaning.harms / 2);
+        self.live_damage.take_if(|damage| damage.is_passing);
+        self.live_damage.iter_mut().for_each(|damage| damage.is_stale = false);
+        let is_planned = is_possible && !self.world.is_faulty && self.choices.percent(self.weights.damages / 2);
         if is_planned {
             let name = self.choices.pick(&["", "segment", "checkpoint"]);
             let nth = 1 + self.choices.below(if name.is_empty() { 30 } else { 10 });
@@ -252,7 +252,8 @@ impl History {
     /// Finds which of the possible states may be there, but for what the engine says to be missing.
     pub(super) fn resume_hurt(&mut self, engine: &Engine) -> Result<(), Failure> {
         let shards = self.shards();
-        let (floor, before) = self.harm.as_ref().map_or((0, None), |harm| (harm.floor, harm.told.as_ref()));
+        let (floor, before) =
+            self.live_damage.as_ref().map_or((0, None), |damage| (damage.floor, damage.reported.as_ref()));
         let all: Vec<&Models> = self.past.iter().chain(&self.states).collect();
         let fits = |nth: &usize| differences(engine, all[*nth], shards, Entries::Damaged).is_none();
         let found: Vec<usize> = (floor..all.len()).filter(fits).collect();
@@ -267,18 +268,19 @@ impl History {
         let mut found: Vec<Models> = found.into_iter().map(|nth| all[nth].clone()).collect();
         found.iter_mut().for_each(|models| forget_lost(engine, models));
         self.check_held_back(engine)?;
-        let told = (engine.quarantined(), engine.has_unknown_losses());
+        let reported = (engine.quarantined(), engine.has_unknown_losses());
         if self.world.has_halted() {
             // It is looked at again.
             return Ok(());
         }
-        if before.is_some_and(|before| *before != told) {
-            return Err(Failure::new(Check::Stable, format!("now {told:?}, before {before:?}")));
+        if before.is_some_and(|before| *before != reported) {
+            return Err(Failure::new(Check::Stable, format!("now {reported:?}, before {before:?}")));
         }
         marks::hit_if(before.is_some(), "damage: what is missing is found missing again");
-        // Where nothing is told of, entries may be damaged that only reading them finds.
-        let is_stale = self.harm.as_ref().is_some_and(|harm| harm.is_stale);
-        self.harm = Some(Harm { is_stale, told: (!is_stale).then_some(told), ..Harm::default() });
+        // Where nothing is reported of, entries may be damaged that only reading them finds.
+        let is_stale = self.live_damage.as_ref().is_some_and(|damage| damage.is_stale);
+        self.live_damage =
+            Some(LiveDamage { is_stale, reported: (!is_stale).then_some(reported), ..LiveDamage::default() });
         if self.world.is_small {
             // What is mended wants more room than there may be.
             self.world.free_space();
@@ -299,9 +301,9 @@ impl History {
             let (Some(first), Some(last), true) = (bounds.first, bounds.last, missing.suffix) else { continue };
             for index in first..=last {
                 let had = match shard.entries(index..index + 1, u64::MAX) {
-                    Ok(_) if self.leaning.harms == 0 => true,
+                    Ok(_) if self.weights.damages == 0 => true,
                     Ok(entries) => {
-                        let had = self.ever.get(&(id.0, index)).map_or(&[][..], |had| had);
+                        let had = self.ever_written.get(&(id.0, index)).map_or(&[][..], |had| had);
                         entries.get(index).is_some_and(|entry| had.iter().any(|written| written.is(&entry)))
                     }
                     Err(ReadError::Corrupted { .. }) => true,

@@ -9,11 +9,11 @@ use logboom::{
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    aside::{self, aside},
     error::{Error, Failure, Result},
     log::submit,
     log_id::{self, Leader},
     machine::{SnapshotView, StateMachine},
+    offload::{self, offload},
     snapshot_data::{Arrived, SnapshotData},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 const STATE: &str = "state";
 
 /// What a state stands for, in the types of one version of openraft.
-pub(crate) trait Standing: Clone + Default + Send + Sync + 'static {
+pub(crate) trait AppliedState: Clone + Default + Send + Sync + 'static {
     type Leader: Leader;
 
     /// The last entry that was applied, if any was.
@@ -35,19 +35,19 @@ pub(crate) trait Standing: Clone + Default + Send + Sync + 'static {
 }
 
 /// A machine in its group, and what it stands for. Clones are handles to the same machine.
-pub(crate) struct Keeper<M, S> {
+pub(crate) struct MachineHandle<M, S> {
     engine: Engine,
     shard: ShardId,
-    seat: Arc<RwLock<Seat<M, S>>>,
+    replica: Arc<RwLock<Replica<M, S>>>,
 }
 
-pub(crate) struct Seat<M, S> {
+pub(crate) struct Replica<M, S> {
     pub(crate) machine: M,
     pub(crate) stands: S,
 }
 
 /// A state at one moment, to be saved as a snapshot.
-pub(crate) struct Draft<V, S> {
+pub(crate) struct PendingSnapshot<V, S> {
     engine: Engine,
     shard: ShardId,
     stands: S,
@@ -55,24 +55,24 @@ pub(crate) struct Draft<V, S> {
     view: Mutex<Option<Result<V>>>,
 }
 
-impl<M: StateMachine, S: Standing> Keeper<M, S> {
+impl<M: StateMachine, S: AppliedState> MachineHandle<M, S> {
     /// Seats a machine that is empty, and recovers it from the group's snapshot if there is one.
     pub(crate) fn open(engine: &Engine, shard: ShardId, machine: M) -> Result<Self> {
-        let mut seat = Seat { machine, stands: S::default() };
+        let mut replica = Replica { machine, stands: S::default() };
         if let Some(lease) = engine.snapshots().newest(shard)? {
-            seat.recover(shard, &lease)?;
+            replica.recover(shard, &lease)?;
         }
-        Ok(Self { engine: engine.clone(), shard, seat: Arc::new(RwLock::new(seat)) })
+        Ok(Self { engine: engine.clone(), shard, replica: Arc::new(RwLock::new(replica)) })
     }
 
     /// The state as it is now, to be saved.
-    pub(crate) fn draft(&self) -> Draft<M::View, S> {
-        let seat = self.read();
-        let view = seat.machine.view().map_err(self.machine_failed("be viewed"));
-        Draft {
+    pub(crate) fn prepare_snapshot(&self) -> PendingSnapshot<M::View, S> {
+        let replica = self.read();
+        let view = replica.machine.view().map_err(self.machine_failed("be viewed"));
+        PendingSnapshot {
             engine: self.engine.clone(),
             shard: self.shard,
-            stands: seat.stands.clone(),
+            stands: replica.stands.clone(),
             view: Mutex::new(Some(view)),
         }
     }
@@ -95,19 +95,19 @@ impl<M: StateMachine, S: Standing> Keeper<M, S> {
             return Err(Error::malformed(self.shard, what, "it is of another entry than was said"));
         }
         let (engine, shard) = (self.engine.clone(), self.shard);
-        let lease = match aside(move || obtain(&engine, shard, arrived)).await.ok_or_else(panicked)?? {
+        let lease = match offload(move || obtain(&engine, shard, arrived)).await.ok_or_else(panicked)?? {
             Obtained::Ours(lease) => lease,
             Obtained::New(built) => {
                 register(&self.engine, self.shard, &built).await?;
                 built.lease()
             }
         };
-        let keeper = self.clone();
-        aside(move || keeper.write().recover(keeper.shard, &lease)).await.ok_or_else(panicked)?
+        let machine_handle = self.clone();
+        offload(move || machine_handle.write().recover(machine_handle.shard, &lease)).await.ok_or_else(panicked)?
     }
 }
 
-impl<M: StateMachine, S: Standing> Seat<M, S> {
+impl<M: StateMachine, S: AppliedState> Replica<M, S> {
     fn recover(&mut self, shard: ShardId, lease: &Lease) -> Result<()> {
         let stands = stands(shard, lease.manifest())?;
         let failed = |failure| Error::Machine { shard, what: "recover", failure };
@@ -117,12 +117,12 @@ impl<M: StateMachine, S: Standing> Seat<M, S> {
     }
 }
 
-impl<V: SnapshotView, S: Standing> Draft<V, S> {
+impl<V: SnapshotView, S: AppliedState> PendingSnapshot<V, S> {
     /// Saves the state and makes it the group's snapshot. If the group was given a newer one meanwhile, it is that.
     pub(crate) async fn save(&mut self) -> Result<(S, Lease)> {
         let view = self.view.get_mut().take().unwrap_or_else(|| Err(panicked()))?;
         let (engine, shard, stands) = (self.engine.clone(), self.shard, self.stands.clone());
-        let saved = match aside(move || build(&engine, shard, &stands, view)).await.ok_or_else(panicked)? {
+        let saved = match offload(move || build(&engine, shard, &stands, view)).await.ok_or_else(panicked)? {
             Ok(built) => register(&self.engine, self.shard, &built).await.map(|()| built.lease()),
             Err(error) => Err(error),
         };
@@ -136,17 +136,17 @@ impl<V: SnapshotView, S: Standing> Draft<V, S> {
     }
 }
 
-impl<M, S> Keeper<M, S> {
+impl<M, S> MachineHandle<M, S> {
     pub(crate) fn shard(&self) -> ShardId {
         self.shard
     }
 
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Seat<M, S>> {
-        self.seat.read()
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Replica<M, S>> {
+        self.replica.read()
     }
 
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Seat<M, S>> {
-        self.seat.write()
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Replica<M, S>> {
+        self.replica.write()
     }
 
     pub(crate) fn machine_failed(&self, what: &'static str) -> impl FnOnce(Failure) -> Error {
@@ -155,9 +155,9 @@ impl<M, S> Keeper<M, S> {
     }
 }
 
-impl<M, S> Clone for Keeper<M, S> {
+impl<M, S> Clone for MachineHandle<M, S> {
     fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), shard: self.shard, seat: Arc::clone(&self.seat) }
+        Self { engine: self.engine.clone(), shard: self.shard, replica: Arc::clone(&self.replica) }
     }
 }
 
@@ -185,7 +185,7 @@ fn obtain(engine: &Engine, shard: ShardId, arrived: Arrived) -> Result<Obtained>
     Ok(Obtained::New(receiver.finish()?))
 }
 
-fn build<S: Standing>(engine: &Engine, shard: ShardId, stands: &S, view: impl SnapshotView) -> Result<Built> {
+fn build<S: AppliedState>(engine: &Engine, shard: ShardId, stands: &S, view: impl SnapshotView) -> Result<Built> {
     let last = stands.last();
     let (index, term) = last.map_or((0, 0), |(leader, index)| (index, leader.term()));
     let (membership, metadata) = (stands.encode_membership(), log_id::encode_option(last));
@@ -204,14 +204,14 @@ async fn register(engine: &Engine, shard: ShardId, built: &Built) -> Result<()> 
     Ok(submit(engine, batch, Durability::Durable).await?.await?)
 }
 
-fn current<S: Standing>(engine: &Engine, shard: ShardId) -> Result<Option<(S, Lease)>> {
+fn current<S: AppliedState>(engine: &Engine, shard: ShardId) -> Result<Option<(S, Lease)>> {
     match engine.snapshots().newest(shard)? {
         Some(lease) => Ok(Some((stands(shard, lease.manifest())?, lease))),
         None => Ok(None),
     }
 }
 
-fn stands<S: Standing>(shard: ShardId, manifest: &Manifest) -> Result<S> {
+fn stands<S: AppliedState>(shard: ShardId, manifest: &Manifest) -> Result<S> {
     let last = log_id::decode_option(&manifest.metadata);
     let stands = last.and_then(|last| S::decode(&manifest.membership, last));
     stands.ok_or_else(|| {
@@ -220,5 +220,5 @@ fn stands<S: Standing>(shard: ShardId, manifest: &Manifest) -> Result<S> {
 }
 
 fn panicked() -> Error {
-    Error::Engine(logboom::Error::Io { what: "a snapshot".into(), error: Arc::new(aside::panicked()) })
+    Error::Engine(logboom::Error::Io { what: "a snapshot".into(), error: Arc::new(offload::panicked()) })
 }

@@ -1,4 +1,4 @@
-//! What nodes send each other: letters of many groups, in one frame for each peer and turn.
+//! What nodes send each other: packets of many groups, in one frame for each peer and turn.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ const FRAME_BYTES: usize = 1 << 20;
 
 /// What is in a frame, each for one shard.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Letter {
+pub(crate) enum Packet {
     /// A message of the raft core.
     Message(u64, Message),
     /// A snapshot begins; the message waits until it is there.
@@ -30,23 +30,23 @@ pub(crate) enum Letter {
 
 /// Letters that wait for the end of the turn.
 #[derive(Debug)]
-pub(crate) struct Mail {
+pub(crate) struct Outbox {
     links: Links,
     frames: BTreeMap<u64, Vec<u8>>,
     pub(crate) messages: u64,
     pub(crate) sent: u64,
 }
 
-impl Mail {
+impl Outbox {
     pub(crate) fn new(links: &Links) -> Self {
         let frames = links.peers().map(|peer| (peer, Vec::new())).collect();
         Self { links: links.clone(), frames, messages: 0, sent: 0 }
     }
 
-    /// Adds a letter to the frame for `to`. False if a frame was lost.
-    pub(crate) fn post(&mut self, to: u64, letter: &Letter) -> bool {
+    /// Adds a packet to the frame for `to`. False if a frame was lost.
+    pub(crate) fn post(&mut self, to: u64, packet: &Packet) -> bool {
         let Some(frame) = self.frames.get_mut(&to) else { return false };
-        letter.put(frame);
+        packet.put(frame);
         self.messages += 1;
         if frame.len() < FRAME_BYTES {
             return true;
@@ -66,22 +66,22 @@ impl Mail {
     }
 }
 
-/// The letters of a frame; what cannot be read ends them.
-pub(crate) fn open(mut frame: Bytes) -> Vec<Letter> {
-    let mut letters = Vec::new();
+/// The packets of a frame; what cannot be read ends them.
+pub(crate) fn open(mut frame: Bytes) -> Vec<Packet> {
+    let mut packets = Vec::new();
     while !frame.is_empty() {
-        match Letter::take(&mut frame) {
-            Ok(letter) => letters.push(letter),
+        match Packet::take(&mut frame) {
+            Ok(packet) => packets.push(packet),
             Err(error) => {
                 eprintln!("a frame ends early: {error}");
                 break;
             }
         }
     }
-    letters
+    packets
 }
 
-impl Letter {
+impl Packet {
     fn put(&self, to: &mut Vec<u8>) {
         match self {
             Self::Message(shard, message) => {
@@ -120,7 +120,7 @@ impl Letter {
             }
             3 => Self::End(shard),
             4 => Self::Taken { shard, is_good: from.try_get_u8()? != 0 },
-            other => return Err(format!("{other} is no letter").into()),
+            other => return Err(format!("{other} is no packet").into()),
         })
     }
 }
@@ -157,17 +157,17 @@ mod tests {
         (message.term, message.index, message.from, message.to) = (3, 17, 1, 2);
         message.mut_snapshot().data = Bytes::from_static(b"manifest");
         let chunk = Chunk { file: 1, offset: 4096, bytes: Bytes::from_static(b"block") };
-        let letters = [
-            Letter::Message(7, message.clone()),
-            Letter::Snapshot(8, message),
-            Letter::Chunk(8, chunk),
-            Letter::End(8),
-            Letter::Taken { shard: 8, is_good: true },
+        let packets = [
+            Packet::Message(7, message.clone()),
+            Packet::Snapshot(8, message),
+            Packet::Chunk(8, chunk),
+            Packet::End(8),
+            Packet::Taken { shard: 8, is_good: true },
         ];
         let mut frame = Vec::new();
-        letters.iter().for_each(|letter| letter.put(&mut frame));
-        assert_eq!(open(frame.clone().into()), letters);
+        packets.iter().for_each(|packet| packet.put(&mut frame));
+        assert_eq!(open(frame.clone().into()), packets);
         frame.truncate(frame.len() - 1);
-        assert_eq!(open(frame.into()), letters[..4], "what is whole is taken");
+        assert_eq!(open(frame.into()), packets[..4], "what is whole is taken");
     }
 }

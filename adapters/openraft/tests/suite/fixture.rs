@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub(crate) const GROUP: ShardId = ShardId(7);
 
 /// Makes engines, and counts them.
-pub(crate) struct Ground {
+pub(crate) struct Fixture {
     simulated: bool,
     made: AtomicU64,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Ground {
 /// Keeps a store's directory.
 pub(crate) struct Guard(#[expect(dead_code, reason = "removes the directory when it goes")] Option<TempDir>);
 
-impl Ground {
+impl Fixture {
     pub(crate) fn real() -> Self {
         Self { simulated: false, made: AtomicU64::new(0) }
     }

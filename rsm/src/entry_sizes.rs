@@ -1,17 +1,17 @@
-//! How many bytes which entries take: a bounded sketch of a log.
+//! `EntrySizes`: the bytes of a log's entries by index, in bounded memory.
 
 use std::{collections::VecDeque, ops::Range};
 
-/// Marks that are kept at most; then they are set further apart, and what lies between two counts evenly.
+/// The most marks that are kept. Beyond it the distance between marks doubles, and bytes between two marks count as
+/// spread evenly.
 const MARKS_MAX: usize = 512;
 
 /// The bytes of a shard's applied entries, by their index.
 ///
-/// It knows what it was told by [`Account::add`], exactly up to some hundred calls and evenly spread after that.
-/// Entries below the first that it was told of (those that were applied before a restart) count with the average of
-/// all others: nobody reads a log to count it.
+/// Exact for some hundred calls of [`EntrySizes::add`], interpolated beyond that. Entries below the first added one
+/// (applied before a restart) count with the average of all others, since the log is not read to count it.
 #[derive(Clone, Debug, Default)]
-pub struct Account {
+pub struct EntrySizes {
     marks: VecDeque<Mark>,
     /// Entries between two marks, at least.
     stride: u64,
@@ -24,9 +24,9 @@ struct Mark {
     total: u64,
 }
 
-impl Account {
-    /// Counts the entries of `range`, half-open, which take `bytes` together. They follow those counted last; where
-    /// they do not, the account begins anew with them.
+impl EntrySizes {
+    /// Adds the entries of `range`, half-open, which take `bytes` together. If they do not follow the last added ones,
+    /// everything counted before is discarded.
     pub fn add(&mut self, range: Range<u64>, bytes: u64) {
         if range.is_empty() {
             return;
@@ -51,8 +51,8 @@ impl Account {
         mean.saturating_add(seen)
     }
 
-    /// The lowest end of a range from `first` on whose entries have at least `bytes`; the end of what was counted, if
-    /// all of it has not.
+    /// The lowest end of a range from `first` on whose entries have at least `bytes` together; the end of the counted
+    /// entries if they have fewer.
     pub fn end_of(&self, first: u64, bytes: u64) -> u64 {
         let (mut short, mut long) = (first, self.marks.back().map_or(first, |last| last.index).max(first));
         if bytes == 0 {
@@ -65,7 +65,7 @@ impl Account {
         long
     }
 
-    /// Forgets what was counted below `first`, as far as nothing above depends on it.
+    /// Discards counts below `first` that no count above depends on.
     pub fn forget_below(&mut self, first: u64) {
         while self.marks.get(1).is_some_and(|next| next.index <= first) {
             self.marks.pop_front();
@@ -108,7 +108,7 @@ impl Account {
     }
 }
 
-/// What `part` of `whole` entries has of their `bytes`, if it is spread evenly.
+/// The share that `part` of `whole` entries has of their `bytes`, spread evenly.
 fn share(part: u64, whole: u64, bytes: u64) -> u64 {
     if whole == 0 {
         return 0;
@@ -122,57 +122,57 @@ mod tests {
 
     #[test]
     fn ranges_add_up() {
-        let mut account = Account::default();
-        account.add(5..6, 10);
-        account.add(6..8, 40);
-        account.add(8..9, 0);
+        let mut sizes = EntrySizes::default();
+        sizes.add(5..6, 10);
+        sizes.add(6..8, 40);
+        sizes.add(8..9, 0);
         for (range, bytes) in [(5..6, 10), (6..8, 40), (6..7, 20), (5..9, 50), (9..20, 0), (0..5, 62), (4..6, 22)] {
-            assert_eq!(account.bytes(range.clone()), bytes, "{range:?}");
+            assert_eq!(sizes.bytes(range.clone()), bytes, "{range:?}");
         }
     }
 
     #[test]
     fn an_end_is_the_lowest_that_suffices() {
-        let mut account = Account::default();
-        (0..10).for_each(|index| account.add(index..index + 1, 10));
+        let mut sizes = EntrySizes::default();
+        (0..10).for_each(|index| sizes.add(index..index + 1, 10));
         for (first, bytes, end) in
             [(0, 0, 0), (0, 1, 1), (0, 10, 1), (0, 11, 2), (4, 30, 7), (4, 1000, 10), (12, 5, 12)]
         {
-            assert_eq!(account.end_of(first, bytes), end, "{bytes} bytes from {first}");
+            assert_eq!(sizes.end_of(first, bytes), end, "{bytes} bytes from {first}");
         }
     }
 
     #[test]
     fn it_stays_small_and_right_where_entries_are_alike() {
-        let mut account = Account::default();
+        let mut sizes = EntrySizes::default();
         for index in 0..100_000 {
-            account.add(index..index + 1, 7);
+            sizes.add(index..index + 1, 7);
         }
-        assert!(account.marks.len() <= MARKS_MAX);
-        assert_eq!(account.bytes(0..100_000), 700_000);
-        assert_eq!(account.bytes(1_234..5_678), 7 * 4_444);
-        let marks = account.marks.len();
-        account.forget_below(50_000);
-        assert_eq!(account.bytes(60_000..100_000), 280_000);
-        assert!(account.marks.len() < marks && account.marks.front().is_some_and(|mark| mark.index <= 50_000));
+        assert!(sizes.marks.len() <= MARKS_MAX);
+        assert_eq!(sizes.bytes(0..100_000), 700_000);
+        assert_eq!(sizes.bytes(1_234..5_678), 7 * 4_444);
+        let marks = sizes.marks.len();
+        sizes.forget_below(50_000);
+        assert_eq!(sizes.bytes(60_000..100_000), 280_000);
+        assert!(sizes.marks.len() < marks && sizes.marks.front().is_some_and(|mark| mark.index <= 50_000));
     }
 
     #[test]
     fn a_gap_begins_anew() {
-        let mut account = Account::default();
-        account.add(0..5, 50);
-        account.add(100..101, 3);
-        assert_eq!(account.bytes(100..101), 3);
-        assert_eq!(account.bytes(98..101), 9, "what it does not know counts as what it does");
+        let mut sizes = EntrySizes::default();
+        sizes.add(0..5, 50);
+        sizes.add(100..101, 3);
+        assert_eq!(sizes.bytes(100..101), 3);
+        assert_eq!(sizes.bytes(98..101), 9, "what it does not know counts as what it does");
     }
 
     #[test]
     fn numbers_at_the_edge() {
-        let mut account = Account::default();
-        account.add(0..u64::MAX, u64::MAX);
-        assert_eq!(account.bytes(0..u64::MAX), u64::MAX);
-        assert_eq!(account.end_of(0, u64::MAX), u64::MAX);
-        account.add(u64::MAX..u64::MAX, 1);
-        assert_eq!(account.bytes(u64::MAX..u64::MAX), 0);
+        let mut sizes = EntrySizes::default();
+        sizes.add(0..u64::MAX, u64::MAX);
+        assert_eq!(sizes.bytes(0..u64::MAX), u64::MAX);
+        assert_eq!(sizes.end_of(0, u64::MAX), u64::MAX);
+        sizes.add(u64::MAX..u64::MAX, 1);
+        assert_eq!(sizes.bytes(u64::MAX..u64::MAX), 0);
     }
 }

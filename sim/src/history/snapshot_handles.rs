@@ -15,7 +15,7 @@ use crate::{
 
 /// What a caller has in hand. None of it outlives the engine, but for the other one that snapshots come from.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct SnapshotHandles {
     pub(super) building: Option<Building>,
     pub(super) receiving: Option<Receiving>,
     /// With their tags.
@@ -40,7 +40,7 @@ pub(super) struct Receiving {
     pub(super) tag: u64,
 }
 
-impl Desk {
+impl SnapshotHandles {
     /// The engine ends, and with it all that is not registered.
     pub(super) fn clear(&mut self) {
         *self = Self { sender: self.sender.take(), ..Self::default() };

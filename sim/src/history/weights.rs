@@ -4,7 +4,7 @@ use super::Scope;
 use crate::choices::Choices;
 
 /// What a history leans to; chosen once.
-pub(super) struct Leaning {
+pub(super) struct Weights {
     pub(super) rounds: u64,
     pub(super) batches_max: u64,
     /// In percent: of batches that are lazy, are waited for, are followed by a look at the time; of steps in between.
@@ -29,16 +29,16 @@ pub(super) struct Leaning {
     /// In percent: batches that compact everything, lazily, and may be the last ones for this engine.
     pub(super) releases: u64,
     /// In percent: rounds at whose end the lock is removed, and another process opens the log.
-    pub(super) rivals: u64,
+    pub(super) second_processes: u64,
     /// In percent: rounds behind which the log is opened again and again, and next to nothing is written.
     pub(super) restarts: u64,
     /// In percent: callbacks and wakers that panic, or use the engine.
     pub(super) foreign: u64,
     /// In percent: rounds in which the disk damages what it was given, without a word.
-    pub(super) harms: u64,
+    pub(super) damages: u64,
 }
 
-impl Leaning {
+impl Weights {
     pub(super) fn choose(choices: &mut Choices, scope: Scope) -> Self {
         let everything = scope == Scope::Everything;
         let chosen = Self {
@@ -56,19 +56,19 @@ impl Leaning {
             reclaims: choices.pick(&[0, 0, 3, 20]),
             snapshots: choices.pick(&[0, 0, 5, 15]),
             copies: 0,
-            rivals: 0,
+            second_processes: 0,
             restarts: 0,
             foreign: 0,
             releases: choices.pick(&[0, 0, 3, 15, 30]),
             // Few histories: after damage much less can be asked for.
-            harms: if everything && choices.percent(8) { choices.pick(&[30, 60]) } else { 0 },
+            damages: if everything && choices.percent(8) { choices.pick(&[30, 60]) } else { 0 },
         };
         // A copy is as damaged as the log: there is nothing to hold it against.
-        let copies = if chosen.harms > 0 { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 5]) };
-        let rivals = if everything { choices.pick(&[0, 0, 0, 15]) } else { 0 };
+        let copies = if chosen.damages > 0 { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 5]) };
+        let second_processes = if everything { choices.pick(&[0, 0, 0, 15]) } else { 0 };
         let restarts = if scope == Scope::Operations { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 0, 0, 10]) };
         // What callbacks write is in no model, by which it could be mended.
-        let foreign = if chosen.harms > 0 { 0 } else { choices.pick(&[0, 0, 20, 60]) };
-        Self { copies, rivals, restarts, foreign, ..chosen }
+        let foreign = if chosen.damages > 0 { 0 } else { choices.pick(&[0, 0, 20, 60]) };
+        Self { copies, second_processes, restarts, foreign, ..chosen }
     }
 }

@@ -14,8 +14,8 @@ const NOTICED: Duration = Duration::from_secs(1);
 impl History {
     /// Whether the next thing that happens to the engine may be the loss of its lock.
     pub(super) fn may_lose_lock(&mut self) -> bool {
-        let is_well = !self.world.has_halted() && !self.world.is_faulty && self.harm.is_none();
-        is_well && !self.ends && self.choices.percent(self.leaning.rivals)
+        let is_well = !self.world.has_halted() && !self.world.is_faulty && self.live_damage.is_none();
+        is_well && !self.ends && self.choices.percent(self.weights.second_processes)
     }
 
     /// Removes the lock. The engine ends for it, and another one goes on with all that was acknowledged; whatever the
@@ -32,7 +32,7 @@ impl History {
             return Err(Failure::new(Check::FailStop, "the log goes on, a second after its lock was removed"));
         }
         self.ends = false;
-        self.desk.clear();
+        self.handles.clear();
         self.world.open_beside()?;
         let new = self.reopen()?;
         self.is_over(old)?;

@@ -17,13 +17,13 @@ use logboom::{
 /// An answer that is on its way.
 pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<T, String>>>>;
 
-pub(crate) struct Ground {
+pub(crate) struct Fixture {
     pub(crate) disk: Arc<SimDisk>,
     clock: Arc<ManualClock>,
     seed: u64,
 }
 
-impl Ground {
+impl Fixture {
     pub(crate) fn new(seed: u64) -> Self {
         Self::on(SimDisk::new(seed, SimOptions::default()), seed)
     }
@@ -40,7 +40,7 @@ impl Ground {
         Engine::open_on(Arc::clone(&self.disk) as _, config, Runtime::Manual(self.clock.clone())).unwrap()
     }
 
-    /// What a power cut at this moment leaves, in one of the ways that `seed` decides; this ground goes on.
+    /// What a power cut at this moment leaves, in one of the ways that `seed` decides; this fixture goes on.
     pub(crate) fn cut(&self, seed: u64) -> Self {
         Self::on(self.disk.fork(seed).power_cut(), self.seed)
     }

@@ -16,84 +16,84 @@ use raft::eraftpb::Message;
 
 use super::{
     Event,
-    mail::{Letter, Mail},
+    outbox::{Outbox, Packet},
 };
 use crate::links::Links;
 
 /// Two threads, one for each direction.
 #[derive(Clone, Debug)]
-pub(crate) struct Courier {
-    out: Sender<Parcel>,
-    back: Sender<(u64, Letter)>,
+pub(crate) struct SnapshotTransfer {
+    out: Sender<Outgoing>,
+    back: Sender<(u64, Packet)>,
 }
 
 /// A snapshot to be sent: the core's message, and the lease that keeps the file.
 #[derive(Debug)]
-struct Parcel {
+struct Outgoing {
     shard: u64,
     message: Message,
     lease: Lease,
 }
 
-impl Courier {
+impl SnapshotTransfer {
     pub(crate) fn start(links: &Links, groups: HashMap<u64, Group>, events: Sender<Event>) -> Self {
-        let (out, parcels) = mpsc::channel();
-        let (back, letters) = mpsc::channel();
-        let (mail, happens) = (Mail::new(links), events.clone());
-        thread::spawn(move || send_out(&parcels, mail, &happens));
-        let desk = Desk { groups, coming: HashMap::new(), mail: Mail::new(links), events };
-        thread::spawn(move || desk.take_in(&letters));
+        let (out, outgoing) = mpsc::channel();
+        let (back, packets) = mpsc::channel();
+        let (outbox, happens) = (Outbox::new(links), events.clone());
+        thread::spawn(move || send_out(&outgoing, outbox, &happens));
+        let incoming = SnapshotReceiver { groups, coming: HashMap::new(), outbox: Outbox::new(links), events };
+        thread::spawn(move || incoming.take_in(&packets));
         Self { out, back }
     }
 
     /// Sends the snapshot of a `MsgSnapshot`. What becomes of it is an event.
     pub(crate) fn send(&self, shard: u64, message: Message, lease: Lease) {
-        self.out.send(Parcel { shard, message, lease }).unwrap_or(());
+        self.out.send(Outgoing { shard, message, lease }).unwrap_or(());
     }
 
-    /// Takes a letter about a snapshot.
-    pub(crate) fn take_in(&self, from: u64, letter: Letter) {
-        self.back.send((from, letter)).unwrap_or(());
+    /// Takes a packet about a snapshot.
+    pub(crate) fn take_in(&self, from: u64, packet: Packet) {
+        self.back.send((from, packet)).unwrap_or(());
     }
 }
 
-fn send_out(parcels: &Orders<Parcel>, mut mail: Mail, events: &Sender<Event>) {
-    for Parcel { shard, message, lease } in parcels {
+fn send_out(outgoing: &Orders<Outgoing>, mut outbox: Outbox, events: &Sender<Event>) {
+    for Outgoing { shard, message, lease } in outgoing {
         let to = message.to;
-        if let Err(error) = send(shard, message, &lease, &mut mail) {
+        if let Err(error) = send(shard, message, &lease, &mut outbox) {
             eprintln!("the snapshot of shard {shard} does not reach node {to}: {error}");
             events.send(Event::Taken { shard, by: to, is_good: false }).unwrap_or(());
         }
     }
 }
 
-fn send(shard: u64, message: Message, lease: &Lease, mail: &mut Mail) -> Result<(), Failure> {
+fn send(shard: u64, message: Message, lease: &Lease, outbox: &mut Outbox) -> Result<(), Failure> {
     let to = message.to;
-    let mut arrives = mail.post(to, &Letter::Snapshot(shard, message));
+    let mut arrives = outbox.post(to, &Packet::Snapshot(shard, message));
     for chunk in lease.chunks(None)? {
-        arrives &= mail.post(to, &Letter::Chunk(shard, chunk?));
+        arrives &= outbox.post(to, &Packet::Chunk(shard, chunk?));
     }
-    arrives &= mail.post(to, &Letter::End(shard));
-    if mail.flush() && arrives { Ok(()) } else { Err("the connection is gone".into()) }
+    arrives &= outbox.post(to, &Packet::End(shard));
+    if outbox.flush() && arrives { Ok(()) } else { Err("the connection is gone".into()) }
 }
 
 /// Where snapshots arrive.
-struct Desk {
+struct SnapshotReceiver {
     groups: HashMap<u64, Group>,
     /// What has begun, by shard and sender. It ends with the last chunk, or when another one begins.
     coming: HashMap<(u64, u64), (Message, Receiver)>,
-    mail: Mail,
+    outbox: Outbox,
     events: Sender<Event>,
 }
 
-impl Desk {
-    fn take_in(mut self, letters: &Orders<(u64, Letter)>) {
-        for (from, letter) in letters {
-            let shard = match &letter {
-                Letter::Snapshot(shard, _) | Letter::Chunk(shard, _) | Letter::End(shard) => *shard,
-                Letter::Message(..) | Letter::Taken { .. } => continue,
+impl SnapshotReceiver {
+    fn take_in(mut self, packets: &Orders<(u64, Packet)>) {
+        for (from, packet) in packets {
+            let shard = match &packet {
+                Packet::Snapshot(shard, _) | Packet::Chunk(shard, _) | Packet::End(shard) => *shard,
+                Packet::Message(..) | Packet::Taken { .. } => continue,
             };
-            if let Err(error) = self.take(from, letter) {
+            if let Err(error) = self.take(from, packet) {
                 eprintln!("the snapshot of shard {shard} from node {from} comes to nothing: {error}");
                 self.coming.remove(&(shard, from));
                 self.answer(shard, from, false);
@@ -101,22 +101,22 @@ impl Desk {
         }
     }
 
-    fn take(&mut self, from: u64, letter: Letter) -> Result<(), Failure> {
-        match letter {
-            Letter::Snapshot(shard, message) => self.begin(from, shard, message)?,
-            Letter::Chunk(shard, chunk) => {
+    fn take(&mut self, from: u64, packet: Packet) -> Result<(), Failure> {
+        match packet {
+            Packet::Snapshot(shard, message) => self.begin(from, shard, message)?,
+            Packet::Chunk(shard, chunk) => {
                 if let Some((_, receiver)) = self.coming.get_mut(&(shard, from)) {
                     receiver.accept(&chunk)?;
                 }
             }
-            Letter::End(shard) => {
+            Packet::End(shard) => {
                 if let Some((message, receiver)) = self.coming.remove(&(shard, from)) {
                     let group = self.groups.get(&shard).ok_or("there is no such group")?;
                     group.received(receiver.finish()?);
                     self.arrived(shard, from, message);
                 }
             }
-            Letter::Message(..) | Letter::Taken { .. } => {}
+            Packet::Message(..) | Packet::Taken { .. } => {}
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Desk {
 
     /// An answer that is lost is made up for by the sender's patience.
     fn answer(&mut self, shard: u64, to: u64, is_good: bool) {
-        self.mail.post(to, &Letter::Taken { shard, is_good });
-        self.mail.flush();
+        self.outbox.post(to, &Packet::Taken { shard, is_good });
+        self.outbox.flush();
     }
 }

@@ -23,9 +23,9 @@ use raft::{
 
 use super::{
     Event, SaveJob,
-    courier::Courier,
-    mail::{Letter, Mail},
+    outbox::{Outbox, Packet},
     replica::Replica,
+    snapshot_transfer::SnapshotTransfer,
 };
 use crate::{
     links::Links,
@@ -46,14 +46,14 @@ const SNAPSHOT_TICKS: u64 = 100;
 const HAND_OVER_TICKS: u64 = 20;
 
 /// The groups of a node, and all that the thread needs for them.
-pub(crate) struct Turns {
+pub(crate) struct EventLoop {
     /// By shard; `None` for one that has failed, which the others are not concerned by.
     replicas: Vec<Option<Replica>>,
     /// The shards that something happened to.
     touched: BTreeSet<u64>,
     writer: Writer,
-    mail: Mail,
-    courier: Courier,
+    outbox: Outbox,
+    transfer: SnapshotTransfer,
     saver: Sender<(u64, SaveJob)>,
     status: Status,
     bunch: Duration,
@@ -61,13 +61,13 @@ pub(crate) struct Turns {
     ticked: u64,
 }
 
-impl Turns {
+impl EventLoop {
     pub(crate) fn new(
         options: &NodeOptions,
         engine: &Engine,
         links: &Links,
         replicas: Vec<Replica>,
-        courier: Courier,
+        transfer: SnapshotTransfer,
         events: Sender<Event>,
     ) -> Self {
         let saver = start_saver(events.clone());
@@ -77,8 +77,8 @@ impl Turns {
             replicas: replicas.into_iter().map(Some).collect(),
             touched,
             writer,
-            mail: Mail::new(links),
-            courier,
+            outbox: Outbox::new(links),
+            transfer,
             saver,
             status: Status::default(),
             bunch: Duration::from_millis(options.tick_ms) / u32::try_from(BUNCHES).unwrap_or(1),
@@ -151,7 +151,7 @@ impl Turns {
                 None => answer.give(Reply::Elsewhere(None)),
             },
             Ask::Status => {
-                let (messages, frames) = (self.mail.messages, self.mail.sent);
+                let (messages, frames) = (self.outbox.messages, self.outbox.sent);
                 let mut status = Status { messages, frames, ..self.status };
                 self.replicas.iter().flatten().for_each(|replica| replica.count(&mut status));
                 answer.give(Reply::Status(Box::new(status)));
@@ -202,7 +202,7 @@ impl Turns {
             self.save(readys)?;
             self.release()?;
         }
-        self.mail.flush();
+        self.outbox.flush();
         Ok(())
     }
 
@@ -304,7 +304,7 @@ impl Turns {
             if message.get_msg_type() == MessageType::MsgSnapshot {
                 self.send_snapshot(shard, message);
             } else {
-                self.mail.post(message.to, &Letter::Message(shard, message));
+                self.outbox.post(message.to, &Packet::Message(shard, message));
             }
         }
     }
@@ -316,7 +316,7 @@ impl Turns {
         replica.sending.insert(to, until);
         match replica.group().sending(to) {
             Some(lease) => {
-                self.courier.send(shard, message, lease);
+                self.transfer.send(shard, message, lease);
                 self.status.sent += 1;
             }
             None => self.settle(shard, to, false),

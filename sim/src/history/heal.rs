@@ -3,7 +3,7 @@
 use logboom::{Boundary, Engine, Error, ReadError, Shard, ShardId, Ticket};
 use logboom_wal::marks;
 
-use super::{History, harm::Harm};
+use super::{History, live_damage::LiveDamage};
 use crate::{
     check::{Check, Failure},
     model::Model,
@@ -28,17 +28,17 @@ impl History {
     }
 
     /// Makes good what is missing, as an embedder does: from other replicas, entry by entry or as a snapshot.
-    pub(super) fn mend(&mut self, engine: &Engine) -> Result<(), Failure> {
+    pub(super) fn heal_all(&mut self, engine: &Engine) -> Result<(), Failure> {
         if !self.make_good(engine)? {
             return Ok(());
         }
-        self.harm = self.harm.take().and_then(Harm::mended);
+        self.live_damage = self.live_damage.take().and_then(LiveDamage::healed);
         self.compare(engine)
     }
 
-    /// [`History::mend`] while more may be wrong. Returns false if the device failed.
+    /// [`History::heal_all`] while more may be wrong. Returns false if the device failed.
     pub(super) fn make_good(&mut self, engine: &Engine) -> Result<bool, Failure> {
-        self.harm.iter_mut().for_each(Harm::expect_less);
+        self.live_damage.iter_mut().for_each(LiveDamage::expect_less);
         let mut accepted = Vec::new();
         for id in 0..self.shards() {
             let shard = engine.shard(ShardId(id));

@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 /// Runs `work` on a thread of its own. Snapshots are rare, and any length: a pool would be someone else's threads.
 ///
 /// When there is no thread to be had it runs here; `None` when it panicked.
-pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, outcome) = oneshot::channel();
     let work = std::sync::Arc::new(parking_lot::Mutex::new(Some((work, done))));
     let run = {

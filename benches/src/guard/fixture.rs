@@ -10,12 +10,12 @@ use logboom::{
 use crate::Result;
 
 /// Where the engine of an operation lies.
-pub(super) struct Ground {
+pub(super) struct Fixture {
     pub(super) engine: Engine,
     disk: Arc<SimDisk>,
 }
 
-impl Ground {
+impl Fixture {
     /// With segments that an operation fills only where it means to.
     pub(super) fn new() -> Result<Self> {
         Self::with_segments(64 << 20)
@@ -25,7 +25,7 @@ impl Ground {
     pub(super) fn with_segments(segment_bytes: u64) -> Result<Self> {
         let disk = SimDisk::new(SEED, SimOptions::default());
         let engine = open(&disk, segment_bytes)?;
-        Ok(Ground { engine, disk })
+        Ok(Fixture { engine, disk })
     }
 
     /// Submits batches of `run` entries of each of `shards` until each has `entries`, and waits until they are durable.
