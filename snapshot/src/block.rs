@@ -1,4 +1,4 @@
-//! Blocks: what the files of a snapshot are cut into, each with a header that says what it is of.
+//! Blocks: the files of a snapshot are split into blocks, each with a header that identifies it.
 //!
 //! The bytes are laid out in FORMAT.md, "Block".
 
@@ -11,30 +11,30 @@ pub const CHUNK_BYTES_MAX: usize = 512 << 10;
 /// The length of a block's header.
 pub(crate) const HEADER: usize = 64;
 
-/// The bytes of a file that a block holds, but for the file's last block. The same on every node, whatever its disk is,
-/// so that the offset of a block in its file says which it is.
+/// The bytes of a file per block; the file's last block may have fewer. The same on every node and disk, so that the
+/// offset in the file identifies a block.
 pub(crate) const RAW_BYTES: usize = CHUNK_BYTES_MAX - HEADER;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBSB");
 
-/// What a block says of itself.
+/// The header of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockHeader {
     pub(crate) snapshot: u64,
     pub(crate) file: u32,
     /// The number of the block in its file.
     pub(crate) number: u32,
-    /// The length of what it holds, before compression and after.
+    /// The lengths of the content before and after compression.
     pub(crate) raw: u32,
     pub(crate) stored: u32,
-    /// Of what it holds, after compression and before.
+    /// Checksums of the content after and before compression.
     pub(crate) stored_crc: u32,
     pub(crate) raw_crc: u32,
     pub(crate) codec: u8,
 }
 
 impl BlockHeader {
-    /// The header's bytes, and the checksum in them: it covers all of the block.
+    /// The encoded header, and the checksum in it, which covers the whole block.
     pub(crate) fn encode(&self) -> ([u8; HEADER], u32) {
         let mut bytes = [0; HEADER];
         bytes[4..8].copy_from_slice(&MAGIC.to_le_bytes());
@@ -51,7 +51,7 @@ impl BlockHeader {
         (bytes, crc)
     }
 
-    /// What an intact header of `snapshot` says; `None` for anything else.
+    /// Decodes an intact header of `snapshot`; `None` for anything else.
     pub(crate) fn decode(bytes: &[u8], snapshot: u64) -> Option<Self> {
         let bytes = bytes.get(..HEADER)?;
         let header = Self {
@@ -64,12 +64,12 @@ impl BlockHeader {
             raw_crc: u32_at(bytes, 36),
             codec: bytes[40],
         };
-        // Encoding it again compares the magic, the checksum and the bytes that mean nothing.
+        // Encoding it again verifies the magic, the checksum and the reserved bytes.
         (header.snapshot == snapshot && header.encode().0 == bytes).then_some(header)
     }
 }
 
-/// A block that was verified.
+/// A verified block.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) header: BlockHeader,
@@ -97,7 +97,7 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(number)
 }
 
-/// The seed of the checksums of what belongs to these numbers: nothing of others passes.
+/// The checksum seed for these numbers, so that no block of another snapshot passes.
 pub(crate) fn seed_of(numbers: &[u64]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     numbers.iter().for_each(|number| crc.update(&number.to_le_bytes()));
@@ -110,7 +110,7 @@ pub(crate) fn seeded_crc(bytes: &[u8], seed: u32) -> u32 {
     crc.finalize()
 }
 
-/// The checksum of a whole, from that of its beginning and that of the `len` bytes behind it.
+/// Combines the checksum of a beginning with that of the `len` bytes behind it.
 pub(crate) fn joined_crc(beginning: u32, rest: u32, len: u64) -> u32 {
     let mut crc = crc32fast::Hasher::new_with_initial(beginning);
     crc.combine(&crc32fast::Hasher::new_with_initial_len(rest, len));

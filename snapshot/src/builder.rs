@@ -1,4 +1,4 @@
-//! Building a snapshot: from streams of bytes to blocks in a container.
+//! `Builder`: writes streams of bytes as blocks of a container.
 
 use std::io::{self, Write};
 
@@ -16,12 +16,12 @@ use crate::{
     stop::Stop,
 };
 
-/// What is copied before it is checksummed: it is in the processor's cache then.
+/// Bytes that are copied and then checksummed at once, while they are in the processor's cache.
 const STRIDE: usize = 32 << 10;
 
 /// A snapshot that is being built: its files are written one after the other, as streams, into one container.
 ///
-/// It may move between threads. Dropped, or after an error, it leaves nothing.
+/// It may move between threads. Dropping it, or an error, removes everything it wrote.
 #[derive(Debug)]
 pub struct Builder {
     draft: Draft,
@@ -30,7 +30,7 @@ pub struct Builder {
     names: Names,
     files: Vec<FileInfo>,
     blocks: Vec<BlockInfo>,
-    /// The block that is being filled.
+    /// The open block.
     filling: Option<Filling>,
     stop: Stop,
     progress: Progress,
@@ -45,8 +45,8 @@ struct Filling {
     crc: crc32fast::Hasher,
 }
 
-/// Writes one file of a snapshot. Its errors have the [`Error`] as their source, and [`Builder::finish`] repeats the
-/// first.
+/// Writes one file of a snapshot. Its errors have the [`Error`] as their source, and [`Builder::finish`] returns the
+/// first again.
 #[derive(Debug)]
 pub struct FileWriter<'b>(&'b mut Builder);
 
@@ -66,11 +66,12 @@ impl Builder {
         }
     }
 
-    /// Begins the next file and ends the one before. Bytes are in it when they were written; nothing has to be flushed.
+    /// Begins the next file and ends the previous one. Written bytes belong to the file at once; there is nothing to
+    /// flush.
     ///
     /// # Errors
-    /// [`Error::Name`], [`Error::TooLarge`] for too many files, and nothing has changed then; any other is that of a
-    /// write before.
+    /// [`Error::Name`], [`Error::TooLarge`] for too many files: nothing has changed then. Any other error is that of an
+    /// earlier write.
     pub fn file(&mut self, name: &str) -> Result<FileWriter<'_>> {
         crate::spec::check_size(What::Files, self.files.len() + 1, FILES_MAX)?;
         self.flush()?;
@@ -80,13 +81,12 @@ impl Builder {
         Ok(FileWriter(self))
     }
 
-    /// How far it is.
+    /// The progress of the build.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// Completes the snapshot: everything of it is durable on return, under its name, and it is nobody's until it is
-    /// registered.
+    /// Completes the snapshot: on return its file is durable under its final name, but not yet registered for a shard.
     ///
     /// # Errors
     /// The first error of any write; those of the device; [`Error::Stopped`].
@@ -107,7 +107,7 @@ impl Builder {
         self.draft.publish(manifest, bytes)
     }
 
-    /// Copies as much of `bytes` as the block that is being filled has room for, and writes it when it is full.
+    /// Copies as many of `bytes` as the open block has room for, and writes the block when it is full.
     fn put(&mut self, bytes: &[u8]) -> Result<usize> {
         let pool = &self.draft.shared().medium.pool;
         let filling = self.filling.get_or_insert_with(|| Filling::new(pool.region(CHUNK_BYTES_MAX)));
@@ -118,7 +118,7 @@ impl Builder {
         Ok(taken)
     }
 
-    /// Writes the block that is being filled, if there is any of it.
+    /// Writes the open block, if it has any bytes.
     fn flush(&mut self) -> Result<()> {
         if let Some(error) = &self.failed {
             return Err(error.clone());

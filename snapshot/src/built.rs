@@ -1,4 +1,4 @@
-//! A snapshot that is complete, and nobody's yet.
+//! `Built`: a complete snapshot that is not registered yet.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::{
     shared::Shared,
 };
 
-/// A snapshot that is complete, synced and named, and not registered. Clones are the same; when the last goes and it
-/// was not registered, its file is removed.
+/// A complete, durable snapshot that is not registered yet. Clones are the same snapshot; dropping the last one of an
+/// unregistered snapshot removes its file.
 #[derive(Clone, Debug)]
 pub struct Built(Arc<Inner>);
 
@@ -27,23 +27,23 @@ impl Built {
         Self(Arc::new(Inner { shared, entry, opened }))
     }
 
-    /// What it consists of.
+    /// The snapshot's manifest.
     pub fn manifest(&self) -> &Arc<Manifest> {
         &self.0.opened.manifest
     }
 
-    /// What the log is to record of it.
+    /// The log's record of it.
     pub fn registration(&self) -> Registered {
         self.0.entry.registered
     }
 
-    /// A lease, by which it can be read before it is registered, and after.
+    /// A lease, to read it before and after it is registered.
     pub fn lease(&self) -> Lease {
         self.0.shared.lease_again(&self.0.entry);
         Lease::new(Arc::clone(&self.0.shared), Arc::clone(&self.0.entry), Arc::clone(&self.0.opened))
     }
 
-    /// Whether it can still be registered: it was not yet, and these are the snapshots that it was made beside.
+    /// Whether it can still be registered, because it was not registered before.
     pub fn is_unclaimed(&self) -> bool {
         self.0.shared.is_unclaimed(self.0.entry.registered.file)
     }

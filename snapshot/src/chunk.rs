@@ -1,4 +1,4 @@
-//! The unit of shipping.
+//! `Chunk`: the unit of transfer.
 
 use bytes::Bytes;
 
@@ -9,32 +9,32 @@ use crate::{
     position::Position,
 };
 
-/// A piece of a snapshot in transfer: a block, verbatim. It verifies itself on arrival.
+/// A piece of a snapshot in transfer: a block, byte for byte. The receiver verifies it on arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The number of the file in the manifest.
     pub file: u32,
-    /// Where in the file it begins, in bytes before compression.
+    /// Its offset in the file, in bytes before compression.
     pub offset: u64,
     /// The block: at most [`CHUNK_BYTES_MAX`](crate::CHUNK_BYTES_MAX) bytes.
     pub bytes: Bytes,
 }
 
 impl Lease {
-    /// The chunk that a receiver asks for: the one at its [`Receiver::position`](crate::Receiver::position).
+    /// The chunk at a receiver's [`Receiver::position`](crate::Receiver::position).
     ///
     /// # Errors
-    /// [`Error::Absent`] for a place that none begins at; [`Error::Damaged`], [`Error::Io`].
+    /// [`Error::Absent`] if no chunk begins there; [`Error::Damaged`], [`Error::Io`].
     pub fn chunk(&self, at: Position) -> Result<Chunk> {
         let block = read_block(self, self.block_at(at)?)?;
         Ok(Chunk { file: at.file, offset: at.offset, bytes: block.bytes })
     }
 
-    /// The chunks from `at` on, in order, read ahead: what a sender pushes. `None` is for all of them; a receiver whose
-    /// position is `None` wants none any more.
+    /// The chunks from `at` on, in order and read ahead, for a sender that pushes. `None` starts at the first chunk;
+    /// note that a receiver's position of `None` means that it is complete.
     ///
     /// # Errors
-    /// [`Error::Absent`] for a place that none begins at.
+    /// [`Error::Absent`] if no chunk begins there.
     pub fn chunks(&self, at: Option<Position>) -> Result<Chunks> {
         let first = at.map_or(Ok(0), |at| self.block_at(at))?;
         Ok(Chunks::new(Fetch::new(self.clone(), first..self.manifest().blocks.len())))
@@ -47,7 +47,7 @@ impl Lease {
 }
 
 impl Chunk {
-    /// Where it belongs.
+    /// The position of the chunk.
     pub fn position(&self) -> Position {
         Position { file: self.file, offset: self.offset }
     }

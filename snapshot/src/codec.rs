@@ -9,7 +9,7 @@ use crate::{
 const LZ4: u8 = 1;
 
 impl Codec {
-    /// Refuses what this build lacks.
+    /// Refuses a codec that this build lacks.
     pub(crate) fn check(self) -> Result<()> {
         match self {
             Self::Lz4 if !cfg!(feature = "lz4") => Err(Error::Unsupported { codec: "lz4" }),
@@ -18,10 +18,10 @@ impl Codec {
     }
 }
 
-/// What stands in a block that is stored as it is.
+/// The codec number of an uncompressed block.
 pub(crate) const RAW: u8 = 0;
 
-/// The room that compressing `len` bytes may take.
+/// The most bytes that compressing `len` bytes may yield.
 pub(crate) fn bound(codec: Codec, len: usize) -> usize {
     match codec {
         #[cfg(feature = "lz4")]
@@ -30,8 +30,8 @@ pub(crate) fn bound(codec: Codec, len: usize) -> usize {
     }
 }
 
-/// Compresses `raw` into `out`, which has room for its [`bound`]. The number that names the codec in a block, and the
-/// compressed length; nothing if it did not shrink.
+/// Compresses `raw` into `out`, which has room for its [`bound`]. Returns the codec's number and the compressed length;
+/// `None` if it did not shrink.
 pub(crate) fn compress(codec: Codec, raw: &[u8], out: &mut [u8]) -> Option<(u8, usize)> {
     match codec {
         #[cfg(feature = "lz4")]
@@ -46,7 +46,8 @@ pub(crate) fn compress(codec: Codec, raw: &[u8], out: &mut [u8]) -> Option<(u8, 
     }
 }
 
-/// Fills `out`, which is as long as what was compressed. `Ok(false)` if `stored` does not come to that.
+/// Decompresses `stored` into `out`, which has the original length. `Ok(false)` if it does not yield exactly that many
+/// bytes.
 pub(crate) fn decompress(codec: u8, stored: &[u8], out: &mut [u8]) -> Result<bool> {
     match codec {
         #[cfg(feature = "lz4")]

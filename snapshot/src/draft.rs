@@ -1,4 +1,4 @@
-//! A container that is being written, under a temporary name, and how it gets its own.
+//! `Draft`: a container that is written under a temporary name and then renamed.
 
 use std::{io, sync::Arc};
 
@@ -17,16 +17,16 @@ use crate::{
     shared::Shared,
 };
 
-/// The most that is written of a manifest at once.
+/// The most bytes of a manifest per write.
 const PIECE: usize = 512 << 10;
 
-/// A container that is being written. Dropped, it is removed.
+/// A container that is being written. Dropping it removes the file.
 #[derive(Debug)]
 pub(crate) struct Draft {
     shared: Arc<Shared>,
     file: Arc<dyn File>,
     number: u64,
-    /// The name that the file has now; empty once it is not this draft's to remove.
+    /// The file's current name; empty once the draft must not remove it any more.
     name: String,
     pipe: Option<Pipe>,
 }
@@ -49,7 +49,7 @@ impl Draft {
         &self.shared
     }
 
-    /// Has the room for a container of this manifest reserved at once.
+    /// Reserves the space for a container of this manifest.
     pub(crate) fn reserve(&mut self, manifest: &Manifest, manifest_len: usize) -> Result<()> {
         let pad = self.shared.medium.pad() as u64;
         let blocks = manifest.blocks.iter().map(|block| padded(block.stored, pad));
@@ -84,18 +84,18 @@ impl Draft {
             manifest_len: manifest_bytes.len() as u64,
         };
         let beginning = Slice::padded_copy(&shared.medium.pool, &header.encode(shared.medium.log), pad);
-        // Nothing is in flight behind this; what is left of the queue goes with it.
+        // Nothing is in flight after this; the queue is dropped with it.
         self.pipe.take().ok_or_else(over)?.finish(beginning)?;
         self.name_it()?;
         let opened = Opened::new(Arc::clone(&self.file), Arc::new(manifest), manifest_bytes.into(), pad);
         let opened = Arc::new(opened);
         let entry = shared.add_unclaimed(opened.manifest.shard, registered, &opened);
-        // The file is the snapshot's from here on.
+        // From here on the file belongs to the snapshot.
         self.name.clear();
         Ok(Built::new(shared, entry, opened))
     }
 
-    /// Syncs the file and gives it its name. It must be on the disk before it can be found by that.
+    /// Syncs the file and then renames it: its content must be durable before its final name exists.
     fn name_it(&mut self) -> Result<()> {
         if !mutants::is_on("SnapshotNotSynced") {
             self.file.sync_all().map_err(|error| self.sync_failed("syncing a snapshot", error))?;
@@ -120,7 +120,7 @@ impl Draft {
     }
 }
 
-/// Never seen: what is published is consumed.
+/// Unreachable: publishing consumes the draft.
 fn over() -> Error {
     Error::io("writing a snapshot", io::Error::other("it is complete already"))
 }
@@ -130,9 +130,9 @@ impl Drop for Draft {
         if self.name.is_empty() {
             return;
         }
-        // Waits for what is in flight: nothing is written to a file that is gone.
+        // Waits for operations in flight: nothing may be written to a removed file.
         self.pipe = None;
-        // What cannot be removed now is when the log is opened again.
+        // A file that cannot be removed now is removed when the log is opened again.
         drop(self.shared.medium.disk.remove(&self.name));
         self.shared.free_number(self.number);
     }

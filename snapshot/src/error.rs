@@ -1,48 +1,48 @@
-//! What can go wrong, by what a caller can do about it.
+//! Errors, by what a caller can do about them.
 
 use std::{fmt, io, sync::Arc};
 
-/// What the functions of this crate return.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a snapshot could not be built, received, read or found.
+/// An error of building, receiving, reading or finding a snapshot.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What is stored, or was received, is not what was written.
+    /// The stored or received bytes differ from those that were written.
     #[error("shard {shard}: snapshot {id:016x} is damaged: {what}")]
     Damaged {
         /// The shard.
         shard: u64,
         /// The snapshot.
         id: u64,
-        /// What was found, and where.
+        /// The finding and its place.
         what: Arc<str>,
     },
-    /// There is no file of that name in the snapshot, or the file ends before the offset that was asked for.
+    /// The snapshot has no file of that name, or the file ends before the requested offset.
     #[error("no such place in the snapshot: {what}")]
     Absent {
-        /// What was asked for.
+        /// The requested place.
         what: Arc<str>,
     },
-    /// The file system is full. Nothing is left of what was built or received.
+    /// The file system is full. The partial snapshot was removed.
     #[error("the file system is full")]
     Full,
-    /// A chunk, or a manifest, is of another snapshot or another shard than the one that is received.
+    /// A chunk or a manifest is of another snapshot or another shard.
     #[error("not of this transfer: {what}")]
     Foreign {
-        /// In what it differs.
+        /// The difference.
         what: Arc<str>,
     },
-    /// The transfer was ended before everything had arrived.
+    /// The transfer was finished before all chunks had arrived.
     #[error("incomplete: file {file} has arrived up to {offset} only")]
     Incomplete {
         /// The number of the file.
         file: u32,
-        /// The bytes of it that are there.
+        /// The bytes of it that have arrived.
         offset: u64,
     },
-    /// The operating system refused something that is not a sync. Nothing is left of what was built or received.
+    /// An operation other than a sync failed. The partial snapshot was removed.
     #[error("{what}: {error}")]
     Io {
         /// What was attempted.
@@ -50,13 +50,13 @@ pub enum Error {
         /// The answer.
         error: Arc<io::Error>,
     },
-    /// What was given as a manifest is none, or says what cannot be.
+    /// The bytes are not a manifest, or state something impossible.
     #[error("no manifest of a snapshot: {what}")]
     Malformed {
         /// What is wrong with it.
         what: Arc<str>,
     },
-    /// The shard's snapshot is registered, and its file is not there.
+    /// The shard's registered snapshot has no file.
     #[error("shard {shard}: the registered snapshot {id:016x} is missing")]
     Missing {
         /// The shard.
@@ -64,7 +64,7 @@ pub enum Error {
         /// The snapshot.
         id: u64,
     },
-    /// A file's name would not stay within a directory, is too long, or is there already.
+    /// A file's name would leave the directory, is too long, or was used before.
     #[error("the name {name:?} {reason}")]
     Name {
         /// The name.
@@ -72,7 +72,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// It was written by a newer version.
+    /// A newer version wrote the snapshot.
     #[error("the snapshot has format version {found}, this version reads up to {supported}")]
     NewerFormat {
         /// The version that it states.
@@ -80,10 +80,11 @@ pub enum Error {
         /// The newest version that can be read.
         supported: u32,
     },
-    /// A chunk does not follow what has arrived; send again from [`Receiver::position`](crate::Receiver::position).
+    /// A chunk does not follow the last one that arrived; send again from
+    /// [`Receiver::position`](crate::Receiver::position).
     #[error("out of order: file {file} at {offset} is wanted next")]
     OutOfOrder {
-        /// The number of the file that is wanted next.
+        /// The number of the file that is expected next.
         file: u32,
         /// The offset in it.
         offset: u64,
@@ -98,11 +99,11 @@ pub enum Error {
         /// The term of its newest snapshot.
         term: u64,
     },
-    /// It was [stopped](crate::Stop::stop). Nothing is left of it.
+    /// The operation was [stopped](crate::Stop::stop). The partial snapshot was removed.
     #[error("stopped")]
     Stopped,
-    /// A sync failed: nothing is known of any unsynced write on the device, the log's included. The
-    /// [host](crate::Host::sync_failed) was told.
+    /// A sync failed: any unsynced write on the device may be lost, the log's included. The
+    /// [host](crate::Host::sync_failed) was notified.
     #[error("{what}: {error}")]
     Sync {
         /// What was attempted.
@@ -110,7 +111,7 @@ pub enum Error {
         /// The answer.
         error: Arc<io::Error>,
     },
-    /// Something exceeds its limit.
+    /// A size exceeds its limit.
     #[error("{what} of {size} exceeds the limit of {limit}")]
     TooLarge {
         /// What.
@@ -128,7 +129,7 @@ pub enum Error {
     },
 }
 
-/// What [`Error::TooLarge`] is about.
+/// The subject of [`Error::TooLarge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
@@ -143,7 +144,7 @@ pub enum What {
 }
 
 impl Error {
-    /// An error of anything but a sync.
+    /// The error of an operation other than a sync.
     pub(crate) fn io(what: impl Into<Arc<str>>, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
@@ -156,7 +157,7 @@ impl Error {
     }
 }
 
-/// For what is read and written through the traits of the standard library: the error is found again as the source.
+/// For reads and writes through the traits of the standard library: the error is the source of the `io::Error`.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {

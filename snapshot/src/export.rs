@@ -1,4 +1,4 @@
-//! Writing a snapshot's files into a directory of the embedder's.
+//! Exports a snapshot's files into a directory of the embedder.
 
 use std::{
     fs::{self, File},
@@ -17,7 +17,7 @@ use crate::{
 
 impl Lease {
     /// Writes the snapshot's files into `dir`, which must not exist yet or be empty, under their names. Durable on
-    /// return; after an error, what it wrote is removed.
+    /// return; after an error the written files are removed.
     ///
     /// # Errors
     /// As [`Lease::verify`].
@@ -27,12 +27,12 @@ impl Lease {
     }
 }
 
-/// Writes all files into `dir`. What was made is removed again after an error.
+/// Writes all files into `dir`. Removes them again after an error.
 pub(crate) fn export(lease: &Lease, dir: &Path, stop: &Stop, progress: &Progress) -> Result<()> {
     let made = make_empty(dir)?;
     let exported = write_files(lease, dir, stop, progress).and_then(|()| if made { sync_name(dir) } else { Ok(()) });
     if exported.is_err() {
-        // What cannot be removed is the embedder's to see.
+        // The embedder has to remove files that cannot be removed here.
         drop(remove_content(dir));
         if made {
             drop(fs::remove_dir(dir));
@@ -41,7 +41,7 @@ pub(crate) fn export(lease: &Lease, dir: &Path, stop: &Stop, progress: &Progress
     exported
 }
 
-/// Makes the directory, or finds it empty. Whether it was made.
+/// Creates the directory, or checks that it is empty. Returns whether it was created.
 fn make_empty(dir: &Path) -> Result<bool> {
     let failed = |error| Error::io(format!("making {}", dir.display()), error);
     match fs::create_dir(dir) {
@@ -65,12 +65,12 @@ fn remove_content(dir: &Path) -> io::Result<()> {
 fn write_files(lease: &Lease, dir: &Path, stop: &Stop, progress: &Progress) -> Result<()> {
     let mut folders = vec![dir.to_path_buf()];
     for (number, info) in (0..).zip(&lease.manifest().files) {
-        // It was checked when the manifest was read. Nothing else stands between a name and the file system.
+        // The name was checked when the manifest was read; that check alone protects the file system.
         check_name(&info.name)?;
         let path = dir.join(&info.name);
         let failed = |error| Error::io(format!("writing {}", path.display()), error);
         make_folders(dir, &info.name, &mut folders).map_err(failed)?;
-        // The directory was empty: whatever is there has got there since, and is not written over or followed.
+        // The directory was empty, so an existing file appeared since: it is neither overwritten nor followed.
         let mut file = File::create_new(&path).map_err(failed)?;
         copy(&mut Reader::new(lease.clone(), number), stop, progress, |bytes| file.write_all(bytes).map_err(failed))?;
         file.sync_all().map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Reading blocks in order, with several in flight.
+//! Reads blocks in order, with several in flight.
 
 use std::{collections::VecDeque, fmt, io, ops::Range, sync::Arc};
 
@@ -11,18 +11,18 @@ use crate::{
     pipe::queue,
 };
 
-/// As many blocks as keep a device busy; they bound the memory of a reader.
+/// Enough blocks to keep a device busy; they bound the memory of a reader.
 const IN_FLIGHT_MAX: usize = 8;
 
-/// Blocks of a snapshot, one after the other, read ahead and verified.
+/// An iterator over blocks of a snapshot, read ahead and verified.
 pub(crate) struct Fetch {
     lease: Lease,
     queue: Option<Box<dyn Queue>>,
     completions: Vec<Completion>,
-    /// The block that is asked for next, and those behind it that were.
+    /// The next block to return, and the completions of those requested from it on.
     next: usize,
     window: VecDeque<Option<Completion>>,
-    /// How many are asked for at once: few at first, since who wants a little should not wait for more.
+    /// How many blocks are in flight: few at first, so that short reads do not wait for blocks they do not need.
     ahead: usize,
     end: usize,
 }
@@ -33,7 +33,7 @@ impl Fetch {
         Self { lease, queue: None, completions: Vec::new(), next, window: VecDeque::new(), ahead: 1, end }
     }
 
-    /// The next block; `None` behind the last one. After an error there is none.
+    /// The next block; `None` after the last one and after an error.
     pub(crate) fn next(&mut self) -> Option<Result<Block>> {
         if self.next >= self.end {
             return None;
@@ -50,7 +50,7 @@ impl Fetch {
         let ahead = self.ahead;
         self.ahead = IN_FLIGHT_MAX.min(2 * ahead);
         if ahead == 1 || (self.queue.is_none() && self.end - self.next == 1) {
-            // Not worth a queue.
+            // A single block does not need a queue.
             return read_block(&self.lease, self.next);
         }
         self.read_ahead()?;

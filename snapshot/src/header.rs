@@ -14,7 +14,7 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 const MAGIC: u32 = u32::from_le_bytes(*b"LBSN");
 const LEN: usize = 128;
 
-/// What the header of a container says.
+/// The header of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) shard: u64,
@@ -43,7 +43,7 @@ impl Header {
         bytes
     }
 
-    /// What the header of a container of this log says; `None` for anything else.
+    /// Decodes the header of a container of this log; `None` for anything else.
     ///
     /// # Errors
     /// [`Error::NewerFormat`].

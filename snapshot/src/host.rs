@@ -1,17 +1,16 @@
-//! What the log whose directory the snapshots share does for them.
+//! `Host`: what the snapshots need of the log whose directory they share.
 
 use std::{fmt, io};
 
-/// The log beside which the snapshots lie. Called from whatever thread uses the snapshots.
+/// The log beside the snapshots. Called from any thread that uses the snapshots.
 pub trait Host: Send + Sync + fmt::Debug + 'static {
-    /// A number that no other call, process or machine is likely to get: snapshots and their files are told apart by
-    /// such numbers.
+    /// A random number that is unique over calls, processes and machines: it identifies snapshots and their files.
     fn nonce(&self) -> u64;
 
-    /// A sync of a snapshot's file or of the directory failed. What the kernel knew of failed writes is gone with it,
-    /// the log's own included: it must not acknowledge anything any more.
+    /// A sync of a snapshot's file or of the directory failed. The kernel reports a failed write once, so this error
+    /// may be about the log's own writes: the log must not acknowledge anything any more.
     fn sync_failed(&self, what: &str, error: &io::Error);
 
-    /// There may be files to remove: [`Store::sweep`](crate::Store::sweep) does, at any later time.
+    /// There may be files for [`Store::sweep`](crate::Store::sweep) to remove; it may run at any later time.
     fn has_work(&self) {}
 }

@@ -1,4 +1,4 @@
-//! Keeping every snapshot for a while, whatever is registered meanwhile.
+//! `Keep`: holds every snapshot's file for a while, for a copy of the directory.
 
 use std::{fmt, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     shared::Shared,
 };
 
-/// While this lives, no file of a complete snapshot is removed. For whoever copies the directory.
+/// While this lives, no file of a complete snapshot is removed, so that the directory can be copied.
 pub struct Keep(Arc<Shared>);
 
 impl Keep {
@@ -17,8 +17,8 @@ impl Keep {
         Self(Arc::clone(shared))
     }
 
-    /// The names of the files of all complete snapshots. Those that were registered at any time since this was made
-    /// are among them, and others.
+    /// The names of the files of all complete snapshots: all that were registered at any time since this was created,
+    /// and possibly others.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the directory cannot be listed.

@@ -1,4 +1,4 @@
-//! The right to read a snapshot.
+//! `Lease`: the right to read a snapshot, which keeps its file.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::{
     shared::Shared,
 };
 
-/// The right to read a snapshot: while any lease of it lives, its file is not deleted, whatever replaces it, and the
-/// shard's log above its index is kept.
+/// The right to read a snapshot: while a lease lives, the snapshot's file is not deleted, even when a newer one is
+/// registered, and the shard's log above its index is kept.
 ///
-/// Clones are leases of their own. Any thread may use and drop them.
+/// Each clone is a lease too. Any thread may use and drop them.
 #[derive(Debug)]
 pub struct Lease {
     pub(crate) shared: Arc<Shared>,
@@ -22,12 +22,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes over a lease that was counted already.
+    /// Wraps a lease that is counted already.
     pub(crate) fn new(shared: Arc<Shared>, entry: Arc<Entry>, opened: Arc<Opened>) -> Self {
         Self { shared, entry, opened }
     }
 
-    /// What the snapshot is and consists of.
+    /// The snapshot's manifest.
     pub fn manifest(&self) -> &Arc<Manifest> {
         &self.opened.manifest
     }

@@ -1,13 +1,12 @@
 //! Snapshot files: streamed in, checksummed, leased, shipped by chunk, retained.
 //!
-//! A *snapshot* is what a shard's log up to an index comes down to: the state of its application, as one or several
-//! *files*, with the index, the term and the membership that it stands for. It lies in one container file in the
-//! directory of the log, so that it is there as a whole or not at all, whatever a crash does. The bytes are laid out
-//! in `FORMAT.md` beside this crate.
+//! A *snapshot* replaces a shard's log up to an index: the state of its application at that index, as one or several
+//! *files*, with the index, its term and the membership. It is one container file in the directory of the log, so that
+//! a crash leaves all of it or nothing. The bytes are laid out in `FORMAT.md` beside this crate.
 //!
-//! [`Store::build`] and [`Store::receive`] both end in a [`Built`]: a snapshot that is complete, synced and named, and
-//! not yet anyone's. It becomes the shard's when its registration is durable, which is the business of the layer
-//! above: [`Store::set`]. A [`Lease`] keeps a registered snapshot from being deleted, for as long as it lives.
+//! [`Store::build`] and [`Store::receive`] both return a [`Built`] in the end: a complete, durable snapshot that is not
+//! registered yet. The layer above registers it in the log, and calls [`Store::set`]. A [`Lease`] keeps a registered
+//! snapshot from being deleted, for as long as it lives.
 //!
 //! Nothing here holds a whole snapshot in memory, runs in the background, or reads a clock.
 

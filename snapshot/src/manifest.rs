@@ -1,4 +1,4 @@
-//! The manifest: what a snapshot consists of, the same on every node that it was shipped to.
+//! `Manifest`: describes a snapshot and its files, the same on every node.
 //!
 //! The bytes are laid out in FORMAT.md, "Manifest".
 
@@ -19,17 +19,17 @@ use crate::{
     spec::{FILES_MAX, MEMBERSHIP_BYTES_MAX, METADATA_BYTES_MAX},
 };
 
-/// What a snapshot is and consists of.
+/// The description of a snapshot: its identity, files and blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Manifest {
     /// The shard.
     pub shard: u64,
-    /// The last index whose effect is in it.
+    /// The last index that the snapshot includes.
     pub index: u64,
     /// The term of that index.
     pub term: u64,
-    /// Tells it apart from every other snapshot, here and elsewhere.
+    /// A number that identifies the snapshot on every node.
     pub id: u64,
     /// As it was given to the builder.
     pub membership: Bytes,
@@ -55,12 +55,12 @@ pub struct FileInfo {
     pub(crate) first_block: usize,
 }
 
-/// A block, as the manifest knows it.
+/// A block in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockInfo {
-    /// The length of what it holds, after compression.
+    /// The length of its content after compression.
     pub(crate) stored: u32,
-    /// The checksum of its header, which covers all of it.
+    /// The checksum in its header, which covers the whole block.
     pub(crate) crc: u32,
 }
 
@@ -70,12 +70,12 @@ impl Manifest {
         self.files.iter().map(|file| file.len).sum()
     }
 
-    /// The number of the file `name` in [`Manifest::files`], and what is known of it.
+    /// The number of the file `name` in [`Manifest::files`], and its entry.
     pub fn file(&self, name: &str) -> Option<(u32, &FileInfo)> {
         (0..).zip(&self.files).find(|(_, file)| file.name == name)
     }
 
-    /// Where each [chunk](crate::Chunk) belongs, in their order, and how many bytes it has.
+    /// The position and the length in bytes of each [chunk](crate::Chunk), in order.
     pub fn chunks(&self) -> impl Iterator<Item = (Position, usize)> {
         let chunk =
             |(block, info): (usize, &BlockInfo)| Some((self.position_of(block)?, HEADER + info.stored as usize));
@@ -136,7 +136,7 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// Reads a manifest, from wherever it came.
+    /// Decodes and checks a manifest of any origin.
     ///
     /// # Errors
     /// [`Error::Malformed`], [`Error::NewerFormat`], [`Error::Name`], [`Error::TooLarge`].
@@ -161,7 +161,7 @@ impl Manifest {
         Self::of(tables)
     }
 
-    /// Takes the tables for what they say, once that is possible: checksums do not tell that a program was right.
+    /// Accepts the tables only if they are consistent: a checksum does not prove that the writer was correct.
     fn of(tables: &ArchivedTables) -> Result<Self> {
         let (membership, metadata) = (&tables.membership[..], &tables.metadata[..]);
         crate::spec::check_size(What::Membership, membership.len(), MEMBERSHIP_BYTES_MAX)?;
@@ -210,7 +210,7 @@ impl Manifest {
     }
 }
 
-/// What stands in front of the archive: what it is (6 bytes), its version (2), its checksum (4), zeros (4).
+/// The bytes before the archive: magic (6 bytes), version (2), checksum (4), zeros (4).
 const PREFIX: usize = 16;
 const NAME: [u8; 6] = *b"snapsh";
 const VERSION: u16 = 1;
@@ -246,12 +246,12 @@ impl FileRow {
     }
 }
 
-/// The room that a block takes in a container whose blocks are padded to `pad` bytes.
+/// The bytes of a block in a container whose blocks are padded to `pad` bytes.
 pub(crate) fn padded(stored: u32, pad: u64) -> u64 {
     (HEADER as u64 + u64::from(stored)).next_multiple_of(pad)
 }
 
-/// The names of a snapshot's files: each once, and none of them a directory that another lies in.
+/// Checks the names of a snapshot's files: all are different, and none is a directory of another.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     files: BTreeSet<String>,

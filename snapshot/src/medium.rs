@@ -1,17 +1,17 @@
-//! Where the snapshots of a log lie, and the memory that they are read and written by.
+//! `Medium`: the directory of a log's snapshots, and the memory for reading and writing them.
 
 use std::sync::Arc;
 
 use logboom_disk::{Disk, Pool};
 
-/// Memory that is kept for the next blocks.
+/// Idle memory that is kept for the next blocks, in bytes.
 const IDLE_BYTES_MAX: usize = 16 << 20;
 
 /// See the module.
 pub(crate) struct Medium {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) pool: Pool,
-    /// The identity of the log; seeds what is this log's alone.
+    /// The identity of the log, which seeds checksums of this log's containers.
     pub(crate) log: [u64; 2],
 }
 
@@ -20,7 +20,7 @@ impl Medium {
         Self { disk, pool: Pool::new(IDLE_BYTES_MAX), log }
     }
 
-    /// Bytes that writes and offsets are multiples of.
+    /// The alignment of writes and offsets, in bytes.
     pub(crate) fn pad(&self) -> usize {
         self.disk.facts().pad_unit
     }
@@ -31,7 +31,7 @@ pub(crate) fn complete_name(number: u64) -> String {
     format!("{COMPLETE}{number:016x}")
 }
 
-/// What the names of files begin with.
+/// Prefixes of file names.
 pub(crate) const COMPLETE: &str = "snapshot-";
 pub(crate) const BUILDING: &str = "building-";
 pub(crate) const RECEIVING: &str = "receiving-";

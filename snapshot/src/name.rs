@@ -1,14 +1,14 @@
-//! Names of the files of a snapshot, which come from a user or over a network, and may end up in a file system.
+//! Checks names of a snapshot's files, which come from a user or a network and may be exported to a file system.
 
 use crate::error::{Error, Result};
 
 /// The longest name of a file of a snapshot, in bytes.
 pub const NAME_BYTES_MAX: usize = 1024;
 
-/// The longest part of a name between slashes, in bytes: what file systems take.
+/// The longest part of a name between slashes, in bytes: the limit of file systems.
 const PART_BYTES_MAX: usize = 255;
 
-/// Refuses a name that would not stay within the directory that a snapshot is exported to.
+/// Refuses a name that would leave the directory to which a snapshot is exported.
 ///
 /// A name is one or several parts separated by `/`. A part is not empty, not `.`, not `..`, at most 255 bytes, and
 /// without control characters, `\` and `:`, which lead elsewhere on some systems.

@@ -1,4 +1,4 @@
-//! A container whose header and manifest were read and verified.
+//! `Opened`: a container whose header and manifest are verified.
 
 use std::{
     io,
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Entry {
     pub(crate) shard: u64,
     pub(crate) registered: Registered,
-    /// What was read of it, while anybody needs that.
+    /// The opened container, while it is in use.
     pub(crate) opened: Cache,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Opened {
     places: Vec<u64>,
 }
 
-/// What was read of a container, for as long as anybody needs it.
+/// A cache of an opened container, kept while it is in use.
 #[derive(Debug, Default)]
 pub(crate) struct Cache(Mutex<Weak<Opened>>);
 
@@ -52,7 +52,7 @@ impl Cache {
         Self(Mutex::new(Arc::downgrade(opened)))
     }
 
-    /// What is known of the entry's container, or what is read of it now.
+    /// The opened container of the entry; opens it if needed.
     pub(crate) fn get(&self, medium: &Medium, entry: &Entry) -> Result<Arc<Opened>> {
         let mut known = self.0.lock();
         if let Some(opened) = known.upgrade() {
@@ -65,26 +65,26 @@ impl Cache {
 }
 
 impl Opened {
-    /// A container of this manifest, in a file that it was written to.
+    /// The container of this manifest in a file that was just written.
     pub(crate) fn new(file: Arc<dyn File>, manifest: Arc<Manifest>, manifest_bytes: Bytes, pad: usize) -> Self {
         Self { file, manifest_bytes, places: places(&manifest, pad as u64), manifest }
     }
 
-    /// Where the block lies, and its length without and with padding.
+    /// The block's offset, and its length without and with padding.
     pub(crate) fn place(&self, block: usize) -> Option<(u64, usize, usize)> {
         let (start, end) = (*self.places.get(block)?, *self.places.get(block + 1)?);
         let len = HEADER + self.manifest.blocks.get(block)?.stored as usize;
         Some((start, len, usize::try_from(end - start).ok()?))
     }
 
-    /// What the header of a container says, if there is an intact one.
+    /// The header of a container, if it is intact.
     pub(crate) fn header(medium: &Medium, number: u64) -> Option<Header> {
         let file = medium.disk.open(&complete_name(number), Mode::Read).ok()?;
         let beginning = read_some(&*file, &medium.pool, 0, medium.pad(), medium.pad()).ok()?;
         Header::decode(&beginning, medium.log).ok()?
     }
 
-    /// Verifies what was read of a block: that it is this one, and as it was written.
+    /// Verifies that the bytes are this block, as it was written.
     pub(crate) fn check(&self, block: usize, bytes: &[u8]) -> Result<BlockHeader> {
         let bad = |what: &str| self.damaged(format!("block {block}: {what}"));
         let manifest = &self.manifest;
@@ -148,7 +148,7 @@ impl<'r> Reading<'r> {
         if (header.shard, header.registered) != (self.entry.shard, self.entry.registered) {
             return Err(self.damaged("it is another's"));
         }
-        // It was written for a device that takes smaller writes, and brought here in one piece.
+        // The container was written for a device with smaller pad units, and copied here as a file.
         if header.pad == 0 || !(header.pad as usize).is_multiple_of(pad) {
             let what = format!("reading {}, which is padded to {} bytes, by {pad}", self.name, header.pad);
             return Err(Error::io(what, io::ErrorKind::Unsupported.into()));
@@ -191,7 +191,7 @@ impl<'r> Reading<'r> {
     }
 }
 
-/// The most that is read of a manifest at once.
+/// The most bytes of a manifest per read.
 const PIECE: usize = 1 << 20;
 
 /// Where each block begins, and where the last one ends.

@@ -1,4 +1,4 @@
-//! Writing a file from its beginning to its end, with several blocks in flight.
+//! `Pipe`: writes a file front to back, with several blocks in flight.
 
 use std::{fmt, io, sync::Arc};
 
@@ -6,16 +6,16 @@ use logboom_disk::{Completion, Disk, File, InlineQueue, Op, OpKind, Queue, Slice
 
 use crate::error::{Error, Result};
 
-/// As many blocks as keep a device busy; with the one that is being filled they bound the memory of a build.
+/// Enough blocks to keep a device busy; with the open one they bound the memory of a build.
 const IN_FLIGHT_MAX: usize = 8;
 
-/// What the file grows by at a time.
+/// The bytes by which the file grows at a time.
 const GROWTH_MIN: u64 = 1 << 20;
 const GROWTH_MAX: u64 = 64 << 20;
 
-/// A queue of operations on a disk that has one to give, or else one that performs them at once.
+/// A queue of the disk, or an inline queue if the disk cannot provide one.
 pub(crate) fn queue(disk: &dyn Disk) -> Box<dyn Queue> {
-    // No descriptor or memory for a ring is no reason not to go on.
+    // Without a descriptor or memory for a ring, writes still work inline.
     disk.movable_queue().unwrap_or_else(|_| Box::new(InlineQueue::default()))
 }
 
@@ -41,12 +41,12 @@ impl Pipe {
         self.end
     }
 
-    /// Has the room for a file of `size` bytes reserved at once.
+    /// Reserves the space for a file of `size` bytes.
     pub(crate) fn reserve(&mut self, size: u64) -> Result<()> {
         self.allocate(size).map_err(|error| Error::io("growing a snapshot", error))
     }
 
-    /// Starts to write whole pad units at the end, once fewer than too many are in flight.
+    /// Starts a write of whole pad units at the end; waits while the queue is full.
     pub(crate) fn write(&mut self, slice: Slice) -> Result<()> {
         let (offset, len) = (self.end, slice.len() as u64);
         self.grow(offset + len)?;
@@ -67,7 +67,7 @@ impl Pipe {
         Ok(())
     }
 
-    /// Waits until nothing is in flight, writes what the file begins with, and gives back what it does not need.
+    /// Waits until nothing is in flight, writes the beginning of the file, and frees unused space.
     pub(crate) fn finish(mut self, beginning: Slice) -> Result<()> {
         self.drain()?;
         let wrote = |error| Error::io("writing a snapshot", error);
@@ -92,7 +92,7 @@ impl Pipe {
         }
     }
 
-    /// Has the file be at least `size` bytes long, and somewhat more where there is room.
+    /// Grows the file to at least `size` bytes, and somewhat more where there is space.
     fn grow(&mut self, size: u64) -> Result<()> {
         if size <= self.allocated {
             return Ok(());

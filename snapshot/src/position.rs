@@ -1,6 +1,6 @@
-//! A place in a transfer.
+//! `Position`: a place in a transfer.
 
-/// Where a transfer goes on.
+/// The place where a transfer continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The number of the file in the manifest.

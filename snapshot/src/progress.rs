@@ -1,11 +1,11 @@
-//! How far something is that takes long.
+//! `Progress`: how far a long operation has come.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// How far a build, a transfer, a verification or an export is. Clones show the same; any thread may look.
+/// The progress of a build, a transfer, a verification or an export. Clones show the same progress, on any thread.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Counts>);
 
@@ -16,12 +16,12 @@ struct Counts {
 }
 
 impl Progress {
-    /// The bytes of the snapshot's files that are done with, before compression.
+    /// The processed bytes of the snapshot's files, before compression.
     pub fn done_bytes(&self) -> u64 {
         self.0.done.load(Ordering::Relaxed)
     }
 
-    /// All bytes of the snapshot's files; 0 while that is not known, as in a build.
+    /// All bytes of the snapshot's files; 0 while unknown, as in a build.
     pub fn total_bytes(&self) -> u64 {
         self.0.total.load(Ordering::Relaxed)
     }

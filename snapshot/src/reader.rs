@@ -1,4 +1,4 @@
-//! Reading a file of a snapshot as a stream.
+//! `Reader`: reads a file of a snapshot as a stream.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -15,19 +15,19 @@ use crate::{
     stop::Stop,
 };
 
-/// One file of a leased snapshot, read as a stream with reading ahead. Every block is verified before any of it is
-/// given out; the whole when it is read from its beginning to its end. It holds the lease.
+/// A stream over one file of a leased snapshot, with read-ahead. Each block is verified before its bytes are returned;
+/// the file's checksum is verified when it is read from beginning to end. Holds the lease.
 #[derive(Debug)]
 pub struct Reader {
     fetch: Fetch,
     lease: Lease,
     file: u32,
-    /// Where the next byte is given from.
+    /// The offset of the next byte.
     position: u64,
-    /// What is there of the current block, before compression, and where in the file that begins.
+    /// The content of the current block, decompressed, and its offset in the file.
     bytes: Bytes,
     bytes_at: u64,
-    /// The checksum of the file so far, while nothing was left out; and how far it has come.
+    /// The checksum of the file so far, while no byte was skipped; and how far it reaches.
     crc: Option<(u32, u64)>,
 }
 
@@ -70,7 +70,7 @@ impl Reader {
         self.info().map_or(0, |info| info.len)
     }
 
-    /// Moves to the end of the next block, and says how long that is; `None` at the end of the file.
+    /// Moves to the end of the next block and returns its length; `None` at the end of the file.
     pub(crate) fn pass_block(&mut self) -> Result<Option<usize>> {
         if !self.fill()? {
             return Ok(None);
@@ -80,13 +80,13 @@ impl Reader {
         Ok(Some(passed))
     }
 
-    /// What is there of the current block from the position on.
+    /// The bytes of the current block from the position on.
     pub(crate) fn rest(&self) -> &[u8] {
         let skipped = self.position.checked_sub(self.bytes_at).and_then(|skipped| usize::try_from(skipped).ok());
         skipped.and_then(|skipped| self.bytes.get(skipped..)).unwrap_or_default()
     }
 
-    /// Has the bytes at the position be there; false at the end of the file.
+    /// Loads the block at the position; false at the end of the file.
     pub(crate) fn fill(&mut self) -> Result<bool> {
         while self.rest().is_empty() {
             if self.position >= self.len() {
@@ -162,7 +162,7 @@ impl Seek for Reader {
         self.position = position.ok_or_else(before)?;
         let number = self.position / RAW_BYTES as u64;
         if self.rest().is_empty() {
-            // What was read ahead is of no use.
+            // The blocks read ahead are useless after a seek.
             self.bytes = Bytes::new();
             self.fetch = Fetch::new(self.lease.clone(), blocks(&self.lease, self.file, number));
         }

@@ -1,4 +1,4 @@
-//! Receiving a snapshot, chunk by chunk.
+//! `Receiver`: receives a snapshot, chunk by chunk.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::{
     stop::Stop,
 };
 
-/// A snapshot that is being received, chunk by chunk, from whoever pushes or is asked for them.
+/// A snapshot that is being received, chunk by chunk, pushed by a sender or requested from it.
 ///
-/// It may move between threads. Dropped, or after an error of the device, it leaves nothing. It does not outlive the
-/// process: what was received in part is removed when the log is opened.
+/// It may move between threads. Dropping it, or an error of the device, removes everything received. It does not
+/// outlive the process: opening the log removes partially received files.
 #[derive(Debug)]
 pub struct Receiver {
     draft: Draft,
     manifest: Arc<Manifest>,
     manifest_bytes: Vec<u8>,
-    /// The block that has to arrive next.
+    /// The block that must arrive next.
     next: usize,
     /// The checksum of its file so far.
     crc: u32,
@@ -47,7 +47,7 @@ impl Receiver {
         })
     }
 
-    /// What is being received.
+    /// The manifest of the snapshot.
     pub fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
@@ -57,21 +57,21 @@ impl Receiver {
         &self.manifest_bytes
     }
 
-    /// What has to arrive next; `None` when everything has. A transfer that was interrupted goes on here.
+    /// The position that must arrive next, where an interrupted transfer continues; `None` when everything has arrived.
     pub fn position(&self) -> Option<Position> {
         self.manifest.position_of(self.next)
     }
 
-    /// How far it is.
+    /// The progress of the transfer.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// Takes a chunk, after verifying it. One that has arrived before is passed over; false then.
+    /// Verifies and takes a chunk. Returns false for one that arrived before, which is skipped.
     ///
     /// # Errors
-    /// [`Error::OutOfOrder`], [`Error::Foreign`] and [`Error::Damaged`] leave the transfer as it was; after any other
-    /// it has ended.
+    /// [`Error::OutOfOrder`], [`Error::Foreign`] and [`Error::Damaged`] leave the transfer unchanged; any other error
+    /// ends it.
     pub fn accept(&mut self, chunk: &Chunk) -> Result<bool> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -111,7 +111,7 @@ impl Receiver {
         self.draft.publish(Arc::unwrap_or_clone(self.manifest), self.manifest_bytes)
     }
 
-    /// That the bytes are this block of this snapshot, as it was written: the manifest knows its checksum.
+    /// Verifies that the bytes are this block of this snapshot, by the checksum in the manifest.
     fn check(&self, block: usize, bytes: &[u8]) -> Result<BlockHeader> {
         let header = BlockHeader::decode(bytes, self.manifest.id).ok_or_else(|| foreign("a block of another"))?;
         let (file, number) = self.manifest.file_of(block).unwrap_or_default();
@@ -127,7 +127,7 @@ impl Receiver {
         Ok(header)
     }
 
-    /// The checksum of the file with this block, which at its end must be the one that the manifest states.
+    /// The checksum of the file including this block, which must match the manifest at the file's end.
     fn whole(&self, header: &BlockHeader) -> Result<u32> {
         let before = if header.number == 0 { 0 } else { self.crc };
         let crc = joined_crc(before, header.raw_crc, header.raw.into());

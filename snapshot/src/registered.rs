@@ -1,13 +1,13 @@
-//! What the log records of a snapshot.
+//! `Registered`: the log's record of a snapshot.
 
-/// A registered snapshot, as the log has it: what is recorded, and what is found again at opening.
+/// A registered snapshot, as recorded in the log and recovered at opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registered {
-    /// The last index whose effect is in it. The order of snapshots is by index, then term.
+    /// The last index that the snapshot includes. Snapshots are ordered by index, then term.
     pub index: u64,
     /// The term of that index.
     pub term: u64,
-    /// Tells the snapshot apart from every other, here and elsewhere.
+    /// A number that identifies the snapshot on every node.
     pub id: u64,
     /// The number in its file's name.
     pub file: u64,
@@ -16,13 +16,13 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// What snapshots are ordered by: never the term first, since a log's terms rise with its indexes and those of
-    /// candidates do not.
+    /// The sort key of snapshots: index first. Terms rise with indexes within one log only: a candidate's higher term
+    /// says nothing about its index.
     pub fn order(&self) -> (u64, u64) {
         (self.index, self.term)
     }
 
-    /// What a shard has once this is registered: the newest `kept` of `list`, which has the oldest first, and this.
+    /// The shard's snapshots after this one is registered: the newest `kept` of `list` (oldest first) and this one.
     pub fn registered_in(self, list: &mut Vec<Registered>, kept: usize) {
         let at = list.partition_point(|other| other.order() <= self.order());
         list.insert(at, self);

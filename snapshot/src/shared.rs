@@ -1,4 +1,4 @@
-//! What all handles to the snapshots of a log share: which there are, whose they are, and who reads them.
+//! `Shared`: the table of a log's snapshots, their shards and leases, shared by all handles.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,11 +33,11 @@ struct State {
     shards: BTreeMap<u64, Vec<Arc<Entry>>>,
     /// Complete and not registered, by the number of the file.
     unclaimed: BTreeMap<u64, Arc<Entry>>,
-    /// No longer registered: removed when `mark` is durable and nobody reads it.
+    /// No longer registered: removed when `mark` is durable and no lease is left.
     doomed: Vec<Doomed>,
     /// How many leases there are of each file that has any: by shard, index and number of the file.
     leases: BTreeMap<(u64, u64, u64), u64>,
-    /// Who wants all files to stay.
+    /// The number of `Keep`s.
     keepers: u64,
 }
 
@@ -52,7 +52,7 @@ impl Shared {
         Arc::new(Self { medium: Medium::new(disk, log), host, state: Mutex::default() })
     }
 
-    /// A number that no file of the directory has in its name. It stays taken until [`Shared::free_number`].
+    /// Reserves a number that no file of the directory has in its name, until [`Shared::free_number`].
     pub(crate) fn take_number(&self) -> u64 {
         loop {
             let number = self.host.nonce();
@@ -62,7 +62,7 @@ impl Shared {
         }
     }
 
-    /// Notes the number of a file that is there.
+    /// Adds the number of an existing file.
     pub(crate) fn keep_number(&self, number: u64) {
         self.state().numbers.insert(number);
     }
@@ -71,7 +71,7 @@ impl Shared {
         self.state().numbers.remove(&number);
     }
 
-    /// Notes what the log says of a shard, when it is opened.
+    /// Adds the log's registrations of a shard, at opening.
     pub(crate) fn add_registered(&self, shard: u64, registered: Registered) {
         let mut state = self.state();
         state.numbers.insert(registered.file);
@@ -81,7 +81,7 @@ impl Shared {
         entries.sort_by_key(|entry| entry.registered.order());
     }
 
-    /// Notes a snapshot that is complete.
+    /// Adds a complete, unregistered snapshot.
     pub(crate) fn add_unclaimed(&self, shard: u64, registered: Registered, opened: &Arc<Opened>) -> Arc<Entry> {
         let entry = Arc::new(Entry { shard, registered, opened: Cache::of(opened) });
         self.state().unclaimed.insert(registered.file, Arc::clone(&entry));
@@ -93,7 +93,7 @@ impl Shared {
         self.state().unclaimed.contains_key(&file)
     }
 
-    /// Nobody has a right to register it any more.
+    /// Drops the right to register the snapshot.
     pub(crate) fn abandon(&self, file: u64) {
         let mut state = self.state();
         if let Some(entry) = state.unclaimed.remove(&file) {
@@ -103,8 +103,7 @@ impl Shared {
         }
     }
 
-    /// From now on these are the shard's snapshots. What it had besides is removed when the log is durable up to
-    /// `mark`.
+    /// Sets the shard's snapshots. Its other files are removed once the log is durable up to `mark`.
     pub(crate) fn set(&self, shard: u64, list: &[Registered], mark: u64) {
         let mut state = self.state();
         let had = state.shards.remove(&shard).unwrap_or_default();
@@ -139,8 +138,7 @@ impl Shared {
         self.state().shards.values().flatten().cloned().collect()
     }
 
-    /// Counts a lease of an entry that `find` finds among the shard's, under the lock that keeps it from being let
-    /// go of meanwhile.
+    /// Counts a lease of the shard's entry that `find` selects, under the lock, so that it cannot be removed meanwhile.
     pub(crate) fn lease(
         &self,
         shard: u64,
@@ -173,7 +171,7 @@ impl Shared {
         }
     }
 
-    /// Has all files stay until as many calls of [`Shared::let_go`].
+    /// Keeps all files until the matching call of [`Shared::let_go`].
     pub(crate) fn keep(&self) {
         self.state().keepers += 1;
     }
@@ -194,11 +192,11 @@ impl Shared {
         state.leases.range((shard, 0, 0)..=(shard, u64::MAX, u64::MAX)).next().map(|((_, index, _), _)| *index)
     }
 
-    /// Removes what is no longer registered, durably so, and read by nobody. Whether anything is left that only waits
+    /// Removes the files that are durably unregistered and not leased. Returns whether files are left that wait only
     /// for the log to be durable.
     ///
     /// # Errors
-    /// [`Error::Io`]; what could not be removed is tried again.
+    /// [`Error::Io`]; failed removals are retried.
     pub(crate) fn sweep(&self, durable: u64) -> Result<bool> {
         let ready = {
             let mut state = self.state();
@@ -224,7 +222,7 @@ impl Shared {
         failed.map(|()| self.state().doomed.iter().any(|doomed| doomed.mark > durable))
     }
 
-    /// Whether a file that nobody has registered is one of a shard of which a registration may be lost.
+    /// Whether an unregistered file belongs to a shard that may have lost a registration.
     pub(crate) fn is_spared(&self, number: u64, spared: &dyn Fn(u64) -> bool) -> bool {
         Opened::header(&self.medium, number).is_some_and(|header| spared(header.shard))
     }

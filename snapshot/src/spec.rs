@@ -1,4 +1,4 @@
-//! What a snapshot is to be.
+//! The description of a snapshot to build.
 
 use crate::error::{Error, Result, What};
 
@@ -9,32 +9,31 @@ pub const METADATA_BYTES_MAX: usize = 1 << 20;
 /// The most files of a snapshot.
 pub const FILES_MAX: usize = 1 << 16;
 
-/// What a snapshot stands for, to be given to [`Store::build`](crate::Store::build).
+/// The description of a snapshot to build, for [`Store::build`](crate::Store::build).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// The shard that it is of.
+    /// The shard.
     pub shard: u64,
-    /// The last index whose effect is in it.
+    /// The last index that the snapshot includes.
     pub index: u64,
     /// The term of that index.
     pub term: u64,
-    /// The members of the raft group as of that index, in whatever form the raft core has: at most
-    /// [`MEMBERSHIP_BYTES_MAX`].
+    /// The members of the raft group as of that index, encoded by the caller: at most [`MEMBERSHIP_BYTES_MAX`].
     pub membership: Vec<u8>,
-    /// Whatever the user wants to find again with it: at most [`METADATA_BYTES_MAX`] bytes.
+    /// Metadata of the user: at most [`METADATA_BYTES_MAX`] bytes.
     pub metadata: Vec<u8>,
     /// How its blocks are compressed. Default: not at all.
     pub codec: Codec,
 }
 
-/// How the blocks of a snapshot are compressed. One that does not shrink is stored as it is.
+/// The compression of blocks. A block that does not shrink is stored uncompressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Codec {
     /// Not at all.
     #[default]
     None,
-    /// LZ4 (feature `lz4`): fast, for what repeats itself.
+    /// LZ4 (feature `lz4`): fast, for repetitive data.
     Lz4,
 }
 

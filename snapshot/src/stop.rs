@@ -1,4 +1,4 @@
-//! A signal to give up.
+//! `Stop`: a signal that cancels an operation.
 
 use std::sync::{
     Arc,
@@ -7,8 +7,8 @@ use std::sync::{
 
 use crate::error::{Error, Result};
 
-/// Ends what it was given to, from any thread: a build, a transfer, a verification or an export fails with
-/// [`Error::Stopped`] within one block, and leaves nothing. Clones are the same signal.
+/// Cancels a build, a transfer, a verification or an export, from any thread: the operation fails with
+/// [`Error::Stopped`] within one block and leaves no files. Clones are the same signal.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -23,7 +23,7 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was given.
+    /// Whether the signal was given.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

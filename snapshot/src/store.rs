@@ -1,4 +1,4 @@
-//! The snapshots of a log: how they are opened, begun, found and let go of.
+//! `Store`: opens, builds, receives, finds and removes the snapshots of a log.
 
 use std::{collections::BTreeSet, io, sync::Arc};
 
@@ -23,18 +23,18 @@ use crate::{
     stop::Stop,
 };
 
-/// The snapshots beside one log. Clones are handles to the same, for any thread.
+/// The snapshots of one log. Clones are handles to the same store; any thread may use them.
 #[derive(Clone, Debug)]
 pub struct Store(Arc<Shared>);
 
 impl Store {
-    /// Takes over the snapshots of the log with the identity `log`, in whose directory they lie. `registered` is what
-    /// the log says, by shard; a file that is not among them is removed, unless `spared` says of its shard that the
-    /// log may have lost a registration.
+    /// Opens the snapshots in the directory of the log with the identity `log`. `registered` has the log's
+    /// registrations by shard. Removes all other snapshot files, except those of a shard for which `spared` returns
+    /// true: the log may have lost a registration of it.
     ///
     /// # Errors
-    /// [`Error::Io`] when the directory cannot be listed. A registered snapshot that is not there is no error here:
-    /// [`Store::missing`], [`Store::newest`] and [`Store::lease`] say so.
+    /// [`Error::Io`] when the directory cannot be listed. A missing file of a registered snapshot is not an error here,
+    /// but of [`Store::missing`], [`Store::newest`] and [`Store::lease`].
     pub fn open(
         disk: Arc<dyn Disk>,
         log: [u64; 2],
@@ -47,7 +47,7 @@ impl Store {
         Ok(store)
     }
 
-    /// [`Store::open`] of a directory that is not written to: nothing is removed.
+    /// [`Store::open`] for a directory that is only read: removes nothing.
     pub fn view(
         disk: Arc<dyn Disk>,
         log: [u64; 2],
@@ -89,8 +89,8 @@ impl Store {
         Receiver::new(Draft::new(&self.0, RECEIVING)?, described, manifest, stop)
     }
 
-    /// Refuses what is not to be registered: what was made beside another log or is of another shard, was registered
-    /// already, or is older than the newest of `list`.
+    /// Refuses a snapshot that must not be registered: of another log or shard, registered before, or older than the
+    /// newest of `list`.
     ///
     /// # Errors
     /// [`Error::Foreign`], [`Error::Stale`].
@@ -108,18 +108,18 @@ impl Store {
         check_order(shard, list.last(), built.registration().order())
     }
 
-    /// Says that from now on `list` is what the shard has registered, and that this is durable when the log is, up to
-    /// `mark`. What it had besides is removed by a [`Store::sweep`] behind that, once nobody leases it.
+    /// Sets the shard's registered snapshots to `list`, which is durable once the log is durable up to `mark`. After
+    /// that, a [`Store::sweep`] removes the shard's other snapshots that are not leased.
     pub fn set(&self, shard: u64, list: &[Registered], mark: u64) {
         self.0.set(shard, list, mark);
     }
 
-    /// Removes the files of snapshots that nobody has registered any more, durably so as the log is durable up to
-    /// `durable`, and that nobody leases. Whether any is left that waits for nothing but the log to be durable; the end
-    /// of a lease is [announced](Host::has_work).
+    /// Removes the files of snapshots that are no longer registered, with the log durable up to `durable`, and not
+    /// leased. Returns whether files are left that wait only for the log to be durable; the end of a lease is
+    /// [announced](Host::has_work).
     ///
     /// # Errors
-    /// [`Error::Io`]: what could not be removed is tried again.
+    /// [`Error::Io`]: failed removals are retried by the next call.
     pub fn sweep(&self, durable: u64) -> Result<bool> {
         self.0.sweep(durable)
     }
@@ -139,7 +139,7 @@ impl Store {
         self.0.all().iter().map(|entry| (entry.shard, entry.registered)).collect()
     }
 
-    /// The registered snapshots whose files are not there.
+    /// The registered snapshots whose files are missing.
     ///
     /// # Errors
     /// [`Error::Io`] when the directory cannot be listed.
@@ -152,8 +152,8 @@ impl Store {
     /// A lease of the shard's newest snapshot; `None` if it has none.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Damaged`] for a snapshot that is registered and not there, or not as it was
-    /// written: an older one is never given in its place. [`Error::Io`].
+    /// [`Error::Missing`], [`Error::Damaged`] for a registered snapshot whose file is missing or damaged: an older one
+    /// is never returned instead. [`Error::Io`].
     pub fn newest(&self, shard: u64) -> Result<Option<Lease>> {
         self.lease_of(shard, |entries| entries.last().cloned())
     }
@@ -177,7 +177,7 @@ impl Store {
     }
 
     fn lease_of(&self, shard: u64, find: impl FnOnce(&[Arc<Entry>]) -> Option<Arc<Entry>>) -> Result<Option<Lease>> {
-        // Counted before it is read: it cannot go meanwhile.
+        // Counted before it is read, so that it cannot be removed meanwhile.
         let Some(entry) = self.0.lease(shard, find) else { return Ok(None) };
         match entry.opened.get(&self.0.medium, &entry) {
             Ok(opened) => Ok(Some(Lease::new(Arc::clone(&self.0), entry, opened))),
@@ -201,7 +201,7 @@ fn check_order(shard: u64, newest: Option<&Registered>, order: (u64, u64)) -> Re
 }
 
 impl Shared {
-    /// Removes what a crash left: what was built or received in part, and what nobody has registered.
+    /// Removes files that a crash left: partially built or received ones, and unregistered ones.
     fn remove_leftovers(&self, spared: &dyn Fn(u64) -> bool) -> Result<()> {
         let registered: BTreeSet<u64> = self.all().iter().map(|entry| entry.registered.file).collect();
         for (prefix, number) in self.files()? {
@@ -213,24 +213,24 @@ impl Shared {
                 continue;
             }
             if prefix == COMPLETE && (registered.contains(&number) || self.is_spared(number, spared)) {
-                // Nothing else may get its name, whoever's it is.
+                // The number stays reserved, whichever shard the file belongs to.
                 self.keep_number(number);
             } else {
-                // What cannot be removed is in nobody's way, and is tried again at the next opening.
+                // A file that cannot be removed does no harm; the next opening tries again.
                 drop(self.medium.disk.remove(&format!("{prefix}{number:016x}")));
             }
         }
         Ok(())
     }
 
-    /// The files that have names of snapshots: by prefix and number.
+    /// The files with names of snapshots, by prefix and number.
     pub(crate) fn files(&self) -> Result<Vec<(&'static str, u64)>> {
         let names = self.medium.disk.list().map_err(|error: io::Error| Error::io("listing the directory", error))?;
         Ok(names.iter().filter_map(|name| parse(name)).collect())
     }
 }
 
-/// What a file's name says, if it is that of a snapshot.
+/// Parses a file's name, if it is that of a snapshot.
 fn parse(name: &str) -> Option<(&'static str, u64)> {
     let prefix = [COMPLETE, BUILDING, RECEIVING].into_iter().find(|prefix| name.starts_with(prefix))?;
     let digits = &name[prefix.len()..];
