@@ -1,4 +1,4 @@
-//! An entry of raft-rs, and what the engine keeps of it: its fields, apart, and not a message.
+//! Converts entries between raft-rs and the engine, which stores their fields, not the protobuf message.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use logboom::{EntryBatch, EntryRef, Payload};
 use protobuf::{CachedSize, Message, UnknownFields};
 use raft::eraftpb::{Entry, EntryType};
 
-/// The bit of a kind that stands for the flag `sync_log`, which raft-rs has kept and does not use any more.
+/// The bit of a kind for the flag `sync_log`, which raft-rs still has and does not use.
 const SYNC_LOG: u8 = 0x80;
 
-/// The most bytes that the message of an entry takes beside its data and context.
+/// The most bytes of an encoded entry besides its data and context.
 const FRAME_BYTES_MAX: u64 = 64;
 
 /// The entry as the engine takes it.
@@ -28,13 +28,13 @@ pub(crate) fn to_engine(entry: &Entry) -> logboom::Entry<'_> {
     }
 }
 
-/// The entries of a batch that are in `range`, as many from its beginning as are encoded in `max_bytes` together, but
-/// at least one. They share the batch's memory. `Err` is a kind that is none of raft-rs'.
+/// The entries of a batch in `range`: as many from its beginning as encode to at most `max_bytes`, but at least one.
+/// They share the batch's memory. `Err` has a kind that raft-rs does not know.
 pub(crate) fn from_engine(batch: &EntryBatch, range: &Range<u64>, max_bytes: u64) -> Result<Vec<Entry>, u8> {
     let mut entries = Vec::with_capacity(batch.len());
     let wanted = batch.iter().filter(|entry| range.contains(&entry.index));
     let bound = batch.payload_bytes().saturating_add(batch.len() as u64 * FRAME_BYTES_MAX);
-    // Almost always everything fits, and nobody has to compute how long an encoding would be.
+    // Almost always everything fits, which saves computing encoded lengths.
     if bound <= max_bytes {
         for entry in wanted {
             entries.push(one(&entry)?);

@@ -1,30 +1,31 @@
-//! What can go wrong, by what a caller can do about it.
+//! Errors, by what a caller can do about them.
 
 use logboom::ShardId;
 
 /// The result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation of the adapter failed.
+/// An error of the adapter.
 ///
-/// Those that say that a log contradicts itself are what raft-rs would end the process for, or, worse, go on with.
+/// The variants for an inconsistent log stand for cases in which raft-rs would panic or, worse, continue.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What is applied does not lie in the log: entries that the application needs are compacted, or it has applied
-    /// what the log has lost.
+    /// The applied index is outside the log: entries that the application needs are compacted, or it has applied
+    /// entries that the log has lost.
     #[error("{shard}: index {applied} is applied, the log goes from {first} to {last}")]
     Applied {
         /// The shard.
         shard: ShardId,
-        /// What the application has applied, or is asked to drop.
+        /// The index that is applied, or to be dropped.
         applied: u64,
         /// The first index of the log, or where it continues if it is empty.
         first: u64,
         /// The last index of the log.
         last: u64,
     },
-    /// More is committed than there is: the commit index is logged behind what it covers, so entries were lost.
+    /// The commit index is beyond the end of the log: it is logged behind the entries that it covers, so entries were
+    /// lost.
     #[error("{shard}: index {commit} is committed, the log goes from {first} to {last}")]
     Commit {
         /// The shard.
@@ -36,22 +37,21 @@ pub enum Error {
         /// The last index of the log.
         last: u64,
     },
-    /// The engine failed, or refused something. [`logboom::Error::Poisoned`] is for good: see
-    /// [fail stop](crate#fail-stop).
+    /// An error of the engine. [`logboom::Error::Poisoned`] is permanent: see [fail stop](crate#fail-stop).
     #[error(transparent)]
     Engine(#[from] logboom::Error),
-    /// A group that has a log, or a configuration, was to be created.
+    /// The group to create has a log or a configuration already.
     #[error("{shard} exists")]
     Exists {
         /// The shard.
         shard: ShardId,
     },
-    /// What is stored is nothing that this adapter has written.
+    /// The stored bytes were not written by this adapter.
     #[error("{shard}: {what}")]
     Malformed {
         /// The shard.
         shard: ShardId,
-        /// What was found.
+        /// The finding.
         what: String,
     },
     /// The snapshot of a `Ready` was not [received](crate::Group::received) before its message was given to the core.
@@ -72,7 +72,7 @@ pub enum Error {
         /// Why.
         error: logboom::ReadError,
     },
-    /// The log has entries of a later term than the hard state: that was lost, and with it maybe a vote.
+    /// The log has entries of a later term than the hard state, so a hard state was lost, and maybe a vote with it.
     #[error("{shard}: the hard state is of term {term}, the last entry of term {last_term}")]
     Term {
         /// The shard.
@@ -82,7 +82,7 @@ pub enum Error {
         /// The term of the last entry.
         last_term: u64,
     },
-    /// A group that was [imported](crate::Import) when a crash came: it is to be imported again.
+    /// A crash interrupted the [import](crate::Import) of the group: import it again.
     #[error("{shard}: its import was cut short, and is to be done again")]
     Unfinished {
         /// The shard.

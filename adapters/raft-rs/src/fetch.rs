@@ -1,15 +1,14 @@
-//! Entries that the core can wait for, read elsewhere.
+//! Asynchronous reads of entries for a core that can wait.
 
 use std::{fmt, ops::Range};
 
 use logboom::{EntriesFuture, EntryBatch, ReadError, Shard, ShardId};
 use raft::GetEntriesContext;
 
-/// A read that the core waits for: what a [fetcher](crate::Group::fetching) is given.
+/// A read that the core waits for, passed to a [fetcher](crate::Group::fetching).
 ///
-/// It is to be [run](Fetch::run) on any thread, or [awaited](Fetch::run_async), and what comes of it to be
-/// [delivered](Fetched::deliver) to the node by the thread that owns that. One that is dropped costs time: the core
-/// asks again when it hears from the follower.
+/// [Run](Fetch::run) it on any thread, or [await](Fetch::run_async) it, and [deliver](Fetched::deliver) the result on
+/// the thread that owns the node. Dropping it costs time only: the core asks again when it hears from the follower.
 #[must_use = "a follower waits for the entries"]
 pub struct Fetch {
     shard: Shard,
@@ -19,7 +18,7 @@ pub struct Fetch {
     context: GetEntriesContext,
 }
 
-/// What a [`Fetch`] has read.
+/// The result of a [`Fetch`].
 #[must_use = "a follower waits for the entries"]
 pub struct Fetched {
     shard: ShardId,
@@ -43,7 +42,7 @@ impl Fetch {
         self.shard.id()
     }
 
-    /// Reads the entries. Blocks for the disk.
+    /// Reads the entries. Blocks while the disk reads.
     pub fn run(self) -> Fetched {
         let outcome = self.shard.entries(self.range, self.max_bytes);
         Fetched { shard: self.shard.id(), context: self.context, outcome }

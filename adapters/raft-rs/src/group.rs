@@ -1,4 +1,4 @@
-//! One raft group on a shard: how it is created, opened, compacted.
+//! `Group`: creates, opens and compacts a raft group on a shard.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -15,10 +15,10 @@ use crate::{
     state,
 };
 
-/// One raft group: what raft-rs reads its log from ([`raft::Storage`]), on a shard of an engine.
+/// A raft group on a shard of an engine: raft-rs reads its log through it ([`raft::Storage`]).
 ///
-/// A cheap handle; clones are the same group. One goes into the [`RawNode`](raft::RawNode), others to whoever applies,
-/// saves or ships. A shard has one group at a time, and that one node.
+/// A cheap handle; clones are the same group. Give one to the [`RawNode`](raft::RawNode), and others to the code that
+/// applies entries, saves or sends snapshots. A shard has one group at a time, and a group has one node.
 ///
 /// # Example
 /// ```
@@ -46,18 +46,17 @@ pub struct Group {
     pub(crate) held: Arc<Shared>,
 }
 
-/// Whoever reads what the core can wait for.
+/// The embedder's callback that starts a read for which the core waits.
 pub(crate) type Fetcher = dyn Fn(Fetch) + Send + Sync;
 
 impl Group {
     /// Creates groups with the members `conf_state`, whose logs begin behind `boundary`, durably and with as few syncs
-    /// as that takes. All members of a group are to be created alike.
+    /// as that takes. Create all members of a group alike.
     ///
-    /// A boundary of index 0 and term 0 is an empty log that stands for an empty state. A member that joins later gets
-    /// the log of such a group from its first entry, and never learns who was in it at the beginning: it has to be
-    /// created with the same members. With any other boundary (index and term 5, say) it has to get a snapshot first,
-    /// which tells it; it is not created at all, but [opened](Group::open). A group that has entries elsewhere is
-    /// [imported](crate::Import).
+    /// A boundary of index 0 and term 0 means an empty log on an empty state. A member that joins such a group later
+    /// gets the log from the first entry, which does not contain the initial members: create it with the same members.
+    /// With any other boundary (index and term 5, say) a new member first gets a snapshot, which contains the members:
+    /// do not create it, [open](Group::open) it. A group that has entries elsewhere is [imported](crate::Import).
     ///
     /// # Errors
     /// [`Error::Exists`] when one of the shards has a log or a hard state; some of the others may have been created
@@ -87,17 +86,17 @@ impl Group {
         if batch.is_empty() { Ok(()) } else { Ok(engine.write(batch)?) }
     }
 
-    /// Opens the group of a shard, whose application has applied the log up to and including `applied`: what
-    /// [`raft::Config::applied`] is to be as well, and the index of the snapshot for an application that begins with
-    /// one. A shard that nothing was written to is a member that waits for a snapshot.
+    /// Opens the group of a shard whose application has applied the log up to and including `applied`: set
+    /// [`raft::Config::applied`] to the same index. For an application that starts from a snapshot it is the snapshot's
+    /// index. An empty shard is a member that waits for a snapshot.
     ///
-    /// What is applied is committed, whatever is stored: a commit index that was not written yet when the power went
-    /// is no reason to fail.
+    /// Applied entries count as committed, even if the stored commit index is lower because the power failed before it
+    /// was written.
     ///
     /// # Errors
-    /// What raft-rs would panic for, or not notice: [`Error::Applied`], [`Error::Commit`], [`Error::Term`],
-    /// [`Error::Malformed`], [`Error::Unfinished`]. [`Error::Engine`] with [`logboom::Error::Quarantined`] when
-    /// something of the shard is lost.
+    /// Inconsistencies for which raft-rs would panic, or that it would not notice: [`Error::Applied`],
+    /// [`Error::Commit`], [`Error::Term`], [`Error::Malformed`], [`Error::Unfinished`]. [`Error::Engine`] with
+    /// [`logboom::Error::Quarantined`] when something of the shard is lost.
     pub fn open(engine: &Engine, shard: ShardId, applied: u64) -> Result<Self> {
         let held = Arc::new(Shared::new(applied));
         let group = Self { engine: engine.clone(), shard: engine.shard(shard), fetcher: None, held };
@@ -108,10 +107,11 @@ impl Group {
         Ok(group)
     }
 
-    /// Has entries that are not in memory, and that the core can wait for, read by whoever `fetcher` gives the
-    /// [`Fetch`] to, and not in the core's thread. To be called before the group is given to its node.
+    /// Sets a callback for entries that are not in memory and that the core can wait for: `fetcher` passes the
+    /// [`Fetch`] to another thread or task, instead of a read in the core's thread. Call it before the group is given
+    /// to its node.
     ///
-    /// Without this, every read is answered at once, from the disk if need be.
+    /// Without a fetcher every read is answered at once, from the disk if needed.
     #[must_use]
     pub fn fetching(mut self, fetcher: impl Fn(Fetch) + Send + Sync + 'static) -> Self {
         self.fetcher = Some(Arc::new(fetcher));
@@ -133,14 +133,14 @@ impl Group {
         &self.engine
     }
 
-    /// The first thing that went wrong in an answer to the core, or for which a round was saved without the group: see
-    /// [fail stop](crate#fail-stop).
+    /// The first failure in an answer to the core, or the one for which a round was saved without the group: see [fail
+    /// stop](crate#fail-stop).
     pub fn failure(&self) -> Option<Error> {
         self.held.lock().failure.clone()
     }
 
-    /// Says that the application has applied the log up to and including `index`: entries up to there may be
-    /// [compacted](Group::compact) from now on.
+    /// Records that the application has applied the log up to and including `index`: entries up to there may then be
+    /// [compacted](Group::compact).
     ///
     /// # Errors
     /// [`Error::Engine`] with [`logboom::Error::Beyond`] past the end of the log.
@@ -150,8 +150,8 @@ impl Group {
         Ok(())
     }
 
-    /// Drops the entries below `index`, which is the first that stays; its predecessor's term stays known. Nothing
-    /// happens where the log begins there or later. Not durable on return, and no reason to wait.
+    /// Drops the entries below `index` (exclusive); the term of `index - 1` stays known. Does nothing if the log begins
+    /// at `index` or later. Not durable on return, which does no harm.
     ///
     /// # Errors
     /// [`Error::Engine`]: [`logboom::Error::Unapplied`] when not all of them are [applied](Group::applied_to),
@@ -187,7 +187,7 @@ impl Group {
         }
     }
 
-    /// What a core begins with, once all of it was found to be consistent.
+    /// The initial state of a core, after all of it was checked for consistency.
     pub(crate) fn recovered(&self) -> Result<RaftState> {
         let shard = self.id();
         if self.shard.quarantine().is_some() {
@@ -214,7 +214,7 @@ impl Group {
         Ok(RaftState::new(hard_state, self.conf_state(applied)?))
     }
 
-    /// The term of an entry or of the boundary. A log that begins with index 1 has one even if nobody wrote it.
+    /// The term of an entry or of the boundary. A log that begins with index 1 has a boundary even if none was written.
     pub(crate) fn term_of(&self, index: u64) -> Result<u64, logboom::Miss> {
         match self.shard.term(index) {
             Err(_) if index == 0 && self.range().start == 1 => Ok(0),

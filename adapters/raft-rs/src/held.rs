@@ -1,4 +1,4 @@
-//! What a group keeps in memory beside its log.
+//! The state of a group in memory, beside its log.
 
 use std::{
     collections::BTreeMap,
@@ -14,30 +14,30 @@ use raft::eraftpb::ConfState;
 
 use crate::{error::Error, state::is_member};
 
-/// What all handles of a group share.
+/// The state that all handles of a group share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Something of the group was not saved, while its core may have gone on: nothing that follows may be either.
-    /// Beside the lock, as each round asks it of each of its groups.
+    /// Set when something of the group was not saved while its core may have continued: nothing later may be saved
+    /// either. Outside the lock, since each round reads it for each of its groups.
     is_left_out: AtomicBool,
     held: Mutex<Held>,
 }
 
-/// What of it is found and changed under a lock.
+/// The state that is read and changed under a lock.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// What the application has applied, as far as it has said.
+    /// The applied index, as reported by the application.
     pub(crate) applied: u64,
-    /// The first failure that was answered to the core, or for which a round was saved without the group.
+    /// The first failure: see [`crate::Group::failure`].
     pub(crate) failure: Option<Error>,
     /// Entries that were fetched for the core, while it asks for them again.
     pub(crate) fetched: Option<EntryBatch>,
-    /// The snapshots that were received, by index and term, until a `Ready` has one saved. The core may have one of
-    /// them and refuse the next.
+    /// The received snapshots, by index and term, until a `Ready` saves one. The core may have accepted one of them and
+    /// refuse the next.
     pub(crate) received: BTreeMap<(u64, u64), Built>,
     /// The snapshots that followers are being sent.
     pub(crate) sending: BTreeMap<u64, Lease>,
-    /// The followers that the core had no snapshot for when it asked, and the least index that it asked for.
+    /// The followers for which the core requested a snapshot that did not exist, and the least index that it requested.
     pub(crate) waiting: BTreeMap<u64, u64>,
 }
 
@@ -54,21 +54,21 @@ impl Shared {
         self.is_left_out.load(Ordering::Acquire)
     }
 
-    /// Leaves the group out of what is saved from now on.
+    /// Excludes the group from everything that is saved later.
     pub(crate) fn leave_out(&self) {
         self.is_left_out.store(true, Ordering::Release);
     }
 }
 
 impl Held {
-    /// The log goes on behind `index`, or the application does: a snapshot up to there is of no use any more.
+    /// Drops received snapshots up to `index`: the log or the application is past them.
     pub(crate) fn applied_to(&mut self, index: u64) {
         self.applied = self.applied.max(index);
         self.received.retain(|(received, _), _| *received > index);
     }
 
-    /// The configuration has changed: the core sends nothing any more to the members that it has lost, and does not say
-    /// so.
+    /// Drops the snapshots of removed members after a change of the configuration: the core stops sending to them
+    /// without a report.
     pub(crate) fn configured(&mut self, conf_state: &ConfState) {
         self.waiting.retain(|follower, _| is_member(conf_state, *follower));
         self.sending.retain(|follower, _| is_member(conf_state, *follower));

@@ -1,4 +1,4 @@
-//! Groups from elsewhere: what a `Ready` never brought.
+//! `Import`: writes a group from another storage, without a `Ready`.
 
 use logboom::{Boundary, Durability, Engine, Shard, ShardId};
 use raft::eraftpb::{ConfState, Entry, HardState};
@@ -13,10 +13,10 @@ use crate::{
 /// Entries that are collected for a write.
 const ENTRIES_TOGETHER: usize = 256;
 
-/// A group that is brought in from elsewhere, without a [`Ready`](raft::Ready): from another storage, or from a test.
+/// A group from another storage, or of a test, to be written without a [`Ready`](raft::Ready).
 ///
 /// # Example
-/// Whatever a core has run on before has all that is needed:
+/// The storage that a core ran on before has everything needed:
 ///
 /// ```
 /// use logboom::{Boundary, Config, Engine, ShardId};
@@ -48,21 +48,20 @@ const ENTRIES_TOGETHER: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// What the log begins behind: index and term 0 for one that begins with the first entry there ever was.
+    /// The boundary of the log: index and term 0 if it has the group's first entry.
     pub boundary: Boundary,
     /// Term, vote and commit index.
     pub hard_state: HardState,
-    /// The configurations, each with the index that it holds from on. The application begins with the last one that
-    /// is not above what it has applied, so there has to be one.
+    /// The configurations, each with the index from which it is in force. The application starts with the last one at
+    /// or below its applied index, so there must be one.
     pub conf_states: Vec<(u64, ConfState)>,
 }
 
 impl Import {
-    /// Writes the group to a shard, with `entries` behind the boundary. All of it is durable on return. After an error
-    /// nothing is left of it; one that a crash has cut short is [`Error::Unfinished`] to [`Group::open`], and is
-    /// written again.
+    /// Writes the group to a shard, with `entries` behind the boundary. Durable on return. An error leaves nothing;
+    /// after a crash in between, [`Group::open`] returns [`Error::Unfinished`], and the import has to be repeated.
     ///
-    /// The entries may be any number, and are taken a few hundred at a time.
+    /// There may be any number of entries; they are written a few hundred at a time.
     ///
     /// # Errors
     /// [`Error::Exists`] when the shard has a log or a hard state. [`Error::Commit`], [`Error::Term`] and
@@ -78,7 +77,7 @@ impl Import {
         }
         self.write_to(engine, &shard, entries).inspect_err(|_| {
             let mut batch = engine.batch();
-            // Where this fails as well, the mark stays.
+            // If this fails too, the mark stays.
             drop(batch.destroy(shard.id()).map(drop).and_then(|()| engine.write(batch)));
         })
     }
@@ -106,7 +105,7 @@ impl Import {
         }
     }
 
-    /// Everything but the hard state, and the mark that it is not all there.
+    /// Writes everything but the hard state, and the mark of an unfinished import.
     fn begin(&self, engine: &Engine, shard: &Shard) -> Result<()> {
         let mut batch = engine.batch();
         batch.destroy(shard.id())?.reset_to(shard.id(), Some(self.boundary))?;
@@ -118,7 +117,7 @@ impl Import {
         Ok(())
     }
 
-    /// The hard state, once it is known to fit, durable behind everything else.
+    /// Writes the hard state, after checking it against the log, durably behind everything else.
     fn end(&self, engine: &Engine, shard: &Shard, last: u64, last_term: u64) -> Result<()> {
         let HardState { term, commit, .. } = self.hard_state;
         if commit < self.boundary.index || commit > last {

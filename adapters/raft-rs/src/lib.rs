@@ -1,12 +1,12 @@
 //! raft-rs on Logboom: the storage of many raft groups in one log, written with one sync, read without copies.
 //!
 //! raft-rs leaves storage to its user: the read side is its trait [`raft::Storage`], the write side a rule for what to
-//! do with a [`Ready`](raft::Ready). [`Group`] is the one, [`Round`] and [`Writer`] are the other, for as many groups
-//! as a process has, on one [`Engine`](logboom::Engine).
+//! do with a [`Ready`](raft::Ready). [`Group`] is the read side, [`Round`] and [`Writer`] are the write side, for any
+//! number of groups on one [`Engine`](logboom::Engine).
 //!
 //! # The loop
 //!
-//! One thread, any number of groups, asynchronous: while one round is on its way to the disk, the next is filled.
+//! One thread, any number of groups, asynchronous: the next round is filled while one is being written.
 //!
 //! ```
 //! use std::{collections::BTreeMap, sync::mpsc};
@@ -128,19 +128,19 @@
 //!
 //! # Reading
 //!
-//! Entries are answered from memory while they are in the engine's recent tail:
-//! [`Config::cache_bytes`](logboom::Config::cache_bytes) for all groups together, 64 MiB by default. What a core has
-//! not applied is hardly ever older. Beyond that they are read from the disk, and at once: in the core's own thread,
-//! unless the group has a [fetcher](Group::fetching) and the core says that it can wait, which is when it replicates
-//! to a follower that lags. In either case the data of an entry is the memory that was written from, or read into.
+//! Reads of entries in the engine's recent tail are answered from memory:
+//! [`Config::cache_bytes`](logboom::Config::cache_bytes) for all groups together, 64 MiB by default. Unapplied entries
+//! are hardly ever older. Older entries are read from the disk in the core's thread, unless the group has a
+//! [fetcher](Group::fetching) and the core can wait, which it can when it replicates to a follower that lags. The data
+//! of an entry is never copied: it shares the memory that was written from or read into.
 //!
 //! # Snapshots
 //!
-//! The application saves its state to [`Snapshots::build`](logboom::Snapshots::build) with
-//! [`Group::snapshot_spec`], and [registers](Group::register) it; then the log can be [compacted](Group::compact). A
-//! core that has to send one gets the newest, or is told to ask again later, while [`Group::snapshot_wanted`] asks for
-//! one. A core takes no snapshot whose configuration it is not part of, so a member that joins behind the newest one
-//! is another reason to save one: as of the index that added it, or later.
+//! The application saves its state to [`Snapshots::build`](logboom::Snapshots::build) with [`Group::snapshot_spec`],
+//! and [registers](Group::register) it; then the log can be [compacted](Group::compact). A core that has to send one
+//! gets the newest, or is told to ask again later, while [`Group::snapshot_wanted`] asks for one. A core rejects a
+//! snapshot whose configuration does not contain it, so a member that joins after the newest snapshot needs a new one:
+//! of the index that added it, or later.
 //!
 //! | sender | receiver |
 //! |---|---|
@@ -152,17 +152,16 @@
 //!
 //! # Fail stop
 //!
-//! After a failed write or sync of the log nothing is said to be saved any more: [`Writer`] answers
-//! [`logboom::Error::Poisoned`], and keeps what it has not released. Votes and acknowledgements that might not survive
-//! are then never sent. raft-rs has no way to take a `Ready` back, so a group goes on by being opened again, with the
-//! engine.
+//! After a failed write or sync of the log nothing is reported as saved any more: [`Writer`] returns
+//! [`logboom::Error::Poisoned`], and keeps the messages that it has not released. So votes and acknowledgements that
+//! might not survive are never sent. raft-rs cannot take a `Ready` back: to continue, reopen the engine and the group.
 //!
-//! A shard of which something is found to be lost goes into quarantine while its node runs, and takes no writes. A
-//! round is then saved without that group, and [`Writer::submit`] and [`Writer::write`] name it: [`LeftOut`]. The
-//! others are saved, and their messages leave. The group has [failed](Group::failure), and is left out of every later
-//! round, also once its quarantine has ended: it goes on by being opened again, with a new node.
+//! A shard that is found to have lost data goes into quarantine while its node runs, and takes no writes. A round is
+//! then saved without that group, and [`Writer::submit`] and [`Writer::write`] name it in [`LeftOut`]. The other groups
+//! are saved, and their messages are released. The group has [failed](Group::failure), and every later round leaves it
+//! out, even after its quarantine has ended: reopen it with a new node.
 //!
-//! A failed *read* is another matter, since raft-rs panics for most answers that it does not expect:
+//! A failed *read* is different, since raft-rs panics for most answers that it does not expect:
 //!
 //! | what fails | what the core is told |
 //! |---|---|
@@ -176,7 +175,7 @@
 //! outlive the last row runs its nodes behind [`catch_unwind`](std::panic::catch_unwind) and drops the node that has
 //! panicked; the log is whole, and other groups are not concerned.
 //!
-//! Entries are never compacted above what is [applied](Group::applied_to), where the application says what is.
+//! Entries above the [applied](Group::applied_to) index are never compacted, once the application has reported it.
 
 #![forbid(unsafe_code)]
 

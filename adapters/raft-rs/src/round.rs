@@ -1,4 +1,4 @@
-//! What one round of a raft loop has to save, and the batches that it becomes.
+//! `Round`: collects the `Ready`s of one round of a raft loop, and turns them into batches.
 
 use logboom::{Batch, Boundary, Engine, Limit, ShardId};
 use raft::{
@@ -14,10 +14,10 @@ use crate::{
     state,
 };
 
-/// What one round of a raft loop has to save: the `Ready`s of many groups, for one batch and one sync.
+/// The `Ready`s of many groups, saved together in one batch with one sync.
 ///
-/// It is filled, and given to a [`Writer`](crate::Writer). It borrows the `Ready`s, and takes from them the messages
-/// that must not be sent before they are durable: these come back with [`Saved`].
+/// Fill it and pass it to a [`Writer`](crate::Writer). It borrows the `Ready`s, and takes the messages that must not be
+/// sent before they are durable; [`Saved`] returns them.
 #[derive(Debug, Default)]
 pub struct Round<'r> {
     pub(crate) items: Vec<Item<'r>>,
@@ -25,31 +25,32 @@ pub struct Round<'r> {
     left_out: Vec<ShardId>,
 }
 
-/// A `Ready` that is saved: durable, and every earlier one of its group with it; or one for which nothing has to be.
+/// A saved `Ready`: it and every earlier one of its group are durable, or it had nothing to save.
 #[derive(Debug)]
 #[must_use = "the messages are to be sent, and the node to be told"]
 #[non_exhaustive]
 pub struct Saved {
     /// The shard of its group.
     pub shard: ShardId,
-    /// Its number: what [`on_persist_ready`](raft::RawNode::on_persist_ready) is to be called with, after an
+    /// The number of the `Ready`, for [`on_persist_ready`](raft::RawNode::on_persist_ready) after an
     /// [`advance_append_async`](raft::RawNode::advance_append_async).
     pub number: u64,
-    /// The index of its snapshot, if it had one: now the application is to load that, and the core to be told that it
-    /// is [applied](raft::RawNode::advance_apply_to). It panics if it is told sooner, which `advance_apply` would do.
+    /// The index of its snapshot, if it had one: the application must load it now, and then call
+    /// [`advance_apply_to`](raft::RawNode::advance_apply_to). The core panics if that is called sooner, as
+    /// `advance_apply` does.
     pub snapshot: Option<u64>,
-    /// The messages that waited for it, to be sent now.
+    /// The messages that waited for it; send them now.
     pub messages: Vec<Message>,
 }
 
-/// A `Ready` that is to be saved.
+/// A `Ready` to save.
 #[derive(Debug)]
 pub(crate) struct Save {
     pub(crate) saved: Saved,
     pub(crate) must_sync: bool,
 }
 
-/// Something to be written.
+/// An item to write.
 #[derive(Debug)]
 pub(crate) enum Item<'r> {
     Ready(Group, &'r Ready),
@@ -63,8 +64,8 @@ impl<'r> Round<'r> {
         Self::default()
     }
 
-    /// Adds what a `Ready` wants saved: snapshot, entries and hard state, and takes the messages that wait for these.
-    /// A group has at most one `Ready` in a round.
+    /// Adds a `Ready`: its snapshot, entries and hard state, and the messages that wait for these. A group has at most
+    /// one `Ready` in a round.
     ///
     /// The entries are read when the round is [submitted](crate::Writer::submit), and copied once, into the memory
     /// that the disk reads from.
@@ -77,8 +78,8 @@ impl<'r> Round<'r> {
         self
     }
 
-    /// Adds the commit index of a `LightReady`, if there is one. It is written sometime, with what comes next: a
-    /// restart that has forgotten it learns it from the leader again.
+    /// Adds the commit index of a `LightReady`, if it has one. It is written with the next group, without a sync of its
+    /// own: after a crash the leader sends it again.
     pub fn commit(&mut self, group: &Group, light: &LightReady) -> &mut Self {
         if let Some(index) = light.commit_index() {
             self.items.push(Item::Commit(group.clone(), index));
@@ -86,8 +87,8 @@ impl<'r> Round<'r> {
         self
     }
 
-    /// Adds the configuration that [`apply_conf_change`](raft::RawNode::apply_conf_change) gave for the entry at
-    /// `index`. It is written durably: it has to be, before the application says durably that it has applied `index`.
+    /// Adds the configuration that [`apply_conf_change`](raft::RawNode::apply_conf_change) returned for the entry at
+    /// `index`. It is written durably: it must be durable before the application's record that `index` is applied.
     pub fn conf_state(&mut self, group: &Group, index: u64, state: &'r ConfState) -> &mut Self {
         self.items.push(Item::Conf(group.clone(), index, state));
         self
@@ -98,12 +99,12 @@ impl<'r> Round<'r> {
         self.items.is_empty() && self.saves.is_empty()
     }
 
-    /// Whether anything of it has to be durable before something else may happen.
+    /// Whether anything waits for the round to be durable.
     pub(crate) fn is_durable(&self) -> bool {
         self.saves.iter().any(|save| save.must_sync) || self.items.iter().any(|item| matches!(item, Item::Conf(..)))
     }
 
-    /// The batches that it becomes, in order; one, unless that would be too large.
+    /// The batches of the round, in order: one, unless that would be too large.
     pub(crate) fn batches(&self, engine: &Engine) -> Result<Vec<Batch<'r>>> {
         let mut batches = Batches::new(engine);
         for item in &self.items {
@@ -112,11 +113,11 @@ impl<'r> Round<'r> {
         Ok(batches.full())
     }
 
-    /// Has `put` put the round into the log, but for the groups whose shards are in quarantine: what is lost of one
-    /// group must not stop the others.
+    /// Writes the round with `put`, leaving out groups whose shards are in quarantine: one damaged group must not stop
+    /// the others.
     ///
-    /// A shard goes into quarantine at any moment, so it is the log's refusal that tells. A round of several batches
-    /// then begins anew, as one does that was refused when the log was full: what is there already is written again.
+    /// A shard can go into quarantine at any moment, so only the log's refusal tells. A round of several batches then
+    /// starts over, as it does when the log was full: batches that are written already are written again.
     pub(crate) fn put<T>(&mut self, mut put: impl FnMut(&Self) -> Result<T>) -> Result<T> {
         let failed: Vec<ShardId> =
             self.items.iter().map(Item::group).filter(|group| group.held.is_left_out()).map(Group::id).collect();
@@ -131,7 +132,7 @@ impl<'r> Round<'r> {
         }
     }
 
-    /// Drops what is to be saved of a group, which has failed from then on. Returns whether there was anything.
+    /// Drops the items of a group, and marks it as failed. Returns whether there were any.
     fn leave_out(&mut self, shard: ShardId) -> bool {
         let Some(group) = self.items.iter().map(Item::group).find(|group| group.id() == shard) else { return false };
         group.held.leave_out();
@@ -142,12 +143,13 @@ impl<'r> Round<'r> {
         true
     }
 
-    /// The groups that it was written without.
+    /// The groups that were left out.
     pub(crate) fn take_left_out(&mut self) -> LeftOut {
         LeftOut(std::mem::take(&mut self.left_out))
     }
 
-    /// Forgets what was written, the snapshots that are the groups' now, and whom they have lost.
+    /// Clears the round after the write: drops received snapshots that are registered now, and those of removed
+    /// members.
     pub(crate) fn take_saves(&mut self) -> Vec<Save> {
         for item in self.items.drain(..) {
             match item {
@@ -192,8 +194,8 @@ impl<'e, 'r> Batches<'e, 'r> {
         }
     }
 
-    /// A `Ready` that no batch holds. Whatever part of it a crash leaves must be what shorter messages could have
-    /// brought: no entry without its term, and no commit index without its entry.
+    /// Splits a `Ready` that is too large for a batch. Any prefix that a crash leaves must be one that smaller messages
+    /// could have produced: no entry without its term, and no commit index without its entry.
     fn add_in_parts(&mut self, group: &Group, ready: &'r Ready) -> Result<()> {
         let snapshot = ready.snapshot();
         if let Some(hard_state) = ready.hs() {
@@ -215,7 +217,7 @@ impl<'e, 'r> Batches<'e, 'r> {
         self.fit(|batch| add_hard_state(batch, group, ready))
     }
 
-    /// Has `add` fill the batch, or the next one if it does not fit this one.
+    /// Calls `add` with the current batch, or with the next one if it does not fit.
     pub(crate) fn fit(&mut self, mut add: impl FnMut(&mut Batch<'r>) -> Result<()>) -> Result<()> {
         let mark = self.batch.mark();
         match add(&mut self.batch) {
@@ -251,7 +253,7 @@ impl<'r> Item<'r> {
     }
 }
 
-/// The log begins anew behind the snapshot, which is the group's from then on, with its configuration.
+/// Registers the snapshot with its configuration, and resets the log to begin behind it.
 fn add_snapshot(batch: &mut Batch<'_>, group: &Group, snapshot: &Snapshot) -> Result<()> {
     if snapshot.is_empty() {
         return Ok(());
@@ -269,7 +271,7 @@ fn next_of(group: &Group, snapshot: &Snapshot) -> Option<u64> {
     if snapshot.is_empty() { group.shard.next() } else { Some(snapshot.get_metadata().index + 1) }
 }
 
-/// Entries that continue the log at `next`, or replace what it has from the first of them on.
+/// Appends entries at `next`, or replaces the log from the first of them on.
 fn add_entries<'r>(batch: &mut Batch<'r>, group: &Group, next: Option<u64>, entries: &'r [Entry]) -> Result<()> {
     let Some(first) = entries.first() else { return Ok(()) };
     if next.is_none() {

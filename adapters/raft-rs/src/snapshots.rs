@@ -1,4 +1,4 @@
-//! Snapshots of a group: their manifests go through raft-rs, their bytes beside it.
+//! Snapshots of a group: raft-rs carries their manifests, the embedder sends their chunks.
 
 use logboom::{
     Durability, Ticket,
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Group {
-    /// What a snapshot as of `index` is to be [built](logboom::Snapshots::build) with: the index, its term, and the
-    /// configuration of that index.
+    /// The spec to [build](logboom::Snapshots::build) a snapshot of `index` with: the index, its term and its
+    /// configuration.
     ///
     /// # Errors
     /// [`Error::Applied`] when the log does not know the term of `index`; [`Error::Engine`], [`Error::Malformed`].
@@ -27,8 +27,8 @@ impl Group {
         Ok(spec)
     }
 
-    /// Makes a snapshot that was built here the group's newest, which followers are sent from now on. The ticket says
-    /// when that is durable. What lies behind it can be [compacted](Group::compact) at once.
+    /// Registers a built snapshot as the group's newest, which followers are sent from now on. The ticket completes
+    /// when that is durable. The entries that it covers can be [compacted](Group::compact) at once.
     ///
     /// # Errors
     /// [`Error::Engine`]: with [`logboom::Error::Snapshot`] if there is a newer one.
@@ -38,13 +38,13 @@ impl Group {
         Ok(self.engine.submit(batch, Durability::Durable)?)
     }
 
-    /// The least index of the snapshot that a follower waits for, if one does and none is ready: the one that the log
-    /// goes on from, that the core asked for, and that the follower is a member in. A core refuses a snapshot whose
-    /// configuration it is not part of; so a member that joins behind the newest snapshot waits for one of the index
-    /// that added it. Who is in no current configuration waits for nothing.
+    /// The least index of a snapshot that a follower waits for, if none is ready: the log continues from it, the core
+    /// requested it, and the follower is a member in it. A core rejects a snapshot whose configuration does not contain
+    /// it, so a member that joins after the newest snapshot waits for one of the index that added it. Nodes outside the
+    /// current configuration wait for nothing.
     ///
-    /// It is to be saved as of this index or any later one, so once that is applied. Whether it was registered here, by
-    /// a driver or in a batch of the application is the same.
+    /// Save it once this index or a later one is applied. It may be registered here, by a driver or in a batch of the
+    /// application.
     pub fn snapshot_wanted(&self) -> Option<u64> {
         if self.held.lock().waiting.is_empty() {
             return None;
@@ -63,28 +63,28 @@ impl Group {
         waiting.into_iter().filter_map(least).max()
     }
 
-    /// The snapshot that the follower `to` is being sent: the one of the last `MsgSnapshot` to it. Its
-    /// [chunks](Lease::chunks) are what is to be shipped beside the message.
+    /// The snapshot of the last `MsgSnapshot` to the follower `to`. Send its [chunks](Lease::chunks) beside the
+    /// message.
     ///
-    /// It stays, with the log behind it, until [`Group::sent`] says that it is not needed any more.
+    /// The snapshot and the log behind it stay until [`Group::sent`] is called.
     pub fn sending(&self, to: u64) -> Option<Lease> {
         self.held.lock().sending.get(&to).cloned()
     }
 
-    /// Lets go of the snapshot that the follower `to` was sent: to be called wherever
-    /// [`report_snapshot`](raft::RawNode::report_snapshot) is, whatever has become of it.
+    /// Releases the snapshot for the follower `to`. Call it wherever
+    /// [`report_snapshot`](raft::RawNode::report_snapshot) is called, whether the transfer succeeded or not.
     pub fn sent(&self, to: u64) {
         self.held.lock().sending.remove(&to);
     }
 
-    /// Begins to receive the snapshot of a `MsgSnapshot`, before the core is given the message. `stop` ends it from
-    /// any thread.
+    /// Begins to receive the snapshot of a `MsgSnapshot`, before the core gets the message. `stop` cancels it from any
+    /// thread.
     ///
     /// # Errors
     /// [`Error::Malformed`] when its data is not the manifest of this snapshot. [`Error::Engine`]:
     /// [`logboom::Error::Snapshot`] with `Stale` when the group has this one or a newer one, or it was
-    /// [received](Group::received) already and the core had no use for it: nothing is to be fetched then, and the
-    /// message can be given to the core at once.
+    /// [received](Group::received) already and the core did not use it: fetch nothing then, and give the core the
+    /// message at once.
     pub fn receive(&self, snapshot: &Snapshot, stop: &Stop) -> Result<Receiver> {
         let (index, term) = (snapshot.get_metadata().index, snapshot.get_metadata().term);
         if self.received_as(index, term).is_some() {
@@ -100,8 +100,8 @@ impl Group {
         Ok(receiver)
     }
 
-    /// Takes over a snapshot that is complete. Now the core can be given its message; if a `Ready` comes with the
-    /// snapshot, that makes it the group's.
+    /// Takes a complete snapshot. Now give the core its message; if a `Ready` contains the snapshot, saving that
+    /// registers it.
     pub fn received(&self, built: Built) {
         let order = (built.manifest().index, built.manifest().term);
         self.held.lock().received.insert(order, built);
@@ -112,8 +112,8 @@ impl Group {
         self.held.lock().received.get(&(index, term)).cloned()
     }
 
-    /// The newest snapshot as a message, leased for `to`; `None` if there is none that the log goes on from, of
-    /// `index` at least, and that `to` is a member in.
+    /// The newest snapshot as a message, leased for `to`; `None` unless the log continues from it, it is of `index` at
+    /// least, and `to` is a member in it.
     pub(crate) fn newest_for(&self, index: u64, to: u64) -> Result<Option<Snapshot>> {
         if let Some(lease) = self.engine.snapshots().newest(self.id())?
             && let Some(conf_state) = self.serves(lease.manifest(), index, to)?
@@ -124,8 +124,8 @@ impl Group {
         Ok(None)
     }
 
-    /// The configuration of a snapshot, if that serves `to`, for which `least` is asked: the log goes on from it, it is
-    /// of that index at least, and `to` is a member in it.
+    /// The configuration of a snapshot that serves `to`: the log continues from it, it is of index `least` at least,
+    /// and `to` is a member in it.
     fn serves(&self, manifest: &Manifest, least: u64, to: u64) -> Result<Option<ConfState>> {
         if manifest.index < least.max(self.range().start - 1) {
             return Ok(None);
@@ -135,7 +135,7 @@ impl Group {
         Ok(Some(conf_state).filter(|conf_state| state::is_member(conf_state, to)))
     }
 
-    /// The followers that the snapshot serves wait no more: they get it when the core asks again.
+    /// Removes waiting followers that the snapshot serves: they get it when the core asks again.
     fn end_waits(&self, newest: &Manifest) {
         let is_served = |to: u64, least: u64| matches!(self.serves(newest, least, to), Ok(Some(_)));
         self.held.lock().waiting.retain(|to, least| !is_served(*to, *least));

@@ -1,4 +1,4 @@
-//! Hard state, commit index and configuration, as they are stored with a shard.
+//! Encodings of hard state, commit index and configuration in a shard.
 //!
 //! | what | where | bytes |
 //! |---|---|---|
@@ -7,12 +7,12 @@
 //! | a configuration | the key `raft-rs/conf/` + index, 8 bytes big-endian | the `ConfState` message |
 //! | an import that has begun and not ended | the key `raft-rs/importing` | none |
 //!
-//! The commit index moves far more often than term and vote, and nothing hangs on it: where it alone has moved it is
-//! written as a hint, which needs no sync. What is committed is the higher of the two.
+//! The commit index changes far more often than term and vote, and may be lost: when it alone has changed it is written
+//! as a hint, which needs no sync. The higher of the two counts.
 //!
-//! A configuration is kept for each index at which it has changed. A core that starts applies entries again from
-//! wherever its application stands, changes of the configuration among them, so it must begin with the configuration
-//! of that index, and not with a later one.
+//! A configuration is kept for each index at which it has changed. A core that starts applies entries again from its
+//! application's index on, including changes of the configuration, so it must begin with the configuration of that
+//! index, and not with a later one.
 
 use logboom::{Batch, Shard};
 use protobuf::Message;
@@ -36,7 +36,7 @@ pub(crate) fn encode(state: &HardState) -> [u8; 24] {
     bytes
 }
 
-/// The hard state that is stored, with whatever commit index is known; the default if there is none.
+/// The stored hard state with the highest known commit index; the default if there is none.
 pub(crate) fn hard_state(shard: &Shard) -> Result<HardState> {
     let mut state = HardState::default();
     if let Some(bytes) = shard.hard_state()? {
@@ -64,8 +64,8 @@ pub(crate) fn conf_state(shard: &Shard, index: u64) -> Result<ConfState> {
     decode_conf(bytes).ok_or_else(|| malformed(shard, NO_CONF_STATE.into()))
 }
 
-/// Since which index `member` has been in the configuration, up to the newest one; `None` if it is not in that. An
-/// index at or below the boundary means that it has been for as long as the log goes back.
+/// The index since which `member` has been in all configurations up to the newest; `None` if it is not in the newest.
+/// An index at or below the boundary means: for the whole log.
 pub(crate) fn member_since(shard: &Shard, member: u64) -> Result<Option<u64>> {
     let mut since = None;
     for (key, bytes) in shard.scan(CONF_PREFIX..=conf_key(u64::MAX).as_slice())?.iter().rev() {
@@ -79,8 +79,8 @@ pub(crate) fn member_since(shard: &Shard, member: u64) -> Result<Option<u64>> {
     Ok(since)
 }
 
-/// Whether a core of that id takes part in a configuration. Who is in `learners_next` is an outgoing voter as well. No
-/// core has the invalid id: who asks for that one asks for any.
+/// Whether a core of that id is in a configuration. Nodes in `learners_next` are outgoing voters too. No core has the
+/// invalid id, so that one matches any configuration.
 pub(crate) fn is_member(conf_state: &ConfState, id: u64) -> bool {
     let asks_for_any = id == INVALID_ID;
     asks_for_any

@@ -24,8 +24,8 @@ impl Storage for Group {
 
     /// Entries that share the memory of the log's recent tail, or of the read.
     ///
-    /// What is not in memory is read here and now, unless the core can wait for it and the group has a
-    /// [fetcher](Group::fetching).
+    /// Entries that are not in memory are read in the calling thread, unless the core can wait for them and the group
+    /// has a [fetcher](Group::fetching).
     fn entries(
         &self,
         low: u64,
@@ -108,8 +108,8 @@ impl Group {
         })
     }
 
-    /// What the core is told of a read that has failed. Where it can wait it is made to: it asks again, and does not
-    /// end the process.
+    /// The answer to the core for a failed read. A core that can wait is told to: it asks again instead of ending the
+    /// process.
     fn told(&self, error: ReadError, can_wait: bool) -> raft::Error {
         match error {
             ReadError::Compacted { .. } => StorageError::Compacted.into(),
@@ -129,11 +129,11 @@ impl Group {
 }
 
 impl Fetched {
-    /// Has the node send what was read.
+    /// Delivers the entries to the node, which sends them.
     ///
     /// # Errors
-    /// [`Error::Read`] when it could not be read: the node was told nothing, and the failure is the
-    /// [group's](Group::failure).
+    /// [`Error::Read`] when the read failed: the node gets no answer, and the [group](Group::failure) keeps the
+    /// failure.
     pub fn deliver(self, node: &mut RawNode<Group>) -> Result<()> {
         let shard = self.shard();
         let held = match self.outcome {
