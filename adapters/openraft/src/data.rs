@@ -1,4 +1,4 @@
-//! The application's data, as bytes.
+//! Encodings of the application's data.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use crate::error::Failure;
 
-/// Data of the application that entries carry: how it is stored, and read.
+/// Data of the application in entries, which encodes and decodes itself.
 ///
-/// The log copies what [`DataCodec::into_bytes`] gives once, into the memory that the disk is written from, and
-/// [`DataCodec::from_bytes`] is given a view of the log's own memory. What keeps such a view, as [`Data`] does, is
-/// never copied on its way out; it also keeps the memory around it, so what is to live long is better copied.
+/// The log copies the result of [`DataCodec::into_bytes`] once, into the memory that the disk is written from, and
+/// [`DataCodec::from_bytes`] gets a view of the log's memory. Data that keeps such a view, as [`Data`] does, is never
+/// copied on reads, but keeps the memory around it in use: copy data that lives long.
 ///
 /// # Example
 /// ```
@@ -45,12 +45,12 @@ pub trait DataCodec: Sized {
     /// The data that was stored as `bytes`.
     ///
     /// # Errors
-    /// For bytes that are no such data. The log's own checksums have been compared: this is about what was written.
+    /// For bytes that are not such data. The log has verified its checksums: the bytes are those that were written.
     fn from_bytes(bytes: Bytes) -> Result<Self, Failure>;
 }
 
-/// How data of the type `D` is stored, and read: the parameter of a log store, for data of whatever crate. The log
-/// begins with nothing but its bytes, so what they mean must not change while the log has any.
+/// Encodes and decodes data of the type `D`, which may be of another crate: a parameter of a log store. The log stores
+/// bytes without a type, so the encoding must not change while the log has any.
 ///
 /// # Example
 /// ```
@@ -83,7 +83,7 @@ pub trait Codec<D>: 'static {
     fn decode(bytes: Bytes) -> Result<D, Failure>;
 }
 
-/// The codec of data that is a [`DataCodec`] itself: what a log store has when nothing else is said.
+/// The codec of data that is a [`DataCodec`] itself: the default of a log store.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnCodec;
 
@@ -127,7 +127,7 @@ impl DataCodec for String {
     }
 }
 
-/// Data that is bytes, for any version of openraft: 0.10 wants data that can be displayed, which [`Bytes`] cannot.
+/// Data that is bytes, for any version of openraft: 0.10 requires `Display`, which [`Bytes`] does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Data(pub Bytes);
 

@@ -1,15 +1,14 @@
-//! Entries: what openraft's entries are taken apart into, and put together from.
+//! Splits openraft's entries into parts for the log, and joins them again.
 
 use bytes::Bytes;
 use logboom::EntryRef;
 
 use crate::{data::Codec, error::Failure, log_id::Leader};
 
-/// What an entry carries. The data of the application becomes bytes by a [`Codec`]; a membership has its bytes from
-/// openraft's types.
+/// The content of an entry. A [`Codec`] encodes the application's data; a membership is encoded here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content<D> {
-    /// Nothing: what a new leader begins with.
+    /// Nothing: the first entry of a new leader.
     Blank,
     /// Data of the application.
     Normal(D),
@@ -24,28 +23,28 @@ pub struct Parts<L, D> {
     pub leader: L,
     /// Its index.
     pub index: u64,
-    /// What it carries.
+    /// Its content.
     pub content: Content<D>,
 }
 
-/// An entry type that can be stored. Openraft's own is, if its ids and nodes are [`Field`](crate::Field)s; an
-/// application may have another.
+/// An entry type that can be stored. Openraft's own implements it if its ids and nodes are [`Field`](crate::Field)s; an
+/// application may use another type.
 pub trait StoredEntry: Sized {
     /// The leader's id in its log id.
     type Leader: Leader;
-    /// What the application proposes: openraft's `D`.
+    /// The application's data: openraft's `D`.
     type Data;
 
-    /// Takes the entry apart. Called once for each entry that is appended.
+    /// Splits the entry into its parts. Called once for each appended entry.
     fn into_parts(self) -> Parts<Self::Leader, Self::Data>;
 
-    /// Puts an entry together.
+    /// Joins parts to an entry.
     ///
     /// # Errors
     /// For a membership that is none of these types.
     fn from_parts(parts: Parts<Self::Leader, Self::Data>) -> Result<Self, Failure>;
 
-    /// What the application proposed; `None` in an entry that is openraft's own.
+    /// The application's data; `None` in an entry of openraft's own.
     fn into_data(self) -> Option<Self::Data>;
 }
 

@@ -1,33 +1,33 @@
-//! What can go wrong.
+//! Errors.
 
 use logboom::{ReadError, ShardId};
 
 /// The result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the application's own code fails with: whatever it likes.
+/// An error of the application's code, of any type.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why an operation of a store failed. Openraft is given it as the source of its own error, and ends the node.
+/// An error of a store. Openraft gets it as the source of its own error, and stops the node.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine refused, or failed.
+    /// An error of the engine.
     #[error(transparent)]
     Engine(#[from] logboom::Error),
-    /// Entries are not there that were asked for and cannot be missing.
+    /// Requested entries are missing.
     #[error("{shard}: entries {start} to {end} are asked for, {absent} is not there")]
     Absent {
         /// The shard.
         shard: ShardId,
-        /// The first that was asked for.
+        /// The first requested index.
         start: u64,
-        /// The end of what was asked for, exclusive.
+        /// The end of the requested range, exclusive.
         end: u64,
-        /// The first that is not there.
+        /// The first missing index.
         absent: u64,
     },
-    /// Something was stored that is not what this crate writes, or not for these types.
+    /// The stored bytes were not written by this crate, or not for these types.
     #[error("{shard}: {what} is not what was written: {failure}")]
     Malformed {
         /// The shard.
@@ -42,9 +42,9 @@ pub enum Error {
     Machine {
         /// The shard.
         shard: ShardId,
-        /// What it was to do.
+        /// The operation.
         what: &'static str,
-        /// What it says.
+        /// Its error.
         failure: Failure,
     },
     /// Entries could not be read.
@@ -55,7 +55,7 @@ pub enum Error {
         /// Why not.
         error: ReadError,
     },
-    /// A snapshot was to be installed of which nothing, or not everything, has arrived.
+    /// The snapshot to install has not arrived completely.
     #[error("{shard}: the snapshot has not arrived as a whole")]
     Unfinished {
         /// The shard.

@@ -1,6 +1,6 @@
-//! Fields: the ids and the small values that are stored beside entries, as bytes.
+//! `Field`: encodes ids and small values that are stored beside entries.
 
-/// A value that is stored in a few bytes, always the same ones: an id of a node, an address.
+/// A small value with a fixed encoding: an id of a node, an address.
 ///
 /// The bytes are stored for good. Integers are little-endian, a text has its length (4 bytes) in front; a node of
 /// several fields has one behind the other.
@@ -34,7 +34,7 @@ pub trait Field: Sized {
     /// Appends the value's bytes.
     fn put(&self, to: &mut Vec<u8>);
 
-    /// Takes the value off the front of `from`; `None` when that is no value of this kind.
+    /// Decodes a value from the front of `from` and advances it; `None` when that is not a value of this type.
     fn take(from: &mut &[u8]) -> Option<Self>;
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn take_len(from: &mut &[u8]) -> Option<usize> {
     usize::try_from(u32::take(from)?).ok()
 }
 
-/// `bytes` as a whole, as one value.
+/// Decodes all of `bytes` as one value.
 pub(crate) fn only<T>(mut bytes: &[u8], take: impl FnOnce(&mut &[u8]) -> Option<T>) -> Option<T> {
     take(&mut bytes).filter(|_| bytes.is_empty())
 }

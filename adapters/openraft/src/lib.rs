@@ -1,9 +1,9 @@
 //! Logboom as the storage of [openraft](https://docs.rs/openraft): log, vote and snapshots of thousands of groups in
 //! one engine.
 //!
-//! Openraft leaves storage to its users, and its own crate for many groups shares the network alone. Here the groups of
-//! a node share one log: a sync serves all that wait for it, an append calls back when it is durable, and what is read
-//! is in the memory that it was written from.
+//! Openraft leaves storage to its users, and its own crate for many groups shares only the network. Here the groups of
+//! a node share one log: one sync serves all waiting appends, an append calls back when it is durable, and recent
+//! entries are read from the memory that they were written from.
 //!
 //! | openraft | feature | module |
 //! |---|---|---|
@@ -12,7 +12,7 @@
 //!
 //! Both can be used at once, and store the same bytes, as `FORMAT.md` beside this crate lays them out. Each module has
 //! a `LogStore` (openraft's `RaftLogStorage` and `RaftLogReader`) and a `MachineStore` (its `RaftStateMachine`), and
-//! gives openraft away as `openraft`, so that versions match.
+//! re-exports its openraft as `openraft`, so that versions match.
 //!
 //! ```
 //! # #[cfg(feature = "v0_9")] {
@@ -147,41 +147,40 @@
 //! | entries can be read when `append` returns | by every reader, those that were made earlier among them |
 //! | its callback comes when they are durable | in the order of the calls; 0.10 has several of a group in flight |
 //! | a vote is durable when `save_vote` returns | behind everything that was appended before |
-//! | truncation and purge | in the one order of the log, so nobody waits for them |
+//! | truncation and purge | in the order of the log, so they are not waited for |
 //! | the purge point is known for good | the whole log id, also where it lies beyond the last entry |
 //! | `save_committed` | written with whatever comes next, never alone |
 //! | a read stops early only where it may | a message has at most what [`Options`] say, but one entry at least |
-//! | a leader that is none any more reads on | what is purged or truncated by then is no entries: a heartbeat |
+//! | a former leader still reads | purged or truncated entries read as none: a heartbeat |
 //! | one snapshot of a group | streamed from a view, registered through the log: a crash leaves the old or the new |
 //!
-//! Whatever fails is openraft's storage error, with the engine's own words in it, and ends the group's node: openraft
-//! does not try again. After a failed write or sync of the log that is every group of the engine.
+//! Every failure becomes openraft's storage error with the engine's message, and stops the group's node: openraft does
+//! not retry. A failed write or sync of the log stops every group of the engine.
 //!
 //! # The application's types
 //!
-//! None of them needs serde. Data is a [`DataCodec`]: bytes, and back from a view of the log's memory, so that
-//! [`Data`] is never copied on its way out; data of other crates has a [`Codec`], which is a parameter of the
-//! `LogStore`. Ids of nodes and nodes are [`Field`]s. The default entries are stored as
-//! they are; others can be, as [`StoredEntry`]. The feature `single-term-leader` of openraft 0.9 is not supported.
+//! No type needs serde. Data is a [`DataCodec`], which decodes from a view of the log's memory, so that reads never
+//! copy [`Data`]; data of other crates has a [`Codec`], which is a parameter of the `LogStore`. Ids of nodes and nodes
+//! are [`Field`]s. The default entries are stored as they are; others can be, as [`StoredEntry`]. The feature
+//! `single-term-leader` of openraft 0.9 is not supported.
 //!
 //! # Snapshots
 //!
-//! [`SnapshotData`] is a handle, and what a network needs: a manifest, and chunks that verify themselves. Openraft 0.9
-//! sends it as a file, through its own `install_snapshot`, unless the feature `generic-snapshot-data` is on. That one
-//! is openraft's, so it holds for all crates of a build; it is off, and this crate works with either.
+//! [`SnapshotData`] is a handle, which gives a network a manifest and chunks; the receiver verifies each chunk.
+//! Openraft 0.9 sends it as a file, through its own `install_snapshot`, unless the feature `generic-snapshot-data` is
+//! on. That one is openraft's, so it holds for all crates of a build; it is off, and this crate works with either.
 //!
-//! While a snapshot is held its file stays. The log does not: openraft purges by its own account of it, whatever is
-//! being sent. A group has one at a time, as long as [`Config::snapshots_kept`](logboom::Config::snapshots_kept) is
-//! what it is by default.
+//! While a handle lives the snapshot's file stays. The log behind it may not: openraft purges by its own rules, even
+//! while a snapshot is being sent. A group has one at a time, as long as
+//! [`Config::snapshots_kept`](logboom::Config::snapshots_kept) is what it is by default.
 //!
 //! # Groups from elsewhere
 //!
-//! What another store has comes in by openraft's own traits, before the `Raft` is there: `save_vote`, then `purge` up
-//! to where the old log begins, then `blocking_append` (of `RaftLogStorageExt`) with the entries, piece by piece. The
-//! state at the purge point comes as for any member that joins: in the snapshot of another node.
+//! Import a group from another store with openraft's own traits, before the `Raft` is created: `save_vote`, then
+//! `purge` up to where the old log begins, then `blocking_append` (of `RaftLogStorageExt`) with the entries, piece by
+//! piece. The state at the purge point comes in a snapshot of another node, as for any member that joins.
 //!
-//! A group that leaves the node is removed by [`Batch::destroy`](logboom::Batch::destroy), once its `Raft` is shut
-//! down.
+//! Remove a group that leaves the node with [`Batch::destroy`](logboom::Batch::destroy), after its `Raft` is shut down.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
-//! The log of one raft group: what both versions of openraft ask of one, on a shard.
+//! The log of a raft group on a shard, shared by both versions of openraft.
 //!
-//! All writes go through the one order of the engine's log, so whatever was submitted earlier is durable earlier: a
-//! vote behind the entries before it, an entry behind the truncation that made room for it. What is not acknowledged
-//! by itself (truncation, purge, commit) therefore need not be waited for.
+//! All writes go through the engine's log in order, so an earlier write is durable earlier: entries before a later
+//! vote, a truncation before the entries that replace what it dropped. Writes that are not acknowledged (truncation,
+//! purge, commit) therefore need not be waited for.
 
 use std::{
     marker::PhantomData,
@@ -34,8 +34,7 @@ pub(crate) struct Log<E, K> {
 /// A log id of the entries' own kind: leader and index.
 pub(crate) type Id<E> = (<E as StoredEntry>::Leader, u64);
 
-/// How often a read begins anew because the log has moved from under it. One that moves each time is none that a core
-/// writes to.
+/// The most restarts of a read because the log changed meanwhile. No core changes a log each time.
 const TRIES_MAX: u32 = 64;
 
 /// Entries, and the index of the first.
@@ -44,7 +43,7 @@ struct Read<E> {
     entries: Vec<E>,
 }
 
-/// What a log says of its ends.
+/// The ends of a log.
 pub(crate) struct Ends<L> {
     pub(crate) purged: Option<(L, u64)>,
     pub(crate) last: Option<(L, u64)>,
@@ -65,9 +64,9 @@ impl<E, K> Log<E, K> {
 }
 
 impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
-    /// Appends entries, which can be read on return; `done` is called when they and everything before them are
-    /// durable, in the order of the calls. Entries that are too many for one batch become several; those up to the
-    /// purge point are passed over, as the state machine has them.
+    /// Appends entries, which can be read on return; `done` is called when they and everything before them are durable,
+    /// in the order of the calls. Splits entries that are too many for one batch; skips those up to the purge point,
+    /// which the state machine has.
     ///
     /// When it fails, `done` is dropped.
     pub(crate) async fn append(
@@ -97,17 +96,17 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
         Ok(())
     }
 
-    /// The entries of `range` that are there, all of them.
+    /// All entries of `range` that exist.
     pub(crate) async fn entries(&self, range: Range<u64>) -> Result<Vec<E>> {
         Ok(self.read(range, u64::MAX).await?.entries)
     }
 
-    /// The first entries of `range`, as many as one message may carry; none when the first of it is not there, for
-    /// behind a gap nothing may be sent.
+    /// The first entries of `range`, as many as one message may carry; none when the first one is missing, since
+    /// nothing may be sent behind a gap.
     ///
-    /// Openraft says that there is always one, and yet asks for what is gone: the tasks that replicate for a leader
-    /// outlive its leadership for a moment, in which the log is purged or truncated by what the new leader sends. It
-    /// takes an error for a failed store and ends the node, and no entries for a heartbeat.
+    /// Openraft documents that there is always one, and yet requests entries that are gone: a leader's replication
+    /// tasks outlive its leadership for a moment, while the new leader's messages purge or truncate the log. It stops
+    /// the node after an error, and takes an empty result for a heartbeat.
     pub(crate) async fn first_entries(&self, range: Range<u64>) -> Result<Vec<E>> {
         let (start, end) = (range.start, range.end);
         let most = start.saturating_add(self.options.message_entries_max.max(1));
@@ -115,7 +114,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
         Ok(if read.first == start { read.entries } else { Vec::new() })
     }
 
-    /// The indexes of `range` that are there now.
+    /// The indexes of `range` that exist now.
     pub(crate) fn present(&self, range: Range<u64>) -> Range<u64> {
         let bounds = self.shard.bounds();
         let start = bounds.first.map_or(range.end, |first| first.max(range.start));
@@ -123,14 +122,14 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
         start..end.max(start)
     }
 
-    /// Reads what is there of `range` as of one moment; it stops early only behind `max_bytes`.
+    /// Reads the existing entries of `range` as of one moment; stops early only after `max_bytes`.
     async fn read(&self, range: Range<u64>, max_bytes: u64) -> Result<Read<E>> {
         let mut tries = 0;
         loop {
             let present = self.present(range.clone());
             let first = present.start;
             match self.read_present(present, max_bytes).await {
-                // Purged or truncated meanwhile: the answer is what is there now.
+                // Purged or truncated meanwhile: read again what exists now.
                 Err(Error::Read { error: ReadError::Compacted { .. } | ReadError::Unavailable { .. }, .. })
                     if tries < TRIES_MAX =>
                 {
@@ -145,7 +144,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
         let batch = self.batch(range.clone(), max_bytes).await?;
         let next = range.start.saturating_add(batch.len() as u64);
         if max_bytes == u64::MAX && next < range.end {
-            // Without a limit it stops for nothing but what is lost.
+            // Without a limit only lost entries end a read early.
             return Err(self.absent(range, next));
         }
         let mut entries = Vec::with_capacity(batch.len());
@@ -166,7 +165,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
         entries.map_err(|error| Error::Read { shard: self.shard.id(), error })
     }
 
-    /// Up to where the log was purged, and its last log id: that one's when it is empty.
+    /// The purge point and the last log id; the two are equal in an empty log.
     pub(crate) async fn ends(&self) -> Result<Ends<E::Leader>> {
         let purged = self.purged()?;
         let Some(last) = self.shard.last() else {
@@ -186,7 +185,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
             Some(bytes) => Some(self.known("the purge point", log_id::decode(&bytes))?),
             None => None,
         };
-        // A boundary is only ever made together with the key.
+        // A boundary is always written together with the key.
         let boundary = self.shard.boundary().map(|boundary| boundary.index);
         if boundary.is_some() && boundary != purged.as_ref().map(|(_, index)| *index) {
             return self.known("the purge point", None);
@@ -219,7 +218,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
         let mut batch = self.engine.batch();
         batch.put(shard, PURGED, &log_id::encode(leader, index))?;
         if bounds.last.is_some_and(|last| index <= last) {
-            // Whoever reads a leased snapshot goes by openraft's own account of the log.
+            // Openraft's own purge rules apply to readers of a leased snapshot.
             batch.compact_past_leases(shard, index)?;
         } else {
             batch.reset_to(shard, Some(Boundary { index, term: leader.term() }))?;
@@ -242,7 +241,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
         }
     }
 
-    /// Notes what is committed, to be written with whatever comes next.
+    /// Records the committed log id, to be written with the next group.
     pub(crate) async fn save_committed(&self, committed: Option<(&E::Leader, u64)>) -> Result<()> {
         let mut batch = self.engine.batch();
         batch.commit_hint(self.shard.id(), &log_id::encode_option(committed))?;
@@ -274,7 +273,7 @@ pub(crate) async fn submit(engine: &Engine, batch: Batch<'_>, durability: Durabi
     Ok(engine.submit_async(batch, durability).await?)
 }
 
-/// Any range of indexes as a half-open one. The greatest index is none, so nothing is lost at the end.
+/// Any range of indexes as a half-open one. The greatest index is never used, so the end loses nothing.
 pub(crate) fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
     let start = match range.start_bound() {
         Bound::Included(start) => *start,
@@ -293,7 +292,7 @@ pub(crate) fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
 #[derive(Default)]
 struct Rows {
     rows: Vec<Row>,
-    /// What the leaders have besides their terms; entries of one leader share it.
+    /// The leaders' ids without their terms; entries of one leader share the bytes.
     contexts: Vec<u8>,
 }
 

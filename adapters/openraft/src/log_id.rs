@@ -1,25 +1,25 @@
-//! Log ids and leaders as bytes: the whole of them, whatever openraft's version and configuration make of a leader.
+//! Encodes log ids and leaders, complete for each version and configuration of openraft.
 
 use crate::field::{Field, only};
 
 /// The version of every format below; the first byte of each.
 const VERSION: u8 = 1;
 
-/// A leader's id: a term, which the log stores with each entry, and whatever the id has besides.
+/// A leader's id: a term, which the log stores with each entry, and the rest of the id.
 ///
-/// Implemented for the ids that openraft has, as far as their terms are `u64`.
+/// Implemented for openraft's ids with terms of type `u64`.
 pub trait Leader: Sized + Clone {
     /// The term.
     fn term(&self) -> u64;
 
-    /// Appends the bytes of what the id has besides its term.
+    /// Appends the encoding of the id without its term.
     fn put_rest(&self, to: &mut Vec<u8>);
 
-    /// The id of this term, the rest of which is taken off the front of `from`; `None` when that is none.
+    /// Decodes the rest of the id of this term from the front of `from`; `None` if it is invalid.
     fn take(term: u64, from: &mut &[u8]) -> Option<Self>;
 }
 
-/// The bytes of a log id: version, term, index, the rest of the leader.
+/// Encodes a log id: version, term, index, the rest of the leader.
 pub(crate) fn encode<L: Leader>(leader: &L, index: u64) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     leader.term().put(&mut bytes);
@@ -28,7 +28,7 @@ pub(crate) fn encode<L: Leader>(leader: &L, index: u64) -> Vec<u8> {
     bytes
 }
 
-/// The leader and the index of a log id.
+/// Decodes the leader and the index of a log id.
 pub(crate) fn decode<L: Leader>(bytes: &[u8]) -> Option<(L, u64)> {
     only(bytes, |from| {
         version(from)?;
@@ -37,7 +37,7 @@ pub(crate) fn decode<L: Leader>(bytes: &[u8]) -> Option<(L, u64)> {
     })
 }
 
-/// The bytes of a vote: version, whether it is committed, term, the rest of the leader.
+/// Encodes a vote: version, whether it is committed, term, the rest of the leader.
 pub(crate) fn encode_vote<L: Leader>(leader: &L, committed: bool) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     committed.put(&mut bytes);
@@ -46,7 +46,7 @@ pub(crate) fn encode_vote<L: Leader>(leader: &L, committed: bool) -> Vec<u8> {
     bytes
 }
 
-/// The leader of a vote, and whether the vote is committed.
+/// Decodes the leader of a vote, and whether the vote is committed.
 pub(crate) fn decode_vote<L: Leader>(bytes: &[u8]) -> Option<(L, bool)> {
     only(bytes, |from| {
         version(from)?;
@@ -55,17 +55,17 @@ pub(crate) fn decode_vote<L: Leader>(bytes: &[u8]) -> Option<(L, bool)> {
     })
 }
 
-/// The bytes of what may be none: nothing at all then.
+/// Encodes an optional log id; `None` is no bytes.
 pub(crate) fn encode_option<L: Leader>(id: Option<(&L, u64)>) -> Vec<u8> {
     id.map_or_else(Vec::new, |(leader, index)| encode(leader, index))
 }
 
-/// What may be none.
+/// Decodes an optional log id.
 pub(crate) fn decode_option<L: Leader>(bytes: &[u8]) -> Option<Option<(L, u64)>> {
     if bytes.is_empty() { Some(None) } else { decode(bytes).map(Some) }
 }
 
-/// Takes off the version, if it is the one there is.
+/// Decodes the version, if it is known.
 pub(crate) fn version(from: &mut &[u8]) -> Option<()> {
     (u8::take(from)? == VERSION).then_some(())
 }

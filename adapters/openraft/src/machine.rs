@@ -4,11 +4,11 @@ use std::io::{Read, Write};
 
 use crate::error::Failure;
 
-/// A deterministic machine that the entries of a group drive: its state is a function of what was applied, in order,
-/// and of nothing else.
+/// A deterministic state machine that applies the entries of a group: its state depends on the applied entries, in
+/// order, and on nothing else.
 ///
-/// It lives in memory and starts empty. What lasts is its snapshots, which lie in the engine, and the log behind them:
-/// a restart recovers the newest snapshot, and openraft applies what was committed since.
+/// It lives in memory and starts empty. The engine stores its snapshots and the log behind them: a restart recovers the
+/// newest snapshot, and openraft applies the entries committed since.
 ///
 /// # Example
 /// ```
@@ -49,29 +49,30 @@ use crate::error::Failure;
 /// }
 /// ```
 pub trait StateMachine: Send + Sync + 'static {
-    /// What it is given: openraft's `D`.
+    /// The input: openraft's `D`.
     type Data;
-    /// What it answers: openraft's `R`. Entries that are openraft's own are answered with the default of it.
+    /// The reply: openraft's `R`. Entries of openraft's own are answered with its default.
     type Reply: Default;
     /// The state at one moment, being saved.
     type View: SnapshotView;
 
     /// Applies the data of the entry at `index`. The indexes rise; those of openraft's own entries are left out.
     ///
-    /// Data that the machine refuses is no error, but a reply that says so: all replicas must agree.
+    /// Reject invalid data by a reply, not by an error: all replicas must agree.
     ///
     /// # Errors
-    /// This replica cannot go on: openraft ends it.
+    /// Openraft stops this replica.
     fn apply(&mut self, index: u64, data: Self::Data) -> Result<Self::Reply, Failure>;
 
-    /// The state as it is now, which later entries leave alone: a clone of a persistent map, say. Applying waits.
+    /// Returns a view of the current state, which later entries do not change: a clone of a persistent map, say.
+    /// Applying waits.
     ///
     /// # Errors
     /// As [`StateMachine::apply`].
     fn view(&self) -> Result<Self::View, Failure>;
 
-    /// Replaces the whole state with the one that was saved, here or by another replica. Its bytes are verified; what
-    /// they mean is the machine's to check.
+    /// Replaces the whole state with one saved here or by another replica. Its bytes are verified; the machine checks
+    /// their meaning.
     ///
     /// # Errors
     /// As [`StateMachine::apply`].
@@ -80,7 +81,7 @@ pub trait StateMachine: Send + Sync + 'static {
 
 /// A state at one moment.
 pub trait SnapshotView: Send + 'static {
-    /// Writes the state to `to`, on a thread of its own, beside whatever the machine does.
+    /// Writes the state to `to`, on a separate thread, concurrently with the machine.
     ///
     /// # Errors
     /// As [`StateMachine::apply`].

@@ -1,4 +1,4 @@
-//! A state machine and its snapshots: what both versions of openraft ask of one.
+//! A state machine and its snapshots, shared by both versions of openraft.
 
 use std::sync::Arc;
 
@@ -17,24 +17,24 @@ use crate::{
     snapshot_data::{Arrived, SnapshotData},
 };
 
-/// The file of a snapshot that the machine writes.
+/// The snapshot's file for the machine's state.
 const STATE: &str = "state";
 
-/// What a state stands for, in the types of one version of openraft.
+/// Last log id and membership of a state, in the types of one version of openraft.
 pub(crate) trait AppliedState: Clone + Default + Send + Sync + 'static {
     type Leader: Leader;
 
-    /// The last entry that was applied, if any was.
+    /// The last applied entry, if any.
     fn last(&self) -> Option<(&Self::Leader, u64)>;
 
-    /// The bytes of the membership as of that, with its log id.
+    /// Encodes the membership as of that entry, with its log id.
     fn encode_membership(&self) -> Vec<u8>;
 
-    /// What these are the parts of.
+    /// Decodes both.
     fn decode(membership: &[u8], last: Option<(Self::Leader, u64)>) -> Option<Self>;
 }
 
-/// A machine in its group, and what it stands for. Clones are handles to the same machine.
+/// A machine of a group with its applied state. Clones are handles to the same machine.
 pub(crate) struct MachineHandle<M, S> {
     engine: Engine,
     shard: ShardId,
@@ -51,12 +51,12 @@ pub(crate) struct PendingSnapshot<V, S> {
     engine: Engine,
     shard: ShardId,
     stands: S,
-    /// Taken by the first attempt. The lock is for openraft, which wants to share what it never shares.
+    /// Taken by the first attempt. The lock makes the type `Sync`, which openraft requires but does not use.
     view: Mutex<Option<Result<V>>>,
 }
 
 impl<M: StateMachine, S: AppliedState> MachineHandle<M, S> {
-    /// Seats a machine that is empty, and recovers it from the group's snapshot if there is one.
+    /// Takes an empty machine, and recovers it from the group's snapshot if there is one.
     pub(crate) fn open(engine: &Engine, shard: ShardId, machine: M) -> Result<Self> {
         let mut replica = Replica { machine, stands: S::default() };
         if let Some(lease) = engine.snapshots().newest(shard)? {
@@ -65,7 +65,7 @@ impl<M: StateMachine, S: AppliedState> MachineHandle<M, S> {
         Ok(Self { engine: engine.clone(), shard, replica: Arc::new(RwLock::new(replica)) })
     }
 
-    /// The state as it is now, to be saved.
+    /// Prepares to save the current state.
     pub(crate) fn prepare_snapshot(&self) -> PendingSnapshot<M::View, S> {
         let replica = self.read();
         let view = replica.machine.view().map_err(self.machine_failed("be viewed"));
@@ -77,7 +77,7 @@ impl<M: StateMachine, S: AppliedState> MachineHandle<M, S> {
         }
     }
 
-    /// The group's snapshot, with what it stands for.
+    /// The group's snapshot, with its applied state.
     pub(crate) fn current(&self) -> Result<Option<(S, Lease)>> {
         current(&self.engine, self.shard)
     }
@@ -86,7 +86,7 @@ impl<M: StateMachine, S: AppliedState> MachineHandle<M, S> {
         SnapshotData::receive(&self.engine, self.shard)
     }
 
-    /// Makes a snapshot that was received, up to the entry `last`, the group's only one, and the machine what it says.
+    /// Registers a received snapshot of the entry `last` as the group's only one, and recovers the machine from it.
     pub(crate) async fn install(&self, data: SnapshotData, last: Option<(&S::Leader, u64)>) -> Result<()> {
         let arrived = data.arrived().ok_or(Error::Unfinished { shard: self.shard })?;
         let said = log_id::encode_option(last);
@@ -118,7 +118,7 @@ impl<M: StateMachine, S: AppliedState> Replica<M, S> {
 }
 
 impl<V: SnapshotView, S: AppliedState> PendingSnapshot<V, S> {
-    /// Saves the state and makes it the group's snapshot. If the group was given a newer one meanwhile, it is that.
+    /// Saves the state and registers it as the group's snapshot. Returns the newer one if the group got one meanwhile.
     pub(crate) async fn save(&mut self) -> Result<(S, Lease)> {
         let view = self.view.get_mut().take().unwrap_or_else(|| Err(panicked()))?;
         let (engine, shard, stands) = (self.engine.clone(), self.shard, self.stands.clone());
@@ -161,9 +161,9 @@ impl<M, S> Clone for MachineHandle<M, S> {
     }
 }
 
-/// A snapshot that is beside this engine's log.
+/// A snapshot of this engine.
 enum Obtained {
-    /// It is the group's already.
+    /// It is registered for the group already.
     Ours(Lease),
     New(Built),
 }
@@ -177,7 +177,7 @@ fn obtain(engine: &Engine, shard: ShardId, arrived: Arrived) -> Result<Obtained>
     if newest.is_some_and(|newest| newest.manifest().id == lease.manifest().id) {
         return Ok(Obtained::Ours(lease));
     }
-    // Another engine's, in this process.
+    // The lease is of another engine in this process.
     let mut receiver = engine.snapshots().receive(shard, &lease.manifest_bytes(), &Stop::new())?;
     for chunk in lease.chunks(None)? {
         receiver.accept(&chunk?)?;
@@ -192,7 +192,7 @@ fn build<S: AppliedState>(engine: &Engine, shard: ShardId, stands: &S, view: imp
     let spec = Spec { membership, metadata, ..Spec::new(shard.0, index, term) };
     let mut builder = engine.snapshots().build(spec, &Stop::new())?;
     let saved = view.save(&mut builder.file(STATE)?);
-    // What the disk says is the cause of what the view says.
+    // An error of the disk is the cause of the view's error.
     let built = builder.finish()?;
     saved.map_err(|failure| Error::Machine { shard, what: "be saved", failure })?;
     Ok(built)

@@ -1,4 +1,4 @@
-//! Memberships as bytes.
+//! Encodes memberships.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::{
     log_id::{self, Leader, put_version, version},
 };
 
-/// Voters by configuration, and all nodes: what a membership of any version of openraft consists of.
+/// The parts of a membership of any version of openraft: voters by configuration, and all nodes.
 pub(crate) type Members<I, N> = (Vec<BTreeSet<I>>, BTreeMap<I, N>);
 
 /// A membership, and the log id that it came with.
@@ -36,7 +36,7 @@ pub(crate) fn put<'m, I: Field + 'm, N: Field + 'm>(
 /// Takes a membership off the front of `from`.
 pub(crate) fn take<I: Field + Ord, N: Field>(from: &mut &[u8]) -> Option<Members<I, N>> {
     version(from)?;
-    // No capacity is asked for: a number that lies must run out of bytes before it costs memory.
+    // Allocates nothing by the stated number, which is not trusted: too high a number runs out of bytes first.
     let mut configs = Vec::new();
     for _ in 0..take_len(from)? {
         let mut config = BTreeSet::new();

@@ -1,12 +1,12 @@
-//! Work that blocks, beside whatever runtime there is.
+//! Runs blocking work on separate threads, independent of the runtime.
 
 use std::io;
 
 use futures_channel::oneshot;
 
-/// Runs `work` on a thread of its own. Snapshots are rare, and any length: a pool would be someone else's threads.
+/// Runs `work` on a new thread. Snapshots are rare and may take long, so they must not occupy a shared pool.
 ///
-/// When there is no thread to be had it runs here; `None` when it panicked.
+/// Runs it in the calling thread if no thread can be started; `None` if it panicked.
 pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, outcome) = oneshot::channel();
     let work = std::sync::Arc::new(parking_lot::Mutex::new(Some((work, done))));
@@ -14,7 +14,7 @@ pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send +
         let work = std::sync::Arc::clone(&work);
         move || {
             if let Some((work, done)) = work.lock().take() {
-                // Whoever asked may have gone.
+                // The receiver may be dropped.
                 drop(done.send(work()));
             }
         }
@@ -26,7 +26,7 @@ pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send +
     outcome.await.ok()
 }
 
-/// What is said of work that has panicked.
+/// The error of work that panicked.
 pub(crate) fn panicked() -> io::Error {
     io::Error::other("the thread of a snapshot has panicked")
 }

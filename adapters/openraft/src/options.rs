@@ -1,12 +1,12 @@
-//! How a store works.
+//! Options of a log store.
 
 /// How a group's log is read.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The most entries that are read at once for one message to another node, or for one step of applying. Openraft
-    /// has a limit of its own as well. Default: 1024; 0 is taken as 1.
+    /// The most entries per message to another node, or per step of applying. Openraft has its own limit too. Default:
+    /// 1024; 0 counts as 1.
     pub message_entries_max: u64,
-    /// The most bytes of payload that such a read has, but for a single entry that has more. Default: 1 MiB.
+    /// The most bytes of payload of such a read; a single larger entry is read alone. Default: 1 MiB.
     pub message_bytes_max: u64,
 }
 

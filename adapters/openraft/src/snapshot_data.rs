@@ -1,4 +1,4 @@
-//! A snapshot on its way from one node to another.
+//! `SnapshotData`: a snapshot that is sent from one node to another.
 
 use std::fmt;
 
@@ -10,19 +10,18 @@ use logboom::{
 
 use crate::error::{Error, Result};
 
-/// What openraft hands around as a snapshot: a handle, never the bytes.
+/// Openraft's snapshot type: a handle, without the bytes.
 ///
-/// At the sender it holds a lease: the snapshot's file stays while the handle lives. What the network carries is
-/// [`SnapshotData::manifest_bytes`], once, and then the [chunks](SnapshotData::chunks), each of which verifies itself
-/// on arrival; at the receiver [`SnapshotData::begin`] and [`SnapshotData::accept`] take them, and say what is wanted
-/// next, so that a transfer that was interrupted goes on where it was. Nothing of a snapshot is ever in memory but the
-/// chunk that is on its way.
+/// At the sender it holds a lease: the snapshot's file stays while the handle lives. The network sends
+/// [`SnapshotData::manifest_bytes`] once, and then the [chunks](SnapshotData::chunks). At the receiver
+/// [`SnapshotData::begin`] and [`SnapshotData::accept`] verify and take them, and return the position that is wanted
+/// next, so that an interrupted transfer continues where it was. Only one chunk of a snapshot is in memory at a time.
 ///
-/// Sending and receiving read and write the disk in the calling thread.
+/// Sending and receiving access the disk in the calling thread.
 ///
-/// Openraft 0.9 without its feature `generic-snapshot-data` sends a snapshot as a file, by offsets, and needs nothing
-/// of a network but `install_snapshot`: for that it is tokio's `AsyncRead`, `AsyncWrite` and `AsyncSeek` as well, which
-/// do not block, and have one chunk in memory.
+/// Openraft 0.9 without its feature `generic-snapshot-data` sends a snapshot as a file, by offsets, and needs only
+/// `install_snapshot` of a network: for that it implements tokio's `AsyncRead`, `AsyncWrite` and `AsyncSeek`, which do
+/// not block, and keep one chunk in memory.
 ///
 /// # Example
 /// ```
@@ -59,7 +58,7 @@ pub struct SnapshotData {
 }
 
 pub(crate) enum Inner {
-    /// One that is there, of this node or another one.
+    /// A complete snapshot, of this node or another one.
     Held(Lease),
     Receiving {
         snapshots: Snapshots,
@@ -68,7 +67,7 @@ pub(crate) enum Inner {
     },
 }
 
-/// What is to be installed.
+/// A complete snapshot to install.
 pub(crate) enum Arrived {
     Held(Lease),
     Received(Box<Receiver>),
@@ -84,17 +83,17 @@ impl Arrived {
 }
 
 impl SnapshotData {
-    /// Of which nothing has arrived, for the group on `shard`.
+    /// An empty handle, to receive a snapshot for the group on `shard`.
     pub fn receive(engine: &Engine, shard: ShardId) -> Self {
         Self::of(Inner::Receiving { snapshots: engine.snapshots(), shard, receiver: None })
     }
 
-    /// What is sent ahead of the chunks; `None` for one that is being received.
+    /// The manifest, which is sent before the chunks; `None` while receiving.
     pub fn manifest_bytes(&self) -> Option<Bytes> {
         self.lease().map(Lease::manifest_bytes)
     }
 
-    /// The lease of one that can be sent or read; `None` for one that is being received.
+    /// The lease, to send or read the snapshot; `None` while receiving.
     pub fn lease(&self) -> Option<&Lease> {
         match &self.inner {
             Inner::Held(lease) => Some(lease),
@@ -102,15 +101,15 @@ impl SnapshotData {
         }
     }
 
-    /// The chunk that a receiver wants.
+    /// The chunk at a receiver's wanted position.
     ///
     /// # Errors
-    /// [`Error::Engine`], with `Absent` for a place that none begins at, or in a handle that is receiving.
+    /// [`Error::Engine`], with `Absent` if no chunk begins there, or while receiving.
     pub fn chunk(&self, at: Position) -> Result<Chunk> {
         Ok(self.held()?.chunk(at)?)
     }
 
-    /// The chunks from `at` on, read ahead; from the beginning if that is `None`.
+    /// The chunks from `at` on, read ahead; `None` starts at the beginning.
     ///
     /// # Errors
     /// As [`SnapshotData::chunk`].
@@ -118,8 +117,8 @@ impl SnapshotData {
         Ok(self.held()?.chunks(at)?)
     }
 
-    /// Takes the manifest of what is going to arrive, and says which chunk is wanted first; `None` if none is, since
-    /// this node has the snapshot already. Another manifest than before begins anew, the same one goes on.
+    /// Takes the manifest of a snapshot to receive, and returns the position of the first wanted chunk; `None` if this
+    /// node has the snapshot already. A different manifest restarts the transfer, the same one continues it.
     ///
     /// # Errors
     /// [`Error::Engine`], with `Stale` when the group has a newer snapshot, with `Foreign` for another shard's.
@@ -138,12 +137,12 @@ impl SnapshotData {
         Ok(position)
     }
 
-    /// Takes a chunk, and says which is wanted next; `None` when everything has arrived. One that has arrived before
-    /// is passed over.
+    /// Takes a chunk, and returns the position wanted next; `None` when everything has arrived. Skips a chunk that
+    /// arrived before.
     ///
     /// # Errors
-    /// [`Error::Engine`], with `OutOfOrder`, `Foreign` or `Damaged` when another chunk is needed: the transfer goes
-    /// on with [`SnapshotData::wanted`]. With any other it has ended, and begins anew.
+    /// [`Error::Engine`], with `OutOfOrder`, `Foreign` or `Damaged` when another chunk is needed: continue with
+    /// [`SnapshotData::wanted`]. Any other error ends the transfer, which has to restart.
     pub fn accept(&mut self, chunk: &Chunk) -> Result<Option<Position>> {
         let Inner::Receiving { receiver, .. } = &mut self.inner else { return Ok(None) };
         let begun = receiver.as_mut().ok_or_else(nothing)?;
@@ -179,7 +178,7 @@ impl SnapshotData {
         }
     }
 
-    /// What is to be installed of it; `None` when not all of it has arrived.
+    /// The complete snapshot; `None` while chunks are missing.
     pub(crate) fn arrived(self) -> Option<Arrived> {
         match self.inner {
             Inner::Held(lease) => Some(Arrived::Held(lease)),
@@ -194,7 +193,7 @@ impl SnapshotData {
     }
 }
 
-/// A lease, to be sent.
+/// A snapshot to send.
 impl From<Lease> for SnapshotData {
     fn from(lease: Lease) -> Self {
         Self::of(Inner::Held(lease))

@@ -1,7 +1,7 @@
-//! A snapshot as a stream of bytes with offsets: what openraft 0.9 sends by itself.
+//! `Stream`: a snapshot as bytes with offsets, as openraft 0.9 sends it.
 //!
-//! The stream is the manifest and then the chunks, each behind its length (4 bytes, little-endian). It is the same each
-//! time it is read, so a sender may go back to any offset, and a receiver passes over what it has taken already.
+//! The stream is the manifest and then the chunks, each after its length (4 bytes, little-endian). It is the same on
+//! each read, so a sender may go back to any offset, and a receiver skips bytes that it has taken.
 
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ use crate::{
 /// The bytes of a frame's length.
 pub(crate) const LENGTH: usize = 4;
 
-/// Where a handle is in its stream.
+/// The position of a handle in its stream.
 #[derive(Default)]
 pub(crate) struct Stream {
     /// The offset that is read or written next.
@@ -30,10 +30,10 @@ pub(crate) struct Stream {
     pub(crate) received: Received,
 }
 
-/// What a sender knows of the stream.
+/// The sender's side.
 #[derive(Default)]
 pub(crate) struct Sent {
-    /// Where the frames begin, and what is in them: the manifest, then the chunks; and the end.
+    /// The offset and the content of each frame: the manifest, then the chunks; and the end of the stream.
     pub(crate) frames: Vec<(u64, Option<Position>)>,
     pub(crate) end: u64,
     /// The frame that was read last, by its number.
@@ -41,16 +41,16 @@ pub(crate) struct Sent {
     reading: Option<Work<Result<Bytes>>>,
 }
 
-/// What a receiver has taken.
+/// The receiver's side.
 #[derive(Default)]
 pub(crate) struct Received {
-    /// Up to where.
+    /// The end of the taken bytes.
     pub(crate) upto: u64,
     /// The frame that is arriving, its length included.
     pub(crate) frame: Vec<u8>,
 }
 
-/// Something that another thread does; `None` if it panicked.
+/// Work on another thread; `None` if it panicked.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
 
 impl Sent {
@@ -99,7 +99,7 @@ fn framed(lease: &Lease, position: Option<Position>) -> Result<Bytes> {
 }
 
 impl Received {
-    /// Takes what belongs to the frame that is arriving. Gives how much that is, and whether the frame is complete.
+    /// Takes bytes up to the end of the current frame. Returns how many, and whether the frame is complete.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> io::Result<(usize, bool)> {
         let lacking = |frame: &[u8]| match frame.first_chunk::<LENGTH>() {
             None => LENGTH - frame.len(),
@@ -122,7 +122,7 @@ impl Received {
         Ok((taken, false))
     }
 
-    /// Whether the frame that is arriving is the one that the stream begins with.
+    /// Whether the current frame is the first of the stream.
     pub(crate) fn is_first(&self) -> bool {
         self.upto == self.frame.len() as u64
     }

@@ -1,4 +1,4 @@
-//! Snapshots as tokio's readers and writers, over the [stream](crate::stream) of their bytes.
+//! Implements tokio's `AsyncRead`, `AsyncWrite` and `AsyncSeek` for snapshots, over their [stream](crate::stream).
 
 use std::{
     io::{self, ErrorKind, SeekFrom},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl SnapshotData {
-    /// Waits until what has arrived is taken.
+    /// Waits until the complete frame is taken.
     fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(taking) = &mut self.taking else { return Poll::Ready(Ok(())) };
         let outcome = ready!(taking.as_mut().poll(cx));
@@ -28,13 +28,13 @@ impl SnapshotData {
             taken.map_err(io::Error::other)
         });
         if taken.is_err() {
-            // It begins anew, at the beginning.
+            // The transfer restarts at the beginning.
             self.stream.received = Received::default();
         }
         Poll::Ready(taken)
     }
 
-    /// Has a complete frame taken by another thread.
+    /// Passes a complete frame to another thread.
     fn take(&mut self) {
         let is_first = self.stream.received.is_first();
         let frame = Bytes::from(std::mem::take(&mut self.stream.received.frame)).split_off(LENGTH);
@@ -99,7 +99,7 @@ impl AsyncWrite for SnapshotData {
         Poll::Ready(Ok(taken))
     }
 
-    /// What has arrived is taken. It is durable when it is installed.
+    /// Waits until the arrived bytes are taken. They become durable when the snapshot is installed.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_taken(cx)
     }

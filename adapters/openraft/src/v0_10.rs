@@ -1,7 +1,7 @@
 //! The storage of openraft 0.10.
 //!
-//! Its core goes on while appends are on their way, so that the appends of one group share syncs as well. A network
-//! implements `full_snapshot`: the receiver's handle is [`MachineStore::receive`]'s, and goes to
+//! Its core continues while appends are in flight, so that appends of one group share syncs too. A network implements
+//! `full_snapshot`: the receiver gets a handle from [`MachineStore::receive`], and passes it to
 //! `Raft::install_full_snapshot` when all chunks have arrived.
 
 mod entry;

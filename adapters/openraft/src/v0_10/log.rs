@@ -26,12 +26,11 @@ use crate::{
 
 /// The log, the vote and the commit hint of a raft group, on a shard of an engine: openraft's `RaftLogStorage`.
 ///
-/// Any number of groups share an engine, and their writes its syncs. An entry can be read when `append` returns, and
-/// its callback comes when it survives power loss, in the order of the calls: openraft has several appends of a group
-/// in flight. A vote survives when `save_vote` returns. Truncation and purge are in order with both, and not waited
-/// for.
+/// Any number of groups share an engine, and their writes share its syncs. An entry can be read when `append` returns,
+/// and its callback comes when it is durable, in the order of the calls: openraft has several appends of a group in
+/// flight. A vote is durable when `save_vote` returns. Truncation and purge are in order with both, and not waited for.
 ///
-/// Data that is no [`DataCodec`](crate::DataCodec) is stored by a [`Codec`], which is the parameter `K`.
+/// Data that is not a [`DataCodec`](crate::DataCodec) is encoded by a [`Codec`], the parameter `K`.
 ///
 /// Clones are handles to the same log: openraft is the one that writes, readers read.
 pub struct LogStore<C: RaftTypeConfig, K = OwnCodec>(Log<C::Entry, K>);
@@ -124,7 +123,7 @@ where
         self.0.first_entries(start..end).await.map_err(failed)
     }
 
-    /// Reads a message's worth at a time: what is applied need not be in memory as a whole.
+    /// Reads as many entries as fit a message at a time, so that a long range need not fit in memory.
     async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = io::Result<EntryOf<C>>> + OptionalSend
     where
         R: RangeBounds<u64> + Clone + Debug + OptionalSend,
@@ -143,7 +142,7 @@ where
 /// Entries of a range, read piece by piece.
 struct Pieces<C: RaftTypeConfig, K> {
     log: Log<C::Entry, K>,
-    /// What is to be read.
+    /// The indexes to read.
     range: Range<u64>,
     read: std::vec::IntoIter<C::Entry>,
 }
@@ -154,7 +153,7 @@ where
     C::Entry: StoredEntry,
     K: Codec<<C::Entry as StoredEntry>::Data>,
 {
-    /// What of `range` is there now; that stays, but for a purge or a truncation, which are errors then.
+    /// The part of `range` that exists now. A purge or a truncation of it is an error then.
     fn new(log: &Log<C::Entry, K>, range: Range<u64>) -> Self {
         Self { log: log.clone(), range: log.present(range), read: Vec::new().into_iter() }
     }
@@ -188,7 +187,7 @@ pub(super) fn log_id<L: RaftCommittedLeaderId>((leader, index): (L, u64)) -> Log
     LogId::new(leader, index)
 }
 
-/// What openraft is told of an error, of which it adds where it happened.
+/// Openraft's error for an error of this crate; openraft adds the operation.
 pub(super) fn failed(error: Error) -> io::Error {
     io::Error::other(error)
 }

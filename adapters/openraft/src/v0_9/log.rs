@@ -24,11 +24,11 @@ use crate::{
 
 /// The log, the vote and the commit hint of a raft group, on a shard of an engine: openraft's `RaftLogStorage`.
 ///
-/// Any number of groups share an engine, and their writes its syncs. An entry can be read when `append` returns, and
-/// its callback comes when it survives power loss; a vote survives when `save_vote` returns. Truncation and purge are
-/// in order with both, and not waited for.
+/// Any number of groups share an engine, and their writes share its syncs. An entry can be read when `append` returns,
+/// and its callback comes when it is durable; a vote is durable when `save_vote` returns. Truncation and purge are in
+/// order with both, and not waited for.
 ///
-/// Data that is no [`DataCodec`](crate::DataCodec) is stored by a [`Codec`], which is the parameter `K`.
+/// Data that is not a [`DataCodec`](crate::DataCodec) is encoded by a [`Codec`], the parameter `K`.
 ///
 /// Clones are handles to the same log: openraft is the one that writes, readers read.
 pub struct LogStore<C: RaftTypeConfig, K = OwnCodec>(Log<C::Entry, K>);
@@ -148,7 +148,7 @@ pub(super) fn log_id<I: NodeId>((leader, index): (LeaderId<I>, u64)) -> LogId<I>
     LogId::new(leader, index)
 }
 
-/// What openraft is told of an error: where it happened, and its own words.
+/// Openraft's storage error for an error of this crate: the operation and the message.
 pub(super) fn failed<I: NodeId>(subject: ErrorSubject<I>, verb: ErrorVerb) -> impl FnOnce(Error) -> StorageError<I> {
     move |error| StorageIOError::new(subject, verb, AnyError::new(&error)).into()
 }
