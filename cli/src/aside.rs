@@ -1,6 +1,6 @@
-//! Copies of files that are about to be changed, and a record of what was done, in a folder of the log's directory.
+//! Before a repair: copies the files that it changes into a folder of the log's directory, with a record.
 //!
-//! The folder is durable before the first change: whatever a repair gives up can still be looked at.
+//! The folder is durable before the first change, so that data that a repair gives up can still be examined.
 
 use std::{
     fs::{self, File},
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 /// The folder in the log's directory that holds one folder for each repair. The log does not look into folders.
 const FOLDER: &str = "damaged";
-/// One JSON object a line: what is about to be done, and what came of it.
+/// The record, one JSON object a line: the plan, and the outcome.
 const RECORD: &str = "REPAIR.json";
 
 /// The folder of one repair.
@@ -28,7 +28,7 @@ impl Aside {
     /// survives power loss on return.
     ///
     /// # Errors
-    /// What failed, and why: a copy that is there in part is no reason to go on.
+    /// The copy that failed, and why: the repair must not continue without it.
     pub(crate) fn make(log: &Path, names: &[String], now: SystemTime) -> Result<Self, String> {
         let all = log.join(FOLDER);
         let path = all.join(utc(now).replace(['-', ':'], ""));
@@ -53,7 +53,7 @@ impl Aside {
     /// Moves the files `names` of the directory `log` into the folder, durably.
     ///
     /// # Errors
-    /// Which one could not be moved, and why.
+    /// The file that could not be moved, and why.
     pub(crate) fn take(&self, log: &Path, names: &[String]) -> Result<(), String> {
         for name in names {
             let moved = fs::rename(log.join(name), self.path.join(name));
@@ -66,7 +66,7 @@ impl Aside {
     /// Adds a line to the record, durably.
     ///
     /// # Errors
-    /// Why that failed.
+    /// Why the write failed.
     pub(crate) fn note(&mut self, line: &impl Serialize) -> Result<(), String> {
         let fail = |error| format!("{} cannot be written: {error}", self.path.join(RECORD).display());
         let mut text = serde_json::to_string(line).expect("records have string keys and no failing parts");
@@ -85,7 +85,7 @@ fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// A time as RFC 3339 writes it, in UTC: `2026-02-28T23:59:59.123Z`. One before 1970 is taken for its first moment.
+/// A time in RFC 3339, in UTC: `2026-02-28T23:59:59.123Z`. Times before 1970 count as its first moment.
 pub(crate) fn utc(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (year, month, day) = date(since.as_secs() / 86_400);

@@ -1,4 +1,4 @@
-//! What every command says of a log: one reading of all of it, one verdict.
+//! `Examination` of a log: one full read and one verdict, shared by all commands.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -17,25 +17,25 @@ pub(crate) struct Examination {
     /// The log as a writable open would find it; `None` when so much is missing that it would be refused.
     pub(crate) log: Option<ReadOnly>,
     pub(crate) report: VerifyReport,
-    /// What was found besides, when the log was opened and its damaged segments were read.
+    /// Further damage, found when the log was opened and its damaged segments were read.
     beside: Vec<Damage>,
     pub(crate) snapshots: Snapshots,
     pub(crate) verdict: Verdict,
 }
 
 impl Examination {
-    /// Reads the log in `dir`, or with `quick` no more of it than an opening does: until a look finds it well, or one
-    /// finds the same wrong that the look before has found.
+    /// Reads the log in `dir`, or with `quick` only as much as an opening reads; repeats until one pass finds no
+    /// damage, or two passes in a row find the same damage.
     ///
     /// # Errors
-    /// What keeps the log from being read, and that no two looks have found the same.
+    /// If the log cannot be read, or no two passes in a row agree.
     pub(crate) fn of(dir: &Path, quick: bool, format: Format) -> Result<Self, Failure> {
         steady(dir, || Self::look(dir, quick, format), |found| found.reasons().join("\n"))
     }
 
     fn look(dir: &Path, quick: bool, format: Format) -> Result<Self, Failure> {
         let checked = if quick { None } else { Some(verify(dir, format)?) };
-        // After that: of a log in use, the view is the newer one.
+        // Opened last: on a log in use this view is the newest.
         let (log, refused) = match Engine::open_read_only(config(dir)) {
             Ok(log) => (Some(log), None),
             Err(error @ (Error::Corruption { .. } | Error::Identity { .. })) => (None, Some(error.to_string())),
@@ -66,7 +66,7 @@ impl Examination {
         self.report.damages.iter().map(|damage| damage.segment).collect()
     }
 
-    /// All that is damaged, as it is printed.
+    /// All damage, as it is printed.
     pub(crate) fn damages(&self) -> Vec<Damage> {
         let files = self.log.as_ref().map(ReadOnly::segments).unwrap_or_default();
         let placed = self.report.damages.iter().map(|damage| {
@@ -80,7 +80,7 @@ impl Examination {
         identity.chain(odd).chain(placed).chain(others).collect()
     }
 
-    /// What was found, each kind once.
+    /// The kinds of findings, each once.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let report = &self.report;
         let of = |is_found: bool, finding| is_found.then_some(finding);
@@ -104,7 +104,7 @@ impl Examination {
         self.report.cut.as_ref().map(TailCut::new)
     }
 
-    /// The shards of which something is lost.
+    /// The shards that lost data.
     pub(crate) fn quarantined(&self) -> Vec<QuarantinedShard> {
         let log = self.log.as_ref().map(ReadOnly::quarantined).unwrap_or_default();
         log.into_iter().map(|(shard, lost)| QuarantinedShard { shard: shard.0, lost: lost.into() }).collect()
@@ -114,7 +114,7 @@ impl Examination {
         self.log.as_ref().is_some_and(ReadOnly::has_unknown_losses)
     }
 
-    /// Why the verdict is damage, in the words in which it is printed; nothing if it is not.
+    /// The reasons for a verdict of damage, as they are printed; none for other verdicts.
     fn reasons(&self) -> Vec<String> {
         let damages = self.damages().iter().map(Damage::text).collect::<Vec<_>>();
         let unseen = self.has_unknown_losses().then(|| UNSEEN.to_owned());
@@ -123,10 +123,10 @@ impl Examination {
     }
 }
 
-/// Looks at the log in `dir`: see [`logboom::steady`].
+/// Reads the log in `dir` until two passes agree: see [`logboom::steady`].
 ///
 /// # Errors
-/// What `look` has failed with twice in a row, and that no two looks have found the same.
+/// The error of two passes in a row, or that no two passes agreed.
 pub(crate) fn steady<T>(
     dir: &Path,
     look: impl Fn() -> Result<T, Failure>,
@@ -155,7 +155,7 @@ fn verify(dir: &Path, format: Format) -> Result<VerifyReport, Failure> {
         logboom::disk::open_read_only(dir, &DiskOptions::default()).map_err(|error| Failure::new(dir, &error))?;
     let progress = Progress::new("verifying", format);
     match logboom_wal::verify(disk, Options::default(), &mut |done, total| progress.set(done, total)) {
-        // So much is missing that no part of the log can be told from another.
+        // Too much is missing to assign damage to parts of the log.
         Err(WalError::Corruption(damage)) => {
             let mut report = VerifyReport::default();
             report.damages.push(damage);
@@ -170,7 +170,7 @@ fn verify(dir: &Path, format: Format) -> Result<VerifyReport, Failure> {
     }
 }
 
-/// What opening the log has found by itself.
+/// The damage that opening the log found.
 fn seen_by(log: &ReadOnly) -> VerifyReport {
     let (found, mut report) = (&log.report().recovery, VerifyReport::default());
     report.cut = found.cut;

@@ -1,5 +1,5 @@
-//! The kinds of things that a check of a log can find, and what mends each. docs/repair.md has the same table, and a
-//! test holds the two together.
+//! The kinds of findings of a check, each with its remedy. docs/repair.md has the same table, and a test holds the two
+//! together.
 
 use logboom::DamageKind;
 use serde::Serialize;
@@ -54,7 +54,7 @@ impl Finding {
         }
     }
 
-    /// What mends it, in a line.
+    /// The remedy, in one line.
     pub(crate) fn mend(self) -> &'static str {
         match self {
             Self::Tail => "the next writable opening cuts it: nothing that was acknowledged is in it",

@@ -1,4 +1,4 @@
-//! Files that are not of the log, and a `LOGBOOM` that is damaged: what `logboom repair` does about them.
+//! `logboom repair` of the log's identity: restores `LOGBOOM`, and moves files of other logs away.
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
@@ -17,10 +17,10 @@ use crate::{
 /// The file that is restored.
 const LOGBOOM: &str = "LOGBOOM";
 
-/// What is to be done.
+/// The requested action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IdentityAction {
-    /// Say what there is.
+    /// List the faults.
     List,
     /// Write `LOGBOOM` again, as the other files name the log.
     Restore,
@@ -28,10 +28,10 @@ pub(crate) enum IdentityAction {
     PutAside,
 }
 
-/// What is wrong with the identity of the log in `dir`.
+/// The fault of the identity of the log in `dir`, if there is one.
 ///
 /// # Errors
-/// Why that cannot be told.
+/// If the directory cannot be read.
 pub(crate) fn fault(dir: &Path) -> Result<Option<Arc<IdentityFault>>, String> {
     let disk = disk::open_read_only(dir, &DiskOptions::default()).map_err(|error| error.to_string())?;
     fault_on(disk)
@@ -41,16 +41,16 @@ fn fault_on(disk: Arc<dyn Disk>) -> Result<Option<Arc<IdentityFault>>, String> {
     match open_read_only(disk, Options::default()) {
         Ok(opening) => Ok(opening.report().identity.clone()),
         Err(Error::Identity(fault)) => Ok(Some(fault)),
-        // So much is missing that it does not open: that is for the repair of shards to say.
+        // Too much is missing to open it: the repair of shards reports that.
         Err(Error::Corruption(_)) => Ok(None),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// Does it, if `yes`, or says what it would do.
+/// Performs the action if `yes`, and otherwise prints the plan.
 ///
 /// # Errors
-/// Why it could not be done.
+/// Why the action failed.
 pub(crate) fn repair(
     dir: &Path,
     mend: IdentityAction,
@@ -65,7 +65,7 @@ pub(crate) fn repair(
         IdentityAction::PutAside if fault.strangers().next().is_none() => {
             return Err("no file is in the way".to_owned());
         }
-        // Else the log itself could be put aside, because of a `LOGBOOM` that is not its own.
+        // Otherwise a foreign `LOGBOOM` could cause the log itself to be put aside.
         IdentityAction::PutAside if fault.is_total() || fault.logboom.is_some() => {
             return Err(format!("no file is put aside before LOGBOOM is the log's own: {fault}"));
         }
@@ -90,7 +90,8 @@ fn restoring(fault: &IdentityFault) -> String {
     format!("write {LOGBOOM} again, for {from}")
 }
 
-/// Under the lock, so that no other process changes it. What is replaced is copied aside, what is in the way moved.
+/// Runs under the lock, so that no other process changes the log. Copies files that it replaces, and moves files that
+/// are in the way.
 fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut Mended) -> Result<(), String> {
     let options = DiskOptions { create: false, ..DiskOptions::default() };
     let disk = disk::open(dir, &options).map_err(|error| error.to_string())?;
@@ -116,7 +117,7 @@ fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut 
     Ok(())
 }
 
-/// A line of a repair's record: one before, and one after.
+/// A line of a repair's record: one is written before, and one after.
 #[derive(Serialize)]
 struct Line<'a> {
     at: String,
@@ -125,12 +126,12 @@ struct Line<'a> {
     error: Option<&'a String>,
 }
 
-/// What was found and done, as it is printed.
+/// The report, as it is printed.
 #[derive(Debug, Serialize)]
 struct Mended {
     directory: String,
     outcome: Outcome,
-    /// What is wrong with the identity; after the repair, if there was one.
+    /// The fault of the identity, after the repair if there was one.
     found: Option<String>,
     ours: Vec<String>,
     /// Files of another log, or that cannot be told to be of this one.

@@ -1,4 +1,4 @@
-//! `logboom inspect`: what a log holds, and what recovery would make of it.
+//! `logboom inspect`: shows the content of a log, and what recovery would do.
 
 use std::path::PathBuf;
 
@@ -16,9 +16,9 @@ const RUNS_SHOWN: usize = 3;
 
 /// List segments and shards of a log, and what recovery would do.
 ///
-/// Reads all of it, as `verify` does, unless `--quick` is given. Nothing is written or locked: a log that is in use can
-/// be looked at, as it is at this moment. Damage is what two looks in a row have found: where a writer changes the log
-/// so fast that no two find the same, it could not be looked at.
+/// Reads the whole log, as `verify` does, unless `--quick` is given. Neither writes nor locks: a log in use is shown as
+/// it is at this moment. Damage counts when two passes in a row find it: if a writer changes the log so fast that no
+/// two passes agree, the command fails.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long = "shard", value_name = "ID")]
     shards: Vec<u64>,
 
-    /// Read no more than opening the log does: damage to older records is not seen then.
+    /// Read only as much as opening the log does; misses damage to older records.
     #[arg(long)]
     quick: bool,
 }
@@ -47,26 +47,26 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     Ok(Report::new(format, found.verdict.exit(), &inspection, text))
 }
 
-/// What was found, as it is printed.
+/// The report, as it is printed.
 #[derive(Debug, Serialize)]
 struct Inspection {
     directory: String,
     recovery: Recovery,
     segments: Vec<SegmentRow>,
     shards: Vec<ShardRow>,
-    /// Shards that were asked for, and of which the log holds nothing.
+    /// Requested shards that the log does not have.
     absent: Vec<u64>,
 }
 
-/// What a writable open would find and do.
+/// The outcome of a writable open.
 #[derive(Debug, Default, Serialize)]
 struct Recovery {
     verdict: Verdict,
-    /// Every record was read for the verdict, and not only what an opening reads.
+    /// Whether every record was read, and not only those that an opening reads.
     all_read: bool,
     /// Too much is missing to open it.
     refused: bool,
-    /// The writer closed the log; nothing was in flight.
+    /// Whether the writer closed the log, with nothing in flight.
     closed: bool,
     /// The last epoch: how often the log was opened for writing.
     epoch: u64,
@@ -77,9 +77,9 @@ struct Recovery {
     bytes_read: u64,
     cut: Option<TailCut>,
     damages: Vec<Damage>,
-    /// Shards of which something is missing.
+    /// Shards that lost data.
     quarantined: usize,
-    /// Shards that are not listed are held back: records are lost that may have been theirs.
+    /// Whether unlisted shards are in quarantine, because lost records may have been theirs.
     has_unknown_losses: bool,
 }
 
@@ -95,7 +95,7 @@ struct SegmentRow {
     /// Entries in it that are in the log of a shard.
     live_entries: u64,
     live_bytes: u64,
-    /// It holds records that were moved there.
+    /// Whether it holds moved records.
     cold: bool,
 }
 
@@ -255,7 +255,7 @@ impl SnapshotRow {
     }
 }
 
-/// Indices with their terms, gathered where the term stays the same.
+/// Runs of indexes with the same term.
 fn runs(terms: impl Iterator<Item = (u64, u64)>) -> Vec<TermRun> {
     let mut runs: Vec<TermRun> = Vec::new();
     for (first, term) in terms {

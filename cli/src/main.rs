@@ -1,4 +1,4 @@
-//! The `logboom` command: looks at a directory of the log, proves that it is intact, and repairs it on demand.
+//! The `logboom` command: shows a log's directory, verifies it, and repairs it on demand.
 //!
 //! One file per command. A command turns its arguments into a [`Report`]: what to print and how to exit; only this file
 //! prints, so that every command has `--json` and a closed pipe ends it quietly.
@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::output::{Exit, Format, Report, complain};
 
-/// Looks at a directory of a Logboom log, and proves that it is intact. Nothing but `repair --yes` writes to it.
+/// Shows, verifies and repairs the directory of a Logboom log. Only `repair --yes` writes to it.
 #[derive(Debug, Parser)]
 #[command(name = "logboom", version, arg_required_else_help = true)]
 struct Cli {
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
     print(&report).into()
 }
 
-/// Answers a request for help, or a command line that is not one. clap would exit with 2 for the latter, which is the
-/// code for damage here: a script must not take a typing error for a broken log.
+/// Prints help, or the error of an invalid command line. clap would exit with 2 for the latter, which means damage
+/// here: a script must not take a typing error for a broken log.
 fn refuse(usage: &clap::Error) -> ExitCode {
     let printed = usage.print();
     if usage.use_stderr() || printed.is_err() { Exit::Unchecked.into() } else { Exit::Clean.into() }

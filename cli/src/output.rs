@@ -1,4 +1,4 @@
-//! What commands have in common in their output: formats, exit codes, tables, sizes, a progress bar.
+//! Output that the commands share: formats, exit codes, tables, sizes, a progress bar.
 
 use std::{
     fmt::Display,
@@ -20,16 +20,16 @@ pub(crate) enum Format {
     Json,
 }
 
-/// How a command exits: the worst thing that it found.
+/// The exit code of a command: its worst finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
-    /// Nothing to remark.
+    /// No finding.
     Clean = 0,
-    /// Something waits: an unpromised tail, which a writable open would cut, or a repair that nobody confirmed.
+    /// Work is pending: an unpromised tail that a writable open would cut, or an unconfirmed repair.
     Pending = 1,
-    /// Damage: something is not what was written.
+    /// Damage: bytes differ from those that were written.
     Damage = 2,
-    /// The command could not do its work, and says nothing about the log.
+    /// The command failed, without a statement about the log.
     Unchecked = 3,
 }
 
@@ -66,21 +66,20 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What kept the command from looking at `dir`.
+    /// The error of reading `dir`.
     pub(crate) fn new(dir: &Path, error: &impl Display) -> Self {
         Self { verdict: "unchecked", directory: dir.display().to_string(), error: error.to_string() }
     }
 
-    /// Why, in words.
+    /// The message.
     pub(crate) fn error(&self) -> &str {
         &self.error
     }
 
-    /// The failure as a report. Text goes to standard error: it is not what was asked for. JSON goes where a program
-    /// reads it.
+    /// The failure as a report. Text goes to standard error; JSON goes to standard output, where a program reads it.
     pub(crate) fn report(&self, format: Format) -> Report {
         let text = |failure: &Self| {
-            // Errors of the disk name what they are about, those of the log do not know where it lies.
+            // Errors of the disk name the path; those of the log do not.
             if failure.error.contains(&failure.directory) {
                 complain(&failure.error);
             } else {
@@ -92,18 +91,18 @@ impl Failure {
     }
 }
 
-/// Says what went wrong on standard error. When nobody reads that, the exit code still tells (`eprintln!` would panic).
+/// Prints an error to standard error. If that is closed, the exit code still tells (`eprintln!` would panic).
 pub(crate) fn complain(error: impl Display) {
     writeln!(io::stderr(), "error: {error}").unwrap_or_default();
 }
 
-/// What became of a repair.
+/// The outcome of a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Outcome {
-    /// Nothing was asked for: what can be repaired is listed.
+    /// No repair was requested: lists the faults.
     Listed,
-    /// The steps are shown, and not done for want of `--yes`.
+    /// The steps are shown, not done, without `--yes`.
     Unconfirmed,
     Repaired,
 }
@@ -175,7 +174,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A bar on standard error that counts bytes, while somebody is looking at it; for a program it draws nothing.
+/// A progress bar of bytes on standard error, if that is a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
@@ -189,7 +188,7 @@ impl Progress {
         Self(ProgressBar::new(0).with_style(style).with_message(what))
     }
 
-    /// So many bytes of so many are done.
+    /// Shows how many bytes of how many are done.
     pub(crate) fn set(&self, done: u64, total: u64) {
         self.0.set_length(total);
         self.0.set_position(done);

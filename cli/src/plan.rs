@@ -1,4 +1,4 @@
-//! What a repair is going to do: worked out once, shown, confirmed, and then done as shown.
+//! The plan of a repair: computed once, shown, confirmed, and then done as shown.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use logboom::{Batch, Boundary, Engine, Quarantine, Shard, ShardId};
 
 use crate::output::hex;
 
-/// What a repair does, all of it or nothing.
+/// The steps of a repair, done all or not at all.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     UnknownLosses,
     Shard(ShardId, Vec<Step>),
 }
 
-/// One operation of a repair, in the words that a person confirms.
+/// One operation of a repair, with the text that the user confirms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Truncate {
         keep: u64,
         last: u64,
     },
-    /// There is nothing in front of the first lost entry, a boundary neither.
+    /// Neither an entry nor a boundary precedes the first lost entry.
     Empty,
     Reset(Boundary),
     Destroy,
@@ -31,7 +31,7 @@ pub(crate) enum Step {
     AcceptLoss,
 }
 
-/// What a shard in quarantine can be made, besides whole.
+/// Actions that end a quarantine by giving up data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
     /// Without the entries from the first lost one on.
@@ -42,7 +42,7 @@ pub(crate) enum Action {
     Destroy,
 }
 
-/// What is to become of a hard state.
+/// The choice for a lost hard state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HardState {
     Set(Vec<u8>),
@@ -120,10 +120,10 @@ impl fmt::Display for Step {
 }
 
 impl Plan {
-    /// What ends the quarantine of a shard by `action`.
+    /// The plan that ends the quarantine of a shard by `action`.
     ///
     /// # Errors
-    /// Why not: there is no quarantine, or a hard state must be `chosen`, or cannot be what was.
+    /// If the shard is not in quarantine, or a hard state must be `chosen`, or the chosen one is not possible.
     pub(crate) fn new(shard: &Shard, action: Action, chosen: Option<&HardState>) -> Result<Self, String> {
         let id = shard.id();
         let lost = shard.quarantine().ok_or_else(|| format!("{id} is not in quarantine: nothing to repair"))?;

@@ -1,4 +1,4 @@
-//! `logboom repair`: ends what damage has begun, by giving up what is lost, on explicit demand.
+//! `logboom repair`: ends quarantines by giving up lost data, on explicit demand.
 
 use std::{
     collections::BTreeSet,
@@ -26,11 +26,11 @@ use crate::{
 /// Files besides segments that tell how the log was: copied aside as well, where they are there.
 const SMALL_FILES: [&str; 3] = ["LOGBOOM", "checkpoint-0", "checkpoint-1"];
 
-/// List the shards of which something is lost, or end that by giving it up.
+/// List the shards that lost data, or end their quarantines by giving up that data.
 ///
-/// The last resort: a shard that is healed from another replica, through the library, loses nothing. Nothing is written
-/// without `--yes`; a log in use is listed as `verify` looks at it. With `--yes`, the damaged files are first copied to
-/// DIR/damaged/<time>, where a record is kept too.
+/// The last resort: healing a shard from another replica, through the library, loses nothing. Writes nothing without
+/// `--yes`; lists a log in use as `verify` does. With `--yes`, first copies the damaged files to DIR/damaged/<time>,
+/// and keeps a record there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 #[command(group = clap::ArgGroup::new("action").args(ACTIONS))]
@@ -42,11 +42,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", requires = "action", conflicts_with_all = OF_NO_SHARD)]
     shard: Option<u64>,
 
-    /// Drop the entries from the first lost one on; where the end of the log is lost, take it as it is.
+    /// Drop the entries from the first lost one on; if the end of the log is lost, accept the log as it is.
     #[arg(long, requires = "shard")]
     cut: bool,
 
-    /// Empty the log: it goes on behind this entry, as after a snapshot of that point was installed.
+    /// Empty the log: it continues behind this entry, as after installing a snapshot of that entry.
     #[arg(long, value_name = "INDEX:TERM", value_parser = boundary, requires = "shard")]
     reset: Option<Boundary>,
 
@@ -54,25 +54,25 @@ pub(crate) struct Args {
     #[arg(long, requires = "shard")]
     destroy: bool,
 
-    /// Where records are lost without a trace: say that no shard exists but those that are known.
+    /// Accept that unknown shards do not exist, where records are lost without a trace.
     #[arg(long)]
     accept_unknown_losses: bool,
 
-    /// Write LOGBOOM again where it is damaged, gone, or of another log: as all other files name the log.
+    /// Write LOGBOOM again if it is damaged, missing or of another log, from the identity in all other files.
     #[arg(long)]
     identity: bool,
 
-    /// Put the files aside that are of another log, or cannot be told to be of this one.
+    /// Move files of another log, or that cannot be assigned to this one, out of the way.
     #[arg(long)]
     strangers: bool,
 
-    /// The hard state that the shard goes on with: bytes in hexadecimal, `keep` for the last one that is known, `none`
-    /// if there was none. Must be given where it is lost.
+    /// The hard state to continue with: bytes in hexadecimal, `keep` for the last known one, `none` if there was none.
+    /// Required if it is lost.
     #[arg(long, value_name = "HEX|keep|none", value_parser = hard_state, requires = "shard")]
     #[arg(conflicts_with = "destroy", conflicts_with_all = OF_NO_SHARD)]
     hard_state: Option<HardState>,
 
-    /// Do it.
+    /// Carry out the repair.
     #[arg(long, requires = "action")]
     yes: bool,
 }
@@ -124,7 +124,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     Ok(Report::new(format, repair.exit(), &repair, text))
 }
 
-/// A writer that goes on can make a file look like another log's, or hide it, for a moment.
+/// A running writer can hide a file, or make it look like another log's, for a moment.
 fn identity_fault(dir: &Path) -> Result<Option<Arc<IdentityFault>>, Failure> {
     let look = || identity::fault(dir).map_err(|error| Failure::new(dir, &error));
     steady(dir, look, |fault| fault.as_ref().map_or_else(String::new, ToString::to_string))
@@ -135,7 +135,7 @@ fn too_much_is_missing(found: &Examination) -> String {
     format!("corruption: the log cannot be opened, and so not repaired: {}", damages.join("; "))
 }
 
-/// What was found or done, as it is printed.
+/// The report, as it is printed.
 #[derive(Debug, Serialize)]
 struct Repair {
     directory: String,
@@ -143,20 +143,20 @@ struct Repair {
     /// After the repair, if there was one.
     #[serde(flatten)]
     state: State,
-    /// What was done, or would be.
+    /// The steps that were done, or would be.
     steps: Vec<String>,
-    /// Where the files are that were copied before, and the record.
+    /// The folder of the copied files and the record.
     aside: Option<String>,
 }
 
-/// What is to be repaired.
+/// The faults to repair.
 #[derive(Debug, Serialize)]
 struct State {
     verdict: Verdict,
     quarantined: Vec<Row>,
-    /// Shards that are not listed are held back: records are lost that may have been theirs.
+    /// Whether unlisted shards are in quarantine, because lost records may have been theirs.
     has_unknown_losses: bool,
-    /// All that a check of every checksum finds.
+    /// All findings of a check of every checksum.
     damages: Vec<Damage>,
 }
 
@@ -166,11 +166,11 @@ struct Row {
     first: Option<u64>,
     last: Option<u64>,
     quarantine: Missing,
-    /// In hexadecimal. Not to be voted by: a later one may be lost.
+    /// In hexadecimal. Do not vote by it: a later one may be lost.
     last_known_hard_state: Option<String>,
-    /// A repair must say which hard state the shard goes on with.
+    /// Whether a repair must choose the hard state.
     needs_hard_state: bool,
-    /// What cutting it would do to its log.
+    /// The effect of cutting its log.
     cut: String,
 }
 
@@ -214,7 +214,7 @@ impl Row {
     }
 }
 
-/// What `args` demand, on the shards as they are; `None` if nothing.
+/// The plan for `args` on the current state; `None` if they request nothing.
 fn plan(args: &Args, shard: impl Fn(ShardId) -> Shard, has_unknown_losses: bool) -> Result<Option<Plan>, String> {
     let action = match args.reset {
         _ if args.accept_unknown_losses && has_unknown_losses => return Ok(Some(Plan::UnknownLosses)),
@@ -249,8 +249,8 @@ struct After<'a> {
     state: Option<&'a State>,
 }
 
-/// Does what `args` demand. From the lock on nobody else changes anything, so that what is copied aside is what is
-/// there before the repair: opening the log for writing may already use a damaged segment again.
+/// Carries out `args`. Under the lock no other process changes the log, so that the copies show it before the repair:
+/// opening the log for writing may already recycle a damaged segment.
 fn carry_out(args: &Args, format: Format) -> Result<Repair, Failure> {
     let fail = |error: String| Failure::new(&args.dir, &error);
     let options = DiskOptions { create: false, ..DiskOptions::default() };
@@ -282,7 +282,7 @@ fn carry_out(args: &Args, format: Format) -> Result<Repair, Failure> {
     Ok(Repair { steps, aside, ..Repair::new(args, Outcome::Repaired, state) })
 }
 
-/// Carries out the plan, and empties the damaged segments as far as nothing lost is left in them.
+/// Carries out the plan, and frees damaged segments that no quarantine needs any more.
 fn change(disk: Arc<dyn Disk>, args: &Args, planned: &Plan, damaged: BTreeSet<SegmentId>) -> Result<(), String> {
     let engine = Engine::open_on(disk, config(&args.dir), Runtime::Threads).map_err(said)?;
     engine.report_damage(damaged).map_err(said)?;
@@ -296,8 +296,8 @@ fn change(disk: Arc<dyn Disk>, args: &Args, planned: &Plan, damaged: BTreeSet<Se
     emptied.and(closed).map_err(|error| format!("repaired, but the log was not closed well: {error}"))
 }
 
-/// The names of the files to be copied aside: those of the damaged segments. A segment that is not there may be in any
-/// file that states nothing, so those are kept then too.
+/// The names of the files to copy: those of the damaged segments. A missing segment may be in any unidentified file, so
+/// those are copied then too.
 fn files(dir: &Path, view: &ReadOnly, damages: &[Arc<logboom_wal::Damage>]) -> std::io::Result<Vec<String>> {
     let live: Vec<_> = view.segments().into_iter().map(|row| (row.info.id, row.info.file_name())).collect();
     let mut names = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The snapshots beside a log, read in full.
+//! Reads the snapshots of a log in full.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{examine::config, finding::Finding, output::count, verdict::Damage};
 
-/// What reading every registered snapshot found.
+/// The result of reading every registered snapshot.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Snapshots {
     registered: u64,
@@ -21,7 +21,8 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Reads those that the log in `dir` names. A writer that goes on may let go of one meanwhile: that is no damage.
+    /// Reads the registered snapshots of the log in `dir`. A running writer may remove one meanwhile, which is not
+    /// damage.
     pub(crate) fn verify(dir: &Path, log: &ReadOnly) -> Self {
         let mut found = Self::default();
         for (shard, snapshot) in log.snapshots() {

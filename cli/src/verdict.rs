@@ -1,4 +1,4 @@
-//! What is wrong with a log, as every command words it.
+//! The verdict on a log and its damage, as every command prints them.
 
 use std::ops::Range;
 
@@ -29,11 +29,11 @@ pub(crate) struct TailCut {
     bytes: u64,
 }
 
-/// Something durable that is not what was written.
+/// Damage: durable bytes that differ from those that were written.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Damage {
     pub(crate) finding: Finding,
-    /// The file that it is in, if that is there.
+    /// The file, if it exists.
     file: Option<String>,
     segment: Option<u64>,
     offset: Option<u32>,
@@ -53,7 +53,7 @@ struct Lost {
     held: String,
 }
 
-/// A shard of which something is missing.
+/// A shard that lost data.
 #[derive(Debug, Serialize)]
 pub(crate) struct QuarantinedShard {
     pub(crate) shard: u64,
@@ -61,10 +61,10 @@ pub(crate) struct QuarantinedShard {
     pub(crate) lost: Missing,
 }
 
-/// That shards are held back of which nothing is known.
+/// The message for shards in quarantine of which nothing is known.
 pub(crate) const UNSEEN: &str = "every shard that nothing is known of is held back: it may have lost records";
 
-/// What is missing of a shard.
+/// The missing data of a shard.
 #[derive(Debug, Serialize)]
 pub(crate) struct Missing {
     /// Half-open.
@@ -129,7 +129,7 @@ impl Damage {
         }
     }
 
-    /// Damage that is not in one place of the log.
+    /// Damage without a single place in the log.
     pub(crate) fn unplaced(finding: Finding, what: &str) -> Self {
         Self { finding, file: None, segment: None, offset: None, group: None, what: what.to_owned(), lost: Vec::new() }
     }

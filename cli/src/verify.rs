@@ -1,4 +1,4 @@
-//! `logboom verify`: every checksum of a log and of its snapshots, in as much memory as an opening takes.
+//! `logboom verify`: reads every checksum of a log and of its snapshots, in as much memory as an opening takes.
 
 use std::path::PathBuf;
 
@@ -13,11 +13,10 @@ use crate::{
     verdict::{Damage, QuarantinedShard, TailCut, UNSEEN, Verdict},
 };
 
-/// Read every checksum of a log and of its snapshots, and say whether all that was promised is there.
+/// Read every checksum of a log and of its snapshots, and report whether everything that the log promised is there.
 ///
-/// Nothing is written or locked. A log that is in use can be verified; its newest groups may then look torn. Damage is
-/// what two looks in a row have found: where a writer changes the log so fast that no two find the same, it could not
-/// be checked.
+/// Neither writes nor locks. A log in use can be verified; its newest groups may then look torn. Damage counts when two
+/// passes in a row find it: if a writer changes the log so fast that no two passes agree, the command fails.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Result<Report, Failure> {
     Ok(Report::new(format, found.verdict.exit(), &verification, text))
 }
 
-/// What was found, as it is printed.
+/// The report, as it is printed.
 #[derive(Debug, Serialize)]
 struct Verification {
     directory: String,
@@ -46,20 +45,20 @@ struct Verification {
     segments: u64,
     groups: u64,
     records: u64,
-    /// Payload and context of the records; what was read is more by headers and padding.
+    /// Payload and context of the records; the bytes read also include headers and padding.
     bytes: u64,
-    /// Segments whose footer is missing or not intact; their groups were read in its place.
+    /// Segments whose footer is missing or damaged; their groups were read instead.
     without_footer: Vec<u64>,
-    /// Checkpoint slots that are not intact; the other one serves.
+    /// Damaged checkpoint slots; the other one is used.
     bad_checkpoints: Vec<u8>,
     cut: Option<TailCut>,
     snapshots: Snapshots,
     damages: Vec<Damage>,
-    /// Shards of which something is missing.
+    /// Shards that lost data.
     quarantined: Vec<QuarantinedShard>,
-    /// Shards that are not known are held back: records are lost that may have been theirs.
+    /// Whether unknown shards are in quarantine, because lost records may have been theirs.
     has_unknown_losses: bool,
-    /// The kinds of what was found, each once: docs/repair.md has what mends them.
+    /// The kinds of findings, each once: docs/repair.md has their remedies.
     findings: Vec<Finding>,
 }
 
