@@ -1,4 +1,4 @@
-//! Bare loops over whole files: what a disk gives to whoever moves bytes and does nothing else.
+//! Bare loops over whole files: the throughput of a disk without any work per byte.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -6,13 +6,13 @@ use logboom_disk::{Completion, Disk, File, Mode, Op, OpKind, Pool, Queue, Region
 
 use crate::{Result, payload::Payloads};
 
-/// What is read or written at once.
+/// Bytes per read or write.
 pub const BLOCK: usize = 512 << 10;
 
 /// As many operations of each direction are in flight.
 const DEPTH: usize = 8;
 
-/// What the file that is written grows by at a time.
+/// Bytes by which the written file grows at a time.
 const GROWTH: u64 = 64 << 20;
 
 /// Writes a new file of `size` bytes, and makes it durable.

@@ -1,4 +1,4 @@
-//! What a disk is like for a log.
+//! `logboom-bench device`: measures a disk for a log.
 //!
 //! [`survey`] measures for a minute what the defaults of the log depend on, and [`advice`] sets the defaults that the
 //! log takes on this disk beside it; [`grid`] measures everything, for a record.

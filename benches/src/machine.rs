@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine, file system and device of a measurement.
 
 use std::{fmt, fs, path::Path, thread};
 

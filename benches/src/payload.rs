@@ -1,4 +1,4 @@
-//! What is written: bytes that do not compress, at no cost per entry.
+//! Payloads: incompressible bytes, at no cost per entry.
 
 use std::sync::OnceLock;
 

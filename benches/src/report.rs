@@ -1,4 +1,4 @@
-//! What is reported of the rounds: the median of each figure, and how the systems compare.
+//! The report of a run: the median of each figure over the rounds, and the ratios of the systems.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};

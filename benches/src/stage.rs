@@ -1,4 +1,4 @@
-//! What the benches of the single stages have in common: an engine in a directory that goes with it.
+//! The engine of a stage's bench, in a temporary directory.
 
 use std::ops::Deref;
 

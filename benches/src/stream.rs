@@ -1,4 +1,4 @@
-//! A bare loop of durable writes over one file: what the disk gives to whoever asks for nothing else.
+//! A bare loop of durable writes over one file: the limit of the disk.
 
 use std::{fmt, mem, sync::Arc, thread, time::Instant};
 

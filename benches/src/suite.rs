@@ -94,7 +94,7 @@ pub fn run(plan: Plan) -> Result<()> {
     plan.check()?;
     interrupt::watch()?;
     let place = Place::new(plan.dir.as_deref())?;
-    // Before the rounds: whoever misspelt it should not learn so after minutes, with nothing to show for them.
+    // Before the rounds, so that a misspelt name fails at once, and not after minutes of measuring.
     let mut hist = plan.hist.as_deref().map(create).transpose()?;
     let progress = progress(&plan)?;
     let mut comparisons = Vec::new();

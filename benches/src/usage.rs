@@ -1,4 +1,4 @@
-//! What the process has used: processor time, memory at most, memory now.
+//! The process's use of resources: processor time, peak memory, current memory.
 
 use std::{alloc::System, fs, time::Duration};
 

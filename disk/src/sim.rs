@@ -1,4 +1,4 @@
-//! A disk in memory that forgets what was not synced, and repeats every run of a seed.
+//! `SimDisk`: a disk in memory that loses unsynced data at a power cut; a seed repeats a run.
 
 use std::{
     fmt, io,
@@ -47,7 +47,7 @@ use queue::SimQueue;
 /// - A write is volatile until it is synced. [`Sync::Data`](crate::Sync::Data) makes exactly its own bytes durable, a
 ///   [`File::sync_data`] what had completed before it was issued, on that file.
 /// - A file's size is volatile until [`File::sync_all`], names are until [`Disk::sync_dir`]. The space of a file
-///   without a name is free after that, when nobody has it open.
+///   without a name is free after that, once the file is not open any more.
 /// - The operations of a queue complete in an order and after delays that the seed decides. Delays are counted in
 ///   calls of [`Queue::reap`]; no clock is read.
 /// - [`SimDisk::power_cut`] and [`SimDisk::process_crash`] end the disk and return what is found afterwards; one can
@@ -64,7 +64,7 @@ pub struct SimDisk {
 /// An operation in the history of a [`SimDisk`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// What was done.
+    /// The kind of operation.
     pub kind: FaultKind,
     /// The name by which the file was opened, or that the directory's operation was about; empty if there is none.
     pub file: String,
@@ -73,7 +73,7 @@ pub struct Operation {
 }
 
 impl SimDisk {
-    /// What survives a power cut or does not, as one, if no block is torn; in bytes.
+    /// The unit that survives a power cut as a whole or not at all, if no block is torn; in bytes.
     pub const SECTOR: usize = content::SECTOR;
 
     /// An empty disk.
@@ -111,16 +111,16 @@ impl SimDisk {
         Self::around(machine.power_cut(Some(fates)))
     }
 
-    /// What a power cut would have to decide now: writes, file by file in the order of their completion, then those in
-    /// flight, then sizes, then changes of names.
+    /// The changes that may or may not survive a power cut now: writes, file by file in the order of their completion,
+    /// then writes in flight, then sizes, then changes of names.
     pub fn undecided(&self) -> Vec<Undecided> {
         self.shared.lock().undecided()
     }
 
     /// Kills the process, and returns the disk as the next one finds it. This one fails every operation from now on.
     ///
-    /// What was written is all there, synced or not. Writes that were in flight land during the first operations on
-    /// the new disk.
+    /// All completed writes are there, synced or not. Writes in flight land during the first operations on the new
+    /// disk.
     ///
     /// # Panics
     /// If the disk has ended already.
@@ -145,8 +145,8 @@ impl SimDisk {
     /// A copy of the disk as it is, for another future of the same past: files, unsynced changes, faults that are
     /// still to come, and the history. `seed` decides what is left to chance on the copy.
     ///
-    /// Bytes are shared until one of the two changes them. What is in flight on this disk is so on the copy too,
-    /// where nobody can reap it: it is there to crash.
+    /// Bytes are shared until one of the two changes them. Operations in flight are in flight on the copy too, where
+    /// they cannot be reaped: the copy is made to be crashed.
     pub fn fork(&self, seed: u64) -> Arc<SimDisk> {
         Self::around(self.shared.lock().fork(seed))
     }
@@ -182,11 +182,11 @@ impl SimDisk {
         self.shared.lock().options.capacity = bytes;
     }
 
-    /// Inverts the bits of a range of a file on the medium: damage that no crash explains. What was written there and
-    /// is not synced is not hit, as it is not there yet.
+    /// Inverts the bits of a range of a file on the medium: damage that no crash explains. Unsynced writes to the range
+    /// are not hit, since they are not on the medium yet.
     ///
-    /// What was acknowledged there is gone. A log can promise to serve no wrong bytes, to say which are lost, and to
-    /// serve all others.
+    /// Acknowledged bytes of that range are lost. A log can promise to serve no wrong bytes, to report the lost ones,
+    /// and to serve all others.
     ///
     /// # Errors
     /// `NotFound` if there is no such file, `UnexpectedEof` if the range is beyond its end.

@@ -1,4 +1,4 @@
-//! What the targets have in common: an allocator that counts, and how a body becomes a target.
+//! Shared by the targets: a counting allocator, and the macro that makes a target of a body.
 
 pub use libfuzzer_sys;
 

@@ -107,8 +107,8 @@ pub trait SaveSnapshot: StateMachine {
     /// Writes the state to `to`, and adds to `files` the separate files that belong to the snapshot.
     ///
     /// # Errors
-    /// Whatever keeps it from being written whole: the snapshot comes to nothing, and the machine goes on. What `to`
-    /// fails with is best passed on, the signal to stop included.
+    /// Any failure: the snapshot is dropped, and the machine stays usable. Pass on errors of `to`, which include the
+    /// stop signal.
     fn save_snapshot(&self, to: &mut dyn Write, files: &mut Files, stop: &Stop) -> Result<(), Failure>;
 }
 
@@ -123,7 +123,7 @@ pub trait PrepareSnapshot: StateMachine {
     /// be as quick as one.
     ///
     /// # Errors
-    /// Whatever keeps it from being saved now: the snapshot comes to nothing, and the machine goes on.
+    /// Any failure: the snapshot is dropped, and the machine stays usable.
     fn prepare_snapshot(&self) -> Result<Self::View, Failure>;
 }
 

@@ -20,14 +20,14 @@ pub trait ObjectSnapshots: StateMachine {
     /// it. Any number may be open at a time; dropping one ends it.
     ///
     /// # Errors
-    /// Whatever keeps it from being read now; the machine goes on.
+    /// Any failure; the machine stays usable.
     fn read_objects(&self, object_bytes: usize) -> Result<Self::Reading, Failure>;
 
     /// Begins to receive a state. The machine's own state is unchanged; dropping the receiver discards what was
     /// received.
     ///
     /// # Errors
-    /// Whatever keeps it from being received now; the machine goes on.
+    /// Any failure; the machine stays usable.
     fn receive_objects(&self) -> Result<Self::Receiving, Failure>;
 
     /// Replaces the whole state with a completely received one, which includes everything up to and including `index`.

@@ -1,4 +1,4 @@
-//! What must hold, by name, and the comparison of an engine with the model.
+//! The invariants by name, and the comparison of an engine with the model.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use crate::{
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Which one.
+    /// The invariant.
     pub check: Check,
-    /// What was found instead.
+    /// The observation.
     pub what: String,
-    /// What the disk was asked for, if that is known.
+    /// The disk's trace, if it is known.
     pub trace: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// How what is missing is judged.
+/// How missing entries are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entries {
     /// All must be there.
@@ -84,7 +84,7 @@ pub(crate) enum Entries {
     Damaged,
 }
 
-/// What the engine shows of the shards that the models do not say; `None` if they agree.
+/// A difference between the engine's shards and the models; `None` if they agree.
 pub(crate) fn differences(engine: &Engine, models: &Models, shards: u64, entries: Entries) -> Option<String> {
     let vacant = Model::default();
     let model = |id| models.get(&id).map_or(&vacant, |model| &**model);
@@ -101,7 +101,7 @@ pub(crate) fn state_difference(shard: &Shard, model: &Model, judged: Entries) ->
     match &missing {
         Some(missing) if judged == Entries::Whole => return Some(format!("{:?}: {missing}", shard.id())),
         Some(missing) if missing.suffix => {
-            // It is as it was at some time; and says so to whoever asks for what must not go back.
+            // It is as of an earlier time, and reads of state that must not go back report that.
             marks::hit("damage: a shard is held back");
             return shard.hard_state().is_ok().then(|| format!("{:?} serves a hard state of some time", shard.id()));
         }

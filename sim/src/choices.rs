@@ -1,4 +1,4 @@
-//! Where the decisions of a history come from: a seed, or the bytes of a fuzzer.
+//! `Choices`: the decisions of a history, from a seed or the bytes of a fuzzer.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What the files of a snapshot hold: all of it follows from the snapshot's tag, which no other has.
+//! The content of a snapshot's files, derived from the snapshot's unique tag.
 
 use std::io::Read;
 

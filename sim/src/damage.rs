@@ -1,4 +1,4 @@
-//! Damage that no crash explains, and what must hold in spite of it.
+//! Damage that no crash explains, and the checks that must hold in spite of it.
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 

@@ -132,7 +132,7 @@ impl Foreign {
         }
     }
 
-    /// That all panics were caught and counted.
+    /// Checks that all panics were caught and counted.
     ///
     /// # Errors
     /// [`Check::Foreign`].
@@ -144,7 +144,7 @@ impl Foreign {
         Ok(())
     }
 
-    /// That what callbacks have written and were told of is there, and nothing that they have not.
+    /// Checks that every acknowledged write of callbacks is there, and nothing that they did not write.
     ///
     /// # Errors
     /// [`Check::Foreign`].

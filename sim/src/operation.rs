@@ -50,7 +50,7 @@ pub(crate) enum Kind {
     Forget { id: u64 },
 }
 
-/// How entries look, and which operations are done how often.
+/// The shape of entries, and how often each operation is chosen.
 #[derive(Clone, Debug)]
 pub(crate) struct OpMix {
     /// The number of shards.
@@ -103,7 +103,7 @@ impl OpMix {
 /// Chooses operations one after the other, and numbers what they write.
 #[derive(Debug)]
 pub(crate) struct Author {
-    /// What the choice leans to.
+    /// The mix of operations.
     pub(crate) mix: OpMix,
     last_tag: u64,
 }
@@ -214,7 +214,7 @@ impl Author {
     }
 }
 
-/// Whoever wants the space wants it whatever is leased.
+/// Frees the space even of leased snapshots.
 fn compact_all(model: &Model) -> Kind {
     Kind::Compact { index: model.next() - 1, past_leases: true }
 }

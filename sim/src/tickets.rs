@@ -1,4 +1,4 @@
-//! Tickets on their way, and what they say in which order.
+//! Pending tickets, and the order in which they complete.
 
 use std::{
     collections::VecDeque,

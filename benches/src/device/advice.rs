@@ -1,4 +1,4 @@
-//! Which defaults the log takes on a disk, beside what was measured of it: a pure function of a survey.
+//! Compares the log's defaults on a disk with the measurements: a pure function of a survey.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use logboom_disk::{SyncMethod, WriteCache};

@@ -1,4 +1,4 @@
-//! What is measured in the minute: as much of the grid as the defaults of the log follow from.
+//! The short survey: measures the part of the grid that decides the log's defaults.
 
 use std::{
     sync::Arc,

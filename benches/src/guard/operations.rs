@@ -1,4 +1,4 @@
-//! What is counted: operations of the encode, index and read paths.
+//! The operations whose instructions are counted: of the encode, index and read paths.
 //!
 //! Each prepares what it needs, performs a fixed number of rounds, and says how many units they were. The numbers are
 //! part of the record: other ones amortize other things.

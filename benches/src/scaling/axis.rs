@@ -1,4 +1,4 @@
-//! What grows, at which points, and what is measured there.
+//! The axes: a quantity that grows, its points, and the workload at each.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What was measured along an axis, and its forms: a table, and one JSON object a line.
+//! The measurements along an axis, as a table or one JSON object a line.
 
 use std::{collections::BTreeMap, io::Write};
 

@@ -215,7 +215,7 @@ impl Filler for Bulk<'_> {
     }
 }
 
-/// Handles of shards, as whoever reads a shard again and again holds them.
+/// Handles of shards, kept for repeated reads.
 struct Shards(Vec<Shard>);
 
 impl Shards {

@@ -1,4 +1,4 @@
-//! okaywal 0.3: a write-ahead log for whoever keeps the data elsewhere.
+//! okaywal 0.3: a write-ahead log for data that is kept elsewhere.
 //!
 //! A batch is one of its entries, with a chunk for each change; committing waits until it is synced, and one sync
 //! serves the threads that wait for it. It has no index, so nothing is read but by recovering all of it, and what is

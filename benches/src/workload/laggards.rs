@@ -1,11 +1,11 @@
-//! Reclaiming: shards that compact behind themselves, and among their entries those of a few that never do.
+//! Reclaiming: most shards compact their logs as they append, and a few (the laggards) never do.
 //!
-//! Each round runs the load twice, in an order that changes from round to round: with the laggards, and with all
-//! shards compacting. So the latency of appends while laggards' entries are moved stands beside that of the same
-//! appends without. Appends are in a closed loop, as fast as they go: what moving takes from them shows.
+//! Each round runs the load twice, in alternating order: with the laggards, and with all shards compacting. Comparing
+//! the two shows how much moving the laggards' entries slows appends. Appends run in a closed loop, as fast as they
+//! can.
 //!
-//! The peer moves nothing of a shard with many entries, and keeps every file that such a shard has entries in: it takes
-//! as much of the disk as is written.
+//! The peer does not move entries of a shard that has many, and keeps every file with entries of such a shard: it uses
+//! as much disk space as was written.
 
 use std::{path::Path, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
     workload::Round,
 };
 
-/// What is written.
+/// The load.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Load {
-    /// The shards that are never compacted, besides [`HOT`] that are.
+    /// The number of shards that are never compacted, in addition to [`HOT`] ones that are.
     laggards: u64,
     /// All payloads together, in bytes.
     bytes: u64,
@@ -38,11 +38,11 @@ const BYTES: u64 = 16 << 30;
 /// Threads that append, each a batch of one entry of each of its shards at a time.
 const THREADS: u64 = 2;
 
-/// Segments that are in use whatever is live, before space counts as amplified: the one that is written, one that is
-/// full and waits for its footer, the one that entries are moved to, and the one that they are moved from.
+/// Segments that any log uses, which do not count as amplification: the one being written, a full one that waits for
+/// its footer, and the target and the source of moved entries.
 const RESERVE: u64 = 4;
 
-/// How often it is looked how much space is in use.
+/// The interval of samples of the space in use.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs the load with and without laggards, and returns what was measured with them.
@@ -92,7 +92,7 @@ fn window(bytes: u64) -> Window {
     Window { warmup, measured: Duration::from_secs(24 * 60 * 60) }
 }
 
-/// Refuses a load that was over before its space was looked at: that would be reported as no space at all.
+/// Fails if the load ended before the first sample: no samples would be reported as no space at all.
 fn amplification(outcome: &mut Outcome, before: Occupancy, after: Occupancy, samples: &[Occupancy]) -> Result<()> {
     if samples.is_empty() {
         return Err("the load had ended before its space was looked at; more --gib take longer".into());
@@ -109,14 +109,14 @@ fn amplification(outcome: &mut Outcome, before: Occupancy, after: Occupancy, sam
     Ok(())
 }
 
-/// Segments in use beyond the reserve, by those that the live records alone would fill. What frames and pads the
-/// records is left out below the line, which makes it some hundredths more than it is.
+/// Segments in use beyond the reserve, divided by those that the live records alone would fill. The divisor leaves out
+/// framing and padding, which overstates the ratio by a few hundredths.
 fn space_amp(now: &Occupancy) -> f64 {
     let needed = now.live.div_ceil(now.segment).max(1) * now.segment;
     now.in_use.saturating_sub(RESERVE * now.segment) as f64 / needed as f64
 }
 
-/// What the files of a directory take on the device.
+/// The bytes of a directory's files on the device.
 fn directory_bytes(dir: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut bytes = 0;

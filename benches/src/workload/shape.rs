@@ -1,4 +1,4 @@
-//! What a log contains that is written to be read, reopened or weighed.
+//! The content of a log for reading, reopening and measuring memory.
 
 use std::time::Instant;
 

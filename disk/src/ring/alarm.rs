@@ -1,4 +1,4 @@
-//! How another thread ends a wait for completions.
+//! `Alarm`: another thread ends a wait for completions.
 
 use std::{
     io,
@@ -10,10 +10,10 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::disk::Wake;
 
-/// An event descriptor that the ring watches, and two flags by which it is written only when somebody sleeps.
+/// An event descriptor that the ring polls, and two flags, so that it is written only while a thread sleeps.
 ///
-/// The sleeper says that it sleeps, then looks whether the alarm has rung; the waker rings, then looks whether
-/// somebody sleeps. Both in one total order (`SeqCst`), so at least one of them sees the other.
+/// The sleeper says that it sleeps, then looks whether the alarm has rung; the waker rings, then checks for a sleeper.
+/// All in one total order (`SeqCst`), so at least one of the two sees the other.
 #[derive(Debug)]
 pub(super) struct Alarm {
     rung: AtomicBool,
@@ -27,7 +27,7 @@ impl Alarm {
         Ok(Alarm { rung: AtomicBool::new(false), sleeping: AtomicBool::new(false), event })
     }
 
-    /// Whether it has rung since it was last asked.
+    /// Whether it rang since the last call.
     pub(super) fn take(&self) -> bool {
         self.rung.load(Ordering::Relaxed) && self.rung.swap(false, Ordering::SeqCst)
     }
@@ -46,7 +46,7 @@ impl Alarm {
     /// A waker that was late may still write it; then a later sleeper wakes, finds that the alarm has not rung, and
     /// sleeps again.
     pub(super) fn quiet(&self) {
-        // Empty is as good as emptied.
+        // It may be empty already.
         rustix::io::read(&self.event, &mut [0; 8]).unwrap_or_default();
     }
 }

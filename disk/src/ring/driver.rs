@@ -1,4 +1,4 @@
-//! A ring and the operations that are on their way through it.
+//! `Driver`: a ring and its operations in flight.
 
 use std::{
     collections::VecDeque,
@@ -46,7 +46,7 @@ pub(super) struct Driver {
     free: Vec<usize>,
     /// Numbers of flights that are to be submitted.
     ready: VecDeque<usize>,
-    /// Numbers of flights that were reported as failed while the kernel still had them.
+    /// Numbers of flights that were reported as failed while the kernel still held them.
     abandoned: Vec<usize>,
     done: Vec<Completion>,
     in_kernel: usize,
@@ -57,7 +57,7 @@ pub(super) struct Driver {
     geometry: Geometry,
     counters: Arc<Counters>,
     lock: Option<Arc<DirLock>>,
-    /// The only one that may touch the ring: its memory is shared with children that are forked.
+    /// The only process that may access the ring: forked children share its memory.
     process: Process,
 }
 
@@ -122,12 +122,12 @@ impl Driver {
         }
     }
 
-    /// Operations that are not reported yet, or whose report is not taken.
+    /// The number of operations without a report, and of reports that are not taken.
     pub(super) fn in_flight(&self) -> usize {
         self.flights.len() - self.free.len() - self.abandoned.len() + self.done.len()
     }
 
-    /// Whether it can be used again: the kernel has never failed to take or to give back an operation.
+    /// Whether the ring can be reused: the kernel never failed to take or to complete an operation.
     pub(super) fn is_sound(&self) -> bool {
         self.abandoned.is_empty() && self.process.is_this()
     }
@@ -137,8 +137,8 @@ impl Driver {
         &mut self.done
     }
 
-    /// Submits what is ready, waits as `wait` says for something to complete, and takes in what has. It may return
-    /// early, with nothing.
+    /// Submits ready operations, waits for completions as `wait` says, and takes them in. It may return early, without
+    /// any.
     pub(super) fn enter(&mut self, wait: Wait) {
         if !self.is_at_home() {
             return;
@@ -279,7 +279,8 @@ impl Driver {
         }
     }
 
-    /// Reports every operation as failed. What the kernel may still have keeps its memory until it completes.
+    /// Reports every operation as failed. Operations that the kernel may still hold keep their memory until they
+    /// complete.
     fn fail_all(&mut self, error: &io::Error) {
         let again = || io::Error::new(error.kind(), format!("io_uring fails: {error}"));
         for number in mem::take(&mut self.ready) {

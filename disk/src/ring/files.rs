@@ -1,4 +1,4 @@
-//! The files that a ring knows by number.
+//! The registered files of a ring.
 
 use std::{
     io,
@@ -11,8 +11,9 @@ use io_uring::{IoUring, types};
 
 use crate::{disk::File, lock::DirLock};
 
-/// The ring's registered files. They save the kernel a look-up for each operation; the first of them are those by which
-/// the directory is locked, which so lives as long as the operations of the ring, even if the process does not.
+/// The ring's registered files. They save the kernel a look-up for each operation. The first ones are the lock
+/// descriptors, so that the directory stays locked as long as operations of the ring are in flight, even after the
+/// process has ended.
 pub(super) struct Files {
     entries: Vec<Entry>,
     /// Counts look-ups, to find out which entry was not used for longest.
@@ -86,7 +87,7 @@ impl Files {
     }
 }
 
-/// More than a log writes to at once. A file that is closed keeps its blocks until its entry is used again.
+/// More files than a log writes to at once. A closed file keeps its blocks until its entry is reused.
 const FILES_MAX: u32 = 15;
 
 /// The first number that is not a lock's.

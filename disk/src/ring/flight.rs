@@ -1,4 +1,4 @@
-//! One operation on its way through a ring.
+//! `Flight`: one operation in flight.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use crate::{
     transfer::{RETRIES_MAX, can_continue, remaining},
 };
 
-/// An operation, and how much of it is done. It owns what the kernel is told to read or write.
+/// An operation and its progress. It owns the memory that the kernel reads or writes.
 pub(super) struct Flight {
     token: u64,
     file: Arc<dyn File>,
@@ -30,7 +30,7 @@ pub(super) struct Flight {
     pieces: Pieces,
 }
 
-/// What is to be done with a flight whose entry has completed.
+/// The next step for a flight whose entry has completed.
 pub(super) enum Landing {
     /// Submit what is left.
     Again,
@@ -69,7 +69,7 @@ impl Flight {
         (&self.file, self.fd)
     }
 
-    /// Whether it transfers nothing, and so has nothing to ask of the kernel.
+    /// Whether it transfers no bytes, and so needs no entry.
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0 && !matches!(self.kind, OpKind::SyncData)
     }
@@ -158,7 +158,7 @@ impl Pieces {
     }
 }
 
-/// What one entry transfers at most; what is left is submitted again, as after any short transfer.
+/// The most bytes per entry; the rest is submitted again, as after a short transfer.
 const TRANSFER_MAX: u32 = 1 << 30;
 
 fn clamp(len: usize) -> u32 {

@@ -10,8 +10,8 @@ use crate::{
     stats::Counters,
 };
 
-/// Operations in flight through a ring, of the thread that made the queue or of one thread after another. It keeps the
-/// directory locked.
+/// A queue over a ring, used by the thread that made it or by threads one after the other. It keeps the directory
+/// locked.
 pub(crate) struct RingQueue {
     driver: Driver,
     alarm: Arc<Alarm>,
@@ -57,7 +57,7 @@ impl Queue for RingQueue {
     fn reap(&mut self, wait: Wait, completions: &mut Vec<Completion>) {
         self.driver.collect();
         self.wait(wait);
-        // Whatever came of the wait, what is ready or has to be continued is on its way when this returns.
+        // However the wait ended, ready and continued operations are submitted when this returns.
         self.driver.enter(Wait::No);
         completions.append(self.driver.done());
     }

@@ -1,4 +1,4 @@
-//! Rings for readers, who have no queue.
+//! Rings for `read_many`, whose callers have no queue.
 
 use std::{io, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     stats::Counters,
 };
 
-/// A few rings that no thread owns: one that has many reads to do takes one, and puts it back when all are done.
+/// A pool of rings: a thread with many reads takes one, and returns it when all reads are done.
 #[derive(Default)]
 pub(crate) struct Readers {
     idle: Mutex<Vec<Driver>>,
@@ -32,7 +32,7 @@ impl Readers {
             .pop()
             .filter(Driver::is_sound)
             .map_or_else(|| Driver::new(DEPTH, Issuer::Anyone, geometry, None, Arc::clone(counters)), Ok);
-        // No memory or descriptor for another ring is no reason not to read.
+        // Without memory or a descriptor for another ring, the reads still run one by one.
         let Ok(mut ring) = ring else { return read_each(reads) };
         let regions = drive(&mut ring, reads);
         let mut idle = self.idle.lock();

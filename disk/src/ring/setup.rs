@@ -1,4 +1,4 @@
-//! Making rings, and saying why none is to be had.
+//! Creates rings, and explains why io_uring is not available.
 
 use std::{fs::read_to_string, io};
 
@@ -31,7 +31,7 @@ pub(super) fn ring(entries: u32, issuer: Issuer) -> io::Result<IoUring> {
     Err(refusal)
 }
 
-/// Whether io_uring runs here and can do what a log needs; if so, what to say of it.
+/// Checks that io_uring runs here and supports what a log needs, and describes its mode.
 pub(crate) fn probe() -> Result<String, Refusal> {
     let ring = ring(4, Issuer::Maker).map_err(|error| explain(&error))?;
     let mut probe = Probe::new();
@@ -49,7 +49,7 @@ pub(crate) fn probe() -> Result<String, Refusal> {
     Ok(format!("io_uring runs, {mode}"))
 }
 
-/// When the kernel does the completing part of an operation.
+/// When the kernel completes operations.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// When the thread that made the ring asks for completions (Linux 6.1): it is never interrupted, and what has
@@ -75,7 +75,7 @@ impl Mode {
     }
 }
 
-/// Tells apart who refuses io_uring: the error number alone does not.
+/// Finds out what refuses io_uring: the error number alone does not tell.
 fn explain(error: &io::Error) -> Refusal {
     let sysctl = read_to_string(SYSCTL).ok().map(|value| value.trim().to_owned());
     let (what, hint) = match (Errno::from_io_error(error), sysctl.as_deref()) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::pages::Pages;
 
-/// What reaches the medium as one, in bytes.
+/// The unit in which bytes reach the medium.
 pub(super) const SECTOR: usize = 512;
 
 /// The content of one file: what is durable, and over it what was written since, in the order of completion. A read
@@ -35,7 +35,7 @@ impl Content {
         self.size
     }
 
-    /// What the file has grown by since its size was durable.
+    /// The growth of the file since its size was durable.
     pub(super) fn growth(&self) -> Range<u64> {
         self.durable_size..self.size
     }
@@ -119,7 +119,7 @@ impl Content {
         self.pending.iter().filter(|extent| !extent.clean)
     }
 
-    /// Leaves what is durable, once whoever cut the power has added to it what else is to be found.
+    /// Keeps the durable bytes only, after the power cut has added surviving writes to them.
     pub(super) fn end_power_cut(&mut self) {
         self.pending.clear();
         self.durable.truncate(self.durable_size);
@@ -153,7 +153,7 @@ impl Extent {
         self.offset..self.offset + self.bytes.len() as u64
     }
 
-    /// What of the extent lies in a range of the file, if anything does.
+    /// The part of the extent within a range of the file, if any.
     fn part(&self, range: &Range<u64>) -> Option<Extent> {
         let common = common(&self.range(), range)?;
         let bytes = self.bytes.slice(relative(&common, self.offset));

@@ -2,7 +2,7 @@
 
 use std::{io, ops::Range};
 
-/// What kind of operation a [`Fault`] hits, and [`SimDisk::operations`](super::SimDisk::operations) lists.
+/// The kind of operation that a [`Fault`] hits, and that [`SimDisk::operations`](super::SimDisk::operations) lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultKind {
     /// [`File::write_at`](crate::File::write_at), and writes of a queue.
@@ -60,7 +60,7 @@ pub struct Fault {
     effect: Effect,
 }
 
-/// What a fault does to an operation.
+/// The effect of a fault on an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Fails(io::ErrorKind),
@@ -90,15 +90,15 @@ impl Fault {
 
     /// A write succeeds, is durable if it was asked to be, and has not reached the disk.
     ///
-    /// What it acknowledged is gone. A log can promise to serve no wrong bytes, and to tell the loss from a torn tail
-    /// once something later vouches for the lost bytes; for the very end of the log nothing does.
+    /// The acknowledged bytes are lost. A log can promise to serve no wrong bytes, and to tell the loss from a torn
+    /// tail once a later record vouches for the lost bytes; for the very end of the log none does.
     pub fn lost_write() -> Self {
         Self::new(FaultKind::Write, Effect::Lost)
     }
 
     /// A write succeeds, and has gone to `offset` of the file `name`, or to nowhere if that is not in a file.
     ///
-    /// What it acknowledged is gone, and so is what it overwrote. A log can promise what it can after
+    /// The acknowledged bytes are lost, and the overwritten ones too. A log can promise the same as after
     /// [`Fault::lost_write`], for both places.
     ///
     /// # Panics
@@ -198,7 +198,7 @@ impl Faults {
         self.planned.len()
     }
 
-    /// What the next machine inherits.
+    /// The faults that the next machine inherits.
     pub(super) fn after_crash(mut self) -> Self {
         self.planned.retain(|fault| !fault.until_crash);
         self

@@ -1,4 +1,4 @@
-//! A file of a simulated disk, as whoever has opened it sees it.
+//! An open file of a simulated disk.
 
 use std::{io, sync::Arc};
 

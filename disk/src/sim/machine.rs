@@ -262,7 +262,7 @@ impl Machine {
     }
 
     pub(super) fn inode(&mut self, number: u64) -> &mut Inode {
-        // Whoever asks holds an open file of this disk, and its content stays while it does.
+        // The caller holds an open file of this disk, whose content stays meanwhile.
         self.inodes.entry(number).or_default()
     }
 
@@ -281,7 +281,7 @@ impl Machine {
         });
     }
 
-    /// A failed sync loses what is unsynced everywhere: the flush was the device's, whoever asked for it.
+    /// A failed sync loses the unsynced bytes of all files, since the flush is the whole device's.
     fn fail_sync(&mut self, error: io::ErrorKind) -> io::Error {
         for inode in self.inodes.values_mut() {
             inode.content.fail_sync(self.options.direct);

@@ -1,4 +1,4 @@
-//! What a power cut has to decide, one thing after the other.
+//! `Undecided`: the changes that may or may not survive a power cut.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::{
 /// [`SimDisk::undecided`](super::SimDisk::undecided).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undecided {
-    /// What it is.
+    /// The kind of change.
     pub what: Unsynced,
     /// The name of the file; of a change of names, the name that is given or removed; empty for a file without a name.
     pub file: String,
@@ -20,7 +20,7 @@ pub struct Undecided {
     pub range: Range<u64>,
 }
 
-/// What can be undecided.
+/// The kinds of undecided changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsynced {
     /// A write that has completed, and is not synced.
@@ -33,7 +33,7 @@ pub enum Unsynced {
     Name,
 }
 
-/// What becomes of something [`Undecided`] in a [`SimDisk::power_cut_with`](super::SimDisk::power_cut_with).
+/// The outcome for a change that is [`Undecided`], in a [`SimDisk::power_cut_with`](super::SimDisk::power_cut_with).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is lost.

@@ -75,7 +75,7 @@ impl Machine {
             let name = self.directory.name_of(write.inode).unwrap_or("").to_owned();
             let file = self.trace.name(&name);
             self.trace.push(Event::LateWrite { file, offset: write.offset });
-            // Whoever asked for it is no more; a write that failed has landed in part.
+            // The process that submitted it is dead; a failed write has landed in part.
             drop(self.end(&write));
         }
     }

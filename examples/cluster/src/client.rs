@@ -160,8 +160,8 @@ impl Client {
         }
     }
 
-    /// The node that is said to lead the shard; at times another one, so that a leader that nobody has told of is
-    /// found, and an old one that does not know it yet is not left alone.
+    /// The node that is said to lead the shard; at times another one, so that a leader that is not known yet is found,
+    /// and an old one that does not know it yet is not left alone.
     fn target(&mut self, shard: u64) -> u64 {
         if self.chance.u8(0..8) == 0 {
             return self.chance.u64(1..=NODES);

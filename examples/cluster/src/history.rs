@@ -1,4 +1,4 @@
-//! What clients asked, when, and what they were told.
+//! The history of clients' operations: calls, times and answers.
 
 use std::time::Instant;
 

@@ -110,7 +110,7 @@ fn peer(word: &str) -> Option<(u64, SocketAddr)> {
 fn accept(listener: &TcpListener, core: &Arc<dyn Core>, links: &Links) {
     for stream in listener.incoming().flatten() {
         let (core, links) = (Arc::clone(core), links.clone());
-        // A connection that breaks is whoever made it's to make again.
+        // The side that made a connection reconnects when it breaks.
         thread::spawn(move || drop(serve(stream, &*core, &links)));
     }
 }

@@ -1,4 +1,4 @@
-//! What the command and its nodes can be told.
+//! The options of the command and its nodes.
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -41,7 +41,7 @@ pub(crate) enum Event {
     Saved(u64, Saved),
     /// Something that was written is durable.
     Durable,
-    /// Everything is to end; whoever waits for that is told by the end of this.
+    /// Stops everything; dropping this tells the waiter.
     Stop(#[expect(dead_code, reason = "its drop is the message")] Sender<()>),
 }
 

@@ -1,4 +1,4 @@
-//! What a run did, in numbers.
+//! The figures of a run.
 
 use std::{fmt, time::Duration};
 

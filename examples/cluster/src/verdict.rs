@@ -1,4 +1,4 @@
-//! What is true at the end, or must not be.
+//! The checks at the end of a run.
 
 use std::{
     collections::BTreeMap,

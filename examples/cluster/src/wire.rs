@@ -1,4 +1,4 @@
-//! What goes over a connection: frames with a length, and what clients and nodes say in them.
+//! The protocol of connections: frames with a length, and the messages of clients and nodes.
 
 use std::io::{self, Read, Write};
 
@@ -33,7 +33,7 @@ pub(crate) enum Reply {
     Done(Outcome),
     /// It was not done, and will not be: this node does not lead the shard, but maybe that one.
     Elsewhere(Option<u64>),
-    /// Nobody can say whether it was done, or will be.
+    /// Unknown: it may have been done, or may still be.
     Unknown,
     Status(Box<Status>),
     /// The last index that is applied, and the [state](crate::kv::State).
@@ -120,7 +120,7 @@ impl Reply {
                 to.put_u8(3);
                 put_option(*leader, &mut to);
             }
-            // Nobody asks for an entry that is raft's own.
+            // No client waits for raft's own entries.
             Self::Unknown | Self::Done(Outcome::Nothing) => to.put_u8(4),
             Self::Status(status) => {
                 to.put_u8(5);

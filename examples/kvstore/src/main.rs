@@ -35,7 +35,7 @@ struct Options {
     /// The port for clients.
     #[arg(long)]
     port: u16,
-    /// The node joins a cluster that is there, and has been told of it.
+    /// Join an existing cluster, to which this node was added.
     #[arg(long)]
     join: bool,
     /// Where the node keeps its log and its snapshots.

@@ -7,7 +7,7 @@ use crate::{Answer, Request};
 
 /// Gives each request the next index of its shard's log, and hands it to the engine.
 ///
-/// In a replicated system a raft core decides on indexes and terms; here whoever comes first does.
+/// In a replicated system a raft core decides on indexes and terms; here the first request does.
 #[derive(Debug)]
 pub struct Appender {
     engine: Engine,

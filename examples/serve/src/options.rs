@@ -1,4 +1,4 @@
-//! What both servers can be told, and how they begin.
+//! The options of both servers, and how they start.
 
 use std::{
     net::{SocketAddr, TcpListener},

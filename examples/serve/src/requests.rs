@@ -31,7 +31,7 @@ impl<A: AsRef<Appender>> Requests<A> {
                 Ok(None) => return true,
                 Err(_) => return false,
             };
-            // The place in the queue first: what nobody could be told of is not appended.
+            // Reserves the place in the queue first: a request that could not be answered is not appended.
             let Ok(place) = self.waiting.reserve().await else { return false };
             place.send(self.appender.as_ref().append(request).await);
         }

@@ -1,4 +1,4 @@
-//! What every machine must do: be deterministic, and answer without consequences.
+//! Rules for every machine: it is deterministic, and lookups have no side effects.
 
 use super::{Rule, Subject, Violation, bench::Bench};
 

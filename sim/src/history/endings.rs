@@ -1,4 +1,4 @@
-//! The ways in which an engine ends, and how its log is opened again.
+//! Ends an engine in one of several ways, and opens its log again.
 
 use logboom::{Engine, Error, disk::FaultKind};
 use logboom_wal::marks;

@@ -1,4 +1,4 @@
-//! What an embedder does about damage: entries are handed in again, shards are begun anew, quarantines end.
+//! Heals damage as an embedder does: hands lost entries in again, resets shards, ends quarantines.
 
 use logboom::{Boundary, Engine, Error, ReadError, Shard, ShardId, Ticket};
 use logboom_wal::marks;
@@ -27,7 +27,7 @@ impl History {
         Ok(())
     }
 
-    /// Makes good what is missing, as an embedder does: from other replicas, entry by entry or as a snapshot.
+    /// Restores missing data, as an embedder does: from other replicas, entry by entry or as a snapshot.
     pub(super) fn heal_all(&mut self, engine: &Engine) -> Result<(), Failure> {
         if !self.make_good(engine)? {
             return Ok(());
@@ -74,7 +74,7 @@ impl History {
         Ok(true)
     }
 
-    /// Hands the entries in again that cannot be read. Returns false if the device failed.
+    /// Hands unreadable entries in again. Returns false if the device failed.
     fn heal(&mut self, engine: &Engine, shard: &Shard, model: &Model) -> Result<bool, Failure> {
         let is_lost =
             |index: &u64| matches!(shard.entries(*index..*index + 1, u64::MAX), Err(ReadError::Corrupted { .. }));
@@ -100,7 +100,7 @@ impl History {
     }
 }
 
-/// What makes a shard that lacks something the one of the model, or a new one behind its last entry.
+/// Operations that restore a damaged shard to the model's state, or reset it behind its last entry.
 fn accept_loss(shard: u64, model: &Model, is_anew: bool) -> Vec<Operation> {
     let mut kinds = Vec::new();
     if is_anew || model.hard_state.is_none() {

@@ -1,5 +1,5 @@
-//! A closed log whose `LOGBOOM` rots, is lost or is replaced, or among whose files are those of another log: it is
-//! refused and left as it is, each look at it says so, and when that is mended nothing is missing.
+//! A closed log whose `LOGBOOM` rots, is lost or is replaced, or that has files of another log: openings refuse it
+//! unchanged, reads report it, and after the repair nothing is missing.
 
 use std::sync::Arc;
 

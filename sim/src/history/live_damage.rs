@@ -1,9 +1,9 @@
-//! Damage while the log is open: writes that are lost or go elsewhere, reads that give what was there earlier, bytes
-//! that rot. Nothing on the disk fails, and no crash explains what is found.
+//! Damage while the log is open: lost and misdirected writes, stale reads, bit rot. No operation fails, and no crash
+//! explains the damage.
 //!
-//! What is served must be right all the same. What something later vouches for is there, or said to be missing; the
-//! end of the log, for which nothing vouches yet, may be gone without a word. Then the quarantines are ended, and the
-//! history goes on.
+//! Served data must be right all the same. Data that a later record vouches for is there, or reported as missing; the
+//! end of the log, for which none vouches yet, may be lost silently. Then the quarantines are ended, and the history
+//! continues.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,25 +31,25 @@ use crate::{
 /// An idle log has promised everything after this.
 const PROMISED: Duration = Duration::from_millis(150);
 
-/// Damage that was done, and is not made good yet.
+/// Damage that was done and is not healed yet.
 #[derive(Debug, Default)]
 pub(super) struct LiveDamage {
-    /// Of the states since the last opening, the first that may be found.
+    /// The first of the states since the last opening that may be recovered.
     floor: usize,
-    /// Only reads of this engine are hit, and not what is on the disk.
+    /// Whether only reads of this engine are hit, and not the disk's content.
     is_passing: bool,
-    /// The engine was opened by what was there earlier: the next opening knows better what is missing.
+    /// Whether a stale read was used to open the engine: the next opening knows better what is missing.
     is_stale: bool,
-    /// All is mended, as far as a stale opening knows.
+    /// Whether everything is healed, as far as a stale opening knows.
     is_healed: bool,
-    /// What the last opening said to be missing.
+    /// The losses that the last opening reported.
     reported: Option<Reported>,
 }
 
 /// The shards in quarantine, and whether those that were never seen are as well.
 type Reported = (Vec<(ShardId, Quarantine)>, bool);
 
-/// What is to be done to the next operations.
+/// The kind of damage to the next operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
     Lost,
@@ -58,7 +58,7 @@ pub(super) enum Plan {
     Rot,
 }
 
-/// What was damaged of a log at rest.
+/// The damage to a log at rest.
 enum Hit {
     /// Records of these shards.
     Records(BTreeSet<u64>),
@@ -66,11 +66,11 @@ enum Hit {
     Anything,
 }
 
-/// Every entry that a shard ever had at an index.
+/// Every entry that a shard had at an index at any time.
 pub(super) type EverWritten = BTreeMap<(u64, u64), Vec<Written>>;
 
 impl LiveDamage {
-    /// Of an opening that read what was there earlier.
+    /// For an opening by a stale read.
     pub(super) fn stale() -> Self {
         Self { is_stale: true, ..Self::default() }
     }
@@ -80,14 +80,14 @@ impl LiveDamage {
         self.reported = None;
     }
 
-    /// What is left of it when nothing is missing any more.
+    /// The rest of it when nothing is missing any more.
     pub(super) fn healed(self) -> Option<Self> {
         self.is_stale.then_some(Self { is_healed: true, ..self })
     }
 }
 
 impl History {
-    /// How what the engine shows is judged.
+    /// How the engine's entries are judged.
     pub(super) fn judged(&self) -> Entries {
         if self.live_damage.is_some() { Entries::Damaged } else { Entries::Whole }
     }

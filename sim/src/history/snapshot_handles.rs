@@ -1,4 +1,4 @@
-//! What a caller of an engine has in hand of snapshots, and what that holds.
+//! The snapshot handles of a caller: builders, receivers and leases, and what they hold.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::{
     operation::{Kind, Operation},
 };
 
-/// What a caller has in hand. None of it outlives the engine, but for the other one that snapshots come from.
+/// A caller's handles. They end with the engine, except for the second engine that sends snapshots.
 #[derive(Default)]
 pub(super) struct SnapshotHandles {
     pub(super) building: Option<Building>,

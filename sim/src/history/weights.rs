@@ -1,9 +1,9 @@
-//! What a history does often, and what seldom.
+//! How often a history does what.
 
 use super::Scope;
 use crate::choices::Choices;
 
-/// What a history leans to; chosen once.
+/// The weights of a history, chosen once.
 pub(super) struct Weights {
     pub(super) rounds: u64,
     pub(super) batches_max: u64,

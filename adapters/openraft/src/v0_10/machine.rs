@@ -29,7 +29,7 @@ use crate::{
 /// A snapshot is streamed to disk from a view of the state, and registered through the log: a crash leaves the old one
 /// or the new one. The group has one at a time; one that is being sent stays until that ends.
 ///
-/// Clones are handles to the same machine, for whoever [reads](MachineStore::read) it.
+/// Clones are handles to the same machine, for code that [reads](MachineStore::read) it.
 pub struct MachineStore<C: RaftTypeConfig, M>(MachineHandle<M, Applied<C>>);
 
 /// Saves a view of the state as a snapshot: openraft's `RaftSnapshotBuilder`.

@@ -1,4 +1,4 @@
-//! What is done with whole segments: their entries are listed in footers, replayed, or found in footers again.
+//! Operations on whole segments: listing entries in footers, replaying them, and loading footers.
 
 use std::hint::black_box;
 

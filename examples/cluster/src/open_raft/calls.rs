@@ -27,7 +27,7 @@ pub(crate) struct Calls {
 pub(crate) enum Arrived {
     /// A question about a shard, with the number that its answer is to have.
     Question { number: u64, shard: u64, question: Question },
-    /// An answer, which was passed on to whoever waits for it.
+    /// An answer, which was passed to its waiter.
     Answer,
 }
 

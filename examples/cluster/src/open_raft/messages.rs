@@ -1,4 +1,4 @@
-//! What openraft's nodes say to each other, as bytes.
+//! Encodes the messages between openraft's nodes.
 
 use bytes::Bytes;
 use logboom::snapshot::{Chunk, Position};

@@ -1,4 +1,4 @@
-//! What nodes send each other: packets of many groups, in one frame for each peer and turn.
+//! `Outbox`: packets of many groups, sent in one frame per peer and turn of the event loop.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::links::Links;
 /// A frame is sent when it has so many bytes, or when the turn ends.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// What is in a frame, each for one shard.
+/// A packet of a frame, for one shard.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Packet {
     /// A message of the raft core.

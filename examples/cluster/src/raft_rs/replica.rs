@@ -147,7 +147,7 @@ impl Replica {
             let leader = self.leader();
             self.asked.drain().for_each(|(_, (_, answer))| answer.give(Reply::Elsewhere(leader)));
             self.proposed.clear();
-            // Nobody will be told of these; what is leased for them would hold the log.
+            // The core drops these without a report; their leases would hold the log.
             std::mem::take(&mut self.sending).into_keys().for_each(|peer| self.group().sent(peer));
         }
         self.is_leader && !was
@@ -177,7 +177,7 @@ impl Replica {
             }
         }
         let applied = self.driver.applied().unwrap_or(0);
-        // The core may be told of a snapshot when it is durable, and not already when it is loaded.
+        // Tell the core that a snapshot is applied only when it is durable, not already when it is loaded.
         let told = applied.min(self.node.raft.raft_log.persisted);
         if told > self.node.raft.raft_log.applied {
             self.node.advance_apply_to(told);

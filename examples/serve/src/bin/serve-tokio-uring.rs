@@ -58,7 +58,7 @@ async fn serve(listener: TcpListener, appender: Appender) -> Result<()> {
         }
     }
     drop(stop);
-    // Whoever does not fetch its answers is left without them.
+    // Clients that do not read their answers in time lose them.
     drop(timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await);
     connections.shutdown().await;
     Ok(())

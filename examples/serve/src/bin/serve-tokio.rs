@@ -18,7 +18,7 @@ use tokio::{
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// How long a client may take to fetch its last answers when the server stops.
+/// How long clients may take to read their last answers when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> Result<()> {
@@ -26,11 +26,11 @@ fn main() -> Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async { serve(TcpListener::from_std(listener)?, Appender::new(engine.clone())).await })?;
-    // Everything that was accepted is durable when this returns.
+    // All accepted requests are durable when this returns.
     Ok(engine.close()?)
 }
 
-/// Serves until a signal comes.
+/// Serves until SIGTERM or SIGINT.
 async fn serve(listener: TcpListener, appender: Appender) -> Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let appender = Arc::new(appender);
@@ -48,7 +48,7 @@ async fn serve(listener: TcpListener, appender: Appender) -> Result<()> {
         }
     }
     drop((listener, stop));
-    // Whoever does not fetch its answers is left without them.
+    // Clients that do not read their answers in time lose them.
     drop(timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await);
     connections.shutdown().await;
     Ok(())
@@ -58,11 +58,11 @@ async fn connection(stream: TcpStream, appender: Arc<Appender>, stopping: watch:
     drop(stream.set_nodelay(true));
     let (read, write) = stream.into_split();
     let (requests, answers) = logboom_serve::connection(appender);
-    // Both ends go on by themselves: a request is accepted while others wait for the disk.
+    // Both directions run concurrently: requests are accepted while others wait for the disk.
     tokio::join!(read_requests(read, requests, stopping), write_answers(write, answers));
 }
 
-/// Ends with the connection, with a request that is none, or when the server stops.
+/// Reads requests until the connection ends, a request is invalid, or the server stops.
 async fn read_requests(
     mut stream: OwnedReadHalf,
     mut requests: Requests<Arc<Appender>>,

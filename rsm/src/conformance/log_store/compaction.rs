@@ -56,7 +56,7 @@ fn compact_below_is_nothing<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), 
     Ok(())
 }
 
-/// eBay/NuRaft#668: whoever takes the term of the dummy for that of the log grants wrong votes.
+/// eBay/NuRaft#668: a server that takes the term of the dummy for that of the log grants wrong votes.
 fn last_id_survives_compaction<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Violation> {
     let store = bench.log(26)?;
     bench.ok("compact", store.compact(25))?;

@@ -1,4 +1,4 @@
-//! What survives the loss of power, and what is said of it.
+//! Rules about durability: what survives power loss, and what the store reports.
 
 use std::sync::Arc;
 

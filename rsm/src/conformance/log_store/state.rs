@@ -1,4 +1,4 @@
-//! What a server keeps beside its log.
+//! Rules for the state that a server keeps beside its log.
 
 use std::ops::Deref;
 

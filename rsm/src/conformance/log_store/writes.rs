@@ -1,4 +1,4 @@
-//! What a log is like when it is new, and how it is written.
+//! Rules for new logs and for writes.
 
 use bytes::Bytes;
 
