@@ -39,6 +39,20 @@ const WITHOUT_UNSAFE: &[&str] = &[
     "docs/guide/lib.rs",
 ];
 
+/// Phrases that a reader from the field has to translate, each with what to write instead; in lower case.
+const DIALECT: &[(&str, &str)] = &[
+    ("nobody's", "say what it is not yet: not registered, not claimed"),
+    ("whoever", "name the caller, the thread or the process"),
+    ("told of", "reported, notified"),
+    ("to be had", "available"),
+    ("sees to it", "ensures, checks"),
+    ("//! what ", "begin with what the file defines or does"),
+];
+
+/// Where comments and documents still have such phrases, and in how many lines at most. The numbers only fall.
+const DIALECT_LEFT: &[(&str, usize)] =
+    &[("wal/src/", 51), ("engine/src/", 20), ("docs/guide/", 1), ("docs/reliability.md", 1)];
+
 #[test]
 fn the_repository_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ lies in the repository");
@@ -83,6 +97,27 @@ fn a_crate_is_private_or_presentable() {
         faults.extend(keys.chain(texts).map(|what| format!("{}: without {what}", file.path)));
     }
     assert!(published > 0, "the walk misses the crates that are published");
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// Comments of shipped code, and the documents that readers begin with.
+#[test]
+fn comments_and_documents_are_in_plain_words() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ lies in the repository");
+    let (mut faults, mut left) = (Vec::new(), vec![0; DIALECT_LEFT.len()]);
+    for file in files(root) {
+        for (at, line) in plain_words(&file) {
+            match DIALECT_LEFT.iter().position(|(path, _)| file.path.starts_with(path)) {
+                Some(row) => left[row] += 1,
+                None => faults.push(format!("{}: line {at}: {line}", file.path)),
+            }
+        }
+    }
+    for ((path, most), count) in DIALECT_LEFT.iter().zip(left) {
+        if count > *most || count == 0 {
+            faults.push(format!("{path}: {count} lines with such phrases, {most} on the list"));
+        }
+    }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
@@ -236,6 +271,21 @@ fn words(file: &File) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Lines with a phrase of [`DIALECT`], and what to write instead.
+fn plain_words(file: &File) -> Vec<(usize, String)> {
+    let is_document = file.is(&[".md"]) && (file.path.starts_with("docs/") || !file.path.contains('/'));
+    // The one has past entries, the other shows the phrases.
+    let is_exempt = ["CHANGELOG.md", "CONTRIBUTING.md"].contains(&&*file.path);
+    let comments = file.code().filter_map(|(at, line)| Some((at, &line[line.find("//")?..])));
+    let documents = file.lines().filter(|_| is_document && !is_exempt);
+    let faults = comments.chain(documents).filter_map(|(at, line)| {
+        let line = line.to_lowercase();
+        let (phrase, instead) = DIALECT.iter().find(|(phrase, _)| line.contains(phrase))?;
+        Some((at, format!("`{phrase}`: {instead}")))
+    });
+    faults.collect()
 }
 
 /// A source file places itself in its first line; the root of a crate without `unsafe` forbids it.
