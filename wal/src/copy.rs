@@ -11,7 +11,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Slice, Sync};
 
 use crate::{
-    group_commit::log::{Caller, Shared},
+    group_commit::{log::Shared, tail::Caller},
     segments::{
         footer::{FooterParts, Successor},
         identity::{Identity, LOCK, NAME_COPY, is_identity},
@@ -111,7 +111,7 @@ impl Copying {
     pub(crate) fn begin(shared: &Arc<Shared>, target: Arc<dyn Disk>) -> Result<Self, Error> {
         require_empty(&*target).map_err(of_target)?;
         // What is in memory is what the log is: the file may have rotted, or be gone.
-        let identity = shared.identity;
+        let identity = shared.env.identity;
         identity.require_pad(target.facts().pad_unit).map_err(of_target)?;
         // What is durable now is then promised by the last group of the copy.
         shared.sync()?;
@@ -142,7 +142,7 @@ impl Copying {
     /// the same device, it may have swallowed the failure of a write of the log, which is poisoned then. The first
     /// error is the answer to every later call.
     pub fn step(&mut self) -> Result<bool, Error> {
-        self.shared.check_process()?;
+        self.shared.env.check_process()?;
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -153,7 +153,7 @@ impl Copying {
 
     fn advance(&mut self) -> Result<bool, Error> {
         if !self.is_begun {
-            let written = self.shared.identity.write(&*self.target, &self.shared.medium.pool, NAME_COPY);
+            let written = self.shared.env.identity.write(&*self.target, &self.shared.env.medium.pool, NAME_COPY);
             written.map_err(|failure| self.failed("beginning the copy", failure))?;
             self.is_begun = true;
             return Ok(true);
@@ -199,9 +199,9 @@ impl Copying {
         let Checkpoint { replay_from, body, .. } = checkpoint;
         let rows: Vec<SegmentRow> =
             self.parts.iter().map(|part| part.row).filter(|row| row.id < *replay_from || row.id.is_cold()).collect();
-        let (mut slots, identity) = (Slots::default(), &self.shared.identity);
+        let (mut slots, identity) = (Slots::default(), &self.shared.env.identity);
         for _ in 0..2 {
-            let written = slots.write(&*self.target, &self.shared.medium.pool, identity, *replay_from, &rows, body);
+            let written = slots.write(&*self.target, &self.shared.env.medium.pool, identity, *replay_from, &rows, body);
             written.map_err(|failure| self.failed("copying a checkpoint", failure))?;
         }
         Ok(())
@@ -210,16 +210,16 @@ impl Copying {
     /// The next of what is left.
     fn begin_file(&mut self) -> Result<Option<Transfer>, Error> {
         if let Some(part) = self.parts.pop_front() {
-            let to = self.make(&slot_name(part.row.slot), self.shared.segment_bytes)?;
+            let to = self.make(&slot_name(part.row.slot), self.shared.env.identity.segment_bytes)?;
             let (from, end) = (Arc::clone(&part.segment.file), part.row.end.into());
             return Ok(Some(Transfer { part: Some(part), from, to, at: 0, end }));
         }
         while let Some(name) = self.files.pop_front() {
-            let opened = self.shared.medium.disk.open(&name, Mode::Read).and_then(|file| Ok((file.size()?, file)));
+            let opened = self.shared.env.medium.disk.open(&name, Mode::Read).and_then(|file| Ok((file.size()?, file)));
             match opened {
                 Ok((size, from)) => {
                     // A whole one ends with a block; what is left of another can be copied up to there.
-                    let end = size - size % self.shared.medium.disk.facts().pad_unit as u64;
+                    let end = size - size % self.shared.env.medium.disk.facts().pad_unit as u64;
                     let to = self.make(&name, end)?;
                     return Ok(Some(Transfer { part: None, from, to, at: 0, end }));
                 }
@@ -245,15 +245,15 @@ impl Copying {
         if len == 0 {
             return Ok(());
         }
-        let mut region = self.shared.medium.pool.region(len);
+        let mut region = self.shared.env.medium.pool.region(len);
         from.read_at(&mut region, *at).map_err(|error| Error::io(format!("reading {}", from.name()), error))?;
         if part.is_some() && *at == 0 {
             // It may have been begun by a version that put none there.
-            self.shared.identity.put_copy(&mut region);
+            self.shared.env.identity.put_copy(&mut region);
         }
         let (bytes, unit) = (region.freeze().slice(0..len), self.target.facts().pad_unit);
         let is_padded = bytes.len().is_multiple_of(unit);
-        let bytes = if is_padded { bytes } else { Slice::padded_copy(&self.shared.medium.pool, &bytes, unit) };
+        let bytes = if is_padded { bytes } else { Slice::padded_copy(&self.shared.env.medium.pool, &bytes, unit) };
         let written = to.write_at(&[bytes], *at, Sync::None).map_err(Failure::Write);
         let durable = written.and_then(|()| to.sync_data().map_err(Failure::Sync));
         durable.map_err(|failure| self.failed(&format!("writing {}", to.name()), failure))?;
@@ -282,18 +282,18 @@ impl Copying {
     /// Gives the copy of a segment its footer, unless that is not intact: then the segment is read in its place.
     fn seal(&self, part: &Part, to: &Arc<dyn File>) -> Result<Result<(), Failure>, Error> {
         let Part { segment, row, .. } = part;
-        let Some(FooterParts { head, body }) = segment.read_footer(&self.shared.medium)? else { return Ok(Ok(())) };
+        let Some(FooterParts { head, body }) = segment.read_footer(&self.shared.env.medium)? else { return Ok(Ok(())) };
         let groups = (row.first, row.last);
         let copy = Segment::new(segment.life, row.slot, Arc::clone(to), segment.size, row.end, groups);
         // It names the one that follows in the copy: another that the copy lacks would seem to be lost.
         let behind = self.parts.front().map(|part| &part.segment.life);
         let behind = behind.filter(|life| !row.id.is_cold() && !life.segment.is_cold()).map(Successor::of);
-        Ok(copy.write_footer((&head, &body), behind, &self.shared.medium))
+        Ok(copy.write_footer((&head, &body), behind, &self.shared.env.medium))
     }
 
     /// What a failure of the target means. Where it has a device of its own, nothing for the log.
     fn failed(&self, what: &str, failure: Failure) -> Error {
-        let is_apart = self.target.facts().device != self.shared.medium.disk.facts().device;
+        let is_apart = self.target.facts().device != self.shared.env.medium.disk.facts().device;
         let failure = if is_apart { Failure::Write(failure.into_error()) } else { failure };
         of_target(self.shared.beside_the_log(what, failure))
     }
@@ -313,8 +313,8 @@ impl Drop for Copying {
 impl Shared {
     /// Waits until everything that was accepted is durable.
     fn sync(&self) -> Result<(), Error> {
-        let group = self.staging.lock().last_group();
-        self.want(group);
+        let group = self.state.staging.lock().last_group();
+        self.tail.want(group);
         self.wait(group, Caller::Locked)
     }
 
@@ -323,21 +323,21 @@ impl Shared {
     /// While the slots are locked no segment becomes free that the checkpoint needs. One that was freed before is
     /// either not live any more, and the record that freed it is in a group below the last one, or it is copied.
     fn cut(self: &Arc<Self>, identity: &Identity) -> Result<Cut, Error> {
-        let slots = self.slots.lock();
-        let checkpoint = slots.newest(&self.medium.pool, identity)?;
+        let slots = self.state.slots.lock();
+        let checkpoint = slots.newest(&self.env.medium.pool, identity)?;
         loop {
             self.check_open()?;
-            let mut staging = self.staging.lock();
+            let mut staging = self.state.staging.lock();
             // A group of the copy's own ends it: nothing is added to a group that is copied.
             if staging.add_empty(self, 0)? {
                 let last = staging.last_group();
-                let segments = self.segments.lock();
+                let segments = self.state.segments.lock();
                 // A cold segment that nothing was moved to yet has a header of an earlier life, or none.
                 let holds = |segment: &&Arc<Segment>| segment.last() >= segment.first_group();
                 let parts = segments.values().filter(holds).map(Part::now).collect();
                 drop(segments);
                 drop(staging);
-                self.want(last);
+                self.tail.want(last);
                 return Ok(Cut { checkpoint, parts, last });
             }
             drop(staging);

@@ -3,7 +3,10 @@
 pub(crate) mod admission;
 pub(crate) mod append;
 pub(crate) mod committer;
+pub(crate) mod env;
+pub(crate) mod state;
 pub(crate) mod log;
+pub(crate) mod tail;
 pub(crate) mod close;
 pub(crate) mod drive;
 pub(crate) mod cold;

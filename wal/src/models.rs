@@ -4,7 +4,7 @@
 //!     RUSTFLAGS="--cfg loom" cargo test --release -p logboom-wal --lib models
 //!
 //! A thread that nobody wakes is a deadlock to loom, and fails the model. What is said of a wait in the comments of
-//! `shared.rs` and `watermark.rs` is proven here.
+//! `tail.rs` and `watermark.rs` is proven here.
 
 #![expect(clippy::unwrap_used, reason = "a model fails as a test does")]
 
@@ -17,10 +17,7 @@ mod ticket;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use logboom_disk::{Disk, Mode, Pool};
@@ -35,7 +32,8 @@ use crate::{
     },
     group_commit::{
         append::{Durability, Request, Reservation},
-        log::{Caller, Shared},
+        log::Shared,
+        tail::Caller,
     },
     runtime::{
         notices::Notices,
@@ -101,7 +99,7 @@ impl World {
     fn committer(&self, first: fn(&Shared)) -> Running {
         let (shared, alarm) = (Arc::clone(&self.shared), Arc::new(Alarm::default()));
         let queue = LateQueue::new(Arc::clone(&alarm), self.order, Arc::clone(&self.most), Arc::clone(&shared));
-        drop(shared.waker.set(alarm as _));
+        shared.tail.wake_by(alarm as _);
         Running(loom::thread::spawn(move || {
             first(&shared);
             shared.live(Box::new(queue));
@@ -123,9 +121,7 @@ impl World {
     /// What holds when every thread of a model has ended: all that was wanted is durable, and nobody left the tail
     /// with something in flight.
     fn assert_at_rest(&self) {
-        assert!(!self.shared.wants());
-        assert_eq!(self.shared.wanted.load(Ordering::SeqCst), self.shared.watermark.durable());
-        assert!(self.shared.tail.try_lock().expect("nobody holds it").committer.is_at_rest());
+        self.shared.tail.assert_at_rest(&self.shared.state.watermark);
     }
 }
 
@@ -134,8 +130,7 @@ struct Running(loom::thread::JoinHandle<()>);
 impl Running {
     /// Ends it as closing the log does, once nothing is undone.
     fn stop(self, world: &World) {
-        world.shared.stopped.store(true, Ordering::Release);
-        world.shared.kick();
+        world.shared.tail.stop();
         self.0.join().unwrap();
     }
 }

@@ -76,7 +76,7 @@ impl Opening {
         // What was in them is told of by what is durable now, and by nothing before: an end that was cut off is told
         // from one that was never written by the size alone.
         restore_sizes(&missized, size).map_err(opening_failure)?;
-        if let Err(failure) = put_aside(&*wal.shared.medium.disk, &aside) {
+        if let Err(failure) = put_aside(&*wal.shared.env.medium.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);
             tracing::warn!(%error, "a file that the log goes on without is told of again by the next opening");
         }

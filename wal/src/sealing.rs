@@ -21,7 +21,7 @@ impl Wal {
     /// The one that was begun behind it must be durable in part, as its footer says that the log went on there.
     pub fn sealable_but(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
         let durable = self.durable();
-        let segments = self.shared.segments.lock();
+        let segments = self.shared.state.segments.lock();
         let is_early = mutants::is_on(Mutant::FooterEarly);
         let is_durable = |segment: &Segment| segment.last() <= durable || is_early;
         let went_on = |id: SegmentId| id.is_cold() || successor(&segments, id, durable).is_some() || is_early;
@@ -44,12 +44,12 @@ impl Wal {
     /// failed sync poisons the log besides. [`Error::Gone`].
     pub fn write_footer(&self, segment: SegmentId, head: &[u8], body: &[u8]) -> Result<bool, Error> {
         let (shared, segment) = (&self.shared, self.segment(segment)?);
-        if segment.footer_at(head, body, shared.medium.framing.pad).is_none() {
+        if segment.footer_at(head, body, shared.env.medium.framing.pad).is_none() {
             segment.mark_unsealable();
             return Ok(false);
         }
-        let successor = successor(&shared.segments.lock(), segment.id, self.durable());
-        let written = segment.write_footer((head, body), successor, &shared.medium);
+        let successor = successor(&shared.state.segments.lock(), segment.id, self.durable());
+        let written = segment.write_footer((head, body), successor, &shared.env.medium);
         written.map(|()| true).map_err(|failure| shared.beside_the_log("writing a footer", failure))
     }
 
@@ -68,7 +68,7 @@ impl Wal {
     /// [`Error::Gone`], [`Error::Io`]; a failed sync poisons the log besides.
     pub fn remove_footer(&self, segment: SegmentId) -> Result<(), Error> {
         let shared = &self.shared;
-        let removed = self.segment(segment)?.remove_footer(&shared.medium);
+        let removed = self.segment(segment)?.remove_footer(&shared.env.medium);
         removed.map_err(|failure| shared.beside_the_log("removing a footer", failure))
     }
 
@@ -77,7 +77,7 @@ impl Wal {
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`].
     pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
-        self.segment(segment)?.read_footer(&self.shared.medium)
+        self.segment(segment)?.read_footer(&self.shared.env.medium)
     }
 
     /// Reads all records of a segment whose footer is missing, and what is lost of them.
@@ -86,7 +86,7 @@ impl Wal {
     /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
         let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
-        let holes = walk(&segment, successor.as_deref(), &self.shared.medium, &mut |part| part.give(each))?;
+        let holes = walk(&segment, successor.as_deref(), &self.shared.env.medium, &mut |part| part.give(each))?;
         match holes.why() {
             // A caller of the open log waits for a device that gives it; an opening goes on without.
             Some(why) if holes.is_failure() => {

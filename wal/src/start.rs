@@ -13,8 +13,11 @@ use crate::{
         admission::Admission,
         append::{Load, Staging},
         committer::Committer,
-        log::{Shared, Tail},
+        env::Env,
+        log::Shared,
         metrics::Metrics,
+        state::State,
+        tail::Tail,
         watermark::Watermark,
     },
     read::{ahead::Ahead, recent::Recent},
@@ -59,15 +62,8 @@ impl Start {
         segments.insert(life.segment, Arc::clone(staging.segment()));
         let in_use = segments.len();
         let faults = Arc::<Faults>::default();
-        Ok(Arc::new(Shared {
-            segment_bytes: base.identity.segment_bytes,
-            identity: base.identity,
-            manual,
-            process: Process::this(),
+        let state = State {
             staging: Mutex::new(staging),
-            tail: Mutex::new(Tail::new(committer, queue)),
-            wanted: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
             load: Load::default(),
             watermark: Watermark::new(life.origin.last),
             admission: Admission::new(base.options.admission_bytes, Arc::clone(&base.notices)),
@@ -84,9 +80,20 @@ impl Start {
             cold: Mutex::default(),
             promised: AtomicU64::new(0),
             filled: AtomicU64::new(0),
-            lazy_group: AtomicU64::new(0),
-            lazy_since_us: AtomicU64::new(0),
             active_since: AtomicU64::new(first_group),
+        };
+        let env = Env {
+            medium: base.medium,
+            identity: base.identity,
+            options: base.options,
+            clock: base.clock,
+            manual,
+            process: Process::this(),
+        };
+        Ok(Arc::new(Shared {
+            env,
+            state,
+            tail: Tail::new(committer, queue),
             watch: Watch::default(),
             pending: base.pending,
             metrics: Metrics::default(),
@@ -94,14 +101,7 @@ impl Start {
             worker: OnceLock::new(),
             guard: OnceLock::new(),
             notices: base.notices,
-            waker: OnceLock::new(),
-            overlaps: AtomicBool::new(false),
-            thread: Mutex::new(None),
             closing: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            medium: base.medium,
-            options: base.options,
-            clock: base.clock,
         }))
     }
 }

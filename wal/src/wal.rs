@@ -1,6 +1,6 @@
 //! The handle by which the layer above uses an open log.
 
-use std::sync::{Arc, atomic::Ordering, mpsc};
+use std::sync::{Arc, atomic::Ordering};
 
 use logboom_disk::{Disk, Facts};
 
@@ -14,9 +14,10 @@ use crate::{
         append::{Request, Reservation},
         cold,
         health::WalHealth,
-        log::{Caller, Shared},
+        log::Shared,
         metrics::WalMetrics,
         rows::rows,
+        tail::Caller,
         telling::{Notifier, Teller},
         ticket::Ticket,
         wakers::Wakers,
@@ -60,15 +61,15 @@ impl Wal {
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Forked`].
     pub fn admit(&self, bytes: u64) -> Result<Permit, Error> {
-        self.shared.check_process()?;
-        if !self.shared.manual {
-            return self.refused(self.shared.admission.admit(bytes));
+        self.shared.env.check_process()?;
+        if !self.shared.env.manual {
+            return self.refused(self.shared.state.admission.admit(bytes));
         }
         loop {
             match self.try_admit(bytes) {
                 Err(Error::Busy) => {
                     marks::hit("admission: a batch waits");
-                    self.shared.want(self.last_group());
+                    self.shared.tail.want(self.last_group());
                     self.shared.drive();
                 }
                 other => return other,
@@ -81,7 +82,7 @@ impl Wal {
     /// # Errors
     /// [`Error::Busy`] when waiting would be needed.
     pub fn try_admit(&self, bytes: u64) -> Result<Permit, Error> {
-        self.refused(self.shared.admission.try_admit(bytes))
+        self.refused(self.shared.state.admission.try_admit(bytes))
     }
 
     /// [`Wal::admit`], awaited; a future of no particular runtime.
@@ -89,8 +90,8 @@ impl Wal {
     /// # Errors
     /// As [`Wal::admit`].
     pub async fn admit_async(&self, bytes: u64) -> Result<Permit, Error> {
-        self.shared.check_process()?;
-        self.refused(self.shared.admission.admit_async(bytes).await)
+        self.shared.env.check_process()?;
+        self.refused(self.shared.state.admission.admit_async(bytes).await)
     }
 
     /// Room for the records of one batch in one group. The order of these calls is the order of the log.
@@ -120,24 +121,24 @@ impl Wal {
 
     /// Records in the segment that is written have this sequence or a higher one, those in all before it lower ones.
     pub fn active_since(&self) -> Sequence {
-        Sequence::new(self.shared.active_since.load(Ordering::Relaxed), 0)
+        Sequence::new(self.shared.state.active_since.load(Ordering::Relaxed), 0)
     }
 
     /// The most bytes that the records of one batch may have in all, headers included: a quarter of a segment.
     pub fn batch_bytes_max(&self) -> usize {
-        self.shared.batch_bytes_max()
+        self.shared.env.batch_bytes_max()
     }
 
     /// Every record from now on has this sequence or a higher one.
     pub fn next_sequence(&self) -> Sequence {
-        self.shared.staging.lock().next_sequence()
+        self.shared.state.staging.lock().next_sequence()
     }
 
     // ---- group_commit ----
 
     /// The highest group that survives power loss, with every one before it.
     pub fn durable(&self) -> u64 {
-        self.shared.watermark.durable()
+        self.shared.state.watermark.durable()
     }
 
     fn ticket(&self, group: u64) -> Ticket {
@@ -147,25 +148,25 @@ impl Wal {
     /// Has everything that was accepted so far written, and completes when it is durable.
     pub fn barrier(&self) -> Ticket {
         let group = self.last_group();
-        self.shared.want(group);
-        self.shared.kick();
+        self.shared.tail.want(group);
+        self.shared.tail.kick();
         self.ticket(group)
     }
 
     fn last_group(&self) -> u64 {
-        self.shared.staging.lock().last_group()
+        self.shared.state.staging.lock().last_group()
     }
 
     // ---- read ----
 
     /// The record at `place` if it is in memory; never blocks for long, and never touches the device.
     pub fn read_recent(&self, place: Place) -> Option<Record> {
-        self.shared.recent.read(place)
+        self.shared.state.recent.read(place)
     }
 
     /// The records at `places`, in their order, if all of them are in memory: [`Wal::read_recent`].
     pub fn read_all_recent(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
-        self.shared.recent.read_all(places)
+        self.shared.state.recent.read_all(places)
     }
 
     /// Appends the records at `places` to `out`, in that order. Blocks for what is not in memory.
@@ -179,19 +180,19 @@ impl Wal {
 
     /// Has the next read of these segments come from the device: something is wrong with what was read of them.
     pub fn forget_read(&self, segments: impl IntoIterator<Item = SegmentId>) {
-        segments.into_iter().for_each(|id| self.shared.ahead.forget(id));
+        segments.into_iter().for_each(|id| self.shared.state.ahead.forget(id));
     }
 
     // ---- segments, footers, checkpoints: for the layer above's machines ----
 
     /// The live segments: the cold ones, and then those of the log, oldest first; the last is the active one.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        infos(&self.shared.segments.lock())
+        infos(&self.shared.state.segments.lock())
     }
 
     /// The segment that the next group goes to, or the one after it.
     pub fn active(&self) -> SegmentId {
-        self.shared.staging.lock().segment().id
+        self.shared.state.staging.lock().segment().id
     }
 
     /// Writes a checkpoint that reflects every record in the segments below `replay_from`. Durable on return.
@@ -203,16 +204,22 @@ impl Wal {
     pub fn write_checkpoint(&self, replay_from: SegmentId, body: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
         let rows = rows(shared, replay_from);
-        let mut slots = shared.slots.lock();
-        let written =
-            slots.write(&*shared.medium.disk, &shared.medium.pool, &shared.identity, replay_from, &rows, body);
+        let mut slots = shared.state.slots.lock();
+        let written = slots.write(
+            &*shared.env.medium.disk,
+            &shared.env.medium.pool,
+            &shared.env.identity,
+            replay_from,
+            &rows,
+            body,
+        );
         drop(slots);
         written.map_err(|failure| shared.beside_the_log("writing a checkpoint", failure))
     }
 
     /// Every record in the segments below this is in both checkpoints: losing one of them loses nothing.
     pub fn covered(&self) -> SegmentId {
-        self.shared.slots.lock().covered()
+        self.shared.state.slots.lock().covered()
     }
 
     /// Frees segments that hold nothing any more: no live entry, and no state that both checkpoints do not hold.
@@ -224,7 +231,7 @@ impl Wal {
     /// [`Error::Unsupported`] for a segment that is written, or one that is not [`Wal::covered`]; those of
     /// [`Wal::reserve`].
     pub fn retire(&self, segments: &[SegmentId]) -> Result<(), Error> {
-        self.shared.check_process()?;
+        self.shared.env.check_process()?;
         let (active, covered) = (self.active(), self.covered());
         let is_written = |id: SegmentId| self.segment(id).is_ok_and(|segment| !segment.is_closed());
         let may_not = |id: SegmentId| if id.is_cold() { is_written(id) } else { id >= active || id >= covered };
@@ -234,14 +241,14 @@ impl Wal {
         let count = u32::try_from(segments.len()).unwrap_or(u32::MAX);
         let body: Vec<u8> = segments.iter().flat_map(|id| id.0.to_le_bytes()).collect();
         let group = self.shared.write_own(KIND_FREED, count, &body)?;
-        let mut live = self.shared.segments.lock();
+        let mut live = self.shared.state.segments.lock();
         for id in segments {
             if let Some(segment) = live.remove(id) {
-                self.shared.supply.retire(group, segment);
+                self.shared.state.supply.retire(group, segment);
             }
         }
         drop(live);
-        segments.iter().for_each(|&id| self.shared.ahead.forget(id));
+        segments.iter().for_each(|&id| self.shared.state.ahead.forget(id));
         self.shared.worker_kick();
         Ok(())
     }
@@ -268,12 +275,12 @@ impl Wal {
             return Ok(Vec::new());
         }
         self.shared.check_open()?;
-        self.shared.cold.lock().append(&self.shared, records, listed)
+        self.shared.state.cold.lock().append(&self.shared, records, listed)
     }
 
     /// Ends the cold segment that is written, so that it can be sealed; the next move begins another.
     pub fn close_cold(&self) {
-        self.shared.cold.lock().close(&self.shared);
+        self.shared.state.cold.lock().close(&self.shared);
     }
 
     /// Makes what was freed durably, and is read by nobody, ready to be used again now.
@@ -283,8 +290,8 @@ impl Wal {
 
     /// Whether the log is larger than it may be, or so large that little is left to move records to.
     pub fn is_tight(&self) -> bool {
-        let in_use = self.shared.segments.lock().len() as u64;
-        let supply = &self.shared.supply;
+        let in_use = self.shared.state.segments.lock().len() as u64;
+        let supply = &self.shared.state.supply;
         let files_max = supply.files_max();
         supply.files() > files_max || in_use + KEPT_BACK as u64 + 1 > files_max
     }
@@ -293,36 +300,36 @@ impl Wal {
     /// back. Until it is called a log gives back and moves with what it has.
     pub fn prepare_ahead(&self) {
         trim(&self.shared);
-        self.shared.supply.end_opening();
+        self.shared.state.supply.end_opening();
         self.worker().add(Box::new(Prefill::new(&self.shared)));
     }
 
     /// Whether another segment can be begun without making one.
     pub fn has_room(&self) -> bool {
-        self.shared.supply.len() > KEPT_BACK
+        self.shared.state.supply.len() > KEPT_BACK
     }
 
     /// Whether fewer segments are prepared than are to be kept back from appends: openings have used them, and where no
     /// more can be made the log can be opened only so often.
     pub fn is_short(&self) -> bool {
-        self.shared.supply.len() < KEPT_BACK
+        self.shared.state.supply.len() < KEPT_BACK
     }
 
     // ---- life ----
 
     /// The failure after which nothing is acknowledged any more.
     pub fn poisoned(&self) -> Option<Error> {
-        self.shared.watermark.failure().cloned()
+        self.shared.state.watermark.failure().cloned()
     }
 
     /// The identity of the log: random, and for ever the same.
     pub fn log_id(&self) -> [u64; 2] {
-        self.shared.identity.log
+        self.shared.env.identity.log
     }
 
     /// A number that no other call, process or machine is likely to get; with [`crate::Runtime::Manual`] the clock's.
     pub fn nonce(&self) -> u64 {
-        self.shared.clock.nonce()
+        self.shared.env.clock.nonce()
     }
 
     /// Poisons the log after a failed sync of something else in its directory: what the kernel knew of failed writes
@@ -353,27 +360,27 @@ impl Wal {
 
     /// The disk that the log is on, with what is asked of it seen by [`Wal::health`].
     pub fn disk(&self) -> Arc<dyn Disk> {
-        Arc::clone(&self.shared.medium.disk)
+        Arc::clone(&self.shared.env.medium.disk)
     }
 
     /// The time of the log's clock.
     pub fn now(&self) -> std::time::Duration {
-        self.shared.clock.now()
+        self.shared.env.clock.now()
     }
 
     /// What is known of the device.
     pub fn facts(&self) -> &Facts {
-        self.shared.medium.disk.facts()
+        self.shared.env.medium.disk.facts()
     }
 
     /// The most bytes that segment files may take in all.
     pub fn space_bytes_max(&self) -> u64 {
-        self.shared.options.space_bytes_max
+        self.shared.env.options.space_bytes_max
     }
 
     /// The size of a segment file in bytes.
     pub fn segment_bytes(&self) -> u64 {
-        self.shared.segment_bytes
+        self.shared.env.identity.segment_bytes
     }
 
     /// Who steps the background machines; the layer above adds its own.
@@ -399,7 +406,7 @@ impl Wal {
     /// # Errors
     /// [`Error::Forked`] in a child that was forked from the process that opened the log.
     pub fn check_process(&self) -> Result<(), Error> {
-        self.shared.check_process()
+        self.shared.env.check_process()
     }
 
     pub(crate) fn start(start: Start) -> Result<Self, Error> {
@@ -411,7 +418,7 @@ impl Wal {
         wal.shared.wait(epoch, Caller::Locked)?;
         wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
         wal.shared.guard.get().into_iter().for_each(|worker| worker.add(Box::new(Guard::new(&wal.shared))));
-        let period = wal.shared.options.scrub_period;
+        let period = wal.shared.env.options.scrub_period;
         if !period.is_zero() {
             wal.worker().add(Box::new(Scrub::new(&wal.shared, period)));
         }
@@ -424,7 +431,7 @@ impl Wal {
         let start = |name| {
             let theirs = Arc::downgrade(shared);
             let tell = move |ended| theirs.upgrade().into_iter().for_each(|shared| shared.ended(Ended::clone(&ended)));
-            Worker::new(name, runtime, Arc::clone(&shared.clock), tell).map_err(fail)
+            Worker::new(name, runtime, Arc::clone(&shared.env.clock), tell).map_err(fail)
         };
         let (worker, guard) = (start("logboom-work")?, start("logboom-guard")?);
         let (notifier, watcher) = (start("logboom-notify")?, start("logboom-watch")?);
@@ -435,37 +442,16 @@ impl Wal {
         drop(shared.guard.set(guard));
         drop(shared.notices.notifier.set(notifier));
         drop(shared.notices.watcher.set(watcher));
-        if shared.manual {
-            return Ok(());
-        }
-        // The queue belongs to its thread, which says when it is ready for work.
-        let (ready, is_ready) = mpsc::channel();
-        let theirs = Arc::clone(shared);
-        let thread = std::thread::Builder::new()
-            .name("logboom-commit".to_owned())
-            .spawn(move || match theirs.medium.disk.queue() {
-                Ok(queue) => {
-                    drop(theirs.waker.set(queue.waker()));
-                    drop(ready.send(Ok(())));
-                    theirs.live(queue);
-                }
-                Err(error) => drop(ready.send(Err(error))),
-            })
-            .map_err(fail)?;
-        *shared.thread.lock() = Some(thread);
-        match is_ready.recv() {
-            Ok(ready) => ready.map_err(|error| Error::io("setting up a queue", error)),
-            Err(_) => Err(Error::Unsupported("the committer thread ended before it began".to_owned())),
-        }
+        if shared.env.manual { Ok(()) } else { shared.start_committer() }
     }
 
     pub(crate) fn segment(&self, id: SegmentId) -> Result<Arc<Segment>, Error> {
-        self.shared.segments.lock().get(&id).cloned().ok_or(Error::Gone(id))
+        self.shared.state.segments.lock().get(&id).cloned().ok_or(Error::Gone(id))
     }
 
     /// Why admission ended: it is shut by closing and by poison alike.
     fn refused<T>(&self, admitted: Result<T, Error>) -> Result<T, Error> {
-        match (admitted, self.shared.watermark.failure()) {
+        match (admitted, self.shared.state.watermark.failure()) {
             (Err(Error::Closed), Some(first)) => Err(crate::group_commit::watermark::poisoned(first)),
             (other, _) => other,
         }
@@ -477,7 +463,7 @@ struct Closer(Arc<Shared>);
 
 impl Drop for Closer {
     fn drop(&mut self) {
-        if self.0.check_process().is_err() {
+        if self.0.env.check_process().is_err() {
             // A forked child has no threads to end, and what those had locked stays locked there: nothing is touched.
             std::mem::forget(Arc::clone(&self.0));
             return;

@@ -17,12 +17,11 @@ use crate::{
         listed::{Listed, Stretches},
         record::{BodyWriter, Meta, RecordWriter, Written, record_bytes},
     },
-    group_commit::{log::Shared, ticket::Ticket},
+    group_commit::{env::Env, log::Shared, ticket::Ticket},
     runtime::sync::{AtomicU32, AtomicU64},
     segments::{
-        footer::footer_bytes_max,
         segment::Segment,
-        supply::{KEPT_BACK, Prepared, Use},
+        supply::{KEPT_BACK, Prepared, Supply, Use},
     },
     types::{
         error::Error,
@@ -171,10 +170,10 @@ impl Staging {
         admitted: &mut u64,
     ) -> Result<Option<Reservation>, Error> {
         let (request, _, for_what) = asked;
-        if for_what == Use::Append && !self.takes_appends(shared) {
+        if for_what == Use::Append && !self.takes_appends(&shared.state.supply) {
             return Ok(None);
         }
-        if !self.open.as_ref().is_some_and(|open| self.fits_open(shared, open, asked)) {
+        if !self.open.as_ref().is_some_and(|open| self.fits_open(&shared.env, open, asked)) {
             self.close_open();
             if !self.open_group(shared, asked, 0)? {
                 return Ok(None);
@@ -193,10 +192,10 @@ impl Staging {
         open.group.batches += 1;
         open.group.writers.enter();
         self.listed = listed;
-        shared.load.add(round_up(request.bytes, LINE) as u64, 1);
+        shared.state.load.add(round_up(request.bytes, LINE) as u64, 1);
         Ok(Some(Reservation {
             shared: Arc::clone(shared),
-            writer: Some(RecordWriter::new(region, request.records, sequence, shared.medium.framing.seed)),
+            writer: Some(RecordWriter::new(region, request.records, sequence, shared.env.medium.framing.seed)),
             writers: Arc::clone(&open.group.writers),
             group: open.group.sequence,
             segment: open.group.segment.id,
@@ -216,25 +215,25 @@ impl Staging {
 
     /// Whether the active segment is for appends too. One that was begun with what is kept back from them is not until
     /// as much is kept back again: filled with appends it would have no room for the records that give space back.
-    fn takes_appends(&mut self, shared: &Shared) -> bool {
-        if self.needed > 0 && shared.supply.len() >= self.needed {
+    fn takes_appends(&mut self, supply: &Supply) -> bool {
+        if self.needed > 0 && supply.len() >= self.needed {
             self.needed = 0;
         }
         marks::hit_if(self.needed > 0, "append: the segment is kept for what gives space back");
         self.needed == 0
     }
 
-    fn fits_open(&self, shared: &Shared, open: &Open, asked: Asked<'_>) -> bool {
+    fn fits_open(&self, env: &Env, open: &Open, asked: Asked<'_>) -> bool {
         let (request, ..) = asked;
         let shape = open.group.shape.with(request.records, request.bytes);
         shape.records <= GROUP_RECORDS_MAX
             && shape.len() <= open.limit
-            && self.fits_segment(shared, open.group.offset, &shape, asked)
+            && self.fits_segment(env, open.group.offset, &shape, asked)
     }
 
     /// Whether a group of this shape at `offset`, with the batch in it, leaves the footer its space.
-    fn fits_segment(&self, shared: &Shared, offset: u32, shape: &Shape, asked: Asked<'_>) -> bool {
-        let footer = shared.footer_space(self.listed_with(asked));
+    fn fits_segment(&self, env: &Env, offset: u32, shape: &Shape, asked: Asked<'_>) -> bool {
+        let footer = env.footer_space(self.listed_with(asked));
         offset as usize + shape.len() + footer <= self.segment.size as usize
     }
 
@@ -246,14 +245,14 @@ impl Staging {
 
     fn open_group(&mut self, shared: &Shared, asked: Asked<'_>, flags: u8) -> Result<bool, Error> {
         let (request, _, for_what) = asked;
-        let empty = Shape::empty(shared.medium.framing.pad, self.echo_due);
+        let empty = Shape::empty(shared.env.medium.framing.pad, self.echo_due);
         let shape = empty.with(request.records, request.bytes);
-        if !self.fresh && !self.fits_segment(shared, self.offset, &shape, asked) {
-            let Some(prepared) = shared.supply.take(for_what)? else { return Ok(false) };
+        if !self.fresh && !self.fits_segment(&shared.env, self.offset, &shape, asked) {
+            let Some(prepared) = shared.state.supply.take(for_what)? else { return Ok(false) };
             self.rotate(shared, prepared);
             self.needed = if for_what == Use::Append { 0 } else { KEPT_BACK };
         }
-        let prefix = if self.fresh { shared.medium.framing.pad } else { 0 };
+        let prefix = if self.fresh { shared.env.medium.framing.pad } else { 0 };
         let prefix = self.ensure_chunk(shared, prefix, shape.len())?;
         let Some(carver) = &mut self.carver else { return Ok(false) };
         let at = carver.position();
@@ -286,10 +285,10 @@ impl Staging {
     fn ensure_chunk(&mut self, shared: &Shared, prefix: usize, len: usize) -> Result<Option<Region>, Error> {
         let need = prefix + len;
         if prefix > 0 || self.carver.as_ref().is_none_or(|carver| carver.remaining() < need) {
-            let carver = shared.medium.pool.carver(need.max(CHUNK.min(self.segment.size as usize / 4)));
+            let carver = shared.env.medium.pool.carver(need.max(CHUNK.min(self.segment.size as usize / 4)));
             self.base = self.offset;
-            let durable = shared.watermark.durable();
-            shared.recent.begin(self.segment.id, self.base, carver.chunk().clone(), self.last_group(), durable);
+            let durable = shared.state.watermark.durable();
+            shared.state.recent.begin(self.segment.id, self.base, carver.chunk().clone(), self.last_group(), durable);
             self.carver = Some(carver);
         }
         if prefix == 0 {
@@ -313,15 +312,15 @@ impl Staging {
 
     fn rotate(&mut self, shared: &Shared, prepared: Prepared) {
         let old = Arc::clone(&self.segment);
-        old.close(shared.medium.framing.pad);
+        old.close(shared.env.medium.framing.pad);
         let origin = Origin { segment: old.id, end: self.offset, crc: 0, last: self.last_group() };
         let life = Life { segment: old.id.next(), epoch: self.epoch, nonce: self.nonce, origin };
         let groups = (self.next_group, self.last_group());
         self.segment = Arc::new(Segment::new(life, prepared.slot, prepared.file, old.size, 0, groups));
-        shared.segments.lock().insert(self.segment.id, Arc::clone(&self.segment));
+        shared.state.segments.lock().insert(self.segment.id, Arc::clone(&self.segment));
         self.offset = 0;
         self.listed = Listed::default();
-        shared.active_since.store(self.next_group, Ordering::Relaxed);
+        shared.state.active_since.store(self.next_group, Ordering::Relaxed);
         self.carver = None;
         self.fresh = true;
         shared.worker_kick();
@@ -329,28 +328,6 @@ impl Staging {
 }
 
 impl Shared {
-    /// Bytes that must stay free at the end of a segment whose footer has to list so much.
-    pub(crate) fn footer_space(&self, listed: Listed) -> usize {
-        footer_bytes_max(self.options.footer.bytes(listed), self.medium.framing.pad)
-    }
-
-    /// The most bytes that the records of one batch may have, headers included. What frames a group of them, and
-    /// a footer that lists each, fit an empty segment beside them: a record is no shorter than its header of 64 bytes,
-    /// and a segment has pad units enough.
-    pub(crate) fn batch_bytes_max(&self) -> usize {
-        usize::try_from(self.segment_bytes / 4).unwrap_or(usize::MAX)
-    }
-
-    /// Refuses what one group does not take.
-    pub(crate) fn check_batch(&self, records: usize, bytes: usize) -> Result<(), Error> {
-        let limit = self.batch_bytes_max();
-        match () {
-            () if records > GROUP_RECORDS_MAX as usize => Err(Error::TooMany { records }),
-            () if bytes > limit => Err(Error::TooLarge { bytes, limit }),
-            () => Ok(()),
-        }
-    }
-
     /// Writes a record of the log's own, to be written with the next group.
     pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
         let bytes = record_bytes(body.len());
@@ -410,7 +387,7 @@ impl Reservation {
         let (shared, durability) = (Arc::clone(&self.shared), self.durability);
         let ticket = self.finish_for_waiter();
         if durability == Durability::Durable {
-            shared.kick();
+            shared.tail.kick();
         }
         ticket
     }
@@ -423,7 +400,7 @@ impl Reservation {
             self.shared.poison(Error::Unsupported("a batch was given up while it was written".to_owned()));
         }
         match self.durability {
-            Durability::Durable => self.shared.want(self.group),
+            Durability::Durable => self.shared.tail.want(self.group),
             Durability::Lazy => self.shared.lazily(self.group),
         }
         Ticket::new(Arc::clone(&self.shared), self.group)
@@ -437,7 +414,7 @@ impl Drop for Reservation {
             self.shared.poison(Error::Unsupported("a batch was given up before it was written".to_owned()));
         }
         if self.writers.leave() {
-            self.shared.kick();
+            self.shared.tail.kick();
         }
     }
 }

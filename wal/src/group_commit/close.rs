@@ -3,10 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    group_commit::{
-        log::{Caller, Shared},
-        watermark::poisoned,
-    },
+    group_commit::{log::Shared, tail::Caller, watermark::poisoned},
     runtime::worker::Worker,
     types::error::Error,
 };
@@ -18,8 +15,8 @@ impl Shared {
             self.attend_if_closed();
             return Ok(());
         }
-        self.admission.shut();
-        let outcome = match self.watermark.failure() {
+        self.state.admission.shut();
+        let outcome = match self.state.watermark.failure() {
             Some(first) => Err(poisoned(first)),
             None => self.drain(),
         };
@@ -30,8 +27,8 @@ impl Shared {
     /// Has everything written, and the group that says that nothing follows if there is room for it.
     fn drain(&self) -> Result<(), Error> {
         let closing = self.add_empty(crate::format::group::FLAG_CLOSE);
-        let last = self.staging.lock().last_group();
-        self.want(last);
+        let last = self.state.staging.lock().last_group();
+        self.tail.want(last);
         self.wait(last, Caller::Free).and(closing.map(drop))
     }
 
@@ -40,18 +37,11 @@ impl Shared {
         for worker in [&self.worker, &self.guard] {
             worker.get().into_iter().for_each(Worker::stop);
         }
-        self.stopped.store(true, Ordering::Release);
-        self.kick();
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
-            drop(thread.join());
-        }
-        self.ahead.prefetch.close();
+        self.tail.end();
+        self.state.ahead.prefetch.close();
         // By hand, the queue is here: what is in flight lands before anybody else can open the log. After a failure
         // tickets may keep this alive for long.
-        if let Some(mut tail) = self.tail.try_lock() {
-            drop(tail.queue.take());
-        }
+        self.tail.drop_queue();
         // What is due is still called back, and told.
         self.close_notices();
     }

@@ -58,7 +58,7 @@ impl Cold {
         listed: Listed,
     ) -> Result<Vec<Place>, Error> {
         let parcel = Parcel::new(records, listed);
-        shared.check_batch(records.len(), parcel.bytes)?;
+        shared.env.check_batch(records.len(), parcel.bytes)?;
         if self.open.as_ref().is_some_and(|open| !open.fits(shared, &parcel)) {
             self.close(shared);
         }
@@ -84,24 +84,24 @@ impl Cold {
     /// Begins a segment. It is known to the next checkpoint from before its first byte is written, or was begun
     /// behind the position that this checkpoint is replayed from: else recovery would take it for one that was freed.
     fn begin(&mut self, shared: &Arc<Shared>) -> Result<Open, Error> {
-        if self.last >= SegmentId::cold(shared.staging.lock().last_group() + 1) {
+        if self.last >= SegmentId::cold(shared.state.staging.lock().last_group() + 1) {
             // One id, one segment.
             shared.add_empty(0)?;
         }
         let prepared = loop {
-            match shared.supply.take(Use::Move)? {
+            match shared.state.supply.take(Use::Move)? {
                 Some(prepared) => break prepared,
                 None => shared.hurry()?,
             }
         };
-        let nonce = shared.clock.nonce();
-        let staging = shared.staging.lock();
+        let nonce = shared.env.clock.nonce();
+        let staging = shared.state.staging.lock();
         let id = SegmentId::cold(staging.last_group() + 1);
         let origin = Origin { segment: staging.segment().id, ..Origin::default() };
         let life = Life { segment: id, epoch: staging.epoch(), nonce, origin };
-        let (size, pad) = (staging.segment().size, in_segment(shared.medium.framing.pad));
+        let (size, pad) = (staging.segment().size, in_segment(shared.env.medium.framing.pad));
         let segment = Arc::new(Segment::new(life, prepared.slot, prepared.file, size, pad, (1, 0)));
-        shared.segments.lock().insert(id, Arc::clone(&segment));
+        shared.state.segments.lock().insert(id, Arc::clone(&segment));
         drop(staging);
         marks::hit("cold: a segment is begun");
         self.last = id;
@@ -111,10 +111,10 @@ impl Cold {
     /// See [`crate::Wal::close_cold`].
     pub(crate) fn close(&mut self, shared: &Shared) {
         let Some(open) = self.open.take() else { return };
-        open.segment.close(shared.medium.framing.pad);
+        open.segment.close(shared.env.medium.framing.pad);
         if open.segment.last() == 0 {
-            shared.segments.lock().remove(&open.segment.id);
-            shared.supply.retire(0, open.segment);
+            shared.state.segments.lock().remove(&open.segment.id);
+            shared.state.supply.retire(0, open.segment);
         }
         shared.worker_kick();
     }
@@ -123,11 +123,11 @@ impl Cold {
 impl Open {
     fn shape(&self, shared: &Shared, parcel: &Parcel<'_>) -> Shape {
         let count = u32::try_from(parcel.records.len()).unwrap_or(u32::MAX);
-        Shape::empty(shared.medium.framing.pad, self.echo.len()).with(count, parcel.bytes)
+        Shape::empty(shared.env.medium.framing.pad, self.echo.len()).with(count, parcel.bytes)
     }
 
     fn fits(&self, shared: &Shared, parcel: &Parcel<'_>) -> bool {
-        let footer = shared.footer_space(self.listed.with(parcel.listed));
+        let footer = shared.env.footer_space(self.listed.with(parcel.listed));
         let len = self.shape(shared, parcel).len() + footer;
         self.segment.end() as usize + len <= self.segment.size as usize
     }
@@ -155,14 +155,14 @@ impl Open {
 
     /// The group, behind the segment's header if it is the first.
     fn encode(&mut self, shared: &Shared, shape: &Shape, sequence: u64, parcel: &Parcel<'_>) -> Slice {
-        let Framing { pad, seed } = shared.medium.framing;
+        let Framing { pad, seed } = shared.env.medium.framing;
         let prefix = if sequence == 1 { pad } else { 0 };
         let len = prefix + shape.len();
-        let mut region = shared.medium.pool.region(len);
+        let mut region = shared.env.medium.pool.region(len);
         region.fill(0);
         let life = self.segment.life;
         if prefix > 0 {
-            encode_header(&mut region[..prefix], &life, &shared.identity);
+            encode_header(&mut region[..prefix], &life, &shared.env.identity);
         }
         let group = &mut region[prefix..len];
         if shape.echo_len > 0 {

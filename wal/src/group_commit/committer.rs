@@ -253,14 +253,14 @@ impl Committer {
             admitted += flight.admitted;
             last = Some(flight.last_group);
             shared.metrics.groups.fetch_add(flight.groups, Ordering::Relaxed);
-            shared.promised.store(flight.promise, Ordering::Release);
+            shared.state.promised.store(flight.promise, Ordering::Release);
         }
-        shared.watch.progress(shared.clock.now(), self.flights.is_empty());
+        shared.watch.progress(shared.env.clock.now(), self.flights.is_empty());
         if let Some(last) = last {
             // First, so that a thread that is woken finds that what it had taken is free again.
-            shared.admission.release(admitted);
+            shared.state.admission.release(admitted);
             let early = mutants::is_on(Mutant::AckOneGroupEarly) && !self.flights.is_empty();
-            shared.watermark.publish(last + u64::from(early));
+            shared.state.watermark.publish(last + u64::from(early));
             if lane == Lane::Queued {
                 // Who commits in a thread of its own wakes them there, when it has let go of the tail.
                 shared.notify();
@@ -279,7 +279,7 @@ impl Committer {
         let Some(write) = self.next_write(shared, write_bytes)? else { return Ok(false) };
         if write.offset == 0 {
             // The segment is begun: that its file could be opened once says little.
-            shared.check_directory()?;
+            shared.env.check_directory()?;
         }
         let sync = self.sync_for(shared, lane, write.flight.bytes);
         let asked = if mutants::is_on(Mutant::WriteNotDurable) { Sync::None } else { sync };
@@ -305,28 +305,28 @@ impl Committer {
     }
 
     fn may_write(&self, shared: &Shared, lane: Lane) -> bool {
-        let wanted = !self.ready.is_empty() || shared.wants();
+        let wanted = !self.ready.is_empty() || shared.tail.wants();
         if self.flights.is_empty() || !wanted {
             return wanted;
         }
         let gated = self.sync.as_ref().is_some_and(|sync| sync.bytes_since >= SYNC_GATE_BYTES);
-        let pending = !self.ready.is_empty() || shared.load.bytes() >= SECOND_WRITE_BYTES;
+        let pending = !self.ready.is_empty() || shared.state.load.bytes() >= SECOND_WRITE_BYTES;
         lane == Lane::Queued && pending && !gated && self.flights.len() < DEPTH
     }
 
     fn sync_for(&self, shared: &Shared, lane: Lane, bytes: usize) -> Sync {
-        let alone = self.flights.is_empty() && self.ready.is_empty() && shared.load.bytes() < SECOND_WRITE_BYTES;
+        let alone = self.flights.is_empty() && self.ready.is_empty() && shared.state.load.bytes() < SECOND_WRITE_BYTES;
         if lane == Lane::Inline || bytes >= self.durable_from || alone { Sync::Data } else { Sync::None }
     }
 
     /// Closes the open group and takes all that are closed.
     fn take(&mut self, shared: &Shared) {
-        let mut staging = shared.staging.lock();
+        let mut staging = shared.state.staging.lock();
         self.ready = staging.take();
-        shared.taken.store(staging.last_group(), Ordering::SeqCst);
+        shared.tail.took(staging.last_group());
         drop(staging);
         for group in &self.ready {
-            shared.load.take(group.shape.records_len as u64, group.batches);
+            shared.state.load.take(group.shape.records_len as u64, group.batches);
         }
     }
 
@@ -344,7 +344,7 @@ impl Committer {
             let fits = !drains
                 && (write.is_none() || bytes + len <= write_bytes)
                 && self.in_flight_bytes + bytes + len <= IN_FLIGHT_BYTES
-                && group.sequence - shared.watermark.durable() <= WINDOW;
+                && group.sequence - shared.state.watermark.durable() <= WINDOW;
             if !(alone || fits) || !group.writers.have_left() {
                 break;
             }
@@ -355,7 +355,7 @@ impl Committer {
     }
 
     fn add_to(&mut self, shared: &Shared, write: &mut Option<Write>, group: Closed) -> Result<(), Error> {
-        let promise = shared.watermark.durable() + u64::from(mutants::is_on(Mutant::PromiseTooHigh));
+        let promise = shared.state.watermark.durable() + u64::from(mutants::is_on(Mutant::PromiseTooHigh));
         let (offset, file) = (group.offset, Arc::clone(&group.segment.file));
         let (sequence, admitted) = (group.sequence, group.admitted);
         let (slice, prefix) = self.seal(shared, group, promise)?;
@@ -371,13 +371,13 @@ impl Committer {
 
     /// Fills in what frames the records, and returns the whole group with the length of what precedes it.
     fn seal(&mut self, shared: &Shared, mut group: Closed, durable: u64) -> Result<(Slice, usize), Error> {
-        let Framing { pad, seed } = shared.medium.framing;
+        let Framing { pad, seed } = shared.env.medium.framing;
         let prefix = group.prefix.as_ref().map_or(0, |_| pad);
         if let Some(mut block) = group.prefix.take() {
             self.life = group.segment.life;
             self.life.origin.crc = self.chain;
             self.prev_len = 0;
-            encode_header(&mut block, &self.life, &shared.identity);
+            encode_header(&mut block, &self.life, &shared.env.identity);
             block.freeze();
         }
         let records_at = group.at + group.shape.records_at();

@@ -1,12 +1,7 @@
 //! A log that is driven by hand does in its caller's thread, step by step, what threads of its own do otherwise.
 
-use logboom_disk::Wait;
-
 use crate::{
-    group_commit::{
-        committer::{Lane, Next},
-        log::{Caller, Shared},
-    },
+    group_commit::{log::Shared, tail::Caller},
     runtime::worker::Worker,
 };
 
@@ -26,22 +21,5 @@ impl Shared {
         let told = tellers.filter_map(|teller| teller.get()).fold(false, |told, teller| told | teller.step());
         // What a machine wants written is the next step's.
         committed | worked | told | self.is_undone()
-    }
-
-    fn drive_commit(&self) -> bool {
-        let Some(mut tail) = self.tail.try_lock() else { return false };
-        let Some(mut queue) = tail.queue.take() else { return false };
-        let driven = self.outlive(|| {
-            let next = self.pump(&mut tail, &mut *queue, Lane::Queued);
-            if let Some(Next::Completion) = next {
-                queue.reap(Wait::Forever, tail.committer.completions());
-            }
-            matches!(next, Some(Next::Pump | Next::Completion))
-        });
-        // One that has panicked is not asked again: nothing is written any more.
-        if driven.is_some() {
-            tail.queue = Some(queue);
-        }
-        driven.unwrap_or(false)
     }
 }

@@ -29,13 +29,13 @@ impl Shared {
     pub(crate) fn health_now(&self) -> WalHealth {
         let mut rot = self.faults.rot.lock();
         if !rot.is_empty() {
-            let live = self.segments.lock();
+            let live = self.state.segments.lock();
             rot.retain(|segment, _| live.contains_key(segment));
         }
         WalHealth {
-            poisoned: self.watermark.failure().cloned(),
+            poisoned: self.state.watermark.failure().cloned(),
             ended: self.faults.ended.lock().clone(),
-            stalled: Some(self.waiting()).filter(|waiting| *waiting >= self.options.stall_after),
+            stalled: Some(self.waiting()).filter(|waiting| *waiting >= self.env.options.stall_after),
             failing: self.faults.failing.lock().iter().map(|(machine, error)| (*machine, error.clone())).collect(),
             rot: rot.iter().map(|(&segment, &damages)| Rot { segment, damages }).collect(),
         }
@@ -43,7 +43,7 @@ impl Shared {
 
     /// How long the device has not answered the oldest operation that is asked of it; zero if there is none.
     pub(crate) fn waiting(&self) -> Duration {
-        let now = self.clock.now();
+        let now = self.env.clock.now();
         self.watch.waiting(now).max(self.pending.oldest(now))
     }
 }

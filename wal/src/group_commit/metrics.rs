@@ -104,13 +104,13 @@ impl Shared {
             scrubbed_bytes: read(&self.metrics.scrubbed_bytes),
             scrub_damages: read(&self.metrics.scrub_damages),
             caught_panics: self.notices.panics(),
-            admitted_bytes: self.admission.used(),
-            cached_bytes: self.recent.bytes(),
-            ahead_bytes: self.ahead.bytes(),
-            buffer_bytes: self.medium.pool.bytes() as u64,
-            idle_buffer_bytes: self.medium.pool.idle_bytes() as u64,
-            segments: self.segments.lock().len() as u64,
-            prepared_segments: self.supply.len() as u64,
+            admitted_bytes: self.state.admission.used(),
+            cached_bytes: self.state.recent.bytes(),
+            ahead_bytes: self.state.ahead.bytes(),
+            buffer_bytes: self.env.medium.pool.bytes() as u64,
+            idle_buffer_bytes: self.env.medium.pool.idle_bytes() as u64,
+            segments: self.state.segments.lock().len() as u64,
+            prepared_segments: self.state.supply.len() as u64,
         }
     }
 }

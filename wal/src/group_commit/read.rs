@@ -10,18 +10,18 @@ use crate::{
 impl Shared {
     /// Reads the records at `places`, in their order, from memory or from the device.
     pub(crate) fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
-        let mut found: Vec<Option<Record>> = places.iter().map(|&place| self.recent.read(place)).collect();
+        let mut found: Vec<Option<Record>> = places.iter().map(|&place| self.state.recent.read(place)).collect();
         if found.iter().any(Option::is_none) {
             // What is read ahead has a queue, whose end is waited for here.
             let _began = self.pending.begin();
             let source = Source {
-                medium: &self.medium,
-                ahead: &self.ahead,
-                durable: self.watermark.durable(),
+                medium: &self.env.medium,
+                ahead: &self.state.ahead,
+                durable: self.state.watermark.durable(),
                 // A log without it is not written.
                 is_named: true,
             };
-            let traffic = read_cold(&source, |id| self.segments.lock().get(&id).cloned(), places, &mut found)?;
+            let traffic = read_cold(&source, |id| self.state.segments.lock().get(&id).cloned(), places, &mut found)?;
             self.metrics.cold_read(&traffic);
         }
         out.extend(found.into_iter().flatten());

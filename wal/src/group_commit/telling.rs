@@ -18,7 +18,7 @@ use crate::{
 impl Shared {
     /// Wakes the futures that wait for what has come, in the caller's thread, which has nothing locked.
     pub(crate) fn wake_due(&self) -> bool {
-        let mut due = self.watermark.take_wakers();
+        let mut due = self.state.watermark.take_wakers();
         due.extend(self.notices.take_wakers());
         let any = !due.is_empty();
         self.notices.wake_now(due);
@@ -27,7 +27,7 @@ impl Shared {
 
     /// Has the notifier wake the futures and call the callbacks that are due.
     pub(crate) fn notify(&self) {
-        if self.watermark.is_anyone_due() {
+        if self.state.watermark.is_anyone_due() {
             self.notices.kick();
         }
     }
@@ -35,7 +35,7 @@ impl Shared {
     /// Wakes the futures that are due, and calls one callback; false if there was none of either.
     pub(crate) fn attend(&self) -> bool {
         let woken = self.wake_due();
-        let Some((callback, outcome)) = self.watermark.take_callback() else { return woken };
+        let Some((callback, outcome)) = self.state.watermark.take_callback() else { return woken };
         if let Err(panic) = guarded(|| callback(outcome)) {
             self.notices.panicked("a callback", panic);
             // One that closes the log panics when that is closed.
@@ -73,7 +73,7 @@ impl Shared {
     /// Tells the listener the next thing; false if there is none.
     fn tell_next(&self) -> bool {
         let Some(event) = self.notices.next_event() else { return false };
-        let listener = &self.options.listener;
+        let listener = &self.env.options.listener;
         let told = guarded(|| match &event {
             Event::Stalled(waiting) => listener.stalled(*waiting),
             Event::Damaged(damage) => listener.damaged(damage),

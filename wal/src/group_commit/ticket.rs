@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    group_commit::log::{Caller, Shared},
+    group_commit::{log::Shared, tail::Caller},
     runtime::foreign::guarded,
     types::error::Error,
 };
@@ -31,7 +31,7 @@ impl Ticket {
 
     /// Whether waiting would return at once.
     pub fn is_done(&self) -> bool {
-        self.shared.watermark.outcome(self.group).is_some()
+        self.shared.state.watermark.outcome(self.group).is_some()
     }
 
     /// Blocks until the batch is durable. Waiting for a lazy batch has it written now.
@@ -41,9 +41,9 @@ impl Ticket {
     /// only after the log is opened again.
     pub fn wait(self) -> Result<(), Error> {
         if !self.is_done() {
-            self.shared.check_process()?;
+            self.shared.env.check_process()?;
         }
-        self.shared.want(self.group);
+        self.shared.tail.want(self.group);
         self.shared.wait(self.group, Caller::Free)
     }
 
@@ -53,7 +53,7 @@ impl Ticket {
     /// # Errors
     /// As [`Ticket::wait`].
     pub fn wait_locked(self) -> Result<(), Error> {
-        self.shared.want(self.group);
+        self.shared.tail.want(self.group);
         self.shared.wait(self.group, Caller::Locked)
     }
 
@@ -63,12 +63,12 @@ impl Ticket {
     /// The outer error is the ticket itself, not done yet.
     pub fn wait_timeout(self, timeout: Duration) -> Result<Result<(), Error>, Self> {
         if !self.is_done()
-            && let Err(error) = self.shared.check_process()
+            && let Err(error) = self.shared.env.check_process()
         {
             return Ok(Err(error));
         }
-        self.shared.want(self.group);
-        self.shared.kick();
+        self.shared.tail.want(self.group);
+        self.shared.tail.kick();
         match self.shared.wait_timeout(self.group, timeout) {
             Some(outcome) => Ok(outcome),
             None => Err(self),
@@ -82,11 +82,11 @@ impl Ticket {
     /// ends with the callback. Once the log is closed it runs in the caller's thread, before this returns,
     /// and so in a child that was forked.
     pub fn on_complete(self, callback: impl FnOnce(Result<(), Error>) + Send + 'static) {
-        match self.shared.check_process() {
+        match self.shared.env.check_process() {
             Ok(()) => self.shared.call_back(self.group, Box::new(callback)),
             // The threads that would call it are not in this process.
             Err(error) => {
-                let outcome = self.shared.watermark.outcome(self.group).unwrap_or(Err(error));
+                let outcome = self.shared.state.watermark.outcome(self.group).unwrap_or(Err(error));
                 drop(guarded(|| callback(outcome)));
             }
         }
@@ -97,14 +97,14 @@ impl Future for Ticket {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outcome) = self.shared.watermark.outcome(self.group) {
+        if let Some(outcome) = self.shared.state.watermark.outcome(self.group) {
             return Poll::Ready(outcome);
         }
-        self.shared.check_process()?;
-        let key = self.shared.watermark.wakers.register(self.group, self.key, context.waker());
+        self.shared.env.check_process()?;
+        let key = self.shared.state.watermark.wakers.register(self.group, self.key, context.waker());
         self.key = Some(key);
         // It may have ended between the look and the registration.
-        match self.shared.watermark.outcome(self.group) {
+        match self.shared.state.watermark.outcome(self.group) {
             Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
         }
@@ -114,7 +114,7 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.shared.watermark.wakers.unregister(self.group, key);
+            self.shared.state.watermark.wakers.unregister(self.group, key);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     group_commit::log::Shared,
     runtime::{
         notices::Event,
-        worker::{Machine, Step, us},
+        worker::{Machine, Step},
     },
     types::marks,
 };
@@ -34,7 +34,7 @@ impl Stalls {
     }
 
     fn look(&mut self, shared: &Shared, now: Duration) -> Option<Duration> {
-        let (waiting, stall_after) = (shared.waiting(), shared.options.stall_after);
+        let (waiting, stall_after) = (shared.waiting(), shared.env.options.stall_after);
         if waiting >= stall_after.max(self.reported.saturating_mul(2)) {
             self.reported = waiting;
             shared.notices.tell(Event::Stalled(waiting));
@@ -57,7 +57,7 @@ impl Machine for Stalls {
             return Step::At(self.next);
         }
         let Some(shared) = self.shared.upgrade() else { return Step::Done };
-        if shared.watermark.failure().is_some() {
+        if shared.state.watermark.failure().is_some() {
             return Step::Done;
         }
         shared.pending.looker.doze();
@@ -84,34 +84,25 @@ impl Housekeeping {
 
     /// Has lazy batches written that have waited long enough, and says when to look again.
     fn lazy(shared: &Shared, now: Duration) -> Option<Duration> {
-        let group = shared.lazy_group.load(Ordering::SeqCst);
-        if group <= shared.watermark.durable() {
-            shared.lazy_since_us.store(0, Ordering::SeqCst);
-            // One that came in between has not seen the reset and must not be forgotten.
-            if shared.lazy_group.load(Ordering::SeqCst) > shared.watermark.durable() {
-                shared.lazy_since_us.store(us(now), Ordering::SeqCst);
-            }
-            return None;
-        }
-        let since = Duration::from_micros(shared.lazy_since_us.load(Ordering::SeqCst));
-        let due = since.saturating_add(shared.options.lazy_age);
+        let (group, since) = shared.tail.lazy(&shared.state.watermark, now)?;
+        let due = since.saturating_add(shared.env.options.lazy_age);
         if now < due {
             return Some(due);
         }
         marks::hit("watch: a lazy batch has become old");
-        shared.want(group);
+        shared.tail.want(group);
         shared.commit_here();
-        Some(now.saturating_add(shared.options.lazy_age.max(SOONEST)))
+        Some(now.saturating_add(shared.env.options.lazy_age.max(SOONEST)))
     }
 
     /// Promises that everything is durable when nothing has happened for a while, and says when to look again.
     fn promise(shared: &Shared, now: Duration) -> Option<Duration> {
-        let filled = shared.filled.load(Ordering::Relaxed);
-        if shared.promised.load(Ordering::Acquire) >= filled {
+        let filled = shared.state.filled.load(Ordering::Relaxed);
+        if shared.state.promised.load(Ordering::Acquire) >= filled {
             return None;
         }
-        let (idle, idle_promise) = (shared.watch.idle_for(now), shared.options.idle_promise);
-        if shared.watermark.durable() < filled || idle < idle_promise {
+        let (idle, idle_promise) = (shared.watch.idle_for(now), shared.env.options.idle_promise);
+        if shared.state.watermark.durable() < filled || idle < idle_promise {
             return Some(now.saturating_add(idle_promise.saturating_sub(idle).max(SOONEST)));
         }
         // Without a segment to write it in there is no promise; nothing else depends on it.
@@ -130,7 +121,7 @@ impl Machine for Housekeeping {
 
     fn step(&mut self, now: Duration) -> Step {
         let Some(shared) = self.shared.upgrade() else { return Step::Done };
-        if shared.watermark.failure().is_some() {
+        if shared.state.watermark.failure().is_some() {
             return Step::Done;
         }
         if shared.closing.load(Ordering::Acquire) {

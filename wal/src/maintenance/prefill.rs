@@ -42,13 +42,13 @@ fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
     for Free { slot, file } in surplus {
         marks::hit("supply: a segment is given back");
         drop(file);
-        match shared.medium.disk.remove(&slot_name(slot)) {
+        match shared.env.medium.disk.remove(&slot_name(slot)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                shared.supply.put_back(slot);
+                shared.state.supply.put_back(slot);
                 failure = Some(Error::io(format!("removing {}", slot_name(slot)), error));
             }
             _ => {
-                shared.supply.removed();
+                shared.state.supply.removed();
                 is_any = true;
             }
         }
@@ -57,7 +57,7 @@ fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
         Some(error) => shared.faults.failed(GIVE_BACK, &error),
         None => shared.faults.succeeded(GIVE_BACK),
     }
-    if is_any && let Err(error) = shared.medium.disk.sync_dir() {
+    if is_any && let Err(error) = shared.env.medium.disk.sync_dir() {
         shared.beside_the_log("removing segments", Failure::Sync(error));
     }
     is_any
@@ -65,9 +65,9 @@ fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
 
 /// Gives back at once what is past the bound and not in use.
 pub(crate) fn trim(shared: &Shared) {
-    while shared.supply.files() > shared.supply.files_max() && remove(shared, shared.supply.surplus(0, REMOVED_AT_ONCE))
-    {
-    }
+    while shared.state.supply.files() > shared.state.supply.files_max()
+        && remove(shared, shared.state.supply.surplus(0, REMOVED_AT_ONCE))
+    {}
 }
 
 /// How many segments were begun lately.
@@ -118,18 +118,18 @@ impl Prefill {
             filling: None,
             retry_at: Duration::ZERO,
             turnover: Turnover::new(),
-            shrink_at: shared.clock.now().saturating_add(TICK),
+            shrink_at: shared.env.clock.now().saturating_add(TICK),
         }
     }
 
     /// Gives space back: what a log has used lately it is likely to use again, and making a segment anew costs as much
     /// as writing it.
     fn shrink(&mut self, shared: &Shared, now: Duration) {
-        let begun = self.turnover.look(now, shared.supply.begun());
+        let begun = self.turnover.look(now, shared.state.supply.begun());
         if now < self.shrink_at {
             return;
         }
-        let is_any = remove(shared, shared.supply.surplus(begun, REMOVED_AT_ONCE));
+        let is_any = remove(shared, shared.state.supply.surplus(begun, REMOVED_AT_ONCE));
         self.shrink_at = now.saturating_add(if is_any { PAUSE } else { TICK });
     }
 
@@ -137,25 +137,25 @@ impl Prefill {
         let Some(filling) = self.filling.take() else {
             return self.begin(shared, now);
         };
-        let size = shared.segment_bytes;
+        let size = shared.env.identity.segment_bytes;
         match filling.step(size) {
             Ok(filling) if filling.at < size => {
                 self.filling = Some(filling);
-                if shared.watch.is_waiting() && shared.supply.len() > KEPT_BACK {
+                if shared.watch.is_waiting() && shared.state.supply.len() > KEPT_BACK {
                     // The log writes, and no writer waits for this segment: half of the time is enough.
-                    let ended = shared.clock.now();
+                    let ended = shared.env.clock.now();
                     return Step::At(ended.saturating_add(ended.saturating_sub(now)));
                 }
                 Step::Again
             }
-            Ok(filling) if !shared.supply.claim() => {
+            Ok(filling) if !shared.state.supply.claim() => {
                 // Somebody was in a hurry, and was first.
                 marks::hit("supply: a prepared segment would be one too many");
-                drop(shared.medium.disk.remove(&prefill_name(filling.slot)));
+                drop(shared.env.medium.disk.remove(&prefill_name(filling.slot)));
                 Step::Again
             }
             Ok(filling) => {
-                let made = finish(&*shared.medium.disk, filling.slot, &*filling.file);
+                let made = finish(&*shared.env.medium.disk, filling.slot, &*filling.file);
                 self.note(shared.add_prepared(filling.slot, made), now)
             }
             Err((slot, error)) => {
@@ -166,11 +166,15 @@ impl Prefill {
     }
 
     fn begin(&mut self, shared: &Shared, now: Duration) -> Step {
-        let slot = shared.supply.next_slot();
-        match begin(&*shared.medium.disk, slot, shared.segment_bytes) {
+        let slot = shared.state.supply.next_slot();
+        match begin(&*shared.env.medium.disk, slot, shared.env.identity.segment_bytes) {
             Ok(file) => {
-                self.filling =
-                    Some(Filling { slot, file, at: 0, zeros: zeros(&shared.medium.pool, shared.segment_bytes) });
+                self.filling = Some(Filling {
+                    slot,
+                    file,
+                    at: 0,
+                    zeros: zeros(&shared.env.medium.pool, shared.env.identity.segment_bytes),
+                });
                 Step::Again
             }
             Err(error) => {
@@ -215,10 +219,10 @@ impl Machine for Prefill {
 
     fn step(&mut self, now: Duration) -> Step {
         let Some(shared) = self.shared.upgrade() else { return Step::Done };
-        let wanted = shared.supply.wanted();
+        let wanted = shared.state.supply.wanted();
         shared.recycle();
         self.shrink(&shared, now);
-        let lacks = shared.supply.len() < wanted && !shared.supply.is_at_limit();
+        let lacks = shared.state.supply.len() < wanted && !shared.state.supply.is_at_limit();
         if !lacks {
             shared.faults.succeeded(PREPARE);
         }
@@ -227,8 +231,8 @@ impl Machine for Prefill {
         }
         match () {
             () if now < self.retry_at => Step::At(self.retry_at),
-            () if shared.supply.is_retiring() => Step::At(now.saturating_add(Duration::from_millis(10))),
-            () if shared.supply.len() > wanted => Step::At(self.shrink_at),
+            () if shared.state.supply.is_retiring() => Step::At(now.saturating_add(Duration::from_millis(10))),
+            () if shared.state.supply.len() > wanted => Step::At(self.shrink_at),
             () => Step::Parked,
         }
     }

@@ -54,7 +54,7 @@ impl Scrub {
         let Some(Progress { segment, at, expected }) = self.progress.take().or_else(|| self.next(shared)) else {
             return Ok(0);
         };
-        let mut course = Course::new(&segment, &shared.medium, expected);
+        let mut course = Course::new(&segment, &shared.env.medium, expected);
         course.at = at;
         while course.at < at + STEP_BYTES {
             match course.pass(None)? {
@@ -68,7 +68,7 @@ impl Scrub {
         drop(course);
         if at < segment.end() as usize && read > 0 {
             self.progress = Some(Progress { segment, at, expected });
-        } else if segment.has_footer() && segment.read_footer(&shared.medium)?.is_none() {
+        } else if segment.has_footer() && segment.read_footer(&shared.env.medium)?.is_none() {
             self.report(shared, Damage::footer(segment.id));
         }
         if self.progress.is_none() {
@@ -79,18 +79,19 @@ impl Scrub {
 
     /// The full segment after the last one; the first after all others.
     fn next(&mut self, shared: &Shared) -> Option<Progress> {
-        let segments = shared.segments.lock();
-        let is_full = |segment: &&Arc<Segment>| segment.is_closed() && segment.last() <= shared.watermark.durable();
+        let segments = shared.state.segments.lock();
+        let is_full =
+            |segment: &&Arc<Segment>| segment.is_closed() && segment.last() <= shared.state.watermark.durable();
         let behind = segments.range((Bound::Excluded(self.last), Bound::Unbounded)).map(|(_, segment)| segment);
         let segment = behind.chain(segments.values()).find(is_full)?;
         (self.last, self.damages) = (segment.id, 0);
         let expected = Expected::of_closed(segment);
-        Some(Progress { segment: Arc::clone(segment), at: shared.medium.framing.pad, expected })
+        Some(Progress { segment: Arc::clone(segment), at: shared.env.medium.framing.pad, expected })
     }
 
     /// How long reading so many bytes may take, if all of the log is to be read in a period.
     fn pause(&self, shared: &Shared, bytes: usize) -> Duration {
-        let all = shared.segments.lock().len() as f64 * shared.segment_bytes as f64;
+        let all = shared.state.segments.lock().len() as f64 * shared.env.identity.segment_bytes as f64;
         // In floating point, as a period may be as long as can be said; what it rounds to may be longer than that.
         let pause = self.period.as_secs_f64() * (bytes as f64 / all.max(1.0)).min(1.0);
         Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX)
@@ -126,7 +127,7 @@ impl Machine for Scrub {
         shared.metrics.scrubbed_bytes.fetch_add(read as u64, Ordering::Relaxed);
         let pause = if read == 0 { IDLE.min(self.period).max(SOONEST) } else { self.pause(&shared, read) };
         // However short the period, the device is others' for half of the time.
-        let ended = shared.clock.now();
+        let ended = shared.env.clock.now();
         self.due = ended.saturating_add(pause.max(ended.saturating_sub(now)));
         Step::At(self.due)
     }

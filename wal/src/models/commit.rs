@@ -13,10 +13,7 @@ use loom::thread;
 
 use super::{World, failure, fill, model, write};
 use crate::{
-    group_commit::{
-        log::{Caller, Shared},
-        ticket::Ticket,
-    },
+    group_commit::{log::Shared, tail::Caller, ticket::Ticket},
     types::error::Error,
 };
 
@@ -173,13 +170,13 @@ fn poison_and_acknowledgement_do_not_contradict_each_other() {
         let shared = Arc::clone(&world.shared);
         let poisoner = thread::spawn(move || {
             shared.poison(failure());
-            shared.watermark.outcome(group).expect("poison ends every wait")
+            shared.state.watermark.outcome(group).expect("poison ends every wait")
         });
         let told = [world.shared.wait(group, Caller::Free), waiter.join().unwrap(), poisoner.join().unwrap()];
         if told.iter().any(Result::is_ok) {
             world.assert_durable(group);
         }
-        let at_last = world.shared.watermark.outcome(group).unwrap();
+        let at_last = world.shared.state.watermark.outcome(group).unwrap();
         assert!(told.iter().all(|outcome| outcome.is_ok() == at_last.is_ok()), "{told:?}, at last {at_last:?}");
         assert!(told.iter().flat_map(|outcome| outcome.as_ref().err()).all(|e| matches!(e, Error::Poisoned { .. })));
     });

@@ -35,7 +35,7 @@ fn a_segment_is_begun_when_all_before_it_is_durable() {
         model(2, move || {
             let world = World::with(order, one_group_each(), &Arc::default());
             groups_behind_each_other(&world);
-            assert_eq!(world.shared.staging.lock().segment().id, SegmentId(4), "three rotations");
+            assert_eq!(world.shared.state.staging.lock().segment().id, SegmentId(4), "three rotations");
         });
     }
 }

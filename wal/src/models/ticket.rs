@@ -21,7 +21,7 @@ use crate::{
 
 /// What the committer does when a group has become durable, and then the notifier, if it was kicked.
 fn publish(shared: &Shared, group: u64) {
-    shared.watermark.publish(group);
+    shared.state.watermark.publish(group);
     shared.notify();
     attend(shared);
 }
@@ -46,7 +46,7 @@ fn an_awaited_ticket_is_woken() {
         let publisher = thread::spawn(move || publish(&shared, 2));
         block_on(ticket(&world)).unwrap();
         publisher.join().unwrap();
-        assert_eq!(world.shared.watermark.registered(), (0, 0));
+        assert_eq!(world.shared.state.watermark.registered(), (0, 0));
     });
 }
 
@@ -64,7 +64,7 @@ fn a_ticket_that_is_dropped_takes_nobody_along() {
         drop(dropped);
         publisher.join().unwrap();
         waiter.join().unwrap();
-        assert_eq!(world.shared.watermark.registered(), (0, 0));
+        assert_eq!(world.shared.state.watermark.registered(), (0, 0));
     });
 }
 
@@ -82,11 +82,11 @@ fn a_callback_is_called_once() {
         });
         publisher.join().unwrap();
         assert!(world.shared.notices.notifier.get().unwrap().is_kicked(), "no thread would run the callback");
-        while let Some((callback, outcome)) = world.shared.watermark.take_callback() {
+        while let Some((callback, outcome)) = world.shared.state.watermark.take_callback() {
             callback(outcome);
         }
         assert_eq!(calls.load(Ordering::Relaxed), 1);
-        assert_eq!(world.shared.watermark.registered(), (0, 0));
+        assert_eq!(world.shared.state.watermark.registered(), (0, 0));
     });
 }
 
@@ -102,7 +102,7 @@ fn failure_reaches_who_sleeps_and_who_is_polled() {
         });
         let awaited = ticket(&world);
         let waiter = thread::spawn(move || block_on(awaited));
-        world.shared.watermark.park(2, || true);
+        world.shared.state.watermark.park(2, || true);
         assert!(matches!(waiter.join().unwrap(), Err(Error::Poisoned { .. })));
         poisoner.join().unwrap();
         let again = pin!(ticket(&world)).as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -1,0 +1,73 @@
+//! What a log was opened with: it does not change.
+
+use std::sync::Arc;
+
+use logboom_disk::Process;
+
+use crate::{
+    format::{listed::Listed, options::Options},
+    runtime::worker::Clock,
+    segments::{footer::footer_bytes_max, identity::Identity, medium::Medium},
+    types::{
+        error::Error,
+        ids::GROUP_RECORDS_MAX,
+        marks,
+        mutants::{self, Mutant},
+    },
+};
+
+/// See the module.
+pub(crate) struct Env {
+    pub(crate) medium: Medium,
+    pub(crate) identity: Identity,
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The log is driven by hand, and has no threads.
+    pub(crate) manual: bool,
+    /// The one that opened the log.
+    pub(crate) process: Process,
+}
+
+impl Env {
+    /// Bytes that must stay free at the end of a segment whose footer has to list so much.
+    pub(crate) fn footer_space(&self, listed: Listed) -> usize {
+        footer_bytes_max(self.options.footer.bytes(listed), self.medium.framing.pad)
+    }
+
+    /// The most bytes that the records of one batch may have, headers included. What frames a group of them, and
+    /// a footer that lists each, fit an empty segment beside them: a record is no shorter than its header of 64 bytes,
+    /// and a segment has pad units enough.
+    pub(crate) fn batch_bytes_max(&self) -> usize {
+        usize::try_from(self.identity.segment_bytes / 4).unwrap_or(usize::MAX)
+    }
+
+    /// Refuses what one group does not take.
+    pub(crate) fn check_batch(&self, records: usize, bytes: usize) -> Result<(), Error> {
+        let limit = self.batch_bytes_max();
+        match () {
+            () if records > GROUP_RECORDS_MAX as usize => Err(Error::TooMany { records }),
+            () if bytes > limit => Err(Error::TooLarge { bytes, limit }),
+            () => Ok(()),
+        }
+    }
+
+    /// That the directory is still the log's. What is written to a directory that was removed is lost, and one whose
+    /// lock was removed may have another writer.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with what is wrong, which is to poison the log.
+    pub(crate) fn check_directory(&self) -> Result<(), Error> {
+        if mutants::is_on(Mutant::DirectoryLost) {
+            return Ok(());
+        }
+        let held = self.medium.disk.still_ours();
+        marks::hit_if(held.is_err(), "guard: the directory is not the log's any more");
+        held.map_err(|error| Error::io("holding the directory", error))
+    }
+
+    /// That this is the process that opened the log. A child that is forked has a copy of it in memory, without the
+    /// threads; waiting for them would have no end.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        if self.process.is_this() { Ok(()) } else { Err(Error::Forked { owner: self.process.id() }) }
+    }
+}
