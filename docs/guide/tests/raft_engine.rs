@@ -44,17 +44,17 @@ impl Both {
             .map(|index| eraftpb::Entry { index, term, data: vec![1].into(), ..Default::default() })
             .collect();
         let mut batch = LogBatch::default();
-        batch.add_entries::<Old>(GROUP, &entries).unwrap();
-        self.old.write(&mut batch, true).unwrap();
+        batch.add_entries::<Old>(GROUP, &entries).expect("the batch takes them");
+        self.old.write(&mut batch, true).expect("raft-engine writes");
         let mut batch = self.new.batch();
-        batch.overwrite(SHARD, indexes.map(|index| Entry::new(index, term, &[1]))).unwrap();
-        self.new.write(batch).unwrap();
+        batch.overwrite(SHARD, indexes.map(|index| Entry::new(index, term, &[1]))).expect("the batch takes them");
+        self.new.write(batch).expect("Logboom writes");
     }
 
     fn command(&self, command: Command) {
         let mut batch = LogBatch::default();
         batch.add_command(GROUP, command);
-        self.old.write(&mut batch, true).unwrap();
+        self.old.write(&mut batch, true).expect("raft-engine writes");
     }
 
     fn bounds(&self) -> [(Option<u64>, Option<u64>); 2] {
