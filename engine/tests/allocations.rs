@@ -57,7 +57,7 @@ fn memory_is_bounded() {
     appending_and_hot_reading_allocate_nothing_per_entry();
     an_entry_costs_a_row();
     an_idle_shard_is_small();
-    looking_at_shards_and_what_is_refused_keeps_nothing();
+    reads_and_refused_batches_keep_no_memory();
 }
 
 fn appending_and_hot_reading_allocate_nothing_per_entry() {
@@ -149,7 +149,7 @@ fn live_after_opening(shards: u64) -> i64 {
     live
 }
 
-fn looking_at_shards_and_what_is_refused_keeps_nothing() {
+fn reads_and_refused_batches_keep_no_memory() {
     let (_dir, config, engine) = open(|config| config.reserve_segments = 0);
     while engine.metrics().log.prepared_segments < KEPT_BACK {
         std::thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! What needs root, another user or a file system of its own: skipped, and said so, where that is not to be had.
+//! Tests that need root, another user or a file system of their own. They report a skip where these are not available.
 
 #![expect(clippy::unwrap_used, reason = "what a test relies on and does not find is its failure")]
 

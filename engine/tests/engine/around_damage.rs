@@ -1,5 +1,5 @@
-//! What reclaiming does around what is damaged or cannot be read: in which order, and how long it leaves that alone;
-//! and what the loss of what it has moved comes to.
+//! Reclaiming beside damaged and unreadable segments: their order, how long they are deferred, and losses of moved
+//! records.
 
 use std::{io::ErrorKind, time::Duration};
 

@@ -441,7 +441,7 @@ fn snapshots_are_copied_though_others_replace_them() {
 }
 
 #[test]
-fn what_was_accepted_is_in_the_copy_and_what_comes_later_is_not() {
+fn a_copy_has_the_batches_accepted_before_it_and_no_later_ones() {
     let ground = Ground::sim(10);
     let engine = ground.open();
     let mut batch = engine.batch();

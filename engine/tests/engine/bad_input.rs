@@ -1,4 +1,4 @@
-//! What cannot be is refused with a typed error, and changes nothing.
+//! Invalid calls fail with a typed error and change nothing.
 
 use logboom::{Batch, Boundary, Durability, Engine, Entry, Error, Limit, Miss, ReadError, Result, TryRead};
 
@@ -186,7 +186,7 @@ fn a_refused_batch_is_given_back_as_it_was() {
 }
 
 #[test]
-fn what_safety_hangs_on_cannot_be_lazy() {
+fn operations_that_safety_depends_on_cannot_be_lazy() {
     let ground = Ground::sim(1);
     let engine = prepared(&ground);
     let cases: [fn(&mut Batch<'_>) -> Result<()>; 5] = [
@@ -230,7 +230,7 @@ fn reads_out_of_range_are_typed() {
 }
 
 #[test]
-fn a_closed_engine_says_so() {
+fn calls_of_a_closed_engine_fail() {
     each(|ground| {
         let engine = prepared(ground);
         let (other, shard) = (engine.clone(), engine.shard(A));
@@ -250,7 +250,7 @@ fn a_closed_engine_says_so() {
 }
 
 #[test]
-fn a_configuration_that_cannot_work() {
+fn invalid_configurations_are_rejected() {
     for change in [
         |config: &mut logboom::Config| config.segment_bytes = 1000,
         |config: &mut logboom::Config| config.segment_bytes = 4 << 30,

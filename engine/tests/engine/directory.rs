@@ -1,4 +1,4 @@
-//! The directory: who may have it open, what else it may be, and who reads it meanwhile.
+//! The directory: its lock, directories that are no log, and read-only views beside a writer.
 
 use std::{
     fs,

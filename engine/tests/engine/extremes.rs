@@ -1,4 +1,4 @@
-//! Every configuration works, or is refused with the name of its field.
+//! Every configuration works, or is rejected with the name of the field.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::*;
 type Set = fn(&mut Config);
 
 #[test]
-fn what_could_not_work_is_refused_by_name() {
+fn invalid_fields_are_named() {
     let refused: [(&str, Set); 8] = [
         ("segment_bytes", |config| config.segment_bytes = 0),
         ("segment_bytes", |config| config.segment_bytes = u64::MAX),
@@ -35,7 +35,7 @@ fn what_could_not_work_is_refused_by_name() {
 }
 
 #[test]
-fn what_is_accepted_works() {
+fn accepted_configurations_work() {
     let accepted: [(&str, Set); 21] = [
         ("lazy_age 0", |config| config.lazy_age = Duration::ZERO),
         ("lazy_age MAX", |config| config.lazy_age = Duration::MAX),

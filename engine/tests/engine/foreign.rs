@@ -197,9 +197,9 @@ impl<F: Future<Output = bool> + Send + 'static> Wake for Inline<F> {
     }
 }
 
-/// Who waits for admission is let in by a commit, and may commit from where it is told.
+/// A commit admits a waiting future, which may commit in its waker.
 #[test]
-fn who_is_admitted_may_write_where_it_is_woken() {
+fn a_future_that_is_admitted_may_write_in_its_waker() {
     for is_sim in [true, false] {
         let mut ground = if is_sim { Ground::sim(7) } else { Ground::real() };
         ground.config.admission_bytes = 1;

@@ -1,4 +1,4 @@
-//! Handles to shards: they mean what the engine means, and cost nothing while there is nothing.
+//! Handles to shards: they see what the engine has, and take no memory for shards without state.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,7 @@ fn others() -> impl Iterator<Item = ShardId> {
 }
 
 #[test]
-fn looking_at_a_shard_leaves_nothing_of_it() {
+fn reading_an_unknown_shard_leaves_no_cell() {
     each(|ground| {
         let engine = ground.open();
         let kept: Vec<_> = others().map(|id| engine.shard(id)).collect();
@@ -30,7 +30,7 @@ fn looking_at_a_shard_leaves_nothing_of_it() {
 }
 
 #[test]
-fn a_refused_batch_leaves_nothing_of_the_shards_that_it_names() {
+fn a_refused_batch_leaves_no_cells_of_its_shards() {
     each(|ground| {
         let engine = ground.open();
         append(&engine, A, 0..3, 1);
@@ -88,7 +88,7 @@ fn destroyed_shards_are_forgotten_by_the_next_checkpoint() {
 
 /// Writers that begin a shard, one refused and one not, beside those who look at it.
 #[test]
-fn whoever_looks_while_a_shard_begins_sees_nothing_or_all_of_it() {
+fn a_reader_sees_nothing_or_all_of_a_shard_that_begins() {
     let ground = Ground::real();
     let engine = ground.open();
     for id in (1..200).map(ShardId) {

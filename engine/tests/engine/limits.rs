@@ -1,4 +1,4 @@
-//! Limits: what is at one is taken and comes back, what is one above is refused, and the error names the limit.
+//! Limits: a value at the limit is accepted and comes back, one above it is rejected, and the error names the limit.
 
 use bytes::Bytes;
 use logboom::{
@@ -203,7 +203,7 @@ fn the_bound_of_a_log_is_of_its_own_segments() {
 
 /// As many bytes as are admitted may be on their way, and not one more; a larger batch goes alone.
 #[test]
-fn what_is_admitted_is_counted_to_the_byte() {
+fn admitted_bytes_are_counted_exactly() {
     let lazily = |engine: &Engine, index: u64| {
         let mut batch = engine.batch();
         batch.append_payload(A, index, 1, vec![7; 30_000]).unwrap();

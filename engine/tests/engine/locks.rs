@@ -1,5 +1,4 @@
-//! What keeps a second writer out, as an embedder meets it: a lock or a directory that is removed below a running
-//! engine, and processes that are forked from one that has an engine.
+//! One writer only: the lock or the directory of a running engine is removed, or its process is forked.
 
 use std::{
     fs,
@@ -168,7 +167,7 @@ fn a_forked_child_can_do_nothing_and_take_nothing_away() {
 
 /// With a lazy batch pending, which the calls of the child would have to write.
 #[test]
-fn whatever_a_forked_child_calls_says_that_it_is_one() {
+fn every_call_in_a_forked_child_fails_with_forked() {
     let mut ground = Ground::real();
     ground.config.lazy_age = Duration::from_secs(3600);
     let engine = ground.open();

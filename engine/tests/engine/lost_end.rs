@@ -1,5 +1,5 @@
-//! The newest segment of a log is gone, or the device does not give a part of it: what was acknowledged is there, or
-//! said to be missing, whatever is opened how often.
+//! The newest segment of a log is gone or partly unreadable: after every opening each acknowledged entry is there, or
+//! reported missing.
 
 use std::{io::ErrorKind, time::Duration};
 

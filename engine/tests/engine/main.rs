@@ -38,4 +38,4 @@ mod steady_quarantine;
 mod tickets;
 mod trace;
 mod unreadable;
-mod wellness;
+mod health;

@@ -203,7 +203,7 @@ const ROLE: &str = "LOGBOOM_TEST_FEW_FILES";
 
 /// What is not in use is not open: a process may not have as many files open as a log once had.
 #[test]
-fn what_is_open_is_bounded_by_what_is_in_use() {
+fn open_files_are_bounded_by_segments_in_use() {
     if let Ok(dir) = std::env::var(ROLE) {
         match Engine::open(small(dir)) {
             Ok(engine) => println!("opened {}", engine.close().is_ok()),
@@ -235,7 +235,7 @@ fn what_is_open_is_bounded_by_what_is_in_use() {
 /// Whatever an opening was about to open: that there may not be more is told from a failure of the disk. Without a
 /// ring, which takes so many that little else is met.
 #[test]
-fn an_opening_that_may_not_open_another_file_says_so() {
+fn an_opening_beyond_the_limit_of_open_files_says_so() {
     let ground = Ground::real();
     let engine = ground.open();
     append(&engine, B, 1..2, 1);
@@ -253,7 +253,7 @@ fn open_with_few_files(ground: &Ground, limit: u32, backend: Option<&str>) -> St
     let output = Command::new("sh")
         .args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "openings::what_is_open_is_bounded_by_what_is_in_use", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "openings::open_files_are_bounded_by_segments_in_use", "--nocapture", "--test-threads=1"])
         .env(ROLE, &ground.config.dir)
         .envs(backend.map(|backend| ("LOGBOOM_BACKEND", backend)))
         .output()

@@ -399,7 +399,7 @@ fn a_pending_hard_state_leaves_the_durable_end_where_it_is() {
 
 /// The batch borrows, and is not in the log yet when the payload goes: that is no use of it.
 #[test]
-fn what_a_batch_borrows_may_be_declared_behind_it() {
+fn payloads_may_be_declared_after_their_batch() {
     fn append(engine: &Engine, text: &str) -> logboom::Result<()> {
         let mut batch = engine.batch();
         let payload = text.repeat(3).into_bytes();

@@ -1,4 +1,4 @@
-//! Options that no other test is about: each has an effect.
+//! Options that no other test covers: each has an effect.
 
 use std::{fs, time::Duration};
 
@@ -71,7 +71,7 @@ fn segments_in_reserve_are_prepared() {
 }
 
 #[test]
-fn the_background_moves_what_is_live_if_it_may() {
+fn the_background_moves_live_records_if_enabled() {
     for reclaims in [false, true] {
         let moved = shown(
             |config| config.reclaim_in_background = reclaims,
@@ -86,7 +86,7 @@ fn the_background_moves_what_is_live_if_it_may() {
 }
 
 #[test]
-fn scans_are_read_ahead_into_as_much_memory_as_there_may_be() {
+fn read_ahead_stays_within_its_memory_limit() {
     for (most, ahead) in [(0, false), (16 << 20, true)] {
         let metrics = shown(
             |config| (config.read_ahead_bytes, config.cache_bytes) = (most, 0),
@@ -107,7 +107,7 @@ fn scans_are_read_ahead_into_as_much_memory_as_there_may_be() {
 }
 
 #[test]
-fn an_idle_log_promises_after_as_long_as_is_configured() {
+fn an_idle_log_writes_a_promise_after_the_configured_time() {
     for (promise, is_early) in [(Duration::from_millis(20), true), (Duration::from_secs(3600), false)] {
         let groups = shown(
             |config| config.idle_promise = promise,
@@ -124,7 +124,7 @@ fn an_idle_log_promises_after_as_long_as_is_configured() {
 }
 
 #[test]
-fn full_segments_are_read_once_in_a_period() {
+fn the_scrub_reads_full_segments_once_in_a_period() {
     for (period, is_read) in [(Duration::ZERO, false), (Duration::from_secs(60), true)] {
         let scrubbed = shown(
             |config| (config.scrub_period, config.reclaim_in_background) = (period, false),

@@ -1,4 +1,4 @@
-//! Damage to what was durable: the shards that it hits say so and hold on to the rest; all others go on.
+//! Damage to durable data: shards that it hits report it and keep the rest; all others go on.
 //! `LOGBOOM_SEED` runs one seed of the random histories.
 
 use std::{
@@ -166,7 +166,7 @@ fn healing_part_by_part() {
 }
 
 #[test]
-fn other_ways_out() {
+fn destroying_compacting_and_accepting_end_a_quarantine() {
     type Fill = fn(&mut logboom::Batch<'_>) -> logboom::Result<()>;
     let ways: [(Fill, Option<u64>); 4] = [
         (|batch| batch.destroy(A).map(drop), None),

@@ -39,7 +39,7 @@ fn the_recent_tail_is_read_from_memory() {
 }
 
 #[test]
-fn what_is_not_in_memory_would_block_and_comes() {
+fn cold_entries_would_block_and_the_future_returns_them() {
     each(|ground| {
         let engine = ground.open();
         for round in 0..40 {

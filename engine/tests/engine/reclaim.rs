@@ -1,4 +1,4 @@
-//! Space comes back from segments that are mostly dead: what is live in them moves.
+//! Reclaiming frees mostly dead segments by moving their live records.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -34,7 +34,7 @@ fn check_all(engine: &Engine, rounds: u64) {
 }
 
 #[test]
-fn what_laggards_hold_moves_and_the_rest_comes_back() {
+fn entries_of_laggards_move_and_their_segments_are_freed() {
     each(|ground| {
         let engine = ground.open();
         const ROUNDS: u64 = 300;
@@ -82,7 +82,7 @@ impl Drop for Done<'_> {
 }
 
 #[test]
-fn the_background_does_it_by_itself_and_readers_notice_nothing() {
+fn the_background_reclaims_and_readers_see_no_change() {
     each(|ground| {
         let engine = ground.open();
         let rounds = if ground.is_sim() { 400 } else { 800 };
@@ -243,7 +243,7 @@ fn a_record_of_a_laggard(ground: &Ground) -> (std::sync::Arc<SimDisk>, String, u
 /// A read that gives what was there in an earlier life passes its checksum: it must not be moved in the place of what
 /// is there, which is given back then.
 #[test]
-fn what_a_stale_read_gives_is_not_moved() {
+fn stale_reads_are_not_moved() {
     let (laggard, mut hit) = (ShardId(100), 0);
     for nth in 1..=30 {
         let ground = Ground::sim(nth);

@@ -1,4 +1,4 @@
-//! Every full segment gets its footer, whatever it holds, and one that gets none holds nothing back.
+//! Every full segment gets a footer whatever it holds, and a segment without one blocks no other work.
 
 use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
 
@@ -58,9 +58,9 @@ fn shards_that_were_looked_at_before_they_were_written_are_listed_as_any_others(
     });
 }
 
-/// What lists most for what it takes in the segment: a record, an entry and a stretch each.
+/// The largest footer for a segment: each shard has one record with one entry.
 #[test]
-fn a_segment_of_nothing_but_stretches_is_sealed() {
+fn a_segment_of_one_entry_per_shard_is_sealed() {
     let ground = Ground::sim(3);
     let engine = ground.open();
     let empty = |batch: &mut logboom::Batch<'_>, shards: std::ops::Range<u64>| {
@@ -81,10 +81,10 @@ fn a_segment_of_nothing_but_stretches_is_sealed() {
     engine.close().unwrap();
 }
 
-/// A history of everything that makes stretches: shards that come and go, entries that are handed in again in any order
-/// and in several segments, logs that are cut and written again.
+/// A history of everything that adds ranges to a footer: shards that come and go, entries that are healed in any order
+/// and in several segments, logs that are truncated and written again.
 #[test]
-fn whatever_the_history_every_full_segment_is_sealed() {
+fn every_full_segment_is_sealed_in_random_histories() {
     let first = std::env::var("LOGBOOM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     for seed in first..first + 12 {
         println!("LOGBOOM_SEED={seed}");

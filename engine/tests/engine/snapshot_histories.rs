@@ -1,5 +1,5 @@
-//! Random histories of snapshots: built, shipped, registered, leased, replaced and forgotten, lazily or not, and cut by
-//! crashes, failed writes and failed syncs. `LOGBOOM_SEED` runs one of them.
+//! Random histories of snapshots that are built, shipped, registered, leased, replaced and forgotten, with crashes,
+//! failed writes and failed syncs. `LOGBOOM_SEED` runs one of them.
 
 use std::{
     collections::BTreeMap,
@@ -44,7 +44,7 @@ struct History {
 }
 
 #[test]
-fn whatever_is_found_is_one_of_the_states_and_nothing_else_is_left() {
+fn a_crash_leaves_a_known_state_and_no_other_files() {
     let seeds = match std::env::var("LOGBOOM_SEED") {
         Ok(seed) => seed.parse().map(|seed| seed..seed + 1).unwrap(),
         Err(_) if std::env::var_os("LOGBOOM_LONG").is_some() => 0..600,

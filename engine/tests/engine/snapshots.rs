@@ -1,4 +1,4 @@
-//! Snapshots beside the log: what is registered, leased, shipped and let go of, and what a crash leaves of it.
+//! Snapshots beside the log: registered, leased, shipped and unregistered, and after crashes.
 
 use std::{
     io::{self, Read, Write},
@@ -87,7 +87,7 @@ fn ship(lease: &Lease, receiver: &mut Receiver) {
 }
 
 #[test]
-fn what_is_registered_is_there_after_reopening() {
+fn registered_snapshots_survive_a_reopening() {
     each(|ground| {
         let mut engine = ground.open();
         append(&engine, A, 1..40, 1);
@@ -113,7 +113,7 @@ fn what_is_registered_is_there_after_reopening() {
 }
 
 #[test]
-fn what_was_registered_and_not_closed_is_replayed() {
+fn registrations_are_replayed_after_a_crash() {
     let ground = Ground::sim(1);
     let engine = ground.open();
     append(&engine, A, 1..40, 1);
@@ -233,7 +233,7 @@ fn a_lease_holds_the_log_above_its_index() {
 }
 
 #[test]
-fn what_cannot_be_registered_is_refused_and_can_be_tried_again() {
+fn a_refused_registration_can_be_tried_again() {
     let (ground, other) = (Ground::sim(1), Ground::sim(2));
     let (engine, elsewhere) = (ground.open(), other.open());
     append(&engine, A, 1..40, 1);

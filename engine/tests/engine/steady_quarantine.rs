@@ -1,4 +1,4 @@
-//! What a shard in quarantine serves and misses is the same after every opening, until something ends the quarantine.
+//! A shard in quarantine serves and misses the same entries after every opening, until the quarantine ends.
 //! `LOGBOOM_SEED` runs one seed.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};

@@ -1,4 +1,4 @@
-//! Completion in its forms, and what lazy means.
+//! Tickets as futures, callbacks and blocking waits, and lazy batches.
 
 use std::{
     sync::{Arc, Mutex, mpsc},

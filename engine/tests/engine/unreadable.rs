@@ -1,5 +1,5 @@
-//! What the device does not give while the log is open: what it is proven to have lost is in quarantine, all else is
-//! served, and work that fails for it is not forgotten.
+//! Read errors of the device while the log is open: proven losses are in quarantine, everything else is served, and
+//! failed work is tried again.
 
 use std::{io::ErrorKind, time::Duration};
 
@@ -104,7 +104,7 @@ fn a_device_that_fails_as_a_whole_has_lost_nothing() {
 }
 
 #[test]
-fn what_could_not_be_verified_is_verified_when_the_disk_answers() {
+fn verification_is_retried_when_the_disk_answers() {
     let (ground, engine, places) = filled();
     let (index, place) = places[3];
     damage(&ground, place, 64..place.len);
@@ -122,7 +122,7 @@ fn what_could_not_be_verified_is_verified_when_the_disk_answers() {
 }
 
 #[test]
-fn what_lies_beside_an_unreadable_sector_moves_out() {
+fn intact_entries_beside_an_unreadable_sector_move_out() {
     let (ground, engine, places) = filled();
     let (index, place) = places[3];
     fail_at(&ground, place);

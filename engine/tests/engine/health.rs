@@ -1,4 +1,4 @@
-//! Whether the engine serves, and whether it is degraded: each reason comes about.
+//! Health: each reason occurs, and decides whether the engine serves and whether it is degraded.
 
 use std::{
     io::ErrorKind,
@@ -106,7 +106,7 @@ fn an_operation_that_lasts_is_a_stall_whoever_waits() {
 
 /// The thread that commits is one that the log depends on.
 #[test]
-fn a_thread_that_ends_is_told_and_is_poison() {
+fn a_thread_that_ends_is_reported_and_poisons() {
     let is_on = Arc::new(AtomicBool::new(false));
     let (theirs, (observer, heard)) = (Arc::clone(&is_on), Told::channel());
     let engine = open_hooked(NO_STALL, Some(observer), move |kind, name| {
