@@ -54,7 +54,7 @@
 //! let mut batch = engine.batch();
 //! batch.compact_through(ShardId(1), 1)?;
 //! engine.submit(batch, Durability::Lazy)?.wait()?;
-//! assert_eq!(shard.term(1), Ok(1)); // the boundary's term stays
+//! assert_eq!(shard.term(1)?, 1); // the boundary's term stays
 //! engine.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -191,7 +191,7 @@ pub use shard_state::quarantine::Quarantine;
 pub use snapshots::Snapshots;
 pub use ticket::Ticket;
 pub use types::config::Config;
-pub use types::error::{Error, Limit, Miss, ReadError, Result};
+pub use types::error::{Error, Limit, ReadError, Result};
 pub use types::ids::ShardId;
 pub use types::limits::{BATCH_RECORDS_MAX, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use types::observer::{Observer, RecoveryProgress, Stall};

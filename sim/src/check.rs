@@ -178,7 +178,7 @@ fn entries_difference(shard: &Shard, model: &Model, judged: Entries) -> Option<S
         };
         for entry in &entries {
             let expected = model.entry(next)?;
-            if entry.index != next || !expected.is(&entry) || shard.term(next) != Ok(expected.term) {
+            if entry.index != next || !expected.is(&entry) || shard.term(next).ok() != Some(expected.term) {
                 return Some(format!("{:?}: entry {next} is {entry:?} instead of {expected:?}", shard.id()));
             }
             next += 1;
@@ -247,19 +247,15 @@ enum Answer {
 }
 
 /// `None` when the disk is needed: this reader does not wait.
-fn try_read(read: TryRead) -> Option<(Answer, EntryBatch)> {
-    let answer = match read {
-        TryRead::Ready(batch) => return Some((Answer::Entries, batch)),
+fn try_read(tried: TryRead) -> Option<(Answer, EntryBatch)> {
+    Some(match tried {
+        TryRead::Ready(batch) => (Answer::Entries, batch),
         TryRead::WouldBlock(_) => {
             marks::hit("read: the disk would be needed");
             return None;
         }
-        TryRead::Compacted { first } => Answer::Compacted(first),
-        TryRead::Unavailable { last } => Answer::Unavailable(last),
-        TryRead::Corrupted { .. } => Answer::Corrupted,
-        TryRead::Io(error) => Answer::Failed(error.to_string()),
-    };
-    Some((answer, EntryBatch::default()))
+        TryRead::Failed(error) => read(Err(error)),
+    })
 }
 
 fn read(read: Result<EntryBatch, ReadError>) -> (Answer, EntryBatch) {

@@ -207,7 +207,7 @@ impl Group {
         if commit > last {
             return Err(Error::Commit { shard, commit, first, last });
         }
-        let last_term = self.term_of(last).map_err(|miss| state::malformed(&self.shard, miss.to_string()))?;
+        let last_term = self.term_of(last).map_err(|error| state::malformed(&self.shard, error.to_string()))?;
         if term < last_term {
             return Err(Error::Term { shard, term, last_term });
         }
@@ -215,7 +215,7 @@ impl Group {
     }
 
     /// The term of an entry or of the boundary. A log that begins with index 1 has a boundary even if none was written.
-    pub(crate) fn term_of(&self, index: u64) -> Result<u64, logboom::Miss> {
+    pub(crate) fn term_of(&self, index: u64) -> Result<u64, logboom::ReadError> {
         match self.shard.term(index) {
             Err(_) if index == 0 && self.range().start == 1 => Ok(0),
             term => term,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use logboom::{EntryBatch, Miss, ReadError, TryRead};
+use logboom::{EntryBatch, ReadError, TryRead};
 use raft::{
     GetEntriesContext, RaftState, RawNode, Storage, StorageError,
     eraftpb::{Entry, Snapshot},
@@ -37,9 +37,8 @@ impl Storage for Group {
         let can_wait = context.can_async();
         let outcome = match self.shard.try_entries(low..high, max_bytes) {
             TryRead::Ready(batch) => Ok(batch),
-            TryRead::Compacted { first } => Err(ReadError::Compacted { first }),
-            TryRead::Unavailable { last } => Err(ReadError::Unavailable { last }),
-            TryRead::Corrupted { .. } | TryRead::Io(_) => self.shard.entries(low..high, max_bytes),
+            TryRead::Failed(error @ (ReadError::Compacted { .. } | ReadError::Unavailable { .. })) => Err(error),
+            TryRead::Failed(_) => self.shard.entries(low..high, max_bytes),
             TryRead::WouldBlock(future) => match (self.fetched(low), &self.fetcher) {
                 (Some(batch), _) => Ok(batch),
                 (None, Some(fetcher)) if can_wait => {
@@ -55,9 +54,9 @@ impl Storage for Group {
     /// The term of an entry, or of the boundary, from memory; of a lost entry too. Where that is lost as well, the core
     /// is told that it is compacted: it sends a snapshot then, while it panics for any other error.
     fn term(&self, index: u64) -> raft::Result<u64> {
-        self.term_of(index).map_err(|miss| match miss {
-            Miss::Compacted { .. } => StorageError::Compacted.into(),
-            Miss::Unavailable { .. } => StorageError::Unavailable.into(),
+        self.term_of(index).map_err(|error| match error {
+            ReadError::Compacted { .. } => StorageError::Compacted.into(),
+            ReadError::Unavailable { .. } => StorageError::Unavailable.into(),
             _ => {
                 self.fail(logboom::Error::Quarantined { shard: self.id() }.into());
                 StorageError::Compacted.into()

@@ -49,6 +49,11 @@ impl Extent {
         self.first..self.next
     }
 
+    /// Where entries may have been that are lost with the end of the log.
+    pub(crate) fn beyond(&self) -> Range<u64> {
+        if self.is_vacant() { 0..u64::MAX } else { self.next..u64::MAX }
+    }
+
     pub(crate) fn last(&self) -> Option<u64> {
         (!self.is_empty()).then(|| self.next - 1)
     }

@@ -108,10 +108,10 @@ impl Query {
     /// The part of the range before the first missing entry, or the answer if that part is empty.
     fn known(&self, extent: &Extent, missing: &Missing) -> Result<Range<u64>, Result<EntryBatch, ReadError>> {
         let Range { start, end } = self.range;
-        let lost = |range| Err(Err(ReadError::Corrupted { range, what: "lost to damage".into() }));
+        let lost = |range| Err(Err(ReadError::lost(range)));
         let behind = missing.suffix && end > extent.next;
         if behind && start < end && (start >= extent.next || extent.is_vacant()) {
-            return lost(if extent.is_vacant() { 0..u64::MAX } else { extent.next..u64::MAX });
+            return lost(extent.beyond());
         }
         let bounded = Self { range: start..if behind { extent.next } else { end }, ..self.clone() };
         if let Some(answer) = bounded.outcome_of(extent) {
@@ -238,7 +238,7 @@ impl Query {
     pub(crate) fn failed(&self, error: WalError) -> ReadError {
         match error {
             WalError::Corruption(_) => self.corrupted(&error.to_string()),
-            other => ReadError::Io(other.into()),
+            other => ReadError::Io(Arc::new(other.into())),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
         state::{ShardCell, State},
     },
     types::{
-        error::{Error, Miss, ReadError, Result},
+        error::{Error, ReadError, Result},
         ids::ShardId,
     },
 };
@@ -43,7 +43,7 @@ use crate::{
 /// batch.append_payload(shard.id(), 1, 5, b"first")?.append_payload(shard.id(), 2, 5, b"second")?;
 /// engine.write(batch)?;
 /// assert_eq!((shard.first(), shard.last(), shard.next()), (Some(1), Some(2), Some(3)));
-/// assert_eq!(shard.term(2), Ok(5));
+/// assert_eq!(shard.term(2)?, 5);
 /// # engine.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -75,23 +75,8 @@ pub enum TryRead {
     Ready(EntryBatch),
     /// The disk is needed, or the shard is being written to at this moment: the future gives the entries.
     WouldBlock(EntriesFuture),
-    /// As [`ReadError::Compacted`].
-    Compacted {
-        /// The first index of the log, or where it continues if it is empty.
-        first: u64,
-    },
-    /// As [`ReadError::Unavailable`].
-    Unavailable {
-        /// The last index of the log, `None` if it is empty.
-        last: Option<u64>,
-    },
-    /// As [`ReadError::Corrupted`].
-    Corrupted {
-        /// The entries that cannot be read, half-open.
-        range: Range<u64>,
-    },
-    /// As [`ReadError::Io`].
-    Io(Error),
+    /// Why they cannot be read.
+    Failed(ReadError),
 }
 
 impl Shard {
@@ -184,24 +169,26 @@ impl Shard {
     /// [lost](Quarantine::entries) is still known, unless opening has found no trace of it.
     ///
     /// # Errors
-    /// [`Miss::Compacted`] below the boundary, [`Miss::Unavailable`] past the end, [`Miss::Corrupted`] for a lost entry
-    /// whose term is not known, and past the end where more may have been written.
-    pub fn term(&self, index: u64) -> Result<u64, Miss> {
+    /// [`ReadError::Compacted`] below the boundary, [`ReadError::Unavailable`] past the end, [`ReadError::Corrupted`]
+    /// for a lost entry whose term is not known, and past the end where more may have been written.
+    pub fn term(&self, index: u64) -> Result<u64, ReadError> {
         let cell = self.cell();
         let state = cell.state.lock();
         let extent = cell.published.load().extent;
         let missing = state.missing();
         match extent.boundary() {
             Some(boundary) if boundary.index == index => return Ok(boundary.term),
-            _ if missing.is_some_and(|missing| may_follow(missing, &extent, index)) => return Err(Miss::Corrupted),
-            _ if extent.is_vacant() => return Err(Miss::Unavailable { last: None }),
-            _ if index < extent.first => return Err(Miss::Compacted { first: extent.first }),
+            _ if missing.is_some_and(|missing| may_follow(missing, &extent, index)) => {
+                return Err(ReadError::lost(extent.beyond()));
+            }
+            _ if extent.is_vacant() => return Err(ReadError::Unavailable { last: None }),
+            _ if index < extent.first => return Err(ReadError::Compacted { first: extent.first }),
             _ => {}
         }
         let is_lost = missing.is_some_and(|missing| missing.entries.contains(index));
         match state.log.term(index).filter(|_| index < extent.next) {
-            Some(NO_TERM) if is_lost => Err(Miss::Corrupted),
-            term => term.ok_or(Miss::Unavailable { last: extent.last() }),
+            Some(NO_TERM) if is_lost => Err(ReadError::lost(index..index + 1)),
+            term => term.ok_or(ReadError::Unavailable { last: extent.last() }),
         }
     }
 
@@ -258,10 +245,7 @@ impl Shard {
         match query.try_read() {
             None => TryRead::WouldBlock(EntriesFuture::cold(query)),
             Some(Ok(batch)) => TryRead::Ready(batch),
-            Some(Err(ReadError::Compacted { first })) => TryRead::Compacted { first },
-            Some(Err(ReadError::Unavailable { last })) => TryRead::Unavailable { last },
-            Some(Err(ReadError::Corrupted { range, .. })) => TryRead::Corrupted { range },
-            Some(Err(ReadError::Io(error))) => TryRead::Io(error),
+            Some(Err(error)) => TryRead::Failed(error),
         }
     }
 

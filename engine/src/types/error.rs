@@ -159,6 +159,10 @@ pub enum Error {
         /// The shard.
         shard: ShardId,
     },
+    /// Entries, or the term of one, could not be read. What the disk has refused meanwhile is its own variant
+    /// ([`Error::Io`]), as of any other call.
+    #[error(transparent)]
+    Read(ReadError),
     /// The file system is mounted read-only.
     #[error("read-only file system: {what}")]
     ReadOnly {
@@ -232,39 +236,19 @@ pub enum Limit {
     Value,
 }
 
-/// Why [`Shard::term`](crate::Shard::term) has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Miss {
-    /// The index is below the boundary, or below the first entry where there is none.
-    #[error("compacted: the log begins at {first}")]
-    Compacted {
-        /// The first index of the log, or where it continues if it is empty.
-        first: u64,
-    },
-    /// The term is lost with its entry, or the entry would lie where the log may have gone on: see
-    /// [`Shard::quarantine`](crate::Shard::quarantine).
-    #[error("lost to damage")]
-    Corrupted,
-    /// The index is past the last entry.
-    #[error("unavailable: {}", End(*.last))]
-    Unavailable {
-        /// The last index of the log, `None` if it is empty.
-        last: Option<u64>,
-    },
-}
-
-/// Why entries could not be read.
+/// Why entries, or the term of one, could not be read.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The range begins below the first entry.
+    /// The range begins below the first entry; a term: the index lies below the boundary, or below the first entry
+    /// where there is none.
     #[error("compacted: the log begins at {first}")]
     Compacted {
         /// The first index of the log, or where it continues if it is empty.
         first: u64,
     },
-    /// What is stored of these entries is not what was written, or is lost. Others can still be read.
+    /// What is stored of these entries is not what was written, or is lost; of [`Shard::term`](crate::Shard::term),
+    /// that the term is lost as well. Others can still be read.
     #[error("{}: {what}", Damaged(.range))]
     Corrupted {
         /// The entries that cannot be read, half-open.
@@ -274,8 +258,8 @@ pub enum ReadError {
     },
     /// The disk failed to answer.
     #[error(transparent)]
-    Io(Error),
-    /// The range ends past the last entry.
+    Io(Arc<Error>),
+    /// The range ends, or the index lies, past the last entry.
     #[error("unavailable: {}", End(*.last))]
     Unavailable {
         /// The last index of the log, `None` if it is empty.
@@ -341,6 +325,21 @@ impl Error {
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { what },
             _ => Self::Io { what, error },
         }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(error) => Arc::unwrap_or_clone(error),
+            error => Self::Read(error),
+        }
+    }
+}
+
+impl ReadError {
+    pub(crate) fn lost(range: Range<u64>) -> Self {
+        Self::Corrupted { range, what: "lost to damage".into() }
     }
 }
 
@@ -473,7 +472,6 @@ mod tests {
         let target = Error::Target { error: Arc::new(Error::Full(Capacity::Device)) };
         let holders = "compact shards (`Engine::space` names those that hold the most)";
         for (message, expected) in [
-            (Miss::Unavailable { last: None }.to_string(), "unavailable: the log is empty".to_owned()),
             (ReadError::Unavailable { last: None }.to_string(), "unavailable: the log is empty".to_owned()),
             (ReadError::Unavailable { last: Some(7) }.to_string(), "unavailable: the log ends at 7".to_owned()),
             (Error::Full(Capacity::Device).to_string(), format!("the device is full: {holders}, or free space on it")),
@@ -495,6 +493,22 @@ mod tests {
             ),
         ] {
             assert_eq!(message, expected);
+        }
+    }
+
+    #[test]
+    fn a_failed_read_is_an_error_of_the_engine() {
+        let all = [
+            ReadError::Compacted { first: 3 },
+            ReadError::lost(3..5),
+            ReadError::Io(Arc::new(Error::Closed)),
+            ReadError::Unavailable { last: None },
+        ];
+        for error in all {
+            let text = error.to_string();
+            let is_io = matches!(error, ReadError::Io(_));
+            let error = Error::from(error);
+            assert_eq!((matches!(error, Error::Read(_)), error.to_string()), (!is_io, text));
         }
     }
 

@@ -261,7 +261,7 @@ fn entry_differences(shard: &logboom::Shard, model: &Model) -> String {
             let (term, kind, context, payload) = &model.entries[(entry.index - model.first) as usize];
             let same = entry.index == next
                 && (entry.term, entry.kind, entry.context, entry.payload) == (*term, *kind, context, payload);
-            if !same || shard.term(next) != Ok(*term) {
+            if !same || shard.term(next).ok() != Some(*term) {
                 return format!("{:?}: entry {next} differs: {entry:?}\n", shard.id());
             }
             next += 1;

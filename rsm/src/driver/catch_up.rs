@@ -1,6 +1,6 @@
 //! Catching up followers: entries or a snapshot to send, and log to keep for them.
 
-use logboom::{EntryBatch, Miss, ReadError, snapshot::Lease};
+use logboom::{EntryBatch, ReadError, snapshot::Lease};
 
 use super::Driver;
 use crate::{
@@ -71,7 +71,7 @@ impl<M: StateMachine> Driver<M> {
     fn snapshot_from_which_the_log_goes_on(&mut self, least: u64) -> Result<CatchUp> {
         if let Some(lease) = self.engine.snapshots().newest(self.shard.id())?
             && lease.manifest().index >= least
-            && !matches!(self.shard.term(lease.manifest().index), Err(Miss::Compacted { .. }))
+            && !matches!(self.shard.term(lease.manifest().index), Err(ReadError::Compacted { .. }))
         {
             return Ok(CatchUp::Snapshot(lease));
         }

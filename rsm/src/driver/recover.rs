@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use logboom::{
-    Engine, Miss, ShardId,
+    Engine, ReadError, ShardId,
     snapshot::{Lease, Manifest},
 };
 
@@ -98,7 +98,7 @@ impl<M: StateMachine> Driver<M> {
         }
         match self.shard.term(kept) {
             Ok(term) => Ok(Some(term)),
-            Err(Miss::Corrupted) => Err(logboom::Error::Quarantined { shard: self.shard.id() }.into()),
+            Err(ReadError::Corrupted { .. }) => Err(logboom::Error::Quarantined { shard: self.shard.id() }.into()),
             Err(_) => Ok(None),
         }
     }

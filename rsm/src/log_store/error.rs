@@ -83,6 +83,7 @@ impl From<logboom::Error> for Error {
         match error {
             Engine::Compacted { first, .. } => Self::Compacted { start: first },
             Engine::Gap { expected, got, .. } => Self::Gap { next: expected, index: got },
+            Engine::Read(error) => error.into(),
             Engine::Closed | Engine::Poisoned { .. } => Self::failed(error),
             _ => Self::refused(error),
         }

@@ -3,7 +3,7 @@
 use std::{fmt, ops::Range};
 
 use bytes::Bytes;
-use logboom::{Batch, Boundary, Durability, Engine, Entry, Limit, Miss, ReadError, Shard, ShardId, Ticket};
+use logboom::{Batch, Boundary, Durability, Engine, Entry, Limit, ReadError, Shard, ShardId, Ticket};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Compacted, Error, LogEntry, LogId, LogStore, Notice, Result, ServerState, StateStore, pack};
@@ -172,7 +172,7 @@ impl LogStore for ShardLog {
             };
             match self.shard.term(index) {
                 Ok(term) => return Ok(LogId { index, term }),
-                Err(Miss::Corrupted) => return Err(Error::unreadable(Miss::Corrupted)),
+                Err(error @ ReadError::Corrupted { .. }) => return Err(error.into()),
                 // It was truncated or compacted in between.
                 Err(_) => {}
             }
@@ -248,7 +248,7 @@ impl LogStore for ShardLog {
     fn term_at(&self, index: u64) -> Result<u64> {
         match self.shard.term(index) {
             Ok(term) => Ok(term),
-            Err(Miss::Corrupted) => Err(Error::unreadable(Miss::Corrupted)),
+            Err(error @ ReadError::Corrupted { .. }) => Err(error.into()),
             Err(_) => Ok(0),
         }
     }

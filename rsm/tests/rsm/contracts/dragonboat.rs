@@ -1,6 +1,6 @@
 //! dragonboat's `ILogDB` and `LogReader`, on the bare engine.
 
-use logboom::{Boundary, Durability, EntryBatch, Error, Miss, ReadError, ShardId};
+use logboom::{Boundary, Durability, EntryBatch, Error, ReadError, ShardId};
 
 use logboom_rsm::Failure;
 
@@ -168,12 +168,15 @@ pub(super) const ROWS: &[Row] = &[
     row("LogReader: the marker is the boundary, and Term answers for it", |bench| {
         bench.append(1..10, 4);
         bench.compact(5).unwrap();
-        assert_eq!((bench.shard().boundary(), bench.shard().term(5)), (Some(Boundary { index: 5, term: 4 }), Ok(4)));
+        assert_eq!(
+            (bench.shard().boundary(), bench.shard().term(5).ok()),
+            (Some(Boundary { index: 5, term: 4 }), Some(4))
+        );
     }),
     row("LogReader.Compact is inclusive: ErrCompacted below the marker, ErrUnavailable above the last", |bench| {
         bench.append(1..10, 4);
         bench.compact(5).unwrap();
-        assert_eq!(bench.shard().term(4), Err(Miss::Compacted { first: 6 }));
+        assert!(matches!(bench.shard().term(4), Err(ReadError::Compacted { first: 6 })));
         assert!(matches!(bench.compact(10), Err(Error::Beyond { .. })));
     }),
     row("LogReader.Entries: ErrCompacted and ErrUnavailable, and never a gap", |bench| {

@@ -1,6 +1,6 @@
 //! etcd-io/raft's `Storage` and `MemoryStorage`, etcd's `wal` and `snap`, on the bare engine.
 
-use logboom::{Boundary, Durability, Error, Miss, ReadError};
+use logboom::{Boundary, Durability, Error, ReadError};
 
 use logboom_rsm::Failure;
 
@@ -11,8 +11,8 @@ pub(super) const ROWS: &[Row] = &[
         bench.append(1..10, 2);
         bench.compact(4).unwrap();
         assert_eq!(bench.terms(4..10), [2; 6]);
-        assert_eq!(bench.shard().term(3), Err(Miss::Compacted { first: 5 }));
-        assert_eq!(bench.shard().term(10), Err(Miss::Unavailable { last: Some(9) }));
+        assert!(matches!(bench.shard().term(3), Err(ReadError::Compacted { first: 5 })));
+        assert!(matches!(bench.shard().term(10), Err(ReadError::Unavailable { last: Some(9) })));
     }),
     row("Entries is half-open, has at least one entry, and else no more than the limit", |bench| {
         bench.append(1..10, 1);
@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
         bench.append(1..10, 1);
         bench.engine.snapshots().install(&bench.build(5, 3), None).unwrap();
         assert_eq!((bench.shard().last(), bench.shard().next()), (None, Some(6)));
-        assert_eq!(bench.shard().term(5), Ok(3));
+        assert_eq!(bench.shard().term(5).ok(), Some(3));
     }),
     row("ApplySnapshot: ErrSnapOutOfDate for one that is older", |bench| {
         bench.append(1..10, 1);
