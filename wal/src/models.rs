@@ -187,5 +187,5 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
 }
 
 fn failure() -> Error {
-    Error::Unsupported("the model's failure".to_owned())
+    Error::Bug { what: "the model's failure" }
 }

@@ -36,7 +36,7 @@ impl Opening {
     /// As [`Opening::start`].
     pub fn begin(mut self) -> Result<Wal, Error> {
         if self.base.mode != Mode::Write {
-            return Err(Error::Unsupported("the log was opened for reading".to_owned()));
+            return Err(Error::Misuse { what: "the log was opened for reading".to_owned() });
         }
         if !self.replayed {
             self.replay(&mut |_| Ok(()))?;

@@ -228,7 +228,7 @@ impl Wal {
     /// entries and nothing else: no checkpoint need cover it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a segment that is written, or one that is not [`Wal::covered`]; those of
+    /// [`Error::Misuse`] for a segment that is written, or one that is not [`Wal::covered`]; those of
     /// [`Wal::reserve`].
     pub fn retire(&self, segments: &[SegmentId]) -> Result<(), Error> {
         self.shared.env.check_process()?;
@@ -236,7 +236,7 @@ impl Wal {
         let is_written = |id: SegmentId| self.segment(id).is_ok_and(|segment| !segment.is_closed());
         let may_not = |id: SegmentId| if id.is_cold() { is_written(id) } else { id >= active || id >= covered };
         if let Some(id) = segments.iter().find(|&&id| may_not(id)) {
-            return Err(Error::Unsupported(format!("segment {id} may not be retired yet")));
+            return Err(Error::Misuse { what: format!("segment {id} may not be retired yet") });
         }
         let count = u32::try_from(segments.len()).unwrap_or(u32::MAX);
         let body: Vec<u8> = segments.iter().flat_map(|id| id.0.to_le_bytes()).collect();

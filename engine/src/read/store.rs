@@ -95,7 +95,7 @@ impl Store {
             rebuilder.add(&passed);
             Ok(())
         })?;
-        rebuilder.finish().map_err(|error| WalError::Unsupported(error.to_string()))
+        rebuilder.finish().map_err(|_| WalError::Bug { what: "what a segment holds does not fit in a footer" })
     }
 }
 

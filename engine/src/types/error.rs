@@ -16,6 +16,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A batch was given up while it was written, by a panic: of a thread that submitted it. It poisons the log, since
+    /// what comes behind that batch can never become durable.
+    #[error("a batch was given up {when} it was written: a thread has panicked")]
+    Abandoned {
+        /// `before` or `while`.
+        when: &'static str,
+    },
     /// An index past the end of the log was given to `truncate_after`, `compact_through` or `heal`.
     #[error("{shard}: index {index} is beyond the last entry ({})", Shown(*.last))]
     Beyond {
@@ -30,6 +37,12 @@ pub enum Error {
     /// durable. Try again when some of them are.
     #[error("as many bytes as are admitted await durability: wait for a ticket, or raise `admission_bytes`")]
     Busy,
+    /// A rule of the engine's own, or of its log's, is broken: a bug of them. Please report it.
+    #[error("a bug of Logboom: {what}")]
+    Bug {
+        /// Which rule.
+        what: Arc<str>,
+    },
     /// The engine was closed.
     #[error("the engine is closed")]
     Closed,
@@ -347,6 +360,8 @@ impl From<logboom_wal::Error> for Error {
     fn from(error: logboom_wal::Error) -> Self {
         use logboom_wal::Error as Wal;
         match error {
+            Wal::Abandoned { when } => Self::Abandoned { when },
+            Wal::Bug { what } => Self::Bug { what: what.into() },
             Wal::Busy => Self::Busy,
             Wal::Closed => Self::Closed,
             Wal::Corruption(_) => Self::malformed(error.to_string()),
@@ -355,6 +370,8 @@ impl From<logboom_wal::Error> for Error {
             Wal::Full(capacity) => Self::Full(capacity),
             Wal::Identity(fault) => Self::Identity { what: fault.to_string().into() },
             Wal::Io { what, error } => Self::shared_io(what, error),
+            // The engine made the call.
+            Wal::Misuse { what } => Self::Bug { what: what.into() },
             Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
             Wal::Poisoned { first } => Self::Poisoned { first: Arc::new((*first).clone().into()) },
             Wal::Target(error) => Self::Target { error: Arc::new((*error).clone().into()) },
@@ -510,6 +527,20 @@ mod tests {
             let error = Error::from(error);
             assert_eq!((matches!(error, Error::Read(_)), error.to_string()), (!is_io, text));
         }
+    }
+
+    #[test]
+    fn bugs_and_panics_are_no_configuration_errors() {
+        use logboom_wal::Error as Wal;
+        let poison = |first| Error::from(Wal::Poisoned { first: Arc::new(first) }).to_string();
+        assert_eq!(
+            poison(Wal::Abandoned { when: "while" }),
+            "the log failed earlier: a batch was given up while it was written: a thread has panicked"
+        );
+        for bug in [Wal::Bug { what: "a rule" }, Wal::Misuse { what: "a rule".to_owned() }] {
+            assert_eq!(poison(bug), "the log failed earlier: a bug of Logboom: a rule");
+        }
+        assert!(matches!(Error::from(Wal::Unsupported("an option".to_owned())), Error::Config { .. }));
     }
 
     #[test]

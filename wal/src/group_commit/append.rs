@@ -183,7 +183,7 @@ impl Staging {
         let Some(open) = &mut self.open else { return Ok(None) };
         let Some(carver) = &mut self.carver else { return Ok(None) };
         let Some(region) = carver.carve(request.bytes) else {
-            return Err(Error::Unsupported("a group outgrew its chunk".to_owned()));
+            return Err(Error::Bug { what: "a group outgrew its chunk" });
         };
         let at = open.group.shape.records_end();
         let sequence = Sequence::new(open.group.sequence, open.group.shape.records);
@@ -258,7 +258,7 @@ impl Staging {
         let at = carver.position();
         let limit = carver.remaining();
         let Some(header) = carver.carve(GROUP_HEADER + round_up(self.echo_due, LINE)) else {
-            return Err(Error::Unsupported("a group outgrew its chunk".to_owned()));
+            return Err(Error::Bug { what: "a group outgrew its chunk" });
         };
         let group = Closed {
             sequence: self.next_group,
@@ -295,7 +295,7 @@ impl Staging {
             return Ok(None);
         }
         let region = self.carver.as_mut().and_then(|carver| carver.carve(prefix));
-        region.map(Some).ok_or_else(|| Error::Unsupported("a chunk is smaller than a block".to_owned()))
+        region.map(Some).ok_or(Error::Bug { what: "a chunk is smaller than a block" })
     }
 
     fn close_open(&mut self) {
@@ -397,7 +397,7 @@ impl Reservation {
     pub fn finish_for_waiter(mut self) -> Ticket {
         let whole = self.writer.take().is_some_and(RecordWriter::freeze);
         if !whole {
-            self.shared.poison(Error::Unsupported("a batch was given up while it was written".to_owned()));
+            self.shared.poison(Error::Abandoned { when: "while" });
         }
         match self.durability {
             Durability::Durable => self.shared.tail.want(self.group),
@@ -411,7 +411,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         if self.writer.take().is_some() {
             // Its bytes will never be frozen, so its group can never be written.
-            self.shared.poison(Error::Unsupported("a batch was given up before it was written".to_owned()));
+            self.shared.poison(Error::Abandoned { when: "before" });
         }
         if self.writers.leave() {
             self.shared.tail.kick();

@@ -483,5 +483,5 @@ fn durable_from(facts: &Facts) -> usize {
 }
 
 fn unfinished() -> Error {
-    Error::Unsupported("a group was closed before its records were written".to_owned())
+    Error::Bug { what: "a group was closed before its records were written" }
 }

@@ -338,7 +338,7 @@ impl Shared {
         *self.tail.thread.lock() = Some(thread);
         match is_ready.recv() {
             Ok(ready) => ready.map_err(|error| Error::io("setting up a queue", error)),
-            Err(_) => Err(Error::Unsupported("the committer thread ended before it began".to_owned())),
+            Err(_) => Err(fail(std::io::Error::other("it ended before it began"))),
         }
     }
 

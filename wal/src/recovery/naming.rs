@@ -39,7 +39,7 @@ pub fn recognise(disk: &dyn Disk) -> Result<(), Error> {
 /// The directory must be locked. Where `LOGBOOM` was that of another log, it is gone then.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when nothing is wrong with it; [`Error::Identity`] when the other files do not say, or are
+/// [`Error::Misuse`] when nothing is wrong with it; [`Error::Identity`] when the other files do not say, or are
 /// not all of one log, and the errors of [`open_read_only`](crate::open_read_only); nothing is changed then.
 /// [`Error::Io`].
 pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error> {
@@ -48,7 +48,7 @@ pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error
         Err(Error::Identity(fault)) => Some(fault),
         Err(error) => return Err(error),
     };
-    let fault = fault.ok_or_else(|| Error::Unsupported(format!("{NAME} is intact: it is not to be restored")))?;
+    let fault = fault.ok_or_else(|| Error::Misuse { what: format!("{NAME} is intact: it is not to be restored") })?;
     let pool = Pool::new(0);
     let found = match fault.is_restorable().then(|| Naming::read_elsewhere(&*disk, &pool, NAME)) {
         // They do not agree: what is known of LOGBOOM itself says more than that.

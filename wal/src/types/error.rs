@@ -12,9 +12,22 @@ use crate::types::{
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A batch was given up after it had its place in the log: its reservation was dropped, or a panic ended what wrote
+    /// its records. Its group can never be written, so this poisons the log.
+    #[error("a batch was given up {when} it was written")]
+    Abandoned {
+        /// `before` or `while`.
+        when: &'static str,
+    },
     /// As many bytes as allowed are accepted and not yet durable. Nothing was written; try again later.
     #[error("the log has as many bytes in flight as it admits")]
     Busy,
+    /// A rule of the log's own is broken: a bug of it. Please report it.
+    #[error("a bug of the log: {what}")]
+    Bug {
+        /// Which rule.
+        what: &'static str,
+    },
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -47,6 +60,12 @@ pub enum Error {
         what: Arc<str>,
         /// The system's answer.
         error: Arc<io::Error>,
+    },
+    /// The call was not allowed: a bug of who made it. Nothing was done.
+    #[error("not allowed: {what}")]
+    Misuse {
+        /// What was asked for, and why not.
+        what: String,
     },
     /// The directory was written by a newer version of this library.
     #[error("the log has format version {found}, this library reads up to {supported}")]

@@ -132,7 +132,7 @@ fn a_freed_cold_segment_does_not_come_back() {
         let sim = Sim::new(5);
         let (_, copies) = moved(&sim, 12);
         let cold = copies[0].segment;
-        assert!(matches!(sim.wal.retire(&[cold]), Err(Error::Unsupported(_))), "it is being written");
+        assert!(matches!(sim.wal.retire(&[cold]), Err(Error::Misuse { .. })), "it is being written");
         sim.wal.close_cold();
         if checkpoint {
             sim.wal.write_checkpoint(sim.wal.active(), b"").unwrap();

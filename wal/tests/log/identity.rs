@@ -153,7 +153,7 @@ fn an_identity_is_not_guessed_from_files_of_several_logs() {
     assert!(fault.logboom.is_some() && fault.strangers().any(|name| name == "segment-000099"), "{fault}");
     assert!(matches!(restore_identity(disk_with(&files)), Err(Error::Identity(_))));
     let intact = disk_with(&logged(1, options()));
-    assert!(matches!(restore_identity(intact), Err(Error::Unsupported(_))));
+    assert!(matches!(restore_identity(intact), Err(Error::Misuse { .. })));
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn a_restoring_that_is_cut_short_anywhere_can_be_done_again() {
             assert_eq!(read(&found).0, bodies(), "operation {n}");
             match restore_identity(found.clone()) {
                 Ok(_) => {}
-                Err(Error::Unsupported(what)) => assert!(is_done || n > 5, "{what}"),
+                Err(Error::Misuse { what }) => assert!(is_done || n > 5, "{what}"),
                 Err(error) => panic!("operation {n}: {error}"),
             }
             let sim = Sim::open(found, ManualClock::new(7)).unwrap();
