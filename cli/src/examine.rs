@@ -172,7 +172,7 @@ fn verify(dir: &Path, format: Format) -> Result<VerifyReport, Failure> {
 
 /// The damage that opening the log found.
 fn seen_by(log: &ReadOnly) -> VerifyReport {
-    let (found, mut report) = (&log.report().recovery, VerifyReport::default());
+    let (found, mut report) = (&log.open_report().recovery, VerifyReport::default());
     report.cut = found.cut;
     report.damages.clone_from(&found.damages);
     report.identity.clone_from(&found.identity);

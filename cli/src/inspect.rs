@@ -71,7 +71,7 @@ struct Recovery {
     /// The last epoch: how often the log was opened for writing.
     epoch: u64,
     /// The number of the checkpoint, 0 for none.
-    checkpoint: u64,
+    checkpoint: Option<u64>,
     segments_replayed: u64,
     records_replayed: u64,
     bytes_read: u64,
@@ -169,7 +169,7 @@ impl Recovery {
             ..Self::default()
         };
         let Some(log) = &found.log else { return known };
-        let report = &log.report().recovery;
+        let report = &log.open_report().recovery;
         Self {
             closed: report.closed,
             epoch: report.epoch,
@@ -229,7 +229,7 @@ impl ShardRow {
             hard_state: shard.hard_state().ok().flatten().map(|bytes| hex(&bytes)),
             commit_hint: shard.commit_hint().ok().flatten().map(|bytes| hex(&bytes)),
             keys: shard.scan(..).ok().map(|keys| keys.len()),
-            snapshots: log.snapshots_of(shard.id()).iter().map(SnapshotRow::new).collect(),
+            snapshots: log.snapshots().list(shard.id()).iter().map(SnapshotRow::new).collect(),
             quarantine: shard.quarantine().map(Missing::from),
         }
     }
@@ -328,8 +328,8 @@ fn history(recovery: &Recovery) -> String {
     ];
     let end = if recovery.closed { "closed" } else { "not closed: in use, or it crashed" };
     let checkpoint = match recovery.checkpoint {
-        0 => "none".to_owned(),
-        number => format!("number {number}"),
+        None => "none".to_owned(),
+        Some(number) => format!("number {number}"),
     };
     let mut text = field("epoch", &format!("{}, {end}", recovery.epoch));
     text += &field("checkpoint", &checkpoint);

@@ -25,7 +25,7 @@ impl Snapshots {
     /// damage.
     pub(crate) fn verify(dir: &Path, log: &ReadOnly) -> Self {
         let mut found = Self::default();
-        for (shard, snapshot) in log.snapshots() {
+        for (shard, snapshot) in log.snapshots().all() {
             found.registered += 1;
             match verify(log, shard, &snapshot) {
                 Ok(bytes) => found.bytes += bytes,
@@ -53,12 +53,12 @@ impl Snapshots {
 /// Whether the log names the snapshot at this moment.
 fn is_registered(dir: &Path, shard: ShardId, snapshot: &Registered) -> bool {
     let now = Engine::open_read_only(config(dir));
-    now.map_or(true, |log| log.snapshots_of(shard).iter().any(|other| other.id == snapshot.id))
+    now.map_or(true, |log| log.snapshots().list(shard).iter().any(|other| other.id == snapshot.id))
 }
 
 /// Reads a snapshot in full; the bytes of its files.
 fn verify(log: &ReadOnly, shard: ShardId, snapshot: &Registered) -> logboom::Result<u64> {
-    let Some(lease) = log.lease(shard, snapshot.id)? else { return Ok(0) };
+    let Some(lease) = log.snapshots().lease(shard, snapshot.id)? else { return Ok(0) };
     lease.verify(&Stop::new(), &Progress::default())?;
     Ok(lease.manifest().bytes())
 }

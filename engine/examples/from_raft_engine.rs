@@ -34,7 +34,7 @@ impl RaftEngine {
     /// `fetch_entries_to(group, begin, end, max_size, &mut entries)`: half-open in both, at least one entry in both.
     fn fetch_entries_to(&self, group: u64, begin: u64, end: u64, max: Option<u64>) -> Result<Vec<Bytes>, ReadError> {
         let entries = self.0.shard(ShardId(group)).entries(begin..end, max.unwrap_or(u64::MAX))?;
-        Ok(entries.iter().map(|entry| entry.payload_bytes()).collect()) // shares the memory, copies nothing
+        Ok(entries.iter().map(|entry| entry.payload_shared()).collect()) // shares the memory, copies nothing
     }
 
     /// `first_index(group)`, `last_index(group)`.

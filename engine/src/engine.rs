@@ -10,7 +10,7 @@ use crate::{
     health::Health,
     maintenance::{
         core::Core,
-        space::{self, ReclaimReport},
+        space::{self, SpaceReport},
     },
     metrics::Metrics,
     read::shard::Shard,
@@ -317,7 +317,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Closed`], [`Error::Io`], [`Error::Full`], [`Error::Poisoned`]. Nothing is lost then; what was not moved
     /// stays where it is.
-    pub fn reclaim(&self) -> Result<ReclaimReport> {
+    pub fn reclaim(&self) -> Result<SpaceReport> {
         self.0.core.check_open()?;
         let core = &self.0.core;
         let mut reclaimed = space::reclaim(core);
@@ -331,7 +331,7 @@ impl Engine {
     }
 
     /// Where the space of the log is, and which shards hold it back. Looks at every shard.
-    pub fn space(&self) -> ReclaimReport {
+    pub fn space(&self) -> SpaceReport {
         space::report(&self.0.core)
     }
 
@@ -355,7 +355,7 @@ impl Engine {
 
     /// With [`Runtime::Manual`]: does some of what threads would do, and says whether there was anything to do. Time
     /// that must pass is the caller's clock's.
-    pub fn step(&self) -> bool {
+    pub fn drive_once(&self) -> bool {
         self.0.core.wal.drive()
     }
 }

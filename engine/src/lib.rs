@@ -49,7 +49,7 @@
 //!
 //! let shard = engine.shard(ShardId(1));
 //! for entry in &shard.entries(1..3, 1 << 20)? {
-//!     println!("{}: {} bytes", entry.index, entry.payload.len()); // `entry.payload_bytes()` shares the memory
+//!     println!("{}: {} bytes", entry.index, entry.payload.len()); // `entry.payload_shared()` shares the memory
 //! }
 //! let mut batch = engine.batch();
 //! batch.compact_through(ShardId(1), 1)?;
@@ -180,12 +180,12 @@ pub use backup::{Backup, BackupReport};
 pub use encoding::extent::Boundary;
 pub use engine::Engine;
 pub use health::{Health, Reason};
-pub use maintenance::space::{Holder, ReclaimReport};
+pub use maintenance::space::{Holder, SpaceReport};
 pub use metrics::Metrics;
 pub use read::entries::{EntryBatch, EntryRef, Iter};
 pub use read::readers::EntriesFuture;
 pub use read::shard::{Bounds, Shard, TryRead};
-pub use read_only::ReadOnly;
+pub use read_only::{ReadOnly, ReadOnlySnapshots};
 pub use recovery::report::{OpenReport, Segment};
 pub use shard_state::quarantine::Quarantine;
 pub use snapshots::Snapshots;

@@ -33,6 +33,10 @@ pub struct ReadOnly {
     snapshots: Snapshots,
 }
 
+/// The snapshots of a [`ReadOnly`], by the names of [`Snapshots`](crate::Snapshots).
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOnlySnapshots<'v>(&'v Snapshots);
+
 const UNSTEADY: &str = "the log is in use, and each look at it has found something else: try again";
 
 impl ReadOnly {
@@ -100,14 +104,32 @@ impl ReadOnly {
         self.store.verify_segments(segments)
     }
 
-    /// The registered snapshots, by shard, and of a shard oldest first. Their files are not looked at.
-    pub fn snapshots(&self) -> Vec<(ShardId, Registered)> {
-        self.snapshots.all().into_iter().map(|(shard, registered)| (ShardId(shard), registered)).collect()
+    /// The snapshots beside the log.
+    pub fn snapshots(&self) -> ReadOnlySnapshots<'_> {
+        ReadOnlySnapshots(&self.snapshots)
+    }
+
+    /// What opening found, and what a writable open would cut.
+    pub fn open_report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// The segments of the log, oldest first, and how much of each is live.
+    pub fn segments(&self) -> Vec<Segment> {
+        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, self.usage.live(info.id));
+        self.store.source.segments().into_iter().map(live).collect()
+    }
+}
+
+impl ReadOnlySnapshots<'_> {
+    /// All registered snapshots, by shard, and of a shard oldest first. Their files are not looked at.
+    pub fn all(&self) -> Vec<(ShardId, Registered)> {
+        self.0.all().into_iter().map(|(shard, registered)| (ShardId(shard), registered)).collect()
     }
 
     /// The registered snapshots of a shard, oldest first.
-    pub fn snapshots_of(&self, shard: ShardId) -> Vec<Registered> {
-        self.snapshots.list(shard.0)
+    pub fn list(&self, shard: ShardId) -> Vec<Registered> {
+        self.0.list(shard.0)
     }
 
     /// A lease of a shard's snapshot of this id, of no effect on a writer; `None` if it is not registered.
@@ -116,18 +138,7 @@ impl ReadOnly {
     /// [`Error::Snapshot`](crate::Error::Snapshot) with `Missing` or `Damaged` when it is not there, or not as it was
     /// written: also when a writer that goes on has removed it.
     pub fn lease(&self, shard: ShardId, id: u64) -> Result<Option<Lease>> {
-        Ok(self.snapshots.lease(shard.0, id)?)
-    }
-
-    /// What opening found, and what a writable open would cut.
-    pub fn report(&self) -> &OpenReport {
-        &self.report
-    }
-
-    /// The segments of the log, oldest first, and how much of each is live.
-    pub fn segments(&self) -> Vec<Segment> {
-        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, self.usage.live(info.id));
-        self.store.source.segments().into_iter().map(live).collect()
+        Ok(self.0.lease(shard.0, id)?)
     }
 }
 

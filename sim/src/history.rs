@@ -165,7 +165,7 @@ impl History {
     fn round(&mut self, engine: &Engine) -> Result<(), Failure> {
         if self.hurries {
             for _ in 0..self.choices.below(24) {
-                engine.step();
+                engine.drive_once();
             }
             return self.settle(engine);
         }
@@ -223,7 +223,7 @@ impl History {
             self.submit(engine)?;
             if self.ends {
                 for _ in 0..self.choices.below(5) {
-                    engine.step();
+                    engine.drive_once();
                 }
                 break;
             }
@@ -243,7 +243,7 @@ impl History {
                 return Ok(());
             }
             for _ in 0..self.choices.below(self.weights.steps_max) {
-                engine.step();
+                engine.drive_once();
             }
             if self.choices.percent(self.weights.pauses) {
                 self.world.pass(engine, Duration::from_millis(60))?;
@@ -252,7 +252,7 @@ impl History {
             if self.choices.percent(2) {
                 // Everything that waits for a time is due at once.
                 self.world.jump(Duration::from_secs(12));
-                engine.step();
+                engine.drive_once();
             }
             if self.choices.percent(self.weights.reclaims) {
                 if self.weights.damages == 0 && self.choices.percent(self.weights.halts / 4) {

@@ -193,7 +193,7 @@ impl Script {
                 }
                 Act::Steps(steps) => {
                     for _ in 0..*steps {
-                        engine.step();
+                        engine.drive_once();
                     }
                 }
                 Act::Barrier => drop(engine.barrier().and_then(Ticket::wait)),

@@ -74,7 +74,7 @@ impl Tickets {
             if barrier.is_done() {
                 return Ok(());
             }
-            engine.step();
+            engine.drive_once();
         }
         Err(Failure::new(Check::Rests, "a barrier is never done"))
     }

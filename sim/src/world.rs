@@ -301,7 +301,7 @@ pub(crate) fn segment_names(disk: &dyn Disk) -> Vec<String> {
 /// [`Check::Rests`].
 pub(crate) fn rest(engine: &Engine) -> Result<(), Failure> {
     for _ in 0..STEPS_MAX {
-        if !engine.step() {
+        if !engine.drive_once() {
             return Ok(());
         }
     }

@@ -9,10 +9,19 @@ use std::sync::{
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     done: AtomicU64,
+    /// [`UNKNOWN`] at first.
     total: AtomicU64,
+}
+
+const UNKNOWN: u64 = u64::MAX;
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { done: AtomicU64::new(0), total: AtomicU64::new(UNKNOWN) }
+    }
 }
 
 impl Progress {
@@ -21,9 +30,9 @@ impl Progress {
         self.0.done.load(Ordering::Relaxed)
     }
 
-    /// All bytes of the snapshot's files; 0 while unknown, as in a build.
-    pub fn total_bytes(&self) -> u64 {
-        self.0.total.load(Ordering::Relaxed)
+    /// All bytes of the snapshot's files; `None` while that is not known, as in a build.
+    pub fn total_bytes(&self) -> Option<u64> {
+        Some(self.0.total.load(Ordering::Relaxed)).filter(|&total| total != UNKNOWN)
     }
 
     pub(crate) fn of_total(bytes: u64) -> Self {

@@ -147,7 +147,7 @@ impl Bench {
             sides[0].1.push(begun.elapsed());
             let begun = Instant::now();
             let entries = shard.entries(0..READ, u64::MAX).unwrap();
-            let owned: Vec<_> = entries.iter().map(|entry| (entry.index, entry.term, entry.payload_bytes())).collect();
+            let owned: Vec<_> = entries.iter().map(|entry| (entry.index, entry.term, entry.payload_shared())).collect();
             drop(black_box(owned));
             sides[1].1.push(begun.elapsed());
             let begun = Instant::now();

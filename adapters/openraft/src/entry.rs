@@ -75,7 +75,7 @@ impl<D> Content<D> {
 
 /// An entry as the log has it, as an entry of openraft.
 pub(crate) fn decode<E: StoredEntry, K: Codec<E::Data>>(entry: &EntryRef<'_>) -> Result<E, Failure> {
-    let payload = if entry.payload.is_empty() { Bytes::new() } else { entry.payload_bytes() };
+    let payload = if entry.payload.is_empty() { Bytes::new() } else { entry.payload_shared() };
     let content = Content::decode::<K>(entry.kind, payload)?;
     E::from_parts(Parts { leader: leader(entry)?, index: entry.index, content })
 }

@@ -44,7 +44,7 @@ impl Fixture {
 
     /// Lets the background do what it has to do.
     pub(super) fn settle(&self) {
-        while self.engine.step() {}
+        while self.engine.drive_once() {}
     }
 
     /// Closes the engine, and returns what it leaves.

@@ -111,6 +111,6 @@ fn fill(engine: &Engine, term: u64) {
 fn pass(engine: &Engine, clock: &ManualClock) {
     for _ in 0..20 {
         clock.advance(Duration::from_millis(20));
-        while engine.step() {}
+        while engine.drive_once() {}
     }
 }

@@ -18,7 +18,7 @@ const HOLDERS_MAX: usize = 64;
 /// Where the space of the log is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct ReclaimReport {
+pub struct SpaceReport {
     /// Segments in use, the one that is written and the cold ones included.
     pub segments: usize,
     /// Those to which live records were moved.
@@ -53,10 +53,10 @@ pub struct Holder {
 }
 
 /// See [`crate::Engine::space`].
-pub(crate) fn report(core: &Core) -> ReclaimReport {
+pub(crate) fn report(core: &Core) -> SpaceReport {
     let segments = core.wal.segments();
     let metrics = core.wal.metrics();
-    ReclaimReport {
+    SpaceReport {
         segments: segments.len(),
         cold_segments: segments.iter().filter(|info| info.id.is_cold()).count(),
         free_segments: usize::try_from(metrics.prepared_segments).unwrap_or(usize::MAX),

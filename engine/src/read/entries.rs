@@ -33,7 +33,7 @@ use crate::{
 /// # }
 /// # engine.write(batch)?;
 /// let entries = engine.shard(ShardId(1)).entries(1..4, u64::MAX)?;
-/// let payload: bytes::Bytes = entries.get(2).expect("in the range").payload_bytes(); // shares the memory
+/// let payload: bytes::Bytes = entries.get(2).expect("in the range").payload_shared(); // shares the memory
 /// for entry in entries.iter() {
 ///     println!("{} in term {}: {} bytes", entry.index, entry.term, entry.payload.len());
 /// }
@@ -104,9 +104,9 @@ impl EntryBatch {
         self.len == 0
     }
 
-    /// The index of the first entry; 0 if there is none.
-    pub fn first(&self) -> u64 {
-        self.runs.first().map_or(0, |run| run.first)
+    /// The index of the first entry; `None` if there is none.
+    pub fn first(&self) -> Option<u64> {
+        self.runs.first().map(|run| run.first)
     }
 
     /// The entries in order.
@@ -218,12 +218,12 @@ impl<'b> IntoIterator for &'b EntryBatch {
 
 impl EntryRef<'_> {
     /// The payload as [`Bytes`] that share the batch's memory; no copy.
-    pub fn payload_bytes(&self) -> Bytes {
+    pub fn payload_shared(&self) -> Bytes {
         self.batch.share(self.payload)
     }
 
     /// The context as [`Bytes`] that share the batch's memory; no copy.
-    pub fn context_bytes(&self) -> Bytes {
+    pub fn context_shared(&self) -> Bytes {
         self.batch.share(self.context)
     }
 }
@@ -362,9 +362,9 @@ mod tests {
     fn bytes_share_the_memory() {
         let batch = batch();
         let entry = batch.get(12).unwrap();
-        let bytes = entry.payload_bytes();
+        let bytes = entry.payload_shared();
         assert_eq!((bytes.as_ptr(), &bytes[..]), (entry.payload.as_ptr(), &b"ccc"[..]));
-        assert_eq!(entry.context_bytes(), "c");
+        assert_eq!(entry.context_shared(), "c");
     }
 
     #[test]

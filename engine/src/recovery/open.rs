@@ -185,7 +185,7 @@ impl OpenTimer {
         OpenReport {
             disk,
             recovery,
-            checkpoint_bytes,
+            checkpoint_bytes: Some(checkpoint_bytes).filter(|&bytes| bytes > 0),
             shards: shards.len() as usize,
             segments,
             quarantined: shards.quarantined(),

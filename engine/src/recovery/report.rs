@@ -18,8 +18,8 @@ pub struct OpenReport {
     pub disk: Facts,
     /// What was read of the log, and whether a tail was cut.
     pub recovery: RecoveryReport,
-    /// The size of the checkpoint in bytes, 0 for none.
-    pub checkpoint_bytes: u64,
+    /// The size of the checkpoint in bytes, if there was one.
+    pub checkpoint_bytes: Option<u64>,
     /// The shards that hold anything.
     pub shards: usize,
     /// The live segments.
@@ -56,8 +56,10 @@ impl fmt::Display for OpenReport {
         writeln!(f, "{disk}")?;
         match (recovery.created, recovery.checkpoint) {
             (true, _) => writeln!(f, "log          created")?,
-            (false, 0) => writeln!(f, "checkpoint   none")?,
-            (false, number) => writeln!(f, "checkpoint   number {number}, {checkpoint_bytes} bytes")?,
+            (false, None) => writeln!(f, "checkpoint   none")?,
+            (false, Some(number)) => {
+                writeln!(f, "checkpoint   number {number}, {} bytes", checkpoint_bytes.unwrap_or_default())?;
+            }
         }
         writeln!(
             f,

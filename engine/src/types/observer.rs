@@ -18,7 +18,7 @@ pub trait Observer: Send + Sync + Debug {
         let _ = progress;
     }
 
-    /// The disk has not answered for long, or answers again ([`Stall::for_us`] is 0 then).
+    /// The disk has not answered for long, or answers again ([`Stall::lasts`] is `None` then).
     fn stalled(&self, stall: Stall) {
         let _ = stall;
     }
@@ -63,12 +63,12 @@ impl RecoveryProgress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
-    /// How long the oldest operation has been in flight, in microseconds; 0 when it is over.
-    pub for_us: u64,
+    /// How long the oldest operation has been in flight; `None` when it is over.
+    pub lasts: Option<Duration>,
 }
 
 impl Stall {
     pub(crate) fn new(waiting: Duration) -> Self {
-        Self { for_us: u64::try_from(waiting.as_micros()).unwrap_or(u64::MAX) }
+        Self { lasts: Some(waiting).filter(|waiting| !waiting.is_zero()) }
     }
 }

@@ -110,7 +110,7 @@ fn a_failed_engine_comes_to_rest() {
                 batch.compact_through(A, index - 4).unwrap();
             }
             let written = engine.submit(batch, Durability::Durable);
-            engine.step();
+            engine.drive_once();
             if written.is_err() {
                 break;
             }

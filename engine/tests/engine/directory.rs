@@ -89,8 +89,8 @@ fn a_newer_format_and_a_damaged_identity() {
             other => panic!("{other:?}"),
         }
         let view = Engine::open_read_only(ground.config.clone()).unwrap();
-        assert!(view.report().to_string().contains("identity     "), "{}", view.report());
-        assert!(view.report().recovery.identity.is_some());
+        assert!(view.open_report().to_string().contains("identity     "), "{}", view.open_report());
+        assert!(view.open_report().recovery.identity.is_some());
     }
     fs::write(&path, &good).unwrap();
     ground.open().close().unwrap();
@@ -136,7 +136,7 @@ fn a_view_needs_no_lock_and_changes_nothing() {
     check(&view.shard(A), 1..100, 1);
     assert_eq!(view.shard(B).hard_state().unwrap(), Some(Bytes::from_static(b"vote")));
     assert_eq!(view.shard(B).get(b"k").unwrap(), Some(Bytes::from_static(b"v")));
-    assert_eq!(view.report().shards, 2);
+    assert_eq!(view.open_report().shards, 2);
     assert!(view.segments().iter().map(|segment| segment.live_entries).sum::<u64>() == 99);
     let entries = block_on(view.shard(A).entries_async(5..9, u64::MAX)).unwrap();
     assert_eq!(entries.len(), 4);
@@ -199,7 +199,7 @@ fn a_view_of_a_log_that_reuses_its_segments_finds_no_damage() {
     let unsteady = AtomicUsize::new(0);
     let look = || match Engine::open_read_only(ground.config.clone()) {
         Ok(view) if view.quarantined().is_empty() && !view.has_unknown_losses() => None,
-        Ok(view) => Some(format!("{:?} {:?}", view.quarantined(), view.report().recovery.damages)),
+        Ok(view) => Some(format!("{:?} {:?}", view.quarantined(), view.open_report().recovery.damages)),
         Err(Error::Io { error, .. }) if error.kind() == std::io::ErrorKind::ResourceBusy => {
             unsteady.fetch_add(1, Ordering::Relaxed);
             None

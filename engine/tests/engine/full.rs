@@ -77,7 +77,7 @@ fn a_full_device_is_emptied_after_deaths_as_well() {
                 next += 1;
             }
             if rng.bool() {
-                engine.step();
+                engine.drive_once();
             }
             disk = disk.power_cut();
             drop(engine);
@@ -89,7 +89,7 @@ fn a_full_device_is_emptied_after_deaths_as_well() {
         fill_and_compact(&engine, &mut rng, 100..3_000, 10);
         let bytes = engine.space().bytes_in_use;
         for _ in 0..100 {
-            engine.step();
+            engine.drive_once();
         }
         assert!(engine.space().bytes_in_use <= bytes);
         engine.close().unwrap();

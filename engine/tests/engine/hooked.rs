@@ -195,7 +195,7 @@ impl Told {
 
 impl Observer for Told {
     fn stalled(&self, stall: Stall) {
-        self.say(if stall.for_us == 0 { "goes on" } else { "stalled" }.to_owned());
+        self.say(if stall.lasts.is_none() { "goes on" } else { "stalled" }.to_owned());
     }
     fn damaged(&self, damage: &Damage) {
         self.say(format!("damaged: {}", damage.what));

@@ -213,7 +213,7 @@ fn every_call_in_a_forked_child_fails_with_forked() {
         let health = engine.health();
         let is_told = matches!(health.reasons[..], [Reason::Forked { owner }] if owner == parent);
         assert!(is_told && !health.serves(), "{health:?}");
-        assert!(!engine.step());
+        assert!(!engine.drive_once());
     });
     assert!(engine.health().is_good(), "{:?}", engine.health());
     drop(copy);

@@ -88,7 +88,7 @@ impl History {
                     break;
                 }
                 for _ in 0..self.rng.u32(..20) {
-                    engine.step();
+                    engine.drive_once();
                 }
                 self.settle();
             }
@@ -415,7 +415,7 @@ fn receive(engine: &Engine, rng: &mut Rng, shard: ShardId, sent: &Lease) -> logb
     while let Some(at) = receiver.position() {
         receiver.accept(&sent.chunk(at)?)?;
         for _ in 0..rng.u32(..5) {
-            engine.step();
+            engine.drive_once();
         }
     }
     Ok(receiver.finish()?)

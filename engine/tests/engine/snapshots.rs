@@ -326,7 +326,7 @@ fn publish(engine: Engine, installs: Option<&Lease>) -> Reached {
         return Reached::Nothing;
     }
     for _ in 0..50 {
-        engine.step();
+        engine.drive_once();
     }
     if engine.close().is_ok() { Reached::Closed } else { Reached::Written }
 }

@@ -133,7 +133,7 @@ impl Ground {
 /// Drives an engine without threads until it has nothing to do.
 pub(crate) fn drive(engine: &Engine) {
     for _ in 0..100_000 {
-        if !engine.step() {
+        if !engine.drive_once() {
             return;
         }
     }

@@ -43,7 +43,7 @@ pub(super) fn write(dir: &Path) {
     engine.reclaim().unwrap();
     engine.close().unwrap();
     let engine = open(&disk);
-    while engine.step() {}
+    while engine.drive_once() {}
     end_losses(&engine);
     let disk = disk.process_crash();
     drop(engine);

@@ -109,7 +109,7 @@ impl Server {
 
     /// Lets the background do what it has to.
     pub(crate) fn settle(&self) {
-        while self.engine.step() {}
+        while self.engine.drive_once() {}
     }
 
     fn note(&self, part: &str, what: String) {
@@ -185,7 +185,7 @@ impl Server {
         self.arrow("commit of earlier entries -> answer")?;
         let last = prev.index + count;
         while self.log.last_durable_index() < last {
-            self.engine.step();
+            self.engine.drive_once();
         }
         self.note("", format!("answers: {} comes next, durable is {}", last + 1, self.log.last_durable_index()));
         Ok(Answer::Accepted { next: last + 1 })

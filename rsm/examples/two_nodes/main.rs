@@ -113,7 +113,7 @@ impl Node {
         while self.next() < leader.next() {
             match leader.driver.catch_up(self.next(), 1 << 20)? {
                 CatchUp::Entries(entries) => {
-                    println!("the follower is sent {} entries from {} on", entries.len(), entries.first());
+                    println!("the follower is sent {} entries from {} on", entries.len(), entries.first().unwrap_or(0));
                     self.take(entries.iter().map(|entry| (entry.index, entry.term, entry.payload.to_vec())))?;
                 }
                 CatchUp::Snapshot(lease) => {

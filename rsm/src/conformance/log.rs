@@ -37,7 +37,7 @@ impl Log {
         let mut batch = self.engine.batch();
         batch.append(SHARD, Entry::new(self.end(), term, payload))?;
         self.engine.write(batch)?;
-        while self.engine.step() {}
+        while self.engine.drive_once() {}
         Ok(())
     }
 

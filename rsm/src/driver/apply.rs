@@ -74,7 +74,8 @@ impl<M: StateMachine> Driver<M> {
     }
 
     fn update(&mut self, entries: &EntryBatch) -> Result<Vec<M::Output>> {
-        let end = entries.first().saturating_add(entries.len() as u64);
+        let Some(first) = entries.first() else { return Ok(Vec::new()) };
+        let end = first.saturating_add(entries.len() as u64);
         let Some(last) = entries.get(end.saturating_sub(1)) else { return Ok(Vec::new()) };
         let outputs = {
             let mut cell = self.cell.write();
@@ -88,7 +89,7 @@ impl<M: StateMachine> Driver<M> {
         }
         self.next = Some(end);
         self.shown = self.shown.max(end);
-        self.sizes.add(entries.first()..end, entries.payload_bytes());
+        self.sizes.add(first..end, entries.payload_bytes());
         self.shard.raise_applied_floor(last.index)?;
         Ok(outputs)
     }

@@ -58,7 +58,7 @@ impl<M: PreCommit> Driver<M> {
     fn show(&mut self, entries: &EntryBatch) -> Result<()> {
         let machine = |failure| Error::machine("pre_commit", failure);
         self.cell.write().get()?.machine.pre_commit(entries).map_err(machine)?;
-        self.shown = entries.first().saturating_add(entries.len() as u64);
+        self.shown = entries.first().map_or(self.shown, |first| first.saturating_add(entries.len() as u64));
         Ok(())
     }
 

@@ -337,7 +337,7 @@ impl fmt::Debug for ShardLog {
 }
 
 fn owned(entry: &logboom::EntryRef<'_>) -> LogEntry {
-    LogEntry { term: entry.term, kind: entry.kind, context: entry.context_bytes(), payload: entry.payload_bytes() }
+    LogEntry { term: entry.term, kind: entry.kind, context: entry.context_shared(), payload: entry.payload_shared() }
 }
 
 fn borrowed(index: u64, entry: &LogEntry) -> Entry<'_> {

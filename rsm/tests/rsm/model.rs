@@ -175,7 +175,8 @@ impl StateMachine for Model {
         let mut state = self.lock();
         let mut outputs = Vec::new();
         for entry in entries {
-            let skipped = self.is(Fault::AppliesBatchesAsOne) && entries.len() > 15 && entry.index == entries.first();
+            let skipped =
+                self.is(Fault::AppliesBatchesAsOne) && entries.len() > 15 && Some(entry.index) == entries.first();
             let prepared =
                 self.is(Fault::CannotRollBack) && self.prepared.iter().filter(|i| **i == entry.index).count() > 1;
             if entry.payload.is_empty() && self.is(Fault::ForgetsOutputs) {
@@ -187,7 +188,7 @@ impl StateMachine for Model {
         }
         self.write_to_disk(&state);
         drop(state);
-        let end = entries.first() + entries.len() as u64;
+        let end = entries.first().map_or(0, |first| first + entries.len() as u64);
         if !self.is(Fault::CannotRollBack) {
             self.prepared.retain(|index| *index >= end);
         }

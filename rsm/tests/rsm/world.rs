@@ -92,7 +92,7 @@ pub(crate) fn append(engine: &Engine, indexes: Range<u64>) -> logboom::Result<()
 /// Lets the background come to rest.
 pub(crate) fn settle(engine: &Engine) {
     for _ in 0..10_000 {
-        if !engine.step() {
+        if !engine.drive_once() {
             return;
         }
     }

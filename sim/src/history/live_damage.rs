@@ -202,12 +202,12 @@ impl History {
                 break;
             }
             self.submit(engine)?;
-            engine.step();
+            engine.drive_once();
         }
         // The one before is sealed.
         self.wait(engine)?;
         for _ in 0..self.choices.below(12) {
-            engine.step();
+            engine.drive_once();
         }
         self.submit(engine)?;
         self.wait(engine)?;

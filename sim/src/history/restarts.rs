@@ -27,7 +27,7 @@ impl History {
                 self.hand_in(&engine, &[Operation { shard: 0, kind: hint }])?;
             }
             for _ in 0..self.choices.below(4) {
-                engine.step();
+                engine.drive_once();
             }
             engine = self.end_and_reopen(engine)?;
             let files = self.count_files();

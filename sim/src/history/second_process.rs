@@ -51,7 +51,7 @@ impl History {
             other => return Err(Failure::new(Check::FailStop, format!("a batch without the lock: {other:?}"))),
         }
         for _ in 0..self.choices.below(50) {
-            old.step();
+            old.drive_once();
         }
         Ok(())
     }

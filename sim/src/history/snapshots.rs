@@ -154,7 +154,7 @@ impl History {
         };
         let begun = begin();
         if !is_own {
-            sender.step();
+            sender.drive_once();
         }
         Ok(begun.map(|receiving| self.handles.receiving = Some(receiving)))
     }
@@ -383,7 +383,7 @@ impl History {
 
     fn steps(&mut self, engine: &Engine) {
         for _ in 0..self.choices.below(5) {
-            engine.step();
+            engine.drive_once();
         }
     }
 

@@ -122,6 +122,6 @@ impl Outcomes {
         self.created += usize::from(recovery.created);
         self.tail_cut += usize::from(recovery.cut.is_some());
         self.closed_before += usize::from(recovery.closed);
-        self.with_checkpoint += usize::from(recovery.checkpoint > 0);
+        self.with_checkpoint += usize::from(recovery.checkpoint.is_some());
     }
 }

@@ -108,8 +108,8 @@ pub struct RecoveryReport {
     pub created: bool,
     /// The last epoch that was found.
     pub epoch: u64,
-    /// The number of the checkpoint that was used, 0 for none.
-    pub checkpoint: u64,
+    /// The number of the checkpoint that was used, if there was one.
+    pub checkpoint: Option<u64>,
     /// Segments, groups and records that were replayed, and the bytes that were read for them.
     pub segments_replayed: u64,
     /// See `segments_replayed`.
@@ -171,7 +171,7 @@ impl Opening {
         }
         let medium = Medium { disk, pool, framing: identity.framing() };
         let (slots, checkpoint) = Slots::open(&medium, &identity, mode)?;
-        report.checkpoint = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.number);
+        report.checkpoint = checkpoint.as_ref().map(|checkpoint| checkpoint.number);
         let is_named = naming.state == State::Named;
         let base = Base { medium, options, runtime, clock, pending, notices, identity, is_named, mode };
         let mut opening = Self {

@@ -74,7 +74,7 @@ async fn several_in_flight() {
 /// The engine's background, while it moves.
 async fn drive(engine: Engine, clock: Arc<ManualClock>, moves: Arc<AtomicBool>) {
     loop {
-        while moves.load(Ordering::Relaxed) && engine.step() {}
+        while moves.load(Ordering::Relaxed) && engine.drive_once() {}
         clock.advance(Duration::from_millis(1));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -47,7 +47,7 @@ impl Fixture {
 
     /// Lets the background do one thing, or time pass.
     pub(crate) fn step(&self, engine: &Engine) {
-        if !engine.step() {
+        if !engine.drive_once() {
             self.clock.advance(Duration::from_millis(1));
         }
     }

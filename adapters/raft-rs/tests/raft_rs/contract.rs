@@ -139,7 +139,7 @@ fn recovered_is_durable() {
     node.raw.step(append(2, 1, (0, 0), 0, vec![entry(1, 1)])).unwrap();
     let ready = node.raw.ready();
     node.submit(ready);
-    engine.step();
+    engine.drive_once();
     // Whether it has survived is open; once it was found it stays found.
     machine.power_cut();
     let last = Group::open(&machine.open(), SHARD, 0).unwrap().last_index().unwrap();

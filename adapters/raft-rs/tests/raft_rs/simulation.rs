@@ -225,7 +225,7 @@ impl History {
     fn write(&mut self, at: usize) {
         self.with(at, |history, life| {
             for _ in 0..history.rng.u8(1..20) {
-                life.engine.step();
+                life.engine.drive_once();
             }
             life.persisted(&mut history.oracles)
         });

@@ -56,7 +56,7 @@ impl Machine {
 /// Lets the background come to rest.
 pub(crate) fn settle(engine: &Engine) {
     for _ in 0..10_000 {
-        if !engine.step() {
+        if !engine.drive_once() {
             return;
         }
     }

@@ -32,7 +32,7 @@ fn history(batches: &[Fill<'_>]) -> Vec<Passed> {
         engine.write(batch).unwrap();
     }
     clock.advance(Duration::from_secs(1));
-    while engine.step() {}
+    while engine.drive_once() {}
     let mut passed = Vec::new();
     let mut opening = logboom_wal::open_read_only(disk.process_crash(), Options::default()).unwrap();
     opening

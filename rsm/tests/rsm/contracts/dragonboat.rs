@@ -75,7 +75,7 @@ pub(super) const ROWS: &[Row] = &[
                 let shard = bench.shard();
                 let read = shard.entries(1..10, if max_bytes == 0 { u64::MAX } else { max_bytes }).unwrap();
                 let reached = read.payload_bytes() >= max_bytes && max_bytes > 0;
-                let next = read.first() + read.len() as u64;
+                let next = read.first().unwrap() + read.len() as u64;
                 let crossing = if reached || next == 10 { 0 } else { shard.entries(next..10, 0).unwrap().len() };
                 read.len() + crossing
             };

@@ -49,7 +49,7 @@ pub(super) const ROWS: &[Row] = &[
             bench.append(1..10, 1);
             let (one, other) =
                 (bench.shard().entries(2..5, u64::MAX).unwrap(), bench.shard().entries(3..9, 100).unwrap());
-            let (a, b) = (one.get(4).unwrap().payload_bytes(), other.get(4).unwrap().payload_bytes());
+            let (a, b) = (one.get(4).unwrap().payload_shared(), other.get(4).unwrap().payload_shared());
             assert_eq!((&a[..], a.as_ptr()), (&payload(4)[..], b.as_ptr()));
         })
     },
