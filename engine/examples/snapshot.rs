@@ -27,7 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     leader.write(batch)?;
 
     // The state up to entry 8 stands for these entries. It is streamed: the whole is never in memory.
-    let mut builder = leader.snapshots().build(Spec::new(SHARD.0, 8, 1), &Stop::new())?;
+    let spec = Spec { shard: SHARD.0, index: 8, term: 1, ..Spec::default() };
+    let mut builder = leader.snapshots().build(spec, &Stop::new())?;
     builder.file("sum")?.write_all(b"8")?;
     let built = builder.finish()?; // durable, not yet registered
     let mut batch = leader.batch();

@@ -122,7 +122,8 @@
 //! # let mut batch = engine.batch();
 //! # (1..10).try_for_each(|index| batch.append(ShardId(1), Entry::new(index, 1, b"set x")).map(drop))?;
 //! # engine.write(batch)?;
-//! let mut builder = engine.snapshots().build(Spec::new(1, 7, 1), &Stop::new())?; // of shard 1, up to index 7, term 1
+//! let spec = Spec { shard: 1, index: 7, term: 1, ..Spec::default() }; // all up to and including entry 7
+//! let mut builder = engine.snapshots().build(spec, &Stop::new())?;
 //! builder.file("state")?.write_all(b"x is set")?; // streamed: the whole is never in memory
 //! let built = builder.finish()?; // durable, and nobody's
 //!

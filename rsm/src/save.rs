@@ -161,7 +161,7 @@ impl Label {
 
     fn spec(self, shard: ShardId, codec: Codec) -> Spec {
         let (index, term) = self.applied;
-        let mut spec = Spec::new(shard.0, index, term);
+        let mut spec = Spec { shard: shard.0, index, term, ..Spec::default() };
         spec.membership = self.membership.to_vec();
         spec.codec = codec;
         spec

@@ -9,8 +9,9 @@ pub const METADATA_BYTES_MAX: usize = 1 << 20;
 /// The most files of a snapshot.
 pub const FILES_MAX: usize = 1 << 16;
 
-/// The description of a snapshot to build, for [`Store::build`](crate::Store::build).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The description of a snapshot to build, for [`Store::build`](crate::Store::build). The first three fields are
+/// always given; the default of the others is empty, and not compressed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spec {
     /// The shard.
     pub shard: u64,
@@ -38,11 +39,6 @@ pub enum Codec {
 }
 
 impl Spec {
-    /// A snapshot of a shard up to and including `index`, without membership and metadata, not compressed.
-    pub fn new(shard: u64, index: u64, term: u64) -> Self {
-        Self { shard, index, term, membership: Vec::new(), metadata: Vec::new(), codec: Codec::None }
-    }
-
     pub(crate) fn check(&self) -> Result<()> {
         check_size(What::Membership, self.membership.len(), MEMBERSHIP_BYTES_MAX)?;
         check_size(What::Metadata, self.metadata.len(), METADATA_BYTES_MAX)?;

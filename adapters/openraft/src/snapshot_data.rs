@@ -35,7 +35,7 @@ use crate::error::{Error, Result};
 /// #     Engine::open(config)
 /// # };
 /// # let (there, here) = (open("there")?, open("here")?);
-/// # let mut builder = there.snapshots().build(Spec::new(1, 7, 1), &Stop::new())?;
+/// # let mut builder = there.snapshots().build(Spec { shard: 1, index: 7, term: 1, ..Spec::default() }, &Stop::new())?;
 /// # std::io::Write::write_all(&mut builder.file("state")?, b"x is set")?;
 /// # there.snapshots().register(&builder.finish()?)?;
 /// # let sent = SnapshotData::from(there.snapshots().newest(ShardId(1))?.unwrap());

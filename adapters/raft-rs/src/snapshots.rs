@@ -22,9 +22,8 @@ impl Group {
         let range = self.range();
         let unknown = Error::Applied { shard: self.id(), applied: index, first: range.start, last: range.end - 1 };
         let term = self.term_of(index).map_err(|_| unknown)?;
-        let mut spec = Spec::new(self.id().0, index, term);
-        spec.membership = state::encode_conf(&self.shard, &self.conf_state(index)?)?;
-        Ok(spec)
+        let membership = state::encode_conf(&self.shard, &self.conf_state(index)?)?;
+        Ok(Spec { shard: self.id().0, index, term, membership, ..Spec::default() })
     }
 
     /// Registers a built snapshot as the group's newest, which followers are sent from now on. The ticket completes

@@ -158,7 +158,8 @@ fn open(dir: &Path) -> Result<Engine> {
 }
 
 fn build(engine: &Engine, bytes: u64, payloads: &mut Payloads) -> Result<Built> {
-    let mut builder = engine.snapshots().build(Spec::new(SHARD.0, INDEX, 1), &Stop::new())?;
+    let mut builder =
+        engine.snapshots().build(Spec { shard: SHARD.0, index: INDEX, term: 1, ..Spec::default() }, &Stop::new())?;
     let mut file = builder.file("state")?;
     for _ in 0..bytes / PIECE as u64 {
         file.write_all(payloads.next())?;

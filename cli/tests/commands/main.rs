@@ -92,7 +92,8 @@ fn snapshots_are_listed_and_read() {
     let dir = TempDir::new().unwrap();
     let engine = Engine::open(config(dir.path())).unwrap();
     write(&engine, 1..20);
-    let mut builder = engine.snapshots().build(Spec::new(1, 10, 1), &Stop::new()).unwrap();
+    let mut builder =
+        engine.snapshots().build(Spec { shard: 1, index: 10, term: 1, ..Spec::default() }, &Stop::new()).unwrap();
     builder.file("state").unwrap().write_all(&[7; 10_000]).unwrap();
     let built = builder.finish().unwrap();
     engine.snapshots().register(&built).unwrap();

@@ -198,7 +198,7 @@ impl Sample {
             vec![("state".to_owned(), state), ("sst/1".to_owned(), noise(900)), ("empty".to_owned(), Vec::new())];
         let disk = MemoryDisk::new(Image::default());
         let store = open(&disk, &[]);
-        let mut spec = Spec::new(SHARD, 30, 2);
+        let mut spec = Spec { shard: SHARD, index: 30, term: 2, ..Spec::default() };
         (spec.membership, spec.metadata, spec.codec) = (b"1, 2, 3".to_vec(), b"mine".to_vec(), codec);
         let mut builder = store.build(spec, &Stop::new()).unwrap();
         for (name, bytes) in &files {

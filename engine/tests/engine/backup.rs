@@ -405,7 +405,8 @@ fn quarantine_is_copied_and_named() {
 
 /// A snapshot of a shard up to `index`, of some blocks, all bytes of which are `byte`.
 fn register(engine: &Engine, shard: ShardId, index: u64, byte: u8) {
-    let mut builder = engine.snapshots().build(Spec::new(shard.0, index, 1), &Stop::new()).unwrap();
+    let mut builder =
+        engine.snapshots().build(Spec { shard: shard.0, index, term: 1, ..Spec::default() }, &Stop::new()).unwrap();
     builder.file("state").unwrap().write_all(&vec![byte; 2_500_000]).unwrap();
     let built = builder.finish().unwrap();
     write(engine, |batch| batch.register_snapshot(shard, &built)?.compact_through(shard, index).map(drop));

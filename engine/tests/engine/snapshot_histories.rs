@@ -402,7 +402,7 @@ fn content(shard: ShardId, index: u64) -> Vec<u8> {
 }
 
 fn build(engine: &Engine, rng: &mut Rng, shard: ShardId, index: u64, stop: &Stop) -> logboom::Result<Built> {
-    let mut spec = Spec::new(shard.0, index, 1);
+    let mut spec = Spec { shard: shard.0, index, term: 1, ..Spec::default() };
     spec.codec = if rng.bool() { Codec::Lz4 } else { Codec::None };
     let mut builder = engine.snapshots().build(spec, stop)?;
     // The builder repeats the error.

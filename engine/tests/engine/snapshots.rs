@@ -25,7 +25,7 @@ fn content(shard: ShardId, index: u64) -> Vec<u8> {
 }
 
 fn try_build(engine: &Engine, shard: ShardId, index: u64) -> logboom::Result<Built> {
-    let mut spec = Spec::new(shard.0, index, 1);
+    let mut spec = Spec { shard: shard.0, index, term: 1, ..Spec::default() };
     spec.membership = b"1, 2, 3".to_vec();
     let mut builder = engine.snapshots().build(spec, &Stop::new())?;
     // The builder repeats the error.

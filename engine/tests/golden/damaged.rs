@@ -145,7 +145,8 @@ fn end_losses(engine: &Engine) {
 
 /// Builds a snapshot and registers it. Returns its id.
 fn snapshot(engine: &Engine, shard: ShardId, index: u64) -> u64 {
-    let mut builder = engine.snapshots().build(Spec::new(shard.0, index, 1), &Stop::new()).unwrap();
+    let spec = Spec { shard: shard.0, index, term: 1, ..Spec::default() };
+    let mut builder = engine.snapshots().build(spec, &Stop::new()).unwrap();
     builder.file("state").unwrap().write_all(b"content").unwrap();
     let built = builder.finish().unwrap();
     one(engine, |batch| batch.register_snapshot(shard, &built));

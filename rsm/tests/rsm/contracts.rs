@@ -102,7 +102,8 @@ impl Bench {
     }
 
     fn try_build(&self, index: u64, term: u64) -> Result<Built, Failure> {
-        let mut builder = self.engine.snapshots().build(Spec::new(SHARD.0, index, term), &Stop::new())?;
+        let mut builder =
+            self.engine.snapshots().build(Spec { shard: SHARD.0, index, term, ..Spec::default() }, &Stop::new())?;
         builder.file("state")?.write_all(b"state")?;
         Ok(builder.finish()?)
     }

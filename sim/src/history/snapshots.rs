@@ -100,7 +100,7 @@ impl History {
     fn spec_of(&mut self, shard: u64, index: u64, term: u64, tag: u64) -> Spec {
         let codec = if self.choices.percent(40) { Codec::Lz4 } else { Codec::None };
         let (membership, metadata) = (tag.to_le_bytes().to_vec(), (!tag).to_le_bytes().to_vec());
-        Spec { membership, metadata, codec, ..Spec::new(shard, index, term) }
+        Spec { shard, index, term, membership, metadata, codec }
     }
 
     /// Begins to receive a snapshot, or goes on with it.

@@ -77,7 +77,7 @@ fn random_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 pub(crate) fn spec(index: u64, codec: Codec) -> Spec {
-    let mut spec = Spec::new(SHARD, index, index / 10 + 1);
+    let mut spec = Spec { shard: SHARD, index, term: index / 10 + 1, ..Spec::default() };
     spec.membership = b"1, 2, 3".to_vec();
     spec.metadata = index.to_string().into_bytes();
     spec.codec = codec;

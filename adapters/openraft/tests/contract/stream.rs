@@ -20,7 +20,7 @@ fn engine(seed: u64) -> Engine {
 
 /// A handle to a snapshot of `shard` with two files, the one of several chunks, the other empty.
 fn snapshot(engine: &Engine, shard: ShardId, codec: Codec) -> SnapshotData {
-    let spec = Spec { codec, ..Spec::new(shard.0, 7, 1) };
+    let spec = Spec { shard: shard.0, index: 7, term: 1, codec, ..Spec::default() };
     let mut builder = engine.snapshots().build(spec, &Stop::new()).unwrap();
     let bytes: Vec<u8> = (0..1_200_000_u32).map(|number| (number / 7).to_le_bytes()[0]).collect();
     builder.file("state").unwrap().write_all(&bytes).unwrap();
