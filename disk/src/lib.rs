@@ -12,6 +12,7 @@
 
 #[expect(unsafe_code, reason = "memory that is shared in parts while it is filled in parts")]
 mod buffer;
+mod cause;
 mod disk;
 mod facts;
 mod stats;
@@ -31,6 +32,7 @@ mod process;
 mod sim;
 
 pub use buffer::{Carver, Chunk, LINE, Pool, Region, Slice};
+pub use cause::Cause;
 pub use disk::{Completion, Disk, File, Mode, Op, OpKind, Queue, Sync, Wait, Wake};
 pub use facts::{Backend, Facts, SyncMethod, WriteCache};
 pub use inline::InlineQueue;

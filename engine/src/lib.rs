@@ -198,7 +198,7 @@ pub use types::limits::{BATCH_RECORDS_MAX, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STA
 pub use types::observer::{Observer, RecoveryProgress, Stall};
 pub use types::payload::{Entry, Payload};
 
-pub use logboom_disk::{self as disk, DiskOptions};
+pub use logboom_disk::{self as disk, Cause, DiskOptions};
 pub use logboom_snapshot as snapshot;
 #[doc(hidden)]
 pub use logboom_wal::guarded;

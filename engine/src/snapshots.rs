@@ -138,7 +138,7 @@ impl Snapshots {
     fn check_usable(&self) -> Result<()> {
         self.0.check_open()?;
         match self.0.wal.poisoned() {
-            Some(first) => Err(Error::Poisoned { first: Arc::new(first.into()) }),
+            Some(first) => Err(Error::Poisoned { first: Error::from(first).into() }),
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use logboom::{
-    Engine, Shard, ShardId,
+    Cause, Engine, Shard, ShardId,
     snapshot::{Codec, Stop},
 };
 
@@ -131,7 +131,7 @@ pub struct Driver<M: StateMachine> {
     retry_at: u64,
     /// The running job, until it is dropped.
     job: Option<(Weak<()>, Stop)>,
-    halted: Option<Arc<Error>>,
+    halted: Option<Cause<Error>>,
 }
 
 /// Options of a [`Driver`].
@@ -278,14 +278,14 @@ impl<M: StateMachine> Driver<M> {
 
     fn check(&self) -> Result<()> {
         match &self.halted {
-            Some(first) => Err(Error::Halted { first: Arc::clone(first) }),
+            Some(first) => Err(Error::Halted { first: first.clone() }),
             None => Ok(()),
         }
     }
 
     /// Stops the driver for good because of an error.
     fn halt(&mut self, error: Error) -> Error {
-        self.halted = Some(Arc::new(error.clone()));
+        self.halted = Some(error.clone().into());
         self.stop_job();
         error
     }

@@ -1,8 +1,8 @@
 //! Errors, by what a caller can do about them.
 
-use std::{io, sync::Arc};
+use std::io;
 
-use logboom::{ReadError, snapshot};
+use logboom::{Cause, ReadError, snapshot};
 
 /// An error of a machine, of any type.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -11,6 +11,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a driver. Cheap to clone.
+///
+/// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
+/// [`source`](std::error::Error::source) gives that as well: print one of the two.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -34,7 +37,8 @@ pub enum Error {
     #[error("the driver has stopped: {first}")]
     Halted {
         /// What failed.
-        first: Arc<Error>,
+        #[source]
+        first: Cause<Error>,
     },
     /// The machine failed.
     #[error("{call}: {failure}")]
@@ -42,7 +46,8 @@ pub enum Error {
         /// The name of the method that failed.
         call: &'static str,
         /// Its error.
-        failure: Arc<dyn std::error::Error + Send + Sync>,
+        #[source]
+        failure: Cause<dyn std::error::Error + Send + Sync>,
     },
     /// The log is compacted, and no snapshot covers the entries that were dropped.
     #[error("the log begins at {first}, and no snapshot reaches that far")]
@@ -116,7 +121,7 @@ impl Error {
     /// What reading or writing a snapshot failed with.
     pub(crate) fn io(error: io::Error) -> Self {
         let found = error.get_ref().and_then(|source| source.downcast_ref::<snapshot::Error>()).cloned();
-        let snapshot = found.unwrap_or_else(|| snapshot::Error::Io { what: "snapshot".into(), error: Arc::new(error) });
+        let snapshot = found.unwrap_or_else(|| snapshot::Error::Io { what: "snapshot".into(), error: error.into() });
         Self::Engine(snapshot.into())
     }
 
@@ -141,5 +146,19 @@ impl std::fmt::Display for Shown<'_> {
             Some(index) => write!(f, "{index}"),
             None => f.write_str("none"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_machine_failed_with_is_at_the_end_of_the_chain() {
+        let machine = Error::machine("update", io::Error::from_raw_os_error(5).into());
+        let halted = Error::Halted { first: machine.into() };
+        let chain = std::iter::successors(Some(&halted as &dyn std::error::Error), |error| error.source());
+        let last = chain.last().and_then(|last| last.downcast_ref::<io::Error>()).map(io::Error::raw_os_error);
+        assert_eq!(last, Some(Some(5)), "{halted}");
     }
 }

@@ -112,7 +112,7 @@ impl Draft {
 
     fn sync_failed(&self, what: &'static str, error: io::Error) -> Error {
         self.shared.host.sync_failed(what, &error);
-        Error::Sync { what: what.into(), error: Arc::new(error) }
+        Error::Sync { what: what.into(), error: error.into() }
     }
 
     fn pipe(&mut self) -> Result<&mut Pipe> {

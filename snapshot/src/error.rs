@@ -2,10 +2,15 @@
 
 use std::{fmt, io, sync::Arc};
 
+use logboom_disk::Cause;
+
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of building, receiving, reading or finding a snapshot.
+///
+/// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
+/// [`source`](std::error::Error::source) gives that as well: print one of the two.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -48,7 +53,8 @@ pub enum Error {
         /// What was attempted.
         what: Arc<str>,
         /// The answer.
-        error: Arc<io::Error>,
+        #[source]
+        error: Cause<io::Error>,
     },
     /// The bytes are not a manifest, or state something impossible.
     #[error("no manifest of a snapshot: {what}")]
@@ -109,7 +115,8 @@ pub enum Error {
         /// What was attempted.
         what: Arc<str>,
         /// The answer.
-        error: Arc<io::Error>,
+        #[source]
+        error: Cause<io::Error>,
     },
     /// A size exceeds its limit.
     #[error("{what} of {size} exceeds the limit of {limit}")]
@@ -148,7 +155,7 @@ impl Error {
     pub(crate) fn io(what: impl Into<Arc<str>>, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Io { what: what.into(), error: Arc::new(error) },
+            _ => Self::Io { what: what.into(), error: error.into() },
         }
     }
 

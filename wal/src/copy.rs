@@ -353,7 +353,7 @@ impl Part {
 }
 
 fn of_target(error: Error) -> Error {
-    Error::Target(Arc::new(error))
+    Error::Target(error.into())
 }
 
 fn require_empty(target: &dyn Disk) -> Result<(), Error> {

@@ -35,6 +35,7 @@ pub enum Error {
         /// What.
         what: String,
         /// Why.
+        #[source]
         failure: Failure,
     },
     /// The state machine failed.
@@ -45,6 +46,7 @@ pub enum Error {
         /// The operation.
         what: &'static str,
         /// Its error.
+        #[source]
         failure: Failure,
     },
     /// Entries could not be read.
@@ -53,6 +55,7 @@ pub enum Error {
         /// The shard.
         shard: ShardId,
         /// Why not.
+        #[source]
         error: ReadError,
     },
     /// The snapshot to install has not arrived completely.

@@ -220,5 +220,5 @@ fn stands<S: AppliedState>(shard: ShardId, manifest: &Manifest) -> Result<S> {
 }
 
 fn panicked() -> Error {
-    Error::Engine(logboom::Error::Io { what: "a snapshot".into(), error: Arc::new(offload::panicked()) })
+    Error::Engine(logboom::Error::Io { what: "a snapshot".into(), error: offload::panicked().into() })
 }

@@ -70,6 +70,7 @@ pub enum Error {
         /// The shard.
         shard: ShardId,
         /// Why.
+        #[source]
         error: logboom::ReadError,
     },
     /// The log has entries of a later term than the hard state, so a hard state was lost, and maybe a vote with it.

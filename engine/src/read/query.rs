@@ -16,7 +16,10 @@ use crate::{
         quarantine::Missing,
         state::{ShardCell, State},
     },
-    types::{error::ReadError, ids::ShardId},
+    types::{
+        error::{Error, ReadError},
+        ids::ShardId,
+    },
 };
 
 /// A read of a range of entries.
@@ -238,7 +241,7 @@ impl Query {
     pub(crate) fn failed(&self, error: WalError) -> ReadError {
         match error {
             WalError::Corruption(_) => self.corrupted(&error.to_string()),
-            other => ReadError::Io(Arc::new(other.into())),
+            other => ReadError::Io(Error::from(other).into()),
         }
     }
 

@@ -153,7 +153,7 @@ impl PendingRead {
 fn answer(query: &Query) -> Result<EntryBatch, ReadError> {
     guarded(|| query.read()).unwrap_or_else(|panic| {
         tracing::error!(panic = &*panic, "a read has panicked");
-        Err(ReadError::Io(Arc::new(Error::io("reading entries", io::Error::other(&*panic)))))
+        Err(ReadError::Io(Error::io("reading entries", io::Error::other(&*panic)).into()))
     })
 }
 

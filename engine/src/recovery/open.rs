@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use logboom_disk::{Disk, DiskOptions, Facts, OpenError, Owner};
+use logboom_disk::{Cause, Disk, DiskOptions, Facts, OpenError, Owner};
 use logboom_wal::{Damage, Error as WalError, Listener, Opening, Options, RecoveryReport, Runtime};
 
 use crate::{
@@ -46,7 +46,7 @@ pub(crate) fn disk_read_only(config: &Config) -> Result<Arc<dyn Disk>> {
 
 /// Opens an absent or empty directory for a copy of a log.
 pub(crate) fn vacant_disk(dir: &Path) -> Result<Arc<dyn Disk>> {
-    let of_target = |error| Error::Target { error: Arc::new(error) };
+    let of_target = |error| Error::Target { error: Cause::from(error) };
     match logboom_disk::is_vacant(dir) {
         Ok(true) => logboom_disk::open(dir, &DiskOptions::default()).map_err(open_error).map_err(of_target),
         Ok(false) => Err(of_target(Error::Foreign { what: format!("{} is not empty", dir.display()) })),

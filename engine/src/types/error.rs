@@ -2,7 +2,7 @@
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
-use logboom_disk::lacks_files;
+use logboom_disk::{Cause, lacks_files};
 use logboom_wal::Capacity;
 
 use crate::types::{ids::ShardId, limits::BATCH_RECORDS_MAX, refusal::Refusal};
@@ -13,6 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why an operation of the engine failed. Whatever refuses a batch has written nothing and changed nothing.
 ///
 /// Cheap to clone, since one failure answers every waiter.
+///
+/// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
+/// [`source`](std::error::Error::source) gives that as well: print one of the two.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -118,7 +121,8 @@ pub enum Error {
         /// What was attempted.
         what: Arc<str>,
         /// The answer.
-        error: Arc<io::Error>,
+        #[source]
+        error: Cause<io::Error>,
     },
     /// `compact_through` was given an index above that of a leased snapshot, whose reader will need the log above it.
     /// See [`Batch::compact_past_leases`](crate::Batch::compact_past_leases).
@@ -163,7 +167,8 @@ pub enum Error {
     #[error("the log failed earlier: {first}")]
     Poisoned {
         /// The first failure.
-        first: Arc<Error>,
+        #[source]
+        first: Cause<Error>,
     },
     /// Something of the shard is lost, and the answer, or the operation, depends on it:
     /// [`Shard::quarantine`](crate::Shard::quarantine) says what.
@@ -186,7 +191,8 @@ pub enum Error {
     #[error("the directory that is copied to: {}", OfTarget(.error))]
     Target {
         /// What it was.
-        error: Arc<Error>,
+        #[source]
+        error: Cause<Error>,
     },
     /// An entry was handed to [`Batch::heal`](crate::Batch::heal) that is not the one that the log has at its index.
     #[error("{shard}: entry {index} has term {stored}, not {given}")]
@@ -271,7 +277,7 @@ pub enum ReadError {
     },
     /// The disk failed to answer.
     #[error(transparent)]
-    Io(Arc<Error>),
+    Io(Cause<Error>),
     /// The range ends, or the index lies, past the last entry.
     #[error("unavailable: {}", End(*.last))]
     Unavailable {
@@ -323,10 +329,10 @@ impl Error {
 
     /// Tells apart what a caller can act on.
     pub(crate) fn io(what: impl Into<Arc<str>>, error: io::Error) -> Self {
-        Self::shared_io(what.into(), Arc::new(error))
+        Self::shared_io(what.into(), error.into())
     }
 
-    pub(crate) fn shared_io(what: Arc<str>, error: Arc<io::Error>) -> Self {
+    pub(crate) fn shared_io(what: Arc<str>, error: Cause<io::Error>) -> Self {
         if lacks_files(&error) {
             return Self::Files { what };
         }
@@ -344,7 +350,7 @@ impl Error {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Io(error) => Arc::unwrap_or_clone(error),
+            ReadError::Io(error) => error.into_inner(),
             error => Self::Read(error),
         }
     }
@@ -373,8 +379,8 @@ impl From<logboom_wal::Error> for Error {
             // The engine made the call.
             Wal::Misuse { what } => Self::Bug { what: what.into() },
             Wal::NewerFormat { found, supported } => Self::NewerFormat { found, supported },
-            Wal::Poisoned { first } => Self::Poisoned { first: Arc::new((*first).clone().into()) },
-            Wal::Target(error) => Self::Target { error: Arc::new((*error).clone().into()) },
+            Wal::Poisoned { first } => Self::Poisoned { first: Self::from(first.into_inner()).into() },
+            Wal::Target(error) => Self::Target { error: Self::from(error.into_inner()).into() },
             Wal::TooLarge { bytes, limit } => {
                 Self::TooLarge { what: Limit::Batch, size: bytes as u64, limit: limit as u64 }
             }
@@ -382,7 +388,7 @@ impl From<logboom_wal::Error> for Error {
                 Self::TooLarge { what: Limit::Records, size: records as u64, limit: BATCH_RECORDS_MAX as u64 }
             }
             Wal::Unsupported(reason) => Self::Config { reason },
-            other => Self::Io { what: "log".into(), error: Arc::new(io::Error::other(other)) },
+            other => Self::Io { what: "log".into(), error: io::Error::other(other).into() },
         }
     }
 }
@@ -486,7 +492,7 @@ mod tests {
 
     #[test]
     fn messages_say_what_to_do() {
-        let target = Error::Target { error: Arc::new(Error::Full(Capacity::Device)) };
+        let target = Error::Target { error: Error::Full(Capacity::Device).into() };
         let holders = "compact shards (`Engine::space` names those that hold the most)";
         for (message, expected) in [
             (ReadError::Unavailable { last: None }.to_string(), "unavailable: the log is empty".to_owned()),
@@ -518,7 +524,7 @@ mod tests {
         let all = [
             ReadError::Compacted { first: 3 },
             ReadError::lost(3..5),
-            ReadError::Io(Arc::new(Error::Closed)),
+            ReadError::Io(Error::Closed.into()),
             ReadError::Unavailable { last: None },
         ];
         for error in all {
@@ -530,9 +536,26 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_of_the_system_is_at_the_end_of_the_chain() {
+        use logboom_wal::Error as Wal;
+        let answer = || io::Error::from_raw_os_error(5);
+        let io = || Wal::Io { what: "writing".into(), error: answer().into() };
+        let snapshot = logboom_snapshot::Error::Sync { what: "syncing".into(), error: answer().into() };
+        let read = ReadError::Io(Error::from(io()).into());
+        let read: &dyn std::error::Error = &read;
+        let poisoned = Error::from(Wal::Poisoned { first: io().into() });
+        let target = Error::from(Wal::Target(io().into()));
+        for error in [&poisoned as &dyn std::error::Error, &target, &Error::from(snapshot), read] {
+            let chain = std::iter::successors(Some(error), |error| error.source());
+            let last = chain.last().and_then(|last| last.downcast_ref::<io::Error>()).map(io::Error::raw_os_error);
+            assert_eq!(last, Some(Some(5)), "{error}");
+        }
+    }
+
+    #[test]
     fn bugs_and_panics_are_no_configuration_errors() {
         use logboom_wal::Error as Wal;
-        let poison = |first| Error::from(Wal::Poisoned { first: Arc::new(first) }).to_string();
+        let poison = |first: Wal| Error::from(Wal::Poisoned { first: first.into() }).to_string();
         assert_eq!(
             poison(Wal::Abandoned { when: "while" }),
             "the log failed earlier: a batch was given up while it was written: a thread has panicked"

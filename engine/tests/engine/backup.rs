@@ -466,7 +466,7 @@ fn directories_that_no_copy_is_made_in() {
     append(&engine, A, 1..10, 1);
     let dir = temp_dir();
     let refused = |path: &std::path::Path| match engine.backup(path) {
-        Err(Error::Target { error }) => (*error).clone(),
+        Err(Error::Target { error }) => error.into_inner(),
         other => panic!("{other:?}"),
     };
     assert!(matches!(refused(&ground.config.dir), Error::Foreign { .. }), "the engine's own");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use logboom::ReadError;
+use logboom::{Cause, ReadError};
 
 use crate::error::Failure;
 
@@ -24,7 +24,8 @@ pub enum Error {
     #[error("the log has failed: {failure}")]
     Failed {
         /// The failure.
-        failure: Arc<dyn std::error::Error + Send + Sync>,
+        #[source]
+        failure: Cause<dyn std::error::Error + Send + Sync>,
     },
     /// The written entry does not continue the log.
     #[error("entry {index} does not continue the log, {next} would")]
@@ -45,13 +46,14 @@ pub enum Error {
     #[error(transparent)]
     Refused {
         /// Why.
-        failure: Arc<dyn std::error::Error + Send + Sync>,
+        failure: Cause<dyn std::error::Error + Send + Sync>,
     },
     /// An entry exists, or existed, and cannot be read. Other entries can.
     #[error("the log cannot be read: {failure}")]
     Unreadable {
         /// Why.
-        failure: Arc<dyn std::error::Error + Send + Sync>,
+        #[source]
+        failure: Cause<dyn std::error::Error + Send + Sync>,
     },
 }
 

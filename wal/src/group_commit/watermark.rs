@@ -3,10 +3,7 @@
 //! Completion is a group's sequence against this number, so waiting costs no allocation and acknowledgement is in
 //! prefix order by construction.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    task::Waker,
-};
+use std::{sync::atomic::Ordering, task::Waker};
 
 use crate::{
     group_commit::{due::Due, wakers::Wakers},
@@ -167,5 +164,5 @@ impl Cell {
 
 /// What every call after a failure is told.
 pub(crate) fn poisoned(first: &Error) -> Error {
-    Error::Poisoned { first: Arc::new(first.clone()) }
+    Error::Poisoned { first: first.clone().into() }
 }

@@ -2,6 +2,8 @@
 
 use std::{io, sync::Arc};
 
+use logboom_disk::Cause;
+
 use crate::types::{
     damage::{Damage, DamageKind},
     identity_fault::IdentityFault,
@@ -9,6 +11,9 @@ use crate::types::{
 };
 
 /// An error of the log. Cheap to clone: one failure answers every waiter.
+///
+/// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
+/// [`source`](std::error::Error::source) gives that as well: print one of the two.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -59,7 +64,8 @@ pub enum Error {
         /// What was attempted.
         what: Arc<str>,
         /// The system's answer.
-        error: Arc<io::Error>,
+        #[source]
+        error: Cause<io::Error>,
     },
     /// The call was not allowed: a bug of who made it. Nothing was done.
     #[error("not allowed: {what}")]
@@ -80,11 +86,12 @@ pub enum Error {
     #[error("the log is poisoned by an earlier failure: {first}")]
     Poisoned {
         /// The first failure.
-        first: Arc<Error>,
+        #[source]
+        first: Cause<Error>,
     },
     /// The directory that is copied to, or its disk. The log itself is not affected, unless it says so.
     #[error("the directory that is copied to: {0}")]
-    Target(Arc<Error>),
+    Target(#[source] Cause<Error>),
     /// The records of a batch have more bytes than one group takes.
     #[error("records of {bytes} bytes exceed what one group takes, {limit}")]
     TooLarge {
@@ -106,7 +113,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(what: impl Into<Arc<str>>, error: io::Error) -> Self {
-        Self::Io { what: what.into(), error: Arc::new(error) }
+        Self::Io { what: what.into(), error: error.into() }
     }
 
     pub(crate) fn corruption(segment: SegmentId, offset: u32, what: impl Into<String>) -> Self {
@@ -147,6 +154,22 @@ impl Capacity {
             io::ErrorKind::StorageFull => Some(Self::Device),
             io::ErrorKind::QuotaExceeded => Some(Self::Quota),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_the_system_is_at_the_end_of_the_chain() {
+        let io = Error::io("writing", io::Error::from_raw_os_error(5));
+        let poisoned = Error::Poisoned { first: io.clone().into() };
+        for error in [io.clone(), poisoned, Error::Target(io.into())] {
+            let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let last = chain.last().and_then(|last| last.downcast_ref::<io::Error>()).map(io::Error::raw_os_error);
+            assert_eq!(last, Some(Some(5)), "{error}");
         }
     }
 }
