@@ -51,7 +51,9 @@ impl Ticket {
         self.0.wait().map_err(Error::from)
     }
 
-    /// [`Ticket::wait`] for at most `timeout`, a little more at times.
+    /// [`Ticket::wait`] for at most `timeout`. With [`Runtime::Manual`](crate::Runtime) it drives the engine for
+    /// as long, and no longer than there is something to do: the engine's clock stands still meanwhile, and `timeout`
+    /// is real time.
     ///
     /// # Errors
     /// The outer error is the ticket itself, when it was not done in time.

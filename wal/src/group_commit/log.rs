@@ -1,9 +1,6 @@
 //! What the handles, tickets and machines of one log share.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
     group_commit::{
@@ -172,25 +169,5 @@ impl Shared {
         }
         self.notices.panicked(ended.name, ended.panic);
         self.tell_if_closed();
-    }
-
-    /// [`Shared::wait`] with a bound, for which the committer thread does the work.
-    pub(crate) fn wait_timeout(&self, group: u64, timeout: Duration) -> Option<Result<(), Error>> {
-        let begun = Instant::now();
-        let mut pause = Duration::from_micros(20);
-        loop {
-            if let Some(outcome) = self.state.watermark.outcome(group) {
-                return Some(outcome);
-            }
-            if begun.elapsed() >= timeout {
-                return None;
-            }
-            if self.env.manual {
-                self.drive();
-            }
-            // A futex with a timeout is not portable; a bounded wait is rare and may be a little late.
-            std::thread::sleep(pause.min(timeout));
-            pause = (pause * 2).min(Duration::from_millis(1));
-        }
     }
 }

@@ -4,9 +4,11 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
 };
+
+use event_listener::{Event, Listener};
 
 use crate::{
     group_commit::{log::Shared, tail::Caller},
@@ -57,11 +59,13 @@ impl Ticket {
         self.shared.wait(self.group, Caller::Locked)
     }
 
-    /// [`Ticket::wait`] for at most `timeout`; gives the ticket back when that is over.
+    /// [`Ticket::wait`] for at most `timeout`; gives the ticket back when that is over. The log's own threads do the
+    /// work. A log that is driven by hand is driven, in the caller's thread, for as long, and no longer than there
+    /// is something to do: its clock stands still meanwhile, and `timeout` is real time.
     ///
     /// # Errors
     /// The outer error is the ticket itself, not done yet.
-    pub fn wait_timeout(self, timeout: Duration) -> Result<Result<(), Error>, Self> {
+    pub fn wait_timeout(mut self, timeout: Duration) -> Result<Result<(), Error>, Self> {
         if !self.is_done()
             && let Err(error) = self.shared.env.check_process()
         {
@@ -69,9 +73,25 @@ impl Ticket {
         }
         self.shared.tail.want(self.group);
         self.shared.tail.kick();
-        match self.shared.wait_timeout(self.group, timeout) {
-            Some(outcome) => Ok(outcome),
-            None => Err(self),
+        let mut deadline = Instant::now().checked_add(timeout);
+        if self.shared.env.manual {
+            let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            while !self.is_done() && self.shared.drive() && !is_over() {}
+            deadline = Some(Instant::now());
+        }
+        let woken = Arc::new(Woken(Event::new()));
+        let waker = Waker::from(Arc::clone(&woken));
+        loop {
+            // It listens before it registers and looks, so a wake-up in between is not missed.
+            let listener = woken.0.listen();
+            if let Poll::Ready(outcome) = Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
+                return Ok(outcome);
+            }
+            match deadline {
+                None => listener.wait(),
+                Some(deadline) if listener.wait_deadline(deadline).is_none() && !self.is_done() => return Err(self),
+                Some(_) => {}
+            }
         }
     }
 
@@ -90,6 +110,15 @@ impl Ticket {
                 drop(guarded(|| callback(outcome)));
             }
         }
+    }
+}
+
+/// What wakes a thread that waits with a bound.
+struct Woken(Event);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify(usize::MAX);
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use loom::{future::block_on, thread};
@@ -45,6 +46,20 @@ fn an_awaited_ticket_is_woken() {
         let shared = Arc::clone(&world.shared);
         let publisher = thread::spawn(move || publish(&shared, 2));
         block_on(ticket(&world)).unwrap();
+        publisher.join().unwrap();
+        assert_eq!(world.shared.state.watermark.registered(), (0, 0));
+    });
+}
+
+/// A bound that is never reached: loom has no time.
+#[test]
+fn who_waits_with_a_bound_is_woken() {
+    model(2, || {
+        let world = World::new();
+        world.notifier();
+        let shared = Arc::clone(&world.shared);
+        let publisher = thread::spawn(move || publish(&shared, 2));
+        ticket(&world).wait_timeout(Duration::MAX).unwrap().unwrap();
         publisher.join().unwrap();
         assert_eq!(world.shared.state.watermark.registered(), (0, 0));
     });

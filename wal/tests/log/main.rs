@@ -31,8 +31,8 @@ use logboom_disk::{
     SyncMethod,
 };
 use logboom_wal::{
-    Capacity, Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Record, Request, Runtime, Sequence,
-    Wal, open, open_read_only, record_bytes,
+    Capacity, Durability, Error, FooterSpace, Listener, ManualClock, Meta, Options, Record, Request, Reservation,
+    Runtime, Sequence, Wal, open, open_read_only, record_bytes,
 };
 use support::*;
 
@@ -624,6 +624,59 @@ fn a_group_that_was_taken_and_not_written_is_committed_by_another() {
     first.wait().unwrap();
     let second = second.finish();
     assert!(second.wait_timeout(Duration::from_secs(20)).is_ok_and(|outcome| outcome.is_ok()), "nobody commits it");
+}
+
+/// A wake-up that is missed is a wait without end, as no bound is ever reached.
+#[test]
+fn who_waits_with_a_bound_is_woken_among_many() {
+    let dir = Dir::new("bounded");
+    let (wal, _, _) = dir.open();
+    let wal = Arc::new(wal);
+    let (done, is_done) = std::sync::mpsc::channel();
+    for writer in 0..8 {
+        let (wal, done) = (Arc::clone(&wal), done.clone());
+        std::thread::spawn(move || {
+            for nth in 0..100_u64 {
+                let bytes = record_bytes(8);
+                let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+                let mut reservation = wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap();
+                let meta = Meta { owner: writer, kind: 1, first: nth, count: 1, attr: 0, prev: Sequence::NONE };
+                reservation.record(&meta, 8, |body| body.put(&nth.to_le_bytes()));
+                // Some commit in their own threads beside those who wait.
+                match (writer + nth) % 3 {
+                    0 => reservation.finish_for_waiter().wait().unwrap(),
+                    _ => reservation.finish().wait_timeout(Duration::MAX).unwrap().unwrap(),
+                }
+            }
+            done.send(()).unwrap_or_default();
+        });
+    }
+    for _ in 0..8 {
+        is_done.recv_timeout(Duration::from_secs(120)).expect("a writer waits for ever");
+    }
+}
+
+#[test]
+fn a_log_that_is_driven_by_hand_gives_the_ticket_back_when_time_is_up() {
+    let disk = SimDisk::new(7, SimOptions::default());
+    let clock = ManualClock::new(1);
+    let wal = open(disk, options(), Runtime::Manual(clock)).unwrap().start().unwrap();
+    let reserve = || {
+        let bytes = record_bytes(8);
+        let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+        wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap()
+    };
+    let fill = |reservation: &mut Reservation| {
+        let meta = Meta { owner: 1, kind: 1, first: 0, count: 1, attr: 0, prev: Sequence::NONE };
+        reservation.record(&meta, 8, |body| body.put(&[7; 8]));
+    };
+    let (mut first, mut second) = (reserve(), reserve());
+    fill(&mut second);
+    let ticket = second.finish().wait_timeout(Duration::from_millis(5)).expect_err("the first is not written yet");
+    fill(&mut first);
+    drop(first.finish());
+    ticket.wait_timeout(Duration::MAX).expect("there is no bound").unwrap();
+    wal.close().unwrap();
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
