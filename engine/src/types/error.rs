@@ -16,6 +16,42 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
 /// [`source`](std::error::Error::source) gives that as well: print one of the two.
+///
+/// *retry*: the same call may succeed later, when what is named has changed. *caller*: the same call fails again, and
+/// the log is as it was. *damage*: what was durable is lost, in part. *fatal*: only another opening goes on.
+///
+/// | variant | what it is | what to do |
+/// |---|---|---|
+/// | `Abandoned` | fatal | a thread of yours has panicked in a call: open the log again |
+/// | `Beyond` | caller | the log ends before the index; `Batch::reset_to` goes further |
+/// | `Bug` | fatal | report it; open the log again where it is poisoned by it |
+/// | `Busy` | retry | wait for a ticket first |
+/// | `Closed` | caller | open the log again |
+/// | `Compacted` | caller | the log begins behind the index: send a snapshot |
+/// | `Config` | caller | change the field that is named |
+/// | `Corruption` | damage | docs/repair.md |
+/// | `Empty` | caller | do not submit empty batches |
+/// | `Files` | retry | raise the limit of open files, or compact |
+/// | `Foreign` | caller | give another directory |
+/// | `Forked` | caller | use the log in the process that opened it |
+/// | `Full` | retry | compact, or free what is named |
+/// | `Gap` | caller | append the index that is expected |
+/// | `Identity` | damage | `logboom repair` lists what can be done |
+/// | `Io` | retry | what it names was not done, and the log goes on: see to the disk |
+/// | `Leased` | retry | when the lease is gone; `Batch::compact_past_leases` does not wait |
+/// | `Locked` | retry | when the other has closed it |
+/// | `NewerFormat` | caller | use the version that wrote it, or a later one |
+/// | `NotLazy` | caller | submit it as `Durable` |
+/// | `Permission` | caller | give the process the right |
+/// | `Poisoned` | fatal | nothing is acknowledged any more: open the log again |
+/// | `Quarantined` | damage | heal the shard, accept the loss or destroy it |
+/// | `Read` | as `ReadError` | `Corrupted` is damage; `Compacted` and `Unavailable` are answers |
+/// | `ReadOnly` | caller | mount the file system for writing |
+/// | `Snapshot` | as it says | `Damaged` and `Missing` are damage: fetch another one |
+/// | `Target` | as its cause | of the directory that is copied to; this log goes on |
+/// | `Term` | caller | the entry is not the one of the log |
+/// | `TooLarge` | caller | make it smaller |
+/// | `Unapplied` | retry | when the entries are applied |
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -550,6 +586,26 @@ mod tests {
             let last = chain.last().and_then(|last| last.downcast_ref::<io::Error>()).map(io::Error::raw_os_error);
             assert_eq!(last, Some(Some(5)), "{error}");
         }
+    }
+
+    /// Of both tables, so that neither is forgotten when a variant comes or goes.
+    #[test]
+    fn every_variant_has_its_row() {
+        let source = include_str!("error.rs");
+        let (before, body) = source.split_once("pub enum Error {\n").expect("it is here");
+        let body = body.split_once("\n}\n").map_or("", |(body, _)| body);
+        let name = |line: &'static str| {
+            let name = line.strip_prefix("    ")?.split([' ', '(', ',']).next()?;
+            name.starts_with(|first: char| first.is_ascii_uppercase()).then_some(name)
+        };
+        let mut variants: Vec<&str> = body.lines().filter_map(name).collect();
+        variants.sort_unstable();
+        let row = |line: &'static str| line.strip_prefix("| `");
+        let named = |row: &'static str| row.split_once('`').map(|(name, _)| name);
+        let rows: Vec<&str> = before.lines().filter_map(|line| row(line.strip_prefix("/// ")?)).collect();
+        assert_eq!(rows.iter().filter_map(|row| named(row)).collect::<Vec<_>>(), variants);
+        let other = include_str!("../../../docs/errors.md");
+        assert_eq!(other.lines().filter_map(row).collect::<Vec<_>>(), rows);
     }
 
     #[test]
