@@ -6,6 +6,7 @@ mod support;
 mod repair;
 mod identity;
 mod in_use;
+mod faces;
 
 use std::{fs, io::Write, process::Stdio};
 

@@ -423,7 +423,7 @@ fn a_folder_in_the_directory_is_not_looked_at() {
 }
 
 /// Shard 7 with the entries 1 to 19, of which the second is lost.
-fn hit() -> TempDir {
+pub(crate) fn hit() -> TempDir {
     let dir = crashed();
     let (file, at) = groups(dir.path());
     damage(dir.path(), &file, at[2]);

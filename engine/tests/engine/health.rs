@@ -221,3 +221,20 @@ fn rot_degrades_until_its_segment_is_given_back() {
     assert!(engine.health().is_good(), "{:?}", engine.health());
     engine.close().unwrap();
 }
+
+/// Dashboards have these names; CHANGELOG says when one changes.
+#[test]
+fn metrics_have_these_names() {
+    let ground = Ground::sim(5);
+    let engine = ground.open();
+    let text = format!("{:?}", engine.metrics());
+    let names: std::collections::BTreeSet<&str> =
+        text.split([' ', '{', ',']).filter_map(|word| word.strip_suffix(':')).collect();
+    let expected = "admitted_bytes ahead_bytes append_batches buffer_bytes cached_bytes caught_panics cold_read_bytes \
+                    cold_reads compact_emptied compact_segments groups idle_buffer_bytes index_bytes \
+                    index_checkpoints index_quarantined index_sealed index_shards log moved_bytes moved_records \
+                    prepared_segments read_ahead_bytes read_cold read_hot reads_spared scrub_damages scrubbed_bytes \
+                    segments syncs writes written_bytes";
+    assert_eq!(names, expected.split_whitespace().collect());
+    engine.close().unwrap();
+}
