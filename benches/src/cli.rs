@@ -99,7 +99,7 @@ struct Run {
     #[arg(required = true, value_name = "WORKLOAD", value_parser = PossibleValuesParser::new(workload::names()))]
     workloads: Vec<String>,
 
-    /// The systems to run them on; built with `--features peers`, there are fjall, redb and okaywal besides.
+    /// The systems to run them on; a build with `--features peers` also has fjall, redb and okaywal.
     #[arg(long, value_delimiter = ',', default_value = "logboom,raft-engine,floor")]
     system: Vec<System>,
 
@@ -153,7 +153,7 @@ fn is_broken_pipe(error: &Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// A length of time that somebody may wait for, in seconds.
+/// A duration in seconds, bounded to one that a person would wait for.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),

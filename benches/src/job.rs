@@ -1,4 +1,4 @@
-//! One round of one system, in a child process of its own.
+//! One round of one system, in a child process.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -24,7 +24,7 @@ use crate::{
     workload::{Shape, laggards, memory, read, recover, snapshot, store, sync},
 };
 
-/// What a child is to do.
+/// The job of a child.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Job {
     /// The system.
@@ -35,11 +35,11 @@ pub struct Job {
     pub seconds: f64,
     /// Operations per second, over all writers.
     pub rate: Option<u32>,
-    /// What to measure.
+    /// The task.
     pub task: Task,
 }
 
-/// What a child measures.
+/// The task of a child.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Task {
     /// See [`sync`].
@@ -160,7 +160,7 @@ impl Drop for Running {
 /// How soon the user's wish to end is noticed.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// What one round has measured.
+/// The measurements of one round.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Outcome {
     /// The operations.

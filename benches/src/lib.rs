@@ -32,5 +32,5 @@ pub mod guard;
 /// Any error: a benchmark can only report it and end.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What may fail with any error.
+/// A result with any error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -37,7 +37,7 @@ impl Window {
     }
 }
 
-/// What was counted in the window.
+/// The counts of the window.
 #[derive(Debug)]
 pub struct Measured {
     /// The operations that completed in the window, and their latencies.
@@ -117,7 +117,7 @@ impl Gate {
 const COUNTING: u8 = 1;
 const OVER: u8 = 2;
 
-/// Runs each worker in a thread of its own through the window.
+/// Runs each worker on its own thread through the window.
 ///
 /// # Errors
 /// The first error of a worker; it ends the work of all.

@@ -13,7 +13,7 @@ pub struct Machine {
     pub kernel: String,
     /// The type of the file system, such as `ext4`.
     pub file_system: String,
-    /// What is mounted, such as `/dev/vda`.
+    /// The mounted device, such as `/dev/vda`.
     pub device: String,
 }
 

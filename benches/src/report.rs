@@ -45,7 +45,7 @@ impl Contender {
     }
 }
 
-/// What is said of the rounds of a system.
+/// The summary of a system's rounds.
 #[derive(Debug)]
 struct Reported {
     system: System,
@@ -65,7 +65,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// What is reported of the systems that ran a workload.
+/// The report of the systems that ran a workload.
 #[derive(Debug)]
 pub struct Comparison {
     workload: &'static str,
@@ -140,7 +140,7 @@ fn others(comparisons: &[Comparison]) -> Vec<System> {
     System::value_variants().iter().copied().filter(|system| *system != System::Logboom && ran(system)).collect()
 }
 
-/// What has to be said beside the table: which workloads were to find nothing in the page cache, and did.
+/// A note below the table: workloads that should have found nothing in the page cache, and did.
 pub fn caveat(comparisons: &[Comparison]) -> Option<String> {
     let warm = |comparison: &&Comparison| {
         let warm = |reported: &Reported| reported.median.notes.get(CACHE_DROPPED) == Some(&Value::Bool(false));

@@ -19,10 +19,10 @@ use self::{
 };
 use crate::{Result, cli, interrupt, machine::Machine, place::Place, system::System, workload::Round};
 
-/// What is to be measured.
+/// The measurements to take.
 #[derive(Args, Debug)]
 pub struct Request {
-    /// What grows [default: each in turn]
+    /// The axis to measure [default: each in turn]
     #[arg(long, value_delimiter = ',')]
     pub axis: Vec<Axis>,
 
@@ -54,7 +54,7 @@ pub struct Request {
 /// Measures and reports to the standard output; progress goes to the terminal, if there is one.
 ///
 /// # Errors
-/// What a round fails with; [`interrupt::Interrupted`] when the user ended it.
+/// The error of a round; [`interrupt::Interrupted`] when the user ended it.
 pub fn run(request: &Request) -> Result<()> {
     interrupt::watch()?;
     let place = Place::new(request.dir.as_deref())?;

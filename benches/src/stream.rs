@@ -75,7 +75,7 @@ pub struct Track {
     pub cyclic: bool,
 }
 
-/// What a file's blocks are before they are written to.
+/// The state of a file's blocks before they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Preparation {
     /// Reserved, and known to the file system as unwritten.

@@ -18,7 +18,7 @@ use crate::{
     workload::{self, Round, Workload},
 };
 
-/// What is to be run.
+/// The run.
 #[derive(Debug)]
 pub struct Plan {
     /// The workloads, in this order.
@@ -70,7 +70,7 @@ impl Plan {
         }
     }
 
-    /// What is left out, a line for each, with the reason.
+    /// The combinations that are left out, one line each with the reason.
     fn left_out(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for workload in &self.workloads {

@@ -100,7 +100,7 @@ pub enum Reach {
     Pairs,
     /// It keeps logs.
     Log,
-    /// It has snapshots besides.
+    /// It also has snapshots.
     Everything,
 }
 
@@ -122,7 +122,7 @@ impl fmt::Display for System {
     }
 }
 
-/// What a log is opened for; each system translates it into its own configuration.
+/// The purpose of a log; each system translates it into its own configuration.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Tuning {
     /// Writing and compacting without end: recycling is warm.
@@ -160,7 +160,7 @@ pub trait Log: Send + Sync {
         0
     }
 
-    /// What it has written and holds, if it says.
+    /// The bytes written and held, if the system reports them.
     fn occupancy(&self) -> Option<Occupancy> {
         None
     }
@@ -169,7 +169,7 @@ pub trait Log: Send + Sync {
     fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// What a log has written since it was opened, and what it holds, in bytes.
+/// The bytes that a log has written since it was opened, and that it holds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Occupancy {
     /// Of the groups that were appended, with all that frames and pads them.

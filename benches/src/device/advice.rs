@@ -12,13 +12,13 @@ use crate::stream::{Method, Preparation};
 /// One default of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// What is decided.
+    /// The decision.
     pub default: &'static str,
     /// How it is decided on this disk.
     pub here: String,
-    /// What was measured that bears on it.
+    /// The measurements behind it.
     pub measured: String,
-    /// What speaks against the decision, and what to do then.
+    /// An objection to the decision, and the remedy.
     pub objection: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub fn table(rows: &[Row]) -> Table {
     table
 }
 
-/// What is measured less than this far apart is taken to be equal.
+/// Measurements closer than this count as equal.
 const NOISE: f64 = 1.2;
 
 fn backend(survey: &Survey) -> Option<Row> {

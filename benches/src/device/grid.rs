@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::shots::{Cell, IoPath, Shots};
 use crate::stream::{Method, Preparation};
 
-/// What is varied.
+/// The varied parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
     /// Bytes of one write.

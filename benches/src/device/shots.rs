@@ -62,14 +62,14 @@ impl fmt::Display for IoPath {
     }
 }
 
-/// What one measurement gave.
+/// The result of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Shot {
     /// Writes per second.
     pub writes_per_s: f64,
     /// The median time from the start of a write until it is durable, in microseconds.
     pub p50_us: f64,
-    /// What 99 of 100 writes did not exceed, in microseconds.
+    /// The 99th percentile of the latency, in microseconds.
     pub p99_us: f64,
 }
 

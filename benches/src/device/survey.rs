@@ -17,10 +17,10 @@ use crate::{
     stream::{Method, Preparation},
 };
 
-/// What a disk says of itself, and what was measured of it.
+/// The facts and the measurements of a disk.
 #[derive(Debug)]
 pub struct Survey {
-    /// What opening the directory found.
+    /// The facts that opening the directory found.
     pub facts: Facts,
     /// Durable writes.
     pub shots: Shots,

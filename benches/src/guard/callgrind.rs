@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{operations::Operation, record::Circumstances};
 use crate::{Error, Result};
 
-/// What a child says of itself.
+/// The report of a child.
 #[derive(Debug, Deserialize, Serialize)]
 struct Report {
     units: u64,

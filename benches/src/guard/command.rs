@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{Error, Result, interrupt};
 
-/// What is to be counted, and with what it is compared.
+/// The operations to count, and the record to compare with.
 #[derive(Args, Debug)]
 pub struct Request {
     /// The operations to count [default: all]
@@ -92,7 +92,7 @@ fn count(request: &Request) -> Result<Counts> {
     Ok(counts)
 }
 
-/// What is not counted now stays, if it was counted with the same.
+/// Keeps counts of operations that are not counted now, if they were counted in the same environment.
 fn update(request: &Request, path: &Path, circumstances: Circumstances, counts: &Counts) -> Result<()> {
     let old = Record::load(path).ok().filter(|record| record.circumstances == circumstances);
     let kept = old.filter(|_| !request.operations.is_empty()).map_or_else(BTreeMap::new, |record| record.instructions);

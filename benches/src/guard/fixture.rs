@@ -59,7 +59,7 @@ impl Fixture {
     }
 }
 
-/// A log that nobody has open.
+/// A closed log.
 pub(super) struct Ended(Arc<SimDisk>);
 
 impl Ended {

@@ -24,7 +24,7 @@ impl Operation {
     /// Performs it in this process, and returns the number of units that were counted.
     ///
     /// # Errors
-    /// Whatever the engine refuses.
+    /// Errors of the engine.
     pub fn run(&self) -> Result<u64> {
         (self.run)()
     }

@@ -15,12 +15,12 @@ pub struct Record {
     pub instructions: BTreeMap<String, f64>,
 }
 
-/// What decides about the number of instructions, besides the code.
+/// The environment that determines the number of instructions, apart from the code.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Circumstances {
     /// The release of the compiler.
     pub rustc: String,
-    /// What it compiled for.
+    /// The target it compiled for.
     pub target: String,
     /// The level of optimization.
     pub opt_level: String,
@@ -29,7 +29,7 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
-    /// Those of this process: under callgrind, the processor is the one that callgrind shows.
+    /// The environment of this process: under callgrind, the processor is the one that callgrind emulates.
     pub fn of_this_process() -> Self {
         Circumstances {
             rustc: env!("LOGBOOM_BENCH_RUSTC").to_owned(),
@@ -84,7 +84,7 @@ impl Record {
     }
 }
 
-/// What a count is beside the one in the record; `change` is its growth by that, 0.1 for 10 %.
+/// A count compared with the record; `change` is the relative growth, 0.1 for 10 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// The record does not have the operation.

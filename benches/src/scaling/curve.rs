@@ -11,10 +11,10 @@ use crate::{Result, report::short, system::System};
 /// Figures by their names; a name ends with its unit.
 pub type Figures = BTreeMap<String, f64>;
 
-/// What a system gave at a point of an axis.
+/// The measurement of a system at a point of an axis.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Point {
-    /// What grows.
+    /// The axis.
     pub axis: Axis,
     /// How much of it there was.
     pub at: u64,
@@ -80,7 +80,7 @@ impl Curves {
         self.points.push(point);
     }
 
-    /// What it was measured on.
+    /// The machine of the measurement.
     pub fn machine(&self) -> &str {
         &self.machine
     }

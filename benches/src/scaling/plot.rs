@@ -13,7 +13,7 @@ use plotters::prelude::*;
 use super::{axis::Axis, bars::Bars, curve::Curves};
 use crate::{Error, Result, job::round, system::System};
 
-/// What is to be drawn.
+/// The plots to draw.
 #[derive(Args, Debug)]
 pub struct Request {
     /// What `logboom-bench scaling --json` has printed, or `logboom-bench run --json` of logboom and raft-engine.

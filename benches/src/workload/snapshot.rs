@@ -27,7 +27,7 @@ use crate::{
     workload::Round,
 };
 
-/// What is built, shipped and installed.
+/// The snapshot to build, send and install.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Load {
     /// The snapshot's size in bytes.
@@ -37,7 +37,7 @@ pub struct Load {
 const BYTES: u64 = 4 << 30;
 const SHARD: ShardId = ShardId(1);
 const INDEX: u64 = 1_000_000;
-/// What a state machine writes and reads at once.
+/// Bytes per read and write of the state machine.
 const PIECE: usize = 64 << 10;
 /// Chunks on their way from the one engine to the other.
 const ON_THE_WAY: usize = 8;

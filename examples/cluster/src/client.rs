@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a client looks for a node that takes its operation, before it thinks of another one.
 const SEARCH: Duration = Duration::from_secs(10);
 
-/// What all clients have in common.
+/// The state that all clients share.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     pub(crate) shards: u64,
@@ -59,14 +59,14 @@ pub(crate) struct Client {
     leaders: BTreeMap<u64, u64>,
     /// How many writes to a shard were sent.
     numbers: BTreeMap<u64, u64>,
-    /// What it has last seen of a register.
+    /// The last value seen in each register.
     seen: BTreeMap<(u64, u32), Option<u64>>,
     /// Values that it has thought of.
     values: u64,
     history: Vec<Operation>,
 }
 
-/// What came of sending something to a node.
+/// The outcome of a request to a node.
 enum Sent {
     Answered(Reply),
     /// It has not left this process.

@@ -36,9 +36,9 @@ pub(crate) struct Cluster {
     /// Where the nodes listen, for clients.
     pub(crate) addresses: Arc<RwLock<BTreeMap<u64, SocketAddr>>>,
     connections: BTreeMap<u64, Connection>,
-    /// What each living node has last said.
+    /// The last status of each living node.
     latest: BTreeMap<u64, Status>,
-    /// What those said last that were killed.
+    /// The last statuses of killed nodes.
     past: Status,
 }
 
@@ -168,7 +168,7 @@ impl Cluster {
         self.latest.get(&id).map_or(0, |status| status.led)
     }
 
-    /// What all nodes have done so far, at least: what a killed one did last was not seen.
+    /// Totals of all nodes so far; a lower bound, since a killed node's last work is not counted.
     pub(crate) fn total(&self) -> Status {
         let mut total = self.past;
         self.latest.values().for_each(|status| total.add(*status));

@@ -13,11 +13,11 @@ pub(crate) struct Operation {
     pub(crate) number: u64,
     /// Nanoseconds since the run began, when it was sent for the first time.
     pub(crate) invoked: u64,
-    /// When it was answered, and what; `None` if nobody knows whether it was done.
+    /// The time and the value of the answer; `None` if it is unknown whether the operation was done.
     pub(crate) answered: Option<(u64, Answer)>,
 }
 
-/// What is asked of a register. A value is a number that is written once.
+/// An operation on a register. Each value is a number that is written once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Get,
@@ -25,7 +25,7 @@ pub(crate) enum Call {
     Swap { expected: Option<u64>, value: u64 },
 }
 
-/// What is answered.
+/// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// To a get.

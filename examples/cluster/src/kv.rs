@@ -34,7 +34,7 @@ pub(crate) enum Action {
     },
 }
 
-/// What a write came to.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The register has the value.

@@ -16,13 +16,13 @@ use parking_lot::RwLock;
 
 use crate::wire::write_frame;
 
-/// Frames that wait for a connection, to each peer. What comes then is lost, as on any network: raft sends it again.
+/// Frames that wait for a connection, to each peer. Further frames are dropped, as on any network: raft sends again.
 const QUEUE: usize = 1024;
 
 /// How long a peer that cannot be reached is left alone.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The ways to the other nodes. Clones share them.
+/// The links to the other nodes. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Links {
     shared: Arc<Shared>,
@@ -38,7 +38,7 @@ struct Shared {
 }
 
 impl Links {
-    /// Ways from the node `me` to all of `nodes`, none of which is connected before it is needed.
+    /// Links from the node `me` to all of `nodes`, which connect when they are first needed.
     pub(crate) fn new(me: u64, nodes: impl IntoIterator<Item = u64>) -> Self {
         let shared = Arc::<Shared>::default();
         let mut queues = BTreeMap::new();
@@ -66,7 +66,7 @@ impl Links {
         *self.shared.peers.write() = peers;
     }
 
-    /// Cuts this node off from `peers`, and from nobody else.
+    /// Cuts this node off from exactly `peers`.
     pub(crate) fn cut(&self, peers: BTreeSet<u64>) {
         *self.shared.cut.write() = peers;
     }
@@ -77,7 +77,7 @@ impl Links {
     }
 }
 
-/// One way, carried by a thread of its own.
+/// A link to one peer, with its own thread.
 struct Link {
     me: u64,
     peer: u64,

@@ -30,7 +30,7 @@ use crate::{
     wire::{Ask, Reply, read_frame, write_frame},
 };
 
-/// What a node's raft core does for those who are connected to it, from any thread.
+/// Requests to a node's raft core, from any thread.
 pub(crate) trait Core: Send + Sync + 'static {
     /// Takes what a client asks. An answer that is dropped is [`Reply::Unknown`].
     fn ask(&self, ask: Ask, answer: Answer);

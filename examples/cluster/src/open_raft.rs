@@ -47,7 +47,7 @@ use messages::Question;
 use network::Network;
 
 openraft::declare_raft_types!(
-    /// What a group is made of.
+    /// The parts of a group.
     pub(crate) Types:
         D = Data,
         R = Outcome,
@@ -109,7 +109,7 @@ struct Group {
     engine: Engine,
     /// A leader has been heard of since the node began. What a vote of before says may be old.
     heard: AtomicBool,
-    /// What was applied when the node began.
+    /// The applied index when the node started.
     began_at: u64,
     /// The term in which the node began as the leader that it was when it ended, and the last entry that it had.
     ///

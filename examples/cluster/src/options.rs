@@ -24,12 +24,12 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// What the command starts three of.
+    /// A node; the command starts three.
     #[command(hide = true)]
     Node(NodeOptions),
 }
 
-/// What a run can be told.
+/// The options of a run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunOptions {
     /// The raft core.
@@ -59,7 +59,7 @@ pub(crate) struct RunOptions {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// What a node is told.
+/// The options of a node.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct NodeOptions {
     #[arg(long)]

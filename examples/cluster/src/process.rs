@@ -58,7 +58,7 @@ impl Recipe {
         Ok(Process { orders, said, address: address.parse()?, child })
     }
 
-    /// What went wrong with a node, and where it says more.
+    /// The failure of a node, and its log file.
     pub(crate) fn told(&self, id: u64, error: &Failure) -> Failure {
         format!("node {id}: {error}; see {}", self.log(id).display()).into()
     }

@@ -27,7 +27,7 @@ use event_loop::EventLoop;
 use outbox::Packet;
 use snapshot_transfer::SnapshotTransfer;
 
-/// What happens to the thread that has the groups.
+/// An event for the thread that runs the groups.
 pub(crate) enum Event {
     /// A client asks.
     Ask(Ask, Answer),

@@ -1,4 +1,4 @@
-//! The queues to the other nodes: messages of raft, and snapshots beside them, over HTTP.
+//! `Peers`: sends raft messages and snapshots to the other nodes, over HTTP.
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ impl Peers {
         Self { me, events: events.clone(), queues: BTreeMap::new() }
     }
 
-    /// Says who the members are, and where. The way to one that is not any more ends when it has sent what it has.
+    /// Sets the members and their addresses. The queue to a removed member ends when it is empty.
     pub(crate) fn set(&mut self, members: &BTreeMap<u64, String>) {
         self.queues.retain(|id, way| members.get(id) == Some(&way.address));
         for (id, address) in members.iter().filter(|(id, _)| **id != self.me) {

@@ -88,7 +88,7 @@ pub(crate) fn serve_peers(address: &str, group: &Group, events: &Sender<Event>) 
     })
 }
 
-/// Where what other nodes send arrives.
+/// Requests of other nodes.
 struct PeerRequests {
     group: Group,
     events: Sender<Event>,
@@ -104,7 +104,7 @@ impl PeerRequests {
         Ok((COMPLETE, String::new()))
     }
 
-    /// The core is given the message of a snapshot when all of that is here, verified and synced.
+    /// The core gets the message of a snapshot when all of the snapshot has arrived, verified and synced.
     fn begin(&self, from: u64, body: Bytes) -> Result<(u16, String), Failure> {
         let message = take_messages(body)?.pop().ok_or("no message")?;
         match self.group.receive(message.get_snapshot(), &Stop::new()) {

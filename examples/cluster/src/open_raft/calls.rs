@@ -31,7 +31,7 @@ pub(crate) enum Arrived {
     Answer,
 }
 
-/// Forgets a question when nobody waits for its answer any more.
+/// Drops a question when its waiter is gone.
 struct Waiting<'c>(&'c Calls, u64);
 
 impl Calls {

@@ -10,7 +10,7 @@ use openraft::{
 
 use super::Types;
 
-/// What a node asks of another one's replica of a shard.
+/// A request to another node's replica of a shard.
 pub(crate) enum Question {
     Append(AppendEntriesRequest<Types>),
     Vote(VoteRequest<u64>),
@@ -21,7 +21,7 @@ pub(crate) enum Question {
     Install(Vote<u64>, SnapshotMeta<u64, EmptyNode>),
 }
 
-/// What that one answers.
+/// Its answer.
 pub(crate) enum Answer {
     Append(AppendEntriesResponse<u64>),
     Vote(VoteResponse<u64>),

@@ -1,10 +1,10 @@
-//! The thread that has all groups.
+//! `EventLoop`: one thread that runs all groups of a node.
 //!
-//! It works in turns: take what has happened, let the groups that it touched say what they want (a `Ready` each), write
-//! all of that as one batch, and send one frame to each peer. While a batch is on its way to the disk the next turn
-//! goes on; what had to wait for it (votes, acknowledgements) leaves when the log says that it is durable. A thousand
-//! groups cost what they have to do: a group that nothing happened to is not looked at. Their clocks tick in ten
-//! bunches, one after the other, so that heartbeats are spread over the tick and still share frames.
+//! Each turn takes the pending events, collects a `Ready` from each touched group, writes them as one batch, and sends
+//! one frame to each peer. The next turn runs while the batch is being written; messages that wait for it (votes,
+//! acknowledgements) are sent when it is durable. Idle groups cost nothing: a turn visits only groups with events. The
+//! groups' clocks tick in ten bunches, one after the other, so that heartbeats are spread over the tick and still share
+//! frames.
 
 use std::{
     collections::BTreeSet,
@@ -41,15 +41,15 @@ const BUNCHES: u64 = 10;
 /// Events that one turn takes at most.
 const EVENTS_MAX: usize = 4096;
 
-/// Ticks after which a snapshot that nobody has confirmed is given up, and after which leaders are handed over.
+/// Ticks after which an unconfirmed snapshot is given up, and after which leadership is transferred.
 const SNAPSHOT_TICKS: u64 = 100;
 const HAND_OVER_TICKS: u64 = 20;
 
-/// The groups of a node, and all that the thread needs for them.
+/// The groups of a node, and the thread's state.
 pub(crate) struct EventLoop {
-    /// By shard; `None` for one that has failed, which the others are not concerned by.
+    /// By shard; `None` for a failed one, which does not affect the others.
     replicas: Vec<Option<Replica>>,
-    /// The shards that something happened to.
+    /// The shards with events in this turn.
     touched: BTreeSet<u64>,
     writer: Writer,
     outbox: Outbox,

@@ -1,4 +1,4 @@
-//! Snapshots between nodes: sent and received beside the groups, which do not wait for the disk.
+//! `SnapshotTransfer`: sends and receives snapshots on separate threads, so that groups do not wait for the disk.
 //!
 //! The core's `MsgSnapshot` has the manifest; the chunks go beside it. The receiver gives the message to its core when
 //! all chunks are here, verified and synced, and only then tells the sender that it has them.
@@ -46,7 +46,7 @@ impl SnapshotTransfer {
         Self { out, back }
     }
 
-    /// Sends the snapshot of a `MsgSnapshot`. What becomes of it is an event.
+    /// Sends the snapshot of a `MsgSnapshot`. The outcome is an event.
     pub(crate) fn send(&self, shard: u64, message: Message, lease: Lease) {
         self.out.send(Outgoing { shard, message, lease }).unwrap_or(());
     }
@@ -77,10 +77,10 @@ fn send(shard: u64, message: Message, lease: &Lease, outbox: &mut Outbox) -> Res
     if outbox.flush() && arrives { Ok(()) } else { Err("the connection is gone".into()) }
 }
 
-/// Where snapshots arrive.
+/// The receiving side.
 struct SnapshotReceiver {
     groups: HashMap<u64, Group>,
-    /// What has begun, by shard and sender. It ends with the last chunk, or when another one begins.
+    /// Transfers by shard and sender. Each ends with the last chunk, or when another one begins.
     coming: HashMap<(u64, u64), (Message, Receiver)>,
     outbox: Outbox,
     events: Sender<Event>,
