@@ -4,6 +4,7 @@ pub(crate) mod walk;
 pub(crate) mod window;
 pub(crate) mod salvage;
 pub(crate) mod verdict;
+pub(crate) mod resume;
 pub(crate) mod base;
 pub(crate) mod passed;
 pub(crate) mod heads;

@@ -66,7 +66,7 @@ impl Opening {
                 Found::Group(group) => course.accept(&group),
                 found if self.is_followed(&mut course)? => {
                     // What is left of it is told by whoever reads the segment.
-                    course.salvage(&found, None, None)?;
+                    course.salvage(&found, None, None, None)?;
                 }
                 _ => return Ok(course.window.holes),
             }

@@ -8,10 +8,10 @@ use crate::{
         group::{Life, Origin},
     },
     group_commit::committer::WINDOW,
-    recovery::{discover::FoundFile, opening::Opening, replay::unknown},
+    recovery::{discover::FoundFile, opening::Opening},
     scan::{
         passed::{Loss, Passed},
-        salvage::Salvage,
+        salvage::{Salvage, unknown},
         walk::Part,
     },
     segments::{

@@ -12,17 +12,16 @@ use crate::{
     runtime::foreign::guarded,
     scan::{
         base::Base,
-        passed::{Loss, Passed},
-        salvage::{End, Salvage},
+        salvage::{End, Salvage, unknown},
         verdict::{Evidence, Header, Verdict},
         walk::{Course, Expected, Found, Part, headers_in},
         window::ReadQueue,
     },
     segments::{footer::Stated, segment::Segment},
     types::{
-        damage::{Damage, DamageKind},
+        damage::DamageKind,
         error::Error,
-        ids::{NUMBER_MAX, SegmentId, Sequence},
+        ids::{NUMBER_MAX, SegmentId},
         marks,
         mutants::{self, Mutant},
     },
@@ -146,18 +145,14 @@ impl Opening {
                         break;
                     }
                     let successor = successor.map(|successor| &**successor);
-                    let salvage = match course.salvage(&found, bounds.end, successor)? {
-                        Some(salvage) => salvage,
-                        // A sequence that no log comes to is nobody's promise, and nothing could follow it.
-                        None if (course.expected.sequence..NUMBER_MAX).contains(&bounds.promised) => {
-                            course.give_up(bounds.promised)
-                        }
-                        None => {
-                            let why = course.window.holes.why().filter(|_| bounds.is_last);
-                            self.lost_end =
-                                why.map(|why| format!("of segment {}, {why}", segment.id)).or(self.lost_end.take());
-                            break;
-                        }
+                    // A sequence that no log comes to is no promise, and nothing could follow it.
+                    let is_promised = (course.expected.sequence..NUMBER_MAX).contains(&bounds.promised);
+                    let promised = is_promised.then_some(bounds.promised);
+                    let Some(salvage) = course.salvage(&found, bounds.end, promised, successor)? else {
+                        let why = course.window.holes.why().filter(|_| bounds.is_last);
+                        self.lost_end =
+                            why.map(|why| format!("of segment {}, {why}", segment.id)).or(self.lost_end.take());
+                        break;
                     };
                     bounds.is_hurt = true;
                     self.echo = Echo::default();
@@ -271,14 +266,6 @@ struct Bounds {
 }
 
 impl Course<'_> {
-    /// Says that everything up to the group that was promised is lost: nothing of it is behind.
-    fn give_up(&mut self, promised: u64) -> Salvage {
-        let Expected { life, sequence, .. } = self.expected;
-        self.expected = Expected { life, sequence: promised.saturating_add(1), first: false, chain: None };
-        let what = format!("groups {sequence} to {promised} were durable and are not to be found");
-        unknown(DamageKind::Records, (life.segment, self.at), sequence, self.expected.sequence, what)
-    }
-
     /// The end of what was walked.
     fn accepted(&self) -> Origin {
         let Expected { life, sequence, chain, .. } = self.expected;
@@ -290,18 +277,4 @@ impl From<Origin> for End {
     fn from(origin: Origin) -> Self {
         Self { at: origin.end as usize, last: origin.last, crc: Some(origin.crc) }
     }
-}
-
-/// Durable groups `first..next` of which nothing is left.
-pub(crate) fn unknown(
-    kind: DamageKind,
-    (segment, at): (SegmentId, usize),
-    first: u64,
-    next: u64,
-    what: String,
-) -> Salvage {
-    let loss = Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) };
-    let (offset, group, lost) = (in_segment(at), Some(first), Vec::new());
-    let damage = Damage { kind, segment, offset, group, what, lost, unknown: true };
-    Salvage { damage: Arc::new(damage), passed: vec![Passed::Lost(loss)] }
 }

@@ -17,6 +17,7 @@ use crate::{
     },
     scan::{
         passed::{Loss, Passed},
+        resume::{Candidate, Clues, Resume},
         walk::{Course, Expected, Found, header_at},
         window::Window,
     },
@@ -82,17 +83,23 @@ struct Resumed {
 }
 
 impl Course<'_> {
-    /// Saves what can be saved of the durable groups from here on that are not intact, and goes on behind them: at the
-    /// next intact group of this life, or at the segment's end. `successor` is the segment that was begun next.
+    /// Saves what can be saved of the durable groups from here on that are not intact, and resumes behind them.
+    /// `promised` is the last group that a header promises, from the expected one on. `successor` is the segment that
+    /// was begun next.
     ///
-    /// Returns `None` when the walk ends here, since nothing of this life is behind and no end is stated.
+    /// Returns `None` when the walk of the segment ends here.
     pub(crate) fn salvage(
         &mut self,
         found: &Found,
         end: Option<End>,
+        promised: Option<u64>,
         successor: Option<&Segment>,
     ) -> Result<Option<Salvage>, Error> {
-        let Some(resumed) = self.resume(found, end)? else { return Ok(None) };
+        let Some(resumed) = self.resume(found, end, promised)? else { return Ok(None) };
+        if resumed.at == self.at {
+            // Nothing is known but how far the log went.
+            return Ok(Some(self.give_up(resumed.sequence)));
+        }
         let mut stretch =
             Stretch { from: self.at, to: resumed.at, first: self.expected.sequence, next: resumed.sequence };
         let mut finds = Finds { any_sequence: self.expected.life.segment.is_cold(), ..Finds::default() };
@@ -132,35 +139,76 @@ impl Course<'_> {
         }))
     }
 
-    fn resume(&mut self, found: &Found, end: Option<End>) -> Result<Option<Resumed>, Error> {
-        if let Found::BadRecords(header, crc) = found {
-            let at = self.at + header.shape.len();
-            return Ok(Some(Resumed { at, sequence: header.sequence + 1, chain: Some(*crc), behind: None }));
-        }
+    /// Says that everything before the group `next` is lost: nothing of it is behind.
+    fn give_up(&mut self, next: u64) -> Salvage {
+        let Expected { life, sequence, .. } = self.expected;
+        self.expected = Expected { life, sequence: next, first: false, chain: None };
+        let what = format!("groups {sequence} to {} were durable and are not to be found", next - 1);
+        unknown(DamageKind::Records, (life.segment, self.at), sequence, next, what)
+    }
+
+    fn resume(&mut self, found: &Found, end: Option<End>, promised: Option<u64>) -> Result<Option<Resumed>, Error> {
+        let group = if let Found::BadRecords(header, crc) = found { Some((header, *crc)) } else { None };
+        let header = if group.is_none() { self.header_behind(end)? } else { None };
+        let clues = Clues {
+            group: group.is_some(),
+            header: header.is_some(),
+            end: end.is_some(),
+            promised: promised.is_some(),
+        };
+        let (here, expected) = (self.at, self.expected.sequence);
+        let resumed = |at, sequence, chain| Resumed { at, sequence, chain, behind: None };
+        Ok(match clues.resume() {
+            Resume::BehindGroup => {
+                group.map(|(header, crc)| resumed(here + header.shape.len(), header.sequence + 1, Some(crc)))
+            }
+            Resume::AtHeader => {
+                header.map(|(at, header)| Resumed { behind: Some(header), ..resumed(at, header.sequence, None) })
+            }
+            Resume::AtEnd => end.map(|end| resumed(end.at, expected.max(end.last + 1), end.crc)),
+            Resume::BehindPromise => promised.map(|promised| resumed(here, promised + 1, None)),
+            Resume::Nowhere => None,
+        })
+    }
+
+    /// The header behind with the lowest sequence of those that count, the first of several, and where it is.
+    fn header_behind(&mut self, end: Option<End>) -> Result<Option<(usize, GroupHeader)>, Error> {
         let (life, expected) = (self.expected.life, self.expected.sequence);
         let limit = end.map_or(self.window.segment.size as usize, |end| end.at);
-        let mut found: Option<Resumed> = None;
+        let mut lowest: Option<(usize, GroupHeader)> = None;
         let mut misplaced = Misplaced { expected, end: 0, next: expected };
         for at in (self.at + self.window.pad()..limit).step_by(self.window.pad()) {
             let Some(header) = header_at(&mut self.window, at, &life)? else { continue };
-            if misplaced.holds(at, &header) {
-                continue;
-            }
-            let is_behind = header.sequence > expected && end.is_none_or(|end| header.sequence <= end.last);
+            let candidate = Candidate {
+                misplaced: misplaced.holds(at, &header),
+                is_later: header.sequence > expected,
+                is_beyond_end: end.is_some_and(|end| header.sequence > end.last),
+            };
             // Not the nearest: a copy of a later group may lie where it does not belong.
-            if is_behind && found.as_ref().is_none_or(|found| header.sequence < found.sequence) {
-                let sequence = header.sequence;
-                found = Some(Resumed { at, sequence, chain: None, behind: Some(header) });
-                if sequence == expected + 1 {
+            if candidate.counts() && lowest.as_ref().is_none_or(|(_, lowest)| header.sequence < lowest.sequence) {
+                let is_next = header.sequence == expected + 1;
+                lowest = Some((at, header));
+                if is_next {
                     break;
                 }
             }
         }
-        Ok(found.or(end.map(|end| {
-            let sequence = expected.max(end.last + 1);
-            Resumed { at: end.at, sequence, chain: end.crc, behind: None }
-        })))
+        Ok(lowest)
     }
+}
+
+/// Durable groups `first..next` of which nothing is left.
+pub(crate) fn unknown(
+    kind: DamageKind,
+    (segment, at): (SegmentId, usize),
+    first: u64,
+    next: u64,
+    what: String,
+) -> Salvage {
+    let loss = Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) };
+    let (offset, group, lost) = (in_segment(at), Some(first), Vec::new());
+    let damage = Damage { kind, segment, offset, group, what, lost, unknown: true };
+    Salvage { damage: Arc::new(damage), passed: vec![Passed::Lost(loss)] }
 }
 
 impl Misplaced {

@@ -222,7 +222,7 @@ impl<'s> Course<'s> {
                 self.accept(&group);
                 Ok(Some(Part::Group(group)))
             }
-            found => Ok(self.salvage(&found, Some(end), successor)?.map(Part::Salvage)),
+            found => Ok(self.salvage(&found, Some(end), None, successor)?.map(Part::Salvage)),
         }
     }
 

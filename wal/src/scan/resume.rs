@@ -1,0 +1,127 @@
+//! Where a walk resumes behind damage: the second table of recovery in FORMAT.md, in its order.
+
+/// What says where a walk can resume behind a group that was durable and is not intact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Clues {
+    /// The header of the group is intact: its length is known.
+    pub(crate) group: bool,
+    /// A header of this life that [counts](Candidate::counts) stands behind.
+    pub(crate) header: bool,
+    /// The end of the segment is stated.
+    pub(crate) end: bool,
+    /// A header promises that the group was durable.
+    pub(crate) promised: bool,
+}
+
+/// Where a walk resumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// Behind the group.
+    BehindGroup,
+    /// At the header with the lowest sequence of those that count, the first of several.
+    AtHeader,
+    /// At the stated end.
+    AtEnd,
+    /// Where it stands, behind the last promised group: nothing of what was promised is left.
+    BehindPromise,
+    /// Nowhere: the walk of the segment ends here.
+    Nowhere,
+}
+
+/// A header of this life that stands behind the damage, below the stated end if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// A write of the damaged groups went there, and not to where it belonged.
+    pub(crate) misplaced: bool,
+    /// Its sequence is above that of the damaged group.
+    pub(crate) is_later: bool,
+    /// Its sequence is above that of the last group of the stated end.
+    pub(crate) is_beyond_end: bool,
+}
+
+impl Clues {
+    /// The one place where the walk resumes.
+    pub(crate) fn resume(self) -> Resume {
+        match self {
+            // 1: whatever else is behind, the next group begins where this one ends.
+            Self { group: true, .. } => Resume::BehindGroup,
+            // 2: what lies in between is lost, as far as its records cannot be found one by one.
+            Self { header: true, .. } => Resume::AtHeader,
+            // 3: nothing up to there is intact.
+            Self { end: true, .. } => Resume::AtEnd,
+            // 4: how far the log went is known, and not where.
+            Self { promised: true, .. } => Resume::BehindPromise,
+            // 5: that something is lost may be known from elsewhere.
+            Self { group: false, header: false, end: false, promised: false } => Resume::Nowhere,
+        }
+    }
+}
+
+impl Candidate {
+    /// Whether the walk may resume at it.
+    pub(crate) fn counts(self) -> bool {
+        match self {
+            // 6: the group that belongs there was written over, or follows elsewhere.
+            Self { misplaced: true, .. } => false,
+            // 7: the walk came by it, or by what took its place.
+            Self { is_later: false, .. } => false,
+            // 8: what the stated end left out is void.
+            Self { is_beyond_end: true, .. } => false,
+            // 9
+            Self { misplaced: false, is_later: true, is_beyond_end: false } => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of a table in FORMAT.md: `None` matches both.
+    type Row<const N: usize, V> = (u32, [Option<bool>; N], V);
+
+    const YES: Option<bool> = Some(true);
+    const NO: Option<bool> = Some(false);
+    const ANY: Option<bool> = None;
+
+    const RESUME: [Row<4, Resume>; 5] = [
+        (1, [YES, ANY, ANY, ANY], Resume::BehindGroup),
+        (2, [NO, YES, ANY, ANY], Resume::AtHeader),
+        (3, [NO, NO, YES, ANY], Resume::AtEnd),
+        (4, [NO, NO, NO, YES], Resume::BehindPromise),
+        (5, [NO, NO, NO, NO], Resume::Nowhere),
+    ];
+
+    const COUNTS: [Row<3, bool>; 4] =
+        [(6, [YES, ANY, ANY], false), (7, [NO, NO, ANY], false), (8, [NO, YES, YES], false), (9, [NO, YES, NO], true)];
+
+    /// Every combination matches one row and gets what that says, and every row is reached.
+    fn check<const N: usize, V: Copy + PartialEq + std::fmt::Debug>(
+        table: &[Row<N, V>],
+        decide: impl Fn([bool; N]) -> V,
+    ) {
+        let mut reached = Vec::new();
+        for bits in 0..1_u32 << N {
+            let seen: [bool; N] = std::array::from_fn(|nth| bits >> nth & 1 != 0);
+            let is_of =
+                |row: &&Row<N, V>| row.1.iter().zip(seen).all(|(wanted, seen)| wanted.is_none_or(|is| is == seen));
+            let rows: Vec<&Row<N, V>> = table.iter().filter(is_of).collect();
+            let [(row, _, expected)] = rows[..] else { panic!("{seen:?} matches {rows:?}") };
+            assert_eq!(decide(seen), *expected, "row {row} on {seen:?}");
+            reached.push(*row);
+        }
+        assert!(table.iter().all(|(row, ..)| reached.contains(row)), "{reached:?}");
+    }
+
+    #[test]
+    fn every_combination_of_clues_is_one_row_of_the_table() {
+        check(&RESUME, |[group, header, end, promised]| Clues { group, header, end, promised }.resume());
+    }
+
+    #[test]
+    fn every_header_behind_is_one_row_of_the_table() {
+        check(&COUNTS, |[misplaced, is_later, is_beyond_end]| {
+            Candidate { misplaced, is_later, is_beyond_end }.counts()
+        });
+    }
+}
