@@ -13,6 +13,9 @@ mod asleep;
 mod commit;
 mod device;
 mod flight;
+mod freeing;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod ticket;
 
 use std::{
@@ -61,6 +64,8 @@ const PREPARED: u32 = 7;
 
 /// Explores `threads` with up to `preemptions` switches that nothing demands, or what `LOOM_MAX_PREEMPTIONS` says.
 fn model(preemptions: usize, threads: impl Fn() + Send + std::marker::Sync + 'static) {
+    #[cfg(feature = "mutants")]
+    mutants::switch_on_what_is_named();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(preemptions);
     builder.check(threads);

@@ -12,7 +12,7 @@ use crate::{
     types::{
         error::{Capacity, Error},
         ids::NUMBER_MAX,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
     wal::Wal,
 };
@@ -41,17 +41,16 @@ impl Opening {
         if !self.replayed {
             self.replay(&mut |_| Ok(()))?;
         }
-        let again = if mutants::is_on(Mutant::TailNotSyncedAgain) { Ok(()) } else { self.sync_again() };
+        let again = unless(Mutant::TailNotSyncedAgain, || self.sync_again(), || Ok(()));
         again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.medium.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
         let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
-        let (epoch, nonce) = match self.chain.last() {
-            Some(last) if self.report.cut.is_none() && mutants::is_on(Mutant::EpochOnlyWhenCut) => {
-                (last.life.epoch, last.life.nonce)
-            }
-            _ => (epoch, self.base.clock.nonce()),
-        };
+        let begun = || (epoch, self.base.clock.nonce());
+        let (epoch, nonce) = unless(Mutant::EpochOnlyWhenCut, begun, || {
+            let last = self.chain.last().filter(|_| self.report.cut.is_none());
+            last.map_or_else(begun, |last| (last.life.epoch, last.life.nonce))
+        });
         let life = Life { segment, epoch, nonce, origin: self.accepted };
         // Beyond whatever may have been submitted behind the accepted end, by each of the epochs that were void.
         let leap = (WINDOW + 1).saturating_mul(epoch - self.accepted_epoch);
@@ -86,7 +85,7 @@ impl Opening {
     /// Makes what was recovered durable: the process that wrote it may have died before it could, and a caller
     /// that is told of a recovered record takes it for durable.
     fn sync_again(&self) -> std::io::Result<()> {
-        let grown = if mutants::is_on(Mutant::ColdNotSyncedAgain) { &[] } else { &*self.grown };
+        let grown = unless(Mutant::ColdNotSyncedAgain, || &*self.grown, || &[]);
         for segment in self.chain.iter().chain(grown) {
             segment.file.sync_all()?;
         }

@@ -11,7 +11,7 @@ use crate::{
     types::{
         error::Error,
         ids::SegmentId,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
     wal::Wal,
 };
@@ -22,11 +22,11 @@ impl Wal {
     pub fn sealable_but(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
         let durable = self.durable();
         let segments = self.shared.state.segments.lock();
-        let is_early = mutants::is_on(Mutant::FooterEarly);
-        let is_durable = |segment: &Segment| segment.last() <= durable || is_early;
-        let went_on = |id: SegmentId| id.is_cold() || successor(&segments, id, durable).is_some() || is_early;
+        let went_on = |id: SegmentId| id.is_cold() || successor(&segments, id, durable).is_some();
+        let is_durable = |segment: &Segment| segment.last() <= durable && went_on(segment.id);
         let ripe = |segment: &&Arc<Segment>| {
-            segment.wants_footer() && is_durable(segment) && went_on(segment.id) && !others(segment.id)
+            let is_durable = || is_durable(segment);
+            segment.wants_footer() && unless(Mutant::FooterEarly, is_durable, || true) && !others(segment.id)
         };
         segments.values().find(ripe).map(|segment| segment.info())
     }

@@ -241,13 +241,7 @@ impl Wal {
         let count = u32::try_from(segments.len()).unwrap_or(u32::MAX);
         let body: Vec<u8> = segments.iter().flat_map(|id| id.0.to_le_bytes()).collect();
         let group = self.shared.write_own(KIND_FREED, count, &body)?;
-        let mut live = self.shared.state.segments.lock();
-        for id in segments {
-            if let Some(segment) = live.remove(id) {
-                self.shared.state.supply.retire(group, segment);
-            }
-        }
-        drop(live);
+        self.shared.retire(group, segments);
         segments.iter().for_each(|&id| self.shared.state.ahead.forget(id));
         self.shared.worker_kick();
         Ok(())

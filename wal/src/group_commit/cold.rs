@@ -26,7 +26,7 @@ use crate::{
         error::Error,
         ids::{Place, SegmentId, round_up},
         marks,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
 };
 
@@ -139,9 +139,7 @@ impl Open {
         let whole = self.encode(shared, &shape, sequence, parcel);
         let offset = at - (whole.len() - shape.len());
         self.segment.file.write_at(&[whole], offset as u64, Sync::None).map_err(Failure::Write)?;
-        if !mutants::is_on(Mutant::MovedNotSynced) {
-            self.segment.file.sync_data().map_err(Failure::Sync)?;
-        }
+        unless(Mutant::MovedNotSynced, || self.segment.file.sync_data(), || Ok(())).map_err(Failure::Sync)?;
         self.segment.extend(in_segment(at + shape.len()), sequence);
         self.listed = self.listed.with(parcel.listed);
         shared.metrics.moved(shape.len() as u64, parcel.records.len() as u64);

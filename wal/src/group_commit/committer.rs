@@ -28,7 +28,7 @@ use crate::{
         damage::Descriptor,
         error::Error,
         marks,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
 };
 
@@ -209,10 +209,10 @@ impl Committer {
 
     fn settle_write(&mut self, shared: &Shared, token: u64, result: io::Result<()>) -> Result<(), Error> {
         marks::hit_if(result.is_err(), "commit: a write fails");
-        let result = if mutants::is_on(Mutant::WriteErrorIgnored) { Ok(()) } else { result };
+        let result = unless(Mutant::WriteErrorIgnored, || result, || Ok(()));
         result.map_err(|error| Error::io("writing a group", error))?;
         if let Some(flight) = self.flights.iter_mut().find(|flight| flight.token == token) {
-            let durable = flight.sync == Sync::Data || mutants::is_on(Mutant::SyncSkipped);
+            let durable = unless(Mutant::SyncSkipped, || flight.sync == Sync::Data, || true);
             flight.state = if durable { FlightState::Durable } else { FlightState::Written };
             marks::hit_if(!durable && self.sync.is_some(), "commit: a write completes while a sync runs");
             shared.metrics.writes.fetch_add(1, Ordering::Relaxed);
@@ -223,15 +223,15 @@ impl Committer {
     fn settle_sync(&mut self, shared: &Shared, result: io::Result<()>) -> Result<(), Error> {
         let sync = self.sync.take();
         marks::hit_if(result.is_err(), "commit: a sync fails");
-        if mutants::is_on(Mutant::SyncErrorIgnored) && result.is_err() {
-            return Ok(());
+        if let Err(error) = result {
+            return unless(Mutant::SyncErrorIgnored, || Err(Error::io("syncing a segment", error)), || Ok(()));
         }
-        result.map_err(|error| Error::io("syncing a segment", error))?;
         shared.metrics.syncs.fetch_add(1, Ordering::Relaxed);
         let covers = sync.map(|sync| sync.covers).unwrap_or_default();
         marks::hit_if(covers.len() > 1, "commit: a sync covers several writes");
-        let late = mutants::is_on(Mutant::SyncCoversLate);
-        let covered = |flight: &Flight| covers.contains(&flight.token) || late && flight.state == FlightState::Written;
+        let is_written = |flight: &Flight| flight.state == FlightState::Written;
+        let covered =
+            |flight: &Flight| unless(Mutant::SyncCoversLate, || covers.contains(&flight.token), || is_written(flight));
         for flight in self.flights.iter_mut().filter(|flight| covered(flight)) {
             flight.state = FlightState::Durable;
         }
@@ -241,13 +241,16 @@ impl Committer {
     /// A group is durable when it and all before it are: the watermark follows the flights from the front.
     fn publish(&mut self, shared: &Shared, lane: Lane) {
         let (mut last, mut admitted) = (None, 0);
-        let out_of_order = mutants::is_on(Mutant::AckOutOfOrder);
         let is_durable = |flight: &Flight| flight.state == FlightState::Durable;
         marks::hit_if(
             self.flights.iter().any(is_durable) && !self.flights.front().is_some_and(is_durable),
             "commit: a group is durable before the one that precedes it",
         );
-        while self.flights.front().is_some_and(is_durable) || out_of_order && self.flights.iter().any(is_durable) {
+        let may_go = |flights: &VecDeque<Flight>| {
+            let in_order = || flights.front().is_some_and(is_durable);
+            unless(Mutant::AckOutOfOrder, in_order, || flights.iter().any(is_durable))
+        };
+        while may_go(&self.flights) {
             let Some(flight) = self.flights.pop_front() else { break };
             self.in_flight_bytes -= flight.bytes;
             admitted += flight.admitted;
@@ -259,8 +262,8 @@ impl Committer {
         if let Some(last) = last {
             // First, so that a thread that is woken finds that what it had taken is free again.
             shared.state.admission.release(admitted);
-            let early = mutants::is_on(Mutant::AckOneGroupEarly) && !self.flights.is_empty();
-            shared.state.watermark.publish(last + u64::from(early));
+            let early = || last + u64::from(!self.flights.is_empty());
+            shared.state.watermark.publish(unless(Mutant::AckOneGroupEarly, || last, early));
             if lane == Lane::Queued {
                 // Who commits in a thread of its own wakes them there, when it has let go of the tail.
                 shared.notify();
@@ -282,7 +285,7 @@ impl Committer {
             shared.env.check_directory()?;
         }
         let sync = self.sync_for(shared, lane, write.flight.bytes);
-        let asked = if mutants::is_on(Mutant::WriteNotDurable) { Sync::None } else { sync };
+        let asked = unless(Mutant::WriteNotDurable, || sync, || Sync::None);
         marks::hit_if(!self.flights.is_empty(), "commit: several writes in flight");
         marks::hit_if(write.flight.groups > 1, "commit: a write holds several groups");
         let token = self.next_token;
@@ -337,9 +340,8 @@ impl Committer {
             let len = group.shape.len();
             let bytes = write.as_ref().map_or(0, |write| write.flight.bytes);
             let alone = self.flights.is_empty() && write.is_none();
-            let begins_segment = group.prefix.is_some();
             // A segment is begun when all before it is durable: then a later segment proves the earlier one whole.
-            let drains = begins_segment && !mutants::is_on(Mutant::RotationNotDrained);
+            let drains = unless(Mutant::RotationNotDrained, || group.prefix.is_some(), || false);
             marks::hit_if(drains && !alone, "commit: a rotation waits for what precedes it");
             let fits = !drains
                 && (write.is_none() || bytes + len <= write_bytes)
@@ -355,7 +357,8 @@ impl Committer {
     }
 
     fn add_to(&mut self, shared: &Shared, write: &mut Option<Write>, group: Closed) -> Result<(), Error> {
-        let promise = shared.state.watermark.durable() + u64::from(mutants::is_on(Mutant::PromiseTooHigh));
+        let durable = shared.state.watermark.durable();
+        let promise = unless(Mutant::PromiseTooHigh, || durable, || durable + 1);
         let (offset, file) = (group.offset, Arc::clone(&group.segment.file));
         let (sequence, admitted) = (group.sequence, group.admitted);
         let (slice, prefix) = self.seal(shared, group, promise)?;

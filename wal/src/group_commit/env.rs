@@ -12,7 +12,7 @@ use crate::{
         error::Error,
         ids::GROUP_RECORDS_MAX,
         marks,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
 };
 
@@ -57,10 +57,7 @@ impl Env {
     /// # Errors
     /// [`Error::Io`] with what is wrong, which is to poison the log.
     pub(crate) fn check_directory(&self) -> Result<(), Error> {
-        if mutants::is_on(Mutant::DirectoryLost) {
-            return Ok(());
-        }
-        let held = self.medium.disk.still_ours();
+        let held = unless(Mutant::DirectoryLost, || self.medium.disk.still_ours(), || Ok(()));
         marks::hit_if(held.is_err(), "guard: the directory is not the log's any more");
         held.map_err(|error| Error::io("holding the directory", error))
     }

@@ -23,7 +23,7 @@ use crate::{
     types::{
         error::{Capacity, Error},
         marks,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
 };
 
@@ -150,10 +150,7 @@ impl Shared {
             Failure::Sync(error) => {
                 marks::hit("beside the log: a sync fails");
                 let error = Error::io(what, error);
-                if mutants::is_on(Mutant::ForeignSyncIgnored) {
-                    return error;
-                }
-                self.poison(error.clone());
+                unless(Mutant::ForeignSyncIgnored, || self.poison(error.clone()), || ());
                 error
             }
         }

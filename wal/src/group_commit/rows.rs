@@ -5,7 +5,7 @@ use crate::{
     segments::slots::SegmentRow,
     types::{
         ids::SegmentId,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
 };
 
@@ -14,11 +14,19 @@ use crate::{
 pub(crate) fn rows(shared: &Shared, replay_from: SegmentId) -> Vec<SegmentRow> {
     let durable = shared.state.watermark.durable();
     shared.remove_odd(durable);
-    let durable = if mutants::is_on(Mutant::RetiredEarly) { u64::MAX } else { durable };
-    let segments = shared.state.segments.lock();
-    let cold = segments.range(SegmentId::COLD..).filter(|_| !mutants::is_on(Mutant::ColdNotCheckpointed));
-    let named = segments.range(..replay_from).chain(cold).map(|(_, segment)| segment.row());
-    let undecided = shared.state.supply.undecided(durable);
+    let durable = unless(Mutant::RetiredEarly, || durable, || u64::MAX);
+    let undecided = || shared.state.supply.undecided(durable);
+    // What is freed meanwhile is in one of the two: see `State`.
+    let (segments, undecided) = unless(
+        Mutant::FreedBetweenLooks,
+        || (shared.state.segments.lock(), undecided()),
+        || {
+            let undecided = undecided();
+            (shared.state.segments.lock(), undecided)
+        },
+    );
+    let cold = unless(Mutant::ColdNotCheckpointed, || SegmentId::COLD, || SegmentId(u64::MAX));
+    let named = segments.range(..replay_from).chain(segments.range(cold..)).map(|(_, segment)| segment.row());
     let mut rows: Vec<SegmentRow> = named.chain(undecided.iter().map(|segment| segment.row())).collect();
     rows.sort_unstable_by_key(|row| row.id);
     rows

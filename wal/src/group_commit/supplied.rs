@@ -6,7 +6,11 @@ use crate::{
         slots::Failure,
         supply::{NotAdded, PREPARE},
     },
-    types::error::{Capacity, Error},
+    types::{
+        error::{Capacity, Error},
+        ids::SegmentId,
+        mutants::{Mutant, unless},
+    },
 };
 
 impl Shared {
@@ -35,6 +39,15 @@ impl Shared {
         self.not_prepared(failure)
     }
 
+    /// Leaves segments to be recycled when `group`, which holds the record of their end, is durable. They go while the
+    /// live ones are locked: see [`State`](super::state::State).
+    pub(crate) fn retire(&self, group: u64, segments: &[SegmentId]) {
+        let mut live = self.state.segments.lock();
+        for segment in segments.iter().filter_map(|id| live.remove(id)) {
+            self.state.supply.retire(group, segment);
+        }
+    }
+
     /// Moves what was freed, durably, and has no reader left to the prepared ones.
     pub(crate) fn recycle(&self) {
         let durable = self.state.watermark.durable();
@@ -57,6 +70,9 @@ impl Shared {
     }
 
     fn not_prepared(&self, failure: Failure) -> Error {
+        // A sync that fails here may have hidden the failure of one of the log's own writes.
+        let is_the_logs = unless(Mutant::SupplyPoisonMissed, || true, || false);
+        let failure = if is_the_logs { failure } else { Failure::Write(failure.into_error()) };
         let error = self.beside_the_log("preparing a segment", failure);
         self.faults.failed(PREPARE, &error);
         error

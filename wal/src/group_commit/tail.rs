@@ -20,7 +20,7 @@ use crate::{
         sync::{AtomicBool, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
         worker::{Ended, us},
     },
-    types::{error::Error, marks},
+    types::{error::Error, marks, mutants::Mutant, mutants::unless},
 };
 
 /// A writer commits in its own thread while less than this is pending; more is worth several writes in flight.
@@ -184,7 +184,7 @@ impl Shared {
         loop {
             if let Some(outcome) = self.state.watermark.outcome(group) {
                 if parked {
-                    self.pass_on(group);
+                    unless(Mutant::LeaverPassesNothingOn, || self.pass_on(group), || ());
                 }
                 return outcome;
             }
@@ -253,7 +253,7 @@ impl Shared {
             "something is in flight"
         );
         drop(turn);
-        fence(Ordering::SeqCst);
+        unless(Mutant::HandOverUnfenced, || fence(Ordering::SeqCst), || ());
     }
 
     /// Whether nothing is in flight on the queue of a log that is driven by hand: a writer may commit then.

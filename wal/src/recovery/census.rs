@@ -7,12 +7,7 @@ use logboom_disk::Mode;
 use crate::{
     recovery::{discover::FoundFile, naming::State, opening::Opening},
     segments::{claim::Claim, segment::slot_name, slots::is_slot},
-    types::{
-        error::Error,
-        identity_fault::IdentityFault,
-        marks,
-        mutants::{self, Mutant},
-    },
+    types::{error::Error, identity_fault::IdentityFault, marks},
 };
 
 impl Opening {
@@ -22,9 +17,6 @@ impl Opening {
     /// [`Error::Identity`] when the log is not to be opened so: for writing when files are of another log or `LOGBOOM`
     /// is damaged, at all when there is nothing of the log; [`Error::Io`].
     pub(crate) fn check_identity(&mut self, found: &mut [FoundFile]) -> Result<(), Error> {
-        if mutants::is_on(Mutant::ForeignTakenForFree) {
-            return Ok(());
-        }
         let is_vouched_for = found.iter().any(|file| file.claim == Claim::Ours);
         let is_open = |claim: &Claim| *claim == Claim::Unverified || *claim == Claim::None && !is_vouched_for;
         for file in found.iter_mut().filter(|file| is_open(&file.claim)) {

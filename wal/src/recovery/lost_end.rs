@@ -24,7 +24,6 @@ use crate::{
         error::Error,
         ids::{NUMBER_MAX, SegmentId},
         marks,
-        mutants::{self, Mutant},
     },
 };
 
@@ -61,9 +60,6 @@ impl Opening {
         let is_named = |life: &Life| named.as_ref().is_some_and(|(_, named)| named.is(life));
         let Some(why) = named.as_ref().map(|(why, _)| why.clone()).or(self.lost_end.take()) else { return Ok(()) };
         if self.base.mode == Mode::Read && self.went_on(&is_named)? {
-            return Ok(());
-        }
-        if mutants::is_on(Mutant::LostEndIgnored) {
             return Ok(());
         }
         marks::hit("recovery: the end of the log is lost");

@@ -23,7 +23,7 @@ use crate::{
         error::Error,
         ids::{NUMBER_MAX, SegmentId},
         marks,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
 };
 
@@ -35,7 +35,7 @@ impl Opening {
         let total = chain.len() as u64 * self.base.identity.segment_bytes;
         let mut freed = BTreeSet::new();
         let mut each = |part: Part| {
-            let frees = |record: &&Record| record.kind() == KIND_FREED && !mutants::is_on(Mutant::FreedIgnored);
+            let frees = |record: &&Record| unless(Mutant::FreedIgnored, || record.kind() == KIND_FREED, || false);
             for record in part.records().filter(frees) {
                 freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
             }
@@ -44,15 +44,16 @@ impl Opening {
         for (nth, segment) in chain.iter().enumerate() {
             self.base.recovering(nth as u64 * self.base.identity.segment_bytes, total);
             self.pass_gap(segment, &mut each)?;
-            let bounds = self.bounds(segment, chain.get(nth + 1))?;
             let successor = chain.get(nth + 1);
+            let unstated = || Ok(Bounds::unstated(successor.is_none()));
+            let bounds = unless(Mutant::OriginEndIgnored, || self.bounds(segment, successor), unstated)?;
             self.replay_segment(segment, bounds, successor, queue.as_mut(), &mut each)?;
             segment.close(self.base.identity.pad);
         }
         self.base.recovering(total, total);
         self.chain = chain;
         self.drop_void();
-        self.miss_end(&mut each)?;
+        unless(Mutant::LostEndIgnored, || self.miss_end(&mut each), || Ok(()))?;
         self.drop_freed(&freed);
         Ok(())
     }
@@ -87,16 +88,9 @@ impl Opening {
 
     /// What the segments beside it, and its footer, say of a segment.
     fn bounds(&self, segment: &Segment, successor: Option<&Arc<Segment>>) -> Result<Bounds, Error> {
-        let is_ignored = mutants::is_on(Mutant::OriginEndIgnored);
         let end = successor.map(|successor| successor.life.origin).filter(|origin| origin.segment == segment.id);
-        let mut bounds = Bounds {
-            promised: 0,
-            end: end.filter(|_| !is_ignored).map(End::from),
-            is_named: false,
-            is_last: successor.is_none(),
-            is_hurt: false,
-        };
-        if bounds.is_last && !is_ignored {
+        let mut bounds = Bounds { end: end.map(End::from), ..Bounds::unstated(successor.is_none()) };
+        if bounds.is_last {
             // One that has a footer ends there, whatever became of its successor.
             bounds.end =
                 self.stated(segment)?.map(|Stated { end, last, .. }| End { at: end as usize, last, crc: None });
@@ -263,6 +257,13 @@ struct Bounds {
     is_last: bool,
     /// There was damage in it.
     is_hurt: bool,
+}
+
+impl Bounds {
+    /// Of a segment of which nothing else is known.
+    fn unstated(is_last: bool) -> Self {
+        Self { promised: 0, end: None, is_named: false, is_last, is_hurt: false }
+    }
 }
 
 impl Course<'_> {

@@ -1,6 +1,6 @@
 //! The verdict on what stands where the next group is expected: the recovery table of FORMAT.md, in its order.
 
-use crate::types::mutants::{self, Mutant};
+use crate::types::mutants::{Mutant, unless};
 
 /// What recovery knows of one place in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +62,17 @@ impl Evidence {
     /// The one verdict on this evidence.
     pub fn verdict(self) -> Verdict {
         let Self { header, records, promised, bounded, unread, followed, closed } = self;
+        // Rows b and g.
+        let is_damage = |because: bool| unless(Mutant::DamageTakenForTorn, || because, || false);
         match (header, records) {
             // a: the expected header over its own records.
             (Header::Expected, true) => Verdict::Accept,
             // b: below a stated end or a promise of its own epoch, whatever it looks like.
-            _ if (bounded || promised) && !mutants::is_on(Mutant::DamageTakenForTorn) => Verdict::Damage,
+            _ if is_damage(bounded || promised) => Verdict::Damage,
             // c: after the group that closed the log nothing was submitted, so nothing can be torn.
             _ if closed => Verdict::End,
             // g: a torn write leaves what can be read.
-            _ if unread && !mutants::is_on(Mutant::DamageTakenForTorn) => Verdict::Damage,
+            _ if is_damage(unread) => Verdict::Damage,
             // d: torn while it was written; nobody was told that it was durable.
             (Header::Expected, false) => Verdict::Cut,
             // e: torn in its header, with others of the same flight behind it.

@@ -23,7 +23,7 @@ use crate::{
         error::Error,
         ids::{NUMBER_MAX, SegmentId, round_up},
         marks,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
 };
 
@@ -198,10 +198,8 @@ impl Slots {
 
     /// Every record in a segment below this is in both slots.
     pub(crate) fn covered(&self) -> SegmentId {
-        if mutants::is_on(Mutant::ReuseWithOneSlot) {
-            return self.held[0].1.max(self.held[1].1);
-        }
-        self.held[0].1.min(self.held[1].1)
+        let [(_, one), (_, other)] = self.held;
+        unless(Mutant::ReuseWithOneSlot, || one.min(other), || one.max(other))
     }
 
     /// Writes a checkpoint over the older slot. Durable on return; until then the newer slot stays what it is.
@@ -214,10 +212,9 @@ impl Slots {
         segments: &[SegmentRow],
         body: &[u8],
     ) -> Result<(), Failure> {
-        let mut older = if self.held[0].0 <= self.held[1].0 { 0 } else { 1 };
-        if mutants::is_on(Mutant::CheckpointOverNewest) && self.held[1 - older].0 > 0 {
-            older = 1 - older;
-        }
+        let older = usize::from(self.held[0].0 > self.held[1].0);
+        let newest = || if self.held[1 - older].0 > 0 { 1 - older } else { older };
+        let older = unless(Mutant::CheckpointOverNewest, || older, newest);
         let (number, pad) = (self.held[0].0.max(self.held[1].0) + 1, identity.pad);
         // From here on the slot holds nothing, whatever happens.
         self.held[older] = (0, SegmentId(0));
@@ -229,9 +226,7 @@ impl Slots {
             let slice = Slice::padded_copy(pool, piece, pad);
             file.write_at(&[slice], (pad + nth * PIECE) as u64, Sync::None).map_err(Failure::Write)?;
         }
-        if !mutants::is_on(Mutant::CheckpointHeaderFirst) {
-            file.sync_data().map_err(Failure::Sync)?;
-        }
+        unless(Mutant::CheckpointHeaderFirst, || file.sync_data(), || Ok(())).map_err(Failure::Sync)?;
         let header = encode_header(number, replay_from, segments.len(), &content, identity);
         file.write_at(&[Slice::padded_copy(pool, &header, pad)], 0, Sync::Data).map_err(Failure::Sync)?;
         self.held[older] = (number, replay_from);

@@ -17,7 +17,7 @@ use crate::{
     types::{
         error::Error,
         marks,
-        mutants::{self, Mutant},
+        mutants::{Mutant, unless},
     },
 };
 
@@ -306,7 +306,7 @@ impl Supply {
         let retiring = std::mem::take(&mut state.retiring);
         for (group, segment) in retiring {
             // The segment's own handle is one; every reader holds another.
-            let freed = group <= durable || mutants::is_on(Mutant::FreedReusedAtOnce);
+            let freed = unless(Mutant::FreedReusedAtOnce, || group <= durable, || true);
             marks::hit_if(!freed, "supply: a freed segment waits for its record");
             if freed && !segment.is_odd() && Arc::strong_count(&segment) == 1 {
                 marks::hit("supply: a segment is recycled");
@@ -434,10 +434,7 @@ pub(crate) fn begin(disk: &dyn Disk, slot: u32, size: u64) -> io::Result<Arc<dyn
 pub(crate) fn finish(disk: &dyn Disk, slot: u32, file: &dyn File) -> Result<(), Failure> {
     file.sync_all().map_err(Failure::Sync)?;
     disk.rename(&prefill_name(slot), &slot_name(slot)).map_err(Failure::Write)?;
-    if mutants::is_on(Mutant::NameNotSynced) {
-        return Ok(());
-    }
-    disk.sync_dir().map_err(Failure::Sync)
+    unless(Mutant::NameNotSynced, || disk.sync_dir(), || Ok(())).map_err(Failure::Sync)
 }
 
 pub(crate) fn zeros(pool: &Pool, size: u64) -> Slice {

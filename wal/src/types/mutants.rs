@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 macro_rules! mutants {
-    ($($name:ident: $about:literal,)+) => {
+    (simulated { $($name:ident: $about:literal,)+ } modelled { $($modelled:ident: $of_it:literal,)+ }) => {
         /// A rule that is left out: of the log, or of the layer above.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -14,17 +14,22 @@ macro_rules! mutants {
             /// No bug.
             None,
             $(#[doc = $about] $name,)+
+            $(#[doc = $of_it] $modelled,)+
         }
 
         impl Mutant {
-            /// Every bug.
+            /// Every bug that a simulation finds.
             pub const ALL: &[Mutant] = &[$(Mutant::$name),+];
+
+            /// Every bug that takes threads which meet at the wrong moment: the models find these.
+            pub const MODELLED: &[Mutant] = &[$(Mutant::$modelled),+];
 
             /// What it is called.
             pub fn name(self) -> &'static str {
                 match self {
                     Mutant::None => "None",
                     $(Mutant::$name => stringify!($name),)+
+                    $(Mutant::$modelled => stringify!($modelled),)+
                 }
             }
 
@@ -33,13 +38,14 @@ macro_rules! mutants {
                 match self {
                     Mutant::None => "nothing is wrong",
                     $(Mutant::$name => $about,)+
+                    $(Mutant::$modelled => $of_it,)+
                 }
             }
         }
     };
 }
 
-mutants! {
+mutants! { simulated {
     SyncSkipped: "a plain write counts as durable when it completes",
     WriteNotDurable: "a lone write is submitted without asking for durability",
     SyncCoversLate: "a sync is credited with the writes that completed while it ran",
@@ -88,6 +94,17 @@ mutants! {
     LeftoverRegistered: "a snapshot that nobody registered counts as registered at opening",
     ForeignTakenForFree: "files of another log are taken for free ones",
     CopyNotKept: "snapshots are removed while the log is copied",
+    SupplyPoisonMissed: "a failed sync of a segment that is prepared does not poison the log",
+} modelled {
+    LeaverPassesNothingOn: "a waiter that was woken to commit, and leaves, wakes no other",
+    HandOverUnfenced: "who lets go of the turn looks for writers before others see that it is free",
+    FreedBetweenLooks: "a checkpoint looks for segments that are being freed before it locks the live ones",
+} }
+
+/// What `rule` gives; what `wrong` gives where this mutant is switched on.
+#[inline(always)]
+pub fn unless<T>(mutant: Mutant, rule: impl FnOnce() -> T, wrong: impl FnOnce() -> T) -> T {
+    if is_on(mutant) { wrong() } else { rule() }
 }
 
 /// Whether `mutant` is the one that is switched on.
