@@ -1,5 +1,5 @@
-//! A consistent copy of an engine that is in use: the log's own files, then those that lie beside it, and at last the
-//! name of the file with the log's identity, which makes the copy one.
+//! A consistent copy of an engine in use. The files of the log are copied first, then the snapshots; the file with the
+//! log's identity gets its name last, which makes the copy a log.
 
 use std::{sync::Arc, thread, time::Instant};
 
@@ -16,34 +16,34 @@ use crate::{
     types::{error::Result, ids::ShardId},
 };
 
-/// A backup that is being made, piece by piece: see [`Engine::backup_on`](crate::Engine::backup_on).
+/// A backup in progress: see [`Engine::backup_on`](crate::Engine::backup_on).
 ///
-/// It does not keep the engine open, and goes on when that is closed. Dropped before it is finished, it removes what it
-/// has made.
+/// It does not keep the engine open, and can be continued after that is closed. Dropping it before
+/// [`Backup::finish`] removes its files.
 pub struct Backup {
     log: Copying,
-    /// Until they are copied.
+    /// Keeps the snapshots' files until they are copied.
     _snapshots: Option<Keep>,
     quarantined: Vec<(ShardId, Quarantine)>,
     has_unknown_losses: bool,
 }
 
-/// What a backup holds.
+/// The contents of a backup.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// The segments and bytes that were copied, and the position up to which the copy has the log.
+    /// The segments and bytes copied, and the position in the log up to which the copy reaches.
     pub copied: CopyReport,
-    /// The shards of which something is lost, in the copy as in the engine when the copy was begun.
+    /// The shards that had lost something when the copy began, in the engine and in the copy.
     pub quarantined: Vec<(ShardId, Quarantine)>,
-    /// In the copy as in the engine, shards that nothing is known of are held back.
+    /// Whether shards without any known record are held back, in the engine and in the copy.
     pub has_unknown_losses: bool,
 }
 
 impl Backup {
     pub(crate) fn begin(core: &Core, disk: Arc<dyn Disk>) -> Result<Self> {
-        // Before the copy's moment is fixed: what is registered then must be there to be copied. What is not is copied
-        // too, and removed when the copy is opened.
+        // Before the contents are fixed: the file of every snapshot that is registered then must still exist. Files of
+        // other snapshots are copied too, and removed when the copy is opened.
         let snapshots = core.snapshots.store.keep();
         let mut log = core.wal.copy_to(disk)?;
         log.add_files(snapshots.files()?);
@@ -56,21 +56,21 @@ impl Backup {
         })
     }
 
-    /// Copies about 1 MiB, durably; false when nothing is left but to [finish](Backup::finish).
+    /// Copies about 1 MiB; durable on return. Returns false when only [`Backup::finish`] is left.
     ///
     /// # Errors
-    /// [`Error::Target`](crate::Error::Target) of the disk that is copied to, [`Error::Io`](crate::Error::Io) of the
-    /// engine's own; it is the answer to every later call as well.
+    /// [`Error::Target`](crate::Error::Target) for the disk that is copied to, [`Error::Io`](crate::Error::Io) for the
+    /// engine's own. Every later call fails with the same error.
     pub fn step(&mut self) -> Result<bool> {
         Ok(self.log.step()?)
     }
 
-    /// How far it is.
+    /// The segments and bytes copied so far.
     pub fn progress(&self) -> CopyReport {
         self.log.report()
     }
 
-    /// Copies what is left and makes the copy one that opens: durable on return.
+    /// Copies the rest and completes the copy, which can be opened then. Durable on return.
     ///
     /// # Errors
     /// As [`Backup::step`]; the copy is removed.
@@ -80,7 +80,7 @@ impl Backup {
         Ok(BackupReport { copied, quarantined: self.quarantined, has_unknown_losses: self.has_unknown_losses })
     }
 
-    /// All of it, at a pace that leaves the disk to the engine for half of the time.
+    /// Makes all steps, at a pace that leaves the disk to the engine for half of the time.
     pub(crate) fn run(mut self) -> Result<BackupReport> {
         loop {
             let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! The engine: what is opened, submitted to and closed.
+//! The handle to an open engine.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -33,9 +33,9 @@ use logboom_wal::{Durability, Reservation, Runtime, SegmentId};
 
 /// The logs of many shards in one directory: an open engine.
 ///
-/// Clones are handles to the same engine, for any thread. The last one's drop closes it as [`Engine::close`] does,
-/// and loses the result; a [`Shard`] or [`Snapshots`] that is still there does not put that off. These can be read on,
-/// and hold the directory until they are dropped: it cannot be opened again before.
+/// Clones are handles to the same engine, for any thread. Dropping the last one closes the engine as [`Engine::close`]
+/// does, and ignores the result. A [`Shard`] or [`Snapshots`] does not keep the engine open, but can still be read, and
+/// keeps the directory locked until it is dropped.
 ///
 /// # Example
 /// ```
@@ -59,31 +59,30 @@ use logboom_wal::{Durability, Reservation, Runtime, SegmentId};
 #[derive(Clone)]
 pub struct Engine(Arc<Owner>);
 
-/// Closes the engine when the last handle goes; not in a child that was forked. Handles to shards and snapshots, and
-/// the machines, do not put that off: they hold the directory's lock alone.
+/// Closes the engine when the last handle is dropped, but not in a forked child.
 struct Owner {
     core: Arc<Core>,
     report: OpenReport,
 }
 
 impl Engine {
-    /// Opens the log in a directory, or creates it, and recovers it: everything that it reports from then on survives
-    /// power loss, a surviving tail that nobody was told about included. Where something durable is damaged, the
-    /// shards that it hits are in quarantine: [`Engine::quarantined`].
+    /// Opens or creates the log in a directory, and recovers it. All recovered state is durable on return, also batches
+    /// that survived the crash without having been acknowledged. Shards that lost durable data are in quarantine:
+    /// [`Engine::quarantined`].
     ///
     /// # Errors
     /// [`Error::Config`], [`Error::Locked`], [`Error::Permission`], [`Error::ReadOnly`], [`Error::Foreign`],
     /// [`Error::Identity`], [`Error::NewerFormat`], [`Error::Corruption`], [`Error::Full`], [`Error::Files`],
-    /// [`Error::Io`]. The log is as it was then.
+    /// [`Error::Io`]. The log is unchanged then.
     pub fn open(config: Config) -> Result<Self> {
         config.check()?;
         let disk = open::disk(&config)?;
         Self::open_on(disk, config, Runtime::Threads)
     }
 
-    /// [`Engine::open`] on a disk that the caller made, a simulated one for instance; [`Config::dir`] and
-    /// [`Config::disk`] mean nothing then. With [`Runtime::Manual`] nothing happens but in calls of the engine, and
-    /// the same calls on the same simulated disk make the same history.
+    /// [`Engine::open`] on a disk that the caller opened, for instance a simulated one; [`Config::dir`] and
+    /// [`Config::disk`] are ignored. With [`Runtime::Manual`] the engine has no threads and works only inside calls:
+    /// the same calls on the same simulated disk repeat a history.
     ///
     /// # Errors
     /// As [`Engine::open`].
@@ -92,15 +91,14 @@ impl Engine {
         Ok(Self(Arc::new(Owner { core, report })))
     }
 
-    /// Reads the log in a directory as it is at this moment: nothing is written, no lock is needed, and a writer may
-    /// have it open.
+    /// Reads the log in a directory: writes nothing, takes no lock, and another process may be writing the log.
     ///
     /// # Errors
     /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no log, [`Error::Identity`] only when
-    /// nothing of it can be read. What a writer does meanwhile can make a look fail with [`Error::Corruption`] or
-    /// [`Error::Io`], or find damage where there is none. So it looks again, up to eight times and with half a second
-    /// of pauses, until all is well or two looks in a row have found the same. Where a log changes faster than that,
-    /// [`Error::Io`] of the kind `ResourceBusy`: try again then.
+    /// nothing of it can be read. A concurrent writer can make an attempt fail with [`Error::Corruption`] or
+    /// [`Error::Io`], or find damage where there is none. So up to eight attempts are made, with half a second of
+    /// pauses in all, until one finds no fault or two in a row find the same. [`Error::Io`] of the kind `ResourceBusy`
+    /// if the log changes faster: try again.
     pub fn open_read_only(config: Config) -> Result<ReadOnly> {
         ReadOnly::open(&config)
     }
@@ -110,31 +108,32 @@ impl Engine {
         admit::batch(&self.0.core)
     }
 
-    /// Accepts a batch: when this returns it is in the order of the log and can be read; it survives power loss when
-    /// the ticket says so. Waits while too many bytes await durability.
+    /// Accepts a batch: on return it has its place in the log and can be read, and is durable when the ticket
+    /// completes. Blocks while more than [`Config::admission_bytes`] await durability, and reclaims when the log is
+    /// full.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::NotLazy`]; [`Error::Gap`], [`Error::Compacted`], [`Error::Beyond`],
-    /// [`Error::Unapplied`], [`Error::Term`] for what does not fit the log of a shard; [`Error::Quarantined`] for one
-    /// of which something is lost; [`Error::TooLarge`], [`Error::Full`],
-    /// [`Error::Closed`], [`Error::Poisoned`]. None of the batch was done then.
+    /// [`Error::Unapplied`], [`Error::Leased`], [`Error::Term`] if an operation does not fit the log of its shard;
+    /// [`Error::Quarantined`] if the shard has lost something; [`Error::Snapshot`] for a registration;
+    /// [`Error::TooLarge`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`]. On error the batch had no effect.
     pub fn submit(&self, mut batch: Batch<'_>, durability: Durability) -> Result<Ticket> {
         admit::submit(&self.0.core, &mut batch, durability, Reservation::finish).map(Ticket::new)
     }
 
-    /// [`Engine::submit`] without waiting; gives the batch back when it is refused.
+    /// [`Engine::submit`] that never blocks for admission, and returns the batch when it is refused.
     ///
     /// # Errors
-    /// Those of [`Engine::submit`], and [`Error::Busy`] where that would wait for durability. [`Error::Full`] may pass:
-    /// the background was asked to reclaim.
+    /// Those of [`Engine::submit`], and [`Error::Busy`] where that would block for admission. [`Error::Full`] may be
+    /// transient: it makes the background reclaim.
     #[expect(clippy::result_large_err, reason = "the batch comes back by value, and only when it is refused")]
     pub fn try_submit<'a>(&self, mut batch: Batch<'a>, durability: Durability) -> Result<Ticket, Rejected<'a>> {
         let submitted = admit::try_submit(&self.0.core, &mut batch, durability).map(Ticket::new);
         submitted.map_err(|error| Rejected { batch, error })
     }
 
-    /// [`Engine::submit`], awaiting admission, and room when the log is full, which the background then makes: a future
-    /// of no particular runtime. The ticket is another.
+    /// [`Engine::submit`] that awaits admission, and in a full log awaits space that the background reclaims. The
+    /// future needs no particular runtime; the ticket is a future too.
     ///
     /// # Errors
     /// As [`Engine::submit`].
@@ -142,8 +141,8 @@ impl Engine {
         admit::submit_async(&self.0.core, &mut batch, durability).await.map(Ticket::new)
     }
 
-    /// Submits a batch and waits until it is durable. A lone writer's shortest way: when the log is idle, the batch
-    /// is written in the calling thread.
+    /// Submits a batch and blocks until it is durable. The fastest call for a single writer: if the log is idle, the
+    /// calling thread writes the batch itself.
     ///
     /// # Errors
     /// Those of [`Engine::submit`] and of [`Ticket::wait`].
@@ -151,8 +150,7 @@ impl Engine {
         admit::write(&self.0.core, batch)
     }
 
-    /// A handle to a shard. Every shard exists; one that nothing was written to is empty, and the engine keeps nothing
-    /// of it.
+    /// A handle to a shard. Every shard exists; one that was never written to is empty and takes no memory.
     pub fn shard(&self, id: ShardId) -> Shard {
         Shard::new(Arc::clone(&self.0.core.store), id)
     }
@@ -167,29 +165,29 @@ impl Engine {
         self.0.core.store.shard_ids()
     }
 
-    /// The shards of which something is lost, sorted. All others are whole.
+    /// The shards that have lost something, sorted by id.
     pub fn quarantined(&self) -> Vec<(ShardId, Quarantine)> {
         self.0.core.store.shards.quarantined()
     }
 
-    /// Tells the engine that something in these segments is damaged, as a verification has found. Reads every live
-    /// entry in them, about a MiB at a time: those that are lost put their shards in [quarantine](Shard::quarantine),
-    /// and reclaiming moves what is intact to other segments. The engine does the same by itself for what opening, its
-    /// scrub or reclaiming find. Blocks for the disk; the log goes on meanwhile.
+    /// Reports segments in which a verification has found damage. Reads every live entry in them, about a MiB at a
+    /// time: lost ones put their shards in [quarantine](Shard::quarantine), and reclaiming moves intact ones to other
+    /// segments. The engine does the same by itself for damage that opening, its scrub or reclaiming find. Blocks for
+    /// the disk; other threads can go on meanwhile.
     ///
     /// # Errors
-    /// [`Error::Closed`]; [`Error::Io`] when the disk does not answer.
+    /// [`Error::Closed`]; [`Error::Io`] when the disk fails.
     pub fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
         self.0.core.check_open()?;
         self.0.core.report_damage(segments)
     }
 
-    /// Hands entries in again that a shard has lost, or that a read found damaged: [`Batch::heal`] for each, in as many
-    /// batches as that takes, and durable. What an error leaves undone can be done again.
+    /// Restores entries that a shard has lost, or that a read found damaged: [`Batch::heal`] for each, in as many
+    /// batches as needed. Durable on return. After an error it can be called again with the same entries.
     ///
     /// # Errors
-    /// [`Error::Compacted`], [`Error::Beyond`], [`Error::Term`], [`Error::TooLarge`] for what is not an entry of the
-    /// shard; those of [`Engine::write`].
+    /// [`Error::Compacted`], [`Error::Beyond`], [`Error::Term`], [`Error::TooLarge`] if an entry is not one of the
+    /// shard's; those of [`Engine::write`].
     pub fn heal<'a>(&self, shard: ShardId, entries: impl IntoIterator<Item = Entry<'a>>) -> Result<()> {
         self.0.core.check_open()?;
         let mut batch = self.batch();
@@ -206,16 +204,15 @@ impl Engine {
         if batch.is_empty() { Ok(()) } else { self.write(batch) }
     }
 
-    /// Whether shards that nothing is known of are held back: records are lost that may have been theirs. Each is
-    /// in [quarantine](Shard::quarantine) until it is [accepted](Batch::accept_loss) or
-    /// destroyed, or all of them [are](Engine::accept_unknown_losses).
+    /// Whether shards without any known record are held back, because lost records may have been theirs. Each is in
+    /// [quarantine](Shard::quarantine) until its loss is [accepted](Batch::accept_loss) or it is destroyed, or until
+    /// [`Engine::accept_unknown_losses`].
     pub fn has_unknown_losses(&self) -> bool {
         self.0.core.store.shards.has_unknown_losses()
     }
 
-    /// Accepts that records are lost of shards that nothing is known of: says that no shard exists but those that are
-    /// known, or that the caller knows better. The others are not held back any more. Durable on return; does nothing
-    /// where none are.
+    /// Accepts that lost records may have been those of shards without any known record: such shards are not held back
+    /// any more, and are empty. Durable on return. Does nothing unless [`Engine::has_unknown_losses`].
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Full`], [`Error::Poisoned`].
@@ -224,7 +221,7 @@ impl Engine {
         accept_unknown_losses(&self.0.core)
     }
 
-    /// A ticket for everything that was submitted before, lazy batches included, which are written now.
+    /// A ticket for all batches that were submitted before. Lazy ones are written now.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -233,26 +230,26 @@ impl Engine {
         Ok(Ticket::new(self.0.core.wal.barrier()))
     }
 
-    /// Copies the log into the directory `dir`, which is created or must be empty, while the engine goes on: the copy
-    /// opens as an engine with everything that was accepted when the call began, and maybe a little more. It is
-    /// durable on return; before that it is not taken for a log, and after an error what there was of it is removed.
+    /// Copies the log into the directory `dir`, which is created or must be empty, while the engine is in use. The copy
+    /// opens as an engine with all batches that were accepted when the call began, and possibly some later ones. It is
+    /// durable on return. Until then it cannot be opened as a log, and on error it is removed.
     ///
-    /// Reads and writes pieces of 1 MiB and pauses after each for as long as it took, so that the disk is the
-    /// engine's for half of the time: [`Engine::backup_on`] leaves the pace to the caller. Takes that much memory, and
-    /// that of a checkpoint. Segments that are freed meanwhile are used again only when they are copied, and count as
-    /// used in a log whose space is bounded. Snapshots are copied as well, and removed only behind that. Shards in
-    /// quarantine are so in the copy; [`BackupReport::quarantined`] names them.
+    /// Copies 1 MiB at a time and pauses after each for as long as it took, so that the engine has the disk for half of
+    /// the time; [`Engine::backup_on`] leaves the pace to the caller. Needs 1 MiB of memory and that of a checkpoint.
+    /// Segments that are freed meanwhile are reused only after they are copied, and count against
+    /// [`Config::space_bytes_max`]. Snapshots are copied as well, and removed only after that. Shards in quarantine are
+    /// in quarantine in the copy: see [`BackupReport::quarantined`].
     ///
-    /// The directory is used with the defaults of [`DiskOptions`](crate::DiskOptions); [`Engine::backup_on`] takes any
+    /// The directory is opened with the default [`DiskOptions`](crate::DiskOptions); [`Engine::backup_on`] takes any
     /// disk.
     ///
-    /// The copy is the same log, by its identity: to be opened in place of the other or beside it, but no file of the
-    /// one may ever be put among those of the other, and nodes of a raft group must not run on both.
+    /// The copy has the identity of this log. Open it in place of the log, or beside it, but never mix the files of the
+    /// two, and never run raft nodes on both.
     ///
     /// # Errors
-    /// [`Error::Target`] for whatever the directory or its disk refuses. [`Error::Corruption`] when no checkpoint is
-    /// intact, [`Error::Io`] when the engine's own disk cannot be read; [`Error::Closed`], [`Error::Full`],
-    /// [`Error::Poisoned`]. Only a failed sync on the device that the engine is on poisons the engine.
+    /// [`Error::Target`] for failures of the directory or its disk. [`Error::Corruption`] when no checkpoint is intact,
+    /// [`Error::Io`] when the engine's own disk cannot be read; [`Error::Closed`], [`Error::Full`],
+    /// [`Error::Poisoned`]. A failed sync poisons the engine only if the copy is on the engine's own device.
     ///
     /// # Example
     /// ```
@@ -282,8 +279,8 @@ impl Engine {
         self.backup_on(open::vacant_disk(dir.as_ref())?)?.run()
     }
 
-    /// Begins a [backup](Engine::backup) on a disk that the caller opened, which must be empty. What it will hold is
-    /// fixed, and durable in this engine, on return; the steps are the caller's.
+    /// Begins a [backup](Engine::backup) on an empty disk that the caller opened. On return the contents of the backup
+    /// are fixed, and durable in this engine; the caller then makes the steps.
     ///
     /// # Errors
     /// As [`Engine::backup`].
@@ -292,20 +289,20 @@ impl Engine {
         Backup::begin(&self.0.core, disk)
     }
 
-    /// Closes the engine for all its handles: waits until everything is durable, writes what makes the next opening
-    /// short, and ends the threads. Closing again does nothing.
+    /// Closes the engine for all its handles: waits until all batches are durable, writes footers and a checkpoint for
+    /// a fast next opening, and stops the threads. Closing again does nothing.
     ///
-    /// Shards and snapshots can still be read through handles made before. The directory is free to be opened again
-    /// when those, and the engine's other handles, are dropped.
+    /// Existing handles to shards and snapshots can still read. The directory can be opened again when those, and all
+    /// handles to the engine, are dropped.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] when not everything that was accepted is durable. [`Error::Io`], [`Error::Full`] when only
-    /// the next opening takes longer. [`Error::Forked`] in a child that was forked: nothing is done there.
+    /// [`Error::Poisoned`] if some accepted batches are not durable. [`Error::Io`], [`Error::Full`] if all are, and
+    /// only the next opening takes longer. [`Error::Forked`] in a forked child: nothing is done.
     pub fn close(self) -> Result<()> {
         self.0.core.close()
     }
 
-    /// What opening found.
+    /// The report of the opening.
     pub fn open_report(&self) -> &OpenReport {
         &self.0.report
     }
@@ -323,7 +320,7 @@ impl Engine {
         let mut reclaimed = space::reclaim(core);
         let verified = core.verifier.lock().finish(core);
         if core.store.losses.has_verified() {
-            // What is lost is known now, so what lies beside it can move, and what could not be read was tried again.
+            // Segments whose losses are known now can be emptied.
             reclaimed = space::reclaim(core);
         }
         reclaimed.and(verified)?;
@@ -335,15 +332,15 @@ impl Engine {
         space::report(&self.0.core)
     }
 
-    /// The live segments of the log, and how much of each is live: the cold ones, and then the others, oldest first.
-    /// The last one is being written.
+    /// The segments in use, and how much of each is live: the cold ones first, then the others, oldest first. The last
+    /// one is the active one.
     pub fn segments(&self) -> Vec<Segment> {
         let core = &self.0.core;
         let live = |info: logboom_wal::SegmentInfo| Segment::new(info, core.usage.live(info.id));
         core.wal.segments().into_iter().map(live).collect()
     }
 
-    /// Whether the engine is well.
+    /// The health of the engine.
     pub fn health(&self) -> Health {
         Health::of(&self.0.core)
     }
@@ -369,11 +366,10 @@ impl fmt::Debug for Engine {
 impl Drop for Owner {
     fn drop(&mut self) {
         if self.core.wal.check_process().is_err() {
-            // A forked child has no threads to end, and what those had locked stays locked there: nothing is touched.
+            // A forked child has no threads to stop, and locks that they held stay locked: touch nothing.
             std::mem::forget(Arc::clone(&self.core));
             return;
         }
-        // Whoever wants to know calls `close`.
         drop(self.core.close());
     }
 }

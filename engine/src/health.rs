@@ -1,4 +1,4 @@
-//! Whether the engine is well: two questions, for two who ask.
+//! The health of an engine: whether it serves, and whether it is degraded.
 
 use std::{fmt, time::Duration};
 
@@ -6,50 +6,49 @@ use logboom_wal::{Ended, Error as WalError, Rot};
 
 use crate::{maintenance::core::Core, types::error::Error};
 
-/// What is wrong at this moment, if anything.
+/// The faults of an engine at one moment.
 ///
-/// [`Health::serves`] is for who decides whether to send requests to this node; [`Health::is_degraded`] for who looks
-/// after it. One shard that is held back makes an engine degraded, which serves all others.
+/// [`Health::serves`] is for load balancing, [`Health::is_degraded`] for operators. An engine with one shard in
+/// quarantine is degraded, and serves all others.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Health {
-    /// All that is wrong, what keeps the engine from serving first; empty if nothing is.
+    /// All faults, those that keep the engine from serving first; empty if there are none.
     pub reasons: Vec<Reason>,
 }
 
-/// Something that is wrong.
+/// A fault.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
-    /// This process is a child that was forked from the one that opened the log: every call answers
-    /// [`Error::Forked`]. It does not serve. Nothing else is looked at: what its threads had locked stays locked here.
+    /// This process is a forked child of the one that opened the log: calls fail with [`Error::Forked`]. Does not
+    /// serve. No other fault is looked for: locks that the parent's threads held stay locked here.
     Forked {
         /// The process that opened the log.
         owner: u32,
     },
-    /// A failure after which nothing is acknowledged any more: the engine must be opened again. It does not serve.
+    /// The log failed, and no batch is acknowledged any more: the engine must be opened again. Does not serve.
     Poisoned(Error),
-    /// A thread or a machine of the engine's has ended, which is a bug of it or of a disk of the embedder's own: the
-    /// engine must be opened again. It does not serve.
+    /// A thread or machine of the engine has ended by a panic, which is a bug of the engine or of a disk that the
+    /// embedder implements: the engine must be opened again. Does not serve.
     Ended(Ended),
-    /// The disk has not answered an operation for longer than [`Config::stall_after`](crate::Config::stall_after),
-    /// whichever thread waits for it: for this long. It does not serve, until it is answered.
+    /// A disk operation of any thread has taken longer than [`Config::stall_after`](crate::Config::stall_after): for
+    /// this long so far. Does not serve until it ends.
     Stalled(Duration),
-    /// Shards are in [quarantine](crate::Engine::quarantined), so many.
+    /// The number of shards in [quarantine](crate::Engine::quarantined).
     Quarantined(usize),
-    /// Shards that nothing is known of are [held back](crate::Engine::has_unknown_losses).
+    /// Shards without any known record are [held back](crate::Engine::has_unknown_losses).
     UnknownLosses,
-    /// Background work has failed and not succeeded since; it is tried again. Opening takes longer meanwhile, space
-    /// does not come back, or who appends must make segments.
+    /// Background work has failed and not succeeded since; it is tried again. Meanwhile openings may take longer, space
+    /// may not be freed, or appends may have to create segments.
     Background {
         /// What fails: `seal`, `checkpoint`, `compact`, `reclaim`, `verify`, `room`, `snapshots`, `prefill`,
         /// `open segments` or `give back segments`.
         machine: &'static str,
-        /// How it failed last.
+        /// Its last failure.
         error: Error,
     },
-    /// The background reading has found something in a live segment that is not what was written; until a reading finds
-    /// it well, or the segment is given back.
+    /// The scrub has found damage in a live segment. Lasts until a scrub finds the segment intact, or it is freed.
     Rot(Rot),
 }
 
@@ -72,22 +71,22 @@ impl Health {
         Self { reasons }
     }
 
-    /// Whether requests may be sent here: the engine accepts, writes and reads.
+    /// Whether requests may be sent to this engine: it accepts, writes and reads.
     pub fn serves(&self) -> bool {
         !self.reasons.iter().any(Reason::ends_service)
     }
 
-    /// Whether something is to be looked after that keeps the engine as a whole from nothing.
+    /// Whether there is a fault that does not keep the engine from serving.
     pub fn is_degraded(&self) -> bool {
         !self.reasons.iter().all(Reason::ends_service)
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no faults.
     pub fn is_good(&self) -> bool {
         self.reasons.is_empty()
     }
 
-    /// The failure after which nothing is acknowledged any more.
+    /// The failure of the log, if it has failed.
     pub fn poisoned(&self) -> Option<&Error> {
         self.reasons.iter().find_map(|reason| match reason {
             Reason::Poisoned(error) => Some(error),
@@ -97,7 +96,7 @@ impl Health {
 }
 
 impl Reason {
-    /// Whether an engine of which this holds does not [serve](Health::serves).
+    /// Whether this fault keeps the engine from [serving](Health::serves).
     pub fn ends_service(&self) -> bool {
         matches!(self, Self::Forked { .. } | Self::Poisoned(_) | Self::Ended(_) | Self::Stalled(_))
     }
@@ -107,12 +106,12 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forked { owner } => write!(f, "process {owner} opened the log, and this one is forked from it"),
-            Self::Poisoned(error) => write!(f, "the log has failed, nothing is acknowledged any more: {error}"),
-            Self::Ended(ended) => write!(f, "{} has ended, with a panic: {}", ended.name, ended.panic),
-            Self::Stalled(lasts) => write!(f, "the disk has not answered for {} ms", lasts.as_millis()),
+            Self::Poisoned(error) => write!(f, "the log has failed, no batch is acknowledged any more: {error}"),
+            Self::Ended(ended) => write!(f, "{} has ended with a panic: {}", ended.name, ended.panic),
+            Self::Stalled(lasts) => write!(f, "a disk operation has taken {} ms so far", lasts.as_millis()),
             Self::Quarantined(1) => f.write_str("1 shard is in quarantine"),
             Self::Quarantined(count) => write!(f, "{count} shards are in quarantine"),
-            Self::UnknownLosses => f.write_str("shards that nothing is known of are held back"),
+            Self::UnknownLosses => f.write_str("shards without any known record are held back"),
             Self::Background { machine, error } => write!(f, "{machine} fails: {error}"),
             Self::Rot(rot) if rot.damages == 1 => write!(f, "segment {} is damaged in 1 place", rot.segment),
             Self::Rot(rot) => write!(f, "segment {} is damaged in {} places", rot.segment, rot.damages),

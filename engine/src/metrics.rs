@@ -1,4 +1,4 @@
-//! Counters, read without stopping anything.
+//! Counters of an engine.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,8 +6,8 @@ use logboom_wal::WalMetrics;
 
 use crate::maintenance::core::Core;
 
-/// What the engine has done since it was opened, and what it holds. Each number is exact; together they are not one
-/// instant's. The prefixes are the stages.
+/// Counters since the engine was opened, and gauges. Each is exact, but they are not read at one instant. The prefixes
+/// are the stages of the data path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -15,11 +15,11 @@ pub struct Metrics {
     pub append_batches: u64,
     /// The log below: groups, writes, syncs, cold reads, segments.
     pub log: WalMetrics,
-    /// Shards that the engine keeps in memory: that were written to, and have not been destroyed for long.
+    /// Shards in memory: those that were written to. A destroyed one is removed by the next checkpoint.
     pub index_shards: u64,
     /// Shards in quarantine.
     pub index_quarantined: u64,
-    /// Bytes of loaded footers.
+    /// Bytes of cached footers.
     pub index_bytes: u64,
     /// Segments sealed with a footer.
     pub index_sealed: u64,
@@ -27,11 +27,11 @@ pub struct Metrics {
     pub index_checkpoints: u64,
     /// Reads answered from memory.
     pub read_hot: u64,
-    /// Reads for which the disk was needed.
+    /// Reads that needed the disk.
     pub read_cold: u64,
     /// Segments whose live entries were moved to others; see [`WalMetrics::moved_bytes`].
     pub compact_emptied: u64,
-    /// Segments given back.
+    /// Segments freed.
     pub compact_segments: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Snapshots beside the log: how they are built, received, registered, found and leased.
+//! The handle to the snapshots beside the log: builds, receives, registers, lists and leases them.
 
 use std::{fmt, sync::Arc};
 
@@ -16,13 +16,12 @@ use crate::{
 
 /// The snapshots of an engine: see [`Engine::snapshots`](crate::Engine::snapshots).
 ///
-/// A snapshot is built or received beside the log, which takes any time and disturbs nobody, and becomes the shard's by
-/// [`Batch::register_snapshot`](crate::Batch::register_snapshot): in one batch with the compaction, or the reset and
-/// the hard state, that go with it. A crash anywhere leaves either the old or the new.
+/// A snapshot is built or received in a file beside the log, in any time and without locks. The shard has it from
+/// [`Batch::register_snapshot`](crate::Batch::register_snapshot) on: in one batch with the compaction, or the reset and
+/// the hard state, that belong to it. A crash leaves either the old snapshot or the new one.
 ///
-/// While a snapshot is leased its file stays, whatever replaces it, and the shard's log above its index is kept:
-/// [`Batch::compact_through`](crate::Batch::compact_through) beyond it is refused with
-/// [`Error::Leased`].
+/// While a snapshot is leased, its file stays, and the shard's log above its index is kept:
+/// [`Batch::compact_through`](crate::Batch::compact_through) above it fails with [`Error::Leased`].
 #[derive(Clone)]
 pub struct Snapshots(Arc<Core>);
 
@@ -31,7 +30,7 @@ impl Snapshots {
         Self(core)
     }
 
-    /// Begins to build a snapshot of the shard that `spec` names. `stop` ends it from any thread.
+    /// Begins to build a snapshot of the shard in `spec`. `stop` cancels it from any thread.
     ///
     /// # Errors
     /// [`Error::Snapshot`] with `Stale` if the shard has a newer one, `TooLarge`, `Full` or `Io`; [`Error::Closed`],
@@ -41,7 +40,7 @@ impl Snapshots {
         Ok(self.store().build(spec, stop)?)
     }
 
-    /// Begins to receive a snapshot of `shard`, of which another engine's [`Lease::manifest_bytes`] were sent ahead.
+    /// Begins to receive a snapshot of `shard`; `manifest` has the [`Lease::manifest_bytes`] of the sending engine.
     ///
     /// # Errors
     /// [`Error::Snapshot`] with `Foreign` for another shard's, `Stale` if the shard has a newer one or this one,
@@ -56,7 +55,7 @@ impl Snapshots {
         self.store().list(shard.0)
     }
 
-    /// The lowest index of the shard's leased snapshots, above which the log is kept; `None` if none is leased.
+    /// The lowest index of the shard's leased snapshots; `None` if none is leased. The log above it is kept.
     pub fn held(&self, shard: ShardId) -> Option<u64> {
         self.store().held(shard.0)
     }
@@ -64,10 +63,10 @@ impl Snapshots {
     /// A lease of the shard's newest snapshot; `None` if it has none.
     ///
     /// # Errors
-    /// [`Error::Snapshot`] with `Missing` or `Damaged` when it is registered and not there: an older one is never given
-    /// in its place. [`Error::Quarantined`] when a registration of the shard is lost, or may be.
+    /// [`Error::Snapshot`] with `Missing` or `Damaged` when the newest one's file is: an older one is never returned
+    /// instead. [`Error::Quarantined`] when a registration of the shard is or may be lost.
     pub fn newest(&self, shard: ShardId) -> Result<Option<Lease>> {
-        // What is leased in a child does not stay for it.
+        // A lease in a forked child would not keep the file.
         self.0.wal.check_process()?;
         if may_lack(&self.0.store.shards, shard) {
             return Err(Error::Quarantined { shard });
@@ -78,14 +77,14 @@ impl Snapshots {
     /// A lease of the shard's snapshot of this id; `None` if it is not registered.
     ///
     /// # Errors
-    /// [`Error::Snapshot`] with `Missing` or `Damaged` when it is registered and not there.
+    /// [`Error::Snapshot`] with `Missing` or `Damaged` when its file is.
     pub fn lease(&self, shard: ShardId, id: u64) -> Result<Option<Lease>> {
         self.0.wal.check_process()?;
         Ok(self.store().lease(shard.0, id)?)
     }
 
-    /// The registered snapshots whose files are not there: no crash explains it. Their shards answer with an error
-    /// where the snapshot is asked for, and are otherwise served.
+    /// The registered snapshots whose files are missing, which no crash causes. Leasing one fails; their shards are
+    /// served otherwise.
     ///
     /// # Errors
     /// [`Error::Snapshot`] when the directory cannot be listed.
@@ -93,8 +92,8 @@ impl Snapshots {
         Ok(self.store().missing()?.into_iter().map(|(shard, registered)| (ShardId(shard), registered)).collect())
     }
 
-    /// Registers a snapshot, in a batch of its own. Durable on return. The log stays as it is, also where the snapshot
-    /// lies past its end: see [`Batch::register_snapshot`](crate::Batch::register_snapshot).
+    /// Registers a snapshot, in a batch of its own. Durable on return. The log is unchanged, even if the snapshot lies
+    /// past its end: see [`Batch::register_snapshot`](crate::Batch::register_snapshot).
     ///
     /// # Errors
     /// Those of [`Batch::register_snapshot`](crate::Batch::register_snapshot) and of
@@ -105,8 +104,8 @@ impl Snapshots {
         self.write(batch)
     }
 
-    /// Makes what was received the shard's: one batch that resets its log to the snapshot's index and term, registers
-    /// the snapshot, and sets the hard state if one is given. Durable on return.
+    /// Installs a received snapshot, by one batch that resets the shard's log to the snapshot's index and term,
+    /// registers the snapshot, and sets `hard_state` if given. Durable on return.
     ///
     /// # Errors
     /// Those of [`Batch::register_snapshot`](crate::Batch::register_snapshot) and of

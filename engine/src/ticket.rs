@@ -1,4 +1,4 @@
-//! The promise that a batch will be durable.
+//! The future of a batch's durability.
 
 use std::{
     future::Future,
@@ -9,10 +9,10 @@ use std::{
 
 use crate::types::error::{Error, Result};
 
-/// Completes, once, when a batch and everything submitted before it survive power loss, or when the log failed.
+/// Completes once: when a batch and all batches submitted before it are durable, or when the log fails.
 ///
-/// It can be waited for, awaited in any executor, or given a callback; dropping it cancels nothing. Wakers are called
-/// with nothing locked, in a thread that waits for a ticket itself or on the one that runs callbacks.
+/// Block on it, await it in any executor, or give it a callback. Dropping it cancels nothing. Wakers are called with
+/// nothing locked: in a thread that blocks on a ticket, or on the thread that runs callbacks.
 ///
 /// # Example
 /// ```
@@ -37,7 +37,7 @@ impl Ticket {
         Self(ticket)
     }
 
-    /// Whether waiting would return at once.
+    /// Whether [`Ticket::wait`] would return at once.
     pub fn is_done(&self) -> bool {
         self.0.is_done()
     }
@@ -45,7 +45,7 @@ impl Ticket {
     /// Blocks until the batch is durable. A lazy batch is written now.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] when the log failed before: whether the batch survives is known when the log was opened
+    /// [`Error::Poisoned`] when the log failed first: whether the batch survives is known only after the log is opened
     /// again.
     pub fn wait(self) -> Result<()> {
         self.0.wait().map_err(Error::from)
@@ -64,13 +64,13 @@ impl Ticket {
         }
     }
 
-    /// Has `callback` called once, with what [`Ticket::wait`] would return, in the order of submission.
+    /// Calls `callback` once, with the result of [`Ticket::wait`]. Callbacks run in the order of submission.
     ///
-    /// It runs with nothing locked, on a thread that runs callbacks and wakes futures: a slow one delays others of
-    /// these, never a commit, and one that waits for another waits for ever. It may use the engine, and close it: from
-    /// there that does not wait for the callback itself. A panic ends with the callback, and is
-    /// [told](crate::Observer::panicked). Once the engine is closed, and in a child that was forked, a callback runs
-    /// in the caller's thread, before this returns.
+    /// They run with nothing locked, on one thread that also wakes futures: a slow one delays other callbacks and
+    /// wakers, never a commit, and one that waits for another deadlocks. A callback may use the engine, and close it:
+    /// close does not wait for the callback that calls it. Panics are caught and reported to
+    /// [`Observer::panicked`](crate::Observer::panicked). Once the engine is closed, and in a forked child, `callback`
+    /// runs in the calling thread before this returns.
     pub fn on_complete(self, callback: impl FnOnce(Result<()>) + Send + 'static) {
         self.0.on_complete(move |outcome| callback(outcome.map_err(Error::from)));
     }

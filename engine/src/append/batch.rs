@@ -1,4 +1,4 @@
-//! A batch: operations on one or many shards, collected to be submitted as one.
+//! A batch: collects operations on one or many shards, to be submitted as one.
 
 use std::{fmt, sync::Arc};
 
@@ -20,14 +20,14 @@ use crate::{
     },
 };
 
-/// Entries are merged into one record up to this many bytes: enough that its header is no cost, and few enough that
-/// reading an entry of it from disk is none.
+/// Consecutive entries share a record up to this many bytes: enough to amortize its header, and few enough that reading
+/// one entry from disk stays cheap.
 const RUN_BYTES: usize = 64 << 10;
 
-/// Operations on one or many shards, in order, atomic as a whole: a crash leaves all of it or nothing.
+/// An ordered list of operations on one or many shards. It is atomic: after a crash all of it is there, or none.
 ///
-/// Collecting copies no payload; what exceeds a limit is refused when it is added, and what does not fit the shard's
-/// log when the batch is submitted. A refused operation leaves the batch as it was.
+/// Adding an operation copies no payload, and fails if it exceeds a limit; the batch is unchanged then. Whether an
+/// operation fits the shard's log is checked when the batch is submitted.
 ///
 /// # Example
 /// ```
@@ -48,20 +48,20 @@ const RUN_BYTES: usize = 64 << 10;
 pub struct Batch<'a> {
     buffers: Buffers<'a>,
     pool: Arc<BufferPool>,
-    /// Operations as the caller counts them.
+    /// The number of operations, each entry counted.
     len: usize,
-    /// The size of all records, at most.
+    /// An upper bound of the size of all records.
     bytes: usize,
     bytes_max: usize,
-    /// How many snapshots of a shard stay when another is registered.
+    /// How many snapshots a shard keeps when another is registered.
     snapshots_kept: u32,
 }
 
-/// A place in a [`Batch`]: see [`Batch::mark`].
+/// A savepoint in a [`Batch`]: see [`Batch::mark`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     operations: usize,
-    /// The last operation, which more entries may be added to.
+    /// The last operation: later entries may have been merged into it.
     last: Option<(ShardId, Operation)>,
     items: usize,
     arena: usize,
@@ -80,10 +80,10 @@ impl<'a> Batch<'a> {
         self
     }
 
-    /// Appends `entry` to the shard's log, which it must continue: its index must be one past the last entry's, or
-    /// past the boundary of an empty log; it may be any where there is neither.
+    /// Appends `entry` to the shard's log. Its index must be one past the last entry's, or past the boundary of an
+    /// empty log; in an empty log without a boundary it may be any.
     ///
-    /// Whether it does is found out when the batch is submitted: [`Error::Gap`] or [`Error::Compacted`] then.
+    /// When submitted: [`Error::Gap`] or [`Error::Compacted`] for any other index.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the index, the context, the entry or the batch exceeds its limit.
@@ -108,14 +108,14 @@ impl<'a> Batch<'a> {
         self.append(shard, Entry::new(index, term, payload))
     }
 
-    /// Drops whatever the shard's log holds from the first of `entries` on, then appends them all.
+    /// Drops all entries of the shard's log from the index of the first of `entries` on, then appends `entries`.
     ///
-    /// The indexes of `entries` must follow one another, and the first must not lie below the log's first entry nor
-    /// beyond its end. Nothing happens if there are no entries.
+    /// The indexes of `entries` must be consecutive, and the first must not lie below the log's first entry nor beyond
+    /// one past its last. Does nothing if `entries` is empty.
     ///
     /// # Errors
-    /// [`Error::Gap`] when the entries are not contiguous; [`Error::TooLarge`] as for [`Batch::append`]. None of them
-    /// is in the batch then.
+    /// [`Error::Gap`] when the entries are not contiguous; [`Error::TooLarge`] as for [`Batch::append`]. The batch is
+    /// unchanged then.
     pub fn overwrite(&mut self, shard: ShardId, entries: impl IntoIterator<Item = Entry<'a>>) -> Result<&mut Self> {
         let (operations, items, bytes) = (self.buffers.operations.len(), self.buffers.items.len(), self.bytes);
         match self.push_overwrite(shard, entries.into_iter()) {
@@ -130,7 +130,7 @@ impl<'a> Batch<'a> {
         Ok(self)
     }
 
-    /// Drops every entry behind `index`, which stays. The index of the boundary empties the log.
+    /// Drops every entry above `index`, and keeps the one at `index`. The boundary's index empties the log.
     ///
     /// When submitted: [`Error::Beyond`] past the end, [`Error::Compacted`] below the boundary.
     ///
@@ -143,9 +143,9 @@ impl<'a> Batch<'a> {
     /// Drops every entry up to and including `index`, which becomes the boundary: its term stays known. (raft-engine's
     /// `compact_to` keeps the entry at its index.)
     ///
-    /// Nothing happens where `index` lies below the first entry already. When submitted: [`Error::Beyond`] past the
-    /// end; [`Batch::reset_to`] can go there. [`Error::Unapplied`] above the applied floor, where the application
-    /// keeps [one](crate::Shard::raise_applied_floor).
+    /// Does nothing if `index` lies below the first entry. When submitted: [`Error::Beyond`] past the last entry, where
+    /// [`Batch::reset_to`] can go; [`Error::Unapplied`] above the [applied floor](crate::Shard::raise_applied_floor),
+    /// if the application has set one; [`Error::Leased`] above the lowest leased snapshot.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
@@ -153,8 +153,8 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::Compact { index, term: None, past_leases: false })
     }
 
-    /// [`Batch::compact_through`], whatever is leased: for an owner that has a hard cap on the log. The files of
-    /// leased snapshots stay all the same; who reads one may need a newer one afterwards.
+    /// [`Batch::compact_through`] that ignores leases, for an application with a hard cap on the log. The files of
+    /// leased snapshots stay, but their readers may not find the log above them, and need a newer snapshot then.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
@@ -162,15 +162,14 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::Compact { index, term: None, past_leases: true })
     }
 
-    /// Makes a snapshot the shard's newest, and lets go of those that are too many then
-    /// ([`Config::snapshots_kept`](crate::Config::snapshots_kept)): together with whatever else is in the batch, so
-    /// that a crash leaves all of it or nothing. Files that are let go are removed when the batch is durable and
-    /// nobody leases them.
+    /// Registers a snapshot as the shard's newest, and unregisters the oldest beyond
+    /// [`Config::snapshots_kept`](crate::Config::snapshots_kept), atomically with the rest of the batch. Files of
+    /// unregistered snapshots are removed when the batch is durable and their leases are gone.
     ///
-    /// Index and term are not compared with the log. A snapshot past its end becomes the newest as any other would, and
-    /// neither opening nor `logboom inspect` remarks on it: whether it belongs to the log is the application's to know.
-    /// The log stays as it is, goes on at its own end, and cannot be [compacted](Batch::compact_through) up to the
-    /// snapshot ([`Error::Beyond`]) until it is [reset](Batch::reset_to) to that: in the same batch, as
+    /// Index and term are not compared with the log: only the application knows whether the snapshot belongs to it. A
+    /// snapshot past the log's end is accepted, and neither opening nor `logboom inspect` reports it. The log is
+    /// unchanged, continues at its own end, and cannot be [compacted](Batch::compact_through) through the snapshot's
+    /// index ([`Error::Beyond`]) until it is [reset](Batch::reset_to) to it: in the same batch, as
     /// [`Snapshots::install`](crate::Snapshots::install) does, or in a later one.
     ///
     /// When submitted: [`Error::Snapshot`] with `Stale` if the shard has a newer one.
@@ -191,8 +190,8 @@ impl<'a> Batch<'a> {
         Ok(self)
     }
 
-    /// Lets go of one of the shard's snapshots, of which nothing else is left. Nothing happens if it is not
-    /// registered.
+    /// Unregisters one of the shard's snapshots. Its file is removed when the batch is durable and its leases are gone.
+    /// Does nothing if it is not registered.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
@@ -200,8 +199,8 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::Forget { id })
     }
 
-    /// Empties the log, which continues behind `boundary`, or anywhere if that is `None`. Hard state, commit hint and
-    /// keys stay.
+    /// Empties the log. It continues one past `boundary`, or at any index if that is `None`. Hard state, commit hint
+    /// and keys stay.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the index or the batch exceeds its limit.
@@ -210,8 +209,8 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::Reset { boundary })
     }
 
-    /// Drops everything of the shard: log, boundary, hard state, commit hint and keys. It may begin anew, in the same
-    /// batch even.
+    /// Drops everything of the shard: log, boundary, hard state, commit hint, keys and snapshots. Later operations,
+    /// also of the same batch, may begin the shard anew.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
@@ -219,8 +218,8 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::Destroy)
     }
 
-    /// Replaces the shard's hard state, at most [`STATE_BYTES_MAX`] bytes that mean nothing to the engine: a term and
-    /// a vote, say.
+    /// Replaces the shard's hard state, at most [`STATE_BYTES_MAX`] bytes, which the engine does not interpret: term
+    /// and vote, for instance.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when it or the batch exceeds its limit.
@@ -229,8 +228,8 @@ impl<'a> Batch<'a> {
         self.push_copying(shard, [state], |[state]| Operation::HardState(state))
     }
 
-    /// Replaces the shard's commit hint, at most [`STATE_BYTES_MAX`] bytes. It differs from the hard state in that a
-    /// lazy batch may hold it.
+    /// Replaces the shard's commit hint, at most [`STATE_BYTES_MAX`] bytes. Unlike the hard state, a lazy batch may
+    /// hold it.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when it or the batch exceeds its limit.
@@ -239,8 +238,8 @@ impl<'a> Batch<'a> {
         self.push_copying(shard, [hint], |[hint]| Operation::CommitHint(hint))
     }
 
-    /// Gives `key` of the shard the value `value`. Keys and values are kept in memory, and written again with each
-    /// checkpoint: they are for a little metadata beside the log.
+    /// Sets `key` of the shard to `value`. Keys and values are kept in memory, and every checkpoint writes all of them:
+    /// use them for a little metadata.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the key exceeds [`KEY_BYTES_MAX`], the value [`VALUE_BYTES_MAX`], or the batch its
@@ -251,7 +250,7 @@ impl<'a> Batch<'a> {
         self.push_copying(shard, [key, value], |[key, value]| Operation::Put { key, value })
     }
 
-    /// Drops `key` of the shard, if it is there.
+    /// Deletes `key` of the shard, if it exists.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the key exceeds [`KEY_BYTES_MAX`] or the batch its limit.
@@ -260,12 +259,12 @@ impl<'a> Batch<'a> {
         self.push_copying(shard, [key], |[key]| Operation::Delete { key })
     }
 
-    /// Hands an entry in again that the shard has lost, or that a read found damaged: one that was fetched from another
-    /// replica. Its index must be in the shard's log. When the last thing that is missing of a shard is there again,
-    /// its [quarantine](crate::Shard::quarantine) ends. [`Engine::heal`](crate::Engine::heal) does many entries.
+    /// Restores an entry that the shard has lost, or that a read found damaged, with one from another replica. Its
+    /// index must be in the shard's log. The [quarantine](crate::Shard::quarantine) ends when nothing of the shard is
+    /// missing. [`Engine::heal`](crate::Engine::heal) restores many entries.
     ///
-    /// When submitted: [`Error::Compacted`] below the log, [`Error::Beyond`] past its end, [`Error::Term`] where the
-    /// entry is not lost and its term is another one.
+    /// When submitted: [`Error::Compacted`] below the log, [`Error::Beyond`] past its end, [`Error::Term`] if the entry
+    /// is not lost and has another term.
     ///
     /// # Errors
     /// As [`Batch::append`].
@@ -276,15 +275,13 @@ impl<'a> Batch<'a> {
         Ok(self)
     }
 
-    /// Says that the shard is from now on what it is, whatever was lost: its
-    /// [quarantine](crate::Shard::quarantine) ends. The operations before it in the batch may make the shard whatever
-    /// is right, which is not allowed otherwise: a reset and a new hard state, say, for a snapshot that was fetched
-    /// from another replica. Nothing happens to a shard that is not in quarantine.
+    /// Accepts the loss: ends the [quarantine](crate::Shard::quarantine) with the state that is left. Operations before
+    /// it in the batch may change the shard, which its quarantine refuses otherwise: a reset and a new hard state, for
+    /// a snapshot from another replica. Does nothing to a shard that is not in quarantine.
     ///
     /// When submitted: [`Error::Quarantined`] while entries of the log are lost. They must be healed, or dropped.
     ///
-    /// Who accepts a loss answers for it: a replica that has forgotten votes or acknowledged entries is not the
-    /// one that gave them.
+    /// This can break raft's safety: the replica may have voted, or acknowledged entries, that it has forgotten.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the batch exceeds its limit.
@@ -292,7 +289,7 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::AcceptLoss { hard_state: None, keys: 0, snapshot: None })
     }
 
-    /// Whether the batch holds no operation. Such a batch cannot be submitted.
+    /// Whether the batch holds no operation. It cannot be submitted then.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -302,17 +299,17 @@ impl<'a> Batch<'a> {
         self.len
     }
 
-    /// The most bytes that the batch takes in the log, framing included.
+    /// An upper bound of the bytes that the batch takes in the log, framing included.
     pub fn bytes(&self) -> u64 {
         self.bytes as u64
     }
 
-    /// The most that [`Batch::bytes`] can come to: a quarter of a segment of the log.
+    /// The limit of [`Batch::bytes`]: a quarter of a segment of the log.
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max as u64
     }
 
-    /// Where the batch is now, to come back to.
+    /// A savepoint: [`Batch::rewind`] returns the batch to its current state.
     pub fn mark(&self) -> Mark {
         let Buffers { operations, items, arena, built, .. } = &self.buffers;
         Mark {
@@ -326,12 +323,12 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Drops all operations that were added since `mark` was made of this batch, one that was refused among them:
-    /// several operations are then all in the batch, or none. Does nothing if the batch holds less.
+    /// Drops all operations that were added since `mark` was taken of this batch: so that several operations are added
+    /// all or none. Does nothing if the batch holds fewer.
     pub fn rewind(&mut self, mark: &Mark) {
         let Buffers { operations, items, arena, built, .. } = &mut self.buffers;
         operations.truncate(mark.operations);
-        // An entry that continued the run before it is part of that.
+        // Later entries may have been merged into the last operation.
         if let (Some(last), Some(known)) = (operations.last_mut(), mark.last) {
             *last = known;
         }
@@ -342,7 +339,7 @@ impl<'a> Batch<'a> {
         self.bytes = self.bytes.min(mark.bytes);
     }
 
-    /// Drops all operations; the memory is kept for others.
+    /// Drops all operations. The memory returns to the engine's pool.
     pub fn clear(&mut self) {
         let used = std::mem::replace(&mut self.buffers, self.pool.take());
         self.pool.give(used);
@@ -350,8 +347,8 @@ impl<'a> Batch<'a> {
         self.bytes = 0;
     }
 
-    /// Has the memory used again, once the batch is in the log. Not when it is dropped: a `Drop` of what borrows would
-    /// have callers declare their payloads before their batch.
+    /// Returns the memory to the pool, once the batch is in the log. Not in a `Drop`: that would force callers to
+    /// declare their payloads before their batch.
     pub(crate) fn recycle(&mut self) {
         self.pool.give(std::mem::take(&mut self.buffers));
     }
@@ -390,7 +387,7 @@ impl<'a> Batch<'a> {
         check(Limit::Entry, size, self.bytes_max.saturating_sub(record_bytes(ROW)))
     }
 
-    /// Adds an entry, to the run before it if it continues that.
+    /// Adds an entry: to the last operation if it continues that, or else as a new one.
     fn push_entry(&mut self, shard: ShardId, entry: Entry<'a>, heals: bool) -> Result<()> {
         let bytes = entry.context.len() + entry.payload.as_bytes().len();
         let last = self.buffers.operations.last();
@@ -416,7 +413,7 @@ impl<'a> Batch<'a> {
         Ok(self)
     }
 
-    /// Adds an operation on small things, which are copied: behind each other, and only if it is not refused.
+    /// Adds an operation, and copies its `small` byte strings to the arena unless it is refused.
     fn push_copying<const N: usize>(
         &mut self,
         shard: ShardId,
@@ -450,7 +447,7 @@ impl fmt::Debug for Batch<'_> {
     }
 }
 
-/// The run `last`, with an entry of `more` bytes added to it, if the entry continues it.
+/// The operation `last` with an entry of `more` bytes added, if the entry continues it.
 fn continued(
     last: &(ShardId, Operation),
     shard: ShardId,
@@ -471,7 +468,7 @@ fn continued(
     (fits && continues).then(|| run(heals, first, term, items, bytes))
 }
 
-/// Entries of one term, appended or handed in again.
+/// An append or a heal of entries of one term.
 fn run(heals: bool, first: u64, term: u64, items: BufferRange, bytes: usize) -> Operation {
     let bytes = part_at(bytes);
     match heals {
@@ -491,7 +488,7 @@ fn check(what: Limit, size: usize, limit: usize) -> Result<()> {
     Ok(())
 }
 
-/// A position or length in a batch, all of which are far below 4 GiB.
+/// A position or length in a batch: batches are far smaller than 4 GiB.
 fn part_at(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }

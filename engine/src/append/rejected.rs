@@ -1,4 +1,4 @@
-//! A batch that was refused.
+//! A refused batch.
 
 use crate::{append::batch::Batch, types::error::Error};
 

@@ -100,7 +100,7 @@ fn remove_blank_cells(core: &Core, cells: Vec<Arc<ShardCell>>) {
     }
 }
 
-/// Ends that shards which nothing is known of are held back; durable on return.
+/// Ends the holding back of shards without any known record. Durable on return.
 pub(crate) fn accept_unknown_losses(core: &Core) -> Result<()> {
     if !core.store.shards.has_unknown_losses() {
         return Ok(());

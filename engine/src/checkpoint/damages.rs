@@ -62,7 +62,7 @@ impl Damages {
         self.unknown_losses.get_or_insert_default().empty.push(shard);
     }
 
-    /// Notes whether shards that nothing is known of are held back: if so, it is as of `upto`.
+    /// Sets whether shards without any known record are held back, and if so, as of which record.
     pub(crate) fn close(&mut self, upto: Option<Sequence>) {
         let empty = self.unknown_losses.take().unwrap_or_default().empty;
         self.unknown_losses = upto.map(|upto| UnknownLosses { upto, empty });

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The shards that a report names at most.
+/// The most shards in a report.
 const HOLDERS_MAX: usize = 64;
 
 /// Where the space of the log is.
@@ -21,32 +21,32 @@ const HOLDERS_MAX: usize = 64;
 pub struct SpaceReport {
     /// Segments in use, the one that is written and the cold ones included.
     pub segments: usize,
-    /// Those to which live records were moved.
+    /// Cold segments: those that live records were moved to.
     pub cold_segments: usize,
-    /// Segments that are prepared and not in use.
+    /// Prepared segments that are not in use.
     pub free_segments: usize,
     /// The bytes of the segments in use.
     pub bytes_in_use: u64,
     /// The bytes of the live records in them.
     pub live_bytes: u64,
-    /// Segments that were given back since the engine was opened.
+    /// Segments freed since the engine was opened.
     pub given_back: u64,
-    /// Bytes that were written since then to move live records.
+    /// Bytes written since then to move live records.
     pub moved_bytes: u64,
-    /// The shards with the most bytes in segments that are not written any more, at most 64, the most first. Snapshot
-    /// and compact these, and the space comes back.
+    /// The shards with the most live bytes outside the active segment, at most 64, the largest first. Snapshot and
+    /// compact these to free space.
     pub holders: Vec<Holder>,
-    /// Segments in which something live is damaged: they are kept until that is healed or given up.
+    /// Segments with damaged live records: they are kept until the losses are healed or accepted.
     pub damaged: Vec<SegmentId>,
 }
 
-/// A shard that holds space back.
+/// A shard whose live entries keep segments in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// Which one.
+    /// The shard.
     pub shard: ShardId,
-    /// Its live entries in segments that are not written any more.
+    /// Its live entries outside the active segment.
     pub entries: u64,
     /// The bytes of the records that hold them.
     pub bytes: u64,

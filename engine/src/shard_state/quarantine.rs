@@ -11,24 +11,23 @@ use crate::{
     types::ranges::Ranges,
 };
 
-/// What is lost of a shard. Everything else of it is what was written, and can be read.
+/// What a shard has lost to damage. Everything else of the shard is intact, and can be read.
 ///
-/// A shard in quarantine takes no writes but those that end it: see [`Engine::heal`](crate::Engine::heal),
+/// A shard in quarantine refuses all operations but those that can end it: see [`Engine::heal`](crate::Engine::heal),
 /// [`Batch::accept_loss`](crate::Batch::accept_loss), [`Batch::destroy`](crate::Batch::destroy) and
 /// [`Batch::compact_through`](crate::Batch::compact_through).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantine {
-    /// Entries of the log that are lost, as half-open ranges, sorted, none touching the next. Their indexes are still
-    /// in the bounds of the log.
+    /// Lost entries of the log, as half-open ranges, sorted and not adjacent. They are within the bounds of the log.
     pub entries: Vec<Range<u64>>,
-    /// The last hard state is lost: the one before it must not be taken for it.
+    /// The last hard state is lost; the engine has an earlier one, or none.
     pub hard_state: bool,
-    /// A key was put or deleted, and which one is lost.
+    /// A put or delete of an unknown key is lost.
     pub keys: bool,
-    /// The registration of a snapshot is lost: the one before it must not be taken for the newest.
+    /// The registration of a snapshot is lost: the newest one is unknown.
     pub snapshot: bool,
-    /// More was written, or may have been: log, hard state, commit hint and keys are as they were at some time.
+    /// Later operations are or may be lost: log, hard state, commit hint and keys are those of some earlier moment.
     pub suffix: bool,
 }
 
@@ -120,7 +119,7 @@ impl fmt::Display for Quarantine {
             (self.hard_state, "the hard state"),
             (self.keys, "a change of the keys"),
             (self.snapshot, "the registration of a snapshot"),
-            (self.suffix, "whatever came last"),
+            (self.suffix, "the last operations"),
         ];
         let parts = parts.into_iter().filter(|(lost, _)| *lost).map(|(_, what)| what.to_owned());
         let lost: Vec<String> = entries.chain(parts).collect();
@@ -142,7 +141,7 @@ mod tests {
     #[test]
     fn losses_are_listed_in_words() {
         let text = Quarantine::from(&Missing { entries: [11..12, 18..20].into_iter().collect(), ..missing() });
-        let expected = "lost: entry 11, entries 18 to 19, the hard state, a change of the keys, whatever came last";
+        let expected = "lost: entry 11, entries 18 to 19, the hard state, a change of the keys, the last operations";
         assert_eq!(text.to_string(), expected);
     }
 

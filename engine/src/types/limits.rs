@@ -8,6 +8,6 @@ pub const VALUE_BYTES_MAX: usize = 64 << 10;
 pub const STATE_BYTES_MAX: usize = 64;
 /// The longest context of an entry, in bytes.
 pub const CONTEXT_BYTES_MAX: usize = u16::MAX as usize;
-/// The most records of a batch: one for each operation, but that entries of a shard and a term which follow one another
-/// share one up to 64 KiB, and that an [overwrite](crate::Batch::overwrite) takes one more.
+/// The most records of a batch. Each operation takes one record, but consecutive entries of a shard and term share
+/// records of up to 64 KiB, and an [overwrite](crate::Batch::overwrite) takes one more.
 pub const BATCH_RECORDS_MAX: usize = logboom_wal::GROUP_RECORDS_MAX as usize;

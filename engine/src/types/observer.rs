@@ -1,4 +1,4 @@
-//! What the engine tells without being asked.
+//! Notifications of events that no call returns.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -6,14 +6,13 @@ use logboom_wal::Damage;
 
 use crate::types::error::Error;
 
-/// Is told of what no caller waits for: the progress of a long opening, a disk that stopped answering, a failed log.
+/// Receives events that no call returns: the progress of a long opening, a disk that hangs, a failed log.
 ///
-/// What happens to an open engine is told on a thread that does nothing else, one thing after the other and with
-/// nothing locked: an observer delays nothing but what it is told next, may use the engine, and may close it. The
-/// progress of an opening is told on the opening thread. Panics are caught, and told. Each method does nothing unless
-/// provided.
+/// Events of an open engine are delivered one at a time, on a thread of their own and with nothing locked: a slow
+/// observer delays only later events, and it may use the engine and close it. The progress of an opening is delivered
+/// on the opening thread. Panics are caught, and reported to [`Observer::panicked`]. Provided methods do nothing.
 pub trait Observer: Send + Sync + Debug {
-    /// Opening has come further. Called at most a few times for each segment read.
+    /// Progress of an opening. Called at most a few times for each segment read.
     fn recovering(&self, progress: RecoveryProgress) {
         let _ = progress;
     }
@@ -23,33 +22,32 @@ pub trait Observer: Send + Sync + Debug {
         let _ = stall;
     }
 
-    /// The background reading came by something durable that is not what was written. Shards whose entries are lost by
-    /// it are put in [quarantine](crate::Shard::quarantine) soon; everything else goes on. Called again when the next
-    /// reading comes by.
+    /// The scrub found damage to durable data. Shards that lost entries go into
+    /// [quarantine](crate::Shard::quarantine) soon; all others go on. Called again when the next scrub finds it.
     fn damaged(&self, damage: &Damage) {
         let _ = damage;
     }
 
-    /// A write or a sync of the log failed: from now on nothing is acknowledged, and every submit fails with
+    /// A write or a sync of the log failed: no batch is acknowledged any more, and every submit fails with
     /// [`Error::Poisoned`]. Called once.
     fn poisoned(&self, error: &Error) {
         let _ = error;
     }
 
-    /// Something has panicked, with this message: a waker, a callback or this observer, which costs nothing else; or a
-    /// thread or machine of the engine's own, by its name, which ends with that ([`Reason::Ended`](crate::Reason)).
+    /// A panic, with its message: in a waker, a callback or this observer, without further effect; or in a thread or
+    /// machine of the engine, named by `what`, which ends ([`Reason::Ended`](crate::Reason)).
     fn panicked(&self, what: &str, message: &str) {
         let _ = (what, message);
     }
 }
 
-/// How far the opening of a log has come.
+/// The progress of an opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryProgress {
     /// Bytes of the log read so far.
     pub bytes_done: u64,
-    /// Bytes that will be read in all, as far as is known.
+    /// The expected total of bytes to read.
     pub bytes_total: u64,
 }
 
