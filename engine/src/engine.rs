@@ -307,13 +307,13 @@ impl Engine {
         &self.0.report
     }
 
-    /// Gives back at once what can be given back: moves what is live out of segments that are mostly dead, and writes
-    /// down that nothing refers to these. The engine does the same in the background, at a pace that appending does
-    /// not feel; whoever wants the space now, or drives the engine by hand, calls this. Durable on return.
+    /// Frees all space that can be freed now: moves live records out of mostly dead segments, writes checkpoints, and
+    /// frees the dead segments. The background does the same, slowly enough not to delay appends. Blocks; durable on
+    /// return.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Io`], [`Error::Full`], [`Error::Poisoned`]. Nothing is lost then; what was not moved
-    /// stays where it is.
+    /// [`Error::Closed`], [`Error::Io`], [`Error::Full`], [`Error::Poisoned`]. Nothing is lost then, and records that
+    /// were not moved stay where they are.
     pub fn reclaim(&self) -> Result<SpaceReport> {
         self.0.core.check_open()?;
         let core = &self.0.core;
@@ -327,7 +327,7 @@ impl Engine {
         Ok(self.space())
     }
 
-    /// Where the space of the log is, and which shards hold it back. Looks at every shard.
+    /// The use of the log's space, and the shards that keep it from being freed. Visits every shard.
     pub fn space(&self) -> SpaceReport {
         space::report(&self.0.core)
     }
@@ -350,8 +350,8 @@ impl Engine {
         Metrics::of(&self.0.core)
     }
 
-    /// With [`Runtime::Manual`]: does some of what threads would do, and says whether there was anything to do. Time
-    /// that must pass is the caller's clock's.
+    /// With [`Runtime::Manual`]: does a bounded amount of the work that threads do otherwise. Returns whether there was
+    /// any. The caller advances the clock.
     pub fn drive_once(&self) -> bool {
         self.0.core.wal.drive()
     }

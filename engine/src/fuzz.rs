@@ -1,4 +1,4 @@
-//! What must hold for bytes that nobody meant to write: the bodies of the fuzz targets, and of the test that replays
+//! Properties that hold for arbitrary bytes: the bodies of the fuzz targets, and of the test that replays
 //! their corpus. How they begin with what a program wrote, and why checksums are made good, is said in
 //! [`logboom_wal::fuzz`].
 //!

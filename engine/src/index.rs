@@ -1,4 +1,4 @@
-//! Where entries lie, and what is live in which segment.
+//! The index: where entries lie, and how much of each segment is live.
 
 pub(crate) mod log_index;
 pub(crate) mod spans;

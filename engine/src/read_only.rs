@@ -1,4 +1,4 @@
-//! A log that is looked at, and not touched.
+//! A read-only view of a log.
 
 use std::{fmt, io, sync::Arc};
 
@@ -22,10 +22,11 @@ use crate::{
     },
 };
 
-/// The log of a directory as it was when this was opened: what a writable open would have found.
+/// A read-only view of the log in a directory, as of its opening: what [`Engine::open`](crate::Engine::open) would have
+/// recovered.
 ///
-/// It takes no lock and writes nothing. A writer that goes on meanwhile is not followed; when it has used segments
-/// again that were read here, reads of their entries fail.
+/// It takes no lock and writes nothing. It does not see later writes of a concurrent writer; reads of entries fail when
+/// the writer has reused their segments.
 pub struct ReadOnly {
     store: Arc<Store>,
     report: OpenReport,
@@ -37,7 +38,7 @@ pub struct ReadOnly {
 #[derive(Clone, Copy, Debug)]
 pub struct ReadOnlySnapshots<'v>(&'v Snapshots);
 
-const UNSTEADY: &str = "the log is in use, and each look at it has found something else: try again";
+const UNSTEADY: &str = "the log is in use, and changes faster than it can be read: try again";
 
 impl ReadOnly {
     /// See [`steady`].
@@ -58,7 +59,7 @@ impl ReadOnly {
         })
     }
 
-    /// All that was found to be wrong, as far as two looks can be compared by it.
+    /// All faults that were found, in a form that two looks can be compared by.
     fn wrong(&self) -> Option<String> {
         let (found, quarantined, unknown_losses) =
             (&self.report.recovery, self.quarantined(), self.has_unknown_losses());
@@ -75,7 +76,7 @@ impl ReadOnly {
         Ok(Self { store, report, usage, snapshots })
     }
 
-    /// A handle to a shard; one that holds nothing is empty.
+    /// A handle to a shard. Every shard exists; one that was never written to is empty.
     pub fn shard(&self, id: ShardId) -> Shard {
         Shard::new(Arc::clone(&self.store), id)
     }
@@ -85,21 +86,21 @@ impl ReadOnly {
         self.store.shard_ids()
     }
 
-    /// The shards of which something is lost, sorted. All others are whole.
+    /// The shards that have lost something, sorted by id.
     pub fn quarantined(&self) -> Vec<(ShardId, Quarantine)> {
         self.store.shards.quarantined()
     }
 
-    /// Whether shards that nothing is known of are held back: records are lost that may have been theirs.
+    /// Whether shards without any known record are held back, because lost records may have been theirs.
     pub fn has_unknown_losses(&self) -> bool {
         self.store.shards.has_unknown_losses()
     }
 
-    /// Reads every live entry in these segments, in which a verification has found damage: those that are lost put
-    /// their shards in quarantine, in this view. See [`Engine::report_damage`](crate::Engine::report_damage).
+    /// Reads every live entry in segments in which a verification has found damage. Lost ones put their shards in
+    /// quarantine, in this view only. See [`Engine::report_damage`](crate::Engine::report_damage).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when the disk does not answer.
+    /// [`Error::Io`](crate::Error::Io) when the disk fails.
     pub fn report_damage(&self, segments: impl IntoIterator<Item = SegmentId>) -> Result<()> {
         self.store.verify_segments(segments)
     }
@@ -109,7 +110,7 @@ impl ReadOnly {
         ReadOnlySnapshots(&self.snapshots)
     }
 
-    /// What opening found, and what a writable open would cut.
+    /// The report of the opening, with the tail that a writable open would cut.
     pub fn open_report(&self) -> &OpenReport {
         &self.report
     }
@@ -122,7 +123,7 @@ impl ReadOnly {
 }
 
 impl ReadOnlySnapshots<'_> {
-    /// All registered snapshots, by shard, and of a shard oldest first. Their files are not looked at.
+    /// All registered snapshots, by shard, each shard's oldest first. Their files are not checked.
     pub fn all(&self) -> Vec<(ShardId, Registered)> {
         self.0.all().into_iter().map(|(shard, registered)| (ShardId(shard), registered)).collect()
     }
@@ -132,11 +133,12 @@ impl ReadOnlySnapshots<'_> {
         self.0.list(shard.0)
     }
 
-    /// A lease of a shard's snapshot of this id, of no effect on a writer; `None` if it is not registered.
+    /// A lease of a shard's snapshot of this id; `None` if it is not registered. It does not keep a concurrent writer
+    /// from removing the file.
     ///
     /// # Errors
-    /// [`Error::Snapshot`](crate::Error::Snapshot) with `Missing` or `Damaged` when it is not there, or not as it was
-    /// written: also when a writer that goes on has removed it.
+    /// [`Error::Snapshot`](crate::Error::Snapshot) with `Missing` or `Damaged` when its file is, also because a
+    /// concurrent writer has removed it.
     pub fn lease(&self, shard: ShardId, id: u64) -> Result<Option<Lease>> {
         Ok(self.0.lease(shard.0, id)?)
     }

@@ -1,4 +1,4 @@
-//! What is known of each shard.
+//! The state of each shard in memory.
 
 pub(crate) mod state;
 pub(crate) mod published;

@@ -51,9 +51,8 @@ impl Ticket {
         self.0.wait().map_err(Error::from)
     }
 
-    /// [`Ticket::wait`] for at most `timeout`. With [`Runtime::Manual`](crate::Runtime) it drives the engine for
-    /// as long, and no longer than there is something to do: the engine's clock stands still meanwhile, and `timeout`
-    /// is real time.
+    /// [`Ticket::wait`] for at most `timeout`, in real time. With [`Runtime::Manual`](crate::Runtime) it drives the
+    /// engine meanwhile, and returns early when there is nothing left to do: the engine's clock does not advance.
     ///
     /// # Errors
     /// The outer error is the ticket itself, when it was not done in time.

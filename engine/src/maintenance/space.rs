@@ -15,11 +15,11 @@ use crate::{
 /// The most shards in a report.
 const HOLDERS_MAX: usize = 64;
 
-/// Where the space of the log is.
+/// The use of the log's space.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SpaceReport {
-    /// Segments in use, the one that is written and the cold ones included.
+    /// Segments in use, the active one and the cold ones included.
     pub segments: usize,
     /// Cold segments: those that live records were moved to.
     pub cold_segments: usize,

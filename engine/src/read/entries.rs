@@ -1,4 +1,4 @@
-//! What a read gives: entries that were verified, in the memory that they were written from or read into.
+//! Entry batches: verified entries, in the memory that they were written from or read into.
 
 use bytes::Bytes;
 use logboom_disk::Slice;
@@ -16,9 +16,9 @@ use crate::{
 
 /// Contiguous entries of a shard, each verified against its checksums.
 ///
-/// The batch shares the memory of the log's recent tail or of the read, and keeps it from being used again:
-/// [`EntryBatch::pinned_bytes`]. To hold on to few bytes for long, take an [`EntryBatch::compact_copy`]. Cloning
-/// copies no payload.
+/// The batch shares the memory of the log's tail or of the read, and keeps it from being reused:
+/// [`EntryBatch::pinned_bytes`]. To keep few bytes for long, take an [`EntryBatch::compact_copy`]. Cloning copies no
+/// payload.
 ///
 /// # Example
 /// ```
@@ -99,7 +99,7 @@ impl EntryBatch {
         self.len
     }
 
-    /// Whether there is none; only an empty range gives none.
+    /// Whether the batch is empty, which only the read of an empty range is.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -125,7 +125,7 @@ impl EntryBatch {
         self.bytes
     }
 
-    /// About how many bytes of memory the batch keeps in use, what lies around its entries included.
+    /// The bytes of memory that the batch keeps in use, about, those around its entries included.
     pub fn pinned_bytes(&self) -> usize {
         let mut last: Option<Slice> = None;
         let mut pinned = 0;
@@ -147,13 +147,13 @@ impl EntryBatch {
         pinned
     }
 
-    /// The same entries in memory of their own, no more than they need.
+    /// A copy of the entries in memory of its own, which holds nothing else.
     pub fn compact_copy(&self) -> EntryBatch {
         let runs = self.runs.iter().map(RecordSlice::compact_copy).collect();
         EntryBatch { runs, len: self.len, bytes: self.bytes, shares: SharedPayloads::default() }
     }
 
-    /// `part` of an entry, sharing the memory that it lies in.
+    /// A handle to `part` of an entry that shares its memory.
     fn share(&self, part: &[u8]) -> Bytes {
         if part.is_empty() {
             return Bytes::new();

@@ -23,12 +23,11 @@ use crate::{
     },
 };
 
-/// One raft group's log and what belongs to it: a cheap handle for any thread.
+/// A handle to one shard: the log of a raft group, its hard state, commit hint and keys. Cheap; for any thread.
 ///
-/// Everything that was submitted is seen, durable or not. A handle does not keep the engine from being closed: after
-/// that the bounds stay as they were, entries can be read, and the directory cannot be opened again until the handle is
-/// dropped. Of a shard that was never written to, neither the engine nor a handle keeps anything; looking at it looks
-/// for it, under a lock that others who look share.
+/// Reads see all accepted batches, durable or not. A handle does not keep the engine open: after
+/// [`Engine::close`](crate::Engine::close) it can still read, and keeps the directory locked until it is dropped. A
+/// shard that was never written to takes no memory; reads of it look it up each time, under a shared lock.
 ///
 /// # Example
 /// ```
@@ -51,11 +50,11 @@ use crate::{
 pub struct Shard {
     store: Arc<Store>,
     id: ShardId,
-    /// The shard's, from when there is something to say of it; it stays the shard's until the handle goes.
+    /// The shard's cell, from when the shard has state. While the handle lives, the shard gets no other cell.
     cell: OnceLock<Arc<ShardCell>>,
 }
 
-/// The bounds of a shard's log at one moment.
+/// The bounds of a shard's log, as of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bounds {
@@ -63,17 +62,17 @@ pub struct Bounds {
     pub first: Option<u64>,
     /// The index of the last entry; `None` when the log is empty.
     pub last: Option<u64>,
-    /// The entry before the first one, if it was compacted or given by a reset.
+    /// The entry before the first one, set by a compaction or a reset.
     pub boundary: Option<Boundary>,
 }
 
-/// What [`Shard::try_entries`] has to say.
+/// The result of [`Shard::try_entries`].
 #[derive(Debug)]
 #[must_use]
 pub enum TryRead {
     /// The entries.
     Ready(EntryBatch),
-    /// The disk is needed, or the shard is being written to at this moment: the future gives the entries.
+    /// The read needs the disk, or the shard is locked by a writer: the future completes it.
     WouldBlock(EntriesFuture),
     /// Why they cannot be read.
     Failed(ReadError),
@@ -100,27 +99,27 @@ impl Shard {
         self.extent().last()
     }
 
-    /// First, last and boundary as they were at one moment. Takes no lock of a shard that was written to.
+    /// First, last and boundary, as of one moment. Takes no lock of a shard that was written to.
     pub fn bounds(&self) -> Bounds {
         let extent = self.extent();
         Bounds { first: (!extent.is_empty()).then_some(extent.first), last: extent.last(), boundary: extent.boundary() }
     }
 
-    /// The entry before the first one: the last that was compacted, or that a reset gave. Takes no lock of a shard that
-    /// was written to.
+    /// The entry before the first one: the last compacted one, or that of a reset. Takes no lock of a shard that was
+    /// written to.
     pub fn boundary(&self) -> Option<Boundary> {
         self.extent().boundary()
     }
 
-    /// The index that the next entry must have: one past the last, or past the boundary of an empty log; `None` when
-    /// any may come. Takes no lock of a shard that was written to.
+    /// The index that the next entry must have: one past the last, or past the boundary of an empty log; `None` if it
+    /// may be any. Takes no lock of a shard that was written to.
     pub fn next(&self) -> Option<u64> {
         self.extent().expected()
     }
 
-    /// The highest index that is known to survive power loss: of an entry, or of the boundary when no entry does.
+    /// The index of the last durable entry, or of the boundary if no entry is durable; `None` if neither is.
     ///
-    /// Entries that replace durable ones are not durable before their own group is.
+    /// An entry that overwrites a durable one is durable only when its own batch is.
     pub fn durable(&self) -> Option<u64> {
         let cell = self.cell();
         let durable = self.store.source.durable();
@@ -135,12 +134,12 @@ impl Shard {
         index_before(&view.extent, next)
     }
 
-    /// Says that the application has applied the log up to and including `index`, and asks the engine to hold it to
-    /// that: from now on [`Batch::compact_through`](crate::Batch::compact_through) above the floor is refused. A core
-    /// that reads committed entries to apply them cannot stand to find them compacted.
+    /// States that the application has applied the log up to and including `index`: the applied floor. From then on
+    /// [`Batch::compact_through`](crate::Batch::compact_through) above the floor fails, so that entries which the
+    /// application still has to read are not compacted.
     ///
-    /// The floor never falls, but with the log's end; a reset raises it to the boundary. It is kept in memory: after
-    /// opening or destroying a shard there is none until this is called.
+    /// The floor never falls, except that it follows the log's end down; a reset raises it to the boundary. It is kept
+    /// in memory only: after an opening, or the destruction of the shard, there is none until the next call.
     ///
     /// # Errors
     /// [`Error::Beyond`] when the log, its boundary included, ends below `index`.
@@ -148,7 +147,7 @@ impl Shard {
         let cell = self.cell();
         let mut state = cell.state.lock();
         let extent = cell.published.load().extent;
-        // What stands for shards without a cell is empty: it is never changed.
+        // The cell that shards without state share has an empty log, and so is never changed.
         if index >= extent.next {
             return Err(Error::Beyond { shard: self.id, index, last: extent.last() });
         }
@@ -156,8 +155,8 @@ impl Shard {
         Ok(())
     }
 
-    /// The last index that the application is known to have applied: `None` before it said so, or when that is
-    /// nothing of this log.
+    /// The applied floor: the last index that [`Shard::raise_applied_floor`] has stated; `None` without a floor, or if
+    /// it lies below the boundary.
     pub fn applied_floor(&self) -> Option<u64> {
         let cell = self.cell();
         let state = cell.state.lock();
@@ -165,8 +164,8 @@ impl Shard {
         index_before(&extent, state.applied_next(&extent)?)
     }
 
-    /// The term of the entry at `index`, or of the boundary. Does not touch the disk: the term of an entry that is
-    /// [lost](Quarantine::entries) is still known, unless opening has found no trace of it.
+    /// The term of the entry at `index`, or of the boundary. Never reads the disk. The term of a
+    /// [lost](Quarantine::entries) entry is still known, unless its record was lost when the log was opened.
     ///
     /// # Errors
     /// [`ReadError::Compacted`] below the boundary, [`ReadError::Unavailable`] past the end, [`ReadError::Corrupted`]
@@ -192,7 +191,7 @@ impl Shard {
         }
     }
 
-    /// What is lost of the shard, if it is in quarantine: something of it was durable and is damaged.
+    /// What the shard has lost, if it is in quarantine.
     pub fn quarantine(&self) -> Option<Quarantine> {
         let cell = self.cell();
         if !cell.published.load().quarantined {
@@ -201,7 +200,7 @@ impl Shard {
         cell.state.lock().missing().map(Quarantine::from)
     }
 
-    /// The hard state that was written last, if any since the shard began.
+    /// The last hard state, if there is one.
     ///
     /// # Errors
     /// [`Error::Quarantined`] when a later one may be lost.
@@ -210,25 +209,25 @@ impl Shard {
         Ok(state.hard_state().map(Bytes::copy_from_slice))
     }
 
-    /// The last hard state that is known, although a later one may be lost: for a person who has to decide what the
-    /// shard goes on with. Nobody may vote by it: [`Shard::hard_state`] is for that.
+    /// The last known hard state, although a later one may be lost: for an operator who repairs the shard. Raft must
+    /// not use it to vote: [`Shard::hard_state`] is for that.
     pub fn last_known_hard_state(&self) -> Option<Bytes> {
         self.cell().state.lock().hard_state().map(Bytes::copy_from_slice)
     }
 
-    /// The commit hint that was written last, if any since the shard began. Where only a hint is lost there is none.
+    /// The last commit hint; `None` if there is none, or only it is lost.
     ///
     /// # Errors
-    /// [`Error::Quarantined`] when it is not known how far the shard has come.
+    /// [`Error::Quarantined`] when later operations of the shard may be lost.
     pub fn commit_hint(&self) -> Result<Option<Bytes>> {
         Ok(self.known(|_| true)?.commit_hint().map(Bytes::copy_from_slice))
     }
 
-    /// The entries of `range` (half-open) as of one moment, as many from its beginning as have no more than `max_bytes`
-    /// of payload and context together, but at least one. May stop a little earlier where entries were overwritten,
-    /// unless `max_bytes` is `u64::MAX`, and stops before entries that are [lost](Quarantine::entries).
+    /// The entries of `range` (half-open), as of one moment: from its start as many as have at most `max_bytes` of
+    /// payload and context together, but at least one. May return fewer where entries were overwritten, unless
+    /// `max_bytes` is `u64::MAX`, and stops before [lost](Quarantine::entries) entries.
     ///
-    /// Blocks for what is not in memory. An empty range gives an empty batch.
+    /// Blocks for entries that are not in memory. Returns an empty batch for an empty range.
     ///
     /// # Errors
     /// [`ReadError::Compacted`] when the range begins below the first entry, [`ReadError::Unavailable`] when it ends
@@ -239,7 +238,7 @@ impl Shard {
         query.try_read().unwrap_or_else(|| query.read())
     }
 
-    /// [`Shard::entries`] without blocking: never touches the disk, never waits for a writer.
+    /// [`Shard::entries`] without blocking: never reads the disk, never waits for a writer.
     pub fn try_entries(&self, range: Range<u64>, max_bytes: u64) -> TryRead {
         let query = self.query(range, max_bytes);
         match query.try_read() {
@@ -249,7 +248,7 @@ impl Shard {
         }
     }
 
-    /// [`Shard::entries`], awaited: ready at once for what is in memory.
+    /// [`Shard::entries`] as a future: ready at once if all entries are in memory.
     pub fn entries_async(&self, range: Range<u64>, max_bytes: u64) -> EntriesFuture {
         EntriesFuture::new(self.query(range, max_bytes))
     }
@@ -271,7 +270,7 @@ impl Shard {
         Ok(self.known(|missing| missing.keys == 0)?.scan(range))
     }
 
-    /// The shard's state, if what is missing leaves the answer `intact`, and nothing may have come later.
+    /// The locked state, if no later operation may be lost and `intact` accepts what is missing.
     fn known(&self, intact: impl FnOnce(&Missing) -> bool) -> Result<MutexGuard<'_, State>> {
         let state = self.cell().state.lock();
         match state.missing() {
@@ -288,8 +287,8 @@ impl Shard {
         Query { store: Arc::clone(&self.store), cell: Arc::clone(self.cell()), id: self.id, range, max_bytes }
     }
 
-    /// The shard's cell, or what stands for it while there is nothing to say of it. Different ones at two calls, maybe:
-    /// what belongs together asks once. Takes a lock, of the table that has the shard, until there is something.
+    /// The shard's cell, or the shared one while the shard has no state. Two calls may return different cells: a
+    /// consistent read calls it once. While the shard has no state it takes the lock of the shard's table.
     #[inline]
     fn cell(&self) -> &Arc<ShardCell> {
         match self.cell.get() {
@@ -298,7 +297,7 @@ impl Shard {
         }
     }
 
-    /// Apart, so that asking a shard that is written stays as short as it is.
+    /// Out of line, so that the common case stays short.
     #[cold]
     fn look_up(&self) -> &Arc<ShardCell> {
         match self.store.shards.find(self.id) {
@@ -320,7 +319,7 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// Whether the entry at `index` may have been written behind what is known of the log, and lost.
+/// Whether the entry at `index` may have been written after the known end of the log, and lost.
 fn may_follow(missing: &Missing, extent: &Extent, index: u64) -> bool {
     missing.suffix && (index >= extent.next || extent.is_vacant())
 }

@@ -14,19 +14,19 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenReport {
-    /// What is known of the disk, and how it is used for what reason.
+    /// The properties of the disk, how it is used, and why.
     pub disk: Facts,
-    /// What was read of the log, and whether a tail was cut.
+    /// What recovery read of the log, and whether it cut a tail.
     pub recovery: RecoveryReport,
     /// The size of the checkpoint in bytes, if there was one.
     pub checkpoint_bytes: Option<u64>,
-    /// The shards that hold anything.
+    /// The number of shards that hold anything.
     pub shards: usize,
-    /// The live segments.
+    /// The number of segments in use.
     pub segments: usize,
-    /// The shards of which something is lost, and what.
+    /// The shards that have lost something, and what.
     pub quarantined: Vec<(ShardId, Quarantine)>,
-    /// Shards that nothing is known of are held back: records are lost that may have been theirs.
+    /// Whether shards without any known record are held back, because lost records may have been theirs.
     pub has_unknown_losses: bool,
     /// How long opening took.
     pub elapsed: Duration,
@@ -38,9 +38,9 @@ pub struct OpenReport {
 pub struct Segment {
     /// The segment itself.
     pub info: SegmentInfo,
-    /// The entries in it that are in the log of a shard.
+    /// The number of live entries in it: those that are in the log of a shard.
     pub live_entries: u64,
-    /// The bytes of the records that hold them; a record of which a part is live counts in proportion.
+    /// The bytes of the records that hold them; a partly live record counts in proportion.
     pub live_bytes: u64,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for OpenReport {
             writeln!(f, "quarantine   {shard}: {quarantine}")?;
         }
         if self.has_unknown_losses {
-            writeln!(f, "quarantine   every shard that nothing is known of")?;
+            writeln!(f, "quarantine   every shard without any known record")?;
         }
         write!(f, "took         {:.1} ms", elapsed.as_secs_f64() * 1e3)
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, by what a caller can do about it.
+//! The errors of the engine, by what a caller can do about them.
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
@@ -10,15 +10,13 @@ use crate::types::{ids::ShardId, limits::BATCH_RECORDS_MAX, refusal::Refusal};
 /// The result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation of the engine failed. Whatever refuses a batch has written nothing and changed nothing.
+/// Why a call of the engine failed. A batch that was refused has written and changed nothing. Cheap to clone.
 ///
-/// Cheap to clone, since one failure answers every waiter.
+/// The text of an error includes that of its source, because most errors are printed alone, as a line of a log. Code
+/// that walks the chain of [`source`](std::error::Error::source) prints that text twice.
 ///
-/// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
-/// [`source`](std::error::Error::source) gives that as well: print one of the two.
-///
-/// *retry*: the same call may succeed later, when what is named has changed. *caller*: the same call fails again, and
-/// the log is as it was. *damage*: what was durable is lost, in part. *fatal*: only another opening goes on.
+/// *retry*: the same call may succeed later, when the named condition has changed. *caller*: the same call fails again,
+/// and the log is unchanged. *damage*: some durable data is lost. *fatal*: the log must be opened again.
 ///
 /// | variant | what it is | what to do |
 /// |---|---|---|
@@ -55,8 +53,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A batch was given up while it was written, by a panic: of a thread that submitted it. It poisons the log, since
-    /// what comes behind that batch can never become durable.
+    /// A thread panicked in a call that submits. That poisons the log: later batches can never become durable.
     #[error("a batch was given up {when} it was written: a thread has panicked")]
     Abandoned {
         /// `before` or `while`.
@@ -72,34 +69,33 @@ pub enum Error {
         /// The last index of the log, `None` if it is empty.
         last: Option<u64>,
     },
-    /// As many bytes as [`Config::admission_bytes`](crate::Config::admission_bytes) allows are accepted and not yet
-    /// durable. Try again when some of them are.
-    #[error("as many bytes as are admitted await durability: wait for a ticket, or raise `admission_bytes`")]
+    /// [`Config::admission_bytes`](crate::Config::admission_bytes) are accepted and not yet durable: try again later.
+    #[error("the limit of bytes that await durability is reached: wait for a ticket, or raise `admission_bytes`")]
     Busy,
-    /// A rule of the engine's own, or of its log's, is broken: a bug of them. Please report it.
+    /// An invariant of the engine or its log is broken. Please report it.
     #[error("a bug of Logboom: {what}")]
     Bug {
-        /// Which rule.
+        /// Which invariant.
         what: Arc<str>,
     },
     /// The engine was closed.
     #[error("the engine is closed")]
     Closed,
     /// An index at or below the boundary, or below the first entry, was written.
-    #[error("{shard}: the log begins at {first}, what lies before cannot be written")]
+    #[error("{shard}: the log begins at {first}, lower indexes cannot be written")]
     Compacted {
         /// The shard.
         shard: ShardId,
         /// The first index that can be written: the first entry's, or the one behind the boundary.
         first: u64,
     },
-    /// The configuration cannot work, here or anywhere.
+    /// The configuration is invalid.
     #[error("configuration: {reason}")]
     Config {
         /// What is wrong with it.
         reason: String,
     },
-    /// What is stored cannot be what was written. Opening changes nothing when it meets this.
+    /// Stored bytes are not those that were written. An opening that fails with this changes nothing.
     #[error("corruption: {what}")]
     Corruption {
         /// The shard whose state is contradictory, if it is about one.
@@ -110,35 +106,34 @@ pub enum Error {
     /// A batch without operations was submitted.
     #[error("the batch is empty")]
     Empty,
-    /// The process, or the system, has as many files open as it may. A log has one open for each segment in use, and
-    /// about twenty besides. Raise the limit (`ulimit -n`, `LimitNOFILE`), use larger segments, or compact.
+    /// The process or the system has reached its limit of open files. A log keeps one file open for each segment in
+    /// use, and about twenty others. Raise the limit (`ulimit -n`, `LimitNOFILE`), use larger segments, or compact.
     #[error("too many open files: {what}")]
     Files {
         /// What was attempted.
         what: Arc<str>,
     },
-    /// The directory holds something else than a log of this kind.
+    /// The directory does not hold a log of this engine.
     #[error("not a Logboom directory: {what}")]
     Foreign {
         /// What was found.
         what: String,
     },
-    /// A child that was forked has a copy of the engine in memory, and is not the process that may use it. Nothing was
-    /// done.
+    /// The call was made in a forked child of the process that opened the log. Nothing was done.
     #[error("process {owner} opened the log, a process that is forked from it cannot use it")]
     Forked {
         /// The process that opened the log.
         owner: u32,
     },
-    /// The files of the directory are not all of the log that its `LOGBOOM` names, or that file is damaged: `logboom
-    /// repair` lists them, and what can be done. Opening changes nothing when it meets this.
+    /// Some files of the directory do not belong to the log that its `LOGBOOM` file names, or that file is damaged:
+    /// `logboom repair` lists them, and the remedies. An opening that fails with this changes nothing.
     #[error("the log's identity: {what}")]
     Identity {
         /// Which files are of which log.
         what: Arc<str>,
     },
-    /// No prepared segment is left, and there is no room for another: the [`Capacity`] says in what. Compacting frees
-    /// space; what was accepted is not affected.
+    /// No prepared segment is left, and there is no space for another; [`Capacity`] says which limit was hit.
+    /// Compacting frees space. Accepted batches are not affected.
     #[error("{capacity}: {room}", capacity = .0, room = Room(*.0))]
     Full(Capacity),
     /// An entry was appended that does not continue the log.
@@ -151,7 +146,7 @@ pub enum Error {
         /// The index that was given.
         got: u64,
     },
-    /// The operating system refused something.
+    /// A system call failed.
     #[error("{what}: {error}")]
     Io {
         /// What was attempted.
@@ -160,8 +155,8 @@ pub enum Error {
         #[source]
         error: Cause<io::Error>,
     },
-    /// `compact_through` was given an index above that of a leased snapshot, whose reader will need the log above it.
-    /// See [`Batch::compact_past_leases`](crate::Batch::compact_past_leases).
+    /// `compact_through` was given an index above that of a leased snapshot, whose reader needs the log above it. See
+    /// [`Batch::compact_past_leases`](crate::Batch::compact_past_leases).
     #[error("{shard}: a snapshot of index {held} is leased, the log cannot be compacted through {index}")]
     Leased {
         /// The shard.
@@ -174,7 +169,7 @@ pub enum Error {
     /// Another process, or another engine of this one, has the directory open for writing.
     #[error("the log is in use{}", Owner(.owner))]
     Locked {
-        /// Who has it, as far as is known: a process, this very one, or what one that has ended left behind.
+        /// The owner, if known: another process, this one, or one that has ended and left its lock file.
         owner: Option<String>,
     },
     /// The directory was written by a newer version.
@@ -185,36 +180,34 @@ pub enum Error {
         /// The newest version that can be read.
         supported: u32,
     },
-    /// A lazy batch holds an operation on which safety hangs: a truncation, overwriting append, reset, destruction
-    /// or hard state. Submit it durably.
+    /// A lazy batch holds an operation that raft's safety depends on: a truncation, overwriting append, heal, reset,
+    /// destruction, accepted loss or hard state. Submit it as `Durable`.
     #[error("{operation} cannot be lazy: submit it as `Durable`")]
     NotLazy {
         /// The operation.
         operation: &'static str,
     },
-    /// The process may not use the directory or a file in it.
+    /// The process lacks the permission for the directory or a file in it.
     #[error("no permission: {what}")]
     Permission {
         /// What was attempted.
         what: Arc<str>,
     },
-    /// An earlier write or sync of the log failed. Nothing is acknowledged any more, since what the failure left on
-    /// the disk is unknown; reads go on. Opening the log again recovers it.
+    /// An earlier write or sync of the log failed. No batch is acknowledged any more, because the state on disk is
+    /// unknown; reads still work. Opening the log again recovers it.
     #[error("the log failed earlier: {first}")]
     Poisoned {
         /// The first failure.
         #[source]
         first: Cause<Error>,
     },
-    /// Something of the shard is lost, and the answer, or the operation, depends on it:
-    /// [`Shard::quarantine`](crate::Shard::quarantine) says what.
+    /// Something of the shard is lost that the call depends on: see [`Shard::quarantine`](crate::Shard::quarantine).
     #[error("{shard} is in quarantine: heal it, accept the loss or destroy it (docs/repair.md)")]
     Quarantined {
         /// The shard.
         shard: ShardId,
     },
-    /// Entries, or the term of one, could not be read. What the disk has refused meanwhile is its own variant
-    /// ([`Error::Io`]), as of any other call.
+    /// Entries, or the term of one, could not be read. A failure of the disk is [`Error::Io`], as of any other call.
     #[error(transparent)]
     Read(ReadError),
     /// The file system is mounted read-only.
@@ -223,14 +216,14 @@ pub enum Error {
         /// What was attempted.
         what: Arc<str>,
     },
-    /// The directory that a [backup](crate::Engine::backup) is made in, or its disk, refused something.
-    #[error("the directory that is copied to: {}", OfTarget(.error))]
+    /// The directory or disk that a [backup](crate::Engine::backup) is written to failed.
+    #[error("the target of the copy: {}", OfTarget(.error))]
     Target {
         /// What it was.
         #[source]
         error: Cause<Error>,
     },
-    /// An entry was handed to [`Batch::heal`](crate::Batch::heal) that is not the one that the log has at its index.
+    /// [`Batch::heal`](crate::Batch::heal) was given an entry whose term differs from that of the log's entry.
     #[error("{shard}: entry {index} has term {stored}, not {given}")]
     Term {
         /// The shard.
@@ -248,7 +241,7 @@ pub enum Error {
     /// Something exceeds its limit.
     #[error("{what} of {size} exceeds the limit of {limit}")]
     TooLarge {
-        /// What.
+        /// Which limit.
         what: Limit,
         /// Its size: bytes, except for [`Limit::Index`] (an index) and [`Limit::Records`] (their number).
         size: u64,
@@ -302,8 +295,7 @@ pub enum ReadError {
         /// The first index of the log, or where it continues if it is empty.
         first: u64,
     },
-    /// What is stored of these entries is not what was written, or is lost; of [`Shard::term`](crate::Shard::term),
-    /// that the term is lost as well. Others can still be read.
+    /// The entries are damaged or lost; from [`Shard::term`](crate::Shard::term), their terms too. Others are readable.
     #[error("{}: {what}", Damaged(.range))]
     Corrupted {
         /// The entries that cannot be read, half-open.
@@ -311,7 +303,7 @@ pub enum ReadError {
         /// What was found, and where.
         what: Arc<str>,
     },
-    /// The disk failed to answer.
+    /// The disk failed.
     #[error(transparent)]
     Io(Cause<Error>),
     /// The range ends, or the index lies, past the last entry.
@@ -483,7 +475,7 @@ impl fmt::Display for Room {
     }
 }
 
-/// What a directory that is copied to has refused: to compact the log makes no room there.
+/// An error of a backup's target: compacting the log frees no space there.
 struct OfTarget<'e>(&'e Error);
 
 impl fmt::Display for OfTarget<'_> {
@@ -541,7 +533,7 @@ mod tests {
                      bound"
                 ),
             ),
-            (target.to_string(), "the directory that is copied to: the device is full".to_owned()),
+            (target.to_string(), "the target of the copy: the device is full".to_owned()),
             (
                 Error::Quarantined { shard: ShardId(7) }.to_string(),
                 "shard 7 is in quarantine: heal it, accept the loss or destroy it (docs/repair.md)".to_owned(),

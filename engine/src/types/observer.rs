@@ -17,7 +17,8 @@ pub trait Observer: Send + Sync + Debug {
         let _ = progress;
     }
 
-    /// The disk has not answered for long, or answers again ([`Stall::lasts`] is `None` then).
+    /// A disk operation takes longer than [`Config::stall_after`](crate::Config::stall_after), or the stall is over
+    /// ([`Stall::lasts`] is `None` then).
     fn stalled(&self, stall: Stall) {
         let _ = stall;
     }
@@ -57,11 +58,11 @@ impl RecoveryProgress {
     }
 }
 
-/// A disk that does not answer.
+/// A disk that hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
-    /// How long the oldest operation has been in flight; `None` when it is over.
+    /// How long the oldest operation has been in flight; `None` when the stall is over.
     pub lasts: Option<Duration>,
 }
 

@@ -1,21 +1,21 @@
-//! What a caller hands over to be appended.
+//! Entries and payloads to append.
 
 use bytes::Bytes;
 
 /// One entry of a shard's log, as it is appended.
 ///
-/// Everything borrowed is read when the batch is submitted, and copied once, into the memory that the disk reads from.
+/// Borrowed bytes are read when the batch is submitted, and copied once, into the memory that the kernel writes from.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
     /// Its index: any from 0 to `u64::MAX - 1`.
     pub index: u64,
-    /// Its term; the engine stores it and compares it with nothing.
+    /// Its term. The engine stores it, and accepts any.
     pub term: u64,
-    /// A number of the caller's, for what distinguishes entries before their payload is looked at.
+    /// A number of the caller's, to tell entries apart without decoding their payload.
     pub kind: u8,
-    /// A few bytes of the caller's beside the payload, at most 65,535.
+    /// Bytes of the caller's beside the payload, at most 65,535.
     pub context: &'a [u8],
-    /// The payload. Payload and context together are at most a quarter of a segment, less what frames them.
+    /// The payload. Payload and context together are at most a quarter of a segment, less the 72 bytes of a record.
     pub payload: Payload<'a>,
 }
 

@@ -13,7 +13,7 @@ pub(crate) enum Refusal {
     Beyond {
         last: Option<u64>,
     },
-    /// What is not known of the shard forbids it.
+    /// The shard is in quarantine.
     Quarantined,
     /// The entry at `index` has another term.
     Term {
