@@ -64,10 +64,9 @@ impl Opening {
         loop {
             match course.look()? {
                 Found::Group(group) => course.accept(&group),
-                found if self.is_followed(&mut course)? => {
-                    // What is left of it is told by whoever reads the segment.
-                    course.salvage(&found, None, None, None)?;
-                }
+                // Whoever reads the segment is told what is left of it. Where all that follows is misplaced, the walk
+                // cannot resume.
+                found if self.is_followed(&mut course)? && course.salvage(&found, None, None, None)?.is_some() => {}
                 _ => return Ok(course.window.holes),
             }
             segment.extend(in_segment(course.at), course.expected.sequence - 1);

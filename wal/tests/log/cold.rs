@@ -1,6 +1,6 @@
 //! Records that are moved: what was copied is found again as it was, whatever happens.
 
-use logboom_disk::{Disk, SimOptions};
+use logboom_disk::{Disk, Mode, Pool, SimOptions, Slice, Sync};
 use logboom_wal::{Error, Loss, Passed, Place, Record, SegmentId, open_read_only, verify};
 
 use crate::support::*;
@@ -215,6 +215,25 @@ fn damage_to_a_cold_segment_costs_what_it_hits() {
         assert_eq!(is_told, block > 0, "block {block}");
     }
     assert!(named > 0, "{named}");
+}
+
+/// The first groups of a cold segment went elsewhere in its file, one behind the other. Nothing is where it belongs, and
+/// none of them is where a walk could resume: looking for the segment's end comes to an end.
+#[test]
+fn groups_that_went_elsewhere_do_not_keep_an_opening_from_its_end() {
+    let sim = Sim::new(9);
+    let (_, copies) = moved(&sim, 24);
+    let cold = sim.wal.segments().into_iter().find(|info| info.id == copies[0].segment).unwrap();
+    let (disk, clock) = (sim.disk.power_cut(), sim.clock.clone());
+    let (begin, end) = (disk.facts().pad_unit, usize::try_from(cold.end).unwrap());
+    let file = disk.open(&format!("segment-{:06}", cold.slot), Mode::Write).unwrap();
+    let pool = Pool::new(0);
+    let mut groups = pool.region(end - begin);
+    file.read_at(&mut groups, begin as u64).unwrap();
+    file.write_at(&[Slice::copy_from(&pool, &groups)], 2 * end as u64, Sync::Data).unwrap();
+    file.write_at(&[Slice::copy_from(&pool, &vec![0; end - begin])], begin as u64, Sync::Data).unwrap();
+    let sim = Sim::open(disk, clock).unwrap();
+    assert_eq!(sim.bodies().len(), 24, "the log itself is as it was");
 }
 
 #[test]
