@@ -1,0 +1,124 @@
+//! What errors say, where they come from, and that the tables of them are whole.
+
+use super::*;
+
+#[test]
+fn messages_name_the_shard_and_the_bounds() {
+    let shard = ShardId(7);
+    for (error, message) in [
+        (Error::Gap { shard, expected: 4, got: 9 }, "shard 7: entry 9 does not continue the log, 4 would"),
+        (Error::Beyond { shard, index: 9, last: None }, "shard 7: index 9 is beyond the last entry (the log is empty)"),
+        (Error::Locked { owner: Some("process 12".into()) }, "the log is in use by process 12"),
+        (Error::TooLarge { what: Limit::Key, size: 2000, limit: 1024 }, "a key of 2000 exceeds the limit of 1024"),
+    ] {
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn messages_say_what_to_do() {
+    let target = Error::Target { error: Error::Full(Capacity::Device).into() };
+    let holders = "compact shards (`Engine::space` names those that hold the most)";
+    for (message, expected) in [
+        (ReadError::Unavailable { last: None }.to_string(), "unavailable: the log is empty".to_owned()),
+        (ReadError::Unavailable { last: Some(7) }.to_string(), "unavailable: the log ends at 7".to_owned()),
+        (Error::Full(Capacity::Device).to_string(), format!("the device is full: {holders}, or free space on it")),
+        (
+            Error::Full(Capacity::Bound { bytes_max: 8 }).to_string(),
+            format!(
+                "the log may not take more than its bound of 8 bytes (space_bytes_max): {holders}, or raise the \
+                 bound"
+            ),
+        ),
+        (target.to_string(), "the target of the copy: the device is full".to_owned()),
+        (
+            Error::Quarantined { shard: ShardId(7) }.to_string(),
+            "shard 7 is in quarantine: heal it, accept the loss or destroy it (docs/repair.md)".to_owned(),
+        ),
+        (
+            Error::NotLazy { operation: "a hard state" }.to_string(),
+            "a hard state cannot be lazy: submit it as `Durable`".to_owned(),
+        ),
+    ] {
+        assert_eq!(message, expected);
+    }
+}
+
+#[test]
+fn a_failed_read_is_an_error_of_the_engine() {
+    let all = [
+        ReadError::Compacted { first: 3 },
+        ReadError::lost(3..5),
+        ReadError::Io(Error::Closed.into()),
+        ReadError::Unavailable { last: None },
+    ];
+    for error in all {
+        let text = error.to_string();
+        let is_io = matches!(error, ReadError::Io(_));
+        let error = Error::from(error);
+        assert_eq!((matches!(error, Error::Read(_)), error.to_string()), (!is_io, text));
+    }
+}
+
+#[test]
+fn the_answer_of_the_system_is_at_the_end_of_the_chain() {
+    use logboom_wal::Error as Wal;
+    let answer = || io::Error::from_raw_os_error(5);
+    let io = || Wal::Io { what: "writing".into(), error: answer().into() };
+    let snapshot = logboom_snapshot::Error::Sync { what: "syncing".into(), error: answer().into() };
+    let read = ReadError::Io(Error::from(io()).into());
+    let read: &dyn std::error::Error = &read;
+    let poisoned = Error::from(Wal::Poisoned { first: io().into() });
+    let target = Error::from(Wal::Target(io().into()));
+    for error in [&poisoned as &dyn std::error::Error, &target, &Error::from(snapshot), read] {
+        let chain = std::iter::successors(Some(error), |error| error.source());
+        let last = chain.last().and_then(|last| last.downcast_ref::<io::Error>()).map(io::Error::raw_os_error);
+        assert_eq!(last, Some(Some(5)), "{error}");
+    }
+}
+
+/// Of both tables, so that neither is forgotten when a variant comes or goes.
+#[test]
+fn every_variant_has_its_row() {
+    let source = include_str!("../error.rs");
+    let (before, body) = source.split_once("pub enum Error {\n").expect("it is here");
+    let body = body.split_once("\n}\n").map_or("", |(body, _)| body);
+    let name = |line: &'static str| {
+        let name = line.strip_prefix("    ")?.split([' ', '(', ',']).next()?;
+        name.starts_with(|first: char| first.is_ascii_uppercase()).then_some(name)
+    };
+    let mut variants: Vec<&str> = body.lines().filter_map(name).collect();
+    variants.sort_unstable();
+    let row = |line: &'static str| line.strip_prefix("| `");
+    let named = |row: &'static str| row.split_once('`').map(|(name, _)| name);
+    let rows: Vec<&str> = before.lines().filter_map(|line| row(line.strip_prefix("/// ")?)).collect();
+    assert_eq!(rows.iter().filter_map(|row| named(row)).collect::<Vec<_>>(), variants);
+    let other = include_str!("../../../../docs/errors.md");
+    assert_eq!(other.lines().filter_map(row).collect::<Vec<_>>(), rows);
+}
+
+#[test]
+fn bugs_and_panics_are_no_configuration_errors() {
+    use logboom_wal::Error as Wal;
+    let poison = |first: Wal| Error::from(Wal::Poisoned { first: first.into() }).to_string();
+    assert_eq!(
+        poison(Wal::Abandoned { when: "while" }),
+        "the log failed earlier: a batch was given up while it was written: a thread has panicked"
+    );
+    for bug in [Wal::Bug { what: "a rule" }, Wal::Misuse { what: "a rule".to_owned() }] {
+        assert_eq!(poison(bug), "the log failed earlier: a bug of Logboom: a rule");
+    }
+    assert!(matches!(Error::from(Wal::Unsupported("an option".to_owned())), Error::Config { .. }));
+}
+
+#[test]
+fn system_errors_are_told_apart() {
+    let kind = |kind| Error::io("opening", io::Error::from(kind));
+    assert!(matches!(kind(io::ErrorKind::PermissionDenied), Error::Permission { .. }));
+    assert!(matches!(kind(io::ErrorKind::ReadOnlyFilesystem), Error::ReadOnly { .. }));
+    assert!(matches!(kind(io::ErrorKind::StorageFull), Error::Full(Capacity::Device)));
+    assert!(matches!(kind(io::ErrorKind::QuotaExceeded), Error::Full(Capacity::Quota)));
+    assert!(matches!(kind(io::ErrorKind::Other), Error::Io { .. }));
+    let full = Error::io("opening segment-000001", io::Error::from_raw_os_error(24));
+    assert_eq!(full.to_string(), "too many open files: opening segment-000001");
+}
