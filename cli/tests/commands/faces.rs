@@ -20,13 +20,15 @@ fn the_keys_of_json_are_these() {
     let [clean, hit, rotten] = logs();
     let run =
         |dir: &TempDir, args: &[&str]| run(&[&["--json"], args, &[dir.path().to_str().unwrap()]].concat()).value();
-    let of = |args: &[&str]| keys(&[run(&clean, args), run(&hit, args)]);
+    let torn = torn();
+    let of = |args: &[&str]| keys(&[run(&clean, args), run(&torn, args), run(&hit, args)]);
+    let cut = ".bytes .offset .segment .sequence";
     let damage = ".file .finding .group .lost .lost[].count .lost[].first .lost[].held .lost[].kind .lost[].shard \
                   .offset .segment .what";
     let missing = ".entries .entries[].end .entries[].start .hard_state .keys .snapshot .suffix";
     let verify = "bad_checkpoints bytes cut damages directory findings groups has_unknown_losses quarantined records \
                   segments snapshots snapshots.bytes snapshots.registered verdict without_footer quarantined[].shard";
-    let expected = [list("", verify), list("damages[]", damage), list("quarantined[]", missing)];
+    let expected = [list("", verify), list("cut", cut), list("damages[]", damage), list("quarantined[]", missing)];
     assert_eq!(of(&["verify"]), expected.into_iter().flatten().collect());
 
     let recovery = ".all_read .bytes_read .checkpoint .closed .cut .damages .epoch .has_unknown_losses .quarantined \
@@ -37,6 +39,7 @@ fn the_keys_of_json_are_these() {
     let expected = [
         list("", "absent directory recovery segments shards"),
         list("recovery", recovery),
+        list("recovery.cut", cut),
         list("recovery.damages[]", damage),
         list("segments[]", segments),
         list("shards[]", shards),
