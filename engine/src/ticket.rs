@@ -53,6 +53,7 @@ impl Ticket {
 
     /// [`Ticket::wait`] for at most `timeout`, in real time. With [`Runtime::Manual`](crate::Runtime) it drives the
     /// engine meanwhile, and returns early when there is nothing left to do: the engine's clock does not advance.
+    /// Called by a callback or a waker it waits for all of `timeout`, because it keeps the thread that would wake it.
     ///
     /// # Errors
     /// The outer error is the ticket itself, when it was not done in time.

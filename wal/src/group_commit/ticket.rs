@@ -61,7 +61,8 @@ impl Ticket {
 
     /// [`Ticket::wait`] for at most `timeout`; gives the ticket back when that is over. The log's own threads do the
     /// work. A log that is driven by hand is driven, in the caller's thread, for as long, and no longer than there
-    /// is something to do: its clock stands still meanwhile, and `timeout` is real time.
+    /// is something to do: its clock stands still meanwhile, and `timeout` is real time. A callback or a waker that
+    /// calls this keeps the thread that would wake it, and waits for all of `timeout`.
     ///
     /// # Errors
     /// The outer error is the ticket itself, not done yet.
