@@ -3,6 +3,6 @@
 pub(crate) mod cold_read;
 pub(crate) mod plan;
 pub(crate) mod recent;
-pub(crate) mod ahead;
-pub(crate) mod trail;
-pub(crate) mod prefetch;
+pub(crate) mod chunk_cache;
+pub(crate) mod access_pattern;
+pub(crate) mod read_ahead;

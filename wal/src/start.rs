@@ -20,7 +20,7 @@ use crate::{
         tail::Tail,
         watermark::Watermark,
     },
-    read::{ahead::Ahead, recent::Recent},
+    read::{chunk_cache::Ahead, recent::Recent},
     runtime::{
         device_watch::Watch,
         faults::Faults,

@@ -9,7 +9,7 @@ use crate::{
         cold::Cold,
         watermark::Watermark,
     },
-    read::{ahead::Ahead, recent::Recent},
+    read::{chunk_cache::Ahead, recent::Recent},
     runtime::sync::{AtomicU64, Mutex},
     segments::{segment::Segment, slots::Slots, supply::Supply},
     types::ids::SegmentId,

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use crate::{
     format::{group::in_segment, record::Record},
     read::{
-        ahead::{Ahead, Part, Piece, Stretch, Wanted, Way},
+        chunk_cache::{Ahead, Part, Piece, Stretch, Wanted, Way},
         plan::{Plan, Span},
     },
     segments::{

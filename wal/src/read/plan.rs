@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     format::record::Record,
-    read::ahead::NEAR,
+    read::chunk_cache::NEAR,
     segments::segment::Segment,
     types::{
         error::Error,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     format::record::Record,
     read::{
-        ahead::Ahead,
+        chunk_cache::Ahead,
         cold_read::{Source, read_cold},
     },
     scan::{base::Base, passed::Passed},

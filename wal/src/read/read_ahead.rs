@@ -6,7 +6,7 @@ use logboom_disk::{Completion, Disk, File, Op, OpKind, Queue, Wait};
 use parking_lot::Mutex;
 
 use crate::{
-    read::ahead::{Ahead, Part},
+    read::chunk_cache::{Ahead, Part},
     segments::medium::Medium,
 };
 

@@ -5,7 +5,7 @@ use std::{
     ops::{Bound, Range},
 };
 
-use crate::{read::ahead::NEAR, types::ids::SegmentId};
+use crate::{read::chunk_cache::NEAR, types::ids::SegmentId};
 
 /// So many reads are remembered. A scan of one owner comes by as many places as the owner has records.
 const READS_MAX: usize = 4096;

@@ -17,7 +17,7 @@ use logboom_disk::{Pool, Slice};
 use parking_lot::Mutex;
 
 use crate::{
-    read::{prefetch::Prefetch, trail::Trail},
+    read::{access_pattern::Trail, read_ahead::Prefetch},
     types::ids::SegmentId,
 };
 
