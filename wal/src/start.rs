@@ -20,7 +20,7 @@ use crate::{
         tail::Tail,
         watermark::Watermark,
     },
-    read::{chunk_cache::Ahead, recent::Recent},
+    read::{read_ahead::ReadAhead, recent::Recent},
     runtime::{
         device_watch::Watch,
         faults::Faults,
@@ -75,7 +75,7 @@ impl Start {
             ),
             segments: Mutex::new(segments),
             recent: Recent::new(base.options.cache_bytes),
-            ahead: Ahead::new(base.options.read_ahead_bytes),
+            read_ahead: ReadAhead::new(base.options.read_ahead_bytes),
             slots: Mutex::new(slots),
             cold: Mutex::default(),
             promised: AtomicU64::new(0),

@@ -180,7 +180,7 @@ impl Wal {
 
     /// Has the next read of these segments come from the device: something is wrong with what was read of them.
     pub fn forget_read(&self, segments: impl IntoIterator<Item = SegmentId>) {
-        segments.into_iter().for_each(|id| self.shared.state.ahead.forget(id));
+        segments.into_iter().for_each(|id| self.shared.state.read_ahead.forget(id));
     }
 
     // ---- segments, footers, checkpoints: for the layer above's machines ----
@@ -242,7 +242,7 @@ impl Wal {
         let body: Vec<u8> = segments.iter().flat_map(|id| id.0.to_le_bytes()).collect();
         let group = self.shared.write_own(KIND_FREED, count, &body)?;
         self.shared.retire(group, segments);
-        segments.iter().for_each(|&id| self.shared.state.ahead.forget(id));
+        segments.iter().for_each(|&id| self.shared.state.read_ahead.forget(id));
         self.shared.worker_kick();
         Ok(())
     }

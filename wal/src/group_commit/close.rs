@@ -38,7 +38,7 @@ impl Shared {
             worker.get().into_iter().for_each(Worker::stop);
         }
         self.tail.end();
-        self.state.ahead.prefetch.close();
+        self.state.read_ahead.close();
         // By hand, the queue is here: what is in flight lands before anybody else can open the log. After a failure
         // tickets may keep this alive for long.
         self.tail.drop_queue();

@@ -106,7 +106,7 @@ impl Shared {
             caught_panics: self.notices.panics(),
             admitted_bytes: self.state.admission.used(),
             cached_bytes: self.state.recent.bytes(),
-            ahead_bytes: self.state.ahead.bytes(),
+            ahead_bytes: self.state.read_ahead.bytes(),
             buffer_bytes: self.env.medium.pool.bytes() as u64,
             idle_buffer_bytes: self.env.medium.pool.idle_bytes() as u64,
             segments: self.state.segments.lock().len() as u64,

@@ -3,7 +3,7 @@
 use crate::{
     format::record::Record,
     group_commit::log::Shared,
-    read::cold_read::{Source, read_cold},
+    read::cold_read::ColdReader,
     types::{error::Error, ids::Place},
 };
 
@@ -14,14 +14,14 @@ impl Shared {
         if found.iter().any(Option::is_none) {
             // What is read ahead has a queue, whose end is waited for here.
             let _began = self.pending.begin();
-            let source = Source {
+            let reader = ColdReader {
                 medium: &self.env.medium,
-                ahead: &self.state.ahead,
+                read_ahead: &self.state.read_ahead,
                 durable: self.state.watermark.durable(),
                 // A log without it is not written.
                 is_named: true,
             };
-            let traffic = read_cold(&source, |id| self.state.segments.lock().get(&id).cloned(), places, &mut found)?;
+            let traffic = reader.read(|id| self.state.segments.lock().get(&id).cloned(), places, &mut found)?;
             self.metrics.cold_read(&traffic);
         }
         out.extend(found.into_iter().flatten());

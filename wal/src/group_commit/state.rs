@@ -9,7 +9,7 @@ use crate::{
         cold::Cold,
         watermark::Watermark,
     },
-    read::{chunk_cache::Ahead, recent::Recent},
+    read::{read_ahead::ReadAhead, recent::Recent},
     runtime::sync::{AtomicU64, Mutex},
     segments::{segment::Segment, slots::Slots, supply::Supply},
     types::ids::SegmentId,
@@ -34,7 +34,7 @@ pub(crate) struct State {
     /// Live segments, the active one included.
     pub(crate) segments: Mutex<BTreeMap<SegmentId, Arc<Segment>>>,
     pub(crate) recent: Recent,
-    pub(crate) ahead: Ahead,
+    pub(crate) read_ahead: ReadAhead,
     pub(crate) slots: Mutex<Slots>,
     pub(crate) cold: Mutex<Cold>,
     /// The promise that the last durable group carries.

@@ -1,34 +1,38 @@
-//! Where the device was read lately: the evidence that a scan goes on.
+//! The access pattern detector: which reads go on from an earlier one, as the steps of a scan do.
 
 use std::{
     collections::BTreeMap,
     ops::{Bound, Range},
 };
 
-use crate::{read::chunk_cache::NEAR, types::ids::SegmentId};
+use crate::types::ids::SegmentId;
 
-/// So many reads are remembered. A scan of one owner comes by as many places as the owner has records.
+/// Records of a segment with at most so many bytes between them are neighbours: they are read from the device at once,
+/// and a reader of one after the other is taken for a scan.
+pub const NEAR: u32 = 16 << 10;
+
+/// So many reads are remembered. A scan of one owner reads as many places as the owner has records.
 const READS_MAX: usize = 4096;
 
-/// Ranges that were read, by where they begin.
+/// Ranges that were read from the device, by where they begin.
 #[derive(Debug, Default)]
-pub(crate) struct Trail {
+pub(crate) struct AccessPattern {
     ends: BTreeMap<(SegmentId, u32), u32>,
-    /// What was forgotten last, when there were too many.
+    /// The one that was evicted last, when there were too many.
     hand: (SegmentId, u32),
 }
 
-impl Trail {
-    /// Notes what is read.
-    pub(crate) fn note(&mut self, segment: SegmentId, range: Range<u32>) {
+impl AccessPattern {
+    /// Remembers a read.
+    pub(crate) fn add(&mut self, segment: SegmentId, range: Range<u32>) {
         self.ends.insert((segment, range.start), range.end);
         if self.ends.len() > READS_MAX {
-            self.forget_one();
+            self.evict();
         }
     }
 
-    /// Whether a read from `at` on goes on from one that was noted, which is not noted any more then.
-    pub(crate) fn follow(&mut self, segment: SegmentId, at: u32) -> bool {
+    /// Whether a read from `at` on goes on from one that is remembered, which is forgotten then.
+    pub(crate) fn take_before(&mut self, segment: SegmentId, at: u32) -> bool {
         let before = self.ends.range((segment, 0)..=(segment, at)).next_back();
         let Some((&key, &end)) = before else { return false };
         let follows = at <= end.saturating_add(NEAR);
@@ -38,8 +42,8 @@ impl Trail {
         follows
     }
 
-    /// Any one but in turns, so that of more scans than fit some are still known when they go on.
-    fn forget_one(&mut self) {
+    /// Evicts round-robin, so that of more scans than fit some are still recognised when they go on.
+    fn evict(&mut self) {
         let behind = (Bound::Excluded(self.hand), Bound::Unbounded);
         let next = self.ends.range(behind).next().or_else(|| self.ends.first_key_value());
         if let Some((&key, _)) = next {
@@ -59,24 +63,24 @@ mod tests {
     fn a_read_goes_on_once_from_what_lies_shortly_before_it() {
         let end = 8192;
         for (at, follows) in [(0, false), (4096, true), (8192, true), (8192 + NEAR, true), (12288 + NEAR, false)] {
-            let mut trail = Trail::default();
-            trail.note(SEGMENT, 4096..end);
-            assert!(!trail.follow(SegmentId(2), at) && !trail.follow(SegmentId(4), at));
-            assert_eq!(trail.follow(SEGMENT, at), follows, "{at}");
-            assert!(!follows || !trail.follow(SEGMENT, at), "{at}");
+            let mut pattern = AccessPattern::default();
+            pattern.add(SEGMENT, 4096..end);
+            assert!(!pattern.take_before(SegmentId(2), at) && !pattern.take_before(SegmentId(4), at));
+            assert_eq!(pattern.take_before(SEGMENT, at), follows, "{at}");
+            assert!(!follows || !pattern.take_before(SEGMENT, at), "{at}");
         }
     }
 
     #[test]
     fn of_more_reads_than_are_remembered_some_are_known() {
-        let mut trail = Trail::default();
+        let mut pattern = AccessPattern::default();
         let reads = 2 * u32::try_from(READS_MAX).unwrap_or_default();
         for round in 0..4 {
             let at = |read: u32| read * 100_000 + round * 4096;
-            let known = (0..reads).filter(|&read| trail.follow(SEGMENT, at(read))).count();
+            let known = (0..reads).filter(|&read| pattern.take_before(SEGMENT, at(read))).count();
             assert!(round == 0 || known > READS_MAX / 4, "{known} in round {round}");
-            (0..reads).for_each(|read| trail.note(SEGMENT, at(read)..at(read) + 4096));
-            assert_eq!(trail.ends.len(), READS_MAX);
+            (0..reads).for_each(|read| pattern.add(SEGMENT, at(read)..at(read) + 4096));
+            assert_eq!(pattern.ends.len(), READS_MAX);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Reading ahead: what lies behind the reads of a scan that goes on, in memory before the scan comes by.
+//! The chunks of segments that read-ahead keeps in memory, and what it reads when.
 //!
-//! Records of many owners lie side by side, so whoever scans one owner after the other comes by the same places of the
-//! log again and again, each time a little further on. A read that begins where an earlier one was is taken for the
-//! next step of such a scan, and brings the rest of the chunk that it is in; the steps after it are served from that,
-//! and have the next chunk on its way before they need it. A read without such evidence brings what it wants.
+//! Records of many owners lie side by side, so a scan of one owner after the other reads the same places of the log
+//! again and again, each time a little further on. A read that begins where an earlier one ended is taken for the next
+//! step of such a scan, and reads on to the end of its chunk; the steps after it are served from that, and the next
+//! chunk is read before they need it. A read without such evidence reads what it wants.
 //!
-//! Only bytes that nobody writes any more are kept, and what is kept is verified whenever a record is taken from it,
-//! as what comes from the device is. Nothing here is decided by time or chance.
+//! Only bytes that are not written any more are kept, and a record is verified whenever it is taken from them, as one
+//! from the device is. Nothing here is decided by time or chance.
 
 use std::{
     collections::BTreeMap,
@@ -17,81 +17,71 @@ use logboom_disk::{Pool, Slice};
 use parking_lot::Mutex;
 
 use crate::{
-    read::{access_pattern::Trail, read_ahead::Prefetch},
+    read::access_pattern::{AccessPattern, NEAR},
     types::ids::SegmentId,
 };
 
 /// Segments are divided into chunks of so many bytes.
-pub(crate) const CHUNK: u32 = 64 << 10;
+const CHUNK: u32 = 64 << 10;
 
-/// Records of a segment with at most so many bytes between them are neighbours: they are read from the device at once,
-/// and who reads one after the other is taken to go on.
-pub const NEAR: u32 = 16 << 10;
-
-/// Who has come so far into a chunk has the next one on its way.
+/// A scan that is so far into a chunk has the next one read.
 const HALF_WAY: u32 = CHUNK / 2;
 
-/// Chunks that are looked at for one that may go, each time that room is needed.
+/// Chunks that are looked at for one to evict, each time that room is needed.
 const LOOKS: usize = 32;
 
-/// A chunk that nobody came by stays while so many reads for each chunk go elsewhere: else more scans than there is
-/// room for would throw out each other's chunks before any of them is used.
+/// A chunk may be evicted when so many reads for each cached chunk have passed since its last use: more scans than
+/// there is room for would otherwise evict each other's chunks before any of them is used.
 const PATIENCE: u64 = 16;
 
-/// In place of when a chunk was last of use: somebody went on behind it.
+/// In place of when a chunk was last used: a scan has gone on behind it.
 const SPENT: u64 = 0;
 
-/// Chunks of segments, up to a bound on their bytes. Any number of threads may use it; nobody waits for the device
+/// Chunks of segments, up to a bound on their bytes. Any number of threads may use it; none waits for the device
 /// meanwhile.
-pub(crate) struct Ahead {
+pub(crate) struct ChunkCache {
     bytes_max: u64,
     state: Mutex<State>,
-    pub(crate) prefetch: Prefetch,
 }
 
-/// What is to be read: whole blocks of a segment, in whose first `still` bytes nothing is written any more.
+/// What is to be read: whole blocks of a segment, of which the first `stable` bytes are not written any more.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct Access {
     pub(crate) segment: SegmentId,
     pub(crate) range: Range<u32>,
-    pub(crate) still: u32,
+    pub(crate) stable: u32,
 }
 
-/// How it is to be read.
+/// Where the bytes of an access come from.
 #[derive(Clone, Debug)]
-pub(crate) enum Way {
-    /// It is in memory.
-    Held(Stretch),
-    /// It is on its way: to be looked for again when something has come.
-    Coming,
-    /// This part of a segment is read, for [`Ahead::bring`]; what is wanted begins with the piece, if there is one.
-    Ahead(Part, Option<Piece>),
-    /// The device is read for nothing else.
-    Alone,
+pub(crate) enum Lookup {
+    /// Memory.
+    Hit(Buffer),
+    /// A read that was started: to be looked up again when something has come.
+    InFlight,
+    /// The device, which is read on to the end of a chunk, for [`ChunkCache::fill`]; the access begins with the
+    /// buffer, if there is one.
+    ReadOn(Fill, Option<Buffer>),
+    /// The device, which is read for nothing else.
+    Miss,
 }
 
-/// A part of a segment that is to be kept.
+/// A part of a segment that is to be read and kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct Fill {
     pub(crate) segment: SegmentId,
     pub(crate) at: u32,
     pub(crate) end: u32,
-    /// What is brought for a part is kept if it was asked for under this number.
+    /// What is read is kept if it was asked for under this number.
     number: u64,
 }
 
-/// Bytes of a segment from `at` on.
+/// Bytes of a segment from `at` on: one slice, or two of which the second begins where the first ends or before.
 #[derive(Clone, Debug)]
-pub(crate) struct Piece {
-    pub(crate) at: u32,
-    pub(crate) bytes: Slice,
-}
-
-/// One piece, or two of which the second begins where the first ends.
-#[derive(Clone, Debug)]
-pub(crate) struct Stretch {
-    pub(crate) first: Piece,
-    pub(crate) second: Option<Piece>,
+pub(crate) struct Buffer {
+    at: u32,
+    bytes: Slice,
+    rest: Option<(u32, Slice)>,
 }
 
 /// A segment, and which of its chunks.
@@ -101,58 +91,58 @@ type Key = (SegmentId, u32);
 struct State {
     chunks: BTreeMap<Key, Chunk>,
     bytes: u64,
-    trail: Trail,
-    /// The last chunk that was looked at for whether it may go.
+    pattern: AccessPattern,
+    /// The last chunk that was looked at for whether it may be evicted.
     hand: Key,
     /// Reads so far.
     now: u64,
-    /// Parts so far.
-    parts: u64,
+    /// Fills so far.
+    fills: u64,
 }
 
-/// The rest of a chunk, from where somebody was.
+/// The rest of a chunk, from where a scan was.
 #[derive(Debug)]
 struct Chunk {
-    part: Part,
-    /// `None` while it is on its way.
+    fill: Fill,
+    /// `None` while it is in flight.
     bytes: Option<Slice>,
-    /// When it was last of use: after so many reads, or [`SPENT`].
+    /// When it was last used: after so many reads, or [`SPENT`].
     used: u64,
 }
 
-impl Ahead {
-    /// With no bytes to keep nothing is read ahead.
+impl ChunkCache {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { bytes_max, state: Mutex::default(), prefetch: Prefetch::default() }
+        Self { bytes_max, state: Mutex::default() }
     }
 
-    /// How each of these is to be read, in their order, and what is to be brought besides, without being waited for.
-    pub(crate) fn ways(&self, all: impl Iterator<Item = Wanted>) -> (Vec<Way>, Vec<Part>) {
+    /// Where the bytes of each access come from, in their order, and what is to be read besides, which is not waited
+    /// for.
+    pub(crate) fn look_up(&self, accesses: impl Iterator<Item = Access>) -> (Vec<Lookup>, Vec<Fill>) {
         if self.bytes_max == 0 {
-            return (all.map(|_| Way::Alone).collect(), Vec::new());
+            return (accesses.map(|_| Lookup::Miss).collect(), Vec::new());
         }
-        let (mut state, mut later) = (self.state.lock(), Vec::new());
-        let ways = all.map(|wanted| {
-            let way = state.way(&wanted, self.bytes_max);
-            if !matches!(way, Way::Alone) {
-                later.extend(state.next(&wanted, self.bytes_max));
+        let (mut state, mut fills) = (self.state.lock(), Vec::new());
+        let lookups = accesses.map(|access| {
+            let lookup = state.look_up(&access, self.bytes_max);
+            if !matches!(lookup, Lookup::Miss) {
+                fills.extend(state.next(&access, self.bytes_max));
             }
-            way
+            lookup
         });
-        (ways.collect(), later)
+        (lookups.collect(), fills)
     }
 
-    /// What was on its way before: in memory, still on its way, or to be read.
-    pub(crate) fn again(&self, wanted: &Wanted) -> Way {
-        self.state.lock().held(wanted).unwrap_or(Way::Alone)
+    /// What was in flight before: in memory, still in flight, or to be read.
+    pub(crate) fn look_up_again(&self, access: &Access) -> Lookup {
+        self.state.lock().held(access).unwrap_or(Lookup::Miss)
     }
 
-    /// Keeps what was read for a part, if there is still room for it; without bytes, nothing is on its way any more.
-    pub(crate) fn bring(&self, part: Part, bytes: Option<Slice>) {
+    /// Keeps what was read for `fill`, if there is still room for it; without bytes, it is not in flight any more.
+    pub(crate) fn fill(&self, fill: Fill, bytes: Option<Slice>) {
         let mut state = self.state.lock();
-        let key = (part.segment, part.at / CHUNK);
+        let key = (fill.segment, fill.at / CHUNK);
         if let Some(chunk) = state.chunks.get_mut(&key)
-            && chunk.part.number == part.number
+            && chunk.fill.number == fill.number
         {
             chunk.bytes = bytes;
             if chunk.bytes.is_none() {
@@ -161,73 +151,71 @@ impl Ahead {
         }
     }
 
-    /// Drops what is kept of a segment: it is no more, or it does not hold what it should.
+    /// Drops what is kept of a segment.
     pub(crate) fn forget(&self, segment: SegmentId) {
         self.state.lock().forget(segment);
     }
 
-    /// The bytes that are kept or on their way.
+    /// The bytes that are kept or in flight.
     pub(crate) fn bytes(&self) -> u64 {
         self.state.lock().bytes
     }
 }
 
-impl Stretch {
-    /// The bytes of `range`, which lies in it; copied where that is parted.
+impl Buffer {
+    pub(crate) fn new(at: u32, bytes: Slice) -> Self {
+        Self { at, bytes, rest: None }
+    }
+
+    pub(crate) fn followed_by(self, rest: Self) -> Self {
+        Self { rest: Some((rest.at, rest.bytes)), ..self }
+    }
+
+    /// The bytes of `range`, which lies in it; copied where that is in both slices.
     pub(crate) fn slice(&self, range: Range<u32>, pool: &Pool) -> Slice {
-        let parted_at = self.second.as_ref().map_or(u32::MAX, |second| second.at);
-        match &self.second {
-            Some(second) if range.start >= parted_at => second.slice(range),
-            Some(second) if range.end > parted_at => {
-                let (front, back) = (self.first.slice(range.start..parted_at), second.slice(parted_at..range.end));
+        let of = |bytes: &Slice, at: u32, part: Range<u32>| {
+            bytes.slice((part.start - at) as usize..(part.end - at) as usize)
+        };
+        match &self.rest {
+            Some((at, rest)) if range.start >= *at => of(rest, *at, range),
+            Some((at, rest)) if range.end > *at => {
+                let (front, back) = (of(&self.bytes, self.at, range.start..*at), of(rest, *at, *at..range.end));
                 let mut region = pool.region(front.len() + back.len());
                 region[..front.len()].copy_from_slice(&front);
                 region[front.len()..front.len() + back.len()].copy_from_slice(&back);
                 region.freeze().slice(..front.len() + back.len())
             }
-            _ => self.first.slice(range),
+            _ => of(&self.bytes, self.at, range),
         }
-    }
-}
-
-impl Piece {
-    fn slice(&self, range: Range<u32>) -> Slice {
-        self.bytes.slice((range.start - self.at) as usize..(range.end - self.at) as usize)
-    }
-}
-
-impl From<Piece> for Stretch {
-    fn from(first: Piece) -> Self {
-        Self { first, second: None }
     }
 }
 
 impl State {
-    fn way(&mut self, wanted: &Wanted, bytes_max: u64) -> Way {
-        let Wanted { segment, range, still } = wanted.clone();
+    fn look_up(&mut self, access: &Access, bytes_max: u64) -> Lookup {
+        let Access { segment, range, stable } = access.clone();
         self.now += 1;
-        if let Some(way) = self.held(wanted) {
-            return way;
+        if let Some(lookup) = self.held(access) {
+            return lookup;
         }
         let last = (range.end - 1) / CHUNK;
-        let front = self.front(wanted);
+        let front = self.front(access);
         let goes_on = front.is_some() || self.leave_chunk(segment, range.start);
-        // What is noted goes on here or nowhere.
-        let goes_on = self.trail.follow(segment, range.start) || goes_on;
+        // What is remembered goes on here or nowhere.
+        let goes_on = self.pattern.take_before(segment, range.start) || goes_on;
         let at = if front.is_some() { last * CHUNK } else { range.start };
         if goes_on
             && at / CHUNK == last
-            && let Some(part) = self.part(segment, at..still, range.end, bytes_max)
+            && let Some(fill) = self.claim(segment, at..stable, range.end, bytes_max)
         {
-            return Way::Ahead(part, front);
+            return Lookup::ReadOn(fill, front);
         }
-        self.trail.note(segment, range);
-        Way::Alone
+        self.pattern.add(segment, range);
+        Lookup::Miss
     }
 
-    /// What is wanted, if all of it is in memory or on its way.
-    fn held(&mut self, wanted: &Wanted) -> Option<Way> {
-        let Wanted { segment, range, .. } = wanted;
+    /// An access, if all of it is in memory or in flight.
+    fn held(&mut self, access: &Access) -> Option<Lookup> {
+        let Access { segment, range, .. } = access;
         let (first, last) = (range.start / CHUNK, (range.end - 1) / CHUNK);
         if last - first > 1 {
             return None;
@@ -238,25 +226,25 @@ impl State {
             false => None,
         };
         Some(match (front, back) {
-            (Some(first), None) => Way::Held(first.into()),
-            (Some(first), Some(Some(second))) => Way::Held(Stretch { first, second: Some(second) }),
-            _ => Way::Coming,
+            (Some(first), None) => Lookup::Hit(first),
+            (Some(first), Some(Some(second))) => Lookup::Hit(first.followed_by(second)),
+            _ => Lookup::InFlight,
         })
     }
 
-    /// What a chunk has of itself, if that is or will be all of `range`; `Some(None)` while it is on its way.
-    fn use_chunk(&mut self, key: Key, range: Range<u32>) -> Option<Option<Piece>> {
+    /// What a chunk has of itself, if that is or will be all of `range`; `Some(None)` while it is in flight.
+    fn use_chunk(&mut self, key: Key, range: Range<u32>) -> Option<Option<Buffer>> {
         let chunk = self.chunks.get_mut(&key)?;
-        if range.start < chunk.part.at || range.end > chunk.part.end {
+        if range.start < chunk.fill.at || range.end > chunk.fill.end {
             return None;
         }
         chunk.used = self.now;
-        let at = chunk.part.at;
-        Some(chunk.bytes.clone().map(|bytes| Piece { at, bytes }))
+        let at = chunk.fill.at;
+        Some(chunk.bytes.clone().map(|bytes| Buffer::new(at, bytes)))
     }
 
-    /// The beginning of what is wanted, where that goes from one chunk to the next and is in memory in the first.
-    fn front(&mut self, Wanted { segment, range, .. }: &Wanted) -> Option<Piece> {
+    /// The beginning of an access that goes from one chunk to the next, if it is in memory in the first.
+    fn front(&mut self, Access { segment, range, .. }: &Access) -> Option<Buffer> {
         let first = range.start / CHUNK;
         let parted_at = (first + 1) * CHUNK;
         let is_parted = range.end > parted_at && range.end - parted_at <= CHUNK;
@@ -266,40 +254,40 @@ impl State {
     /// Whether a chunk ends shortly before `at`, or somewhere behind it.
     fn leave_chunk(&mut self, segment: SegmentId, at: u32) -> bool {
         let chunks = self.chunks.range_mut((segment, 0)..=(segment, at / CHUNK)).map(|(_, chunk)| chunk);
-        let Some(chunk) = chunks.rev().find(|chunk| chunk.part.at <= at) else { return false };
-        let goes_on = at <= chunk.part.end.saturating_add(NEAR);
-        if goes_on && at >= chunk.part.end {
+        let Some(chunk) = chunks.rev().find(|chunk| chunk.fill.at <= at) else { return false };
+        let goes_on = at <= chunk.fill.end.saturating_add(NEAR);
+        if goes_on && at >= chunk.fill.end {
             chunk.used = SPENT;
         }
         goes_on
     }
 
-    /// The chunk behind the one in which the wanted ends, when it is time for that.
-    fn next(&mut self, Wanted { segment, range, still }: &Wanted, bytes_max: u64) -> Option<Part> {
+    /// The chunk behind the one in which the access ends, when it is time for that.
+    fn next(&mut self, Access { segment, range, stable }: &Access, bytes_max: u64) -> Option<Fill> {
         let chunk = (range.end - 1) / CHUNK;
         let at = (chunk + 1) * CHUNK;
-        if range.end - chunk * CHUNK > HALF_WAY { self.part(*segment, at..*still, at, bytes_max) } else { None }
+        if range.end - chunk * CHUNK > HALF_WAY { self.claim(*segment, at..*stable, at, bytes_max) } else { None }
     }
 
-    /// Takes room for the rest of the chunk that `from` begins in, as far as that is still, if it is not there, it is
-    /// more than what is wanted up to `end`, and there is room.
-    fn part(&mut self, segment: SegmentId, from: Range<u32>, end: u32, bytes_max: u64) -> Option<Part> {
+    /// Claims room for the rest of the chunk that `from` begins in, as far as it is stable, unless it is there already,
+    /// or is no more than what is wanted up to `end`, or there is no room.
+    fn claim(&mut self, segment: SegmentId, from: Range<u32>, end: u32, bytes_max: u64) -> Option<Fill> {
         let chunk = from.start / CHUNK;
         let until = from.end.min((chunk + 1) * CHUNK);
-        let is_there = self.chunks.get(&(segment, chunk)).is_some_and(|chunk| chunk.part.at <= from.start);
+        let is_there = self.chunks.get(&(segment, chunk)).is_some_and(|chunk| chunk.fill.at <= from.start);
         if is_there || until <= end || !self.make_room(u64::from(until - from.start), bytes_max) {
             return None;
         }
-        self.parts += 1;
-        let part = Part { segment, at: from.start, end: until, number: self.parts };
+        self.fills += 1;
+        let fill = Fill { segment, at: from.start, end: until, number: self.fills };
         // Another scan may have begun further on in it.
         self.remove((segment, chunk));
         self.bytes += u64::from(until - from.start);
-        self.chunks.insert((segment, chunk), Chunk { part, bytes: None, used: self.now });
-        Some(part)
+        self.chunks.insert((segment, chunk), Chunk { fill, bytes: None, used: self.now });
+        Some(fill)
     }
 
-    /// Lets chunks go until so many bytes fit, if enough may go.
+    /// Evicts chunks until so many bytes fit, if enough may be evicted.
     fn make_room(&mut self, bytes: u64, bytes_max: u64) -> bool {
         let patience = PATIENCE * self.chunks.len() as u64;
         for _ in 0..LOOKS {
@@ -310,7 +298,7 @@ impl State {
             let next = self.chunks.range(behind).next().or_else(|| self.chunks.first_key_value());
             let Some((&key, chunk)) = next else { return false };
             self.hand = key;
-            // Whoever was in it has gone on to the next one.
+            // The scan that was in it has gone on to the next one.
             let is_spent = self.chunks.get(&(key.0, key.1 + 1)).is_some_and(|next| next.used > chunk.used);
             if is_spent || chunk.used == SPENT || self.now - chunk.used > patience {
                 self.remove(key);
@@ -320,8 +308,8 @@ impl State {
     }
 
     fn remove(&mut self, key: Key) {
-        if let Some(Chunk { part, .. }) = self.chunks.remove(&key) {
-            self.bytes -= u64::from(part.end - part.at);
+        if let Some(Chunk { fill, .. }) = self.chunks.remove(&key) {
+            self.bytes -= u64::from(fill.end - fill.at);
         }
     }
 
@@ -343,62 +331,63 @@ mod tests {
 
     /// A reader of segments in which each block holds its number.
     struct Reader {
-        ahead: Ahead,
+        cache: ChunkCache,
         pool: Pool,
         /// Blocks that were read from the device.
         blocks: u32,
-        /// What is on its way.
-        later: Vec<Part>,
+        /// What is in flight.
+        fills: Vec<Fill>,
     }
 
     impl Reader {
         fn new(bytes_max: u64) -> Self {
-            Self { ahead: Ahead::new(bytes_max), pool: Pool::new(0), blocks: 0, later: Vec::new() }
+            Self { cache: ChunkCache::new(bytes_max), pool: Pool::new(0), blocks: 0, fills: Vec::new() }
         }
 
-        fn way(&mut self, segment: SegmentId, blocks: Range<u32>, still: u32) -> Way {
+        fn look_up(&mut self, segment: SegmentId, blocks: Range<u32>, stable: u32) -> Lookup {
             let range = blocks.start * BLOCK..blocks.end * BLOCK;
-            let (mut ways, later) = self.ahead.ways([Wanted { segment, range, still: still * BLOCK }].into_iter());
-            assert!(later.iter().all(|part| part.end <= still * BLOCK && part.at < part.end), "{later:?} of {still}");
-            self.later.extend(later);
-            ways.pop().unwrap()
+            let access = Access { segment, range, stable: stable * BLOCK };
+            let (mut lookups, fills) = self.cache.look_up([access].into_iter());
+            assert!(fills.iter().all(|fill| fill.end <= stable * BLOCK && fill.at < fill.end), "{fills:?} of {stable}");
+            self.fills.extend(fills);
+            lookups.pop().unwrap()
         }
 
-        fn fetch(&mut self, blocks: Range<u32>) -> Piece {
+        fn fetch(&mut self, blocks: Range<u32>) -> Buffer {
             self.blocks += blocks.end - blocks.start;
             let mut region = self.pool.region(((blocks.end - blocks.start) * BLOCK) as usize);
             for (block, bytes) in blocks.clone().zip(region.chunks_exact_mut(BLOCK as usize)) {
                 bytes[..4].copy_from_slice(&block.to_le_bytes());
             }
-            Piece { at: blocks.start * BLOCK, bytes: region.freeze() }
+            Buffer::new(blocks.start * BLOCK, region.freeze())
         }
 
-        fn bring(&mut self, part: Part) -> Piece {
-            let piece = self.fetch(part.at / BLOCK..part.end / BLOCK);
-            self.ahead.bring(part, Some(piece.bytes.clone()));
-            piece
+        fn fill(&mut self, fill: Fill) -> Buffer {
+            let buffer = self.fetch(fill.at / BLOCK..fill.end / BLOCK);
+            self.cache.fill(fill, Some(buffer.bytes.clone()));
+            buffer
         }
 
         fn arrive(&mut self) {
-            for part in std::mem::take(&mut self.later) {
-                self.bring(part);
+            for fill in std::mem::take(&mut self.fills) {
+                self.fill(fill);
             }
         }
 
         /// Reads blocks, and returns whether they were in memory. They are what they should be.
-        fn read(&mut self, segment: SegmentId, blocks: Range<u32>, still: u32) -> bool {
-            let way = self.way(segment, blocks.clone(), still);
-            let is_held = matches!(way, Way::Held(_));
-            let stretch = match way {
-                Way::Held(stretch) => stretch,
-                Way::Alone | Way::Coming => self.fetch(blocks.clone()).into(),
-                Way::Ahead(part, front) => {
-                    assert!(part.end > blocks.end * BLOCK && part.end <= still * BLOCK, "{part:?} of {still}");
-                    let piece = self.bring(part);
-                    front.map_or(piece.clone().into(), |first| Stretch { first, second: Some(piece) })
+        fn read(&mut self, segment: SegmentId, blocks: Range<u32>, stable: u32) -> bool {
+            let lookup = self.look_up(segment, blocks.clone(), stable);
+            let is_held = matches!(lookup, Lookup::Hit(_));
+            let buffer = match lookup {
+                Lookup::Hit(buffer) => buffer,
+                Lookup::Miss | Lookup::InFlight => self.fetch(blocks.clone()),
+                Lookup::ReadOn(fill, front) => {
+                    assert!(fill.end > blocks.end * BLOCK && fill.end <= stable * BLOCK, "{fill:?} of {stable}");
+                    let read = self.fill(fill);
+                    front.map_or(read.clone(), |front| front.followed_by(read))
                 }
             };
-            let bytes = stretch.slice(blocks.start * BLOCK..blocks.end * BLOCK, &self.pool);
+            let bytes = buffer.slice(blocks.start * BLOCK..blocks.end * BLOCK, &self.pool);
             for (block, bytes) in blocks.zip(bytes.chunks_exact(BLOCK as usize)) {
                 assert_eq!(bytes[..4], block.to_le_bytes());
             }
@@ -414,14 +403,14 @@ mod tests {
         assert_eq!(reader.blocks, 2, "nothing speaks for more");
         assert!(!held(&mut reader, 101..103));
         assert_eq!(reader.blocks, 2 + 11, "the rest of the chunk");
-        assert!(held(&mut reader, 103..104) && reader.later.is_empty());
+        assert!(held(&mut reader, 103..104) && reader.fills.is_empty());
         assert!((104..112).all(|block| held(&mut reader, block..block + 1)));
-        assert_eq!(reader.later.len(), 1, "the next one, once");
+        assert_eq!(reader.fills.len(), 1, "the next one, once");
         reader.arrive();
         assert!(held(&mut reader, 110..114), "from one to the next");
         assert!((113..120).all(|block| held(&mut reader, block..block + 1)));
         assert!(!held(&mut reader, 50..51) && !held(&mut reader, 300..301), "before, and far behind");
-        assert_eq!((reader.blocks, reader.ahead.bytes()), (2 + 11 + 16 + 2, 27 * u64::from(BLOCK)));
+        assert_eq!((reader.blocks, reader.cache.bytes()), (2 + 11 + 16 + 2, 27 * u64::from(BLOCK)));
     }
 
     #[test]
@@ -429,19 +418,19 @@ mod tests {
         let mut reader = Reader::new(1 << 20);
         (0..2).for_each(|block| assert!(!reader.read(SEGMENT, block..block + 1, 1000)));
         assert!(reader.read(SEGMENT, 12..13, 1000));
-        let next = reader.later.pop().unwrap();
-        assert!(matches!(reader.way(SEGMENT, 15..17, 1000), Way::Coming));
-        reader.ahead.bring(next, None);
-        assert!(matches!(reader.ahead.again(&wanted(15..17)), Way::Alone), "it could not be read");
-        let Way::Ahead(part, front) = reader.way(SEGMENT, 15..17, 1000) else { panic!("the front is there") };
-        assert_eq!((part.at / BLOCK, part.end / BLOCK, front.unwrap().at / BLOCK), (16, 32, 1));
-        assert!(matches!(reader.ahead.again(&wanted(15..17)), Way::Coming));
-        reader.bring(part);
-        assert!(matches!(reader.ahead.again(&wanted(15..17)), Way::Held(_)));
+        let next = reader.fills.pop().unwrap();
+        assert!(matches!(reader.look_up(SEGMENT, 15..17, 1000), Lookup::InFlight));
+        reader.cache.fill(next, None);
+        assert!(matches!(reader.cache.look_up_again(&access(15..17)), Lookup::Miss), "it could not be read");
+        let Lookup::ReadOn(fill, front) = reader.look_up(SEGMENT, 15..17, 1000) else { panic!("the front is there") };
+        assert_eq!((fill.at / BLOCK, fill.end / BLOCK, front.unwrap().at / BLOCK), (16, 32, 1));
+        assert!(matches!(reader.cache.look_up_again(&access(15..17)), Lookup::InFlight));
+        reader.fill(fill);
+        assert!(matches!(reader.cache.look_up_again(&access(15..17)), Lookup::Hit(_)));
     }
 
-    fn wanted(blocks: Range<u32>) -> Wanted {
-        Wanted { segment: SEGMENT, range: blocks.start * BLOCK..blocks.end * BLOCK, still: 1000 * BLOCK }
+    fn access(blocks: Range<u32>) -> Access {
+        Access { segment: SEGMENT, range: blocks.start * BLOCK..blocks.end * BLOCK, stable: 1000 * BLOCK }
     }
 
     #[test]
@@ -450,11 +439,11 @@ mod tests {
         for block in 0..20 {
             assert!(!reader.read(SEGMENT, block..block + 1, 0));
         }
-        assert_eq!((reader.blocks, reader.ahead.bytes(), reader.later.len()), (20, 0, 0));
+        assert_eq!((reader.blocks, reader.cache.bytes(), reader.fills.len()), (20, 0, 0));
         // The segment is full when ten more blocks are.
         assert!(!reader.read(SEGMENT, 20..21, 30));
         assert!((21..30).all(|block| reader.read(SEGMENT, block..block + 1, 30)));
-        assert_eq!((reader.blocks, reader.later.len()), (30, 0));
+        assert_eq!((reader.blocks, reader.fills.len()), (30, 0));
     }
 
     #[test]
@@ -464,9 +453,9 @@ mod tests {
             (0..2).for_each(|block| assert!(!reader.read(segment, block..block + 1, 1000)));
             assert!(reader.read(segment, 12..13, 1000));
         }
-        assert_eq!(reader.ahead.bytes(), 3 * 31 * u64::from(BLOCK));
-        reader.ahead.forget(SEGMENT);
-        assert_eq!(reader.ahead.bytes(), 2 * 31 * u64::from(BLOCK));
+        assert_eq!(reader.cache.bytes(), 3 * 31 * u64::from(BLOCK));
+        reader.cache.forget(SEGMENT);
+        assert_eq!(reader.cache.bytes(), 2 * 31 * u64::from(BLOCK));
         reader.arrive();
         let held = [2, 3, 4].map(|segment| reader.read(SegmentId(segment), 16..17, 1000));
         assert_eq!(held, [true, false, true], "what comes for a segment that is no more is not kept");
@@ -477,7 +466,7 @@ mod tests {
         for bytes_max in [0, u64::from(BLOCK)] {
             let mut reader = Reader::new(bytes_max);
             assert!((0..100).all(|block| !reader.read(SEGMENT, block..block + 1, 1000)));
-            assert_eq!((reader.blocks, reader.ahead.bytes()), (100, 0));
+            assert_eq!((reader.blocks, reader.cache.bytes()), (100, 0));
         }
     }
 
@@ -492,7 +481,7 @@ mod tests {
                 held += u32::from(reader.read(SEGMENT, block..block + 2, u32::MAX / BLOCK));
                 all += 1;
                 reader.arrive();
-                assert!(reader.ahead.bytes() <= chunks * u64::from(CHUNK));
+                assert!(reader.cache.bytes() <= chunks * u64::from(CHUNK));
             }
         }
         (held * 100 / all, reader.blocks * 100 / all)
@@ -540,14 +529,14 @@ mod tests {
             let (segment, at) = (SegmentId(rng.u64(0..3)), rng.u32(0..200));
             reader.read(segment, at..at + rng.u32(1..20), if rng.bool() { 220 } else { rng.u32(0..220) });
             if rng.u8(0..100) == 0 {
-                reader.ahead.forget(segment);
+                reader.cache.forget(segment);
             }
             if rng.bool() {
                 reader.arrive();
             }
-            assert!(reader.ahead.bytes() <= bound, "seed {seed}");
+            assert!(reader.cache.bytes() <= bound, "seed {seed}");
         }
-        (0..3).for_each(|segment| reader.ahead.forget(SegmentId(segment)));
-        assert_eq!(reader.ahead.bytes(), 0, "seed {seed}");
+        (0..3).for_each(|segment| reader.cache.forget(SegmentId(segment)));
+        assert_eq!(reader.cache.bytes(), 0, "seed {seed}");
     }
 }

@@ -1,12 +1,13 @@
 //! Stage *read*: from *index*, which says where; leads to the caller. Records by place, verified.
 
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use crate::{
     format::{group::in_segment, record::Record},
     read::{
-        chunk_cache::{Ahead, Part, Piece, Stretch, Wanted, Way},
-        plan::{Plan, Span},
+        access_pattern::NEAR,
+        chunk_cache::{Access, Buffer, Fill, Lookup},
+        read_ahead::ReadAhead,
     },
     segments::{
         holes::{is_of_the_bytes, require_device},
@@ -20,10 +21,16 @@ use crate::{
     },
 };
 
-/// What a cold read needs.
-pub(crate) struct Source<'s> {
+/// Reads of neighbours become one when at most this much lies between them.
+const GAP: usize = NEAR as usize;
+
+/// The largest read that neighbours are joined into.
+const JOINED: usize = 1 << 20;
+
+/// Reads records that are not in the recent tail.
+pub(crate) struct ColdReader<'s> {
     pub(crate) medium: &'s Medium,
-    pub(crate) ahead: &'s Ahead,
+    pub(crate) read_ahead: &'s ReadAhead,
     /// The highest group that is durable.
     pub(crate) durable: u64,
     /// The log was opened by its `LOGBOOM`.
@@ -40,133 +47,69 @@ pub(crate) struct Traffic {
     pub(crate) spared: u64,
 }
 
-/// Fills in what is missing in `found`, reading each place once, several at a time.
-///
-/// A segment is held for as long as it is read: it is not recycled under a reader.
-pub(crate) fn read_cold(
-    source: &Source<'_>,
-    segment: impl Fn(SegmentId) -> Option<Arc<Segment>>,
-    places: &[Place],
-    found: &mut [Option<Record>],
-) -> Result<Traffic, Error> {
-    let plan = Plan::new(source.medium.framing.pad, segment, places, found)?;
-    let mut traffic = Traffic::default();
-    source.ahead.prefetch.collect(source.ahead);
-    let (ways, later) = source.ahead.ways(plan.spans.iter().map(|span| source.wanted(plan.segment(span), span)));
-    source.start(&plan, later, &mut traffic);
-    let (fetches, origins) = fetches(&plan.spans, ways);
-    let mut take = |span: &Span, stretch: Option<&Stretch>| -> Result<(), Error> {
-        for &nth in &plan.missing[span.missing.clone()] {
-            let record = match stretch.and_then(|stretch| source.verify(stretch, places[nth])) {
-                Some(record) => record,
-                None => source.read_again(plan.segment(span), places[nth])?,
-            };
-            found[nth] = Some(record);
-        }
-        Ok(())
-    };
-    // First, while the others are on their way.
-    for (span, origin) in plan.spans.iter().zip(&origins) {
-        if let Origin::Memory(stretch) = origin {
-            traffic.spared += 1;
-            marks::hit("read: what was read ahead is there");
-            take(span, Some(stretch))?;
-        }
-    }
-    let pieces = source.fetch(&plan, &fetches, &mut traffic)?;
-    for (span, origin) in plan.spans.iter().zip(origins) {
-        let stretch = match origin {
-            Origin::Memory(_) => continue,
-            Origin::Device(nth, None) => pieces[nth].clone().map(Stretch::from),
-            Origin::Device(nth, Some(first)) => {
-                pieces[nth].clone().map(|second| Stretch { first, second: Some(second) })
-            }
-            Origin::Coming => source.wait(plan.segment(span), span)?,
-        };
-        take(span, stretch.as_ref())?;
-    }
-    Ok(traffic)
+/// Which blocks hold the records that are wanted, and where these blocks come from.
+struct ReadPlan<'p> {
+    reader: &'p ColdReader<'p>,
+    places: &'p [Place],
+    segments: Vec<Arc<Segment>>,
+    /// The places that are read, by their number, in the order in which they lie.
+    missing: Vec<usize>,
+    spans: Vec<Span>,
+    traffic: Traffic,
 }
 
-impl Source<'_> {
-    fn wanted(&self, segment: &Segment, span: &Span) -> Wanted {
-        // Of a segment that groups are still added to, what lies behind the wanted records may not be written yet.
-        let is_whole = segment.is_closed() && (segment.id.is_cold() || segment.last() <= self.durable);
-        let still = if is_whole { segment.end() } else { 0 };
-        Wanted { segment: segment.id, range: in_segment(span.at)..in_segment(span.end), still }
+/// Whole blocks that hold one or more of the missing records.
+struct Span {
+    /// Which of the plan's.
+    segment: usize,
+    at: usize,
+    end: usize,
+    /// Which of the plan's lie in it.
+    missing: Range<usize>,
+    lookup: Lookup,
+}
+
+/// One read of the device that is waited for.
+struct Fetch {
+    /// Which of the plan's.
+    segment: usize,
+    at: usize,
+    end: usize,
+    /// The part of a chunk that it is kept as.
+    fill: Option<Fill>,
+    /// How many of its bytes are beyond what is wanted.
+    ahead: usize,
+}
+
+impl ColdReader<'_> {
+    /// Fills in what is missing in `found`, reading each place once, several at a time.
+    ///
+    /// A segment is held for as long as it is read: it is not recycled under a reader.
+    pub(crate) fn read(
+        &self,
+        segment: impl Fn(SegmentId) -> Option<Arc<Segment>>,
+        places: &[Place],
+        found: &mut [Option<Record>],
+    ) -> Result<Traffic, Error> {
+        let mut plan = ReadPlan::new(self, segment, places, found)?;
+        plan.look_up();
+        // First, while the others are in flight.
+        plan.take_hits(found)?;
+        let fetched = plan.fetch()?;
+        plan.take_others(fetched, found)?;
+        Ok(plan.traffic)
     }
 
-    /// Has what is wanted next on its way.
-    fn start(&self, plan: &Plan, later: Vec<Part>, traffic: &mut Traffic) {
-        if later.is_empty() {
-            return;
-        }
-        let bytes: u64 = later.iter().map(|part| u64::from(part.end - part.at)).sum();
-        (traffic.bytes, traffic.ahead) = (traffic.bytes + bytes, traffic.ahead + bytes);
-        // They are in the order of the plan's spans.
-        let mut segments = plan.segments.iter().peekable();
-        let reads = later.into_iter().filter_map(|part| {
-            while segments.peek()?.id != part.segment {
-                segments.next();
-            }
-            Some((part, Arc::clone(&segments.peek()?.file)))
-        });
-        self.ahead.prefetch.start(self.medium, self.ahead, reads);
-    }
-
-    /// Reads from the device, and keeps what is to be kept. Without what the device does not give: beside the records
-    /// that are wanted, each read is of others.
-    fn fetch(&self, plan: &Plan, fetches: &[Fetch], traffic: &mut Traffic) -> Result<Vec<Option<Piece>>, Error> {
-        let read = |fetch: &Fetch| {
-            let file = Arc::clone(&plan.segments[fetch.segment].file);
-            (file, self.medium.pool.region(fetch.end - fetch.at), fetch.at as u64)
-        };
-        let mut pieces = Vec::with_capacity(fetches.len());
-        let mut failure = None;
-        for (fetch, (region, result)) in
-            fetches.iter().zip(self.medium.disk.read_many(fetches.iter().map(read).collect()))
-        {
-            traffic.bytes += (fetch.end - fetch.at) as u64;
-            traffic.ahead += fetch.ahead as u64;
-            let read = result.map(|()| region.freeze());
-            if let Some(part) = fetch.part {
-                self.ahead.bring(part, read.as_ref().ok().cloned());
-            }
-            match read {
-                Ok(bytes) => pieces.push(Some(Piece { at: in_segment(fetch.at), bytes })),
-                Err(error) if is_of_the_bytes(&error) => pieces.push(None),
-                Err(error) => failure = failure.or(Some((&plan.segments[fetch.segment], error))),
-            }
-        }
-        match failure {
-            Some((segment, error)) => Err(failed(segment, error)),
-            None => Ok(pieces),
+    fn read_alone(&self, segment: &Segment, span: &Span) -> Result<Option<Buffer>, Error> {
+        match read_slice(&*segment.file, &self.medium.pool, span.at, span.end - span.at) {
+            Ok(bytes) => Ok(Some(Buffer::new(in_segment(span.at), bytes))),
+            Err(error) if is_of_the_bytes(&error) => Ok(None),
+            Err(error) => Err(failed(segment, error)),
         }
     }
 
-    /// Waits for what is on its way, and reads it where it has not come; `None` if the device does not give it.
-    fn wait(&self, segment: &Segment, span: &Span) -> Result<Option<Stretch>, Error> {
-        let wanted = self.wanted(segment, span);
-        let mut way = self.ahead.again(&wanted);
-        if matches!(way, Way::Coming) {
-            marks::hit("read: what is read ahead is waited for");
-            self.ahead.prefetch.wait(self.ahead, || {
-                way = self.ahead.again(&wanted);
-                !matches!(way, Way::Coming)
-            });
-        }
-        match way {
-            Way::Held(stretch) => Ok(Some(stretch)),
-            _ => match read_slice(&*segment.file, &self.medium.pool, span.at, span.end - span.at) {
-                Ok(bytes) => Ok(Some(Piece { at: in_segment(span.at), bytes }.into())),
-                Err(error) if is_of_the_bytes(&error) => Ok(None),
-                Err(error) => Err(failed(segment, error)),
-            },
-        }
-    }
-
-    fn verify(&self, stretch: &Stretch, place: Place) -> Option<Record> {
-        let bytes = stretch.slice(place.offset..place.offset + place.len, &self.medium.pool);
+    fn verify(&self, buffer: &Buffer, place: Place) -> Option<Record> {
+        let bytes = buffer.slice(place.offset..place.offset + place.len, &self.medium.pool);
         Record::verify(&bytes, self.medium.framing.seed)
     }
 
@@ -178,11 +121,9 @@ impl Source<'_> {
     /// log is opened.
     fn read_again(&self, segment: &Segment, place: Place) -> Result<Record, Error> {
         marks::hit("read: a record is read once more");
-        self.ahead.forget(segment.id);
-        let pad = self.medium.framing.pad;
-        let at = place.offset as usize / pad * pad;
-        let len = round_up(place.offset as usize + place.len as usize, pad) - at;
-        let read = || read_slice(&*segment.file, &self.medium.pool, at, len);
+        self.read_ahead.forget(segment.id);
+        let (at, end) = blocks(place, self.medium.framing.pad);
+        let read = || read_slice(&*segment.file, &self.medium.pool, at, end - at);
         let retried = read().or_else(|error| if is_of_the_bytes(&error) { read() } else { Err(error) });
         let bytes = match retried {
             Ok(bytes) => bytes,
@@ -194,52 +135,175 @@ impl Source<'_> {
             }
             Err(error) => return Err(failed(segment, error)),
         };
-        self.verify(&Piece { at: in_segment(at), bytes }.into(), place)
+        self.verify(&Buffer::new(in_segment(at), bytes), place)
             .ok_or_else(|| Error::corruption(place.segment, place.offset, "a record's checksum does not match"))
     }
 }
 
+impl<'p> ReadPlan<'p> {
+    fn new(
+        reader: &'p ColdReader<'p>,
+        segment: impl Fn(SegmentId) -> Option<Arc<Segment>>,
+        places: &'p [Place],
+        found: &[Option<Record>],
+    ) -> Result<Self, Error> {
+        let mut missing: Vec<usize> = (0..places.len()).filter(|&nth| found[nth].is_none()).collect();
+        missing.sort_unstable_by_key(|&nth| (places[nth].segment, places[nth].offset));
+        let mut segments: Vec<Arc<Segment>> = Vec::new();
+        let mut spans: Vec<Span> = Vec::with_capacity(missing.len());
+        for (rank, &nth) in missing.iter().enumerate() {
+            let place = places[nth];
+            let (at, end) = blocks(place, reader.medium.framing.pad);
+            if segments.last().is_none_or(|last| last.id != place.segment) {
+                segments.push(segment(place.segment).ok_or(Error::Gone(place.segment))?);
+            }
+            let segment = segments.len() - 1;
+            if end > segments[segment].size as usize {
+                return Err(Error::corruption(place.segment, place.offset, "a place lies beyond its segment"));
+            }
+            match spans.last_mut() {
+                Some(last) if last.segment == segment && last.joins(at, end) => {
+                    last.end = last.end.max(end);
+                    last.missing.end = rank + 1;
+                }
+                _ => spans.push(Span { segment, at, end, missing: rank..rank + 1, lookup: Lookup::Miss }),
+            }
+        }
+        Ok(Self { reader, places, segments, missing, spans, traffic: Traffic::default() })
+    }
+
+    /// Asks read-ahead for each span, and starts the reads of what is likely to be wanted next.
+    fn look_up(&mut self) {
+        let accesses = self.spans.iter().map(|span| self.access(span));
+        let (lookups, fills) = self.reader.read_ahead.look_up(accesses);
+        for (span, lookup) in self.spans.iter_mut().zip(lookups) {
+            span.lookup = lookup;
+        }
+        if fills.is_empty() {
+            return;
+        }
+        let bytes: u64 = fills.iter().map(|fill| u64::from(fill.end - fill.at)).sum();
+        (self.traffic.bytes, self.traffic.ahead) = (self.traffic.bytes + bytes, self.traffic.ahead + bytes);
+        // They are in the order of the spans.
+        let mut segments = self.segments.iter().peekable();
+        let fills = fills.into_iter().filter_map(|fill| {
+            while segments.peek()?.id != fill.segment {
+                segments.next();
+            }
+            Some((fill, Arc::clone(&segments.peek()?.file)))
+        });
+        self.reader.read_ahead.start(self.reader.medium, fills);
+    }
+
+    fn access(&self, span: &Span) -> Access {
+        let segment = &self.segments[span.segment];
+        // Of a segment that groups are still added to, what lies behind the wanted records may not be written yet.
+        let is_whole = segment.is_closed() && (segment.id.is_cold() || segment.last() <= self.reader.durable);
+        let stable = if is_whole { segment.end() } else { 0 };
+        Access { segment: segment.id, range: in_segment(span.at)..in_segment(span.end), stable }
+    }
+
+    /// Takes the records that are in memory.
+    fn take_hits(&mut self, found: &mut [Option<Record>]) -> Result<(), Error> {
+        for span in &self.spans {
+            if let Lookup::Hit(buffer) = &span.lookup {
+                self.traffic.spared += 1;
+                marks::hit("read: what was read ahead is there");
+                self.take(span, Some(buffer), found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads from the device, and keeps what is to be kept; in the order of the spans that are read. `None` for what
+    /// the device does not give: beside the records that are wanted, each read is of others.
+    fn fetch(&mut self) -> Result<Vec<Option<Buffer>>, Error> {
+        let ColdReader { medium, read_ahead, .. } = self.reader;
+        let fetches: Vec<Fetch> = self.spans.iter().filter_map(Span::fetch).collect();
+        let read = |fetch: &Fetch| {
+            let file = Arc::clone(&self.segments[fetch.segment].file);
+            (file, medium.pool.region(fetch.end - fetch.at), fetch.at as u64)
+        };
+        let mut fetched = Vec::with_capacity(fetches.len());
+        let mut failure = None;
+        for (fetch, (region, result)) in fetches.iter().zip(medium.disk.read_many(fetches.iter().map(read).collect())) {
+            self.traffic.bytes += (fetch.end - fetch.at) as u64;
+            self.traffic.ahead += fetch.ahead as u64;
+            let read = result.map(|()| region.freeze());
+            if let Some(fill) = fetch.fill {
+                read_ahead.fill(fill, read.as_ref().ok().cloned());
+            }
+            match read {
+                Ok(bytes) => fetched.push(Some(Buffer::new(in_segment(fetch.at), bytes))),
+                Err(error) if is_of_the_bytes(&error) => fetched.push(None),
+                Err(error) => failure = failure.or(Some((&self.segments[fetch.segment], error))),
+            }
+        }
+        match failure {
+            Some((segment, error)) => Err(failed(segment, error)),
+            None => Ok(fetched),
+        }
+    }
+
+    /// Takes the records that were fetched, and waits for those that are in flight.
+    fn take_others(&self, fetched: Vec<Option<Buffer>>, found: &mut [Option<Record>]) -> Result<(), Error> {
+        let mut fetched = fetched.into_iter();
+        for span in &self.spans {
+            let buffer = match &span.lookup {
+                Lookup::Hit(_) => continue,
+                Lookup::Miss => fetched.next().flatten(),
+                Lookup::ReadOn(_, front) => fetched.next().flatten().map(|read| match front {
+                    Some(front) => front.clone().followed_by(read),
+                    None => read,
+                }),
+                Lookup::InFlight => match self.reader.read_ahead.wait(&self.access(span)) {
+                    Some(buffer) => Some(buffer),
+                    None => self.reader.read_alone(&self.segments[span.segment], span)?,
+                },
+            };
+            self.take(span, buffer.as_ref(), found)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the records of a span from its bytes, and reads those again that are not intact there.
+    fn take(&self, span: &Span, buffer: Option<&Buffer>, found: &mut [Option<Record>]) -> Result<(), Error> {
+        for &nth in &self.missing[span.missing.clone()] {
+            let place = self.places[nth];
+            let record = match buffer.and_then(|buffer| self.reader.verify(buffer, place)) {
+                Some(record) => record,
+                None => self.reader.read_again(&self.segments[span.segment], place)?,
+            };
+            found[nth] = Some(record);
+        }
+        Ok(())
+    }
+}
+
+impl Span {
+    fn joins(&self, at: usize, end: usize) -> bool {
+        at <= self.end + GAP && end.max(self.end) - self.at <= JOINED
+    }
+
+    /// What is read from the device for it.
+    fn fetch(&self) -> Option<Fetch> {
+        let Self { segment, at, end, .. } = *self;
+        match &self.lookup {
+            Lookup::Hit(_) | Lookup::InFlight => None,
+            Lookup::Miss => Some(Fetch { segment, at, end, fill: None, ahead: 0 }),
+            Lookup::ReadOn(fill, _) => {
+                let (at, until) = (fill.at as usize, fill.end as usize);
+                Some(Fetch { segment, at, end: until, fill: Some(*fill), ahead: until - end })
+            }
+        }
+    }
+}
+
+/// Where the blocks that hold a record begin and end.
+fn blocks(place: Place, pad: usize) -> (usize, usize) {
+    (place.offset as usize / pad * pad, round_up(place.offset as usize + place.len as usize, pad))
+}
+
 fn failed(segment: &Segment, error: io::Error) -> Error {
     Error::io(format!("reading segment {}", segment.id), error)
-}
-
-/// One read of the device.
-struct Fetch {
-    /// Which of the plan's.
-    segment: usize,
-    at: usize,
-    end: usize,
-    /// It is kept, and so many bytes of it are for later.
-    part: Option<Part>,
-    ahead: usize,
-}
-
-/// Where the records of a span come from.
-enum Origin {
-    Memory(Stretch),
-    Coming,
-    /// Which of the fetches, behind what is in memory.
-    Device(usize, Option<Piece>),
-}
-
-/// The reads of the device, and where the records of each span come from.
-fn fetches(spans: &[Span], ways: Vec<Way>) -> (Vec<Fetch>, Vec<Origin>) {
-    let mut fetches = Vec::new();
-    let mut origins = Vec::with_capacity(spans.len());
-    for (&Span { segment, at, end, .. }, way) in spans.iter().zip(ways) {
-        origins.push(match way {
-            Way::Held(stretch) => Origin::Memory(stretch),
-            Way::Coming => Origin::Coming,
-            Way::Alone => {
-                fetches.push(Fetch { segment, at, end, part: None, ahead: 0 });
-                Origin::Device(fetches.len() - 1, None)
-            }
-            Way::Ahead(part, front) => {
-                let (at, until) = (part.at as usize, part.end as usize);
-                fetches.push(Fetch { segment, at, end: until, part: Some(part), ahead: until - end });
-                Origin::Device(fetches.len() - 1, front)
-            }
-        });
-    }
-    (fetches, origins)
 }

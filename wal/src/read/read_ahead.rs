@@ -1,77 +1,105 @@
-//! What is brought without being waited for: reads on their way to [`Ahead`].
+//! Read-ahead: the cache of chunks, and the reads that fill it while nobody waits for them.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use logboom_disk::{Completion, Disk, File, Op, OpKind, Queue, Wait};
+use logboom_disk::{Completion, Disk, File, Op, OpKind, Queue, Slice, Wait};
 use parking_lot::Mutex;
 
 use crate::{
-    read::chunk_cache::{Ahead, Part},
+    read::chunk_cache::{Access, Buffer, ChunkCache, Fill, Lookup},
     segments::medium::Medium,
+    types::{ids::SegmentId, marks},
 };
 
-/// A queue of reads, which whoever reads starts, and collects.
-#[derive(Default)]
-pub(crate) struct Prefetch {
-    lane: Mutex<Lane>,
+/// See the module. Threads that read start the fills, and collect them. The lock of what is in flight comes before the
+/// cache's.
+pub(crate) struct ReadAhead {
+    cache: ChunkCache,
+    in_flight: Mutex<InFlight>,
 }
 
 #[derive(Default)]
-struct Lane {
-    /// `None` before something is to be brought, and when nothing is any more.
+struct InFlight {
+    /// `None` before the first fill, and when there are no more.
     queue: Option<Box<dyn Queue>>,
-    parts: BTreeMap<u64, Part>,
+    fills: BTreeMap<u64, Fill>,
     tokens: u64,
     completions: Vec<Completion>,
     is_closed: bool,
 }
 
-impl Prefetch {
-    /// Starts reading. What cannot be started is not on its way any more.
-    pub(crate) fn start(&self, medium: &Medium, ahead: &Ahead, parts: impl Iterator<Item = (Part, Arc<dyn File>)>) {
-        let mut lane = self.lane.lock();
-        let made = lane.make(&*medium.disk);
-        for (part, file) in parts {
-            match (&made, &mut *lane) {
-                (Ok(()), Lane { queue: Some(queue), parts, tokens, .. }) => {
+impl ReadAhead {
+    /// With no bytes to keep nothing is read ahead.
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self { cache: ChunkCache::new(bytes_max), in_flight: Mutex::default() }
+    }
+
+    /// Where the bytes of each access come from, in their order, and what is to be [started](Self::start) besides.
+    pub(crate) fn look_up(&self, accesses: impl Iterator<Item = Access>) -> (Vec<Lookup>, Vec<Fill>) {
+        if let Some(mut in_flight) = self.in_flight.try_lock() {
+            in_flight.collect(&self.cache, Wait::No);
+        }
+        self.cache.look_up(accesses)
+    }
+
+    /// Starts reading. What cannot be started is not in flight any more.
+    pub(crate) fn start(&self, medium: &Medium, fills: impl Iterator<Item = (Fill, Arc<dyn File>)>) {
+        let mut in_flight = self.in_flight.lock();
+        let made = in_flight.make(&*medium.disk);
+        for (fill, file) in fills {
+            match (&made, &mut *in_flight) {
+                (Ok(()), InFlight { queue: Some(queue), fills, tokens, .. }) => {
                     *tokens += 1;
-                    parts.insert(*tokens, part);
-                    let region = medium.pool.region((part.end - part.at) as usize);
-                    queue.submit(Op { token: *tokens, file, kind: OpKind::Read { region, offset: part.at.into() } });
+                    fills.insert(*tokens, fill);
+                    let region = medium.pool.region((fill.end - fill.at) as usize);
+                    queue.submit(Op { token: *tokens, file, kind: OpKind::Read { region, offset: fill.at.into() } });
                 }
-                _ => ahead.bring(part, None),
+                _ => self.fill(fill, None),
             }
         }
-        lane.collect(ahead, Wait::No);
+        in_flight.collect(&self.cache, Wait::No);
     }
 
-    /// Takes in what has come, unless somebody else does.
-    pub(crate) fn collect(&self, ahead: &Ahead) {
-        if let Some(mut lane) = self.lane.try_lock() {
-            lane.collect(ahead, Wait::No);
+    /// Keeps what was read for `fill`, if there is still room for it; without bytes, it is not in flight any more.
+    pub(crate) fn fill(&self, fill: Fill, bytes: Option<Slice>) {
+        self.cache.fill(fill, bytes);
+    }
+
+    /// The bytes of an access that was in flight, when they have come; `None` if they have not.
+    pub(crate) fn wait(&self, access: &Access) -> Option<Buffer> {
+        let mut lookup = self.cache.look_up_again(access);
+        if matches!(lookup, Lookup::InFlight) {
+            marks::hit("read: what is read ahead is waited for");
         }
-    }
-
-    /// Waits until `is_over`, or nothing is on its way any more.
-    pub(crate) fn wait(&self, ahead: &Ahead, mut is_over: impl FnMut() -> bool) {
-        loop {
-            // Whoever has the lane takes in what comes for all.
-            let mut lane = self.lane.lock();
-            if is_over() || lane.parts.is_empty() {
-                return;
+        while matches!(lookup, Lookup::InFlight) {
+            // Its holder takes in what comes for all.
+            let mut in_flight = self.in_flight.lock();
+            lookup = self.cache.look_up_again(access);
+            if !matches!(lookup, Lookup::InFlight) || in_flight.fills.is_empty() {
+                break;
             }
-            lane.collect(ahead, Wait::Forever);
+            in_flight.collect(&self.cache, Wait::Forever);
         }
+        if let Lookup::Hit(buffer) = lookup { Some(buffer) } else { None }
     }
 
-    /// Waits for what is on its way; nothing is brought from now on.
+    /// Drops what is kept of a segment: it is no more, or it does not hold what it should.
+    pub(crate) fn forget(&self, segment: SegmentId) {
+        self.cache.forget(segment);
+    }
+
+    /// The bytes that are kept or in flight.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.cache.bytes()
+    }
+
+    /// Waits for what is in flight; nothing is started from now on.
     pub(crate) fn close(&self) {
-        let mut lane = self.lane.lock();
-        *lane = Lane { is_closed: true, ..Lane::default() };
+        *self.in_flight.lock() = InFlight { is_closed: true, ..InFlight::default() };
     }
 }
 
-impl Lane {
+impl InFlight {
     fn make(&mut self, disk: &dyn Disk) -> io::Result<()> {
         if self.queue.is_none() && !self.is_closed {
             self.queue = Some(disk.movable_queue()?);
@@ -79,16 +107,16 @@ impl Lane {
         Ok(())
     }
 
-    fn collect(&mut self, ahead: &Ahead, wait: Wait) {
+    fn collect(&mut self, cache: &ChunkCache, wait: Wait) {
         let Some(queue) = &mut self.queue else { return };
-        if self.parts.is_empty() {
+        if self.fills.is_empty() {
             return;
         }
         queue.reap(wait, &mut self.completions);
         for Completion { token, result, region } in self.completions.drain(..) {
-            if let Some(part) = self.parts.remove(&token) {
-                // What could not be read is read again by whoever wants it.
-                ahead.bring(part, result.ok().and(region).map(|region| region.freeze()));
+            if let Some(fill) = self.fills.remove(&token) {
+                // What could not be read is read again by the one that wants it.
+                cache.fill(fill, result.ok().and(region).map(|region| region.freeze()));
             }
         }
     }

@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     format::record::Record,
-    read::{
-        chunk_cache::Ahead,
-        cold_read::{Source, read_cold},
-    },
+    read::{cold_read::ColdReader, read_ahead::ReadAhead},
     scan::{base::Base, passed::Passed},
     segments::{
         footer::FooterParts,
@@ -23,13 +20,13 @@ use crate::{
 pub struct Reader {
     pub(crate) base: Base,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
-    ahead: Ahead,
+    read_ahead: ReadAhead,
 }
 
 impl Reader {
     pub(crate) fn new(base: Base, live: BTreeMap<SegmentId, Arc<Segment>>) -> Self {
-        let ahead = Ahead::new(base.options.read_ahead_bytes);
-        Self { base, live, ahead }
+        let read_ahead = ReadAhead::new(base.options.read_ahead_bytes);
+        Self { base, live, read_ahead }
     }
 
     /// Reads the records at `places`, verified, in their order.
@@ -37,17 +34,21 @@ impl Reader {
     /// # Errors
     /// As [`Wal::read`](crate::Wal::read).
     pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
-        let source =
-            Source { medium: &self.base.medium, ahead: &self.ahead, durable: u64::MAX, is_named: self.base.is_named };
+        let reader = ColdReader {
+            medium: &self.base.medium,
+            read_ahead: &self.read_ahead,
+            durable: u64::MAX,
+            is_named: self.base.is_named,
+        };
         let mut found = vec![None; places.len()];
-        read_cold(&source, |id| self.live.get(&id).cloned(), places, &mut found)?;
+        reader.read(|id| self.live.get(&id).cloned(), places, &mut found)?;
         out.extend(found.into_iter().flatten());
         Ok(())
     }
 
     /// Has the next read of these segments come from the device: something is wrong with what was read of them.
     pub fn forget_read(&self, segments: impl IntoIterator<Item = SegmentId>) {
-        segments.into_iter().for_each(|id| self.ahead.forget(id));
+        segments.into_iter().for_each(|id| self.read_ahead.forget(id));
     }
 
     /// A segment's footer; `None` when there is none, or it is not intact.
