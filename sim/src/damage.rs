@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use logboom::disk::Disk;
 use logboom_disk::{Fault, FaultKind, Mode, Rot};
-use logboom_wal::{Options, Passed, marks};
+use logboom_wal::{Options, Scanned, marks};
 
 use crate::{
     check::{Check, Failure},
@@ -141,8 +141,8 @@ fn records(world: &World) -> Vec<(String, Range<u64>, u64)> {
     let disk: Arc<dyn Disk> = Arc::clone(&world.disk) as Arc<dyn Disk>;
     let Ok(mut opening) = logboom_wal::open_read_only(disk, Options::default()) else { return Vec::new() };
     let mut records = Vec::new();
-    let mut note = |passed| {
-        if let Passed::Record(record, place) = passed {
+    let mut note = |scanned| {
+        if let Scanned::Record(record, place) = scanned {
             let start = u64::from(place.offset);
             records.push((place.segment, start..start + u64::from(place.len), record.owner()));
         }

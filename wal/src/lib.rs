@@ -49,7 +49,7 @@ pub use recovery::verify::{VerifyReport, verify};
 pub use runtime::faults::Rot;
 pub use runtime::foreign::guarded;
 pub use runtime::worker::{Clock, Ended, Machine, ManualClock, Runtime, Step, Worker};
-pub use scan::passed::{Loss, Passed};
+pub use scan::scanned::{Loss, Scanned};
 pub use scan::verdict::{Evidence, Header, Verdict};
 pub use segments::footer::FooterParts;
 pub use segments::identity::FORMAT_VERSION;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    scan::{passed::Passed, walk::walk},
+    scan::{scanned::Scanned, walk::walk},
     segments::{
         footer::{FooterParts, Successor},
         segment::{Segment, SegmentInfo},
@@ -84,7 +84,7 @@ impl Wal {
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
-    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
         let holes = walk(&segment, successor.as_deref(), &self.shared.env.medium, &mut |part| part.give(each))?;
         match holes.why() {

@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use hashbrown::HashMap;
-use logboom_wal::{FooterParts, FooterSpace, Loss, Passed, SegmentId};
+use logboom_wal::{FooterParts, FooterSpace, Loss, Scanned, SegmentId};
 use rkyv::{Archive, Serialize};
 
 use crate::{
@@ -274,18 +274,18 @@ pub(crate) struct FooterRebuilder {
 
 impl FooterRebuilder {
     /// Adds the next record of the segment, or the next loss.
-    pub(crate) fn add(&mut self, passed: &Passed) {
-        match passed {
-            Passed::Record(record, place) => {
+    pub(crate) fn add(&mut self, scanned: &Scanned) {
+        match scanned {
+            Scanned::Record(record, place) => {
                 if let Some(change) = Change::decode(record) {
                     self.claims(record.owner()).follow(&change, *place);
                 }
             }
-            Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
+            Scanned::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
                 self.claims(descriptor.owner).follow_lost(&LostChange::of(descriptor));
             }
             // Without a descriptor there is nothing to claim.
-            Passed::Lost(Loss::Unknown { .. }) => {}
+            Scanned::Lost(Loss::Unknown { .. }) => {}
         }
     }
 

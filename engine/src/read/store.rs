@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use logboom_wal::{Error as WalError, FooterParts, Passed, Place, Reader, Record, SegmentId, SegmentInfo, Wal, marks};
+use logboom_wal::{Error as WalError, FooterParts, Place, Reader, Record, Scanned, SegmentId, SegmentInfo, Wal, marks};
 
 use crate::{
     index::{
@@ -91,8 +91,8 @@ impl Store {
     fn rebuild_footer(&self, segment: SegmentId) -> Result<Footer, WalError> {
         marks::hit("read: a segment is read in place of its footer");
         let mut rebuilder = FooterRebuilder::default();
-        self.source.scan(segment, &mut |passed| {
-            rebuilder.add(&passed);
+        self.source.scan(segment, &mut |scanned| {
+            rebuilder.add(&scanned);
             Ok(())
         })?;
         rebuilder.finish().map_err(|_| WalError::Bug { what: "what a segment holds does not fit in a footer" })
@@ -174,7 +174,7 @@ impl Source {
         }
     }
 
-    fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), WalError>) -> Result<(), WalError> {
+    fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), WalError>) -> Result<(), WalError> {
         match self {
             Self::Log(wal) => wal.scan(segment, each),
             Self::Reader(reader) => reader.scan(segment, each),

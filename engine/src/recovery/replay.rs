@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 use logboom_wal::{
-    Error as WalError, Loss, Opening, Passed, Place, Record, SegmentId, SegmentInfo, Sequence, marks,
+    Error as WalError, Loss, Opening, Place, Record, Scanned, SegmentId, SegmentInfo, Sequence, marks,
     mutants::{self, Mutant},
 };
 
@@ -55,7 +55,7 @@ pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
     }
     recovery.replay(opening)?;
     if let Some(loss) = opening.vouch(recovery.reflected.group()) {
-        recovery.pass(Passed::Lost(loss))?;
+        recovery.pass(Scanned::Lost(loss))?;
     }
     recovery.take_segments(opening)?;
     if let Some(cut) = opening.report().cut {
@@ -151,10 +151,10 @@ impl Recovery {
     fn scan(&mut self, opening: &Opening, info: &SegmentInfo) -> Result<()> {
         marks::hit("recovery: a segment is read in place of its footer");
         let (mut rebuilder, mut is_damaged) = (FooterRebuilder::default(), false);
-        opening.scan(info.id, &mut |passed| {
-            is_damaged |= matches!(passed, Passed::Lost(_));
-            if self.has_past(&passed) {
-                rebuilder.add(&passed);
+        opening.scan(info.id, &mut |scanned| {
+            is_damaged |= matches!(scanned, Scanned::Lost(_));
+            if self.has_past(&scanned) {
+                rebuilder.add(&scanned);
             }
             Ok(())
         })?;
@@ -167,11 +167,11 @@ impl Recovery {
     }
 
     /// Whether a record of a segment that is not replayed was part of its shard when the checkpoint was made.
-    fn has_past(&self, passed: &Passed) -> bool {
-        let (owner, sequence) = match passed {
-            Passed::Record(record, _) => (record.owner(), record.sequence()),
-            Passed::Lost(Loss::Record { descriptor, sequence, .. }) => (descriptor.owner, *sequence),
-            Passed::Lost(Loss::Moved { .. } | Loss::Unknown { .. }) => return true,
+    fn has_past(&self, scanned: &Scanned) -> bool {
+        let (owner, sequence) = match scanned {
+            Scanned::Record(record, _) => (record.owner(), record.sequence()),
+            Scanned::Lost(Loss::Record { descriptor, sequence, .. }) => (descriptor.owner, *sequence),
+            Scanned::Lost(Loss::Moved { .. } | Loss::Unknown { .. }) => return true,
         };
         self.shards.get(&ShardId(owner)).is_some_and(|found| found.has_past(sequence))
     }
@@ -180,10 +180,10 @@ impl Recovery {
     /// claim is as recent as its own record. A lost record still outranks older ones; if its sequence is lost too, it
     /// may be newer than all records that are not replayed.
     fn scan_cold(&mut self, opening: &Opening, segment: SegmentId) -> Result<()> {
-        Ok(opening.scan(segment, &mut |passed| {
-            let (record, place) = match passed {
-                Passed::Record(record, place) => (record, place),
-                Passed::Lost(loss) => {
+        Ok(opening.scan(segment, &mut |scanned| {
+            let (record, place) = match scanned {
+                Scanned::Record(record, place) => (record, place),
+                Scanned::Lost(loss) => {
                     self.segments.suspects.insert(segment);
                     self.claim_lost(&loss);
                     return Ok(());
@@ -221,8 +221,8 @@ impl Recovery {
 
     fn replay(&mut self, opening: &mut Opening) -> Result<()> {
         let mut failure = None;
-        let replayed = opening.replay(&mut |passed| {
-            self.pass(passed).map_err(|error| {
+        let replayed = opening.replay(&mut |scanned| {
+            self.pass(scanned).map_err(|error| {
                 failure = Some(error);
                 WalError::Closed
             })
@@ -234,16 +234,16 @@ impl Recovery {
     }
 
     /// Applies the next record of the log, or the next loss.
-    fn pass(&mut self, passed: Passed) -> Result<()> {
-        match passed {
-            Passed::Record(record, place) => return self.replay_record(&record, place),
-            Passed::Lost(Loss::Record { sequence, descriptor, .. }) => {
+    fn pass(&mut self, scanned: Scanned) -> Result<()> {
+        match scanned {
+            Scanned::Record(record, place) => return self.replay_record(&record, place),
+            Scanned::Lost(Loss::Record { sequence, descriptor, .. }) => {
                 let found = self.shards.entry(ShardId(descriptor.owner)).or_default();
                 found.lose(&LostChange::of(&descriptor), sequence, self.proven_from);
             }
             // Only cold segments have these.
-            Passed::Lost(Loss::Moved { .. }) => {}
-            Passed::Lost(Loss::Unknown { until, .. }) => {
+            Scanned::Lost(Loss::Moved { .. }) => {}
+            Scanned::Lost(Loss::Unknown { until, .. }) => {
                 self.proven_from = self.proven_from.max(until);
                 self.unknown_losses = true;
             }

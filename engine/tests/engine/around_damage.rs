@@ -7,7 +7,7 @@ use logboom::{
     Engine, Error, Segment, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk},
 };
-use logboom_wal::{Options, Passed, Place, SegmentId, open_read_only};
+use logboom_wal::{Options, Place, Scanned, SegmentId, open_read_only};
 
 use crate::{quarantine::damage, support::*};
 
@@ -58,8 +58,8 @@ fn records(ground: &Ground, segment: SegmentId) -> Vec<(ShardId, u64, Place)> {
     opening.replay(&mut |_| Ok(())).unwrap();
     let mut records = Vec::new();
     opening
-        .scan(segment, &mut |passed| {
-            if let Passed::Record(record, place) = passed {
+        .scan(segment, &mut |scanned| {
+            if let Scanned::Record(record, place) = scanned {
                 records.push((ShardId(record.owner()), record.first(), place));
             }
             Ok(())

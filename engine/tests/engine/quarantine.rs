@@ -9,7 +9,7 @@ use std::{
 
 use fastrand::Rng;
 use logboom::{Batch, Boundary, Engine, Entry, Error, Quarantine, ReadError, Reason, ShardId, disk::Disk};
-use logboom_wal::{Options, Passed, Place, Record};
+use logboom_wal::{Options, Place, Record, Scanned};
 
 use crate::support::*;
 
@@ -25,8 +25,8 @@ fn records(ground: &Ground) -> Vec<(Record, Place)> {
     let mut opening = logboom_wal::open_read_only(ground.disk(), Options::default()).unwrap();
     let mut records = Vec::new();
     opening
-        .replay(&mut |passed| {
-            if let Passed::Record(record, place) = passed {
+        .replay(&mut |scanned| {
+            if let Scanned::Record(record, place) = scanned {
                 records.push((record, place));
             }
             Ok(())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use fastrand::Rng;
 use logboom::{Engine, Quarantine, ReadError, ShardId, disk::Disk};
-use logboom_wal::Passed;
+use logboom_wal::Scanned;
 
 use crate::{
     quarantine::{crash, damage},
@@ -144,8 +144,8 @@ fn with_damage_below_the_checkpoint(config: impl Fn(&mut logboom::Config)) -> (G
     assert!(first.id < opening.replay_from(), "{first:?}");
     let mut places = Vec::new();
     opening
-        .scan(first.id, &mut |passed| {
-            if let Passed::Record(record, place) = passed {
+        .scan(first.id, &mut |scanned| {
+            if let Scanned::Record(record, place) = scanned {
                 places.extend((record.owner() == A.0).then_some((record.first(), place)));
             }
             Ok(())

@@ -7,7 +7,7 @@ use logboom::{
     Engine, Error, ReadError, Reason,
     disk::{Fault, FaultKind, SimDisk},
 };
-use logboom_wal::{Options, Passed, Place, open_read_only};
+use logboom_wal::{Options, Place, Scanned, open_read_only};
 
 use crate::{
     quarantine::{crash, damage},
@@ -50,8 +50,8 @@ fn filled() -> (Ground, Engine, Vec<(u64, Place)>) {
     let mut places = Vec::new();
     for segment in sealed {
         opening
-            .scan(segment, &mut |passed| {
-                if let Passed::Record(record, place) = passed {
+            .scan(segment, &mut |scanned| {
+                if let Scanned::Record(record, place) = scanned {
                     places.extend((record.owner() == A.0).then_some((record.first(), place)));
                 }
                 Ok(())

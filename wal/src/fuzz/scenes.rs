@@ -16,7 +16,7 @@ use crate::{
     },
     recovery::opening::open,
     runtime::worker::{ManualClock, Runtime},
-    scan::passed::Passed,
+    scan::scanned::Scanned,
     types::ids::Sequence,
     wal::Wal,
 };
@@ -137,8 +137,8 @@ impl Author {
         let mut opening = open(Arc::clone(&disk) as _, options(), Runtime::Manual(Arc::clone(&clock) as _)).unwrap();
         let mut found = Vec::new();
         opening
-            .replay(&mut |passed| {
-                if let Passed::Record(record, _) = passed {
+            .replay(&mut |scanned| {
+                if let Scanned::Record(record, _) = scanned {
                     found.push((record.sequence(), record.owner(), crc32fast::hash(record.body())));
                 }
                 Ok(())

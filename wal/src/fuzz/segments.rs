@@ -13,7 +13,7 @@ use crate::{
         verify::verify,
     },
     runtime::worker::{ManualClock, Runtime},
-    scan::passed::{Loss, Passed},
+    scan::scanned::{Loss, Scanned},
     segments::segment::SegmentInfo,
     types::{
         error::Error,
@@ -190,10 +190,10 @@ fn reopen(disk: &Arc<MemoryDisk>) -> (Result<Seen, String>, Option<Opening>) {
 
 fn replay(opening: &mut Opening) -> Result<(Vec<Found>, Vec<Loss>), String> {
     let (mut found, mut lost) = (Vec::new(), Vec::new());
-    let replayed = opening.replay(&mut |passed| {
-        match passed {
-            Passed::Record(record, place) => found.push(Found { record: name(&record), place }),
-            Passed::Lost(loss) => lost.push(loss),
+    let replayed = opening.replay(&mut |scanned| {
+        match scanned {
+            Scanned::Record(record, place) => found.push(Found { record: name(&record), place }),
+            Scanned::Lost(loss) => lost.push(loss),
         }
         Ok(())
     });

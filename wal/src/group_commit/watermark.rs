@@ -78,9 +78,9 @@ impl Watermark {
         let moved = |durable: u64| (durable & ENDED == 0).then_some(group);
         let Ok(before) = self.durable.fetch_update(Ordering::AcqRel, Ordering::Acquire, moved) else { return };
         debug_assert!(before <= group, "the watermark only grows");
-        let passed = usize::try_from(group - before).unwrap_or(CELLS).min(CELLS);
+        let scanned = usize::try_from(group - before).unwrap_or(CELLS).min(CELLS);
         fence(Ordering::SeqCst);
-        for step in 0..passed as u64 {
+        for step in 0..scanned as u64 {
             self.cell(group - step).wake_all();
         }
     }

@@ -10,8 +10,8 @@ use crate::{
     group_commit::committer::WINDOW,
     recovery::{discover::FoundFile, opening::Opening},
     scan::{
-        passed::{Loss, Passed},
         salvage::{Salvage, unknown},
+        scanned::{Loss, Scanned},
         walk::Part,
     },
     segments::{
@@ -41,10 +41,10 @@ impl Opening {
         if group <= self.accepted.last || group >= NUMBER_MAX {
             return None;
         }
-        let Salvage { damage, passed } =
+        let Salvage { damage, scanned } =
             self.lose_until(group, "the log ends before what its checkpoint reflects".to_owned());
         self.report.damages.push(damage);
-        passed.into_iter().find_map(|passed| if let Passed::Lost(loss) = passed { Some(loss) } else { None })
+        scanned.into_iter().find_map(|scanned| if let Scanned::Lost(loss) = scanned { Some(loss) } else { None })
     }
 
     /// What the footer of a segment states, as far as it can be read.

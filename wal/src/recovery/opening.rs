@@ -23,7 +23,7 @@ use crate::{
         watched::{Pending, WatchedDisk},
         worker::Runtime,
     },
-    scan::{base::Base, heads::read_heads, passed::Passed, walk::Part},
+    scan::{base::Base, heads::read_heads, scanned::Scanned, walk::Part},
     segments::{
         aside::Aside,
         claim::Claim,
@@ -279,7 +279,7 @@ impl Opening {
     ///
     /// # Errors
     /// [`Error::Io`]; what `each` returns.
-    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         self.scan_parts(segment, &mut |part| part.give(each))
     }
 
@@ -297,7 +297,7 @@ impl Opening {
     ///
     /// # Errors
     /// [`Error::Io`]; what `each` returns.
-    pub fn replay(&mut self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn replay(&mut self, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         self.replay_parts(&mut |part| part.give(each))?;
         self.replayed = true;
         Ok(())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     format::record::Record,
     read::{cold_read::ColdReader, read_ahead::ReadAhead},
-    scan::{base::Base, passed::Passed},
+    scan::{base::Base, scanned::Scanned},
     segments::{
         footer::FooterParts,
         segment::{Segment, SegmentInfo, infos},
@@ -64,7 +64,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
-    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         self.base.scan(&self.live, segment, &mut |part| part.give(each))
     }
 

@@ -16,8 +16,8 @@ use crate::{
         record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
     },
     scan::{
-        passed::{Loss, Passed},
         resume::{Candidate, Clues, Resume},
+        scanned::{Loss, Scanned},
         walk::{Course, Expected, Found, header_at},
         window::Window,
     },
@@ -43,7 +43,7 @@ pub(crate) struct End {
 #[derive(Clone, Debug)]
 pub(crate) struct Salvage {
     pub(crate) damage: Arc<Damage>,
-    pub(crate) passed: Vec<Passed>,
+    pub(crate) scanned: Vec<Scanned>,
 }
 
 impl Salvage {
@@ -208,7 +208,7 @@ pub(crate) fn unknown(
     let loss = Loss::Unknown { from: Sequence::new(first, 0), until: Sequence::new(next, 0) };
     let (offset, group, lost) = (in_segment(at), Some(first), Vec::new());
     let damage = Damage { kind, segment, offset, group, what, lost, unknown: true };
-    Salvage { damage: Arc::new(damage), passed: vec![Passed::Lost(loss)] }
+    Salvage { damage: Arc::new(damage), scanned: vec![Scanned::Lost(loss)] }
 }
 
 impl Misplaced {
@@ -313,9 +313,9 @@ impl Finds {
     }
 
     fn into_salvage(self, segment: SegmentId, stretch: &Stretch) -> Salvage {
-        let mut told = Told { segment, passed: Vec::new(), lost: Vec::new(), unknown: None };
+        let mut report = SalvageReport { segment, scanned: Vec::new(), lost: Vec::new(), unknown: None };
         if self.any_sequence {
-            return self.into_salvage_of_moved(told, stretch);
+            return self.into_salvage_of_moved(report, stretch);
         }
         let known: BTreeSet<u64> = (self.records.keys().chain(self.headers.keys()).map(|sequence| sequence.group()))
             .chain(self.tables.keys().copied())
@@ -324,29 +324,29 @@ impl Finds {
         let mut next = stretch.first;
         for group in known {
             if next < group {
-                told.unknown(Sequence::new(next, 0), Sequence::new(group, 0));
+                report.unknown(Sequence::new(next, 0), Sequence::new(group, 0));
             }
-            self.tell(group, &mut told);
+            self.report_group(group, &mut report);
             next = group + 1;
         }
         if next < stretch.next {
-            told.unknown(Sequence::new(next, 0), Sequence::new(stretch.next, 0));
+            report.unknown(Sequence::new(next, 0), Sequence::new(stretch.next, 0));
         }
-        told.into_salvage(stretch)
+        report.into_salvage(stretch)
     }
 
     /// What is lost of records that were moved is found missing by whoever knows that it must be somewhere.
-    fn into_salvage_of_moved(self, mut told: Told, stretch: &Stretch) -> Salvage {
+    fn into_salvage_of_moved(self, mut report: SalvageReport, stretch: &Stretch) -> Salvage {
         let headers = self.headers.into_iter().filter(|(sequence, _)| !self.records.contains_key(sequence));
-        headers.for_each(|(sequence, descriptor)| told.lost(sequence, descriptor));
+        headers.for_each(|(sequence, descriptor)| report.lost(sequence, descriptor));
         let found = self.records.values().map(|(record, _)| record.descriptor());
-        let named: Vec<Descriptor> = found.chain(told.lost.iter().copied()).collect();
+        let named: Vec<Descriptor> = found.chain(report.lost.iter().copied()).collect();
         let listed = self.tables.values().flatten().filter(|row| !named.contains(row));
-        listed.for_each(|&descriptor| told.moved(descriptor));
-        told.passed.extend(self.records.into_values().map(|(record, place)| Passed::Record(record, place)));
+        listed.for_each(|&descriptor| report.moved(descriptor));
+        report.scanned.extend(self.records.into_values().map(|(record, place)| Scanned::Record(record, place)));
         let groups = (stretch.first..stretch.next).filter(|group| !self.tables.contains_key(group));
         let is_unknown = groups.count() > 0;
-        let salvage = told.into_salvage(stretch);
+        let salvage = report.into_salvage(stretch);
         if !is_unknown {
             return salvage;
         }
@@ -354,8 +354,8 @@ impl Finds {
         Salvage { damage: Arc::new(damage), ..salvage }
     }
 
-    /// Tells of one group, record by record.
-    fn tell(&self, group: u64, told: &mut Told) {
+    /// Adds one group to the report, record by record.
+    fn report_group(&self, group: u64, report: &mut SalvageReport) {
         let table = self.tables.get(&group);
         let count = table.map(Vec::len).or(self.counts.get(&group).map(|&count| count as usize));
         let (begin, end) = (Sequence::new(group, 0), Sequence::new(group + 1, 0));
@@ -367,13 +367,13 @@ impl Finds {
             let ordinal = usize::try_from(sequence.ordinal()).unwrap_or(usize::MAX);
             let descriptor = self.headers.get(&sequence).or(table.and_then(|table| table.get(ordinal)));
             match (self.records.get(&sequence), descriptor) {
-                (Some((record, place)), _) => told.passed.push(Passed::Record(record.clone(), *place)),
-                (None, Some(descriptor)) => told.lost(sequence, *descriptor),
-                (None, None) => told.unknown(sequence, sequence.next()),
+                (Some((record, place)), _) => report.scanned.push(Scanned::Record(record.clone(), *place)),
+                (None, Some(descriptor)) => report.lost(sequence, *descriptor),
+                (None, None) => report.unknown(sequence, sequence.next()),
             }
         }
         if count.is_none() {
-            told.unknown(begin, end);
+            report.unknown(begin, end);
         }
     }
 }
@@ -384,24 +384,24 @@ impl Stretch {
     }
 }
 
-/// What is told of a stretch.
-struct Told {
+/// What the walk reports of a stretch.
+struct SalvageReport {
     segment: SegmentId,
-    passed: Vec<Passed>,
+    scanned: Vec<Scanned>,
     lost: Vec<Descriptor>,
     /// From the first to behind the last sequence of which nothing is known.
     unknown: Option<(Sequence, Sequence)>,
 }
 
-impl Told {
+impl SalvageReport {
     fn lost(&mut self, sequence: Sequence, descriptor: Descriptor) {
         self.lost.push(descriptor);
-        self.passed.push(Passed::Lost(Loss::Record { sequence, segment: self.segment, descriptor }));
+        self.scanned.push(Scanned::Lost(Loss::Record { sequence, segment: self.segment, descriptor }));
     }
 
     fn moved(&mut self, descriptor: Descriptor) {
         self.lost.push(descriptor);
-        self.passed.push(Passed::Lost(Loss::Moved { segment: self.segment, descriptor }));
+        self.scanned.push(Scanned::Lost(Loss::Moved { segment: self.segment, descriptor }));
     }
 
     fn unknown(&mut self, from: Sequence, until: Sequence) {
@@ -410,9 +410,9 @@ impl Told {
     }
 
     fn into_salvage(mut self, stretch: &Stretch) -> Salvage {
-        let unknown = self.unknown.map(|(from, until)| Passed::Lost(Loss::Unknown { from, until }));
+        let unknown = self.unknown.map(|(from, until)| Scanned::Lost(Loss::Unknown { from, until }));
         let is_unknown = unknown.is_some();
-        self.passed.splice(0..0, unknown);
+        self.scanned.splice(0..0, unknown);
         let what = match stretch.next.saturating_sub(stretch.first) {
             0 | 1 => format!("group {} was durable and is not intact", stretch.first),
             _ => format!("groups {} to {} were durable and are not intact", stretch.first, stretch.next - 1),
@@ -426,6 +426,6 @@ impl Told {
             lost: self.lost,
             unknown: is_unknown,
         };
-        Salvage { damage: Arc::new(damage), passed: self.passed }
+        Salvage { damage: Arc::new(damage), scanned: self.scanned }
     }
 }

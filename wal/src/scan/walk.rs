@@ -9,8 +9,8 @@ use crate::{
         record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, Raw, Record},
     },
     scan::{
-        passed::{Loss, Passed},
         salvage::{End, Salvage},
+        scanned::{Loss, Scanned},
         window::{ReadQueue, Window},
     },
     segments::{holes::Holes, medium::Medium, segment::Segment},
@@ -234,13 +234,13 @@ impl<'s> Course<'s> {
 
 impl Part {
     /// Gives the records of the layer above to `each`, and what is lost of them.
-    pub(crate) fn give(self, each: &mut dyn FnMut(Passed) -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn give(self, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         match self {
             Self::Group(group) => {
                 let theirs = group.records.into_iter().filter(|(record, _)| record.kind() < KIND_OWN);
-                theirs.map(|(record, place)| Passed::Record(record, place)).try_for_each(each)
+                theirs.map(|(record, place)| Scanned::Record(record, place)).try_for_each(each)
             }
-            Self::Salvage(salvage) => salvage.passed.into_iter().filter(|passed| !is_own(passed)).try_for_each(each),
+            Self::Salvage(salvage) => salvage.scanned.into_iter().filter(|scanned| !is_own(scanned)).try_for_each(each),
         }
     }
 
@@ -248,19 +248,19 @@ impl Part {
     pub(crate) fn records(&self) -> Box<dyn Iterator<Item = &Record> + '_> {
         match self {
             Self::Group(group) => Box::new(group.records.iter().map(|(record, _)| record)),
-            Self::Salvage(salvage) => Box::new(salvage.passed.iter().filter_map(|passed| match passed {
-                Passed::Record(record, _) => Some(record),
-                Passed::Lost(_) => None,
+            Self::Salvage(salvage) => Box::new(salvage.scanned.iter().filter_map(|scanned| match scanned {
+                Scanned::Record(record, _) => Some(record),
+                Scanned::Lost(_) => None,
             })),
         }
     }
 }
 
-fn is_own(passed: &Passed) -> bool {
-    match passed {
-        Passed::Record(record, _) => record.kind() >= KIND_OWN,
-        Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => descriptor.kind >= KIND_OWN,
-        Passed::Lost(Loss::Unknown { .. }) => false,
+fn is_own(scanned: &Scanned) -> bool {
+    match scanned {
+        Scanned::Record(record, _) => record.kind() >= KIND_OWN,
+        Scanned::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => descriptor.kind >= KIND_OWN,
+        Scanned::Lost(Loss::Unknown { .. }) => false,
     }
 }
 

@@ -10,7 +10,7 @@ use logboom_disk::{Disk, Facts, Fault, FaultKind, File, Mode, Queue, Region, Sim
 use logboom_wal::{Error, ManualClock, Runtime, open, open_read_only};
 
 use crate::{
-    damage::{Written, account, passed},
+    damage::{Written, account, scanned},
     lost_end::sealed,
     support::*,
 };
@@ -120,7 +120,7 @@ fn a_log_without_its_name_asks_the_device_for_another_file() {
     disk.remove("LOGBOOM").unwrap();
     let reads = {
         let disk = disk.fork(1);
-        passed(disk.clone());
+        scanned(disk.clone());
         disk.operations().iter().filter(|operation| operation.kind == FaultKind::Read).count() as u64
     };
     let mut refused = BTreeMap::new();
@@ -149,7 +149,7 @@ fn a_log_whose_name_cannot_be_read_is_read_around_other_bad_sectors() {
     disk.inject(gone().on("LOGBOOM"));
     let (from, slot) = (u64::from(at.offset), sim.wal.segments()[1].slot);
     disk.inject(gone().on(format!("segment-{slot:06}")).within(from..from + 1));
-    let (found, opening) = passed(disk);
+    let (found, opening) = scanned(disk);
     let lost = account(&written, &found);
     assert!(!lost.is_empty() && lost.iter().all(|lost| written[lost].0.segment == at.segment), "{lost:?}");
     let fault = opening.report().identity.clone().unwrap();

@@ -1,7 +1,7 @@
 //! Records that are moved: what was copied is found again as it was, whatever happens.
 
 use logboom_disk::{Disk, Mode, Pool, SimOptions, Slice, Sync};
-use logboom_wal::{Error, Loss, Passed, Place, Record, SegmentId, open_read_only, verify};
+use logboom_wal::{Error, Loss, Place, Record, Scanned, SegmentId, open_read_only, verify};
 
 use crate::support::*;
 
@@ -20,8 +20,8 @@ fn cold_records(sim: &Sim) -> Vec<Record> {
     let mut found = Vec::new();
     for info in sim.wal.segments().iter().filter(|info| info.id.is_cold()) {
         sim.wal
-            .scan(info.id, &mut |passed| {
-                found.push(record(passed));
+            .scan(info.id, &mut |scanned| {
+                found.push(record(scanned));
                 Ok(())
             })
             .unwrap();
@@ -184,13 +184,13 @@ fn damage_to_a_cold_segment_costs_what_it_hits() {
         let sim = Sim::open(disk.clone(), sim.clock.clone()).unwrap();
         let (mut found, mut lost) = (Vec::new(), Vec::new());
         sim.wal
-            .scan(cold.id, &mut |passed| {
-                match passed {
-                    Passed::Record(record, _) => found.push(record),
-                    Passed::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
+            .scan(cold.id, &mut |scanned| {
+                match scanned {
+                    Scanned::Record(record, _) => found.push(record),
+                    Scanned::Lost(Loss::Record { descriptor, .. } | Loss::Moved { descriptor, .. }) => {
                         lost.push(descriptor);
                     }
-                    Passed::Lost(Loss::Unknown { .. }) => {}
+                    Scanned::Lost(Loss::Unknown { .. }) => {}
                 }
                 Ok(())
             })

@@ -11,8 +11,8 @@ use std::{
 use fastrand::Rng;
 use logboom_disk::{Disk, Fate, Fault, Mode, Pool, SimDisk, SimOptions, Sync, Undecided};
 use logboom_wal::{
-    Damage, Descriptor, Durability, Listener, Loss, ManualClock, Meta, Opening, Options, Passed, Place, Request,
-    Runtime, SegmentId, Sequence, Wal, open, open_read_only, record_bytes, verify,
+    Damage, Descriptor, Durability, Listener, Loss, ManualClock, Meta, Opening, Options, Place, Request, Runtime,
+    Scanned, SegmentId, Sequence, Wal, open, open_read_only, record_bytes, verify,
 };
 
 use crate::support::*;
@@ -44,12 +44,12 @@ pub(crate) fn promise(sim: &Sim) {
 }
 
 /// What an opening passes, and whether it reports damage.
-pub(crate) fn passed(disk: Arc<SimDisk>) -> (Vec<Passed>, Opening) {
+pub(crate) fn scanned(disk: Arc<SimDisk>) -> (Vec<Scanned>, Opening) {
     let mut opening = open_read_only(disk, options()).unwrap();
     let mut all = Vec::new();
     opening
-        .replay(&mut |passed| {
-            all.push(passed);
+        .replay(&mut |scanned| {
+            all.push(scanned);
             Ok(())
         })
         .unwrap();
@@ -57,13 +57,13 @@ pub(crate) fn passed(disk: Arc<SimDisk>) -> (Vec<Passed>, Opening) {
 }
 
 /// What lies in covered segments, and what is replayed.
-pub(crate) fn covered_and_passed(disk: &Arc<SimDisk>) -> (Vec<Passed>, Opening) {
-    let (replayed, opening) = passed(disk.clone());
+pub(crate) fn covered_and_scanned(disk: &Arc<SimDisk>) -> (Vec<Scanned>, Opening) {
+    let (replayed, opening) = scanned(disk.clone());
     let mut all = Vec::new();
     for info in opening.segments().into_iter().filter(|info| info.id < opening.replay_from()) {
         opening
-            .scan(info.id, &mut |passed| {
-                all.push(passed);
+            .scan(info.id, &mut |scanned| {
+                all.push(scanned);
                 Ok(())
             })
             .unwrap();
@@ -73,22 +73,22 @@ pub(crate) fn covered_and_passed(disk: &Arc<SimDisk>) -> (Vec<Passed>, Opening) 
 }
 
 /// Checks that everything written is given or told of as lost, and returns the sequences of what is lost.
-pub(crate) fn account(written: &Written, all: &[Passed]) -> Vec<Sequence> {
+pub(crate) fn account(written: &Written, all: &[Scanned]) -> Vec<Sequence> {
     let (mut given, mut named, mut unknown) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let mut last = Sequence::NONE;
-    for passed in all {
-        let sequence = match passed {
-            Passed::Record(record, place) => {
+    for scanned in all {
+        let sequence = match scanned {
+            Scanned::Record(record, place) => {
                 given.insert(record.sequence(), (record.body().to_vec(), *place));
                 record.sequence()
             }
-            Passed::Lost(Loss::Record { sequence, descriptor, .. }) => {
+            Scanned::Lost(Loss::Record { sequence, descriptor, .. }) => {
                 named.insert(*sequence, *descriptor);
                 *sequence
             }
-            Passed::Lost(Loss::Moved { .. }) => panic!("{passed:?} is no part of the log"),
-            Passed::Lost(Loss::Unknown { from, until }) => {
-                assert!(from < until && *from > last, "{passed:?} after {last}");
+            Scanned::Lost(Loss::Moved { .. }) => panic!("{scanned:?} is no part of the log"),
+            Scanned::Lost(Loss::Unknown { from, until }) => {
+                assert!(from < until && *from > last, "{scanned:?} after {last}");
                 unknown.push((*from, *until));
                 continue;
             }
@@ -128,7 +128,7 @@ fn records_of_a_bad_group_are_kept_or_named() {
             let at = 4 * count as usize + nth;
             let (sequence, place) = written.iter().map(|(sequence, row)| (*sequence, row.0)).nth(at).unwrap();
             damage(&sim.disk, 0, u64::from(place.offset) + what..u64::from(place.offset) + what + 1);
-            let (all, opening) = passed(sim.disk.power_cut());
+            let (all, opening) = scanned(sim.disk.power_cut());
             assert_eq!(account(&written, &all), [sequence]);
             let report = opening.report();
             assert_eq!((report.damages.len(), report.damages[0].lost.len(), report.damages[0].unknown), (1, 1, false));
@@ -147,7 +147,7 @@ fn a_lost_header_costs_no_record_that_can_be_read() {
         let place = written.values().nth(4 * count as usize).unwrap().0;
         let block = u64::from(place.offset) / 4096 * 4096;
         damage(&sim.disk, 0, block..block + 64);
-        let (all, opening) = passed(sim.disk.power_cut());
+        let (all, opening) = scanned(sim.disk.power_cut());
         assert_eq!(account(&written, &all), []);
         assert_eq!(opening.report().damages.len(), 1);
     }
@@ -181,7 +181,7 @@ fn any_damage_below_a_promise_is_accounted_for() {
         }
         let disk = sim.disk.power_cut();
         println!("seed {seed}: LOGBOOM_SEED={seed} runs it alone");
-        let (all, opening) = passed(disk.clone());
+        let (all, opening) = scanned(disk.clone());
         let lost = account(&written, &all);
         assert!(lost.is_empty() || !opening.report().damages.is_empty(), "seed {seed}");
         hit += usize::from(!lost.is_empty());
@@ -190,13 +190,13 @@ fn any_damage_below_a_promise_is_accounted_for() {
         // Opening for writing passes the same, goes on, and passes it once more.
         let sim = Sim::open(disk, sim.clock).unwrap();
         write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
-        let (again, opening) = passed(sim.disk.power_cut());
+        let (again, opening) = scanned(sim.disk.power_cut());
         assert_eq!(account(&written, &again), lost, "seed {seed}");
         // What was replayed is read in the same way when a checkpoint covers it.
         let mut scanned = Vec::new();
         for info in opening.segments() {
-            let mut each = |passed| {
-                scanned.push(passed);
+            let mut each = |next| {
+                scanned.push(next);
                 Ok(())
             };
             opening.scan(info.id, &mut each).unwrap();
@@ -216,14 +216,14 @@ fn a_missing_segment_is_an_unknown_loss_and_the_rest_is_there() {
     let segment = sim.wal.segments()[1];
     let disk = sim.disk.power_cut();
     disk.remove(&format!("segment-{:06}", segment.slot)).unwrap();
-    let (all, opening) = passed(disk.clone());
+    let (all, opening) = scanned(disk.clone());
     let lost = account(&written, &all);
     assert!(lost.iter().all(|sequence| (segment.first..segment.limit).contains(sequence)), "{lost:?} {segment:?}");
     assert!(!lost.is_empty() && opening.report().damages.iter().any(|damage| damage.unknown));
     let sim = Sim::open(disk, sim.clock).unwrap();
     assert!(sim.is_damaged);
     write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
-    assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost);
+    assert_eq!(account(&written, &scanned(sim.disk.power_cut()).0), lost);
 }
 
 /// Groups without records as well, which promise or begin an epoch: none of them is a loss.
@@ -249,7 +249,7 @@ fn what_one_block_takes_is_always_named() {
         for block in (0..u64::from(segment.end) - if segment.active { 4096 } else { 0 }).step_by(4096) {
             let hit = disk.fork(block);
             damage(&hit, segment.slot, block..block + 4096);
-            let (all, opening) = passed(hit);
+            let (all, opening) = scanned(hit);
             let what = format!("block at {block} of {segment:?}: {:?}", opening.report());
             assert!(opening.report().damages.iter().all(|damage| !damage.unknown), "{what}");
             let lost = account(&written, &all);
@@ -275,7 +275,7 @@ fn a_loss_at_the_end_is_told_of_by_every_opening() {
         write_batch(&sim.wal, &mut rng, 1, 50, &mut written);
         promise(&sim);
         let disk = sim.disk.power_cut();
-        assert_eq!(account(&written, &passed(disk.clone()).0), [lost]);
+        assert_eq!(account(&written, &scanned(disk.clone()).0), [lost]);
         sim = Sim::open(disk, sim.clock).unwrap();
     }
 }
@@ -296,11 +296,11 @@ fn a_group_that_was_written_to_a_free_file_is_all_that_is_lost() {
         promise(&sim);
         assert_eq!((sim.wal.segments().len(), sim.disk.pending_faults()), (1, 0));
         let disk = sim.disk.power_cut();
-        let lost = account(&written, &passed(disk.clone()).0);
+        let lost = account(&written, &scanned(disk.clone()).0);
         assert_eq!(lost.len(), 3, "at {offset}: {lost:?}");
         let sim = Sim::open(disk, sim.clock).unwrap();
         write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
-        assert_eq!(account(&written, &passed(sim.disk.power_cut()).0), lost, "at {offset}");
+        assert_eq!(account(&written, &scanned(sim.disk.power_cut()).0), lost, "at {offset}");
     }
 }
 
@@ -330,11 +330,11 @@ fn a_write_that_went_further_on_costs_no_later_group() {
         }
         let (mut lost, mut disk) = (Vec::new(), sim.disk.power_cut());
         for nth in 0..3 {
-            let (mut all, opening) = passed(disk.clone());
+            let (mut all, opening) = scanned(disk.clone());
             assert!(!opening.report().damages.is_empty());
-            for passed in &mut all {
+            for scanned in &mut all {
                 // What is as it was written may be given from wherever it is.
-                if let Passed::Record(record, place) = passed {
+                if let Scanned::Record(record, place) = scanned {
                     *place = written[&record.sequence()].0;
                 }
             }
@@ -374,14 +374,14 @@ fn a_missing_segment_is_missed_behind_a_void_one() {
     });
     let mut disk = void.unwrap();
     disk.remove(&format!("segment-{:06}", newest.slot)).unwrap();
-    let lost = account(&written, &passed(disk.clone()).0);
+    let lost = account(&written, &scanned(disk.clone()).0);
     assert!(!lost.is_empty() && lost.iter().all(|sequence| (newest.first..newest.limit).contains(sequence)));
     for _ in 0..3 {
         let sim = Sim::open(disk, sim.clock.clone()).unwrap();
         assert!(sim.is_damaged);
         write_batch(&sim.wal, &mut rng, 1, 50, &mut written);
         disk = sim.disk.power_cut();
-        assert_eq!(account(&written, &passed(disk.clone()).0), lost);
+        assert_eq!(account(&written, &scanned(disk.clone()).0), lost);
     }
 }
 
@@ -402,10 +402,10 @@ fn an_end_that_a_checkpoint_vouches_for_is_told_of_by_every_opening() {
         write_batch(&wal, &mut rng, 1, 50, &mut written);
         disk = disk.power_cut();
         drop(wal);
-        let (all, opening) = passed(disk.clone());
+        let (all, opening) = scanned(disk.clone());
         assert!(written.last_key_value().unwrap().0.group() > durable + 700, "no sequence is used twice");
         assert_eq!((account(&written, &all), opening.report().damages.len()), (vec![], 1), "{:?}", opening.report());
-        assert!(all.iter().any(|passed| matches!(passed, Passed::Lost(loss) if *loss == unknown)), "{all:?}");
+        assert!(all.iter().any(|scanned| matches!(scanned, Scanned::Lost(loss) if *loss == unknown)), "{all:?}");
         wal = open(disk.clone()).start().unwrap();
     }
 }
@@ -428,7 +428,7 @@ fn lost_checkpoints_leave_what_can_be_replayed() {
     for slot in 0..2 {
         disk.damage(&format!("checkpoint-{slot}"), 0..64).unwrap();
     }
-    let (all, opening) = passed(disk);
+    let (all, opening) = scanned(disk);
     let lost = account(&written, &all);
     assert!(!lost.is_empty() && lost.len() < written.len(), "{} of {}", lost.len(), written.len());
     assert!(opening.report().damages[0].unknown, "{:?}", opening.report());
@@ -444,8 +444,8 @@ fn a_group_above_every_promise_that_is_bad_is_cut_and_reported() {
     let mut opening = open_read_only(disk.clone(), options()).unwrap();
     let mut bodies = Vec::new();
     opening
-        .replay(&mut |passed| {
-            bodies.push(record(passed).body().to_vec());
+        .replay(&mut |scanned| {
+            bodies.push(record(scanned).body().to_vec());
             Ok(())
         })
         .unwrap();
@@ -573,8 +573,8 @@ fn a_segment_that_states_an_earlier_life_is_not_given_up() {
     assert!(!sim.is_damaged, "all that is missing was told of");
     let mut found = 0;
     sim.wal
-        .scan(lost.id, &mut |passed| {
-            found += usize::from(matches!(passed, Passed::Record(..)));
+        .scan(lost.id, &mut |scanned| {
+            found += usize::from(matches!(scanned, Scanned::Record(..)));
             Ok(())
         })
         .unwrap();

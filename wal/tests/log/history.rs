@@ -12,7 +12,7 @@ use std::{
 use fastrand::Rng;
 use logboom_disk::{FaultKind, SimDisk, SimOptions, SyncMethod};
 use logboom_wal::{
-    Durability, Error, ManualClock, Meta, Opening, Passed, Place, Record, Request, Runtime, SegmentId, Sequence, Wal,
+    Durability, Error, ManualClock, Meta, Opening, Place, Record, Request, Runtime, Scanned, SegmentId, Sequence, Wal,
     open, record_bytes,
 };
 
@@ -321,8 +321,8 @@ impl History {
     fn account(&mut self, opening: &mut Opening) {
         let model = &mut self.model;
         let mut found: BTreeMap<Sequence, (Record, Place)> = BTreeMap::new();
-        let mut take = |passed| {
-            let Passed::Record(record, place) = passed else { panic!("{passed:?}") };
+        let mut take = |scanned| {
+            let Scanned::Record(record, place) = scanned else { panic!("{scanned:?}") };
             assert!(found.insert(record.sequence(), (record, place)).is_none(), "a record comes twice");
             Ok(())
         };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use logboom_disk::{Disk, Fault, FaultKind, Mode, Pool, SimDisk, SimOptions, Slice, Sync};
 use logboom_wal::{
-    Error, IdentityFault, ManualClock, Opening, Options, Passed, Runtime, open, open_read_only, restore_identity,
+    Error, IdentityFault, ManualClock, Opening, Options, Runtime, Scanned, open, open_read_only, restore_identity,
     verify,
 };
 
@@ -406,8 +406,8 @@ fn read(disk: &Arc<SimDisk>) -> (Vec<Vec<u8>>, Opening) {
     let mut opening = open_read_only(disk.clone(), options()).unwrap();
     let mut found = Vec::new();
     opening
-        .replay(&mut |passed| {
-            if let Passed::Record(record, _) = passed {
+        .replay(&mut |scanned| {
+            if let Scanned::Record(record, _) = scanned {
                 found.push(record.body().to_vec());
             }
             Ok(())

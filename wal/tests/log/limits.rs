@@ -47,8 +47,8 @@ fn a_batch_at_both_limits_is_written_and_found_again() {
     let disk = disk.power_cut();
     let mut again = opening(&disk, &clock);
     again
-        .replay(&mut |passed| {
-            bytes.push(record(passed).body().len());
+        .replay(&mut |scanned| {
+            bytes.push(record(scanned).body().len());
             Ok(())
         })
         .unwrap();

@@ -7,7 +7,7 @@ use logboom_disk::{Disk, Mode, Pool, SimDisk, SimOptions, Slice, Sync};
 use logboom_wal::{Durability, SegmentInfo, Wal, open_read_only, verify};
 
 use crate::{
-    damage::{Written, account, damage, passed, promise, write_batch},
+    damage::{Written, account, damage, promise, scanned, write_batch},
     support::*,
 };
 
@@ -70,7 +70,7 @@ fn a_newest_segment_that_is_gone_is_told_of_by_every_opening() {
         assert!(!all.is_empty());
         let highest = *written.last_key_value().unwrap().0;
         for round in 0..3 {
-            let (found, opening) = passed(disk.clone());
+            let (found, opening) = scanned(disk.clone());
             assert_eq!(account(&written, &found), all, "harm {nth}, round {round}");
             let report = opening.report().clone();
             let words: Vec<&str> = report.damages.iter().map(|damage| &*damage.what).collect();
@@ -95,7 +95,7 @@ fn an_end_that_is_lost_twice_is_told_of_twice() {
     let (sim, mut rng, newest) = sealed(4, &mut written);
     let mut disk = sim.disk.power_cut();
     disk.remove(&name(&newest)).unwrap();
-    let before = account(&written, &passed(disk.clone()).0);
+    let before = account(&written, &scanned(disk.clone()).0);
     for _ in 0..2 {
         let sim = Sim::open(disk, sim.clock.clone()).unwrap();
         assert!(sim.is_damaged);
@@ -103,7 +103,7 @@ fn an_end_that_is_lost_twice_is_told_of_twice() {
         let begun = *sim.wal.segments().last().unwrap();
         disk = sim.disk.power_cut();
         disk.remove(&name(&begun)).unwrap();
-        let (found, opening) = passed(disk.clone());
+        let (found, opening) = scanned(disk.clone());
         assert_eq!(account(&written, &found), before);
         assert!(opening.report().damages.iter().any(|damage| damage.unknown));
     }
@@ -133,7 +133,7 @@ fn a_segment_that_was_only_begun_is_not_missed() {
         let mut disk = sim.disk.power_cut();
         for _ in 0..3 {
             let sim = Sim::open(disk, clock.clone()).unwrap();
-            assert!(!sim.is_damaged, "stopped at {n}: {:?}", passed(sim.disk.power_cut()).1.report());
+            assert!(!sim.is_damaged, "stopped at {n}: {:?}", scanned(sim.disk.power_cut()).1.report());
             seal(&sim.wal);
             disk = sim.disk.power_cut();
         }
@@ -177,12 +177,12 @@ fn a_copy_misses_nothing_until_its_own_newest_segment_is_gone() {
     }
     seal(&sim.wal);
     copying.finish().unwrap();
-    let (found, opening) = passed(target.clone());
+    let (found, opening) = scanned(target.clone());
     assert_eq!((account(&known, &found), opening.report().damages.len()), (vec![], 0));
     let newest = *opening.segments().last().unwrap();
     drop(opening);
     target.remove(&name(&newest)).unwrap();
-    let (found, opening) = passed(target);
+    let (found, opening) = scanned(target);
     account(&known, &found);
     assert_eq!(opening.report().damages.len(), 1);
 }
@@ -205,7 +205,7 @@ fn a_checkpoint_alone_is_gone_on_from() {
         let mut disk = sim.disk.power_cut();
         disk.remove(&name(&newest)).unwrap();
         for round in 0..3 {
-            let (_, opening) = passed(disk.clone());
+            let (_, opening) = scanned(disk.clone());
             assert_eq!(opening.checkpoint(), Some(&b"state"[..]));
             let words: Vec<_> = opening.report().damages.iter().map(|damage| damage.what.clone()).collect();
             assert!(opening.report().damages.iter().any(|damage| damage.unknown), "round {round}: {words:?}");
@@ -213,9 +213,9 @@ fn a_checkpoint_alone_is_gone_on_from() {
             assert!(sim.wal.next_sequence() > highest && sim.wal.active() > newest.id, "freed: {freed}");
             let place = write(&sim.wal, b"behind").unwrap();
             disk = sim.disk.power_cut();
-            let again = passed(disk.clone()).0;
+            let again = scanned(disk.clone()).0;
             let is_it =
-                |passed: &logboom_wal::Passed| matches!(passed, logboom_wal::Passed::Record(_, at) if *at == place);
+                |scanned: &logboom_wal::Scanned| matches!(scanned, logboom_wal::Scanned::Record(_, at) if *at == place);
             assert!(again.iter().any(is_it), "what was written behind it is there");
         }
     }

@@ -529,8 +529,8 @@ impl Dir {
         let mut opening = open(disk.clone(), options(), Runtime::Threads).unwrap();
         let mut replayed = BTreeMap::new();
         opening
-            .replay(&mut |passed| {
-                let number = u64::from_le_bytes(record(passed).body()[..8].try_into().unwrap());
+            .replay(&mut |scanned| {
+                let number = u64::from_le_bytes(record(scanned).body()[..8].try_into().unwrap());
                 *replayed.entry(number).or_default() += 1;
                 Ok(())
             })

@@ -6,7 +6,7 @@ use logboom_disk::{Disk, Mode, Pool, SimDisk, SimOptions, Sync};
 use logboom_wal::{ManualClock, Options, Runtime, open};
 
 use crate::{
-    damage::{Written, account, covered_and_passed, damage, passed, promise, write_batch},
+    damage::{Written, account, covered_and_scanned, damage, promise, scanned, write_batch},
     lost_end::{name, seal, sealed},
     support::*,
 };
@@ -34,7 +34,7 @@ fn a_segment_whose_first_half_is_destroyed_is_found() {
     for info in &segments[1..] {
         let mut disk = cut.fork(1);
         damage(&disk, info.slot, 0..HALF);
-        let (found, opening) = passed(disk.clone());
+        let (found, opening) = scanned(disk.clone());
         let lost = account(&written, &found);
         let is_hit =
             |place: &logboom_wal::Place| place.segment == info.id && u64::from(place.offset) < HALF + (64 << 10);
@@ -46,7 +46,7 @@ fn a_segment_whose_first_half_is_destroyed_is_found() {
             write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
             seal(&sim.wal);
             disk = sim.disk.power_cut();
-            assert_eq!(account(&written, &passed(disk.clone()).0), lost, "{info:?}");
+            assert_eq!(account(&written, &scanned(disk.clone()).0), lost, "{info:?}");
         }
         written.retain(|_, row| row.0.segment <= newest.id);
     }
@@ -66,7 +66,7 @@ fn a_segment_that_another_one_was_written_to_keeps_its_file() {
             let mut disk = sim.disk.power_cut();
             copy(&disk, &name(&newest), &name(&info), at, len);
             let what = format!("{len} bytes at {at} of {info:?}, covered: {covered}");
-            let lost = account(&written, &covered_and_passed(&disk).0);
+            let lost = account(&written, &covered_and_scanned(&disk).0);
             let is_hit = |place: &logboom_wal::Place| place.segment == info.id && place.offset < 64 << 10;
             assert!(lost.iter().all(|at| is_hit(&written[at].0)), "{what}: {lost:?}");
             for _ in 0..3 {
@@ -74,7 +74,7 @@ fn a_segment_that_another_one_was_written_to_keeps_its_file() {
                 write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
                 seal(&sim.wal);
                 disk = sim.disk.power_cut();
-                assert_eq!(account(&written, &covered_and_passed(&disk).0), lost, "{what}");
+                assert_eq!(account(&written, &covered_and_scanned(&disk).0), lost, "{what}");
             }
         }
     }

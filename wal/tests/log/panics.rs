@@ -15,7 +15,7 @@ use std::{
 };
 
 use logboom_disk::{Disk, Facts, Fault, FaultKind, File, Mode, Queue, Region, SimDisk, SimOptions};
-use logboom_wal::{Durability, Error, Listener, Machine, ManualClock, Options, Passed, Runtime, Step, Wakers, open};
+use logboom_wal::{Durability, Error, Listener, Machine, ManualClock, Options, Runtime, Scanned, Step, Wakers, open};
 
 use crate::support::*;
 
@@ -148,8 +148,8 @@ fn a_disk_whose_reads_panic_refuses_to_open_and_opens_later() {
     let mut records = 0;
     for info in opening.segments() {
         opening
-            .scan(info.id, &mut |passed| {
-                records += u64::from(matches!(passed, Passed::Record(..)));
+            .scan(info.id, &mut |scanned| {
+                records += u64::from(matches!(scanned, Scanned::Record(..)));
                 Ok(())
             })
             .unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use logboom_disk::{SimDisk, SimOptions};
 use logboom_wal::{
-    Durability, Error, FooterSpace, ManualClock, Meta, Options, Passed, Place, Record, Request, Runtime, Sequence,
+    Durability, Error, FooterSpace, ManualClock, Meta, Options, Place, Record, Request, Runtime, Scanned, Sequence,
     Ticket, Wal, open, record_bytes,
 };
 
@@ -36,8 +36,8 @@ impl Sim {
     pub(crate) fn open(disk: Arc<SimDisk>, clock: Arc<ManualClock>) -> Result<Self, Error> {
         let mut replayed = Vec::new();
         let mut opening = open(disk.clone(), options(), Runtime::Manual(clock.clone()))?;
-        opening.replay(&mut |passed| {
-            if let Passed::Record(record, place) = passed {
+        opening.replay(&mut |scanned| {
+            if let Scanned::Record(record, place) = scanned {
                 replayed.push((record, place));
             }
             Ok(())
@@ -55,10 +55,10 @@ impl Sim {
     }
 }
 
-pub(crate) fn record(passed: Passed) -> Record {
-    match passed {
-        Passed::Record(record, _) => record,
-        Passed::Lost(loss) => panic!("{loss:?}"),
+pub(crate) fn record(scanned: Scanned) -> Record {
+    match scanned {
+        Scanned::Record(record, _) => record,
+        Scanned::Lost(loss) => panic!("{loss:?}"),
     }
 }
 

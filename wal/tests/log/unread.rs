@@ -7,7 +7,7 @@ use logboom_disk::{Disk, Fault, FaultKind, Mode, SimDisk};
 use logboom_wal::{Error, Runtime, SegmentId, SegmentInfo, open, open_read_only, verify};
 
 use crate::{
-    damage::{Written, account, covered_and_passed, passed, promise, write_batch},
+    damage::{Written, account, covered_and_scanned, promise, scanned, write_batch},
     lost_end::{name, resize, seal, sealed},
     support::*,
 };
@@ -41,13 +41,13 @@ fn what_cannot_be_read_of_a_segment_is_lost_and_told_of() {
             let disk = sim.disk.power_cut();
             unreadable(&disk, &name(&info), range.clone());
             let opened = open_read_only(disk.clone(), options()).unwrap();
-            let scanned = opened.segments().into_iter().filter(|info| info.id < opened.replay_from());
+            let below = opened.segments().into_iter().filter(|info| info.id < opened.replay_from());
             let all = |disk: &Arc<SimDisk>| {
-                let (mut all, opening) = passed(disk.clone());
+                let (mut all, opening) = scanned(disk.clone());
                 let mut before = Vec::new();
-                for info in scanned.clone() {
-                    opening.scan(info.id, &mut |passed| {
-                        before.push(passed);
+                for info in below.clone() {
+                    opening.scan(info.id, &mut |scanned| {
+                        before.push(scanned);
                         Ok(())
                     })?;
                 }
@@ -85,7 +85,7 @@ fn a_segment_that_cannot_be_read_at_all_may_have_been_the_end() {
     let newest = *sim.wal.segments().last().unwrap();
     let mut disk = sim.disk.power_cut();
     unreadable(&disk, &name(&newest), 0..256 << 10);
-    let lost = account(&written, &passed(disk.clone()).0);
+    let lost = account(&written, &scanned(disk.clone()).0);
     assert!(!lost.is_empty());
     for _ in 0..3 {
         let sim = Sim::open(disk.clone(), sim.clock.clone()).unwrap();
@@ -93,7 +93,7 @@ fn a_segment_that_cannot_be_read_at_all_may_have_been_the_end() {
         write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
         seal(&sim.wal);
         disk = sim.disk.power_cut();
-        assert_eq!(account(&written, &passed(disk.clone()).0), lost);
+        assert_eq!(account(&written, &scanned(disk.clone()).0), lost);
         let names = disk.list().unwrap();
         assert!(names.contains(&format!("aside-{:06}", newest.slot)) && !names.contains(&name(&newest)), "{names:?}");
     }
@@ -127,7 +127,7 @@ fn a_segment_that_cannot_be_put_aside_is_told_of_once() {
             let names = disk.list().unwrap();
             assert_eq!((names.contains(&name), names.contains(&free)), (true, false), "the others are: {names:?}");
         }
-        let (_, opening) = passed(disk.clone());
+        let (_, opening) = scanned(disk.clone());
         let (damages, odd) = (opening.report().damages.len(), &opening.report().odd_files);
         assert_eq!((damages, odd.len(), &*odd[0].name), (usize::from(!is_marked), 1, &*name), "{odd:?}");
         assert_eq!(begun[2].0 - begun[0].0 < 1 << 16, is_marked, "{begun:?}");
@@ -136,7 +136,7 @@ fn a_segment_that_cannot_be_put_aside_is_told_of_once() {
         let disk = Sim::open(disk, sim.clock).unwrap().disk.power_cut();
         let names = disk.list().unwrap();
         assert!(names.contains(&aside) && !names.contains(&name), "{names:?}");
-        assert!(passed(disk).1.report().odd_files.is_empty());
+        assert!(scanned(disk).1.report().odd_files.is_empty());
     }
 }
 
@@ -150,7 +150,7 @@ fn free_files_are_searched_once_for_all_that_is_missing() {
     let disk = sim.disk.power_cut();
     let names: Vec<String> = segments.iter().map(name).collect();
     names[..3].iter().for_each(|name| disk.remove(name).unwrap());
-    let opening = passed(disk.clone()).1;
+    let opening = scanned(disk.clone()).1;
     assert_eq!(opening.report().damages.len(), 3, "{:?}", opening.report().damages);
     let wide =
         |name: &str| disk.operations().iter().filter(|done| done.file == name && done.range.end == 256 << 10).count();
@@ -170,7 +170,7 @@ fn a_read_that_fails_once_costs_nothing() {
         let disk = disk.fork(nth);
         disk.inject(Fault::error(FaultKind::Read, ErrorKind::Other).nth(nth).on("segment"));
         disk.inject(Fault::error(FaultKind::Read, ErrorKind::Other).nth(1 + nth % 4).on("checkpoint"));
-        let opening = passed(disk).1;
+        let opening = scanned(disk).1;
         assert_eq!((opening.report().damages.len(), opening.report().checkpoint), (0, Some(2)), "read {nth}");
         assert!(opening.report().odd_files.is_empty(), "read {nth}");
     }
@@ -185,7 +185,7 @@ fn a_device_that_fails_as_a_whole_refuses_the_opening() {
     let disk = sim.disk.power_cut();
     let reads = {
         let disk = disk.fork(1);
-        passed(disk.clone());
+        scanned(disk.clone());
         disk.operations().iter().filter(|operation| operation.kind == FaultKind::Read).count() as u64
     };
     let mut refused = 0;
@@ -198,7 +198,7 @@ fn a_device_that_fails_as_a_whole_refuses_the_opening() {
             Ok(_) => {}
         }
         disk.clear_faults();
-        let (found, opening) = passed(disk.power_cut());
+        let (found, opening) = scanned(disk.power_cut());
         assert_eq!((account(&written, &found), opening.report().damages.len()), (vec![], 0), "read {nth}");
     }
     assert!(refused > 5, "{refused} of {reads}");
@@ -214,7 +214,7 @@ fn a_checkpoint_that_cannot_be_read_leaves_the_other() {
     for (slot, found) in [("checkpoint-1", "older"), ("checkpoint-0", "newer")] {
         let disk = disk.fork(1);
         unreadable(&disk, slot, 0..4096);
-        let (_, opening) = passed(disk.clone());
+        let (_, opening) = scanned(disk.clone());
         assert_eq!(opening.checkpoint(), Some(found.as_bytes()));
         let odd = &opening.report().odd_files;
         assert_eq!((odd.len(), &*odd[0].name), (1, slot), "{odd:?}");
@@ -227,7 +227,7 @@ fn a_checkpoint_that_cannot_be_read_leaves_the_other() {
     assert_eq!(sim.wal.covered(), SegmentId(0));
     (0..2).for_each(|_| sim.wal.write_checkpoint(sim.wal.active(), b"newest").unwrap());
     disk = sim.disk.power_cut();
-    assert_eq!(passed(disk).1.checkpoint(), Some(&b"newest"[..]));
+    assert_eq!(scanned(disk).1.checkpoint(), Some(&b"newest"[..]));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn segments_of_a_wrong_size_are_named_and_used_as_far_as_they_go() {
         let mut disk = sim.disk.power_cut();
         resize(&disk, &name(&info), size);
         let what = format!("{size} bytes of {info:?}");
-        let (found, opening) = passed(disk.clone());
+        let (found, opening) = scanned(disk.clone());
         let odd = &opening.report().odd_files;
         assert_eq!((odd.len(), &*odd[0].name), (1, &*name(&info)), "{what}: {odd:?}");
         assert_eq!(verify(disk.clone(), options(), &mut |_, _| {}).unwrap().odd_files, *odd);
@@ -256,10 +256,10 @@ fn segments_of_a_wrong_size_are_named_and_used_as_far_as_they_go() {
             write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
             seal(&sim.wal);
             disk = sim.disk.power_cut();
-            assert_eq!(account(&written, &passed(disk.clone()).0), lost, "{what}");
+            assert_eq!(account(&written, &scanned(disk.clone()).0), lost, "{what}");
         }
         // It has its size again, or is gone: it is not in the way for ever.
-        let odd = passed(disk.clone()).1.report().odd_files.clone();
+        let odd = scanned(disk.clone()).1.report().odd_files.clone();
         assert!(odd.is_empty(), "{what}: {odd:?}");
         if size > 256 << 10 {
             assert_eq!(disk.open(&name(&info), Mode::Read).unwrap().size().unwrap(), 256 << 10, "{what}");
@@ -277,14 +277,14 @@ fn a_newest_segment_that_was_cut_is_told_of_wherever_an_opening_halts() {
     assert_eq!(last.segment, newest.id);
     let disk = sim.disk.power_cut();
     resize(&disk, &name(&newest), u64::from(last.offset) / 4096 * 4096);
-    let lost = account(&written, &passed(disk.clone()).0);
+    let lost = account(&written, &scanned(disk.clone()).0);
     assert!(!lost.is_empty());
     let mut halts = 0;
     for n in 1.. {
         let disk = disk.fork(n);
         disk.halt_after(n);
         let done = Sim::open(disk.clone(), sim.clock.clone()).is_ok();
-        let (found, opening) = passed(disk.power_cut());
+        let (found, opening) = scanned(disk.power_cut());
         assert_eq!(account(&written, &found), lost, "halted after {n} operations");
         assert!(opening.report().damages.iter().any(|damage| damage.unknown), "halted after {n} operations");
         if done && !disk.has_halted() {
@@ -303,7 +303,7 @@ fn a_newest_segment_that_was_cut_is_told_of_when_an_opening_fails() {
     let last = written.values().next_back().unwrap().0;
     let disk = sim.disk.power_cut();
     resize(&disk, &name(&newest), u64::from(last.offset) / 4096 * 4096);
-    let lost = account(&written, &passed(disk.clone()).0);
+    let lost = account(&written, &scanned(disk.clone()).0);
     let mut refused = 0;
     for kind in [FaultKind::Allocate, FaultKind::Write, FaultKind::Sync, FaultKind::SyncDir] {
         for nth in 1..8 {
@@ -311,7 +311,7 @@ fn a_newest_segment_that_was_cut_is_told_of_when_an_opening_fails() {
             disk.inject(Fault::error(kind, ErrorKind::StorageFull).nth(nth).sticky());
             refused += u64::from(Sim::open(disk.clone(), sim.clock.clone()).is_err());
             disk.clear_faults();
-            assert_eq!(account(&written, &passed(disk.power_cut()).0), lost, "{kind:?} {nth}");
+            assert_eq!(account(&written, &scanned(disk.power_cut()).0), lost, "{kind:?} {nth}");
         }
     }
     assert!(refused > 5, "{refused}");
@@ -327,7 +327,7 @@ fn a_free_file_of_a_wrong_size_is_not_used() {
     let free: Vec<String> = disk.list().unwrap().into_iter().filter(is_free).collect();
     assert!(!free.is_empty());
     resize(&disk, &free[0], 8192);
-    assert_eq!(account(&written, &passed(disk.clone()).0), []);
+    assert_eq!(account(&written, &scanned(disk.clone()).0), []);
     let sim = Sim::open(disk, sim.clock).unwrap();
     write_batch(&sim.wal, &mut rng, 1, 100, &mut written);
     assert!(sim.wal.segments().iter().all(|info| name(info) != free[0]));
@@ -354,7 +354,7 @@ fn segments_that_have_each_others_names_are_found() {
             disk.sync_dir().unwrap();
             for round in 0..3 {
                 let what = format!("{names:?} exchanged, covered: {covered}, round {round}");
-                let (all, opening) = covered_and_passed(&disk);
+                let (all, opening) = covered_and_scanned(&disk);
                 assert_eq!(opening.report().damages.len(), 0, "{what}: {:?}", opening.report().damages);
                 assert_eq!(account(&written, &all), [], "{what}");
                 let sim = Sim::open(disk, sim.clock.clone()).unwrap();

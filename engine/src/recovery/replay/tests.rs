@@ -21,7 +21,7 @@ const B: ShardId = ShardId(2);
 type Fill<'f> = &'f dyn Fn(&mut Batch<'_>) -> Result<()>;
 
 /// What replaying the log of these batches passes.
-fn history(batches: &[Fill<'_>]) -> Vec<Passed> {
+fn history(batches: &[Fill<'_>]) -> Vec<Scanned> {
     let (disk, clock) = (SimDisk::new(1, SimOptions::default()), ManualClock::new(1));
     let mut config = Config::new("simulated");
     config.segment_bytes = 256 << 10;
@@ -33,44 +33,44 @@ fn history(batches: &[Fill<'_>]) -> Vec<Passed> {
     }
     clock.advance(Duration::from_secs(1));
     while engine.drive_once() {}
-    let mut passed = Vec::new();
+    let mut scanned = Vec::new();
     let mut opening = logboom_wal::open_read_only(disk.process_crash(), Options::default()).unwrap();
     opening
         .replay(&mut |next| {
-            passed.push(next);
+            scanned.push(next);
             Ok(())
         })
         .unwrap();
-    assert!(passed.iter().all(|passed| matches!(passed, Passed::Record(..))));
-    passed
+    assert!(scanned.iter().all(|scanned| matches!(scanned, Scanned::Record(..))));
+    scanned
 }
 
-fn sequence(passed: &Passed) -> Sequence {
-    match passed {
-        Passed::Record(record, _) => record.sequence(),
-        Passed::Lost(_) => panic!("lost already"),
+fn sequence(scanned: &Scanned) -> Sequence {
+    match scanned {
+        Scanned::Record(record, _) => record.sequence(),
+        Scanned::Lost(_) => panic!("lost already"),
     }
 }
 
 /// Loses a record of which the descriptor is left.
-fn lose(passed: &mut [Passed], nth: usize) {
-    let Passed::Record(record, place) = &passed[nth] else { panic!("lost already") };
+fn lose(scanned: &mut [Scanned], nth: usize) {
+    let Scanned::Record(record, place) = &scanned[nth] else { panic!("lost already") };
     let (owner, first, count, kind) = (record.owner(), record.first(), record.count(), record.kind());
     let descriptor = Descriptor { owner, first, count, kind };
-    passed[nth] = Passed::Lost(Loss::Record { sequence: record.sequence(), segment: place.segment, descriptor });
+    scanned[nth] = Scanned::Lost(Loss::Record { sequence: record.sequence(), segment: place.segment, descriptor });
 }
 
 /// Loses a record, without a trace.
-fn forget(passed: &mut [Passed], nth: usize) {
-    let from = sequence(&passed[nth]);
-    passed[nth] = Passed::Lost(Loss::Unknown { from, until: Sequence(from.0 + 1) });
+fn forget(scanned: &mut [Scanned], nth: usize) {
+    let from = sequence(&scanned[nth]);
+    scanned[nth] = Scanned::Lost(Loss::Unknown { from, until: Sequence(from.0 + 1) });
 }
 
 /// What is missing of which shards, whether others are held back, and what there is.
-fn quarantine(passed: Vec<Passed>) -> (Vec<(ShardId, Quarantine)>, bool, HashMap<ShardId, View>) {
+fn quarantine(scanned: Vec<Scanned>) -> (Vec<(ShardId, Quarantine)>, bool, HashMap<ShardId, View>) {
     let mut recovery = Recovery::new();
-    for next in passed {
-        if let Passed::Record(_, place) = &next {
+    for next in scanned {
+        if let Scanned::Record(_, place) = &next {
             recovery.segments.live.insert(place.segment);
         }
         recovery.pass(next).unwrap();
@@ -109,9 +109,9 @@ fn suffix() -> Quarantine {
 
 /// The quarantine of A, and its log, when one batch of its history is lost; B is whole in any case.
 fn after_loss_of(batch: Fill<'_>, then: Fill<'_>) -> (Option<Quarantine>, (u64, u64)) {
-    let mut passed = history(&[&|batch| entries(batch, A, 5..8, 1), &|batch| entries(batch, B, 1..4, 1), batch, then]);
-    lose(&mut passed, 2);
-    let (mut found, unknown_losses, views) = quarantine(passed);
+    let mut scanned = history(&[&|batch| entries(batch, A, 5..8, 1), &|batch| entries(batch, B, 1..4, 1), batch, then]);
+    lose(&mut scanned, 2);
+    let (mut found, unknown_losses, views) = quarantine(scanned);
     assert!(!unknown_losses && found.iter().all(|(shard, _)| *shard == A), "{found:?}");
     let extent = views.get(&A).map_or((0, 0), |view| (view.extent.first, view.extent.next));
     (found.pop().map(|(_, quarantine)| quarantine), extent)
@@ -161,9 +161,9 @@ fn what_comes_later_is_proven_and_may_make_good() {
 fn what_overwrote_older_entries_and_is_lost_does_not_bring_them_back() {
     let overwrite =
         |batch: &mut Batch<'_>| batch.overwrite(A, [Entry::new(6, 2, b"new"), Entry::new(7, 2, b"new")]).map(drop);
-    let mut passed = history(&[&|batch| entries(batch, A, 5..8, 1), &overwrite, &|batch| entries(batch, A, 8..9, 2)]);
-    lose(&mut passed, 2);
-    let (found, ..) = quarantine(passed);
+    let mut scanned = history(&[&|batch| entries(batch, A, 5..8, 1), &overwrite, &|batch| entries(batch, A, 8..9, 2)]);
+    lose(&mut scanned, 2);
+    let (found, ..) = quarantine(scanned);
     assert_eq!(found, [(A, lost(&[(6, 8)]))]);
 }
 
@@ -178,66 +178,66 @@ fn a_loss_without_a_trace_is_ruled_out_by_a_later_link() {
             &|batch| entries(batch, B, 3..4, 1),
         ])
     };
-    let mut passed = history();
-    forget(&mut passed, 3);
-    let (found, unknown_losses, views) = quarantine(passed);
+    let mut scanned = history();
+    forget(&mut scanned, 3);
+    let (found, unknown_losses, views) = quarantine(scanned);
     assert_eq!(found, [(A, suffix()), (ShardId(3), suffix())], "B goes on behind the loss, from what is known");
     assert_eq!((views[&A].extent.next, views[&B].extent.next, unknown_losses), (3, 4, true));
-    let mut passed = history();
-    forget(&mut passed, 1);
-    let (found, _, views) = quarantine(passed);
+    let mut scanned = history();
+    forget(&mut scanned, 1);
+    let (found, _, views) = quarantine(scanned);
     assert_eq!(found, [(B, suffix())], "A is proven by what follows, the third by its beginning");
     assert_eq!((views[&A].extent.next, views[&B].extent.next), (4, 0));
 }
 
 #[test]
 fn a_new_life_needs_no_proof_of_the_old_one() {
-    let mut passed = history(&[
+    let mut scanned = history(&[
         &|batch| entries(batch, A, 1..3, 1),
         &|batch| entries(batch, A, 3..5, 1),
         &|batch| batch.destroy(A).map(drop),
         &|batch| entries(batch, A, 50..52, 9),
     ]);
-    forget(&mut passed, 1);
-    let (found, unknown_losses, views) = quarantine(passed.clone());
+    forget(&mut scanned, 1);
+    let (found, unknown_losses, views) = quarantine(scanned.clone());
     assert_eq!((found, unknown_losses, views[&A].extent.first), (vec![], true, 50));
-    passed.pop();
-    let (found, _, views) = quarantine(passed);
+    scanned.pop();
+    let (found, _, views) = quarantine(scanned);
     assert_eq!((found, views[&A].quarantined, views[&A].extent.next), (vec![], false, 0), "destroyed, for certain");
 }
 
 #[test]
 fn a_broken_link_leaves_the_shard_as_of_the_last_proven_record() {
-    let mut passed = history(&[
+    let mut scanned = history(&[
         &|batch| entries(batch, A, 1..3, 1),
         &|batch| batch.hard_state(A, b"vote").map(drop),
         &|batch| entries(batch, A, 3..5, 1),
         &|batch| entries(batch, A, 5..6, 1),
     ]);
-    passed.remove(1);
-    let (found, unknown_losses, views) = quarantine(passed.clone());
+    scanned.remove(1);
+    let (found, unknown_losses, views) = quarantine(scanned.clone());
     assert_eq!((found, unknown_losses), (vec![(A, suffix())], false));
     assert_eq!(views[&A].extent.next, 3);
-    passed.remove(0);
-    let (found, _, views) = quarantine(passed);
+    scanned.remove(0);
+    let (found, _, views) = quarantine(scanned);
     assert_eq!((found, views[&A].extent.next), (vec![(A, suffix())], 0), "its beginning is missing");
 }
 
 #[test]
 fn entries_of_a_segment_that_is_gone_are_missing() {
-    let passed = history(&[&|batch| entries(batch, A, 1..3, 1), &|batch| entries(batch, B, 1..3, 1)]);
+    let scanned = history(&[&|batch| entries(batch, A, 1..3, 1), &|batch| entries(batch, B, 1..3, 1)]);
     let mut recovery = Recovery::new();
-    passed.into_iter().for_each(|next| recovery.pass(next).unwrap());
+    scanned.into_iter().for_each(|next| recovery.pass(next).unwrap());
     let (shards, ..) = recovery.finish();
     assert_eq!(shards.quarantined(), [(A, lost(&[(1, 3)])), (B, lost(&[(1, 3)]))]);
 }
 
 #[test]
 fn an_accepted_loss_does_not_make_good_for_what_it_came_with() {
-    let mut passed = history(&[&|batch| batch.hard_state(A, b"old").map(drop), &|batch| {
+    let mut scanned = history(&[&|batch| batch.hard_state(A, b"old").map(drop), &|batch| {
         batch.hard_state(A, b"new")?.accept_loss(A).map(drop)
     }]);
-    lose(&mut passed, 1);
-    let (found, ..) = quarantine(passed);
+    lose(&mut scanned, 1);
+    let (found, ..) = quarantine(scanned);
     assert_eq!(found, [(A, Quarantine { hard_state: true, ..Quarantine::default() })]);
 }

@@ -1,4 +1,4 @@
-//! What a walk over the log comes by: records, and what is lost.
+//! What a walk over the log finds: records, and what is lost.
 
 use crate::{
     format::record::Record,
@@ -8,9 +8,9 @@ use crate::{
     },
 };
 
-/// What a walk over the log comes by, in the order of the log.
+/// What a walk over the log finds, in the order of the log.
 #[derive(Clone, Debug)]
-pub enum Passed {
+pub enum Scanned {
     /// A record, verified.
     Record(Record, Place),
     /// Something that was durable and is not there.
