@@ -1,10 +1,9 @@
-//! Copying a log that is in use into another directory, as of one moment.
+//! Copying a log that is in use to another directory, as of one moment.
 //!
-//! The copy is what a crash at that moment would have left, had everything up to it been durable and nothing been
-//! written behind it: the newest checkpoint, the segments that were live, the last one up to its end, and the footers
-//! that were in place. A footer that came later would not do, it may leave out what was live then. So it opens by the
-//! rules of recovery, whatever the log does meanwhile: segments that are freed are not used again while they are held,
-//! and checkpoints are not read again.
+//! The copy is what a crash at that moment would have left, had everything before it been durable and nothing after it
+//! been written: the newest checkpoint, the segments that were live, the last one up to its end, and the footers that
+//! existed. A later footer would not do: it may omit what was live at that moment. Recovery opens the copy by its usual
+//! rules. Meanwhile the copy holds the segments, so that freed ones are not recycled, and reads no checkpoint again.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -22,32 +21,32 @@ use crate::{
     wal::Wal,
 };
 
-/// What one step reads and makes durable in the copy. A device that caches writes does not answer the log's own sync
-/// before what came with this is on it.
+/// The bytes that one step copies and syncs. A device with a write cache completes the log's own sync only after all
+/// cached writes, these included.
 const PIECE: usize = 1 << 20;
 
-/// A copy that is being made: see [`Wal::copy_to`](crate::Wal::copy_to).
+/// A copy in progress: see [`Wal::copy_to`](crate::Wal::copy_to).
 ///
-/// It holds the segments that are left to copy: they are not recycled before. Dropped before it is finished, it
-/// removes what it has made.
+/// It holds the segments that are left to copy, so they are not recycled. Dropped before it is finished, it removes the
+/// files that it made.
 pub struct Copying {
     shared: Arc<Shared>,
     target: Arc<dyn Disk>,
-    /// The target says that it is a copy.
+    /// Whether the target is marked as an unfinished copy.
     is_begun: bool,
     checkpoint: Option<Checkpoint>,
-    /// What is left.
+    /// The segments that are left.
     parts: VecDeque<Part>,
     files: VecDeque<String>,
-    /// How far the first of what is left is.
+    /// The file in progress.
     transfer: Option<Transfer>,
     report: CopyReport,
-    /// Something is missing in the copy then.
+    /// The first failure: the copy is incomplete, and stays so.
     failed: Option<Error>,
     is_whole: bool,
 }
 
-/// A file that is being copied, up to `end`: a segment's, or another.
+/// A file that is copied up to `end`: a segment, or another file.
 struct Transfer {
     part: Option<Part>,
     from: Arc<dyn File>,
@@ -56,34 +55,34 @@ struct Transfer {
     end: u64,
 }
 
-/// How far a copy is, and which part of the log it holds.
+/// The progress of a copy, and the records that it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CopyReport {
-    /// Segments that are copied.
+    /// The number of segments that are copied.
     pub segments: u64,
-    /// Segments that the copy will have.
+    /// The number of segments that the copy will have.
     pub segments_total: u64,
-    /// Bytes of segments that are copied, without footers.
+    /// The bytes of segments that are copied, without footers.
     pub bytes: u64,
-    /// Bytes of segments that the copy will have, without footers.
+    /// The bytes of segments that the copy will have, without footers.
     pub bytes_total: u64,
-    /// Other files that are copied, and their bytes.
+    /// The number of other files that are copied.
     pub files: u64,
-    /// See `files`.
+    /// The bytes of other files that are copied.
     pub file_bytes: u64,
-    /// The copy holds every record below this, and none from it on.
+    /// The copy holds every record below this sequence, and none from it on.
     pub limit: Sequence,
 }
 
-/// A segment as it was at the moment of the copy.
+/// A segment, as of the moment of the copy.
 struct Part {
     segment: Arc<Segment>,
     row: SegmentRow,
     has_footer: bool,
 }
 
-/// What there is to copy.
+/// What the copy consists of.
 struct Cut {
     checkpoint: Option<Checkpoint>,
     parts: VecDeque<Part>,
@@ -92,14 +91,14 @@ struct Cut {
 }
 
 impl Wal {
-    /// Begins a copy of the log in the empty directory `target`: of everything that was accepted before, and of nothing
-    /// that is accepted after the return. What is copied is durable then.
+    /// Begins a copy of the log in the empty directory `target`. It holds everything that was accepted before the call,
+    /// and nothing that is accepted after the return. On return those records are durable in the log.
     ///
-    /// The copy has the identity of the log: files of the one must never be put among those of the other.
+    /// The copy has the identity of the log: never mix files of the two.
     ///
     /// # Errors
-    /// [`Error::Target`] when `target` is not empty or its device writes in larger units than the log;
-    /// [`Error::Corruption`] when no checkpoint is intact; [`Error::Io`], [`Error::Closed`], [`Error::Full`],
+    /// [`Error::Target`] if `target` is not empty, or its device writes in larger units than the log;
+    /// [`Error::Corruption`] if no checkpoint is intact; [`Error::Io`], [`Error::Closed`], [`Error::Full`],
     /// [`Error::Poisoned`].
     pub fn copy_to(&self, target: Arc<dyn Disk>) -> Result<Copying, Error> {
         Copying::begin(&self.shared, target)
@@ -107,13 +106,13 @@ impl Wal {
 }
 
 impl Copying {
-    /// Fixes what is copied, and waits until it is durable.
+    /// Decides what is copied, and waits until that is durable.
     pub(crate) fn begin(shared: &Arc<Shared>, target: Arc<dyn Disk>) -> Result<Self, Error> {
         require_empty(&*target).map_err(of_target)?;
-        // What is in memory is what the log is: the file may have rotted, or be gone.
+        // From memory, not from the file, which may be damaged or gone.
         let identity = shared.env.identity;
         identity.require_pad(target.facts().pad_unit).map_err(of_target)?;
-        // What is durable now is then promised by the last group of the copy.
+        // So that the last group of the copy promises everything that is durable now.
         shared.sync()?;
         let Cut { checkpoint, parts, last } = shared.cut(&identity)?;
         shared.wait(last, Caller::Locked)?;
@@ -129,18 +128,18 @@ impl Copying {
         Ok(Self { shared, target, is_begun, checkpoint, parts, files, transfer, report, failed: None, is_whole: false })
     }
 
-    /// Copies these files of the log's directory as well, whole: what the layer above keeps beside the log, and does
-    /// not write to any more. One that is gone by then is left out.
+    /// Also copies these files of the log's directory, whole. The layer above keeps them beside the log, and must not
+    /// write to them any more. Files that are gone when their turn comes are left out.
     pub fn add_files(&mut self, names: impl IntoIterator<Item = String>) {
         self.files.extend(names);
     }
 
-    /// Copies a piece of about 1 MiB, which is durable on return; false when all is copied.
+    /// Copies about 1 MiB, durable on return; false when everything is copied.
     ///
     /// # Errors
-    /// [`Error::Io`] of the log's own disk, [`Error::Target`] of the other one. If a sync fails there and both are on
-    /// the same device, it may have swallowed the failure of a write of the log, which is poisoned then. The first
-    /// error is the answer to every later call.
+    /// [`Error::Io`] of the log's own disk, [`Error::Target`] of the target. A failed sync of the target poisons the
+    /// log if both are on one device: it may have reported a failed write of the log. Every later call returns the
+    /// first error.
     pub fn step(&mut self) -> Result<bool, Error> {
         self.shared.env.check_process()?;
         if let Some(error) = &self.failed {
@@ -174,18 +173,18 @@ impl Copying {
         Ok(true)
     }
 
-    /// How far it is.
+    /// The progress so far.
     pub fn report(&self) -> CopyReport {
         self.report
     }
 
-    /// Copies what is left, and makes the copy a log: durable on return, and before that none.
+    /// Copies what is left, and then names the copy as a log. Durable on return; until then the target is no log.
     ///
     /// # Errors
     /// Those of [`Copying::step`].
     pub fn finish(mut self) -> Result<CopyReport, Error> {
         while self.step()? {}
-        // The names of the segments; the log may not have its own without them.
+        // Syncs the names of the segments first: the identity may only get its name after them.
         self.target.sync_dir().map_err(Failure::Sync).map_err(|failure| self.failed("syncing the copy", failure))?;
         self.target.still_ours().map_err(Failure::Write).map_err(|lost| self.failed("holding the directory", lost))?;
         let named = Identity::name(&*self.target, NAME_COPY);
@@ -194,7 +193,7 @@ impl Copying {
         Ok(self.report)
     }
 
-    /// Writes the checkpoint to both slots, so that the copy can lose one of them as the log itself could.
+    /// Writes the checkpoint to both slots, so that losing one of them loses nothing, as in the log itself.
     fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let Checkpoint { replay_from, body, .. } = checkpoint;
         let rows: Vec<SegmentRow> =
@@ -207,7 +206,7 @@ impl Copying {
         Ok(())
     }
 
-    /// The next of what is left.
+    /// Begins the next file.
     fn begin_file(&mut self) -> Result<Option<Transfer>, Error> {
         if let Some(part) = self.parts.pop_front() {
             let to = self.make(&slot_name(part.row.slot), self.shared.env.identity.segment_bytes)?;
@@ -218,7 +217,7 @@ impl Copying {
             let opened = self.shared.env.medium.disk.open(&name, Mode::Read).and_then(|file| Ok((file.size()?, file)));
             match opened {
                 Ok((size, from)) => {
-                    // A whole one ends with a block; what is left of another can be copied up to there.
+                    // A whole file ends at a block; a truncated one is copied up to its last whole block.
                     let end = size - size % self.shared.env.medium.disk.facts().pad_unit as u64;
                     let to = self.make(&name, end)?;
                     return Ok(Some(Transfer { part: None, from, to, at: 0, end }));
@@ -248,7 +247,7 @@ impl Copying {
         let mut region = self.shared.env.medium.pool.region(len);
         from.read_at(&mut region, *at).map_err(|error| Error::io(format!("reading {}", from.name()), error))?;
         if part.is_some() && *at == 0 {
-            // It may have been begun by a version that put none there.
+            // A segment that an older version began has no copy of the identity.
             self.shared.env.identity.put_copy(&mut region);
         }
         let (bytes, unit) = (region.freeze().slice(0..len), self.target.facts().pad_unit);
@@ -279,19 +278,20 @@ impl Copying {
         Ok(())
     }
 
-    /// Gives the copy of a segment its footer, unless that is not intact: then the segment is read in its place.
+    /// Writes the footer of the copied segment. If the footer is not intact, the copy stays without: readers scan the
+    /// segment.
     fn seal(&self, part: &Part, to: &Arc<dyn File>) -> Result<Result<(), Failure>, Error> {
         let Part { segment, row, .. } = part;
         let Some(FooterParts { head, body }) = segment.read_footer(&self.shared.env.medium)? else { return Ok(Ok(())) };
         let groups = (row.first, row.last);
         let copy = Segment::new(segment.life, row.slot, Arc::clone(to), segment.size, row.end, groups);
-        // It names the one that follows in the copy: another that the copy lacks would seem to be lost.
+        // The footer names the next segment of the copy: another one, which the copy lacks, would count as lost.
         let behind = self.parts.front().map(|part| &part.segment.life);
         let behind = behind.filter(|life| !row.id.is_cold() && !life.segment.is_cold()).map(Successor::of);
         Ok(copy.write_footer((&head, &body), behind, &self.shared.env.medium))
     }
 
-    /// What a failure of the target means. Where it has a device of its own, nothing for the log.
+    /// The error for a failure of the target. If the target is on another device, the log is not affected.
     fn failed(&self, what: &str, failure: Failure) -> Error {
         let is_apart = self.target.facts().device != self.shared.env.medium.disk.facts().device;
         let failure = if is_apart { Failure::Write(failure.into_error()) } else { failure };
@@ -304,7 +304,7 @@ impl Drop for Copying {
         if !self.is_whole {
             marks::hit("copy: an unfinished one is removed");
             self.transfer = None;
-            // What cannot be removed stays, and is no log.
+            // Files that cannot be removed stay; without an identity they are no log.
             drop(clear(&*self.target));
         }
     }
@@ -318,21 +318,21 @@ impl Shared {
         self.wait(group, Caller::Locked)
     }
 
-    /// What a copy as of now consists of, once its last group is durable.
+    /// Decides what a copy as of now consists of; valid once its last group is durable.
     ///
-    /// While the slots are locked no segment becomes free that the checkpoint needs. One that was freed before is
-    /// either not live any more, and the record that freed it is in a group below the last one, or it is copied.
+    /// The slots stay locked: no segment that the checkpoint needs is freed meanwhile. A segment that was freed before
+    /// is either not live any more, and the record that freed it is in a group before the last one, or it is copied.
     fn cut(self: &Arc<Self>, identity: &Identity) -> Result<Cut, Error> {
         let slots = self.state.slots.lock();
         let checkpoint = slots.newest(&self.env.medium.pool, identity)?;
         loop {
             self.check_open()?;
             let mut staging = self.state.staging.lock();
-            // A group of the copy's own ends it: nothing is added to a group that is copied.
+            // An empty group ends the copy: no record is added to a group that is copied.
             if staging.add_empty(self, 0)? {
                 let last = staging.last_group();
                 let segments = self.state.segments.lock();
-                // A cold segment that nothing was moved to yet has a header of an earlier life, or none.
+                // A cold segment without records has the header of an earlier life, or none.
                 let holds = |segment: &&Arc<Segment>| segment.last() >= segment.first_group();
                 let parts = segments.values().filter(holds).map(Part::now).collect();
                 drop(segments);
@@ -364,7 +364,8 @@ fn require_empty(target: &dyn Disk) -> Result<(), Error> {
     }
 }
 
-/// Removes an unfinished copy. Until nothing else is left it says that it is one: nothing takes a part of it for a log.
+/// Removes an unfinished copy. It keeps its mark until all other files are gone, so that no part of it is taken for a
+/// log.
 fn clear(target: &dyn Disk) -> io::Result<()> {
     if let Some(identity) = target.list()?.iter().find(|name| is_identity(name)) {
         target.rename(identity, NAME_COPY)?;

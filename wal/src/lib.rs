@@ -1,14 +1,16 @@
-//! Bytes to durable bytes: the write-ahead log below Logboom.
+//! The write-ahead log below Logboom: it makes bytes durable.
 //!
-//! Records of many owners are put in one order, framed in groups, written with direct IO into segments that were
-//! prepared ahead, and acknowledged in order when one sync has covered them all. Recovery tells a torn tail from damage
-//! by the promises that groups carry. The bytes on disk are laid out in `FORMAT.md` beside this crate.
+//! The log puts the records of many owners in one order, frames them in groups, writes them with direct IO to segments
+//! that it prepared in advance, and acknowledges a group when a sync has covered it and all groups before it. Recovery
+//! tells a torn tail from damage by the watermarks that later groups state (*promises*). `FORMAT.md` beside this crate
+//! states the bytes on disk.
 //!
-//! The log has never heard of raft: an *owner* is a number, and what a record means is the business of the layer
-//! above, which also brings the footers that seal segments and the checkpoints that make opening short.
+//! The log knows nothing of raft: an *owner* is a number, and the layer above interprets the records. That layer also
+//! supplies the contents of the footers that seal segments, and of the checkpoints that keep openings short.
 //!
-//! The modules stand in order: the handles, *recovery*, *maintenance*, and the data path, from [`Wal::reserve`] and the
-//! committer (*group_commit*) over reads to segments and their bytes. Each uses those that stand behind it.
+//! Modules stand in this order: the handles, *recovery*, *maintenance*, and the data path, from [`Wal::reserve`] and
+//! the committer (*group_commit*) through reads down to segments and their bytes. Each uses only modules that follow
+//! it.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! From an opening to a log that is written: what was recovered becomes durable, and an epoch begins behind it.
+//! Starting a recovered log: makes the recovered records durable, and begins an epoch after them.
 
 use crate::{
     format::group::Life,
@@ -19,18 +19,18 @@ use crate::{
 use logboom_disk::Mode;
 
 impl Opening {
-    /// Begins an epoch behind what was accepted. What was replayed, and the epoch, survive power loss on return.
+    /// Begins an epoch after the accepted end. On return the replayed records and the epoch survive power loss.
     ///
     /// # Errors
-    /// Those of [`Opening::replay`], if it was not called; [`Error::Full`], [`Error::Io`].
+    /// Those of [`Opening::replay`] if it was not called before; [`Error::Full`], [`Error::Io`].
     pub fn start(self) -> Result<Wal, Error> {
         let wal = self.begin()?;
         wal.prepare_ahead();
         Ok(wal)
     }
 
-    /// [`Opening::start`] for a layer that has something to give back before more is prepared: it calls
-    /// [`Wal::prepare_ahead`] when that is done.
+    /// [`Opening::start`] for a layer that frees segments before more are prepared: it calls [`Wal::prepare_ahead`]
+    /// when it has done so.
     ///
     /// # Errors
     /// As [`Opening::start`].
@@ -52,7 +52,7 @@ impl Opening {
             last.map_or_else(begun, |last| (last.life.epoch, last.life.nonce))
         });
         let life = Life { segment, epoch, nonce, origin: self.accepted };
-        // Beyond whatever may have been submitted behind the accepted end, by each of the epochs that were void.
+        // Skips the numbers of groups that void epochs may have submitted after the accepted end.
         let leap = (WINDOW + 1).saturating_mul(epoch - self.accepted_epoch);
         let first_group = if epoch == 1 { 1 } else { self.accepted.last.saturating_add(leap) };
         if segment.0.max(epoch).max(first_group) >= NUMBER_MAX {
@@ -72,8 +72,8 @@ impl Opening {
             next_slot: self.next_slot,
         })?;
         self.naming.complete(&*wal.disk())?;
-        // What was in them is told of by what is durable now, and by nothing before: an end that was cut off is told
-        // from one that was never written by the size alone.
+        // A cut end is told from one that was never written by the size of the file alone. So the size is restored only
+        // now that a durable record says what these files held.
         restore_sizes(&missized, size).map_err(opening_failure)?;
         if let Err(failure) = put_aside(&*wal.shared.env.medium.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);
@@ -82,8 +82,8 @@ impl Opening {
         Ok(wal)
     }
 
-    /// Makes what was recovered durable: the process that wrote it may have died before it could, and a caller
-    /// that is told of a recovered record takes it for durable.
+    /// Makes the recovered records durable: the process that wrote them may have died before its sync, and a caller
+    /// takes a recovered record for durable.
     fn sync_again(&self) -> std::io::Result<()> {
         let grown = unless(Mutant::ColdNotSyncedAgain, || &*self.grown, || &[]);
         for segment in self.chain.iter().chain(grown) {
@@ -100,14 +100,14 @@ impl Opening {
         self.next_slot += 1;
         let size = self.base.identity.segment_bytes;
         prepare_now(&*self.base.medium.disk, &self.base.medium.pool, slot, size).map_err(|error| {
-            // It is removed at the next opening, if not now.
+            // If this fails, the next opening removes the file.
             drop(self.base.medium.disk.remove(&prefill_name(slot)));
             opening_failure(error)
         })
     }
 }
 
-/// What stops an opening that found everything in order.
+/// The error of an opening that found the log in order and then failed.
 fn opening_failure(error: std::io::Error) -> Error {
     Capacity::of(&error).map_or_else(|| Error::io("preparing the directory", error), Error::Full)
 }

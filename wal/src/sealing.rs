@@ -1,4 +1,4 @@
-//! Footers of an open log: which segments are to get one, and how they are written, read and taken away.
+//! Footers of an open log: which segments can be sealed, and writing, reading and removing footers.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Wal {
-    /// The oldest segment that is full, durable, and without a footer, besides those that stay without and `others`.
-    /// The one that was begun behind it must be durable in part, as its footer says that the log went on there.
+    /// The oldest segment that is full, durable and without a footer; skips those that stay without one, and `others`.
+    /// The first group of the segment after it must be durable as well: the footer names that segment.
     pub fn sealable_but(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
         let durable = self.durable();
         let segments = self.shared.state.segments.lock();
@@ -31,17 +31,17 @@ impl Wal {
         segments.values().find(ripe).map(|segment| segment.info())
     }
 
-    /// The oldest segment that is full, durable, and without a footer, besides those that stay without.
+    /// The oldest segment that is full, durable and without a footer; skips those that stay without one.
     pub fn sealable(&self) -> Option<SegmentInfo> {
         self.sealable_but(|_| false)
     }
 
-    /// Seals a segment that [`Wal::sealable`] named. Durable on return. False when there is no room for such a footer:
-    /// nothing was written then, and the segment stays without, as [`Wal::leave_unsealed`] says.
+    /// Seals a segment that [`Wal::sealable`] returned. Durable on return. False if the footer does not fit: nothing
+    /// was written, and the segment stays without one, as after [`Wal::leave_unsealed`].
     ///
     /// # Errors
-    /// [`Error::Io`]: the footer is missing then, and the segment is read in its place; it may be written again. A
-    /// failed sync poisons the log besides. [`Error::Gone`].
+    /// [`Error::Io`]: the segment has no footer, and is scanned instead; the call may be repeated. A failed sync also
+    /// poisons the log. [`Error::Gone`].
     pub fn write_footer(&self, segment: SegmentId, head: &[u8], body: &[u8]) -> Result<bool, Error> {
         let (shared, segment) = (&self.shared, self.segment(segment)?);
         if segment.footer_at(head, body, shared.env.medium.framing.pad).is_none() {
@@ -53,7 +53,7 @@ impl Wal {
         written.map(|()| true).map_err(|failure| shared.beside_the_log("writing a footer", failure))
     }
 
-    /// Has a segment stay without a footer until the log is opened again: it is not sealable, and is retired as others
+    /// Leaves a segment without a footer until the log is opened again: it is not sealable, and is retired as others
     /// are.
     pub fn leave_unsealed(&self, segment: SegmentId) {
         if let Ok(segment) = self.segment(segment) {
@@ -61,18 +61,18 @@ impl Wal {
         }
     }
 
-    /// Takes the footer of a full segment away, which lists what is not part of the log: the segment is read in its
-    /// place, and can be sealed anew. Durable on return.
+    /// Removes the footer of a full segment, because it lists what is not part of the log. The segment is scanned
+    /// instead, and can be sealed again. Durable on return.
     ///
     /// # Errors
-    /// [`Error::Gone`], [`Error::Io`]; a failed sync poisons the log besides.
+    /// [`Error::Gone`], [`Error::Io`]; a failed sync also poisons the log.
     pub fn remove_footer(&self, segment: SegmentId) -> Result<(), Error> {
         let shared = &self.shared;
         let removed = self.segment(segment)?.remove_footer(&shared.env.medium);
         removed.map_err(|failure| shared.beside_the_log("removing a footer", failure))
     }
 
-    /// A segment's footer; `None` when there is none, or it is not intact.
+    /// A segment's footer; `None` if there is none, or it is not intact.
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`].
@@ -80,15 +80,15 @@ impl Wal {
         self.segment(segment)?.read_footer(&self.shared.env.medium)
     }
 
-    /// Reads all records of a segment whose footer is missing, and what is lost of them.
+    /// Scans a segment without a footer: calls `each` with every record, and with every loss.
     ///
     /// # Errors
-    /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
+    /// [`Error::Gone`], [`Error::Io`]; errors of `each`.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
         let holes = walk(&segment, successor.as_deref(), &self.shared.env.medium, &mut |part| part.give(each))?;
         match holes.why() {
-            // A caller of the open log waits for a device that gives it; an opening goes on without.
+            // A caller of an open log can try again when the device works; an opening goes on without the bytes.
             Some(why) if holes.is_failure() => {
                 Err(Error::io(format!("reading segment {}", segment.id), std::io::Error::other(why)))
             }
@@ -97,7 +97,7 @@ impl Wal {
     }
 }
 
-/// The segment that was begun behind `segment`, if its first group is durable. One of a cold segment there is not.
+/// The segment that was begun after `segment`, if its first group is durable; `None` for a cold segment.
 fn successor(segments: &BTreeMap<SegmentId, Arc<Segment>>, segment: SegmentId, durable: u64) -> Option<Successor> {
     let behind = (segment < SegmentId::COLD).then(|| segments.range(segment.next()..SegmentId::COLD).next())??.1;
     (behind.first_group() <= durable).then(|| Successor::of(&behind.life))

@@ -1,4 +1,4 @@
-//! From what recovery found to a log that goes on behind it.
+//! Building the state of an open log from what recovery found.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,7 +35,7 @@ use crate::{
     types::{error::Error, ids::SegmentId},
 };
 
-/// What recovery hands over.
+/// What recovery passes on.
 pub(crate) struct Start {
     pub(crate) base: Base,
     pub(crate) life: Life,
@@ -49,7 +49,7 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// The log itself, without a thread.
+    /// Builds the log's shared state; starts no thread.
     pub(crate) fn into_shared(self) -> Result<Arc<Shared>, Error> {
         let Self { base, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
         let size = base.segment_size();

@@ -1,4 +1,4 @@
-//! The handle by which the layer above uses an open log.
+//! The handle of an open log, for the layer above.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -42,21 +42,21 @@ use crate::{
     },
 };
 
-/// An open log. Clones are handles to the same log; the last one's drop closes it.
+/// An open log. Clones are handles to the same log; dropping the last one closes it.
 ///
 /// All methods may be called from any thread at any time, unless they say otherwise.
 #[derive(Clone)]
 pub struct Wal {
     pub(crate) shared: Arc<Shared>,
-    /// Shared by the handles alone: tickets and machines do not keep a log open.
+    /// Held by handles only: tickets and machines do not keep a log open.
     _life: Arc<Closer>,
 }
 
 impl Wal {
     // ---- append ----
 
-    /// Waits until `bytes` more may be accepted and not yet durable. To be called before any lock that a committing
-    /// thread or a machine of the layer above may need.
+    /// Waits until `bytes` more bytes may be accepted that are not durable yet. Call it before taking a lock that a
+    /// committing thread or a machine of the layer above may need.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Forked`].
@@ -80,12 +80,12 @@ impl Wal {
     /// [`Wal::admit`] without waiting.
     ///
     /// # Errors
-    /// [`Error::Busy`] when waiting would be needed.
+    /// [`Error::Busy`] if it would have to wait; those of [`Wal::admit`] otherwise.
     pub fn try_admit(&self, bytes: u64) -> Result<Permit, Error> {
         self.refused(self.shared.state.admission.try_admit(bytes))
     }
 
-    /// [`Wal::admit`], awaited; a future of no particular runtime.
+    /// The asynchronous [`Wal::admit`]; the future needs no particular runtime.
     ///
     /// # Errors
     /// As [`Wal::admit`].
@@ -94,18 +94,18 @@ impl Wal {
         self.refused(self.shared.state.admission.admit_async(bytes).await)
     }
 
-    /// Room for the records of one batch in one group. The order of these calls is the order of the log.
+    /// Reserves room for the records of one batch in one group. The order of these calls is the order of the log.
     ///
-    /// Takes a short lock, and makes a segment itself when none is prepared; never waits for other callers.
+    /// Takes a lock for a short time, and makes a segment itself if none is prepared; never waits for other callers.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::TooMany`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`],
-    /// [`Error::Forked`], and [`Error::Io`] where a segment cannot be made; nothing was written.
+    /// [`Error::Forked`], and [`Error::Io`] if a segment cannot be made; nothing was written.
     pub fn reserve(&self, permit: Permit, request: &Request) -> Result<Reservation, Error> {
         self.reserve_listed(permit, request, &Stretches::any(request.records))
     }
 
-    /// [`Wal::reserve`] by a layer that knows how much of the segment's footer its records will take.
+    /// [`Wal::reserve`] for a layer that knows how much of the segment's footer its records will take.
     ///
     /// # Errors
     /// As [`Wal::reserve`].
@@ -119,24 +119,24 @@ impl Wal {
         self.shared.reserve(permit.keep(), (request, stretches, for_what))
     }
 
-    /// Records in the segment that is written have this sequence or a higher one, those in all before it lower ones.
+    /// The lowest sequence that a record in the active segment can have; records in older segments have lower ones.
     pub fn active_since(&self) -> Sequence {
         Sequence::new(self.shared.state.active_since.load(Ordering::Relaxed), 0)
     }
 
-    /// The most bytes that the records of one batch may have in all, headers included: a quarter of a segment.
+    /// The most bytes that the records of one batch may have in total, headers included: a quarter of a segment.
     pub fn batch_bytes_max(&self) -> usize {
         self.shared.env.batch_bytes_max()
     }
 
-    /// Every record from now on has this sequence or a higher one.
+    /// The lowest sequence that a record can have that is reserved from now on.
     pub fn next_sequence(&self) -> Sequence {
         self.shared.state.staging.lock().next_sequence()
     }
 
     // ---- group_commit ----
 
-    /// The highest group that survives power loss, with every one before it.
+    /// The highest group that survives power loss, as do all groups before it.
     pub fn durable(&self) -> u64 {
         self.shared.state.watermark.durable()
     }
@@ -145,7 +145,7 @@ impl Wal {
         Ticket::new(Arc::clone(&self.shared), group)
     }
 
-    /// Has everything that was accepted so far written, and completes when it is durable.
+    /// Requests a write of everything that was accepted so far; the ticket completes when it is durable.
     pub fn barrier(&self) -> Ticket {
         let group = self.last_group();
         self.shared.tail.want(group);
@@ -159,7 +159,7 @@ impl Wal {
 
     // ---- read ----
 
-    /// The record at `place` if it is in memory; never blocks for long, and never touches the device.
+    /// The record at `place` if it is in memory. Takes a lock for a short time, and never reads from the device.
     pub fn read_recent(&self, place: Place) -> Option<Record> {
         self.shared.state.recent.read(place)
     }
@@ -169,38 +169,40 @@ impl Wal {
         self.shared.state.recent.read_all(places)
     }
 
-    /// Appends the records at `places` to `out`, in that order. Blocks for what is not in memory.
+    /// Appends the records at `places` to `out`, in that order. Blocks while it reads those that are not in memory.
     ///
     /// # Errors
-    /// [`Error::Corruption`] when a record's checksum does not match, or the device does not give its blocks and gives
-    /// others; [`Error::Gone`] when a segment was retired meanwhile, [`Error::Io`]. `out` is unchanged then.
+    /// [`Error::Corruption`] if a record's checksum does not match, or the device fails to read its blocks but reads
+    /// others; [`Error::Gone`] if a segment was retired meanwhile; [`Error::Io`]. On error `out` is unchanged.
     pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
         self.shared.read(places, out)
     }
 
-    /// Has the next read of these segments come from the device: something is wrong with what was read of them.
+    /// Drops cached reads of these segments, so that the next read comes from the device: the cached bytes may be
+    /// damaged.
     pub fn forget_read(&self, segments: impl IntoIterator<Item = SegmentId>) {
         segments.into_iter().for_each(|id| self.shared.state.read_ahead.forget(id));
     }
 
-    // ---- segments, footers, checkpoints: for the layer above's machines ----
+    // ---- segments, footers, checkpoints: for the machines of the layer above ----
 
-    /// The live segments: the cold ones, and then those of the log, oldest first; the last is the active one.
+    /// The live segments: the cold ones first, then those of the log, oldest first; the last is the active one.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         infos(&self.shared.state.segments.lock())
     }
 
-    /// The segment that the next group goes to, or the one after it.
+    /// The active segment: the next group goes to it, or to the segment after it.
     pub fn active(&self) -> SegmentId {
         self.shared.state.staging.lock().segment().id
     }
 
     /// Writes a checkpoint that reflects every record in the segments below `replay_from`. Durable on return.
     ///
-    /// Whatever the body reflects must be durable before: it must not be known from the checkpoint alone.
+    /// Everything that the body reflects must be durable before the call: a crash could leave the checkpoint ahead of
+    /// the log otherwise.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Full`]: the previous checkpoint stands; a failed sync poisons the log besides.
+    /// [`Error::Io`] or [`Error::Full`]: the previous checkpoint stands. A failed sync poisons the log as well.
     pub fn write_checkpoint(&self, replay_from: SegmentId, body: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
         let rows = rows(shared, replay_from);
@@ -217,18 +219,19 @@ impl Wal {
         written.map_err(|failure| shared.beside_the_log("writing a checkpoint", failure))
     }
 
-    /// Every record in the segments below this is in both checkpoints: losing one of them loses nothing.
+    /// The first segment that is not covered: both checkpoints reflect every record in the segments below it, so losing
+    /// one checkpoint loses nothing.
     pub fn covered(&self) -> SegmentId {
         self.shared.state.slots.lock().covered()
     }
 
-    /// Frees segments that hold nothing any more: no live entry, and no state that both checkpoints do not hold.
+    /// Frees segments without live entries whose other records both checkpoints reflect.
     ///
-    /// They are recycled when a record that says so is durable and nobody reads them any more. A cold segment holds
-    /// entries and nothing else: no checkpoint need cover it.
+    /// A segment is recycled once the record that frees it is durable and no reader holds it. A cold segment holds
+    /// only entries: checkpoints need not cover it.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a segment that is written, or one that is not [`Wal::covered`]; those of
+    /// [`Error::Misuse`] for a segment that is still written, or is not [`Wal::covered`]; those of [`Wal::reserve`].
     /// [`Wal::reserve`].
     pub fn retire(&self, segments: &[SegmentId]) -> Result<(), Error> {
         self.shared.env.check_process()?;
@@ -247,20 +250,20 @@ impl Wal {
         Ok(())
     }
 
-    /// Copies records, which must be durable, to the cold stream; returns where they lie there, in their order. The
-    /// copies survive power loss on return, and are found at the next opening.
+    /// Copies records, which must be durable, to the active cold segment; returns the places of the copies, in the
+    /// order of the records. On return the copies survive power loss, and the next opening finds them.
     ///
-    /// Called by one thread at a time; waits for the device, and for nothing else of the log.
+    /// Call it from one thread at a time. It waits for the device, and for nothing else of the log.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] or [`Error::TooMany`] for what a batch could not be, [`Error::Full`], [`Error::Io`]: they
-    /// are not moved then, and can be moved again. A failed sync poisons the log. [`Error::Poisoned`],
+    /// [`Error::TooLarge`] or [`Error::TooMany`] beyond the limits of a batch, [`Error::Full`], [`Error::Io`]: the
+    /// records were not moved, and the caller may try again. A failed sync poisons the log. [`Error::Poisoned`],
     /// [`Error::Closed`], [`Error::Forked`].
     pub fn move_records(&self, records: &[Record]) -> Result<Vec<Place>, Error> {
         self.move_listed(records, Listed { records: records.len(), stretches: cold::stretches(records) })
     }
 
-    /// [`Wal::move_records`] by a layer that lists parts of them, and no more than `listed`, in the footer.
+    /// [`Wal::move_records`] for a layer that lists parts of the records in the footer, `listed` at most.
     ///
     /// # Errors
     /// As [`Wal::move_records`].
@@ -272,17 +275,17 @@ impl Wal {
         self.shared.state.cold.lock().append(&self.shared, records, listed)
     }
 
-    /// Ends the cold segment that is written, so that it can be sealed; the next move begins another.
+    /// Closes the active cold segment, so that it can be sealed; the next move begins another.
     pub fn close_cold(&self) {
         self.shared.state.cold.lock().close(&self.shared);
     }
 
-    /// Makes what was freed durably, and is read by nobody, ready to be used again now.
+    /// Makes segments available now that were freed durably and have no readers.
     pub fn recycle(&self) {
         self.shared.recycle();
     }
 
-    /// Whether the log is larger than it may be, or so large that little is left to move records to.
+    /// Whether the log exceeds its bound, or is so close to it that hardly a segment is left for moved records.
     pub fn is_tight(&self) -> bool {
         let in_use = self.shared.state.segments.lock().len() as u64;
         let supply = &self.shared.state.supply;
@@ -290,44 +293,45 @@ impl Wal {
         supply.files() > files_max || in_use + KEPT_BACK as u64 + 1 > files_max
     }
 
-    /// Ends the opening: from here on segments are prepared ahead, and what is not in use and past the bound is given
-    /// back. Until it is called a log gives back and moves with what it has.
+    /// Ends the opening: from now on the log prepares segments in advance, and deletes unused ones beyond its bound.
+    /// Until this call it frees segments and moves records with the segments it has.
     pub fn prepare_ahead(&self) {
         trim(&self.shared);
         self.shared.state.supply.end_opening();
         self.worker().add(Box::new(Prefill::new(&self.shared)));
     }
 
-    /// Whether another segment can be begun without making one.
+    /// Whether the log can begin another segment without making a file.
     pub fn has_room(&self) -> bool {
         self.shared.state.supply.len() > KEPT_BACK
     }
 
-    /// Whether fewer segments are prepared than are to be kept back from appends: openings have used them, and where no
-    /// more can be made the log can be opened only so often.
+    /// Whether fewer segments are prepared than the log keeps back from appends: openings have used them. If no more
+    /// can be made, only so many more openings succeed.
     pub fn is_short(&self) -> bool {
         self.shared.state.supply.len() < KEPT_BACK
     }
 
-    // ---- life ----
+    // ---- health and close ----
 
-    /// The failure after which nothing is acknowledged any more.
+    /// The failure that poisoned the log: since then nothing is acknowledged.
     pub fn poisoned(&self) -> Option<Error> {
         self.shared.state.watermark.failure().cloned()
     }
 
-    /// The identity of the log: random, and for ever the same.
+    /// The identity of the log: random, fixed when it was created.
     pub fn log_id(&self) -> [u64; 2] {
         self.shared.env.identity.log
     }
 
-    /// A number that no other call, process or machine is likely to get; with [`crate::Runtime::Manual`] the clock's.
+    /// A number that is unique with high probability, over calls, processes and machines; with
+    /// [`crate::Runtime::Manual`] from the clock.
     pub fn nonce(&self) -> u64 {
         self.shared.env.clock.nonce()
     }
 
-    /// Poisons the log after a failed sync of something else in its directory: what the kernel knew of failed writes
-    /// of the log's own is gone with it.
+    /// Poisons the log after a failed sync of another file in its directory: the kernel reports a failed write once,
+    /// and may have reported one of the log's in that sync.
     pub fn sync_failed(&self, what: &str, error: std::io::Error) {
         drop(self.shared.beside_the_log(what, Failure::Sync(error)));
     }
@@ -337,37 +341,37 @@ impl Wal {
         self.shared.metrics_now()
     }
 
-    /// Whether the log is well.
+    /// The health of the log: failures, stalls and damage.
     pub fn health(&self) -> WalHealth {
         self.shared.health_now()
     }
 
-    /// How often the device has answered the log's own writes, and how long that took in all.
+    /// The number of writes of the log that the device has completed, and their total duration.
     pub fn answers(&self) -> (u64, std::time::Duration) {
         self.shared.watch.answers()
     }
 
-    /// Wakes those who wait, soon, on the thread that calls callbacks: the caller may have something locked.
+    /// Wakes `wakers` soon, on the thread that calls callbacks; safe to call with locks held.
     pub fn wake(&self, wakers: &Wakers) {
         self.shared.notices.wake(wakers.take(|_| true));
     }
 
-    /// The disk that the log is on, with what is asked of it seen by [`Wal::health`].
+    /// The log's disk. [`Wal::health`] also reports stalls of operations through it.
     pub fn disk(&self) -> Arc<dyn Disk> {
         Arc::clone(&self.shared.env.medium.disk)
     }
 
-    /// The time of the log's clock.
+    /// The current time of the log's clock.
     pub fn now(&self) -> std::time::Duration {
         self.shared.env.clock.now()
     }
 
-    /// What is known of the device.
+    /// The facts about the device.
     pub fn facts(&self) -> &Facts {
         self.shared.env.medium.disk.facts()
     }
 
-    /// The most bytes that segment files may take in all.
+    /// The most bytes that segment files may take in total.
     pub fn space_bytes_max(&self) -> u64 {
         self.shared.env.options.space_bytes_max
     }
@@ -377,26 +381,29 @@ impl Wal {
         self.shared.env.identity.segment_bytes
     }
 
-    /// Who steps the background machines; the layer above adds its own.
+    /// The worker that steps the background machines; the layer above adds its own.
     pub fn worker(&self) -> &Worker {
         self.shared.worker.get().expect("set before the log is handed out")
     }
 
-    /// With [`crate::Runtime::Manual`]: one step of everything, in the caller's thread; false when nothing was to do.
+    /// With [`crate::Runtime::Manual`]: steps everything once, in the caller's thread; false if there was nothing to
+    /// do.
     pub fn drive(&self) -> bool {
         self.check_process().is_ok() && self.shared.drive()
     }
 
-    /// Has everything written, says in a last group that nothing follows, and ends the threads.
+    /// Writes everything that was accepted, appends a last group which says that nothing follows, and ends the threads.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] when not everything that was accepted is durable. [`Error::Forked`] in a child, where
+    /// [`Error::Poisoned`] if some of what was accepted is not durable. [`Error::Forked`] in a forked child, where
     /// nothing is done.
     pub fn close(&self) -> Result<(), Error> {
         self.check_process()?;
         self.shared.close()
     }
 
+    /// Checks that this is the process that opened the log.
+    ///
     /// # Errors
     /// [`Error::Forked`] in a child that was forked from the process that opened the log.
     pub fn check_process(&self) -> Result<(), Error> {
@@ -443,7 +450,7 @@ impl Wal {
         self.shared.state.segments.lock().get(&id).cloned().ok_or(Error::Gone(id))
     }
 
-    /// Why admission ended: it is shut by closing and by poison alike.
+    /// Replaces the error of a closed admission by the reason: the log is poisoned or closed.
     fn refused<T>(&self, admitted: Result<T, Error>) -> Result<T, Error> {
         match (admitted, self.shared.state.watermark.failure()) {
             (Err(Error::Closed), Some(first)) => Err(crate::group_commit::watermark::poisoned(first)),
@@ -452,17 +459,17 @@ impl Wal {
     }
 }
 
-/// Closes the log when the last handle goes.
+/// Closes the log when the last handle is dropped.
 struct Closer(Arc<Shared>);
 
 impl Drop for Closer {
     fn drop(&mut self) {
         if self.0.env.check_process().is_err() {
-            // A forked child has no threads to end, and what those had locked stays locked there: nothing is touched.
+            // A forked child has no threads to end, and locks that they held stay locked there: nothing is touched.
             std::mem::forget(Arc::clone(&self.0));
             return;
         }
-        // Whoever wants to know calls `close`.
+        // Callers that want the outcome call `close`.
         drop(self.0.close());
     }
 }
