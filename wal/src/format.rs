@@ -1,4 +1,4 @@
-//! The bytes of records and groups, and what bounds them.
+//! Formats: the bytes of records and groups, which know nothing of files; and the options of a log.
 
 pub(crate) mod framing;
 pub(crate) mod record;

@@ -1,4 +1,4 @@
-//! Names and errors, which every other module uses.
+//! Identifiers and errors, which all other modules use.
 
 pub(crate) mod ids;
 pub(crate) mod error;

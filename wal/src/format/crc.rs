@@ -1,19 +1,19 @@
-//! CRC-32 backwards: the seed that a checksum was begun with, and bytes that come to a checksum.
+//! CRC-32 backwards: computes the seed of a checksum, and bytes that give a chosen checksum.
 //!
-//! A CRC is no secret: its state after some bytes says what it was before them. So the seed of a log's checksums stands
-//! in every intact header, and an identity that was lost can be made anew (see `naming`).
+//! A CRC is invertible: its state after some bytes determines the state before them. So every intact header reveals the
+//! seed of the log's checksums, from which a lost identity can be made again (see `naming`).
 
-/// The seed from which the checksum of `bytes` is `crc`.
+/// The seed with which the checksum of `bytes` is `crc`.
 pub(crate) fn seed_of(bytes: &[u8], crc: u32) -> u32 {
     !unwind(!crc, bytes)
 }
 
-/// Four bytes which, behind `bytes`, have the checksum of all be `crc`; not seeded.
+/// Four bytes that, appended to `bytes`, make the unseeded checksum of all equal `crc`.
 pub(crate) fn ending(bytes: &[u8], crc: u32) -> [u8; 4] {
     (unwind(!crc, &[0; 4]) ^ !crc32fast::hash(bytes)).to_le_bytes()
 }
 
-/// The state in front of `bytes`, from the state behind them.
+/// The state before `bytes`, from the state after them.
 fn unwind(state: u32, bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(state, |state, &byte| {
         let index = INDEX[(state >> 24) as usize];
@@ -21,7 +21,7 @@ fn unwind(state: u32, bytes: &[u8]) -> u32 {
     })
 }
 
-/// What a byte does to the state.
+/// The change of the state for each value of a byte.
 const STEP: [u32; 256] = {
     let mut steps = [0_u32; 256];
     let mut byte = 0_u32;
@@ -37,10 +37,10 @@ const STEP: [u32; 256] = {
     steps
 };
 
-/// IEEE 802.3, reflected.
+/// The polynomial of IEEE 802.3, reflected.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// Which of the steps has this highest byte: each has another.
+/// The index in [`STEP`] by highest byte, which differs for all entries.
 const INDEX: [u32; 256] = {
     let mut index = [0_u32; 256];
     let mut byte = 0_u32;

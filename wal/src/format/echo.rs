@@ -1,11 +1,11 @@
-//! The second copy of what a group's records are, which the next group carries.
+//! Echoes: copies of a group's descriptors that the next group carries.
 
 use crate::{
     format::group::{Shape, encode_table, table_bytes},
     types::damage::Descriptor,
 };
 
-/// The descriptors of a group that has no table of its own, for the next one to carry.
+/// The descriptors of a group without a table of its own, for the next group to carry.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Echo {
     pub(crate) group: u64,
@@ -13,12 +13,12 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    /// What `shape` leaves to the group after `group`.
+    /// What the group after `group` has to carry, if `group` has this `shape`.
     pub(crate) fn of(group: u64, shape: &Shape, descriptors: Vec<Descriptor>) -> Self {
         if shape.echo_due() > 0 { Self { group, descriptors } } else { Self::default() }
     }
 
-    /// Its length in bytes, 0 for none.
+    /// Its length in bytes, 0 if there is nothing to carry.
     pub(crate) fn len(&self) -> usize {
         let rows = u32::try_from(self.descriptors.len()).unwrap_or(u32::MAX);
         if rows > 0 { table_bytes(rows) } else { 0 }

@@ -1,10 +1,10 @@
-//! What the frames of one log's bytes have in common.
+//! Parameters that all frames of one log share.
 
-/// The unit and the checksums of a log's frames; both follow from its identity.
+/// The unit and the checksum seed of a log's frames; both follow from its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Framing {
-    /// Frames begin and end at multiples of this, in bytes: it is the unit of writes.
+    /// Frames begin and end at multiples of this many bytes: the unit of writes.
     pub(crate) pad: usize,
-    /// What the checksums begin with, so that those of another log are wrong.
+    /// The initial value of the checksums: those of another log do not match.
     pub(crate) seed: u32,
 }

@@ -1,6 +1,6 @@
-//! A group: the records that one sync covers, framed so that a crash, damage and old bytes can be told apart.
+//! A group: the records that one sync covers, framed so that recovery can tell a crash, damage and old bytes apart.
 //!
-//! The bytes are laid out in FORMAT.md, "Group".
+//! FORMAT.md, "Group", states the bytes.
 
 use logboom_disk::LINE;
 
@@ -15,21 +15,21 @@ use crate::{
     },
 };
 
-/// Bytes in flight at once, unless one group alone has more: bounds what a crash can leave behind the last promise.
+/// The most bytes in flight, unless a single group has more: bounds what a crash can leave after the last promise.
 pub(crate) const IN_FLIGHT_BYTES: usize = 8 << 20;
 
-/// Size of a group's header in bytes.
+/// Size of a group's header, in bytes.
 pub(crate) const GROUP_HEADER: usize = 128;
 
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"LBGR");
 const TABLE_MAGIC: u32 = u32::from_le_bytes(*b"LBDT");
-/// Size of what precedes the rows of a table in bytes.
+/// Size of a table's header, in bytes.
 pub(crate) const TABLE_HEADER: usize = 24;
 const TABLE_ROW: usize = 24;
 
-/// The first group of an epoch.
+/// Marks the first group of an epoch.
 pub(crate) const FLAG_EPOCH: u8 = 1;
-/// The log was closed after this group: nothing of its epoch follows.
+/// Marks the last group of an epoch: the log was closed.
 pub(crate) const FLAG_CLOSE: u8 = 2;
 
 const _: () = assert!(GROUP_HEADER.is_multiple_of(LINE), "records begin at a line");
@@ -37,22 +37,22 @@ const _: () = assert!(GROUP_HEADER.is_multiple_of(LINE), "records begin at a lin
 /// The fields of a verified group header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupHeader {
-    /// The life of the segment that the group was written in.
+    /// The life of the segment that the group was written to.
     pub(crate) life: Life,
     pub(crate) sequence: u64,
-    /// The promise: every group up to this one survived power loss when this one was submitted.
+    /// The promise: when this group was submitted, every group up to this one was durable.
     pub(crate) durable: u64,
-    /// Checksum of the previous group's header.
+    /// The checksum of the previous group's header.
     pub(crate) chain: u32,
-    /// Checksum over the records' checksums: binds them to this header.
+    /// A checksum over the records' checksums: binds the records to this header.
     pub(crate) records_crc: u32,
-    /// Length in bytes of the group before this one in the segment, 0 for the first.
+    /// Length in bytes of the previous group in the segment, 0 for the first.
     pub(crate) prev_len: u32,
     pub(crate) flags: u8,
     pub(crate) shape: Shape,
 }
 
-/// What every group of one life of a segment repeats, so that the loss of the segment's own header costs nothing.
+/// Identifies one life of a segment. Every group in it repeats this, so that losing the segment's header loses nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Life {
     pub(crate) segment: SegmentId,
@@ -62,8 +62,8 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// Whether a log can have come to these numbers: each segment comes after its origin, which ends between groups,
-    /// and none near the end.
+    /// Whether a log can have reached these numbers: a segment comes after its origin, which ends between groups, and
+    /// none is near the maximum.
     pub(crate) fn is_possible(&self, pad: usize) -> bool {
         let Self { segment, epoch, origin, .. } = *self;
         let is_possible = segment.is_possible() && !origin.segment.is_cold();
@@ -71,38 +71,38 @@ impl Life {
         is_possible && origin.segment < segment && epoch < NUMBER_MAX && origin.last < NUMBER_MAX
     }
 
-    /// The segment of the log that was the active one when this was begun; its own id, if it is of the log. Of two
-    /// lives of one file the later has the greater: in between it was free, and a free file was a covered segment.
+    /// The segment that was active in the log when this one was begun; its own id for a segment of the log. It orders
+    /// the lives of one file: the file was free in between, so its earlier life was covered.
     pub(crate) fn begun(&self) -> SegmentId {
         if self.segment.is_cold() { self.origin.segment } else { self.segment }
     }
 }
 
-/// Where the log stood when a segment was begun: the accepted end of the one before it.
+/// Where the log stood when a segment was begun: the accepted end of the previous segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// The segment before; 0 for the first of a log.
+    /// The previous segment; 0 for the first of a log.
     pub(crate) segment: SegmentId,
-    /// The accepted end in it, in bytes.
+    /// The accepted end of that segment, in bytes.
     pub(crate) end: u32,
-    /// Checksum of the header of the last accepted group.
+    /// The checksum of the last accepted group's header.
     pub(crate) crc: u32,
     /// The last accepted group.
     pub(crate) last: u64,
 }
 
-/// The sizes of a group, from which the places of its parts follow.
+/// The sizes of a group, which determine where its parts lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) pad: usize,
-    /// Bytes of the previous group's descriptors, repeated here.
+    /// Bytes of the previous group's descriptors, repeated in this one.
     pub(crate) echo_len: usize,
     pub(crate) records: u32,
     pub(crate) records_len: usize,
 }
 
 impl Life {
-    /// Whether both name the same life of the same segment. A checkpoint does not repeat the origin.
+    /// Whether both are the same life of the same segment. Ignores the origin, which a checkpoint does not repeat.
     pub(crate) fn is(&self, other: &Self) -> bool {
         (self.segment, self.epoch, self.nonce) == (other.segment, other.epoch, other.nonce)
     }
@@ -113,7 +113,7 @@ impl Shape {
         Self { pad, echo_len, records: 0, records_len: 0 }
     }
 
-    /// Where the records begin, in bytes from the beginning of the group.
+    /// Where the records begin, in bytes from the start of the group.
     pub(crate) fn records_at(&self) -> usize {
         GROUP_HEADER + round_up(self.echo_len, LINE)
     }
@@ -122,13 +122,14 @@ impl Shape {
         self.records_at() + self.records_len
     }
 
-    /// Where the group's own table of descriptors begins, if it has one: on a block of its own, so that one bad block
-    /// never takes a record's header and its descriptor. A group of a single block has none; the next one repeats it.
+    /// Where the group's own table of descriptors begins, if it has one. It starts a new block, so that one bad block
+    /// never takes both a record's header and its descriptor. A group of a single block has none; the next group
+    /// repeats its descriptors.
     pub(crate) fn table_at(&self) -> Option<usize> {
         (self.records_end() > self.pad).then(|| round_up(self.records_end(), self.pad))
     }
 
-    /// Length in bytes, a multiple of the pad unit.
+    /// The group's length in bytes, a multiple of the pad unit.
     pub(crate) fn len(&self) -> usize {
         match self.table_at() {
             Some(at) => round_up(at + table_bytes(self.records), self.pad),
@@ -141,7 +142,7 @@ impl Shape {
         if self.records > 0 && self.table_at().is_none() { table_bytes(self.records) } else { 0 }
     }
 
-    /// Whether so many records fit their area at all: memory is set aside for as many.
+    /// Whether the area of the records can hold that many: memory is allocated by their number.
     fn holds_its_records(&self) -> bool {
         self.records <= GROUP_RECORDS_MAX && self.records as usize * RECORD_HEADER <= self.records_len
     }
@@ -180,7 +181,7 @@ impl GroupHeader {
         crc
     }
 
-    /// The header at the beginning of `bytes`, and its checksum, if a log with this framing wrote one there.
+    /// The header at the start of `bytes` and its checksum, if a log with this framing wrote it there.
     pub(crate) fn verify(bytes: &[u8], Framing { pad, seed }: Framing) -> Option<(Self, u32)> {
         let bytes = bytes.get(..GROUP_HEADER)?;
         let crc = u32_at(bytes, 0);
@@ -221,12 +222,12 @@ impl GroupHeader {
     }
 }
 
-/// Bytes of a table of descriptors.
+/// The size of a table of descriptors, in bytes.
 pub(crate) fn table_bytes(records: u32) -> usize {
     TABLE_HEADER + TABLE_ROW * records as usize
 }
 
-/// Writes the descriptors of `group` to the beginning of `bytes`.
+/// Writes the table of the descriptors of `group` to the start of `bytes`.
 pub(crate) fn encode_table(bytes: &mut [u8], group: u64, rows: &[Descriptor], seed: u32) {
     let len = table_bytes(u32::try_from(rows.len()).expect("a group has at most 65536 records"));
     let bytes = &mut bytes[..len];
@@ -244,14 +245,14 @@ pub(crate) fn encode_table(bytes: &mut [u8], group: u64, rows: &[Descriptor], se
     put_u32(bytes, 0, crc);
 }
 
-/// The length in bytes that the table at the beginning of `bytes` states, if it looks like one.
+/// The length in bytes that the table at the start of `bytes` states, if it looks like a table.
 pub(crate) fn table_len(bytes: &[u8]) -> Option<usize> {
     let header = bytes.get(..TABLE_HEADER)?;
     let records = u32_at(header, 16);
     (u32_at(header, 4) == TABLE_MAGIC && records <= GROUP_RECORDS_MAX).then(|| table_bytes(records))
 }
 
-/// The group and the descriptors of the table at the beginning of `bytes`, if there is an intact one.
+/// The group and the descriptors in the table at the start of `bytes`, if it is intact.
 pub(crate) fn verify_table(bytes: &[u8], seed: u32) -> Option<(u64, Vec<Descriptor>)> {
     let bytes = bytes.get(..table_len(bytes)?)?;
     if u32_at(bytes, 0) != table_crc(bytes, seed) {
@@ -274,7 +275,7 @@ pub(crate) fn put_u64(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }
 
-/// A length or an offset inside a segment, which is at most 1 GiB.
+/// Converts a length or an offset in a segment, which is at most 1 GiB.
 pub(crate) fn in_segment(value: usize) -> u32 {
     u32::try_from(value).expect("segments are at most 1 GiB")
 }

@@ -1,13 +1,13 @@
-//! What the layer above will list of a segment in its footer, for which room is kept from the first record on.
+//! How much the layer above will list in a segment's footer: the log keeps space for it from the first record on.
 
 use crate::types::ids::Sequence;
 
-/// What a footer has to list, at most.
+/// An upper bound of what a footer lists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Listed {
-    /// Records, one of which counts as often as it holds parts that are listed apart.
+    /// Records; a record counts once for each of its parts that is listed by itself.
     pub records: usize,
-    /// Stretches of one owner's numbers without a gap.
+    /// Ranges without a gap of one owner's numbers.
     pub stretches: usize,
 }
 
@@ -17,27 +17,27 @@ impl Listed {
     }
 }
 
-/// How many stretches of one owner's numbers without a gap a segment's footer has to list, at most, for a batch.
+/// The number of ranges without a gap of one owner's numbers that a batch adds to a segment's footer, at most.
 ///
-/// The most that a batch can ask for are as many as it has records; to know better is to waste less room.
+/// A batch adds at most as many as it has records. A tighter bound wastes less space.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretches {
-    /// In a segment that holds nothing else.
+    /// In a segment without other records.
     pub all: u32,
-    /// Besides those of the records before it, in the segment whose first record has this sequence or a higher one:
-    /// [`Wal::active_since`](crate::Wal::active_since). If that is not the one that is written any more, `all` counts.
+    /// Beyond the ranges of earlier records, in the segment whose first record has this sequence or a higher one:
+    /// [`Wal::active_since`](crate::Wal::active_since). `all` counts instead if that segment is no longer active.
     pub since: Sequence,
     /// See `since`.
     pub more: u32,
 }
 
 impl Stretches {
-    /// Whatever the records are.
+    /// The bound for any records.
     pub(crate) fn any(records: u32) -> Self {
         Self { all: records, since: Sequence::NONE, more: records }
     }
 
-    /// What a batch adds to a segment that begins with group `first`.
+    /// What the batch adds to a segment that begins with group `first`.
     pub(crate) fn added_to(&self, first: u64) -> usize {
         let added = if self.since.group() == first { self.more } else { self.all };
         added as usize

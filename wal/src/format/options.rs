@@ -1,4 +1,4 @@
-//! What a log is opened with.
+//! The options of a log.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,46 +7,46 @@ use crate::{
     types::{damage::Damage, error::Error},
 };
 
-/// The smallest and the largest segment, in bytes.
+/// The range of segment sizes, in bytes; both ends are allowed.
 pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;
 
-/// The fewest segments that a log may be bounded to: those that are kept prepared, the ones that are written, and some
-/// to reclaim.
+/// The smallest bound of a log, in segments: the reserve, the active ones, and some to reclaim.
 pub const SPACE_SEGMENTS_MIN: u64 = 8;
-/// The most segments that are kept prepared: more would take the device from everybody else, and no burst uses them.
+/// The most segments in reserve: more would keep the device from other work, and no burst needs them.
 pub const RESERVE_SEGMENTS_MAX: usize = 4096;
 
-/// How a log behaves; the sizes of an existing log are its own.
+/// Options of a log; an existing log keeps the sizes that it was created with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Size of a segment file in bytes, a power of two in [`SEGMENT_BYTES`]. Fixed when the log is created.
     pub segment_bytes: u64,
-    /// Segments that are kept prepared, besides one for opening and one for draining a full device; at most
-    /// [`RESERVE_SEGMENTS_MAX`].
+    /// Segments that are prepared in advance, besides one kept for opening and one for freeing space on a full device;
+    /// at most [`RESERVE_SEGMENTS_MAX`].
     pub reserve_segments: usize,
-    /// The most bytes that segment files may take in all, those that are prepared included: at least
-    /// [`SPACE_SEGMENTS_MIN`] of the log's segments. A log that has more gives up what it does not use. `u64::MAX` for
-    /// no bound.
+    /// The most bytes that segment files may take in total, prepared ones included: at least [`SPACE_SEGMENTS_MIN`] of
+    /// the log's segments. A log that has more deletes the segments that it does not use. `u64::MAX` for no bound.
     pub space_bytes_max: u64,
-    /// Bytes of the recent tail that stay in memory for readers.
+    /// Bytes of the most recent records that stay in memory for readers.
     pub cache_bytes: u64,
-    /// Bytes that are read ahead of scans in full segments, and kept until these come by; 0 reads nothing ahead.
+    /// Bytes that are read ahead of sequential reads of full segments, and kept until those get there; 0 to read
+    /// nothing ahead.
     pub read_ahead_bytes: u64,
-    /// Bytes that may be accepted and not yet durable.
+    /// The most bytes that are accepted and not yet durable.
     pub admission_bytes: u64,
-    /// The greatest age of a lazy batch before it is written by itself.
+    /// The age at which a lazy batch is written even if nothing else is.
     pub lazy_age: Duration,
-    /// How long after the last group an idle log states in a group of its own that all is durable.
+    /// How long after its last group an idle log writes an empty group, which states that everything before it is
+    /// durable.
     pub idle_promise: Duration,
-    /// An operation of the disk that lasts longer is reported; not zero.
+    /// Operations of the disk that take longer are reported; not zero.
     pub stall_after: Duration,
-    /// How long a background reading of all full segments takes, which finds rot; zero for none.
+    /// The period in which the scrubber reads all full segments once; zero for no scrubbing.
     pub scrub_period: Duration,
-    /// The space that the layer above needs in each segment for its footer.
+    /// The space in each segment that the layer above needs for its footer.
     pub footer: FooterSpace,
-    /// Whether a log is created in an empty directory.
+    /// Whether to create a log in an empty directory.
     pub create: bool,
-    /// Is told what happens.
+    /// Receives events.
     pub listener: Arc<dyn Listener>,
 }
 
@@ -71,7 +71,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Refuses what works with no log.
+    /// Checks the options that do not depend on the log.
     ///
     /// # Errors
     /// [`Error::Unsupported`], which names the field.
@@ -96,8 +96,7 @@ impl Options {
         }
     }
 
-    /// Refuses what does not work with a log that has segments of `segment_bytes`: its own where there is one, or those
-    /// that one is created with.
+    /// Checks the options against the segment size: of the existing log, or of the one to create.
     ///
     /// # Errors
     /// [`Error::Unsupported`], which names the field.
@@ -112,17 +111,17 @@ impl Options {
     }
 }
 
-/// An upper bound of a footer's size: `fixed + per_record * records + per_stretch * min(records, stretches)` bytes.
+/// An upper bound of a footer's size in bytes: `fixed + per_record * records + per_stretch * min(records, stretches)`.
 ///
-/// The log keeps that much free at the end of each segment, for the records in it and the
-/// [`Stretches`](crate::Stretches) that these were reserved with.
+/// The log keeps that many bytes free at the end of each segment, for the records in it and the
+/// [`Stretches`](crate::Stretches) that they were reserved with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FooterSpace {
     /// Bytes of every footer.
     pub fixed: usize,
     /// Bytes for each record of the segment.
     pub per_record: usize,
-    /// Bytes for each stretch of one owner's numbers without a gap.
+    /// Bytes for each range without a gap of one owner's numbers.
     pub per_stretch: usize,
 }
 
@@ -133,21 +132,21 @@ impl FooterSpace {
     }
 }
 
-/// Is told of events that no caller waits for: of all but the progress of opening, which is told in the opening thread,
-/// on a thread that does nothing else, in order, and with nothing locked. It may use the log, and close it. Its panics
-/// are caught.
+/// Receives events that no caller waits for. The opening thread calls `recovering`; a thread that does nothing else
+/// makes all other calls, in order and with no lock held. A listener may use and close the log. Its panics are caught.
 pub trait Listener: Send + Sync + fmt::Debug {
-    /// Opening has read `done` of about `total` bytes.
+    /// The opening has read `done` of about `total` bytes.
     fn recovering(&self, done: u64, total: u64) {
         let _ = (done, total);
     }
 
-    /// The device has not answered for `waiting`; called again each time that doubles, and with zero when it is over.
+    /// An operation of the device has been waiting for `waiting`; called again each time that doubles, and with zero
+    /// when it is over.
     fn stalled(&self, waiting: Duration) {
         let _ = waiting;
     }
 
-    /// The background reading came by something durable that is not what was written. Reading it fails as well.
+    /// The scrubber found damage. Reads of those bytes fail as well.
     fn damaged(&self, damage: &Damage) {
         let _ = damage;
     }
@@ -157,8 +156,8 @@ pub trait Listener: Send + Sync + fmt::Debug {
         let _ = error;
     }
 
-    /// Something has panicked, with this message: a waker, a callback, a listener, which costs nothing else; or a
-    /// thread or machine of the log's, by its name, which ends with that.
+    /// A panic was caught, with this message. `what` names a waker, a callback or a listener, whose panic has no other
+    /// effect; or a thread or a machine of the log, which ended.
     fn panicked(&self, what: &str, message: &str) {
         let _ = (what, message);
     }

@@ -1,6 +1,6 @@
-//! A record: a fixed header and the bytes of the layer above, verifiable wherever it lies.
+//! A record: a fixed header and a body of the layer above, verifiable wherever it lies.
 //!
-//! The bytes are laid out in FORMAT.md, "Record".
+//! FORMAT.md, "Record", states the bytes.
 
 use logboom_disk::{Region, Slice};
 
@@ -10,40 +10,41 @@ use crate::types::{
     mutants::{Mutant, unless},
 };
 
-/// Size of a record's header in bytes.
+/// Size of a record's header, in bytes.
 pub const RECORD_HEADER: usize = 64;
 
 /// Records begin, and their bodies are padded, at multiples of this many bytes.
 pub(crate) const RECORD_ALIGN: usize = 8;
 
-/// Kinds from here on are the log's own.
+/// The log's own kinds begin here; lower ones are of the layer above.
 pub(crate) const KIND_OWN: u8 = 128;
-/// The log's own: the listed segments were freed.
+/// The kind of a record that frees the segments it lists.
 pub(crate) const KIND_FREED: u8 = 128;
 
-/// The record is the last of its batch, and the next one begins at the next line.
+/// Marks the last record of a batch: the next record begins at the next line.
 const FLAG_BATCH_END: u8 = 1;
 
-/// Bytes that a record takes in a segment, header and padding included.
+/// The bytes that a record takes in a segment, header and padding included.
 pub fn record_bytes(body_len: usize) -> usize {
     RECORD_HEADER + round_up(body_len, RECORD_ALIGN)
 }
 
-/// What the layer above says of a record. The log stores it, and names `owner`, `first` and `count` when the record is
-/// lost; it interprets none of it.
+/// The fields of a record's header that the layer above sets. The log stores them without interpreting them, and
+/// reports `owner`, `first` and `count` when the record is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// Whose record it is.
+    /// The record's owner.
     pub owner: u64,
-    /// Of what kind, below 128.
+    /// The record's kind, below 128.
     pub kind: u8,
     /// The first of the numbers that the record holds.
     pub first: u64,
     /// How many numbers it holds.
     pub count: u32,
-    /// A further word.
+    /// A further word, free for the layer above.
     pub attr: u64,
-    /// The owner's previous record, or [`Sequence::NONE`]: its continuity can be proven.
+    /// The sequence of the owner's previous record, or [`Sequence::NONE`]: proves that no record of the owner is
+    /// missing.
     pub prev: Sequence,
 }
 
@@ -54,12 +55,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record at the beginning of `bytes`, if its checksums say that it is one of the log with this seed.
+    /// The record at the start of `bytes`, if its checksums match those of a log with this seed.
     pub(crate) fn verify(bytes: &Slice, seed: u32) -> Option<Self> {
         Self::verify_at(bytes, 0, seed)
     }
 
-    /// [`Record::verify`] for the record `at` so many bytes.
+    /// [`Record::verify`] for the record at byte `at` of `whole`.
     pub(crate) fn verify_at(whole: &Slice, at: usize, seed: u32) -> Option<Self> {
         let bytes = whole.get(at..)?;
         let header = Raw::at(bytes)?;
@@ -72,7 +73,7 @@ impl Record {
         intact.then(|| Self { bytes: whole.slice(at..at + len) })
     }
 
-    /// A record that this process wrote and nothing but memory has held since.
+    /// A record that this process wrote, from memory: it needs no verification.
     pub(crate) fn written_here(mut bytes: Slice) -> Option<Self> {
         let len = RECORD_HEADER + Raw::at(&bytes)?.body_len();
         (len <= bytes.len()).then(|| {
@@ -121,12 +122,12 @@ impl Record {
         &self.bytes[RECORD_HEADER..]
     }
 
-    /// All of it, header included, without the padding.
+    /// The record without the padding, header included.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether it is the last of its batch, wherever it lies: what follows begins at a line.
+    /// Whether it is the last record of its batch, also after a move: the next record begins at a line.
     pub(crate) fn is_batch_end(&self) -> bool {
         self.bytes[57] & FLAG_BATCH_END != 0
     }
@@ -135,7 +136,7 @@ impl Record {
         Descriptor { owner: self.owner(), first: self.first(), count: self.count(), kind: self.kind() }
     }
 
-    /// All of the record, header and body.
+    /// The record's header and body, sharing its memory.
     pub fn slice(&self) -> &Slice {
         &self.bytes
     }
@@ -146,7 +147,7 @@ impl Record {
     }
 }
 
-/// A header that nothing is known of yet: it may be any bytes.
+/// The header of a record before verification: it may be any bytes.
 pub(crate) struct Raw<'b> {
     header: &'b [u8],
 }
@@ -156,7 +157,7 @@ impl<'b> Raw<'b> {
         bytes.get(..RECORD_HEADER).map(|header| Self { header })
     }
 
-    /// Whether the header is one that a log with this seed wrote; its body is another matter.
+    /// Whether a log with this seed wrote this header. Does not check the body.
     pub(crate) fn checks(&self, seed: u32) -> bool {
         self.crc() == header_crc(self.header, seed)
     }
@@ -191,7 +192,7 @@ impl<'b> Raw<'b> {
     }
 }
 
-/// Takes the body of a record piece by piece, copying and checksumming in one pass.
+/// Takes the body of a record in pieces; copies and checksums in one pass.
 pub struct BodyWriter<'r> {
     body: &'r mut [u8],
     at: usize,
@@ -206,9 +207,9 @@ impl<'r> BodyWriter<'r> {
     /// Appends `bytes` to the body.
     ///
     /// # Panics
-    /// When more is put than was announced: the bytes beyond are the next record's.
+    /// If more is put than was announced: the bytes after the body belong to the next record.
     pub fn put(&mut self, bytes: &[u8]) {
-        // In pieces that stay in the first-level cache between the copy and the checksum.
+        // Pieces that stay in the first-level cache between the copy and the checksum.
         for piece in bytes.chunks(16 << 10) {
             let target = &mut self.body[self.at..self.at + piece.len()];
             target.copy_from_slice(piece);
@@ -217,7 +218,7 @@ impl<'r> BodyWriter<'r> {
         }
     }
 
-    /// The body's checksum, over what was put and zeros for what was not.
+    /// The checksum of the body; bytes that were not put are zeros.
     fn finish(mut self) -> u32 {
         let rest = &mut self.body[self.at..];
         debug_assert!(rest.is_empty(), "a body is put whole");
@@ -227,7 +228,7 @@ impl<'r> BodyWriter<'r> {
     }
 }
 
-/// Writes records one behind the other into the region that one batch reserved.
+/// Writes the records of one batch in sequence into the batch's region.
 pub(crate) struct RecordWriter {
     region: Region,
     at: usize,
@@ -268,9 +269,9 @@ impl RecordWriter {
         (sequence, at, len)
     }
 
-    /// Publishes what was written; the rest of the region is zeros.
+    /// Fills the rest of the region with zeros, and freezes it if all records were written.
     ///
-    /// Returns false when fewer records were written than announced: the group cannot be written then.
+    /// Returns false if fewer records were written than announced: the group cannot be written then.
     pub(crate) fn freeze(mut self) -> bool {
         let at = self.at;
         self.region[at..].fill(0);
@@ -307,25 +308,25 @@ fn encode_header(
     header[0..4].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Covers everything of the header but itself, the body's checksum included; seeded by the log's identity, so that
-/// another log's record never passes.
+/// Covers the header except this checksum, the body's checksum included. Seeded by the log's identity, so that no
+/// record of another log verifies.
 fn header_crc(header: &[u8], seed: u32) -> u32 {
     seeded_crc(&header[4..RECORD_HEADER], seed)
 }
 
-/// A checksum that only the log with this seed would have made.
+/// The checksum of `bytes` for a log with this seed.
 pub(crate) fn seeded_crc(bytes: &[u8], seed: u32) -> u32 {
     let mut crc = crc32fast::Hasher::new_with_initial(seed);
     crc.update(bytes);
     crc.finalize()
 }
 
-/// What [`crate::Reservation::record`] wrote.
+/// The result of [`crate::Reservation::record`].
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
     /// The record's sequence.
     pub sequence: Sequence,
-    /// Where it lies.
+    /// The record's place.
     pub place: Place,
 }
 

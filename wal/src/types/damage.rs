@@ -1,49 +1,49 @@
-//! What was durable and is not what was written: where, and what it held as far as that can be told.
+//! Damage: durable bytes that are not what was written, and what they held as far as that is known.
 
 use std::fmt;
 
 use crate::types::{error::Error, ids::SegmentId};
 
-/// A stretch of a segment that is not what was written.
+/// A range of a segment that is not what was written.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Damage {
-    /// What kind of damage it is.
+    /// The kind of damage.
     pub kind: DamageKind,
     /// The segment.
     pub segment: SegmentId,
-    /// Where in it, in bytes.
+    /// Where the damage begins in the segment, in bytes.
     pub offset: u32,
-    /// The first group that is hit, where that is known.
+    /// The first damaged group, if that is known.
     pub group: Option<u64>,
     /// What is wrong.
     pub what: String,
-    /// What is lost, if a copy of the descriptors survived.
+    /// The lost records, if a copy of their descriptors survived.
     pub lost: Vec<Descriptor>,
-    /// Records are lost that no descriptor tells of.
+    /// Whether further records are lost that no descriptor names.
     pub unknown: bool,
 }
 
-/// What kind of damage was found: each is mended in its own way.
+/// The kind of a damage; each kind is repaired in a different way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DamageKind {
-    /// Durable groups are not intact, or not to be found in their segment: records are lost.
+    /// Durable groups are not intact, or are missing from their segment: records are lost.
     Records,
-    /// The log went on behind its newest segment, and nothing of that is there.
+    /// The log went on after its newest segment, and nothing of that was found.
     End,
-    /// A segment that a checkpoint, or the one begun behind it, names is not there.
+    /// A segment is missing that a checkpoint, or the segment after it, names.
     Missing,
-    /// The device does not give what a segment holds.
+    /// The device fails to read a part of a segment.
     Unreadable,
-    /// The second copy of what a group says that it holds is not intact. Nothing is lost.
+    /// The second copy of a group's descriptors is not intact. Nothing is lost.
     Descriptors,
-    /// A footer was written and is not intact. Nothing is lost: the segment is read in its place.
+    /// A footer was written and is not intact. Nothing is lost: the segment is scanned instead.
     Footer,
 }
 
 impl Damage {
-    /// A footer that was written and is not intact: the segment is read in its place, and nothing is lost.
+    /// A footer that was written and is not intact: the segment is scanned instead, and nothing is lost.
     pub(crate) fn footer(segment: SegmentId) -> Self {
         let what = "the footer is not intact; nothing is lost".to_owned();
         Self { kind: DamageKind::Footer, segment, offset: 0, group: None, what, lost: Vec::new(), unknown: false }
@@ -55,20 +55,20 @@ impl Damage {
         Self { kind: DamageKind::Unreadable, segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
     }
 
-    /// A segment that a checkpoint names and that is not there.
+    /// A missing segment that a checkpoint names.
     pub(crate) fn missing(segment: SegmentId) -> Self {
         let what = "the segment is missing: the checkpoint names it as live".to_owned();
         Self { kind: DamageKind::Missing, segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
     }
 }
 
-/// A file of the log that is not as the log keeps it, or could not be read as a whole.
+/// A file of the log that is not as the log left it, or could not be read completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OddFile {
     /// Its name.
     pub name: String,
-    /// What is odd about it.
+    /// What is wrong with it.
     pub what: String,
 }
 
@@ -78,15 +78,15 @@ impl fmt::Display for OddFile {
     }
 }
 
-/// What a record held, said apart from the record: names what is lost when the record is.
+/// What a record holds, stored apart from the record: it tells what is lost when the record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Whose record it was.
+    /// The record's owner.
     pub owner: u64,
-    /// Its first number.
+    /// The first of the record's numbers.
     pub first: u64,
-    /// How many numbers.
+    /// How many numbers the record holds.
     pub count: u32,
-    /// Its kind.
+    /// The record's kind.
     pub kind: u8,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, by what a caller can do about it.
+//! Errors, by what a caller can do about them.
 
 use std::{io, sync::Arc};
 
@@ -10,67 +10,67 @@ use crate::types::{
     ids::SegmentId,
 };
 
-/// An error of the log. Cheap to clone: one failure answers every waiter.
+/// An error of the log. Cheap to clone: all waiters get the same failure.
 ///
-/// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
-/// [`source`](std::error::Error::source) gives that as well: print one of the two.
+/// The text of an error includes the texts of its sources, since most errors are printed alone, as a line of a trace.
+/// [`source`](std::error::Error::source) returns the sources as well: print one of the two.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A batch was given up after it had its place in the log: its reservation was dropped, or a panic ended what wrote
-    /// its records. Its group can never be written, so this poisons the log.
+    /// A batch was abandoned after it got its place in the log: its reservation was dropped, or the code that wrote its
+    /// records panicked. Its group can never be written, so this poisons the log.
     #[error("a batch was given up {when} it was written")]
     Abandoned {
         /// `before` or `while`.
         when: &'static str,
     },
-    /// As many bytes as allowed are accepted and not yet durable. Nothing was written; try again later.
+    /// The bytes that are accepted and not yet durable have reached their bound. Nothing was written; try again later.
     #[error("the log has as many bytes in flight as it admits")]
     Busy,
-    /// A rule of the log's own is broken: a bug of it. Please report it.
+    /// An invariant of the log is broken: a bug of the log. Please report it.
     #[error("a bug of the log: {what}")]
     Bug {
-        /// Which rule.
+        /// The invariant.
         what: &'static str,
     },
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
-    /// What recovery or a read found cannot be what was written; nothing was changed.
+    /// Recovery or a read found bytes that cannot be what was written; nothing was changed.
     #[error("corruption in segment {} at byte {}: {}", .0.segment, .0.offset, .0.what)]
     Corruption(Arc<Damage>),
-    /// The directory holds something that is not a log of this kind.
+    /// The directory holds something other than a log of this kind.
     #[error("not a Logboom directory: {0}")]
     Foreign(String),
-    /// A child that was forked has a copy of the log in memory, and is not the process that may use it.
+    /// The caller is a forked child: only the process that opened the log may use it.
     #[error("process {owner} opened the log, a process that is forked from it cannot use it")]
     Forked {
         /// The process that opened the log.
         owner: u32,
     },
-    /// No prepared segment is left, and there is no room for another. Nothing was written; compacting and reclaiming
+    /// No prepared segment is left, and there is no space for another. Nothing was written; compacting and reclaiming
     /// still work.
     #[error("no prepared segment is left, and {0}")]
     Full(Capacity),
-    /// The files of the directory are not all of the log that `LOGBOOM` names, or that is damaged. Nothing was changed.
+    /// `LOGBOOM` is damaged, or some files are not of the log that it names. Nothing was changed.
     #[error("the log's identity: {0}")]
     Identity(Arc<IdentityFault>),
     /// The segment was retired meanwhile: what was to be read is no longer part of the log.
     #[error("segment {0} was retired")]
     Gone(SegmentId),
-    /// The operating system refused an operation that the log can do without, or that it did not depend on yet.
+    /// The operating system failed an operation that the log can do without, or on which nothing depends yet.
     #[error("{what}: {error}")]
     Io {
         /// What was attempted.
         what: Arc<str>,
-        /// The system's answer.
+        /// The error of the operating system.
         #[source]
         error: Cause<io::Error>,
     },
-    /// The call was not allowed: a bug of who made it. Nothing was done.
+    /// The call was not allowed: a bug of the caller. Nothing was done.
     #[error("not allowed: {what}")]
     Misuse {
-        /// What was asked for, and why not.
+        /// What was requested, and why it is not allowed.
         what: String,
     },
     /// The directory was written by a newer version of this library.
@@ -81,15 +81,16 @@ pub enum Error {
         /// The newest version that this library can read.
         supported: u32,
     },
-    /// A write or a sync of the log failed earlier: what it left behind is unknown, so nothing is acknowledged any
-    /// more. Reads of durable records go on; opening the log again recovers it.
+    /// A write or a sync of the log failed earlier: the state on disk is unknown since, so nothing is acknowledged any
+    /// more. Durable records can still be read; opening the log again recovers it.
     #[error("the log is poisoned by an earlier failure: {first}")]
     Poisoned {
         /// The first failure.
         #[source]
         first: Cause<Error>,
     },
-    /// The directory that is copied to, or its disk. The log itself is not affected, unless it says so.
+    /// The target directory of a copy, or its disk, failed. The log itself is not affected, unless the error inside
+    /// says so.
     #[error("the directory that is copied to: {0}")]
     Target(#[source] Cause<Error>),
     /// The records of a batch have more bytes than one group takes.
@@ -129,11 +130,11 @@ impl Error {
     }
 }
 
-/// What has no room left.
+/// The resource that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Capacity {
-    /// The log itself: another segment file would exceed its bound.
+    /// The log's own bound: another segment file would exceed it.
     #[error("the log may not take more than its bound of {bytes_max} bytes (space_bytes_max)")]
     Bound {
         /// [`Options::space_bytes_max`](crate::Options::space_bytes_max).
@@ -142,13 +143,14 @@ pub enum Capacity {
     /// The device, or the file system on it.
     #[error("the device is full")]
     Device,
-    /// What the process may use of the file system.
+    /// The process's quota on the file system.
     #[error("the quota on the file system is used up")]
     Quota,
 }
 
 impl Capacity {
-    /// What an answer of the system says to be full, which is no failure of the device; `None` for any other answer.
+    /// The resource that an error of the system reports as used up, which is no failure of the device; `None` for any
+    /// other error.
     pub fn of(error: &io::Error) -> Option<Self> {
         match error.kind() {
             io::ErrorKind::StorageFull => Some(Self::Device),

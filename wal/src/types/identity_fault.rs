@@ -1,32 +1,32 @@
-//! What is wrong with a log's identity: which files are of which log, when they are not all of one.
+//! Faults of a log's identity: which files belong to which log, if they do not all belong to one.
 
 use std::fmt;
 
-/// The files of a directory are not all of the log that `LOGBOOM` names, or that is not to be read.
+/// `LOGBOOM` is damaged, or some files of the directory belong to another log than it names.
 ///
-/// Names of files are in order.
+/// Names of files are sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IdentityFault {
-    /// What is wrong with `LOGBOOM` itself, if something is: what the log is was read from the other files then, as far
-    /// as that can be done.
+    /// What is wrong with `LOGBOOM` itself, if anything. The identity was read from the other files in that case, as
+    /// far as they have it.
     pub logboom: Option<String>,
-    /// Files that are of the log.
+    /// Files that belong to the log.
     pub ours: Vec<String>,
-    /// Files of another log, and the name of that where they state it.
+    /// Files that belong to another log, each with that log's identity if the file states it.
     pub foreign: Vec<(String, Option<[u64; 2]>)>,
-    /// Files that have a header, of which no checksum is right for the log: they rotted, or are of another.
+    /// Files with headers whose checksums are all wrong for this log: they are damaged, or belong to another log.
     pub unverified: Vec<String>,
 }
 
 impl IdentityFault {
-    /// Whether nothing can be read: no file is of the log.
+    /// Whether nothing can be read: no file belongs to the log.
     pub fn is_total(&self) -> bool {
         self.ours.is_empty()
     }
 
     /// Whether [`restore_identity`](crate::restore_identity) can help: `LOGBOOM` is damaged, or names another log than
-    /// all other files do.
+    /// all other files belong to.
     pub fn is_restorable(&self) -> bool {
         match &*self.foreign {
             [] => self.logboom.is_some() && !self.is_total(),
@@ -36,13 +36,12 @@ impl IdentityFault {
         }
     }
 
-    /// The files that are in the way: those of other logs, and those that cannot be told to be of this one.
+    /// The files that are in the way: those of other logs, and those that cannot be verified.
     pub fn strangers(&self) -> impl Iterator<Item = &str> {
         self.foreign.iter().map(|(name, _)| name).chain(&self.unverified).map(String::as_str)
     }
 
-    /// Whether the log may not be written to as it is. Files that cannot be verified do not prevent that, they are left
-    /// alone.
+    /// Whether the log may not be written to in this state. Unverified files do not prevent it: they are not touched.
     pub(crate) fn forbids_writing(&self) -> bool {
         self.logboom.is_some() || self.is_total() || !self.foreign.is_empty()
     }
@@ -82,7 +81,7 @@ impl fmt::Display for IdentityFault {
     }
 }
 
-/// A few names, and how many more there are.
+/// The first few names, and the number of the others.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 4;
     let shown = names[..names.len().min(SHOWN)].join(", ");

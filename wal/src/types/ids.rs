@@ -1,4 +1,4 @@
-//! The log's numbers: where a record stands in its order, and where it lies.
+//! Identifiers: where a record stands in the log's order, and where it lies on disk.
 
 use std::fmt;
 
@@ -8,18 +8,19 @@ const ORDINAL_BITS: u32 = 16;
 /// The most records that one group can hold, and so one batch.
 pub const GROUP_RECORDS_MAX: u32 = 1 << ORDINAL_BITS;
 
-/// Above every number of a group, a segment, an epoch or a checkpoint that a log comes to: they grow by one, or by a
-/// few hundred with an opening. Below it they can be added to, and a group's fits a [`Sequence`].
+/// Exceeds every number of a group, a segment, an epoch or a checkpoint that a log reaches: they grow by one, or by a
+/// few hundred at an opening. Sums with numbers below it do not overflow, and such a group fits a [`Sequence`].
 pub(crate) const NUMBER_MAX: u64 = 1 << 47;
 
-/// A record's place in the one order of the log: its group's sequence and its ordinal in the group.
+/// A record's position in the log's order: the number of its group, and its ordinal in the group.
 ///
-/// Sequences grow, are never reused, not even for a group that a crash cut away, and stay with a record when it moves.
+/// Sequences grow and are never reused, not even those of a group that recovery cut. A record keeps its sequence when
+/// it moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
 
 impl Sequence {
-    /// Before every record; the back-link of an owner's first one.
+    /// Precedes every record; the back link of an owner's first record.
     pub const NONE: Self = Self(0);
 
     /// The sequence of record `ordinal` of `group`.
@@ -28,7 +29,7 @@ impl Sequence {
         Self(group << ORDINAL_BITS | u64::from(ordinal))
     }
 
-    /// The sequence of the group that the record was first written in.
+    /// The number of the group that the record was first written in.
     pub fn group(self) -> u64 {
         self.0 >> ORDINAL_BITS
     }
@@ -49,8 +50,8 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// One life of one segment file, never reused. Grows by one with every segment of the log that is begun; a cold
-/// segment, to which records were moved, has an id above all of those.
+/// Names one life of one segment file; never reused. Grows by one with each segment that the log begins. A cold
+/// segment, which holds moved records, has an id above all of those.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId(pub u64);
 
@@ -58,12 +59,12 @@ impl SegmentId {
     /// The lowest id that a cold segment can have.
     pub(crate) const COLD: Self = Self(NUMBER_MAX);
 
-    /// The cold segment that is begun when `group` is the next group of the log.
+    /// The id of the cold segment that is begun when `group` is the next group of the log.
     pub(crate) fn cold(group: u64) -> Self {
         Self(NUMBER_MAX | group)
     }
 
-    /// Whether it holds records that were moved, and no part of the log's order.
+    /// Whether it is a cold segment: it holds moved records, and is not part of the log's order.
     pub fn is_cold(self) -> bool {
         self >= Self::COLD
     }
@@ -86,7 +87,7 @@ impl fmt::Display for SegmentId {
     }
 }
 
-/// Where a record lies: `len` bytes, header included, at `offset` of a segment.
+/// The place of a record: `len` bytes, header included, from byte `offset` of a segment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The segment.

@@ -1,11 +1,11 @@
-//! Coverage marks: places in the code that a simulation is to have reached before its silence means anything.
+//! Coverage marks: places in the code that a simulation must have reached before its success means anything.
 //!
-//! Without the feature `marks` a mark is nothing at all.
+//! Without the feature `marks` they compile to nothing.
 
 #[cfg(feature = "marks")]
 use std::{cell::RefCell, collections::BTreeMap};
 
-/// Notes that this thread came by `mark`.
+/// Counts a visit of `mark` by this thread.
 #[inline(always)]
 pub fn hit(mark: &'static str) {
     #[cfg(feature = "marks")]
@@ -14,7 +14,7 @@ pub fn hit(mark: &'static str) {
     let _ = mark;
 }
 
-/// [`hit`], when something holds; for places that are one expression.
+/// [`hit`] if `condition` holds; for places that are one expression.
 #[inline(always)]
 pub fn hit_if(condition: bool, mark: &'static str) {
     if cfg!(feature = "marks") && condition {
@@ -22,7 +22,7 @@ pub fn hit_if(condition: bool, mark: &'static str) {
     }
 }
 
-/// How often this thread came by each mark since it last asked.
+/// Takes the counts of this thread: its visits of each mark since the last call.
 #[cfg(feature = "marks")]
 pub fn take() -> BTreeMap<&'static str, u64> {
     HITS.take()

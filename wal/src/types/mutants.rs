@@ -1,4 +1,4 @@
-//! Deliberate bugs, each of which takes one rule away, so that a simulation can be shown to miss it.
+//! Mutants: deliberate bugs that leave out one rule each. A simulation that runs with one must fail.
 //!
 //! Without the feature `mutants` they are not compiled; with it they do nothing until one is switched on.
 
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 macro_rules! mutants {
     (simulated { $($name:ident: $about:literal,)+ } modelled { $($modelled:ident: $of_it:literal,)+ }) => {
-        /// A rule that is left out: of the log, or of the layer above.
+        /// A rule that is left out, of the log or of the layer above.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Mutant {
@@ -21,10 +21,10 @@ macro_rules! mutants {
             /// Every bug that a simulation finds.
             pub const ALL: &[Mutant] = &[$(Mutant::$name),+];
 
-            /// Every bug that takes threads which meet at the wrong moment: the models find these.
+            /// Every bug that needs an unlucky interleaving of threads: models find these.
             pub const MODELLED: &[Mutant] = &[$(Mutant::$modelled),+];
 
-            /// What it is called.
+            /// Its name.
             pub fn name(self) -> &'static str {
                 match self {
                     Mutant::None => "None",
@@ -101,13 +101,13 @@ mutants! { simulated {
     FreedBetweenLooks: "a checkpoint looks for segments that are being freed before it locks the live ones",
 } }
 
-/// What `rule` gives; what `wrong` gives where this mutant is switched on.
+/// The result of `rule`, or of `wrong` if `mutant` is switched on.
 #[inline(always)]
 pub fn unless<T>(mutant: Mutant, rule: impl FnOnce() -> T, wrong: impl FnOnce() -> T) -> T {
     if is_on(mutant) { wrong() } else { rule() }
 }
 
-/// Whether `mutant` is the one that is switched on.
+/// Whether `mutant` is switched on.
 #[cfg(not(feature = "mutants"))]
 #[inline(always)]
 pub const fn is_on(mutant: Mutant) -> bool {
@@ -115,14 +115,14 @@ pub const fn is_on(mutant: Mutant) -> bool {
     false
 }
 
-/// Whether `mutant` is the one that is switched on.
+/// Whether `mutant` is switched on.
 #[cfg(feature = "mutants")]
 #[inline]
 pub fn is_on(mutant: Mutant) -> bool {
     ON.load(Ordering::Relaxed) == mutant as u8
 }
 
-/// Switches one on, for all logs of the process, and the others off.
+/// Switches `mutant` on, for all logs of the process, and all others off.
 #[cfg(feature = "mutants")]
 pub fn switch_on(mutant: Mutant) {
     ON.store(mutant as u8, Ordering::Relaxed);
