@@ -1,4 +1,4 @@
-//! The files: segments and their footers, checkpoint slots, the identity, and prepared segments.
+//! Files: segments and their footers, checkpoint slots, the identity, and prepared segments.
 
 pub(crate) mod medium;
 pub(crate) mod segment;

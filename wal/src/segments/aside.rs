@@ -1,4 +1,4 @@
-//! Segment files that the log goes on without: they get another name, or are removed.
+//! Putting segment files aside: the log renames or removes files that it goes on without.
 
 use std::io;
 
@@ -16,29 +16,29 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Aside {
     pub(crate) slot: u32,
-    /// There is nothing in it, or it was freed: it is removed, not kept for people to look at.
+    /// The file holds nothing of the log, or the segment was freed: it is removed, not kept for inspection.
     pub(crate) is_empty: bool,
 }
 
 impl Aside {
-    /// Of a segment that was freed, durably.
+    /// The file of a segment that was freed durably.
     pub(crate) fn freed(slot: u32) -> Self {
         Self { slot, is_empty: true }
     }
 }
 
-/// Gives files that the log has gone on without another name, so that no later opening takes them for what is missing.
-/// One that keeps its name is marked: by an empty file of the name that it was to get.
+/// Renames or removes files that the log has gone on without, so that no later opening takes one for a missing segment.
+/// If a file cannot be renamed, an empty file of the new name marks it.
 ///
 /// # Errors
-/// The first, when all were tried. One that is neither renamed nor marked is told of again by the next opening.
+/// The first, after all were tried. The next opening reports a file again that is neither renamed nor marked.
 pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure> {
     let mut outcome = Ok(());
     for Aside { slot, is_empty } in aside {
         let name = slot_name(*slot);
         tracing::warn!(name, is_empty, "the log goes on without a file of its own");
         let done = if *is_empty { disk.remove(&name) } else { disk.rename(&name, &aside_name(*slot)) };
-        // Another caller was first.
+        // Another caller may have removed it first.
         let done = if *is_empty { done.or_else(is_gone) } else { done };
         if let Err(error) = done {
             let marked = match disk.open(&aside_name(*slot), Mode::Create) {
@@ -59,8 +59,8 @@ fn is_gone(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// Whether a segment file was put aside by an opening that could not rename it. What was renamed is not empty: an empty
-/// file is removed.
+/// Whether an opening put a segment file aside that it could not rename. The marker is empty; a renamed file is not, as
+/// empty ones are removed.
 pub(crate) fn is_marked(disk: &dyn Disk, slot: u32) -> Result<bool, Error> {
     let name = aside_name(slot);
     let size = disk.open(&name, Mode::Read).and_then(|file| file.size());

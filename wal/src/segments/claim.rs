@@ -1,5 +1,5 @@
-//! Whose log a file is of, as its first blocks say: a file is only ever written over when it is known to be of this
-//! log, or to be of none.
+//! Which log a file belongs to, by its first blocks: the log overwrites a file only if it is known to be its own, or to
+//! belong to no log.
 
 use crate::{
     format::{crc::seed_of, group, record::u32_at},
@@ -9,32 +9,33 @@ use crate::{
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// Nothing is there that a log begins a file with.
+    /// The file does not begin as one of a log.
     None,
-    /// A copy of the identity, or a checksum that it seeds, says that it is of this log.
+    /// A copy of the identity, or a checksum with its seed, proves that the file belongs to this log.
     Ours,
-    /// Of another log: of this one, where it has a copy of the identity.
+    /// The file belongs to another log: to the one given, if the file has a copy of the identity.
     Foreign(Option<[u64; 2]>),
-    /// There are headers, and no checksum of theirs is right for this log. It rotted, or is of another.
+    /// There are headers, and their checksums are all wrong for this log. The file is damaged, or belongs to another
+    /// log.
     Unverified,
 }
 
 impl Claim {
-    /// What the first blocks of a segment's file say; `is_verified` when a header in them is one of this log.
+    /// Judges a segment file by its first blocks; `is_verified` if a header in them verified.
     pub(crate) fn of_segment(blocks: &[u8], identity: &Identity, is_verified: bool) -> Self {
         Self::by_copy(blocks, identity, is_verified).unwrap_or_else(|| {
             let seeds: Vec<u32> = blocks.chunks_exact(identity.pad).filter_map(implied_seed).collect();
             match *seeds {
                 [] => Self::None,
-                // Two checksums that are right for one seed are no accident.
+                // Two checksums that match one seed are no coincidence.
                 [one, other] if one == other => Self::Foreign(None),
                 _ => Self::Unverified,
             }
         })
     }
 
-    /// What the header of a checkpoint slot that is not intact says; `is_whole` when its content is the one of which
-    /// the header states the checksum, which is not seeded.
+    /// Judges a checkpoint slot that is not intact by its header; `is_whole` if the content matches the checksum in the
+    /// header, which is not seeded.
     pub(crate) fn of_slot(header: &[u8], identity: &Identity, is_whole: bool) -> Self {
         let is_verified = implied_seed(header) == Some(identity.seed());
         Self::by_copy(header, identity, is_verified).unwrap_or_else(|| match implied_seed(header) {
@@ -53,7 +54,7 @@ impl Claim {
     }
 }
 
-/// The seed for which the checksum of the header that a block begins with is right; `None` if there is no header.
+/// The seed that makes the checksum of the header at the start of `block` right; `None` if there is no header.
 pub(crate) fn implied_seed(block: &[u8]) -> Option<u32> {
     let len = match u32_at(block.get(..8)?, 4) {
         segment::MAGIC => segment::HEADER,

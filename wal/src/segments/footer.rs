@@ -1,7 +1,7 @@
-//! The footer of a segment: what the layer above lists of it, at the other end of the file.
+//! The footer of a segment: the index of the layer above, at the end of the file.
 //!
-//! It has two parts: a *head*, which is read at every opening, and a *body*, which is read when the segment is first
-//! read from. The bytes are laid out in FORMAT.md, "Footer".
+//! It has two parts: a *head*, which every opening reads, and a *body*, which the first read from the segment loads.
+//! FORMAT.md, "Footer", states the bytes.
 
 use std::io;
 
@@ -29,39 +29,39 @@ use crate::{
 const MAGIC: u32 = u32::from_le_bytes(*b"LBFT");
 const TRAILER: usize = 64;
 
-/// So much of the end of a segment is read for its footer's head: one of a thousand owners is in it.
+/// Bytes at the end of a segment that are read for its footer's head: enough for the head of a thousand owners.
 pub(crate) const TAIL: usize = 64 << 10;
 
-/// Footers are written in pieces of this size, so that no large memory is kept for the next one.
+/// Footers are written in pieces of this many bytes, so that the pool keeps no large buffers for them.
 const PIECE: usize = 1 << 20;
 
 /// An intact footer.
 #[derive(Clone, Debug)]
 pub struct FooterParts {
-    /// What is needed of it at opening.
+    /// The part that openings read.
     pub head: Slice,
-    /// What is needed for reading from the segment.
+    /// The part that reads from the segment need.
     pub body: Slice,
 }
 
-/// The segment that was begun behind another, as that one's footer names it: its first group was durable by then.
+/// The segment that was begun after another, as the other's footer names it: its first group was durable by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Successor {
     pub(crate) id: SegmentId,
     pub(crate) nonce: u64,
 }
 
-/// What an intact footer says of its segment as a whole.
+/// What an intact footer states about its segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stated {
-    /// Where it ends, in bytes, and with which group.
+    /// The end of the segment in bytes, and its last group.
     pub(crate) end: u32,
     pub(crate) last: u64,
-    /// `None` where none is stated: a cold segment has none, nor had any in version 1.
+    /// `None` if no successor is stated: by a cold segment, or in version 1.
     pub(crate) successor: Option<Successor>,
 }
 
-/// What the end of a segment says of the parts before it.
+/// The trailer at the end of a segment: sizes and checksums of the footer's parts.
 struct Trailer {
     head_len: usize,
     head_crc: u32,
@@ -70,15 +70,15 @@ struct Trailer {
 }
 
 impl Segment {
-    /// Where a footer with these parts begins; `None` if there is no room for it.
+    /// The offset at which a footer with these parts begins; `None` if it does not fit.
     pub(crate) fn footer_at(&self, head: &[u8], body: &[u8], pad: usize) -> Option<usize> {
         let at = (self.size as usize).checked_sub(footer_bytes(head.len(), body.len(), pad));
         at.filter(|&at| at >= self.end() as usize)
     }
 
-    /// Writes the footer, durably. Called when every group of the segment is durable: a footer that names a group which
-    /// a crash then takes away would list records that do not exist. The first group of `successor` must be durable as
-    /// well: where it is not found later, it is lost. After a failure the footer may be written again.
+    /// Writes the footer; durable on return. Every group of the segment must be durable: a crash could take away a
+    /// group that the footer lists. The first group of `successor` must be durable too: if it is missing later, it
+    /// counts as lost. After a failure the footer may be written again.
     pub(crate) fn write_footer(
         &self,
         (head, body): (&[u8], &[u8]),
@@ -95,7 +95,7 @@ impl Segment {
         last[..head.len()].copy_from_slice(head);
         let trailer_at = last.len() - TRAILER;
         self.encode_trailer(&mut last[trailer_at..], (head, body), successor, seed);
-        // The head is read alone and stands for the body: a crash must not leave it without.
+        // The body goes first: openings read the head alone, and it implies that the body is there.
         if !body.is_empty() {
             self.write_part(body, at, medium)?;
         }
@@ -104,14 +104,14 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes the segment one without a footer, durably. It can be sealed anew, whatever becomes of this.
+    /// Removes the footer; durable on return. The segment can be sealed again, even if this fails.
     pub(crate) fn remove_footer(&self, medium: &Medium) -> Result<(), Failure> {
         self.forget_footer();
         self.write_part(&[0], self.size as usize - medium.framing.pad, medium)
     }
 
     fn write_part(&self, bytes: &[u8], at: usize, medium: &Medium) -> Result<(), Failure> {
-        // Apart: a write that fails concerns the footer, and a sync that fails the whole log.
+        // A separate sync: a failed write concerns the footer alone, a failed sync the whole log.
         for (nth, piece) in bytes.chunks(PIECE).enumerate() {
             let slice = Slice::padded_copy(&medium.pool, piece, medium.framing.pad);
             self.file.write_at(&[slice], (at + nth * PIECE) as u64, Sync::None).map_err(Failure::Write)?;
@@ -119,7 +119,7 @@ impl Segment {
         self.file.sync_data().map_err(Failure::Sync)
     }
 
-    /// The footer, or `None` when there is none or a part of it is not intact.
+    /// Reads the footer; `None` if there is none, or a part of it is not intact.
     pub(crate) fn read_footer(&self, medium: &Medium) -> Result<Option<FooterParts>, Error> {
         let Medium { pool, framing, .. } = medium;
         let fail = |error| Error::io(format!("reading the footer of segment {}", self.id), error);
@@ -134,7 +134,7 @@ impl Segment {
         Ok(intact.then_some(FooterParts { head, body }))
     }
 
-    /// The footer's head, as the end of the segment says, and has if it is not too long.
+    /// The footer's head, from `tail`, the end of the segment; read separately if it is longer than `tail`.
     pub(crate) fn head(&self, medium: &Medium, tail: Slice) -> io::Result<Option<Slice>> {
         let size = self.size as usize;
         let tail = tail.slice(..TAIL.min(size));
@@ -167,7 +167,7 @@ impl Segment {
         put_u32(bytes, 0, crc);
     }
 
-    /// The trailer at the end of `tail`, the end of the segment.
+    /// Verifies the trailer at the end of `tail`, the end of the segment.
     fn verify_trailer(&self, tail: &[u8], Framing { pad, seed }: Framing) -> Option<Trailer> {
         let bytes = &tail[tail.len() - TRAILER..];
         let ours = is_footer(bytes, seed) && unless(Mutant::StaleFooterAccepted, || self.is_its_footer(bytes), || true);
@@ -189,7 +189,7 @@ impl Segment {
         u64_at(bytes, 8) == self.id.0 && u64_at(bytes, 16) == self.life.nonce
     }
 
-    /// What an intact footer states. It may say more than is known of the segment, and never less.
+    /// What an intact footer states. Its end may be later than the known end of the segment, never earlier.
     pub(crate) fn stated(&self, medium: &Medium) -> io::Result<Option<Stated>> {
         let (Framing { pad, seed }, size) = (medium.framing, self.size as usize);
         let block = read_around(&*self.file, &medium.pool, pad, size - pad..size, &mut Holes::default())?;
@@ -204,7 +204,7 @@ impl Segment {
         Ok((is_its && is_possible).then_some(Stated { end, last, successor }))
     }
 
-    /// Takes the end that an intact footer states: one is written when nothing follows.
+    /// Takes over the end that an intact footer states: it is written only when no more groups follow.
     pub(crate) fn adopt_end(&self, medium: &Medium) -> io::Result<bool> {
         let stated = self.stated(medium)?;
         if let Some(Stated { end, last, .. }) = stated {
@@ -223,24 +223,23 @@ impl Successor {
         *self == Self::of(life)
     }
 
-    /// How far it is behind the segment that names it; `None` if that cannot be said in a footer.
+    /// The distance to `segment`, which names it; `None` if a footer cannot state it.
     fn behind(self, segment: SegmentId) -> Option<u32> {
         u32::try_from(self.id.0.checked_sub(segment.0)?).ok()
     }
 }
 
-/// Bytes at the end of a segment that a footer with these parts takes.
+/// The size of a footer with these parts, in bytes.
 fn footer_bytes(head: usize, body: usize, pad: usize) -> usize {
     round_up(body, pad) + round_up(head + TRAILER, pad)
 }
 
-/// The most bytes at the end of a segment that a footer with parts of `bytes` bytes together takes, however they are
-/// divided.
+/// The size of a footer whose parts have `bytes` bytes together, in bytes, for the least favourable division.
 pub(crate) fn footer_bytes_max(bytes: usize, pad: usize) -> usize {
     round_up(bytes + TRAILER, pad) + pad
 }
 
-/// The most bytes that the parts of a footer may have together where there are `free` bytes, whole pad units, for it.
+/// The most bytes that the parts of a footer may have together if `free` bytes, whole pad units, are left for it.
 pub(crate) fn footer_space(free: usize, pad: usize) -> usize {
     free.saturating_sub(pad + TRAILER)
 }

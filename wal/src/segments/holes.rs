@@ -1,4 +1,4 @@
-//! Reading around what a device does not give: an opening goes on without it, and says so.
+//! Reading around unreadable blocks: an opening goes on without them, and reports them.
 
 use std::{io, ops::Range};
 
@@ -15,18 +15,18 @@ use crate::{
     types::error::Error,
 };
 
-/// The bytes of a file that could not be read.
+/// The byte ranges of a file that could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Holes {
     ranges: Vec<Range<usize>>,
-    /// What was said of the last of them.
+    /// The error of the last of them.
     error: Option<io::Error>,
-    /// The device failed to give some: they do not merely lie behind the end of the file.
+    /// The device failed to read some: they do not merely lie beyond the end of the file.
     is_failure: bool,
 }
 
 impl Holes {
-    /// Of a file of which nothing is used.
+    /// For a file that is not used at all.
     pub(crate) fn whole(error: io::Error) -> Self {
         let mut holes = Self::default();
         holes.add(0..usize::MAX, error);
@@ -37,12 +37,12 @@ impl Holes {
         self.ranges.is_empty()
     }
 
-    /// Whether the device has failed: perhaps with all that it is asked for, and not here alone.
+    /// Whether the device failed: that may concern all of it, not only these bytes.
     pub(crate) fn is_failure(&self) -> bool {
         self.is_failure
     }
 
-    /// What was said of the last of them; `None` if there is none.
+    /// The error of the last of them; `None` if there is none.
     pub(crate) fn into_error(self) -> Option<io::Error> {
         self.error
     }
@@ -51,12 +51,12 @@ impl Holes {
         self.ranges.iter().any(|hole| hole.start < range.end && range.start < hole.end)
     }
 
-    /// Whether nothing of a range could be read; they are noted block by block, or as one.
+    /// Whether no byte of `range` could be read; ranges may be recorded block by block, or as one.
     pub(crate) fn cover(&self, range: Range<usize>, pad: usize) -> bool {
         range.step_by(pad).all(|at| self.touch(&(at..at + pad)))
     }
 
-    /// What is missing and why, in words.
+    /// Describes what could not be read, and why.
     pub(crate) fn why(&self) -> Option<String> {
         let (first, last) =
             (self.ranges.iter().min_by_key(|hole| hole.start)?, self.ranges.iter().map(|hole| hole.end).max()?);
@@ -81,12 +81,12 @@ impl Holes {
     }
 }
 
-/// The bytes of `range`, whole blocks, with zeros in place of those that cannot be read, which become `holes`.
+/// Reads `range`, whole blocks; adds those that cannot be read to `holes`, and returns zeros in their place.
 ///
-/// What fails is asked for again, and then by halves, down to the blocks that fail.
+/// Retries a failed read, then halves it, down to the blocks that fail.
 ///
 /// # Errors
-/// What says nothing of the bytes: a lack of memory, say.
+/// Errors that say nothing about the bytes: a lack of memory, for example.
 pub(crate) fn read_around(
     file: &dyn File,
     pool: &Pool,
@@ -102,7 +102,7 @@ pub(crate) fn read_around(
     let mut region = pool.region(range.len());
     let bytes = &mut region[..range.len()];
     bytes.fill(0);
-    // Behind the end of the file nothing need be tried.
+    // Skips what lies beyond the end of the file.
     let whole = usize::try_from(file.size()?).map_or(usize::MAX, |size| size / pad * pad).clamp(range.start, range.end);
     read_parts(file, pool, pad, range.start, &mut bytes[..whole - range.start], holes)?;
     if whole < range.end {
@@ -136,11 +136,11 @@ fn read_parts(
     Ok(())
 }
 
-/// Asks the device once more for something that it has given before: for `LOGBOOM`, if the log was opened by that, and
-/// else for the beginning of any file of the log, by one of which it was opened.
+/// Repeats a read that succeeded before, to see whether the device still works: of `LOGBOOM` if the log was opened by
+/// it, or else of the start of any file of the log.
 ///
 /// # Errors
-/// [`Error::Io`] when it does not give that either.
+/// [`Error::Io`] if that fails as well.
 pub(crate) fn require_device(medium: &Medium, is_named: bool) -> Result<(), Error> {
     let fail = |name: &str, error| Error::io(format!("reading {name} again, as other reads have failed"), error);
     let names = medium.disk.list().map_err(|error| fail("the directory", error))?;
@@ -161,12 +161,12 @@ pub(crate) fn require_device(medium: &Medium, is_named: bool) -> Result<(), Erro
 
 fn read_again(medium: &Medium, name: &str) -> io::Result<()> {
     let file = medium.disk.open(name, Mode::Read)?;
-    // A page cache answers for a device that is gone.
+    // The page cache would serve reads of a device that is gone.
     file.forget_cached()?;
     read_slice(&*file, &medium.pool, 0, medium.framing.pad).map(drop)
 }
 
-/// Whether an error says that the bytes are not to be had, and not that the one who asked lacks something.
+/// Whether an error means that the bytes cannot be read, and not that the process lacks a resource.
 pub(crate) fn is_of_the_bytes(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, InvalidInput, OutOfMemory, PermissionDenied, Unsupported, WouldBlock};
     let is_panic = error.get_ref().is_some_and(|inner| inner.is::<Panicked>());

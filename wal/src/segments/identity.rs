@@ -1,5 +1,5 @@
-//! What a log is: its name, its format version and the sizes that never change. It stands in a file of its own,
-//! `LOGBOOM`, and a copy of it in the first block of each segment and checkpoint.
+//! The identity of a log: its random id, its format version, and the sizes that never change. Stored in the file
+//! `LOGBOOM`, with a copy in the first block of each segment and checkpoint.
 
 use std::{io, ops::Range, sync::Arc};
 
@@ -20,48 +20,47 @@ use crate::{
     types::error::Error,
 };
 
-/// The version of the on-disk format that new logs have; FORMAT.md has its history. Logs of earlier versions keep
-/// theirs.
+/// The on-disk format version of new logs; FORMAT.md has the history. Existing logs keep theirs.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// The file by which a directory is a log.
+/// The file that makes a directory a log.
 pub(crate) const NAME: &str = "LOGBOOM";
-/// Of a log that is being made.
+/// The identity of a log that is being created.
 pub(crate) const NAME_NEW: &str = "LOGBOOM.new";
-/// Of a log whose `LOGBOOM` is being restored: another name, as nothing was acknowledged in a log that is being made.
+/// The identity while `LOGBOOM` is being restored. Not `LOGBOOM.new`: in a log that is being created nothing was
+/// acknowledged.
 pub(crate) const NAME_RESTORED: &str = "LOGBOOM.restored";
-/// Of a copy that is being made: what lies beside it is not whole.
+/// The identity of a copy in progress: the files beside it are not complete.
 pub(crate) const NAME_COPY: &str = "LOGBOOM.copy";
-/// The file by which a directory is locked; it is never removed.
+/// The lock file of the directory; never removed.
 pub(crate) const LOCK: &str = "LOCK";
 const MAGIC: [u8; 8] = *b"LOGBOOM\0";
 
-/// Whether a file name is that of the identity.
+/// Whether `name` is one of the identity's file names.
 pub(crate) fn is_identity(name: &str) -> bool {
     name == NAME
 }
 const LEN: usize = 64;
-/// Where a copy of the identity stands in the first block of a file: behind the file's own header, in one sector with
-/// it.
+/// Where the copy of the identity stands in the first block of a file: after the file's own header, in the same sector.
 const COPY: Range<usize> = 64..64 + LEN;
 
-/// The fewest pad units of a segment: a batch of a quarter of it must hold more than what frames it.
+/// The fewest pad units of a segment: a batch of a quarter of it must hold more than its framing.
 const PADS_MIN: u64 = 32;
 
-/// What was fixed when the log was created.
+/// The parameters that are fixed when the log is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The format version that it was created with.
+    /// The format version at creation.
     pub(crate) version: u32,
-    /// Random; seeds every checksum.
+    /// Random; the seed of all checksums.
     pub(crate) log: [u64; 2],
     pub(crate) segment_bytes: u64,
-    /// Groups are padded to this many bytes.
+    /// Groups are padded to multiples of this many bytes.
     pub(crate) pad: usize,
 }
 
 impl Identity {
-    /// The identity of a log that is to be made.
+    /// An identity for a new log.
     pub(crate) fn new(disk: &dyn Disk, options: &Options, log: [u64; 2]) -> Result<Self, Error> {
         let pad = disk.facts().pad_unit;
         let identity = Self { version: FORMAT_VERSION, log, segment_bytes: options.segment_bytes, pad };
@@ -73,8 +72,8 @@ impl Identity {
         Ok(identity)
     }
 
-    /// An identity for a log whose own is lost, and was never copied: its checksums have this seed. Of the name that it
-    /// had they tell no more, and any with this seed serves.
+    /// An identity for a log that lost its own and has no copies: one with this seed of the checksums. The checksums do
+    /// not tell the id, and any id with this seed will do.
     pub(crate) fn with_seed(seed: u32, segment_bytes: u64, pad: usize) -> Option<Self> {
         let mut name = [0; 16];
         let ending = crc::ending(&name[..12], seed);
@@ -98,7 +97,7 @@ impl Identity {
     /// Reads the identity in the file `name`; `None` if there is no such file.
     ///
     /// # Errors
-    /// [`Error::Foreign`] when it is not intact; [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`].
+    /// [`Error::Foreign`] if it is not intact; [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`].
     pub(crate) fn read(disk: &dyn Disk, pool: &Pool, name: &str) -> Result<Option<Self>, Error> {
         match disk.open(name, Mode::Read) {
             Ok(file) => Self::load(disk, &*file, pool).map(Some),
@@ -107,7 +106,7 @@ impl Identity {
         }
     }
 
-    /// Writes it to the file `name`, which is made anew. Durable on return.
+    /// Writes the identity to a new file `name`. Durable on return.
     pub(crate) fn write(&self, disk: &dyn Disk, pool: &Pool, name: &str) -> Result<(), Failure> {
         let write = || -> io::Result<Arc<dyn File>> {
             if disk.list()?.iter().any(|other| other == name) {
@@ -123,13 +122,13 @@ impl Identity {
         disk.sync_dir().map_err(Failure::Sync)
     }
 
-    /// Makes the directory a log: the file `from` becomes `LOGBOOM`. Durable on return.
+    /// Makes the directory a log: renames the file `from` to `LOGBOOM`. Durable on return.
     pub(crate) fn name(disk: &dyn Disk, from: &str) -> Result<(), Failure> {
         disk.rename(from, NAME).map_err(Failure::Write)?;
         disk.sync_dir().map_err(Failure::Sync)
     }
 
-    /// Puts a copy of it into the first block of a file.
+    /// Writes the copy of the identity into the first block of a file.
     pub(crate) fn put_copy(&self, block: &mut [u8]) {
         block[COPY].copy_from_slice(&self.encode());
     }
@@ -139,7 +138,7 @@ impl Identity {
         block.get(COPY).and_then(|bytes| Self::decode(bytes).ok())
     }
 
-    /// Whether the log can be written where `pad` is the unit of writes.
+    /// Fails if the log cannot be written on a device with this unit of writes.
     pub(crate) fn require_pad(&self, pad: usize) -> Result<(), Error> {
         if self.pad.is_multiple_of(pad) {
             return Ok(());
@@ -151,10 +150,10 @@ impl Identity {
         let unread = |error| Error::io(format!("{NAME} cannot be read"), error);
         let size = file.size().map_err(unread)?;
         let (pad, is_direct) = (disk.facts().pad_unit, disk.facts().direct);
-        // Through the page cache any part of a file can be read.
+        // Through the page cache, reads of any size work.
         let len = if is_direct { pad } else { pad.min(usize::try_from(size).unwrap_or(pad)) };
         if size < len.max(LEN) as u64 {
-            // It is as long as a block where it was made, and cannot be read where blocks are longer.
+            // The file has the size of a block of the device where it was made; one with larger blocks cannot read it.
             if size.is_power_of_two() && size >= BLOCK_MIN {
                 return Err(other_pad(size, pad));
             }
@@ -183,7 +182,7 @@ impl Identity {
         bytes
     }
 
-    /// In every version the first 12 bytes and the checksum are what they are in this one.
+    /// The first 12 bytes and the checksum are the same in every version.
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let bytes = &bytes[..LEN];
         if bytes[..8] != MAGIC {
@@ -217,7 +216,7 @@ impl Identity {
     }
 }
 
-/// No device has shorter blocks.
+/// The smallest block of any device, in bytes.
 const BLOCK_MIN: u64 = 512;
 
 fn other_pad(of_log: u64, here: usize) -> Error {

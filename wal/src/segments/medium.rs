@@ -1,4 +1,4 @@
-//! Where the bytes of a log are, and how they are framed.
+//! The disk, the buffers and the framing of a log, which all access to its files needs.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use logboom_disk::{Disk, Pool};
 
 use crate::format::framing::Framing;
 
-/// What reading and writing any file of one log takes.
+/// The disk, the buffers and the framing of one log.
 #[derive(Clone)]
 pub(crate) struct Medium {
     pub(crate) disk: Arc<dyn Disk>,
-    /// The memory that is read into, and written from.
+    /// The pool of buffers for reads and writes.
     pub(crate) pool: Pool,
     pub(crate) framing: Framing,
 }

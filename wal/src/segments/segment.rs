@@ -1,6 +1,6 @@
-//! A segment: one file of fixed size, written from its beginning to its end, sealed by a footer, and recycled.
+//! A segment: one file of fixed size, written from start to end, sealed by a footer, and recycled.
 //!
-//! The bytes are laid out in FORMAT.md, "Segment".
+//! FORMAT.md, "Segment", states the bytes.
 
 use std::{
     io,
@@ -26,28 +26,30 @@ use std::collections::BTreeMap;
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"LBSG");
 pub(crate) const HEADER: usize = 64;
 
-/// More segments than any device holds, and far from where the number of the next one would not fit.
+/// More slots than any device has room for, and far below the overflow of the next number.
 const SLOTS_MAX: u32 = 1 << 31;
 
-/// The file name of slot `slot`. A slot's name never changes; the life of the segment in it stands in its header.
+/// The file name of slot `slot`. It never changes; the header in the file says which segment it holds.
 pub(crate) fn slot_name(slot: u32) -> String {
     format!("segment-{slot:06}")
 }
 
-/// The slot of a file name, if it is one of a segment.
+/// The slot in the file name of a segment; `None` for other names.
 ///
-/// It is that slot's only name: two files of one slot, or a slot that leaves no room for the next, nobody has made.
+/// Accepts the canonical spelling only, and no slot of [`SLOTS_MAX`] or above: no two files have one slot, and the next
+/// number never overflows.
 pub(crate) fn slot_of(name: &str) -> Option<u32> {
     let slot = name.strip_prefix("segment-")?.parse().ok()?;
     (slot < SLOTS_MAX && slot_name(slot) == name).then_some(slot)
 }
 
-/// The name of what was slot `slot`, when the log has gone on without it.
+/// The new name of the file of slot `slot`, when it is put aside.
 pub(crate) fn aside_name(slot: u32) -> String {
     format!("aside-{slot:06}")
 }
 
-/// The slot that a file had which was put aside: no other may come to have its name.
+/// The former slot of a file that was put aside. Its number is not used again: the next file put aside under it would
+/// replace this one.
 pub(crate) fn aside_slot(name: &str) -> Option<u32> {
     let slot = name.strip_prefix("aside-")?.parse().ok()?;
     (slot < SLOTS_MAX && aside_name(slot) == name).then_some(slot)
@@ -61,47 +63,47 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn File>,
     pub(crate) size: u32,
     pub(crate) life: Life,
-    /// Bytes used by groups and header; grows while the segment is active.
+    /// Bytes that header and groups take; grows while the segment is active.
     end: AtomicU32,
-    /// The first and the last group in it; `last < first` while it has none.
+    /// The first and the last group; `last < first` if there is none.
     first: AtomicU64,
     last: AtomicU64,
-    /// No group will be added.
+    /// No more groups are added.
     closed: AtomicBool,
-    /// A verified footer is in place.
+    /// The file has a verified footer.
     footer: AtomicBool,
-    /// It stays without one.
+    /// The segment stays without a footer.
     unsealable: AtomicBool,
-    /// Its file could not be read as a whole when the log was opened, or is too long: it is not used again.
+    /// At opening the file could not be read completely, or was too long: it is not recycled.
     odd: AtomicBool,
-    /// Bytes that the footer may take.
+    /// The bytes that are left for the parts of the footer.
     footer_space: AtomicU32,
 }
 
-/// A segment as the layer above sees it.
+/// What the layer above sees of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentInfo {
-    /// Which one.
+    /// The segment.
     pub id: SegmentId,
-    /// The number of its file.
+    /// The number in the file's name.
     pub slot: u32,
-    /// Bytes used, header included; the footer lies at the other end of the file.
+    /// Bytes that header and groups take; the footer lies at the end of the file.
     pub end: u32,
-    /// The lowest sequence that a record in it may have.
+    /// The lowest sequence that a record in the segment can have.
     pub first: Sequence,
-    /// No record in it has this sequence or a higher one.
+    /// Exclusive: every record in the segment has a lower sequence.
     pub limit: Sequence,
-    /// Whether its footer is in place.
+    /// Whether the segment has a footer.
     pub footer: bool,
-    /// Whether it stays without one, since what it would have to list does not fit.
+    /// Whether the segment stays without a footer, because what it would list does not fit.
     pub unsealable: bool,
     /// Whether groups are still added.
     pub active: bool,
-    /// The most bytes that the parts of its footer may have together.
+    /// The most bytes that the parts of the footer may have together.
     pub footer_space: u32,
 }
 
-/// The cold segments, and then those of the log.
+/// All segments: the cold ones first, then those of the log.
 pub(crate) fn infos(segments: &BTreeMap<SegmentId, Arc<Segment>>) -> Vec<SegmentInfo> {
     let cold = segments.range(SegmentId::COLD..);
     cold.chain(segments.range(..SegmentId::COLD)).map(|(_, segment)| segment.info()).collect()
@@ -184,7 +186,7 @@ impl Segment {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Ends the adding of groups: the rest of the file is the footer's.
+    /// Ends the adding of groups: the footer may take the rest of the file.
     pub(crate) fn close(&self, pad: usize) {
         let space = footer_space((self.size - self.end()) as usize, pad);
         self.footer_space.store(in_segment(space), Ordering::Release);
@@ -203,7 +205,7 @@ impl Segment {
         self.footer.store(false, Ordering::Release);
     }
 
-    /// Whether it is full, and neither has a footer nor stays without one.
+    /// Whether it is full and lacks a footer that it can have.
     pub(crate) fn wants_footer(&self) -> bool {
         self.is_closed() && !self.has_footer() && !self.unsealable.load(Ordering::Acquire)
     }
@@ -221,7 +223,7 @@ impl Segment {
     }
 }
 
-/// Writes the block that begins a life of a segment of this log.
+/// Writes the header block that begins a life of a segment of this log.
 pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, identity: &Identity) {
     bytes.fill(0);
     put_u32(bytes, 4, MAGIC);
@@ -237,7 +239,7 @@ pub(crate) fn encode_header(bytes: &mut [u8], life: &Life, identity: &Identity) 
     identity.put_copy(bytes);
 }
 
-/// The life that the block at the beginning of a segment states, if it is intact.
+/// The life in the header block of a segment, if the header is intact.
 pub(crate) fn verify_header(bytes: &[u8], Framing { pad, seed }: Framing) -> Option<Life> {
     let bytes = bytes.get(..HEADER)?;
     if u32_at(bytes, 4) != MAGIC || u32_at(bytes, 0) != seeded_crc(&bytes[4..], seed) {

@@ -1,6 +1,6 @@
-//! Checkpoints: what the layer above needs so that older segments need not be read, in two alternating slots.
+//! Checkpoints, in two alternating slots: with one, an opening need not replay older segments.
 //!
-//! The bytes are laid out in FORMAT.md, "Checkpoint".
+//! FORMAT.md, "Checkpoint", states the bytes.
 
 use std::{io, sync::Arc};
 
@@ -34,28 +34,28 @@ const PIECE: usize = 1 << 20;
 const GROWTH: u64 = 64 << 10;
 const NAMES: [&str; 2] = ["checkpoint-0", "checkpoint-1"];
 
-/// Whether a file name is that of a slot.
+/// Whether `name` is the file name of a slot.
 pub(crate) fn is_slot(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// The two slots and what they cover.
+/// The two slots, and what they cover.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     files: [Option<Arc<dyn File>>; 2],
-    /// The number of the checkpoint in each slot, 0 for none, and the segment that it is replayed from.
+    /// The number of the checkpoint in each slot, 0 for none, and the segment from which to replay.
     held: [(u64, SegmentId); 2],
-    /// The slots that held something when they were read, but nothing intact.
+    /// The slots that held something that was not intact when they were read.
     bad: [bool; 2],
-    /// Whose log each slot said that it is of, when it was read.
+    /// Which log each slot belonged to when it was read.
     claims: [Option<Claim>; 2],
-    /// Why they could not be read.
+    /// What could not be read of each slot.
     unread: [Holes; 2],
-    /// Above every segment file that an intact checkpoint names.
+    /// Higher than every slot of a segment file that an intact checkpoint names.
     free_slot: u32,
 }
 
-/// A checkpoint as it was read.
+/// A checkpoint, as read.
 #[derive(Clone, Debug)]
 pub(crate) struct Checkpoint {
     pub(crate) number: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Checkpoint {
     pub(crate) body: Vec<u8>,
 }
 
-/// A live segment below the checkpoint's replay position, or a cold one, as the checkpoint knows it.
+/// A segment that the checkpoint names: a live one below its replay position, or a cold one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentRow {
     pub(crate) id: SegmentId,
@@ -77,7 +77,7 @@ pub(crate) struct SegmentRow {
 }
 
 impl Checkpoint {
-    /// Whether a log can have come to what it says: its checksums do not tell that.
+    /// Whether a log can have reached these numbers: the checksums do not prove that.
     fn is_possible(&self, identity: &Identity) -> bool {
         let row = |row: &SegmentRow| {
             (row.id < self.replay_from || row.id.is_cold())
@@ -93,9 +93,9 @@ impl Checkpoint {
 }
 
 impl Slots {
-    /// Reads both slots and returns the newest intact checkpoint.
+    /// Reads both slots, and returns the newest intact checkpoint.
     ///
-    /// Falling back to the older slot is safe: a segment is reused only when both slots cover it. One that cannot be
+    /// Falling back to the older one is safe: a segment is reused only when both slots cover it. A slot that cannot be
     /// read is not intact.
     pub(crate) fn open(
         Medium { disk, pool, .. }: &Medium,
@@ -110,7 +110,7 @@ impl Slots {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io(format!("opening {name}"), error)),
             };
-            // What fails once may be well the next time.
+            // A second try: a failure may be transient.
             let read = read(&*file, pool, identity).or_else(|_| read(&*file, pool, identity));
             slots.files[at] = Some(file);
             let checkpoint = match read {
@@ -143,10 +143,10 @@ impl Slots {
         Ok((slots, newest))
     }
 
-    /// Reads the newest intact checkpoint again; `None` before the first.
+    /// Reads the newest intact checkpoint again; `None` before the first one.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Corruption`] when no slot is intact any more.
+    /// [`Error::Io`]; [`Error::Corruption`] if no slot is intact any more.
     pub(crate) fn newest(&self, pool: &Pool, identity: &Identity) -> Result<Option<Checkpoint>, Error> {
         let mut newest: Option<Checkpoint> = None;
         for file in self.files.iter().flatten() {
@@ -164,30 +164,30 @@ impl Slots {
         }
     }
 
-    /// Makes both files, so that a device that has become full does not stop a checkpoint of the usual size.
+    /// Creates both files with space for a checkpoint of usual size, so that a full device does not prevent it.
     pub(crate) fn prepare(&mut self, disk: &dyn Disk) -> Result<(), Failure> {
         (0..NAMES.len()).try_for_each(|slot| self.file(disk, slot, GROWTH / 2).map(drop))
     }
 
-    /// Makes what was read survive power loss: a process may have died before it could, and what a checkpoint covers
-    /// may be written over from now on.
+    /// Makes the checkpoints that were read durable: the process that wrote them may have died before its sync, and
+    /// from now on what a checkpoint covers may be overwritten.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.files.iter().flatten().try_for_each(|file| file.sync_all())
     }
 
-    /// The lowest number that a new segment file may have: a file that was given back, and that a checkpoint still
-    /// names, must not come back empty as the segment that it was.
+    /// The lowest number that a new segment file may have. A checkpoint may name a file that was deleted: an empty new
+    /// file of that name would be taken for the segment.
     pub(crate) fn free_slot(&self) -> u32 {
         self.free_slot
     }
 
-    /// Whose log each slot said that it is of, by the name of its file.
+    /// Which log each slot belonged to when it was read, by file name.
     pub(crate) fn claims(&self) -> impl Iterator<Item = (String, &Claim)> {
         let claims = NAMES.into_iter().zip(&self.claims);
         claims.filter_map(|(name, claim)| claim.as_ref().map(|claim| (name.to_owned(), claim)))
     }
 
-    /// The slots that could not be read, by name.
+    /// What could not be read of the slots, by file name.
     pub(crate) fn unread(&self) -> impl Iterator<Item = (&'static str, &Holes)> {
         NAMES.into_iter().zip(&self.unread).filter(|(_, holes)| !holes.is_empty())
     }
@@ -196,13 +196,13 @@ impl Slots {
         (0..2).filter(|&slot| self.bad[usize::from(slot)]).collect()
     }
 
-    /// Every record in a segment below this is in both slots.
+    /// The first segment that is not covered: all records in the segments below it are in both slots.
     pub(crate) fn covered(&self) -> SegmentId {
         let [(_, one), (_, other)] = self.held;
         unless(Mutant::ReuseWithOneSlot, || one.min(other), || one.max(other))
     }
 
-    /// Writes a checkpoint over the older slot. Durable on return; until then the newer slot stays what it is.
+    /// Writes a checkpoint over the older slot. Durable on return; the newer slot is not touched.
     pub(crate) fn write(
         &mut self,
         disk: &dyn Disk,
@@ -216,7 +216,7 @@ impl Slots {
         let newest = || if self.held[1 - older].0 > 0 { 1 - older } else { older };
         let older = unless(Mutant::CheckpointOverNewest, || older, newest);
         let (number, pad) = (self.held[0].0.max(self.held[1].0) + 1, identity.pad);
-        // From here on the slot holds nothing, whatever happens.
+        // Until the write completes, the slot counts as empty.
         self.held[older] = (0, SegmentId(0));
         let mut content = Vec::with_capacity(segments.len() * ROW + body.len());
         segments.iter().for_each(|row| row.encode(&mut content));
@@ -233,7 +233,7 @@ impl Slots {
         Ok(())
     }
 
-    /// The file of a slot, at least `size` bytes long.
+    /// The file of a slot, grown to `size` bytes at least.
     fn file(&mut self, disk: &dyn Disk, slot: usize, size: u64) -> Result<Arc<dyn File>, Failure> {
         let file = match &self.files[slot] {
             Some(file) => Arc::clone(file),
@@ -244,7 +244,7 @@ impl Slots {
             }
         };
         if file.size().map_err(Failure::Write)? < size {
-            // Room to grow, so that a full device does not stop the next checkpoint.
+            // Space to grow, so that a full device does not prevent the next checkpoint.
             file.allocate((2 * size).next_multiple_of(GROWTH)).map_err(Failure::Write)?;
             file.sync_all().map_err(Failure::Sync)?;
             disk.sync_dir().map_err(Failure::Sync)?;
@@ -253,8 +253,8 @@ impl Slots {
     }
 }
 
-/// How work beside the log failed. A failed write concerns that work alone; a failed sync may have swallowed an error
-/// of the log's own writes, and poisons it.
+/// A failure of IO beside the log's groups. A failed write concerns that operation alone; a failed sync may have
+/// reported a failed write of the log's, and poisons it.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Write(io::Error),
@@ -270,7 +270,7 @@ impl Failure {
 }
 
 impl SegmentRow {
-    /// The life that it is a row of, without the origin.
+    /// The life of the segment, without the origin.
     pub(crate) fn life(&self) -> Life {
         let Self { id, epoch, nonce, .. } = *self;
         Life { segment: id, epoch, nonce, origin: Origin::default() }
@@ -322,7 +322,7 @@ fn encode_header(
     bytes
 }
 
-/// What a slot's file holds.
+/// The content of a slot's file.
 enum Content {
     Intact(Checkpoint),
     Bad(Claim),

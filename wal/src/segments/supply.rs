@@ -1,4 +1,4 @@
-//! Prepared segments: made ahead of the log off its append path, and recycled for ever.
+//! The supply of prepared segments: made in advance, off the append path, and recycled.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -21,34 +21,34 @@ use crate::{
     },
 };
 
-/// Kept back from appends: one segment for the next opening, and on a full device one to move live records to, and one
-/// for the records that give space back.
+/// Prepared segments that appends may not take: one for the next opening and, on a full device, one for moved records
+/// and one for records that free space.
 pub(crate) const KEPT_BACK: usize = 3;
 
-/// What the preparing of segments is called, as a machine and where it fails.
+/// The name of preparing segments, as a machine and in reports of failures.
 pub(crate) const PREPARE: &str = "prefill";
 
-/// What the opening of prepared segments is called where it fails.
+/// The name of opening prepared segments, in reports of failures.
 const OPEN: &str = "open segments";
 
-/// Zeros are written in pieces of this size, so that preparing never holds the device for long.
+/// Zeros are written in pieces of this many bytes, so that preparing never occupies the device for long.
 const ZEROS: usize = 256 << 10;
 
 /// What a prepared segment is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     Append,
-    /// For live records of segments that can be given back then.
+    /// For live records of segments that can be freed afterwards.
     Move,
-    /// For records that let segments be given back.
+    /// For records that allow segments to be freed.
     Drain,
-    /// For the record that gives segments back: as soon as it is durable they are prepared ones. So it may have the
-    /// last one, without which the log could not be opened; after a crash before that, nothing is in it.
+    /// For the record that frees segments: as soon as it is durable they become prepared segments. So it may take the
+    /// last one, without which the log could not be opened; if a crash comes earlier, that segment is empty.
     Retire,
 }
 
 impl Use {
-    /// How many prepared segments are kept back from it.
+    /// The number of prepared segments that this use may not take.
     fn kept_back(self) -> usize {
         match self {
             Use::Append => KEPT_BACK,
@@ -62,9 +62,9 @@ impl Use {
 /// Why no segment was added.
 #[derive(Debug)]
 pub(crate) enum NotAdded {
-    /// The log takes as many bytes as it may.
+    /// The log has reached its bound of bytes.
     Bound { bytes_max: u64 },
-    /// See [`Supply::add`].
+    /// The file could not be made: see [`Supply::add`].
     Failed(Failure),
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Prepared {
     pub(crate) file: Arc<dyn File>,
 }
 
-/// A segment file that is not in use. Few are open, as there is a limit to what a process may have open.
+/// An unused segment file. Few are open: the file descriptors of a process are limited.
 #[derive(Debug)]
 pub(crate) struct Free {
     pub(crate) slot: u32,
@@ -102,16 +102,16 @@ impl From<Prepared> for Free {
     }
 }
 
-/// The segment files that are not in use.
+/// The unused segment files.
 #[derive(Debug)]
 pub(crate) struct Supply {
     disk: Arc<dyn Disk>,
     size: u64,
-    /// The most bytes that segment files may take.
+    /// The most bytes that segment files may take in total.
     bytes_max: u64,
-    /// How many are to be prepared.
+    /// How many segments to keep prepared.
     wanted: usize,
-    /// Is told what the supply goes on without; what that means for the log its owner knows.
+    /// Where failures are reported that the supply survives.
     faults: Arc<Faults>,
     state: Mutex<State>,
 }
@@ -119,22 +119,22 @@ pub(crate) struct Supply {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Free>,
-    /// Those that could not be opened: they are removed.
+    /// Files that could not be opened: they are removed.
     unopened: Vec<Free>,
     next_slot: u32,
-    /// All segment files that there are, in use or not.
+    /// The number of all segment files, used and unused.
     files: u64,
-    /// Segments that were begun.
+    /// The number of segments that were begun.
     begun: u64,
-    /// The log is being opened, and nothing is prepared yet: what is kept back otherwise may be used but for the last,
-    /// and the log may grow past its bound by one file.
+    /// The log is being opened, and no segment is prepared yet: all kept-back segments but the last may be taken, and
+    /// the log may exceed its bound by one file.
     is_opening: bool,
-    /// Freed, and waiting for the record that says so to be durable, and for the last reader.
+    /// Freed segments that wait for the record that frees them to be durable, and for their last reader.
     retiring: Vec<(u64, Arc<Segment>)>,
 }
 
 impl Supply {
-    /// Of a log with segments of `size` bytes. `in_use` of them are not among those that are `ready`.
+    /// For a log with segments of `size` bytes, `in_use` of them besides those in `ready`.
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         (size, options): (u64, &Options),
@@ -147,24 +147,25 @@ impl Supply {
         Self { disk, size, bytes_max: options.space_bytes_max, wanted, faults, state }
     }
 
-    /// How many segments are to be prepared.
+    /// How many segments to keep prepared.
     pub(crate) fn wanted(&self) -> usize {
         self.wanted
     }
 
-    /// What was to be done before anything is prepared is done.
+    /// Ends the opening: from now on segments are prepared.
     pub(crate) fn end_opening(&self) {
         self.state.lock().is_opening = false;
     }
 
-    /// A prepared segment, if there is one beyond those that are kept back from this use. Files that cannot be opened
-    /// hold up no others: see [`State::open_next`].
+    /// Takes a prepared segment, if there is one beyond those kept back from this use. Skips files that cannot be
+    /// opened: see [`State::open_next`].
     ///
     /// # Errors
-    /// [`Error::Io`] when the process lacks what it takes to open one, and none is open.
+    /// [`Error::Io`] if the process lacks a resource to open one, and none is open already.
     pub(crate) fn take(&self, for_what: Use) -> Result<Option<Prepared>, Error> {
         let mut state = self.state.lock();
-        // An opening uses what is kept back, up to one: without that the next could not begin where none can be made.
+        // An opening may take kept-back segments but for the last: without that one the next opening fails where no
+        // more can be made.
         let floor = if state.is_opening { for_what.kept_back().min(1) } else { for_what.kept_back() };
         let is_last = state.ready.len() == floor + 1;
         marks::hit_if(is_last && for_what == Use::Drain, "supply: the segment kept for draining is used");
@@ -176,8 +177,8 @@ impl Supply {
         self.state.lock().ready.len()
     }
 
-    /// Adds a segment at once, for a caller that cannot go on without: its blocks are reserved, not written, which
-    /// makes its first life slower than a wait for zeros would be long (measured: 19 to 27 % for large groups).
+    /// Makes a segment at once, for a caller that cannot go on without one. Its blocks are allocated and not written,
+    /// so its first life is slower (measured: 19 to 27 % for large groups); waiting for zeros would take longer.
     pub(crate) fn hurry(&self) -> Result<(), NotAdded> {
         if !self.claim() {
             marks::hit("supply: the log may not grow");
@@ -190,38 +191,38 @@ impl Supply {
         self.add(slot, made.and_then(|file| finish(disk, slot, &*file))).map_err(NotAdded::Failed)
     }
 
-    /// Leaves a dead segment to be recycled when `group`, which holds the record of its end, is durable.
+    /// Queues a dead segment for recycling, once `group`, which holds the record that frees it, is durable.
     pub(crate) fn retire(&self, group: u64, segment: Arc<Segment>) {
         self.state.lock().retiring.push((group, segment));
     }
 
-    /// Segments whose freeing is not durable while the log is up to `durable`: a crash may bring them back.
+    /// Segments whose freeing is not durable if the log is durable up to `durable`: a crash may bring them back.
     pub(crate) fn undecided(&self, durable: u64) -> Vec<Arc<Segment>> {
         let state = self.state.lock();
         let undecided = state.retiring.iter().filter(|(group, _)| *group > durable);
         undecided.map(|(_, segment)| Arc::clone(segment)).collect()
     }
 
-    /// The slots of segments that are freed, by groups that are durable, and are not used again.
+    /// The slots of segments that are freed durably and may not be recycled.
     pub(crate) fn odd_freed(&self, durable: u64) -> Vec<u32> {
         let is_freed = |(group, segment): &&(u64, Arc<Segment>)| segment.is_odd() && *group <= durable;
         self.state.lock().retiring.iter().filter(is_freed).map(|(_, freed)| freed.slot).collect()
     }
 
-    /// Removes the files of such segments, or marks them: without a checkpoint that names one, an opening that cannot
-    /// read it takes it for the lost end of the log. So it is done before the first checkpoint that does not name it,
-    /// and before they are [forgotten](Self::forget), after which none does.
+    /// Removes the files of such segments, or marks them. Without a checkpoint that names it, an opening takes an
+    /// unreadable segment for the lost end of the log. So this comes before the first checkpoint that does not name it,
+    /// and before [`Supply::forget`], after which checkpoints do not.
     ///
     /// # Errors
-    /// The files keep their names, or may after a power cut: the next opening tells of them.
+    /// The files keep their names, or may after a power cut: the next opening reports them.
     pub(crate) fn remove_odd(&self, freed: &[u32]) -> Result<(), Failure> {
         marks::hit("supply: a freed segment is not used again");
-        // Readers that have it open read on.
+        // Readers that have a file open can go on.
         let aside: Vec<Aside> = freed.iter().map(|&slot| Aside::freed(slot)).collect();
         put_aside(&*self.disk, &aside)
     }
 
-    /// Forgets segments that are not used again.
+    /// Drops segments that may not be recycled.
     pub(crate) fn forget(&self, freed: &[u32]) {
         let mut state = self.state.lock();
         let before = state.retiring.len();
@@ -229,12 +230,12 @@ impl Supply {
         state.files -= (before - state.retiring.len()) as u64;
     }
 
-    /// Whether another segment file would be one too many.
+    /// Whether another segment file would exceed the bound.
     pub(crate) fn is_at_limit(&self) -> bool {
         self.is_too_many(self.state.lock().files + 1)
     }
 
-    /// The right to add a segment file, unless it would be one too many.
+    /// Counts a new segment file, if the bound allows it.
     pub(crate) fn claim(&self) -> bool {
         let mut state = self.state.lock();
         let may = !self.is_too_many(state.files + u64::from(!state.is_opening));
@@ -246,22 +247,22 @@ impl Supply {
         files > self.files_max()
     }
 
-    /// The most segment files that there may be.
+    /// The most segment files that the bound allows.
     pub(crate) fn files_max(&self) -> u64 {
         self.bytes_max / self.size
     }
 
-    /// All segment files that there are.
+    /// The number of all segment files.
     pub(crate) fn files(&self) -> u64 {
         self.state.lock().files
     }
 
-    /// One of the [surplus](Self::surplus) is gone.
+    /// Call when a file of the [surplus](Self::surplus) was deleted.
     pub(crate) fn removed(&self) {
         self.state.lock().files -= 1;
     }
 
-    /// One of the surplus could not be removed.
+    /// Returns a file of the surplus that could not be deleted.
     pub(crate) fn put_back(&self, slot: u32) {
         self.state.lock().ready.push_back(Free::new(slot));
     }
@@ -272,15 +273,16 @@ impl Supply {
         state.next_slot - 1
     }
 
-    /// Adds what was [claimed](Self::claim).
+    /// Adds a new segment, which was [counted](Self::claim).
     ///
     /// # Errors
-    /// What `made` says. A failed write of a segment that is prepared never touched the log, which goes on with what
-    /// it has; a failed sync may have hidden the failure of the log's own writes, and must be told to the log.
+    /// That of `made`. A failed write of a new segment does not affect the log, which goes on with what it has; a
+    /// failed sync may have reported a failed write of the log's, and the caller must pass it on to the log.
     pub(crate) fn add(&self, slot: u32, made: Result<(), Failure>) -> Result<(), Failure> {
         match made {
             Ok(()) => {
-                // It has its name: where no more files can be open it is opened when it is used.
+                // The file is in place; if it cannot be opened now, for want of descriptors, it is opened when it is
+                // used.
                 let file = self.disk.open(&slot_name(slot), Mode::Write).ok();
                 self.state.lock().add(self.wanted, slot, file);
                 self.faults.succeeded(PREPARE);
@@ -294,18 +296,18 @@ impl Supply {
         }
     }
 
-    /// Takes back what a failed preparation left.
+    /// Removes what a failed preparation left.
     pub(crate) fn give_up(&self, slot: u32) {
-        // Whatever cannot be removed now is removed when the log is opened.
+        // If this fails, the next opening removes the file.
         drop(self.disk.remove(&prefill_name(slot)));
     }
 
-    /// Moves what was freed by groups that are durable, and has no reader left, to the ready ones.
+    /// Moves freed segments to the ready ones, if their freeing is durable and no reader is left.
     pub(crate) fn recycle(&self, durable: u64) {
         let mut state = self.state.lock();
         let retiring = std::mem::take(&mut state.retiring);
         for (group, segment) in retiring {
-            // The segment's own handle is one; every reader holds another.
+            // The supply's own reference is one; every reader holds another.
             let freed = unless(Mutant::FreedReusedAtOnce, || group <= durable, || true);
             marks::hit_if(!freed, "supply: a freed segment waits for its record");
             if freed && !segment.is_odd() && Arc::strong_count(&segment) == 1 {
@@ -317,9 +319,9 @@ impl Supply {
         }
     }
 
-    /// Takes away some of the ready segments that are not worth their space: those beyond the reserve, or beyond as
-    /// many as were `begun` lately, so that a log which breathes uses warm ones again. What is past the bound goes
-    /// first, and before that what could not be opened.
+    /// Takes up to `most` ready segments that are not worth their space: those beyond both the reserve and the number
+    /// `begun` lately, so that a log with varying load reuses warm files. Takes files beyond the bound first, and
+    /// before those the ones that could not be opened.
     pub(crate) fn surplus(&self, begun: u64, most: usize) -> Vec<Free> {
         let (mut state, files_max) = (self.state.lock(), self.files_max());
         let begun = if state.files < files_max { usize::try_from(begun).unwrap_or(usize::MAX) } else { 0 };
@@ -342,9 +344,9 @@ impl Supply {
 }
 
 impl State {
-    /// The first ready segment that can be opened. One that the file system does not open is not ready any more, so
-    /// that another is prepared for it, and is removed with the next surplus. Where it is the process that lacks
-    /// something, one that is open may still be used.
+    /// Opens the first ready segment that can be opened. If the file is at fault, it is no longer ready, another is
+    /// prepared in its place, and it goes with the next surplus. If the process lacks a resource, an open one further
+    /// on may serve.
     fn open_next(&mut self, disk: &dyn Disk, faults: &Faults, floor: usize) -> Result<Option<Prepared>, Error> {
         let (mut later, mut taken, mut failure) = (Vec::new(), None, None);
         while self.ready.len() + later.len() > floor
@@ -385,14 +387,14 @@ impl State {
         }
     }
 
-    /// Adds a segment that is ready. Only the first ones stay open.
+    /// Adds a ready segment. Only the first `open_max` stay open.
     fn add(&mut self, open_max: usize, slot: u32, file: Option<Arc<dyn File>>) {
         let file = file.filter(|_| self.ready.len() < open_max);
         self.ready.push_back(Free { slot, file });
     }
 }
 
-/// Files in preparation are named apart, so that a crash leaves nothing that could be taken for a segment.
+/// The name of a file in preparation: a crash must not leave a file that is taken for a segment.
 pub(crate) fn prefill_name(slot: u32) -> String {
     format!("prefill-{slot:06}")
 }
@@ -402,7 +404,7 @@ pub(crate) fn is_prefill(name: &str) -> bool {
     slot.is_some_and(|slot| prefill_name(slot) == name)
 }
 
-/// Removes the segments that a process was preparing when it ended.
+/// Removes files that an earlier process was preparing when it ended.
 pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), Error> {
     for name in disk.list().map_err(|error| Error::io("listing the directory", error))? {
         if is_prefill(&name) {
@@ -413,7 +415,7 @@ pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes a whole segment in the caller's thread, zeros and all: for a log that has none yet.
+/// Makes a whole segment in the caller's thread, zeros included: for a new log.
 pub(crate) fn prepare_now(disk: &dyn Disk, pool: &Pool, slot: u32, size: u64) -> io::Result<Prepared> {
     let file = begin(disk, slot, size)?;
     let zeros = zeros(pool, size);
