@@ -1,5 +1,5 @@
-//! What the log does by itself: it fills segments with zeros, promises when it goes idle, reads for rot, and looks
-//! after its lock and its device.
+//! Background work of the log: preparing segments, promises of an idle log, scrubbing, and monitoring the lock and the
+//! device.
 
 pub(crate) mod housekeeping;
 pub(crate) mod scrub;

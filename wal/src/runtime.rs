@@ -1,4 +1,4 @@
-//! Threads, clocks and locks, and a disk that is watched.
+//! Threads, clocks and locks, and a disk that is monitored for stalls.
 
 pub(crate) mod worker;
 pub(crate) mod sync;

@@ -1,4 +1,4 @@
-//! Whose the log is: the directory must be held, and the process must be the one that opened it.
+//! Checks that the log still owns its directory, and that the process is the one that opened it.
 
 use std::{
     sync::{Arc, Weak},
@@ -10,10 +10,10 @@ use crate::{
     runtime::worker::{Machine, Step},
 };
 
-/// How often it looks whether the directory is still the log's: twice in the second within which that is promised.
+/// The period of the checks: two within the second that is documented.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Looks again and again whether the directory is still the log's, and poisons the log when it is not.
+/// Checks periodically that the directory still belongs to the log, and poisons the log if not.
 pub(crate) struct Guard {
     shared: Weak<Shared>,
     next: Duration,

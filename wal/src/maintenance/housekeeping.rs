@@ -1,5 +1,4 @@
-//! What the log does while nobody calls it: promises when it goes idle, lazy batches that have become old, and a look
-//! at whether the device still answers.
+//! Work that is due by time: promises of an idle log, lazy batches that have become old, and detection of stalls.
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -15,16 +14,15 @@ use crate::{
     types::marks,
 };
 
-/// The shortest time after which something is looked at again.
+/// The shortest time until a machine looks again.
 const SOONEST: Duration = Duration::from_millis(1);
 
-/// Reports that the device does not answer. It runs where nothing is asked of the device: what fills segments and
-/// writes old batches waits for a stuck device as everybody does.
+/// Detects and reports stalls of the device. Runs on a thread that does no IO: all others can be stuck behind a stall.
 pub(crate) struct Stalls {
     shared: Weak<Shared>,
-    /// The stall that was reported last; zero when the device answers.
+    /// The duration that was reported last; zero if the device is not stalled.
     reported: Duration,
-    /// When it looks again; until then, what else its thread is kicked for costs it nothing.
+    /// When it looks next; it ignores kicks before, which are meant for other work on its thread.
     next: Duration,
 }
 
@@ -82,7 +80,7 @@ impl Housekeeping {
         Self { shared: Arc::downgrade(shared) }
     }
 
-    /// Has lazy batches written that have waited long enough, and says when to look again.
+    /// Writes lazy batches that are old enough; returns when to look again.
     fn lazy(shared: &Shared, now: Duration) -> Option<Duration> {
         let (group, since) = shared.tail.lazy(&shared.state.watermark, now)?;
         let due = since.saturating_add(shared.env.options.lazy_age);
@@ -95,7 +93,7 @@ impl Housekeeping {
         Some(now.saturating_add(shared.env.options.lazy_age.max(SOONEST)))
     }
 
-    /// Promises that everything is durable when nothing has happened for a while, and says when to look again.
+    /// Writes a promise that everything is durable, if the log has been idle; returns when to look again.
     fn promise(shared: &Shared, now: Duration) -> Option<Duration> {
         let filled = shared.state.filled.load(Ordering::Relaxed);
         if shared.state.promised.load(Ordering::Acquire) >= filled {
@@ -105,7 +103,7 @@ impl Housekeeping {
         if shared.state.watermark.durable() < filled || idle < idle_promise {
             return Some(now.saturating_add(idle_promise.saturating_sub(idle).max(SOONEST)));
         }
-        // Without a segment to write it in there is no promise; nothing else depends on it.
+        // Without space in a segment no promise is written; nothing depends on it.
         if shared.add_empty(0).is_ok() {
             marks::hit("watch: an idle log promises");
             shared.commit_here();

@@ -1,4 +1,4 @@
-//! The machine that keeps segments prepared, and gives back those that are not worth their space.
+//! The machine that prepares segments, and deletes those that are not worth their space.
 
 use std::{
     collections::VecDeque,
@@ -23,20 +23,20 @@ use crate::{
 /// How long a machine that failed waits before it tries again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Segments that are prepared beyond need are kept as far as so many were begun in so many of these times.
+/// Prepared segments beyond the reserve are kept up to the number that was begun in `TICKS` times `TICK`.
 const TICK: Duration = Duration::from_secs(10);
 const TICKS: usize = 6;
 
-/// Of those that are kept no more, so many are given back to the file system with one sync of the directory, and the
-/// next ones after a pause: who writes waits behind it.
+/// At most this many surplus segments are deleted with one sync of the directory, and the next ones after a pause:
+/// writers wait behind it.
 const REMOVED_AT_ONCE: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the giving back of segments is called where it fails.
+/// The name of deleting surplus segments, in reports of failures.
 const GIVE_BACK: &str = "give back segments";
 
-/// Gives the space of segments back to the file system; false if none was. What stays is ready as it was, and the next
-/// opening takes it for prepared.
+/// Deletes segment files; false if none was deleted. Those that stay are still ready, and the next opening takes them
+/// for prepared ones.
 fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
     let (mut is_any, mut failure) = (false, None);
     for Free { slot, file } in surplus {
@@ -63,17 +63,17 @@ fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
     is_any
 }
 
-/// Gives back at once what is past the bound and not in use.
+/// Deletes at once the unused segments beyond the bound.
 pub(crate) fn trim(shared: &Shared) {
     while shared.state.supply.files() > shared.state.supply.files_max()
         && remove(shared, shared.state.supply.surplus(0, REMOVED_AT_ONCE))
     {}
 }
 
-/// How many segments were begun lately.
+/// The number of segments begun lately.
 #[derive(Debug)]
 struct Turnover {
-    /// As many as had been begun at the last ticks, the newest first.
+    /// The total at each of the last ticks, newest first.
     begun: VecDeque<u64>,
     next: Duration,
 }
@@ -83,7 +83,7 @@ impl Turnover {
         Self { begun: VecDeque::from([0]), next: TICK }
     }
 
-    /// Of `begun` segments, those that were so in the last minute, or a little more.
+    /// How many of `begun` segments were begun in the last minute, or a little more.
     fn look(&mut self, now: Duration, begun: u64) -> u64 {
         if now >= self.next {
             self.begun.push_front(begun);
@@ -94,7 +94,7 @@ impl Turnover {
     }
 }
 
-/// Keeps as many segments prepared as the log is to have in reserve.
+/// Keeps the reserve of prepared segments filled.
 pub(crate) struct Prefill {
     shared: Weak<Shared>,
     filling: Option<Filling>,
@@ -122,8 +122,8 @@ impl Prefill {
         }
     }
 
-    /// Gives space back: what a log has used lately it is likely to use again, and making a segment anew costs as much
-    /// as writing it.
+    /// Deletes surplus segments. As many as the log used lately stay: it is likely to need them, and making a segment
+    /// costs as much as writing it.
     fn shrink(&mut self, shared: &Shared, now: Duration) {
         let begun = self.turnover.look(now, shared.state.supply.begun());
         if now < self.shrink_at {
@@ -142,14 +142,14 @@ impl Prefill {
             Ok(filling) if filling.at < size => {
                 self.filling = Some(filling);
                 if shared.watch.is_waiting() && shared.state.supply.len() > KEPT_BACK {
-                    // The log writes, and no writer waits for this segment: half of the time is enough.
+                    // Writes are in flight, and no writer waits for this segment: use half of the time at most.
                     let ended = shared.env.clock.now();
                     return Step::At(ended.saturating_add(ended.saturating_sub(now)));
                 }
                 Step::Again
             }
             Ok(filling) if !shared.state.supply.claim() => {
-                // Somebody was in a hurry, and was first.
+                // A caller made a segment itself meanwhile.
                 marks::hit("supply: a prepared segment would be one too many");
                 drop(shared.env.medium.disk.remove(&prefill_name(filling.slot)));
                 Step::Again
@@ -213,7 +213,7 @@ impl Machine for Prefill {
     }
 
     fn is_needed(&self) -> bool {
-        // A caller that finds no segment prepared makes one.
+        // A caller that finds no prepared segment makes one.
         false
     }
 

@@ -1,4 +1,4 @@
-//! Reading full segments again and again, so that rot is found while there are still other copies to heal it from.
+//! Scrubbing: reads full segments again and again, to find damage while other replicas can still heal it.
 
 use std::{
     ops::Bound,
@@ -17,21 +17,21 @@ use crate::{
     types::{damage::Damage, error::Error, ids::SegmentId},
 };
 
-/// Bytes that one step reads, unless a single group has more.
+/// The bytes that one step reads, unless a single group has more.
 const STEP_BYTES: usize = 1 << 20;
 
-/// How soon to look again when there is nothing to read, unless the period is shorter, and how soon at most.
+/// How long to wait when there is nothing to read: the period, `IDLE` at most, `SOONEST` at least.
 const IDLE: Duration = Duration::from_secs(60);
 const SOONEST: Duration = Duration::from_millis(10);
 
-/// Reads every full segment once in each period, at an even pace, and reports what is not intact as a read would.
+/// Reads every full segment once per period, at an even pace; reports damage as a read would.
 pub(crate) struct Scrub {
     shared: Weak<Shared>,
     period: Duration,
-    /// How far the last segment was read.
+    /// The position in the current segment.
     progress: Option<Progress>,
     last: SegmentId,
-    /// What was found in that.
+    /// The damages found in that segment.
     damages: u64,
     due: Duration,
 }
@@ -43,13 +43,13 @@ struct Progress {
 }
 
 impl Scrub {
-    /// `period` is not zero.
+    /// `period` must not be zero.
     pub(crate) fn new(shared: &Arc<Shared>, period: Duration) -> Self {
         let (progress, last) = (None, SegmentId(0));
         Self { shared: Arc::downgrade(shared), period, progress, last, damages: 0, due: Duration::ZERO }
     }
 
-    /// Reads on for about a step; returns how many bytes that were, 0 when there is no segment to read.
+    /// Reads about one step further; returns the bytes read, 0 if there is no segment to read.
     fn read(&mut self, shared: &Shared) -> Result<usize, Error> {
         let Some(Progress { segment, at, expected }) = self.progress.take().or_else(|| self.next(shared)) else {
             return Ok(0);
@@ -77,7 +77,7 @@ impl Scrub {
         Ok(read.max(1))
     }
 
-    /// The full segment after the last one; the first after all others.
+    /// The next full segment by id; the first one after the last.
     fn next(&mut self, shared: &Shared) -> Option<Progress> {
         let segments = shared.state.segments.lock();
         let is_full =
@@ -89,10 +89,10 @@ impl Scrub {
         Some(Progress { segment: Arc::clone(segment), at: shared.env.medium.framing.pad, expected })
     }
 
-    /// How long reading so many bytes may take, if all of the log is to be read in a period.
+    /// How long reading `bytes` bytes may take, if one period is for the whole log.
     fn pause(&self, shared: &Shared, bytes: usize) -> Duration {
         let all = shared.state.segments.lock().len() as f64 * shared.env.identity.segment_bytes as f64;
-        // In floating point, as a period may be as long as can be said; what it rounds to may be longer than that.
+        // In floating point: the period may be `Duration::MAX`, and rounding may exceed that.
         let pause = self.period.as_secs_f64() * (bytes as f64 / all.max(1.0)).min(1.0);
         Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX)
     }
@@ -115,18 +115,18 @@ impl Machine for Scrub {
         if shared.closing.load(Ordering::Acquire) {
             return Step::Done;
         }
-        // Whoever kicks the worker does not mean this.
+        // Kicks are for other machines.
         if now < self.due {
             return Step::At(self.due);
         }
         let read = self.read(&shared).unwrap_or_else(|error| {
-            // What cannot be read is worth a report, and the next segment may be well.
+            // A read failure is reported, and the next segment may be readable.
             self.report(&shared, Damage::unreadable(self.last, &error));
             STEP_BYTES
         });
         shared.metrics.scrubbed_bytes.fetch_add(read as u64, Ordering::Relaxed);
         let pause = if read == 0 { IDLE.min(self.period).max(SOONEST) } else { self.pause(&shared, read) };
-        // However short the period, the device is others' for half of the time.
+        // Leaves the device half of the time to others, however short the period is.
         let ended = shared.env.clock.now();
         self.due = ended.saturating_add(pause.max(ended.saturating_sub(now)));
         Step::At(self.due)

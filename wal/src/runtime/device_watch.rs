@@ -1,4 +1,4 @@
-//! Whether the device answers: when it was last asked, and last heard of.
+//! Monitoring of the log's own queue: when the device last began and completed a write.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,20 +7,20 @@ use std::{
 
 use crate::runtime::{asleep::Asleep, worker::us};
 
-/// When the device last began or ended something.
+/// The times of the device's last activity, and counts of its completions.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    /// When it was last heard of while something was in flight (us, 0: nothing is in flight).
+    /// The last activity while something is in flight (us, 0: nothing is in flight).
     waiting_since_us: AtomicU64,
     progress_us: AtomicU64,
-    /// How often it has answered, and how long that took in all (us).
+    /// The number of completions, and the time that they took in total (us).
     answers: AtomicU64,
     answering_us: AtomicU64,
     pub(crate) housekeeping: Asleep,
 }
 
 impl Watch {
-    /// Something was asked of it. Called by the one committer alone.
+    /// Call when an operation is submitted. Only the committer calls it.
     pub(crate) fn begin(&self, now: Duration) {
         if self.waiting_since_us.load(Ordering::Relaxed) == 0 {
             self.waiting_since_us.store(us(now), Ordering::Relaxed);
@@ -37,12 +37,12 @@ impl Watch {
         self.waiting_since_us.store(if idle { 0 } else { us(now) }, Ordering::Relaxed);
     }
 
-    /// Something is in flight.
+    /// Whether something is in flight.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting_since_us.load(Ordering::Relaxed) > 0
     }
 
-    /// How long the device has not answered.
+    /// The time since the last activity, if something is in flight; zero otherwise.
     pub(crate) fn waiting(&self, now: Duration) -> Duration {
         match self.waiting_since_us.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
@@ -50,7 +50,7 @@ impl Watch {
         }
     }
 
-    /// How often the device has answered, and how long that took in all.
+    /// The number of completions, and the time that they took in total.
     pub(crate) fn answers(&self) -> (u64, Duration) {
         let took = Duration::from_micros(self.answering_us.load(Ordering::Relaxed));
         (self.answers.load(Ordering::Relaxed), took)

@@ -1,4 +1,4 @@
-//! What has gone wrong in a log, and is still so.
+//! Current failures of a log, besides poison.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use crate::{
     types::{error::Error, ids::SegmentId},
 };
 
-/// A segment in which something has rotted.
+/// A segment with damage that the scrubber found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rot {
     /// The segment.
     pub segment: SegmentId,
-    /// In how many places.
+    /// The number of places that are damaged.
     pub damages: u64,
 }
 
-/// What has gone wrong, besides poison, and is still so.
+/// Failures that have not been cleared by a later success.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) ended: Mutex<Vec<Ended>>,
@@ -30,13 +30,13 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn ended(&self, ended: Ended) {
         let mut all = self.ended.lock();
-        // By hand a machine, or the clock below it, can end again with each step.
+        // Driven by hand, a machine or its clock can panic again with each step.
         if !all.iter().any(|known| known.name == ended.name) {
             all.push(ended);
         }
     }
 
-    /// A machine has failed, and will try again.
+    /// Records that a machine failed, and will try again.
     pub(crate) fn failed(&self, machine: &'static str, error: &Error) {
         self.failing.lock().insert(machine, error.clone());
     }
@@ -45,7 +45,7 @@ impl Faults {
         self.failing.lock().remove(machine);
     }
 
-    /// The reading that is under way, or has ended, has found so much in a segment.
+    /// Records the damages that the current or last scrub of a segment found.
     pub(crate) fn scrubbed(&self, segment: SegmentId, damages: u64) {
         let mut rot = self.rot.lock();
         if damages > 0 {

@@ -1,5 +1,4 @@
-//! Code that is not ours: callbacks, wakers, listeners, machines of the layer above, disks. What it panics with ends
-//! with the call.
+//! Calls of foreign code: callbacks, wakers, listeners, machines of the layer above, disks. Catches their panics.
 
 use std::{
     any::Any,
@@ -9,19 +8,19 @@ use std::{
 
 use crate::runtime::sync::MODELLED;
 
-/// Calls what may panic; the panic's message, if it does.
+/// Runs `call`, and catches its panic.
 ///
 /// # Errors
-/// The message. What was called is to be taken as broken, unless it is over with the call.
+/// The panic's message. State that the call has changed may be inconsistent.
 pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Arc<str>> {
     if MODELLED {
-        // A model that has failed panics, and is to.
+        // In a model, a panic is a failure of the model.
         return Ok(call());
     }
     catch_unwind(AssertUnwindSafe(call)).map_err(message)
 }
 
-/// In an error of a disk: it has panicked, with this message. That says nothing of the bytes that were asked for.
+/// The source of an error of a disk that panicked. It says nothing about the bytes that were to be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the disk has panicked: {0}")]
 pub(crate) struct Panicked(pub(crate) Arc<str>);
@@ -32,7 +31,7 @@ fn message(panic: Box<dyn Any + Send>) -> Arc<str> {
         Err(panic) => match panic.downcast::<&str>() {
             Ok(message) => Arc::from(*message),
             Err(other) => {
-                // To drop it is to call code that is not ours once more.
+                // Dropping the payload would run foreign code again.
                 std::mem::forget(other);
                 Arc::from("a panic without a message")
             }

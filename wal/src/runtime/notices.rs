@@ -1,5 +1,5 @@
-//! What is told to those whose code is not ours, where it can hold up nothing: wakers and callbacks on a thread of
-//! theirs, what happens to the log on another. What they panic with is told as well, and costs nothing else.
+//! Notifications to foreign code, on threads of their own so that they block nothing: one wakes wakers and runs
+//! callbacks, the other calls the listener. A panic of theirs is counted and reported, and has no other effect.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use crate::{
     types::{damage::Damage, error::Error},
 };
 
-/// Something that the listener is told.
+/// An event for the listener.
 #[derive(Debug)]
 pub(crate) enum Event {
     Stalled(Duration),
@@ -29,24 +29,24 @@ pub(crate) enum Event {
     Panicked(&'static str, Arc<str>),
 }
 
-/// What is still to be told, and by whom.
+/// Pending notifications, and the threads that deliver them.
 #[derive(Default)]
 pub(crate) struct Notices {
-    /// Wakers that are due, besides those of tickets.
+    /// Wakers to wake, besides those of tickets.
     wakers: Mutex<Vec<Waker>>,
     waiting: AtomicUsize,
     events: Mutex<VecDeque<Event>>,
-    /// The threads have ended: who brings something attends to it.
+    /// The threads have ended: the caller that adds a notification delivers it.
     pub(crate) closed: AtomicBool,
     panics: AtomicU64,
-    /// Wakes, and calls back.
+    /// Wakes wakers and runs callbacks.
     pub(crate) notifier: OnceLock<Worker>,
-    /// Looks whether the device answers, and tells the listener.
+    /// Detects stalls of the device, and calls the listener.
     pub(crate) watcher: OnceLock<Worker>,
 }
 
 impl Notices {
-    /// Has the wakers woken, soon, by the notifier; when that has ended, by who comes by with nothing locked.
+    /// Queues wakers for the notifier; when that has ended, the next caller that holds no lock wakes them.
     pub(crate) fn wake(&self, mut wakers: Vec<Waker>) {
         if wakers.is_empty() {
             return;
@@ -64,7 +64,7 @@ impl Notices {
         }
     }
 
-    /// Has the listener told, soon, by the watcher.
+    /// Queues an event for the watcher to deliver.
     pub(crate) fn tell(&self, event: Event) {
         self.events.lock().push_back(event);
         if let Some(watcher) = self.watcher.get() {
@@ -72,12 +72,12 @@ impl Notices {
         }
     }
 
-    /// How often code that is not ours has panicked.
+    /// The number of panics of foreign code.
     pub(crate) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Notes that something has panicked, and goes on.
+    /// Counts a panic, and reports it to the listener.
     pub(crate) fn panicked(&self, what: &'static str, message: Arc<str>) {
         self.count(what, &message);
         self.tell(Event::Panicked(what, message));

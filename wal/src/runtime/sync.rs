@@ -1,15 +1,15 @@
-//! The one shim below the code that threads share: the machine's locks, atomics and sleeps, or, where the models in
-//! `models.rs` run that very code, loom's.
+//! The primitives of code that threads share: the system's locks, atomics and sleeps, or loom's where the models in
+//! `models.rs` run that code.
 //!
-//! Whatever takes its locks from elsewhere (the segments' supply, the recent tail, the buffers) is a leaf: no thread
-//! holds it while it does something that a model watches, so to a model each of its calls is one step.
+//! Code that takes its locks from elsewhere (the segments' supply, the recent tail, the buffers) is a leaf: no thread
+//! holds such a lock while it does something that a model observes, so each call is one step to a model.
 
 #[cfg(all(loom, test))]
 pub(crate) use modelled::*;
 #[cfg(not(all(loom, test)))]
 pub(crate) use shipped::*;
 
-/// Models keep what they can explore small: one cell for all waiters, no pause in which to gather others.
+/// Models restrict their state space: one cell for all waiters, no pause to gather groups.
 pub(crate) const MODELLED: bool = cfg!(all(loom, test));
 
 #[cfg(not(all(loom, test)))]
@@ -37,12 +37,12 @@ mod modelled {
         thread::yield_now,
     };
 
-    /// A lock with the interface of `parking_lot`'s, as far as the log uses it.
+    /// A lock with the part of `parking_lot`'s interface that the log uses.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T> {
         inner: loom::sync::Mutex<T>,
         locked: AtomicBool,
-        /// How often it was tried in vain since it was last taken.
+        /// Failed attempts since it was last taken.
         tried: std::sync::atomic::AtomicU32,
     }
 
@@ -62,8 +62,8 @@ mod modelled {
 
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let Ok(inner) = self.inner.try_lock() else {
-                // Whoever tries again and again must let the holder run; not at once, or what can happen meanwhile
-                // would not be explored.
+                // A thread that retries must let the holder run. Not at once, or the model would not explore what can
+                // happen before.
                 if self.tried.fetch_add(1, Ordering::Relaxed) >= 2 {
                     yield_now();
                 }
@@ -73,7 +73,7 @@ mod modelled {
             Some(self.guard(inner))
         }
 
-        /// As relaxed as `parking_lot`'s.
+        /// With relaxed ordering, as `parking_lot`'s.
         pub(crate) fn is_locked(&self) -> bool {
             self.locked.load(Ordering::Relaxed)
         }
@@ -104,7 +104,7 @@ mod modelled {
         }
     }
 
-    /// A cell that is set once; who sees it set sees what was done before.
+    /// A cell that is set once; a thread that sees it set sees everything that happened before.
     #[derive(Debug)]
     pub(crate) struct OnceLock<T> {
         value: std::sync::OnceLock<T>,
@@ -137,7 +137,7 @@ mod modelled {
         static ref SLEEPERS: loom::sync::Mutex<BTreeMap<usize, Arc<Condvar>>> = Default::default();
     }
 
-    /// As the kernel does it: the look at the word and the falling asleep are one step to whoever wakes.
+    /// As a futex does it: comparing the word and going to sleep are one step to a waker.
     pub(crate) fn wait(word: &AtomicU32, seen: u32) {
         let mut sleepers = SLEEPERS.lock().unwrap();
         if word.load(Ordering::Relaxed) == seen {

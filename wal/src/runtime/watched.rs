@@ -1,5 +1,5 @@
-//! A disk whose blocking operations can be seen from outside while they last: whether the device answers is a question
-//! about every one of them, whichever thread is stuck. It may be an embedder's own, so its panics are errors.
+//! A disk that records its blocking operations while they last, so that a stall is detected whichever thread is stuck.
+//! The disk may be an embedder's, so its panics become errors.
 
 use std::{
     io,
@@ -21,15 +21,15 @@ use crate::runtime::{
     worker::{Clock, us},
 };
 
-/// Operations that are seen at once. Of more the first that began are, which are those that have waited for longest.
+/// The number of operations that are recorded at once. Of more, those that began first are: they have waited longest.
 const SEEN: usize = 32;
 
-/// The operations that threads wait for at this moment.
+/// The operations that threads are waiting for.
 pub(crate) struct Pending {
     clock: Arc<dyn Clock>,
-    /// When each of them began (us, 0: none).
+    /// When each began (us, 0: free).
     began_us: [AtomicU64; SEEN],
-    /// Who looks after them.
+    /// The stall detector.
     pub(crate) looker: Asleep,
     notices: Arc<Notices>,
 }
@@ -40,18 +40,18 @@ impl Pending {
         Arc::new(Self { clock, began_us, looker: Asleep::default(), notices })
     }
 
-    /// How long the oldest has lasted; zero if there is none.
+    /// How long the oldest operation has lasted; zero if there is none.
     pub(crate) fn oldest(&self, now: Duration) -> Duration {
         let began = self.began_us.iter().map(|began_us| began_us.load(Ordering::Relaxed)).filter(|&us| us > 0).min();
         began.map_or(Duration::ZERO, |us| now.saturating_sub(Duration::from_micros(us)))
     }
 
-    /// Whether there is any.
+    /// Whether an operation is pending.
     pub(crate) fn is_any(&self) -> bool {
         self.began_us.iter().any(|began_us| began_us.load(Ordering::Relaxed) > 0)
     }
 
-    /// The device was asked for something: sees to it that somebody looks whether it answers.
+    /// Wakes the stall detector, after an operation was submitted to the device.
     pub(crate) fn announce(&self) {
         if self.looker.wake()
             && let Some(watcher) = self.notices.watcher.get()
@@ -60,13 +60,13 @@ impl Pending {
         }
     }
 
-    /// Asks a disk for something.
+    /// Runs an operation of the disk, and records it while it lasts.
     fn call<T>(&self, ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let _began = self.begin();
         guarded(ask).unwrap_or_else(|panic| Err(io::Error::other(Panicked(panic))))
     }
 
-    /// Begins an operation, which ends with what this returns.
+    /// Records an operation until the returned guard is dropped.
     pub(crate) fn begin(&self) -> Began<'_> {
         let now_us = us(self.clock.now());
         let is_taken = |slot: &&AtomicU64| {
@@ -89,7 +89,7 @@ impl Drop for Began<'_> {
     }
 }
 
-/// The disk as it is, and what it is asked for seen. What queues have in flight is their owners' to watch.
+/// Passes operations to the disk, and records them. Owners of queues monitor what is in flight there.
 #[derive(Debug)]
 pub(crate) struct WatchedDisk {
     disk: Arc<dyn Disk>,
@@ -130,7 +130,7 @@ impl Disk for WatchedDisk {
         self.pending.call(|| self.disk.sync_dir())
     }
 
-    /// The committer's, whose panics end it: it alone has writes of the log in flight.
+    /// Not wrapped: a panic of the committer's queue ends the committer, which alone has writes of the log in flight.
     fn queue(&self) -> io::Result<Box<dyn Queue>> {
         self.pending.call(|| self.disk.queue())
     }
@@ -156,7 +156,7 @@ impl Disk for WatchedDisk {
             Ok(answers) => io::Error::other(format!("the disk has answered {} of {} reads", answers.len(), lens.len())),
             Err(error) => error,
         };
-        // The regions went with what was asked.
+        // The regions were passed to the call that failed.
         let pool = Pool::new(0);
         let failed = |len| (pool.region(len), Err(io::Error::other(error.to_string())));
         lens.into_iter().map(failed).collect()

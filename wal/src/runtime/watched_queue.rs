@@ -1,4 +1,4 @@
-//! A queue whose code may panic: what is on its way then fails, and so does what comes after.
+//! A queue whose code may panic: operations in flight fail then, and all later ones.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -6,11 +6,11 @@ use logboom_disk::{Completion, Op, OpKind, Pool, Queue, Wait, Wake};
 
 use crate::runtime::foreign::{Panicked, guarded};
 
-/// The queue, and what it has not answered yet.
+/// The queue, and the operations in flight.
 pub(crate) struct WatchedQueue {
     queue: Box<dyn Queue>,
     waker: Arc<dyn Wake>,
-    /// The tokens of what is in flight, and how much each reads.
+    /// The token of each operation in flight, and the length if it is a read.
     waiting: VecDeque<(u64, Option<usize>)>,
     panic: Option<Arc<str>>,
 }
@@ -42,7 +42,7 @@ impl Queue for WatchedQueue {
             }
         }
         let Some(panic) = &self.panic else { return };
-        // The buffers stay with the queue, which may still have them read.
+        // The queue keeps the buffers: it may still read into them.
         let pool = Pool::new(0);
         completions.extend(self.waiting.drain(..).map(|(token, reads)| Completion {
             token,

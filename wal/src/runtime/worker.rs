@@ -1,4 +1,4 @@
-//! Background work as step machines, and the two things that drive them: a thread, or a test.
+//! Background work as step machines, driven by a thread or by hand.
 
 use std::{
     fmt,
@@ -15,14 +15,14 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::runtime::foreign::guarded;
 
-/// Who drives the background.
+/// What drives the background work.
 #[derive(Clone, Debug, Default)]
 pub enum Runtime {
-    /// Threads of the log's own, and the clock of the machine.
+    /// Threads of the log, with the system's clock.
     #[default]
     Threads,
-    /// The caller, step by step, with a clock of its own: nothing happens behind its back, so the same calls on a
-    /// simulated disk make the same history.
+    /// The caller, step by step, with its own clock: nothing happens between its calls, so the same calls on a
+    /// simulated disk always have the same effects.
     Manual(Arc<dyn Clock>),
 }
 
@@ -39,12 +39,12 @@ impl Runtime {
     }
 }
 
-/// Time and chance, which a simulation decides.
+/// A source of time and random numbers, which a simulation controls.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Time since some beginning; never goes back.
+    /// Time since an arbitrary start; monotonic.
     fn now(&self) -> Duration;
 
-    /// A number that no other call, process or machine is likely to get.
+    /// A number that is unique with high probability, over calls, processes and machines.
     fn nonce(&self) -> u64 {
         RandomState::new().hash_one(Instant::now())
     }
@@ -59,7 +59,7 @@ impl Clock for MachineClock {
     }
 }
 
-/// A clock that stands still until it is told, and whose nonces follow from a seed.
+/// A clock that only moves when told to, and whose nonces follow from a seed.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now_us: AtomicU64,
@@ -72,7 +72,7 @@ impl ManualClock {
         Arc::new(Self { now_us: AtomicU64::new(0), nonces: AtomicU64::new(seed) })
     }
 
-    /// Moves the time on.
+    /// Moves the time forward.
     pub fn advance(&self, by: Duration) {
         let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
         let later = |now: u64| Some(now.saturating_add(by_us));
@@ -94,35 +94,35 @@ impl Clock for ManualClock {
     }
 }
 
-/// A time in microseconds; never 0, which stands for no time.
+/// A time in microseconds; never 0, which means no time.
 pub(crate) fn us(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
-/// A piece of background work that is done step by step.
+/// A piece of background work that is done in steps.
 pub trait Machine: Send {
-    /// For logs and thread names.
+    /// A name for traces and reports.
     fn name(&self) -> &'static str;
 
-    /// Does a bounded amount of work and says when to go on. `now` is the time of the clock in use. A machine that
-    /// panics is not stepped again, which is [told](Ended).
+    /// Does a bounded amount of work and returns when to go on. `now` is the time of the log's clock. A machine that
+    /// panics is not stepped again; that is [reported](Ended).
     fn step(&mut self, now: Duration) -> Step;
 
-    /// Whether the log must not go on without it: it is poisoned then when this machine ends.
+    /// Whether the log depends on it: if so, the log is poisoned when this machine panics.
     fn is_needed(&self) -> bool {
         true
     }
 }
 
-/// A thread or a machine of ours that has ended because it panicked, which none ever should.
+/// A thread or a machine of the log that ended by a panic, which is a bug.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ended {
-    /// The thread's name, or the machine's.
+    /// The name of the thread or the machine.
     pub name: &'static str,
-    /// What it panicked with.
+    /// The message of the panic.
     pub panic: Arc<str>,
-    /// The log was poisoned for it.
+    /// Whether that poisoned the log.
     pub poisons: bool,
 }
 
@@ -139,7 +139,7 @@ pub enum Step {
     Done,
 }
 
-/// Steps machines, on a thread of its own or by hand.
+/// Steps machines, on its own thread or by hand.
 pub struct Worker {
     inner: Arc<Inner>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -150,7 +150,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     tell: Box<dyn Fn(Ended) + Send + Sync>,
     machines: Mutex<Vec<Box<dyn Machine>>>,
-    /// Machines that were added and not yet stepped; apart, so that adding never waits for a step.
+    /// New machines. A separate lock, so that adding a machine never waits for a step.
     added: Mutex<Vec<Box<dyn Machine>>>,
     kicked: Mutex<bool>,
     signal: Condvar,
@@ -158,7 +158,7 @@ struct Inner {
 }
 
 impl Worker {
-    /// A worker without machines; `runtime` says who steps it, `tell` is told of what ends and should not.
+    /// A worker without machines; `runtime` says what steps it; calls `tell` with each machine that panics.
     pub(crate) fn new(
         name: &'static str,
         runtime: &Runtime,
@@ -191,7 +191,7 @@ impl Worker {
         self.kick();
     }
 
-    /// Has every machine stepped, because something may have changed for it.
+    /// Wakes all machines: there may be work for them.
     pub fn kick(&self) {
         *self.inner.kicked.lock() = true;
         self.inner.signal.notify_one();
@@ -202,19 +202,19 @@ impl Worker {
         *self.inner.kicked.lock()
     }
 
-    /// Steps every machine once, in the caller's thread; true if one of them has more to do at once.
+    /// Steps every machine once, in the caller's thread; true if one has more to do at once.
     pub(crate) fn step(&self) -> bool {
         matches!(self.inner.outlive(|| self.inner.step(), Step::Done), Step::Again)
     }
 
-    /// Ends the thread after the step that it is in, and drops the machines.
+    /// Ends the thread after its current step, and drops the machines.
     pub(crate) fn stop(&self) {
         self.inner.stopped.store(true, Ordering::Release);
         self.kick();
         let thread = self.thread.lock().take();
-        // What runs on the thread itself may stop it.
+        // Code on the thread itself may call this.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
-            // A panic was told already.
+            // A panic was reported already.
             drop(thread.join());
         }
         self.inner.added.lock().clear();
@@ -225,12 +225,12 @@ impl Worker {
 }
 
 impl Inner {
-    /// The life of a thread.
+    /// The body of the thread.
     fn live(&self) {
         self.outlive(|| self.run(), ());
     }
 
-    /// Does what a thread does; `ended` if it panics, which is told.
+    /// Runs `work`; reports a panic and returns `ended` instead.
     fn outlive<T>(&self, work: impl FnOnce() -> T, ended: T) -> T {
         guarded(work).unwrap_or_else(|panic| {
             (self.tell)(Ended { name: self.name, panic, poisons: true });
@@ -241,7 +241,8 @@ impl Inner {
     fn run(&self) {
         while !self.stopped.load(Ordering::Acquire) {
             match self.step() {
-                // A scheduler lets who is at work go on for milliseconds, and who commits waits that long behind it.
+                // The scheduler may let a busy thread go on for milliseconds, and the committing thread would wait
+                // behind it.
                 Step::Again => std::thread::yield_now(),
                 Step::At(time) => self.sleep(Some(time)),
                 Step::Parked | Step::Done => self.sleep(None),
@@ -249,9 +250,9 @@ impl Inner {
         }
     }
 
-    /// Steps every machine once and says when the first is due again.
+    /// Steps every machine once, and returns when the first is due again.
     fn step(&self) -> Step {
-        // Stepped by hand, a machine may wait for the log, and with that drive it: the machines go on when it is done.
+        // Driven by hand, a machine may wait for the log and so drive it: this nested call steps nothing.
         let Some(mut machines) = self.machines.try_lock() else { return Step::Parked };
         machines.append(&mut self.added.lock());
         let now = self.clock.now();
