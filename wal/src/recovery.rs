@@ -1,4 +1,4 @@
-//! Recovery: what is there, what of it counts, and what is lost.
+//! Recovery: finds the files of the log, decides which groups count, and reports what is lost.
 
 pub(crate) mod opening;
 pub(crate) mod replay;

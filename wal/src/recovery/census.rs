@@ -1,4 +1,4 @@
-//! Whether the files of a directory are of the log that it is opened as.
+//! Checks that the files of a directory belong to the log that is opened.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::{
 };
 
 impl Opening {
-    /// Compares what the files say with the identity. Nothing has been changed yet.
+    /// Compares all files with the identity. Runs before anything is changed.
     ///
     /// # Errors
-    /// [`Error::Identity`] when the log is not to be opened so: for writing when files are of another log or `LOGBOOM`
-    /// is damaged, at all when there is nothing of the log; [`Error::Io`].
+    /// [`Error::Identity`] if the log may not be opened: for writing, if files belong to another log or `LOGBOOM` is
+    /// damaged; at all, if no file belongs to the log. [`Error::Io`].
     pub(crate) fn check_identity(&mut self, found: &mut [FoundFile]) -> Result<(), Error> {
         let is_vouched_for = found.iter().any(|file| file.claim == Claim::Ours);
         let is_open = |claim: &Claim| *claim == Claim::Unverified || *claim == Claim::None && !is_vouched_for;
         for file in found.iter_mut().filter(|file| is_open(&file.claim)) {
             if file.probe(&self.base)?.is_some() {
-                // What it was begun with rotted, and what follows did not.
+                // The start of the file is damaged, and later groups are not.
                 file.claim = Claim::Ours;
             }
         }
@@ -50,10 +50,10 @@ impl Opening {
             }
         }
         if !fault.is_total() {
-            // A slot in which neither the header nor the content is intact holds nothing that could be lost.
+            // A slot whose header and content are both damaged holds nothing that could be lost.
             fault.unverified.retain(|name| !is_slot(name));
         }
-        // Before version 2 a log was named before anything of it was there.
+        // Before version 2 a log got its name before its other files.
         let may_be_bare = *state == State::Begun || self.base.identity.version < 2;
         let is_lost = fault.is_total() && !may_be_bare;
         let is_good = fault.logboom.is_none() && !is_lost && fault.strangers().next().is_none();

@@ -1,4 +1,4 @@
-//! Finding the cold segments again, and where each ends.
+//! Recovery of cold segments: finds them, and where each ends.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::{
 };
 
 impl Opening {
-    /// Takes the cold segments: those of the checkpoint, and `found`, which were begun since.
+    /// Places the cold segments: those of the checkpoint, and `found`, those that were begun since.
     ///
-    /// All that is intact in them counts, whether anybody was told of it or not: it is copies of durable records. What
-    /// was begun earlier and is in no checkpoint was freed. Where a copy was not synced, the segment that it was taken
-    /// from is still there, and its claim is the newer one; but the next checkpoint states the copy as what is durable,
-    /// so it is synced again.
+    /// Every intact group in them counts, acknowledged or not: it holds copies of durable records. A cold segment that
+    /// was begun earlier and is in no checkpoint was freed. If a copy was not synced, the segment with the original is
+    /// still there, and wins as the newer claim. But the next checkpoint states the copy as durable, so it is synced
+    /// again.
     pub(crate) fn place_cold(&mut self, found: Vec<(Life, FoundFile)>) -> Result<(), Error> {
         let (size, pad) = (self.base.segment_size(), self.base.identity.pad);
         for (life, file) in found.into_iter().rev() {
@@ -47,11 +47,11 @@ impl Opening {
         Ok(())
     }
 
-    /// Finds where a cold segment ends, from where it is known to have come: its footer says so, or walking it. Returns
-    /// what could not be read.
+    /// Finds the end of a cold segment, from the end that the checkpoint states: by its footer, or by a walk. Returns
+    /// the ranges that could not be read.
     ///
-    /// Each group was begun when all before it were synced, so one that is not intact is damage if another follows,
-    /// and else the end.
+    /// A group was begun only when all earlier ones were synced. So a group that is not intact is damage if another
+    /// follows, and the end otherwise.
     fn find_end(&self, segment: &Segment) -> Result<Holes, Error> {
         let stated = segment.adopt_end(&self.base.medium);
         if stated.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))? {
@@ -64,8 +64,8 @@ impl Opening {
         loop {
             match course.look()? {
                 Found::Group(group) => course.accept(&group),
-                // Whoever reads the segment is told what is left of it. Where all that follows is misplaced, the walk
-                // cannot resume.
+                // Reads of the segment report what is left of it. Where all that follows is misplaced, the walk cannot
+                // resume.
                 found if self.is_followed(&mut course)? && course.salvage(&found, None, None, None)?.is_some() => {}
                 _ => return Ok(course.window.holes),
             }

@@ -1,5 +1,5 @@
-//! Which segment file holds which segment: by the life that it states, whatever its name, and by its name only where it
-//! states none.
+//! Finds which segment file holds which segment: by the life that the file states, whatever its name, and by name only
+//! if it states none.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,19 +24,19 @@ use crate::{
     types::{damage::OddFile, error::Error, ids::SegmentId, marks},
 };
 
-/// A segment file, and what it states. It is not open: most may be free, and not as many may be open at once.
+/// A segment file and the lives that it states. Not kept open: there may be more free files than file descriptors.
 pub(crate) struct FoundFile {
     pub(crate) slot: u32,
-    /// The lives that its header and its first group state, the newest first. It is that of the first; a group that was
-    /// written to another file than its own makes that one state its life as well.
+    /// The lives that its header and its first group state, newest first. The file counts as that of the first. A group
+    /// that was written to the wrong file adds its own life to that file.
     pub(crate) lives: Vec<Life>,
     pub(crate) claim: Claim,
-    /// What of its beginning could not be read.
+    /// What could not be read of its beginning.
     pub(crate) holes: Holes,
 }
 
 impl FoundFile {
-    /// The life that it is taken for.
+    /// The life that the file counts as.
     pub(crate) fn life(&self) -> Option<Life> {
         self.lives.first().copied()
     }
@@ -57,7 +57,7 @@ impl FoundFile {
 }
 
 impl Opening {
-    /// The segment files of the directory, and the lives that they state.
+    /// Lists the segment files of the directory, with the lives that they state.
     pub(crate) fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
         let disk = Arc::clone(&self.base.medium.disk);
         let mut found = Vec::new();
@@ -77,7 +77,7 @@ impl Opening {
         Ok(found)
     }
 
-    /// `None` for a file of a wrong size that is not known to be of this log.
+    /// Reads the lives of a file; `None` for a file of a wrong size that is not known to belong to this log.
     fn look_at(&mut self, disk: &dyn Disk, slot: u32) -> Result<Option<FoundFile>, Error> {
         let (name, mut holes) = (slot_name(slot), Holes::default());
         let fail = |error| Error::io(format!("opening {name}"), error);
@@ -93,7 +93,7 @@ impl Opening {
             return Ok(None);
         }
         if size != expected {
-            // A finished one has its size before it has its name.
+            // A complete file has its size before it has its name.
             marks::hit("recovery: a segment file of a wrong size");
             self.odd.insert(slot, size);
             self.report_odd(slot, format!("has {size} bytes instead of {expected}"));
@@ -102,7 +102,7 @@ impl Opening {
         Ok(Some(FoundFile { slot, lives, claim, holes }))
     }
 
-    /// Notes what could not be read of a segment file: it is not used again by this opening.
+    /// Reports what could not be read of a segment file, which this opening does not reuse.
     pub(crate) fn note_holes(&mut self, slot: u32, holes: &Holes) {
         let Some(why) = holes.why() else { return };
         let size = self.base.identity.segment_bytes;
@@ -111,7 +111,7 @@ impl Opening {
                 marks::hit("recovery: a segment cannot be read");
                 self.report_odd(slot, why);
             }
-            // To cut it does not make it readable.
+            // Truncating the file would not make it readable.
             Some(&found) if found > size => {}
             Some(_) => return,
         }
@@ -122,8 +122,8 @@ impl Opening {
         self.report.odd_files.push(OddFile { name: slot_name(slot), what });
     }
 
-    /// Lets go of a file in which nothing of the log is. One that could not be read, or is of a wrong size, is not used
-    /// again: `is_freed` says whether what was in it is known to be nothing any more.
+    /// Frees a file without groups of the log. A file that could not be read, or has a wrong size, is put aside
+    /// instead: `is_freed` says whether its content is known to be obsolete.
     pub(crate) fn let_go(&mut self, slot: u32, is_freed: bool) {
         match self.odd.get(&slot) {
             Some(&size) => self.aside.push(Aside { slot, is_empty: is_freed || size == 0 }),
@@ -131,7 +131,7 @@ impl Opening {
         }
     }
 
-    /// Segments that the checkpoint names and that lie below its replay position.
+    /// Places the segments that the checkpoint names and that are below its replay position.
     pub(crate) fn place_covered(&mut self, found: &mut Vec<FoundFile>) -> Result<(), Error> {
         let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
         let rows = checkpoint.segments.clone();
@@ -154,7 +154,7 @@ impl Opening {
                 Some(at) => self.place_row(row, &found.swap_remove(at))?,
                 None => {
                     marks::hit("recovery: a segment of the checkpoint was used again");
-                    // One that was begun, and given up before anything was in it, is not freed by any record.
+                    // A segment that was begun and abandoned while empty is freed by no record.
                     self.missing.extend((row.first <= row.last).then_some(row.id));
                 }
             }
@@ -174,10 +174,10 @@ impl Opening {
         Ok(())
     }
 
-    /// Segments from the replay position on, oldest first. Lets go of the files that hold nothing of the log.
+    /// Places the segments from the replay position on, oldest first. Frees the files without groups of the log.
     ///
-    /// The newest is of the highest epoch, and each names the one before it. What lies in between is void: a process
-    /// that died had begun it, and it landed when the next one had gone on from where the log ended without it.
+    /// The newest segment is the one of the highest epoch, and each names its predecessor. Segments in between are
+    /// void: late writes of a crashed process whose successor had recovered without them.
     pub(crate) fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<(), Error> {
         let from = self.replay_from();
         let (mut stated, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
@@ -203,21 +203,21 @@ impl Opening {
         let is_gapped = self.link(stated, &mut rest)?;
         rest.sort_by_key(|file| file.slot);
         let pad = self.base.identity.pad;
-        // A segment is begun by one write of its header and its first group: neither of them was read.
+        // Header and first group of a segment are one write: here neither could be read.
         let unknown = rest.iter().find(|file| file.holes.cover(0..2 * pad, pad)).filter(|_| !is_gapped);
         self.lost_end = unknown.map(|file| format!("{} may have been it, and cannot be read", slot_name(file.slot)));
         if self.chain.is_empty() && (self.checkpoint.is_some() || !self.bad_slots().is_empty()) {
             marks::hit("recovery: no segment that the checkpoint is replayed from is left");
             self.lost_end = Some("no segment that the checkpoint is replayed from is left".to_owned());
         }
-        // What may be of another log is never written over. Of one that states a life it is known that nothing in it
-        // counts.
+        // A file that may belong to another log is never overwritten. A file that states a life is known to hold
+        // nothing that counts.
         let is_ours = |file: &FoundFile| matches!(file.claim, Claim::None | Claim::Ours);
         rest.into_iter().filter(is_ours).for_each(|file| self.let_go(file.slot, !file.lives.is_empty()));
         Ok(())
     }
 
-    /// Whether one is missing between these, which are sorted, or behind them.
+    /// Whether a segment is missing between the stated ones, which are sorted, or after them.
     fn misses(&self, stated: &[(Life, FoundFile)]) -> Result<bool, Error> {
         let mut named = None;
         for (life, _) in stated.iter().rev() {
@@ -228,7 +228,7 @@ impl Opening {
                 named = Some(life.origin.segment);
             }
         }
-        // Of the oldest one, the one before it is covered; the first of a log has none.
+        // The predecessor of the oldest segment is covered; the first segment of a log has none.
         if named.is_some_and(|named| named >= self.replay_from() && named > SegmentId(0)) {
             return Ok(true);
         }
@@ -240,8 +240,8 @@ impl Opening {
         Ok(self.stated(&newest)?.is_some_and(|stated| stated.successor.is_some()))
     }
 
-    /// Looks for a life that is missing in all of the files that seem to hold nothing of the log: what one was begun
-    /// with, and much of what follows, may be destroyed, or be of another life that was written there.
+    /// Searches the files that seem to hold nothing of the log for a missing life: the start of a file, and much of
+    /// what follows, may be damaged or overwritten by another life's group.
     fn search(&mut self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
         let from = self.replay_from();
         for mut file in std::mem::take(rest) {
@@ -260,7 +260,7 @@ impl Opening {
         self.base.sort(stated, rest)
     }
 
-    /// Takes what follows each other of these, and leaves the rest; whether one is missing in between.
+    /// Links the segments that follow each other, and leaves the others to `rest`; true if one is missing in between.
     fn link(&mut self, stated: Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<bool, Error> {
         let mut is_gapped = false;
         for (life, file) in stated.into_iter().rev() {
@@ -278,7 +278,7 @@ impl Opening {
         Ok(is_gapped)
     }
 
-    /// Says of live segments whose files could not be read as a whole that they are not used again. Returns those whose
+    /// Marks live segments that could not be read completely: their files are not reused. Returns the segments whose
     /// files are too short or too long.
     pub(crate) fn mark_odd(&self) -> Vec<Arc<Segment>> {
         let is_odd = |segment: &&Arc<Segment>| self.odd.contains_key(&segment.slot);
@@ -289,8 +289,8 @@ impl Opening {
     }
 }
 
-/// Gives live segments' files their size: they are used again some day. What is missing of a short one was told of; in
-/// what a long one has beyond its size nothing of the log ever was. One that cannot be cut is not used again.
+/// Restores the size of live segments' files, which are reused later. What a short file lacks was reported; beyond its
+/// size a long file never held anything of the log. A file that cannot be truncated is not reused.
 pub(crate) fn restore_sizes(missized: &[Arc<Segment>], size: u64) -> io::Result<()> {
     for segment in missized {
         let file = &segment.file;
@@ -310,15 +310,15 @@ pub(crate) fn restore_sizes(missized: &[Arc<Segment>], size: u64) -> io::Result<
 }
 
 impl Base {
-    /// A segment of the log of which nothing was walked.
+    /// A segment of the log, before any walk of it.
     fn segment(&self, life: Life, file: &FoundFile) -> Result<Segment, Error> {
         let (size, pad) = (self.segment_size(), in_segment(self.identity.pad));
         let groups = (life.origin.last + 1, life.origin.last);
         Ok(Segment::new(life, file.slot, file.open(self)?, size, pad, groups))
     }
 
-    /// Takes a file that states several lives for the newest of them, but where another file holds more of that one, or
-    /// where it holds more of an older one that is not covered: its file was never free.
+    /// Decides between several lives that one file states: the newest one, unless another file holds more groups of it,
+    /// or this file holds more groups of an older life that is not covered and so was never free.
     fn settle(&self, found: &mut [FoundFile], from: SegmentId) -> Result<(), Error> {
         for at in 0..found.len() {
             while let [newest, older, ..] = *found[at].lives {
@@ -341,7 +341,7 @@ impl Base {
         Ok(())
     }
 
-    /// The oldest first, one of each life: the file with the most of its groups. The others go to the rest.
+    /// Sorts by age and keeps one file per life, the one with most of its groups. Moves the others to `rest`.
     fn sort(&self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
         let mut sorted: Vec<(Life, FoundFile)> = Vec::with_capacity(stated.len());
         stated.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
@@ -360,8 +360,8 @@ impl Base {
         Ok(())
     }
 
-    /// The file that states the life of a segment that a checkpoint names. Where a group of it was written to another
-    /// file than its own, that one states it as well: the one with the most of its groups counts.
+    /// Finds the file that states the life of a segment of the checkpoint. If a group of it was written to the wrong
+    /// file, that file states it too: the file with most of its groups counts.
     fn stating(&self, found: &[FoundFile], row: &SegmentRow, rows: &[SegmentRow]) -> Result<Option<usize>, Error> {
         let states = |file: &FoundFile| file.life().is_some_and(|life| life.is(&row.life()));
         let is_of_none =
@@ -387,9 +387,8 @@ impl Base {
         Ok(most.map(|(.., at)| at))
     }
 
-    /// The file of a segment that a checkpoint names, where none states its life: the one of its name, if it can be, or
-    /// one that states no life at its very beginning, and this one further on: those were `probed`, by slot, for the
-    /// rows before.
+    /// Finds the file of a segment of the checkpoint whose life no file states at its start: the file of its name if
+    /// that can still hold it, or a file that states the life only further on. `probed` caches such lives by slot.
     fn unstated(
         &self,
         found: &mut [FoundFile],
@@ -413,8 +412,8 @@ impl Base {
         Ok(None)
     }
 
-    /// Whether the file of a segment's name can still hold it. If it was used again it states a later life; one that
-    /// states an earlier life has lost what the segment was begun with, and that alone.
+    /// Whether the file of the segment's name can still hold it. A reused file states a later life. A file that states
+    /// an earlier one has lost only the start of the segment.
     fn is_still(&self, file: &FoundFile, row: &SegmentRow) -> Result<bool, Error> {
         let Some(life) = file.life() else { return Ok(true) };
         if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
@@ -423,15 +422,16 @@ impl Base {
         Ok(self.probe(&*file.open(self)?, &mut Holes::default())?.is_some_and(|life| life.segment == row.id))
     }
 
-    /// Whether a file states the life of another one, which holds more of it, and this row's further on.
+    /// Whether a group of another segment overwrote the start of this file: another file holds more of the stated life,
+    /// and this one has groups of the row's further on.
     fn is_written_over(&self, found: &[FoundFile], own: usize, row: &SegmentRow) -> Result<bool, Error> {
         let Some(life) = found[own].life() else { return Ok(false) };
         let Some(elsewhere) = self.most_groups_elsewhere(&life, found, own)? else { return Ok(false) };
         Ok(elsewhere > self.count_groups(&life, &found[own])? && self.count_groups(&row.life(), &found[own])? > 0)
     }
 
-    /// The most groups of a life that another file than `own` holds, which takes reading all of it; `None`, at no cost,
-    /// if none states that life.
+    /// The most groups of a life in any file but `own`, for which those files are read completely; `None` if no other
+    /// file states the life, at no cost.
     fn most_groups_elsewhere(&self, life: &Life, found: &[FoundFile], own: usize) -> Result<Option<usize>, Error> {
         let mut most = None;
         for (_, other) in found.iter().enumerate().filter(|(at, file)| *at != own && file.states(life)) {

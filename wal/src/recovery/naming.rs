@@ -1,5 +1,5 @@
-//! By which identity a log is opened, and where that was read: in `LOGBOOM`, in what a creation left that was cut
-//! short, or, when `LOGBOOM` is lost, in the other files.
+//! Finds the identity of the log: in `LOGBOOM`, in the files of a creation that was interrupted or, if `LOGBOOM` is
+//! lost, in the other files.
 
 use std::{io, sync::Arc};
 
@@ -19,28 +19,29 @@ use crate::{
     types::{error::Error, identity_fault::IdentityFault, marks},
 };
 
-/// How much of a file is looked at whose pad unit is not known, in bytes: it has its header, and the first group.
+/// How much to read of a file whose pad unit is unknown, in bytes: enough for its header and its first group.
 const LOOK: u64 = 128 << 10;
 
-/// Whether a directory is a log, or could become one: to be asked before anything is put in it, a lock included.
+/// Checks that a directory is a log or can become one. Call it before anything is created in the directory, a lock
+/// included.
 ///
 /// # Errors
-/// [`Error::Foreign`] when it holds files and no log, [`Error::Identity`], [`Error::Io`].
+/// [`Error::Foreign`] if it holds files and no log; [`Error::Identity`], [`Error::Io`].
 pub fn recognise(disk: &dyn Disk) -> Result<(), Error> {
     if names(disk)?.iter().any(|name| name == NAME) {
-        // What it says is read by the opening.
+        // The opening checks its content.
         return Ok(());
     }
     Naming::read(disk, &Pool::new(0)).map(drop)
 }
 
-/// Writes `LOGBOOM` again, as the other files of the log name it. Durable on return; returns what was wrong.
+/// Writes `LOGBOOM` again, from the other files of the log. Durable on return; returns what was wrong.
 ///
-/// The directory must be locked. Where `LOGBOOM` was that of another log, it is gone then.
+/// The directory must be locked. A `LOGBOOM` that names another log is replaced.
 ///
 /// # Errors
-/// [`Error::Misuse`] when nothing is wrong with it; [`Error::Identity`] when the other files do not say, or are
-/// not all of one log, and the errors of [`open_read_only`](crate::open_read_only); nothing is changed then.
+/// [`Error::Misuse`] if `LOGBOOM` is intact; [`Error::Identity`] if the other files do not state an identity, or
+/// belong to several logs; those of [`open_read_only`](crate::open_read_only). Nothing was changed in these cases.
 /// [`Error::Io`].
 pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error> {
     let fault = match crate::recovery::opening::open_read_only(Arc::clone(&disk), Options::default()) {
@@ -51,7 +52,7 @@ pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error
     let fault = fault.ok_or_else(|| Error::Misuse { what: format!("{NAME} is intact: it is not to be restored") })?;
     let pool = Pool::new(0);
     let found = match fault.is_restorable().then(|| Naming::read_elsewhere(&*disk, &pool, NAME)) {
-        // They do not agree: what is known of LOGBOOM itself says more than that.
+        // The other files do not agree: the fault of LOGBOOM itself is the better report.
         Some(Err(Error::Identity(_))) | None => None,
         Some(found) => found?,
     };
@@ -61,26 +62,26 @@ pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error
     named.map(|()| fault).map_err(|error| Error::io(format!("restoring {NAME}"), error))
 }
 
-/// See the module.
+/// An identity, and where it was found.
 #[derive(Debug)]
 pub(crate) struct Naming {
     pub(crate) identity: Identity,
     pub(crate) state: State,
 }
 
-/// Where the identity of a log stands.
+/// Where the identity of a log was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// In `LOGBOOM`.
     Named,
-    /// In `LOGBOOM.new`: the log is being made.
+    /// In `LOGBOOM.new`: the log is being created.
     Begun,
-    /// In copies, or in checksums alone. Here is what is wrong with `LOGBOOM`.
+    /// In copies, or derived from checksums; `LOGBOOM` has this fault.
     Lost(String),
 }
 
 impl Naming {
-    /// Finds the identity of the log in `disk`; begins one, where the options allow it and there is none.
+    /// Finds the identity of the log on `disk`; creates one if there is none and the options allow it.
     ///
     /// # Errors
     /// [`Error::Foreign`], [`Error::Identity`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`].
@@ -112,7 +113,7 @@ impl Naming {
         }
     }
 
-    /// Names a log that was being made, when it is: its first group is durable. Durable on return.
+    /// Gives a new log its name, once its first group is durable. Durable on return.
     pub(crate) fn complete(&self, disk: &dyn Disk) -> Result<(), Error> {
         if self.state != State::Begun {
             return Ok(());
@@ -121,7 +122,7 @@ impl Naming {
         named.map_err(|error| Error::io(format!("creating {NAME}"), error))
     }
 
-    /// `None` when the directory is empty, or as good as that.
+    /// `None` if the directory is empty, or has only what an interrupted creation left.
     fn read(disk: &dyn Disk, pool: &Pool) -> Result<Option<Self>, Error> {
         match Identity::read(disk, pool, NAME) {
             Ok(Some(identity)) => return Ok(Some(Self { identity, state: State::Named })),
@@ -135,10 +136,10 @@ impl Naming {
         if names.iter().any(|name| name == NAME_COPY) {
             return Err(Error::Foreign("it is a copy of a log that was not finished: make it anew".to_owned()));
         }
-        // To begin anew is to remove what was begun: a creation that is cut short there leaves what it was preparing.
+        // A second creation first removes what the first one made: interrupted there, it leaves a file in preparation.
         let is_nothing = |name: &str| matches!(name, NAME_NEW | LOCK) || is_prefill(name);
         let Some(other) = names.iter().find(|name| !is_nothing(name)) else { return Ok(None) };
-        // It is durable before any file of a new log has its name.
+        // `LOGBOOM.new` is durable before any other file of a new log has its name.
         if let Ok(Some(identity)) = Identity::read(disk, pool, NAME_NEW) {
             marks::hit("recovery: the log was being made");
             return Ok(Some(Self { identity, state: State::Begun }));
@@ -147,8 +148,7 @@ impl Naming {
         found.map(Some).ok_or_else(|| Error::Foreign(format!("there is no file {NAME}, but there is {other:?}")))
     }
 
-    /// What segments and checkpoints say, of which `LOGBOOM` does not tell whose they are; `None` if there is no header
-    /// in any of them.
+    /// Derives the identity from segments and checkpoints, without `LOGBOOM`; `None` if none of them has a header.
     fn read_elsewhere(disk: &dyn Disk, pool: &Pool, what: &str) -> Result<Option<Self>, Error> {
         let mut looks = Vec::new();
         for name in names(disk)? {
@@ -183,7 +183,7 @@ impl Naming {
     }
 }
 
-/// What is wrong with `LOGBOOM`, if this is an error for which other files may say what it had.
+/// The fault of `LOGBOOM`, if other files may still tell its content after this error.
 fn why_lost(error: &Error) -> Option<String> {
     match error {
         Error::Foreign(what) => Some(what.clone()),
@@ -192,16 +192,16 @@ fn why_lost(error: &Error) -> Option<String> {
     }
 }
 
-/// What a file says of the log that it is of, by itself.
+/// What a file says by itself about the log that it belongs to.
 struct Look {
     name: String,
     copy: Option<Identity>,
-    /// An identity for which both its header and its first group are right.
+    /// An identity that matches both its header and its first group.
     inferred: Option<Identity>,
 }
 
 impl Look {
-    /// `None` if the file has no header, or none that can be read.
+    /// `None` if the file has no readable header.
     fn at(disk: &dyn Disk, pool: &Pool, name: &str) -> io::Result<Option<Self>> {
         match Self::read(disk, pool, name) {
             Err(error) if is_of_the_bytes(&error) => Ok(None),
@@ -219,7 +219,7 @@ impl Look {
         let bytes = read_around(&*file, pool, disk.facts().pad_unit, 0..len, &mut Holes::default())?;
         let (copy, seed) = (Identity::copy_in(&bytes), implied_seed(&bytes));
         let is_header_of = |pad: &usize| implied_seed(&bytes[(*pad).min(len)..]);
-        // A group begins where the first pad unit ends.
+        // The first group begins after the first pad unit.
         let pads = (9..17).map(|bits| 1_usize << bits);
         let grouped = pads.clone().find(|pad| seed.is_some() && is_header_of(pad) == seed);
         let inferred = seed.zip(grouped).filter(|_| slot_of(name).is_some());
@@ -228,7 +228,7 @@ impl Look {
         Ok(has_header.then(|| Self { name: name.to_owned(), copy, inferred }))
     }
 
-    /// What those agree on that say enough.
+    /// The identity that all files agree on that state one.
     fn inferred(looks: &[Self]) -> Option<Identity> {
         let mut inferred = looks.iter().filter_map(|look| look.inferred);
         let first = inferred.next()?;

@@ -1,7 +1,8 @@
-//! Opening a log: what is there, what of it counts, and the new epoch that goes on from there.
+//! Opening a log: finds its files, decides what counts, and prepares the epoch that goes on from there.
 //!
-//! Nothing of a log changes on the device before the whole verdict is known, and crashing in here, at any point, any
-//! number of times, changes nothing: see FORMAT.md, "Recovery". Before that a log that is not there begins to be
+//! Nothing of a log changes on the device before all is decided. A crash in here, at any point, any number of times,
+//! changes nothing: see FORMAT.md, "Recovery". Two things come earlier: creating a new log begins, and files of
+//! unfinished segments are removed.
 //! created, and what is left of an unfinished segment is removed.
 
 use std::{
@@ -45,21 +46,21 @@ use crate::{
     },
 };
 
-/// Idle memory that the log's buffers keep, besides what was read ahead: that is let go by the dozen of MiB, when scans
-/// have passed, and asked for at once by those that follow.
+/// Idle memory that the log's buffers keep, apart from read-ahead. Finished scans release dozens of MiB at once, and
+/// the next ones allocate them again.
 const POOL_IDLE_BYTES: usize = 16 << 20;
 
-/// Opens the log in `disk` for reading and writing, up to the point where the layer above replays it.
+/// Opens the log on `disk` for reading and writing; the layer above replays it next.
 ///
 /// # Errors
-/// [`Error::Foreign`], [`Error::Identity`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`]; nothing of
-/// a log has been changed then. The creation of a new one may have been begun: opening it again goes on with that.
+/// [`Error::Foreign`], [`Error::Identity`], [`Error::NewerFormat`], [`Error::Unsupported`], [`Error::Io`]; no existing
+/// log was changed. A new log may have been created in part: opening it again goes on with that.
 pub fn open(disk: Arc<dyn Disk>, options: Options, runtime: Runtime) -> Result<Opening, Error> {
     options.check()?;
     Opening::find(disk, options, runtime, Mode::Write)
 }
 
-/// Opens the log in `disk` for reading what recovery would accept at this moment. Nothing is written or locked.
+/// Opens the log on `disk` for reading what recovery would accept now. Writes and locks nothing.
 ///
 /// # Errors
 /// As [`open`]; a directory without a log is [`Error::Foreign`].
@@ -67,51 +68,51 @@ pub fn open_read_only(disk: Arc<dyn Disk>, options: Options) -> Result<Opening, 
     Opening::find(disk, options, Runtime::Threads, Mode::Read)
 }
 
-/// A log that is being opened: its checkpoint and footers can be read, its newer records replayed.
+/// A log that is being opened: reads its checkpoint and footers, and replays its newer records.
 pub struct Opening {
     pub(crate) base: Base,
     pub(crate) naming: Naming,
     pub(crate) slots: Slots,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
-    /// Segments of the checkpoint that are not there any more; the replay must say that they were freed.
+    /// Segments of the checkpoint that are missing; the replay must show that they were freed.
     pub(crate) missing: Vec<SegmentId>,
-    /// Segments to be replayed, oldest first.
+    /// Segments to replay, oldest first.
     pub(crate) chain: Vec<Arc<Segment>>,
-    /// Cold segments in which more was found than the checkpoint states.
+    /// Cold segments with more groups than the checkpoint states.
     pub(crate) grown: Vec<Arc<Segment>>,
     pub(crate) free: VecDeque<Free>,
-    /// Segment files that could not be read as a whole, or are of a wrong size: their sizes, by slot.
+    /// Segment files that could not be read completely, or have a wrong size: their sizes, by slot.
     pub(crate) odd: BTreeMap<u32, u64>,
-    /// Those of them that nothing of the log is in, as far as it goes on.
+    /// Those of them that hold nothing of the log any more.
     pub(crate) aside: Vec<Aside>,
     pub(crate) next_slot: u32,
-    /// The highest numbers of a segment and of an epoch.
+    /// The highest number of a segment, and of an epoch.
     pub(crate) highest: (SegmentId, u64),
-    /// Why the log must have gone on behind what is accepted, if it must.
+    /// Why the log must have gone on after the accepted end, if it must.
     pub(crate) lost_end: Option<String>,
     pub(crate) accepted: Origin,
     /// The epoch of the last accepted group, 0 for none.
     pub(crate) accepted_epoch: u64,
-    /// Segment files of another size.
+    /// Segment files of a wrong size that are not known to belong to this log.
     pub(crate) misfits: Vec<(String, Claim)>,
-    /// What the last accepted group leaves to the next one.
+    /// The descriptors that the next group has to carry.
     pub(crate) echo: Echo,
     pub(crate) replayed: bool,
     pub(crate) report: RecoveryReport,
 }
 
-/// What opening found.
+/// The result of opening a log.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// The log was created.
+    /// Whether the log was created.
     pub created: bool,
-    /// The last epoch that was found.
+    /// The last epoch found.
     pub epoch: u64,
-    /// The number of the checkpoint that was used, if there was one.
+    /// The number of the checkpoint used, if there was one.
     pub checkpoint: Option<u64>,
-    /// Segments, groups and records that were replayed, and the bytes that were read for them.
+    /// The segments, groups and records replayed, and the bytes read for that.
     pub segments_replayed: u64,
     /// See `segments_replayed`.
     pub groups_replayed: u64,
@@ -119,28 +120,28 @@ pub struct RecoveryReport {
     pub records_replayed: u64,
     /// See `segments_replayed`.
     pub bytes_read: u64,
-    /// The last group says that the log was closed.
+    /// Whether the log was closed: its last group says so.
     pub closed: bool,
-    /// The unpromised tail that was cut, if there was one.
+    /// The unpromised tail that was cut, if any.
     pub cut: Option<Cut>,
-    /// What was durable and is not what was written.
+    /// Durable bytes that are not what was written.
     pub damages: Vec<Arc<Damage>>,
-    /// What is wrong with the identity, if something is: of a log that is open for writing, files that it leaves alone.
+    /// Faults of the identity, if any. A log that is open for writing does not touch the files named here.
     pub identity: Option<Arc<IdentityFault>>,
-    /// Files that are of a wrong size, or cannot be read as a whole.
+    /// Files that have a wrong size, or cannot be read completely.
     pub odd_files: Vec<OddFile>,
 }
 
-/// A tail that was written, in part at least, and never promised to be durable.
+/// A tail of the log that was written, at least in part, and that no later group promised to be durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// The first group that was cut.
     pub sequence: u64,
-    /// Where it began.
+    /// The segment in which it began.
     pub segment: SegmentId,
-    /// Where it began, in bytes.
+    /// The offset at which it began, in bytes.
     pub offset: u32,
-    /// The bytes from there to the end of the last intact group behind it.
+    /// The bytes from there to the end of the last intact group.
     pub bytes: u64,
 }
 
@@ -166,7 +167,7 @@ impl Opening {
         report.created = naming.state == State::Begun;
         let identity = naming.identity;
         if mode == Mode::Write {
-            // A view begins no segment.
+            // Read-only openings write nothing, so the unit does not matter to them.
             identity.require_pad(disk.facts().pad_unit)?;
             options.check_for(identity.segment_bytes)?;
         }
@@ -208,17 +209,17 @@ impl Opening {
         Ok(opening)
     }
 
-    /// The newest checkpoint's body, as the layer above wrote it.
+    /// The body of the newest checkpoint.
     pub fn checkpoint(&self) -> Option<&[u8]> {
         self.checkpoint.as_ref().map(|checkpoint| &*checkpoint.body)
     }
 
-    /// Records in segments below this are in the checkpoint; those from it on are replayed.
+    /// The replay position: the checkpoint reflects the records in segments below it; those from it on are replayed.
     pub fn replay_from(&self) -> SegmentId {
         self.checkpoint.as_ref().map_or(SegmentId(0), |checkpoint| checkpoint.replay_from)
     }
 
-    /// Says which checkpoints could not be read.
+    /// Reports checkpoints that could not be read.
     fn report_slots(&mut self) -> Result<(), Error> {
         for (name, holes) in self.slots.unread() {
             self.base.require_device(holes)?;
@@ -232,23 +233,23 @@ impl Opening {
         self.live.values()
     }
 
-    /// Which checkpoint slots hold something that is not intact.
+    /// The checkpoint slots whose content is not intact.
     pub(crate) fn bad_slots(&self) -> Vec<u8> {
         self.slots.bad()
     }
 
-    /// The live segments: the cold ones, and then those of the log, oldest first. Final only after
-    /// [`Opening::replay`], which may find that some were freed.
+    /// The live segments: the cold ones first, then those of the log, oldest first. Final only after
+    /// [`Opening::replay`], which may show that some were freed.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         infos(&self.live)
     }
 
-    /// The heads of the footers of live segments, in the order of `segments`, which are read at once; `None` where
-    /// there is none, or it is not intact, or cannot be read. Of the bodies nothing is known: each was durable before
-    /// its head, and may have rotted since.
+    /// The heads of the footers of live segments, in the order of `segments`, read in parallel; `None` if there is
+    /// none, or it is not intact or cannot be read. The bodies are not checked: each was durable before its head, and
+    /// may be damaged since.
     ///
     /// # Errors
-    /// [`Error::Gone`], for all; [`Error::Io`], for each.
+    /// [`Error::Gone`] fails the call; [`Error::Io`] a single head.
     pub fn read_heads(
         &self,
         segments: &[SegmentId],
@@ -258,14 +259,14 @@ impl Opening {
         Ok(heads.map(|head| head.or_else(unread)))
     }
 
-    /// Says that the footer of a segment is one that the layer above can use: the segment is not sealed again.
+    /// Accepts the footer of a segment, because the layer above can use it: the segment is not sealed again.
     pub fn accept_footer(&self, segment: SegmentId) {
         if let Some(segment) = self.live.get(&segment) {
             segment.mark_footer();
         }
     }
 
-    /// A segment's footer; `None` when there is none, or it is not intact, or cannot be read.
+    /// A segment's footer; `None` if there is none, or it is not intact or cannot be read.
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`].
@@ -274,16 +275,16 @@ impl Opening {
         segment.read_footer(&self.base.medium).or_else(unread)
     }
 
-    /// Reads all records of a segment whose end is known, for one that has no footer, and what is lost of them: what
-    /// cannot be read is.
+    /// Scans a segment without a footer whose end is known: calls `each` with every record, and with every loss. What
+    /// cannot be read is lost.
     ///
     /// # Errors
-    /// [`Error::Io`]; what `each` returns.
+    /// [`Error::Io`]; errors of `each`.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         self.scan_parts(segment, &mut |part| part.give(each))
     }
 
-    /// [`Opening::scan`], part by part.
+    /// [`Opening::scan`] by parts.
     pub(crate) fn scan_parts(
         &self,
         segment: SegmentId,
@@ -292,26 +293,26 @@ impl Opening {
         self.base.scan(&self.live, segment, each)
     }
 
-    /// Gives every accepted record from [`Opening::replay_from`] on to `each`, in the order of the log, and what is
-    /// lost where durable groups are not intact; [`RecoveryReport::damages`] has the places.
+    /// Calls `each` with every accepted record from [`Opening::replay_from`] on, in the order of the log, and with
+    /// every loss where durable groups are not intact; [`RecoveryReport::damages`] has the places.
     ///
     /// # Errors
-    /// [`Error::Io`]; what `each` returns.
+    /// [`Error::Io`]; errors of `each`.
     pub fn replay(&mut self, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         self.replay_parts(&mut |part| part.give(each))?;
         self.replayed = true;
         Ok(())
     }
 
-    /// What was found so far; complete after [`Opening::replay`].
+    /// The results so far; complete after [`Opening::replay`].
     pub fn report(&self) -> &RecoveryReport {
         &self.report
     }
 
-    /// The log for reading only.
+    /// Ends the opening with a log for reading only.
     ///
     /// # Errors
-    /// Those of [`Opening::replay`], if it was not called.
+    /// Those of [`Opening::replay`] if it was not called before.
     pub fn into_reader(mut self) -> Result<Reader, Error> {
         if !self.replayed {
             self.replay(&mut |_| Ok(()))?;
@@ -319,7 +320,7 @@ impl Opening {
         Ok(Reader::new(self.base, self.live))
     }
 
-    /// Lets go of segments that hold no group of the log.
+    /// Frees segments without groups of the log.
     pub(crate) fn drop_void(&mut self) {
         let void = self.chain.extract_if(.., |segment| segment.last() < segment.first_group());
         for void in void.collect::<Vec<_>>() {
@@ -328,8 +329,8 @@ impl Opening {
         }
     }
 
-    /// Lets go of what was freed. What had to be replayed stays: it may be freed only when both checkpoints cover it,
-    /// so both are lost, and the next opening will need it as this one did.
+    /// Frees segments that records say were freed. Those that had to be replayed stay: they may be freed only when both
+    /// checkpoints cover them. So both checkpoints are lost, and the next opening needs the segments as this one did.
     pub(crate) fn drop_freed(&mut self, freed: &BTreeSet<SegmentId>) {
         for id in freed.range(..self.replay_from()).chain(freed.range(SegmentId::COLD..)) {
             if let Some(segment) = self.live.remove(id) {
@@ -342,7 +343,7 @@ impl Opening {
     }
 }
 
-/// A footer that cannot be read is none: the segment is read in its place.
+/// A footer that cannot be read counts as missing: the segment is scanned instead.
 fn unread<T>(error: Error) -> Result<Option<T>, Error> {
     match error {
         Error::Io { error, .. } if is_of_the_bytes(&error) => Ok(None),
@@ -350,8 +351,8 @@ fn unread<T>(error: Error) -> Result<Option<T>, Error> {
     }
 }
 
-/// Without direct IO, what the cache shows need not be on the device: the write-back of a page may have failed, and it
-/// is clean nonetheless. What is to be recovered is read from the device.
+/// Without direct IO the page cache may differ from the device: a page whose write-back failed is marked clean. What is
+/// recovered is read from the device.
 fn forget_cached(disk: &dyn Disk) -> Result<(), Error> {
     for name in disk.list().map_err(|error| Error::io("listing the directory", error))? {
         if slot_of(&name).is_none() && !is_slot(&name) && !is_identity(&name) {

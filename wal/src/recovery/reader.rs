@@ -1,4 +1,4 @@
-//! A log for reading only.
+//! A log that is open for reading only.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// A log that was opened for reading: what recovery accepted, as of then.
+/// A log that was opened for reading: what recovery accepted at that time.
 pub struct Reader {
     pub(crate) base: Base,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
@@ -29,7 +29,7 @@ impl Reader {
         Self { base, live, read_ahead }
     }
 
-    /// Reads the records at `places`, verified, in their order.
+    /// Reads the records at `places`, verified, in that order.
     ///
     /// # Errors
     /// As [`Wal::read`](crate::Wal::read).
@@ -46,12 +46,13 @@ impl Reader {
         Ok(())
     }
 
-    /// Has the next read of these segments come from the device: something is wrong with what was read of them.
+    /// Drops cached reads of these segments, so that the next read comes from the device: the cached bytes may be
+    /// damaged.
     pub fn forget_read(&self, segments: impl IntoIterator<Item = SegmentId>) {
         segments.into_iter().for_each(|id| self.read_ahead.forget(id));
     }
 
-    /// A segment's footer; `None` when there is none, or it is not intact.
+    /// A segment's footer; `None` if there is none, or it is not intact.
     ///
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`].
@@ -60,10 +61,10 @@ impl Reader {
         segment.read_footer(&self.base.medium)
     }
 
-    /// Reads all records of a segment, and what is lost of them.
+    /// Scans a segment: calls `each` with every record, and with every loss.
     ///
     /// # Errors
-    /// [`Error::Gone`], [`Error::Io`]; what `each` returns.
+    /// [`Error::Gone`], [`Error::Io`]; errors of `each`.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         self.base.scan(&self.live, segment, &mut |part| part.give(each))
     }
@@ -73,12 +74,12 @@ impl Reader {
         self.base.identity.log
     }
 
-    /// The segments: the cold ones, and then those of the log, oldest first.
+    /// The segments: the cold ones first, then those of the log, oldest first.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         infos(&self.live)
     }
 
-    /// What is known of the device.
+    /// The facts about the device.
     pub fn facts(&self) -> &logboom_disk::Facts {
         self.base.medium.disk.facts()
     }

@@ -1,4 +1,4 @@
-//! Walking what a checkpoint does not cover, and judging where the walk stops.
+//! The replay: walks the segments that no checkpoint covers, and decides where the walk ends.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -28,7 +28,7 @@ use crate::{
 };
 
 impl Opening {
-    /// [`Opening::replay`], part by part.
+    /// [`Opening::replay`] by parts.
     pub(crate) fn replay_parts(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
         let chain = std::mem::take(&mut self.chain);
         let mut queue = ReadQueue::new(&*self.base.medium.disk);
@@ -58,7 +58,7 @@ impl Opening {
         Ok(())
     }
 
-    /// Notes the segments that are missing before this one: what was in them nobody knows.
+    /// Reports the segments that are missing before this one: what they held is unknown.
     fn pass_gap(&mut self, segment: &Segment, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
         let origin = segment.life.origin;
         if origin.last == self.accepted.last || segment.id == self.replay_from() {
@@ -67,16 +67,16 @@ impl Opening {
         let (first, last) = (self.accepted.segment.0 + 1, origin.segment.0);
         let what = match first <= last {
             true => format!("segments {first} to {last} are missing"),
-            // An opening found none of them, and went on.
+            // An opening did not find them, and went on.
             false => format!("what followed segment {last} is missing"),
         };
         let next = self.accepted.last + 1;
-        // Where this one turns out to be void, the next is begun behind the missing ones as well, and tells of them.
+        // If this segment turns out to be void, the next one also begins after the missing ones, and reports them.
         self.accepted = origin;
         self.tell(unknown(DamageKind::Missing, (origin.segment, 0), next, origin.last.max(next) + 1, what), each)
     }
 
-    /// Reports damage, and passes on what is left.
+    /// Reports damage, and passes on the records that are left.
     pub(crate) fn tell(
         &mut self,
         salvage: Salvage,
@@ -86,12 +86,12 @@ impl Opening {
         each(Part::Salvage(salvage))
     }
 
-    /// What the segments beside it, and its footer, say of a segment.
+    /// What the neighbours and the footer of a segment state about its end.
     fn bounds(&self, segment: &Segment, successor: Option<&Arc<Segment>>) -> Result<Bounds, Error> {
         let end = successor.map(|successor| successor.life.origin).filter(|origin| origin.segment == segment.id);
         let mut bounds = Bounds { end: end.map(End::from), ..Bounds::unstated(successor.is_none()) };
         if bounds.is_last {
-            // One that has a footer ends there, whatever became of its successor.
+            // A segment with a footer ends there, whether or not its successor is found.
             bounds.end =
                 self.stated(segment)?.map(|Stated { end, last, .. }| End { at: end as usize, last, crc: None });
             let before = self.live.range(..segment.id).next_back();
@@ -102,7 +102,7 @@ impl Opening {
         Ok(bounds)
     }
 
-    /// Walks one segment to its end, and notes what was accepted.
+    /// Walks one segment to its end, and records what was accepted.
     fn replay_segment(
         &mut self,
         segment: &Arc<Segment>,
@@ -139,7 +139,7 @@ impl Opening {
                         break;
                     }
                     let successor = successor.map(|successor| &**successor);
-                    // A sequence that no log comes to is no promise, and nothing could follow it.
+                    // A promise at `NUMBER_MAX` or above is forged: no log reaches it.
                     let is_promised = (course.expected.sequence..NUMBER_MAX).contains(&bounds.promised);
                     let promised = is_promised.then_some(bounds.promised);
                     let Some(salvage) = course.salvage(&found, bounds.end, promised, successor)? else {
@@ -159,7 +159,7 @@ impl Opening {
         self.base.require_device(&course.window.holes)?;
         self.note_holes(segment.slot, &course.window.holes);
         if course.expected.first {
-            // Begun, and nothing of it is part of the log: the next one is begun where this one was.
+            // No group of the segment is part of the log: the next one begins where this one did.
             self.report.closed = closed;
             return Ok(());
         }
@@ -171,7 +171,7 @@ impl Opening {
         }
     }
 
-    /// The successor names this end: the walk must have come to it whole.
+    /// Checks that the walk reached the end that the successor or the footer states.
     fn check_end(
         &mut self,
         course: &Course<'_>,
@@ -185,21 +185,21 @@ impl Opening {
         }
         let what = "the segment does not end with the group that its successor or its footer names".to_owned();
         let (first, next) = (sequence.min(end.last), sequence.max(end.last + 1));
-        // It is told of here: behind it the successor follows.
+        // The loss is reported here: the successor goes on after it.
         self.accepted.last = end.last;
         self.tell(unknown(DamageKind::Records, (life.segment, course.at), first, next, what), each)
     }
 
-    /// Decides what it means that the expected group is not here.
+    /// Decides what it means that the expected group is not intact here.
     fn judge(&mut self, course: &mut Course<'_>, found: &Found, bounds: &mut Bounds) -> Result<Verdict, Error> {
         let (at, expected) = (course.at, course.expected);
-        // What is further on could not change it then, and looking there for each of many bad groups would take
-        // for ever.
+        // Groups further on could not change the verdict, and looking for them would take very long with many bad
+        // groups.
         let is_stated = bounds.end.is_some() || expected.sequence <= bounds.promised;
         let until = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
         let range = match bounds.is_hurt {
             _ if is_stated => at..at,
-            // The walk may have gone on at groups that do not belong there, past what vouches for the rest.
+            // The walk may have passed the evidence by going on at groups that do not belong there.
             true => course.window.pad()..self.base.segment_size() as usize,
             false => at..until,
         };
@@ -218,7 +218,7 @@ impl Opening {
             },
             records: matches!(found, Found::Group(_)),
             promised: bounds.promised >= expected.sequence,
-            // The one that was begun next may be missing. It was begun when all before it was durable.
+            // The segment after it may be missing. It was begun when everything before it was durable.
             bounded: bounds.end.is_some()
                 || (bounds.is_named && expected.first)
                 || (!bounds.is_last && (followed || matches!(found, Found::BadRecords(..)))),
@@ -246,28 +246,28 @@ impl Base {
     }
 }
 
-/// What is known of a segment's end.
+/// What is known about a segment's end.
 struct Bounds {
-    /// Groups up to this one were durable, as a header of this life further on says.
+    /// The highest promise in headers of this life: groups up to this one were durable.
     promised: u64,
-    /// As its successor states it, or its footer.
+    /// The end that the successor or the footer states.
     end: Option<End>,
-    /// The footer of the segment before says that its first group was durable.
+    /// Whether the footer of the segment before says that the first group was durable.
     is_named: bool,
     is_last: bool,
-    /// There was damage in it.
+    /// Whether there was damage before.
     is_hurt: bool,
 }
 
 impl Bounds {
-    /// Of a segment of which nothing else is known.
+    /// The bounds of a segment about whose end nothing is stated.
     fn unstated(is_last: bool) -> Self {
         Self { promised: 0, end: None, is_named: false, is_last, is_hurt: false }
     }
 }
 
 impl Course<'_> {
-    /// The end of what was walked.
+    /// The end of the walk.
     fn accepted(&self) -> Origin {
         let Expected { life, sequence, chain, .. } = self.expected;
         Origin { segment: life.segment, end: in_segment(self.at), crc: chain.unwrap_or(0), last: sequence - 1 }

@@ -1,4 +1,4 @@
-//! Checking a log: every checksum of every group, in constant memory, without changing anything.
+//! Verifies a log: every checksum of every group, in constant memory, without changing anything.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,11 +20,11 @@ use crate::{
     },
 };
 
-/// What [`verify`] found.
+/// The result of [`verify`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Segments, groups, records and bytes of records' bodies that were read.
+    /// The segments, groups, records and bytes of records' bodies that were read.
     pub segments: u64,
     /// See `segments`.
     pub groups: u64,
@@ -32,29 +32,28 @@ pub struct VerifyReport {
     pub records: u64,
     /// See `segments`.
     pub bytes: u64,
-    /// Footers that are missing or not intact: their segments are read in their place.
+    /// Segments whose footer is missing or not intact; they were scanned instead.
     pub without_footer: Vec<SegmentId>,
-    /// Checkpoint slots whose content is not intact. A crash while one is written leaves it so; the other one serves.
+    /// Checkpoint slots whose content is not intact. A crash during a write leaves one so; the other one is used.
     pub bad_checkpoints: Vec<u8>,
     /// The unpromised tail that a writable opening would cut.
     pub cut: Option<Cut>,
-    /// Files that are not of the log, or a `LOGBOOM` that is damaged.
+    /// Files that do not belong to the log, or a damaged `LOGBOOM`.
     pub identity: Option<Arc<IdentityFault>>,
-    /// What was durable and is not what was written; groups that only lost their descriptors among it.
+    /// Durable bytes that are not what was written, also where a group only lost its descriptors.
     pub damages: Vec<Arc<Damage>>,
-    /// Files that are of a wrong size, or cannot be read as a whole.
+    /// Files that have a wrong size, or cannot be read completely.
     pub odd_files: Vec<OddFile>,
 }
 
-/// Reads everything that recovery would accept, and says what is wrong with it.
+/// Reads everything that recovery would accept, and reports what is wrong.
 ///
-/// `progress` is told the bytes done and about how many there are. A log that a writer has open can be verified too;
+/// Calls `progress` with the bytes done and the approximate total. A log that a writer has open can be verified too;
 /// its newest groups may then look torn.
 ///
 /// # Errors
-/// What keeps the log from being checked: [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Io`];
-/// [`Error::Corruption`] when so much is missing that no part of the log can be told from another, and
-/// [`Error::Identity`] when no file is of the log that `LOGBOOM` names.
+/// [`Error::Foreign`], [`Error::NewerFormat`], [`Error::Io`]; [`Error::Corruption`] if so much is missing that parts of
+/// the log cannot be told apart; [`Error::Identity`] if no file belongs to the log that `LOGBOOM` names.
 pub fn verify(
     disk: Arc<dyn Disk>,
     options: Options,
@@ -77,7 +76,7 @@ pub fn verify(
     check.report.cut = opening.report().cut;
     check.report.bad_checkpoints = opening.bad_slots();
     check.report.identity.clone_from(&opening.report().identity);
-    // Those that the walk came by, and the segments that it did not find.
+    // The damages that the replay found, and the segments that it missed.
     check.report.damages.clone_from(&opening.report().damages);
     check.report.odd_files.clone_from(&opening.report().odd_files);
     for segment in opening.live() {
@@ -92,16 +91,16 @@ pub fn verify(
     Ok(check.finish())
 }
 
-/// A check under way.
+/// A verification in progress.
 struct Check<'p> {
     report: VerifyReport,
     seed: u32,
     done: u64,
     total: u64,
-    /// The highest promise of each epoch: one binds within its own, a later one has accepted what a crash left. A cold
-    /// segment numbers its own groups.
+    /// The highest promise of each epoch. A promise binds within its epoch; a later epoch has accepted what a crash
+    /// left. Each cold segment has a scope of its own.
     promised: BTreeMap<(u64, SegmentId), u64>,
-    /// Groups whose records are intact and whose descriptors are not, with what a promise of them binds in.
+    /// Groups with intact records and damaged descriptors, with the scope in which a promise binds.
     poor: Vec<((u64, SegmentId), u64, Damage)>,
     progress: &'p mut dyn FnMut(u64, u64),
 }
@@ -132,7 +131,7 @@ impl Check<'_> {
         (self.progress)(self.done.min(self.total), self.total);
     }
 
-    /// A group that nobody promised may have been torn there while it was written; below a promise it was changed.
+    /// Below a promise such a group was damaged later; without a promise it may be a torn write.
     fn finish(mut self) -> VerifyReport {
         let promised = self.promised;
         let is_promised = |scope, sequence| promised.get(&scope).is_some_and(|&promised| sequence <= promised);
