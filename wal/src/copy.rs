@@ -359,7 +359,7 @@ fn of_target(error: Error) -> Error {
 fn require_empty(target: &dyn Disk) -> Result<(), Error> {
     let names = target.list().map_err(|error| Error::io("listing the directory", error))?;
     match names.iter().find(|name| *name != LOCK) {
-        Some(name) => Err(Error::Foreign(format!("a copy is made in an empty directory, and there is {name:?}"))),
+        Some(name) => Err(Error::Foreign(format!("the target of a copy must be empty, and holds {name:?}"))),
         None => Ok(()),
     }
 }

@@ -77,7 +77,7 @@ impl Opening {
         restore_sizes(&missized, size).map_err(opening_failure)?;
         if let Err(failure) = put_aside(&*wal.shared.env.medium.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);
-            tracing::warn!(%error, "a file that the log goes on without is told of again by the next opening");
+            tracing::warn!(%error, "a file could not be put aside, the next opening reports it again");
         }
         Ok(wal)
     }

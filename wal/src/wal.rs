@@ -232,7 +232,6 @@ impl Wal {
     ///
     /// # Errors
     /// [`Error::Misuse`] for a segment that is still written, or is not [`Wal::covered`]; those of [`Wal::reserve`].
-    /// [`Wal::reserve`].
     pub fn retire(&self, segments: &[SegmentId]) -> Result<(), Error> {
         self.shared.env.check_process()?;
         let (active, covered) = (self.active(), self.covered());

@@ -35,7 +35,7 @@ fn an_identity_of_another_log_is_damage_that_repair_restores() {
     let ((dir, _), (other, _)) = (sample(), sample());
     let good = contents(dir.path());
     fs::copy(other.path().join("LOGBOOM"), dir.path().join("LOGBOOM")).unwrap();
-    assert!(said(dir.path(), 2).contains("no file is of the log that LOGBOOM names"));
+    assert!(said(dir.path(), 2).contains("no file belongs to the log that LOGBOOM names"));
     refused(dir.path());
     // Nothing of the log itself is put aside for it.
     let kept = run(&["repair", dir.path().to_str().unwrap(), "--strangers", "--yes"]);
@@ -53,7 +53,7 @@ fn an_identity_that_was_never_copied_is_restored_from_the_checksums() {
     }
     let before = run(&["--json", "inspect", dir.path().to_str().unwrap()]).value();
     fs::write(dir.path().join("LOGBOOM"), [0; 4096]).unwrap();
-    assert!(said(dir.path(), 2).contains("LOGBOOM does not begin as one of a log does"));
+    assert!(said(dir.path(), 2).contains("LOGBOOM does not begin with a log's magic bytes"));
     let mended = run(&["repair", dir.path().to_str().unwrap(), "--identity", "--yes"]);
     assert_eq!(mended.code, 0, "{mended:?}");
     assert_eq!((verify(dir.path()).code, inspect(dir.path()).value()["shards"].clone()), (0, before["shards"].clone()));
@@ -92,7 +92,7 @@ fn an_identity_alone_is_damage() {
     for name in contents(dir.path()).keys().filter(|name| *name != "LOGBOOM") {
         fs::remove_file(dir.path().join(name)).unwrap();
     }
-    assert!(said(dir.path(), 2).contains("all else of the log is gone"));
+    assert!(said(dir.path(), 2).contains("all other files of the log are gone"));
     refused(dir.path());
     let kept = run(&["repair", dir.path().to_str().unwrap(), "--identity", "--yes"]);
     assert!(kept.code == 3 && kept.err.contains("cannot be restored"), "{kept:?}");

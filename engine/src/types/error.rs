@@ -54,7 +54,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A thread panicked in a call that submits. That poisons the log: later batches can never become durable.
-    #[error("a batch was given up {when} it was written: a thread has panicked")]
+    #[error("a batch was abandoned {when} it was written: a thread has panicked")]
     Abandoned {
         /// `before` or `while`.
         when: &'static str,
@@ -120,7 +120,7 @@ pub enum Error {
         what: String,
     },
     /// The call was made in a forked child of the process that opened the log. Nothing was done.
-    #[error("process {owner} opened the log, a process that is forked from it cannot use it")]
+    #[error("process {owner} opened the log, a forked child cannot use it")]
     Forked {
         /// The process that opened the log.
         owner: u32,

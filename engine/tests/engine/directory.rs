@@ -61,8 +61,8 @@ fn directories_that_are_not_ours() {
         Err(error @ Error::Foreign { .. }) => assert!(error.to_string().ends_with(ends), "{error}"),
         other => panic!("{other:?}"),
     };
-    said(Engine::open(config.clone()).map(drop), "holds no log, and none is to be made (`create` is false)");
-    said(Engine::open_read_only(config).map(drop), "an opening to write would make one, unless `create` is false");
+    said(Engine::open(config.clone()).map(drop), "holds no log, and `create` is false");
+    said(Engine::open_read_only(config).map(drop), "opening it for writing creates one, unless `create` is false");
 }
 
 #[test]

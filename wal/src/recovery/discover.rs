@@ -67,7 +67,7 @@ impl Opening {
         self.next_slot = self.next_slot.max(last.map_or(0, |slot| slot + 1));
         for slot in names.iter().filter_map(|name| slot_of(name)) {
             if aside.contains(&slot) && is_marked(&*disk, slot)? {
-                self.report_odd(slot, "is no part of the log, and could not be given another name".to_owned());
+                self.report_odd(slot, "is not part of the log, and could not be renamed".to_owned());
                 self.aside.push(Aside { slot, is_empty: false });
             } else {
                 found.extend(self.look_at(&*disk, slot)?);
@@ -205,7 +205,7 @@ impl Opening {
         let pad = self.base.identity.pad;
         // Header and first group of a segment are one write: here neither could be read.
         let unknown = rest.iter().find(|file| file.holes.cover(0..2 * pad, pad)).filter(|_| !is_gapped);
-        self.lost_end = unknown.map(|file| format!("{} may have been it, and cannot be read", slot_name(file.slot)));
+        self.lost_end = unknown.map(|file| format!("{} may hold it, and cannot be read", slot_name(file.slot)));
         if self.chain.is_empty() && (self.checkpoint.is_some() || !self.bad_slots().is_empty()) {
             marks::hit("recovery: no segment that the checkpoint is replayed from is left");
             self.lost_end = Some("no segment that the checkpoint is replayed from is left".to_owned());
@@ -299,7 +299,7 @@ pub(crate) fn restore_sizes(missized: &[Arc<Segment>], size: u64) -> io::Result<
         } else {
             let cut = file.shrink(size).and_then(|()| file.size());
             if !matches!(&cut, Ok(now) if *now == size) {
-                tracing::warn!(name = slot_name(segment.slot), ?cut, "a file that is too long stays so");
+                tracing::warn!(name = slot_name(segment.slot), ?cut, "a file that is too long could not be truncated");
                 segment.mark_odd();
                 continue;
             }

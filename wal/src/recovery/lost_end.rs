@@ -66,7 +66,7 @@ impl Opening {
         marks::hit("recovery: the end of the log is lost");
         let id = self.accepted.segment.0.saturating_add(SEGMENTS_LOST_MAX);
         let group = self.groups_until(id).max(self.accepted.last.saturating_add(1)).min(NUMBER_MAX - 1);
-        let what = format!("the end of the log is lost, behind group {}: {why}", self.accepted.last);
+        let what = format!("the end of the log is lost, after group {}: {why}", self.accepted.last);
         let salvage = self.lose_until(group, what);
         // Each epoch begins a segment, so epochs are no higher than segments.
         self.highest = (self.highest.0.max(SegmentId(id)), self.highest.1.max(id));
@@ -81,7 +81,7 @@ impl Opening {
         let Some(named) = self.stated(last)?.and_then(|stated| stated.successor) else { return Ok(None) };
         // A covered segment may have been freed.
         let is_gone = named.id >= self.replay_from();
-        let why = format!("segment {id} says that segment {} follows, of which nothing is found", named.id);
+        let why = format!("segment {id} names segment {} as its successor, which is missing", named.id);
         Ok(is_gone.then_some((why, named)))
     }
 

@@ -49,7 +49,7 @@ pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error
         Err(Error::Identity(fault)) => Some(fault),
         Err(error) => return Err(error),
     };
-    let fault = fault.ok_or_else(|| Error::Misuse { what: format!("{NAME} is intact: it is not to be restored") })?;
+    let fault = fault.ok_or_else(|| Error::Misuse { what: format!("{NAME} is intact: nothing to restore") })?;
     let pool = Pool::new(0);
     let found = match fault.is_restorable().then(|| Naming::read_elsewhere(&*disk, &pool, NAME)) {
         // The other files do not agree: the fault of LOGBOOM itself is the better report.
@@ -102,12 +102,12 @@ impl Naming {
                 written.map_err(|error| Error::io(format!("creating {NAME}"), error))?;
                 Ok(Self { identity, state: State::Begun })
             }
-            Some(_) => Err(Error::Foreign("the making of the log was cut short: there is none yet".to_owned())),
+            Some(_) => Err(Error::Foreign("the creation of the log was interrupted: there is no log yet".to_owned())),
             None if mode == Mode::Write => {
-                Err(Error::Foreign("the directory holds no log, and none is to be made (`create` is false)".to_owned()))
+                Err(Error::Foreign("the directory holds no log, and `create` is false".to_owned()))
             }
             None => {
-                let what = "the directory holds no log: an opening to write would make one, unless `create` is false";
+                let what = "the directory holds no log: opening it for writing creates one, unless `create` is false";
                 Err(Error::Foreign(what.to_owned()))
             }
         }
@@ -134,7 +134,7 @@ impl Naming {
         }
         let names = names(disk)?;
         if names.iter().any(|name| name == NAME_COPY) {
-            return Err(Error::Foreign("it is a copy of a log that was not finished: make it anew".to_owned()));
+            return Err(Error::Foreign("the directory holds an unfinished copy: copy again".to_owned()));
         }
         // A second creation first removes what the first one made: interrupted there, it leaves a file in preparation.
         let is_nothing = |name: &str| matches!(name, NAME_NEW | LOCK) || is_prefill(name);

@@ -36,7 +36,7 @@ pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure>
     let mut outcome = Ok(());
     for Aside { slot, is_empty } in aside {
         let name = slot_name(*slot);
-        tracing::warn!(name, is_empty, "the log goes on without a file of its own");
+        tracing::warn!(name, is_empty, "a segment file is put aside");
         let done = if *is_empty { disk.remove(&name) } else { disk.rename(&name, &aside_name(*slot)) };
         // Another caller may have removed it first.
         let done = if *is_empty { done.or_else(is_gone) } else { done };
@@ -45,7 +45,7 @@ pub(crate) fn put_aside(disk: &dyn Disk, aside: &[Aside]) -> Result<(), Failure>
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
                 _ => Ok(()),
             };
-            tracing::warn!(name, %error, is_marked = marked.is_ok(), "it keeps its name");
+            tracing::warn!(name, %error, is_marked = marked.is_ok(), "the file could not be renamed or removed");
             outcome = outcome.and(marked);
         }
     }

@@ -142,7 +142,7 @@ fn read_parts(
 /// # Errors
 /// [`Error::Io`] if that fails as well.
 pub(crate) fn require_device(medium: &Medium, is_named: bool) -> Result<(), Error> {
-    let fail = |name: &str, error| Error::io(format!("reading {name} again, as other reads have failed"), error);
+    let fail = |name: &str, error| Error::io(format!("reading {name} again after other reads failed"), error);
     let names = medium.disk.list().map_err(|error| fail("the directory", error))?;
     let is_named = is_named && names.iter().any(|name| is_identity(name));
     let is_asked = |name: &&String| match is_named {

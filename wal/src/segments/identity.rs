@@ -66,7 +66,7 @@ impl Identity {
         let identity = Self { version: FORMAT_VERSION, log, segment_bytes: options.segment_bytes, pad };
         if !identity.is_possible() {
             let Self { segment_bytes, pad, .. } = identity;
-            let what = format!("a segment of {segment_bytes} bytes, on a device that takes writes of {pad} bytes");
+            let what = format!("a segment of {segment_bytes} bytes, on a device whose unit of writes is {pad} bytes");
             return Err(Error::Unsupported(what));
         }
         Ok(identity)
@@ -157,7 +157,7 @@ impl Identity {
             if size.is_power_of_two() && size >= BLOCK_MIN {
                 return Err(other_pad(size, pad));
             }
-            return Err(Error::Foreign(format!("{NAME} has {size} bytes, one block of {pad} is the least")));
+            return Err(Error::Foreign(format!("{NAME} has {size} bytes, less than one block of {pad}")));
         }
         let mut holes = Holes::default();
         let bytes = read_around(file, pool, len, 0..len, &mut holes).map_err(unread)?;
@@ -186,7 +186,7 @@ impl Identity {
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let bytes = &bytes[..LEN];
         if bytes[..8] != MAGIC {
-            return Err(Error::Foreign(format!("{NAME} does not begin as one of a log does")));
+            return Err(Error::Foreign(format!("{NAME} does not begin with a log's magic bytes")));
         }
         if u32_at(bytes, LEN - 4) != crc32fast::hash(&bytes[..LEN - 4]) {
             return Err(Error::Foreign(format!("the checksum of {NAME} does not match: the file is damaged")));
@@ -220,8 +220,8 @@ impl Identity {
 const BLOCK_MIN: u64 = 512;
 
 fn other_pad(of_log: u64, here: usize) -> Error {
-    let what = format!("the log pads its groups to {of_log} bytes, writes here are of {here}, by device or `pad_unit`");
-    Error::Unsupported(format!("{what}: it can be used where they are of {of_log} bytes or less"))
+    let what = format!("groups are padded to {of_log} bytes, the unit of writes is {here} here (device or `pad_unit`)");
+    Error::Unsupported(format!("{what}: the log needs a unit of {of_log} bytes or less"))
 }
 
 #[cfg(test)]

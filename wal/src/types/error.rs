@@ -19,13 +19,13 @@ use crate::types::{
 pub enum Error {
     /// A batch was abandoned after it got its place in the log: its reservation was dropped, or the code that wrote its
     /// records panicked. Its group can never be written, so this poisons the log.
-    #[error("a batch was given up {when} it was written")]
+    #[error("a batch was abandoned {when} it was written")]
     Abandoned {
         /// `before` or `while`.
         when: &'static str,
     },
     /// The bytes that are accepted and not yet durable have reached their bound. Nothing was written; try again later.
-    #[error("the log has as many bytes in flight as it admits")]
+    #[error("the bytes in flight have reached the admission limit")]
     Busy,
     /// An invariant of the log is broken: a bug of the log. Please report it.
     #[error("a bug of the log: {what}")]
@@ -43,7 +43,7 @@ pub enum Error {
     #[error("not a Logboom directory: {0}")]
     Foreign(String),
     /// The caller is a forked child: only the process that opened the log may use it.
-    #[error("process {owner} opened the log, a process that is forked from it cannot use it")]
+    #[error("process {owner} opened the log, a forked child cannot use it")]
     Forked {
         /// The process that opened the log.
         owner: u32,
@@ -91,10 +91,10 @@ pub enum Error {
     },
     /// The target directory of a copy, or its disk, failed. The log itself is not affected, unless the error inside
     /// says so.
-    #[error("the directory that is copied to: {0}")]
+    #[error("the target of the copy: {0}")]
     Target(#[source] Cause<Error>),
     /// The records of a batch have more bytes than one group takes.
-    #[error("records of {bytes} bytes exceed what one group takes, {limit}")]
+    #[error("records of {bytes} bytes exceed the limit of one group, {limit} bytes")]
     TooLarge {
         /// Encoded size in bytes.
         bytes: usize,
@@ -102,7 +102,7 @@ pub enum Error {
         limit: usize,
     },
     /// A batch has more records than one group takes, which is [`GROUP_RECORDS_MAX`](crate::GROUP_RECORDS_MAX).
-    #[error("{records} records exceed what one group takes, {}", crate::types::ids::GROUP_RECORDS_MAX)]
+    #[error("{records} records exceed the limit of one group, {}", crate::types::ids::GROUP_RECORDS_MAX)]
     TooMany {
         /// The number of records.
         records: usize,
@@ -135,7 +135,7 @@ impl Error {
 #[non_exhaustive]
 pub enum Capacity {
     /// The log's own bound: another segment file would exceed it.
-    #[error("the log may not take more than its bound of {bytes_max} bytes (space_bytes_max)")]
+    #[error("the log has reached its bound of {bytes_max} bytes (space_bytes_max)")]
     Bound {
         /// [`Options::space_bytes_max`](crate::Options::space_bytes_max).
         bytes_max: u64,

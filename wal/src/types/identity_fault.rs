@@ -55,13 +55,12 @@ impl fmt::Display for IdentityFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { logboom, ours, foreign, unverified } = self;
         if self.is_alone() {
-            return f
-                .write_str("LOGBOOM is intact, and all else of the log is gone: no segment or checkpoint is its own");
+            return f.write_str("LOGBOOM is intact, and all other files of the log are gone");
         }
         match logboom {
             Some(what) if ours.is_empty() => write!(f, "{what}, and no other file says which log this is")?,
             Some(what) => write!(f, "{what}; {} name the log", list(ours))?,
-            None if ours.is_empty() => f.write_str("no file is of the log that LOGBOOM names")?,
+            None if ours.is_empty() => f.write_str("no file belongs to the log that LOGBOOM names")?,
             None => write!(f, "LOGBOOM names the log of {}", list(ours))?,
         }
         let mut rest: Vec<&(String, Option<[u64; 2]>)> = foreign.iter().collect();

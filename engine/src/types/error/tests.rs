@@ -26,7 +26,7 @@ fn messages_say_what_to_do() {
         (
             Error::Full(Capacity::Bound { bytes_max: 8 }).to_string(),
             format!(
-                "the log may not take more than its bound of 8 bytes (space_bytes_max): {holders}, or raise the \
+                "the log has reached its bound of 8 bytes (space_bytes_max): {holders}, or raise the \
                  bound"
             ),
         ),
@@ -103,7 +103,7 @@ fn bugs_and_panics_are_no_configuration_errors() {
     let poison = |first: Wal| Error::from(Wal::Poisoned { first: first.into() }).to_string();
     assert_eq!(
         poison(Wal::Abandoned { when: "while" }),
-        "the log failed earlier: a batch was given up while it was written: a thread has panicked"
+        "the log failed earlier: a batch was abandoned while it was written: a thread has panicked"
     );
     for bug in [Wal::Bug { what: "a rule" }, Wal::Misuse { what: "a rule".to_owned() }] {
         assert_eq!(poison(bug), "the log failed earlier: a bug of Logboom: a rule");
