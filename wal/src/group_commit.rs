@@ -1,4 +1,4 @@
-//! The log that is written: batches are admitted, appended, committed in groups, and acknowledged in order.
+//! Writing: batches are admitted, appended to the open group, committed in groups, and acknowledged in order.
 
 pub(crate) mod admission;
 pub(crate) mod append;

@@ -20,11 +20,11 @@ use crate::{
 pub(crate) struct Admission {
     used: AtomicU64,
     bound: u64,
-    /// No more is admitted, and waiters give up.
+    /// Closed: nothing more is admitted, and waiters return.
     shut: AtomicBool,
-    /// For threads, which are woken at once.
+    /// Threads that wait; woken at once.
     released: Event,
-    /// Of futures: who releases may have something locked, so it leaves them to the notifier.
+    /// Futures that wait. A releasing thread may hold locks, so the notifier wakes them.
     wakers: Wakers,
     notices: Arc<Notices>,
 }
@@ -41,7 +41,7 @@ impl Admission {
         })
     }
 
-    /// Admits `bytes`, or refuses.
+    /// Admits `bytes`, or fails with [`Error::Busy`].
     pub(crate) fn try_admit(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
         if self.shut.load(Ordering::Acquire) {
             return Err(Error::Closed);
@@ -66,7 +66,7 @@ impl Admission {
         }
     }
 
-    /// [`Admission::admit`], awaited.
+    /// The asynchronous [`Admission::admit`].
     pub(crate) async fn admit_async(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
         self.wakers
             .until(|| match self.try_admit(bytes) {
@@ -76,8 +76,8 @@ impl Admission {
             .await
     }
 
-    /// Admits or refuses for good; otherwise what to wait for. It listens before it looks for the second time, so a
-    /// release in between is not missed.
+    /// Admits or fails for good; otherwise returns a listener to wait for. It listens before its second try, so no
+    /// release in between is missed.
     fn admit_or_listen(self: &Arc<Self>, bytes: u64) -> Result<Result<Permit, Error>, EventListener> {
         let first = self.try_admit(bytes);
         if !matches!(first, Err(Error::Busy)) {
@@ -90,7 +90,7 @@ impl Admission {
         }
     }
 
-    /// Gives back what groups that are durable now had taken.
+    /// Releases the bytes of groups that have become durable.
     pub(crate) fn release(&self, bytes: u64) {
         if bytes > 0 {
             self.used.fetch_sub(bytes, Ordering::SeqCst);
@@ -119,7 +119,7 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// The right to have some bytes accepted. Dropping it gives them back; [`crate::Wal::reserve`] takes it over.
+/// Permission to append a number of bytes. Dropping it releases them; [`crate::Wal::reserve`] takes it over.
 #[derive(Debug)]
 #[must_use = "dropping a permit gives its bytes back"]
 pub struct Permit {
@@ -128,7 +128,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Leaves the bytes taken until [`Admission::release`].
+    /// Keeps the bytes admitted until [`Admission::release`].
     pub(crate) fn keep(mut self) -> u64 {
         std::mem::take(&mut self.bytes)
     }

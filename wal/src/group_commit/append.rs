@@ -1,8 +1,8 @@
-//! Stage *append*: from the layer above; leads to *group_commit*. Records find their place in the order of the log and
-//! in an aligned buffer; accepted, readable, not yet durable.
+//! Stage *append*: from the layer above; leads to *group_commit*. Assigns records their place in the order of the log
+//! and in an aligned buffer; they are accepted then and readable, and not yet durable.
 //!
-//! The section under the lock only counts: it hands out sequences and bytes of the open group. The records are copied
-//! in and checksummed by their callers, outside, side by side.
+//! The critical section only counts: it assigns sequences and bytes of the open group. Callers copy and checksum their
+//! records outside of it, in parallel.
 
 use std::{
     collections::VecDeque,
@@ -30,90 +30,91 @@ use crate::{
     },
 };
 
-/// What is asked for, what a footer may have to list for it, and what a segment is begun for that it needs.
+/// A request, what it may add to the footer, and the use for which it may take a prepared segment.
 pub(crate) type Asked<'r> = (&'r Request, &'r Stretches, Use);
 
-/// Groups share chunks of this size; one that is larger has a chunk to itself.
+/// Groups share chunks of this many bytes; a larger group has its own chunk.
 const CHUNK: usize = 256 << 10;
 
-/// Whether a batch asks to be written.
+/// When a batch is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// It is written as soon as the device can take it.
+    /// As soon as the device is ready.
     Durable,
-    /// It rides with the next durable one, or is written when it has become old.
+    /// With the next durable batch, or when it has reached [`Options::lazy_age`](crate::Options::lazy_age).
     Lazy,
 }
 
-/// What [`crate::Wal::reserve`] is asked for.
+/// The argument of [`crate::Wal::reserve`].
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// The number of records.
     pub records: u32,
     /// The sum of their [`record_bytes`].
     pub bytes: usize,
-    /// Whether they ask to be written.
+    /// When the records are written.
     pub durability: Durability,
-    /// Whether they let space be reclaimed: such batches may use the segment that is kept for a full device.
+    /// Whether the records allow space to be reclaimed: such a batch may use the segment that is kept for a full
+    /// device.
     pub drains: bool,
 }
 
-/// The writing end of the log: the group that is being filled and those that wait to be written. Behind one lock.
+/// The open group and the closed ones that wait to be written. Behind one lock.
 pub(crate) struct Staging {
     epoch: u64,
     nonce: u64,
-    /// The active segment and the bytes of it that are spoken for.
+    /// The active segment and how many of its bytes are assigned.
     segment: Arc<Segment>,
     offset: u32,
-    /// What the footer of the active segment may have to list.
+    /// An upper bound of what the footer of the active segment lists.
     listed: Listed,
-    /// What the next groups are carved from; covers the active segment from `base` on.
+    /// The memory for the next groups; an image of the active segment from `base` on.
     carver: Option<Carver>,
     base: u32,
     next_group: u64,
-    /// Bytes of the previous group's descriptors that the next group must repeat.
+    /// Bytes of the previous group's descriptors, which the next group repeats.
     echo_due: usize,
-    /// The first group of the active segment was not opened yet.
+    /// Whether the first group of the active segment is still to be opened.
     fresh: bool,
-    /// Nor was the first group of the epoch.
+    /// Whether the first group of the epoch is still to be opened.
     begins_epoch: bool,
-    /// Appends wait until so many segments are prepared.
+    /// Appends wait until this many segments are prepared.
     needed: usize,
     open: Option<Open>,
     closed: VecDeque<Closed>,
 }
 
-/// The group that is being filled.
+/// The open group.
 struct Open {
     group: Closed,
-    /// The most bytes that it may grow to, in its chunk.
+    /// The most bytes that the group can have, in its chunk.
     limit: usize,
 }
 
-/// A group that gets no more records; its regions are filled in by the committer when its writers have left.
+/// A closed group: gets no more records. The committer fills in its framing when all writers have left.
 pub(crate) struct Closed {
     pub(crate) sequence: u64,
     pub(crate) segment: Arc<Segment>,
-    /// Where it begins in the segment.
+    /// Where it begins in the segment, in bytes.
     pub(crate) offset: u32,
     pub(crate) shape: Shape,
     pub(crate) flags: u8,
     pub(crate) chunk: Chunk,
-    /// Where it begins in the chunk.
+    /// Where it begins in the chunk, in bytes.
     pub(crate) at: usize,
-    /// The block in front of a segment's first group.
+    /// The header block of the segment, before its first group.
     pub(crate) prefix: Option<Region>,
     pub(crate) header: Region,
-    /// What follows the records: padding, and the table where there is one.
+    /// The rest behind the records: padding, and the table if there is one.
     pub(crate) rest: Option<Region>,
     pub(crate) writers: Arc<Writers>,
-    /// Bytes of admission that end when it is durable.
+    /// Admitted bytes, released when it is durable.
     pub(crate) admitted: u64,
     pub(crate) batches: u32,
 }
 
 impl Staging {
-    /// Begins an epoch in a prepared segment, behind what recovery accepted.
+    /// Begins an epoch in a prepared segment, after the accepted end.
     pub(crate) fn new(life: Life, prepared: Prepared, size: u32, first_group: u64, echo_due: usize) -> Self {
         let segment = Segment::new(life, prepared.slot, prepared.file, size, 0, (first_group, first_group - 1));
         Self {
@@ -128,7 +129,7 @@ impl Staging {
             echo_due,
             fresh: true,
             begins_epoch: true,
-            // The opening of a log that was there has taken one of those that are kept back.
+            // Opening an existing log has taken one of the segments that are kept back.
             needed: if life.epoch == 1 { 0 } else { KEPT_BACK - 1 },
             open: None,
             closed: VecDeque::new(),
@@ -148,7 +149,7 @@ impl Staging {
         self.next_group - 1
     }
 
-    /// The sequence that the next record gets at least.
+    /// The lowest sequence that the next record can get.
     pub(crate) fn next_sequence(&self) -> Sequence {
         match &self.open {
             Some(open) => Sequence::new(open.group.sequence, open.group.shape.records.min(GROUP_RECORDS_MAX - 1)),
@@ -156,13 +157,13 @@ impl Staging {
         }
     }
 
-    /// Takes the groups that are to be written, the open one included.
+    /// Takes all groups that are ready to be written, the open one included.
     pub(crate) fn take(&mut self) -> VecDeque<Closed> {
         self.close_open();
         std::mem::take(&mut self.closed)
     }
 
-    /// Room in the open group, or in a new one; `None` when a segment must be prepared first.
+    /// Reserves room in the open group or a new one; `None` if a segment must be prepared first.
     pub(crate) fn reserve(
         &mut self,
         shared: &Arc<Shared>,
@@ -204,7 +205,7 @@ impl Staging {
         }))
     }
 
-    /// Adds a group without records, to carry a promise; false when a segment must be prepared first.
+    /// Adds an empty group, which carries a promise; false if a segment must be prepared first.
     pub(crate) fn add_empty(&mut self, shared: &Shared, flags: u8) -> Result<bool, Error> {
         self.close_open();
         let nothing = Request { records: 0, bytes: 0, durability: Durability::Durable, drains: true };
@@ -213,8 +214,8 @@ impl Staging {
         Ok(opened)
     }
 
-    /// Whether the active segment is for appends too. One that was begun with what is kept back from them is not until
-    /// as much is kept back again: filled with appends it would have no room for the records that give space back.
+    /// Whether the active segment takes appends. A segment that was begun from the kept-back ones does not until those
+    /// are replenished: full of appends, it would have no room for records that free space.
     fn takes_appends(&mut self, supply: &Supply) -> bool {
         if self.needed > 0 && supply.len() >= self.needed {
             self.needed = 0;
@@ -231,13 +232,13 @@ impl Staging {
             && self.fits_segment(env, open.group.offset, &shape, asked)
     }
 
-    /// Whether a group of this shape at `offset`, with the batch in it, leaves the footer its space.
+    /// Whether a group of this shape at `offset`, with the batch in it, leaves enough space for the footer.
     fn fits_segment(&self, env: &Env, offset: u32, shape: &Shape, asked: Asked<'_>) -> bool {
         let footer = env.footer_space(self.listed_with(asked));
         offset as usize + shape.len() + footer <= self.segment.size as usize
     }
 
-    /// What the footer of the active segment may have to list with the batch in it.
+    /// An upper bound of what the footer of the active segment lists with this batch.
     fn listed_with(&self, (request, stretches, _): Asked<'_>) -> Listed {
         let stretches = stretches.added_to(self.segment.first_group());
         self.listed.with(Listed { records: request.records as usize, stretches })
@@ -281,7 +282,7 @@ impl Staging {
         Ok(true)
     }
 
-    /// Makes sure that a chunk with room for `len` bytes is at hand, and carves `prefix` bytes in front of them.
+    /// Ensures a chunk with room for `len` bytes, and carves the `prefix` bytes before them.
     fn ensure_chunk(&mut self, shared: &Shared, prefix: usize, len: usize) -> Result<Option<Region>, Error> {
         let need = prefix + len;
         if prefix > 0 || self.carver.as_ref().is_none_or(|carver| carver.remaining() < need) {
@@ -328,7 +329,7 @@ impl Staging {
 }
 
 impl Shared {
-    /// Writes a record of the log's own, to be written with the next group.
+    /// Appends a record of the log's own; returns its group. Does not request a write.
     pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
         let bytes = record_bytes(body.len());
         let request = Request { records: 1, bytes, durability: Durability::Lazy, drains: true };
@@ -341,9 +342,9 @@ impl Shared {
     }
 }
 
-/// Room for the records of one batch, in one group. Its records are written, and then it is finished.
+/// Reserved room for the records of one batch, in one group: write the records, then finish it.
 ///
-/// The group cannot be written before that: a reservation is to be held for no longer than the copying takes.
+/// Its group cannot be written until then, so hold it for no longer than the copying takes.
 pub struct Reservation {
     shared: Arc<Shared>,
     writer: Option<RecordWriter>,
@@ -355,17 +356,17 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// The sequence of the record that is written next.
+    /// The sequence of the next record.
     pub fn sequence(&self) -> Sequence {
         self.writer.as_ref().map_or(Sequence::NONE, RecordWriter::sequence)
     }
 
-    /// The group that the records are in.
+    /// The group of the records.
     pub fn group(&self) -> u64 {
         self.group
     }
 
-    /// The segment that the records will lie in.
+    /// The segment of the records.
     pub fn segment(&self) -> SegmentId {
         self.segment
     }
@@ -373,8 +374,8 @@ impl Reservation {
     /// Writes the next record; `fill` puts exactly `body_len` bytes.
     ///
     /// # Panics
-    /// When more records or bytes are written than were reserved; the log is poisoned then, and nothing that was
-    /// acknowledged suffers.
+    /// When more records or bytes are written than were reserved. That poisons the log; acknowledged records are not
+    /// affected.
     pub fn record(&mut self, meta: &Meta, body_len: usize, fill: impl FnOnce(&mut BodyWriter<'_>)) -> Written {
         let writer = self.writer.as_mut().expect("present until finished");
         let (sequence, at, len) = writer.record(meta, body_len, fill);
@@ -392,8 +393,8 @@ impl Reservation {
         ticket
     }
 
-    /// [`Reservation::finish`] for a caller that waits for the ticket at once: it may find the log idle and commit in
-    /// its own thread.
+    /// [`Reservation::finish`] for a caller that waits for the ticket at once: if the log is idle, it commits in the
+    /// caller's thread.
     pub fn finish_for_waiter(mut self) -> Ticket {
         let whole = self.writer.take().is_some_and(RecordWriter::freeze);
         if !whole {
@@ -410,7 +411,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if self.writer.take().is_some() {
-            // Its bytes will never be frozen, so its group can never be written.
+            // Its bytes are never frozen, so its group can never be written.
             self.shared.poison(Error::Abandoned { when: "before" });
         }
         if self.writers.leave() {
@@ -419,7 +420,7 @@ impl Drop for Reservation {
     }
 }
 
-/// Counts the callers that still copy into a group.
+/// Counts the callers that are copying into a group.
 #[derive(Debug, Default)]
 pub(crate) struct Writers(AtomicU32);
 
@@ -430,7 +431,7 @@ impl Writers {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// True if this was the last writer of a group that is closed, for which the committer may be waiting.
+    /// True for the last writer of a closed group: the committer may be waiting for it.
     fn leave(&self) -> bool {
         self.0.fetch_sub(1, Ordering::AcqRel) == Self::CLOSED + 1
     }
@@ -444,7 +445,7 @@ impl Writers {
     }
 }
 
-/// What waits to be written, readable without the lock.
+/// The bytes and batches that wait to be written; read without the lock.
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     bytes: AtomicU64,

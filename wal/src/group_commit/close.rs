@@ -1,4 +1,4 @@
-//! The end of a log: everything is written, the threads end, and what is still to be told is told.
+//! Closing a log: writes everything, ends the threads, and delivers the remaining notifications.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Shared {
-    /// Drains, says in a last group that nothing follows, and ends the threads. Another attends to what came since.
+    /// Drains, writes a last group which says that nothing follows, and ends the threads.
     pub(crate) fn close(&self) -> Result<(), Error> {
         if self.closing.swap(true, Ordering::AcqRel) {
             self.attend_if_closed();
@@ -24,7 +24,7 @@ impl Shared {
         outcome
     }
 
-    /// Has everything written, and the group that says that nothing follows if there is room for it.
+    /// Writes everything, and the last group if there is room for it.
     fn drain(&self) -> Result<(), Error> {
         let closing = self.add_empty(crate::format::group::FLAG_CLOSE);
         let last = self.state.staging.lock().last_group();
@@ -39,10 +39,10 @@ impl Shared {
         }
         self.tail.end();
         self.state.read_ahead.close();
-        // By hand, the queue is here: what is in flight lands before anybody else can open the log. After a failure
-        // tickets may keep this alive for long.
+        // Driven by hand, the queue is here: its operations complete before the log can be opened again. After a
+        // failure, tickets may keep `self` alive for long.
         self.tail.drop_queue();
-        // What is due is still called back, and told.
+        // Callbacks and events that are due are still delivered.
         self.close_notices();
     }
 }

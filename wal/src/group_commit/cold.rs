@@ -1,8 +1,8 @@
-//! The cold stream: records that move out of segments in which little is live, so that these can be used again.
+//! The cold stream: copies live records out of nearly dead segments, so that those can be freed.
 //!
-//! A cold segment is a segment of the same form, with groups of its own numbering. Its records keep their sequences:
-//! they are copies of durable ones, true wherever they are found, so that nothing in the log needs to speak of them.
-//! Recovery finds a cold segment by its header, and its end by walking it.
+//! A cold segment has the usual form, with group numbers of its own. Its records keep their sequences. They are copies
+//! of durable records, valid wherever they are found, so no record in the log refers to them. Recovery finds a cold
+//! segment by its header, and its end by a walk.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// The writing end of the cold stream.
+/// The active end of the cold stream.
 #[derive(Debug, Default)]
 pub(crate) struct Cold {
     open: Option<Open>,
@@ -38,14 +38,14 @@ pub(crate) struct Cold {
     last: SegmentId,
 }
 
-/// The cold segment that is written.
+/// The active cold segment.
 #[derive(Debug)]
 struct Open {
     segment: Arc<Segment>,
     chain: u32,
     prev_len: u32,
     echo: Echo,
-    /// What its footer will list.
+    /// An upper bound of what its footer lists.
     listed: Listed,
 }
 
@@ -73,7 +73,7 @@ impl Cold {
             }
             Err(failure) => {
                 marks::hit("cold: a write fails");
-                // What the write left behind the end is never looked at again: nothing is written over it.
+                // Closes the segment: what the failed write left after its end is never read, and never overwritten.
                 self.open = Some(open);
                 self.close(shared);
                 Err(shared.beside_the_log("moving records", failure))
@@ -81,11 +81,11 @@ impl Cold {
         }
     }
 
-    /// Begins a segment. It is known to the next checkpoint from before its first byte is written, or was begun
-    /// behind the position that this checkpoint is replayed from: else recovery would take it for one that was freed.
+    /// Begins a segment. The next checkpoint names it, since it is listed before its first byte is written, or is
+    /// replayed from an earlier position. Recovery would take it for a freed one otherwise.
     fn begin(&mut self, shared: &Arc<Shared>) -> Result<Open, Error> {
         if self.last >= SegmentId::cold(shared.state.staging.lock().last_group() + 1) {
-            // One id, one segment.
+            // The id is derived from the next group: this group makes it unique.
             shared.add_empty(0)?;
         }
         let prepared = loop {
@@ -151,7 +151,7 @@ impl Open {
         Ok(places.collect())
     }
 
-    /// The group, behind the segment's header if it is the first.
+    /// Encodes the group, after the segment's header if it is the first.
     fn encode(&mut self, shared: &Shared, shape: &Shape, sequence: u64, parcel: &Parcel<'_>) -> Slice {
         let Framing { pad, seed } = shared.env.medium.framing;
         let prefix = if sequence == 1 { pad } else { 0 };
@@ -177,7 +177,7 @@ impl Open {
         let header = GroupHeader {
             life,
             sequence,
-            // All before it were synced.
+            // All earlier groups were synced.
             durable: sequence - 1,
             chain: self.chain,
             records_crc,
@@ -192,17 +192,17 @@ impl Open {
     }
 }
 
-/// Records that become one group, laid out.
+/// Records of one group, laid out.
 struct Parcel<'a> {
     records: &'a [Record],
-    /// Where in the group's records area each of them lies, and the bytes of that area.
+    /// The offset of each record in the group's records area, and the size of that area in bytes.
     offsets: Vec<usize>,
     bytes: usize,
     listed: Listed,
 }
 
 impl<'a> Parcel<'a> {
-    /// They keep the flags of the batches that they were of, so the ends of those are where a line ends here too.
+    /// Records keep their batch flags: after the last record of a batch the next begins at a line here too.
     fn new(records: &'a [Record], listed: Listed) -> Self {
         let mut bytes = 0;
         let offsets = records.iter().map(|record| {
@@ -221,7 +221,7 @@ impl<'a> Parcel<'a> {
     }
 }
 
-/// How many stretches without a gap they make.
+/// The number of ranges without a gap in `records`.
 pub(crate) fn stretches(records: &[Record]) -> usize {
     let follows = |pair: &[Record]| {
         let end = pair[0].first().saturating_add(u64::from(pair[0].count()));

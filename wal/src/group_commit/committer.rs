@@ -1,9 +1,9 @@
-//! Stage *group_commit*: from *append*; leads to *index*. Groups go to the device, and the watermark follows them.
+//! Stage *group_commit*: from *append*; leads to *index*. Writes groups to the device and moves the watermark.
 //!
-//! A [`Committer`] is a state machine: [`Committer::pump`] takes what has completed and starts what may be started, on
-//! whichever queue its owner brings. One owner at a time holds its lock: the committer thread with a
-//! queue that keeps several writes in flight, a writer that found the log idle and commits in its own thread, or a
-//! simulation. An owner leaves only when nothing is in flight.
+//! A [`Committer`] is a state machine: [`Committer::pump`] takes completions and starts operations, on the queue that
+//! its owner passes. Its lock has one owner at a time: the committer thread, whose queue keeps several writes in
+//! flight; a writer that found the log idle and commits in its own thread; or a simulation. An owner leaves only when
+//! nothing is in flight.
 
 use std::{
     collections::VecDeque,
@@ -32,23 +32,23 @@ use crate::{
     },
 };
 
-/// Pending bytes from which a second write beside the first is worth its sync: below, groups halve and few blocking
+/// The pending bytes from which a second concurrent write is worth its sync. Below, groups halve and few blocking
 /// writers lose (measured: 4 to 64 writers of 1 KiB).
 pub(crate) const SECOND_WRITE_BYTES: u64 = 128 << 10;
 
-/// Adjacent groups go out in one write up to this size, of a committer with several in flight and of one without.
+/// The largest write that adjacent groups are joined into: with several writes in flight, and with one.
 const WRITE_BYTES: usize = 512 << 10;
 const INLINE_WRITE_BYTES: usize = 1 << 20;
 
-/// Writes in flight at once.
+/// The most writes in flight.
 const DEPTH: usize = 8;
 
-/// A write of this size is made durable by itself, whatever the method: behind a rolling sync it would wait for the end
-/// of the one that runs, and then for the next, and a caller that appends again when it is durable waits with it
-/// (measured: 64 writers of 16 KiB 54.8 against 70.2 thousand a second, a store loop 1.66 against 1.97 million).
+/// A write of this size is made durable by itself, with every sync method. A rolling sync would have it wait for the
+/// running sync and the next one, and with it a caller that appends again when it is durable (measured: 64 writers of
+/// 16 KiB 54.8 against 70.2 thousand a second, a store loop 1.66 against 1.97 million).
 const DURABLE_WRITE_BYTES: usize = 64 << 10;
 
-/// Group n is submitted only while n - durable is at most this: an intact group proves how far the log was durable.
+/// Group n is submitted only while n - durable is at most this: so an intact group bounds how far the log was durable.
 pub(crate) const WINDOW: u64 = 256;
 
 /// New writes hold while a sync is pending and this many bytes went out since it began: a device that is kept busy
@@ -58,23 +58,23 @@ const SYNC_GATE_BYTES: usize = 1 << 20;
 /// The token of syncs; writes count from 0.
 const SYNC_TOKEN: u64 = u64::MAX;
 
-/// How much the owner's queue can do at once.
+/// The kind of the owner's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// One write at a time, complete when submitted.
     Inline,
-    /// Several in flight.
+    /// Several writes in flight.
     Queued,
 }
 
 /// What the owner does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Pump again: something was started or has ended.
+    /// Pump again: an operation was started or has completed.
     Pump,
     /// Wait for a completion.
     Completion,
-    /// Wait for writers that still copy into the next group.
+    /// Wait for writers that are copying into the next group.
     Writers,
     /// Nothing to do.
     Idle,
@@ -82,37 +82,37 @@ pub(crate) enum Next {
 
 /// See the module.
 pub(crate) struct Committer {
-    /// Writes of at least so many bytes are durable by themselves, smaller ones by a sync that covers several.
+    /// Writes of at least this many bytes are durable by themselves; smaller ones wait for a sync that covers several.
     durable_from: usize,
-    /// Groups that are closed and not submitted, in order.
+    /// Closed groups that are not submitted yet, in order.
     ready: VecDeque<Closed>,
     flights: VecDeque<Flight>,
     in_flight_bytes: usize,
     sync: Option<PendingSync>,
     next_token: u64,
-    /// The life of the segment that is written, with its origin complete.
+    /// The life of the segment that is written, with its complete origin.
     life: Life,
-    /// Checksum of the last header, and the length of its group in the segment.
+    /// The checksum of the last header, and the length of its group in the segment.
     chain: u32,
     prev_len: u32,
-    /// What the next group repeats.
+    /// The descriptors that the next group repeats.
     echo: Echo,
     completions: Vec<Completion>,
 }
 
-/// A write on its way, or waiting for a sync.
+/// A write in flight, or completed and waiting for a sync.
 struct Flight {
     token: u64,
     file: Arc<dyn File>,
     last_group: u64,
-    /// The promise that its last group carries.
+    /// The promise in its last group.
     promise: u64,
     groups: u64,
     bytes: usize,
     admitted: u64,
     sync: Sync,
     state: FlightState,
-    /// From the submission until the groups are durable.
+    /// Lasts from the submission until the groups are durable.
     #[expect(dead_code, reason = "ends when the flight does")]
     span: Span,
 }
@@ -124,8 +124,8 @@ enum FlightState {
     Durable,
 }
 
-/// A sync on its way. It covers the flights that had been written when it began, by their number from the front: a
-/// write that completes while it runs may have missed it.
+/// A sync in flight. It covers the first so many flights, those that had been written when it began: a write that
+/// completes while it runs may not be covered.
 struct PendingSync {
     covers: Vec<u64>,
     bytes_since: usize,
@@ -148,15 +148,15 @@ impl Committer {
         }
     }
 
-    /// Takes what has completed, moves the watermark, and starts what may be started.
+    /// Takes completions, moves the watermark, and starts what can be started.
     ///
     /// # Errors
-    /// Any failure of a write or a sync, after which the committer must not be pumped again.
+    /// Every failure of a write or a sync; the committer must not be pumped again after it.
     pub(crate) fn pump(&mut self, shared: &Shared, queue: &mut dyn Queue, lane: Lane) -> Result<Next, Error> {
         queue.reap(Wait::No, &mut self.completions);
         let settled = self.settle(shared, lane)?;
         if settled && lane == Lane::Inline {
-            // The owner leaves when its own group is durable, and must leave nothing in flight.
+            // The owner leaves when its own group is durable, with nothing in flight.
             return Ok(Next::Pump);
         }
         let started = self.start_write(shared, queue, lane)? | self.start_sync(shared, queue);
@@ -168,17 +168,17 @@ impl Committer {
         })
     }
 
-    /// Whether the owner of the tail may let go of it: nothing is in flight.
+    /// Whether the owner may release the tail: nothing is in flight.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.flights.is_empty() && self.sync.is_none() && self.completions.is_empty()
     }
 
-    /// Where completions go that arrive between two pumps.
+    /// The buffer for completions that arrive between two pumps.
     pub(crate) fn completions(&mut self) -> &mut Vec<Completion> {
         &mut self.completions
     }
 
-    /// Waits for what is in flight, whatever becomes of it: nothing else may be written to these blocks before.
+    /// Waits for everything in flight, ignoring the outcome: nothing else may be written to these blocks before.
     pub(crate) fn abandon(&mut self, queue: &mut dyn Queue) {
         while queue.in_flight() > 0 {
             queue.reap(Wait::Forever, &mut self.completions);
@@ -186,7 +186,7 @@ impl Committer {
         self.completions.clear();
     }
 
-    /// Whether everything that was submitted has ended.
+    /// Whether everything that was submitted has completed.
     pub(crate) fn is_still(&self) -> bool {
         self.flights.is_empty() && self.sync.is_none()
     }
@@ -238,7 +238,7 @@ impl Committer {
         Ok(())
     }
 
-    /// A group is durable when it and all before it are: the watermark follows the flights from the front.
+    /// Moves the watermark over the first flights that are durable: a group counts only when all before it do.
     fn publish(&mut self, shared: &Shared, lane: Lane) {
         let (mut last, mut admitted) = (None, 0);
         let is_durable = |flight: &Flight| flight.state == FlightState::Durable;
@@ -260,12 +260,12 @@ impl Committer {
         }
         shared.watch.progress(shared.env.clock.now(), self.flights.is_empty());
         if let Some(last) = last {
-            // First, so that a thread that is woken finds that what it had taken is free again.
+            // Before waking: a woken thread must find its admitted bytes released.
             shared.state.admission.release(admitted);
             let early = || last + u64::from(!self.flights.is_empty());
             shared.state.watermark.publish(unless(Mutant::AckOneGroupEarly, || last, early));
             if lane == Lane::Queued {
-                // Who commits in a thread of its own wakes them there, when it has let go of the tail.
+                // A thread that commits for itself wakes them after it has released the tail.
                 shared.notify();
             }
         }
@@ -281,7 +281,7 @@ impl Committer {
         let write_bytes = if lane == Lane::Inline { INLINE_WRITE_BYTES } else { WRITE_BYTES };
         let Some(write) = self.next_write(shared, write_bytes)? else { return Ok(false) };
         if write.offset == 0 {
-            // The segment is begun: that its file could be opened once says little.
+            // Checked as each segment begins: that its file was once opened proves little.
             shared.env.check_directory()?;
         }
         let sync = self.sync_for(shared, lane, write.flight.bytes);
@@ -322,7 +322,7 @@ impl Committer {
         if lane == Lane::Inline || bytes >= self.durable_from || alone { Sync::Data } else { Sync::None }
     }
 
-    /// Closes the open group and takes all that are closed.
+    /// Closes the open group, and takes all closed ones.
     fn take(&mut self, shared: &Shared) {
         let mut staging = shared.state.staging.lock();
         self.ready = staging.take();
@@ -333,14 +333,15 @@ impl Committer {
         }
     }
 
-    /// The next groups whose writers have left, as far as they lie side by side and fit the bounds.
+    /// The next groups without writers, as far as they are adjacent and fit the limits.
     fn next_write(&mut self, shared: &Shared, write_bytes: usize) -> Result<Option<Write>, Error> {
         let mut write: Option<Write> = None;
         while let Some(group) = self.ready.front() {
             let len = group.shape.len();
             let bytes = write.as_ref().map_or(0, |write| write.flight.bytes);
             let alone = self.flights.is_empty() && write.is_none();
-            // A segment is begun when all before it is durable: then a later segment proves the earlier one whole.
+            // A segment begins only when everything before it is durable: so a later segment proves that the earlier
+            // one is complete.
             let drains = unless(Mutant::RotationNotDrained, || group.prefix.is_some(), || false);
             marks::hit_if(drains && !alone, "commit: a rotation waits for what precedes it");
             let fits = !drains
@@ -372,7 +373,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Fills in what frames the records, and returns the whole group with the length of what precedes it.
+    /// Fills in the framing; returns the whole group, and the length of the header block before it.
     fn seal(&mut self, shared: &Shared, mut group: Closed, durable: u64) -> Result<(Slice, usize), Error> {
         let Framing { pad, seed } = shared.env.medium.framing;
         let prefix = group.prefix.as_ref().map_or(0, |_| pad);
@@ -432,7 +433,7 @@ impl Committer {
     }
 }
 
-/// A write that is being put together.
+/// A write under construction.
 struct Write {
     offset: u64,
     slices: Vec<Slice>,
@@ -457,7 +458,7 @@ impl Write {
     }
 }
 
-/// The descriptors of a group's records, and the checksum that binds the records to the group's header.
+/// The descriptors of a group's records, and the checksum that binds them to the group's header.
 pub(crate) fn describe(records: &[u8], count: u32) -> (Vec<Descriptor>, u32) {
     let mut descriptors = Vec::with_capacity(count as usize);
     let mut crc = crc32fast::Hasher::new();
@@ -480,7 +481,7 @@ fn durable_from(facts: &Facts) -> usize {
     match facts.sync_method {
         SyncMethod::Dsync => 0,
         _ if facts.direct => DURABLE_WRITE_BYTES,
-        // Each would wait for the page cache to be written back.
+        // Each would wait for write-back of the page cache.
         _ => usize::MAX,
     }
 }

@@ -1,13 +1,13 @@
-//! What waits for a number that only grows, until that has come: wakers and callbacks, which are foreign code from
-//! their clones to their drops. Nothing of them is run, or dropped, in here.
+//! Wakers and callbacks that wait for a growing number to reach theirs. They are foreign code, from their clones to
+//! their drops: this module neither runs nor drops them.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use crate::runtime::sync::{AtomicUsize, Mutex, fence};
 
-/// Things by the number that each waits for, those of one number in the order in which they came.
+/// Items by the number that each waits for; those with the same number in order of registration.
 pub(crate) struct Due<T> {
-    /// How many there are, so that a thread with nothing to hand out finds out cheaply.
+    /// The number of items, so that finding none is cheap.
     count: AtomicUsize,
     registered: Mutex<Registered<T>>,
 }
@@ -25,8 +25,8 @@ impl<T> Default for Due<T> {
 }
 
 impl<T> Due<T> {
-    /// Has `what` among those that wait for `at`, in the place of the one that was registered as `key`, which is
-    /// returned. A caller that looks after that whether the number has come, and finds that it has not, is handed out.
+    /// Registers `what` to wait for `at`. It replaces the one registered as `key`, which is returned. If the number has
+    /// not been reached when the caller looks after that, the item will be taken.
     pub(crate) fn register(&self, at: u64, key: Option<u64>, what: T) -> (u64, Option<T>) {
         let mut registered = self.registered.lock();
         let key = key.unwrap_or_else(|| {
@@ -38,7 +38,7 @@ impl<T> Due<T> {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
         drop(registered);
-        // Pairs with the fence of `has_any`: either that sees the registration, or the caller's look the change.
+        // Pairs with the fence of `has_any`: either that sees the registration, or the caller sees the new number.
         fence(Ordering::SeqCst);
         (key, replaced)
     }
@@ -52,7 +52,7 @@ impl<T> Due<T> {
         removed
     }
 
-    /// The first one, if what it waits for has an `outcome`; with that.
+    /// Takes the first item if its number has an `outcome`, and returns both.
     pub(crate) fn take_first<R>(&self, outcome: impl FnOnce(u64) -> Option<R>) -> Option<(T, R)> {
         let mut registered = self.registered.lock();
         let first = registered.waiting.first_entry()?;
@@ -62,7 +62,7 @@ impl<T> Due<T> {
         Some((taken, outcome))
     }
 
-    /// All that wait for a number that is `due`, which rise with numbers.
+    /// Takes all items whose number is `due`; `due` must be monotonic in the number.
     pub(crate) fn take(&self, due: impl Fn(u64) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
         if !self.has_any() {
@@ -79,7 +79,7 @@ impl<T> Due<T> {
         taken
     }
 
-    /// Whether [`Due::take`] would find any.
+    /// Whether [`Due::take`] would return any.
     pub(crate) fn has(&self, due: impl Fn(u64) -> bool) -> bool {
         self.has_any() && self.registered.lock().waiting.keys().next().is_some_and(|&(at, _)| due(at))
     }
@@ -89,7 +89,7 @@ impl<T> Due<T> {
         self.count.load(Ordering::SeqCst) > 0
     }
 
-    /// How many are registered, which the counter must agree with.
+    /// The number of registered items, which the counter must agree with.
     #[cfg(all(loom, test))]
     pub(crate) fn len(&self) -> usize {
         let len = self.registered.lock().waiting.len();

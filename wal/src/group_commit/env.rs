@@ -1,4 +1,4 @@
-//! What a log was opened with: it does not change.
+//! The environment of an open log, which does not change.
 
 use std::sync::Arc;
 
@@ -24,24 +24,24 @@ pub(crate) struct Env {
     pub(crate) clock: Arc<dyn Clock>,
     /// The log is driven by hand, and has no threads.
     pub(crate) manual: bool,
-    /// The one that opened the log.
+    /// The process that opened the log.
     pub(crate) process: Process,
 }
 
 impl Env {
-    /// Bytes that must stay free at the end of a segment whose footer has to list so much.
+    /// Bytes that must stay free at the end of a segment whose footer lists `listed`.
     pub(crate) fn footer_space(&self, listed: Listed) -> usize {
         footer_bytes_max(self.options.footer.bytes(listed), self.medium.framing.pad)
     }
 
-    /// The most bytes that the records of one batch may have, headers included. What frames a group of them, and
-    /// a footer that lists each, fit an empty segment beside them: a record is no shorter than its header of 64 bytes,
-    /// and a segment has pad units enough.
+    /// The most bytes that the records of one batch may have, headers included. Framing and a footer that lists each
+    /// record fit an empty segment as well: a record has at least the 64 bytes of its header, and a segment has enough
+    /// pad units.
     pub(crate) fn batch_bytes_max(&self) -> usize {
         usize::try_from(self.identity.segment_bytes / 4).unwrap_or(usize::MAX)
     }
 
-    /// Refuses what one group does not take.
+    /// Fails if a batch exceeds the limits of one group.
     pub(crate) fn check_batch(&self, records: usize, bytes: usize) -> Result<(), Error> {
         let limit = self.batch_bytes_max();
         match () {
@@ -51,19 +51,19 @@ impl Env {
         }
     }
 
-    /// That the directory is still the log's. What is written to a directory that was removed is lost, and one whose
-    /// lock was removed may have another writer.
+    /// Checks that the directory still belongs to the log. Writes to a removed directory are lost, and one whose lock
+    /// was removed may have another writer.
     ///
     /// # Errors
-    /// [`Error::Io`] with what is wrong, which is to poison the log.
+    /// [`Error::Io`] with the cause; the caller must poison the log.
     pub(crate) fn check_directory(&self) -> Result<(), Error> {
         let held = unless(Mutant::DirectoryLost, || self.medium.disk.still_ours(), || Ok(()));
         marks::hit_if(held.is_err(), "guard: the directory is not the log's any more");
         held.map_err(|error| Error::io("holding the directory", error))
     }
 
-    /// That this is the process that opened the log. A child that is forked has a copy of it in memory, without the
-    /// threads; waiting for them would have no end.
+    /// Checks that this is the process that opened the log. A forked child has a copy of the memory and no threads:
+    /// waiting for them would never end.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
         if self.process.is_this() { Ok(()) } else { Err(Error::Forked { owner: self.process.id() }) }
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a log.
+//! The health of an open log.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use crate::{
     types::error::Error,
 };
 
-/// What is wrong with the log at this moment; everything empty if nothing is.
+/// The current faults of the log; everything is empty if there are none.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WalHealth {
-    /// The failure after which nothing is acknowledged any more.
+    /// The failure that poisoned the log: since then nothing is acknowledged.
     pub poisoned: Option<Error>,
-    /// Threads and machines that have ended and should not.
+    /// Threads and machines that have ended by a panic.
     pub ended: Vec<Ended>,
-    /// How long the device has not answered, if that is longer than [`Options::stall_after`](crate::Options): the
-    /// oldest of all operations, whichever thread waits for it.
+    /// How long the oldest operation of the device has been waiting, on any thread, if that exceeds
+    /// [`Options::stall_after`](crate::Options).
     pub stalled: Option<Duration>,
-    /// Machines that have failed and not succeeded since, by name.
+    /// The last failure of each machine that has not succeeded since, by name.
     pub failing: Vec<(&'static str, Error)>,
-    /// Live segments in which the background reading last found something that is not what was written.
+    /// Live segments in which the last scrub found damage.
     pub rot: Vec<Rot>,
 }
 
@@ -41,7 +41,7 @@ impl Shared {
         }
     }
 
-    /// How long the device has not answered the oldest operation that is asked of it; zero if there is none.
+    /// How long the oldest operation of the device has been waiting; zero if there is none.
     pub(crate) fn waiting(&self) -> Duration {
         let now = self.env.clock.now();
         self.watch.waiting(now).max(self.pending.oldest(now))

@@ -1,4 +1,4 @@
-//! What the handles, tickets and machines of one log share.
+//! The state that the handles, tickets and machines of one log share.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -29,18 +29,18 @@ use crate::{
 
 /// See the module.
 pub(crate) struct Shared {
-    /// What the log was opened with.
+    /// The environment.
     pub(crate) env: Env,
-    /// What is in memory, on disk, and durable.
+    /// The state of the log in memory and on disk.
     pub(crate) state: State,
-    /// Who commits.
+    /// The right to commit.
     pub(crate) tail: Tail,
     pub(crate) watch: Watch,
     pub(crate) pending: Arc<Pending>,
     pub(crate) metrics: Metrics,
     pub(crate) faults: Arc<Faults>,
     pub(crate) worker: OnceLock<Worker>,
-    /// Looks whose the directory is: apart, as who waits for a device that is stuck looks at nothing else.
+    /// Checks who owns the directory: on a thread of its own, so that a stalled device does not delay it.
     pub(crate) guard: OnceLock<Worker>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) closing: AtomicBool,
@@ -54,17 +54,17 @@ impl Shared {
             return Err(error);
         }
         let reserved = self.try_reserve(&mut admitted, asked);
-        // Nothing is left of it once a group has taken it over.
+        // Zero once a group has taken the bytes over.
         self.state.admission.release(admitted);
         reserved
     }
 
     pub(crate) fn try_reserve(self: &Arc<Self>, admitted: &mut u64, asked: Asked<'_>) -> Result<Reservation, Error> {
-        // What a thread had locked when this process was forked stays locked here.
+        // A lock that a thread held at the fork stays locked here.
         self.env.check_process()?;
         loop {
             let mut staging = self.state.staging.lock();
-            // With that locked: what is accepted comes before the group with which the log is closed.
+            // Under the lock: everything that is accepted precedes the group that closes the log.
             self.check_open()?;
             let reserved = staging.reserve(self, asked, admitted)?;
             drop(staging);
@@ -84,7 +84,7 @@ impl Shared {
         if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
-    /// Adds a group without records and has it written.
+    /// Adds an empty group, and requests a write of it.
     pub(crate) fn add_empty(&self, flags: u8) -> Result<u64, Error> {
         loop {
             let mut staging = self.state.staging.lock();
@@ -99,7 +99,7 @@ impl Shared {
         }
     }
 
-    /// Has `group` written when it has become old.
+    /// Requests a write of `group` when it has reached the lazy age.
     pub(crate) fn lazily(&self, group: u64) {
         if self.tail.add_lazy(group, self.env.clock.now()) {
             self.worker_kick();
@@ -112,7 +112,7 @@ impl Shared {
         }
     }
 
-    /// Notes that the device was asked for something, and sees to it that somebody looks whether it answers.
+    /// Records an operation of the device, and wakes the stall detector.
     pub(crate) fn begin_io(&self) {
         self.watch.begin(self.env.clock.now());
         self.pending.announce();
@@ -129,10 +129,10 @@ impl Shared {
         }
     }
 
-    /// Ends acknowledgement for good; the first failure is what everyone is told.
+    /// Ends acknowledgement for good; everyone gets the first failure.
     pub(crate) fn poison(&self, error: Error) {
         let is_first = self.state.watermark.fail(error.clone());
-        // Writers that wait are let go before any callback is told.
+        // Waiting writers return before any callback runs.
         self.state.admission.shut();
         if is_first {
             tracing::error!(%error, "the log is poisoned");
@@ -143,7 +143,7 @@ impl Shared {
         self.tell_if_closed();
     }
 
-    /// What a failure of work beside the log means for the log: see [`Failure`].
+    /// Handles a failure beside the log's groups: see [`Failure`].
     pub(crate) fn beside_the_log(&self, what: &str, failure: Failure) -> Error {
         match failure {
             Failure::Write(error) => Capacity::of(&error).map_or_else(|| Error::io(what, error), Error::Full),
@@ -156,7 +156,7 @@ impl Shared {
         }
     }
 
-    /// A thread or a machine has ended that should not.
+    /// Handles the panic of a thread or a machine.
     pub(crate) fn ended(&self, ended: Ended) {
         tracing::error!(name = ended.name, panic = &*ended.panic, "a thread or a machine has ended");
         self.faults.ended(ended.clone());

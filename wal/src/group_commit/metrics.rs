@@ -1,10 +1,10 @@
-//! Counters of the log: plain atomics, read without stopping anything.
+//! Counters of the log: atomics, read without locks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{group_commit::log::Shared, read::cold_read::Traffic};
 
-/// The counters themselves.
+/// The counters.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) groups: AtomicU64,
@@ -40,7 +40,7 @@ impl Metrics {
     }
 }
 
-/// A view of the log's counters since it was opened. Each is exact; together they are not one instant's.
+/// A snapshot of the log's counters since it was opened. Each is exact; together they are not from one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WalMetrics {
@@ -48,42 +48,41 @@ pub struct WalMetrics {
     pub groups: u64,
     /// Writes of groups that completed; one may hold several groups.
     pub writes: u64,
-    /// Syncs that completed apart from writes.
+    /// Syncs that completed, besides those in durable writes.
     pub syncs: u64,
     /// Bytes of groups submitted, framing and padding included.
     pub written_bytes: u64,
-    /// Reads that went to the device.
+    /// Reads of the device.
     pub cold_reads: u64,
-    /// Their bytes.
+    /// Bytes read from the device.
     pub cold_read_bytes: u64,
-    /// Those of them that were read ahead of scans.
+    /// Those of them that were read ahead of sequential reads.
     pub read_ahead_bytes: u64,
-    /// Reads of the device that were not needed: what they would have brought had been read ahead.
+    /// Reads of the device that read-ahead saved.
     pub reads_spared: u64,
     /// Bytes written to cold segments, framing and padding included.
     pub moved_bytes: u64,
-    /// Records that were moved to them.
+    /// Records that were moved to cold segments.
     pub moved_records: u64,
-    /// Bytes of full segments that the background reading has checked.
+    /// Bytes of full segments that the scrubber has checked.
     pub scrubbed_bytes: u64,
-    /// What it came by that is not what was written.
+    /// Damages that the scrubber found.
     pub scrub_damages: u64,
-    /// Panics of code that is not the log's, which were caught: of wakers, callbacks, listeners.
+    /// Caught panics of foreign code: of wakers, callbacks, listeners.
     pub caught_panics: u64,
     /// Bytes that are accepted and not yet durable.
     pub admitted_bytes: u64,
-    /// Bytes of the recent tail in memory.
+    /// Bytes of recent records in memory.
     pub cached_bytes: u64,
     /// Bytes in memory that were read ahead.
     pub ahead_bytes: u64,
-    /// Bytes of the memory that is written from and read into: what is cached, read ahead and handed out, in whole
-    /// chunks, and what is kept for later use.
+    /// Bytes of the buffers: cached, read ahead, handed out, in whole chunks, and kept for reuse.
     pub buffer_bytes: u64,
-    /// Those of them that are kept for later use.
+    /// Those of them that are kept for reuse.
     pub idle_buffer_bytes: u64,
     /// Live segments, the active one included.
     pub segments: u64,
-    /// Segments that are prepared and not in use.
+    /// Segments that are prepared and unused.
     pub prepared_segments: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Reads of an open log: from memory what is recent, and the rest from the device.
+//! Reads of an open log: recent records from memory, others from the device.
 
 use crate::{
     format::record::Record,
@@ -12,13 +12,13 @@ impl Shared {
     pub(crate) fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
         let mut found: Vec<Option<Record>> = places.iter().map(|&place| self.state.recent.read(place)).collect();
         if found.iter().any(Option::is_none) {
-            // What is read ahead has a queue, whose end is waited for here.
+            // Read-ahead has its own queue, whose completions this may wait for.
             let _began = self.pending.begin();
             let reader = ColdReader {
                 medium: &self.env.medium,
                 read_ahead: &self.state.read_ahead,
                 durable: self.state.watermark.durable(),
-                // A log without it is not written.
+                // A log that was not opened by its `LOGBOOM` is read-only.
                 is_named: true,
             };
             let traffic = reader.read(|id| self.state.segments.lock().get(&id).cloned(), places, &mut found)?;

@@ -9,8 +9,8 @@ use crate::{
     },
 };
 
-/// The segments that a checkpoint names which is replayed from `replay_from`. One whose freeing is not durable is among
-/// them: a crash may take the record of it, and nothing would say then that the file may be used again.
+/// The segments that a checkpoint with this replay position names. Includes those whose freeing is not durable: a crash
+/// may lose the record that frees one, and nothing else says that its file may be reused.
 pub(crate) fn rows(shared: &Shared, replay_from: SegmentId) -> Vec<SegmentRow> {
     let durable = shared.state.watermark.durable();
     shared.remove_odd(durable);

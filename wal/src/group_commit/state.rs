@@ -1,4 +1,4 @@
-//! The state of a log that is written: what is in memory, on disk, and durable.
+//! The state of an open log, in memory and on disk.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,14 +17,14 @@ use crate::{
 
 /// See the module.
 ///
-/// Locks are waited for in this order: [`cold`](Self::cold) or [`slots`](Self::slots), then [`staging`](Self::staging),
-/// then [`segments`](Self::segments), then those that the supply, the recent tail, the watermark and admission have
-/// inside: these are leaves. `Faults::rot` comes before `segments`. The turn of [`Tail`](super::tail::Tail) is tried
-/// and never waited for, by threads that hold none of these; its holder takes `staging`.
+/// Lock order: [`cold`](Self::cold) or [`slots`](Self::slots), then [`staging`](Self::staging), then
+/// [`segments`](Self::segments), then the inner locks of the supply, the recent tail, the watermark and admission,
+/// which are leaves. `Faults::rot` comes before `segments`. The turn of [`Tail`](super::tail::Tail) is only ever tried,
+/// by threads that hold none of these; its holder takes `staging`.
 ///
-/// Two rules rest on what is locked: a segment enters `segments` while `staging` is locked, so a group and the segment
-/// that it begins are known at once; and one that is freed goes from `segments` to the supply while `segments` is
-/// locked, so that [`rows`](super::rows::rows), which looks at both under that lock, misses none.
+/// Two invariants depend on locks. A segment enters `segments` under `staging`, so a group and the segment that it
+/// begins become known together. A freed segment moves from `segments` to the supply under `segments`, so
+/// [`rows`](super::rows::rows), which looks at both under that lock, misses none.
 pub(crate) struct State {
     pub(crate) staging: Mutex<Staging>,
     pub(crate) load: Load,
@@ -37,7 +37,7 @@ pub(crate) struct State {
     pub(crate) read_ahead: ReadAhead,
     pub(crate) slots: Mutex<Slots>,
     pub(crate) cold: Mutex<Cold>,
-    /// The promise that the last durable group carries.
+    /// The promise in the last durable group.
     pub(crate) promised: AtomicU64,
     /// The last group with records.
     pub(crate) filled: AtomicU64,

@@ -1,4 +1,4 @@
-//! Prepared segments for the log that is written, and what a failure of their supply means for it.
+//! Prepared segments for an open log, and the effect of failures to prepare them.
 
 use crate::{
     group_commit::log::Shared,
@@ -17,7 +17,7 @@ impl Shared {
     /// See [`Supply::hurry`](crate::segments::supply::Supply::hurry).
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Io`]; a failed sync poisons the log besides.
+    /// [`Error::Full`], [`Error::Io`]; a failed sync also poisons the log.
     pub(crate) fn hurry(&self) -> Result<(), Error> {
         self.state.supply.hurry().map_err(|why| match why {
             NotAdded::Bound { bytes_max } => Error::Full(Capacity::Bound { bytes_max }),
@@ -33,7 +33,7 @@ impl Shared {
         self.state.supply.add(slot, made).map_err(|failure| self.not_prepared(failure))
     }
 
-    /// Takes back what a failed preparation left. Returns what it means.
+    /// Removes what a failed preparation left; returns the error.
     pub(crate) fn give_up(&self, slot: u32, failure: Failure) -> Error {
         self.state.supply.give_up(slot);
         self.not_prepared(failure)
@@ -48,7 +48,7 @@ impl Shared {
         }
     }
 
-    /// Moves what was freed, durably, and has no reader left to the prepared ones.
+    /// Moves freed segments to the prepared ones, if their freeing is durable and no reader is left.
     pub(crate) fn recycle(&self) {
         let durable = self.state.watermark.durable();
         self.remove_odd(durable);
@@ -63,9 +63,9 @@ impl Shared {
         }
         if let Err(failure) = self.state.supply.remove_odd(&freed) {
             let error = self.beside_the_log("putting a file aside", failure);
-            tracing::warn!(%error, "a file that was freed is told of by the next opening");
+            tracing::warn!(%error, "a freed file could not be removed, the next opening reports it");
         }
-        // Not before a failure is known: no checkpoint may leave them out that is written after a failed sync.
+        // Only after a failure is known: a checkpoint that is written after a failed sync must still name them.
         self.state.supply.forget(&freed);
     }
 

@@ -1,5 +1,5 @@
-//! Who commits: the thread that holds the turn. That is the committer thread, a writer that found the log idle, or the
-//! caller of a log that is driven by hand. One that leaves hands over to another if something is undone.
+//! The right to commit: the holder of the turn commits. That is the committer thread, a writer that found the log idle,
+//! or the caller of a log that is driven by hand. A holder that leaves hands over if something is left to commit.
 
 use std::{
     sync::{Arc, atomic::Ordering, mpsc},
@@ -23,62 +23,62 @@ use crate::{
     types::{error::Error, marks, mutants::Mutant, mutants::unless},
 };
 
-/// A writer commits in its own thread while less than this is pending; more is worth several writes in flight.
+/// A writer commits in its own thread while fewer bytes than this are pending; more are worth several writes in flight.
 /// Measured at 256 KiB, 512 KiB and 1 MiB: 64 writers of 16 KiB 51.9, 52.1, 57.9 thousand a second.
 const INLINE_BYTES: u64 = 1 << 20;
 
-/// How long a writer that is about to commit waits for as many batches as the last group had: a few writers in a
-/// closed loop otherwise fall into two cohorts that wait for each other (measured: p50 184 us against 120 us at 4).
+/// How long a writer that is about to commit waits for as many batches as the last group had. Without it a few writers
+/// in a closed loop fall into two cohorts that wait for each other (measured: p50 184 us against 120 us at 4).
 const GATHER: Duration = if MODELLED { Duration::ZERO } else { Duration::from_micros(40) };
 
-/// From so many batches on, gathering gains nothing.
+/// With this many batches or more, gathering gains nothing.
 const GATHER_BATCHES: u32 = 16;
 
-/// What is to be committed, and who does it.
+/// What is to be committed, and by whom.
 pub(crate) struct Tail {
-    /// Its holder commits. It is tried and never waited for: see [`State`](super::state::State).
+    /// The holder commits. Only ever tried: see [`State`](super::state::State).
     turn: Mutex<Turn>,
-    /// The last group that somebody wants written, and the last that a committer took.
+    /// The last group whose write was requested, and the last that a committer took.
     wanted: AtomicU64,
     taken: AtomicU64,
-    /// The last group with a lazy batch, and when the first one that is not written came in (us, 0: none).
+    /// The last group with a lazy batch, and the arrival of the oldest unwritten one (us, 0: none).
     lazy_group: AtomicU64,
     lazy_since_us: AtomicU64,
     waker: OnceLock<Arc<dyn Wake>>,
-    /// The committer thread holds the turn, and can start another write beside those in flight.
+    /// Whether the committer thread holds the turn and can start another write beside those in flight.
     overlaps: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
     stopped: AtomicBool,
 }
 
-/// The right to commit, and what goes with it.
+/// The right to commit, with the committer.
 struct Turn {
     committer: Committer,
-    /// The queue of a log that is driven by hand.
+    /// The queue, if the log is driven by hand.
     queue: Option<Box<dyn Queue>>,
-    /// Batches of the last commit, the size of a cohort to wait for.
+    /// The batches of the last commit: the size of a cohort to wait for.
     cohort: u32,
 }
 
-/// Who waits.
+/// The kind of a waiting caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// One that may call foreign code: nothing of the log's, nor of the layer above, is locked.
+    /// May call foreign code: no lock of the log or of the layer above is held.
     Free,
     Locked,
 }
 
-/// What came of a writer's offer to commit.
+/// The outcome of a writer's attempt to commit.
 enum Lead {
     Led,
-    /// Somebody else commits.
+    /// Another thread commits.
     Busy,
-    /// There is so much to write that the committer thread was asked to.
+    /// So much is pending that the committer thread was woken for it.
     Handed,
 }
 
 impl Tail {
-    /// With the `queue` of a log that is driven by hand.
+    /// `queue` is for a log that is driven by hand.
     pub(crate) fn new(committer: Committer, queue: Option<Box<dyn Queue>>) -> Self {
         Self {
             turn: Mutex::new(Turn { committer, queue, cohort: 0 }),
@@ -93,7 +93,7 @@ impl Tail {
         }
     }
 
-    /// Has every group up to `group` written.
+    /// Requests a write of every group up to `group`.
     pub(crate) fn want(&self, group: u64) {
         self.wanted.fetch_max(group, Ordering::SeqCst);
     }
@@ -102,44 +102,44 @@ impl Tail {
         self.wanted.load(Ordering::SeqCst) > self.taken.load(Ordering::SeqCst)
     }
 
-    /// A committer has taken every group up to `group`.
+    /// Records that a committer has taken every group up to `group`.
     pub(crate) fn took(&self, group: u64) {
         self.taken.store(group, Ordering::SeqCst);
     }
 
-    /// Notes a lazy batch of `group` that came in `now`; whether it is the first that waits.
+    /// Records a lazy batch of `group` at `now`; true if it is the first one that waits.
     pub(crate) fn add_lazy(&self, group: u64, now: Duration) -> bool {
         self.lazy_group.fetch_max(group, Ordering::SeqCst);
         self.lazy_since_us.compare_exchange(0, us(now), Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// The last group with a lazy batch, and since when one waits; `None` when all of them are durable.
+    /// The last group with a lazy batch, and since when one waits; `None` if all of them are durable.
     pub(crate) fn lazy(&self, watermark: &Watermark, now: Duration) -> Option<(u64, Duration)> {
         let group = self.lazy_group.load(Ordering::SeqCst);
         if group > watermark.durable() {
             return Some((group, Duration::from_micros(self.lazy_since_us.load(Ordering::SeqCst))));
         }
         self.lazy_since_us.store(0, Ordering::SeqCst);
-        // One that came in between has not seen the reset and must not be forgotten.
+        // One that arrived in between has not seen the reset, and must not be forgotten.
         if self.lazy_group.load(Ordering::SeqCst) > watermark.durable() {
             self.lazy_since_us.store(us(now), Ordering::SeqCst);
         }
         None
     }
 
-    /// Has [`Tail::kick`] wake the committer thread by this.
+    /// Registers the waker of the committer thread for [`Tail::kick`].
     pub(crate) fn wake_by(&self, waker: Arc<dyn Wake>) {
         drop(self.waker.set(waker));
     }
 
-    /// Wakes the committer thread, if it sleeps.
+    /// Wakes the committer thread if it sleeps.
     pub(crate) fn kick(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake();
         }
     }
 
-    /// Has the committer thread end when it looks again.
+    /// Makes the committer thread end when it looks next.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         self.kick();
@@ -154,14 +154,14 @@ impl Tail {
         }
     }
 
-    /// Drops the queue of a log that is driven by hand.
+    /// Drops the queue, if the log is driven by hand.
     pub(crate) fn drop_queue(&self) {
         if let Some(mut turn) = self.turn.try_lock() {
             drop(turn.queue.take());
         }
     }
 
-    /// What holds when every thread of a model has ended: all that was wanted is durable, and nothing is in flight.
+    /// At the end of a model: all that was requested is durable, and nothing is in flight.
     #[cfg(all(loom, test))]
     pub(crate) fn assert_at_rest(&self, watermark: &Watermark) {
         assert!(!self.wants());
@@ -171,14 +171,14 @@ impl Tail {
 }
 
 impl Shared {
-    /// Whether something that is wanted is not durable. While nobody has the turn nothing is in flight, so somebody
-    /// has to commit then; a group that was taken may still wait to be written.
+    /// Whether requested groups are not durable yet. If the turn is free nothing is in flight, so a thread must commit;
+    /// a group that was taken may still wait to be written.
     pub(crate) fn is_undone(&self) -> bool {
         self.tail.wanted.load(Ordering::SeqCst) > self.state.watermark.durable()
             && self.state.watermark.failure().is_none()
     }
 
-    /// Blocks until waiting for `group` ends, committing in the caller's thread when the log is idle.
+    /// Blocks until the wait for `group` ends; commits in the caller's thread if the log is idle.
     pub(crate) fn wait(&self, group: u64, caller: Caller) -> Result<(), Error> {
         let mut parked = false;
         loop {
@@ -193,7 +193,7 @@ impl Shared {
                 continue;
             }
             match self.lead(group, caller) {
-                // Nobody else steps the machines.
+                // No other thread steps the machines.
                 _ if self.env.manual => drop(self.drive_for(caller)),
                 Lead::Led => continue,
                 Lead::Busy => self.state.watermark.park(group, || self.tail.turn.is_locked()),
@@ -203,8 +203,8 @@ impl Shared {
         }
     }
 
-    /// Hands over once more if a hand-over may have taken the caller, who has waited for `group` and leaves, for one
-    /// that waits for a later group of the same cell.
+    /// Hands over once more before a waiter for `group` leaves: a hand-over may have woken it in place of a waiter for
+    /// a later group in the same cell.
     fn pass_on(&self, group: u64) {
         fence(Ordering::SeqCst);
         if self.tail.wanted.load(Ordering::SeqCst) >= group + CELLS as u64 {
@@ -212,7 +212,7 @@ impl Shared {
         }
     }
 
-    /// Commits in the caller's thread, if nobody else does.
+    /// Commits in the caller's thread if the turn is free.
     fn lead(&self, group: u64, caller: Caller) -> Lead {
         if self.state.load.bytes() >= INLINE_BYTES {
             self.tail.kick();
@@ -244,10 +244,10 @@ impl Shared {
         Lead::Led
     }
 
-    /// Lets go of the turn; whoever looks what is undone after that sees what was asked for while it was held, or is
-    /// seen looking at it.
+    /// Releases the turn. A thread that checks [`Shared::is_undone`] after that sees requests made meanwhile, or its
+    /// check is seen.
     fn let_go(&self, turn: MutexGuard<'_, Turn>) {
-        // After a failure what was in flight is abandoned where it stands.
+        // After a failure, operations in flight are abandoned.
         debug_assert!(
             self.state.watermark.failure().is_some() || turn.committer.is_at_rest(),
             "something is in flight"
@@ -272,9 +272,9 @@ impl Shared {
         }
     }
 
-    /// Makes sure that what came in while the turn was taken is committed by somebody: a writer that found it taken
-    /// sleeps until it is woken. (It announced itself before it looked at the turn for the last time, and this looks
-    /// for it after the turn was let go, so one of the two sees the other.)
+    /// Ensures that requests made while the turn was taken are committed: a writer that found it taken sleeps until it
+    /// is woken. (The writer registers before its last look at the turn, and this looks for writers after the turn is
+    /// released, so one of the two sees the other.)
     fn hand_over(&self) {
         if !self.is_undone() || self.tail.turn.is_locked() {
             return;
@@ -285,7 +285,7 @@ impl Shared {
         }
     }
 
-    /// Pumps the committer once; `None` when the log is poisoned.
+    /// Pumps the committer once; `None` if the log is poisoned.
     fn pump(&self, turn: &mut Turn, queue: &mut dyn Queue, lane: Lane) -> Option<Next> {
         if self.state.watermark.failure().is_some() {
             turn.committer.abandon(queue);
@@ -296,7 +296,7 @@ impl Shared {
         match pumped {
             Ok(next) => Some(next),
             Err(error) => {
-                // Nothing more is acknowledged, so who waits need not wait for what is in flight.
+                // Nothing more is acknowledged, so waiters need not wait for operations in flight.
                 self.poison(error);
                 turn.committer.abandon(queue);
                 None
@@ -304,7 +304,7 @@ impl Shared {
         }
     }
 
-    /// Commits whatever is wanted in the caller's thread, if nobody else does.
+    /// Commits everything requested in the caller's thread, if the turn is free.
     pub(crate) fn commit_here(&self) {
         if self.env.manual {
             return;
@@ -318,10 +318,10 @@ impl Shared {
     /// Starts the committer thread.
     ///
     /// # Errors
-    /// [`Error::Io`] when there is no thread, or no queue, to be had.
+    /// [`Error::Io`] if a thread or a queue cannot be created.
     pub(crate) fn start_committer(self: &Arc<Self>) -> Result<(), Error> {
         let fail = |error| Error::io("starting a thread", error);
-        // The queue belongs to its thread, which says when it is ready for work.
+        // The thread creates its queue, and reports when it is ready.
         let (ready, is_ready) = mpsc::channel();
         let theirs = Arc::clone(self);
         let thread = std::thread::Builder::new()
@@ -342,18 +342,18 @@ impl Shared {
         }
     }
 
-    /// The life of the committer thread.
+    /// The body of the committer thread.
     pub(crate) fn live(&self, mut queue: Box<dyn Queue>) {
         self.outlive(|| self.run(&mut *queue));
     }
 
-    /// Does what the committer thread does. `None` if that panics: the thread is over, which is told.
+    /// Runs `work`; `None` if it panics: the committer thread ends, and that is reported.
     fn outlive<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         let ended = |panic| self.ended(Ended { name: "logboom-commit", panic, poisons: true });
         guarded(work).map_err(ended).ok()
     }
 
-    /// Commits while there is something to, and sleeps on the queue.
+    /// Commits while there is something to commit, and sleeps on the queue otherwise.
     fn run(&self, queue: &mut dyn Queue) {
         let mut nothing = Vec::new();
         while !self.tail.stopped.load(Ordering::Acquire) {
@@ -376,14 +376,14 @@ impl Shared {
         loop {
             match self.pump(turn, queue, Lane::Queued) {
                 Some(Next::Pump) => {}
-                // Also ends when writers leave a group, or when a second write has become worth its sync.
+                // Also returns when writers leave a group, or when a second write has become worth its sync.
                 Some(Next::Completion | Next::Writers) => queue.reap(Wait::Forever, turn.committer.completions()),
                 Some(Next::Idle) | None => return,
             }
         }
     }
 
-    /// One step of committing, of a log that is driven by hand; false when there was nothing to do.
+    /// One step of committing by hand; false if there was nothing to do.
     pub(crate) fn drive_commit(&self) -> bool {
         let Some(mut turn) = self.tail.turn.try_lock() else { return false };
         let Some(mut queue) = turn.queue.take() else { return false };
@@ -394,7 +394,7 @@ impl Shared {
             }
             matches!(next, Some(Next::Pump | Next::Completion))
         });
-        // One that has panicked is not asked again: nothing is written any more.
+        // A committer that panicked is not used again: nothing is written any more.
         if driven.is_some() {
             turn.queue = Some(queue);
         }

@@ -1,4 +1,5 @@
-//! Wakers, callbacks and the listener are called here, with nothing locked, by threads of theirs or by who comes by.
+//! Delivery of notifications: wakers, callbacks and the listener are called with no lock held, by their own threads or,
+//! when those have ended, by the callers of the log.
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -16,7 +17,7 @@ use crate::{
 };
 
 impl Shared {
-    /// Wakes the futures that wait for what has come, in the caller's thread, which has nothing locked.
+    /// Wakes the futures that are due, in the caller's thread, which holds no lock.
     pub(crate) fn wake_due(&self) -> bool {
         let mut due = self.state.watermark.take_wakers();
         due.extend(self.notices.take_wakers());
@@ -25,27 +26,27 @@ impl Shared {
         any
     }
 
-    /// Has the notifier wake the futures and call the callbacks that are due.
+    /// Wakes the notifier, to wake the futures and run the callbacks that are due.
     pub(crate) fn notify(&self) {
         if self.state.watermark.is_anyone_due() {
             self.notices.kick();
         }
     }
 
-    /// Wakes the futures that are due, and calls one callback; false if there was none of either.
+    /// Wakes the futures that are due, and runs one callback; false if none was due.
     pub(crate) fn attend(&self) -> bool {
         let woken = self.wake_due();
         let Some((callback, outcome)) = self.state.watermark.take_callback() else { return woken };
         if let Err(panic) = guarded(|| callback(outcome)) {
             self.notices.panicked("a callback", panic);
-            // One that closes the log panics when that is closed.
+            // If the callback closed the log, its panic is reported here.
             self.tell_if_closed();
         }
         true
     }
 
-    /// Ends the threads of the notices. What the notifier was at when it ended may have something for the listener, so
-    /// that one's ends after it; from now on the thread that brings something attends to it, as no other does.
+    /// Ends the threads of notifications. The watcher ends after the notifier, whose last work may produce an event.
+    /// From now on the thread that adds a notification delivers it.
     pub(crate) fn close_notices(&self) {
         let stop = |worker: &OnceLock<Worker>| worker.get().into_iter().for_each(Worker::stop);
         stop(&self.notices.notifier);
@@ -55,7 +56,7 @@ impl Shared {
         self.tell_if_closed();
     }
 
-    /// What was brought when the notifier had ended, or ended meanwhile; by a caller that has nothing locked.
+    /// Delivers notifications if the notifier has ended; the caller must hold no lock.
     pub(crate) fn attend_if_closed(&self) {
         if self.notices.closed.load(Ordering::SeqCst) {
             while self.attend() {}
@@ -63,14 +64,14 @@ impl Shared {
         }
     }
 
-    /// Tells the listener what there is to tell, when no thread of the notices does.
+    /// Calls the listener with all events, if no thread does.
     pub(crate) fn tell_if_closed(&self) {
         if self.notices.closed.load(Ordering::SeqCst) {
             while self.tell_next() {}
         }
     }
 
-    /// Tells the listener the next thing; false if there is none.
+    /// Calls the listener with the next event; false if there is none.
     fn tell_next(&self) -> bool {
         let Some(event) = self.notices.next_event() else { return false };
         let listener = &self.env.options.listener;
@@ -82,7 +83,7 @@ impl Shared {
         });
         match (told, event) {
             (Ok(()), _) => {}
-            // It would be told of itself for ever.
+            // A panic about a panic would be reported for ever.
             (Err(panic), Event::Panicked(..)) => self.notices.count("the listener", &panic),
             (Err(panic), _) => self.notices.panicked("the listener", panic),
         }
@@ -90,7 +91,7 @@ impl Shared {
     }
 }
 
-/// Wakes futures and runs callbacks, one a step, on a thread where they delay nothing but each other.
+/// Wakes futures and runs callbacks, one per step, on a thread where they delay only each other.
 pub(crate) struct Notifier(Weak<Shared>);
 
 impl Notifier {
@@ -110,7 +111,7 @@ impl Machine for Notifier {
     }
 }
 
-/// Tells the listener what happens, on a thread where it delays nothing else.
+/// Calls the listener, on a thread where it delays nothing else.
 pub(crate) struct Teller(Weak<Shared>);
 
 impl Teller {

@@ -1,5 +1,5 @@
-//! Futures that wait: their wakers, which are foreign code from their clones to their drops, and are never called with
-//! anything locked.
+//! Wakers of waiting futures. They are foreign code, from their clones to their drops, and are never called with a lock
+//! held.
 
 use std::{
     future::poll_fn,
@@ -8,12 +8,12 @@ use std::{
 
 use crate::group_commit::due::Due;
 
-/// The wakers of futures, by a number that each waits for.
+/// Wakers of futures, by the number that each waits for.
 #[derive(Default)]
 pub struct Wakers(Due<Waker>);
 
 impl Wakers {
-    /// Waits until `look` finds something. The code that changes what it looks at takes the wakers after that.
+    /// Waits until `look` returns something. The code that makes it do so must take the wakers afterwards.
     pub async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         let mut place = Place { wakers: self, key: None };
         poll_fn(|context| {
@@ -21,7 +21,7 @@ impl Wakers {
                 return Poll::Ready(found);
             }
             place.key = Some(self.register(0, place.key, context.waker()));
-            // It may have come between the look and the registration.
+            // It may have changed between the look and the registration.
             look().map_or(Poll::Pending, Poll::Ready)
         })
         .await
@@ -32,22 +32,23 @@ impl Wakers {
         self.0.register(at, key, waker.clone()).0
     }
 
-    /// The last reference to a task may be among what this drops, and a ticket with that.
+    /// Dropping it may drop the last reference to a task, and a ticket with it.
     pub(crate) fn unregister(&self, at: u64, key: u64) {
         drop(self.0.unregister(at, key));
     }
 
-    /// Those that wait for a number that is `due`, which rise with numbers: to be woken once, with nothing locked.
+    /// Takes the wakers whose number is `due`, to be woken once with no lock held; `due` must be monotonic in the
+    /// number.
     pub(crate) fn take(&self, due: impl Fn(u64) -> bool) -> Vec<Waker> {
         self.0.take(due)
     }
 
-    /// Whether [`Wakers::take`] would find any.
+    /// Whether [`Wakers::take`] would return any.
     pub(crate) fn has(&self, due: impl Fn(u64) -> bool) -> bool {
         self.0.has(due)
     }
 
-    /// How many are registered.
+    /// The number of registered wakers.
     #[cfg(all(loom, test))]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -60,7 +61,7 @@ impl std::fmt::Debug for Wakers {
     }
 }
 
-/// A future's place among those that wait, until it is dropped.
+/// A future's registration, until it is dropped.
 struct Place<'w> {
     wakers: &'w Wakers,
     key: Option<u64>,

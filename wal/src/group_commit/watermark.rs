@@ -1,6 +1,6 @@
-//! The durable watermark: one number that only grows, and everyone who waits for it to pass theirs.
+//! The durable watermark: a number that only grows, and the waiters for it to reach theirs.
 //!
-//! Completion is a group's sequence against this number, so waiting costs no allocation and acknowledgement is in
+//! A group is complete when its number is at most this number. So waiting allocates nothing, and acknowledgement is in
 //! prefix order by construction.
 
 use std::{sync::atomic::Ordering, task::Waker};
@@ -11,11 +11,11 @@ use crate::{
     types::error::Error,
 };
 
-/// Waiters of group n sleep in cell n mod this: one wake-up call for a whole group, and none for the others.
+/// Waiters for group n sleep in cell n mod this: one wake-up call reaches all waiters of a group, and few others.
 pub(crate) const CELLS: usize = if MODELLED { 1 } else { 64 };
 
-/// Set in the watermark's word when acknowledgement has ended for good, so that it does not move after that: whoever
-/// asks after a group is told the same as everyone else.
+/// Set in the watermark's word when acknowledgement has ended for good, so that the watermark does not move after that:
+/// all callers get the same answer for a group.
 const ENDED: u64 = 1 << 63;
 
 pub(crate) type Callback = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -24,19 +24,19 @@ pub(crate) type Callback = Box<dyn FnOnce(Result<(), Error>) + Send>;
 pub(crate) struct Watermark {
     /// The watermark, and [`ENDED`].
     durable: AtomicU64,
-    /// Set before [`ENDED`] is, and to be looked at after it.
+    /// Set before [`ENDED`] is, and read after it.
     failure: OnceLock<Error>,
     cells: [Cell; CELLS],
-    /// Those of tickets that are awaited, by group.
+    /// Wakers of awaited tickets, by group.
     pub(crate) wakers: Wakers,
-    /// By the group that each waits for.
+    /// Callbacks, by the group that each waits for.
     callbacks: Due<Callback>,
 }
 
 #[derive(Default)]
 #[repr(align(64))]
 struct Cell {
-    /// What waiters sleep on; changes with every event of the cell's groups.
+    /// The futex word of waiters; changes with every event of the cell's groups.
     word: AtomicU32,
     waiters: AtomicU32,
 }
@@ -52,7 +52,7 @@ impl Watermark {
         }
     }
 
-    /// The highest group that survives power loss, with every one before it.
+    /// The highest group that survives power loss, as do all groups before it.
     pub(crate) fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire) & !ENDED
     }
@@ -61,9 +61,9 @@ impl Watermark {
         if self.durable.load(Ordering::Acquire) & ENDED == 0 { None } else { self.failure.get() }
     }
 
-    /// How waiting for `group` ends, if it has ended.
+    /// The outcome of waiting for `group`, if the wait has ended.
     pub(crate) fn outcome(&self, group: u64) -> Option<Result<(), Error>> {
-        // One look at both: what was published before the failure stays acknowledged, and nothing else is.
+        // One load for both: what was published before the failure stays acknowledged, and nothing else is.
         let word = self.durable.load(Ordering::Acquire);
         match () {
             () if word & !ENDED >= group => Some(Ok(())),
@@ -72,8 +72,9 @@ impl Watermark {
         }
     }
 
-    /// Moves the watermark up to `group` and wakes the threads that it passes, unless acknowledgement has ended.
-    /// Futures and callbacks that [are due](Self::is_anyone_due) are left to who may call foreign code.
+    /// Moves the watermark up to `group`, and wakes the threads that wait for groups up to it, unless acknowledgement
+    /// has ended. Futures and callbacks that [are due](Self::is_anyone_due) are left to a thread that may run foreign
+    /// code.
     pub(crate) fn publish(&self, group: u64) {
         let moved = |durable: u64| (durable & ENDED == 0).then_some(group);
         let Ok(before) = self.durable.fetch_update(Ordering::AcqRel, Ordering::Acquire, moved) else { return };
@@ -85,7 +86,7 @@ impl Watermark {
         }
     }
 
-    /// Ends every wait that is not over with `error`; only the first failure counts. Wakes as [`Watermark::publish`].
+    /// Ends all pending waits with `error`; only the first failure counts. Wakes as [`Watermark::publish`] does.
     pub(crate) fn fail(&self, error: Error) -> bool {
         let first = self.failure.set(error).is_ok();
         self.durable.fetch_or(ENDED, Ordering::AcqRel);
@@ -94,8 +95,8 @@ impl Watermark {
         first
     }
 
-    /// Sleeps until something happens to `group`, unless `still` says, after the sleeper has been announced, that
-    /// there is nothing to wait for. May return for no reason.
+    /// Sleeps until an event of `group`, unless `still`, called after the sleeper is registered, says that there is
+    /// nothing to wait for. May return spuriously.
     pub(crate) fn park(&self, group: u64, still: impl FnOnce() -> bool) {
         let cell = self.cell(group);
         let seen = cell.word.load(Ordering::Acquire);
@@ -107,7 +108,7 @@ impl Watermark {
         cell.waiters.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Wakes one thread that waits for a group in `groups`; false if none does.
+    /// Wakes one thread that waits for a group in `groups`; false if there is none.
     pub(crate) fn wake_one(&self, groups: std::ops::RangeInclusive<u64>) -> bool {
         groups.take(CELLS).any(|group| {
             let cell = self.cell(group);
@@ -120,29 +121,29 @@ impl Watermark {
         })
     }
 
-    /// Leaves `callback` for [`Watermark::take_callback`] to hand out when waiting for `group` has ended. Either who
-    /// publishes sees it, or the caller's look the publication.
+    /// Registers `callback` for [`Watermark::take_callback`], due when the wait for `group` has ended. Either the
+    /// publisher sees it, or the caller sees the publication.
     pub(crate) fn call_back(&self, group: u64, callback: Callback) {
         self.callbacks.register(group, None, callback);
     }
 
-    /// The next callback that is due, with what it is to be told.
+    /// Takes the next callback that is due, with its argument.
     pub(crate) fn take_callback(&self) -> Option<(Callback, Result<(), Error>)> {
         self.callbacks.take_first(|group| self.outcome(group))
     }
 
-    /// The wakers of futures whose groups' waits have ended.
+    /// Takes the wakers of futures whose waits have ended.
     pub(crate) fn take_wakers(&self) -> Vec<Waker> {
         self.wakers.take(|group| self.outcome(group).is_some())
     }
 
-    /// Whether there are futures to be woken or callbacks to be called.
+    /// Whether a future is to be woken or a callback to be run.
     pub(crate) fn is_anyone_due(&self) -> bool {
         let is_due = |group| self.outcome(group).is_some();
         self.wakers.has(is_due) || self.callbacks.has(is_due)
     }
 
-    /// How many wakers and callbacks are registered.
+    /// The number of registered wakers and callbacks.
     #[cfg(all(loom, test))]
     pub(crate) fn registered(&self) -> (usize, usize) {
         (self.wakers.len(), self.callbacks.len())
@@ -162,7 +163,7 @@ impl Cell {
     }
 }
 
-/// What every call after a failure is told.
+/// The error of every call after `first`.
 pub(crate) fn poisoned(first: &Error) -> Error {
     Error::Poisoned { first: first.clone().into() }
 }
