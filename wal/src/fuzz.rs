@@ -1,4 +1,4 @@
-//! What must hold for bytes that nobody meant to write: the bodies of the fuzz targets, and of the test that replays
+//! Properties that hold for arbitrary bytes: the bodies of the fuzz targets, and of the test that replays
 //! their corpus.
 //!
 //! Plain damage stops at a checksum. So a body begins with the image of a directory that the log itself has written,

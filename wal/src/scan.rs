@@ -1,4 +1,4 @@
-//! A segment front to back: what counts, where it ends, and where a walk goes on behind damage.
+//! Scanning a segment from front to back: its groups, its end, and how a walk goes on after damage.
 
 pub(crate) mod walk;
 pub(crate) mod window;

@@ -1,4 +1,4 @@
-//! What can happen to the bytes of a directory.
+//! Edits of a directory's bytes, as damage makes them.
 
 use std::ops::Range;
 

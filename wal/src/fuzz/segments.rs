@@ -55,7 +55,7 @@ impl Bounds {
 ///
 /// Reading, reading again and opening for writing agree on what is there and what is lost; every record that is
 /// replayed can be read back, and verifies; without forged checksums the log holds a stretch of what was written, and
-/// nothing else, and what is missing in it is told of as lost; and what is written after opening is found behind it.
+/// nothing else, and what is missing in it is reported as lost; and what is written after opening is found behind it.
 pub fn segment_recover(bytes: &[u8], meter: Meter<'_>) {
     let mut input = Input::new(bytes);
     let scene = Scene::choose(input.byte());

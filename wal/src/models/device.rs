@@ -158,7 +158,7 @@ impl File for Segment {
 pub(super) enum Order {
     FirstFirst,
     LastFirst,
-    /// The first one first, and the last one is told of first.
+    /// Performs the first operation first, and reports the last one first.
     ToldLastFirst,
     /// One at a time, the last one: others stay in flight.
     OneByOne,

@@ -1,4 +1,4 @@
-//! What reading a log needs, and what its files state by themselves.
+//! The context for reading a log's files, and the lives that the files state.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -25,20 +25,20 @@ use crate::{
     types::{error::Error, ids::SegmentId, marks},
 };
 
-/// How far into a segment file that seems to be free a life of it is looked for, in bytes.
+/// How far into a segment file that seems free to look for the header of a life, in bytes.
 const PROBE: usize = 256 << 10;
 
-/// What reading a log needs.
+/// The context for reading a log.
 pub(crate) struct Base {
     pub(crate) medium: Medium,
     pub(crate) options: Options,
     pub(crate) runtime: Runtime,
     pub(crate) clock: Arc<dyn Clock>,
-    /// What threads wait for, and what is to be told, of the log that is to be opened.
+    /// The pending operations and notifications of the log that is being opened.
     pub(crate) pending: Arc<Pending>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) identity: Identity,
-    /// The log was opened by its `LOGBOOM`.
+    /// Whether the log was opened by its `LOGBOOM`.
     pub(crate) is_named: bool,
     pub(crate) mode: Mode,
 }
@@ -48,13 +48,13 @@ impl Base {
         u32::try_from(self.identity.segment_bytes).unwrap_or(u32::MAX)
     }
 
-    /// How far behind the last intact group something that was submitted can lie.
+    /// How far after the last intact group a submitted group can lie, in bytes.
     pub(crate) fn lookahead(&self) -> usize {
         IN_FLIGHT_BYTES + self.segment_size() as usize / 4 + self.identity.pad
     }
 
-    /// The lives that a segment file states in its header and in its first group, the newest first: each stands for the
-    /// other. And whose log these say that it is of.
+    /// The lives that the header and the first group of a segment file state, newest first: if one of the two is
+    /// damaged, the other replaces it. Also which log they belong to.
     pub(crate) fn lives(&self, file: &dyn File, holes: &mut Holes) -> Result<(Vec<Life>, Claim), Error> {
         let bytes = self.read(file, 0..2 * self.identity.pad, holes)?;
         let lives = self.lives_in(&bytes);
@@ -62,14 +62,14 @@ impl Base {
         Ok((lives, claim))
     }
 
-    /// The life that a segment file states anywhere near its beginning. For one that seems to be free: it may have
-    /// lost what it was begun with.
+    /// The life that a segment file states anywhere near its start. For a file that seems free: its start may be
+    /// damaged.
     pub(crate) fn probe(&self, file: &dyn File, holes: &mut Holes) -> Result<Option<Life>, Error> {
         let bytes = self.read(file, 0..PROBE.min(self.segment_size() as usize), holes)?;
         Ok(self.lives_in(&bytes).into_iter().next())
     }
 
-    /// The lives that a segment file states anywhere, the newest first. For when one is missed.
+    /// All lives that a segment file states anywhere, newest first. For when a segment is missing.
     pub(crate) fn probe_whole(&self, file: &dyn File, holes: &mut Holes) -> Result<Vec<Life>, Error> {
         let mut lives = Vec::new();
         let size = self.segment_size() as usize;
@@ -85,11 +85,11 @@ impl Base {
         bytes.map_err(|error| Error::io(format!("reading {}", file.name()), error))
     }
 
-    /// The lives that blocks of a segment file state, the newest first.
+    /// The lives that blocks of a segment file state, newest first.
     fn lives_in(&self, bytes: &[u8]) -> Vec<Life> {
         let framing = self.medium.framing;
         let groups = bytes.chunks_exact(framing.pad).filter_map(|block| GroupHeader::verify(block, framing));
-        // All files of a log are of one size.
+        // All files of a log have one size.
         let is_possible = |life: &Life| life.origin.end <= self.segment_size();
         let header = verify_header(bytes, framing).filter(is_possible);
         let groups: Vec<Life> = groups.map(|(header, _)| header.life).filter(is_possible).collect();
@@ -100,11 +100,11 @@ impl Base {
         newest_first(header.into_iter().chain(groups).collect())
     }
 
-    /// Asks the device once more for something that it has given before, when it has failed to give something else:
-    /// one that has failed as a whole has lost nothing, and the opening is refused.
+    /// Repeats a read that succeeded before, if another read failed: if the whole device has failed nothing is lost,
+    /// and the opening fails.
     ///
     /// # Errors
-    /// [`Error::Io`]
+    /// [`Error::Io`] if that read fails.
     pub(crate) fn require_device(&self, holes: &Holes) -> Result<(), Error> {
         if !holes.is_failure() {
             return Ok(());
@@ -112,7 +112,7 @@ impl Base {
         require_device(&self.medium, self.is_named)
     }
 
-    /// Walks the segment with this id among those that are live.
+    /// Walks the live segment with this id.
     pub(crate) fn scan(
         &self,
         live: &BTreeMap<SegmentId, Arc<Segment>>,

@@ -1,4 +1,4 @@
-//! The heads of many footers at once.
+//! Reading the heads of many footers in parallel.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::{
     types::error::Error,
 };
 
-/// The heads of the footers of `segments`, in their order; `None` where there is none, or it is not intact. The ends of
-/// all are read at once, and the rest of a long head when its turn has come.
+/// The heads of the footers of `segments`, in their order; `None` if there is none, or it is not intact. Reads the ends
+/// of all segments in parallel, and the rest of a long head separately.
 pub(crate) fn read_heads<'b>(
     base: &'b Base,
     segments: Vec<Arc<Segment>>,

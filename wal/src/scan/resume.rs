@@ -1,11 +1,11 @@
-//! Where a walk resumes behind damage: the second table of recovery in FORMAT.md, in its order.
+//! The place where a walk resumes after damage: the second recovery table of FORMAT.md, in its order.
 
-/// What says where a walk can resume behind a group that was durable and is not intact.
+/// Evidence for where a walk can resume after a durable group that is not intact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clues {
     /// The header of the group is intact: its length is known.
     pub(crate) group: bool,
-    /// A header of this life that [counts](Candidate::counts) stands behind.
+    /// A header of this life that [counts](Candidate::counts) follows.
     pub(crate) header: bool,
     /// The end of the segment is stated.
     pub(crate) end: bool,
@@ -16,22 +16,22 @@ pub(crate) struct Clues {
 /// Where a walk resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
-    /// Behind the group.
+    /// After the group.
     BehindGroup,
-    /// At the header with the lowest sequence of those that count, the first of several.
+    /// At the first header with the lowest sequence of those that count.
     AtHeader,
     /// At the stated end.
     AtEnd,
-    /// Where it stands, behind the last promised group: nothing of what was promised is left.
+    /// At this place, with the group after the last promised one: none of the promised groups is left.
     BehindPromise,
     /// Nowhere: the walk of the segment ends here.
     Nowhere,
 }
 
-/// A header of this life that stands behind the damage, below the stated end if there is one.
+/// A header of this life after the damage, before the stated end if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
-    /// A write of the damaged groups went there, and not to where it belonged.
+    /// A write of the damaged groups went there instead of to its place.
     pub(crate) misplaced: bool,
     /// Its sequence is above that of the damaged group.
     pub(crate) is_later: bool,
@@ -43,15 +43,15 @@ impl Clues {
     /// The one place where the walk resumes.
     pub(crate) fn resume(self) -> Resume {
         match self {
-            // 1: whatever else is behind, the next group begins where this one ends.
+            // 1: the next group begins where this one ends, whatever else follows.
             Self { group: true, .. } => Resume::BehindGroup,
-            // 2: what lies in between is lost, as far as its records cannot be found one by one.
+            // 2: groups in between are lost, but for records that are found one by one.
             Self { header: true, .. } => Resume::AtHeader,
             // 3: nothing up to there is intact.
             Self { end: true, .. } => Resume::AtEnd,
-            // 4: how far the log went is known, and not where.
+            // 4: the last group is known, and its place is not.
             Self { promised: true, .. } => Resume::BehindPromise,
-            // 5: that something is lost may be known from elsewhere.
+            // 5: other evidence may show a loss.
             Self { group: false, header: false, end: false, promised: false } => Resume::Nowhere,
         }
     }
@@ -61,11 +61,11 @@ impl Candidate {
     /// Whether the walk may resume at it.
     pub(crate) fn counts(self) -> bool {
         match self {
-            // 6: the group that belongs there was written over, or follows elsewhere.
+            // 6: the group that belongs there was overwritten, or follows elsewhere.
             Self { misplaced: true, .. } => false,
-            // 7: the walk came by it, or by what took its place.
+            // 7: the walk has passed it, or its replacement.
             Self { is_later: false, .. } => false,
-            // 8: what the stated end left out is void.
+            // 8: groups beyond the stated end are void.
             Self { is_beyond_end: true, .. } => false,
             // 9
             Self { misplaced: false, is_later: true, is_beyond_end: false } => true,

@@ -1,9 +1,9 @@
-//! What can be saved of a stretch in which durable groups are not intact.
+//! Salvage: what can be saved where durable groups are not intact.
 //!
-//! Records are verified one by one wherever they lie, and the sequence of a group is never used twice: an intact record
-//! whose sequence belongs to one of the lost groups is what was written there. What is not found so is named by the
-//! second copy of its descriptor, in the group's own table or in the echo of the group behind; what neither names is
-//! unknown, and only that.
+//! Records are verified one by one wherever they lie. The number of a group is never used twice, so an intact record
+//! whose sequence belongs to a lost group is what was written there. A record that is not found is named by the second
+//! copy of its descriptor: in the group's own table, or in the echo of the next group. If both are lost as well, the
+//! record is unknown.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,17 +29,17 @@ use crate::{
     },
 };
 
-/// The accepted end of a segment, as its successor or a checkpoint states it.
+/// The accepted end of a segment, as its successor or a footer states it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
     pub(crate) at: usize,
     /// The last group.
     pub(crate) last: u64,
-    /// The checksum of its header, where it is known.
+    /// The checksum of its header, if known.
     pub(crate) crc: Option<u32>,
 }
 
-/// What was saved.
+/// The result of a salvage.
 #[derive(Clone, Debug)]
 pub(crate) struct Salvage {
     pub(crate) damage: Arc<Damage>,
@@ -47,14 +47,14 @@ pub(crate) struct Salvage {
 }
 
 impl Salvage {
-    /// The damage is that the device does not give what was written.
+    /// Marks the damage as one of bytes that the device failed to read.
     fn unreadable(self, why: &str) -> Self {
         let what = format!("{}: {why}", self.damage.what);
         Self { damage: Arc::new(Damage { kind: DamageKind::Unreadable, what, ..(*self.damage).clone() }), ..self }
     }
 }
 
-/// Bytes of a segment in which the groups `first..next` lay.
+/// A range of a segment in which the groups `first..next` lay.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
     from: usize,
@@ -63,27 +63,27 @@ struct Stretch {
     next: u64,
 }
 
-/// Groups of a write that went elsewhere. The expected group was not found where it belongs, so wherever else it
-/// stands, it does not; nor do those that follow it there, one right behind the other.
+/// Groups of a write that went to the wrong place. The expected group was not found in its place, so wherever else it
+/// stands it is misplaced; and so are the groups that directly follow it there.
 struct Misplaced {
     expected: u64,
-    /// Behind the last one.
+    /// The end of the last one.
     end: usize,
-    /// The sequence of the next.
+    /// The sequence of the next one.
     next: u64,
 }
 
-/// Where the walk goes on.
+/// Where the walk resumes.
 struct Resumed {
     at: usize,
     sequence: u64,
     chain: Option<u32>,
-    /// The header that stands there, where it was looked for.
+    /// The header at that place, if one was searched for.
     behind: Option<GroupHeader>,
 }
 
 impl Course<'_> {
-    /// Saves what can be saved of the durable groups from here on that are not intact, and resumes behind them.
+    /// Salvages the damaged durable groups from here on, and resumes after them.
     /// `promised` is the last group that a header promises, from the expected one on. `successor` is the segment that
     /// was begun next.
     ///
@@ -97,7 +97,7 @@ impl Course<'_> {
     ) -> Result<Option<Salvage>, Error> {
         let Some(resumed) = self.resume(found, end, promised)? else { return Ok(None) };
         if resumed.at == self.at {
-            // Nothing is known but how far the log went.
+            // Only the last promised group is known.
             return Ok(Some(self.give_up(resumed.sequence)));
         }
         let mut stretch =
@@ -108,7 +108,8 @@ impl Course<'_> {
         }
         finds.search(&mut self.window, &stretch)?;
         match successor {
-            // An echo describes the group right before: behind the end of the segment, the first of the next one.
+            // An echo describes the group right before it: after the end of the segment, in the successor's first
+            // group.
             Some(successor) if end.is_some_and(|end| end.at == resumed.at) => {
                 let (mut window, pad) = (Window::new(successor, self.window.medium), self.window.pad());
                 finds.take_echo(&mut window, pad, &stretch)?;
@@ -122,7 +123,7 @@ impl Course<'_> {
                 let behind = resumed.behind.as_ref();
                 let before = behind.map_or(0, |behind| behind.prev_len as usize);
                 if self.expected.first && before == stretch.to - stretch.from {
-                    // The first group of an epoch, alone: there were none in what its sequence leapt over.
+                    // The first group of an epoch, alone: the numbers that it skipped had no groups.
                     stretch.first = stretch.next - 1;
                 }
                 finds.take_empty(behind, before, &stretch);
@@ -139,11 +140,11 @@ impl Course<'_> {
         }))
     }
 
-    /// Says that everything before the group `next` is lost: nothing of it is behind.
+    /// Gives up all groups before `next`: none of them is left.
     fn give_up(&mut self, next: u64) -> Salvage {
         let Expected { life, sequence, .. } = self.expected;
         self.expected = Expected { life, sequence: next, first: false, chain: None };
-        let what = format!("groups {sequence} to {} were durable and are not to be found", next - 1);
+        let what = format!("groups {sequence} to {} were durable and are missing", next - 1);
         unknown(DamageKind::Records, (life.segment, self.at), sequence, next, what)
     }
 
@@ -171,7 +172,7 @@ impl Course<'_> {
         })
     }
 
-    /// The header behind with the lowest sequence of those that count, the first of several, and where it is.
+    /// The first of the later headers with the lowest sequence of those that count, and its offset.
     fn header_behind(&mut self, end: Option<End>) -> Result<Option<(usize, GroupHeader)>, Error> {
         let (life, expected) = (self.expected.life, self.expected.sequence);
         let limit = end.map_or(self.window.segment.size as usize, |end| end.at);
@@ -184,7 +185,7 @@ impl Course<'_> {
                 is_later: header.sequence > expected,
                 is_beyond_end: end.is_some_and(|end| header.sequence > end.last),
             };
-            // Not the nearest: a copy of a later group may lie where it does not belong.
+            // Not the nearest: a misplaced copy of a later group may come first.
             if candidate.counts() && lowest.as_ref().is_none_or(|(_, lowest)| header.sequence < lowest.sequence) {
                 let is_next = header.sequence == expected + 1;
                 lowest = Some((at, header));
@@ -197,7 +198,7 @@ impl Course<'_> {
     }
 }
 
-/// Durable groups `first..next` of which nothing is left.
+/// The loss of durable groups `first..next` of which nothing is left.
 pub(crate) fn unknown(
     kind: DamageKind,
     (segment, at): (SegmentId, usize),
@@ -212,7 +213,7 @@ pub(crate) fn unknown(
 }
 
 impl Misplaced {
-    /// Whether the group at `at` is one of them. All that stand before it were asked for.
+    /// Whether the group at `at` is one of them. Call it for all groups in order.
     fn holds(&mut self, at: usize, header: &GroupHeader) -> bool {
         let is_one = header.sequence == self.expected || (header.sequence, at) == (self.next, self.end);
         if is_one {
@@ -222,16 +223,16 @@ impl Misplaced {
     }
 }
 
-/// What was found in a stretch, by sequence.
+/// What was found in a range, by sequence.
 #[derive(Default)]
 struct Finds {
-    /// Records of any sequence are what was written: they were moved here, and kept theirs.
+    /// Records of any sequence count: they were moved here, and kept theirs.
     any_sequence: bool,
     records: BTreeMap<Sequence, (Record, Place)>,
-    /// Of records whose header is intact and whose body is not.
+    /// Descriptors of records whose header is intact and whose body is not.
     headers: BTreeMap<Sequence, Descriptor>,
     tables: BTreeMap<u64, Vec<Descriptor>>,
-    /// How many records a group had, where its header says so.
+    /// The number of records of each group whose header states it.
     counts: BTreeMap<u64, u32>,
 }
 
@@ -241,7 +242,7 @@ impl Finds {
         let mut at = stretch.from;
         for block in (stretch.from..stretch.to).step_by(pad) {
             self.take_table(window, block, 0, stretch)?;
-            // The echo of a group whose own header is gone.
+            // The echo in a group whose own header is lost.
             self.take_table(window, block, GROUP_HEADER, stretch)?;
             at = at.max(block);
             while at < block + pad {
@@ -254,7 +255,7 @@ impl Finds {
         Ok(())
     }
 
-    /// Takes the record at `at`, if there is one of the lost groups. Returns its length if it is whole.
+    /// Takes the record at `at`, if it belongs to a lost group. Returns its length if it is intact.
     fn take_record(&mut self, window: &mut Window<'_>, at: usize, stretch: &Stretch) -> Result<Option<usize>, Error> {
         let block = at / window.pad() * window.pad();
         let bytes = window.bytes(block, at - block + RECORD_HEADER)?;
@@ -277,7 +278,7 @@ impl Finds {
         Ok(None)
     }
 
-    /// Takes the table of descriptors `skip` bytes into the block at `block`, if there is one of a lost group.
+    /// Takes the table of descriptors `skip` bytes into the block at `block`, if it describes a lost group.
     fn take_table(
         &mut self,
         window: &mut Window<'_>,
@@ -296,7 +297,7 @@ impl Finds {
         Ok(())
     }
 
-    /// Takes what the intact group at `at` repeats of the one before it.
+    /// Takes the echo of the previous group from the intact group at `at`.
     fn take_echo(&mut self, window: &mut Window<'_>, at: usize, stretch: &Stretch) -> Result<(), Error> {
         if at + window.pad() > window.segment.size as usize {
             return Ok(());
@@ -304,8 +305,8 @@ impl Finds {
         self.take_table(window, at, GROUP_HEADER, stretch)
     }
 
-    /// Takes the last group of the stretch, `len` bytes long, for empty if that is one block and the intact group
-    /// behind repeats nothing: it would repeat what there was.
+    /// Counts the last group of the range, `len` bytes long, as empty if that is one block and the next intact group
+    /// has no echo: it would repeat any records.
     fn take_empty(&mut self, behind: Option<&GroupHeader>, len: usize, stretch: &Stretch) {
         if behind.is_some_and(|behind| (behind.shape.echo_len, behind.shape.pad) == (0, len)) {
             self.counts.entry(stretch.next - 1).or_insert(0);
@@ -335,7 +336,7 @@ impl Finds {
         report.into_salvage(stretch)
     }
 
-    /// What is lost of records that were moved is found missing by whoever knows that it must be somewhere.
+    /// Losses of moved records: an owner that still needs a record finds it missing by itself.
     fn into_salvage_of_moved(self, mut report: SalvageReport, stretch: &Stretch) -> Salvage {
         let headers = self.headers.into_iter().filter(|(sequence, _)| !self.records.contains_key(sequence));
         headers.for_each(|(sequence, descriptor)| report.lost(sequence, descriptor));
@@ -384,12 +385,12 @@ impl Stretch {
     }
 }
 
-/// What the walk reports of a stretch.
+/// The report on a range, under construction.
 struct SalvageReport {
     segment: SegmentId,
     scanned: Vec<Scanned>,
     lost: Vec<Descriptor>,
-    /// From the first to behind the last sequence of which nothing is known.
+    /// The range of unknown sequences: first inclusive, last exclusive.
     unknown: Option<(Sequence, Sequence)>,
 }
 

@@ -1,4 +1,4 @@
-//! What a walk over the log finds: records, and what is lost.
+//! Items that a walk over the log finds: records and losses.
 
 use crate::{
     format::record::Record,
@@ -8,40 +8,40 @@ use crate::{
     },
 };
 
-/// What a walk over the log finds, in the order of the log.
+/// An item that a walk over the log finds, in the order of the log.
 #[derive(Clone, Debug)]
 pub enum Scanned {
     /// A record, verified.
     Record(Record, Place),
-    /// Something that was durable and is not there.
+    /// A loss of durable records.
     Lost(Loss),
 }
 
-/// Records that were durable and are lost.
+/// Durable records that are lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// One record, of which all is known but its body and the rest of its header.
+    /// One record, whose position and descriptor are known.
     Record {
-        /// The sequence that it had.
+        /// The record's sequence.
         sequence: Sequence,
-        /// The segment that it was in.
+        /// The record's segment.
         segment: SegmentId,
-        /// What it held.
+        /// What the record held.
         descriptor: Descriptor,
     },
-    /// One record that was moved to this segment and kept the sequence that it had, which is lost with it.
+    /// One record that had been moved to this segment. Its sequence is lost with it.
     Moved {
-        /// The segment that it was in.
+        /// The segment that it was moved to.
         segment: SegmentId,
-        /// What it held.
+        /// What the record held.
         descriptor: Descriptor,
     },
-    /// Any number of records, of any owners: what tells of them is lost as well. Of an owner nothing is missing here
-    /// if a later record of it, or a checkpoint, proves it by naming the one that was known last.
+    /// Any number of records, of any owners: their descriptors are lost as well. No record of an owner is among them if
+    /// a later record of it, or a checkpoint, names the last known one as its predecessor.
     Unknown {
-        /// No record before this sequence is among them.
+        /// Inclusive lower bound of their sequences.
         from: Sequence,
-        /// No record from this sequence on is among them.
+        /// Exclusive upper bound of their sequences.
         until: Sequence,
     },
 }

@@ -1,52 +1,52 @@
-//! The verdict on what stands where the next group is expected: the recovery table of FORMAT.md, in its order.
+//! The verdict at the place of an expected group: the recovery table of FORMAT.md, in its order.
 
 use crate::types::mutants::{Mutant, unless};
 
-/// What recovery knows of one place in a segment.
+/// What recovery knows about one place in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// What the header there says.
+    /// The header at this place.
     pub header: Header,
-    /// Whether the records behind an expected header are intact and its own.
+    /// Whether the records after an expected header are intact and belong to it.
     pub records: bool,
-    /// A header further on, of the same life of the segment, promises that this group was durable.
+    /// A later header of the same life of the segment promises that this group was durable.
     pub promised: bool,
-    /// The segment that was begun next, or a footer, states that the log went on beyond this place.
+    /// The next segment, or a footer, states that the log went on beyond this place.
     pub bounded: bool,
-    /// The device does not give what stands here, or the file ends before.
+    /// The device failed to read this place, or the file ends before it.
     pub unread: bool,
-    /// An intact header of the same life of the segment stands further on.
+    /// An intact header of the same life of the segment follows further on.
     pub followed: bool,
     /// The group before this place closed the log.
     pub closed: bool,
 }
 
-/// What the bytes where a header belongs say.
+/// The bytes where a header is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
     /// The header of the group that is expected here.
     Expected,
     /// An intact header of another group: of an earlier life of the segment, or out of order.
     Stale,
-    /// None.
+    /// No intact header.
     Bad,
 }
 
-/// What is done about it.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The group is part of the log.
     Accept,
-    /// The log ends here, and nothing speaks against it.
+    /// The log ends here, without evidence that it went on.
     End,
-    /// The log ends here: what stands from here on was never acknowledged as far as any promise tells, and is cut.
+    /// The log ends here. What follows was written and is not known to be acknowledged: it is cut.
     Cut,
-    /// A group that was durable is gone or changed; what it held stands in its header's table or its successor.
+    /// A durable group is missing or damaged; its table or the next group's echo describes what it held.
     Damage,
 }
 
 impl Evidence {
-    /// The mark of the row of the table that decides.
+    /// The mark of the deciding row.
     pub(crate) fn row(self) -> &'static str {
         match (self.verdict(), self.header) {
             (Verdict::Accept, _) => "recovery: row a, accept",
@@ -59,25 +59,25 @@ impl Evidence {
         }
     }
 
-    /// The one verdict on this evidence.
+    /// The verdict on this evidence.
     pub fn verdict(self) -> Verdict {
         let Self { header, records, promised, bounded, unread, followed, closed } = self;
         // Rows b and g.
         let is_damage = |because: bool| unless(Mutant::DamageTakenForTorn, || because, || false);
         match (header, records) {
-            // a: the expected header over its own records.
+            // a: the expected header with its own records.
             (Header::Expected, true) => Verdict::Accept,
-            // b: below a stated end or a promise of its own epoch, whatever it looks like.
+            // b: before a stated end, or promised within its epoch; the bytes do not matter.
             _ if is_damage(bounded || promised) => Verdict::Damage,
-            // c: after the group that closed the log nothing was submitted, so nothing can be torn.
+            // c: nothing was submitted after the group that closed the log, so nothing can be torn.
             _ if closed => Verdict::End,
-            // g: a torn write leaves what can be read.
+            // g: a torn write leaves readable blocks.
             _ if is_damage(unread) => Verdict::Damage,
-            // d: torn while it was written; nobody was told that it was durable.
+            // d: a torn write of the group's records; it was not acknowledged.
             (Header::Expected, false) => Verdict::Cut,
-            // e: torn in its header, with others of the same flight behind it.
+            // e: a torn write of the header, with later groups of the same flight after it.
             (Header::Stale | Header::Bad, _) if followed => Verdict::Cut,
-            // f: bytes of an earlier life, or zeros; a group that was torn to nothing looks the same.
+            // f: an earlier life or zeros; a torn write of which nothing landed looks the same.
             (Header::Stale | Header::Bad, _) => Verdict::End,
         }
     }

@@ -1,4 +1,4 @@
-//! Walking a segment: its groups in order, and the records of a group.
+//! Walking a segment: its groups in order, and their records.
 
 use logboom_disk::Slice;
 
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// The record headers of a group's records area with their offsets in it. What they say is not verified; the walk
-/// stays inside the area whatever it is.
+/// The record headers in a group's records area, with their offsets. They are not verified; the iteration stays inside
+/// the area for any bytes.
 pub(crate) fn raw_records(area: &[u8]) -> impl Iterator<Item = (usize, Raw<'_>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -38,15 +38,15 @@ pub(crate) fn raw_records(area: &[u8]) -> impl Iterator<Item = (usize, Raw<'_>)>
     })
 }
 
-/// What stands where the next group is expected.
+/// What was found at the place of the expected group.
 pub(crate) enum Found {
     /// An intact group.
     Group(Group),
-    /// An intact header of the expected group over records that are not: torn, or damaged.
+    /// An intact header of the expected group with other or damaged records: torn, or damaged.
     BadRecords(GroupHeader, u32),
-    /// No header of any life, or one that is damaged beyond recognition.
+    /// No header, or one that is damaged.
     NoHeader,
-    /// An intact header of something else: an earlier life, or not the next group.
+    /// An intact header of another group: of an earlier life, or out of order.
     Stale,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Whether what it carries besides its records is intact: its own table, and what it repeats of the group before.
+    /// Whether its descriptors are intact: its own table, and the echo of the previous group.
     pub(crate) fn descriptors_are_intact(&self, seed: u32) -> bool {
         let shape = &self.header.shape;
         let table = shape.table_at().is_none_or(|at| {
@@ -71,7 +71,7 @@ impl Group {
         table && (shape.echo_len == 0 || echo())
     }
 
-    /// What it leaves to the next group.
+    /// What the next group repeats.
     pub(crate) fn echo(&self) -> Echo {
         if self.header.shape.echo_due() == 0 {
             return Echo::default();
@@ -81,14 +81,14 @@ impl Group {
     }
 }
 
-/// What the next group must say to be the next.
+/// What the next group's header must state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected {
     pub(crate) life: Life,
     pub(crate) sequence: u64,
-    /// It is the first of its segment: if it begins an epoch, its sequence leaps over all that a crash may have left.
+    /// It is the first of its segment: if it begins an epoch, its number skips all groups that a crash may have left.
     pub(crate) first: bool,
-    /// The checksum of the header before; `None` behind damage.
+    /// The checksum of the previous header; `None` after damage.
     pub(crate) chain: Option<u32>,
 }
 
@@ -106,18 +106,18 @@ impl Expected {
         Self { life, sequence: life.origin.last + 1, first: true, chain: Some(life.origin.crc) }
     }
 
-    /// The first group of a segment whose groups are known by their numbers, and not by what precedes them.
+    /// The first group of a segment whose range of groups is known, so that its predecessors do not matter.
     pub(crate) fn of_closed(segment: &Segment) -> Self {
         Self { life: segment.life, sequence: segment.first_group(), first: false, chain: None }
     }
 
-    /// The group after this one.
+    /// The group after `group`.
     pub(crate) fn after(group: &Group) -> Self {
         Self { life: group.header.life, sequence: group.header.sequence + 1, first: false, chain: Some(group.crc) }
     }
 }
 
-/// Looks at the group at `at`.
+/// Looks for the expected group at `at`.
 pub(crate) fn look(window: &mut Window<'_>, at: usize, expected: &Expected) -> Result<Found, Error> {
     let framing = window.medium.framing;
     if at + framing.pad > window.segment.size as usize {
@@ -137,7 +137,7 @@ pub(crate) fn look(window: &mut Window<'_>, at: usize, expected: &Expected) -> R
     }
 }
 
-/// The records of a group, if every one is intact and they are those that the header is bound to.
+/// The records of a group, if all are intact and match its header.
 fn records(
     bytes: &Slice,
     header: &GroupHeader,
@@ -163,7 +163,7 @@ fn records(
     (records.len() == header.shape.records as usize && bound).then_some(records)
 }
 
-/// Every intact group header of this life that begins at a block in `range`.
+/// All intact group headers of this life at blocks in `range`.
 pub(crate) fn headers_in(
     window: &mut Window<'_>,
     range: std::ops::Range<usize>,
@@ -176,31 +176,31 @@ pub(crate) fn headers_in(
     Ok(found)
 }
 
-/// The header of a group of this life at a block, if there is an intact one.
+/// The header of a group of this life at a block, if it is intact.
 pub(crate) fn header_at(window: &mut Window<'_>, at: usize, life: &Life) -> Result<Option<GroupHeader>, Error> {
     let bytes = window.bytes(at, window.pad())?;
     let header = GroupHeader::verify(&bytes, window.medium.framing).map(|(header, _)| header);
     Ok(header.filter(|header| header.life.is(life)))
 }
 
-/// A walk over a segment, from group to group.
+/// A walk over a segment, group by group.
 pub(crate) struct Course<'s> {
     pub(crate) window: Window<'s>,
     pub(crate) expected: Expected,
-    /// Where the expected group belongs.
+    /// The place of the expected group, in bytes.
     pub(crate) at: usize,
 }
 
-/// What a walk comes by.
+/// A part of a segment.
 pub(crate) enum Part {
     /// An intact group.
     Group(Group),
-    /// What is left of one or more that are not.
+    /// What is left of damaged groups.
     Salvage(Salvage),
 }
 
 impl<'s> Course<'s> {
-    /// A walk that begins with the first group of `segment`.
+    /// A walk from the first group of `segment` on.
     pub(crate) fn new(segment: &'s Segment, medium: &'s Medium, expected: Expected) -> Self {
         Self { window: Window::new(segment, medium), expected, at: medium.framing.pad }
     }
@@ -209,7 +209,7 @@ impl<'s> Course<'s> {
         look(&mut self.window, self.at, &self.expected)
     }
 
-    /// What comes next in a segment whose end is known; `None` at the end. See [`walk`].
+    /// The next part of a segment whose end is known; `None` at the end. See [`walk`].
     pub(crate) fn pass(&mut self, successor: Option<&Segment>) -> Result<Option<Part>, Error> {
         let segment = self.window.segment;
         let end = End { at: segment.end() as usize, last: segment.last(), crc: None };
@@ -225,7 +225,7 @@ impl<'s> Course<'s> {
         }
     }
 
-    /// Goes on behind a group that is part of the log.
+    /// Advances past a group that is part of the log.
     pub(crate) fn accept(&mut self, group: &Group) {
         self.at += group.header.shape.len();
         self.expected = Expected::after(group);
@@ -233,7 +233,7 @@ impl<'s> Course<'s> {
 }
 
 impl Part {
-    /// Gives the records of the layer above to `each`, and what is lost of them.
+    /// Calls `each` with the records of the layer above, and with their losses.
     pub(crate) fn give(self, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         match self {
             Self::Group(group) => {
@@ -244,7 +244,7 @@ impl Part {
         }
     }
 
-    /// The intact records, the log's own included.
+    /// The intact records, including the log's own.
     pub(crate) fn records(&self) -> Box<dyn Iterator<Item = &Record> + '_> {
         match self {
             Self::Group(group) => Box::new(group.records.iter().map(|(record, _)| record)),
@@ -264,12 +264,12 @@ fn is_own(scanned: &Scanned) -> bool {
     }
 }
 
-/// Walks all of a segment whose end is known, giving what it comes by to `each`. All its groups were durable: what is
-/// not intact is damage, whatever it looks like, and so is what cannot be read, which is returned. `successor` is the
-/// segment that was begun next, where it is known.
+/// Walks a segment whose end is known, and calls `each` with its parts. All its groups were durable: a group that is
+/// not intact is damage, whatever it looks like. So is what cannot be read, which is returned. `successor` is the
+/// segment that was begun next, if known.
 ///
 /// # Errors
-/// [`Error::Io`]; what `each` returns.
+/// [`Error::Io`]; errors of `each`.
 pub(crate) fn walk(
     segment: &Segment,
     successor: Option<&Segment>,

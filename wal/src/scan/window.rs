@@ -1,4 +1,4 @@
-//! Reading a segment front to back: a window that moves over it, and what it comes to next being read meanwhile.
+//! Reading a segment from front to back: a window that moves over it, with read-ahead.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -13,13 +13,13 @@ use crate::{
     types::{error::Error, ids::round_up},
 };
 
-/// Segments are read in pieces of this size. What is asked for may begin in one piece and end in the next.
+/// Segments are read in pieces of this many bytes. A request may begin in one piece and end in the next.
 const PIECE: usize = 1 << 20;
 
-/// Pieces that are on their way while one is looked at.
+/// Pieces in flight while one is processed.
 const AHEAD: usize = 3;
 
-/// A part of a segment in memory.
+/// A window of a segment in memory.
 pub(crate) struct Window<'s> {
     pub(crate) segment: &'s Segment,
     pub(crate) medium: &'s Medium,
@@ -27,7 +27,7 @@ pub(crate) struct Window<'s> {
     bytes: Option<Slice>,
     ahead: Option<Ahead<'s>>,
     read_bytes: u64,
-    /// What could not be read. It seems to be zeros.
+    /// The ranges that could not be read; they appear as zeros.
     pub(crate) holes: Holes,
 }
 
@@ -36,13 +36,13 @@ impl<'s> Window<'s> {
         Self { segment, medium, at: 0, bytes: None, ahead: None, read_bytes: 0, holes: Holes::default() }
     }
 
-    /// Has what comes next read while something is looked at, up to `limit`.
+    /// Reads ahead on `queue`, up to `limit`.
     pub(crate) fn read_ahead(&mut self, queue: Option<&'s mut ReadQueue>, limit: usize) {
         let limit = round_up(limit, self.pad()).min(self.segment.size as usize);
         self.ahead = queue.map(|queue| Ahead { queue, pieces: VecDeque::new(), first: 0, next: 0, limit });
     }
 
-    /// The unit in which it is read.
+    /// The unit of reads, in bytes.
     pub(crate) fn pad(&self) -> usize {
         self.medium.framing.pad
     }
@@ -51,8 +51,8 @@ impl<'s> Window<'s> {
         self.read_bytes
     }
 
-    /// The bytes from `at`, a multiple of the pad unit, on; at least `len` of them unless the segment ends first. What
-    /// cannot be read is a hole, and zeros.
+    /// The bytes from `at`, a multiple of the pad unit, on: at least `len`, unless the segment ends first. What cannot
+    /// be read is added to the holes, and appears as zeros.
     pub(crate) fn bytes(&mut self, at: usize, len: usize) -> Result<Slice, Error> {
         let size = self.segment.size as usize;
         let len = round_up(len, self.pad()).min(size - at);
@@ -75,13 +75,13 @@ impl<'s> Window<'s> {
     }
 }
 
-/// The bytes from `at` on, if there are `len` of them in `bytes`, which begin at `from`.
+/// The bytes from `at` on, if `bytes`, which begin at `from`, have `len` of them.
 fn part(from: usize, bytes: Option<&Slice>, at: usize, len: usize) -> Option<Slice> {
     let (bytes, from) = (bytes?, at.checked_sub(from)?);
     (from + len <= bytes.len()).then(|| bytes.slice(from..))
 }
 
-/// Reads that are on their way, of one segment after the other.
+/// A queue of reads, for one segment after another.
 pub(crate) struct ReadQueue {
     queue: Box<dyn Queue>,
     done: Vec<Completion>,
@@ -89,18 +89,18 @@ pub(crate) struct ReadQueue {
 }
 
 impl ReadQueue {
-    /// `None` where the disk has no more queues: then every read is waited for.
+    /// `None` if the disk has no more queues: reads are synchronous then.
     pub(crate) fn new(disk: &dyn Disk) -> Option<Self> {
         let queue = disk.movable_queue().ok()?;
         Some(Self { queue, done: Vec::new(), submitted: 0 })
     }
 }
 
-/// The pieces of a segment from the window on.
+/// Read-ahead of the pieces after the window.
 struct Ahead<'s> {
     queue: &'s mut ReadQueue,
     pieces: VecDeque<Piece>,
-    /// Where the first of the pieces that follow each other begins, and where the next one will.
+    /// Where the run of consecutive pieces begins, and where the next one will.
     first: usize,
     next: usize,
     limit: usize,
@@ -110,14 +110,14 @@ struct Piece {
     at: usize,
     end: usize,
     token: u64,
-    /// In front of what is read, and as large: what was left of the piece before is put there.
+    /// Space as large as a piece, directly before it: for the rest of the previous piece.
     room: Region,
     read: Option<(io::Result<()>, Region)>,
 }
 
 impl Ahead<'_> {
-    /// The bytes of `range`, and those around it that were read with them, from where on. `before` is what the window
-    /// held. `None` for what is not read in pieces.
+    /// The bytes of `range`, with all that was read around them and where that begins. `before` is the content of the
+    /// window. `None` if the range is not read in pieces.
     fn bytes(
         &mut self,
         segment: &Segment,
@@ -145,12 +145,12 @@ impl Ahead<'_> {
         }
         self.fill(segment, pool);
         let piece = self.pieces.pop_front()?;
-        // Whoever looks at this one finds the next one read.
+        // Starts the next read while the caller processes this piece.
         self.fill(segment, pool);
         Some(self.end(piece, rest.filter(|_| continues)))
     }
 
-    /// Starts reading until enough is on its way.
+    /// Starts reads until enough are in flight.
     fn fill(&mut self, segment: &Segment, pool: &Pool) {
         while self.pieces.len() < AHEAD && self.next < self.limit {
             let (at, end) = (self.next, (self.next + PIECE).min(self.limit));
@@ -166,7 +166,7 @@ impl Ahead<'_> {
         self.reap(Wait::No);
     }
 
-    /// Waits for a piece that was taken out, and puts `rest` in front of it.
+    /// Waits for a piece that was taken out, and puts `rest` before it.
     fn end(&mut self, mut piece: Piece, rest: Option<Slice>) -> (usize, io::Result<Slice>) {
         loop {
             let done = std::mem::take(&mut self.queue.done);
@@ -193,7 +193,7 @@ impl Ahead<'_> {
 }
 
 impl Drop for Ahead<'_> {
-    /// The next segment's reads must not meet completions of this one's.
+    /// The reads of the next segment must not receive completions of this one's.
     fn drop(&mut self) {
         while self.queue.queue.in_flight() > 0 {
             self.reap(Wait::Forever);
@@ -202,7 +202,7 @@ impl Drop for Ahead<'_> {
     }
 }
 
-/// The bytes of a piece at `at`, and before them those of `rest`.
+/// The bytes of a piece at `at`, preceded by `rest`.
 fn join(at: usize, mut room: Region, read: Region, rest: Option<&Slice>) -> (usize, io::Result<Slice>) {
     let Some(rest) = rest else { return (at, Ok(read.freeze())) };
     let from = room.len() - rest.len();

@@ -1,4 +1,4 @@
-//! Scans that bring what lies behind them: what is read is what was written, and the device is asked less often.
+//! Read-ahead of scans: reads return what was written, with fewer reads of the device.
 
 use std::{ops::Range, sync::Arc};
 

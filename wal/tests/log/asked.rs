@@ -1,4 +1,4 @@
-//! Whether the device that has failed to give something gives anything: it is asked for what the log was opened by.
+//! After a failed read, the log reads again what it was opened by, to see whether the device still works.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Records that are moved: what was copied is found again as it was, whatever happens.
+//! Moved records: copies are found again unchanged, after every failure.
 
 use logboom_disk::{Disk, Mode, Pool, SimOptions, Slice, Sync};
 use logboom_wal::{Error, Loss, Place, Record, Scanned, SegmentId, open_read_only, verify};

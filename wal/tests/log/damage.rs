@@ -1,5 +1,4 @@
-//! Damage to what was durable: whatever was written is either given as it was, or told of as lost. Torn tails are
-//! told apart.
+//! Damage to durable groups: every record is returned unchanged or reported as lost. Torn tails are told apart.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,4 @@
-//! Machines, callbacks and listeners that are not the log's: what they do wrong ends with them, and what they hold up
-//! is theirs.
+//! Foreign machines, callbacks and listeners: their failures affect nothing else, and they block only each other.
 
 use std::{
     sync::{Arc, Condvar, Mutex, mpsc},

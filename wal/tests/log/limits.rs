@@ -1,4 +1,4 @@
-//! What one group takes, at the limit and one above.
+//! The limits of one group: at the limit, and one above.
 
 use std::sync::Arc;
 

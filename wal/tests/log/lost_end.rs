@@ -1,4 +1,4 @@
-//! The newest segment of a log is gone: the footer of the one before says that there was one.
+//! The newest segment of a log is missing: the footer of the segment before names it.
 
 use std::sync::Arc;
 

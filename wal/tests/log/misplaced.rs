@@ -1,5 +1,5 @@
-//! What a segment was begun with is destroyed, or of another segment that was written there: its file is still its own,
-//! and is not written over.
+//! The start of a segment is damaged, or overwritten by another segment's group: its file still counts as its own, and
+//! is not overwritten.
 
 use fastrand::Rng;
 use logboom_disk::{Disk, Mode, Pool, SimDisk, SimOptions, Sync};

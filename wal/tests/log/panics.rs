@@ -1,5 +1,4 @@
-//! What a disk, a callback or a machine does that it should not, at the edges of a log's life: it is told, and holds up
-//! nothing else.
+//! Faults of disks, callbacks and machines while a log is opened or closed: they are reported, and block nothing else.
 
 use std::{
     future::Future,

@@ -1,4 +1,4 @@
-//! Files by number: those of segments, which checkpoints name, and those of the checkpoints.
+//! Numbers of files: of segments, which checkpoints name, and of checkpoints.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Segment files that cannot be opened, or not be removed: each is counted, and used.
+//! Segment files that cannot be opened or removed: each still counts, and is used when that becomes possible.
 
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 
