@@ -18,7 +18,7 @@
 //! | *shard* | one raft group's log, with its hard state, commit hint, keys and snapshots: [`ShardId`], [`Shard`] |
 //! | *group* | batches that one write makes durable. Raft's groups are called shards here |
 //! | *boundary* | index and term of the last entry that was compacted: etcd raft's dummy entry. [`Boundary`] |
-//! | *ticket* | the promise of an accepted batch's durability, to be waited for, awaited or called back: [`Ticket`] |
+//! | *ticket* | the future of an accepted batch's durability: to be waited for, awaited or called back: [`Ticket`] |
 //! | *checkpoint* | the state of all shards that the engine writes down now and then, from which opening replays |
 //!
 //! A node that takes part in many raft groups has as many logs to keep, and each must be on disk before it answers.

@@ -119,7 +119,7 @@ pub enum Error {
         error: Cause<io::Error>,
     },
     /// A size exceeds its limit.
-    #[error("{what} of {size} exceeds the limit of {limit}")]
+    #[error("{what} of {size}{} exceeds the limit of {limit}", if *.what == What::Files { "" } else { " bytes" })]
     TooLarge {
         /// What.
         what: What,

@@ -239,7 +239,7 @@ pub enum Error {
     #[error(transparent)]
     Snapshot(#[from] logboom_snapshot::Error),
     /// Something exceeds its limit.
-    #[error("{what} of {size} exceeds the limit of {limit}")]
+    #[error("{what} of {size}{} exceeds the limit of {limit}", .what.unit())]
     TooLarge {
         /// Which limit.
         what: Limit,
@@ -417,6 +417,15 @@ impl From<logboom_wal::Error> for Error {
             }
             Wal::Unsupported(reason) => Self::Config { reason },
             other => Self::Io { what: "log".into(), error: io::Error::other(other).into() },
+        }
+    }
+}
+
+impl Limit {
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Index | Self::Records => "",
+            _ => " bytes",
         }
     }
 }

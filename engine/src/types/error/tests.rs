@@ -9,7 +9,11 @@ fn messages_name_the_shard_and_the_bounds() {
         (Error::Gap { shard, expected: 4, got: 9 }, "shard 7: entry 9 does not continue the log, 4 would"),
         (Error::Beyond { shard, index: 9, last: None }, "shard 7: index 9 is beyond the last entry (the log is empty)"),
         (Error::Locked { owner: Some("process 12".into()) }, "the log is in use by process 12"),
-        (Error::TooLarge { what: Limit::Key, size: 2000, limit: 1024 }, "a key of 2000 exceeds the limit of 1024"),
+        (
+            Error::TooLarge { what: Limit::Key, size: 2000, limit: 1024 },
+            "a key of 2000 bytes exceeds the limit of 1024",
+        ),
+        (Error::TooLarge { what: Limit::Index, size: 9, limit: 8 }, "an index of 9 exceeds the limit of 8"),
     ] {
         assert_eq!(error.to_string(), message);
     }
