@@ -217,8 +217,8 @@ fn damage_to_a_cold_segment_costs_what_it_hits() {
     assert!(named > 0, "{named}");
 }
 
-/// The first groups of a cold segment were written elsewhere in its file, one after the other. None is in its place, and
-/// a walk cannot resume at any of them: the search for the segment's end terminates.
+/// The first groups of a cold segment were written elsewhere in its file, one after the other. None is in its place,
+/// and a walk cannot resume at any of them: the search for the segment's end terminates.
 #[test]
 fn groups_that_went_elsewhere_do_not_keep_an_opening_from_its_end() {
     let sim = Sim::new(9);
