@@ -51,9 +51,9 @@ impl Ticket {
         self.0.wait().map_err(Error::from)
     }
 
-    /// [`Ticket::wait`] for at most `timeout`, in real time. With [`Runtime::Manual`](crate::Runtime) it drives the
-    /// engine meanwhile, and returns early when there is nothing left to do: the engine's clock does not advance.
-    /// Called by a callback or a waker it waits for all of `timeout`, because it keeps the thread that would wake it.
+    /// [`Ticket::wait`] for at most `timeout`, in real time; callbacks and wakers of others do not delay it. With
+    /// [`Runtime::Manual`](crate::Runtime) it drives the engine meanwhile, and returns early when a step finds nothing
+    /// to do; the engine's clock does not advance.
     ///
     /// # Errors
     /// The outer error is the ticket itself, when it was not done in time.

@@ -14,12 +14,17 @@ impl Shared {
 
     /// [`Shared::drive`] for `caller`: runs no foreign code if that holds locks.
     pub(crate) fn drive_for(&self, caller: Caller) -> bool {
+        // Writes that a machine requests are for the next step.
+        self.step(caller) | self.is_undone()
+    }
+
+    /// [`Shared::drive_for`], true only if something was done: what is wanted may wait for another thread.
+    pub(crate) fn step(&self, caller: Caller) -> bool {
         let committed = self.drive_commit();
         let worked = self.worker.get().is_some_and(Worker::step);
         let worked = self.guard.get().is_some_and(Worker::step) | worked;
         let tellers = [&self.notices.notifier, &self.notices.watcher].into_iter().filter(|_| caller == Caller::Free);
         let told = tellers.filter_map(|teller| teller.get()).fold(false, |told, teller| told | teller.step());
-        // Writes that a machine requests are for the next step.
-        committed | worked | told | self.is_undone()
+        committed | worked | told
     }
 }

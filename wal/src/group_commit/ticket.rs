@@ -4,11 +4,11 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use event_listener::{Event, Listener};
+use event_listener::Listener;
 
 use crate::{
     group_commit::{log::Shared, tail::Caller},
@@ -59,14 +59,15 @@ impl Ticket {
         self.shared.wait(self.group, Caller::Locked)
     }
 
-    /// [`Ticket::wait`] for at most `timeout`; gives the ticket back when that is over. The log's own threads do the
-    /// work. A log that is driven by hand is driven, in the caller's thread, for as long, and no longer than there
-    /// is something to do: its clock stands still meanwhile, and `timeout` is real time. A callback or a waker that
-    /// calls this keeps the thread that would wake it, and waits for all of `timeout`.
+    /// [`Ticket::wait`] for at most `timeout`, in real time; gives the ticket back when that is over. The log's own
+    /// threads do the work, and callbacks and wakers of others do not delay it.
+    ///
+    /// A log that is driven by hand is driven, in the caller's thread, until the batch is durable, the time is over, or
+    /// a step finds nothing to do: because another thread still fills a reservation before this one, for instance.
     ///
     /// # Errors
     /// The outer error is the ticket itself, not done yet.
-    pub fn wait_timeout(mut self, timeout: Duration) -> Result<Result<(), Error>, Self> {
+    pub fn wait_timeout(self, timeout: Duration) -> Result<Result<(), Error>, Self> {
         if !self.is_done()
             && let Err(error) = self.shared.env.check_process()
         {
@@ -74,24 +75,22 @@ impl Ticket {
         }
         self.shared.tail.want(self.group);
         self.shared.tail.kick();
-        let mut deadline = Instant::now().checked_add(timeout);
+        let deadline = Instant::now().checked_add(timeout);
+        let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if self.shared.env.manual {
-            let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            while !self.is_done() && self.shared.drive() && !is_over() {}
-            deadline = Some(Instant::now());
+            while !self.is_done() && self.shared.step(Caller::Free) && !is_over() {}
+            return self.shared.state.watermark.outcome(self.group).ok_or(self);
         }
-        let woken = Arc::new(Woken(Event::new()));
-        let waker = Waker::from(Arc::clone(&woken));
         loop {
-            // It listens before it registers and looks, so a wake-up in between is not missed.
-            let listener = woken.0.listen();
-            if let Poll::Ready(outcome) = Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
+            // It registers before it looks, so a wake-up in between is not missed.
+            let listener = self.shared.state.watermark.listen(self.group);
+            if let Some(outcome) = self.shared.state.watermark.outcome(self.group) {
                 return Ok(outcome);
             }
             match deadline {
                 None => listener.wait(),
-                Some(deadline) if listener.wait_deadline(deadline).is_none() && !self.is_done() => return Err(self),
-                Some(_) => {}
+                Some(_) if is_over() => return Err(self),
+                Some(deadline) => drop(listener.wait_deadline(deadline)),
             }
         }
     }
@@ -111,15 +110,6 @@ impl Ticket {
                 drop(guarded(|| callback(outcome)));
             }
         }
-    }
-}
-
-/// What wakes a thread that waits with a bound.
-struct Woken(Event);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.notify(usize::MAX);
     }
 }
 

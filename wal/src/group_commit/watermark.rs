@@ -5,6 +5,8 @@
 
 use std::{sync::atomic::Ordering, task::Waker};
 
+use event_listener::{Event, EventListener, IntoNotification};
+
 use crate::{
     group_commit::{due::Due, wakers::Wakers},
     runtime::sync::{AtomicU32, AtomicU64, MODELLED, OnceLock, fence, wait, wake_all, wake_one},
@@ -39,6 +41,8 @@ struct Cell {
     /// The futex word of waiters; changes with every event of the cell's groups.
     word: AtomicU32,
     waiters: AtomicU32,
+    /// Where threads with a bound wait: a futex word has none.
+    bounded: Event,
 }
 
 impl Watermark {
@@ -108,6 +112,12 @@ impl Watermark {
         cell.waiters.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Registers a thread that is to sleep until an event of `group`, or a deadline. The thread looks at the
+    /// [outcome](Self::outcome) between this and its sleep: the publisher sees it, or it sees the publication.
+    pub(crate) fn listen(&self, group: u64) -> EventListener {
+        self.cell(group).bounded.listen()
+    }
+
     /// Wakes one thread that waits for a group in `groups`; false if there is none.
     pub(crate) fn wake_one(&self, groups: std::ops::RangeInclusive<u64>) -> bool {
         groups.take(CELLS).any(|group| {
@@ -155,7 +165,9 @@ impl Watermark {
 }
 
 impl Cell {
+    /// Behind a fence, which the caller shares among the cells.
     fn wake_all(&self) {
+        self.bounded.notify(usize::MAX.relaxed());
         if self.waiters.load(Ordering::SeqCst) > 0 {
             self.word.fetch_add(1, Ordering::Release);
             wake_all(&self.word);

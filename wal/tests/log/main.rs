@@ -656,8 +656,23 @@ fn who_waits_with_a_bound_is_woken_among_many() {
     }
 }
 
+/// Callbacks run on a thread of their own, which a bounded wait does not need: it may be in one of them.
 #[test]
-fn a_log_that_is_driven_by_hand_gives_the_ticket_back_when_time_is_up() {
+fn a_callback_may_wait_with_a_bound() {
+    let disk = SimDisk::new(7, SimOptions::default());
+    let wal = open(disk, options(), Runtime::Threads).unwrap().start().unwrap();
+    let (outcome, waited) = mpsc::channel();
+    let (first, _) = submit(&wal, &[&[7; 8]], Durability::Durable).unwrap();
+    let (second, _) = submit(&wal, &[&[8; 8]], Durability::Lazy).unwrap();
+    first.on_complete(move |_| {
+        outcome.send(second.wait_timeout(Duration::MAX).map_err(drop)).unwrap();
+    });
+    waited.recv_timeout(Duration::from_secs(120)).expect("it waits for ever").unwrap().unwrap();
+    wal.close().unwrap();
+}
+
+#[test]
+fn a_log_that_is_driven_by_hand_gives_the_ticket_back_when_another_thread_is_waited_for() {
     let disk = SimDisk::new(7, SimOptions::default());
     let clock = ManualClock::new(1);
     let wal = open(disk, options(), Runtime::Manual(clock)).unwrap().start().unwrap();
@@ -672,7 +687,7 @@ fn a_log_that_is_driven_by_hand_gives_the_ticket_back_when_time_is_up() {
     };
     let (mut first, mut second) = (reserve(), reserve());
     fill(&mut second);
-    let ticket = second.finish().wait_timeout(Duration::from_millis(5)).expect_err("the first is not written yet");
+    let ticket = second.finish().wait_timeout(Duration::MAX).expect_err("the first is not filled yet");
     fill(&mut first);
     drop(first.finish());
     ticket.wait_timeout(Duration::MAX).expect("there is no bound").unwrap();
