@@ -24,8 +24,9 @@ use crate::{
     ticket::Ticket,
     types::{
         config::Config,
-        error::{Error, Limit, Result},
+        error::{Error, Result},
         ids::ShardId,
+        limits::Limit,
         payload::Entry,
     },
 };

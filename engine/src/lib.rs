@@ -77,7 +77,7 @@
 //! | group_commit | buffers -> direct writes, one sync for many | survives power loss; acknowledged in order |
 //! | index | records -> (shard, index) -> place | found in constant time, within the memory budget |
 //! | read | shard and range -> entry batch | verified bytes without a copy, or a typed error |
-//! | compact | release points -> reclaimed segments | space back, nothing live lost |
+//! | compact | compaction points -> freed segments | space back, nothing live lost |
 //!
 //! The stages have folders of their names, *compact* within *maintenance*; *group_commit* is `logboom-wal`'s.
 //!
@@ -125,7 +125,7 @@
 //! let spec = Spec { shard: 1, index: 7, term: 1, ..Spec::default() }; // all up to and including entry 7
 //! let mut builder = engine.snapshots().build(spec, &Stop::new())?;
 //! builder.file("state")?.write_all(b"x is set")?; // streamed: the whole is never in memory
-//! let built = builder.finish()?; // durable, and nobody's
+//! let built = builder.finish()?; // durable, not registered yet
 //!
 //! let mut batch = engine.batch();
 //! batch.compact_through(ShardId(1), 7)?.register_snapshot(ShardId(1), &built)?;
@@ -192,9 +192,9 @@ pub use shard_state::quarantine::Quarantine;
 pub use snapshots::Snapshots;
 pub use ticket::Ticket;
 pub use types::config::Config;
-pub use types::error::{Error, Limit, ReadError, Result};
+pub use types::error::{Error, ReadError, Result};
 pub use types::ids::ShardId;
-pub use types::limits::{BATCH_RECORDS_MAX, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX};
+pub use types::limits::{BATCH_RECORDS_MAX, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, Limit, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use types::observer::{Observer, RecoveryProgress, Stall};
 pub use types::payload::{Entry, Payload};
 

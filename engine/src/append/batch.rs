@@ -13,9 +13,9 @@ use crate::{
         operation::{Operation, encode_snapshot},
     },
     types::{
-        error::{Error, Limit, Result},
+        error::{Error, Result},
         ids::ShardId,
-        limits::{BATCH_RECORDS_MAX, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, STATE_BYTES_MAX, VALUE_BYTES_MAX},
+        limits::{BATCH_RECORDS_MAX, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, Limit, STATE_BYTES_MAX, VALUE_BYTES_MAX},
         payload::{Entry, Payload},
     },
 };

@@ -5,7 +5,11 @@ use std::{fmt, io, ops::Range, sync::Arc};
 use logboom_disk::{Cause, lacks_files};
 use logboom_wal::Capacity;
 
-use crate::types::{ids::ShardId, limits::BATCH_RECORDS_MAX, refusal::Refusal};
+use crate::types::{
+    ids::ShardId,
+    limits::{BATCH_RECORDS_MAX, Limit},
+    refusal::Refusal,
+};
 
 /// The result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,8 +29,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// | `Bug` | fatal | report it; open the log again where it is poisoned by it |
 /// | `Busy` | retry | wait for a ticket first |
 /// | `Closed` | caller | open the log again |
-/// | `Compacted` | caller | the log begins behind the index: send a snapshot |
-/// | `Config` | caller | change the field that is named |
+/// | `Compacted` | caller | the log begins above the index: append from its first index on |
+/// | `Config` | caller | change what is named: a field, or the device |
 /// | `Corruption` | damage | docs/repair.md |
 /// | `Empty` | caller | do not submit empty batches |
 /// | `Files` | retry | raise the limit of open files, or compact |
@@ -35,7 +39,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// | `Full` | retry | compact, or free what is named |
 /// | `Gap` | caller | append the index that is expected |
 /// | `Identity` | damage | `logboom repair` lists what can be done |
-/// | `Io` | retry | what it names was not done, and the log goes on: see to the disk |
+/// | `Io` | retry | see to the disk; if the next call says `Poisoned`, a sync has failed: open the log again |
 /// | `Leased` | retry | when the lease is gone; `Batch::compact_past_leases` does not wait |
 /// | `Locked` | retry | when the other has closed it |
 /// | `NewerFormat` | caller | use the version that wrote it, or a later one |
@@ -46,7 +50,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// | `Read` | as `ReadError` | `Corrupted` is damage; `Compacted` and `Unavailable` are answers |
 /// | `ReadOnly` | caller | mount the file system for writing |
 /// | `Snapshot` | as it says | `Damaged` and `Missing` are damage: fetch another one |
-/// | `Target` | as its cause | of the directory that is copied to; this log goes on |
+/// | `Target` | as its cause | the directory of the backup failed; this log is unaffected |
 /// | `Term` | caller | the entry is not the one of the log |
 /// | `TooLarge` | caller | make it smaller |
 /// | `Unapplied` | retry | when the entries are applied |
@@ -260,30 +264,6 @@ pub enum Error {
     },
 }
 
-/// What [`Error::TooLarge`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Limit {
-    /// A batch, in encoded bytes.
-    Batch,
-    /// A commit hint.
-    CommitHint,
-    /// The context of an entry.
-    Context,
-    /// Payload and context of one entry together.
-    Entry,
-    /// The hard state.
-    HardState,
-    /// An index: `u64::MAX` is not one.
-    Index,
-    /// A key.
-    Key,
-    /// The records of a batch.
-    Records,
-    /// A value.
-    Value,
-}
-
 /// Why entries, or the term of one, could not be read.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -342,7 +322,7 @@ impl Error {
         }
     }
 
-    /// Of the only index that is none.
+    /// The error for `u64::MAX`, which is not an index.
     pub(crate) fn index_max() -> Self {
         Self::TooLarge { what: Limit::Index, size: u64::MAX, limit: u64::MAX - 1 }
     }
@@ -418,31 +398,6 @@ impl From<logboom_wal::Error> for Error {
             Wal::Unsupported(reason) => Self::Config { reason },
             other => Self::Io { what: "log".into(), error: io::Error::other(other).into() },
         }
-    }
-}
-
-impl Limit {
-    fn unit(self) -> &'static str {
-        match self {
-            Self::Index | Self::Records => "",
-            _ => " bytes",
-        }
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Batch => "a batch",
-            Self::CommitHint => "a commit hint",
-            Self::Context => "a context",
-            Self::Entry => "an entry",
-            Self::HardState => "a hard state",
-            Self::Index => "an index",
-            Self::Key => "a key",
-            Self::Records => "a number of records",
-            Self::Value => "a value",
-        })
     }
 }
 
