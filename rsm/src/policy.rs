@@ -21,7 +21,7 @@ use crate::entry_sizes::EntrySizes;
 ///
 /// status.saved = Some(10_001); // it was saved
 /// let compaction = policy.decide(&status).compaction.unwrap();
-/// assert_eq!(compaction.to, 5_001);
+/// assert_eq!(compaction.through, 5_001);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotPolicy {
@@ -122,7 +122,7 @@ pub enum Trigger {
 #[non_exhaustive]
 pub struct Compaction {
     /// The last index to drop (inclusive); never above the applied or the saved index.
-    pub to: u64,
+    pub through: u64,
     /// The bytes of payload and context of the applied entries in the log if they exceed the cap; then
     /// [`SnapshotPolicy::keep_entries`] and [`Compaction::overridden`] are ignored.
     pub over_cap: Option<u64>,
@@ -203,6 +203,6 @@ impl SnapshotPolicy {
         }
         let mut overridden: Vec<Hold> = status.holds.iter().filter(|hold| hold.needs < end).copied().collect();
         overridden.sort_unstable();
-        (Some(Compaction { to: end - 1, over_cap: (forced > held).then_some(bytes), overridden }), held_by)
+        (Some(Compaction { through: end - 1, over_cap: (forced > held).then_some(bytes), overridden }), held_by)
     }
 }

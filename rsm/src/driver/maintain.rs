@@ -188,8 +188,8 @@ impl<M: StateMachine> Driver<M> {
     fn add_compaction(&self, batch: &mut logboom::Batch<'_>, compaction: &Compaction) -> Result<()> {
         let shard = self.shard.id();
         match compaction.overridden.iter().any(|hold| matches!(hold.holder, HoldOwner::Lease(_))) {
-            true => batch.compact_past_leases(shard, compaction.to)?,
-            false => batch.compact_through(shard, compaction.to)?,
+            true => batch.compact_past_leases(shard, compaction.through)?,
+            false => batch.compact_through(shard, compaction.through)?,
         };
         Ok(())
     }

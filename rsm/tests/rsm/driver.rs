@@ -170,7 +170,7 @@ fn a_state_prepared_is_saved_beside_updates() {
     apply_all(&mut driver).unwrap();
     assert!(driver.upkeep().unwrap().job.is_none(), "one is under way");
     let finished = driver.finish(saving.join().unwrap()).unwrap();
-    assert_eq!((finished.index, finished.decision.compaction.unwrap().to), (20, 15));
+    assert_eq!((finished.index, finished.decision.compaction.unwrap().through), (20, 15));
     finished.ticket.wait().unwrap();
     world.power_cut();
 

@@ -106,12 +106,12 @@ fn check(scene: &Scene, what: &str) {
     let (wished, forced) = (scene.wished(), scene.forced());
     let worth = |to: &u64| to - scene.first + 1 >= policy.compact_entries_min;
     let to = if forced > wished { forced } else { wished.filter(worth) };
-    assert_eq!(decision.compaction.as_ref().map(|compaction| compaction.to), to, "{what}");
+    assert_eq!(decision.compaction.as_ref().map(|compaction| compaction.through), to, "{what}");
     if let Some(compaction) = &decision.compaction {
-        assert!(Some(compaction.to) <= scene.applied && Some(compaction.to) <= scene.saved, "{what}");
+        assert!(Some(compaction.through) <= scene.applied && Some(compaction.through) <= scene.saved, "{what}");
         assert_eq!(compaction.over_cap, (forced > wished).then_some(all), "{what}");
         let mut overridden: Vec<Hold> = scene.holds.clone();
-        overridden.retain(|hold| hold.needs <= compaction.to);
+        overridden.retain(|hold| hold.needs <= compaction.through);
         overridden.sort();
         assert_eq!(compaction.overridden, overridden, "{what}");
         assert!(overridden.is_empty() || compaction.over_cap.is_some(), "{what}");
@@ -135,7 +135,7 @@ fn the_defaults_are_those_of_etcd() {
         status.applied = Some(applied);
         if policy.decide(&status).snapshot.is_some() {
             status.saved = Some(applied);
-            let to = policy.decide(&status).compaction.map(|compaction| compaction.to);
+            let to = policy.decide(&status).compaction.map(|compaction| compaction.through);
             status.first = to.map_or(status.first, |to| to + 1);
             seen.push((applied, to));
         }
@@ -193,7 +193,7 @@ fn a_dead_follower_holds_the_log_up_to_the_cap() {
             assert_eq!(compaction.overridden, holds);
             assert!(compaction.over_cap.is_some());
             overrides += 1;
-            first = compaction.to + 1;
+            first = compaction.through + 1;
         }
         let log_bytes = log.bytes(first..applied + 1);
         assert!(log_bytes <= 60_000, "{log_bytes} bytes at {applied}");
