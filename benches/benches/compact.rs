@@ -1,4 +1,4 @@
-//! compact: release points become reclaimed segments, and nothing live is lost.
+//! compact: compaction points become freed segments, and nothing live is lost.
 //!
 //! An iteration accepts entries and releases those of the iteration before, so whole segments die and are written
 //! again while it is measured.

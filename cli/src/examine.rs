@@ -9,7 +9,7 @@ use crate::{
     finding::Finding,
     output::{Failure, Format, Progress},
     snapshots::Snapshots,
-    verdict::{Damage, QuarantinedShard, TailCut, UNSEEN, Verdict},
+    verdict::{Damage, QuarantinedShard, TailCut, UNKNOWN_LOSSES, Verdict},
 };
 
 /// A log and its snapshots, read in full. Shards that have lost anything are in quarantine in the view.
@@ -117,9 +117,9 @@ impl Examination {
     /// The reasons for a verdict of damage, as they are printed; none for other verdicts.
     fn reasons(&self) -> Vec<String> {
         let damages = self.damages().iter().map(Damage::text).collect::<Vec<_>>();
-        let unseen = self.has_unknown_losses().then(|| UNSEEN.to_owned());
+        let unknown = self.has_unknown_losses().then(|| UNKNOWN_LOSSES.to_owned());
         let held = self.quarantined();
-        damages.into_iter().chain(held.iter().map(QuarantinedShard::text)).chain(unseen).collect()
+        damages.into_iter().chain(held.iter().map(QuarantinedShard::text)).chain(unknown).collect()
     }
 }
 

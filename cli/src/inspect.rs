@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     examine::Examination,
     output::{Failure, Format, Report, count, field, hex, or_dash, size, table},
-    verdict::{Damage, Missing, TailCut, UNSEEN, Verdict},
+    verdict::{Damage, Missing, TailCut, UNKNOWN_LOSSES, Verdict},
 };
 
 /// Runs of terms that a row of the table shows; `--json` has them all.
@@ -70,7 +70,7 @@ struct Recovery {
     closed: bool,
     /// The last epoch: how often the log was opened for writing.
     epoch: u64,
-    /// The number of the checkpoint, 0 for none.
+    /// The number of the checkpoint, `null` for none.
     checkpoint: Option<u64>,
     segments_replayed: u64,
     records_replayed: u64,
@@ -292,7 +292,7 @@ fn text(found: &Inspection) -> String {
         }
     }
     if recovery.has_unknown_losses {
-        text += &field("quarantine", UNSEEN);
+        text += &field("quarantine", UNKNOWN_LOSSES);
     }
     for shard in &found.absent {
         text += &field("no shard", &format!("{shard}: the log holds nothing of it"));

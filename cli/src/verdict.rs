@@ -62,7 +62,7 @@ pub(crate) struct QuarantinedShard {
 }
 
 /// The message for shards in quarantine of which nothing is known.
-pub(crate) const UNSEEN: &str = "every shard that nothing is known of is held back: it may have lost records";
+pub(crate) const UNKNOWN_LOSSES: &str = "every shard that nothing is known of is held back: it may have lost records";
 
 /// The missing data of a shard.
 #[derive(Debug, Serialize)]

@@ -10,7 +10,7 @@ use crate::{
     finding::Finding,
     output::{Failure, Format, Report, count, field, size},
     snapshots::Snapshots,
-    verdict::{Damage, QuarantinedShard, TailCut, UNSEEN, Verdict},
+    verdict::{Damage, QuarantinedShard, TailCut, UNKNOWN_LOSSES, Verdict},
 };
 
 /// Read every checksum of a log and of its snapshots, and report whether everything that the log promised is there.
@@ -116,7 +116,7 @@ fn text(found: &Verification) -> String {
         text += &field("quarantine", &held.text());
     }
     if found.has_unknown_losses {
-        text += &field("quarantine", UNSEEN);
+        text += &field("quarantine", UNKNOWN_LOSSES);
     }
     for finding in &found.findings {
         text += &field("mend", &format!("[{}] {}", finding.name(), finding.mend()));
