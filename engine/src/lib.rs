@@ -11,6 +11,7 @@
 //! | snapshots to keep, send or receive | [`Snapshots`], and [below](#snapshots) |
 //! | memory and disk to bound | [`Config`] |
 //! | an error | [`Error`], [`ReadError`]; damage: [below](#what-may-be-lost), and `docs/repair.md` |
+//! | a log to read beside the process that writes it | [`Engine::open_read_only`], [`ReadOnly`] |
 //! | a node to watch | [`Engine::health`], [`Engine::metrics`], [`Engine::space`], [`Observer`] |
 //!
 //! | word | what it is |

@@ -274,7 +274,7 @@ fn shards_that_nothing_is_known_of_are_accepted_as_lost() {
     assert_eq!((listed.code, &value["has_unknown_losses"]), (2, &json!(true)), "{listed:?}");
     assert_eq!(value["quarantined"][0]["quarantine"]["suffix"], true);
 
-    // One that nobody has seen can be accepted by itself; the others are held back on.
+    // One that was never written to can be accepted by itself; the others are held back on.
     let done = repair(dir.path(), &["--shard", "99", "--cut", "--hard-state", "none", "--yes"]);
     assert_eq!((done.code, &done.value()["has_unknown_losses"]), (2, &json!(true)), "{done:?}");
     let again = repair(dir.path(), &["--shard", "99", "--cut", "--hard-state", "none"]);

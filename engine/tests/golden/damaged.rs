@@ -97,7 +97,7 @@ fn fill(engine: &Engine) -> Vec<Vec<u8>> {
         let index = if payload.starts_with(b"first") { 2 } else { 3 };
         one(engine, |batch| batch.append(SUFFIX, Entry::new(index, 1, payload)));
     }
-    // Whoever wrote behind what is lost has lost nothing in it: each record names the one before it.
+    // A shard that wrote nothing in the lost range has lost nothing in it: each of its records names the one before.
     one(engine, |batch| {
         batch.commit_hint(TERMS, b"later hint")?.delete(KEYS, b"none")?.commit_hint(LOST, b"last")?;
         batch.commit_hint(SNAPSHOTS, b"")?.destroy(EMPTY)

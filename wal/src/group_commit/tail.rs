@@ -166,7 +166,7 @@ impl Tail {
     pub(crate) fn assert_at_rest(&self, watermark: &Watermark) {
         assert!(!self.wants());
         assert_eq!(self.wanted.load(Ordering::SeqCst), watermark.durable());
-        assert!(self.turn.try_lock().expect("nobody holds it").committer.is_at_rest());
+        assert!(self.turn.try_lock().expect("the turn is free").committer.is_at_rest());
     }
 }
 

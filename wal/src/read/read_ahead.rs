@@ -1,4 +1,4 @@
-//! Read-ahead: the cache of chunks, and the reads that fill it while nobody waits for them.
+//! Read-ahead: the cache of chunks, and the reads that fill it in the background.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
