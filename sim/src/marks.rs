@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Every mark that a minute of histories reaches.
 pub const ALL: &[&str] = &[
     "admission: a batch waits",
-    "append: the segment is kept for what gives space back",
+    "append: the segment is kept for batches that free space",
     "beside the log: a sync fails",
     "checkpoint: a slot is not intact",
     "checkpoint: it waits for what it reflects",
@@ -119,11 +119,11 @@ pub const ALL: &[&str] = &[
     "supply: a freed segment waits for its record",
     "supply: a prepared segment cannot be opened",
     "supply: a prepared segment would be one too many",
+    "supply: a segment is allocated on the spot",
     "supply: a segment is given back",
-    "supply: a segment is made in a hurry",
     "supply: a segment is recycled",
     "supply: the log may not grow",
-    "supply: the segment kept for draining is used",
+    "supply: the segment kept for freeing space is used",
     "supply: the segment kept for moving is used",
     "the code of the disk is to panic",
     "the device gets more room",

@@ -341,7 +341,7 @@ impl Shared {
                 return Ok(Cut { checkpoint, parts, last });
             }
             drop(staging);
-            self.hurry()?;
+            self.allocate_now()?;
         }
     }
 }

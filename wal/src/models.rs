@@ -48,7 +48,7 @@ use crate::{
         identity::{FORMAT_VERSION, Identity},
         medium::Medium,
         slots::Slots,
-        supply::Prepared,
+        supply::PreparedSegment,
     },
     start::Start,
     types::{
@@ -145,10 +145,10 @@ fn reserve(shared: &Arc<Shared>) -> Reservation {
         records: 1,
         bytes: crate::format::record::record_bytes(8),
         durability: Durability::Durable,
-        drains: false,
+        frees_space: false,
     };
     shared
-        .reserve(0, (&request, &crate::format::listed::Stretches::any(1), crate::segments::supply::Use::Append))
+        .reserve(0, (&request, &crate::format::listed::Stretches::any(1), crate::segments::supply::Purpose::Append))
         .unwrap()
 }
 
@@ -180,12 +180,14 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
     let (runtime, mode) = (Runtime::Threads, Mode::Write);
     Start {
         life: Life { segment: SegmentId(1), epoch: 1, nonce: 1, origin },
-        prepared: Prepared { slot: 0, file: device.file(0) },
+        prepared: PreparedSegment { slot: 0, file: device.file(0) },
         first_group: 1,
         echo: Echo::default(),
         slots,
         live: BTreeMap::new(),
-        free: (1..PREPARED).map(|slot| Prepared { slot, file: device.file(slot) }.into()).collect::<VecDeque<_>>(),
+        free: (1..PREPARED)
+            .map(|slot| PreparedSegment { slot, file: device.file(slot) }.into())
+            .collect::<VecDeque<_>>(),
         next_slot: PREPARED,
         base: Base { medium, runtime, clock, pending, notices, identity, is_named: true, mode, options },
     }

@@ -6,7 +6,7 @@ use crate::{
     recovery::{discover::restore_sizes, opening::Opening},
     segments::{
         aside::put_aside,
-        supply::{Prepared, prefill_name, prepare_now},
+        supply::{PreparedSegment, prefill_name, prepare_now},
     },
     start::Start,
     types::{
@@ -92,7 +92,7 @@ impl Opening {
         self.base.medium.disk.sync_dir()
     }
 
-    fn take_prepared(&mut self) -> Result<Prepared, Error> {
+    fn take_prepared(&mut self) -> Result<PreparedSegment, Error> {
         if let Some(free) = self.free.pop_front() {
             return free.open(&*self.base.medium.disk).map_err(|error| Error::io("opening a free segment", error));
         }

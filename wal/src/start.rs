@@ -30,7 +30,7 @@ use crate::{
     segments::{
         segment::Segment,
         slots::Slots,
-        supply::{Free, Prepared, Supply},
+        supply::{FoundSegments, FreeSegment, PreparedSegment, Supply},
     },
     types::{error::Error, ids::SegmentId},
 };
@@ -39,12 +39,12 @@ use crate::{
 pub(crate) struct Start {
     pub(crate) base: Base,
     pub(crate) life: Life,
-    pub(crate) prepared: Prepared,
+    pub(crate) prepared: PreparedSegment,
     pub(crate) first_group: u64,
     pub(crate) echo: Echo,
     pub(crate) slots: Slots,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
-    pub(crate) free: VecDeque<Free>,
+    pub(crate) free: VecDeque<FreeSegment>,
     pub(crate) next_slot: u32,
 }
 
@@ -69,9 +69,10 @@ impl Start {
             admission: Admission::new(base.options.admission_bytes, Arc::clone(&base.notices)),
             supply: Supply::new(
                 Arc::clone(&base.medium.disk),
-                (base.identity.segment_bytes, &base.options),
+                base.identity.segment_bytes,
+                &base.options,
                 Arc::clone(&faults),
-                (free, in_use, next_slot),
+                FoundSegments { free, in_use, next_slot },
             ),
             segments: Mutex::new(segments),
             recent: Recent::new(base.options.cache_bytes),

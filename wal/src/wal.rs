@@ -32,7 +32,7 @@ use crate::{
     segments::{
         segment::{Segment, SegmentInfo, infos},
         slots::Failure,
-        supply::{KEPT_BACK, Use},
+        supply::{KEPT_BACK, Purpose},
     },
     start::Start,
     types::{
@@ -115,8 +115,8 @@ impl Wal {
         request: &Request,
         stretches: &Stretches,
     ) -> Result<Reservation, Error> {
-        let for_what = if request.drains { Use::Drain } else { Use::Append };
-        self.shared.reserve(permit.keep(), (request, stretches, for_what))
+        let purpose = if request.frees_space { Purpose::FreeSpace } else { Purpose::Append };
+        self.shared.reserve(permit.keep(), (request, stretches, purpose))
     }
 
     /// The lowest sequence that a record in the active segment can have; records in older segments have lower ones.

@@ -107,7 +107,7 @@ pub(crate) fn accept_unknown_losses(core: &Core) -> Result<()> {
     }
     let bytes = record_bytes(0);
     let permit = core.wal.admit(bytes as u64)?;
-    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: true };
+    let request = Request { records: 1, bytes, durability: Durability::Durable, frees_space: true };
     let ticket = {
         let _accepting = core.accepting.lock();
         let mut reservation = core.wal.reserve(permit, &request)?;
@@ -150,7 +150,7 @@ fn request(buffers: &Buffers<'_>, durability: Durability) -> Request {
         bytes,
         durability,
         // A batch with entries would fill the segment that is reserved for operations that free space.
-        drains: any(Operation::frees) && !any(Operation::adds_entries),
+        frees_space: any(Operation::frees) && !any(Operation::adds_entries),
     }
 }
 

@@ -169,7 +169,7 @@ impl Author {
     fn begin(&mut self, bodies: &[usize], durability: Durability) -> Ticket {
         let bytes = bodies.iter().map(|&len| record_bytes(len)).sum();
         let permit = self.wal.admit(bytes as u64).unwrap();
-        let request = Request { records: bodies.len() as u32, bytes, durability, drains: false };
+        let request = Request { records: bodies.len() as u32, bytes, durability, frees_space: false };
         let mut reservation = self.wal.reserve(permit, &request).unwrap();
         for &len in bodies {
             let nth = self.written.len();

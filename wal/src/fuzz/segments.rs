@@ -210,7 +210,7 @@ fn go_on(opening: Opening) -> Result<(Sequence, u64, u32), Error> {
     let wal = opening.start()?;
     let bytes = record_bytes(BODY.len());
     let permit = wal.admit(bytes as u64)?;
-    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+    let request = Request { records: 1, bytes, durability: Durability::Durable, frees_space: false };
     let mut reservation = wal.reserve(permit, &request)?;
     let meta = Meta { owner: 99, kind: 1, first: 0, count: 1, attr: 0, prev: Sequence::NONE };
     let sequence = reservation.record(&meta, BODY.len(), |writer| writer.put(BODY)).sequence;

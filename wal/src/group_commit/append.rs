@@ -21,7 +21,7 @@ use crate::{
     runtime::sync::{AtomicU32, AtomicU64},
     segments::{
         segment::Segment,
-        supply::{KEPT_BACK, Prepared, Supply, Use},
+        supply::{KEPT_BACK, PreparedSegment, Purpose, Supply},
     },
     types::{
         error::Error,
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A request, what it may add to the footer, and the use for which it may take a prepared segment.
-pub(crate) type Asked<'r> = (&'r Request, &'r Stretches, Use);
+pub(crate) type Asked<'r> = (&'r Request, &'r Stretches, Purpose);
 
 /// Groups share chunks of this many bytes; a larger group has its own chunk.
 const CHUNK: usize = 256 << 10;
@@ -56,7 +56,7 @@ pub struct Request {
     pub durability: Durability,
     /// Whether the records allow space to be reclaimed: such a batch may use the segment that is kept for a full
     /// device.
-    pub drains: bool,
+    pub frees_space: bool,
 }
 
 /// The open group and the closed ones that wait to be written. Behind one lock.
@@ -115,7 +115,7 @@ pub(crate) struct Closed {
 
 impl Staging {
     /// Begins an epoch in a prepared segment, after the accepted end.
-    pub(crate) fn new(life: Life, prepared: Prepared, size: u32, first_group: u64, echo_due: usize) -> Self {
+    pub(crate) fn new(life: Life, prepared: PreparedSegment, size: u32, first_group: u64, echo_due: usize) -> Self {
         let segment = Segment::new(life, prepared.slot, prepared.file, size, 0, (first_group, first_group - 1));
         Self {
             epoch: life.epoch,
@@ -170,8 +170,8 @@ impl Staging {
         asked: Asked<'_>,
         admitted: &mut u64,
     ) -> Result<Option<Reservation>, Error> {
-        let (request, _, for_what) = asked;
-        if for_what == Use::Append && !self.takes_appends(&shared.state.supply) {
+        let (request, _, purpose) = asked;
+        if purpose == Purpose::Append && !self.takes_appends(&shared.state.supply) {
             return Ok(None);
         }
         if !self.open.as_ref().is_some_and(|open| self.fits_open(&shared.env, open, asked)) {
@@ -208,8 +208,8 @@ impl Staging {
     /// Adds an empty group, which carries a promise; false if a segment must be prepared first.
     pub(crate) fn add_empty(&mut self, shared: &Shared, flags: u8) -> Result<bool, Error> {
         self.close_open();
-        let nothing = Request { records: 0, bytes: 0, durability: Durability::Durable, drains: true };
-        let opened = self.open_group(shared, (&nothing, &Stretches::any(0), Use::Drain), flags)?;
+        let nothing = Request { records: 0, bytes: 0, durability: Durability::Durable, frees_space: true };
+        let opened = self.open_group(shared, (&nothing, &Stretches::any(0), Purpose::FreeSpace), flags)?;
         self.close_open();
         Ok(opened)
     }
@@ -220,7 +220,7 @@ impl Staging {
         if self.needed > 0 && supply.len() >= self.needed {
             self.needed = 0;
         }
-        marks::hit_if(self.needed > 0, "append: the segment is kept for what gives space back");
+        marks::hit_if(self.needed > 0, "append: the segment is kept for batches that free space");
         self.needed == 0
     }
 
@@ -245,13 +245,13 @@ impl Staging {
     }
 
     fn open_group(&mut self, shared: &Shared, asked: Asked<'_>, flags: u8) -> Result<bool, Error> {
-        let (request, _, for_what) = asked;
+        let (request, _, purpose) = asked;
         let empty = Shape::empty(shared.env.medium.framing.pad, self.echo_due);
         let shape = empty.with(request.records, request.bytes);
         if !self.fresh && !self.fits_segment(&shared.env, self.offset, &shape, asked) {
-            let Some(prepared) = shared.state.supply.take(for_what)? else { return Ok(false) };
+            let Some(prepared) = shared.state.supply.take(purpose)? else { return Ok(false) };
             self.rotate(shared, prepared);
-            self.needed = if for_what == Use::Append { 0 } else { KEPT_BACK };
+            self.needed = if purpose == Purpose::Append { 0 } else { KEPT_BACK };
         }
         let prefix = if self.fresh { shared.env.medium.framing.pad } else { 0 };
         let prefix = self.ensure_chunk(shared, prefix, shape.len())?;
@@ -311,7 +311,7 @@ impl Staging {
         self.closed.push_back(group);
     }
 
-    fn rotate(&mut self, shared: &Shared, prepared: Prepared) {
+    fn rotate(&mut self, shared: &Shared, prepared: PreparedSegment) {
         let old = Arc::clone(&self.segment);
         old.close(shared.env.medium.framing.pad);
         let origin = Origin { segment: old.id, end: self.offset, crc: 0, last: self.last_group() };
@@ -332,8 +332,8 @@ impl Shared {
     /// Appends a record of the log's own; returns its group. Does not request a write.
     pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
         let bytes = record_bytes(body.len());
-        let request = Request { records: 1, bytes, durability: Durability::Lazy, drains: true };
-        let mut reservation = self.try_reserve(&mut 0, (&request, &Stretches::any(0), Use::Retire))?;
+        let request = Request { records: 1, bytes, durability: Durability::Lazy, frees_space: true };
+        let mut reservation = self.try_reserve(&mut 0, (&request, &Stretches::any(0), Purpose::Retire))?;
         let meta = Meta { owner: 0, kind, first: 0, count, attr: 0, prev: Sequence::NONE };
         reservation.record(&meta, body.len(), |writer| writer.put(body));
         let group = reservation.group();

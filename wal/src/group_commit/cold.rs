@@ -20,7 +20,7 @@ use crate::{
     segments::{
         segment::{Segment, encode_header},
         slots::Failure,
-        supply::Use,
+        supply::Purpose,
     },
     types::{
         error::Error,
@@ -89,9 +89,9 @@ impl Cold {
             shared.add_empty(0)?;
         }
         let prepared = loop {
-            match shared.state.supply.take(Use::Move)? {
+            match shared.state.supply.take(Purpose::Move)? {
                 Some(prepared) => break prepared,
-                None => shared.hurry()?,
+                None => shared.allocate_now()?,
             }
         };
         let nonce = shared.env.clock.nonce();

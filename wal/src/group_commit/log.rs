@@ -72,7 +72,7 @@ impl Shared {
                 self.state.filled.fetch_max(reservation.group(), Ordering::Relaxed);
                 return Ok(reservation);
             }
-            self.hurry()?;
+            self.allocate_now()?;
         }
     }
 
@@ -95,7 +95,7 @@ impl Shared {
                 return Ok(group);
             }
             drop(staging);
-            self.hurry()?;
+            self.allocate_now()?;
         }
     }
 

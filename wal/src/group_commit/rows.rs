@@ -15,19 +15,19 @@ pub(crate) fn rows(shared: &Shared, replay_from: SegmentId) -> Vec<SegmentRow> {
     let durable = shared.state.watermark.durable();
     shared.remove_odd(durable);
     let durable = unless(Mutant::RetiredEarly, || durable, || u64::MAX);
-    let undecided = || shared.state.supply.undecided(durable);
+    let pending = || shared.state.supply.pending_frees(durable);
     // What is freed meanwhile is in one of the two: see `State`.
-    let (segments, undecided) = unless(
+    let (segments, pending) = unless(
         Mutant::FreedBetweenLooks,
-        || (shared.state.segments.lock(), undecided()),
+        || (shared.state.segments.lock(), pending()),
         || {
-            let undecided = undecided();
-            (shared.state.segments.lock(), undecided)
+            let pending = pending();
+            (shared.state.segments.lock(), pending)
         },
     );
     let cold = unless(Mutant::ColdNotCheckpointed, || SegmentId::COLD, || SegmentId(u64::MAX));
     let named = segments.range(..replay_from).chain(segments.range(cold..)).map(|(_, segment)| segment.row());
-    let mut rows: Vec<SegmentRow> = named.chain(undecided.iter().map(|segment| segment.row())).collect();
+    let mut rows: Vec<SegmentRow> = named.chain(pending.iter().map(|segment| segment.row())).collect();
     rows.sort_unstable_by_key(|row| row.id);
     rows
 }

@@ -14,12 +14,12 @@ use crate::{
 };
 
 impl Shared {
-    /// See [`Supply::hurry`](crate::segments::supply::Supply::hurry).
+    /// See [`Supply::allocate_now`](crate::segments::supply::Supply::allocate_now).
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Io`]; a failed sync also poisons the log.
-    pub(crate) fn hurry(&self) -> Result<(), Error> {
-        self.state.supply.hurry().map_err(|why| match why {
+    pub(crate) fn allocate_now(&self) -> Result<(), Error> {
+        self.state.supply.allocate_now().map_err(|why| match why {
             NotAdded::Bound { bytes_max } => Error::Full(Capacity::Bound { bytes_max }),
             NotAdded::Failed(failure) => self.not_prepared(failure),
         })
@@ -28,19 +28,19 @@ impl Shared {
     /// See [`Supply::add`](crate::segments::supply::Supply::add).
     ///
     /// # Errors
-    /// As [`Shared::hurry`].
+    /// As [`Shared::allocate_now`].
     pub(crate) fn add_prepared(&self, slot: u32, made: Result<(), Failure>) -> Result<(), Error> {
         self.state.supply.add(slot, made).map_err(|failure| self.not_prepared(failure))
     }
 
-    /// Removes what a failed preparation left; returns the error.
-    pub(crate) fn give_up(&self, slot: u32, failure: Failure) -> Error {
-        self.state.supply.give_up(slot);
+    /// Removes the file of a failed preparation, and returns the error.
+    pub(crate) fn preparation_failed(&self, slot: u32, failure: Failure) -> Error {
+        self.state.supply.remove_prefill(slot);
         self.not_prepared(failure)
     }
 
-    /// Leaves segments to be recycled when `group`, which holds the record of their end, is durable. They go while the
-    /// live ones are locked: see [`State`](super::state::State).
+    /// Moves segments from the live ones to the supply, which recycles them when `group`, which holds the record that
+    /// frees them, is durable. The live ones stay locked meanwhile: see [`State`](super::state::State).
     pub(crate) fn retire(&self, group: u64, segments: &[SegmentId]) {
         let mut live = self.state.segments.lock();
         for segment in segments.iter().filter_map(|id| live.remove(id)) {

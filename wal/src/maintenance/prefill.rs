@@ -15,7 +15,7 @@ use crate::{
     segments::{
         segment::slot_name,
         slots::Failure,
-        supply::{Free, KEPT_BACK, PREPARE, begin, finish, prefill_name, write_zeros, zeros},
+        supply::{FreeSegment, KEPT_BACK, PREPARE, begin, finish, prefill_name, write_zeros, zeros},
     },
     types::{error::Error, marks},
 };
@@ -37,9 +37,9 @@ const GIVE_BACK: &str = "give back segments";
 
 /// Deletes segment files; false if none was deleted. Those that stay are still ready, and the next opening takes them
 /// for prepared ones.
-fn remove(shared: &Shared, surplus: Vec<Free>) -> bool {
+fn remove(shared: &Shared, surplus: Vec<FreeSegment>) -> bool {
     let (mut is_any, mut failure) = (false, None);
-    for Free { slot, file } in surplus {
+    for FreeSegment { slot, file } in surplus {
         marks::hit("supply: a segment is given back");
         drop(file);
         match shared.env.medium.disk.remove(&slot_name(slot)) {
@@ -148,7 +148,7 @@ impl Prefill {
                 }
                 Step::Again
             }
-            Ok(filling) if !shared.state.supply.claim() => {
+            Ok(filling) if !shared.state.supply.reserve_file() => {
                 // A caller made a segment itself meanwhile.
                 marks::hit("supply: a prepared segment would be one too many");
                 drop(shared.env.medium.disk.remove(&prefill_name(filling.slot)));
@@ -159,7 +159,7 @@ impl Prefill {
                 self.note(shared.add_prepared(filling.slot, made), now)
             }
             Err((slot, error)) => {
-                let error = shared.give_up(slot, Failure::Write(error));
+                let error = shared.preparation_failed(slot, Failure::Write(error));
                 self.note(Err(error), now)
             }
         }
@@ -178,7 +178,7 @@ impl Prefill {
                 Step::Again
             }
             Err(error) => {
-                let error = shared.give_up(slot, Failure::Write(error));
+                let error = shared.preparation_failed(slot, Failure::Write(error));
                 self.note(Err(error), now)
             }
         }
@@ -219,10 +219,10 @@ impl Machine for Prefill {
 
     fn step(&mut self, now: Duration) -> Step {
         let Some(shared) = self.shared.upgrade() else { return Step::Done };
-        let wanted = shared.state.supply.wanted();
+        let target = shared.state.supply.target();
         shared.recycle();
         self.shrink(&shared, now);
-        let lacks = shared.state.supply.len() < wanted && !shared.state.supply.is_at_limit();
+        let lacks = shared.state.supply.len() < target && !shared.state.supply.is_at_limit();
         if !lacks {
             shared.faults.succeeded(PREPARE);
         }
@@ -232,7 +232,7 @@ impl Machine for Prefill {
         match () {
             () if now < self.retry_at => Step::At(self.retry_at),
             () if shared.state.supply.is_retiring() => Step::At(now.saturating_add(Duration::from_millis(10))),
-            () if shared.state.supply.len() > wanted => Step::At(self.shrink_at),
+            () if shared.state.supply.len() > target => Step::At(self.shrink_at),
             () => Step::Parked,
         }
     }

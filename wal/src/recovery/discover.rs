@@ -19,7 +19,7 @@ use crate::{
         holes::Holes,
         segment::{Segment, aside_slot, slot_name, slot_of},
         slots::SegmentRow,
-        supply::Free,
+        supply::FreeSegment,
     },
     types::{damage::OddFile, error::Error, ids::SegmentId, marks},
 };
@@ -127,7 +127,7 @@ impl Opening {
     pub(crate) fn let_go(&mut self, slot: u32, is_freed: bool) {
         match self.odd.get(&slot) {
             Some(&size) => self.aside.push(Aside { slot, is_empty: is_freed || size == 0 }),
-            None => self.free.push_back(Free::new(slot)),
+            None => self.free.push_back(FreeSegment::new(slot)),
         }
     }
 

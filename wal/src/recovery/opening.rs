@@ -34,7 +34,7 @@ use crate::{
         medium::Medium,
         segment::{Segment, SegmentInfo, infos, slot_of},
         slots::{Checkpoint, Slots, is_slot},
-        supply::{Free, remove_unfinished},
+        supply::{FreeSegment, remove_unfinished},
     },
     types::{
         damage::{Damage, OddFile},
@@ -81,7 +81,7 @@ pub struct Opening {
     pub(crate) chain: Vec<Arc<Segment>>,
     /// Cold segments with more groups than the checkpoint states.
     pub(crate) grown: Vec<Arc<Segment>>,
-    pub(crate) free: VecDeque<Free>,
+    pub(crate) free: VecDeque<FreeSegment>,
     /// Segment files that could not be read completely, or have a wrong size: their sizes, by slot.
     pub(crate) odd: BTreeMap<u32, u64>,
     /// Those of them that hold nothing of the log any more.

@@ -34,27 +34,28 @@ const OPEN: &str = "open segments";
 /// Zeros are written in pieces of this many bytes, so that preparing never occupies the device for long.
 const ZEROS: usize = 256 << 10;
 
-/// What a prepared segment is taken for.
+/// The purpose for which a prepared segment is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
+pub(crate) enum Purpose {
     Append,
-    /// For live records of segments that can be freed afterwards.
+    /// For copies of live records, so that their segments can be freed.
     Move,
-    /// For records that allow segments to be freed.
-    Drain,
-    /// For the record that frees segments: as soon as it is durable they become prepared segments. So it may take the
-    /// last one, without which the log could not be opened; if a crash comes earlier, that segment is empty.
+    /// For batches that allow segments to be freed.
+    FreeSpace,
+    /// For the record that frees segments. The freed segments become prepared ones when it is durable, so it may take
+    /// the last prepared segment, without which the log could not be opened. If a crash comes earlier, that segment is
+    /// empty.
     Retire,
 }
 
-impl Use {
-    /// The number of prepared segments that this use may not take.
+impl Purpose {
+    /// The number of prepared segments that may not be taken for this purpose.
     fn kept_back(self) -> usize {
         match self {
-            Use::Append => KEPT_BACK,
-            Use::Move => KEPT_BACK - 1,
-            Use::Drain => KEPT_BACK - 2,
-            Use::Retire => 0,
+            Purpose::Append => KEPT_BACK,
+            Purpose::Move => KEPT_BACK - 1,
+            Purpose::FreeSpace => KEPT_BACK - 2,
+            Purpose::Retire => 0,
         }
     }
 }
@@ -70,47 +71,56 @@ pub(crate) enum NotAdded {
 
 /// A segment file that is about to be used.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedSegment {
     pub(crate) slot: u32,
     pub(crate) file: Arc<dyn File>,
 }
 
 /// An unused segment file. Few are open: the file descriptors of a process are limited.
 #[derive(Debug)]
-pub(crate) struct Free {
+pub(crate) struct FreeSegment {
     pub(crate) slot: u32,
     pub(crate) file: Option<Arc<dyn File>>,
 }
 
-impl Free {
+impl FreeSegment {
     pub(crate) fn new(slot: u32) -> Self {
         Self { slot, file: None }
     }
 
-    pub(crate) fn open(self, disk: &dyn Disk) -> io::Result<Prepared> {
+    pub(crate) fn open(self, disk: &dyn Disk) -> io::Result<PreparedSegment> {
         let file = match self.file {
             Some(file) => file,
             None => disk.open(&slot_name(self.slot), Mode::Write)?,
         };
-        Ok(Prepared { slot: self.slot, file })
+        Ok(PreparedSegment { slot: self.slot, file })
     }
 }
 
-impl From<Prepared> for Free {
-    fn from(Prepared { slot, file }: Prepared) -> Self {
+impl From<PreparedSegment> for FreeSegment {
+    fn from(PreparedSegment { slot, file }: PreparedSegment) -> Self {
         Self { slot, file: Some(file) }
     }
+}
+
+/// The segment files that an opening found.
+pub(crate) struct FoundSegments {
+    pub(crate) free: VecDeque<FreeSegment>,
+    /// The number of live segments, the active one included.
+    pub(crate) in_use: usize,
+    /// The slot of the next new file.
+    pub(crate) next_slot: u32,
 }
 
 /// The unused segment files.
 #[derive(Debug)]
 pub(crate) struct Supply {
     disk: Arc<dyn Disk>,
-    size: u64,
+    segment_bytes: u64,
     /// The most bytes that segment files may take in total.
     bytes_max: u64,
-    /// How many segments to keep prepared.
-    wanted: usize,
+    /// The number of segments to keep prepared.
+    target: usize,
     /// Where failures are reported that the supply survives.
     faults: Arc<Faults>,
     state: Mutex<State>,
@@ -118,9 +128,9 @@ pub(crate) struct Supply {
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Free>,
+    ready: VecDeque<FreeSegment>,
     /// Files that could not be opened: they are removed.
-    unopened: Vec<Free>,
+    unopened: Vec<FreeSegment>,
     next_slot: u32,
     /// The number of all segment files, used and unused.
     files: u64,
@@ -134,22 +144,24 @@ struct State {
 }
 
 impl Supply {
-    /// For a log with segments of `size` bytes, `in_use` of them besides those in `ready`.
+    /// For a log with segments of `segment_bytes` bytes.
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
-        (size, options): (u64, &Options),
+        segment_bytes: u64,
+        options: &Options,
         faults: Arc<Faults>,
-        (ready, in_use, next_slot): (VecDeque<Free>, usize, u32),
+        found: FoundSegments,
     ) -> Self {
-        let files = (ready.len() + in_use) as u64;
-        let state = Mutex::new(State { ready, next_slot, files, is_opening: true, ..State::default() });
-        let wanted = options.reserve_segments.saturating_add(KEPT_BACK);
-        Self { disk, size, bytes_max: options.space_bytes_max, wanted, faults, state }
+        let FoundSegments { free, in_use, next_slot } = found;
+        let files = (free.len() + in_use) as u64;
+        let state = Mutex::new(State { ready: free, next_slot, files, is_opening: true, ..State::default() });
+        let target = options.reserve_segments.saturating_add(KEPT_BACK);
+        Self { disk, segment_bytes, bytes_max: options.space_bytes_max, target, faults, state }
     }
 
-    /// How many segments to keep prepared.
-    pub(crate) fn wanted(&self) -> usize {
-        self.wanted
+    /// The number of segments to keep prepared.
+    pub(crate) fn target(&self) -> usize {
+        self.target
     }
 
     /// Ends the opening: from now on segments are prepared.
@@ -157,19 +169,19 @@ impl Supply {
         self.state.lock().is_opening = false;
     }
 
-    /// Takes a prepared segment, if there is one beyond those kept back from this use. Skips files that cannot be
+    /// Takes a prepared segment, if there are more than those kept back from this purpose. Skips files that cannot be
     /// opened: see [`State::open_next`].
     ///
     /// # Errors
     /// [`Error::Io`] if the process lacks a resource to open one, and none is open already.
-    pub(crate) fn take(&self, for_what: Use) -> Result<Option<Prepared>, Error> {
+    pub(crate) fn take(&self, purpose: Purpose) -> Result<Option<PreparedSegment>, Error> {
         let mut state = self.state.lock();
         // An opening may take kept-back segments but for the last: without that one the next opening fails where no
         // more can be made.
-        let floor = if state.is_opening { for_what.kept_back().min(1) } else { for_what.kept_back() };
+        let floor = if state.is_opening { purpose.kept_back().min(1) } else { purpose.kept_back() };
         let is_last = state.ready.len() == floor + 1;
-        marks::hit_if(is_last && for_what == Use::Drain, "supply: the segment kept for draining is used");
-        marks::hit_if(is_last && for_what == Use::Move, "supply: the segment kept for moving is used");
+        marks::hit_if(is_last && purpose == Purpose::FreeSpace, "supply: the segment kept for freeing space is used");
+        marks::hit_if(is_last && purpose == Purpose::Move, "supply: the segment kept for moving is used");
         state.open_next(&*self.disk, &self.faults, floor)
     }
 
@@ -177,17 +189,18 @@ impl Supply {
         self.state.lock().ready.len()
     }
 
-    /// Makes a segment at once, for a caller that cannot go on without one. Its blocks are allocated and not written,
-    /// so its first life is slower (measured: 19 to 27 % for large groups); waiting for zeros would take longer.
-    pub(crate) fn hurry(&self) -> Result<(), NotAdded> {
-        if !self.claim() {
+    /// Allocates a segment file in the caller's thread, for a caller that cannot go on without one. The blocks are not
+    /// written, so the first life of the file is slower (measured: 19 to 27 % for large groups); writing zeros would
+    /// take longer.
+    pub(crate) fn allocate_now(&self) -> Result<(), NotAdded> {
+        if !self.reserve_file() {
             marks::hit("supply: the log may not grow");
             return Err(NotAdded::Bound { bytes_max: self.bytes_max });
         }
-        marks::hit("supply: a segment is made in a hurry");
+        marks::hit("supply: a segment is allocated on the spot");
         let slot = self.next_slot();
         let disk = &*self.disk;
-        let made = begin(disk, slot, self.size).map_err(Failure::Write);
+        let made = begin(disk, slot, self.segment_bytes).map_err(Failure::Write);
         self.add(slot, made.and_then(|file| finish(disk, slot, &*file))).map_err(NotAdded::Failed)
     }
 
@@ -196,11 +209,12 @@ impl Supply {
         self.state.lock().retiring.push((group, segment));
     }
 
-    /// Segments whose freeing is not durable if the log is durable up to `durable`: a crash may bring them back.
-    pub(crate) fn undecided(&self, durable: u64) -> Vec<Arc<Segment>> {
+    /// Freed segments whose freeing record is not durable while the log is durable up to `durable`: a crash may bring
+    /// them back.
+    pub(crate) fn pending_frees(&self, durable: u64) -> Vec<Arc<Segment>> {
         let state = self.state.lock();
-        let undecided = state.retiring.iter().filter(|(group, _)| *group > durable);
-        undecided.map(|(_, segment)| Arc::clone(segment)).collect()
+        let pending = state.retiring.iter().filter(|(group, _)| *group > durable);
+        pending.map(|(_, segment)| Arc::clone(segment)).collect()
     }
 
     /// The slots of segments that are freed durably and may not be recycled.
@@ -235,8 +249,8 @@ impl Supply {
         self.is_too_many(self.state.lock().files + 1)
     }
 
-    /// Counts a new segment file, if the bound allows it.
-    pub(crate) fn claim(&self) -> bool {
+    /// Counts a segment file that the caller is about to add; false if the bound does not allow it.
+    pub(crate) fn reserve_file(&self) -> bool {
         let mut state = self.state.lock();
         let may = !self.is_too_many(state.files + u64::from(!state.is_opening));
         state.files += u64::from(may);
@@ -249,7 +263,7 @@ impl Supply {
 
     /// The most segment files that the bound allows.
     pub(crate) fn files_max(&self) -> u64 {
-        self.bytes_max / self.size
+        self.bytes_max / self.segment_bytes
     }
 
     /// The number of all segment files.
@@ -264,7 +278,7 @@ impl Supply {
 
     /// Returns a file of the surplus that could not be deleted.
     pub(crate) fn put_back(&self, slot: u32) {
-        self.state.lock().ready.push_back(Free::new(slot));
+        self.state.lock().ready.push_back(FreeSegment::new(slot));
     }
 
     pub(crate) fn next_slot(&self) -> u32 {
@@ -273,7 +287,7 @@ impl Supply {
         state.next_slot - 1
     }
 
-    /// Adds a new segment, which was [counted](Self::claim).
+    /// Adds a new segment, which was [counted](Self::reserve_file).
     ///
     /// # Errors
     /// That of `made`. A failed write of a new segment does not affect the log, which goes on with what it has; a
@@ -284,20 +298,20 @@ impl Supply {
                 // The file is in place; if it cannot be opened now, for want of descriptors, it is opened when it is
                 // used.
                 let file = self.disk.open(&slot_name(slot), Mode::Write).ok();
-                self.state.lock().add(self.wanted, slot, file);
+                self.state.lock().add(self.target, slot, file);
                 self.faults.succeeded(PREPARE);
                 Ok(())
             }
             Err(failure) => {
                 self.state.lock().files -= 1;
-                self.give_up(slot);
+                self.remove_prefill(slot);
                 Err(failure)
             }
         }
     }
 
-    /// Removes what a failed preparation left.
-    pub(crate) fn give_up(&self, slot: u32) {
+    /// Removes the file of a failed preparation.
+    pub(crate) fn remove_prefill(&self, slot: u32) {
         // If this fails, the next opening removes the file.
         drop(self.disk.remove(&prefill_name(slot)));
     }
@@ -312,7 +326,7 @@ impl Supply {
             marks::hit_if(!freed, "supply: a freed segment waits for its record");
             if freed && !segment.is_odd() && Arc::strong_count(&segment) == 1 {
                 marks::hit("supply: a segment is recycled");
-                state.add(self.wanted, segment.slot, Some(Arc::clone(&segment.file)));
+                state.add(self.target, segment.slot, Some(Arc::clone(&segment.file)));
             } else {
                 state.retiring.push((group, segment));
             }
@@ -322,11 +336,11 @@ impl Supply {
     /// Takes up to `most` ready segments that are not worth their space: those beyond both the reserve and the number
     /// `begun` lately, so that a log with varying load reuses warm files. Takes files beyond the bound first, and
     /// before those the ones that could not be opened.
-    pub(crate) fn surplus(&self, begun: u64, most: usize) -> Vec<Free> {
+    pub(crate) fn surplus(&self, begun: u64, most: usize) -> Vec<FreeSegment> {
         let (mut state, files_max) = (self.state.lock(), self.files_max());
         let begun = if state.files < files_max { usize::try_from(begun).unwrap_or(usize::MAX) } else { 0 };
         let past = usize::try_from(state.files.saturating_sub(files_max)).unwrap_or(usize::MAX);
-        let keep = self.wanted.max(begun).min(state.ready.len().saturating_sub(past).max(KEPT_BACK));
+        let keep = self.target.max(begun).min(state.ready.len().saturating_sub(past).max(KEPT_BACK));
         let count = state.ready.len().saturating_sub(keep).min(most);
         let at = state.ready.len() - count;
         let mut surplus = std::mem::take(&mut state.unopened);
@@ -347,7 +361,7 @@ impl State {
     /// Opens the first ready segment that can be opened. If the file is at fault, it is no longer ready, another is
     /// prepared in its place, and it goes with the next surplus. If the process lacks a resource, an open one further
     /// on may serve.
-    fn open_next(&mut self, disk: &dyn Disk, faults: &Faults, floor: usize) -> Result<Option<Prepared>, Error> {
+    fn open_next(&mut self, disk: &dyn Disk, faults: &Faults, floor: usize) -> Result<Option<PreparedSegment>, Error> {
         let (mut later, mut taken, mut failure) = (Vec::new(), None, None);
         while self.ready.len() + later.len() > floor
             && let Some(free) = self.ready.pop_front()
@@ -364,9 +378,9 @@ impl State {
                     let error = Error::io(format!("opening {}, a prepared segment", slot_name(slot)), error);
                     faults.failed(OPEN, &error);
                     if is_of_the_file {
-                        self.unopened.push(Free::new(slot));
+                        self.unopened.push(FreeSegment::new(slot));
                     } else {
-                        later.push(Free::new(slot));
+                        later.push(FreeSegment::new(slot));
                         failure.get_or_insert(error);
                     }
                 }
@@ -390,7 +404,7 @@ impl State {
     /// Adds a ready segment. Only the first `open_max` stay open.
     fn add(&mut self, open_max: usize, slot: u32, file: Option<Arc<dyn File>>) {
         let file = file.filter(|_| self.ready.len() < open_max);
-        self.ready.push_back(Free { slot, file });
+        self.ready.push_back(FreeSegment { slot, file });
     }
 }
 
@@ -416,7 +430,7 @@ pub(crate) fn remove_unfinished(disk: &dyn Disk) -> Result<(), Error> {
 }
 
 /// Makes a whole segment in the caller's thread, zeros included: for a new log.
-pub(crate) fn prepare_now(disk: &dyn Disk, pool: &Pool, slot: u32, size: u64) -> io::Result<Prepared> {
+pub(crate) fn prepare_now(disk: &dyn Disk, pool: &Pool, slot: u32, size: u64) -> io::Result<PreparedSegment> {
     let file = begin(disk, slot, size)?;
     let zeros = zeros(pool, size);
     let mut at = 0;
@@ -424,7 +438,7 @@ pub(crate) fn prepare_now(disk: &dyn Disk, pool: &Pool, slot: u32, size: u64) ->
         at += write_zeros(&*file, &zeros, at, size)?;
     }
     finish(disk, slot, &*file).map_err(Failure::into_error)?;
-    Ok(Prepared { slot, file: disk.open(&slot_name(slot), Mode::Write)? })
+    Ok(PreparedSegment { slot, file: disk.open(&slot_name(slot), Mode::Write)? })
 }
 
 pub(crate) fn begin(disk: &dyn Disk, slot: u32, size: u64) -> io::Result<Arc<dyn File>> {

@@ -23,7 +23,7 @@ pub(crate) type Written = BTreeMap<Sequence, (Place, Descriptor, Vec<u8>)>;
 pub(crate) fn write_batch(wal: &Wal, rng: &mut Rng, count: u32, len_max: usize, written: &mut Written) {
     let bodies: Vec<Vec<u8>> = (0..count).map(|_| vec![rng.u8(..); rng.usize(16..=len_max)]).collect();
     let bytes = bodies.iter().map(|body| record_bytes(body.len())).sum();
-    let request = Request { records: count, bytes, durability: Durability::Durable, drains: false };
+    let request = Request { records: count, bytes, durability: Durability::Durable, frees_space: false };
     let mut reservation = wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap();
     for body in bodies {
         let descriptor =

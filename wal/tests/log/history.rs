@@ -203,7 +203,7 @@ impl History {
         let durability = if self.rng.u8(..4) == 0 { Durability::Lazy } else { Durability::Durable };
         let records = u32::try_from(bodies.len()).unwrap();
         let permit = wal.admit(bytes as u64)?;
-        let mut reservation = wal.reserve(permit, &Request { records, bytes, durability, drains: false })?;
+        let mut reservation = wal.reserve(permit, &Request { records, bytes, durability, frees_space: false })?;
         let mut batch = Vec::new();
         for body in bodies {
             let owner = self.rng.usize(..OWNERS);

@@ -400,7 +400,7 @@ fn a_full_device_is_an_error_that_passes_and_draining_goes_on() {
     assert!(matches!(full, Some(Error::Full(Capacity::Device))), "{full:?}");
     assert!(sim.wal.poisoned().is_none());
     let drain = |wal: &Wal| {
-        let request = Request { records: 1, bytes: 40_064, durability: Durability::Durable, drains: true };
+        let request = Request { records: 1, bytes: 40_064, durability: Durability::Durable, frees_space: true };
         let mut reservation = wal.reserve(wal.admit(40_064)?, &request)?;
         let meta = Meta { owner: 7, kind: 3, first: 1, count: 0, attr: 0, prev: Sequence::NONE };
         reservation.record(&meta, 40_000, |writer| writer.put(&big));
@@ -576,7 +576,7 @@ fn writers_that_commit_themselves_and_tickets_of_every_form_end_together() {
                 for nth in 0..200 {
                     let body = body(thread * 1000 + nth, if nth % 10 == 0 { 40_000 } else { 200 });
                     let bytes = record_bytes(body.len());
-                    let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+                    let request = Request { records: 1, bytes, durability: Durability::Durable, frees_space: false };
                     let mut reservation = wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap();
                     let meta = Meta { owner: thread, kind: 1, first: nth, count: 1, attr: 0, prev: Sequence::NONE };
                     reservation.record(&meta, body.len(), |writer| writer.put(&body));
@@ -612,7 +612,7 @@ fn a_group_that_was_taken_and_not_written_is_committed_by_another() {
     let wal = open(disk, options, Runtime::Threads).unwrap().start().unwrap();
     let reserve = |body: &[u8]| {
         let bytes = record_bytes(body.len());
-        let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+        let request = Request { records: 1, bytes, durability: Durability::Durable, frees_space: false };
         let mut reservation = wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap();
         let meta = Meta { owner: 1, kind: 1, first: 0, count: 1, attr: 0, prev: Sequence::NONE };
         reservation.record(&meta, body.len(), |writer| writer.put(body));
@@ -638,7 +638,7 @@ fn who_waits_with_a_bound_is_woken_among_many() {
         std::thread::spawn(move || {
             for nth in 0..100_u64 {
                 let bytes = record_bytes(8);
-                let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+                let request = Request { records: 1, bytes, durability: Durability::Durable, frees_space: false };
                 let mut reservation = wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap();
                 let meta = Meta { owner: writer, kind: 1, first: nth, count: 1, attr: 0, prev: Sequence::NONE };
                 reservation.record(&meta, 8, |body| body.put(&nth.to_le_bytes()));
@@ -678,7 +678,7 @@ fn a_log_that_is_driven_by_hand_gives_the_ticket_back_when_another_thread_is_wai
     let wal = open(disk, options(), Runtime::Manual(clock)).unwrap().start().unwrap();
     let reserve = || {
         let bytes = record_bytes(8);
-        let request = Request { records: 1, bytes, durability: Durability::Durable, drains: false };
+        let request = Request { records: 1, bytes, durability: Durability::Durable, frees_space: false };
         wal.reserve(wal.admit(bytes as u64).unwrap(), &request).unwrap()
     };
     let fill = |reservation: &mut Reservation| {

@@ -66,7 +66,7 @@ pub(crate) fn submit(wal: &Wal, bodies: &[&[u8]], durability: Durability) -> Res
     let bytes = bodies.iter().map(|body| record_bytes(body.len())).sum();
     let records = u32::try_from(bodies.len()).unwrap();
     let permit = wal.admit(bytes as u64)?;
-    let mut reservation = wal.reserve(permit, &Request { records, bytes, durability, drains: false })?;
+    let mut reservation = wal.reserve(permit, &Request { records, bytes, durability, frees_space: false })?;
     let mut places = Vec::new();
     for (nth, body) in bodies.iter().enumerate() {
         let meta = Meta { owner: 7, kind: 1, first: nth as u64, count: 1, attr: 3, prev: Sequence::NONE };
