@@ -7,5 +7,5 @@ pub(crate) mod identity;
 pub(crate) mod slots;
 pub(crate) mod supply;
 pub(crate) mod claim;
-pub(crate) mod holes;
+pub(crate) mod unreadable;
 pub(crate) mod aside;

@@ -10,9 +10,9 @@ use crate::{
         read_ahead::ReadAhead,
     },
     segments::{
-        holes::{is_of_the_bytes, require_device},
         medium::Medium,
         segment::{Segment, read_slice},
+        unreadable::{check_device, is_media_error},
     },
     types::{
         error::Error,
@@ -103,7 +103,7 @@ impl ColdReader<'_> {
     fn read_alone(&self, segment: &Segment, span: &Span) -> Result<Option<Buffer>, Error> {
         match read_slice(&*segment.file, &self.medium.pool, span.at, span.end - span.at) {
             Ok(bytes) => Ok(Some(Buffer::new(in_segment(span.at), bytes))),
-            Err(error) if is_of_the_bytes(&error) => Ok(None),
+            Err(error) if is_media_error(&error) => Ok(None),
             Err(error) => Err(failed(segment, error)),
         }
     }
@@ -124,12 +124,12 @@ impl ColdReader<'_> {
         self.read_ahead.forget(segment.id);
         let (at, end) = blocks(place, self.medium.framing.pad);
         let read = || read_slice(&*segment.file, &self.medium.pool, at, end - at);
-        let retried = read().or_else(|error| if is_of_the_bytes(&error) { read() } else { Err(error) });
+        let retried = read().or_else(|error| if is_media_error(&error) { read() } else { Err(error) });
         let bytes = match retried {
             Ok(bytes) => bytes,
-            Err(error) if is_of_the_bytes(&error) => {
+            Err(error) if is_media_error(&error) => {
                 // One that has failed as a whole has lost nothing.
-                require_device(self.medium, self.is_named)?;
+                check_device(self.medium, self.is_named)?;
                 let what = format!("a record cannot be read: {error}");
                 return Err(Error::corruption(place.segment, place.offset, what));
             }
@@ -235,7 +235,7 @@ impl<'p> ReadPlan<'p> {
             }
             match read {
                 Ok(bytes) => fetched.push(Some(Buffer::new(in_segment(fetch.at), bytes))),
-                Err(error) if is_of_the_bytes(&error) => fetched.push(None),
+                Err(error) if is_media_error(&error) => fetched.push(None),
                 Err(error) => failure = failure.or(Some((&self.segments[fetch.segment], error))),
             }
         }

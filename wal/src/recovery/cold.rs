@@ -6,7 +6,7 @@ use crate::{
     format::group::{Life, in_segment},
     recovery::{discover::FoundFile, opening::Opening},
     scan::walk::{Course, Expected, Found, headers_in},
-    segments::{holes::Holes, segment::Segment},
+    segments::{segment::Segment, unreadable::UnreadableRanges},
     types::{error::Error, ids::SegmentId, marks},
 };
 
@@ -30,9 +30,9 @@ impl Opening {
         let cold: Vec<_> = self.live.range(SegmentId::COLD..).map(|(_, segment)| Arc::clone(segment)).collect();
         for segment in cold {
             let stated = segment.last();
-            let holes = self.find_end(&segment)?;
-            self.base.require_device(&holes)?;
-            self.note_holes(segment.slot, &holes);
+            let unreadable = self.find_end(&segment)?;
+            self.base.check_device(&unreadable)?;
+            self.report_unreadable(segment.slot, &unreadable);
             segment.close(pad);
             if segment.last() > stated {
                 marks::hit("recovery: copies that no checkpoint states are found");
@@ -52,10 +52,10 @@ impl Opening {
     ///
     /// A group was begun only when all earlier ones were synced. So a group that is not intact is damage if another
     /// follows, and the end otherwise.
-    fn find_end(&self, segment: &Segment) -> Result<Holes, Error> {
+    fn find_end(&self, segment: &Segment) -> Result<UnreadableRanges, Error> {
         let stated = segment.adopt_end(&self.base.medium);
         if stated.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))? {
-            return Ok(Holes::default());
+            return Ok(UnreadableRanges::default());
         }
         marks::hit("recovery: a cold segment is walked to its end");
         let expected = Expected { life: segment.life, sequence: segment.last() + 1, first: false, chain: None };
@@ -67,7 +67,7 @@ impl Opening {
                 // Reads of the segment report what is left of it. Where all that follows is misplaced, the walk cannot
                 // resume.
                 found if self.is_followed(&mut course)? && course.salvage(&found, None, None, None)?.is_some() => {}
-                _ => return Ok(course.window.holes),
+                _ => return Ok(course.window.unreadable),
             }
             segment.extend(in_segment(course.at), course.expected.sequence - 1);
         }

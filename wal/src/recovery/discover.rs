@@ -16,10 +16,10 @@ use crate::{
     segments::{
         aside::{Aside, is_marked},
         claim::Claim,
-        holes::Holes,
         segment::{Segment, aside_slot, slot_name, slot_of},
         slots::SegmentRow,
         supply::FreeSegment,
+        unreadable::UnreadableRanges,
     },
     types::{damage::OddFile, error::Error, ids::SegmentId, marks},
 };
@@ -31,8 +31,8 @@ pub(crate) struct FoundFile {
     /// that was written to the wrong file adds its own life to that file.
     pub(crate) lives: Vec<Life>,
     pub(crate) claim: Claim,
-    /// What could not be read of its beginning.
-    pub(crate) holes: Holes,
+    /// The ranges near its start that could not be read.
+    pub(crate) unreadable: UnreadableRanges,
 }
 
 impl FoundFile {
@@ -52,7 +52,7 @@ impl FoundFile {
 
     /// See [`Base::probe`].
     pub(crate) fn probe(&mut self, base: &Base) -> Result<Option<Life>, Error> {
-        base.probe(&*self.open(base)?, &mut self.holes)
+        base.probe(&*self.open(base)?, &mut self.unreadable)
     }
 }
 
@@ -79,12 +79,12 @@ impl Opening {
 
     /// Reads the lives of a file; `None` for a file of a wrong size that is not known to belong to this log.
     fn look_at(&mut self, disk: &dyn Disk, slot: u32) -> Result<Option<FoundFile>, Error> {
-        let (name, mut holes) = (slot_name(slot), Holes::default());
+        let (name, mut unreadable) = (slot_name(slot), UnreadableRanges::default());
         let fail = |error| Error::io(format!("opening {name}"), error);
         let file = disk.open(&name, self.base.mode).map_err(fail)?;
         let (size, expected) = (file.size().map_err(fail)?, self.base.identity.segment_bytes);
-        let (lives, claim) = self.base.lives(&*file, &mut holes)?;
-        self.base.require_device(&holes)?;
+        let (lives, claim) = self.base.lives(&*file, &mut unreadable)?;
+        self.base.check_device(&unreadable)?;
         for life in &lives {
             self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
         }
@@ -98,13 +98,13 @@ impl Opening {
             self.odd.insert(slot, size);
             self.report_odd(slot, format!("has {size} bytes instead of {expected}"));
         }
-        self.note_holes(slot, &holes);
-        Ok(Some(FoundFile { slot, lives, claim, holes }))
+        self.report_unreadable(slot, &unreadable);
+        Ok(Some(FoundFile { slot, lives, claim, unreadable }))
     }
 
-    /// Reports what could not be read of a segment file, which this opening does not reuse.
-    pub(crate) fn note_holes(&mut self, slot: u32, holes: &Holes) {
-        let Some(why) = holes.why() else { return };
+    /// Reports the ranges of a segment file that could not be read. This opening does not reuse the file.
+    pub(crate) fn report_unreadable(&mut self, slot: u32, unreadable: &UnreadableRanges) {
+        let Some(why) = unreadable.description() else { return };
         let size = self.base.identity.segment_bytes;
         match self.odd.get(&slot) {
             None => {
@@ -186,8 +186,8 @@ impl Opening {
                 Some(life) => Some(life),
                 None => file.probe(&self.base)?.filter(|life| life.begun() >= from),
             };
-            self.base.require_device(&file.holes)?;
-            self.note_holes(file.slot, &file.holes);
+            self.base.check_device(&file.unreadable)?;
+            self.report_unreadable(file.slot, &file.unreadable);
             match life {
                 Some(life) if life.segment.is_cold() => cold.push((life, file)),
                 Some(life) => stated.push((life, file)),
@@ -204,7 +204,7 @@ impl Opening {
         rest.sort_by_key(|file| file.slot);
         let pad = self.base.identity.pad;
         // Header and first group of a segment are one write: here neither could be read.
-        let unknown = rest.iter().find(|file| file.holes.cover(0..2 * pad, pad)).filter(|_| !is_gapped);
+        let unknown = rest.iter().find(|file| file.unreadable.covers(0..2 * pad, pad)).filter(|_| !is_gapped);
         self.lost_end = unknown.map(|file| format!("{} may hold it, and cannot be read", slot_name(file.slot)));
         if self.chain.is_empty() && (self.checkpoint.is_some() || !self.bad_slots().is_empty()) {
             marks::hit("recovery: no segment that the checkpoint is replayed from is left");
@@ -245,9 +245,9 @@ impl Opening {
     fn search(&mut self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
         let from = self.replay_from();
         for mut file in std::mem::take(rest) {
-            let lives = self.base.probe_whole(&*file.open(&self.base)?, &mut file.holes)?;
-            self.base.require_device(&file.holes)?;
-            self.note_holes(file.slot, &file.holes);
+            let lives = self.base.probe_whole(&*file.open(&self.base)?, &mut file.unreadable)?;
+            self.base.check_device(&file.unreadable)?;
+            self.report_unreadable(file.slot, &file.unreadable);
             let is_missing = |life: &&Life| {
                 let is_there = stated.iter().any(|(there, _)| there.is(life));
                 life.begun() >= from && !life.segment.is_cold() && !is_there
@@ -419,7 +419,7 @@ impl Base {
         if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
             return Ok(true);
         }
-        Ok(self.probe(&*file.open(self)?, &mut Holes::default())?.is_some_and(|life| life.segment == row.id))
+        Ok(self.probe(&*file.open(self)?, &mut UnreadableRanges::default())?.is_some_and(|life| life.segment == row.id))
     }
 
     /// Whether a group of another segment overwrote the start of this file: another file holds more of the stated life,

@@ -10,11 +10,11 @@ use crate::{
     runtime::worker::Clock,
     segments::{
         claim::implied_seed,
-        holes::{Holes, is_of_the_bytes, read_around},
         identity::{Identity, LOCK, NAME, NAME_COPY, NAME_NEW, NAME_RESTORED},
         segment::slot_of,
         slots::{Failure, is_slot},
         supply::is_prefill,
+        unreadable::{UnreadableRanges, is_media_error, read_or_zeros},
     },
     types::{error::Error, identity_fault::IdentityFault, marks},
 };
@@ -187,7 +187,7 @@ impl Naming {
 fn why_lost(error: &Error) -> Option<String> {
     match error {
         Error::Foreign(what) => Some(what.clone()),
-        Error::Io { what, error } if is_of_the_bytes(error) => Some(format!("{what}: {error}")),
+        Error::Io { what, error } if is_media_error(error) => Some(format!("{what}: {error}")),
         _ => None,
     }
 }
@@ -204,7 +204,7 @@ impl Look {
     /// `None` if the file has no readable header.
     fn at(disk: &dyn Disk, pool: &Pool, name: &str) -> io::Result<Option<Self>> {
         match Self::read(disk, pool, name) {
-            Err(error) if is_of_the_bytes(&error) => Ok(None),
+            Err(error) if is_media_error(&error) => Ok(None),
             look => look,
         }
     }
@@ -216,7 +216,7 @@ impl Look {
         if len == 0 {
             return Ok(None);
         }
-        let bytes = read_around(&*file, pool, disk.facts().pad_unit, 0..len, &mut Holes::default())?;
+        let bytes = read_or_zeros(&*file, pool, disk.facts().pad_unit, 0..len, &mut UnreadableRanges::default())?;
         let (copy, seed) = (Identity::copy_in(&bytes), implied_seed(&bytes));
         let is_header_of = |pad: &usize| implied_seed(&bytes[(*pad).min(len)..]);
         // The first group begins after the first pad unit.

@@ -29,12 +29,12 @@ use crate::{
         aside::Aside,
         claim::Claim,
         footer::FooterParts,
-        holes::is_of_the_bytes,
         identity::is_identity,
         medium::Medium,
         segment::{Segment, SegmentInfo, infos, slot_of},
         slots::{Checkpoint, Slots, is_slot},
         supply::{FreeSegment, remove_unfinished},
+        unreadable::is_media_error,
     },
     types::{
         damage::{Damage, OddFile},
@@ -221,9 +221,9 @@ impl Opening {
 
     /// Reports checkpoints that could not be read.
     fn report_slots(&mut self) -> Result<(), Error> {
-        for (name, holes) in self.slots.unread() {
-            self.base.require_device(holes)?;
-            let what = holes.why().unwrap_or_default();
+        for (name, unreadable) in self.slots.unreadable() {
+            self.base.check_device(unreadable)?;
+            let what = unreadable.description().unwrap_or_default();
             self.report.odd_files.push(OddFile { name: name.to_owned(), what });
         }
         Ok(())
@@ -256,7 +256,7 @@ impl Opening {
     ) -> Result<impl Iterator<Item = Result<Option<Slice>, Error>>, Error> {
         let live = |id: &SegmentId| self.live.get(id).map(Arc::clone).ok_or(Error::Gone(*id));
         let heads = read_heads(&self.base, segments.iter().map(live).collect::<Result<_, _>>()?);
-        Ok(heads.map(|head| head.or_else(unread)))
+        Ok(heads.map(|head| head.or_else(none_if_unreadable)))
     }
 
     /// Accepts the footer of a segment, because the layer above can use it: the segment is not sealed again.
@@ -272,7 +272,7 @@ impl Opening {
     /// [`Error::Gone`], [`Error::Io`].
     pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        segment.read_footer(&self.base.medium).or_else(unread)
+        segment.read_footer(&self.base.medium).or_else(none_if_unreadable)
     }
 
     /// Scans a segment without a footer whose end is known: calls `each` with every record, and with every loss. What
@@ -344,9 +344,9 @@ impl Opening {
 }
 
 /// A footer that cannot be read counts as missing: the segment is scanned instead.
-fn unread<T>(error: Error) -> Result<Option<T>, Error> {
+fn none_if_unreadable<T>(error: Error) -> Result<Option<T>, Error> {
     match error {
-        Error::Io { error, .. } if is_of_the_bytes(&error) => Ok(None),
+        Error::Io { error, .. } if is_media_error(&error) => Ok(None),
         error => Err(error),
     }
 }

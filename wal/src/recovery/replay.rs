@@ -143,7 +143,7 @@ impl Opening {
                     let is_promised = (course.expected.sequence..NUMBER_MAX).contains(&bounds.promised);
                     let promised = is_promised.then_some(bounds.promised);
                     let Some(salvage) = course.salvage(&found, bounds.end, promised, successor)? else {
-                        let why = course.window.holes.why().filter(|_| bounds.is_last);
+                        let why = course.window.unreadable.description().filter(|_| bounds.is_last);
                         self.lost_end =
                             why.map(|why| format!("of segment {}, {why}", segment.id)).or(self.lost_end.take());
                         break;
@@ -156,8 +156,8 @@ impl Opening {
             segment.extend(in_segment(course.at), course.expected.sequence - 1);
         }
         self.report.bytes_read += course.window.read_bytes();
-        self.base.require_device(&course.window.holes)?;
-        self.note_holes(segment.slot, &course.window.holes);
+        self.base.check_device(&course.window.unreadable)?;
+        self.report_unreadable(segment.slot, &course.window.unreadable);
         if course.expected.first {
             // No group of the segment is part of the log: the next one begins where this one did.
             self.report.closed = closed;
@@ -222,7 +222,7 @@ impl Opening {
             bounded: bounds.end.is_some()
                 || (bounds.is_named && expected.first)
                 || (!bounds.is_last && (followed || matches!(found, Found::BadRecords(..)))),
-            unread: course.window.holes.touch(&(at..at + found_len)),
+            unread: course.window.unreadable.overlaps(&(at..at + found_len)),
             followed,
             closed: self.report.closed,
         };

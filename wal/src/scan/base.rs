@@ -17,10 +17,10 @@ use crate::{
     scan::walk::{Part, walk},
     segments::{
         claim::Claim,
-        holes::{Holes, read_around, require_device},
         identity::Identity,
         medium::Medium,
         segment::{Segment, verify_header},
+        unreadable::{UnreadableRanges, check_device, read_or_zeros},
     },
     types::{error::Error, ids::SegmentId, marks},
 };
@@ -55,8 +55,12 @@ impl Base {
 
     /// The lives that the header and the first group of a segment file state, newest first: if one of the two is
     /// damaged, the other replaces it. Also which log they belong to.
-    pub(crate) fn lives(&self, file: &dyn File, holes: &mut Holes) -> Result<(Vec<Life>, Claim), Error> {
-        let bytes = self.read(file, 0..2 * self.identity.pad, holes)?;
+    pub(crate) fn lives(
+        &self,
+        file: &dyn File,
+        unreadable: &mut UnreadableRanges,
+    ) -> Result<(Vec<Life>, Claim), Error> {
+        let bytes = self.read(file, 0..2 * self.identity.pad, unreadable)?;
         let lives = self.lives_in(&bytes);
         let claim = Claim::of_segment(&bytes, &self.identity, !lives.is_empty());
         Ok((lives, claim))
@@ -64,24 +68,24 @@ impl Base {
 
     /// The life that a segment file states anywhere near its start. For a file that seems free: its start may be
     /// damaged.
-    pub(crate) fn probe(&self, file: &dyn File, holes: &mut Holes) -> Result<Option<Life>, Error> {
-        let bytes = self.read(file, 0..PROBE.min(self.segment_size() as usize), holes)?;
+    pub(crate) fn probe(&self, file: &dyn File, unreadable: &mut UnreadableRanges) -> Result<Option<Life>, Error> {
+        let bytes = self.read(file, 0..PROBE.min(self.segment_size() as usize), unreadable)?;
         Ok(self.lives_in(&bytes).into_iter().next())
     }
 
     /// All lives that a segment file states anywhere, newest first. For when a segment is missing.
-    pub(crate) fn probe_whole(&self, file: &dyn File, holes: &mut Holes) -> Result<Vec<Life>, Error> {
+    pub(crate) fn probe_whole(&self, file: &dyn File, unreadable: &mut UnreadableRanges) -> Result<Vec<Life>, Error> {
         let mut lives = Vec::new();
         let size = self.segment_size() as usize;
         for at in (0..size).step_by(PROBE) {
-            let bytes = self.read(file, at..(at + PROBE).min(size), holes)?;
+            let bytes = self.read(file, at..(at + PROBE).min(size), unreadable)?;
             lives.append(&mut self.lives_in(&bytes));
         }
         Ok(newest_first(lives))
     }
 
-    fn read(&self, file: &dyn File, range: Range<usize>, holes: &mut Holes) -> Result<Slice, Error> {
-        let bytes = read_around(file, &self.medium.pool, self.identity.pad, range, holes);
+    fn read(&self, file: &dyn File, range: Range<usize>, unreadable: &mut UnreadableRanges) -> Result<Slice, Error> {
+        let bytes = read_or_zeros(file, &self.medium.pool, self.identity.pad, range, unreadable);
         bytes.map_err(|error| Error::io(format!("reading {}", file.name()), error))
     }
 
@@ -105,11 +109,11 @@ impl Base {
     ///
     /// # Errors
     /// [`Error::Io`] if that read fails.
-    pub(crate) fn require_device(&self, holes: &Holes) -> Result<(), Error> {
-        if !holes.is_failure() {
+    pub(crate) fn check_device(&self, unreadable: &UnreadableRanges) -> Result<(), Error> {
+        if !unreadable.is_device_failure() {
             return Ok(());
         }
-        require_device(&self.medium, self.is_named)
+        check_device(&self.medium, self.is_named)
     }
 
     /// Walks the live segment with this id.
@@ -121,8 +125,8 @@ impl Base {
     ) -> Result<(), Error> {
         let segment = live.get(&id).ok_or(Error::Gone(id))?;
         let successor = live.get(&id.next()).map(|successor| &**successor);
-        let holes = walk(segment, successor, &self.medium, each)?;
-        self.require_device(&holes)
+        let unreadable = walk(segment, successor, &self.medium, each)?;
+        self.check_device(&unreadable)
     }
 }
 

@@ -133,8 +133,8 @@ impl Course<'_> {
         let life = self.expected.life;
         self.expected = Expected { life, sequence: resumed.sequence, first: false, chain: resumed.chain };
         let salvage = finds.into_salvage(life.segment, &stretch);
-        let is_unread = self.window.holes.touch(&(stretch.from..stretch.to));
-        Ok(Some(match self.window.holes.why().filter(|_| is_unread) {
+        let is_unread = self.window.unreadable.overlaps(&(stretch.from..stretch.to));
+        Ok(Some(match self.window.unreadable.description().filter(|_| is_unread) {
             Some(why) => salvage.unreadable(&why),
             None => salvage,
         }))

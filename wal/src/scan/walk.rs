@@ -13,7 +13,7 @@ use crate::{
         scanned::{Loss, Scanned},
         window::{ReadQueue, Window},
     },
-    segments::{holes::Holes, medium::Medium, segment::Segment},
+    segments::{medium::Medium, segment::Segment, unreadable::UnreadableRanges},
     types::{
         error::Error,
         ids::{Place, SegmentId, round_up},
@@ -275,12 +275,12 @@ pub(crate) fn walk(
     successor: Option<&Segment>,
     medium: &Medium,
     each: &mut dyn FnMut(Part) -> Result<(), Error>,
-) -> Result<Holes, Error> {
+) -> Result<UnreadableRanges, Error> {
     let mut queue = ReadQueue::new(&*medium.disk);
     let mut course = Course::new(segment, medium, Expected::of_closed(segment));
     course.window.read_ahead(queue.as_mut(), segment.end() as usize);
     while let Some(part) = course.pass(successor)? {
         each(part)?;
     }
-    Ok(course.window.holes)
+    Ok(course.window.unreadable)
 }

@@ -6,9 +6,9 @@ use logboom_disk::{Completion, Disk, Op, OpKind, Pool, Queue, Region, Slice, Wai
 
 use crate::{
     segments::{
-        holes::{Holes, read_around},
         medium::Medium,
         segment::Segment,
+        unreadable::{UnreadableRanges, read_or_zeros},
     },
     types::{error::Error, ids::round_up},
 };
@@ -28,12 +28,20 @@ pub(crate) struct Window<'s> {
     ahead: Option<Ahead<'s>>,
     read_bytes: u64,
     /// The ranges that could not be read; they appear as zeros.
-    pub(crate) holes: Holes,
+    pub(crate) unreadable: UnreadableRanges,
 }
 
 impl<'s> Window<'s> {
     pub(crate) fn new(segment: &'s Segment, medium: &'s Medium) -> Self {
-        Self { segment, medium, at: 0, bytes: None, ahead: None, read_bytes: 0, holes: Holes::default() }
+        Self {
+            segment,
+            medium,
+            at: 0,
+            bytes: None,
+            ahead: None,
+            read_bytes: 0,
+            unreadable: UnreadableRanges::default(),
+        }
     }
 
     /// Reads ahead on `queue`, up to `limit`.
@@ -52,7 +60,7 @@ impl<'s> Window<'s> {
     }
 
     /// The bytes from `at`, a multiple of the pad unit, on: at least `len`, unless the segment ends first. What cannot
-    /// be read is added to the holes, and appears as zeros.
+    /// be read is added to `unreadable`, and appears as zeros.
     pub(crate) fn bytes(&mut self, at: usize, len: usize) -> Result<Slice, Error> {
         let size = self.segment.size as usize;
         let len = round_up(len, self.pad()).min(size - at);
@@ -66,7 +74,7 @@ impl<'s> Window<'s> {
         let piece = at..at + len.max(PIECE).min(size - at);
         let (from, read) = match read {
             Some((from, Ok(bytes))) => (from, Ok(bytes)),
-            _ => (at, read_around(&*self.segment.file, &self.medium.pool, self.pad(), piece, &mut self.holes)),
+            _ => (at, read_or_zeros(&*self.segment.file, &self.medium.pool, self.pad(), piece, &mut self.unreadable)),
         };
         let bytes = read.map_err(|error| Error::io(format!("reading segment {}", self.segment.id), error))?;
         self.read_bytes += bytes.len() as u64;
@@ -227,7 +235,7 @@ mod tests {
 
     /// Walks and leaps, with and without a queue, by parts of any length.
     #[test]
-    fn what_is_asked_for_is_what_is_there() {
+    fn a_window_returns_the_bytes_of_the_file() {
         let mut content = vec![0; SIZE];
         fastrand::Rng::with_seed(1).fill(&mut content);
         for seed in 0..40 {
@@ -267,16 +275,16 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_a_hole_when_it_is_needed() {
+    fn a_range_that_cannot_be_read_is_recorded_when_it_is_needed() {
         let medium = medium(1);
         let segment = segment(&medium, &vec![7; 2 * PIECE]);
         // The file ends before the segment does.
         let mut queue = ReadQueue::new(&*medium.disk);
         let mut window = Window::new(&segment, &medium);
         window.read_ahead(queue.as_mut(), SIZE);
-        assert!(window.bytes(0, PAD).is_ok() && window.bytes(PIECE, PAD).is_ok() && window.holes.is_empty());
+        assert!(window.bytes(0, PAD).is_ok() && window.bytes(PIECE, PAD).is_ok() && window.unreadable.is_empty());
         let beyond = window.bytes(2 * PIECE, PAD).unwrap();
-        assert!(beyond.iter().all(|&byte| byte == 0) && window.holes.cover(2 * PIECE..2 * PIECE + PAD, PAD));
+        assert!(beyond.iter().all(|&byte| byte == 0) && window.unreadable.covers(2 * PIECE..2 * PIECE + PAD, PAD));
     }
 
     fn medium(seed: u64) -> Medium {

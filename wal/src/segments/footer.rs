@@ -14,10 +14,10 @@ use crate::{
         record::{seeded_crc, u32_at, u64_at},
     },
     segments::{
-        holes::{Holes, read_around},
         medium::Medium,
         segment::{Segment, read_slice},
         slots::Failure,
+        unreadable::{UnreadableRanges, read_or_zeros},
     },
     types::{
         error::Error,
@@ -192,7 +192,7 @@ impl Segment {
     /// What an intact footer states. Its end may be later than the known end of the segment, never earlier.
     pub(crate) fn stated(&self, medium: &Medium) -> io::Result<Option<Stated>> {
         let (Framing { pad, seed }, size) = (medium.framing, self.size as usize);
-        let block = read_around(&*self.file, &medium.pool, pad, size - pad..size, &mut Holes::default())?;
+        let block = read_or_zeros(&*self.file, &medium.pool, pad, size - pad..size, &mut UnreadableRanges::default())?;
         let bytes = &block[pad - TRAILER..];
         let (last, end) = (u64_at(bytes, 24), u32_at(bytes, 32));
         let is_its = is_footer(bytes, seed) && self.is_of_its_life(bytes);

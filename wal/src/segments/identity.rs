@@ -14,8 +14,8 @@ use crate::{
         record::{u32_at, u64_at},
     },
     segments::{
-        holes::{Holes, read_around},
         slots::Failure,
+        unreadable::{UnreadableRanges, read_or_zeros},
     },
     types::error::Error,
 };
@@ -147,8 +147,8 @@ impl Identity {
     }
 
     fn load(disk: &dyn Disk, file: &dyn File, pool: &Pool) -> Result<Self, Error> {
-        let unread = |error| Error::io(format!("{NAME} cannot be read"), error);
-        let size = file.size().map_err(unread)?;
+        let fail = |error| Error::io(format!("{NAME} cannot be read"), error);
+        let size = file.size().map_err(fail)?;
         let (pad, is_direct) = (disk.facts().pad_unit, disk.facts().direct);
         // Through the page cache, reads of any size work.
         let len = if is_direct { pad } else { pad.min(usize::try_from(size).unwrap_or(pad)) };
@@ -159,9 +159,9 @@ impl Identity {
             }
             return Err(Error::Foreign(format!("{NAME} has {size} bytes, less than one block of {pad}")));
         }
-        let mut holes = Holes::default();
-        let bytes = read_around(file, pool, len, 0..len, &mut holes).map_err(unread)?;
-        holes.into_error().map_or(Ok(()), |error| Err(unread(error)))?;
+        let mut unreadable = UnreadableRanges::default();
+        let bytes = read_or_zeros(file, pool, len, 0..len, &mut unreadable).map_err(fail)?;
+        unreadable.into_error().map_or(Ok(()), |error| Err(fail(error)))?;
         let identity = Self::decode(&bytes)?;
         if is_direct {
             identity.require_pad(pad)?;

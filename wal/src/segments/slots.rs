@@ -14,10 +14,10 @@ use crate::{
     },
     segments::{
         claim::Claim,
-        holes::{Holes, is_of_the_bytes},
         identity::Identity,
         medium::Medium,
         segment::read_slice,
+        unreadable::{UnreadableRanges, is_media_error},
     },
     types::{
         error::Error,
@@ -49,8 +49,8 @@ pub(crate) struct Slots {
     bad: [bool; 2],
     /// Which log each slot belonged to when it was read.
     claims: [Option<Claim>; 2],
-    /// What could not be read of each slot.
-    unread: [Holes; 2],
+    /// The ranges of each slot that could not be read.
+    unreadable: [UnreadableRanges; 2],
     /// Higher than every slot of a segment file that an intact checkpoint names.
     free_slot: u32,
 }
@@ -118,10 +118,10 @@ impl Slots {
                     slots.claims[at] = Some(Claim::Ours);
                     checkpoint
                 }
-                Err(error) if is_of_the_bytes(&error) => {
+                Err(error) if is_media_error(&error) => {
                     marks::hit("checkpoint: a slot cannot be read");
                     slots.bad[at] = true;
-                    slots.unread[at] = Holes::whole(error);
+                    slots.unreadable[at] = UnreadableRanges::whole_file(error);
                     continue;
                 }
                 Err(error) => return Err(Error::io(format!("reading {name}"), error)),
@@ -187,9 +187,9 @@ impl Slots {
         claims.filter_map(|(name, claim)| claim.as_ref().map(|claim| (name.to_owned(), claim)))
     }
 
-    /// What could not be read of the slots, by file name.
-    pub(crate) fn unread(&self) -> impl Iterator<Item = (&'static str, &Holes)> {
-        NAMES.into_iter().zip(&self.unread).filter(|(_, holes)| !holes.is_empty())
+    /// The ranges of the slots that could not be read, by file name.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = (&'static str, &UnreadableRanges)> {
+        NAMES.into_iter().zip(&self.unreadable).filter(|(_, unreadable)| !unreadable.is_empty())
     }
 
     pub(crate) fn bad(&self) -> Vec<u8> {

@@ -10,9 +10,9 @@ use crate::{
     runtime::faults::Faults,
     segments::{
         aside::{Aside, put_aside},
-        holes::is_of_the_bytes,
         segment::{Segment, slot_name},
         slots::Failure,
+        unreadable::is_media_error,
     },
     types::{
         error::Error,
@@ -374,10 +374,10 @@ impl State {
                 }
                 Err(error) => {
                     marks::hit("supply: a prepared segment cannot be opened");
-                    let is_of_the_file = is_of_the_bytes(&error);
+                    let is_media_error = is_media_error(&error);
                     let error = Error::io(format!("opening {}, a prepared segment", slot_name(slot)), error);
                     faults.failed(OPEN, &error);
-                    if is_of_the_file {
+                    if is_media_error {
                         self.unopened.push(FreeSegment::new(slot));
                     } else {
                         later.push(FreeSegment::new(slot));

@@ -1,4 +1,4 @@
-//! Reading around unreadable blocks: an opening goes on without them, and reports them.
+//! Ranges of a file that cannot be read: an opening goes on without them, and reports them.
 
 use std::{io, ops::Range};
 
@@ -17,29 +17,29 @@ use crate::{
 
 /// The byte ranges of a file that could not be read.
 #[derive(Debug, Default)]
-pub(crate) struct Holes {
+pub(crate) struct UnreadableRanges {
     ranges: Vec<Range<usize>>,
     /// The error of the last of them.
     error: Option<io::Error>,
-    /// The device failed to read some: they do not merely lie beyond the end of the file.
-    is_failure: bool,
+    /// The device failed to read some of them. Otherwise all lie beyond the end of the file.
+    is_device_failure: bool,
 }
 
-impl Holes {
-    /// For a file that is not used at all.
-    pub(crate) fn whole(error: io::Error) -> Self {
-        let mut holes = Self::default();
-        holes.add(0..usize::MAX, error);
-        holes
+impl UnreadableRanges {
+    /// All of a file, which is not used.
+    pub(crate) fn whole_file(error: io::Error) -> Self {
+        let mut unreadable = Self::default();
+        unreadable.add(0..usize::MAX, error);
+        unreadable
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// Whether the device failed: that may concern all of it, not only these bytes.
-    pub(crate) fn is_failure(&self) -> bool {
-        self.is_failure
+    /// Whether the device failed to read some of them: all of the device may have failed, not only these bytes.
+    pub(crate) fn is_device_failure(&self) -> bool {
+        self.is_device_failure
     }
 
     /// The error of the last of them; `None` if there is none.
@@ -47,19 +47,19 @@ impl Holes {
         self.error
     }
 
-    pub(crate) fn touch(&self, range: &Range<usize>) -> bool {
-        self.ranges.iter().any(|hole| hole.start < range.end && range.start < hole.end)
+    pub(crate) fn overlaps(&self, range: &Range<usize>) -> bool {
+        self.ranges.iter().any(|one| one.start < range.end && range.start < one.end)
     }
 
     /// Whether no byte of `range` could be read; ranges may be recorded block by block, or as one.
-    pub(crate) fn cover(&self, range: Range<usize>, pad: usize) -> bool {
-        range.step_by(pad).all(|at| self.touch(&(at..at + pad)))
+    pub(crate) fn covers(&self, range: Range<usize>, pad: usize) -> bool {
+        range.step_by(pad).all(|at| self.overlaps(&(at..at + pad)))
     }
 
     /// Describes what could not be read, and why.
-    pub(crate) fn why(&self) -> Option<String> {
+    pub(crate) fn description(&self) -> Option<String> {
         let (first, last) =
-            (self.ranges.iter().min_by_key(|hole| hole.start)?, self.ranges.iter().map(|hole| hole.end).max()?);
+            (self.ranges.iter().min_by_key(|one| one.start)?, self.ranges.iter().map(|one| one.end).max()?);
         let why = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         Some(match self.ranges.len() {
             1 if last == usize::MAX => format!("cannot be read{why}"),
@@ -69,9 +69,9 @@ impl Holes {
     }
 
     fn add(&mut self, range: Range<usize>, error: io::Error) {
-        self.is_failure |= error.kind() != io::ErrorKind::UnexpectedEof;
+        self.is_device_failure |= error.kind() != io::ErrorKind::UnexpectedEof;
         self.error = Some(error);
-        if self.touch(&range) {
+        if self.overlaps(&range) {
             return;
         }
         match self.ranges.last_mut() {
@@ -81,22 +81,22 @@ impl Holes {
     }
 }
 
-/// Reads `range`, whole blocks; adds those that cannot be read to `holes`, and returns zeros in their place.
+/// Reads `range`, whole blocks. Adds the blocks that cannot be read to `unreadable`, and returns zeros in their place.
 ///
 /// Retries a failed read, then halves it, down to the blocks that fail.
 ///
 /// # Errors
-/// Errors that say nothing about the bytes: a lack of memory, for example.
-pub(crate) fn read_around(
+/// Errors that are no [media error](is_media_error): a lack of memory, for example.
+pub(crate) fn read_or_zeros(
     file: &dyn File,
     pool: &Pool,
     pad: usize,
     range: Range<usize>,
-    holes: &mut Holes,
+    unreadable: &mut UnreadableRanges,
 ) -> io::Result<Slice> {
     match read_slice(file, pool, range.start, range.len()) {
         Ok(bytes) => return Ok(bytes),
-        Err(error) if is_of_the_bytes(&error) => {}
+        Err(error) if is_media_error(&error) => {}
         Err(error) => return Err(error),
     }
     let mut region = pool.region(range.len());
@@ -104,33 +104,33 @@ pub(crate) fn read_around(
     bytes.fill(0);
     // Skips what lies beyond the end of the file.
     let whole = usize::try_from(file.size()?).map_or(usize::MAX, |size| size / pad * pad).clamp(range.start, range.end);
-    read_parts(file, pool, pad, range.start, &mut bytes[..whole - range.start], holes)?;
+    read_halves(file, pool, pad, range.start, &mut bytes[..whole - range.start], unreadable)?;
     if whole < range.end {
-        holes.add(whole..range.end, io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before"));
+        unreadable.add(whole..range.end, io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before"));
     }
     Ok(region.freeze().slice(..range.len()))
 }
 
-fn read_parts(
+fn read_halves(
     file: &dyn File,
     pool: &Pool,
     pad: usize,
     at: usize,
     bytes: &mut [u8],
-    holes: &mut Holes,
+    unreadable: &mut UnreadableRanges,
 ) -> io::Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
     match read_slice(file, pool, at, bytes.len()) {
         Ok(read) => bytes.copy_from_slice(&read),
-        Err(error) if !is_of_the_bytes(&error) => return Err(error),
-        Err(error) if bytes.len() <= pad => holes.add(at..at + bytes.len(), error),
+        Err(error) if !is_media_error(&error) => return Err(error),
+        Err(error) if bytes.len() <= pad => unreadable.add(at..at + bytes.len(), error),
         Err(_) => {
             let half = (bytes.len() / pad).div_ceil(2) * pad;
             let (front, back) = bytes.split_at_mut(half);
-            read_parts(file, pool, pad, at, front, holes)?;
-            read_parts(file, pool, pad, at + half, back, holes)?;
+            read_halves(file, pool, pad, at, front, unreadable)?;
+            read_halves(file, pool, pad, at + half, back, unreadable)?;
         }
     }
     Ok(())
@@ -141,16 +141,16 @@ fn read_parts(
 ///
 /// # Errors
 /// [`Error::Io`] if that fails as well.
-pub(crate) fn require_device(medium: &Medium, is_named: bool) -> Result<(), Error> {
+pub(crate) fn check_device(medium: &Medium, is_named: bool) -> Result<(), Error> {
     let fail = |name: &str, error| Error::io(format!("reading {name} again after other reads failed"), error);
     let names = medium.disk.list().map_err(|error| fail("the directory", error))?;
     let is_named = is_named && names.iter().any(|name| is_identity(name));
-    let is_asked = |name: &&String| match is_named {
+    let is_candidate = |name: &&String| match is_named {
         true => is_identity(name),
         false => slot_of(name).is_some() || is_slot(name) || *name == NAME_NEW,
     };
     let mut failure = None;
-    for name in names.iter().filter(is_asked) {
+    for name in names.iter().filter(is_candidate) {
         match read_again(medium, name) {
             Ok(()) => return Ok(()),
             Err(error) => failure = Some(fail(name, error)),
@@ -166,8 +166,8 @@ fn read_again(medium: &Medium, name: &str) -> io::Result<()> {
     read_slice(&*file, &medium.pool, 0, medium.framing.pad).map(drop)
 }
 
-/// Whether an error means that the bytes cannot be read, and not that the process lacks a resource.
-pub(crate) fn is_of_the_bytes(error: &io::Error) -> bool {
+/// Whether an error means that these bytes cannot be read, and not that the process lacks a resource.
+pub(crate) fn is_media_error(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, InvalidInput, OutOfMemory, PermissionDenied, Unsupported, WouldBlock};
     let is_panic = error.get_ref().is_some_and(|inner| inner.is::<Panicked>());
     !is_panic
@@ -187,18 +187,22 @@ mod tests {
     const PAD: usize = 4096;
 
     #[test]
-    fn what_can_be_read_is_read() {
+    fn readable_blocks_around_an_unreadable_one_are_read() {
         let (pool, disk) = (Pool::new(1 << 20), SimDisk::new(1, SimOptions::default()));
         let file = disk.open("file", Mode::Create).unwrap();
         file.allocate(8 * PAD as u64).unwrap();
         file.write_at(&[Slice::copy_from(&pool, &[7; 8 * PAD])], 0, Sync::None).unwrap();
         let bad = Fault::error(FaultKind::Read, io::ErrorKind::Other).within(3 * PAD as u64..4 * PAD as u64);
         disk.inject(bad.sticky());
-        let mut holes = Holes::default();
-        let bytes = read_around(&*file, &pool, PAD, 0..10 * PAD, &mut holes).unwrap();
-        assert_eq!(holes.ranges, [3 * PAD..4 * PAD, 8 * PAD..10 * PAD]);
-        assert!(holes.is_failure() && holes.touch(&(0..4 * PAD)) && !holes.touch(&(4 * PAD..8 * PAD)));
-        assert!(holes.cover(8 * PAD..10 * PAD, PAD) && !holes.cover(3 * PAD..5 * PAD, PAD));
+        let mut unreadable = UnreadableRanges::default();
+        let bytes = read_or_zeros(&*file, &pool, PAD, 0..10 * PAD, &mut unreadable).unwrap();
+        assert_eq!(unreadable.ranges, [3 * PAD..4 * PAD, 8 * PAD..10 * PAD]);
+        assert!(
+            unreadable.is_device_failure()
+                && unreadable.overlaps(&(0..4 * PAD))
+                && !unreadable.overlaps(&(4 * PAD..8 * PAD))
+        );
+        assert!(unreadable.covers(8 * PAD..10 * PAD, PAD) && !unreadable.covers(3 * PAD..5 * PAD, PAD));
         for (nth, block) in bytes.chunks(PAD).enumerate() {
             let expected = if [3, 8, 9].contains(&nth) { 0 } else { 7 };
             assert!(block.iter().all(|&byte| byte == expected), "block {nth}");
@@ -206,22 +210,22 @@ mod tests {
     }
 
     #[test]
-    fn what_the_one_who_asks_lacks_says_nothing_of_the_bytes() {
-        for (errno, of_the_bytes) in [(5, true), (61, true), (12, false), (13, false), (23, false), (24, false)] {
-            assert_eq!(is_of_the_bytes(&io::Error::from_raw_os_error(errno)), of_the_bytes, "{errno}");
+    fn an_error_of_the_process_is_no_media_error() {
+        for (errno, is_media) in [(5, true), (61, true), (12, false), (13, false), (23, false), (24, false)] {
+            assert_eq!(is_media_error(&io::Error::from_raw_os_error(errno)), is_media, "{errno}");
         }
     }
 
     #[test]
-    fn what_fails_once_is_read_all_the_same() {
+    fn a_read_that_fails_once_is_repeated() {
         let (pool, disk) = (Pool::new(1 << 20), SimDisk::new(1, SimOptions::default()));
         let file = disk.open("file", Mode::Create).unwrap();
         file.allocate(2 * PAD as u64).unwrap();
         disk.inject(Fault::error(FaultKind::Read, io::ErrorKind::Other));
-        let mut holes = Holes::default();
-        read_around(&*file, &pool, PAD, 0..2 * PAD, &mut holes).unwrap();
-        assert!(holes.is_empty() && disk.pending_faults() == 0);
+        let mut unreadable = UnreadableRanges::default();
+        read_or_zeros(&*file, &pool, PAD, 0..2 * PAD, &mut unreadable).unwrap();
+        assert!(unreadable.is_empty() && disk.pending_faults() == 0);
         disk.inject(Fault::error(FaultKind::Read, io::ErrorKind::OutOfMemory));
-        assert!(read_around(&*file, &pool, PAD, 0..PAD, &mut holes).is_err());
+        assert!(read_or_zeros(&*file, &pool, PAD, 0..PAD, &mut unreadable).is_err());
     }
 }
