@@ -44,7 +44,7 @@ pub use group_commit::metrics::WalMetrics;
 pub use group_commit::ticket::Ticket;
 pub use group_commit::wakers::Wakers;
 pub use read::access_pattern::NEAR;
-pub use recovery::naming::{recognise, restore_identity};
+pub use recovery::find_identity::{recognise, restore_identity};
 pub use recovery::opening::{Cut, Opening, RecoveryReport, open, open_read_only};
 pub use recovery::reader::Reader;
 pub use recovery::verify::{VerifyReport, verify};

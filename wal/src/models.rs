@@ -189,7 +189,7 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
             .map(|slot| PreparedSegment { slot, file: device.file(slot) }.into())
             .collect::<VecDeque<_>>(),
         next_slot: PREPARED,
-        base: Base { medium, runtime, clock, pending, notices, identity, is_named: true, mode, options },
+        base: Base { medium, runtime, clock, pending, notices, identity, has_logboom: true, mode, options },
     }
 }
 

@@ -71,7 +71,7 @@ impl Opening {
             free: self.free,
             next_slot: self.next_slot,
         })?;
-        self.naming.complete(&*wal.disk())?;
+        self.found_identity.complete(&*wal.disk())?;
         // A cut end is told from one that was never written by the size of the file alone. So the size is restored only
         // now that a durable record says what these files held.
         restore_sizes(&missized, size).map_err(opening_failure)?;

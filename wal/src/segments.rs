@@ -6,6 +6,6 @@ pub(crate) mod footer;
 pub(crate) mod identity;
 pub(crate) mod slots;
 pub(crate) mod supply;
-pub(crate) mod claim;
+pub(crate) mod log_match;
 pub(crate) mod unreadable;
 pub(crate) mod aside;

@@ -1,7 +1,7 @@
 //! CRC-32 backwards: computes the seed of a checksum, and bytes that give a chosen checksum.
 //!
 //! A CRC is invertible: its state after some bytes determines the state before them. So every intact header reveals the
-//! seed of the log's checksums, from which a lost identity can be made again (see `naming`).
+//! seed of the log's checksums, from which a lost identity can be made again (see `find_identity`).
 
 /// The seed with which the checksum of `bytes` is `crc`.
 pub(crate) fn seed_of(bytes: &[u8], crc: u32) -> u32 {

@@ -19,7 +19,7 @@ impl Shared {
                 read_ahead: &self.state.read_ahead,
                 durable: self.state.watermark.durable(),
                 // A log that was not opened by its `LOGBOOM` is read-only.
-                is_named: true,
+                has_logboom: true,
             };
             let traffic = reader.read(|id| self.state.segments.lock().get(&id).cloned(), places, &mut found)?;
             self.metrics.cold_read(&traffic);

@@ -205,7 +205,7 @@ impl State {
         let at = if front.is_some() { last * CHUNK } else { range.start };
         if goes_on
             && at / CHUNK == last
-            && let Some(fill) = self.claim(segment, at..stable, range.end, bytes_max)
+            && let Some(fill) = self.reserve_chunk(segment, at..stable, range.end, bytes_max)
         {
             return Lookup::ReadOn(fill, front);
         }
@@ -266,12 +266,16 @@ impl State {
     fn next(&mut self, Access { segment, range, stable }: &Access, bytes_max: u64) -> Option<Fill> {
         let chunk = (range.end - 1) / CHUNK;
         let at = (chunk + 1) * CHUNK;
-        if range.end - chunk * CHUNK > HALF_WAY { self.claim(*segment, at..*stable, at, bytes_max) } else { None }
+        if range.end - chunk * CHUNK > HALF_WAY {
+            self.reserve_chunk(*segment, at..*stable, at, bytes_max)
+        } else {
+            None
+        }
     }
 
-    /// Claims room for the rest of the chunk that `from` begins in, as far as it is stable, unless it is there already,
-    /// or is no more than what is wanted up to `end`, or there is no room.
-    fn claim(&mut self, segment: SegmentId, from: Range<u32>, end: u32, bytes_max: u64) -> Option<Fill> {
+    /// Reserves room for the rest of the chunk that `from` begins in, up to the end of `from`. `None` if the chunk is
+    /// cached already, if the rest has no bytes beyond `end`, where the access ends, or if there is no room.
+    fn reserve_chunk(&mut self, segment: SegmentId, from: Range<u32>, end: u32, bytes_max: u64) -> Option<Fill> {
         let chunk = from.start / CHUNK;
         let until = from.end.min((chunk + 1) * CHUNK);
         let is_there = self.chunks.get(&(segment, chunk)).is_some_and(|chunk| chunk.fill.at <= from.start);

@@ -34,7 +34,7 @@ pub(crate) struct ColdReader<'s> {
     /// The highest group that is durable.
     pub(crate) durable: u64,
     /// The log was opened by its `LOGBOOM`.
-    pub(crate) is_named: bool,
+    pub(crate) has_logboom: bool,
 }
 
 /// What a cold read came to.
@@ -129,7 +129,7 @@ impl ColdReader<'_> {
             Ok(bytes) => bytes,
             Err(error) if is_media_error(&error) => {
                 // One that has failed as a whole has lost nothing.
-                check_device(self.medium, self.is_named)?;
+                check_device(self.medium, self.has_logboom)?;
                 let what = format!("a record cannot be read: {error}");
                 return Err(Error::corruption(place.segment, place.offset, what));
             }

@@ -15,7 +15,7 @@ impl Opening {
     ///
     /// Every intact group in them counts, acknowledged or not: it holds copies of durable records. A cold segment that
     /// was begun earlier and is in no checkpoint was freed. If a copy was not synced, the segment with the original is
-    /// still there, and wins as the newer claim. But the next checkpoint states the copy as durable, so it is synced
+    /// still there, and wins as the newer copy. But the next checkpoint states the copy as durable, so it is synced
     /// again.
     pub(crate) fn place_cold(&mut self, found: Vec<(Life, FoundFile)>) -> Result<(), Error> {
         let (size, pad) = (self.base.segment_size(), self.base.identity.pad);

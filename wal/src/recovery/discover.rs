@@ -15,7 +15,7 @@ use crate::{
     scan::{base::Base, walk::headers_in, window::Window},
     segments::{
         aside::{Aside, is_marked},
-        claim::Claim,
+        log_match::LogMatch,
         segment::{Segment, aside_slot, slot_name, slot_of},
         slots::SegmentRow,
         supply::FreeSegment,
@@ -30,7 +30,7 @@ pub(crate) struct FoundFile {
     /// The lives that its header and its first group state, newest first. The file counts as that of the first. A group
     /// that was written to the wrong file adds its own life to that file.
     pub(crate) lives: Vec<Life>,
-    pub(crate) claim: Claim,
+    pub(crate) log_match: LogMatch,
     /// The ranges near its start that could not be read.
     pub(crate) unreadable: UnreadableRanges,
 }
@@ -83,13 +83,13 @@ impl Opening {
         let fail = |error| Error::io(format!("opening {name}"), error);
         let file = disk.open(&name, self.base.mode).map_err(fail)?;
         let (size, expected) = (file.size().map_err(fail)?, self.base.identity.segment_bytes);
-        let (lives, claim) = self.base.lives(&*file, &mut unreadable)?;
+        let (lives, log_match) = self.base.lives(&*file, &mut unreadable)?;
         self.base.check_device(&unreadable)?;
         for life in &lives {
             self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
         }
-        if size != expected && matches!(claim, Claim::Foreign(_) | Claim::Unverified) {
-            self.misfits.push((name, claim));
+        if size != expected && matches!(log_match, LogMatch::Foreign(_) | LogMatch::Unverified) {
+            self.unowned_files.push((name, log_match));
             return Ok(None);
         }
         if size != expected {
@@ -99,7 +99,7 @@ impl Opening {
             self.report_odd(slot, format!("has {size} bytes instead of {expected}"));
         }
         self.report_unreadable(slot, &unreadable);
-        Ok(Some(FoundFile { slot, lives, claim, unreadable }))
+        Ok(Some(FoundFile { slot, lives, log_match, unreadable }))
     }
 
     /// Reports the ranges of a segment file that could not be read. This opening does not reuse the file.
@@ -212,7 +212,7 @@ impl Opening {
         }
         // A file that may belong to another log is never overwritten. A file that states a life is known to hold
         // nothing that counts.
-        let is_ours = |file: &FoundFile| matches!(file.claim, Claim::None | Claim::Ours);
+        let is_ours = |file: &FoundFile| matches!(file.log_match, LogMatch::None | LogMatch::Ours);
         rest.into_iter().filter(is_ours).for_each(|file| self.let_go(file.slot, !file.lives.is_empty()));
         Ok(())
     }

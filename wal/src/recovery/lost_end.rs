@@ -95,12 +95,12 @@ impl Opening {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(|error| Error::io(format!("opening {name} again"), error))?,
             };
-            let (lives, claim) = self.base.lives(&*file, &mut UnreadableRanges::default())?;
+            let (lives, log_match) = self.base.lives(&*file, &mut UnreadableRanges::default())?;
             let named = lives.iter().find(|life| is_named(life)).copied();
             if lives.iter().any(|life| life.begun() > self.highest.0) {
                 return Ok(true);
             }
-            let found = FoundFile { slot, lives, claim, unreadable: UnreadableRanges::default() };
+            let found = FoundFile { slot, lives, log_match, unreadable: UnreadableRanges::default() };
             if named.map(|life| self.base.count_groups(&life, &found)).transpose()?.unwrap_or(0) > 0 {
                 return Ok(true);
             }

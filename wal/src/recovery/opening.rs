@@ -16,7 +16,7 @@ use logboom_disk::{Disk, Mode, Pool, Slice};
 use crate::{
     format::{echo::Echo, group::Origin, options::Options},
     recovery::{
-        naming::{Naming, State},
+        find_identity::{FoundIdentity, IdentitySource},
         reader::Reader,
     },
     runtime::{
@@ -27,9 +27,9 @@ use crate::{
     scan::{base::Base, heads::read_heads, scanned::Scanned, walk::Part},
     segments::{
         aside::Aside,
-        claim::Claim,
         footer::FooterParts,
         identity::is_identity,
+        log_match::LogMatch,
         medium::Medium,
         segment::{Segment, SegmentInfo, infos, slot_of},
         slots::{Checkpoint, Slots, is_slot},
@@ -71,7 +71,7 @@ pub fn open_read_only(disk: Arc<dyn Disk>, options: Options) -> Result<Opening, 
 /// A log that is being opened: reads its checkpoint and footers, and replays its newer records.
 pub struct Opening {
     pub(crate) base: Base,
-    pub(crate) naming: Naming,
+    pub(crate) found_identity: FoundIdentity,
     pub(crate) slots: Slots,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
@@ -94,8 +94,8 @@ pub struct Opening {
     pub(crate) accepted: Origin,
     /// The epoch of the last accepted group, 0 for none.
     pub(crate) accepted_epoch: u64,
-    /// Segment files of a wrong size that are not known to belong to this log.
-    pub(crate) misfits: Vec<(String, Claim)>,
+    /// Segment files of a wrong size that are not proven to belong to this log.
+    pub(crate) unowned_files: Vec<(String, LogMatch)>,
     /// The descriptors that the next group has to carry.
     pub(crate) echo: Echo,
     pub(crate) replayed: bool,
@@ -163,9 +163,9 @@ impl Opening {
         let ahead = usize::try_from(options.read_ahead_bytes).unwrap_or(usize::MAX);
         let pool = Pool::new(POOL_IDLE_BYTES.saturating_add(ahead));
         let mut report = RecoveryReport::default();
-        let naming = Naming::find(&*disk, &pool, &options, &*clock, mode)?;
-        report.created = naming.state == State::Begun;
-        let identity = naming.identity;
+        let found_identity = FoundIdentity::find(&*disk, &pool, &options, &*clock, mode)?;
+        report.created = found_identity.source == IdentitySource::Creation;
+        let identity = found_identity.identity;
         if mode == Mode::Write {
             // Read-only openings write nothing, so the unit does not matter to them.
             identity.require_pad(disk.facts().pad_unit)?;
@@ -174,11 +174,11 @@ impl Opening {
         let medium = Medium { disk, pool, framing: identity.framing() };
         let (slots, checkpoint) = Slots::open(&medium, &identity, mode)?;
         report.checkpoint = checkpoint.as_ref().map(|checkpoint| checkpoint.number);
-        let is_named = naming.state == State::Named;
-        let base = Base { medium, options, runtime, clock, pending, notices, identity, is_named, mode };
+        let has_logboom = found_identity.source == IdentitySource::Logboom;
+        let base = Base { medium, options, runtime, clock, pending, notices, identity, has_logboom, mode };
         let mut opening = Self {
             base,
-            naming,
+            found_identity,
             next_slot: slots.free_slot(),
             slots,
             checkpoint,
@@ -193,7 +193,7 @@ impl Opening {
             lost_end: None,
             accepted: Origin::default(),
             accepted_epoch: 0,
-            misfits: Vec::new(),
+            unowned_files: Vec::new(),
             echo: Echo::default(),
             replayed: false,
             report,

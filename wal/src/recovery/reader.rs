@@ -38,7 +38,7 @@ impl Reader {
             medium: &self.base.medium,
             read_ahead: &self.read_ahead,
             durable: u64::MAX,
-            is_named: self.base.is_named,
+            has_logboom: self.base.has_logboom,
         };
         let mut found = vec![None; places.len()];
         reader.read(|id| self.live.get(&id).cloned(), places, &mut found)?;

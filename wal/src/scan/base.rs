@@ -16,8 +16,8 @@ use crate::{
     },
     scan::walk::{Part, walk},
     segments::{
-        claim::Claim,
         identity::Identity,
+        log_match::LogMatch,
         medium::Medium,
         segment::{Segment, verify_header},
         unreadable::{UnreadableRanges, check_device, read_or_zeros},
@@ -39,7 +39,7 @@ pub(crate) struct Base {
     pub(crate) notices: Arc<Notices>,
     pub(crate) identity: Identity,
     /// Whether the log was opened by its `LOGBOOM`.
-    pub(crate) is_named: bool,
+    pub(crate) has_logboom: bool,
     pub(crate) mode: Mode,
 }
 
@@ -54,16 +54,16 @@ impl Base {
     }
 
     /// The lives that the header and the first group of a segment file state, newest first: if one of the two is
-    /// damaged, the other replaces it. Also which log they belong to.
+    /// damaged, the other replaces it. Also whether the file belongs to this log.
     pub(crate) fn lives(
         &self,
         file: &dyn File,
         unreadable: &mut UnreadableRanges,
-    ) -> Result<(Vec<Life>, Claim), Error> {
+    ) -> Result<(Vec<Life>, LogMatch), Error> {
         let bytes = self.read(file, 0..2 * self.identity.pad, unreadable)?;
         let lives = self.lives_in(&bytes);
-        let claim = Claim::of_segment(&bytes, &self.identity, !lives.is_empty());
-        Ok((lives, claim))
+        let log_match = LogMatch::of_segment(&bytes, &self.identity, !lives.is_empty());
+        Ok((lives, log_match))
     }
 
     /// The life that a segment file states anywhere near its start. For a file that seems free: its start may be
@@ -113,7 +113,7 @@ impl Base {
         if !unreadable.is_device_failure() {
             return Ok(());
         }
-        check_device(&self.medium, self.is_named)
+        check_device(&self.medium, self.has_logboom)
     }
 
     /// Walks the live segment with this id.

@@ -13,8 +13,8 @@ use crate::{
         record::{seeded_crc, u32_at, u64_at},
     },
     segments::{
-        claim::Claim,
         identity::Identity,
+        log_match::LogMatch,
         medium::Medium,
         segment::read_slice,
         unreadable::{UnreadableRanges, is_media_error},
@@ -47,8 +47,8 @@ pub(crate) struct Slots {
     held: [(u64, SegmentId); 2],
     /// The slots that held something that was not intact when they were read.
     bad: [bool; 2],
-    /// Which log each slot belonged to when it was read.
-    claims: [Option<Claim>; 2],
+    /// Whether each slot belonged to this log when it was read.
+    log_matches: [Option<LogMatch>; 2],
     /// The ranges of each slot that could not be read.
     unreadable: [UnreadableRanges; 2],
     /// Higher than every slot of a segment file that an intact checkpoint names.
@@ -115,7 +115,7 @@ impl Slots {
             slots.files[at] = Some(file);
             let checkpoint = match read {
                 Ok(Content::Intact(checkpoint)) => {
-                    slots.claims[at] = Some(Claim::Ours);
+                    slots.log_matches[at] = Some(LogMatch::Ours);
                     checkpoint
                 }
                 Err(error) if is_media_error(&error) => {
@@ -125,8 +125,8 @@ impl Slots {
                     continue;
                 }
                 Err(error) => return Err(Error::io(format!("reading {name}"), error)),
-                Ok(Content::Bad(claim)) => {
-                    slots.claims[at] = Some(claim);
+                Ok(Content::Bad(log_match)) => {
+                    slots.log_matches[at] = Some(log_match);
                     marks::hit("checkpoint: a slot is not intact");
                     slots.bad[at] = true;
                     continue;
@@ -181,10 +181,10 @@ impl Slots {
         self.free_slot
     }
 
-    /// Which log each slot belonged to when it was read, by file name.
-    pub(crate) fn claims(&self) -> impl Iterator<Item = (String, &Claim)> {
-        let claims = NAMES.into_iter().zip(&self.claims);
-        claims.filter_map(|(name, claim)| claim.as_ref().map(|claim| (name.to_owned(), claim)))
+    /// Whether each slot belonged to this log when it was read, by file name.
+    pub(crate) fn log_matches(&self) -> impl Iterator<Item = (String, &LogMatch)> {
+        let log_matches = NAMES.into_iter().zip(&self.log_matches);
+        log_matches.filter_map(|(name, log_match)| log_match.as_ref().map(|log_match| (name.to_owned(), log_match)))
     }
 
     /// The ranges of the slots that could not be read, by file name.
@@ -325,7 +325,7 @@ fn encode_header(
 /// The content of a slot's file.
 enum Content {
     Intact(Checkpoint),
-    Bad(Claim),
+    Bad(LogMatch),
     /// It was never written.
     None,
 }
@@ -341,7 +341,7 @@ fn read(file: &dyn File, pool: &Pool, identity: &Identity) -> io::Result<Content
         return Ok(Content::None);
     }
     let header = &block[..HEADER];
-    let bad = |is_whole| Ok(Content::Bad(Claim::of_slot(&block, identity, is_whole)));
+    let bad = |is_whole| Ok(Content::Bad(LogMatch::of_slot(&block, identity, is_whole)));
     if u32_at(header, 4) != MAGIC {
         return bad(false);
     }

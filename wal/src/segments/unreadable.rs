@@ -141,11 +141,11 @@ fn read_halves(
 ///
 /// # Errors
 /// [`Error::Io`] if that fails as well.
-pub(crate) fn check_device(medium: &Medium, is_named: bool) -> Result<(), Error> {
+pub(crate) fn check_device(medium: &Medium, has_logboom: bool) -> Result<(), Error> {
     let fail = |name: &str, error| Error::io(format!("reading {name} again after other reads failed"), error);
     let names = medium.disk.list().map_err(|error| fail("the directory", error))?;
-    let is_named = is_named && names.iter().any(|name| is_identity(name));
-    let is_candidate = |name: &&String| match is_named {
+    let has_logboom = has_logboom && names.iter().any(|name| is_identity(name));
+    let is_candidate = |name: &&String| match has_logboom {
         true => is_identity(name),
         false => slot_of(name).is_some() || is_slot(name) || *name == NAME_NEW,
     };

@@ -1,14 +1,14 @@
-//! Which log a file belongs to, by its first blocks: the log overwrites a file only if it is known to be its own, or to
-//! belong to no log.
+//! Decides from a file's first blocks which log it belongs to. The log overwrites a file only if it belongs to this
+//! log, or to none.
 
 use crate::{
     format::{crc::seed_of, group, record::u32_at},
     segments::{identity::Identity, segment, slots},
 };
 
-/// See the module.
+/// The log that a file belongs to, compared with this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Claim {
+pub(crate) enum LogMatch {
     /// The file does not begin as one of a log.
     None,
     /// A copy of the identity, or a checksum with its seed, proves that the file belongs to this log.
@@ -20,7 +20,7 @@ pub(crate) enum Claim {
     Unverified,
 }
 
-impl Claim {
+impl LogMatch {
     /// Judges a segment file by its first blocks; `is_verified` if a header in them verified.
     pub(crate) fn of_segment(blocks: &[u8], identity: &Identity, is_verified: bool) -> Self {
         Self::by_copy(blocks, identity, is_verified).unwrap_or_else(|| {

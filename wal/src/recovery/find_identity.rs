@@ -1,5 +1,5 @@
-//! Finds the identity of the log: in `LOGBOOM`, in the files of a creation that was interrupted or, if `LOGBOOM` is
-//! lost, in the other files.
+//! Finds the identity of the log: in `LOGBOOM`, in the files of an interrupted creation or, if `LOGBOOM` is lost, in
+//! the other files.
 
 use std::{io, sync::Arc};
 
@@ -9,8 +9,8 @@ use crate::{
     format::options::Options,
     runtime::worker::Clock,
     segments::{
-        claim::implied_seed,
         identity::{Identity, LOCK, NAME, NAME_COPY, NAME_NEW, NAME_RESTORED},
+        log_match::implied_seed,
         segment::slot_of,
         slots::{Failure, is_slot},
         supply::is_prefill,
@@ -19,8 +19,8 @@ use crate::{
     types::{error::Error, identity_fault::IdentityFault, marks},
 };
 
-/// How much to read of a file whose pad unit is unknown, in bytes: enough for its header and its first group.
-const LOOK: u64 = 128 << 10;
+/// The bytes to read of a file whose pad unit is unknown: enough for its header and its first group.
+const READ_BYTES: u64 = 128 << 10;
 
 /// Checks that a directory is a log or can become one. Call it before anything is created in the directory, a lock
 /// included.
@@ -32,7 +32,7 @@ pub fn recognise(disk: &dyn Disk) -> Result<(), Error> {
         // The opening checks its content.
         return Ok(());
     }
-    Naming::read(disk, &Pool::new(0)).map(drop)
+    FoundIdentity::read(disk, &Pool::new(0)).map(drop)
 }
 
 /// Writes `LOGBOOM` again, from the other files of the log. Durable on return; returns what was wrong.
@@ -51,12 +51,12 @@ pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error
     };
     let fault = fault.ok_or_else(|| Error::Misuse { what: format!("{NAME} is intact: nothing to restore") })?;
     let pool = Pool::new(0);
-    let found = match fault.is_restorable().then(|| Naming::read_elsewhere(&*disk, &pool, NAME)) {
+    let found = match fault.is_restorable().then(|| FoundIdentity::read_elsewhere(&*disk, &pool, NAME)) {
         // The other files do not agree: the fault of LOGBOOM itself is the better report.
         Some(Err(Error::Identity(_))) | None => None,
         Some(found) => found?,
     };
-    let Some(Naming { identity, .. }) = found else { return Err(Error::Identity(fault)) };
+    let Some(FoundIdentity { identity, .. }) = found else { return Err(Error::Identity(fault)) };
     let written = identity.write(&*disk, &pool, NAME_RESTORED);
     let named = written.and_then(|()| Identity::name(&*disk, NAME_RESTORED)).map_err(Failure::into_error);
     named.map(|()| fault).map_err(|error| Error::io(format!("restoring {NAME}"), error))
@@ -64,23 +64,23 @@ pub fn restore_identity(disk: Arc<dyn Disk>) -> Result<Arc<IdentityFault>, Error
 
 /// An identity, and where it was found.
 #[derive(Debug)]
-pub(crate) struct Naming {
+pub(crate) struct FoundIdentity {
     pub(crate) identity: Identity,
-    pub(crate) state: State,
+    pub(crate) source: IdentitySource,
 }
 
 /// Where the identity of a log was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum IdentitySource {
     /// In `LOGBOOM`.
-    Named,
+    Logboom,
     /// In `LOGBOOM.new`: the log is being created.
-    Begun,
-    /// In copies, or derived from checksums; `LOGBOOM` has this fault.
-    Lost(String),
+    Creation,
+    /// In the copies in other files, or derived from their checksums; `LOGBOOM` has this fault.
+    OtherFiles(String),
 }
 
-impl Naming {
+impl FoundIdentity {
     /// Finds the identity of the log on `disk`; creates one if there is none and the options allow it.
     ///
     /// # Errors
@@ -94,13 +94,13 @@ impl Naming {
     ) -> Result<Self, Error> {
         let creates = mode == Mode::Write && options.create;
         match Self::read(disk, pool)? {
-            Some(naming) if creates || naming.state != State::Begun => Ok(naming),
+            Some(found) if creates || found.source != IdentitySource::Creation => Ok(found),
             None if creates => {
                 options.check_for(options.segment_bytes)?;
                 let identity = Identity::new(disk, options, [clock.nonce(), clock.nonce()])?;
                 let written = identity.write(disk, pool, NAME_NEW).map_err(Failure::into_error);
                 written.map_err(|error| Error::io(format!("creating {NAME}"), error))?;
-                Ok(Self { identity, state: State::Begun })
+                Ok(Self { identity, source: IdentitySource::Creation })
             }
             Some(_) => Err(Error::Foreign("the creation of the log was interrupted: there is no log yet".to_owned())),
             None if mode == Mode::Write => {
@@ -115,7 +115,7 @@ impl Naming {
 
     /// Gives a new log its name, once its first group is durable. Durable on return.
     pub(crate) fn complete(&self, disk: &dyn Disk) -> Result<(), Error> {
-        if self.state != State::Begun {
+        if self.source != IdentitySource::Creation {
             return Ok(());
         }
         let named = Identity::name(disk, NAME_NEW).map_err(Failure::into_error);
@@ -125,7 +125,7 @@ impl Naming {
     /// `None` if the directory is empty, or has only what an interrupted creation left.
     fn read(disk: &dyn Disk, pool: &Pool) -> Result<Option<Self>, Error> {
         match Identity::read(disk, pool, NAME) {
-            Ok(Some(identity)) => return Ok(Some(Self { identity, state: State::Named })),
+            Ok(Some(identity)) => return Ok(Some(Self { identity, source: IdentitySource::Logboom })),
             Ok(None) => {}
             Err(error) => {
                 let Some(what) = why_lost(&error) else { return Err(error) };
@@ -137,12 +137,12 @@ impl Naming {
             return Err(Error::Foreign("the directory holds an unfinished copy: copy again".to_owned()));
         }
         // A second creation first removes what the first one made: interrupted there, it leaves a file in preparation.
-        let is_nothing = |name: &str| matches!(name, NAME_NEW | LOCK) || is_prefill(name);
-        let Some(other) = names.iter().find(|name| !is_nothing(name)) else { return Ok(None) };
+        let is_leftover = |name: &str| matches!(name, NAME_NEW | LOCK) || is_prefill(name);
+        let Some(other) = names.iter().find(|name| !is_leftover(name)) else { return Ok(None) };
         // `LOGBOOM.new` is durable before any other file of a new log has its name.
         if let Ok(Some(identity)) = Identity::read(disk, pool, NAME_NEW) {
             marks::hit("recovery: the log was being made");
-            return Ok(Some(Self { identity, state: State::Begun }));
+            return Ok(Some(Self { identity, source: IdentitySource::Creation }));
         }
         let found = Self::read_elsewhere(disk, pool, &format!("{NAME} is missing"))?;
         found.map(Some).ok_or_else(|| Error::Foreign(format!("there is no file {NAME}, but there is {other:?}")))
@@ -150,40 +150,40 @@ impl Naming {
 
     /// Derives the identity from segments and checkpoints, without `LOGBOOM`; `None` if none of them has a header.
     fn read_elsewhere(disk: &dyn Disk, pool: &Pool, what: &str) -> Result<Option<Self>, Error> {
-        let mut looks = Vec::new();
+        let mut files = Vec::new();
         for name in names(disk)? {
             if slot_of(&name).is_some() || is_slot(&name) {
-                let look = Look::at(disk, pool, &name);
-                looks.extend(look.map_err(|error| Error::io(format!("reading {name}"), error))?);
+                let file = FileIdentity::at(disk, pool, &name);
+                files.extend(file.map_err(|error| Error::io(format!("reading {name}"), error))?);
             }
         }
-        let mut copies = looks.iter().filter_map(|look| look.copy);
+        let mut copies = files.iter().filter_map(|file| file.copy);
         let identity = match copies.next() {
             Some(copy) => copies.all(|other| other == copy).then_some(copy),
-            None => Look::inferred(&looks),
+            None => FileIdentity::inferred(&files),
         };
         match identity {
-            _ if looks.is_empty() => Ok(None),
+            _ if files.is_empty() => Ok(None),
             Some(identity) => {
                 identity.require_pad(disk.facts().pad_unit)?;
                 marks::hit("recovery: the identity is read from a copy");
-                Ok(Some(Self { identity, state: State::Lost(what.to_owned()) }))
+                Ok(Some(Self { identity, source: IdentitySource::OtherFiles(what.to_owned()) }))
             }
             None => {
-                let (foreign, unverified): (Vec<Look>, Vec<Look>) =
-                    looks.into_iter().partition(|look| look.copy.is_some());
+                let (foreign, unverified): (Vec<FileIdentity>, Vec<FileIdentity>) =
+                    files.into_iter().partition(|file| file.copy.is_some());
                 Err(Error::Identity(Arc::new(IdentityFault {
                     logboom: Some(what.to_owned()),
                     ours: Vec::new(),
-                    foreign: foreign.into_iter().map(|look| (look.name, look.copy.map(|copy| copy.log))).collect(),
-                    unverified: unverified.into_iter().map(|look| look.name).collect(),
+                    foreign: foreign.into_iter().map(|file| (file.name, file.copy.map(|copy| copy.log))).collect(),
+                    unverified: unverified.into_iter().map(|file| file.name).collect(),
                 })))
             }
         }
     }
 }
 
-/// The fault of `LOGBOOM`, if other files may still tell its content after this error.
+/// The fault of `LOGBOOM`, if its content may still be derived from other files after this error.
 fn why_lost(error: &Error) -> Option<String> {
     match error {
         Error::Foreign(what) => Some(what.clone()),
@@ -192,27 +192,27 @@ fn why_lost(error: &Error) -> Option<String> {
     }
 }
 
-/// What a file says by itself about the log that it belongs to.
-struct Look {
+/// The identity that a segment file or a checkpoint slot states, or that is inferred from its checksums.
+struct FileIdentity {
     name: String,
     copy: Option<Identity>,
     /// An identity that matches both its header and its first group.
     inferred: Option<Identity>,
 }
 
-impl Look {
+impl FileIdentity {
     /// `None` if the file has no readable header.
     fn at(disk: &dyn Disk, pool: &Pool, name: &str) -> io::Result<Option<Self>> {
         match Self::read(disk, pool, name) {
             Err(error) if is_media_error(&error) => Ok(None),
-            look => look,
+            file => file,
         }
     }
 
     fn read(disk: &dyn Disk, pool: &Pool, name: &str) -> io::Result<Option<Self>> {
         let file = disk.open(name, Mode::Read)?;
         let (size, unit) = (file.size()?, disk.facts().pad_unit as u64);
-        let len = usize::try_from(size.min(LOOK) / unit * unit).unwrap_or_default();
+        let len = usize::try_from(size.min(READ_BYTES) / unit * unit).unwrap_or_default();
         if len == 0 {
             return Ok(None);
         }
@@ -229,8 +229,8 @@ impl Look {
     }
 
     /// The identity that all files agree on that state one.
-    fn inferred(looks: &[Self]) -> Option<Identity> {
-        let mut inferred = looks.iter().filter_map(|look| look.inferred);
+    fn inferred(files: &[Self]) -> Option<Identity> {
+        let mut inferred = files.iter().filter_map(|file| file.inferred);
         let first = inferred.next()?;
         inferred.all(|other| other == first).then_some(first)
     }
