@@ -45,7 +45,7 @@ impl Opening {
         again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
         self.slots.prepare(&*self.base.medium.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
-        let (segment, epoch) = (self.highest.0.next(), self.highest.1 + 1);
+        let (segment, epoch) = (self.highest.segment.next(), self.highest.epoch + 1);
         let begun = || (epoch, self.base.clock.nonce());
         let (epoch, nonce) = unless(Mutant::EpochOnlyWhenCut, begun, || {
             let last = self.chain.last().filter(|_| self.report.cut.is_none());
@@ -58,7 +58,7 @@ impl Opening {
         if segment.0.max(epoch).max(first_group) >= NUMBER_MAX {
             return Err(Error::Unsupported("the log has no number left for another segment".to_owned()));
         }
-        let (aside, missized) = (std::mem::take(&mut self.aside), self.mark_odd());
+        let (aside, wrong_size) = (std::mem::take(&mut self.aside), self.mark_odd());
         let size = self.base.identity.segment_bytes;
         let wal = Wal::start(Start {
             base: self.base,
@@ -74,7 +74,7 @@ impl Opening {
         self.found_identity.complete(&*wal.disk())?;
         // A cut end is told from one that was never written by the size of the file alone. So the size is restored only
         // now that a durable record says what these files held.
-        restore_sizes(&missized, size).map_err(opening_failure)?;
+        restore_sizes(&wrong_size, size).map_err(opening_failure)?;
         if let Err(failure) = put_aside(&*wal.shared.env.medium.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);
             tracing::warn!(%error, "a file could not be put aside, the next opening reports it again");
@@ -85,8 +85,8 @@ impl Opening {
     /// Makes the recovered records durable: the process that wrote them may have died before its sync, and a caller
     /// takes a recovered record for durable.
     fn sync_again(&self) -> std::io::Result<()> {
-        let grown = unless(Mutant::ColdNotSyncedAgain, || &*self.grown, || &[]);
-        for segment in self.chain.iter().chain(grown) {
+        let cold_beyond_checkpoint = unless(Mutant::ColdNotSyncedAgain, || &*self.cold_beyond_checkpoint, || &[]);
+        for segment in self.chain.iter().chain(cold_beyond_checkpoint) {
             segment.file.sync_all()?;
         }
         self.base.medium.disk.sync_dir()

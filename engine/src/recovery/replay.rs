@@ -54,7 +54,7 @@ pub(crate) fn recover(opening: &mut Opening) -> Result<Recovered> {
         recovery.take_checkpoint(checkpoint)?;
     }
     recovery.replay(opening)?;
-    if let Some(loss) = opening.vouch(recovery.reflected.group()) {
+    if let Some(loss) = opening.declare_durable(recovery.reflected.group()) {
         recovery.pass(Scanned::Lost(loss))?;
     }
     recovery.take_segments(opening)?;

@@ -73,7 +73,7 @@ impl Life {
 
     /// The segment that was active in the log when this one was begun; its own id for a segment of the log. It orders
     /// the lives of one file: the file was free in between, so its earlier life was covered.
-    pub(crate) fn begun(&self) -> SegmentId {
+    pub(crate) fn begun_at(&self) -> SegmentId {
         if self.segment.is_cold() { self.origin.segment } else { self.segment }
     }
 }

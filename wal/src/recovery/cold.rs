@@ -21,7 +21,7 @@ impl Opening {
         let (size, pad) = (self.base.segment_size(), self.base.identity.pad);
         for (life, file) in found.into_iter().rev() {
             if self.live.contains_key(&life.segment) {
-                self.let_go(file.slot, false);
+                self.free_file(file.slot, false);
                 continue;
             }
             let segment = Segment::new(life, file.slot, file.open(&self.base)?, size, in_segment(pad), (1, 0));
@@ -29,19 +29,19 @@ impl Opening {
         }
         let cold: Vec<_> = self.live.range(SegmentId::COLD..).map(|(_, segment)| Arc::clone(segment)).collect();
         for segment in cold {
-            let stated = segment.last();
+            let last = segment.last();
             let unreadable = self.find_end(&segment)?;
             self.base.check_device(&unreadable)?;
             self.report_unreadable(segment.slot, &unreadable);
             segment.close(pad);
-            if segment.last() > stated {
+            if segment.last() > last {
                 marks::hit("recovery: copies that no checkpoint states are found");
-                self.grown.push(Arc::clone(&segment));
+                self.cold_beyond_checkpoint.push(Arc::clone(&segment));
             }
             if segment.last() < segment.first_group() {
                 marks::hit("recovery: a cold segment was begun and nothing is in it");
                 self.live.remove(&segment.id);
-                self.let_go(segment.slot, false);
+                self.free_file(segment.slot, false);
             }
         }
         Ok(())
@@ -53,8 +53,8 @@ impl Opening {
     /// A group was begun only when all earlier ones were synced. So a group that is not intact is damage if another
     /// follows, and the end otherwise.
     fn find_end(&self, segment: &Segment) -> Result<UnreadableRanges, Error> {
-        let stated = segment.adopt_end(&self.base.medium);
-        if stated.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))? {
+        let adopted = segment.adopt_end(&self.base.medium);
+        if adopted.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))? {
             return Ok(UnreadableRanges::default());
         }
         marks::hit("recovery: a cold segment is walked to its end");

@@ -27,8 +27,8 @@ use crate::{
 /// A segment file and the lives that it states. Not kept open: there may be more free files than file descriptors.
 pub(crate) struct FoundFile {
     pub(crate) slot: u32,
-    /// The lives that its header and its first group state, newest first. The file counts as that of the first. A group
-    /// that was written to the wrong file adds its own life to that file.
+    /// The lives that its header and its first group state, newest first. The file counts as that of the first life. A
+    /// group that was written to the wrong file adds its own life to that file.
     pub(crate) lives: Vec<Life>,
     pub(crate) log_match: LogMatch,
     /// The ranges near its start that could not be read.
@@ -42,7 +42,7 @@ impl FoundFile {
     }
 
     fn states(&self, life: &Life) -> bool {
-        self.lives.iter().any(|stated| stated.is(life))
+        self.lives.iter().any(|own| own.is(life))
     }
 
     pub(crate) fn open(&self, base: &Base) -> Result<Arc<dyn File>, Error> {
@@ -70,15 +70,15 @@ impl Opening {
                 self.report_odd(slot, "is not part of the log, and could not be renamed".to_owned());
                 self.aside.push(Aside { slot, is_empty: false });
             } else {
-                found.extend(self.look_at(&*disk, slot)?);
+                found.extend(self.inspect(&*disk, slot)?);
             }
         }
-        self.base.settle(&mut found, self.replay_from())?;
+        self.base.resolve_lives(&mut found, self.replay_from())?;
         Ok(found)
     }
 
-    /// Reads the lives of a file; `None` for a file of a wrong size that is not known to belong to this log.
-    fn look_at(&mut self, disk: &dyn Disk, slot: u32) -> Result<Option<FoundFile>, Error> {
+    /// Reads the lives of a file; `None` for a file of a wrong size that is not proven to belong to this log.
+    fn inspect(&mut self, disk: &dyn Disk, slot: u32) -> Result<Option<FoundFile>, Error> {
         let (name, mut unreadable) = (slot_name(slot), UnreadableRanges::default());
         let fail = |error| Error::io(format!("opening {name}"), error);
         let file = disk.open(&name, self.base.mode).map_err(fail)?;
@@ -86,7 +86,7 @@ impl Opening {
         let (lives, log_match) = self.base.lives(&*file, &mut unreadable)?;
         self.base.check_device(&unreadable)?;
         for life in &lives {
-            self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
+            self.highest.raise(life.begun_at(), life.epoch);
         }
         if size != expected && matches!(log_match, LogMatch::Foreign(_) | LogMatch::Unverified) {
             self.unowned_files.push((name, log_match));
@@ -122,9 +122,9 @@ impl Opening {
         self.report.odd_files.push(OddFile { name: slot_name(slot), what });
     }
 
-    /// Frees a file without groups of the log. A file that could not be read, or has a wrong size, is put aside
-    /// instead: `is_freed` says whether its content is known to be obsolete.
-    pub(crate) fn let_go(&mut self, slot: u32, is_freed: bool) {
+    /// Frees a file without groups of the log. Puts it aside instead if it could not be read, or has a wrong size:
+    /// `is_freed` says whether its content is known to be obsolete.
+    pub(crate) fn free_file(&mut self, slot: u32, is_freed: bool) {
         match self.odd.get(&slot) {
             Some(&size) => self.aside.push(Aside { slot, is_empty: is_freed || size == 0 }),
             None => self.free.push_back(FreeSegment::new(slot)),
@@ -140,17 +140,17 @@ impl Opening {
             Origin { segment: SegmentId(checkpoint.replay_from.0.saturating_sub(1)), last, ..Origin::default() };
         for row in &rows {
             let begun = if row.id.is_cold() { SegmentId(0) } else { row.id };
-            self.highest = (self.highest.0.max(begun), self.highest.1.max(row.epoch));
+            self.highest.raise(begun, row.epoch);
         }
         let (mut left, mut probed) = (Vec::new(), BTreeMap::new());
         for row in &rows {
-            match self.base.stating(found, row, &rows)? {
+            match self.base.find_by_life(found, row, &rows)? {
                 Some(at) => self.place_row(row, &found.swap_remove(at))?,
                 None => left.push(row),
             }
         }
         for row in left {
-            match self.base.unstated(found, row, &mut probed)? {
+            match self.base.find_by_name(found, row, &mut probed)? {
                 Some(at) => self.place_row(row, &found.swap_remove(at))?,
                 None => {
                     marks::hit("recovery: a segment of the checkpoint was used again");
@@ -180,27 +180,27 @@ impl Opening {
     /// void: late writes of a crashed process whose successor had recovered without them.
     pub(crate) fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<(), Error> {
         let from = self.replay_from();
-        let (mut stated, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut segments, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for mut file in found {
-            let life = match file.life().filter(|life| life.begun() >= from) {
+            let life = match file.life().filter(|life| life.begun_at() >= from) {
                 Some(life) => Some(life),
-                None => file.probe(&self.base)?.filter(|life| life.begun() >= from),
+                None => file.probe(&self.base)?.filter(|life| life.begun_at() >= from),
             };
             self.base.check_device(&file.unreadable)?;
             self.report_unreadable(file.slot, &file.unreadable);
             match life {
                 Some(life) if life.segment.is_cold() => cold.push((life, file)),
-                Some(life) => stated.push((life, file)),
+                Some(life) => segments.push((life, file)),
                 None => rest.push(file),
             }
         }
-        self.base.sort(&mut cold, &mut rest)?;
+        self.base.sort_by_age(&mut cold, &mut rest)?;
         self.place_cold(cold)?;
-        self.base.sort(&mut stated, &mut rest)?;
-        if self.misses(&stated)? {
-            self.search(&mut stated, &mut rest)?;
+        self.base.sort_by_age(&mut segments, &mut rest)?;
+        if self.is_segment_missing(&segments)? {
+            self.search_for_missing(&mut segments, &mut rest)?;
         }
-        let is_gapped = self.link(stated, &mut rest)?;
+        let is_gapped = self.link_chain(segments, &mut rest)?;
         rest.sort_by_key(|file| file.slot);
         let pad = self.base.identity.pad;
         // Header and first group of a segment are one write: here neither could be read.
@@ -213,14 +213,14 @@ impl Opening {
         // A file that may belong to another log is never overwritten. A file that states a life is known to hold
         // nothing that counts.
         let is_ours = |file: &FoundFile| matches!(file.log_match, LogMatch::None | LogMatch::Ours);
-        rest.into_iter().filter(is_ours).for_each(|file| self.let_go(file.slot, !file.lives.is_empty()));
+        rest.into_iter().filter(is_ours).for_each(|file| self.free_file(file.slot, !file.lives.is_empty()));
         Ok(())
     }
 
-    /// Whether a segment is missing between the stated ones, which are sorted, or after them.
-    fn misses(&self, stated: &[(Life, FoundFile)]) -> Result<bool, Error> {
+    /// Whether a segment is missing between `segments`, which are sorted, or after them.
+    fn is_segment_missing(&self, segments: &[(Life, FoundFile)]) -> Result<bool, Error> {
         let mut named = None;
-        for (life, _) in stated.iter().rev() {
+        for (life, _) in segments.iter().rev() {
             if named.is_some_and(|named| life.segment < named) {
                 return Ok(true);
             }
@@ -232,39 +232,43 @@ impl Opening {
         if named.is_some_and(|named| named >= self.replay_from() && named > SegmentId(0)) {
             return Ok(true);
         }
-        let newest = match stated.last() {
+        let newest = match segments.last() {
             Some((life, file)) => Some(Arc::new(self.base.segment(*life, file)?)),
             None => self.live.range(..SegmentId::COLD).next_back().map(|(_, segment)| Arc::clone(segment)),
         };
         let Some(newest) = newest else { return Ok(self.checkpoint.is_some() || !self.bad_slots().is_empty()) };
-        Ok(self.stated(&newest)?.is_some_and(|stated| stated.successor.is_some()))
+        Ok(self.footer_summary(&newest)?.is_some_and(|footer| footer.successor.is_some()))
     }
 
-    /// Searches the files that seem to hold nothing of the log for a missing life: the start of a file, and much of
-    /// what follows, may be damaged or overwritten by another life's group.
-    fn search(&mut self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
+    /// Searches all of the files that seem to hold nothing of the log for a missing life: the start of a file, and much
+    /// of what follows, may be damaged or overwritten by another life's group.
+    fn search_for_missing(
+        &mut self,
+        segments: &mut Vec<(Life, FoundFile)>,
+        rest: &mut Vec<FoundFile>,
+    ) -> Result<(), Error> {
         let from = self.replay_from();
         for mut file in std::mem::take(rest) {
             let lives = self.base.probe_whole(&*file.open(&self.base)?, &mut file.unreadable)?;
             self.base.check_device(&file.unreadable)?;
             self.report_unreadable(file.slot, &file.unreadable);
             let is_missing = |life: &&Life| {
-                let is_there = stated.iter().any(|(there, _)| there.is(life));
-                life.begun() >= from && !life.segment.is_cold() && !is_there
+                let is_there = segments.iter().any(|(there, _)| there.is(life));
+                life.begun_at() >= from && !life.segment.is_cold() && !is_there
             };
             match lives.iter().find(is_missing) {
-                Some(life) => stated.push((*life, file)),
+                Some(life) => segments.push((*life, file)),
                 None => rest.push(file),
             }
         }
-        self.base.sort(stated, rest)
+        self.base.sort_by_age(segments, rest)
     }
 
-    /// Links the segments that follow each other, and leaves the others to `rest`; true if one is missing in between.
-    fn link(&mut self, stated: Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<bool, Error> {
+    /// Chains the segments that name each other, and adds the others to `rest`; true if one is missing in between.
+    fn link_chain(&mut self, segments: Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<bool, Error> {
         let mut is_gapped = false;
-        for (life, file) in stated.into_iter().rev() {
-            self.highest = (self.highest.0.max(life.begun()), self.highest.1.max(life.epoch));
+        for (life, file) in segments.into_iter().rev() {
+            self.highest.raise(life.begun_at(), life.epoch);
             let named = self.chain.last().map(|newer| newer.life.origin.segment);
             if named.is_some_and(|named| life.segment > named) {
                 rest.push(file);
@@ -283,16 +287,16 @@ impl Opening {
     pub(crate) fn mark_odd(&self) -> Vec<Arc<Segment>> {
         let is_odd = |segment: &&Arc<Segment>| self.odd.contains_key(&segment.slot);
         let is_whole = |segment: &Arc<Segment>| self.odd[&segment.slot] == self.base.identity.segment_bytes;
-        let (unread, missized) = self.live.values().filter(is_odd).cloned().partition::<Vec<_>, _>(is_whole);
+        let (unread, wrong_size) = self.live.values().filter(is_odd).cloned().partition::<Vec<_>, _>(is_whole);
         unread.iter().for_each(|segment| segment.mark_odd());
-        missized
+        wrong_size
     }
 }
 
 /// Restores the size of live segments' files, which are reused later. What a short file lacks was reported; beyond its
 /// size a long file never held anything of the log. A file that cannot be truncated is not reused.
-pub(crate) fn restore_sizes(missized: &[Arc<Segment>], size: u64) -> io::Result<()> {
-    for segment in missized {
+pub(crate) fn restore_sizes(wrong_size: &[Arc<Segment>], size: u64) -> io::Result<()> {
+    for segment in wrong_size {
         let file = &segment.file;
         if file.size()? < size {
             file.allocate(size)?;
@@ -319,12 +323,12 @@ impl Base {
 
     /// Decides between several lives that one file states: the newest one, unless another file holds more groups of it,
     /// or this file holds more groups of an older life that is not covered and so was never free.
-    fn settle(&self, found: &mut [FoundFile], from: SegmentId) -> Result<(), Error> {
+    fn resolve_lives(&self, found: &mut [FoundFile], from: SegmentId) -> Result<(), Error> {
         for at in 0..found.len() {
             while let [newest, older, ..] = *found[at].lives {
                 let elsewhere = self.most_groups_elsewhere(&newest, found, at)?;
                 let others = match elsewhere {
-                    None if older.begun() >= from => Some(self.count_groups(&older, &found[at])?),
+                    None if older.begun_at() >= from => Some(self.count_groups(&older, &found[at])?),
                     elsewhere => elsewhere,
                 };
                 let gives_way = match others {
@@ -341,11 +345,11 @@ impl Base {
         Ok(())
     }
 
-    /// Sorts by age and keeps one file per life, the one with most of its groups. Moves the others to `rest`.
-    fn sort(&self, stated: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
-        let mut sorted: Vec<(Life, FoundFile)> = Vec::with_capacity(stated.len());
-        stated.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
-        for (life, file) in stated.drain(..) {
+    /// Sorts by age and keeps one file per life, the one with the most groups of it. Moves the others to `rest`.
+    fn sort_by_age(&self, segments: &mut Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<(), Error> {
+        let mut sorted: Vec<(Life, FoundFile)> = Vec::with_capacity(segments.len());
+        segments.sort_by_key(|(life, file)| (life.epoch, life.segment, file.slot));
+        for (life, file) in segments.drain(..) {
             let is_one_life =
                 |last: &&mut (Life, FoundFile)| (last.0.epoch, last.0.segment) == (life.epoch, life.segment);
             match sorted.last_mut().filter(is_one_life) {
@@ -356,13 +360,13 @@ impl Base {
                 Some(last) => rest.push(std::mem::replace(last, (life, file)).1),
             }
         }
-        *stated = sorted;
+        *segments = sorted;
         Ok(())
     }
 
     /// Finds the file that states the life of a segment of the checkpoint. If a group of it was written to the wrong
     /// file, that file states it too: the file with most of its groups counts.
-    fn stating(&self, found: &[FoundFile], row: &SegmentRow, rows: &[SegmentRow]) -> Result<Option<usize>, Error> {
+    fn find_by_life(&self, found: &[FoundFile], row: &SegmentRow, rows: &[SegmentRow]) -> Result<Option<usize>, Error> {
         let states = |file: &FoundFile| file.life().is_some_and(|life| life.is(&row.life()));
         let is_of_none =
             |file: &FoundFile| !rows.iter().any(|row| file.life().is_some_and(|life| life.is(&row.life())));
@@ -372,7 +376,7 @@ impl Base {
         if !those.is_empty()
             && !those.iter().any(is_own)
             && let Some(own) = own.filter(|&own| is_of_none(&found[own]))
-            && self.is_still(&found[own], row)?
+            && self.may_still_hold(&found[own], row)?
         {
             those.push(own);
         }
@@ -389,14 +393,14 @@ impl Base {
 
     /// Finds the file of a segment of the checkpoint whose life no file states at its start: the file of its name if
     /// that can still hold it, or a file that states the life only further on. `probed` caches such lives by slot.
-    fn unstated(
+    fn find_by_name(
         &self,
         found: &mut [FoundFile],
         row: &SegmentRow,
         probed: &mut BTreeMap<u32, Option<Life>>,
     ) -> Result<Option<usize>, Error> {
         if let Some(own) = found.iter().position(|file| file.slot == row.slot)
-            && (self.is_still(&found[own], row)? || self.is_written_over(found, own, row)?)
+            && (self.may_still_hold(&found[own], row)? || self.is_overwritten(found, own, row)?)
         {
             return Ok(Some(own));
         }
@@ -414,9 +418,9 @@ impl Base {
 
     /// Whether the file of the segment's name can still hold it. A reused file states a later life. A file that states
     /// an earlier one has lost only the start of the segment.
-    fn is_still(&self, file: &FoundFile, row: &SegmentRow) -> Result<bool, Error> {
+    fn may_still_hold(&self, file: &FoundFile, row: &SegmentRow) -> Result<bool, Error> {
         let Some(life) = file.life() else { return Ok(true) };
-        if life.segment == row.id || !row.id.is_cold() && life.begun() < row.id {
+        if life.segment == row.id || !row.id.is_cold() && life.begun_at() < row.id {
             return Ok(true);
         }
         Ok(self.probe(&*file.open(self)?, &mut UnreadableRanges::default())?.is_some_and(|life| life.segment == row.id))
@@ -424,7 +428,7 @@ impl Base {
 
     /// Whether a group of another segment overwrote the start of this file: another file holds more of the stated life,
     /// and this one has groups of the row's further on.
-    fn is_written_over(&self, found: &[FoundFile], own: usize, row: &SegmentRow) -> Result<bool, Error> {
+    fn is_overwritten(&self, found: &[FoundFile], own: usize, row: &SegmentRow) -> Result<bool, Error> {
         let Some(life) = found[own].life() else { return Ok(false) };
         let Some(elsewhere) = self.most_groups_elsewhere(&life, found, own)? else { return Ok(false) };
         Ok(elsewhere > self.count_groups(&life, &found[own])? && self.count_groups(&row.life(), &found[own])? > 0)

@@ -1,4 +1,4 @@
-//! A log whose end is lost: how that is detected, and where the log goes on, beyond every number that the end may have
+//! A log whose end is lost: detects that, and makes the next epoch begin above every number that the lost end may have
 //! used.
 
 use logboom_disk::Mode;
@@ -11,12 +11,12 @@ use crate::{
     group_commit::committer::WINDOW,
     recovery::{discover::FoundFile, opening::Opening},
     scan::{
-        salvage::{Salvage, unknown},
+        salvage::{Salvage, unknown_loss},
         scanned::{Loss, Scanned},
         walk::Part,
     },
     segments::{
-        footer::{Stated, Successor},
+        footer::{FooterSummary, Successor},
         segment::{Segment, slot_of},
         unreadable::UnreadableRanges,
     },
@@ -35,50 +35,50 @@ use crate::{
 const SEGMENTS_LOST_MAX: u64 = 1 << 16;
 
 impl Opening {
-    /// States, after [`Opening::replay`], that groups up to `group` were durable, as the checkpoint reflects them. If
+    /// Declares, after [`Opening::replay`], that groups up to `group` were durable: the checkpoint reflects them. If
     /// the log ends earlier, its end is lost: the next epoch begins after `group`, so that every opening reports the
     /// loss and no sequence is used twice. Returns the loss.
-    pub fn vouch(&mut self, group: u64) -> Option<Loss> {
+    pub fn declare_durable(&mut self, group: u64) -> Option<Loss> {
         if group <= self.accepted.last || group >= NUMBER_MAX {
             return None;
         }
         let Salvage { damage, scanned } =
-            self.lose_until(group, "the log ends before what its checkpoint reflects".to_owned());
+            self.lose_up_to(group, "the log ends before what its checkpoint reflects".to_owned());
         self.report.damages.push(damage);
         scanned.into_iter().find_map(|scanned| if let Scanned::Lost(loss) = scanned { Some(loss) } else { None })
     }
 
-    /// What the footer of a segment states, if it can be read.
-    pub(crate) fn stated(&self, segment: &Segment) -> Result<Option<Stated>, Error> {
-        let stated = segment.stated(&self.base.medium);
-        stated.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))
+    /// The summary in the footer of a segment; `None` if there is no intact footer.
+    pub(crate) fn footer_summary(&self, segment: &Segment) -> Result<Option<FooterSummary>, Error> {
+        let summary = segment.footer_summary(&self.base.medium);
+        summary.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))
     }
 
-    /// Call after the replay: reports that the end of the log is lost if something proves that the log went on, which
-    /// is the footer of its last segment, or a file that cannot be read.
-    pub(crate) fn miss_end(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
-        let named = self.named_and_gone()?;
+    /// Call after the replay: reports that the end of the log is lost if something proves that the log continued: the
+    /// footer of its last segment, or a file that cannot be read.
+    pub(crate) fn report_lost_end(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+        let named = self.missing_successor()?;
         let is_named = |life: &Life| named.as_ref().is_some_and(|(_, named)| named.is(life));
         let Some(why) = named.as_ref().map(|(why, _)| why.clone()).or(self.lost_end.take()) else { return Ok(()) };
-        if self.base.mode == Mode::Read && self.went_on(&is_named)? {
+        if self.base.mode == Mode::Read && self.has_continued(&is_named)? {
             return Ok(());
         }
         marks::hit("recovery: the end of the log is lost");
         let id = self.accepted.segment.0.saturating_add(SEGMENTS_LOST_MAX);
-        let group = self.groups_until(id).max(self.accepted.last.saturating_add(1)).min(NUMBER_MAX - 1);
+        let group = self.groups_up_to(id).max(self.accepted.last.saturating_add(1)).min(NUMBER_MAX - 1);
         let what = format!("the end of the log is lost, after group {}: {why}", self.accepted.last);
-        let salvage = self.lose_until(group, what);
+        let salvage = self.lose_up_to(group, what);
         // Each epoch begins a segment, so epochs are no higher than segments.
-        self.highest = (self.highest.0.max(SegmentId(id)), self.highest.1.max(id));
+        self.highest.raise(SegmentId(id), id);
         self.accepted_epoch = id;
-        self.tell(salvage, each)
+        self.report_salvage(salvage, each)
     }
 
     /// Whether the footer of the last segment names a missing successor. The segment was sealed when the first group of
     /// its successor was durable, so the successor held durable groups.
-    fn named_and_gone(&self) -> Result<Option<(String, Successor)>, Error> {
+    fn missing_successor(&self) -> Result<Option<(String, Successor)>, Error> {
         let Some((id, last)) = self.live.range(..SegmentId::COLD).next_back() else { return Ok(None) };
-        let Some(named) = self.stated(last)?.and_then(|stated| stated.successor) else { return Ok(None) };
+        let Some(named) = self.footer_summary(last)?.and_then(|footer| footer.successor) else { return Ok(None) };
         // A covered segment may have been freed.
         let is_gone = named.id >= self.replay_from();
         let why = format!("segment {id} names segment {} as its successor, which is missing", named.id);
@@ -87,7 +87,7 @@ impl Opening {
 
     /// Whether a writer has begun a segment since the files were listed: one that `is_named` and has groups, or one
     /// newer than all that were there. For a reader without a lock, the log ended where it did then.
-    fn went_on(&self, is_named: &dyn Fn(&Life) -> bool) -> Result<bool, Error> {
+    fn has_continued(&self, is_named: &dyn Fn(&Life) -> bool) -> Result<bool, Error> {
         for name in self.base.medium.disk.list().map_err(|error| Error::io("listing the directory again", error))? {
             let Some(slot) = slot_of(&name) else { continue };
             let file = match self.base.medium.disk.open(&name, Mode::Read) {
@@ -97,7 +97,7 @@ impl Opening {
             };
             let (lives, log_match) = self.base.lives(&*file, &mut UnreadableRanges::default())?;
             let named = lives.iter().find(|life| is_named(life)).copied();
-            if lives.iter().any(|life| life.begun() > self.highest.0) {
+            if lives.iter().any(|life| life.begun_at() > self.highest.segment) {
                 return Ok(true);
             }
             let found = FoundFile { slot, lives, log_match, unreadable: UnreadableRanges::default() };
@@ -108,18 +108,18 @@ impl Opening {
         Ok(false)
     }
 
-    /// Makes the next epoch begin after `group`, and returns the loss before it.
-    fn lose_until(&mut self, group: u64, what: String) -> Salvage {
+    /// Makes the next epoch begin after `group`, and returns the loss of the groups up to it.
+    fn lose_up_to(&mut self, group: u64, what: String) -> Salvage {
         let Origin { segment, end, last, .. } = self.accepted;
         self.report.closed = false;
         self.accepted = Origin { crc: 0, last: group, ..self.accepted };
         self.echo = Echo::default();
-        unknown(DamageKind::End, (segment, end as usize), last + 1, group.saturating_add(1), what)
+        unknown_loss(DamageKind::End, (segment, end as usize), last + 1, group.saturating_add(1), what)
     }
 
     /// An upper bound of the groups in segments up to `segment`: each segment holds at most one group per block, and
     /// each epoch, which begins a segment, skips a window of groups.
-    fn groups_until(&self, segment: u64) -> u64 {
+    fn groups_up_to(&self, segment: u64) -> u64 {
         let blocks = self.base.identity.segment_bytes / self.base.identity.pad as u64;
         segment.saturating_mul(blocks + WINDOW + 1)
     }

@@ -1,9 +1,8 @@
 //! Opening a log: finds its files, decides what counts, and prepares the epoch that goes on from there.
 //!
 //! Nothing of a log changes on the device before all is decided. A crash in here, at any point, any number of times,
-//! changes nothing: see FORMAT.md, "Recovery". Two things come earlier: creating a new log begins, and files of
+//! changes nothing: see FORMAT.md, "Recovery". Two things come earlier: the creation of a new log begins, and files of
 //! unfinished segments are removed.
-//! created, and what is left of an unfinished segment is removed.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -80,16 +79,15 @@ pub struct Opening {
     /// Segments to replay, oldest first.
     pub(crate) chain: Vec<Arc<Segment>>,
     /// Cold segments with more groups than the checkpoint states.
-    pub(crate) grown: Vec<Arc<Segment>>,
+    pub(crate) cold_beyond_checkpoint: Vec<Arc<Segment>>,
     pub(crate) free: VecDeque<FreeSegment>,
     /// Segment files that could not be read completely, or have a wrong size: their sizes, by slot.
     pub(crate) odd: BTreeMap<u32, u64>,
-    /// Those of them that hold nothing of the log any more.
+    /// Segment files that hold nothing of the log any more and are not reused.
     pub(crate) aside: Vec<Aside>,
     pub(crate) next_slot: u32,
-    /// The highest number of a segment, and of an epoch.
-    pub(crate) highest: (SegmentId, u64),
-    /// Why the log must have gone on after the accepted end, if it must.
+    pub(crate) highest: Highest,
+    /// Why the log must have continued after the accepted end, if something proves that.
     pub(crate) lost_end: Option<String>,
     pub(crate) accepted: Origin,
     /// The epoch of the last accepted group, 0 for none.
@@ -100,6 +98,20 @@ pub struct Opening {
     pub(crate) echo: Echo,
     pub(crate) replayed: bool,
     pub(crate) report: RecoveryReport,
+}
+
+/// The highest numbers that anything found states: the next epoch goes on above them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Highest {
+    pub(crate) segment: SegmentId,
+    pub(crate) epoch: u64,
+}
+
+impl Highest {
+    pub(crate) fn raise(&mut self, segment: SegmentId, epoch: u64) {
+        self.segment = self.segment.max(segment);
+        self.epoch = self.epoch.max(epoch);
+    }
 }
 
 /// The result of opening a log.
@@ -185,11 +197,11 @@ impl Opening {
             live: BTreeMap::new(),
             missing: Vec::new(),
             chain: Vec::new(),
-            grown: Vec::new(),
+            cold_beyond_checkpoint: Vec::new(),
             free: VecDeque::new(),
             odd: BTreeMap::new(),
             aside: Vec::new(),
-            highest: (SegmentId(0), 0),
+            highest: Highest::default(),
             lost_end: None,
             accepted: Origin::default(),
             accepted_epoch: 0,
@@ -325,7 +337,7 @@ impl Opening {
         let void = self.chain.extract_if(.., |segment| segment.last() < segment.first_group());
         for void in void.collect::<Vec<_>>() {
             self.live.remove(&void.id);
-            self.let_go(void.slot, false);
+            self.free_file(void.slot, false);
         }
     }
 
@@ -335,7 +347,7 @@ impl Opening {
         for id in freed.range(..self.replay_from()).chain(freed.range(SegmentId::COLD..)) {
             if let Some(segment) = self.live.remove(id) {
                 marks::hit("recovery: a record frees a segment");
-                self.let_go(segment.slot, true);
+                self.free_file(segment.slot, true);
             }
         }
         let missing = self.missing.iter().filter(|id| !freed.contains(id));

@@ -12,12 +12,12 @@ use crate::{
     runtime::foreign::guarded,
     scan::{
         base::Base,
-        salvage::{End, Salvage, unknown},
+        salvage::{End, Salvage, unknown_loss},
         verdict::{Evidence, Header, Verdict},
         walk::{Course, Expected, Found, Part, headers_in},
         window::ReadQueue,
     },
-    segments::{footer::Stated, segment::Segment},
+    segments::{footer::FooterSummary, segment::Segment},
     types::{
         damage::DamageKind,
         error::Error,
@@ -43,23 +43,23 @@ impl Opening {
         };
         for (nth, segment) in chain.iter().enumerate() {
             self.base.recovering(nth as u64 * self.base.identity.segment_bytes, total);
-            self.pass_gap(segment, &mut each)?;
+            self.report_gap(segment, &mut each)?;
             let successor = chain.get(nth + 1);
-            let unstated = || Ok(Bounds::unstated(successor.is_none()));
-            let bounds = unless(Mutant::OriginEndIgnored, || self.bounds(segment, successor), unstated)?;
+            let ignored = || Ok(Bounds::none(successor.is_none()));
+            let bounds = unless(Mutant::OriginEndIgnored, || self.bounds(segment, successor), ignored)?;
             self.replay_segment(segment, bounds, successor, queue.as_mut(), &mut each)?;
             segment.close(self.base.identity.pad);
         }
         self.base.recovering(total, total);
         self.chain = chain;
         self.drop_void();
-        unless(Mutant::LostEndIgnored, || self.miss_end(&mut each), || Ok(()))?;
+        unless(Mutant::LostEndIgnored, || self.report_lost_end(&mut each), || Ok(()))?;
         self.drop_freed(&freed);
         Ok(())
     }
 
     /// Reports the segments that are missing before this one: what they held is unknown.
-    fn pass_gap(&mut self, segment: &Segment, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+    fn report_gap(&mut self, segment: &Segment, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
         let origin = segment.life.origin;
         if origin.last == self.accepted.last || segment.id == self.replay_from() {
             return Ok(());
@@ -73,11 +73,14 @@ impl Opening {
         let next = self.accepted.last + 1;
         // If this segment turns out to be void, the next one also begins after the missing ones, and reports them.
         self.accepted = origin;
-        self.tell(unknown(DamageKind::Missing, (origin.segment, 0), next, origin.last.max(next) + 1, what), each)
+        self.report_salvage(
+            unknown_loss(DamageKind::Missing, (origin.segment, 0), next, origin.last.max(next) + 1, what),
+            each,
+        )
     }
 
-    /// Reports damage, and passes on the records that are left.
-    pub(crate) fn tell(
+    /// Reports damage, and calls `each` with the records that are left.
+    pub(crate) fn report_salvage(
         &mut self,
         salvage: Salvage,
         each: &mut dyn FnMut(Part) -> Result<(), Error>,
@@ -89,13 +92,16 @@ impl Opening {
     /// What the neighbours and the footer of a segment state about its end.
     fn bounds(&self, segment: &Segment, successor: Option<&Arc<Segment>>) -> Result<Bounds, Error> {
         let end = successor.map(|successor| successor.life.origin).filter(|origin| origin.segment == segment.id);
-        let mut bounds = Bounds { end: end.map(End::from), ..Bounds::unstated(successor.is_none()) };
+        let mut bounds = Bounds { end: end.map(End::from), ..Bounds::none(successor.is_none()) };
         if bounds.is_last {
             // A segment with a footer ends there, whether or not its successor is found.
-            bounds.end =
-                self.stated(segment)?.map(|Stated { end, last, .. }| End { at: end as usize, last, crc: None });
+            bounds.end = self.footer_summary(segment)?.map(|FooterSummary { end, last, .. }| End {
+                at: end as usize,
+                last,
+                crc: None,
+            });
             let before = self.live.range(..segment.id).next_back();
-            let before = before.map(|(_, before)| self.stated(before)).transpose()?.flatten();
+            let before = before.map(|(_, before)| self.footer_summary(before)).transpose()?.flatten();
             let named = before.and_then(|before| before.successor);
             bounds.is_named = named.is_some_and(|named| named.is(&segment.life));
         }
@@ -135,7 +141,7 @@ impl Opening {
                     each(Part::Group(group))?;
                 }
                 found => {
-                    if self.judge(&mut course, &found, &mut bounds)? != Verdict::Damage {
+                    if self.decide(&mut course, &found, &mut bounds)? != Verdict::Damage {
                         break;
                     }
                     let successor = successor.map(|successor| &**successor);
@@ -148,9 +154,9 @@ impl Opening {
                             why.map(|why| format!("of segment {}, {why}", segment.id)).or(self.lost_end.take());
                         break;
                     };
-                    bounds.is_hurt = true;
+                    bounds.has_damage = true;
                     self.echo = Echo::default();
-                    self.tell(salvage, each)?;
+                    self.report_salvage(salvage, each)?;
                 }
             }
             segment.extend(in_segment(course.at), course.expected.sequence - 1);
@@ -187,17 +193,17 @@ impl Opening {
         let (first, next) = (sequence.min(end.last), sequence.max(end.last + 1));
         // The loss is reported here: the successor goes on after it.
         self.accepted.last = end.last;
-        self.tell(unknown(DamageKind::Records, (life.segment, course.at), first, next, what), each)
+        self.report_salvage(unknown_loss(DamageKind::Records, (life.segment, course.at), first, next, what), each)
     }
 
-    /// Decides what it means that the expected group is not intact here.
-    fn judge(&mut self, course: &mut Course<'_>, found: &Found, bounds: &mut Bounds) -> Result<Verdict, Error> {
+    /// Decides whether the expected group, which is not intact here, was lost, or the log ends before it.
+    fn decide(&mut self, course: &mut Course<'_>, found: &Found, bounds: &mut Bounds) -> Result<Verdict, Error> {
         let (at, expected) = (course.at, course.expected);
         // Groups further on could not change the verdict, and looking for them would take very long with many bad
         // groups.
         let is_stated = bounds.end.is_some() || expected.sequence <= bounds.promised;
         let until = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
-        let range = match bounds.is_hurt {
+        let range = match bounds.has_damage {
             _ if is_stated => at..at,
             // The walk may have passed the evidence by going on at groups that do not belong there.
             true => course.window.pad()..self.base.segment_size() as usize,
@@ -256,13 +262,13 @@ struct Bounds {
     is_named: bool,
     is_last: bool,
     /// Whether there was damage before.
-    is_hurt: bool,
+    has_damage: bool,
 }
 
 impl Bounds {
-    /// The bounds of a segment about whose end nothing is stated.
-    fn unstated(is_last: bool) -> Self {
-        Self { promised: 0, end: None, is_named: false, is_last, is_hurt: false }
+    /// The bounds of a segment whose end nothing states.
+    fn none(is_last: bool) -> Self {
+        Self { promised: 0, end: None, is_named: false, is_last, has_damage: false }
     }
 }
 

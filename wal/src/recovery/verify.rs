@@ -69,7 +69,7 @@ pub fn verify(
         done: 0,
         total,
         promised: BTreeMap::new(),
-        poor: Vec::new(),
+        bad_descriptors: Vec::new(),
         progress,
     };
     opening.replay_parts(&mut |part| check.part(part))?;
@@ -100,8 +100,8 @@ struct Check<'p> {
     /// The highest promise of each epoch. A promise binds within its epoch; a later epoch has accepted what a crash
     /// left. Each cold segment has a scope of its own.
     promised: BTreeMap<(u64, SegmentId), u64>,
-    /// Groups with intact records and damaged descriptors, with the scope in which a promise binds.
-    poor: Vec<((u64, SegmentId), u64, Damage)>,
+    /// Groups with intact records and damaged descriptors, each with the scope in which a promise binds.
+    bad_descriptors: Vec<((u64, SegmentId), u64, Damage)>,
     progress: &'p mut dyn FnMut(u64, u64),
 }
 
@@ -125,7 +125,7 @@ impl Check<'_> {
         let promised = self.promised.entry(scope).or_default();
         *promised = group.header.durable.max(*promised);
         if !group.descriptors_are_intact(self.seed) {
-            self.poor.push((scope, group.header.sequence, poor(group)));
+            self.bad_descriptors.push((scope, group.header.sequence, bad_descriptors(group)));
         }
         self.done += group.header.shape.len() as u64;
         (self.progress)(self.done.min(self.total), self.total);
@@ -135,14 +135,14 @@ impl Check<'_> {
     fn finish(mut self) -> VerifyReport {
         let promised = self.promised;
         let is_promised = |scope, sequence| promised.get(&scope).is_some_and(|&promised| sequence <= promised);
-        let changed = self.poor.into_iter().filter(|&(scope, sequence, _)| is_promised(scope, sequence));
+        let changed = self.bad_descriptors.into_iter().filter(|&(scope, sequence, _)| is_promised(scope, sequence));
         self.report.damages.extend(changed.map(|(_, _, damage)| Arc::new(damage)));
         (self.progress)(self.total, self.total);
         self.report
     }
 }
 
-fn poor(group: &Group) -> Damage {
+fn bad_descriptors(group: &Group) -> Damage {
     let place = group.records.first().map(|(_, place)| *place);
     Damage {
         kind: DamageKind::Descriptors,

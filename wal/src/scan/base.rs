@@ -131,7 +131,7 @@ impl Base {
 }
 
 fn newest_first(mut lives: Vec<Life>) -> Vec<Life> {
-    lives.sort_by_key(|life| std::cmp::Reverse((life.begun(), life.epoch, life.segment)));
+    lives.sort_by_key(|life| std::cmp::Reverse((life.begun_at(), life.epoch, life.segment)));
     lives.dedup_by(|one, other| one.is(other));
     lives
 }

@@ -145,7 +145,7 @@ impl Course<'_> {
         let Expected { life, sequence, .. } = self.expected;
         self.expected = Expected { life, sequence: next, first: false, chain: None };
         let what = format!("groups {sequence} to {} were durable and are missing", next - 1);
-        unknown(DamageKind::Records, (life.segment, self.at), sequence, next, what)
+        unknown_loss(DamageKind::Records, (life.segment, self.at), sequence, next, what)
     }
 
     fn resume(&mut self, found: &Found, end: Option<End>, promised: Option<u64>) -> Result<Option<Resumed>, Error> {
@@ -199,7 +199,7 @@ impl Course<'_> {
 }
 
 /// The loss of durable groups `first..next` of which nothing is left.
-pub(crate) fn unknown(
+pub(crate) fn unknown_loss(
     kind: DamageKind,
     (segment, at): (SegmentId, usize),
     first: u64,

@@ -51,13 +51,13 @@ pub(crate) struct Successor {
     pub(crate) nonce: u64,
 }
 
-/// What an intact footer states about its segment.
+/// What the trailer of an intact footer says of its segment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stated {
-    /// The end of the segment in bytes, and its last group.
+pub(crate) struct FooterSummary {
+    /// The end of the segment's groups in bytes, and its last group.
     pub(crate) end: u32,
     pub(crate) last: u64,
-    /// `None` if no successor is stated: by a cold segment, or in version 1.
+    /// `None` if the footer names no successor: in a cold segment, or in version 1.
     pub(crate) successor: Option<Successor>,
 }
 
@@ -189,8 +189,9 @@ impl Segment {
         u64_at(bytes, 8) == self.id.0 && u64_at(bytes, 16) == self.life.nonce
     }
 
-    /// What an intact footer states. Its end may be later than the known end of the segment, never earlier.
-    pub(crate) fn stated(&self, medium: &Medium) -> io::Result<Option<Stated>> {
+    /// The summary in the footer, if that is intact. Its end may be later than the known end of the segment, never
+    /// earlier.
+    pub(crate) fn footer_summary(&self, medium: &Medium) -> io::Result<Option<FooterSummary>> {
         let (Framing { pad, seed }, size) = (medium.framing, self.size as usize);
         let block = read_or_zeros(&*self.file, &medium.pool, pad, size - pad..size, &mut UnreadableRanges::default())?;
         let bytes = &block[pad - TRAILER..];
@@ -201,16 +202,16 @@ impl Segment {
         let (behind, nonce) = (u32_at(bytes, 52), u64_at(bytes, 56));
         let successor = Successor { id: SegmentId(self.id.0.saturating_add(behind.into())), nonce };
         let successor = (behind > 0 && !self.id.is_cold() && !successor.id.is_cold()).then_some(successor);
-        Ok((is_its && is_possible).then_some(Stated { end, last, successor }))
+        Ok((is_its && is_possible).then_some(FooterSummary { end, last, successor }))
     }
 
-    /// Takes over the end that an intact footer states: it is written only when no more groups follow.
+    /// Sets the segment's end to that of an intact footer, which is written only when no more groups follow.
     pub(crate) fn adopt_end(&self, medium: &Medium) -> io::Result<bool> {
-        let stated = self.stated(medium)?;
-        if let Some(Stated { end, last, .. }) = stated {
+        let summary = self.footer_summary(medium)?;
+        if let Some(FooterSummary { end, last, .. }) = summary {
             self.extend(end, last);
         }
-        Ok(stated.is_some())
+        Ok(summary.is_some())
     }
 }
 

@@ -393,9 +393,9 @@ fn an_end_that_a_checkpoint_vouches_for_is_told_of_by_every_opening() {
     let mut disk = sim.disk.process_crash();
     let mut opening = open(disk.clone());
     opening.replay(&mut |_| Ok(())).unwrap();
-    assert_eq!((opening.vouch(durable), opening.report().damages.len()), (None, 0));
+    assert_eq!((opening.declare_durable(durable), opening.report().damages.len()), (None, 0));
     let unknown = Loss::Unknown { from: Sequence((durable + 1) << 16), until: Sequence((durable + 701) << 16) };
-    assert_eq!((opening.vouch(durable + 700), opening.report().damages.len()), (Some(unknown.clone()), 1));
+    assert_eq!((opening.declare_durable(durable + 700), opening.report().damages.len()), (Some(unknown.clone()), 1));
     let mut wal = opening.start().unwrap();
     for _ in 0..3 {
         write_batch(&wal, &mut rng, 1, 50, &mut written);
