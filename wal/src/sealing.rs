@@ -86,7 +86,8 @@ impl Wal {
     /// [`Error::Gone`], [`Error::Io`]; errors of `each`.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         let (segment, successor) = (self.segment(segment)?, self.segment(segment.next()).ok());
-        let unreadable = walk(&segment, successor.as_deref(), &self.shared.env.medium, &mut |part| part.give(each))?;
+        let unreadable =
+            walk(&segment, successor.as_deref(), &self.shared.env.medium, &mut |item| item.give_scanned(each))?;
         match unreadable.description() {
             // A caller of an open log can try again when the device works; an opening goes on without the bytes.
             Some(why) if unreadable.is_device_failure() => {

@@ -63,7 +63,7 @@ impl Record {
     /// [`Record::verify`] for the record at byte `at` of `whole`.
     pub(crate) fn verify_at(whole: &Slice, at: usize, seed: u32) -> Option<Self> {
         let bytes = whole.get(at..)?;
-        let header = Raw::at(bytes)?;
+        let header = RawHeader::at(bytes)?;
         let len = RECORD_HEADER + header.body_len();
         if !header.checks(seed) || bytes.len() < len {
             return None;
@@ -75,7 +75,7 @@ impl Record {
 
     /// A record that this process wrote, from memory: it needs no verification.
     pub(crate) fn written_here(mut bytes: Slice) -> Option<Self> {
-        let len = RECORD_HEADER + Raw::at(&bytes)?.body_len();
+        let len = RECORD_HEADER + RawHeader::at(&bytes)?.body_len();
         (len <= bytes.len()).then(|| {
             bytes.truncate(len);
             Self { bytes }
@@ -148,11 +148,11 @@ impl Record {
 }
 
 /// The header of a record before verification: it may be any bytes.
-pub(crate) struct Raw<'b> {
+pub(crate) struct RawHeader<'b> {
     header: &'b [u8],
 }
 
-impl<'b> Raw<'b> {
+impl<'b> RawHeader<'b> {
     pub(crate) fn at(bytes: &'b [u8]) -> Option<Self> {
         bytes.get(..RECORD_HEADER).map(|header| Self { header })
     }

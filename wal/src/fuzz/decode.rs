@@ -9,7 +9,7 @@ use crate::{
         group::{GROUP_HEADER, GroupHeader, encode_table, put_u32, table_bytes, verify_table},
         record::{RECORD_HEADER, Record, seeded_crc, u32_at},
     },
-    scan::walk::raw_records,
+    scan::walk::raw_headers,
     segments::{
         identity::Identity,
         segment::{encode_header, verify_header},
@@ -30,7 +30,7 @@ pub fn record_decode(bytes: &[u8], meter: Meter<'_>) {
     if let Some(record) = record(bytes, sealed) {
         assert!(record.body().len() + RECORD_HEADER <= bytes.len());
     }
-    let records = raw_records(bytes).map(|(at, raw)| (at, raw.body_len()));
+    let records = raw_headers(bytes).map(|(at, raw)| (at, raw.body_len()));
     records.for_each(|(at, len)| assert!(at + RECORD_HEADER + len <= bytes.len()));
     group(bytes, sealed);
     table(bytes, sealed);

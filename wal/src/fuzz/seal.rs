@@ -8,7 +8,7 @@ use crate::{
         group::{GROUP_HEADER, Shape, put_u32, table_bytes},
         record::{RECORD_HEADER, seeded_crc, u32_at, u64_at},
     },
-    scan::walk::raw_records,
+    scan::walk::raw_headers,
 };
 
 /// The headers that stand at the beginning of a block, by what stands at byte 4 of them.
@@ -55,7 +55,7 @@ pub(super) fn structures(bytes: &[u8]) -> Vec<usize> {
         }
         found.extend(trailer_of(bytes, at));
         if let Some((area, count)) = records_of(bytes, at) {
-            found.extend(raw_records(&bytes[area.clone()]).take(count).map(|(offset, _)| area.start + offset));
+            found.extend(raw_headers(&bytes[area.clone()]).take(count).map(|(offset, _)| area.start + offset));
         }
     }
     found
@@ -153,7 +153,7 @@ fn records_of(bytes: &[u8], at: usize) -> Option<(std::ops::Range<usize>, usize)
 
 /// Returns what binds the records to their header.
 fn seal_records(area: &mut [u8], count: usize, seed: u32) -> u32 {
-    let places: Vec<usize> = raw_records(area).take(count).map(|(at, _)| at).collect();
+    let places: Vec<usize> = raw_headers(area).take(count).map(|(at, _)| at).collect();
     let mut crc = crc32fast::Hasher::new();
     for at in places {
         let end = at + RECORD_HEADER + u32_at(area, at + 52) as usize;

@@ -20,7 +20,7 @@ use crate::{
         echo::Echo,
         framing::Framing,
         group::{GroupHeader, IN_FLIGHT_BYTES, Life, encode_table, in_segment},
-        record::Raw,
+        record::RawHeader,
     },
     group_commit::{append::Closed, log::Shared},
     segments::segment::encode_header,
@@ -464,9 +464,9 @@ pub(crate) fn describe(records: &[u8], count: u32) -> (Vec<Descriptor>, u32) {
     let mut crc = crc32fast::Hasher::new();
     let mut crcs = [0; 1024];
     let mut filled = 0;
-    for (_, raw) in crate::scan::walk::raw_records(records).take(count as usize) {
+    for (_, raw) in crate::scan::walk::raw_headers(records).take(count as usize) {
         descriptors.push(raw.descriptor());
-        crcs[filled..filled + 4].copy_from_slice(&Raw::crc(&raw).to_le_bytes());
+        crcs[filled..filled + 4].copy_from_slice(&RawHeader::crc(&raw).to_le_bytes());
         filled += 4;
         if filled == crcs.len() {
             crc.update(&crcs);

@@ -12,7 +12,7 @@ use crate::{
         notices::Event,
         worker::{Machine, Step},
     },
-    scan::walk::{Course, Expected, Part},
+    scan::walk::{Expected, SegmentWalk, WalkItem},
     segments::segment::Segment,
     types::{damage::Damage, error::Error, ids::SegmentId},
 };
@@ -54,18 +54,18 @@ impl Scrub {
         let Some(Progress { segment, at, expected }) = self.progress.take().or_else(|| self.next(shared)) else {
             return Ok(0);
         };
-        let mut course = Course::new(&segment, &shared.env.medium, expected);
-        course.at = at;
-        while course.at < at + STEP_BYTES {
-            match course.pass(None)? {
-                Some(Part::Group(_)) => {}
-                Some(Part::Salvage(salvage)) => self.report(shared, Arc::unwrap_or_clone(salvage.damage)),
+        let mut walk = SegmentWalk::new(&segment, &shared.env.medium, expected);
+        walk.at = at;
+        while walk.at < at + STEP_BYTES {
+            match walk.next_item(None)? {
+                Some(WalkItem::Group(_)) => {}
+                Some(WalkItem::Salvage(salvage)) => self.report(shared, Arc::unwrap_or_clone(salvage.damage)),
                 None => break,
             }
         }
-        let read = course.at - at;
-        let (at, expected) = (course.at, course.expected);
-        drop(course);
+        let read = walk.at - at;
+        let (at, expected) = (walk.at, walk.expected);
+        drop(walk);
         if at < segment.end() as usize && read > 0 {
             self.progress = Some(Progress { segment, at, expected });
         } else if segment.has_footer() && segment.read_footer(&shared.env.medium)?.is_none() {

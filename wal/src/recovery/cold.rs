@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     format::group::{Life, in_segment},
     recovery::{discover::FoundFile, opening::Opening},
-    scan::walk::{Course, Expected, Found, headers_in},
+    scan::walk::{Expected, Found, SegmentWalk, headers_in},
     segments::{segment::Segment, unreadable::UnreadableRanges},
     types::{error::Error, ids::SegmentId, marks},
 };
@@ -59,25 +59,25 @@ impl Opening {
         }
         marks::hit("recovery: a cold segment is walked to its end");
         let expected = Expected { life: segment.life, sequence: segment.last() + 1, first: false, chain: None };
-        let mut course = Course::new(segment, &self.base.medium, expected);
-        course.at = segment.end() as usize;
+        let mut walk = SegmentWalk::new(segment, &self.base.medium, expected);
+        walk.at = segment.end() as usize;
         loop {
-            match course.look()? {
-                Found::Group(group) => course.accept(&group),
+            match walk.look()? {
+                Found::Group(group) => walk.accept(&group),
                 // Reads of the segment report what is left of it. Where all that follows is misplaced, the walk cannot
                 // resume.
-                found if self.is_followed(&mut course)? && course.salvage(&found, None, None, None)?.is_some() => {}
-                _ => return Ok(course.window.unreadable),
+                found if self.is_followed(&mut walk)? && walk.salvage(&found, None, None, None)?.is_some() => {}
+                _ => return Ok(walk.window.unreadable),
             }
-            segment.extend(in_segment(course.at), course.expected.sequence - 1);
+            segment.extend(in_segment(walk.at), walk.expected.sequence - 1);
         }
     }
 
-    fn is_followed(&self, course: &mut Course<'_>) -> Result<bool, Error> {
+    fn is_followed(&self, walk: &mut SegmentWalk<'_>) -> Result<bool, Error> {
         let size = self.base.segment_size() as usize;
-        let behind = course.at.saturating_add(course.window.pad()).min(size);
-        let until = course.at.saturating_add(self.base.lookahead()).min(size);
-        let headers = headers_in(&mut course.window, behind..until, &course.expected.life)?;
-        Ok(headers.iter().any(|(_, header)| header.sequence > course.expected.sequence))
+        let behind = walk.at.saturating_add(walk.window.pad()).min(size);
+        let until = walk.at.saturating_add(self.base.lookahead()).min(size);
+        let headers = headers_in(&mut walk.window, behind..until, &walk.expected.life)?;
+        Ok(headers.iter().any(|(_, header)| header.sequence > walk.expected.sequence))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     scan::{
         salvage::{Salvage, unknown_loss},
         scanned::{Loss, Scanned},
-        walk::Part,
+        walk::WalkItem,
     },
     segments::{
         footer::{FooterSummary, Successor},
@@ -56,7 +56,7 @@ impl Opening {
 
     /// Call after the replay: reports that the end of the log is lost if something proves that the log continued: the
     /// footer of its last segment, or a file that cannot be read.
-    pub(crate) fn report_lost_end(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn report_lost_end(&mut self, each: &mut dyn FnMut(WalkItem) -> Result<(), Error>) -> Result<(), Error> {
         let named = self.missing_successor()?;
         let is_named = |life: &Life| named.as_ref().is_some_and(|(_, named)| named.is(life));
         let Some(why) = named.as_ref().map(|(why, _)| why.clone()).or(self.lost_end.take()) else { return Ok(()) };

@@ -23,7 +23,7 @@ use crate::{
         watched::{Pending, WatchedDisk},
         worker::Runtime,
     },
-    scan::{base::Base, heads::read_heads, scanned::Scanned, walk::Part},
+    scan::{base::Base, heads::read_heads, scanned::Scanned, walk::WalkItem},
     segments::{
         aside::Aside,
         footer::FooterParts,
@@ -293,14 +293,14 @@ impl Opening {
     /// # Errors
     /// [`Error::Io`]; errors of `each`.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
-        self.scan_parts(segment, &mut |part| part.give(each))
+        self.scan_items(segment, &mut |item| item.give_scanned(each))
     }
 
-    /// [`Opening::scan`] by parts.
-    pub(crate) fn scan_parts(
+    /// [`Opening::scan`] by items.
+    pub(crate) fn scan_items(
         &self,
         segment: SegmentId,
-        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+        each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.base.scan(&self.live, segment, each)
     }
@@ -311,7 +311,7 @@ impl Opening {
     /// # Errors
     /// [`Error::Io`]; errors of `each`.
     pub fn replay(&mut self, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
-        self.replay_parts(&mut |part| part.give(each))?;
+        self.replay_items(&mut |item| item.give_scanned(each))?;
         self.replayed = true;
         Ok(())
     }

@@ -66,7 +66,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`]; errors of `each`.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
-        self.base.scan(&self.live, segment, &mut |part| part.give(each))
+        self.base.scan(&self.live, segment, &mut |item| item.give_scanned(each))
     }
 
     /// The identity of the log.

@@ -12,9 +12,9 @@ use crate::{
     runtime::foreign::guarded,
     scan::{
         base::Base,
-        salvage::{End, Salvage, unknown_loss},
+        salvage::{Salvage, SegmentEnd, unknown_loss},
         verdict::{Evidence, Header, Verdict},
-        walk::{Course, Expected, Found, Part, headers_in},
+        walk::{Expected, Found, SegmentWalk, WalkItem, headers_in},
         window::ReadQueue,
     },
     segments::{footer::FooterSummary, segment::Segment},
@@ -28,18 +28,18 @@ use crate::{
 };
 
 impl Opening {
-    /// [`Opening::replay`] by parts.
-    pub(crate) fn replay_parts(&mut self, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+    /// [`Opening::replay`] by items.
+    pub(crate) fn replay_items(&mut self, each: &mut dyn FnMut(WalkItem) -> Result<(), Error>) -> Result<(), Error> {
         let chain = std::mem::take(&mut self.chain);
         let mut queue = ReadQueue::new(&*self.base.medium.disk);
         let total = chain.len() as u64 * self.base.identity.segment_bytes;
         let mut freed = BTreeSet::new();
-        let mut each = |part: Part| {
+        let mut each = |item: WalkItem| {
             let frees = |record: &&Record| unless(Mutant::FreedIgnored, || record.kind() == KIND_FREED, || false);
-            for record in part.records().filter(frees) {
+            for record in item.records().filter(frees) {
                 freed.extend(record.body().chunks_exact(8).map(|id| SegmentId(u64_at(id, 0))));
             }
-            each(part)
+            each(item)
         };
         for (nth, segment) in chain.iter().enumerate() {
             self.base.recovering(nth as u64 * self.base.identity.segment_bytes, total);
@@ -59,7 +59,11 @@ impl Opening {
     }
 
     /// Reports the segments that are missing before this one: what they held is unknown.
-    fn report_gap(&mut self, segment: &Segment, each: &mut dyn FnMut(Part) -> Result<(), Error>) -> Result<(), Error> {
+    fn report_gap(
+        &mut self,
+        segment: &Segment,
+        each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let origin = segment.life.origin;
         if origin.last == self.accepted.last || segment.id == self.replay_from() {
             return Ok(());
@@ -83,19 +87,19 @@ impl Opening {
     pub(crate) fn report_salvage(
         &mut self,
         salvage: Salvage,
-        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+        each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.report.damages.push(Arc::clone(&salvage.damage));
-        each(Part::Salvage(salvage))
+        each(WalkItem::Salvage(salvage))
     }
 
     /// What the neighbours and the footer of a segment state about its end.
     fn bounds(&self, segment: &Segment, successor: Option<&Arc<Segment>>) -> Result<Bounds, Error> {
         let end = successor.map(|successor| successor.life.origin).filter(|origin| origin.segment == segment.id);
-        let mut bounds = Bounds { end: end.map(End::from), ..Bounds::none(successor.is_none()) };
+        let mut bounds = Bounds { end: end.map(SegmentEnd::from), ..Bounds::none(successor.is_none()) };
         if bounds.is_last {
             // A segment with a footer ends there, whether or not its successor is found.
-            bounds.end = self.footer_summary(segment)?.map(|FooterSummary { end, last, .. }| End {
+            bounds.end = self.footer_summary(segment)?.map(|FooterSummary { end, last, .. }| SegmentEnd {
                 at: end as usize,
                 last,
                 crc: None,
@@ -115,41 +119,41 @@ impl Opening {
         mut bounds: Bounds,
         successor: Option<&Arc<Segment>>,
         queue: Option<&mut ReadQueue>,
-        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+        each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let medium = self.base.medium.clone();
-        let mut course = Course::new(segment, &medium, Expected::first(segment.life));
-        course.window.read_ahead(queue, bounds.end.map_or(segment.size as usize, |end| end.at));
+        let mut walk = SegmentWalk::new(segment, &medium, Expected::first(segment.life));
+        walk.window.read_ahead(queue, bounds.end.map_or(segment.size as usize, |end| end.at));
         self.report.segments_replayed += 1;
         self.report.epoch = segment.life.epoch;
         let closed = std::mem::replace(&mut self.report.closed, false);
         loop {
-            if bounds.end.is_some_and(|end| course.at >= end.at) {
+            if bounds.end.is_some_and(|end| walk.at >= end.at) {
                 break;
             }
-            match course.look()? {
+            match walk.look()? {
                 Found::Group(group) => {
-                    if course.expected.first {
+                    if walk.expected.first {
                         segment.begin_at(group.header.sequence);
                     }
-                    course.accept(&group);
+                    walk.accept(&group);
                     self.report.groups_replayed += 1;
                     self.report.records_replayed += u64::from(group.header.shape.records);
                     self.report.closed = group.header.flags & FLAG_CLOSE != 0;
                     marks::hit_if(self.report.closed, "recovery: the log was closed");
                     self.echo = group.echo();
-                    each(Part::Group(group))?;
+                    each(WalkItem::Group(group))?;
                 }
                 found => {
-                    if self.decide(&mut course, &found, &mut bounds)? != Verdict::Damage {
+                    if self.decide(&mut walk, &found, &mut bounds)? != Verdict::Damage {
                         break;
                     }
                     let successor = successor.map(|successor| &**successor);
                     // A promise at `NUMBER_MAX` or above is forged: no log reaches it.
-                    let is_promised = (course.expected.sequence..NUMBER_MAX).contains(&bounds.promised);
+                    let is_promised = (walk.expected.sequence..NUMBER_MAX).contains(&bounds.promised);
                     let promised = is_promised.then_some(bounds.promised);
-                    let Some(salvage) = course.salvage(&found, bounds.end, promised, successor)? else {
-                        let why = course.window.unreadable.description().filter(|_| bounds.is_last);
+                    let Some(salvage) = walk.salvage(&found, bounds.end, promised, successor)? else {
+                        let why = walk.window.unreadable.description().filter(|_| bounds.is_last);
                         self.lost_end =
                             why.map(|why| format!("of segment {}, {why}", segment.id)).or(self.lost_end.take());
                         break;
@@ -159,20 +163,20 @@ impl Opening {
                     self.report_salvage(salvage, each)?;
                 }
             }
-            segment.extend(in_segment(course.at), course.expected.sequence - 1);
+            segment.extend(in_segment(walk.at), walk.expected.sequence - 1);
         }
-        self.report.bytes_read += course.window.read_bytes();
-        self.base.check_device(&course.window.unreadable)?;
-        self.report_unreadable(segment.slot, &course.window.unreadable);
-        if course.expected.first {
+        self.report.bytes_read += walk.window.read_bytes();
+        self.base.check_device(&walk.window.unreadable)?;
+        self.report_unreadable(segment.slot, &walk.window.unreadable);
+        if walk.expected.first {
             // No group of the segment is part of the log: the next one begins where this one did.
             self.report.closed = closed;
             return Ok(());
         }
-        self.accepted = course.accepted();
+        self.accepted = walk.accepted();
         self.accepted_epoch = segment.life.epoch;
         match bounds.end {
-            Some(end) => self.check_end(&course, end, each),
+            Some(end) => self.check_end(&walk, end, each),
             None => Ok(()),
         }
     }
@@ -180,25 +184,25 @@ impl Opening {
     /// Checks that the walk reached the end that the successor or the footer states.
     fn check_end(
         &mut self,
-        course: &Course<'_>,
-        end: End,
-        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+        walk: &SegmentWalk<'_>,
+        end: SegmentEnd,
+        each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Expected { life, sequence, chain, .. } = course.expected;
+        let Expected { life, sequence, chain, .. } = walk.expected;
         let is_named = chain.is_none() || end.crc.is_none() || chain == end.crc;
-        if course.at == end.at && sequence - 1 == end.last && is_named {
+        if walk.at == end.at && sequence - 1 == end.last && is_named {
             return Ok(());
         }
         let what = "the segment does not end with the group that its successor or its footer names".to_owned();
         let (first, next) = (sequence.min(end.last), sequence.max(end.last + 1));
         // The loss is reported here: the successor goes on after it.
         self.accepted.last = end.last;
-        self.report_salvage(unknown_loss(DamageKind::Records, (life.segment, course.at), first, next, what), each)
+        self.report_salvage(unknown_loss(DamageKind::Records, (life.segment, walk.at), first, next, what), each)
     }
 
     /// Decides whether the expected group, which is not intact here, was lost, or the log ends before it.
-    fn decide(&mut self, course: &mut Course<'_>, found: &Found, bounds: &mut Bounds) -> Result<Verdict, Error> {
-        let (at, expected) = (course.at, course.expected);
+    fn decide(&mut self, walk: &mut SegmentWalk<'_>, found: &Found, bounds: &mut Bounds) -> Result<Verdict, Error> {
+        let (at, expected) = (walk.at, walk.expected);
         // Groups further on could not change the verdict, and looking for them would take very long with many bad
         // groups.
         let is_stated = bounds.end.is_some() || expected.sequence <= bounds.promised;
@@ -206,15 +210,15 @@ impl Opening {
         let range = match bounds.has_damage {
             _ if is_stated => at..at,
             // The walk may have passed the evidence by going on at groups that do not belong there.
-            true => course.window.pad()..self.base.segment_size() as usize,
+            true => walk.window.pad()..self.base.segment_size() as usize,
             false => at..until,
         };
-        let mut behind = headers_in(&mut course.window, range, &expected.life)?;
+        let mut behind = headers_in(&mut walk.window, range, &expected.life)?;
         behind.retain(|(_, header)| header.sequence >= expected.sequence);
         let promised = behind.iter().map(|(_, header)| header.durable).max().unwrap_or(0);
         bounds.promised = bounds.promised.max(promised);
         behind.retain(|&(place, _)| place >= at);
-        let found_len = if let Found::BadRecords(header, _) = found { header.shape.len() } else { course.window.pad() };
+        let found_len = if let Found::BadRecords(header, _) = found { header.shape.len() } else { walk.window.pad() };
         let followed = behind.iter().any(|&(place, _)| place > at);
         let evidence = Evidence {
             header: match found {
@@ -228,7 +232,7 @@ impl Opening {
             bounded: bounds.end.is_some()
                 || (bounds.is_named && expected.first)
                 || (!bounds.is_last && (followed || matches!(found, Found::BadRecords(..)))),
-            unread: course.window.unreadable.overlaps(&(at..at + found_len)),
+            unread: walk.window.unreadable.overlaps(&(at..at + found_len)),
             followed,
             closed: self.report.closed,
         };
@@ -257,7 +261,7 @@ struct Bounds {
     /// The highest promise in headers of this life: groups up to this one were durable.
     promised: u64,
     /// The end that the successor or the footer states.
-    end: Option<End>,
+    end: Option<SegmentEnd>,
     /// Whether the footer of the segment before says that the first group was durable.
     is_named: bool,
     is_last: bool,
@@ -272,7 +276,7 @@ impl Bounds {
     }
 }
 
-impl Course<'_> {
+impl SegmentWalk<'_> {
     /// The end of the walk.
     fn accepted(&self) -> Origin {
         let Expected { life, sequence, chain, .. } = self.expected;
@@ -280,7 +284,7 @@ impl Course<'_> {
     }
 }
 
-impl From<Origin> for End {
+impl From<Origin> for SegmentEnd {
     fn from(origin: Origin) -> Self {
         Self { at: origin.end as usize, last: origin.last, crc: Some(origin.crc) }
     }

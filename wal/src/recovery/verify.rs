@@ -11,7 +11,7 @@ use crate::{
         record::KIND_OWN,
     },
     recovery::opening::{Cut, open_read_only},
-    scan::walk::{Group, Part},
+    scan::walk::{Group, WalkItem},
     types::{
         damage::{Damage, DamageKind, OddFile},
         error::Error,
@@ -72,7 +72,7 @@ pub fn verify(
         bad_descriptors: Vec::new(),
         progress,
     };
-    opening.replay_parts(&mut |part| check.part(part))?;
+    opening.replay_items(&mut |item| check.item(item))?;
     check.report.cut = opening.report().cut;
     check.report.bad_checkpoints = opening.bad_slots();
     check.report.identity.clone_from(&opening.report().identity);
@@ -82,7 +82,7 @@ pub fn verify(
     for segment in opening.live() {
         check.report.segments += 1;
         if segment.id < replay_from || segment.id.is_cold() {
-            opening.scan_parts(segment.id, &mut |part| check.part(part))?;
+            opening.scan_items(segment.id, &mut |item| check.item(item))?;
             if opening.read_footer(segment.id)?.is_none() {
                 check.report.without_footer.push(segment.id);
             }
@@ -106,14 +106,14 @@ struct Check<'p> {
 }
 
 impl Check<'_> {
-    fn part(&mut self, part: Part) -> Result<(), Error> {
-        for record in part.records().filter(|record| record.kind() < KIND_OWN) {
+    fn item(&mut self, item: WalkItem) -> Result<(), Error> {
+        for record in item.records().filter(|record| record.kind() < KIND_OWN) {
             self.report.records += 1;
             self.report.bytes += record.body().len() as u64;
         }
-        match part {
-            Part::Group(group) => self.group(&group),
-            Part::Salvage(salvage) => self.report.damages.push(salvage.damage),
+        match item {
+            WalkItem::Group(group) => self.group(&group),
+            WalkItem::Salvage(salvage) => self.report.damages.push(salvage.damage),
         }
         Ok(())
     }

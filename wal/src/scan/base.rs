@@ -14,7 +14,7 @@ use crate::{
         watched::Pending,
         worker::{Clock, Runtime},
     },
-    scan::walk::{Part, walk},
+    scan::walk::{WalkItem, walk},
     segments::{
         identity::Identity,
         log_match::LogMatch,
@@ -121,7 +121,7 @@ impl Base {
         &self,
         live: &BTreeMap<SegmentId, Arc<Segment>>,
         id: SegmentId,
-        each: &mut dyn FnMut(Part) -> Result<(), Error>,
+        each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let segment = live.get(&id).ok_or(Error::Gone(id))?;
         let successor = live.get(&id.next()).map(|successor| &**successor);

@@ -1,8 +1,8 @@
-//! The place where a walk resumes after damage: the second recovery table of FORMAT.md, in its order.
+//! Decides where a walk resumes after damage: the second recovery table of FORMAT.md, in its order.
 
 /// Evidence for where a walk can resume after a durable group that is not intact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Clues {
+pub(crate) struct ResumeEvidence {
     /// The header of the group is intact: its length is known.
     pub(crate) group: bool,
     /// A header of this life that [counts](Candidate::counts) follows.
@@ -17,13 +17,13 @@ pub(crate) struct Clues {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// After the group.
-    BehindGroup,
+    AfterGroup,
     /// At the first header with the lowest sequence of those that count.
     AtHeader,
     /// At the stated end.
     AtEnd,
     /// At this place, with the group after the last promised one: none of the promised groups is left.
-    BehindPromise,
+    AfterPromise,
     /// Nowhere: the walk of the segment ends here.
     Nowhere,
 }
@@ -39,18 +39,18 @@ pub(crate) struct Candidate {
     pub(crate) is_beyond_end: bool,
 }
 
-impl Clues {
+impl ResumeEvidence {
     /// The one place where the walk resumes.
     pub(crate) fn resume(self) -> Resume {
         match self {
             // 1: the next group begins where this one ends, whatever else follows.
-            Self { group: true, .. } => Resume::BehindGroup,
+            Self { group: true, .. } => Resume::AfterGroup,
             // 2: groups in between are lost, but for records that are found one by one.
             Self { header: true, .. } => Resume::AtHeader,
             // 3: nothing up to there is intact.
             Self { end: true, .. } => Resume::AtEnd,
             // 4: the last group is known, and its place is not.
-            Self { promised: true, .. } => Resume::BehindPromise,
+            Self { promised: true, .. } => Resume::AfterPromise,
             // 5: other evidence may show a loss.
             Self { group: false, header: false, end: false, promised: false } => Resume::Nowhere,
         }
@@ -85,10 +85,10 @@ mod tests {
     const ANY: Option<bool> = None;
 
     const RESUME: [Row<4, Resume>; 5] = [
-        (1, [YES, ANY, ANY, ANY], Resume::BehindGroup),
+        (1, [YES, ANY, ANY, ANY], Resume::AfterGroup),
         (2, [NO, YES, ANY, ANY], Resume::AtHeader),
         (3, [NO, NO, YES, ANY], Resume::AtEnd),
-        (4, [NO, NO, NO, YES], Resume::BehindPromise),
+        (4, [NO, NO, NO, YES], Resume::AfterPromise),
         (5, [NO, NO, NO, NO], Resume::Nowhere),
     ];
 
@@ -114,8 +114,8 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_of_clues_is_one_row_of_the_table() {
-        check(&RESUME, |[group, header, end, promised]| Clues { group, header, end, promised }.resume());
+    fn every_combination_of_evidence_is_one_row_of_the_table() {
+        check(&RESUME, |[group, header, end, promised]| ResumeEvidence { group, header, end, promised }.resume());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Salvage: what can be saved where durable groups are not intact.
+//! Salvage: collects what is left of durable groups that are not intact.
 //!
 //! Records are verified one by one wherever they lie. The number of a group is never used twice, so an intact record
 //! whose sequence belongs to a lost group is what was written there. A record that is not found is named by the second
@@ -13,12 +13,12 @@ use std::{
 use crate::{
     format::{
         group::{GROUP_HEADER, GroupHeader, TABLE_HEADER, in_segment, table_len, verify_table},
-        record::{RECORD_ALIGN, RECORD_HEADER, Raw, Record, record_bytes},
+        record::{RECORD_ALIGN, RECORD_HEADER, RawHeader, Record, record_bytes},
     },
     scan::{
-        resume::{Candidate, Clues, Resume},
+        resume::{Candidate, Resume, ResumeEvidence},
         scanned::{Loss, Scanned},
-        walk::{Course, Expected, Found, header_at},
+        walk::{Expected, Found, SegmentWalk, header_at},
         window::Window,
     },
     segments::segment::Segment,
@@ -29,9 +29,9 @@ use crate::{
     },
 };
 
-/// The accepted end of a segment, as its successor or a footer states it.
+/// The accepted end of a segment, as its successor or its footer states it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
+pub(crate) struct SegmentEnd {
     pub(crate) at: usize,
     /// The last group.
     pub(crate) last: u64,
@@ -39,7 +39,7 @@ pub(crate) struct End {
     pub(crate) crc: Option<u32>,
 }
 
-/// The result of a salvage.
+/// The damage, and the records and losses in the range that it covers.
 #[derive(Clone, Debug)]
 pub(crate) struct Salvage {
     pub(crate) damage: Arc<Damage>,
@@ -54,18 +54,18 @@ impl Salvage {
     }
 }
 
-/// A range of a segment in which the groups `first..next` lay.
+/// A range of a segment whose groups, `first..next`, are not intact.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
+struct LostRange {
     from: usize,
     to: usize,
     first: u64,
     next: u64,
 }
 
-/// Groups of a write that went to the wrong place. The expected group was not found in its place, so wherever else it
-/// stands it is misplaced; and so are the groups that directly follow it there.
-struct Misplaced {
+/// The groups of a write that went to the wrong place. The expected group was not found in its place, so a copy of it
+/// anywhere else is misplaced, and so are the groups that directly follow that copy.
+struct MisplacedGroups {
     expected: u64,
     /// The end of the last one.
     end: usize,
@@ -74,114 +74,119 @@ struct Misplaced {
 }
 
 /// Where the walk resumes.
-struct Resumed {
+struct ResumePoint {
     at: usize,
     sequence: u64,
     chain: Option<u32>,
     /// The header at that place, if one was searched for.
-    behind: Option<GroupHeader>,
+    header: Option<GroupHeader>,
 }
 
-impl Course<'_> {
-    /// Salvages the damaged durable groups from here on, and resumes after them.
+impl SegmentWalk<'_> {
+    /// Salvages the damaged durable groups from here on, and resumes after them. `None` if the walk of the segment ends
+    /// here.
+    ///
     /// `promised` is the last group that a header promises, from the expected one on. `successor` is the segment that
     /// was begun next.
-    ///
-    /// Returns `None` when the walk of the segment ends here.
     pub(crate) fn salvage(
         &mut self,
         found: &Found,
-        end: Option<End>,
+        end: Option<SegmentEnd>,
         promised: Option<u64>,
         successor: Option<&Segment>,
     ) -> Result<Option<Salvage>, Error> {
         let Some(resumed) = self.resume(found, end, promised)? else { return Ok(None) };
         if resumed.at == self.at {
             // Only the last promised group is known.
-            return Ok(Some(self.give_up(resumed.sequence)));
+            return Ok(Some(self.lose_promised(resumed.sequence)));
         }
-        let mut stretch =
-            Stretch { from: self.at, to: resumed.at, first: self.expected.sequence, next: resumed.sequence };
-        let mut finds = Finds { any_sequence: self.expected.life.segment.is_cold(), ..Finds::default() };
+        let mut range =
+            LostRange { from: self.at, to: resumed.at, first: self.expected.sequence, next: resumed.sequence };
+        let mut fragments = Fragments { any_sequence: self.expected.life.segment.is_cold(), ..Fragments::default() };
         if let Found::BadRecords(header, _) = found {
-            finds.counts.insert(header.sequence, header.shape.records);
+            fragments.counts.insert(header.sequence, header.shape.records);
         }
-        finds.search(&mut self.window, &stretch)?;
+        fragments.search(&mut self.window, &range)?;
         match successor {
             // An echo describes the group right before it: after the end of the segment, in the successor's first
             // group.
             Some(successor) if end.is_some_and(|end| end.at == resumed.at) => {
                 let (mut window, pad) = (Window::new(successor, self.window.medium), self.window.pad());
-                finds.take_echo(&mut window, pad, &stretch)?;
-                let behind = header_at(&mut window, pad, &successor.life)?;
-                // An opening that found the end damaged had nothing to repeat, and no checksum to name.
-                let behind = behind.filter(|behind| behind.life.origin.crc != 0);
-                finds.take_empty(behind.as_ref(), stretch.to - stretch.from, &stretch);
+                fragments.take_echo(&mut window, pad, &range)?;
+                let next = header_at(&mut window, pad, &successor.life)?;
+                // An opening that found the end damaged had no descriptors to repeat, and stated no checksum.
+                let next = next.filter(|next| next.life.origin.crc != 0);
+                fragments.take_empty(next.as_ref(), range.to - range.from, &range);
             }
             _ => {
-                finds.take_echo(&mut self.window, resumed.at, &stretch)?;
-                let behind = resumed.behind.as_ref();
-                let before = behind.map_or(0, |behind| behind.prev_len as usize);
-                if self.expected.first && before == stretch.to - stretch.from {
+                fragments.take_echo(&mut self.window, resumed.at, &range)?;
+                let next = resumed.header.as_ref();
+                let prev_len = next.map_or(0, |next| next.prev_len as usize);
+                if self.expected.first && prev_len == range.to - range.from {
                     // The first group of an epoch, alone: the numbers that it skipped had no groups.
-                    stretch.first = stretch.next - 1;
+                    range.first = range.next - 1;
                 }
-                finds.take_empty(behind, before, &stretch);
+                fragments.take_empty(next, prev_len, &range);
             }
         }
         self.at = resumed.at;
         let life = self.expected.life;
         self.expected = Expected { life, sequence: resumed.sequence, first: false, chain: resumed.chain };
-        let salvage = finds.into_salvage(life.segment, &stretch);
-        let is_unread = self.window.unreadable.overlaps(&(stretch.from..stretch.to));
+        let salvage = fragments.into_salvage(life.segment, &range);
+        let is_unread = self.window.unreadable.overlaps(&(range.from..range.to));
         Ok(Some(match self.window.unreadable.description().filter(|_| is_unread) {
             Some(why) => salvage.unreadable(&why),
             None => salvage,
         }))
     }
 
-    /// Gives up all groups before `next`: none of them is left.
-    fn give_up(&mut self, next: u64) -> Salvage {
+    /// Reports the loss of all groups before `next`: nothing is left of them.
+    fn lose_promised(&mut self, next: u64) -> Salvage {
         let Expected { life, sequence, .. } = self.expected;
         self.expected = Expected { life, sequence: next, first: false, chain: None };
         let what = format!("groups {sequence} to {} were durable and are missing", next - 1);
         unknown_loss(DamageKind::Records, (life.segment, self.at), sequence, next, what)
     }
 
-    fn resume(&mut self, found: &Found, end: Option<End>, promised: Option<u64>) -> Result<Option<Resumed>, Error> {
+    fn resume(
+        &mut self,
+        found: &Found,
+        end: Option<SegmentEnd>,
+        promised: Option<u64>,
+    ) -> Result<Option<ResumePoint>, Error> {
         let group = if let Found::BadRecords(header, crc) = found { Some((header, *crc)) } else { None };
-        let header = if group.is_none() { self.header_behind(end)? } else { None };
-        let clues = Clues {
+        let header = if group.is_none() { self.later_header(end)? } else { None };
+        let evidence = ResumeEvidence {
             group: group.is_some(),
             header: header.is_some(),
             end: end.is_some(),
             promised: promised.is_some(),
         };
         let (here, expected) = (self.at, self.expected.sequence);
-        let resumed = |at, sequence, chain| Resumed { at, sequence, chain, behind: None };
-        Ok(match clues.resume() {
-            Resume::BehindGroup => {
+        let resumed = |at, sequence, chain| ResumePoint { at, sequence, chain, header: None };
+        Ok(match evidence.resume() {
+            Resume::AfterGroup => {
                 group.map(|(header, crc)| resumed(here + header.shape.len(), header.sequence + 1, Some(crc)))
             }
             Resume::AtHeader => {
-                header.map(|(at, header)| Resumed { behind: Some(header), ..resumed(at, header.sequence, None) })
+                header.map(|(at, header)| ResumePoint { header: Some(header), ..resumed(at, header.sequence, None) })
             }
             Resume::AtEnd => end.map(|end| resumed(end.at, expected.max(end.last + 1), end.crc)),
-            Resume::BehindPromise => promised.map(|promised| resumed(here, promised + 1, None)),
+            Resume::AfterPromise => promised.map(|promised| resumed(here, promised + 1, None)),
             Resume::Nowhere => None,
         })
     }
 
-    /// The first of the later headers with the lowest sequence of those that count, and its offset.
-    fn header_behind(&mut self, end: Option<End>) -> Result<Option<(usize, GroupHeader)>, Error> {
+    /// Of the later headers that count, the one with the lowest sequence, and its offset; the first of several.
+    fn later_header(&mut self, end: Option<SegmentEnd>) -> Result<Option<(usize, GroupHeader)>, Error> {
         let (life, expected) = (self.expected.life, self.expected.sequence);
         let limit = end.map_or(self.window.segment.size as usize, |end| end.at);
         let mut lowest: Option<(usize, GroupHeader)> = None;
-        let mut misplaced = Misplaced { expected, end: 0, next: expected };
+        let mut misplaced = MisplacedGroups { expected, end: 0, next: expected };
         for at in (self.at + self.window.pad()..limit).step_by(self.window.pad()) {
             let Some(header) = header_at(&mut self.window, at, &life)? else { continue };
             let candidate = Candidate {
-                misplaced: misplaced.holds(at, &header),
+                misplaced: misplaced.includes(at, &header),
                 is_later: header.sequence > expected,
                 is_beyond_end: end.is_some_and(|end| header.sequence > end.last),
             };
@@ -212,9 +217,9 @@ pub(crate) fn unknown_loss(
     Salvage { damage: Arc::new(damage), scanned: vec![Scanned::Lost(loss)] }
 }
 
-impl Misplaced {
+impl MisplacedGroups {
     /// Whether the group at `at` is one of them. Call it for all groups in order.
-    fn holds(&mut self, at: usize, header: &GroupHeader) -> bool {
+    fn includes(&mut self, at: usize, header: &GroupHeader) -> bool {
         let is_one = header.sequence == self.expected || (header.sequence, at) == (self.next, self.end);
         if is_one {
             (self.next, self.end) = (header.sequence + 1, at + header.shape.len());
@@ -223,10 +228,10 @@ impl Misplaced {
     }
 }
 
-/// What was found in a range, by sequence.
+/// The records and descriptors that were found in a range, by sequence.
 #[derive(Default)]
-struct Finds {
-    /// Records of any sequence count: they were moved here, and kept theirs.
+struct Fragments {
+    /// Records of any sequence count: moved records keep their sequences.
     any_sequence: bool,
     records: BTreeMap<Sequence, (Record, Place)>,
     /// Descriptors of records whose header is intact and whose body is not.
@@ -236,17 +241,17 @@ struct Finds {
     counts: BTreeMap<u64, u32>,
 }
 
-impl Finds {
-    fn search(&mut self, window: &mut Window<'_>, stretch: &Stretch) -> Result<(), Error> {
+impl Fragments {
+    fn search(&mut self, window: &mut Window<'_>, range: &LostRange) -> Result<(), Error> {
         let pad = window.pad();
-        let mut at = stretch.from;
-        for block in (stretch.from..stretch.to).step_by(pad) {
-            self.take_table(window, block, 0, stretch)?;
+        let mut at = range.from;
+        for block in (range.from..range.to).step_by(pad) {
+            self.take_table(window, block, 0, range)?;
             // The echo in a group whose own header is lost.
-            self.take_table(window, block, GROUP_HEADER, stretch)?;
+            self.take_table(window, block, GROUP_HEADER, range)?;
             at = at.max(block);
             while at < block + pad {
-                at += match self.take_record(window, at, stretch)? {
+                at += match self.take_record(window, at, range)? {
                     Some(len) => len,
                     None => RECORD_ALIGN,
                 };
@@ -256,16 +261,16 @@ impl Finds {
     }
 
     /// Takes the record at `at`, if it belongs to a lost group. Returns its length if it is intact.
-    fn take_record(&mut self, window: &mut Window<'_>, at: usize, stretch: &Stretch) -> Result<Option<usize>, Error> {
+    fn take_record(&mut self, window: &mut Window<'_>, at: usize, range: &LostRange) -> Result<Option<usize>, Error> {
         let block = at / window.pad() * window.pad();
         let bytes = window.bytes(block, at - block + RECORD_HEADER)?;
-        let Some(raw) = bytes.get(at - block..).and_then(Raw::at) else { return Ok(None) };
+        let Some(raw) = bytes.get(at - block..).and_then(RawHeader::at) else { return Ok(None) };
         let sequence = raw.sequence();
-        if !(self.any_sequence || stretch.holds(sequence.group())) || !raw.checks(window.medium.framing.seed) {
+        if !(self.any_sequence || range.contains(sequence.group())) || !raw.checks(window.medium.framing.seed) {
             return Ok(None);
         }
         let (descriptor, len) = (raw.descriptor(), record_bytes(raw.body_len()));
-        if at + len <= stretch.to {
+        if at + len <= range.to {
             let bytes = window.bytes(block, at - block + len)?;
             let whole = bytes.slice(at - block..at - block + len);
             if let Some(record) = Record::verify(&whole, window.medium.framing.seed) {
@@ -284,13 +289,13 @@ impl Finds {
         window: &mut Window<'_>,
         block: usize,
         skip: usize,
-        stretch: &Stretch,
+        range: &LostRange,
     ) -> Result<(), Error> {
         let bytes = window.bytes(block, skip + TABLE_HEADER)?;
         let Some(len) = bytes.get(skip..).and_then(table_len) else { return Ok(()) };
         let bytes = window.bytes(block, round_up(skip + len, window.pad()))?;
         if let Some((group, rows)) = bytes.get(skip..).and_then(|bytes| verify_table(bytes, window.medium.framing.seed))
-            && stretch.holds(group)
+            && range.contains(group)
         {
             self.tables.insert(group, rows);
         }
@@ -298,31 +303,31 @@ impl Finds {
     }
 
     /// Takes the echo of the previous group from the intact group at `at`.
-    fn take_echo(&mut self, window: &mut Window<'_>, at: usize, stretch: &Stretch) -> Result<(), Error> {
+    fn take_echo(&mut self, window: &mut Window<'_>, at: usize, range: &LostRange) -> Result<(), Error> {
         if at + window.pad() > window.segment.size as usize {
             return Ok(());
         }
-        self.take_table(window, at, GROUP_HEADER, stretch)
+        self.take_table(window, at, GROUP_HEADER, range)
     }
 
     /// Counts the last group of the range, `len` bytes long, as empty if that is one block and the next intact group
     /// has no echo: it would repeat any records.
-    fn take_empty(&mut self, behind: Option<&GroupHeader>, len: usize, stretch: &Stretch) {
-        if behind.is_some_and(|behind| (behind.shape.echo_len, behind.shape.pad) == (0, len)) {
-            self.counts.entry(stretch.next - 1).or_insert(0);
+    fn take_empty(&mut self, next: Option<&GroupHeader>, len: usize, range: &LostRange) {
+        if next.is_some_and(|next| (next.shape.echo_len, next.shape.pad) == (0, len)) {
+            self.counts.entry(range.next - 1).or_insert(0);
         }
     }
 
-    fn into_salvage(self, segment: SegmentId, stretch: &Stretch) -> Salvage {
+    fn into_salvage(self, segment: SegmentId, range: &LostRange) -> Salvage {
         let mut report = SalvageReport { segment, scanned: Vec::new(), lost: Vec::new(), unknown: None };
         if self.any_sequence {
-            return self.into_salvage_of_moved(report, stretch);
+            return self.into_salvage_of_moved(report, range);
         }
         let known: BTreeSet<u64> = (self.records.keys().chain(self.headers.keys()).map(|sequence| sequence.group()))
             .chain(self.tables.keys().copied())
             .chain(self.counts.keys().copied())
             .collect();
-        let mut next = stretch.first;
+        let mut next = range.first;
         for group in known {
             if next < group {
                 report.unknown(Sequence::new(next, 0), Sequence::new(group, 0));
@@ -330,14 +335,14 @@ impl Finds {
             self.report_group(group, &mut report);
             next = group + 1;
         }
-        if next < stretch.next {
-            report.unknown(Sequence::new(next, 0), Sequence::new(stretch.next, 0));
+        if next < range.next {
+            report.unknown(Sequence::new(next, 0), Sequence::new(range.next, 0));
         }
-        report.into_salvage(stretch)
+        report.into_salvage(range)
     }
 
-    /// Losses of moved records: an owner that still needs a record finds it missing by itself.
-    fn into_salvage_of_moved(self, mut report: SalvageReport, stretch: &Stretch) -> Salvage {
+    /// Losses of moved records: an owner that still needs a record fragments it missing by itself.
+    fn into_salvage_of_moved(self, mut report: SalvageReport, range: &LostRange) -> Salvage {
         let headers = self.headers.into_iter().filter(|(sequence, _)| !self.records.contains_key(sequence));
         headers.for_each(|(sequence, descriptor)| report.lost(sequence, descriptor));
         let found = self.records.values().map(|(record, _)| record.descriptor());
@@ -345,9 +350,9 @@ impl Finds {
         let listed = self.tables.values().flatten().filter(|row| !named.contains(row));
         listed.for_each(|&descriptor| report.moved(descriptor));
         report.scanned.extend(self.records.into_values().map(|(record, place)| Scanned::Record(record, place)));
-        let groups = (stretch.first..stretch.next).filter(|group| !self.tables.contains_key(group));
+        let groups = (range.first..range.next).filter(|group| !self.tables.contains_key(group));
         let is_unknown = groups.count() > 0;
-        let salvage = report.into_salvage(stretch);
+        let salvage = report.into_salvage(range);
         if !is_unknown {
             return salvage;
         }
@@ -379,8 +384,8 @@ impl Finds {
     }
 }
 
-impl Stretch {
-    fn holds(&self, group: u64) -> bool {
+impl LostRange {
+    fn contains(&self, group: u64) -> bool {
         (self.first..self.next).contains(&group)
     }
 }
@@ -410,19 +415,19 @@ impl SalvageReport {
         self.unknown = Some((first.min(from), last.max(until)));
     }
 
-    fn into_salvage(mut self, stretch: &Stretch) -> Salvage {
+    fn into_salvage(mut self, range: &LostRange) -> Salvage {
         let unknown = self.unknown.map(|(from, until)| Scanned::Lost(Loss::Unknown { from, until }));
         let is_unknown = unknown.is_some();
         self.scanned.splice(0..0, unknown);
-        let what = match stretch.next.saturating_sub(stretch.first) {
-            0 | 1 => format!("group {} was durable and is not intact", stretch.first),
-            _ => format!("groups {} to {} were durable and are not intact", stretch.first, stretch.next - 1),
+        let what = match range.next.saturating_sub(range.first) {
+            0 | 1 => format!("group {} was durable and is not intact", range.first),
+            _ => format!("groups {} to {} were durable and are not intact", range.first, range.next - 1),
         };
         let damage = Damage {
             kind: DamageKind::Records,
             segment: self.segment,
-            offset: in_segment(stretch.from),
-            group: Some(stretch.first),
+            offset: in_segment(range.from),
+            group: Some(range.first),
             what,
             lost: self.lost,
             unknown: is_unknown,

@@ -6,10 +6,10 @@ use crate::{
     format::{
         echo::Echo,
         group::{FLAG_EPOCH, GROUP_HEADER, GroupHeader, Life, in_segment, verify_table},
-        record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, Raw, Record},
+        record::{KIND_OWN, RECORD_ALIGN, RECORD_HEADER, RawHeader, Record},
     },
     scan::{
-        salvage::{End, Salvage},
+        salvage::{Salvage, SegmentEnd},
         scanned::{Loss, Scanned},
         window::{ReadQueue, Window},
     },
@@ -24,10 +24,10 @@ use crate::{
 
 /// The record headers in a group's records area, with their offsets. They are not verified; the iteration stays inside
 /// the area for any bytes.
-pub(crate) fn raw_records(area: &[u8]) -> impl Iterator<Item = (usize, Raw<'_>)> {
+pub(crate) fn raw_headers(area: &[u8]) -> impl Iterator<Item = (usize, RawHeader<'_>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let raw = Raw::at(area.get(at..)?)?;
+        let raw = RawHeader::at(area.get(at..)?)?;
         let here = at;
         let len = RECORD_HEADER + round_up(raw.body_len(), RECORD_ALIGN);
         at += len;
@@ -38,7 +38,7 @@ pub(crate) fn raw_records(area: &[u8]) -> impl Iterator<Item = (usize, Raw<'_>)>
     })
 }
 
-/// What was found at the place of the expected group.
+/// The content of the place of the expected group.
 pub(crate) enum Found {
     /// An intact group.
     Group(Group),
@@ -71,7 +71,7 @@ impl Group {
         table && (shape.echo_len == 0 || echo())
     }
 
-    /// What the next group repeats.
+    /// The descriptors that the next group repeats.
     pub(crate) fn echo(&self) -> Echo {
         if self.header.shape.echo_due() == 0 {
             return Echo::default();
@@ -149,7 +149,7 @@ fn records(
     let area = bytes.slice(area.start..area.end);
     let mut records = Vec::with_capacity(header.shape.records as usize);
     let mut crc = crc32fast::Hasher::new();
-    for (offset, raw) in raw_records(&area).take(header.shape.records as usize) {
+    for (offset, raw) in raw_headers(&area).take(header.shape.records as usize) {
         crc.update(&raw.crc().to_le_bytes());
         let Some(record) = Record::verify_at(&area, offset, seed) else {
             return unless(Mutant::TornGroupInPart, || None, || Some(records));
@@ -184,22 +184,22 @@ pub(crate) fn header_at(window: &mut Window<'_>, at: usize, life: &Life) -> Resu
 }
 
 /// A walk over a segment, group by group.
-pub(crate) struct Course<'s> {
+pub(crate) struct SegmentWalk<'s> {
     pub(crate) window: Window<'s>,
     pub(crate) expected: Expected,
     /// The place of the expected group, in bytes.
     pub(crate) at: usize,
 }
 
-/// A part of a segment.
-pub(crate) enum Part {
+/// A group that a walk has passed, or the salvage of damaged ones.
+pub(crate) enum WalkItem {
     /// An intact group.
     Group(Group),
-    /// What is left of damaged groups.
+    /// What is left of damaged groups, and what is lost.
     Salvage(Salvage),
 }
 
-impl<'s> Course<'s> {
+impl<'s> SegmentWalk<'s> {
     /// A walk from the first group of `segment` on.
     pub(crate) fn new(segment: &'s Segment, medium: &'s Medium, expected: Expected) -> Self {
         Self { window: Window::new(segment, medium), expected, at: medium.framing.pad }
@@ -209,19 +209,19 @@ impl<'s> Course<'s> {
         look(&mut self.window, self.at, &self.expected)
     }
 
-    /// The next part of a segment whose end is known; `None` at the end. See [`walk`].
-    pub(crate) fn pass(&mut self, successor: Option<&Segment>) -> Result<Option<Part>, Error> {
+    /// The next item of a segment whose end is known; `None` at the end. See [`walk`].
+    pub(crate) fn next_item(&mut self, successor: Option<&Segment>) -> Result<Option<WalkItem>, Error> {
         let segment = self.window.segment;
-        let end = End { at: segment.end() as usize, last: segment.last(), crc: None };
+        let end = SegmentEnd { at: segment.end() as usize, last: segment.last(), crc: None };
         if self.at >= end.at {
             return Ok(None);
         }
         match self.look()? {
             Found::Group(group) => {
                 self.accept(&group);
-                Ok(Some(Part::Group(group)))
+                Ok(Some(WalkItem::Group(group)))
             }
-            found => Ok(self.salvage(&found, Some(end), None, successor)?.map(Part::Salvage)),
+            found => Ok(self.salvage(&found, Some(end), None, successor)?.map(WalkItem::Salvage)),
         }
     }
 
@@ -232,9 +232,9 @@ impl<'s> Course<'s> {
     }
 }
 
-impl Part {
+impl WalkItem {
     /// Calls `each` with the records of the layer above, and with their losses.
-    pub(crate) fn give(self, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn give_scanned(self, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
         match self {
             Self::Group(group) => {
                 let theirs = group.records.into_iter().filter(|(record, _)| record.kind() < KIND_OWN);
@@ -264,9 +264,9 @@ fn is_own(scanned: &Scanned) -> bool {
     }
 }
 
-/// Walks a segment whose end is known, and calls `each` with its parts. All its groups were durable: a group that is
-/// not intact is damage, whatever it looks like. So is what cannot be read, which is returned. `successor` is the
-/// segment that was begun next, if known.
+/// Walks a segment whose end is known, and calls `each` with its items. All its groups were durable: a group that is
+/// not intact is damage, whatever it looks like. Ranges that cannot be read are damage too, and are returned.
+/// `successor` is the segment that was begun next, if known.
 ///
 /// # Errors
 /// [`Error::Io`]; errors of `each`.
@@ -274,13 +274,13 @@ pub(crate) fn walk(
     segment: &Segment,
     successor: Option<&Segment>,
     medium: &Medium,
-    each: &mut dyn FnMut(Part) -> Result<(), Error>,
+    each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
 ) -> Result<UnreadableRanges, Error> {
     let mut queue = ReadQueue::new(&*medium.disk);
-    let mut course = Course::new(segment, medium, Expected::of_closed(segment));
-    course.window.read_ahead(queue.as_mut(), segment.end() as usize);
-    while let Some(part) = course.pass(successor)? {
-        each(part)?;
+    let mut walk = SegmentWalk::new(segment, medium, Expected::of_closed(segment));
+    walk.window.read_ahead(queue.as_mut(), segment.end() as usize);
+    while let Some(item) = walk.next_item(successor)? {
+        each(item)?;
     }
-    Ok(course.window.unreadable)
+    Ok(walk.window.unreadable)
 }

@@ -64,7 +64,7 @@ impl<'s> Window<'s> {
     pub(crate) fn bytes(&mut self, at: usize, len: usize) -> Result<Slice, Error> {
         let size = self.segment.size as usize;
         let len = round_up(len, self.pad()).min(size - at);
-        if let Some(bytes) = part(self.at, self.bytes.as_ref(), at, len) {
+        if let Some(bytes) = slice_at(self.at, self.bytes.as_ref(), at, len) {
             return Ok(bytes);
         }
         let read = self.ahead.as_mut().and_then(|ahead| {
@@ -84,7 +84,7 @@ impl<'s> Window<'s> {
 }
 
 /// The bytes from `at` on, if `bytes`, which begin at `from`, have `len` of them.
-fn part(from: usize, bytes: Option<&Slice>, at: usize, len: usize) -> Option<Slice> {
+fn slice_at(from: usize, bytes: Option<&Slice>, at: usize, len: usize) -> Option<Slice> {
     let (bytes, from) = (bytes?, at.checked_sub(from)?);
     (from + len <= bytes.len()).then(|| bytes.slice(from..))
 }
@@ -142,7 +142,7 @@ impl Ahead<'_> {
         let rest = before.and_then(|(at, bytes)| {
             let first = self.pieces.front()?;
             let len = first.at.checked_sub(range.start)?;
-            part(at, Some(&bytes), range.start, len).map(|bytes| bytes.slice(..len))
+            slice_at(at, Some(&bytes), range.start, len).map(|bytes| bytes.slice(..len))
         });
         let continues = self.pieces.front().is_some_and(|first| {
             range.end <= first.end && (first.at <= range.start || rest.as_ref().is_some_and(|rest| rest.len() <= PIECE))
