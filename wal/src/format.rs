@@ -6,4 +6,4 @@ pub(crate) mod group;
 pub(crate) mod echo;
 pub(crate) mod options;
 pub(crate) mod crc;
-pub(crate) mod listed;
+pub(crate) mod footer_bound;

@@ -34,7 +34,7 @@ mod models;
 pub mod fuzz;
 
 pub use copy::{CopyReport, Copying};
-pub use format::listed::{Listed, Stretches};
+pub use format::footer_bound::{FooterBound, RangeCounts};
 pub use format::options::{FooterSpace, Listener, Options, RESERVE_SEGMENTS_MAX, SEGMENT_BYTES, SPACE_SEGMENTS_MIN};
 pub use format::record::{BodyWriter, Meta, RECORD_HEADER, Record, Written, record_bytes};
 pub use group_commit::admission::Permit;

@@ -29,12 +29,13 @@ use self::device::{Alarm, Device, FRAMING, LateQueue, Order, PAD};
 use crate::{
     format::{
         echo::Echo,
+        footer_bound::RangeCounts,
         group::{Life, Origin},
         options::{FooterSpace, Options},
         record::Meta,
     },
     group_commit::{
-        append::{Durability, Request, Reservation},
+        append::{Durability, Request, Reservation, SpaceRequest},
         log::Shared,
         tail::Caller,
     },
@@ -48,7 +49,7 @@ use crate::{
         identity::{FORMAT_VERSION, Identity},
         medium::Medium,
         slots::Slots,
-        supply::PreparedSegment,
+        supply::{PreparedSegment, Purpose},
     },
     start::Start,
     types::{
@@ -141,15 +142,13 @@ impl Running {
 }
 
 fn reserve(shared: &Arc<Shared>) -> Reservation {
-    let request = Request {
+    let batch = &Request {
         records: 1,
         bytes: crate::format::record::record_bytes(8),
         durability: Durability::Durable,
         frees_space: false,
     };
-    shared
-        .reserve(0, (&request, &crate::format::listed::Stretches::any(1), crate::segments::supply::Purpose::Append))
-        .unwrap()
+    shared.reserve(0, SpaceRequest { batch, ranges: &RangeCounts::any(1), purpose: Purpose::Append }).unwrap()
 }
 
 /// Writes the one record of a batch.

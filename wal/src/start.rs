@@ -11,7 +11,7 @@ use crate::{
     format::{echo::Echo, group::Life},
     group_commit::{
         admission::Admission,
-        append::{Load, Staging},
+        append::{Backlog, Staging},
         committer::Committer,
         env::Env,
         log::Shared,
@@ -64,7 +64,7 @@ impl Start {
         let faults = Arc::<Faults>::default();
         let state = State {
             staging: Mutex::new(staging),
-            load: Load::default(),
+            backlog: Backlog::default(),
             watermark: Watermark::new(life.origin.last),
             admission: Admission::new(base.options.admission_bytes, Arc::clone(&base.notices)),
             supply: Supply::new(

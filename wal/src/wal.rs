@@ -6,12 +6,12 @@ use logboom_disk::{Disk, Facts};
 
 use crate::{
     format::{
-        listed::{Listed, Stretches},
+        footer_bound::{FooterBound, RangeCounts},
         record::{KIND_FREED, Record},
     },
     group_commit::{
         admission::Permit,
-        append::{Request, Reservation},
+        append::{Request, Reservation, SpaceRequest},
         cold,
         health::WalHealth,
         log::Shared,
@@ -102,21 +102,21 @@ impl Wal {
     /// [`Error::TooLarge`], [`Error::TooMany`], [`Error::Full`], [`Error::Closed`], [`Error::Poisoned`],
     /// [`Error::Forked`], and [`Error::Io`] if a segment cannot be made; nothing was written.
     pub fn reserve(&self, permit: Permit, request: &Request) -> Result<Reservation, Error> {
-        self.reserve_listed(permit, request, &Stretches::any(request.records))
+        self.reserve_with_ranges(permit, request, &RangeCounts::any(request.records))
     }
 
     /// [`Wal::reserve`] for a layer that knows how much of the segment's footer its records will take.
     ///
     /// # Errors
     /// As [`Wal::reserve`].
-    pub fn reserve_listed(
+    pub fn reserve_with_ranges(
         &self,
         permit: Permit,
         request: &Request,
-        stretches: &Stretches,
+        ranges: &RangeCounts,
     ) -> Result<Reservation, Error> {
         let purpose = if request.frees_space { Purpose::FreeSpace } else { Purpose::Append };
-        self.shared.reserve(permit.keep(), (request, stretches, purpose))
+        self.shared.reserve(permit.keep(), SpaceRequest { batch: request, ranges, purpose })
     }
 
     /// The lowest sequence that a record in the active segment can have; records in older segments have lower ones.
@@ -259,19 +259,19 @@ impl Wal {
     /// records were not moved, and the caller may try again. A failed sync poisons the log. [`Error::Poisoned`],
     /// [`Error::Closed`], [`Error::Forked`].
     pub fn move_records(&self, records: &[Record]) -> Result<Vec<Place>, Error> {
-        self.move_listed(records, Listed { records: records.len(), stretches: cold::stretches(records) })
+        self.move_with_bound(records, FooterBound { records: records.len(), ranges: cold::count_ranges(records) })
     }
 
-    /// [`Wal::move_records`] for a layer that lists parts of the records in the footer, `listed` at most.
+    /// [`Wal::move_records`] for a layer that lists parts of the records in the footer, at most as many as `bound`.
     ///
     /// # Errors
     /// As [`Wal::move_records`].
-    pub fn move_listed(&self, records: &[Record], listed: Listed) -> Result<Vec<Place>, Error> {
+    pub fn move_with_bound(&self, records: &[Record], bound: FooterBound) -> Result<Vec<Place>, Error> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
         self.shared.check_open()?;
-        self.shared.state.cold.lock().append(&self.shared, records, listed)
+        self.shared.state.cold.lock().append(&self.shared, records, bound)
     }
 
     /// Closes the active cold segment, so that it can be sealed; the next move begins another.

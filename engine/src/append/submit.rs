@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use logboom_wal::{Durability, Permit, Request, Reservation, Sequence, Stretches, Ticket as WalTicket, record_bytes};
+use logboom_wal::{Durability, Permit, RangeCounts, Request, Reservation, Sequence, Ticket as WalTicket, record_bytes};
 use parking_lot::MutexGuard;
 
 use crate::{
@@ -67,8 +67,8 @@ fn append_to(
     snapshot_batch::note_leases(core, buffers, &mut locked);
     snapshot_batch::check(core, buffers, &locked)?;
     validate(buffers, &mut locked)?;
-    let stretches = stretches(core, buffers, &locked);
-    let mut reservation = core.wal.reserve_listed(permit, &request(buffers, durability), &stretches)?;
+    let ranges = range_counts(core, buffers, &locked);
+    let mut reservation = core.wal.reserve_with_ranges(permit, &request(buffers, durability), &ranges)?;
     let (segment, group) = (reservation.segment(), reservation.group());
     write(&mut reservation, buffers, &mut locked);
     // Readers block from here until the bounds are published: no copying and no IO in between.
@@ -131,7 +131,7 @@ fn cells(core: &Core, buffers: &mut Buffers<'_>) -> Vec<Arc<ShardCell>> {
 
 /// The ranges of entries that the batch may add to a segment's footer: one for all appends of a shard in that segment,
 /// and one for each healed run.
-fn stretches(core: &Core, buffers: &Buffers<'_>, locked: &[LockedShard<'_>]) -> Stretches {
+fn range_counts(core: &Core, buffers: &Buffers<'_>, locked: &[LockedShard<'_>]) -> RangeCounts {
     let since = core.wal.active_since();
     // A shard whose last record is in the segment was counted with its first one there. It is locked: no other batch
     // writes to it meanwhile.
@@ -139,7 +139,7 @@ fn stretches(core: &Core, buffers: &Buffers<'_>, locked: &[LockedShard<'_>]) -> 
     let is_heal = |planned: &&Planned| matches!(planned.operation, Operation::Heal { .. });
     let heals = buffers.plan.iter().filter(is_heal).count();
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    Stretches { all: number(locked.len() + heals), since, more: number(new + heals) }
+    RangeCounts { all: number(locked.len() + heals), since, more: number(new + heals) }
 }
 
 fn request(buffers: &Buffers<'_>, durability: Durability) -> Request {

@@ -28,7 +28,7 @@ const ROWS: ArchiveFormat = ArchiveFormat { name: *b"places", version: 1 };
 const MOVED: &[u8; 8] = b"moved.\x01\0";
 
 /// An upper bound of a footer's size: see the archived types below.
-pub(crate) const SPACE: FooterSpace = FooterSpace { fixed: 128, per_record: 12, per_stretch: 32 };
+pub(crate) const SPACE: FooterSpace = FooterSpace { fixed: 128, per_record: 12, per_range: 32 };
 
 #[derive(Archive, Serialize)]
 struct ShardArchive {
@@ -40,7 +40,7 @@ struct ShardArchive {
     bytes: u32,
 }
 
-const _: () = assert!(size_of::<ArchivedShardArchive>() == SPACE.per_stretch);
+const _: () = assert!(size_of::<ArchivedShardArchive>() == SPACE.per_range);
 const _: () = assert!(size_of::<ArchivedFooterRow>() == SPACE.per_record);
 
 /// The part of a footer that opening reads.
@@ -385,7 +385,7 @@ mod tests {
             let FooterParts { head, body } = written(&builder.build_cold(1));
             let len = head.len() + body.len();
             let space = SPACE.fixed
-                + SPACE.per_stretch * usize::try_from(shards).unwrap()
+                + SPACE.per_range * usize::try_from(shards).unwrap()
                 + SPACE.per_record * usize::try_from(rows).unwrap();
             assert!(len <= space, "{shards} shards, {rows} rows: {len} of {space} bytes");
         }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use logboom_disk::LINE;
-use logboom_wal::{Error as WalError, Listed, NEAR, Place, Record, SegmentId, Step, marks};
+use logboom_wal::{Error as WalError, FooterBound, NEAR, Place, Record, SegmentId, Step, marks};
 
 use crate::{
     index::{footer::Footer, log_index::EntryLocation},
@@ -385,8 +385,8 @@ impl ReadRecords {
             }
             true
         });
-        let listed = Listed { records: items.len(), stretches: stretches(&items) };
-        let copies = if records.is_empty() { Vec::new() } else { core.wal.move_listed(&records, listed)? };
+        let bound = FooterBound { records: items.len(), ranges: stretches(&items) };
+        let copies = if records.is_empty() { Vec::new() } else { core.wal.move_with_bound(&records, bound)? };
         Ok(CopiedRecords { items, copies: places.into_iter().zip(copies).collect() })
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    format::listed::Listed,
+    format::footer_bound::FooterBound,
     types::{damage::Damage, error::Error},
 };
 
@@ -111,10 +111,10 @@ impl Options {
     }
 }
 
-/// An upper bound of a footer's size in bytes: `fixed + per_record * records + per_stretch * min(records, stretches)`.
+/// An upper bound of a footer's size in bytes: `fixed + per_record * records + per_range * min(records, ranges)`.
 ///
 /// The log keeps that many bytes free at the end of each segment, for the records in it and the
-/// [`Stretches`](crate::Stretches) that they were reserved with.
+/// [`RangeCounts`](crate::RangeCounts) that they were reserved with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FooterSpace {
     /// Bytes of every footer.
@@ -122,13 +122,13 @@ pub struct FooterSpace {
     /// Bytes for each record of the segment.
     pub per_record: usize,
     /// Bytes for each range without a gap of one owner's numbers.
-    pub per_stretch: usize,
+    pub per_range: usize,
 }
 
 impl FooterSpace {
-    pub(crate) fn bytes(&self, listed: Listed) -> usize {
-        let Listed { records, stretches } = listed;
-        self.fixed + self.per_record * records + self.per_stretch * records.min(stretches)
+    pub(crate) fn bytes(&self, bound: FooterBound) -> usize {
+        let FooterBound { records, ranges } = bound;
+        self.fixed + self.per_record * records + self.per_range * records.min(ranges)
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn options() -> Options {
     Options {
         segment_bytes: 256 << 10,
         reserve_segments: 0,
-        footer: FooterSpace { fixed: 64, per_record: 16, per_stretch: 0 },
+        footer: FooterSpace { fixed: 64, per_record: 16, per_range: 0 },
         ..Options::default()
     }
 }

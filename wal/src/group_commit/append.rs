@@ -13,8 +13,8 @@ use logboom_disk::{Carver, Chunk, LINE, Region};
 
 use crate::{
     format::{
+        footer_bound::{FooterBound, RangeCounts},
         group::{FLAG_EPOCH, GROUP_HEADER, Life, Origin, Shape, in_segment},
-        listed::{Listed, Stretches},
         record::{BodyWriter, Meta, RecordWriter, Written, record_bytes},
     },
     group_commit::{env::Env, log::Shared, ticket::Ticket},
@@ -30,8 +30,15 @@ use crate::{
     },
 };
 
-/// A request, what it may add to the footer, and the use for which it may take a prepared segment.
-pub(crate) type Asked<'r> = (&'r Request, &'r Stretches, Purpose);
+/// A request for space in the open group or a new one.
+#[derive(Clone, Copy)]
+pub(crate) struct SpaceRequest<'r> {
+    pub(crate) batch: &'r Request,
+    /// The ranges that the batch may add to the segment's footer.
+    pub(crate) ranges: &'r RangeCounts,
+    /// The purpose for which it may take a prepared segment.
+    pub(crate) purpose: Purpose,
+}
 
 /// Groups share chunks of this many bytes; a larger group has its own chunk.
 const CHUNK: usize = 256 << 10;
@@ -66,8 +73,8 @@ pub(crate) struct Staging {
     /// The active segment and how many of its bytes are assigned.
     segment: Arc<Segment>,
     offset: u32,
-    /// An upper bound of what the footer of the active segment lists.
-    listed: Listed,
+    /// What the footer of the active segment lists, at most.
+    footer_bound: FooterBound,
     /// The memory for the next groups; an image of the active segment from `base` on.
     carver: Option<Carver>,
     base: u32,
@@ -80,19 +87,19 @@ pub(crate) struct Staging {
     begins_epoch: bool,
     /// Appends wait until this many segments are prepared.
     needed: usize,
-    open: Option<Open>,
-    closed: VecDeque<Closed>,
+    open: Option<OpenGroup>,
+    closed: VecDeque<ClosedGroup>,
 }
 
 /// The open group.
-struct Open {
-    group: Closed,
+struct OpenGroup {
+    group: ClosedGroup,
     /// The most bytes that the group can have, in its chunk.
     limit: usize,
 }
 
-/// A closed group: gets no more records. The committer fills in its framing when all writers have left.
-pub(crate) struct Closed {
+/// A closed group, which gets no more records. The committer fills in its framing when all writers have left.
+pub(crate) struct ClosedGroup {
     pub(crate) sequence: u64,
     pub(crate) segment: Arc<Segment>,
     /// Where it begins in the segment, in bytes.
@@ -105,7 +112,7 @@ pub(crate) struct Closed {
     /// The header block of the segment, before its first group.
     pub(crate) prefix: Option<Region>,
     pub(crate) header: Region,
-    /// The rest behind the records: padding, and the table if there is one.
+    /// The rest after the records: padding, and the table if there is one.
     pub(crate) rest: Option<Region>,
     pub(crate) writers: Arc<Writers>,
     /// Admitted bytes, released when it is durable.
@@ -122,7 +129,7 @@ impl Staging {
             nonce: life.nonce,
             segment: Arc::new(segment),
             offset: 0,
-            listed: Listed::default(),
+            footer_bound: FooterBound::default(),
             carver: None,
             base: 0,
             next_group: first_group,
@@ -158,7 +165,7 @@ impl Staging {
     }
 
     /// Takes all groups that are ready to be written, the open one included.
-    pub(crate) fn take(&mut self) -> VecDeque<Closed> {
+    pub(crate) fn take(&mut self) -> VecDeque<ClosedGroup> {
         self.close_open();
         std::mem::take(&mut self.closed)
     }
@@ -167,49 +174,53 @@ impl Staging {
     pub(crate) fn reserve(
         &mut self,
         shared: &Arc<Shared>,
-        asked: Asked<'_>,
+        request: SpaceRequest<'_>,
         admitted: &mut u64,
     ) -> Result<Option<Reservation>, Error> {
-        let (request, _, purpose) = asked;
+        let SpaceRequest { batch, purpose, .. } = request;
         if purpose == Purpose::Append && !self.takes_appends(&shared.state.supply) {
             return Ok(None);
         }
-        if !self.open.as_ref().is_some_and(|open| self.fits_open(&shared.env, open, asked)) {
+        if !self.open.as_ref().is_some_and(|open| self.fits_open(&shared.env, open, request)) {
             self.close_open();
-            if !self.open_group(shared, asked, 0)? {
+            if !self.open_group(shared, request, 0)? {
                 return Ok(None);
             }
         }
-        let listed = self.listed_with(asked);
+        let footer_bound = self.footer_bound_with(request);
         let Some(open) = &mut self.open else { return Ok(None) };
         let Some(carver) = &mut self.carver else { return Ok(None) };
-        let Some(region) = carver.carve(request.bytes) else {
+        let Some(region) = carver.carve(batch.bytes) else {
             return Err(Error::Bug { what: "a group outgrew its chunk" });
         };
         let at = open.group.shape.records_end();
         let sequence = Sequence::new(open.group.sequence, open.group.shape.records);
-        open.group.shape = open.group.shape.with(request.records, request.bytes);
+        open.group.shape = open.group.shape.with(batch.records, batch.bytes);
         open.group.admitted += std::mem::take(admitted);
         open.group.batches += 1;
         open.group.writers.enter();
-        self.listed = listed;
-        shared.state.load.add(round_up(request.bytes, LINE) as u64, 1);
+        self.footer_bound = footer_bound;
+        shared.state.backlog.add(round_up(batch.bytes, LINE) as u64, 1);
         Ok(Some(Reservation {
             shared: Arc::clone(shared),
-            writer: Some(RecordWriter::new(region, request.records, sequence, shared.env.medium.framing.seed)),
+            writer: Some(RecordWriter::new(region, batch.records, sequence, shared.env.medium.framing.seed)),
             writers: Arc::clone(&open.group.writers),
             group: open.group.sequence,
             segment: open.group.segment.id,
             offset: open.group.offset + in_segment(at),
-            durability: request.durability,
+            durability: batch.durability,
         }))
     }
 
     /// Adds an empty group, which carries a promise; false if a segment must be prepared first.
     pub(crate) fn add_empty(&mut self, shared: &Shared, flags: u8) -> Result<bool, Error> {
         self.close_open();
-        let nothing = Request { records: 0, bytes: 0, durability: Durability::Durable, frees_space: true };
-        let opened = self.open_group(shared, (&nothing, &Stretches::any(0), Purpose::FreeSpace), flags)?;
+        let batch = &Request { records: 0, bytes: 0, durability: Durability::Durable, frees_space: true };
+        let opened = self.open_group(
+            shared,
+            SpaceRequest { batch, ranges: &RangeCounts::any(0), purpose: Purpose::FreeSpace },
+            flags,
+        )?;
         self.close_open();
         Ok(opened)
     }
@@ -224,31 +235,30 @@ impl Staging {
         self.needed == 0
     }
 
-    fn fits_open(&self, env: &Env, open: &Open, asked: Asked<'_>) -> bool {
-        let (request, ..) = asked;
-        let shape = open.group.shape.with(request.records, request.bytes);
+    fn fits_open(&self, env: &Env, open: &OpenGroup, request: SpaceRequest<'_>) -> bool {
+        let shape = open.group.shape.with(request.batch.records, request.batch.bytes);
         shape.records <= GROUP_RECORDS_MAX
             && shape.len() <= open.limit
-            && self.fits_segment(env, open.group.offset, &shape, asked)
+            && self.fits_segment(env, open.group.offset, &shape, request)
     }
 
     /// Whether a group of this shape at `offset`, with the batch in it, leaves enough space for the footer.
-    fn fits_segment(&self, env: &Env, offset: u32, shape: &Shape, asked: Asked<'_>) -> bool {
-        let footer = env.footer_space(self.listed_with(asked));
+    fn fits_segment(&self, env: &Env, offset: u32, shape: &Shape, request: SpaceRequest<'_>) -> bool {
+        let footer = env.footer_space(self.footer_bound_with(request));
         offset as usize + shape.len() + footer <= self.segment.size as usize
     }
 
     /// An upper bound of what the footer of the active segment lists with this batch.
-    fn listed_with(&self, (request, stretches, _): Asked<'_>) -> Listed {
-        let stretches = stretches.added_to(self.segment.first_group());
-        self.listed.with(Listed { records: request.records as usize, stretches })
+    fn footer_bound_with(&self, SpaceRequest { batch, ranges, .. }: SpaceRequest<'_>) -> FooterBound {
+        let ranges = ranges.added_to(self.segment.first_group());
+        self.footer_bound.plus(FooterBound { records: batch.records as usize, ranges })
     }
 
-    fn open_group(&mut self, shared: &Shared, asked: Asked<'_>, flags: u8) -> Result<bool, Error> {
-        let (request, _, purpose) = asked;
+    fn open_group(&mut self, shared: &Shared, request: SpaceRequest<'_>, flags: u8) -> Result<bool, Error> {
+        let SpaceRequest { batch, purpose, .. } = request;
         let empty = Shape::empty(shared.env.medium.framing.pad, self.echo_due);
-        let shape = empty.with(request.records, request.bytes);
-        if !self.fresh && !self.fits_segment(&shared.env, self.offset, &shape, asked) {
+        let shape = empty.with(batch.records, batch.bytes);
+        if !self.fresh && !self.fits_segment(&shared.env, self.offset, &shape, request) {
             let Some(prepared) = shared.state.supply.take(purpose)? else { return Ok(false) };
             self.rotate(shared, prepared);
             self.needed = if purpose == Purpose::Append { 0 } else { KEPT_BACK };
@@ -261,7 +271,7 @@ impl Staging {
         let Some(header) = carver.carve(GROUP_HEADER + round_up(self.echo_due, LINE)) else {
             return Err(Error::Bug { what: "a group outgrew its chunk" });
         };
-        let group = Closed {
+        let group = ClosedGroup {
             sequence: self.next_group,
             segment: Arc::clone(&self.segment),
             offset: self.base + in_segment(at),
@@ -278,7 +288,7 @@ impl Staging {
         };
         self.next_group += 1;
         self.fresh = false;
-        self.open = Some(Open { group, limit });
+        self.open = Some(OpenGroup { group, limit });
         Ok(true)
     }
 
@@ -300,7 +310,7 @@ impl Staging {
     }
 
     fn close_open(&mut self) {
-        let Some(Open { mut group, .. }) = self.open.take() else { return };
+        let Some(OpenGroup { mut group, .. }) = self.open.take() else { return };
         let len = group.shape.len();
         let rest = len - group.shape.records_end();
         group.rest = if rest > 0 { self.carver.as_mut().and_then(|carver| carver.carve(rest)) } else { None };
@@ -320,7 +330,7 @@ impl Staging {
         self.segment = Arc::new(Segment::new(life, prepared.slot, prepared.file, old.size, 0, groups));
         shared.state.segments.lock().insert(self.segment.id, Arc::clone(&self.segment));
         self.offset = 0;
-        self.listed = Listed::default();
+        self.footer_bound = FooterBound::default();
         shared.state.active_since.store(self.next_group, Ordering::Relaxed);
         self.carver = None;
         self.fresh = true;
@@ -332,8 +342,9 @@ impl Shared {
     /// Appends a record of the log's own; returns its group. Does not request a write.
     pub(crate) fn write_own(self: &Arc<Self>, kind: u8, count: u32, body: &[u8]) -> Result<u64, Error> {
         let bytes = record_bytes(body.len());
-        let request = Request { records: 1, bytes, durability: Durability::Lazy, frees_space: true };
-        let mut reservation = self.try_reserve(&mut 0, (&request, &Stretches::any(0), Purpose::Retire))?;
+        let batch = &Request { records: 1, bytes, durability: Durability::Lazy, frees_space: true };
+        let request = SpaceRequest { batch, ranges: &RangeCounts::any(0), purpose: Purpose::Retire };
+        let mut reservation = self.try_reserve(&mut 0, request)?;
         let meta = Meta { owner: 0, kind, first: 0, count, attr: 0, prev: Sequence::NONE };
         reservation.record(&meta, body.len(), |writer| writer.put(body));
         let group = reservation.group();
@@ -445,14 +456,14 @@ impl Writers {
     }
 }
 
-/// The bytes and batches that wait to be written; read without the lock.
+/// The bytes and batches that wait to be written; read without a lock.
 #[derive(Debug, Default)]
-pub(crate) struct Load {
+pub(crate) struct Backlog {
     bytes: AtomicU64,
     batches: AtomicU32,
 }
 
-impl Load {
+impl Backlog {
     fn add(&self, bytes: u64, batches: u32) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.batches.fetch_add(batches, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The cold stream: copies live records out of nearly dead segments, so that those can be freed.
+//! The cold stream: copies live records from nearly dead segments to cold ones, so that the former can be freed.
 //!
 //! A cold segment has the usual form, with group numbers of its own. Its records keep their sequences. They are copies
 //! of durable records, valid wherever they are found, so no record in the log refers to them. Recovery finds a cold
@@ -11,9 +11,9 @@ use logboom_disk::{LINE, Slice, Sync};
 use crate::{
     format::{
         echo::Echo,
+        footer_bound::FooterBound,
         framing::Framing,
         group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
-        listed::Listed,
         record::{Record, record_bytes},
     },
     group_commit::{committer::describe, log::Shared},
@@ -30,51 +30,51 @@ use crate::{
     },
 };
 
-/// The active end of the cold stream.
+/// The cold stream.
 #[derive(Debug, Default)]
-pub(crate) struct Cold {
-    open: Option<Open>,
+pub(crate) struct ColdStream {
+    active: Option<ActiveSegment>,
     /// The last segment that was begun.
     last: SegmentId,
 }
 
 /// The active cold segment.
 #[derive(Debug)]
-struct Open {
+struct ActiveSegment {
     segment: Arc<Segment>,
     chain: u32,
     prev_len: u32,
     echo: Echo,
-    /// An upper bound of what its footer lists.
-    listed: Listed,
+    /// What its footer lists, at most.
+    footer_bound: FooterBound,
 }
 
-impl Cold {
+impl ColdStream {
     /// See [`crate::Wal::move_records`].
     pub(crate) fn append(
         &mut self,
         shared: &Arc<Shared>,
         records: &[Record],
-        listed: Listed,
+        footer_bound: FooterBound,
     ) -> Result<Vec<Place>, Error> {
-        let parcel = Parcel::new(records, listed);
-        shared.env.check_batch(records.len(), parcel.bytes)?;
-        if self.open.as_ref().is_some_and(|open| !open.fits(shared, &parcel)) {
+        let batch = MoveBatch::new(records, footer_bound);
+        shared.env.check_batch(records.len(), batch.bytes)?;
+        if self.active.as_ref().is_some_and(|active| !active.fits(shared, &batch)) {
             self.close(shared);
         }
-        let mut open = match self.open.take() {
-            Some(open) => open,
+        let mut active = match self.active.take() {
+            Some(active) => active,
             None => self.begin(shared)?,
         };
-        match open.append(shared, &parcel) {
+        match active.append(shared, &batch) {
             Ok(places) => {
-                self.open = Some(open);
+                self.active = Some(active);
                 Ok(places)
             }
             Err(failure) => {
                 marks::hit("cold: a write fails");
                 // Closes the segment: what the failed write left after its end is never read, and never overwritten.
-                self.open = Some(open);
+                self.active = Some(active);
                 self.close(shared);
                 Err(shared.beside_the_log("moving records", failure))
             }
@@ -83,7 +83,7 @@ impl Cold {
 
     /// Begins a segment. The next checkpoint names it, since it is listed before its first byte is written, or is
     /// replayed from an earlier position. Recovery would take it for a freed one otherwise.
-    fn begin(&mut self, shared: &Arc<Shared>) -> Result<Open, Error> {
+    fn begin(&mut self, shared: &Arc<Shared>) -> Result<ActiveSegment, Error> {
         if self.last >= SegmentId::cold(shared.state.staging.lock().last_group() + 1) {
             // The id is derived from the next group: this group makes it unique.
             shared.add_empty(0)?;
@@ -105,45 +105,51 @@ impl Cold {
         drop(staging);
         marks::hit("cold: a segment is begun");
         self.last = id;
-        Ok(Open { segment, chain: 0, prev_len: 0, echo: Echo::default(), listed: Listed::default() })
+        Ok(ActiveSegment {
+            segment,
+            chain: 0,
+            prev_len: 0,
+            echo: Echo::default(),
+            footer_bound: FooterBound::default(),
+        })
     }
 
     /// See [`crate::Wal::close_cold`].
     pub(crate) fn close(&mut self, shared: &Shared) {
-        let Some(open) = self.open.take() else { return };
-        open.segment.close(shared.env.medium.framing.pad);
-        if open.segment.last() == 0 {
-            shared.state.segments.lock().remove(&open.segment.id);
-            shared.state.supply.retire(0, open.segment);
+        let Some(active) = self.active.take() else { return };
+        active.segment.close(shared.env.medium.framing.pad);
+        if active.segment.last() == 0 {
+            shared.state.segments.lock().remove(&active.segment.id);
+            shared.state.supply.retire(0, active.segment);
         }
         shared.worker_kick();
     }
 }
 
-impl Open {
-    fn shape(&self, shared: &Shared, parcel: &Parcel<'_>) -> Shape {
-        let count = u32::try_from(parcel.records.len()).unwrap_or(u32::MAX);
-        Shape::empty(shared.env.medium.framing.pad, self.echo.len()).with(count, parcel.bytes)
+impl ActiveSegment {
+    fn shape(&self, shared: &Shared, batch: &MoveBatch<'_>) -> Shape {
+        let count = u32::try_from(batch.records.len()).unwrap_or(u32::MAX);
+        Shape::empty(shared.env.medium.framing.pad, self.echo.len()).with(count, batch.bytes)
     }
 
-    fn fits(&self, shared: &Shared, parcel: &Parcel<'_>) -> bool {
-        let footer = shared.env.footer_space(self.listed.with(parcel.listed));
-        let len = self.shape(shared, parcel).len() + footer;
+    fn fits(&self, shared: &Shared, batch: &MoveBatch<'_>) -> bool {
+        let footer = shared.env.footer_space(self.footer_bound.plus(batch.footer_bound));
+        let len = self.shape(shared, batch).len() + footer;
         self.segment.end() as usize + len <= self.segment.size as usize
     }
 
-    fn append(&mut self, shared: &Shared, parcel: &Parcel<'_>) -> Result<Vec<Place>, Failure> {
-        let shape = self.shape(shared, parcel);
+    fn append(&mut self, shared: &Shared, batch: &MoveBatch<'_>) -> Result<Vec<Place>, Failure> {
+        let shape = self.shape(shared, batch);
         let at = self.segment.end() as usize;
         let sequence = self.segment.last() + 1;
-        let whole = self.encode(shared, &shape, sequence, parcel);
+        let whole = self.encode(shared, &shape, sequence, batch);
         let offset = at - (whole.len() - shape.len());
         self.segment.file.write_at(&[whole], offset as u64, Sync::None).map_err(Failure::Write)?;
         unless(Mutant::MovedNotSynced, || self.segment.file.sync_data(), || Ok(())).map_err(Failure::Sync)?;
         self.segment.extend(in_segment(at + shape.len()), sequence);
-        self.listed = self.listed.with(parcel.listed);
-        shared.metrics.moved(shape.len() as u64, parcel.records.len() as u64);
-        let places = parcel.placed().map(|(offset, record)| Place {
+        self.footer_bound = self.footer_bound.plus(batch.footer_bound);
+        shared.metrics.moved(shape.len() as u64, batch.records.len() as u64);
+        let places = batch.placed().map(|(offset, record)| Place {
             segment: self.segment.id,
             offset: in_segment(at + shape.records_at() + offset),
             len: in_segment(record_bytes(record.body().len())),
@@ -152,7 +158,7 @@ impl Open {
     }
 
     /// Encodes the group, after the segment's header if it is the first.
-    fn encode(&mut self, shared: &Shared, shape: &Shape, sequence: u64, parcel: &Parcel<'_>) -> Slice {
+    fn encode(&mut self, shared: &Shared, shape: &Shape, sequence: u64, batch: &MoveBatch<'_>) -> Slice {
         let Framing { pad, seed } = shared.env.medium.framing;
         let prefix = if sequence == 1 { pad } else { 0 };
         let len = prefix + shape.len();
@@ -167,7 +173,7 @@ impl Open {
             self.echo.encode(&mut group[GROUP_HEADER..shape.records_at()], seed);
         }
         let area = &mut group[shape.records_at()..shape.records_end()];
-        for (offset, record) in parcel.placed() {
+        for (offset, record) in batch.placed() {
             area[offset..offset + record.bytes().len()].copy_from_slice(record.bytes());
         }
         let (descriptors, records_crc) = describe(area, shape.records);
@@ -192,18 +198,18 @@ impl Open {
     }
 }
 
-/// Records of one group, laid out.
-struct Parcel<'a> {
+/// The records of one group, with their offsets.
+struct MoveBatch<'a> {
     records: &'a [Record],
     /// The offset of each record in the group's records area, and the size of that area in bytes.
     offsets: Vec<usize>,
     bytes: usize,
-    listed: Listed,
+    footer_bound: FooterBound,
 }
 
-impl<'a> Parcel<'a> {
+impl<'a> MoveBatch<'a> {
     /// Records keep their batch flags: after the last record of a batch the next begins at a line here too.
-    fn new(records: &'a [Record], listed: Listed) -> Self {
+    fn new(records: &'a [Record], footer_bound: FooterBound) -> Self {
         let mut bytes = 0;
         let offsets = records.iter().map(|record| {
             let at = bytes;
@@ -213,7 +219,7 @@ impl<'a> Parcel<'a> {
             }
             at
         });
-        Self { offsets: offsets.collect(), bytes, listed, records }
+        Self { offsets: offsets.collect(), bytes, footer_bound, records }
     }
 
     fn placed(&self) -> impl Iterator<Item = (usize, &'a Record)> {
@@ -222,7 +228,7 @@ impl<'a> Parcel<'a> {
 }
 
 /// The number of ranges without a gap in `records`.
-pub(crate) fn stretches(records: &[Record]) -> usize {
+pub(crate) fn count_ranges(records: &[Record]) -> usize {
     let follows = |pair: &[Record]| {
         let end = pair[0].first().saturating_add(u64::from(pair[0].count()));
         pair[0].owner() == pair[1].owner() && end == pair[1].first()

@@ -22,7 +22,7 @@ use crate::{
         group::{GroupHeader, IN_FLIGHT_BYTES, Life, encode_table, in_segment},
         record::RawHeader,
     },
-    group_commit::{append::Closed, log::Shared},
+    group_commit::{append::ClosedGroup, log::Shared},
     segments::segment::encode_header,
     types::{
         damage::Descriptor,
@@ -85,7 +85,7 @@ pub(crate) struct Committer {
     /// Writes of at least this many bytes are durable by themselves; smaller ones wait for a sync that covers several.
     durable_from: usize,
     /// Closed groups that are not submitted yet, in order.
-    ready: VecDeque<Closed>,
+    ready: VecDeque<ClosedGroup>,
     flights: VecDeque<Flight>,
     in_flight_bytes: usize,
     sync: Option<PendingSync>,
@@ -285,7 +285,7 @@ impl Committer {
             shared.env.check_directory()?;
         }
         let sync = self.sync_for(shared, lane, write.flight.bytes);
-        let asked = unless(Mutant::WriteNotDurable, || sync, || Sync::None);
+        let requested = unless(Mutant::WriteNotDurable, || sync, || Sync::None);
         marks::hit_if(!self.flights.is_empty(), "commit: several writes in flight");
         marks::hit_if(write.flight.groups > 1, "commit: a write holds several groups");
         let token = self.next_token;
@@ -296,7 +296,7 @@ impl Committer {
         queue.submit(Op {
             token,
             file: Arc::clone(&write.flight.file),
-            kind: OpKind::Write { slices: write.slices, offset: write.offset, sync: asked },
+            kind: OpKind::Write { slices: write.slices, offset: write.offset, sync: requested },
         });
         self.in_flight_bytes += write.flight.bytes;
         if let Some(pending) = &mut self.sync {
@@ -313,12 +313,13 @@ impl Committer {
             return wanted;
         }
         let gated = self.sync.as_ref().is_some_and(|sync| sync.bytes_since >= SYNC_GATE_BYTES);
-        let pending = !self.ready.is_empty() || shared.state.load.bytes() >= SECOND_WRITE_BYTES;
+        let pending = !self.ready.is_empty() || shared.state.backlog.bytes() >= SECOND_WRITE_BYTES;
         lane == Lane::Queued && pending && !gated && self.flights.len() < DEPTH
     }
 
     fn sync_for(&self, shared: &Shared, lane: Lane, bytes: usize) -> Sync {
-        let alone = self.flights.is_empty() && self.ready.is_empty() && shared.state.load.bytes() < SECOND_WRITE_BYTES;
+        let alone =
+            self.flights.is_empty() && self.ready.is_empty() && shared.state.backlog.bytes() < SECOND_WRITE_BYTES;
         if lane == Lane::Inline || bytes >= self.durable_from || alone { Sync::Data } else { Sync::None }
     }
 
@@ -329,7 +330,7 @@ impl Committer {
         shared.tail.took(staging.last_group());
         drop(staging);
         for group in &self.ready {
-            shared.state.load.take(group.shape.records_len as u64, group.batches);
+            shared.state.backlog.take(group.shape.records_len as u64, group.batches);
         }
     }
 
@@ -357,7 +358,7 @@ impl Committer {
         Ok(write)
     }
 
-    fn add_to(&mut self, shared: &Shared, write: &mut Option<Write>, group: Closed) -> Result<(), Error> {
+    fn add_to(&mut self, shared: &Shared, write: &mut Option<Write>, group: ClosedGroup) -> Result<(), Error> {
         let durable = shared.state.watermark.durable();
         let promise = unless(Mutant::PromiseTooHigh, || durable, || durable + 1);
         let (offset, file) = (group.offset, Arc::clone(&group.segment.file));
@@ -374,7 +375,7 @@ impl Committer {
     }
 
     /// Fills in the framing; returns the whole group, and the length of the header block before it.
-    fn seal(&mut self, shared: &Shared, mut group: Closed, durable: u64) -> Result<(Slice, usize), Error> {
+    fn seal(&mut self, shared: &Shared, mut group: ClosedGroup, durable: u64) -> Result<(Slice, usize), Error> {
         let Framing { pad, seed } = shared.env.medium.framing;
         let prefix = group.prefix.as_ref().map_or(0, |_| pad);
         if let Some(mut block) = group.prefix.take() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use logboom_disk::Process;
 
 use crate::{
-    format::{listed::Listed, options::Options},
+    format::{footer_bound::FooterBound, options::Options},
     runtime::worker::Clock,
     segments::{footer::footer_bytes_max, identity::Identity, medium::Medium},
     types::{
@@ -29,9 +29,9 @@ pub(crate) struct Env {
 }
 
 impl Env {
-    /// Bytes that must stay free at the end of a segment whose footer lists `listed`.
-    pub(crate) fn footer_space(&self, listed: Listed) -> usize {
-        footer_bytes_max(self.options.footer.bytes(listed), self.medium.framing.pad)
+    /// Bytes that must stay free at the end of a segment whose footer lists at most `bound`.
+    pub(crate) fn footer_space(&self, bound: FooterBound) -> usize {
+        footer_bytes_max(self.options.footer.bytes(bound), self.medium.framing.pad)
     }
 
     /// The most bytes that the records of one batch may have, headers included. Framing and a footer that lists each

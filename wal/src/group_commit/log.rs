@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
     group_commit::{
-        append::{Asked, Reservation},
+        append::{Reservation, SpaceRequest},
         env::Env,
         metrics::Metrics,
         state::State,
@@ -47,26 +47,33 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn reserve(self: &Arc<Self>, mut admitted: u64, asked: Asked<'_>) -> Result<Reservation, Error> {
-        let (request, ..) = asked;
-        if let Err(error) = self.env.check_batch(request.records as usize, request.bytes) {
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        mut admitted: u64,
+        request: SpaceRequest<'_>,
+    ) -> Result<Reservation, Error> {
+        if let Err(error) = self.env.check_batch(request.batch.records as usize, request.batch.bytes) {
             self.state.admission.release(admitted);
             return Err(error);
         }
-        let reserved = self.try_reserve(&mut admitted, asked);
+        let reserved = self.try_reserve(&mut admitted, request);
         // Zero once a group has taken the bytes over.
         self.state.admission.release(admitted);
         reserved
     }
 
-    pub(crate) fn try_reserve(self: &Arc<Self>, admitted: &mut u64, asked: Asked<'_>) -> Result<Reservation, Error> {
+    pub(crate) fn try_reserve(
+        self: &Arc<Self>,
+        admitted: &mut u64,
+        request: SpaceRequest<'_>,
+    ) -> Result<Reservation, Error> {
         // A lock that a thread held at the fork stays locked here.
         self.env.check_process()?;
         loop {
             let mut staging = self.state.staging.lock();
             // Under the lock: everything that is accepted precedes the group that closes the log.
             self.check_open()?;
-            let reserved = staging.reserve(self, asked, admitted)?;
+            let reserved = staging.reserve(self, request, admitted)?;
             drop(staging);
             if let Some(reservation) = reserved {
                 self.state.filled.fetch_max(reservation.group(), Ordering::Relaxed);

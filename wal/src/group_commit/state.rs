@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     group_commit::{
         admission::Admission,
-        append::{Load, Staging},
-        cold::Cold,
+        append::{Backlog, Staging},
+        cold::ColdStream,
         watermark::Watermark,
     },
     read::{read_ahead::ReadAhead, recent::Recent},
@@ -27,7 +27,7 @@ use crate::{
 /// [`rows`](super::rows::rows), which looks at both under that lock, misses none.
 pub(crate) struct State {
     pub(crate) staging: Mutex<Staging>,
-    pub(crate) load: Load,
+    pub(crate) backlog: Backlog,
     pub(crate) watermark: Watermark,
     pub(crate) admission: Arc<Admission>,
     pub(crate) supply: Supply,
@@ -36,7 +36,7 @@ pub(crate) struct State {
     pub(crate) recent: Recent,
     pub(crate) read_ahead: ReadAhead,
     pub(crate) slots: Mutex<Slots>,
-    pub(crate) cold: Mutex<Cold>,
+    pub(crate) cold: Mutex<ColdStream>,
     /// The promise in the last durable group.
     pub(crate) promised: AtomicU64,
     /// The last group with records.

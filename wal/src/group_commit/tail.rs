@@ -214,19 +214,19 @@ impl Shared {
 
     /// Commits in the caller's thread if the turn is free.
     fn lead(&self, group: u64, caller: Caller) -> Lead {
-        if self.state.load.bytes() >= INLINE_BYTES {
+        if self.state.backlog.bytes() >= INLINE_BYTES {
             self.tail.kick();
             return Lead::Handed;
         }
         let Some(mut turn) = self.tail.turn.try_lock() else {
-            if self.state.load.bytes() >= SECOND_WRITE_BYTES && self.tail.overlaps.load(Ordering::Relaxed) {
+            if self.state.backlog.bytes() >= SECOND_WRITE_BYTES && self.tail.overlaps.load(Ordering::Relaxed) {
                 self.tail.kick();
             }
             return Lead::Busy;
         };
         marks::hit("commit: in the writer's thread");
         self.gather(&turn);
-        turn.cohort = self.state.load.batches();
+        turn.cohort = self.state.backlog.batches();
         let mut queue = InlineQueue::default();
         while self.state.watermark.outcome(group).is_none() {
             match self.pump(&mut turn, &mut queue, Lane::Inline) {
@@ -258,7 +258,7 @@ impl Shared {
 
     /// Whether nothing is in flight on the queue of a log that is driven by hand: a writer may commit then.
     fn is_still(&self) -> bool {
-        self.state.load.bytes() < INLINE_BYTES
+        self.state.backlog.bytes() < INLINE_BYTES
             && self.tail.turn.try_lock().is_some_and(|turn| turn.committer.is_still())
     }
 
@@ -267,7 +267,7 @@ impl Shared {
             return;
         }
         let begun = Instant::now();
-        while self.state.load.batches() < turn.cohort && begun.elapsed() < GATHER {
+        while self.state.backlog.batches() < turn.cohort && begun.elapsed() < GATHER {
             yield_now();
         }
     }
@@ -280,7 +280,7 @@ impl Shared {
             return;
         }
         let waiting = self.state.watermark.durable() + 1..=self.tail.wanted.load(Ordering::SeqCst);
-        if self.state.load.bytes() >= INLINE_BYTES || !self.state.watermark.wake_one(waiting) {
+        if self.state.backlog.bytes() >= INLINE_BYTES || !self.state.watermark.wake_one(waiting) {
             self.tail.kick();
         }
     }

@@ -369,7 +369,7 @@ fn footers_read_back_until_they_are_damaged() {
 #[test]
 fn long_heads_are_read_whole() {
     let (disk, clock) = (SimDisk::new(3, SimOptions::default()), ManualClock::new(3));
-    let options = Options { footer: FooterSpace { fixed: 100_000, per_record: 0, per_stretch: 0 }, ..options() };
+    let options = Options { footer: FooterSpace { fixed: 100_000, per_record: 0, per_range: 0 }, ..options() };
     let begin = || {
         let mut opening = open(disk.clone(), options.clone(), Runtime::Manual(clock.clone())).unwrap();
         opening.replay(&mut |_| Ok(())).unwrap();

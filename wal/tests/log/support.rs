@@ -8,7 +8,7 @@ use logboom_wal::{
     Ticket, Wal, open, record_bytes,
 };
 
-pub(crate) const FOOTER: FooterSpace = FooterSpace { fixed: 64, per_record: 16, per_stretch: 0 };
+pub(crate) const FOOTER: FooterSpace = FooterSpace { fixed: 64, per_record: 16, per_range: 0 };
 
 pub(crate) fn options() -> Options {
     Options { segment_bytes: 256 << 10, footer: FOOTER, ..Options::default() }

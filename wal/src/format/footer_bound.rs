@@ -1,19 +1,19 @@
-//! How much the layer above will list in a segment's footer: the log keeps space for it from the first record on.
+//! Upper bounds of what the layer above lists in a footer: the log keeps space for it from the first record on.
 
 use crate::types::ids::Sequence;
 
 /// An upper bound of what a footer lists.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Listed {
-    /// Records; a record counts once for each of its parts that is listed by itself.
+pub struct FooterBound {
+    /// The number of records; a record counts once for each of its parts that is listed by itself.
     pub records: usize,
-    /// Ranges without a gap of one owner's numbers.
-    pub stretches: usize,
+    /// The number of ranges without a gap of one owner's numbers.
+    pub ranges: usize,
 }
 
-impl Listed {
-    pub(crate) fn with(self, more: Self) -> Self {
-        Self { records: self.records + more.records, stretches: self.stretches + more.stretches }
+impl FooterBound {
+    pub(crate) fn plus(self, more: Self) -> Self {
+        Self { records: self.records + more.records, ranges: self.ranges + more.ranges }
     }
 }
 
@@ -21,7 +21,7 @@ impl Listed {
 ///
 /// A batch adds at most as many as it has records. A tighter bound wastes less space.
 #[derive(Clone, Copy, Debug)]
-pub struct Stretches {
+pub struct RangeCounts {
     /// In a segment without other records.
     pub all: u32,
     /// Beyond the ranges of earlier records, in the segment whose first record has this sequence or a higher one:
@@ -31,13 +31,13 @@ pub struct Stretches {
     pub more: u32,
 }
 
-impl Stretches {
+impl RangeCounts {
     /// The bound for any records.
     pub(crate) fn any(records: u32) -> Self {
         Self { all: records, since: Sequence::NONE, more: records }
     }
 
-    /// What the batch adds to a segment that begins with group `first`.
+    /// The number of ranges that the batch adds to the footer of a segment that begins with group `first`.
     pub(crate) fn added_to(&self, first: u64) -> usize {
         let added = if self.since.group() == first { self.more } else { self.all };
         added as usize
