@@ -314,7 +314,7 @@ impl Shared {
     /// Waits until everything that was accepted is durable.
     fn sync(&self) -> Result<(), Error> {
         let group = self.state.staging.lock().last_group();
-        self.tail.want(group);
+        self.tail.request_write(group);
         self.wait(group, Caller::Locked)
     }
 
@@ -337,7 +337,7 @@ impl Shared {
                 let parts = segments.values().filter(holds).map(Part::now).collect();
                 drop(segments);
                 drop(staging);
-                self.tail.want(last);
+                self.tail.request_write(last);
                 return Ok(Cut { checkpoint, parts, last });
             }
             drop(staging);

@@ -16,7 +16,7 @@ pub(crate) mod wakers;
 pub(crate) mod due;
 pub(crate) mod metrics;
 pub(crate) mod health;
-pub(crate) mod telling;
+pub(crate) mod delivery;
 pub(crate) mod supplied;
 pub(crate) mod rows;
 pub(crate) mod read;

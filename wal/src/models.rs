@@ -9,7 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a model fails as a test does")]
 
 mod admission;
-mod asleep;
+mod park_flag;
 mod commit;
 mod device;
 mod flight;
@@ -41,7 +41,7 @@ use crate::{
     },
     runtime::{
         notices::Notices,
-        watched::Pending,
+        watched::PendingOps,
         worker::{Clock, ManualClock, Runtime, Worker},
     },
     scan::base::Base,
@@ -92,7 +92,7 @@ impl World {
         let shared = start(&device, footer).into_shared().unwrap();
         let world = Self { shared, device, order, most: Arc::clone(most) };
         let epoch = world.shared.add_empty(0).unwrap();
-        world.shared.wait(epoch, Caller::Free).unwrap();
+        world.shared.wait(epoch, Caller::Unlocked).unwrap();
         world
     }
 
@@ -108,7 +108,7 @@ impl World {
         shared.tail.wake_by(alarm as _);
         Running(loom::thread::spawn(move || {
             first(&shared);
-            shared.live(Box::new(queue));
+            shared.run_committer(Box::new(queue));
         }))
     }
 
@@ -175,7 +175,7 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
     let origin = Origin { segment: SegmentId(0), end: 0, crc: 0, last: 0 };
     let clock: Arc<dyn Clock> = ManualClock::new(0);
     let notices = Arc::<Notices>::default();
-    let pending = Pending::new(Arc::clone(&clock), Arc::clone(&notices));
+    let pending = PendingOps::new(Arc::clone(&clock), Arc::clone(&notices));
     let (runtime, mode) = (Runtime::Threads, Mode::Write);
     Start {
         life: Life { segment: SegmentId(1), epoch: 1, nonce: 1, origin },

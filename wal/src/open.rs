@@ -72,8 +72,8 @@ impl Opening {
             next_slot: self.next_slot,
         })?;
         self.found_identity.complete(&*wal.disk())?;
-        // A cut end is told from one that was never written by the size of the file alone. So the size is restored only
-        // now that a durable record says what these files held.
+        // Only the size of the file distinguishes an end that was cut off from one that was never written. So the size
+        // is restored only now that a durable record says what these files held.
         restore_sizes(&wrong_size, size).map_err(opening_failure)?;
         if let Err(failure) = put_aside(&*wal.shared.env.medium.disk, &aside) {
             let error = wal.shared.beside_the_log("putting a file aside", failure);

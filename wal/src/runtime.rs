@@ -2,7 +2,7 @@
 
 pub(crate) mod worker;
 pub(crate) mod sync;
-pub(crate) mod asleep;
+pub(crate) mod park_flag;
 pub(crate) mod watched;
 pub(crate) mod watched_queue;
 pub(crate) mod foreign;

@@ -13,18 +13,18 @@ use crate::{
         admission::Permit,
         append::{Request, Reservation, SpaceRequest},
         cold,
+        delivery::{EventDispatcher, Notifier},
         health::WalHealth,
         log::Shared,
         metrics::WalMetrics,
         rows::rows,
         tail::Caller,
-        telling::{Notifier, Teller},
         ticket::Ticket,
         wakers::Wakers,
     },
     maintenance::{
         guard::Guard,
-        housekeeping::{Housekeeping, Stalls},
+        housekeeping::{Housekeeping, StallDetector},
         prefill::{Prefill, trim},
         scrub::Scrub,
     },
@@ -69,7 +69,7 @@ impl Wal {
             match self.try_admit(bytes) {
                 Err(Error::Busy) => {
                     marks::hit("admission: a batch waits");
-                    self.shared.tail.want(self.last_group());
+                    self.shared.tail.request_write(self.last_group());
                     self.shared.drive();
                 }
                 other => return other,
@@ -148,7 +148,7 @@ impl Wal {
     /// Requests a write of everything that was accepted so far; the ticket completes when it is durable.
     pub fn barrier(&self) -> Ticket {
         let group = self.last_group();
-        self.shared.tail.want(group);
+        self.shared.tail.request_write(group);
         self.shared.tail.kick();
         self.ticket(group)
     }
@@ -430,14 +430,15 @@ impl Wal {
         let fail = |error| Error::io("starting a thread", error);
         let start = |name| {
             let theirs = Arc::downgrade(shared);
-            let tell = move |ended| theirs.upgrade().into_iter().for_each(|shared| shared.ended(Ended::clone(&ended)));
-            Worker::new(name, runtime, Arc::clone(&shared.env.clock), tell).map_err(fail)
+            let report =
+                move |ended| theirs.upgrade().into_iter().for_each(|shared| shared.ended(Ended::clone(&ended)));
+            Worker::new(name, runtime, Arc::clone(&shared.env.clock), report).map_err(fail)
         };
         let (worker, guard) = (start("logboom-work")?, start("logboom-guard")?);
         let (notifier, watcher) = (start("logboom-notify")?, start("logboom-watch")?);
         notifier.add(Box::new(Notifier::new(shared)));
-        watcher.add(Box::new(Stalls::new(shared)));
-        watcher.add(Box::new(Teller::new(shared)));
+        watcher.add(Box::new(StallDetector::new(shared)));
+        watcher.add(Box::new(EventDispatcher::new(shared)));
         drop(shared.worker.set(worker));
         drop(shared.guard.set(guard));
         drop(shared.notices.notifier.set(notifier));

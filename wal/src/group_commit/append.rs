@@ -412,8 +412,8 @@ impl Reservation {
             self.shared.poison(Error::Abandoned { when: "while" });
         }
         match self.durability {
-            Durability::Durable => self.shared.tail.want(self.group),
-            Durability::Lazy => self.shared.lazily(self.group),
+            Durability::Durable => self.shared.tail.request_write(self.group),
+            Durability::Lazy => self.shared.request_lazy_write(self.group),
         }
         Ticket::new(Arc::clone(&self.shared), self.group)
     }

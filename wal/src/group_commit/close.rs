@@ -12,7 +12,7 @@ impl Shared {
     /// Drains, writes a last group which says that nothing follows, and ends the threads.
     pub(crate) fn close(&self) -> Result<(), Error> {
         if self.closing.swap(true, Ordering::AcqRel) {
-            self.attend_if_closed();
+            self.deliver_if_closed();
             return Ok(());
         }
         self.state.admission.shut();
@@ -28,8 +28,8 @@ impl Shared {
     fn drain(&self) -> Result<(), Error> {
         let closing = self.add_empty(crate::format::group::FLAG_CLOSE);
         let last = self.state.staging.lock().last_group();
-        self.tail.want(last);
-        self.wait(last, Caller::Free).and(closing.map(drop))
+        self.tail.request_write(last);
+        self.wait(last, Caller::Unlocked).and(closing.map(drop))
     }
 
     /// Ends the threads, whatever is pending.

@@ -186,8 +186,8 @@ impl Committer {
         self.completions.clear();
     }
 
-    /// Whether everything that was submitted has completed.
-    pub(crate) fn is_still(&self) -> bool {
+    /// Whether all writes and syncs that were submitted have completed.
+    pub(crate) fn has_none_in_flight(&self) -> bool {
         self.flights.is_empty() && self.sync.is_none()
     }
 
@@ -308,7 +308,7 @@ impl Committer {
     }
 
     fn may_write(&self, shared: &Shared, lane: Lane) -> bool {
-        let wanted = !self.ready.is_empty() || shared.tail.wants();
+        let wanted = !self.ready.is_empty() || shared.tail.has_untaken_requests();
         if self.flights.is_empty() || !wanted {
             return wanted;
         }
@@ -327,7 +327,7 @@ impl Committer {
     fn take(&mut self, shared: &Shared) {
         let mut staging = shared.state.staging.lock();
         self.ready = staging.take();
-        shared.tail.took(staging.last_group());
+        shared.tail.mark_taken(staging.last_group());
         drop(staging);
         for group in &self.ready {
             shared.state.backlog.take(group.shape.records_len as u64, group.batches);

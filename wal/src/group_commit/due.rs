@@ -9,18 +9,18 @@ use crate::runtime::sync::{AtomicUsize, Mutex, fence};
 pub(crate) struct Due<T> {
     /// The number of items, so that finding none is cheap.
     count: AtomicUsize,
-    registered: Mutex<Registered<T>>,
+    items: Mutex<Items<T>>,
 }
 
-struct Registered<T> {
+struct Items<T> {
     keys: u64,
     waiting: BTreeMap<(u64, u64), T>,
 }
 
 impl<T> Default for Due<T> {
     fn default() -> Self {
-        let registered = Registered { keys: 0, waiting: BTreeMap::new() };
-        Self { count: AtomicUsize::new(0), registered: Mutex::new(registered) }
+        let items = Items { keys: 0, waiting: BTreeMap::new() };
+        Self { count: AtomicUsize::new(0), items: Mutex::new(items) }
     }
 }
 
@@ -28,24 +28,24 @@ impl<T> Due<T> {
     /// Registers `what` to wait for `at`. It replaces the one registered as `key`, which is returned. If the number has
     /// not been reached when the caller looks after that, the item will be taken.
     pub(crate) fn register(&self, at: u64, key: Option<u64>, what: T) -> (u64, Option<T>) {
-        let mut registered = self.registered.lock();
+        let mut items = self.items.lock();
         let key = key.unwrap_or_else(|| {
-            registered.keys += 1;
-            registered.keys
+            items.keys += 1;
+            items.keys
         });
-        let replaced = registered.waiting.insert((at, key), what);
+        let replaced = items.waiting.insert((at, key), what);
         if replaced.is_none() {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
-        drop(registered);
+        drop(items);
         // Pairs with the fence of `has_any`: either that sees the registration, or the caller sees the new number.
         fence(Ordering::SeqCst);
         (key, replaced)
     }
 
     pub(crate) fn unregister(&self, at: u64, key: u64) -> Option<T> {
-        let mut registered = self.registered.lock();
-        let removed = registered.waiting.remove(&(at, key));
+        let mut items = self.items.lock();
+        let removed = items.waiting.remove(&(at, key));
         if removed.is_some() {
             self.count.fetch_sub(1, Ordering::SeqCst);
         }
@@ -54,8 +54,8 @@ impl<T> Due<T> {
 
     /// Takes the first item if its number has an `outcome`, and returns both.
     pub(crate) fn take_first<R>(&self, outcome: impl FnOnce(u64) -> Option<R>) -> Option<(T, R)> {
-        let mut registered = self.registered.lock();
-        let first = registered.waiting.first_entry()?;
+        let mut items = self.items.lock();
+        let first = items.waiting.first_entry()?;
         let outcome = outcome(first.key().0)?;
         let taken = first.remove();
         self.count.fetch_sub(1, Ordering::SeqCst);
@@ -68,8 +68,8 @@ impl<T> Due<T> {
         if !self.has_any() {
             return taken;
         }
-        let mut registered = self.registered.lock();
-        while let Some(entry) = registered.waiting.first_entry() {
+        let mut items = self.items.lock();
+        while let Some(entry) = items.waiting.first_entry() {
             if !due(entry.key().0) {
                 break;
             }
@@ -81,7 +81,7 @@ impl<T> Due<T> {
 
     /// Whether [`Due::take`] would return any.
     pub(crate) fn has(&self, due: impl Fn(u64) -> bool) -> bool {
-        self.has_any() && self.registered.lock().waiting.keys().next().is_some_and(|&(at, _)| due(at))
+        self.has_any() && self.items.lock().waiting.keys().next().is_some_and(|&(at, _)| due(at))
     }
 
     fn has_any(&self) -> bool {
@@ -92,7 +92,7 @@ impl<T> Due<T> {
     /// The number of registered items, which the counter must agree with.
     #[cfg(all(loom, test))]
     pub(crate) fn len(&self) -> usize {
-        let len = self.registered.lock().waiting.len();
+        let len = self.items.lock().waiting.len();
         assert_eq!(len, self.count.load(Ordering::SeqCst));
         len
     }

@@ -16,7 +16,7 @@ use crate::{
         faults::Faults,
         notices::{Event, Notices},
         sync::{AtomicBool, OnceLock},
-        watched::Pending,
+        watched::PendingOps,
         worker::{Ended, Worker},
     },
     segments::slots::Failure,
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     /// The right to commit.
     pub(crate) tail: Tail,
     pub(crate) watch: Watch,
-    pub(crate) pending: Arc<Pending>,
+    pub(crate) pending: Arc<PendingOps>,
     pub(crate) metrics: Metrics,
     pub(crate) faults: Arc<Faults>,
     pub(crate) worker: OnceLock<Worker>,
@@ -98,7 +98,7 @@ impl Shared {
             if staging.add_empty(self, flags)? {
                 let group = staging.last_group();
                 drop(staging);
-                self.tail.want(group);
+                self.tail.request_write(group);
                 return Ok(group);
             }
             drop(staging);
@@ -107,7 +107,7 @@ impl Shared {
     }
 
     /// Requests a write of `group` when it has reached the lazy age.
-    pub(crate) fn lazily(&self, group: u64) {
+    pub(crate) fn request_lazy_write(&self, group: u64) {
         if self.tail.add_lazy(group, self.env.clock.now()) {
             self.worker_kick();
         }
@@ -122,7 +122,7 @@ impl Shared {
     /// Records an operation of the device, and wakes the stall detector.
     pub(crate) fn begin_io(&self) {
         self.watch.begin(self.env.clock.now());
-        self.pending.announce();
+        self.pending.wake_stall_detector();
         if self.watch.housekeeping.wake() {
             self.worker_kick();
         }
@@ -132,7 +132,7 @@ impl Shared {
         self.state.watermark.call_back(group, callback);
         if self.state.watermark.outcome(group).is_some() {
             self.notify();
-            self.attend_if_closed();
+            self.deliver_if_closed();
         }
     }
 
@@ -143,11 +143,11 @@ impl Shared {
         self.state.admission.shut();
         if is_first {
             tracing::error!(%error, "the log is poisoned");
-            self.notices.tell(Event::Poisoned(error));
+            self.notices.report(Event::Poisoned(error));
         }
         self.notify();
         self.worker_kick();
-        self.tell_if_closed();
+        self.deliver_events_if_closed();
     }
 
     /// Handles a failure beside the log's groups: see [`Failure`].
@@ -172,6 +172,6 @@ impl Shared {
             self.poison(Error::io("working on the log", std::io::Error::other(what)));
         }
         self.notices.panicked(ended.name, ended.panic);
-        self.tell_if_closed();
+        self.deliver_events_if_closed();
     }
 }

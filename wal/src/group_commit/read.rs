@@ -13,7 +13,7 @@ impl Shared {
         let mut found: Vec<Option<Record>> = places.iter().map(|&place| self.state.recent.read(place)).collect();
         if found.iter().any(Option::is_none) {
             // Read-ahead has its own queue, whose completions this may wait for.
-            let _began = self.pending.begin();
+            let _pending = self.pending.begin();
             let reader = ColdReader {
                 medium: &self.env.medium,
                 read_ahead: &self.state.read_ahead,

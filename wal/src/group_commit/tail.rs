@@ -1,5 +1,6 @@
-//! The right to commit: the holder of the turn commits. That is the committer thread, a writer that found the log idle,
-//! or the caller of a log that is driven by hand. A holder that leaves hands over if something is left to commit.
+//! The right to commit: one thread at a time holds the turn, and commits. It is the committer thread, a writer that
+//! found the log idle, or the caller of a log that is driven by hand. When it is done, it hands over if something is
+//! left to commit.
 
 use std::{
     sync::{Arc, atomic::Ordering, mpsc},
@@ -31,15 +32,15 @@ const INLINE_BYTES: u64 = 1 << 20;
 /// in a closed loop fall into two cohorts that wait for each other (measured: p50 184 us against 120 us at 4).
 const GATHER: Duration = if MODELLED { Duration::ZERO } else { Duration::from_micros(40) };
 
-/// With this many batches or more, gathering gains nothing.
+/// Above this number of batches, waiting for more gains nothing.
 const GATHER_BATCHES: u32 = 16;
 
-/// What is to be committed, and by whom.
+/// The turn, and the groups that are requested and taken.
 pub(crate) struct Tail {
-    /// The holder commits. Only ever tried: see [`State`](super::state::State).
+    /// Threads never wait for it, they only try to lock it: see [`State`](super::state::State).
     turn: Mutex<Turn>,
     /// The last group whose write was requested, and the last that a committer took.
-    wanted: AtomicU64,
+    requested: AtomicU64,
     taken: AtomicU64,
     /// The last group with a lazy batch, and the arrival of the oldest unwritten one (us, 0: none).
     lazy_group: AtomicU64,
@@ -56,33 +57,34 @@ struct Turn {
     committer: Committer,
     /// The queue, if the log is driven by hand.
     queue: Option<Box<dyn Queue>>,
-    /// The batches of the last commit: the size of a cohort to wait for.
-    cohort: u32,
+    /// The number of batches of the last commit: the next writer waits for as many.
+    last_batches: u32,
 }
 
 /// The kind of a waiting caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// May call foreign code: no lock of the log or of the layer above is held.
-    Free,
+    /// It holds no lock of the log or of the layer above, so its thread may call foreign code.
+    Unlocked,
+    /// It may hold locks.
     Locked,
 }
 
 /// The outcome of a writer's attempt to commit.
-enum Lead {
-    Led,
+enum CommitAttempt {
+    Committed,
     /// Another thread commits.
     Busy,
-    /// So much is pending that the committer thread was woken for it.
-    Handed,
+    /// The committer thread was woken: so much is pending that several writes in flight are worth it.
+    HandedOver,
 }
 
 impl Tail {
     /// `queue` is for a log that is driven by hand.
     pub(crate) fn new(committer: Committer, queue: Option<Box<dyn Queue>>) -> Self {
         Self {
-            turn: Mutex::new(Turn { committer, queue, cohort: 0 }),
-            wanted: AtomicU64::new(0),
+            turn: Mutex::new(Turn { committer, queue, last_batches: 0 }),
+            requested: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             lazy_group: AtomicU64::new(0),
             lazy_since_us: AtomicU64::new(0),
@@ -94,16 +96,16 @@ impl Tail {
     }
 
     /// Requests a write of every group up to `group`.
-    pub(crate) fn want(&self, group: u64) {
-        self.wanted.fetch_max(group, Ordering::SeqCst);
+    pub(crate) fn request_write(&self, group: u64) {
+        self.requested.fetch_max(group, Ordering::SeqCst);
     }
 
-    pub(crate) fn wants(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst) > self.taken.load(Ordering::SeqCst)
+    pub(crate) fn has_untaken_requests(&self) -> bool {
+        self.requested.load(Ordering::SeqCst) > self.taken.load(Ordering::SeqCst)
     }
 
     /// Records that a committer has taken every group up to `group`.
-    pub(crate) fn took(&self, group: u64) {
+    pub(crate) fn mark_taken(&self, group: u64) {
         self.taken.store(group, Ordering::SeqCst);
     }
 
@@ -139,7 +141,7 @@ impl Tail {
         }
     }
 
-    /// Makes the committer thread end when it looks next.
+    /// Makes the committer thread end after its current commit.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         self.kick();
@@ -164,17 +166,17 @@ impl Tail {
     /// At the end of a model: all that was requested is durable, and nothing is in flight.
     #[cfg(all(loom, test))]
     pub(crate) fn assert_at_rest(&self, watermark: &Watermark) {
-        assert!(!self.wants());
-        assert_eq!(self.wanted.load(Ordering::SeqCst), watermark.durable());
+        assert!(!self.has_untaken_requests());
+        assert_eq!(self.requested.load(Ordering::SeqCst), watermark.durable());
         assert!(self.turn.try_lock().expect("the turn is free").committer.is_at_rest());
     }
 }
 
 impl Shared {
-    /// Whether requested groups are not durable yet. If the turn is free nothing is in flight, so a thread must commit;
+    /// Whether requested groups are not durable yet. If the turn is free nothing is in flight, so a thread must commit:
     /// a group that was taken may still wait to be written.
-    pub(crate) fn is_undone(&self) -> bool {
-        self.tail.wanted.load(Ordering::SeqCst) > self.state.watermark.durable()
+    pub(crate) fn has_undurable_requests(&self) -> bool {
+        self.tail.requested.load(Ordering::SeqCst) > self.state.watermark.durable()
             && self.state.watermark.failure().is_none()
     }
 
@@ -184,20 +186,20 @@ impl Shared {
         loop {
             if let Some(outcome) = self.state.watermark.outcome(group) {
                 if parked {
-                    unless(Mutant::LeaverPassesNothingOn, || self.pass_on(group), || ());
+                    unless(Mutant::LeaverPassesNothingOn, || self.pass_wakeup_on(group), || ());
                 }
                 return outcome;
             }
-            if self.env.manual && !self.is_still() {
+            if self.env.manual && !self.may_commit_inline() {
                 self.drive_for(caller);
                 continue;
             }
-            match self.lead(group, caller) {
+            match self.try_commit(group, caller) {
                 // No other thread steps the machines.
                 _ if self.env.manual => drop(self.drive_for(caller)),
-                Lead::Led => continue,
-                Lead::Busy => self.state.watermark.park(group, || self.tail.turn.is_locked()),
-                Lead::Handed => self.state.watermark.park(group, || true),
+                CommitAttempt::Committed => continue,
+                CommitAttempt::Busy => self.state.watermark.park(group, || self.tail.turn.is_locked()),
+                CommitAttempt::HandedOver => self.state.watermark.park(group, || true),
             }
             parked = true;
         }
@@ -205,28 +207,28 @@ impl Shared {
 
     /// Hands over once more before a waiter for `group` leaves: a hand-over may have woken it in place of a waiter for
     /// a later group in the same cell.
-    fn pass_on(&self, group: u64) {
+    fn pass_wakeup_on(&self, group: u64) {
         fence(Ordering::SeqCst);
-        if self.tail.wanted.load(Ordering::SeqCst) >= group + CELLS as u64 {
+        if self.tail.requested.load(Ordering::SeqCst) >= group + CELLS as u64 {
             self.hand_over();
         }
     }
 
     /// Commits in the caller's thread if the turn is free.
-    fn lead(&self, group: u64, caller: Caller) -> Lead {
+    fn try_commit(&self, group: u64, caller: Caller) -> CommitAttempt {
         if self.state.backlog.bytes() >= INLINE_BYTES {
             self.tail.kick();
-            return Lead::Handed;
+            return CommitAttempt::HandedOver;
         }
         let Some(mut turn) = self.tail.turn.try_lock() else {
             if self.state.backlog.bytes() >= SECOND_WRITE_BYTES && self.tail.overlaps.load(Ordering::Relaxed) {
                 self.tail.kick();
             }
-            return Lead::Busy;
+            return CommitAttempt::Busy;
         };
         marks::hit("commit: in the writer's thread");
         self.gather(&turn);
-        turn.cohort = self.state.backlog.batches();
+        turn.last_batches = self.state.backlog.batches();
         let mut queue = InlineQueue::default();
         while self.state.watermark.outcome(group).is_none() {
             match self.pump(&mut turn, &mut queue, Lane::Inline) {
@@ -235,18 +237,18 @@ impl Shared {
                 Some(Next::Completion | Next::Idle) | None => break,
             }
         }
-        self.let_go(turn);
+        self.release_turn(turn);
         self.hand_over();
-        if caller == Caller::Free {
+        if caller == Caller::Unlocked {
             self.wake_due();
         }
         self.notify();
-        Lead::Led
+        CommitAttempt::Committed
     }
 
-    /// Releases the turn. A thread that checks [`Shared::is_undone`] after that sees requests made meanwhile, or its
-    /// check is seen.
-    fn let_go(&self, turn: MutexGuard<'_, Turn>) {
+    /// Releases the turn. A thread that checks [`Shared::has_undurable_requests`] after that sees requests made
+    /// meanwhile, or the threads that made them see that the turn is free.
+    fn release_turn(&self, turn: MutexGuard<'_, Turn>) {
         // After a failure, operations in flight are abandoned.
         debug_assert!(
             self.state.watermark.failure().is_some() || turn.committer.is_at_rest(),
@@ -256,30 +258,30 @@ impl Shared {
         unless(Mutant::HandOverUnfenced, || fence(Ordering::SeqCst), || ());
     }
 
-    /// Whether nothing is in flight on the queue of a log that is driven by hand: a writer may commit then.
-    fn is_still(&self) -> bool {
+    /// For a log that is driven by hand: whether a writer may commit, because nothing is in flight on the queue.
+    fn may_commit_inline(&self) -> bool {
         self.state.backlog.bytes() < INLINE_BYTES
-            && self.tail.turn.try_lock().is_some_and(|turn| turn.committer.is_still())
+            && self.tail.turn.try_lock().is_some_and(|turn| turn.committer.has_none_in_flight())
     }
 
     fn gather(&self, turn: &Turn) {
-        if turn.cohort < 2 || turn.cohort > GATHER_BATCHES {
+        if turn.last_batches < 2 || turn.last_batches > GATHER_BATCHES {
             return;
         }
         let begun = Instant::now();
-        while self.state.backlog.batches() < turn.cohort && begun.elapsed() < GATHER {
+        while self.state.backlog.batches() < turn.last_batches && begun.elapsed() < GATHER {
             yield_now();
         }
     }
 
-    /// Ensures that requests made while the turn was taken are committed: a writer that found it taken sleeps until it
-    /// is woken. (The writer registers before its last look at the turn, and this looks for writers after the turn is
-    /// released, so one of the two sees the other.)
+    /// Wakes a writer or the committer thread if requests were made while the turn was taken: a writer that found it
+    /// taken sleeps until it is woken. (The writer registers before it checks the turn for the last time, and this
+    /// checks for writers after the turn is released, so one of the two sees the other.)
     fn hand_over(&self) {
-        if !self.is_undone() || self.tail.turn.is_locked() {
+        if !self.has_undurable_requests() || self.tail.turn.is_locked() {
             return;
         }
-        let waiting = self.state.watermark.durable() + 1..=self.tail.wanted.load(Ordering::SeqCst);
+        let waiting = self.state.watermark.durable() + 1..=self.tail.requested.load(Ordering::SeqCst);
         if self.state.backlog.bytes() >= INLINE_BYTES || !self.state.watermark.wake_one(waiting) {
             self.tail.kick();
         }
@@ -309,8 +311,8 @@ impl Shared {
         if self.env.manual {
             return;
         }
-        let last = self.tail.wanted.load(Ordering::SeqCst);
-        if let Lead::Handed | Lead::Busy = self.lead(last, Caller::Locked) {
+        let last = self.tail.requested.load(Ordering::SeqCst);
+        if let CommitAttempt::HandedOver | CommitAttempt::Busy = self.try_commit(last, Caller::Locked) {
             self.tail.kick();
         }
     }
@@ -330,7 +332,7 @@ impl Shared {
                 Ok(queue) => {
                     theirs.tail.wake_by(queue.waker());
                     drop(ready.send(Ok(())));
-                    theirs.live(queue);
+                    theirs.run_committer(queue);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             })
@@ -343,28 +345,28 @@ impl Shared {
     }
 
     /// The body of the committer thread.
-    pub(crate) fn live(&self, mut queue: Box<dyn Queue>) {
-        self.outlive(|| self.run(&mut *queue));
+    pub(crate) fn run_committer(&self, mut queue: Box<dyn Queue>) {
+        self.catch_panic(|| self.commit_until_stopped(&mut *queue));
     }
 
     /// Runs `work`; `None` if it panics: the committer thread ends, and that is reported.
-    fn outlive<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+    fn catch_panic<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         let ended = |panic| self.ended(Ended { name: "logboom-commit", panic, poisons: true });
         guarded(work).map_err(ended).ok()
     }
 
     /// Commits while there is something to commit, and sleeps on the queue otherwise.
-    fn run(&self, queue: &mut dyn Queue) {
+    fn commit_until_stopped(&self, queue: &mut dyn Queue) {
         let mut nothing = Vec::new();
         while !self.tail.stopped.load(Ordering::Acquire) {
-            if self.is_undone()
+            if self.has_undurable_requests()
                 && let Some(mut turn) = self.tail.turn.try_lock()
             {
                 self.tail.overlaps.store(true, Ordering::Relaxed);
                 self.commit(&mut turn, queue);
                 self.tail.overlaps.store(false, Ordering::Relaxed);
-                self.let_go(turn);
-                if self.is_undone() {
+                self.release_turn(turn);
+                if self.has_undurable_requests() {
                     continue;
                 }
             }
@@ -387,7 +389,7 @@ impl Shared {
     pub(crate) fn drive_commit(&self) -> bool {
         let Some(mut turn) = self.tail.turn.try_lock() else { return false };
         let Some(mut queue) = turn.queue.take() else { return false };
-        let driven = self.outlive(|| {
+        let driven = self.catch_panic(|| {
             let next = self.pump(&mut turn, &mut *queue, Lane::Queued);
             if let Some(Next::Completion) = next {
                 queue.reap(Wait::Forever, turn.committer.completions());

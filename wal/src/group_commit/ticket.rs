@@ -45,8 +45,8 @@ impl Ticket {
         if !self.is_done() {
             self.shared.env.check_process()?;
         }
-        self.shared.tail.want(self.group);
-        self.shared.wait(self.group, Caller::Free)
+        self.shared.tail.request_write(self.group);
+        self.shared.wait(self.group, Caller::Unlocked)
     }
 
     /// [`Ticket::wait`] for the layer above, while it has something locked: futures that the caller's commit completes
@@ -55,7 +55,7 @@ impl Ticket {
     /// # Errors
     /// As [`Ticket::wait`].
     pub fn wait_locked(self) -> Result<(), Error> {
-        self.shared.tail.want(self.group);
+        self.shared.tail.request_write(self.group);
         self.shared.wait(self.group, Caller::Locked)
     }
 
@@ -73,12 +73,12 @@ impl Ticket {
         {
             return Ok(Err(error));
         }
-        self.shared.tail.want(self.group);
+        self.shared.tail.request_write(self.group);
         self.shared.tail.kick();
         let deadline = Instant::now().checked_add(timeout);
         let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if self.shared.env.manual {
-            while !self.is_done() && self.shared.step(Caller::Free) && !is_over() {}
+            while !self.is_done() && self.shared.step(Caller::Unlocked) && !is_over() {}
             return self.shared.state.watermark.outcome(self.group).ok_or(self);
         }
         loop {

@@ -15,12 +15,12 @@ pub struct Wakers(Due<Waker>);
 impl Wakers {
     /// Waits until `look` returns something. The code that makes it do so must take the wakers afterwards.
     pub async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
-        let mut place = Place { wakers: self, key: None };
+        let mut registration = Registration { wakers: self, key: None };
         poll_fn(|context| {
             if let Some(found) = look() {
                 return Poll::Ready(found);
             }
-            place.key = Some(self.register(0, place.key, context.waker()));
+            registration.key = Some(self.register(0, registration.key, context.waker()));
             // It may have changed between the look and the registration.
             look().map_or(Poll::Pending, Poll::Ready)
         })
@@ -62,12 +62,12 @@ impl std::fmt::Debug for Wakers {
 }
 
 /// A future's registration, until it is dropped.
-struct Place<'w> {
+struct Registration<'w> {
     wakers: &'w Wakers,
     key: Option<u64>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Registration<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             self.wakers.unregister(0, key);

@@ -18,7 +18,7 @@ use crate::{
 const SOONEST: Duration = Duration::from_millis(1);
 
 /// Detects and reports stalls of the device. Runs on a thread that does no IO: all others can be stuck behind a stall.
-pub(crate) struct Stalls {
+pub(crate) struct StallDetector {
     shared: Weak<Shared>,
     /// The duration that was reported last; zero if the device is not stalled.
     reported: Duration,
@@ -26,7 +26,7 @@ pub(crate) struct Stalls {
     next: Duration,
 }
 
-impl Stalls {
+impl StallDetector {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         Self { shared: Arc::downgrade(shared), reported: Duration::ZERO, next: Duration::ZERO }
     }
@@ -35,17 +35,17 @@ impl Stalls {
         let (waiting, stall_after) = (shared.waiting(), shared.env.options.stall_after);
         if waiting >= stall_after.max(self.reported.saturating_mul(2)) {
             self.reported = waiting;
-            shared.notices.tell(Event::Stalled(waiting));
+            shared.notices.report(Event::Stalled(waiting));
         } else if waiting < stall_after && !self.reported.is_zero() {
             self.reported = Duration::ZERO;
-            shared.notices.tell(Event::Stalled(Duration::ZERO));
+            shared.notices.report(Event::Stalled(Duration::ZERO));
         }
         let looks_again = shared.watch.is_waiting() || shared.pending.is_any() || !self.reported.is_zero();
         looks_again.then(|| now.saturating_add((stall_after / 4).max(SOONEST)))
     }
 }
 
-impl Machine for Stalls {
+impl Machine for StallDetector {
     fn name(&self) -> &'static str {
         "stalls"
     }
@@ -58,9 +58,9 @@ impl Machine for Stalls {
         if shared.state.watermark.failure().is_some() {
             return Step::Done;
         }
-        shared.pending.looker.doze();
+        shared.pending.stall_detector.prepare_to_park();
         let Some(next) = self.look(&shared, now) else { return Step::Parked };
-        shared.pending.looker.stay_awake();
+        shared.pending.stall_detector.cancel_park();
         self.next = next;
         Step::At(next)
     }
@@ -88,7 +88,7 @@ impl Housekeeping {
             return Some(due);
         }
         marks::hit("watch: a lazy batch has become old");
-        shared.tail.want(group);
+        shared.tail.request_write(group);
         shared.commit_here();
         Some(now.saturating_add(shared.env.options.lazy_age.max(SOONEST)))
     }
@@ -125,10 +125,10 @@ impl Machine for Housekeeping {
         if shared.closing.load(Ordering::Acquire) {
             return Step::Parked;
         }
-        shared.watch.housekeeping.doze();
+        shared.watch.housekeeping.prepare_to_park();
         let times = [Self::lazy(&shared, now), Self::promise(&shared, now)];
         let Some(next) = times.into_iter().flatten().min() else { return Step::Parked };
-        shared.watch.housekeeping.stay_awake();
+        shared.watch.housekeeping.cancel_park();
         Step::At(next)
     }
 }

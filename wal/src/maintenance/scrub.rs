@@ -101,7 +101,7 @@ impl Scrub {
         self.damages += 1;
         shared.faults.scrubbed(self.last, self.damages);
         shared.metrics.scrub_damages.fetch_add(1, Ordering::Relaxed);
-        shared.notices.tell(Event::Damaged(damage));
+        shared.notices.report(Event::Damaged(damage));
     }
 }
 

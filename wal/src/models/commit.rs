@@ -105,9 +105,9 @@ fn a_waiter_that_leaves_is_not_taken_for_one_that_commits() {
         fill(&mut reservation);
         drop(reservation.finish_for_waiter());
         let shared = Arc::clone(&world.shared);
-        let waiter = thread::spawn(move || shared.wait(group, Caller::Free).unwrap());
+        let waiter = thread::spawn(move || shared.wait(group, Caller::Unlocked).unwrap());
         let committer = world.committer(|shared| drop(shared.add_empty(0)));
-        world.shared.wait(group, Caller::Free).unwrap();
+        world.shared.wait(group, Caller::Unlocked).unwrap();
         world.assert_durable(group);
         waiter.join().unwrap();
         loom::future::block_on(Ticket::new(Arc::clone(&world.shared), group + 1)).unwrap();
@@ -130,7 +130,7 @@ impl Wake for Writes {
 /// takes the tail or waits for who has it, ends in either case.
 #[test]
 fn a_waker_may_write_wherever_it_is_called() {
-    for caller in [Caller::Free, Caller::Locked] {
+    for caller in [Caller::Unlocked, Caller::Locked] {
         model(2, move || {
             let world = World::new();
             world.notifier();
@@ -166,18 +166,20 @@ fn poison_and_acknowledgement_do_not_contradict_each_other() {
         fill(&mut reservation);
         drop(reservation.finish_for_waiter());
         let shared = Arc::clone(&world.shared);
-        let waiter = thread::spawn(move || shared.wait(group, Caller::Free));
+        let waiter = thread::spawn(move || shared.wait(group, Caller::Unlocked));
         let shared = Arc::clone(&world.shared);
         let poisoner = thread::spawn(move || {
             shared.poison(failure());
             shared.state.watermark.outcome(group).expect("poison ends every wait")
         });
-        let told = [world.shared.wait(group, Caller::Free), waiter.join().unwrap(), poisoner.join().unwrap()];
-        if told.iter().any(Result::is_ok) {
+        let outcomes = [world.shared.wait(group, Caller::Unlocked), waiter.join().unwrap(), poisoner.join().unwrap()];
+        if outcomes.iter().any(Result::is_ok) {
             world.assert_durable(group);
         }
         let at_last = world.shared.state.watermark.outcome(group).unwrap();
-        assert!(told.iter().all(|outcome| outcome.is_ok() == at_last.is_ok()), "{told:?}, at last {at_last:?}");
-        assert!(told.iter().flat_map(|outcome| outcome.as_ref().err()).all(|e| matches!(e, Error::Poisoned { .. })));
+        assert!(outcomes.iter().all(|outcome| outcome.is_ok() == at_last.is_ok()), "{outcomes:?}, at last {at_last:?}");
+        assert!(
+            outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|e| matches!(e, Error::Poisoned { .. }))
+        );
     });
 }

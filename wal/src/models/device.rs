@@ -159,7 +159,7 @@ pub(super) enum Order {
     FirstFirst,
     LastFirst,
     /// Performs the first operation first, and reports the last one first.
-    ToldLastFirst,
+    ReportedLastFirst,
     /// One at a time, the last one: others stay in flight.
     OneByOne,
 }
@@ -198,13 +198,13 @@ impl Queue for LateQueue {
         }
         let mut inline = InlineQueue::default();
         match self.order {
-            Order::FirstFirst | Order::ToldLastFirst => self.ops.drain(..).for_each(|op| inline.submit(op)),
+            Order::FirstFirst | Order::ReportedLastFirst => self.ops.drain(..).for_each(|op| inline.submit(op)),
             Order::LastFirst => self.ops.drain(..).rev().for_each(|op| inline.submit(op)),
             Order::OneByOne => self.ops.pop().into_iter().for_each(|op| inline.submit(op)),
         }
         let before = completions.len();
         inline.reap(Wait::No, completions);
-        if self.order == Order::ToldLastFirst {
+        if self.order == Order::ReportedLastFirst {
             completions[before..].reverse();
         }
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{format::options::FooterSpace, group_commit::ticket::Ticket, types::ids::SegmentId};
 
-const ORDERS: [Order; 4] = [Order::FirstFirst, Order::LastFirst, Order::ToldLastFirst, Order::OneByOne];
+const ORDERS: [Order; 4] = [Order::FirstFirst, Order::LastFirst, Order::ReportedLastFirst, Order::OneByOne];
 
 /// Groups of which one is still being filled when those before it are written: they go out in writes of their own.
 #[test]

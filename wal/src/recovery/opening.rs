@@ -20,7 +20,7 @@ use crate::{
     },
     runtime::{
         notices::Notices,
-        watched::{Pending, WatchedDisk},
+        watched::{PendingOps, WatchedDisk},
         worker::Runtime,
     },
     scan::{base::Base, heads::read_heads, scanned::Scanned, walk::WalkItem},
@@ -167,7 +167,7 @@ impl fmt::Display for Cut {
 impl Opening {
     fn find(disk: Arc<dyn Disk>, options: Options, runtime: Runtime, mode: Mode) -> Result<Self, Error> {
         let (clock, notices) = (runtime.clock(), Arc::<Notices>::default());
-        let pending = Pending::new(Arc::clone(&clock), Arc::clone(&notices));
+        let pending = PendingOps::new(Arc::clone(&clock), Arc::clone(&notices));
         let disk: Arc<dyn Disk> = WatchedDisk::around(disk, Arc::clone(&pending));
         if mode == Mode::Write && !disk.facts().direct {
             forget_cached(&*disk)?;

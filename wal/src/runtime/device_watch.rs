@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::runtime::{asleep::Asleep, worker::us};
+use crate::runtime::{park_flag::ParkFlag, worker::us};
 
 /// The times of the device's last activity, and counts of its completions.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(crate) struct Watch {
     /// The number of completions, and the time that they took in total (us).
     answers: AtomicU64,
     answering_us: AtomicU64,
-    pub(crate) housekeeping: Asleep,
+    pub(crate) housekeeping: ParkFlag,
 }
 
 impl Watch {

@@ -65,7 +65,7 @@ impl Notices {
     }
 
     /// Queues an event for the watcher to deliver.
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn report(&self, event: Event) {
         self.events.lock().push_back(event);
         if let Some(watcher) = self.watcher.get() {
             watcher.kick();
@@ -80,7 +80,7 @@ impl Notices {
     /// Counts a panic, and reports it to the listener.
     pub(crate) fn panicked(&self, what: &'static str, message: Arc<str>) {
         self.count(what, &message);
-        self.tell(Event::Panicked(what, message));
+        self.report(Event::Panicked(what, message));
     }
 
     pub(crate) fn count(&self, what: &str, message: &str) {

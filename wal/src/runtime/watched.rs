@@ -1,5 +1,5 @@
 //! A disk that records its blocking operations while they last, so that a stall is detected whichever thread is stuck.
-//! The disk may be an embedder's, so its panics become errors.
+//! The disk may be the embedder's, so panics of it become errors.
 
 use std::{
     io,
@@ -14,46 +14,46 @@ use std::{
 use logboom_disk::{Disk, DiskStats, Facts, File, Mode, Pool, Queue, Region, Slice, Sync};
 
 use crate::runtime::{
-    asleep::Asleep,
     foreign::{Panicked, guarded},
     notices::Notices,
+    park_flag::ParkFlag,
     watched_queue::WatchedQueue,
     worker::{Clock, us},
 };
 
-/// The number of operations that are recorded at once. Of more, those that began first are: they have waited longest.
-const SEEN: usize = 32;
+/// The most operations that are recorded at once. If there are more, those that began last are not recorded.
+const OPS_MAX: usize = 32;
 
 /// The operations that threads are waiting for.
-pub(crate) struct Pending {
+pub(crate) struct PendingOps {
     clock: Arc<dyn Clock>,
-    /// When each began (us, 0: free).
-    began_us: [AtomicU64; SEEN],
-    /// The stall detector.
-    pub(crate) looker: Asleep,
+    /// The time at which each operation began (us, 0: the entry is unused).
+    begun_us: [AtomicU64; OPS_MAX],
+    /// Whether the stall detector is parked.
+    pub(crate) stall_detector: ParkFlag,
     notices: Arc<Notices>,
 }
 
-impl Pending {
+impl PendingOps {
     pub(crate) fn new(clock: Arc<dyn Clock>, notices: Arc<Notices>) -> Arc<Self> {
-        let began_us = std::array::from_fn(|_| AtomicU64::new(0));
-        Arc::new(Self { clock, began_us, looker: Asleep::default(), notices })
+        let begun_us = std::array::from_fn(|_| AtomicU64::new(0));
+        Arc::new(Self { clock, begun_us, stall_detector: ParkFlag::default(), notices })
     }
 
     /// How long the oldest operation has lasted; zero if there is none.
     pub(crate) fn oldest(&self, now: Duration) -> Duration {
-        let began = self.began_us.iter().map(|began_us| began_us.load(Ordering::Relaxed)).filter(|&us| us > 0).min();
+        let began = self.begun_us.iter().map(|begun_us| begun_us.load(Ordering::Relaxed)).filter(|&us| us > 0).min();
         began.map_or(Duration::ZERO, |us| now.saturating_sub(Duration::from_micros(us)))
     }
 
     /// Whether an operation is pending.
     pub(crate) fn is_any(&self) -> bool {
-        self.began_us.iter().any(|began_us| began_us.load(Ordering::Relaxed) > 0)
+        self.begun_us.iter().any(|begun_us| begun_us.load(Ordering::Relaxed) > 0)
     }
 
     /// Wakes the stall detector, after an operation was submitted to the device.
-    pub(crate) fn announce(&self) {
-        if self.looker.wake()
+    pub(crate) fn wake_stall_detector(&self) {
+        if self.stall_detector.wake()
             && let Some(watcher) = self.notices.watcher.get()
         {
             watcher.kick();
@@ -61,27 +61,28 @@ impl Pending {
     }
 
     /// Runs an operation of the disk, and records it while it lasts.
-    fn call<T>(&self, ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let _began = self.begin();
-        guarded(ask).unwrap_or_else(|panic| Err(io::Error::other(Panicked(panic))))
+    fn call<T>(&self, op: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let _pending = self.begin();
+        guarded(op).unwrap_or_else(|panic| Err(io::Error::other(Panicked(panic))))
     }
 
     /// Records an operation until the returned guard is dropped.
-    pub(crate) fn begin(&self) -> Began<'_> {
+    pub(crate) fn begin(&self) -> PendingGuard<'_> {
         let now_us = us(self.clock.now());
         let is_taken = |slot: &&AtomicU64| {
             let free = slot.load(Ordering::Relaxed) == 0;
             free && slot.compare_exchange(0, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
-        let slot = self.began_us.iter().find(is_taken);
-        self.announce();
-        Began(slot)
+        let slot = self.begun_us.iter().find(is_taken);
+        self.wake_stall_detector();
+        PendingGuard(slot)
     }
 }
 
-pub(crate) struct Began<'p>(Option<&'p AtomicU64>);
+/// Keeps an operation recorded in [`PendingOps`].
+pub(crate) struct PendingGuard<'p>(Option<&'p AtomicU64>);
 
-impl Drop for Began<'_> {
+impl Drop for PendingGuard<'_> {
     fn drop(&mut self) {
         if let Some(slot) = self.0 {
             slot.store(0, Ordering::Relaxed);
@@ -93,17 +94,17 @@ impl Drop for Began<'_> {
 #[derive(Debug)]
 pub(crate) struct WatchedDisk {
     disk: Arc<dyn Disk>,
-    pending: Arc<Pending>,
+    pending: Arc<PendingOps>,
 }
 
 #[derive(Debug)]
 struct WatchedFile {
     file: Arc<dyn File>,
-    pending: Arc<Pending>,
+    pending: Arc<PendingOps>,
 }
 
 impl WatchedDisk {
-    pub(crate) fn around(disk: Arc<dyn Disk>, pending: Arc<Pending>) -> Arc<Self> {
+    pub(crate) fn around(disk: Arc<dyn Disk>, pending: Arc<PendingOps>) -> Arc<Self> {
         Arc::new(Self { disk, pending })
     }
 }
@@ -213,8 +214,8 @@ impl File for WatchedFile {
     }
 }
 
-impl std::fmt::Debug for Pending {
+impl std::fmt::Debug for PendingOps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pending").field("oldest", &self.oldest(self.clock.now())).finish_non_exhaustive()
+        f.debug_struct("PendingOps").field("oldest", &self.oldest(self.clock.now())).finish_non_exhaustive()
     }
 }

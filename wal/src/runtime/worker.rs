@@ -59,7 +59,7 @@ impl Clock for MachineClock {
     }
 }
 
-/// A clock that only moves when told to, and whose nonces follow from a seed.
+/// A clock that moves only by [`ManualClock::advance`], and whose nonces follow from a seed.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now_us: AtomicU64,
@@ -148,7 +148,7 @@ pub struct Worker {
 struct Inner {
     name: &'static str,
     clock: Arc<dyn Clock>,
-    tell: Box<dyn Fn(Ended) + Send + Sync>,
+    report: Box<dyn Fn(Ended) + Send + Sync>,
     machines: Mutex<Vec<Box<dyn Machine>>>,
     /// New machines. A separate lock, so that adding a machine never waits for a step.
     added: Mutex<Vec<Box<dyn Machine>>>,
@@ -158,17 +158,17 @@ struct Inner {
 }
 
 impl Worker {
-    /// A worker without machines; `runtime` says what steps it; calls `tell` with each machine that panics.
+    /// A worker without machines; `runtime` says what steps it; calls `report` with each machine that panics.
     pub(crate) fn new(
         name: &'static str,
         runtime: &Runtime,
         clock: Arc<dyn Clock>,
-        tell: impl Fn(Ended) + Send + Sync + 'static,
+        report: impl Fn(Ended) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let inner = Arc::new(Inner {
             name,
             clock,
-            tell: Box::new(tell),
+            report: Box::new(report),
             machines: Mutex::default(),
             added: Mutex::default(),
             kicked: Mutex::new(false),
@@ -179,7 +179,7 @@ impl Worker {
             Runtime::Manual(_) => None,
             Runtime::Threads => {
                 let inner = Arc::clone(&inner);
-                Some(std::thread::Builder::new().name(name.to_owned()).spawn(move || inner.live())?)
+                Some(std::thread::Builder::new().name(name.to_owned()).spawn(move || inner.run_thread())?)
             }
         };
         Ok(Self { inner, thread: Mutex::new(thread) })
@@ -204,7 +204,7 @@ impl Worker {
 
     /// Steps every machine once, in the caller's thread; true if one has more to do at once.
     pub(crate) fn step(&self) -> bool {
-        matches!(self.inner.outlive(|| self.inner.step(), Step::Done), Step::Again)
+        matches!(self.inner.catch_panic(|| self.inner.step(), Step::Done), Step::Again)
     }
 
     /// Ends the thread after its current step, and drops the machines.
@@ -226,14 +226,14 @@ impl Worker {
 
 impl Inner {
     /// The body of the thread.
-    fn live(&self) {
-        self.outlive(|| self.run(), ());
+    fn run_thread(&self) {
+        self.catch_panic(|| self.run(), ());
     }
 
     /// Runs `work`; reports a panic and returns `ended` instead.
-    fn outlive<T>(&self, work: impl FnOnce() -> T, ended: T) -> T {
+    fn catch_panic<T>(&self, work: impl FnOnce() -> T, ended: T) -> T {
         guarded(work).unwrap_or_else(|panic| {
-            (self.tell)(Ended { name: self.name, panic, poisons: true });
+            (self.report)(Ended { name: self.name, panic, poisons: true });
             ended
         })
     }
@@ -259,7 +259,7 @@ impl Inner {
         let mut next = Step::Parked;
         machines.retain_mut(|machine| {
             let step = guarded(|| machine.step(now)).unwrap_or_else(|panic| {
-                (self.tell)(Ended { name: machine.name(), panic, poisons: machine.is_needed() });
+                (self.report)(Ended { name: machine.name(), panic, poisons: machine.is_needed() });
                 Step::Done
             });
             next = sooner(next, step);

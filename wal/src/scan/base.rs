@@ -11,7 +11,7 @@ use crate::{
     },
     runtime::{
         notices::Notices,
-        watched::Pending,
+        watched::PendingOps,
         worker::{Clock, Runtime},
     },
     scan::walk::{WalkItem, walk},
@@ -35,7 +35,7 @@ pub(crate) struct Base {
     pub(crate) runtime: Runtime,
     pub(crate) clock: Arc<dyn Clock>,
     /// The pending operations and notifications of the log that is being opened.
-    pub(crate) pending: Arc<Pending>,
+    pub(crate) pending: Arc<PendingOps>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) identity: Identity,
     /// Whether the log was opened by its `LOGBOOM`.

@@ -78,7 +78,7 @@ impl fmt::Display for OddFile {
     }
 }
 
-/// What a record holds, stored apart from the record: it tells what is lost when the record is.
+/// What a record holds, stored apart from the record: if the record is lost, it says what is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// The record's owner.

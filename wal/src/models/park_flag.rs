@@ -1,4 +1,4 @@
-//! A machine that sleeps for good is woken for what it did not see.
+//! A machine that parks is woken for work that it did not see.
 
 use loom::{
     sync::{
@@ -9,23 +9,23 @@ use loom::{
 };
 
 use super::model;
-use crate::runtime::asleep::Asleep;
+use crate::runtime::park_flag::ParkFlag;
 
 #[test]
-fn what_a_machine_does_not_see_wakes_it() {
+fn a_machine_is_woken_for_work_that_it_did_not_see() {
     model(3, || {
-        let asleep = Arc::new(Asleep::default());
+        let flag = Arc::new(ParkFlag::default());
         let something = Arc::new(AtomicBool::new(false));
-        asleep.stay_awake();
-        let theirs = (Arc::clone(&asleep), Arc::clone(&something));
+        flag.cancel_park();
+        let theirs = (Arc::clone(&flag), Arc::clone(&something));
         let waker = thread::spawn(move || {
             theirs.1.store(true, Ordering::Relaxed);
             theirs.0.wake()
         });
-        asleep.doze();
+        flag.prepare_to_park();
         let seen = something.load(Ordering::Relaxed);
         if seen {
-            asleep.stay_awake();
+            flag.cancel_park();
         }
         let woken = waker.join().unwrap();
         assert!(seen || woken, "it sleeps, and nobody wakes it");

@@ -1,5 +1,5 @@
-//! Delivery of notifications: wakers, callbacks and the listener are called with no lock held, by their own threads or,
-//! when those have ended, by the callers of the log.
+//! Delivery of notifications: wakers, callbacks and the listener are called with no lock held, by threads of their own
+//! or, when those have ended, by the callers of the log.
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -34,56 +34,56 @@ impl Shared {
     }
 
     /// Wakes the futures that are due, and runs one callback; false if none was due.
-    pub(crate) fn attend(&self) -> bool {
+    pub(crate) fn deliver_one(&self) -> bool {
         let woken = self.wake_due();
         let Some((callback, outcome)) = self.state.watermark.take_callback() else { return woken };
         if let Err(panic) = guarded(|| callback(outcome)) {
             self.notices.panicked("a callback", panic);
             // If the callback closed the log, its panic is reported here.
-            self.tell_if_closed();
+            self.deliver_events_if_closed();
         }
         true
     }
 
     /// Ends the threads of notifications. The watcher ends after the notifier, whose last work may produce an event.
-    /// From now on the thread that adds a notification delivers it.
+    /// After that, the thread that adds a notification delivers it.
     pub(crate) fn close_notices(&self) {
         let stop = |worker: &OnceLock<Worker>| worker.get().into_iter().for_each(Worker::stop);
         stop(&self.notices.notifier);
         self.notices.closed.store(true, Ordering::SeqCst);
-        while self.attend() {}
+        while self.deliver_one() {}
         stop(&self.notices.watcher);
-        self.tell_if_closed();
+        self.deliver_events_if_closed();
     }
 
     /// Delivers notifications if the notifier has ended; the caller must hold no lock.
-    pub(crate) fn attend_if_closed(&self) {
+    pub(crate) fn deliver_if_closed(&self) {
         if self.notices.closed.load(Ordering::SeqCst) {
-            while self.attend() {}
-            self.tell_if_closed();
+            while self.deliver_one() {}
+            self.deliver_events_if_closed();
         }
     }
 
-    /// Calls the listener with all events, if no thread does.
-    pub(crate) fn tell_if_closed(&self) {
+    /// Calls the listener with all events, if the watcher has ended.
+    pub(crate) fn deliver_events_if_closed(&self) {
         if self.notices.closed.load(Ordering::SeqCst) {
-            while self.tell_next() {}
+            while self.deliver_event() {}
         }
     }
 
     /// Calls the listener with the next event; false if there is none.
-    fn tell_next(&self) -> bool {
+    fn deliver_event(&self) -> bool {
         let Some(event) = self.notices.next_event() else { return false };
         let listener = &self.env.options.listener;
-        let told = guarded(|| match &event {
+        let called = guarded(|| match &event {
             Event::Stalled(waiting) => listener.stalled(*waiting),
             Event::Damaged(damage) => listener.damaged(damage),
             Event::Poisoned(error) => listener.poisoned(error),
             Event::Panicked(what, message) => listener.panicked(what, message),
         });
-        match (told, event) {
+        match (called, event) {
             (Ok(()), _) => {}
-            // A panic about a panic would be reported for ever.
+            // Reporting it would call the listener again, without end.
             (Err(panic), Event::Panicked(..)) => self.notices.count("the listener", &panic),
             (Err(panic), _) => self.notices.panicked("the listener", panic),
         }
@@ -107,26 +107,26 @@ impl Machine for Notifier {
 
     fn step(&mut self, _now: Duration) -> Step {
         let Some(shared) = self.0.upgrade() else { return Step::Done };
-        if shared.attend() { Step::Again } else { Step::Parked }
+        if shared.deliver_one() { Step::Again } else { Step::Parked }
     }
 }
 
 /// Calls the listener, on a thread where it delays nothing else.
-pub(crate) struct Teller(Weak<Shared>);
+pub(crate) struct EventDispatcher(Weak<Shared>);
 
-impl Teller {
+impl EventDispatcher {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         Self(Arc::downgrade(shared))
     }
 }
 
-impl Machine for Teller {
+impl Machine for EventDispatcher {
     fn name(&self) -> &'static str {
-        "teller"
+        "dispatcher"
     }
 
     fn step(&mut self, _now: Duration) -> Step {
         let Some(shared) = self.0.upgrade() else { return Step::Done };
-        if shared.tell_next() { Step::Again } else { Step::Parked }
+        if shared.deliver_event() { Step::Again } else { Step::Parked }
     }
 }
