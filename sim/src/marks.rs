@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 pub const ALL: &[&str] = &[
     "admission: a batch waits",
     "append: the segment is kept for batches that free space",
-    "beside the log: a sync fails",
     "checkpoint: a slot is not intact",
     "checkpoint: it waits for what it reflects",
     "cold: a segment is begun",
@@ -104,6 +103,7 @@ pub const ALL: &[&str] = &[
     "recovery: the identity is read from a copy",
     "recovery: the log was closed",
     "seal: a footer waits for what it lists",
+    "side failure: a sync fails",
     "snapshot: a stale one is refused",
     "snapshot: its building is stopped",
     "snapshot: of several blocks",

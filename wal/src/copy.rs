@@ -295,7 +295,7 @@ impl Copying {
     fn failed(&self, what: &str, failure: Failure) -> Error {
         let is_apart = self.target.facts().device != self.shared.env.medium.disk.facts().device;
         let failure = if is_apart { Failure::Write(failure.into_error()) } else { failure };
-        of_target(self.shared.beside_the_log(what, failure))
+        of_target(self.shared.side_failure(what, failure))
     }
 }
 

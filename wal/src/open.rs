@@ -76,7 +76,7 @@ impl Opening {
         // is restored only now that a durable record says what these files held.
         restore_sizes(&wrong_size, size).map_err(opening_failure)?;
         if let Err(failure) = put_aside(&*wal.shared.env.medium.disk, &aside) {
-            let error = wal.shared.beside_the_log("putting a file aside", failure);
+            let error = wal.shared.side_failure("putting a file aside", failure);
             tracing::warn!(%error, "a file could not be put aside, the next opening reports it again");
         }
         Ok(wal)

@@ -50,7 +50,7 @@ impl Wal {
         }
         let successor = successor(&shared.state.segments.lock(), segment.id, self.durable());
         let written = segment.write_footer((head, body), successor, &shared.env.medium);
-        written.map(|()| true).map_err(|failure| shared.beside_the_log("writing a footer", failure))
+        written.map(|()| true).map_err(|failure| shared.side_failure("writing a footer", failure))
     }
 
     /// Leaves a segment without a footer until the log is opened again: it is not sealable, and is retired as others
@@ -69,7 +69,7 @@ impl Wal {
     pub fn remove_footer(&self, segment: SegmentId) -> Result<(), Error> {
         let shared = &self.shared;
         let removed = self.segment(segment)?.remove_footer(&shared.env.medium);
-        removed.map_err(|failure| shared.beside_the_log("removing a footer", failure))
+        removed.map_err(|failure| shared.side_failure("removing a footer", failure))
     }
 
     /// A segment's footer; `None` if there is none, or it is not intact.

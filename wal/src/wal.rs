@@ -216,7 +216,7 @@ impl Wal {
             body,
         );
         drop(slots);
-        written.map_err(|failure| shared.beside_the_log("writing a checkpoint", failure))
+        written.map_err(|failure| shared.side_failure("writing a checkpoint", failure))
     }
 
     /// The first segment that is not covered: both checkpoints reflect every record in the segments below it, so losing
@@ -332,7 +332,7 @@ impl Wal {
     /// Poisons the log after a failed sync of another file in its directory: the kernel reports a failed write once,
     /// and may have reported one of the log's in that sync.
     pub fn sync_failed(&self, what: &str, error: std::io::Error) {
-        drop(self.shared.beside_the_log(what, Failure::Sync(error)));
+        drop(self.shared.side_failure(what, Failure::Sync(error)));
     }
 
     /// The log's counters.

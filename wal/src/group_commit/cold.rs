@@ -76,7 +76,7 @@ impl ColdStream {
                 // Closes the segment: what the failed write left after its end is never read, and never overwritten.
                 self.active = Some(active);
                 self.close(shared);
-                Err(shared.beside_the_log("moving records", failure))
+                Err(shared.side_failure("moving records", failure))
             }
         }
     }

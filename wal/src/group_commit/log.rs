@@ -150,12 +150,12 @@ impl Shared {
         self.deliver_events_if_closed();
     }
 
-    /// Handles a failure beside the log's groups: see [`Failure`].
-    pub(crate) fn beside_the_log(&self, what: &str, failure: Failure) -> Error {
+    /// Handles a side failure, see [`Failure`]; returns the error.
+    pub(crate) fn side_failure(&self, what: &str, failure: Failure) -> Error {
         match failure {
             Failure::Write(error) => Capacity::of(&error).map_or_else(|| Error::io(what, error), Error::Full),
             Failure::Sync(error) => {
-                marks::hit("beside the log: a sync fails");
+                marks::hit("side failure: a sync fails");
                 let error = Error::io(what, error);
                 unless(Mutant::ForeignSyncIgnored, || self.poison(error.clone()), || ());
                 error

@@ -62,7 +62,7 @@ impl Shared {
             return;
         }
         if let Err(failure) = self.state.supply.remove_odd(&freed) {
-            let error = self.beside_the_log("putting a file aside", failure);
+            let error = self.side_failure("putting a file aside", failure);
             tracing::warn!(%error, "a freed file could not be removed, the next opening reports it");
         }
         // Only after a failure is known: a checkpoint that is written after a failed sync must still name them.
@@ -73,7 +73,7 @@ impl Shared {
         // A sync that fails here may have hidden the failure of one of the log's own writes.
         let is_the_logs = unless(Mutant::SupplyPoisonMissed, || true, || false);
         let failure = if is_the_logs { failure } else { Failure::Write(failure.into_error()) };
-        let error = self.beside_the_log("preparing a segment", failure);
+        let error = self.side_failure("preparing a segment", failure);
         self.faults.failed(PREPARE, &error);
         error
     }

@@ -58,7 +58,7 @@ fn remove(shared: &Shared, surplus: Vec<FreeSegment>) -> bool {
         None => shared.faults.succeeded(GIVE_BACK),
     }
     if is_any && let Err(error) = shared.env.medium.disk.sync_dir() {
-        shared.beside_the_log("removing segments", Failure::Sync(error));
+        shared.side_failure("removing segments", Failure::Sync(error));
     }
     is_any
 }

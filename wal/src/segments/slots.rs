@@ -253,8 +253,8 @@ impl Slots {
     }
 }
 
-/// A failure of IO beside the log's groups. A failed write concerns that operation alone; a failed sync may have
-/// reported a failed write of the log's, and poisons it.
+/// A side failure: of IO that is no write or sync of the log's groups. A failed write concerns that operation alone. A
+/// failed sync may have reported a failed write of a group, so it poisons the log.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Write(io::Error),
