@@ -51,18 +51,18 @@ impl Evidence {
         match (self.verdict(), self.header) {
             (Verdict::Accept, _) => "recovery: row a, accept",
             (Verdict::Damage, _) if self.bounded || self.promised => "recovery: row b, damage",
-            (Verdict::Damage, _) => "recovery: row g, damage that cannot be read",
+            (Verdict::Damage, _) => "recovery: row d, damage that cannot be read",
             (Verdict::End, _) if self.closed => "recovery: row c, end after closing",
-            (Verdict::Cut, Header::Expected) => "recovery: row d, cut in a group's records",
-            (Verdict::Cut, _) => "recovery: row e, cut at a group's header",
-            (Verdict::End, _) => "recovery: row f, end",
+            (Verdict::Cut, Header::Expected) => "recovery: row e, cut in a group's records",
+            (Verdict::Cut, _) => "recovery: row f, cut at a group's header",
+            (Verdict::End, _) => "recovery: row g, end",
         }
     }
 
     /// The verdict on this evidence.
     pub fn verdict(self) -> Verdict {
         let Self { header, records, promised, bounded, unread, followed, closed } = self;
-        // Rows b and g.
+        // Rows b and d.
         let is_damage = |because: bool| unless(Mutant::DamageTakenForTorn, || because, || false);
         match (header, records) {
             // a: the expected header with its own records.
@@ -71,13 +71,13 @@ impl Evidence {
             _ if is_damage(bounded || promised) => Verdict::Damage,
             // c: nothing was submitted after the group that closed the log, so nothing can be torn.
             _ if closed => Verdict::End,
-            // g: a torn write leaves readable blocks.
+            // d: a torn write leaves readable blocks.
             _ if is_damage(unread) => Verdict::Damage,
-            // d: a torn write of the group's records; it was not acknowledged.
+            // e: a torn write of the group's records; it was not acknowledged.
             (Header::Expected, false) => Verdict::Cut,
-            // e: a torn write of the header, with later groups of the same flight after it.
+            // f: a torn write of the header, with later groups of the same flight after it.
             (Header::Stale | Header::Bad, _) if followed => Verdict::Cut,
-            // f: an earlier life or zeros; a torn write of which nothing landed looks the same.
+            // g: an earlier life or zeros; a torn write of which nothing landed looks the same.
             (Header::Stale | Header::Bad, _) => Verdict::End,
         }
     }
@@ -109,10 +109,10 @@ mod tests {
         Row { name: 'b', header: IS,  records: Some(false), stated: Some(true),  closed: None,        unread: None,        followed: None,        verdict: Verdict::Damage },
         Row { name: 'B', header: NOT, records: None,        stated: Some(true),  closed: None,        unread: None,        followed: None,        verdict: Verdict::Damage },
         Row { name: 'c', header: ANY, records: Some(false), stated: Some(false), closed: Some(true),  unread: None,        followed: None,        verdict: Verdict::End },
-        Row { name: 'g', header: ANY, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(true),  followed: None,        verdict: Verdict::Damage },
-        Row { name: 'd', header: IS,  records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: None,        verdict: Verdict::Cut },
-        Row { name: 'e', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: Some(true),  verdict: Verdict::Cut },
-        Row { name: 'f', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: Some(false), verdict: Verdict::End },
+        Row { name: 'd', header: ANY, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(true),  followed: None,        verdict: Verdict::Damage },
+        Row { name: 'e', header: IS,  records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: None,        verdict: Verdict::Cut },
+        Row { name: 'f', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: Some(true),  verdict: Verdict::Cut },
+        Row { name: 'g', header: NOT, records: Some(false), stated: Some(false), closed: Some(false), unread: Some(false), followed: Some(false), verdict: Verdict::End },
     ];
 
     impl Row {
