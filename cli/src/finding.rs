@@ -63,18 +63,21 @@ impl Finding {
                 "a snapshot from a replica for each shard; shards that nothing is known of: `logboom repair \
                  --accept-unknown-losses`"
             }
-            Self::MissingSegment => "bring the file back, or heal the shards as for `records`",
-            Self::Unreadable => "wait for the device, or copy the directory to another one; then as for `records`",
-            Self::Descriptors => "nothing is lost: the engine moves what is live and gives the segment back",
-            Self::Footer => "nothing is lost: the next writable opening reads the segment and writes it anew",
-            Self::Checkpoint => {
-                "nothing is lost while the other slot is intact: the next checkpoint is written over it"
+            Self::MissingSegment => "bring the file back, or heal the shards in quarantine from a replica",
+            Self::Unreadable => {
+                "wait for the device, or copy the directory to another one; then heal what is lost, or give it up"
             }
+            Self::Descriptors => "costs no data: the engine moves what is live and gives the segment back",
+            Self::Footer => "costs no data: the next writable opening reads the segment and writes its footer anew",
+            Self::Checkpoint => "costs no data while the other slot is intact: the next checkpoint is written over it",
             Self::OddFile => {
                 "a writable opening gives a file its size, and goes on without what cannot be read; a file that holds \
                  nothing of the log becomes `aside-NNNNNN`"
             }
-            Self::Identity => "`logboom repair --identity` or `--strangers`: see the table of identities",
+            Self::Identity => {
+                "`logboom repair --identity` or `--strangers`: see docs/repair.md, *Files of another log, and a lost \
+                 LOGBOOM*"
+            }
             Self::Snapshot => "make a newer snapshot of the shard, or install one from a replica",
         }
     }
@@ -108,6 +111,8 @@ mod tests {
         let rows: Vec<(String, String)> = rows.map(|row| (cells(row)[0].clone(), cells(row)[2].clone())).collect();
         let expected = Finding::ALL.map(|finding| (format!("`{}`", finding.name()), finding.mend().to_owned()));
         assert_eq!(rows, expected);
+        let (_, section) = Finding::Identity.mend().split_once('*').unwrap();
+        assert!(guide.contains(&format!("\n## {}\n", section.trim_end_matches('*'))), "no section {section}");
         for finding in Finding::ALL {
             assert_eq!(serde_json::to_value(finding).unwrap(), finding.name());
         }

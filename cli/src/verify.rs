@@ -99,7 +99,7 @@ fn text(found: &Verification) -> String {
     }
     if !found.without_footer.is_empty() {
         let ids: Vec<String> = found.without_footer.iter().map(|&id| SegmentId(id).to_string()).collect();
-        let what = format!("[footer] segments {}: read in full instead, nothing is lost", ids.join(", "));
+        let what = format!("[footer] segments {}: their groups are read instead", ids.join(", "));
         text += &field("no footer", &what);
     }
     for slot in &found.bad_checkpoints {

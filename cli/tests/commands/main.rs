@@ -210,6 +210,24 @@ fn an_unpromised_tail_is_told_from_damage() {
     assert!(text.out.contains("it held entry 2 of shard 7"), "{text:?}");
 }
 
+/// A missing footer costs no data, a lost group of the same segment does: neither line hides the other.
+#[test]
+fn a_segment_can_lack_its_footer_and_a_group() {
+    let dir = TempDir::new().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    write(&engine, 1..200);
+    engine.close().unwrap();
+    let (file, groups) = groups(dir.path());
+    let both = copy(&dir, &file, |bytes| {
+        let trailer = bytes.len() - 64;
+        bytes[trailer..].fill(0);
+        bytes[groups[5] + IN_FIRST_BODY] ^= 1;
+    });
+    let run = run(&["verify", both.path().to_str().unwrap()]);
+    assert!(run.code == 2 && run.out.contains("[footer] segments ") && run.out.contains("[records] "), "{run:?}");
+    assert!(run.out.contains("their groups are read instead\n") && !run.out.contains("nothing is lost"), "{run:?}");
+}
+
 #[test]
 fn what_damage_took_is_named() {
     let dir = TempDir::new().unwrap();

@@ -45,7 +45,7 @@ pub enum DamageKind {
 impl Damage {
     /// A footer that was written and is not intact: the segment is scanned instead, and nothing is lost.
     pub(crate) fn footer(segment: SegmentId) -> Self {
-        let what = "the footer is not intact; nothing is lost".to_owned();
+        let what = "the footer is not intact; the groups are read instead".to_owned();
         Self { kind: DamageKind::Footer, segment, offset: 0, group: None, what, lost: Vec::new(), unknown: false }
     }
 
