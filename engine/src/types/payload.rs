@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 /// One entry of a shard's log, as it is appended.
 ///
-/// Borrowed bytes are read when the batch is submitted, and copied once, into the memory that the kernel writes from.
+/// Borrowed bytes are read when the batch is submitted, and copied once, into the memory that the kernel writes from. A
+/// temporary does not live until then: pass a `Vec<u8>` or [`Bytes`] instead, which the batch keeps.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
     /// Its index: any from 0 to `u64::MAX - 1`.
