@@ -418,8 +418,7 @@ impl Wal {
         wal.shared.wait(epoch, Caller::Locked)?;
         wal.worker().add(Box::new(Housekeeping::new(&wal.shared)));
         wal.shared.guard.get().into_iter().for_each(|worker| worker.add(Box::new(Guard::new(&wal.shared))));
-        let period = wal.shared.env.options.scrub_period;
-        if !period.is_zero() {
+        if let Some(period) = wal.shared.env.options.scrub_period {
             wal.worker().add(Box::new(Scrub::new(&wal.shared, period)));
         }
         Ok(wal)

@@ -214,7 +214,7 @@ mod tests {
             lazy_age: seconds(7),
             idle_promise: seconds(8),
             stall_after: seconds(9),
-            scrub_period: seconds(10),
+            scrub_period: Some(seconds(10)),
             ..Config::new("unused")
         };
         let Options {
@@ -235,7 +235,7 @@ mod tests {
         assert!(!create);
         assert_eq!((segment_bytes, reserve_segments, space_bytes_max), (1, 2, 3));
         assert_eq!((cache_bytes, read_ahead_bytes, admission_bytes), (4, 5, 6));
-        let times = [lazy_age, idle_promise, stall_after, scrub_period];
-        assert_eq!(times, [7, 8, 9, 10].map(seconds));
+        assert_eq!([lazy_age, idle_promise, stall_after], [7, 8, 9].map(seconds));
+        assert_eq!(scrub_period, Some(seconds(10)));
     }
 }

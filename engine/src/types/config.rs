@@ -61,8 +61,9 @@ pub struct Config {
     /// [serve](crate::Health::serves), and the observer is notified. Not zero. Default: 2 s.
     pub stall_after: Duration,
     /// The period of the scrub, which reads all full segments in the background at an even pace: it finds rot while
-    /// other replicas can still heal it. Zero disables it. Default: a day.
-    pub scrub_period: Duration,
+    /// other replicas can still heal it. However short it is, the scrub waits for as long as it reads. `None` disables
+    /// it. Default: a day.
+    pub scrub_period: Option<Duration>,
     /// How many snapshots of a shard are kept, the newest by index and then term; at least 1. Leased ones are kept too.
     /// Default: 1.
     pub snapshots_kept: u32,
@@ -89,7 +90,7 @@ impl Config {
             lazy_age: Duration::from_millis(50),
             idle_promise: Duration::from_millis(100),
             stall_after: Duration::from_secs(2),
-            scrub_period: Duration::from_secs(24 * 60 * 60),
+            scrub_period: Some(Duration::from_secs(24 * 60 * 60)),
             snapshots_kept: 1,
             disk: DiskOptions::default(),
             observer: None,

@@ -36,16 +36,17 @@ fn invalid_fields_are_named() {
 
 #[test]
 fn accepted_configurations_work() {
-    let accepted: [(&str, Set); 21] = [
+    let accepted: [(&str, Set); 22] = [
         ("lazy_age 0", |config| config.lazy_age = Duration::ZERO),
         ("lazy_age MAX", |config| config.lazy_age = Duration::MAX),
         ("idle_promise 0", |config| config.idle_promise = Duration::ZERO),
         ("idle_promise MAX", |config| config.idle_promise = Duration::MAX),
         ("stall_after 1 ns", |config| config.stall_after = Duration::from_nanos(1)),
         ("stall_after MAX", |config| config.stall_after = Duration::MAX),
-        ("scrub_period 0", |config| config.scrub_period = Duration::ZERO),
-        ("scrub_period 1 ns", |config| config.scrub_period = Duration::from_nanos(1)),
-        ("scrub_period MAX", |config| config.scrub_period = Duration::MAX),
+        ("scrub_period none", |config| config.scrub_period = None),
+        ("scrub_period 0", |config| config.scrub_period = Some(Duration::ZERO)),
+        ("scrub_period 1 ns", |config| config.scrub_period = Some(Duration::from_nanos(1))),
+        ("scrub_period MAX", |config| config.scrub_period = Some(Duration::MAX)),
         ("reserve_segments 0", |config| config.reserve_segments = 0),
         ("space_bytes_max MAX", |config| config.space_bytes_max = Some(u64::MAX)),
         ("space_bytes_max of 8 segments", |config| config.space_bytes_max = Some(8 * config.segment_bytes)),

@@ -259,7 +259,7 @@ fn an_observer_that_panics_ends_no_scrub_and_no_opening() {
     let mut ground = Ground::sim(7);
     let observer = Arc::new(Panics::default());
     ground.config.observer = Some(Arc::clone(&observer) as _);
-    (ground.config.scrub_period, ground.config.reclaim_in_background) = (Duration::from_secs(10), false);
+    (ground.config.scrub_period, ground.config.reclaim_in_background) = (Some(Duration::from_secs(10)), false);
     let engine = ground.open();
     fill(&engine);
     ground.disk().damage(&format!("segment-{:06}", engine.segments()[0].info.slot), 9000..9001).unwrap();

@@ -205,7 +205,7 @@ fn prefill_that_fails_degrades_until_it_succeeds() {
 #[test]
 fn rot_degrades_until_its_segment_is_given_back() {
     let mut ground = Ground::sim(5);
-    (ground.config.scrub_period, ground.config.reclaim_in_background) = (Duration::from_secs(10), false);
+    (ground.config.scrub_period, ground.config.reclaim_in_background) = (Some(Duration::from_secs(10)), false);
     let engine = ground.open();
     fill(&engine);
     ground.disk().damage(&format!("segment-{:06}", engine.segments()[0].info.slot), 9000..9001).unwrap();

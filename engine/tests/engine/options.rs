@@ -125,7 +125,7 @@ fn an_idle_log_writes_a_promise_after_the_configured_time() {
 
 #[test]
 fn the_scrub_reads_full_segments_once_in_a_period() {
-    for (period, is_read) in [(Duration::ZERO, false), (Duration::from_secs(60), true)] {
+    for (period, is_read) in [(None, false), (Some(Duration::ZERO), true), (Some(Duration::from_secs(60)), true)] {
         let scrubbed = shown(
             |config| (config.scrub_period, config.reclaim_in_background) = (period, false),
             |ground, engine| {

@@ -189,7 +189,7 @@ fn check_known(ground: &Ground, mut engine: Engine, index: u64) {
 #[test]
 fn what_a_scrub_finds_puts_the_shard_in_quarantine() {
     let (ground, engine, index) =
-        with_damage_below_the_checkpoint(|config| config.scrub_period = Duration::from_secs(10));
+        with_damage_below_the_checkpoint(|config| config.scrub_period = Some(Duration::from_secs(10)));
     ground.until(&engine, "the scrub comes by", || !engine.quarantined().is_empty());
     check_known(&ground, engine, index);
 }
@@ -225,8 +225,7 @@ fn a_segment_in_which_a_read_found_damage_is_emptied_and_given_back() {
     let ways = [(true, true), (true, false), (false, true), (false, false)];
     for (heals, (is_reopened, is_asked_for)) in [true, false].into_iter().flat_map(|heals| ways.map(|way| (heals, way)))
     {
-        let (ground, mut engine, index) =
-            with_damage_below_the_checkpoint(|config| config.scrub_period = Duration::ZERO);
+        let (ground, mut engine, index) = with_damage_below_the_checkpoint(|config| config.scrub_period = None);
         engine.shard(A).entries(index..60, u64::MAX).unwrap_err();
         assert_eq!(engine.quarantined().len(), 1);
         if is_reopened {

@@ -40,8 +40,8 @@ pub struct Options {
     pub idle_promise: Duration,
     /// Operations of the disk that take longer are reported; not zero.
     pub stall_after: Duration,
-    /// The period in which the scrubber reads all full segments once; zero for no scrubbing.
-    pub scrub_period: Duration,
+    /// The period in which the scrubber reads all full segments once; none for no scrubbing.
+    pub scrub_period: Option<Duration>,
     /// The space in each segment that the layer above needs for its footer.
     pub footer: FooterSpace,
     /// Whether to create a log in an empty directory.
@@ -62,7 +62,7 @@ impl Default for Options {
             lazy_age: Duration::from_millis(50),
             idle_promise: Duration::from_millis(100),
             stall_after: Duration::from_secs(2),
-            scrub_period: Duration::from_secs(24 * 60 * 60),
+            scrub_period: Some(Duration::from_secs(24 * 60 * 60)),
             footer: FooterSpace::default(),
             create: true,
             listener: Arc::new(Silent),

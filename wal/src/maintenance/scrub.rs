@@ -43,7 +43,6 @@ struct Progress {
 }
 
 impl Scrub {
-    /// `period` must not be zero.
     pub(crate) fn new(shared: &Arc<Shared>, period: Duration) -> Self {
         let (progress, last) = (None, SegmentId(0));
         Self { shared: Arc::downgrade(shared), period, progress, last, damages: 0, due: Duration::ZERO }

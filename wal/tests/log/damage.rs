@@ -509,7 +509,7 @@ fn rot_in_full_segments_is_found_in_the_background() {
     let (disk, clock) = (SimDisk::new(3, SimOptions::default()), ManualClock::new(3));
     let told = Arc::new(Told::default());
     let period = Duration::from_secs(10);
-    let options = Options { scrub_period: period, listener: told.clone(), ..options() };
+    let options = Options { scrub_period: Some(period), listener: told.clone(), ..options() };
     let wal = open(disk.clone(), options, Runtime::Manual(clock.clone())).unwrap().start().unwrap();
     let (mut rng, mut written) = (Rng::with_seed(1), Written::new());
     while wal.segments().len() < 5 {
