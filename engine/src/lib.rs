@@ -80,7 +80,8 @@
 //! | read | shard and range -> entry batch | verified bytes without a copy, or a typed error |
 //! | compact | compaction points -> freed segments | space back, nothing live lost |
 //!
-//! The stages have folders of their names, *compact* within *maintenance*; *group_commit* is `logboom-wal`'s.
+//! The stages have folders of their names; *compact* is in *maintenance*, and *group_commit* is `logboom-wal`'s. Moving
+//! live records out of a segment so that it can be freed, as [`Engine::reclaim`] does, is *reclaim*.
 //!
 //! # Limits
 //!

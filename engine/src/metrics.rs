@@ -7,7 +7,7 @@ use logboom_wal::WalMetrics;
 use crate::maintenance::core::Core;
 
 /// Counters since the engine was opened, and gauges. Each is exact, but they are not read at one instant. The prefixes
-/// are the stages of the data path.
+/// `append_`, `index_` and `read_` are stages of the data path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -29,10 +29,10 @@ pub struct Metrics {
     pub read_hot: u64,
     /// Reads that needed the disk.
     pub read_cold: u64,
-    /// Segments whose live entries were moved to others; see [`WalMetrics::moved_bytes`].
-    pub compact_emptied: u64,
-    /// Segments freed.
-    pub compact_segments: u64,
+    /// Segments whose live entries were moved to others, by reclaiming; see [`WalMetrics::moved_bytes`].
+    pub segments_emptied: u64,
+    /// Segments freed, for the log to use again.
+    pub segments_freed: u64,
 }
 
 impl Metrics {
@@ -48,8 +48,8 @@ impl Metrics {
             index_checkpoints: read(&core.counts.checkpoints),
             read_hot: read(&core.store.counts.hot),
             read_cold: read(&core.store.counts.cold),
-            compact_emptied: read(&core.counts.emptied),
-            compact_segments: read(&core.counts.retired),
+            segments_emptied: read(&core.counts.emptied),
+            segments_freed: read(&core.counts.retired),
         }
     }
 }

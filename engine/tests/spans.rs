@@ -69,7 +69,7 @@ fn every_stage_has_its_span() {
         ground.config.cache_bytes = 0;
         let engine = ground.open();
         let mut next = 1;
-        while engine.metrics().compact_segments == 0 {
+        while engine.metrics().segments_freed == 0 {
             append(&engine, A, next..next + 500, 1);
             next += 500;
             write(&engine, |batch| batch.compact_through(A, next - 10).map(drop));

@@ -30,7 +30,7 @@ pub struct SpaceReport {
     /// The bytes of the live records in them.
     pub live_bytes: u64,
     /// Segments freed since the engine was opened.
-    pub given_back: u64,
+    pub segments_freed: u64,
     /// Bytes written since then to move live records.
     pub moved_bytes: u64,
     /// The shards with the most live bytes outside the active segment, at most 64, the largest first. Snapshot and
@@ -62,7 +62,7 @@ pub(crate) fn report(core: &Core) -> SpaceReport {
         free_segments: usize::try_from(metrics.prepared_segments).unwrap_or(usize::MAX),
         bytes_in_use: segments.len() as u64 * core.wal.segment_bytes(),
         live_bytes: segments.iter().map(|info| core.usage.live(info.id).bytes).sum(),
-        given_back: core.counts.retired.load(Ordering::Relaxed),
+        segments_freed: core.counts.retired.load(Ordering::Relaxed),
         moved_bytes: metrics.moved_bytes,
         holders: holders(core),
         damaged: core.reclaimer.lock().damaged(core),

@@ -185,7 +185,7 @@ fn random_histories_are_copied_as_of_the_beginning() {
                 churn(&ground, &engine, &mut rng);
             }
             backup.finish().unwrap();
-            recycled += engine.metrics().compact_segments - before.compact_segments;
+            recycled += engine.metrics().segments_freed - before.segments_freed;
             checkpoints += engine.metrics().index_checkpoints - before.index_checkpoints;
             moved += engine.metrics().log.moved_records;
             let copy = open_copy(&disk);

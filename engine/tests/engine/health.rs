@@ -231,10 +231,10 @@ fn metrics_have_these_names() {
     let names: std::collections::BTreeSet<&str> =
         text.split([' ', '{', ',']).filter_map(|word| word.strip_suffix(':')).collect();
     let expected = "admitted_bytes ahead_bytes append_batches buffer_bytes cached_bytes caught_panics cold_read_bytes \
-                    cold_reads compact_emptied compact_segments groups idle_buffer_bytes index_bytes \
+                    cold_reads groups idle_buffer_bytes index_bytes \
                     index_checkpoints index_quarantined index_sealed index_shards log moved_bytes moved_records \
                     prepared_segments read_ahead_bytes read_cold read_hot reads_spared scrub_damages scrubbed_bytes \
-                    segments syncs writes written_bytes";
+                    segments segments_emptied segments_freed syncs writes written_bytes";
     assert_eq!(names, expected.split_whitespace().collect());
     engine.close().unwrap();
 }

@@ -115,7 +115,7 @@ fn a_lost_record_is_missed_by_its_own_shard_alone() {
         check_hit(&engine);
     }
     let mut next = engine.shard(B).next().unwrap();
-    while engine.metrics().compact_segments < 3 {
+    while engine.metrics().segments_freed < 3 {
         append(&engine, B, next..next + 400, 1);
         next += 400;
         write(&engine, |batch| batch.compact_through(B, next - 10).map(drop));

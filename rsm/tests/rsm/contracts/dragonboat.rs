@@ -107,7 +107,7 @@ pub(super) const ROWS: &[Row] = &[
         let before = bench.engine.space();
         bench.compact(58).unwrap();
         let after = bench.engine.reclaim().unwrap();
-        assert!(after.given_back > before.given_back + 3 && after.segments + 3 < before.segments, "{after:?}");
+        assert!(after.segments_freed > before.segments_freed + 3 && after.segments + 3 < before.segments, "{after:?}");
     }),
     Row {
         adapter: "Stale is no error",

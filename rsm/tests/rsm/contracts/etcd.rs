@@ -170,7 +170,7 @@ pub(super) const ROWS: &[Row] = &[
                 .unwrap();
         }
         let report = bench.engine.reclaim().unwrap();
-        assert!(report.given_back > 3, "{report:?}");
+        assert!(report.segments_freed > 3, "{report:?}");
         let bench = bench.power_cut();
         assert_eq!(bench.shard().hard_state().unwrap().as_deref(), Some(&b"term 7"[..]));
         assert_eq!(bench.shard().boundary(), Some(Boundary { index: 59, term: 7 }));
