@@ -183,7 +183,7 @@ pub use backup::{Backup, BackupReport};
 pub use encoding::extent::Boundary;
 pub use engine::Engine;
 pub use health::{Health, Reason};
-pub use maintenance::space::{Holder, SpaceReport};
+pub use maintenance::space::{ShardSpace, SpaceReport};
 pub use metrics::Metrics;
 pub use read::entries::{EntryBatch, EntryRef, Iter};
 pub use read::readers::EntriesFuture;

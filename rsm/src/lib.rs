@@ -68,7 +68,7 @@ pub use files::Files;
 pub use machine::{OnDisk, PrepareSnapshot, SaveSnapshot, SnapshotView, StateMachine};
 pub use machine_cell::Reader;
 pub use objects::{Object, ObjectSnapshots, ReadObjects, ReceiveObjects, Transfer};
-pub use policy::{Compaction, Decision, Hold, HoldOwner, ShardStatus, SnapshotPolicy, Trigger};
+pub use policy::{Compaction, Decision, Hold, Holder, ShardStatus, SnapshotPolicy, Trigger};
 pub use pre_commit::PreCommit;
 pub use reader::SnapshotReader;
 pub use runner::Runner;

@@ -69,13 +69,13 @@ pub struct Hold {
     /// The first index that must stay.
     pub needs: u64,
     /// Who needs it.
-    pub holder: HoldOwner,
+    pub holder: Holder,
 }
 
-/// The owner of a [`Hold`].
+/// Who needs the log: see [`Hold`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum HoldOwner {
+pub enum Holder {
     /// A follower, by the number that the application gave it.
     Follower(u64),
     /// A reader of the snapshot of this index, which continues with the entries behind it.

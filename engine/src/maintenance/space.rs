@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The most shards in a report.
-const HOLDERS_MAX: usize = 64;
+const SHARDS_MAX: usize = 64;
 
 /// The use of the log's space.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct SpaceReport {
     pub moved_bytes: u64,
     /// The shards with the most live bytes outside the active segment, at most 64, the largest first. Snapshot and
     /// compact these to free space.
-    pub holders: Vec<Holder>,
+    pub shards: Vec<ShardSpace>,
     /// Segments with damaged live records: they are kept until the losses are healed or accepted.
     pub damaged: Vec<SegmentId>,
 }
@@ -43,7 +43,7 @@ pub struct SpaceReport {
 /// A shard whose live entries keep segments in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Holder {
+pub struct ShardSpace {
     /// The shard.
     pub shard: ShardId,
     /// Its live entries outside the active segment.
@@ -64,7 +64,7 @@ pub(crate) fn report(core: &Core) -> SpaceReport {
         live_bytes: segments.iter().map(|info| core.usage.live(info.id).bytes).sum(),
         segments_freed: core.counts.retired.load(Ordering::Relaxed),
         moved_bytes: metrics.moved_bytes,
-        holders: holders(core),
+        shards: shards(core),
         damaged: core.reclaimer.lock().damaged(core),
     }
 }
@@ -105,22 +105,22 @@ pub(crate) fn make_room(core: &Core) -> Result<bool> {
     Ok(true)
 }
 
-fn holders(core: &Core) -> Vec<Holder> {
+fn shards(core: &Core) -> Vec<ShardSpace> {
     let active = core.wal.active();
-    let holder = |shard: ShardId| {
+    let space_of = |shard: ShardId| {
         let cell = core.store.shards.get(shard)?;
         let state = cell.state.lock();
-        let mut holder = Holder { shard, entries: 0, bytes: 0 };
+        let mut space = ShardSpace { shard, entries: 0, bytes: 0 };
         for (segment, amount) in state.log.held(&cell.published.load().extent) {
             if segment != active {
-                holder.entries += amount.entries;
-                holder.bytes += amount.bytes;
+                space.entries += amount.entries;
+                space.bytes += amount.bytes;
             }
         }
-        (holder.entries > 0).then_some(holder)
+        (space.entries > 0).then_some(space)
     };
-    let mut holders: Vec<Holder> = core.store.shards.ids().into_iter().filter_map(holder).collect();
-    holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.bytes), holder.shard));
-    holders.truncate(HOLDERS_MAX);
-    holders
+    let mut shards: Vec<ShardSpace> = core.store.shards.ids().into_iter().filter_map(space_of).collect();
+    shards.sort_unstable_by_key(|space| (std::cmp::Reverse(space.bytes), space.shard));
+    shards.truncate(SHARDS_MAX);
+    shards
 }

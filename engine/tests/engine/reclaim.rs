@@ -46,8 +46,8 @@ fn entries_of_laggards_move_and_their_segments_are_freed() {
         let report = engine.reclaim().unwrap();
         assert!(report.segments <= 5, "{before:?} {report:?}");
         assert!(report.segments_freed > 0 && report.cold_segments >= 1, "{report:?}");
-        let holders: Vec<u64> = report.holders.iter().map(|holder| holder.shard.0).collect();
-        assert!(LAGGARDS.clone().all(|shard| holders.contains(&shard)), "{report:?}");
+        let shards: Vec<u64> = report.shards.iter().map(|space| space.shard.0).collect();
+        assert!(LAGGARDS.clone().all(|shard| shards.contains(&shard)), "{report:?}");
         assert!(report.damaged.is_empty());
         check_all(&engine, ROUNDS);
         // Live bytes are what the records of the live entries take.
@@ -147,7 +147,7 @@ fn a_log_of_bounded_size_makes_room_or_says_who_holds_it() {
         });
         assert!(matches!(full, Some(Error::Full(Capacity::Bound { .. }))), "{full:?}");
         let report = engine.space();
-        assert!(report.holders.iter().any(|holder| holder.shard == A), "{report:?}");
+        assert!(report.shards.iter().any(|space| space.shard == A), "{report:?}");
         assert!(report.segments + report.free_segments <= bound, "{report:?}");
         let last = engine.shard(A).bounds().last.unwrap();
         check_all(&engine, rounds);

@@ -8,7 +8,7 @@ use super::Driver;
 use crate::{
     error::Result,
     machine::StateMachine,
-    policy::{Compaction, Decision, Hold, HoldOwner, ShardStatus, Trigger},
+    policy::{Compaction, Decision, Hold, Holder, ShardStatus, Trigger},
     save::{SaveJob, Saved},
 };
 
@@ -145,8 +145,8 @@ impl<M: StateMachine> Driver<M> {
 
     fn holds(&self) -> Vec<Hold> {
         let leased = self.engine.snapshots().held(self.shard.id());
-        let lease = leased.map(|index| Hold { needs: index.saturating_add(1), holder: HoldOwner::Lease(index) });
-        let follower = |(id, needs): (&u64, &u64)| Hold { needs: *needs, holder: HoldOwner::Follower(*id) };
+        let lease = leased.map(|index| Hold { needs: index.saturating_add(1), holder: Holder::Lease(index) });
+        let follower = |(id, needs): (&u64, &u64)| Hold { needs: *needs, holder: Holder::Follower(*id) };
         self.followers.iter().map(follower).chain(lease).collect()
     }
 
@@ -187,7 +187,7 @@ impl<M: StateMachine> Driver<M> {
 
     fn add_compaction(&self, batch: &mut logboom::Batch<'_>, compaction: &Compaction) -> Result<()> {
         let shard = self.shard.id();
-        match compaction.overridden.iter().any(|hold| matches!(hold.holder, HoldOwner::Lease(_))) {
+        match compaction.overridden.iter().any(|hold| matches!(hold.holder, Holder::Lease(_))) {
             true => batch.compact_past_leases(shard, compaction.through)?,
             false => batch.compact_through(shard, compaction.through)?,
         };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use logboom::{Boundary, Durability, Entry, ReadError, snapshot::Stop};
-use logboom_rsm::{CatchUp, Driver, Error, HoldOwner, Options, Recovered, SnapshotPolicy, Trigger};
+use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, Recovered, SnapshotPolicy, Trigger};
 
 use crate::{
     model::{Disk, Model, State},
@@ -259,11 +259,11 @@ fn leases_and_followers_hold_the_log() {
     driver.follow(3, 38);
     run(&engine, &mut driver, 41..101).unwrap();
     assert_eq!(engine.shard(SHARD).first(), Some(38), "the follower's");
-    assert_eq!(driver.decide().held_by.unwrap().holder, HoldOwner::Follower(3));
+    assert_eq!(driver.decide().held_by.unwrap().holder, Holder::Follower(3));
     driver.unfollow(3);
     driver.upkeep().unwrap();
     assert_eq!(engine.shard(SHARD).first(), Some(41), "what lies behind the lease");
-    assert_eq!(driver.decide().held_by.unwrap().holder, HoldOwner::Lease(40));
+    assert_eq!(driver.decide().held_by.unwrap().holder, Holder::Lease(40));
     drop(lease);
     driver.upkeep().unwrap();
     assert_eq!((driver.saved(), engine.shard(SHARD).first()), (Some(100), Some(96)));
@@ -290,9 +290,8 @@ fn the_cap_overrides_what_holds_the_log_but_no_leased_snapshot() {
             driver.finish(job.run()).unwrap().ticket.wait().unwrap();
         }
     }
-    let holders =
-        |holder: HoldOwner| overridden.iter().any(|by| by.overridden.iter().any(|hold| hold.holder == holder));
-    assert!(holders(HoldOwner::Follower(3)) && holders(HoldOwner::Lease(20)), "{overridden:?}");
+    let holders = |holder: Holder| overridden.iter().any(|by| by.overridden.iter().any(|hold| hold.holder == holder));
+    assert!(holders(Holder::Follower(3)) && holders(Holder::Lease(20)), "{overridden:?}");
     assert!(engine.shard(SHARD).first() > Some(50), "{:?}", engine.shard(SHARD));
     settle(&engine);
     assert_eq!(world.snapshot_files(), 2, "the leased one and the newest");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use logboom_rsm::{EntrySizes, Hold, HoldOwner, ShardStatus, SnapshotPolicy, Trigger};
+use logboom_rsm::{EntrySizes, Hold, Holder, ShardStatus, SnapshotPolicy, Trigger};
 
 /// How things stand, entry by entry.
 #[derive(Debug)]
@@ -27,8 +27,7 @@ impl Scene {
         let saved = applied.filter(|_| random.u8(..5) > 0).map(|applied| random.u64(first.saturating_sub(1)..=applied));
         let hold = |random: &mut fastrand::Rng| {
             let needs = random.u64(0..first + count + 3);
-            let holder =
-                if random.bool() { HoldOwner::Lease(needs.saturating_sub(1)) } else { HoldOwner::Follower(needs) };
+            let holder = if random.bool() { Holder::Lease(needs.saturating_sub(1)) } else { Holder::Follower(needs) };
             Hold { needs, holder }
         };
         let holds = (0..random.usize(0..4)).map(|_| hold(random)).collect();
@@ -176,7 +175,7 @@ fn a_dead_follower_holds_the_log_up_to_the_cap() {
         log_bytes_max: Some(50_000),
         ..SnapshotPolicy::default()
     };
-    let holds = [Hold { needs: 5, holder: HoldOwner::Follower(3) }];
+    let holds = [Hold { needs: 5, holder: Holder::Follower(3) }];
     let mut log = EntrySizes::default();
     let (mut first, mut saved, mut overrides) = (1, None, 0);
     for applied in 1..=10_000 {

@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Row] = &[
                 })
                 .unwrap();
         }
-        let holder = bench.engine.reclaim().unwrap().holders[0];
+        let holder = bench.engine.reclaim().unwrap().shards[0];
         assert!(holder.shard == SHARD && holder.entries > 30 && holder.bytes > 600_000, "{holder:?}");
     }),
     row("Clean leaves nothing of a group", |bench| {
