@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use logboom::{Durability, ShardId};
+use logboom::{Durability, EntryId, ShardId};
 use logboom_bench::{payload::Payloads, stage::Stage};
 
 fn compact(criterion: &mut Criterion) {
@@ -20,7 +20,7 @@ fn compact(criterion: &mut Criterion) {
             bench.iter(|| {
                 let mut batch = stage.batch();
                 for index in last + 1..=last + count {
-                    batch.append_payload(shard, index, 1, payloads.next()).expect("a small entry");
+                    batch.append_payload(shard, EntryId { index, term: 1 }, payloads.next()).expect("a small entry");
                 }
                 if last > 0 {
                     batch.compact_through(shard, last).expect("entries that are there");

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use logboom::{Engine, ShardId};
+use logboom::{Engine, EntryId, ShardId};
 use logboom_bench::{payload::Payloads, stage::Stage};
 
 const SHARDS: u64 = 1000;
@@ -39,7 +39,9 @@ fn fill(engine: &Engine) {
     for index in 1..=ENTRIES {
         let mut batch = engine.batch();
         for shard in 0..SHARDS {
-            batch.append_payload(ShardId(shard), index, index / 10, payloads.next()).expect("a small entry");
+            batch
+                .append_payload(ShardId(shard), EntryId { index, term: index / 10 }, payloads.next())
+                .expect("a small entry");
         }
         engine.write(batch).expect("durable");
     }

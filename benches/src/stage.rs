@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use logboom::{Batch, Config, Engine, ShardId};
+use logboom::{Batch, Config, Engine, EntryId, ShardId};
 
 use crate::{payload::Payloads, place::Place};
 
@@ -63,7 +63,9 @@ impl Appender {
     /// If the batch refuses them.
     pub fn add(&mut self, batch: &mut Batch<'static>, count: u64) {
         for _ in 0..count {
-            batch.append_payload(self.shard, self.next, 1, self.payloads.next()).expect("a small entry");
+            batch
+                .append_payload(self.shard, EntryId { index: self.next, term: 1 }, self.payloads.next())
+                .expect("a small entry");
             self.next += 1;
         }
         let last = self.next - 1;

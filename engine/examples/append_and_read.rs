@@ -3,7 +3,7 @@
 //! `cargo run -p logboom --example append_and_read`
 #![expect(clippy::print_stdout, reason = "it is what an example is for")]
 
-use logboom::{Config, Durability, Engine, Entry, ShardId};
+use logboom::{Config, Durability, Engine, Entry, EntryId, ShardId};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
@@ -13,15 +13,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let engine = Engine::open(config.clone())?;
     let mut batch = engine.batch(); // atomic over all shards in it
-    batch.append(users, Entry::new(1, 1, b"first"))?; // index 1, term 1
-    batch.append(users, Entry::new(2, 1, b"second"))?;
+    batch.append(users, Entry::new(EntryId { index: 1, term: 1 }, b"first"))?;
+    batch.append(users, Entry::new(EntryId { index: 2, term: 1 }, b"second"))?;
     batch.hard_state(users, b"term 1, vote 3")?;
-    batch.append(orders, Entry::new(1, 1, b"other"))?;
+    batch.append(orders, Entry::new(EntryId { index: 1, term: 1 }, b"other"))?;
     let ticket = engine.submit(batch, Durability::Durable)?; // readable from now on
     ticket.wait()?; // and from now on it survives power loss
 
     let mut batch = engine.batch(); // another leader replaces the second entry: durable, as it overwrites
-    batch.overwrite(users, [Entry::new(2, 2, b"replaced"), Entry::new(3, 2, b"third")])?;
+    batch.overwrite(
+        users,
+        [Entry::new(EntryId { index: 2, term: 2 }, b"replaced"), Entry::new(EntryId { index: 3, term: 2 }, b"third")],
+    )?;
     engine.write(batch)?; // `submit` and `wait` in one
     engine.close()?;
 

@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "it is what an example is for")]
 
 use bytes::Bytes;
-use logboom::{Batch, Config, Durability, Engine, Entry, ReadError, Result, ShardId};
+use logboom::{Batch, Config, Durability, Engine, Entry, EntryId, ReadError, Result, ShardId};
 
 /// `raft_engine::Engine`.
 struct RaftEngine(Engine);
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // `LogBatch::add_entries` replaces from its first index on, as `overwrite` does.
     let mut batch = log.0.batch();
-    batch.overwrite(ShardId(1), (1..=10).map(|index| Entry::new(index, 1, b"set x")))?;
+    batch.overwrite(ShardId(1), (1..=10).map(|index| Entry::new(EntryId { index, term: 1 }, b"set x")))?;
     batch.put(ShardId(1), b"applied", b"7")?; // `LogBatch::put`
     log.write(batch, true)?;
 

@@ -6,7 +6,7 @@
 use std::io::{Read, Write};
 
 use logboom::{
-    Config, Engine, Entry, ShardId,
+    Config, Engine, Entry, EntryId, ShardId,
     snapshot::{Spec, Stop},
 };
 
@@ -22,12 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let leader = open("leader")?;
     let mut batch = leader.batch();
     for index in 1..=10 {
-        batch.append(SHARD, Entry::new(index, 1, b"add 1"))?;
+        batch.append(SHARD, Entry::new(EntryId { index, term: 1 }, b"add 1"))?;
     }
     leader.write(batch)?;
 
     // The state up to entry 8 stands for these entries. It is streamed: the whole is never in memory.
-    let spec = Spec { shard: SHARD.0, index: 8, term: 1, ..Spec::default() };
+    let spec = Spec::new(SHARD.0, EntryId { index: 8, term: 1 });
     let mut builder = leader.snapshots().build(spec, &Stop::new())?;
     builder.file("sum")?.write_all(b"8")?;
     let built = builder.finish()?; // durable, not yet registered

@@ -40,7 +40,7 @@ use logboom_wal::{Durability, Reservation, Runtime, SegmentId};
 ///
 /// # Example
 /// ```
-/// use logboom::{Config, Durability, Engine, Entry, ShardId};
+/// use logboom::{Config, Durability, Engine, Entry, EntryId, ShardId};
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("log");
@@ -48,7 +48,7 @@ use logboom_wal::{Durability, Reservation, Runtime, SegmentId};
 /// config.segment_bytes = 1 << 20;
 /// let engine = Engine::open(config.clone())?;
 /// let mut batch = engine.batch();
-/// batch.append(ShardId(7), Entry::new(1, 1, b"hello"))?;
+/// batch.append(ShardId(7), Entry::new(EntryId { index: 1, term: 1 }, b"hello"))?;
 /// engine.submit(batch, Durability::Durable)?.wait()?;
 /// engine.close()?;
 ///
@@ -254,7 +254,7 @@ impl Engine {
     ///
     /// # Example
     /// ```
-    /// use logboom::{Config, Engine, ShardId};
+    /// use logboom::{Config, Engine, EntryId, ShardId};
     ///
     /// # let dir = tempfile::tempdir()?;
     /// # let mut config = Config::new(dir.path().join("log"));
@@ -262,7 +262,7 @@ impl Engine {
     /// # let copy = dir.path().join("copy");
     /// # let engine = Engine::open(config.clone())?;
     /// let mut batch = engine.batch();
-    /// batch.append_payload(ShardId(7), 1, 1, b"hello")?;
+    /// batch.append_payload(ShardId(7), EntryId { index: 1, term: 1 }, b"hello")?;
     /// engine.write(batch)?;
     /// let report = engine.backup(&copy)?;
     /// println!("{} bytes of {} segments", report.copied.bytes, report.copied.segments);

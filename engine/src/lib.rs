@@ -29,7 +29,7 @@
 //! and what raft cores do to them: append, truncate, compact, reset.
 //!
 //! ```
-//! use logboom::{Config, Durability, Engine, Entry, ShardId};
+//! use logboom::{Config, Durability, Engine, Entry, EntryId, ShardId};
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("log");
@@ -41,10 +41,10 @@
 //! let engine = Engine::open(config)?;
 //!
 //! let mut batch = engine.batch(); // many shards, atomic as a whole
-//! batch.append(ShardId(1), Entry::new(1, 1, b"set x"))?;
-//! batch.append(ShardId(1), Entry::new(2, 1, b"set y"))?;
+//! batch.append(ShardId(1), Entry::new(EntryId { index: 1, term: 1 }, b"set x"))?;
+//! batch.append(ShardId(1), Entry::new(EntryId { index: 2, term: 1 }, b"set y"))?;
 //! batch.hard_state(ShardId(1), b"term 1, vote 2")?;
-//! batch.append(ShardId(2), Entry::new(1, 1, b"set z"))?;
+//! batch.append(ShardId(2), Entry::new(EntryId { index: 1, term: 1 }, b"set z"))?;
 //! let ticket = engine.submit(batch, Durability::Durable)?; // in order and readable
 //! ticket.wait()?; // survives power loss; `.await` and a callback do as well
 //!
@@ -115,16 +115,18 @@
 //! ```
 //! use std::io::{Read, Write};
 //!
-//! use logboom::{Config, Engine, Entry, ShardId, snapshot::{Spec, Stop}};
+//! use logboom::{Config, Engine, Entry, EntryId, ShardId, snapshot::{Spec, Stop}};
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let mut config = Config::new(dir.path().join("log"));
 //! # config.segment_bytes = 1 << 20;
 //! # let engine = Engine::open(config)?;
 //! # let mut batch = engine.batch();
-//! # (1..10).try_for_each(|index| batch.append(ShardId(1), Entry::new(index, 1, b"set x")).map(drop))?;
+//! # for index in 1..10 {
+//! #     batch.append(ShardId(1), Entry::new(EntryId { index, term: 1 }, b"set x"))?;
+//! # }
 //! # engine.write(batch)?;
-//! let spec = Spec { shard: 1, index: 7, term: 1, ..Spec::default() }; // all up to and including entry 7
+//! let spec = Spec::new(1, EntryId { index: 7, term: 1 }); // all up to and including entry 7
 //! let mut builder = engine.snapshots().build(spec, &Stop::new())?;
 //! builder.file("state")?.write_all(b"x is set")?; // streamed: the whole is never in memory
 //! let built = builder.finish()?; // durable, not registered yet
@@ -201,7 +203,7 @@ pub use types::observer::{Observer, RecoveryProgress, Stall};
 pub use types::payload::{Entry, Payload};
 
 pub use logboom_disk::{self as disk, Cause, DiskOptions};
-pub use logboom_snapshot as snapshot;
+pub use logboom_snapshot::{self as snapshot, EntryId};
 #[doc(hidden)]
 pub use logboom_wal::guarded;
 pub use logboom_wal::{

@@ -16,13 +16,13 @@ use crate::types::error::{Error, Result};
 ///
 /// # Example
 /// ```
-/// # use logboom::{Config, Durability, Engine, ShardId};
+/// # use logboom::{Config, Durability, Engine, EntryId, ShardId};
 /// # let dir = tempfile::tempdir()?;
 /// # let mut config = Config::new(dir.path().join("log"));
 /// # config.segment_bytes = 256 << 10;
 /// # let engine = Engine::open(config)?;
 /// let mut batch = engine.batch();
-/// batch.append_payload(ShardId(1), 1, 1, b"payload")?;
+/// batch.append_payload(ShardId(1), EntryId { index: 1, term: 1 }, b"payload")?;
 /// let ticket = engine.submit(batch, Durability::Durable)?; // readable now
 /// ticket.wait()?; // durable now
 /// # engine.close()?;

@@ -5,7 +5,7 @@
 use std::{alloc::System, time::Duration};
 
 use bytes::Bytes;
-use logboom::{Config, Durability, Engine, ShardId};
+use logboom::{Config, Durability, Engine, EntryId, ShardId};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -31,7 +31,7 @@ fn allocations_of_append(engine: &Engine, count: u64, payload: &[u8]) -> usize {
     let region = Region::new(ALLOCATOR);
     let mut batch = engine.batch();
     for index in next..next + count {
-        batch.append_payload(SHARD, index, 1, payload).unwrap();
+        batch.append_payload(SHARD, EntryId { index, term: 1 }, payload).unwrap();
     }
     engine.submit(batch, Durability::Durable).unwrap().wait().unwrap();
     region.change().allocations
@@ -90,7 +90,7 @@ fn an_entry_costs_a_row() {
     let (_dir, config, engine) = open(|_| ());
     for index in 1..=ENTRIES {
         let mut batch = engine.batch();
-        batch.append_payload(SHARD, index, 1, Bytes::new()).unwrap();
+        batch.append_payload(SHARD, EntryId { index, term: 1 }, Bytes::new()).unwrap();
         drop(engine.submit(batch, Durability::Lazy).unwrap());
     }
     engine.close().unwrap();
@@ -129,7 +129,7 @@ fn live_after_opening(shards: u64) -> i64 {
             engine.write(std::mem::replace(&mut batch, engine.batch())).unwrap();
         }
         batch.hard_state(ShardId(id), &[1; 64]).unwrap();
-        batch.append_payload(ShardId(id), 1, 1, Bytes::new()).unwrap();
+        batch.append_payload(ShardId(id), EntryId { index: 1, term: 1 }, Bytes::new()).unwrap();
     }
     engine.write(batch).unwrap();
     engine.close().unwrap();
@@ -184,7 +184,11 @@ fn reads_and_refused_batches_keep_no_memory() {
     let before = live();
     for _ in 0..1000 {
         assert!(batch.put(SHARD, b"key", &[7; 60_000]).is_err());
-        assert!(batch.overwrite(SHARD, [logboom::Entry::new(1, 1, Bytes::from(vec![7; 60_000]))]).is_err());
+        assert!(
+            batch
+                .overwrite(SHARD, [logboom::Entry::new(EntryId { index: 1, term: 1 }, Bytes::from(vec![7; 60_000]))])
+                .is_err()
+        );
     }
     let kept = live() - before;
     println!("a thousand times a refused put: {kept} bytes kept");

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use libtest_mimic::{Arguments, Failed, Trial};
-use logboom::{Capacity, Config, Engine, Error, ShardId};
+use logboom::{Capacity, Config, Engine, EntryId, Error, ShardId};
 use tempfile::TempDir;
 
 /// Set in a child process: the directory that it is to open as another user.
@@ -61,7 +61,7 @@ fn temp_dir() -> TempDir {
 
 fn write(engine: &Engine, index: u64, bytes: usize) -> Result<(), Error> {
     let mut batch = engine.batch();
-    batch.append_payload(SHARD, index, 1, Bytes::from(vec![1; bytes])).unwrap();
+    batch.append_payload(SHARD, EntryId { index, term: 1 }, Bytes::from(vec![1; bytes])).unwrap();
     engine.write(batch)
 }
 
@@ -188,7 +188,9 @@ fn a_device_that_is_full_for_checkpoints() -> Result<(), Failed> {
     let mut next = 2;
     let mut append = || {
         let mut batch = engine.batch();
-        batch.append_payload(SHARD, next, 1, Bytes::from(vec![7; 20_000]))?.compact_through(SHARD, next - 1)?;
+        batch
+            .append_payload(SHARD, EntryId { index: next, term: 1 }, Bytes::from(vec![7; 20_000]))?
+            .compact_through(SHARD, next - 1)?;
         engine.write(batch).inspect(|()| next += 1)
     };
     let full = loop {

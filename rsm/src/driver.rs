@@ -49,7 +49,7 @@ pub use recover::Recovered;
 ///
 /// # Example
 /// ```
-/// use logboom::{Config, Engine, EntryBatch, ShardId, snapshot::Stop};
+/// use logboom::{Config, Engine, EntryBatch, EntryId, ShardId, snapshot::Stop};
 /// use logboom_rsm::{Driver, Failure, Files, Options, SaveSnapshot, SnapshotReader, StateMachine};
 ///
 /// #[derive(Default)]
@@ -91,7 +91,8 @@ pub use recover::Recovered;
 /// assert_eq!(recovered.applied, None);
 ///
 /// let mut batch = engine.batch();
-/// batch.append_payload(ShardId(1), 1, 1, &[2, 3])?.append_payload(ShardId(1), 2, 1, &[4])?;
+/// batch.append_payload(ShardId(1), EntryId { index: 1, term: 1 }, &[2, 3])?;
+/// batch.append_payload(ShardId(1), EntryId { index: 2, term: 1 }, &[4])?;
 /// engine.write(batch)?;
 /// driver.commit(2); // so says the raft core
 /// while let Some(applied) = driver.apply()? {

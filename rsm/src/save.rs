@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use logboom::{
-    Engine, ShardId, Snapshots,
+    Engine, EntryId, ShardId, Snapshots,
     snapshot::{Builder, Built, Codec, Progress, Spec, Stop},
 };
 
@@ -161,7 +161,7 @@ impl Label {
 
     fn spec(self, shard: ShardId, codec: Codec) -> Spec {
         let (index, term) = self.applied;
-        let mut spec = Spec { shard: shard.0, index, term, ..Spec::default() };
+        let mut spec = Spec::new(shard.0, EntryId { index, term });
         spec.membership = self.membership.to_vec();
         spec.codec = codec;
         spec

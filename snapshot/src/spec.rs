@@ -1,6 +1,9 @@
 //! The description of a snapshot to build.
 
-use crate::error::{Error, Result, What};
+use crate::{
+    entry_id::EntryId,
+    error::{Error, Result, What},
+};
 
 /// The longest membership, in bytes.
 pub const MEMBERSHIP_BYTES_MAX: usize = 1 << 20;
@@ -9,9 +12,11 @@ pub const METADATA_BYTES_MAX: usize = 1 << 20;
 /// The most files of a snapshot.
 pub const FILES_MAX: usize = 1 << 16;
 
-/// The description of a snapshot to build, for [`Store::build`](crate::Store::build). The first three fields are
-/// always given; the default of the others is empty, and not compressed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The description of a snapshot to build, for [`Store::build`](crate::Store::build).
+///
+/// [`Spec::new`] takes what each snapshot has; the rest is set by name:
+/// `Spec { membership, codec: Codec::Lz4, ..Spec::new(7, last) }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     /// The shard.
     pub shard: u64,
@@ -39,6 +44,12 @@ pub enum Codec {
 }
 
 impl Spec {
+    /// The state of `shard` up to and including the entry `last`: without membership and metadata, not compressed.
+    pub fn new(shard: u64, last: EntryId) -> Self {
+        let EntryId { index, term } = last;
+        Self { shard, index, term, membership: Vec::new(), metadata: Vec::new(), codec: Codec::None }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         check_size(What::Membership, self.membership.len(), MEMBERSHIP_BYTES_MAX)?;
         check_size(What::Metadata, self.metadata.len(), METADATA_BYTES_MAX)?;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom::{Config, Durability, Engine, Entry, ShardId};
+use logboom::{Config, Durability, Engine, Entry, EntryId, ShardId};
 use logboom_openraft::{
     Data, Options,
     v0_10::{
@@ -161,7 +161,11 @@ impl Bench {
     }
 
     fn entry(&self) -> Entry<'_> {
-        Entry { kind: 1, context: &[1, 0, 0, 0, 0, 0, 0, 0], ..Entry::new(self.next, 1, self.payload.clone()) }
+        Entry {
+            kind: 1,
+            context: &[1, 0, 0, 0, 0, 0, 0, 0],
+            ..Entry::new(EntryId { index: self.next, term: 1 }, self.payload.clone())
+        }
     }
 
     fn raft_entry(&self, index: u64) -> EntryOf<Types> {

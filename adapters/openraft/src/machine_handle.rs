@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use logboom::{
-    Durability, Engine, ShardId,
+    Durability, Engine, EntryId, ShardId,
     snapshot::{Built, Error as SnapshotError, Lease, Manifest, Spec, Stop},
 };
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -189,7 +189,7 @@ fn build<S: AppliedState>(engine: &Engine, shard: ShardId, stands: &S, view: imp
     let last = stands.last();
     let (index, term) = last.map_or((0, 0), |(leader, index)| (index, leader.term()));
     let (membership, metadata) = (stands.encode_membership(), log_id::encode_option(last));
-    let spec = Spec { shard: shard.0, index, term, membership, metadata, ..Spec::default() };
+    let spec = Spec { membership, metadata, ..Spec::new(shard.0, EntryId { index, term }) };
     let mut builder = engine.snapshots().build(spec, &Stop::new())?;
     let saved = view.save(&mut builder.file(STATE)?);
     // An error of the disk is the cause of the view's error.

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 ///
 /// # Example
 /// ```
-/// # use logboom::{Config, Engine, ShardId, snapshot::{Spec, Stop}};
+/// # use logboom::{Config, Engine, EntryId, ShardId, snapshot::{Spec, Stop}};
 /// use logboom_openraft::SnapshotData;
 ///
 /// # let dir = tempfile::tempdir()?;
@@ -35,7 +35,7 @@ use crate::error::{Error, Result};
 /// #     Engine::open(config)
 /// # };
 /// # let (there, here) = (open("there")?, open("here")?);
-/// # let mut builder = there.snapshots().build(Spec { shard: 1, index: 7, term: 1, ..Spec::default() }, &Stop::new())?;
+/// # let mut builder = there.snapshots().build(Spec::new(1, EntryId { index: 7, term: 1 }), &Stop::new())?;
 /// # std::io::Write::write_all(&mut builder.file("state")?, b"x is set")?;
 /// # there.snapshots().register(&builder.finish()?)?;
 /// # let sent = SnapshotData::from(there.snapshots().newest(ShardId(1))?.unwrap());

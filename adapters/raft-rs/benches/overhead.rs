@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use logboom::{Boundary, Config, Engine, ShardId};
+use logboom::{Boundary, Config, Engine, EntryId, ShardId};
 use logboom_raft_rs::{Group, Round, Writer};
 use raft::{GetEntriesContext, RawNode, Storage, eraftpb::ConfState};
 
@@ -52,7 +52,7 @@ fn write(engine: &Engine, rounds: usize) {
         let begun = Instant::now();
         let mut batch = engine.batch();
         for group in 0..GROUPS {
-            batch.append_payload(ShardId(1000 + group), next, 1, &payload).unwrap();
+            batch.append_payload(ShardId(1000 + group), EntryId { index: next, term: 1 }, &payload).unwrap();
         }
         engine.write(batch).unwrap();
         bare.push(begun.elapsed());
@@ -107,7 +107,7 @@ fn read(engine: &Engine, rounds: usize, per_record: u64) {
     for first in (0..ENTRIES).step_by(usize::try_from(per_record).unwrap()) {
         let mut batch = engine.batch();
         for index in first + 1..=(first + per_record).min(ENTRIES) {
-            batch.append_payload(shard, index, 0, &payload).unwrap();
+            batch.append_payload(shard, EntryId { index, term: 0 }, &payload).unwrap();
         }
         engine.write(batch).unwrap();
     }

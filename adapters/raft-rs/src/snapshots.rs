@@ -1,7 +1,7 @@
 //! Snapshots of a group: raft-rs carries their manifests, the embedder sends their chunks.
 
 use logboom::{
-    Durability, Ticket,
+    Durability, EntryId, Ticket,
     snapshot::{Built, Lease, Manifest, Receiver, Spec, Stop},
 };
 use raft::eraftpb::{ConfState, Snapshot};
@@ -23,7 +23,7 @@ impl Group {
         let unknown = Error::Applied { shard: self.id(), applied: index, first: range.start, last: range.end - 1 };
         let term = self.term_of(index).map_err(|_| unknown)?;
         let membership = state::encode_conf(&self.shard, &self.conf_state(index)?)?;
-        Ok(Spec { shard: self.id().0, index, term, membership, ..Spec::default() })
+        Ok(Spec { membership, ..Spec::new(self.id().0, EntryId { index, term }) })
     }
 
     /// Registers a built snapshot as the group's newest, which followers are sent from now on. The ticket completes

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use logboom::{
-    Config, Durability, Engine, ManualClock, Runtime, ShardId,
+    Config, Durability, Engine, EntryId, ManualClock, Runtime, ShardId,
     disk::{SimDisk, SimOptions},
 };
 
@@ -34,7 +34,7 @@ impl Fixture {
             let mut batch = self.engine.batch();
             for shard in 0..shards {
                 for index in first..(first + run).min(entries + 1) {
-                    batch.append_payload(ShardId(shard), index, TERM, payload)?;
+                    batch.append_payload(ShardId(shard), EntryId { index, term: TERM }, payload)?;
                 }
             }
             drop(self.engine.submit(batch, Durability::Durable)?);

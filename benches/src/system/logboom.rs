@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use logboom::{Batch, Config, Durability, Engine, Shard, ShardId, Ticket};
+use logboom::{Batch, Config, Durability, Engine, EntryId, Shard, ShardId, Ticket};
 
 use super::{Filler, Log, Occupancy, Reader, Retention, Store, TERM, Tuning, Writer, touch};
 use crate::{Result, job::Outcome, payload::Payloads};
@@ -127,7 +127,7 @@ impl Writer for ShardWriter<'_> {
 }
 
 fn add(batch: &mut Batch<'static>, shard: u64, index: u64, payload: &'static [u8], retention: Retention) -> Result<()> {
-    batch.append_payload(ShardId(shard), index, TERM, payload)?;
+    batch.append_payload(ShardId(shard), EntryId { index, term: TERM }, payload)?;
     if let Some(last) = retention.due(shard, index) {
         batch.compact_through(ShardId(shard), last)?;
     }
@@ -187,7 +187,7 @@ struct Bulk<'a> {
 
 impl Filler for Bulk<'_> {
     fn append(&mut self, shard: u64, index: u64, payload: &'static [u8]) -> Result<()> {
-        self.batch.append_payload(ShardId(shard), index, TERM, payload)?;
+        self.batch.append_payload(ShardId(shard), EntryId { index, term: TERM }, payload)?;
         Ok(())
     }
 

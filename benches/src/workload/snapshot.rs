@@ -13,7 +13,7 @@ use std::{
 };
 
 use logboom::{
-    Config, Engine, ShardId,
+    Config, Engine, EntryId, ShardId,
     disk::{Disk, DiskOptions, Mode},
     snapshot::{Built, Chunk, Spec, Stop},
 };
@@ -158,8 +158,7 @@ fn open(dir: &Path) -> Result<Engine> {
 }
 
 fn build(engine: &Engine, bytes: u64, payloads: &mut Payloads) -> Result<Built> {
-    let mut builder =
-        engine.snapshots().build(Spec { shard: SHARD.0, index: INDEX, term: 1, ..Spec::default() }, &Stop::new())?;
+    let mut builder = engine.snapshots().build(Spec::new(SHARD.0, EntryId { index: INDEX, term: 1 }), &Stop::new())?;
     let mut file = builder.file("state")?;
     for _ in 0..bytes / PIECE as u64 {
         file.write_all(payloads.next())?;

@@ -11,7 +11,7 @@ mod faces;
 use std::{fs, io::Write, process::Stdio};
 
 use logboom::{
-    Boundary, Engine, ShardId,
+    Boundary, Engine, EntryId, ShardId,
     snapshot::{Spec, Stop},
 };
 use serde_json::{Value, json};
@@ -93,8 +93,7 @@ fn snapshots_are_listed_and_read() {
     let dir = TempDir::new().unwrap();
     let engine = Engine::open(config(dir.path())).unwrap();
     write(&engine, 1..20);
-    let mut builder =
-        engine.snapshots().build(Spec { shard: 1, index: 10, term: 1, ..Spec::default() }, &Stop::new()).unwrap();
+    let mut builder = engine.snapshots().build(Spec::new(1, EntryId { index: 10, term: 1 }), &Stop::new()).unwrap();
     builder.file("state").unwrap().write_all(&[7; 10_000]).unwrap();
     let built = builder.finish().unwrap();
     engine.snapshots().register(&built).unwrap();

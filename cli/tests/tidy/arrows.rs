@@ -66,6 +66,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
             "codec",
             "name",
             "spec",
+            "entry_id",
             "progress",
             "stop",
             "host",

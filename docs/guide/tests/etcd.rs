@@ -1,6 +1,6 @@
 //! What `coming-from.md` says of the term before the first entry, which etcd's `MemoryStorage` answers when it is new.
 
-use logboom::{Boundary, Config, Engine, ReadError, ShardId};
+use logboom::{Boundary, Config, Engine, EntryId, ReadError, ShardId};
 
 const BARE: ShardId = ShardId(1);
 const BEGUN: ShardId = ShardId(2);
@@ -15,8 +15,8 @@ fn the_term_before_the_first_entry_is_that_of_a_boundary() -> Result<(), Box<dyn
     engine.write(batch)?;
     assert_eq!(engine.shard(BEGUN).term(0)?, 0);
     let mut batch = engine.batch();
-    batch.append_payload(BARE, 1, 1, b"first")?;
-    batch.append_payload(BEGUN, 1, 1, b"first")?;
+    batch.append_payload(BARE, EntryId { index: 1, term: 1 }, b"first")?;
+    batch.append_payload(BEGUN, EntryId { index: 1, term: 1 }, b"first")?;
     engine.write(batch)?;
     assert!(matches!(engine.shard(BARE).term(0), Err(ReadError::Compacted { first: 1 })));
     assert_eq!(engine.shard(BEGUN).term(0)?, 0);

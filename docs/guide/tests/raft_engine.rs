@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use logboom::{Durability, Entry, Error, ReadError, ShardId};
+use logboom::{Durability, Entry, EntryId, Error, ReadError, ShardId};
 use raft_engine::{Command, LogBatch, MessageExt};
 use raft_proto::eraftpb;
 
@@ -47,7 +47,9 @@ impl Both {
         batch.add_entries::<Old>(GROUP, &entries).expect("the batch takes them");
         self.old.write(&mut batch, true).expect("raft-engine writes");
         let mut batch = self.new.batch();
-        batch.overwrite(SHARD, indexes.map(|index| Entry::new(index, term, &[1]))).expect("the batch takes them");
+        batch
+            .overwrite(SHARD, indexes.map(|index| Entry::new(EntryId { index, term }, &[1])))
+            .expect("the batch takes them");
         self.new.write(batch).expect("Logboom writes");
     }
 
@@ -96,10 +98,10 @@ fn overlapping_entries_replace_the_suffix() {
     both.assert_bounds(5, 7);
 
     let mut batch = both.new.batch();
-    batch.append(SHARD, Entry::new(7, 3, b"overlaps")).unwrap();
+    batch.append(SHARD, Entry::new(EntryId { index: 7, term: 3 }, b"overlaps")).unwrap();
     assert!(matches!(both.new.write(batch), Err(Error::Gap { expected: 8, got: 7, .. })));
     let mut batch = both.new.batch();
-    batch.overwrite(SHARD, [Entry::new(9, 3, b"leaves a gap")]).unwrap();
+    batch.overwrite(SHARD, [Entry::new(EntryId { index: 9, term: 3 }, b"leaves a gap")]).unwrap();
     both.new.write(batch).unwrap_err();
     both.assert_bounds(5, 7);
 }
@@ -199,11 +201,11 @@ fn what_replaces_or_votes_is_not_lazy() {
     both.add(1..3, 1);
     let lazy = |batch| both.new.submit(batch, Durability::Lazy).map(drop);
     let mut batch = both.new.batch();
-    batch.append(SHARD, Entry::new(3, 1, b"rides along")).unwrap();
+    batch.append(SHARD, Entry::new(EntryId { index: 3, term: 1 }, b"rides along")).unwrap();
     lazy(batch).unwrap();
 
     let mut batches: [_; 4] = std::array::from_fn(|_| both.new.batch());
-    batches[0].overwrite(SHARD, [Entry::new(2, 2, b"replaces")]).unwrap();
+    batches[0].overwrite(SHARD, [Entry::new(EntryId { index: 2, term: 2 }, b"replaces")]).unwrap();
     batches[1].hard_state(SHARD, b"votes").unwrap();
     batches[2].reset_to(SHARD, None).unwrap();
     batches[3].destroy(SHARD).unwrap();

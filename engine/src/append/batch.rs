@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use logboom_snapshot::Built;
+use logboom_snapshot::{Built, EntryId};
 use logboom_wal::record_bytes;
 
 use crate::{
@@ -31,14 +31,15 @@ const RUN_BYTES: usize = 64 << 10;
 ///
 /// # Example
 /// ```
-/// # use logboom::{Config, Engine, Entry, ShardId};
+/// # use logboom::{Config, Engine, Entry, EntryId, ShardId};
 /// # let dir = tempfile::tempdir()?;
 /// # let mut config = Config::new(dir.path().join("log"));
 /// # config.segment_bytes = 256 << 10;
 /// # let engine = Engine::open(config)?;
 /// let mut batch = engine.batch();
-/// batch.append(ShardId(1), Entry::new(1, 1, b"first"))?;
-/// batch.append(ShardId(1), Entry { kind: 7, context: b"seq 9", ..Entry::new(2, 1, b"second") })?;
+/// batch.append(ShardId(1), Entry::new(EntryId { index: 1, term: 1 }, b"first"))?;
+/// let second = EntryId { index: 2, term: 1 };
+/// batch.append(ShardId(1), Entry { kind: 7, context: b"seq 9", ..Entry::new(second, b"second") })?;
 /// batch.hard_state(ShardId(1), b"term 1, vote 3")?;
 /// batch.put(ShardId(2), b"name", b"value")?;
 /// engine.write(batch)?;
@@ -101,11 +102,10 @@ impl<'a> Batch<'a> {
     pub fn append_payload(
         &mut self,
         shard: ShardId,
-        index: u64,
-        term: u64,
+        id: EntryId,
         payload: impl Into<Payload<'a>>,
     ) -> Result<&mut Self> {
-        self.append(shard, Entry::new(index, term, payload))
+        self.append(shard, Entry::new(id, payload))
     }
 
     /// Drops all entries of the shard's log from the index of the first of `entries` on, then appends `entries`.
@@ -516,7 +516,7 @@ mod tests {
     fn entries_of_one_term_become_one_run() {
         let mut batch = batch(1 << 20);
         for (shard, index, term) in [(A, 1, 1), (A, 2, 1), (A, 3, 2), (A, 5, 2), (B, 6, 2), (B, 7, 2)] {
-            batch.append_payload(shard, index, term, b"x").unwrap();
+            batch.append_payload(shard, EntryId { index, term }, b"x").unwrap();
         }
         assert_eq!(runs(&batch), [(A, 1, 2), (A, 3, 1), (A, 5, 1), (B, 6, 2)]);
         assert_eq!(batch.len(), 6);
@@ -528,7 +528,7 @@ mod tests {
         let payload = vec![7; 20 << 10];
         let mut batch = batch(1 << 20);
         for index in 1..=4 {
-            batch.append_payload(A, index, 1, &payload).unwrap();
+            batch.append_payload(A, EntryId { index, term: 1 }, &payload).unwrap();
         }
         assert_eq!(runs(&batch), [(A, 1, 3), (A, 4, 1)]);
     }
@@ -553,13 +553,17 @@ mod tests {
         assert_eq!(limit(batch.delete(A, &key)), Limit::Key);
         assert_eq!(limit(batch.hard_state(A, &[0; 65])), Limit::HardState);
         assert_eq!(limit(batch.commit_hint(A, &[0; 65])), Limit::CommitHint);
-        assert_eq!(limit(batch.append(A, Entry { context: &context, ..Entry::new(1, 1, b"") })), Limit::Context);
-        assert_eq!(limit(batch.append_payload(A, 1, 1, &payload)), Limit::Entry);
+        assert_eq!(
+            limit(batch.append(A, Entry { context: &context, ..Entry::new(EntryId { index: 1, term: 1 }, b"") })),
+            Limit::Context
+        );
+        assert_eq!(limit(batch.append_payload(A, EntryId { index: 1, term: 1 }, &payload)), Limit::Entry);
         let fits = &payload[..(1 << 20) - record_bytes(ROW)];
-        assert_eq!(limit(batch.append_payload(A, 1, 1, fits)), Limit::Batch);
-        let entries = [Entry::new(1, 1, b"fits"), Entry::new(2, 1, fits)];
+        assert_eq!(limit(batch.append_payload(A, EntryId { index: 1, term: 1 }, fits)), Limit::Batch);
+        let entries =
+            [Entry::new(EntryId { index: 1, term: 1 }, b"fits"), Entry::new(EntryId { index: 2, term: 1 }, fits)];
         assert_eq!(limit(batch.overwrite(A, entries)), Limit::Batch);
-        assert_eq!(limit(batch.append_payload(A, u64::MAX, 1, b"")), Limit::Index);
+        assert_eq!(limit(batch.append_payload(A, EntryId { index: u64::MAX, term: 1 }, b"")), Limit::Index);
         assert_eq!(limit(batch.reset_to(A, Some(Boundary { index: u64::MAX, term: 1 }))), Limit::Index);
         while batch.delete(A, b"key").is_ok() {}
         let full = all(&batch);
@@ -575,12 +579,20 @@ mod tests {
     #[test]
     fn an_overwrite_is_contiguous_or_nothing() {
         let mut batch = batch(1 << 20);
-        let gap = batch.overwrite(A, [Entry::new(4, 1, b""), Entry::new(6, 1, b"")]);
+        let gap = batch.overwrite(
+            A,
+            [Entry::new(EntryId { index: 4, term: 1 }, b""), Entry::new(EntryId { index: 6, term: 1 }, b"")],
+        );
         assert!(matches!(gap, Err(Error::Gap { expected: 5, got: 6, .. })));
         assert!(batch.is_empty() && batch.bytes() == 0);
         batch.overwrite(A, []).unwrap();
         assert!(batch.is_empty());
-        batch.overwrite(A, [Entry::new(4, 1, b""), Entry::new(5, 1, b"")]).unwrap();
+        batch
+            .overwrite(
+                A,
+                [Entry::new(EntryId { index: 4, term: 1 }, b""), Entry::new(EntryId { index: 5, term: 1 }, b"")],
+            )
+            .unwrap();
         assert_eq!(runs(&batch), [(A, 4, 2)]);
     }
 
@@ -588,17 +600,23 @@ mod tests {
     fn rewinding_leaves_what_was_there_before() {
         let large = vec![0; 1 << 20];
         let mut batch = batch(1 << 20);
-        batch.append_payload(A, 1, 1, b"a").unwrap().put(A, b"k", b"v").unwrap();
-        batch.append_payload(A, 2, 1, b"b").unwrap();
+        batch.append_payload(A, EntryId { index: 1, term: 1 }, b"a").unwrap().put(A, b"k", b"v").unwrap();
+        batch.append_payload(A, EntryId { index: 2, term: 1 }, b"b").unwrap();
         let mark = batch.mark();
         let before = (batch.len(), batch.bytes(), batch.buffers.operations.clone(), batch.buffers.arena.clone());
         // One that grows the last run, and others.
-        batch.append_payload(A, 3, 1, b"c").unwrap().put(B, b"k", b"v").unwrap().hard_state(B, b"s").unwrap();
-        assert!(batch.append_payload(B, 1, 1, &large).is_err());
+        batch
+            .append_payload(A, EntryId { index: 3, term: 1 }, b"c")
+            .unwrap()
+            .put(B, b"k", b"v")
+            .unwrap()
+            .hard_state(B, b"s")
+            .unwrap();
+        assert!(batch.append_payload(B, EntryId { index: 1, term: 1 }, &large).is_err());
         batch.rewind(&mark);
         let after = (batch.len(), batch.bytes(), batch.buffers.operations.clone(), batch.buffers.arena.clone());
         assert_eq!((before, batch.buffers.items.len()), (after, 2));
-        batch.append_payload(A, 3, 1, b"c").unwrap();
+        batch.append_payload(A, EntryId { index: 3, term: 1 }, b"c").unwrap();
         assert_eq!(runs(&batch), [(A, 1, 1), (A, 2, 2)]);
     }
 

@@ -245,6 +245,8 @@ fn index_of(operation: &Operation) -> u64 {
 mod tests {
     use std::sync::Arc;
 
+    use logboom_snapshot::EntryId;
+
     use super::*;
     use crate::{append::batch::Batch, types::payload::Entry};
 
@@ -267,7 +269,7 @@ mod tests {
     }
 
     fn entries(range: std::ops::Range<u64>, term: u64) -> Vec<Entry<'static>> {
-        range.map(|index| Entry::new(index, term, b"x")).collect()
+        range.map(|index| Entry::new(EntryId { index, term }, b"x")).collect()
     }
 
     #[test]
@@ -288,12 +290,12 @@ mod tests {
     #[test]
     fn operations_see_those_before_them() {
         let plan = plan_on(0, 0, |batch| {
-            batch.append_payload(SHARD, 5, 3, b"").unwrap();
-            batch.append_payload(SHARD, 6, 4, b"").unwrap();
+            batch.append_payload(SHARD, EntryId { index: 5, term: 3 }, b"").unwrap();
+            batch.append_payload(SHARD, EntryId { index: 6, term: 4 }, b"").unwrap();
             batch.overwrite(SHARD, entries(6..9, 7)).unwrap();
             batch.compact_through(SHARD, 7).unwrap();
             batch.truncate_after(SHARD, 7).unwrap();
-            batch.append_payload(SHARD, 8, 9, b"").unwrap();
+            batch.append_payload(SHARD, EntryId { index: 8, term: 9 }, b"").unwrap();
         });
         let plan = plan.unwrap();
         assert_eq!(plan[4], Operation::Compact { index: 7, term: Some(7), past_leases: false });
@@ -305,8 +307,8 @@ mod tests {
         let refused = |fill: fn(&mut Batch<'_>)| plan_on(1, 5, fill).unwrap_err();
         assert!(matches!(
             refused(|batch| {
-                batch.append_payload(SHARD, 5, 1, b"").unwrap();
-                batch.append_payload(SHARD, 7, 1, b"").unwrap();
+                batch.append_payload(SHARD, EntryId { index: 5, term: 1 }, b"").unwrap();
+                batch.append_payload(SHARD, EntryId { index: 7, term: 1 }, b"").unwrap();
             }),
             Error::Gap { expected: 6, got: 7, .. }
         ));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use logboom_snapshot::{
-    Chunk, Codec, Error, Host, Lease, Registered, Spec, Stop, Store,
+    Chunk, Codec, EntryId, Error, Host, Lease, Registered, Spec, Stop, Store,
     fuzz::{seal_block, seal_container, seal_manifest},
 };
 use logboom_wal::fuzz::{Bounds, Image, Input, MemoryDisk, Meter, PAD};
@@ -198,7 +198,7 @@ impl Sample {
             vec![("state".to_owned(), state), ("sst/1".to_owned(), noise(900)), ("empty".to_owned(), Vec::new())];
         let disk = MemoryDisk::new(Image::default());
         let store = open(&disk, &[]);
-        let mut spec = Spec { shard: SHARD, index: 30, term: 2, ..Spec::default() };
+        let mut spec = Spec::new(SHARD, EntryId { index: 30, term: 2 });
         (spec.membership, spec.metadata, spec.codec) = (b"1, 2, 3".to_vec(), b"mine".to_vec(), codec);
         let mut builder = store.build(spec, &Stop::new()).unwrap();
         for (name, bytes) in &files {

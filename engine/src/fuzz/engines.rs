@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use logboom_snapshot::EntryId;
 use logboom_wal::{
     ManualClock, Runtime,
     fuzz::{Bounds, Input, MemoryDisk, Meter, edit},
@@ -123,7 +124,9 @@ fn go_on(engine: &Engine) -> bool {
     for shard in SHARDS.map(ShardId) {
         let index = engine.shard(shard).next().unwrap_or(1);
         let mut batch = engine.batch();
-        if batch.append_payload(shard, index, 77, bytes::Bytes::from(payload(shard, index, 77))).is_err()
+        if batch
+            .append_payload(shard, EntryId { index, term: 77 }, bytes::Bytes::from(payload(shard, index, 77)))
+            .is_err()
             || batch.hard_state(shard, b"later").is_err()
             || engine.write(batch).is_err()
         {

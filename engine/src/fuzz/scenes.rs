@@ -6,6 +6,7 @@ use std::{
 };
 
 use logboom_disk::SimDisk;
+use logboom_snapshot::EntryId;
 use logboom_wal::{
     ManualClock, Runtime,
     fuzz::{Image, Scene},
@@ -96,7 +97,9 @@ fn fill(engine: &Engine, term: u64) {
         let mut batch = engine.batch();
         for index in next..next + 20 {
             let payload = bytes::Bytes::from(payload(shard, index, term));
-            batch.append(shard, Entry { context: b"context", kind: 3, ..Entry::new(index, term, payload) }).unwrap();
+            batch
+                .append(shard, Entry { context: b"context", kind: 3, ..Entry::new(EntryId { index, term }, payload) })
+                .unwrap();
         }
         batch.hard_state(shard, &term.to_le_bytes()).unwrap();
         batch.commit_hint(shard, &[term as u8; 5]).unwrap();

@@ -22,14 +22,14 @@ use crate::{
 ///
 /// # Example
 /// ```
-/// # use logboom::{Config, Engine, ShardId};
+/// # use logboom::{Config, Engine, EntryId, ShardId};
 /// # let dir = tempfile::tempdir()?;
 /// # let mut config = Config::new(dir.path().join("log"));
 /// # config.segment_bytes = 256 << 10;
 /// # let engine = Engine::open(config)?;
 /// # let mut batch = engine.batch();
 /// # for index in 1..=3 {
-/// #     batch.append_payload(ShardId(1), index, 1, b"payload")?;
+/// #     batch.append_payload(ShardId(1), EntryId { index, term: 1 }, b"payload")?;
 /// # }
 /// # engine.write(batch)?;
 /// let entries = engine.shard(ShardId(1)).entries(1..4, u64::MAX)?;

@@ -31,7 +31,7 @@ use crate::{
 ///
 /// # Example
 /// ```
-/// # use logboom::{Config, Engine, ShardId};
+/// # use logboom::{Config, Engine, EntryId, ShardId};
 /// # let dir = tempfile::tempdir()?;
 /// # let mut config = Config::new(dir.path().join("log"));
 /// # config.segment_bytes = 256 << 10;
@@ -39,7 +39,8 @@ use crate::{
 /// let shard = engine.shard(ShardId(1));
 /// assert_eq!(shard.last(), None);
 /// let mut batch = engine.batch();
-/// batch.append_payload(shard.id(), 1, 5, b"first")?.append_payload(shard.id(), 2, 5, b"second")?;
+/// batch.append_payload(shard.id(), EntryId { index: 1, term: 5 }, b"first")?;
+/// batch.append_payload(shard.id(), EntryId { index: 2, term: 5 }, b"second")?;
 /// engine.write(batch)?;
 /// assert_eq!((shard.first(), shard.last(), shard.next()), (Some(1), Some(2), Some(3)));
 /// assert_eq!(shard.term(2)?, 5);

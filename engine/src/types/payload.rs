@@ -1,6 +1,7 @@
 //! Entries and payloads to append.
 
 use bytes::Bytes;
+use logboom_snapshot::EntryId;
 
 /// One entry of a shard's log, as it is appended.
 ///
@@ -22,8 +23,8 @@ pub struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// An entry of kind 0 without context.
-    pub fn new(index: u64, term: u64, payload: impl Into<Payload<'a>>) -> Self {
-        Self { index, term, kind: 0, context: &[], payload: payload.into() }
+    pub fn new(id: EntryId, payload: impl Into<Payload<'a>>) -> Self {
+        Self { index: id.index, term: id.term, kind: 0, context: &[], payload: payload.into() }
     }
 }
 

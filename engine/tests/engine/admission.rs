@@ -7,13 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom::{Batch, Durability, Engine, Error};
+use logboom::{Batch, Durability, Engine, EntryId, Error};
 
 use crate::support::*;
 
 fn large<'a>(engine: &Engine, index: u64) -> Batch<'a> {
     let mut batch = engine.batch();
-    batch.append_payload(A, index, 1, Bytes::from(vec![3; 30_000])).unwrap();
+    batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![3; 30_000])).unwrap();
     batch
 }
 
@@ -55,7 +55,7 @@ fn writers_that_wait_get_through() {
                 for index in 0..30 {
                     let mut batch = engine.batch();
                     let payload = Bytes::from(vec![id as u8; 30_000]);
-                    batch.append_payload(logboom::ShardId(id), index, 1, payload).unwrap();
+                    batch.append_payload(logboom::ShardId(id), EntryId { index, term: 1 }, payload).unwrap();
                     if index % 2 == 0 {
                         drop(engine.submit(batch, Durability::Durable).unwrap());
                     } else {

@@ -4,7 +4,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use logboom::{
-    Engine, Error, Segment, ShardId,
+    Engine, EntryId, Error, Segment, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk},
 };
 use logboom_wal::{Options, Place, Scanned, SegmentId, open_read_only};
@@ -29,7 +29,7 @@ fn long(index: u64, len: usize) -> Vec<u8> {
 /// A few entries for the laggard, many for the hot shard, which then compacts all but the last.
 fn round(engine: &Engine, nth: u64, len: usize) {
     for index in nth * 4 + 1..nth * 4 + 5 {
-        write(engine, |batch| batch.append_payload(LAGGARD, index, 1, long(index, len)).map(drop));
+        write(engine, |batch| batch.append_payload(LAGGARD, EntryId { index, term: 1 }, long(index, len)).map(drop));
     }
     append(engine, HOT, nth * 200 + 1..nth * 200 + 201, 1);
     write(engine, |batch| batch.compact_through(HOT, nth * 200 + 199).map(drop));
@@ -103,7 +103,7 @@ fn close_to_its_bound_a_log_empties_damaged_segments_last() {
         // More than half of the first segment is live: reclaiming leaves it alone, unless it is damaged.
         append(&engine, A, 1..2, 1);
         for index in 1..13 {
-            write(&engine, |batch| batch.append_payload(FULL, index, 1, vec![1; 15_000]).map(drop));
+            write(&engine, |batch| batch.append_payload(FULL, EntryId { index, term: 1 }, vec![1; 15_000]).map(drop));
         }
         // The bound, but for the segments that a log keeps prepared.
         let rounds = rounds_until(&engine, 13, FEW);

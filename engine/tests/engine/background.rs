@@ -1,7 +1,7 @@
 //! Sealing, checkpoints and reclaiming.
 
 use bytes::Bytes;
-use logboom::{Engine, SegmentId, ShardId};
+use logboom::{Engine, EntryId, SegmentId, ShardId};
 
 use crate::support::*;
 
@@ -9,7 +9,7 @@ use crate::support::*;
 fn churn(engine: &Engine, shard: ShardId, from: u64, count: u64, keep: u64) {
     for index in from..from + count {
         let mut batch = engine.batch();
-        batch.append_payload(shard, index, 1, Bytes::from(vec![index as u8; 20_000])).unwrap();
+        batch.append_payload(shard, EntryId { index, term: 1 }, Bytes::from(vec![index as u8; 20_000])).unwrap();
         if index >= keep {
             batch.compact_through(shard, index - keep).unwrap();
         }
@@ -60,7 +60,9 @@ fn opening_after_a_close_replays_next_to_nothing() {
         for round in 0..10 {
             append(&engine, A, round * 100..(round + 1) * 100, 1);
             append(&engine, B, round * 100..(round + 1) * 100, 1);
-            write(&engine, |batch| batch.append_payload(C, round, 1, Bytes::from(vec![0; 40_000])).map(drop));
+            write(&engine, |batch| {
+                batch.append_payload(C, EntryId { index: round, term: 1 }, Bytes::from(vec![0; 40_000])).map(drop)
+            });
         }
         let engine = ground.reopen(engine);
         let report = engine.open_report();
@@ -129,7 +131,9 @@ fn damaged_footers(part: u64) -> (Ground, u64) {
     let engine = ground.open();
     for round in 0..40 {
         append(&engine, A, round * 50..(round + 1) * 50, 1);
-        write(&engine, |batch| batch.append_payload(B, round, 1, Bytes::from(vec![1; 20_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(B, EntryId { index: round, term: 1 }, Bytes::from(vec![1; 20_000])).map(drop)
+        });
     }
     write(&engine, |batch| batch.overwrite(A, entries(A, 1500..1600, 1)).map(drop));
     let sealed: Vec<_> = engine.segments().into_iter().map(|segment| segment.info).filter(|info| info.footer).collect();
@@ -150,7 +154,9 @@ fn a_footer_damaged_while_the_engine_runs_costs_a_scan() {
     let engine = ground.open();
     for round in 0..20 {
         append(&engine, A, round * 50..(round + 1) * 50, 1);
-        write(&engine, |batch| batch.append_payload(B, round, 1, Bytes::from(vec![1; 20_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(B, EntryId { index: round, term: 1 }, Bytes::from(vec![1; 20_000])).map(drop)
+        });
     }
     ground.until(&engine, "segments are sealed", || engine.metrics().index_sealed > 0);
     let first = engine.segments()[0].info;

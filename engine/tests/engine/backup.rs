@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use fastrand::Rng;
 use logboom::{
-    Backup, Capacity, Durability, Engine, Error, ManualClock, Runtime, ShardId,
+    Backup, Capacity, Durability, Engine, EntryId, Error, ManualClock, Runtime, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk, SimOptions},
     snapshot::{Progress, Spec, Stop},
 };
@@ -405,8 +405,7 @@ fn quarantine_is_copied_and_named() {
 
 /// A snapshot of a shard up to `index`, of some blocks, all bytes of which are `byte`.
 fn register(engine: &Engine, shard: ShardId, index: u64, byte: u8) {
-    let mut builder =
-        engine.snapshots().build(Spec { shard: shard.0, index, term: 1, ..Spec::default() }, &Stop::new()).unwrap();
+    let mut builder = engine.snapshots().build(Spec::new(shard.0, EntryId { index, term: 1 }), &Stop::new()).unwrap();
     builder.file("state").unwrap().write_all(&vec![byte; 2_500_000]).unwrap();
     let built = builder.finish().unwrap();
     write(engine, |batch| batch.register_snapshot(shard, &built)?.compact_through(shard, index).map(drop));
@@ -446,12 +445,12 @@ fn a_copy_has_the_batches_accepted_before_it_and_no_later_ones() {
     let ground = Ground::sim(10);
     let engine = ground.open();
     let mut batch = engine.batch();
-    batch.append_payload(A, 1, 1, b"lazy").unwrap();
+    batch.append_payload(A, EntryId { index: 1, term: 1 }, b"lazy").unwrap();
     drop(engine.submit(batch, Durability::Lazy).unwrap());
     let disk = target(10);
     let backup = engine.backup_on(disk.clone()).unwrap();
     let mut batch = engine.batch();
-    batch.append_payload(A, 2, 1, b"later").unwrap();
+    batch.append_payload(A, EntryId { index: 2, term: 1 }, b"later").unwrap();
     engine.write(batch).unwrap();
     engine.close().unwrap();
     assert!(backup.progress().segments == 0);
@@ -504,6 +503,6 @@ fn a_disk_that_writes_in_other_units() {
     engine.backup_on(disk.clone()).unwrap().finish().unwrap();
     check_filled(&open_copy(&disk));
     let mut batch = engine.batch();
-    batch.append_payload(A, FILLED, 1, Bytes::new()).unwrap();
+    batch.append_payload(A, EntryId { index: FILLED, term: 1 }, Bytes::new()).unwrap();
     engine.write(batch).unwrap();
 }

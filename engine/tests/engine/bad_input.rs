@@ -1,6 +1,6 @@
 //! Invalid calls fail with a typed error and change nothing.
 
-use logboom::{Batch, Boundary, Durability, Engine, Entry, Error, Limit, ReadError, Result, TryRead};
+use logboom::{Batch, Boundary, Durability, Engine, Entry, EntryId, Error, Limit, ReadError, Result, TryRead};
 
 use crate::support::*;
 
@@ -36,57 +36,72 @@ fn picture(engine: &Engine) -> String {
 const CASES: &[Case] = &[
     (
         "a gap",
-        |b| b.append_payload(A, 21, 1, b"").map(drop),
+        |b| b.append_payload(A, EntryId { index: 21, term: 1 }, b"").map(drop),
         |e| matches!(e, Error::Gap { shard: A, expected: 20, got: 21 }),
     ),
     (
         "an entry again",
-        |b| b.append_payload(A, 19, 1, b"").map(drop),
+        |b| b.append_payload(A, EntryId { index: 19, term: 1 }, b"").map(drop),
         |e| matches!(e, Error::Gap { expected: 20, got: 19, .. }),
     ),
     (
         "a compacted entry",
-        |b| b.append_payload(A, 9, 1, b"").map(drop),
+        |b| b.append_payload(A, EntryId { index: 9, term: 1 }, b"").map(drop),
         |e| matches!(e, Error::Compacted { shard: A, first: 10 }),
     ),
     (
         "a gap behind a boundary",
-        |b| b.append_payload(B, 7, 2, b"").map(drop),
+        |b| b.append_payload(B, EntryId { index: 7, term: 2 }, b"").map(drop),
         |e| matches!(e, Error::Gap { shard: B, expected: 6, got: 7 }),
     ),
     (
         "the boundary itself",
-        |b| b.append_payload(B, 5, 2, b"").map(drop),
+        |b| b.append_payload(B, EntryId { index: 5, term: 2 }, b"").map(drop),
         |e| matches!(e, Error::Compacted { shard: B, first: 6 }),
     ),
     (
         "the last number",
-        |b| b.append_payload(C, u64::MAX, 1, b"").map(drop),
+        |b| b.append_payload(C, EntryId { index: u64::MAX, term: 1 }, b"").map(drop),
         |e| matches!(e, Error::TooLarge { what: Limit::Index, size: u64::MAX, limit } if *limit == u64::MAX - 1),
     ),
     (
         "a gap in the second operation",
-        |b| b.append_payload(A, 20, 1, b"")?.append_payload(A, 22, 1, b"").map(drop),
+        |b| {
+            b.append_payload(A, EntryId { index: 20, term: 1 }, b"")?
+                .append_payload(A, EntryId { index: 22, term: 1 }, b"")
+                .map(drop)
+        },
         |e| matches!(e, Error::Gap { expected: 21, got: 22, .. }),
     ),
     (
         "a gap in another shard",
-        |b| b.append_payload(A, 20, 1, b"")?.put(C, b"k", b"v")?.append_payload(B, 8, 1, b"").map(drop),
+        |b| {
+            b.append_payload(A, EntryId { index: 20, term: 1 }, b"")?
+                .put(C, b"k", b"v")?
+                .append_payload(B, EntryId { index: 8, term: 1 }, b"")
+                .map(drop)
+        },
         |e| matches!(e, Error::Gap { shard: B, .. }),
     ),
     (
         "an overwrite of the compacted",
-        |b| b.overwrite(A, [Entry::new(9, 1, b"")]).map(drop),
+        |b| b.overwrite(A, [Entry::new(EntryId { index: 9, term: 1 }, b"")]).map(drop),
         |e| matches!(e, Error::Compacted { first: 10, .. }),
     ),
     (
         "an overwrite beyond the end",
-        |b| b.overwrite(A, [Entry::new(21, 1, b"")]).map(drop),
+        |b| b.overwrite(A, [Entry::new(EntryId { index: 21, term: 1 }, b"")]).map(drop),
         |e| matches!(e, Error::Gap { expected: 20, got: 21, .. }),
     ),
     (
         "an overwrite with a gap",
-        |b| b.overwrite(A, [Entry::new(15, 1, b""), Entry::new(17, 1, b"")]).map(drop),
+        |b| {
+            b.overwrite(
+                A,
+                [Entry::new(EntryId { index: 15, term: 1 }, b""), Entry::new(EntryId { index: 17, term: 1 }, b"")],
+            )
+            .map(drop)
+        },
         |e| matches!(e, Error::Gap { expected: 16, got: 17, .. }),
     ),
     (
@@ -142,12 +157,12 @@ const CASES: &[Case] = &[
     ),
     (
         "a long context",
-        |b| b.append(A, Entry { context: &[0; 65_536], ..Entry::new(20, 1, b"") }).map(drop),
+        |b| b.append(A, Entry { context: &[0; 65_536], ..Entry::new(EntryId { index: 20, term: 1 }, b"") }).map(drop),
         |e| matches!(e, Error::TooLarge { what: Limit::Context, size: 65_536, limit: 65_535 }),
     ),
     (
         "a long payload",
-        |b| b.append_payload(A, 20, 1, bytes::Bytes::from(vec![0; 64 << 10])).map(drop),
+        |b| b.append_payload(A, EntryId { index: 20, term: 1 }, bytes::Bytes::from(vec![0; 64 << 10])).map(drop),
         |e| matches!(e, Error::TooLarge { what: Limit::Entry, size: 65_536, .. }),
     ),
 ];
@@ -203,7 +218,7 @@ fn operations_that_safety_depends_on_cannot_be_lazy() {
     }
     let mut batch = engine.batch();
     batch.commit_hint(A, b"9").unwrap().compact_through(A, 12).unwrap().put(A, b"k", b"w").unwrap();
-    batch.delete(A, b"z").unwrap().append_payload(A, 20, 1, b"").unwrap();
+    batch.delete(A, b"z").unwrap().append_payload(A, EntryId { index: 20, term: 1 }, b"").unwrap();
     engine.submit(batch, Durability::Lazy).unwrap().wait().unwrap();
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use logboom::{
-    Durability, Entry, Error, Observer, ReadError, Reason, RecoveryProgress,
+    Durability, Entry, EntryId, Error, Observer, ReadError, Reason, RecoveryProgress,
     disk::{FaultKind, SimDisk, SimOptions},
 };
 
@@ -42,7 +42,7 @@ fn a_failed_sync_ends_acknowledgement_and_nothing_else() {
         // A durable write fails as a write or as a sync, whichever it is made of.
         ground.disk().fail_nth(FaultKind::Write, 1, ErrorKind::Other);
         let mut batch = engine.batch();
-        batch.append_payload(A, 10, 1, b"lost").unwrap();
+        batch.append_payload(A, EntryId { index: 10, term: 1 }, b"lost").unwrap();
         let ticket = engine.submit(batch, Durability::Durable).unwrap();
         assert!(matches!(ticket.wait(), Err(Error::Poisoned { .. })));
         assert_eq!(told.poisoned.lock().unwrap().len(), 1);
@@ -72,7 +72,9 @@ fn a_damaged_record_is_an_error_for_its_entries_alone() {
     ground.config.cache_bytes = 0;
     let engine = ground.open();
     for index in 0..40 {
-        write(&engine, |batch| batch.append_payload(A, index, 1, Bytes::from(vec![index as u8; 20_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![index as u8; 20_000])).map(drop)
+        });
     }
     let engine = ground.reopen(engine);
     let slot = engine.segments()[0].info.slot;
@@ -93,7 +95,7 @@ fn a_damaged_record_is_an_error_for_its_entries_alone() {
     append(&engine, B, 1..5, 1);
     let engine = ground.reopen(engine);
     assert_eq!(engine.shard(A).quarantine().unwrap().entries, [lost]);
-    engine.heal(A, [Entry::new(broken[0], 1, vec![broken[0] as u8; 20_000])]).unwrap();
+    engine.heal(A, [Entry::new(EntryId { index: broken[0], term: 1 }, vec![broken[0] as u8; 20_000])]).unwrap();
     append(&engine, A, 40..45, 1);
 }
 
@@ -105,7 +107,7 @@ fn a_failed_engine_comes_to_rest() {
         ground.disk().fail_nth(FaultKind::Sync, nth, ErrorKind::Other);
         for index in 0..60 {
             let mut batch = engine.batch();
-            batch.append_payload(A, index, 1, Bytes::from(vec![1; 20_000])).unwrap();
+            batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![1; 20_000])).unwrap();
             if index > 4 {
                 batch.compact_through(A, index - 4).unwrap();
             }
@@ -136,7 +138,7 @@ fn a_checkpoint_that_fails_is_shown_and_tried_again() {
     for index in 0..60 {
         loop {
             let mut batch = engine.batch();
-            batch.append_payload(A, index, 1, Bytes::from(vec![1; 20_000])).unwrap();
+            batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![1; 20_000])).unwrap();
             if index > 4 {
                 batch.compact_through(A, index - 4).unwrap();
             }
@@ -161,7 +163,9 @@ fn a_power_cut_while_recovering_changes_nothing() {
         let engine = ground.open();
         for round in 0..10 {
             append(&engine, A, round * 30..(round + 1) * 30, 1);
-            write(&engine, |batch| batch.append_payload(B, round, 1, Bytes::from(vec![0; 30_000])).map(drop));
+            write(&engine, |batch| {
+                batch.append_payload(B, EntryId { index: round, term: 1 }, Bytes::from(vec![0; 30_000])).map(drop)
+            });
         }
         ground.replace_disk(ground.disk().power_cut());
         drop(engine);
@@ -182,7 +186,9 @@ fn the_observer_sees_a_long_opening() {
     let mut ground = Ground::sim(3);
     let engine = ground.open();
     for index in 0..60 {
-        write(&engine, |batch| batch.append_payload(A, index, 1, Bytes::from(vec![1; 20_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![1; 20_000])).map(drop)
+        });
     }
     ground.replace_disk(ground.disk().process_crash());
     drop(engine);

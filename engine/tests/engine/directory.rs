@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom::{Durability, Engine, Error, disk::BackendChoice};
+use logboom::{Durability, Engine, EntryId, Error, disk::BackendChoice};
 
 use crate::support::*;
 
@@ -105,7 +105,7 @@ fn the_segment_size_is_the_logs_own() {
     ground.config.segment_bytes = 1 << 20;
     let engine = ground.open();
     let mut batch = engine.batch();
-    assert!(batch.append_payload(A, 3, 1, Bytes::from(vec![0; 100_000])).is_err());
+    assert!(batch.append_payload(A, EntryId { index: 3, term: 1 }, Bytes::from(vec![0; 100_000])).is_err());
     drop(batch);
     engine.close().unwrap();
 }
@@ -118,7 +118,9 @@ fn backends_write_the_same_log() {
         ground.config.disk.backend = choice;
         let engine = ground.open();
         append(&engine, A, round * 100..(round + 1) * 100, 1);
-        write(&engine, |batch| batch.append_payload(B, round, 1, Bytes::from(vec![0; 40_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(B, EntryId { index: round, term: 1 }, Bytes::from(vec![0; 40_000])).map(drop)
+        });
         check(&engine.shard(A), 0..(round + 1) * 100, 1);
         engine.close().unwrap();
     }
@@ -214,7 +216,7 @@ fn a_view_of_a_log_that_reuses_its_segments_finds_no_damage() {
                 let mut batch = engine.batch();
                 for shard in [A, B] {
                     for index in last + 1..last + 3 {
-                        batch.append_payload(shard, index, 1, Bytes::from(vec![7; 8 << 10])).unwrap();
+                        batch.append_payload(shard, EntryId { index, term: 1 }, Bytes::from(vec![7; 8 << 10])).unwrap();
                     }
                     if last > 8 {
                         batch.compact_through(shard, last - 8).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logboom::{Config, Durability, Error, disk::FaultKind};
+use logboom::{Config, Durability, EntryId, Error, disk::FaultKind};
 
 use crate::support::*;
 
@@ -69,7 +69,7 @@ fn accepted_configurations_work() {
             for first in (begin..begin + 1500).step_by(50) {
                 append(&engine, A, first..first + 50, 1);
                 let mut batch = engine.batch();
-                batch.append_payload(B, first, 1, b"lazy").unwrap();
+                batch.append_payload(B, EntryId { index: first, term: 1 }, b"lazy").unwrap();
                 drop(engine.submit(batch, Durability::Lazy).unwrap());
                 // With a clock of its own, so that every machine comes to its turn, and to the end of time.
                 ground.pass(&engine, Duration::from_millis(200));

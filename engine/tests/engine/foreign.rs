@@ -10,7 +10,7 @@ use std::{
 };
 
 use logboom::{
-    Damage, Durability, Engine, Error, Observer, Runtime, Stall, Ticket,
+    Damage, Durability, Engine, EntryId, Error, Observer, Runtime, Stall, Ticket,
     disk::{FaultKind, SimDisk, SimOptions},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 
 fn submit(engine: &Engine, index: u64, durability: Durability) -> Ticket {
     let mut batch = engine.batch();
-    batch.append_payload(A, index, 1, b"payload").unwrap();
+    batch.append_payload(A, EntryId { index, term: 1 }, b"payload").unwrap();
     engine.submit(batch, durability).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn a_waker_may_write() {
         let is_lazy = round % 2 == 0;
         let durability = if is_lazy { Durability::Lazy } else { Durability::Durable };
         let mut batch = engine.batch();
-        batch.append_payload(A, round, 1, b"payload").unwrap();
+        batch.append_payload(A, EntryId { index: round, term: 1 }, b"payload").unwrap();
         let mut ticket = engine.submit(batch, durability).unwrap();
         let polled = Pin::new(&mut ticket).poll(&mut Context::from_waker(&waker));
         if is_lazy {
@@ -209,7 +209,7 @@ fn a_future_that_is_admitted_may_write_in_its_waker() {
         let theirs = engine.clone();
         let future = async move {
             let mut batch = theirs.batch();
-            batch.append_payload(B, 1, 1, b"payload").unwrap();
+            batch.append_payload(B, EntryId { index: 1, term: 1 }, b"payload").unwrap();
             let ticket = theirs.submit_async(batch, Durability::Durable).await.unwrap();
             ticket.wait().is_ok()
         };
@@ -296,7 +296,7 @@ fn an_observer_that_panics_leaves_no_writer_waiting() {
 
 fn filled(engine: &Engine) -> logboom::Batch<'static> {
     let mut batch = engine.batch();
-    batch.append_payload(B, 1, 1, b"payload").unwrap();
+    batch.append_payload(B, EntryId { index: 1, term: 1 }, b"payload").unwrap();
     batch
 }
 

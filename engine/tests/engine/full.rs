@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use logboom::{
-    Capacity, Config, Durability, Engine, Error, ManualClock, Result, Runtime, ShardId,
+    Capacity, Config, Durability, Engine, EntryId, Error, ManualClock, Result, Runtime, ShardId,
     disk::{SimDisk, SimOptions},
 };
 
@@ -20,7 +20,7 @@ fn open(disk: &std::sync::Arc<SimDisk>, manual: bool) -> Engine {
 
 fn put(engine: &Engine, index: u64, len: usize) -> Result<()> {
     let mut batch = engine.batch();
-    batch.append_payload(A, index, 1, Bytes::from(vec![7; len]))?;
+    batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![7; len]))?;
     engine.submit(batch, Durability::Durable)?.wait()
 }
 
@@ -109,7 +109,13 @@ fn a_full_device_is_emptied_shard_by_shard() {
                 let shard = ShardId(rng.u64(..SHARDS));
                 let mut batch = engine.batch();
                 let next = engine.shard(shard).next().unwrap_or(1);
-                batch.append_payload(shard, next, 1, Bytes::from(vec![7; rng.usize(100..3_000)])).unwrap();
+                batch
+                    .append_payload(
+                        shard,
+                        EntryId { index: next, term: 1 },
+                        Bytes::from(vec![7; rng.usize(100..3_000)]),
+                    )
+                    .unwrap();
                 engine.write(batch)
             });
             let full = full.filter_map(Result::err).next().unwrap();
@@ -137,9 +143,11 @@ fn a_full_device_is_emptied_where_batches_append_and_compact() {
             let full = std::iter::repeat_with(|| {
                 let mut batch = engine.batch();
                 let next = engine.shard(B).next().unwrap_or(1);
-                batch.append_payload(B, next, 1, Bytes::from(vec![7; rng.usize(100..30_000)])).unwrap();
+                batch
+                    .append_payload(B, EntryId { index: next, term: 1 }, Bytes::from(vec![7; rng.usize(100..30_000)]))
+                    .unwrap();
                 let other = engine.shard(A).next().unwrap_or(1);
-                batch.append_payload(A, other, 1, &b"other"[..]).unwrap();
+                batch.append_payload(A, EntryId { index: other, term: 1 }, &b"other"[..]).unwrap();
                 if other > 1 {
                     batch.compact_through(A, other - 1).unwrap();
                 }

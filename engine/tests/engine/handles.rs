@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use logboom::{Durability, Error, ShardId};
+use logboom::{Durability, EntryId, Error, ShardId};
 
 use crate::support::*;
 
@@ -36,7 +36,13 @@ fn a_refused_batch_leaves_no_cells_of_its_shards() {
         append(&engine, A, 0..3, 1);
         for id in others() {
             let mut batch = engine.batch();
-            batch.put(id, b"k", b"v").unwrap().append_payload(A, 7, 1, b"").unwrap().compact_through(B, 0).unwrap();
+            batch
+                .put(id, b"k", b"v")
+                .unwrap()
+                .append_payload(A, EntryId { index: 7, term: 1 }, b"")
+                .unwrap()
+                .compact_through(B, 0)
+                .unwrap();
             let refused = engine.try_submit(batch, Durability::Durable).unwrap_err();
             assert!(matches!(refused.error, Error::Gap { shard: A, .. }), "{refused}");
             assert!(engine.submit(refused.batch, Durability::Durable).is_err());

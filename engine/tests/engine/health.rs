@@ -11,7 +11,7 @@ use std::{
 };
 
 use logboom::{
-    Durability, Engine, Error, Reason,
+    Durability, Engine, EntryId, Error, Reason,
     disk::{Fault, FaultKind},
 };
 
@@ -116,7 +116,7 @@ fn a_thread_that_ends_is_reported_and_poisons() {
     append(&engine, A, 0..1, 1);
     is_on.store(true, Ordering::SeqCst);
     let mut batch = engine.batch();
-    batch.append_payload(A, 1, 1, b"payload").unwrap();
+    batch.append_payload(A, EntryId { index: 1, term: 1 }, b"payload").unwrap();
     // Either it was durable before the thread ended, or that is told.
     let outcome = block_on(engine.submit(batch, Durability::Durable).unwrap());
     assert!(matches!(outcome, Ok(()) | Err(Error::Poisoned { .. })), "{outcome:?}");
@@ -129,7 +129,7 @@ fn a_thread_that_ends_is_reported_and_poisons() {
     assert!(next(&heard).starts_with("poisoned: "));
     assert_eq!(next(&heard), "logboom-commit: the queue's own");
     let mut batch = engine.batch();
-    batch.append_payload(A, 2, 1, b"payload").unwrap();
+    batch.append_payload(A, EntryId { index: 2, term: 1 }, b"payload").unwrap();
     assert!(matches!(engine.write(batch), Err(Error::Poisoned { .. })));
     assert!(matches!(engine.close(), Err(Error::Poisoned { .. })));
 }
@@ -150,7 +150,7 @@ fn a_disk_that_panics_is_one_that_fails() {
             is_on.store(true, Ordering::SeqCst);
             let write = |index| {
                 let mut batch = engine.batch();
-                batch.append_payload(A, index, 1, bytes::Bytes::from(vec![1; 20_000])).unwrap();
+                batch.append_payload(A, EntryId { index, term: 1 }, bytes::Bytes::from(vec![1; 20_000])).unwrap();
                 if waits { engine.write(batch) } else { block_on(engine.submit(batch, Durability::Durable)?) }
             };
             let refused = (1..1000).find_map(|index| write(index).err()).unwrap();
@@ -189,7 +189,7 @@ fn prefill_that_fails_degrades_until_it_succeeds() {
     ground.disk().inject(Fault::error(FaultKind::Allocate, ErrorKind::Other).on("prefill-").sticky());
     for index in 0..20 {
         let mut batch = engine.batch();
-        batch.append_payload(A, index, 1, bytes::Bytes::from(vec![1; 20_000])).unwrap();
+        batch.append_payload(A, EntryId { index, term: 1 }, bytes::Bytes::from(vec![1; 20_000])).unwrap();
         engine.write(batch).unwrap();
     }
     ground.pass(&engine, Duration::from_secs(1));

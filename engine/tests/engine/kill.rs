@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use fastrand::Rng;
-use logboom::{Durability, Engine, ShardId};
+use logboom::{Durability, Engine, EntryId, ShardId};
 
 use crate::support::*;
 
@@ -93,7 +93,7 @@ fn write_one_shard(engine: &Engine, shard: ShardId) {
         let mut batch = engine.batch();
         let count = rng.u64(1..20);
         for index in next..next + count {
-            batch.append_payload(shard, index, 1, Bytes::from(payload(shard, index, 1))).unwrap();
+            batch.append_payload(shard, EntryId { index, term: 1 }, Bytes::from(payload(shard, index, 1))).unwrap();
         }
         if next > 2000 && rng.u32(..10) == 0 {
             batch.compact_through(shard, next - 1000).unwrap();

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use logboom::{
-    BATCH_RECORDS_MAX, Batch, Boundary, CONTEXT_BYTES_MAX, Capacity, Durability, Engine, Entry, Error, KEY_BYTES_MAX,
-    Limit, Result, STATE_BYTES_MAX, ShardId, VALUE_BYTES_MAX,
+    BATCH_RECORDS_MAX, Batch, Boundary, CONTEXT_BYTES_MAX, Capacity, Durability, Engine, Entry, EntryId, Error,
+    KEY_BYTES_MAX, Limit, Result, STATE_BYTES_MAX, ShardId, VALUE_BYTES_MAX,
     disk::{Disk, SimDisk, SimOptions},
 };
 
@@ -25,22 +25,32 @@ const CASES: &[Case] = &[
     (Limit::HardState, STATE_BYTES_MAX as u64, |b, size| b.hard_state(A, &zeros(size)).map(drop)),
     (Limit::CommitHint, STATE_BYTES_MAX as u64, |b, size| b.commit_hint(A, &zeros(size)).map(drop)),
     (Limit::Context, CONTEXT_BYTES_MAX as u64, |b, size| {
-        b.reset_to(A, None)?.append(A, Entry { context: zeros(size).leak(), ..Entry::new(1, 1, b"") }).map(drop)
+        b.reset_to(A, None)?
+            .append(A, Entry { context: zeros(size).leak(), ..Entry::new(EntryId { index: 1, term: 1 }, b"") })
+            .map(drop)
     }),
-    (Limit::Entry, BATCH - FRAME, |b, size| b.append_payload(ShardId(size), 1, 1, zeros(size)).map(drop)),
-    (Limit::Index, u64::MAX - 1, |b, index| b.append_payload(ShardId(index), index, 1, b"").map(drop)),
+    (Limit::Entry, BATCH - FRAME, |b, size| {
+        b.append_payload(ShardId(size), EntryId { index: 1, term: 1 }, zeros(size)).map(drop)
+    }),
+    (Limit::Index, u64::MAX - 1, |b, index| {
+        b.append_payload(ShardId(index), EntryId { index, term: 1 }, b"").map(drop)
+    }),
     (Limit::Index, u64::MAX - 1, |b, index| b.reset_to(A, Some(Boundary { index, term: 1 })).map(drop)),
     (Limit::Index, u64::MAX - 1, |b, index| {
-        b.reset_to(A, Some(Boundary { index: index - 2, term: 1 }))?.append_payload(A, index - 1, 1, b"")?;
-        b.append_payload(A, index, 1, b"").map(drop)
+        b.reset_to(A, Some(Boundary { index: index - 2, term: 1 }))?.append_payload(
+            A,
+            EntryId { index: index - 1, term: 1 },
+            b"",
+        )?;
+        b.append_payload(A, EntryId { index, term: 1 }, b"").map(drop)
     }),
     (Limit::Index, u64::MAX - 1, |b, index| {
-        let entries = [index - 1, index].map(|index| Entry::new(index, 1, b""));
+        let entries = [index - 1, index].map(|index| Entry::new(EntryId { index, term: 1 }, b""));
         b.reset_to(A, None)?.overwrite(A, entries).map(drop)
     }),
     (Limit::Index, u64::MAX - 1, |b, index| {
-        b.reset_to(A, None)?.append_payload(A, index.min(u64::MAX - 1), 1, b"")?;
-        b.heal(A, Entry::new(index, 1, b"")).map(drop)
+        b.reset_to(A, None)?.append_payload(A, EntryId { index: index.min(u64::MAX - 1), term: 1 }, b"")?;
+        b.heal(A, Entry::new(EntryId { index, term: 1 }, b"")).map(drop)
     }),
 ];
 
@@ -84,7 +94,7 @@ fn an_operation_at_its_limit_is_taken_and_one_above_is_refused_when_it_is_added(
 fn filled<'a>(engine: &Engine, last: usize) -> Result<Batch<'a>> {
     let mut batch = engine.batch();
     let room = batch.bytes_max() - 64 - last as u64;
-    batch.append_payload(A, 1, 1, zeros(room - FRAME))?;
+    batch.append_payload(A, EntryId { index: 1, term: 1 }, zeros(room - FRAME))?;
     batch.put(A, b"", &zeros(last as u64 - 2))?;
     Ok(batch)
 }
@@ -119,9 +129,11 @@ fn a_full_batch_of_the_smallest_records_fits_the_smallest_segment() {
             engine.write(batch).unwrap();
         };
         for round in 0..8 {
-            full(&|batch, id| batch.append_payload(ShardId(id), round, 1, b"").map(drop));
+            full(&|batch, id| batch.append_payload(ShardId(id), EntryId { index: round, term: 1 }, b"").map(drop));
             full(&|batch, id| batch.hard_state(ShardId(1000 + id), b"").map(drop));
-            full(&|batch, id| batch.append_payload(ShardId(5000 + round), id, id, b"").map(drop));
+            full(&|batch, id| {
+                batch.append_payload(ShardId(5000 + round), EntryId { index: id, term: id }, b"").map(drop)
+            });
         }
         drive(&engine);
         let segments = engine.segments();
@@ -160,7 +172,7 @@ fn a_refused_operation_is_not_in_the_batch() {
     let mut batch = filled(&engine, 40).unwrap();
     let value = zeros(1000);
     assert!(batch.put(A, b"another", &value).is_err());
-    assert!(batch.overwrite(A, [Entry::new(7, 1, b"")]).is_err());
+    assert!(batch.overwrite(A, [Entry::new(EntryId { index: 7, term: 1 }, b"")]).is_err());
     engine.write(batch).unwrap();
     let shard = engine.shard(A);
     assert_eq!((shard.last(), shard.scan(..).unwrap().len()), (Some(1), 1));
@@ -206,7 +218,7 @@ fn the_bound_of_a_log_is_of_its_own_segments() {
 fn admitted_bytes_are_counted_exactly() {
     let lazily = |engine: &Engine, index: u64| {
         let mut batch = engine.batch();
-        batch.append_payload(A, index, 1, vec![7; 30_000]).unwrap();
+        batch.append_payload(A, EntryId { index, term: 1 }, vec![7; 30_000]).unwrap();
         let bytes = batch.bytes();
         engine.try_submit(batch, Durability::Lazy).map(|_| bytes).map_err(|rejected| rejected.error)
     };
@@ -229,7 +241,7 @@ fn a_full_log_says_what_is_full() {
         let engine = ground.open();
         let full = (0..).find_map(|index| {
             let mut batch = engine.batch();
-            batch.append_payload(A, index, 1, Bytes::from(vec![7; 20_000])).unwrap();
+            batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![7; 20_000])).unwrap();
             engine.submit(batch, Durability::Durable).and_then(|ticket| ticket.wait()).err()
         });
         full.unwrap()

@@ -16,7 +16,7 @@ use std::{
 
 use fork::{Fork, fork, waitpid};
 use logboom::{
-    Durability, Engine, Error, ManualClock, Reason, Runtime,
+    Durability, Engine, EntryId, Error, ManualClock, Reason, Runtime,
     disk::{DiskOptions, open},
     snapshot::{Codec, Spec, Stop},
 };
@@ -62,7 +62,7 @@ fn no_segment_is_begun_in_a_directory_that_is_gone() {
         lose(&dir.path().join("log"));
         let failed = (4..200).find(|&index| {
             let mut batch = engine.batch();
-            batch.append_payload(A, index, 1, payload(A, index, 1).repeat(100)).unwrap();
+            batch.append_payload(A, EntryId { index, term: 1 }, payload(A, index, 1).repeat(100)).unwrap();
             engine.write(batch).is_err()
         });
         assert!(failed.is_some());
@@ -135,7 +135,7 @@ fn a_forked_child_can_do_nothing_and_take_nothing_away() {
     let engine = ground.open();
     append(&engine, A, 1..4, 1);
     let mut batch = engine.batch();
-    batch.append_payload(A, 4, 1, payload(A, 4, 1)).unwrap();
+    batch.append_payload(A, EntryId { index: 4, term: 1 }, payload(A, 4, 1)).unwrap();
     let ticket = engine.submit(batch, Durability::Lazy).unwrap();
     let mut copy = Some((engine, ticket));
     let parent = std::process::id();
@@ -144,10 +144,10 @@ fn a_forked_child_can_do_nothing_and_take_nothing_away() {
         let (engine, ticket) = copy.take().unwrap();
         is_refused(ticket.wait().unwrap_err());
         let mut batch = engine.batch();
-        batch.append_payload(A, 5, 1, b"the child's".to_vec()).unwrap();
+        batch.append_payload(A, EntryId { index: 5, term: 1 }, b"the child's".to_vec()).unwrap();
         is_refused(engine.submit(batch, Durability::Durable).unwrap_err());
         let mut batch = engine.batch();
-        batch.append_payload(A, 5, 1, b"the child's".to_vec()).unwrap();
+        batch.append_payload(A, EntryId { index: 5, term: 1 }, b"the child's".to_vec()).unwrap();
         is_refused(engine.write(batch).unwrap_err());
         is_refused(engine.clone().close().unwrap_err());
         drop(engine);
@@ -175,10 +175,10 @@ fn every_call_in_a_forked_child_fails_with_forked() {
     let begun = temp_dir();
     let backup = engine.backup_on(open(begun.path(), &DiskOptions::default()).unwrap()).unwrap();
     let mut batch = engine.batch();
-    batch.append_payload(A, 4, 1, payload(A, 4, 1)).unwrap();
+    batch.append_payload(A, EntryId { index: 4, term: 1 }, payload(A, 4, 1)).unwrap();
     let ticket = engine.submit(batch, Durability::Lazy).unwrap();
     let mut batch = engine.batch();
-    batch.append_payload(A, 5, 1, payload(A, 5, 1)).unwrap();
+    batch.append_payload(A, EntryId { index: 5, term: 1 }, payload(A, 5, 1)).unwrap();
     let late = engine.submit(batch, Durability::Lazy).unwrap();
     let parent = std::process::id();
     let mut copy = Some((ticket, late, backup));
@@ -265,7 +265,7 @@ fn by_hand(dir: &Path, clock: &Arc<ManualClock>) -> Engine {
 /// Nothing is accepted any more, and the engine says why.
 fn assert_ends_for(engine: &Engine, what: &str) {
     let mut batch = engine.batch();
-    batch.append_payload(B, 1, 1, b"too late".to_vec()).unwrap();
+    batch.append_payload(B, EntryId { index: 1, term: 1 }, b"too late".to_vec()).unwrap();
     let error = engine.write(batch).unwrap_err();
     assert!(matches!(error, Error::Poisoned { .. }) && error.to_string().contains(what), "{what}: {error}");
     assert!(engine.health().poisoned().unwrap().to_string().contains(what));

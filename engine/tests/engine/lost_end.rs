@@ -4,7 +4,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use logboom::{
-    Engine, Error, ShardId,
+    Engine, EntryId, Error, ShardId,
     disk::{Disk, Fault},
 };
 use logboom_disk::FaultKind;
@@ -46,7 +46,7 @@ fn check_held_back(engine: &Engine, sealed: u64) {
         }
         assert!(matches!(shard.hard_state(), Err(Error::Quarantined { .. })));
         let mut batch = engine.batch();
-        batch.append_payload(shard.id(), next, 1, b"x").unwrap();
+        batch.append_payload(shard.id(), EntryId { index: next, term: 1 }, b"x").unwrap();
         assert!(matches!(engine.write(batch), Err(Error::Quarantined { .. })));
     }
 }

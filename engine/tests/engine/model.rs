@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use logboom::{Batch, Boundary, Durability, Engine, Entry, ShardId, Ticket};
+use logboom::{Batch, Boundary, Durability, Engine, Entry, EntryId, ShardId, Ticket};
 
 use crate::support::*;
 
@@ -138,7 +138,7 @@ fn overwrite_some(rng: &mut Rng, model: &mut Model, id: ShardId, batch: &mut Bat
     for index in start..start + rng.u64(1..4) {
         let (kind, _, payload) = random_entry(rng, large);
         model.entries.push((term, kind, Vec::new(), payload.clone()));
-        entries.push(Entry { kind, ..Entry::new(index, term, Bytes::from(payload)) });
+        entries.push(Entry { kind, ..Entry::new(EntryId { index, term }, Bytes::from(payload)) });
     }
     batch.overwrite(id, entries).unwrap();
 }

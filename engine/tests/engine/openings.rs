@@ -4,7 +4,7 @@ use std::{process::Command, time::Duration};
 
 use bytes::Bytes;
 use logboom::{
-    Capacity, Engine, Error, ManualClock, Runtime,
+    Capacity, Engine, EntryId, Error, ManualClock, Runtime,
     disk::{Disk, SimDisk, SimOptions},
 };
 
@@ -128,7 +128,7 @@ fn a_full_device_is_opened_as_often_as_a_process_is_started() {
 /// Whether the log takes another large entry.
 fn fits(engine: &Engine, index: u64) -> bool {
     let mut batch = engine.batch();
-    batch.append_payload(A, index, 1, Bytes::from(vec![1; 28_000])).unwrap();
+    batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![1; 28_000])).unwrap();
     match engine.write(batch) {
         Ok(_) => true,
         Err(Error::Full(Capacity::Device)) => false,
@@ -145,7 +145,9 @@ fn burst(engine: &Engine, segments: u64) {
 fn fill_and_drop(engine: &Engine, segments: u64) {
     let next = engine.shard(A).next().unwrap_or(1);
     for index in next..next + segments * 8 {
-        write(engine, |batch| batch.append_payload(A, index, 1, Bytes::from(vec![1; 28_000])).map(drop));
+        write(engine, |batch| {
+            batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![1; 28_000])).map(drop)
+        });
     }
     write(engine, |batch| batch.compact_through(A, next + segments * 8 - 2).map(drop));
 }
@@ -222,7 +224,9 @@ fn open_files_are_bounded_by_segments_in_use() {
     let engine = ground.open();
     append(&engine, B, 1..2, 1);
     for index in 1..=800 {
-        write(&engine, |batch| batch.append_payload(C, index, 1, Bytes::from(vec![1; 28_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(C, EntryId { index, term: 1 }, Bytes::from(vec![1; 28_000])).map(drop)
+        });
     }
     engine.close().unwrap();
     let answer = open_with_few_files(&ground, 64, None);

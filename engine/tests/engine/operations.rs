@@ -1,7 +1,7 @@
 //! Every operation and its effect, at once and after the log was opened again.
 
 use bytes::Bytes;
-use logboom::{Boundary, Durability, Engine, Entry, Error, ReadError};
+use logboom::{Boundary, Durability, Engine, Entry, EntryId, Error, ReadError};
 
 use crate::support::*;
 
@@ -31,9 +31,15 @@ fn entries_with_everything() {
     survives(
         |engine| {
             write(engine, |batch| {
-                batch.append(A, Entry { kind: 9, context: b"ctx", ..Entry::new(0, 3, b"zero") })?;
-                batch.append(A, Entry::new(1, 3, b""))?;
-                batch.append(A, Entry { kind: 255, ..Entry::new(2, 4, Bytes::from_static(b"owned")) })?;
+                batch.append(
+                    A,
+                    Entry { kind: 9, context: b"ctx", ..Entry::new(EntryId { index: 0, term: 3 }, b"zero") },
+                )?;
+                batch.append(A, Entry::new(EntryId { index: 1, term: 3 }, b""))?;
+                batch.append(
+                    A,
+                    Entry { kind: 255, ..Entry::new(EntryId { index: 2, term: 4 }, Bytes::from_static(b"owned")) },
+                )?;
                 Ok(())
             });
         },
@@ -153,11 +159,13 @@ fn resetting_empties_the_log_and_keeps_the_rest() {
             write(engine, |batch| {
                 batch.hard_state(A, b"vote")?.commit_hint(A, b"9")?.put(A, b"k", b"v")?;
                 batch.reset_to(A, Some(Boundary { index: 100, term: 7 }))?;
-                batch.append_payload(A, 101, 7, b"after")?;
+                batch.append_payload(A, EntryId { index: 101, term: 7 }, b"after")?;
                 Ok(())
             });
             append(engine, B, 1..10, 1);
-            write(engine, |batch| batch.reset_to(B, None)?.append_payload(B, 0, 9, b"zero").map(drop));
+            write(engine, |batch| {
+                batch.reset_to(B, None)?.append_payload(B, EntryId { index: 0, term: 9 }, b"zero").map(drop)
+            });
             write(engine, |batch| batch.reset_to(C, Some(Boundary { index: 0, term: 0 })).map(drop));
         },
         |engine| {
@@ -182,8 +190,10 @@ fn a_destroyed_shard_may_begin_anew() {
             append(engine, A, 1..10, 1);
             write(engine, |batch| batch.hard_state(A, b"vote")?.put(A, b"k", b"v")?.commit_hint(A, b"").map(drop));
             append(engine, B, 1..10, 1);
-            write(engine, |batch| batch.destroy(A)?.destroy(B)?.append_payload(B, 4, 9, b"anew").map(drop));
-            write(engine, |batch| batch.append_payload(B, 5, 9, b"more").map(drop));
+            write(engine, |batch| {
+                batch.destroy(A)?.destroy(B)?.append_payload(B, EntryId { index: 4, term: 9 }, b"anew").map(drop)
+            });
+            write(engine, |batch| batch.append_payload(B, EntryId { index: 5, term: 9 }, b"more").map(drop));
             write(engine, |batch| batch.destroy(C).map(drop));
         },
         |engine| {
@@ -244,10 +254,14 @@ fn logs_over_many_segments() {
                 let mut batch = engine.batch();
                 for shard in [A, B] {
                     for index in round * 40..(round + 1) * 40 {
-                        batch.append_payload(shard, index, 1, Bytes::from(payload(shard, index, 1))).unwrap();
+                        batch
+                            .append_payload(shard, EntryId { index, term: 1 }, Bytes::from(payload(shard, index, 1)))
+                            .unwrap();
                     }
                 }
-                batch.append_payload(C, round, 1, Bytes::from(vec![round as u8; 40_000])).unwrap();
+                batch
+                    .append_payload(C, EntryId { index: round, term: 1 }, Bytes::from(vec![round as u8; 40_000]))
+                    .unwrap();
                 engine.write(batch).unwrap();
             }
             assert!(engine.segments().len() > 4, "{:?}", engine.segments());
@@ -269,8 +283,12 @@ fn cuts_across_segments() {
         |engine| {
             for index in 0..40 {
                 write(engine, |batch| {
-                    batch.append_payload(A, index, index / 10, Bytes::from(vec![index as u8; 20_000]))?;
-                    batch.append_payload(B, index, 1, Bytes::from(payload(B, index, 1)))?;
+                    batch.append_payload(
+                        A,
+                        EntryId { index, term: index / 10 },
+                        Bytes::from(vec![index as u8; 20_000]),
+                    )?;
+                    batch.append_payload(B, EntryId { index, term: 1 }, Bytes::from(payload(B, index, 1)))?;
                     Ok(())
                 });
             }
@@ -297,18 +315,18 @@ fn the_durable_index_follows_the_tickets() {
         engine.submit(batch, Durability::Durable).unwrap()
     };
     let first = submit(&|batch| {
-        batch.append_payload(A, 5, 1, b"a").unwrap();
+        batch.append_payload(A, EntryId { index: 5, term: 1 }, b"a").unwrap();
     });
     assert_eq!((shard.last(), shard.durable()), (Some(5), None), "accepted, not durable");
     first.wait().unwrap();
     assert_eq!(shard.durable(), Some(5));
     let second = submit(&|batch| {
-        batch.append_payload(A, 6, 1, b"b").unwrap();
+        batch.append_payload(A, EntryId { index: 6, term: 1 }, b"b").unwrap();
     });
     assert_eq!((shard.last(), shard.durable()), (Some(6), Some(5)));
     second.wait().unwrap();
     let third = submit(&|batch| {
-        batch.overwrite(A, [Entry::new(6, 2, b"c")]).unwrap();
+        batch.overwrite(A, [Entry::new(EntryId { index: 6, term: 2 }, b"c")]).unwrap();
     });
     assert_eq!(shard.durable(), Some(5), "what replaces a durable entry is not durable");
     third.wait().unwrap();
@@ -344,7 +362,7 @@ fn compaction_stays_below_the_applied_floor() {
         assert_eq!((shard.first(), shard.applied_floor()), (Some(5), Some(4)), "the boundary is applied");
         write(&engine, |batch| {
             batch.reset_to(A, Some(Boundary { index: 50, term: 2 }))?;
-            batch.append_payload(A, 51, 2, b"").map(drop)
+            batch.append_payload(A, EntryId { index: 51, term: 2 }, b"").map(drop)
         });
         assert_eq!(shard.applied_floor(), Some(50), "a snapshot stands for what was applied");
         drop(shard);
@@ -404,7 +422,7 @@ fn payloads_may_be_declared_after_their_batch() {
     fn append(engine: &Engine, text: &str) -> logboom::Result<()> {
         let mut batch = engine.batch();
         let payload = text.repeat(3).into_bytes();
-        batch.append(A, Entry { context: &payload, ..Entry::new(1, 1, &payload[..]) })?;
+        batch.append(A, Entry { context: &payload, ..Entry::new(EntryId { index: 1, term: 1 }, &payload[..]) })?;
         if text.is_empty() {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use bytes::Bytes;
 use logboom::{
-    Config, Engine, Error, ShardId,
+    Config, Engine, EntryId, Error, ShardId,
     disk::{DirectChoice, SyncMethod},
 };
 
@@ -24,9 +24,9 @@ fn shown<T>(change: impl Fn(&mut Config), work: impl Fn(&Ground, &Engine) -> T) 
 fn fill(engine: &Engine) {
     for index in 0..100 {
         write(engine, |batch| {
-            batch.append_payload(A, index, 1, Bytes::from(vec![7; 20_000]))?;
+            batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![7; 20_000]))?;
             batch
-                .append_payload(ShardId(100 + index / 10), index % 10, 1, b"stays")?
+                .append_payload(ShardId(100 + index / 10), EntryId { index: index % 10, term: 1 }, b"stays")?
                 .compact_through(A, index)
                 .map(drop)
         });

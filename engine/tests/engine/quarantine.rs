@@ -8,7 +8,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom::{Batch, Boundary, Engine, Entry, Error, Quarantine, ReadError, Reason, ShardId, disk::Disk};
+use logboom::{Batch, Boundary, Engine, Entry, EntryId, Error, Quarantine, ReadError, Reason, ShardId, disk::Disk};
 use logboom_wal::{Options, Place, Record, Scanned};
 
 use crate::support::*;
@@ -96,7 +96,7 @@ pub(crate) fn check_hit(engine: &Engine) {
         fill(&mut batch).unwrap();
         assert!(matches!(engine.write(batch), Err(Error::Quarantined { shard: A })));
     };
-    refused(&|batch| batch.append_payload(A, 10, 1, b"x").map(drop));
+    refused(&|batch| batch.append_payload(A, EntryId { index: 10, term: 1 }, b"x").map(drop));
     refused(&|batch| batch.hard_state(A, b"new").map(drop));
     refused(&|batch| batch.truncate_after(A, 3).map(drop));
     refused(&|batch| batch.compact_through(A, 5).map(drop));
@@ -149,10 +149,10 @@ fn healing_part_by_part() {
     }
     // What is not lost must be what it was; what is lost may have any term; and one batch may do both.
     let mut batch = engine.batch();
-    batch.heal(A, Entry::new(3, 2, b"other")).unwrap();
+    batch.heal(A, Entry::new(EntryId { index: 3, term: 2 }, b"other")).unwrap();
     assert!(matches!(engine.write(batch), Err(Error::Term { index: 3, stored: 1, given: 2, .. })));
     let mut batch = engine.batch();
-    batch.heal(A, Entry::new(10, 1, b"beyond")).unwrap();
+    batch.heal(A, Entry::new(EntryId { index: 10, term: 1 }, b"beyond")).unwrap();
     assert!(matches!(engine.write(batch), Err(Error::Beyond { index: 10, last: Some(9), .. })));
     write(&engine, |batch| {
         batch.heal(A, entries(A, 4..5, 1).pop().unwrap())?.heal(A, entries(A, 6..7, 1).pop().unwrap())?;
@@ -272,14 +272,19 @@ fn losses_without_a_trace_hold_back_what_is_not_proven() {
         assert!(matches!(new.entries(3..4, 1), Err(ReadError::Corrupted { range, .. }) if range == (0..u64::MAX)));
         assert!(matches!((a.hard_state(), new.commit_hint()), (Err(_), Err(_))));
         let mut batch = engine.batch();
-        batch.append_payload(ShardId(77), 1, 1, b"x").unwrap();
+        batch.append_payload(ShardId(77), EntryId { index: 1, term: 1 }, b"x").unwrap();
         assert!(matches!(engine.write(batch), Err(Error::Quarantined { shard: ShardId(77) })));
         drop((a, new));
         engine = ground.reopen(engine);
     }
     // One is begun anew, one goes on as it is, the others do not exist.
     write(&engine, |batch| {
-        batch.destroy(A)?.append_payload(A, 8, 8, b"new")?.accept_loss(B)?.destroy(ShardId(78)).map(drop)
+        batch
+            .destroy(A)?
+            .append_payload(A, EntryId { index: 8, term: 8 }, b"new")?
+            .accept_loss(B)?
+            .destroy(ShardId(78))
+            .map(drop)
     });
     for _ in 0..3 {
         assert_eq!(engine.quarantined(), []);
@@ -320,7 +325,7 @@ fn an_end_that_only_a_checkpoint_knows_is_missed() {
         assert!(engine.shard(A).quarantine().unwrap().suffix && engine.shard(A).hard_state().is_err());
         engine = ground.reopen(engine);
     }
-    write(&engine, |batch| batch.destroy(A)?.append_payload(A, 7, 7, b"new").map(drop));
+    write(&engine, |batch| batch.destroy(A)?.append_payload(A, EntryId { index: 7, term: 7 }, b"new").map(drop));
     engine.accept_unknown_losses().unwrap();
     for _ in 0..3 {
         assert_eq!((engine.quarantined(), engine.shard(A).first()), (vec![], Some(7)));
@@ -353,7 +358,7 @@ impl Model {
 
     fn append(&mut self, id: ShardId, batch: &mut Batch<'_>, count: u64, term: u64) -> logboom::Result<()> {
         for index in self.next()..self.next() + count {
-            batch.append_payload(id, index, term, bytes::Bytes::from(payload(id, index, term)))?;
+            batch.append_payload(id, EntryId { index, term }, bytes::Bytes::from(payload(id, index, term)))?;
             self.entries.push(term);
             self.ever.insert((index, term));
         }
@@ -446,7 +451,7 @@ impl Model {
     /// Ends the quarantine in one of the ways that there are.
     fn mend(&self, rng: &mut Rng, engine: &Engine, id: ShardId, unread: &BTreeSet<u64>) {
         let missing = engine.shard(id).quarantine().unwrap_or_default();
-        let entry = |(index, term)| Entry::new(index, term, bytes::Bytes::from(payload(id, index, term)));
+        let entry = |(index, term)| Entry::new(EntryId { index, term }, bytes::Bytes::from(payload(id, index, term)));
         if !missing.suffix {
             engine.heal(id, self.terms().filter(|(index, _)| unread.contains(index)).map(entry)).unwrap();
         }

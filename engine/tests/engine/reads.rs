@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom::{Engine, Shard, TryRead};
+use logboom::{Engine, EntryId, Shard, TryRead};
 
 use crate::support::*;
 
@@ -44,7 +44,9 @@ fn cold_entries_would_block_and_the_future_returns_them() {
         let engine = ground.open();
         for round in 0..40 {
             append(&engine, A, round * 50..(round + 1) * 50, 1);
-            write(&engine, |batch| batch.append_payload(B, round, 1, Bytes::from(vec![1; 20_000])).map(drop));
+            write(&engine, |batch| {
+                batch.append_payload(B, EntryId { index: round, term: 1 }, Bytes::from(vec![1; 20_000])).map(drop)
+            });
         }
         let engine = cold(ground, engine);
         let shard = engine.shard(A);
@@ -89,7 +91,9 @@ fn the_byte_limit_is_kept_but_for_the_first_entry() {
         for index in 0..50 {
             let mut batch = engine.batch();
             for at in 0..4 {
-                batch.append_payload(A, index * 4 + at, 1, Bytes::from(vec![7; 1000])).unwrap();
+                batch
+                    .append_payload(A, EntryId { index: index * 4 + at, term: 1 }, Bytes::from(vec![7; 1000]))
+                    .unwrap();
             }
             engine.write(batch).unwrap();
         }
@@ -145,7 +149,9 @@ fn a_small_cache_and_a_small_index_only_cost_time() {
     let engine = ground.open();
     for round in 0..40 {
         append(&engine, A, round * 50..(round + 1) * 50, 1);
-        write(&engine, |batch| batch.append_payload(B, round, 1, Bytes::from(vec![1; 20_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(B, EntryId { index: round, term: 1 }, Bytes::from(vec![1; 20_000])).map(drop)
+        });
     }
     ground.until(&engine, "segments are sealed", || engine.metrics().index_sealed > 2);
     check(&engine.shard(A), 0..2000, 1);

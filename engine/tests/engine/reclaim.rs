@@ -6,7 +6,7 @@ use std::{
 };
 
 use logboom::{
-    Capacity, Durability, Engine, EntryRef, Error, Segment, ShardId,
+    Capacity, Durability, Engine, EntryId, EntryRef, Error, Segment, ShardId,
     disk::{Fault, SimDisk},
 };
 
@@ -142,7 +142,7 @@ fn a_log_of_bounded_size_makes_room_or_says_who_holds_it() {
         let full = (0..10_000).find_map(|nth| {
             let mut batch = engine.batch();
             let payload = bytes::Bytes::from(vec![7; 20_000]);
-            batch.append_payload(A, nth + 1, 1, payload).unwrap();
+            batch.append_payload(A, EntryId { index: nth + 1, term: 1 }, payload).unwrap();
             engine.submit(batch, Durability::Durable).and_then(|ticket| ticket.wait()).err()
         });
         assert!(matches!(full, Some(Error::Full(Capacity::Bound { .. }))), "{full:?}");
@@ -172,11 +172,11 @@ fn futures_wait_for_room_as_well() {
         let engine = ground.open();
         let submit = |index: u64| {
             let mut batch = engine.batch();
-            batch.append_payload(HOT, index, 1, bytes::Bytes::from(vec![7; 20_000])).unwrap();
+            batch.append_payload(HOT, EntryId { index, term: 1 }, bytes::Bytes::from(vec![7; 20_000])).unwrap();
             drive_on(&ground, &engine, engine.submit_async(batch, Durability::Durable))
         };
         let mut batch = engine.batch();
-        batch.append_payload(A, 1, 1, bytes::Bytes::from_static(b"stays")).unwrap();
+        batch.append_payload(A, EntryId { index: 1, term: 1 }, bytes::Bytes::from_static(b"stays")).unwrap();
         engine.write(batch).unwrap();
         // Far more than fits, and compacted in time. The background compacts by itself: a laggard's entry must move.
         for index in 1..2_000 {
@@ -253,7 +253,9 @@ fn stale_reads_are_not_moved() {
         for index in 1..700 {
             let shard = if index % 5 == 0 { laggard } else { HOT };
             let next = engine.shard(shard).next().unwrap_or(1);
-            write(&engine, |batch| batch.append_payload(shard, next, 1, &[7; 1500][..]).map(drop));
+            write(&engine, |batch| {
+                batch.append_payload(shard, EntryId { index: next, term: 1 }, &[7; 1500][..]).map(drop)
+            });
             if index % 5 == 0 {
                 last = next;
             } else {

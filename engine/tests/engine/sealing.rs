@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io::ErrorKind, time::Duration};
 use bytes::Bytes;
 use fastrand::Rng;
 use logboom::{
-    Durability, Engine, Entry, Reason, ShardId,
+    Durability, Engine, Entry, EntryId, Reason, ShardId,
     disk::{Fault, FaultKind},
 };
 
@@ -27,7 +27,11 @@ fn round(engine: &Engine, shards: u64, index: u64) {
     for first in (1..=shards).step_by(100) {
         write(engine, |batch| {
             for shard in first..(first + 100).min(shards + 1) {
-                batch.append_payload(ShardId(shard), index, 1, Bytes::from(payload(ShardId(shard), index, 1)))?;
+                batch.append_payload(
+                    ShardId(shard),
+                    EntryId { index, term: 1 },
+                    Bytes::from(payload(ShardId(shard), index, 1)),
+                )?;
             }
             Ok(())
         });
@@ -64,7 +68,9 @@ fn a_segment_of_one_entry_per_shard_is_sealed() {
     let ground = Ground::sim(3);
     let engine = ground.open();
     let empty = |batch: &mut logboom::Batch<'_>, shards: std::ops::Range<u64>| {
-        { shards }.try_for_each(|shard| batch.append_payload(ShardId(shard), 1, 1, Bytes::new()).map(drop))
+        { shards }.try_for_each(|shard| {
+            batch.append_payload(ShardId(shard), EntryId { index: 1, term: 1 }, Bytes::new()).map(drop)
+        })
     };
     (0..80).for_each(|nth| write(&engine, |batch| empty(batch, nth * 100..nth * 100 + 100)));
     until_sealed(&ground, &engine);
@@ -118,13 +124,15 @@ fn step(engine: &Engine, rng: &mut Rng) {
         let next = last + 1;
         let done = match rng.u32(..20) {
             0 => batch.destroy(shard).map(drop),
-            1 if last > first => batch.overwrite(shard, [Entry::new(rng.u64(first + 1..=last), 1, &b""[..])]).map(drop),
+            1 if last > first => batch
+                .overwrite(shard, [Entry::new(EntryId { index: rng.u64(first + 1..=last), term: 1 }, &b""[..])])
+                .map(drop),
             2 if last > first => batch.compact_through(shard, rng.u64(first..last)).map(drop),
             3 => batch.hard_state(shard, b"state").map(drop),
             4..=13 if last >= first => {
                 (0..rng.u32(1..4)).try_for_each(|_| heal(&mut batch, shard, rng.u64(first..=last), 1))
             }
-            _ => batch.append_payload(shard, next, 1, vec![3; rng.usize(..60)]).map(drop),
+            _ => batch.append_payload(shard, EntryId { index: next, term: 1 }, vec![3; rng.usize(..60)]).map(drop),
         };
         done.unwrap();
     }
@@ -134,7 +142,7 @@ fn step(engine: &Engine, rng: &mut Rng) {
 }
 
 fn heal(batch: &mut logboom::Batch<'_>, shard: ShardId, index: u64, term: u64) -> logboom::Result<()> {
-    batch.heal(shard, Entry::new(index, term, &b"again"[..])).map(drop)
+    batch.heal(shard, Entry::new(EntryId { index, term }, &b"again"[..])).map(drop)
 }
 
 /// Entries that were handed in again leave parts of records behind, each of which is a stretch: those move as well.
@@ -161,9 +169,9 @@ fn three_to_a_record(engine: &Engine, records: u64) {
     for nth in 0..records / 50 {
         write(engine, |batch| {
             for index in nth * 150 + 1..nth * 150 + 151 {
-                batch.append_payload(A, index, index.div_ceil(3), &b"entry"[..])?;
+                batch.append_payload(A, EntryId { index, term: index.div_ceil(3) }, &b"entry"[..])?;
             }
-            batch.append_payload(B, nth + 1, 1, vec![7; 20_000]).map(drop)
+            batch.append_payload(B, EntryId { index: nth + 1, term: 1 }, vec![7; 20_000]).map(drop)
         });
     }
     write(engine, |batch| batch.compact_through(B, records / 50 - 1).map(drop));

@@ -10,7 +10,7 @@ use std::{
 
 use fastrand::Rng;
 use logboom::{
-    Batch, Boundary, Durability, Engine, Error, ShardId, Ticket,
+    Batch, Boundary, Durability, Engine, EntryId, Error, ShardId, Ticket,
     disk::{Disk, Fault, FaultKind, SimDisk, SimOptions},
     snapshot::{Built, Codec, Error as SnapshotError, Lease, Spec, Stop},
 };
@@ -388,7 +388,7 @@ fn difference(engine: &Engine, models: &Models) -> Option<String> {
 fn append<'a>(engine: &Engine, shard: ShardId, indexes: std::ops::Range<u64>) -> Batch<'a> {
     let mut batch = engine.batch();
     for index in indexes {
-        batch.append_payload(shard, index, 1, payload(shard, index, 1)).unwrap();
+        batch.append_payload(shard, EntryId { index, term: 1 }, payload(shard, index, 1)).unwrap();
     }
     batch
 }
@@ -402,7 +402,7 @@ fn content(shard: ShardId, index: u64) -> Vec<u8> {
 }
 
 fn build(engine: &Engine, rng: &mut Rng, shard: ShardId, index: u64, stop: &Stop) -> logboom::Result<Built> {
-    let mut spec = Spec { shard: shard.0, index, term: 1, ..Spec::default() };
+    let mut spec = Spec::new(shard.0, EntryId { index, term: 1 });
     spec.codec = if rng.bool() { Codec::Lz4 } else { Codec::None };
     let mut builder = engine.snapshots().build(spec, stop)?;
     // The builder repeats the error.

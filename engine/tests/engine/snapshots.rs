@@ -7,7 +7,7 @@ use std::{
 };
 
 use logboom::{
-    Boundary, Durability, Engine, Error, ShardId,
+    Boundary, Durability, Engine, EntryId, Error, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk},
     snapshot::{Built, Error as SnapshotError, Lease, Receiver, Spec, Stop},
 };
@@ -25,7 +25,7 @@ fn content(shard: ShardId, index: u64) -> Vec<u8> {
 }
 
 fn try_build(engine: &Engine, shard: ShardId, index: u64) -> logboom::Result<Built> {
-    let mut spec = Spec { shard: shard.0, index, term: 1, ..Spec::default() };
+    let mut spec = Spec::new(shard.0, EntryId { index, term: 1 });
     spec.membership = b"1, 2, 3".to_vec();
     let mut builder = engine.snapshots().build(spec, &Stop::new())?;
     // The builder repeats the error.
@@ -243,7 +243,7 @@ fn a_refused_registration_can_be_tried_again() {
     assert!(foreign(&batch.register_snapshot(B, &built).unwrap_err()));
     assert!(foreign(&engine.snapshots().register(&build(&elsewhere, A, 20)).unwrap_err()));
     batch.register_snapshot(A, &built).unwrap();
-    batch.append_payload(A, 90, 1, b"a gap").unwrap();
+    batch.append_payload(A, EntryId { index: 90, term: 1 }, b"a gap").unwrap();
     assert!(matches!(engine.write(batch), Err(Error::Gap { .. })));
     assert_eq!(newest(&engine, A), None);
     let older = build(&engine, A, 15);
@@ -291,7 +291,9 @@ fn a_follower_that_is_behind_catches_up_by_snapshot() {
     // The lease has kept what follows.
     let behind = leader.shard(A).entries(31..50, u64::MAX).unwrap();
     for entry in &behind {
-        write(&follower, |batch| batch.append_payload(A, entry.index, entry.term, entry.payload.to_vec()).map(drop));
+        write(&follower, |batch| {
+            batch.append_payload(A, EntryId { index: entry.index, term: entry.term }, entry.payload.to_vec()).map(drop)
+        });
     }
     check(&follower.shard(A), 31..50, 1);
     drop(lease);

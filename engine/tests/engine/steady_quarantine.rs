@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use fastrand::Rng;
-use logboom::{Engine, Quarantine, ReadError, ShardId, disk::Disk};
+use logboom::{Engine, EntryId, Quarantine, ReadError, ShardId, disk::Disk};
 use logboom_wal::Scanned;
 
 use crate::{
@@ -135,7 +135,9 @@ fn with_damage_below_the_checkpoint(config: impl Fn(&mut logboom::Config)) -> (G
     let engine = ground.open();
     for index in 1..60 {
         append(&engine, A, index..index + 1, 1);
-        write(&engine, |batch| batch.append_payload(B, index, 1, bytes::Bytes::from(vec![1; 20_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(B, EntryId { index, term: 1 }, bytes::Bytes::from(vec![1; 20_000])).map(drop)
+        });
     }
     let mut engine = ground.reopen(engine);
     let mut opening = logboom_wal::open_read_only(ground.disk(), logboom_wal::Options::default()).unwrap();

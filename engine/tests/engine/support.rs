@@ -11,7 +11,7 @@ use std::{
 };
 
 use logboom::{
-    Config, Engine, Entry, ManualClock, Runtime, Shard, ShardId,
+    Config, Engine, Entry, EntryId, ManualClock, Runtime, Shard, ShardId,
     disk::{SimDisk, SimOptions},
 };
 use tempfile::TempDir;
@@ -145,7 +145,7 @@ pub(crate) fn append(engine: &Engine, shard: ShardId, indexes: std::ops::Range<u
     let mut batch = engine.batch();
     for index in indexes {
         let payload = payload(shard, index, term);
-        batch.append_payload(shard, index, term, bytes::Bytes::from(payload)).unwrap();
+        batch.append_payload(shard, EntryId { index, term }, bytes::Bytes::from(payload)).unwrap();
     }
     engine.write(batch).unwrap();
 }
@@ -183,7 +183,7 @@ pub(crate) fn check(shard: &Shard, indexes: std::ops::Range<u64>, term: u64) {
 
 /// Entries of one term with the payloads of [`append`], made to last for the test.
 pub(crate) fn entries(shard: ShardId, indexes: std::ops::Range<u64>, term: u64) -> Vec<Entry<'static>> {
-    indexes.map(|index| Entry::new(index, term, bytes::Bytes::from(payload(shard, index, term)))).collect()
+    indexes.map(|index| Entry::new(EntryId { index, term }, bytes::Bytes::from(payload(shard, index, term)))).collect()
 }
 
 /// A future's output, waited for in this thread.

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use logboom::{Durability, Engine, Ticket};
+use logboom::{Durability, Engine, EntryId, Ticket};
 
 use crate::support::*;
 
 fn submit(engine: &Engine, index: u64, durability: Durability) -> Ticket {
     let mut batch = engine.batch();
-    batch.append_payload(A, index, 1, b"payload").unwrap();
+    batch.append_payload(A, EntryId { index, term: 1 }, b"payload").unwrap();
     engine.submit(batch, durability).unwrap()
 }
 

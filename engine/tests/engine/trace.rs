@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use logboom::{Durability, ShardId};
+use logboom::{Durability, EntryId, ShardId};
 
 use crate::support::*;
 
@@ -17,7 +17,9 @@ fn history(seed: u64) -> Vec<String> {
             let mut batch = engine.batch();
             let shard = ShardId(rng.u64(..4));
             let next = engine.shard(shard).next().unwrap_or(1);
-            batch.append_payload(shard, next, 1, Bytes::from(vec![7; rng.usize(..12_000)])).unwrap();
+            batch
+                .append_payload(shard, EntryId { index: next, term: 1 }, Bytes::from(vec![7; rng.usize(..12_000)]))
+                .unwrap();
             if next > 5 {
                 batch.compact_through(shard, next - 5).unwrap();
             }

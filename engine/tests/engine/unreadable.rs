@@ -4,7 +4,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use logboom::{
-    Engine, Error, ReadError, Reason,
+    Engine, EntryId, Error, ReadError, Reason,
     disk::{Fault, FaultKind, SimDisk},
 };
 use logboom_wal::{Options, Place, Scanned, open_read_only};
@@ -40,7 +40,9 @@ fn filled() -> (Ground, Engine, Vec<(u64, Place)>) {
     let engine = ground.open();
     for index in 1..60 {
         append(&engine, A, index..index + 1, 1);
-        write(&engine, |batch| batch.append_payload(B, index, 1, bytes::Bytes::from(vec![1; 12_000])).map(drop));
+        write(&engine, |batch| {
+            batch.append_payload(B, EntryId { index, term: 1 }, bytes::Bytes::from(vec![1; 12_000])).map(drop)
+        });
     }
     let engine = ground.reopen(engine);
     let mut opening = open_read_only(ground.disk(), Options::default()).unwrap();

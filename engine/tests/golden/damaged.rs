@@ -7,7 +7,7 @@
 use std::{fs, io::Write, ops::Range, path::Path, sync::Arc};
 
 use logboom::{
-    Batch, Boundary, Engine, Entry, ManualClock, Runtime, Shard, ShardId,
+    Batch, Boundary, Engine, Entry, EntryId, ManualClock, Runtime, Shard, ShardId,
     disk::{Disk, Mode, Pool, SimDisk, SimOptions},
     snapshot::{Spec, Stop},
 };
@@ -84,18 +84,20 @@ fn fill(engine: &Engine) -> Vec<Vec<u8>> {
     let boundary = Boundary { index: 4, term: 2 };
     one(engine, |batch| {
         batch.reset_to(TERMS, Some(boundary))?.hard_state(TERMS, b"vote")?.commit_hint(TERMS, b"hint")?;
-        batch.append(TERMS, Entry::new(5, 3, b"a"))?.append(TERMS, Entry::new(6, 3, b"b"))?;
-        batch.append(TERMS, Entry::new(7, 9, b"c"))?;
+        batch
+            .append(TERMS, Entry::new(EntryId { index: 5, term: 3 }, b"a"))?
+            .append(TERMS, Entry::new(EntryId { index: 6, term: 3 }, b"b"))?;
+        batch.append(TERMS, Entry::new(EntryId { index: 7, term: 9 }, b"c"))?;
         batch.put(KEYS, b"key", b"value")?.put(KEYS, b"empty", b"")?;
-        batch.append(EMPTY, Entry::new(1, 1, b"to be destroyed"))?;
-        batch.append(SUFFIX, Entry::new(1, 1, b"before the loss"))?.hard_state(KEYS, b"")
+        batch.append(EMPTY, Entry::new(EntryId { index: 1, term: 1 }, b"to be destroyed"))?;
+        batch.append(SUFFIX, Entry::new(EntryId { index: 1, term: 1 }, b"before the loss"))?.hard_state(KEYS, b"")
     });
     snapshot(engine, SNAPSHOTS, 1);
     snapshot(engine, SNAPSHOTS, 3);
     let bodies = fill_lost(engine);
     for payload in [&b"first lost group"[..], b"second lost group"] {
         let index = if payload.starts_with(b"first") { 2 } else { 3 };
-        one(engine, |batch| batch.append(SUFFIX, Entry::new(index, 1, payload)));
+        one(engine, |batch| batch.append(SUFFIX, Entry::new(EntryId { index, term: 1 }, payload)));
     }
     // A shard that wrote nothing in the lost range has lost nothing in it: each of its records names the one before.
     one(engine, |batch| {
@@ -110,7 +112,7 @@ fn fill_lost(engine: &Engine) -> Vec<Vec<u8>> {
     let bodies = [&b"lost entry two"[..], b"lost entry five", b"lost hard state", b"lost key", b"lost value"];
     let [two, five, hard_state, deleted, value] = bodies;
     for (index, payload) in [(1, &b"one"[..]), (2, two), (3, b"three"), (4, b"four"), (5, five), (6, b"six")] {
-        one(engine, |batch| batch.append(LOST, Entry::new(index, 1, payload)));
+        one(engine, |batch| batch.append(LOST, Entry::new(EntryId { index, term: 1 }, payload)));
     }
     one(engine, |batch| batch.put(LOST, b"kept key", b"kept value"));
     one(engine, |batch| batch.hard_state(LOST, hard_state));
@@ -124,7 +126,10 @@ fn end_losses(engine: &Engine) {
     one(engine, |batch| {
         let lost = [(2, &b"lost entry two"[..]), (5, b"lost entry five")];
         for (index, payload) in lost {
-            batch.heal(LOST, Entry { kind: 7, context: b"context", ..Entry::new(index, 1, payload) })?;
+            batch.heal(
+                LOST,
+                Entry { kind: 7, context: b"context", ..Entry::new(EntryId { index, term: 1 }, payload) },
+            )?;
         }
         batch.accept_loss(LOST)?.put(LOST, b"new key", b"new value")?.delete(LOST, b"kept key")
     });
@@ -134,8 +139,8 @@ fn end_losses(engine: &Engine) {
     one(engine, |batch| {
         batch
             .truncate_after(TERMS, 6)?
-            .append(TERMS, Entry::new(7, 10, b"d"))?
-            .append(TERMS, Entry::new(8, 10, b""))?;
+            .append(TERMS, Entry::new(EntryId { index: 7, term: 10 }, b"d"))?
+            .append(TERMS, Entry::new(EntryId { index: 8, term: 10 }, b""))?;
         batch.compact_through(TERMS, 5)?.hard_state(TERMS, b"new vote")?.commit_hint(TERMS, b"new hint")?;
         batch.reset_to(KEYS, Some(Boundary { index: 9, term: 8 }))?.reset_to(EMPTY, None)?;
         batch.forget_snapshot(LOST, forgotten)
@@ -145,7 +150,7 @@ fn end_losses(engine: &Engine) {
 
 /// Builds a snapshot and registers it. Returns its id.
 fn snapshot(engine: &Engine, shard: ShardId, index: u64) -> u64 {
-    let spec = Spec { shard: shard.0, index, term: 1, ..Spec::default() };
+    let spec = Spec::new(shard.0, EntryId { index, term: 1 });
     let mut builder = engine.snapshots().build(spec, &Stop::new()).unwrap();
     builder.file("state").unwrap().write_all(b"content").unwrap();
     let built = builder.finish().unwrap();

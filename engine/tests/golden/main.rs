@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use logboom::{Boundary, Config, Durability, Engine, Entry, ShardId};
+use logboom::{Boundary, Config, Durability, Engine, Entry, EntryId, ShardId};
 
 const VERSION: &str = "v2";
 const LONG: ShardId = ShardId(1);
@@ -88,7 +88,7 @@ fn check(from: &Path) {
     let engine = Engine::open(config(dir.path())).unwrap();
     check_engine(&engine);
     let mut batch = engine.batch();
-    batch.append(LONG, Entry::new(201, 5, b"by a later build")).unwrap();
+    batch.append(LONG, Entry::new(EntryId { index: 201, term: 5 }, b"by a later build")).unwrap();
     engine.write(batch).unwrap();
     engine.close().unwrap();
     let engine = Engine::open(config(dir.path())).unwrap();
@@ -160,17 +160,17 @@ fn fill(engine: &Engine) {
     batch.reset_to(MOVED, Some(boundary)).unwrap().put(MOVED, b"key", b"value").unwrap();
     batch.put(MOVED, b"deleted", b"value").unwrap().commit_hint(MOVED, b"hint").unwrap();
     for index in 10..13 {
-        batch.append(MOVED, Entry::new(index, 2, b"to be overwritten")).unwrap();
+        batch.append(MOVED, Entry::new(EntryId { index, term: 2 }, b"to be overwritten")).unwrap();
     }
-    batch.append(GONE, Entry::new(1, 1, b"to be destroyed")).unwrap();
+    batch.append(GONE, Entry::new(EntryId { index: 1, term: 1 }, b"to be destroyed")).unwrap();
     engine.write(batch).unwrap();
     let mut batch = engine.batch();
-    batch.overwrite(MOVED, [Entry::new(11, 3, b"over the conflict")]).unwrap();
+    batch.overwrite(MOVED, [Entry::new(EntryId { index: 11, term: 3 }, b"over the conflict")]).unwrap();
     batch.delete(MOVED, b"deleted").unwrap().destroy(GONE).unwrap();
     engine.write(batch).unwrap();
     for index in 1..=200 {
         let (context, payload) = (context(index), payload(index));
-        let mut entry = Entry::new(index, term(index), payload.as_slice());
+        let mut entry = Entry::new(EntryId { index, term: term(index) }, payload.as_slice());
         (entry.kind, entry.context) = (kind(index), &context);
         let mut batch = engine.batch();
         batch.append(LONG, entry).unwrap();

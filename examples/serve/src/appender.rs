@@ -1,6 +1,6 @@
 //! Appending from many tasks: who gets which index.
 
-use logboom::{Durability, Engine, Error, ShardId, Ticket};
+use logboom::{Durability, Engine, EntryId, Error, ShardId, Ticket};
 use tokio::sync::Mutex;
 
 use crate::{Answer, Request};
@@ -38,7 +38,7 @@ impl Appender {
         let _turn = self.turn.lock().await;
         let index = self.next_index(request.shard);
         let mut batch = self.engine.batch();
-        batch.append_payload(request.shard, index, 0, request.payload)?;
+        batch.append_payload(request.shard, EntryId { index, term: 0 }, request.payload)?;
         let ticket = self.engine.submit_async(batch, Durability::Durable).await?;
         Ok(Accepted { index, ticket })
     }

@@ -9,7 +9,7 @@
 
 use std::{error::Error, path::Path};
 
-use logboom::{Config, Engine, Entry, ShardId, snapshot::Stop};
+use logboom::{Config, Engine, Entry, EntryId, ShardId, snapshot::Stop};
 use logboom_rsm::{CatchUp, Driver, Options, SnapshotPolicy};
 
 mod kv;
@@ -95,7 +95,7 @@ impl Node {
         let mut batch = self.engine.batch();
         let mut last = 0;
         for (index, term, payload) in entries {
-            batch.append(SHARD, Entry::new(index, term, payload))?;
+            batch.append(SHARD, Entry::new(EntryId { index, term }, payload))?;
             last = index;
         }
         batch.hard_state(SHARD, &last.to_le_bytes())?;

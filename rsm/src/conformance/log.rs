@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use logboom::{
-    Config, Engine, Entry, EntryBatch, ManualClock, Runtime, Shard, ShardId,
+    Config, Engine, Entry, EntryBatch, EntryId, ManualClock, Runtime, Shard, ShardId,
     disk::{SimDisk, SimOptions},
 };
 
@@ -35,7 +35,7 @@ impl Log {
     /// Appends an entry of the term.
     pub(super) fn append(&self, term: u64, payload: Vec<u8>) -> Result<(), Failure> {
         let mut batch = self.engine.batch();
-        batch.append(SHARD, Entry::new(self.end(), term, payload))?;
+        batch.append(SHARD, Entry::new(EntryId { index: self.end(), term }, payload))?;
         self.engine.write(batch)?;
         while self.engine.drive_once() {}
         Ok(())

@@ -4,7 +4,7 @@
 use std::{io::Write, ops::Range};
 
 use logboom::{
-    Batch, Durability, Engine, Entry, Shard, ShardId,
+    Batch, Durability, Engine, Entry, EntryId, Shard, ShardId,
     snapshot::{Built, Spec, Stop},
 };
 use logboom_rsm::{
@@ -102,8 +102,7 @@ impl Bench {
     }
 
     fn try_build(&self, index: u64, term: u64) -> Result<Built, Failure> {
-        let mut builder =
-            self.engine.snapshots().build(Spec { shard: SHARD.0, index, term, ..Spec::default() }, &Stop::new())?;
+        let mut builder = self.engine.snapshots().build(Spec::new(SHARD.0, EntryId { index, term }), &Stop::new())?;
         builder.file("state")?.write_all(b"state")?;
         Ok(builder.finish()?)
     }
@@ -126,12 +125,12 @@ fn payload(index: u64) -> Vec<u8> {
 }
 
 fn add(batch: &mut Batch<'_>, index: u64, term: u64) -> logboom::Result<()> {
-    batch.append(SHARD, Entry::new(index, term, payload(index))).map(drop)
+    batch.append(SHARD, Entry::new(EntryId { index, term }, payload(index))).map(drop)
 }
 
 /// Entries that replace what is there from the first of them on.
 fn replace(batch: &mut Batch<'_>, indexes: Range<u64>, term: u64) -> logboom::Result<()> {
-    batch.overwrite(SHARD, indexes.map(|index| Entry::new(index, term, payload(index)))).map(drop)
+    batch.overwrite(SHARD, indexes.map(|index| Entry::new(EntryId { index, term }, payload(index)))).map(drop)
 }
 
 /// Cuts the power at one operation of the disk after another while `write` runs, and has `check` look at what is left,

@@ -1,7 +1,7 @@
 //! What rots below a driver is never taken for a state.
 
 use logboom::{
-    Entry, ReadError,
+    Entry, EntryId, ReadError,
     disk::{Disk, Rot},
 };
 use logboom_rsm::{Driver, Error};
@@ -70,7 +70,9 @@ fn entries_that_rotted_are_not_applied_before_they_are_healed() {
     assert!(matches!(error, Error::Read(ReadError::Corrupted { .. })), "{error}");
     assert_eq!((driver.applied(), driver.upkeep().unwrap().job.is_none()), (None, true));
 
-    engine.heal(SHARD, (1..41).map(|index| Entry::new(index, index / 10, payload(index).into_bytes()))).unwrap();
+    engine
+        .heal(SHARD, (1..41).map(|index| Entry::new(EntryId { index, term: index / 10 }, payload(index).into_bytes())))
+        .unwrap();
     assert_eq!(apply_all(&mut driver).unwrap().len(), 40);
     check_state(&driver, 40);
 }

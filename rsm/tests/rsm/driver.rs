@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use logboom::{Boundary, Durability, Entry, ReadError, snapshot::Stop};
+use logboom::{Boundary, Durability, Entry, EntryId, ReadError, snapshot::Stop};
 use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, Recovered, SnapshotPolicy, Trigger};
 
 use crate::{
@@ -53,7 +53,7 @@ fn entries_are_applied_once_when_they_are_committed_and_durable() {
     assert_eq!(apply_all(&mut driver).unwrap(), [1, 2, 3]);
     assert!(!driver.is_behind());
     let mut batch = engine.batch();
-    batch.append(SHARD, Entry::new(11, 1, payload(11).into_bytes())).unwrap();
+    batch.append(SHARD, Entry::new(EntryId { index: 11, term: 1 }, payload(11).into_bytes())).unwrap();
     let ticket = engine.submit(batch, Durability::Durable).unwrap();
     driver.commit(100);
     driver.commit(5);
@@ -330,7 +330,11 @@ fn a_machine_that_fails_stops_its_driver() {
     let (mut driver, _) = Driver::regular(&engine, SHARD, machine, options()).unwrap();
     let reader = driver.reader();
     let mut batch = engine.batch();
-    batch.append_payload(SHARD, 1, 1, b"a=b").unwrap().append_payload(SHARD, 2, 1, b"").unwrap();
+    batch
+        .append_payload(SHARD, EntryId { index: 1, term: 1 }, b"a=b")
+        .unwrap()
+        .append_payload(SHARD, EntryId { index: 2, term: 1 }, b"")
+        .unwrap();
     engine.write(batch).unwrap();
     driver.commit(2);
     assert!(matches!(driver.apply(), Err(Error::Outputs { expected: 2, got: 1 })));
@@ -358,7 +362,7 @@ fn a_log_that_lost_what_was_applied_is_refused() {
     driver.commit(7);
     apply_all(&mut driver).unwrap();
     let mut batch = engine.batch();
-    batch.overwrite(SHARD, (7..10).map(|index| Entry::new(index, 9, b"other"))).unwrap();
+    batch.overwrite(SHARD, (7..10).map(|index| Entry::new(EntryId { index, term: 9 }, b"other"))).unwrap();
     engine.write(batch).unwrap();
     assert!(matches!(driver.apply(), Err(Error::Term { index: 7, log: 9, state: 0 })));
 }
@@ -590,7 +594,7 @@ fn entries_are_shown_before_they_are_committed_and_taken_back() {
     driver.rollback_after(400).unwrap();
     assert_eq!(calls.of("rollback"), 600);
     let mut batch = engine.batch();
-    let entries = (401..500).map(|index| Entry::new(index, index / 10, payload(index).into_bytes()));
+    let entries = (401..500).map(|index| Entry::new(EntryId { index, term: index / 10 }, payload(index).into_bytes()));
     batch.overwrite(SHARD, entries).unwrap();
     engine.write(batch).unwrap();
     assert_eq!(driver.pre_commit().unwrap(), Some(499));

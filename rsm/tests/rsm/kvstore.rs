@@ -1,7 +1,7 @@
 //! Two nodes with key-value stores, fed by hand: what etcd's raftexample does behind its raft.
 
 use bytes::Bytes;
-use logboom::{Boundary, Engine, Entry, snapshot::Stop};
+use logboom::{Boundary, Engine, Entry, EntryId, snapshot::Stop};
 use logboom_rsm::{CatchUp, Driver, Error, Options, ReadObjects, SnapshotPolicy};
 
 use crate::{
@@ -55,7 +55,7 @@ impl Node {
         let mut batch = self.engine.batch();
         let mut last = 0;
         for (index, term, payload) in entries {
-            batch.append(SHARD, Entry::new(index, term, payload)).unwrap();
+            batch.append(SHARD, Entry::new(EntryId { index, term }, payload)).unwrap();
             last = index;
         }
         batch.hard_state(SHARD, &hard_state(last)).unwrap();

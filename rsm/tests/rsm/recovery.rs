@@ -6,7 +6,7 @@ use std::{
 };
 
 use logboom::{
-    Engine,
+    Engine, EntryId,
     snapshot::{Built, Spec, Stop},
 };
 use logboom_rsm::{CatchUp, Driver, Error, Options, Recovered, SnapshotPolicy};
@@ -23,8 +23,7 @@ fn open(engine: &Engine) -> logboom_rsm::Result<(Driver<Model>, Recovered)> {
 
 /// A snapshot that nobody's machine has saved.
 fn build(engine: &Engine, index: u64, term: u64) -> Built {
-    let mut builder =
-        engine.snapshots().build(Spec { shard: SHARD.0, index, term, ..Spec::default() }, &Stop::new()).unwrap();
+    let mut builder = engine.snapshots().build(Spec::new(SHARD.0, EntryId { index, term }), &Stop::new()).unwrap();
     builder.file("state").unwrap().write_all(b"0\n-\n").unwrap();
     builder.finish().unwrap()
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use logboom::{Config, Durability, Engine, Entry, EntryBatch, snapshot::Stop};
+use logboom::{Config, Durability, Engine, Entry, EntryBatch, EntryId, snapshot::Stop};
 use logboom_rsm::{
     CatchUp, Driver, Error, Failure, Files, Options, Runner, SaveSnapshot, SnapshotReader, StateMachine,
 };
@@ -46,7 +46,7 @@ fn it_applies_saves_and_compacts_by_itself() {
     let shard = engine.shard(SHARD);
     for index in 1..=300 {
         let mut batch = engine.batch();
-        batch.append(SHARD, Entry::new(index, index / 10, payload(index).into_bytes())).unwrap();
+        batch.append(SHARD, Entry::new(EntryId { index, term: index / 10 }, payload(index).into_bytes())).unwrap();
         // Nobody waits for it: that it is durable is the runner's to find out.
         drop(engine.submit(batch, Durability::Durable).unwrap());
         runner.commit(index);
@@ -210,7 +210,7 @@ fn a_machine_that_fails_ends_the_thread() {
     let (driver, _) = Driver::regular(&engine, SHARD, machine, Options::default()).unwrap();
     let runner = Runner::start(driver, |_, _| {}).unwrap();
     let mut batch = engine.batch();
-    batch.append_payload(SHARD, 1, 1, b"").unwrap();
+    batch.append_payload(SHARD, EntryId { index: 1, term: 1 }, b"").unwrap();
     engine.write(batch).unwrap();
     runner.commit(1);
     until("it fails", || runner.has_failed());

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use logboom::{
-    Config, Durability, Engine, Entry, ManualClock, Runtime, ShardId,
+    Config, Durability, Engine, Entry, EntryId, ManualClock, Runtime, ShardId,
     disk::{Disk as _, SimDisk, SimOptions},
 };
 use logboom_rsm::{Driver, ObjectSnapshots, ObjectStream, ReadObjects, SnapshotPolicy, StateMachine, Transfer};
@@ -82,7 +82,7 @@ pub(crate) fn payload(index: u64) -> String {
 pub(crate) fn append(engine: &Engine, indexes: Range<u64>) -> logboom::Result<()> {
     let mut batch = engine.batch();
     for index in indexes {
-        batch.append(SHARD, Entry::new(index, index / 10, payload(index).into_bytes()))?;
+        batch.append(SHARD, Entry::new(EntryId { index, term: index / 10 }, payload(index).into_bytes()))?;
     }
     engine.submit(batch, Durability::Durable)?.wait()?;
     settle(engine);

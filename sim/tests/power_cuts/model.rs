@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use logboom::{Batch, Boundary, Engine, Entry, Shard, ShardId};
+use logboom::{Batch, Boundary, Engine, Entry, EntryId, Shard, ShardId};
 
 use crate::Failure;
 
@@ -177,7 +177,7 @@ impl Operation {
 }
 
 fn entries(first: u64, rows: &[Row]) -> impl Iterator<Item = Entry<'static>> {
-    (first..).zip(rows).map(|(index, row)| Entry::new(index, row.term, Bytes::from(payload(row.tag))))
+    (first..).zip(rows).map(|(index, row)| Entry::new(EntryId { index, term: row.term }, Bytes::from(payload(row.tag))))
 }
 
 /// The payload of an entry: its tag, then bytes that nothing else has.

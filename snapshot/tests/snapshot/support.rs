@@ -10,7 +10,7 @@ use std::{
 };
 
 use logboom_disk::{Disk, SimDisk, SimOptions};
-use logboom_snapshot::{Built, Codec, Host, Lease, Manifest, Receiver, Registered, Result, Spec, Stop, Store};
+use logboom_snapshot::{Built, Codec, EntryId, Host, Lease, Manifest, Receiver, Registered, Result, Spec, Stop, Store};
 
 pub(crate) const LOG: [u64; 2] = [1, 2];
 pub(crate) const SHARD: u64 = 7;
@@ -77,7 +77,7 @@ fn random_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 pub(crate) fn spec(index: u64, codec: Codec) -> Spec {
-    let mut spec = Spec { shard: SHARD, index, term: index / 10 + 1, ..Spec::default() };
+    let mut spec = Spec::new(SHARD, EntryId { index, term: index / 10 + 1 });
     spec.membership = b"1, 2, 3".to_vec();
     spec.metadata = index.to_string().into_bytes();
     spec.codec = codec;

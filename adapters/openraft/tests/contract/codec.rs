@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use logboom::Engine;
+use logboom::{Engine, EntryId};
 use logboom_openraft::{Codec, Failure, Options, v0_9, v0_10};
 
 use crate::{
@@ -111,7 +111,11 @@ fn data_of_another_crate_is_stored_by_a_codec() {
         assert_eq!(now(read(&engine)), Ok(ADDRESS.parse().unwrap()));
         // What another codec has written is told.
         let mut batch = engine.batch();
-        let foreign = logboom::Entry { kind: 1, context: &[1, 0, 0, 0, 0, 0, 0, 0], ..logboom::Entry::new(0, 1, b"?") };
+        let foreign = logboom::Entry {
+            kind: 1,
+            context: &[1, 0, 0, 0, 0, 0, 0, 0],
+            ..logboom::Entry::new(EntryId { index: 0, term: 1 }, b"?")
+        };
         batch.overwrite(A, [foreign]).unwrap();
         drop(engine.submit(batch, logboom::Durability::Durable).unwrap());
         let said = now(read(&engine)).unwrap_err();

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, SeekFrom, Write};
 
 use logboom::{
-    Config, Engine, Runtime, ShardId,
+    Config, Engine, EntryId, Runtime, ShardId,
     disk::{SimDisk, SimOptions},
     snapshot::{Codec, Spec, Stop},
 };
@@ -20,7 +20,7 @@ fn engine(seed: u64) -> Engine {
 
 /// A handle to a snapshot of `shard` with two files, the one of several chunks, the other empty.
 fn snapshot(engine: &Engine, shard: ShardId, codec: Codec) -> SnapshotData {
-    let spec = Spec { shard: shard.0, index: 7, term: 1, codec, ..Spec::default() };
+    let spec = Spec { codec, ..Spec::new(shard.0, EntryId { index: 7, term: 1 }) };
     let mut builder = engine.snapshots().build(spec, &Stop::new()).unwrap();
     let bytes: Vec<u8> = (0..1_200_000_u32).map(|number| (number / 7).to_le_bytes()[0]).collect();
     builder.file("state").unwrap().write_all(&bytes).unwrap();

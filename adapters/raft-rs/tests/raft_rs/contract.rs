@@ -1,6 +1,6 @@
 //! What raft-rs 0.7 expects of a storage, clause by clause: each row is one case.
 
-use logboom::Boundary;
+use logboom::{Boundary, EntryId};
 use logboom_raft_rs::{Error, Group, Round};
 use raft::{
     GetEntriesContext, Storage, StorageError,
@@ -98,7 +98,7 @@ fn applied_outside_the_log() {
 fn hard_state_is_lost() {
     let group = group_of((2, 2), &[entry(3, 3)]);
     let mut batch = group.engine().batch();
-    batch.append_payload(SHARD, 4, 9, b"").unwrap();
+    batch.append_payload(SHARD, EntryId { index: 4, term: 9 }, b"").unwrap();
     group.engine().write(batch).unwrap();
     let error = Group::open(group.engine(), SHARD, 2).unwrap_err();
     assert!(matches!(error, Error::Term { term: 3, last_term: 9, .. }), "{error}");
@@ -199,7 +199,7 @@ fn every_field() {
 fn foreign_kind() {
     let group = group_of((0, 0), &[]);
     let mut batch = group.engine().batch();
-    batch.append(SHARD, logboom::Entry { kind: 9, ..logboom::Entry::new(1, 1, b"") }).unwrap();
+    batch.append(SHARD, logboom::Entry { kind: 9, ..logboom::Entry::new(EntryId { index: 1, term: 1 }, b"") }).unwrap();
     group.engine().write(batch).unwrap();
     assert!(group.entries(1, 2, None, GetEntriesContext::empty(false)).is_err());
     assert!(matches!(group.failure(), Some(Error::Read { .. })));

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use logboom::{Boundary, Engine};
+use logboom::{Boundary, Engine, EntryId};
 use logboom_raft_rs::{Error, Fetch, Group};
 use raft::{
     GetEntriesContext, StateRole, Storage, StorageError,
@@ -20,7 +20,7 @@ fn cold() -> (Machine, Engine) {
     Group::create(&engine, [SHARD], &members(&[1, 2]), Boundary { index: 0, term: 0 }).unwrap();
     let mut batch = engine.batch();
     for index in 1..=10 {
-        batch.append_payload(SHARD, index, 1, &DATA).unwrap();
+        batch.append_payload(SHARD, EntryId { index, term: 1 }, &DATA).unwrap();
     }
     let mut state = [0; 24];
     (state[0], state[16]) = (1, 10);

@@ -1,7 +1,7 @@
 //! Something of a group is lost while its core runs: the other groups of the loop go on.
 
 use logboom::{
-    Boundary, Engine, ShardId,
+    Boundary, Engine, EntryId, ShardId,
     disk::{Disk, Mode, Pool},
 };
 use logboom_raft_rs::{Error, Group, Round, Writer};
@@ -142,7 +142,7 @@ fn a_group_that_was_left_out_stays_out_until_it_is_opened_again() {
     assert!(pair.writer.submit(&mut round).unwrap().contains(A));
     drop(round);
     pair.a.advance_append_async(of_a);
-    pair.engine.heal(A, (1..4).map(|index| logboom::Entry::new(index, 1, MARK))).unwrap();
+    pair.engine.heal(A, (1..4).map(|index| logboom::Entry::new(EntryId { index, term: 1 }, MARK))).unwrap();
     assert_eq!(pair.a.store().shard().quarantine(), None);
     // Nothing has to be written for this answer, which would acknowledge what was not.
     pair.a.step(append(2, 1, (4, 1), 0, Vec::new())).unwrap();

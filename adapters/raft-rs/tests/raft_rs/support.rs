@@ -4,7 +4,7 @@ use std::{io::ErrorKind, sync::Arc};
 
 use bytes::Bytes;
 use logboom::{
-    Boundary, Config, Engine, ManualClock, Runtime, ShardId,
+    Boundary, Config, Engine, EntryId, ManualClock, Runtime, ShardId,
     disk::{Fault, FaultKind, SimDisk, SimOptions},
     snapshot::{Built, Stop},
 };
@@ -88,7 +88,7 @@ pub(crate) fn group_of_members(voters: &[u64], boundary: (u64, u64), entries: &[
     if let Some(last) = entries.last() {
         let mut batch = engine.batch();
         for entry in entries {
-            batch.append_payload(SHARD, entry.index, entry.term, &entry.data[..]).unwrap();
+            batch.append_payload(SHARD, EntryId { index: entry.index, term: entry.term }, &entry.data[..]).unwrap();
         }
         let mut state = [0; 24];
         state[..8].copy_from_slice(&last.term.to_le_bytes());

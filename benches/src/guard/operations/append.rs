@@ -1,6 +1,6 @@
 //! Stages append and compact: batches that are accepted. Writing them is not counted.
 
-use logboom::{Durability, ShardId};
+use logboom::{Durability, EntryId, ShardId};
 
 use crate::{
     Result,
@@ -33,7 +33,7 @@ fn append(shards: u64, bytes: usize, batches: u64) -> Result<u64> {
         counted(&mut || {
             let mut batch = fixture.engine.batch();
             for shard in 0..shards {
-                batch.append_payload(ShardId(shard), index, TERM, &payload)?;
+                batch.append_payload(ShardId(shard), EntryId { index, term: TERM }, &payload)?;
             }
             drop(fixture.engine.submit(batch, Durability::Durable)?);
             Ok(())

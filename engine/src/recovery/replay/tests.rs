@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use logboom_disk::{SimDisk, SimOptions};
+use logboom_snapshot::EntryId;
 use logboom_wal::{Descriptor, ManualClock, Options, Runtime};
 
 use super::*;
@@ -94,7 +95,7 @@ fn quarantine(scanned: Vec<Scanned>) -> (Vec<(ShardId, Quarantine)>, bool, HashM
 
 fn entries(batch: &mut Batch<'_>, shard: ShardId, range: std::ops::Range<u64>, term: u64) -> Result<()> {
     for index in range {
-        batch.append(shard, Entry::new(index, term, b"payload"))?;
+        batch.append(shard, Entry::new(EntryId { index, term }, b"payload"))?;
     }
     Ok(())
 }
@@ -135,7 +136,10 @@ fn what_a_descriptor_tells_is_applied_and_the_rest_is_missing() {
     assert_eq!(last(&|batch| batch.put(A, b"k", b"v").map(drop)), (Some(keys.clone()), (5, 8)));
     assert_eq!(last(&|batch| batch.delete(A, b"k").map(drop)), (Some(keys), (5, 8)));
     assert_eq!(last(&|batch| batch.accept_loss(A).map(drop)), (None, (5, 8)));
-    assert_eq!(last(&|batch| batch.heal(A, Entry::new(6, 1, b"x")).map(drop)), (Some(lost(&[(6, 7)])), (5, 8)));
+    assert_eq!(
+        last(&|batch| batch.heal(A, Entry::new(EntryId { index: 6, term: 1 }, b"x")).map(drop)),
+        (Some(lost(&[(6, 7)])), (5, 8))
+    );
 }
 
 #[test]
@@ -159,8 +163,14 @@ fn what_comes_later_is_proven_and_may_make_good() {
 
 #[test]
 fn what_overwrote_older_entries_and_is_lost_does_not_bring_them_back() {
-    let overwrite =
-        |batch: &mut Batch<'_>| batch.overwrite(A, [Entry::new(6, 2, b"new"), Entry::new(7, 2, b"new")]).map(drop);
+    let overwrite = |batch: &mut Batch<'_>| {
+        batch
+            .overwrite(
+                A,
+                [Entry::new(EntryId { index: 6, term: 2 }, b"new"), Entry::new(EntryId { index: 7, term: 2 }, b"new")],
+            )
+            .map(drop)
+    };
     let mut scanned = history(&[&|batch| entries(batch, A, 5..8, 1), &overwrite, &|batch| entries(batch, A, 8..9, 2)]);
     lose(&mut scanned, 2);
     let (found, ..) = quarantine(scanned);

@@ -1,6 +1,6 @@
 //! dragonboat's `ILogDB` and `LogReader`, on the bare engine.
 
-use logboom::{Boundary, Durability, EntryBatch, Error, ReadError, ShardId};
+use logboom::{Boundary, Durability, EntryBatch, EntryId, Error, ReadError, ShardId};
 
 use logboom_rsm::Failure;
 
@@ -11,7 +11,9 @@ pub(super) const ROWS: &[Row] = &[
         let save = |bench: &Bench| {
             bench.write(|batch| {
                 for shard in (1..9).map(ShardId) {
-                    batch.append_payload(shard, 1, 1, payload(shard.0))?.hard_state(shard, b"term 1")?;
+                    batch
+                        .append_payload(shard, EntryId { index: 1, term: 1 }, payload(shard.0))?
+                        .hard_state(shard, b"term 1")?;
                 }
                 Ok(())
             })
@@ -37,7 +39,7 @@ pub(super) const ROWS: &[Row] = &[
                 scope.spawn(move || {
                     let save = |index| {
                         bench.submit(Durability::Durable, |batch| {
-                            batch.append_payload(shard, index, 1, payload(index)).map(drop)
+                            batch.append_payload(shard, EntryId { index, term: 1 }, payload(index)).map(drop)
                         })
                     };
                     (1..50).for_each(|index| drop(save(index).unwrap()));
@@ -102,7 +104,9 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("CompactEntriesTo gives the space back", |bench| {
         for index in 1..60 {
-            bench.write(|batch| batch.append_payload(SHARD, index, 1, vec![1; 30_000]).map(drop)).unwrap();
+            bench
+                .write(|batch| batch.append_payload(SHARD, EntryId { index, term: 1 }, vec![1; 30_000]).map(drop))
+                .unwrap();
         }
         let before = bench.engine.space();
         bench.compact(58).unwrap();

@@ -1,6 +1,6 @@
 //! etcd-io/raft's `Storage` and `MemoryStorage`, etcd's `wal` and `snap`, on the bare engine.
 
-use logboom::{Boundary, Durability, Error, ReadError};
+use logboom::{Boundary, Durability, EntryId, Error, ReadError};
 
 use logboom_rsm::Failure;
 
@@ -164,7 +164,7 @@ pub(super) const ROWS: &[Row] = &[
         for index in 1..60 {
             bench
                 .write(|batch| {
-                    batch.append_payload(SHARD, index, 7, vec![1; 30_000])?;
+                    batch.append_payload(SHARD, EntryId { index, term: 7 }, vec![1; 30_000])?;
                     batch.compact_through(SHARD, index).map(drop)
                 })
                 .unwrap();

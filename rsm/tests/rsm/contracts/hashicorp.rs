@@ -1,6 +1,6 @@
 //! hashicorp/raft's `LogStore` and `StableStore`, and raft-wal, on the bare engine.
 
-use logboom::{Durability, Error, ReadError};
+use logboom::{Durability, EntryId, Error, ReadError};
 
 use super::{Bench, Row, SHARD, add, payload};
 
@@ -132,7 +132,9 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("raft-wal: a log that was truncated is not found longer after a crash (raft-wal#31)", |bench| {
         for index in 1..60 {
-            bench.write(|batch| batch.append_payload(SHARD, index, 1, vec![1; 20_000]).map(drop)).unwrap();
+            bench
+                .write(|batch| batch.append_payload(SHARD, EntryId { index, term: 1 }, vec![1; 20_000]).map(drop))
+                .unwrap();
         }
         bench.write(|batch| batch.truncate_after(SHARD, 3).map(drop)).unwrap();
         let bench = bench.power_cut();

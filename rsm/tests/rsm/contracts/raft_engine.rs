@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use logboom::{Durability, Error, ShardId};
+use logboom::{Durability, EntryId, Error, ShardId};
 
 use super::{Bench, Row, SHARD, add, at_every_cut, payload};
 
@@ -15,7 +15,11 @@ pub(super) const ROWS: &[Row] = &[
         let write = |bench: &Bench| {
             bench.write(|batch| {
                 batch.compact_through(SHARD, 5)?.put(SHARD, b"region", b"split")?;
-                batch.append_payload(ShardId(1), 1, 1, payload(1))?.append_payload(ShardId(2), 1, 1, payload(1))?;
+                batch.append_payload(ShardId(1), EntryId { index: 1, term: 1 }, payload(1))?.append_payload(
+                    ShardId(2),
+                    EntryId { index: 1, term: 1 },
+                    payload(1),
+                )?;
                 Ok(())
             })
         };
@@ -83,8 +87,8 @@ pub(super) const ROWS: &[Row] = &[
         for index in 1..60 {
             bench
                 .write(|batch| {
-                    batch.append_payload(SHARD, index, 1, vec![1; 20_000])?;
-                    batch.append_payload(ShardId(1), index, 1, payload(index)).map(drop)
+                    batch.append_payload(SHARD, EntryId { index, term: 1 }, vec![1; 20_000])?;
+                    batch.append_payload(ShardId(1), EntryId { index, term: 1 }, payload(index)).map(drop)
                 })
                 .unwrap();
         }

@@ -1,0 +1,11 @@
+//! The id of an entry in a raft log: its index and its term.
+
+/// Index and term of an entry, named: as two bare numbers side by side they could be swapped, and an overwriting append
+/// at the wrong index drops entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntryId {
+    /// The index.
+    pub index: u64,
+    /// The term.
+    pub term: u64,
+}
