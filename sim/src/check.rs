@@ -28,11 +28,11 @@ pub enum Check {
     Accepted,
     /// What was submitted is readable, as it was written, in its order.
     Readable,
-    /// A ticket is done only when all before it are; none fails but after a failure of the device.
+    /// A ticket completes only when all before it have; none fails except after a failure of the device.
     AckedInOrder,
     /// Nothing is acknowledged after the log was poisoned, and nothing is accepted.
     FailStop,
-    /// A log opens, whatever crash it went through.
+    /// A log opens after any crash.
     Opens,
     /// After a crash a prefix of the submitted batches is there, each whole, with all that were acknowledged.
     Prefix,
@@ -46,13 +46,13 @@ pub enum Check {
     Bounded,
     /// Of a damaged log, what is served is right, and what is not served is said to be corrupted.
     DamageShows,
-    /// Nothing is taken for the log's that is not its own, and a damaged identity costs nothing.
+    /// No file of another log is used, and a damaged identity costs no data.
     Identity,
-    /// What is registered or leased can be read as it was built, and no other file is left.
+    /// A registered or leased snapshot can be read as it was built, and no other file is left.
     Snapshots,
     /// A copy is the log as it was when the copy was begun.
     Copies,
-    /// Callbacks and wakers that panic or use the engine cost nothing else, and what they write is kept.
+    /// Callbacks and wakers that panic or use the engine have no other effect, and what they write is kept.
     Foreign,
     /// The engine comes to rest.
     Rests,
@@ -95,7 +95,7 @@ pub(crate) fn differences(engine: &Engine, models: &Models, shards: u64, entries
         .or_else(|| (0..shards).find_map(|id| entries_difference(&engine.shard(ShardId(id)), model(id), entries)))
 }
 
-/// What differs besides entries.
+/// A difference in anything but entries.
 pub(crate) fn state_difference(shard: &Shard, model: &Model, judged: Entries) -> Option<String> {
     let missing = shard.quarantine();
     match &missing {
@@ -138,7 +138,7 @@ pub(crate) fn state_difference(shard: &Shard, model: &Model, judged: Entries) ->
     .or_else(|| (keys != our_keys).then(|| differ("keys", format!("{keys:?}"), format!("{our_keys:?}")))?)
 }
 
-/// What differs in the list of snapshots.
+/// A difference in the list of snapshots.
 fn snapshots_difference(engine: &Engine, id: ShardId, model: &Model, judged: Entries) -> Option<String> {
     let ours: Vec<_> = model.snapshots.iter().map(|one| (one.order, one.id, one.file)).collect();
     let theirs = engine.snapshots().list(id);
@@ -199,7 +199,7 @@ fn damaged_entry(shard: &Shard, model: &Model, index: u64) -> Option<String> {
     }
 }
 
-/// Reads some entries, in one of the ways that there are, and compares them.
+/// Reads some entries, by one of the possible calls, and compares them.
 pub(crate) fn read_some(
     engine: &Engine,
     models: &Models,
@@ -236,7 +236,7 @@ pub(crate) fn read_some(
     (!right).then(|| format!("{:?}: {from}..{to}: wrong entries: {batch:?}", shard.id()))
 }
 
-/// What a read comes to.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Entries,

@@ -15,7 +15,7 @@ enum Source {
 }
 
 impl Choices {
-    /// Decisions without end, that follow from a seed.
+    /// An endless source of decisions from a seed.
     pub fn seeded(seed: u64) -> Self {
         Self(Source::Seed(Rng::with_seed(seed)))
     }
@@ -62,12 +62,12 @@ impl Choices {
         u8::try_from(self.below(256)).unwrap_or_default()
     }
 
-    /// True in so many of a hundred cases.
+    /// True in `percent` of a hundred cases.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    /// One of several, each as likely.
+    /// One of several, all equally likely.
     ///
     /// # Panics
     /// If there are none.
@@ -75,7 +75,7 @@ impl Choices {
         among[self.size(among.len())]
     }
 
-    /// The position of one of several, each as likely as its weight says.
+    /// The position of one of several, chosen by weight.
     pub fn weighted(&mut self, weights: &[u64]) -> usize {
         let mut left = self.below(weights.iter().sum());
         for (at, weight) in weights.iter().enumerate() {

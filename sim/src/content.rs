@@ -10,12 +10,12 @@ use crate::model::Written;
 const LARGE_EVERY: u64 = 61;
 const LARGE_BYTES: u64 = 600_000;
 
-/// What the name of the `nth` file is.
+/// The name of the `nth` file.
 pub(crate) fn name(nth: u64) -> String {
     if nth == 0 { "state".to_owned() } else { format!("tables/{nth:06}") }
 }
 
-/// How many files there are.
+/// The number of files.
 pub(crate) fn files(tag: u64) -> u64 {
     1 + tag % 3
 }
@@ -43,10 +43,10 @@ pub(crate) fn bytes(tag: u64, nth: u64) -> Vec<u8> {
     bytes
 }
 
-/// What the snapshot has that is not as it was built; `None` if all is.
+/// The first difference between the snapshot and what was built; `None` if there is none.
 ///
 /// # Errors
-/// What reading fails with.
+/// The error of the read.
 pub(crate) fn difference(lease: &Lease, tag: u64) -> Result<Option<String>, Error> {
     let manifest = lease.manifest();
     let told = (&manifest.membership[..], &manifest.metadata[..], manifest.files.len() as u64);

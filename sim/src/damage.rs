@@ -29,7 +29,7 @@ pub(crate) fn verify(world: &World) -> Result<(), Failure> {
     }
 }
 
-/// Damages one of the checkpoint slots, if both are intact: losing one of them is to lose nothing.
+/// Damages one of the checkpoint slots if both are intact: the loss of one must cost nothing.
 ///
 /// # Errors
 /// [`Check::Verifies`].
@@ -75,8 +75,8 @@ pub(crate) fn hurt_a_segment(world: &World, choices: &mut Choices) -> Option<BTr
     Some(records.iter().filter(is_hit).map(|(_, _, shard)| *shard).collect())
 }
 
-/// Removes the newest segment file, or cuts it to nothing, where something says that there was one; false where nothing
-/// does: then a log that ended before it looks the same.
+/// Removes the newest segment file, or cuts it to nothing, if something else says that it existed; false if nothing
+/// does, as a log that ended before it looks the same then.
 pub(crate) fn lose_the_newest(world: &World, choices: &mut Choices) -> bool {
     let disk: Arc<dyn Disk> = Arc::clone(&world.disk) as Arc<dyn Disk>;
     let Ok(mut opening) = logboom_wal::open_read_only(disk, Options::default()) else { return false };
@@ -100,7 +100,7 @@ pub(crate) fn lose_the_newest(world: &World, choices: &mut Choices) -> bool {
     removed.and_then(|()| world.disk.sync_dir()).is_ok()
 }
 
-/// Has the next opening not read a part of a segment, or all of it.
+/// Makes a part of a segment, or all of it, unreadable for the next opening.
 pub(crate) fn unread_a_segment(world: &World, choices: &mut Choices) -> bool {
     let segments = segment_names(&*world.disk);
     if segments.is_empty() {
@@ -117,7 +117,7 @@ pub(crate) fn unread_a_segment(world: &World, choices: &mut Choices) -> bool {
     true
 }
 
-/// Gives two segment files each other's names. That costs nothing.
+/// Swaps the names of two segment files. That must cost nothing.
 pub(crate) fn exchange_names(world: &World, choices: &mut Choices) {
     let disk = &world.disk;
     let segments = segment_names(&**disk);
@@ -136,7 +136,7 @@ pub(crate) fn exchange_names(world: &World, choices: &mut Choices) {
     }
 }
 
-/// Where each record of the log lies, and of which shard it is.
+/// The place and the shard of each record of the log.
 fn records(world: &World) -> Vec<(String, Range<u64>, u64)> {
     let disk: Arc<dyn Disk> = Arc::clone(&world.disk) as Arc<dyn Disk>;
     let Ok(mut opening) = logboom_wal::open_read_only(disk, Options::default()) else { return Vec::new() };

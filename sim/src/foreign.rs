@@ -21,7 +21,7 @@ use crate::{
 /// The shard that callbacks write to, and nothing else does.
 const THEIRS: ShardId = ShardId(1 << 40);
 
-/// What callbacks and wakers do besides taking the answer.
+/// The action of a callback or waker besides taking the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     Nothing,
@@ -31,13 +31,13 @@ pub(crate) enum Act {
     Write,
 }
 
-/// What callbacks need, and what came of them. It goes on over the lives of the engine.
+/// The state that callbacks share, and what they did. It lasts over restarts of the engine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Foreign(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The engine that lives; none while one ends, so that callbacks keep none alive.
+    /// The running engine; none while one is closed, so that callbacks do not keep it alive.
     engine: Mutex<Option<Engine>>,
     /// Of the engine that lives.
     panics: AtomicU64,
@@ -64,13 +64,13 @@ impl Act {
 }
 
 impl Foreign {
-    /// Has callbacks use this engine.
+    /// Lets callbacks use this engine.
     pub(crate) fn enter(&self, engine: &Engine) {
         *lock(&self.0.engine) = Some(engine.clone());
         self.0.panics.store(0, Ordering::Relaxed);
     }
 
-    /// Has them use none any more: an engine ends.
+    /// Lets callbacks use no engine, as this one ends.
     pub(crate) fn leave(&self) {
         let engine = lock(&self.0.engine).take();
         drop(engine);

@@ -2,10 +2,10 @@
 
 use crate::{Choices, Scope, run};
 
-/// Bytes that decide: a longer history only says later what a shorter one says.
+/// The most bytes of an input: a longer history finds nothing that a shorter one does not.
 const BYTES_MAX: usize = 4 << 10;
 
-/// A history of operations and openings beside the model.
+/// Runs a history of operations and openings, and compares the engine with the model.
 ///
 /// # Panics
 /// If an invariant does not hold.
@@ -13,7 +13,7 @@ pub fn engine_ops(bytes: &[u8]) {
     history(bytes, Scope::Operations);
 }
 
-/// A history with crashes in the middle of operations and of recoveries.
+/// Runs a history with crashes in the middle of operations and of recoveries.
 ///
 /// # Panics
 /// If an invariant does not hold.

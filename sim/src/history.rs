@@ -36,13 +36,13 @@ use weights::Weights;
 pub enum Scope {
     /// Operations, and the log closed and opened again.
     Operations,
-    /// Crashes as well.
+    /// The above, and crashes.
     Crashes,
-    /// Failures of the device as well, and damage that it is to survive.
+    /// The above, and failures of the device and damage that the log must survive.
     Everything,
 }
 
-/// What a history came to.
+/// The counts of a history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Batches submitted.
@@ -84,7 +84,7 @@ struct History {
     author: Author,
     /// The shards after the last batch that is acknowledged, and after each one since.
     states: Vec<Models>,
-    /// The number of the batch behind which `states` begins.
+    /// The number of the batch after which `states` begins.
     base: u64,
     tickets: Tickets,
     foreign: Foreign,
@@ -99,7 +99,7 @@ struct History {
     past: Vec<Models>,
     ever_written: EverWritten,
     live_damage: Option<LiveDamage>,
-    /// Something was damaged once: the disk holds what no crash explains.
+    /// Whether anything was ever damaged: the disk then holds content that no crash explains.
     is_scarred: bool,
     counts: Counts,
 }
@@ -196,7 +196,7 @@ impl History {
         if self.world.has_halted() { Ok(()) } else { self.compare(engine) }
     }
 
-    /// Has a thread of the log, or a machine, end in a panic, or a read fail with one. The log does not serve any more
+    /// Makes a thread or a machine of the log end in a panic, or a read fail with one. The log must not serve any more
     /// when something of it has ended.
     fn end_a_machine(&mut self, engine: &Engine) -> Result<(), Failure> {
         self.world.plan_panic(&mut self.choices);
@@ -355,7 +355,7 @@ impl History {
         }
     }
 
-    /// Goes on with what a batch that was accepted has made.
+    /// Continues with the state after an accepted batch.
     fn take(&mut self, ticket: Ticket, models: Models) {
         let act = Act::choose(&mut self.choices, self.weights.foreign);
         self.tickets.push(ticket, &mut self.choices, &self.foreign, act);
@@ -371,7 +371,7 @@ impl History {
         }
     }
 
-    /// On a full device, batches that give space back are still accepted.
+    /// Checks that a full device still accepts batches that free space.
     fn drain(&mut self, engine: &Engine) -> Result<(), Failure> {
         let mut models = self.models().clone();
         let operations = self.author.release(&models);
@@ -389,7 +389,7 @@ impl History {
         self.world.pass(engine, Duration::from_millis(600))
     }
 
-    /// Notes what has been acknowledged.
+    /// Notes the acknowledged batches.
     fn settle(&mut self, engine: &Engine) -> Result<(), Failure> {
         let poisoned = engine.health().poisoned().is_some();
         if poisoned && !self.world.is_faulty {
@@ -412,7 +412,7 @@ impl History {
         Ok(())
     }
 
-    /// The first `count` states are not to be found any more, unless something is damaged.
+    /// Drops the first `count` states: recovery must not find them any more, unless something is damaged.
     fn forget(&mut self, count: usize) {
         let gone = self.states.drain(..count);
         if self.weights.damages > 0 {
@@ -429,14 +429,14 @@ impl History {
         self.poisoned = false;
     }
 
-    /// Of an engine at rest: every callback has been called, and what it did is as it should be.
+    /// Checks an engine at rest: every callback was called, and its writes are as expected.
     fn check_foreign(&mut self, engine: &Engine) -> Result<(), Failure> {
         self.settle(engine)?;
         self.tickets.check_called()?;
         self.foreign.check_panics(engine)
     }
 
-    /// Everything that was submitted can be read, durable or not, whatever became of the log.
+    /// Checks that everything submitted can be read, durable or not, even if the log failed.
     fn compare(&self, engine: &Engine) -> Result<(), Failure> {
         self.readable(differences(engine, self.models(), self.shards(), self.judged()))
     }
@@ -469,7 +469,7 @@ impl History {
         }
     }
 
-    /// When nothing is live any more, next to no segment is in use.
+    /// Checks that almost no segment is in use when nothing is live.
     fn space_returns(&mut self, engine: &Engine) -> Result<(), Failure> {
         self.handles.clear();
         let mut models = self.models().clone();
@@ -493,5 +493,5 @@ impl History {
     }
 }
 
-/// Of a log without entries: what a checkpoint does not pay for yet.
+/// The segments that a log without entries may have in use until the next checkpoint.
 const SEGMENTS_LEFT: usize = 10;

@@ -1,11 +1,11 @@
 //! The simulator that tries to make Logboom lose data.
 //!
-//! A *history* is a random sequence of everything that an engine can be asked for, on a simulated disk that fails,
-//! loses power and has its process killed, beside a plain model in memory that says what must be there. All decisions
-//! come from one source of [`Choices`], a seed or the bytes of a fuzzer, so that a history that fails can be repeated.
+//! A *history* is a random sequence of all operations of an engine, on a simulated disk that fails, loses power and has
+//! its process killed. A plain model in memory says what the engine must hold. All decisions come from one source of
+//! [`Choices`], a seed or the bytes of a fuzzer, so that a failing history can be repeated.
 //!
-//! The silence of a simulator proves as much as it would notice: *marks* count the interesting places that histories
-//! came by, and *mutants* are deliberate bugs, each of which must be found.
+//! A simulator that finds nothing proves something only if it would find a bug: *marks* count the interesting places
+//! that histories reach, and *mutants* are deliberate bugs, each of which must be found.
 
 #![forbid(unsafe_code)]
 

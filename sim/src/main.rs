@@ -28,17 +28,17 @@ struct Cli {
     /// The first seed; alone, the only one, which is run twice and compared.
     #[arg(long)]
     seed: Option<u64>,
-    /// Shows as many of the disk's last operations when a seed fails.
+    /// The number of the disk's last operations to show when a seed fails.
     #[arg(long, default_value_t = 0)]
     trace: usize,
-    /// Histories at a time.
+    /// The number of histories to run at a time.
     #[arg(long, default_value_t = 0)]
     threads: usize,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Stops short scripts in every operation, and tries every outcome; has every operation of them fail.
+    /// Stops short scripts in every operation and tries every outcome, and makes every operation fail.
     Scripts {
         /// The number of scripts.
         #[arg(long, default_value_t = 20, value_parser = value_parser!(u64).range(1..))]

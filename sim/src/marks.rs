@@ -1,4 +1,4 @@
-//! The places that a run is to reach: see `logboom_wal::marks`.
+//! The places that a run must reach: see `logboom_wal::marks`.
 
 use std::collections::BTreeMap;
 

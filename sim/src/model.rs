@@ -1,4 +1,4 @@
-//! The shards as the rules of the operations make them, in memory and without any of the engine's code.
+//! The model: the state of the shards after each operation, in memory and without any of the engine's code.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -18,7 +18,7 @@ pub(crate) struct Model {
     pub(crate) entries: Vec<Written>,
     /// The bytes that the caller keeps for the shard.
     pub(crate) hard_state: Option<Vec<u8>>,
-    /// As `hard_state`, but it may be lazy.
+    /// Like `hard_state`, but it may be written lazily.
     pub(crate) commit_hint: Option<Vec<u8>>,
     /// Keys and values.
     pub(crate) keys: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -29,13 +29,13 @@ pub(crate) struct Model {
 /// A snapshot that was registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    /// The index and the term that it stands for: what snapshots are ordered by.
+    /// Its last index and the term of that, by which snapshots are ordered.
     pub(crate) order: (u64, u64),
-    /// What the engine calls it.
+    /// Its id in the engine.
     pub(crate) id: u64,
     /// The number in its file's name.
     pub(crate) file: u64,
-    /// What its bytes follow from.
+    /// The tag that its bytes are derived from.
     pub(crate) tag: u64,
 }
 
@@ -52,7 +52,7 @@ impl Model {
         self.first + self.entries.len() as u64
     }
 
-    /// Whether a log could begin anywhere.
+    /// Whether the log may begin at any index.
     pub(crate) fn is_vacant(&self) -> bool {
         self.entries.is_empty() && self.boundary.is_none()
     }
@@ -95,7 +95,7 @@ impl Model {
     }
 }
 
-/// An entry that was written: what its bytes are follows from its tag, which no other entry has.
+/// An entry that was written. Its bytes are derived from its tag, which is unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
     /// The term.
@@ -106,7 +106,7 @@ pub(crate) struct Written {
     pub(crate) context_len: u8,
     /// The length of the payload.
     pub(crate) len: u32,
-    /// What sets its bytes apart from those of every other entry.
+    /// A unique number that its bytes are derived from.
     pub(crate) tag: u64,
 }
 

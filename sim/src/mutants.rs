@@ -1,4 +1,4 @@
-//! The test of the simulator: each deliberate bug, switched on alone, is found, and without one nothing is.
+//! Tests the simulator: it must find each deliberate bug when that is switched on alone, and nothing without one.
 
 use std::{
     io::{self, Write},
@@ -19,7 +19,7 @@ use crate::{
     runner::{Run, run_seeds},
 };
 
-/// What to do with which bugs.
+/// The arguments of `logboom-sim mutants`.
 #[derive(Debug, Parser)]
 pub struct Args {
     /// The bugs; all of them if none is named.
@@ -28,7 +28,7 @@ pub struct Args {
     /// The most seconds that finding a bug may take.
     #[arg(long, default_value_t = 60, value_parser = value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Looks in this process, for the bug that is named, or without one.
+    /// Searches in this process, with the named bug switched on, or without one.
     #[arg(long, hide = true)]
     alone: bool,
 }
@@ -38,14 +38,14 @@ fn names() -> impl Iterator<Item = &'static str> {
     Mutant::ALL.iter().map(|mutant| mutant.name())
 }
 
-/// How long nothing is to be found where there is no bug: many times as long as most bugs take.
+/// How long the search without a bug runs, and must find nothing: many times as long as finding most bugs takes.
 const CONTROL_SECONDS: u64 = 5;
 
 /// Prints for each bug how it was found, and whether all were. First of all it shows that the same search, in the same
 /// kind of process, finds nothing where there is none: it would otherwise take whatever ends that process for a bug.
 ///
 /// # Errors
-/// What writing fails with.
+/// The error of writing the output.
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let wanted = |mutant: &&Mutant| args.names.is_empty() || args.names.iter().any(|name| name == mutant.name());
     if args.alone {
@@ -72,7 +72,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     Ok(all)
 }
 
-/// A bug may make a history hang, or end the process: it gets one that can be ended.
+/// Runs the search in a process of its own: a bug may make a history hang, or end the process.
 fn in_a_process_of_its_own(mutant: Mutant, seconds: u64) -> io::Result<Option<String>> {
     let named = (mutant != Mutant::None).then(|| mutant.name());
     let mut child = Command::new(std::env::current_exe()?)
@@ -121,7 +121,7 @@ fn alone(mutant: Mutant, seconds: u64, out: &mut dyn Write) -> io::Result<bool> 
     }
 }
 
-/// A history that does not end is one that went wrong.
+/// A history that does not end counts as a failure.
 fn watch(progress: &AtomicU64) {
     loop {
         let before = progress.load(Ordering::Relaxed);

@@ -15,11 +15,11 @@ use crate::{
 pub(crate) struct Operation {
     /// The shard.
     pub(crate) shard: u64,
-    /// What is done to it.
+    /// The action on it.
     pub(crate) kind: Kind,
 }
 
-/// What an [`Operation`] does: one for every method of [`Batch`].
+/// The action of an [`Operation`]: one for every method of [`Batch`].
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     /// [`Batch::append`], for each.
@@ -42,9 +42,9 @@ pub(crate) enum Kind {
     Put { key: Vec<u8>, value: Vec<u8> },
     /// [`Batch::delete`].
     Delete { key: Vec<u8> },
-    /// [`Batch::accept_loss`]: the shard is what the operations before it have made it.
+    /// [`Batch::accept_loss`]: the shard has the state that the operations before it produced.
     AcceptLoss,
-    /// [`Batch::register_snapshot`]: so many stay.
+    /// [`Batch::register_snapshot`], with the number of snapshots that are kept.
     Register { built: Built, snapshot: Snapshot, kept: usize },
     /// [`Batch::forget_snapshot`].
     Forget { id: u64 },
@@ -57,7 +57,7 @@ pub(crate) struct OpMix {
     pub(crate) shards: u64,
     /// Payloads are shorter than this.
     pub(crate) payload_max: u64,
-    /// All payloads have the same length: what is written again lies where something like it lay before.
+    /// Whether all payloads have the same length, so that recycled segments hold similar data at the same places.
     pub(crate) payload_fixed: bool,
     /// Entries of an append.
     pub(crate) entries_max: u64,
@@ -66,11 +66,11 @@ pub(crate) struct OpMix {
     pub(crate) weights: [u64; 10],
     /// In percent: a compaction drops all entries.
     pub(crate) compacts_all: u64,
-    /// So many shards are never compacted: what they hold has to move.
+    /// The number of shards that are never compacted: their records must be moved.
     pub(crate) laggards: u64,
-    /// Batches are alike: groups have the same shape, and lie where one like them lay in an earlier life.
+    /// Whether batches are alike, so that groups lie where a similar one lay in an earlier life of the segment.
     pub(crate) uniform: bool,
-    /// As in raft, no two entries that a shard ever had at an index have the same term.
+    /// Whether, as in raft, no two entries that a shard ever had at an index have the same term.
     pub(crate) unique_terms: bool,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct OpMix {
 const LAZY: usize = 5;
 
 impl OpMix {
-    /// A random one.
+    /// A random mix.
     pub(crate) fn choose(choices: &mut Choices) -> Self {
         let weights = match choices.below(4) {
             0 => [40, 8, 6, 3, 3, 10, 8, 12, 4, 3],
@@ -114,7 +114,7 @@ impl Author {
         Self { mix, last_tag: 0 }
     }
 
-    /// An operation that the shards, as they are, accept; `None` where the choice fell on one that they do not.
+    /// An operation that the shards accept in their present state; `None` if the chosen one does not fit.
     pub(crate) fn choose(&mut self, choices: &mut Choices, models: &Models, lazy: bool) -> Option<Operation> {
         let shard = choices.below(self.mix.shards);
         let vacant = Model::default();
@@ -228,7 +228,7 @@ fn truncate(choices: &mut Choices, model: &Model) -> Option<Kind> {
 }
 
 impl Operation {
-    /// Does it to the model.
+    /// Applies it to the model.
     pub(crate) fn apply(&self, models: &mut Models) {
         let model = Rc::make_mut(models.entry(self.shard).or_default());
         match &self.kind {
@@ -254,7 +254,7 @@ impl Operation {
     /// Puts it into a batch.
     ///
     /// # Errors
-    /// What the batch refuses: none of these operations.
+    /// The refusal of the batch; none of these operations is refused.
     pub(crate) fn add(&self, batch: &mut Batch<'_>) -> Result<()> {
         let shard = ShardId(self.shard);
         match &self.kind {

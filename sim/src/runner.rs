@@ -1,4 +1,4 @@
-//! Runs histories: one, one twice, or as many as there is time for, on every core.
+//! Runs histories: one, one twice, or as many as time allows, on every core.
 
 use std::{
     collections::BTreeMap,
@@ -19,14 +19,14 @@ use crate::{
     history::{self, Counts, Scope},
 };
 
-/// What to run.
+/// The histories to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     /// The first seed.
     pub from: u64,
     /// The number of seeds at most.
     pub seeds: u64,
-    /// For how long at most.
+    /// The most time to spend.
     pub time: Duration,
     /// Histories at a time; 0 for one on each core.
     pub threads: usize,
@@ -34,12 +34,12 @@ pub struct Run {
     pub scope: Scope,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     /// Histories that were run to their end.
     pub histories: u64,
-    /// The sums of what they came to.
+    /// The sums of their counts.
     pub counts: Counts,
     /// How often each mark was reached.
     pub marks: BTreeMap<&'static str, u64>,
@@ -55,10 +55,10 @@ pub fn run_seed(seed: u64, scope: Scope) -> Result<Counts, Failure> {
     guarded(|| history::run(Choices::seeded(seed), scope))
 }
 
-/// Runs a seed twice and compares what the disk was asked for.
+/// Runs a seed twice, and compares the requests to the disk.
 ///
 /// # Errors
-/// [`Check::Repeats`] when it was not the same; what the history fails with.
+/// [`Check::Repeats`] if they differ; the failure of the history.
 pub fn repeat(seed: u64, scope: Scope) -> Result<Counts, Failure> {
     let (one, other) = (run_seed(seed, scope)?, run_seed(seed, scope)?);
     if one == other { Ok(one) } else { Err(Failure::new(Check::Repeats, format!("{one:?}, then {other:?}"))) }
@@ -121,7 +121,7 @@ impl Counts {
     }
 }
 
-/// Runs something of which a panic is a failure like any other.
+/// Runs a closure, and turns a panic into a failure.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {

@@ -1,4 +1,4 @@
-//! Short scripts, of which every crash and every failure is tried.
+//! Short scripts, with every crash and every failure tried.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use crate::{
     world::World,
 };
 
-/// Of so many unsynced things every combination of fates is tried; of more, those of the last ones.
+/// The most unsynced items for which all combinations of outcomes are tried; of more, only the last ones.
 const UNDECIDED_MAX: usize = 6;
 
-/// What trying everything came to.
+/// The counts of a script.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tried {
     /// Places at which the machine was stopped, or an operation failed.
     pub places: u64,
-    /// What was found behind them: combinations of old, new and torn.
+    /// The outcomes tried at them: combinations of old, new and torn.
     pub outcomes: u64,
 }
 
@@ -43,7 +43,7 @@ enum Act {
     Steps(u64),
     Barrier,
     Pass,
-    /// The engine ends without a word, and the log is opened again.
+    /// Ends the engine without closing it, and opens the log again.
     Reopen,
 }
 
@@ -220,7 +220,7 @@ impl Script {
 }
 
 impl Progress {
-    /// The process ends; the machine that is to stop stops where it was to.
+    /// Ends the process; a machine that is planned to stop still stops.
     fn die(&mut self) {
         let done = self.world.disk.operations().len() as u64;
         self.world.disk = self.world.disk.process_crash();

@@ -24,7 +24,7 @@ pub(crate) struct Tickets {
     submitted: u64,
     /// All batches below this are acknowledged.
     acknowledged: u64,
-    /// This batch, and so all behind it, was answered with the failure of the log.
+    /// This batch, and so all after it, was answered with the failure of the log.
     failed: Option<u64>,
     called: Arc<Mutex<Vec<(u64, bool)>>>,
     /// Batches whose callbacks were not called yet, in order.
@@ -58,7 +58,7 @@ impl Tickets {
         }
     }
 
-    /// Waits for one of them, in one of the ways that there are; for lack of any, for everything.
+    /// Waits for one of them, in one of the possible ways; if there are none, for everything.
     ///
     /// # Errors
     /// [`Check::Rests`] when it is never done, [`Check::AckedInOrder`].
@@ -106,7 +106,7 @@ impl Tickets {
         Ok(self.acknowledged)
     }
 
-    /// That every callback of a batch that is acknowledged was called, of an engine that has nothing left to do.
+    /// Checks that every callback of an acknowledged batch was called, once the engine has nothing left to do.
     ///
     /// # Errors
     /// [`Check::AckedInOrder`].

@@ -23,10 +23,10 @@ use crate::{
     choices::Choices,
 };
 
-/// Most segments: as small as they get, so that every history crosses many.
+/// The usual segment size, the smallest one, so that every history crosses many segments.
 pub(crate) const SEGMENT_BYTES: u64 = 256 << 10;
 
-/// Steps after which an engine that still has work will never come to rest.
+/// The steps after which an engine that still has work is considered never to come to rest.
 const STEPS_MAX: usize = 100_000;
 
 /// A machine. Its disk goes on over crashes, its engines do not.
@@ -34,12 +34,12 @@ const STEPS_MAX: usize = 100_000;
 pub(crate) struct World {
     /// The disk as it is now.
     pub(crate) disk: Arc<SimDisk>,
-    /// How engines are opened.
+    /// The configuration that engines are opened with.
     pub(crate) config: Config,
     clock: Arc<SimClock>,
-    /// The device has room for a few segments only.
+    /// Whether the device has room for a few segments only.
     pub(crate) is_small: bool,
-    /// A fault was planned, and may still come.
+    /// Whether a fault is planned that has not happened yet.
     pub(crate) is_faulty: bool,
     /// Power cuts and killed processes so far.
     pub(crate) crashes: u64,
@@ -49,7 +49,7 @@ pub(crate) struct World {
 #[derive(Debug)]
 struct SimClock {
     time: Arc<ManualClock>,
-    /// After so many questions for the time it panics; 0: never.
+    /// The number of calls for the time after which the clock panics; 0 for never.
     panics_in: AtomicU64,
 }
 
@@ -103,7 +103,7 @@ impl World {
         Self { disk, config, clock: SimClock::new(seed), is_small, is_faulty: false, crashes: 0 }
     }
 
-    /// The options of a disk whose groups are as small as they get.
+    /// The options of a disk with the smallest groups.
     pub(crate) fn small_options() -> SimOptions {
         let unit = SimDisk::SECTOR;
         SimOptions { pad_unit: unit, physical_block: unit, delay_reaps_max: 1, ..SimOptions::default() }
@@ -126,7 +126,7 @@ impl World {
     /// Opens an engine.
     ///
     /// # Errors
-    /// What the engine says.
+    /// The error of the opening.
     pub(crate) fn open(&self) -> logboom::Result<Engine> {
         self.open_with(self.config.clone())
     }
@@ -134,7 +134,7 @@ impl World {
     /// Opens an engine that is configured otherwise.
     ///
     /// # Errors
-    /// What the engine says.
+    /// The error of the opening.
     pub(crate) fn open_with(&self, config: Config) -> logboom::Result<Engine> {
         let disk = Arc::clone(&self.disk);
         let clock = Arc::clone(&self.clock);
@@ -146,7 +146,7 @@ impl World {
         self.is_small || self.config.space_bytes_max.is_some()
     }
 
-    /// That the log has no more segments than it may, and the one that an opening may add.
+    /// Checks that the log has no more segments than its bound and the one that an opening may add.
     pub(crate) fn check_bound(&self, engine: &Engine) -> Result<(), Failure> {
         let Some(bound) = self.config.space_bytes_max else { return Ok(()) };
         let segments = segment_names(&*self.disk);
@@ -157,7 +157,7 @@ impl World {
         Ok(())
     }
 
-    /// A future's output, with the background work that it waits for.
+    /// Polls a future to its end, and does the background work that it waits for.
     pub(crate) fn drive<F: Future>(&self, engine: &Engine, future: F) -> Result<F::Output, Failure> {
         let mut future = pin!(future);
         for _ in 0..STEPS_MAX {
@@ -169,7 +169,7 @@ impl World {
         Err(Failure::new(Check::Rests, "a future does not end"))
     }
 
-    /// Lets time pass, and the background work.
+    /// Advances the clock, and does the background work.
     pub(crate) fn pass(&self, engine: &Engine, time: Duration) -> Result<(), Failure> {
         for _ in 0..5 {
             self.clock.time.advance(time / 5);
@@ -198,7 +198,7 @@ impl World {
         self.heal();
     }
 
-    /// Has one of the next operations of some kind fail, or all from some moment on.
+    /// Plans a failure of one of the next operations of a kind, or of all from some point on.
     pub(crate) fn plan_fault(&mut self, choices: &mut Choices, kinds: &[FaultKind], within: u64) {
         let kind = choices.pick(kinds);
         let full = kind == FaultKind::Allocate || kind == FaultKind::Write && choices.percent(20);
@@ -216,7 +216,7 @@ impl World {
         self.is_faulty = true;
     }
 
-    /// Has a sync fail that is not the log's own: the flush that it asks for is that of the device.
+    /// Plans the failure of a sync of another file: its flush is the whole device's.
     pub(crate) fn plan_foreign_fault(&mut self, choices: &mut Choices) {
         let fault = Fault::error(FaultKind::Sync, ErrorKind::Other).on(choices.pick(&[
             "prefill",
@@ -228,13 +228,13 @@ impl World {
         self.is_faulty = true;
     }
 
-    /// Somebody removes the lock below the engine that has the directory open.
+    /// Removes the lock while an engine has the directory open.
     pub(crate) fn lose_lock(&mut self) {
         self.disk.lose_lock();
         self.is_faulty = true;
     }
 
-    /// Another process opens the directory, after the lock was lost.
+    /// Opens the directory from another process, after the lock was lost.
     pub(crate) fn open_beside(&mut self) -> Result<(), Failure> {
         let opened = self.disk.open_beside();
         self.disk = opened.map_err(|error| Failure::new(Check::Opens, error.to_string()))?;
@@ -242,23 +242,23 @@ impl World {
         Ok(())
     }
 
-    /// Lets time pass, and nothing else.
+    /// Advances the clock, and does nothing else.
     pub(crate) fn jump(&self, time: Duration) {
         self.clock.time.advance(time);
     }
 
-    /// Has the clock panic in one of the next questions for the time, below whatever asks.
+    /// Plans a panic of the clock in one of the next calls for the time.
     pub(crate) fn plan_panic(&mut self, choices: &mut Choices) {
         self.clock.panics_in.store(1 + choices.below(60), Ordering::Relaxed);
         self.is_faulty = true;
     }
 
-    /// Whether that has come to pass. It is over either way.
+    /// Ends that plan, and returns whether the clock has panicked.
     pub(crate) fn end_panic(&self) -> bool {
         self.clock.panics_in.swap(0, Ordering::Relaxed) == 0
     }
 
-    /// Has the machine stop in one of its next operations: what has begun has not ended.
+    /// Plans that the machine stops in the middle of one of its next operations.
     pub(crate) fn plan_halt(&mut self, choices: &mut Choices, within: u64) {
         self.disk.halt_after(1 + choices.below(within));
         self.is_faulty = true;
@@ -269,19 +269,19 @@ impl World {
         self.disk.has_halted()
     }
 
-    /// Somebody makes room.
+    /// Frees space on the device.
     pub(crate) fn free_space(&mut self) {
         marks::hit("the device gets more room");
         self.disk.set_capacity(u64::MAX);
         self.is_small = false;
     }
 
-    /// What was planned to fail does not, if it has not yet; a machine that is to stop still stops.
+    /// Cancels planned failures that have not happened yet; a planned stop of the machine stays.
     pub(crate) fn stop_faults(&mut self) {
         self.disk.clear_faults();
     }
 
-    /// What failed fails no more on the machine after this one.
+    /// Ends all failures of the device.
     fn heal(&mut self) {
         self.disk.clear_faults();
         self.is_faulty = false;
@@ -289,7 +289,7 @@ impl World {
     }
 }
 
-/// The segment files that there are; none if the disk does not say.
+/// The existing segment files; none if the disk fails to list them.
 pub(crate) fn segment_names(disk: &dyn Disk) -> Vec<String> {
     let names = disk.list().unwrap_or_default();
     names.into_iter().filter(|name| name.starts_with("segment-")).collect()

@@ -1,4 +1,4 @@
-//! The command, as far as its exit status says whether something was checked.
+//! The exit status of the command, which says whether anything was checked.
 
 #![expect(clippy::unwrap_used, reason = "what a test relies on and does not find is its failure")]
 

@@ -16,11 +16,11 @@ use crate::{
 pub(super) struct Copy {
     backup: Backup,
     disk: Arc<SimDisk>,
-    /// What it is to hold: the log as it was when the copy was begun.
+    /// The expected content: the log as it was when the copy was begun.
     models: Models,
-    /// The machine that it is made on may stop.
+    /// Whether the machine of the copy may stop.
     is_faulty: bool,
-    /// The log went on meanwhile.
+    /// Whether the log was written to since.
     is_behind: bool,
 }
 
@@ -71,7 +71,7 @@ impl History {
         self.check_copy(&disk, &models, false)
     }
 
-    /// The copy fails.
+    /// Ends the copy with a failure.
     fn end_copy(&self, copy: Copy, error: Error) -> Result<(), Failure> {
         let Copy { backup, disk, models, is_faulty, .. } = copy;
         drop(backup);
@@ -79,7 +79,7 @@ impl History {
         self.check_copy(&disk, &models, true)
     }
 
-    /// The engine ends before the copy does.
+    /// Ends the copy because the engine ends.
     pub(super) fn drop_copy(&mut self) -> Result<(), Failure> {
         let Some(Copy { backup, disk, models, .. }) = self.copy.take() else { return Ok(()) };
         if self.choices.percent(50) {
@@ -88,7 +88,7 @@ impl History {
         self.check_copy(&disk, &models, true)
     }
 
-    /// Opens what a power cut leaves of a copy: all of it, or, where it was not finished, none.
+    /// Opens the copy after a power cut: it is complete, or, if it was not finished, no log.
     fn check_copy(&self, disk: &SimDisk, models: &Models, may_lack: bool) -> Result<(), Failure> {
         let world = self.world.on(disk.power_cut());
         let wrong = |what: String| Err(Failure::new(Check::Copies, what));

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl History {
-    /// Shards in quarantine take no writes but those that end it.
+    /// Checks that shards in quarantine accept only writes that end it.
     pub(super) fn live_with_it(&mut self, engine: &Engine) -> Result<(), Failure> {
         for (id, _) in engine.quarantined() {
             let mut batch = engine.batch();

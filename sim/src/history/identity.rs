@@ -14,10 +14,10 @@ use crate::{
 };
 
 const LOGBOOM: &str = "LOGBOOM";
-/// A number of a segment file that no history comes to.
+/// A number of a segment file that no history reaches.
 const STRAY: &str = "segment-900000";
 
-/// What is done to the files of a log.
+/// A fault of the identity of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hit {
     Rotten,
@@ -28,7 +28,7 @@ enum Hit {
 }
 
 impl History {
-    /// Hits the identity of the closed log, checks that this is seen, mends it, and opens the log again.
+    /// Damages the identity of the closed log, checks that it is reported, repairs it, and opens the log again.
     pub(super) fn hit_the_identity(&mut self, engine: Engine) -> Result<(), Failure> {
         self.handles.clear();
         if engine.close().is_err() {
@@ -57,7 +57,7 @@ impl History {
         self.compare(&engine)
     }
 
-    /// The disk of a log that has nothing to do with this one.
+    /// The disk of an unrelated log.
     fn another_log(&mut self) -> Result<Arc<SimDisk>, Failure> {
         let world = self.world.on(self.world.another_disk(&mut self.choices));
         let engine = world.open().map_err(|error| Failure::new(Check::Opens, format!("another log: {error}")))?;
@@ -97,7 +97,7 @@ impl Hit {
         }
     }
 
-    /// Whether a look at the log finds this.
+    /// Whether a view of the log reports this fault.
     fn is_in(self, fault: &IdentityFault) -> bool {
         match self {
             Self::Rotten | Self::Lost => fault.logboom.is_some() && fault.is_restorable() && !fault.is_total(),
@@ -108,7 +108,7 @@ impl Hit {
     }
 }
 
-/// Neither opens for writing nor is called intact, and stays what it is.
+/// Checks that the log is neither opened for writing nor called intact, and is not changed.
 fn check_refused(hit: Hit, world: &World) -> Result<(), Failure> {
     let before = contents(&world.disk);
     match world.open() {

@@ -97,7 +97,7 @@ impl History {
         self.live_damage.as_ref().is_some_and(|damage| !damage.is_passing && !damage.is_healed)
     }
 
-    /// Notes entries that a batch hands in, accepted or not.
+    /// Notes the entries of a batch, accepted or not.
     pub(super) fn note_ever(&mut self, operation: &Operation) {
         if self.weights.damages == 0 {
             return;
@@ -109,7 +109,7 @@ impl History {
         }
     }
 
-    /// Has something go wrong during the next batches. What was acknowledged before is promised.
+    /// Plans damage during the next batches. Everything acknowledged before is promised.
     pub(super) fn plan_harm(&mut self, engine: &Engine) -> Result<Plan, Failure> {
         self.world.pass(engine, PROMISED)?;
         self.settle(engine)?;
@@ -122,7 +122,7 @@ impl History {
         Ok(plan)
     }
 
-    /// Ends what was planned. If it came to pass, something later vouches for what it hit, mostly.
+    /// Ends the planned damage. If it happened, a later record vouches for the data that it hit, in most cases.
     pub(super) fn end_harm(&mut self, engine: &Engine, plan: Plan) -> Result<(), Failure> {
         if plan == Plan::Stale {
             // Reads what is not in memory.
@@ -151,7 +151,7 @@ impl History {
         Ok(())
     }
 
-    /// Damages the log that was closed, or killed, and goes on with what is left of it.
+    /// Damages the log after it was closed or killed, and continues with the rest.
     pub(super) fn hurt_at_rest(&mut self, engine: Engine) -> Result<(), Failure> {
         let kind = self.choices.below(4);
         if kind == 2 && self.choices.percent(70) {
@@ -214,7 +214,7 @@ impl History {
         self.settle(engine)
     }
 
-    /// What can be reported shard by shard is reported of those shards alone of which records were hit.
+    /// Checks that damage which can be reported by shard is reported for exactly the shards whose records were hit.
     fn check_hit(&self, engine: &Engine, hit: &Hit) -> Result<(), Failure> {
         let Hit::Records(hit) = hit else { return Ok(()) };
         let is_other = |(id, _): &(ShardId, Quarantine)| !hit.contains(&id.0);
@@ -227,7 +227,7 @@ impl History {
         Err(Failure::new(Check::DamageShows, what))
     }
 
-    /// Before an opening: has one of its reads give what was there earlier.
+    /// Makes one read of the next opening return earlier content.
     pub(super) fn plan_stale_opening(&mut self, is_possible: bool) -> bool {
         // What hit the engine that has ended hits no more.
         self.live_damage.take_if(|damage| damage.is_passing);
@@ -241,7 +241,7 @@ impl History {
         is_planned
     }
 
-    /// Whether the read of a planned stale opening has come to pass. It is over either way.
+    /// Ends a planned stale read, and returns whether it happened.
     pub(super) fn end_stale_opening(&mut self) -> bool {
         let is_hit = self.world.disk.pending_faults() == 0;
         self.world.stop_faults();
@@ -249,7 +249,7 @@ impl History {
         is_hit
     }
 
-    /// Finds which of the possible states may be there, but for what the engine says to be missing.
+    /// Finds the possible states that agree with the engine, except for the data that it reports missing.
     pub(super) fn resume_hurt(&mut self, engine: &Engine) -> Result<(), Failure> {
         let shards = self.shards();
         let (floor, before) =
@@ -293,7 +293,7 @@ impl History {
         Ok(())
     }
 
-    /// What a shard serves that is as it was at some time, it had at some time.
+    /// Checks that a shard serves only data that it had at some time.
     fn check_held_back(&self, engine: &Engine) -> Result<(), Failure> {
         for (id, missing) in engine.quarantined() {
             let shard = engine.shard(id);
@@ -353,7 +353,7 @@ impl Plan {
         }
     }
 
-    /// Has it happen, or waits for the operation that it is to happen to; false where there is nothing to hit.
+    /// Does the damage, or plans it for the operation that it hits; false if there is nothing to hit.
     fn begin(self, world: &World, choices: &mut Choices) -> bool {
         let disk = &world.disk;
         let names: Vec<String> = disk.list().unwrap_or_default();

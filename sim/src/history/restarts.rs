@@ -1,4 +1,4 @@
-//! The log is opened again and again, and next to nothing is written in between: a service that dies at once.
+//! Opens the log again and again with almost no writes in between, like a service that crashes at start.
 
 use logboom::{Engine, disk::Disk};
 use logboom_wal::marks;
@@ -9,12 +9,12 @@ use crate::{
     operation::{Kind, Operation},
 };
 
-/// What short openings may add to the files of a log, beside the reserve: four segments that can be given back, the one
-/// that is written, a cold one, two more, and three prepared ones that are kept back.
+/// The files that short openings may add to a log besides the reserve: four segments that can be given back, the one
+/// being written, a cold one, two more, and three prepared ones that are kept back.
 const FILES_ADDED_MAX: usize = 8 + 3;
 
 impl History {
-    /// Opens the log some dozen times. What that adds to its files is bounded, however often it happens.
+    /// Opens the log some dozen times, and checks that the files this adds are bounded, however often it happens.
     pub(super) fn restart_often(&mut self, mut engine: Engine) -> Result<Engine, Failure> {
         let before = self.count_files();
         let most = before + FILES_ADDED_MAX + self.world.config.reserve_segments as usize;

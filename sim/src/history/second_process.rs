@@ -8,11 +8,11 @@ use logboom_wal::marks;
 use super::History;
 use crate::check::{Check, Failure};
 
-/// Within this the log is to know that its directory is not its own any more.
+/// Within this time the log must notice that its directory is not its own any more.
 const NOTICED: Duration = Duration::from_secs(1);
 
 impl History {
-    /// Whether the next thing that happens to the engine may be the loss of its lock.
+    /// Whether the engine may lose its lock now.
     pub(super) fn may_lose_lock(&mut self) -> bool {
         let is_well = !self.world.has_halted() && !self.world.is_faulty && self.live_damage.is_none();
         is_well && !self.ends && self.choices.percent(self.weights.second_processes)
@@ -41,7 +41,7 @@ impl History {
         Ok(new)
     }
 
-    /// That the engine accepts nothing and changes nothing.
+    /// Checks that the engine accepts nothing and changes nothing.
     fn is_over(&mut self, old: &Engine) -> Result<(), Failure> {
         let mut batch = old.batch();
         let added = batch.commit_hint(ShardId(0), &[self.choices.byte()]);

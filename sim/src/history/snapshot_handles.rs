@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct SnapshotHandles {
     pub(super) building: Option<Building>,
     pub(super) receiving: Option<Receiving>,
-    /// With their tags.
+    /// The builders, with the tags of their snapshots.
     pub(super) built: Vec<(Built, u64)>,
     pub(super) leases: Vec<(Lease, Snapshot)>,
     pub(super) sender: Option<Engine>,
@@ -41,7 +41,7 @@ pub(super) struct Receiving {
 }
 
 impl SnapshotHandles {
-    /// The engine ends, and with it all that is not registered.
+    /// Drops the handles and all unregistered snapshots, as the engine ends.
     pub(super) fn clear(&mut self) {
         *self = Self { sender: self.sender.take(), ..Self::default() };
     }
@@ -53,7 +53,7 @@ impl SnapshotHandles {
         leases.map(|lease| lease.manifest()).filter(|manifest| manifest.shard == shard).map(|one| one.index).min()
     }
 
-    /// What the first lease holds that a batch of these operations would compact. `models` are the shards before it.
+    /// The index of the first lease that forbids a batch of these operations. `models` are the shards before the batch.
     pub(super) fn refuses(&self, operations: &[Operation], models: &Models) -> Option<u64> {
         let (mut begun_anew, mut models) = (BTreeSet::new(), models.clone());
         operations.iter().find_map(|operation| {

@@ -1,5 +1,5 @@
-//! Snapshots in a history: built and shipped piece by piece beside everything else, registered, leased, replaced and
-//! let go of.
+//! Snapshots in a history: builds and ships them piece by piece beside other operations, registers, leases, replaces
+//! and releases them.
 
 use std::{collections::BTreeSet, io::Write};
 
@@ -87,7 +87,7 @@ impl History {
         }
     }
 
-    /// What the shard's next snapshot stands for: somewhere in its log, and never older than the newest.
+    /// The spec of the shard's next snapshot: an index in its log, never below the newest snapshot's.
     fn spec(&mut self, shard: u64, tag: u64) -> Spec {
         let model = self.model(shard);
         let newest = model.snapshots.last().map(|newest| newest.order);
@@ -133,7 +133,7 @@ impl History {
         Ok(())
     }
 
-    /// A snapshot that another engine has, or that nobody has registered in this one.
+    /// A snapshot of another engine, or one of this engine that is not registered.
     fn begin_to_receive(&mut self, engine: &Engine) -> Result<logboom::Result<()>, Failure> {
         let shard = self.choices.below(self.shards());
         let model = self.model(shard);
@@ -159,7 +159,7 @@ impl History {
         Ok(begun.map(|receiving| self.handles.receiving = Some(receiving)))
     }
 
-    /// An engine on a machine of its own.
+    /// An engine on another simulated machine.
     fn sender(&mut self) -> Result<Engine, Failure> {
         if let Some(sender) = &self.handles.sender {
             return Ok(sender.clone());
@@ -184,7 +184,7 @@ impl History {
         }
     }
 
-    /// Makes what was built or received the shard's, with what goes with it, or alone.
+    /// Registers a snapshot that was built or received, alone or with the compaction or reset that belongs to it.
     fn register(&mut self, engine: &Engine) -> Result<(), Failure> {
         let Some((built, tag)) = self.handles.built.pop() else { return Ok(()) };
         let (one, shard) = (built.registration(), built.manifest().shard);
@@ -243,7 +243,7 @@ impl History {
         }
     }
 
-    /// What a lease holds is refused, and all that is in the batch with it.
+    /// Checks that a batch is refused whole if it compacts entries that a lease holds.
     pub(super) fn submitted_or_held(
         &mut self,
         engine: &Engine,
@@ -295,7 +295,7 @@ impl History {
         }
     }
 
-    /// Reads what is leased, mostly, and lets it go.
+    /// Reads a leased snapshot, usually, and releases the lease.
     fn release(&mut self, engine: &Engine) -> Result<(), Failure> {
         if self.handles.leases.is_empty() {
             return Ok(());
@@ -315,7 +315,7 @@ impl History {
         self.check_lease(&lease, snapshot.tag)
     }
 
-    /// That a leased snapshot is there, and what was built.
+    /// Checks that a leased snapshot exists and has the content that was built.
     pub(super) fn check_lease(&self, lease: &Lease, tag: u64) -> Result<(), Failure> {
         let id = lease.manifest().id;
         match content::difference(lease, tag) {
@@ -325,7 +325,7 @@ impl History {
         }
     }
 
-    /// All that is registered is there, as it was built.
+    /// Checks that all registered snapshots exist, as they were built.
     pub(super) fn check_snapshots(&self, engine: &Engine) -> Result<(), Failure> {
         for (&shard, model) in self.models() {
             for snapshot in &model.snapshots {
@@ -346,7 +346,7 @@ impl History {
         Err(wrong(format!("of {registered:?} {missing:?} are not there")))
     }
 
-    /// Nothing is left of what is not registered: of builds and transfers that were cut short, of what was replaced.
+    /// Checks that no file of an interrupted build or transfer, or of a replaced snapshot, is left.
     pub(super) fn check_leftovers(&self) -> Result<(), Failure> {
         let registered = self.registered_files();
         let mut left = snapshot_files(&self.world.disk);
@@ -357,7 +357,7 @@ impl History {
         Err(wrong(format!("left are {left:?} besides {registered:?}")))
     }
 
-    /// Notes what the next opening has to remove.
+    /// Notes the files that the next opening must remove.
     pub(super) fn mark_leftovers(&self) {
         let registered: BTreeSet<String> = self.states.iter().flat_map(files_of).collect();
         for name in snapshot_files(&self.world.disk) {
@@ -395,7 +395,7 @@ impl History {
         self.is_in_the_way(error.into())
     }
 
-    /// Only what was planned to fail, or what is damaged, can be in the way of a snapshot.
+    /// An operation on a snapshot may fail only by a planned failure or by damage.
     fn is_in_the_way(&self, error: Error) -> Result<(), Failure> {
         let is_damaged = self.weights.damages > 0 || self.live_damage.is_some();
         match error {

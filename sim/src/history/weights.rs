@@ -1,4 +1,4 @@
-//! How often a history does what.
+//! The weights of a history: how often it does each thing.
 
 use super::Scope;
 use crate::choices::Choices;
@@ -7,11 +7,11 @@ use crate::choices::Choices;
 pub(super) struct Weights {
     pub(super) rounds: u64,
     pub(super) batches_max: u64,
-    /// In percent: of batches that are lazy, are waited for, are followed by a look at the time; of steps in between.
+    /// In percent: batches that are lazy, that are waited for, and after which time passes; steps between batches.
     pub(super) lazy: u64,
     pub(super) waits: u64,
     pub(super) pauses: u64,
-    /// In percent: batches that come in bursts, without a step in between: several writes are in flight then.
+    /// In percent: batches that come in bursts without a step in between, so that several writes are in flight.
     pub(super) bursts: u64,
     pub(super) steps_max: u64,
     /// In percent: rounds with a failure of the device; openings that are interrupted.
@@ -21,7 +21,7 @@ pub(super) struct Weights {
     pub(super) halts: u64,
     /// In percent: before an opening, a checkpoint slot rots.
     pub(super) rots: u64,
-    /// In percent: batches after which the space is asked for that can be had.
+    /// In percent: batches after which the engine is asked to reclaim space.
     pub(super) reclaims: u64,
     /// In percent: batches after which something is done with snapshots; with a copy of the log.
     pub(super) snapshots: u64,
@@ -30,11 +30,11 @@ pub(super) struct Weights {
     pub(super) releases: u64,
     /// In percent: rounds at whose end the lock is removed, and another process opens the log.
     pub(super) second_processes: u64,
-    /// In percent: rounds behind which the log is opened again and again, and next to nothing is written.
+    /// In percent: rounds after which the log is opened again and again with almost no writes.
     pub(super) restarts: u64,
     /// In percent: callbacks and wakers that panic, or use the engine.
     pub(super) foreign: u64,
-    /// In percent: rounds in which the disk damages what it was given, without a word.
+    /// In percent: rounds in which the disk silently damages data.
     pub(super) damages: u64,
 }
 
