@@ -177,6 +177,12 @@ impl Group {
         state::conf_state(&self.shard, index)
     }
 
+    /// Keeps the first failure for the embedder.
+    pub(crate) fn fail(&self, error: Error) -> Error {
+        self.held.lock().failure.get_or_insert_with(|| error.clone());
+        error
+    }
+
     /// The indexes of the log, half-open. An empty log begins where it continues.
     pub(crate) fn range(&self) -> Range<u64> {
         let bounds = self.shard.bounds();

@@ -119,12 +119,6 @@ impl Group {
             }
         }
     }
-
-    /// Keeps the first failure for the embedder.
-    pub(crate) fn fail(&self, error: Error) -> Error {
-        self.held.lock().failure.get_or_insert_with(|| error.clone());
-        error
-    }
 }
 
 impl Fetched {
