@@ -55,7 +55,7 @@ impl Examination {
             if let Err(error) = log.report_damage(found.damaged()) {
                 found.beside.push(Damage::unplaced(Finding::Unreadable, &error.to_string()));
             }
-            found.snapshots = Snapshots::verify(dir, log);
+            found.snapshots = Snapshots::verify(log, || Engine::open_read_only(config(dir)));
         }
         found.verdict = Verdict::of(found.report.cut.is_some(), !found.reasons().is_empty());
         Ok(found)

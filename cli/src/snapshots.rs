@@ -1,14 +1,12 @@
 //! Reads the snapshots of a log in full.
 
-use std::path::Path;
-
 use logboom::{
-    Engine, ReadOnly, ShardId,
+    ReadOnly, ShardId,
     snapshot::{Progress, Registered, Stop},
 };
 use serde::Serialize;
 
-use crate::{examine::config, finding::Finding, output::count, verdict::Damage};
+use crate::{finding::Finding, output::count, verdict::Damage};
 
 /// The result of reading every registered snapshot.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -21,15 +19,15 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Reads the registered snapshots of the log in `dir`. A running writer may remove one meanwhile, which is not
-    /// damage.
-    pub(crate) fn verify(dir: &Path, log: &ReadOnly) -> Self {
+    /// Reads the registered snapshots of `log`. A running writer may remove one meanwhile, which is not damage: `again`
+    /// opens the log as it is then.
+    pub(crate) fn verify(log: &ReadOnly, again: impl Fn() -> logboom::Result<ReadOnly>) -> Self {
         let mut found = Self::default();
         for (shard, snapshot) in log.snapshots().all() {
             found.registered += 1;
             match verify(log, shard, &snapshot) {
                 Ok(bytes) => found.bytes += bytes,
-                Err(_) if !is_registered(dir, shard, &snapshot) => {}
+                Err(_) if !is_registered(&again, shard, &snapshot) => {}
                 Err(error) => {
                     found.damages.push(Damage::unplaced(
                         Finding::Snapshot,
@@ -51,9 +49,8 @@ impl Snapshots {
 }
 
 /// Whether the log names the snapshot at this moment.
-fn is_registered(dir: &Path, shard: ShardId, snapshot: &Registered) -> bool {
-    let now = Engine::open_read_only(config(dir));
-    now.map_or(true, |log| log.snapshots().list(shard).iter().any(|other| other.id == snapshot.id))
+fn is_registered(again: impl Fn() -> logboom::Result<ReadOnly>, shard: ShardId, snapshot: &Registered) -> bool {
+    again().map_or(true, |log| log.snapshots().list(shard).iter().any(|other| other.id == snapshot.id))
 }
 
 /// Reads a snapshot in full; the bytes of its files.
