@@ -1,9 +1,10 @@
 //! Copying a log that is in use to another directory, as of one moment.
 //!
-//! The copy is what a crash at that moment would have left, had everything before it been durable and nothing after it
-//! been written: the newest checkpoint, the segments that were live, the last one up to its end, and the footers that
-//! existed. A later footer would not do: it may omit what was live at that moment. Recovery opens the copy by its usual
-//! rules. Meanwhile the copy holds the segments, so that freed ones are not recycled, and reads no checkpoint again.
+//! The copy has the files that a crash at that moment would have left if everything before it was durable and nothing
+//! after it was written: the newest checkpoint, the live segments, the last one up to its end, and the footers that
+//! existed. A footer that is written later is left out: it may omit entries that were live at that moment. Recovery
+//! opens the copy by its usual rules. A copy in progress holds references to the segments, so that freed ones are not
+//! recycled, and does not read the checkpoint again.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -21,34 +22,34 @@ use crate::{
     wal::Wal,
 };
 
-/// The bytes that one step copies and syncs. A device with a write cache completes the log's own sync only after all
-/// cached writes, these included.
+/// The bytes that one step copies and syncs. They are few: a device with a write cache completes the log's own sync only
+/// after all cached writes, these included.
 const PIECE: usize = 1 << 20;
 
 /// A copy in progress: see [`Wal::copy_to`](crate::Wal::copy_to).
 ///
-/// It holds the segments that are left to copy, so they are not recycled. Dropped before it is finished, it removes the
-/// files that it made.
+/// It holds references to the segments that are left to copy, so they are not recycled. If it is dropped before it is
+/// finished, it removes the files that it made.
 pub struct Copying {
     shared: Arc<Shared>,
     target: Arc<dyn Disk>,
     /// Whether the target is marked as an unfinished copy.
     is_begun: bool,
     checkpoint: Option<Checkpoint>,
-    /// The segments that are left.
-    parts: VecDeque<Part>,
+    /// The segments that are left to copy.
+    segments: VecDeque<CopiedSegment>,
     files: VecDeque<String>,
     /// The file in progress.
-    transfer: Option<Transfer>,
+    file: Option<FileCopy>,
     report: CopyReport,
-    /// The first failure: the copy is incomplete, and stays so.
+    /// The first failure: the copy cannot be finished after it.
     failed: Option<Error>,
-    is_whole: bool,
+    is_finished: bool,
 }
 
 /// A file that is copied up to `end`: a segment, or another file.
-struct Transfer {
-    part: Option<Part>,
+struct FileCopy {
+    segment: Option<CopiedSegment>,
     from: Arc<dyn File>,
     to: Arc<dyn File>,
     at: u64,
@@ -75,17 +76,17 @@ pub struct CopyReport {
     pub limit: Sequence,
 }
 
-/// A segment, as of the moment of the copy.
-struct Part {
+/// A segment to copy, as of the moment of the copy.
+struct CopiedSegment {
     segment: Arc<Segment>,
     row: SegmentRow,
     has_footer: bool,
 }
 
-/// What the copy consists of.
-struct Cut {
+/// What a copy consists of.
+struct CopyPlan {
     checkpoint: Option<Checkpoint>,
-    parts: VecDeque<Part>,
+    segments: VecDeque<CopiedSegment>,
     /// The last group of the copy.
     last: u64,
 }
@@ -114,18 +115,29 @@ impl Copying {
         identity.require_pad(target.facts().pad_unit).map_err(of_target)?;
         // So that the last group of the copy promises everything that is durable now.
         shared.sync()?;
-        let Cut { checkpoint, parts, last } = shared.cut(&identity)?;
+        let CopyPlan { checkpoint, segments, last } = shared.plan_copy(&identity)?;
         shared.wait(last, Caller::Locked)?;
         let report = CopyReport {
-            segments_total: parts.len() as u64,
-            bytes_total: parts.iter().map(|part| u64::from(part.row.end)).sum(),
+            segments_total: segments.len() as u64,
+            bytes_total: segments.iter().map(|segment| u64::from(segment.row.end)).sum(),
             limit: Sequence::new(last + 1, 0),
             ..CopyReport::default()
         };
         let shared = Arc::clone(shared);
-        let (files, transfer) = (VecDeque::new(), None);
+        let (files, file) = (VecDeque::new(), None);
         let is_begun = false;
-        Ok(Self { shared, target, is_begun, checkpoint, parts, files, transfer, report, failed: None, is_whole: false })
+        Ok(Self {
+            shared,
+            target,
+            is_begun,
+            checkpoint,
+            segments,
+            files,
+            file,
+            report,
+            failed: None,
+            is_finished: false,
+        })
     }
 
     /// Also copies these files of the log's directory, whole. The layer above keeps them beside the log, and must not
@@ -160,15 +172,15 @@ impl Copying {
         if let Some(checkpoint) = self.checkpoint.take() {
             return self.write_checkpoint(&checkpoint).map(|()| true);
         }
-        if self.transfer.is_none() {
-            self.transfer = self.begin_file()?;
+        if self.file.is_none() {
+            self.file = self.begin_file()?;
         }
-        let Some(mut transfer) = self.transfer.take() else { return Ok(false) };
-        self.copy_piece(&mut transfer)?;
-        if transfer.at < transfer.end {
-            self.transfer = Some(transfer);
+        let Some(mut file) = self.file.take() else { return Ok(false) };
+        self.copy_piece(&mut file)?;
+        if file.at < file.end {
+            self.file = Some(file);
         } else {
-            self.end_file(&transfer)?;
+            self.end_file(&file)?;
         }
         Ok(true)
     }
@@ -189,15 +201,19 @@ impl Copying {
         self.target.still_ours().map_err(Failure::Write).map_err(|lost| self.failed("holding the directory", lost))?;
         let named = Identity::name(&*self.target, NAME_COPY);
         named.map_err(|failure| self.failed("naming the copy", failure))?;
-        self.is_whole = true;
+        self.is_finished = true;
         Ok(self.report)
     }
 
     /// Writes the checkpoint to both slots, so that losing one of them loses nothing, as in the log itself.
     fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let Checkpoint { replay_from, body, .. } = checkpoint;
-        let rows: Vec<SegmentRow> =
-            self.parts.iter().map(|part| part.row).filter(|row| row.id < *replay_from || row.id.is_cold()).collect();
+        let rows: Vec<SegmentRow> = self
+            .segments
+            .iter()
+            .map(|segment| segment.row)
+            .filter(|row| row.id < *replay_from || row.id.is_cold())
+            .collect();
         let (mut slots, identity) = (Slots::default(), &self.shared.env.identity);
         for _ in 0..2 {
             let written = slots.write(&*self.target, &self.shared.env.medium.pool, identity, *replay_from, &rows, body);
@@ -207,11 +223,11 @@ impl Copying {
     }
 
     /// Begins the next file.
-    fn begin_file(&mut self) -> Result<Option<Transfer>, Error> {
-        if let Some(part) = self.parts.pop_front() {
-            let to = self.make(&slot_name(part.row.slot), self.shared.env.identity.segment_bytes)?;
-            let (from, end) = (Arc::clone(&part.segment.file), part.row.end.into());
-            return Ok(Some(Transfer { part: Some(part), from, to, at: 0, end }));
+    fn begin_file(&mut self) -> Result<Option<FileCopy>, Error> {
+        if let Some(segment) = self.segments.pop_front() {
+            let to = self.make(&slot_name(segment.row.slot), self.shared.env.identity.segment_bytes)?;
+            let (from, end) = (Arc::clone(&segment.segment.file), segment.row.end.into());
+            return Ok(Some(FileCopy { segment: Some(segment), from, to, at: 0, end }));
         }
         while let Some(name) = self.files.pop_front() {
             let opened = self.shared.env.medium.disk.open(&name, Mode::Read).and_then(|file| Ok((file.size()?, file)));
@@ -220,7 +236,7 @@ impl Copying {
                     // A whole file ends at a block; a truncated one is copied up to its last whole block.
                     let end = size - size % self.shared.env.medium.disk.facts().pad_unit as u64;
                     let to = self.make(&name, end)?;
-                    return Ok(Some(Transfer { part: None, from, to, at: 0, end }));
+                    return Ok(Some(FileCopy { segment: None, from, to, at: 0, end }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Error::io(format!("opening {name}"), error)),
@@ -238,15 +254,15 @@ impl Copying {
         make().map_err(|error| self.failed(&format!("making {name}"), Failure::Write(error)))
     }
 
-    fn copy_piece(&mut self, transfer: &mut Transfer) -> Result<(), Error> {
-        let Transfer { part, from, to, at, end } = transfer;
+    fn copy_piece(&mut self, file: &mut FileCopy) -> Result<(), Error> {
+        let FileCopy { segment, from, to, at, end } = file;
         let len = usize::try_from(*end - *at).map_or(PIECE, |left| left.min(PIECE));
         if len == 0 {
             return Ok(());
         }
         let mut region = self.shared.env.medium.pool.region(len);
         from.read_at(&mut region, *at).map_err(|error| Error::io(format!("reading {}", from.name()), error))?;
-        if part.is_some() && *at == 0 {
+        if segment.is_some() && *at == 0 {
             // A segment that an older version began has no copy of the identity.
             self.shared.env.identity.put_copy(&mut region);
         }
@@ -257,53 +273,53 @@ impl Copying {
         let durable = written.and_then(|()| to.sync_data().map_err(Failure::Sync));
         durable.map_err(|failure| self.failed(&format!("writing {}", to.name()), failure))?;
         *at += len as u64;
-        match part {
+        match segment {
             Some(_) => self.report.bytes += len as u64,
             None => self.report.file_bytes += len as u64,
         }
         Ok(())
     }
 
-    fn end_file(&mut self, transfer: &Transfer) -> Result<(), Error> {
-        let sealed = match &transfer.part {
-            Some(part) if part.has_footer => self.seal(part, &transfer.to)?,
+    fn end_file(&mut self, file: &FileCopy) -> Result<(), Error> {
+        let sealed = match &file.segment {
+            Some(segment) if segment.has_footer => self.seal(segment, &file.to)?,
             _ => Ok(()),
         };
-        let durable = sealed.and_then(|()| transfer.to.sync_all().map_err(Failure::Sync));
-        durable.map_err(|failure| self.failed(&format!("ending {}", transfer.to.name()), failure))?;
-        match transfer.part {
+        let durable = sealed.and_then(|()| file.to.sync_all().map_err(Failure::Sync));
+        durable.map_err(|failure| self.failed(&format!("ending {}", file.to.name()), failure))?;
+        match file.segment {
             Some(_) => self.report.segments += 1,
             None => self.report.files += 1,
         }
         Ok(())
     }
 
-    /// Writes the footer of the copied segment. If the footer is not intact, the copy stays without: readers scan the
-    /// segment.
-    fn seal(&self, part: &Part, to: &Arc<dyn File>) -> Result<Result<(), Failure>, Error> {
-        let Part { segment, row, .. } = part;
+    /// Writes the footer of the copied segment. If the original's footer is not intact, the copy has none: readers scan
+    /// the segment.
+    fn seal(&self, segment: &CopiedSegment, to: &Arc<dyn File>) -> Result<Result<(), Failure>, Error> {
+        let CopiedSegment { segment, row, .. } = segment;
         let Some(FooterParts { head, body }) = segment.read_footer(&self.shared.env.medium)? else { return Ok(Ok(())) };
         let groups = (row.first, row.last);
         let copy = Segment::new(segment.life, row.slot, Arc::clone(to), segment.size, row.end, groups);
-        // The footer names the next segment of the copy: another one, which the copy lacks, would count as lost.
-        let behind = self.parts.front().map(|part| &part.segment.life);
-        let behind = behind.filter(|life| !row.id.is_cold() && !life.segment.is_cold()).map(Successor::of);
-        Ok(copy.write_footer((&head, &body), behind, &self.shared.env.medium))
+        // The footer names the next segment of the copy: recovery would report any other one as lost.
+        let next = self.segments.front().map(|next| &next.segment.life);
+        let successor = next.filter(|life| !row.id.is_cold() && !life.segment.is_cold()).map(Successor::of);
+        Ok(copy.write_footer((&head, &body), successor, &self.shared.env.medium))
     }
 
     /// The error for a failure of the target. If the target is on another device, the log is not affected.
     fn failed(&self, what: &str, failure: Failure) -> Error {
-        let is_apart = self.target.facts().device != self.shared.env.medium.disk.facts().device;
-        let failure = if is_apart { Failure::Write(failure.into_error()) } else { failure };
+        let is_other_device = self.target.facts().device != self.shared.env.medium.disk.facts().device;
+        let failure = if is_other_device { Failure::Write(failure.into_error()) } else { failure };
         of_target(self.shared.side_failure(what, failure))
     }
 }
 
 impl Drop for Copying {
     fn drop(&mut self) {
-        if !self.is_whole {
+        if !self.is_finished {
             marks::hit("copy: an unfinished one is removed");
-            self.transfer = None;
+            self.file = None;
             // Files that cannot be removed stay; without an identity they are no log.
             drop(clear(&*self.target));
         }
@@ -318,11 +334,11 @@ impl Shared {
         self.wait(group, Caller::Locked)
     }
 
-    /// Decides what a copy as of now consists of; valid once its last group is durable.
+    /// Plans a copy as of now; valid once the last group of the plan is durable.
     ///
     /// The slots stay locked: no segment that the checkpoint needs is freed meanwhile. A segment that was freed before
     /// is either not live any more, and the record that freed it is in a group before the last one, or it is copied.
-    fn cut(self: &Arc<Self>, identity: &Identity) -> Result<Cut, Error> {
+    fn plan_copy(self: &Arc<Self>, identity: &Identity) -> Result<CopyPlan, Error> {
         let slots = self.state.slots.lock();
         let checkpoint = slots.newest(&self.env.medium.pool, identity)?;
         loop {
@@ -331,14 +347,14 @@ impl Shared {
             // An empty group ends the copy: no record is added to a group that is copied.
             if staging.add_empty(self, 0)? {
                 let last = staging.last_group();
-                let segments = self.state.segments.lock();
+                let live = self.state.segments.lock();
                 // A cold segment without records has the header of an earlier life, or none.
-                let holds = |segment: &&Arc<Segment>| segment.last() >= segment.first_group();
-                let parts = segments.values().filter(holds).map(Part::now).collect();
-                drop(segments);
+                let has_groups = |segment: &&Arc<Segment>| segment.last() >= segment.first_group();
+                let segments = live.values().filter(has_groups).map(CopiedSegment::now).collect();
+                drop(live);
                 drop(staging);
                 self.tail.request_write(last);
-                return Ok(Cut { checkpoint, parts, last });
+                return Ok(CopyPlan { checkpoint, segments, last });
             }
             drop(staging);
             self.allocate_now()?;
@@ -346,7 +362,7 @@ impl Shared {
     }
 }
 
-impl Part {
+impl CopiedSegment {
     fn now(segment: &Arc<Segment>) -> Self {
         Self { segment: Arc::clone(segment), row: segment.row(), has_footer: segment.has_footer() }
     }
