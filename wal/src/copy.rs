@@ -11,7 +11,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 use logboom_disk::{Disk, File, Mode, Slice, Sync};
 
 use crate::{
-    group_commit::{log::Shared, tail::Caller},
+    group_commit::{log::Shared, scheduler::Caller},
     segments::{
         footer::{FooterParts, Successor},
         identity::{Identity, LOCK, NAME_COPY, is_identity},
@@ -22,8 +22,8 @@ use crate::{
     wal::Wal,
 };
 
-/// The bytes that one step copies and syncs. They are few: a device with a write cache completes the log's own sync only
-/// after all cached writes, these included.
+/// The bytes that one step copies and syncs. They are few: a device with a write cache completes the log's own sync
+/// only after all cached writes, these included.
 const PIECE: usize = 1 << 20;
 
 /// A copy in progress: see [`Wal::copy_to`](crate::Wal::copy_to).
@@ -330,7 +330,7 @@ impl Shared {
     /// Waits until everything that was accepted is durable.
     fn sync(&self) -> Result<(), Error> {
         let group = self.state.staging.lock().last_group();
-        self.tail.request_write(group);
+        self.scheduler.request_write(group);
         self.wait(group, Caller::Locked)
     }
 
@@ -353,7 +353,7 @@ impl Shared {
                 let segments = live.values().filter(has_groups).map(CopiedSegment::now).collect();
                 drop(live);
                 drop(staging);
-                self.tail.request_write(last);
+                self.scheduler.request_write(last);
                 return Ok(CopyPlan { checkpoint, segments, last });
             }
             drop(staging);

@@ -4,7 +4,7 @@
 //!     RUSTFLAGS="--cfg loom" cargo test --release -p logboom-wal --lib models
 //!
 //! A thread that nobody wakes is a deadlock to loom, and fails the model. What is said of a wait in the comments of
-//! `tail.rs` and `watermark.rs` is proven here.
+//! `scheduler.rs` and `watermark.rs` is proven here.
 
 #![expect(clippy::unwrap_used, reason = "a model fails as a test does")]
 
@@ -37,7 +37,7 @@ use crate::{
     group_commit::{
         append::{Durability, Request, Reservation, SpaceRequest},
         log::Shared,
-        tail::Caller,
+        scheduler::Caller,
     },
     runtime::{
         notices::Notices,
@@ -105,7 +105,7 @@ impl World {
     fn committer(&self, first: fn(&Shared)) -> Running {
         let (shared, alarm) = (Arc::clone(&self.shared), Arc::new(Alarm::default()));
         let queue = LateQueue::new(Arc::clone(&alarm), self.order, Arc::clone(&self.most), Arc::clone(&shared));
-        shared.tail.wake_by(alarm as _);
+        shared.scheduler.wake_by(alarm as _);
         Running(loom::thread::spawn(move || {
             first(&shared);
             shared.run_committer(Box::new(queue));
@@ -124,10 +124,10 @@ impl World {
         assert!(self.device.is_durable(group), "group {group} was acknowledged before it was durable");
     }
 
-    /// What holds when every thread of a model has ended: all that was wanted is durable, and nobody left the tail
-    /// with something in flight.
+    /// Checks what must hold when every thread of a model has ended: all that was requested is durable, and nothing is
+    /// in flight.
     fn assert_at_rest(&self) {
-        self.shared.tail.assert_at_rest(&self.shared.state.watermark);
+        self.shared.scheduler.assert_at_rest(&self.shared.state.watermark);
     }
 }
 
@@ -136,7 +136,7 @@ struct Running(loom::thread::JoinHandle<()>);
 impl Running {
     /// Ends it as closing the log does, once nothing is undone.
     fn stop(self, world: &World) {
-        world.shared.tail.stop();
+        world.shared.scheduler.stop();
         self.0.join().unwrap();
     }
 }

@@ -16,8 +16,8 @@ use crate::{
         env::Env,
         log::Shared,
         metrics::Metrics,
+        scheduler::CommitScheduler,
         state::State,
-        tail::Tail,
         watermark::Watermark,
     },
     read::{read_ahead::ReadAhead, recent::Recent},
@@ -94,7 +94,7 @@ impl Start {
         Ok(Arc::new(Shared {
             env,
             state,
-            tail: Tail::new(committer, queue),
+            scheduler: CommitScheduler::new(committer, queue),
             watch: Watch::default(),
             pending: base.pending,
             metrics: Metrics::default(),

@@ -18,7 +18,7 @@ use crate::{
         log::Shared,
         metrics::WalMetrics,
         rows::rows,
-        tail::Caller,
+        scheduler::Caller,
         ticket::Ticket,
         wakers::Wakers,
     },
@@ -69,7 +69,7 @@ impl Wal {
             match self.try_admit(bytes) {
                 Err(Error::Busy) => {
                     marks::hit("admission: a batch waits");
-                    self.shared.tail.request_write(self.last_group());
+                    self.shared.scheduler.request_write(self.last_group());
                     self.shared.drive();
                 }
                 other => return other,
@@ -148,8 +148,8 @@ impl Wal {
     /// Requests a write of everything that was accepted so far; the ticket completes when it is durable.
     pub fn barrier(&self) -> Ticket {
         let group = self.last_group();
-        self.shared.tail.request_write(group);
-        self.shared.tail.kick();
+        self.shared.scheduler.request_write(group);
+        self.shared.scheduler.kick();
         self.ticket(group)
     }
 

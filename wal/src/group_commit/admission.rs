@@ -21,7 +21,7 @@ pub(crate) struct Admission {
     used: AtomicU64,
     bound: u64,
     /// Closed: nothing more is admitted, and waiters return.
-    shut: AtomicBool,
+    closed: AtomicBool,
     /// Threads that wait; woken at once.
     released: Event,
     /// Futures that wait. A releasing thread may hold locks, so the notifier wakes them.
@@ -34,7 +34,7 @@ impl Admission {
         Arc::new(Self {
             used: AtomicU64::new(0),
             bound,
-            shut: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             released: Event::new(),
             wakers: Wakers::default(),
             notices,
@@ -43,7 +43,7 @@ impl Admission {
 
     /// Admits `bytes`, or fails with [`Error::Busy`].
     pub(crate) fn try_admit(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
-        if self.shut.load(Ordering::Acquire) {
+        if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
         let fits = |used: u64| {
@@ -98,8 +98,8 @@ impl Admission {
         }
     }
 
-    pub(crate) fn shut(&self) {
-        self.shut.store(true, Ordering::SeqCst);
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
         self.wake();
     }
 

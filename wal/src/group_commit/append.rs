@@ -399,7 +399,7 @@ impl Reservation {
         let (shared, durability) = (Arc::clone(&self.shared), self.durability);
         let ticket = self.finish_for_waiter();
         if durability == Durability::Durable {
-            shared.tail.kick();
+            shared.scheduler.kick();
         }
         ticket
     }
@@ -412,7 +412,7 @@ impl Reservation {
             self.shared.poison(Error::Abandoned { when: "while" });
         }
         match self.durability {
-            Durability::Durable => self.shared.tail.request_write(self.group),
+            Durability::Durable => self.shared.scheduler.request_write(self.group),
             Durability::Lazy => self.shared.request_lazy_write(self.group),
         }
         Ticket::new(Arc::clone(&self.shared), self.group)
@@ -426,7 +426,7 @@ impl Drop for Reservation {
             self.shared.poison(Error::Abandoned { when: "before" });
         }
         if self.writers.leave() {
-            self.shared.tail.kick();
+            self.shared.scheduler.kick();
         }
     }
 }

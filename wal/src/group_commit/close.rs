@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::{
-    group_commit::{log::Shared, tail::Caller, watermark::poisoned},
+    group_commit::{log::Shared, scheduler::Caller, watermark::poisoned},
     runtime::worker::Worker,
     types::error::Error,
 };
@@ -15,7 +15,7 @@ impl Shared {
             self.deliver_if_closed();
             return Ok(());
         }
-        self.state.admission.shut();
+        self.state.admission.close();
         let outcome = match self.state.watermark.failure() {
             Some(first) => Err(poisoned(first)),
             None => self.drain(),
@@ -28,7 +28,7 @@ impl Shared {
     fn drain(&self) -> Result<(), Error> {
         let closing = self.add_empty(crate::format::group::FLAG_CLOSE);
         let last = self.state.staging.lock().last_group();
-        self.tail.request_write(last);
+        self.scheduler.request_write(last);
         self.wait(last, Caller::Unlocked).and(closing.map(drop))
     }
 
@@ -37,11 +37,11 @@ impl Shared {
         for worker in [&self.worker, &self.guard] {
             worker.get().into_iter().for_each(Worker::stop);
         }
-        self.tail.end();
+        self.scheduler.end();
         self.state.read_ahead.close();
         // Driven by hand, the queue is here: its operations complete before the log can be opened again. After a
         // failure, tickets may keep `self` alive for long.
-        self.tail.drop_queue();
+        self.scheduler.drop_queue();
         // Callbacks and events that are due are still delivered.
         self.close_notices();
     }

@@ -16,7 +16,7 @@ use crate::{
         group::{GROUP_HEADER, GroupHeader, Life, Origin, Shape, encode_table, in_segment},
         record::{Record, record_bytes},
     },
-    group_commit::{committer::describe, log::Shared},
+    group_commit::{committer::descriptors_of, log::Shared},
     segments::{
         segment::{Segment, encode_header},
         slots::Failure,
@@ -176,7 +176,7 @@ impl ActiveSegment {
         for (offset, record) in batch.placed() {
             area[offset..offset + record.bytes().len()].copy_from_slice(record.bytes());
         }
-        let (descriptors, records_crc) = describe(area, shape.records);
+        let (descriptors, records_crc) = descriptors_of(area, shape.records);
         if let Some(table_at) = shape.table_at() {
             encode_table(&mut group[table_at..], sequence, &descriptors, seed);
         }

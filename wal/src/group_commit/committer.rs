@@ -2,7 +2,7 @@
 //!
 //! A [`Committer`] is a state machine: [`Committer::pump`] takes completions and starts operations, on the queue that
 //! its owner passes. Its lock has one owner at a time: the committer thread, whose queue keeps several writes in
-//! flight; a writer that found the log idle and commits in its own thread; or a simulation. An owner leaves only when
+//! write; a writer that found the log idle and commits in its own thread; or a simulation. An owner leaves only when
 //! nothing is in flight.
 
 use std::{
@@ -60,7 +60,7 @@ const SYNC_TOKEN: u64 = u64::MAX;
 
 /// The kind of the owner's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum QueueKind {
     /// One write at a time, complete when submitted.
     Inline,
     /// Several writes in flight.
@@ -86,7 +86,7 @@ pub(crate) struct Committer {
     durable_from: usize,
     /// Closed groups that are not submitted yet, in order.
     ready: VecDeque<ClosedGroup>,
-    flights: VecDeque<Flight>,
+    writes: VecDeque<InFlightWrite>,
     in_flight_bytes: usize,
     sync: Option<PendingSync>,
     next_token: u64,
@@ -101,7 +101,7 @@ pub(crate) struct Committer {
 }
 
 /// A write in flight, or completed and waiting for a sync.
-struct Flight {
+struct InFlightWrite {
     token: u64,
     file: Arc<dyn File>,
     last_group: u64,
@@ -111,23 +111,25 @@ struct Flight {
     bytes: usize,
     admitted: u64,
     sync: Sync,
-    state: FlightState,
+    state: WriteState,
     /// Lasts from the submission until the groups are durable.
-    #[expect(dead_code, reason = "ends when the flight does")]
+    #[expect(dead_code, reason = "it ends when the write is dropped")]
     span: Span,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum FlightState {
+enum WriteState {
     Writing,
     Written,
     Durable,
 }
 
-/// A sync in flight. It covers the first so many flights, those that had been written when it began: a write that
-/// completes while it runs may not be covered.
+/// A sync in flight. It covers the writes that had completed when it began: one that completes while it runs may not be
+/// covered.
 struct PendingSync {
+    /// The tokens of the writes that it covers.
     covers: Vec<u64>,
+    /// The bytes submitted since it began.
     bytes_since: usize,
 }
 
@@ -136,7 +138,7 @@ impl Committer {
         Self {
             durable_from: durable_from(facts),
             ready: VecDeque::new(),
-            flights: VecDeque::new(),
+            writes: VecDeque::new(),
             in_flight_bytes: 0,
             sync: None,
             next_token: 0,
@@ -152,25 +154,30 @@ impl Committer {
     ///
     /// # Errors
     /// Every failure of a write or a sync; the committer must not be pumped again after it.
-    pub(crate) fn pump(&mut self, shared: &Shared, queue: &mut dyn Queue, lane: Lane) -> Result<Next, Error> {
+    pub(crate) fn pump(
+        &mut self,
+        shared: &Shared,
+        queue: &mut dyn Queue,
+        queue_kind: QueueKind,
+    ) -> Result<Next, Error> {
         queue.reap(Wait::No, &mut self.completions);
-        let settled = self.settle(shared, lane)?;
-        if settled && lane == Lane::Inline {
+        let completed = self.handle_completions(shared, queue_kind)?;
+        if completed && queue_kind == QueueKind::Inline {
             // The owner leaves when its own group is durable, with nothing in flight.
             return Ok(Next::Pump);
         }
-        let started = self.start_write(shared, queue, lane)? | self.start_sync(shared, queue);
+        let started = self.start_write(shared, queue, queue_kind)? | self.start_sync(shared, queue);
         Ok(match () {
-            () if settled || started => Next::Pump,
+            () if completed || started => Next::Pump,
             () if queue.in_flight() > 0 => Next::Completion,
             () if !self.ready.is_empty() => Next::Writers,
             () => Next::Idle,
         })
     }
 
-    /// Whether the owner may release the tail: nothing is in flight.
+    /// Whether the owner may release the turn: nothing is in flight.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.flights.is_empty() && self.sync.is_none() && self.completions.is_empty()
+        self.writes.is_empty() && self.sync.is_none() && self.completions.is_empty()
     }
 
     /// The buffer for completions that arrive between two pumps.
@@ -187,40 +194,40 @@ impl Committer {
     }
 
     /// Whether all writes and syncs that were submitted have completed.
-    pub(crate) fn has_none_in_flight(&self) -> bool {
-        self.flights.is_empty() && self.sync.is_none()
+    pub(crate) fn has_nothing_in_flight(&self) -> bool {
+        self.writes.is_empty() && self.sync.is_none()
     }
 
-    fn settle(&mut self, shared: &Shared, lane: Lane) -> Result<bool, Error> {
+    fn handle_completions(&mut self, shared: &Shared, queue_kind: QueueKind) -> Result<bool, Error> {
         let mut completions = std::mem::take(&mut self.completions);
-        let settled = !completions.is_empty();
+        let completed = !completions.is_empty();
         for completion in completions.drain(..) {
             match completion.token {
-                SYNC_TOKEN => self.settle_sync(shared, completion.result)?,
-                token => self.settle_write(shared, token, completion.result)?,
+                SYNC_TOKEN => self.sync_completed(shared, completion.result)?,
+                token => self.write_completed(shared, token, completion.result)?,
             }
         }
         self.completions = completions;
-        if settled {
-            self.publish(shared, lane);
+        if completed {
+            self.publish(shared, queue_kind);
         }
-        Ok(settled)
+        Ok(completed)
     }
 
-    fn settle_write(&mut self, shared: &Shared, token: u64, result: io::Result<()>) -> Result<(), Error> {
+    fn write_completed(&mut self, shared: &Shared, token: u64, result: io::Result<()>) -> Result<(), Error> {
         marks::hit_if(result.is_err(), "commit: a write fails");
         let result = unless(Mutant::WriteErrorIgnored, || result, || Ok(()));
         result.map_err(|error| Error::io("writing a group", error))?;
-        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.token == token) {
-            let durable = unless(Mutant::SyncSkipped, || flight.sync == Sync::Data, || true);
-            flight.state = if durable { FlightState::Durable } else { FlightState::Written };
+        if let Some(write) = self.writes.iter_mut().find(|write| write.token == token) {
+            let durable = unless(Mutant::SyncSkipped, || write.sync == Sync::Data, || true);
+            write.state = if durable { WriteState::Durable } else { WriteState::Written };
             marks::hit_if(!durable && self.sync.is_some(), "commit: a write completes while a sync runs");
             shared.metrics.writes.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    fn settle_sync(&mut self, shared: &Shared, result: io::Result<()>) -> Result<(), Error> {
+    fn sync_completed(&mut self, shared: &Shared, result: io::Result<()>) -> Result<(), Error> {
         let sync = self.sync.take();
         marks::hit_if(result.is_err(), "commit: a sync fails");
         if let Err(error) = result {
@@ -229,118 +236,119 @@ impl Committer {
         shared.metrics.syncs.fetch_add(1, Ordering::Relaxed);
         let covers = sync.map(|sync| sync.covers).unwrap_or_default();
         marks::hit_if(covers.len() > 1, "commit: a sync covers several writes");
-        let is_written = |flight: &Flight| flight.state == FlightState::Written;
-        let covered =
-            |flight: &Flight| unless(Mutant::SyncCoversLate, || covers.contains(&flight.token), || is_written(flight));
-        for flight in self.flights.iter_mut().filter(|flight| covered(flight)) {
-            flight.state = FlightState::Durable;
+        let is_written = |write: &InFlightWrite| write.state == WriteState::Written;
+        let covered = |write: &InFlightWrite| {
+            unless(Mutant::SyncCoversLate, || covers.contains(&write.token), || is_written(write))
+        };
+        for write in self.writes.iter_mut().filter(|write| covered(write)) {
+            write.state = WriteState::Durable;
         }
         Ok(())
     }
 
-    /// Moves the watermark over the first flights that are durable: a group counts only when all before it do.
-    fn publish(&mut self, shared: &Shared, lane: Lane) {
+    /// Moves the watermark over the first writes that are durable: a group counts only when all before it do.
+    fn publish(&mut self, shared: &Shared, queue_kind: QueueKind) {
         let (mut last, mut admitted) = (None, 0);
-        let is_durable = |flight: &Flight| flight.state == FlightState::Durable;
+        let is_durable = |write: &InFlightWrite| write.state == WriteState::Durable;
         marks::hit_if(
-            self.flights.iter().any(is_durable) && !self.flights.front().is_some_and(is_durable),
+            self.writes.iter().any(is_durable) && !self.writes.front().is_some_and(is_durable),
             "commit: a group is durable before the one that precedes it",
         );
-        let may_go = |flights: &VecDeque<Flight>| {
-            let in_order = || flights.front().is_some_and(is_durable);
-            unless(Mutant::AckOutOfOrder, in_order, || flights.iter().any(is_durable))
+        let is_next_durable = |writes: &VecDeque<InFlightWrite>| {
+            let in_order = || writes.front().is_some_and(is_durable);
+            unless(Mutant::AckOutOfOrder, in_order, || writes.iter().any(is_durable))
         };
-        while may_go(&self.flights) {
-            let Some(flight) = self.flights.pop_front() else { break };
-            self.in_flight_bytes -= flight.bytes;
-            admitted += flight.admitted;
-            last = Some(flight.last_group);
-            shared.metrics.groups.fetch_add(flight.groups, Ordering::Relaxed);
-            shared.state.promised.store(flight.promise, Ordering::Release);
+        while is_next_durable(&self.writes) {
+            let Some(write) = self.writes.pop_front() else { break };
+            self.in_flight_bytes -= write.bytes;
+            admitted += write.admitted;
+            last = Some(write.last_group);
+            shared.metrics.groups.fetch_add(write.groups, Ordering::Relaxed);
+            shared.state.promised.store(write.promise, Ordering::Release);
         }
-        shared.watch.progress(shared.env.clock.now(), self.flights.is_empty());
+        shared.watch.progress(shared.env.clock.now(), self.writes.is_empty());
         if let Some(last) = last {
             // Before waking: a woken thread must find its admitted bytes released.
             shared.state.admission.release(admitted);
-            let early = || last + u64::from(!self.flights.is_empty());
+            let early = || last + u64::from(!self.writes.is_empty());
             shared.state.watermark.publish(unless(Mutant::AckOneGroupEarly, || last, early));
-            if lane == Lane::Queued {
-                // A thread that commits for itself wakes them after it has released the tail.
+            if queue_kind == QueueKind::Queued {
+                // A thread that commits for itself wakes them after it has released the turn.
                 shared.notify();
             }
         }
     }
 
-    fn start_write(&mut self, shared: &Shared, queue: &mut dyn Queue, lane: Lane) -> Result<bool, Error> {
-        if !self.may_write(shared, lane) {
+    fn start_write(&mut self, shared: &Shared, queue: &mut dyn Queue, queue_kind: QueueKind) -> Result<bool, Error> {
+        if !self.may_write(shared, queue_kind) {
             return Ok(false);
         }
         if self.ready.is_empty() {
             self.take(shared);
         }
-        let write_bytes = if lane == Lane::Inline { INLINE_WRITE_BYTES } else { WRITE_BYTES };
+        let write_bytes = if queue_kind == QueueKind::Inline { INLINE_WRITE_BYTES } else { WRITE_BYTES };
         let Some(write) = self.next_write(shared, write_bytes)? else { return Ok(false) };
         if write.offset == 0 {
-            // Checked as each segment begins: that its file was once opened proves little.
+            // Checked as each segment begins: the directory may have been removed since the file was opened.
             shared.env.check_directory()?;
         }
-        let sync = self.sync_for(shared, lane, write.flight.bytes);
+        let sync = self.sync_for(shared, queue_kind, write.in_flight.bytes);
         let requested = unless(Mutant::WriteNotDurable, || sync, || Sync::None);
-        marks::hit_if(!self.flights.is_empty(), "commit: several writes in flight");
-        marks::hit_if(write.flight.groups > 1, "commit: a write holds several groups");
+        marks::hit_if(!self.writes.is_empty(), "commit: several writes in flight");
+        marks::hit_if(write.in_flight.groups > 1, "commit: a write holds several groups");
         let token = self.next_token;
         self.next_token += 1;
         shared.begin_io();
-        let Flight { last_group, groups, bytes, .. } = write.flight;
+        let InFlightWrite { last_group, groups, bytes, .. } = write.in_flight;
         let span = tracing::trace_span!("group_commit", last_group, groups, bytes);
         queue.submit(Op {
             token,
-            file: Arc::clone(&write.flight.file),
+            file: Arc::clone(&write.in_flight.file),
             kind: OpKind::Write { slices: write.slices, offset: write.offset, sync: requested },
         });
-        self.in_flight_bytes += write.flight.bytes;
+        self.in_flight_bytes += write.in_flight.bytes;
         if let Some(pending) = &mut self.sync {
-            pending.bytes_since += write.flight.bytes;
+            pending.bytes_since += write.in_flight.bytes;
         }
-        shared.metrics.bytes.fetch_add(write.flight.bytes as u64, Ordering::Relaxed);
-        self.flights.push_back(Flight { token, sync, span, ..write.flight });
+        shared.metrics.bytes.fetch_add(write.in_flight.bytes as u64, Ordering::Relaxed);
+        self.writes.push_back(InFlightWrite { token, sync, span, ..write.in_flight });
         Ok(true)
     }
 
-    fn may_write(&self, shared: &Shared, lane: Lane) -> bool {
-        let wanted = !self.ready.is_empty() || shared.tail.has_untaken_requests();
-        if self.flights.is_empty() || !wanted {
+    fn may_write(&self, shared: &Shared, queue_kind: QueueKind) -> bool {
+        let wanted = !self.ready.is_empty() || shared.scheduler.has_untaken_requests();
+        if self.writes.is_empty() || !wanted {
             return wanted;
         }
         let gated = self.sync.as_ref().is_some_and(|sync| sync.bytes_since >= SYNC_GATE_BYTES);
         let pending = !self.ready.is_empty() || shared.state.backlog.bytes() >= SECOND_WRITE_BYTES;
-        lane == Lane::Queued && pending && !gated && self.flights.len() < DEPTH
+        queue_kind == QueueKind::Queued && pending && !gated && self.writes.len() < DEPTH
     }
 
-    fn sync_for(&self, shared: &Shared, lane: Lane, bytes: usize) -> Sync {
+    fn sync_for(&self, shared: &Shared, queue_kind: QueueKind, bytes: usize) -> Sync {
         let alone =
-            self.flights.is_empty() && self.ready.is_empty() && shared.state.backlog.bytes() < SECOND_WRITE_BYTES;
-        if lane == Lane::Inline || bytes >= self.durable_from || alone { Sync::Data } else { Sync::None }
+            self.writes.is_empty() && self.ready.is_empty() && shared.state.backlog.bytes() < SECOND_WRITE_BYTES;
+        if queue_kind == QueueKind::Inline || bytes >= self.durable_from || alone { Sync::Data } else { Sync::None }
     }
 
     /// Closes the open group, and takes all closed ones.
     fn take(&mut self, shared: &Shared) {
         let mut staging = shared.state.staging.lock();
         self.ready = staging.take();
-        shared.tail.mark_taken(staging.last_group());
+        shared.scheduler.mark_taken(staging.last_group());
         drop(staging);
         for group in &self.ready {
             shared.state.backlog.take(group.shape.records_len as u64, group.batches);
         }
     }
 
-    /// The next groups without writers, as far as they are adjacent and fit the limits.
+    /// The next groups whose writers have left, as far as they are adjacent and fit the limits.
     fn next_write(&mut self, shared: &Shared, write_bytes: usize) -> Result<Option<Write>, Error> {
         let mut write: Option<Write> = None;
         while let Some(group) = self.ready.front() {
             let len = group.shape.len();
-            let bytes = write.as_ref().map_or(0, |write| write.flight.bytes);
-            let alone = self.flights.is_empty() && write.is_none();
+            let bytes = write.as_ref().map_or(0, |write| write.in_flight.bytes);
+            let alone = self.writes.is_empty() && write.is_none();
             // A segment begins only when everything before it is durable: so a later segment proves that the earlier
             // one is complete.
             let drains = unless(Mutant::RotationNotDrained, || group.prefix.is_some(), || false);
@@ -363,19 +371,19 @@ impl Committer {
         let promise = unless(Mutant::PromiseTooHigh, || durable, || durable + 1);
         let (offset, file) = (group.offset, Arc::clone(&group.segment.file));
         let (sequence, admitted) = (group.sequence, group.admitted);
-        let (slice, prefix) = self.seal(shared, group, promise)?;
+        let (slice, prefix) = self.frame(shared, group, promise)?;
         let write = write.get_or_insert_with(|| Write::at(u64::from(offset) - prefix as u64, file));
-        write.flight.bytes += slice.len();
-        write.flight.admitted += admitted;
-        write.flight.groups += 1;
-        write.flight.last_group = sequence;
-        write.flight.promise = promise;
+        write.in_flight.bytes += slice.len();
+        write.in_flight.admitted += admitted;
+        write.in_flight.groups += 1;
+        write.in_flight.last_group = sequence;
+        write.in_flight.promise = promise;
         write.slices.push(slice);
         Ok(())
     }
 
-    /// Fills in the framing; returns the whole group, and the length of the header block before it.
-    fn seal(&mut self, shared: &Shared, mut group: ClosedGroup, durable: u64) -> Result<(Slice, usize), Error> {
+    /// Fills in the framing of a group; returns the whole group, and the length of the segment header before it.
+    fn frame(&mut self, shared: &Shared, mut group: ClosedGroup, durable: u64) -> Result<(Slice, usize), Error> {
         let Framing { pad, seed } = shared.env.medium.framing;
         let prefix = group.prefix.as_ref().map_or(0, |_| pad);
         if let Some(mut block) = group.prefix.take() {
@@ -387,8 +395,8 @@ impl Committer {
         }
         let records_at = group.at + group.shape.records_at();
         let records = records_at..records_at + group.shape.records_len;
-        let records = group.chunk.slice(records).ok_or_else(unfinished)?;
-        let (descriptors, records_crc) = describe(&records, group.shape.records);
+        let records = group.chunk.slice(records).ok_or_else(records_missing)?;
+        let (descriptors, records_crc) = descriptors_of(&records, group.shape.records);
         marks::hit_if(group.shape.echo_len > 0, "commit: a group repeats the descriptors of the one before");
         marks::hit_if(group.shape.table_at().is_some(), "commit: a group has a table of its own");
         if group.shape.echo_len > 0 {
@@ -417,18 +425,18 @@ impl Committer {
         }
         self.echo = Echo::of(group.sequence, &group.shape, descriptors);
         let whole = group.at - prefix..group.at + group.shape.len();
-        Ok((group.chunk.slice(whole).ok_or_else(unfinished)?, prefix))
+        Ok((group.chunk.slice(whole).ok_or_else(records_missing)?, prefix))
     }
 
     fn start_sync(&mut self, shared: &Shared, queue: &mut dyn Queue) -> bool {
-        let written = |flight: &&Flight| flight.state == FlightState::Written;
-        let Some(first) = self.flights.iter().find(written) else { return false };
+        let written = |write: &&InFlightWrite| write.state == WriteState::Written;
+        let Some(first) = self.writes.iter().find(written) else { return false };
         if self.sync.is_some() {
             return false;
         }
         shared.begin_io();
         queue.submit(Op { token: SYNC_TOKEN, file: Arc::clone(&first.file), kind: OpKind::SyncData });
-        let covers = self.flights.iter().filter(written).map(|flight| flight.token).collect();
+        let covers = self.writes.iter().filter(written).map(|write| write.token).collect();
         self.sync = Some(PendingSync { covers, bytes_since: 0 });
         true
     }
@@ -438,12 +446,12 @@ impl Committer {
 struct Write {
     offset: u64,
     slices: Vec<Slice>,
-    flight: Flight,
+    in_flight: InFlightWrite,
 }
 
 impl Write {
     fn at(offset: u64, file: Arc<dyn File>) -> Self {
-        let flight = Flight {
+        let in_flight = InFlightWrite {
             token: 0,
             file,
             last_group: 0,
@@ -452,15 +460,15 @@ impl Write {
             bytes: 0,
             admitted: 0,
             sync: Sync::None,
-            state: FlightState::Writing,
+            state: WriteState::Writing,
             span: Span::none(),
         };
-        Self { offset, slices: Vec::new(), flight }
+        Self { offset, slices: Vec::new(), in_flight }
     }
 }
 
 /// The descriptors of a group's records, and the checksum that binds them to the group's header.
-pub(crate) fn describe(records: &[u8], count: u32) -> (Vec<Descriptor>, u32) {
+pub(crate) fn descriptors_of(records: &[u8], count: u32) -> (Vec<Descriptor>, u32) {
     let mut descriptors = Vec::with_capacity(count as usize);
     let mut crc = crc32fast::Hasher::new();
     let mut crcs = [0; 1024];
@@ -487,6 +495,6 @@ fn durable_from(facts: &Facts) -> usize {
     }
 }
 
-fn unfinished() -> Error {
+fn records_missing() -> Error {
     Error::Bug { what: "a group was closed before its records were written" }
 }

@@ -28,7 +28,7 @@ impl Shared {
 
     /// Wakes the notifier, to wake the futures and run the callbacks that are due.
     pub(crate) fn notify(&self) {
-        if self.state.watermark.is_anyone_due() {
+        if self.state.watermark.has_due() {
             self.notices.kick();
         }
     }

@@ -1,7 +1,7 @@
 //! Driving a log by hand: the caller's thread does, step by step, what the log's threads do otherwise.
 
 use crate::{
-    group_commit::{log::Shared, tail::Caller},
+    group_commit::{log::Shared, scheduler::Caller},
     runtime::worker::Worker,
 };
 

@@ -7,8 +7,8 @@ use crate::{
         append::{Reservation, SpaceRequest},
         env::Env,
         metrics::Metrics,
+        scheduler::CommitScheduler,
         state::State,
-        tail::Tail,
         watermark::{Callback, poisoned},
     },
     runtime::{
@@ -33,8 +33,8 @@ pub(crate) struct Shared {
     pub(crate) env: Env,
     /// The state of the log in memory and on disk.
     pub(crate) state: State,
-    /// The right to commit.
-    pub(crate) tail: Tail,
+    /// Decides which thread commits.
+    pub(crate) scheduler: CommitScheduler,
     pub(crate) watch: Watch,
     pub(crate) pending: Arc<PendingOps>,
     pub(crate) metrics: Metrics,
@@ -98,7 +98,7 @@ impl Shared {
             if staging.add_empty(self, flags)? {
                 let group = staging.last_group();
                 drop(staging);
-                self.tail.request_write(group);
+                self.scheduler.request_write(group);
                 return Ok(group);
             }
             drop(staging);
@@ -108,7 +108,7 @@ impl Shared {
 
     /// Requests a write of `group` when it has reached the lazy age.
     pub(crate) fn request_lazy_write(&self, group: u64) {
-        if self.tail.add_lazy(group, self.env.clock.now()) {
+        if self.scheduler.add_lazy(group, self.env.clock.now()) {
             self.worker_kick();
         }
     }
@@ -140,7 +140,7 @@ impl Shared {
     pub(crate) fn poison(&self, error: Error) {
         let is_first = self.state.watermark.fail(error.clone());
         // Waiting writers return before any callback runs.
-        self.state.admission.shut();
+        self.state.admission.close();
         if is_first {
             tracing::error!(%error, "the log is poisoned");
             self.notices.report(Event::Poisoned(error));

@@ -19,8 +19,8 @@ use crate::{
 ///
 /// Lock order: [`cold`](Self::cold) or [`slots`](Self::slots), then [`staging`](Self::staging), then
 /// [`segments`](Self::segments), then the inner locks of the supply, the recent tail, the watermark and admission,
-/// which are leaves. `Faults::rot` comes before `segments`. The turn of [`Tail`](super::tail::Tail) is only ever tried,
-/// by threads that hold none of these; its holder takes `staging`.
+/// which are leaves. `Faults::rot` comes before `segments`. Threads that hold none of these try to lock the turn of
+/// [`CommitScheduler`](super::scheduler::CommitScheduler), and never wait for it; its holder takes `staging`.
 ///
 /// Two invariants depend on locks. A segment enters `segments` under `staging`, so a group and the segment that it
 /// begins become known together. A freed segment moves from `segments` to the supply under `segments`, so

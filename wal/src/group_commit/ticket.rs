@@ -11,7 +11,7 @@ use std::{
 use event_listener::Listener;
 
 use crate::{
-    group_commit::{log::Shared, tail::Caller},
+    group_commit::{log::Shared, scheduler::Caller},
     runtime::foreign::guarded,
     types::error::Error,
 };
@@ -45,7 +45,7 @@ impl Ticket {
         if !self.is_done() {
             self.shared.env.check_process()?;
         }
-        self.shared.tail.request_write(self.group);
+        self.shared.scheduler.request_write(self.group);
         self.shared.wait(self.group, Caller::Unlocked)
     }
 
@@ -55,7 +55,7 @@ impl Ticket {
     /// # Errors
     /// As [`Ticket::wait`].
     pub fn wait_locked(self) -> Result<(), Error> {
-        self.shared.tail.request_write(self.group);
+        self.shared.scheduler.request_write(self.group);
         self.shared.wait(self.group, Caller::Locked)
     }
 
@@ -73,8 +73,8 @@ impl Ticket {
         {
             return Ok(Err(error));
         }
-        self.shared.tail.request_write(self.group);
-        self.shared.tail.kick();
+        self.shared.scheduler.request_write(self.group);
+        self.shared.scheduler.kick();
         let deadline = Instant::now().checked_add(timeout);
         let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if self.shared.env.manual {

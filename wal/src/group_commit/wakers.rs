@@ -6,11 +6,11 @@ use std::{
     task::{Poll, Waker},
 };
 
-use crate::group_commit::due::Due;
+use crate::group_commit::wait_queue::WaitQueue;
 
 /// Wakers of futures, by the number that each waits for.
 #[derive(Default)]
-pub struct Wakers(Due<Waker>);
+pub struct Wakers(WaitQueue<Waker>);
 
 impl Wakers {
     /// Waits until `look` returns something. The code that makes it do so must take the wakers afterwards.
@@ -27,7 +27,7 @@ impl Wakers {
         .await
     }
 
-    /// See [`Due::register`].
+    /// See [`WaitQueue::register`].
     pub(crate) fn register(&self, at: u64, key: Option<u64>, waker: &Waker) -> u64 {
         self.0.register(at, key, waker.clone()).0
     }

@@ -8,7 +8,7 @@ use std::{sync::atomic::Ordering, task::Waker};
 use event_listener::{Event, EventListener, IntoNotification};
 
 use crate::{
-    group_commit::{due::Due, wakers::Wakers},
+    group_commit::{wait_queue::WaitQueue, wakers::Wakers},
     runtime::sync::{AtomicU32, AtomicU64, MODELLED, OnceLock, fence, wait, wake_all, wake_one},
     types::error::Error,
 };
@@ -28,16 +28,16 @@ pub(crate) struct Watermark {
     durable: AtomicU64,
     /// Set before [`ENDED`] is, and read after it.
     failure: OnceLock<Error>,
-    cells: [Cell; CELLS],
+    cells: [WaitCell; CELLS],
     /// Wakers of awaited tickets, by group.
     pub(crate) wakers: Wakers,
     /// Callbacks, by the group that each waits for.
-    callbacks: Due<Callback>,
+    callbacks: WaitQueue<Callback>,
 }
 
 #[derive(Default)]
 #[repr(align(64))]
-struct Cell {
+struct WaitCell {
     /// The futex word of waiters; changes with every event of the cell's groups.
     word: AtomicU32,
     waiters: AtomicU32,
@@ -50,9 +50,9 @@ impl Watermark {
         Self {
             durable: AtomicU64::new(durable),
             failure: OnceLock::new(),
-            cells: std::array::from_fn(|_| Cell::default()),
+            cells: std::array::from_fn(|_| WaitCell::default()),
             wakers: Wakers::default(),
-            callbacks: Due::default(),
+            callbacks: WaitQueue::default(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Watermark {
     }
 
     /// Moves the watermark up to `group`, and wakes the threads that wait for groups up to it, unless acknowledgement
-    /// has ended. Futures and callbacks that [are due](Self::is_anyone_due) are left to a thread that may run foreign
+    /// has ended. Futures and callbacks that [are due](Self::has_due) are left to a thread that may run foreign
     /// code.
     pub(crate) fn publish(&self, group: u64) {
         let moved = |durable: u64| (durable & ENDED == 0).then_some(group);
@@ -95,7 +95,7 @@ impl Watermark {
         let first = self.failure.set(error).is_ok();
         self.durable.fetch_or(ENDED, Ordering::AcqRel);
         fence(Ordering::SeqCst);
-        self.cells.iter().for_each(Cell::wake_all);
+        self.cells.iter().for_each(WaitCell::wake_all);
         first
     }
 
@@ -148,7 +148,7 @@ impl Watermark {
     }
 
     /// Whether a future is to be woken or a callback to be run.
-    pub(crate) fn is_anyone_due(&self) -> bool {
+    pub(crate) fn has_due(&self) -> bool {
         let is_due = |group| self.outcome(group).is_some();
         self.wakers.has(is_due) || self.callbacks.has(is_due)
     }
@@ -159,12 +159,12 @@ impl Watermark {
         (self.wakers.len(), self.callbacks.len())
     }
 
-    fn cell(&self, group: u64) -> &Cell {
+    fn cell(&self, group: u64) -> &WaitCell {
         &self.cells[usize::try_from(group % CELLS as u64).unwrap_or_default()]
     }
 }
 
-impl Cell {
+impl WaitCell {
     /// Behind a fence, which the caller shares among the cells.
     fn wake_all(&self) {
         self.bounded.notify(usize::MAX.relaxed());

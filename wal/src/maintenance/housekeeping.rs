@@ -31,7 +31,7 @@ impl StallDetector {
         Self { shared: Arc::downgrade(shared), reported: Duration::ZERO, next: Duration::ZERO }
     }
 
-    fn look(&mut self, shared: &Shared, now: Duration) -> Option<Duration> {
+    fn check(&mut self, shared: &Shared, now: Duration) -> Option<Duration> {
         let (waiting, stall_after) = (shared.waiting(), shared.env.options.stall_after);
         if waiting >= stall_after.max(self.reported.saturating_mul(2)) {
             self.reported = waiting;
@@ -40,8 +40,8 @@ impl StallDetector {
             self.reported = Duration::ZERO;
             shared.notices.report(Event::Stalled(Duration::ZERO));
         }
-        let looks_again = shared.watch.is_waiting() || shared.pending.is_any() || !self.reported.is_zero();
-        looks_again.then(|| now.saturating_add((stall_after / 4).max(SOONEST)))
+        let checks_again = shared.watch.is_waiting() || shared.pending.is_any() || !self.reported.is_zero();
+        checks_again.then(|| now.saturating_add((stall_after / 4).max(SOONEST)))
     }
 }
 
@@ -59,7 +59,7 @@ impl Machine for StallDetector {
             return Step::Done;
         }
         shared.pending.stall_detector.prepare_to_park();
-        let Some(next) = self.look(&shared, now) else { return Step::Parked };
+        let Some(next) = self.check(&shared, now) else { return Step::Parked };
         shared.pending.stall_detector.cancel_park();
         self.next = next;
         Step::At(next)
@@ -82,13 +82,13 @@ impl Housekeeping {
 
     /// Writes lazy batches that are old enough; returns when to look again.
     fn lazy(shared: &Shared, now: Duration) -> Option<Duration> {
-        let (group, since) = shared.tail.lazy(&shared.state.watermark, now)?;
+        let (group, since) = shared.scheduler.lazy(&shared.state.watermark, now)?;
         let due = since.saturating_add(shared.env.options.lazy_age);
         if now < due {
             return Some(due);
         }
         marks::hit("watch: a lazy batch has become old");
-        shared.tail.request_write(group);
+        shared.scheduler.request_write(group);
         shared.commit_here();
         Some(now.saturating_add(shared.env.options.lazy_age.max(SOONEST)))
     }

@@ -1,4 +1,4 @@
-//! Admission: what is given back lets in as many as fit, and shutting it ends every wait.
+//! Admission: released bytes admit as many batches as fit, and closing it ends every wait.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ fn a_release_admits_as_many_as_fit() {
 }
 
 #[test]
-fn shutting_ends_every_wait() {
+fn closing_ends_every_wait() {
     model(2, || {
         let admission = Admission::new(10, Arc::default());
         let permit = admission.try_admit(10).unwrap();
@@ -33,7 +33,7 @@ fn shutting_ends_every_wait() {
             let admission = Arc::clone(&admission);
             thread::spawn(move || admission.admit(5).map(drop))
         };
-        admission.shut();
+        admission.close();
         assert!(matches!(waiter.join().unwrap(), Err(Error::Closed)));
         drop(permit);
         assert_eq!(admission.used(), 0);

@@ -1,4 +1,4 @@
-//! Who commits: nobody sleeps for ever, nothing is acknowledged that is not durable, the tail is left at rest.
+//! Committing: no thread sleeps for ever, nothing is acknowledged before it is durable, nothing is left in flight.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use loom::thread;
 
 use super::{World, failure, fill, model, write};
 use crate::{
-    group_commit::{log::Shared, tail::Caller, ticket::Ticket},
+    group_commit::{log::Shared, scheduler::Caller, ticket::Ticket},
     types::error::Error,
 };
 
@@ -71,7 +71,7 @@ fn a_group_waits_for_the_last_of_its_writers() {
     });
 }
 
-/// Who commits leaves when its own group is durable; another one that it took may still be filled then.
+/// A writer that commits leaves when its own group is durable; another group that it took may still be filled then.
 #[test]
 fn a_group_that_was_taken_is_not_forgotten() {
     model(2, || {
@@ -94,8 +94,8 @@ fn a_group_that_was_taken_is_not_forgotten() {
     });
 }
 
-/// Of two that wait for a group one may be on its way out when the hand-over takes it for somebody who will commit
-/// the next group, for which nobody waits. Here the committer thread has seen that it was wanted, and the tail held.
+/// Of two waiters for a group one may be about to leave when the hand-over wakes it to commit the next group, for which
+/// no thread waits. Here the committer thread has seen that the group was requested, and that the turn was taken.
 #[test]
 fn a_waiter_that_leaves_is_not_taken_for_one_that_commits() {
     model(2, || {
@@ -126,8 +126,8 @@ impl Wake for Writes {
     }
 }
 
-/// Who commits wakes futures when it has let go of the tail, or leaves them to the notifier: a waker that writes, which
-/// takes the tail or waits for who has it, ends in either case.
+/// A writer that commits wakes futures after it has released the turn, or leaves them to the notifier: a waker that
+/// writes, which takes the turn or waits for its holder, ends in either case.
 #[test]
 fn a_waker_may_write_wherever_it_is_called() {
     for caller in [Caller::Unlocked, Caller::Locked] {
@@ -156,7 +156,7 @@ fn a_waker_may_write_wherever_it_is_called() {
     }
 }
 
-/// Everyone who asks after a group is told the same, however poison and durability race.
+/// All threads get the same outcome of a group, however poison and durability race.
 #[test]
 fn poison_and_acknowledgement_do_not_contradict_each_other() {
     model(2, || {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use crate::runtime::sync::{AtomicUsize, Mutex, fence};
 
-/// Items by the number that each waits for; those with the same number in order of registration.
-pub(crate) struct Due<T> {
+/// Items by the number that each waits for, and then in order of registration.
+pub(crate) struct WaitQueue<T> {
     /// The number of items, so that finding none is cheap.
     count: AtomicUsize,
     items: Mutex<Items<T>>,
@@ -17,14 +17,14 @@ struct Items<T> {
     waiting: BTreeMap<(u64, u64), T>,
 }
 
-impl<T> Default for Due<T> {
+impl<T> Default for WaitQueue<T> {
     fn default() -> Self {
         let items = Items { keys: 0, waiting: BTreeMap::new() };
         Self { count: AtomicUsize::new(0), items: Mutex::new(items) }
     }
 }
 
-impl<T> Due<T> {
+impl<T> WaitQueue<T> {
     /// Registers `what` to wait for `at`. It replaces the one registered as `key`, which is returned. If the number has
     /// not been reached when the caller looks after that, the item will be taken.
     pub(crate) fn register(&self, at: u64, key: Option<u64>, what: T) -> (u64, Option<T>) {
@@ -79,7 +79,7 @@ impl<T> Due<T> {
         taken
     }
 
-    /// Whether [`Due::take`] would return any.
+    /// Whether [`WaitQueue::take`] would return any.
     pub(crate) fn has(&self, due: impl Fn(u64) -> bool) -> bool {
         self.has_any() && self.items.lock().waiting.keys().next().is_some_and(|&(at, _)| due(at))
     }

@@ -1,4 +1,4 @@
-//! Prepared segments for an open log, and the effect of failures to prepare them.
+//! Preparation of segments for an open log, and the handling of its failures.
 
 use crate::{
     group_commit::log::Shared,

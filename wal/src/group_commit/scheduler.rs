@@ -12,7 +12,7 @@ use logboom_disk::{InlineQueue, Queue, Wait, Wake};
 
 use crate::{
     group_commit::{
-        committer::{Committer, Lane, Next, SECOND_WRITE_BYTES},
+        committer::{Committer, Next, QueueKind, SECOND_WRITE_BYTES},
         log::Shared,
         watermark::{CELLS, Watermark},
     },
@@ -35,8 +35,8 @@ const GATHER: Duration = if MODELLED { Duration::ZERO } else { Duration::from_mi
 /// Above this number of batches, waiting for more gains nothing.
 const GATHER_BATCHES: u32 = 16;
 
-/// The turn, and the groups that are requested and taken.
-pub(crate) struct Tail {
+/// Decides which thread commits, and knows which groups are requested and taken.
+pub(crate) struct CommitScheduler {
     /// Threads never wait for it, they only try to lock it: see [`State`](super::state::State).
     turn: Mutex<Turn>,
     /// The last group whose write was requested, and the last that a committer took.
@@ -79,7 +79,7 @@ enum CommitAttempt {
     HandedOver,
 }
 
-impl Tail {
+impl CommitScheduler {
     /// `queue` is for a log that is driven by hand.
     pub(crate) fn new(committer: Committer, queue: Option<Box<dyn Queue>>) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Tail {
         None
     }
 
-    /// Registers the waker of the committer thread for [`Tail::kick`].
+    /// Registers the waker of the committer thread for [`CommitScheduler::kick`].
     pub(crate) fn wake_by(&self, waker: Arc<dyn Wake>) {
         drop(self.waker.set(waker));
     }
@@ -176,7 +176,7 @@ impl Shared {
     /// Whether requested groups are not durable yet. If the turn is free nothing is in flight, so a thread must commit:
     /// a group that was taken may still wait to be written.
     pub(crate) fn has_undurable_requests(&self) -> bool {
-        self.tail.requested.load(Ordering::SeqCst) > self.state.watermark.durable()
+        self.scheduler.requested.load(Ordering::SeqCst) > self.state.watermark.durable()
             && self.state.watermark.failure().is_none()
     }
 
@@ -198,7 +198,7 @@ impl Shared {
                 // No other thread steps the machines.
                 _ if self.env.manual => drop(self.drive_for(caller)),
                 CommitAttempt::Committed => continue,
-                CommitAttempt::Busy => self.state.watermark.park(group, || self.tail.turn.is_locked()),
+                CommitAttempt::Busy => self.state.watermark.park(group, || self.scheduler.turn.is_locked()),
                 CommitAttempt::HandedOver => self.state.watermark.park(group, || true),
             }
             parked = true;
@@ -209,7 +209,7 @@ impl Shared {
     /// a later group in the same cell.
     fn pass_wakeup_on(&self, group: u64) {
         fence(Ordering::SeqCst);
-        if self.tail.requested.load(Ordering::SeqCst) >= group + CELLS as u64 {
+        if self.scheduler.requested.load(Ordering::SeqCst) >= group + CELLS as u64 {
             self.hand_over();
         }
     }
@@ -217,12 +217,12 @@ impl Shared {
     /// Commits in the caller's thread if the turn is free.
     fn try_commit(&self, group: u64, caller: Caller) -> CommitAttempt {
         if self.state.backlog.bytes() >= INLINE_BYTES {
-            self.tail.kick();
+            self.scheduler.kick();
             return CommitAttempt::HandedOver;
         }
-        let Some(mut turn) = self.tail.turn.try_lock() else {
-            if self.state.backlog.bytes() >= SECOND_WRITE_BYTES && self.tail.overlaps.load(Ordering::Relaxed) {
-                self.tail.kick();
+        let Some(mut turn) = self.scheduler.turn.try_lock() else {
+            if self.state.backlog.bytes() >= SECOND_WRITE_BYTES && self.scheduler.overlaps.load(Ordering::Relaxed) {
+                self.scheduler.kick();
             }
             return CommitAttempt::Busy;
         };
@@ -231,7 +231,7 @@ impl Shared {
         turn.last_batches = self.state.backlog.batches();
         let mut queue = InlineQueue::default();
         while self.state.watermark.outcome(group).is_none() {
-            match self.pump(&mut turn, &mut queue, Lane::Inline) {
+            match self.pump(&mut turn, &mut queue, QueueKind::Inline) {
                 Some(Next::Pump) => {}
                 Some(Next::Writers) => yield_now(),
                 Some(Next::Completion | Next::Idle) | None => break,
@@ -261,7 +261,7 @@ impl Shared {
     /// For a log that is driven by hand: whether a writer may commit, because nothing is in flight on the queue.
     fn may_commit_inline(&self) -> bool {
         self.state.backlog.bytes() < INLINE_BYTES
-            && self.tail.turn.try_lock().is_some_and(|turn| turn.committer.has_none_in_flight())
+            && self.scheduler.turn.try_lock().is_some_and(|turn| turn.committer.has_nothing_in_flight())
     }
 
     fn gather(&self, turn: &Turn) {
@@ -278,22 +278,22 @@ impl Shared {
     /// taken sleeps until it is woken. (The writer registers before it checks the turn for the last time, and this
     /// checks for writers after the turn is released, so one of the two sees the other.)
     fn hand_over(&self) {
-        if !self.has_undurable_requests() || self.tail.turn.is_locked() {
+        if !self.has_undurable_requests() || self.scheduler.turn.is_locked() {
             return;
         }
-        let waiting = self.state.watermark.durable() + 1..=self.tail.requested.load(Ordering::SeqCst);
+        let waiting = self.state.watermark.durable() + 1..=self.scheduler.requested.load(Ordering::SeqCst);
         if self.state.backlog.bytes() >= INLINE_BYTES || !self.state.watermark.wake_one(waiting) {
-            self.tail.kick();
+            self.scheduler.kick();
         }
     }
 
     /// Pumps the committer once; `None` if the log is poisoned.
-    fn pump(&self, turn: &mut Turn, queue: &mut dyn Queue, lane: Lane) -> Option<Next> {
+    fn pump(&self, turn: &mut Turn, queue: &mut dyn Queue, queue_kind: QueueKind) -> Option<Next> {
         if self.state.watermark.failure().is_some() {
             turn.committer.abandon(queue);
             return None;
         }
-        let pumped = guarded(|| turn.committer.pump(self, queue, lane))
+        let pumped = guarded(|| turn.committer.pump(self, queue, queue_kind))
             .unwrap_or_else(|panic| Err(Error::io("committing", std::io::Error::other(&*panic))));
         match pumped {
             Ok(next) => Some(next),
@@ -311,9 +311,9 @@ impl Shared {
         if self.env.manual {
             return;
         }
-        let last = self.tail.requested.load(Ordering::SeqCst);
+        let last = self.scheduler.requested.load(Ordering::SeqCst);
         if let CommitAttempt::HandedOver | CommitAttempt::Busy = self.try_commit(last, Caller::Locked) {
-            self.tail.kick();
+            self.scheduler.kick();
         }
     }
 
@@ -330,14 +330,14 @@ impl Shared {
             .name("logboom-commit".to_owned())
             .spawn(move || match theirs.env.medium.disk.queue() {
                 Ok(queue) => {
-                    theirs.tail.wake_by(queue.waker());
+                    theirs.scheduler.wake_by(queue.waker());
                     drop(ready.send(Ok(())));
                     theirs.run_committer(queue);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             })
             .map_err(fail)?;
-        *self.tail.thread.lock() = Some(thread);
+        *self.scheduler.thread.lock() = Some(thread);
         match is_ready.recv() {
             Ok(ready) => ready.map_err(|error| Error::io("setting up a queue", error)),
             Err(_) => Err(fail(std::io::Error::other("it ended before it began"))),
@@ -358,13 +358,13 @@ impl Shared {
     /// Commits while there is something to commit, and sleeps on the queue otherwise.
     fn commit_until_stopped(&self, queue: &mut dyn Queue) {
         let mut nothing = Vec::new();
-        while !self.tail.stopped.load(Ordering::Acquire) {
+        while !self.scheduler.stopped.load(Ordering::Acquire) {
             if self.has_undurable_requests()
-                && let Some(mut turn) = self.tail.turn.try_lock()
+                && let Some(mut turn) = self.scheduler.turn.try_lock()
             {
-                self.tail.overlaps.store(true, Ordering::Relaxed);
+                self.scheduler.overlaps.store(true, Ordering::Relaxed);
                 self.commit(&mut turn, queue);
-                self.tail.overlaps.store(false, Ordering::Relaxed);
+                self.scheduler.overlaps.store(false, Ordering::Relaxed);
                 self.release_turn(turn);
                 if self.has_undurable_requests() {
                     continue;
@@ -376,7 +376,7 @@ impl Shared {
 
     fn commit(&self, turn: &mut Turn, queue: &mut dyn Queue) {
         loop {
-            match self.pump(turn, queue, Lane::Queued) {
+            match self.pump(turn, queue, QueueKind::Queued) {
                 Some(Next::Pump) => {}
                 // Also returns when writers leave a group, or when a second write has become worth its sync.
                 Some(Next::Completion | Next::Writers) => queue.reap(Wait::Forever, turn.committer.completions()),
@@ -387,10 +387,10 @@ impl Shared {
 
     /// One step of committing by hand; false if there was nothing to do.
     pub(crate) fn drive_commit(&self) -> bool {
-        let Some(mut turn) = self.tail.turn.try_lock() else { return false };
+        let Some(mut turn) = self.scheduler.turn.try_lock() else { return false };
         let Some(mut queue) = turn.queue.take() else { return false };
         let driven = self.catch_panic(|| {
-            let next = self.pump(&mut turn, &mut *queue, Lane::Queued);
+            let next = self.pump(&mut turn, &mut *queue, QueueKind::Queued);
             if let Some(Next::Completion) = next {
                 queue.reap(Wait::Forever, turn.committer.completions());
             }
