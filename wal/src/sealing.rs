@@ -19,7 +19,7 @@ use crate::{
 impl Wal {
     /// The oldest segment that is full, durable and without a footer; skips those that stay without one, and `others`.
     /// The first group of the segment after it must be durable as well: the footer names that segment.
-    pub fn sealable_but(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
+    pub fn sealable_except(&self, others: impl Fn(SegmentId) -> bool) -> Option<SegmentInfo> {
         let durable = self.durable();
         let segments = self.shared.state.segments.lock();
         let went_on = |id: SegmentId| id.is_cold() || successor(&segments, id, durable).is_some();
@@ -33,7 +33,7 @@ impl Wal {
 
     /// The oldest segment that is full, durable and without a footer; skips those that stay without one.
     pub fn sealable(&self) -> Option<SegmentInfo> {
-        self.sealable_but(|_| false)
+        self.sealable_except(|_| false)
     }
 
     /// Seals a segment that [`Wal::sealable`] returned. Durable on return. False if the footer does not fit: nothing

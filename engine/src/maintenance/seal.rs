@@ -114,8 +114,8 @@ impl Sealer {
     fn begin_next(&mut self, core: &Core) -> bool {
         let is_left = |segment| self.failed.contains(&segment);
         // Segments without live entries come last: they may be freed before they need a footer.
-        let live = core.wal.sealable_but(|segment| is_left(segment) || core.usage.is_free(segment));
-        let Some(info) = live.or_else(|| core.wal.sealable_but(is_left)) else { return false };
+        let live = core.wal.sealable_except(|segment| is_left(segment) || core.usage.is_free(segment));
+        let Some(info) = live.or_else(|| core.wal.sealable_except(is_left)) else { return false };
         let before = core.wal.next_sequence().group();
         let sealed = Sealed { segment: info.id, shards: core.usage.touched(info.id) };
         self.work = Work::Collecting(Collecting { sealed, before, next: 0, builder: FooterBuilder::default() });

@@ -65,7 +65,7 @@ impl Default for Options {
             scrub_period: Some(Duration::from_secs(24 * 60 * 60)),
             footer: FooterSpace::default(),
             create: true,
-            listener: Arc::new(Silent),
+            listener: Arc::new(NoListener),
         }
     }
 }
@@ -164,6 +164,6 @@ pub trait Listener: Send + Sync + fmt::Debug {
 }
 
 #[derive(Debug)]
-struct Silent;
+struct NoListener;
 
-impl Listener for Silent {}
+impl Listener for NoListener {}

@@ -70,21 +70,21 @@ pub(crate) fn trim(shared: &Shared) {
     {}
 }
 
-/// The number of segments begun lately.
+/// Counts the segments begun in the last minute.
 #[derive(Debug)]
-struct Turnover {
+struct RecentlyBegun {
     /// The total at each of the last ticks, newest first.
     begun: VecDeque<u64>,
     next: Duration,
 }
 
-impl Turnover {
+impl RecentlyBegun {
     fn new() -> Self {
         Self { begun: VecDeque::from([0]), next: TICK }
     }
 
     /// How many of `begun` segments were begun in the last minute, or a little more.
-    fn look(&mut self, now: Duration, begun: u64) -> u64 {
+    fn update(&mut self, now: Duration, begun: u64) -> u64 {
         if now >= self.next {
             self.begun.push_front(begun);
             self.begun.truncate(TICKS + 1);
@@ -97,14 +97,14 @@ impl Turnover {
 /// Keeps the reserve of prepared segments filled.
 pub(crate) struct Prefill {
     shared: Weak<Shared>,
-    filling: Option<Filling>,
+    filling: Option<Prefilling>,
     retry_at: Duration,
-    turnover: Turnover,
+    recently_begun: RecentlyBegun,
     shrink_at: Duration,
 }
 
 /// A file whose blocks are being written for the first time.
-struct Filling {
+struct Prefilling {
     slot: u32,
     file: Arc<dyn File>,
     at: u64,
@@ -117,7 +117,7 @@ impl Prefill {
             shared: Arc::downgrade(shared),
             filling: None,
             retry_at: Duration::ZERO,
-            turnover: Turnover::new(),
+            recently_begun: RecentlyBegun::new(),
             shrink_at: shared.env.clock.now().saturating_add(TICK),
         }
     }
@@ -125,7 +125,7 @@ impl Prefill {
     /// Deletes surplus segments. As many as the log used lately stay: it is likely to need them, and making a segment
     /// costs as much as writing it.
     fn shrink(&mut self, shared: &Shared, now: Duration) {
-        let begun = self.turnover.look(now, shared.state.supply.begun());
+        let begun = self.recently_begun.update(now, shared.state.supply.begun());
         if now < self.shrink_at {
             return;
         }
@@ -169,7 +169,7 @@ impl Prefill {
         let slot = shared.state.supply.next_slot();
         match begin(&*shared.env.medium.disk, slot, shared.env.identity.segment_bytes) {
             Ok(file) => {
-                self.filling = Some(Filling {
+                self.filling = Some(Prefilling {
                     slot,
                     file,
                     at: 0,
@@ -195,7 +195,7 @@ impl Prefill {
     }
 }
 
-impl Filling {
+impl Prefilling {
     fn step(mut self, size: u64) -> Result<Self, (u32, io::Error)> {
         match write_zeros(&*self.file, &self.zeros, self.at, size) {
             Ok(len) => {

@@ -134,7 +134,7 @@ impl Opening {
             match walk.look()? {
                 Found::Group(group) => {
                     if walk.expected.first {
-                        segment.begin_at(group.header.sequence);
+                        segment.set_first_group(group.header.sequence);
                     }
                     walk.accept(&group);
                     self.report.groups_replayed += 1;

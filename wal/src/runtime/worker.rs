@@ -29,7 +29,7 @@ pub enum Runtime {
 impl Runtime {
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         match self {
-            Self::Threads => Arc::new(MachineClock(Instant::now())),
+            Self::Threads => Arc::new(SystemClock(Instant::now())),
             Self::Manual(clock) => Arc::clone(clock),
         }
     }
@@ -51,9 +51,9 @@ pub trait Clock: Send + Sync + fmt::Debug {
 }
 
 #[derive(Debug)]
-struct MachineClock(Instant);
+struct SystemClock(Instant);
 
-impl Clock for MachineClock {
+impl Clock for SystemClock {
     fn now(&self) -> Duration {
         self.0.elapsed()
     }

@@ -6,7 +6,7 @@ use logboom_disk::Slice;
 
 use crate::{
     scan::base::Base,
-    segments::{footer::TAIL, segment::Segment},
+    segments::{footer::FOOTER_READ_BYTES, segment::Segment},
     types::error::Error,
 };
 
@@ -17,7 +17,7 @@ pub(crate) fn read_heads<'b>(
     segments: Vec<Arc<Segment>>,
 ) -> impl Iterator<Item = Result<Option<Slice>, Error>> + use<'b> {
     let read = |segment: &Arc<Segment>| {
-        let len = TAIL.min(segment.size as usize);
+        let len = FOOTER_READ_BYTES.min(segment.size as usize);
         (Arc::clone(&segment.file), base.medium.pool.region(len), (segment.size as usize - len) as u64)
     };
     let tails = base.medium.disk.read_many(segments.iter().map(read).collect());

@@ -17,7 +17,7 @@ use crate::{
 const PIECE: usize = 1 << 20;
 
 /// Pieces in flight while one is processed.
-const AHEAD: usize = 3;
+const PIECES_AHEAD: usize = 3;
 
 /// A window of a segment in memory.
 pub(crate) struct Window<'s> {
@@ -25,7 +25,7 @@ pub(crate) struct Window<'s> {
     pub(crate) medium: &'s Medium,
     at: usize,
     bytes: Option<Slice>,
-    ahead: Option<Ahead<'s>>,
+    ahead: Option<PieceReadAhead<'s>>,
     read_bytes: u64,
     /// The ranges that could not be read; they appear as zeros.
     pub(crate) unreadable: UnreadableRanges,
@@ -47,7 +47,7 @@ impl<'s> Window<'s> {
     /// Reads ahead on `queue`, up to `limit`.
     pub(crate) fn read_ahead(&mut self, queue: Option<&'s mut ReadQueue>, limit: usize) {
         let limit = round_up(limit, self.pad()).min(self.segment.size as usize);
-        self.ahead = queue.map(|queue| Ahead { queue, pieces: VecDeque::new(), first: 0, next: 0, limit });
+        self.ahead = queue.map(|queue| PieceReadAhead { queue, pieces: VecDeque::new(), first: 0, next: 0, limit });
     }
 
     /// The unit of reads, in bytes.
@@ -105,7 +105,7 @@ impl ReadQueue {
 }
 
 /// Read-ahead of the pieces after the window.
-struct Ahead<'s> {
+struct PieceReadAhead<'s> {
     queue: &'s mut ReadQueue,
     pieces: VecDeque<Piece>,
     /// Where the run of consecutive pieces begins, and where the next one will.
@@ -119,11 +119,11 @@ struct Piece {
     end: usize,
     token: u64,
     /// Space as large as a piece, directly before it: for the rest of the previous piece.
-    room: Region,
+    headroom: Region,
     read: Option<(io::Result<()>, Region)>,
 }
 
-impl Ahead<'_> {
+impl PieceReadAhead<'_> {
     /// The bytes of `range`, with all that was read around them and where that begins. `before` is the content of the
     /// window. `None` if the range is not read in pieces.
     fn bytes(
@@ -155,27 +155,27 @@ impl Ahead<'_> {
         let piece = self.pieces.pop_front()?;
         // Starts the next read while the caller processes this piece.
         self.fill(segment, pool);
-        Some(self.end(piece, rest.filter(|_| continues)))
+        Some(self.finish(piece, rest.filter(|_| continues)))
     }
 
     /// Starts reads until enough are in flight.
     fn fill(&mut self, segment: &Segment, pool: &Pool) {
-        while self.pieces.len() < AHEAD && self.next < self.limit {
+        while self.pieces.len() < PIECES_AHEAD && self.next < self.limit {
             let (at, end) = (self.next, (self.next + PIECE).min(self.limit));
-            let room = PIECE.min(at - self.first);
-            let (room, region) = pool.region(room + end - at).split_at(room);
+            let headroom = PIECE.min(at - self.first);
+            let (headroom, region) = pool.region(headroom + end - at).split_at(headroom);
             self.queue.submitted += 1;
             let token = self.queue.submitted;
             let kind = OpKind::Read { region, offset: at as u64 };
             self.queue.queue.submit(Op { token, file: Arc::clone(&segment.file), kind });
-            self.pieces.push_back(Piece { at, end, token, room, read: None });
+            self.pieces.push_back(Piece { at, end, token, headroom, read: None });
             self.next = end;
         }
         self.reap(Wait::No);
     }
 
     /// Waits for a piece that was taken out, and puts `rest` before it.
-    fn end(&mut self, mut piece: Piece, rest: Option<Slice>) -> (usize, io::Result<Slice>) {
+    fn finish(&mut self, mut piece: Piece, rest: Option<Slice>) -> (usize, io::Result<Slice>) {
         loop {
             let done = std::mem::take(&mut self.queue.done);
             for Completion { token, result, region } in done {
@@ -185,7 +185,7 @@ impl Ahead<'_> {
                 }
             }
             match piece.read.take() {
-                Some((Ok(()), region)) => return join(piece.at, piece.room, region, rest.as_ref()),
+                Some((Ok(()), region)) => return join(piece.at, piece.headroom, region, rest.as_ref()),
                 Some((Err(error), _)) => return (piece.at, Err(error)),
                 None if self.queue.queue.in_flight() == 0 => {
                     return (piece.at, Err(io::Error::other("a read was never answered")));
@@ -200,7 +200,7 @@ impl Ahead<'_> {
     }
 }
 
-impl Drop for Ahead<'_> {
+impl Drop for PieceReadAhead<'_> {
     /// The reads of the next segment must not receive completions of this one's.
     fn drop(&mut self) {
         while self.queue.queue.in_flight() > 0 {
@@ -211,11 +211,11 @@ impl Drop for Ahead<'_> {
 }
 
 /// The bytes of a piece at `at`, preceded by `rest`.
-fn join(at: usize, mut room: Region, read: Region, rest: Option<&Slice>) -> (usize, io::Result<Slice>) {
+fn join(at: usize, mut headroom: Region, read: Region, rest: Option<&Slice>) -> (usize, io::Result<Slice>) {
     let Some(rest) = rest else { return (at, Ok(read.freeze())) };
-    let from = room.len() - rest.len();
-    room[from..].copy_from_slice(rest);
-    let mut bytes = room.freeze().slice(from..);
+    let from = headroom.len() - rest.len();
+    headroom[from..].copy_from_slice(rest);
+    let mut bytes = headroom.freeze().slice(from..);
     let is_whole = bytes.extend_to(&read.freeze());
     (at - rest.len(), if is_whole { Ok(bytes) } else { Err(io::Error::other("a piece of two chunks")) })
 }

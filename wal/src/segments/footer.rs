@@ -29,8 +29,8 @@ use crate::{
 const MAGIC: u32 = u32::from_le_bytes(*b"LBFT");
 const TRAILER: usize = 64;
 
-/// Bytes at the end of a segment that are read for its footer's head: enough for the head of a thousand owners.
-pub(crate) const TAIL: usize = 64 << 10;
+/// The bytes at the end of a segment that are read for its footer's head: enough for the head of a thousand owners.
+pub(crate) const FOOTER_READ_BYTES: usize = 64 << 10;
 
 /// Footers are written in pieces of this many bytes, so that the pool keeps no large buffers for them.
 const PIECE: usize = 1 << 20;
@@ -137,7 +137,7 @@ impl Segment {
     /// The footer's head, from `tail`, the end of the segment; read separately if it is longer than `tail`.
     pub(crate) fn head(&self, medium: &Medium, tail: Slice) -> io::Result<Option<Slice>> {
         let size = self.size as usize;
-        let tail = tail.slice(..TAIL.min(size));
+        let tail = tail.slice(..FOOTER_READ_BYTES.min(size));
         let Some(trailer) = self.verify_trailer(&tail, medium.framing) else { return Ok(None) };
         let len = footer_bytes(trailer.head_len, 0, medium.framing.pad);
         let (bytes, at) = match tail.len().checked_sub(len) {

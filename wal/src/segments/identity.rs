@@ -143,7 +143,7 @@ impl Identity {
         if self.pad.is_multiple_of(pad) {
             return Ok(());
         }
-        Err(other_pad(self.pad as u64, pad))
+        Err(pad_mismatch(self.pad as u64, pad))
     }
 
     fn load(disk: &dyn Disk, file: &dyn File, pool: &Pool) -> Result<Self, Error> {
@@ -155,7 +155,7 @@ impl Identity {
         if size < len.max(LEN) as u64 {
             // The file has the size of a block of the device where it was made; one with larger blocks cannot read it.
             if size.is_power_of_two() && size >= BLOCK_MIN {
-                return Err(other_pad(size, pad));
+                return Err(pad_mismatch(size, pad));
             }
             return Err(Error::Foreign(format!("{NAME} has {size} bytes, less than one block of {pad}")));
         }
@@ -219,7 +219,7 @@ impl Identity {
 /// The smallest block of any device, in bytes.
 const BLOCK_MIN: u64 = 512;
 
-fn other_pad(of_log: u64, here: usize) -> Error {
+fn pad_mismatch(of_log: u64, here: usize) -> Error {
     let what = format!("groups are padded to {of_log} bytes, the unit of writes is {here} here (device or `pad_unit`)");
     Error::Unsupported(format!("{what}: the log needs a unit of {of_log} bytes or less"))
 }

@@ -178,7 +178,7 @@ impl Segment {
         self.last.store(last, Ordering::Release);
     }
 
-    pub(crate) fn begin_at(&self, first: u64) {
+    pub(crate) fn set_first_group(&self, first: u64) {
         self.first.store(first, Ordering::Release);
     }
 
