@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{group_commit::log::Shared, read::cold_read::Traffic};
+use crate::{group_commit::log::Shared, read::cold_read::ReadStats};
 
 /// The counters.
 #[derive(Debug, Default)]
@@ -22,12 +22,12 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn cold_read(&self, traffic: &Traffic) {
+    pub(crate) fn cold_read(&self, stats: &ReadStats) {
         let counts = [
-            (&self.cold_reads, u64::from(traffic.bytes > 0)),
-            (&self.cold_read_bytes, traffic.bytes),
-            (&self.read_ahead_bytes, traffic.ahead),
-            (&self.reads_spared, traffic.spared),
+            (&self.cold_reads, u64::from(stats.bytes > 0)),
+            (&self.cold_read_bytes, stats.bytes),
+            (&self.read_ahead_bytes, stats.ahead),
+            (&self.reads_spared, stats.saved),
         ];
         for (counter, amount) in counts {
             counter.fetch_add(amount, Ordering::Relaxed);

@@ -21,8 +21,8 @@ impl Shared {
                 // A log that was not opened by its `LOGBOOM` is read-only.
                 has_logboom: true,
             };
-            let traffic = reader.read(|id| self.state.segments.lock().get(&id).cloned(), places, &mut found)?;
-            self.metrics.cold_read(&traffic);
+            let stats = reader.read(|id| self.state.segments.lock().get(&id).cloned(), places, &mut found)?;
+            self.metrics.cold_read(&stats);
         }
         out.extend(found.into_iter().flatten());
         Ok(())

@@ -1,4 +1,4 @@
-//! The access pattern detector: which reads go on from an earlier one, as the steps of a scan do.
+//! The access pattern detector: recognises reads that continue an earlier one, as the steps of a scan do.
 
 use std::{
     collections::BTreeMap,
@@ -7,18 +7,18 @@ use std::{
 
 use crate::types::ids::SegmentId;
 
-/// Records of a segment with at most so many bytes between them are neighbours: they are read from the device at once,
-/// and a reader of one after the other is taken for a scan.
+/// Records of a segment with at most this many bytes between them are neighbours: one read of the device fetches both,
+/// and a caller that reads one after the other is taken for a scan.
 pub const NEAR: u32 = 16 << 10;
 
-/// So many reads are remembered. A scan of one owner reads as many places as the owner has records.
+/// The most reads that are remembered. A scan of one owner reads as many places as the owner has records.
 const READS_MAX: usize = 4096;
 
-/// Ranges that were read from the device, by where they begin.
+/// Ranges that were read from the device, by segment and start.
 #[derive(Debug, Default)]
 pub(crate) struct AccessPattern {
     ends: BTreeMap<(SegmentId, u32), u32>,
-    /// The one that was evicted last, when there were too many.
+    /// The range that was evicted last.
     hand: (SegmentId, u32),
 }
 
@@ -31,10 +31,10 @@ impl AccessPattern {
         }
     }
 
-    /// Whether a read from `at` on goes on from one that is remembered, which is forgotten then.
+    /// Whether a read at `at` continues a remembered one, which is forgotten then.
     pub(crate) fn take_before(&mut self, segment: SegmentId, at: u32) -> bool {
-        let before = self.ends.range((segment, 0)..=(segment, at)).next_back();
-        let Some((&key, &end)) = before else { return false };
+        let last = self.ends.range((segment, 0)..=(segment, at)).next_back();
+        let Some((&key, &end)) = last else { return false };
         let follows = at <= end.saturating_add(NEAR);
         if follows {
             self.ends.remove(&key);
@@ -42,10 +42,10 @@ impl AccessPattern {
         follows
     }
 
-    /// Evicts round-robin, so that of more scans than fit some are still recognised when they go on.
+    /// Evicts round-robin: if there are more scans than fit, some of them are still recognised.
     fn evict(&mut self) {
-        let behind = (Bound::Excluded(self.hand), Bound::Unbounded);
-        let next = self.ends.range(behind).next().or_else(|| self.ends.first_key_value());
+        let after = (Bound::Excluded(self.hand), Bound::Unbounded);
+        let next = self.ends.range(after).next().or_else(|| self.ends.first_key_value());
         if let Some((&key, _)) = next {
             self.hand = key;
             self.ends.remove(&key);
@@ -60,7 +60,7 @@ mod tests {
     const SEGMENT: SegmentId = SegmentId(3);
 
     #[test]
-    fn a_read_goes_on_once_from_what_lies_shortly_before_it() {
+    fn a_read_continues_a_range_shortly_before_it_once() {
         let end = 8192;
         for (at, follows) in [(0, false), (4096, true), (8192, true), (8192 + NEAR, true), (12288 + NEAR, false)] {
             let mut pattern = AccessPattern::default();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn of_more_reads_than_are_remembered_some_are_known() {
+    fn some_of_more_reads_than_fit_are_remembered() {
         let mut pattern = AccessPattern::default();
         let reads = 2 * u32::try_from(READS_MAX).unwrap_or_default();
         for round in 0..4 {

@@ -1,12 +1,12 @@
-//! The chunks of segments that read-ahead keeps in memory, and what it reads when.
+//! The cache of read-ahead: chunks of segments, and the decision what to read ahead.
 //!
-//! Records of many owners lie side by side, so a scan of one owner after the other reads the same places of the log
-//! again and again, each time a little further on. A read that begins where an earlier one ended is taken for the next
-//! step of such a scan, and reads on to the end of its chunk; the steps after it are served from that, and the next
-//! chunk is read before they need it. A read without such evidence reads what it wants.
+//! Records of many owners lie side by side, so scans of one owner after the other read the same parts of the log again
+//! and again, each time a little further on. A read that begins where an earlier one ended is taken for the next step
+//! of such a scan: it fetches the rest of its chunk as well. Later steps are served from that, and the next chunk is
+//! fetched before they need it. Any other read fetches its own blocks only.
 //!
-//! Only bytes that are not written any more are kept, and a record is verified whenever it is taken from them, as one
-//! from the device is. Nothing here is decided by time or chance.
+//! The cache holds only bytes that are not written any more. A record that is taken from it is verified, as one from
+//! the device is. No decision depends on time or chance.
 
 use std::{
     collections::BTreeMap,
@@ -21,30 +21,29 @@ use crate::{
     types::ids::SegmentId,
 };
 
-/// Segments are divided into chunks of so many bytes.
+/// The size of a chunk in bytes; segments are divided into chunks.
 const CHUNK: u32 = 64 << 10;
 
-/// A scan that is so far into a chunk has the next one read.
+/// A scan that has read this many bytes of a chunk causes the next chunk to be fetched.
 const HALF_WAY: u32 = CHUNK / 2;
 
-/// Chunks that are looked at for one to evict, each time that room is needed.
-const LOOKS: usize = 32;
+/// The most chunks that are considered for eviction each time that room is needed.
+const EVICTION_TRIES: usize = 32;
 
-/// A chunk may be evicted when so many reads for each cached chunk have passed since its last use: more scans than
-/// there is room for would otherwise evict each other's chunks before any of them is used.
-const PATIENCE: u64 = 16;
+/// A chunk may be evicted when this many reads for each cached chunk have passed since its last use. If there are more
+/// scans than fit, they would otherwise evict each other's chunks before these are used.
+const READS_BEFORE_EVICTION: u64 = 16;
 
-/// In place of when a chunk was last used: a scan has gone on behind it.
-const SPENT: u64 = 0;
+/// The value of [`Chunk::used`] after a scan has passed the chunk.
+const PASSED: u64 = 0;
 
-/// Chunks of segments, up to a bound on their bytes. Any number of threads may use it; none waits for the device
-/// meanwhile.
+/// Chunks of segments, up to a bound on their bytes. Threads share it, and do no IO while they hold its lock.
 pub(crate) struct ChunkCache {
     bytes_max: u64,
     state: Mutex<State>,
 }
 
-/// What is to be read: whole blocks of a segment, of which the first `stable` bytes are not written any more.
+/// A read of whole blocks of a segment, of which the first `stable` bytes are not written any more.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     pub(crate) segment: SegmentId,
@@ -52,31 +51,31 @@ pub(crate) struct Access {
     pub(crate) stable: u32,
 }
 
-/// Where the bytes of an access come from.
+/// The source of the bytes of an access.
 #[derive(Clone, Debug)]
 pub(crate) enum Lookup {
-    /// Memory.
+    /// The cache.
     Hit(Buffer),
-    /// A read that was started: to be looked up again when something has come.
+    /// A fill in flight: the caller waits and looks up again.
     InFlight,
-    /// The device, which is read on to the end of a chunk, for [`ChunkCache::fill`]; the access begins with the
-    /// buffer, if there is one.
-    ReadOn(Fill, Option<Buffer>),
-    /// The device, which is read for nothing else.
+    /// The device: the caller fetches this part of a chunk and passes it to [`ChunkCache::fill`]. If there is a buffer,
+    /// the access begins with it.
+    MissAndFill(Fill, Option<Buffer>),
+    /// The device: the caller fetches its own blocks.
     Miss,
 }
 
-/// A part of a segment that is to be read and kept.
+/// A part of a segment to fetch and cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fill {
     pub(crate) segment: SegmentId,
     pub(crate) at: u32,
     pub(crate) end: u32,
-    /// What is read is kept if it was asked for under this number.
+    /// Identifies the fill: its bytes are cached only if the chunk still waits for this fill.
     number: u64,
 }
 
-/// Bytes of a segment from `at` on: one slice, or two of which the second begins where the first ends or before.
+/// Bytes of a segment from `at` on: one slice, or two, of which the second begins at or before the end of the first.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffer {
     at: u32,
@@ -84,7 +83,7 @@ pub(crate) struct Buffer {
     rest: Option<(u32, Slice)>,
 }
 
-/// A segment, and which of its chunks.
+/// A segment, and the index of a chunk in it.
 type Key = (SegmentId, u32);
 
 #[derive(Debug, Default)]
@@ -92,21 +91,21 @@ struct State {
     chunks: BTreeMap<Key, Chunk>,
     bytes: u64,
     pattern: AccessPattern,
-    /// The last chunk that was looked at for whether it may be evicted.
+    /// The clock hand: the last chunk that was considered for eviction.
     hand: Key,
-    /// Reads so far.
+    /// The number of reads so far.
     now: u64,
-    /// Fills so far.
+    /// The number of fills so far.
     fills: u64,
 }
 
-/// The rest of a chunk, from where a scan was.
+/// The rest of a chunk, from the position of a scan on.
 #[derive(Debug)]
 struct Chunk {
     fill: Fill,
     /// `None` while it is in flight.
     bytes: Option<Slice>,
-    /// When it was last used: after so many reads, or [`SPENT`].
+    /// The number of reads at its last use, or [`PASSED`].
     used: u64,
 }
 
@@ -115,8 +114,7 @@ impl ChunkCache {
         Self { bytes_max, state: Mutex::default() }
     }
 
-    /// Where the bytes of each access come from, in their order, and what is to be read besides, which is not waited
-    /// for.
+    /// The source of each access's bytes, in their order, and fills that the caller starts and does not wait for.
     pub(crate) fn look_up(&self, accesses: impl Iterator<Item = Access>) -> (Vec<Lookup>, Vec<Fill>) {
         if self.bytes_max == 0 {
             return (accesses.map(|_| Lookup::Miss).collect(), Vec::new());
@@ -125,19 +123,19 @@ impl ChunkCache {
         let lookups = accesses.map(|access| {
             let lookup = state.look_up(&access, self.bytes_max);
             if !matches!(lookup, Lookup::Miss) {
-                fills.extend(state.next(&access, self.bytes_max));
+                fills.extend(state.fill_next(&access, self.bytes_max));
             }
             lookup
         });
         (lookups.collect(), fills)
     }
 
-    /// What was in flight before: in memory, still in flight, or to be read.
+    /// Looks up an access again that was in flight.
     pub(crate) fn look_up_again(&self, access: &Access) -> Lookup {
-        self.state.lock().held(access).unwrap_or(Lookup::Miss)
+        self.state.lock().look_up_cached(access).unwrap_or(Lookup::Miss)
     }
 
-    /// Keeps what was read for `fill`, if there is still room for it; without bytes, it is not in flight any more.
+    /// Caches the bytes that were read for `fill`, unless it was dropped meanwhile. `None` if the read failed.
     pub(crate) fn fill(&self, fill: Fill, bytes: Option<Slice>) {
         let mut state = self.state.lock();
         let key = (fill.segment, fill.at / CHUNK);
@@ -151,12 +149,12 @@ impl ChunkCache {
         }
     }
 
-    /// Drops what is kept of a segment.
+    /// Drops the cached bytes of a segment.
     pub(crate) fn forget(&self, segment: SegmentId) {
         self.state.lock().forget(segment);
     }
 
-    /// The bytes that are kept or in flight.
+    /// The bytes that are cached or in flight.
     pub(crate) fn bytes(&self) -> u64 {
         self.state.lock().bytes
     }
@@ -171,7 +169,7 @@ impl Buffer {
         Self { rest: Some((rest.at, rest.bytes)), ..self }
     }
 
-    /// The bytes of `range`, which lies in it; copied where that is in both slices.
+    /// The bytes of `range`, which must lie in the buffer; copies them if they are in both slices.
     pub(crate) fn slice(&self, range: Range<u32>, pool: &Pool) -> Slice {
         let of = |bytes: &Slice, at: u32, part: Range<u32>| {
             bytes.slice((part.start - at) as usize..(part.end - at) as usize)
@@ -194,27 +192,27 @@ impl State {
     fn look_up(&mut self, access: &Access, bytes_max: u64) -> Lookup {
         let Access { segment, range, stable } = access.clone();
         self.now += 1;
-        if let Some(lookup) = self.held(access) {
+        if let Some(lookup) = self.look_up_cached(access) {
             return lookup;
         }
         let last = (range.end - 1) / CHUNK;
         let front = self.front(access);
-        let goes_on = front.is_some() || self.leave_chunk(segment, range.start);
-        // What is remembered goes on here or nowhere.
-        let goes_on = self.pattern.take_before(segment, range.start) || goes_on;
+        let is_sequential = front.is_some() || self.mark_passed(segment, range.start);
+        // Always called: this read replaces the remembered one.
+        let is_sequential = self.pattern.take_before(segment, range.start) || is_sequential;
         let at = if front.is_some() { last * CHUNK } else { range.start };
-        if goes_on
+        if is_sequential
             && at / CHUNK == last
             && let Some(fill) = self.reserve_chunk(segment, at..stable, range.end, bytes_max)
         {
-            return Lookup::ReadOn(fill, front);
+            return Lookup::MissAndFill(fill, front);
         }
         self.pattern.add(segment, range);
         Lookup::Miss
     }
 
-    /// An access, if all of it is in memory or in flight.
-    fn held(&mut self, access: &Access) -> Option<Lookup> {
+    /// Looks up an access; `None` unless all of it is cached or in flight.
+    fn look_up_cached(&mut self, access: &Access) -> Option<Lookup> {
         let Access { segment, range, .. } = access;
         let (first, last) = (range.start / CHUNK, (range.end - 1) / CHUNK);
         if last - first > 1 {
@@ -232,7 +230,7 @@ impl State {
         })
     }
 
-    /// What a chunk has of itself, if that is or will be all of `range`; `Some(None)` while it is in flight.
+    /// The cached part of a chunk, if it covers `range`; `Some(None)` while it is in flight.
     fn use_chunk(&mut self, key: Key, range: Range<u32>) -> Option<Option<Buffer>> {
         let chunk = self.chunks.get_mut(&key)?;
         if range.start < chunk.fill.at || range.end > chunk.fill.end {
@@ -243,27 +241,27 @@ impl State {
         Some(chunk.bytes.clone().map(|bytes| Buffer::new(at, bytes)))
     }
 
-    /// The beginning of an access that goes from one chunk to the next, if it is in memory in the first.
+    /// The start of an access that crosses into the next chunk, if it is cached in the first.
     fn front(&mut self, Access { segment, range, .. }: &Access) -> Option<Buffer> {
         let first = range.start / CHUNK;
-        let parted_at = (first + 1) * CHUNK;
-        let is_parted = range.end > parted_at && range.end - parted_at <= CHUNK;
-        if is_parted { self.use_chunk((*segment, first), range.start..parted_at)? } else { None }
+        let boundary = (first + 1) * CHUNK;
+        let crosses = range.end > boundary && range.end - boundary <= CHUNK;
+        if crosses { self.use_chunk((*segment, first), range.start..boundary)? } else { None }
     }
 
-    /// Whether a chunk ends shortly before `at`, or somewhere behind it.
-    fn leave_chunk(&mut self, segment: SegmentId, at: u32) -> bool {
+    /// Whether a cached part of a chunk contains `at`, or ends shortly before it, in which case it is marked as passed.
+    fn mark_passed(&mut self, segment: SegmentId, at: u32) -> bool {
         let chunks = self.chunks.range_mut((segment, 0)..=(segment, at / CHUNK)).map(|(_, chunk)| chunk);
         let Some(chunk) = chunks.rev().find(|chunk| chunk.fill.at <= at) else { return false };
-        let goes_on = at <= chunk.fill.end.saturating_add(NEAR);
-        if goes_on && at >= chunk.fill.end {
-            chunk.used = SPENT;
+        let is_sequential = at <= chunk.fill.end.saturating_add(NEAR);
+        if is_sequential && at >= chunk.fill.end {
+            chunk.used = PASSED;
         }
-        goes_on
+        is_sequential
     }
 
-    /// The chunk behind the one in which the access ends, when it is time for that.
-    fn next(&mut self, Access { segment, range, stable }: &Access, bytes_max: u64) -> Option<Fill> {
+    /// The fill of the next chunk, if the access has read enough of the one in which it ends.
+    fn fill_next(&mut self, Access { segment, range, stable }: &Access, bytes_max: u64) -> Option<Fill> {
         let chunk = (range.end - 1) / CHUNK;
         let at = (chunk + 1) * CHUNK;
         if range.end - chunk * CHUNK > HALF_WAY {
@@ -284,27 +282,27 @@ impl State {
         }
         self.fills += 1;
         let fill = Fill { segment, at: from.start, end: until, number: self.fills };
-        // Another scan may have begun further on in it.
+        // A scan that began further on may have cached a shorter part.
         self.remove((segment, chunk));
         self.bytes += u64::from(until - from.start);
         self.chunks.insert((segment, chunk), Chunk { fill, bytes: None, used: self.now });
         Some(fill)
     }
 
-    /// Evicts chunks until so many bytes fit, if enough may be evicted.
+    /// Evicts chunks until `bytes` more bytes fit; false if not enough chunks may be evicted.
     fn make_room(&mut self, bytes: u64, bytes_max: u64) -> bool {
-        let patience = PATIENCE * self.chunks.len() as u64;
-        for _ in 0..LOOKS {
+        let reads_min = READS_BEFORE_EVICTION * self.chunks.len() as u64;
+        for _ in 0..EVICTION_TRIES {
             if self.bytes + bytes <= bytes_max {
                 return true;
             }
-            let behind = (Bound::Excluded(self.hand), Bound::Unbounded);
-            let next = self.chunks.range(behind).next().or_else(|| self.chunks.first_key_value());
+            let after = (Bound::Excluded(self.hand), Bound::Unbounded);
+            let next = self.chunks.range(after).next().or_else(|| self.chunks.first_key_value());
             let Some((&key, chunk)) = next else { return false };
             self.hand = key;
-            // The scan that was in it has gone on to the next one.
-            let is_spent = self.chunks.get(&(key.0, key.1 + 1)).is_some_and(|next| next.used > chunk.used);
-            if is_spent || chunk.used == SPENT || self.now - chunk.used > patience {
+            // The scan that used it has moved to the next chunk.
+            let is_passed = self.chunks.get(&(key.0, key.1 + 1)).is_some_and(|next| next.used > chunk.used);
+            if is_passed || chunk.used == PASSED || self.now - chunk.used > reads_min {
                 self.remove(key);
             }
         }
@@ -385,7 +383,7 @@ mod tests {
             let buffer = match lookup {
                 Lookup::Hit(buffer) => buffer,
                 Lookup::Miss | Lookup::InFlight => self.fetch(blocks.clone()),
-                Lookup::ReadOn(fill, front) => {
+                Lookup::MissAndFill(fill, front) => {
                     assert!(fill.end > blocks.end * BLOCK && fill.end <= stable * BLOCK, "{fill:?} of {stable}");
                     let read = self.fill(fill);
                     front.map_or(read.clone(), |front| front.followed_by(read))
@@ -400,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_goes_on_brings_what_the_next_ones_want() {
+    fn a_sequential_read_fetches_what_the_next_ones_need() {
         let mut reader = Reader::new(1 << 20);
         let held = |reader: &mut Reader, blocks: Range<u32>| reader.read(SEGMENT, blocks, 1000);
         assert!(!held(&mut reader, 100..102));
@@ -418,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_come_in_time_is_waited_for_or_brought_in_part() {
+    fn a_fill_in_flight_is_waited_for_or_fetched_in_part() {
         let mut reader = Reader::new(1 << 20);
         (0..2).for_each(|block| assert!(!reader.read(SEGMENT, block..block + 1, 1000)));
         assert!(reader.read(SEGMENT, 12..13, 1000));
@@ -426,7 +424,9 @@ mod tests {
         assert!(matches!(reader.look_up(SEGMENT, 15..17, 1000), Lookup::InFlight));
         reader.cache.fill(next, None);
         assert!(matches!(reader.cache.look_up_again(&access(15..17)), Lookup::Miss), "it could not be read");
-        let Lookup::ReadOn(fill, front) = reader.look_up(SEGMENT, 15..17, 1000) else { panic!("the front is there") };
+        let Lookup::MissAndFill(fill, front) = reader.look_up(SEGMENT, 15..17, 1000) else {
+            panic!("the front is there")
+        };
         assert_eq!((fill.at / BLOCK, fill.end / BLOCK, front.unwrap().at / BLOCK), (16, 32, 1));
         assert!(matches!(reader.cache.look_up_again(&access(15..17)), Lookup::InFlight));
         reader.fill(fill);
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_still_be_written_is_not_kept() {
+    fn bytes_that_may_still_be_written_are_not_cached() {
         let mut reader = Reader::new(1 << 20);
         for block in 0..20 {
             assert!(!reader.read(SEGMENT, block..block + 1, 0));
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_is_no_more_leaves_nothing() {
+    fn a_forgotten_segment_leaves_nothing() {
         let mut reader = Reader::new(1 << 20);
         for segment in [2, 3, 4].map(SegmentId) {
             (0..2).for_each(|block| assert!(!reader.read(segment, block..block + 1, 1000)));
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_where_nothing_may_be() {
+    fn nothing_is_cached_without_room() {
         for bytes_max in [0, u64::from(BLOCK)] {
             let mut reader = Reader::new(bytes_max);
             assert!((0..100).all(|block| !reader.read(SEGMENT, block..block + 1, 1000)));
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn scans_that_there_is_room_for_are_served_from_memory() {
+    fn scans_that_fit_are_served_from_memory() {
         for (streams, chunks) in [(1, 2), (50, 75), (300, 512)] {
             let (held, _) = scans(streams, chunks);
             assert!(held >= 80, "{streams} scans, {chunks} chunks: {held} %");
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn more_scans_than_there_is_room_for_do_not_throw_out_each_others_chunks() {
+    fn more_scans_than_fit_do_not_evict_each_others_chunks() {
         for (streams, chunks) in [(10, 10), (20, 10), (60, 20), (500, 512), (1000, 300), (3000, 100)] {
             let (held, blocks) = scans(streams, chunks);
             let share = u32::try_from(80 * chunks).unwrap() / streams;
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_read_it_is_what_lies_there() {
+    fn every_read_returns_the_bytes_of_the_segment() {
         let seed = fastrand::u64(..);
         let mut rng = fastrand::Rng::with_seed(seed);
         let bound = u64::from(CHUNK) * rng.u64(1..12);

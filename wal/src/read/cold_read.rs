@@ -1,4 +1,4 @@
-//! Stage *read*: from *index*, which says where; leads to the caller. Records by place, verified.
+//! Stage *read*: from *index*, which knows the places; leads to the caller. Reads records by place, and verifies them.
 
 use std::{io, ops::Range, sync::Arc};
 
@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-/// Reads of neighbours become one when at most this much lies between them.
+/// Reads of records with at most this many bytes between them are joined into one.
 const GAP: usize = NEAR as usize;
 
-/// The largest read that neighbours are joined into.
+/// The largest read that records are joined into.
 const JOINED: usize = 1 << 20;
 
 /// Reads records that are not in the recent tail.
@@ -37,67 +37,67 @@ pub(crate) struct ColdReader<'s> {
     pub(crate) has_logboom: bool,
 }
 
-/// What a cold read came to.
+/// The cost of a cold read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    /// Bytes that were read, and how many of them no caller had asked for.
+pub(crate) struct ReadStats {
+    /// Bytes that were read, and those of them that were read ahead.
     pub(crate) bytes: u64,
     pub(crate) ahead: u64,
-    /// Reads of the device that what was read ahead has spared.
-    pub(crate) spared: u64,
+    /// Reads of the device that read-ahead saved.
+    pub(crate) saved: u64,
 }
 
-/// Which blocks hold the records that are wanted, and where these blocks come from.
+/// The blocks that hold the records to read, and the source of each block.
 struct ReadPlan<'p> {
     reader: &'p ColdReader<'p>,
     places: &'p [Place],
     segments: Vec<Arc<Segment>>,
-    /// The places that are read, by their number, in the order in which they lie.
+    /// Indexes in `places` of the records to read, sorted by segment and offset.
     missing: Vec<usize>,
     spans: Vec<Span>,
-    traffic: Traffic,
+    stats: ReadStats,
 }
 
-/// Whole blocks that hold one or more of the missing records.
+/// A range of whole blocks that holds one or more of the missing records.
 struct Span {
-    /// Which of the plan's.
+    /// Index in the plan's `segments`.
     segment: usize,
     at: usize,
     end: usize,
-    /// Which of the plan's lie in it.
+    /// The range of the plan's `missing` that lies in it.
     missing: Range<usize>,
     lookup: Lookup,
 }
 
-/// One read of the device that is waited for.
+/// A read of the device that the caller waits for.
 struct Fetch {
-    /// Which of the plan's.
+    /// Index in the plan's `segments`.
     segment: usize,
     at: usize,
     end: usize,
-    /// The part of a chunk that it is kept as.
+    /// The part of a chunk that the bytes are cached as.
     fill: Option<Fill>,
-    /// How many of its bytes are beyond what is wanted.
+    /// The number of its bytes that are read ahead.
     ahead: usize,
 }
 
 impl ColdReader<'_> {
-    /// Fills in what is missing in `found`, reading each place once, several at a time.
+    /// Fills in the records that are missing in `found`. Reads each place once, several at a time.
     ///
-    /// A segment is held for as long as it is read: it is not recycled under a reader.
+    /// Holds a reference to each segment while it reads, so that the segment is not recycled.
     pub(crate) fn read(
         &self,
         segment: impl Fn(SegmentId) -> Option<Arc<Segment>>,
         places: &[Place],
         found: &mut [Option<Record>],
-    ) -> Result<Traffic, Error> {
+    ) -> Result<ReadStats, Error> {
         let mut plan = ReadPlan::new(self, segment, places, found)?;
         plan.look_up();
-        // First, while the others are in flight.
+        // First these, while other reads are in flight.
         plan.take_hits(found)?;
         let fetched = plan.fetch()?;
         plan.take_others(fetched, found)?;
-        Ok(plan.traffic)
+        Ok(plan.stats)
     }
 
     fn read_alone(&self, segment: &Segment, span: &Span) -> Result<Option<Buffer>, Error> {
@@ -113,11 +113,11 @@ impl ColdReader<'_> {
         Record::verify(&bytes, self.medium.framing.seed)
     }
 
-    /// Reads a record once more, from the device and without its neighbours: what is in memory may come of a read that
-    /// went wrong, and a sector that the device does not give may be one of theirs.
+    /// Reads a record again, from the device and without its neighbours: the bytes in memory may come from a bad read,
+    /// and the sector that the device fails to read may belong to a neighbour.
     ///
     /// # Errors
-    /// [`Error::Corruption`] also when the device fails to give these blocks twice and still gives others, as when the
+    /// [`Error::Corruption`] also if the device fails twice to read these blocks and can still read others, as when the
     /// log is opened.
     fn read_again(&self, segment: &Segment, place: Place) -> Result<Record, Error> {
         marks::hit("read: a record is read once more");
@@ -128,7 +128,7 @@ impl ColdReader<'_> {
         let bytes = match retried {
             Ok(bytes) => bytes,
             Err(error) if is_media_error(&error) => {
-                // One that has failed as a whole has lost nothing.
+                // If the whole device has failed, nothing is lost.
                 check_device(self.medium, self.has_logboom)?;
                 let what = format!("a record cannot be read: {error}");
                 return Err(Error::corruption(place.segment, place.offset, what));
@@ -169,10 +169,10 @@ impl<'p> ReadPlan<'p> {
                 _ => spans.push(Span { segment, at, end, missing: rank..rank + 1, lookup: Lookup::Miss }),
             }
         }
-        Ok(Self { reader, places, segments, missing, spans, traffic: Traffic::default() })
+        Ok(Self { reader, places, segments, missing, spans, stats: ReadStats::default() })
     }
 
-    /// Asks read-ahead for each span, and starts the reads of what is likely to be wanted next.
+    /// Looks up each span in the cache, and starts to read the chunks that are likely to be read next.
     fn look_up(&mut self) {
         let accesses = self.spans.iter().map(|span| self.access(span));
         let (lookups, fills) = self.reader.read_ahead.look_up(accesses);
@@ -183,8 +183,8 @@ impl<'p> ReadPlan<'p> {
             return;
         }
         let bytes: u64 = fills.iter().map(|fill| u64::from(fill.end - fill.at)).sum();
-        (self.traffic.bytes, self.traffic.ahead) = (self.traffic.bytes + bytes, self.traffic.ahead + bytes);
-        // They are in the order of the spans.
+        (self.stats.bytes, self.stats.ahead) = (self.stats.bytes + bytes, self.stats.ahead + bytes);
+        // The fills are in the order of the spans.
         let mut segments = self.segments.iter().peekable();
         let fills = fills.into_iter().filter_map(|fill| {
             while segments.peek()?.id != fill.segment {
@@ -197,7 +197,7 @@ impl<'p> ReadPlan<'p> {
 
     fn access(&self, span: &Span) -> Access {
         let segment = &self.segments[span.segment];
-        // Of a segment that groups are still added to, what lies behind the wanted records may not be written yet.
+        // In a segment that still gets groups, the bytes after the records may not be written yet.
         let is_whole = segment.is_closed() && (segment.id.is_cold() || segment.last() <= self.reader.durable);
         let stable = if is_whole { segment.end() } else { 0 };
         Access { segment: segment.id, range: in_segment(span.at)..in_segment(span.end), stable }
@@ -207,7 +207,7 @@ impl<'p> ReadPlan<'p> {
     fn take_hits(&mut self, found: &mut [Option<Record>]) -> Result<(), Error> {
         for span in &self.spans {
             if let Lookup::Hit(buffer) = &span.lookup {
-                self.traffic.spared += 1;
+                self.stats.saved += 1;
                 marks::hit("read: what was read ahead is there");
                 self.take(span, Some(buffer), found)?;
             }
@@ -215,8 +215,8 @@ impl<'p> ReadPlan<'p> {
         Ok(())
     }
 
-    /// Reads from the device, and keeps what is to be kept; in the order of the spans that are read. `None` for what
-    /// the device does not give: beside the records that are wanted, each read is of others.
+    /// Reads from the device, in the order of the spans that are read, and caches what is read ahead. `None` for a read
+    /// that failed: the bad sector may be outside of the wanted records, which are read again.
     fn fetch(&mut self) -> Result<Vec<Option<Buffer>>, Error> {
         let ColdReader { medium, read_ahead, .. } = self.reader;
         let fetches: Vec<Fetch> = self.spans.iter().filter_map(Span::fetch).collect();
@@ -227,8 +227,8 @@ impl<'p> ReadPlan<'p> {
         let mut fetched = Vec::with_capacity(fetches.len());
         let mut failure = None;
         for (fetch, (region, result)) in fetches.iter().zip(medium.disk.read_many(fetches.iter().map(read).collect())) {
-            self.traffic.bytes += (fetch.end - fetch.at) as u64;
-            self.traffic.ahead += fetch.ahead as u64;
+            self.stats.bytes += (fetch.end - fetch.at) as u64;
+            self.stats.ahead += fetch.ahead as u64;
             let read = result.map(|()| region.freeze());
             if let Some(fill) = fetch.fill {
                 read_ahead.fill(fill, read.as_ref().ok().cloned());
@@ -245,14 +245,14 @@ impl<'p> ReadPlan<'p> {
         }
     }
 
-    /// Takes the records that were fetched, and waits for those that are in flight.
+    /// Takes the records that were fetched, and waits for reads that are in flight.
     fn take_others(&self, fetched: Vec<Option<Buffer>>, found: &mut [Option<Record>]) -> Result<(), Error> {
         let mut fetched = fetched.into_iter();
         for span in &self.spans {
             let buffer = match &span.lookup {
                 Lookup::Hit(_) => continue,
                 Lookup::Miss => fetched.next().flatten(),
-                Lookup::ReadOn(_, front) => fetched.next().flatten().map(|read| match front {
+                Lookup::MissAndFill(_, front) => fetched.next().flatten().map(|read| match front {
                     Some(front) => front.clone().followed_by(read),
                     None => read,
                 }),
@@ -266,7 +266,7 @@ impl<'p> ReadPlan<'p> {
         Ok(())
     }
 
-    /// Takes the records of a span from its bytes, and reads those again that are not intact there.
+    /// Takes the records of a span from its bytes, and reads those again that are not intact.
     fn take(&self, span: &Span, buffer: Option<&Buffer>, found: &mut [Option<Record>]) -> Result<(), Error> {
         for &nth in &self.missing[span.missing.clone()] {
             let place = self.places[nth];
@@ -285,13 +285,13 @@ impl Span {
         at <= self.end + GAP && end.max(self.end) - self.at <= JOINED
     }
 
-    /// What is read from the device for it.
+    /// The read of the device that it needs.
     fn fetch(&self) -> Option<Fetch> {
         let Self { segment, at, end, .. } = *self;
         match &self.lookup {
             Lookup::Hit(_) | Lookup::InFlight => None,
             Lookup::Miss => Some(Fetch { segment, at, end, fill: None, ahead: 0 }),
-            Lookup::ReadOn(fill, _) => {
+            Lookup::MissAndFill(fill, _) => {
                 let (at, until) = (fill.at as usize, fill.end as usize);
                 Some(Fetch { segment, at, end: until, fill: Some(*fill), ahead: until - end })
             }
@@ -299,7 +299,7 @@ impl Span {
     }
 }
 
-/// Where the blocks that hold a record begin and end.
+/// The start and the end of the blocks that hold a record.
 fn blocks(place: Place, pad: usize) -> (usize, usize) {
     (place.offset as usize / pad * pad, round_up(place.offset as usize + place.len as usize, pad))
 }

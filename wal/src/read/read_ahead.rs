@@ -11,8 +11,7 @@ use crate::{
     types::{ids::SegmentId, marks},
 };
 
-/// See the module. Threads that read start the fills, and collect them. The lock of what is in flight comes before the
-/// cache's.
+/// See the module. Reading threads start the fills and collect them. Lock order: `in_flight`, then the cache's lock.
 pub(crate) struct ReadAhead {
     cache: ChunkCache,
     in_flight: Mutex<InFlight>,
@@ -20,7 +19,7 @@ pub(crate) struct ReadAhead {
 
 #[derive(Default)]
 struct InFlight {
-    /// `None` before the first fill, and when there are no more.
+    /// `None` before the first fill, and after closing.
     queue: Option<Box<dyn Queue>>,
     fills: BTreeMap<u64, Fill>,
     tokens: u64,
@@ -29,12 +28,12 @@ struct InFlight {
 }
 
 impl ReadAhead {
-    /// With no bytes to keep nothing is read ahead.
+    /// With `bytes_max` 0 nothing is read ahead.
     pub(crate) fn new(bytes_max: u64) -> Self {
         Self { cache: ChunkCache::new(bytes_max), in_flight: Mutex::default() }
     }
 
-    /// Where the bytes of each access come from, in their order, and what is to be [started](Self::start) besides.
+    /// The source of each access's bytes, in their order, and the fills for the caller to [start](Self::start).
     pub(crate) fn look_up(&self, accesses: impl Iterator<Item = Access>) -> (Vec<Lookup>, Vec<Fill>) {
         if let Some(mut in_flight) = self.in_flight.try_lock() {
             in_flight.collect(&self.cache, Wait::No);
@@ -42,10 +41,10 @@ impl ReadAhead {
         self.cache.look_up(accesses)
     }
 
-    /// Starts reading. What cannot be started is not in flight any more.
+    /// Starts the fills. Removes those that cannot be started from the cache.
     pub(crate) fn start(&self, medium: &Medium, fills: impl Iterator<Item = (Fill, Arc<dyn File>)>) {
         let mut in_flight = self.in_flight.lock();
-        let made = in_flight.make(&*medium.disk);
+        let made = in_flight.make_queue(&*medium.disk);
         for (fill, file) in fills {
             match (&made, &mut *in_flight) {
                 (Ok(()), InFlight { queue: Some(queue), fills, tokens, .. }) => {
@@ -60,19 +59,19 @@ impl ReadAhead {
         in_flight.collect(&self.cache, Wait::No);
     }
 
-    /// Keeps what was read for `fill`, if there is still room for it; without bytes, it is not in flight any more.
+    /// Caches the bytes that were read for `fill`, unless it was dropped meanwhile. `None` if the read failed.
     pub(crate) fn fill(&self, fill: Fill, bytes: Option<Slice>) {
         self.cache.fill(fill, bytes);
     }
 
-    /// The bytes of an access that was in flight, when they have come; `None` if they have not.
+    /// Waits for the bytes of an access that is in flight; `None` if they were not read.
     pub(crate) fn wait(&self, access: &Access) -> Option<Buffer> {
         let mut lookup = self.cache.look_up_again(access);
         if matches!(lookup, Lookup::InFlight) {
             marks::hit("read: what is read ahead is waited for");
         }
         while matches!(lookup, Lookup::InFlight) {
-            // Its holder takes in what comes for all.
+            // The holder of the lock collects the completions for all waiters.
             let mut in_flight = self.in_flight.lock();
             lookup = self.cache.look_up_again(access);
             if !matches!(lookup, Lookup::InFlight) || in_flight.fills.is_empty() {
@@ -83,24 +82,25 @@ impl ReadAhead {
         if let Lookup::Hit(buffer) = lookup { Some(buffer) } else { None }
     }
 
-    /// Drops what is kept of a segment: it is no more, or it does not hold what it should.
+    /// Drops the cached bytes of a segment: the segment was freed, or the bytes are damaged.
     pub(crate) fn forget(&self, segment: SegmentId) {
         self.cache.forget(segment);
     }
 
-    /// The bytes that are kept or in flight.
+    /// The bytes that are cached or in flight.
     pub(crate) fn bytes(&self) -> u64 {
         self.cache.bytes()
     }
 
-    /// Waits for what is in flight; nothing is started from now on.
+    /// Waits for the fills in flight; starts none after that.
     pub(crate) fn close(&self) {
         *self.in_flight.lock() = InFlight { is_closed: true, ..InFlight::default() };
     }
 }
 
 impl InFlight {
-    fn make(&mut self, disk: &dyn Disk) -> io::Result<()> {
+    /// Makes the queue, unless it exists or read-ahead is closed.
+    fn make_queue(&mut self, disk: &dyn Disk) -> io::Result<()> {
         if self.queue.is_none() && !self.is_closed {
             self.queue = Some(disk.movable_queue()?);
         }
@@ -115,7 +115,7 @@ impl InFlight {
         queue.reap(wait, &mut self.completions);
         for Completion { token, result, region } in self.completions.drain(..) {
             if let Some(fill) = self.fills.remove(&token) {
-                // What could not be read is read again by the one that wants it.
+                // If the read failed, the caller that needs the bytes reads them itself.
                 cache.fill(fill, result.ok().and(region).map(|region| region.freeze()));
             }
         }

@@ -1,4 +1,4 @@
-//! The recent tail in memory: the very buffers that were written, found by place.
+//! The recent tail of the log in memory: the buffers that the groups were written from.
 
 use std::{
     collections::VecDeque,
@@ -13,51 +13,51 @@ use crate::{
     types::ids::{Place, SegmentId},
 };
 
-/// The header of a record, and the beginning of what the layer above put behind it.
+/// The bytes of a record that are prefetched: its header, and the start of its body.
 const PREFETCHED: usize = 2 * RECORD_HEADER;
 
-/// Chunks in the order of the log, the oldest leaving first when their bytes exceed a bound.
+/// Chunks in the order of the log. When their bytes exceed a bound, the oldest are evicted.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    bound: u64,
+    bytes_max: u64,
     chunks: RwLock<Chunks>,
 }
 
 #[derive(Debug, Default)]
 struct Chunks {
     bytes: u64,
-    held: VecDeque<Held>,
+    chunks: VecDeque<RecentChunk>,
 }
 
-/// One chunk, an image of `chunk.len()` bytes of the segment from `base` on.
+/// A chunk with the bytes of a segment from `base` on.
 #[derive(Debug)]
-struct Held {
+struct RecentChunk {
     segment: SegmentId,
     base: u32,
     chunk: Chunk,
-    /// The last group that begins in it; `u64::MAX` while it is being filled.
+    /// The last group that begins in it; `u64::MAX` while groups are added.
     last: AtomicU64,
 }
 
 impl Recent {
-    pub(crate) fn new(bound: u64) -> Self {
-        Self { bound, chunks: RwLock::default() }
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self { bytes_max, chunks: RwLock::default() }
     }
 
-    /// Adds the chunk that the log goes on in; `last` is the last group of the one before.
+    /// Adds the chunk for the next groups; `last` is the last group of the chunk before.
     ///
-    /// Chunks leave only below `durable`: what the device does not hold yet can be read nowhere else.
+    /// Evicts a chunk only if its groups are durable: until then they can be read from memory alone.
     pub(crate) fn begin(&self, segment: SegmentId, base: u32, chunk: Chunk, last: u64, durable: u64) {
         let mut chunks = self.chunks.write();
-        if let Some(before) = chunks.held.back() {
+        if let Some(before) = chunks.chunks.back() {
             before.last.store(last, Ordering::Relaxed);
         }
         chunks.bytes += chunk.len() as u64;
-        chunks.held.push_back(Held { segment, base, chunk, last: AtomicU64::new(u64::MAX) });
-        while chunks.bytes > self.bound
-            && chunks.held.front().is_some_and(|front| front.last.load(Ordering::Relaxed) <= durable)
+        chunks.chunks.push_back(RecentChunk { segment, base, chunk, last: AtomicU64::new(u64::MAX) });
+        while chunks.bytes > self.bytes_max
+            && chunks.chunks.front().is_some_and(|front| front.last.load(Ordering::Relaxed) <= durable)
         {
-            if let Some(front) = chunks.held.pop_front() {
+            if let Some(front) = chunks.chunks.pop_front() {
                 chunks.bytes -= front.chunk.len() as u64;
             }
         }
@@ -70,18 +70,17 @@ impl Recent {
 
     /// The records at `places`, if all are in memory and published.
     ///
-    /// Each is likely to be far from the one before, and what a reader looks at first is at its beginning: all of that
-    /// is asked for before any of it is looked at.
+    /// Prefetches the start of all records before it looks at the first: they are likely to be far apart in memory.
     pub(crate) fn read_all(&self, places: impl Iterator<Item = Place>) -> Option<Vec<Record>> {
         let chunks = self.chunks.read();
-        let mut asked: Vec<Slice> = Vec::with_capacity(places.size_hint().1.unwrap_or(0));
+        let mut slices: Vec<Slice> = Vec::with_capacity(places.size_hint().1.unwrap_or(0));
         for place in places {
             let bytes = chunks.slice(place)?;
             bytes.prefetch(PREFETCHED);
-            asked.push(bytes);
+            slices.push(bytes);
         }
         drop(chunks);
-        asked.into_iter().map(Record::written_here).collect()
+        slices.into_iter().map(Record::written_here).collect()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -91,12 +90,13 @@ impl Recent {
 
 impl Chunks {
     fn slice(&self, place: Place) -> Option<Slice> {
-        let behind = self.held.partition_point(|held| (held.segment, held.base) <= (place.segment, place.offset));
-        let held = self.held.get(behind.checked_sub(1)?)?;
-        if held.segment != place.segment {
+        let at = (place.segment, place.offset);
+        let after = self.chunks.partition_point(|chunk| (chunk.segment, chunk.base) <= at);
+        let found = self.chunks.get(after.checked_sub(1)?)?;
+        if found.segment != place.segment {
             return None;
         }
-        let from = (place.offset - held.base) as usize;
-        held.chunk.slice(from..from + place.len as usize)
+        let from = (place.offset - found.base) as usize;
+        found.chunk.slice(from..from + place.len as usize)
     }
 }
