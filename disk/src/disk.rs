@@ -20,7 +20,8 @@ pub trait Disk: Send + std::marker::Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// `NotFound` for [`Mode::Read`] and [`Mode::Write`] when there is no such file, `AlreadyExists` for
-    /// [`Mode::Create`] when there is one; anything else is the device's or the file system's.
+    /// [`Mode::Create`] when there is one; `InvalidInput` for a name that leads out of the directory, and for what is
+    /// no regular file; anything else is the device's or the file system's.
     fn open(&self, name: &str, mode: Mode) -> io::Result<Arc<dyn File>>;
 
     /// The names of the regular files in the directory, sorted.

@@ -129,6 +129,9 @@ impl OsDisk {
     /// Opens a file, without direct IO if this one needs a coarser alignment than the others.
     fn open_fitting(&self, name: &str, mode: Mode) -> io::Result<(OwnedFd, Geometry)> {
         let geometry = self.facts.geometry();
+        if mode != Mode::Create {
+            self.require_regular(name)?;
+        }
         let fd = self.open_fd(name, mode, geometry.direct)?;
         #[cfg(target_os = "linux")]
         if geometry.direct && probe::needs_more(fd.as_fd(), geometry) {
@@ -141,6 +144,15 @@ impl OsDisk {
             return Ok((buffered, Geometry { direct: false, ..geometry }));
         }
         Ok((fd, geometry))
+    }
+
+    /// Refuses what is no regular file: opening a pipe waits for a writer, and a device has no end.
+    fn require_regular(&self, name: &str) -> io::Result<()> {
+        let stat = fs::statat(&self.dir, name, AtFlags::empty())?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is not a regular file"))),
+        }
     }
 
     fn open_fd(&self, name: &str, mode: Mode, direct: bool) -> io::Result<OwnedFd> {

@@ -143,6 +143,27 @@ fn reading_leaves_no_trace_and_needs_no_permission_to_write() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// Opening a pipe would wait for a writer, and `/dev/zero` has no end.
+#[test]
+fn what_is_no_regular_file_is_not_opened() {
+    let dir = dir();
+    let here = dir.path();
+    fs::create_dir(here.join("folder")).unwrap();
+    symlink("/dev/zero", here.join("endless")).unwrap();
+    assert!(Command::new("mkfifo").arg(here.join("pipe")).status().unwrap().success());
+    fs::write(here.join("file"), vec![3; 8192]).unwrap();
+    symlink("file", here.join("link")).unwrap();
+    let disk = open(here, &DiskOptions::default()).unwrap();
+    for name in ["folder", "endless", "pipe"] {
+        for mode in [Mode::Read, Mode::Write] {
+            let error = disk.open(name, mode).unwrap_err();
+            assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(name), "{name}: {error}");
+        }
+        assert_eq!(disk.open(name, Mode::Create).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    }
+    assert_filled(&read(&disk.open("link", Mode::Read).unwrap(), 0, 8192), 3);
+}
+
 #[test]
 fn only_regular_files_of_the_directory_itself_are_in_it() {
     let dir = dir();
