@@ -64,15 +64,23 @@ fn main() -> ExitCode {
 /// here: a script must not take a typing error for a broken log.
 fn refuse(usage: &clap::Error) -> ExitCode {
     let printed = usage.print();
-    if usage.use_stderr() || printed.is_err() { Exit::Unchecked.into() } else { Exit::Clean.into() }
+    if usage.use_stderr() || printed.is_err_and(|error| !is_closed(&error)) {
+        return Exit::Unchecked.into();
+    }
+    Exit::Clean.into()
 }
 
-/// Prints the report. A reader that went away early (`| head`) does not change what was found.
+/// Whether the reader of the output went away early (`| head`).
+fn is_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// Prints the report. A reader that went away early does not change what was found.
 fn print(report: &Report) -> Exit {
     let mut out = io::stdout().lock();
     let printed = out.write_all(report.text.as_bytes()).and_then(|()| out.flush());
     match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+        Err(error) if !is_closed(&error) => {
             complain(format_args!("the report cannot be printed: {error}"));
             Exit::Unchecked
         }

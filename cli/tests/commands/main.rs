@@ -380,3 +380,14 @@ fn an_error_that_nobody_reads_keeps_its_code() {
     let run = command(&["verify", dir.path().to_str().unwrap()]).stderr(writer).status().unwrap();
     assert_eq!(run.code(), Some(3));
 }
+
+#[test]
+fn help_that_nobody_reads_is_no_failure() {
+    for args in [&["--help"][..], &["--version"], &["repair", "--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(command(args).stdout(writer).status().unwrap().code(), Some(0), "{args:?}");
+    }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    assert_eq!(command(&["--help"]).stdout(full).status().unwrap().code(), Some(3));
+}
