@@ -8,6 +8,7 @@ use plotters::{
 };
 use serde_json::{Map, Value};
 
+use super::curve::{measured, printable};
 use crate::{Result, system::System};
 
 /// What was reported of a run that compared Logboom with raft-engine.
@@ -24,30 +25,44 @@ impl Bars {
     /// from the figures of both systems, so that a line of `ratio` adds nothing.
     ///
     /// # Errors
-    /// If a line is not a JSON object, or workloads were run and none of them on both systems.
+    /// If a line is not a JSON object, is of another machine than the one before, or has what cannot be drawn; if
+    /// workloads were run and none of them on both systems; if there are points of curves as well.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut machine = String::new();
+        let mut machine: Option<String> = None;
         let mut found: Vec<(String, BTreeMap<String, f64>)> = Vec::new();
+        let mut places = BTreeMap::new();
+        let mut has_points = false;
         for (number, line) in (1..).zip(text.lines()) {
-            let line: Map<String, Value> =
-                serde_json::from_str(line).map_err(|error| format!("line {number}: {error}"))?;
+            let at = |error: String| format!("line {number}: {error}");
+            let line: Map<String, Value> = serde_json::from_str(line).map_err(|error| at(error.to_string()))?;
+            has_points |= line.contains_key("axis");
             let word = |name: &str| line.get(name).and_then(Value::as_str);
-            machine = word("machine").map_or(machine, str::to_owned);
+            if let Some(named) = word("machine") {
+                if machine.as_deref().is_some_and(|machine| machine != named) && !found.is_empty() {
+                    return Err(at(format!("another machine: {named}")).into());
+                }
+                machine = Some(printable(named).map_err(at)?.to_owned());
+            }
             let throughput = line.get("ops_per_s").and_then(Value::as_f64).filter(|value| *value > 0.0);
             let (Some(workload), Some(system), Some(throughput)) = (word("workload"), word("system"), throughput)
             else {
                 continue;
             };
-            match found.iter_mut().find(|(known, _)| known == workload) {
-                Some((_, systems)) => drop(systems.insert(system.to_owned(), throughput)),
-                None => found.push((workload.to_owned(), BTreeMap::from([(system.to_owned(), throughput)]))),
-            }
+            let throughput = measured(throughput).map_err(at)?;
+            let place = *places.entry(printable(workload).map_err(at)?.to_owned()).or_insert_with(|| {
+                found.push((workload.to_owned(), BTreeMap::new()));
+                found.len() - 1
+            });
+            found[place].1.insert(system.to_owned(), throughput);
+        }
+        if has_points && !found.is_empty() {
+            return Err("it has both runs and points of curves: each needs a file of its own".into());
         }
         let ratio = |(workload, systems): &(String, BTreeMap<String, f64>)| {
             let of = |system: System| systems.get(system.name()).copied();
             Some((workload.clone(), of(System::Logboom)? / of(System::RaftEngine)?))
         };
-        let bars = Bars { machine, ratios: found.iter().filter_map(ratio).collect() };
+        let bars = Bars { machine: machine.unwrap_or_default(), ratios: found.iter().filter_map(ratio).collect() };
         if bars.is_empty() && !found.is_empty() {
             return Err("no workload was run on both logboom and raft-engine".into());
         }
@@ -126,6 +141,19 @@ mod tests {
     fn a_ratio_of_one_system_is_refused() {
         Bars::parse("{\"workload\":\"a\",\"system\":\"raft-engine\",\"ops_per_s\":200}").unwrap_err();
         Bars::parse("no object").unwrap_err();
+        let two = |one: &str, other: &str| Bars::parse(&format!("{one}\n{other}")).unwrap_err().to_string();
+        let run = |system: &str, figure: &str| {
+            format!("{{\"workload\":\"a\",\"system\":\"{system}\",\"ops_per_s\":{figure}}}")
+        };
+        let both = |ours: &str, theirs: &str| two(&run("logboom", ours), &run("raft-engine", theirs));
+        assert!(both("1e308", "1e-308").contains("line 1"));
+        assert!(both("1", "1e-308").contains("line 2"));
+        assert!(both("-1", "1").contains("no workload"));
+        let machine = "{\"machine\":\"one\"}";
+        let other = run("logboom", "1") + "\n{\"machine\":\"another\"}";
+        assert!(two(machine, &other).contains("another machine"));
+        assert!(two("{\"machine\":\"a\\u0000b\"}", "{}").contains("line 1"));
+        assert!(two("{\"axis\":\"writers\"}", &run("logboom", "1")).contains("both runs and points"));
         assert!(Bars::parse("{}").unwrap().is_empty());
     }
 }

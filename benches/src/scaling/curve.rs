@@ -1,6 +1,6 @@
 //! The measurements along an axis, as a table or one JSON object a line.
 
-use std::{collections::BTreeMap, io::Write};
+use std::{collections::BTreeMap, io::Write, ops::RangeInclusive};
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
@@ -61,11 +61,16 @@ impl Curves {
     /// Reads the JSON form.
     ///
     /// # Errors
-    /// If a line is something else, or of another machine than the one before.
+    /// If a line is something else, of another machine than the one before, or has what cannot be drawn.
     pub fn parse(text: &str) -> Result<Self> {
         let mut curves = Curves::default();
         for (number, line) in (1..).zip(text.lines()) {
-            let line: Line = serde_json::from_str(line).map_err(|error| format!("line {number}: {error}"))?;
+            let at = |error: String| format!("line {number}: {error}");
+            let line: Line = serde_json::from_str(line).map_err(|error| at(error.to_string()))?;
+            printable(&line.machine).map_err(at)?;
+            for (name, figure) in &line.point.figures {
+                name_of_figure(name).and_then(|()| measured(*figure).map(drop)).map_err(at)?;
+            }
             if number > 1 && line.machine != curves.machine {
                 return Err(format!("line {number} is of another machine: {}", line.machine).into());
             }
@@ -152,6 +157,27 @@ impl Curves {
     }
 }
 
+/// What a figure can be: above it, or nearer to zero, the scale of a plot would have marks without end.
+const FIGURES: RangeInclusive<f64> = 1e-12..=1e15;
+
+/// The figure, if it can have been measured.
+pub(crate) fn measured(figure: f64) -> Result<f64, String> {
+    let is_measured = figure == 0.0 || FIGURES.contains(&figure);
+    if is_measured { Ok(figure) } else { Err(format!("{figure} is no measured figure")) }
+}
+
+/// The text, if XML can have it.
+pub(crate) fn printable(text: &str) -> Result<&str, String> {
+    let is_printable = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
+    if text.chars().all(is_printable) { Ok(text) } else { Err(format!("{text:?} cannot be printed")) }
+}
+
+/// The name of a figure is a part of a file's name.
+fn name_of_figure(name: &str) -> Result<(), String> {
+    let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_word { Ok(()) } else { Err(format!("{name:?} is no name of a figure")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +204,30 @@ mod tests {
         Curves::parse("{}").unwrap_err();
         let foreign = text.clone() + &text.replace("a machine", "another");
         assert!(Curves::parse(&foreign).unwrap_err().to_string().contains("another"));
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_refused() {
+        let line = |machine: &str, name: &str, figure: &str| {
+            format!(
+                "{{\"machine\":\"{machine}\",\"axis\":\"writers\",\"at\":1,\"system\":\"logboom\",\
+                 \"figures\":{{\"{name}\":{figure}}}}}"
+            )
+        };
+        for (line, is_read) in [
+            (line("m", "p50_us", "0"), true),
+            (line("m", "p50_us", "1e15"), true),
+            (line("m", "p50_us", "-1"), false),
+            (line("m", "p50_us", "1e308"), false),
+            (line("m", "p50_us", "5e-324"), false),
+            (line("m", "../p50", "1"), false),
+            (line("m", "", "1"), false),
+            (line("m\\u0000", "p50_us", "1"), false),
+        ] {
+            let read = Curves::parse(&line);
+            assert_eq!(read.is_ok(), is_read, "{line}");
+            assert!(read.err().is_none_or(|error| error.to_string().contains("line 1: ")), "{line}");
+        }
     }
 
     #[test]
