@@ -163,7 +163,7 @@ const FIGURES: RangeInclusive<f64> = 1e-12..=1e15;
 /// The figure, if it can have been measured.
 pub(crate) fn measured(figure: f64) -> Result<f64, String> {
     let is_measured = figure == 0.0 || FIGURES.contains(&figure);
-    if is_measured { Ok(figure) } else { Err(format!("{figure} is no measured figure")) }
+    if is_measured { Ok(figure) } else { Err(format!("{figure:e} is no measured figure")) }
 }
 
 /// The text, if XML can have it.
