@@ -9,7 +9,7 @@ use logboom_disk::SimDisk;
 use logboom_snapshot::EntryId;
 use logboom_wal::{
     ManualClock, Runtime,
-    fuzz::{Image, Scene},
+    fuzz::{Fixture, Image},
 };
 
 use crate::{
@@ -28,9 +28,9 @@ pub(super) fn config() -> Config {
 }
 
 /// One of the scenes of an engine.
-pub(super) fn choose(choice: u8) -> &'static Scene {
-    const MAKE: [fn() -> Scene; 2] = [young, sealed];
-    static SCENES: [OnceLock<Scene>; 2] = [const { OnceLock::new() }; 2];
+pub(super) fn choose(choice: u8) -> &'static Fixture {
+    const MAKE: [fn() -> Fixture; 2] = [young, sealed];
+    static SCENES: [OnceLock<Fixture>; 2] = [const { OnceLock::new() }; 2];
     let nth = usize::from(choice) % MAKE.len();
     SCENES[nth].get_or_init(MAKE[nth])
 }
@@ -50,7 +50,7 @@ pub(super) fn payload(shard: ShardId, index: u64, term: u64) -> Vec<u8> {
 }
 
 /// One segment with every kind of record in it, left by a killed process.
-fn young() -> Scene {
+fn young() -> Fixture {
     let (disk, engine, clock) = begin(1);
     fill(&engine, 1);
     let older = Image::of(&*disk);
@@ -62,11 +62,11 @@ fn young() -> Scene {
     engine.write(batch).unwrap();
     fill(&engine, 3);
     pass(&engine, &clock);
-    Scene::new(Image::of(&*disk), older)
+    Fixture::new(Image::of(&*disk), older)
 }
 
 /// Several segments, sealed and checkpointed, closed and opened again.
-fn sealed() -> Scene {
+fn sealed() -> Fixture {
     let (disk, engine, clock) = begin(2);
     for term in 1..40 {
         fill(&engine, term);
@@ -81,7 +81,7 @@ fn sealed() -> Scene {
     let engine = Engine::open_on(Arc::clone(&disk) as _, config(), Runtime::Manual(clock_again)).unwrap();
     fill(&engine, 40);
     pass(&engine, &clock);
-    Scene::new(Image::of(&*disk), older)
+    Fixture::new(Image::of(&*disk), older)
 }
 
 fn begin(seed: u64) -> (Arc<SimDisk>, Engine, Arc<ManualClock>) {

@@ -1,4 +1,4 @@
-//! Every decoder of the log, on bytes as they come and on bytes with a checksum that is right.
+//! Runs every decoder of the log on arbitrary bytes, and on bytes with a correct checksum.
 
 use logboom_disk::{Pool, Slice};
 
@@ -19,30 +19,30 @@ use crate::{
 const SEED: u32 = 7;
 const FRAMING: Framing = Framing { pad: PAD, seed: SEED };
 
-/// Decodes `bytes` as each thing that the log frames by a checksum; the first byte says whether that is made good.
+/// Decodes `bytes` as each structure of the log that has a checksum; the first byte says whether to recompute that.
 ///
-/// What is decoded lies within the bytes, and comes back when it is encoded and decoded again.
+/// A decoded structure must lie within the bytes, and be equal after it is encoded and decoded again.
 pub fn record_decode(bytes: &[u8], meter: Meter<'_>) {
     let mut input = Input::new(bytes);
-    let sealed = input.byte().is_multiple_of(2);
+    let forged = input.byte().is_multiple_of(2);
     let bytes = input.rest();
     let before = meter();
-    if let Some(record) = record(bytes, sealed) {
+    if let Some(record) = record(bytes, forged) {
         assert!(record.body().len() + RECORD_HEADER <= bytes.len());
     }
     let records = raw_headers(bytes).map(|(at, raw)| (at, raw.body_len()));
     records.for_each(|(at, len)| assert!(at + RECORD_HEADER + len <= bytes.len()));
-    group(bytes, sealed);
-    table(bytes, sealed);
-    segment(bytes, sealed);
+    group(bytes, forged);
+    table(bytes, forged);
+    segment(bytes, forged);
     let allocated = meter() - before;
     assert!(allocated <= 16 * bytes.len() as u64 + (64 << 10), "{allocated} allocated for {}", bytes.len());
 }
 
-/// The record at the beginning of `bytes`; with `sealed`, its checksums are made good first.
-pub fn record(bytes: &[u8], sealed: bool) -> Option<Record> {
+/// The record at the start of `bytes`; with `forged`, its checksums are recomputed first.
+pub fn record(bytes: &[u8], forged: bool) -> Option<Record> {
     let mut bytes = bytes.to_vec();
-    if sealed && bytes.len() >= RECORD_HEADER {
+    if forged && bytes.len() >= RECORD_HEADER {
         let end = RECORD_HEADER.checked_add(u32_at(&bytes, 52) as usize)?;
         if let Some(body) = bytes.get(RECORD_HEADER..end) {
             let crc = crc32fast::hash(body);
@@ -58,19 +58,19 @@ fn put_crc(bytes: &mut [u8]) {
     put_u32(bytes, 0, crc);
 }
 
-/// `len` bytes of the input, with zeros behind them, a magic word, and a checksum that is right.
-fn sealed_copy(bytes: &[u8], len: usize, magic: &[u8; 4], sealed: bool) -> Vec<u8> {
+/// `len` bytes of the input, padded with zeros, with a magic word and a correct checksum.
+fn sealed_copy(bytes: &[u8], len: usize, magic: &[u8; 4], forged: bool) -> Vec<u8> {
     let mut copy = bytes[..len.min(bytes.len())].to_vec();
     copy.resize(len, 0);
-    if sealed {
+    if forged {
         copy[4..8].copy_from_slice(magic);
         put_crc(&mut copy);
     }
     copy
 }
 
-fn group(bytes: &[u8], sealed: bool) {
-    let bytes = sealed_copy(bytes, GROUP_HEADER, b"LBGR", sealed);
+fn group(bytes: &[u8], forged: bool) {
+    let bytes = sealed_copy(bytes, GROUP_HEADER, b"LBGR", forged);
     let Some((header, crc)) = GroupHeader::verify(&bytes, FRAMING) else { return };
     assert_eq!(crc, u32_at(&bytes, 0));
     assert!(header.shape.records_end() <= header.shape.len());
@@ -79,11 +79,11 @@ fn group(bytes: &[u8], sealed: bool) {
     assert_eq!(GroupHeader::verify(&again, FRAMING), Some((header, crc)));
 }
 
-fn table(bytes: &[u8], sealed: bool) {
+fn table(bytes: &[u8], forged: bool) {
     let rows = bytes.get(16..20).map_or(0, |_| u32_at(bytes, 16));
-    // A checksum covers a table that is there; for one that is not, any will do.
+    // Without a whole table there is nothing to checksum.
     let len = table_bytes(rows).min(bytes.len().max(table_bytes(0)));
-    let bytes = sealed_copy(bytes, len, b"LBDT", sealed);
+    let bytes = sealed_copy(bytes, len, b"LBDT", forged);
     let Some((group, rows)) = verify_table(&bytes, SEED) else { return };
     assert!(table_bytes(rows.len() as u32) <= bytes.len());
     let mut again = vec![0; bytes.len()];
@@ -91,8 +91,8 @@ fn table(bytes: &[u8], sealed: bool) {
     assert_eq!(verify_table(&again, SEED), Some((group, rows)));
 }
 
-fn segment(bytes: &[u8], sealed: bool) {
-    let bytes = sealed_copy(bytes, 64, b"LBSG", sealed);
+fn segment(bytes: &[u8], forged: bool) {
+    let bytes = sealed_copy(bytes, 64, b"LBSG", forged);
     let Some(life) = verify_header(&bytes, FRAMING) else { return };
     let mut again = vec![0; PAD];
     let identity = Identity::with_seed(SEED, 1 << 20, PAD).unwrap();

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use super::{Image, Input, PAD, seal::structures};
+use super::{Image, Input, PAD, checksums::structures};
 use crate::format::group::{put_u32, put_u64};
 
-/// Edits of one input: more would only make it harder to see which one mattered.
+/// The most edits of one input: with more it would be harder to see which one matters.
 const EDITS_MAX: usize = 48;
 
 /// The largest file that an edit makes, in bytes.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// Names that mean something to a log, or nearly do.
+/// Names that a log uses, and similar ones.
 const NAMES: [&str; 12] = [
     "LOCK",
     "LOGBOOM",
@@ -27,10 +27,10 @@ const NAMES: [&str; 12] = [
     "segment-99999999999",
 ];
 
-/// Edits `image` as `input` says, to its end. `older` is the directory at an earlier time, from which blocks may come
-/// back. Returns whether checksums were made good: nothing can be said then of what the log holds.
+/// Edits `image` as `input` says, to its end. Takes blocks from `older`, the directory at an earlier time. Returns
+/// whether checksums were recomputed: the log may hold any records then.
 pub fn edit(image: &mut Image, older: &Image, input: &mut Input<'_>) -> bool {
-    let mut sealed = false;
+    let mut forged = false;
     for _ in 0..EDITS_MAX {
         if input.is_empty() || image.files.is_empty() {
             break;
@@ -48,12 +48,12 @@ pub fn edit(image: &mut Image, older: &Image, input: &mut Input<'_>) -> bool {
             9 => remove(image, input),
             10 => copy_file(image, input),
             _ => {
-                image.seal();
-                sealed = true;
+                image.fix_checksums();
+                forged = true;
             }
         }
     }
-    sealed
+    forged
 }
 
 fn name(image: &Image, input: &mut Input<'_>) -> String {
@@ -61,7 +61,7 @@ fn name(image: &Image, input: &mut Input<'_>) -> String {
     image.files.keys().nth(nth).cloned().unwrap_or_default()
 }
 
-/// The bytes of a file, and a place near the beginning of something that is checked.
+/// The bytes of a file, and a place near the start of a structure with a checksum.
 fn place<'m>(image: &'m mut Image, input: &mut Input<'_>) -> (&'m mut Vec<u8>, usize) {
     let name = name(image, input);
     let bytes = image.files.entry(name).or_default();
@@ -87,14 +87,14 @@ fn overwrite(image: &mut Image, input: &mut Input<'_>) {
     }
 }
 
-/// Some blocks of a file with so many of them.
+/// A range of the blocks of a file.
 fn blocks(len: usize, input: &mut Input<'_>) -> Range<usize> {
     let from = input.below(len / PAD);
     let to = from + 1 + usize::from(input.byte() % 32);
     from * PAD..(to * PAD).min(len)
 }
 
-/// Puts blocks where other blocks are: a misplaced write, or a stale read.
+/// Copies blocks over other blocks: a misplaced write, or a stale read.
 fn copy_blocks(image: &mut Image, input: &mut Input<'_>) {
     let from = name(image, input);
     let Some(source) = image.files.get(&from) else { return };
@@ -114,7 +114,7 @@ fn zero_blocks(image: &mut Image, input: &mut Input<'_>) {
     bytes[range].fill(0);
 }
 
-/// Brings blocks back that stood at the same place before: writes that never reached the device.
+/// Restores earlier blocks of the same place: writes that never reached the device.
 fn splice(image: &mut Image, older: &Image, input: &mut Input<'_>) {
     let name = name(image, input);
     let (Some(old), Some(new)) = (older.files.get(&name), image.files.get_mut(&name)) else { return };

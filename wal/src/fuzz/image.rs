@@ -1,10 +1,10 @@
-//! The files of a directory as plain bytes: taken from a disk, to be edited and to be a disk again.
+//! The files of a directory as bytes: read from a disk, edited, and given to a [`MemoryDisk`](super::MemoryDisk).
 
 use std::collections::BTreeMap;
 
 use logboom_disk::{Disk, Mode, Pool, SimDisk, SimOptions};
 
-use super::seal;
+use super::checksums;
 
 /// The pad unit of every image, in bytes: the least, so that images are small.
 pub const PAD: usize = SimDisk::SECTOR;
@@ -22,7 +22,7 @@ impl Image {
         SimOptions { pad_unit: PAD, physical_block: PAD, ..SimOptions::default() }
     }
 
-    /// What a process would read from `disk` now.
+    /// The bytes that a process would read from `disk` now.
     pub fn of(disk: &dyn Disk) -> Self {
         let pool = Pool::new(0);
         let content = |name: &String| {
@@ -34,8 +34,8 @@ impl Image {
         Self { files: disk.list().unwrap().iter().map(|name| (name.clone(), content(name))).collect() }
     }
 
-    /// Makes every checksum right for what it covers now, and everything that refers to a checksum with it.
-    pub fn seal(&mut self) {
-        seal::seal(self);
+    /// Recomputes every checksum, and every field that refers to a checksum.
+    pub fn fix_checksums(&mut self) {
+        checksums::fix_checksums(self);
     }
 }

@@ -1,6 +1,6 @@
-//! Bytes as a source of decisions.
+//! The input of a fuzz target: bytes from which it takes its decisions.
 
-/// The input of a fuzz target, read from front to back. Behind its end there are zeros.
+/// The input, read from front to back. Reads past its end return zeros.
 #[derive(Clone, Debug)]
 pub struct Input<'i>(&'i [u8]);
 
@@ -10,7 +10,7 @@ impl<'i> Input<'i> {
         Self(bytes)
     }
 
-    /// Whether all of it was read.
+    /// Whether all bytes were read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -22,7 +22,7 @@ impl<'i> Input<'i> {
         bytes
     }
 
-    /// What is left.
+    /// The bytes that are left.
     pub fn rest(&mut self) -> &'i [u8] {
         self.bytes(usize::MAX)
     }

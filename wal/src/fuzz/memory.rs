@@ -1,4 +1,4 @@
-//! A disk that is nothing but its files: an input must be cheap, or few are tried.
+//! A disk in memory, without a simulation of time or crashes: cheap inputs let a fuzzer try many.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +12,12 @@ use std::{
 use logboom_disk::{Disk, Facts, File, InlineQueue, Mode, Queue, Region, SimDisk, Slice, Sync};
 use parking_lot::Mutex;
 
-use super::{Image, PAD, scenes::options};
+use super::{Image, PAD, fixtures::options};
 
-/// The largest file that there is room for.
+/// The largest file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// A directory in memory. What is written is there, and durable, at once.
+/// A directory in memory. Every write is durable at once.
 #[derive(Debug)]
 pub struct MemoryDisk {
     files: Mutex<BTreeMap<String, Arc<Content>>>,
@@ -47,10 +47,10 @@ impl MemoryDisk {
         })
     }
 
-    /// The bytes of all files, a segment that was cut short counted whole.
+    /// The bytes of all files; a truncated segment counts with its whole size.
     ///
-    /// The log reads a segment by the size that its options give and meets the file's end on the way, so a short
-    /// segment costs as much as a whole one.
+    /// The log reads a segment by the size in its options and meets the end of the file on the way, so a short segment
+    /// costs as much as a whole one.
     pub fn bytes(&self) -> u64 {
         let segment_bytes = |name: &str| if name.starts_with("segment-") { options().segment_bytes } else { 0 };
         let files = self.files.lock();
@@ -62,7 +62,7 @@ impl MemoryDisk {
         self.files.lock().contains_key(name)
     }
 
-    /// The bytes that were read so far.
+    /// The number of bytes read so far.
     pub fn read_bytes(&self) -> u64 {
         self.read_bytes.load(Ordering::Relaxed)
     }
@@ -149,7 +149,7 @@ impl File for MemoryFile {
         let (at, len) = (offset as usize, region.len());
         assert!(at.is_multiple_of(PAD) && len.is_multiple_of(PAD), "{len} bytes at {at}");
         let bytes = self.content.0.lock();
-        // Past the end of a file nothing is read, however large a forged LOGBOOM says that segments are.
+        // A forged LOGBOOM may state larger segments: nothing is read past the end of a file.
         let there = bytes.len().saturating_sub(at).min(len);
         self.read_bytes.fetch_add(there as u64, Ordering::Relaxed);
         region.copy_from_slice(bytes.get(at..at + len).ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -1,10 +1,10 @@
-//! A directory with anything in it: opened, read, opened for writing, written to, and opened again.
+//! Opens a directory with arbitrary files: reads it, opens it for writing, writes to it, and opens it again.
 
 use std::sync::Arc;
 
 use logboom_disk::Disk;
 
-use super::{Input, MemoryDisk, Meter, Scene, edit, scenes::options};
+use super::{Fixture, Input, MemoryDisk, Meter, edit, fixtures::options};
 use crate::{
     format::record::{Meta, Record, record_bytes},
     group_commit::append::{Durability, Request},
@@ -21,12 +21,12 @@ use crate::{
     },
 };
 
-/// What opening a directory and reading all of it may take.
+/// Bounds on the cost of opening a directory and reading all of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Bytes allocated in all, freed or not, for each byte of the files.
+    /// Bytes allocated in total, freed ones included, for each byte of the files.
     pub allocated_per_byte: u64,
-    /// Bytes allocated in all whatever the files have.
+    /// Bytes allocated in total, independent of the size of the files.
     pub allocated: u64,
     /// Bytes read for each byte of the files.
     pub read_per_byte: u64,
@@ -37,10 +37,10 @@ impl Bounds {
     /// once to scan it, and its records once more by place.
     pub const LOG: Self = Self { allocated_per_byte: 8, allocated: 1 << 20, read_per_byte: 8 };
 
-    /// Has `work` done, which reads `disk`, and checks what it took.
+    /// Runs `work`, which reads `disk`, and checks its cost.
     ///
     /// # Panics
-    /// If it took more.
+    /// If the cost exceeds the bounds.
     pub fn check<T>(&self, disk: &MemoryDisk, meter: Meter<'_>, work: impl FnOnce() -> T) -> T {
         let (bytes, before) = (disk.bytes(), (meter(), disk.read_bytes()));
         let done = work();
@@ -53,44 +53,44 @@ impl Bounds {
 
 /// Opens a directory that was written by the log and then edited, as `bytes` say.
 ///
-/// Reading, reading again and opening for writing agree on what is there and what is lost; every record that is
-/// replayed can be read back, and verifies; without forged checksums the log holds a stretch of what was written, and
-/// nothing else, and what is missing in it is reported as lost; and what is written after opening is found behind it.
+/// Reading, reading again and opening for writing find the same records and losses. Every record that is replayed can
+/// be read by its place, and verifies. Without forged checksums the log holds only records that were written, in order,
+/// and reports the missing ones as lost. A record that is written after the opening is found by the next one.
 pub fn segment_recover(bytes: &[u8], meter: Meter<'_>) {
     let mut input = Input::new(bytes);
-    let scene = Scene::choose(input.byte());
-    let mut image = scene.now.clone();
-    let sealed = edit(&mut image, &scene.older, &mut input);
-    check(scene, &MemoryDisk::new(image), sealed, meter);
+    let fixture = Fixture::choose(input.byte());
+    let mut image = fixture.now.clone();
+    let forged = edit(&mut image, &fixture.older, &mut input);
+    check(fixture, &MemoryDisk::new(image), forged, meter);
 }
 
-fn check(scene: &Scene, disk: &Arc<MemoryDisk>, sealed: bool, meter: Meter<'_>) {
+fn check(fixture: &Fixture, disk: &Arc<MemoryDisk>, forged: bool, meter: Meter<'_>) {
     let seen = Bounds::LOG.check(disk, meter, || look(disk));
     assert_eq!(look(disk), seen, "read twice");
     drop(Bounds::LOG.check(disk, meter, || verify(Arc::clone(disk) as _, options(), &mut |_, _| ())));
     let existed = disk.has("LOGBOOM");
     let (written, opening) = reopen(disk);
-    // Where files are not of the log, what is its own can be read, and nothing written.
+    // If some files belong to another log, the log's own files can be read, and the log cannot be written.
     let is_refused = written.as_ref().is_err_and(|error| error.starts_with("the log's identity"));
     if existed && !is_refused {
-        let mut told = written.clone();
-        // Forged headers can make a segment that its predecessor names seem to have been begun since the view was
-        // opened: the view then does not tell of the lost end, which a writer tells of last.
-        if let (true, Ok(told), Ok(seen)) = (sealed, &mut told, &seen)
-            && told.lost.len() == seen.lost.len() + 1
+        let mut writer_found = written.clone();
+        // Forged headers can make a segment that its predecessor names seem to have been begun since the reader was
+        // opened: the reader then does not report the lost end, which a writer reports last.
+        if let (true, Ok(writer_found), Ok(seen)) = (forged, &mut writer_found, &seen)
+            && writer_found.lost.len() == seen.lost.len() + 1
         {
-            told.lost.pop();
+            writer_found.lost.pop();
         }
-        assert_eq!(told, seen, "opened for writing");
+        assert_eq!(writer_found, seen, "opened for writing");
     }
     let Ok(found) = written else { return };
-    if !sealed {
-        found.is_stretch_of(scene);
+    if !forged {
+        found.check_records_of(fixture);
     }
     let is_short = opening.as_ref().is_some_and(|opening| !opening.report().odd_files.is_empty());
     let Some(probe) = opening.and_then(|opening| go_on(opening).ok()) else { return };
     let again = look(disk);
-    if !sealed {
+    if !forged {
         let mut records: Vec<_> = found.records.iter().map(|found| found.record).collect();
         records.push(probe);
         let again = again.unwrap().records.into_iter().map(|found| found.record);
@@ -101,7 +101,7 @@ fn check(scene: &Scene, disk: &Arc<MemoryDisk>, sealed: bool, meter: Meter<'_>) 
     }
 }
 
-/// What opening told.
+/// The results of an opening.
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
     records: Vec<Found>,
@@ -114,7 +114,7 @@ struct Seen {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Found {
-    /// As in [`Scene::written`].
+    /// As in [`Fixture::written`].
     record: (Sequence, u64, u32),
     place: Place,
 }
@@ -124,12 +124,12 @@ impl Seen {
         Self { records, lost, segments, cut: report.cut, closed: report.closed, epoch: report.epoch }
     }
 
-    /// Whether the records are such as were written, one after the other but for those that are lost.
-    fn is_stretch_of(&self, scene: &Scene) {
+    /// Checks that the records were written in this order, and that the missing ones are reported as lost.
+    fn check_records_of(&self, fixture: &Fixture) {
         let Some(first) = self.records.first() else { return };
-        let at = scene.written.iter().position(|written| *written == first.record);
+        let at = fixture.written.iter().position(|written| *written == first.record);
         let at = at.unwrap_or_else(|| panic!("{first:?} was never written"));
-        let mut written = scene.written[at..].iter();
+        let mut written = fixture.written[at..].iter();
         for found in &self.records {
             let skipped = written.by_ref().take_while(|written| **written != found.record);
             for (sequence, ..) in skipped {
@@ -147,7 +147,7 @@ impl Seen {
     }
 }
 
-/// The log as a reader finds it, every record of it read back; or how opening fails.
+/// The log as a reader finds it, with every record read by its place; or the error of the opening.
 fn look(disk: &Arc<MemoryDisk>) -> Result<Seen, String> {
     let disk = Arc::clone(disk) as Arc<dyn Disk>;
     let mut opening = open_read_only(disk, options()).map_err(|error| error.to_string())?;
@@ -160,14 +160,14 @@ fn look(disk: &Arc<MemoryDisk>) -> Result<Seen, String> {
         drop(reader.read_footer(segment));
         drop(reader.scan(segment, &mut |_| Ok(())));
     }
-    // Of a segment that was freed by a later record, nothing can be read any more.
+    // Records in a segment that a later record freed cannot be read any more.
     let there = |found: &&Found| reader.segments().iter().any(|info| info.id == found.place.segment);
     let found: Vec<&Found> = seen.records.iter().filter(there).collect();
     let places: Vec<Place> = found.iter().map(|found| found.place).collect();
     let mut read = Vec::new();
     match reader.read(&places, &mut read) {
         Ok(()) => {}
-        // What is missing at the end of a short file may have been zeros, which the walk takes it for.
+        // The walk takes the missing end of a short file for zeros.
         Err(Error::Corruption(_)) if !report.odd_files.is_empty() => return Ok(seen),
         Err(error) => panic!("{error}"),
     }
@@ -177,7 +177,7 @@ fn look(disk: &Arc<MemoryDisk>) -> Result<Seen, String> {
     Ok(seen)
 }
 
-/// The log as a writer finds it, and the opening, to go on with.
+/// The log as a writer finds it, and the opening.
 fn reopen(disk: &Arc<MemoryDisk>) -> (Result<Seen, String>, Option<Opening>) {
     let opened = open(Arc::clone(disk) as _, options(), Runtime::Manual(ManualClock::new(9)));
     let mut opening = match opened {

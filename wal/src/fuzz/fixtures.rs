@@ -1,4 +1,4 @@
-//! Directories that the log itself has written, for edits to begin with. The same in every process.
+//! Fixtures: directories that the log has written, which the fuzz targets edit. The same in every process.
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,15 +21,15 @@ use crate::{
     wal::Wal,
 };
 
-/// A directory at two times, and what was written to it.
+/// A directory at two times, and the records that were written to it.
 #[derive(Debug)]
-pub struct Scene {
-    /// As the last process left it.
+pub struct Fixture {
+    /// The directory as the last process left it.
     pub now: Image,
-    /// As it was before.
+    /// The directory at an earlier time.
     pub older: Image,
-    /// The records that the log holds, and held before they were retired, in its order: sequence, owner and checksum
-    /// of the body. None that a crash cut away.
+    /// The records of the log, retired ones included, in its order: sequence, owner and checksum of the body. Without
+    /// the records that a crash cut.
     pub(super) written: Vec<(Sequence, u64, u32)>,
 }
 
@@ -42,93 +42,93 @@ pub(super) fn options() -> Options {
     }
 }
 
-impl Scene {
-    /// A directory at two times; what was written to it is for the caller to know.
+impl Fixture {
+    /// A directory at two times, without a list of its records.
     pub fn new(now: Image, older: Image) -> Self {
         Self { now, older, written: Vec::new() }
     }
 
-    /// One of the scenes of the log by itself.
+    /// One of the log's own fixtures.
     pub(super) fn choose(choice: u8) -> &'static Self {
-        const MAKE: [fn() -> Scene; 4] = [closed, crashed, torn, recycled];
-        static SCENES: [OnceLock<Scene>; 4] = [const { OnceLock::new() }; 4];
+        const MAKE: [fn() -> Fixture; 4] = [closed, crashed, torn, recycled];
+        static FIXTURES: [OnceLock<Fixture>; 4] = [const { OnceLock::new() }; 4];
         let nth = usize::from(choice) % MAKE.len();
-        SCENES[nth].get_or_init(MAKE[nth])
+        FIXTURES[nth].get_or_init(MAKE[nth])
     }
 }
 
 /// One short log, closed.
-fn closed() -> Scene {
-    let mut author = Author::new(1);
-    author.write(&[10, 0, 300], Durability::Durable);
-    let older = author.image();
-    author.write(&[100], Durability::Durable);
-    author.write(&[3000, 64], Durability::Durable);
-    author.write(&[1; 70], Durability::Durable);
-    author.wal.close().unwrap();
-    author.scene(older)
+fn closed() -> Fixture {
+    let mut writer = LogWriter::new(1);
+    writer.write(&[10, 0, 300], Durability::Durable);
+    let older = writer.image();
+    writer.write(&[100], Durability::Durable);
+    writer.write(&[3000, 64], Durability::Durable);
+    writer.write(&[1; 70], Durability::Durable);
+    writer.wal.close().unwrap();
+    writer.fixture(older)
 }
 
 /// Three epochs over several segments, each ended by a killed process.
-fn crashed() -> Scene {
-    let mut author = Author::new(2);
-    let mut older = author.image();
+fn crashed() -> Fixture {
+    let mut writer = LogWriter::new(2);
+    let mut older = writer.image();
     for _ in 0..3 {
-        (0..6).for_each(|nth| author.write(&[nth * 150, 40_000], Durability::Durable));
-        older = author.image();
-        author = author.reopen(|disk| disk.process_crash());
+        (0..6).for_each(|nth| writer.write(&[nth * 150, 40_000], Durability::Durable));
+        older = writer.image();
+        writer = writer.reopen(|disk| disk.process_crash());
     }
-    author.write(&[5], Durability::Durable);
-    author.scene(older)
+    writer.write(&[5], Durability::Durable);
+    writer.fixture(older)
 }
 
-/// A log with batches in flight when the power went.
-fn torn() -> Scene {
-    let mut author = Author::new(3);
-    (0..5).for_each(|nth| author.write(&[nth * 300, 20], Durability::Durable));
-    let older = author.image();
+/// A log with batches in flight when the power failed.
+fn torn() -> Fixture {
+    let mut writer = LogWriter::new(3);
+    (0..5).for_each(|nth| writer.write(&[nth * 300, 20], Durability::Durable));
+    let older = writer.image();
     for nth in 0..20 {
-        drop(author.begin(&[nth * 90, 500], Durability::Lazy));
-        author.wal.drive();
+        drop(writer.begin(&[nth * 90, 500], Durability::Lazy));
+        writer.wal.drive();
     }
-    author = author.reopen(|disk| disk.power_cut());
-    (0..4).for_each(|nth| author.write(&[nth * 200], Durability::Durable));
-    author.scene(older)
+    writer = writer.reopen(|disk| disk.power_cut());
+    (0..4).for_each(|nth| writer.write(&[nth * 200], Durability::Durable));
+    writer.fixture(older)
 }
 
-/// A log with checkpoints and footers, some segments of which were used again.
-fn recycled() -> Scene {
-    let mut author = Author::new(4);
-    let mut older = author.image();
+/// A log with checkpoints and footers, and with some recycled segments.
+fn recycled() -> Fixture {
+    let mut writer = LogWriter::new(4);
+    let mut older = writer.image();
     for round in 0..3_u64 {
-        (0..8).for_each(|_| author.write(&[40_000, 40], Durability::Durable));
-        while let Some(segment) = author.wal.sealable() {
-            author.wal.write_footer(segment.id, &[6; 40], &[7; 60]).unwrap();
+        (0..8).for_each(|_| writer.write(&[40_000, 40], Durability::Durable));
+        while let Some(segment) = writer.wal.sealable() {
+            writer.wal.write_footer(segment.id, &[6; 40], &[7; 60]).unwrap();
         }
-        let active = author.wal.active();
-        (0..2).for_each(|_| author.wal.write_checkpoint(active, &round.to_le_bytes()).unwrap());
-        let segments = author.wal.segments();
+        let active = writer.wal.active();
+        (0..2).for_each(|_| writer.wal.write_checkpoint(active, &round.to_le_bytes()).unwrap());
+        let segments = writer.wal.segments();
         let dead: Vec<_> = segments.iter().map(|info| info.id).filter(|&id| id < active).collect();
-        author.wal.retire(&dead[..dead.len() - 1]).unwrap();
-        author.wal.barrier().wait().unwrap();
-        while author.wal.drive() {}
+        writer.wal.retire(&dead[..dead.len() - 1]).unwrap();
+        writer.wal.barrier().wait().unwrap();
+        while writer.wal.drive() {}
         if round == 1 {
-            older = author.image();
+            older = writer.image();
         }
     }
-    author.write(&[77], Durability::Durable);
-    author.scene(older)
+    writer.write(&[77], Durability::Durable);
+    writer.fixture(older)
 }
 
-/// Writes a log on a simulated disk, and remembers what.
-struct Author {
+/// Writes a log on a simulated disk, and keeps a list of the records.
+struct LogWriter {
     disk: Arc<SimDisk>,
     clock: Arc<ManualClock>,
     wal: Wal,
     written: Vec<(Sequence, u64, u32)>,
 }
 
-impl Author {
+impl LogWriter {
     fn new(seed: u64) -> Self {
         Self::open(SimDisk::new(seed, Image::options()), ManualClock::new(seed), Vec::new())
     }
@@ -144,7 +144,7 @@ impl Author {
                 Ok(())
             })
             .unwrap();
-        // What came after the last record found was cut away.
+        // The records after the last one found were cut.
         let last = found.last().map_or(Sequence::NONE, |(sequence, ..)| *sequence);
         written.retain(|(sequence, ..)| *sequence <= last);
         Self { disk, clock, wal: opening.start().unwrap(), written }
@@ -158,8 +158,8 @@ impl Author {
         Image::of(&*self.disk)
     }
 
-    fn scene(self, older: Image) -> Scene {
-        Scene { now: self.image(), older, written: self.written }
+    fn fixture(self, older: Image) -> Fixture {
+        Fixture { now: self.image(), older, written: self.written }
     }
 
     fn write(&mut self, bodies: &[usize], durability: Durability) {
@@ -178,7 +178,7 @@ impl Author {
             let prev = prev.map_or(Sequence::NONE, |(sequence, ..)| *sequence);
             let meta = Meta { owner, kind: 1, first: nth as u64, count: 1, attr: 3, prev };
             let body = vec![nth as u8; len];
-            let sequence = reservation.record(&meta, len, |writer| writer.put(&body)).sequence;
+            let sequence = reservation.record(&meta, len, |put| put.put(&body)).sequence;
             self.written.push((sequence, owner, crc32fast::hash(&body)));
         }
         reservation.finish()

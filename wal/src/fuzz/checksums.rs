@@ -1,4 +1,4 @@
-//! Checksums for edited bytes: what a fuzzer cannot guess.
+//! Recomputes the checksums of edited bytes: a fuzzer cannot guess them.
 
 use std::collections::BTreeMap;
 
@@ -11,42 +11,42 @@ use crate::{
     scan::walk::raw_headers,
 };
 
-/// The headers that stand at the beginning of a block, by what stands at byte 4 of them.
+/// The magic words of headers at the start of a block, at byte 4 of each.
 const SEGMENT: &[u8; 4] = b"LBSG";
 const GROUP: &[u8; 4] = b"LBGR";
 const TABLE: &[u8; 4] = b"LBDT";
 const FOOTER: &[u8; 4] = b"LBFT";
 const CHECKPOINT: &[u8; 4] = b"LBCP";
-/// The identity has its checksum behind it.
+/// The offset of the identity's checksum.
 const IDENTITY_CRC_AT: usize = 60;
-/// Every other header of a block but a group's is this long.
+/// The length of every header of a block but a group's.
 const HEADER: usize = 64;
 
-/// New checksums of group headers, by the old ones: what chains and origins refer to.
+/// New checksums of group headers, by the old ones: chains and origins refer to them.
 type Moved = BTreeMap<u32, u32>;
 
-pub(super) fn seal(image: &mut Image) {
-    let Some(seed) = image.files.get_mut("LOGBOOM").and_then(|bytes| seal_identity(bytes)) else { return };
+pub(super) fn fix_checksums(image: &mut Image) {
+    let Some(seed) = image.files.get_mut("LOGBOOM").and_then(|bytes| fix_identity(bytes)) else { return };
     let identity = image.files["LOGBOOM"][..HEADER].to_vec();
     for (name, bytes) in &mut image.files {
         if name != "LOGBOOM" && is(bytes, HEADER - 4, b"LOGB") {
-            // The copy behind the header.
+            // The copy after the header.
             bytes[HEADER..2 * HEADER].copy_from_slice(&identity);
         }
         if name.starts_with("checkpoint-") && is(bytes, 0, CHECKPOINT) {
-            seal_checkpoint(bytes, seed);
+            fix_checkpoint(bytes, seed);
         }
     }
-    // In the order in which they were begun: a later segment names the checksum that an earlier one ends with.
+    // In the order in which they were begun: the origin of a later segment has the last checksum of an earlier one.
     let mut segments: Vec<_> = image.files.iter_mut().filter(|(name, _)| name.starts_with("segment-")).collect();
     segments.sort_by_key(|(_, bytes)| if is(bytes, 0, SEGMENT) { u64_at(bytes, 8) } else { 0 });
     let mut moved = Moved::new();
     for (_, bytes) in segments {
-        seal_segment(bytes, seed, &mut moved);
+        fix_segment(bytes, seed, &mut moved);
     }
 }
 
-/// Where something begins that a checksum covers: headers of blocks, and of the records of intact-looking groups.
+/// The offsets of structures that a checksum covers: headers of blocks, and of records in groups that look intact.
 pub(super) fn structures(bytes: &[u8]) -> Vec<usize> {
     let mut found = Vec::new();
     for at in (0..bytes.len().saturating_sub(HEADER)).step_by(PAD) {
@@ -65,7 +65,7 @@ fn is(bytes: &[u8], at: usize, magic: &[u8; 4]) -> bool {
     bytes.len() >= at + PAD && bytes[at + 4..at + 8] == *magic
 }
 
-/// Where the trailer of a footer stands in the block at `at`, if there is one: at its end.
+/// The offset of the trailer of a footer, at the end of the block at `at`, if there is one.
 fn trailer_of(bytes: &[u8], at: usize) -> Option<usize> {
     let trailer = at + PAD - HEADER;
     (bytes.len() >= at + PAD && bytes[trailer + 4..trailer + 8] == *FOOTER).then_some(trailer)
@@ -76,14 +76,14 @@ fn put_crc(bytes: &mut [u8], seed: u32) {
     put_u32(bytes, 0, crc);
 }
 
-fn seal_identity(bytes: &mut [u8]) -> Option<u32> {
+fn fix_identity(bytes: &mut [u8]) -> Option<u32> {
     let header = bytes.get_mut(..HEADER)?;
     let crc = crc32fast::hash(&header[..IDENTITY_CRC_AT]);
     put_u32(header, IDENTITY_CRC_AT, crc);
     Some(crc32fast::hash(&header[24..40]))
 }
 
-fn seal_checkpoint(bytes: &mut [u8], seed: u32) {
+fn fix_checkpoint(bytes: &mut [u8], seed: u32) {
     let len = u64_at(bytes, 32) as usize;
     if let Some(content) = PAD.checked_add(len).and_then(|end| bytes.get(PAD..end)) {
         let crc = crc32fast::hash(content);
@@ -92,31 +92,31 @@ fn seal_checkpoint(bytes: &mut [u8], seed: u32) {
     put_crc(&mut bytes[..HEADER], seed);
 }
 
-fn seal_segment(bytes: &mut [u8], seed: u32, moved: &mut Moved) {
+fn fix_segment(bytes: &mut [u8], seed: u32, moved: &mut Moved) {
     for at in (0..bytes.len()).step_by(PAD) {
         if is(bytes, at, SEGMENT) && at == 0 {
             refer(bytes, 44, moved);
             put_crc(&mut bytes[..HEADER], seed);
         } else if is(bytes, at, GROUP) {
-            seal_group(bytes, at, seed, moved);
+            fix_group(bytes, at, seed, moved);
         } else if let Some(trailer) = trailer_of(bytes, at) {
-            seal_footer(bytes, trailer, seed);
+            fix_footer(bytes, trailer, seed);
         }
     }
 }
 
-fn seal_group(bytes: &mut [u8], at: usize, seed: u32, moved: &mut Moved) {
+fn fix_group(bytes: &mut [u8], at: usize, seed: u32, moved: &mut Moved) {
     if let Some((area, count)) = records_of(bytes, at) {
-        let crc = seal_records(&mut bytes[area], count, seed);
+        let crc = fix_records(&mut bytes[area], count, seed);
         put_u32(bytes, at + 52, crc);
     }
     let shape = shape_of(bytes, at);
     if let Ok(len) = u32::try_from(shape.len()) {
         put_u32(bytes, at + 56, len);
     }
-    seal_table(bytes, at + GROUP_HEADER, seed);
+    fix_table(bytes, at + GROUP_HEADER, seed);
     if let Some(table) = shape.table_at() {
-        seal_table(bytes, at.saturating_add(table), seed);
+        fix_table(bytes, at.saturating_add(table), seed);
     }
     refer(bytes, at + 48, moved);
     refer(bytes, at + 92, moved);
@@ -125,7 +125,7 @@ fn seal_group(bytes: &mut [u8], at: usize, seed: u32, moved: &mut Moved) {
     moved.insert(before, u32_at(bytes, at));
 }
 
-/// Has what refers to a checksum refer to the one that it has become.
+/// Replaces a reference to an old checksum by the new one.
 fn refer(bytes: &mut [u8], at: usize, moved: &Moved) {
     if let Some(&crc) = moved.get(&u32_at(bytes, at)) {
         put_u32(bytes, at, crc);
@@ -141,7 +141,7 @@ fn shape_of(bytes: &[u8], at: usize) -> Shape {
     }
 }
 
-/// The area of the records of the group at `at`, and how many it says there are.
+/// The area of the records of the group at `at`, and the number of records in its header.
 fn records_of(bytes: &[u8], at: usize) -> Option<(std::ops::Range<usize>, usize)> {
     if !is(bytes, at, GROUP) {
         return None;
@@ -151,8 +151,8 @@ fn records_of(bytes: &[u8], at: usize) -> Option<(std::ops::Range<usize>, usize)
     (area.end <= bytes.len()).then_some((area, shape.records as usize))
 }
 
-/// Returns what binds the records to their header.
-fn seal_records(area: &mut [u8], count: usize, seed: u32) -> u32 {
+/// Returns the checksum that binds the records to their header.
+fn fix_records(area: &mut [u8], count: usize, seed: u32) -> u32 {
     let places: Vec<usize> = raw_headers(area).take(count).map(|(at, _)| at).collect();
     let mut crc = crc32fast::Hasher::new();
     for at in places {
@@ -167,7 +167,7 @@ fn seal_records(area: &mut [u8], count: usize, seed: u32) -> u32 {
     crc.finalize()
 }
 
-fn seal_table(bytes: &mut [u8], at: usize, seed: u32) {
+fn fix_table(bytes: &mut [u8], at: usize, seed: u32) {
     let Some(header) = bytes.get(at..at.saturating_add(24)) else { return };
     let len = table_bytes(u32_at(header, 16));
     if header[4..8] == *TABLE
@@ -177,7 +177,7 @@ fn seal_table(bytes: &mut [u8], at: usize, seed: u32) {
     }
 }
 
-fn seal_footer(bytes: &mut [u8], at: usize, seed: u32) {
+fn fix_footer(bytes: &mut [u8], at: usize, seed: u32) {
     let mut before = Some(at + HEADER);
     // The head, and before it the body.
     for (len_at, crc_at, more) in [(at + 44, at + 48, HEADER), (at + 36, at + 40, 0)] {
