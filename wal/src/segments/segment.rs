@@ -80,7 +80,7 @@ pub(crate) struct Segment {
     footer_space: AtomicU32,
 }
 
-/// What the layer above sees of a segment.
+/// A segment, as the layer above sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentInfo {
     /// The segment.

@@ -39,13 +39,12 @@ pub(crate) fn is_slot(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// The two slots, and what they cover.
+/// The two slots.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     files: [Option<Arc<dyn File>>; 2],
-    /// The number of the checkpoint in each slot, 0 for none, and the segment from which to replay.
-    held: [(u64, SegmentId); 2],
-    /// The slots that held something that was not intact when they were read.
+    held: [HeldCheckpoint; 2],
+    /// Whether the content of each slot was not intact when it was read.
     bad: [bool; 2],
     /// Whether each slot belonged to this log when it was read.
     log_matches: [Option<LogMatch>; 2],
@@ -53,6 +52,14 @@ pub(crate) struct Slots {
     unreadable: [UnreadableRanges; 2],
     /// Higher than every slot of a segment file that an intact checkpoint names.
     free_slot: u32,
+}
+
+/// The checkpoint that a slot holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct HeldCheckpoint {
+    /// 0 if there is none.
+    number: u64,
+    replay_from: SegmentId,
 }
 
 /// A checkpoint, as read.
@@ -133,7 +140,8 @@ impl Slots {
                 }
                 Ok(Content::None) => continue,
             };
-            slots.held[at] = (checkpoint.number, checkpoint.replay_from);
+            let Checkpoint { number, replay_from, .. } = checkpoint;
+            slots.held[at] = HeldCheckpoint { number, replay_from };
             let named = checkpoint.segments.iter().map(|row| row.slot.saturating_add(1)).max();
             slots.free_slot = slots.free_slot.max(named.unwrap_or(0));
             if newest.as_ref().is_none_or(|newest| newest.number < checkpoint.number) {
@@ -158,8 +166,10 @@ impl Slots {
                 newest = Some(checkpoint);
             }
         }
-        match self.held.iter().find(|held| held.0 > 0) {
-            Some(&(_, from)) if newest.is_none() => Err(Error::corruption(from, 0, "no checkpoint is intact any more")),
+        match self.held.iter().find(|held| held.number > 0) {
+            Some(held) if newest.is_none() => {
+                Err(Error::corruption(held.replay_from, 0, "no checkpoint is intact any more"))
+            }
             _ => Ok(newest),
         }
     }
@@ -198,7 +208,7 @@ impl Slots {
 
     /// The first segment that is not covered: all records in the segments below it are in both slots.
     pub(crate) fn covered(&self) -> SegmentId {
-        let [(_, one), (_, other)] = self.held;
+        let [one, other] = self.held.map(|held| held.replay_from);
         unless(Mutant::ReuseWithOneSlot, || one.min(other), || one.max(other))
     }
 
@@ -212,12 +222,12 @@ impl Slots {
         segments: &[SegmentRow],
         body: &[u8],
     ) -> Result<(), Failure> {
-        let older = usize::from(self.held[0].0 > self.held[1].0);
-        let newest = || if self.held[1 - older].0 > 0 { 1 - older } else { older };
+        let older = usize::from(self.held[0].number > self.held[1].number);
+        let newest = || if self.held[1 - older].number > 0 { 1 - older } else { older };
         let older = unless(Mutant::CheckpointOverNewest, || older, newest);
-        let (number, pad) = (self.held[0].0.max(self.held[1].0) + 1, identity.pad);
+        let (number, pad) = (self.held[0].number.max(self.held[1].number) + 1, identity.pad);
         // Until the write completes, the slot counts as empty.
-        self.held[older] = (0, SegmentId(0));
+        self.held[older] = HeldCheckpoint::default();
         let mut content = Vec::with_capacity(segments.len() * ROW + body.len());
         segments.iter().for_each(|row| row.encode(&mut content));
         content.extend_from_slice(body);
@@ -229,7 +239,7 @@ impl Slots {
         unless(Mutant::CheckpointHeaderFirst, || file.sync_data(), || Ok(())).map_err(Failure::Sync)?;
         let header = encode_header(number, replay_from, segments.len(), &content, identity);
         file.write_at(&[Slice::padded_copy(pool, &header, pad)], 0, Sync::Data).map_err(Failure::Sync)?;
-        self.held[older] = (number, replay_from);
+        self.held[older] = HeldCheckpoint { number, replay_from };
         Ok(())
     }
 
