@@ -1,8 +1,8 @@
 //! Properties that hold for arbitrary bytes: the bodies of the fuzz targets, and of the test that replays their corpus.
 //!
 //! Most damage is detected by a checksum. So a body takes the image of a directory that the log has written, edits it
-//! as its input says, and can recompute every checksum ([`Image::fix_checksums`]): the code behind the checksums must work
-//! for any bytes as well.
+//! as its input says, and can recompute every checksum ([`Image::fix_checksums`]): the code behind the checksums must
+//! work for any bytes as well.
 //!
 //! Compiled with the feature `fuzz` only; not part of the public interface.
 

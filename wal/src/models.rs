@@ -3,8 +3,8 @@
 //!
 //!     RUSTFLAGS="--cfg loom" cargo test --release -p logboom-wal --lib models
 //!
-//! A thread that nobody wakes is a deadlock to loom, and fails the model. What is said of a wait in the comments of
-//! `scheduler.rs` and `watermark.rs` is proven here.
+//! A thread that no other thread wakes is a deadlock to loom, and fails the model. So the models prove what the comments
+//! in `scheduler.rs` and `watermark.rs` say about waits.
 
 #![expect(clippy::unwrap_used, reason = "a model fails as a test does")]
 
@@ -63,7 +63,7 @@ const SEGMENT_BYTES: u64 = 256 << 10;
 /// Segment files, the first one included: enough for a few rotations beside those that are kept back.
 const PREPARED: u32 = 7;
 
-/// Explores `threads` with up to `preemptions` switches that nothing demands, or what `LOOM_MAX_PREEMPTIONS` says.
+/// Explores `threads` with up to `preemptions` preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says.
 fn model(preemptions: usize, threads: impl Fn() + Send + std::marker::Sync + 'static) {
     #[cfg(feature = "mutants")]
     mutants::switch_on_what_is_named();
@@ -72,12 +72,12 @@ fn model(preemptions: usize, threads: impl Fn() + Send + std::marker::Sync + 'st
     builder.check(threads);
 }
 
-/// A log on a device of its own, its first group durable; no thread but those of the model.
+/// A log on a device of its own. Its first group is durable, and it has no thread but those of the model.
 struct World {
     shared: Arc<Shared>,
     device: Arc<Device>,
     order: Order,
-    /// Counts the writes that are in flight, over all runs of a model.
+    /// The most writes in flight, over all runs of a model.
     most: Arc<AtomicUsize>,
 }
 
@@ -86,7 +86,7 @@ impl World {
         Self::with(Order::LastFirst, FooterSpace::default(), &Arc::default())
     }
 
-    /// One whose queue performs what is in flight in this order, and whose segments have so much room.
+    /// A log whose queue performs operations in this order, and whose segments keep this space for a footer.
     fn with(order: Order, footer: FooterSpace, most: &Arc<AtomicUsize>) -> Self {
         let device = Device::new();
         let shared = start(&device, footer).into_shared().unwrap();
@@ -101,7 +101,7 @@ impl World {
         reserve(&self.shared)
     }
 
-    /// A thread of the model's that commits, as the log's own would, when it has done something else `first`.
+    /// Starts a thread of the model that runs `first`, and then commits as the log's own thread would.
     fn committer(&self, first: fn(&Shared)) -> Running {
         let (shared, alarm) = (Arc::clone(&self.shared), Arc::new(Alarm::default()));
         let queue = LateQueue::new(Arc::clone(&alarm), self.order, Arc::clone(&self.most), Arc::clone(&shared));
@@ -112,7 +112,7 @@ impl World {
         }))
     }
 
-    /// Who runs callbacks, when somebody steps it.
+    /// Sets up the worker that runs callbacks when it is stepped.
     fn notifier(&self) {
         let clock = ManualClock::new(0);
         let runtime = Runtime::Manual(Arc::clone(&clock) as _);
@@ -134,7 +134,7 @@ impl World {
 struct Running(loom::thread::JoinHandle<()>);
 
 impl Running {
-    /// Ends it as closing the log does, once nothing is undone.
+    /// Ends it as closing the log does.
     fn stop(self, world: &World) {
         world.shared.scheduler.stop();
         self.0.join().unwrap();
@@ -157,7 +157,7 @@ fn fill(reservation: &mut Reservation) {
     reservation.record(&meta, 8, |body| body.put(&[7; 8]));
 }
 
-/// What a writer does that waits: the group of its batch, once it is durable.
+/// Writes a batch and waits; returns its group, which is durable.
 fn write(shared: &Arc<Shared>) -> u64 {
     let mut reservation = reserve(shared);
     let group = reservation.group();

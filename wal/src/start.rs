@@ -35,7 +35,7 @@ use crate::{
     types::{error::Error, ids::SegmentId},
 };
 
-/// What recovery passes on.
+/// The results of recovery from which the log starts.
 pub(crate) struct Start {
     pub(crate) base: Base,
     pub(crate) life: Life,

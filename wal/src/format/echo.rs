@@ -13,7 +13,7 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    /// What the group after `group` has to carry, if `group` has this `shape`.
+    /// The echo that the group after `group` must carry, if `group` has this `shape`.
     pub(crate) fn of(group: u64, shape: &Shape, descriptors: Vec<Descriptor>) -> Self {
         if shape.echo_due() > 0 { Self { group, descriptors } } else { Self::default() }
     }

@@ -1,5 +1,6 @@
-//! A device that knows which groups it was given, and which of them survive power loss. It refuses what the log must
-//! not do: write a group twice, promise what is not durable, begin a segment before all groups of others are durable.
+//! A device that records which groups were written, and which of them survive power loss. It panics if the log breaks a
+//! rule: writes a group twice, promises a group that is not durable, or begins a segment before all earlier groups are
+//! durable.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +34,7 @@ pub(super) struct Device {
 
 #[derive(Debug, Default)]
 struct Groups {
-    /// The file of each.
+    /// The slot of the file that each group was written to.
     written: BTreeMap<u64, u32>,
     durable: BTreeSet<u64>,
 }
@@ -153,25 +154,25 @@ impl File for Segment {
     }
 }
 
-/// In which order a queue performs what is in flight.
+/// The order in which a queue performs the operations in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     FirstFirst,
     LastFirst,
     /// Performs the first operation first, and reports the last one first.
     ReportedLastFirst,
-    /// One at a time, the last one: others stay in flight.
+    /// Performs the last operation only: the others stay in flight.
     OneByOne,
 }
 
-/// A queue whose operations are performed when somebody waits for them.
+/// A queue that performs its operations when a thread waits for them.
 pub(super) struct LateQueue {
     ops: Vec<Op>,
     alarm: Arc<Alarm>,
     order: Order,
     /// The most writes that were in flight, over all runs of a model.
     most: Arc<AtomicUsize>,
-    /// Whose notifier this is besides: a thread more would be too much to explore.
+    /// The log whose futures this queue also wakes: a notifier of its own would be one thread too many to explore.
     shared: Arc<Shared>,
 }
 

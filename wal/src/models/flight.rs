@@ -1,5 +1,5 @@
-//! Several writes in flight, and rotations between them: acknowledged in order, and nothing before it is durable. What
-//! must not reach the device in which order, the device refuses.
+//! Several writes in flight, and rotations between them: groups are acknowledged in order, and when they are durable.
+//! The device checks the order of writes.
 
 use std::sync::{
     Arc,
@@ -17,7 +17,7 @@ use crate::{format::options::FooterSpace, group_commit::ticket::Ticket, types::i
 
 const ORDERS: [Order; 4] = [Order::FirstFirst, Order::LastFirst, Order::ReportedLastFirst, Order::OneByOne];
 
-/// Groups of which one is still being filled when those before it are written: they go out in writes of their own.
+/// A group is still being filled when those before it are written: they are written separately.
 #[test]
 fn writes_in_flight_are_acknowledged_in_order() {
     for order in ORDERS {
@@ -28,7 +28,7 @@ fn writes_in_flight_are_acknowledged_in_order() {
     }
 }
 
-/// Each segment has room for a group: every one of them is a rotation.
+/// Each segment has room for one group: every group causes a rotation.
 #[test]
 fn a_segment_is_begun_when_all_before_it_is_durable() {
     for order in ORDERS {
@@ -40,7 +40,7 @@ fn a_segment_is_begun_when_all_before_it_is_durable() {
     }
 }
 
-/// Writers that wait commit the rotation for each other, without the committer thread.
+/// Waiting writers commit the rotation for each other, without the committer thread.
 #[test]
 fn waiting_writers_rotate() {
     model(2, || {

@@ -1,4 +1,4 @@
-//! Segments that are freed while a checkpoint is put together.
+//! Segments that are freed while a checkpoint is prepared.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     types::ids::SegmentId,
 };
 
-/// Its freeing is not durable: a crash may take the record of it, and nothing else would say what the file is.
+/// The freeing is not durable: a crash may lose its record, and then only the checkpoint names the file.
 #[test]
 fn a_checkpoint_names_a_segment_that_is_freed_meanwhile() {
     model(2, || {

@@ -1,10 +1,10 @@
-//! The test of the models: each deliberate bug that takes threads which meet at the wrong moment fails one of them.
+//! The test of the models: each deliberate bug that needs an unlucky interleaving fails one of them.
 
 use std::process::Command;
 
 use crate::types::mutants::{Mutant, switch_on};
 
-/// Which model finds which bug.
+/// The model that finds each bug.
 const FOUND_BY: &[(Mutant, &str)] = &[
     (Mutant::LeaverPassesNothingOn, "models::commit::a_waiter_that_leaves_is_not_taken_for_one_that_commits"),
     (Mutant::HandOverUnfenced, "models::commit::two_waiting_writers_commit_for_each_other"),
@@ -20,7 +20,7 @@ pub(super) fn switch_on_what_is_named() {
     mutant.into_iter().for_each(|&mutant| switch_on(mutant));
 }
 
-/// Each in a process of its own: a model that fails may leave that in no state to go on.
+/// Each runs in a process of its own: a failing model may leave the process unusable.
 #[test]
 fn every_bug_fails_its_model() {
     assert!(Mutant::MODELLED.iter().all(|mutant| FOUND_BY.iter().any(|(found, _)| found == mutant)));

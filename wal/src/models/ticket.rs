@@ -1,4 +1,4 @@
-//! Tickets: each completes once, whichever way it is waited for, and dropping one disturbs nothing.
+//! Tickets: each completes once in every kind of wait, and dropping one does not affect others.
 
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use crate::{
     types::error::Error,
 };
 
-/// What the committer does when a group has become durable, and then the notifier, if it was kicked.
+/// Does what the committer does when a group has become durable, and then what the notifier does if it was kicked.
 fn publish(shared: &Shared, group: u64) {
     shared.state.watermark.publish(group);
     shared.notify();
@@ -33,7 +33,7 @@ fn attend(shared: &Shared) {
     }
 }
 
-/// A ticket of the group after the first, whose end the model decides.
+/// A ticket of the second group, which the model makes durable.
 fn ticket(world: &World) -> Ticket {
     Ticket::new(Arc::clone(&world.shared), 2)
 }
@@ -51,7 +51,7 @@ fn an_awaited_ticket_is_woken() {
     });
 }
 
-/// A bound that is never reached: loom has no time.
+/// The timeout is never reached: loom has no time.
 #[test]
 fn who_waits_with_a_bound_is_woken() {
     model(2, || {

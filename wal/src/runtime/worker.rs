@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::runtime::foreign::guarded;
 
-/// What drives the background work.
+/// The driver of the background work.
 #[derive(Clone, Debug, Default)]
 pub enum Runtime {
     /// Threads of the log, with the system's clock.
