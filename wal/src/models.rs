@@ -3,8 +3,8 @@
 //!
 //!     RUSTFLAGS="--cfg loom" cargo test --release -p logboom-wal --lib models
 //!
-//! A thread that no other thread wakes is a deadlock to loom, and fails the model. So the models prove what the comments
-//! in `scheduler.rs` and `watermark.rs` say about waits.
+//! A thread that no other thread wakes is a deadlock to loom, and fails the model. So the models prove what the
+//! comments in `scheduler.rs` and `watermark.rs` say about waits.
 
 #![expect(clippy::unwrap_used, reason = "a model fails as a test does")]
 
@@ -44,7 +44,7 @@ use crate::{
         watched::PendingOps,
         worker::{Clock, ManualClock, Runtime, Worker},
     },
-    scan::base::Base,
+    scan::context::LogContext,
     segments::{
         identity::{FORMAT_VERSION, Identity},
         medium::Medium,
@@ -188,7 +188,7 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
             .map(|slot| PreparedSegment { slot, file: device.file(slot) }.into())
             .collect::<VecDeque<_>>(),
         next_slot: PREPARED,
-        base: Base { medium, runtime, clock, pending, notices, identity, has_logboom: true, mode, options },
+        context: LogContext { medium, runtime, clock, pending, notices, identity, has_logboom: true, mode, options },
     }
 }
 

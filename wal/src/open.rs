@@ -35,7 +35,7 @@ impl Opening {
     /// # Errors
     /// As [`Opening::start`].
     pub fn begin(mut self) -> Result<Wal, Error> {
-        if self.base.mode != Mode::Write {
+        if self.context.mode != Mode::Write {
             return Err(Error::Misuse { what: "the log was opened for reading".to_owned() });
         }
         if !self.replayed {
@@ -44,11 +44,14 @@ impl Opening {
         let again = unless(Mutant::TailNotSyncedAgain, || self.sync_again(), || Ok(()));
         again.and_then(|()| self.slots.sync()).map_err(|error| Error::io("syncing what was recovered", error))?;
         let prepared = self.take_prepared()?;
-        self.slots.prepare(&*self.base.medium.disk).map_err(|failure| failure.into_error()).map_err(opening_failure)?;
+        self.slots
+            .prepare(&*self.context.medium.disk)
+            .map_err(|failure| failure.into_error())
+            .map_err(opening_failure)?;
         let (segment, epoch) = (self.highest.segment.next(), self.highest.epoch + 1);
-        let begun = || (epoch, self.base.clock.nonce());
+        let begun = || (epoch, self.context.clock.nonce());
         let (epoch, nonce) = unless(Mutant::EpochOnlyWhenCut, begun, || {
-            let last = self.chain.last().filter(|_| self.report.cut.is_none());
+            let last = self.to_replay.last().filter(|_| self.report.cut.is_none());
             last.map_or_else(begun, |last| (last.life.epoch, last.life.nonce))
         });
         let life = Life { segment, epoch, nonce, origin: self.accepted };
@@ -59,9 +62,9 @@ impl Opening {
             return Err(Error::Unsupported("the log has no number left for another segment".to_owned()));
         }
         let (aside, wrong_size) = (std::mem::take(&mut self.aside), self.mark_odd());
-        let size = self.base.identity.segment_bytes;
+        let size = self.context.identity.segment_bytes;
         let wal = Wal::start(Start {
-            base: self.base,
+            context: self.context,
             life,
             prepared,
             first_group,
@@ -86,22 +89,22 @@ impl Opening {
     /// takes a recovered record for durable.
     fn sync_again(&self) -> std::io::Result<()> {
         let cold_beyond_checkpoint = unless(Mutant::ColdNotSyncedAgain, || &*self.cold_beyond_checkpoint, || &[]);
-        for segment in self.chain.iter().chain(cold_beyond_checkpoint) {
+        for segment in self.to_replay.iter().chain(cold_beyond_checkpoint) {
             segment.file.sync_all()?;
         }
-        self.base.medium.disk.sync_dir()
+        self.context.medium.disk.sync_dir()
     }
 
     fn take_prepared(&mut self) -> Result<PreparedSegment, Error> {
         if let Some(free) = self.free.pop_front() {
-            return free.open(&*self.base.medium.disk).map_err(|error| Error::io("opening a free segment", error));
+            return free.open(&*self.context.medium.disk).map_err(|error| Error::io("opening a free segment", error));
         }
         let slot = self.next_slot;
         self.next_slot += 1;
-        let size = self.base.identity.segment_bytes;
-        prepare_now(&*self.base.medium.disk, &self.base.medium.pool, slot, size).map_err(|error| {
+        let size = self.context.identity.segment_bytes;
+        prepare_now(&*self.context.medium.disk, &self.context.medium.pool, slot, size).map_err(|error| {
             // If this fails, the next opening removes the file.
-            drop(self.base.medium.disk.remove(&prefill_name(slot)));
+            drop(self.context.medium.disk.remove(&prefill_name(slot)));
             opening_failure(error)
         })
     }

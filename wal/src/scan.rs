@@ -5,6 +5,6 @@ pub(crate) mod window;
 pub(crate) mod salvage;
 pub(crate) mod verdict;
 pub(crate) mod resume;
-pub(crate) mod base;
+pub(crate) mod context;
 pub(crate) mod scanned;
 pub(crate) mod heads;

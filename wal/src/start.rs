@@ -26,7 +26,7 @@ use crate::{
         faults::Faults,
         sync::{AtomicBool, AtomicU64, Mutex, OnceLock},
     },
-    scan::base::Base,
+    scan::context::LogContext,
     segments::{
         segment::Segment,
         slots::Slots,
@@ -37,7 +37,7 @@ use crate::{
 
 /// The results of recovery from which the log starts.
 pub(crate) struct Start {
-    pub(crate) base: Base,
+    pub(crate) context: LogContext,
     pub(crate) life: Life,
     pub(crate) prepared: PreparedSegment,
     pub(crate) first_group: u64,
@@ -51,13 +51,13 @@ pub(crate) struct Start {
 impl Start {
     /// Builds the log's shared state; starts no thread.
     pub(crate) fn into_shared(self) -> Result<Arc<Shared>, Error> {
-        let Self { base, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
-        let size = base.segment_size();
+        let Self { context, life, prepared, first_group, echo, slots, live, free, next_slot } = self;
+        let size = context.segment_size();
         let staging = Staging::new(life, prepared, size, first_group, echo.len());
-        let committer = Committer::new(base.medium.disk.facts(), life, echo);
-        let manual = base.runtime.is_manual();
+        let committer = Committer::new(context.medium.disk.facts(), life, echo);
+        let manual = context.runtime.is_manual();
         let fail = |error| Error::io("setting up a queue", error);
-        let queue = if manual { Some(base.medium.disk.queue().map_err(fail)?) } else { None };
+        let queue = if manual { Some(context.medium.disk.queue().map_err(fail)?) } else { None };
         let mut segments = live;
         segments.insert(life.segment, Arc::clone(staging.segment()));
         let in_use = segments.len();
@@ -66,17 +66,17 @@ impl Start {
             staging: Mutex::new(staging),
             backlog: Backlog::default(),
             watermark: Watermark::new(life.origin.last),
-            admission: Admission::new(base.options.admission_bytes, Arc::clone(&base.notices)),
+            admission: Admission::new(context.options.admission_bytes, Arc::clone(&context.notices)),
             supply: Supply::new(
-                Arc::clone(&base.medium.disk),
-                base.identity.segment_bytes,
-                &base.options,
+                Arc::clone(&context.medium.disk),
+                context.identity.segment_bytes,
+                &context.options,
                 Arc::clone(&faults),
                 FoundSegments { free, in_use, next_slot },
             ),
             segments: Mutex::new(segments),
-            recent: Recent::new(base.options.cache_bytes),
-            read_ahead: ReadAhead::new(base.options.read_ahead_bytes),
+            recent: Recent::new(context.options.cache_bytes),
+            read_ahead: ReadAhead::new(context.options.read_ahead_bytes),
             slots: Mutex::new(slots),
             cold: Mutex::default(),
             promised: AtomicU64::new(0),
@@ -84,10 +84,10 @@ impl Start {
             active_since: AtomicU64::new(first_group),
         };
         let env = Env {
-            medium: base.medium,
-            identity: base.identity,
-            options: base.options,
-            clock: base.clock,
+            medium: context.medium,
+            identity: context.identity,
+            options: context.options,
+            clock: context.clock,
             manual,
             process: Process::this(),
         };
@@ -96,12 +96,12 @@ impl Start {
             state,
             scheduler: CommitScheduler::new(committer, queue),
             watch: Watch::default(),
-            pending: base.pending,
+            pending: context.pending,
             metrics: Metrics::default(),
             faults,
             worker: OnceLock::new(),
             guard: OnceLock::new(),
-            notices: base.notices,
+            notices: context.notices,
             closing: AtomicBool::new(false),
         }))
     }

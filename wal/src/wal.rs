@@ -410,7 +410,7 @@ impl Wal {
     }
 
     pub(crate) fn start(start: Start) -> Result<Self, Error> {
-        let runtime = start.base.runtime.clone();
+        let runtime = start.context.runtime.clone();
         let shared = start.into_shared()?;
         let wal = Self { _life: Arc::new(Closer(Arc::clone(&shared))), shared };
         wal.spawn(&runtime)?;

@@ -18,20 +18,20 @@ impl Opening {
     /// still there, and wins as the newer copy. But the next checkpoint states the copy as durable, so it is synced
     /// again.
     pub(crate) fn place_cold(&mut self, found: Vec<(Life, FoundFile)>) -> Result<(), Error> {
-        let (size, pad) = (self.base.segment_size(), self.base.identity.pad);
+        let (size, pad) = (self.context.segment_size(), self.context.identity.pad);
         for (life, file) in found.into_iter().rev() {
             if self.live.contains_key(&life.segment) {
                 self.free_file(file.slot, false);
                 continue;
             }
-            let segment = Segment::new(life, file.slot, file.open(&self.base)?, size, in_segment(pad), (1, 0));
+            let segment = Segment::new(life, file.slot, file.open(&self.context)?, size, in_segment(pad), (1, 0));
             self.live.insert(life.segment, Arc::new(segment));
         }
         let cold: Vec<_> = self.live.range(SegmentId::COLD..).map(|(_, segment)| Arc::clone(segment)).collect();
         for segment in cold {
             let last = segment.last();
             let unreadable = self.find_end(&segment)?;
-            self.base.check_device(&unreadable)?;
+            self.context.check_device(&unreadable)?;
             self.report_unreadable(segment.slot, &unreadable);
             segment.close(pad);
             if segment.last() > last {
@@ -53,13 +53,13 @@ impl Opening {
     /// A group was begun only when all earlier ones were synced. So a group that is not intact is damage if another
     /// follows, and the end otherwise.
     fn find_end(&self, segment: &Segment) -> Result<UnreadableRanges, Error> {
-        let adopted = segment.adopt_end(&self.base.medium);
+        let adopted = segment.adopt_end(&self.context.medium);
         if adopted.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))? {
             return Ok(UnreadableRanges::default());
         }
         marks::hit("recovery: a cold segment is walked to its end");
         let expected = Expected { life: segment.life, sequence: segment.last() + 1, first: false, chain: None };
-        let mut walk = SegmentWalk::new(segment, &self.base.medium, expected);
+        let mut walk = SegmentWalk::new(segment, &self.context.medium, expected);
         walk.at = segment.end() as usize;
         loop {
             match walk.look()? {
@@ -74,9 +74,9 @@ impl Opening {
     }
 
     fn is_followed(&self, walk: &mut SegmentWalk<'_>) -> Result<bool, Error> {
-        let size = self.base.segment_size() as usize;
+        let size = self.context.segment_size() as usize;
         let behind = walk.at.saturating_add(walk.window.pad()).min(size);
-        let until = walk.at.saturating_add(self.base.lookahead()).min(size);
+        let until = walk.at.saturating_add(self.context.lookahead()).min(size);
         let headers = headers_in(&mut walk.window, behind..until, &walk.expected.life)?;
         Ok(headers.iter().any(|(_, header)| header.sequence > walk.expected.sequence))
     }

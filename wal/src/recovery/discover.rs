@@ -12,7 +12,7 @@ use logboom_disk::{Disk, File};
 use crate::{
     format::group::{Life, Origin, in_segment},
     recovery::opening::Opening,
-    scan::{base::Base, walk::headers_in, window::Window},
+    scan::{context::LogContext, walk::headers_in, window::Window},
     segments::{
         aside::{Aside, is_marked},
         log_match::LogMatch,
@@ -45,21 +45,21 @@ impl FoundFile {
         self.lives.iter().any(|own| own.is(life))
     }
 
-    pub(crate) fn open(&self, base: &Base) -> Result<Arc<dyn File>, Error> {
+    pub(crate) fn open(&self, context: &LogContext) -> Result<Arc<dyn File>, Error> {
         let name = slot_name(self.slot);
-        base.medium.disk.open(&name, base.mode).map_err(|error| Error::io(format!("opening {name}"), error))
+        context.medium.disk.open(&name, context.mode).map_err(|error| Error::io(format!("opening {name}"), error))
     }
 
-    /// See [`Base::probe`].
-    pub(crate) fn probe(&mut self, base: &Base) -> Result<Option<Life>, Error> {
-        base.probe(&*self.open(base)?, &mut self.unreadable)
+    /// See [`LogContext::probe`].
+    pub(crate) fn probe(&mut self, context: &LogContext) -> Result<Option<Life>, Error> {
+        context.probe(&*self.open(context)?, &mut self.unreadable)
     }
 }
 
 impl Opening {
     /// Lists the segment files of the directory, with the lives that they state.
     pub(crate) fn discover(&mut self) -> Result<Vec<FoundFile>, Error> {
-        let disk = Arc::clone(&self.base.medium.disk);
+        let disk = Arc::clone(&self.context.medium.disk);
         let mut found = Vec::new();
         let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
         let aside: BTreeSet<u32> = names.iter().filter_map(|name| aside_slot(name)).collect();
@@ -73,7 +73,7 @@ impl Opening {
                 found.extend(self.inspect(&*disk, slot)?);
             }
         }
-        self.base.resolve_lives(&mut found, self.replay_from())?;
+        self.context.resolve_lives(&mut found, self.replay_from())?;
         Ok(found)
     }
 
@@ -81,10 +81,10 @@ impl Opening {
     fn inspect(&mut self, disk: &dyn Disk, slot: u32) -> Result<Option<FoundFile>, Error> {
         let (name, mut unreadable) = (slot_name(slot), UnreadableRanges::default());
         let fail = |error| Error::io(format!("opening {name}"), error);
-        let file = disk.open(&name, self.base.mode).map_err(fail)?;
-        let (size, expected) = (file.size().map_err(fail)?, self.base.identity.segment_bytes);
-        let (lives, log_match) = self.base.lives(&*file, &mut unreadable)?;
-        self.base.check_device(&unreadable)?;
+        let file = disk.open(&name, self.context.mode).map_err(fail)?;
+        let (size, expected) = (file.size().map_err(fail)?, self.context.identity.segment_bytes);
+        let (lives, log_match) = self.context.lives(&*file, &mut unreadable)?;
+        self.context.check_device(&unreadable)?;
         for life in &lives {
             self.highest.raise(life.begun_at(), life.epoch);
         }
@@ -105,7 +105,7 @@ impl Opening {
     /// Reports the ranges of a segment file that could not be read. This opening does not reuse the file.
     pub(crate) fn report_unreadable(&mut self, slot: u32, unreadable: &UnreadableRanges) {
         let Some(why) = unreadable.description() else { return };
-        let size = self.base.identity.segment_bytes;
+        let size = self.context.identity.segment_bytes;
         match self.odd.get(&slot) {
             None => {
                 marks::hit("recovery: a segment cannot be read");
@@ -144,13 +144,13 @@ impl Opening {
         }
         let (mut left, mut probed) = (Vec::new(), BTreeMap::new());
         for row in &rows {
-            match self.base.find_by_life(found, row, &rows)? {
+            match self.context.find_by_life(found, row, &rows)? {
                 Some(at) => self.place_row(row, &found.swap_remove(at))?,
                 None => left.push(row),
             }
         }
         for row in left {
-            match self.base.find_by_name(found, row, &mut probed)? {
+            match self.context.find_by_name(found, row, &mut probed)? {
                 Some(at) => self.place_row(row, &found.swap_remove(at))?,
                 None => {
                     marks::hit("recovery: a segment of the checkpoint was used again");
@@ -164,29 +164,29 @@ impl Opening {
 
     fn place_row(&mut self, row: &SegmentRow, found: &FoundFile) -> Result<(), Error> {
         marks::hit_if(found.slot != row.slot, "recovery: a segment has another's name");
-        let size = self.base.segment_size();
-        let file = found.open(&self.base)?;
+        let size = self.context.segment_size();
+        let file = found.open(&self.context)?;
         let segment = Segment::new(row.life(), found.slot, file, size, row.end, (row.first, row.last));
         if !row.id.is_cold() {
-            segment.close(self.base.identity.pad);
+            segment.close(self.context.identity.pad);
         }
         self.live.insert(row.id, Arc::new(segment));
         Ok(())
     }
 
-    /// Places the segments from the replay position on, oldest first. Frees the files without groups of the log.
+    /// Places the segments to replay, oldest first. Frees the files without groups of the log.
     ///
     /// The newest segment is the one of the highest epoch, and each names its predecessor. Segments in between are
     /// void: late writes of a crashed process whose successor had recovered without them.
-    pub(crate) fn place_chain(&mut self, found: Vec<FoundFile>) -> Result<(), Error> {
+    pub(crate) fn place_replayed(&mut self, found: Vec<FoundFile>) -> Result<(), Error> {
         let from = self.replay_from();
         let (mut segments, mut cold, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for mut file in found {
             let life = match file.life().filter(|life| life.begun_at() >= from) {
                 Some(life) => Some(life),
-                None => file.probe(&self.base)?.filter(|life| life.begun_at() >= from),
+                None => file.probe(&self.context)?.filter(|life| life.begun_at() >= from),
             };
-            self.base.check_device(&file.unreadable)?;
+            self.context.check_device(&file.unreadable)?;
             self.report_unreadable(file.slot, &file.unreadable);
             match life {
                 Some(life) if life.segment.is_cold() => cold.push((life, file)),
@@ -194,19 +194,19 @@ impl Opening {
                 None => rest.push(file),
             }
         }
-        self.base.sort_by_age(&mut cold, &mut rest)?;
+        self.context.sort_by_age(&mut cold, &mut rest)?;
         self.place_cold(cold)?;
-        self.base.sort_by_age(&mut segments, &mut rest)?;
+        self.context.sort_by_age(&mut segments, &mut rest)?;
         if self.is_segment_missing(&segments)? {
             self.search_for_missing(&mut segments, &mut rest)?;
         }
-        let is_gapped = self.link_chain(segments, &mut rest)?;
+        let is_gapped = self.link_segments(segments, &mut rest)?;
         rest.sort_by_key(|file| file.slot);
-        let pad = self.base.identity.pad;
+        let pad = self.context.identity.pad;
         // Header and first group of a segment are one write: here neither could be read.
         let unknown = rest.iter().find(|file| file.unreadable.covers(0..2 * pad, pad)).filter(|_| !is_gapped);
         self.lost_end = unknown.map(|file| format!("{} may hold it, and cannot be read", slot_name(file.slot)));
-        if self.chain.is_empty() && (self.checkpoint.is_some() || !self.bad_slots().is_empty()) {
+        if self.to_replay.is_empty() && (self.checkpoint.is_some() || !self.bad_slots().is_empty()) {
             marks::hit("recovery: no segment that the checkpoint is replayed from is left");
             self.lost_end = Some("no segment that the checkpoint is replayed from is left".to_owned());
         }
@@ -233,7 +233,7 @@ impl Opening {
             return Ok(true);
         }
         let newest = match segments.last() {
-            Some((life, file)) => Some(Arc::new(self.base.segment(*life, file)?)),
+            Some((life, file)) => Some(Arc::new(self.context.segment(*life, file)?)),
             None => self.live.range(..SegmentId::COLD).next_back().map(|(_, segment)| Arc::clone(segment)),
         };
         let Some(newest) = newest else { return Ok(self.checkpoint.is_some() || !self.bad_slots().is_empty()) };
@@ -249,8 +249,8 @@ impl Opening {
     ) -> Result<(), Error> {
         let from = self.replay_from();
         for mut file in std::mem::take(rest) {
-            let lives = self.base.probe_whole(&*file.open(&self.base)?, &mut file.unreadable)?;
-            self.base.check_device(&file.unreadable)?;
+            let lives = self.context.probe_whole(&*file.open(&self.context)?, &mut file.unreadable)?;
+            self.context.check_device(&file.unreadable)?;
             self.report_unreadable(file.slot, &file.unreadable);
             let is_missing = |life: &&Life| {
                 let is_there = segments.iter().any(|(there, _)| there.is(life));
@@ -261,24 +261,24 @@ impl Opening {
                 None => rest.push(file),
             }
         }
-        self.base.sort_by_age(segments, rest)
+        self.context.sort_by_age(segments, rest)
     }
 
-    /// Chains the segments that name each other, and adds the others to `rest`; true if one is missing in between.
-    fn link_chain(&mut self, segments: Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<bool, Error> {
+    /// Places the segments that name each other, and adds the others to `rest`; true if one is missing in between.
+    fn link_segments(&mut self, segments: Vec<(Life, FoundFile)>, rest: &mut Vec<FoundFile>) -> Result<bool, Error> {
         let mut is_gapped = false;
         for (life, file) in segments.into_iter().rev() {
             self.highest.raise(life.begun_at(), life.epoch);
-            let named = self.chain.last().map(|newer| newer.life.origin.segment);
+            let named = self.to_replay.last().map(|newer| newer.life.origin.segment);
             if named.is_some_and(|named| life.segment > named) {
                 rest.push(file);
                 continue;
             }
             is_gapped |= named.is_some_and(|named| life.segment < named);
-            self.chain.push(Arc::new(self.base.segment(life, &file)?));
+            self.to_replay.push(Arc::new(self.context.segment(life, &file)?));
         }
-        self.chain.reverse();
-        self.live.extend(self.chain.iter().map(|segment| (segment.id, Arc::clone(segment))));
+        self.to_replay.reverse();
+        self.live.extend(self.to_replay.iter().map(|segment| (segment.id, Arc::clone(segment))));
         Ok(is_gapped)
     }
 
@@ -286,7 +286,7 @@ impl Opening {
     /// files are too short or too long.
     pub(crate) fn mark_odd(&self) -> Vec<Arc<Segment>> {
         let is_odd = |segment: &&Arc<Segment>| self.odd.contains_key(&segment.slot);
-        let is_whole = |segment: &Arc<Segment>| self.odd[&segment.slot] == self.base.identity.segment_bytes;
+        let is_whole = |segment: &Arc<Segment>| self.odd[&segment.slot] == self.context.identity.segment_bytes;
         let (unread, wrong_size) = self.live.values().filter(is_odd).cloned().partition::<Vec<_>, _>(is_whole);
         unread.iter().for_each(|segment| segment.mark_odd());
         wrong_size
@@ -313,7 +313,7 @@ pub(crate) fn restore_sizes(wrong_size: &[Arc<Segment>], size: u64) -> io::Resul
     Ok(())
 }
 
-impl Base {
+impl LogContext {
     /// A segment of the log, before any walk of it.
     fn segment(&self, life: Life, file: &FoundFile) -> Result<Segment, Error> {
         let (size, pad) = (self.segment_size(), in_segment(self.identity.pad));

@@ -21,7 +21,7 @@ impl Opening {
         let is_unproven =
             |log_match: &LogMatch| *log_match == LogMatch::Unverified || *log_match == LogMatch::None && !has_own_file;
         for file in found.iter_mut().filter(|file| is_unproven(&file.log_match)) {
-            if file.probe(&self.base)?.is_some() {
+            if file.probe(&self.context)?.is_some() {
                 // The start of the file is damaged, and later groups are not.
                 file.log_match = LogMatch::Ours;
             }
@@ -29,7 +29,7 @@ impl Opening {
         let segments = found.iter().map(|file| (slot_name(file.slot), &file.log_match));
         let unowned = self.unowned_files.iter().map(|(name, log_match)| (name.clone(), log_match));
         let Some(fault) = self.fault(segments.chain(unowned).chain(self.slots.log_matches())) else { return Ok(()) };
-        let is_refused = fault.is_total() || self.base.mode == Mode::Write && fault.forbids_writing();
+        let is_refused = fault.is_total() || self.context.mode == Mode::Write && fault.forbids_writing();
         marks::hit_if(is_refused, "recovery: refused, files are not of the log");
         let fault = Arc::new(fault);
         self.report.identity = Some(Arc::clone(&fault));
@@ -55,7 +55,7 @@ impl Opening {
             fault.unverified.retain(|name| !is_slot(name));
         }
         // Before version 2 a log got its name before its other files.
-        let may_lack_files = *source == IdentitySource::Creation || self.base.identity.version < 2;
+        let may_lack_files = *source == IdentitySource::Creation || self.context.identity.version < 2;
         let is_lost = fault.is_total() && !may_lack_files;
         let is_good = fault.logboom.is_none() && !is_lost && fault.strangers().next().is_none();
         (!is_good).then_some(fault)

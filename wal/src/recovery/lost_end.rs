@@ -50,7 +50,7 @@ impl Opening {
 
     /// The summary in the footer of a segment; `None` if there is no intact footer.
     pub(crate) fn footer_summary(&self, segment: &Segment) -> Result<Option<FooterSummary>, Error> {
-        let summary = segment.footer_summary(&self.base.medium);
+        let summary = segment.footer_summary(&self.context.medium);
         summary.map_err(|error| Error::io(format!("reading the footer of segment {}", segment.id), error))
     }
 
@@ -60,7 +60,7 @@ impl Opening {
         let named = self.missing_successor()?;
         let is_named = |life: &Life| named.as_ref().is_some_and(|(_, named)| named.is(life));
         let Some(why) = named.as_ref().map(|(why, _)| why.clone()).or(self.lost_end.take()) else { return Ok(()) };
-        if self.base.mode == Mode::Read && self.has_continued(&is_named)? {
+        if self.context.mode == Mode::Read && self.has_continued(&is_named)? {
             return Ok(());
         }
         marks::hit("recovery: the end of the log is lost");
@@ -88,20 +88,20 @@ impl Opening {
     /// Whether a writer has begun a segment since the files were listed: one that `is_named` and has groups, or one
     /// newer than all that were there. For a reader without a lock, the log ended where it did then.
     fn has_continued(&self, is_named: &dyn Fn(&Life) -> bool) -> Result<bool, Error> {
-        for name in self.base.medium.disk.list().map_err(|error| Error::io("listing the directory again", error))? {
+        for name in self.context.medium.disk.list().map_err(|error| Error::io("listing the directory again", error))? {
             let Some(slot) = slot_of(&name) else { continue };
-            let file = match self.base.medium.disk.open(&name, Mode::Read) {
+            let file = match self.context.medium.disk.open(&name, Mode::Read) {
                 // The writer has removed it since.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(|error| Error::io(format!("opening {name} again"), error))?,
             };
-            let (lives, log_match) = self.base.lives(&*file, &mut UnreadableRanges::default())?;
+            let (lives, log_match) = self.context.lives(&*file, &mut UnreadableRanges::default())?;
             let named = lives.iter().find(|life| is_named(life)).copied();
             if lives.iter().any(|life| life.begun_at() > self.highest.segment) {
                 return Ok(true);
             }
             let found = FoundFile { slot, lives, log_match, unreadable: UnreadableRanges::default() };
-            if named.map(|life| self.base.count_groups(&life, &found)).transpose()?.unwrap_or(0) > 0 {
+            if named.map(|life| self.context.count_groups(&life, &found)).transpose()?.unwrap_or(0) > 0 {
                 return Ok(true);
             }
         }
@@ -120,7 +120,7 @@ impl Opening {
     /// An upper bound of the groups in segments up to `segment`: each segment holds at most one group per block, and
     /// each epoch, which begins a segment, skips a window of groups.
     fn groups_up_to(&self, segment: u64) -> u64 {
-        let blocks = self.base.identity.segment_bytes / self.base.identity.pad as u64;
+        let blocks = self.context.identity.segment_bytes / self.context.identity.pad as u64;
         segment.saturating_mul(blocks + WINDOW + 1)
     }
 }

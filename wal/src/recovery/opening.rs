@@ -23,7 +23,7 @@ use crate::{
         watched::{PendingOps, WatchedDisk},
         worker::Runtime,
     },
-    scan::{base::Base, heads::read_heads, scanned::Scanned, walk::WalkItem},
+    scan::{context::LogContext, heads::read_heads, scanned::Scanned, walk::WalkItem},
     segments::{
         aside::Aside,
         footer::FooterParts,
@@ -69,15 +69,15 @@ pub fn open_read_only(disk: Arc<dyn Disk>, options: Options) -> Result<Opening, 
 
 /// A log that is being opened: reads its checkpoint and footers, and replays its newer records.
 pub struct Opening {
-    pub(crate) base: Base,
+    pub(crate) context: LogContext,
     pub(crate) found_identity: FoundIdentity,
     pub(crate) slots: Slots,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
     /// Segments of the checkpoint that are missing; the replay must show that they were freed.
     pub(crate) missing: Vec<SegmentId>,
-    /// Segments to replay, oldest first.
-    pub(crate) chain: Vec<Arc<Segment>>,
+    /// The segments at or above the replay position, oldest first.
+    pub(crate) to_replay: Vec<Arc<Segment>>,
     /// Cold segments with more groups than the checkpoint states.
     pub(crate) cold_beyond_checkpoint: Vec<Arc<Segment>>,
     pub(crate) free: VecDeque<FreeSegment>,
@@ -187,16 +187,16 @@ impl Opening {
         let (slots, checkpoint) = Slots::open(&medium, &identity, mode)?;
         report.checkpoint = checkpoint.as_ref().map(|checkpoint| checkpoint.number);
         let has_logboom = found_identity.source == IdentitySource::Logboom;
-        let base = Base { medium, options, runtime, clock, pending, notices, identity, has_logboom, mode };
+        let context = LogContext { medium, options, runtime, clock, pending, notices, identity, has_logboom, mode };
         let mut opening = Self {
-            base,
+            context,
             found_identity,
             next_slot: slots.free_slot(),
             slots,
             checkpoint,
             live: BTreeMap::new(),
             missing: Vec::new(),
-            chain: Vec::new(),
+            to_replay: Vec::new(),
             cold_beyond_checkpoint: Vec::new(),
             free: VecDeque::new(),
             odd: BTreeMap::new(),
@@ -214,10 +214,10 @@ impl Opening {
         let mut found = opening.discover()?;
         unless(Mutant::ForeignTakenForFree, || opening.check_identity(&mut found), || Ok(()))?;
         if mode == Mode::Write {
-            remove_unfinished(&*opening.base.medium.disk)?;
+            remove_unfinished(&*opening.context.medium.disk)?;
         }
         opening.place_covered(&mut found)?;
-        opening.place_chain(found)?;
+        opening.place_replayed(found)?;
         Ok(opening)
     }
 
@@ -234,7 +234,7 @@ impl Opening {
     /// Reports checkpoints that could not be read.
     fn report_slots(&mut self) -> Result<(), Error> {
         for (name, unreadable) in self.slots.unreadable() {
-            self.base.check_device(unreadable)?;
+            self.context.check_device(unreadable)?;
             let what = unreadable.description().unwrap_or_default();
             self.report.odd_files.push(OddFile { name: name.to_owned(), what });
         }
@@ -267,7 +267,7 @@ impl Opening {
         segments: &[SegmentId],
     ) -> Result<impl Iterator<Item = Result<Option<Slice>, Error>>, Error> {
         let live = |id: &SegmentId| self.live.get(id).map(Arc::clone).ok_or(Error::Gone(*id));
-        let heads = read_heads(&self.base, segments.iter().map(live).collect::<Result<_, _>>()?);
+        let heads = read_heads(&self.context, segments.iter().map(live).collect::<Result<_, _>>()?);
         Ok(heads.map(|head| head.or_else(none_if_unreadable)))
     }
 
@@ -284,7 +284,7 @@ impl Opening {
     /// [`Error::Gone`], [`Error::Io`].
     pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        segment.read_footer(&self.base.medium).or_else(none_if_unreadable)
+        segment.read_footer(&self.context.medium).or_else(none_if_unreadable)
     }
 
     /// Scans a segment without a footer whose end is known: calls `each` with every record, and with every loss. What
@@ -302,7 +302,7 @@ impl Opening {
         segment: SegmentId,
         each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.base.scan(&self.live, segment, each)
+        self.context.scan(&self.live, segment, each)
     }
 
     /// Calls `each` with every accepted record from [`Opening::replay_from`] on, in the order of the log, and with
@@ -329,12 +329,12 @@ impl Opening {
         if !self.replayed {
             self.replay(&mut |_| Ok(()))?;
         }
-        Ok(Reader::new(self.base, self.live))
+        Ok(Reader::new(self.context, self.live))
     }
 
     /// Frees segments without groups of the log.
     pub(crate) fn drop_void(&mut self) {
-        let void = self.chain.extract_if(.., |segment| segment.last() < segment.first_group());
+        let void = self.to_replay.extract_if(.., |segment| segment.last() < segment.first_group());
         for void in void.collect::<Vec<_>>() {
             self.live.remove(&void.id);
             self.free_file(void.slot, false);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     format::record::Record,
     read::{cold_read::ColdReader, read_ahead::ReadAhead},
-    scan::{base::Base, scanned::Scanned},
+    scan::{context::LogContext, scanned::Scanned},
     segments::{
         footer::FooterParts,
         segment::{Segment, SegmentInfo, infos},
@@ -18,15 +18,15 @@ use crate::{
 
 /// A log that was opened for reading: what recovery accepted at that time.
 pub struct Reader {
-    pub(crate) base: Base,
+    pub(crate) context: LogContext,
     pub(crate) live: BTreeMap<SegmentId, Arc<Segment>>,
     read_ahead: ReadAhead,
 }
 
 impl Reader {
-    pub(crate) fn new(base: Base, live: BTreeMap<SegmentId, Arc<Segment>>) -> Self {
-        let read_ahead = ReadAhead::new(base.options.read_ahead_bytes);
-        Self { base, live, read_ahead }
+    pub(crate) fn new(context: LogContext, live: BTreeMap<SegmentId, Arc<Segment>>) -> Self {
+        let read_ahead = ReadAhead::new(context.options.read_ahead_bytes);
+        Self { context, live, read_ahead }
     }
 
     /// Reads the records at `places`, verified, in that order.
@@ -35,10 +35,10 @@ impl Reader {
     /// As [`Wal::read`](crate::Wal::read).
     pub fn read(&self, places: &[Place], out: &mut Vec<Record>) -> Result<(), Error> {
         let reader = ColdReader {
-            medium: &self.base.medium,
+            medium: &self.context.medium,
             read_ahead: &self.read_ahead,
             durable: u64::MAX,
-            has_logboom: self.base.has_logboom,
+            has_logboom: self.context.has_logboom,
         };
         let mut found = vec![None; places.len()];
         reader.read(|id| self.live.get(&id).cloned(), places, &mut found)?;
@@ -58,7 +58,7 @@ impl Reader {
     /// [`Error::Gone`], [`Error::Io`].
     pub fn read_footer(&self, segment: SegmentId) -> Result<Option<FooterParts>, Error> {
         let segment = self.live.get(&segment).ok_or(Error::Gone(segment))?;
-        segment.read_footer(&self.base.medium)
+        segment.read_footer(&self.context.medium)
     }
 
     /// Scans a segment: calls `each` with every record, and with every loss.
@@ -66,12 +66,12 @@ impl Reader {
     /// # Errors
     /// [`Error::Gone`], [`Error::Io`]; errors of `each`.
     pub fn scan(&self, segment: SegmentId, each: &mut dyn FnMut(Scanned) -> Result<(), Error>) -> Result<(), Error> {
-        self.base.scan(&self.live, segment, &mut |item| item.give_scanned(each))
+        self.context.scan(&self.live, segment, &mut |item| item.give_scanned(each))
     }
 
     /// The identity of the log.
     pub fn log_id(&self) -> [u64; 2] {
-        self.base.identity.log
+        self.context.identity.log
     }
 
     /// The segments: the cold ones first, then those of the log, oldest first.
@@ -81,6 +81,6 @@ impl Reader {
 
     /// The facts about the device.
     pub fn facts(&self) -> &logboom_disk::Facts {
-        self.base.medium.disk.facts()
+        self.context.medium.disk.facts()
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     recovery::opening::{Cut, Opening},
     runtime::foreign::guarded,
     scan::{
-        base::Base,
+        context::LogContext,
         salvage::{Salvage, SegmentEnd, unknown_loss},
         verdict::{Evidence, Header, Verdict},
         walk::{Expected, Found, SegmentWalk, WalkItem, headers_in},
@@ -30,9 +30,9 @@ use crate::{
 impl Opening {
     /// [`Opening::replay`] by items.
     pub(crate) fn replay_items(&mut self, each: &mut dyn FnMut(WalkItem) -> Result<(), Error>) -> Result<(), Error> {
-        let chain = std::mem::take(&mut self.chain);
-        let mut queue = ReadQueue::new(&*self.base.medium.disk);
-        let total = chain.len() as u64 * self.base.identity.segment_bytes;
+        let segments = std::mem::take(&mut self.to_replay);
+        let mut queue = ReadQueue::new(&*self.context.medium.disk);
+        let total = segments.len() as u64 * self.context.identity.segment_bytes;
         let mut freed = BTreeSet::new();
         let mut each = |item: WalkItem| {
             let frees = |record: &&Record| unless(Mutant::FreedIgnored, || record.kind() == KIND_FREED, || false);
@@ -41,17 +41,17 @@ impl Opening {
             }
             each(item)
         };
-        for (nth, segment) in chain.iter().enumerate() {
-            self.base.recovering(nth as u64 * self.base.identity.segment_bytes, total);
+        for (nth, segment) in segments.iter().enumerate() {
+            self.context.recovering(nth as u64 * self.context.identity.segment_bytes, total);
             self.report_gap(segment, &mut each)?;
-            let successor = chain.get(nth + 1);
+            let successor = segments.get(nth + 1);
             let ignored = || Ok(Bounds::none(successor.is_none()));
             let bounds = unless(Mutant::OriginEndIgnored, || self.bounds(segment, successor), ignored)?;
             self.replay_segment(segment, bounds, successor, queue.as_mut(), &mut each)?;
-            segment.close(self.base.identity.pad);
+            segment.close(self.context.identity.pad);
         }
-        self.base.recovering(total, total);
-        self.chain = chain;
+        self.context.recovering(total, total);
+        self.to_replay = segments;
         self.drop_void();
         unless(Mutant::LostEndIgnored, || self.report_lost_end(&mut each), || Ok(()))?;
         self.drop_freed(&freed);
@@ -121,7 +121,7 @@ impl Opening {
         queue: Option<&mut ReadQueue>,
         each: &mut dyn FnMut(WalkItem) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let medium = self.base.medium.clone();
+        let medium = self.context.medium.clone();
         let mut walk = SegmentWalk::new(segment, &medium, Expected::first(segment.life));
         walk.window.read_ahead(queue, bounds.end.map_or(segment.size as usize, |end| end.at));
         self.report.segments_replayed += 1;
@@ -166,7 +166,7 @@ impl Opening {
             segment.extend(in_segment(walk.at), walk.expected.sequence - 1);
         }
         self.report.bytes_read += walk.window.read_bytes();
-        self.base.check_device(&walk.window.unreadable)?;
+        self.context.check_device(&walk.window.unreadable)?;
         self.report_unreadable(segment.slot, &walk.window.unreadable);
         if walk.expected.first {
             // No group of the segment is part of the log: the next one begins where this one did.
@@ -206,11 +206,11 @@ impl Opening {
         // Groups further on could not change the verdict, and looking for them would take very long with many bad
         // groups.
         let is_stated = bounds.end.is_some() || expected.sequence <= bounds.promised;
-        let until = (at + self.base.lookahead()).min(self.base.segment_size() as usize);
+        let until = (at + self.context.lookahead()).min(self.context.segment_size() as usize);
         let range = match bounds.has_damage {
             _ if is_stated => at..at,
             // The walk may have passed the evidence by going on at groups that do not belong there.
-            true => walk.window.pad()..self.base.segment_size() as usize,
+            true => walk.window.pad()..self.context.segment_size() as usize,
             false => at..until,
         };
         let mut behind = headers_in(&mut walk.window, range, &expected.life)?;
@@ -248,7 +248,7 @@ impl Opening {
     }
 }
 
-impl Base {
+impl LogContext {
     fn recovering(&self, done: u64, total: u64) {
         if let Err(panic) = guarded(|| self.options.listener.recovering(done, total)) {
             self.notices.panicked("the listener", panic);

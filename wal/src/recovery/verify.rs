@@ -60,7 +60,7 @@ pub fn verify(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<VerifyReport, Error> {
     let mut opening = open_read_only(disk, options)?;
-    let seed = opening.base.medium.framing.seed;
+    let seed = opening.context.medium.framing.seed;
     let replay_from = opening.replay_from();
     let total = opening.live().map(|segment| u64::from(segment.size)).sum();
     let mut check = Check {

@@ -1,4 +1,4 @@
-//! The context for reading a log's files, and the lives that the files state.
+//! What reading a log's files needs, and the lives that the files state.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -28,8 +28,8 @@ use crate::{
 /// How far into a segment file that seems free to look for the header of a life, in bytes.
 const PROBE: usize = 256 << 10;
 
-/// The context for reading a log.
-pub(crate) struct Base {
+/// The disk, the identity and the options of a log, for reading its files.
+pub(crate) struct LogContext {
     pub(crate) medium: Medium,
     pub(crate) options: Options,
     pub(crate) runtime: Runtime,
@@ -43,7 +43,7 @@ pub(crate) struct Base {
     pub(crate) mode: Mode,
 }
 
-impl Base {
+impl LogContext {
     pub(crate) fn segment_size(&self) -> u32 {
         u32::try_from(self.identity.segment_bytes).unwrap_or(u32::MAX)
     }
