@@ -53,7 +53,7 @@ fn an_awaited_ticket_is_woken() {
 
 /// The timeout is never reached: loom has no time.
 #[test]
-fn who_waits_with_a_bound_is_woken() {
+fn a_wait_with_a_timeout_is_woken() {
     model(2, || {
         let world = World::new();
         world.notifier();
@@ -66,7 +66,7 @@ fn who_waits_with_a_bound_is_woken() {
 }
 
 #[test]
-fn a_ticket_that_is_dropped_takes_nobody_along() {
+fn a_dropped_ticket_does_not_affect_others() {
     model(2, || {
         let world = World::new();
         world.notifier();
@@ -106,7 +106,7 @@ fn a_callback_is_called_once() {
 }
 
 #[test]
-fn failure_reaches_who_sleeps_and_who_is_polled() {
+fn a_failure_reaches_sleepers_and_polled_futures() {
     model(2, || {
         let world = World::new();
         world.notifier();

@@ -1,4 +1,4 @@
-//! What reading a log's files needs, and the lives that the files state.
+//! The context of reading a log's files: disk, identity and options; and the lives that the files state.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
