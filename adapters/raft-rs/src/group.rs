@@ -204,7 +204,13 @@ impl Group {
         }
         let applied = self.held.lock().applied;
         let (first, last) = (self.range().start, self.range().end - 1);
-        if applied + 1 < first || applied > last {
+        if first == 0 {
+            return Err(state::malformed(
+                &self.shard,
+                "a log with an entry of index 0, where raft-rs' begin with 1".into(),
+            ));
+        }
+        if applied.saturating_add(1) < first || applied > last {
             return Err(Error::Applied { shard, applied, first, last });
         }
         let mut hard_state = state::hard_state(&self.shard)?;

@@ -54,7 +54,7 @@ impl Group {
             Err(error) => drop(self.fail(error.into())),
         }
         let waiting = self.held.lock().waiting.clone();
-        let behind = self.range().start - 1;
+        let behind = self.range().start.saturating_sub(1);
         let least = |(to, asked): (u64, u64)| {
             let since = state::member_since(&self.shard, to).map_err(|error| self.fail(error)).ok().flatten()?;
             Some(since.max(asked).max(behind))
@@ -126,7 +126,7 @@ impl Group {
     /// The configuration of a snapshot that serves `to`: the log continues from it, it is of index `least` at least,
     /// and `to` is a member in it.
     fn serves(&self, manifest: &Manifest, least: u64, to: u64) -> Result<Option<ConfState>> {
-        if manifest.index < least.max(self.range().start - 1) {
+        if manifest.index < least.max(self.range().start.saturating_sub(1)) {
             return Ok(None);
         }
         let conf_state = state::decode_conf(&manifest.membership)

@@ -18,6 +18,7 @@ const ROWS: &[(&str, fn())] = &[
     ("raft-rs initial_state: a commit index past the last entry is an error, not a panic", commit_past_the_end),
     ("raft-rs initial_state: what is applied is committed, or the core panics", applied_is_committed),
     ("raft-rs initial_state: what is applied lies in the log", applied_outside_the_log),
+    ("raft-rs initial_state: a log from index 0 has no index behind which it begins", log_from_index_0),
     ("raft-rs initial_state: a log ahead of the hard state has lost a vote", hard_state_is_lost),
     ("raft-rs initial_state: the ConfState is that of what is applied", conf_state_of_what_is_applied),
     ("raft-rs first_index, last_index: 1 and 0 when fresh, around the boundary when empty", bounds_when_empty),
@@ -89,10 +90,19 @@ fn applied_is_committed() {
 
 fn applied_outside_the_log() {
     let group = group_of((2, 2), &[entry(3, 3)]);
-    for applied in [1, 4] {
+    for applied in [0, 1, 4, u64::MAX] {
         let error = Group::open(group.engine(), SHARD, applied).unwrap_err();
         assert!(matches!(error, Error::Applied { first: 3, last: 3, .. }), "{error}");
     }
+}
+
+fn log_from_index_0() {
+    let engine = Machine::new(1).open();
+    let mut batch = engine.batch();
+    batch.append_payload(SHARD, EntryId { index: 0, term: 1 }, b"").unwrap();
+    engine.write(batch).unwrap();
+    let error = Group::open(&engine, SHARD, 0).unwrap_err();
+    assert!(matches!(&error, Error::Malformed { what, .. } if what.contains("index 0")), "{error}");
 }
 
 fn hard_state_is_lost() {
