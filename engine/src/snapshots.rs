@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 use logboom_snapshot::{Builder, Built, Lease, Receiver, Registered, Spec, Stop, Store};
 
 use crate::{
-    append::{admit, batch::Batch},
+    append::{
+        admit,
+        batch::{self, Batch},
+    },
     encoding::extent::Boundary,
     maintenance::{core::Core, snapshot_files::may_lack},
     types::{
@@ -33,10 +36,11 @@ impl Snapshots {
     /// Begins to build a snapshot of the shard in `spec`. `stop` cancels it from any thread.
     ///
     /// # Errors
-    /// [`Error::Snapshot`] with `Stale` if the shard has a newer one, `TooLarge`, `Full` or `Io`; [`Error::Closed`],
-    /// [`Error::Poisoned`].
+    /// [`Error::Snapshot`] with `Stale` if the shard has a newer one, `TooLarge`, `Full` or `Io`; [`Error::TooLarge`]
+    /// for an index that no entry has; [`Error::Closed`], [`Error::Poisoned`].
     pub fn build(&self, spec: Spec, stop: &Stop) -> Result<Builder> {
         self.check_usable()?;
+        batch::check_index(spec.index)?;
         Ok(self.store().build(spec, stop)?)
     }
 
@@ -44,10 +48,13 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`Error::Snapshot`] with `Foreign` for another shard's, `Stale` if the shard has a newer one or this one,
-    /// `Malformed`, `Full` or `Io`; [`Error::Closed`], [`Error::Poisoned`].
+    /// `Malformed`, `Full` or `Io`; [`Error::TooLarge`] for an index that no entry has; [`Error::Closed`],
+    /// [`Error::Poisoned`].
     pub fn receive(&self, shard: ShardId, manifest: &[u8], stop: &Stop) -> Result<Receiver> {
         self.check_usable()?;
-        Ok(self.store().receive(shard.0, manifest, stop)?)
+        let receiver = self.store().receive(shard.0, manifest, stop)?;
+        batch::check_index(receiver.manifest().index)?;
+        Ok(receiver)
     }
 
     /// The registered snapshots of a shard, oldest first: by index, then term.

@@ -175,10 +175,11 @@ impl<'a> Batch<'a> {
     /// When submitted: [`Error::Snapshot`] with `Stale` if the shard has a newer one.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the batch exceeds its limit; [`Error::Snapshot`] with `Foreign` if it is another
-    /// shard's.
+    /// [`Error::TooLarge`] when the batch exceeds its limit, and for an index that no entry has; [`Error::Snapshot`]
+    /// with `Foreign` if it is another shard's.
     pub fn register_snapshot(&mut self, shard: ShardId, built: &Built) -> Result<&mut Self> {
         let snapshot = built.registration();
+        check_index(snapshot.index)?;
         if built.manifest().shard != shard.0 {
             let what = format!("it is of shard {}", built.manifest().shard);
             return Err(logboom_snapshot::Error::Foreign { what: what.into() }.into());
@@ -477,7 +478,8 @@ fn run(heals: bool, first: u64, term: u64, items: BufferRange, bytes: usize) -> 
     }
 }
 
-fn check_index(index: u64) -> Result<()> {
+/// Rejects the one index that no entry has, as none could follow it.
+pub(crate) fn check_index(index: u64) -> Result<()> {
     if index == u64::MAX { Err(Error::index_max()) } else { Ok(()) }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use logboom::{
-    Boundary, Durability, Engine, EntryId, Error, ShardId,
+    Boundary, Durability, Engine, EntryId, Error, Limit, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk},
     snapshot::{Built, Error as SnapshotError, Lease, Receiver, Spec, Stop},
 };
@@ -230,6 +230,21 @@ fn a_lease_holds_the_log_above_its_index() {
     drop(lease);
     compact(20).unwrap();
     assert_eq!(engine.shard(A).first(), Some(21));
+}
+
+/// It would be the newest for ever, and no log could continue behind it.
+#[test]
+fn a_snapshot_of_an_index_that_no_entry_has_is_refused() {
+    each(|ground| {
+        let engine = ground.open();
+        let refused = try_build(&engine, A, u64::MAX).unwrap_err();
+        assert!(matches!(refused, Error::TooLarge { what: Limit::Index, .. }), "{refused}");
+        let built = build(&engine, A, u64::MAX - 1);
+        engine.snapshots().install(&built, None).unwrap();
+        assert_eq!((engine.shard(A).next(), newest(&engine, A)), (Some(u64::MAX), Some(u64::MAX - 1)));
+        drop(built);
+        engine.close().unwrap();
+    });
 }
 
 #[test]
