@@ -3,6 +3,8 @@
 //! The log checksums the bytes; this module validates them too, as a correct checksum does not prove a correct writer.
 //! The bytes are laid out in FORMAT.md, "Archives".
 
+use std::cmp::Ordering;
+
 use rkyv::{
     Archive, Portable, Serialize,
     api::high::{HighSerializer, HighValidator},
@@ -72,8 +74,8 @@ impl ArchiveFormat {
     /// Validates the archive in `bytes` and calls `read` with it.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`] for a later version, [`Error::Corruption`] for bytes that are not a valid archive of this
-    /// name, and the errors of `read`.
+    /// [`Error::NewerFormat`] for a later version, [`Error::Corruption`] for an earlier one and for bytes that are not
+    /// a valid archive of this name, and the errors of `read`.
     pub(crate) fn decode<T, R>(self, bytes: &[u8], read: impl FnOnce(&T::Archived) -> Result<R>) -> Result<R>
     where
         T: Archive,
@@ -86,8 +88,13 @@ impl ArchiveFormat {
             return Err(self.malformed(&"something else"));
         }
         let version = u16::from_le_bytes([header[6], header[7]]);
-        if version > self.version {
-            return Err(Error::NewerFormat { found: version.into(), supported: self.version.into() });
+        match version.cmp(&self.version) {
+            Ordering::Greater => {
+                return Err(Error::NewerFormat { found: version.into(), supported: self.version.into() });
+            }
+            // No release wrote one; its bytes have another meaning.
+            Ordering::Less => return Err(self.malformed(&"an older version")),
+            Ordering::Equal => {}
         }
         if archive.as_ptr().align_offset(align_of::<T::Archived>()) != 0 {
             let mut aligned = AlignedVec::<16>::with_capacity(archive.len());
@@ -131,6 +138,7 @@ mod tests {
             first(ArchiveFormat { version: 2, ..FORMAT }, &bytes),
             Err(Error::NewerFormat { found: 3, supported: 2 })
         ));
+        assert!(matches!(first(ArchiveFormat { version: 4, ..FORMAT }, &bytes), Err(Error::Corruption { .. })));
         assert!(matches!(first(ArchiveFormat { name: *b"letter", ..FORMAT }, &bytes), Err(Error::Corruption { .. })));
         for len in 0..bytes.len() {
             assert!(first(FORMAT, &bytes[..len]).is_err(), "{len}");
