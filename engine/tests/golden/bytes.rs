@@ -135,6 +135,9 @@ fn check_stretch(dir: &Path, segment: u64, stretch: &Stretch) {
 
 fn check_records(dir: &Path) {
     let mut records: Vec<Record> = by_text::records(dir);
+    let freed = records.iter().find(|record| record.kind == 128).unwrap();
+    assert_eq!((freed.owner, freed.first, freed.attribute), (0, 0, 0));
+    assert_eq!(freed.body.len(), 8 * usize::try_from(freed.count).unwrap());
     records.retain(|record| record.sequence >= LAST_OPENING << 16);
     let term = |record: &Record| (record.kind, record.owner, record.first, record.count, record.attribute);
     let register = records.iter().rfind(|record| record.kind == 13).unwrap();
