@@ -2,6 +2,7 @@
 
 use std::{
     env, io,
+    ops::RangeInclusive,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
@@ -79,6 +80,9 @@ const BACKEND_VARIABLE: &str = "LOGBOOM_BACKEND";
 
 const PAD_UNIT_MAX: usize = 64 * 1024;
 
+/// See [`DiskOptions::queue_depth`].
+const QUEUE_DEPTH: RangeInclusive<u32> = 1..=4096;
+
 /// How often another process may replace the directory between its opening and its locking.
 const REPLACED_MAX: u32 = 100;
 
@@ -135,7 +139,7 @@ fn assemble(
         lock,
         facts,
         counters: Arc::new(Counters::default()),
-        queue_depth: options.queue_depth.clamp(1, 4096),
+        queue_depth: options.queue_depth,
         #[cfg(target_os = "linux")]
         readers: crate::ring::Readers::default(),
     }))
@@ -156,6 +160,7 @@ fn any_file(dir: &OwnedFd) -> Option<String> {
 }
 
 fn decide(probe: Probe, options: &DiskOptions) -> Result<Facts, OpenError> {
+    check_queue_depth(options)?;
     let (backend, backend_reason) = choose_backend(options.backend)?;
     let suited = SyncMethod::for_device(probe.direct, probe.cache, probe.fua);
     Ok(Facts {
@@ -179,10 +184,20 @@ fn demanded_pad_unit(options: &DiskOptions) -> Result<usize, OpenError> {
         None => Ok(0),
         Some(unit) if unit.is_power_of_two() && unit <= PAD_UNIT_MAX => Ok(unit),
         Some(unit) => Err(OpenError::Backend {
-            what: format!("a pad unit of {unit} bytes"),
+            what: format!("a pad_unit of {unit} bytes"),
             hint: format!("it must be a power of two, at most {PAD_UNIT_MAX}"),
         }),
     }
+}
+
+fn check_queue_depth(options: &DiskOptions) -> Result<(), OpenError> {
+    if QUEUE_DEPTH.contains(&options.queue_depth) {
+        return Ok(());
+    }
+    Err(OpenError::Backend {
+        what: format!("a queue_depth of {}", options.queue_depth),
+        hint: format!("it must be from {} to {}", QUEUE_DEPTH.start(), QUEUE_DEPTH.end()),
+    })
 }
 
 fn choose_backend(choice: BackendChoice) -> Result<(Backend, String), OpenError> {

@@ -207,10 +207,17 @@ fn demands_are_met_or_refused() {
     assert_filled(&region, 1);
     drop((disk, file));
 
+    let refused = |options: DiskOptions, field: &str| match open(dir.path(), &options) {
+        Err(OpenError::Backend { what, .. }) => assert!(what.contains(field), "{what}"),
+        other => panic!("{other:?}"),
+    };
     for unit in [0, 1000, 1 << 20] {
-        let options = DiskOptions { pad_unit: Some(unit), ..DiskOptions::default() };
-        assert!(matches!(open(dir.path(), &options), Err(OpenError::Backend { .. })), "{unit}");
+        refused(DiskOptions { pad_unit: Some(unit), ..DiskOptions::default() }, "pad_unit");
     }
+    for queue_depth in [0, 4097, u32::MAX] {
+        refused(DiskOptions { queue_depth, ..DiskOptions::default() }, "queue_depth");
+    }
+    drop(open(dir.path(), &DiskOptions { queue_depth: 4096, ..DiskOptions::default() }).unwrap());
     let lowered = DiskOptions { pad_unit: Some(512), ..DiskOptions::default() };
     let needed = open(dir.path(), &DiskOptions::default()).unwrap().facts().pad_unit;
     assert_eq!(open(dir.path(), &lowered).unwrap().facts().pad_unit, needed);
