@@ -261,8 +261,8 @@ fn try_read(tried: TryRead) -> Option<(Answer, EntryBatch)> {
 fn read(read: Result<EntryBatch, ReadError>) -> (Answer, EntryBatch) {
     let answer = match read {
         Ok(batch) => return (Answer::Entries, batch),
-        Err(ReadError::Compacted { first }) => Answer::Compacted(first),
-        Err(ReadError::Unavailable { last }) => Answer::Unavailable(last),
+        Err(ReadError::Compacted { first, .. }) => Answer::Compacted(first),
+        Err(ReadError::Unavailable { last, .. }) => Answer::Unavailable(last),
         Err(ReadError::Corrupted { .. }) => Answer::Corrupted,
         Err(error) => Answer::Failed(error.to_string()),
     };

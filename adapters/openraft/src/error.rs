@@ -50,14 +50,8 @@ pub enum Error {
         failure: Failure,
     },
     /// Entries could not be read.
-    #[error("{shard}: {error}")]
-    Read {
-        /// The shard.
-        shard: ShardId,
-        /// Why not.
-        #[source]
-        error: ReadError,
-    },
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The snapshot to install has not arrived completely.
     #[error("{shard}: the snapshot has not arrived as a whole")]
     Unfinished {

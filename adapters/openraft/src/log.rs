@@ -130,9 +130,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
             let first = present.start;
             match self.read_present(present, max_bytes).await {
                 // Purged or truncated meanwhile: read again what exists now.
-                Err(Error::Read { error: ReadError::Compacted { .. } | ReadError::Unavailable { .. }, .. })
-                    if tries < TRIES_MAX =>
-                {
+                Err(Error::Read(ReadError::Compacted { .. } | ReadError::Unavailable { .. })) if tries < TRIES_MAX => {
                     tries += 1;
                 }
                 outcome => return Ok(Read { first, entries: outcome? }),
@@ -161,8 +159,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
     }
 
     async fn batch(&self, range: Range<u64>, max_bytes: u64) -> Result<EntryBatch> {
-        let entries = self.shard.entries_async(range, max_bytes).await;
-        entries.map_err(|error| Error::Read { shard: self.shard.id(), error })
+        Ok(self.shard.entries_async(range, max_bytes).await?)
     }
 
     /// The purge point and the last log id; the two are equal in an empty log.

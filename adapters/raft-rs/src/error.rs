@@ -65,14 +65,8 @@ pub enum Error {
         term: u64,
     },
     /// Entries could not be read.
-    #[error("{shard}: {error}")]
-    Read {
-        /// The shard.
-        shard: ShardId,
-        /// Why.
-        #[source]
-        error: logboom::ReadError,
-    },
+    #[error(transparent)]
+    Read(#[from] logboom::ReadError),
     /// The log has entries of a later term than the hard state, so a hard state was lost, and maybe a vote with it.
     #[error("{shard}: the hard state is of term {term}, the last entry of term {last_term}")]
     Term {

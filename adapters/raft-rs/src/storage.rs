@@ -11,7 +11,7 @@ use raft::{
 
 use crate::{
     entry,
-    error::{Error, Result},
+    error::Result,
     fetch::{Fetch, Fetched},
     group::Group,
 };
@@ -102,6 +102,7 @@ impl Group {
     ) -> Result<Vec<Entry>, ReadError> {
         let batch = outcome?;
         entry::from_engine(&batch, range, max_bytes).map_err(|kind| ReadError::Corrupted {
+            shard: self.id(),
             range: range.clone(),
             what: format!("kind {kind} is no entry type of raft-rs").into(),
         })
@@ -114,7 +115,7 @@ impl Group {
             ReadError::Compacted { .. } => StorageError::Compacted.into(),
             ReadError::Unavailable { .. } => StorageError::Unavailable.into(),
             error => {
-                let failure = self.fail(Error::Read { shard: self.id(), error });
+                let failure = self.fail(error.into());
                 if can_wait { StorageError::LogTemporarilyUnavailable.into() } else { failure.into() }
             }
         }
@@ -125,15 +126,14 @@ impl Fetched {
     /// Delivers the entries to the node, which sends them.
     ///
     /// # Errors
-    /// [`Error::Read`] when the read failed: the node gets no answer, and the [group](Group::failure) keeps the
+    /// [`Error::Read`](crate::Error::Read) when the read failed: the node gets no answer, and the [group](Group::failure) keeps the
     /// failure.
     pub fn deliver(self, node: &mut RawNode<Group>) -> Result<()> {
-        let shard = self.shard();
         let held = match self.outcome {
             Ok(batch) => Some(batch),
             // The log has moved meanwhile. The core sees that when it asks again.
             Err(ReadError::Compacted { .. } | ReadError::Unavailable { .. }) => None,
-            Err(error) => return Err(node.store().fail(Error::Read { shard, error })),
+            Err(error) => return Err(node.store().fail(error.into())),
         };
         node.store().held.lock().fetched = held;
         node.on_entries_fetched(self.context);

@@ -12,7 +12,7 @@ use crate::{
     read::{query::Query, store::Store},
     shard_state::state::ShardCell,
     types::{
-        error::{Error, ReadError, Result},
+        error::{Error, Result},
         ids::ShardId,
         ranges::Ranges,
     },
@@ -213,12 +213,12 @@ impl Store {
                 let bytes = batch.iter().map(|entry| entry.payload.len() as u64).sum();
                 Ok(Some((range.start + batch.len().max(1) as u64, bytes)))
             }
-            Err(error @ ReadError::Io(_)) => Err(error.into()),
+            Err(error) if error.is_failure() => Err(error.into()),
             // The loss is known now, or the entries moved: look at the rest again.
             Err(_) if cell.intact_in(segment, from).as_ref() != Some(&range) => Ok(Some((from, 0))),
             // The range fails, but no single record of it is lost: skip the entry.
             Err(_) => match query(range.start..range.start + 1).read() {
-                Err(error @ ReadError::Io(_)) => Err(error.into()),
+                Err(error) if error.is_failure() => Err(error.into()),
                 _ => Ok(Some((range.start + 1, 0))),
             },
         }

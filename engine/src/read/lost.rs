@@ -97,7 +97,7 @@ impl Query {
     /// lost. Returns whether any is.
     ///
     /// # Errors
-    /// [`ReadError::Io`] when the disk fails.
+    /// [`ReadError::Io`] or [`ReadError::Log`] when the log cannot be read.
     pub(crate) fn quarantine_lost(&self, locations: &[EntryLocation]) -> Result<bool, ReadError> {
         self.store.source.forget_read(locations.iter().map(|location| location.segment));
         // A cached footer may be rebuilt from an incomplete read of its segment, and does not prove a loss.

@@ -9,17 +9,14 @@ use logboom_wal::{Error as WalError, Place, Record, SegmentId};
 
 use crate::{
     encoding::extent::Extent,
-    index::{footer::Footer, log_index::EntryLocation},
+    index::{claims::LOST_SEGMENT, footer::Footer, log_index::EntryLocation},
     read::{entries::EntryBatch, store::Store},
     shard_state::{
         published::View,
         quarantine::Missing,
         state::{ShardCell, State},
     },
-    types::{
-        error::{Error, ReadError},
-        ids::ShardId,
-    },
+    types::{error::ReadError, ids::ShardId},
 };
 
 /// A read of a range of entries.
@@ -71,10 +68,11 @@ impl Query {
         let _span = tracing::trace_span!("read", shard = self.id.0, start, end).entered();
         let mut before: Option<Vec<EntryLocation>> = None;
         let mut loaded = LoadedFooters::new();
+        let mut found: Option<Arc<str>> = None;
         loop {
             let lookup = self.lookup(&self.cell.state.lock());
             let locations = match lookup {
-                Lookup::Answer(answer) => return answer,
+                Lookup::Answer(answer) => return answer.map_err(|error| described(error, found)),
                 Lookup::Locations(locations) => locations,
             };
             let failure = match self.read_locations(&locations, &mut loaded) {
@@ -84,7 +82,7 @@ impl Query {
             if before.as_ref() == Some(&locations) {
                 match failure {
                     // The next round returns the entries before the lost ones, or an error that names those.
-                    ReadError::Corrupted { .. } if self.quarantine_lost(&locations)? => {}
+                    ReadError::Corrupted { what, .. } if self.quarantine_lost(&locations)? => found = Some(what),
                     failure => return Err(failure),
                 }
             }
@@ -99,7 +97,7 @@ impl Query {
         let View { extent, quarantined, .. } = self.cell.published.load();
         let missing = if quarantined { state.missing() } else { None };
         let range = match missing {
-            Some(missing) => self.known(&extent, missing),
+            Some(missing) => self.known(state, &extent, missing),
             None => self.outcome_of(&extent).map_or(Ok(self.range.clone()), Err),
         };
         match range {
@@ -109,9 +107,14 @@ impl Query {
     }
 
     /// The part of the range before the first missing entry, or the answer if that part is empty.
-    fn known(&self, extent: &Extent, missing: &Missing) -> Result<Range<u64>, Result<EntryBatch, ReadError>> {
+    fn known(
+        &self,
+        state: &State,
+        extent: &Extent,
+        missing: &Missing,
+    ) -> Result<Range<u64>, Result<EntryBatch, ReadError>> {
         let Range { start, end } = self.range;
-        let lost = |range| Err(Err(ReadError::lost(range)));
+        let lost = |range| Err(Err(lost(&self.store, self.id, state, extent, range)));
         let behind = missing.suffix && end > extent.next;
         if behind && start < end && (start >= extent.next || extent.is_vacant()) {
             return lost(extent.beyond());
@@ -134,9 +137,12 @@ impl Query {
             return Some(Ok(EntryBatch::default()));
         }
         if start < extent.first && !extent.is_vacant() {
-            return Some(Err(ReadError::Compacted { first: extent.first }));
+            return Some(Err(ReadError::Compacted { shard: self.id, index: start, first: extent.first }));
         }
-        (end > extent.next || extent.is_vacant()).then(|| Err(ReadError::Unavailable { last: extent.last() }))
+        (end > extent.next || extent.is_vacant()).then(|| {
+            let index = if extent.is_vacant() { start } else { start.max(extent.next) };
+            Err(ReadError::Unavailable { shard: self.id, index, last: extent.last() })
+        })
     }
 
     fn read_locations(&self, locations: &[EntryLocation], loaded: &mut LoadedFooters) -> Result<EntryBatch, ReadError> {
@@ -231,7 +237,7 @@ impl Query {
                 Ok(false) => break,
                 Err(_) => {
                     let what = "a record that does not hold what the index says".into();
-                    return Err(ReadError::Corrupted { range: location.range.clone(), what });
+                    return Err(ReadError::Corrupted { shard: self.id, range: location.range.clone(), what });
                 }
             }
         }
@@ -241,11 +247,43 @@ impl Query {
     pub(crate) fn failed(&self, error: WalError) -> ReadError {
         match error {
             WalError::Corruption(_) => self.corrupted(&error.to_string()),
-            other => ReadError::Io(Error::from(other).into()),
+            other => ReadError::log(self.id, other),
         }
     }
 
     fn corrupted(&self, what: &str) -> ReadError {
-        ReadError::Corrupted { range: self.range.clone(), what: what.into() }
+        ReadError::Corrupted { shard: self.id, range: self.range.clone(), what: what.into() }
+    }
+}
+
+/// The error for lost entries of a shard: it says where they were, as far as that is in memory.
+#[cold]
+pub(crate) fn lost(store: &Store, shard: ShardId, state: &State, extent: &Extent, range: Range<u64>) -> ReadError {
+    let first = range.start..range.start.saturating_add(1).min(extent.next);
+    let located = if first.is_empty() { Vec::new() } else { state.log.locate(extent, &first, u64::MAX) };
+    let what = match located.first() {
+        Some(location) if location.segment != LOST_SEGMENT => match place_of(store, shard, location) {
+            Some(place) => format!("lost to damage in segment {} at byte {}", place.segment, place.offset),
+            None => format!("lost to damage in segment {}", location.segment),
+        },
+        _ => "lost to damage".to_owned(),
+    };
+    ReadError::Corrupted { shard, range, what: what.into() }
+}
+
+fn place_of(store: &Store, shard: ShardId, location: &EntryLocation) -> Option<Place> {
+    if location.place.is_some() {
+        return location.place;
+    }
+    let mut records = Vec::new();
+    store.footers.get(location.segment)?.locate(shard, location, u64::MAX, &mut records);
+    records.first()?.place
+}
+
+/// `error` with what was found before the entries were known to be lost: it has the place of the damage.
+fn described(error: ReadError, found: Option<Arc<str>>) -> ReadError {
+    match (error, found) {
+        (ReadError::Corrupted { shard, range, .. }, Some(what)) => ReadError::Corrupted { shard, range, what },
+        (error, _) => error,
     }
 }

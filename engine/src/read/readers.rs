@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -153,7 +152,8 @@ impl PendingRead {
 fn answer(query: &Query) -> Result<EntryBatch, ReadError> {
     guarded(|| query.read()).unwrap_or_else(|panic| {
         tracing::error!(panic = &*panic, "a read has panicked");
-        Err(ReadError::Io(Error::io("reading entries", io::Error::other(&*panic)).into()))
+        let error = Error::Bug { what: format!("a read has panicked: {panic}").into() };
+        Err(ReadError::Log { shard: query.id, error: error.into() })
     })
 }
 

@@ -12,7 +12,12 @@ use parking_lot::MutexGuard;
 use crate::{
     encoding::extent::{Boundary, Extent},
     index::terms::NO_TERM,
-    read::{entries::EntryBatch, query::Query, readers::EntriesFuture, store::Store},
+    read::{
+        entries::EntryBatch,
+        query::{Query, lost},
+        readers::EntriesFuture,
+        store::Store,
+    },
     shard_state::{
         quarantine::{Missing, Quarantine},
         state::{ShardCell, State},
@@ -179,16 +184,18 @@ impl Shard {
         match extent.boundary() {
             Some(boundary) if boundary.index == index => return Ok(boundary.term),
             _ if missing.is_some_and(|missing| may_follow(missing, &extent, index)) => {
-                return Err(ReadError::lost(extent.beyond()));
+                return Err(lost(&self.store, self.id, &state, &extent, extent.beyond()));
             }
-            _ if extent.is_vacant() => return Err(ReadError::Unavailable { last: None }),
-            _ if index < extent.first => return Err(ReadError::Compacted { first: extent.first }),
+            _ if extent.is_vacant() => return Err(ReadError::Unavailable { shard: self.id, index, last: None }),
+            _ if index < extent.first => {
+                return Err(ReadError::Compacted { shard: self.id, index, first: extent.first });
+            }
             _ => {}
         }
         let is_lost = missing.is_some_and(|missing| missing.entries.contains(index));
         match state.log.term(index).filter(|_| index < extent.next) {
-            Some(NO_TERM) if is_lost => Err(ReadError::lost(index..index + 1)),
-            term => term.ok_or(ReadError::Unavailable { last: extent.last() }),
+            Some(NO_TERM) if is_lost => Err(lost(&self.store, self.id, &state, &extent, index..index + 1)),
+            term => term.ok_or(ReadError::Unavailable { shard: self.id, index, last: extent.last() }),
         }
     }
 
@@ -233,7 +240,7 @@ impl Shard {
     /// # Errors
     /// [`ReadError::Compacted`] when the range begins below the first entry, [`ReadError::Unavailable`] when it ends
     /// past the last one, [`ReadError::Corrupted`] when a checksum does not match or the first entries are lost,
-    /// [`ReadError::Io`].
+    /// [`ReadError::Io`], [`ReadError::Log`].
     pub fn entries(&self, range: Range<u64>, max_bytes: u64) -> Result<EntryBatch, ReadError> {
         let query = self.query(range, max_bytes);
         query.try_read().unwrap_or_else(|| query.read())

@@ -211,7 +211,8 @@ pub enum Error {
         /// The shard.
         shard: ShardId,
     },
-    /// Entries, or the term of one, could not be read. A failure of the disk is [`Error::Io`], as of any other call.
+    /// Entries, or the term of one, could not be read. What [`ReadError::Io`] and [`ReadError::Log`] say is an error of
+    /// its own here, as of any other call: [`Error::Io`] or [`Error::Files`], [`Error::Forked`] or [`Error::Bug`].
     #[error(transparent)]
     Read(ReadError),
     /// The file system is mounted read-only.
@@ -264,31 +265,58 @@ pub enum Error {
     },
 }
 
-/// Why entries, or the term of one, could not be read.
+/// Why entries, or the term of one, could not be read. Cheap to clone.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The range begins below the first entry; a term: the index lies below the boundary, or below the first entry
     /// where there is none.
-    #[error("compacted: the log begins at {first}")]
+    #[error("{shard}: entry {index} is compacted: the log begins at {first}")]
     Compacted {
+        /// The shard.
+        shard: ShardId,
+        /// The index that was asked for: of a range its start.
+        index: u64,
         /// The first index of the log, or where it continues if it is empty.
         first: u64,
     },
     /// The entries are damaged or lost; from [`Shard::term`](crate::Shard::term), their terms too. Others are readable.
-    #[error("{}: {what}", Damaged(.range))]
+    #[error("{shard}: {}: {what}", Damaged(.range))]
     Corrupted {
+        /// The shard.
+        shard: ShardId,
         /// The entries that cannot be read, half-open.
         range: Range<u64>,
-        /// What was found, and where.
+        /// What was found, and where: the segment and the byte, as far as they are known.
         what: Arc<str>,
     },
-    /// The disk failed.
-    #[error(transparent)]
-    Io(Cause<Error>),
+    /// A system call failed. Nothing is known to be lost: the same read may succeed later.
+    #[error("{shard}: {what}: {error}")]
+    Io {
+        /// The shard.
+        shard: ShardId,
+        /// What was attempted.
+        what: Arc<str>,
+        /// The answer.
+        #[source]
+        error: Cause<io::Error>,
+    },
+    /// The log cannot be read for another reason than a failed system call: [`Error::Forked`] or [`Error::Bug`].
+    #[error("{shard}: {error}")]
+    Log {
+        /// The shard.
+        shard: ShardId,
+        /// The reason.
+        #[source]
+        error: Cause<Error>,
+    },
     /// The range ends, or the index lies, past the last entry.
-    #[error("unavailable: {}", End(*.last))]
+    #[error("{shard}: entry {index} is unavailable: {}", End(*.last))]
     Unavailable {
+        /// The shard.
+        shard: ShardId,
+        /// The first index that was asked for and is not there.
+        index: u64,
         /// The last index of the log, `None` if it is empty.
         last: Option<u64>,
     },
@@ -358,15 +386,36 @@ impl Error {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Io(error) => error.into_inner(),
+            ReadError::Io { shard, what, error } => Self::shared_io(format!("{shard}: {what}").into(), error),
+            ReadError::Log { error, .. } => error.into_inner(),
             error => Self::Read(error),
         }
     }
 }
 
 impl ReadError {
-    pub(crate) fn lost(range: Range<u64>) -> Self {
-        Self::Corrupted { range, what: "lost to damage".into() }
+    /// The shard that was read.
+    pub fn shard(&self) -> ShardId {
+        match *self {
+            Self::Compacted { shard, .. }
+            | Self::Corrupted { shard, .. }
+            | Self::Io { shard, .. }
+            | Self::Log { shard, .. }
+            | Self::Unavailable { shard, .. } => shard,
+        }
+    }
+
+    /// A failure of the log that is no damage.
+    pub(crate) fn log(shard: ShardId, error: logboom_wal::Error) -> Self {
+        match error {
+            logboom_wal::Error::Io { what, error } => Self::Io { shard, what, error },
+            other => Self::Log { shard, error: Error::from(other).into() },
+        }
+    }
+
+    /// Whether the entries may be intact: the disk, or the log, did not answer.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Log { .. })
     }
 }
 
@@ -396,6 +445,8 @@ impl From<logboom_wal::Error> for Error {
                 Self::TooLarge { what: Limit::Records, size: records as u64, limit: BATCH_RECORDS_MAX as u64 }
             }
             Wal::Unsupported(reason) => Self::Config { reason },
+            // No call of the engine's may meet it: the index names no segment that is retired.
+            Wal::Gone(_) => Self::Bug { what: error.to_string().into() },
             other => Self::Io { what: "log".into(), error: io::Error::other(other).into() },
         }
     }

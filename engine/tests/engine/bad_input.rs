@@ -227,19 +227,26 @@ fn reads_out_of_range_are_typed() {
     each(|ground| {
         let engine = prepared(ground);
         let shard = engine.shard(A);
-        assert!(matches!(shard.entries(9..12, 100), Err(ReadError::Compacted { first: 10 })));
-        assert!(matches!(shard.entries(15..21, 100), Err(ReadError::Unavailable { last: Some(19) })));
-        assert!(matches!(shard.entries(0..u64::MAX, 100), Err(ReadError::Compacted { first: 10 })));
-        assert!(matches!(shard.try_entries(9..12, 100), TryRead::Failed(ReadError::Compacted { first: 10 })));
-        assert!(matches!(shard.try_entries(15..21, 100), TryRead::Failed(ReadError::Unavailable { last: Some(19) })));
+        assert!(matches!(shard.entries(9..12, 100), Err(ReadError::Compacted { shard: A, index: 9, first: 10 })));
+        let beyond = shard.entries(15..21, 100);
+        assert!(matches!(beyond, Err(ReadError::Unavailable { shard: A, index: 20, last: Some(19) })), "{beyond:?}");
+        assert!(matches!(shard.entries(0..u64::MAX, 100), Err(ReadError::Compacted { first: 10, .. })));
+        assert!(matches!(shard.try_entries(9..12, 100), TryRead::Failed(ReadError::Compacted { first: 10, .. })));
+        assert!(matches!(
+            shard.try_entries(15..21, 100),
+            TryRead::Failed(ReadError::Unavailable { last: Some(19), .. })
+        ));
         assert!(shard.entries(12..12, 100).unwrap().is_empty());
         #[expect(clippy::reversed_empty_ranges, reason = "the point of the case")]
         let backwards = 50..12;
         assert!(shard.entries(backwards, 100).unwrap().is_empty());
-        assert!(matches!(engine.shard(B).entries(5..6, 1), Err(ReadError::Compacted { first: 6 })));
-        assert!(matches!(engine.shard(B).entries(6..7, 1), Err(ReadError::Unavailable { last: None })));
-        assert!(matches!(engine.shard(C).entries(0..1, 1), Err(ReadError::Unavailable { last: None })));
-        assert!(matches!(engine.shard(C).term(0), Err(ReadError::Unavailable { last: None })));
+        assert!(matches!(engine.shard(B).entries(5..6, 1), Err(ReadError::Compacted { first: 6, .. })));
+        assert!(matches!(engine.shard(B).entries(6..7, 1), Err(ReadError::Unavailable { last: None, .. })));
+        assert!(matches!(
+            engine.shard(C).entries(0..1, 1),
+            Err(ReadError::Unavailable { shard: C, index: 0, last: None })
+        ));
+        assert!(matches!(engine.shard(C).term(0), Err(ReadError::Unavailable { last: None, .. })));
         engine.close().unwrap();
     });
 }

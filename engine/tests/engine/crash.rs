@@ -80,11 +80,18 @@ fn a_damaged_record_is_an_error_for_its_entries_alone() {
     let slot = engine.segments()[0].info.slot;
     ground.disk().damage(&format!("segment-{slot:06}"), 20_000..20_010).unwrap();
     let shard = engine.shard(A);
-    let broken: Vec<u64> = (0..40).filter(|&index| shard.entries(index..index + 1, 0).is_err()).collect();
-    assert_eq!(broken.len(), 1, "{broken:?}");
-    match shard.entries(broken[0]..broken[0] + 1, 0) {
-        Err(ReadError::Corrupted { range, .. }) => assert_eq!(range, broken[0]..broken[0] + 1),
-        other => panic!("{other:?}"),
+    let read = |index| shard.entries(index..index + 1, 0).err();
+    let failed: Vec<(u64, ReadError)> = (0..40).filter_map(|index| Some((index, read(index)?))).collect();
+    let [(index, first)] = &*failed else { panic!("{failed:?}") };
+    let broken = [*index];
+    for error in [first, &read(broken[0]).unwrap()] {
+        match error {
+            ReadError::Corrupted { shard: A, range, what } => {
+                assert_eq!(*range, broken[0]..broken[0] + 1);
+                assert!(what.contains("segment 1 at byte "), "the first read and later ones say where: {what}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
     let lost = broken[0]..broken[0] + 1;
     assert_eq!(

@@ -57,7 +57,7 @@ fn entries_with_everything() {
                 ]
             );
             assert_eq!((shard.term(0).ok(), shard.term(1).ok(), shard.term(2).ok()), (Some(3), Some(3), Some(4)));
-            assert!(matches!(shard.term(3), Err(ReadError::Unavailable { last: Some(2) })));
+            assert!(matches!(shard.term(3), Err(ReadError::Unavailable { last: Some(2), .. })));
             assert_eq!((shard.next(), shard.durable(), shard.boundary()), (Some(3), Some(2), None));
         },
     );
@@ -140,13 +140,13 @@ fn compacting_keeps_the_boundary() {
             check(&shard, 10..20, 2);
             assert_eq!(shard.boundary(), Some(Boundary { index: 9, term: 1 }));
             assert_eq!((shard.term(9).ok(), shard.term(10).ok()), (Some(1), Some(2)));
-            assert!(matches!(shard.term(8), Err(ReadError::Compacted { first: 10 })));
+            assert!(matches!(shard.term(8), Err(ReadError::Compacted { first: 10, .. })));
             let shard = engine.shard(B);
             assert_eq!((shard.bounds().first, shard.bounds().last), (None, None));
             assert_eq!(shard.boundary(), Some(Boundary { index: 9, term: 4 }));
             assert_eq!((shard.next(), shard.durable()), (Some(10), Some(9)));
             assert_eq!(shard.term(9).ok(), Some(4));
-            assert!(matches!(shard.term(10), Err(ReadError::Unavailable { last: None })));
+            assert!(matches!(shard.term(10), Err(ReadError::Unavailable { last: None, .. })));
         },
     );
 }

@@ -179,7 +179,7 @@ fn readers_follow_a_writer() {
                             }
                         }
                         // The writer compacts.
-                        Err(logboom::ReadError::Compacted { first: now }) => assert!(now > first),
+                        Err(logboom::ReadError::Compacted { first: now, .. }) => assert!(now > first),
                         Err(error) => panic!("{error}"),
                     }
                 }

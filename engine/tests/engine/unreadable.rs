@@ -96,7 +96,7 @@ fn a_device_that_fails_as_a_whole_has_lost_nothing() {
     let (ground, engine, _) = filled();
     fail(&ground.disk());
     for shard in [A, B] {
-        assert!(matches!(engine.shard(shard).entries(1..60, u64::MAX), Err(ReadError::Io(_))));
+        assert!(matches!(engine.shard(shard).entries(1..60, u64::MAX), Err(ReadError::Io { .. })));
     }
     let segments: Vec<_> = engine.segments().iter().map(|segment| segment.info.id).collect();
     assert!(matches!(engine.report_damage(segments), Err(Error::Io { .. })));

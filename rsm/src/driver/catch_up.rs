@@ -56,7 +56,8 @@ impl<M: StateMachine> Driver<M> {
         self.check()?;
         let end = self.shard.next().unwrap_or(next);
         if next > end {
-            return Err(Error::Read(ReadError::Unavailable { last: self.shard.last() }));
+            let (shard, last) = (self.shard.id(), self.shard.last());
+            return Err(Error::Read(ReadError::Unavailable { shard, index: next, last }));
         }
         if next >= self.first() {
             match self.shard.entries(next..end, max_bytes) {

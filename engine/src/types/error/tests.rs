@@ -24,8 +24,6 @@ fn messages_say_what_to_do() {
     let target = Error::Target { error: Error::Full(Capacity::Device).into() };
     let holders = "compact shards (`Engine::space` names those that hold the most)";
     for (message, expected) in [
-        (ReadError::Unavailable { last: None }.to_string(), "unavailable: the log is empty".to_owned()),
-        (ReadError::Unavailable { last: Some(7) }.to_string(), "unavailable: the log ends at 7".to_owned()),
         (Error::Full(Capacity::Device).to_string(), format!("the device is full: {holders}, or free space on it")),
         (
             Error::Full(Capacity::Bound { bytes_max: 8 }).to_string(),
@@ -50,17 +48,27 @@ fn messages_say_what_to_do() {
 
 #[test]
 fn a_failed_read_is_an_error_of_the_engine() {
+    use logboom_wal::Error as Wal;
+    let (shard, what) = (ShardId(7), Arc::from("a checksum"));
+    let error = io::Error::other("broken").into();
     let all = [
-        ReadError::Compacted { first: 3 },
-        ReadError::lost(3..5),
-        ReadError::Io(Error::Closed.into()),
-        ReadError::Unavailable { last: None },
+        (ReadError::Compacted { shard, index: 2, first: 3 }, "shard 7: entry 2 is compacted: the log begins at 3"),
+        (ReadError::Corrupted { shard, range: 3..5, what }, "shard 7: entries 3 to 4 are damaged: a checksum"),
+        (ReadError::log(shard, Wal::Io { what: "reading".into(), error }), "shard 7: reading: broken"),
+        (ReadError::log(shard, Wal::Closed), "shard 7: the engine is closed"),
+        (ReadError::Unavailable { shard, index: 1, last: None }, "shard 7: entry 1 is unavailable: the log is empty"),
+        (
+            ReadError::Unavailable { shard, index: 9, last: Some(7) },
+            "shard 7: entry 9 is unavailable: the log ends at 7",
+        ),
     ];
-    for error in all {
-        let text = error.to_string();
-        let is_io = matches!(error, ReadError::Io(_));
-        let error = Error::from(error);
-        assert_eq!((matches!(error, Error::Read(_)), error.to_string()), (!is_io, text));
+    for (error, text) in all {
+        assert_eq!((error.shard(), error.to_string()), (shard, text.to_owned()));
+        let (is_io, is_log) = (matches!(error, ReadError::Io { .. }), matches!(error, ReadError::Log { .. }));
+        match Error::from(error) {
+            error @ Error::Io { .. } => assert!(is_io && error.to_string() == text),
+            error => assert!(matches!(error, Error::Read(_)) != (is_io || is_log), "{error:?}"),
+        }
     }
 }
 
@@ -70,7 +78,7 @@ fn the_answer_of_the_system_is_at_the_end_of_the_chain() {
     let answer = || io::Error::from_raw_os_error(5);
     let io = || Wal::Io { what: "writing".into(), error: answer().into() };
     let snapshot = logboom_snapshot::Error::Sync { what: "syncing".into(), error: answer().into() };
-    let read = ReadError::Io(Error::from(io()).into());
+    let read = ReadError::log(ShardId(7), io());
     let read: &dyn std::error::Error = &read;
     let poisoned = Error::from(Wal::Poisoned { first: io().into() });
     let target = Error::from(Wal::Target(io().into()));

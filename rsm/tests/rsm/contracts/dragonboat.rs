@@ -180,7 +180,7 @@ pub(super) const ROWS: &[Row] = &[
     row("LogReader.Compact is inclusive: ErrCompacted below the marker, ErrUnavailable above the last", |bench| {
         bench.append(1..10, 4);
         bench.compact(5).unwrap();
-        assert!(matches!(bench.shard().term(4), Err(ReadError::Compacted { first: 6 })));
+        assert!(matches!(bench.shard().term(4), Err(ReadError::Compacted { first: 6, .. })));
         assert!(matches!(bench.compact(10), Err(Error::Beyond { .. })));
     }),
     row("LogReader.Entries: ErrCompacted and ErrUnavailable, and never a gap", |bench| {

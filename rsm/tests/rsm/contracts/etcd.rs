@@ -11,8 +11,8 @@ pub(super) const ROWS: &[Row] = &[
         bench.append(1..10, 2);
         bench.compact(4).unwrap();
         assert_eq!(bench.terms(4..10), [2; 6]);
-        assert!(matches!(bench.shard().term(3), Err(ReadError::Compacted { first: 5 })));
-        assert!(matches!(bench.shard().term(10), Err(ReadError::Unavailable { last: Some(9) })));
+        assert!(matches!(bench.shard().term(3), Err(ReadError::Compacted { first: 5, .. })));
+        assert!(matches!(bench.shard().term(10), Err(ReadError::Unavailable { last: Some(9), .. })));
     }),
     row("Entries is half-open, has at least one entry, and else no more than the limit", |bench| {
         bench.append(1..10, 1);
@@ -22,8 +22,8 @@ pub(super) const ROWS: &[Row] = &[
     row("Entries: ErrCompacted below the first, ErrUnavailable past the last", |bench| {
         bench.append(1..10, 1);
         bench.compact(4).unwrap();
-        assert!(matches!(bench.shard().entries(4..6, 100), Err(ReadError::Compacted { first: 5 })));
-        assert!(matches!(bench.shard().entries(5..11, 100), Err(ReadError::Unavailable { last: Some(9) })));
+        assert!(matches!(bench.shard().entries(4..6, 100), Err(ReadError::Compacted { first: 5, .. })));
+        assert!(matches!(bench.shard().entries(5..11, 100), Err(ReadError::Unavailable { last: Some(9), .. })));
     }),
     row("entries that were returned do not change when the log does", |bench| {
         bench.append(1..10, 1);
