@@ -49,11 +49,11 @@ impl Cli {
             // A reader that went away early (`| head`) has what it wanted.
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) if error.is::<guard::Skipped>() => {
-                eprintln!("skipped: {error}");
+                eprintln!("skipped: {error:#}");
                 ExitCode::from(SKIPPED)
             }
             Err(error) => {
-                eprintln!("error: {error}");
+                eprintln!("error: {error:#}");
                 ExitCode::FAILURE
             }
         }

@@ -91,7 +91,7 @@ fn measure(request: &Request, place: &Place, axis: Axis, at: u64, progress: &Pro
             let round = Round { system, place, seconds, rate: None, bytes: None, number };
             let measured = axis.measure(&round, at);
             interrupt::check()?;
-            figures.push(measured.map_err(|error| format!("{at} {axis} on {system}: {error}"))?);
+            figures.push(measured.map_err(|error| format!("{at} {axis} on {system}: {error:#}"))?);
             progress.inc(1);
         }
     }

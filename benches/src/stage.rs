@@ -38,7 +38,7 @@ impl Deref for Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.engine.take().map(Engine::close) {
-            eprintln!("the engine did not close: {error}");
+            eprintln!("the engine did not close: {error:#}");
         }
     }
 }

@@ -123,7 +123,7 @@ pub fn run(plan: Plan) -> Result<()> {
 }
 
 fn create(path: &Path) -> Result<File> {
-    File::create(path).map_err(|error| format!("{}: {error}", path.display()).into())
+    File::create(path).map_err(|error| format!("{}: {error:#}", path.display()).into())
 }
 
 /// Runs all rounds of a workload. The systems take turns, so that a disk that slows down slows all of them.
@@ -137,7 +137,7 @@ fn compare(plan: &Plan, workload: &Workload, place: &Place, progress: &ProgressB
             let round = Round { system, place, seconds, rate, bytes, number };
             let outcome = workload.round(&round);
             interrupt::check()?;
-            contender.rounds.push(outcome.map_err(|error| format!("{} on {system}: {error}", workload.name))?);
+            contender.rounds.push(outcome.map_err(|error| format!("{} on {system}: {error:#}", workload.name))?);
             progress.inc(1);
         }
     }

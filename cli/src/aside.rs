@@ -32,12 +32,12 @@ impl Aside {
     pub(crate) fn make(log: &Path, names: &[String], now: SystemTime) -> Result<Self, String> {
         let all = log.join(FOLDER);
         let path = all.join(utc(now).replace(['-', ':'], ""));
-        let fail = |error| format!("{} cannot be made: {error}", path.display());
+        let fail = |error| format!("{} cannot be made: {error:#}", path.display());
         fs::create_dir_all(&all).map_err(fail)?;
         fs::create_dir(&path).map_err(fail)?;
         for name in names {
             let copied = copy(&log.join(name), &path.join(name));
-            copied.map_err(|error| format!("{name} cannot be copied to {}: {error}", path.display()))?;
+            copied.map_err(|error| format!("{name} cannot be copied to {}: {error:#}", path.display()))?;
         }
         let record = File::create_new(path.join(RECORD)).map_err(fail)?;
         for folder in [&path, &all, log] {
@@ -57,10 +57,10 @@ impl Aside {
     pub(crate) fn take(&self, log: &Path, names: &[String]) -> Result<(), String> {
         for name in names {
             let moved = fs::rename(log.join(name), self.path.join(name));
-            moved.map_err(|error| format!("{name} cannot be moved to {}: {error}", self.path.display()))?;
+            moved.map_err(|error| format!("{name} cannot be moved to {}: {error:#}", self.path.display()))?;
         }
         let synced = sync(&self.path).and_then(|()| sync(log));
-        synced.map_err(|error| format!("{} cannot be synced: {error}", self.path.display()))
+        synced.map_err(|error| format!("{} cannot be synced: {error:#}", self.path.display()))
     }
 
     /// Adds a line to the record, durably.
@@ -68,7 +68,7 @@ impl Aside {
     /// # Errors
     /// Why the write failed.
     pub(crate) fn note(&mut self, line: &impl Serialize) -> Result<(), String> {
-        let fail = |error| format!("{} cannot be written: {error}", self.path.join(RECORD).display());
+        let fail = |error| format!("{} cannot be written: {error:#}", self.path.join(RECORD).display());
         let mut text = serde_json::to_string(line).expect("records have string keys and no failing parts");
         text.push('\n');
         self.record.write_all(text.as_bytes()).and_then(|()| self.record.sync_all()).map_err(fail)

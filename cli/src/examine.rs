@@ -38,7 +38,7 @@ impl Examination {
         // Opened last: on a log in use this view is the newest.
         let (log, refused) = match Engine::open_read_only(config(dir)) {
             Ok(log) => (Some(log), None),
-            Err(error @ (Error::Corruption { .. } | Error::Identity { .. })) => (None, Some(error.to_string())),
+            Err(error @ (Error::Corruption { .. } | Error::Identity { .. })) => (None, Some(format!("{error:#}"))),
             Err(error) => return Err(Failure::new(dir, &error)),
         };
         let report = match (checked, &log) {
@@ -53,7 +53,7 @@ impl Examination {
         }
         if let (Some(log), false) = (&found.log, quick) {
             if let Err(error) = log.report_damage(found.damaged()) {
-                found.beside.push(Damage::unplaced(Finding::Unreadable, &error.to_string()));
+                found.beside.push(Damage::unplaced(Finding::Unreadable, &format!("{error:#}")));
             }
             found.snapshots = Snapshots::verify(log, || Engine::open_read_only(config(dir)));
         }

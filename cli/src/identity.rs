@@ -33,7 +33,7 @@ pub(crate) enum IdentityAction {
 /// # Errors
 /// If the directory cannot be read.
 pub(crate) fn fault(dir: &Path) -> Result<Option<Arc<IdentityFault>>, String> {
-    let disk = disk::open_read_only(dir, &DiskOptions::default()).map_err(|error| error.to_string())?;
+    let disk = disk::open_read_only(dir, &DiskOptions::default()).map_err(|error| format!("{error:#}"))?;
     fault_on(disk)
 }
 
@@ -43,7 +43,7 @@ fn fault_on(disk: Arc<dyn Disk>) -> Result<Option<Arc<IdentityFault>>, String> {
         Err(Error::Identity(fault)) => Ok(Some(fault)),
         // Too much is missing to open it: the repair of shards reports that.
         Err(Error::Corruption(_)) => Ok(None),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error:#}")),
     }
 }
 
@@ -94,7 +94,7 @@ fn restoring(fault: &IdentityFault) -> String {
 /// are in the way.
 fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut Mended) -> Result<(), String> {
     let options = DiskOptions { create: false, ..DiskOptions::default() };
-    let disk = disk::open(dir, &options).map_err(|error| error.to_string())?;
+    let disk = disk::open(dir, &options).map_err(|error| format!("{error:#}"))?;
     if fault_on(Arc::clone(&disk))?.as_deref() != Some(before) {
         return Err("the log is not as it was when it was only looked at: nothing was done".to_owned());
     }
@@ -102,7 +102,7 @@ fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut 
     let mut aside = Aside::make(dir, &copied, SystemTime::now())?;
     aside.note(&Line { at: utc(SystemTime::now()), found: mended.found.clone(), steps: &mended.steps, error: None })?;
     let done = match names {
-        [] => restore_identity(Arc::clone(&disk)).map(drop).map_err(|error| error.to_string()),
+        [] => restore_identity(Arc::clone(&disk)).map(drop).map_err(|error| format!("{error:#}")),
         names => aside.take(dir, names),
     };
     let left = fault_on(disk)?;
@@ -110,7 +110,7 @@ fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut 
     let line = Line { at: utc(SystemTime::now()), found: found.clone(), steps: &[], error: done.as_ref().err() };
     let noted = aside.note(&line);
     done?;
-    noted.map_err(|error| format!("repaired, but {error}"))?;
+    noted.map_err(|error| format!("repaired, but {error:#}"))?;
     mended.outcome = Outcome::Repaired;
     mended.aside = Some(aside.path().display().to_string());
     mended.found = found;

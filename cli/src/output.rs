@@ -68,7 +68,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// The error of reading `dir`.
     pub(crate) fn new(dir: &Path, error: &impl Display) -> Self {
-        Self { verdict: "unchecked", directory: dir.display().to_string(), error: error.to_string() }
+        Self { verdict: "unchecked", directory: dir.display().to_string(), error: format!("{error:#}") }
     }
 
     /// The message.
@@ -93,7 +93,7 @@ impl Failure {
 
 /// Prints an error to standard error. If that is closed, the exit code still tells (`eprintln!` would panic).
 pub(crate) fn complain(error: impl Display) {
-    writeln!(io::stderr(), "error: {error}").unwrap_or_default();
+    writeln!(io::stderr(), "error: {error:#}").unwrap_or_default();
 }
 
 /// The outcome of a repair.

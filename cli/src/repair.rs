@@ -277,7 +277,7 @@ fn carry_out(args: &Args, format: Format) -> Result<Repair, Failure> {
     let error = repaired.as_ref().err().map(Failure::error);
     let noted = aside.note(&After { at: utc(SystemTime::now()), error, state: repaired.as_ref().ok() });
     let state = repaired?;
-    noted.map_err(|error| fail(format!("repaired, but {error}")))?;
+    noted.map_err(|error| fail(format!("repaired, but {error:#}")))?;
     let aside = Some(aside.path().display().to_string());
     Ok(Repair { steps, aside, ..Repair::new(args, Outcome::Repaired, state) })
 }
@@ -293,7 +293,7 @@ fn change(disk: Arc<dyn Disk>, args: &Args, planned: &Plan, damaged: BTreeSet<Se
     planned.apply(&engine).map_err(said)?;
     let emptied = engine.reclaim().map(drop);
     let closed = engine.close();
-    emptied.and(closed).map_err(|error| format!("repaired, but the log was not closed well: {error}"))
+    emptied.and(closed).map_err(|error| format!("repaired, but the log was not closed well: {error:#}"))
 }
 
 /// The names of the files to copy: those of the damaged segments. A missing segment may be in any unidentified file, so
@@ -319,7 +319,7 @@ fn files(dir: &Path, view: &ReadOnly, damages: &[Arc<logboom_wal::Damage>]) -> s
 }
 
 fn said(error: impl fmt::Display) -> String {
-    error.to_string()
+    format!("{error:#}")
 }
 
 fn text(repair: &Repair) -> String {

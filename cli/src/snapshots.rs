@@ -31,7 +31,7 @@ impl Snapshots {
                 Err(error) => {
                     found.damages.push(Damage::unplaced(
                         Finding::Snapshot,
-                        &format!("snapshot-{:016x}: {error}", snapshot.file),
+                        &format!("snapshot-{:016x}: {error:#}", snapshot.file),
                     ));
                 }
             }

@@ -32,7 +32,7 @@ mod process;
 mod sim;
 
 pub use buffer::{Carver, Chunk, LINE, Pool, Region, Slice};
-pub use cause::Cause;
+pub use cause::{Cause, write_error};
 pub use disk::{Completion, Disk, File, Mode, Op, OpKind, Queue, Sync, Wait, Wake};
 pub use facts::{Backend, Facts, SyncMethod, WriteCache};
 pub use inline::InlineQueue;

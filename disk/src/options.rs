@@ -1,14 +1,14 @@
 //! How a directory is opened, and why it cannot be.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rustix::io::Errno;
 
-use crate::{facts::SyncMethod, owner::Owner};
+use crate::{cause::write_error, facts::SyncMethod, owner::Owner};
 
 /// Options of [`open`](crate::open); the defaults suit almost every use.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub enum DirectChoice {
     Off,
 }
 
-/// Why a directory could not be opened.
+/// Why a directory could not be opened. `{:#}` prints the source as well.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -113,13 +113,17 @@ pub enum OpenError {
         hint: String,
     },
     /// Anything else that the file system or the device answered.
-    #[error("cannot {what}: {source}")]
+    #[error(fmt = cannot)]
     Io {
         /// What was tried.
         what: String,
         /// The error.
         source: io::Error,
     },
+}
+
+fn cannot(what: &str, source: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("cannot {what}"), source)
 }
 
 fn by(owner: Option<Owner>) -> String {

@@ -106,13 +106,13 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forked { owner } => write!(f, "process {owner} opened the log, and this one is forked from it"),
-            Self::Poisoned(error) => write!(f, "the log has failed, no batch is acknowledged any more: {error}"),
+            Self::Poisoned(error) => write!(f, "the log has failed, no batch is acknowledged any more: {error:#}"),
             Self::Ended(ended) => write!(f, "{} has ended with a panic: {}", ended.name, ended.panic),
             Self::Stalled(lasts) => write!(f, "a disk operation has taken {} ms so far", lasts.as_millis()),
             Self::Quarantined(1) => f.write_str("1 shard is in quarantine"),
             Self::Quarantined(count) => write!(f, "{count} shards are in quarantine"),
             Self::UnknownLosses => f.write_str("shards without any known record are held back"),
-            Self::Background { machine, error } => write!(f, "{machine} fails: {error}"),
+            Self::Background { machine, error } => write!(f, "{machine} fails: {error:#}"),
             Self::Rot(rot) if rot.damages == 1 => write!(f, "segment {} is damaged in 1 place", rot.segment),
             Self::Rot(rot) => write!(f, "segment {} is damaged in {} places", rot.segment, rot.damages),
         }

@@ -48,7 +48,7 @@ impl ReadOnly {
             |looked| match looked {
                 Ok(view) => view.wrong(),
                 Err(error @ (Error::Corruption { .. } | Error::Identity { .. } | Error::Io { .. })) => {
-                    Some(error.to_string())
+                    Some(format!("{error:#}"))
                 }
                 Err(_) => None,
             },

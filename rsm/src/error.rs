@@ -1,8 +1,8 @@
 //! Errors, by what a caller can do about them.
 
-use std::io;
+use std::{fmt, io};
 
-use logboom::{Cause, ReadError, snapshot};
+use logboom::{Cause, ReadError, disk::write_error, snapshot};
 
 /// An error of a machine, of any type.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -12,8 +12,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a driver. Cheap to clone.
 ///
-/// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
-/// [`source`](std::error::Error::source) gives that as well: print one of the two.
+/// `{:#}` prints all of it in one line: the text of the error, and those of its
+/// [sources](std::error::Error::source) behind it. `{}` leaves the sources out, so that code which walks along them
+/// prints nothing twice.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -34,14 +35,14 @@ pub enum Error {
     Engine(#[from] logboom::Error),
     /// The driver has stopped after an error that leaves the machine unusable. Opening a new driver with a new machine
     /// recovers.
-    #[error("the driver has stopped: {first}")]
+    #[error(fmt = halted)]
     Halted {
         /// What failed.
         #[source]
         first: Cause<Error>,
     },
     /// The machine failed.
-    #[error("{call}: {failure}")]
+    #[error(fmt = failed)]
     Machine {
         /// The name of the method that failed.
         call: &'static str,
@@ -137,11 +138,19 @@ impl From<snapshot::Error> for Error {
     }
 }
 
+fn halted(first: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, "the driver has stopped", &**first)
+}
+
+fn failed(call: &str, failure: &Cause<dyn std::error::Error + Send + Sync>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("the machine fails in `{call}`"), &**failure)
+}
+
 /// Prints an index or its absence.
 struct Shown<'i>(&'i Option<u64>);
 
-impl std::fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(index) => write!(f, "{index}"),
             None => f.write_str("none"),
@@ -152,6 +161,16 @@ impl std::fmt::Display for Shown<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_walk_along_the_sources_prints_nothing_twice() {
+        let machine = Error::machine("update", io::Error::from_raw_os_error(5).into());
+        let error = Error::Halted { first: machine.into() };
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let walked: Vec<String> = chain.map(ToString::to_string).collect();
+        let text = "the driver has stopped: the machine fails in `update`: Input/output error (os error 5)";
+        assert_eq!((walked.join(": "), format!("{error:#}")), (text.to_owned(), text.to_owned()));
+    }
 
     #[test]
     fn what_a_machine_failed_with_is_at_the_end_of_the_chain() {

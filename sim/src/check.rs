@@ -174,7 +174,7 @@ fn entries_difference(shard: &Shard, model: &Model, judged: Entries) -> Option<S
                 continue;
             }
             Ok(_) => return Some(format!("{:?}: no entries from {next} on", shard.id())),
-            Err(error) => return Some(format!("{:?}: entries from {next} on: {error}", shard.id())),
+            Err(error) => return Some(format!("{:?}: entries from {next} on: {error:#}", shard.id())),
         };
         for entry in &entries {
             let expected = model.entry(next)?;
@@ -195,7 +195,7 @@ fn damaged_entry(shard: &Shard, model: &Model, index: u64) -> Option<String> {
             (!right).then(|| format!("{:?}: entry {index} of a damaged log is wrong", shard.id()))
         }
         Err(ReadError::Corrupted { .. }) => None,
-        Err(error) => Some(format!("{:?}: entry {index} of a damaged log: {error}", shard.id())),
+        Err(error) => Some(format!("{:?}: entry {index} of a damaged log: {error:#}", shard.id())),
     }
 }
 
@@ -264,7 +264,7 @@ fn read(read: Result<EntryBatch, ReadError>) -> (Answer, EntryBatch) {
         Err(ReadError::Compacted { first, .. }) => Answer::Compacted(first),
         Err(ReadError::Unavailable { last, .. }) => Answer::Unavailable(last),
         Err(ReadError::Corrupted { .. }) => Answer::Corrupted,
-        Err(error) => Answer::Failed(error.to_string()),
+        Err(error) => Answer::Failed(format!("{error:#}")),
     };
     (answer, EntryBatch::default())
 }

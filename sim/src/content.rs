@@ -58,7 +58,7 @@ pub(crate) fn difference(lease: &Lease, tag: u64) -> Result<Option<String>, Erro
         let mut found = Vec::new();
         if let Err(error) = lease.open(&name(nth))?.read_to_end(&mut found) {
             let source = error.get_ref().and_then(|source| source.downcast_ref::<Error>());
-            return source.map_or_else(|| Ok(Some(error.to_string())), |source| Err(source.clone()));
+            return source.map_or_else(|| Ok(Some(format!("{error:#}"))), |source| Err(source.clone()));
         }
         if found != bytes(tag, nth) {
             return Ok(Some(format!("its file {} of {} bytes is not what was written", name(nth), found.len())));

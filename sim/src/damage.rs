@@ -25,7 +25,7 @@ pub(crate) fn verify(world: &World) -> Result<(), Failure> {
         // A log whose making was interrupted; and what a planned fault does.
         Err(logboom_wal::Error::Foreign(_)) => Ok(()),
         Err(_) if world.is_faulty => Ok(()),
-        Err(error) => Err(fail(error.to_string())),
+        Err(error) => Err(fail(format!("{error:#}"))),
     }
 }
 

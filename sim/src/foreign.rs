@@ -149,7 +149,7 @@ impl Foreign {
     /// # Errors
     /// [`Check::Foreign`].
     pub(crate) fn check_written(&self, engine: &Engine) -> Result<(), Failure> {
-        let keys = engine.shard(THEIRS).scan(..).map_err(|error| Failure::new(Check::Foreign, error.to_string()))?;
+        let keys = engine.shard(THEIRS).scan(..).map_err(|error| Failure::new(Check::Foreign, format!("{error:#}")))?;
         let number = |key: &[u8]| key.try_into().map(u64::from_le_bytes).unwrap_or_default();
         let found: BTreeSet<u64> = keys.iter().map(|(key, _)| number(key)).collect();
         let mut written = lock(&self.0.written);

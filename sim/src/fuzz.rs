@@ -24,6 +24,6 @@ pub fn engine_crash(bytes: &[u8]) {
 fn history(bytes: &[u8], scope: Scope) {
     let bytes = &bytes[..bytes.len().min(BYTES_MAX)];
     if let Err(failure) = run(Choices::from_bytes(bytes), scope) {
-        panic!("{failure}");
+        panic!("{failure:#}");
     }
 }

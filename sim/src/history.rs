@@ -139,7 +139,7 @@ impl History {
 
     fn run(&mut self) -> Result<(), Failure> {
         let opened = self.world.open();
-        let mut engine = opened.map_err(|error| Failure::new(Check::Opens, format!("anew: {error}")))?;
+        let mut engine = opened.map_err(|error| Failure::new(Check::Opens, format!("anew: {error:#}")))?;
         for _ in 0..self.weights.rounds {
             if self.choices.are_over() {
                 break;
@@ -296,7 +296,7 @@ impl History {
             self.note_ever(operation);
         }
         let mut batch = engine.batch();
-        let refused = |error: Error| Failure::new(Check::Accepted, format!("a batch refuses: {error}"));
+        let refused = |error: Error| Failure::new(Check::Accepted, format!("a batch refuses: {error:#}"));
         operations.iter().try_for_each(|operation| operation.add(&mut batch)).map_err(refused)?;
         let more = if releases || uniform { 0 } else { self.choices.range(1..6) };
         for _ in 0..more {
@@ -351,7 +351,7 @@ impl History {
             }
             Err(Error::Poisoned { .. }) if self.world.is_faulty => Ok(()),
             Err(Error::Io { .. }) if self.world.is_faulty => Ok(()),
-            Err(error) => Err(Failure::new(Check::Accepted, format!("a batch is refused: {error}"))),
+            Err(error) => Err(Failure::new(Check::Accepted, format!("a batch is refused: {error:#}"))),
         }
     }
 
@@ -367,7 +367,7 @@ impl History {
             Ok(_) => Ok(()),
             Err(Error::Full(_)) if self.world.is_tight() || self.world.is_faulty => Ok(()),
             Err(Error::Poisoned { .. } | Error::Io { .. }) if self.world.is_faulty || self.world.has_halted() => Ok(()),
-            Err(error) => Err(Failure::new(Check::Accepted, format!("reclaiming: {error}"))),
+            Err(error) => Err(Failure::new(Check::Accepted, format!("reclaiming: {error:#}"))),
         }
     }
 
@@ -381,7 +381,7 @@ impl History {
         let mut batch = engine.batch();
         operations.iter().for_each(|operation| operation.apply(&mut models));
         let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
-        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
+        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error:#}")))?;
         if let Ok(ticket) = engine.submit(batch, Durability::Durable) {
             self.take(ticket, models);
         }
@@ -478,7 +478,7 @@ impl History {
         operations.iter().for_each(|operation| operation.apply(&mut models));
         let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
         let written = added.and_then(|()| if batch.is_empty() { Ok(()) } else { engine.write(batch) });
-        written.map_err(|error| Failure::new(Check::Accepted, format!("releasing everything: {error}")))?;
+        written.map_err(|error| Failure::new(Check::Accepted, format!("releasing everything: {error:#}")))?;
         self.states = vec![models];
         for _ in 0..40 {
             self.world.pass(engine, Duration::from_millis(100))?;

@@ -112,7 +112,7 @@ fn scripts(seeds: Range<u64>) -> io::Result<bool> {
             Ok(tried) => tried,
             Err(failure) => {
                 let again = format!("cargo run --release -p logboom-sim -- scripts --seeds 1 --seed {seed}");
-                write(&format!("script {seed} fails: {failure}\nagain: {again}\n"))?;
+                write(&format!("script {seed} fails: {failure:#}\nagain: {again}\n"))?;
                 return Ok(false);
             }
         };
@@ -156,7 +156,7 @@ fn counted(counts: &Counts) -> String {
 }
 
 fn failed(seed: u64, failure: &Failure) -> io::Result<bool> {
-    write(&format!("seed {seed} fails: {failure}\nagain: cargo run --release -p logboom-sim -- --seed {seed}\n"))?;
+    write(&format!("seed {seed} fails: {failure:#}\nagain: cargo run --release -p logboom-sim -- --seed {seed}\n"))?;
     Ok(false)
 }
 

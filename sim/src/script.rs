@@ -234,7 +234,7 @@ impl Progress {
         match self.world.open() {
             Ok(engine) => Ok(Some(engine)),
             Err(_) if self.world.has_halted() || self.world.is_faulty => Ok(None),
-            Err(error) => Err(Failure::new(Check::Opens, error.to_string())),
+            Err(error) => Err(Failure::new(Check::Opens, format!("{error:#}"))),
         }
     }
 
@@ -249,7 +249,7 @@ impl Progress {
         for operation in operations {
             operation.apply(&mut models);
             let added = operation.add(&mut batch);
-            added.map_err(|error| Failure::new(Check::Accepted, error.to_string()))?;
+            added.map_err(|error| Failure::new(Check::Accepted, format!("{error:#}")))?;
         }
         match engine.submit(batch, durability) {
             Ok(ticket) => {
@@ -258,7 +258,7 @@ impl Progress {
             }
             Err(_) if self.world.is_faulty => Ok(None),
             // What crashed away before an opening is missed by what was written for behind it.
-            Err(error) => Err(Failure::new(Check::Accepted, error.to_string())),
+            Err(error) => Err(Failure::new(Check::Accepted, format!("{error:#}"))),
         }
     }
 
@@ -301,7 +301,7 @@ impl Progress {
     fn is_found(&self, world: &World) -> Result<(), Failure> {
         world.disk.clear_faults();
         let opened = world.open();
-        let engine = opened.map_err(|error| Failure::new(Check::Opens, error.to_string()))?;
+        let engine = opened.map_err(|error| Failure::new(Check::Opens, format!("{error:#}")))?;
         if self.found(&engine).is_some() {
             return Ok(());
         }

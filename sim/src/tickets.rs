@@ -69,7 +69,7 @@ impl Tickets {
             return self.answer(number, ticket.wait());
         }
         // A barrier has lazy batches written too.
-        let barrier = engine.barrier().map_err(|error| Failure::new(Check::Accepted, format!("barrier: {error}")))?;
+        let barrier = engine.barrier().map_err(|error| Failure::new(Check::Accepted, format!("barrier: {error:#}")))?;
         for _ in 0..10_000 {
             if barrier.is_done() {
                 return Ok(());
@@ -128,7 +128,7 @@ impl Tickets {
                 self.failed = Some(self.failed.map_or(number, |failed| failed.min(number)));
             }
             Err(error) => {
-                return Err(Failure::new(Check::AckedInOrder, format!("ticket {number} fails: {error}")));
+                return Err(Failure::new(Check::AckedInOrder, format!("ticket {number} fails: {error:#}")));
             }
         }
         match self.failed {

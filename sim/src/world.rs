@@ -237,7 +237,7 @@ impl World {
     /// Opens the directory from another process, after the lock was lost.
     pub(crate) fn open_beside(&mut self) -> Result<(), Failure> {
         let opened = self.disk.open_beside();
-        self.disk = opened.map_err(|error| Failure::new(Check::Opens, error.to_string()))?;
+        self.disk = opened.map_err(|error| Failure::new(Check::Opens, format!("{error:#}")))?;
         self.is_faulty = false;
         Ok(())
     }

@@ -2,15 +2,16 @@
 
 use std::{fmt, io, sync::Arc};
 
-use logboom_disk::Cause;
+use logboom_disk::{Cause, write_error};
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of building, receiving, reading or finding a snapshot.
 ///
-/// The text of an error says everything, what it came from included, since most are printed alone, as a line of a log.
-/// [`source`](std::error::Error::source) gives that as well: print one of the two.
+/// `{:#}` prints all of it in one line: the text of the error, and those of its
+/// [sources](std::error::Error::source) behind it. `{}` leaves the sources out, so that code which walks along them
+/// prints nothing twice.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -48,7 +49,7 @@ pub enum Error {
         offset: u64,
     },
     /// An operation other than a sync failed. The partial snapshot was removed.
-    #[error("{what}: {error}")]
+    #[error(fmt = attempted)]
     Io {
         /// What was attempted.
         what: Arc<str>,
@@ -110,7 +111,7 @@ pub enum Error {
     Stopped,
     /// A sync failed: any unsynced write on the device may be lost, the log's included. The
     /// [host](crate::Host::sync_failed) was notified.
-    #[error("{what}: {error}")]
+    #[error(fmt = attempted)]
     Sync {
         /// What was attempted.
         what: Arc<str>,
@@ -134,6 +135,10 @@ pub enum Error {
         /// The codec.
         codec: &'static str,
     },
+}
+
+fn attempted(what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, what, &**error)
 }
 
 /// The subject of [`Error::TooLarge`].

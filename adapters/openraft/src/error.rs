@@ -1,6 +1,8 @@
 //! Errors.
 
-use logboom::{ReadError, ShardId};
+use std::fmt;
+
+use logboom::{ReadError, ShardId, disk::write_error};
 
 /// The result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -8,7 +10,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// An error of the application's code, of any type.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// An error of a store. Openraft gets it as the source of its own error, and stops the node.
+/// An error of a store. Openraft gets it as the source of its own error, and stops the node. `{:#}` prints its
+/// [sources](std::error::Error::source) as well.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,7 +31,7 @@ pub enum Error {
         absent: u64,
     },
     /// The stored bytes were not written by this crate, or not for these types.
-    #[error("{shard}: {what} is not what was written: {failure}")]
+    #[error(fmt = malformed)]
     Malformed {
         /// The shard.
         shard: ShardId,
@@ -39,7 +42,7 @@ pub enum Error {
         failure: Failure,
     },
     /// The state machine failed.
-    #[error("{shard}: the state machine fails to {what}: {failure}")]
+    #[error(fmt = machine)]
     Machine {
         /// The shard.
         shard: ShardId,
@@ -64,6 +67,14 @@ impl Error {
     pub(crate) fn malformed(shard: ShardId, what: impl Into<String>, failure: impl Into<Failure>) -> Self {
         Self::Malformed { shard, what: what.into(), failure: failure.into() }
     }
+}
+
+fn malformed(shard: &ShardId, what: &str, failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("{shard}: {what} is not what was written"), &**failure)
+}
+
+fn machine(shard: &ShardId, what: &str, failure: &Failure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("{shard}: the state machine fails to {what}"), &**failure)
 }
 
 impl From<logboom::snapshot::Error> for Error {

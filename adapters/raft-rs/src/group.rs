@@ -219,7 +219,7 @@ impl Group {
         if commit > last {
             return Err(Error::Commit { shard, commit, first, last });
         }
-        let last_term = self.term_of(last).map_err(|error| state::malformed(&self.shard, error.to_string()))?;
+        let last_term = self.term_of(last).map_err(|error| state::malformed(&self.shard, format!("{error:#}")))?;
         if term < last_term {
             return Err(Error::Term { shard, term, last_term });
         }

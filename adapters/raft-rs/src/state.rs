@@ -96,7 +96,7 @@ pub(crate) fn decode_conf(bytes: &[u8]) -> Option<ConfState> {
 
 /// The message of a configuration.
 pub(crate) fn encode_conf(shard: &Shard, state: &ConfState) -> Result<Vec<u8>> {
-    state.write_to_bytes().map_err(|error| malformed(shard, format!("a configuration: {error}")))
+    state.write_to_bytes().map_err(|error| malformed(shard, format!("a configuration: {error:#}")))
 }
 
 /// Adds the configuration that holds from `index` on.

@@ -36,7 +36,7 @@ pub fn count(operation: &Operation, profile: Option<&Path>) -> Result<Option<Cou
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         output => output?,
     };
-    understood(&output).map(Some).map_err(|error| format!("{}: {error}", operation.name).into())
+    understood(&output).map(Some).map_err(|error| format!("{}: {error:#}", operation.name).into())
 }
 
 /// The function whose calls are counted, as callgrind names it: whatever the symbols are mangled to, and with the path

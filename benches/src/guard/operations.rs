@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn every_operation_runs_and_is_found() {
         for operation in ALL {
-            let units = operation.run().unwrap_or_else(|error| panic!("{}: {error}", operation.name));
+            let units = operation.run().unwrap_or_else(|error| panic!("{}: {error:#}", operation.name));
             assert!(units > 0, "{} did nothing", operation.name);
             assert_eq!(find(operation.name).map(|found| found.unit), Some(operation.unit));
         }

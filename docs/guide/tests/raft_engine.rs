@@ -76,13 +76,13 @@ impl Both {
             Ok(_) => Ok(entries.iter().map(|entry| entry.index).collect()),
             Err(raft_engine::Error::EntryCompacted) => Err(true),
             Err(raft_engine::Error::EntryNotFound) => Err(false),
-            Err(error) => panic!("{error}"),
+            Err(error) => panic!("{error:#}"),
         };
         let new = match self.new.shard(SHARD).entries(begin..end, bytes) {
             Ok(entries) => Ok(entries.iter().map(|entry| entry.index).collect()),
             Err(ReadError::Compacted { .. }) => Err(true),
             Err(ReadError::Unavailable { .. }) => Err(false),
-            Err(error) => panic!("{error}"),
+            Err(error) => panic!("{error:#}"),
         };
         [old, new]
     }

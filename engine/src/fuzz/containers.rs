@@ -75,8 +75,8 @@ fn stored(sample: &Sample, input: &mut Input<'_>, meter: Meter<'_>) {
     });
     match read {
         Ok(read) => assert!(sealed || read == sample.files, "it passes for what was built"),
-        Err(error @ Error::Damaged { .. }) => assert!(sealed || !untouched, "nothing was changed: {error}"),
-        Err(error) => assert!(sealed, "{error}"),
+        Err(error @ Error::Damaged { .. }) => assert!(sealed || !untouched, "nothing was changed: {error:#}"),
+        Err(error) => assert!(sealed, "{error:#}"),
     }
 }
 
@@ -114,7 +114,7 @@ fn sent(sample: &Sample, input: &mut Input<'_>, meter: Meter<'_>) {
     assert!(allocated <= 64 * len as u64 + (128 << 20), "{allocated} allocated for {len}");
     match received {
         Ok(received) => assert!(sealed || received == sample.files, "it passes for what was sent"),
-        Err(error) => assert!(!untouched && !matches!(error, Error::Sync { .. }), "{error}"),
+        Err(error) => assert!(!untouched && !matches!(error, Error::Sync { .. }), "{error:#}"),
     }
 }
 
@@ -241,6 +241,6 @@ impl Host for Alone {
     }
 
     fn sync_failed(&self, what: &str, error: &io::Error) {
-        panic!("{what}: {error}");
+        panic!("{what}: {error:#}");
     }
 }

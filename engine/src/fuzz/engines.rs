@@ -39,7 +39,7 @@ pub(super) fn open_edited(mut input: Input<'_>, meter: Meter<'_>) {
     let opened = Engine::open_on(Arc::clone(&disk) as _, config(), Runtime::Manual(ManualClock::new(9)));
     let written = match &opened {
         Ok(engine) => Ok(describe(engine.shards(), |id| engine.shard(id), sealed)),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error:#}")),
     };
     // Where files are not of the log, what is its own can be read, and nothing written.
     let is_refused = written.as_ref().is_err_and(|error| {
@@ -62,7 +62,7 @@ pub(super) fn open_edited(mut input: Input<'_>, meter: Meter<'_>) {
 
 /// What there is of each shard, in words.
 fn look(disk: &Arc<MemoryDisk>, sealed: bool) -> Result<Vec<String>, String> {
-    let (store, ..) = open::view(Arc::clone(disk) as _, &config()).map_err(|error| error.to_string())?;
+    let (store, ..) = open::view(Arc::clone(disk) as _, &config()).map_err(|error| format!("{error:#}"))?;
     let shard = |id| Shard::new(Arc::clone(&store), id);
     Ok(describe(store.shard_ids(), shard, sealed))
 }
@@ -92,7 +92,7 @@ fn entries(shard: &Shard, sealed: bool) -> String {
                     told += &format!("{:x} ", hash(&entries));
                 }
                 Err(error) => {
-                    told += &error.to_string();
+                    told += &format!("{error:#}");
                     break;
                 }
             }

@@ -211,7 +211,7 @@ impl Background {
                 step
             }
             Err(error) => {
-                tracing::warn!(machine = self.name, %error, "background work failed");
+                tracing::warn!(machine = self.name, error = format_args!("{error:#}"), "background work failed");
                 core.failures.lock().insert(self.name, error);
                 self.retry_at = now.saturating_add(RETRY);
                 Step::At(self.retry_at)

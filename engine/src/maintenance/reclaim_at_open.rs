@@ -17,7 +17,7 @@ pub(crate) const FREE_SEGMENTS_MAX: u64 = 4;
 /// The log is poisoned. Any other failure is logged: the background tries again.
 pub(crate) fn reclaim_at_open(core: &Core) -> Result<()> {
     if let Err(error) = give_back(core) {
-        tracing::warn!(%error, "an opening could not give back space");
+        tracing::warn!(error = format_args!("{error:#}"), "an opening could not give back space");
     }
     core.wal.prepare_ahead();
     core.wal.poisoned().map_or(Ok(()), |error| Err(error.into()))

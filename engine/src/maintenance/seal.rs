@@ -131,7 +131,7 @@ impl Sealer {
             let extent = cell.published.load().extent;
             for (entries, rows) in state.log.rows_in(&extent, *segment) {
                 if let Err(error) = work.builder.add(*shard, entries, &rows) {
-                    tracing::warn!(%segment, %error, "a segment stays without a footer");
+                    tracing::warn!(%segment, error = format_args!("{error:#}"), "a segment stays without a footer");
                     core.wal.leave_unsealed(*segment);
                     return Ok(Step::Again);
                 }

@@ -99,7 +99,7 @@ fn options_with_listener(config: &Config, losses: &Arc<Losses>) -> Options {
 
 /// Maps each failure to open a directory to an error that a caller can act on.
 fn open_error(error: OpenError) -> Error {
-    let what = error.to_string();
+    let what = format!("{error:#}");
     let io = |what: String, kind: io::ErrorKind, why: &str| Error::io(what, io::Error::new(kind, why));
     match error {
         OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(in_use_by) },

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
-use logboom_disk::{Cause, lacks_files};
+use logboom_disk::{Cause, lacks_files, write_error};
 use logboom_wal::Capacity;
 
 use crate::types::{
@@ -16,8 +16,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call of the engine failed. A batch that was refused has written and changed nothing. Cheap to clone.
 ///
-/// The text of an error includes that of its source, because most errors are printed alone, as a line of a log. Code
-/// that walks the chain of [`source`](std::error::Error::source) prints that text twice.
+/// `{:#}` prints all of it in one line: the text of the error, and those of its
+/// [sources](std::error::Error::source) behind it. `{}` leaves the sources out, so that code which walks along them
+/// prints nothing twice.
 ///
 /// *retry*: the same call may succeed later, when the named condition has changed. *caller*: the same call fails again,
 /// and the log is unchanged. *damage*: some durable data is lost. *fatal*: the log must be opened again.
@@ -151,7 +152,7 @@ pub enum Error {
         got: u64,
     },
     /// A system call failed.
-    #[error("{what}: {error}")]
+    #[error(fmt = attempted)]
     Io {
         /// What was attempted.
         what: Arc<str>,
@@ -199,7 +200,7 @@ pub enum Error {
     },
     /// An earlier write or sync of the log failed. No batch is acknowledged any more, because the state on disk is
     /// unknown; reads still work. Opening the log again recovers it.
-    #[error("the log failed earlier: {first}")]
+    #[error(fmt = poisoned)]
     Poisoned {
         /// The first failure.
         #[source]
@@ -222,7 +223,7 @@ pub enum Error {
         what: Arc<str>,
     },
     /// The directory or disk that a [backup](crate::Engine::backup) is written to failed.
-    #[error("the target of the copy: {}", OfTarget(.error))]
+    #[error(fmt = of_target)]
     Target {
         /// What it was.
         #[source]
@@ -265,7 +266,7 @@ pub enum Error {
     },
 }
 
-/// Why entries, or the term of one, could not be read. Cheap to clone.
+/// Why entries, or the term of one, could not be read. Cheap to clone. `{:#}` prints the sources as well.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -291,7 +292,7 @@ pub enum ReadError {
         what: Arc<str>,
     },
     /// A system call failed. Nothing is known to be lost: the same read may succeed later.
-    #[error("{shard}: {what}: {error}")]
+    #[error(fmt = attempted_for)]
     Io {
         /// The shard.
         shard: ShardId,
@@ -302,7 +303,7 @@ pub enum ReadError {
         error: Cause<io::Error>,
     },
     /// The log cannot be read for another reason than a failed system call: [`Error::Forked`] or [`Error::Bug`].
-    #[error("{shard}: {error}")]
+    #[error(fmt = unreadable)]
     Log {
         /// The shard.
         shard: ShardId,
@@ -490,16 +491,24 @@ impl fmt::Display for Room {
     }
 }
 
-/// An error of a backup's target: compacting the log frees no space there.
-struct OfTarget<'e>(&'e Error);
+fn attempted(what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, what, &**error)
+}
 
-impl fmt::Display for OfTarget<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Error::Full(capacity) => capacity.fmt(f),
-            error => error.fmt(f),
-        }
-    }
+fn attempted_for(shard: &ShardId, what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("{shard}: {what}"), &**error)
+}
+
+fn unreadable(shard: &ShardId, error: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("{shard}: the log cannot be read"), &**error)
+}
+
+fn poisoned(first: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, "the log failed earlier", &**first)
+}
+
+fn of_target(error: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, "the target of the copy failed", &**error)
 }
 
 struct Owner<'o>(&'o Option<String>);

@@ -194,6 +194,8 @@ fn a_refused_batch_is_given_back_as_it_was() {
     batch.overwrite(A, entries(A, 25..27, 2)).unwrap();
     let refused = engine.try_submit(batch, Durability::Durable).unwrap_err();
     assert!(matches!(refused.error, Error::Gap { expected: 20, got: 25, .. }), "{refused}");
+    assert_eq!(refused.to_string(), refused.error.to_string());
+    assert!(std::error::Error::source(&refused).is_none(), "a walk along the sources prints the text once");
     assert_eq!(refused.batch.len(), 2);
     append(&engine, A, 20..25, 1);
     engine.try_submit(refused.batch, Durability::Durable).unwrap().wait().unwrap();

@@ -122,7 +122,7 @@ fn a_copy_needs_its_directory() {
         }
     };
     let error = finished.unwrap_err();
-    assert!(matches!(error, Error::Target { .. }) && error.to_string().contains("LOCK was removed"), "{error}");
+    assert!(matches!(error, Error::Target { .. }) && format!("{error:#}").contains("LOCK was removed"), "{error:#}");
     assert!(!dir.path().join("LOGBOOM").exists());
     append(&engine, A, 4..6, 1);
     engine.close().unwrap();
@@ -267,8 +267,8 @@ fn assert_ends_for(engine: &Engine, what: &str) {
     let mut batch = engine.batch();
     batch.append_payload(B, EntryId { index: 1, term: 1 }, b"too late".to_vec()).unwrap();
     let error = engine.write(batch).unwrap_err();
-    assert!(matches!(error, Error::Poisoned { .. }) && error.to_string().contains(what), "{what}: {error}");
-    assert!(engine.health().poisoned().unwrap().to_string().contains(what));
+    assert!(matches!(error, Error::Poisoned { .. }) && format!("{error:#}").contains(what), "{what}: {error:#}");
+    assert!(format!("{:#}", engine.health().poisoned().unwrap()).contains(what));
 }
 
 /// Runs `act` in a child that is forked, and sees to it that it ends well.

@@ -251,7 +251,7 @@ fn a_footer_that_cannot_be_written_is_tried_again_and_holds_up_no_other() {
         assert!(engine.metrics().index_sealed > 0);
         assert_eq!(unsealed(), [slot], "the others are sealed");
         let is_of_footer = |reason: &Reason| match reason {
-            Reason::Background { machine: "seal", error } => error.to_string().contains("footer"),
+            Reason::Background { machine: "seal", error } => format!("{error:#}").contains("footer"),
             _ => false,
         };
         let is_shown = || engine.health().reasons.iter().any(is_of_footer);

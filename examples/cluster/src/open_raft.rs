@@ -215,12 +215,12 @@ impl Core for OpenRaft {
                 let (calls, counts) = (Arc::clone(&self.calls), Arc::clone(&self.counts));
                 self.runtime.spawn(async move {
                     let answered = group.answer(from, question, &counts).await;
-                    let answer = answered.unwrap_or_else(|error| messages::Answer::Failed(error.to_string()));
+                    let answer = answered.unwrap_or_else(|error| messages::Answer::Failed(format!("{error:#}")));
                     calls.answer(from, number, &answer);
                 });
             }
             Ok(Arrived::Answer) => {}
-            Err(error) => eprintln!("a frame of node {from}: {error}"),
+            Err(error) => eprintln!("a frame of node {from}: {error:#}"),
         }
     }
 
@@ -340,7 +340,7 @@ async fn watch(group: Arc<Group>, counts: Arc<Counts>) {
             if matches!(error, openraft::error::Fatal::Stopped) {
                 return;
             }
-            eprintln!("shard {} cannot go on: {error}", group.shard);
+            eprintln!("shard {} cannot go on: {error:#}", group.shard);
             // The log itself is whole then, and its other groups are not concerned.
             if group.engine.shard(ShardId(group.shard)).quarantine().is_some() {
                 return;

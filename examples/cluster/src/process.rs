@@ -60,7 +60,7 @@ impl Recipe {
 
     /// The failure of a node, and its log file.
     pub(crate) fn told(&self, id: u64, error: &Failure) -> Failure {
-        format!("node {id}: {error}; see {}", self.log(id).display()).into()
+        format!("node {id}: {error:#}; see {}", self.log(id).display()).into()
     }
 
     /// Where a node says what it could not go on with.
@@ -85,7 +85,7 @@ impl Process {
     /// # Errors
     /// When the process is gone, or does something else.
     pub(crate) fn order(&mut self, order: &str) -> Result<(), Failure> {
-        self.tell(order, "done").map_err(|error| format!("the order {order:?}: {error}").into())
+        self.tell(order, "done").map_err(|error| format!("the order {order:?}: {error:#}").into())
     }
 
     fn tell(&mut self, order: &str, answer: &str) -> Result<(), Failure> {

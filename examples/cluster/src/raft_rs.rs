@@ -63,7 +63,7 @@ impl RaftRs {
         thread::Builder::new().name("groups".into()).spawn(move || {
             // A node that cannot trust its log is not a node any more.
             if let Err(error) = event_loop.run(&happened) {
-                eprintln!("the groups cannot go on: {error}");
+                eprintln!("the groups cannot go on: {error:#}");
                 std::process::exit(1);
             }
         })?;

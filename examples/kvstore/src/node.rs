@@ -185,7 +185,7 @@ impl Node {
             Event::Saved(saved) => {
                 // It is tried again by policy. One that is stale was overtaken by the snapshot of another node.
                 let outcome = self.driver.finish(saved);
-                outcome.map_or_else(|error| eprintln!("a snapshot: {error}"), drop);
+                outcome.map_or_else(|error| eprintln!("a snapshot: {error:#}"), drop);
             }
         }
         Ok(())

@@ -72,7 +72,7 @@ impl Peers {
         thread::spawn(move || {
             let outcome = ship(&address, &message, &lease);
             let status = if outcome.is_ok() { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
-            outcome.unwrap_or_else(|error| eprintln!("the snapshot for node {to}: {error}"));
+            outcome.unwrap_or_else(|error| eprintln!("the snapshot for node {to}: {error:#}"));
             events.send(Event::Shipped(to, status)).unwrap_or(());
         });
     }

@@ -140,13 +140,13 @@ fn serve(
     address: &str,
     handle: impl Fn(&mut Request) -> Result<(u16, String), Failure> + Send + Sync + 'static,
 ) -> Result<(), Failure> {
-    let server = Server::http(address).map_err(|error| format!("{address}: {error}"))?;
+    let server = Server::http(address).map_err(|error| format!("{address}: {error:#}"))?;
     let handle = Arc::new(handle);
     thread::spawn(move || {
         for mut request in server.incoming_requests() {
             let handle = Arc::clone(&handle);
             thread::spawn(move || {
-                let (status, said) = handle(&mut request).unwrap_or_else(|error| (400, error.to_string()));
+                let (status, said) = handle(&mut request).unwrap_or_else(|error| (400, format!("{error:#}")));
                 // One that has gone needs no answer.
                 request.respond(Response::from_string(said).with_status_code(status)).unwrap_or(());
             });

@@ -55,7 +55,7 @@ fn check(server: &str) {
     let engine = Engine::open(config).unwrap();
     for ((shard, index), payload) in &acknowledged {
         let entries = engine.shard(ShardId(*shard)).entries(*index..index + 1, u64::MAX);
-        let entries = entries.unwrap_or_else(|error| panic!("entry {index} of shard {shard}: {error}"));
+        let entries = entries.unwrap_or_else(|error| panic!("entry {index} of shard {shard}: {error:#}"));
         assert_eq!(entries.get(*index).unwrap().payload, payload, "entry {index} of shard {shard}");
     }
     eprintln!("{} acknowledged entries, {before} of them before the kill: all there", acknowledged.len());

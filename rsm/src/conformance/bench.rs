@@ -26,7 +26,8 @@ impl<'s, S: Subject> Bench<'s, S> {
 
     /// A bench whose machines are opened before they are used.
     pub(super) fn new_opening(subject: &'s S, seed: u64, open: Opener<'s, S::Machine>) -> Result<Self, Violation> {
-        let broken = |failure: Failure| Violation { rule: Rule::NoFailure, what: format!("the log: {failure}"), seed };
+        let broken =
+            |failure: Failure| Violation { rule: Rule::NoFailure, what: format!("the log: {failure:#}"), seed };
         let log = Log::new(seed).map_err(broken)?;
         let mut bench = Self { subject, random: fastrand::Rng::with_seed(seed), log, open, seed };
         for _ in 0..ENTRIES_MAX {
@@ -47,7 +48,7 @@ impl<'s, S: Subject> Bench<'s, S> {
 
     /// What a method gave that has no reason to fail.
     pub(super) fn unfailing<T>(&self, call: &str, result: Result<T, Failure>) -> Result<T, Violation> {
-        result.map_err(|failure| self.violation(Rule::NoFailure, format!("{call}: {failure}")))
+        result.map_err(|failure| self.violation(Rule::NoFailure, format!("{call}: {failure:#}")))
     }
 
     /// A machine that nothing was applied to.
@@ -115,7 +116,7 @@ impl<'s, S: Subject> Bench<'s, S> {
     pub(super) fn lookup(&self, machine: &S::Machine, random: u64) -> String {
         match machine.lookup(&self.subject.query(random)) {
             Ok(answer) => text(&answer),
-            Err(failure) => format!("failed: {failure}"),
+            Err(failure) => format!("failed: {failure:#}"),
         }
     }
 

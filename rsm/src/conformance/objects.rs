@@ -76,7 +76,7 @@ fn recover<S: Subject<Machine: ObjectSnapshots>>(
     transfer: Transfer<Receiving<S>>,
     end: u64,
 ) -> Result<(), Violation> {
-    let received = transfer.finish().map_err(|error| bench.violation(Rule::ObjectsEnd, error.to_string()))?;
+    let received = transfer.finish().map_err(|error| bench.violation(Rule::ObjectsEnd, format!("{error:#}")))?;
     bench.unfailing("recover_from_objects", machine.recover_from_objects(received, end - 1))
 }
 
@@ -94,12 +94,12 @@ fn send<S: Subject<Machine: ObjectSnapshots>>(
             return Err(bench.violation(Rule::ObjectsRepeat, format!("object {wanted} is another when read again")));
         }
         let received = transfer.receive(&object);
-        received.map_err(|error| bench.violation(Rule::NoFailure, error.to_string()))?;
+        received.map_err(|error| bench.violation(Rule::NoFailure, format!("{error:#}")))?;
         if restarts > 0 && sent > 0 && bench.random.u8(..4) == 0 {
             restarts -= 1;
             let first = read::<S>(bench, reading, 0)?;
             let received = transfer.receive(&first);
-            received.map_err(|error| bench.violation(Rule::NoFailure, error.to_string()))?;
+            received.map_err(|error| bench.violation(Rule::NoFailure, format!("{error:#}")))?;
         }
         sent += 1;
         if sent > OBJECTS_MAX {

@@ -109,7 +109,7 @@ fn check_chunking<S: Subject>(
     let recovered = snapshot.recover(&mut fresh);
     let what = "written and read a few bytes at a time";
     if let Err(failure) = recovered {
-        return Err(bench.violation(Rule::AnyChunking, format!("{what}: {failure}")));
+        return Err(bench.violation(Rule::AnyChunking, format!("{what}: {failure:#}")));
     }
     bench.same_from(Rule::AnyChunking, what, &mut fresh, &mut saved, end)
 }

@@ -1,15 +1,15 @@
 //! Errors of a log, by what a core can do about them.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use logboom::{Cause, ReadError};
+use logboom::{Cause, ReadError, disk::write_error};
 
 use crate::error::Failure;
 
 /// The result type of a log's methods.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of a log. Cheap to clone.
+/// An error of a log. Cheap to clone. `{:#}` prints its [sources](std::error::Error::source) as well.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,7 +21,7 @@ pub enum Error {
     },
     /// The store has failed for good: nothing becomes durable any more, and entries that are not durable may be lost. A
     /// leader resigns; opening the store again recovers it.
-    #[error("the log has failed: {failure}")]
+    #[error(fmt = failed)]
     Failed {
         /// The failure.
         #[source]
@@ -49,7 +49,7 @@ pub enum Error {
         failure: Cause<dyn std::error::Error + Send + Sync>,
     },
     /// An entry exists, or existed, and cannot be read. Other entries can.
-    #[error("the log cannot be read: {failure}")]
+    #[error(fmt = unreadable)]
     Unreadable {
         /// Why.
         #[source]
@@ -77,6 +77,14 @@ impl Error {
     pub fn pack(what: impl Into<Arc<str>>) -> Self {
         Self::Pack { what: what.into() }
     }
+}
+
+fn failed(failure: &Cause<dyn std::error::Error + Send + Sync>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, "the log has failed", &**failure)
+}
+
+fn unreadable(failure: &Cause<dyn std::error::Error + Send + Sync>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, "the log cannot be read", &**failure)
 }
 
 impl From<logboom::Error> for Error {

@@ -115,7 +115,7 @@ fn a_save_that_panics_is_told_and_tried_again() {
     until("it is applied", || runner.reader().applied() == Some(9));
     runner.send(Driver::request_snapshot);
     until("the panic is told", || runner.last_failure().is_some());
-    assert!(runner.last_failure().unwrap().to_string().contains("it cannot be saved"));
+    assert!(format!("{:#}", runner.last_failure().unwrap()).contains("it cannot be saved"));
     assert!(!runner.has_failed());
     runner.send(Driver::request_snapshot);
     until("it is saved", || !engine.snapshots().list(SHARD).is_empty());

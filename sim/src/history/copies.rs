@@ -100,7 +100,7 @@ impl History {
                 marks::hit("copy: cut short");
                 return Ok(());
             }
-            Err(error) => return wrong(format!("it does not open: {error}")),
+            Err(error) => return wrong(format!("it does not open: {error:#}")),
         };
         if let Some(difference) = differences(&engine, models, self.shards(), Entries::Whole) {
             return wrong(difference);
@@ -108,7 +108,7 @@ impl History {
         for (&shard, model) in models {
             for snapshot in &model.snapshots {
                 let lease = engine.snapshots().lease(logboom::ShardId(shard), snapshot.id);
-                let lease = lease.map_err(|error| Failure::new(Check::Copies, format!("{snapshot:x?}: {error}")))?;
+                let lease = lease.map_err(|error| Failure::new(Check::Copies, format!("{snapshot:x?}: {error:#}")))?;
                 let difference = lease
                     .map_or(Ok(Some("it is not there".to_owned())), |lease| content::difference(&lease, snapshot.tag));
                 if difference.as_ref().ok().is_none_or(Option::is_some) {
@@ -126,7 +126,7 @@ impl History {
             Error::Io { .. } | Error::Poisoned { .. } if self.world.is_faulty => Ok(()),
             Error::Snapshot(logboom::snapshot::Error::Io { .. }) if self.world.is_faulty => Ok(()),
             Error::Full(_) if self.world.is_tight() || self.world.is_faulty => Ok(()),
-            error => Err(Failure::new(Check::Copies, format!("it fails: {error}"))),
+            error => Err(Failure::new(Check::Copies, format!("it fails: {error:#}"))),
         }
     }
 }

@@ -72,7 +72,7 @@ impl History {
                 }
             }
             Err(Error::Poisoned { .. }) if self.world.is_faulty => {}
-            Err(error) => return Err(Failure::new(Check::Accepted, format!("closing: {error}"))),
+            Err(error) => return Err(Failure::new(Check::Accepted, format!("closing: {error:#}"))),
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ impl History {
                     left = left.saturating_sub(1);
                     self.crash();
                 }
-                Err(error) => return Err(Failure::new(Check::Opens, error.to_string())),
+                Err(error) => return Err(Failure::new(Check::Opens, format!("{error:#}"))),
             }
         }
     }

@@ -39,28 +39,28 @@ impl History {
         marks::hit(hit.mark());
         let other = self.another_log()?;
         let world = self.world.on(self.world.disk.fork(self.choices.below(u64::MAX)));
-        self.hit(hit, &world.disk, &other).map_err(|error| failed(hit, &format!("the disk: {error}")))?;
+        self.hit(hit, &world.disk, &other).map_err(|error| failed(hit, &format!("the disk: {error:#}")))?;
         check_refused(hit, &world)?;
         match hit {
             // The log is gone.
             Hit::Alone => return Ok(()),
             Hit::Strayed => {
                 let removed = world.disk.remove(STRAY).and_then(|()| world.disk.sync_dir());
-                removed.map_err(|error| failed(hit, &error.to_string()))?;
+                removed.map_err(|error| failed(hit, &format!("{error:#}")))?;
             }
             Hit::Rotten | Hit::Lost | Hit::Replaced => {
-                restore_identity(Arc::clone(&world.disk) as _).map_err(|error| failed(hit, &error.to_string()))?;
+                restore_identity(Arc::clone(&world.disk) as _).map_err(|error| failed(hit, &format!("{error:#}")))?;
             }
         }
         let disk = if self.choices.percent(50) { world.disk.power_cut() } else { Arc::clone(&world.disk) };
-        let engine = self.world.on(disk).open().map_err(|error| failed(hit, &format!("mended: {error}")))?;
+        let engine = self.world.on(disk).open().map_err(|error| failed(hit, &format!("mended: {error:#}")))?;
         self.compare(&engine)
     }
 
     /// The disk of an unrelated log.
     fn another_log(&mut self) -> Result<Arc<SimDisk>, Failure> {
         let world = self.world.on(self.world.another_disk(&mut self.choices));
-        let engine = world.open().map_err(|error| Failure::new(Check::Opens, format!("another log: {error}")))?;
+        let engine = world.open().map_err(|error| Failure::new(Check::Opens, format!("another log: {error:#}")))?;
         drop(engine.close());
         Ok(world.disk)
     }
@@ -113,13 +113,13 @@ fn check_refused(hit: Hit, world: &World) -> Result<(), Failure> {
     let before = contents(&world.disk);
     match world.open() {
         Err(Error::Identity { .. }) => {}
-        Err(error) => return Err(failed(hit, &format!("it is refused with another reason: {error}"))),
+        Err(error) => return Err(failed(hit, &format!("it is refused with another reason: {error:#}"))),
         Ok(_) => return Err(failed(hit, "it opens")),
     }
     let found = match verify(Arc::clone(&world.disk) as Arc<dyn Disk>, Options::default(), &mut |_, _| {}) {
         Ok(report) => report.identity,
         Err(WalError::Identity(fault)) => Some(fault),
-        Err(error) => return Err(failed(hit, &format!("it cannot be verified: {error}"))),
+        Err(error) => return Err(failed(hit, &format!("it cannot be verified: {error:#}"))),
     };
     match found {
         Some(fault) if !hit.is_in(&fault) => return Err(failed(hit, &format!("what is found is {fault:?}"))),

@@ -324,7 +324,7 @@ impl History {
         let mut batch = engine.batch();
         operations.iter().for_each(|operation| operation.apply(&mut models));
         let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
-        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
+        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error:#}")))?;
         self.submitted(engine, engine.submit(batch, Durability::Durable), models)
     }
 }

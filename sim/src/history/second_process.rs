@@ -45,7 +45,7 @@ impl History {
     fn is_over(&mut self, old: &Engine) -> Result<(), Failure> {
         let mut batch = old.batch();
         let added = batch.commit_hint(ShardId(0), &[self.choices.byte()]);
-        added.map(drop).map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
+        added.map(drop).map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error:#}")))?;
         match old.submit(batch, Durability::Durable) {
             Err(Error::Poisoned { .. }) => {}
             other => return Err(Failure::new(Check::FailStop, format!("a batch without the lock: {other:?}"))),

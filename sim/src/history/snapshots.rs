@@ -166,7 +166,7 @@ impl History {
         }
         let disk = SimDisk::new(self.choices.below(u64::MAX), SimOptions::default());
         let sender = self.world.on(disk).open();
-        let sender = sender.map_err(|error| Failure::new(Check::Opens, format!("another one: {error}")))?;
+        let sender = sender.map_err(|error| Failure::new(Check::Opens, format!("another one: {error:#}")))?;
         self.handles.sender = Some(sender.clone());
         Ok(sender)
     }
@@ -231,7 +231,7 @@ impl History {
         let mut batch = engine.batch();
         operations.iter().for_each(|operation| operation.apply(&mut models));
         let added = operations.iter().try_for_each(|operation| operation.add(&mut batch));
-        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error}")))?;
+        added.map_err(|error| Failure::new(Check::Accepted, format!("a batch refuses: {error:#}")))?;
         let outcome = engine.submit(batch, if lazy { Durability::Lazy } else { Durability::Durable });
         match outcome {
             Err(Error::Snapshot(SnapshotError::Stale { .. })) if is_stale => {
@@ -413,7 +413,7 @@ impl History {
             {
                 Ok(())
             }
-            error => Err(wrong(error.to_string())),
+            error => Err(wrong(format!("{error:#}"))),
         }
     }
 }

@@ -150,11 +150,11 @@ impl Seen {
 /// The log as a reader finds it, with every record read by its place; or the error of the opening.
 fn look(disk: &Arc<MemoryDisk>) -> Result<Seen, String> {
     let disk = Arc::clone(disk) as Arc<dyn Disk>;
-    let mut opening = open_read_only(disk, options()).map_err(|error| error.to_string())?;
+    let mut opening = open_read_only(disk, options()).map_err(|error| format!("{error:#}"))?;
     let records = replay(&mut opening)?;
     let report = opening.report().clone();
     let live: Vec<_> = opening.segments().iter().map(|info| info.id).collect();
-    let reader = opening.into_reader().map_err(|error| error.to_string())?;
+    let reader = opening.into_reader().map_err(|error| format!("{error:#}"))?;
     let seen = Seen::new(records, reader.segments(), &report);
     for segment in live {
         drop(reader.read_footer(segment));
@@ -169,7 +169,7 @@ fn look(disk: &Arc<MemoryDisk>) -> Result<Seen, String> {
         Ok(()) => {}
         // The walk takes the missing end of a short file for zeros.
         Err(Error::Corruption(_)) if !report.odd_files.is_empty() => return Ok(seen),
-        Err(error) => panic!("{error}"),
+        Err(error) => panic!("{error:#}"),
     }
     for (found, record) in found.iter().zip(&read) {
         assert_eq!(found.record, name(record), "replayed, and read by its place");
@@ -182,7 +182,7 @@ fn reopen(disk: &Arc<MemoryDisk>) -> (Result<Seen, String>, Option<Opening>) {
     let opened = open(Arc::clone(disk) as _, options(), Runtime::Manual(ManualClock::new(9)));
     let mut opening = match opened {
         Ok(opening) => opening,
-        Err(error) => return (Err(error.to_string()), None),
+        Err(error) => return (Err(format!("{error:#}")), None),
     };
     let seen = replay(&mut opening).map(|records| Seen::new(records, opening.segments(), opening.report()));
     (seen, Some(opening))
@@ -197,7 +197,7 @@ fn replay(opening: &mut Opening) -> Result<(Vec<Found>, Vec<Loss>), String> {
         }
         Ok(())
     });
-    replayed.map(|()| (found, lost)).map_err(|error| error.to_string())
+    replayed.map(|()| (found, lost)).map_err(|error| format!("{error:#}"))
 }
 
 fn name(record: &Record) -> (Sequence, u64, u32) {

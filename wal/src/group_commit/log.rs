@@ -142,7 +142,7 @@ impl Shared {
         // Waiting writers return before any callback runs.
         self.state.admission.close();
         if is_first {
-            tracing::error!(%error, "the log is poisoned");
+            tracing::error!(error = format_args!("{error:#}"), "the log is poisoned");
             self.notices.report(Event::Poisoned(error));
         }
         self.notify();

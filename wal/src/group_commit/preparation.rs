@@ -63,7 +63,10 @@ impl Shared {
         }
         if let Err(failure) = self.state.supply.remove_odd(&freed) {
             let error = self.side_failure("putting a file aside", failure);
-            tracing::warn!(%error, "a freed file could not be removed, the next opening reports it");
+            tracing::warn!(
+                error = format_args!("{error:#}"),
+                "a freed file could not be removed, the next opening reports it"
+            );
         }
         // Only after a failure is known: a checkpoint that is written after a failed sync must still name them.
         self.state.supply.forget(&freed);

@@ -130,7 +130,7 @@ impl ColdReader<'_> {
             Err(error) if is_media_error(&error) => {
                 // If the whole device has failed, nothing is lost.
                 check_device(self.medium, self.has_logboom)?;
-                let what = format!("a record cannot be read: {error}");
+                let what = format!("a record cannot be read: {error:#}");
                 return Err(Error::corruption(place.segment, place.offset, what));
             }
             Err(error) => return Err(failed(segment, error)),

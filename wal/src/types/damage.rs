@@ -51,7 +51,7 @@ impl Damage {
 
     /// A segment that cannot be read.
     pub(crate) fn unreadable(segment: SegmentId, error: &Error) -> Self {
-        let what = format!("the segment cannot be read: {error}");
+        let what = format!("the segment cannot be read: {error:#}");
         Self { kind: DamageKind::Unreadable, segment, offset: 0, group: None, what, lost: Vec::new(), unknown: true }
     }
 

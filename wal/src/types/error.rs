@@ -1,8 +1,8 @@
 //! Errors, by what a caller can do about them.
 
-use std::{io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
-use logboom_disk::Cause;
+use logboom_disk::{Cause, write_error};
 
 use crate::types::{
     damage::{Damage, DamageKind},
@@ -12,8 +12,9 @@ use crate::types::{
 
 /// An error of the log. Cheap to clone: all waiters get the same failure.
 ///
-/// The text of an error includes the texts of its sources, since most errors are printed alone, as a line of a trace.
-/// [`source`](std::error::Error::source) returns the sources as well: print one of the two.
+/// `{:#}` prints all of it in one line: the text of the error, and those of its
+/// [sources](std::error::Error::source) behind it. `{}` leaves the sources out, so that code which walks along them
+/// prints nothing twice.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -59,7 +60,7 @@ pub enum Error {
     #[error("segment {0} was retired")]
     Gone(SegmentId),
     /// The operating system failed an operation that the log can do without, or on which nothing depends yet.
-    #[error("{what}: {error}")]
+    #[error(fmt = attempted)]
     Io {
         /// What was attempted.
         what: Arc<str>,
@@ -83,7 +84,7 @@ pub enum Error {
     },
     /// A write or a sync of the log failed earlier: the state on disk is unknown since, so nothing is acknowledged any
     /// more. Durable records can still be read; opening the log again recovers it.
-    #[error("the log is poisoned by an earlier failure: {first}")]
+    #[error(fmt = poisoned)]
     Poisoned {
         /// The first failure.
         #[source]
@@ -91,7 +92,7 @@ pub enum Error {
     },
     /// The target directory of a copy, or its disk, failed. The log itself is not affected, unless the error inside
     /// says so.
-    #[error("the target of the copy: {0}")]
+    #[error(fmt = of_target)]
     Target(#[source] Cause<Error>),
     /// The records of a batch have more bytes than one group takes.
     #[error("records of {bytes} bytes exceed the limit of one group, {limit} bytes")]
@@ -130,6 +131,18 @@ impl Error {
     }
 }
 
+fn attempted(what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, what, &**error)
+}
+
+fn poisoned(first: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, "the log is poisoned by an earlier failure", &**first)
+}
+
+fn of_target(error: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, "the target of the copy failed", &**error)
+}
+
 /// The resource that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -163,6 +176,26 @@ impl Capacity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Code that reports an error prints its text and those of its sources.
+    #[test]
+    fn a_walk_along_the_sources_prints_nothing_twice() {
+        let io = Error::io("writing", io::Error::from_raw_os_error(5));
+        let io_text = "writing: Input/output error (os error 5)";
+        let poisoned = Error::Poisoned { first: io.clone().into() };
+        let poison_text = format!("the log is poisoned by an earlier failure: {io_text}");
+        let target_text = format!("the target of the copy failed: {poison_text}");
+        for (error, text) in [
+            (Error::Target(poisoned.clone().into()), target_text),
+            (poisoned, poison_text),
+            (io, io_text.to_owned()),
+            (Error::Closed, "the log is closed".to_owned()),
+        ] {
+            let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let walked: Vec<String> = chain.map(ToString::to_string).collect();
+            assert_eq!((walked.join(": "), format!("{error:#}")), (text.clone(), text));
+        }
+    }
 
     #[test]
     fn the_answer_of_the_system_is_at_the_end_of_the_chain() {

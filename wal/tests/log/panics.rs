@@ -95,7 +95,7 @@ fn a_disk_that_panics_where_it_is_asked_for_a_queue_fails() {
         let runtime = if manual { Runtime::Manual(ManualClock::new(1)) } else { Runtime::Threads };
         let refused = open(disk, options(), runtime).unwrap().start().map(drop);
         let Err(Error::Io { error, .. }) = refused else { panic!("{refused:?}") };
-        assert!(error.to_string().contains("the disk has panicked: no queue"), "{error}");
+        assert!(format!("{error:#}").contains("the disk has panicked: no queue"), "{error}");
     }
 }
 
@@ -137,7 +137,7 @@ fn a_disk_whose_reads_panic_refuses_to_open_and_opens_later() {
             Ok(opening) if disk.pending_faults() > 0 => break opening,
             Ok(opening) => assert!(opening.report().damages.is_empty(), "{:?}", opening.report()),
             Err(Error::Io { error, .. }) => {
-                assert!(error.to_string().contains("the disk has panicked"), "{error}");
+                assert!(format!("{error:#}").contains("the disk has panicked"), "{error}");
                 panics += 1;
             }
             Err(error) => panic!("{error}"),

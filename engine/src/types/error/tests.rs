@@ -21,7 +21,6 @@ fn messages_name_the_shard_and_the_bounds() {
 
 #[test]
 fn messages_say_what_to_do() {
-    let target = Error::Target { error: Error::Full(Capacity::Device).into() };
     let holders = "compact shards (`Engine::space` names those that hold the most)";
     for (message, expected) in [
         (Error::Full(Capacity::Device).to_string(), format!("the device is full: {holders}, or free space on it")),
@@ -32,7 +31,6 @@ fn messages_say_what_to_do() {
                  bound"
             ),
         ),
-        (target.to_string(), "the target of the copy: the device is full".to_owned()),
         (
             Error::Quarantined { shard: ShardId(7) }.to_string(),
             "shard 7 is in quarantine: heal it, accept the loss or destroy it (docs/repair.md)".to_owned(),
@@ -55,7 +53,7 @@ fn a_failed_read_is_an_error_of_the_engine() {
         (ReadError::Compacted { shard, index: 2, first: 3 }, "shard 7: entry 2 is compacted: the log begins at 3"),
         (ReadError::Corrupted { shard, range: 3..5, what }, "shard 7: entries 3 to 4 are damaged: a checksum"),
         (ReadError::log(shard, Wal::Io { what: "reading".into(), error }), "shard 7: reading: broken"),
-        (ReadError::log(shard, Wal::Closed), "shard 7: the engine is closed"),
+        (ReadError::log(shard, Wal::Closed), "shard 7: the log cannot be read: the engine is closed"),
         (ReadError::Unavailable { shard, index: 1, last: None }, "shard 7: entry 1 is unavailable: the log is empty"),
         (
             ReadError::Unavailable { shard, index: 9, last: Some(7) },
@@ -63,10 +61,10 @@ fn a_failed_read_is_an_error_of_the_engine() {
         ),
     ];
     for (error, text) in all {
-        assert_eq!((error.shard(), error.to_string()), (shard, text.to_owned()));
+        assert_eq!((error.shard(), format!("{error:#}")), (shard, text.to_owned()));
         let (is_io, is_log) = (matches!(error, ReadError::Io { .. }), matches!(error, ReadError::Log { .. }));
         match Error::from(error) {
-            error @ Error::Io { .. } => assert!(is_io && error.to_string() == text),
+            error @ Error::Io { .. } => assert!(is_io && format!("{error:#}") == text),
             error => assert!(matches!(error, Error::Read(_)) != (is_io || is_log), "{error:?}"),
         }
     }
@@ -86,6 +84,36 @@ fn the_answer_of_the_system_is_at_the_end_of_the_chain() {
         let chain = std::iter::successors(Some(error), |error| error.source());
         let last = chain.last().and_then(|last| last.downcast_ref::<io::Error>()).map(io::Error::raw_os_error);
         assert_eq!(last, Some(Some(5)), "{error}");
+    }
+}
+
+/// Code that reports an error prints its text and those of its sources.
+#[test]
+fn a_walk_along_the_sources_prints_nothing_twice() {
+    use logboom_wal::Error as Wal;
+    let answer = || io::Error::from_raw_os_error(5);
+    let io = || Wal::Io { what: "writing".into(), error: answer().into() };
+    let answered = "writing: Input/output error (os error 5)";
+    let poisoned = || Error::from(Wal::Poisoned { first: io().into() });
+    let all: [(Box<dyn std::error::Error>, String); 7] = [
+        (Error::from(io()).into(), answered.to_owned()),
+        (poisoned().into(), format!("the log failed earlier: {answered}")),
+        (Error::from(Wal::Target(io().into())).into(), format!("the target of the copy failed: {answered}")),
+        (ReadError::log(ShardId(7), io()).into(), format!("shard 7: {answered}")),
+        (
+            ReadError::log(ShardId(7), Wal::Forked { owner: 9 }).into(),
+            "shard 7: the log cannot be read: process 9 opened the log, a forked child cannot use it".to_owned(),
+        ),
+        (Error::from(ReadError::log(ShardId(7), io())).into(), format!("shard 7: {answered}")),
+        (
+            Error::from(logboom_snapshot::Error::Io { what: "writing".into(), error: answer().into() }).into(),
+            answered.to_owned(),
+        ),
+    ];
+    for (error, text) in &all {
+        let chain = std::iter::successors(Some(&**error), |error| error.source());
+        let walked: Vec<String> = chain.map(ToString::to_string).collect();
+        assert_eq!((walked.join(": "), format!("{error:#}")), (text.clone(), text.clone()));
     }
 }
 
@@ -112,7 +140,7 @@ fn every_variant_has_its_row() {
 #[test]
 fn bugs_and_panics_are_no_configuration_errors() {
     use logboom_wal::Error as Wal;
-    let poison = |first: Wal| Error::from(Wal::Poisoned { first: first.into() }).to_string();
+    let poison = |first: Wal| format!("{:#}", Error::from(Wal::Poisoned { first: first.into() }));
     assert_eq!(
         poison(Wal::Abandoned { when: "while" }),
         "the log failed earlier: a batch was abandoned while it was written: a thread has panicked"

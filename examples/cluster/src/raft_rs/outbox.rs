@@ -73,7 +73,7 @@ pub(crate) fn open(mut frame: Bytes) -> Vec<Packet> {
         match Packet::take(&mut frame) {
             Ok(packet) => packets.push(packet),
             Err(error) => {
-                eprintln!("a frame ends early: {error}");
+                eprintln!("a frame ends early: {error:#}");
                 break;
             }
         }

@@ -208,7 +208,7 @@ impl Replica {
     /// again by policy.
     pub(crate) fn saved(&mut self, saved: logboom_rsm::Saved) -> bool {
         let finished = self.driver.finish(saved);
-        finished.inspect_err(|error| eprintln!("a snapshot of shard {}: {error}", self.shard)).is_ok()
+        finished.inspect_err(|error| eprintln!("a snapshot of shard {}: {error:#}", self.shard)).is_ok()
     }
 
     /// Takes a message of a peer. What the core refuses, as an answer to what it does not know of any more, is lost.

@@ -61,7 +61,7 @@ fn send_out(outgoing: &Orders<Outgoing>, mut outbox: Outbox, events: &Sender<Eve
     for Outgoing { shard, message, lease } in outgoing {
         let to = message.to;
         if let Err(error) = send(shard, message, &lease, &mut outbox) {
-            eprintln!("the snapshot of shard {shard} does not reach node {to}: {error}");
+            eprintln!("the snapshot of shard {shard} does not reach node {to}: {error:#}");
             events.send(Event::Taken { shard, by: to, is_good: false }).unwrap_or(());
         }
     }
@@ -94,7 +94,7 @@ impl SnapshotReceiver {
                 Packet::Message(..) | Packet::Taken { .. } => continue,
             };
             if let Err(error) = self.take(from, packet) {
-                eprintln!("the snapshot of shard {shard} from node {from} comes to nothing: {error}");
+                eprintln!("the snapshot of shard {shard} from node {from} comes to nothing: {error:#}");
                 self.coming.remove(&(shard, from));
                 self.answer(shard, from, false);
             }

@@ -25,7 +25,7 @@ fn main() -> Result<std::process::ExitCode> {
     let runtime = match tokio_uring::Runtime::new(&tokio_uring::builder()) {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("no io_uring here: {error}");
+            eprintln!("no io_uring here: {error:#}");
             return Ok(UNAVAILABLE.into());
         }
     };

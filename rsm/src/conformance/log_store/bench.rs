@@ -26,7 +26,7 @@ impl<'s, S: Subject> Bench<'s, S> {
 
     /// What a call gave that has no reason to fail.
     pub(super) fn ok<T>(&self, call: &str, outcome: StoreResult<T>) -> Checked<T> {
-        outcome.map_err(|error| self.violation(format!("{call}: {error}")))
+        outcome.map_err(|error| self.violation(format!("{call}: {error:#}")))
     }
 
     pub(super) fn same<T: PartialEq + Debug>(&self, what: &str, seen: T, expected: T) -> Checked {

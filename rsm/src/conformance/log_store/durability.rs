@@ -146,7 +146,7 @@ fn notice_for_each_batch<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Vio
     let (noted, weak) = (Arc::clone(&notices), Arc::downgrade(&store));
     store.on_append_completion(Arc::new(move |outcome| {
         let durable = weak.upgrade().map(|store| store.last_durable_index());
-        noted.lock().push(outcome.map(|()| durable).map_err(|error| error.to_string()));
+        noted.lock().push(outcome.map(|()| durable).map_err(|error| format!("{error:#}")));
     }));
     for batch in 0..BATCHES {
         bench.append_all(&store, 1 + batch * 3..4 + batch * 3)?;

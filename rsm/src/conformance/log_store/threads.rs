@@ -60,7 +60,7 @@ fn write<S: Subject>(bench: &Bench<'_, S>, store: &S::Store) -> Result<(), Viola
 
 /// Each entry is one of the two that are ever written at its index, and answers have no holes.
 fn look(store: &(impl LogStore + ?Sized)) -> Result<(), String> {
-    let failed = |error: crate::log_store::Error| error.to_string();
+    let failed = |error: crate::log_store::Error| format!("{error:#}");
     let (start, next) = (store.start_index(), store.next_slot());
     if let Some(entries) = store.log_entries(start..next).map_err(failed)? {
         if entries.len() as u64 != next.saturating_sub(start) {
