@@ -93,16 +93,20 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// The process may not read, or not write, the directory or a file in it.
-    #[error("no permission to {what}")]
+    #[error(fmt = forbidden)]
     Permission {
         /// What was tried.
         what: String,
+        /// The error.
+        source: io::Error,
     },
     /// The file system is mounted read-only; [`open_read_only`](crate::open_read_only) works on it.
-    #[error("{} is on a file system that is mounted read-only", dir.display())]
+    #[error(fmt = read_only)]
     ReadOnly {
         /// The directory.
         dir: PathBuf,
+        /// The error.
+        source: io::Error,
     },
     /// The chosen backend does not run here, or an option has an invalid value.
     #[error("{what}: {hint}")]
@@ -120,6 +124,14 @@ pub enum OpenError {
         /// The error.
         source: io::Error,
     },
+}
+
+fn forbidden(what: &str, source: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("no permission to {what}"), source)
+}
+
+fn read_only(dir: &Path, source: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("{} is on a file system that is mounted read-only", dir.display()), source)
 }
 
 fn cannot(what: &str, source: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,8 +155,8 @@ pub(crate) fn refusal(errno: Errno, dir: &Path, what: &str) -> OpenError {
     match errno {
         Errno::NOENT => OpenError::NotFound { dir: missing(dir).into() },
         Errno::NOTDIR => OpenError::NotADirectory { dir: dir.into() },
-        Errno::ROFS => OpenError::ReadOnly { dir: dir.into() },
-        Errno::ACCESS | Errno::PERM => OpenError::Permission { what },
+        Errno::ROFS => OpenError::ReadOnly { dir: dir.into(), source: errno.into() },
+        Errno::ACCESS | Errno::PERM => OpenError::Permission { what, source: errno.into() },
         errno => OpenError::Io { what, source: errno.into() },
     }
 }

@@ -116,7 +116,7 @@ fn a_device_that_is_full_at_opening() -> Result<(), Failed> {
     let log = mount.path().join("log");
     let filler = mount.fill()?;
     match Engine::open(config(&log)) {
-        Err(Error::Full(_)) => {}
+        Err(Error::Full { .. }) => {}
         other => return Err(format!("a new log: {other:?}").into()),
     }
     fs::remove_file(&filler)?;
@@ -130,7 +130,7 @@ fn a_device_that_is_full_at_opening() -> Result<(), Failed> {
     assert_eq!(engine.shard(SHARD).last(), Some(1));
     match engine.close() {
         // Without room for a checkpoint the next opening takes longer, and that is all.
-        Ok(()) | Err(Error::Full(_)) => {}
+        Ok(()) | Err(Error::Full { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     fs::remove_file(filler)?;
@@ -150,7 +150,7 @@ fn a_device_that_fills_up() -> Result<(), Failed> {
             Err(error) => break error,
         }
     };
-    assert!(matches!(full, Error::Full(Capacity::Device)), "{full:?}");
+    assert!(matches!(full, Error::Full { capacity: Capacity::Device, .. }), "{full:?}");
     assert!(next > 100, "{next} entries fitted");
     assert!(engine.health().poisoned().is_none(), "a full device is not poison");
     assert_eq!(engine.shard(SHARD).entries(1..next, 40_000)?.len(), 1);
@@ -161,7 +161,7 @@ fn a_device_that_fills_up() -> Result<(), Failed> {
     engine.write(batch)?;
     let begun = std::time::Instant::now();
     while let Err(error) = write(&engine, next, 30_000) {
-        assert!(matches!(error, Error::Full(Capacity::Device)), "{error:?}");
+        assert!(matches!(error, Error::Full { capacity: Capacity::Device, .. }), "{error:?}");
         assert!(begun.elapsed().as_secs() < 20, "space does not come back: {:?}", engine.metrics());
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -198,7 +198,7 @@ fn a_device_that_is_full_for_checkpoints() -> Result<(), Failed> {
             break error;
         }
     };
-    assert!(matches!(full, Error::Full(Capacity::Device)), "{full:?}");
+    assert!(matches!(full, Error::Full { capacity: Capacity::Device, .. }), "{full:?}");
     until("the failure is shown", || engine.health().is_degraded() && engine.health().serves())?;
     assert!(engine.health().poisoned().is_none(), "a full device is not poison");
 

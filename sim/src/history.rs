@@ -336,7 +336,7 @@ impl History {
                 self.take(ticket, models);
                 Ok(())
             }
-            Err(Error::Full(_)) if self.world.is_tight() || self.world.is_faulty => {
+            Err(Error::Full { .. }) if self.world.is_tight() || self.world.is_faulty => {
                 let is_bounded = self.world.config.space_bytes_max.is_some();
                 marks::hit(if is_bounded {
                     "submit: the log has all the space that it may"
@@ -365,7 +365,7 @@ impl History {
     fn reclaim(&self, engine: &Engine) -> Result<(), Failure> {
         match engine.reclaim() {
             Ok(_) => Ok(()),
-            Err(Error::Full(_)) if self.world.is_tight() || self.world.is_faulty => Ok(()),
+            Err(Error::Full { .. }) if self.world.is_tight() || self.world.is_faulty => Ok(()),
             Err(Error::Poisoned { .. } | Error::Io { .. }) if self.world.is_faulty || self.world.has_halted() => Ok(()),
             Err(error) => Err(Failure::new(Check::Accepted, format!("reclaiming: {error:#}"))),
         }

@@ -32,8 +32,12 @@ pub enum Error {
         what: Arc<str>,
     },
     /// The file system is full. The partial snapshot was removed.
-    #[error("the file system is full")]
-    Full,
+    #[error(fmt = full)]
+    Full {
+        /// The answer: the device is full, or a quota is used up.
+        #[source]
+        error: Cause<io::Error>,
+    },
     /// A chunk or a manifest is of another snapshot or another shard.
     #[error("not of this transfer: {what}")]
     Foreign {
@@ -141,6 +145,10 @@ fn attempted(what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -
     write_error(f, what, &**error)
 }
 
+fn full(error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, "the file system is full", &**error)
+}
+
 /// The subject of [`Error::TooLarge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -159,7 +167,7 @@ impl Error {
     /// The error of an operation other than a sync.
     pub(crate) fn io(what: impl Into<Arc<str>>, error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { error: error.into() },
             _ => Self::Io { what: what.into(), error: error.into() },
         }
     }
@@ -174,8 +182,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Damaged { .. } | Error::Malformed { .. } => io::ErrorKind::InvalidData,
-            Error::Full => io::ErrorKind::StorageFull,
-            Error::Io { error, .. } | Error::Sync { error, .. } => error.kind(),
+            Error::Full { error } | Error::Io { error, .. } | Error::Sync { error, .. } => error.kind(),
             Error::Name { .. } | Error::TooLarge { .. } => io::ErrorKind::InvalidInput,
             Error::Absent { .. } | Error::Missing { .. } => io::ErrorKind::NotFound,
             _ => io::ErrorKind::Other,

@@ -193,5 +193,5 @@ fn start(device: &Arc<Device>, footer: FooterSpace) -> Start {
 }
 
 fn failure() -> Error {
-    Error::Bug { what: "the model's failure" }
+    Error::Bug { what: "the model's failure".into() }
 }

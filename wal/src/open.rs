@@ -10,7 +10,7 @@ use crate::{
     },
     start::Start,
     types::{
-        error::{Capacity, Error},
+        error::Error,
         ids::NUMBER_MAX,
         mutants::{Mutant, unless},
     },
@@ -59,7 +59,7 @@ impl Opening {
         let leap = (WINDOW + 1).saturating_mul(epoch - self.accepted_epoch);
         let first_group = if epoch == 1 { 1 } else { self.accepted.last.saturating_add(leap) };
         if segment.0.max(epoch).max(first_group) >= NUMBER_MAX {
-            return Err(Error::Unsupported("the log has no number left for another segment".to_owned()));
+            return Err(Error::Exhausted);
         }
         let (aside, wrong_size) = (std::mem::take(&mut self.aside), self.mark_odd());
         let size = self.context.identity.segment_bytes;
@@ -112,5 +112,5 @@ impl Opening {
 
 /// The error of an opening that found the log in order and then failed.
 fn opening_failure(error: std::io::Error) -> Error {
-    Capacity::of(&error).map_or_else(|| Error::io("preparing the directory", error), Error::Full)
+    Error::full_or_io("preparing the directory", error)
 }

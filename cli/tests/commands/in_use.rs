@@ -57,7 +57,7 @@ fn fill(engine: &Engine, done: &AtomicBool) {
         }
         match engine.submit(batch, Durability::Durable) {
             // What was compacted is not durable yet.
-            Err(Error::Full(_)) => {}
+            Err(Error::Full { .. }) => {}
             submitted => {
                 drop(submitted.unwrap());
                 first += 2;

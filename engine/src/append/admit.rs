@@ -38,7 +38,7 @@ pub(crate) fn try_submit(core: &Core, batch: &mut Batch<'_>, durability: Durabil
     };
     let permit = admit();
     let submitted = permit.and_then(|permit| append_counted(core, batch, permit, durability, Reservation::finish));
-    if matches!(submitted, Err(Error::Full(_))) {
+    if matches!(submitted, Err(Error::Full { .. })) {
         core.space_requests.request(core);
     }
     submitted
@@ -51,7 +51,7 @@ pub(crate) async fn submit_async(core: &Core, batch: &mut Batch<'_>, durability:
         check(core, batch, durability)?;
         let permit = core.wal.admit_async(batch.bytes()).await?;
         match append_counted(core, batch, permit, durability, Reservation::finish) {
-            Err(Error::Full(_)) if core.wal.has_room() || !is_last => is_last = true,
+            Err(Error::Full { .. }) if core.wal.has_room() || !is_last => is_last = true,
             submitted => return submitted,
         }
         // See `with_room`.
@@ -89,7 +89,7 @@ fn with_room<T>(core: &Core, mut accept: impl FnMut() -> Result<T>) -> Result<T>
     let mut is_last = false;
     loop {
         match accept() {
-            Err(Error::Full(_)) if space::make_room(core)? || !is_last => is_last = true,
+            Err(Error::Full { .. }) if space::make_room(core)? || !is_last => is_last = true,
             outcome => return outcome,
         }
     }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{append::batch::Batch, types::error::Error};
 
-/// A batch that [`Engine::try_submit`](crate::Engine::try_submit) refused, to be submitted again or dropped. As an error
-/// it has the text and the source of [`Rejected::error`].
+/// A batch that [`Engine::try_submit`](crate::Engine::try_submit) refused, to be submitted again or dropped. As an
+/// error it has the text and the source of [`Rejected::error`].
 #[derive(Debug)]
 pub struct Rejected<'a> {
     /// The batch, unchanged.

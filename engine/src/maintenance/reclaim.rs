@@ -218,7 +218,7 @@ impl Reclaimer {
         };
         match read.copy(core) {
             Ok(copied) => work.copied = Some(copied),
-            Err(WalError::Full(_)) if self.damaged.contains(&segment) => {
+            Err(WalError::Full { .. }) if self.damaged.contains(&segment) => {
                 // There is no space to copy all of a damaged segment: first empty segments that free more than they
                 // cost.
                 marks::hit("reclaim: there is no room for what lies beside damage");

@@ -79,7 +79,7 @@ pub(crate) fn reclaim(core: &Core) -> Result<()> {
     // Even after a failure, emptied segments can be freed.
     give_back(core)?;
     match moved {
-        Ok(()) | Err(Error::Full(_)) => sealed,
+        Ok(()) | Err(Error::Full { .. }) => sealed,
         failed => failed,
     }
 }

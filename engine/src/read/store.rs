@@ -95,7 +95,10 @@ impl Store {
             rebuilder.add(&scanned);
             Ok(())
         })?;
-        rebuilder.finish().map_err(|_| WalError::Bug { what: "what a segment holds does not fit in a footer" })
+        rebuilder.finish().map_err(|error| {
+            let what = format!("what segment {segment} holds does not fit in a footer: {error:#}");
+            WalError::Bug { what: what.into() }
+        })
     }
 }
 

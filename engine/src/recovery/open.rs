@@ -105,8 +105,10 @@ fn open_error(error: OpenError) -> Error {
         OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(in_use_by) },
         OpenError::NotADirectory { .. } => Error::Foreign { what },
         OpenError::NotFound { dir } => io(dir.display().to_string(), io::ErrorKind::NotFound, "does not exist"),
-        OpenError::Permission { what } => Error::Permission { what: what.into() },
-        OpenError::ReadOnly { dir } => Error::ReadOnly { what: dir.display().to_string().into() },
+        OpenError::Permission { what, source } => Error::Permission { what: what.into(), error: source.into() },
+        OpenError::ReadOnly { dir, source } => {
+            Error::ReadOnly { what: dir.display().to_string().into(), error: source.into() }
+        }
         OpenError::Backend { .. } => Error::Config { reason: what },
         OpenError::Io { what, source } => Error::io(what, source),
         other => Error::io("opening the directory", io::Error::other(other)),

@@ -34,6 +34,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// | `Config` | caller | change what is named: a field, or the device |
 /// | `Corruption` | damage | docs/repair.md |
 /// | `Empty` | caller | do not submit empty batches |
+/// | `Exhausted` | caller | read it by `Engine::open_read_only`, and write its shards to a new log |
 /// | `Files` | retry | raise the limit of open files, or compact |
 /// | `Foreign` | caller | give another directory |
 /// | `Forked` | caller | use the log in the process that opened it |
@@ -59,11 +60,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A thread panicked in a call that submits. That poisons the log: later batches can never become durable.
-    #[error("a batch was abandoned {when} it was written: a thread has panicked")]
-    Abandoned {
-        /// `before` or `while`.
-        when: &'static str,
-    },
+    #[error("a batch was abandoned before all of it was written: a thread has panicked")]
+    Abandoned,
     /// An index past the end of the log was given to `truncate_after`, `compact_through` or `heal`.
     #[error("{shard}: index {index} is beyond the last entry ({})", Shown(*.last))]
     Beyond {
@@ -111,12 +109,19 @@ pub enum Error {
     /// A batch without operations was submitted.
     #[error("the batch is empty")]
     Empty,
+    /// The numbers of segments, openings or groups are used up. The log can be read, by
+    /// [`Engine::open_read_only`](crate::Engine::open_read_only).
+    #[error("the log has no number left for another segment")]
+    Exhausted,
     /// The process or the system has reached its limit of open files. A log keeps one file open for each segment in
     /// use, and about twenty others. Raise the limit (`ulimit -n`, `LimitNOFILE`), use larger segments, or compact.
-    #[error("too many open files: {what}")]
+    #[error(fmt = lacks_descriptors)]
     Files {
         /// What was attempted.
         what: Arc<str>,
+        /// The answer.
+        #[source]
+        error: Cause<io::Error>,
     },
     /// The directory does not hold a log of this engine.
     #[error("not a Logboom directory: {what}")]
@@ -139,8 +144,14 @@ pub enum Error {
     },
     /// No prepared segment is left, and there is no space for another; [`Capacity`] says which limit was hit.
     /// Compacting frees space. Accepted batches are not affected.
-    #[error("{capacity}: {room}", capacity = .0, room = Room(*.0))]
-    Full(Capacity),
+    #[error(fmt = full)]
+    Full {
+        /// Which limit was hit.
+        capacity: Capacity,
+        /// The answer of the system; `None` for the log's own bound.
+        #[source]
+        error: Option<Cause<io::Error>>,
+    },
     /// An entry was appended that does not continue the log.
     #[error("{shard}: entry {got} does not continue the log, {expected} would")]
     Gap {
@@ -193,10 +204,13 @@ pub enum Error {
         operation: &'static str,
     },
     /// The process lacks the permission for the directory or a file in it.
-    #[error("no permission: {what}")]
+    #[error(fmt = forbidden)]
     Permission {
         /// What was attempted.
         what: Arc<str>,
+        /// The answer.
+        #[source]
+        error: Cause<io::Error>,
     },
     /// An earlier write or sync of the log failed. No batch is acknowledged any more, because the state on disk is
     /// unknown; reads still work. Opening the log again recovers it.
@@ -217,10 +231,13 @@ pub enum Error {
     #[error(transparent)]
     Read(ReadError),
     /// The file system is mounted read-only.
-    #[error("read-only file system: {what}")]
+    #[error(fmt = read_only)]
     ReadOnly {
         /// What was attempted.
         what: Arc<str>,
+        /// The answer.
+        #[source]
+        error: Cause<io::Error>,
     },
     /// The directory or disk that a [backup](crate::Engine::backup) is written to failed.
     #[error(fmt = of_target)]
@@ -371,14 +388,14 @@ impl Error {
 
     pub(crate) fn shared_io(what: Arc<str>, error: Cause<io::Error>) -> Self {
         if lacks_files(&error) {
-            return Self::Files { what };
+            return Self::Files { what, error };
         }
         if let Some(capacity) = Capacity::of(&error) {
-            return Self::Full(capacity);
+            return Self::Full { capacity, error: Some(error) };
         }
         match error.kind() {
-            io::ErrorKind::PermissionDenied => Self::Permission { what },
-            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { what },
+            io::ErrorKind::PermissionDenied => Self::Permission { what, error },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { what, error },
             _ => Self::Io { what, error },
         }
     }
@@ -424,14 +441,15 @@ impl From<logboom_wal::Error> for Error {
     fn from(error: logboom_wal::Error) -> Self {
         use logboom_wal::Error as Wal;
         match error {
-            Wal::Abandoned { when } => Self::Abandoned { when },
-            Wal::Bug { what } => Self::Bug { what: what.into() },
+            Wal::Abandoned => Self::Abandoned,
+            Wal::Bug { what } => Self::Bug { what },
             Wal::Busy => Self::Busy,
             Wal::Closed => Self::Closed,
             Wal::Corruption(_) => Self::malformed(error.to_string()),
+            Wal::Exhausted => Self::Exhausted,
             Wal::Foreign(what) => Self::Foreign { what },
             Wal::Forked { owner } => Self::Forked { owner },
-            Wal::Full(capacity) => Self::Full(capacity),
+            Wal::Full { capacity, error } => Self::Full { capacity, error },
             Wal::Identity(fault) => Self::Identity { what: fault.to_string().into() },
             Wal::Io { what, error } => Self::shared_io(what, error),
             // The engine made the call.
@@ -486,7 +504,7 @@ impl fmt::Display for Room {
         f.write_str(match self.0 {
             Capacity::Bound { .. } => ", or raise the bound",
             Capacity::Quota => ", or have the quota raised",
-            _ => ", or free space on it",
+            _ => " of the log that lies there, or free space on it",
         })
     }
 }
@@ -501,6 +519,26 @@ fn attempted_for(shard: &ShardId, what: &str, error: &Cause<io::Error>, f: &mut 
 
 fn unreadable(shard: &ShardId, error: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write_error(f, format_args!("{shard}: the log cannot be read"), &**error)
+}
+
+fn lacks_descriptors(what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("the limit of open files is reached: {what}"), &**error)
+}
+
+fn forbidden(what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("no permission: {what}"), &**error)
+}
+
+fn read_only(what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_error(f, format_args!("the file system is mounted read-only: {what}"), &**error)
+}
+
+fn full(capacity: &Capacity, error: &Option<Cause<io::Error>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let text = format_args!("{capacity}: {}", Room(*capacity));
+    match error {
+        Some(error) => write_error(f, text, &**error),
+        None => f.write_fmt(text),
+    }
 }
 
 fn poisoned(first: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

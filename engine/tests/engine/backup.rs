@@ -322,7 +322,8 @@ fn a_target_that_is_full() {
     let disk = target(5);
     disk.set_capacity(600 << 10);
     let refused = engine.backup_on(disk.clone()).unwrap().finish();
-    assert!(matches!(refused, Err(Error::Target { error }) if matches!(*error, Error::Full(Capacity::Device))));
+    let Err(Error::Target { error }) = refused else { panic!("{refused:?}") };
+    assert!(matches!(*error, Error::Full { capacity: Capacity::Device, .. }), "{error:#}");
     assert!(engine.health().is_good());
     disk.set_capacity(u64::MAX);
     engine.backup_on(disk.clone()).unwrap().finish().unwrap();

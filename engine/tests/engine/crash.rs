@@ -153,7 +153,7 @@ fn a_checkpoint_that_fails_is_shown_and_tried_again() {
             shown |= engine.health().reasons.iter().any(failed);
             match engine.write(batch) {
                 Ok(()) => break,
-                Err(Error::Full(_)) => ground.pass(&engine, std::time::Duration::from_secs(1)),
+                Err(Error::Full { .. }) => ground.pass(&engine, std::time::Duration::from_secs(1)),
                 Err(error) => panic!("{error}"),
             }
         }

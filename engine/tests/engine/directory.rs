@@ -224,7 +224,7 @@ fn a_view_of_a_log_that_reuses_its_segments_finds_no_damage() {
                 }
                 match engine.submit(batch, Durability::Durable) {
                     // What was compacted is not durable yet.
-                    Err(Error::Full(_)) => {}
+                    Err(Error::Full { .. }) => {}
                     submitted => {
                         drop(submitted.unwrap());
                         last += 2;

@@ -37,7 +37,7 @@ fn fill_and_compact(engine: &Engine, rng: &mut fastrand::Rng, sizes: std::ops::R
     while full < times {
         match put(engine, next, rng.usize(sizes.clone())) {
             Ok(()) => next += 1,
-            Err(Error::Full(Capacity::Device)) => {
+            Err(Error::Full { capacity: Capacity::Device, .. }) => {
                 full += 1;
                 if engine.shard(A).last().is_some() {
                     let space =
@@ -119,7 +119,7 @@ fn a_full_device_is_emptied_shard_by_shard() {
                 engine.write(batch)
             });
             let full = full.filter_map(Result::err).next().unwrap();
-            assert!(matches!(full, Error::Full(Capacity::Device)), "{full}");
+            assert!(matches!(full, Error::Full { capacity: Capacity::Device, .. }), "{full}");
             for shard in (0..SHARDS).map(ShardId) {
                 let Some(last) = engine.shard(shard).last() else { continue };
                 let mut batch = engine.batch();
@@ -154,7 +154,7 @@ fn a_full_device_is_emptied_where_batches_append_and_compact() {
                 engine.write(batch)
             });
             let full = full.filter_map(Result::err).next().unwrap();
-            assert!(matches!(full, Error::Full(Capacity::Device)), "{full}");
+            assert!(matches!(full, Error::Full { capacity: Capacity::Device, .. }), "{full}");
             let last = engine.shard(B).last().unwrap();
             let mut batch = engine.batch();
             batch.compact_through(B, last).unwrap();

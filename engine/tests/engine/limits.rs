@@ -249,12 +249,16 @@ fn a_full_log_says_what_is_full() {
     let mut bounded = Ground::sim(1);
     bounded.config.space_bytes_max = Some(2 << 20);
     let error = fill(&bounded);
-    assert!(matches!(error, Error::Full(Capacity::Bound { bytes_max: 2_097_152 })), "{error:?}");
+    assert!(matches!(error, Error::Full { capacity: Capacity::Bound { bytes_max: 2_097_152, .. }, .. }), "{error:?}");
+    assert!(
+        matches!(error, Error::Full { capacity: Capacity::Bound { used_bytes, .. }, .. } if used_bytes <= 2_097_152)
+    );
     assert!(error.to_string().contains("space_bytes_max") && error.to_string().contains("2097152"), "{error}");
+    assert!(error.to_string().contains("786432 of them unused and kept back"), "three segments: {error}");
 
     let ground = Ground::on(SimDisk::new(1, SimOptions { capacity: 4 << 20, ..SimOptions::default() }), 1);
     let error = fill(&ground);
-    assert!(matches!(error, Error::Full(Capacity::Device)), "{error:?}");
+    assert!(matches!(error, Error::Full { capacity: Capacity::Device, .. }), "{error:?}");
     assert!(error.to_string().starts_with("the device is full: compact shards"), "{error}");
 }
 

@@ -131,7 +131,7 @@ fn fits(engine: &Engine, index: u64) -> bool {
     batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![1; 28_000])).unwrap();
     match engine.write(batch) {
         Ok(_) => true,
-        Err(Error::Full(Capacity::Device)) => false,
+        Err(Error::Full { capacity: Capacity::Device, .. }) => false,
         Err(error) => panic!("{error}"),
     }
 }
@@ -230,7 +230,7 @@ fn open_files_are_bounded_by_segments_in_use() {
     }
     engine.close().unwrap();
     let answer = open_with_few_files(&ground, 64, None);
-    assert!(answer.contains("too many open files: ") && answer.contains(", true"), "{answer}");
+    assert!(answer.contains("the limit of open files is reached: ") && answer.contains(", true"), "{answer}");
     let engine = ground.open();
     assert_eq!((engine.shard(B).last(), engine.shard(C).last()), (Some(1), Some(800)));
     engine.close().unwrap();
@@ -245,7 +245,9 @@ fn an_opening_beyond_the_limit_of_open_files_says_so() {
     append(&engine, B, 1..2, 1);
     engine.close().unwrap();
     let answers: Vec<String> = (8..24).map(|limit| open_with_few_files(&ground, limit, Some("blocking"))).collect();
-    let refused = answers.iter().filter(|answer| answer.contains("too many open files: ") && answer.contains(", true"));
+    let refused = answers
+        .iter()
+        .filter(|answer| answer.contains("the limit of open files is reached: ") && answer.contains(", true"));
     let refused = refused.count();
     assert!(refused > 3, "{answers:#?}");
     let opened = answers.iter().filter(|answer| answer.contains("opened ")).count();

@@ -145,7 +145,7 @@ fn a_log_of_bounded_size_makes_room_or_says_who_holds_it() {
             batch.append_payload(A, EntryId { index: nth + 1, term: 1 }, payload).unwrap();
             engine.submit(batch, Durability::Durable).and_then(|ticket| ticket.wait()).err()
         });
-        assert!(matches!(full, Some(Error::Full(Capacity::Bound { .. }))), "{full:?}");
+        assert!(matches!(full, Some(Error::Full { capacity: Capacity::Bound { .. }, .. })), "{full:?}");
         let report = engine.space();
         assert!(report.shards.iter().any(|space| space.shard == A), "{report:?}");
         assert!(report.segments + report.free_segments <= bound, "{report:?}");
@@ -192,7 +192,7 @@ fn futures_wait_for_room_as_well() {
         // All of it is held: the answer comes, and it is the reason.
         let (full, last) =
             (2_000..10_000).find_map(|index| submit(index).err().map(|error| (error, index - 1))).unwrap();
-        assert!(matches!(full, Error::Full(Capacity::Bound { .. })), "{full:?}");
+        assert!(matches!(full, Error::Full { capacity: Capacity::Bound { .. }, .. }), "{full:?}");
         write(&engine, |batch| batch.compact_through(HOT, last).map(drop));
         submit(last + 1).unwrap().wait().unwrap();
         check(&engine.shard(ShardId(100)), 1..286, 1);

@@ -125,7 +125,7 @@ impl History {
             Error::Target { .. } if is_faulty => Ok(()),
             Error::Io { .. } | Error::Poisoned { .. } if self.world.is_faulty => Ok(()),
             Error::Snapshot(logboom::snapshot::Error::Io { .. }) if self.world.is_faulty => Ok(()),
-            Error::Full(_) if self.world.is_tight() || self.world.is_faulty => Ok(()),
+            Error::Full { .. } if self.world.is_tight() || self.world.is_faulty => Ok(()),
             error => Err(Failure::new(Check::Copies, format!("it fails: {error:#}"))),
         }
     }

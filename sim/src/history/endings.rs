@@ -65,7 +65,7 @@ impl History {
         match engine.close() {
             Ok(()) => self.forget_but_last(),
             // Everything is durable; only the next opening takes longer.
-            Err(Error::Io { .. } | Error::Full(_)) if self.world.is_faulty || self.world.is_tight() => {
+            Err(Error::Io { .. } | Error::Full { .. }) if self.world.is_faulty || self.world.is_tight() => {
                 marks::hit("closing without a checkpoint");
                 if !self.poisoned {
                     self.forget_but_last();
@@ -117,14 +117,14 @@ impl History {
                     self.crash();
                     drop(engine);
                 }
-                Err(Error::Full(_)) if self.world.is_small => self.world.free_space(),
+                Err(Error::Full { .. }) if self.world.is_small => self.world.free_space(),
                 // Nothing has changed: the next one reads what is there.
                 Err(Error::Corruption { .. } | Error::Foreign { .. } | Error::Identity { .. }) if is_stale => {
                     marks::hit("damage: an opening refuses what it reads");
                     // Choices that have run out would have every opening read it.
                     refused = true;
                 }
-                Err(Error::Io { .. } | Error::Full(_) | Error::Poisoned { .. } | Error::Identity { .. })
+                Err(Error::Io { .. } | Error::Full { .. } | Error::Poisoned { .. } | Error::Identity { .. })
                     if self.world.is_faulty =>
                 {
                     marks::hit_if(self.world.has_halted(), "recovery: crashed in the middle of an operation");

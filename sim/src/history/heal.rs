@@ -94,7 +94,7 @@ impl History {
 
     fn tolerate(&self, error: Error) -> Result<(), Failure> {
         match error {
-            Error::Poisoned { .. } | Error::Io { .. } | Error::Full(_) if self.world.is_faulty => Ok(()),
+            Error::Poisoned { .. } | Error::Io { .. } | Error::Full { .. } if self.world.is_faulty => Ok(()),
             error => Err(Failure::new(Check::Accepted, format!("in spite of damage: {error:#}"))),
         }
     }

@@ -399,7 +399,9 @@ impl History {
     fn is_in_the_way(&self, error: Error) -> Result<(), Failure> {
         let is_damaged = self.weights.damages > 0 || self.live_damage.is_some();
         match error {
-            Error::Snapshot(SnapshotError::Full) | Error::Full(_) if self.world.is_tight() || self.world.is_faulty => {
+            Error::Snapshot(SnapshotError::Full { .. }) | Error::Full { .. }
+                if self.world.is_tight() || self.world.is_faulty =>
+            {
                 Ok(())
             }
             Error::Snapshot(SnapshotError::Io { .. } | SnapshotError::Sync { .. }) | Error::Poisoned { .. }

@@ -163,7 +163,7 @@ fn a_full_disk_costs_only_that_snapshot() {
             let (list, error) = scene.work(&store, work);
             let context = format!("{work:?} with {kib} KiB: {error:?}");
             match error {
-                Some(Error::Full) => full += 1,
+                Some(Error::Full { .. }) => full += 1,
                 None => {}
                 Some(error) => panic!("{context}: {error}"),
             }

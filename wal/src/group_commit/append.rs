@@ -191,7 +191,7 @@ impl Staging {
         let Some(open) = &mut self.open else { return Ok(None) };
         let Some(carver) = &mut self.carver else { return Ok(None) };
         let Some(region) = carver.carve(batch.bytes) else {
-            return Err(Error::Bug { what: "a group outgrew its chunk" });
+            return Err(Error::Bug { what: "a group outgrew its chunk".into() });
         };
         let at = open.group.shape.records_end();
         let sequence = Sequence::new(open.group.sequence, open.group.shape.records);
@@ -269,7 +269,7 @@ impl Staging {
         let at = carver.position();
         let limit = carver.remaining();
         let Some(header) = carver.carve(GROUP_HEADER + round_up(self.echo_due, LINE)) else {
-            return Err(Error::Bug { what: "a group outgrew its chunk" });
+            return Err(Error::Bug { what: "a group outgrew its chunk".into() });
         };
         let group = ClosedGroup {
             sequence: self.next_group,
@@ -306,7 +306,7 @@ impl Staging {
             return Ok(None);
         }
         let region = self.carver.as_mut().and_then(|carver| carver.carve(prefix));
-        region.map(Some).ok_or(Error::Bug { what: "a chunk is smaller than a block" })
+        region.map(Some).ok_or_else(|| Error::Bug { what: "a chunk is smaller than a block".into() })
     }
 
     fn close_open(&mut self) {
@@ -409,7 +409,7 @@ impl Reservation {
     pub fn finish_for_waiter(mut self) -> Ticket {
         let whole = self.writer.take().is_some_and(RecordWriter::freeze);
         if !whole {
-            self.shared.poison(Error::Abandoned { when: "while" });
+            self.shared.poison(Error::Abandoned);
         }
         match self.durability {
             Durability::Durable => self.shared.scheduler.request_write(self.group),
@@ -423,7 +423,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         if self.writer.take().is_some() {
             // Its bytes are never frozen, so its group can never be written.
-            self.shared.poison(Error::Abandoned { when: "before" });
+            self.shared.poison(Error::Abandoned);
         }
         if self.writers.leave() {
             self.shared.scheduler.kick();

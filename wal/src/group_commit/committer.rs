@@ -496,5 +496,5 @@ fn durable_from(facts: &Facts) -> usize {
 }
 
 fn records_missing() -> Error {
-    Error::Bug { what: "a group was closed before its records were written" }
+    Error::Bug { what: "a group was closed before its records were written".into() }
 }

@@ -21,7 +21,7 @@ use crate::{
     },
     segments::slots::Failure,
     types::{
-        error::{Capacity, Error},
+        error::Error,
         marks,
         mutants::{Mutant, unless},
     },
@@ -153,7 +153,7 @@ impl Shared {
     /// Handles a side failure, see [`Failure`]; returns the error.
     pub(crate) fn side_failure(&self, what: &str, failure: Failure) -> Error {
         match failure {
-            Failure::Write(error) => Capacity::of(&error).map_or_else(|| Error::io(what, error), Error::Full),
+            Failure::Write(error) => Error::full_or_io(what, error),
             Failure::Sync(error) => {
                 marks::hit("side failure: a sync fails");
                 let error = Error::io(what, error);

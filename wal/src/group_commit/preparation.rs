@@ -7,7 +7,7 @@ use crate::{
         supply::{NotAdded, PREPARE},
     },
     types::{
-        error::{Capacity, Error},
+        error::Error,
         ids::SegmentId,
         mutants::{Mutant, unless},
     },
@@ -20,7 +20,7 @@ impl Shared {
     /// [`Error::Full`], [`Error::Io`]; a failed sync also poisons the log.
     pub(crate) fn allocate_now(&self) -> Result<(), Error> {
         self.state.supply.allocate_now().map_err(|why| match why {
-            NotAdded::Bound { bytes_max } => Error::Full(Capacity::Bound { bytes_max }),
+            NotAdded::Bound(capacity) => Error::Full { capacity, error: None },
             NotAdded::Failed(failure) => self.not_prepared(failure),
         })
     }

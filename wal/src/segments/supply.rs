@@ -15,7 +15,7 @@ use crate::{
         unreadable::is_media_error,
     },
     types::{
-        error::Error,
+        error::{Capacity, Error},
         marks,
         mutants::{Mutant, unless},
     },
@@ -63,8 +63,8 @@ impl Purpose {
 /// Why no segment was added.
 #[derive(Debug)]
 pub(crate) enum NotAdded {
-    /// The log has reached its bound of bytes.
-    Bound { bytes_max: u64 },
+    /// The log has reached its bound of bytes: [`Capacity::Bound`].
+    Bound(Capacity),
     /// The file could not be made: see [`Supply::add`].
     Failed(Failure),
 }
@@ -195,13 +195,24 @@ impl Supply {
     pub(crate) fn allocate_now(&self) -> Result<(), NotAdded> {
         if !self.reserve_file() {
             marks::hit("supply: the log may not grow");
-            return Err(NotAdded::Bound { bytes_max: self.bytes_max });
+            return Err(NotAdded::Bound(self.bound()));
         }
         marks::hit("supply: a segment is allocated on the spot");
         let slot = self.next_slot();
         let disk = &*self.disk;
         let made = begin(disk, slot, self.segment_bytes).map_err(Failure::Write);
         self.add(slot, made.and_then(|file| finish(disk, slot, &*file))).map_err(NotAdded::Failed)
+    }
+
+    /// The bound, and what is in use of it.
+    fn bound(&self) -> Capacity {
+        let state = self.state.lock();
+        let kept_back = state.ready.len().min(KEPT_BACK) as u64;
+        Capacity::Bound {
+            bytes_max: self.bytes_max,
+            used_bytes: state.files * self.segment_bytes,
+            kept_back_bytes: kept_back * self.segment_bytes,
+        }
     }
 
     /// Queues a dead segment for recycling, once `group`, which holds the record that frees it, is durable.

@@ -20,11 +20,8 @@ use crate::types::{
 pub enum Error {
     /// A batch was abandoned after it got its place in the log: its reservation was dropped, or the code that wrote its
     /// records panicked. Its group can never be written, so this poisons the log.
-    #[error("a batch was abandoned {when} it was written")]
-    Abandoned {
-        /// `before` or `while`.
-        when: &'static str,
-    },
+    #[error("a batch was abandoned before all of it was written")]
+    Abandoned,
     /// The bytes that are accepted and not yet durable have reached their bound. Nothing was written; try again later.
     #[error("the bytes in flight have reached the admission limit")]
     Busy,
@@ -32,7 +29,7 @@ pub enum Error {
     #[error("a bug of the log: {what}")]
     Bug {
         /// The invariant.
-        what: &'static str,
+        what: Arc<str>,
     },
     /// The log was closed.
     #[error("the log is closed")]
@@ -40,6 +37,9 @@ pub enum Error {
     /// Recovery or a read found bytes that cannot be what was written; nothing was changed.
     #[error("corruption in segment {} at byte {}: {}", .0.segment, .0.offset, .0.what)]
     Corruption(Arc<Damage>),
+    /// The numbers of segments, epochs or groups are used up: the log can be read, and written no more.
+    #[error("the log has no number left for another segment")]
+    Exhausted,
     /// The directory holds something other than a log of this kind.
     #[error("not a Logboom directory: {0}")]
     Foreign(String),
@@ -51,8 +51,14 @@ pub enum Error {
     },
     /// No prepared segment is left, and there is no space for another. Nothing was written; compacting and reclaiming
     /// still work.
-    #[error("no prepared segment is left, and {0}")]
-    Full(Capacity),
+    #[error(fmt = full)]
+    Full {
+        /// Which limit was hit.
+        capacity: Capacity,
+        /// The answer of the operating system; `None` for the log's own bound.
+        #[source]
+        error: Option<Cause<io::Error>>,
+    },
     /// `LOGBOOM` is damaged, or some files are not of the log that it names. Nothing was changed.
     #[error("the log's identity: {0}")]
     Identity(Arc<IdentityFault>),
@@ -118,6 +124,14 @@ impl Error {
         Self::Io { what: what.into(), error: error.into() }
     }
 
+    /// [`Error::Full`] if the operating system says that a resource is used up, or [`Error::Io`].
+    pub(crate) fn full_or_io(what: impl Into<Arc<str>>, error: io::Error) -> Self {
+        match Capacity::of(&error) {
+            Some(capacity) => Self::Full { capacity, error: Some(error.into()) },
+            None => Self::io(what, error),
+        }
+    }
+
     pub(crate) fn corruption(segment: SegmentId, offset: u32, what: impl Into<String>) -> Self {
         Self::Corruption(Arc::new(Damage {
             kind: DamageKind::Records,
@@ -135,6 +149,14 @@ fn attempted(what: &str, error: &Cause<io::Error>, f: &mut fmt::Formatter<'_>) -
     write_error(f, what, &**error)
 }
 
+fn full(capacity: &Capacity, error: &Option<Cause<io::Error>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let text = format_args!("no prepared segment is left, and {capacity}");
+    match error {
+        Some(error) => write_error(f, text, &**error),
+        None => f.write_fmt(text),
+    }
+}
+
 fn poisoned(first: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write_error(f, "the log is poisoned by an earlier failure", &**first)
 }
@@ -148,10 +170,18 @@ fn of_target(error: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[non_exhaustive]
 pub enum Capacity {
     /// The log's own bound: another segment file would exceed it.
-    #[error("the log has reached its bound of {bytes_max} bytes (space_bytes_max)")]
+    #[error(
+        "the log has reached its bound of {bytes_max} bytes (space_bytes_max): its segment files take {used_bytes} \
+         bytes, {kept_back_bytes} of them unused and kept back for reclaiming and for the next opening"
+    )]
     Bound {
         /// [`Options::space_bytes_max`](crate::Options::space_bytes_max).
         bytes_max: u64,
+        /// What all segment files take: a whole number of segments, so the bound may leave less than one unused.
+        used_bytes: u64,
+        /// What of that no append may take: unused segments, into which reclaiming moves records, and of which the next
+        /// opening needs one.
+        kept_back_bytes: u64,
     },
     /// The device, or the file system on it.
     #[error("the device is full")]

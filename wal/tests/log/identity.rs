@@ -282,7 +282,7 @@ fn a_creation_that_had_no_room_does_not_fix_the_sizes() {
     let large = Options { segment_bytes: 1 << 20, ..options() };
     let clock = ManualClock::new(1);
     let refused = open(disk.clone(), large, Runtime::Manual(clock.clone())).unwrap().start();
-    assert!(matches!(refused, Err(Error::Full(_))));
+    assert!(matches!(refused, Err(Error::Full { .. })));
     assert_eq!(Sim::open(disk, clock).unwrap().wal.segment_bytes(), 256 << 10);
 }
 

@@ -397,7 +397,7 @@ fn a_full_device_is_an_error_that_passes_and_draining_goes_on() {
     let sim = Sim::with(16, SimOptions { capacity, ..SimOptions::default() });
     let big = body(1, 40_000);
     let full = (0..1000).map(|_| write(&sim.wal, &big)).find_map(Result::err);
-    assert!(matches!(full, Some(Error::Full(Capacity::Device))), "{full:?}");
+    assert!(matches!(full, Some(Error::Full { capacity: Capacity::Device, .. })), "{full:?}");
     assert!(sim.wal.poisoned().is_none());
     let drain = |wal: &Wal| {
         let request = Request { records: 1, bytes: 40_064, durability: Durability::Durable, frees_space: true };

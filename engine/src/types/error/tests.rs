@@ -21,14 +21,18 @@ fn messages_name_the_shard_and_the_bounds() {
 
 #[test]
 fn messages_say_what_to_do() {
+    let capacity = Capacity::Bound { bytes_max: 8, used_bytes: 7, kept_back_bytes: 3 };
     let holders = "compact shards (`Engine::space` names those that hold the most)";
     for (message, expected) in [
-        (Error::Full(Capacity::Device).to_string(), format!("the device is full: {holders}, or free space on it")),
         (
-            Error::Full(Capacity::Bound { bytes_max: 8 }).to_string(),
+            Error::io("writing", io::Error::from_raw_os_error(28)).to_string(),
+            format!("the device is full: {holders} of the log that lies there, or free space on it"),
+        ),
+        (
+            Error::Full { capacity, error: None }.to_string(),
             format!(
-                "the log has reached its bound of 8 bytes (space_bytes_max): {holders}, or raise the \
-                 bound"
+                "the log has reached its bound of 8 bytes (space_bytes_max): its segment files take 7 bytes, 3 of them \
+                 unused and kept back for reclaiming and for the next opening: {holders}, or raise the bound"
             ),
         ),
         (
@@ -142,10 +146,10 @@ fn bugs_and_panics_are_no_configuration_errors() {
     use logboom_wal::Error as Wal;
     let poison = |first: Wal| format!("{:#}", Error::from(Wal::Poisoned { first: first.into() }));
     assert_eq!(
-        poison(Wal::Abandoned { when: "while" }),
-        "the log failed earlier: a batch was abandoned while it was written: a thread has panicked"
+        poison(Wal::Abandoned),
+        "the log failed earlier: a batch was abandoned before all of it was written: a thread has panicked"
     );
-    for bug in [Wal::Bug { what: "a rule" }, Wal::Misuse { what: "a rule".to_owned() }] {
+    for bug in [Wal::Bug { what: "a rule".into() }, Wal::Misuse { what: "a rule".to_owned() }] {
         assert_eq!(poison(bug), "the log failed earlier: a bug of Logboom: a rule");
     }
     assert!(matches!(Error::from(Wal::Unsupported("an option".to_owned())), Error::Config { .. }));
@@ -153,12 +157,17 @@ fn bugs_and_panics_are_no_configuration_errors() {
 
 #[test]
 fn system_errors_are_told_apart() {
-    let kind = |kind| Error::io("opening", io::Error::from(kind));
+    let kind = |kind| {
+        let error = Error::io("opening", io::Error::from(kind));
+        let answer = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(answer.map(io::Error::kind), Some(kind), "the answer of the system is kept: {error:?}");
+        error
+    };
     assert!(matches!(kind(io::ErrorKind::PermissionDenied), Error::Permission { .. }));
     assert!(matches!(kind(io::ErrorKind::ReadOnlyFilesystem), Error::ReadOnly { .. }));
-    assert!(matches!(kind(io::ErrorKind::StorageFull), Error::Full(Capacity::Device)));
-    assert!(matches!(kind(io::ErrorKind::QuotaExceeded), Error::Full(Capacity::Quota)));
+    assert!(matches!(kind(io::ErrorKind::StorageFull), Error::Full { capacity: Capacity::Device, .. }));
+    assert!(matches!(kind(io::ErrorKind::QuotaExceeded), Error::Full { capacity: Capacity::Quota, .. }));
     assert!(matches!(kind(io::ErrorKind::Other), Error::Io { .. }));
     let full = Error::io("opening segment-000001", io::Error::from_raw_os_error(24));
-    assert_eq!(full.to_string(), "too many open files: opening segment-000001");
+    assert_eq!(full.to_string(), "the limit of open files is reached: opening segment-000001");
 }
