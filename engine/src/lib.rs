@@ -196,7 +196,7 @@ pub use shard_state::quarantine::Quarantine;
 pub use snapshots::Snapshots;
 pub use ticket::Ticket;
 pub use types::config::Config;
-pub use types::error::{Error, ReadError, Result};
+pub use types::error::{Error, Result, read_error::ReadError};
 pub use types::ids::ShardId;
 pub use types::limits::{BATCH_RECORDS_MAX, CONTEXT_BYTES_MAX, KEY_BYTES_MAX, Limit, STATE_BYTES_MAX, VALUE_BYTES_MAX};
 pub use types::observer::{Observer, RecoveryProgress, Stall};

@@ -21,7 +21,7 @@ use crate::{
         store::Store,
     },
     shard_state::{published::View, state::ShardCell},
-    types::{error::ReadError, ranges::Ranges},
+    types::{error::read_error::ReadError, ranges::Ranges},
 };
 
 /// Segments in which damage was found, and a count of the losses found.

@@ -16,7 +16,7 @@ use crate::{
         quarantine::Missing,
         state::{ShardCell, State},
     },
-    types::{error::ReadError, ids::ShardId},
+    types::{error::read_error::ReadError, ids::ShardId},
 };
 
 /// A read of a range of entries.

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     read::{entries::EntryBatch, query::Query},
-    types::error::{Error, ReadError},
+    types::error::{Error, read_error::ReadError},
 };
 
 /// The most threads of the pool.

@@ -23,7 +23,7 @@ use crate::{
         state::{ShardCell, State},
     },
     types::{
-        error::{Error, ReadError, Result},
+        error::{Error, Result, read_error::ReadError},
         ids::ShardId,
     },
 };
