@@ -77,8 +77,9 @@ impl Engine {
     /// [`Error::Io`]. The log is unchanged then.
     pub fn open(config: Config) -> Result<Self> {
         config.check()?;
-        let disk = open::disk(&config)?;
-        Self::open_on(disk, config, Runtime::Threads)
+        let dir = config.dir.clone();
+        let opened = open::disk(&config).and_then(|disk| Self::open_on(disk, config, Runtime::Threads));
+        opened.map_err(|error| error.in_dir(&dir))
     }
 
     /// [`Engine::open`] on a disk that the caller opened, for instance a simulated one; [`Config::dir`] and
@@ -95,8 +96,8 @@ impl Engine {
     /// Reads the log in a directory: writes nothing, takes no lock, and another process may be writing the log.
     ///
     /// # Errors
-    /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no log, [`Error::Identity`] only when
-    /// nothing of it can be read. A concurrent writer can make an attempt fail with [`Error::Corruption`] or
+    /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no directory or no log in it,
+    /// [`Error::Identity`] only when nothing of it can be read. A concurrent writer can make an attempt fail with [`Error::Corruption`] or
     /// [`Error::Io`], or find damage where there is none. So up to eight attempts are made, with half a second of
     /// pauses in all, until one finds no fault or two in a row find the same. [`Error::Io`] of the kind `ResourceBusy`
     /// if the log changes faster: try again.
@@ -277,7 +278,9 @@ impl Engine {
     /// ```
     pub fn backup(&self, dir: impl AsRef<Path>) -> Result<BackupReport> {
         self.0.core.check_open()?;
-        self.backup_on(open::vacant_disk(dir.as_ref())?)?.run()
+        let dir = dir.as_ref();
+        let begun = open::vacant_disk(dir).and_then(|disk| self.backup_on(disk));
+        begun.map_err(|error| error.in_dir(dir))?.run()
     }
 
     /// Begins a [backup](Engine::backup) on an empty disk that the caller opened. On return the contents of the backup

@@ -53,10 +53,11 @@ impl ReadOnly {
                 Err(_) => None,
             },
         );
-        looked.unwrap_or_else(|| {
+        let looked = looked.unwrap_or_else(|| {
             let error = io::Error::new(io::ErrorKind::ResourceBusy, UNSTEADY);
             Err(Error::io(config.dir.display().to_string(), error))
-        })
+        });
+        looked.map_err(|error| error.in_dir(&config.dir))
     }
 
     /// All faults that were found, in a form that two looks can be compared by.

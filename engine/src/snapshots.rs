@@ -40,7 +40,7 @@ impl Snapshots {
     /// for an index that no entry has; [`Error::Closed`], [`Error::Poisoned`].
     pub fn build(&self, spec: Spec, stop: &Stop) -> Result<Builder> {
         self.check_usable()?;
-        batch::check_index(spec.index)?;
+        batch::check_index(ShardId(spec.shard), spec.index)?;
         Ok(self.store().build(spec, stop)?)
     }
 
@@ -53,7 +53,7 @@ impl Snapshots {
     pub fn receive(&self, shard: ShardId, manifest: &[u8], stop: &Stop) -> Result<Receiver> {
         self.check_usable()?;
         let receiver = self.store().receive(shard.0, manifest, stop)?;
-        batch::check_index(receiver.manifest().index)?;
+        batch::check_index(shard, receiver.manifest().index)?;
         Ok(receiver)
     }
 

@@ -51,6 +51,12 @@ impl BlockHeader {
         (bytes, crc)
     }
 
+    /// The snapshot of an intact header; `None` for anything else.
+    pub(crate) fn snapshot_of(bytes: &[u8]) -> Option<u64> {
+        let snapshot = u64_at(bytes.get(..HEADER)?, 8);
+        Self::decode(bytes, snapshot).map(|header| header.snapshot)
+    }
+
     /// Decodes an intact header of `snapshot`; `None` for anything else.
     pub(crate) fn decode(bytes: &[u8], snapshot: u64) -> Option<Self> {
         let bytes = bytes.get(..HEADER)?;

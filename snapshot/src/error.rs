@@ -100,7 +100,8 @@ pub enum Error {
         /// The offset in it.
         offset: u64,
     },
-    /// The shard has a newer snapshot registered: by index, then by term.
+    /// The shard has a newer snapshot registered, by index, then by term: one that is built, received or registered
+    /// comes too late. For what is received also if it has that snapshot already.
     #[error("stale: shard {shard} has a snapshot of index {index}, term {term}")]
     Stale {
         /// The shard.
@@ -170,6 +171,11 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { error: error.into() },
             _ => Self::Io { what: what.into(), error: error.into() },
         }
+    }
+
+    /// The error for a snapshot of shard `found` where one of shard `expected` was to come.
+    pub fn of_shard(found: u64, expected: u64) -> Self {
+        Self::Foreign { what: format!("it is of shard {found}, and one of shard {expected} is expected").into() }
     }
 
     pub(crate) fn malformed(what: impl Into<Arc<str>>) -> Self {

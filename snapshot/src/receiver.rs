@@ -113,7 +113,7 @@ impl Receiver {
 
     /// Verifies that the bytes are this block of this snapshot, by the checksum in the manifest.
     fn check(&self, block: usize, bytes: &[u8]) -> Result<BlockHeader> {
-        let header = BlockHeader::decode(bytes, self.manifest.id).ok_or_else(|| foreign("a block of another"))?;
+        let header = BlockHeader::decode(bytes, self.manifest.id).ok_or_else(|| self.foreign(bytes))?;
         let (file, number) = self.manifest.file_of(block).unwrap_or_default();
         let known = self.manifest.blocks.get(block).map(|known| (known.stored, known.crc));
         let found = (header.stored, crate::block::u32_at(bytes, 0));
@@ -149,6 +149,17 @@ impl Receiver {
 
     fn raw_len(&self, file: u32, number: u32) -> usize {
         self.manifest.raw_len(file, number)
+    }
+
+    /// The error for a chunk that is no intact block of this snapshot.
+    fn foreign(&self, bytes: &[u8]) -> Error {
+        let Manifest { shard, id, .. } = *self.manifest;
+        let found = match BlockHeader::snapshot_of(bytes) {
+            Some(other) if other != id => format!("the chunk is of snapshot {other:016x}"),
+            _ => "the chunk has no intact header".to_owned(),
+        };
+        let what = format!("{found}, and one of shard {shard}, snapshot {id:016x} is expected");
+        Error::Foreign { what: what.into() }
     }
 
     fn damaged(&self, what: String) -> Error {

@@ -80,7 +80,7 @@ impl Store {
         stop.check()?;
         let described = Manifest::decode(manifest)?;
         if described.shard != shard {
-            return Err(Error::Foreign { what: format!("it is of shard {}", described.shard).into() });
+            return Err(Error::of_shard(described.shard, shard));
         }
         self.check_order(shard, (described.index, described.term))?;
         if let Some(same) = self.list(shard).iter().find(|known| known.id == described.id) {
@@ -100,7 +100,7 @@ impl Store {
             return foreign("it was made beside another log");
         }
         if built.manifest().shard != shard {
-            return foreign("it is of another shard");
+            return Err(Error::of_shard(built.manifest().shard, shard));
         }
         if !built.is_unclaimed() || list.iter().any(|known| known.id == built.registration().id) {
             return foreign("it was registered already");

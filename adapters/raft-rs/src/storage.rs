@@ -126,8 +126,8 @@ impl Fetched {
     /// Delivers the entries to the node, which sends them.
     ///
     /// # Errors
-    /// [`Error::Read`](crate::Error::Read) when the read failed: the node gets no answer, and the [group](Group::failure) keeps the
-    /// failure.
+    /// [`Error::Read`](crate::Error::Read) when the read failed: the node gets no answer, and the
+    /// [group](Group::failure) keeps the failure.
     pub fn deliver(self, node: &mut RawNode<Group>) -> Result<()> {
         let held = match self.outcome {
             Ok(batch) => Some(batch),

@@ -89,7 +89,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::TooLarge`] when the index, the context, the entry or the batch exceeds its limit.
     pub fn append(&mut self, shard: ShardId, entry: Entry<'a>) -> Result<&mut Self> {
-        self.check_entry(&entry)?;
+        self.check_entry(shard, &entry)?;
         self.push_entry(shard, entry, false)?;
         self.len += 1;
         Ok(self)
@@ -179,10 +179,9 @@ impl<'a> Batch<'a> {
     /// with `Foreign` if it is another shard's.
     pub fn register_snapshot(&mut self, shard: ShardId, built: &Built) -> Result<&mut Self> {
         let snapshot = built.registration();
-        check_index(snapshot.index)?;
+        check_index(shard, snapshot.index)?;
         if built.manifest().shard != shard.0 {
-            let what = format!("it is of shard {}", built.manifest().shard);
-            return Err(logboom_snapshot::Error::Foreign { what: what.into() }.into());
+            return Err(logboom_snapshot::Error::of_shard(built.manifest().shard, shard.0).into());
         }
         let (index, term, kept) = (snapshot.index, snapshot.term, self.snapshots_kept);
         let register = |[body]: [BufferRange; 1]| Operation::Register { index, term, body, kept };
@@ -206,7 +205,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::TooLarge`] when the index or the batch exceeds its limit.
     pub fn reset_to(&mut self, shard: ShardId, boundary: Option<Boundary>) -> Result<&mut Self> {
-        boundary.map_or(Ok(()), |boundary| check_index(boundary.index))?;
+        boundary.map_or(Ok(()), |boundary| check_index(shard, boundary.index))?;
         self.push(shard, Operation::Reset { boundary })
     }
 
@@ -225,7 +224,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::TooLarge`] when it or the batch exceeds its limit.
     pub fn hard_state(&mut self, shard: ShardId, state: &[u8]) -> Result<&mut Self> {
-        check(Limit::HardState, state.len(), STATE_BYTES_MAX)?;
+        check((shard, None), Limit::HardState, state.len(), STATE_BYTES_MAX)?;
         self.push_copying(shard, [state], |[state]| Operation::HardState(state))
     }
 
@@ -235,7 +234,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::TooLarge`] when it or the batch exceeds its limit.
     pub fn commit_hint(&mut self, shard: ShardId, hint: &[u8]) -> Result<&mut Self> {
-        check(Limit::CommitHint, hint.len(), STATE_BYTES_MAX)?;
+        check((shard, None), Limit::CommitHint, hint.len(), STATE_BYTES_MAX)?;
         self.push_copying(shard, [hint], |[hint]| Operation::CommitHint(hint))
     }
 
@@ -246,8 +245,8 @@ impl<'a> Batch<'a> {
     /// [`Error::TooLarge`] when the key exceeds [`KEY_BYTES_MAX`], the value [`VALUE_BYTES_MAX`], or the batch its
     /// limit.
     pub fn put(&mut self, shard: ShardId, key: &[u8], value: &[u8]) -> Result<&mut Self> {
-        check(Limit::Key, key.len(), KEY_BYTES_MAX)?;
-        check(Limit::Value, value.len(), VALUE_BYTES_MAX)?;
+        check((shard, None), Limit::Key, key.len(), KEY_BYTES_MAX)?;
+        check((shard, None), Limit::Value, value.len(), VALUE_BYTES_MAX)?;
         self.push_copying(shard, [key, value], |[key, value]| Operation::Put { key, value })
     }
 
@@ -256,7 +255,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::TooLarge`] when the key exceeds [`KEY_BYTES_MAX`] or the batch its limit.
     pub fn delete(&mut self, shard: ShardId, key: &[u8]) -> Result<&mut Self> {
-        check(Limit::Key, key.len(), KEY_BYTES_MAX)?;
+        check((shard, None), Limit::Key, key.len(), KEY_BYTES_MAX)?;
         self.push_copying(shard, [key], |[key]| Operation::Delete { key })
     }
 
@@ -270,7 +269,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// As [`Batch::append`].
     pub fn heal(&mut self, shard: ShardId, entry: Entry<'a>) -> Result<&mut Self> {
-        self.check_entry(&entry)?;
+        self.check_entry(shard, &entry)?;
         self.push_entry(shard, entry, true)?;
         self.len += 1;
         Ok(self)
@@ -366,7 +365,7 @@ impl<'a> Batch<'a> {
         let mut count = 0;
         let mut expected = None;
         for entry in entries {
-            self.check_entry(&entry)?;
+            self.check_entry(shard, &entry)?;
             match expected {
                 None => self.push_operation(shard, Operation::Overwrite { index: entry.index })?,
                 Some(expected) if expected != entry.index => {
@@ -381,11 +380,12 @@ impl<'a> Batch<'a> {
         Ok(count)
     }
 
-    fn check_entry(&self, entry: &Entry<'a>) -> Result<()> {
-        check_index(entry.index)?;
-        check(Limit::Context, entry.context.len(), CONTEXT_BYTES_MAX)?;
+    fn check_entry(&self, shard: ShardId, entry: &Entry<'a>) -> Result<()> {
+        check_index(shard, entry.index)?;
+        let at = (shard, Some(entry.index));
+        check(at, Limit::Context, entry.context.len(), CONTEXT_BYTES_MAX)?;
         let size = entry.context.len().saturating_add(entry.payload.as_bytes().len());
-        check(Limit::Entry, size, self.bytes_max.saturating_sub(record_bytes(ROW)))
+        check(at, Limit::Entry, size, self.bytes_max.saturating_sub(record_bytes(ROW)))
     }
 
     /// Adds an entry: to the last operation if it continues that, or else as a new one.
@@ -398,7 +398,7 @@ impl<'a> Batch<'a> {
         match (grown, self.buffers.operations.last_mut()) {
             (Some(grown), Some(last)) => {
                 let more = record_bytes(grown.body_len()) - record_bytes(last.1.body_len());
-                check(Limit::Batch, self.bytes + more, self.bytes_max)?;
+                check((shard, Some(entry.index)), Limit::Batch, self.bytes + more, self.bytes_max)?;
                 last.1 = grown;
                 self.bytes += more;
             }
@@ -434,8 +434,9 @@ impl<'a> Batch<'a> {
 
     fn push_operation(&mut self, shard: ShardId, operation: Operation) -> Result<()> {
         let bytes = self.bytes + record_bytes(operation.body_len());
-        check(Limit::Batch, bytes, self.bytes_max)?;
-        check(Limit::Records, self.buffers.operations.len() + 1, BATCH_RECORDS_MAX)?;
+        let at = (shard, None);
+        check(at, Limit::Batch, bytes, self.bytes_max)?;
+        check(at, Limit::Records, self.buffers.operations.len() + 1, BATCH_RECORDS_MAX)?;
         self.buffers.operations.push((shard, operation));
         self.bytes = bytes;
         Ok(())
@@ -479,13 +480,14 @@ fn run(heals: bool, first: u64, term: u64, items: BufferRange, bytes: usize) -> 
 }
 
 /// Rejects the one index that no entry has, as none could follow it.
-pub(crate) fn check_index(index: u64) -> Result<()> {
-    if index == u64::MAX { Err(Error::index_max()) } else { Ok(()) }
+pub(crate) fn check_index(shard: ShardId, index: u64) -> Result<()> {
+    if index == u64::MAX { Err(Error::index_max(shard)) } else { Ok(()) }
 }
 
-fn check(what: Limit, size: usize, limit: usize) -> Result<()> {
+fn check((shard, index): (ShardId, Option<u64>), what: Limit, size: usize, limit: usize) -> Result<()> {
     if size > limit {
-        return Err(Error::TooLarge { what, size: size as u64, limit: limit as u64 });
+        let (size, limit) = (size as u64, limit as u64);
+        return Err(Error::TooLarge { shard: Some(shard), index, what, size, limit });
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ pub(crate) fn vacant_disk(dir: &Path) -> Result<Arc<dyn Disk>> {
     let of_target = |error| Error::Target { error: Cause::from(error) };
     match logboom_disk::is_vacant(dir) {
         Ok(true) => logboom_disk::open(dir, &DiskOptions::default()).map_err(open_error).map_err(of_target),
-        Ok(false) => Err(of_target(Error::Foreign { what: format!("{} is not empty", dir.display()) })),
+        Ok(false) => Err(of_target(Error::Foreign { dir: Some(dir.into()), what: "it is not empty".to_owned() })),
         Err(error) => Err(of_target(open_error(error))),
     }
 }
@@ -100,11 +100,9 @@ fn options_with_listener(config: &Config, losses: &Arc<Losses>) -> Options {
 /// Maps each failure to open a directory to an error that a caller can act on.
 fn open_error(error: OpenError) -> Error {
     let what = format!("{error:#}");
-    let io = |what: String, kind: io::ErrorKind, why: &str| Error::io(what, io::Error::new(kind, why));
     match error {
-        OpenError::Locked { owner, .. } => Error::Locked { owner: owner.map(in_use_by) },
-        OpenError::NotADirectory { .. } => Error::Foreign { what },
-        OpenError::NotFound { dir } => io(dir.display().to_string(), io::ErrorKind::NotFound, "does not exist"),
+        OpenError::Locked { owner, dir } => Error::Locked { dir, owner: owner.map(in_use_by) },
+        OpenError::NotADirectory { .. } | OpenError::NotFound { .. } => Error::Foreign { dir: None, what },
         OpenError::Permission { what, source } => Error::Permission { what: what.into(), error: source.into() },
         OpenError::ReadOnly { dir, source } => {
             Error::ReadOnly { what: dir.display().to_string().into(), error: source.into() }

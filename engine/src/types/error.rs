@@ -1,6 +1,10 @@
 //! The errors of the engine, by what a caller can do about them.
 
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use logboom_disk::{Cause, lacks_files, write_error};
 use logboom_wal::Capacity;
@@ -88,10 +92,12 @@ pub enum Error {
     #[error("the engine is closed")]
     Closed,
     /// An index at or below the boundary, or below the first entry, was written.
-    #[error("{shard}: the log begins at {first}, lower indexes cannot be written")]
+    #[error("{shard}: index {index} is below the log, which begins at {first}")]
     Compacted {
         /// The shard.
         shard: ShardId,
+        /// The index that was given.
+        index: u64,
         /// The first index that can be written: the first entry's, or the one behind the boundary.
         first: u64,
     },
@@ -126,9 +132,11 @@ pub enum Error {
         #[source]
         error: Cause<io::Error>,
     },
-    /// The directory does not hold a log of this engine.
-    #[error("not a Logboom directory: {what}")]
+    /// The directory does not exist, or does not hold a log of this engine.
+    #[error("{}not a Logboom directory: {what}", Subject(.dir))]
     Foreign {
+        /// The directory; `None` if the caller opened it, as a [`Disk`](logboom_disk::Disk).
+        dir: Option<PathBuf>,
         /// What was found.
         what: String,
     },
@@ -186,8 +194,10 @@ pub enum Error {
         held: u64,
     },
     /// Another process, or another engine of this one, has the directory open for writing.
-    #[error("the log is in use{}", Owner(.owner))]
+    #[error("the log in {} is in use{}", dir.display(), Owner(.owner))]
     Locked {
+        /// The directory.
+        dir: PathBuf,
         /// The owner, if known: another process, this one, or one that has ended and left its lock file.
         owner: Option<String>,
     },
@@ -265,8 +275,17 @@ pub enum Error {
     #[error(transparent)]
     Snapshot(#[from] logboom_snapshot::Error),
     /// Something exceeds its limit.
-    #[error("{what} of {size}{} exceeds the limit of {limit}", .what.unit())]
+    #[error(
+        "{}{what} of {size}{} exceeds the limit of {limit} ({})",
+        At(*.shard, *.index),
+        .what.unit(),
+        .what.bound()
+    )]
     TooLarge {
+        /// The shard of the operation; `None` for a batch as a whole.
+        shard: Option<ShardId>,
+        /// The index of the entry, if it is about one.
+        index: Option<u64>,
         /// Which limit.
         what: Limit,
         /// Its size: bytes, except for [`Limit::Index`] (an index) and [`Limit::Records`] (their number).
@@ -290,19 +309,29 @@ impl Error {
     pub(crate) fn refused(shard: ShardId, index: u64, refusal: Refusal) -> Self {
         match refusal {
             Refusal::Gap { expected, got } => Self::Gap { shard, expected, got },
-            Refusal::Compacted { first } => Self::Compacted { shard, first },
+            Refusal::Compacted { first } => Self::Compacted { shard, index, first },
             Refusal::Beyond { last } => Self::Beyond { shard, index, last },
             Refusal::Quarantined => Self::Quarantined { shard },
             Refusal::Term { index, stored, given } => Self::Term { shard, index, stored, given },
             Refusal::Leased { held } => Self::Leased { shard, index, held },
             Refusal::Unapplied { first } => Self::Unapplied { shard, index, first },
-            Refusal::IndexMax => Self::index_max(),
+            Refusal::IndexMax => Self::index_max(shard),
         }
     }
 
     /// The error for `u64::MAX`, which is not an index.
-    pub(crate) fn index_max() -> Self {
-        Self::TooLarge { what: Limit::Index, size: u64::MAX, limit: u64::MAX - 1 }
+    pub(crate) fn index_max(shard: ShardId) -> Self {
+        let (index, limit) = (Some(u64::MAX), u64::MAX - 1);
+        Self::TooLarge { shard: Some(shard), index, what: Limit::Index, size: u64::MAX, limit }
+    }
+
+    /// With the directory that was to be opened, which the log below does not know.
+    pub(crate) fn in_dir(self, dir: &Path) -> Self {
+        match self {
+            Self::Foreign { dir: None, what } => Self::Foreign { dir: Some(dir.into()), what },
+            Self::Target { error } => Self::Target { error: error.into_inner().in_dir(dir).into() },
+            other => other,
+        }
     }
 
     pub(crate) fn corruption(shard: ShardId, what: impl fmt::Display) -> Self {
@@ -343,7 +372,7 @@ impl From<logboom_wal::Error> for Error {
             Wal::Closed => Self::Closed,
             Wal::Corruption(_) => Self::malformed(error.to_string()),
             Wal::Exhausted => Self::Exhausted,
-            Wal::Foreign(what) => Self::Foreign { what },
+            Wal::Foreign(what) => Self::Foreign { dir: None, what },
             Wal::Forked { owner } => Self::Forked { owner },
             Wal::Full { capacity, error } => Self::Full { capacity, error },
             Wal::Identity(fault) => Self::Identity { what: fault.to_string().into() },
@@ -354,10 +383,12 @@ impl From<logboom_wal::Error> for Error {
             Wal::Poisoned { first } => Self::Poisoned { first: Self::from(first.into_inner()).into() },
             Wal::Target(error) => Self::Target { error: Self::from(error.into_inner()).into() },
             Wal::TooLarge { bytes, limit } => {
-                Self::TooLarge { what: Limit::Batch, size: bytes as u64, limit: limit as u64 }
+                let (size, limit) = (bytes as u64, limit as u64);
+                Self::TooLarge { shard: None, index: None, what: Limit::Batch, size, limit }
             }
             Wal::TooMany { records } => {
-                Self::TooLarge { what: Limit::Records, size: records as u64, limit: BATCH_RECORDS_MAX as u64 }
+                let (size, limit) = (records as u64, BATCH_RECORDS_MAX as u64);
+                Self::TooLarge { shard: None, index: None, what: Limit::Records, size, limit }
             }
             Wal::Unsupported(reason) => Self::Config { reason },
             // No call of the engine's may meet it: the index names no segment that is retired.
@@ -423,6 +454,25 @@ fn poisoned(first: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn of_target(error: &Cause<Error>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write_error(f, "the target of the copy failed", &**error)
+}
+
+/// A directory that is not a log, if it is known.
+struct Subject<'d>(&'d Option<PathBuf>);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |dir| write!(f, "{} is ", dir.display()))
+    }
+}
+
+/// Shard and index of what exceeds a limit, as far as there are any.
+struct At(Option<ShardId>, Option<u64>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |shard| write!(f, "{shard}: "))?;
+        self.1.filter(|&index| index < u64::MAX).map_or(Ok(()), |index| write!(f, "entry {index}: "))
+    }
 }
 
 struct Owner<'o>(&'o Option<String>);

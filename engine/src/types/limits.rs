@@ -48,6 +48,22 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// The setting or the constant that bounds it.
+    pub(crate) fn bound(self) -> &'static str {
+        match self {
+            Self::Batch => "a quarter of a segment: `Config::segment_bytes`",
+            Self::CommitHint | Self::HardState => "`STATE_BYTES_MAX`",
+            Self::Context => "`CONTEXT_BYTES_MAX`",
+            Self::Entry => "a quarter of a segment, less its framing: `Config::segment_bytes`",
+            Self::Index => "`u64::MAX` is no index",
+            Self::Key => "`KEY_BYTES_MAX`",
+            Self::Records => "`BATCH_RECORDS_MAX`",
+            Self::Value => "`VALUE_BYTES_MAX`",
+        }
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -470,7 +470,7 @@ fn directories_that_no_copy_is_made_in() {
         other => panic!("{other:?}"),
     };
     assert!(matches!(refused(&ground.config.dir), Error::Foreign { .. }), "the engine's own");
-    assert!(matches!(refused(&dir.path().join("no/parent")), Error::Io { .. }));
+    assert!(matches!(refused(&dir.path().join("no/parent")), Error::Foreign { dir: Some(_), .. }));
     fs::create_dir_all(dir.path().join("folder/inside")).unwrap();
     assert!(matches!(refused(&dir.path().join("folder")), Error::Foreign { .. }));
     fs::write(dir.path().join("file"), b"text").unwrap();

@@ -47,7 +47,7 @@ const CASES: &[Case] = &[
     (
         "a compacted entry",
         |b| b.append_payload(A, EntryId { index: 9, term: 1 }, b"").map(drop),
-        |e| matches!(e, Error::Compacted { shard: A, first: 10 }),
+        |e| matches!(e, Error::Compacted { shard: A, first: 10, .. }),
     ),
     (
         "a gap behind a boundary",
@@ -57,12 +57,12 @@ const CASES: &[Case] = &[
     (
         "the boundary itself",
         |b| b.append_payload(B, EntryId { index: 5, term: 2 }, b"").map(drop),
-        |e| matches!(e, Error::Compacted { shard: B, first: 6 }),
+        |e| matches!(e, Error::Compacted { shard: B, first: 6, .. }),
     ),
     (
         "the last number",
         |b| b.append_payload(C, EntryId { index: u64::MAX, term: 1 }, b"").map(drop),
-        |e| matches!(e, Error::TooLarge { what: Limit::Index, size: u64::MAX, limit } if *limit == u64::MAX - 1),
+        |e| matches!(e, Error::TooLarge { what: Limit::Index, size: u64::MAX, limit, .. } if *limit == u64::MAX - 1),
     ),
     (
         "a gap in the second operation",
@@ -138,27 +138,27 @@ const CASES: &[Case] = &[
     (
         "a long hard state",
         |b| b.hard_state(A, &[0; 65]).map(drop),
-        |e| matches!(e, Error::TooLarge { what: Limit::HardState, size: 65, limit: 64 }),
+        |e| matches!(e, Error::TooLarge { what: Limit::HardState, size: 65, limit: 64, shard: Some(A), .. }),
     ),
     (
         "a long commit hint",
         |b| b.commit_hint(A, &[0; 65]).map(drop),
-        |e| matches!(e, Error::TooLarge { what: Limit::CommitHint, size: 65, limit: 64 }),
+        |e| matches!(e, Error::TooLarge { what: Limit::CommitHint, size: 65, limit: 64, shard: Some(A), .. }),
     ),
     (
         "a long key",
         |b| b.put(A, &[0; 1025], b"").map(drop),
-        |e| matches!(e, Error::TooLarge { what: Limit::Key, size: 1025, limit: 1024 }),
+        |e| matches!(e, Error::TooLarge { what: Limit::Key, size: 1025, limit: 1024, .. }),
     ),
     (
         "a long value",
         |b| b.put(A, b"", &[0; 65_537]).map(drop),
-        |e| matches!(e, Error::TooLarge { what: Limit::Value, size: 65_537, limit: 65_536 }),
+        |e| matches!(e, Error::TooLarge { what: Limit::Value, size: 65_537, limit: 65_536, .. }),
     ),
     (
         "a long context",
         |b| b.append(A, Entry { context: &[0; 65_536], ..Entry::new(EntryId { index: 20, term: 1 }, b"") }).map(drop),
-        |e| matches!(e, Error::TooLarge { what: Limit::Context, size: 65_536, limit: 65_535 }),
+        |e| matches!(e, Error::TooLarge { what: Limit::Context, size: 65_536, limit: 65_535, .. }),
     ),
     (
         "a long payload",

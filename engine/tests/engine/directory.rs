@@ -20,7 +20,8 @@ fn one_engine_at_a_time() {
         let error = ground.try_open().unwrap_err();
         let ends = "close it, and drop its engine, shard and snapshot handles";
         assert!(matches!(error, Error::Locked { .. }), "{error:?}");
-        assert_eq!(error.to_string(), format!("the log is in use by this process already: {ends}"));
+        let dir = ground.config.dir.display();
+        assert_eq!(error.to_string(), format!("the log in {dir} is in use by this process already: {ends}"));
     };
     is_locked();
     append(&engine, A, 3..5, 1);
@@ -42,7 +43,13 @@ fn directories_that_are_not_ours() {
     let dir = temp_dir();
     let mut config = small(dir.path().join("absent"));
     config.create = false;
-    assert!(matches!(Engine::open(config), Err(Error::Io { .. })), "absent, and not to be created");
+    let absent = config.dir.clone();
+    let is_absent = |refused: logboom::Result<()>| match refused {
+        Err(Error::Foreign { dir, what }) => assert!(dir == Some(absent.clone()) && what.ends_with("does not exist")),
+        other => panic!("{other:?}"),
+    };
+    is_absent(Engine::open_read_only(config.clone()).map(drop));
+    is_absent(Engine::open(config).map(drop));
 
     let path = dir.path().join("file");
     fs::write(&path, b"text").unwrap();

@@ -74,7 +74,7 @@ fn an_operation_at_its_limit_is_taken_and_one_above_is_refused_when_it_is_added(
         }
         let mut batch = engine.batch();
         match fill(&mut batch, most + 1) {
-            Err(Error::TooLarge { what, size, limit: named }) => {
+            Err(Error::TooLarge { what, size, limit: named, .. }) => {
                 assert_eq!((what, size, named), (limit, most + 1, most), "case {nth}");
             }
             other => panic!("case {nth}: {other:?}"),
@@ -107,7 +107,10 @@ fn a_batch_may_take_a_quarter_of_a_segment() {
     let mut batch = filled(&engine, 40).unwrap();
     assert_eq!(batch.bytes(), BATCH);
     let over = batch.commit_hint(A, b"").unwrap_err();
-    assert!(matches!(over, Error::TooLarge { what: Limit::Batch, size, limit: BATCH } if size == BATCH + 64), "{over}");
+    assert!(
+        matches!(over, Error::TooLarge { what: Limit::Batch, size, limit: BATCH, .. } if size == BATCH + 64),
+        "{over}"
+    );
     assert_eq!((batch.bytes(), batch.len()), (BATCH, 2));
     engine.write(batch).unwrap();
     let engine = ground.reopen(engine);
@@ -159,7 +162,7 @@ fn a_batch_may_have_as_many_records_as_a_group() {
         engine.write(of(records).unwrap()).unwrap();
     }
     let over = of(BATCH_RECORDS_MAX + 1).unwrap_err();
-    assert!(matches!(over, Error::TooLarge { what: Limit::Records, size: 65_537, limit: 65_536 }), "{over}");
+    assert!(matches!(over, Error::TooLarge { what: Limit::Records, size: 65_537, limit: 65_536, .. }), "{over}");
     let engine = ground.reopen(engine);
     assert_eq!(engine.shards().len(), BATCH_RECORDS_MAX);
     engine.close().unwrap();

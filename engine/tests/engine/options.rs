@@ -40,7 +40,7 @@ fn the_directory_is_made_or_must_be_there() {
     let open = |config: &Config| Engine::open(config.clone()).map(|engine| engine.close().unwrap());
     for (create, create_dir) in [(false, false), (false, true), (true, false)] {
         (config.create, config.disk.create) = (create, create_dir);
-        assert!(matches!(open(&config), Err(Error::Io { .. })), "{create} {create_dir}");
+        assert!(matches!(open(&config), Err(Error::Foreign { .. })), "{create} {create_dir}");
         assert!(!config.dir.exists());
     }
     fs::create_dir(&config.dir).unwrap();

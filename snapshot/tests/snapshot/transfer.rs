@@ -66,6 +66,10 @@ fn what_is_not_of_the_transfer_is_refused_and_harms_nothing() {
         let refused = receiver.accept(&chunk.unwrap());
         assert!(matches!(refused, Err(Error::Foreign { .. })), "{refused:?}");
     }
+    let refused = receiver.accept(&other.chunk(Position { file: 0, offset: 0 }).unwrap()).unwrap_err();
+    let (came, expected) = (other.manifest().id, lease.manifest().id);
+    let text = format!("and one of shard {SHARD}, snapshot {expected:016x} is expected");
+    assert_eq!(refused.to_string(), format!("not of this transfer: the chunk is of snapshot {came:016x}, {text}"));
     let nowhere = Chunk { offset: 3, ..chunks[0].clone() };
     assert!(matches!(receiver.accept(&nowhere), Err(Error::Foreign { .. })));
     let elsewhere = Chunk { file: chunks[1].file, offset: chunks[1].offset, bytes: chunks[0].bytes.clone() };
@@ -112,7 +116,9 @@ fn stale_and_foreign_manifests_are_refused() {
     let disk = sim(3);
     let store = open(&disk, &[]);
     let receive = |bytes: &[u8]| store.receive(SHARD, bytes, &Stop::new());
-    assert!(matches!(store.receive(SHARD + 1, &manifest, &Stop::new()), Err(Error::Foreign { .. })));
+    let refused = store.receive(SHARD + 1, &manifest, &Stop::new()).map(drop).unwrap_err();
+    let text = format!("it is of shard {SHARD}, and one of shard {} is expected", SHARD + 1);
+    assert_eq!(refused.to_string(), format!("not of this transfer: {text}"));
     for bit in 0..manifest.len() * 8 {
         let mut bad = manifest.to_vec();
         bad[bit / 8] ^= 1 << (bit % 8);

@@ -8,12 +8,28 @@ fn messages_name_the_shard_and_the_bounds() {
     for (error, message) in [
         (Error::Gap { shard, expected: 4, got: 9 }, "shard 7: entry 9 does not continue the log, 4 would"),
         (Error::Beyond { shard, index: 9, last: None }, "shard 7: index 9 is beyond the last entry (the log is empty)"),
-        (Error::Locked { owner: Some("process 12".into()) }, "the log is in use by process 12"),
+        (Error::Compacted { shard, index: 3, first: 9 }, "shard 7: index 3 is below the log, which begins at 9"),
         (
-            Error::TooLarge { what: Limit::Key, size: 2000, limit: 1024 },
-            "a key of 2000 bytes exceeds the limit of 1024",
+            Error::Locked { dir: "/log".into(), owner: Some("process 12".into()) },
+            "the log in /log is in use by process 12",
         ),
-        (Error::TooLarge { what: Limit::Index, size: 9, limit: 8 }, "an index of 9 exceeds the limit of 8"),
+        (
+            Error::Foreign { dir: Some("/log".into()), what: "letters".into() },
+            "/log is not a Logboom directory: letters",
+        ),
+        (Error::Foreign { dir: None, what: "letters".into() }, "not a Logboom directory: letters"),
+        (
+            Error::TooLarge { shard: Some(shard), index: None, what: Limit::Key, size: 2000, limit: 1024 },
+            "shard 7: a key of 2000 bytes exceeds the limit of 1024 (`KEY_BYTES_MAX`)",
+        ),
+        (
+            Error::TooLarge { shard: Some(shard), index: Some(4), what: Limit::Context, size: 9, limit: 8 },
+            "shard 7: entry 4: a context of 9 bytes exceeds the limit of 8 (`CONTEXT_BYTES_MAX`)",
+        ),
+        (
+            Error::TooLarge { shard: None, index: None, what: Limit::Batch, size: 9, limit: 8 },
+            "a batch of 9 bytes exceeds the limit of 8 (a quarter of a segment: `Config::segment_bytes`)",
+        ),
     ] {
         assert_eq!(error.to_string(), message);
     }
