@@ -69,12 +69,23 @@ pub(crate) fn log(disk: Arc<dyn Disk>, config: &Config, runtime: Runtime) -> Res
     outdated.into_iter().try_for_each(|segment| wal.remove_footer(segment))?;
     let snapshots = snapshot_files::open(wal.disk(), &wal, &shards, config)?;
     let report = timer.report(wal.facts().clone(), recovery, checkpoint_bytes, &shards, wal.segments().len());
+    warn_of_losses(&report);
     let store = Store::new(Source::Log(wal.clone()), shards, config.index_bytes, readers, losses);
     let checkpointer = Checkpointer::new(replay_from, checkpoint_bytes);
     let core = Core::new(wal, store, usage, checkpointer, snapshots);
     reclaim_at_open(&core)?;
     core.add_machines(config.reclaim_in_background);
     Ok((core, report))
+}
+
+/// Traces the losses that are known since an earlier opening as well: nothing reads their damage again.
+fn warn_of_losses(report: &OpenReport) {
+    for (shard, quarantine) in &report.quarantined {
+        tracing::warn!(shard = shard.0, "the shard is in quarantine: {quarantine}");
+    }
+    if report.has_unknown_losses {
+        tracing::warn!("shards without any known record are held back: durable records are lost");
+    }
 }
 
 /// Recovers the log in `disk` without changing it.

@@ -24,7 +24,8 @@ pub struct OpenReport {
     pub shards: usize,
     /// The number of segments in use.
     pub segments: usize,
-    /// The shards that have lost something, and what.
+    /// The shards that have lost something, and what: also what an earlier opening or a read has found. The damage
+    /// itself is in [`RecoveryReport::damages`] only when this opening has read it.
     pub quarantined: Vec<(ShardId, Quarantine)>,
     /// Whether shards without any known record are held back, because lost records may have been theirs.
     pub has_unknown_losses: bool,

@@ -101,7 +101,11 @@ fn a_damaged_record_is_an_error_for_its_entries_alone() {
     );
     append(&engine, B, 1..5, 1);
     let engine = ground.reopen(engine);
-    assert_eq!(engine.shard(A).quarantine().unwrap().entries, [lost]);
+    assert_eq!(engine.shard(A).quarantine().unwrap().entries, std::slice::from_ref(&lost));
+    let report = engine.open_report();
+    assert!(report.recovery.damages.is_empty(), "no opening has read it");
+    assert!(matches!(&*report.quarantined, [(A, quarantine)] if quarantine.entries == [lost]), "{report}");
+    assert!(report.to_string().contains(&format!("quarantine   {A}: lost: entry {}\n", broken[0])), "{report}");
     engine.heal(A, [Entry::new(EntryId { index: broken[0], term: 1 }, vec![broken[0] as u8; 20_000])]).unwrap();
     append(&engine, A, 40..45, 1);
 }
