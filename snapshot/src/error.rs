@@ -12,6 +12,28 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `{:#}` prints all of it in one line: the text of the error, and those of its
 /// [sources](std::error::Error::source) behind it. `{}` leaves the sources out, so that code which walks along them
 /// prints nothing twice.
+///
+/// *retry*: the same call may succeed later. *caller*: the same call fails again, and nothing has changed. *damage*:
+/// some durable data is lost. *fatal*: the log must be opened again.
+///
+/// | variant | what it is | what to do |
+/// |---|---|---|
+/// | `Absent` | caller | ask for a file that the snapshot has, and a place in it |
+/// | `Damaged` | damage | fetch another snapshot, or make a newer one |
+/// | `Foreign` | caller | give what is of this shard and this transfer |
+/// | `Full` | retry | when there is room: begin again |
+/// | `Incomplete` | caller | send what is missing, from `Receiver::position` on |
+/// | `Io` | retry | see to the disk, and begin again |
+/// | `Malformed` | caller | ask the sender for the manifest again |
+/// | `Missing` | damage | fetch another snapshot, or make a newer one |
+/// | `Name` | caller | give the file another name |
+/// | `NewerFormat` | caller | use the version that wrote it, or a later one |
+/// | `OutOfOrder` | caller | send from the named position on |
+/// | `Stale` | caller | drop it: the shard has one that is newer, or this one |
+/// | `Stopped` | retry | begin again, if it is still wanted |
+/// | `Sync` | fatal | the log is poisoned: open it again |
+/// | `TooLarge` | caller | make it smaller |
+/// | `Unsupported` | caller | build with the feature of the codec |
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -205,5 +227,29 @@ impl fmt::Display for What {
             Self::Files => "a number of files",
             Self::File => "a file",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// So that none is forgotten when a variant comes or goes.
+    #[test]
+    fn every_variant_has_its_row_and_the_document_has_the_table() {
+        let source = include_str!("error.rs");
+        let (before, body) = source.split_once("pub enum Error {\n").expect("it is here");
+        let body = body.split_once("\n}\n").map_or("", |(body, _)| body);
+        let variant = |line: &'static str| {
+            let variant = line.strip_prefix("    ")?.split([' ', '(', ',']).next()?;
+            variant.starts_with(|first: char| first.is_ascii_uppercase()).then_some(variant)
+        };
+        let mut variants: Vec<&str> = body.lines().filter_map(variant).collect();
+        variants.sort_unstable();
+        let table: Vec<&str> = before.lines().filter_map(|line| line.strip_prefix("/// |")).collect();
+        let rows = table.iter().filter_map(|row| Some(row.strip_prefix(" `")?.split_once('`')?.0));
+        assert_eq!(rows.collect::<Vec<_>>(), variants);
+        let document = include_str!("../../docs/errors.md");
+        let (_, section) = document.split_once("`logboom::snapshot::Error`").expect("its section");
+        let section = section.lines().filter_map(|line| line.strip_prefix('|'));
+        assert_eq!(section.collect::<Vec<_>>(), table);
     }
 }

@@ -58,7 +58,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// | `Quarantined` | damage | heal the shard, accept the loss or destroy it |
 /// | `Read` | as `ReadError` | `Corrupted` is damage; `Compacted` and `Unavailable` are answers |
 /// | `ReadOnly` | caller | mount the file system for writing |
-/// | `Snapshot` | as it says | `Damaged` and `Missing` are damage: fetch another one |
+/// | `Snapshot` | as `snapshot::Error` | `Damaged` and `Missing` are damage: fetch another one |
 /// | `Target` | as its cause | the directory of the backup failed; this log is unaffected |
 /// | `Term` | caller | the entry is not the one of the log |
 /// | `TooLarge` | caller | make it smaller |

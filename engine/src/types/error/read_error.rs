@@ -8,6 +8,16 @@ use logboom_wal::Error as WalError;
 use crate::types::{error::Error, ids::ShardId};
 
 /// Why entries, or the term of one, could not be read. Cheap to clone. `{:#}` prints the sources as well.
+///
+/// *answer*: nothing failed, the log has no such entry. The other words are those of [`Error`].
+///
+/// | variant | what it is | what to do |
+/// |---|---|---|
+/// | `Compacted` | answer | the log begins above the index: read from `first` on, or send a snapshot |
+/// | `Corrupted` | damage | docs/repair.md; the entries can be healed from another replica |
+/// | `Io` | retry | see to the disk |
+/// | `Log` | as its source | `Forked`: use the log in the process that opened it; `Bug`: report it |
+/// | `Unavailable` | answer | the log ends below the index |
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {

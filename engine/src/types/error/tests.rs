@@ -137,24 +137,40 @@ fn a_walk_along_the_sources_prints_nothing_twice() {
     }
 }
 
-/// Of both tables, so that neither is forgotten when a variant comes or goes.
+/// So that none is forgotten when a variant comes or goes.
 #[test]
-fn every_variant_has_its_row() {
-    let source = include_str!("../error.rs");
-    let (before, body) = source.split_once("pub enum Error {\n").expect("it is here");
-    let body = body.split_once("\n}\n").map_or("", |(body, _)| body);
-    let name = |line: &'static str| {
-        let name = line.strip_prefix("    ")?.split([' ', '(', ',']).next()?;
-        name.starts_with(|first: char| first.is_ascii_uppercase()).then_some(name)
+fn every_variant_has_its_row_and_the_document_has_the_tables() {
+    for (source, name) in [(include_str!("../error.rs"), "Error"), (include_str!("read_error.rs"), "ReadError")] {
+        let (before, body) = source.split_once(&format!("pub enum {name} {{\n")).expect("it is here");
+        let body = body.split_once("\n}\n").map_or("", |(body, _)| body);
+        let variant = |line: &'static str| {
+            let variant = line.strip_prefix("    ")?.split([' ', '(', ',']).next()?;
+            variant.starts_with(|first: char| first.is_ascii_uppercase()).then_some(variant)
+        };
+        let mut variants: Vec<&str> = body.lines().filter_map(variant).collect();
+        variants.sort_unstable();
+        let table: Vec<&str> = before.lines().filter_map(|line| line.strip_prefix("/// ")).collect();
+        let table = &table[table.iter().position(|line| line.starts_with("| ")).expect("the heading")..];
+        let table: Vec<&str> = table.iter().copied().take_while(|line| line.starts_with('|')).collect();
+        let rows = table.iter().filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0));
+        assert_eq!(rows.collect::<Vec<_>>(), variants);
+        let document = include_str!("../../../../docs/errors.md");
+        let (_, section) = document.split_once(&format!("`logboom::{name}`")).expect("its section");
+        let section = section.lines().skip_while(|line| !line.starts_with('|'));
+        assert_eq!(section.take_while(|line| line.starts_with('|')).collect::<Vec<_>>(), table, "{name}");
+    }
+}
+
+/// The words of the tables are explained alike.
+#[test]
+fn the_document_explains_the_words_as_the_type_does() {
+    let words = |text: &str| {
+        let text: Vec<&str> = text.lines().map(|line| line.trim_start_matches("/// ")).collect();
+        let text = text.join(" ");
+        let (_, words) = text.split_once("*retry*").expect("the first word");
+        words.split_once("must be opened again.").expect("the last one").0.to_owned()
     };
-    let mut variants: Vec<&str> = body.lines().filter_map(name).collect();
-    variants.sort_unstable();
-    let row = |line: &'static str| line.strip_prefix("| `");
-    let named = |row: &'static str| row.split_once('`').map(|(name, _)| name);
-    let rows: Vec<&str> = before.lines().filter_map(|line| row(line.strip_prefix("/// ")?)).collect();
-    assert_eq!(rows.iter().filter_map(|row| named(row)).collect::<Vec<_>>(), variants);
-    let other = include_str!("../../../../docs/errors.md");
-    assert_eq!(other.lines().filter_map(row).collect::<Vec<_>>(), rows);
+    assert_eq!(words(include_str!("../../../../docs/errors.md")), words(include_str!("../error.rs")));
 }
 
 #[test]
