@@ -97,10 +97,10 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::open`], but for locks; [`Error::Foreign`] when there is no directory or no log in it,
-    /// [`Error::Identity`] only when nothing of it can be read. A concurrent writer can make an attempt fail with [`Error::Corruption`] or
-    /// [`Error::Io`], or find damage where there is none. So up to eight attempts are made, with half a second of
-    /// pauses in all, until one finds no fault or two in a row find the same. [`Error::Io`] of the kind `ResourceBusy`
-    /// if the log changes faster: try again.
+    /// [`Error::Identity`] only when nothing of it can be read. A concurrent writer can make an attempt fail with
+    /// [`Error::Corruption`] or [`Error::Io`], or find damage where there is none. So up to eight attempts are made,
+    /// with half a second of pauses in all, until one finds no fault or two in a row find the same. [`Error::Io`] of
+    /// the kind `ResourceBusy` if the log changes faster: try again.
     pub fn open_read_only(config: Config) -> Result<ReadOnly> {
         ReadOnly::open(&config)
     }
