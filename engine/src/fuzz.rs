@@ -15,7 +15,7 @@ mod archives;
 mod containers;
 mod engines;
 mod records;
-mod scenes;
+mod fixtures;
 
 pub use archives::metadata_archive;
 pub use containers::snapshot_container;

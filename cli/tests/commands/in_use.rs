@@ -29,8 +29,8 @@ fn a_good_log_in_use_is_never_damaged() {
     };
     let odd: Vec<(i32, String, String)> = thread::scope(|scope| {
         let writer = scope.spawn(|| fill(&engine, &done));
-        let lookers: Vec<_> = (0..3).map(|_| scope.spawn(looks)).collect();
-        let odd = lookers.into_iter().flat_map(|looker| looker.join().unwrap()).collect();
+        let viewers: Vec<_> = (0..3).map(|_| scope.spawn(looks)).collect();
+        let odd = viewers.into_iter().flat_map(|viewer| viewer.join().unwrap()).collect();
         done.store(true, Ordering::Release);
         writer.join().unwrap();
         odd

@@ -6,7 +6,7 @@ use logboom_wal::{
     fuzz::{Input, Meter},
 };
 
-use super::{engines::open_edited, scenes};
+use super::{engines::open_edited, fixtures};
 use crate::{
     checkpoint::body::Checkpoint,
     index::{
@@ -39,7 +39,7 @@ pub fn metadata_archive(bytes: &[u8], meter: Meter<'_>) {
             }
         }
         2 => checkpoint(input.rest(), meter),
-        3 => checkpoint(&edited(scenes::checkpoint(), &mut input), meter),
+        3 => checkpoint(&edited(fixtures::checkpoint(), &mut input), meter),
         _ => open_edited(input, meter),
     }
 }

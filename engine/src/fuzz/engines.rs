@@ -8,7 +8,7 @@ use logboom_wal::{
     fuzz::{Bounds, Input, MemoryDisk, Meter, edit},
 };
 
-use super::scenes::{SHARDS, choose, config, payload};
+use super::fixtures::{SHARDS, choose, config, payload};
 use crate::{
     engine::Engine,
     read::{entries::EntryBatch, shard::Shard},
@@ -29,9 +29,9 @@ const BOUNDS: Bounds = Bounds { allocated_per_byte: 24, allocated: 4 << 20, read
 /// A view of it, another view, and an engine agree on what is there; without forged checksums every entry is one that
 /// was written; and what is written after opening is there when it is opened again.
 pub(super) fn open_edited(mut input: Input<'_>, meter: Meter<'_>) {
-    let scene = choose(input.byte());
-    let mut image = scene.now.clone();
-    let sealed = edit(&mut image, &scene.older, &mut input);
+    let fixture = choose(input.byte());
+    let mut image = fixture.now.clone();
+    let sealed = edit(&mut image, &fixture.older, &mut input);
     let disk = MemoryDisk::new(image);
     let seen = BOUNDS.check(&disk, meter, || look(&disk, sealed));
     assert_eq!(look(&disk, sealed), seen, "looked at twice");

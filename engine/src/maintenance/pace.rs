@@ -39,8 +39,8 @@ impl Pace {
         self.seen = answers;
     }
 
-    /// Call when a step ends that began at `begun`; with `hurry`, when space is short, steps take half of the time.
-    pub(crate) fn end(&mut self, begun: Duration, ended: Duration, answers: Answers, hurry: bool) {
+    /// Call when a step ends that began at `begun`; if `is_short` of space, steps take half of the time.
+    pub(crate) fn end(&mut self, begun: Duration, ended: Duration, answers: Answers, is_short: bool) {
         self.in_steps.take(self.seen, answers);
         self.seen = answers;
         let took = ended.saturating_sub(begun).max(SHORTEST);
@@ -50,7 +50,7 @@ impl Pace {
         };
         let pause = if is_felt { self.pause.saturating_mul(2) } else { self.pause.saturating_mul(3) / 4 };
         self.pause = pause.clamp(took, LONGEST.max(took));
-        self.due = ended.saturating_add(if hurry { took } else { self.pause });
+        self.due = ended.saturating_add(if is_short { took } else { self.pause });
     }
 }
 

@@ -385,7 +385,7 @@ impl ReadRecords {
             }
             true
         });
-        let bound = FooterBound { records: items.len(), ranges: stretches(&items) };
+        let bound = FooterBound { records: items.len(), ranges: range_count(&items) };
         let copies = if records.is_empty() { Vec::new() } else { core.wal.move_with_bound(&records, bound)? };
         Ok(CopiedRecords { items, copies: places.into_iter().zip(copies).collect() })
     }
@@ -421,7 +421,7 @@ impl CopiedRecords {
 }
 
 /// The number of contiguous ranges of entries.
-fn stretches(items: &[LiveRecord]) -> usize {
+fn range_count(items: &[LiveRecord]) -> usize {
     let follows = |one: &LiveRecord, next: &LiveRecord| {
         one.shard == next.shard && one.entries.range.end == next.entries.range.start
     };

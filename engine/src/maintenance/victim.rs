@@ -14,8 +14,8 @@ use crate::maintenance::{core::Core, reclaim_at_open::FREE_SEGMENTS_MAX};
 pub(crate) const RESERVE_SEGMENTS: u64 = 2;
 /// Space amplification at which reclaiming starts: bytes in use beyond the reserve for bytes live, as a quotient.
 const SPACE: (u64, u64) = (5, 4);
-/// Space amplification at which reclaiming hurries: bytes in use beyond twice the reserve for bytes live, as a
-/// quotient.
+/// Space amplification at which reclaiming takes half of the time: bytes in use beyond twice the reserve for bytes
+/// live, as a quotient.
 const SHORT: (u64, u64) = (3, 2);
 /// Write amplification cap: bytes moved for bytes appended, as a quotient, plus the reserve.
 const MOVED: (u64, u64) = (1, 4);
@@ -99,7 +99,7 @@ pub(crate) fn is_tight(core: &Core) -> bool {
     LogUsage::of(core).is_tight(core) || !core.wal.has_room()
 }
 
-/// Whether so much is in use that reclaiming must hurry.
+/// Whether so much is in use that reclaiming takes half of the time: see [`Pace`](super::pace::Pace).
 pub(crate) fn is_short(core: &Core) -> bool {
     LogUsage::of(core).exceeds(SHORT, 2 * RESERVE_SEGMENTS)
 }

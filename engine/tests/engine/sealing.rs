@@ -145,7 +145,7 @@ fn heal(batch: &mut logboom::Batch<'_>, shard: ShardId, index: u64, term: u64) -
     batch.heal(shard, Entry::new(EntryId { index, term }, &b"again"[..])).map(drop)
 }
 
-/// Entries that were handed in again leave parts of records behind, each of which is a stretch: those move as well.
+/// Entries that were handed in again leave parts of records behind, each of which is a range: those move as well.
 #[test]
 fn parts_of_records_that_move_are_listed_in_their_cold_segment() {
     let ground = Ground::sim(5);

@@ -61,11 +61,11 @@ pub(super) struct Footer {
     pub(super) segment: u64,
     /// What stands behind `moved.`, in a cold segment.
     pub(super) live_before: Option<u64>,
-    pub(super) stretches: Vec<Stretch>,
+    pub(super) ranges: Vec<ListedRange>,
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct Stretch {
+pub(super) struct ListedRange {
     pub(super) shard: u64,
     pub(super) entries: Range<u64>,
     pub(super) bytes: u32,
@@ -243,19 +243,19 @@ fn footer(segment: &[u8], seed: u32, pad: usize) -> Option<Footer> {
     };
     let (head, body) = (head.strip_prefix(b"footer\x02\0").unwrap(), body.strip_prefix(b"places\x01\0").unwrap());
     let rows: Vec<usize> = list(body, body.len() - 8, 12).collect();
-    let stretch = |at: usize| {
+    let range = |at: usize| {
         let (first, rows_at) = (u64_at(head, at + 8), usize_at(head, at + 20));
         let place =
             |&at: &usize| (first + u64::from(u32_at(body, at)), 8 * usize_at(body, at + 4), 8 * usize_at(body, at + 8));
-        Stretch {
+        ListedRange {
             shard: u64_at(head, at),
             entries: first..first + u64::from(u32_at(head, at + 16)),
             bytes: u32_at(head, at + 28),
             places: rows[rows_at..][..usize_at(head, at + 24)].iter().map(place).collect(),
         }
     };
-    let stretches = list(head, head.len() - 8, 32).map(stretch).collect();
-    Some(Footer { segment: u64_at(trailer, 8), live_before, stretches })
+    let ranges = list(head, head.len() - 8, 32).map(range).collect();
+    Some(Footer { segment: u64_at(trailer, 8), live_before, ranges })
 }
 
 /// The intact record that begins at an offset of a segment.

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{
-    by_text::{self, Checkpoint, Damage, Footer, Record, Registered, Shard, Snapshots, Stretch},
+    by_text::{self, Checkpoint, Damage, Footer, ListedRange, Record, Registered, Shard, Snapshots},
     damaged::{self, EMPTY, KEYS, LOST, SNAPSHOTS, SUFFIX, TERMS},
     fixture,
 };
@@ -34,7 +34,7 @@ fn footers_of_both_versions_are_as_the_text_says() {
         assert!(footers.iter().map(|footer| footer.segment).eq(1..=3), "{footers:?}");
         for footer in footers {
             assert_eq!(footer.live_before, None);
-            footer.stretches.iter().for_each(|stretch| check_stretch(&dir, footer.segment, stretch));
+            footer.ranges.iter().for_each(|range| check_range(&dir, footer.segment, range));
         }
     }
 }
@@ -106,7 +106,7 @@ fn shards() -> Vec<Shard> {
 fn check_footers(dir: &Path) {
     let footers = by_text::footers(dir);
     let listed = |footer: &Footer| -> Vec<(u64, u64, u64)> {
-        footer.stretches.iter().map(|one| (one.shard, one.entries.start, one.entries.end)).collect()
+        footer.ranges.iter().map(|one| (one.shard, one.entries.start, one.entries.end)).collect()
     };
     let [log, cold] = &footers[..] else { panic!("{footers:?}") };
     assert_eq!((log.segment, log.live_before, cold.segment, cold.live_before), (1, None, COLD, Some(276)));
@@ -114,23 +114,23 @@ fn check_footers(dir: &Path) {
     let moved = [(TERMS.0, 5, 8), (LOST.0, 1, 2), (LOST.0, 3, 5), (LOST.0, 6, 7), (SUFFIX.0, 1, 2)];
     assert_eq!(listed(cold), moved);
     // The file of segment 1 is segment 3 by now.
-    cold.stretches.iter().for_each(|stretch| check_stretch(dir, COLD, stretch));
+    cold.ranges.iter().for_each(|range| check_range(dir, COLD, range));
 }
 
 /// Each place is that of a record of the shard that holds the entries from there on.
-fn check_stretch(dir: &Path, segment: u64, stretch: &Stretch) {
+fn check_range(dir: &Path, segment: u64, range: &ListedRange) {
     let mut bytes = 0;
-    for &(first, offset, len) in &stretch.places {
+    for &(first, offset, len) in &range.places {
         let record = by_text::record(dir, segment, offset);
-        assert_eq!((record.owner, record.kind), (stretch.shard, 1));
+        assert_eq!((record.owner, record.kind), (range.shard, 1));
         // Entries that were dropped are not listed: the range may begin inside a record.
         let entries = record.first..record.first + u64::from(record.count);
-        assert!(entries.contains(&first) && first == record.first.max(stretch.entries.start));
-        assert!(stretch.entries.contains(&first));
+        assert!(entries.contains(&first) && first == record.first.max(range.entries.start));
+        assert!(range.entries.contains(&first));
         assert_eq!(len, 64 + record.body.len().next_multiple_of(8));
         bytes += len;
     }
-    assert_eq!(usize::try_from(stretch.bytes).unwrap(), bytes);
+    assert_eq!(usize::try_from(range.bytes).unwrap(), bytes);
 }
 
 fn check_records(dir: &Path) {

@@ -92,8 +92,8 @@ pub(super) const ROWS: &[Row] = &[
                 })
                 .unwrap();
         }
-        let holder = bench.engine.reclaim().unwrap().shards[0];
-        assert!(holder.shard == SHARD && holder.entries > 30 && holder.bytes > 600_000, "{holder:?}");
+        let space = bench.engine.reclaim().unwrap().shards[0];
+        assert!(space.shard == SHARD && space.entries > 30 && space.bytes > 600_000, "{space:?}");
     }),
     row("Clean leaves nothing of a group", |bench| {
         bench.append(1..10, 1);

@@ -27,15 +27,15 @@ pub(super) fn config() -> Config {
     config
 }
 
-/// One of the scenes of an engine.
+/// One of the fixtures of an engine.
 pub(super) fn choose(choice: u8) -> &'static Fixture {
     const MAKE: [fn() -> Fixture; 2] = [young, sealed];
-    static SCENES: [OnceLock<Fixture>; 2] = [const { OnceLock::new() }; 2];
+    static FIXTURES: [OnceLock<Fixture>; 2] = [const { OnceLock::new() }; 2];
     let nth = usize::from(choice) % MAKE.len();
-    SCENES[nth].get_or_init(MAKE[nth])
+    FIXTURES[nth].get_or_init(MAKE[nth])
 }
 
-/// The body of the newest checkpoint of a scene that has one.
+/// The body of the newest checkpoint of a fixture that has one.
 pub(super) fn checkpoint() -> Vec<u8> {
     let disk = logboom_wal::fuzz::MemoryDisk::new(choose(1).now.clone());
     let opening = logboom_wal::open_read_only(disk, crate::recovery::log_options::options(&config())).unwrap();
