@@ -80,7 +80,7 @@ impl LogEntry {
 }
 
 /// The index and the term of an entry, which may be compacted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LogId {
     /// Its index; 0 before the first entry.
     pub index: u64,

@@ -7,7 +7,7 @@ use crate::types::refusal::Refusal;
 use std::ops::Range;
 
 /// The entry before the log's first: the last one that was compacted, or the one that a snapshot stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Boundary {
     /// Its index; the log continues at the next one.
     pub index: u64,
