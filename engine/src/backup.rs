@@ -20,6 +20,7 @@ use crate::{
 ///
 /// It does not keep the engine open, and can be continued after that is closed. Dropping it before
 /// [`Backup::finish`] removes its files.
+#[must_use = "what was copied is removed unless the backup is finished"]
 pub struct Backup {
     log: Copying,
     /// Keeps the snapshots' files until they are copied.

@@ -23,6 +23,7 @@ const STRIDE: usize = 32 << 10;
 ///
 /// It may move between threads. Dropping it, or an error, removes everything it wrote.
 #[derive(Debug)]
+#[must_use = "what was built is removed unless it is finished"]
 pub struct Builder {
     draft: Draft,
     spec: Spec,

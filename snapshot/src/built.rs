@@ -13,6 +13,7 @@ use crate::{
 /// A complete, durable snapshot that is not registered yet. Clones are the same snapshot; dropping the last one of an
 /// unregistered snapshot removes its file.
 #[derive(Clone, Debug)]
+#[must_use = "the file is removed unless the snapshot is registered"]
 pub struct Built(Arc<Inner>);
 
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use crate::{
 ///
 /// Each clone is a lease too. Any thread may use and drop them.
 #[derive(Debug)]
+#[must_use = "the snapshot stays only while the lease lives"]
 pub struct Lease {
     pub(crate) shared: Arc<Shared>,
     entry: Arc<Entry>,

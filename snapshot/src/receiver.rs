@@ -19,6 +19,7 @@ use crate::{
 /// It may move between threads. Dropping it, or an error of the device, removes everything received. It does not
 /// outlive the process: opening the log removes partially received files.
 #[derive(Debug)]
+#[must_use = "what was received is removed unless it is finished"]
 pub struct Receiver {
     draft: Draft,
     manifest: Arc<Manifest>,

@@ -162,6 +162,7 @@ pub enum Rule {
 /// A rule was broken.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{rule:?}: {what} (seed {seed})")]
+#[non_exhaustive]
 pub struct Violation {
     /// The rule.
     pub rule: Rule,

@@ -45,6 +45,7 @@ const CHUNK: usize = 256 << 10;
 
 /// When a batch is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Durability {
     /// As soon as the device is ready.
     Durable,
@@ -61,8 +62,8 @@ pub struct Request {
     pub bytes: usize,
     /// When the records are written.
     pub durability: Durability,
-    /// Whether the records allow space to be reclaimed: such a batch may use the segment that is kept for a full
-    /// device.
+    /// Whether the records allow segments to be freed: such a batch may use the segment that is kept for them on a
+    /// full device.
     pub frees_space: bool,
 }
 

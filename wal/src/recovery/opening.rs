@@ -146,6 +146,7 @@ pub struct RecoveryReport {
 
 /// A tail of the log that was written, at least in part, and that no later group promised to be durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cut {
     /// The first group that was cut.
     pub sequence: u64,

@@ -82,6 +82,7 @@ pub(crate) struct Segment {
 
 /// A segment, as the layer above sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SegmentInfo {
     /// The segment.
     pub id: SegmentId,
