@@ -20,8 +20,8 @@ pub const RESERVE_SEGMENTS_MAX: usize = 4096;
 pub struct Options {
     /// Size of a segment file in bytes, a power of two in [`SEGMENT_BYTES`]. Fixed when the log is created.
     pub segment_bytes: u64,
-    /// Segments that are prepared in advance, besides one kept for opening and one for freeing space on a full device;
-    /// at most [`RESERVE_SEGMENTS_MAX`].
+    /// Segments that are prepared in advance, at most [`RESERVE_SEGMENTS_MAX`], besides three that are kept back: one
+    /// for the next opening and, on a full device, one to move records to and one for the records that free space.
     pub reserve_segments: usize,
     /// The most bytes that segment files may take in total, prepared ones included: at least [`SPACE_SEGMENTS_MIN`] of
     /// the log's segments. A log that has more deletes the segments that it does not use. `u64::MAX` for no bound.

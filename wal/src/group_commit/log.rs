@@ -157,7 +157,7 @@ impl Shared {
             Failure::Sync(error) => {
                 marks::hit("side failure: a sync fails");
                 let error = Error::io(what, error);
-                unless(Mutant::ForeignSyncIgnored, || self.poison(error.clone()), || ());
+                unless(Mutant::SideSyncIgnored, || self.poison(error.clone()), || ());
                 error
             }
         }

@@ -55,7 +55,7 @@ mutants! { simulated {
     RotationNotDrained: "a segment is begun while groups of the one before are in flight",
     WriteErrorIgnored: "a failed write of a group counts as done",
     SyncErrorIgnored: "a failed sync is asked for again",
-    ForeignSyncIgnored: "a failed sync beside the log does not poison it",
+    SideSyncIgnored: "a failed sync beside the log does not poison it",
     DirectoryLost: "the log goes on when its directory or the lock is gone",
     BodyChecksumIgnored: "the checksum of a record's body is not looked at",
     GroupChecksumIgnored: "records are not compared with the checksum in their group's header",
