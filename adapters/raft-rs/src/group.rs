@@ -11,7 +11,7 @@ use raft::{
 use crate::{
     error::{Error, Result},
     fetch::Fetch,
-    held::Shared,
+    group_state::Shared,
     state,
 };
 
@@ -43,7 +43,7 @@ pub struct Group {
     pub(crate) engine: Engine,
     pub(crate) shard: Shard,
     pub(crate) fetcher: Option<Arc<Fetcher>>,
-    pub(crate) held: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// The embedder's callback that starts a read for which the core waits.
@@ -98,8 +98,8 @@ impl Group {
     /// [`Error::Commit`], [`Error::Term`], [`Error::Malformed`], [`Error::Unfinished`]. [`Error::Engine`] with
     /// [`logboom::Error::Quarantined`] when something of the shard is lost.
     pub fn open(engine: &Engine, shard: ShardId, applied: u64) -> Result<Self> {
-        let held = Arc::new(Shared::new(applied));
-        let group = Self { engine: engine.clone(), shard: engine.shard(shard), fetcher: None, held };
+        let shared = Arc::new(Shared::new(applied));
+        let group = Self { engine: engine.clone(), shard: engine.shard(shard), fetcher: None, shared };
         group.recovered()?;
         if group.shard.next().is_some() {
             group.shard.raise_applied_floor(applied)?;
@@ -136,7 +136,7 @@ impl Group {
     /// The first failure in an answer to the core, or the one for which a round was saved without the group: see [fail
     /// stop](crate#fail-stop).
     pub fn failure(&self) -> Option<Error> {
-        self.held.lock().failure.clone()
+        self.shared.lock().failure.clone()
     }
 
     /// Records that the application has applied the log up to and including `index`: entries up to there may then be
@@ -146,7 +146,7 @@ impl Group {
     /// [`Error::Engine`] with [`logboom::Error::Beyond`] past the end of the log.
     pub fn applied_to(&self, index: u64) -> Result<()> {
         self.shard.raise_applied_floor(index)?;
-        self.held.lock().applied_to(index);
+        self.shared.lock().applied_to(index);
         Ok(())
     }
 
@@ -179,7 +179,7 @@ impl Group {
 
     /// Keeps the first failure for the embedder.
     pub(crate) fn fail(&self, error: Error) -> Error {
-        self.held.lock().failure.get_or_insert_with(|| error.clone());
+        self.shared.lock().failure.get_or_insert_with(|| error.clone());
         error
     }
 
@@ -202,7 +202,7 @@ impl Group {
         if state::is_importing(&self.shard)? {
             return Err(Error::Unfinished { shard });
         }
-        let applied = self.held.lock().applied;
+        let applied = self.shared.lock().applied;
         let (first, last) = (self.range().start, self.range().end - 1);
         if first == 0 {
             return Err(state::malformed(

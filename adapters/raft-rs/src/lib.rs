@@ -182,7 +182,7 @@
 mod error;
 mod state;
 mod entry;
-mod held;
+mod group_state;
 mod fetch;
 mod group;
 mod import;

@@ -120,7 +120,7 @@ impl<'r> Round<'r> {
     /// starts over, as it does when the log was full: batches that are written already are written again.
     pub(crate) fn put<T>(&mut self, mut put: impl FnMut(&Self) -> Result<T>) -> Result<T> {
         let failed: Vec<ShardId> =
-            self.items.iter().map(Item::group).filter(|group| group.held.is_left_out()).map(Group::id).collect();
+            self.items.iter().map(Item::group).filter(|group| group.shared.is_left_out()).map(Group::id).collect();
         for shard in failed {
             self.leave_out(shard);
         }
@@ -135,7 +135,7 @@ impl<'r> Round<'r> {
     /// Drops the items of a group, and marks it as failed. Returns whether there were any.
     fn leave_out(&mut self, shard: ShardId) -> bool {
         let Some(group) = self.items.iter().map(Item::group).find(|group| group.id() == shard) else { return false };
-        group.held.leave_out();
+        group.shared.leave_out();
         group.fail(logboom::Error::Quarantined { shard }.into());
         self.items.retain(|item| item.group().id() != shard);
         self.saves.retain(|save| save.saved.shard != shard);
@@ -154,9 +154,9 @@ impl<'r> Round<'r> {
         for item in self.items.drain(..) {
             match item {
                 Item::Ready(group, ready) if !ready.snapshot().is_empty() => {
-                    group.held.lock().applied_to(ready.snapshot().get_metadata().index);
+                    group.shared.lock().applied_to(ready.snapshot().get_metadata().index);
                 }
-                Item::Conf(group, _, conf_state) => group.held.lock().configured(conf_state),
+                Item::Conf(group, _, conf_state) => group.shared.lock().configured(conf_state),
                 Item::Ready(..) | Item::Commit(..) => {}
             }
         }

@@ -45,7 +45,7 @@ impl Group {
     /// Save it once this index or a later one is applied. It may be registered here, by a driver or in a batch of the
     /// application.
     pub fn snapshot_wanted(&self) -> Option<u64> {
-        if self.held.lock().waiting.is_empty() {
+        if self.shared.lock().waiting.is_empty() {
             return None;
         }
         match self.engine.snapshots().newest(self.id()) {
@@ -53,7 +53,7 @@ impl Group {
             Ok(None) => {}
             Err(error) => drop(self.fail(error.into())),
         }
-        let waiting = self.held.lock().waiting.clone();
+        let waiting = self.shared.lock().waiting.clone();
         let behind = self.range().start.saturating_sub(1);
         let least = |(to, asked): (u64, u64)| {
             let since = state::member_since(&self.shard, to).map_err(|error| self.fail(error)).ok().flatten()?;
@@ -67,13 +67,13 @@ impl Group {
     ///
     /// The snapshot and the log behind it stay until [`Group::sent`] is called.
     pub fn sending(&self, to: u64) -> Option<Lease> {
-        self.held.lock().sending.get(&to).cloned()
+        self.shared.lock().sending.get(&to).cloned()
     }
 
     /// Releases the snapshot for the follower `to`. Call it wherever
     /// [`report_snapshot`](raft::RawNode::report_snapshot) is called, whether the transfer succeeded or not.
     pub fn sent(&self, to: u64) {
-        self.held.lock().sending.remove(&to);
+        self.shared.lock().sending.remove(&to);
     }
 
     /// Begins to receive the snapshot of a `MsgSnapshot`, before the core gets the message. `stop` cancels it from any
@@ -103,12 +103,12 @@ impl Group {
     /// registers it.
     pub fn received(&self, built: Built) {
         let order = (built.manifest().index, built.manifest().term);
-        self.held.lock().received.insert(order, built);
+        self.shared.lock().received.insert(order, built);
     }
 
     /// The received snapshot of this index and term.
     pub(crate) fn received_as(&self, index: u64, term: u64) -> Option<Built> {
-        self.held.lock().received.get(&(index, term)).cloned()
+        self.shared.lock().received.get(&(index, term)).cloned()
     }
 
     /// The newest snapshot as a message, leased for `to`; `None` unless the log continues from it, it is of `index` at
@@ -119,7 +119,7 @@ impl Group {
         {
             return Ok(Some(self.sent_to(to, lease, conf_state)));
         }
-        self.held.lock().waiting.insert(to, index);
+        self.shared.lock().waiting.insert(to, index);
         Ok(None)
     }
 
@@ -137,7 +137,7 @@ impl Group {
     /// Removes waiting followers that the snapshot serves: they get it when the core asks again.
     fn end_waits(&self, newest: &Manifest) {
         let is_served = |to: u64, least: u64| matches!(self.serves(newest, least, to), Ok(Some(_)));
-        self.held.lock().waiting.retain(|to, least| !is_served(*to, *least));
+        self.shared.lock().waiting.retain(|to, least| !is_served(*to, *least));
     }
 
     /// The message of a snapshot. Its configuration is that of its index, whatever the current one is: the entries
@@ -147,9 +147,9 @@ impl Group {
         let metadata = snapshot.mut_metadata();
         (metadata.index, metadata.term) = (lease.manifest().index, lease.manifest().term);
         metadata.set_conf_state(conf_state);
-        let mut held = self.held.lock();
-        held.waiting.remove(&to);
-        held.sending.insert(to, lease);
+        let mut state = self.shared.lock();
+        state.waiting.remove(&to);
+        state.sending.insert(to, lease);
         snapshot
     }
 }

@@ -91,7 +91,7 @@ impl Storage for Group {
 impl Group {
     /// Entries that were fetched for the core, if these are the ones that it asks for.
     fn fetched(&self, low: u64) -> Option<EntryBatch> {
-        self.held.lock().fetched.clone().filter(|batch| batch.get(low).is_some())
+        self.shared.lock().fetched.clone().filter(|batch| batch.get(low).is_some())
     }
 
     fn rebuilt(
@@ -129,15 +129,15 @@ impl Fetched {
     /// [`Error::Read`](crate::Error::Read) when the read failed: the node gets no answer, and the
     /// [group](Group::failure) keeps the failure.
     pub fn deliver(self, node: &mut RawNode<Group>) -> Result<()> {
-        let held = match self.outcome {
+        let fetched = match self.outcome {
             Ok(batch) => Some(batch),
             // The log has moved meanwhile. The core sees that when it asks again.
             Err(ReadError::Compacted { .. } | ReadError::Unavailable { .. }) => None,
             Err(error) => return Err(node.store().fail(error.into())),
         };
-        node.store().held.lock().fetched = held;
+        node.store().shared.lock().fetched = fetched;
         node.on_entries_fetched(self.context);
-        node.store().held.lock().fetched = None;
+        node.store().shared.lock().fetched = None;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The state of a group in memory, beside its log.
+//! The state of a group in memory, beside its log: applied index, snapshots on their way, the first failure.
 
 use std::{
     collections::BTreeMap,
@@ -20,12 +20,12 @@ pub(crate) struct Shared {
     /// Set when something of the group was not saved while its core may have continued: nothing later may be saved
     /// either. Outside the lock, since each round reads it for each of its groups.
     is_left_out: AtomicBool,
-    held: Mutex<Held>,
+    state: Mutex<GroupState>,
 }
 
 /// The state that is read and changed under a lock.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct GroupState {
     /// The applied index, as reported by the application.
     pub(crate) applied: u64,
     /// The first failure: see [`crate::Group::failure`].
@@ -43,11 +43,11 @@ pub(crate) struct Held {
 
 impl Shared {
     pub(crate) fn new(applied: u64) -> Self {
-        Self { is_left_out: AtomicBool::new(false), held: Mutex::new(Held::new(applied)) }
+        Self { is_left_out: AtomicBool::new(false), state: Mutex::new(GroupState::new(applied)) }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock()
+    pub(crate) fn lock(&self) -> MutexGuard<'_, GroupState> {
+        self.state.lock()
     }
 
     pub(crate) fn is_left_out(&self) -> bool {
@@ -60,7 +60,7 @@ impl Shared {
     }
 }
 
-impl Held {
+impl GroupState {
     /// Drops received snapshots up to `index`: the log or the application is past them.
     pub(crate) fn applied_to(&mut self, index: u64) {
         self.applied = self.applied.max(index);
