@@ -2,7 +2,7 @@
 //!
 //! A [`Committer`] is a state machine: [`Committer::pump`] takes completions and starts operations, on the queue that
 //! its owner passes. Its lock has one owner at a time: the committer thread, whose queue keeps several writes in
-//! write; a writer that found the log idle and commits in its own thread; or a simulation. An owner leaves only when
+//! flight; a writer that found the log idle and commits in its own thread; or a simulation. An owner leaves only when
 //! nothing is in flight.
 
 use std::{
