@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(names()))]
     names: Vec<String>,
     /// The most seconds that finding a bug may take.
-    #[arg(long, default_value_t = 60, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 300, value_parser = value_parser!(u64).range(1..))]
     seconds: u64,
     /// Searches in this process, with the named bug switched on, or without one.
     #[arg(long, hide = true)]
