@@ -57,12 +57,12 @@ pub enum Error {
         first: u64,
     },
     /// A snapshot object came out of order, or a transfer was finished before its last object.
-    #[error("object {got} of a snapshot instead of {}", Shown(.wanted))]
+    #[error("object {} of a snapshot instead of {}", Shown(.got), Shown(.wanted))]
     Object {
         /// The object that must come next; `None` when the transfer is complete.
         wanted: Option<u64>,
-        /// The object that came; `u64::MAX` if none did.
-        got: u64,
+        /// The object that came; `None` if the transfer was finished instead.
+        got: Option<u64>,
     },
     /// The machine returned a number of outputs that differs from the number of entries.
     #[error("{got} outputs of {expected} entries")]

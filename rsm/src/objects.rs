@@ -93,7 +93,7 @@ impl<R: ReceiveObjects> Transfer<R> {
     pub fn receive(&mut self, object: &Object) -> Result<()> {
         let first = object.id == 0;
         if self.wanted != Some(object.id) && !first {
-            return Err(Error::Object { wanted: self.wanted, got: object.id });
+            return Err(Error::Object { wanted: self.wanted, got: Some(object.id) });
         }
         let next = self
             .receiving
@@ -110,7 +110,7 @@ impl<R: ReceiveObjects> Transfer<R> {
     pub fn finish(self) -> Result<R> {
         match self.wanted {
             None => Ok(self.receiving),
-            Some(wanted) => Err(Error::Object { wanted: Some(wanted), got: u64::MAX }),
+            Some(wanted) => Err(Error::Object { wanted: Some(wanted), got: None }),
         }
     }
 }
