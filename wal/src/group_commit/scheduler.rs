@@ -186,7 +186,7 @@ impl Shared {
         loop {
             if let Some(outcome) = self.state.watermark.outcome(group) {
                 if parked {
-                    unless(Mutant::LeaverPassesNothingOn, || self.pass_wakeup_on(group), || ());
+                    unless(Mutant::WakeupNotPassedOn, || self.pass_wakeup_on(group), || ());
                 }
                 return outcome;
             }

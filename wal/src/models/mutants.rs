@@ -6,7 +6,7 @@ use crate::types::mutants::{Mutant, switch_on};
 
 /// The model that finds each bug.
 const FOUND_BY: &[(Mutant, &str)] = &[
-    (Mutant::LeaverPassesNothingOn, "models::commit::a_waiter_that_leaves_is_not_taken_for_one_that_commits"),
+    (Mutant::WakeupNotPassedOn, "models::commit::a_waiter_that_leaves_is_not_taken_for_one_that_commits"),
     (Mutant::HandOverUnfenced, "models::commit::two_waiting_writers_commit_for_each_other"),
     (Mutant::FreedBetweenLooks, "models::freeing::a_checkpoint_names_a_segment_that_is_freed_meanwhile"),
 ];

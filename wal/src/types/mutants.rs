@@ -96,7 +96,7 @@ mutants! { simulated {
     CopyNotKept: "snapshots are removed while the log is copied",
     SupplyPoisonMissed: "a failed sync of a segment that is prepared does not poison the log",
 } modelled {
-    LeaverPassesNothingOn: "a waiter that was woken to commit, and leaves, wakes no other",
+    WakeupNotPassedOn: "a waiter that was woken to commit, and leaves, wakes no other",
     HandOverUnfenced: "who lets go of the turn looks for writers before others see that it is free",
     FreedBetweenLooks: "a checkpoint looks for segments that are being freed before it locks the live ones",
 } }
