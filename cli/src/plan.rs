@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use logboom::{Batch, Boundary, Engine, Quarantine, Shard, ShardId};
+use logboom::{Batch, Engine, EntryId, Quarantine, Shard, ShardId};
 
 use crate::output::hex;
 
@@ -22,7 +22,7 @@ pub(crate) enum Step {
     },
     /// Neither an entry nor a boundary precedes the first lost entry.
     Empty,
-    Reset(Boundary),
+    Reset(EntryId),
     Destroy,
     HardState(Vec<u8>),
     KeepHardState(Option<Vec<u8>>),
@@ -37,7 +37,7 @@ pub(crate) enum Action {
     /// Without the entries from the first lost one on.
     Cut,
     /// Empty behind this entry.
-    Reset(Boundary),
+    Reset(EntryId),
     /// Nothing.
     Destroy,
 }
@@ -105,7 +105,7 @@ impl fmt::Display for Step {
             Self::Truncate { keep, last } if keep + 1 == *last => write!(f, "drop the entry {last}"),
             Self::Truncate { keep, last } => write!(f, "drop the entries {} to {last}", keep + 1),
             Self::Empty => f.write_str("drop all entries: the log begins anew, anywhere"),
-            Self::Reset(Boundary { index, term }) => {
+            Self::Reset(EntryId { index, term }) => {
                 write!(f, "drop all entries: the log goes on behind entry {index} of term {term}")
             }
             Self::Destroy => f.write_str("forget the shard: log, hard state, commit hint and keys"),
@@ -167,10 +167,10 @@ fn shown(hard_state: Option<&[u8]>) -> String {
 }
 
 /// Reads an entry: `INDEX:TERM`.
-pub(crate) fn boundary(text: &str) -> Result<Boundary, String> {
+pub(crate) fn boundary(text: &str) -> Result<EntryId, String> {
     let parsed = text.split_once(':').and_then(|(index, term)| Some((index.parse().ok()?, term.parse().ok()?)));
     let (index, term) = parsed.ok_or("two numbers with a colon between them, as in 5000:12")?;
-    Ok(Boundary { index, term })
+    Ok(EntryId { index, term })
 }
 
 /// Reads the choice of a hard state.
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn arguments_are_read() {
-        assert_eq!(boundary("5000:12"), Ok(Boundary { index: 5000, term: 12 }));
+        assert_eq!(boundary("5000:12"), Ok(EntryId { index: 5000, term: 12 }));
         for text in ["", "5000", "5000:", ":1", "a:1", "1:2:3", "-1:2"] {
             assert!(boundary(text).is_err(), "{text}");
         }

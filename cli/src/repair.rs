@@ -9,7 +9,7 @@ use std::{
 };
 
 use logboom::{
-    Boundary, Engine, IdentityFault, Quarantine, ReadOnly, Runtime, SegmentId, Shard, ShardId,
+    Engine, EntryId, IdentityFault, Quarantine, ReadOnly, Runtime, SegmentId, Shard, ShardId,
     disk::{self, Disk, DiskOptions},
 };
 use serde::Serialize;
@@ -48,7 +48,7 @@ pub(crate) struct Args {
 
     /// Empty the log: it continues behind this entry, as after installing a snapshot of that entry.
     #[arg(long, value_name = "INDEX:TERM", value_parser = boundary, requires = "shard")]
-    reset: Option<Boundary>,
+    reset: Option<EntryId>,
 
     /// Forget the shard: log, hard state, commit hint and keys.
     #[arg(long, requires = "shard")]

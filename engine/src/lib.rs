@@ -18,7 +18,7 @@
 //! |---|---|
 //! | *shard* | one raft group's log, with its hard state, commit hint, keys and snapshots: [`ShardId`], [`Shard`] |
 //! | *group* | batches that one write makes durable. Raft's groups are called shards here |
-//! | *boundary* | index and term of the last entry that was compacted: etcd raft's dummy entry. [`Boundary`] |
+//! | *boundary* | index and term of the last entry that was compacted: etcd raft's dummy entry. [`Shard::boundary`] |
 //! | *ticket* | the future of an accepted batch's durability: to be waited for, awaited or called back: [`Ticket`] |
 //! | *checkpoint* | the state of all shards that the engine writes down now and then, from which opening replays |
 //!
@@ -182,7 +182,6 @@ pub mod fuzz;
 pub use append::batch::{Batch, Mark};
 pub use append::rejected::Rejected;
 pub use backup::{Backup, BackupReport};
-pub use encoding::extent::Boundary;
 pub use engine::Engine;
 pub use health::{Health, Reason};
 pub use maintenance::space::{ShardSpace, SpaceReport};

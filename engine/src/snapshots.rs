@@ -2,14 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use logboom_snapshot::{Builder, Built, Lease, Receiver, Registered, Spec, Stop, Store};
+use logboom_snapshot::{Builder, Built, EntryId, Lease, Receiver, Registered, Spec, Stop, Store};
 
 use crate::{
     append::{
         admit,
         batch::{self, Batch},
     },
-    encoding::extent::Boundary,
     maintenance::{core::Core, snapshot_files::may_lack},
     types::{
         error::{Error, Result},
@@ -121,7 +120,7 @@ impl Snapshots {
         let manifest = built.manifest();
         let shard = ShardId(manifest.shard);
         let mut batch = self.batch();
-        batch.reset_to(shard, Some(Boundary { index: manifest.index, term: manifest.term }))?;
+        batch.reset_to(shard, Some(EntryId { index: manifest.index, term: manifest.term }))?;
         batch.register_snapshot(shard, built)?;
         if let Some(hard_state) = hard_state {
             batch.hard_state(shard, hard_state)?;

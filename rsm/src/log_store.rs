@@ -44,6 +44,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use logboom::EntryId;
 
 mod error;
 mod pack;
@@ -79,15 +80,6 @@ impl LogEntry {
     }
 }
 
-/// The index and the term of an entry, which may be compacted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct LogId {
-    /// Its index; 0 before the first entry.
-    pub index: u64,
-    /// Its term; 0 before the first entry, and where it is unknown.
-    pub term: u64,
-}
-
 /// A callback for appended entries that became durable or failed: NuRaft's `notify_log_append_completion`.
 pub type Notice = Arc<dyn Fn(Result<()>) + Send + Sync>;
 
@@ -118,13 +110,14 @@ pub trait LogStore: Send + Sync {
     /// [`Error::Unreadable`].
     fn last_entry(&self) -> Result<LogEntry>;
 
-    /// Index and term of the last entry, compacted or not, for votes and for the check of a message.
+    /// Index and term of the last entry, compacted or not, for votes and for the check of a message; both are 0 before
+    /// the first entry.
     ///
     /// The term is 0 if [`LogStore::compact`] went past the end; the snapshot has it then.
     ///
     /// # Errors
     /// [`Error::Unreadable`].
-    fn last_id(&self) -> Result<LogId>;
+    fn last_id(&self) -> Result<EntryId>;
 
     /// Appends an entry and returns its index, the former [`LogStore::next_slot`]. Readable on return, durable after
     /// [`LogStore::end_of_append_batch`].
@@ -244,5 +237,5 @@ pub trait LogStore: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Failed`]; the log is as it was.
-    fn install(&self, at: LogId) -> Result<()>;
+    fn install(&self, at: EntryId) -> Result<()>;
 }

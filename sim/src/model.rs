@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use logboom::{Boundary, EntryRef};
+use logboom::{EntryId, EntryRef};
 
 /// All shards. Those that were never touched may be absent.
 pub(crate) type Models = BTreeMap<u64, Rc<Model>>;
@@ -11,7 +11,7 @@ pub(crate) type Models = BTreeMap<u64, Rc<Model>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Model {
     /// The entry before the first one, if it is known.
-    pub(crate) boundary: Option<Boundary>,
+    pub(crate) boundary: Option<EntryId>,
     /// The index of the first entry, or of the next one of an empty log behind its boundary.
     pub(crate) first: u64,
     /// The entries from `first` on.
@@ -73,7 +73,7 @@ impl Model {
     /// Drops the entries up to and including `index`, which becomes the boundary.
     pub(crate) fn compact(&mut self, index: u64) {
         let Some(entry) = self.entry(index) else { return };
-        self.boundary = Some(Boundary { index, term: entry.term });
+        self.boundary = Some(EntryId { index, term: entry.term });
         let gone = usize::try_from(index - self.first + 1).unwrap_or(usize::MAX);
         self.entries.drain(..gone.min(self.entries.len()));
         self.first = index + 1;
@@ -88,7 +88,7 @@ impl Model {
     }
 
     /// Empties the log, which goes on behind `boundary`.
-    pub(crate) fn reset(&mut self, boundary: Option<Boundary>) {
+    pub(crate) fn reset(&mut self, boundary: Option<EntryId>) {
         self.boundary = boundary;
         self.first = boundary.map_or(0, |boundary| boundary.index + 1);
         self.entries.clear();
@@ -167,7 +167,7 @@ mod tests {
         model.append(5, &[written(1), written(2), written(3)]);
         assert_eq!((model.first, model.next()), (5, 8));
         model.compact(6);
-        assert_eq!((model.first, model.boundary), (7, Some(Boundary { index: 6, term: 2 })));
+        assert_eq!((model.first, model.boundary), (7, Some(EntryId { index: 6, term: 2 })));
         model.truncate(7);
         assert_eq!((model.first, model.next(), model.is_vacant()), (7, 7, false));
         model.reset(None);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use logboom::{Batch, Boundary, Entry, Result, ShardId, snapshot::Built};
+use logboom::{Batch, Entry, EntryId, Result, ShardId, snapshot::Built};
 
 use crate::{
     choices::Choices,
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     /// [`Batch::compact_through`], or [`Batch::compact_past_leases`].
     Compact { index: u64, past_leases: bool },
     /// [`Batch::reset_to`].
-    Reset { boundary: Option<Boundary> },
+    Reset { boundary: Option<EntryId> },
     /// [`Batch::destroy`].
     Destroy,
     /// [`Batch::hard_state`].
@@ -135,7 +135,7 @@ impl Author {
             6 => truncate(choices, model)?,
             7 => self.overwrite(choices, model)?,
             8 => {
-                let boundary = choices.percent(60).then(|| Boundary { index: choices.below(100), term: 7 });
+                let boundary = choices.percent(60).then(|| EntryId { index: choices.below(100), term: 7 });
                 Kind::Reset { boundary }
             }
             _ => Kind::Destroy,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom::{Batch, Boundary, Durability, Engine, Entry, EntryBatch, Limit, ReadError, Shard, ShardId, Ticket};
+use logboom::{Batch, Durability, Engine, Entry, EntryBatch, EntryId, Limit, ReadError, Shard, ShardId, Ticket};
 
 use crate::{
     data::Codec,
@@ -218,7 +218,7 @@ impl<E: StoredEntry, K: Codec<E::Data>> Log<E, K> {
             // Openraft's own purge rules apply to readers of a leased snapshot.
             batch.compact_past_leases(shard, index)?;
         } else {
-            batch.reset_to(shard, Some(Boundary { index, term: leader.term() }))?;
+            batch.reset_to(shard, Some(EntryId { index, term: leader.term() }))?;
         }
         drop(self.submit(batch, Durability::Durable).await?);
         Ok(())

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use logboom::{Boundary, Config, Engine, EntryId, ShardId};
+use logboom::{Config, Engine, EntryId, ShardId};
 use logboom_raft_rs::{Group, Round, Writer};
 use raft::{GetEntriesContext, RawNode, Storage, eraftpb::ConfState};
 
@@ -70,7 +70,7 @@ fn write(engine: &Engine, rounds: usize) {
 fn nodes(engine: &Engine) -> Vec<RawNode<Group>> {
     let members = ConfState::from((vec![1], vec![]));
     let shards = (0..GROUPS).map(ShardId);
-    Group::create(engine, shards.clone(), &members, Boundary { index: 0, term: 0 }).unwrap();
+    Group::create(engine, shards.clone(), &members, EntryId { index: 0, term: 0 }).unwrap();
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let node = |shard| {
         let group = Group::open(engine, shard, 0).unwrap();
@@ -102,7 +102,7 @@ fn turn(nodes: &mut [RawNode<Group>], writer: &mut Writer) -> Duration {
 /// 100 entries from memory, which were appended in records of `per_record`.
 fn read(engine: &Engine, rounds: usize, per_record: u64) {
     let shard = ShardId(2000 + per_record);
-    Group::create(engine, [shard], &ConfState::from((vec![1], vec![])), Boundary { index: 0, term: 0 }).unwrap();
+    Group::create(engine, [shard], &ConfState::from((vec![1], vec![])), EntryId { index: 0, term: 0 }).unwrap();
     let payload = [7; PAYLOAD];
     for first in (0..ENTRIES).step_by(usize::try_from(per_record).unwrap()) {
         let mut batch = engine.batch();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use logboom::{
-    Boundary, Config, Engine, ShardId,
+    Config, Engine, EntryId, ShardId,
     snapshot::{Error as SnapshotError, Stop},
 };
 use logboom_raft_rs::{Error, Group, Round, Writer};
@@ -56,7 +56,7 @@ impl Node {
         if id == 1 && engine.shard(SHARD).next().is_none() {
             // Behind a boundary that stands for the members: who joins cannot begin with the first entry.
             let founders = ConfState::from((vec![1], vec![]));
-            Group::create(engine, [SHARD], &founders, Boundary { index: 1, term: 1 })?;
+            Group::create(engine, [SHARD], &founders, EntryId { index: 1, term: 1 })?;
         }
         let (applied, texts) = match load(engine)? {
             Some(saved) => saved,

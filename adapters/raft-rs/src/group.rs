@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
-use logboom::{Batch, Boundary, Durability, Engine, Limit, Shard, ShardId};
+use logboom::{Batch, Durability, Engine, EntryId, Limit, Shard, ShardId};
 use raft::{
     RaftState,
     eraftpb::{ConfState, HardState},
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Example
 /// ```
-/// use logboom::{Boundary, Config, Engine, ShardId};
+/// use logboom::{Config, Engine, EntryId, ShardId};
 /// use logboom_raft_rs::Group;
 /// use raft::{Storage, eraftpb::ConfState};
 ///
@@ -31,7 +31,7 @@ use crate::{
 /// # config.segment_bytes = 1 << 20;
 /// # let engine = Engine::open(config)?;
 /// let members = ConfState::from((vec![1, 2, 3], vec![]));
-/// Group::create(&engine, (0..100).map(ShardId), &members, Boundary { index: 0, term: 0 })?; // one sync for all
+/// Group::create(&engine, (0..100).map(ShardId), &members, EntryId { index: 0, term: 0 })?; // one sync for all
 ///
 /// let group = Group::open(&engine, ShardId(7), 0)?; // nothing is applied yet
 /// assert_eq!((group.first_index()?, group.last_index()?), (1, 0));
@@ -65,7 +65,7 @@ impl Group {
         engine: &Engine,
         shards: impl IntoIterator<Item = ShardId>,
         conf_state: &ConfState,
-        boundary: Boundary,
+        boundary: EntryId,
     ) -> Result<()> {
         let mut batch = engine.batch();
         for id in shards {
@@ -235,7 +235,7 @@ impl Group {
     }
 }
 
-fn add_creation(batch: &mut Batch<'_>, shard: &Shard, conf_state: &ConfState, boundary: Boundary) -> Result<()> {
+fn add_creation(batch: &mut Batch<'_>, shard: &Shard, conf_state: &ConfState, boundary: EntryId) -> Result<()> {
     let hard_state = HardState { term: boundary.term, commit: boundary.index, ..HardState::default() };
     batch.reset_to(shard.id(), Some(boundary))?.hard_state(shard.id(), &state::encode(&hard_state))?;
     state::put_conf(batch, shard, boundary.index, conf_state)

@@ -1,6 +1,6 @@
 //! `Import`: writes a group from another storage, without a `Ready`.
 
-use logboom::{Boundary, Durability, Engine, Shard, ShardId};
+use logboom::{Durability, Engine, EntryId, Shard, ShardId};
 use raft::eraftpb::{ConfState, Entry, HardState};
 
 use crate::{
@@ -19,7 +19,7 @@ const ENTRIES_TOGETHER: usize = 256;
 /// The storage that a core ran on before has everything needed:
 ///
 /// ```
-/// use logboom::{Boundary, Config, Engine, ShardId};
+/// use logboom::{Config, Engine, EntryId, ShardId};
 /// use logboom_raft_rs::{Group, Import};
 /// use raft::{GetEntriesContext, Storage, eraftpb::Entry, storage::MemStorage};
 ///
@@ -36,7 +36,7 @@ const ENTRIES_TOGETHER: usize = 256;
 /// let state = old.initial_state()?; // hard state, and the configuration as of what is applied
 /// let (first, last) = (old.first_index()?, old.last_index()?);
 ///
-/// let boundary = Boundary { index: first - 1, term: old.term(first - 1)? };
+/// let boundary = EntryId { index: first - 1, term: old.term(first - 1)? };
 /// let import = Import { boundary, hard_state: state.hard_state, conf_states: vec![(applied, state.conf_state)] };
 /// let entries = old.entries(first, last + 1, None, GetEntriesContext::empty(false))?; // in pieces, if they are many
 /// import.write(&engine, ShardId(7), entries)?;
@@ -49,7 +49,7 @@ const ENTRIES_TOGETHER: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Import {
     /// The boundary of the log: index and term 0 if it has the group's first entry.
-    pub boundary: Boundary,
+    pub boundary: EntryId,
     /// Term, vote and commit index.
     pub hard_state: HardState,
     /// The configurations, each with the index from which it is in force. The application starts with the last one at

@@ -11,7 +11,7 @@
 //! ```
 //! use std::{collections::BTreeMap, sync::mpsc};
 //!
-//! use logboom::{Boundary, Config, Engine, ShardId};
+//! use logboom::{Config, Engine, EntryId, ShardId};
 //! use logboom_raft_rs::{Group, Round, Writer};
 //! use protobuf::Message;
 //! use raft::{
@@ -30,7 +30,7 @@
 //! let engine = Engine::open(config)?;
 //! let shards = (0..100).map(ShardId);
 //! let members = ConfState::from((vec![1], vec![]));
-//! Group::create(&engine, shards.clone(), &members, Boundary { index: 0, term: 0 })?;
+//! Group::create(&engine, shards.clone(), &members, EntryId { index: 0, term: 0 })?;
 //!
 //! let logger = slog::Logger::root(slog::Discard, slog::o!());
 //! let (mut nodes, mut applied) = (BTreeMap::new(), BTreeMap::new());

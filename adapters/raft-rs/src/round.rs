@@ -1,6 +1,6 @@
 //! `Round`: collects the `Ready`s of one round of a raft loop, and turns them into batches.
 
-use logboom::{Batch, Boundary, Engine, Limit, ShardId};
+use logboom::{Batch, Engine, EntryId, Limit, ShardId};
 use raft::{
     LightReady, Ready,
     eraftpb::{ConfState, Entry, HardState, Message, Snapshot},
@@ -261,7 +261,7 @@ fn add_snapshot(batch: &mut Batch<'_>, group: &Group, snapshot: &Snapshot) -> Re
     let (shard, metadata) = (group.id(), snapshot.get_metadata());
     let (index, term) = (metadata.index, metadata.term);
     let built = group.received_as(index, term).ok_or(Error::NoSnapshot { shard, index, term })?;
-    batch.reset_to(shard, Some(Boundary { index, term }))?.register_snapshot(shard, &built)?;
+    batch.reset_to(shard, Some(EntryId { index, term }))?.register_snapshot(shard, &built)?;
     state::drop_confs(batch, &group.shard)?;
     state::put_conf(batch, &group.shard, index, metadata.get_conf_state())
 }
@@ -275,7 +275,7 @@ fn next_of(group: &Group, snapshot: &Snapshot) -> Option<u64> {
 fn add_entries<'r>(batch: &mut Batch<'r>, group: &Group, next: Option<u64>, entries: &'r [Entry]) -> Result<()> {
     let Some(first) = entries.first() else { return Ok(()) };
     if next.is_none() {
-        batch.reset_to(group.id(), Some(Boundary { index: 0, term: 0 }))?;
+        batch.reset_to(group.id(), Some(EntryId { index: 0, term: 0 }))?;
     }
     let mut entries = entries.iter().map(entry::to_engine);
     match next.unwrap_or(1) == first.index {

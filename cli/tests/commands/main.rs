@@ -11,7 +11,7 @@ mod faces;
 use std::{fs, io::Write, process::Stdio};
 
 use logboom::{
-    Boundary, Engine, EntryId, ShardId,
+    Engine, EntryId, ShardId,
     snapshot::{Spec, Stop},
 };
 use serde_json::{Value, json};
@@ -238,7 +238,7 @@ fn what_damage_took_is_named() {
     batch.truncate_after(seven, 3).unwrap();
     batch.compact_through(seven, 2).unwrap();
     batch.hard_state(seven, b"vote").unwrap();
-    batch.reset_to(eight, Some(Boundary { index: 100, term: 9 })).unwrap();
+    batch.reset_to(eight, Some(EntryId { index: 100, term: 9 })).unwrap();
     batch.commit_hint(eight, &[7]).unwrap();
     batch.put(eight, b"a", b"1").unwrap();
     batch.delete(eight, b"b").unwrap();

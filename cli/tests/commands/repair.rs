@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use logboom::{Boundary, Config, Engine, Error, ShardId};
+use logboom::{Config, Engine, EntryId, Error, ShardId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -156,7 +156,7 @@ fn a_cut_keeps_what_lies_before_the_loss() {
 
 #[test]
 fn a_cut_of_the_first_entry_leaves_nothing_or_the_boundary() {
-    for boundary in [None, Some(Boundary { index: 0, term: 4 }), Some(Boundary { index: 9, term: 4 })] {
+    for boundary in [None, Some(EntryId { index: 0, term: 4 }), Some(EntryId { index: 9, term: 4 })] {
         let first = boundary.map_or(0, |boundary| boundary.index + 1);
         let dir = written(|engine| {
             let mut batch = engine.batch();
@@ -187,7 +187,7 @@ fn a_reset_begins_anew_behind_a_boundary() {
     assert_eq!(done.code, 0, "{done:?}");
     let engine = Engine::open(config(dir.path())).unwrap();
     let shard = engine.shard(SEVEN);
-    assert_eq!(shard.bounds().boundary, Some(Boundary { index: 50, term: 3 }));
+    assert_eq!(shard.bounds().boundary, Some(EntryId { index: 50, term: 3 }));
     assert_eq!((shard.last(), shard.hard_state().unwrap().unwrap().to_vec()), (None, vec![0xab, 1]));
     write(&engine, 51..53);
     drop(shard);

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use logboom::{Boundary, Config, Engine, Entry, Payload, ShardId};
+use logboom::{Config, Engine, Entry, EntryId, Payload, ShardId};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ pub(crate) fn sample() -> (TempDir, Config) {
     }
     batch.compact_through(seven, 2).unwrap();
     batch.hard_state(seven, &[1, 2, 255]).unwrap();
-    batch.reset_to(eight, Some(Boundary { index: 100, term: 9 })).unwrap();
+    batch.reset_to(eight, Some(EntryId { index: 100, term: 9 })).unwrap();
     batch.commit_hint(eight, &[7]).unwrap();
     batch.put(eight, b"a", b"1").unwrap();
     batch.put(eight, b"b", b"2").unwrap();

@@ -1,6 +1,6 @@
 //! What `coming-from.md` says of the term before the first entry, which etcd's `MemoryStorage` answers when it is new.
 
-use logboom::{Boundary, Config, Engine, EntryId, ReadError, ShardId};
+use logboom::{Config, Engine, EntryId, ReadError, ShardId};
 
 const BARE: ShardId = ShardId(1);
 const BEGUN: ShardId = ShardId(2);
@@ -11,7 +11,7 @@ fn the_term_before_the_first_entry_is_that_of_a_boundary() -> Result<(), Box<dyn
     let engine = Engine::open(Config::new(dir.path()))?;
     assert!(matches!(engine.shard(BARE).term(0), Err(ReadError::Unavailable { last: None, .. })));
     let mut batch = engine.batch();
-    batch.reset_to(BEGUN, Some(Boundary { index: 0, term: 0 }))?;
+    batch.reset_to(BEGUN, Some(EntryId { index: 0, term: 0 }))?;
     engine.write(batch)?;
     assert_eq!(engine.shard(BEGUN).term(0)?, 0);
     let mut batch = engine.batch();

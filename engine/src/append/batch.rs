@@ -9,7 +9,6 @@ use crate::{
     encoding::{
         buffers::{BatchEntry, BufferPool, BufferRange, Buffers},
         entry_table::ROW,
-        extent::Boundary,
         operation::{Operation, encode_snapshot},
     },
     types::{
@@ -199,12 +198,12 @@ impl<'a> Batch<'a> {
         self.push(shard, Operation::Forget { id })
     }
 
-    /// Empties the log. It continues one past `boundary`, or at any index if that is `None`. Hard state, commit hint
-    /// and keys stay.
+    /// Empties the log. It continues one past `boundary`, the entry that stands before its first one (that of a
+    /// snapshot, say), or at any index if that is `None`. Hard state, commit hint and keys stay.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the index or the batch exceeds its limit.
-    pub fn reset_to(&mut self, shard: ShardId, boundary: Option<Boundary>) -> Result<&mut Self> {
+    pub fn reset_to(&mut self, shard: ShardId, boundary: Option<EntryId>) -> Result<&mut Self> {
         boundary.map_or(Ok(()), |boundary| check_index(shard, boundary.index))?;
         self.push(shard, Operation::Reset { boundary })
     }
@@ -568,7 +567,7 @@ mod tests {
             [Entry::new(EntryId { index: 1, term: 1 }, b"fits"), Entry::new(EntryId { index: 2, term: 1 }, fits)];
         assert_eq!(limit(batch.overwrite(A, entries)), Limit::Batch);
         assert_eq!(limit(batch.append_payload(A, EntryId { index: u64::MAX, term: 1 }, b"")), Limit::Index);
-        assert_eq!(limit(batch.reset_to(A, Some(Boundary { index: u64::MAX, term: 1 }))), Limit::Index);
+        assert_eq!(limit(batch.reset_to(A, Some(EntryId { index: u64::MAX, term: 1 }))), Limit::Index);
         while batch.delete(A, b"key").is_ok() {}
         let full = all(&batch);
         assert_eq!(limit(batch.put(A, b"key", &value[..4000])), Limit::Batch);

@@ -225,14 +225,11 @@ fn position(len: usize) -> Result<u32> {
 
 #[cfg(test)]
 mod tests {
-    use logboom_snapshot::Registered;
+    use logboom_snapshot::{EntryId, Registered};
     use logboom_wal::{Place, SegmentId, Sequence};
 
     use super::*;
-    use crate::{
-        encoding::{extent::Boundary, operation::Change},
-        types::delta::Delta,
-    };
+    use crate::{encoding::operation::Change, types::delta::Delta};
 
     fn shard(changes: &[Change<'_>]) -> (View, State) {
         let (mut extent, mut state) = (Extent::default(), State::default());
@@ -246,7 +243,7 @@ mod tests {
     const SNAPSHOT: Registered = Registered { index: 1, term: 2, id: 3, file: 4, manifest_crc: 5 };
 
     fn shards() -> Vec<(View, State)> {
-        let boundary = Boundary { index: 4, term: 2 };
+        let boundary = EntryId { index: 4, term: 2 };
         vec![
             shard(&[]),
             shard(&[Change::HardState(b"vote"), Change::CommitHint(b""), Change::Put { key: b"k", value: b"v" }]),

@@ -2,18 +2,11 @@
 //!
 //! The same functions validate a batch before anything is written, apply it, and replay it at recovery.
 
-use crate::types::refusal::Refusal;
-
 use std::ops::Range;
 
-/// The entry before the log's first: the last one that was compacted, or the one that a snapshot stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Boundary {
-    /// Its index; the log continues at the next one.
-    pub index: u64,
-    /// Its term.
-    pub term: u64,
-}
+use logboom_snapshot::EntryId;
+
+use crate::types::refusal::Refusal;
 
 /// The indexes `first..next` of a log. In an empty log without a boundary both are 0, and any index may come next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,8 +51,8 @@ impl Extent {
         (!self.is_empty()).then(|| self.next - 1)
     }
 
-    pub(crate) fn boundary(&self) -> Option<Boundary> {
-        self.boundary_term.map(|term| Boundary { index: self.first - 1, term })
+    pub(crate) fn boundary(&self) -> Option<EntryId> {
+        self.boundary_term.map(|term| EntryId { index: self.first - 1, term })
     }
 
     /// The only index that an append may begin at; any if `None`.
@@ -113,8 +106,8 @@ impl Extent {
     }
 
     /// After emptying the log so that it continues behind `boundary`.
-    pub(crate) fn reset(boundary: Option<Boundary>) -> Result<Self, Refusal> {
-        let Some(Boundary { index, term }) = boundary else { return Ok(Self::default()) };
+    pub(crate) fn reset(boundary: Option<EntryId>) -> Result<Self, Refusal> {
+        let Some(EntryId { index, term }) = boundary else { return Ok(Self::default()) };
         let next = index.checked_add(1).ok_or(Refusal::IndexMax)?;
         Ok(Self { first: next, next, boundary_term: Some(term) })
     }
@@ -195,8 +188,8 @@ mod tests {
     #[test]
     fn resets() {
         assert_eq!(Extent::reset(None), Ok(Extent::default()));
-        assert_eq!(Extent::reset(Some(Boundary { index: 0, term: 1 })), Ok(behind(1, 1, 1)));
-        assert_eq!(Extent::reset(Some(Boundary { index: u64::MAX, term: 1 })), Err(Refusal::IndexMax));
+        assert_eq!(Extent::reset(Some(EntryId { index: 0, term: 1 })), Ok(behind(1, 1, 1)));
+        assert_eq!(Extent::reset(Some(EntryId { index: u64::MAX, term: 1 })), Err(Refusal::IndexMax));
     }
 
     #[test]

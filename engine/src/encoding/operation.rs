@@ -4,14 +4,13 @@
 
 use std::ops::Range;
 
-use logboom_snapshot::Registered;
+use logboom_snapshot::{EntryId, Registered};
 use logboom_wal::{BodyWriter, Descriptor, Meta, Record, Sequence};
 
 use crate::{
     encoding::{
         buffers::{BufferRange, Buffers},
         entry_table::{self, ROW},
-        extent::Boundary,
     },
     types::ids::ShardId,
 };
@@ -69,7 +68,7 @@ pub(crate) enum Operation {
         past_leases: bool,
     },
     Reset {
-        boundary: Option<Boundary>,
+        boundary: Option<EntryId>,
     },
     Destroy,
     HardState(BufferRange),
@@ -105,7 +104,7 @@ pub(crate) enum Change<'b> {
     Append { first: u64, count: u64, term: u64 },
     Truncate { keep: u64 },
     Compact { index: u64, term: u64 },
-    Reset { boundary: Option<Boundary> },
+    Reset { boundary: Option<EntryId> },
     Destroy,
     HardState(&'b [u8]),
     CommitHint(&'b [u8]),
@@ -358,7 +357,7 @@ impl<'b> Change<'b> {
             TRUNCATE => Self::Truncate { keep: first },
             COMPACT => Self::Compact { index: first, term: record.attr() },
             RESET => {
-                let boundary = Boundary { index: first, term: record.attr() };
+                let boundary = EntryId { index: first, term: record.attr() };
                 Self::Reset { boundary: (record.count() == 1).then_some(boundary) }
             }
             DESTROY => Self::Destroy,

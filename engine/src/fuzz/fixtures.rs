@@ -13,7 +13,6 @@ use logboom_wal::{
 };
 
 use crate::{
-    encoding::extent::Boundary,
     engine::Engine,
     types::{config::Config, ids::ShardId, payload::Entry},
 };
@@ -56,7 +55,7 @@ fn young() -> Fixture {
     let older = Image::of(&*disk);
     fill(&engine, 2);
     let mut batch = engine.batch();
-    batch.reset_to(ShardId(3), Some(Boundary { index: 99, term: 2 })).unwrap();
+    batch.reset_to(ShardId(3), Some(EntryId { index: 99, term: 2 })).unwrap();
     batch.destroy(ShardId(4)).unwrap();
     batch.delete(ShardId(0), b"key 1").unwrap();
     engine.write(batch).unwrap();

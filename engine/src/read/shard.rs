@@ -7,10 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use logboom_snapshot::EntryId;
 use parking_lot::MutexGuard;
 
 use crate::{
-    encoding::extent::{Boundary, Extent},
+    encoding::extent::Extent,
     index::terms::NO_TERM,
     read::{
         entries::EntryBatch,
@@ -69,7 +70,7 @@ pub struct Bounds {
     /// The index of the last entry; `None` when the log is empty.
     pub last: Option<u64>,
     /// The entry before the first one, set by a compaction or a reset.
-    pub boundary: Option<Boundary>,
+    pub boundary: Option<EntryId>,
 }
 
 /// The result of [`Shard::try_entries`].
@@ -113,7 +114,7 @@ impl Shard {
 
     /// The entry before the first one: the last compacted one, or that of a reset. Takes no lock of a shard that was
     /// written to.
-    pub fn boundary(&self) -> Option<Boundary> {
+    pub fn boundary(&self) -> Option<EntryId> {
         self.extent().boundary()
     }
 

@@ -307,10 +307,10 @@ impl Default for InlineBytes {
 
 #[cfg(test)]
 mod tests {
+    use logboom_snapshot::EntryId;
     use logboom_wal::SegmentId;
 
     use super::*;
-    use crate::encoding::extent::Boundary;
 
     const PLACE: Place = Place { segment: SegmentId(1), offset: 64, len: 128 };
 
@@ -336,7 +336,7 @@ mod tests {
         apply(&mut state, &mut extent, Change::CommitHint(b"9")).unwrap();
         apply(&mut state, &mut extent, Change::Put { key: b"k", value: b"v" }).unwrap();
         assert_eq!((state.commit_hint(), state.get(b"k")), (Some(&b"9"[..]), Some(Bytes::from_static(b"v"))));
-        apply(&mut state, &mut extent, Change::Reset { boundary: Some(Boundary { index: 3, term: 1 }) }).unwrap();
+        apply(&mut state, &mut extent, Change::Reset { boundary: Some(EntryId { index: 3, term: 1 }) }).unwrap();
         assert!(state.get(b"k").is_some(), "a reset is of the log alone");
         apply(&mut state, &mut extent, Change::Destroy).unwrap();
         assert!(state.is_bare() && extent == Extent::default());
@@ -350,7 +350,7 @@ mod tests {
             Change::Append { first: 8, count: 1, term: 1 },
             Change::Truncate { keep: 6 },
             Change::Compact { index: 6, term: 1 },
-            Change::Reset { boundary: Some(Boundary { index: u64::MAX, term: 1 }) },
+            Change::Reset { boundary: Some(EntryId { index: u64::MAX, term: 1 }) },
         ] {
             assert!(apply(&mut state, &mut extent, change).is_err());
             assert_eq!((extent.first, extent.next), (4, 6));

@@ -1,6 +1,6 @@
 //! Invalid calls fail with a typed error and change nothing.
 
-use logboom::{Batch, Boundary, Durability, Engine, Entry, EntryId, Error, Limit, ReadError, Result, TryRead};
+use logboom::{Batch, Durability, Engine, Entry, EntryId, Error, Limit, ReadError, Result, TryRead};
 
 use crate::support::*;
 
@@ -13,7 +13,7 @@ fn prepared(ground: &Ground) -> Engine {
     append(&engine, A, 1..20, 1);
     write(&engine, |batch| {
         batch.compact_through(A, 9)?.hard_state(A, b"vote")?.put(A, b"k", b"v")?;
-        batch.reset_to(B, Some(Boundary { index: 5, term: 2 }))?;
+        batch.reset_to(B, Some(EntryId { index: 5, term: 2 }))?;
         Ok(())
     });
     engine
@@ -131,7 +131,7 @@ const CASES: &[Case] = &[
     ),
     (
         "a boundary without a next",
-        |b| b.reset_to(A, Some(Boundary { index: u64::MAX, term: 1 })).map(drop),
+        |b| b.reset_to(A, Some(EntryId { index: u64::MAX, term: 1 })).map(drop),
         |e| matches!(e, Error::TooLarge { what: Limit::Index, .. }),
     ),
     ("nothing", |_| Ok(()), |e| matches!(e, Error::Empty)),

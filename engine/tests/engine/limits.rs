@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use logboom::{
-    BATCH_RECORDS_MAX, Batch, Boundary, CONTEXT_BYTES_MAX, Capacity, Durability, Engine, Entry, EntryId, Error,
-    KEY_BYTES_MAX, Limit, Result, STATE_BYTES_MAX, ShardId, VALUE_BYTES_MAX,
+    BATCH_RECORDS_MAX, Batch, CONTEXT_BYTES_MAX, Capacity, Durability, Engine, Entry, EntryId, Error, KEY_BYTES_MAX,
+    Limit, Result, STATE_BYTES_MAX, ShardId, VALUE_BYTES_MAX,
     disk::{Disk, SimDisk, SimOptions},
 };
 
@@ -35,9 +35,9 @@ const CASES: &[Case] = &[
     (Limit::Index, u64::MAX - 1, |b, index| {
         b.append_payload(ShardId(index), EntryId { index, term: 1 }, b"").map(drop)
     }),
-    (Limit::Index, u64::MAX - 1, |b, index| b.reset_to(A, Some(Boundary { index, term: 1 })).map(drop)),
+    (Limit::Index, u64::MAX - 1, |b, index| b.reset_to(A, Some(EntryId { index, term: 1 })).map(drop)),
     (Limit::Index, u64::MAX - 1, |b, index| {
-        b.reset_to(A, Some(Boundary { index: index - 2, term: 1 }))?.append_payload(
+        b.reset_to(A, Some(EntryId { index: index - 2, term: 1 }))?.append_payload(
             A,
             EntryId { index: index - 1, term: 1 },
             b"",

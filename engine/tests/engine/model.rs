@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use logboom::{Batch, Boundary, Durability, Engine, Entry, EntryId, ShardId, Ticket};
+use logboom::{Batch, Durability, Engine, Entry, EntryId, ShardId, Ticket};
 
 use crate::support::*;
 
@@ -15,7 +15,7 @@ const SHARDS: u64 = 5;
 /// A shard as the rules of the operations make it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Model {
-    boundary: Option<Boundary>,
+    boundary: Option<EntryId>,
     /// Where an empty log continues behind its boundary, or where it begins.
     first: u64,
     entries: Vec<(u64, u8, Vec<u8>, Vec<u8>)>,
@@ -149,7 +149,7 @@ fn operate(rng: &mut Rng, model: &mut Model, id: ShardId, batch: &mut Batch<'_>,
         0..40 => append_some(rng, model, id, batch, large),
         40..48 if next > first => {
             let index = rng.u64(first..next);
-            model.boundary = Some(Boundary { index, term: model.term(index) });
+            model.boundary = Some(EntryId { index, term: model.term(index) });
             model.entries.drain(..=(index - first) as usize);
             model.first = index + 1;
             batch.compact_through(id, index).unwrap();
@@ -184,7 +184,7 @@ fn operate(rng: &mut Rng, model: &mut Model, id: ShardId, batch: &mut Batch<'_>,
         }
         78..90 if !vacant => overwrite_some(rng, model, id, batch, large),
         90..94 => {
-            let boundary = rng.bool().then(|| Boundary { index: rng.u64(..100), term: 7 });
+            let boundary = rng.bool().then(|| EntryId { index: rng.u64(..100), term: 7 });
             model.boundary = boundary;
             model.first = boundary.map_or(0, |boundary| boundary.index + 1);
             model.entries.clear();
@@ -239,13 +239,13 @@ pub(crate) fn differences(engine: &Engine, models: &Models) -> String {
     found
 }
 
-fn logboom_bounds(first: Option<u64>, last: Option<u64>, boundary: Option<Boundary>) -> impl std::fmt::Debug {
+fn logboom_bounds(first: Option<u64>, last: Option<u64>, boundary: Option<EntryId>) -> impl std::fmt::Debug {
     #[derive(Debug)]
     #[expect(dead_code, reason = "shown")]
     struct Bounds {
         first: Option<u64>,
         last: Option<u64>,
-        boundary: Option<Boundary>,
+        boundary: Option<EntryId>,
     }
     Bounds { first, last, boundary }
 }

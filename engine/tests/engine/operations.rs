@@ -1,7 +1,7 @@
 //! Every operation and its effect, at once and after the log was opened again.
 
 use bytes::Bytes;
-use logboom::{Boundary, Durability, Engine, Entry, EntryId, Error, ReadError};
+use logboom::{Durability, Engine, Entry, EntryId, Error, ReadError};
 
 use crate::support::*;
 
@@ -138,12 +138,12 @@ fn compacting_keeps_the_boundary() {
         |engine| {
             let shard = engine.shard(A);
             check(&shard, 10..20, 2);
-            assert_eq!(shard.boundary(), Some(Boundary { index: 9, term: 1 }));
+            assert_eq!(shard.boundary(), Some(EntryId { index: 9, term: 1 }));
             assert_eq!((shard.term(9).ok(), shard.term(10).ok()), (Some(1), Some(2)));
             assert!(matches!(shard.term(8), Err(ReadError::Compacted { first: 10, .. })));
             let shard = engine.shard(B);
             assert_eq!((shard.bounds().first, shard.bounds().last), (None, None));
-            assert_eq!(shard.boundary(), Some(Boundary { index: 9, term: 4 }));
+            assert_eq!(shard.boundary(), Some(EntryId { index: 9, term: 4 }));
             assert_eq!((shard.next(), shard.durable()), (Some(10), Some(9)));
             assert_eq!(shard.term(9).ok(), Some(4));
             assert!(matches!(shard.term(10), Err(ReadError::Unavailable { last: None, .. })));
@@ -158,7 +158,7 @@ fn resetting_empties_the_log_and_keeps_the_rest() {
             append(engine, A, 1..10, 1);
             write(engine, |batch| {
                 batch.hard_state(A, b"vote")?.commit_hint(A, b"9")?.put(A, b"k", b"v")?;
-                batch.reset_to(A, Some(Boundary { index: 100, term: 7 }))?;
+                batch.reset_to(A, Some(EntryId { index: 100, term: 7 }))?;
                 batch.append_payload(A, EntryId { index: 101, term: 7 }, b"after")?;
                 Ok(())
             });
@@ -166,19 +166,19 @@ fn resetting_empties_the_log_and_keeps_the_rest() {
             write(engine, |batch| {
                 batch.reset_to(B, None)?.append_payload(B, EntryId { index: 0, term: 9 }, b"zero").map(drop)
             });
-            write(engine, |batch| batch.reset_to(C, Some(Boundary { index: 0, term: 0 })).map(drop));
+            write(engine, |batch| batch.reset_to(C, Some(EntryId { index: 0, term: 0 })).map(drop));
         },
         |engine| {
             let shard = engine.shard(A);
             assert_eq!((shard.first(), shard.last()), (Some(101), Some(101)));
-            assert_eq!(shard.boundary(), Some(Boundary { index: 100, term: 7 }));
+            assert_eq!(shard.boundary(), Some(EntryId { index: 100, term: 7 }));
             assert_eq!(shard.hard_state().unwrap(), Some(Bytes::from_static(b"vote")));
             assert_eq!(shard.commit_hint().unwrap(), Some(Bytes::from_static(b"9")));
             assert_eq!(shard.get(b"k").unwrap(), Some(Bytes::from_static(b"v")));
             let shard = engine.shard(B);
             assert_eq!((shard.first(), shard.last(), shard.boundary()), (Some(0), Some(0), None));
             let shard = engine.shard(C);
-            assert_eq!((shard.next(), shard.boundary()), (Some(1), Some(Boundary { index: 0, term: 0 })));
+            assert_eq!((shard.next(), shard.boundary()), (Some(1), Some(EntryId { index: 0, term: 0 })));
         },
     );
 }
@@ -298,7 +298,7 @@ fn cuts_across_segments() {
         },
         |engine| {
             check(&engine.shard(A), 13..18, 9);
-            assert_eq!(engine.shard(A).boundary(), Some(Boundary { index: 12, term: 1 }));
+            assert_eq!(engine.shard(A).boundary(), Some(EntryId { index: 12, term: 1 }));
             check(&engine.shard(B), 20..30, 1);
         },
     );
@@ -332,7 +332,7 @@ fn the_durable_index_follows_the_tickets() {
     third.wait().unwrap();
     assert_eq!(shard.durable(), Some(6));
     let reset = submit(&|batch| {
-        batch.reset_to(A, Some(Boundary { index: 50, term: 3 })).unwrap();
+        batch.reset_to(A, Some(EntryId { index: 50, term: 3 })).unwrap();
     });
     assert_eq!(shard.durable(), None);
     reset.wait().unwrap();
@@ -361,7 +361,7 @@ fn compaction_stays_below_the_applied_floor() {
         write(&engine, |batch| batch.compact_through(A, 4).map(drop));
         assert_eq!((shard.first(), shard.applied_floor()), (Some(5), Some(4)), "the boundary is applied");
         write(&engine, |batch| {
-            batch.reset_to(A, Some(Boundary { index: 50, term: 2 }))?;
+            batch.reset_to(A, Some(EntryId { index: 50, term: 2 }))?;
             batch.append_payload(A, EntryId { index: 51, term: 2 }, b"").map(drop)
         });
         assert_eq!(shard.applied_floor(), Some(50), "a snapshot stands for what was applied");
@@ -384,14 +384,14 @@ fn a_pending_hard_state_leaves_the_durable_end_where_it_is() {
         engine.submit(batch, Durability::Durable).unwrap()
     };
     // Behind a reset.
-    write(&engine, |batch| batch.reset_to(A, Some(Boundary { index: 50, term: 3 })).map(drop));
+    write(&engine, |batch| batch.reset_to(A, Some(EntryId { index: 50, term: 3 })).map(drop));
     assert_eq!(shard.durable(), Some(50));
     let ticket = pend(b"one");
     assert_eq!(shard.durable(), Some(50));
     ticket.wait().unwrap();
     // A reset that is on its way itself is not durable.
     let mut batch = engine.batch();
-    batch.reset_to(A, Some(Boundary { index: 90, term: 3 })).unwrap();
+    batch.reset_to(A, Some(EntryId { index: 90, term: 3 })).unwrap();
     let ticket = engine.submit(batch, Durability::Durable).unwrap();
     assert_eq!(shard.durable(), None);
     ticket.wait().unwrap();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom::{Batch, Boundary, Engine, Entry, EntryId, Error, Quarantine, ReadError, Reason, ShardId, disk::Disk};
+use logboom::{Batch, Engine, Entry, EntryId, Error, Quarantine, ReadError, Reason, ShardId, disk::Disk};
 use logboom_wal::{Options, Place, Record, Scanned};
 
 use crate::support::*;
@@ -174,7 +174,7 @@ fn destroying_compacting_and_accepting_end_a_quarantine() {
         (|batch| batch.compact_through(A, 7).map(drop), Some(10)),
         (
             |batch| {
-                batch.reset_to(A, Some(Boundary { index: 30, term: 5 }))?.hard_state(A, b"new")?;
+                batch.reset_to(A, Some(EntryId { index: 30, term: 5 }))?.hard_state(A, b"new")?;
                 batch.accept_loss(A).map(drop)
             },
             Some(31),
@@ -338,7 +338,7 @@ fn an_end_that_only_a_checkpoint_knows_is_missed() {
 /// What was acknowledged of a shard, and every entry that it ever had.
 #[derive(Default)]
 struct Model {
-    boundary: Option<Boundary>,
+    boundary: Option<EntryId>,
     first: u64,
     /// Terms; the payload follows from index and term.
     entries: Vec<u64>,
@@ -380,7 +380,7 @@ impl Model {
                 let index = rng.u64(first..next);
                 batch.compact_through(id, index)?;
                 let gone = self.entries.drain(..=usize::try_from(index - first).unwrap()).next_back().unwrap();
-                self.boundary = Some(Boundary { index, term: gone });
+                self.boundary = Some(EntryId { index, term: gone });
                 self.first = index + 1;
             }
             14..17 => {
@@ -389,7 +389,7 @@ impl Model {
                 self.hard_state = Some(state);
             }
             17 => {
-                let boundary = Boundary { index: rng.u64(..60), term };
+                let boundary = EntryId { index: rng.u64(..60), term };
                 batch.reset_to(id, Some(boundary))?;
                 (self.boundary, self.first) = (Some(boundary), boundary.index + 1);
                 self.entries.clear();

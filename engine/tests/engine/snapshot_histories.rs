@@ -10,7 +10,7 @@ use std::{
 
 use fastrand::Rng;
 use logboom::{
-    Batch, Boundary, Durability, Engine, EntryId, Error, ShardId, Ticket,
+    Batch, Durability, Engine, EntryId, Error, ShardId, Ticket,
     disk::{Disk, Fault, FaultKind, SimDisk, SimOptions},
     snapshot::{Built, Codec, Error as SnapshotError, Lease, Spec, Stop},
 };
@@ -195,7 +195,7 @@ impl History {
         let received = receive(engine, &mut self.rng, id, &sent);
         let Some(built) = self.made(engine, received) else { return };
         let mut batch = engine.batch();
-        batch.reset_to(id, Some(Boundary { index, term: 1 })).unwrap().register_snapshot(id, &built).unwrap();
+        batch.reset_to(id, Some(EntryId { index, term: 1 })).unwrap().register_snapshot(id, &built).unwrap();
         self.kept(model, &built);
         model.log = (index + 1, index + 1);
         self.submit(engine, batch, models);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use logboom::{
-    Boundary, Durability, Engine, EntryId, Error, Limit, ShardId,
+    Durability, Engine, EntryId, Error, Limit, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk},
     snapshot::{Built, Error as SnapshotError, Lease, Receiver, Spec, Stop},
 };
@@ -301,7 +301,7 @@ fn a_follower_that_is_behind_catches_up_by_snapshot() {
     drop(received);
     let follower = other.reopen(follower);
     assert_eq!(newest(&follower, A), Some(30));
-    assert_eq!(follower.shard(A).boundary(), Some(Boundary { index: 30, term: 1 }));
+    assert_eq!(follower.shard(A).boundary(), Some(EntryId { index: 30, term: 1 }));
     assert_eq!(follower.shard(A).hard_state().unwrap().unwrap(), "term 1");
     // The lease has kept what follows.
     let behind = leader.shard(A).entries(31..50, u64::MAX).unwrap();
@@ -336,7 +336,7 @@ fn publish(engine: Engine, installs: Option<&Lease>) -> Reached {
     let mut batch = engine.batch();
     match installs {
         None => batch.compact_through(A, 20).unwrap(),
-        Some(_) => batch.reset_to(A, Some(Boundary { index: 20, term: 1 })).unwrap(),
+        Some(_) => batch.reset_to(A, Some(EntryId { index: 20, term: 1 })).unwrap(),
     };
     batch.register_snapshot(A, &built).unwrap().hard_state(A, b"new").unwrap();
     if engine.write(batch).is_err() {

@@ -237,7 +237,7 @@ fn a_segment_in_which_a_read_found_damage_is_emptied_and_given_back() {
             engine.heal(A, entries(A, index..index + 1, 1)).unwrap();
         } else {
             write(&engine, |batch| {
-                batch.reset_to(A, Some(logboom::Boundary { index: 59, term: 1 }))?;
+                batch.reset_to(A, Some(logboom::EntryId { index: 59, term: 1 }))?;
                 batch.hard_state(A, b"vote")?.accept_loss(A).map(drop)
             });
         }

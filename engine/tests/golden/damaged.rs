@@ -7,7 +7,7 @@
 use std::{fs, io::Write, ops::Range, path::Path, sync::Arc};
 
 use logboom::{
-    Batch, Boundary, Engine, Entry, EntryId, ManualClock, Runtime, Shard, ShardId,
+    Batch, Engine, Entry, EntryId, ManualClock, Runtime, Shard, ShardId,
     disk::{Disk, Mode, Pool, SimDisk, SimOptions},
     snapshot::{Spec, Stop},
 };
@@ -59,10 +59,10 @@ pub(super) fn check(shard: &dyn Fn(ShardId) -> Shard) {
     let payloads = |id: ShardId, range: Range<u64>| -> Vec<Vec<u8>> {
         shard(id).entries(range, u64::MAX).unwrap().iter().map(|entry| entry.payload.to_vec()).collect()
     };
-    assert_eq!(shard(TERMS).boundary(), Some(Boundary { index: 5, term: 3 }));
+    assert_eq!(shard(TERMS).boundary(), Some(EntryId { index: 5, term: 3 }));
     assert_eq!(payloads(TERMS, 6..9), [&b"b"[..], b"d", b""]);
     assert_eq!(shard(TERMS).hard_state().unwrap().as_deref(), Some(&b"new vote"[..]));
-    assert_eq!(shard(KEYS).boundary(), Some(Boundary { index: 9, term: 8 }));
+    assert_eq!(shard(KEYS).boundary(), Some(EntryId { index: 9, term: 8 }));
     assert_eq!(shard(KEYS).get(b"key").unwrap().as_deref(), Some(&b"value"[..]));
     let entries: [&[u8]; 6] = [b"one", b"lost entry two", b"three", b"four", b"lost entry five", b"six"];
     assert_eq!(payloads(LOST, 1..7), entries);
@@ -81,7 +81,7 @@ fn open(disk: &Arc<SimDisk>) -> Engine {
 
 /// Fills an engine. Returns the bodies of the records that are to be lost, each of which is known by its header.
 fn fill(engine: &Engine) -> Vec<Vec<u8>> {
-    let boundary = Boundary { index: 4, term: 2 };
+    let boundary = EntryId { index: 4, term: 2 };
     one(engine, |batch| {
         batch.reset_to(TERMS, Some(boundary))?.hard_state(TERMS, b"vote")?.commit_hint(TERMS, b"hint")?;
         batch
@@ -142,7 +142,7 @@ fn end_losses(engine: &Engine) {
             .append(TERMS, Entry::new(EntryId { index: 7, term: 10 }, b"d"))?
             .append(TERMS, Entry::new(EntryId { index: 8, term: 10 }, b""))?;
         batch.compact_through(TERMS, 5)?.hard_state(TERMS, b"new vote")?.commit_hint(TERMS, b"new hint")?;
-        batch.reset_to(KEYS, Some(Boundary { index: 9, term: 8 }))?.reset_to(EMPTY, None)?;
+        batch.reset_to(KEYS, Some(EntryId { index: 9, term: 8 }))?.reset_to(EMPTY, None)?;
         batch.forget_snapshot(LOST, forgotten)
     });
     one(engine, |batch| batch.destroy(SUFFIX));

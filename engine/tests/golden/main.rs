@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use logboom::{Boundary, Config, Durability, Engine, Entry, EntryId, ShardId};
+use logboom::{Config, Durability, Engine, Entry, EntryId, ShardId};
 
 const VERSION: &str = "v2";
 const LONG: ShardId = ShardId(1);
@@ -100,7 +100,7 @@ fn check_engine(engine: &Engine) {
     assert_eq!(engine.shards(), [LONG, MOVED]);
     check_state(&engine.shard(LONG));
     let moved = engine.shard(MOVED);
-    assert_eq!(moved.boundary(), Some(Boundary { index: 9, term: 2 }));
+    assert_eq!(moved.boundary(), Some(EntryId { index: 9, term: 2 }));
     assert_eq!((moved.first(), moved.last()), (Some(10), Some(11)));
     let entries = moved.entries(10..12, u64::MAX).unwrap();
     assert_eq!(entries.get(11).unwrap().payload, b"over the conflict");
@@ -155,7 +155,7 @@ fn write() {
 }
 
 fn fill(engine: &Engine) {
-    let boundary = Boundary { index: 9, term: 2 };
+    let boundary = EntryId { index: 9, term: 2 };
     let mut batch = engine.batch();
     batch.reset_to(MOVED, Some(boundary)).unwrap().put(MOVED, b"key", b"value").unwrap();
     batch.put(MOVED, b"deleted", b"value").unwrap().commit_hint(MOVED, b"hint").unwrap();

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use logboom::{Boundary, Engine, ShardId};
+use logboom::{Engine, EntryId, ShardId};
 use logboom_raft_rs::{Group, Round, Writer};
 use logboom_rsm::{Driver, Failure, Options, Saved, SnapshotPolicy};
 use protobuf::Message as _;
@@ -29,7 +29,7 @@ const SHARD: ShardId = ShardId(1);
 
 /// Behind this the log begins, with the members that the cluster begins with. A node that joins can never be given the
 /// log from there on, which does not say who they are: it gets a snapshot, which does.
-const BEGINNING: Boundary = Boundary { index: 1, term: 1 };
+const BEGINNING: EntryId = EntryId { index: 1, term: 1 };
 
 /// Events that are taken before raft is asked what they mean.
 const EVENTS_MAX: usize = 4096;

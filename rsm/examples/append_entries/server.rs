@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use logboom::{
-    Boundary, Config, Engine, ManualClock, Runtime, ShardId,
+    Config, Engine, EntryId, ManualClock, Runtime, ShardId,
     disk::{SimDisk, SimOptions},
 };
 use logboom_rsm::{
     Driver, ObjectStream, Options, ReadObjects, SnapshotPolicy,
-    log_store::{Appending, LogEntry, LogId, LogStore, ServerState, ShardLog, StateStore},
+    log_store::{Appending, LogEntry, LogStore, ServerState, ShardLog, StateStore},
 };
 
 use super::{
@@ -47,7 +47,7 @@ pub(crate) struct Server {
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) term: u64,
-    pub(crate) prev: LogId,
+    pub(crate) prev: EntryId,
     pub(crate) entries: Vec<LogEntry>,
     pub(crate) committed: u64,
 }
@@ -150,7 +150,7 @@ impl Server {
 
     /// What a follower is sent that has the entries below `next`; `None` if the log does not reach back.
     pub(crate) fn request(&self, next: u64, committed: u64) -> Result<Option<Request>> {
-        let prev = LogId { index: next - 1, term: self.log.term_at(next - 1)? };
+        let prev = EntryId { index: next - 1, term: self.log.term_at(next - 1)? };
         if next > 1 && prev.term == 0 {
             return Ok(None);
         }
@@ -159,7 +159,7 @@ impl Server {
             0 => "no entry".into(),
             count => format!("entries {next} to {}", prev.index + count as u64),
         };
-        let LogId { index, term } = prev;
+        let EntryId { index, term } = prev;
         self.note("", format!("sends {what} behind {index} of term {term}, {committed} committed"));
         Ok(Some(Request { term: self.state.term, prev, entries, committed }))
     }
@@ -271,12 +271,12 @@ impl Server {
             transfer.receive(&stream.objects.read_object(id)?)?;
         }
         self.arrow("save_logical_snp_obj -> apply_snapshot")?;
-        let Boundary { index, term } = stream.at;
+        let EntryId { index, term } = stream.at;
         let done = ServerState { receiving_snapshot: false, ..self.state };
         self.driver.install_objects(transfer, stream.at, stream.membership.clone(), Some(&done.encode()))?;
         self.state = done;
         // The driver has emptied the log with the snapshot, in one batch: nothing is left to be done.
-        self.log.install(LogId { index, term })?;
+        self.log.install(EntryId { index, term })?;
         self.arrow("apply_snapshot -> answer")?;
         self.note("", format!("answers: {} comes next", self.log.next_slot()));
         Ok(self.log.next_slot())

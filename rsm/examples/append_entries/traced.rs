@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use logboom_rsm::log_store::{Compacted, LogEntry, LogId, LogStore, Notice, Result, ServerState, ShardLog, StateStore};
+use logboom::EntryId;
+use logboom_rsm::log_store::{Compacted, LogEntry, LogStore, Notice, Result, ServerState, ShardLog, StateStore};
 
 use super::transcript::Transcript;
 
@@ -34,7 +35,7 @@ impl LogStore for Traced {
         self.log.last_entry()
     }
 
-    fn last_id(&self) -> Result<LogId> {
+    fn last_id(&self) -> Result<EntryId> {
         self.log.last_id()
     }
 
@@ -102,7 +103,7 @@ impl LogStore for Traced {
         self.log.compact_async(index, done);
     }
 
-    fn install(&self, at: LogId) -> Result<()> {
+    fn install(&self, at: EntryId) -> Result<()> {
         self.note(format!("install {} of term {}", at.index, at.term));
         self.log.install(at)
     }

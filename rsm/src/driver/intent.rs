@@ -3,7 +3,7 @@
 //! The machine and the log cannot change in one write: a crash between the two would leave a machine ahead of its log.
 //! The note says how the log has to follow.
 
-use logboom::Boundary;
+use logboom::EntryId;
 
 use super::Driver;
 use crate::{error::Result, machine::StateMachine};
@@ -14,13 +14,13 @@ const KEY: &[u8] = b"logboom-rsm: installing";
 /// The last entry of the new state, and its hard state.
 #[derive(Debug, PartialEq, Eq)]
 struct Intent {
-    at: Boundary,
+    at: EntryId,
     hard_state: Option<Vec<u8>>,
 }
 
 impl<M: StateMachine> Driver<M> {
     /// Records durably that the machine is about to include everything up to and including `at`.
-    pub(super) fn note_intent(&self, at: Boundary, hard_state: Option<&[u8]>) -> Result<()> {
+    pub(super) fn note_intent(&self, at: EntryId, hard_state: Option<&[u8]>) -> Result<()> {
         let intent = Intent { at, hard_state: hard_state.map(<[u8]>::to_vec) };
         let mut batch = self.engine.batch();
         batch.put(self.shard.id(), KEY, &intent.encode())?;
@@ -28,7 +28,7 @@ impl<M: StateMachine> Driver<M> {
     }
 
     /// Resets the log to follow a machine whose new state is synced.
-    pub(super) fn fulfil_intent(&self, at: Boundary, hard_state: Option<&[u8]>) -> Result<()> {
+    pub(super) fn fulfil_intent(&self, at: EntryId, hard_state: Option<&[u8]>) -> Result<()> {
         let mut batch = self.engine.batch();
         let shard = self.shard.id();
         batch.reset_to(shard, Some(at))?.delete(shard, KEY)?;
@@ -69,7 +69,7 @@ impl Intent {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (index, rest) = bytes.split_first_chunk()?;
         let (term, rest) = rest.split_first_chunk()?;
-        let at = Boundary { index: u64::from_le_bytes(*index), term: u64::from_le_bytes(*term) };
+        let at = EntryId { index: u64::from_le_bytes(*index), term: u64::from_le_bytes(*term) };
         Some(Self { at, hard_state: rest.split_first().map(|(_, hard_state)| hard_state.to_vec()) })
     }
 }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn notes_are_read_as_they_were_written() {
-        let at = Boundary { index: 7, term: 3 };
+        let at = EntryId { index: 7, term: 3 };
         for hard_state in [None, Some(vec![]), Some(b"term 3".to_vec())] {
             let intent = Intent { at, hard_state };
             assert_eq!(Intent::decode(&intent.encode()), Some(intent));

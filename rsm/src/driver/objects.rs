@@ -1,7 +1,7 @@
 //! Sending and installing snapshots as logical objects.
 
 use bytes::Bytes;
-use logboom::Boundary;
+use logboom::EntryId;
 
 use super::Driver;
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 #[non_exhaustive]
 pub struct ObjectStream<R> {
     /// The last entry that the state includes.
-    pub at: Boundary,
+    pub at: EntryId,
     /// The membership as of that entry, as far as the core set it.
     pub membership: Bytes,
     /// The objects.
@@ -37,7 +37,7 @@ impl<M: ObjectSnapshots> Driver<M> {
         let Some((index, term)) = current.applied else { return Ok(None) };
         let objects =
             current.machine.read_objects(object_bytes).map_err(|failure| Error::machine("read_objects", failure))?;
-        Ok(Some(ObjectStream { at: Boundary { index, term }, membership: current.membership.clone(), objects }))
+        Ok(Some(ObjectStream { at: EntryId { index, term }, membership: current.membership.clone(), objects }))
     }
 
     /// Begins to receive a state. The driver continues meanwhile.
@@ -61,7 +61,7 @@ impl<M: ObjectSnapshots> Driver<M> {
     pub fn install_objects(
         &mut self,
         received: Transfer<M::Receiving>,
-        at: Boundary,
+        at: EntryId,
         membership: Bytes,
         hard_state: Option<&[u8]>,
     ) -> Result<()> {
@@ -77,7 +77,7 @@ impl<M: ObjectSnapshots> Driver<M> {
     fn replace(
         &mut self,
         received: M::Receiving,
-        at: Boundary,
+        at: EntryId,
         membership: Bytes,
         hard_state: Option<&[u8]>,
     ) -> Result<()> {

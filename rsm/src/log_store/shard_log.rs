@@ -3,10 +3,10 @@
 use std::{fmt, ops::Range};
 
 use bytes::Bytes;
-use logboom::{Batch, Boundary, Durability, Engine, Entry, Limit, ReadError, Shard, ShardId, Ticket};
+use logboom::{Batch, Durability, Engine, Entry, EntryId, Limit, ReadError, Shard, ShardId, Ticket};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Compacted, Error, LogEntry, LogId, LogStore, Notice, Result, ServerState, StateStore, pack};
+use super::{Compacted, Error, LogEntry, LogStore, Notice, Result, ServerState, StateStore, pack};
 
 /// The most bytes of payload and context in one pack; a single larger entry is packed alone.
 const PACK_BYTES: u64 = 4 << 20;
@@ -135,7 +135,7 @@ impl ShardLog {
                 Durability::Lazy
             }
             _ => {
-                batch.reset_to(self.shard.id(), Some(Boundary { index, term: 0 }))?;
+                batch.reset_to(self.shard.id(), Some(EntryId { index, term: 0 }))?;
                 Durability::Durable
             }
         };
@@ -163,15 +163,14 @@ impl LogStore for ShardLog {
         Ok(LogEntry::default())
     }
 
-    fn last_id(&self) -> Result<LogId> {
+    fn last_id(&self) -> Result<EntryId> {
         loop {
             let bounds = self.shard.bounds();
             let Some(index) = bounds.last else {
-                let none = LogId::default();
-                return Ok(bounds.boundary.map_or(none, |Boundary { index, term }| LogId { index, term }));
+                return Ok(bounds.boundary.unwrap_or_default());
             };
             match self.shard.term(index) {
-                Ok(term) => return Ok(LogId { index, term }),
+                Ok(term) => return Ok(EntryId { index, term }),
                 Err(error @ ReadError::Corrupted { .. }) => return Err(error.into()),
                 // It was truncated or compacted in between.
                 Err(_) => {}
@@ -285,7 +284,7 @@ impl LogStore for ShardLog {
         }
     }
 
-    fn install(&self, at: LogId) -> Result<()> {
+    fn install(&self, at: EntryId) -> Result<()> {
         let ticket = {
             let _writing = self.writing.lock();
             let (start, next) = (self.start_index(), self.next_slot());
@@ -296,7 +295,7 @@ impl LogStore for ShardLog {
                 // If the log begins directly behind `at`, an unknown term does not justify dropping the entries.
                 index if index < start && (held == at.term || (held == 0 && start < next)) => return Ok(()),
                 index if index < next && held == at.term => batch.compact_through(self.shard.id(), index)?,
-                index => batch.reset_to(self.shard.id(), Some(Boundary { index, term: at.term }))?,
+                index => batch.reset_to(self.shard.id(), Some(EntryId { index, term: at.term }))?,
             };
             self.engine.submit(batch, Durability::Durable)?
         };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use logboom::{Boundary, Durability, Entry, EntryId, ReadError, snapshot::Stop};
+use logboom::{Durability, Entry, EntryId, ReadError, snapshot::Stop};
 use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, Recovered, SnapshotPolicy, Trigger};
 
 use crate::{
@@ -385,7 +385,7 @@ fn a_log_may_begin_behind_a_boundary() {
     let world = World::new(14);
     let engine = world.open().unwrap();
     let mut batch = engine.batch();
-    batch.reset_to(SHARD, Some(Boundary { index: 0, term: 0 })).unwrap();
+    batch.reset_to(SHARD, Some(EntryId { index: 0, term: 0 })).unwrap();
     engine.write(batch).unwrap();
     append(&engine, 1..11).unwrap();
     let open = |options| Driver::regular(&engine, SHARD, Model::new(None), options);

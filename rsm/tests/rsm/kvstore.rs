@@ -1,7 +1,7 @@
 //! Two nodes with key-value stores, fed by hand: what etcd's raftexample does behind its raft.
 
 use bytes::Bytes;
-use logboom::{Boundary, Engine, Entry, EntryId, snapshot::Stop};
+use logboom::{Engine, Entry, EntryId, snapshot::Stop};
 use logboom_rsm::{CatchUp, Driver, Error, Options, ReadObjects, SnapshotPolicy};
 
 use crate::{
@@ -270,7 +270,7 @@ fn a_transfer_takes_what_it_wants_or_begins_anew() {
     assert!(matches!(transfer.receive(&read(1)), Err(Error::Object { wanted: Some(2), got: Some(1) })));
     transfer.receive(&read(0)).unwrap();
     assert_eq!(transfer.wanted(), Some(1));
-    let at = Boundary { index: 60, term: 1 };
+    let at = EntryId { index: 60, term: 1 };
     let early = follower.driver.install_objects(transfer, at, Bytes::new(), None).unwrap_err();
     assert!(matches!(early, Error::Object { wanted: Some(1), got: None }), "{early}");
     leader.driver.follow(FOLLOWER, 1);

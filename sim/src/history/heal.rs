@@ -1,6 +1,6 @@
 //! Heals damage as an embedder does: hands lost entries in again, resets shards, ends quarantines.
 
-use logboom::{Boundary, Engine, Error, ReadError, Shard, ShardId, Ticket};
+use logboom::{Engine, EntryId, Error, ReadError, Shard, ShardId, Ticket};
 use logboom_wal::marks;
 
 use super::{History, live_damage::LiveDamage};
@@ -105,7 +105,7 @@ fn accept_loss(shard: u64, model: &Model, is_anew: bool) -> Vec<Operation> {
     let mut kinds = Vec::new();
     if is_anew || model.hard_state.is_none() {
         kinds.push(Kind::Destroy);
-        let last = model.entries.last().map(|entry| Boundary { index: model.next() - 1, term: entry.term });
+        let last = model.entries.last().map(|entry| EntryId { index: model.next() - 1, term: entry.term });
         kinds.push(Kind::Reset { boundary: last.or(model.boundary) });
     }
     let state = model.hard_state.iter().map(|state| Kind::HardState { state: state.clone() });

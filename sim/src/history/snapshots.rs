@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, io::Write};
 
 use logboom::{
-    Boundary, Durability, Engine, Error, ShardId,
+    Durability, Engine, EntryId, Error, ShardId,
     disk::{Disk, SimDisk, SimOptions},
     snapshot::{Codec, Error as SnapshotError, Lease, Spec, Stop},
 };
@@ -201,7 +201,7 @@ impl History {
             }
             2 => {
                 lazy = false;
-                kinds.insert(0, Kind::Reset { boundary: Some(Boundary { index: one.index, term: one.term }) });
+                kinds.insert(0, Kind::Reset { boundary: Some(EntryId { index: one.index, term: one.term }) });
                 kinds.push(Kind::HardState { state: vec![self.choices.byte(); 9] });
             }
             _ => {}

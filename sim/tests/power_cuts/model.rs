@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use logboom::{Batch, Boundary, Engine, Entry, EntryId, Shard, ShardId};
+use logboom::{Batch, Engine, Entry, EntryId, Shard, ShardId};
 
 use crate::Failure;
 
@@ -16,7 +16,7 @@ pub(crate) type State = BTreeMap<u64, ShardState>;
 pub(crate) struct ShardState {
     /// The first entry, or where an empty log continues behind its boundary; 0 where neither is.
     pub(crate) first: u64,
-    pub(crate) boundary: Option<Boundary>,
+    pub(crate) boundary: Option<EntryId>,
     pub(crate) entries: Vec<Row>,
     hard_state: Option<Vec<u8>>,
     commit_hint: Option<Vec<u8>>,
@@ -37,7 +37,7 @@ pub(crate) enum Operation {
     Overwrite { first: u64, rows: Vec<Row> },
     Truncate { keep: u64 },
     Compact { index: u64 },
-    Reset { boundary: Option<Boundary> },
+    Reset { boundary: Option<EntryId> },
     Destroy,
     HardState(Vec<u8>),
     CommitHint(Vec<u8>),
@@ -126,7 +126,7 @@ impl Operation {
             }
             Operation::Compact { index } => {
                 let gone = shard.entries.drain(..=(index - shard.first) as usize).next_back();
-                shard.boundary = gone.map(|row| Boundary { index: *index, term: row.term });
+                shard.boundary = gone.map(|row| EntryId { index: *index, term: row.term });
                 shard.first = index + 1;
             }
             Operation::Reset { boundary } => {

@@ -1,7 +1,7 @@
 //! What a writer submits: it follows from the seed, so that the test knows every state without having been there.
 
 use fastrand::Rng;
-use logboom::Boundary;
+use logboom::EntryId;
 
 use crate::model::{Operation, Row, ShardState, State, payload_bytes};
 
@@ -69,7 +69,7 @@ impl Script {
             80..88 if next > first => Operation::Truncate { keep: rng.u64(first..next) },
             88..97 if !vacant => Operation::Overwrite { first: rng.u64(first..=next), rows: rows(rng, 4..6) },
             97..99 => {
-                let boundary = rng.bool().then(|| Boundary { index: rng.u64(..100), term: 7 });
+                let boundary = rng.bool().then(|| EntryId { index: rng.u64(..100), term: 7 });
                 Operation::Reset { boundary }
             }
             99 => Operation::Destroy,

@@ -1,6 +1,6 @@
 //! What is stored, byte by byte, as `FORMAT.md` says; the same under both versions.
 
-use logboom::Boundary;
+use logboom::EntryId;
 
 use crate::{
     fixture::{Fixture, now},
@@ -38,7 +38,7 @@ fn the_bytes_are_for_good<G: Group>() {
     assert_eq!(stored, expected);
 
     now(group.purge((1, 2, 1))).unwrap();
-    assert_eq!(shard.boundary(), Some(Boundary { index: 1, term: 1 }));
+    assert_eq!(shard.boundary(), Some(EntryId { index: 1, term: 1 }));
     assert_eq!(shard.get(b"logboom-openraft: purged").unwrap().unwrap(), [&[1][..], one, one, two].concat());
     now(group.save_committed(None)).unwrap();
     assert_eq!(shard.commit_hint().unwrap().unwrap(), b""[..]);

@@ -1,6 +1,6 @@
 //! What raft-rs 0.7 expects of a storage, clause by clause: each row is one case.
 
-use logboom::{Boundary, EntryId};
+use logboom::EntryId;
 use logboom_raft_rs::{Error, Group, Round};
 use raft::{
     GetEntriesContext, Storage, StorageError,
@@ -60,7 +60,7 @@ fn uninitialised() {
 fn state_is_found_again() {
     let mut machine = Machine::new(1);
     let engine = machine.open();
-    Group::create(&engine, [SHARD], &members(&[1, 2, 3]), Boundary { index: 5, term: 5 }).unwrap();
+    Group::create(&engine, [SHARD], &members(&[1, 2, 3]), EntryId { index: 5, term: 5 }).unwrap();
     let mut node = Node::new(1, Group::open(&engine, SHARD, 5).unwrap(), 5);
     node.raw.step(append(2, 6, (5, 5), 6, vec![entry(6, 6), entry(7, 6)])).unwrap();
     node.run();
@@ -144,7 +144,7 @@ fn bounds_when_empty() {
 fn recovered_is_durable() {
     let mut machine = Machine::new(9);
     let engine = machine.open();
-    Group::create(&engine, [SHARD], &members(&[1, 2]), Boundary { index: 0, term: 0 }).unwrap();
+    Group::create(&engine, [SHARD], &members(&[1, 2]), EntryId { index: 0, term: 0 }).unwrap();
     let mut node = Node::new(1, Group::open(&engine, SHARD, 0).unwrap(), 0);
     node.raw.step(append(2, 1, (0, 0), 0, vec![entry(1, 1)])).unwrap();
     let ready = node.raw.ready();
@@ -162,7 +162,7 @@ fn recovered_is_durable() {
 fn boundary_term() {
     let mut machine = Machine::new(1);
     let engine = machine.open();
-    Group::create(&engine, [SHARD], &members(&[1, 2]), Boundary { index: 2, term: 2 }).unwrap();
+    Group::create(&engine, [SHARD], &members(&[1, 2]), EntryId { index: 2, term: 2 }).unwrap();
     let mut node = Node::new(1, Group::open(&engine, SHARD, 2).unwrap(), 2);
     node.raw.step(append(2, 4, (2, 2), 4, vec![entry(3, 3), entry(4, 4)])).unwrap();
     node.run();
@@ -275,7 +275,7 @@ fn cut_everywhere(entries: usize, data: usize, mut check: impl FnMut(&Group, u64
 fn cut_at(at: u64, seed: u64, entries: usize, data: usize, check: &mut dyn FnMut(&Group, u64)) -> bool {
     let mut machine = Machine::new(100 * seed + at);
     let engine = machine.open();
-    let group = Group::create(&engine, [SHARD], &members(&[1, 2]), Boundary { index: 1, term: 1 })
+    let group = Group::create(&engine, [SHARD], &members(&[1, 2]), EntryId { index: 1, term: 1 })
         .and_then(|()| Group::open(&engine, SHARD, 1))
         .unwrap();
     crate::support::settle(&engine);
@@ -329,8 +329,8 @@ fn large_ready() {
 fn many_groups() {
     let engine = Machine::new(1).open();
     let shards: Vec<_> = (0..50).map(logboom::ShardId).collect();
-    Group::create(&engine, shards.clone(), &members(&[1]), Boundary { index: 0, term: 0 }).unwrap();
-    let exists = Group::create(&engine, [shards[7]], &members(&[1]), Boundary { index: 0, term: 0 });
+    Group::create(&engine, shards.clone(), &members(&[1]), EntryId { index: 0, term: 0 }).unwrap();
+    let exists = Group::create(&engine, [shards[7]], &members(&[1]), EntryId { index: 0, term: 0 });
     assert!(matches!(exists, Err(Error::Exists { .. })));
     let mut nodes: Vec<Node> =
         shards.iter().map(|shard| Node::new(1, Group::open(&engine, *shard, 0).unwrap(), 0)).collect();

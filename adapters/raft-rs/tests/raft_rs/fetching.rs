@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use logboom::{Boundary, Engine, EntryId};
+use logboom::{Engine, EntryId};
 use logboom_raft_rs::{Error, Fetch, Group};
 use raft::{
     GetEntriesContext, StateRole, Storage, StorageError,
@@ -17,7 +17,7 @@ const DATA: [u8; 1000] = [7; 1000];
 fn cold() -> (Machine, Engine) {
     let machine = Machine::new(3);
     let engine = machine.open();
-    Group::create(&engine, [SHARD], &members(&[1, 2]), Boundary { index: 0, term: 0 }).unwrap();
+    Group::create(&engine, [SHARD], &members(&[1, 2]), EntryId { index: 0, term: 0 }).unwrap();
     let mut batch = engine.batch();
     for index in 1..=10 {
         batch.append_payload(SHARD, EntryId { index, term: 1 }, &DATA).unwrap();

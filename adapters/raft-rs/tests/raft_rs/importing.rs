@@ -1,6 +1,6 @@
 //! Groups from elsewhere, and what becomes of them when the power goes.
 
-use logboom::{Boundary, Engine};
+use logboom::{Engine, EntryId};
 use logboom_raft_rs::{Error, Group, Import};
 use raft::{GetEntriesContext, Storage, eraftpb::Entry};
 
@@ -9,7 +9,7 @@ use crate::support::{Machine, Node, SHARD, append, entry, entry_with, hard_state
 /// A group in term 4 that has voted for 2, behind index 5, with a member that joined at 7.
 fn import() -> Import {
     Import {
-        boundary: Boundary { index: 5, term: 2 },
+        boundary: EntryId { index: 5, term: 2 },
         hard_state: hard_state(4, 2, 8),
         conf_states: vec![(5, members(&[1, 2])), (7, members(&[1, 2, 3]))],
     }

@@ -1,7 +1,7 @@
 //! Something of a group is lost while its core runs: the other groups of the loop go on.
 
 use logboom::{
-    Boundary, Engine, EntryId, ShardId,
+    Engine, EntryId, ShardId,
     disk::{Disk, Mode, Pool},
 };
 use logboom_raft_rs::{Error, Group, Round, Writer};
@@ -32,7 +32,7 @@ impl Pair {
         let mut machine = Machine::new(11);
         machine.cache_bytes = 0;
         let engine = machine.open();
-        Group::create(&engine, [A, B], &members(&[1, 2, 3]), Boundary { index: 0, term: 0 }).unwrap();
+        Group::create(&engine, [A, B], &members(&[1, 2, 3]), EntryId { index: 0, term: 0 }).unwrap();
         for (shard, data) in [(A, MARK), (B, b"data")] {
             let mut node = Node::new(1, Group::open(&engine, shard, 0).unwrap(), 0);
             let entries = (1..4).map(|index| entry_with(index, 1, data)).collect();

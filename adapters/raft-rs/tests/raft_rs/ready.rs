@@ -274,7 +274,7 @@ fn a_candidate_asks_when_its_vote_is_durable_and_a_leader_need_not_wait() {
 fn entries_are_applied_while_others_are_appended() {
     let engine = group_of((1, 1), &[]).engine().clone();
     let shard = logboom::ShardId(70);
-    let boundary = logboom::Boundary { index: 1, term: 1 };
+    let boundary = logboom::EntryId { index: 1, term: 1 };
     logboom_raft_rs::Group::create(&engine, [shard], &crate::support::members(&[1]), boundary).unwrap();
     let mut node = Node::new(1, logboom_raft_rs::Group::open(&engine, shard, 1).unwrap(), 1);
     node.raw.campaign().unwrap();

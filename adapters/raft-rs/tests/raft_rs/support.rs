@@ -4,7 +4,7 @@ use std::{io::ErrorKind, sync::Arc};
 
 use bytes::Bytes;
 use logboom::{
-    Boundary, Config, Engine, EntryId, ManualClock, Runtime, ShardId,
+    Config, Engine, EntryId, ManualClock, Runtime, ShardId,
     disk::{Fault, FaultKind, SimDisk, SimOptions},
     snapshot::{Built, Stop},
 };
@@ -84,7 +84,7 @@ pub(crate) fn group_of(boundary: (u64, u64), entries: &[Entry]) -> Group {
 pub(crate) fn group_of_members(voters: &[u64], boundary: (u64, u64), entries: &[Entry]) -> Group {
     let engine = Machine::new(1).open();
     let (index, term) = boundary;
-    Group::create(&engine, [SHARD], &members(voters), Boundary { index, term }).unwrap();
+    Group::create(&engine, [SHARD], &members(voters), EntryId { index, term }).unwrap();
     if let Some(last) = entries.last() {
         let mut batch = engine.batch();
         for entry in entries {
@@ -120,7 +120,7 @@ impl Node {
     pub(crate) fn on_failing_disk() -> Self {
         let machine = Machine::new(4);
         let engine = machine.open();
-        Group::create(&engine, [SHARD], &members(&[1, 2, 3]), Boundary { index: 1, term: 1 }).unwrap();
+        Group::create(&engine, [SHARD], &members(&[1, 2, 3]), EntryId { index: 1, term: 1 }).unwrap();
         settle(&engine);
         for kind in [FaultKind::Write, FaultKind::Sync] {
             machine.disk.inject(Fault::error(kind, ErrorKind::Other).sticky());
@@ -219,7 +219,7 @@ pub(crate) fn hard_state(term: u64, vote: u64, commit: u64) -> HardState {
 /// A snapshot of the shard, built on an engine of its own, and its message.
 pub(crate) fn foreign_snapshot(index: u64, term: u64, voters: &[u64], bytes: &[u8]) -> (Group, Snapshot) {
     let engine = Machine::new(index).open();
-    Group::create(&engine, [SHARD], &members(voters), Boundary { index, term }).unwrap();
+    Group::create(&engine, [SHARD], &members(voters), EntryId { index, term }).unwrap();
     let group = Group::open(&engine, SHARD, index).unwrap();
     drop(group.register(&build(&group, index, bytes)).unwrap());
     let snapshot = raft::Storage::snapshot(&group, 0, 1).unwrap();

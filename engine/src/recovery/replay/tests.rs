@@ -9,7 +9,6 @@ use logboom_wal::{Descriptor, ManualClock, Options, Runtime};
 use super::*;
 use crate::{
     append::batch::Batch,
-    encoding::extent::Boundary,
     engine::Engine,
     shard_state::{published::View, quarantine::Quarantine},
     types::{config::Config, delta::Delta, payload::Entry},
@@ -126,7 +125,7 @@ fn what_a_descriptor_tells_is_applied_and_the_rest_is_missing() {
     assert_eq!(last(&|batch| batch.truncate_after(A, 6).map(drop)), (None, (5, 7)));
     assert_eq!(last(&|batch| batch.compact_through(A, 6).map(drop)), (None, (7, 8)));
     assert_eq!(last(&|batch| batch.reset_to(A, None).map(drop)), (None, (0, 0)));
-    let boundary = Boundary { index: 20, term: 4 };
+    let boundary = EntryId { index: 20, term: 4 };
     assert_eq!(last(&|batch| batch.reset_to(A, Some(boundary)).map(drop)), (Some(suffix()), (5, 8)));
     assert_eq!(last(&|batch| batch.destroy(A).map(drop)), (None, (0, 0)));
     let hard_state = Quarantine { hard_state: true, ..Quarantine::default() };
@@ -155,7 +154,7 @@ fn what_comes_later_is_proven_and_may_make_good() {
     let destroy = |batch: &mut Batch<'_>| batch.destroy(A).map(drop);
     assert_eq!(after_loss_of(&|batch| batch.put(A, b"k", b"v").map(drop), &destroy), (None, (0, 0)));
     // The boundary of a lost reset is unknown: later entries have no place.
-    let boundary = Boundary { index: 7, term: 4 };
+    let boundary = EntryId { index: 7, term: 4 };
     let reset = |batch: &mut Batch<'_>| batch.reset_to(A, Some(boundary)).map(drop);
     let behind = |batch: &mut Batch<'_>| entries(batch, A, 8..9, 5);
     assert_eq!(after_loss_of(&reset, &behind), (Some(suffix()), (5, 8)));

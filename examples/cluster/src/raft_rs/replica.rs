@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use logboom::{Boundary, Engine, ShardId};
+use logboom::{Engine, EntryId, ShardId};
 use logboom_raft_rs::Group;
 use logboom_rsm::{Driver, Failure, Options, SnapshotPolicy};
 use raft::{
@@ -55,7 +55,7 @@ pub(crate) struct Replica {
 pub(crate) fn open(options: &NodeOptions, engine: &Engine) -> Result<Vec<Replica>, Failure> {
     let is_new = |id: &ShardId| engine.shard(*id).next().is_none();
     let members = ConfState::from(((1..=NODES).collect::<Vec<_>>(), Vec::new()));
-    Group::create(engine, (0..options.shards).map(ShardId).filter(is_new), &members, Boundary { index: 0, term: 0 })?;
+    Group::create(engine, (0..options.shards).map(ShardId).filter(is_new), &members, EntryId { index: 0, term: 0 })?;
     (0..options.shards).map(|shard| Replica::open(shard, options.id, engine)).collect()
 }
 

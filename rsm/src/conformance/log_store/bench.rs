@@ -2,8 +2,10 @@
 
 use std::{fmt::Debug, ops::Range, thread, time::Duration, time::Instant};
 
+use logboom::EntryId;
+
 use super::{Rule, Subject, Violation};
-use crate::log_store::{LogEntry, LogId, LogStore, Result as StoreResult};
+use crate::log_store::{LogEntry, LogStore, Result as StoreResult};
 
 /// A subject, a rule, and a source of chance.
 pub(super) struct Bench<'s, S> {
@@ -99,7 +101,7 @@ impl<'s, S: Subject> Bench<'s, S> {
         }
         if let Some(last) = expected.last() {
             self.same("last_entry", &self.ok("last_entry", store.last_entry())?, last)?;
-            let id = LogId { index: end - 1, term: last.term };
+            let id = EntryId { index: end - 1, term: last.term };
             self.same("last_id", self.ok("last_id", store.last_id())?, id)?;
         }
         self.same("entry_at(next_slot)", self.ok("entry_at", store.entry_at(end))?, None)

@@ -5,11 +5,13 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use logboom::EntryId;
+
 use super::{
     Row, Rule, Subject, Violation,
     bench::{Bench, entries, entry, other},
 };
-use crate::log_store::{Error, LogEntry, LogId, LogStore};
+use crate::log_store::{Error, LogEntry, LogStore};
 
 pub(super) fn rows<'s, S: Subject>() -> [Row<'s, S>; 8] {
     [
@@ -61,7 +63,7 @@ fn last_id_survives_compaction<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(
     let store = bench.log(26)?;
     bench.ok("compact", store.compact(25))?;
     bench.same("last_entry", bench.ok("last_entry", store.last_entry())?, LogEntry::default())?;
-    let last = LogId { index: 25, term: entry(25).term };
+    let last = EntryId { index: 25, term: entry(25).term };
     bench.same("last_id behind a full compaction", bench.ok("last_id", store.last_id())?, last)?;
     bench.same("term_at(25)", bench.ok("term_at", store.term_at(25))?, last.term)?;
     bench.append(&store, 26, entry(26))?;
@@ -90,7 +92,7 @@ fn compact_async_moves_at_once<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(
 
 fn install_keeps_what_goes_on<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Violation> {
     let store = bench.log(30)?;
-    let at = |index| LogId { index, term: entry(index).term };
+    let at = |index| EntryId { index, term: entry(index).term };
     bench.ok("install", store.install(at(12)))?;
     bench.holds(&store, 13, &entries(13..30))?;
     for old in [1, 5, 12] {
@@ -105,7 +107,7 @@ fn install_keeps_what_goes_on<S: Subject>(bench: &mut Bench<'_, S>) -> Result<()
 fn install_replaces_others<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Violation> {
     for index in [4, 19, 20, 40] {
         let store = bench.log(20)?;
-        let at = LogId { index, term: 100 };
+        let at = EntryId { index, term: 100 };
         bench.ok("install", store.install(at))?;
         bench.holds(&store, index + 1, &[])?;
         bench.same("last_id", bench.ok("last_id", store.last_id())?, at)?;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use logboom::EntryId;
 use parking_lot::Mutex;
 
 use super::{
     Row, Rule, Subject, Violation,
     bench::{Bench, entries, entry, other},
 };
-use crate::log_store::{LogEntry, LogId, LogStore};
+use crate::log_store::{LogEntry, LogStore};
 
 pub(super) fn rows<'s, S: Subject>() -> [Row<'s, S>; 9] {
     [
@@ -74,7 +75,7 @@ fn pack_is_durable<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Violation
 
 fn install_is_durable<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Violation> {
     let store = bench.log(10)?;
-    let at = LogId { index: 50, term: 9 };
+    let at = EntryId { index: 50, term: 9 };
     bench.ok("install", store.install(at))?;
     let store = bench.subject.crash(store);
     bench.holds(&store, 51, &[])?;

@@ -1,12 +1,13 @@
 //! Rules for new logs and for writes.
 
 use bytes::Bytes;
+use logboom::EntryId;
 
 use super::{
     Row, Rule, Subject, Violation,
     bench::{Bench, entries, entry, other},
 };
-use crate::log_store::{Error, LogEntry, LogId, LogStore};
+use crate::log_store::{Error, LogEntry, LogStore};
 
 pub(super) fn rows<'s, S: Subject>() -> [Row<'s, S>; 7] {
     [
@@ -25,7 +26,7 @@ fn new_is_empty<S: Subject>(bench: &mut Bench<'_, S>) -> Result<(), Violation> {
     bench.same("next_slot and start_index", (store.next_slot(), store.start_index()), (1, 1))?;
     bench.same("last_durable_index", store.last_durable_index(), 0)?;
     bench.same("last_entry", bench.ok("last_entry", store.last_entry())?, LogEntry::default())?;
-    bench.same("last_id", bench.ok("last_id", store.last_id())?, LogId::default())?;
+    bench.same("last_id", bench.ok("last_id", store.last_id())?, EntryId::default())?;
     for index in [0, 1] {
         bench.same("term_at", bench.ok("term_at", store.term_at(index))?, 0)?;
         bench.same("entry_at", bench.ok("entry_at", store.entry_at(index))?, None)?;

@@ -1,6 +1,6 @@
 //! dragonboat's `ILogDB` and `LogReader`, on the bare engine.
 
-use logboom::{Boundary, Durability, EntryBatch, EntryId, Error, ReadError, ShardId};
+use logboom::{Durability, EntryBatch, EntryId, Error, ReadError, ShardId};
 
 use logboom_rsm::Failure;
 
@@ -156,7 +156,7 @@ pub(super) const ROWS: &[Row] = &[
             let built = bench.try_build(5, 1)?;
             bench.write(|batch| {
                 batch.destroy(SHARD)?.hard_state(SHARD, b"new")?;
-                batch.reset_to(SHARD, Some(Boundary { index: 5, term: 1 }))?.register_snapshot(SHARD, &built)?;
+                batch.reset_to(SHARD, Some(EntryId { index: 5, term: 1 }))?.register_snapshot(SHARD, &built)?;
                 Ok(())
             })?;
             Ok::<_, Failure>(())
@@ -174,7 +174,7 @@ pub(super) const ROWS: &[Row] = &[
         bench.compact(5).unwrap();
         assert_eq!(
             (bench.shard().boundary(), bench.shard().term(5).ok()),
-            (Some(Boundary { index: 5, term: 4 }), Some(4))
+            (Some(EntryId { index: 5, term: 4 }), Some(4))
         );
     }),
     row("LogReader.Compact is inclusive: ErrCompacted below the marker, ErrUnavailable above the last", |bench| {
@@ -195,7 +195,7 @@ pub(super) const ROWS: &[Row] = &[
     row("LogReader.ApplySnapshot resets marker and length", |bench| {
         bench.append(1..10, 4);
         bench.engine.snapshots().install(&bench.build(30, 5), None).unwrap();
-        assert_eq!((bench.shard().boundary(), bench.shard().last()), (Some(Boundary { index: 30, term: 5 }), None));
+        assert_eq!((bench.shard().boundary(), bench.shard().last()), (Some(EntryId { index: 30, term: 5 }), None));
         bench.append(31..33, 5);
     }),
     row("entries are not kept behind Update: who keeps them copies them", |bench| {

@@ -1,6 +1,6 @@
 //! etcd-io/raft's `Storage` and `MemoryStorage`, etcd's `wal` and `snap`, on the bare engine.
 
-use logboom::{Boundary, Durability, EntryId, Error, ReadError};
+use logboom::{Durability, EntryId, Error, ReadError};
 
 use logboom_rsm::Failure;
 
@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
         ..row("MemoryStorage.Compact is inclusive, keeps the term, and errs if there is nothing to compact", |bench| {
             bench.append(1..10, 3);
             bench.compact(4).unwrap();
-            assert_eq!(bench.shard().boundary(), Some(Boundary { index: 4, term: 3 }));
+            assert_eq!(bench.shard().boundary(), Some(EntryId { index: 4, term: 3 }));
             bench.compact(4).unwrap();
             assert_eq!(bench.shard().first(), Some(5));
         })
@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Row] = &[
         bench.engine.snapshots().install(&bench.build(5, 3), None).unwrap();
         let older = bench.engine.snapshots().install(&older, None);
         assert!(matches!(older, Err(Error::Snapshot(logboom::snapshot::Error::Stale { .. }))), "{older:?}");
-        assert_eq!(bench.shard().boundary(), Some(Boundary { index: 5, term: 3 }));
+        assert_eq!(bench.shard().boundary(), Some(EntryId { index: 5, term: 3 }));
     }),
     row("InitialState of what was never written is empty", |bench| {
         let shard = bench.shard();
@@ -173,7 +173,7 @@ pub(super) const ROWS: &[Row] = &[
         assert!(report.segments_freed > 3, "{report:?}");
         let bench = bench.power_cut();
         assert_eq!(bench.shard().hard_state().unwrap().as_deref(), Some(&b"term 7"[..]));
-        assert_eq!(bench.shard().boundary(), Some(Boundary { index: 59, term: 7 }));
+        assert_eq!(bench.shard().boundary(), Some(EntryId { index: 59, term: 7 }));
     }),
     row("the snapshot file, then the record of it, then what it frees: one batch (etcd#10219)", |_| {
         let prepare = |bench: &Bench| bench.append(1..10, 1);

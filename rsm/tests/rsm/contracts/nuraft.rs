@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use logboom_rsm::log_store::{Appending, Error, LogEntry, LogId, LogStore, ServerState, ShardLog, StateStore};
+use logboom::EntryId;
+use logboom_rsm::log_store::{Appending, Error, LogEntry, LogStore, ServerState, ShardLog, StateStore};
 
 use super::{Bench, Row};
 
@@ -21,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
             fill(&log, 9);
             log.compact(9).unwrap();
             assert_eq!(log.last_entry().unwrap(), LogEntry::default());
-            assert_eq!(log.last_id().unwrap(), LogId { index: 9, term: 1 });
+            assert_eq!(log.last_id().unwrap(), EntryId { index: 9, term: 1 });
         })
     },
     row(
@@ -50,7 +51,7 @@ pub(super) const ROWS: &[Row] = &[
         fill(&log, 9);
         assert_eq!(log.last_durable_index(), 9);
         let bench = bench.power_cut();
-        assert_eq!(bench.log(Appending::Waits).last_id().unwrap(), LogId { index: 9, term: 1 });
+        assert_eq!(bench.log(Appending::Waits).last_id().unwrap(), EntryId { index: 9, term: 1 });
     }),
     row("with parallel_log_appending it returns at once, entries stay readable, a notice comes", |bench| {
         let log = bench.log(Appending::Parallel);

@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use logboom::{Config, Engine, ShardId};
+use logboom::{Config, Engine, EntryId, ShardId};
 use logboom_rsm::{
     conformance::log_store::{Rule, Subject, Violation, check, check_state},
-    log_store::{Appending, LogEntry, LogId, LogStore, ShardLog},
+    log_store::{Appending, LogEntry, LogStore, ShardLog},
 };
 
 use super::memory::{Fault, Memory};
@@ -124,7 +124,7 @@ impl Subject for Real {
 }
 
 /// What each of the logs holds.
-fn contents(engine: &Engine) -> Vec<(u64, LogId, Vec<LogEntry>)> {
+fn contents(engine: &Engine) -> Vec<(u64, EntryId, Vec<LogEntry>)> {
     let content = |shard| {
         let log = ShardLog::new(engine, shard, Appending::Waits);
         let entries = log.log_entries(log.start_index()..log.next_slot()).unwrap().unwrap();

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use logboom::Engine;
-use logboom_rsm::log_store::{Appending, LogEntry, LogId, LogStore, Result, ShardLog};
+use logboom::{Engine, EntryId};
+use logboom_rsm::log_store::{Appending, LogEntry, LogStore, Result, ShardLog};
 
 use crate::world::{SHARD, World, settle};
 
@@ -53,7 +53,7 @@ struct Running {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct State {
     /// The entry before the first one.
-    boundary: LogId,
+    boundary: EntryId,
     /// Nothing was ever written: it may begin anywhere, by a pack.
     vacant: bool,
     entries: BTreeMap<u64, LogEntry>,
@@ -86,7 +86,7 @@ impl State {
         self.vacant = false;
     }
 
-    fn compact(&mut self, at: LogId) {
+    fn compact(&mut self, at: EntryId) {
         self.entries = self.entries.split_off(&(at.index + 1));
         self.boundary = at;
         self.vacant = false;
@@ -96,7 +96,7 @@ impl State {
     fn of(log: &ShardLog) -> Self {
         let (start, next) = (log.start_index(), log.next_slot());
         let entries = log.log_entries(start..next).unwrap().unwrap();
-        let boundary = LogId { index: start - 1, term: log.term_at(start - 1).unwrap() };
+        let boundary = EntryId { index: start - 1, term: log.term_at(start - 1).unwrap() };
         let vacant = log.shard().next().is_none();
         Self { boundary, vacant, entries: (start..).zip(entries).collect() }
     }
@@ -228,7 +228,7 @@ impl Running {
         let mut state = self.now().clone();
         if index >= state.start() {
             seen.emptied += u64::from(index >= state.next());
-            state.compact(LogId { index, term: state.term(index) });
+            state.compact(EntryId { index, term: state.term(index) });
         }
         self.states.push(state);
         self.log.compact(index)
@@ -243,13 +243,13 @@ impl Running {
                 state.entries.clear();
                 seen.emptied += 1;
             }
-            state.compact(LogId { index, term });
+            state.compact(EntryId { index, term });
         } else {
             // What the log begins behind is not installed again; with another term it is another log's.
             return Ok(());
         }
         self.states.push(state);
-        self.log.install(LogId { index, term })?;
+        self.log.install(EntryId { index, term })?;
         self.is_durable();
         Ok(())
     }
@@ -262,7 +262,7 @@ impl Running {
         let Range { start: from, end } = random.u64(start..=next)..next;
         let read = self.log.log_entries(from..end)?.unwrap();
         assert!(read.iter().eq(self.now().entries.range(from..).map(|(_, entry)| entry)), "{what}: from {from} on");
-        let last = LogId { index: next - 1, term: self.now().term(next - 1) };
+        let last = EntryId { index: next - 1, term: self.now().term(next - 1) };
         assert_eq!(self.log.last_id().unwrap(), last, "{what}");
         assert_eq!(self.log.term_at(from).unwrap(), self.now().term(from), "{what}");
         let durable = self.log.last_durable_index();

@@ -7,7 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom_rsm::log_store::{Compacted, Error, LogEntry, LogId, LogStore, Notice, Result, ServerState, StateStore};
+use logboom::EntryId;
+use logboom_rsm::log_store::{Compacted, Error, LogEntry, LogStore, Notice, Result, ServerState, StateStore};
 
 mod pack;
 
@@ -61,7 +62,7 @@ pub(crate) enum Fault {
 #[derive(Clone, Debug, Default)]
 struct Log {
     /// The entry before the first one.
-    boundary: LogId,
+    boundary: EntryId,
     entries: Vec<LogEntry>,
     state: Option<ServerState>,
     config: Option<Bytes>,
@@ -114,7 +115,7 @@ impl Log {
         self.entries.truncate(next.saturating_sub(self.start()) as usize);
     }
 
-    fn compact(&mut self, at: LogId) {
+    fn compact(&mut self, at: EntryId) {
         let gone = (at.index - self.boundary.index).min(self.entries.len() as u64) as usize;
         self.entries.drain(..gone);
         self.boundary = at;
@@ -217,9 +218,9 @@ impl Memory {
         }
     }
 
-    fn id_of(&self, log: &Log, index: u64) -> LogId {
+    fn id_of(&self, log: &Log, index: u64) -> EntryId {
         let entry = log.get(index).map(|entry| entry.term);
-        LogId { index, term: entry.unwrap_or(0) }
+        EntryId { index, term: entry.unwrap_or(0) }
     }
 }
 
@@ -237,7 +238,7 @@ impl LogStore for Memory {
         Ok(self.seen().entries.last().cloned().unwrap_or_default())
     }
 
-    fn last_id(&self) -> Result<LogId> {
+    fn last_id(&self) -> Result<EntryId> {
         let log = &self.lock().live;
         let index = log.next() - 1;
         Ok(if log.entries.is_empty() { log.boundary } else { self.id_of(log, index) })
@@ -267,7 +268,7 @@ impl LogStore for Memory {
         }
         self.change(|log| {
             if index < log.start() {
-                *log = Log { boundary: LogId { index: index.max(1) - 1, term: 0 }, ..Log::default() };
+                *log = Log { boundary: EntryId { index: index.max(1) - 1, term: 0 }, ..Log::default() };
             }
             let at = index.saturating_sub(log.start()) as usize;
             match log.entries.get_mut(at) {
@@ -412,12 +413,12 @@ impl LogStore for Memory {
             let index = if self.is(Fault::StopsAtTheEnd) { index.min(log.next() - 1) } else { index };
             if index < log.start() {
                 if self.is(Fault::MovesTheStartBack) {
-                    log.boundary = LogId { index, term: 1 };
+                    log.boundary = EntryId { index, term: 1 };
                 }
                 return;
             }
             let id = self.id_of(log, index);
-            log.compact(if self.is(Fault::ForgetsTheBoundary) { LogId { index, term: 0 } } else { id });
+            log.compact(if self.is(Fault::ForgetsTheBoundary) { EntryId { index, term: 0 } } else { id });
         });
         Ok(())
     }
@@ -431,7 +432,7 @@ impl LogStore for Memory {
         }
     }
 
-    fn install(&self, at: LogId) -> Result<()> {
+    fn install(&self, at: EntryId) -> Result<()> {
         self.change(|log| {
             if at.index < log.start() {
                 return;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use logboom::{Boundary, Engine, ShardId, snapshot::Stop};
+use logboom::{Engine, EntryId, ShardId, snapshot::Stop};
 use logboom_raft_rs::{Error, Fetch, Group, Round, Saved, Writer};
 use protobuf::Message as _;
 use raft::{
@@ -85,7 +85,7 @@ impl Peer {
         for (number, oracle) in (0..habits.groups).zip(oracles) {
             let shard = ShardId(number);
             if engine.shard(shard).next().is_none() {
-                Group::create(&engine, [shard], &members(&[1, 2, 3]), Boundary { index: 0, term: 0 })?;
+                Group::create(&engine, [shard], &members(&[1, 2, 3]), EntryId { index: 0, term: 0 })?;
             }
             peers.push(Member::open(self.id, &engine, shard, habits, &fetches, oracle)?);
         }
