@@ -140,7 +140,7 @@ impl Group {
     }
 
     /// Records that the application has applied the log up to and including `index`: entries up to there may then be
-    /// [compacted](Group::compact).
+    /// [compacted](Group::compact_through).
     ///
     /// # Errors
     /// [`Error::Engine`] with [`logboom::Error::Beyond`] past the end of the log.
@@ -150,21 +150,20 @@ impl Group {
         Ok(())
     }
 
-    /// Drops the entries below `index` (exclusive); the term of `index - 1` stays known. Does nothing if the log begins
-    /// at `index` or later. Not durable on return, which does no harm.
+    /// Drops the entries up to and including `index`, whose term stays known. Does nothing if it is compacted already.
+    /// Not durable on return, which does no harm. raft-rs' `MemStorage::compact` keeps the entry at its index.
     ///
     /// # Errors
     /// [`Error::Engine`]: [`logboom::Error::Unapplied`] when not all of them are [applied](Group::applied_to),
-    /// [`logboom::Error::Beyond`] more than one past the last entry, [`logboom::Error::Leased`] while a follower is
+    /// [`logboom::Error::Beyond`] past the last entry, [`logboom::Error::Leased`] while a follower is
     /// sent a snapshot and will need them, to be tried again later, and those of [`Engine::submit`].
-    pub fn compact(&self, index: u64) -> Result<()> {
-        if index <= self.range().start {
+    pub fn compact_through(&self, index: u64) -> Result<()> {
+        if index < self.range().start {
             return Ok(());
         }
-        let boundary = index - 1;
         let mut batch = self.engine.batch();
-        batch.compact_through(self.id(), boundary)?;
-        state::drop_confs_before(&mut batch, &self.shard, boundary)?;
+        batch.compact_through(self.id(), index)?;
+        state::drop_confs_before(&mut batch, &self.shard, index)?;
         drop(self.engine.submit(batch, Durability::Lazy)?);
         Ok(())
     }

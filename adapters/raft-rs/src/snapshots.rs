@@ -27,7 +27,7 @@ impl Group {
     }
 
     /// Registers a built snapshot as the group's newest, which followers are sent from now on. The ticket completes
-    /// when that is durable. The entries that it covers can be [compacted](Group::compact) at once.
+    /// when that is durable. The entries that it covers can be [compacted](Group::compact_through) at once.
     ///
     /// # Errors
     /// [`Error::Engine`]: with [`logboom::Error::Snapshot`] if there is a newer one.

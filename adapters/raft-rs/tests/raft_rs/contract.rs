@@ -128,7 +128,7 @@ fn conf_state_of_what_is_applied() {
     assert_eq!(all, [members(&[1, 2, 3]), members(&[1, 2, 3]), members(&[1, 2]), members(&[1])]);
     // What is compacted takes with it what nobody can begin with any more.
     group.applied_to(5).unwrap();
-    group.compact(5).unwrap();
+    group.compact_through(4).unwrap();
     assert_eq!((at(4), at(5)), (members(&[1, 2]), members(&[1])));
     assert_eq!(group.conf_state(3).unwrap(), ConfState::default());
 }
@@ -168,8 +168,8 @@ fn boundary_term() {
     node.run();
     let group = node.group();
     group.applied_to(4).unwrap();
-    for (compact, boundary, term) in [(4, 3, 3), (5, 4, 4)] {
-        group.compact(compact).unwrap();
+    for (boundary, term) in [(3, 3), (4, 4)] {
+        group.compact_through(boundary).unwrap();
         assert_eq!((group.first_index(), group.term(boundary)), (Ok(boundary + 1), Ok(term)));
     }
     engine.close().unwrap();
@@ -231,7 +231,7 @@ fn snapshot_behind_the_log() {
     let group = group_of((2, 2), &[entry(3, 3), entry(4, 3)]);
     drop(group.register(&build(&group, 2, b"state")).unwrap());
     group.applied_to(4).unwrap();
-    group.compact(4).unwrap();
+    group.compact_through(3).unwrap();
     assert_eq!(group.snapshot(0, 2), Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable)));
 }
 
@@ -240,22 +240,22 @@ fn log_behind_a_snapshot() {
     drop(group.register(&build(&group, 3, b"state")).unwrap());
     group.applied_to(4).unwrap();
     assert_eq!(group.snapshot(0, 2).unwrap().data, group.sending(2).unwrap().manifest_bytes());
-    let error = group.compact(5).unwrap_err();
+    let error = group.compact_through(4).unwrap_err();
     assert!(matches!(error, Error::Engine(logboom::Error::Leased { .. })), "{error}");
-    group.compact(4).unwrap();
+    group.compact_through(3).unwrap();
     group.sent(2);
-    group.compact(5).unwrap();
+    group.compact_through(4).unwrap();
     assert_eq!(group.first_index(), Ok(5));
 }
 
 fn compaction() {
     let group = group_of((2, 2), &[entry(3, 3), entry(4, 3)]);
-    let error = group.compact(4).unwrap_err();
+    let error = group.compact_through(3).unwrap_err();
     assert!(matches!(error, Error::Engine(logboom::Error::Unapplied { index: 3, .. })), "{error}");
     group.applied_to(3).unwrap();
-    group.compact(4).unwrap();
-    assert_eq!((group.first_index(), group.term(4)), (Ok(4), Ok(3)), "what is given stays");
-    group.compact(3).unwrap();
+    group.compact_through(3).unwrap();
+    assert_eq!((group.first_index(), group.term(4)), (Ok(4), Ok(3)), "what is given goes");
+    group.compact_through(2).unwrap();
     assert_eq!(group.first_index(), Ok(4));
     assert!(group.applied_to(5).is_err());
 }

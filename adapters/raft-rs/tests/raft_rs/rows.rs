@@ -74,16 +74,16 @@ fn storage_first_and_last_index() {
     node.run();
     assert_eq!(group.last_index(), Ok(6));
     group.applied_to(4).unwrap();
-    group.compact(4).unwrap();
+    group.compact_through(3).unwrap();
     assert_eq!((group.first_index(), group.last_index()), (Ok(4), Ok(6)));
 }
 
 #[test]
 fn storage_compact() {
-    for (index, first, term, len) in [(2, 3, 3, 3), (3, 3, 3, 3), (4, 4, 4, 2), (5, 5, 5, 1)] {
+    for (index, first, term, len) in [(1, 3, 3, 3), (2, 3, 3, 3), (3, 4, 4, 2), (4, 5, 5, 1)] {
         let group = group_of((2, 2), &plain(3..6));
         group.applied_to(5).unwrap();
-        group.compact(index).unwrap();
+        group.compact_through(index).unwrap();
         assert_eq!(group.first_index(), Ok(first), "{index}");
         assert_eq!(read(&group, first, first + 1, 1).unwrap()[0].term, term, "{index}");
         assert_eq!(read(&group, first, 6, 100).unwrap().len(), len, "{index}");
@@ -94,9 +94,9 @@ fn storage_compact() {
 fn compacting_past_the_end_is_refused() {
     let group = group_of((2, 2), &plain(3..6));
     group.applied_to(5).unwrap();
-    let error = group.compact(7).unwrap_err();
+    let error = group.compact_through(6).unwrap_err();
     assert!(matches!(error, Error::Engine(logboom::Error::Beyond { index: 6, last: Some(5), .. })), "{error}");
-    group.compact(6).unwrap();
+    group.compact_through(5).unwrap();
     assert_eq!((group.first_index(), group.last_index(), group.term(5)), (Ok(6), Ok(5), Ok(5)));
 }
 

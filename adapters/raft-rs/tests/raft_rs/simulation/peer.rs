@@ -268,7 +268,7 @@ impl Life {
             drop(group.register(&builder.finish().map_err(logboom::Error::from)?)?);
             return Ok(true);
         }
-        match group.compact(rng.u64(..=newest + 1)) {
+        match group.compact_through(rng.u64(..=newest)) {
             Err(Error::Engine(logboom::Error::Leased { .. })) => Ok(false),
             outcome => outcome.map(|()| false),
         }
