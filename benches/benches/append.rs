@@ -1,6 +1,7 @@
-//! append: entries of many shards become records in an aligned buffer; accepted, ordered, readable, not yet durable.
+//! append: encodes entries of many shards into an aligned buffer; they are accepted, ordered and readable, not yet
+//! durable.
 //!
-//! A batch that is accepted faster than the disk takes it waits for admission, so a long run shows the disk.
+//! Batches that are accepted faster than the disk writes them wait for admission, so a long run measures the disk.
 
 #![forbid(unsafe_code)]
 

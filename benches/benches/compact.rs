@@ -1,7 +1,7 @@
-//! compact: compaction points become freed segments, and nothing live is lost.
+//! compact: moves compaction points, which frees segments without losing live entries.
 //!
-//! An iteration accepts entries and releases those of the iteration before, so whole segments die and are written
-//! again while it is measured.
+//! An iteration accepts entries and compacts those of the iteration before, so whole segments are freed and recycled
+//! during the measurement.
 
 #![forbid(unsafe_code)]
 

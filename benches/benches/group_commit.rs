@@ -1,4 +1,4 @@
-//! group_commit: buffers become direct writes, and one sync covers many; on return the batch survives power loss.
+//! group_commit: writes buffers with direct IO, and one sync covers many; on return the batch survives power loss.
 
 #![forbid(unsafe_code)]
 

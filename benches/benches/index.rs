@@ -1,4 +1,4 @@
-//! index: (shard, index) becomes a place, in constant time and within the memory budget.
+//! index: looks up the place of (shard, index), in constant time and within the memory budget.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +33,7 @@ fn index(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Batches of one entry of every shard, each in a place of its own.
+/// Writes batches of one entry of every shard, so that no two entries of a shard are adjacent.
 fn fill(engine: &Engine) {
     let mut payloads = Payloads::new(64, 1);
     for index in 1..=ENTRIES {

@@ -1,4 +1,4 @@
-//! read: a shard and a range become a batch of entries, verified and without a copy.
+//! read: reads a range of a shard as a batch of entries, verified and without a copy.
 
 #![forbid(unsafe_code)]
 

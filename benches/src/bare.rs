@@ -9,7 +9,7 @@ use crate::{Result, payload::Payloads};
 /// Bytes per read or write.
 pub const BLOCK: usize = 512 << 10;
 
-/// As many operations of each direction are in flight.
+/// The number of reads, and of writes, in flight.
 const DEPTH: usize = 8;
 
 /// Bytes by which the written file grows at a time.
@@ -74,7 +74,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Waits until at most so many writes are in flight.
+    /// Waits until at most `in_flight` writes are in flight.
     fn wait(&mut self, in_flight: usize) -> Result<()> {
         while self.queue.in_flight() > in_flight {
             self.queue.reap(Wait::Forever, &mut self.completions);
@@ -96,9 +96,9 @@ struct Source {
     queue: Box<dyn Queue>,
     pool: Pool,
     completions: Vec<Completion>,
-    /// The blocks that were asked for and not given, in order, as far as they have arrived.
+    /// The blocks that were requested and not yet returned, in order; `None` until a block has arrived.
     window: VecDeque<Option<Region>>,
-    /// The first of these, and the next that is asked for.
+    /// The number of the first block in `window`, and of the next block to request.
     first: usize,
     next: usize,
     end: usize,
@@ -112,7 +112,7 @@ impl Source {
         Ok(Source { file, queue, pool, completions, window, first: 0, next: 0, end })
     }
 
-    /// The next block of the file.
+    /// Returns the next block of the file.
     fn next(&mut self) -> Result<Option<Region>> {
         while self.next < self.end && self.window.len() < DEPTH {
             let kind = OpKind::Read { region: self.pool.region(BLOCK), offset: (self.next * BLOCK) as u64 };

@@ -30,7 +30,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Does what the command line asks for; errors go to the standard error output.
+    /// Runs the command; errors are printed to standard error.
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             None => suite::run(Plan::standard()),
@@ -46,7 +46,7 @@ impl Cli {
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) if error.is::<Interrupted>() => ExitCode::from(130),
-            // A reader that went away early (`| head`) has what it wanted.
+            // A reader that closed the pipe early (`| head`) has what it wanted.
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) if error.is::<guard::Skipped>() => {
                 eprintln!("skipped: {error:#}");
@@ -90,7 +90,7 @@ enum Command {
     },
 }
 
-/// `EX_TEMPFAIL` of `sysexits.h`: nothing was found wrong, and nothing right.
+/// `EX_TEMPFAIL` of `sysexits.h`: the check could neither pass nor fail.
 const SKIPPED: u8 = 75;
 
 #[derive(Args, Debug)]
@@ -153,7 +153,7 @@ fn is_broken_pipe(error: &Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// A duration in seconds, bounded to one that a person would wait for.
+/// Parses a duration in seconds, of at most a day.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
@@ -161,7 +161,7 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// In bytes.
+/// Parses a size in GiB, and returns it in bytes.
 fn gibibytes(text: &str) -> Result<u64, String> {
     match text.parse::<f64>() {
         #[expect(

@@ -1,7 +1,7 @@
 //! `logboom-bench device`: measures a disk for a log.
 //!
-//! [`survey`] measures for a minute what the defaults of the log depend on, and [`advice`] sets the defaults that the
-//! log takes on this disk beside it; [`grid`] measures everything, for a record.
+//! [`survey`] measures within a minute what decides the log's defaults, and [`advice`] compares the defaults that the
+//! log takes on this disk with it; [`grid`] measures every combination, for a record.
 
 pub mod shots;
 pub mod survey;
@@ -16,7 +16,7 @@ use clap::Args;
 use self::{advice::Row, grid::Grid, patience::Patience, shots::Extent, survey::Survey};
 use crate::{Result, interrupt, machine::Machine, place::Place};
 
-/// What is to be measured, and how it is shown.
+/// The measurements to take, and how to print them.
 #[derive(Args, Debug)]
 pub struct Request {
     /// Where to write up to 300 MB, in a directory of its own that is removed afterwards.
@@ -42,7 +42,7 @@ pub struct Request {
 /// Measures and reports to the standard output; progress goes to the terminal, if there is one.
 ///
 /// # Errors
-/// If the directory cannot be written to, or is in memory; [`interrupt::Interrupted`] when the user ended it.
+/// If the directory cannot be written to, or is in memory; [`interrupt::Interrupted`] when the user stopped the run.
 pub fn run(request: &Request) -> Result<()> {
     interrupt::watch()?;
     let place = Place::new(Some(&request.dir))?;
@@ -54,7 +54,7 @@ const QUICK: Extent = Extent { passes: 1, time: Duration::from_millis(15) };
 const MINUTE: Extent = Extent { passes: 3, time: Duration::from_millis(300) };
 const GRID: Extent = Extent { passes: 3, time: Duration::from_millis(120) };
 
-/// The size of the file that is written and read as a whole.
+/// The size of the file for the sequential write and read.
 const FILE_BYTES: u64 = 256 << 20;
 const QUICK_FILE_BYTES: u64 = 8 << 20;
 

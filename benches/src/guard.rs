@@ -1,11 +1,11 @@
-//! The guard against regressions: instructions per operation, compared with a record that is committed.
+//! The regression guard: compares instructions per operation with a committed record.
 //!
-//! Times say nothing on a machine that others use; the number of instructions that an operation takes is the same
-//! there as anywhere. Callgrind counts them, hardware or none, on a simulated disk, without threads. What is counted
-//! are the calls of one function, so set-up does not show.
+//! Times are useless on a machine that other processes use; the number of instructions of an operation is the same on
+//! any. Callgrind counts them, without hardware counters, on a simulated disk and without threads. Only the calls of
+//! one function are counted, so set-up is left out.
 //!
-//! [`operations`] says what is counted, [`callgrind`] counts it in a child process, [`record`] compares, [`command`]
-//! is what the command line calls.
+//! [`operations`] defines the operations, [`callgrind`] counts one in a child process, [`record`] compares the counts,
+//! and [`command`] is the entry point of the command line.
 
 pub mod operations;
 pub mod callgrind;
@@ -14,11 +14,11 @@ pub mod command;
 
 mod fixture;
 
-/// Runs a round of an operation; callgrind counts what is done in here, and nothing else.
+/// Runs a round of an operation. Callgrind counts this function and its callees, and nothing else.
 ///
-/// It is found by its path, [`callgrind::COUNTED`], and stands alone for that.
+/// Callgrind finds the function by its path, [`callgrind::COUNTED`], so it must not be inlined.
 #[inline(never)]
 fn counted(round: &mut dyn FnMut() -> crate::Result<()>) -> crate::Result<()> {
-    // Not as a tail call: collecting ends where this function returns.
+    // Prevents a tail call: callgrind stops collecting when this function returns.
     std::hint::black_box(round())
 }

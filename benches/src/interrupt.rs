@@ -1,4 +1,4 @@
-//! The user's wish to end early.
+//! Notes the signals that ask the process to end.
 
 use std::{
     fmt,
@@ -15,8 +15,9 @@ use signal_hook::{
 
 use crate::Result;
 
-/// From now on the signals that ask a process to end are only noted, so that the files can be removed first. A second
-/// one does not end it either: `timeout` and terminals send the same wish twice. `SIGQUIT` does.
+/// From now on the signals that ask a process to end are only noted, so that the run removes its files first. A second
+/// signal does not end the process either, since `timeout` and terminals may send the same request twice. `SIGQUIT`
+/// ends it.
 pub fn watch() -> Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         flag::register(signal, noted().clone())?;
@@ -24,12 +25,12 @@ pub fn watch() -> Result<()> {
     Ok(())
 }
 
-/// Returns an error once such a signal has come.
+/// Returns an error after such a signal.
 pub fn check() -> Result<(), Interrupted> {
     if noted().load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
 }
 
-/// The user has ended the run.
+/// The user has stopped the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupted;
 

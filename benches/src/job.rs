@@ -1,4 +1,4 @@
-//! One round of one system, in a child process.
+//! `Job`: one round of one system, in a child process.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -24,22 +24,22 @@ use crate::{
     workload::{Shape, laggards, memory, read, recover, snapshot, store, sync},
 };
 
-/// The job of a child.
+/// The job of a child process.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Job {
-    /// The system.
+    /// The system to run.
     pub system: System,
-    /// Its directory.
+    /// The directory of its log.
     pub dir: PathBuf,
-    /// How long to measure.
+    /// The duration of the measurement, in seconds.
     pub seconds: f64,
     /// Operations per second, over all writers.
     pub rate: Option<u32>,
-    /// The task.
+    /// What to do.
     pub task: Task,
 }
 
-/// The task of a child.
+/// The task of a child process.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Task {
     /// See [`sync`].
@@ -50,11 +50,11 @@ pub enum Task {
     Laggards(laggards::Load),
     /// See [`snapshot`].
     Snapshot(snapshot::Load),
-    /// Writes a log of this shape, reports, and closes it, or goes on writing until it is killed.
+    /// Writes a log of this shape and reports; then closes it, or goes on writing until the child is killed.
     Fill {
-        /// What is written.
+        /// The content to write.
         shape: Shape,
-        /// Whether to go on.
+        /// Whether to go on writing until the child is killed.
         linger: bool,
     },
     /// See [`recover`].
@@ -108,10 +108,10 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for what the job has measured.
+    /// Waits for the outcome of the job.
     ///
     /// # Errors
-    /// Also when the user ends the run meanwhile.
+    /// If the child ends without an outcome; [`interrupt::Interrupted`] when the user stops the run.
     pub fn outcome(&mut self) -> Result<Outcome> {
         while !self.has_spoken() {
             interrupt::check()?;
@@ -123,10 +123,10 @@ impl Running {
         Ok(serde_json::from_str(&line)?)
     }
 
-    /// Kills the child as `kill -9` does, and waits for its end.
+    /// Kills the child as `kill -9` does, and waits until it has ended.
     ///
     /// # Errors
-    /// Also when it had ended by itself before: what it has left was not cut off in the middle then.
+    /// If the child had already ended by itself: then it was not killed in the middle of its work.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         match self.child.wait()? {
@@ -135,10 +135,10 @@ impl Running {
         }
     }
 
-    /// Waits a while for output, or its end.
+    /// Waits a while, and returns whether the child has printed something or ended.
     fn has_spoken(&self) -> bool {
         let mut stdout = [PollFd::new(self.stdout.get_ref(), PollFlags::IN)];
-        // An interrupted wait is one without output.
+        // An interrupted wait counts as one without output.
         poll(&mut stdout, Some(&LOOK)).is_ok_and(|ready| ready > 0)
     }
 
@@ -152,40 +152,40 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A child that has ended cannot be killed, and one that is killed has nothing left to say.
+        // An error means that the child has already ended, and after the kill no output is needed.
         self.child.kill().and_then(|()| self.child.wait()).ok();
     }
 }
 
-/// How soon the user's wish to end is noticed.
+/// The interval at which a stop by the user is noticed.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// The measurements of one round.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Outcome {
-    /// The operations.
+    /// The number of operations.
     pub ops: u64,
-    /// The payload that they moved, in bytes.
+    /// The bytes of payload that they moved.
     pub bytes: u64,
-    /// How long they took together.
+    /// The time of all operations together.
     pub elapsed: Duration,
     /// The processor time that they used.
     pub cpu: Duration,
-    /// The most memory that was resident.
+    /// The peak resident memory, in bytes.
     pub peak_rss_bytes: u64,
-    /// How long they took each.
+    /// The latency of each operation.
     pub latencies: Latencies,
-    /// The workload's own figures, which are compared.
+    /// The workload's own figures, which are compared between systems.
     pub figures: Map<String, Value>,
-    /// How the figures came about, which is told.
+    /// The circumstances of the figures, which are reported and not compared.
     pub notes: Map<String, Value>,
 }
 
 impl Outcome {
-    /// What `measured` says of operations that move `payload` bytes each.
+    /// The outcome of `measured` operations that moved `payload` bytes each.
     ///
     /// # Errors
-    /// If there were none: zeros would be reported as if something had taken no time.
+    /// If there were no operations: zeros would be reported as if something had taken no time.
     pub fn of(measured: Measured, payload: u64) -> Result<Self> {
         let Measured { tally, elapsed, cpu } = measured;
         if tally.ops == 0 {
@@ -211,20 +211,20 @@ impl Outcome {
     }
 }
 
-/// Three digits behind the point are more than any measurement here is good for.
+/// Rounds to three decimals, which is more than the precision of any measurement here.
 pub fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
-/// Performs a job in this process: the other side of [`Job::start`].
+/// Performs a job in this process: the child's side of [`Job::start`].
 pub fn serve(job: &str) -> Result<()> {
-    // The child of a parent that was killed must not go on writing.
+    // The child of a killed parent must not go on writing.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let job: Job = serde_json::from_str(job)?;
     report(job.measure()?)
 }
 
-/// Hands an outcome to the parent.
+/// Prints an outcome for the parent.
 pub fn report(mut outcome: Outcome) -> Result<()> {
     outcome.peak_rss_bytes = usage::peak_rss_bytes();
     let mut stdout = std::io::stdout().lock();

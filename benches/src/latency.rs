@@ -1,4 +1,4 @@
-//! Latencies, to three digits, in memory that does not grow.
+//! `Latencies`: a histogram of latencies with three digits, in fixed memory.
 
 use std::{fmt, time::Duration};
 
@@ -11,12 +11,12 @@ use serde::{Deserialize, Deserializer as Source, Serialize, Serializer as Sink, 
 
 use crate::Result;
 
-/// How often which latency was seen, in nanoseconds.
+/// How often each latency occurred, in nanoseconds.
 #[derive(Clone)]
 pub struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// None yet.
+    /// An empty histogram.
     pub fn new() -> Self {
         let histogram = Histogram::new_with_bounds(NS_MIN, NS_MAX, DIGITS);
         Latencies(histogram.unwrap_or_else(|error| unreachable!("constant bounds: {error}")))
@@ -28,7 +28,7 @@ impl Latencies {
         self.0.saturating_record_n(ns, count);
     }
 
-    /// Adds what `other` has seen.
+    /// Adds the latencies of `other`.
     pub fn merge(&mut self, other: &Latencies) {
         self.0.add(&other.0).unwrap_or_else(|error| unreachable!("bounds are the same: {error}"));
     }

@@ -1,11 +1,11 @@
-//! The benchmarks of Logboom, side by side with the peer that its users have today and with the machine's own limit.
+//! The benchmarks of Logboom, which compare it with raft-engine and with the limit of the machine.
 //!
-//! `logboom-bench` measures whole systems under load: every round of every system runs in a child process of its own
-//! ([`job`]), so that memory, caches and threads are its own, and the parent ([`suite`]) alternates the systems and
-//! reports the median of each figure ([`report`]). The criterion benches beside this library measure the stages of the
-//! data path one by one, [`device`] the disk below all of them, and [`guard`] counts the instructions of operations.
+//! `logboom-bench` measures whole systems under load: every round of every system runs in its own child process
+//! ([`job`]), with its own memory, caches and threads, and the parent ([`suite`]) alternates the systems and reports
+//! the median of each figure ([`report`]). The criterion benches beside this library measure the stages of the data
+//! path one by one, [`device`] measures the disk, and [`guard`] counts the instructions of operations.
 //!
-//! Nothing but this package depends on the peer.
+//! Only this package depends on the systems that Logboom is compared with.
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +29,7 @@ pub mod scaling;
 pub mod device;
 pub mod guard;
 
-/// Any error: a benchmark can only report it and end.
+/// Any error: a benchmark can only report it and exit.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result with any error.

@@ -1,4 +1,4 @@
-//! Load: threads that work through a warm-up and a measured window.
+//! Runs threads of load through a warm-up and a measured window.
 
 use std::{
     sync::atomic::{AtomicU8, Ordering},
@@ -10,39 +10,39 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{Error, Result, latency::Latencies, usage};
 
-/// One thread of load.
+/// A thread of load.
 pub trait Worker: Send {
-    /// Works until the gate says stop.
+    /// Works until the gate is over.
     fn work(&mut self, gate: &Gate, tally: &mut Tally) -> Result<()>;
 }
 
-/// How long load is applied.
+/// The durations of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Not counted: buffers fill, segments are recycled for the first time, the device settles.
+    /// The warm-up, which is not counted: buffers fill, segments are recycled for the first time, the device settles.
     pub warmup: Duration,
-    /// Counted.
+    /// The measured window.
     pub measured: Duration,
 }
 
 impl Window {
-    /// A measured window of `seconds`, and a warm-up of as long, but of at most a second.
+    /// A measured window of `seconds`, after a warm-up of the same length but of at most a second.
     pub fn of_seconds(seconds: f64) -> Self {
         Window { warmup: Duration::from_secs_f64(seconds.min(1.0)), measured: Duration::from_secs_f64(seconds) }
     }
 
-    /// A short window to choose between variants by: a quarter of the measured one.
+    /// A short window for choosing between variants: a quarter of the measured one.
     pub fn trial(self) -> Self {
         Window { warmup: self.measured / 20, measured: self.measured / 5 }
     }
 }
 
-/// The counts of the window.
+/// The counts of a window.
 #[derive(Debug)]
 pub struct Measured {
     /// The operations that completed in the window, and their latencies.
     pub tally: Tally,
-    /// The length of the window, as it was.
+    /// The actual length of the window.
     pub elapsed: Duration,
     /// The processor time that the process used in the window.
     pub cpu: Duration,
@@ -79,7 +79,7 @@ impl Tally {
     }
 }
 
-/// Tells the workers which part of the window it is.
+/// Tells the workers whether the warm-up, the window or the end is running.
 #[derive(Debug, Default)]
 pub struct Gate {
     part: AtomicU8,
@@ -88,17 +88,17 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Whether the work is to end.
+    /// Whether workers must stop.
     pub fn is_over(&self) -> bool {
         self.part.load(Ordering::Relaxed) == OVER
     }
 
-    /// Whether what is done counts.
+    /// Whether operations are counted.
     pub fn is_counting(&self) -> bool {
         self.part.load(Ordering::Relaxed) == COUNTING
     }
 
-    /// Waits for a part of the window to pass, or for the end of the work.
+    /// Waits for `time`, or until the load is over.
     pub fn pass(&self, time: Duration) {
         self.ended.wait_while_for(&mut self.over.lock(), |over| !*over, time);
     }
@@ -120,7 +120,7 @@ const OVER: u8 = 2;
 /// Runs each worker on its own thread through the window.
 ///
 /// # Errors
-/// The first error of a worker; it ends the work of all.
+/// The first error of a worker, which stops all workers.
 pub fn drive<W: Worker>(workers: &mut [W], window: Window) -> Result<Measured> {
     let gate = Gate::default();
     thread::scope(|scope| {
@@ -147,7 +147,7 @@ fn work<W: Worker>(worker: &mut W, gate: &Gate) -> Result<Tally> {
     done.map(|()| tally)
 }
 
-/// When the next operation is due.
+/// Tells when the next operation is due.
 #[derive(Debug)]
 pub struct Pacer {
     interval: Option<Duration>,
@@ -156,23 +156,23 @@ pub struct Pacer {
 
 impl Pacer {
     /// Paces one of `workers` that together perform `rate` operations a second, evenly spread; without a rate, each
-    /// operation is due when the one before has ended.
+    /// operation is due when the one before has completed.
     pub fn new(rate: Option<u32>, worker: u32, workers: u32) -> Self {
         let interval = rate.map(|rate| Duration::from_secs(1) * workers / rate);
         let offset = interval.unwrap_or_default() * worker / workers;
         Pacer { interval, due: Instant::now() + offset }
     }
 
-    /// When the next operation is to begin; it may be past.
+    /// When the next operation must begin; it may be in the past.
     pub fn due(&self) -> Instant {
         self.due
     }
 
-    /// Waits until the next operation is due, and returns the time that its latency counts from.
+    /// Waits until the next operation is due, and returns the time from which its latency counts.
     ///
-    /// A worker that is late begins at once, and the time for which the operation had to wait for the one before
-    /// counts: leaving it out would hide just the latencies that matter (coordinated omission). A worker that is in
-    /// time sleeps, and what it oversleeps is its own fault, not the system's.
+    /// A late worker begins at once, and its latency counts from when the operation was due: leaving out the wait for
+    /// the operation before would hide just the latencies that matter (coordinated omission). A worker that is in time
+    /// sleeps, and its latency counts from when it wakes, since oversleeping is not the system's fault.
     pub fn wait(&mut self) -> Instant {
         let now = Instant::now();
         let Some(interval) = self.interval else { return now };
@@ -201,7 +201,7 @@ mod tests {
         add(&gate);
         gate.end();
         add(&gate);
-        // An error may end the work before the window begins.
+        // An error may have ended the load before the window begins.
         gate.count();
         add(&gate);
         assert_eq!((tally.ops, tally.latencies.count()), (2, 2));

@@ -1,4 +1,4 @@
-//! The machine, file system and device of a measurement.
+//! `Machine`: the processor, kernel, file system and device of a measurement.
 
 use std::{fmt, fs, path::Path, thread};
 
@@ -7,7 +7,7 @@ use std::{fmt, fs, path::Path, thread};
 pub struct Machine {
     /// The processor's name.
     pub processor: String,
-    /// How many threads run at once.
+    /// The number of threads that run in parallel.
     pub cores: usize,
     /// The kernel's release.
     pub kernel: String,
@@ -51,7 +51,7 @@ struct Mount {
 }
 
 impl Mount {
-    /// The mount that holds `dir`: the last of the longest mount points above it.
+    /// The mount that holds `dir`: the last of those with the longest mount point above it.
     fn of(dir: &Path) -> Self {
         let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Payloads: incompressible bytes, at no cost per entry.
+//! `Payloads`: incompressible payloads that cost nothing to make.
 
 use std::sync::OnceLock;
 
-/// Hands out payloads of one size, each another piece of a few MiB of random bytes.
+/// Returns payloads of one size, each a different piece of a few MiB of random bytes.
 #[derive(Debug)]
 pub struct Payloads {
     source: &'static [u8],
@@ -11,7 +11,7 @@ pub struct Payloads {
 }
 
 impl Payloads {
-    /// Payloads of `size` bytes; those of another `seed` begin elsewhere.
+    /// Payloads of `size` bytes; each `seed` begins at another piece.
     pub fn new(size: usize, seed: u64) -> Self {
         let source = source();
         assert!(size < source.len(), "payload of {size} bytes");
@@ -28,10 +28,10 @@ impl Payloads {
     }
 }
 
-/// Larger than the caches close to the cores, so that reading a payload costs what it costs in life.
+/// Larger than the caches close to the cores, so that reading a payload costs as much as in practice.
 const SOURCE_BYTES: usize = 16 << 20;
 
-/// Odd, so that payloads do not all begin on one alignment, and repeat only after very many.
+/// Odd, so that payloads begin at different alignments and repeat only after very many.
 const STRIDE: usize = 61;
 
 fn source() -> &'static [u8] {

@@ -1,4 +1,4 @@
-//! The directory that the logs are written to, and its removal.
+//! `Place`: the directory for the logs of a run, and its removal.
 
 use std::{
     fs,
@@ -17,11 +17,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// A fresh directory in `parent`, or, without one, beside the executable: that is where the build is, and so on a
-    /// disk that the user chose to write gigabytes to.
+    /// Makes a fresh directory in `parent` or, without one, beside the executable: the build is there, so the user has
+    /// chosen this disk to write gigabytes to.
     ///
     /// # Errors
-    /// If the file system keeps its files in memory: figures from there say nothing about a disk.
+    /// If the file system is in memory: figures from there say nothing about a disk.
     pub fn new(parent: Option<&Path>) -> Result<Self> {
         let parent = match parent {
             Some(parent) => parent.to_owned(),
@@ -37,12 +37,12 @@ impl Place {
         Ok(Place { path: path.canonicalize()? })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// An empty directory named `name` in it; what was there is removed.
+    /// Makes an empty directory `name` in it; an old one is removed first.
     pub fn fresh(&self, name: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         self.clear(name)?;
@@ -50,7 +50,7 @@ impl Place {
         Ok(path)
     }
 
-    /// Removes the directory named `name` in it, if there is one.
+    /// Removes the directory `name` in it, if there is one.
     pub fn clear(&self, name: &str) -> Result<()> {
         match fs::remove_dir_all(self.path.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(&self.path.join(name), &error)),
@@ -79,7 +79,7 @@ fn beside_the_build() -> Result<PathBuf> {
     Ok(folder.join("bench-data"))
 }
 
-/// Removes what runs that were killed have left: the directories of processes that are no more.
+/// Removes the directories of killed runs, whose processes no longer exist.
 fn remove_leftovers(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries {

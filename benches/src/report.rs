@@ -1,4 +1,4 @@
-//! The report of a run: the median of each figure over the rounds, and the ratios of the systems.
+//! `Comparison`: the report of a run, with the median of each figure over the rounds and the ratios of the systems.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -27,7 +27,7 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// A contender that has not run yet.
+    /// A contender without rounds.
     pub fn new(system: System) -> Self {
         Contender { system, rounds: Vec::new() }
     }
@@ -49,15 +49,15 @@ impl Contender {
 #[derive(Debug)]
 struct Reported {
     system: System,
-    /// The median of each figure over the rounds: a round in which the machine was busy elsewhere, or the device was
-    /// slow in one phase, then spoils no figure.
+    /// The median of each figure over the rounds, so that one round with a busy machine or a slow device spoils no
+    /// figure.
     figures: Map<String, Value>,
-    /// The median round by throughput; of an even number, the slower of the two in the middle. Its notes and its
+    /// The round with the median throughput, the slower of the middle two of an even number. Its notes and its
     /// histogram are reported.
     median: Outcome,
 }
 
-/// The middle of `values`; of an even number, the mean of the two in the middle.
+/// The median of `values`; of an even number, the mean of the middle two.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -73,7 +73,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Reduces the rounds of each contender to what is reported of them.
+    /// Summarizes the rounds of each contender.
     pub fn new(workload: &'static str, contenders: Vec<Contender>) -> Self {
         Comparison { workload, reported: contenders.into_iter().filter_map(Contender::report).collect() }
     }
@@ -97,7 +97,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Our figures divided by those of `other`, if both ran.
+    /// Logboom's figures divided by those of `other`, if both ran.
     fn ratios(&self, other: System) -> Option<Map<String, Value>> {
         let (ours, theirs) = (&self.of(System::Logboom)?.figures, &self.of(other)?.figures);
         let ratio = |(name, ours): (&String, &Value)| {
@@ -112,7 +112,7 @@ impl Comparison {
     }
 }
 
-/// The comparisons as one table, in Markdown.
+/// Formats the comparisons as one table, in Markdown.
 pub fn table(comparisons: &[Comparison]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
@@ -134,13 +134,13 @@ pub fn table(comparisons: &[Comparison]) -> Table {
     table
 }
 
-/// The systems that ours is compared with, in the order in which they are listed.
+/// The systems that Logboom is compared with, in the order of [`System`].
 fn others(comparisons: &[Comparison]) -> Vec<System> {
     let ran = |system: &System| comparisons.iter().any(|comparison| comparison.of(*system).is_some());
     System::value_variants().iter().copied().filter(|system| *system != System::Logboom && ran(system)).collect()
 }
 
-/// A note below the table: workloads that should have found nothing in the page cache, and did.
+/// A note below the table that names the workloads for which the page cache should have been dropped and was not.
 pub fn caveat(comparisons: &[Comparison]) -> Option<String> {
     let warm = |comparison: &&Comparison| {
         let warm = |reported: &Reported| reported.median.notes.get(CACHE_DROPPED) == Some(&Value::Bool(false));
@@ -151,11 +151,11 @@ pub fn caveat(comparisons: &[Comparison]) -> Option<String> {
     (!warm.is_empty()).then_some(text)
 }
 
-/// The note by which a round says whether the page cache was dropped for it.
+/// The name of the note that says whether the page cache was dropped before a round.
 pub const CACHE_DROPPED: &str = "cache_dropped";
 
-/// Writes the latencies of the median rounds by throughput, in the text format that HdrHistogram's tools plot; the tag
-/// is the workload and the system, values are nanoseconds.
+/// Writes the latencies of the rounds with the median throughput, in the text format that HdrHistogram's tools plot.
+/// The tag is the workload and the system; values are in nanoseconds.
 pub fn write_histograms(comparisons: &[Comparison], out: &mut impl Write) -> Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let mut log =
@@ -173,7 +173,7 @@ pub fn write_histograms(comparisons: &[Comparison], out: &mut impl Write) -> Res
     Ok(())
 }
 
-/// The figures that are compared, by the names that they are reported under.
+/// The figures that are compared, by their names in the report.
 fn figures(outcome: &Outcome) -> Map<String, Value> {
     let Outcome { ops, bytes, elapsed, cpu, peak_rss_bytes, latencies, .. } = outcome;
     let seconds = elapsed.as_secs_f64();
@@ -193,7 +193,7 @@ fn figures(outcome: &Outcome) -> Map<String, Value> {
     figures
 }
 
-/// A ratio has no unit, so the common figures lose theirs.
+/// The name of a ratio: it has no unit, so the unit of a common figure is removed.
 fn ratio_name(figure: &str) -> String {
     let name = match figure {
         "ops_per_s" => "throughput",
@@ -220,7 +220,7 @@ fn cells(comparison: &Comparison, reported: &Reported, others: &[System]) -> Vec
     cells
 }
 
-/// Three digits, or all that stand before the point.
+/// Formats with three significant digits, or with all digits before the point.
 pub fn short(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{:.2} M", value / 1e6),

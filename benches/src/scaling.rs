@@ -1,7 +1,7 @@
-//! How figures grow with one quantity while everything else stays: curves, for a table, for JSON, for plots.
+//! Measures how figures grow along an axis while all else stays the same, and prints or plots the curves.
 //!
-//! [`axis`] says what grows, at which points, and what is measured there; [`curve`] is what comes out; [`plot`] draws.
-//! [`bars`] are drawn from a run of workloads.
+//! [`axis`] defines the axes, their points and what is measured at each; [`curve`] holds the results; [`plot`] draws
+//! them. [`bars`] draws a run of workloads.
 
 pub mod axis;
 pub mod curve;
@@ -51,10 +51,10 @@ pub struct Request {
     pub json: bool,
 }
 
-/// Measures and reports to the standard output; progress goes to the terminal, if there is one.
+/// Measures, and prints a report to standard output; progress goes to the terminal, if there is one.
 ///
 /// # Errors
-/// The error of a round; [`interrupt::Interrupted`] when the user ended it.
+/// The error of a round; [`interrupt::Interrupted`] when the user stopped the run.
 pub fn run(request: &Request) -> Result<()> {
     interrupt::watch()?;
     let place = Place::new(request.dir.as_deref())?;
@@ -81,7 +81,7 @@ pub fn run(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// All rounds at one point. The systems take turns, so that a disk that slows down slows all of them.
+/// Measures all rounds at one point. The systems take turns, so that a disk that slows down slows all of them.
 fn measure(request: &Request, place: &Place, axis: Axis, at: u64, progress: &ProgressBar) -> Result<Vec<Point>> {
     let mut rounds: Vec<(System, Vec<_>)> = systems(request, axis).map(|system| (system, Vec::new())).collect();
     for number in 1..=request.rounds {

@@ -1,4 +1,4 @@
-//! The engine of a stage's bench, in a temporary directory.
+//! `Stage`: the engine of a stage's bench, in a temporary directory.
 
 use std::ops::Deref;
 
@@ -17,7 +17,7 @@ impl Stage {
     /// A new engine, configured by `tune`.
     ///
     /// # Panics
-    /// If it cannot be opened: a bench has nobody to report an error to.
+    /// If the engine cannot be opened: a bench cannot report an error.
     pub fn new(tune: impl FnOnce(&mut Config)) -> Self {
         let place = Place::new(None).expect("a directory beside the build");
         let mut config = Config::new(place.path().join("stage"));
@@ -43,7 +43,7 @@ impl Drop for Stage {
     }
 }
 
-/// Appends to one shard, and compacts it from time to time, so that a bench may go on for ever.
+/// Appends to one shard, and compacts it at intervals, so that a bench can run for any time.
 #[derive(Debug)]
 pub struct Appender {
     shard: ShardId,
@@ -52,7 +52,7 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// For the empty shard `shard`.
+    /// Begins with the empty shard `shard`.
     pub fn new(shard: u64, payload: usize) -> Self {
         Appender { shard: ShardId(shard), next: 1, payloads: Payloads::new(payload, shard) }
     }
@@ -75,5 +75,5 @@ impl Appender {
     }
 }
 
-/// So many entries stay live; compaction comes as often.
+/// The number of entries that stay live, and between two compactions.
 const KEPT: u64 = 256;

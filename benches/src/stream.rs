@@ -1,4 +1,4 @@
-//! A bare loop of durable writes over one file: the limit of the disk.
+//! `Stream`: a bare loop of durable writes to one file, which measures the limit of the disk.
 
 use std::{fmt, mem, sync::Arc, thread, time::Instant};
 
@@ -12,13 +12,13 @@ use crate::{
 /// How writes are made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
-    /// Not at all: what a write costs before anybody asks where it is.
+    /// Writes are not made durable: this is the cost of a write alone.
     Plain,
-    /// Each write by itself.
+    /// Each write is durable by itself.
     Dsync,
-    /// Plain writes, then one sync for all of them, then the next writes.
+    /// One sync follows a batch of plain writes, and the next writes wait for it.
     Batched,
-    /// Plain writes, and a sync that covers those that had completed when it began; writes go on meanwhile.
+    /// A sync covers the plain writes that had completed when it began; writes go on meanwhile.
     Rolling,
 }
 
@@ -40,29 +40,29 @@ pub struct Manner {
     pub inline: bool,
     /// How writes are made durable.
     pub method: Method,
-    /// How many writes are in flight, at most.
+    /// The most writes in flight.
     pub depth: usize,
-    /// How many operations go into one write, at most.
+    /// The most operations in one write.
     pub coalesced: usize,
-    /// Whether new writes wait once so many bytes went out during a pending sync.
+    /// Whether new writes wait after a certain number of bytes during a pending sync.
     pub gated: bool,
 }
 
-/// Where operations come from.
+/// The source of operations.
 #[derive(Debug)]
 pub enum Source {
-    /// There is always another one.
+    /// The next operation is always available.
     Endless,
-    /// As many are outstanding, always, except before the first time that the pacer allows.
+    /// A fixed number of operations is outstanding, except that the pacer may delay the start of one.
     Closed {
-        /// How many more may be outstanding.
+        /// The number of operations that may start now.
         free: usize,
-        /// Paces all of them.
+        /// Paces all operations.
         pacer: Pacer,
     },
 }
 
-/// A file that is written from its beginning to its end.
+/// A file that is written from beginning to end.
 #[derive(Clone, Debug)]
 pub struct Track {
     /// The file's disk.
@@ -71,14 +71,14 @@ pub struct Track {
     pub file: Arc<dyn File>,
     /// Its size in bytes.
     pub size: u64,
-    /// Whether writing goes on at the beginning when the end is reached; otherwise the loop ends.
+    /// Whether writing continues at the beginning after the end; otherwise the loop ends there.
     pub cyclic: bool,
 }
 
-/// The state of a file's blocks before they are written.
+/// The state of a file's blocks before the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Preparation {
-    /// Reserved, and known to the file system as unwritten.
+    /// Allocated, and marked as unwritten by the file system.
     Allocated,
     /// Zero-filled.
     Zeroed,
@@ -97,7 +97,7 @@ impl fmt::Display for Preparation {
 }
 
 impl Track {
-    /// Makes the file `name`, replacing one that is there; it and its blocks are durable on return.
+    /// Makes the file `name`, replacing an old one; the file and its blocks are durable on return.
     pub fn prepare(
         disk: &Arc<dyn Disk>,
         name: &str,
@@ -122,7 +122,7 @@ impl Track {
     }
 }
 
-/// The loop, as one thread of load.
+/// The loop, as a thread of load.
 #[derive(Debug)]
 pub struct Stream {
     track: Track,
@@ -167,26 +167,26 @@ impl Worker for Stream {
     }
 }
 
-/// The file is filled in pieces of this size.
+/// The size of the writes that fill the file.
 const FILL_BYTES: usize = 1 << 20;
 
-/// The random bytes that writes take their content from.
+/// The size of the random content that writes take their bytes from.
 const SOURCE_BYTES: usize = 8 << 20;
 
-/// While a sync is pending, at most so many bytes are written, if the manner is gated: the device would work them off
-/// before the sync returns, and acknowledgements would starve. Measured to cost no bandwidth.
+/// The most bytes that a gated loop writes during a pending sync. The device would write them before the sync returns,
+/// and acknowledgements would starve. By measurement, this costs no bandwidth.
 const GATE_BYTES: usize = 1 << 20;
 
-/// The token of the sync, of which there is one at a time.
+/// The token of the sync; only one is in flight.
 const SYNC: u64 = u64::MAX;
 
-/// The state of the loop: where the operations are.
+/// The state of the loop: the operations that are in progress.
 #[derive(Debug, Default)]
 struct Flow {
     offset: u64,
     at_end: bool,
     writes: usize,
-    /// The operations of the write with the token that is the index.
+    /// The operations of each write in flight, by its token.
     in_flight: Vec<Vec<Instant>>,
     idle_tokens: Vec<usize>,
     written: Vec<Instant>,
@@ -231,7 +231,7 @@ impl Stream {
         }
     }
 
-    /// The operations of the next write: since when each is outstanding.
+    /// Takes the operations of the next write, and returns the time at which each began.
     fn take(&mut self) -> Vec<Instant> {
         match &mut self.source {
             Source::Endless => vec![Instant::now(); self.manner.coalesced],
@@ -246,7 +246,7 @@ impl Stream {
         }
     }
 
-    /// Starts the sync, if there is something to sync and its method allows.
+    /// Starts a sync, if there are writes to sync and the method allows it.
     fn sync(&self, flow: &mut Flow, queue: &mut dyn Queue) {
         let due = match self.manner.method {
             Method::Plain | Method::Dsync => false,
@@ -286,7 +286,7 @@ impl Stream {
         Ok(())
     }
 
-    /// How long to wait for a completion: at most until the next operation is due that could be started.
+    /// How long to wait for a completion: at most until the next operation that can start is due.
     fn patience(&self, flow: &Flow) -> Wait {
         match self.due().filter(|_| self.may_write(flow)) {
             Some(due) => Wait::For(due.saturating_duration_since(Instant::now())),
@@ -301,7 +301,7 @@ impl Stream {
         }
     }
 
-    /// Other bytes for other places, aligned as direct IO wants them.
+    /// The content of a write, which differs by offset and is aligned for direct IO.
     fn content(&self, offset: u64, len: usize) -> Slice {
         let unit = self.track.disk.facts().pad_unit as u64;
         let places = (self.bytes.len() - len) as u64 / unit + 1;
@@ -354,7 +354,7 @@ mod tests {
                     let stream = Stream::new(track.clone(), manner, source, 512);
                     drive(&mut [stream], Window { warmup: Duration::ZERO, measured }).unwrap()
                 };
-                // A busy disk may have nothing done in a short window.
+                // A busy disk may complete no write in a short window.
                 let windows = [30, 300, 3_000, 30_000].map(Duration::from_millis);
                 let measured = windows.into_iter().map(run).find(|measured| measured.tally.ops > 0);
                 let measured = measured.unwrap_or_else(|| panic!("{manner:?}"));

@@ -1,4 +1,4 @@
-//! Runs workloads, round by round, on one system after the other.
+//! Runs workloads round by round, on one system after the other.
 
 use std::{
     fs::File,
@@ -18,26 +18,26 @@ use crate::{
     workload::{self, Round, Workload},
 };
 
-/// The run.
+/// The workloads and systems to run, and how.
 #[derive(Debug)]
 pub struct Plan {
-    /// The workloads, in this order.
+    /// The workloads, in order.
     pub workloads: Vec<&'static Workload>,
-    /// The systems, in this order.
+    /// The systems, in order.
     pub systems: Vec<System>,
-    /// How long each round is measured.
+    /// The duration of each round's measurement, in seconds.
     pub seconds: f64,
-    /// How many rounds each system runs.
+    /// The number of rounds of each system.
     pub rounds: u32,
-    /// Where the logs are written, if not beside the build.
+    /// The directory for the logs; beside the build if `None`.
     pub dir: Option<PathBuf>,
     /// Whether to print JSON instead of a table.
     pub json: bool,
-    /// Where to write the latencies.
+    /// The file for the latencies.
     pub hist: Option<PathBuf>,
     /// Operations per second, over all blocking writers.
     pub rate: Option<u32>,
-    /// The size of what has one, in bytes.
+    /// The size of workloads that have one, in bytes.
     pub bytes: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ impl Plan {
         }
     }
 
-    /// The combinations that are left out, one line each with the reason.
+    /// The combinations that cannot run, as lines that state the reason.
     fn left_out(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for workload in &self.workloads {
@@ -86,15 +86,15 @@ impl Plan {
     }
 }
 
-/// Runs the plan and reports to the standard output; progress goes to the terminal, if there is one.
+/// Runs the plan and prints a report to standard output; progress goes to the terminal, if there is one.
 ///
 /// # Errors
-/// [`interrupt::Interrupted`] when the user ended it. The files are removed in any case.
+/// [`interrupt::Interrupted`] when the user stopped the run. The files are removed in any case.
 pub fn run(plan: Plan) -> Result<()> {
     plan.check()?;
     interrupt::watch()?;
     let place = Place::new(plan.dir.as_deref())?;
-    // Before the rounds, so that a misspelt name fails at once, and not after minutes of measuring.
+    // Created before the rounds, so that a wrong path fails at once, and not after minutes of measuring.
     let mut hist = plan.hist.as_deref().map(create).transpose()?;
     let progress = progress(&plan)?;
     let mut comparisons = Vec::new();

@@ -42,7 +42,7 @@ pub enum System {
 }
 
 impl System {
-    /// The name by which it is asked for and reported.
+    /// The name in options and reports.
     pub fn name(self) -> &'static str {
         match self {
             System::Logboom => "logboom",
@@ -57,10 +57,10 @@ impl System {
         }
     }
 
-    /// Opens its log in `dir`, an empty directory or one that it has written.
+    /// Opens the system's log in `dir`, which is empty or has an older log of the same system.
     ///
     /// # Errors
-    /// Its own; and always for the floor, which has no log.
+    /// The system's own; the floor always fails, since it has no log.
     pub fn open(self, dir: &Path, tuning: Tuning) -> Result<Box<dyn Log>> {
         match self {
             System::Logboom => logboom::open(dir, tuning),
@@ -77,7 +77,7 @@ impl System {
 }
 
 impl System {
-    /// How much of what a log does it can be measured at.
+    /// The features of a log that the system has.
     pub fn reach(self) -> Reach {
         match self {
             System::Logboom => Reach::Everything,
@@ -91,21 +91,21 @@ impl System {
     }
 }
 
-/// How much of what a log does a system can be measured at; each includes those before.
+/// The features of a log that a system has, for the choice of workloads; each value includes those before.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Reach {
-    /// It takes entries; nothing is found again but by reading all of it, if at all.
+    /// It takes writes, and finds an entry at most by reading the whole log.
     Writes,
-    /// It keeps pairs of keys and values, and knows of no log.
+    /// It stores keys and values, and has no logs.
     Pairs,
-    /// It keeps logs.
+    /// It stores logs.
     Log,
     /// It also has snapshots.
     Everything,
 }
 
 impl Reach {
-    /// Why something cannot be measured that needs more.
+    /// Why a workload that needs more cannot be measured.
     pub fn reason(self) -> &'static str {
         match self {
             Reach::Writes => "keeps nothing that could be read or recovered by shard and index",
@@ -122,65 +122,65 @@ impl fmt::Display for System {
     }
 }
 
-/// The purpose of a log; each system translates it into its own configuration.
+/// The purpose of a log, which each system translates into its own configuration.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Tuning {
-    /// Writing and compacting without end: recycling is warm.
+    /// Write and compact without end; files are already being recycled.
     Load,
-    /// Keeping what is written.
+    /// Keep all entries.
     Keep,
-    /// Keeping what is written in one unsealed segment.
+    /// Keep all entries in one unsealed segment.
     Tail,
-    /// Keeping what is written, and as little of it as possible in memory.
+    /// Keep all entries, with as few as possible in memory.
     Lean,
 }
 
 /// An open log.
 pub trait Log: Send + Sync {
-    /// A writer that has the empty shard `shard` for itself.
+    /// A writer with exclusive use of the empty shard `shard`.
     fn writer(&self, shard: u64, retention: Retention) -> Box<dyn Writer + '_>;
 
-    /// A loop that has the shards of `cohorts` for itself, and goes on after the last entry of each.
+    /// A loop thread with exclusive use of the shards of `cohorts`; it appends after the last entry of each.
     fn store(&self, cohorts: &[Range<u64>], payload: usize, retention: Retention) -> Box<dyn Store + '_>;
 
-    /// How many batches of one thread may be on their way to the disk at once.
+    /// The most batches that one thread may have in flight.
     fn batches_in_flight_max(&self) -> u64;
 
-    /// Fills the log as fast as it goes.
+    /// A writer that fills the log as fast as possible.
     fn filler(&self) -> Box<dyn Filler + '_>;
 
-    /// Reads shards with numbers below `shards`.
+    /// A reader of the shards below `shards`.
     fn reader(&self, shards: u64) -> Box<dyn Reader + '_>;
 
-    /// Notes how the log is configured, as far as that explains its figures.
+    /// Notes the configuration of the log that explains its figures.
     fn describe(&self, outcome: &mut Outcome);
 
-    /// Memory in bytes that holds nothing and is kept for later use, if it says.
+    /// The bytes of memory that are allocated and unused, kept for later use; 0 if the system does not report it.
     fn idle_bytes(&self) -> u64 {
         0
     }
 
-    /// The bytes written and held, if the system reports them.
+    /// The bytes written and in use, if the system reports them.
     fn occupancy(&self) -> Option<Occupancy> {
         None
     }
 
-    /// Closes the log in order.
+    /// Closes the log cleanly.
     fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// The bytes that a log has written since it was opened, and that it holds.
+/// The bytes that a log has written since it was opened, and those that it uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Occupancy {
-    /// Of the groups that were appended, with all that frames and pads them.
+    /// The bytes of appended groups, with framing and padding.
     pub appended: u64,
-    /// Of what was written to move live entries.
+    /// The bytes written to move live entries.
     pub moved: u64,
-    /// Of the segments in use.
+    /// The bytes of the segments in use.
     pub in_use: u64,
-    /// Of the records of live entries.
+    /// The bytes of live records.
     pub live: u64,
-    /// Of one segment.
+    /// The bytes of one segment.
     pub segment: u64,
 }
 
@@ -190,16 +190,16 @@ pub trait Writer: Send {
     fn append(&mut self, payload: &'static [u8]) -> Result<()>;
 }
 
-/// A loop thread of a store.
+/// A loop thread of a store workload.
 pub trait Store: Send {
-    /// Appends one entry to each shard of the cohort, of which nothing is outstanding.
+    /// Appends one entry to each shard of the cohort, which must have none outstanding.
     fn submit(&mut self, cohort: usize) -> Result<()>;
 
-    /// Waits until what was last submitted for the cohort is durable.
+    /// Waits until the last submitted batch of the cohort is durable.
     fn wait(&mut self, cohort: usize) -> Result<()>;
 }
 
-/// Writes in bulk.
+/// A writer that fills a log with batches.
 pub trait Filler {
     /// Adds an entry to the batch.
     fn append(&mut self, shard: u64, index: u64, payload: &'static [u8]) -> Result<()>;
@@ -207,10 +207,10 @@ pub trait Filler {
     /// Adds a hard state to the batch.
     fn hard_state(&mut self, shard: u64, state: &[u8]) -> Result<()>;
 
-    /// Writes the batch, if there is anything in it; on return it is durable if it is to be `alone` in its group.
+    /// Writes the batch, if it is not empty. If it is `alone` in its group, it is durable on return.
     fn submit(&mut self, alone: bool) -> Result<()>;
 
-    /// Waits until everything that was submitted is durable.
+    /// Waits until all submitted batches are durable.
     fn finish(&mut self) -> Result<()>;
 }
 
@@ -219,16 +219,16 @@ pub trait Reader: Send {
     /// The indices of the shard's entries, half-open.
     fn bounds(&self, shard: u64) -> Range<u64>;
 
-    /// Reads the entries with these indices, or as many of the first of them as the system returns at once, and
-    /// touches the first and the last byte of each. Returns their number.
+    /// Reads the entries with these indices, or the first of them if the system returns fewer at once, and touches the
+    /// first and the last byte of each. Returns their number.
     fn read(&mut self, shard: u64, range: Range<u64>) -> Result<u64>;
 }
 
-/// When a shard under load is compacted, and to where: the same for every system.
+/// When a shard under load is compacted, and up to which entry: the same for every system.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     every: u64,
-    /// Shards below this are never compacted.
+    /// The shards below this number are never compacted.
     laggards: u64,
 }
 
@@ -238,14 +238,14 @@ impl Retention {
         Retention { every: (LIVE_BYTES / (shards * payload as u64)).clamp(EVERY_MIN, EVERY_MAX), laggards: 0 }
     }
 
-    /// The same, but the first shards are never compacted.
+    /// The same, but shards below `laggards` are never compacted.
     pub fn with_laggards(self, laggards: u64) -> Self {
         Retention { laggards, ..self }
     }
 
-    /// If the shard is compacted with the entry `index`: the last entry that goes.
+    /// The last entry to drop, if the shard is compacted after the entry `index`.
     ///
-    /// Shards are not all compacted at once, so that compaction costs each batch the same.
+    /// Shards are compacted at different times, so that each batch carries the same share of the compaction.
     pub fn due(self, shard: u64, index: u64) -> Option<u64> {
         let due = shard >= self.laggards && (index + shard).is_multiple_of(self.every);
         due.then(|| index.saturating_sub(self.every / 4)).filter(|last| *last > 0)

@@ -1,4 +1,4 @@
-//! The process's use of resources: processor time, peak memory, current memory.
+//! The resources that the process uses: processor time, peak memory, current memory.
 
 use std::{alloc::System, fs, time::Duration};
 
@@ -7,15 +7,15 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Result;
 
-/// The processor time that all threads of this process have used, the kernel's workers for its rings included.
+/// The processor time of all threads of this process, including the kernel's workers for its rings.
 pub fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let ns = u32::try_from(time.tv_nsec).unwrap_or(0);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), ns)
 }
 
-/// The processor time that all processes together have spent in user mode since the machine started, to a hundredth of
-/// a second; zero where the kernel does not tell.
+/// The user time of all processes since the machine started, with a resolution of 10 ms; zero if the kernel does not
+/// report it.
 pub fn user_of_all() -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let mut times = stat.split_whitespace().skip(1).map_while(|field| field.parse::<u64>().ok());
@@ -23,25 +23,25 @@ pub fn user_of_all() -> Duration {
     Duration::from_millis((user + nice) * 10)
 }
 
-/// The most memory that was resident so far, in bytes; 0 where the kernel does not tell.
+/// The peak resident memory so far, in bytes; 0 if the kernel does not report it.
 pub fn peak_rss_bytes() -> u64 {
     status_bytes("VmHWM:")
 }
 
-/// Has [`peak_rss_bytes`] count from now on.
+/// Restarts the count of [`peak_rss_bytes`].
 ///
 /// # Errors
-/// Where the kernel has no such call (before 4.0), or a container forbids it.
+/// If the kernel does not support it (before 4.0), or a container forbids it.
 pub fn forget_peak() -> Result<()> {
     fs::write("/proc/self/clear_refs", "5").map_err(|error| format!("/proc/self/clear_refs: {error}").into())
 }
 
-/// The memory that is resident now, in bytes; 0 where the kernel does not tell.
+/// The resident memory now, in bytes; 0 if the kernel does not report it.
 pub fn resident_bytes() -> u64 {
     status_bytes("VmRSS:")
 }
 
-/// The bytes that are allocated now and not yet freed.
+/// The bytes that are allocated now.
 pub fn live_bytes() -> u64 {
     ALLOCATOR.allocated() as u64
 }
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn what_is_allocated_is_counted() {
         let block = std::hint::black_box(vec![1u8; 64 << 20]);
-        // Other tests allocate and free at the same time, so what was there before says nothing.
+        // Other tests allocate and free at the same time, so the value before the allocation cannot be compared.
         assert!(live_bytes() >= 64 << 20);
         drop(block);
         assert!(peak_rss_bytes() > 32 << 20);

@@ -20,17 +20,17 @@ use crate::{
     system::{Reach, System},
 };
 
-/// Something to measure.
+/// A workload.
 #[derive(Debug)]
 pub struct Workload {
-    /// By which it is asked for.
+    /// The name in options and reports.
     pub name: &'static str,
-    /// In one line.
+    /// A description in one line.
     pub about: &'static str,
     kind: Kind,
 }
 
-/// Every workload, in the order in which they are listed.
+/// All workloads, in the order of the list.
 pub const ALL: &[Workload] = &[
     sync("sync-1x1k", "1 blocking writer of durable 1 KiB entries", 1, 1 << 10),
     sync("sync-4x1k", "4 blocking writers of durable 1 KiB entries, a shard each", 4, 1 << 10),
@@ -86,7 +86,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|workload| workload.name)
 }
 
-/// The workload with this name.
+/// Finds a workload by name.
 pub fn find(name: &str) -> Option<&'static Workload> {
     ALL.iter().find(|workload| workload.name == name)
 }
@@ -106,17 +106,17 @@ impl Workload {
         }
     }
 
-    /// Whether operations can be performed at a given rate.
+    /// Whether the workload can run at a given rate.
     pub fn takes_rate(&self) -> bool {
         matches!(self.kind, Kind::Sync(_))
     }
 
-    /// Whether its size can be chosen.
+    /// Whether the size of the workload can be chosen.
     pub fn takes_size(&self) -> bool {
         matches!(self.kind, Kind::Laggards | Kind::Snapshot)
     }
 
-    /// Runs one round, in children.
+    /// Runs one round in child processes.
     pub fn round(&self, round: &Round<'_>) -> Result<Outcome> {
         match &self.kind {
             Kind::Sync(load) => round.run(Task::Sync(load.clone())),
@@ -131,20 +131,20 @@ impl Workload {
     }
 }
 
-/// The circumstances of a round.
+/// The parameters of a round.
 #[derive(Debug)]
 pub struct Round<'a> {
     /// The system.
     pub system: System,
-    /// Where the logs are written.
+    /// The directory for the logs.
     pub place: &'a Place,
-    /// How long to measure, where that is not given by the data.
+    /// The duration of the measurement in seconds, unless the size of the data decides it.
     pub seconds: f64,
     /// Operations per second, over all writers.
     pub rate: Option<u32>,
-    /// The size of what has one, in bytes, where that is not its own.
+    /// The size of workloads that have one, in bytes; the workload's own if `None`.
     pub bytes: Option<u64>,
-    /// Which round of the system it is, from 1.
+    /// The number of the system's round, from 1.
     pub number: u32,
 }
 
@@ -163,10 +163,10 @@ impl Round<'_> {
         Job { system, dir: place.path().join(LOG), seconds, rate, task }
     }
 
-    /// Runs `after` on what `fill` has written, with nothing of it in the page cache.
+    /// Runs `after` on the log that `fill` describes, after dropping the page cache.
     ///
-    /// The child that writes is killed after at least all of `fill` is written; if it need not `linger`, after it has
-    /// closed its log.
+    /// With `linger`, the child that writes is killed while it goes on writing after `fill`; otherwise it closes its
+    /// log.
     pub fn reopen(&self, fill: &Shape, linger: bool, after: Task) -> Result<Outcome> {
         self.place.fresh(LOG)?;
         let filler = self.job(Task::Fill { shape: fill.clone(), linger });
@@ -182,10 +182,10 @@ impl Round<'_> {
     }
 }
 
-/// The note of [`Round::reopen`] for the processor time of one entry that was written, in microseconds.
+/// The name of the note of [`Round::reopen`] with the processor time of one written entry, in microseconds.
 pub const WRITTEN_CPU: &str = "written_cpu_us_per_entry";
 
-/// The directory of the log of the round that is running.
+/// The directory of the running round's log.
 const LOG: &str = "log";
 
 #[derive(Debug)]
@@ -212,10 +212,10 @@ fn kill_in_the_middle(filler: &Job) -> Result<Outcome> {
     Ok(written)
 }
 
-/// For how long the child goes on writing before it is killed.
+/// How long the child goes on writing before it is killed.
 const MIDDLE: std::time::Duration = std::time::Duration::from_millis(30);
 
-/// Writes all dirty pages and drops the page cache; only root may.
+/// Writes back all dirty pages and drops the page cache; only root may do so.
 fn drop_page_cache() -> bool {
     rustix::fs::sync();
     std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok()

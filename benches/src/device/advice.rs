@@ -12,23 +12,23 @@ use crate::stream::{Method, Preparation};
 /// One default of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// The decision.
+    /// The name of the default.
     pub default: &'static str,
-    /// How it is decided on this disk.
+    /// Its value on this disk.
     pub here: String,
-    /// The measurements behind it.
+    /// The measurements that support or contradict it.
     pub measured: String,
-    /// An objection to the decision, and the remedy.
+    /// The contradiction between default and measurements, if there is one, and the remedy.
     pub objection: Option<String>,
 }
 
-/// Every default that a disk has a say in.
+/// The defaults that depend on the disk.
 pub fn rows(survey: &Survey) -> Vec<Row> {
     let rules = [backend, lone_writes, preparation, sync_method, gate, pad_unit, write_cache, sequential];
     rules.iter().filter_map(|rule| rule(survey)).collect()
 }
 
-/// The rows as a table.
+/// Formats the rows as a table.
 pub fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
@@ -142,7 +142,7 @@ fn write_cache(survey: &Survey) -> Option<Row> {
     let through = survey.facts.cache == WriteCache::WriteThrough;
     let free = durable < plain * NOISE;
     let objection = match (through, free) {
-        // Without direct IO a plain write is one to memory.
+        // Without direct IO a plain write only writes to memory.
         (true, false) if survey.facts.direct => Some(
             "the device says that it has no cache, yet making a write durable costs extra: find out what is below it",
         ),
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_contradicts_a_default_is_said() {
-        // Of a cell that is told apart by the closure, writes take so many times as long.
+        // Writes of the cells that the closure selects take ten times as long.
         let dear = |dear: fn(&Cell) -> bool| survey(move |cell| if dear(cell) { 10.0 } else { 1.0 });
         for (survey, default, said) in [
             (dear(|cell| cell.method == Method::Rolling), "sync method", "the other method"),
@@ -215,7 +215,7 @@ mod tests {
         assert!(sequential(&survey).unwrap().objection.is_some());
     }
 
-    /// A survey in which every cell was measured: a plain write takes 50 us, any other 100, times `factor`.
+    /// A survey in which every cell was measured: a plain write takes 50 us and any other 100 us, times `factor`.
     fn survey(factor: impl Fn(&Cell) -> f64) -> Survey {
         let disk: Arc<dyn Disk> = SimDisk::new(1, SimOptions::default());
         let mut shots = Shots::default();

@@ -1,6 +1,6 @@
-//! The whole grid: backend x sync method x depth x size x preparation of the file.
+//! The grid of all measurements: backend x sync method x depth x size x preparation of the file.
 //!
-//! The defaults of the log follow from its tables; those of the machines they were chosen on are in `record/`.
+//! The log's defaults follow from its tables; those of the machines on which they were chosen are in `record/`.
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -10,19 +10,19 @@ use crate::stream::{Method, Preparation};
 /// The varied parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
-    /// Bytes of one write.
+    /// The bytes of a write.
     pub sizes: &'static [usize],
-    /// Writes in flight.
+    /// The writes in flight.
     pub depths: &'static [usize],
 }
 
 impl Grid {
-    /// All of it.
+    /// The whole grid.
     pub const FULL: Grid = Grid { sizes: &[4 << 10, 64 << 10, 256 << 10], depths: &[1, 2, 4, 8, 16] };
-    /// Enough to show that it works.
+    /// A small grid that shows that the measurement works.
     pub const QUICK: Grid = Grid { sizes: &[4 << 10], depths: &[1, 4] };
 
-    /// Every cell of it that makes sense.
+    /// The cells of the grid, without impossible combinations.
     pub fn cells(self) -> Vec<Cell> {
         let mut cells = Vec::new();
         for way in IoPath::ALL {
@@ -38,7 +38,7 @@ impl Grid {
         cells
     }
 
-    /// The cells of one size, a column for each depth.
+    /// A table of the cells of one size, with a column for each depth.
     pub fn table(self, size: usize, shots: &Shots) -> Table {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
@@ -64,12 +64,12 @@ impl Grid {
 const PREPARATIONS: [Preparation; 3] = [Preparation::Allocated, Preparation::Zeroed, Preparation::Recycled];
 const METHODS: [Method; 3] = [Method::Dsync, Method::Batched, Method::Rolling];
 
-/// The thread that writes does one thing at a time.
+/// Whether the cell can be measured: the writing thread performs one operation at a time.
 fn makes_sense(cell: &Cell) -> bool {
     cell.way != IoPath::Inline || (cell.depth == 1 && cell.method != Method::Rolling)
 }
 
-/// The median pass of a cell.
+/// Formats the median measurement of a cell.
 fn text(cell: Cell, shots: &Shots) -> String {
     shots.median(cell).map_or_else(String::new, |shot| {
         let megabytes = shot.writes_per_s * cell.size as f64 / 1e6;

@@ -1,11 +1,11 @@
-//! Waiting for a machine that is left alone.
+//! `Patience`: waits until other processes leave the machine idle.
 
 use std::{thread, time::Duration};
 
 use crate::usage;
 
-/// Waits for quiet, as long as there is time for it. Other processes that use the processors delay completions by
-/// whole ticks, which says nothing about the disk.
+/// Waits for an idle machine, up to a total time. Other processes on the processors delay completions by whole
+/// scheduler ticks, which says nothing about the disk.
 #[derive(Debug)]
 pub struct Patience {
     left: Duration,
@@ -13,17 +13,17 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// With so much time to wait, in all.
+    /// Waits for at most `left` in total.
     pub fn new(left: Duration) -> Self {
         Patience { left, disturbed: 0 }
     }
 
-    /// How many measurements were accepted that others have disturbed.
+    /// The number of accepted measurements that other processes disturbed.
     pub fn disturbed(&self) -> usize {
         self.disturbed
     }
 
-    /// Waits until a moment passes in which the processors were mostly idle.
+    /// Waits for a moment in which the processors are mostly idle.
     pub fn wait(&mut self) {
         while !self.left.is_zero() {
             let before = usage::user_of_all();
@@ -35,7 +35,8 @@ impl Patience {
         }
     }
 
-    /// Whether a measurement counts, during which all processes, this one included, used so much time.
+    /// Whether to accept a measurement that took `elapsed`, in which all processes, this one included, used `used` of
+    /// processor time.
     pub fn accepts(&mut self, used: Duration, elapsed: Duration) -> bool {
         let quiet = used <= elapsed / 2;
         if !quiet && self.left > elapsed {

@@ -1,4 +1,4 @@
-//! Measurements of durable writes, one way of writing after the other.
+//! `Shots`: measurements of durable writes, for each way of writing.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -14,18 +14,18 @@ use crate::{
     usage,
 };
 
-/// One way of writing, in the order in which tables show them.
+/// One way of writing. The order is that of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cell {
-    /// Of one write, in bytes.
+    /// The bytes of a write.
     pub size: usize,
-    /// What is written over.
+    /// How the file was prepared.
     pub preparation: Preparation,
     /// How writes reach the device.
     pub way: IoPath,
-    /// How they are made durable.
+    /// How writes are made durable.
     pub method: Method,
-    /// How many are in flight.
+    /// The number of writes in flight.
     pub depth: usize,
     /// See [`Manner::gated`].
     pub gated: bool,
@@ -38,12 +38,12 @@ pub enum IoPath {
     Ring,
     /// Through the threads of the blocking queue.
     Blocking,
-    /// In the thread that writes.
+    /// Directly in the thread that writes.
     Inline,
 }
 
 impl IoPath {
-    /// All of them.
+    /// All ways.
     pub const ALL: [IoPath; 3] = [IoPath::Ring, IoPath::Blocking, IoPath::Inline];
 
     fn options(self) -> DiskOptions {
@@ -73,7 +73,7 @@ pub struct Shot {
     pub p99_us: f64,
 }
 
-/// All that was measured.
+/// All measurements, by cell.
 #[derive(Clone, Debug, Default)]
 pub struct Shots(BTreeMap<Cell, Vec<Shot>>);
 
@@ -83,7 +83,7 @@ impl Shots {
         self.0.entry(cell).or_default().push(shot);
     }
 
-    /// The median by throughput of the measurements of a cell.
+    /// The measurement of a cell with the median throughput.
     pub fn median(&self, cell: Cell) -> Option<Shot> {
         let mut shots = self.0.get(&cell)?.clone();
         shots.sort_by(|one, other| one.writes_per_s.total_cmp(&other.writes_per_s));
@@ -96,12 +96,12 @@ impl Shots {
     }
 }
 
-/// How much is measured.
+/// The extent of the measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// Each cell so often; the passes lie far apart, since other load comes and goes.
+    /// The number of passes over all cells. The passes of a cell lie far apart, since load from other processes varies.
     pub passes: u32,
-    /// Each time for so long.
+    /// The duration of one measurement.
     pub time: Duration,
 }
 
@@ -128,7 +128,7 @@ struct Shooter<'a> {
 }
 
 impl Shooter<'_> {
-    /// Measures cells that all go one way; a way that is closed here is left out.
+    /// Measures cells of the same `way`; a way that is not available here is skipped.
     fn pass(&mut self, cells: &[Cell]) -> Result<()> {
         let Some(way) = cells.first().map(|cell| cell.way) else { return Ok(()) };
         self.progress.set_message(way.to_string());
@@ -160,7 +160,7 @@ impl Shooter<'_> {
             let stream = Stream::new(track, manner, Source::Endless, cell.size);
             let before = usage::user_of_all();
             let measured = drive(&mut [stream], Window { warmup: Duration::ZERO, measured: time })?;
-            // A stall has taken all of it.
+            // A stall lasted for the whole window.
             if measured.tally.ops == 0 {
                 time *= 2;
                 continue;
@@ -176,7 +176,7 @@ impl Shooter<'_> {
     }
 }
 
-/// The files of one size and preparation.
+/// Files of one size and preparation.
 struct Tracks<'a> {
     disk: &'a Arc<dyn Disk>,
     size: usize,
@@ -185,7 +185,7 @@ struct Tracks<'a> {
 }
 
 impl Tracks<'_> {
-    /// A fresh file, since only the first write to a place finds it as it was prepared; a recycled one stays.
+    /// Returns a fresh file, since only the first write to a block finds it as prepared; a recycled file is reused.
     fn next(&mut self) -> Result<Track> {
         if let Some(track) = &self.recycled {
             return Ok(track.clone());

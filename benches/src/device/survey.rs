@@ -20,30 +20,30 @@ use crate::{
 /// The facts and the measurements of a disk.
 #[derive(Debug)]
 pub struct Survey {
-    /// The facts that opening the directory found.
+    /// What opening the directory found out about the disk.
     pub facts: Facts,
-    /// Durable writes.
+    /// The measurements of durable writes.
     pub shots: Shots,
-    /// Megabytes per second of a file that is written, or read, from its beginning to its end; `None` if not measured.
+    /// The rates of writing and reading a whole file from beginning to end; `None` if not measured.
     pub sequential: Option<Sequential>,
 }
 
-/// Megabytes per second.
+/// Rates in megabytes per second.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequential {
-    /// Of a new file, until it is durable.
+    /// Writing a new file, until it is durable.
     pub write: f64,
-    /// Of the same file.
+    /// Reading the same file.
     pub read: f64,
 }
 
-/// The size that small writes are padded to, or less than that on few disks.
+/// The size to which small writes are padded on most disks.
 pub const SMALL: usize = 4 << 10;
-/// As large as the log makes a write.
+/// The largest write of the log.
 pub const LARGE: usize = 256 << 10;
 
 impl Survey {
-    /// Measures.
+    /// Measures the disk of `place`.
     pub fn of(place: &Place, extent: Extent, file_bytes: u64, patience: &mut Patience) -> Result<Self> {
         let disk = logboom_disk::open(place.path(), &DiskOptions::default())?;
         let facts = disk.facts().clone();
@@ -53,27 +53,27 @@ impl Survey {
         Ok(Survey { facts, shots, sequential })
     }
 
-    /// How the log has the device reached from its queue.
+    /// The way in which the log's queue writes on this disk.
     pub fn way(&self) -> IoPath {
         way(&self.facts)
     }
 
-    /// A lone write of so many bytes over others.
+    /// A single write of `size` bytes over recycled blocks.
     pub fn lone(&self, way: IoPath, method: Method, size: usize) -> Option<Shot> {
         self.shots.median(Cell { size, way, method, ..LONE })
     }
 
-    /// A lone small write in its own thread, over what was prepared so.
+    /// A small single write in the calling thread, to a file prepared in this way.
     pub fn prepared(&self, preparation: Preparation) -> Option<Shot> {
         self.shots.median(Cell { preparation, ..LONE })
     }
 
-    /// Several small writes.
+    /// Small writes with `depth` in flight.
     pub fn several(&self, way: IoPath, method: Method, depth: usize) -> Option<Shot> {
         self.shots.median(Cell { way, method, depth, ..LONE })
     }
 
-    /// As many large writes as the log has in flight at most, with a rolling sync.
+    /// As many large writes in flight as the log allows, with a rolling sync.
     pub fn bulk(&self, gated: bool) -> Option<Shot> {
         self.shots.median(Cell { way: self.way(), gated, ..BULK })
     }
@@ -91,14 +91,14 @@ const LONE: Cell = Cell {
 
 const BULK: Cell = Cell { size: LARGE, method: Method::Rolling, depth: 16, ..LONE };
 
-/// The sizes of lone writes by which it shows what padding costs.
+/// The sizes of single writes that show the cost of padding.
 pub const PADDED: [usize; 4] = [512, SMALL, 8 << 10, 16 << 10];
 
 fn way(facts: &Facts) -> IoPath {
     if facts.backend == Backend::Ring { IoPath::Ring } else { IoPath::Blocking }
 }
 
-/// Those that [`Survey`] has names for.
+/// The cells that the methods of [`Survey`] look up.
 fn cells(facts: &Facts) -> Vec<Cell> {
     let mut cells = Vec::new();
     for way in [IoPath::Ring, IoPath::Blocking] {
@@ -112,7 +112,7 @@ fn cells(facts: &Facts) -> Vec<Cell> {
     }
     let sizes = PADDED.into_iter().filter(|size| *size >= facts.pad_unit);
     cells.extend(sizes.map(|size| Cell { size, ..LONE }));
-    // The pad unit may be larger than what is called small here; such a write is padded then.
+    // If the pad unit is larger than `SMALL`, small writes are measured too; the disk pads them.
     if facts.pad_unit > SMALL {
         cells.push(LONE);
     }

@@ -1,4 +1,4 @@
-//! Counts the instructions of an operation, in a child process under callgrind.
+//! Counts the instructions of an operation in a child process under callgrind.
 
 use std::{
     io::{self, Write},
@@ -18,19 +18,19 @@ struct Report {
     circumstances: Circumstances,
 }
 
-/// Instructions per unit of an operation, and what else they depend on.
+/// The instructions per unit of an operation, and the circumstances that they depend on.
 #[derive(Debug)]
 pub struct Counted {
-    /// Instructions of one unit.
+    /// The instructions of one unit.
     pub per_unit: f64,
-    /// With what they were counted.
+    /// The circumstances of the count.
     pub circumstances: Circumstances,
 }
 
-/// Counts, and leaves a profile for `callgrind_annotate` in the directory `profile`.
+/// Counts an operation, and writes a profile for `callgrind_annotate` to the directory `profile`.
 ///
 /// # Errors
-/// `None` in place of a count if there is no valgrind; an error if the child fails.
+/// If the child fails. Without valgrind the count is `None`, and no error.
 pub fn count(operation: &Operation, profile: Option<&Path>) -> Result<Option<Counted>> {
     let output = match command(operation, profile)?.output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -39,11 +39,11 @@ pub fn count(operation: &Operation, profile: Option<&Path>) -> Result<Option<Cou
     understood(&output).map(Some).map_err(|error| format!("{}: {error:#}", operation.name).into())
 }
 
-/// The function whose calls are counted, as callgrind names it: whatever the symbols are mangled to, and with the path
-/// of its crate, so that nothing of a library is meant.
+/// The pattern for the counted function in callgrind's names. It allows for any mangling of symbols, and has the name
+/// of this crate, so that it matches no function of a library.
 pub const COUNTED: &str = "*logboom_bench*guard*counted*";
 
-/// Performs an operation in this process: the other side of [`count`].
+/// Performs an operation in this process: the child's side of [`count`].
 pub fn serve(operation: &Operation) -> Result<()> {
     let units = operation.run()?;
     let report = Report { units, circumstances: Circumstances::of_this_process() };
@@ -63,8 +63,8 @@ fn command(operation: &Operation, profile: Option<&Path>) -> Result<Command> {
     Ok(command)
 }
 
-/// Callgrind takes each byte of a `rep movsb` or `rep stosb` for an instruction, and glibc uses these from some KiB on:
-/// large copies would outweigh everything.
+/// Disables `rep movsb` and `rep stosb` in glibc, which uses them from some KiB on. Callgrind counts each byte of them
+/// as an instruction, so large copies would dominate the count.
 const WITHOUT_REP: &str = "glibc.cpu.x86_rep_movsb_threshold=0x7fffffff:glibc.cpu.x86_rep_stosb_threshold=0x7fffffff";
 
 fn understood(output: &Output) -> Result<Counted> {
@@ -79,7 +79,7 @@ fn understood(output: &Output) -> Result<Counted> {
     }
 }
 
-/// The number of instructions in what callgrind prints at its end, such as `==7== Collected : 1234`.
+/// The number of instructions in callgrind's final output, such as `==7== Collected : 1234`.
 fn collected(said: &str) -> Option<u64> {
     let line = said.lines().find_map(|line| line.split_once("Collected :"));
     line.and_then(|(_, count)| count.split_whitespace().next()?.parse().ok())

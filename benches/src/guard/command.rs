@@ -1,4 +1,4 @@
-//! `logboom-bench instructions`: counts, compares, and writes the record.
+//! `logboom-bench instructions`: counts instructions, compares them with the record, and updates the record.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     operations::ALL.iter().map(|operation| operation.name)
 }
 
-/// It cannot be said whether the counts are good, for this reason.
+/// The counts could not be compared, for this reason.
 #[derive(Debug)]
 pub struct Skipped(String);
 
@@ -54,11 +54,11 @@ impl fmt::Display for Skipped {
 
 impl std::error::Error for Skipped {}
 
-/// Counts and reports to the standard output.
+/// Counts the operations and prints a report to standard output.
 ///
 /// # Errors
-/// If something takes more instructions than the record allows; [`Skipped`] if there is no valgrind, or what the
-/// record was counted with was something else. The counts are printed even so.
+/// If an operation takes more instructions than the record allows; [`Skipped`] if there is no valgrind, or the record
+/// was counted under other circumstances. The counts are printed even so.
 pub fn run(request: &Request) -> Result<()> {
     interrupt::watch()?;
     let path = request.record.clone().unwrap_or_else(|| PathBuf::from(COMMITTED));
@@ -74,7 +74,7 @@ pub fn run(request: &Request) -> Result<()> {
     compared(&record, &circumstances, &counts)
 }
 
-/// The record that is committed, where this was compiled.
+/// The committed record, in the source tree of this build.
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/record/instructions.json");
 
 type Counts = Vec<(&'static Operation, Counted)>;
@@ -92,7 +92,8 @@ fn count(request: &Request) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Keeps counts of operations that are not counted now, if they were counted in the same environment.
+/// Updates the record. It keeps the counts of operations that were not counted now, if their circumstances are the
+/// same.
 fn update(request: &Request, path: &Path, circumstances: Circumstances, counts: &Counts) -> Result<()> {
     let old = Record::load(path).ok().filter(|record| record.circumstances == circumstances);
     let kept = old.filter(|_| !request.operations.is_empty()).map_or_else(BTreeMap::new, |record| record.instructions);

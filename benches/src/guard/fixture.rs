@@ -1,4 +1,4 @@
-//! An engine that is the same in every run: on a disk in memory, with a clock that stands still, and no threads.
+//! `Fixture`: an engine that behaves the same in every run, on a disk in memory, with a stopped clock and no threads.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use logboom::{
 
 use crate::Result;
 
-/// Where the engine of an operation lies.
+/// The engine of an operation, and its disk.
 pub(super) struct Fixture {
     pub(super) engine: Engine,
     disk: Arc<SimDisk>,
 }
 
 impl Fixture {
-    /// With segments that an operation fills only where it means to.
+    /// A fixture whose segments are so large that an operation does not fill one by accident.
     pub(super) fn new() -> Result<Self> {
         Self::with_segments(64 << 20)
     }
 
-    /// With segments of so many bytes.
+    /// A fixture with segments of `segment_bytes`.
     pub(super) fn with_segments(segment_bytes: u64) -> Result<Self> {
         let disk = SimDisk::new(SEED, SimOptions::default());
         let engine = open(&disk, segment_bytes)?;
@@ -42,41 +42,41 @@ impl Fixture {
         Ok(self.engine.barrier()?.wait()?)
     }
 
-    /// Lets the background do what it has to do.
+    /// Runs all background work that is due.
     pub(super) fn settle(&self) {
         while self.engine.drive_once() {}
     }
 
-    /// Closes the engine, and returns what it leaves.
+    /// Closes the engine, and returns its disk.
     pub(super) fn close(self) -> Result<Ended> {
         self.engine.close()?;
         Ok(Ended(self.disk))
     }
 
-    /// Kills the process that has the engine open, and returns what it leaves.
+    /// Drops the engine as a killed process does, and returns its disk.
     pub(super) fn kill(self) -> Ended {
         Ended(self.disk.process_crash())
     }
 }
 
-/// A closed log.
+/// The disk of a log that is not open.
 pub(super) struct Ended(Arc<SimDisk>);
 
 impl Ended {
-    /// Opens it, with segments as it has them.
+    /// Opens the log, with its own segment size.
     pub(super) fn open(&self) -> Result<Engine> {
         open(&self.0, SMALL_SEGMENT)
     }
 }
 
-/// A payload of so many bytes.
+/// A payload of `bytes` bytes.
 pub(super) fn payload(bytes: usize) -> Vec<u8> {
     let mut payload = vec![0; bytes];
     fastrand::Rng::with_seed(SEED).fill(&mut payload);
     payload
 }
 
-/// The size of segments where an operation is about what lies in them.
+/// The segment size of operations on whole segments.
 pub(super) const SMALL_SEGMENT: u64 = 1 << 20;
 
 /// The term of all entries.

@@ -1,7 +1,7 @@
-//! The operations whose instructions are counted: of the encode, index and read paths.
+//! The operations whose instructions are counted: those of the encode, index and read paths.
 //!
-//! Each prepares what it needs, performs a fixed number of rounds, and says how many units they were. The numbers are
-//! part of the record: other ones amortize other things.
+//! Each operation prepares its engine, runs a fixed number of rounds, and returns the number of units. The numbers of
+//! rounds belong to the record: with others, fixed costs are amortized differently.
 
 mod append;
 mod index;
@@ -10,18 +10,18 @@ mod seal;
 
 use crate::Result;
 
-/// Something that is counted.
+/// An operation that is counted.
 #[derive(Debug)]
 pub struct Operation {
-    /// By which the record knows it.
+    /// The name in the record.
     pub name: &'static str,
-    /// One unit, in words.
+    /// A description of one unit.
     pub unit: &'static str,
     run: fn() -> Result<u64>,
 }
 
 impl Operation {
-    /// Performs it in this process, and returns the number of units that were counted.
+    /// Performs the operation in this process, and returns the number of counted units.
     ///
     /// # Errors
     /// Errors of the engine.
@@ -30,7 +30,7 @@ impl Operation {
     }
 }
 
-/// The operation with this name.
+/// Finds an operation by name.
 pub fn find(name: &str) -> Option<&'static Operation> {
     ALL.iter().find(|operation| operation.name == name)
 }

@@ -1,4 +1,4 @@
-//! The committed record, and what new counts are beside it.
+//! `Record`: the committed counts, and the comparison of new counts with them.
 
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, job::round};
 
-/// Instructions per unit of each operation, and what they were counted with.
+/// The instructions per unit of each operation, and the circumstances of the count.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Record {
-    /// Counts with other circumstances are not compared.
+    /// Counts under other circumstances are not compared.
     pub circumstances: Circumstances,
-    /// By the name of the operation.
+    /// The instructions per unit, by the name of the operation.
     pub instructions: BTreeMap<String, f64>,
 }
 
-/// The environment that determines the number of instructions, apart from the code.
+/// The circumstances that determine the number of instructions, apart from the code.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Circumstances {
     /// The release of the compiler.
     pub rustc: String,
-    /// The target it compiled for.
+    /// The target that it compiled for.
     pub target: String,
-    /// The level of optimization.
+    /// The optimization level.
     pub opt_level: String,
-    /// The vector instructions that checksums and copies find.
+    /// The vector instructions that checksums and copies use.
     pub processor: String,
 }
 
 impl Circumstances {
-    /// The environment of this process: under callgrind, the processor is the one that callgrind emulates.
+    /// The circumstances of this process: under callgrind, the processor is the one that callgrind emulates.
     pub fn of_this_process() -> Self {
         Circumstances {
             rustc: env!("LOGBOOM_BENCH_RUSTC").to_owned(),
@@ -48,31 +48,31 @@ impl fmt::Display for Circumstances {
 }
 
 impl Record {
-    /// Reads it.
+    /// Reads a record.
     ///
     /// # Errors
-    /// If it is not there, or is something else.
+    /// If the file is missing, or is no record.
     pub fn load(path: &Path) -> Result<Self> {
         let at = |error: Error| Error::from(format!("{}: {error}", path.display()));
         let text = fs::read_to_string(path).map_err(|error| at(error.into()))?;
         serde_json::from_str(&text).map_err(|error| at(error.into()))
     }
 
-    /// Replaces what is there.
+    /// Writes the record, replacing the file.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()).into())
     }
 
-    /// Sets the count of an operation, to three digits behind the point.
+    /// Sets the count of an operation, rounded to three decimals.
     pub fn set(&mut self, operation: &str, instructions: f64) {
         self.instructions.insert(operation.to_owned(), round(instructions));
     }
 
-    /// What `instructions` of an operation are beside its count in the record.
+    /// Compares a count of an operation with the record.
     pub fn judge(&self, operation: &str, instructions: f64) -> Verdict {
         let Some(&before) = self.instructions.get(operation) else { return Verdict::Unknown };
         let change = instructions / before - 1.0;
@@ -89,25 +89,25 @@ impl Record {
 pub enum Verdict {
     /// The record does not have the operation.
     Unknown,
-    /// More than a change of code around it can explain.
+    /// The count grew by more than a change of the code around it explains.
     Worse {
-        /// How much more.
+        /// The relative growth.
         change: f64,
     },
-    /// So much less that the record does not guard it any more.
+    /// The count shrank so much that the record no longer guards it.
     Better {
-        /// How much less.
+        /// The relative change, which is negative.
         change: f64,
     },
-    /// Near enough.
+    /// The count is close enough.
     Same {
-        /// How near.
+        /// The relative change.
         change: f64,
     },
 }
 
 impl Verdict {
-    /// Whether it passes.
+    /// Whether the guard accepts the count.
     pub fn passes(self) -> bool {
         matches!(self, Verdict::Same { .. } | Verdict::Better { .. })
     }
@@ -115,7 +115,7 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Rounded first, and with a zero added, or nothing at all would be printed as `-0.0`.
+        // Rounds first and adds zero, or no change would be printed as `-0.0`.
         let percent = |change: f64| (change * 1e3).round() / 10.0 + 0.0;
         match *self {
             Verdict::Unknown => f.write_str("not in the record"),
@@ -126,10 +126,11 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// The most that a count may grow by, as a share.
+/// The greatest relative growth of a count that is accepted.
 const GROWTH_MAX: f64 = 0.1;
 
-/// Instructions per unit that come and go with inlining, whatever their share: some operations have only a few.
+/// Instructions per unit that vary with inlining. They are accepted whatever their share, since some operations have
+/// only a few.
 const SLACK: f64 = 5.0;
 
 #[cfg(target_arch = "x86_64")]

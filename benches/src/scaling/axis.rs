@@ -1,4 +1,4 @@
-//! The axes: a quantity that grows, its points, and the workload at each.
+//! `Axis`: a quantity that grows, its points, and the workload at each.
 
 use std::fmt;
 
@@ -28,10 +28,10 @@ pub enum Axis {
 }
 
 impl Axis {
-    /// All of them.
+    /// All axes.
     pub const ALL: [Axis; 4] = [Axis::Shards, Axis::Entries, Axis::Payload, Axis::Writers];
 
-    /// The points up to `most`, ascending; the first in any case.
+    /// The points up to `most`, ascending; the first point is always included.
     pub fn points(self, most: u64) -> impl Iterator<Item = u64> {
         let points = match self {
             Axis::Shards => SHARDS,
@@ -42,7 +42,7 @@ impl Axis {
         points.iter().copied().enumerate().filter(move |(place, at)| *place == 0 || *at <= most).map(|(_, at)| at)
     }
 
-    /// Whether `system` can be measured along it.
+    /// Whether `system` can be measured along this axis.
     pub fn runs_on(self, system: System) -> bool {
         matches!(self, Axis::Payload | Axis::Writers) || system.reach() >= Reach::Pairs
     }
@@ -77,16 +77,16 @@ const WRITERS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const PAYLOAD_WRITERS: u32 = 16;
 const WRITER_PAYLOAD: usize = 1 << 10;
 
-/// Entries of all shards together, while shards grow: as many as give a steady figure.
+/// The entries of all shards together on the axis of shards: enough for a steady figure.
 const ENTRIES_OF_ALL: u64 = 400_000;
-/// Entries of each shard, at least, while shards grow.
+/// The least entries of each shard on the axis of shards.
 const ENTRIES_MIN: u64 = 20;
-/// Shards that one batch extends over, at most: the same at most points, since a batch has a cost of its own.
+/// The most shards in one batch: the same at most points, since a batch has a cost of its own.
 const WIDTH: u64 = 100;
-/// Over how many shards growing entries are spread.
+/// The number of shards on the axis of entries.
 const ENTRY_SHARDS: u64 = 1000;
 
-/// A log of small entries: what it costs is framing and index, and not bytes.
+/// A log of small entries, so that the cost is that of framing and index, and not of bytes.
 const STORED: Shape = Shape { shards: ENTRY_SHARDS, payload: 64, run: 8, width: 125, ..Shape::RECOVER };
 
 fn many_shards(shards: u64) -> Shape {
@@ -106,7 +106,7 @@ fn stored(round: &Round<'_>, shape: &Shape) -> Result<Figures> {
     Ok(figures)
 }
 
-/// Has writers append, each as soon as its last entry is durable.
+/// Lets writers append, each as soon as its last entry is durable.
 fn written(round: &Round<'_>, writers: u32, payload: usize) -> Result<Figures> {
     let outcome = round.run(Task::Sync(sync::Load { writers, payload }))?;
     let seconds = outcome.elapsed.as_secs_f64();

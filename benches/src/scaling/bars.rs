@@ -11,21 +11,21 @@ use serde_json::{Map, Value};
 use super::curve::{measured, printable};
 use crate::{Result, system::System};
 
-/// What was reported of a run that compared Logboom with raft-engine.
+/// The results of a run that compared Logboom with raft-engine.
 #[derive(Debug, Default, PartialEq)]
 pub struct Bars {
-    /// Where it ran, if the report says so.
+    /// The machine, if the report names it.
     machine: String,
-    /// Workloads in their order, each with Logboom's operations per second by raft-engine's.
+    /// The workloads in order, each with Logboom's operations per second divided by raft-engine's.
     ratios: Vec<(String, f64)>,
 }
 
 impl Bars {
-    /// Reads what `run --json` has printed; a line without a workload may name the machine. The ratios are computed
-    /// from the figures of both systems, so that a line of `ratio` adds nothing.
+    /// Parses the output of `run --json`; a line without a workload may name the machine. The ratios are computed from
+    /// the figures of both systems, so the `ratio` lines are ignored.
     ///
-    /// # Errors
-    /// If a line is not a JSON object, is of another machine than the one before, or has what cannot be drawn; if
+    /// If a line is not a JSON object, names another machine than the line before, or has a value that cannot be drawn;
+    /// if workloads were run and none of them on both systems; if the text also has points of curves.
     /// workloads were run and none of them on both systems; if there are points of curves as well.
     pub fn parse(text: &str) -> Result<Self> {
         let mut machine: Option<String> = None;
@@ -74,7 +74,7 @@ impl Bars {
         self.ratios.is_empty()
     }
 
-    /// A bar for each workload, and a line where both systems are equal.
+    /// Draws a bar for each workload, and a line where both systems are equal.
     ///
     /// # Errors
     /// If the drawing fails.

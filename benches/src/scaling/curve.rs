@@ -1,4 +1,4 @@
-//! The measurements along an axis, as a table or one JSON object a line.
+//! `Curves`: the measurements along an axis, as tables or as one JSON object a line.
 
 use std::{collections::BTreeMap, io::Write, ops::RangeInclusive};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::axis::Axis;
 use crate::{Result, report::short, system::System};
 
-/// Figures by their names; a name ends with its unit.
+/// Figures by name; a name ends with its unit.
 pub type Figures = BTreeMap<String, f64>;
 
 /// The measurement of a system at a point of an axis.
@@ -16,16 +16,16 @@ pub type Figures = BTreeMap<String, f64>;
 pub struct Point {
     /// The axis.
     pub axis: Axis,
-    /// How much of it there was.
+    /// The position on the axis.
     pub at: u64,
-    /// Who was measured.
+    /// The system that was measured.
     pub system: System,
-    /// The median of each figure over the rounds; of an even number, the lower of the two in the middle.
+    /// The median of each figure over the rounds; the lower of the middle two of an even number.
     pub figures: Figures,
 }
 
 impl Point {
-    /// The medians of `rounds`, if there are any.
+    /// Takes the medians of `rounds`; `None` without rounds.
     pub fn median(axis: Axis, at: u64, system: System, rounds: Vec<Figures>) -> Option<Self> {
         let first = rounds.first()?;
         let median = |name: &String| {
@@ -44,7 +44,7 @@ pub struct Curves {
     points: Vec<Point>,
 }
 
-/// A line of the JSON form.
+/// A line of the JSON output.
 #[derive(Deserialize, Serialize)]
 struct Line {
     machine: String,
@@ -53,15 +53,15 @@ struct Line {
 }
 
 impl Curves {
-    /// None yet.
+    /// Curves without points.
     pub fn new(machine: String) -> Self {
         Curves { machine, points: Vec::new() }
     }
 
-    /// Reads the JSON form.
+    /// Parses the JSON output.
     ///
     /// # Errors
-    /// If a line is something else, of another machine than the one before, or has what cannot be drawn.
+    /// If a line is something else, names another machine than the line before, or has a value that cannot be drawn.
     pub fn parse(text: &str) -> Result<Self> {
         let mut curves = Curves::default();
         for (number, line) in (1..).zip(text.lines()) {
@@ -90,13 +90,13 @@ impl Curves {
         &self.machine
     }
 
-    /// Prints the line of a point.
+    /// Prints the JSON line of a point.
     pub fn print(&self, point: &Point, out: &mut impl Write) -> Result<()> {
         let line = Line { machine: self.machine.clone(), point: point.clone() };
         Ok(writeln!(out, "{}", serde_json::to_string(&line)?)?)
     }
 
-    /// The axes that there are points of.
+    /// The axes that have points.
     pub fn axes(&self) -> Vec<Axis> {
         let mut axes: Vec<_> = self.points.iter().map(|point| point.axis).collect();
         axes.sort_unstable();
@@ -112,7 +112,7 @@ impl Curves {
         names
     }
 
-    /// The systems that were measured along an axis, in the order in which they were.
+    /// The systems that were measured along an axis, in that order.
     pub fn systems(&self, axis: Axis) -> Vec<System> {
         let mut systems = Vec::new();
         for point in self.along(axis) {
@@ -123,7 +123,7 @@ impl Curves {
         systems
     }
 
-    /// A figure of a system along an axis: where, and how much.
+    /// The values of a figure of a system along an axis, with their positions.
     pub fn curve(&self, axis: Axis, system: System, figure: &str) -> Vec<(u64, f64)> {
         let of_system = self.along(axis).filter(|point| point.system == system);
         let mut curve: Vec<_> = of_system.filter_map(|point| Some((point.at, *point.figures.get(figure)?))).collect();
@@ -131,7 +131,7 @@ impl Curves {
         curve
     }
 
-    /// A table for each axis, in Markdown.
+    /// Formats a table for each axis, in Markdown.
     pub fn tables(&self) -> String {
         let tables = self.axes().into_iter().map(|axis| format!("\n{}\n", self.table(axis)));
         format!("{}\n", self.machine) + &tables.collect::<String>()
@@ -157,22 +157,22 @@ impl Curves {
     }
 }
 
-/// What a figure can be: above it, or nearer to zero, the scale of a plot would have marks without end.
+/// The range of a figure: for larger values, or nonzero ones closer to zero, a plot's scale would have too many marks.
 const FIGURES: RangeInclusive<f64> = 1e-12..=1e15;
 
-/// The figure, if it can have been measured.
+/// Returns the figure, if it is a possible measurement.
 pub(crate) fn measured(figure: f64) -> Result<f64, String> {
     let is_measured = figure == 0.0 || FIGURES.contains(&figure);
     if is_measured { Ok(figure) } else { Err(format!("{figure:e} is no measured figure")) }
 }
 
-/// The text, if XML can have it.
+/// Returns the text, if XML can contain it.
 pub(crate) fn printable(text: &str) -> Result<&str, String> {
     let is_printable = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
     if text.chars().all(is_printable) { Ok(text) } else { Err(format!("{text:?} cannot be printed")) }
 }
 
-/// The name of a figure is a part of a file's name.
+/// Checks the name of a figure, which becomes a part of a file name.
 fn name_of_figure(name: &str) -> Result<(), String> {
     let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if is_word { Ok(()) } else { Err(format!("{name:?} is no name of a figure")) }

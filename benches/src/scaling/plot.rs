@@ -1,4 +1,4 @@
-//! Curves as SVG, a file for each axis and figure, and ratios as bars.
+//! Draws curves as SVG, a file for each axis and figure, and ratios as bars.
 
 use std::{
     fs,
@@ -24,10 +24,10 @@ pub struct Request {
     pub out: PathBuf,
 }
 
-/// Draws, and names the files on the standard output.
+/// Draws the plots, and prints the names of the files.
 ///
 /// # Errors
-/// If the file is something else, or a plot cannot be written.
+/// If the file cannot be parsed, or a plot cannot be written.
 pub fn run(request: &Request) -> Result<()> {
     let at = |path: &Path, error: Error| Error::from(format!("{}: {error}", path.display()));
     let text = fs::read_to_string(&request.file).map_err(|error| at(&request.file, error.into()))?;
@@ -41,7 +41,7 @@ pub fn run(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// The files to write, and what is in them.
+/// The names of the files to write, and their content.
 fn plots(text: &str) -> Result<Vec<(String, String)>> {
     let bars = Bars::parse(text)?;
     if !bars.is_empty() {
@@ -58,8 +58,8 @@ fn plots(text: &str) -> Result<Vec<(String, String)>> {
     if plots.is_empty() { Err("no points are in it".into()) } else { Ok(plots) }
 }
 
-/// One figure along one axis, a line for each system; both scales are logarithmic, so that what grows in proportion is
-/// a straight line, and what stays is level.
+/// Draws one figure along one axis, with a line for each system. Both scales are logarithmic, so that proportional
+/// growth is a straight line and a constant is level.
 pub fn draw(curves: &Curves, axis: Axis, figure: &str) -> Result<String> {
     let lines: Vec<_> =
         curves.systems(axis).into_iter().map(|system| (system, curves.curve(axis, system, figure))).collect();
@@ -108,7 +108,7 @@ pub fn draw(curves: &Curves, axis: Axis, figure: &str) -> Result<String> {
 const SIZE: (u32, u32) = (720, 420);
 const FONT: &str = "sans-serif";
 
-/// The range of the values that a logarithm has, with room at both ends.
+/// The range of the positive values, with margins; `None` if there are none.
 fn span(values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
     let positive = values.filter(|value| *value > 0.0);
     let range = positive.fold(None, |range: Option<(f64, f64)>, value| {

@@ -1,8 +1,8 @@
 //! fjall 3: an LSM tree behind a journal.
 //!
-//! A batch is written to the journal and synced with `fdatasync` under the journal's lock, so there is a sync a batch
-//! and no group commit. Values from 1 KiB on are kept apart from keys, as its documentation has it for large ones;
-//! nothing is compressed.
+//! A batch is written to the journal and synced with `fdatasync` under the journal's lock, so each batch has its own
+//! sync, without group commit. Values from 1 KiB on are stored apart from keys, as fjall's documentation advises for
+//! large ones; nothing is compressed.
 
 use std::{ops::Range, path::Path};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::Result;
 
-/// Opens it.
+/// Opens a log in fjall.
 pub fn open(dir: &Path) -> Result<Box<dyn Log>> {
     let database = Database::builder(dir).open()?;
     let separated = || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
@@ -66,7 +66,7 @@ impl Kv for Fjall {
     }
 }
 
-/// Such that the entries of a shard are neighbours and in order.
+/// A key by which the entries of a shard are adjacent and in order.
 #[expect(clippy::big_endian_bytes, reason = "keys are compared byte by byte")]
 fn key(shard: u64, index: u64) -> [u8; 16] {
     let mut key = [0; 16];

@@ -1,6 +1,6 @@
-//! The machine's own limit: a bare loop over the disk that moves the same payload at the same outstanding amount.
+//! The machine's own limit: a bare loop of writes with the same payload and the same number of outstanding operations.
 //!
-//! It frames nothing, checks nothing, wakes nobody and copies nothing, and writes over one zero-filled file for ever.
+//! It frames, checks, copies and wakes nothing, and rewrites one zero-filled file in a cycle.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     stream::{Manner, Method, Preparation, Source, Stream, Track},
 };
 
-/// Measures in this process. How it writes is chosen by short trials; the best manner is then measured.
+/// Measures in this process. Short trials choose the best manner of writing, which is then measured.
 pub fn measure(job: &Job, outstanding: usize, payload: usize, window: Window) -> Result<Outcome> {
     let disk = logboom_disk::open(&job.dir, &DiskOptions::default())?;
     let track = Track::prepare(&disk, "track", TRACK_BYTES, Preparation::Zeroed, true)?;
@@ -37,16 +37,17 @@ pub fn measure(job: &Job, outstanding: usize, payload: usize, window: Window) ->
 
 const TRACK_BYTES: u64 = 256 << 20;
 
-/// The most that is coalesced into one write, unless one operation is larger.
+/// The most bytes that are coalesced into one write, unless one operation is larger.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// All trials together take a little longer than the measurement.
+/// The window of each trial. All trials together take a little longer than the measurement.
 fn trial(window: Window, manners: usize) -> Window {
     let share = u32::try_from(manners).unwrap_or(u32::MAX);
     Window { warmup: Duration::from_millis(20), measured: window.measured * 5 / 4 / share }
 }
 
-/// Everything that could be best: writes as large as keep `depth` of them in flight.
+/// The manners that could be best: each write is just large enough for `depth` of them to carry all outstanding
+/// operations.
 fn manners(outstanding: usize, payload: usize) -> Vec<Manner> {
     let mut manners = Vec::new();
     for depth in [1, 2, 4, 8, 16].into_iter().filter(|depth| *depth <= outstanding) {

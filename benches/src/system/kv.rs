@@ -1,17 +1,16 @@
-//! Peers that are no raft logs, as a raft log is kept in them: entries by shard and index, in batches that are made
-//! together.
+//! Stores a raft log in a system of keys and values: entries by shard and index, changed in atomic batches.
 //!
-//! None of them has a way to hand in a batch and to wait for it later, so a thread has one batch at a time; and entries
-//! that are compacted are removed in the batch that compacts them, as everywhere here.
+//! None of these systems can submit a batch and wait for it later, so a thread has one batch at a time. Compacted
+//! entries are removed in the batch that compacts them, as in all systems here.
 
 use std::ops::Range;
 
 use super::{Filler, Log, Reader, Retention, Store, Writer};
 use crate::{Result, job::Outcome, payload::Payloads};
 
-/// A system that keeps pairs of keys and values.
+/// A system that stores keys and values.
 pub(super) trait Kv: Send + Sync {
-    /// Makes all of the changes, or none if it fails; on return they survive power loss if they are to be `durable`.
+    /// Applies all changes, or none if it fails; with `durable`, they survive power loss on return.
     fn commit(&self, changes: &[Change], durable: bool) -> Result<()>;
 
     /// The indices of the shard's entries, half-open; empty if there are none.
@@ -35,10 +34,10 @@ pub(super) enum Change {
     State { shard: u64, state: Vec<u8> },
 }
 
-/// Entries have indices from 1; what is stored under this one is the hard state.
+/// The index under which the hard state is stored; entries have indices from 1.
 pub(super) const STATE_INDEX: u64 = 0;
 
-/// A log that is kept in such a system.
+/// A log that is stored in such a system.
 pub(super) struct KvLog<K>(pub(super) K);
 
 impl<K: Kv + 'static> Log for KvLog<K> {
@@ -48,7 +47,7 @@ impl<K: Kv + 'static> Log for KvLog<K> {
 
     fn store(&self, cohorts: &[Range<u64>], payload: usize, retention: Retention) -> Box<dyn Store + '_> {
         let shards = || cohorts.iter().flat_map(Clone::clone);
-        // What cannot be found out now is found out by the first append.
+        // If the bounds cannot be read, the first append fails and reports the error.
         let end = |shard| self.0.bounds(shard).map_or(End::of_empty(shard), |bounds| End { shard, bounds });
         let payloads = Payloads::new(payload, shards().next().unwrap_or(0));
         Box::new(Loop { kv: &self.0, ends: shards().map(end).collect(), payloads, retention, changes: Vec::new() })
@@ -75,7 +74,7 @@ impl<K: Kv + 'static> Log for KvLog<K> {
     }
 }
 
-/// The end of a shard's log that is appended to.
+/// The bounds of a shard's log, which grows at its end.
 #[derive(Debug, PartialEq)]
 struct End {
     shard: u64,
@@ -87,7 +86,7 @@ impl End {
         End { shard, bounds: 1..1 }
     }
 
-    /// Adds the next entry, and what compaction is due with it.
+    /// Adds the next entry, and the compaction that is due with it.
     fn append(&mut self, payload: &'static [u8], retention: Retention, changes: &mut Vec<Change>) {
         let (shard, index) = (self.shard, self.bounds.end.max(1));
         changes.push(Change::Append { shard, index, payload });
@@ -160,7 +159,7 @@ impl<K: Kv> Filler for Bulk<'_, K> {
         Ok(())
     }
 
-    /// What is durable makes everything before it durable.
+    /// A durable commit makes all commits before it durable.
     fn finish(&mut self) -> Result<()> {
         self.kv.commit(&[Change::State { shard: u64::MAX, state: Vec::new() }], true)
     }
@@ -204,7 +203,7 @@ mod tests {
         log.close().unwrap();
     }
 
-    /// What is written is read, what is compacted is gone, and all of it is there when it is opened again.
+    /// Checks that written entries can be read, compacted ones are gone, and both are so after a reopening.
     fn check(system: System) {
         let dir = dir();
         let log = system.open(dir.path(), Tuning::Load).unwrap();

@@ -1,4 +1,4 @@
-//! Logboom.
+//! Logboom, behind the interface of the benchmarks.
 
 use std::{
     ops::Range,
@@ -12,7 +12,7 @@ use logboom::{Batch, Config, Durability, Engine, EntryId, Shard, ShardId, Ticket
 use super::{Filler, Log, Occupancy, Reader, Retention, Store, TERM, Tuning, Writer, touch};
 use crate::{Result, job::Outcome, payload::Payloads};
 
-/// Opens it.
+/// Opens a log in Logboom.
 pub fn open(dir: &Path, tuning: Tuning) -> Result<Box<dyn Log>> {
     let config = config(dir, tuning);
     let (prepared, segment_bytes) = (u64::from(config.reserve_segments), config.segment_bytes);
@@ -23,7 +23,7 @@ pub fn open(dir: &Path, tuning: Tuning) -> Result<Box<dyn Log>> {
     Ok(Box::new(Logboom { engine, segment_bytes }))
 }
 
-/// Waits until so many segments are prepared, as raft-engine prefills its files before it is measured.
+/// Waits until `prepared` segments are prepared, as raft-engine prefills its files before the measurement.
 fn settle(engine: &Engine, prepared: u64) -> Result<()> {
     let began = Instant::now();
     while engine.metrics().log.prepared_segments < prepared {
@@ -95,7 +95,7 @@ impl Log for Logboom {
 fn config(dir: &Path, tuning: Tuning) -> Config {
     let mut config = Config::new(dir);
     match tuning {
-        // As many segments are prepared as raft-engine prefills files, in bytes.
+        // As many bytes of prepared segments as raft-engine prefills.
         Tuning::Load => config.reserve_segments = 16,
         Tuning::Keep => {}
         Tuning::Tail => {
@@ -155,7 +155,7 @@ impl Cohort {
 }
 
 impl Store for Loop<'_> {
-    /// With one cohort the thread has nothing to do until it is durable: that is what `write` is for.
+    /// With one cohort the thread would only wait for its ticket, and `write` does that at a lower cost.
     fn submit(&mut self, cohort: usize) -> Result<()> {
         let alone = self.cohorts.len() == 1;
         let Cohort { shards, next, ticket } = &mut self.cohorts[cohort];
@@ -204,7 +204,7 @@ impl Filler for Bulk<'_> {
         if alone {
             self.engine.write(batch)?;
         } else {
-            // The barrier at the end waits for this one too; a ticket that goes cancels nothing.
+            // The barrier in `finish` covers this batch too; dropping a ticket cancels nothing.
             let _ticket = self.engine.submit(batch, Durability::Durable)?;
         }
         Ok(())

@@ -1,8 +1,8 @@
-//! okaywal 0.3: a write-ahead log for data that is kept elsewhere.
+//! okaywal 0.3: a write-ahead log for data that is stored elsewhere.
 //!
-//! A batch is one of its entries, with a chunk for each change; committing waits until it is synced, and one sync
-//! serves the threads that wait for it. It has no index, so nothing is read but by recovering all of it, and what is
-//! compacted is gone when its file is recycled: the manager has nothing to keep.
+//! A batch is one okaywal entry with a chunk for each change. A commit waits until it is synced, and one sync serves
+//! all threads that wait. okaywal has no index, so reading an entry means recovering the whole log. Compacted entries
+//! are gone when their file is recycled: the manager has nothing to keep.
 
 use std::{ops::Range, path::Path};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// Opens it, with files as large as those of the other logs.
+/// Opens a log in okaywal, with files as large as those of the other logs.
 pub fn open(dir: &Path) -> Result<Box<dyn Log>> {
     let files = Configuration::default_for(dir).preallocate_bytes(FILE_BYTES).checkpoint_after_bytes(FILE_BYTES.into());
     Ok(Box::new(KvLog(Okaywal(files.open(LogVoid)?))))
@@ -25,7 +25,7 @@ const FILE_BYTES: u32 = 64 << 20;
 struct Okaywal(WriteAheadLog);
 
 impl Kv for Okaywal {
-    /// It has no other way than to make it durable.
+    /// Every commit is durable: okaywal has no other kind.
     fn commit(&self, changes: &[Change], _durable: bool) -> Result<()> {
         let mut entry = self.0.begin_entry()?;
         for change in changes {

@@ -20,7 +20,7 @@ use raft_proto::eraftpb::Entry;
 use super::{Filler, Log, Reader, Retention, Store, TERM, Tuning, Writer, touch};
 use crate::{Error, Result, job::Outcome, payload::Payloads};
 
-/// Opens it.
+/// Opens a log in raft-engine.
 pub fn open(dir: &Path, tuning: Tuning) -> Result<Box<dyn Log>> {
     let engine = Arc::new(Engine::open(config(dir, tuning)?)?);
     if tuning == Tuning::Load {
@@ -49,7 +49,7 @@ impl Log for RaftEngine {
         Box::new(Loop { engine: &self.engine, shards, next, payloads, retention, batch })
     }
 
-    /// Its write blocks, so a thread has one batch.
+    /// A write blocks its thread, so a thread has one batch.
     fn batches_in_flight_max(&self) -> u64 {
         1
     }
@@ -76,7 +76,7 @@ impl Log for RaftEngine {
     }
 }
 
-/// How its users hand entries in and get them out.
+/// The entry type, as raft-engine's users define it.
 #[derive(Clone)]
 struct Raft;
 
@@ -88,7 +88,7 @@ impl MessageExt for Raft {
     }
 }
 
-/// The key of the hard state of a shard.
+/// The key of a shard's hard state.
 const HARD_STATE: &[u8] = b"h";
 
 fn config(dir: &Path, tuning: Tuning) -> Result<Config> {
@@ -102,12 +102,12 @@ fn config(dir: &Path, tuning: Tuning) -> Result<Config> {
             purge_threshold: ReadableSize::gb(1),
             ..keep
         },
-        // None of its files has a footer: all of them are its tail.
+        // No file of raft-engine has a footer, so all of them are a tail.
         Tuning::Keep | Tuning::Tail | Tuning::Lean => keep,
     })
 }
 
-/// Writes back what prefilling has left dirty, which would otherwise happen while it is measured.
+/// Writes back the dirty pages of the prefilled files, which the kernel would otherwise do during the measurement.
 fn settle(dir: &Path) -> Result<()> {
     Ok(rustix::fs::syncfs(std::fs::File::open(dir)?)?)
 }
@@ -184,7 +184,7 @@ impl Filler for Bulk<'_> {
         Ok(())
     }
 
-    /// A synced write makes every write before it durable; an empty one would do nothing.
+    /// A synced write makes all writes before it durable; an empty batch would write nothing.
     fn finish(&mut self) -> Result<()> {
         self.batch.put(u64::MAX, HARD_STATE.to_vec(), Vec::new())?;
         self.engine.write(&mut self.batch, true)?;
@@ -211,7 +211,7 @@ impl Reader for Fetcher<'_> {
     }
 }
 
-/// Purges again and again, as TiKV does, so that files are there to be recycled.
+/// Purges at intervals, as TiKV does, so that there are files to recycle.
 struct Purger {
     end: Sender<()>,
     thread: JoinHandle<Result<()>>,
@@ -236,5 +236,5 @@ impl Purger {
     }
 }
 
-/// Less than it takes to write what is prefilled, at the rates that are seen here.
+/// Shorter than the time in which the prefilled files are used up, at the rates measured here.
 const PURGE_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,8 +1,8 @@
 //! redb 4: a B-tree, copied on write, with one writer at a time.
 //!
 //! A batch is a transaction that commits with `Durability::Immediate`; writers wait for each other, and there is no
-//! group commit. What is filled in bulk commits with `Durability::None`, the last of it with `Immediate`, which makes
-//! durable what came before.
+//! group commit. Bulk filling commits with `Durability::None` and ends with one `Immediate` commit, which makes the
+//! earlier ones durable.
 
 use std::{ops::Range, path::Path};
 
@@ -15,14 +15,14 @@ use super::{
 };
 use crate::Result;
 
-/// Opens it.
+/// Opens a log in redb.
 pub fn open(dir: &Path) -> Result<Box<dyn Log>> {
     Ok(Box::new(KvLog(Redb(Database::create(dir.join("log.redb"))?))))
 }
 
 struct Redb(Database);
 
-/// By shard and index.
+/// The entries, by shard and index.
 const ENTRIES: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("entries");
 
 impl Kv for Redb {

@@ -29,13 +29,13 @@ pub struct Load {
     bytes: u64,
 }
 
-/// Shards that compact behind themselves.
+/// The number of shards that are compacted regularly.
 const HOT: u64 = 1000;
-/// Shards that never do.
+/// The number of shards that are never compacted.
 const LAGGARDS: u64 = 10;
 const PAYLOAD: usize = 256;
 const BYTES: u64 = 16 << 30;
-/// Threads that append, each a batch of one entry of each of its shards at a time.
+/// The number of appending threads; each batch has one entry of each shard of its thread.
 const THREADS: u64 = 2;
 
 /// Segments that any log uses, which do not count as amplification: the one being written, a full one that waits for
@@ -86,7 +86,7 @@ pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The load ends by itself.
+/// A window without an end: the load ends by itself.
 fn window(bytes: u64) -> Window {
     let warmup = if bytes >= BYTES / 16 { Duration::from_secs(1) } else { Duration::ZERO };
     Window { warmup, measured: Duration::from_secs(24 * 60 * 60) }
@@ -126,7 +126,7 @@ fn directory_bytes(dir: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// A thread of the load, or the one that watches.
+/// A thread of the load, or the one that takes samples.
 enum Role<'a> {
     Load(Looping<'a>),
     Watch(Watch<'a>),

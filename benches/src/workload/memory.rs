@@ -1,8 +1,8 @@
-//! Live allocation, per entry and per idle shard.
+//! Measures live allocations, per entry and per idle shard.
 //!
-//! Each is the difference between two logs of different size, divided by the difference in number: what a system
-//! needs in any case cancels out. Memory that holds nothing and is kept for later use does not count where a system
-//! tells of it: it comes in MiB, and how much there is depends on what was read at the same time.
+//! Each figure is the difference between two logs of different size, divided by the difference in number, so that fixed
+//! costs cancel out. Memory that is unused and kept for later use is not counted, if the system reports it: it comes in
+//! MiB, and its amount depends on concurrent reads.
 
 use std::{
     hint::black_box,
@@ -18,7 +18,7 @@ use crate::{
     workload::{Round, Shape, read},
 };
 
-/// Writes logs of two sizes, twice, and weighs each after it was reopened and fully loaded.
+/// Writes logs of two sizes, twice, and measures the memory of each after it was reopened and fully loaded.
 pub fn round(round: &Round<'_>) -> Result<Outcome> {
     let (entries, mut outcome) = slope(round, &ENTRIES, &MORE_ENTRIES, Shape::total)?;
     let (shards, _) = slope(round, &SHARDS, &MORE_SHARDS, |shape| shape.shards)?;
@@ -28,8 +28,8 @@ pub fn round(round: &Round<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Reads every entry of the log in this process, and notes what is then allocated. Throughput and latencies are those
-/// of the reads.
+/// Reads every entry of the log in this process, and notes the memory allocated then. Throughput and latencies are
+/// those of the reads.
 pub fn measure(job: &Job, shape: &Shape) -> Result<Outcome> {
     let log = job.system.open(&job.dir, shape.tuning)?;
     let mut outcome = Outcome::default();
@@ -45,7 +45,7 @@ pub fn measure(job: &Job, shape: &Shape) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The least of several moments: what works in the background has memory for a while.
+/// The least of several samples, since background work allocates memory for a while.
 fn at_rest(bytes: impl Fn() -> u64) -> u64 {
     let moments = (0..MOMENTS).map(|_| {
         thread::sleep(BETWEEN);
@@ -67,15 +67,15 @@ fn load_all(log: &dyn Log, shape: &Shape, outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-/// So many entries are read at once, in logs of any size: buffers that are kept for the next read do not count as
-/// memory of entries.
+/// The entries per read, the same for logs of any size, so that buffers kept for the next read do not count as memory
+/// of entries.
 const READ: u64 = 32;
 
-/// The live bytes on their way to the parent.
+/// The name of the note with the live bytes, for the parent.
 const LIVE: &str = "live_bytes";
 
-/// Each entry is a group of its own. The shards are uneven because tables grow by doubling: with equal ones, all would
-/// be just full, or all just doubled.
+/// Each entry is a group of its own. The shards have different sizes because tables grow by doubling: with equal ones,
+/// all tables would be full, or all just doubled.
 const ENTRIES: Shape =
     Shape { shards: 200, entries: 100, uneven: true, width: 1, lone: true, tuning: Tuning::Lean, ..Shape::RECOVER };
 const MORE_ENTRIES: Shape = Shape { entries: 900, ..ENTRIES };
@@ -83,7 +83,7 @@ const MORE_ENTRIES: Shape = Shape { entries: 900, ..ENTRIES };
 const SHARDS: Shape = Shape { shards: 10_000, entries: 0, states: true, tuning: Tuning::Lean, ..Shape::RECOVER };
 const MORE_SHARDS: Shape = Shape { shards: 110_000, ..SHARDS };
 
-/// The growth of live bytes from `less` to `more` per one of what `count` counts, and the outcome for `more`.
+/// The growth of live bytes from `less` to `more`, divided by the growth of `count`, and the outcome of `more`.
 fn slope(round: &Round<'_>, less: &Shape, more: &Shape, count: fn(&Shape) -> u64) -> Result<(f64, Outcome)> {
     let (light, _) = weigh(round, less)?;
     let (heavy, outcome) = weigh(round, more)?;

@@ -1,4 +1,4 @@
-//! Reading entries back; the first and the last byte of every payload are touched.
+//! Reads entries back; the first and the last byte of every payload are touched.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use crate::{
     workload::{Round, Shape},
 };
 
-/// Measures, in this process, ranges of the recent tail of shards in random order. An operation is one entry, a
-/// latency that of a whole range.
+/// Reads ranges of the recent tail of shards in random order, in this process. An operation is one entry; a latency is
+/// that of a whole range.
 pub fn hot(job: &Job, shape: &Shape) -> Result<Outcome> {
     let log = job.system.open(&job.dir, shape.tuning)?;
     shape.write(&*log)?;
@@ -31,7 +31,7 @@ pub fn cold_round(round: &Round<'_>) -> Result<Outcome> {
     round.reopen(&Shape::READ_COLD, false, Task::ReadCold(Shape::READ_COLD))
 }
 
-/// Measures, in this process, one scan of every shard. An operation is one entry, a latency that of a whole scan.
+/// Scans every shard once, in this process. An operation is one entry; a latency is that of a whole scan.
 pub fn cold(job: &Job, shape: &Shape) -> Result<Outcome> {
     let log = job.system.open(&job.dir, shape.tuning)?;
     let mut reader = log.reader(shape.shards);
@@ -51,7 +51,7 @@ pub fn cold(job: &Job, shape: &Shape) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The length of the ranges that are read hot.
+/// The entries of a range that is read hot.
 const RANGE: u64 = 100;
 
 struct Ranges<'a> {
@@ -76,8 +76,7 @@ impl Worker for Ranges<'_> {
     }
 }
 
-/// Reads the entries of a shard from the first to the last, at most `most` in a call, in as many calls as the system
-/// likes.
+/// Reads all entries of a shard in order, with at most `most` entries a call, and as many calls as the system needs.
 pub(super) fn read_all(reader: &mut dyn Reader, shard: u64, entries: u64, most: u64) -> Result<u64> {
     let mut next = 1;
     while next <= entries {

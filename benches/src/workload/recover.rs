@@ -1,4 +1,4 @@
-//! Reopening a log whose writer was killed.
+//! Reopens a log whose writer was killed.
 
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,9 @@ pub fn round(round: &Round<'_>, shape: &Shape) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Measures in this process.
+/// Measures the reopening in this process.
 ///
-/// Throughput is that of all entries from the beginning of the open until one entry of every shard has been read; the
+/// Throughput counts all entries, from the beginning of the open until one entry of every shard has been read; the
 /// latencies are those of these reads. They are spread over the whole log, so that a system that defers work at open
 /// does all of it.
 pub fn measure(job: &Job, shape: &Shape) -> Result<Outcome> {

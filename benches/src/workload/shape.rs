@@ -1,4 +1,4 @@
-//! The content of a log for reading, reopening and measuring memory.
+//! `Shape`: the content of a log for reading, reopening and measuring memory.
 
 use std::time::Instant;
 
@@ -12,20 +12,20 @@ use crate::{
     usage,
 };
 
-/// Entries of equal size over shards, and how they were written.
+/// Entries of equal size in shards, and the batches that write them.
 ///
 /// Shards are numbered from 0, entries from 1.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Shape {
     /// The number of shards.
     pub shards: u64,
-    /// The number of entries of each.
+    /// The number of entries of each shard.
     pub entries: u64,
-    /// Whether that is a mean, and shards have from half to one and a half times as many.
+    /// Whether that number is a mean, and shards have from half to one and a half times as many.
     pub uneven: bool,
-    /// How many of a shard's entries are written in one batch.
+    /// The number of entries of a shard in one batch.
     pub run: u64,
-    /// Over how many shards one batch extends.
+    /// The number of shards in one batch.
     pub width: u64,
     /// The size of an entry's payload.
     pub payload: usize,
@@ -33,13 +33,13 @@ pub struct Shape {
     pub lone: bool,
     /// Whether each shard has a hard state.
     pub states: bool,
-    /// For what the system is configured.
+    /// The purpose that the system is configured for.
     pub tuning: Tuning,
 }
 
 impl Shape {
-    /// As a store writes that has all its shards busy: batches of one entry of every shard. For every system the
-    /// hardest to reopen, since no two entries of a shard are neighbours.
+    /// The log of a store with all shards busy, in batches of one entry of every shard. It is the hardest log to reopen
+    /// for every system, since no two entries of a shard are adjacent.
     pub const RECOVER: Shape = Shape {
         shards: 1000,
         entries: 4195,
@@ -52,17 +52,17 @@ impl Shape {
         tuning: Tuning::Keep,
     };
 
-    /// What fits into one segment of 1 GiB with its headers and what is written until the kill, so that nothing of it
-    /// is sealed.
+    /// A log that fits into one segment of 1 GiB, with its headers and the entries written until the kill, so that no
+    /// segment is sealed.
     pub const RECOVER_TAIL: Shape = Shape { entries: 2700, run: 8, width: 125, tuning: Tuning::Tail, ..Shape::RECOVER };
 
-    /// More than is read, 8 entries of a shard in one batch.
+    /// A log with more entries than are read, in batches of 8 entries of a shard.
     pub const READ_HOT: Shape = Shape { entries: 200, run: 8, width: 1, ..Shape::RECOVER };
 
-    /// 1 GiB, 8 entries of a shard in one batch.
+    /// A log of 1 GiB, in batches of 8 entries of a shard.
     pub const READ_COLD: Shape = Shape { entries: 4000, run: 8, width: 1, ..Shape::RECOVER };
 
-    /// The number of all entries.
+    /// The number of entries of all shards.
     pub fn total(&self) -> u64 {
         (0..self.shards).map(|shard| self.entries_of(shard)).sum()
     }
@@ -72,7 +72,7 @@ impl Shape {
         if self.uneven { self.entries / 2 + self.entries * shard / self.shards } else { self.entries }
     }
 
-    /// Writes the log in this process. If it is to `linger`, reports when all is durable, and goes on writing.
+    /// Writes the log in this process. With `linger`, it reports when all entries are durable, and goes on writing.
     pub fn fill(&self, job: &Job, linger: bool) -> Result<Outcome> {
         let log = job.system.open(&job.dir, self.tuning)?;
         let outcome = self.write(&*log)?;
@@ -84,7 +84,7 @@ impl Shape {
         Ok(outcome)
     }
 
-    /// Writes everything, and waits until it is durable.
+    /// Writes all entries, and waits until they are durable.
     pub fn write(&self, log: &dyn Log) -> Result<Outcome> {
         let (began, cpu) = (Instant::now(), usage::cpu());
         let mut filler = log.filler();
@@ -102,7 +102,7 @@ impl Shape {
         Ok(Outcome { ops, bytes, elapsed, cpu, ..Outcome::default() })
     }
 
-    /// Appends the run that begins with the index `first` to every shard.
+    /// Appends the run that begins at the index `first` to every shard.
     fn write_runs(&self, filler: &mut dyn Filler, first: u64, payloads: &mut Payloads) -> Result<()> {
         for shards in (0..self.shards).step_by(steps(self.width)) {
             for shard in shards..(shards + self.width).min(self.shards) {
@@ -137,7 +137,7 @@ impl Shape {
     }
 }
 
-/// The size of the hard state of a shard: what raft cores need, with room.
+/// The size of a shard's hard state: what raft cores need, with room to spare.
 const HARD_STATE_BYTES: usize = 64;
 
 fn steps(count: u64) -> usize {

@@ -1,8 +1,9 @@
-//! A large snapshot: built from a stream, shipped to another engine, installed and read back there.
+//! A large snapshot: built from a stream, sent to another engine, installed and read back there.
 //!
-//! Each phase stands between two runs of a bare loop of direct IO that moves the same bytes in blocks of the same size,
-//! on the same file system, and is compared with their mean time: building with writing a file, shipping with copying
-//! one, installing, which ends with reading all of it into a state machine, with reading one.
+//! Each phase runs between two runs of a bare loop of direct IO that moves the same number of bytes in blocks of the
+//! same size on the same file system, and is compared with their mean time. Building is compared with writing a file,
+//! sending with copying one, and installing, which ends with reading the snapshot into a state machine, with reading
+//! one.
 
 use std::{
     io::{Read, Write},
@@ -37,23 +38,23 @@ pub struct Load {
 const BYTES: u64 = 4 << 30;
 const SHARD: ShardId = ShardId(1);
 const INDEX: u64 = 1_000_000;
-/// Bytes per read and write of the state machine.
+/// The bytes of a read or write of the state machine.
 const PIECE: usize = 64 << 10;
-/// Chunks on their way from the one engine to the other.
+/// The chunks in flight between the two engines.
 const ON_THE_WAY: usize = 8;
 
-/// Runs all phases in a child.
+/// Runs all phases in a child process.
 pub fn round(round: &Round<'_>) -> Result<Outcome> {
     round.run(Task::Snapshot(Load { bytes: round.bytes.unwrap_or(BYTES) }))
 }
 
-/// Measures in this process.
+/// Measures all phases in this process.
 pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
     let [sender, receiver, bare] = ["sender", "receiver", "bare"].map(|name| job.dir.join(name));
     std::fs::create_dir_all(&bare)?;
     let disk = logboom::disk::open(&bare, &DiskOptions::default())?;
     let (sending, receiving) = (open(&sender)?, open(&receiver)?);
-    // The bytes that the state machine's state consists of are not the snapshot's memory.
+    // The state of the state machine does not count as memory of the snapshot.
     let mut payloads = Payloads::new(PIECE, 1);
     payloads.next();
     let mut outcome = Outcome { bytes: 3 * load.bytes, ops: 3 * load.bytes / PIECE as u64, ..Outcome::default() };
@@ -95,8 +96,8 @@ struct Phases<'a> {
 }
 
 impl Phases<'_> {
-    /// Measures a phase between two runs of the loop. `resident` is the memory that the process had before the first
-    /// one: what the phase before has left in pools counts.
+    /// Measures a phase between two runs of the loop. `resident` is the memory of the process before the first one, so
+    /// memory that an earlier phase left in pools is counted.
     fn run<T>(
         &mut self,
         name: &str,
@@ -127,7 +128,7 @@ impl Phases<'_> {
         Ok((done, took))
     }
 
-    /// Measures the loop, and removes what it has written.
+    /// Measures the loop, and removes the files that it wrote.
     fn bare(&self, bare: impl Fn(&Arc<dyn Disk>) -> Result<()>) -> Result<Duration> {
         let began = Instant::now();
         bare(self.disk)?;
@@ -140,9 +141,9 @@ impl Phases<'_> {
         Ok(took)
     }
 
-    /// Waits for what the device and the file system still have to do. A file system that discards what was removed
-    /// does so when its journal commits: for 4 GiB that took more than half a second, in which writing ran at 2.3 to
-    /// 2.6 GB/s instead of 2.8 to 3.0.
+    /// Waits for pending work of the device and the file system. A file system that discards freed blocks does so when
+    /// its journal commits: for 4 GiB that took more than half a second, during which writing ran at 2.3 to 2.6 GB/s
+    /// instead of 2.8 to 3.0.
     fn settle(&self) {
         thread::sleep(SETTLE + SETTLE_PER_GIB.mul_f64(self.load.bytes as f64 / f64::from(1 << 30)));
     }
@@ -166,7 +167,7 @@ fn build(engine: &Engine, bytes: u64, payloads: &mut Payloads) -> Result<Built> 
     Ok(builder.finish()?)
 }
 
-/// A thread of the sender pushes, and one of the receiver accepts.
+/// Sends the snapshot: one thread reads chunks at the sender, and another accepts them at the receiver.
 fn ship(from: &Engine, to: &Engine) -> Result<Built> {
     let lease = from.snapshots().newest(SHARD)?.ok_or("the snapshot is gone")?;
     let mut receiver = to.snapshots().receive(SHARD, &lease.manifest_bytes(), &Stop::new())?;
@@ -200,7 +201,7 @@ fn install(engine: &Engine, built: &Built, bytes: u64) -> Result<()> {
     }
 }
 
-/// The container in a directory.
+/// Opens the container file in a directory.
 fn file(dir: &Path) -> Result<Arc<dyn logboom::disk::File>> {
     let disk = logboom::disk::open_read_only(dir, &DiskOptions::default())?;
     let names = disk.list()?;

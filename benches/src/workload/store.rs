@@ -11,7 +11,7 @@ use crate::{
     system::{Log, Retention, Store, System, Tuning, floor},
 };
 
-/// Shards, and what they append.
+/// The shards, and the size of their entries.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Load {
     /// The number of shards.
@@ -20,10 +20,10 @@ pub struct Load {
     pub payload: usize,
 }
 
-/// Measures in this process: an operation is one entry, its latency that from submission until it is known durable.
+/// Measures in this process. An operation is one entry; its latency lasts from submission until it is known durable.
 ///
-/// How many threads serve the shards, and in how many batches each does, is chosen by short trials, which are the
-/// warm-up besides; the best variant is then measured.
+/// Short trials, which also serve as warm-up, choose the number of threads that serve the shards and of batches of each
+/// thread; the best variant is then measured.
 pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
     let window = Window::of_seconds(job.seconds);
     if job.system == System::Floor {
@@ -47,12 +47,12 @@ pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// How the shards are served.
+/// A way of serving the shards.
 #[derive(Clone, Copy, Debug)]
 struct Variant {
-    /// By how many threads.
+    /// The number of threads.
     threads: u64,
-    /// In how many parts each thread divides its shards, each with a batch in flight.
+    /// The number of parts into which each thread divides its shards; each part has a batch in flight.
     cohorts: u64,
 }
 
@@ -71,22 +71,22 @@ impl Variant {
     }
 }
 
-/// Divides a range in equal parts.
+/// Divides a range into equal parts.
 pub(super) fn split(range: Range<u64>, parts: u64) -> impl Iterator<Item = Range<u64>> {
     let count = range.end - range.start;
     (0..parts).map(move |part| range.start + count * part / parts..range.start + count * (part + 1) / parts)
 }
 
-/// A loop thread.
+/// A thread that serves shards in a loop.
 pub(super) struct Looping<'a> {
     store: Box<dyn Store + 'a>,
     sizes: Vec<u64>,
-    /// How many batches it submits at most.
+    /// The most batches that it submits.
     batches: u64,
 }
 
 impl<'a> Looping<'a> {
-    /// A loop over shards in so many cohorts.
+    /// Serves `shards`, divided into `cohorts` parts.
     pub(super) fn new(
         log: &'a dyn Log,
         shards: Range<u64>,
@@ -99,7 +99,7 @@ impl<'a> Looping<'a> {
         Looping { store, sizes: cohorts.iter().map(|cohort| cohort.end - cohort.start).collect(), batches: u64::MAX }
     }
 
-    /// Ends the load after so many batches.
+    /// Ends the load after `batches` batches.
     pub(super) fn ending_after(self, batches: u64) -> Self {
         Looping { batches, ..self }
     }

@@ -10,7 +10,7 @@ use crate::{
     system::{Retention, System, Tuning, Writer, floor},
 };
 
-/// Writers that each have one entry outstanding, always.
+/// Writers that each always have one entry outstanding.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Load {
     /// The number of writers.
@@ -19,7 +19,8 @@ pub struct Load {
     pub payload: usize,
 }
 
-/// Measures in this process: an operation is one entry, from before it is handed over until it is durable.
+/// Measures in this process. An operation is one entry; its latency lasts from before its submission until it is
+/// durable.
 pub fn measure(job: &Job, load: &Load) -> Result<Outcome> {
     let window = Window::of_seconds(job.seconds);
     if job.system == System::Floor {

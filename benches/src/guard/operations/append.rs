@@ -1,4 +1,4 @@
-//! Stages append and compact: batches that are accepted. Writing them is not counted.
+//! The stages append and compact: batches until they are accepted. Writing them is not counted.
 
 use logboom::{Durability, EntryId, ShardId};
 
@@ -10,22 +10,22 @@ use crate::{
     },
 };
 
-/// A batch of one small entry.
+/// Batches of one small entry.
 pub(super) fn small() -> Result<u64> {
     append(1, 256, 1024)
 }
 
-/// A batch of one small entry of each of many shards.
+/// Batches of one small entry of each of many shards.
 pub(super) fn wide() -> Result<u64> {
     append(64, 256, 64)
 }
 
-/// A batch of one large entry.
+/// Batches of one large entry.
 pub(super) fn large() -> Result<u64> {
     append(1, 16 << 10, 256)
 }
 
-/// Batches of one entry of each of `shards`; returns the number of entries.
+/// Appends batches of one entry of each of `shards`; returns the number of entries.
 fn append(shards: u64, bytes: usize, batches: u64) -> Result<u64> {
     let (fixture, payload) = (Fixture::new()?, payload(bytes));
     fixture.fill(shards, WARM, 1, &payload)?;
@@ -45,21 +45,21 @@ fn append(shards: u64, bytes: usize, batches: u64) -> Result<u64> {
     Ok(shards * batches)
 }
 
-/// A batch that drops the end of a log.
+/// Batches that truncate the end of a log.
 pub(super) fn truncate() -> Result<u64> {
     let fixture = Fixture::new()?;
     fixture.fill(SHARDS, 64, 8, &payload(256))?;
     each(&fixture, |batch, shard| Ok(batch.truncate_after(shard, 56).map(drop)?))
 }
 
-/// A batch that releases entries.
+/// Batches that compact a log.
 pub(super) fn compact() -> Result<u64> {
     let fixture = Fixture::new()?;
     fixture.fill(SHARDS, 128, 1, &payload(256))?;
     each(&fixture, |batch, shard| Ok(batch.compact_through(shard, 64).map(drop)?))
 }
 
-/// A batch for each shard; returns their number.
+/// Submits a batch for each shard; returns the number of batches.
 fn each(fixture: &Fixture, add: impl Fn(&mut logboom::Batch<'_>, ShardId) -> Result<()>) -> Result<u64> {
     for shard in (0..SHARDS).map(ShardId) {
         counted(&mut || {
@@ -72,8 +72,8 @@ fn each(fixture: &Fixture, add: impl Fn(&mut logboom::Batch<'_>, ShardId) -> Res
     Ok(SHARDS)
 }
 
-/// Entries that each shard has before: buffers have been recycled then.
+/// The entries of each shard before the count begins, so that buffers have been recycled.
 const WARM: u64 = 64;
-/// So many batches are written at once.
+/// The number of batches that are written at once.
 const ROUND: u64 = 64;
 const SHARDS: u64 = 256;

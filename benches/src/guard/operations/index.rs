@@ -1,4 +1,4 @@
-//! Stage index: what is asked of shards without reading.
+//! The stage index: lookups in shards that read no entries.
 
 use std::hint::black_box;
 
@@ -12,12 +12,12 @@ use crate::{
     },
 };
 
-/// The term of entries all over the shards.
+/// Looks up the terms of random entries.
 pub(super) fn term() -> Result<u64> {
     asked(|shard, index| Ok(black_box(shard.term(index)).map(drop)?))
 }
 
-/// The bounds of shards.
+/// Looks up the bounds of shards.
 pub(super) fn bounds() -> Result<u64> {
     asked(|shard, _| {
         black_box((shard.first(), shard.last()));
@@ -25,8 +25,8 @@ pub(super) fn bounds() -> Result<u64> {
     })
 }
 
-/// Batches of one entry of every shard, each in a place of its own; then questions in an order that is random and the
-/// same in every run.
+/// Writes batches of one entry of every shard, so that no two entries of a shard are adjacent, and then makes lookups
+/// in a random order that is the same in every run.
 fn asked(ask: impl Fn(&Shard, u64) -> Result<()>) -> Result<u64> {
     let fixture = Fixture::new()?;
     fixture.fill(SHARDS, ENTRIES, 1, &payload(64))?;

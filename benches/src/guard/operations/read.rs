@@ -1,4 +1,4 @@
-//! Stage read: a shard and a range become a batch of entries.
+//! The stage read: reads a range of a shard as a batch of entries.
 
 use std::hint::black_box;
 
@@ -12,12 +12,12 @@ use crate::{
     },
 };
 
-/// One entry of the recent tail.
+/// Reads one entry of the recent tail.
 pub(super) fn one() -> Result<u64> {
     recent(1)
 }
 
-/// Many entries of the recent tail.
+/// Reads many entries of the recent tail.
 pub(super) fn hundred() -> Result<u64> {
     recent(100)
 }
@@ -27,7 +27,7 @@ fn recent(count: u64) -> Result<u64> {
     read_all(&fixture.engine, ENTRIES + 1 - count, ENTRIES + 1)
 }
 
-/// Entries of segments that are sealed, on the disk: index and entries are loaded.
+/// Reads entries of sealed segments from the disk; the index and the entries are loaded.
 pub(super) fn sealed() -> Result<u64> {
     let fixture = Fixture::with_segments(SMALL_SEGMENT)?;
     fixture.fill(SHARDS, 256, 8, &payload(256))?;
@@ -36,7 +36,7 @@ pub(super) fn sealed() -> Result<u64> {
     read_all(&engine, 1, 65)
 }
 
-/// Reads a range of every shard, which must be there as a whole.
+/// Reads a range of every shard, and fails if entries are missing.
 fn read_all(engine: &Engine, first: u64, end: u64) -> Result<u64> {
     let shards: Vec<_> = (0..SHARDS).map(|shard| engine.shard(ShardId(shard))).collect();
     for shard in &shards {
@@ -52,7 +52,7 @@ fn read_all(engine: &Engine, first: u64, end: u64) -> Result<u64> {
     Ok(SHARDS)
 }
 
-/// The entries of a batch that was read, one after the other.
+/// Iterates over the entries of a batch that was read.
 pub(super) fn iterate() -> Result<u64> {
     let fixture = fixture()?;
     let entries = fixture.engine.shard(ShardId(0)).entries(1..ENTRIES + 1, u64::MAX)?;
@@ -65,7 +65,7 @@ pub(super) fn iterate() -> Result<u64> {
     Ok(ITERATIONS * ENTRIES)
 }
 
-/// A log whose entries are all in memory, 8 of a shard in one batch.
+/// A log whose entries are all in memory, in batches of 8 entries of a shard.
 fn fixture() -> Result<Fixture> {
     let fixture = Fixture::new()?;
     fixture.fill(SHARDS, ENTRIES, 8, &payload(256))?;

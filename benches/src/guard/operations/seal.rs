@@ -1,4 +1,4 @@
-//! Operations on whole segments: listing entries in footers, replaying them, and loading footers.
+//! Operations on whole segments: writing their footers, replaying their entries, and loading their footers.
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// Full segments are sealed: what the background does once it is let.
+/// Seals full segments, which the background does.
 pub(super) fn seal() -> Result<u64> {
     let fixture = filled()?;
     counted(&mut || {
@@ -23,12 +23,12 @@ pub(super) fn seal() -> Result<u64> {
     }
 }
 
-/// A log is opened whose writer was killed before it sealed anything.
+/// Opens a log whose writer was killed before it sealed a segment.
 pub(super) fn replay() -> Result<u64> {
     opened(&filled()?.kill(), TOTAL)
 }
 
-/// A log is opened whose writer closed it.
+/// Opens a log that its writer closed.
 pub(super) fn open() -> Result<u64> {
     let fixture = filled()?;
     fixture.settle();
@@ -45,7 +45,7 @@ fn opened(ended: &Ended, units: u64) -> Result<u64> {
     if shards == SHARDS { Ok(units) } else { Err(format!("{shards} shards are there of {SHARDS}").into()) }
 }
 
-/// Some four segments, of which three are full; nothing is done in the background yet.
+/// A log of about four segments, of which three are full and none is sealed.
 fn filled() -> Result<Fixture> {
     let fixture = Fixture::with_segments(SMALL_SEGMENT)?;
     fixture.fill(SHARDS, TOTAL / SHARDS, 1, &payload(256))?;
