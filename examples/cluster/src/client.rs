@@ -1,4 +1,4 @@
-//! A client: one operation after the other, on registers that others use at the same time.
+//! `Client`: performs one operation after the other, on registers that other clients use at the same time.
 
 use std::{
     collections::BTreeMap,
@@ -22,19 +22,19 @@ use crate::{
     wire::{Ask, Reply},
 };
 
-/// Registers of a shard.
+/// The number of registers of a shard.
 const KEYS: u32 = 4;
 
-/// Half of the operations go to so many shards: there clients meet, and the log grows fast.
+/// Half of the operations go to this many shards, so that clients compete for registers and the log grows fast.
 const HOT_SHARDS: u64 = 4;
 
-/// The most bytes of a value behind its number.
+/// The most bytes of a value after its number.
 const PADDING_MAX: usize = 200;
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long a client looks for a node that takes its operation, before it thinks of another one.
+/// How long a client tries to send an operation before it gives the operation up.
 const SEARCH: Duration = Duration::from_secs(10);
 
 /// The state that all clients share.
@@ -48,20 +48,20 @@ pub(crate) struct Common {
     pub(crate) stop: Arc<AtomicBool>,
 }
 
-/// A client, and what it remembers.
+/// A client and its state.
 #[derive(Debug)]
 pub(crate) struct Client {
     id: u32,
     common: Common,
     chance: fastrand::Rng,
     connections: BTreeMap<u64, Connection>,
-    /// Who was said to lead a shard.
+    /// The leader of each shard, as nodes reported it.
     leaders: BTreeMap<u64, u64>,
-    /// How many writes to a shard were sent.
+    /// The number of writes sent to each shard.
     numbers: BTreeMap<u64, u64>,
     /// The last value seen in each register.
     seen: BTreeMap<(u64, u32), Option<u64>>,
-    /// Values that it has thought of.
+    /// The number of values generated.
     values: u64,
     history: Vec<Operation>,
 }
@@ -69,9 +69,9 @@ pub(crate) struct Client {
 /// The outcome of a request to a node.
 enum Sent {
     Answered(Reply),
-    /// It has not left this process.
+    /// The request was not sent.
     Not,
-    /// It has, and nobody has answered.
+    /// The request was sent, and no answer arrived.
     Lost,
 }
 
@@ -90,7 +90,7 @@ impl Client {
         }
     }
 
-    /// Does one operation after the other until the run ends; gives all that may have had an effect.
+    /// Performs one operation after the other until the run ends; returns those that may have had an effect.
     pub(crate) fn run(mut self) -> Vec<Operation> {
         while !self.is_over() {
             let (shard, key) = self.pick();
@@ -124,8 +124,8 @@ impl Client {
         Operation { client: self.id, shard, key, call, number, invoked, answered: None }
     }
 
-    /// Looks for the node that takes the operation. It is sent again where it is known not to have been done; once that
-    /// is not known, a write is left to its fate.
+    /// Sends the operation to nodes until one performs it. It is sent again if it was certainly not performed; a write
+    /// whose outcome is unknown is not sent again.
     fn perform(&mut self, mut operation: Operation) {
         let ask = self.ask(&operation);
         let (begun, mut tries) = (Instant::now(), 0);
@@ -145,7 +145,7 @@ impl Client {
                     self.leaders.insert(operation.shard, leader);
                 }
                 Sent::Answered(Reply::Elsewhere(_)) | Sent::Not => self.look_elsewhere(operation.shard, node),
-                // To ask a second time changes nothing.
+                // A read has no effect, so it may be sent again.
                 _ if operation.call == Call::Get => {
                     self.look_elsewhere(operation.shard, node);
                     operation.invoked = self.common.watch.now();
@@ -160,8 +160,8 @@ impl Client {
         }
     }
 
-    /// The node that is said to lead the shard; at times another one, so that a leader that is not known yet is found,
-    /// and an old one that does not know it yet is not left alone.
+    /// The reported leader of the shard. At times a random node, to find a leader that is not known yet, and to test a
+    /// deposed leader that does not know that it was deposed.
     fn target(&mut self, shard: u64) -> u64 {
         if self.chance.u8(0..8) == 0 {
             return self.chance.u64(1..=NODES);

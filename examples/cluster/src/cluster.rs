@@ -1,4 +1,4 @@
-//! The cluster as a whole, as the parent has it.
+//! `Cluster`: the processes of the cluster, as seen from the parent process.
 
 use std::{
     collections::BTreeMap,
@@ -18,16 +18,16 @@ use crate::{
     wire::{Ask, Reply},
 };
 
-/// How long the cluster may take to recover from anything.
+/// The longest that the cluster may take to recover from any fault.
 const RECOVERY_MAX: Duration = Duration::from_secs(120);
 
-/// How often it is asked whether it has.
+/// The interval between two polls of a recovering cluster.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How long a node may take to say how it is.
+/// The longest that a node may take to report its status.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Three processes, and what they have said so far.
+/// The three processes, and the statuses that they reported.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     recipe: Recipe,
@@ -61,7 +61,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Says to everybody where everybody is.
+    /// Sends all nodes and clients the addresses of the nodes.
     fn introduce(&mut self) -> Result<(), Failure> {
         let order = peers(&self.processes);
         self.order(&|_| Some(order.clone()))?;
@@ -69,7 +69,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Gives each node its order, if there is one for it.
+    /// Sends each node its order, if `order_for` returns one.
     fn order(&mut self, order_for: &dyn Fn(u64) -> Option<String>) -> Result<(), Failure> {
         for (id, process) in &mut self.processes {
             if let Some(order) = order_for(*id) {
@@ -82,7 +82,7 @@ impl Cluster {
     /// Kills a node's process.
     ///
     /// # Errors
-    /// When it had ended by itself.
+    /// If the process had already ended by itself.
     pub(crate) fn kill(&mut self, id: u64) -> Result<(), Failure> {
         let mut process = self.processes.remove(&id).ok_or("the node is not there")?;
         process.kill().map_err(|error| self.recipe.told(id, &error))?;
@@ -91,19 +91,19 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a node again that was killed.
+    /// Restarts a killed node.
     pub(crate) fn restart(&mut self, id: u64) -> Result<(), Failure> {
         let process = self.recipe.start(id)?;
         self.processes.insert(id, process);
         self.introduce()
     }
 
-    /// Cuts a node off from all others, which hear no more of it either.
+    /// Cuts a node off from all others, in both directions.
     pub(crate) fn isolate(&mut self, id: u64) -> Result<(), Failure> {
         self.order(&|other| Some(if other == id { cut(&others(id)) } else { cut(&[id]) }))
     }
 
-    /// Cuts two nodes off from each other; the third hears both.
+    /// Cuts two nodes off from each other; the third node reaches both.
     pub(crate) fn part(&mut self, one: u64, two: u64) -> Result<(), Failure> {
         let from = BTreeMap::from([(one, two), (two, one)]);
         self.order(&|id| from.get(&id).map(|other| cut(&[*other])))
@@ -114,10 +114,10 @@ impl Cluster {
         self.order(&|_| Some(cut(&[])))
     }
 
-    /// Waits until every shard has a leader whose followers have what it has, and says how long that took.
+    /// Waits until every shard has a leader whose followers have caught up, and returns how long that took.
     ///
     /// # Errors
-    /// When a node has ended by itself, or the cluster does not recover.
+    /// If a node has ended by itself, or the cluster does not recover in time.
     pub(crate) fn recover(&mut self) -> Result<Duration, Failure> {
         let begun = Instant::now();
         loop {
@@ -134,7 +134,7 @@ impl Cluster {
         }
     }
 
-    /// Asks all nodes how they are, and says how many have answered: of the others only what they said last is known.
+    /// Polls the status of all nodes, and returns how many answered. Of the other nodes the last status stays.
     pub(crate) fn poll(&mut self) -> Result<u64, Failure> {
         let mut answered = 0;
         for id in self.processes.keys().copied().collect::<Vec<_>>() {
@@ -149,7 +149,7 @@ impl Cluster {
         Ok(answered)
     }
 
-    /// Asks one node something.
+    /// Sends a request to one node.
     pub(crate) fn ask(&mut self, id: u64, ask: &Ask) -> Result<Reply, Failure> {
         let mut connection = match self.connections.remove(&id) {
             Some(connection) => connection,
@@ -163,12 +163,12 @@ impl Cluster {
         Ok(reply)
     }
 
-    /// How many shards a node leads, as far as it has said.
+    /// The number of shards that a node leads, by its last status.
     pub(crate) fn led(&self, id: u64) -> u64 {
         self.latest.get(&id).map_or(0, |status| status.led)
     }
 
-    /// Totals of all nodes so far; a lower bound, since a killed node's last work is not counted.
+    /// The totals of all nodes; a lower bound, since the work of a killed node after its last status is not counted.
     pub(crate) fn total(&self) -> Status {
         let mut total = self.past;
         self.latest.values().for_each(|status| total.add(*status));

@@ -9,15 +9,15 @@ pub(crate) struct Operation {
     pub(crate) shard: u64,
     pub(crate) key: u32,
     pub(crate) call: Call,
-    /// The client's number for it among its writes to the shard; 0 for a read.
+    /// The number that the client gave the write, counted per client and shard from 1; 0 for a read.
     pub(crate) number: u64,
-    /// Nanoseconds since the run began, when it was sent for the first time.
+    /// The time of the first send, in nanoseconds since the run began.
     pub(crate) invoked: u64,
-    /// The time and the value of the answer; `None` if it is unknown whether the operation was done.
+    /// The time and the value of the answer; `None` if the outcome is unknown.
     pub(crate) answered: Option<(u64, Answer)>,
 }
 
-/// An operation on a register. Each value is a number that is written once.
+/// An operation on a register. Each value is a number that is written only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Get,
@@ -25,18 +25,18 @@ pub(crate) enum Call {
     Swap { expected: Option<u64>, value: u64 },
 }
 
-/// The answer.
+/// The answer to an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// To a get.
+    /// The answer to a get.
     Value(Option<u64>),
-    /// The value is written.
+    /// The value was written.
     Written,
-    /// The register had another value than was expected: this one.
+    /// The register had another value than expected: this one.
     Kept(Option<u64>),
 }
 
-/// Tells how much time has passed, the same to all clients.
+/// A clock that all clients share: the time since the run began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watch(Instant);
 

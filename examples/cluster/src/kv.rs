@@ -1,4 +1,4 @@
-//! The replicated state: registers by key, and a receipt for each write.
+//! `Kv`: the replicated state machine, registers by key and a receipt for each write.
 
 use std::{
     collections::BTreeMap,
@@ -12,23 +12,23 @@ use logboom_rsm::{Failure, Files, PrepareSnapshot, SnapshotReader, SnapshotView,
 
 use crate::receipts::Receipts;
 
-/// A write, as it stands in an entry of the log.
+/// A write, as the payload of a log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) client: u32,
-    /// The client's number for it, of its writes to this shard, from 1 on.
+    /// The number that the client gave the write, counted per client and shard from 1.
     pub(crate) number: u64,
     pub(crate) key: u32,
     pub(crate) action: Action,
-    /// The bytes that the register has from then on; they begin with the value's number.
+    /// The new bytes of the register; they begin with the number of the value.
     pub(crate) value: Bytes,
 }
 
-/// What is done to a register. Values are told apart by the number that they begin with, which is used once.
+/// The kind of a write. A value is identified by the number that it begins with, which is used only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Put,
-    /// Only if the register has the value of this number, or none.
+    /// Writes only if the register has the value with this number (`None`: no value).
     Swap {
         expected: Option<u64>,
     },
@@ -37,25 +37,25 @@ pub(crate) enum Action {
 /// The outcome of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The register has the value.
+    /// The value was written.
     Written,
-    /// It was not as expected, but has the value of this number, or none.
+    /// The register had another value than expected, the one with this number (`None`: no value), and keeps it.
     Kept(Option<u64>),
-    /// What was applied was no write: raft's own entries.
+    /// The entry was no write, but one of raft's own.
     #[default]
     Nothing,
 }
 
-/// All that a shard's replicas agree on.
+/// The state that all replicas of a shard agree on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) registers: BTreeMap<u32, Bytes>,
     pub(crate) receipts: Receipts,
-    /// Writes that were applied a second time. There must be none.
+    /// The number of writes that were applied a second time. It must be 0.
     pub(crate) repeated: u64,
 }
 
-/// The machine of one shard. Its state is copied when it is written to while a snapshot of it is being saved.
+/// The state machine of one shard. A write during the saving of a snapshot copies the state first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kv {
     pub(crate) state: Arc<State>,
@@ -78,7 +78,7 @@ impl Command {
         to
     }
 
-    /// The value is copied: what stays in the state must not keep the log's memory.
+    /// Copies the value, so that the state does not keep the log's memory alive.
     fn decode(mut from: &[u8]) -> Result<Self, Failure> {
         let (client, number) = (from.try_get_u32_le()?, from.try_get_u64_le()?);
         let key = from.try_get_u32_le()?;
@@ -144,7 +144,7 @@ impl State {
 }
 
 impl Kv {
-    /// Applies what stands in an entry; nothing does in those that raft writes for itself.
+    /// Applies the payload of an entry. The entries that raft writes for itself are empty and change nothing.
     pub(crate) fn apply(&mut self, payload: &[u8]) -> Result<Outcome, Failure> {
         if payload.is_empty() {
             return Ok(Outcome::Nothing);
@@ -169,7 +169,7 @@ impl StateMachine for Kv {
         entries.iter().map(|entry| self.apply(entry.payload)).collect()
     }
 
-    /// The state as a whole, which costs a reference.
+    /// Returns the whole state, shared, without a copy.
     fn lookup(&self, (): &()) -> Result<Arc<State>, Failure> {
         Ok(Arc::clone(&self.state))
     }
@@ -179,7 +179,7 @@ impl StateMachine for Kv {
     }
 }
 
-/// The state as it was.
+/// The state at the moment when a snapshot was begun.
 #[derive(Debug)]
 pub(crate) struct View(pub(crate) Arc<State>);
 
@@ -197,7 +197,7 @@ impl SnapshotView for View {
     }
 }
 
-/// A number that may not be there: a byte that says so, and the number.
+/// Encodes an optional number: a byte that says whether it is present, and the number.
 pub(crate) fn put_option(value: Option<u64>, to: &mut Vec<u8>) {
     to.put_u8(value.is_some().into());
     to.put_u64_le(value.unwrap_or(0));

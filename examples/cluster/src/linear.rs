@@ -1,43 +1,43 @@
-//! Whether a history of one register is linearizable.
+//! Checks whether a history of one register is linearizable.
 //!
-//! Wing and Gong's search, in the order of time as Lowe does it ("Testing for linearizability", 2017): what is kept is
-//! the set of all states that the register can be in, each with the operations under way that have taken effect in it.
-//! An answer leaves those in which its operation can have taken effect with that answer. None left: no order explains
-//! the history.
+//! The search of Wing and Gong, in the order of time as Lowe does it ("Testing for linearizability", 2017). It keeps
+//! the set of all states that the register can be in, each with the pending operations that have taken effect in it. An
+//! answer removes the states in which its operation cannot have taken effect with that answer. If none is left, no
+//! order explains the history.
 
 use std::collections::HashSet;
 
 use crate::history::{Answer, Call, Operation};
 
-/// Operations that can be under way at the same time.
+/// The most operations that can be pending at the same time.
 const OPEN_MAX: usize = 128;
 
-/// Why a history is not linearizable, as far as anybody can say.
+/// The reason why a history is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
     /// No order of the operations explains this one's answer.
     Unexplained(Box<Operation>),
-    /// It was answered before it was asked: the times cannot be trusted.
+    /// The operation was answered before it was asked, so the times cannot be trusted.
     Backwards(Box<Operation>),
-    /// More operations at once than the search can tell apart.
+    /// More operations are pending at once than the search can represent.
     TooMany(usize),
 }
 
-/// A way in which things can stand.
+/// A possible state of the register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Candidate {
     value: Option<u64>,
-    /// The operations under way that have taken effect, by their slots.
+    /// The pending operations that have taken effect, a bit for each slot.
     done: u128,
 }
 
-/// Looks for an order of the operations of a register, which begins without a value, that explains all answers and
-/// respects time: what was answered before another was asked comes before it. An operation without an answer may have
+/// Searches for an order of the operations of a register that explains all answers. The register begins without a
+/// value. An operation that was answered before another was asked comes first. An operation without an answer may have
 /// taken effect at any time after it was asked, or never.
 ///
-/// Values must be unique, and an operation without an answer whose value nobody has seen is left out: with or without
-/// it, the others are explained alike. (A swap that fails says what it found, so it has seen that; so may one without
-/// an answer have seen what it expects.)
+/// Values must be unique. An operation without an answer whose value no other operation has seen is left out: it
+/// changes nothing for the others. (A swap that fails has seen the value that it returns; a swap without an answer may
+/// have seen the value that it expects.)
 pub(crate) fn check(history: &[Operation]) -> Result<(), Violation> {
     let mut candidates = HashSet::from([Candidate { value: None, done: 0 }]);
     let mut slots: Vec<Option<&Operation>> = Vec::new();
@@ -68,7 +68,7 @@ enum Event<'h> {
     Answered(&'h Operation),
 }
 
-/// The events in the order of time. Of two at the same moment the question comes first: they may overlap.
+/// The events in the order of time. Of two at the same time the question comes first, since the operations may overlap.
 fn events(history: &[Operation]) -> impl Iterator<Item = Event<'_>> {
     let seen: HashSet<u64> = history.iter().filter_map(seen).collect();
     let mut events = Vec::with_capacity(history.len() * 2);
@@ -84,7 +84,7 @@ fn events(history: &[Operation]) -> impl Iterator<Item = Event<'_>> {
     events.into_iter().map(|(_, _, event)| event)
 }
 
-/// The value that an operation writes, if it does.
+/// The value that the operation writes, if it is a write.
 fn written(operation: &Operation) -> Option<u64> {
     match operation.call {
         Call::Get => None,
@@ -92,7 +92,7 @@ fn written(operation: &Operation) -> Option<u64> {
     }
 }
 
-/// The value that an operation has found, if it has taken effect.
+/// The value that the operation has seen, if it has taken effect.
 fn seen(operation: &Operation) -> Option<u64> {
     match (operation.call, operation.answered.map(|(_, answer)| answer)) {
         (_, Some(Answer::Value(value) | Answer::Kept(value))) => value,
@@ -101,14 +101,14 @@ fn seen(operation: &Operation) -> Option<u64> {
     }
 }
 
-/// The candidates in which the operation in `slot` has taken effect with its answer, from all orders in which it and
-/// others that are under way can have done so by now.
+/// The states after the operation in `slot` has taken effect with its answer, in every order in which it and other
+/// pending operations can have taken effect.
 fn answered(before: &HashSet<Candidate>, slots: &[Option<&Operation>], slot: usize) -> HashSet<Candidate> {
     let (mut found, mut visited, mut open) = (HashSet::new(), before.clone(), Vec::from_iter(before.iter().copied()));
     let bit = 1 << slot;
     while let Some(candidate) = open.pop() {
         if candidate.done & bit != 0 {
-            // It stays no longer than it has to: everything else can still happen behind the answer.
+            // The search stops here: any other operation can still take effect after this answer.
             found.insert(Candidate { done: candidate.done & !bit, ..candidate });
             continue;
         }
@@ -127,7 +127,7 @@ fn answered(before: &HashSet<Candidate>, slots: &[Option<&Operation>], slot: usi
     found
 }
 
-/// Lets go of operations that will never be answered, once they have taken effect in every candidate that is left.
+/// Frees the slots of operations without an answer that have taken effect in every remaining state.
 fn retire(candidates: HashSet<Candidate>, slots: &mut [Option<&Operation>]) -> HashSet<Candidate> {
     let everywhere = candidates.iter().fold(u128::MAX, |all, candidate| all & candidate.done);
     if everywhere == 0 {
@@ -143,8 +143,8 @@ fn retire(candidates: HashSet<Candidate>, slots: &mut [Option<&Operation>]) -> H
     candidates.into_iter().map(|candidate| Candidate { done: candidate.done & open, ..candidate }).collect()
 }
 
-/// The value after the operation took effect on a register with the value `found`; `None` if it cannot have, with the
-/// answer that it got.
+/// The value after the operation took effect on a register with the value `found`; `None` if it cannot have taken
+/// effect with the answer that it got.
 fn effect(operation: &Operation, found: Option<u64>) -> Option<Option<u64>> {
     let answer = operation.answered.map(|(_, answer)| answer);
     match (operation.call, answer) {

@@ -1,4 +1,4 @@
-//! The connections between nodes: frames out and in, lost when a peer is gone, and cut where a partition says so.
+//! `Links`: the connections between nodes. Frames to an unreachable or partitioned peer are dropped.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,13 +16,14 @@ use parking_lot::RwLock;
 
 use crate::wire::write_frame;
 
-/// Frames that wait for a connection, to each peer. Further frames are dropped, as on any network: raft sends again.
+/// The most frames that wait for a connection to a peer. Further frames are dropped, as on any network; raft sends
+/// again.
 const QUEUE: usize = 1024;
 
-/// How long a peer that cannot be reached is left alone.
+/// The pause before the next attempt to connect to an unreachable peer.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The links to the other nodes. Clones share them.
+/// The links to the other nodes. Clones share the connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Links {
     shared: Arc<Shared>,
@@ -31,14 +32,14 @@ pub(crate) struct Links {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Where the peers listen, as far as anybody has said so.
+    /// The addresses of the peers that are known.
     peers: RwLock<BTreeMap<u64, SocketAddr>>,
     /// The peers from which this node is cut off.
     cut: RwLock<BTreeSet<u64>>,
 }
 
 impl Links {
-    /// Links from the node `me` to all of `nodes`, which connect when they are first needed.
+    /// Makes links from the node `me` to all other `nodes`; each connects when it is first used.
     pub(crate) fn new(me: u64, nodes: impl IntoIterator<Item = u64>) -> Self {
         let shared = Arc::<Shared>::default();
         let mut queues = BTreeMap::new();
@@ -56,22 +57,22 @@ impl Links {
         self.queues.keys().copied()
     }
 
-    /// Hands a frame over to be sent. False if it is lost already; if not, it may get lost later.
+    /// Queues a frame to be sent. Returns false if it was dropped; a queued frame may still be lost.
     pub(crate) fn send(&self, peer: u64, frame: Vec<u8>) -> bool {
         !self.is_cut(peer) && self.queues.get(&peer).is_some_and(|queue| queue.try_send(frame).is_ok())
     }
 
-    /// Says where the nodes listen.
+    /// Sets the addresses of the nodes.
     pub(crate) fn set_peers(&self, peers: BTreeMap<u64, SocketAddr>) {
         *self.shared.peers.write() = peers;
     }
 
-    /// Cuts this node off from exactly `peers`.
+    /// Cuts this node off from `peers`, and from no others.
     pub(crate) fn cut(&self, peers: BTreeSet<u64>) {
         *self.shared.cut.write() = peers;
     }
 
-    /// Whether nothing goes to this peer, and nothing that it sends is taken.
+    /// Whether this node is cut off from the peer: frames to it are dropped, and frames from it are ignored.
     pub(crate) fn is_cut(&self, peer: u64) -> bool {
         self.shared.cut.read().contains(&peer)
     }
@@ -88,13 +89,13 @@ struct Link {
 impl Link {
     fn carry(mut self, frames: &Receiver<Vec<u8>>) {
         for frame in frames {
-            // Whatever waits goes out with one call.
+            // One call sends all frames that are queued.
             let waiting = std::iter::once(frame).chain(frames.try_iter());
             let written = waiting.take(QUEUE).try_for_each(|frame| self.write(&frame));
             if written.and_then(|()| self.flush()).is_err() {
                 self.stream = None;
                 thread::sleep(PAUSE);
-                // What waited is old by now.
+                // Drops the queued frames: they are outdated by now.
                 frames.try_iter().for_each(drop);
             }
         }
@@ -103,11 +104,11 @@ impl Link {
     fn write(&mut self, frame: &[u8]) -> std::io::Result<()> {
         let address = self.shared.peers.read().get(&self.peer).copied();
         let Some(address) = address else { return Ok(()) };
-        // A peer that was started again listens elsewhere.
+        // A restarted peer listens at another address.
         if self.stream.as_ref().is_none_or(|(connected, _)| *connected != address) {
             let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
             stream.set_nodelay(true)?;
-            // A node says which one it is; a client says 0.
+            // A node introduces itself with its number; a client sends 0.
             stream.write_all(&self.me.to_le_bytes())?;
             self.stream = Some((address, BufWriter::with_capacity(256 << 10, stream)));
         }

@@ -1,4 +1,4 @@
-//! A multi-raft cluster on Logboom, and those who try to break it.
+//! Runs a multi-raft cluster on Logboom, kills and partitions its nodes, and checks the answers.
 //!
 //!     cargo run --release -p logboom-cluster -- --core raft-rs --kills 50
 //!

@@ -1,15 +1,15 @@
-//! A node: one process of the cluster, with whichever raft core.
+//! Runs a node: one process of the cluster, on either raft core.
 //!
-//! It says on standard output where it listens, takes orders from standard input, and ends when that does: a parent
-//! that dies leaves nothing behind.
+//! The node prints the address that it listens at, takes orders from standard input, and exits when standard input is
+//! closed, so that no node outlives its parent.
 //!
 //! | order | |
 //! |---|---|
 //! | `peers 1=127.0.0.1:4001 2=..` | where the nodes listen |
-//! | `cut 2 3`, `cut` | from whom it is cut off from now on |
+//! | `cut 2 3`, `cut` | the peers from which it is cut off from now on |
 //! | `stop` | close the engine, and end |
 //!
-//! It says `done` when an order was followed, and `stopped` before it ends.
+//! The node prints `done` after each order, and `stopped` before it ends.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,13 +32,13 @@ use crate::{
 
 /// Requests to a node's raft core, from any thread.
 pub(crate) trait Core: Send + Sync + 'static {
-    /// Takes what a client asks. An answer that is dropped is [`Reply::Unknown`].
+    /// Takes a request of a client. An answer that is dropped counts as [`Reply::Unknown`].
     fn ask(&self, ask: Ask, answer: Answer);
 
-    /// Takes a frame of another node.
+    /// Takes a frame from another node.
     fn receive(&self, from: u64, frame: Bytes);
 
-    /// Ends everything that uses the engine.
+    /// Stops all threads and tasks that use the engine.
     fn stop(&self);
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Answer(mpsc::SyncSender<Reply>);
 
 impl Answer {
     pub(crate) fn give(self, reply: Reply) {
-        // The client may have gone.
+        // The client may have disconnected.
         self.0.try_send(reply).unwrap_or(());
     }
 }
@@ -85,8 +85,8 @@ pub(crate) fn run(options: &NodeOptions) -> Result<(), Failure> {
     Err("the parent is gone".into())
 }
 
-/// A panic of any thread ends the process: raft-rs does so where it finds the impossible, and a node that went on
-/// without one of its threads would only look idle.
+/// Ends the process when any thread panics: raft-rs panics when an invariant is broken, and a node without one of its
+/// threads would only look idle.
 fn end_with_any_panic() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -106,11 +106,11 @@ fn peer(word: &str) -> Option<(u64, SocketAddr)> {
     Some((id.parse().ok()?, address.parse().ok()?))
 }
 
-/// Serves clients and peers, a thread for each connection: there are few.
+/// Serves clients and peers, with one thread for each connection, since there are few.
 fn accept(listener: &TcpListener, core: &Arc<dyn Core>, links: &Links) {
     for stream in listener.incoming().flatten() {
         let (core, links) = (Arc::clone(core), links.clone());
-        // The side that made a connection reconnects when it breaks.
+        // The other side opened the connection, and reconnects when it breaks.
         thread::spawn(move || drop(serve(stream, &*core, &links)));
     }
 }

@@ -1,8 +1,7 @@
-//! A node on openraft: a `Raft` with tasks of its own for each group, and one engine below them all.
+//! A node on openraft: each group has a `Raft` with its own tasks, and all groups share one engine.
 //!
-//! Openraft knows of one group. That many share a disk, and its syncs, is the engine's doing: the appends of all groups
-//! that arrive while a group of records is being written go out with the next one. That they share connections is this
-//! module's.
+//! Openraft knows only one group. The engine lets groups share the disk and its syncs: appends of any group that arrive
+//! during a write go into the next one. This module lets groups share connections.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -47,7 +46,7 @@ use messages::Question;
 use network::Network;
 
 openraft::declare_raft_types!(
-    /// The parts of a group.
+    /// The openraft types of a group.
     pub(crate) Types:
         D = Data,
         R = Outcome,
@@ -58,21 +57,21 @@ openraft::declare_raft_types!(
         AsyncRuntime = TokioRuntime,
 );
 
-/// Ticks between two heartbeats of a leader, and without word from one before there is an election.
+/// Ticks between two heartbeats of a leader, and ticks without one after which an election starts.
 const HEARTBEAT_TICKS: u64 = 3;
 const ELECTION_TICKS: u64 = 15;
 
-/// Ticks that a step of a snapshot may take.
+/// The most ticks that one step of a snapshot transfer may take.
 const SNAPSHOT_TICKS: u64 = 40;
 
-/// Entries behind which a snapshot is saved, and that stay in the log.
+/// The number of new entries after which a snapshot is saved, and of entries that stay in the log then.
 const SNAPSHOT_ENTRIES: u64 = 200;
 const KEPT_ENTRIES: u64 = 20;
 
-/// How long a read waits for what it has to wait for.
+/// The longest that a read waits for an index to be applied.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Entries that a follower may lack for its leader to be content.
+/// A follower counts as caught up if it lacks at most this many entries.
 const SLACK: u64 = 32;
 
 impl logboom_openraft::StateMachine for Kv {
@@ -107,19 +106,19 @@ struct Group {
     /// The snapshots that are arriving, by sender.
     arriving: Mutex<HashMap<u64, Box<SnapshotData>>>,
     engine: Engine,
-    /// A leader has been heard of since the node began. What a vote of before says may be old.
+    /// Whether a leader was heard of since the node started. The leader that a stored vote names may be outdated.
     heard: AtomicBool,
     /// The applied index when the node started.
     began_at: u64,
-    /// The term in which the node began as the leader that it was when it ended, and the last entry that it had.
+    /// The term and the last index of the log, if the node started as the leader that it was before it stopped.
     ///
-    /// Openraft 0.9 restores such a leader at once, and has its reads wait for the first entry of the term and for what
-    /// is known to be committed. But what it has acknowledged before may be more: the commit index is written lazily.
-    /// None of it lies behind the end of the log, so that is what the first reads have to wait for.
+    /// Openraft 0.9 restores such a leader at once, and makes its reads wait for the first entry of the term and for
+    /// the known commit index. But the leader may have acknowledged later entries, since the commit index is written
+    /// lazily. All of them are in the log, so the first reads wait until its last entry is applied.
     restored: Option<(u64, u64)>,
 }
 
-/// A node's groups, and the runtime that they run on.
+/// The groups of a node, and the runtime that runs them.
 pub(crate) struct OpenRaft {
     runtime: Runtime,
     groups: Vec<Arc<Group>>,
@@ -138,7 +137,7 @@ struct Counts {
 }
 
 impl OpenRaft {
-    /// Recovers all groups, or begins them, and lets them run.
+    /// Recovers or creates all groups, and starts them.
     pub(crate) fn start(options: &NodeOptions, engine: &Engine, links: &Links) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
         let (calls, counts) = (Arc::new(Calls::new(links)), Arc::new(Counts::default()));
@@ -241,7 +240,7 @@ impl Group {
             .then(|| (vote.leader_id.term, last.map_or(0, |last| last.index)));
         let began_at = machine.applied_state().await?.0.map_or(0, |applied| applied.index);
         let raft = Raft::new(id, config, network, log, machine.clone()).await?;
-        // The first leaders are spread over the nodes: who begins a group is elected first.
+        // Spreads the first leaders over the nodes: the node that initializes a group is elected first.
         if 1 + shard % NODES == id && !raft.is_initialized().await? {
             raft.initialize((1..=NODES).collect::<BTreeSet<_>>()).await?;
         }
@@ -249,8 +248,8 @@ impl Group {
         Ok(Self { shard, raft, machine, arriving, engine: engine.clone(), heard, began_at, restored })
     }
 
-    /// Has a write replicated. Where openraft says that another node leads, the write was not taken, or an entry of
-    /// another leader took its place: with three nodes, that is on two of them then, and the write nowhere.
+    /// Replicates a write. If openraft names another leader, the write was not proposed, or the entry of another leader
+    /// replaced it: with three nodes, that entry is then on two of them, and the write will never be applied.
     async fn write(&self, command: Bytes) -> Reply {
         match self.raft.client_write(Data(command)).await {
             Ok(response) => Reply::Done(response.data),
@@ -275,13 +274,13 @@ impl Group {
     }
 
     fn dump(&self) -> Reply {
-        // The entry may be of a later moment than the state, never of an earlier one: who compares asks again.
+        // The applied index may be newer than the state, never older: the caller compares, and asks again.
         let state = self.machine.read(|kv| Arc::clone(&kv.state));
         let applied = self.raft.metrics().borrow().last_applied.map_or(0, |id| id.index);
         Reply::Dump { applied, state: state.encode().into() }
     }
 
-    /// Does what another node's replica asks for.
+    /// Answers a request from the replica on another node.
     async fn answer(&self, from: u64, question: Question, counts: &Counts) -> Result<messages::Answer, Failure> {
         Ok(match question {
             Question::Append(request) => {
@@ -311,7 +310,7 @@ impl Group {
         })
     }
 
-    /// Adds how the shard is.
+    /// Adds this shard to the status.
     fn count(&self, election: Duration, status: &mut Status) {
         let metrics = self.raft.metrics().borrow().clone();
         let leads = metrics.state == ServerState::Leader;
@@ -329,8 +328,8 @@ impl Group {
     }
 }
 
-/// Counts what a group becomes, and ends the process when it has failed: a node that cannot trust its log is not a node
-/// any more. A group of which something is lost ends alone.
+/// Counts the changes of a group's state, and ends the process when the group has failed, since the node cannot trust
+/// its log then. A group in quarantine ends alone.
 async fn watch(group: Arc<Group>, counts: Arc<Counts>) {
     let mut metrics = group.raft.metrics();
     let (mut was_leader, mut snapshot) = (false, None);
@@ -341,7 +340,7 @@ async fn watch(group: Arc<Group>, counts: Arc<Counts>) {
                 return;
             }
             eprintln!("shard {} cannot go on: {error:#}", group.shard);
-            // The log itself is whole then, and its other groups are not concerned.
+            // The rest of the log is intact, and its other groups go on.
             if group.engine.shard(ShardId(group.shard)).quarantine().is_some() {
                 return;
             }

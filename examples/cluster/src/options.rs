@@ -8,7 +8,7 @@ use logboom_rsm::Failure;
 
 use crate::{links::Links, node, open_raft, raft_rs};
 
-/// How many nodes there are.
+/// The number of nodes.
 pub(crate) const NODES: u64 = 3;
 
 /// Runs a cluster of three processes on this machine, with many raft groups each on one Logboom engine, kills and
@@ -110,7 +110,7 @@ impl RunOptions {
         self.tick_ms.unwrap_or(match self.core {
             _ if self.shards() <= 50 => 20,
             CoreName::RaftRs => 100,
-            // A follower of openraft's lets its leader's lease run out before it waits for the election timeout.
+            // An openraft follower waits for its leader's lease to expire before its election timeout starts.
             CoreName::OpenRaft => 50,
         })
     }

@@ -1,4 +1,4 @@
-//! The processes of the cluster, as the parent has them: started, told, killed, and asked how they are.
+//! `Process`: a process of the cluster, which the parent starts, orders, and kills.
 
 use std::{
     collections::BTreeMap,
@@ -18,10 +18,10 @@ use crate::{
     wire::{Ask, Reply, read_frame, write_frame},
 };
 
-/// The signal that no process can catch.
+/// The number of `SIGKILL`, which a process cannot catch.
 const SIGKILL: i32 = 9;
 
-/// A node's process. Dropped, it is killed.
+/// A node's process, which is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -30,7 +30,7 @@ pub(crate) struct Process {
     pub(crate) address: SocketAddr,
 }
 
-/// How the nodes are started: all alike, but for their number and directory.
+/// How nodes are started: they differ only in number and directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) arguments: Vec<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// Starts a node, in whatever state its directory is, and waits until it listens.
+    /// Starts a node on its directory, in any state, and waits until it listens.
     pub(crate) fn start(&self, id: u64) -> Result<Process, Failure> {
         let log = File::options().create(true).append(true).open(self.log(id))?;
         let mut child = Command::new(std::env::current_exe()?)
@@ -58,32 +58,32 @@ impl Recipe {
         Ok(Process { orders, said, address: address.parse()?, child })
     }
 
-    /// The failure of a node, and its log file.
+    /// Adds the node and its log file to an error.
     pub(crate) fn told(&self, id: u64, error: &Failure) -> Failure {
         format!("node {id}: {error:#}; see {}", self.log(id).display()).into()
     }
 
-    /// Where a node says what it could not go on with.
+    /// The file for the node's standard error output.
     pub(crate) fn log(&self, id: u64) -> PathBuf {
         Path::join(&self.dir, format!("node-{id}.log"))
     }
 }
 
 impl Process {
-    /// SIGKILL: nothing that the process has in memory is written any more.
+    /// Sends `SIGKILL`: data in the memory of the process is not written any more.
     ///
     /// # Errors
-    /// When something else had ended it before: that was no kill, and is to be found.
+    /// If the process had ended for another reason before: that is a fault to be reported.
     pub(crate) fn kill(&mut self) -> Result<(), Failure> {
         self.child.kill()?;
         let status = self.child.wait()?;
         if status.signal() == Some(SIGKILL) { Ok(()) } else { Err(format!("it had ended with {status}").into()) }
     }
 
-    /// Gives an order, and waits until it is followed.
+    /// Sends an order, and waits until the node has followed it.
     ///
     /// # Errors
-    /// When the process is gone, or does something else.
+    /// If the process is gone, or answers something else.
     pub(crate) fn order(&mut self, order: &str) -> Result<(), Failure> {
         self.tell(order, "done").map_err(|error| format!("the order {order:?}: {error:#}").into())
     }
@@ -100,7 +100,7 @@ impl Process {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
-    /// Has it close its engine, and waits for its end.
+    /// Tells the node to close its engine, and waits for the process to end.
     pub(crate) fn stop(mut self) -> Result<(), Failure> {
         self.tell("stop", "stopped")?;
         let status = self.child.wait()?;
@@ -115,7 +115,7 @@ impl Drop for Process {
     }
 }
 
-/// The order that says where all nodes are.
+/// The order that tells a node the addresses of all nodes.
 pub(crate) fn peers(processes: &BTreeMap<u64, Process>) -> String {
     let at = |(id, process): (&u64, &Process)| format!(" {id}={}", process.address);
     format!("peers{}", processes.iter().map(at).collect::<String>())
@@ -131,12 +131,12 @@ pub(crate) fn others(id: u64) -> Vec<u64> {
     (1..=NODES).filter(|other| *other != id).collect()
 }
 
-/// A client's connection to a node: one question at a time.
+/// A client's connection to a node, with one request at a time.
 #[derive(Debug)]
 pub(crate) struct Connection(TcpStream);
 
 impl Connection {
-    /// Connects; a node that has not answered after `patience` is given up then.
+    /// Connects. The connection and each answer may take at most `patience`.
     pub(crate) fn open(address: SocketAddr, patience: Duration) -> Result<Self, Failure> {
         let mut stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
@@ -145,8 +145,8 @@ impl Connection {
         Ok(Self(stream))
     }
 
-    /// Asks, and waits for the answer. After an error nobody knows what became of what was asked, and the connection
-    /// is of no use any more: the answer may still come.
+    /// Sends a request, and waits for the answer. After an error the outcome of the request is unknown, and the
+    /// connection must not be used again, since the late answer may still arrive.
     pub(crate) fn ask(&mut self, ask: &Ask) -> Result<Reply, Failure> {
         write_frame(&mut self.0, &ask.encode())?;
         Reply::decode(read_frame(&mut self.0)?.ok_or("the node is gone")?)

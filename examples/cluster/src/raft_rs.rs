@@ -1,4 +1,4 @@
-//! A node on raft-rs: all groups on one thread, and one batch of the log for whatever they have to write at a time.
+//! A node on raft-rs: one thread runs all groups, and writes all their changes as one batch at a time.
 
 use std::{
     sync::mpsc::{self, Sender},
@@ -29,23 +29,23 @@ use snapshot_transfer::SnapshotTransfer;
 
 /// An event for the thread that runs the groups.
 pub(crate) enum Event {
-    /// A client asks.
+    /// A request of a client.
     Ask(Ask, Answer),
-    /// Messages of a peer, in their order.
+    /// The messages in a frame from a peer, in order.
     Messages(Vec<(u64, Message)>),
-    /// The snapshot of this message is here.
+    /// The snapshot that this message refers to has arrived.
     Arrived(u64, Box<Message>),
-    /// What became of the snapshot of a shard that a peer was sent.
+    /// Whether a peer has taken the snapshot of a shard that was sent to it.
     Taken { shard: u64, by: u64, is_good: bool },
-    /// A snapshot of a shard was saved, or could not be.
+    /// The saving of a snapshot of a shard has ended, in success or failure.
     Saved(u64, Saved),
-    /// Something that was written is durable.
+    /// A write has become durable.
     Durable,
-    /// Stops everything; dropping this tells the waiter.
+    /// Stops the thread; dropping the sender tells the caller that it has stopped.
     Stop(#[expect(dead_code, reason = "its drop is the message")] Sender<()>),
 }
 
-/// A node's groups, as its connections know them.
+/// The groups of a node, as its connections use them.
 #[derive(Debug)]
 pub(crate) struct RaftRs {
     events: Sender<Event>,
@@ -53,7 +53,7 @@ pub(crate) struct RaftRs {
 }
 
 impl RaftRs {
-    /// Recovers all groups, or creates them, and begins to run them.
+    /// Recovers or creates all groups, and starts the thread that runs them.
     pub(crate) fn start(options: &NodeOptions, engine: &Engine, links: &Links) -> Result<Self, Failure> {
         let (events, happened) = mpsc::channel();
         let replicas = replica::open(options, engine)?;
@@ -61,7 +61,7 @@ impl RaftRs {
         let transfer = SnapshotTransfer::start(links, groups, events.clone());
         let event_loop = EventLoop::new(options, engine, links, replicas, transfer.clone(), events.clone());
         thread::Builder::new().name("groups".into()).spawn(move || {
-            // A node that cannot trust its log is not a node any more.
+            // The node cannot trust its log any more, so the process ends.
             if let Err(error) = event_loop.run(&happened) {
                 eprintln!("the groups cannot go on: {error:#}");
                 std::process::exit(1);
@@ -71,7 +71,7 @@ impl RaftRs {
     }
 
     fn happens(&self, event: Event) {
-        // When the groups have ended the process does too.
+        // The send fails only when the event loop has ended, and then the process ends too.
         self.events.send(event).unwrap_or(());
     }
 }
@@ -98,10 +98,10 @@ impl Core for RaftRs {
     fn stop(&self) {
         let (ending, ended) = mpsc::channel();
         self.happens(Event::Stop(ending));
-        // It is never sent anything: that it is gone is the answer.
+        // Nothing is ever sent: the sender is dropped when the event loop has stopped.
         ended.recv().unwrap_or(());
     }
 }
 
-/// The machine's snapshots.
+/// A job that saves a snapshot of the state machine.
 pub(crate) type SaveJob = logboom_rsm::SaveJob<Kv>;

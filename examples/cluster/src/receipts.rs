@@ -1,19 +1,19 @@
-//! Which numbered writes of each client are part of a state: what an acknowledgement is checked against.
+//! `Receipts`: the numbers of the writes that a state includes, which acknowledgements are checked against.
 
 use std::collections::BTreeMap;
 
 use bytes::{Buf, BufMut, TryGetError};
 
-/// The numbers of each client whose writes were applied, as ranges: a client numbers its writes to a shard from 1 on
-/// and waits for each, so that all of them are one range but for those that came to nothing.
+/// The numbers of applied writes by client, as ranges. A client numbers its writes to a shard from 1 and waits for
+/// each, so the numbers form one range, interrupted only by writes that failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Receipts {
-    /// By client: the ends, inclusive, of the ranges, by their beginnings.
+    /// By client: the inclusive end of each range, by its beginning.
     clients: BTreeMap<u32, BTreeMap<u64, u64>>,
 }
 
 impl Receipts {
-    /// Notes a write. False if it was noted before: it was applied twice.
+    /// Adds a write. Returns false if it was already there, which means that it was applied twice.
     pub(crate) fn add(&mut self, client: u32, number: u64) -> bool {
         let ranges = self.clients.entry(client).or_default();
         let (mut start, mut end) = (number, number);
@@ -32,13 +32,13 @@ impl Receipts {
         true
     }
 
-    /// Whether the write was noted.
+    /// Whether the write was applied.
     pub(crate) fn contains(&self, client: u32, number: u64) -> bool {
         let ranges = self.clients.get(&client);
         ranges.and_then(|ranges| ranges.range(..=number).next_back()).is_some_and(|(_, last)| *last >= number)
     }
 
-    /// How many writes were noted.
+    /// The number of writes that were applied.
     pub(crate) fn count(&self) -> u64 {
         self.clients.values().flatten().map(|(start, end)| end - start + 1).sum()
     }

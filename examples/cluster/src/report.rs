@@ -1,4 +1,4 @@
-//! The figures of a run.
+//! `Report`: the figures of a run.
 
 use std::{fmt, time::Duration};
 
@@ -7,27 +7,27 @@ use crate::{
     status::Status,
 };
 
-/// Numbers of a run.
+/// The figures of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// How long clients were at work.
+    /// How long clients ran.
     pub(crate) seconds: f64,
     pub(crate) kills: u32,
     pub(crate) partitions: u32,
-    /// From each kill until the cluster had recovered from it.
+    /// The time from each kill until the cluster had recovered.
     pub(crate) recoveries: Vec<Duration>,
-    /// What the nodes did, as far as they could still say it.
+    /// The totals of the nodes, from their last statuses.
     pub(crate) nodes: Status,
     reads: usize,
     writes: usize,
     refused_swaps: usize,
     unknown: usize,
-    /// Microseconds, sorted.
+    /// Sorted, in microseconds.
     latencies: Vec<u64>,
 }
 
 impl Report {
-    /// Counts what clients did.
+    /// Counts the operations of clients.
     pub(crate) fn count(&mut self, history: &[Operation]) {
         for operation in history {
             match (operation.call, operation.answered) {
@@ -41,7 +41,7 @@ impl Report {
         self.latencies.sort_unstable();
     }
 
-    /// The latency that so many of a thousand operations do not exceed, in milliseconds.
+    /// The latency that `per_mille` of a thousand operations do not exceed, in milliseconds.
     fn quantile(&self, per_mille: usize) -> f64 {
         let at = self.latencies.len() * per_mille / 1000;
         let micros = self.latencies.get(at.min(self.latencies.len().saturating_sub(1))).copied().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! A run: clients at work, while processes are killed and cut off from each other, one after the other.
+//! A run: clients send operations while nodes are killed and partitioned, one fault after the other.
 
 use std::{
     sync::{
@@ -21,10 +21,10 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Small segments: they fill, and are used again, within a run.
+/// Segments are small, so that they fill and are recycled within a run.
 const SEGMENT_BYTES: u64 = 4 << 20;
 
-/// The choices of a run, and how far it has come.
+/// The random choices of a run, and its progress.
 struct Run<'o> {
     options: &'o RunOptions,
     chance: fastrand::Rng,
@@ -33,7 +33,7 @@ struct Run<'o> {
     report: Report,
 }
 
-/// Runs a cluster as the options say. False when something was found.
+/// Runs a cluster with these options. Returns false if a check failed.
 pub(crate) fn run(options: &RunOptions) -> Result<bool, Failure> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     let shards = options.shards();
@@ -103,7 +103,7 @@ impl Run<'_> {
         Ok(verdict.is_good())
     }
 
-    /// Makes trouble until there was enough of it, each time when the cluster has recovered from what came before.
+    /// Injects faults until the run is long enough and has enough kills; the cluster recovers before the next fault.
     fn trouble(&mut self) -> Result<(), Failure> {
         let least = Duration::from_secs(self.options.seconds);
         while self.report.kills < self.options.kills || self.begun.elapsed() < least {
@@ -111,7 +111,7 @@ impl Run<'_> {
             match self.chance.u8(0..4) {
                 0 => self.partition()?,
                 _ if is_kill => self.kill()?,
-                // All kills are done, and there is time left: the clients have it to themselves.
+                // All kills are done, and time is left: the clients run without faults.
                 _ => thread::sleep(Duration::from_millis(500)),
             }
             self.cluster.poll()?;
@@ -119,11 +119,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Kills a process, and starts it again at once, or when the others have gone on without it for a while.
+    /// Kills a process, and restarts it at once or after a while in which the others go on without it.
     fn kill(&mut self) -> Result<(), Failure> {
         let node = self.chance.u64(1..=NODES);
         let led = self.cluster.led(node);
-        // At once, before anybody has noticed, or when the others have gone on without it.
+        // At once, before the others notice, or when they have gone on without it.
         let ticks = match self.chance.u8(0..3) {
             0 => 0,
             1 => self.chance.u64(1..20),
@@ -148,7 +148,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Cuts a node off from both others, or from one; at times one is killed meanwhile.
+    /// Cuts a node off from both others or from one, and at times kills a node meanwhile.
     fn partition(&mut self) -> Result<(), Failure> {
         let node = self.chance.u64(1..=NODES);
         let other = 1 + node % NODES;
@@ -180,13 +180,13 @@ impl Run<'_> {
     }
 }
 
-/// Waits for the clients, and gives the histories of all of them, in the order in which each has asked.
+/// Waits for the clients, and returns their histories, each in the order of its client's operations.
 ///
 /// # Errors
-/// When one has panicked: what it was told is gone, and without it nothing can be said of the others' answers.
+/// If a client has panicked: its history is lost, and the answers of the others cannot be checked without it.
 fn join(clients: Vec<(u32, JoinHandle<Vec<Operation>>)>) -> Result<Vec<Operation>, Failure> {
     let mut history = Vec::new();
-    // All are waited for, whatever became of the first.
+    // Join all clients, even if the first has panicked.
     let outcomes: Vec<_> = clients.into_iter().map(|(id, client)| (id, client.join())).collect();
     for (id, outcome) in outcomes {
         history.extend(outcome.map_err(|_| format!("client {id} has panicked"))?);

@@ -1,27 +1,27 @@
-//! How a node is: what the parent waits for, and what the report adds up.
+//! `Status`: the counters of a node, for the parent to wait on and for the report.
 
 use bytes::{Buf, BufMut, TryGetError};
 
-/// Numbers of one life of a node.
+/// The counters of a node since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Status {
-    /// Shards of which it knows the leader.
+    /// The number of shards whose leader it knows.
     pub(crate) known: u64,
-    /// Shards that it leads.
+    /// The number of shards that it leads.
     pub(crate) led: u64,
-    /// Shards that it leads and whose other replicas have everything but the last few entries.
+    /// The number of shards that it leads and whose followers lack at most a few entries.
     pub(crate) settled: u64,
-    /// Elections that it has won.
+    /// The number of elections that it has won.
     pub(crate) elections: u64,
-    /// Snapshots that it has saved, sent, and installed.
+    /// The numbers of snapshots that it has saved, sent, and installed.
     pub(crate) saved: u64,
     pub(crate) sent: u64,
     pub(crate) installed: u64,
-    /// Entries that it has applied.
+    /// The number of entries that it has applied.
     pub(crate) applied: u64,
-    /// Writes to the log, each of one batch for all shards that had something to write.
+    /// The number of batches written to the log, each for all shards that had changes.
     pub(crate) batches: u64,
-    /// Messages to other nodes, and the frames that they went in.
+    /// The numbers of messages sent to other nodes, and of frames that held them.
     pub(crate) messages: u64,
     pub(crate) frames: u64,
 }
@@ -32,7 +32,7 @@ impl Status {
         [known, led, settled, elections, saved, sent, installed, applied, batches, messages, frames]
     }
 
-    /// Adds up the numbers of several lives; what only stands for a moment is of no use then.
+    /// Adds the counters of another node or run. Sums of the momentary ones (`known`, `led`, `settled`) mean nothing.
     pub(crate) fn add(&mut self, mut other: Self) {
         for (mine, others) in self.fields().into_iter().zip(other.fields()) {
             *mine += *others;

@@ -1,4 +1,4 @@
-//! The checks at the end of a run.
+//! `Verdict`: the checks at the end of a run.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +17,10 @@ use crate::{
     wire::{Ask, Reply},
 };
 
-/// How long the replicas may take to come to the same end once nobody writes any more.
+/// The longest that replicas may take to agree once writes have stopped.
 const AGREEMENT_MAX: Duration = Duration::from_secs(60);
 
-/// What was checked, and what was found.
+/// What was checked, and the faults that were found.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) replicas: u64,
@@ -30,8 +30,8 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Reads every replica of every shard, and compares them with each other and with what clients were told. `now` is
-    /// the moment, later than all answers. Leaves the history sorted by register.
+    /// Reads every replica of every shard, and compares it with the other replicas and with the answers to clients.
+    /// `now` must be later than all answers. Leaves the history sorted by register.
     pub(crate) fn reach(
         cluster: &mut Cluster,
         shards: u64,
@@ -56,7 +56,7 @@ impl Verdict {
         Ok(verdict)
     }
 
-    /// Refuses to find good what was not looked at: each client was answered, and something was written.
+    /// Fails a run that tested nothing: each client must have an answer, and at least one write must have succeeded.
     pub(crate) fn weigh(&mut self, clients: u32, history: &[Operation]) {
         for client in 1..=clients {
             let answered = history.iter().any(|operation| operation.client == client && operation.answered.is_some());
@@ -76,7 +76,7 @@ impl Verdict {
         self.faults.is_empty()
     }
 
-    /// The state of a shard, if all replicas come to have the same.
+    /// The state of a shard, if all replicas reach the same.
     fn agree(&mut self, cluster: &mut Cluster, shard: u64) -> Result<Option<State>, Failure> {
         let begun = Instant::now();
         loop {
@@ -104,7 +104,7 @@ impl Verdict {
         }
     }
 
-    /// Every write that was acknowledged is part of the state, once; and no other but those that were asked.
+    /// Checks that the state has every acknowledged write once, and no write that no client sent.
     fn check_receipts(&mut self, shard: u64, state: &State, history: &[Operation]) {
         let writes = || history.iter().filter(|operation| operation.number > 0);
         let mut applied = 0;
@@ -128,7 +128,7 @@ impl Verdict {
         }
     }
 
-    /// Some order of the operations on a register explains all answers, and what it has in the end.
+    /// Checks that some order of the operations on a register explains all answers and its final value.
     fn check_register(&mut self, state: &State, history: &[Operation], now: u64) {
         let Some(first) = history.first() else { return };
         let last = Answer::Value(state.get(first.key));

@@ -10,33 +10,33 @@ use crate::{
     status::Status,
 };
 
-/// The longest frame: a chunk of a snapshot, or the messages of many groups.
+/// The most bytes of a frame, which holds a chunk of a snapshot or the messages of many groups.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
-/// What a client asks a node.
+/// A request of a client to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// The value of a register, as new as the moment of asking.
+    /// A linearizable read of a register.
     Get { shard: u64, key: u32 },
-    /// To have a [command](crate::kv::Command) replicated and applied.
+    /// Replicates and applies a [command](crate::kv::Command).
     Write { shard: u64, command: Bytes },
-    /// How the node is.
+    /// The status of the node.
     Status,
-    /// The node's replica of a shard, as far as it has come.
+    /// The node's replica of a shard, up to its applied index.
     Dump { shard: u64 },
 }
 
-/// What a node answers.
+/// The answer of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Value(Option<u64>),
     Done(Outcome),
-    /// It was not done, and will not be: this node does not lead the shard, but maybe that one.
+    /// The request was not performed, and will not be: this node does not lead the shard, but the named one may.
     Elsewhere(Option<u64>),
-    /// Unknown: it may have been done, or may still be.
+    /// The outcome is unknown: the request may have been performed, or may still be.
     Unknown,
     Status(Box<Status>),
-    /// The last index that is applied, and the [state](crate::kv::State).
+    /// The last applied index, and the [state](crate::kv::State).
     Dump {
         applied: u64,
         state: Bytes,
@@ -120,7 +120,7 @@ impl Reply {
                 to.put_u8(3);
                 put_option(*leader, &mut to);
             }
-            // No client waits for raft's own entries.
+            // No client waits for an entry that raft writes for itself.
             Self::Unknown | Self::Done(Outcome::Nothing) => to.put_u8(4),
             Self::Status(status) => {
                 to.put_u8(5);

@@ -1,4 +1,4 @@
-//! The checker on histories that it must accept or refuse, and beside a search through all orders.
+//! Tests the checker on histories that it must accept or reject, and compares it with an exhaustive search.
 
 use super::*;
 
@@ -111,7 +111,8 @@ fn too_much_at_once_is_said() {
     assert_eq!(check(&history), Err(Violation::TooMany(OPEN_MAX)));
 }
 
-/// Random short histories, some of them right by construction and some spoiled, beside a search through all orders.
+/// Compares the checker with an exhaustive search, on random short histories of which some are valid and some are
+/// spoiled.
 #[test]
 fn it_agrees_with_trying_all_orders() {
     let seed = std::env::var("LOGBOOM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(fastrand::u64(..));
@@ -140,8 +141,8 @@ fn random(chance: &mut fastrand::Rng, value: u64) -> Operation {
     operation(0, call, invoked, answered)
 }
 
-/// Whether the operations can be put in an order that explains them, from a register with `value` on: any one may be
-/// next that was asked no later than the first answer among all that are left.
+/// Whether some order explains the operations, starting from a register with `value`. An operation may come next if it
+/// was asked no later than the first answer among those that are left.
 fn exhaustive(left: &[Operation], value: Option<u64>) -> bool {
     let first_answer = left.iter().filter_map(|operation| operation.answered.map(|(at, _)| at)).min();
     let Some(first_answer) = first_answer else { return true };

@@ -1,4 +1,4 @@
-//! Questions to other nodes, and their answers: over links that may lose either.
+//! `Calls`: requests to other nodes and their answers, over links that may lose either.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::messages::{Answer, Question};
 use crate::links::Links;
 
-/// The questions that wait for an answer.
+/// The requests that wait for an answer.
 #[derive(Debug)]
 pub(crate) struct Calls {
     links: Links,
@@ -23,15 +23,15 @@ pub(crate) struct Calls {
     pub(crate) frames: AtomicU64,
 }
 
-/// A frame, as it arrives.
+/// A frame that arrived.
 pub(crate) enum Arrived {
-    /// A question about a shard, with the number that its answer is to have.
+    /// A request to a shard, and the number that its answer must have.
     Question { number: u64, shard: u64, question: Question },
-    /// An answer, which was passed to its waiter.
+    /// An answer, which was passed to the caller that waits for it.
     Answer,
 }
 
-/// Drops a question when its waiter is gone.
+/// Forgets a request when its caller stops waiting.
 struct Waiting<'c>(&'c Calls, u64);
 
 impl Calls {
@@ -40,7 +40,7 @@ impl Calls {
         Self { links: links.clone(), asked, waiting: Mutex::default(), frames }
     }
 
-    /// Asks, and waits for the answer as long as `patience` lasts.
+    /// Sends a request, and waits at most `patience` for the answer.
     pub(crate) async fn ask(
         &self,
         peer: u64,
@@ -68,11 +68,11 @@ impl Calls {
         frame.put_u8(1);
         frame.put_u64_le(number);
         answer.put(&mut frame);
-        // Who asked has no more patience than for this.
+        // If the answer is lost, the caller's wait times out.
         self.send(peer, frame).unwrap_or(());
     }
 
-    /// Takes a frame of another node.
+    /// Takes a frame from another node.
     pub(crate) fn take(&self, mut frame: Bytes) -> Result<Arrived, Failure> {
         let is_answer = frame.try_get_u8()? != 0;
         let number = frame.try_get_u64_le()?;

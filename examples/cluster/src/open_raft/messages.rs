@@ -14,21 +14,21 @@ use super::Types;
 pub(crate) enum Question {
     Append(AppendEntriesRequest<Types>),
     Vote(VoteRequest<u64>),
-    /// The manifest of a snapshot that is going to arrive.
+    /// The manifest of a snapshot that will be sent.
     Snapshot(Bytes),
     Chunk(Chunk),
-    /// The snapshot has arrived, and is to replace the state.
+    /// The snapshot was sent completely, and must replace the state.
     Install(Vote<u64>, SnapshotMeta<u64, EmptyNode>),
 }
 
-/// Its answer.
+/// The answer to a request.
 pub(crate) enum Answer {
     Append(AppendEntriesResponse<u64>),
     Vote(VoteResponse<u64>),
-    /// The part of the snapshot that is wanted next; `None` when all of it is there.
+    /// The position of the next chunk to send; `None` when the snapshot is complete.
     Wanted(Option<Position>),
     Installed(Vote<u64>),
-    /// It cannot, and says why.
+    /// The request failed, for this reason.
     Failed(String),
 }
 
@@ -69,7 +69,7 @@ impl Question {
         }
     }
 
-    /// `None` for what is no question.
+    /// Decodes a request; `None` if the bytes are not one.
     pub(crate) fn take(mut bytes: Bytes) -> Option<Self> {
         let from = &mut &bytes.clone()[..];
         Some(match u8::take(from)? {
@@ -133,7 +133,7 @@ impl Answer {
         }
     }
 
-    /// `None` for what is no answer.
+    /// Decodes an answer; `None` if the bytes are not one.
     pub(crate) fn take(bytes: &[u8]) -> Option<Self> {
         let from = &mut &bytes[..];
         Some(match u8::take(from)? {
@@ -182,7 +182,7 @@ fn take_id(from: &mut &[u8]) -> Option<Option<LogId<u64>>> {
     Some(Some(LogId { leader_id, index: u64::take(from)? }))
 }
 
-/// An entry in the parts that the log stores as well.
+/// Encodes an entry in the same parts as the log stores.
 fn put_entry(entry: Entry<Types>, to: &mut Vec<u8>) {
     let Parts { leader, index, content } = entry.into_parts();
     leader.term().put(to);
@@ -198,7 +198,7 @@ fn put_entry(entry: Entry<Types>, to: &mut Vec<u8>) {
     to.extend_from_slice(&payload);
 }
 
-/// The payload shares the memory of the frame, `whole`.
+/// Decodes an entry. Its payload shares the memory of the frame `whole`.
 fn take_entry(whole: &Bytes, from: &mut &[u8]) -> Option<Entry<Types>> {
     let term = u64::take(from)?;
     let leader = LeaderId::take(term, from)?;
@@ -217,7 +217,7 @@ fn take_entry(whole: &Bytes, from: &mut &[u8]) -> Option<Entry<Types>> {
     Entry::from_parts(Parts { leader, index, content }).ok()
 }
 
-/// All members vote, and there is nothing to know of a node but its number.
+/// Encodes a membership. All members are voters, and a node has no data but its number.
 fn put_membership(stored: &StoredMembership<u64, EmptyNode>, to: &mut Vec<u8>) {
     put_id(*stored.log_id(), to);
     let configs = stored.membership().get_joint_config();

@@ -1,4 +1,4 @@
-//! Openraft's network: a client for each shard and peer, over the calls that all of them share.
+//! Openraft's network: a client for each shard and peer, over shared `Calls`.
 
 use std::{
     fmt,
@@ -25,20 +25,20 @@ use super::{
     messages::{Answer, Question},
 };
 
-/// Makes clients to the other replicas of a shard.
+/// Makes clients of the other replicas of a shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub(crate) calls: Arc<Calls>,
     pub(crate) shard: u64,
-    /// The pause before a peer that did not answer is asked again.
+    /// The pause before the next request to a peer that did not answer.
     pub(crate) pause: Duration,
-    /// How long a peer may take for a step of a snapshot.
+    /// The longest that a peer may take for one step of a snapshot transfer.
     pub(crate) patience: Duration,
-    /// Counts the snapshots that have arrived.
+    /// Counts the snapshots that were sent completely.
     pub(crate) sent: Arc<AtomicU64>,
 }
 
-/// A client to another replica.
+/// A client of another replica.
 #[derive(Debug)]
 pub(crate) struct Peer {
     network: Network,
@@ -63,7 +63,7 @@ impl Peer {
         }
     }
 
-    /// Sends the chunks that the other wants, until it has all, and has it install them.
+    /// Sends the chunks that the peer asks for until it has all, and tells it to install the snapshot.
     async fn send(&self, vote: Vote<u64>, snapshot: Snapshot<Types>) -> Result<Vote<u64>, Failure> {
         let Snapshot { meta, snapshot } = snapshot;
         let manifest = snapshot.manifest_bytes().ok_or("there is nothing to send")?;
@@ -122,7 +122,7 @@ impl RaftNetwork<Types> for Peer {
     }
 }
 
-/// The peer is left alone for a while.
+/// An error after which openraft pauses before its next request to the peer.
 fn unreachable(answer: Result<Answer, Failure>) -> RPCError<u64, EmptyNode, RaftError<u64>> {
     let why = match answer {
         Ok(_) => "the answer is to another question".into(),
@@ -131,7 +131,7 @@ fn unreachable(answer: Result<Answer, Failure>) -> RPCError<u64, EmptyNode, Raft
     RPCError::Unreachable(Unreachable::new(&Why(why)))
 }
 
-/// A reason in words.
+/// An error that is only a text.
 #[derive(Debug)]
 struct Why(String);
 

@@ -35,10 +35,10 @@ use crate::{
     wire::{Ask, Reply},
 };
 
-/// Bunches of groups whose clocks tick together.
+/// The number of bunches of groups whose clocks tick together.
 const BUNCHES: u64 = 10;
 
-/// Events that one turn takes at most.
+/// The most events that one turn takes.
 const EVENTS_MAX: usize = 4096;
 
 /// Ticks after which an unconfirmed snapshot is given up, and after which leadership is transferred.
@@ -57,7 +57,7 @@ pub(crate) struct EventLoop {
     saver: Sender<(u64, SaveJob)>,
     status: Status,
     bunch: Duration,
-    /// Bunches that have ticked.
+    /// The number of bunches that have ticked so far.
     ticked: u64,
 }
 
@@ -86,7 +86,7 @@ impl EventLoop {
         }
     }
 
-    /// Works until it is told to stop, or fails.
+    /// Runs until a stop event or a failure.
     pub(crate) fn run(mut self, happened: &Receiver<Event>) -> Result<(), Failure> {
         let mut next = Instant::now();
         loop {
@@ -103,7 +103,7 @@ impl EventLoop {
             }
             if next <= Instant::now() {
                 self.tick();
-                // A node that was held up does not make up for it: its clocks have stood still.
+                // A delayed node does not catch up on missed ticks.
                 next = (next + self.bunch).max(Instant::now());
             }
             self.turn()?;
@@ -128,7 +128,7 @@ impl EventLoop {
                 let is_good = self.touch(shard).is_some_and(|replica| replica.saved(saved));
                 self.status.saved += u64::from(is_good);
             }
-            // The turn that follows asks the writer.
+            // The turn that follows asks the writer what is durable.
             Event::Durable | Event::Stop(_) => {}
         }
         Ok(())
@@ -165,7 +165,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Lets the clocks of one bunch of groups go on.
+    /// Ticks the clocks of the next bunch of groups.
     fn tick(&mut self) {
         self.ticked += 1;
         let (bunch, tick) = (self.ticked % BUNCHES, self.ticked / BUNCHES);
@@ -184,7 +184,7 @@ impl EventLoop {
         late.into_iter().for_each(|(shard, peer)| self.settle(shard, peer, false));
     }
 
-    /// Tells the core what became of a snapshot, and lets go of it.
+    /// Reports the outcome of a snapshot transfer to the raft core, and releases the snapshot.
     fn settle(&mut self, shard: u64, peer: u64, is_good: bool) {
         let Some(replica) = self.touch(shard) else { return };
         if replica.sending.remove(&peer).is_some() {
@@ -194,7 +194,7 @@ impl EventLoop {
         }
     }
 
-    /// Lets groups go on until none has anything more to say, and then sends what there is to send.
+    /// Handles the `Ready`s of touched groups until none is left, and then flushes the outbox.
     fn turn(&mut self) -> Result<(), Failure> {
         self.release()?;
         while !self.touched.is_empty() {
@@ -206,13 +206,13 @@ impl EventLoop {
         Ok(())
     }
 
-    /// What the touched groups want: messages of leaders go out at once, the rest is to be written.
+    /// Takes the `Ready` of each touched group. Messages that need not wait are sent at once; the rest must be written.
     fn collect(&mut self) -> Result<Vec<(u64, Ready)>, Failure> {
         let mut readys = Vec::new();
         for shard in std::mem::take(&mut self.touched) {
             let Some(replica) = find(&mut self.replicas, shard) else { continue };
             if !replica.node.has_ready() {
-                // What was committed earlier may have become durable here, or a snapshot be wanted.
+                // Earlier commits may have become durable here, or a follower may need a snapshot.
                 self.apply(shard, None)?;
                 continue;
             }
@@ -230,7 +230,7 @@ impl EventLoop {
         Ok(readys)
     }
 
-    /// Writes what groups want written, all of it in one batch, and goes on without waiting for the disk.
+    /// Submits the changes of all groups as one batch, without waiting for the disk.
     fn save(&mut self, mut readys: Vec<(u64, Ready)>) -> Result<(), Failure> {
         if readys.is_empty() {
             return Ok(());
@@ -238,7 +238,7 @@ impl EventLoop {
         let mut committed = Vec::with_capacity(readys.len());
         let mut round = Round::new();
         for (shard, ready) in &mut readys {
-            // The driver reads them from the log, whose memory they share, so only their end matters.
+            // The driver reads the entries from the log, whose memory they share, so only the last index is needed.
             committed.push(ready.take_committed_entries().last().map(|entry| entry.index));
             if let Some(replica) = find(&mut self.replicas, *shard) {
                 round.save(replica.group(), ready);
@@ -262,7 +262,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Sends what waited for what is durable by now, and tells the cores.
+    /// Sends the messages that waited for writes that are durable now, and tells the raft cores.
     fn release(&mut self) -> Result<(), Failure> {
         for saved in self.writer.persisted()? {
             let shard = saved.shard.0;
@@ -289,8 +289,8 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Ends a group of which something is lost; its peers go on without it. Who waits for it is told by the end of its
-    /// answers.
+    /// Drops a replica whose shard is in quarantine; its peers go on without it. Its waiting clients get
+    /// [`Reply::Unknown`], since their `Answer`s are dropped.
     fn give_up(&mut self, shard: u64) {
         let slot = usize::try_from(shard).ok().and_then(|at| self.replicas.get_mut(at));
         if let Some(replica) = slot.and_then(Option::take) {
@@ -328,7 +328,7 @@ fn find(replicas: &mut [Option<Replica>], shard: u64) -> Option<&mut Replica> {
     replicas.get_mut(usize::try_from(shard).ok()?)?.as_mut()
 }
 
-/// A thread that saves snapshots, one after the other.
+/// Starts a thread that saves one snapshot after the other.
 fn start_saver(events: Sender<Event>) -> Sender<(u64, SaveJob)> {
     let (saver, jobs) = mpsc::channel::<(u64, SaveJob)>();
     thread::spawn(move || {

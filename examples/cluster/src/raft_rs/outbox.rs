@@ -10,25 +10,25 @@ use raft::eraftpb::Message;
 
 use crate::links::Links;
 
-/// A frame is sent when it has so many bytes, or when the turn ends.
+/// A frame is sent when it has this many bytes, or when the turn ends.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// A packet of a frame, for one shard.
+/// A part of a frame, for one shard.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Packet {
     /// A message of the raft core.
     Message(u64, Message),
-    /// A snapshot begins; the message waits until it is there.
+    /// A snapshot transfer begins; the message is delivered when the snapshot has arrived.
     Snapshot(u64, Message),
-    /// A part of it.
+    /// A chunk of the snapshot.
     Chunk(u64, Chunk),
-    /// That was all of it.
+    /// The last chunk was sent.
     End(u64),
-    /// The answer: it is there, or has come to nothing.
+    /// The answer of the receiver: whether it has the snapshot.
     Taken { shard: u64, is_good: bool },
 }
 
-/// Letters that wait for the end of the turn.
+/// The packets that wait for the end of the turn.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     links: Links,
@@ -43,7 +43,7 @@ impl Outbox {
         Self { links: links.clone(), frames, messages: 0, sent: 0 }
     }
 
-    /// Adds a packet to the frame for `to`. False if a frame was lost.
+    /// Adds a packet to the frame for `to`. Returns false if a frame was dropped.
     pub(crate) fn post(&mut self, to: u64, packet: &Packet) -> bool {
         let Some(frame) = self.frames.get_mut(&to) else { return false };
         packet.put(frame);
@@ -55,7 +55,7 @@ impl Outbox {
         self.links.send(to, std::mem::take(frame))
     }
 
-    /// Sends what there is. False if a frame was lost.
+    /// Sends all frames. Returns false if one was dropped.
     pub(crate) fn flush(&mut self) -> bool {
         let mut arrives = true;
         for (peer, frame) in self.frames.iter_mut().filter(|(_, frame)| !frame.is_empty()) {
@@ -66,7 +66,7 @@ impl Outbox {
     }
 }
 
-/// The packets of a frame; what cannot be read ends them.
+/// Decodes the packets of a frame, up to the first that cannot be decoded.
 pub(crate) fn open(mut frame: Bytes) -> Vec<Packet> {
     let mut packets = Vec::new();
     while !frame.is_empty() {
@@ -107,7 +107,7 @@ impl Packet {
         }
     }
 
-    /// What it has shares the memory of the frame.
+    /// Decodes a packet, which shares the memory of the frame.
     fn take(from: &mut Bytes) -> Result<Self, Failure> {
         let kind = from.try_get_u8()?;
         let shard = from.try_get_u64_le()?;

@@ -1,4 +1,4 @@
-//! This node's replica of one shard: raft-rs' node, the driver of its machine, and the clients that wait for it.
+//! `Replica`: the raft-rs node of one shard, the driver of its state machine, and the clients that wait for it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,38 +20,38 @@ use crate::{
     wire::Reply,
 };
 
-/// Ticks without word from a leader before there is an election: this many to twice as many.
+/// The least ticks without a message of the leader before an election starts; the most are twice as many.
 const ELECTION_TICKS: usize = 15;
 /// Ticks between two heartbeats of a leader.
 const HEARTBEAT_TICKS: usize = 3;
 
-/// Entries behind which a snapshot is saved, and that stay in the log: few, so that a node that was down for a second
-/// needs snapshots of busy shards.
+/// The number of new entries after which a snapshot is saved, and of entries that stay in the log then. It is small, so
+/// that a node that was down for a second needs snapshots of busy shards.
 const SNAPSHOT_ENTRIES: u64 = 200;
 const KEPT_ENTRIES: u64 = 20;
 
-/// Entries that a follower may lack for its leader to be content.
+/// A follower counts as caught up if it lacks at most this many entries.
 const SLACK: u64 = 32;
 
-/// One shard on this node.
+/// The replica of one shard on this node.
 pub(crate) struct Replica {
     shard: u64,
     engine: Engine,
     pub(crate) node: RawNode<Group>,
     driver: Driver<Kv>,
-    /// Writes that were proposed here, by index: the term, and who waits.
+    /// The writes that were proposed here, by index: the term, and the client that waits.
     proposed: BTreeMap<u64, (u64, Answer)>,
-    /// Reads that raft has not answered, by number: the key, and who waits.
+    /// The reads that raft has not confirmed, by number: the key, and the client that waits.
     asked: HashMap<u64, (u32, Answer)>,
-    /// Reads that wait until an index is applied.
+    /// The reads that wait until an index is applied.
     reads: Vec<(u64, u32, Answer)>,
     reads_begun: u64,
-    /// The snapshots that are under way from here, by follower: the turn by which they must have arrived.
+    /// The snapshots being sent, by follower: the tick by which each must have arrived.
     pub(crate) sending: BTreeMap<u64, u64>,
     is_leader: bool,
 }
 
-/// Opens the replicas of all shards on this node, and creates those that are not there yet.
+/// Opens the replicas of all shards on this node, and creates the missing ones.
 pub(crate) fn open(options: &NodeOptions, engine: &Engine) -> Result<Vec<Replica>, Failure> {
     let is_new = |id: &ShardId| engine.shard(*id).next().is_none();
     let members = ConfState::from(((1..=NODES).collect::<Vec<_>>(), Vec::new()));
@@ -100,7 +100,7 @@ impl Replica {
         self.node.store()
     }
 
-    /// The membership that snapshots state: the only one there is.
+    /// Sets the membership that snapshots state; it never changes.
     fn label(&mut self) -> Result<(), Failure> {
         let spec = self.group().snapshot_spec(self.driver.applied().unwrap_or(0))?;
         Ok(self.driver.set_membership(spec.membership.into())?)
@@ -110,7 +110,7 @@ impl Replica {
         Some(self.node.raft.leader_id).filter(|id| *id != INVALID_ID)
     }
 
-    /// Proposes a write, which is answered when it is applied.
+    /// Proposes a write; the client is answered when it is applied.
     pub(crate) fn write(&mut self, command: &[u8], answer: Answer) {
         if !self.is_leader || self.node.propose(Vec::new(), command.to_vec()).is_err() {
             return answer.give(Reply::Elsewhere(self.leader()));
@@ -119,7 +119,7 @@ impl Replica {
         self.proposed.insert(place, (self.node.raft.term, answer));
     }
 
-    /// Reads a register as of now: a leader that asks its followers whether it still is one, instead of the log.
+    /// Reads a register linearizably: the leader asks its followers whether it still leads, and appends no entry.
     pub(crate) fn read(&mut self, key: u32, answer: Answer) {
         if !self.is_leader || !self.node.raft.commit_to_current_term() {
             return answer.give(Reply::Elsewhere(self.leader()));
@@ -129,7 +129,7 @@ impl Replica {
         self.node.read_index(self.reads_begun.to_le_bytes().to_vec());
     }
 
-    /// Notes that reads may be answered once their index is applied.
+    /// Moves confirmed reads to those that wait for their index to be applied.
     pub(crate) fn readable(&mut self, states: Vec<ReadState>) {
         for state in states {
             let number = state.request_ctx.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -139,30 +139,30 @@ impl Replica {
         }
     }
 
-    /// Follows what the core says it is now. True when it has become the leader.
+    /// Follows a change of the raft core's role. Returns true if this replica has become the leader.
     pub(crate) fn is(&mut self, role: StateRole) -> bool {
         let was = std::mem::replace(&mut self.is_leader, role == StateRole::Leader);
         if was && !self.is_leader {
-            // Reads were not done; writes may still be, but nobody here will know soon.
+            // The reads were not performed. The writes may still be committed, but this node cannot tell.
             let leader = self.leader();
             self.asked.drain().for_each(|(_, (_, answer))| answer.give(Reply::Elsewhere(leader)));
             self.proposed.clear();
-            // The core drops these without a report; their leases would hold the log.
+            // The core forgets these transfers without a report, and their leases would keep the log from compaction.
             std::mem::take(&mut self.sending).into_keys().for_each(|peer| self.group().sent(peer));
         }
         self.is_leader && !was
     }
 
-    /// Begins anew with the snapshot that has just become the group's: the log has moved from under the machine, which
-    /// may have had something to apply of what was there.
+    /// Reopens the driver after the group has installed a snapshot: the log now begins after the snapshot, and the old
+    /// driver may still have had earlier entries to apply.
     pub(crate) fn load(&mut self) -> Result<(), Failure> {
         self.driver = open_driver(self.shard, &self.engine)?;
         self.proposed.clear();
         self.label()
     }
 
-    /// Applies the log up to `committed`, as far as it is durable here, and answers who waits for it. Gives the number
-    /// of entries, and the snapshot that is due.
+    /// Applies the log up to `committed`, as far as it is durable here, and answers the clients that wait. Returns the
+    /// number of entries, and the job of a snapshot that is due.
     pub(crate) fn apply(&mut self, committed: Option<u64>) -> Result<(usize, Option<SaveJob>), Failure> {
         committed.into_iter().for_each(|index| self.driver.commit(index));
         let mut count = 0;
@@ -170,14 +170,14 @@ impl Replica {
             count += applied.outputs.len();
             for (entry, outcome) in applied.entries.iter().zip(applied.outputs) {
                 if let Some((term, answer)) = self.proposed.remove(&entry.index) {
-                    // Another entry in its place: what was proposed there is nowhere, and never will be.
+                    // If another entry was committed at this index, the proposed one will never be applied.
                     let is_it = term == entry.term;
                     answer.give(if is_it { Reply::Done(outcome) } else { Reply::Elsewhere(self.leader()) });
                 }
             }
         }
         let applied = self.driver.applied().unwrap_or(0);
-        // Tell the core that a snapshot is applied only when it is durable, not already when it is loaded.
+        // Tell the core that a snapshot is applied when it is durable, not as soon as it is loaded.
         let told = applied.min(self.node.raft.raft_log.persisted);
         if told > self.node.raft.raft_log.applied {
             self.node.advance_apply_to(told);
@@ -204,25 +204,25 @@ impl Replica {
         Ok(())
     }
 
-    /// A snapshot was saved: it becomes the group's, and the log behind it goes. One that came to nothing is tried
-    /// again by policy.
+    /// Registers a saved snapshot for the group and compacts the log below it. Returns false if that failed; the policy
+    /// asks for another one then.
     pub(crate) fn saved(&mut self, saved: logboom_rsm::Saved) -> bool {
         let finished = self.driver.finish(saved);
         finished.inspect_err(|error| eprintln!("a snapshot of shard {}: {error:#}", self.shard)).is_ok()
     }
 
-    /// Takes a message of a peer. What the core refuses, as an answer to what it does not know of any more, is lost.
+    /// Takes a message from a peer. A message that the core refuses, such as an outdated answer, is dropped.
     pub(crate) fn take(&mut self, message: Message) {
         drop(self.node.step(message));
     }
 
-    /// The state, as far as it has come here.
+    /// The state, up to the applied index here.
     pub(crate) fn dump(&self) -> Result<Reply, Failure> {
         let state = self.driver.reader().lookup(&())?;
         Ok(Reply::Dump { applied: self.driver.applied().unwrap_or(0), state: state.encode().into() })
     }
 
-    /// Adds how the shard is.
+    /// Adds this shard to the status.
     pub(crate) fn count(&self, status: &mut Status) {
         let raft = &self.node.raft;
         status.known += u64::from(self.leader().is_some());
@@ -234,7 +234,7 @@ impl Replica {
         }
     }
 
-    /// Hands the shard over to the node that is to lead it when all are well, so that each leads as many as the others.
+    /// Transfers leadership to the shard's preferred node, so that each node leads as many shards as the others.
     pub(crate) fn hand_over(&mut self) {
         let preferred = 1 + self.shard % NODES;
         let raft = &self.node.raft;
@@ -246,7 +246,7 @@ impl Replica {
     }
 }
 
-/// The driver of the shard's machine, as far as the newest snapshot goes.
+/// Opens the driver of the shard's state machine at the newest snapshot.
 fn open_driver(shard: u64, engine: &Engine) -> Result<Driver<Kv>, Failure> {
     let policy = SnapshotPolicy {
         every_entries: Some(SNAPSHOT_ENTRIES),

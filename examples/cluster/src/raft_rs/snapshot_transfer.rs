@@ -1,7 +1,7 @@
 //! `SnapshotTransfer`: sends and receives snapshots on separate threads, so that groups do not wait for the disk.
 //!
-//! The core's `MsgSnapshot` has the manifest; the chunks go beside it. The receiver gives the message to its core when
-//! all chunks are here, verified and synced, and only then tells the sender that it has them.
+//! The core's `MsgSnapshot` has the manifest; the chunks are sent separately. The receiver passes the message to its
+//! core when all chunks are verified and synced, and only then tells the sender that it has the snapshot.
 
 use std::{
     collections::HashMap,
@@ -20,14 +20,14 @@ use super::{
 };
 use crate::links::Links;
 
-/// Two threads, one for each direction.
+/// The queues of two threads, one for each direction.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotTransfer {
     out: Sender<Outgoing>,
     back: Sender<(u64, Packet)>,
 }
 
-/// A snapshot to be sent: the core's message, and the lease that keeps the file.
+/// A snapshot to send: the core's message, and the lease that keeps the file.
 #[derive(Debug)]
 struct Outgoing {
     shard: u64,
@@ -46,7 +46,7 @@ impl SnapshotTransfer {
         Self { out, back }
     }
 
-    /// Sends the snapshot of a `MsgSnapshot`. The outcome is an event.
+    /// Sends the snapshot of a `MsgSnapshot`. The outcome is an [`Event`].
     pub(crate) fn send(&self, shard: u64, message: Message, lease: Lease) {
         self.out.send(Outgoing { shard, message, lease }).unwrap_or(());
     }
@@ -80,7 +80,7 @@ fn send(shard: u64, message: Message, lease: &Lease, outbox: &mut Outbox) -> Res
 /// The receiving side.
 struct SnapshotReceiver {
     groups: HashMap<u64, Group>,
-    /// Transfers by shard and sender. Each ends with the last chunk, or when another one begins.
+    /// The running transfers, by shard and sender. Each ends with the last chunk, or when another one begins.
     coming: HashMap<(u64, u64), (Message, Receiver)>,
     outbox: Outbox,
     events: Sender<Event>,
@@ -125,7 +125,7 @@ impl SnapshotReceiver {
         let group = self.groups.get(&shard).ok_or("there is no such group")?;
         match group.receive(message.get_snapshot(), &Stop::new()) {
             Ok(receiver) => drop(self.coming.insert((shard, from), (message, receiver))),
-            // This node has it, or a newer one: the core knows what to answer.
+            // This node already has this snapshot, or a newer one, and the core answers accordingly.
             Err(Error::Engine(logboom::Error::Snapshot(SnapshotError::Stale { .. }))) => {
                 self.arrived(shard, from, message);
             }
@@ -139,7 +139,7 @@ impl SnapshotReceiver {
         self.answer(shard, from, true);
     }
 
-    /// An answer that is lost is made up for by the sender's patience.
+    /// Answers the sender. If the answer is lost, the sender times out.
     fn answer(&mut self, shard: u64, to: u64, is_good: bool) {
         self.outbox.post(to, &Packet::Taken { shard, is_good });
         self.outbox.flush();
