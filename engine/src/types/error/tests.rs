@@ -141,19 +141,12 @@ fn a_walk_along_the_sources_prints_nothing_twice() {
 #[test]
 fn every_variant_has_its_row_and_the_document_has_the_tables() {
     for (source, name) in [(include_str!("../error.rs"), "Error"), (include_str!("read_error.rs"), "ReadError")] {
-        let (before, body) = source.split_once(&format!("pub enum {name} {{\n")).expect("it is here");
-        let body = body.split_once("\n}\n").map_or("", |(body, _)| body);
-        let variant = |line: &'static str| {
-            let variant = line.strip_prefix("    ")?.split([' ', '(', ',']).next()?;
-            variant.starts_with(|first: char| first.is_ascii_uppercase()).then_some(variant)
-        };
-        let mut variants: Vec<&str> = body.lines().filter_map(variant).collect();
-        variants.sort_unstable();
+        let (before, _) = source.split_once(&format!("pub enum {name} {{\n")).expect("it is here");
         let table: Vec<&str> = before.lines().filter_map(|line| line.strip_prefix("/// ")).collect();
         let table = &table[table.iter().position(|line| line.starts_with("| ")).expect("the heading")..];
         let table: Vec<&str> = table.iter().copied().take_while(|line| line.starts_with('|')).collect();
         let rows = table.iter().filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0));
-        assert_eq!(rows.collect::<Vec<_>>(), variants);
+        assert_eq!(rows.collect::<Vec<_>>(), variants(source, name));
         let document = include_str!("../../../../docs/errors.md");
         let (_, section) = document.split_once(&format!("`logboom::{name}`")).expect("its section");
         let section = section.lines().skip_while(|line| !line.starts_with('|'));
@@ -185,6 +178,62 @@ fn bugs_and_panics_are_no_configuration_errors() {
         assert_eq!(poison(bug), "the log failed earlier: a bug of Logboom: a rule");
     }
     assert!(matches!(Error::from(Wal::Unsupported("an option".to_owned())), Error::Config { .. }));
+}
+
+/// The names of an enum's variants, from its source.
+fn variants(source: &'static str, name: &str) -> Vec<&'static str> {
+    let (_, body) = source.split_once(&format!("pub enum {name} {{\n")).expect("it is here");
+    let body = body.split_once("\n}\n").map_or("", |(body, _)| body);
+    let variant = |line: &'static str| {
+        let variant = line.strip_prefix("    ")?.split([' ', '(', ',']).next()?;
+        variant.starts_with(|first: char| first.is_ascii_uppercase()).then_some(variant)
+    };
+    let mut variants: Vec<&str> = body.lines().filter_map(variant).collect();
+    variants.sort_unstable();
+    variants
+}
+
+/// The name of an error's variant.
+fn name_of(error: &impl fmt::Debug) -> String {
+    let text = format!("{error:?}");
+    text.split([' ', '(']).next().unwrap_or_default().to_owned()
+}
+
+/// `Io` is to be tried again, so nothing else may become it.
+#[test]
+fn every_error_of_the_log_has_its_place() {
+    use logboom_wal::{Error as Wal, IdentityFault, SegmentId};
+    let what = || "a text".to_owned();
+    let io = Wal::Io { what: "writing".into(), error: io::Error::from_raw_os_error(5).into() };
+    let all = [
+        (Wal::Abandoned, "Abandoned"),
+        (Wal::Bug { what: "a rule".into() }, "Bug"),
+        (Wal::Busy, "Busy"),
+        (Wal::Closed, "Closed"),
+        (Wal::Exhausted, "Exhausted"),
+        (Wal::Foreign(what()), "Foreign"),
+        (Wal::Forked { owner: 1 }, "Forked"),
+        (Wal::Full { capacity: Capacity::Device, error: None }, "Full"),
+        (Wal::Gone(SegmentId(1)), "Bug"),
+        (Wal::Identity(IdentityFault::default().into()), "Identity"),
+        (io.clone(), "Io"),
+        (Wal::Misuse { what: what() }, "Bug"),
+        (Wal::NewerFormat { found: 9, supported: 2 }, "NewerFormat"),
+        (Wal::Poisoned { first: io.clone().into() }, "Poisoned"),
+        (Wal::Target(io.into()), "Target"),
+        (Wal::TooLarge { bytes: 9, limit: 8 }, "TooLarge"),
+        (Wal::TooMany { records: 9 }, "TooLarge"),
+        (Wal::Unsupported(what()), "Config"),
+    ];
+    let given: Vec<String> = all.iter().map(|(error, _)| name_of(error)).collect();
+    let mut variants = variants(include_str!("../../../../wal/src/types/error.rs"), "Error");
+    // Only the log can make one: the tests of damaged directories meet it.
+    variants.retain(|&variant| variant != "Corruption");
+    assert_eq!(given, variants);
+    for (error, becomes) in all {
+        let from = name_of(&error);
+        assert_eq!(name_of(&Error::from(error)), becomes, "{from}");
+    }
 }
 
 #[test]
