@@ -30,9 +30,9 @@ pub enum Error {
     /// The driver was closed.
     #[error("the driver is closed")]
     Closed,
-    /// The engine refused something.
+    /// The engine refused something. Never [`logboom::Error::Read`], which is [`Error::Read`].
     #[error(transparent)]
-    Engine(#[from] logboom::Error),
+    Engine(logboom::Error),
     /// The driver has stopped after an error that leaves the machine unusable. Opening a new driver with a new machine
     /// recovers.
     #[error(fmt = halted)]
@@ -132,6 +132,15 @@ impl Error {
     }
 }
 
+impl From<logboom::Error> for Error {
+    fn from(error: logboom::Error) -> Self {
+        match error {
+            logboom::Error::Read(error) => Self::Read(error),
+            error => Self::Engine(error),
+        }
+    }
+}
+
 impl From<snapshot::Error> for Error {
     fn from(error: snapshot::Error) -> Self {
         Self::Engine(error.into())
@@ -160,6 +169,8 @@ impl fmt::Display for Shown<'_> {
 
 #[cfg(test)]
 mod tests {
+    use logboom::ShardId;
+
     use super::*;
 
     #[test]
@@ -179,5 +190,14 @@ mod tests {
         let chain = std::iter::successors(Some(&halted as &dyn std::error::Error), |error| error.source());
         let last = chain.last().and_then(|last| last.downcast_ref::<io::Error>()).map(io::Error::raw_os_error);
         assert_eq!(last, Some(Some(5)), "{halted}");
+    }
+
+    #[test]
+    fn a_failed_read_has_one_shape() {
+        let read = ReadError::Unavailable { shard: ShardId(7), index: 9, last: None };
+        let through_the_engine = Error::from(logboom::Error::from(read.clone()));
+        assert!(matches!(through_the_engine, Error::Read(_)), "{through_the_engine:?}");
+        assert!(matches!(Error::from(read), Error::Read(_)));
+        assert!(matches!(Error::from(logboom::Error::Busy), Error::Engine(logboom::Error::Busy)));
     }
 }

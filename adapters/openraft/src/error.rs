@@ -15,9 +15,9 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the engine.
+    /// An error of the engine. Never [`logboom::Error::Read`], which is [`Error::Read`].
     #[error(transparent)]
-    Engine(#[from] logboom::Error),
+    Engine(logboom::Error),
     /// Requested entries are missing.
     #[error("{shard}: entries {start} to {end} are asked for, {absent} is not there")]
     Absent {
@@ -77,8 +77,31 @@ fn machine(shard: &ShardId, what: &str, failure: &Failure, f: &mut fmt::Formatte
     write_error(f, format_args!("{shard}: the state machine fails to {what}"), &**failure)
 }
 
+impl From<logboom::Error> for Error {
+    fn from(error: logboom::Error) -> Self {
+        match error {
+            logboom::Error::Read(error) => Self::Read(error),
+            error => Self::Engine(error),
+        }
+    }
+}
+
 impl From<logboom::snapshot::Error> for Error {
     fn from(error: logboom::snapshot::Error) -> Self {
         Self::Engine(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_read_has_one_shape() {
+        let read = ReadError::Unavailable { shard: ShardId(7), index: 9, last: None };
+        let through_the_engine = Error::from(logboom::Error::from(read.clone()));
+        assert!(matches!(through_the_engine, Error::Read(_)), "{through_the_engine:?}");
+        assert!(matches!(Error::from(read), Error::Read(_)));
+        assert!(matches!(Error::from(logboom::Error::Busy), Error::Engine(logboom::Error::Busy)));
     }
 }

@@ -37,9 +37,10 @@ pub enum Error {
         /// The last index of the log.
         last: u64,
     },
-    /// An error of the engine. [`logboom::Error::Poisoned`] is permanent: see [fail stop](crate#fail-stop).
+    /// An error of the engine. [`logboom::Error::Poisoned`] is permanent: see [fail stop](crate#fail-stop). Never
+    /// [`logboom::Error::Read`], which is [`Error::Read`].
     #[error(transparent)]
-    Engine(#[from] logboom::Error),
+    Engine(logboom::Error),
     /// The group to create has a log or a configuration already.
     #[error("{shard} exists")]
     Exists {
@@ -85,8 +86,33 @@ pub enum Error {
     },
 }
 
+impl From<logboom::Error> for Error {
+    fn from(error: logboom::Error) -> Self {
+        match error {
+            logboom::Error::Read(error) => Self::Read(error),
+            error => Self::Engine(error),
+        }
+    }
+}
+
 impl From<Error> for raft::Error {
     fn from(error: Error) -> Self {
         Self::Store(raft::StorageError::Other(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use logboom::ReadError;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_read_has_one_shape() {
+        let read = ReadError::Unavailable { shard: ShardId(7), index: 9, last: None };
+        let through_the_engine = Error::from(logboom::Error::from(read.clone()));
+        assert!(matches!(through_the_engine, Error::Read(_)), "{through_the_engine:?}");
+        assert!(matches!(Error::from(read), Error::Read(_)));
+        assert!(matches!(Error::from(logboom::Error::Busy), Error::Engine(logboom::Error::Busy)));
     }
 }
