@@ -181,22 +181,39 @@ impl Shard {
         let cell = self.cell();
         let state = cell.state.lock();
         let extent = cell.published.load().extent;
+        if let Some(boundary) = extent.boundary().filter(|boundary| boundary.index == index) {
+            return Ok(boundary.term);
+        }
+        if state.missing().is_none()
+            && (extent.first..extent.next).contains(&index)
+            && let Some(term) = state.log.term(index)
+        {
+            return Ok(term);
+        }
+        self.rare_term(&state, &extent, index)
+    }
+
+    /// The term of an entry of a shard in quarantine, or why there is none. Apart, and never inlined: an error is large,
+    /// and a term is looked up often.
+    #[cold]
+    #[inline(never)]
+    fn rare_term(&self, state: &State, extent: &Extent, index: u64) -> Result<u64, ReadError> {
+        let shard = self.id;
         let missing = state.missing();
-        match extent.boundary() {
-            Some(boundary) if boundary.index == index => return Ok(boundary.term),
-            _ if missing.is_some_and(|missing| may_follow(missing, &extent, index)) => {
-                return Err(lost(&self.store, self.id, &state, &extent, extent.beyond()));
-            }
-            _ if extent.is_vacant() => return Err(ReadError::Unavailable { shard: self.id, index, last: None }),
-            _ if index < extent.first => {
-                return Err(ReadError::Compacted { shard: self.id, index, first: extent.first });
-            }
-            _ => {}
+        if missing.is_some_and(|missing| may_follow(missing, extent, index)) {
+            return Err(lost(&self.store, shard, state, extent, extent.beyond()));
+        }
+        if extent.is_vacant() {
+            return Err(ReadError::Unavailable { shard, index, last: None });
+        }
+        if index < extent.first {
+            return Err(ReadError::Compacted { shard, index, first: extent.first });
         }
         let is_lost = missing.is_some_and(|missing| missing.entries.contains(index));
         match state.log.term(index).filter(|_| index < extent.next) {
-            Some(NO_TERM) if is_lost => Err(lost(&self.store, self.id, &state, &extent, index..index + 1)),
-            term => term.ok_or(ReadError::Unavailable { shard: self.id, index, last: extent.last() }),
+            Some(NO_TERM) if is_lost => Err(lost(&self.store, shard, state, extent, index..index + 1)),
+            Some(term) => Ok(term),
+            None => Err(ReadError::Unavailable { shard, index, last: extent.last() }),
         }
     }
 
