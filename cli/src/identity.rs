@@ -93,7 +93,8 @@ fn restoring(fault: &IdentityFault) -> String {
 /// Runs under the lock, so that no other process changes the log. Copies files that it replaces, and moves files that
 /// are in the way.
 fn carry_out(dir: &Path, before: &IdentityFault, names: &[String], mended: &mut Mended) -> Result<(), String> {
-    let options = DiskOptions { create: false, ..DiskOptions::default() };
+    let mut options = DiskOptions::default();
+    options.create = false;
     let disk = disk::open(dir, &options).map_err(|error| format!("{error:#}"))?;
     if fault_on(Arc::clone(&disk))?.as_deref() != Some(before) {
         return Err("the log is not as it was when it was only looked at: nothing was done".to_owned());

@@ -253,7 +253,8 @@ struct After<'a> {
 /// opening the log for writing may already recycle a damaged segment.
 fn carry_out(args: &Args, format: Format) -> Result<Repair, Failure> {
     let fail = |error: String| Failure::new(&args.dir, &error);
-    let options = DiskOptions { create: false, ..DiskOptions::default() };
+    let mut options = DiskOptions::default();
+    options.create = false;
     let disk = disk::open(&args.dir, &options).map_err(|error| Failure::new(&args.dir, &error))?;
     let found = Examination::of(&args.dir, false, format)?;
     let Some(view) = &found.log else { return Err(fail(too_much_is_missing(&found))) };

@@ -10,8 +10,10 @@ use rustix::io::Errno;
 
 use crate::{cause::write_error, facts::SyncMethod, owner::Owner};
 
-/// Options of [`open`](crate::open); the defaults suit almost every use.
+/// Options of [`open`](crate::open); the defaults suit almost every use. Fields are assigned after
+/// [`default`](Default::default): there may be more of them one day.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DiskOptions {
     /// Which backend runs the queues. The environment variable `LOGBOOM_BACKEND` (`ring` or `blocking`) overrides it.
     pub backend: BackendChoice,

@@ -135,8 +135,9 @@ pub struct Driver<M: StateMachine> {
     halted: Option<Cause<Error>>,
 }
 
-/// Options of a [`Driver`].
+/// Options of a [`Driver`]. Fields are assigned after [`default`](Default::default).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// Decides when a snapshot is due, and how much log stays behind it.
     pub policy: SnapshotPolicy,

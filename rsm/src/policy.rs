@@ -6,6 +6,7 @@ use crate::entry_sizes::EntrySizes;
 ///
 /// A policy holds no state and does nothing: [`SnapshotPolicy::decide`] takes a [`ShardStatus`], and returns what to do
 /// and why. The defaults are etcd's, and so is the rule that a snapshot is due when *more* was applied than a number.
+/// Fields are assigned after [`default`](Default::default).
 ///
 /// # Example
 /// ```
@@ -24,6 +25,7 @@ use crate::entry_sizes::EntrySizes;
 /// assert_eq!(compaction.through, 5_001);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SnapshotPolicy {
     /// A snapshot is due when more than this many entries were applied since the last one, as with etcd's
     /// `SnapshotCount`: with 0 after each. `None` for never by their number. Default: 10,000.

@@ -1,7 +1,8 @@
 //! Options of a log store.
 
-/// How a group's log is read.
+/// How a group's log is read. Fields are assigned after [`default`](Default::default).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// The most entries per message to another node, or per step of applying. Openraft has its own limit too. Default:
     /// 1024; 0 counts as 1.

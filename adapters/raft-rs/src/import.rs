@@ -37,7 +37,7 @@ const ENTRIES_TOGETHER: usize = 256;
 /// let (first, last) = (old.first_index()?, old.last_index()?);
 ///
 /// let boundary = EntryId { index: first - 1, term: old.term(first - 1)? };
-/// let import = Import { boundary, hard_state: state.hard_state, conf_states: vec![(applied, state.conf_state)] };
+/// let import = Import::new(boundary, state.hard_state, vec![(applied, state.conf_state)]);
 /// let entries = old.entries(first, last + 1, None, GetEntriesContext::empty(false))?; // in pieces, if they are many
 /// import.write(&engine, ShardId(7), entries)?;
 ///
@@ -47,6 +47,7 @@ const ENTRIES_TOGETHER: usize = 256;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Import {
     /// The boundary of the log: index and term 0 if it has the group's first entry.
     pub boundary: EntryId,
@@ -58,6 +59,11 @@ pub struct Import {
 }
 
 impl Import {
+    /// A group with this boundary, hard state and configurations.
+    pub fn new(boundary: EntryId, hard_state: HardState, conf_states: Vec<(u64, ConfState)>) -> Self {
+        Self { boundary, hard_state, conf_states }
+    }
+
     /// Writes the group to a shard, with `entries` behind the boundary. Durable on return. An error leaves nothing;
     /// after a crash in between, [`Group::open`] returns [`Error::Unfinished`], and the import has to be repeated.
     ///

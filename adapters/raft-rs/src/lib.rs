@@ -137,10 +137,10 @@
 //! # Snapshots
 //!
 //! The application saves its state to [`Snapshots::build`](logboom::Snapshots::build) with [`Group::snapshot_spec`],
-//! and [registers](Group::register) it; then the log can be [compacted](Group::compact_through). A core that has to send one
-//! gets the newest, or is told to ask again later, while [`Group::snapshot_wanted`] asks for one. A core rejects a
-//! snapshot whose configuration does not contain it, so a member that joins after the newest snapshot needs a new one:
-//! of the index that added it, or later.
+//! and [registers](Group::register) it; then the log can be [compacted](Group::compact_through). A core that has to
+//! send one gets the newest, or is told to ask again later, while [`Group::snapshot_wanted`] asks for one. A core
+//! rejects a snapshot whose configuration does not contain it, so a member that joins after the newest snapshot needs a
+//! new one: of the index that added it, or later.
 //!
 //! | sender | receiver |
 //! |---|---|

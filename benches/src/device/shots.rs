@@ -48,7 +48,11 @@ impl IoPath {
 
     fn options(self) -> DiskOptions {
         let backend = if self == IoPath::Ring { BackendChoice::Ring } else { BackendChoice::Blocking };
-        DiskOptions { backend, ..DiskOptions::default() }
+        {
+            let mut options = DiskOptions::default();
+            options.backend = backend;
+            options
+        }
     }
 }
 

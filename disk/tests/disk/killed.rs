@@ -17,7 +17,7 @@ use logboom_disk::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{dir, filled, real};
+use crate::{dir, filled, options_with, real};
 
 /// The kernel goes on with what a killed process had in flight in its rings. The lock is not to be had before that
 /// has ended, or an old write would land in a file that its next owner has already read; neither of the two locks.
@@ -46,7 +46,14 @@ fn nothing_changes_once_the_next_owner_has_the_lock() {
 fn victim() {
     let (Ok(dir), Ok(backend)) = (env::var(DIR), env::var(BACKEND)) else { return };
     let backend = if backend == "ring" { BackendChoice::Ring } else { BackendChoice::Blocking };
-    let disk = open(Path::new(&dir), &DiskOptions { backend, queue_depth: 256, ..DiskOptions::default() }).unwrap();
+    let disk = open(
+        Path::new(&dir),
+        &options_with(|it| {
+            it.backend = backend;
+            it.queue_depth = 256;
+        }),
+    )
+    .unwrap();
     let file = disk.open("a", Mode::Create).unwrap();
     file.allocate(WRITES * WRITE as u64).unwrap();
     let mut queue = disk.queue().unwrap();

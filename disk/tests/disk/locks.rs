@@ -21,7 +21,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{assert_filled, dir, filled, prepared, read, real, unit};
+use crate::{assert_filled, dir, filled, options_with, prepared, read, real, unit};
 
 /// How somebody takes a directory from a disk, and what the disk says to that.
 type Loss = (&'static str, fn(&Path));
@@ -252,7 +252,7 @@ fn a_child_that_outlives_its_parent_keeps_the_directory_locked() {
         assert!(is_named && error.to_string().contains("a process that it forked"), "{error}");
         // The child ends when its input does.
         drop(input);
-        open(dir.path(), &DiskOptions { lock_wait: Duration::from_secs(60), ..DiskOptions::default() }).unwrap();
+        open(dir.path(), &options_with(|it| it.lock_wait = Duration::from_secs(60))).unwrap();
     }
 }
 
@@ -288,7 +288,7 @@ fn role() {
         exit(0);
     }
     let backend = if env::var(BACKEND).unwrap() == "Ring" { BackendChoice::Ring } else { BackendChoice::Blocking };
-    let disk = open(Path::new(&env::var(DIR).unwrap()), &DiskOptions { backend, ..DiskOptions::default() }).unwrap();
+    let disk = open(Path::new(&env::var(DIR).unwrap()), &options_with(|it| it.backend = backend)).unwrap();
     let queue = disk.queue().unwrap();
     if role == "executes" {
         let mut child = started("waits").spawn().unwrap();
@@ -367,7 +367,7 @@ fn assert_locked(dir: &Path) {
 }
 
 fn impatient() -> DiskOptions {
-    DiskOptions { lock_wait: Duration::ZERO, ..DiskOptions::default() }
+    options_with(|it| it.lock_wait = Duration::ZERO)
 }
 
 const ROLE: &str = "LOGBOOM_TEST_LOCKS_ROLE";

@@ -31,8 +31,15 @@ fn on_each_disk(test: impl Fn(&Arc<dyn Disk>)) {
 }
 
 /// The real disk, unless this machine refuses io_uring; then it says so.
+/// The default options but for what is changed.
+fn options_with(change: impl FnOnce(&mut DiskOptions)) -> DiskOptions {
+    let mut options = DiskOptions::default();
+    change(&mut options);
+    options
+}
+
 fn real(dir: &Path, backend: BackendChoice) -> Option<Arc<dyn Disk>> {
-    match open(dir, &DiskOptions { backend, ..DiskOptions::default() }) {
+    match open(dir, &options_with(|it| it.backend = backend)) {
         Ok(disk) => Some(disk),
         Err(error @ OpenError::Backend { .. }) if backend == BackendChoice::Ring => {
             eprintln!("skipped: {error}");

@@ -13,7 +13,7 @@ use logboom_disk::{
     Backend, BackendChoice, DirectChoice, DiskOptions, Mode, OpenError, Owner, Sync, open, open_read_only,
 };
 
-use crate::{assert_filled, dir, filled, prepared, read, real};
+use crate::{assert_filled, dir, filled, options_with, prepared, read, real};
 
 #[test]
 fn one_disk_at_a_time_has_a_directory() {
@@ -63,7 +63,8 @@ fn waiting_for_the_lock_has_an_end() {
     let dir = dir();
     let _disk = open(dir.path(), &DiskOptions::default()).unwrap();
     let began = Instant::now();
-    let options = DiskOptions { lock_wait: Duration::from_millis(40), ..DiskOptions::default() };
+    let mut options = DiskOptions::default();
+    options.lock_wait = Duration::from_millis(40);
     assert!(matches!(open(dir.path(), &options), Err(OpenError::Locked { .. })));
     assert!(began.elapsed() >= Duration::from_millis(40));
 }
@@ -71,14 +72,15 @@ fn waiting_for_the_lock_has_an_end() {
 #[test]
 fn a_patience_without_end_is_no_overflow() {
     let dir = dir();
-    drop(open(dir.path(), &DiskOptions { lock_wait: Duration::MAX, ..DiskOptions::default() }).unwrap());
+    drop(open(dir.path(), &options_with(|it| it.lock_wait = Duration::MAX)).unwrap());
 }
 
 #[test]
 fn a_missing_directory_is_created_only_if_wanted() {
     let parent = dir();
     let path = parent.path().join("log");
-    let options = DiskOptions { create: false, ..DiskOptions::default() };
+    let mut options = DiskOptions::default();
+    options.create = false;
     assert!(matches!(open(&path, &options), Err(OpenError::NotFound { .. })));
     assert!(matches!(open_read_only(&path, &DiskOptions::default()), Err(OpenError::NotFound { .. })));
     assert!(!path.exists());
@@ -104,7 +106,8 @@ fn a_second_process_may_read() {
         let unit = disk.facts().pad_unit;
         prepared(&disk, "a", 4).write_at(&[filled(1, 4 * unit)], 0, Sync::Data).unwrap();
 
-        let options = DiskOptions { backend: choice, ..DiskOptions::default() };
+        let mut options = DiskOptions::default();
+        options.backend = choice;
         let reading = open_read_only(dir.path(), &options).unwrap();
         let file = reading.open("a", Mode::Read).unwrap();
         assert_filled(&read(&file, unit, unit), 1);
@@ -196,7 +199,9 @@ fn the_report_says_what_was_decided() {
 #[test]
 fn demands_are_met_or_refused() {
     let dir = dir();
-    let options = DiskOptions { direct: DirectChoice::Off, pad_unit: Some(16384), ..DiskOptions::default() };
+    let mut options = DiskOptions::default();
+    options.direct = DirectChoice::Off;
+    options.pad_unit = Some(16384);
     let disk = open(dir.path(), &options).unwrap();
     assert!(!disk.facts().direct);
     assert_eq!(disk.facts().pad_unit, 16384);
@@ -212,13 +217,14 @@ fn demands_are_met_or_refused() {
         other => panic!("{other:?}"),
     };
     for unit in [0, 1000, 1 << 20] {
-        refused(DiskOptions { pad_unit: Some(unit), ..DiskOptions::default() }, "pad_unit");
+        refused(options_with(|it| it.pad_unit = Some(unit)), "pad_unit");
     }
     for queue_depth in [0, 4097, u32::MAX] {
-        refused(DiskOptions { queue_depth, ..DiskOptions::default() }, "queue_depth");
+        refused(options_with(|it| it.queue_depth = queue_depth), "queue_depth");
     }
-    drop(open(dir.path(), &DiskOptions { queue_depth: 4096, ..DiskOptions::default() }).unwrap());
-    let lowered = DiskOptions { pad_unit: Some(512), ..DiskOptions::default() };
+    drop(open(dir.path(), &options_with(|it| it.queue_depth = 4096)).unwrap());
+    let mut lowered = DiskOptions::default();
+    lowered.pad_unit = Some(512);
     let needed = open(dir.path(), &DiskOptions::default()).unwrap().facts().pad_unit;
     assert_eq!(open(dir.path(), &lowered).unwrap().facts().pad_unit, needed);
 }
@@ -245,7 +251,7 @@ fn forced() {
         return;
     }
     let (dir, mut out) = (dir(), std::io::stdout());
-    match open(dir.path(), &DiskOptions { backend: BackendChoice::Ring, ..DiskOptions::default() }) {
+    match open(dir.path(), &options_with(|it| it.backend = BackendChoice::Ring)) {
         Ok(disk) => writeln!(out, "{} {}", disk.facts().backend, disk.facts().backend_reason).unwrap(),
         Err(error) => writeln!(out, "{error}").unwrap(),
     }
@@ -271,5 +277,5 @@ fn a_file_system_in_memory_is_not_trusted_with_direct_io() {
 }
 
 fn impatient() -> DiskOptions {
-    DiskOptions { lock_wait: Duration::ZERO, ..DiskOptions::default() }
+    options_with(|it| it.lock_wait = Duration::ZERO)
 }

@@ -125,7 +125,9 @@ fn syncs_complete_among_writes() {
 fn a_queue_has_no_more_operations_on_their_way_than_it_may() {
     for backend in [BackendChoice::Ring, BackendChoice::Blocking] {
         let dir = dir();
-        let options = DiskOptions { backend, queue_depth: 1, ..DiskOptions::default() };
+        let mut options = DiskOptions::default();
+        options.backend = backend;
+        options.queue_depth = 1;
         let Ok(disk) = open(dir.path(), &options) else { continue };
         let unit = unit(&disk);
         let file = prepared(&disk, "a", 64);
@@ -172,7 +174,9 @@ fn a_write_to_a_file_opened_for_reading_fails() {
 fn ranges_that_no_file_has_are_refused() {
     for backend in [BackendChoice::Ring, BackendChoice::Blocking] {
         let dir = dir();
-        let options = DiskOptions { backend, direct: DirectChoice::Off, ..DiskOptions::default() };
+        let mut options = DiskOptions::default();
+        options.backend = backend;
+        options.direct = DirectChoice::Off;
         let Ok(disk) = open(dir.path(), &options) else { continue };
         let file = prepared(&disk, "a", 1);
         let mut queue = disk.queue().unwrap();

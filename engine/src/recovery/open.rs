@@ -35,7 +35,8 @@ pub(crate) fn disk(config: &Config) -> Result<Arc<dyn Disk>> {
     if config.create && matches!(logboom_disk::is_vacant(&config.dir), Ok(true)) {
         options(config).check_for(config.segment_bytes)?;
     }
-    let options = DiskOptions { create: config.create && config.disk.create, ..config.disk.clone() };
+    let mut options = config.disk.clone();
+    options.create = config.create && config.disk.create;
     logboom_disk::open(&config.dir, &options).map_err(open_error)
 }
 

@@ -70,11 +70,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     config.segment_bytes = 4 << 20;
     let engine = Engine::open(config)?;
     let (events, happened) = mpsc::channel();
-    let policy = SnapshotPolicy {
-        every_entries: Some(options.snapshot_entries),
-        keep_entries: options.keep_entries,
-        ..SnapshotPolicy::default()
-    };
+    let mut policy = SnapshotPolicy::default();
+    policy.every_entries = Some(options.snapshot_entries);
+    policy.keep_entries = options.keep_entries;
     let members = (!options.join).then(|| cluster.iter().map(|(id, _)| *id).collect());
     let node = Node::open(&engine, options.id, members, cluster.iter().cloned().collect(), policy, &events)?;
     server::serve_peers(&mine.1, node.group(), &events)?;

@@ -364,6 +364,8 @@ impl Node {
 
 /// The driver of the machine, as far as the newest snapshot goes.
 fn open_driver(engine: &Engine, machine: Kv, policy: &SnapshotPolicy) -> Result<Driver<Kv>, Failure> {
-    let options = Options { policy: policy.clone(), begins_behind: Some(BEGINNING.index), ..Options::default() };
+    let mut options = Options::default();
+    options.policy = policy.clone();
+    options.begins_behind = Some(BEGINNING.index);
     Ok(Driver::concurrent(engine, SHARD, machine, options)?.0)
 }

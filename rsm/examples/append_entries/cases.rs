@@ -48,7 +48,8 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Nothing is saved but in the cases that are about it.
 fn setup(appending: Appending) -> Setup {
-    let policy = SnapshotPolicy { every_entries: None, ..SnapshotPolicy::default() };
+    let mut policy = SnapshotPolicy::default();
+    policy.every_entries = None;
     Setup { appending, policy, transcript: Transcript::default(), fuse: Fuse::default() }
 }
 
@@ -140,7 +141,11 @@ fn pack() -> Result<String> {
 }
 
 fn small_policy() -> SnapshotPolicy {
-    SnapshotPolicy { every_entries: Some(4), keep_entries: 1, compact_entries_min: 1, ..SnapshotPolicy::default() }
+    let mut policy = SnapshotPolicy::default();
+    policy.every_entries = Some(4);
+    policy.keep_entries = 1;
+    policy.compact_entries_min = 1;
+    policy
 }
 
 fn snapshot() -> Result<String> {

@@ -74,7 +74,8 @@ impl Server {
         config.reserve_segments = 0;
         let engine = Engine::open_on(Arc::clone(&disk) as _, config, Runtime::Manual(ManualClock::new(1)))?;
         let journal = Journal::new(name, setup.transcript.clone());
-        let options = Options { policy: setup.policy.clone(), ..Options::default() };
+        let mut options = Options::default();
+        options.policy = setup.policy.clone();
         let (driver, _) = Driver::regular(&engine, SHARD, journal, options)?;
         let log = ShardLog::new(&engine, SHARD, setup.appending);
         let log = Traced { log, owner: name, transcript: setup.transcript.clone() };

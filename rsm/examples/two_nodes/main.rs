@@ -61,8 +61,11 @@ impl Node {
     fn open(config: Config) -> Result<Self> {
         let engine = Engine::open(config.clone())?;
         // A snapshot when more than 99 entries were applied behind the last one.
-        let policy = SnapshotPolicy { every_entries: Some(99), keep_entries: 10, ..SnapshotPolicy::default() };
-        let options = Options { policy, ..Options::default() };
+        let mut policy = SnapshotPolicy::default();
+        policy.every_entries = Some(99);
+        policy.keep_entries = 10;
+        let mut options = Options::default();
+        options.policy = policy;
         // The newest snapshot first; then the hard state, which says what of the log is committed; then that. The
         // members would be a raft core's to say, to `Driver::set_membership`: here there is none, and they are as they
         // were at the beginning, so snapshots have no word of them.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use logboom::{Durability, Entry, EntryId, ReadError, snapshot::Stop};
-use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, Recovered, SnapshotPolicy, Trigger};
+use logboom_rsm::{CatchUp, Driver, Error, Holder, Options, Recovered, Trigger};
 
 use crate::{
     model::{Disk, Model, State},
@@ -12,7 +12,9 @@ use crate::{
 };
 
 pub(crate) fn options() -> Options {
-    Options { policy: small_policy(), ..Options::default() }
+    let mut options = Options::default();
+    options.policy = small_policy();
+    options
 }
 
 /// The state that the entries up to and including `last` make.
@@ -68,7 +70,8 @@ fn entries_are_applied_once_when_they_are_committed_and_durable() {
 fn one_update_takes_a_bounded_piece() {
     let world = World::new(2);
     let engine = world.open().unwrap();
-    let options = Options { update_bytes: 60, ..options() };
+    let mut options = options();
+    options.update_bytes = 60;
     let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options).unwrap();
     append(&engine, 1..21).unwrap();
     driver.commit(20);
@@ -273,9 +276,11 @@ fn leases_and_followers_hold_the_log() {
 fn the_cap_overrides_what_holds_the_log_but_no_leased_snapshot() {
     let world = World::new(10);
     let engine = world.open().unwrap();
-    let policy = SnapshotPolicy { log_bytes_max: Some(1000), ..small_policy() };
-    let (mut driver, _) =
-        Driver::regular(&engine, SHARD, Model::new(None), Options { policy, ..Options::default() }).unwrap();
+    let mut policy = small_policy();
+    policy.log_bytes_max = Some(1000);
+    let mut options = Options::default();
+    options.policy = policy;
+    let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options).unwrap();
     run(&engine, &mut driver, 1..21).unwrap();
     let lease = engine.snapshots().newest(SHARD).unwrap().unwrap();
     driver.follow(3, 1);
@@ -390,9 +395,11 @@ fn a_log_may_begin_behind_a_boundary() {
     append(&engine, 1..11).unwrap();
     let open = |options| Driver::regular(&engine, SHARD, Model::new(None), options);
     assert!(matches!(open(options()), Err(Error::NoSnapshot { first: 1 })));
-    assert!(matches!(open(Options { begins_behind: Some(1), ..options() }), Err(Error::NoSnapshot { first: 1 })));
+    let mut options = options();
+    options.begins_behind = Some(1);
+    assert!(matches!(open(options.clone()), Err(Error::NoSnapshot { first: 1 })));
 
-    let options = Options { begins_behind: Some(0), ..options() };
+    options.begins_behind = Some(0);
     let (mut driver, recovered) = open(options.clone()).unwrap();
     assert_eq!(recovered.applied, None);
     driver.commit(10);

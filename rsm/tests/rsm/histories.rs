@@ -63,17 +63,16 @@ fn history(kind: Kind, seed: u64, seen: &mut Seen) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut world = World::new(seed);
     let mut kept = Arc::<Mutex<Disk>>::default();
-    let policy = SnapshotPolicy {
-        every_entries: Some(random.u64(1..30)),
-        keep_entries: random.u64(0..20),
-        compact_entries_min: random.u64(1..5),
-        log_bytes_max: random.bool().then(|| random.u64(0..1000)),
-        ..SnapshotPolicy::default()
-    };
+    let mut policy = SnapshotPolicy::default();
+    policy.every_entries = Some(random.u64(1..30));
+    policy.keep_entries = random.u64(0..20);
+    policy.compact_entries_min = random.u64(1..5);
+    policy.log_bytes_max = random.bool().then(|| random.u64(0..1000));
     let mut durable = 0;
     for _ in 0..random.u8(1..6) {
         let machine = Model::on_disk(None, Arc::clone(&kept));
-        let options = Options { policy: policy.clone(), ..Options::default() };
+        let mut options = Options::default();
+        options.policy = policy.clone();
         let engine = world.open().unwrap_or_else(|error| panic!("{what}: {error}"));
         let opened = match kind {
             Kind::Regular => Driver::regular(&engine, SHARD, machine, options),

@@ -22,7 +22,8 @@ const FOLLOWER: u64 = 2;
 impl Node {
     fn start(world: World, policy: SnapshotPolicy) -> Self {
         let engine = world.open().unwrap();
-        let options = Options { policy: policy.clone(), ..Options::default() };
+        let mut options = Options::default();
+        options.policy = policy.clone();
         let (mut driver, recovered) = Driver::concurrent(&engine, SHARD, Kv::default(), options).unwrap();
         // The newest snapshot was recovered from; then the hard state says how much of the log is committed.
         if let Some(state) = recovered.hard_state {

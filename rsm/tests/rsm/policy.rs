@@ -32,13 +32,12 @@ impl Scene {
         };
         let holds = (0..random.usize(0..4)).map(|_| hold(random)).collect();
         let maybe = |random: &mut fastrand::Rng, most| random.bool().then(|| random.u64(0..most));
-        let policy = SnapshotPolicy {
-            every_entries: maybe(random, 30),
-            every_bytes: maybe(random, 500),
-            keep_entries: random.u64(0..20),
-            compact_entries_min: random.u64(0..5),
-            log_bytes_max: maybe(random, 800),
-        };
+        let mut policy = SnapshotPolicy::default();
+        policy.every_entries = maybe(random, 30);
+        policy.every_bytes = maybe(random, 500);
+        policy.keep_entries = random.u64(0..20);
+        policy.compact_entries_min = random.u64(0..5);
+        policy.log_bytes_max = maybe(random, 800);
         Self { policy, log, first, applied, saved, saving: random.u8(..6) == 0, holds }
     }
 
@@ -152,14 +151,22 @@ fn a_snapshot_is_due_when_more_was_applied() {
         status.applied = Some(applied);
         policy.decide(&status).snapshot
     };
-    let never = SnapshotPolicy { every_entries: None, log_bytes_max: None, ..SnapshotPolicy::default() };
+    let mut never = SnapshotPolicy::default();
+    never.every_entries = None;
+    never.log_bytes_max = None;
     for every in [0, 1, 7] {
-        let policy = SnapshotPolicy { every_entries: Some(every), ..never.clone() };
+        let mut policy = never.clone();
+        policy.every_entries = Some(every);
         assert_eq!(due(policy.clone(), every), None, "{every}");
         assert_eq!(due(policy, every + 1), Some(Trigger::Entries { count: every + 1 }), "{every}");
     }
     // All of the hundred entries have ten bytes.
-    let all = |every_bytes, log_bytes_max| SnapshotPolicy { every_bytes, log_bytes_max, ..never.clone() };
+    let all = |every_bytes, log_bytes_max| {
+        let mut policy = never.clone();
+        policy.every_bytes = every_bytes;
+        policy.log_bytes_max = log_bytes_max;
+        policy
+    };
     assert_eq!(due(all(Some(1000), None), 100), None);
     assert_eq!(due(all(Some(999), None), 100), Some(Trigger::Bytes { bytes: 1000 }));
     assert_eq!(due(all(None, Some(1000)), 100), None);
@@ -169,12 +176,10 @@ fn a_snapshot_is_due_when_more_was_applied() {
 /// A follower that is gone for good costs the log up to the cap, and not more.
 #[test]
 fn a_dead_follower_holds_the_log_up_to_the_cap() {
-    let policy = SnapshotPolicy {
-        every_entries: Some(100),
-        keep_entries: 10,
-        log_bytes_max: Some(50_000),
-        ..SnapshotPolicy::default()
-    };
+    let mut policy = SnapshotPolicy::default();
+    policy.every_entries = Some(100);
+    policy.keep_entries = 10;
+    policy.log_bytes_max = Some(50_000);
     let holds = [Hold { needs: 5, holder: Holder::Follower(3) }];
     let mut log = EntrySizes::default();
     let (mut first, mut saved, mut overrides) = (1, None, 0);

@@ -70,8 +70,10 @@ fn a_snapshot_from_which_the_log_does_not_go_on_is_of_no_use() {
 #[test]
 fn a_member_that_joins_behind_the_newest_snapshot_is_sent_the_next_one() {
     let engine = World::new(5).open().unwrap();
-    let policy = SnapshotPolicy { every_entries: None, ..SnapshotPolicy::default() };
-    let on_request = Options { policy, ..Options::default() };
+    let mut policy = SnapshotPolicy::default();
+    policy.every_entries = None;
+    let mut on_request = Options::default();
+    on_request.policy = policy;
     let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), on_request).unwrap();
     run(&engine, &mut driver, 1..11).unwrap();
     driver.request_snapshot();

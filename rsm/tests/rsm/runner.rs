@@ -36,7 +36,8 @@ pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
 fn it_applies_saves_and_compacts_by_itself() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = open(dir.path());
-    let options = Options { policy: small_policy(), ..Options::default() };
+    let mut options = Options::default();
+    options.policy = small_policy();
     let (driver, _) = Driver::concurrent(&engine, SHARD, Model::new(None), options.clone()).unwrap();
     let (applied, answers) = mpsc::channel();
     let runner = Runner::start(driver, move |_, batch| {

@@ -71,7 +71,11 @@ impl World {
 
 /// A policy of small numbers.
 pub(crate) fn small_policy() -> SnapshotPolicy {
-    SnapshotPolicy { every_entries: Some(19), keep_entries: 5, compact_entries_min: 1, ..SnapshotPolicy::default() }
+    let mut policy = SnapshotPolicy::default();
+    policy.every_entries = Some(19);
+    policy.keep_entries = 5;
+    policy.compact_entries_min = 1;
+    policy
 }
 
 pub(crate) fn payload(index: u64) -> String {

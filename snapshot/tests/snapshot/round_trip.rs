@@ -167,7 +167,9 @@ fn a_build_that_is_dropped_leaves_nothing() {
 fn real_disks_keep_snapshots_that_move_between_threads() {
     for backend in [BackendChoice::Auto, BackendChoice::Blocking] {
         let dir = tempfile::tempdir().unwrap();
-        let disk = || logboom_disk::open(dir.path(), &DiskOptions { backend, ..DiskOptions::default() }).unwrap();
+        let mut options = DiskOptions::default();
+        options.backend = backend;
+        let disk = || logboom_disk::open(dir.path(), &options).unwrap();
         let mut rng = fastrand::Rng::with_seed(9);
         let bytes: Vec<u8> = (0..9_000_000).map(|_| rng.u8(..)).collect();
         let store = Store::open(disk(), LOG, TestHost::new(1), [], |_| false).unwrap();

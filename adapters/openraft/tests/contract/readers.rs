@@ -33,7 +33,9 @@ fn a_stream_that_is_purged_or_truncated_from_under_its_reader_is_an_error_and_no
         let engine = fixture.open();
         let store = OnV0_10::on(&engine, A);
         fixture.wait(&engine, store.append(rows(1, 0..1000))).unwrap();
-        let mut reader = LogStore::<Types>::new(&engine, A, Options { message_entries_max: 256, ..Options::default() });
+        let mut options = Options::default();
+        options.message_entries_max = 256;
+        let mut reader = LogStore::<Types>::new(&engine, A, options);
         let mut stream = reader.entries_stream(0..1000).now_or_never().unwrap();
         let mut next = || stream.try_next().now_or_never().unwrap();
         assert_eq!(next().unwrap().unwrap().log_id.index, 0);

@@ -8,11 +8,8 @@ use crate::support::{Machine, Node, SHARD, append, entry, entry_with, hard_state
 
 /// A group in term 4 that has voted for 2, behind index 5, with a member that joined at 7.
 fn import() -> Import {
-    Import {
-        boundary: EntryId { index: 5, term: 2 },
-        hard_state: hard_state(4, 2, 8),
-        conf_states: vec![(5, members(&[1, 2])), (7, members(&[1, 2, 3]))],
-    }
+    let conf_states = vec![(5, members(&[1, 2])), (7, members(&[1, 2, 3]))];
+    Import::new(EntryId { index: 5, term: 2 }, hard_state(4, 2, 8), conf_states)
 }
 
 /// Several segments full.

@@ -248,11 +248,11 @@ impl Replica {
 
 /// Opens the driver of the shard's state machine at the newest snapshot.
 fn open_driver(shard: u64, engine: &Engine) -> Result<Driver<Kv>, Failure> {
-    let policy = SnapshotPolicy {
-        every_entries: Some(SNAPSHOT_ENTRIES),
-        keep_entries: KEPT_ENTRIES,
-        ..SnapshotPolicy::default()
-    };
-    let options = Options { policy, begins_behind: Some(0), ..Options::default() };
+    let mut policy = SnapshotPolicy::default();
+    policy.every_entries = Some(SNAPSHOT_ENTRIES);
+    policy.keep_entries = KEPT_ENTRIES;
+    let mut options = Options::default();
+    options.policy = policy;
+    options.begins_behind = Some(0);
     Ok(Driver::concurrent(engine, ShardId(shard), Kv::default(), options)?.0)
 }

@@ -131,7 +131,8 @@ fn a_server_and_its_commit_thread() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = open(dir.path());
     let log = ShardLog::new(&engine, SHARD, Appending::Parallel);
-    let options = Options { policy: small_policy(), ..Options::default() };
+    let mut options = Options::default();
+    options.policy = small_policy();
     let (driver, _) = Driver::concurrent(&engine, SHARD, Model::new(None), options).unwrap();
     let (applied, answers) = mpsc::channel();
     let runner = Runner::start(driver, move |_, batch| {
