@@ -67,7 +67,7 @@
 //!     }
 //! }
 //!
-//! conformance::regular(&Subject, 7)?;
+//! conformance::blocking(&Subject, 7)?;
 //! # Ok::<(), conformance::Violation>(())
 //! ```
 
@@ -176,11 +176,11 @@ pub struct Violation {
     pub seed: u64,
 }
 
-/// Checks a machine whose updates wait while it is saved.
+/// Checks a machine with blocking snapshots, whose updates wait while it is saved.
 ///
 /// # Errors
 /// The first rule that was found broken.
-pub fn regular<S: Subject<Machine: SaveSnapshot>>(subject: &S, seed: u64) -> Result<(), Violation> {
+pub fn blocking<S: Subject<Machine: SaveSnapshot>>(subject: &S, seed: u64) -> Result<(), Violation> {
     let mut bench = Bench::new(subject, seed)?;
     basics::check(&mut bench)?;
     let saver: Saver<S::Machine> = &|machine, to, files, stop| machine.save_snapshot(to, files, stop);

@@ -87,7 +87,7 @@ pub use recover::Recovered;
 /// # let mut config = Config::new(dir.path().join("log"));
 /// # config.segment_bytes = 256 << 10;
 /// let engine = Engine::open(config)?;
-/// let (mut driver, recovered) = Driver::regular(&engine, ShardId(1), Sum::default(), Options::default())?;
+/// let (mut driver, recovered) = Driver::blocking(&engine, ShardId(1), Sum::default(), Options::default())?;
 /// assert_eq!(recovered.applied, None);
 ///
 /// let mut batch = engine.batch();
@@ -166,22 +166,22 @@ impl Default for Options {
 }
 
 impl<M: SaveSnapshot> Driver<M> {
-    /// A driver of a machine in memory whose updates wait while it is saved. Pass an empty machine: the driver first
-    /// recovers its durable state, as [`Recovered`] says.
+    /// A driver of a machine in memory with blocking snapshots: its updates wait while it is saved. Pass an empty
+    /// machine: the driver first recovers its durable state, as [`Recovered`] says.
     ///
     /// # Errors
     /// [`Error::NoSnapshot`], [`Error::Ahead`], [`Error::Term`] when state and log do not meet; [`Error::Machine`];
     /// [`Error::Engine`], with `Quarantined` if the shard's hard state or newest snapshot may be lost.
-    pub fn regular(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
+    pub fn blocking(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
         Self::open(engine, shard, machine, options, Saving::blocking(), None)
     }
 }
 
 impl<M: PrepareSnapshot> Driver<M> {
-    /// [`Driver::regular`] for a machine in memory that is saved concurrently with updates.
+    /// [`Driver::blocking`] for a machine in memory that is saved concurrently with updates.
     ///
     /// # Errors
-    /// As [`Driver::regular`].
+    /// As [`Driver::blocking`].
     pub fn concurrent(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
         Self::open(engine, shard, machine, options, Saving::prepared(), None)
     }
@@ -195,7 +195,7 @@ impl<M: OnDisk> Driver<M> {
     /// as of the applied index, which the raft core knows.
     ///
     /// # Errors
-    /// As [`Driver::regular`].
+    /// As [`Driver::blocking`].
     pub fn on_disk(engine: &Engine, shard: ShardId, machine: M, options: Options) -> Result<(Self, Recovered)> {
         Self::open(engine, shard, machine, options, Saving::prepared(), Some(Keeping::new()))
     }

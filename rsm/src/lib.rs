@@ -18,7 +18,7 @@
 //!
 //! | what happens | what holds then |
 //! |---|---|
-//! | [`Driver::regular`] and its like | the machine has the state of the newest snapshot, or its own |
+//! | [`Driver::blocking`] and its like | the machine has the state of the newest snapshot, or its own |
 //! | [`Driver::commit`], [`Driver::apply`] | the machine has applied each committed, durable entry once |
 //! | [`Driver::upkeep`], [`SaveJob::run`] | a snapshot is durable and not yet registered |
 //! | [`Driver::finish`] | the snapshot is registered and the log compacted behind it, or neither |

@@ -76,7 +76,7 @@ impl Server {
         let journal = Journal::new(name, setup.transcript.clone());
         let mut options = Options::default();
         options.policy = setup.policy.clone();
-        let (driver, _) = Driver::regular(&engine, SHARD, journal, options)?;
+        let (driver, _) = Driver::blocking(&engine, SHARD, journal, options)?;
         let log = ShardLog::new(&engine, SHARD, setup.appending);
         let log = Traced { log, owner: name, transcript: setup.transcript.clone() };
         let transcript = setup.transcript.clone();

@@ -30,7 +30,7 @@ impl<M: StateMachine> Driver<M> {
     /// Applies the next entries that are committed and durable, as many as one update takes; `None` if there are none.
     /// Call it until it returns `None`.
     ///
-    /// Waits while a regular machine is being saved. On return lookups see the new state.
+    /// Waits while a blocking snapshot is being saved. On return lookups see the new state.
     ///
     /// # Errors
     /// [`Error::Read`], which can be retried. [`Error::Machine`], [`Error::Outputs`], [`Error::Rewound`] and

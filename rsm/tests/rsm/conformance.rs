@@ -89,7 +89,7 @@ fn key(random: u64) -> String {
 #[test]
 fn the_key_value_store_keeps_the_contract() {
     for seed in 0..8 {
-        conformance::regular(&KvSubject, seed).unwrap();
+        conformance::blocking(&KvSubject, seed).unwrap();
         conformance::concurrent(&KvSubject, seed).unwrap();
         conformance::objects(&KvSubject, seed).unwrap();
     }
@@ -139,7 +139,7 @@ fn each_rule_is_found_broken() {
 }
 
 fn all(fault: Option<Fault>, seed: u64) -> Result<(), Violation> {
-    conformance::regular(&ModelSubject::new(fault, false, seed), seed)?;
+    conformance::blocking(&ModelSubject::new(fault, false, seed), seed)?;
     conformance::concurrent(&ModelSubject::new(fault, false, seed), seed)?;
     conformance::on_disk(&ModelSubject::new(fault, true, seed), seed)?;
     conformance::objects(&ModelSubject::new(fault, false, seed), seed)?;

@@ -19,7 +19,7 @@ fn a_rotten_snapshot_is_refused_and_no_older_state_is_given() {
         let (world, file) = World::with_a_snapshot(seed);
         world.disk.rot(&file, Rot::Block).unwrap();
         let engine = world.open().unwrap();
-        match Driver::regular(&engine, SHARD, Model::new(None), options()) {
+        match Driver::blocking(&engine, SHARD, Model::new(None), options()) {
             Err(Error::Engine(logboom::Error::Snapshot(_))) => refused += 1,
             Err(error) => panic!("{error}"),
             // What rotted was nothing that anybody reads.
@@ -38,7 +38,7 @@ fn a_machine_that_swallows_errors_is_not_believed() {
         world.disk.rot(&file, Rot::Block).unwrap();
         let engine = world.open().unwrap();
         let machine = Model::new(Some(Fault::SwallowsReadErrors));
-        match Driver::regular(&engine, SHARD, machine, options()) {
+        match Driver::blocking(&engine, SHARD, machine, options()) {
             Err(_) => refused += 1,
             Ok((driver, _)) => check_state(&driver, 20),
         }
@@ -51,7 +51,7 @@ fn a_snapshot_that_is_gone_is_missed() {
     let (world, file) = World::with_a_snapshot(1);
     world.disk.remove(&file).unwrap();
     let engine = world.open().unwrap();
-    let error = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap_err();
+    let error = Driver::blocking(&engine, SHARD, Model::new(None), options()).unwrap_err();
     assert!(error.to_string().contains("shard 7"), "{error}");
 }
 
@@ -62,7 +62,7 @@ fn entries_that_rotted_are_not_applied_before_they_are_healed() {
     append(&engine, 1..41).unwrap();
     engine.close().unwrap();
     let engine = world.open().unwrap();
-    let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap();
+    let (mut driver, _) = Driver::blocking(&engine, SHARD, Model::new(None), options()).unwrap();
     driver.commit(40);
     // Everything but the head of the segment, which was read when it was opened.
     world.disk.damage(&world.files("segment-")[0], 4096..16 << 10).unwrap();

@@ -38,15 +38,15 @@ pub(crate) fn check_state(driver: &Driver<Model>, last: u64) {
     }
 }
 
-fn regular(engine: &logboom::Engine) -> (Driver<Model>, Recovered) {
-    Driver::regular(engine, SHARD, Model::new(None), options()).unwrap()
+fn blocking(engine: &logboom::Engine) -> (Driver<Model>, Recovered) {
+    Driver::blocking(engine, SHARD, Model::new(None), options()).unwrap()
 }
 
 #[test]
 fn entries_are_applied_once_when_they_are_committed_and_durable() {
     let world = World::new(1);
     let engine = world.open().unwrap();
-    let (mut driver, recovered) = regular(&engine);
+    let (mut driver, recovered) = blocking(&engine);
     assert_eq!((recovered.applied, recovered.last, driver.applied()), (None, None, None));
     driver.commit(3);
     assert!(driver.apply().unwrap().is_none(), "there is no log");
@@ -72,7 +72,7 @@ fn one_update_takes_a_bounded_piece() {
     let engine = world.open().unwrap();
     let mut options = options();
     options.update_bytes = 60;
-    let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options).unwrap();
+    let (mut driver, _) = Driver::blocking(&engine, SHARD, Model::new(None), options).unwrap();
     append(&engine, 1..21).unwrap();
     driver.commit(20);
     let first = driver.apply().unwrap().unwrap();
@@ -84,7 +84,7 @@ fn one_update_takes_a_bounded_piece() {
 fn a_log_may_begin_anywhere() {
     let world = World::new(3);
     let engine = world.open().unwrap();
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     append(&engine, 5..9).unwrap();
     driver.commit(8);
     assert_eq!(apply_all(&mut driver).unwrap(), [5, 6, 7, 8]);
@@ -94,7 +94,7 @@ fn a_log_may_begin_anywhere() {
 fn a_restart_takes_the_snapshot_and_what_lies_above() {
     let mut world = World::new(4);
     let engine = world.open().unwrap();
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     driver.set_membership(Bytes::from_static(b"1, 2, 3")).unwrap();
     assert_eq!(run(&engine, &mut driver, 1..51).unwrap(), 2, "one each 20 entries");
     assert_eq!((driver.saved(), engine.shard(SHARD).first()), (Some(40), Some(36)), "5 entries stay behind it");
@@ -106,7 +106,7 @@ fn a_restart_takes_the_snapshot_and_what_lies_above() {
     let engine = world.open().unwrap();
     let machine = Model::new(None);
     let calls = machine.calls.clone();
-    let (mut driver, recovered) = Driver::regular(&engine, SHARD, machine, options()).unwrap();
+    let (mut driver, recovered) = Driver::blocking(&engine, SHARD, machine, options()).unwrap();
     let snapshot = recovered.snapshot.unwrap();
     assert_eq!((snapshot.index, snapshot.term, &snapshot.membership[..]), (40, 4, &b"1, 2, 3"[..]));
     assert_eq!((recovered.applied, recovered.last), (Some(40), Some(50)));
@@ -128,7 +128,7 @@ fn a_crash_anywhere_leaves_a_state_that_goes_on() {
     for n in 1..400 {
         let mut world = World::new(n);
         let engine = world.open().unwrap();
-        let (mut driver, _) = regular(&engine);
+        let (mut driver, _) = blocking(&engine);
         run(&engine, &mut driver, 1..19).unwrap();
         world.disk.halt_after(n);
         // What fails is not looked at: the machine has stopped.
@@ -139,7 +139,7 @@ fn a_crash_anywhere_leaves_a_state_that_goes_on() {
         world.power_cut();
 
         let engine = world.open().unwrap_or_else(|error| panic!("halted at {n}: {error}"));
-        let (mut driver, recovered) = Driver::regular(&engine, SHARD, Model::new(None), options())
+        let (mut driver, recovered) = Driver::blocking(&engine, SHARD, Model::new(None), options())
             .unwrap_or_else(|error| panic!("halted at {n}: {error}"));
         let last = recovered.last.unwrap();
         assert!((18..48).contains(&last), "halted at {n}: the log ends at {last}");
@@ -190,7 +190,7 @@ fn a_state_prepared_is_saved_beside_updates() {
 fn a_save_that_is_stopped_leaves_nothing() {
     let world = World::new(6);
     let engine = world.open().unwrap();
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     append(&engine, 1..21).unwrap();
     driver.commit(20);
     apply_all(&mut driver).unwrap();
@@ -217,7 +217,7 @@ fn a_save_that_is_stopped_leaves_nothing() {
 fn a_job_that_is_dropped_was_never_asked_for() {
     let world = World::new(7);
     let engine = world.open().unwrap();
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     append(&engine, 1..21).unwrap();
     driver.commit(20);
     apply_all(&mut driver).unwrap();
@@ -235,7 +235,7 @@ fn a_job_that_is_dropped_was_never_asked_for() {
 fn a_snapshot_can_be_asked_for() {
     let world = World::new(8);
     let engine = world.open().unwrap();
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     driver.request_snapshot();
     assert!(driver.upkeep().unwrap().job.is_none(), "nothing was applied");
     append(&engine, 1..4).unwrap();
@@ -255,7 +255,7 @@ fn a_snapshot_can_be_asked_for() {
 fn leases_and_followers_hold_the_log() {
     let world = World::new(9);
     let engine = world.open().unwrap();
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     run(&engine, &mut driver, 1..41).unwrap();
     assert_eq!(engine.shard(SHARD).first(), Some(36));
     let lease = engine.snapshots().newest(SHARD).unwrap().unwrap();
@@ -280,7 +280,7 @@ fn the_cap_overrides_what_holds_the_log_but_no_leased_snapshot() {
     policy.log_bytes_max = Some(1000);
     let mut options = Options::default();
     options.policy = policy;
-    let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options).unwrap();
+    let (mut driver, _) = Driver::blocking(&engine, SHARD, Model::new(None), options).unwrap();
     run(&engine, &mut driver, 1..21).unwrap();
     let lease = engine.snapshots().newest(SHARD).unwrap().unwrap();
     driver.follow(3, 1);
@@ -310,7 +310,7 @@ fn the_cap_overrides_what_holds_the_log_but_no_leased_snapshot() {
 fn what_a_follower_is_sent() {
     let world = World::new(11);
     let engine = world.open().unwrap();
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     run(&engine, &mut driver, 1..31).unwrap();
     let shard = engine.shard(SHARD);
     assert!(matches!(shard.entries(3..5, 100), Err(ReadError::Compacted { first: 16, .. })));
@@ -332,7 +332,7 @@ fn a_machine_that_fails_stops_its_driver() {
     let world = World::new(12);
     let engine = world.open().unwrap();
     let machine = Model::new(Some(crate::model::Fault::ForgetsOutputs));
-    let (mut driver, _) = Driver::regular(&engine, SHARD, machine, options()).unwrap();
+    let (mut driver, _) = Driver::blocking(&engine, SHARD, machine, options()).unwrap();
     let reader = driver.reader();
     let mut batch = engine.batch();
     batch
@@ -354,7 +354,7 @@ fn a_machine_that_fails_stops_its_driver() {
 fn a_log_that_lost_what_was_applied_is_refused() {
     let world = World::new(13);
     let engine = world.open().unwrap();
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     append(&engine, 1..11).unwrap();
     driver.commit(10);
     apply_all(&mut driver).unwrap();
@@ -363,7 +363,7 @@ fn a_log_that_lost_what_was_applied_is_refused() {
     engine.write(batch).unwrap();
     assert!(matches!(driver.apply(), Err(Error::Rewound { applied: 10, last: Some(7) })));
 
-    let (mut driver, _) = regular(&engine);
+    let (mut driver, _) = blocking(&engine);
     driver.commit(7);
     apply_all(&mut driver).unwrap();
     let mut batch = engine.batch();
@@ -380,7 +380,7 @@ fn a_log_without_its_beginning_needs_a_snapshot() {
     let mut batch = engine.batch();
     batch.compact_through(SHARD, 4).unwrap();
     engine.write(batch).unwrap();
-    let opened = Driver::regular(&engine, SHARD, Model::new(None), options());
+    let opened = Driver::blocking(&engine, SHARD, Model::new(None), options());
     assert!(matches!(opened, Err(Error::NoSnapshot { first: 5 })));
 }
 
@@ -393,7 +393,7 @@ fn a_log_may_begin_behind_a_boundary() {
     batch.reset_to(SHARD, Some(EntryId { index: 0, term: 0 })).unwrap();
     engine.write(batch).unwrap();
     append(&engine, 1..11).unwrap();
-    let open = |options| Driver::regular(&engine, SHARD, Model::new(None), options);
+    let open = |options| Driver::blocking(&engine, SHARD, Model::new(None), options);
     assert!(matches!(open(options()), Err(Error::NoSnapshot { first: 1 })));
     let mut options = options();
     options.begins_behind = Some(1);
@@ -511,7 +511,7 @@ fn a_machine_that_lost_its_state_recovers_from_a_snapshot() {
 #[test]
 fn a_crash_anywhere_in_an_installation_of_objects_leaves_log_and_machine_together() {
     let sender = World::new(1).open().unwrap();
-    let (mut from, _) = regular(&sender);
+    let (mut from, _) = blocking(&sender);
     run(&sender, &mut from, 1..31).unwrap();
     let (mut old, mut new) = (0, 0);
     for n in 1..200 {
@@ -556,7 +556,7 @@ fn a_crash_anywhere_in_an_installation_of_objects_leaves_log_and_machine_togethe
 #[test]
 fn a_save_is_stale_when_a_newer_snapshot_was_installed_meanwhile() {
     let sender = World::new(21).open().unwrap();
-    let (mut from, _) = regular(&sender);
+    let (mut from, _) = blocking(&sender);
     run(&sender, &mut from, 1..41).unwrap();
     let lease = sender.snapshots().newest(SHARD).unwrap().unwrap();
 
@@ -591,7 +591,7 @@ fn entries_are_shown_before_they_are_committed_and_taken_back() {
     let engine = World::new(19).open().unwrap();
     let machine = Model::new(None);
     let calls = machine.calls.clone();
-    let (mut driver, _) = Driver::regular(&engine, SHARD, machine, options()).unwrap();
+    let (mut driver, _) = Driver::blocking(&engine, SHARD, machine, options()).unwrap();
     append(&engine, 1..1001).unwrap();
     driver.commit(3);
     apply_all(&mut driver).unwrap();
@@ -618,7 +618,7 @@ fn a_history_repeats() {
     let history = || {
         let world = World::new(20);
         let engine = world.open().unwrap();
-        let (mut driver, _) = regular(&engine);
+        let (mut driver, _) = blocking(&engine);
         run(&engine, &mut driver, 1..100).unwrap();
         driver.close().unwrap();
         engine.close().unwrap();

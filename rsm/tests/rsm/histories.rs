@@ -14,7 +14,7 @@ use crate::{
 /// How the machine is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Regular,
+    Blocking,
     Concurrent,
     OnDisk,
 }
@@ -40,7 +40,7 @@ fn every_kind_of_machine_survives_its_histories() {
     };
     let mut seen = Seen::default();
     for seed in first..first + rounds {
-        for kind in [Kind::Regular, Kind::Concurrent, Kind::OnDisk] {
+        for kind in [Kind::Blocking, Kind::Concurrent, Kind::OnDisk] {
             history(kind, seed, &mut seen);
         }
     }
@@ -75,7 +75,7 @@ fn history(kind: Kind, seed: u64, seen: &mut Seen) {
         options.policy = policy.clone();
         let engine = world.open().unwrap_or_else(|error| panic!("{what}: {error}"));
         let opened = match kind {
-            Kind::Regular => Driver::regular(&engine, SHARD, machine, options),
+            Kind::Blocking => Driver::blocking(&engine, SHARD, machine, options),
             Kind::Concurrent => Driver::concurrent(&engine, SHARD, machine, options),
             Kind::OnDisk => Driver::on_disk(&engine, SHARD, machine, options),
         };

@@ -18,7 +18,7 @@ use crate::{
 };
 
 fn open(engine: &Engine) -> logboom_rsm::Result<(Driver<Model>, Recovered)> {
-    Driver::regular(engine, SHARD, Model::new(None), options())
+    Driver::blocking(engine, SHARD, Model::new(None), options())
 }
 
 /// A snapshot that nobody's machine has saved.
@@ -74,7 +74,7 @@ fn a_member_that_joins_behind_the_newest_snapshot_is_sent_the_next_one() {
     policy.every_entries = None;
     let mut on_request = Options::default();
     on_request.policy = policy;
-    let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), on_request).unwrap();
+    let (mut driver, _) = Driver::blocking(&engine, SHARD, Model::new(None), on_request).unwrap();
     run(&engine, &mut driver, 1..11).unwrap();
     driver.request_snapshot();
     assert!(upkeep(&mut driver).unwrap());

@@ -69,7 +69,7 @@ fn it_applies_saves_and_compacts_by_itself() {
     drop(shard);
 
     let engine = open(dir.path());
-    let (driver, recovered) = Driver::regular(&engine, SHARD, Model::new(None), options).unwrap();
+    let (driver, recovered) = Driver::blocking(&engine, SHARD, Model::new(None), options).unwrap();
     assert_eq!(recovered.applied, Some(300));
     assert_eq!(driver.reader().lookup("key 1").unwrap(), Some("value 300".into()));
     engine.close().unwrap();
@@ -109,7 +109,7 @@ fn a_save_that_panics_is_told_and_tried_again() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = open(dir.path());
     let machine = Panics(std::sync::atomic::AtomicBool::new(false));
-    let (driver, _) = Driver::regular(&engine, SHARD, machine, Options::default()).unwrap();
+    let (driver, _) = Driver::blocking(&engine, SHARD, machine, Options::default()).unwrap();
     let runner = Runner::start(driver, |_, _| {}).unwrap();
     append(&engine, 1..10).unwrap();
     runner.commit(9);
@@ -159,14 +159,14 @@ impl SaveSnapshot for Slow {
     }
 }
 
-/// A regular machine stands still while it is saved: the update waits, and lookups pass it.
+/// While a blocking snapshot is saved the update waits, and lookups pass it.
 #[test]
 fn lookups_go_on_while_an_update_waits_for_a_save() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = open(dir.path());
     let gate = Arc::new(Barrier::new(2));
     let machine = Slow { entries: 0, gate: Arc::clone(&gate) };
-    let (mut driver, _) = Driver::regular(&engine, SHARD, machine, Options::default()).unwrap();
+    let (mut driver, _) = Driver::blocking(&engine, SHARD, machine, Options::default()).unwrap();
     let reader = driver.reader();
     append(&engine, 1..11).unwrap();
     driver.commit(5);
@@ -198,7 +198,7 @@ fn a_thread_whose_runner_is_dropped_ends() {
     let engine = open(dir.path());
     let gate = Arc::new(Barrier::new(2));
     let machine = Slow { entries: 0, gate: Arc::clone(&gate) };
-    let (driver, _) = Driver::regular(&engine, SHARD, machine, Options::default()).unwrap();
+    let (driver, _) = Driver::blocking(&engine, SHARD, machine, Options::default()).unwrap();
     drop(Runner::start(driver, |_, _| {}).unwrap());
     until("the machine is gone", || Arc::strong_count(&gate) == 1);
 }
@@ -208,7 +208,7 @@ fn a_machine_that_fails_ends_the_thread() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = open(dir.path());
     let machine = Model::new(Some(Fault::ForgetsOutputs));
-    let (driver, _) = Driver::regular(&engine, SHARD, machine, Options::default()).unwrap();
+    let (driver, _) = Driver::blocking(&engine, SHARD, machine, Options::default()).unwrap();
     let runner = Runner::start(driver, |_, _| {}).unwrap();
     let mut batch = engine.batch();
     batch.append_payload(SHARD, EntryId { index: 1, term: 1 }, b"").unwrap();

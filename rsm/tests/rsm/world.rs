@@ -60,7 +60,7 @@ impl World {
     pub(crate) fn with_a_snapshot(seed: u64) -> (Self, String) {
         let world = Self::new(seed);
         let engine = world.open().unwrap();
-        let (mut driver, _) = Driver::regular(&engine, SHARD, Model::new(None), options()).unwrap();
+        let (mut driver, _) = Driver::blocking(&engine, SHARD, Model::new(None), options()).unwrap();
         run(&engine, &mut driver, 1..31).unwrap();
         driver.close().unwrap();
         engine.close().unwrap();
