@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use logboom::{ReadOnly, Segment, SegmentId, Shard, ShardId, snapshot::Registered};
+use logboom::{ReadOnly, SegmentId, SegmentSpace, Shard, ShardId, snapshot::Registered};
 use serde::Serialize;
 
 use crate::{
@@ -185,8 +185,8 @@ impl Recovery {
 }
 
 impl SegmentRow {
-    fn new(row: &Segment) -> Self {
-        let Segment { info, live_entries, live_bytes, .. } = *row;
+    fn new(row: &SegmentSpace) -> Self {
+        let SegmentSpace { info, live_entries, live_bytes, .. } = *row;
         Self {
             segment: info.id.0,
             slot: info.slot,

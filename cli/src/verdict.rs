@@ -104,7 +104,7 @@ impl Verdict {
 }
 
 impl TailCut {
-    pub(crate) fn new(cut: &logboom_wal::Cut) -> Self {
+    pub(crate) fn new(cut: &logboom_wal::TornTail) -> Self {
         Self { sequence: cut.sequence, segment: cut.segment.0, offset: cut.offset, bytes: cut.bytes }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     read_only::ReadOnly,
     recovery::{
         open,
-        report::{OpenReport, Segment},
+        report::{OpenReport, SegmentSpace},
     },
     shard_state::quarantine::Quarantine,
     snapshots::Snapshots,
@@ -338,9 +338,9 @@ impl Engine {
 
     /// The segments in use, and how much of each is live: the cold ones first, then the others, oldest first. The last
     /// one is the active one.
-    pub fn segments(&self) -> Vec<Segment> {
+    pub fn segments(&self) -> Vec<SegmentSpace> {
         let core = &self.0.core;
-        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, core.usage.live(info.id));
+        let live = |info: logboom_wal::SegmentInfo| SegmentSpace::new(info, core.usage.live(info.id));
         core.wal.segments().into_iter().map(live).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use logboom_wal::{Ended, Error as WalError, Rot};
+use logboom_wal::{EndedMachine, Error as WalError, SegmentRot};
 
 use crate::{maintenance::core::Core, types::error::Error};
 
@@ -31,7 +31,7 @@ pub enum Reason {
     Poisoned(Error),
     /// A thread or machine of the engine has ended by a panic, which is a bug of the engine or of a disk that the
     /// embedder implements: the engine must be opened again. Does not serve.
-    Ended(Ended),
+    Ended(EndedMachine),
     /// A disk operation of any thread has taken longer than [`Config::stall_after`](crate::Config::stall_after): for
     /// this long so far. Does not serve until it ends.
     Stalled(Duration),
@@ -49,7 +49,7 @@ pub enum Reason {
         error: Error,
     },
     /// The scrub has found damage in a live segment. Lasts until a scrub finds the segment intact, or it is freed.
-    Rot(Rot),
+    Rot(SegmentRot),
 }
 
 impl Health {

@@ -179,7 +179,7 @@ mod types;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 
-pub use append::batch::{Batch, Mark};
+pub use append::batch::{Batch, Savepoint};
 pub use append::rejected::Rejected;
 pub use backup::{Backup, BackupReport};
 pub use engine::Engine;
@@ -190,7 +190,7 @@ pub use read::entries::{EntryBatch, EntryRef, Iter};
 pub use read::readers::EntriesFuture;
 pub use read::shard::{Bounds, Shard, TryRead};
 pub use read_only::{ReadOnly, ReadOnlySnapshots};
-pub use recovery::report::{OpenReport, Segment};
+pub use recovery::report::{OpenReport, SegmentSpace};
 pub use shard_state::quarantine::Quarantine;
 pub use snapshots::Snapshots;
 pub use ticket::Ticket;
@@ -206,8 +206,8 @@ pub use logboom_snapshot::{self as snapshot, EntryId};
 #[doc(hidden)]
 pub use logboom_wal::guarded;
 pub use logboom_wal::{
-    Capacity, Clock, CopyReport, Cut, Damage, DamageKind, Descriptor, Durability, Ended, IdentityFault, ManualClock,
-    RecoveryReport, Rot, Runtime, SegmentId, SegmentInfo, WalMetrics,
+    Capacity, Clock, CopyReport, Damage, DamageKind, Descriptor, Durability, EndedMachine, IdentityFault, ManualClock,
+    RecoveryReport, Runtime, SegmentId, SegmentInfo, SegmentRot, TornTail, WalMetrics,
 };
 #[doc(hidden)]
 pub use recovery::steady::steady;

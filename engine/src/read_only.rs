@@ -11,7 +11,7 @@ use crate::{
     read::{shard::Shard, store::Store},
     recovery::{
         open,
-        report::{OpenReport, Segment},
+        report::{OpenReport, SegmentSpace},
         steady::steady,
     },
     shard_state::quarantine::Quarantine,
@@ -117,8 +117,8 @@ impl ReadOnly {
     }
 
     /// The segments of the log, oldest first, and how much of each is live.
-    pub fn segments(&self) -> Vec<Segment> {
-        let live = |info: logboom_wal::SegmentInfo| Segment::new(info, self.usage.live(info.id));
+    pub fn segments(&self) -> Vec<SegmentSpace> {
+        let live = |info: logboom_wal::SegmentInfo| SegmentSpace::new(info, self.usage.live(info.id));
         self.store.source.segments().into_iter().map(live).collect()
     }
 }

@@ -28,7 +28,7 @@ use crate::{
         prefill::{Prefill, trim},
         scrub::Scrub,
     },
-    runtime::worker::{Ended, Worker},
+    runtime::worker::{EndedMachine, Worker},
     segments::{
         segment::{Segment, SegmentInfo, infos},
         slots::Failure,
@@ -430,7 +430,7 @@ impl Wal {
         let start = |name| {
             let theirs = Arc::downgrade(shared);
             let report =
-                move |ended| theirs.upgrade().into_iter().for_each(|shared| shared.ended(Ended::clone(&ended)));
+                move |ended| theirs.upgrade().into_iter().for_each(|shared| shared.ended(EndedMachine::clone(&ended)));
             Worker::new(name, runtime, Arc::clone(&shared.env.clock), report).map_err(fail)
         };
         let (worker, guard) = (start("logboom-work")?, start("logboom-guard")?);

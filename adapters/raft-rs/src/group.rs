@@ -73,10 +73,10 @@ impl Group {
             if shard.next().is_some() || shard.hard_state()?.is_some() {
                 return Err(Error::Exists { shard: id });
             }
-            let mark = batch.mark();
+            let savepoint = batch.savepoint();
             match add_creation(&mut batch, &shard, conf_state, boundary) {
                 Err(Error::Engine(logboom::Error::TooLarge { what: Limit::Batch | Limit::Records, .. })) => {
-                    batch.rewind(&mark);
+                    batch.rewind(&savepoint);
                     engine.write(std::mem::replace(&mut batch, engine.batch()))?;
                     add_creation(&mut batch, &shard, conf_state, boundary)?;
                 }

@@ -219,14 +219,14 @@ impl<'e, 'r> Batches<'e, 'r> {
 
     /// Calls `add` with the current batch, or with the next one if it does not fit.
     pub(crate) fn fit(&mut self, mut add: impl FnMut(&mut Batch<'r>) -> Result<()>) -> Result<()> {
-        let mark = self.batch.mark();
+        let savepoint = self.batch.savepoint();
         match add(&mut self.batch) {
-            Err(error) if is_full(&error) => self.batch.rewind(&mark),
+            Err(error) if is_full(&error) => self.batch.rewind(&savepoint),
             outcome => return outcome,
         }
         self.full.push(std::mem::replace(&mut self.batch, self.engine.batch()));
-        let mark = self.batch.mark();
-        add(&mut self.batch).inspect_err(|_| self.batch.rewind(&mark))
+        let savepoint = self.batch.savepoint();
+        add(&mut self.batch).inspect_err(|_| self.batch.rewind(&savepoint))
     }
 }
 

@@ -57,9 +57,9 @@ pub struct Batch<'a> {
     snapshots_kept: u32,
 }
 
-/// A savepoint in a [`Batch`]: see [`Batch::mark`].
+/// A savepoint in a [`Batch`]: see [`Batch::savepoint`].
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
+pub struct Savepoint {
     operations: usize,
     /// The last operation: later entries may have been merged into it.
     last: Option<(ShardId, Operation)>,
@@ -309,9 +309,9 @@ impl<'a> Batch<'a> {
     }
 
     /// A savepoint: [`Batch::rewind`] returns the batch to its current state.
-    pub fn mark(&self) -> Mark {
+    pub fn savepoint(&self) -> Savepoint {
         let Buffers { operations, items, arena, built, .. } = &self.buffers;
-        Mark {
+        Savepoint {
             operations: operations.len(),
             last: operations.last().copied(),
             items: items.len(),
@@ -322,20 +322,20 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Drops all operations that were added since `mark` was taken of this batch: so that several operations are added
-    /// all or none. Does nothing if the batch holds fewer.
-    pub fn rewind(&mut self, mark: &Mark) {
+    /// Drops all operations that were added since `savepoint` was taken of this batch: so that several operations are
+    /// added all or none. Does nothing if the batch holds fewer.
+    pub fn rewind(&mut self, savepoint: &Savepoint) {
         let Buffers { operations, items, arena, built, .. } = &mut self.buffers;
-        operations.truncate(mark.operations);
+        operations.truncate(savepoint.operations);
         // Later entries may have been merged into the last operation.
-        if let (Some(last), Some(known)) = (operations.last_mut(), mark.last) {
+        if let (Some(last), Some(known)) = (operations.last_mut(), savepoint.last) {
             *last = known;
         }
-        items.truncate(mark.items);
-        arena.truncate(mark.arena);
-        built.truncate(mark.built);
-        self.len = self.len.min(mark.len);
-        self.bytes = self.bytes.min(mark.bytes);
+        items.truncate(savepoint.items);
+        arena.truncate(savepoint.arena);
+        built.truncate(savepoint.built);
+        self.len = self.len.min(savepoint.len);
+        self.bytes = self.bytes.min(savepoint.bytes);
     }
 
     /// Drops all operations. The memory returns to the engine's pool.
@@ -605,7 +605,7 @@ mod tests {
         let mut batch = batch(1 << 20);
         batch.append_payload(A, EntryId { index: 1, term: 1 }, b"a").unwrap().put(A, b"k", b"v").unwrap();
         batch.append_payload(A, EntryId { index: 2, term: 1 }, b"b").unwrap();
-        let mark = batch.mark();
+        let savepoint = batch.savepoint();
         let before = (batch.len(), batch.bytes(), batch.buffers.operations.clone(), batch.buffers.arena.clone());
         // One that grows the last run, and others.
         batch
@@ -616,7 +616,7 @@ mod tests {
             .hard_state(B, b"s")
             .unwrap();
         assert!(batch.append_payload(B, EntryId { index: 1, term: 1 }, &large).is_err());
-        batch.rewind(&mark);
+        batch.rewind(&savepoint);
         let after = (batch.len(), batch.bytes(), batch.buffers.operations.clone(), batch.buffers.arena.clone());
         assert_eq!((before, batch.buffers.items.len()), (after, 2));
         batch.append_payload(A, EntryId { index: 3, term: 1 }, b"c").unwrap();

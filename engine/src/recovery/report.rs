@@ -36,7 +36,7 @@ pub struct OpenReport {
 /// A segment of the log, and how much of it is live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Segment {
+pub struct SegmentSpace {
     /// The segment itself.
     pub info: SegmentInfo,
     /// The number of live entries in it: those that are in the log of a shard.
@@ -45,7 +45,7 @@ pub struct Segment {
     pub live_bytes: u64,
 }
 
-impl Segment {
+impl SegmentSpace {
     pub(crate) fn new(info: SegmentInfo, live: Amount) -> Self {
         Self { info, live_entries: live.entries, live_bytes: live.bytes }
     }

@@ -4,7 +4,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use logboom::{
-    Engine, EntryId, Error, Segment, ShardId,
+    Engine, EntryId, Error, SegmentSpace, ShardId,
     disk::{Disk, Fault, FaultKind, SimDisk},
 };
 use logboom_wal::{Options, Place, Scanned, SegmentId, open_read_only};
@@ -75,12 +75,12 @@ fn check_laggard(engine: &Engine, rounds: u64, len: usize) {
     assert!(entries.iter().all(|entry| entry.payload == long(entry.index, len)));
 }
 
-fn file_of(segment: &Segment) -> String {
+fn file_of(segment: &SegmentSpace) -> String {
     format!("segment-{:06}", segment.info.slot)
 }
 
 /// The sealed segments with something live, the oldest first, as the next opening left them.
-fn ripe(engine: &Engine) -> Vec<Segment> {
+fn ripe(engine: &Engine) -> Vec<SegmentSpace> {
     let mut ripe = engine.segments();
     ripe.retain(|segment| segment.live_entries > 0 && !segment.info.active && segment.info.footer);
     assert!(ripe.len() > 5, "an opening has moved too much: {ripe:?}");
@@ -209,7 +209,8 @@ fn a_cold_segment_of_which_nothing_is_left_costs_its_entries_and_no_more() {
         let rounds = rounds_until(&engine, 10, FEW);
         engine.reclaim().unwrap();
         write(&engine, |batch| batch.hard_state(LAGGARD, b"vote").map(drop));
-        let cold: Vec<Segment> = engine.segments().into_iter().filter(|segment| segment.info.id.is_cold()).collect();
+        let cold: Vec<SegmentSpace> =
+            engine.segments().into_iter().filter(|segment| segment.info.id.is_cold()).collect();
         assert_eq!(cold.len(), 1, "{what}");
         if is_closed {
             engine.close().unwrap();

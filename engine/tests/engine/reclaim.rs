@@ -6,7 +6,7 @@ use std::{
 };
 
 use logboom::{
-    Capacity, Durability, Engine, EntryId, EntryRef, Error, Segment, ShardId,
+    Capacity, Durability, Engine, EntryId, EntryRef, Error, SegmentSpace, ShardId,
     disk::{Fault, SimDisk},
 };
 
@@ -226,7 +226,8 @@ fn a_damaged_segment_stays_for_what_is_lost_in_it() {
 /// The file, and where in it, of a record that a laggard has in a segment that an opening leaves as it is.
 fn a_record_of_a_laggard(ground: &Ground) -> (std::sync::Arc<SimDisk>, String, u64) {
     let engine = ground.reopen(ground.open());
-    let is_left = |segment: &Segment| !segment.info.active && segment.live_bytes * 16 > ground.config.segment_bytes;
+    let is_left =
+        |segment: &SegmentSpace| !segment.info.active && segment.live_bytes * 16 > ground.config.segment_bytes;
     let segment = engine.segments().into_iter().find(is_left).unwrap();
     engine.close().unwrap();
     let disk = ground.disk();

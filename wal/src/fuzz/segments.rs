@@ -9,7 +9,7 @@ use crate::{
     format::record::{Meta, Record, record_bytes},
     group_commit::append::{Durability, Request},
     recovery::{
-        opening::{Cut, Opening, RecoveryReport, open, open_read_only},
+        opening::{Opening, RecoveryReport, TornTail, open, open_read_only},
         verify::verify,
     },
     runtime::worker::{ManualClock, Runtime},
@@ -107,7 +107,7 @@ struct Seen {
     records: Vec<Found>,
     lost: Vec<Loss>,
     segments: Vec<SegmentInfo>,
-    cut: Option<Cut>,
+    cut: Option<TornTail>,
     closed: bool,
     epoch: u64,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     group_commit::log::Shared,
-    runtime::{faults::Rot, worker::Ended},
+    runtime::{faults::SegmentRot, worker::EndedMachine},
     types::error::Error,
 };
 
@@ -15,14 +15,14 @@ pub struct WalHealth {
     /// The failure that poisoned the log: since then nothing is acknowledged.
     pub poisoned: Option<Error>,
     /// Threads and machines that have ended by a panic.
-    pub ended: Vec<Ended>,
+    pub ended: Vec<EndedMachine>,
     /// How long the oldest operation of the device has been waiting, on any thread, if that exceeds
     /// [`Options::stall_after`](crate::Options).
     pub stalled: Option<Duration>,
     /// The last failure of each machine that has not succeeded since, by name.
     pub failing: Vec<(&'static str, Error)>,
     /// Live segments in which the last scrub found damage.
-    pub rot: Vec<Rot>,
+    pub rot: Vec<SegmentRot>,
 }
 
 impl Shared {
@@ -37,7 +37,7 @@ impl Shared {
             ended: self.faults.ended.lock().clone(),
             stalled: Some(self.waiting()).filter(|waiting| *waiting >= self.env.options.stall_after),
             failing: self.faults.failing.lock().iter().map(|(machine, error)| (*machine, error.clone())).collect(),
-            rot: rot.iter().map(|(&segment, &damages)| Rot { segment, damages }).collect(),
+            rot: rot.iter().map(|(&segment, &damages)| SegmentRot { segment, damages }).collect(),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
         notices::{Event, Notices},
         sync::{AtomicBool, OnceLock},
         watched::PendingOps,
-        worker::{Ended, Worker},
+        worker::{EndedMachine, Worker},
     },
     segments::slots::Failure,
     types::{
@@ -164,7 +164,7 @@ impl Shared {
     }
 
     /// Handles the panic of a thread or a machine.
-    pub(crate) fn ended(&self, ended: Ended) {
+    pub(crate) fn ended(&self, ended: EndedMachine) {
         tracing::error!(name = ended.name, panic = &*ended.panic, "a thread or a machine has ended");
         self.faults.ended(ended.clone());
         if ended.poisons {

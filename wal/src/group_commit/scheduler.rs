@@ -19,7 +19,7 @@ use crate::{
     runtime::{
         foreign::guarded,
         sync::{AtomicBool, AtomicU64, MODELLED, Mutex, MutexGuard, OnceLock, fence, yield_now},
-        worker::{Ended, us},
+        worker::{EndedMachine, us},
     },
     types::{error::Error, marks, mutants::Mutant, mutants::unless},
 };
@@ -351,7 +351,7 @@ impl Shared {
 
     /// Runs `work`; `None` if it panics: the committer thread ends, and that is reported.
     fn catch_panic<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
-        let ended = |panic| self.ended(Ended { name: "logboom-commit", panic, poisons: true });
+        let ended = |panic| self.ended(EndedMachine { name: "logboom-commit", panic, poisons: true });
         guarded(work).map_err(ended).ok()
     }
 

@@ -135,7 +135,7 @@ pub struct RecoveryReport {
     /// Whether the log was closed: its last group says so.
     pub closed: bool,
     /// The unpromised tail that was cut, if any.
-    pub cut: Option<Cut>,
+    pub cut: Option<TornTail>,
     /// Durable bytes that are not what was written.
     pub damages: Vec<Arc<Damage>>,
     /// Faults of the identity, if any. A log that is open for writing does not touch the files named here.
@@ -147,7 +147,7 @@ pub struct RecoveryReport {
 /// A tail of the log that was written, at least in part, and that no later group promised to be durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Cut {
+pub struct TornTail {
     /// The first group that was cut.
     pub sequence: u64,
     /// The segment in which it began.
@@ -158,7 +158,7 @@ pub struct Cut {
     pub bytes: u64,
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for TornTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sequence, segment, offset, bytes } = self;
         write!(f, "group {sequence} and what followed it, {bytes} bytes from byte {offset} of segment {segment} on")

@@ -8,7 +8,7 @@ use crate::{
         group::{FLAG_CLOSE, Origin, in_segment},
         record::{KIND_FREED, Record, u64_at},
     },
-    recovery::opening::{Cut, Opening},
+    recovery::opening::{Opening, TornTail},
     runtime::foreign::guarded,
     scan::{
         context::LogContext,
@@ -242,7 +242,7 @@ impl Opening {
             let last = behind.iter().map(|(place, header)| place + header.shape.len()).max().unwrap_or(at);
             let bytes = (last - at) as u64;
             let (segment, sequence) = (expected.life.segment, expected.sequence);
-            self.report.cut = Some(Cut { sequence, segment, offset: in_segment(at), bytes });
+            self.report.cut = Some(TornTail { sequence, segment, offset: in_segment(at), bytes });
         }
         Ok(verdict)
     }

@@ -10,7 +10,7 @@ use crate::{
         options::Options,
         record::KIND_OWN,
     },
-    recovery::opening::{Cut, open_read_only},
+    recovery::opening::{TornTail, open_read_only},
     scan::walk::{Group, WalkItem},
     types::{
         damage::{Damage, DamageKind, OddFile},
@@ -37,7 +37,7 @@ pub struct VerifyReport {
     /// Checkpoint slots whose content is not intact. A crash during a write leaves one so; the other one is used.
     pub bad_checkpoints: Vec<u8>,
     /// The unpromised tail that a writable opening would cut.
-    pub cut: Option<Cut>,
+    pub cut: Option<TornTail>,
     /// Files that do not belong to the log, or a damaged `LOGBOOM`.
     pub identity: Option<Arc<IdentityFault>>,
     /// Durable bytes that are not what was written, also where a group only lost its descriptors.

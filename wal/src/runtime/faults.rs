@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use crate::{
-    runtime::worker::Ended,
+    runtime::worker::EndedMachine,
     types::{error::Error, ids::SegmentId},
 };
 
 /// A segment with damage that the scrubber found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Rot {
+pub struct SegmentRot {
     /// The segment.
     pub segment: SegmentId,
     /// The number of places that are damaged.
@@ -22,13 +22,13 @@ pub struct Rot {
 /// Failures that have not been cleared by a later success.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    pub(crate) ended: Mutex<Vec<Ended>>,
+    pub(crate) ended: Mutex<Vec<EndedMachine>>,
     pub(crate) failing: Mutex<BTreeMap<&'static str, Error>>,
     pub(crate) rot: Mutex<BTreeMap<SegmentId, u64>>,
 }
 
 impl Faults {
-    pub(crate) fn ended(&self, ended: Ended) {
+    pub(crate) fn ended(&self, ended: EndedMachine) {
         let mut all = self.ended.lock();
         // Driven by hand, a machine or its clock can panic again with each step.
         if !all.iter().any(|known| known.name == ended.name) {

@@ -105,7 +105,7 @@ pub trait Machine: Send {
     fn name(&self) -> &'static str;
 
     /// Does a bounded amount of work and returns when to go on. `now` is the time of the log's clock. A machine that
-    /// panics is not stepped again; that is [reported](Ended).
+    /// panics is not stepped again; that is [reported](EndedMachine).
     fn step(&mut self, now: Duration) -> Step;
 
     /// Whether the log depends on it: if so, the log is poisoned when this machine panics.
@@ -117,7 +117,7 @@ pub trait Machine: Send {
 /// A thread or a machine of the log that ended by a panic, which is a bug.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Ended {
+pub struct EndedMachine {
     /// The name of the thread or the machine.
     pub name: &'static str,
     /// The message of the panic.
@@ -148,7 +148,7 @@ pub struct Worker {
 struct Inner {
     name: &'static str,
     clock: Arc<dyn Clock>,
-    report: Box<dyn Fn(Ended) + Send + Sync>,
+    report: Box<dyn Fn(EndedMachine) + Send + Sync>,
     machines: Mutex<Vec<Box<dyn Machine>>>,
     /// New machines. A separate lock, so that adding a machine never waits for a step.
     added: Mutex<Vec<Box<dyn Machine>>>,
@@ -163,7 +163,7 @@ impl Worker {
         name: &'static str,
         runtime: &Runtime,
         clock: Arc<dyn Clock>,
-        report: impl Fn(Ended) + Send + Sync + 'static,
+        report: impl Fn(EndedMachine) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let inner = Arc::new(Inner {
             name,
@@ -233,7 +233,7 @@ impl Inner {
     /// Runs `work`; reports a panic and returns `ended` instead.
     fn catch_panic<T>(&self, work: impl FnOnce() -> T, ended: T) -> T {
         guarded(work).unwrap_or_else(|panic| {
-            (self.report)(Ended { name: self.name, panic, poisons: true });
+            (self.report)(EndedMachine { name: self.name, panic, poisons: true });
             ended
         })
     }
@@ -259,7 +259,7 @@ impl Inner {
         let mut next = Step::Parked;
         machines.retain_mut(|machine| {
             let step = guarded(|| machine.step(now)).unwrap_or_else(|panic| {
-                (self.report)(Ended { name: machine.name(), panic, poisons: machine.is_needed() });
+                (self.report)(EndedMachine { name: machine.name(), panic, poisons: machine.is_needed() });
                 Step::Done
             });
             next = sooner(next, step);
