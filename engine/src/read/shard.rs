@@ -193,8 +193,8 @@ impl Shard {
         self.rare_term(&state, &extent, index)
     }
 
-    /// The term of an entry of a shard in quarantine, or why there is none. Apart, and never inlined: an error is large,
-    /// and a term is looked up often.
+    /// The term of an entry of a shard in quarantine, or why there is none. Apart, and never inlined: an error is
+    /// large, and a term is looked up often.
     #[cold]
     #[inline(never)]
     fn rare_term(&self, state: &State, extent: &Extent, index: u64) -> Result<u64, ReadError> {
