@@ -112,7 +112,7 @@ impl History {
             // What is mended wants more room than there may be.
             world.config.space_bytes_max = None;
         }
-        let mix = OpMix { unique_terms: weights.damages > 0, ..OpMix::choose(&mut choices) };
+        let mix = OpMix { unique_terms: weights.unique_terms, ..OpMix::choose(&mut choices) };
         let author = Author::new(mix);
         Self {
             choices,
@@ -455,10 +455,12 @@ impl History {
                 self.space_returns(&engine)
             }
             // What callbacks have written is in no model, by which it could be mended.
-            2 if self.scope == Scope::Everything
-                && !self.world.is_faulty
-                && self.live_damage.is_none()
-                && self.weights.foreign == 0 =>
+            2 | 4..=6
+                if self.scope == Scope::Everything
+                    && !self.world.is_faulty
+                    && self.live_damage.is_none()
+                    && self.weights.foreign == 0
+                    && self.weights.unique_terms =>
             {
                 self.hurt_at_rest(engine)
             }

@@ -36,6 +36,9 @@ pub(super) struct Weights {
     pub(super) foreign: u64,
     /// In percent: rounds in which the disk silently damages data.
     pub(super) damages: u64,
+    /// Whether no two entries that a shard ever had at an index have the same term, as in raft. An entry that is lost is
+    /// told by its term from one that it replaced, so damage is done to no other history.
+    pub(super) unique_terms: bool,
 }
 
 impl Weights {
@@ -62,6 +65,7 @@ impl Weights {
             releases: choices.pick(&[0, 0, 3, 15, 30]),
             // Few histories: after damage much less can be asked for.
             damages: if everything && choices.percent(8) { choices.pick(&[30, 60]) } else { 0 },
+            unique_terms: false,
         };
         // A copy is as damaged as the log: there is nothing to hold it against.
         let copies = if chosen.damages > 0 { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 5]) };
@@ -69,6 +73,7 @@ impl Weights {
         let restarts = if scope == Scope::Operations { 0 } else { choices.pick(&[0, 0, 0, 0, 0, 0, 0, 10]) };
         // What callbacks write is in no model, by which it could be mended.
         let foreign = if chosen.damages > 0 { 0 } else { choices.pick(&[0, 0, 20, 60]) };
-        Self { copies, second_processes, restarts, foreign, ..chosen }
+        let unique_terms = chosen.damages > 0 || everything && choices.percent(25);
+        Self { copies, second_processes, restarts, foreign, unique_terms, ..chosen }
     }
 }
