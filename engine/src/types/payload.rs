@@ -11,7 +11,8 @@ use logboom_snapshot::EntryId;
 pub struct Entry<'a> {
     /// Its index: any from 0 to `u64::MAX - 1`.
     pub index: u64,
-    /// Its term. The engine stores it, and accepts any.
+    /// Its term. The engine stores it, and accepts any. As in raft, entries of a shard with the same index and term
+    /// should be the same: after damage, a lost entry is told by its term from one that it replaced.
     pub term: u64,
     /// A number of the caller's, to tell entries apart without decoding their payload.
     pub kind: u8,
