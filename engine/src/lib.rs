@@ -158,9 +158,9 @@
 //! lost, every shard that cannot be proven whole is held back. Damage to the very end of a log, behind the last promise
 //! that survived, looks like a torn tail and is cut as one.
 //!
-//! An entry that replaced another one is told from it by its term. In raft, entries with the same index and term are the
-//! same. A shard that overwrites an entry with a different one of the same term reads the newer one, but if all of a
-//! segment that is not sealed is lost with that, the older one may be served.
+//! An entry that replaced another one is told from it by its term. In raft, entries of one index and term are the same.
+//! A shard that overwrites an entry with a different one of the same term reads the newer one, but if all of a segment
+//! that is not sealed is lost with that, the older one may be served.
 
 #![forbid(unsafe_code)]
 

@@ -36,8 +36,8 @@ pub(super) struct Weights {
     pub(super) foreign: u64,
     /// In percent: rounds in which the disk silently damages data.
     pub(super) damages: u64,
-    /// Whether no two entries that a shard ever had at an index have the same term, as in raft. An entry that is lost is
-    /// told by its term from one that it replaced, so damage is done to no other history.
+    /// Whether no two entries that a shard ever had at an index have the same term, as in raft. A lost entry is told by
+    /// its term from one that it replaced, so no other history is damaged.
     pub(super) unique_terms: bool,
 }
 
