@@ -1,0 +1,14 @@
+//! The model of the log tail: what a writer of tables decides, without IO, threads or clocks.
+//!
+//! The caller passes the time in and carries out what comes back, so a seed repeats a history. Today it has the
+//! timestamps of commits and the clock that gives them; nothing uses the crate yet.
+//!
+//! Modules in the order of use: [`timestamp`], [`clock`].
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod timestamp;
+
+pub use clock::{BoundReached, HybridClock, RESERVE};
+pub use timestamp::Timestamp;
