@@ -10,9 +10,9 @@ pub const RESERVE: Duration = Duration::from_secs(5);
 /// A hybrid logical clock under a durable bound.
 ///
 /// Timestamps go to readers (as watermarks, say) before anything of them is durable, so after a crash the log alone
-/// does not tell which are used up. Hence a *bound*: a record of the log, and no timestamp above it is given until it is
-/// durable. A restart goes on above the highest bound that it finds. So a timestamp that was given is never given
-/// again, whatever the wall clock says by then.
+/// does not tell which are used up. Hence a *bound*: a record of the log; until it is durable, no timestamp above the
+/// bound before it is given. A restart goes on above the highest bound that it finds. So a timestamp that was given is
+/// never given again, whatever the wall clock says by then.
 ///
 /// The clock reads no clock and writes no log: the wall clock is an argument, and [`HybridClock::bound_to_log`] says
 /// which bound to write. At most one is on its way. Bounds are asked for only when timestamps are, so an idle writer
