@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use crate::timestamp::Timestamp;
 
-/// How far ahead of the timestamps in use the durable bound is set.
+/// How far ahead of the wall clock the durable bound is set.
 pub const RESERVE: Duration = Duration::from_secs(5);
+
+/// How far ahead of the last timestamp it is set where the wall clock is behind that: room for two million timestamps.
+/// So a writer that is restarted again and again gets ahead of the wall clock by [`RESERVE`] once, not each time.
+const RESERVE_BEHIND: Duration = Duration::from_millis(2);
 
 /// A hybrid logical clock under a durable bound.
 ///
@@ -67,12 +71,14 @@ impl HybridClock {
     /// The bound to write to the log now: when half of the reserve is used up, and none is on its way. Ask before
     /// each [`HybridClock::next`] that is made for somebody who waits.
     pub fn bound_to_log(&mut self, unix: Duration) -> Option<Timestamp> {
-        let now = self.last.max(Timestamp::from_unix(unix));
-        let is_low = now.saturating_add(RESERVE / 2) > self.bound && self.bound < Timestamp::MAX;
-        if !is_low || self.logging.is_some() {
+        let ahead = |share| {
+            let behind = self.last.saturating_add(RESERVE_BEHIND / share);
+            behind.max(Timestamp::from_unix(unix).saturating_add(RESERVE / share))
+        };
+        if self.logging.is_some() || ahead(2) <= self.bound || self.bound == Timestamp::MAX {
             return None;
         }
-        self.logging = Some(now.saturating_add(RESERVE));
+        self.logging = Some(ahead(1));
         self.logging
     }
 

@@ -82,6 +82,18 @@ fn a_clock_at_the_end_of_time_gives_nothing_and_asks_for_nothing() {
     assert_eq!(clock.bound_to_log(Duration::MAX), None);
 }
 
+#[test]
+fn restarts_do_not_add_up() {
+    let mut clock = HybridClock::recovered(Timestamp::ZERO);
+    for _ in 0..1000 {
+        let bound = clock.bound_to_log(NOON).expect("a restart needs a bound");
+        clock.bound_is_durable();
+        assert!(clock.next(NOON).is_ok());
+        clock = HybridClock::recovered(bound);
+    }
+    assert!(clock.drift(NOON) < RESERVE + Duration::from_secs(3), "{:?}", clock.drift(NOON));
+}
+
 /// What a log has of bounds after a crash: those that were durable, and maybe the one on its way.
 #[test]
 fn no_timestamp_is_given_twice_over_restarts() {
