@@ -3,7 +3,7 @@
 //! The caller passes the time in and carries out what comes back, so a seed repeats a history. Today it has the
 //! timestamps of commits and the clock that gives them; nothing uses the crate yet.
 //!
-//! Modules in the order of use: [`timestamp`], [`clock`].
+//! Commits are ordered by [`Timestamp`]s, which a writer takes from its [`HybridClock`].
 
 #![forbid(unsafe_code)]
 
