@@ -2,14 +2,15 @@
 
 use std::{
     io::{self, Read, Write},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use logboom::{
     Durability, Engine, EntryId, Error, Limit, ShardId,
-    disk::{Disk, Fault, FaultKind, SimDisk},
-    snapshot::{Built, Error as SnapshotError, Lease, Receiver, Spec, Stop},
+    disk::{Disk, Fault, FaultKind, SimDisk, SimOptions},
+    snapshot::{Built, Error as SnapshotError, Host, Lease, Receiver, Spec, Stop, Store},
 };
 
 use crate::{
@@ -245,6 +246,32 @@ fn a_snapshot_of_an_index_that_no_entry_has_is_refused() {
         drop(built);
         engine.close().unwrap();
     });
+}
+
+/// A manifest from elsewhere may name it all the same.
+#[test]
+fn a_manifest_of_an_index_that_no_entry_has_is_refused() {
+    #[derive(Debug)]
+    struct Sender;
+
+    impl Host for Sender {
+        fn nonce(&self) -> u64 {
+            7
+        }
+
+        fn sync_failed(&self, what: &str, error: &io::Error) {
+            panic!("{what}: {error}");
+        }
+    }
+
+    let disk: Arc<dyn Disk> = SimDisk::new(1, SimOptions::default());
+    let sender = Store::open(disk, [1, 2], Arc::new(Sender), [], |_| false).unwrap();
+    let spec = Spec::new(A.0, EntryId { index: u64::MAX, term: 1 });
+    let manifest = sender.build(spec, &Stop::new()).unwrap().finish().unwrap().lease().manifest_bytes();
+    let engine = Ground::sim(2).open();
+    let refused = engine.snapshots().receive(A, &manifest, &Stop::new()).unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { what: Limit::Index, .. }), "{refused}");
+    engine.close().unwrap();
 }
 
 #[test]
