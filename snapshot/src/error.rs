@@ -229,27 +229,3 @@ impl fmt::Display for What {
         })
     }
 }
-
-#[cfg(test)]
-mod tests {
-    /// So that none is forgotten when a variant comes or goes.
-    #[test]
-    fn every_variant_has_its_row_and_the_document_has_the_table() {
-        let source = include_str!("error.rs");
-        let (before, body) = source.split_once("pub enum Error {\n").expect("it is here");
-        let body = body.split_once("\n}\n").map_or("", |(body, _)| body);
-        let variant = |line: &'static str| {
-            let variant = line.strip_prefix("    ")?.split([' ', '(', ',']).next()?;
-            variant.starts_with(|first: char| first.is_ascii_uppercase()).then_some(variant)
-        };
-        let mut variants: Vec<&str> = body.lines().filter_map(variant).collect();
-        variants.sort_unstable();
-        let table: Vec<&str> = before.lines().filter_map(|line| line.strip_prefix("/// |")).collect();
-        let rows = table.iter().filter_map(|row| Some(row.strip_prefix(" `")?.split_once('`')?.0));
-        assert_eq!(rows.collect::<Vec<_>>(), variants);
-        let document = include_str!("../../docs/errors.md");
-        let (_, section) = document.split_once("`logboom::snapshot::Error`").expect("its section");
-        let section = section.lines().filter_map(|line| line.strip_prefix('|'));
-        assert_eq!(section.collect::<Vec<_>>(), table);
-    }
-}

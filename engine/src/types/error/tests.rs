@@ -140,13 +140,19 @@ fn a_walk_along_the_sources_prints_nothing_twice() {
 /// So that none is forgotten when a variant comes or goes.
 #[test]
 fn every_variant_has_its_row_and_the_document_has_the_tables() {
-    for (source, name) in [(include_str!("../error.rs"), "Error"), (include_str!("read_error.rs"), "ReadError")] {
-        let (before, _) = source.split_once(&format!("pub enum {name} {{\n")).expect("it is here");
+    let errors = [
+        (include_str!("../error.rs"), "Error"),
+        (include_str!("read_error.rs"), "ReadError"),
+        (include_str!("../../../../snapshot/src/error.rs"), "snapshot::Error"),
+    ];
+    for (source, name) in errors {
+        let type_name = name.rsplit("::").next().unwrap_or(name);
+        let (before, _) = source.split_once(&format!("pub enum {type_name} {{\n")).expect("it is here");
         let table: Vec<&str> = before.lines().filter_map(|line| line.strip_prefix("/// ")).collect();
         let table = &table[table.iter().position(|line| line.starts_with("| ")).expect("the heading")..];
         let table: Vec<&str> = table.iter().copied().take_while(|line| line.starts_with('|')).collect();
         let rows = table.iter().filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0));
-        assert_eq!(rows.collect::<Vec<_>>(), variants(source, name));
+        assert_eq!(rows.collect::<Vec<_>>(), variants(source, type_name), "{name}");
         let document = include_str!("../../../../docs/errors.md");
         let (_, section) = document.split_once(&format!("`logboom::{name}`")).expect("its section");
         let section = section.lines().skip_while(|line| !line.starts_with('|'));
