@@ -95,8 +95,8 @@ impl HybridClock {
         self.logging = None;
     }
 
-    /// How far timestamps are ahead of the wall clock: since it was set back, or has stood still. Grows no further by
-    /// itself than timestamps are given; worth an alarm from seconds on.
+    /// How far timestamps are ahead of the wall clock: after it was set back or stood still, or after restarts. Shrinks
+    /// as the wall clock catches up. Beyond a few [`RESERVE`]s, somebody has changed the wall clock: worth an alarm.
     pub fn drift(&self, unix: Duration) -> Duration {
         self.last.unix().saturating_sub(unix)
     }
