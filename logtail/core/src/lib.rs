@@ -8,7 +8,9 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod object_id;
 mod timestamp;
 
 pub use clock::{BoundReached, HybridClock, RESERVE};
+pub use object_id::{NotAnObjectId, ObjectId};
 pub use timestamp::Timestamp;
