@@ -1,14 +1,17 @@
 //! The model of the log tail: what a writer of tables decides, without IO, threads or clocks.
 //!
 //! The caller passes the time in and carries out what comes back, so a seed repeats a history. Today it has the
-//! timestamps of commits and the clock that gives them; nothing uses the crate yet.
+//! timestamps of commits and the clock that gives them, and the encoding of keys; nothing uses the crate yet.
 //!
-//! Commits are ordered by [`Timestamp`]s, which a writer takes from its [`HybridClock`].
+//! Commits are ordered by [`Timestamp`]s, which a writer takes from its [`HybridClock`]. Rows of a table have
+//! keys ([`key`]), which are stored as bytes that sort as the keys do.
 
 #![forbid(unsafe_code)]
 
 mod clock;
+pub mod key;
 mod object_id;
+mod physical;
 mod timestamp;
 
 pub use clock::{BoundReached, HybridClock, RESERVE};
