@@ -13,7 +13,9 @@ pub mod key;
 mod object_id;
 mod physical;
 mod timestamp;
+mod widening;
 
 pub use clock::{BoundReached, HybridClock, RESERVE};
 pub use object_id::{NotAnObjectId, ObjectId};
 pub use timestamp::Timestamp;
+pub use widening::{widen, widens};
