@@ -1,10 +1,10 @@
 //! The model of the log tail: what a writer of tables decides, without IO, threads or clocks.
 //!
 //! The caller passes the time in and carries out what comes back, so a seed repeats a history. Today it has the
-//! timestamps of commits and the clock that gives them, and the encoding of keys; nothing uses the crate yet.
+//! timestamps of commits and the clock that gives them, the encoding of keys, and the words of object storage.
 //!
 //! Commits are ordered by [`Timestamp`]s, which a writer takes from its [`HybridClock`]. Rows of a table have
-//! keys ([`key`]), which are stored as bytes that sort as the keys do.
+//! keys ([`key`]), which are stored as bytes that sort as the keys do. Objects lie in a [`store`].
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod clock;
 pub mod key;
 mod object_id;
 mod physical;
+pub mod store;
 mod timestamp;
 mod widening;
 
