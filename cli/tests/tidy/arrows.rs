@@ -102,6 +102,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
     Layout { src: "rsm/src", order: &[] },
     Layout { src: "adapters/raft-rs/src", order: &[] },
     Layout { src: "adapters/openraft/src", order: &[] },
+    Layout { src: "logtail/core/src", order: &[] },
     Layout { src: "cli/src", order: &[] },
 ];
 

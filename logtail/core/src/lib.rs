@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod key;
 mod object_id;
 mod physical;
+pub mod rows;
 pub mod store;
 mod timestamp;
 mod widening;

@@ -1,15 +1,16 @@
 //! How an Arrow array lies in memory, whatever its logical type: read and made by the codecs of keys and of rows.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, GenericByteArray, OffsetSizeTrait, PrimitiveArray,
+    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, GenericBinaryArray, GenericByteArray, GenericListArray,
+    GenericStringArray, OffsetSizeTrait, PrimitiveArray, StructArray,
     cast::AsArray,
     downcast_primitive,
     types::{BinaryType, ByteArrayType, LargeBinaryType, LargeUtf8Type, Utf8Type},
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, DataType};
+use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
 #[cfg(target_endian = "big")]
 compile_error!("the numbers of an array are taken for little-endian, as the formats have them");
@@ -22,6 +23,10 @@ pub(crate) enum Physical<'a> {
     Fixed(&'a [u8]),
     /// The bytes of a row are those from its offset to the next one.
     Bytes { offsets: Offsets<'a>, bytes: &'a [u8] },
+    /// The rows of `child` from its offset to the next one are those of a row.
+    List { offsets: Offsets<'a>, child: &'a ArrayRef },
+    /// As many rows as each of these has.
+    Struct(&'a [ArrayRef]),
 }
 
 /// The offsets of rows of variable length: one more than there are rows. The first need not be 0.
@@ -55,6 +60,9 @@ impl<'a> Physical<'a> {
             DataType::Binary => Some(Self::bytes(array.as_bytes_opt::<BinaryType>()?, Offsets::Narrow)),
             DataType::LargeUtf8 => Some(Self::bytes(array.as_bytes_opt::<LargeUtf8Type>()?, Offsets::Wide)),
             DataType::LargeBinary => Some(Self::bytes(array.as_bytes_opt::<LargeBinaryType>()?, Offsets::Wide)),
+            DataType::List(_) => Some(Self::list(array.as_list_opt::<i32>()?, Offsets::Narrow)),
+            DataType::LargeList(_) => Some(Self::list(array.as_list_opt::<i64>()?, Offsets::Wide)),
+            DataType::Struct(_) => Some(Self::Struct(array.as_struct_opt()?.columns())),
             _ => None
         }
     }
@@ -65,18 +73,34 @@ impl<'a> Physical<'a> {
     ) -> Self {
         Self::Bytes { offsets: offsets(array.value_offsets()), bytes: array.value_data() }
     }
+
+    fn list<O: OffsetSizeTrait>(array: &'a GenericListArray<O>, offsets: impl FnOnce(&'a [O]) -> Offsets<'a>) -> Self {
+        Self::List { offsets: offsets(array.value_offsets()), child: array.values() }
+    }
 }
 
 impl Offsets<'_> {
-    /// Where row `row` begins and ends; `None` past the last row.
-    pub(crate) fn get(&self, row: usize) -> Option<(usize, usize)> {
-        fn pair<O: OffsetSizeTrait>(offsets: &[O], row: usize) -> Option<(usize, usize)> {
-            let [start, end] = offsets.get(row..)?.first_chunk()?;
-            Some((start.as_usize(), end.as_usize()))
+    /// Where the first of `rows` begins, and where the last one ends; nothing if the array has not all of them.
+    pub(crate) fn span(&self, rows: Range<usize>) -> Range<usize> {
+        fn span<O: OffsetSizeTrait>(offsets: &[O], rows: &Range<usize>) -> Option<Range<usize>> {
+            Some(offsets.get(rows.start)?.as_usize()..offsets.get(rows.end)?.as_usize())
+        }
+        let span = match self {
+            Self::Narrow(offsets) => span(offsets, &rows),
+            Self::Wide(offsets) => span(offsets, &rows),
+        };
+        span.unwrap_or_default()
+    }
+
+    /// Calls `each` with the length of each of `rows`.
+    pub(crate) fn lengths(&self, rows: Range<usize>, each: impl FnMut(usize)) {
+        fn lengths<O: OffsetSizeTrait>(offsets: &[O], rows: Range<usize>, mut each: impl FnMut(usize)) {
+            let offsets = offsets.get(rows.start..=rows.end).unwrap_or_default();
+            offsets.iter().zip(offsets.iter().skip(1)).for_each(|(start, end)| each((*end - *start).as_usize()));
         }
         match self {
-            Self::Narrow(offsets) => pair(offsets, row),
-            Self::Wide(offsets) => pair(offsets, row),
+            Self::Narrow(offsets) => lengths(offsets, rows, each),
+            Self::Wide(offsets) => lengths(offsets, rows, each),
         }
     }
 }
@@ -118,10 +142,35 @@ pub(crate) fn array_of_bytes<O: OffsetSizeTrait>(
     bytes: Buffer,
     nulls: Option<NullBuffer>,
 ) -> Result<ArrayRef, ArrowError> {
-    use arrow_array::{GenericBinaryArray, GenericStringArray};
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 => Ok(Arc::new(GenericStringArray::try_new(offsets, bytes, nulls)?)),
         DataType::Binary | DataType::LargeBinary => Ok(Arc::new(GenericBinaryArray::try_new(offsets, bytes, nulls)?)),
         other => Err(ArrowError::InvalidArgumentError(format!("{other} has no offsets"))),
     }
+}
+
+/// The array of lists with the given offsets into `child`.
+///
+/// # Errors
+/// Those of Arrow: another child than `item` says, `nulls` of another number of rows.
+pub(crate) fn array_of_lists<O: OffsetSizeTrait>(
+    item: FieldRef,
+    offsets: OffsetBuffer<O>,
+    child: ArrayRef,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef, ArrowError> {
+    Ok(Arc::new(GenericListArray::try_new(item, offsets, child, nulls)?))
+}
+
+/// The array of structs with the given fields, `rows` of them.
+///
+/// # Errors
+/// Those of Arrow: other children than `fields` say, of another number of rows, with nulls where there may be none.
+pub(crate) fn array_of_structs(
+    fields: Fields,
+    children: Vec<ArrayRef>,
+    nulls: Option<NullBuffer>,
+    rows: usize,
+) -> Result<ArrayRef, ArrowError> {
+    Ok(Arc::new(StructArray::try_new_with_length(fields, children, nulls, rows)?))
 }

@@ -97,10 +97,7 @@ impl<'a> Values<'a> {
             Self::Bytes16(values, sign) => put_number(values[row], sign, out),
             Self::Bytes32(values, sign) => put_number(values[row], sign, out),
             Self::Plain { width, bytes } => out.extend_from_slice(&bytes[row * width..][..width]),
-            Self::Escaped { offsets, bytes } => {
-                let (start, end) = offsets.get(row).unwrap_or_default();
-                put_escaped(&bytes[start..end], out);
-            }
+            Self::Escaped { offsets, bytes } => put_escaped(&bytes[offsets.span(row..row + 1)], out),
         }
     }
 }

@@ -83,6 +83,9 @@ impl Keys {
     }
 }
 
+/// The most bytes of keys that differ in length: what their ends reach. Small in tests of this file.
+const VARIED_BYTES_MAX: usize = if cfg!(test) { 64 } else { u32::MAX as usize };
+
 fn append_varied(
     bytes: &mut Vec<u8>,
     ends: &mut Vec<u32>,
@@ -93,14 +96,13 @@ fn append_varied(
     ends.reserve(rows);
     for row in 0..rows {
         put(row, bytes);
-        match u32::try_from(bytes.len()) {
-            Ok(end) => ends.push(end),
-            Err(_) => {
-                bytes.truncate(before.0);
-                ends.truncate(before.1);
-                return Err(KeyError::Full);
-            }
-        }
+        let end = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= VARIED_BYTES_MAX);
+        let Some(end) = end else {
+            bytes.truncate(before.0);
+            ends.truncate(before.1);
+            return Err(KeyError::Full);
+        };
+        ends.push(end);
     }
     Ok(())
 }
@@ -137,3 +139,20 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl ExactSizeIterator for Iter<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_have_no_room_leave_the_others_alone() {
+        let mut keys = Keys::new(None);
+        keys.append(None, 2, |row, bytes| bytes.resize(bytes.len() + 20 + row, 7)).unwrap();
+        let before = keys.clone();
+        let put = |_, bytes: &mut Vec<u8>| bytes.resize(bytes.len() + 20, 8);
+        assert_eq!(keys.append(None, 2, put), Err(KeyError::Full));
+        assert_eq!(keys, before);
+        assert_eq!(keys.append(None, 1, put), Ok(()));
+        assert_eq!((keys.len(), keys.get(2)), (3, Some([8; 20].as_slice())));
+    }
+}

@@ -1,0 +1,3 @@
+//! Records of rows, appended to a chunk.
+#![no_main]
+logboom_fuzz::target!(logboom_logtail_core::fuzz::row_decode);
