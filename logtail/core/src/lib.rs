@@ -1,28 +1,41 @@
 //! The model of the log tail: what a writer of tables decides, without IO, threads or clocks.
 //!
-//! The caller passes the time in and carries out what comes back, so a seed repeats a history. Today it has the
-//! timestamps of commits and the clock that gives them, the encoding of keys, metadata of objects, and the words of
-//! object storage.
+//! The caller passes the time in and carries out what comes back, so a seed repeats a history.
 //!
-//! Commits are ordered by [`Timestamp`]s, which a writer takes from its [`HybridClock`]. Rows of a table have
-//! keys ([`key`]), which are stored as bytes that sort as the keys do. Objects lie in a [`store`]; what
-//! the log knows of one is its [`block_meta`].
+//! A client collects what it writes in a [`Workspace`](transaction::Workspace). The [`Writer`](writer::Writer) checks
+//! it against what committed since, gives it a [`Timestamp`] of its [`HybridClock`], and proposes its
+//! [`record`] to the [log](log::Log); the rows go to the [memtables](table::Memtable) of their tables, where
+//! readers see them when the record is committed.
 
 #![forbid(unsafe_code)]
 
-pub mod block_meta;
-mod clock;
-#[cfg(feature = "fuzz")]
-pub mod fuzz;
-pub mod key;
+mod ids;
 mod object_id;
 mod physical;
-pub mod rows;
-pub mod store;
 mod timestamp;
+mod varint;
 mod widening;
+mod clients;
+mod clock;
+pub mod key;
+pub mod rows;
+pub mod block_meta;
+pub mod store;
+pub mod catalog;
+pub mod record;
+pub mod log;
+pub mod table;
+pub mod state;
+pub mod tail;
+pub mod scan;
+pub mod recovery;
+pub mod transaction;
+pub mod writer;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 
 pub use clock::{BoundReached, HybridClock, RESERVE};
+pub use ids::{ColumnId, DatabaseId, RowId, RowsetId, TableId};
 pub use object_id::{NotAnObjectId, ObjectId};
 pub use timestamp::Timestamp;
 pub use widening::{widen, widens};

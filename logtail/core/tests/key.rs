@@ -132,7 +132,10 @@ fn array(data_type: &DataType, values: &[Value]) -> ArrayRef {
         DataType::LargeUtf8 => Arc::new(LargeStringArray::from_iter_values(texts())),
         DataType::Binary => Arc::new(BinaryArray::from_iter_values(bytes())),
         DataType::LargeBinary => Arc::new(LargeBinaryArray::from_iter_values(bytes())),
-        DataType::FixedSizeBinary(_) => Arc::new(FixedSizeBinaryArray::try_from_iter(bytes()).unwrap()),
+        DataType::FixedSizeBinary(width) => {
+            let values = bytes().map(Some); // of which there may be none
+            Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, *width).unwrap())
+        }
         other => downcast_temporal! {
             other => (primitive),
             other => unreachable!("{other}")

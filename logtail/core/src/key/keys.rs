@@ -11,6 +11,13 @@ pub struct Keys {
     ends: Ends,
 }
 
+/// No keys, of different lengths.
+impl Default for Keys {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
 /// Where keys end in the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ends {
@@ -48,6 +55,18 @@ impl Keys {
             }
         };
         self.bytes.get(start..end)
+    }
+
+    /// Drops the keys from row `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        let bytes = match &mut self.ends {
+            Ends::Every(width) => rows.saturating_mul(*width),
+            Ends::At(ends) => {
+                ends.truncate(rows);
+                ends.last().map_or(0, |end| *end as usize)
+            }
+        };
+        self.bytes.truncate(bytes);
     }
 
     /// The keys in the order of their rows.

@@ -90,6 +90,18 @@ impl RowChunk {
         self.columns.iter().map(|column| column.copy(&rows).into_array()).collect()
     }
 
+    /// A copy of the given rows of the column at `at`, as far as there are such.
+    pub fn column(&self, at: usize, rows: Range<usize>) -> Option<ArrayRef> {
+        let end = rows.end.min(self.len());
+        Some(self.columns.get(at)?.copy(&(rows.start.min(end)..end)).into_array())
+    }
+
+    /// Drops the rows from position `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
+        self.rows = self.rows.min(u32::try_from(rows).unwrap_or(u32::MAX));
+    }
+
     /// All rows, without a copy.
     pub fn into_columns(self) -> Vec<ArrayRef> {
         self.columns.into_iter().map(Column::into_array).collect()

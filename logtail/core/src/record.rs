@@ -1,0 +1,99 @@
+//! Records of the log.
+
+mod commit;
+mod commit_builder;
+mod error;
+
+pub use commit::{Commit, Deletes, Section};
+pub use commit_builder::{CommitBuilder, NewSection};
+pub use error::RecordError;
+
+use crate::{
+    timestamp::Timestamp,
+    varint::{self, Reader},
+};
+
+/// The version of the records that are written.
+const VERSION: u8 = 1;
+
+/// A record of the log, which borrows the entry that it was read from. Its bytes are stated in `logtail/FORMAT.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Record<'a> {
+    /// A writer begins: records of lower epochs that follow are ignored.
+    Epoch {
+        /// A number that no other opening has, also not of a copy of this log: names of objects carry it.
+        nonce: u64,
+    },
+    /// Timestamps up to this one may be given ([`HybridClock`](crate::HybridClock)).
+    Bound(Timestamp),
+    /// A transaction.
+    Commit(Commit<'a>),
+}
+
+/// What precedes each record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The writer's epoch: 1 for the first writer of a log, and one more for each that opens it.
+    pub epoch: u64,
+    /// Counts the records of an epoch from 0, without gaps.
+    pub sequence: u64,
+}
+
+const EPOCH: u8 = 1;
+const BOUND: u8 = 2;
+const COMMIT: u8 = 3;
+
+impl<'a> Record<'a> {
+    /// Reads an entry of the log.
+    ///
+    /// # Errors
+    /// [`RecordError`] where the bytes are no record of a version that this crate reads.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Position, Self), RecordError> {
+        let mut reader = Reader(bytes);
+        let version = reader.byte().ok_or(RecordError::Short)?;
+        if version != VERSION {
+            return Err(RecordError::Version(version));
+        }
+        let kind = reader.byte().ok_or(RecordError::Short)?;
+        let position = position(&mut reader).ok_or(RecordError::Short)?;
+        let record = match kind {
+            EPOCH => reader.array().map(|nonce| Self::Epoch { nonce: u64::from_le_bytes(nonce) }),
+            BOUND => timestamp(&mut reader).map(Self::Bound),
+            COMMIT => Commit::read(&mut reader).map(Self::Commit),
+            _ => return Err(RecordError::Kind(kind)),
+        };
+        let record = record.ok_or(RecordError::Malformed { kind })?;
+        if reader.is_empty() { Ok((position, record)) } else { Err(RecordError::Malformed { kind }) }
+    }
+}
+
+/// The bytes of an epoch's record.
+pub fn epoch(position: Position, nonce: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    head(&mut out, EPOCH, position);
+    out.extend(nonce.to_le_bytes());
+    out
+}
+
+/// The bytes of the record of a clock's bound.
+pub fn bound(position: Position, bound: Timestamp) -> Vec<u8> {
+    let mut out = Vec::new();
+    head(&mut out, BOUND, position);
+    out.extend(bound.to_i64().to_le_bytes());
+    out
+}
+
+fn head(out: &mut Vec<u8>, kind: u8, position: Position) {
+    out.extend([VERSION, kind]);
+    varint::put(out, position.epoch);
+    varint::put(out, position.sequence);
+}
+
+fn position(reader: &mut Reader<'_>) -> Option<Position> {
+    Some(Position { epoch: reader.varint()?, sequence: reader.varint()? })
+}
+
+fn timestamp(reader: &mut Reader<'_>) -> Option<Timestamp> {
+    Timestamp::from_i64(i64::from_le_bytes(reader.array()?))
+}

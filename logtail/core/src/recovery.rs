@@ -1,0 +1,112 @@
+//! Makes the state from the records of a log.
+
+use crate::{
+    clients::Clients,
+    record::{Position, Record, RecordError},
+    state::{Applier, ApplyError},
+    tail::TailTable,
+    timestamp::Timestamp,
+};
+
+/// Reads the records of a log, from the first to the last.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    recovered: Recovered,
+    /// The position of the last record that counts.
+    last: Option<Position>,
+}
+
+/// What the records of a log come to.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    pub(crate) applier: Applier,
+    /// The highest bound of a clock.
+    pub(crate) bound: Timestamp,
+    /// The highest epoch; 0 for a new log.
+    pub(crate) epoch: u64,
+    pub(crate) tail: TailTable,
+    pub(crate) clients: Clients,
+}
+
+/// Why the records of a log cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record {index} of the log")]
+pub struct RecoveryError {
+    /// The index of the record.
+    pub index: u64,
+    /// What is wrong with it.
+    #[source]
+    pub cause: RecoveryCause,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryCause {
+    /// Its bytes are no record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Records are missing before it.
+    #[error("the record follows record {last:?} of its epoch, and has number {found}")]
+    Gap {
+        /// The sequence of the last record of the epoch, if there was one.
+        last: Option<u64>,
+        /// The record's.
+        found: u64,
+    },
+    /// It does not follow from the records before it.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+impl Recovery {
+    /// Takes the next record, which has this index in the log. Records of epochs below one that has begun are ignored:
+    /// a writer that had been replaced proposed them.
+    ///
+    /// # Errors
+    /// [`RecoveryError`]; the recovery is of no more use then.
+    pub fn record(&mut self, index: u64, bytes: &[u8]) -> Result<(), RecoveryError> {
+        self.read(index, bytes).map_err(|cause| RecoveryError { index, cause })
+    }
+
+    /// What the records come to, when all have been taken. All of them are committed.
+    pub fn finish(mut self) -> Recovered {
+        let last = self.recovered.applier.last();
+        self.recovered.applier.publish(last);
+        self.recovered
+    }
+
+    fn read(&mut self, index: u64, bytes: &[u8]) -> Result<(), RecoveryCause> {
+        let (position, record) = Record::decode(bytes)?;
+        if position.epoch < self.recovered.epoch {
+            return Ok(());
+        }
+        self.follow(position, &record)?;
+        match record {
+            Record::Epoch { .. } => {}
+            Record::Bound(bound) => self.recovered.bound = self.recovered.bound.max(bound),
+            Record::Commit(commit) => {
+                let Recovered { applier, tail, clients, .. } = &mut self.recovered;
+                applier.place(&commit)?;
+                tail.push(commit.timestamp, index, commit.sections.iter().map(|section| section.table));
+                if let Some(id) = commit.client_id {
+                    clients.insert(id, commit.timestamp);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no record is missing before the one at `position`.
+    fn follow(&mut self, position: Position, record: &Record<'_>) -> Result<(), RecoveryCause> {
+        let last = self.last.filter(|last| last.epoch == position.epoch).map(|last| last.sequence);
+        let expected = last.map_or(0, |last| last.saturating_add(1));
+        let begins = matches!(record, Record::Epoch { .. }) == (expected == 0);
+        if position.sequence != expected || !begins {
+            return Err(RecoveryCause::Gap { last, found: position.sequence });
+        }
+        self.recovered.epoch = position.epoch;
+        self.last = Some(position);
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! `State`: the tables and catalogs that readers see.
+
+mod applier;
+mod error;
+
+pub use applier::Applier;
+pub use error::{ApplyError, Stale};
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use parking_lot::RwLock;
+
+use crate::{catalog::Catalog, ids::TableId, table::Table, timestamp::Timestamp};
+
+/// The tables of a log tail, as one [`Applier`] makes them from the records of the log, and any number of threads read
+/// them.
+///
+/// Everything is read at a timestamp between the horizon and the watermark, both inclusive. What is visible at such a
+/// timestamp never changes.
+#[derive(Debug)]
+pub struct State {
+    watermark: AtomicI64,
+    horizon: AtomicI64,
+    /// By the timestamps of their changes.
+    catalogs: RwLock<BTreeMap<Timestamp, Arc<Catalog>>>,
+    tables: RwLock<BTreeMap<TableId, Arc<Table>>>,
+}
+
+impl State {
+    fn new(catalog: Arc<Catalog>) -> Self {
+        Self {
+            watermark: AtomicI64::new(0),
+            horizon: AtomicI64::new(0),
+            catalogs: RwLock::new(BTreeMap::from([(Timestamp::ZERO, catalog)])),
+            tables: RwLock::default(),
+        }
+    }
+
+    /// The newest timestamp that can be read: every transaction up to it is committed and visible, and none will be
+    /// added there.
+    pub fn watermark(&self) -> Timestamp {
+        // Acquire: with the timestamp comes what was published below it.
+        Timestamp::from_i64(self.watermark.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    /// The oldest timestamp that can be read. It never goes back.
+    pub fn horizon(&self) -> Timestamp {
+        Timestamp::from_i64(self.horizon.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    /// Databases, tables and columns at `timestamp`.
+    ///
+    /// # Errors
+    /// [`Stale`] below the horizon.
+    pub fn catalog(&self, timestamp: Timestamp) -> Result<Arc<Catalog>, Stale> {
+        let catalogs = self.catalogs.read();
+        let (_, catalog) = catalogs.range(..=timestamp).next_back().ok_or(self.stale(timestamp))?;
+        let catalog = Arc::clone(catalog);
+        drop(catalogs);
+        self.check(timestamp)?;
+        Ok(catalog)
+    }
+
+    /// A table that there is, or was after the horizon.
+    pub fn table(&self, id: TableId) -> Option<Arc<Table>> {
+        self.tables.read().get(&id).cloned()
+    }
+
+    /// All tables that there are, or were after the horizon, by id.
+    pub fn tables(&self) -> Vec<Arc<Table>> {
+        self.tables.read().values().cloned().collect()
+    }
+
+    /// Refuses timestamps below the horizon. To be asked after the rows were found, which stay once they are.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn check(&self, timestamp: Timestamp) -> Result<(), Stale> {
+        if timestamp < self.horizon() { Err(self.stale(timestamp)) } else { Ok(()) }
+    }
+
+    fn stale(&self, timestamp: Timestamp) -> Stale {
+        Stale { timestamp, horizon: self.horizon() }
+    }
+}

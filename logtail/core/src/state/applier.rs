@@ -1,0 +1,224 @@
+//! `Applier`: makes the state from transactions.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+};
+
+use arrow_schema::FieldRef;
+
+use super::{State, error::ApplyError};
+use crate::{
+    catalog::{Catalog, Edit, TableSchema, system},
+    ids::{RowId, RowsetId, TableId},
+    record::{Commit, Section},
+    rows::RowChunk,
+    table::{Memtable, Table, TableError, Version},
+    timestamp::Timestamp,
+};
+
+/// Makes a [`State`] from the records of the log: in two steps, so that rows can be placed while their record is
+/// becoming durable.
+///
+/// A transaction is [placed](Applier::place) in the order of the log: its rows are where they will be, with a timestamp
+/// above the watermark, so that nobody sees them. When its record is committed, [`Applier::publish`] raises the
+/// watermark over it.
+#[derive(Debug)]
+pub struct Applier {
+    state: Arc<State>,
+    /// With all changes that are placed.
+    catalog: Arc<Catalog>,
+    /// Catalogs that are placed and not published.
+    catalogs: VecDeque<(Timestamp, Arc<Catalog>)>,
+    tables: BTreeMap<TableId, Placed>,
+    last: Timestamp,
+    next_number: u64,
+}
+
+/// A table to which transactions are placed.
+#[derive(Debug)]
+struct Placed {
+    table: Arc<Table>,
+    /// The memtable that takes rows; `None` until the next rows begin one.
+    active: Option<Arc<Memtable>>,
+}
+
+impl Applier {
+    /// The state of a new log.
+    pub fn new() -> Self {
+        let catalog = Arc::new(Catalog::new());
+        let mut applier = Self {
+            state: Arc::new(State::new(Arc::clone(&catalog))),
+            catalog: Arc::clone(&catalog),
+            catalogs: VecDeque::new(),
+            tables: BTreeMap::new(),
+            last: Timestamp::ZERO,
+            next_number: system::FIRST_FREE_NUMBER,
+        };
+        catalog.tables().for_each(|schema| applier.make(schema));
+        applier
+    }
+
+    /// What readers see.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// The catalog with all changes that are placed.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// The timestamp of the last transaction that is placed.
+    pub fn last(&self) -> Timestamp {
+        self.last
+    }
+
+    /// A number that no database, table, memtable or object has, nor the next ones.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Where the next rows of a table go, if no memtable is begun for them: behind those of the active memtable, or to
+    /// a new one.
+    pub fn next_row(&self, table: TableId) -> Option<RowId> {
+        self.tables.get(&table)?.active.as_ref().map(|active| RowId { rowset: active.id(), row: active.len() })
+    }
+
+    /// Where the rows of a table are, those that are placed and not published included.
+    pub(crate) fn version(&self, table: TableId) -> Option<Arc<Version>> {
+        self.tables.get(&table).map(|placed| placed.table.version())
+    }
+
+    /// The next rows of a table go to a new memtable.
+    pub fn freeze(&mut self, table: TableId) {
+        if let Some(placed) = self.tables.get_mut(&table) {
+            placed.active = None;
+        }
+    }
+
+    /// Places a transaction behind those before it. Readers see nothing of it yet.
+    ///
+    /// # Errors
+    /// [`ApplyError`] where it does not follow from those before it. It is placed in part then: the applier is of no
+    /// more use, but what was published stays right.
+    pub fn place(&mut self, commit: &Commit<'_>) -> Result<(), ApplyError> {
+        if commit.timestamp <= self.last {
+            return Err(ApplyError::Order { timestamp: commit.timestamp, last: self.last });
+        }
+        self.last = commit.timestamp;
+        let mut edit = Edit::default();
+        for section in &commit.sections {
+            self.place_section(section, commit.timestamp)?;
+            if system::is_system(section.table) {
+                self.read_edit(section, &mut edit)?;
+            }
+        }
+        if edit != Edit::default() { self.change_catalog(&edit, commit.timestamp) } else { Ok(()) }
+    }
+
+    /// All that is placed up to `timestamp` is committed: readers see it. Nothing else will be placed there.
+    pub fn publish(&mut self, timestamp: Timestamp) {
+        while self.catalogs.front().is_some_and(|(at, _)| *at <= timestamp) {
+            self.state.catalogs.write().extend(self.catalogs.pop_front());
+        }
+        // Release: who reads the timestamp finds what is below it.
+        self.state.watermark.fetch_max(timestamp.to_i64(), Ordering::Release);
+    }
+
+    fn place_section(&mut self, section: &Section<'_>, timestamp: Timestamp) -> Result<(), ApplyError> {
+        let (table, id) = (self.catalog.table(section.table).cloned(), section.table);
+        let schema = table.ok_or(ApplyError::NoTable(id))?;
+        if schema.version() != section.schema {
+            return Err(ApplyError::Schema { table: id, expected: schema.version(), found: section.schema });
+        }
+        let placed = self.tables.get_mut(&id).ok_or(ApplyError::NoTable(id))?;
+        if section.inserted > 0 {
+            self.next_number = self.next_number.max(section.first.rowset.0.saturating_add(1));
+            placed.insert(section, &schema, timestamp)?;
+        }
+        for row in section.deleted.iter() {
+            if !placed.delete(row, timestamp) {
+                return Err(ApplyError::NoRow { table: id, row });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a transaction does to the rows of a table of the catalog.
+    fn read_edit(&self, section: &Section<'_>, edit: &mut Edit) -> Result<(), ApplyError> {
+        let table = section.table;
+        let schema = self.catalog.table(table).ok_or(ApplyError::NoTable(table))?;
+        let failed = |source| ApplyError::Rows { table, source };
+        let decode = |fields: &[FieldRef], bytes: &[u8]| {
+            let mut rows = RowChunk::new(fields)?;
+            rows.append(bytes)?;
+            Ok::<_, TableError>(rows.into_columns())
+        };
+        if section.inserted > 0 {
+            let columns = decode(schema.arrow().fields(), section.rows).map_err(failed)?;
+            edit.add_written(table, &columns)?;
+        } else if let Some(key) = schema.key_columns() {
+            let fields: Vec<_> = key.positions().iter().map(|at| Arc::clone(&schema.arrow().fields()[*at])).collect();
+            edit.add_deleted(table, &decode(&fields, section.keys).map_err(failed)?)?;
+        }
+        Ok(())
+    }
+
+    fn change_catalog(&mut self, edit: &Edit, timestamp: Timestamp) -> Result<(), ApplyError> {
+        let next = Arc::new(self.catalog.edited(edit)?);
+        for id in edit.numbers() {
+            self.next_number = self.next_number.max(id.saturating_add(1));
+        }
+        for schema in next.tables() {
+            match self.catalog.table(schema.id()) {
+                None => self.make(schema),
+                // Rows of another schema go to another memtable.
+                Some(old) if old.version() != schema.version() => self.freeze(schema.id()),
+                Some(_) => {}
+            }
+        }
+        self.catalog = Arc::clone(&next);
+        self.catalogs.push_back((timestamp, next));
+        Ok(())
+    }
+
+    fn make(&mut self, schema: &Arc<TableSchema>) {
+        let table = Arc::new(Table::new(schema.id(), Version::empty()));
+        self.state.tables.write().insert(schema.id(), Arc::clone(&table));
+        self.tables.insert(schema.id(), Placed { table, active: None });
+    }
+}
+
+impl Default for Applier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Placed {
+    fn insert(&mut self, section: &Section<'_>, schema: &Arc<TableSchema>, at: Timestamp) -> Result<(), ApplyError> {
+        let (table, first) = (section.table, section.first);
+        let failed = |source| ApplyError::Rows { table, source };
+        let active = match &self.active {
+            Some(active) if active.id() == first.rowset => Arc::clone(active),
+            _ => self.begin(first.rowset, schema).map_err(failed)?,
+        };
+        let rows = active.append(section.rows, at).map_err(failed)?;
+        if rows.start != first.row || rows.len() != section.inserted as usize {
+            return Err(ApplyError::Place { table, row: first });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, id: RowsetId, schema: &Arc<TableSchema>) -> Result<Arc<Memtable>, TableError> {
+        let active = Arc::new(Memtable::new(id, Arc::clone(schema))?);
+        self.table.publish(self.table.version().with(Arc::clone(&active)));
+        self.active = Some(Arc::clone(&active));
+        Ok(active)
+    }
+
+    fn delete(&self, row: RowId, timestamp: Timestamp) -> bool {
+        self.table.version().memtable(row.rowset).is_some_and(|memtable| memtable.delete(row.row, timestamp))
+    }
+}

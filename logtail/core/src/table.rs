@@ -1,0 +1,52 @@
+//! Tables: their rows in memory and in objects.
+
+mod chunk;
+mod commits;
+mod deleted;
+mod error;
+mod key_index;
+mod memtable;
+mod version;
+
+pub use deleted::DeletedRows;
+pub use error::TableError;
+pub use memtable::{Found, Memtable};
+pub use version::Version;
+
+pub(crate) use chunk::Piece;
+pub(crate) use key_index::KeyIndex;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::ids::TableId;
+
+/// A table, shared by its writer and its readers.
+#[derive(Debug)]
+pub struct Table {
+    id: TableId,
+    version: RwLock<Arc<Version>>,
+}
+
+impl Table {
+    pub(crate) fn new(id: TableId, version: Version) -> Self {
+        Self { id, version: RwLock::new(Arc::new(version)) }
+    }
+
+    /// The table's id.
+    pub fn id(&self) -> TableId {
+        self.id
+    }
+
+    /// Where the table's rows are now. A reader keeps its version: it has all rows of the timestamps that are read by
+    /// it, and its own time does not change what is there.
+    pub fn version(&self) -> Arc<Version> {
+        Arc::clone(&self.version.read())
+    }
+
+    /// Readers that begin from now on get `version`.
+    pub(crate) fn publish(&self, version: Version) {
+        *self.version.write() = Arc::new(version);
+    }
+}

@@ -1,0 +1,213 @@
+//! `Memtable`: the rows of a table that are in memory and in the log alone.
+
+use std::{ops::Range, sync::Arc};
+
+use parking_lot::RwLock;
+
+use super::{
+    chunk::{Chunk, OpenChunk, Piece},
+    deleted::DeletedRows,
+    error::TableError,
+    key_index::KeyIndex,
+};
+use crate::{
+    catalog::TableSchema,
+    ids::{RowId, RowsetId},
+    timestamp::Timestamp,
+};
+
+/// Tables that the index of keys is spread over: each grows by moving all of its entries, while a commit waits.
+const INDEX_SHARDS: usize = 64;
+
+/// Rows of one schema in the order of their commits, with the index of their keys.
+///
+/// Rows are added when a transaction is prepared, before its record is durable: readers see the rows up to their
+/// timestamp, which is at most the watermark, so they see those later, and all at once. One thread at a time adds; any
+/// number reads.
+#[derive(Debug)]
+pub struct Memtable {
+    id: RowsetId,
+    schema: Arc<TableSchema>,
+    rows: RwLock<Rows>,
+}
+
+#[derive(Debug)]
+struct Rows {
+    full: Vec<Arc<Chunk>>,
+    full_bytes: usize,
+    open: OpenChunk,
+    index: KeyIndex,
+    deleted: DeletedRows,
+    /// The timestamp of the last rows.
+    last: Timestamp,
+}
+
+/// A row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub row: RowId,
+    /// When it was committed.
+    pub committed: Timestamp,
+    /// When it was deleted, if it was.
+    pub deleted: Option<Timestamp>,
+}
+
+impl Found {
+    /// Whether the row is there at `timestamp`.
+    pub fn is_live(&self, timestamp: Timestamp) -> bool {
+        self.committed <= timestamp && self.deleted.is_none_or(|deleted| timestamp < deleted)
+    }
+}
+
+impl Memtable {
+    /// An empty memtable.
+    ///
+    /// # Errors
+    /// Where the schema has a type that rows or keys cannot have, which the catalog refuses.
+    pub fn new(id: RowsetId, schema: Arc<TableSchema>) -> Result<Self, TableError> {
+        let open = OpenChunk::new(0, &schema)?;
+        let (index, deleted) = (KeyIndex::new(INDEX_SHARDS), DeletedRows::default());
+        let rows = Rows { full: Vec::new(), full_bytes: 0, open, index, deleted, last: Timestamp::ZERO };
+        Ok(Self { id, schema, rows: RwLock::new(rows) })
+    }
+
+    /// Its number, by which its rows are named.
+    pub fn id(&self) -> RowsetId {
+        self.id
+    }
+
+    /// The schema of its rows.
+    pub fn schema(&self) -> &Arc<TableSchema> {
+        &self.schema
+    }
+
+    /// How many rows it has, those that are not committed yet included.
+    pub fn len(&self) -> u32 {
+        self.rows.read().open.end()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The memory that it takes, in bytes.
+    pub fn allocated_bytes(&self) -> usize {
+        let rows = self.rows.read();
+        rows.full_bytes + rows.open.allocated_bytes() + rows.index.allocated_bytes() + rows.deleted.allocated_bytes()
+    }
+
+    /// Adds encoded rows of a commit, which is not before the last one's. Returns their positions.
+    ///
+    /// # Errors
+    /// [`TableError`] for rows that are not of the schema, or more than a memtable numbers; it is unchanged then.
+    pub(crate) fn append(&self, encoded: &[u8], committed: Timestamp) -> Result<Range<u32>, TableError> {
+        let mut rows = self.rows.write();
+        let added = rows.open.append(encoded, committed, &self.schema)?;
+        rows.last = committed;
+        if self.schema.key_columns().is_some() {
+            rows.add_keys(added.clone());
+        }
+        if rows.open.is_full() {
+            rows.close_chunk(&self.schema)?;
+        }
+        Ok(added)
+    }
+
+    /// Deletes a row. Returns whether it was there and not deleted before.
+    pub(crate) fn delete(&self, row: u32, timestamp: Timestamp) -> bool {
+        let mut rows = self.rows.write();
+        row < rows.open.end() && rows.deleted.insert(row, timestamp)
+    }
+
+    /// The newest row of `key` that was committed at `timestamp` or before, deleted or not.
+    pub fn find(&self, key: &[u8], timestamp: Timestamp) -> Option<Found> {
+        let rows = self.rows.read();
+        let mut row = rows.index.newest(rows.index.hash(key), |row| rows.key(row) == Some(key));
+        while let Some(at) = row {
+            let found = self.found(&rows, at)?;
+            if found.committed <= timestamp {
+                return Some(found);
+            }
+            row = rows.index.older(at);
+        }
+        None
+    }
+
+    /// When one of `keys` was written after `timestamp`, if any was.
+    pub(crate) fn written_after<'k>(
+        &self,
+        mut keys: impl Iterator<Item = &'k [u8]>,
+        timestamp: Timestamp,
+    ) -> Option<Timestamp> {
+        let rows = self.rows.read();
+        if rows.last <= timestamp {
+            return None;
+        }
+        keys.find_map(|key| {
+            let row = rows.index.newest(rows.index.hash(key), |row| rows.key(row) == Some(key))?;
+            rows.committed(row).filter(|committed| *committed > timestamp)
+        })
+    }
+
+    /// A row by its position.
+    pub fn get(&self, row: u32) -> Option<Found> {
+        self.found(&self.rows.read(), row)
+    }
+
+    /// The rows from position `from` on that are committed at `timestamp`, up to the end of a chunk: columns
+    /// `projection` of them; `None` where there are none. Repeated calls give the same, also while rows are added.
+    pub(crate) fn read(&self, from: u32, timestamp: Timestamp, projection: &[usize]) -> Option<Piece> {
+        let rows = self.rows.read();
+        let mut piece = if from >= rows.open.first() {
+            rows.open.read(from, timestamp, projection)
+        } else {
+            chunk_of(&rows.full, from)?.read(from, timestamp, projection)
+        }?;
+        piece.deleted = rows.deleted.at(piece.first..piece.first + piece.len, timestamp).collect();
+        Some(piece)
+    }
+
+    fn found(&self, rows: &Rows, row: u32) -> Option<Found> {
+        let committed = rows.committed(row)?;
+        Some(Found { row: RowId { rowset: self.id, row }, committed, deleted: rows.deleted.of(row) })
+    }
+}
+
+impl Rows {
+    fn add_keys(&mut self, added: Range<u32>) {
+        let Self { full, open, index, .. } = self;
+        let key = |row| key(full, open, row).unwrap_or_default();
+        for row in added {
+            index.insert(row, key);
+        }
+    }
+
+    fn key(&self, row: u32) -> Option<&[u8]> {
+        key(&self.full, &self.open, row)
+    }
+
+    fn committed(&self, row: u32) -> Option<Timestamp> {
+        if row >= self.open.first() {
+            return (row < self.open.end()).then(|| self.open.committed(row)).flatten();
+        }
+        chunk_of(&self.full, row)?.committed(row)
+    }
+
+    fn close_chunk(&mut self, schema: &TableSchema) -> Result<(), TableError> {
+        let open = OpenChunk::new(self.open.end(), schema)?;
+        let chunk = std::mem::replace(&mut self.open, open).close();
+        self.full_bytes += chunk.allocated_bytes();
+        self.full.push(Arc::new(chunk));
+        Ok(())
+    }
+}
+
+fn key<'a>(full: &'a [Arc<Chunk>], open: &'a OpenChunk, row: u32) -> Option<&'a [u8]> {
+    if row >= open.first() { open.key(row) } else { chunk_of(full, row)?.key(row) }
+}
+
+fn chunk_of(full: &[Arc<Chunk>], row: u32) -> Option<&Arc<Chunk>> {
+    full.get(full.partition_point(|chunk| chunk.first() <= row).checked_sub(1)?)
+}

@@ -1,0 +1,12 @@
+//! Transactions, up to their records.
+
+mod error;
+mod operations;
+mod workspace;
+
+pub use error::OperationError;
+pub use operations::Operations;
+pub use workspace::Workspace;
+
+/// The most rows that a transaction writes and deletes. More are loaded in bulk.
+pub const ROWS_MAX: usize = 1 << 20;

@@ -1,0 +1,282 @@
+//! `Writer`: gives transactions their place in the log.
+
+mod conflicts;
+mod error;
+
+pub use error::{CommitError, Stopped};
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use crate::{
+    clients::Clients,
+    clock::HybridClock,
+    ids::{RowId, RowsetId, TableId},
+    log::{Log, LogEvent, Refusal},
+    record::{self, CommitBuilder, Position, Record},
+    recovery::Recovered,
+    state::{Applier, State},
+    tail::TailTable,
+    timestamp::Timestamp,
+    transaction::Workspace,
+};
+
+/// The one writer of a log tail.
+///
+/// A commit has three stages. It is *prepared* under the writer's lock: [`Writer::commit`] checks it against what
+/// committed since its snapshot, gives it the next timestamp, proposes its record, and places its rows beside those of
+/// their tables, where nobody sees them yet. The log makes the record *durable*, with those of others. Then it is
+/// *applied*: the caller passes what the log says to [`Writer::log_event`], and readers see all transactions up to the
+/// last one that is committed. So rows are placed while the log syncs, in the order of their timestamps, and no reader
+/// sees a transaction that could still be lost.
+///
+/// It has no threads, clock or IO: the caller has a lock around it, tells it the time, and waits for the log's tickets.
+#[derive(Debug)]
+pub struct Writer {
+    applier: Applier,
+    clock: HybridClock,
+    position: Position,
+    nonce: u64,
+    /// Proposed records that are not committed yet, in their order.
+    pending: VecDeque<Pending>,
+    tail: TailTable,
+    clients: Clients,
+    /// The number that a database, table or memtable gets next.
+    next_number: u64,
+    serving: bool,
+    stopped: Option<Stopped>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    index: u64,
+    record: PendingRecord,
+}
+
+#[derive(Debug)]
+enum PendingRecord {
+    Epoch,
+    Bound,
+    Commit(Timestamp),
+}
+
+/// A transaction that has its place in the log, and is not durable yet.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It will be committed when its record is.
+    Proposed {
+        /// When it commits.
+        timestamp: Timestamp,
+        /// The index of its record.
+        index: u64,
+        /// Tells of the record's end.
+        ticket: T,
+    },
+    /// A transaction with the same client id has been proposed before: it is committed when readers reach its
+    /// timestamp, and this one is not repeated.
+    Repeated {
+        /// When the first one commits or has committed.
+        timestamp: Timestamp,
+    },
+    /// There is nothing to write.
+    Empty,
+}
+
+impl Writer {
+    /// A writer of a log from which `recovered` was read. It has the next epoch, and `nonce`, a number that no other
+    /// opening of this log or of a copy of it has.
+    pub fn new(recovered: Recovered, nonce: u64) -> Self {
+        let Recovered { applier, bound, epoch, tail, clients } = recovered;
+        let position = Position { epoch: epoch.saturating_add(1), sequence: 0 };
+        Self {
+            clock: HybridClock::recovered(bound.max(applier.last())),
+            next_number: applier.next_number(),
+            applier,
+            position,
+            nonce,
+            pending: VecDeque::new(),
+            tail,
+            clients,
+            serving: false,
+            stopped: None,
+        }
+    }
+
+    /// Proposes the record of the writer's epoch, before anything else. It [serves](Writer::serves) once that is
+    /// committed: from then on no writer of an earlier epoch gets a record in.
+    ///
+    /// # Errors
+    /// [`Refusal`]; call it again after [`Refusal::Busy`].
+    pub fn begin<L: Log>(&mut self, log: &L) -> Result<L::Ticket, Refusal<L::Error>> {
+        let record = record::epoch(self.position, self.nonce);
+        self.propose(log, &record, PendingRecord::Epoch)
+    }
+
+    /// Proposes a higher bound for the clock, if half of the reserve below it is used up: to be called before each
+    /// commit. Returns the ticket of the record, or `None` if none is due.
+    ///
+    /// # Errors
+    /// [`Refusal`]; commits go on up to the bound that there is.
+    pub fn raise_bound<L: Log>(&mut self, log: &L, unix: Duration) -> Result<Option<L::Ticket>, Refusal<L::Error>> {
+        let Some(bound) = self.clock.bound_to_log(unix) else { return Ok(None) };
+        let record = record::bound(self.position, bound);
+        let ticket = self.propose(log, &record, PendingRecord::Bound);
+        if ticket.is_err() {
+            self.clock.bound_is_lost();
+        }
+        ticket.map(Some)
+    }
+
+    /// Commits what `workspace` has, whose keys are looked up, and which `record` was encoded from: checks it, gives it
+    /// a timestamp, proposes its record, and places its rows. Nothing is durable on return, and readers see nothing of
+    /// it before the log [says](Writer::log_event) that the record is committed.
+    ///
+    /// # Errors
+    /// [`CommitError`]; the transaction has no effect then, and can be committed again where the error says so.
+    pub fn commit<L: Log>(
+        &mut self,
+        log: &L,
+        workspace: &Workspace,
+        record: &mut CommitBuilder<'_>,
+        unix: Duration,
+    ) -> Result<Outcome<L::Ticket>, CommitError<L::Error>> {
+        if let Some(stopped) = &self.stopped {
+            return Err(CommitError::Stopped(stopped.clone()));
+        }
+        if let Some(timestamp) = workspace.client_id().and_then(|id| self.clients.find(id)) {
+            return Ok(Outcome::Repeated { timestamp });
+        }
+        if record.sections().is_empty() {
+            return Ok(Outcome::Empty);
+        }
+        if record.bytes_max() > log.bytes_max() {
+            return Err(CommitError::TooLarge { bytes: record.bytes_max(), max: log.bytes_max() });
+        }
+        conflicts::check(&self.applier, workspace, record)?;
+        let next_number = self.assign_places(record);
+        let timestamp = self.clock.next(unix)?;
+        let bytes = record.finish(self.position, timestamp);
+        let (index, ticket) = log.propose(bytes)?;
+        self.next_number = next_number;
+        self.proposed(index, PendingRecord::Commit(timestamp));
+        if let Err(fault) = self.place(bytes, index) {
+            self.stopped = Some(Stopped::Fault(fault.clone()));
+            return Err(CommitError::Stopped(Stopped::Fault(fault)));
+        }
+        Ok(Outcome::Proposed { timestamp, index, ticket })
+    }
+
+    /// What became of records, as the log says. Events may come late, and one stands for all before it.
+    pub fn log_event(&mut self, event: LogEvent) {
+        match event {
+            LogEvent::Durable(_) => {}
+            LogEvent::Committed(index) => self.committed(index),
+            LogEvent::Lost(_) => self.stopped = Some(Stopped::Lost),
+            LogEvent::Unknown(_) => self.stopped = Some(Stopped::Unknown),
+        }
+    }
+
+    /// What readers see.
+    pub fn state(&self) -> &Arc<State> {
+        self.applier.state()
+    }
+
+    /// The writer's epoch, which is above those of all writers before it.
+    pub fn epoch(&self) -> u64 {
+        self.position.epoch
+    }
+
+    /// The transactions whose records are in the log.
+    pub fn tail(&self) -> &TailTable {
+        &self.tail
+    }
+
+    /// Whether the record of the writer's epoch is committed, and the writer has not stopped.
+    pub fn serves(&self) -> bool {
+        self.serving && self.stopped.is_none()
+    }
+
+    /// Why the writer has stopped, if it has.
+    pub fn stopped(&self) -> Option<&Stopped> {
+        self.stopped.as_ref()
+    }
+
+    /// Whether the clock's bound is above `unix`, so that a commit at that time does not wait for a higher one.
+    pub fn has_bound(&self, unix: Duration) -> bool {
+        self.clock.has_bound(unix)
+    }
+
+    /// How far timestamps are ahead of the wall clock ([`HybridClock::drift`]).
+    pub fn drift(&self, unix: Duration) -> Duration {
+        self.clock.drift(unix)
+    }
+
+    /// A number for a database or a table: no other one gets it.
+    pub fn take_number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number = number.saturating_add(1);
+        number
+    }
+
+    fn propose<L: Log>(
+        &mut self,
+        log: &L,
+        record: &[u8],
+        pending: PendingRecord,
+    ) -> Result<L::Ticket, Refusal<L::Error>> {
+        let (index, ticket) = log.propose(record)?;
+        self.proposed(index, pending);
+        Ok(ticket)
+    }
+
+    fn proposed(&mut self, index: u64, record: PendingRecord) {
+        self.position.sequence += 1;
+        self.pending.push_back(Pending { index, record });
+    }
+
+    /// Gives the inserted rows their places. Returns the number after those that new memtables get.
+    fn assign_places(&self, record: &mut CommitBuilder<'_>) -> u64 {
+        let mut next_number = self.next_number;
+        let sections = record.sections();
+        for at in 0..sections.len() {
+            let (before, rest) = sections.split_at_mut(at);
+            let Some(section) = rest.first_mut().filter(|section| section.inserted > 0) else { continue };
+            let last = before.iter().rev().find(|other| other.table == section.table && other.inserted > 0);
+            section.first = match last {
+                Some(last) => RowId { rowset: last.first.rowset, row: last.first.row.saturating_add(last.inserted) },
+                None => self.applier.next_row(section.table).unwrap_or_else(|| {
+                    next_number += 1;
+                    RowId { rowset: RowsetId(next_number - 1), row: 0 }
+                }),
+            };
+        }
+        next_number
+    }
+
+    /// Places the transaction of a record that is in the log.
+    fn place(&mut self, bytes: &[u8], index: u64) -> Result<(), String> {
+        let Ok((_, Record::Commit(commit))) = Record::decode(bytes) else {
+            return Err("it is no transaction".to_owned());
+        };
+        let tables: Vec<TableId> = commit.sections.iter().map(|section| section.table).collect();
+        self.tail.push(commit.timestamp, index, tables);
+        if let Some(id) = commit.client_id {
+            self.clients.insert(id, commit.timestamp);
+        }
+        self.applier.place(&commit).map_err(|error| error.to_string())
+    }
+
+    fn committed(&mut self, index: u64) {
+        let mut published = None;
+        while self.pending.front().is_some_and(|pending| pending.index <= index) {
+            let Some(pending) = self.pending.pop_front() else { break };
+            match pending.record {
+                PendingRecord::Epoch => self.serving = true,
+                PendingRecord::Bound => self.clock.bound_is_durable(),
+                PendingRecord::Commit(timestamp) => published = Some(timestamp),
+            }
+        }
+        if let Some(timestamp) = published {
+            self.applier.publish(timestamp);
+        }
+    }
+}

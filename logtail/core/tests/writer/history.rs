@@ -1,0 +1,241 @@
+//! Random transactions, crashes and restarts beside a model that is a map of versions: at every timestamp, scans show
+//! what the model has.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use logboom_logtail_core::{
+    TableId, Timestamp,
+    log::LogEvent,
+    transaction::{OperationError, Workspace},
+    writer::{CommitError, Outcome},
+};
+
+use crate::tail::{Row, Tail, batch, keys, row};
+
+const KEYS: i64 = 24;
+
+/// What was committed: by key, each version with its timestamp; `None` is a delete.
+#[derive(Default)]
+struct Model {
+    versions: BTreeMap<i64, Vec<(Timestamp, Option<Row>)>>,
+    /// Timestamps at which to look.
+    seen: Vec<Timestamp>,
+}
+
+impl Model {
+    fn at(&self, key: i64, timestamp: Timestamp) -> Option<&Row> {
+        let versions = self.versions.get(&key)?;
+        versions.iter().rev().find(|(at, _)| *at <= timestamp)?.1.as_ref()
+    }
+
+    fn written_after(&self, key: i64, timestamp: Timestamp) -> bool {
+        self.versions.get(&key).is_some_and(|versions| versions.iter().any(|(at, _)| *at > timestamp))
+    }
+
+    fn rows(&self, timestamp: Timestamp) -> Vec<Row> {
+        self.versions.keys().filter_map(|key| self.at(*key, timestamp).cloned()).collect()
+    }
+
+    /// What a crash that lost all behind `timestamp` leaves.
+    fn lose_after(&mut self, timestamp: Timestamp) {
+        self.versions.values_mut().for_each(|versions| versions.retain(|(at, _)| *at <= timestamp));
+        self.seen.retain(|at| *at <= timestamp);
+    }
+}
+
+/// An open transaction, with what it does by key.
+struct Open {
+    workspace: Workspace,
+    writes: BTreeMap<i64, Option<Row>>,
+    /// Keys that must not be there at the snapshot.
+    inserts: Vec<i64>,
+}
+
+impl Open {
+    fn operate(&mut self, table: TableId, rng: &mut Rng) {
+        let ids: Vec<i64> = (0..rng.usize(1..5)).map(|_| rng.i64(0..KEYS)).collect();
+        let rows: Vec<Row> = ids.iter().map(|id| row(*id, rng.i64(..1 << 40))).collect();
+        match rng.u8(0..3) {
+            0 => self.insert(table, &rows),
+            1 => {
+                self.workspace.upsert(table, &batch(&rows)).expect("the rows are the table's");
+                self.writes.extend(rows.into_iter().map(|row| (row.0, Some(row))));
+            }
+            _ => {
+                self.workspace.delete(table, &keys(&ids)).expect("the keys are the table's");
+                self.writes.extend(ids.into_iter().map(|id| (id, None)));
+            }
+        }
+    }
+
+    fn insert(&mut self, table: TableId, rows: &[Row]) {
+        let mut writes = self.writes.clone();
+        let duplicate = rows.iter().position(|row| writes.insert(row.0, Some(row.clone())).flatten().is_some());
+        match (self.workspace.insert(table, &batch(rows)), duplicate) {
+            (Ok(()), None) => {
+                self.inserts.extend(rows.iter().map(|row| row.0).filter(|id| !self.writes.contains_key(id)));
+                self.writes = writes;
+            }
+            (Err(OperationError::DuplicateKey { row, .. }), Some(duplicate)) => assert_eq!(row, duplicate),
+            (outcome, duplicate) => panic!("{outcome:?}, and the model says {duplicate:?}"),
+        }
+    }
+}
+
+struct History {
+    seed: u64,
+    rng: Rng,
+    tail: Tail,
+    table: TableId,
+    /// The last record of the table's creation.
+    created: u64,
+    model: Model,
+    open: Vec<Open>,
+    /// The timestamps of proposed transactions with the indexes of their records.
+    proposed: Vec<(u64, Timestamp)>,
+    /// The last record that the log has said to be committed.
+    committed: u64,
+}
+
+impl History {
+    fn new(seed: u64) -> Self {
+        let mut tail = Tail::new();
+        let table = tail.create_table("orders", true);
+        let (rng, created) = (Rng::with_seed(seed), tail.log.last());
+        Self {
+            seed,
+            rng,
+            created,
+            tail,
+            table,
+            model: Model::default(),
+            open: Vec::new(),
+            proposed: Vec::new(),
+            committed: created,
+        }
+    }
+
+    fn step(&mut self) {
+        match self.rng.u8(0..20) {
+            0..6 => self.begin(),
+            6..10 => {
+                if let Some(open) = self.rng.choice(self.open.iter_mut()) {
+                    open.operate(self.table, &mut self.rng);
+                }
+            }
+            10..15 => self.commit(),
+            15..18 => self.log_moves(),
+            18 => self.clock_jumps(),
+            _ => self.crash(),
+        }
+        self.check();
+    }
+
+    fn begin(&mut self) {
+        let old = self.rng.choice(&self.model.seen).copied();
+        let snapshot = old.filter(|_| self.rng.bool()).unwrap_or(self.tail.now());
+        let workspace = self.tail.begin_at(snapshot);
+        let mut open = Open { workspace, writes: BTreeMap::new(), inserts: Vec::new() };
+        (0..self.rng.usize(0..3)).for_each(|_| open.operate(self.table, &mut self.rng));
+        self.open.push(open);
+    }
+
+    fn commit(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let mut open = self.open.swap_remove(self.rng.usize(..self.open.len()));
+        self.tail.raise_bound();
+        let snapshot = open.workspace.snapshot();
+        let outcome = self.tail.propose(&mut open.workspace);
+        let duplicate = open.inserts.iter().any(|id| self.model.at(*id, snapshot).is_some());
+        let clash = |(id, write): (&i64, &Option<Row>)| {
+            // A delete of what was not there writes nothing, so it clashes with nothing.
+            let writes = write.is_some() || self.model.at(*id, snapshot).is_some();
+            writes && self.model.written_after(*id, snapshot)
+        };
+        let conflict = open.writes.iter().any(clash);
+        match outcome {
+            Ok(Outcome::Proposed { timestamp, index, .. }) => {
+                assert!(!duplicate && !conflict, "seed {}: committed in spite of a conflict", self.seed);
+                for (id, write) in open.writes {
+                    if write.is_some() || self.model.at(id, snapshot).is_some() {
+                        self.model.versions.entry(id).or_default().push((timestamp, write));
+                    }
+                }
+                self.proposed.push((index, timestamp));
+            }
+            Ok(Outcome::Empty) => {}
+            Err(CommitError::DuplicateKey { .. }) => assert!(duplicate, "seed {}: no duplicate", self.seed),
+            Err(CommitError::Conflict { .. }) => assert!(conflict, "seed {}: no conflict", self.seed),
+            Err(CommitError::Clock(_)) => {}
+            other => panic!("seed {}: {other:?}", self.seed),
+        }
+    }
+
+    /// Some records become committed.
+    fn log_moves(&mut self) {
+        let through = self.rng.u64(..=self.tail.log.last());
+        self.committed = self.committed.max(through);
+        self.tail.writer.log_event(LogEvent::Committed(through));
+        self.saw_watermark();
+    }
+
+    fn saw_watermark(&mut self) {
+        let now = self.tail.now();
+        if self.model.seen.last() != Some(&now) {
+            self.model.seen.push(now);
+        }
+    }
+
+    fn clock_jumps(&mut self) {
+        let jump = std::time::Duration::from_millis(self.rng.u64(..20_000));
+        let unix = if self.rng.bool() { self.tail.unix + jump } else { self.tail.unix.saturating_sub(jump) };
+        self.tail.unix = unix;
+    }
+
+    /// The process ends; what was committed is there, and some of what was not.
+    fn crash(&mut self) {
+        let last = self.rng.u64(self.committed.max(self.created)..=self.tail.log.last());
+        let tail = std::mem::replace(&mut self.tail, Tail::new());
+        let unix = tail.unix;
+        self.tail = Tail::open(tail.crash(last), unix);
+        self.open.clear();
+        self.proposed.retain(|(index, _)| *index <= last);
+        let end = self.tail.now();
+        self.model.lose_after(end);
+        self.proposed.iter().for_each(|(_, at)| assert!(*at <= end, "seed {}: lost {at}", self.seed));
+        self.committed = self.tail.log.last();
+        self.saw_watermark();
+    }
+
+    /// Every timestamp that a reader could have had shows what it showed.
+    fn check(&self) {
+        let committed = self.proposed.iter().filter(|(index, _)| *index <= self.committed).map(|(_, at)| *at).max();
+        if let Some(committed) = committed {
+            assert_eq!(self.tail.now(), committed, "seed {}", self.seed);
+        }
+        for at in &self.model.seen {
+            assert_eq!(self.tail.rows(self.table, *at), self.model.rows(*at), "seed {} at {at}", self.seed);
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut history = History::new(seed);
+    (0..120).for_each(|_| history.step());
+    history.tail.settle();
+    history.committed = history.tail.log.last();
+    history.saw_watermark();
+    history.check();
+}
+
+#[test]
+fn scans_at_every_timestamp_show_what_a_map_of_versions_has() {
+    let seeds = std::env::var("LOGBOOM_SEED").ok().and_then(|seed| seed.parse().ok());
+    match seeds {
+        Some(seed) => run(seed),
+        None => (0..400).for_each(run),
+    }
+}

@@ -1,0 +1,5 @@
+//! The writer: what it promises one by one, and random histories of it.
+
+mod history;
+mod promises;
+mod tail;

@@ -1,0 +1,360 @@
+//! What a writer promises, one by one.
+
+use logboom_logtail_core::{
+    ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
+    catalog::{CatalogError, Change, NewColumn, NewTable},
+    log::{LogEvent, Refused},
+    scan::Projection,
+    transaction::OperationError,
+    writer::{CommitError, Outcome, Stopped},
+};
+
+use crate::tail::{NOON, Tail, batch, fields, keys, row};
+
+#[test]
+fn rows_are_seen_when_their_record_is_committed_and_not_before() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 10)])).unwrap();
+    let Outcome::Proposed { timestamp, index, .. } = tail.propose(&mut workspace).unwrap() else {
+        panic!("there is something to write");
+    };
+    assert!(tail.now() < timestamp);
+    assert_eq!(tail.rows(table, tail.now()), []);
+    tail.writer.log_event(LogEvent::Durable(index));
+    assert_eq!(tail.rows(table, tail.now()), []);
+    tail.writer.log_event(LogEvent::Committed(index));
+    assert_eq!(tail.now(), timestamp);
+    assert_eq!(tail.rows(table, tail.now()), [row(1, 10)]);
+}
+
+#[test]
+fn a_snapshot_stays_as_it_is() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut seen = Vec::new();
+    for v in 0..50 {
+        let mut workspace = tail.begin();
+        workspace.upsert(table, &batch(&[row(v % 7, v)])).unwrap();
+        if v % 3 == 0 {
+            workspace.delete(table, &keys(&[(v + 1) % 7])).unwrap();
+        }
+        let at = tail.commit(workspace).unwrap();
+        seen.push((at, tail.rows(table, at)));
+    }
+    for (at, rows) in seen {
+        assert_eq!(tail.rows(table, at), rows);
+    }
+}
+
+#[test]
+fn keys_are_unique() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 1), row(2, 2)])).unwrap();
+    let again = workspace.insert(table, &batch(&[row(3, 3), row(2, 4)]));
+    assert_eq!(again, Err(OperationError::DuplicateKey { table, row: 1 }));
+    let twice = workspace.insert(table, &batch(&[row(5, 5), row(5, 6)]));
+    assert_eq!(twice, Err(OperationError::DuplicateKey { table, row: 1 }));
+    tail.commit(workspace).unwrap();
+    // What was refused left nothing.
+    assert_eq!(tail.rows(table, tail.now()), [row(1, 1), row(2, 2)]);
+
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(2, 9)])).unwrap();
+    assert!(matches!(tail.commit(workspace), Err(CommitError::DuplicateKey { table: at, .. }) if at == table));
+
+    // A key that the transaction deletes may be inserted.
+    let mut workspace = tail.begin();
+    workspace.delete(table, &keys(&[2])).unwrap();
+    workspace.insert(table, &batch(&[row(2, 9)])).unwrap();
+    tail.commit(workspace).unwrap();
+    assert_eq!(tail.rows(table, tail.now()), [row(1, 1), row(2, 9)]);
+}
+
+#[test]
+fn the_first_of_two_that_write_a_key_commits() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut first = tail.begin();
+    first.upsert(table, &batch(&[row(1, 1)])).unwrap();
+    let mut second = tail.begin();
+    second.upsert(table, &batch(&[row(1, 2)])).unwrap();
+    // The second is refused although the first is not durable yet.
+    let Outcome::Proposed { timestamp, .. } = tail.propose(&mut first).unwrap() else { panic!("it writes") };
+    let refused = tail.propose(&mut second);
+    assert!(matches!(refused, Err(CommitError::Conflict { at, .. }) if at == timestamp), "{refused:?}");
+    tail.settle();
+    assert_eq!(tail.rows(table, tail.now()), [row(1, 1)]);
+    // At a newer snapshot it may.
+    let mut again = tail.begin();
+    again.upsert(table, &batch(&[row(1, 2)])).unwrap();
+    tail.commit(again).unwrap();
+    assert_eq!(tail.rows(table, tail.now()), [row(1, 2)]);
+}
+
+#[test]
+fn rows_without_a_key_are_deleted_by_their_places() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("events", false);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 1), row(1, 1), row(2, 2)])).unwrap();
+    assert_eq!(workspace.delete(table, &keys(&[1])), Err(OperationError::NoKey(table)));
+    tail.commit(workspace).unwrap();
+    let places = tail.places(table, tail.now());
+    let (mut one, mut two) = (tail.begin(), tail.begin());
+    one.delete_rows(table, &[places[0].0, places[2].0]).unwrap();
+    two.delete_rows(table, &[places[0].0]).unwrap();
+    tail.commit(one).unwrap();
+    assert_eq!(tail.rows(table, tail.now()), [row(1, 1)]);
+    assert!(matches!(tail.commit(two), Err(CommitError::Conflict { .. })));
+    let mut late = tail.begin();
+    late.delete_rows(table, &[places[2].0]).unwrap();
+    assert!(matches!(tail.commit(late), Err(CommitError::NoRow { row, .. }) if row == places[2].0));
+    let mut nowhere = tail.begin();
+    let row = RowId { rowset: RowsetId(999), row: 0 };
+    nowhere.delete_rows(table, &[row]).unwrap();
+    assert!(matches!(tail.commit(nowhere), Err(CommitError::NoRow { .. })));
+}
+
+#[test]
+fn a_batch_larger_than_a_chunk_is_scanned_in_batches() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("events", false);
+    for first in [0, 20_000, 20_001] {
+        let mut workspace = tail.begin();
+        let rows: Vec<_> = (first..if first == 0 { 20_000 } else { first + 1 }).map(|id| row(id, 3 * id)).collect();
+        workspace.insert(table, &batch(&rows)).unwrap();
+        tail.commit(workspace).unwrap();
+    }
+    let batches = tail.scan(table, tail.now(), Projection::default());
+    assert_eq!(batches.iter().map(arrow_array::RecordBatch::num_rows).collect::<Vec<_>>(), [8192, 8192, 3616, 2]);
+    assert_eq!(tail.rows(table, tail.now()).len(), 20_002);
+}
+
+#[test]
+fn a_transaction_longer_than_the_log_takes_is_refused() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut workspace = tail.begin();
+    let rows: Vec<_> = (0..100_000).map(|id| row(id, id * 7)).collect();
+    workspace.insert(table, &batch(&rows)).unwrap();
+    let refused = tail.commit(workspace);
+    assert!(matches!(refused, Err(CommitError::TooLarge { max, .. }) if max == 1 << 20), "{refused:?}");
+    assert_eq!(tail.rows(table, tail.now()), []);
+}
+
+#[test]
+fn a_log_that_refuses_a_record_leaves_nothing_of_it() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    for refused in [Refused::Busy, Refused::Full, Refused::Stopped] {
+        tail.log.refuse(Some(refused));
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
+        assert!(matches!(tail.propose(&mut workspace), Err(CommitError::Log(_))));
+        tail.log.refuse(None);
+        tail.settle();
+        assert_eq!(tail.rows(table, tail.now()), []);
+    }
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
+    tail.commit(workspace).unwrap();
+    let tail = Tail::open(tail.log, NOON);
+    assert_eq!(tail.rows(table, tail.now()), [row(1, 1)]);
+}
+
+#[test]
+fn a_retry_with_the_same_client_id_finds_the_first() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let buy = |tail: &mut Tail| {
+        let mut workspace = tail.begin();
+        workspace.set_client_id(77);
+        workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
+        tail.commit(workspace).unwrap()
+    };
+    let first = buy(&mut tail);
+    assert_eq!(buy(&mut tail), first);
+    // Also after a restart.
+    let mut tail = Tail::open(tail.log, NOON);
+    assert_eq!(buy(&mut tail), first);
+    assert_eq!(tail.rows(table, tail.now()), [row(1, 1)]);
+}
+
+#[test]
+fn a_writer_that_lost_its_records_stops() {
+    for (event, stopped) in [(LogEvent::Lost(4), Stopped::Lost), (LogEvent::Unknown(4), Stopped::Unknown)] {
+        let mut tail = Tail::new();
+        let table = tail.create_table("orders", true);
+        assert!(tail.writer.serves());
+        tail.writer.log_event(event);
+        assert!(!tail.writer.serves());
+        assert_eq!(tail.writer.stopped(), Some(&stopped));
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
+        assert!(matches!(tail.propose(&mut workspace), Err(CommitError::Stopped(_))));
+    }
+}
+
+#[test]
+fn records_of_a_writer_that_was_replaced_are_ignored() {
+    let mut old = Tail::new();
+    let table = old.create_table("orders", true);
+    let mut workspace = old.begin();
+    workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
+    old.commit(workspace).unwrap();
+    let shared = old.log.records();
+    let mut new = Tail::open(logboom_logtail_core::log::ManualLog::of(shared, 1 << 20), NOON);
+    // The old one does not know yet, and its record comes in behind the new one's epoch.
+    let mut late = old.begin();
+    late.insert(table, &batch(&[row(2, 2)])).unwrap();
+    old.propose(&mut late).unwrap();
+    let (_, record) = old.log.records().pop().unwrap();
+    new.log.push(record);
+    let mut workspace = new.begin();
+    workspace.insert(table, &batch(&[row(3, 3)])).unwrap();
+    new.commit(workspace).unwrap();
+    let reader = Tail::open(new.log, NOON);
+    assert_eq!(reader.rows(table, reader.now()), [row(1, 1), row(3, 3)]);
+}
+
+#[test]
+fn timestamps_rise_over_clocks_that_jump_and_restarts() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut last = Timestamp::ZERO;
+    let minute = std::time::Duration::from_secs(60);
+    for (id, unix) in [NOON, NOON + 10 * minute, NOON, NOON - 10 * minute, NOON, NOON].into_iter().enumerate() {
+        tail = Tail::open(tail.log, unix);
+        for _ in 0..3 {
+            let mut workspace = tail.begin();
+            workspace.upsert(table, &batch(&[row(id as i64, 1)])).unwrap();
+            let at = tail.commit(workspace).unwrap();
+            assert!(at > last, "{at} after {last}");
+            last = at;
+        }
+    }
+    assert!(tail.writer.drift(NOON) >= 10 * minute);
+}
+
+#[test]
+fn a_column_that_is_dropped_and_added_again_is_empty() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 1), row(2, 2)])).unwrap();
+    let before = tail.commit(workspace).unwrap();
+    tail.change(&Change::DropColumn { table, column: ColumnId(3) });
+    let column = NewColumn::nullable("s", arrow_schema::DataType::Utf8);
+    tail.change(&Change::AddColumn { table, column });
+    let now = tail.now();
+    assert_eq!(tail.rows(table, now), [(1, 1, None), (2, 2, None)]);
+    // The old timestamp shows the old column.
+    assert_eq!(tail.rows(table, before), [row(1, 1), row(2, 2)]);
+    let reopened = Tail::open(tail.log, NOON);
+    assert_eq!(reopened.rows(table, now), [(1, 1, None), (2, 2, None)]);
+    assert_eq!(reopened.rows(table, before), [row(1, 1), row(2, 2)]);
+}
+
+#[test]
+fn columns_are_renamed_widened_and_dropped_with_rows_in_memory() {
+    let mut tail = Tail::new();
+    let database = DatabaseId(tail.change(&Change::CreateDatabase { name: "shop".into() }));
+    let new = NewTable {
+        name: "sizes".into(),
+        columns: vec![
+            NewColumn::required("id", arrow_schema::DataType::Int32),
+            NewColumn::nullable("size", arrow_schema::DataType::Int32),
+        ],
+        key: vec!["id".into()],
+    };
+    let table = TableId(tail.change(&Change::CreateTable { database, table: new }));
+    let ints = |values: [i32; 2]| std::sync::Arc::new(arrow_array::Int32Array::from(values.to_vec()));
+    let rows = arrow_array::RecordBatch::try_from_iter_with_nullable([
+        ("id", ints([1, 2]) as arrow_array::ArrayRef, false),
+        ("size", ints([i32::MIN, 7]), true),
+    ]);
+    let mut stale = tail.begin();
+    stale.insert(table, rows.as_ref().unwrap()).unwrap();
+    let mut workspace = tail.begin();
+    workspace.upsert(table, &rows.unwrap()).unwrap();
+    tail.commit(workspace).unwrap();
+    tail.change(&Change::RenameColumn { table, column: ColumnId(2), name: "width".into() });
+    tail.change(&Change::WidenColumn { table, column: ColumnId(2), data_type: arrow_schema::DataType::Int64 });
+    let batches = tail.scan(table, tail.now(), Projection::default());
+    assert_eq!(fields(&batches[0].schema()), ["id Int32", "width Int64"]);
+    let wide = arrow_array::Int64Array::from(vec![i64::from(i32::MIN), 7]);
+    assert_eq!(batches[0].column(1).as_ref(), &wide as &dyn arrow_array::Array);
+    // A transaction that was begun with the old columns is not committed with them.
+    assert!(matches!(tail.commit(stale), Err(CommitError::SchemaChanged(at)) if at == table));
+}
+
+#[test]
+fn changes_of_the_catalog_are_checked() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let state = tail.writer.state();
+    let catalog = state.catalog(state.watermark()).unwrap();
+    let database = catalog.find_database("shop").unwrap();
+    let plan = |change| catalog.plan(&change, 100).unwrap_err();
+    let int = arrow_schema::DataType::Int64;
+    assert_eq!(plan(Change::CreateDatabase { name: "shop".into() }), CatalogError::NameTaken("shop".into()));
+    assert_eq!(plan(Change::CreateDatabase { name: "a\n".into() }), CatalogError::BadName("a\n".into()));
+    assert_eq!(plan(Change::DropDatabase { database }), CatalogError::NotEmpty(database));
+    assert_eq!(plan(Change::RenameTable { table, name: "orders".into() }), CatalogError::NameTaken("orders".into()));
+    let key = CatalogError::KeyColumn("id".into());
+    assert_eq!(plan(Change::DropColumn { table, column: ColumnId(1) }), key);
+    assert_eq!(plan(Change::WidenColumn { table, column: ColumnId(1), data_type: int.clone() }), key);
+    let column = NewColumn::nullable("_row", int.clone());
+    assert_eq!(plan(Change::AddColumn { table, column }), CatalogError::BadName("_row".into()));
+    let column = NewColumn::required("w", int.clone());
+    assert_eq!(plan(Change::AddColumn { table, column }), CatalogError::NotNullable("w".into()));
+    let narrow = plan(Change::WidenColumn { table, column: ColumnId(2), data_type: arrow_schema::DataType::Float64 });
+    assert!(matches!(narrow, CatalogError::NotWider { .. }));
+    let view = NewColumn::nullable("w", arrow_schema::DataType::Utf8View);
+    assert!(matches!(plan(Change::AddColumn { table, column: view }), CatalogError::BadType { .. }));
+    let system = TableId(2);
+    assert_eq!(plan(Change::DropTable { table: system }), CatalogError::System(system));
+    let table = NewTable {
+        name: "t".into(),
+        columns: vec![NewColumn::required("f", arrow_schema::DataType::Float64)],
+        key: vec!["f".into()],
+    };
+    assert!(matches!(plan(Change::CreateTable { database, table }), CatalogError::BadType { .. }));
+}
+
+#[test]
+fn dropped_tables_are_read_at_the_time_before() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
+    let before = tail.commit(workspace).unwrap();
+    let mut late = tail.begin();
+    late.insert(table, &batch(&[row(2, 2)])).unwrap();
+    tail.change(&Change::DropTable { table });
+    assert!(matches!(tail.commit(late), Err(CommitError::SchemaChanged(_))));
+    assert_eq!(tail.rows(table, tail.now()), []);
+    assert_eq!(tail.rows(table, before), [row(1, 1)]);
+    // Another table of the same name is another table.
+    let again = tail.create_table("orders", true);
+    assert_ne!(again, table);
+    assert_eq!(tail.rows(again, tail.now()), []);
+}
+
+#[test]
+fn two_changes_of_one_catalog_do_not_both_commit() {
+    let mut tail = Tail::new();
+    let snapshot = tail.now();
+    let catalog = tail.writer.state().catalog(snapshot).unwrap();
+    let change = |name: &str, number| {
+        let edit = catalog.plan(&Change::CreateDatabase { name: name.into() }, number).unwrap();
+        logboom_logtail_core::transaction::Workspace::of_edit(snapshot, catalog.clone(), &edit).unwrap()
+    };
+    let (one, two) = (change("a", 20), change("a", 21));
+    tail.commit(one).unwrap();
+    assert!(matches!(tail.commit(two), Err(CommitError::SchemaChanged(_))));
+}

@@ -1,0 +1,131 @@
+//! Errors of a log tail.
+
+use logboom::ReadError;
+use logboom_logtail_core::{
+    RowId, TableId, Timestamp,
+    catalog::CatalogError,
+    log::Refusal,
+    recovery::RecoveryError,
+    state::Stale,
+    transaction::OperationError,
+    writer::{CommitError, Stopped},
+};
+
+/// The result of a call to a log tail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call to a log tail failed. It had no effect, unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A change of the catalog is refused.
+    #[error("the catalog cannot be changed so")]
+    Catalog(#[from] CatalogError),
+    /// An operation of a transaction is refused. The transaction is as before.
+    #[error("the operation is refused")]
+    Operation(#[from] OperationError),
+    /// A row with a key that is inserted is there at the transaction's snapshot.
+    #[error("table {table} has a row {row} with a key that is inserted")]
+    DuplicateKey {
+        /// The table.
+        table: TableId,
+        /// The row that is there.
+        row: RowId,
+    },
+    /// Another transaction wrote the same key or deleted the same row after this one's snapshot. Begin again.
+    #[error("a transaction that committed at {at} wrote a row of table {table} that this one writes")]
+    Conflict {
+        /// The table.
+        table: TableId,
+        /// When the other one committed, or will.
+        at: Timestamp,
+    },
+    /// The table, or the catalog where that is changed, was changed after the transaction's snapshot. Begin again.
+    #[error("the schema of table {0} has changed")]
+    SchemaChanged(TableId),
+    /// A row that is deleted by its id is not there.
+    #[error("table {table} has no row {row}")]
+    NoRow {
+        /// The table.
+        table: TableId,
+        /// The row.
+        row: RowId,
+    },
+    /// There is no such table at the timestamp.
+    #[error("there is no table {table} at {timestamp}")]
+    NoTable {
+        /// The table.
+        table: TableId,
+        /// The timestamp.
+        timestamp: Timestamp,
+    },
+    /// The transaction is longer than an entry of the log.
+    #[error("the transaction's record of {bytes} bytes is longer than the {max} that an entry takes")]
+    TooLarge {
+        /// The record's length.
+        bytes: usize,
+        /// The longest one.
+        max: usize,
+    },
+    /// The timestamp is below the horizon.
+    #[error(transparent)]
+    Stale(#[from] Stale),
+    /// The timestamp is above the watermark: what is visible then is not known yet.
+    #[error("{timestamp} is later than the watermark {watermark}")]
+    Future {
+        /// The timestamp that was asked for.
+        timestamp: Timestamp,
+        /// The newest that can be read.
+        watermark: Timestamp,
+    },
+    /// The engine's log does not take the record.
+    #[error("the log does not take the record")]
+    Log(#[source] logboom::Error),
+    /// The engine could not make the record durable. Whether the transaction is committed is known when the engine and
+    /// the tail are opened again.
+    #[error("whether the transaction at {timestamp} is committed is not known")]
+    Unknown {
+        /// When it commits, if it does.
+        timestamp: Timestamp,
+        /// What the engine says.
+        #[source]
+        source: logboom::Error,
+    },
+    /// The tail takes no transactions any more: open it again.
+    #[error("the writer has stopped: {0}")]
+    Stopped(Stopped),
+    /// Entries of the shard cannot be read.
+    #[error("the shard cannot be read")]
+    Read(#[from] ReadError),
+    /// The shard's entries are no log tail, or parts of it are missing.
+    #[error("the shard holds no log tail that this version reads")]
+    Recovery(#[from] RecoveryError),
+    /// Arrow cannot make batches of the rows.
+    #[error("rows cannot be made into batches")]
+    Arrow(#[from] arrow_schema::ArrowError),
+}
+
+impl From<CommitError<logboom::Error>> for Error {
+    fn from(error: CommitError<logboom::Error>) -> Self {
+        match error {
+            CommitError::DuplicateKey { table, row } => Self::DuplicateKey { table, row },
+            CommitError::Conflict { table, at } => Self::Conflict { table, at },
+            CommitError::SchemaChanged(table) => Self::SchemaChanged(table),
+            CommitError::NoRow { table, row } => Self::NoRow { table, row },
+            CommitError::TooLarge { bytes, max } => Self::TooLarge { bytes, max },
+            CommitError::Log(refusal) => refusal.into(),
+            CommitError::Stopped(stopped) => Self::Stopped(stopped),
+            // Commits wait for the bound, and this says that none will come.
+            _ => Self::Stopped(Stopped::Unknown),
+        }
+    }
+}
+
+impl From<Refusal<logboom::Error>> for Error {
+    fn from(refusal: Refusal<logboom::Error>) -> Self {
+        match refusal {
+            Refusal::Busy => Self::Log(logboom::Error::Busy),
+            Refusal::Full(source) | Refusal::Stopped(source) => Self::Log(source),
+        }
+    }
+}

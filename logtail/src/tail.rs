@@ -1,0 +1,176 @@
+//! `Tail`: tables on a shard.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use logboom::{Engine, ShardId};
+use logboom_logtail_core::{
+    DatabaseId, TableId, Timestamp,
+    catalog::{Catalog, Change, NewTable},
+    recovery::Recovery,
+    scan::{MemoryScan, Projection},
+    transaction::Workspace,
+    writer::Writer,
+};
+
+use crate::{
+    error::{Error, Result},
+    shard_log::ShardLog,
+    shared::Shared,
+    transaction::Transaction,
+};
+
+/// How much of the log an opening reads at once.
+const READ_BYTES: u64 = 4 << 20;
+
+/// Tables whose rows are in a shard of an engine: one writer, which all clones share, from any thread.
+///
+/// Readers see the table as of a timestamp: each commit has one, and [`Tail::watermark`] is the newest. What is visible
+/// at a timestamp never changes.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    shared: Arc<Shared>,
+}
+
+/// Options of a [`Tail`]. Fields are assigned after [`default`](Default::default).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {}
+
+impl Tail {
+    /// Opens the tail in a shard, which is empty or holds one. Reads the shard's entries, and returns when a record of
+    /// this opening is durable: nobody else writes the shard from then on.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Recovery`], and [`Error::Log`].
+    pub fn open(engine: &Engine, shard: ShardId, options: Options) -> Result<Self> {
+        let Options {} = options;
+        let entries = engine.shard(shard);
+        let mut recovery = Recovery::default();
+        let (mut next, end) = (entries.first().unwrap_or(1), entries.next().unwrap_or(1));
+        while next < end {
+            for entry in &entries.entries(next..end, READ_BYTES)? {
+                recovery.record(entry.index, entry.payload)?;
+                next = entry.index + 1;
+            }
+        }
+        let writer = Writer::new(recovery.finish(), RandomState::new().hash_one(SystemTime::now()));
+        let log = ShardLog::new(engine, shard, writer.epoch());
+        let shared = Shared::new(log, writer);
+        shared.begin()?;
+        Ok(Self { shared })
+    }
+
+    /// Begins a transaction at the watermark.
+    pub fn begin(&self) -> Transaction {
+        loop {
+            // The horizon is at most the watermark, and may pass it in between.
+            let now = self.watermark();
+            if let Ok(catalog) = self.shared.state.catalog(now) {
+                return Transaction::new(Arc::clone(&self.shared), Workspace::new(now, catalog));
+            }
+        }
+    }
+
+    /// Begins a transaction at an older timestamp.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] below the horizon, [`Error::Future`] above the watermark.
+    pub fn begin_at(&self, snapshot: Timestamp) -> Result<Transaction> {
+        let catalog = self.catalog(snapshot)?;
+        Ok(Transaction::new(Arc::clone(&self.shared), Workspace::new(snapshot, catalog)))
+    }
+
+    /// The newest timestamp that can be read: every transaction up to it is durable and visible.
+    pub fn watermark(&self) -> Timestamp {
+        self.shared.state.watermark()
+    }
+
+    /// The oldest timestamp that can be read.
+    pub fn horizon(&self) -> Timestamp {
+        self.shared.state.horizon()
+    }
+
+    /// Databases, tables and columns at `timestamp`.
+    ///
+    /// # Errors
+    /// As [`Tail::begin_at`].
+    pub fn catalog(&self, timestamp: Timestamp) -> Result<Arc<Catalog>> {
+        self.check_not_future(timestamp)?;
+        Ok(self.shared.state.catalog(timestamp)?)
+    }
+
+    /// Makes a database.
+    ///
+    /// # Errors
+    /// As [`Tail::change`].
+    pub fn create_database(&self, name: &str) -> Result<DatabaseId> {
+        self.change(&Change::CreateDatabase { name: name.to_owned() }).map(DatabaseId)
+    }
+
+    /// Makes a table.
+    ///
+    /// # Errors
+    /// As [`Tail::change`].
+    pub fn create_table(&self, database: DatabaseId, table: NewTable) -> Result<TableId> {
+        self.change(&Change::CreateTable { database, table }).map(TableId)
+    }
+
+    /// Changes the catalog, in a transaction of its own, durable on return. Returns the number of the database or table
+    /// where one is made.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`] where the change is refused, and those of a commit.
+    pub fn change(&self, change: &Change) -> Result<u64> {
+        let number = self.shared.take_number();
+        loop {
+            let transaction = self.begin();
+            let edit = transaction.catalog().plan(change, number)?;
+            let workspace = Workspace::of_edit(transaction.snapshot(), Arc::clone(transaction.catalog()), &edit)?;
+            match Transaction::new(Arc::clone(&self.shared), workspace).commit() {
+                // Somebody else changed the catalog: look at it again.
+                Err(Error::SchemaChanged(_) | Error::Conflict { .. }) => {}
+                outcome => return outcome.map(|_| number),
+            }
+        }
+    }
+
+    /// The rows of a table at `timestamp`, as batches of at most [`BATCH_ROWS`](crate::BATCH_ROWS).
+    ///
+    /// # Errors
+    /// [`Error::NoTable`], [`Error::Stale`] below the horizon, [`Error::Future`] above the watermark.
+    pub fn scan(&self, table: TableId, timestamp: Timestamp, projection: Projection) -> Result<MemoryScan> {
+        let catalog = self.catalog(timestamp)?;
+        let missing = Error::NoTable { table, timestamp };
+        let (Some(schema), Some(rows)) = (catalog.table(table), self.shared.state.table(table)) else {
+            return Err(missing);
+        };
+        let scan = MemoryScan::new(&rows.version(), schema, timestamp, projection);
+        self.shared.state.check(timestamp)?;
+        Ok(scan)
+    }
+
+    /// How far timestamps are ahead of the wall clock, as after it was set back. More than some seconds are worth an
+    /// alarm.
+    pub fn drift(&self) -> Duration {
+        self.shared.drift()
+    }
+
+    /// Waits until all transactions are durable that were submitted before.
+    ///
+    /// # Errors
+    /// [`Error::Log`] where the engine failed.
+    pub fn close(self) -> Result<()> {
+        self.shared.log.wait_for_room().map_err(Error::Log)?;
+        self.shared.publish(None);
+        Ok(())
+    }
+
+    fn check_not_future(&self, timestamp: Timestamp) -> Result<()> {
+        let watermark = self.watermark();
+        if timestamp > watermark { Err(Error::Future { timestamp, watermark }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,147 @@
+//! `Transaction`: reads at a timestamp, and writes at another.
+
+use std::{cell::Cell, sync::Arc};
+
+use arrow_array::{ArrayRef, RecordBatch};
+use bumpalo::Bump;
+use logboom_logtail_core::{RowId, TableId, Timestamp, catalog::Catalog, transaction::Workspace, writer::Outcome};
+
+use crate::{commit::Commit, error::Result, shared::Shared};
+
+/// A transaction: it reads at its snapshot, and writes all at its commit, or nothing. Dropping it rolls it back.
+///
+/// What it writes is checked at the commit against what others committed since the snapshot: of two transactions that
+/// write the same key or delete the same row, the second is refused (snapshot isolation).
+#[derive(Debug)]
+pub struct Transaction {
+    shared: Arc<Shared>,
+    workspace: Workspace,
+}
+
+impl Transaction {
+    pub(crate) fn new(shared: Arc<Shared>, workspace: Workspace) -> Self {
+        Self { shared, workspace }
+    }
+
+    /// The timestamp at which the transaction reads.
+    pub fn snapshot(&self) -> Timestamp {
+        self.workspace.snapshot()
+    }
+
+    /// The catalog at the snapshot.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        self.workspace.catalog()
+    }
+
+    /// Names the transaction by a number of the client's choice. Committing another one with the same number, as a
+    /// client does that did not hear of the first, gives the first one's timestamp and writes nothing. The last 65,536
+    /// numbers are remembered.
+    pub fn set_client_id(&mut self, id: u128) {
+        self.workspace.set_client_id(id);
+    }
+
+    /// Inserts rows, whose columns are the table's. With a primary key, none of the keys may be there: neither at the
+    /// snapshot, which is looked at when the transaction is committed, nor in the transaction.
+    ///
+    /// # Errors
+    /// [`Error::Operation`](crate::Error::Operation); all rows are inserted, or none.
+    pub fn insert(&mut self, table: TableId, rows: &RecordBatch) -> Result<()> {
+        Ok(self.workspace.insert(table, rows)?)
+    }
+
+    /// Inserts rows, which replace those with the same keys. In a table without a key it inserts.
+    ///
+    /// # Errors
+    /// As [`Transaction::insert`].
+    pub fn upsert(&mut self, table: TableId, rows: &RecordBatch) -> Result<()> {
+        Ok(self.workspace.upsert(table, rows)?)
+    }
+
+    /// Deletes the rows with these keys, given as the key's columns in its order. Keys that are not there are no error.
+    ///
+    /// # Errors
+    /// As [`Transaction::insert`].
+    pub fn delete(&mut self, table: TableId, keys: &[ArrayRef]) -> Result<()> {
+        Ok(self.workspace.delete(table, keys)?)
+    }
+
+    /// Deletes rows of a table without a key, by the places that a scan at the snapshot gave
+    /// ([`Projection::row_ids`](crate::Projection::row_ids)).
+    ///
+    /// # Errors
+    /// As [`Transaction::insert`].
+    pub fn delete_rows(&mut self, table: TableId, rows: &[RowId]) -> Result<()> {
+        Ok(self.workspace.delete_rows(table, rows)?)
+    }
+
+    /// Commits, and waits until the transaction is durable and every reader that begins then sees it. Returns its
+    /// timestamp.
+    ///
+    /// # Errors
+    /// As [`Transaction::submit`] and [`Commit::wait`].
+    pub fn commit(self) -> Result<Timestamp> {
+        self.submit()?.wait()
+    }
+
+    /// Gives the transaction its timestamp and its place in the log, and returns without waiting for the disk. Waits
+    /// only where the log has no room for it.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateKey`](crate::Error::DuplicateKey), [`Error::Conflict`](crate::Error::Conflict),
+    /// [`Error::SchemaChanged`](crate::Error::SchemaChanged), [`Error::NoRow`](crate::Error::NoRow),
+    /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Log`](crate::Error::Log) and
+    /// [`Error::Stopped`](crate::Error::Stopped); the transaction has no effect then.
+    pub fn submit(mut self) -> Result<Commit> {
+        self.find_keys();
+        let arena = Arena::take();
+        let mut record = self.workspace.encode(&arena.0)?;
+        let outcome = self.shared.commit(&self.workspace, &mut record)?;
+        Ok(match outcome {
+            Outcome::Proposed { timestamp, ticket, .. } => Commit::new(self.shared, timestamp, Some(ticket)),
+            Outcome::Repeated { timestamp } => Commit::new(self.shared, timestamp, None),
+            Outcome::Empty => Commit::new(self.shared, self.workspace.snapshot(), None),
+        })
+    }
+
+    /// Drops the transaction, which so has no effect.
+    pub fn rollback(self) {}
+
+    /// Looks the keys up at the snapshot.
+    fn find_keys(&mut self) {
+        let snapshot = self.workspace.snapshot();
+        for operations in self.workspace.tables_mut() {
+            let Some(table) = self.shared.state.table(operations.schema().id()) else { continue };
+            let version = table.version();
+            operations.find(|key| {
+                let found = version.find_in_memory(key, snapshot)?;
+                found.is_live(snapshot).then_some(found.row)
+            });
+        }
+    }
+}
+
+/// An arena of the thread, which the next transaction uses again.
+struct Arena(Bump);
+
+/// What an arena may hold for the next transaction.
+const ARENA_BYTES_MAX: usize = 4 << 20;
+
+thread_local! {
+    static ARENA: Cell<Option<Bump>> = const { Cell::new(None) };
+}
+
+impl Arena {
+    fn take() -> Self {
+        Self(ARENA.take().unwrap_or_default())
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let mut arena = std::mem::take(&mut self.0);
+        arena.reset();
+        if arena.allocated_bytes() <= ARENA_BYTES_MAX {
+            ARENA.try_with(|kept| kept.set(Some(arena))).ok(); // At the end of a thread there is no next transaction.
+        }
+    }
+}
