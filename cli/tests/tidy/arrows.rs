@@ -103,6 +103,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
     Layout { src: "adapters/raft-rs/src", order: &[] },
     Layout { src: "adapters/openraft/src", order: &[] },
     Layout { src: "logtail/core/src", order: &[] },
+    Layout { src: "logtail/objects/src", order: &[] },
     Layout { src: "cli/src", order: &[] },
 ];
 

@@ -31,6 +31,8 @@ const WITHOUT_UNSAFE: &[&str] = &[
     "snapshot/src/lib.rs",
     "engine/src/lib.rs",
     "rsm/src/lib.rs",
+    "logtail/core/src/lib.rs",
+    "logtail/objects/src/lib.rs",
     "adapters/raft-rs/src/lib.rs",
     "adapters/openraft/src/lib.rs",
     "cli/src/main.rs",

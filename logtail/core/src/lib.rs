@@ -5,10 +5,11 @@
 //! A client collects what it writes in a [`Workspace`](transaction::Workspace). The [`Writer`](writer::Writer) checks
 //! it against what committed since, gives it a [`Timestamp`] of its [`HybridClock`], and proposes its
 //! [`record`] to the [log](log::Log); the rows go to the [memtables](table::Memtable) of their tables, where
-//! readers see them when the record is committed.
+//! readers see them when the record is committed. What is flushed lies in a [`store`] of objects.
 
 #![forbid(unsafe_code)]
 
+mod cause;
 mod ids;
 mod object_id;
 mod physical;
@@ -34,6 +35,7 @@ pub mod writer;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 
+pub use cause::write_error;
 pub use clock::{BoundReached, HybridClock, RESERVE};
 pub use ids::{ColumnId, DatabaseId, RowId, RowsetId, TableId};
 pub use object_id::{NotAnObjectId, ObjectId};

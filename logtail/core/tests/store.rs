@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use fastrand::Rng;
 use logboom_logtail_core::{
-    ObjectId,
+    ObjectId, TableId,
     store::{
         Answer, Attempt, IdInUse, Name, ObjectName, Outcome, QueueOptions, Reply, Request, RequestId, RetryPolicy,
         StoreErrorKind, StoreQueue, conformance,
@@ -20,7 +20,7 @@ fn seed() -> u64 {
 }
 
 fn object(number: u64) -> Name {
-    ObjectName { table: number % 3, id: ObjectId { nonce: 7, number } }.name()
+    ObjectName { table: TableId(number % 3), id: ObjectId { nonce: 7, number } }.name()
 }
 
 fn put(number: u64, bytes: &'static [u8]) -> Request {

@@ -14,7 +14,7 @@ use super::{
     object_name::ObjectName,
     request::{Outcome, Page, Reply, Request},
 };
-use crate::object_id::ObjectId;
+use crate::{ids::TableId, object_id::ObjectId};
 
 /// Checks a store by requests alone.
 ///
@@ -104,7 +104,7 @@ fn deleted_objects_are_gone(store: &mut Caller<'_>) {
     store.put(&name, b"content");
     store.delete(&name);
     store.delete(&name);
-    assert!(store.list_all(Some(&ObjectName::folder(3)), 10).is_empty(), "a deleted object is listed");
+    assert!(store.list_all(Some(&ObjectName::folder(TableId(3))), 10).is_empty(), "a deleted object is listed");
 }
 
 /// The one that makes requests.
@@ -193,7 +193,7 @@ fn put(name: &Name, bytes: &[u8]) -> Request {
 }
 
 fn object(table: u64, number: u64) -> Name {
-    ObjectName { table, id: ObjectId { nonce: 0x1234_5678_9abc_def0, number } }.name()
+    ObjectName { table: TableId(table), id: ObjectId { nonce: 0x1234_5678_9abc_def0, number } }.name()
 }
 
 fn name(text: &str) -> Name {

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
+use crate::cause::write_error;
+
 use super::{name::Name, request::Request};
 
 /// A request, or an attempt at one, that failed: what was asked for, of which object, what is wrong, and the error of
@@ -145,15 +147,11 @@ impl Error for StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.operation)?;
+        let source = self.source();
         match &self.name {
-            Some(name) => write!(f, " {name}: {}", self.kind)?,
-            None => write!(f, ": {}", self.kind)?,
+            Some(name) => write_error(f, format_args!("{} {name}: {}", self.operation, self.kind), source),
+            None => write_error(f, format_args!("{}: {}", self.operation, self.kind), source),
         }
-        if !f.alternate() {
-            return Ok(());
-        }
-        std::iter::successors(self.source(), |&error| error.source()).try_for_each(|error| write!(f, ": {error}"))
     }
 }
 

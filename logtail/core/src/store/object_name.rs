@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::object_id::ObjectId;
+use crate::{ids::TableId, object_id::ObjectId};
 
 use super::name::Name;
 
@@ -11,8 +11,8 @@ use super::name::Name;
 /// The table's folder is there from the first object on, as paths of a published table are relative to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
-    /// The number of the table.
-    pub table: u64,
+    /// The table.
+    pub table: TableId,
     /// The object.
     pub id: ObjectId,
 }
@@ -24,7 +24,7 @@ pub struct NotAnObjectName;
 
 impl ObjectName {
     /// The folder of a table, in which all of its objects lie.
-    pub fn folder(table: u64) -> Name {
+    pub fn folder(table: TableId) -> Name {
         name(&format!("t{table}"))
     }
 
@@ -52,8 +52,10 @@ impl FromStr for ObjectName {
     fn from_str(text: &str) -> Result<Self, NotAnObjectName> {
         let (table, rest) = text.strip_prefix('t').and_then(|rest| rest.split_once('/')).ok_or(NotAnObjectName)?;
         let id = rest.strip_suffix(".parquet").ok_or(NotAnObjectName)?;
-        let found =
-            Self { table: table.parse().map_err(|_| NotAnObjectName)?, id: id.parse().map_err(|_| NotAnObjectName)? };
+        let found = Self {
+            table: TableId(table.parse().map_err(|_| NotAnObjectName)?),
+            id: id.parse().map_err(|_| NotAnObjectName)?,
+        };
         // Numbers have several texts: `+7`, `07`.
         if found.to_string() == text { Ok(found) } else { Err(NotAnObjectName) }
     }
@@ -65,11 +67,11 @@ mod tests {
 
     #[test]
     fn a_name_says_table_and_object() {
-        let object = ObjectName { table: 7, id: ObjectId { nonce: 0x8f3c_2a0d_91b4_e657, number: 164 } };
+        let object = ObjectName { table: TableId(7), id: ObjectId { nonce: 0x8f3c_2a0d_91b4_e657, number: 164 } };
         assert_eq!(object.name().as_str(), "t7/8f3c2a0d91b4e657-00000000000000a4.parquet");
         assert_eq!(object.to_string().parse(), Ok(object));
-        assert!(object.name().is_in(&ObjectName::folder(7)));
-        let last = ObjectName { table: u64::MAX, id: ObjectId { nonce: u64::MAX, number: u64::MAX } };
+        assert!(object.name().is_in(&ObjectName::folder(TableId(7))));
+        let last = ObjectName { table: TableId(u64::MAX), id: ObjectId { nonce: u64::MAX, number: u64::MAX } };
         assert_eq!(last.name().as_str().parse(), Ok(last));
     }
 

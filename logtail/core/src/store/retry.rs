@@ -39,6 +39,8 @@ pub struct Retry {
     policy: RetryPolicy,
     rng: Rng,
     failures: u32,
+    /// Those of them that were [`StoreErrorKind::OutOfRange`].
+    cuts: u32,
     since: Option<Duration>,
 }
 
@@ -54,15 +56,17 @@ pub enum Verdict {
 impl Retry {
     /// Of a request that has not failed yet.
     pub fn new(policy: RetryPolicy, seed: u64) -> Self {
-        Self { policy, rng: Rng::with_seed(seed), failures: 0, since: None }
+        Self { policy, rng: Rng::with_seed(seed), failures: 0, cuts: 0, since: None }
     }
 
     /// The request failed at `now`.
     pub fn failed(&mut self, kind: StoreErrorKind, now: Duration) -> Verdict {
         let since = *self.since.get_or_insert(now);
         self.failures = self.failures.saturating_add(1);
-        let is_cut = kind == StoreErrorKind::OutOfRange && self.failures <= OUT_OF_RANGE_MAX;
-        if !is_cut && !kind.is_retryable() {
+        let is_cut = kind == StoreErrorKind::OutOfRange;
+        self.cuts = self.cuts.saturating_add(is_cut.into());
+        let may_succeed = kind.is_retryable() || is_cut && self.cuts <= OUT_OF_RANGE_MAX;
+        if !may_succeed {
             return Verdict::GiveUp;
         }
         let pause = self.pause();
@@ -139,7 +143,9 @@ mod tests {
         for kind in [StoreErrorKind::NotFound, StoreErrorKind::Foreign, StoreErrorKind::ReadOnly] {
             assert_eq!(Retry::new(RetryPolicy::default(), 1).failed(kind, NOW), Verdict::GiveUp);
         }
-        let tries = pauses(&mut Retry::new(RetryPolicy::default(), 1), StoreErrorKind::OutOfRange, 10);
+        let mut retry = Retry::new(RetryPolicy::default(), 1);
+        pauses(&mut retry, StoreErrorKind::Unavailable, 5);
+        let tries = pauses(&mut retry, StoreErrorKind::OutOfRange, 10);
         assert_eq!(tries.len(), 2, "bytes that are missing are asked for twice more");
     }
 }

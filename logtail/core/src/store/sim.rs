@@ -237,7 +237,7 @@ impl<C: Choices> SimStore<C> {
             |name: &Name| folder.is_none_or(|folder| name.is_in(folder)) && after.is_none_or(|after| name > after);
         let wanted = self.objects.iter().filter(|(name, _)| is_wanted(name));
         let all = wanted.map(|(name, bytes)| Listed { name: name.clone(), bytes: bytes.len() as u64 });
-        let mut objects: Vec<Listed> = all.take(max.max(1) + 1).collect();
+        let mut objects: Vec<Listed> = all.take(max.max(1).saturating_add(1)).collect();
         let more = objects.len() > max.max(1);
         objects.truncate(max.max(1));
         if is_short {
