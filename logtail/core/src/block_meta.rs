@@ -13,7 +13,7 @@ use std::ops::Range;
 pub use error::MetaError;
 pub use view::{BlockMetaRef, ObjectMetaRef};
 
-use crate::{object_id::ObjectId, timestamp::Timestamp};
+use crate::{ids::TableId, object_id::ObjectId, timestamp::Timestamp};
 
 /// The most rows of a block.
 pub const BLOCK_ROWS_MAX: u32 = 8192;
@@ -30,7 +30,7 @@ pub struct ObjectMeta {
     /// The object's id, which is its name in the store.
     pub id: ObjectId,
     /// The table that the object is of.
-    pub table: u64,
+    pub table: TableId,
     /// What its rows are.
     pub kind: ObjectKind,
     /// The version of the table's schema that the object was written with.

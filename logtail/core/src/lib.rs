@@ -21,6 +21,7 @@ mod clock;
 pub mod key;
 pub mod rows;
 pub mod block_meta;
+pub mod predicate;
 pub mod store;
 pub mod catalog;
 pub mod record;

@@ -4,7 +4,7 @@
 
 use fastrand::Rng;
 use logboom_logtail_core::{
-    ObjectId, Timestamp,
+    ObjectId, TableId, Timestamp,
     block_meta::{BLOCK_ROWS_MAX, BLOCKS_MAX, BlockMeta, MetaError, ObjectKind, ObjectMeta, TombstoneRange},
     key::BOUND_BYTES_MAX,
 };
@@ -51,7 +51,7 @@ fn block(rng: &mut Rng, first_row: u32) -> BlockMeta {
 fn object(rng: &mut Rng, blocks: usize) -> ObjectMeta {
     let mut meta = ObjectMeta {
         id: id(rng),
-        table: rng.u64(..),
+        table: TableId(rng.u64(..)),
         kind: *rng.choice(&[ObjectKind::Rows, ObjectKind::Tombstones]).unwrap(),
         schema_version: rng.i32(..),
         bytes: rng.u64(1 << 32..),

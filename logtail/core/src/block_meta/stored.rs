@@ -53,7 +53,7 @@ impl From<&ObjectMeta> for StoredObject {
     fn from(meta: &ObjectMeta) -> Self {
         Self {
             id: meta.id,
-            table: meta.table,
+            table: meta.table.0,
             bytes: meta.bytes,
             footer_offset: meta.footer_offset,
             footer_crc: meta.footer_crc,

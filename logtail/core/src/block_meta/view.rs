@@ -4,7 +4,7 @@ use super::{
     BlockMeta, ObjectKind, ObjectMeta, TombstoneRange,
     stored::{APPENDABLE, ArchivedStoredBlock, ArchivedStoredObject, SORTED, TOMBSTONES},
 };
-use crate::{object_id::ObjectId, timestamp::Timestamp};
+use crate::{ids::TableId, object_id::ObjectId, timestamp::Timestamp};
 
 /// An [`ObjectMeta`] that is read in place. See there for its fields.
 #[derive(Clone, Copy)]
@@ -20,8 +20,8 @@ impl<'a> ObjectMetaRef<'a> {
         self.0.id()
     }
 
-    pub fn table(self) -> u64 {
-        self.0.table.to_native()
+    pub fn table(self) -> TableId {
+        TableId(self.0.table.to_native())
     }
 
     pub fn kind(self) -> ObjectKind {

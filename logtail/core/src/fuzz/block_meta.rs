@@ -3,6 +3,7 @@
 use super::Meter;
 use crate::{
     block_meta::{BlockMeta, ObjectKind, ObjectMeta, TombstoneRange},
+    ids::TableId,
     object_id::ObjectId,
     timestamp::Timestamp,
 };
@@ -76,7 +77,7 @@ fn sample() -> Vec<u8> {
     };
     let meta = ObjectMeta {
         id,
-        table: 9,
+        table: TableId(9),
         kind: ObjectKind::Rows,
         schema_version: 1,
         bytes: 1 << 20,

@@ -1,0 +1,289 @@
+//! `Scan`: blocks of an object become batches of rows.
+
+use std::{collections::VecDeque, fmt, ops::Range, sync::Arc};
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, cast::AsArray, types::Int64Type};
+use arrow_schema::{ArrowError, SchemaRef};
+use bytes::Bytes;
+use logboom_logtail_core::{
+    Timestamp,
+    block_meta::{BlockMeta, ObjectMeta},
+    predicate::Predicate,
+};
+
+use crate::{
+    error::ReadError,
+    fetched::{CheckedBytes, Fetched},
+    footer::Footer,
+    left_out::Kept,
+    projection::Projection,
+    run::{Decoder, Run},
+};
+
+/// What a scan reads.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ScanRequest {
+    /// The wanted columns, which carry their ids as `PARQUET:field_id` in their metadata. A column that the object does
+    /// not have, as it was added later, is null; one that it has in a narrower type is widened.
+    pub schema: SchemaRef,
+    /// The wanted blocks, in rising order.
+    pub blocks: Vec<ScanBlock>,
+    /// Rows that committed after this timestamp are left out.
+    pub up_to: Timestamp,
+    /// Whether batches have the commit timestamps of their rows.
+    pub commits: bool,
+    /// Whether batches have the positions of their rows.
+    pub positions: bool,
+    /// Which rows are wanted: blocks without one are left out, others are read whole.
+    pub predicate: Predicate,
+}
+
+/// A block of a scan.
+#[derive(Clone, Debug)]
+pub struct ScanBlock {
+    /// Its number in the object, from 0.
+    pub number: usize,
+    /// The positions in the object of rows that are left out, as they are deleted: rising, none outside of the block.
+    pub left_out: Arc<[u32]>,
+}
+
+/// Reads blocks of an object, one batch a block, in their order.
+///
+/// It is a state machine: [`Scan::step`] says which bytes it needs, and [`Scan::feed`] takes them.
+pub struct Scan {
+    footer: Arc<Footer>,
+    projection: Projection,
+    up_to: i64,
+    commits: bool,
+    positions: bool,
+    runs: VecDeque<Run>,
+    /// The blocks of `runs`, one after the other.
+    blocks: VecDeque<ScanBlock>,
+    current: Option<Current>,
+    fetched: Fetched,
+}
+
+/// What a scan does next.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, of thousands of rows")]
+pub enum Step {
+    /// It needs these bytes of the object, in the object's order: [feed](Scan::feed) each range in one piece.
+    Need(Vec<Range<u64>>),
+    /// Rows of a block.
+    Batch(Batch),
+    /// There are no more.
+    Done,
+}
+
+/// Rows of a block, at least one.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The number of the block in the object.
+    pub block: usize,
+    /// The position in the object of the block's first row, left out or not.
+    pub first_row: u32,
+    /// The wanted columns.
+    pub rows: RecordBatch,
+    /// The positions in the object, if they were asked for.
+    pub positions: Option<UInt32Array>,
+    /// The commit timestamps, if they were asked for.
+    pub commits: Option<Int64Array>,
+}
+
+/// The run that is being decoded.
+struct Current {
+    columns: Vec<usize>,
+    decoder: Decoder,
+    /// How many of its blocks are left.
+    blocks: usize,
+}
+
+impl ScanRequest {
+    /// All rows of these blocks.
+    pub fn new(schema: SchemaRef, blocks: impl IntoIterator<Item = usize>) -> Self {
+        let blocks = blocks.into_iter().map(|number| ScanBlock { number, left_out: Arc::default() });
+        Self {
+            schema,
+            blocks: blocks.collect(),
+            up_to: Timestamp::MAX,
+            commits: false,
+            positions: false,
+            predicate: Predicate::default(),
+        }
+    }
+}
+
+impl Scan {
+    /// A scan of the object with these metadata and this footer.
+    ///
+    /// # Errors
+    /// [`ReadError`] for columns and blocks that the object cannot give.
+    pub fn new(footer: &Arc<Footer>, meta: &ObjectMeta, request: ScanRequest) -> Result<Self, ReadError> {
+        let projection = Projection::new(footer, request.schema)?;
+        let mut scan = Self {
+            footer: Arc::clone(footer),
+            projection,
+            up_to: request.up_to.to_i64(),
+            commits: request.commits,
+            positions: request.positions,
+            runs: VecDeque::new(),
+            blocks: VecDeque::new(),
+            current: None,
+            fetched: Fetched::new(footer.object_bytes()),
+        };
+        let mut next = 0;
+        for block in request.blocks {
+            let absent = |what, number| ReadError::Absent { object: footer.object(), what, number };
+            let known = meta.blocks.get(block.number).filter(|_| block.number >= next);
+            let known = known.ok_or_else(|| absent("block", block.number as u64))?;
+            let rows = known.row_range();
+            if let Some(row) = block.left_out.iter().find(|row| !rows.contains(row)) {
+                return Err(absent("row", u64::from(*row)));
+            }
+            next = block.number + 1;
+            if known.low_commit <= request.up_to {
+                scan.plan(block, known)?;
+            }
+        }
+        Ok(scan)
+    }
+
+    /// The next batch, or what is needed for it.
+    ///
+    /// # Errors
+    /// [`ReadError::Decode`], after which the scan is done.
+    pub fn step(&mut self) -> Result<Step, ReadError> {
+        loop {
+            if self.current.is_none()
+                && let Some(step) = self.begin_run()?
+            {
+                return Ok(step);
+            }
+            let Some(block) = self.blocks.pop_front() else { return Ok(Step::Done) };
+            let batch = self.batch(&block);
+            let left = self.current.as_mut().map_or(0, |current| {
+                current.blocks = current.blocks.saturating_sub(1);
+                current.blocks
+            });
+            if left == 0 {
+                self.end_run();
+            }
+            match batch {
+                Ok(Some(batch)) => return Ok(Step::Batch(batch)),
+                Ok(None) => {}
+                Err(source) => return Err(self.give_up(block.number, source)),
+            }
+        }
+    }
+
+    /// Takes bytes of the object that were asked for. They may come before [`Scan::step`] asks.
+    ///
+    /// # Errors
+    /// As [`Footer::check_bytes`]. Nothing has changed then, so that the bytes may be read again.
+    pub fn feed(&mut self, range: Range<u64>, bytes: Bytes) -> Result<(), ReadError> {
+        let checked = self.footer.check_bytes(range, bytes)?;
+        self.feed_checked(checked);
+        Ok(())
+    }
+
+    /// Takes bytes of the object that were checked before.
+    pub fn feed_checked(&mut self, bytes: CheckedBytes) {
+        self.fetched.add(bytes);
+    }
+
+    /// The bytes that the rest of the scan needs and does not have, by row group, in the order in which [`Scan::step`]
+    /// will ask for them: to fetch ahead.
+    pub fn ahead(&self) -> impl Iterator<Item = Vec<Range<u64>>> + '_ {
+        self.runs.iter().map(|run| self.fetched.missing(&run.ranges(&self.footer))).filter(|ranges| !ranges.is_empty())
+    }
+
+    /// Adds a block to the plan.
+    fn plan(&mut self, block: ScanBlock, meta: &BlockMeta) -> Result<(), ReadError> {
+        let number = block.number;
+        let group = self.footer.groups().iter().position(|group| group.contains(&number));
+        let absent = || ReadError::Absent { object: self.footer.object(), what: "block", number: number as u64 };
+        let group = group.ok_or_else(absent)?;
+        let mut columns = self.projection.positions();
+        if self.commits || meta.high_commit.to_i64() > self.up_to {
+            columns.push(self.footer.commit_column());
+        }
+        match self.runs.back_mut().filter(|run| run.group == group && run.columns == columns) {
+            Some(run) => run.blocks.push(number),
+            None => self.runs.push_back(Run { group, blocks: vec![number], columns }),
+        }
+        self.blocks.push_back(block);
+        Ok(())
+    }
+
+    /// Begins to decode the next run, if there is one and its bytes are there.
+    fn begin_run(&mut self) -> Result<Option<Step>, ReadError> {
+        let Some(run) = self.runs.front() else { return Ok(Some(Step::Done)) };
+        let missing = self.fetched.missing(&run.ranges(&self.footer));
+        if !missing.is_empty() {
+            return Ok(Some(Step::Need(missing)));
+        }
+        let Some(run) = self.runs.pop_front() else { return Ok(Some(Step::Done)) };
+        let block = run.blocks.first().copied().unwrap_or(0);
+        let decoder = run.decoder(&self.footer, self.fetched.clone());
+        let decoder = match decoder {
+            Ok(decoder) => decoder,
+            Err(error) => return Err(self.give_up(block, error.into())),
+        };
+        self.current = Some(Current { columns: run.columns, decoder, blocks: run.blocks.len() });
+        Ok(None)
+    }
+
+    /// Ends the run that is being decoded, and lets go of its bytes.
+    fn end_run(&mut self) {
+        self.current = None;
+        let next = self.runs.front().and_then(|run| run.ranges(&self.footer).first().map(|range| range.start));
+        self.fetched.forget_before(next.unwrap_or(u64::MAX));
+    }
+
+    fn give_up(&mut self, block: usize, source: ArrowError) -> ReadError {
+        self.runs.clear();
+        self.blocks.clear();
+        self.end_run();
+        ReadError::Decode { object: self.footer.object(), block, source }
+    }
+
+    /// Decodes the next block of the run; `None` where all of its rows are left out.
+    fn batch(&mut self, block: &ScanBlock) -> Result<Option<Batch>, ArrowError> {
+        let missing = || ArrowError::ParquetError("there are no more rows".to_owned());
+        let current = self.current.as_mut().ok_or_else(missing)?;
+        let rows = self.footer.block(block.number).ok_or_else(missing)?;
+        let count = rows.len();
+        let mut decoded = current.decoder.next(count)?;
+        let commits = match current.columns.last() == Some(&self.footer.commit_column()) {
+            true => decoded.pop().map(|column| column.as_primitive_opt::<Int64Type>().cloned().ok_or_else(missing)),
+            false => None,
+        };
+        let commits = commits.transpose()?;
+        let bounded = commits.as_ref().map(|commits| (&commits.values()[..], self.up_to));
+        let kept = Kept::new(&rows, &block.left_out, bounded);
+        let filter = |column: ArrayRef| kept.as_ref().map_or_else(|| Ok(Arc::clone(&column)), |kept| kept.of(&column));
+        let count = kept.as_ref().map_or(count, Kept::rows);
+        if count == 0 {
+            return Ok(None);
+        }
+        let decoded = decoded.into_iter().map(filter).collect::<Result<Vec<_>, _>>()?;
+        let commits = commits.filter(|_| self.commits).map(|commits| filter(Arc::new(commits))).transpose()?;
+        let positions =
+            self.positions.then(|| filter(Arc::new(UInt32Array::from_iter_values(rows.clone())))).transpose()?;
+        Ok(Some(Batch {
+            block: block.number,
+            first_row: rows.start,
+            rows: self.projection.apply(&current.columns, &decoded, count)?,
+            positions: positions.map(|positions| positions.as_primitive().clone()),
+            commits: commits.map(|commits| commits.as_primitive().clone()),
+        }))
+    }
+}
+
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Scan");
+        f.field("object", &self.footer.object()).field("runs", &self.runs).finish_non_exhaustive()
+    }
+}
