@@ -27,6 +27,7 @@ pub(crate) struct Backend {
     store: Arc<dyn ObjectStore>,
     medium: Medium,
     timeout: Duration,
+    bytes_per_second_min: u64,
 }
 
 /// Where the store is.
@@ -39,10 +40,14 @@ enum Medium {
     Cloud,
 }
 
+/// The most names in a page: what a store lists within the time of an attempt.
+const PAGE_MAX: usize = 10_000;
+
 impl Backend {
     /// The store at the location. Nothing is asked of it yet, but a local directory is there then.
     pub(crate) fn open(text: &str, options: &Options) -> Result<Self, OpenError> {
-        let with = |store, medium| Ok(Self { store, medium, timeout: options.timeout });
+        let (timeout, bytes_per_second_min) = (options.timeout, options.bytes_per_second_min);
+        let with = |store, medium| Ok(Self { store, medium, timeout, bytes_per_second_min });
         match Location::parse(text)? {
             Location::Memory => with(Arc::new(InMemory::new()), Medium::Memory),
             Location::Directory(path) => {
@@ -64,10 +69,11 @@ impl Backend {
         }
     }
 
-    /// Removes what crashes left of a local directory, in the background.
-    pub(crate) fn sweep(&self) {
+    /// Removes what crashes left of a local directory. Before the first put: that would lose its file.
+    pub(crate) async fn sweep(&self) {
         if let Some(local) = self.directory() {
-            spawn_blocking(move || local.sweep());
+            // What a panic leaves, the next opening removes.
+            _ = spawn_blocking(move || local.sweep()).await;
         }
     }
 
@@ -88,16 +94,19 @@ impl Backend {
         answer.await.unwrap_or_else(Answer::Failed)
     }
 
-    /// The content of a small object, up to `max` bytes of it; also where a local directory has no marker yet.
-    pub(crate) async fn read_small(&self, name: &Name, max: u64) -> Result<Bytes, StoreError> {
+    /// The content of a small object, up to `max` bytes of it; also where a local directory has no marker yet. For a
+    /// writer, the object is durable then.
+    pub(crate) async fn read_small(&self, name: &Name, max: usize, access: Access) -> Result<Bytes, StoreError> {
         let attempt = Attempt::Request(Request::Get { name: name.clone(), ranges: vec![] });
         self.in_time(&attempt, async {
-            self.sync(name).await?;
+            if access == Access::Write {
+                self.sync(name).await?;
+            }
             let object = self.store.get(&path(name)).await?;
             let mut content = Vec::new();
             let mut chunks = object.into_stream();
             while let Some(chunk) = chunks.try_next().await? {
-                let room = usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(content.len());
+                let room = max.saturating_sub(content.len());
                 content.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if chunk.len() >= room {
                     break;
@@ -139,7 +148,7 @@ impl Backend {
             }
             _ => 0,
         };
-        let time = self.timeout.saturating_add(Duration::from_secs(bytes >> 20));
+        let time = self.timeout.saturating_add(Duration::from_secs(bytes / self.bytes_per_second_min.max(1)));
         match tokio::time::timeout(time, work).await {
             Ok(result) => result.map_err(|fault| fault.of(attempt, self.directory().is_some())),
             Err(elapsed) => Err(attempt.error(StoreErrorKind::Unavailable).because(elapsed)),
@@ -151,7 +160,7 @@ impl Backend {
             Request::Put { name, bytes } => self.put(name, bytes).await.map(|()| Reply::Put),
             Request::Get { name, ranges } => self.get(name, ranges).await.map(Reply::Got),
             Request::List { folder, after, max } => {
-                self.list(folder.as_ref(), after.as_ref(), (*max).max(1)).await.map(Reply::Listed)
+                self.list(folder.as_ref(), after.as_ref(), (*max).clamp(1, PAGE_MAX)).await.map(Reply::Listed)
             }
             Request::Delete { name } => {
                 self.store.delete(&path(name)).await?;

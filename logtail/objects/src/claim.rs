@@ -26,7 +26,7 @@ pub(crate) async fn claim(
     let bytes = Bytes::from(marker.encode());
     let failed = |error| OpenError::Store { location: location.to_owned(), error };
     loop {
-        match backend.read_small(&name, Marker::BYTES_MAX as u64).await {
+        match backend.read_small(&name, Marker::BYTES_MAX, options.access).await {
             Ok(found) => {
                 marker.check(&found).map_err(|error| of_marker(location, error))?;
                 break;

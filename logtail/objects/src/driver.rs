@@ -85,6 +85,13 @@ impl Shared {
         self.changed.notify_one();
     }
 
+    /// Until the store is closed.
+    pub(crate) async fn closed(&self) {
+        while !self.state.lock().is_closed {
+            self.changed.notified().await;
+        }
+    }
+
     /// Makes attempts until the store is closed.
     pub(crate) async fn run(self: Arc<Self>, backend: Backend) {
         let _end = End(&self);

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use logboom_logtail_core::store::{Attempt, StoreError, StoreErrorKind};
+use logboom_logtail_core::store::{Attempt, Request, StoreError, StoreErrorKind};
 
 /// Why an attempt failed.
 #[derive(Debug)]
@@ -30,12 +30,17 @@ impl Fault {
 
     /// The error of the attempt.
     pub(crate) fn of(self, attempt: &Attempt, is_local: bool) -> StoreError {
+        // A put that finds nothing lacks its folder, or the file that was to get the name: it is made again.
+        let adapted = |kind| match (attempt, kind) {
+            (Attempt::Request(Request::Put { .. }), StoreErrorKind::NotFound) => StoreErrorKind::Unavailable,
+            _ => kind,
+        };
         match self {
             Self::Store(error) => {
                 let text = one_line(&error.to_string());
-                attempt.error(kind(&error, &text, is_local)).because(text)
+                attempt.error(adapted(kind(&error, &text, is_local))).because(text)
             }
-            Self::Io(error) => attempt.error(kind_of_io(&error)).because(error),
+            Self::Io(error) => attempt.error(adapted(kind_of_io(&error))).because(error),
             Self::Kind(kind, text) => attempt.error(kind).because(text),
         }
     }

@@ -17,8 +17,8 @@ use crate::{backend::Backend, claim::claim, driver::Shared, error::OpenError, op
 /// A store of objects, open for a log.
 ///
 /// Requests come from any thread. Dropping the handle ends all of them: those without an outcome get
-/// [`Closed`](logboom_logtail_core::store::StoreErrorKind::Closed) before the drop returns, and it waits neither for
-/// the store nor for the file system. A put that was in flight can still land after that.
+/// [`Closed`](logboom_logtail_core::store::StoreErrorKind::Closed) before the drop returns, or soon after it where a
+/// callback drops it. It waits neither for the store nor for the file system: a put that was in flight can still land.
 pub struct Objects {
     location: String,
     shared: Arc<Shared>,
@@ -126,7 +126,10 @@ fn serve(
     _ = opened.send(claimed);
     if is_open {
         runtime.block_on(async {
-            backend.sweep();
+            tokio::select! {
+                () = backend.sweep() => {}
+                () = shared.closed() => {}
+            }
             shared.run(backend).await;
         });
     }

@@ -18,8 +18,10 @@ pub struct Options {
     pub reads: RetryPolicy,
     /// How long opening tries to reach the store.
     pub open_patience: Duration,
-    /// When an attempt is taken for lost: after this, and a second for each MiB that it moves.
+    /// When an attempt is taken for lost: after this, and the time that its bytes take at the slowest.
     pub timeout: Duration,
+    /// The slowest that the bytes of an attempt move, while all others move too.
+    pub bytes_per_second_min: u64,
     /// Settings of the cloud's client by their names in `object_store`, such as `aws_endpoint`. They come before those
     /// of the environment (`AWS_ACCESS_KEY_ID` and its like).
     pub settings: Vec<(String, String)>,
@@ -36,7 +38,7 @@ pub enum Access {
 
 impl Default for Options {
     /// For writing; 16 attempts in flight, reads given up after a minute, writes never; opening tries for 30 s, and
-    /// attempts have 30 s.
+    /// attempts have 30 s and move 256 KiB a second.
     fn default() -> Self {
         let queue = QueueOptions::default();
         Self {
@@ -46,6 +48,7 @@ impl Default for Options {
             reads: queue.reads,
             open_patience: Duration::from_secs(30),
             timeout: Duration::from_secs(30),
+            bytes_per_second_min: 256 << 10,
             settings: Vec::new(),
         }
     }

@@ -34,7 +34,7 @@ pub enum Request {
         folder: Option<Name>,
         /// Begin above this name; `None` to begin with the first.
         after: Option<Name>,
-        /// The most names in the page. 0 counts as 1.
+        /// The most names in the page, which can have fewer though more follow. 0 counts as 1.
         max: usize,
     },
     /// Delete the object. One that is not there is deleted already.
