@@ -40,6 +40,15 @@ pub enum Error {
         /// When the other one committed, or will.
         at: Timestamp,
     },
+    /// The transaction began at an older timestamp than those since which it is known what others wrote: a flush was in
+    /// between. Begin at a newer snapshot.
+    #[error("what was written to table {table} is known since {oldest}, which is after the transaction's snapshot")]
+    SnapshotTooOld {
+        /// The table.
+        table: TableId,
+        /// The oldest snapshot that could write.
+        oldest: Timestamp,
+    },
     /// The table, or the catalog where that is changed, was changed after the transaction's snapshot. Begin again.
     #[error("the schema of table {0} has changed")]
     SchemaChanged(TableId),
@@ -110,6 +119,7 @@ impl From<CommitError<logboom::Error>> for Error {
         match error {
             CommitError::DuplicateKey { table, row } => Self::DuplicateKey { table, row },
             CommitError::Conflict { table, at } => Self::Conflict { table, at },
+            CommitError::SnapshotTooOld { table, oldest } => Self::SnapshotTooOld { table, oldest },
             CommitError::SchemaChanged(table) => Self::SchemaChanged(table),
             CommitError::NoRow { table, row } => Self::NoRow { table, row },
             CommitError::TooLarge { bytes, max } => Self::TooLarge { bytes, max },

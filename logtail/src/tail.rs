@@ -66,13 +66,9 @@ impl Tail {
 
     /// Begins a transaction at the watermark.
     pub fn begin(&self) -> Transaction {
-        loop {
-            // The horizon is at most the watermark, and may pass it in between.
-            let now = self.watermark();
-            if let Ok(catalog) = self.shared.state.catalog(now) {
-                return Transaction::new(Arc::clone(&self.shared), Workspace::new(now, catalog));
-            }
-        }
+        let snapshot = self.shared.state.open_newest();
+        let catalog = self.shared.state.catalog_of(&snapshot);
+        Transaction::new(Arc::clone(&self.shared), Workspace::new(snapshot, catalog))
     }
 
     /// Begins a transaction at an older timestamp.
@@ -80,7 +76,9 @@ impl Tail {
     /// # Errors
     /// [`Error::Stale`] below the horizon, [`Error::Future`] above the watermark.
     pub fn begin_at(&self, snapshot: Timestamp) -> Result<Transaction> {
-        let catalog = self.catalog(snapshot)?;
+        self.check_not_future(snapshot)?;
+        let snapshot = self.shared.state.open_at(snapshot)?;
+        let catalog = self.shared.state.catalog_of(&snapshot);
         Ok(Transaction::new(Arc::clone(&self.shared), Workspace::new(snapshot, catalog)))
     }
 
@@ -127,9 +125,10 @@ impl Tail {
     pub fn change(&self, change: &Change) -> Result<u64> {
         let number = self.shared.take_number();
         loop {
-            let transaction = self.begin();
-            let edit = transaction.catalog().plan(change, number)?;
-            let workspace = Workspace::of_edit(transaction.snapshot(), Arc::clone(transaction.catalog()), &edit)?;
+            let snapshot = self.shared.state.open_newest();
+            let catalog = self.shared.state.catalog_of(&snapshot);
+            let edit = catalog.plan(change, number)?;
+            let workspace = Workspace::of_edit(snapshot, catalog, &edit)?;
             match Transaction::new(Arc::clone(&self.shared), workspace).commit() {
                 // Somebody else changed the catalog: look at it again.
                 Err(Error::SchemaChanged(_) | Error::Conflict { .. }) => {}

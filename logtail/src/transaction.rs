@@ -88,6 +88,7 @@ impl Transaction {
     ///
     /// # Errors
     /// [`Error::DuplicateKey`](crate::Error::DuplicateKey), [`Error::Conflict`](crate::Error::Conflict),
+    /// [`Error::SnapshotTooOld`](crate::Error::SnapshotTooOld),
     /// [`Error::SchemaChanged`](crate::Error::SchemaChanged), [`Error::NoRow`](crate::Error::NoRow),
     /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Log`](crate::Error::Log) and
     /// [`Error::Stopped`](crate::Error::Stopped); the transaction has no effect then.

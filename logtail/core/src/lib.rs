@@ -32,6 +32,7 @@ pub mod tail;
 pub mod scan;
 pub mod recovery;
 pub mod transaction;
+pub mod flush;
 pub mod writer;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;

@@ -3,12 +3,15 @@
 mod commit;
 mod commit_builder;
 mod error;
+mod flushed;
 
 pub use commit::{Commit, Deletes, Section};
 pub use commit_builder::{CommitBuilder, NewSection};
 pub use error::RecordError;
+pub use flushed::{Flushed, Intent};
 
 use crate::{
+    block_meta::MetaError,
     timestamp::Timestamp,
     varint::{self, Reader},
 };
@@ -29,6 +32,10 @@ pub enum Record<'a> {
     Bound(Timestamp),
     /// A transaction.
     Commit(Commit<'a>),
+    /// Objects are going to be written.
+    Intent(Intent),
+    /// Rows have moved to objects.
+    Flushed(Box<Flushed>),
 }
 
 /// What precedes each record.
@@ -43,6 +50,8 @@ pub struct Position {
 const EPOCH: u8 = 1;
 const BOUND: u8 = 2;
 const COMMIT: u8 = 3;
+const INTENT: u8 = 4;
+const FLUSHED: u8 = 5;
 
 impl<'a> Record<'a> {
     /// Reads an entry of the log.
@@ -61,6 +70,8 @@ impl<'a> Record<'a> {
             EPOCH => reader.array().map(|nonce| Self::Epoch { nonce: u64::from_le_bytes(nonce) }),
             BOUND => timestamp(&mut reader).map(Self::Bound),
             COMMIT => Commit::read(&mut reader).map(Self::Commit),
+            INTENT => Intent::read(&mut reader).map(Self::Intent),
+            FLUSHED => Flushed::read(&mut reader).map(|flushed| Self::Flushed(Box::new(flushed))),
             _ => return Err(RecordError::Kind(kind)),
         };
         let record = record.ok_or(RecordError::Malformed { kind })?;
@@ -82,6 +93,25 @@ pub fn bound(position: Position, bound: Timestamp) -> Vec<u8> {
     head(&mut out, BOUND, position);
     out.extend(bound.to_i64().to_le_bytes());
     out
+}
+
+/// The bytes of the record that announces objects.
+pub fn intent(position: Position, intent: &Intent) -> Vec<u8> {
+    let mut out = Vec::new();
+    head(&mut out, INTENT, position);
+    intent.write(&mut out);
+    out
+}
+
+/// The bytes of the record of a flush.
+///
+/// # Errors
+/// [`MetaError`] where the metadata of an object contradict each other.
+pub fn flushed(position: Position, flushed: &Flushed) -> Result<Vec<u8>, MetaError> {
+    let mut out = Vec::new();
+    head(&mut out, FLUSHED, position);
+    flushed.write(&mut out)?;
+    Ok(out)
 }
 
 fn head(out: &mut Vec<u8>, kind: u8, position: Position) {

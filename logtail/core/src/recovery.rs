@@ -84,6 +84,15 @@ impl Recovery {
         self.follow(position, &record)?;
         match record {
             Record::Epoch { .. } => {}
+            Record::Intent(intent) => {
+                let end = intent.objects.iter().map(|object| object.number.saturating_add(1)).max();
+                self.recovered.applier.use_numbers(end.unwrap_or(0));
+            }
+            Record::Flushed(flushed) => {
+                self.recovered.applier.place_flushed(&flushed)?;
+                // The next records delete rows from its objects, and readers are not there yet.
+                self.recovered.applier.publish(flushed.timestamp);
+            }
             Record::Bound(bound) => self.recovered.bound = self.recovered.bound.max(bound),
             Record::Commit(commit) => {
                 let Recovered { applier, tail, clients, .. } = &mut self.recovered;

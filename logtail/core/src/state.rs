@@ -2,12 +2,20 @@
 
 mod applier;
 mod error;
+mod placed;
+mod snapshots;
 
 pub use applier::Applier;
 pub use error::{ApplyError, Stale};
+pub use snapshots::OpenSnapshot;
+
+pub(crate) use placed::Placed;
+
+use snapshots::Snapshots;
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -30,6 +38,7 @@ pub struct State {
     /// By the timestamps of their changes.
     catalogs: RwLock<BTreeMap<Timestamp, Arc<Catalog>>>,
     tables: RwLock<BTreeMap<TableId, Arc<Table>>>,
+    open: Arc<Snapshots>,
 }
 
 impl State {
@@ -39,6 +48,7 @@ impl State {
             horizon: AtomicI64::new(0),
             catalogs: RwLock::new(BTreeMap::from([(Timestamp::ZERO, catalog)])),
             tables: RwLock::default(),
+            open: Arc::default(),
         }
     }
 
@@ -54,6 +64,26 @@ impl State {
         Timestamp::from_i64(self.horizon.load(Ordering::Acquire)).unwrap_or_default()
     }
 
+    /// Opens a snapshot at the watermark.
+    pub fn open_newest(&self) -> OpenSnapshot {
+        let now = || Ok::<_, Infallible>(self.watermark());
+        self.open.open(now).unwrap_or_else(|never| match never {})
+    }
+
+    /// Opens a snapshot at `timestamp`, which is at most the watermark: what is visible then stays while it lives.
+    ///
+    /// # Errors
+    /// [`Stale`] below the horizon.
+    pub fn open_at(&self, timestamp: Timestamp) -> Result<OpenSnapshot, Stale> {
+        self.open.open(|| self.check(timestamp).map(|()| timestamp))
+    }
+
+    /// The oldest timestamp at which a snapshot is open; the watermark where there is none.
+    pub(crate) fn oldest_open(&self) -> Timestamp {
+        let now = self.watermark();
+        self.open.oldest().map_or(now, |oldest| oldest.min(now))
+    }
+
     /// Databases, tables and columns at `timestamp`.
     ///
     /// # Errors
@@ -65,6 +95,14 @@ impl State {
         drop(catalogs);
         self.check(timestamp)?;
         Ok(catalog)
+    }
+
+    /// Databases, tables and columns at an open snapshot.
+    pub fn catalog_of(&self, snapshot: &OpenSnapshot) -> Arc<Catalog> {
+        let catalogs = self.catalogs.read();
+        let found = catalogs.range(..=snapshot.timestamp()).next_back();
+        // While a snapshot is open, so is its catalog.
+        found.map_or_else(|| Arc::new(Catalog::new()), |(_, catalog)| Arc::clone(catalog))
     }
 
     /// A table that there is, or was after the horizon.

@@ -6,14 +6,18 @@ mod deleted;
 mod error;
 mod key_index;
 mod memtable;
+mod object;
+mod transfer;
 mod version;
 
 pub use deleted::DeletedRows;
 pub use error::TableError;
 pub use memtable::{Found, Memtable};
+pub use object::Object;
+pub use transfer::Transfer;
 pub use version::Version;
 
-pub(crate) use chunk::Piece;
+pub(crate) use chunk::{Chunk, Piece};
 pub(crate) use key_index::KeyIndex;
 
 use std::sync::Arc;

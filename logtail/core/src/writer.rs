@@ -2,10 +2,19 @@
 
 mod conflicts;
 mod error;
+mod flush;
+mod flush_error;
+mod flushes;
 
 pub use error::{CommitError, Stopped};
+pub use flush::{Flush, FlushStep};
+pub use flush_error::FlushError;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     clients::Clients,
@@ -40,6 +49,10 @@ pub struct Writer {
     pending: VecDeque<Pending>,
     tail: TailTable,
     clients: Clients,
+    /// The last record that is committed.
+    committed_index: u64,
+    /// Tables that are being flushed.
+    flushing: BTreeSet<TableId>,
     /// The number that a database, table or memtable gets next.
     next_number: u64,
     serving: bool,
@@ -57,6 +70,7 @@ enum PendingRecord {
     Epoch,
     Bound,
     Commit(Timestamp),
+    Intent,
 }
 
 /// A transaction that has its place in the log, and is not durable yet.
@@ -96,6 +110,8 @@ impl Writer {
             pending: VecDeque::new(),
             tail,
             clients,
+            committed_index: 0,
+            flushing: BTreeSet::new(),
             serving: false,
             stopped: None,
         }
@@ -266,12 +282,14 @@ impl Writer {
     }
 
     fn committed(&mut self, index: u64) {
+        self.committed_index = self.committed_index.max(index);
         let mut published = None;
         while self.pending.front().is_some_and(|pending| pending.index <= index) {
             let Some(pending) = self.pending.pop_front() else { break };
             match pending.record {
                 PendingRecord::Epoch => self.serving = true,
                 PendingRecord::Bound => self.clock.bound_is_durable(),
+                PendingRecord::Intent => {}
                 PendingRecord::Commit(timestamp) => published = Some(timestamp),
             }
         }

@@ -1,19 +1,19 @@
 //! `Applier`: makes the state from transactions.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, atomic::Ordering},
 };
 
 use arrow_schema::FieldRef;
 
-use super::{State, error::ApplyError};
+use super::{State, error::ApplyError, placed::Placed};
 use crate::{
     catalog::{Catalog, Edit, TableSchema, system},
-    ids::{RowId, RowsetId, TableId},
-    record::{Commit, Section},
+    ids::{RowId, TableId},
+    record::{Commit, Flushed, Section},
     rows::RowChunk,
-    table::{Memtable, Table, TableError, Version},
+    table::{Table, TableError, Version},
     timestamp::Timestamp,
 };
 
@@ -30,17 +30,13 @@ pub struct Applier {
     catalog: Arc<Catalog>,
     /// Catalogs that are placed and not published.
     catalogs: VecDeque<(Timestamp, Arc<Catalog>)>,
+    /// Flushes that are placed and not published.
+    flushes: VecDeque<(Timestamp, TableId)>,
+    /// Tables with memtables that are flushed and kept for open snapshots.
+    retiring: BTreeSet<TableId>,
     tables: BTreeMap<TableId, Placed>,
     last: Timestamp,
     next_number: u64,
-}
-
-/// A table to which transactions are placed.
-#[derive(Debug)]
-struct Placed {
-    table: Arc<Table>,
-    /// The memtable that takes rows; `None` until the next rows begin one.
-    active: Option<Arc<Memtable>>,
 }
 
 impl Applier {
@@ -51,6 +47,8 @@ impl Applier {
             state: Arc::new(State::new(Arc::clone(&catalog))),
             catalog: Arc::clone(&catalog),
             catalogs: VecDeque::new(),
+            flushes: VecDeque::new(),
+            retiring: BTreeSet::new(),
             tables: BTreeMap::new(),
             last: Timestamp::ZERO,
             next_number: system::FIRST_FREE_NUMBER,
@@ -82,19 +80,24 @@ impl Applier {
     /// Where the next rows of a table go, if no memtable is begun for them: behind those of the active memtable, or to
     /// a new one.
     pub fn next_row(&self, table: TableId) -> Option<RowId> {
-        self.tables.get(&table)?.active.as_ref().map(|active| RowId { rowset: active.id(), row: active.len() })
-    }
-
-    /// Where the rows of a table are, those that are placed and not published included.
-    pub(crate) fn version(&self, table: TableId) -> Option<Arc<Version>> {
-        self.tables.get(&table).map(|placed| placed.table.version())
+        self.tables.get(&table)?.next_row()
     }
 
     /// The next rows of a table go to a new memtable.
     pub fn freeze(&mut self, table: TableId) {
         if let Some(placed) = self.tables.get_mut(&table) {
-            placed.active = None;
+            placed.freeze();
         }
+    }
+
+    /// A table.
+    pub(crate) fn table(&self, table: TableId) -> Option<&Placed> {
+        self.tables.get(&table)
+    }
+
+    /// A table, to which the writer adds what the log does not say.
+    pub(crate) fn table_mut(&mut self, table: TableId) -> Option<&mut Placed> {
+        self.tables.get_mut(&table)
     }
 
     /// Places a transaction behind those before it. Readers see nothing of it yet.
@@ -103,10 +106,7 @@ impl Applier {
     /// [`ApplyError`] where it does not follow from those before it. It is placed in part then: the applier is of no
     /// more use, but what was published stays right.
     pub fn place(&mut self, commit: &Commit<'_>) -> Result<(), ApplyError> {
-        if commit.timestamp <= self.last {
-            return Err(ApplyError::Order { timestamp: commit.timestamp, last: self.last });
-        }
-        self.last = commit.timestamp;
+        self.follow(commit.timestamp)?;
         let mut edit = Edit::default();
         for section in &commit.sections {
             self.place_section(section, commit.timestamp)?;
@@ -117,13 +117,53 @@ impl Applier {
         if edit != Edit::default() { self.change_catalog(&edit, commit.timestamp) } else { Ok(()) }
     }
 
+    /// Places a flush behind the transactions before it. Readers go on to read the memtables.
+    ///
+    /// # Errors
+    /// As [`Applier::place`].
+    pub fn place_flushed(&mut self, flushed: &Flushed) -> Result<(), ApplyError> {
+        self.follow(flushed.timestamp)?;
+        let placed = self.tables.get_mut(&flushed.table).ok_or(ApplyError::NoTable(flushed.table))?;
+        placed.flushed(flushed)?;
+        for object in &flushed.objects {
+            self.next_number = self.next_number.max(object.id.number.saturating_add(1));
+        }
+        self.flushes.push_back((flushed.timestamp, flushed.table));
+        Ok(())
+    }
+
+    /// Numbers up to this one, exclusive, are used.
+    pub(crate) fn use_numbers(&mut self, end: u64) {
+        self.next_number = self.next_number.max(end);
+    }
+
     /// All that is placed up to `timestamp` is committed: readers see it. Nothing else will be placed there.
     pub fn publish(&mut self, timestamp: Timestamp) {
         while self.catalogs.front().is_some_and(|(at, _)| *at <= timestamp) {
             self.state.catalogs.write().extend(self.catalogs.pop_front());
         }
+        while self.flushes.front().is_some_and(|(at, _)| *at <= timestamp) {
+            let Some((at, table)) = self.flushes.pop_front() else { break };
+            if let Some(horizon) = self.tables.get_mut(&table).and_then(|placed| placed.publish(at)) {
+                self.state.horizon.fetch_max(horizon.to_i64(), Ordering::Release);
+            }
+            self.retiring.insert(table);
+        }
+        if !self.retiring.is_empty() {
+            let oldest = self.state.oldest_open();
+            self.retiring.retain(|table| self.tables.get_mut(table).is_some_and(|placed| placed.forget(oldest)));
+        }
         // Release: who reads the timestamp finds what is below it.
         self.state.watermark.fetch_max(timestamp.to_i64(), Ordering::Release);
+    }
+
+    /// Notes the timestamp of what is placed next.
+    fn follow(&mut self, timestamp: Timestamp) -> Result<(), ApplyError> {
+        if timestamp <= self.last {
+            return Err(ApplyError::Order { timestamp, last: self.last });
+        }
+        self.last = timestamp;
+        Ok(())
     }
 
     fn place_section(&mut self, section: &Section<'_>, timestamp: Timestamp) -> Result<(), ApplyError> {
@@ -186,39 +226,12 @@ impl Applier {
     fn make(&mut self, schema: &Arc<TableSchema>) {
         let table = Arc::new(Table::new(schema.id(), Version::empty()));
         self.state.tables.write().insert(schema.id(), Arc::clone(&table));
-        self.tables.insert(schema.id(), Placed { table, active: None });
+        self.tables.insert(schema.id(), Placed::new(table));
     }
 }
 
 impl Default for Applier {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Placed {
-    fn insert(&mut self, section: &Section<'_>, schema: &Arc<TableSchema>, at: Timestamp) -> Result<(), ApplyError> {
-        let (table, first) = (section.table, section.first);
-        let failed = |source| ApplyError::Rows { table, source };
-        let active = match &self.active {
-            Some(active) if active.id() == first.rowset => Arc::clone(active),
-            _ => self.begin(first.rowset, schema).map_err(failed)?,
-        };
-        let rows = active.append(section.rows, at).map_err(failed)?;
-        if rows.start != first.row || rows.len() != section.inserted as usize {
-            return Err(ApplyError::Place { table, row: first });
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, id: RowsetId, schema: &Arc<TableSchema>) -> Result<Arc<Memtable>, TableError> {
-        let active = Arc::new(Memtable::new(id, Arc::clone(schema))?);
-        self.table.publish(self.table.version().with(Arc::clone(&active)));
-        self.active = Some(Arc::clone(&active));
-        Ok(active)
-    }
-
-    fn delete(&self, row: RowId, timestamp: Timestamp) -> bool {
-        self.table.version().memtable(row.rowset).is_some_and(|memtable| memtable.delete(row.row, timestamp))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     catalog::CatalogError,
-    ids::{RowId, TableId},
+    ids::{RowId, RowsetId, TableId},
     table::TableError,
     timestamp::Timestamp,
 };
@@ -58,6 +58,14 @@ pub enum ApplyError {
         table: TableId,
         /// The row.
         row: RowId,
+    },
+    /// A flush moves rows of a memtable that is not there.
+    #[error("table {table} has no memtable {memtable}")]
+    NoMemtable {
+        /// The table.
+        table: TableId,
+        /// The memtable.
+        memtable: RowsetId,
     },
     /// The rows do not fit the table.
     #[error("rows of table {table}")]

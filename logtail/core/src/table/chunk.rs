@@ -17,7 +17,7 @@ pub(super) const CHUNK_ROWS: usize = 8192;
 
 /// Rows that take no more behind them.
 #[derive(Debug)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     first: u32,
     columns: Vec<ArrayRef>,
     len: u32,
@@ -53,6 +53,10 @@ impl OpenChunk {
     fn len(&self) -> u32 {
         // A chunk refuses more rows than 32 bits number.
         u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -118,7 +122,7 @@ impl OpenChunk {
 
 impl Chunk {
     /// The position of the first row.
-    pub(super) fn first(&self) -> u32 {
+    pub(crate) fn first(&self) -> u32 {
         self.first
     }
 
@@ -129,7 +133,22 @@ impl Chunk {
         Some(Piece::new(self.first, range, columns, &self.commits))
     }
 
-    pub(super) fn key(&self, row: u32) -> Option<&[u8]> {
+    /// The position behind the last row.
+    pub(crate) fn end(&self) -> u32 {
+        self.first + self.len
+    }
+
+    /// All rows.
+    pub(crate) fn columns(&self) -> &[ArrayRef] {
+        &self.columns
+    }
+
+    /// When each row was committed.
+    pub(crate) fn commits(&self) -> Vec<i64> {
+        self.commits.expand(self.end())
+    }
+
+    pub(crate) fn key(&self, row: u32) -> Option<&[u8]> {
         self.keys.as_ref()?.get(row.checked_sub(self.first)? as usize)
     }
 

@@ -14,7 +14,7 @@ pub struct DeletedRows {
 
 impl DeletedRows {
     /// Deletes `row` at `timestamp`. Returns whether it was there: a second delete changes nothing.
-    pub(super) fn insert(&mut self, row: u32, timestamp: Timestamp) -> bool {
+    pub(crate) fn insert(&mut self, row: u32, timestamp: Timestamp) -> bool {
         match self.rows.entry(row) {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(timestamp);
@@ -32,6 +32,11 @@ impl DeletedRows {
     /// The rows of `range` that are deleted at `timestamp`, inclusive, in their order.
     pub fn at(&self, range: Range<u32>, timestamp: Timestamp) -> impl Iterator<Item = u32> + '_ {
         self.rows.range(range).filter(move |(_, deleted)| **deleted <= timestamp).map(|(row, _)| *row)
+    }
+
+    /// The first one at position `from` or behind it.
+    pub(super) fn first_from(&self, from: u32) -> Option<u32> {
+        self.rows.range(from..).next().map(|(row, _)| *row)
     }
 
     /// All of them in their order.

@@ -121,6 +121,28 @@ impl Memtable {
         row < rows.open.end() && rows.deleted.insert(row, timestamp)
     }
 
+    /// Takes no more rows. Returns those that are there.
+    ///
+    /// # Errors
+    /// As [`Memtable::new`].
+    pub(crate) fn close(&self) -> Result<Vec<Arc<Chunk>>, TableError> {
+        let mut rows = self.rows.write();
+        if !rows.open.is_empty() {
+            rows.close_chunk(&self.schema)?;
+        }
+        Ok(rows.full.clone())
+    }
+
+    /// The timestamp of the last rows.
+    pub(crate) fn last_commit(&self) -> Timestamp {
+        self.rows.read().last
+    }
+
+    /// All deletes of its rows.
+    pub(crate) fn deletes(&self) -> DeletedRows {
+        self.rows.read().deleted.clone()
+    }
+
     /// The newest row of `key` that was committed at `timestamp` or before, deleted or not.
     pub fn find(&self, key: &[u8], timestamp: Timestamp) -> Option<Found> {
         let rows = self.rows.read();

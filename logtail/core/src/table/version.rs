@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::memtable::{Found, Memtable};
+use super::{
+    memtable::{Found, Memtable},
+    object::Object,
+};
 use crate::{
     ids::{RowId, RowsetId},
     timestamp::Timestamp,
@@ -13,12 +16,14 @@ use crate::{
 pub struct Version {
     /// The oldest first; rows are added to the last one.
     memtables: Vec<Arc<Memtable>>,
+    /// The oldest first.
+    objects: Vec<Arc<Object>>,
 }
 
 impl Version {
     /// No rows.
     pub(crate) fn empty() -> Self {
-        Self { memtables: Vec::new() }
+        Self { memtables: Vec::new(), objects: Vec::new() }
     }
 
     /// The memtables, the oldest first.
@@ -30,6 +35,19 @@ impl Version {
     pub(crate) fn with(&self, active: Arc<Memtable>) -> Self {
         let mut next = self.clone();
         next.memtables.push(active);
+        next
+    }
+
+    /// The objects, the oldest first.
+    pub fn objects(&self) -> &[Arc<Object>] {
+        &self.objects
+    }
+
+    /// After a flush of memtables, the rows of which are in these objects.
+    pub(crate) fn flushed(&self, memtables: &[RowsetId], objects: &[Arc<Object>]) -> Self {
+        let mut next = self.clone();
+        next.memtables.retain(|memtable| !memtables.contains(&memtable.id()));
+        next.objects.extend(objects.iter().cloned());
         next
     }
 

@@ -10,6 +10,7 @@ use crate::{
     catalog::{COLUMNS, Catalog, DATABASES, Edit, TABLES, system::is_system},
     ids::{RowId, TableId},
     record::CommitBuilder,
+    state::OpenSnapshot,
     timestamp::Timestamp,
 };
 
@@ -19,7 +20,7 @@ use crate::{
 /// transaction itself did before. What other transactions did is found at the commit.
 #[derive(Debug)]
 pub struct Workspace {
-    snapshot: Timestamp,
+    snapshot: OpenSnapshot,
     catalog: Arc<Catalog>,
     client_id: Option<u128>,
     tables: Vec<Operations>,
@@ -28,7 +29,7 @@ pub struct Workspace {
 
 impl Workspace {
     /// An empty transaction that reads at `snapshot`, by the catalog of that time.
-    pub fn new(snapshot: Timestamp, catalog: Arc<Catalog>) -> Self {
+    pub fn new(snapshot: OpenSnapshot, catalog: Arc<Catalog>) -> Self {
         Self { snapshot, catalog, client_id: None, tables: Vec::new(), rows: 0 }
     }
 
@@ -37,7 +38,7 @@ impl Workspace {
     ///
     /// # Errors
     /// [`OperationError`]; never for edits that were planned.
-    pub fn of_edit(snapshot: Timestamp, catalog: Arc<Catalog>, edit: &Edit) -> Result<Self, OperationError> {
+    pub fn of_edit(snapshot: OpenSnapshot, catalog: Arc<Catalog>, edit: &Edit) -> Result<Self, OperationError> {
         let mut workspace = Self::new(snapshot, catalog);
         for table in [DATABASES, TABLES, COLUMNS] {
             let schema = workspace.catalog.table(table).cloned().ok_or(OperationError::NoTable(table))?;
@@ -55,7 +56,7 @@ impl Workspace {
 
     /// The timestamp at which the transaction reads: it sees what was committed then, and itself.
     pub fn snapshot(&self) -> Timestamp {
-        self.snapshot
+        self.snapshot.timestamp()
     }
 
     /// The catalog at the snapshot.

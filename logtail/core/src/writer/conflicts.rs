@@ -7,8 +7,8 @@ use crate::{
     catalog::system::is_system,
     ids::{RowId, TableId},
     record::CommitBuilder,
-    state::Applier,
-    table::Version,
+    state::{Applier, Placed},
+    table::Memtable,
     timestamp::Timestamp,
     transaction::{Operations, Workspace},
 };
@@ -26,13 +26,18 @@ pub(super) fn check<E: Error>(
         if let Some(row) = operations.duplicate() {
             return Err(CommitError::DuplicateKey { table, row });
         }
-        if let Some(version) = applier.version(table) {
-            check_keys(&version, operations, workspace.snapshot())?;
+        if let Some(placed) = applier.table(table) {
+            if workspace.snapshot() < placed.known_since() {
+                return Err(CommitError::SnapshotTooOld { table, oldest: placed.known_since() });
+            }
+            check_keys(placed, operations, workspace.snapshot())?;
         }
     }
     for section in record.sections() {
-        let Some(version) = applier.version(section.table) else { continue };
-        section.deleted.iter().try_for_each(|row| check_row(&version, section.table, *row, workspace.snapshot()))?;
+        let Some(placed) = applier.table(section.table) else { continue };
+        for row in section.deleted.iter_mut() {
+            *row = check_row(placed, section.table, *row, workspace.snapshot())?;
+        }
     }
     Ok(())
 }
@@ -52,23 +57,25 @@ fn check_schema<E: Error>(
 }
 
 /// Refuses keys that somebody else wrote since the snapshot.
-fn check_keys<E: Error>(version: &Version, operations: &Operations, snapshot: Timestamp) -> Result<(), CommitError<E>> {
-    let keys = || operations.inserted_keys();
-    let newer = version.memtables().iter().find_map(|memtable| memtable.written_after(keys(), snapshot));
+fn check_keys<E: Error>(placed: &Placed, operations: &Operations, snapshot: Timestamp) -> Result<(), CommitError<E>> {
+    let written = |memtable: &Arc<Memtable>| memtable.written_after(operations.inserted_keys(), snapshot);
+    let newer = placed.memtables_since(snapshot).find_map(written);
     newer.map_or(Ok(()), |at| Err(CommitError::Conflict { table: operations.schema().id(), at }))
 }
 
-/// Refuses a row that is not there, or that somebody else deleted since the snapshot.
+/// Where a row is that the transaction deletes, which a flush may have moved since the snapshot. Refuses a row that is
+/// not there, or that somebody else deleted.
 fn check_row<E: Error>(
-    version: &Version,
+    placed: &Placed,
     table: TableId,
     row: RowId,
     snapshot: Timestamp,
-) -> Result<(), CommitError<E>> {
-    match version.get(row) {
-        Some(found) if found.is_live(snapshot) => {
-            found.deleted.map_or(Ok(()), |at| Err(CommitError::Conflict { table, at }))
-        }
-        _ => Err(CommitError::NoRow { table, row }),
+) -> Result<RowId, CommitError<E>> {
+    let missing = CommitError::NoRow { table, row };
+    let Some(current) = placed.current(row) else { return Err(missing) };
+    match placed.deleted(current, snapshot) {
+        None => Err(missing),
+        Some(None) => Ok(current),
+        Some(Some(at)) => Err(CommitError::Conflict { table, at }),
     }
 }

@@ -30,6 +30,15 @@ pub enum CommitError<E: Error + 'static> {
         /// When the other one committed, or will.
         at: Timestamp,
     },
+    /// The transaction began at an older timestamp than those since which it is known what others wrote: a flush was in
+    /// between. Begin at a newer snapshot.
+    #[error("what was written to table {table} is known since {oldest}, which is after the transaction's snapshot")]
+    SnapshotTooOld {
+        /// The table.
+        table: TableId,
+        /// The oldest snapshot that could write.
+        oldest: Timestamp,
+    },
     /// The table was changed or dropped after the transaction's snapshot. Begin again.
     #[error("the schema of table {0} has changed")]
     SchemaChanged(TableId),

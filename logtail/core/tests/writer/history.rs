@@ -8,7 +8,7 @@ use logboom_logtail_core::{
     TableId, Timestamp,
     log::LogEvent,
     transaction::{OperationError, Workspace},
-    writer::{CommitError, Outcome},
+    writer::{CommitError, Flush, FlushError, Outcome},
 };
 
 use crate::tail::{Row, Tail, batch, keys, row};
@@ -48,6 +48,8 @@ impl Model {
 struct Open {
     workspace: Workspace,
     writes: BTreeMap<i64, Option<Row>>,
+    /// Whether it began at an older timestamp than the watermark.
+    old: bool,
     /// Keys that must not be there at the snapshot.
     inserts: Vec<i64>,
 }
@@ -96,6 +98,8 @@ struct History {
     proposed: Vec<(u64, Timestamp)>,
     /// The last record that the log has said to be committed.
     committed: u64,
+    flush: Option<Flush>,
+    flushed: usize,
 }
 
 impl History {
@@ -113,11 +117,13 @@ impl History {
             open: Vec::new(),
             proposed: Vec::new(),
             committed: created,
+            flush: None,
+            flushed: 0,
         }
     }
 
     fn step(&mut self) {
-        match self.rng.u8(0..20) {
+        match self.rng.u8(0..36) {
             0..6 => self.begin(),
             6..10 => {
                 if let Some(open) = self.rng.choice(self.open.iter_mut()) {
@@ -127,6 +133,8 @@ impl History {
             10..15 => self.commit(),
             15..18 => self.log_moves(),
             18 => self.clock_jumps(),
+            19..30 => self.flush(),
+            30..35 => self.log_moves(),
             _ => self.crash(),
         }
         self.check();
@@ -135,8 +143,12 @@ impl History {
     fn begin(&mut self) {
         let old = self.rng.choice(&self.model.seen).copied();
         let snapshot = old.filter(|_| self.rng.bool()).unwrap_or(self.tail.now());
-        let workspace = self.tail.begin_at(snapshot);
-        let mut open = Open { workspace, writes: BTreeMap::new(), inserts: Vec::new() };
+        let Ok(workspace) = self.tail.begin_at(snapshot) else {
+            assert!(snapshot < self.tail.writer.state().horizon(), "seed {}: stale", self.seed);
+            return;
+        };
+        let old = snapshot < self.tail.now();
+        let mut open = Open { workspace, old, writes: BTreeMap::new(), inserts: Vec::new() };
         (0..self.rng.usize(0..3)).for_each(|_| open.operate(self.table, &mut self.rng));
         self.open.push(open);
     }
@@ -147,7 +159,7 @@ impl History {
         }
         let mut open = self.open.swap_remove(self.rng.usize(..self.open.len()));
         self.tail.raise_bound();
-        let snapshot = open.workspace.snapshot();
+        let (snapshot, old) = (open.workspace.snapshot(), open.old);
         let outcome = self.tail.propose(&mut open.workspace);
         let duplicate = open.inserts.iter().any(|id| self.model.at(*id, snapshot).is_some());
         let clash = |(id, write): (&i64, &Option<Row>)| {
@@ -170,13 +182,43 @@ impl History {
             Err(CommitError::DuplicateKey { .. }) => assert!(duplicate, "seed {}: no duplicate", self.seed),
             Err(CommitError::Conflict { .. }) => assert!(conflict, "seed {}: no conflict", self.seed),
             Err(CommitError::Clock(_)) => {}
+            Err(CommitError::SnapshotTooOld { oldest, .. }) => {
+                assert!(old && snapshot < oldest, "seed {}: {snapshot} is too old", self.seed);
+            }
             other => panic!("seed {}: {other:?}", self.seed),
+        }
+    }
+
+    /// A step of a flush, or the begin of one.
+    fn flush(&mut self) {
+        let Some(flush) = &mut self.flush else {
+            let horizon = self.rng.choice(&self.model.seen).copied().unwrap_or_default();
+            self.flush = self.tail.begin_flush(self.table, horizon);
+            return;
+        };
+        match self.tail.step_flush(flush, self.rng.usize(1..20)) {
+            Ok(true) => {
+                self.flushed += 1;
+                self.flush = self.flush.take().and_then(|flush| {
+                    self.tail.writer.end_flush(flush);
+                    None
+                });
+            }
+            Ok(false) | Err(FlushError::Clock(_)) => {}
+            Err(error) => panic!("seed {}: {error:?}", self.seed),
+        }
+        // Now and then it fails instead.
+        if self.rng.u8(0..30) == 0
+            && let Some(flush) = self.flush.take()
+        {
+            self.tail.writer.end_flush(flush);
         }
     }
 
     /// Some records become committed.
     fn log_moves(&mut self) {
-        let through = self.rng.u64(..=self.tail.log.last());
+        let last = self.tail.log.last();
+        let through = if self.rng.bool() { last } else { self.rng.u64(..=last) };
         self.committed = self.committed.max(through);
         self.tail.writer.log_event(LogEvent::Committed(through));
         self.saw_watermark();
@@ -198,10 +240,12 @@ impl History {
     /// The process ends; what was committed is there, and some of what was not.
     fn crash(&mut self) {
         let last = self.rng.u64(self.committed.max(self.created)..=self.tail.log.last());
+        self.open.clear();
+        self.flush = None;
         let tail = std::mem::replace(&mut self.tail, Tail::new());
         let unix = tail.unix;
-        self.tail = Tail::open(tail.crash(last), unix);
-        self.open.clear();
+        let (log, store) = tail.crash(last);
+        self.tail = Tail::open(log, store, unix);
         self.proposed.retain(|(index, _)| *index <= last);
         let end = self.tail.now();
         self.model.lose_after(end);
@@ -214,28 +258,36 @@ impl History {
     fn check(&self) {
         let committed = self.proposed.iter().filter(|(index, _)| *index <= self.committed).map(|(_, at)| *at).max();
         if let Some(committed) = committed {
-            assert_eq!(self.tail.now(), committed, "seed {}", self.seed);
+            let next = self.proposed.iter().map(|(_, at)| *at).find(|at| *at > committed);
+            let now = self.tail.now();
+            assert!(committed <= now && next.is_none_or(|next| now < next), "seed {}", self.seed);
         }
-        for at in &self.model.seen {
+        let horizon = self.tail.writer.state().horizon();
+        for at in self.model.seen.iter().filter(|at| **at >= horizon) {
             assert_eq!(self.tail.rows(self.table, *at), self.model.rows(*at), "seed {} at {at}", self.seed);
         }
     }
 }
 
-fn run(seed: u64) {
+/// Returns how many flushes ended.
+fn run(seed: u64) -> usize {
     let mut history = History::new(seed);
-    (0..120).for_each(|_| history.step());
+    (0..200).for_each(|_| history.step());
     history.tail.settle();
     history.committed = history.tail.log.last();
     history.saw_watermark();
     history.check();
+    history.flushed
 }
 
 #[test]
 fn scans_at_every_timestamp_show_what_a_map_of_versions_has() {
     let seeds = std::env::var("LOGBOOM_SEED").ok().and_then(|seed| seed.parse().ok());
     match seeds {
-        Some(seed) => run(seed),
-        None => (0..400).for_each(run),
+        Some(seed) => drop(run(seed)),
+        None => {
+            let flushed: usize = (0..400).map(run).sum();
+            assert!(flushed > 400, "only {flushed} flushes");
+        }
     }
 }

@@ -9,7 +9,7 @@ use logboom_logtail_core::{
     writer::{CommitError, Outcome, Stopped},
 };
 
-use crate::tail::{NOON, Tail, batch, fields, keys, row};
+use crate::tail::{NOON, Store, Tail, batch, fields, keys, row};
 
 #[test]
 fn rows_are_seen_when_their_record_is_committed_and_not_before() {
@@ -162,7 +162,7 @@ fn a_log_that_refuses_a_record_leaves_nothing_of_it() {
     let mut workspace = tail.begin();
     workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
     tail.commit(workspace).unwrap();
-    let tail = Tail::open(tail.log, NOON);
+    let tail = tail.reopen(NOON);
     assert_eq!(tail.rows(table, tail.now()), [row(1, 1)]);
 }
 
@@ -179,7 +179,7 @@ fn a_retry_with_the_same_client_id_finds_the_first() {
     let first = buy(&mut tail);
     assert_eq!(buy(&mut tail), first);
     // Also after a restart.
-    let mut tail = Tail::open(tail.log, NOON);
+    let mut tail = tail.reopen(NOON);
     assert_eq!(buy(&mut tail), first);
     assert_eq!(tail.rows(table, tail.now()), [row(1, 1)]);
 }
@@ -207,7 +207,7 @@ fn records_of_a_writer_that_was_replaced_are_ignored() {
     workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
     old.commit(workspace).unwrap();
     let shared = old.log.records();
-    let mut new = Tail::open(logboom_logtail_core::log::ManualLog::of(shared, 1 << 20), NOON);
+    let mut new = Tail::open(logboom_logtail_core::log::ManualLog::of(shared, 1 << 20), Store::new(), NOON);
     // The old one does not know yet, and its record comes in behind the new one's epoch.
     let mut late = old.begin();
     late.insert(table, &batch(&[row(2, 2)])).unwrap();
@@ -217,7 +217,7 @@ fn records_of_a_writer_that_was_replaced_are_ignored() {
     let mut workspace = new.begin();
     workspace.insert(table, &batch(&[row(3, 3)])).unwrap();
     new.commit(workspace).unwrap();
-    let reader = Tail::open(new.log, NOON);
+    let reader = new.reopen(NOON);
     assert_eq!(reader.rows(table, reader.now()), [row(1, 1), row(3, 3)]);
 }
 
@@ -228,7 +228,7 @@ fn timestamps_rise_over_clocks_that_jump_and_restarts() {
     let mut last = Timestamp::ZERO;
     let minute = std::time::Duration::from_secs(60);
     for (id, unix) in [NOON, NOON + 10 * minute, NOON, NOON - 10 * minute, NOON, NOON].into_iter().enumerate() {
-        tail = Tail::open(tail.log, unix);
+        tail = tail.reopen(unix);
         for _ in 0..3 {
             let mut workspace = tail.begin();
             workspace.upsert(table, &batch(&[row(id as i64, 1)])).unwrap();
@@ -254,7 +254,7 @@ fn a_column_that_is_dropped_and_added_again_is_empty() {
     assert_eq!(tail.rows(table, now), [(1, 1, None), (2, 2, None)]);
     // The old timestamp shows the old column.
     assert_eq!(tail.rows(table, before), [row(1, 1), row(2, 2)]);
-    let reopened = Tail::open(tail.log, NOON);
+    let reopened = tail.reopen(NOON);
     assert_eq!(reopened.rows(table, now), [(1, 1, None), (2, 2, None)]);
     assert_eq!(reopened.rows(table, before), [row(1, 1), row(2, 2)]);
 }
@@ -348,13 +348,39 @@ fn dropped_tables_are_read_at_the_time_before() {
 #[test]
 fn two_changes_of_one_catalog_do_not_both_commit() {
     let mut tail = Tail::new();
-    let snapshot = tail.now();
-    let catalog = tail.writer.state().catalog(snapshot).unwrap();
+    let state = std::sync::Arc::clone(tail.writer.state());
+    let catalog = state.catalog(tail.now()).unwrap();
     let change = |name: &str, number| {
+        let snapshot = state.open_newest();
         let edit = catalog.plan(&Change::CreateDatabase { name: name.into() }, number).unwrap();
         logboom_logtail_core::transaction::Workspace::of_edit(snapshot, catalog.clone(), &edit).unwrap()
     };
     let (one, two) = (change("a", 20), change("a", 21));
     tail.commit(one).unwrap();
     assert!(matches!(tail.commit(two), Err(CommitError::SchemaChanged(_))));
+}
+
+#[test]
+fn a_flush_changes_nothing_that_is_seen() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut seen = Vec::new();
+    for v in 0..30 {
+        let mut workspace = tail.begin();
+        workspace.upsert(table, &batch(&[row(v % 7, v), row(100 - v, v)])).unwrap();
+        workspace.delete(table, &keys(&[(v + 1) % 7])).unwrap();
+        let at = tail.commit(workspace).unwrap();
+        seen.push((at, tail.rows(table, at)));
+        if v % 8 == 7 {
+            tail.flush(table, Timestamp::ZERO);
+            assert!(tail.writer.state().table(table).unwrap().version().memtables().is_empty());
+        }
+        for (at, rows) in &seen {
+            assert_eq!(tail.rows(table, *at), *rows, "at {at} after {v}");
+        }
+    }
+    let tail = tail.reopen(NOON);
+    for (at, rows) in seen {
+        assert_eq!(tail.rows(table, at), rows);
+    }
 }

@@ -1,22 +1,29 @@
 //! `Tail`: a writer on a log that the test moves by hand.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arrow_array::{
     Array, ArrayRef, Int64Array, RecordBatch, StringArray,
     cast::AsArray,
     types::{Int64Type, UInt32Type, UInt64Type},
 };
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 use bumpalo::Bump;
+use bytes::Bytes;
 use logboom_logtail_core::{
-    RowId, RowsetId, TableId, Timestamp,
+    ObjectId, RowId, RowsetId, TableId, Timestamp,
+    block_meta::{BlockMeta, ObjectKind, ObjectMeta},
     catalog::{Change, NewColumn, NewTable},
+    flush::{EncodeJob, Encoded, SortedBatch},
+    key::KeyEncoder,
     log::{LogEvent, ManualLog, Refused},
     recovery::{Recovery, RecoveryError},
     scan::{MemoryScan, Projection},
+    state::Stale,
+    store::ObjectName,
+    table::Version,
     transaction::Workspace,
-    writer::{CommitError, Outcome, Writer},
+    writer::{CommitError, Flush, FlushError, FlushStep, Outcome, Writer},
 };
 
 pub(crate) const NOON: Duration = Duration::from_secs(1_764_504_000);
@@ -27,36 +34,45 @@ pub(crate) struct Tail {
     pub(crate) log: ManualLog,
     pub(crate) writer: Writer,
     pub(crate) unix: Duration,
+    pub(crate) store: Store,
     arena: Bump,
 }
 
+/// Objects that were put, by number: rows in their order, with their commits.
+pub(crate) type Store = BTreeMap<u64, Vec<(Row, Timestamp)>>;
+
 impl Tail {
     pub(crate) fn new() -> Self {
-        Self::open(ManualLog::new(1 << 20), NOON)
+        Self::open(ManualLog::new(1 << 20), Store::new(), NOON)
     }
 
     /// A tail of the records of `log`, which serves.
-    pub(crate) fn open(log: ManualLog, unix: Duration) -> Self {
-        Self::try_open(log, unix).expect("the log can be read")
+    pub(crate) fn open(log: ManualLog, store: Store, unix: Duration) -> Self {
+        Self::try_open(log, store, unix).expect("the log can be read")
     }
 
-    pub(crate) fn try_open(log: ManualLog, unix: Duration) -> Result<Self, RecoveryError> {
+    pub(crate) fn try_open(log: ManualLog, store: Store, unix: Duration) -> Result<Self, RecoveryError> {
         let mut recovery = Recovery::default();
         for (index, record) in log.records() {
             recovery.record(index, &record)?;
         }
         let mut writer = Writer::new(recovery.finish(), log.last());
         writer.begin(&log).expect("the log takes records");
-        let mut tail = Self { log, writer, unix, arena: Bump::new() };
+        let mut tail = Self { log, writer, unix, store, arena: Bump::new() };
         tail.raise_bound();
         tail.settle();
         Ok(tail)
     }
 
     /// The log after a crash that leaves records up to `last`.
-    pub(crate) fn crash(self, last: u64) -> ManualLog {
+    pub(crate) fn crash(self, last: u64) -> (ManualLog, Store) {
         self.log.truncate_after(last);
-        self.log
+        (self.log, self.store)
+    }
+
+    /// The tail, opened again.
+    pub(crate) fn reopen(self, unix: Duration) -> Self {
+        Self::open(self.log, self.store, unix)
     }
 
     pub(crate) fn raise_bound(&mut self) {
@@ -69,11 +85,12 @@ impl Tail {
     }
 
     pub(crate) fn begin(&self) -> Workspace {
-        self.begin_at(self.writer.state().watermark())
+        self.begin_at(self.writer.state().watermark()).expect("the horizon is below")
     }
 
-    pub(crate) fn begin_at(&self, snapshot: Timestamp) -> Workspace {
-        Workspace::new(snapshot, self.writer.state().catalog(snapshot).expect("the horizon is below"))
+    pub(crate) fn begin_at(&self, snapshot: Timestamp) -> Result<Workspace, Stale> {
+        let state = self.writer.state();
+        Ok(Workspace::new(state.open_at(snapshot)?, state.catalog(snapshot)?))
     }
 
     /// Looks the keys up and commits; durable is another matter.
@@ -101,21 +118,71 @@ impl Tail {
         for operations in workspace.tables_mut() {
             let Some(table) = self.writer.state().table(operations.schema().id()) else { continue };
             let version = table.version();
-            let found: Vec<_> = operations
-                .keys_to_find()
-                .map(|wanted| (wanted.operation, version.find_in_memory(wanted.key, snapshot)))
-                .collect();
-            for (operation, found) in found {
-                operations.set_found(operation, found.filter(|found| found.is_live(snapshot)).map(|found| found.row));
-            }
+            operations.find(|key| match version.find_in_memory(key, snapshot) {
+                Some(found) => found.is_live(snapshot).then_some(found.row),
+                None => self.find_in_objects(&version, key, snapshot),
+            });
         }
+    }
+
+    fn find_in_objects(&self, version: &Version, key: &[u8], snapshot: Timestamp) -> Option<RowId> {
+        self.object_rows(version, snapshot).find(|(_, row)| encoded(row.0) == key).map(|(place, _)| place)
+    }
+
+    /// The rows in objects that are visible at `timestamp`.
+    fn object_rows<'a>(
+        &'a self,
+        version: &'a Version,
+        timestamp: Timestamp,
+    ) -> impl Iterator<Item = (RowId, Row)> + 'a {
+        version.objects().iter().flat_map(move |object| {
+            let rows = &self.store[&object.rowset().0];
+            let dirty: Vec<_> = object.dirty_blocks();
+            let visible = (0..).zip(rows).filter(move |(at, (_, committed))| {
+                let deleted = object.deleted(*at..at + 1, timestamp) == [*at];
+                let is_dirty = object.block_of(*at).is_some_and(|block| dirty.contains(&block));
+                assert!(is_dirty || !deleted, "the block of a deleted row is dirty");
+                *committed <= timestamp && !deleted
+            });
+            visible.map(|(at, (row, _))| (RowId { rowset: object.rowset(), row: at }, row.clone()))
+        })
+    }
+
+    /// Begins a flush of a table.
+    pub(crate) fn begin_flush(&mut self, table: TableId, horizon: Timestamp) -> Option<Flush> {
+        self.writer.begin_flush(table, horizon)
+    }
+
+    /// A step of a flush, with what it asks for; an object takes `object_rows` rows. Returns whether it is done.
+    pub(crate) fn step_flush(&mut self, flush: &mut Flush, object_rows: usize) -> Result<bool, FlushError<Refused>> {
+        self.raise_bound();
+        match flush.step(&mut self.writer, &self.log, self.unix)? {
+            FlushStep::Wait => {}
+            FlushStep::Encode(job) => flush.encoded(encode(job, object_rows)),
+            FlushStep::Put { name, bytes } => {
+                let object: ObjectName = name.as_str().parse().expect("a flush puts objects");
+                assert!(self.store.insert(object.id.number, decode(&bytes)).is_none(), "{name} is written twice");
+                flush.put_done(Ok(())).expect("it was put");
+            }
+            FlushStep::Done(_) => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// Flushes a table to its end.
+    pub(crate) fn flush(&mut self, table: TableId, horizon: Timestamp) {
+        let Some(mut flush) = self.begin_flush(table, horizon) else { return };
+        while !self.step_flush(&mut flush, 1 << 20).expect("the flush goes on") {
+            self.settle();
+        }
+        self.writer.end_flush(flush);
     }
 
     /// A change of the catalog, visible on return; gives the number that it was given.
     pub(crate) fn change(&mut self, change: &Change) -> u64 {
         let number = self.writer.take_number();
-        let snapshot = self.writer.state().watermark();
-        let catalog = self.writer.state().catalog(snapshot).expect("the horizon is below");
+        let snapshot = self.writer.state().open_newest();
+        let catalog = self.writer.state().catalog(snapshot.timestamp()).expect("the horizon is below");
         let edit = catalog.plan(change, number).expect("the change can be made");
         let workspace = Workspace::of_edit(snapshot, catalog, &edit).expect("the edit fits");
         self.commit(workspace).expect("nobody else changes the catalog");
@@ -151,24 +218,31 @@ impl Tail {
     /// The rows `(id, v, s)` at `timestamp`, sorted.
     pub(crate) fn rows(&self, table: TableId, timestamp: Timestamp) -> Vec<Row> {
         let mut rows: Vec<_> = self.scan(table, timestamp, Projection::default()).iter().flat_map(rows_of).collect();
+        if let Some(table) = self.writer.state().table(table).filter(|table| self.is_there(table.id(), timestamp)) {
+            rows.extend(self.object_rows(&table.version(), timestamp).map(|(_, row)| row));
+        }
         rows.sort();
         rows
+    }
+
+    fn is_there(&self, table: TableId, timestamp: Timestamp) -> bool {
+        self.writer.state().catalog(timestamp).is_ok_and(|catalog| catalog.table(table).is_some())
     }
 
     /// The places of the rows at `timestamp`, with the rows.
     pub(crate) fn places(&self, table: TableId, timestamp: Timestamp) -> Vec<(RowId, Row)> {
         let mut projection = Projection::default();
         projection.row_ids = true;
+        let version = self.writer.state().table(table).expect("there is such a table").version();
+        let in_objects: Vec<_> = self.object_rows(&version, timestamp).collect();
         let batches = self.scan(table, timestamp, projection);
-        batches
-            .iter()
-            .flat_map(|batch| {
-                let rowsets = batch["_rowset"].as_primitive::<UInt64Type>().values().to_vec();
-                let rows = batch["_row"].as_primitive::<UInt32Type>().values().to_vec();
-                let places = rowsets.into_iter().zip(rows).map(|(rowset, row)| RowId { rowset: RowsetId(rowset), row });
-                places.zip(rows_of(batch)).collect::<Vec<_>>()
-            })
-            .collect()
+        let in_memory = batches.iter().flat_map(|batch| {
+            let rowsets = batch["_rowset"].as_primitive::<UInt64Type>().values().to_vec();
+            let rows = batch["_row"].as_primitive::<UInt32Type>().values().to_vec();
+            let places = rowsets.into_iter().zip(rows).map(|(rowset, row)| RowId { rowset: RowsetId(rowset), row });
+            places.zip(rows_of(batch)).collect::<Vec<_>>()
+        });
+        in_memory.chain(in_objects).collect()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -206,4 +280,77 @@ fn rows_of(batch: &RecordBatch) -> Vec<Row> {
 
 pub(crate) fn fields(schema: &SchemaRef) -> Vec<String> {
     schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect()
+}
+
+/// The encoded key of a row.
+fn encoded(id: i64) -> Vec<u8> {
+    let encoder = KeyEncoder::new([&Field::new("id", DataType::Int64, false)]).expect("it is a key's type");
+    encoder.encode(&keys(&[id])).expect("it is a key").get(0).expect("it is one").to_vec()
+}
+
+/// Objects of a flush, as text.
+fn encode(job: EncodeJob, object_rows: usize) -> Encoded {
+    let (table, version, first) = (job.table, job.sort.schema().version(), job.first);
+    let keyed = job.sort.schema().key_columns().is_some();
+    let mut rows = Vec::new();
+    let mut transfer = job
+        .sort
+        .run(|batch: SortedBatch| {
+            let commits = batch.commits.values().iter().map(|ts| Timestamp::from_i64(*ts).expect("it is a timestamp"));
+            rows.extend(rows_of(&batch.rows).into_iter().zip(commits));
+            Ok::<_, ArrowError>(())
+        })
+        .expect("rows are sorted");
+    if keyed {
+        assert!(rows.is_sorted_by_key(|(row, committed)| (row.0, *committed)), "{rows:?}");
+    }
+    let mut objects = Vec::new();
+    for (number, rows) in (first.number..).zip(rows.chunks(object_rows)) {
+        let id = ObjectId { nonce: first.nonce, number };
+        let position = objects.iter().map(|(meta, _): &(ObjectMeta, _)| meta.rows()).sum();
+        transfer.begin_object(RowsetId(number), position);
+        objects.push((meta(id, table, version, rows), lines(rows)));
+    }
+    Encoded { objects, transfer }
+}
+
+/// Rows as lines.
+fn lines(rows: &[(Row, Timestamp)]) -> Bytes {
+    let line =
+        |((id, v, s), at): &(Row, Timestamp)| format!("{id} {v} {} {}\n", at.to_i64(), s.as_deref().unwrap_or("-"));
+    rows.iter().map(line).collect::<String>().into()
+}
+
+/// The rows of an object's bytes.
+fn decode(bytes: &[u8]) -> Vec<(Row, Timestamp)> {
+    let text = std::str::from_utf8(bytes).expect("objects are text");
+    let row = |line: &str| {
+        let mut fields = line.split(' ');
+        let mut number = || fields.next()?.parse::<i64>().ok();
+        let (id, v, at) = (number()?, number()?, Timestamp::from_i64(number()?)?);
+        let s = fields.next()?;
+        Some(((id, v, (s != "-").then(|| s.to_owned())), at))
+    };
+    text.lines().map(|line| row(line).expect("a line is a row")).collect()
+}
+
+fn meta(id: ObjectId, table: TableId, schema_version: i32, rows: &[(Row, Timestamp)]) -> ObjectMeta {
+    let block = |(first_row, rows): (u32, &[(Row, Timestamp)])| BlockMeta {
+        first_row,
+        rows: u32::try_from(rows.len()).expect("a block is small"),
+        low_key: None,
+        high_key: None,
+        low_commit: rows.iter().map(|(_, at)| *at).min().expect("a block has rows"),
+        high_commit: rows.iter().map(|(_, at)| *at).max().expect("a block has rows"),
+        sorted: false,
+        created: Timestamp::ZERO,
+        deleted: None,
+        appendable: false,
+        tombstones: None,
+        truncation_point: Timestamp::ZERO,
+    };
+    // Blocks of a few rows, so that there are some.
+    let blocks = (0..).step_by(3).zip(rows.chunks(3)).map(block).collect();
+    let kind = ObjectKind::Rows;
+    ObjectMeta { id, table, kind, schema_version, bytes: 100, footer_offset: 90, footer_crc: 0, blocks }
 }

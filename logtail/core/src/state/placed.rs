@@ -1,0 +1,210 @@
+//! `Placed`: a table to which transactions are placed.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use super::error::ApplyError;
+use crate::{
+    catalog::TableSchema,
+    ids::{RowId, RowsetId},
+    record::{Flushed, Section},
+    table::{DeletedRows, Memtable, Object, Table, TableError, Transfer},
+    timestamp::Timestamp,
+};
+
+/// A table to which transactions are placed, with what is placed and not published yet.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    table: Arc<Table>,
+    /// The memtable that takes rows; `None` until the next rows begin one.
+    active: Option<Arc<Memtable>>,
+    /// All rowsets that rows are deleted from, by number.
+    memtables: BTreeMap<RowsetId, Arc<Memtable>>,
+    objects: BTreeMap<RowsetId, Arc<Object>>,
+    /// Flushes that are placed and not published.
+    flushes: VecDeque<PlacedFlush>,
+    /// Memtables that were flushed, and are kept for the transactions that began before.
+    retired: Vec<Retired>,
+    /// What was written before this flush is in objects alone.
+    forgotten: Timestamp,
+}
+
+#[derive(Debug)]
+struct PlacedFlush {
+    horizon: Timestamp,
+    memtables: Vec<RowsetId>,
+    objects: Vec<Arc<Object>>,
+}
+
+#[derive(Debug)]
+struct Retired {
+    /// When the flush was published.
+    at: Timestamp,
+    memtable: Arc<Memtable>,
+    /// Where its rows are now. What the log says is enough for a reader: only a writer has it.
+    transfer: Option<Arc<Transfer>>,
+}
+
+impl Placed {
+    pub(super) fn new(table: Arc<Table>) -> Self {
+        let (memtables, objects) = (BTreeMap::new(), BTreeMap::new());
+        Self {
+            table,
+            active: None,
+            memtables,
+            objects,
+            flushes: VecDeque::new(),
+            retired: Vec::new(),
+            forgotten: Timestamp::ZERO,
+        }
+    }
+
+    pub(super) fn next_row(&self) -> Option<RowId> {
+        self.active.as_ref().map(|active| RowId { rowset: active.id(), row: active.len() })
+    }
+
+    /// Rows that follow go to another memtable.
+    pub(super) fn freeze(&mut self) {
+        self.active = None;
+    }
+
+    /// The memtables that no flush has moved, the oldest first, each with rows.
+    pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        let moved = |id: &RowsetId| self.flushes.iter().any(|flush| flush.memtables.contains(id));
+        self.memtables.iter().filter(move |(id, _)| !moved(id)).map(|(_, memtable)| memtable)
+    }
+
+    /// The oldest snapshot since which it is known what was written.
+    pub(crate) fn known_since(&self) -> Timestamp {
+        self.forgotten
+    }
+
+    /// All memtables in which a transaction that began at `snapshot` may find what others wrote since.
+    pub(crate) fn memtables_since(&self, snapshot: Timestamp) -> impl Iterator<Item = &Arc<Memtable>> {
+        let retired = self.retired.iter().filter(move |retired| retired.at > snapshot);
+        self.memtables.values().chain(retired.map(|retired| &retired.memtable))
+    }
+
+    /// A flush is about to be placed: a transaction that saw a row at its old place finds the new one by `transfer`.
+    pub(crate) fn retire(&mut self, transfer: &Arc<Transfer>) {
+        for id in transfer.memtables() {
+            if let Some(memtable) = self.memtables.get(&id) {
+                let (memtable, transfer) = (Arc::clone(memtable), Some(Arc::clone(transfer)));
+                self.retired.push(Retired { at: Timestamp::MAX, memtable, transfer });
+            }
+        }
+    }
+
+    /// Where a row is now that somebody saw at this place; `None` where a flush dropped it.
+    pub(crate) fn current(&self, row: RowId) -> Option<RowId> {
+        let retired = self.retired.iter().find(|retired| retired.memtable.id() == row.rowset);
+        match retired.and_then(|retired| retired.transfer.as_ref()) {
+            Some(transfer) => transfer.get(row),
+            None => Some(row),
+        }
+    }
+
+    /// When a row was deleted, as far as is in memory; `None` where there is no such row at `snapshot`.
+    pub(crate) fn deleted(&self, row: RowId, snapshot: Timestamp) -> Option<Option<Timestamp>> {
+        if let Some(memtable) = self.memtables.get(&row.rowset) {
+            return memtable.get(row.row).filter(|found| found.is_live(snapshot)).map(|found| found.deleted);
+        }
+        let object = self.objects.get(&row.rowset)?;
+        let block = object.meta().blocks.get(object.block_of(row.row)?)?;
+        let deleted = object.deleted_at(row.row);
+        (block.low_commit <= snapshot && deleted.is_none_or(|at| at > snapshot)).then_some(deleted)
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        section: &Section<'_>,
+        schema: &Arc<TableSchema>,
+        at: Timestamp,
+    ) -> Result<(), ApplyError> {
+        let (table, first) = (section.table, section.first);
+        let failed = |source| ApplyError::Rows { table, source };
+        let active = match &self.active {
+            Some(active) if active.id() == first.rowset => Arc::clone(active),
+            _ => self.begin(first.rowset, schema).map_err(failed)?,
+        };
+        let rows = active.append(section.rows, at).map_err(failed)?;
+        if rows.start != first.row || rows.len() != section.inserted as usize {
+            return Err(ApplyError::Place { table, row: first });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, id: RowsetId, schema: &Arc<TableSchema>) -> Result<Arc<Memtable>, TableError> {
+        let active = Arc::new(Memtable::new(id, Arc::clone(schema))?);
+        self.table.publish(self.table.version().with(Arc::clone(&active)));
+        self.memtables.insert(id, Arc::clone(&active));
+        self.active = Some(Arc::clone(&active));
+        Ok(active)
+    }
+
+    pub(super) fn delete(&self, row: RowId, timestamp: Timestamp) -> bool {
+        match (self.memtables.get(&row.rowset), self.objects.get(&row.rowset)) {
+            (Some(memtable), _) => memtable.delete(row.row, timestamp),
+            (None, Some(object)) => object.delete(row.row, timestamp),
+            (None, None) => false,
+        }
+    }
+
+    /// Places a flush: rows are deleted from its objects from now on, and read from its memtables until it is
+    /// published.
+    pub(super) fn flushed(&mut self, flushed: &Flushed) -> Result<(), ApplyError> {
+        let table = flushed.table;
+        for id in &flushed.memtables {
+            let memtable = self.memtables.remove(id).ok_or(ApplyError::NoMemtable { table, memtable: *id })?;
+            if self.active.as_ref().is_some_and(|active| Arc::ptr_eq(active, &memtable)) {
+                self.active = None;
+            }
+        }
+        let mut deletes: BTreeMap<RowsetId, DeletedRows> = BTreeMap::new();
+        for (row, deleted) in &flushed.deletes {
+            if !deletes.entry(row.rowset).or_default().insert(row.row, *deleted) {
+                return Err(ApplyError::NoRow { table, row: *row });
+            }
+        }
+        let mut objects = Vec::with_capacity(flushed.objects.len());
+        for meta in &flushed.objects {
+            let deletes = deletes.remove(&RowsetId(meta.id.number)).unwrap_or_default();
+            let object = Arc::new(Object::new(Arc::new(meta.clone()), deletes));
+            self.objects.insert(object.rowset(), Arc::clone(&object));
+            objects.push(object);
+        }
+        if let Some((rowset, _)) = deletes.pop_first() {
+            return Err(ApplyError::NoRow { table, row: RowId { rowset, row: 0 } });
+        }
+        let (horizon, memtables) = (flushed.horizon, flushed.memtables.clone());
+        self.flushes.push_back(PlacedFlush { horizon, memtables, objects });
+        Ok(())
+    }
+
+    /// Publishes the oldest flush, which is of timestamp `at`. Returns the horizon.
+    pub(super) fn publish(&mut self, at: Timestamp) -> Option<Timestamp> {
+        let flush = self.flushes.pop_front()?;
+        self.table.publish(self.table.version().flushed(&flush.memtables, &flush.objects));
+        let mut known = 0;
+        for retired in &mut self.retired {
+            if flush.memtables.contains(&retired.memtable.id()) {
+                retired.at = at;
+                known += 1;
+            }
+        }
+        if known < flush.memtables.len() {
+            self.forgotten = at;
+        }
+        Some(flush.horizon)
+    }
+
+    /// Lets go of memtables that were flushed before all snapshots from `oldest` on. Returns whether some are left.
+    pub(super) fn forget(&mut self, oldest: Timestamp) -> bool {
+        for retired in self.retired.extract_if(.., |retired| retired.at <= oldest) {
+            self.forgotten = self.forgotten.max(retired.at);
+        }
+        !self.retired.is_empty()
+    }
+}

@@ -1,0 +1,228 @@
+//! `Flush`: moves the memtables of a table to objects, step by step.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{Writer, flush_error::FlushError};
+use crate::{
+    block_meta::ObjectMeta,
+    catalog::TableSchema,
+    flush::{EncodeJob, Encoded, SortJob},
+    ids::{RowId, TableId},
+    log::Log,
+    object_id::ObjectId,
+    record::{Flushed, Intent},
+    store::{Name, ObjectName, StoreError},
+    table::{Memtable, Transfer},
+    timestamp::Timestamp,
+};
+
+/// Moves the memtables of a table to objects. The steps, after each of which a crash may come:
+///
+/// 1. The memtables take no more rows, and all of theirs become committed.
+/// 2. The rows are sorted and encoded: a [job](EncodeJob) for any thread.
+/// 3. An *intent* that names the objects is committed: from here on a crash leaves objects that nobody refers to, and
+///    the intent tells which.
+/// 4. The objects are put.
+/// 5. The record of the flush is committed: it has the objects' metadata, and the rows' deletes at their new places,
+///    those included that were committed since the first step. Readers that begin then read the objects.
+///
+/// Readers and commits go on all the time, and no delete undoes a flush: a transaction that deletes a row by its old
+/// place deletes it at the new one. A flush that fails or is dropped leaves the memtables as they are, and objects of
+/// which the intent tells.
+#[derive(Debug)]
+pub struct Flush {
+    table: TableId,
+    schema: Arc<TableSchema>,
+    memtables: Vec<Arc<Memtable>>,
+    horizon: Timestamp,
+    objects: ObjectId,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Frozen,
+    /// The job is somebody's.
+    Encoding,
+    Encoded(Encoded),
+    /// The intent has this index in the log.
+    Intended(u64, Encoded),
+    /// Objects that are not put yet; with those of which the put is somebody's.
+    Putting {
+        left: VecDeque<(Name, Bytes)>,
+        running: usize,
+        metas: Vec<ObjectMeta>,
+        transfer: Arc<Transfer>,
+    },
+    /// The record of the flush has this index in the log.
+    Recorded(u64, Flushed),
+    Ended,
+}
+
+/// What a flush asks for.
+#[derive(Debug)]
+pub enum FlushStep {
+    /// Nothing before the log commits more, or what was asked for before is done.
+    Wait,
+    /// Encode the rows, and pass the objects to [`Flush::encoded`].
+    Encode(EncodeJob),
+    /// Put an object, and tell [`Flush::put_done`].
+    Put {
+        /// Its name in the store.
+        name: Name,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// The flush is committed, and readers read the objects.
+    Done(Box<Flushed>),
+}
+
+impl Flush {
+    /// A flush of these memtables, which are of one schema and take no more rows.
+    pub(crate) fn new(
+        table: TableId,
+        schema: Arc<TableSchema>,
+        memtables: Vec<Arc<Memtable>>,
+        horizon: Timestamp,
+        objects: ObjectId,
+    ) -> Self {
+        Self { table, schema, memtables, horizon, objects, phase: Phase::Frozen }
+    }
+
+    /// The table.
+    pub fn table(&self) -> TableId {
+        self.table
+    }
+
+    /// What to do next. Called again when that is done, and, after [`FlushStep::Wait`], when the log has committed
+    /// more.
+    ///
+    /// # Errors
+    /// [`FlushError`]. After [`FlushError::Clock`] and [`FlushError::Log`] the step may be called again; otherwise the
+    /// flush has failed, and is to be [ended](Writer::end_flush).
+    pub fn step<L: Log>(
+        &mut self,
+        writer: &mut Writer,
+        log: &L,
+        unix: Duration,
+    ) -> Result<FlushStep, FlushError<L::Error>> {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Frozen => self.encode(writer),
+            Phase::Encoded(encoded) => self.intend(writer, log, encoded),
+            Phase::Intended(index, encoded) if writer.committed_index() >= index => Ok(self.put_objects(encoded)),
+            Phase::Putting { left, running: 0, metas, transfer } if left.is_empty() => {
+                self.record(writer, log, unix, metas, transfer)
+            }
+            Phase::Putting { mut left, running, metas, transfer } => {
+                let next = left.pop_front();
+                let running = running + usize::from(next.is_some());
+                self.phase = Phase::Putting { left, running, metas, transfer };
+                Ok(next.map_or(FlushStep::Wait, |(name, bytes)| FlushStep::Put { name, bytes }))
+            }
+            Phase::Recorded(index, flushed) if writer.committed_index() >= index => {
+                Ok(FlushStep::Done(Box::new(flushed)))
+            }
+            waiting => {
+                self.phase = waiting;
+                Ok(FlushStep::Wait)
+            }
+        }
+    }
+
+    /// The rows are encoded.
+    pub fn encoded(&mut self, encoded: Encoded) {
+        if matches!(self.phase, Phase::Encoding) {
+            self.phase = Phase::Encoded(encoded);
+        }
+    }
+
+    /// An object was put, or not.
+    ///
+    /// # Errors
+    /// The outcome's: the flush has failed then.
+    pub fn put_done(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        if let Phase::Putting { running, .. } = &mut self.phase {
+            *running = running.saturating_sub(1);
+        }
+        outcome.inspect_err(|_| self.phase = Phase::Ended)
+    }
+
+    fn encode<E: std::error::Error>(&mut self, writer: &Writer) -> Result<FlushStep, FlushError<E>> {
+        let last = self.memtables.iter().map(|memtable| memtable.last_commit()).max().unwrap_or_default();
+        if writer.state().watermark() < last {
+            self.phase = Phase::Frozen;
+            return Ok(FlushStep::Wait);
+        }
+        let sort = SortJob::new(Arc::clone(&self.schema), &self.memtables, self.horizon)?;
+        self.phase = Phase::Encoding;
+        Ok(FlushStep::Encode(EncodeJob { table: self.table, first: self.objects, sort }))
+    }
+
+    fn intend<L: Log>(
+        &mut self,
+        writer: &mut Writer,
+        log: &L,
+        encoded: Encoded,
+    ) -> Result<FlushStep, FlushError<L::Error>> {
+        let objects = encoded.objects.iter().map(|(meta, _)| meta.id).collect();
+        match writer.propose_intent(log, &Intent { table: self.table, objects }) {
+            Ok(index) => {
+                self.phase = Phase::Intended(index, encoded);
+                Ok(FlushStep::Wait)
+            }
+            Err(refusal) => {
+                self.phase = Phase::Encoded(encoded);
+                Err(refusal.into())
+            }
+        }
+    }
+
+    fn put_objects(&mut self, encoded: Encoded) -> FlushStep {
+        let name = |meta: &ObjectMeta| ObjectName { table: self.table, id: meta.id }.name();
+        let mut left: VecDeque<_> = encoded.objects.iter().map(|(meta, bytes)| (name(meta), bytes.clone())).collect();
+        let metas = encoded.objects.into_iter().map(|(meta, _)| meta).collect();
+        let next = left.pop_front();
+        let running = usize::from(next.is_some());
+        self.phase = Phase::Putting { left, running, metas, transfer: Arc::new(encoded.transfer) };
+        next.map_or(FlushStep::Wait, |(name, bytes)| FlushStep::Put { name, bytes })
+    }
+
+    /// Proposes the record of the flush, with all deletes that were placed before it.
+    fn record<L: Log>(
+        &mut self,
+        writer: &mut Writer,
+        log: &L,
+        unix: Duration,
+        metas: Vec<ObjectMeta>,
+        transfer: Arc<Transfer>,
+    ) -> Result<FlushStep, FlushError<L::Error>> {
+        let mut deletes = Vec::new();
+        for memtable in &self.memtables {
+            for (row, deleted) in memtable.deletes().iter() {
+                let old = RowId { rowset: memtable.id(), row };
+                deletes.extend(transfer.get(old).map(|row| (row, deleted)));
+            }
+        }
+        let mut flushed = Flushed {
+            table: self.table,
+            timestamp: Timestamp::ZERO,
+            horizon: self.horizon,
+            memtables: self.memtables.iter().map(|memtable| memtable.id()).collect(),
+            objects: metas,
+            deletes,
+        };
+        match writer.propose_flushed(log, &mut flushed, &transfer, unix) {
+            Ok(index) => {
+                self.phase = Phase::Recorded(index, flushed);
+                Ok(FlushStep::Wait)
+            }
+            Err(error) => {
+                let (left, running) = (VecDeque::new(), 0);
+                self.phase = Phase::Putting { left, running, metas: flushed.objects, transfer };
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The flushes of a writer.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{PendingRecord, Stopped, Writer, flush::Flush, flush_error::FlushError};
+use crate::{
+    ids::TableId,
+    log::{Log, Refusal},
+    object_id::ObjectId,
+    record::{self, Flushed, Intent},
+    table::{Memtable, Transfer},
+    timestamp::Timestamp,
+};
+
+/// The numbers that a flush takes for its objects.
+const OBJECTS_MAX: u64 = 1 << 16;
+
+impl Writer {
+    /// Begins a flush of a table: its memtables take no more rows. `None` where it has none, or is being flushed. Of
+    /// memtables of several schemas, those of the oldest are flushed.
+    ///
+    /// Readers will not be able to ask for timestamps below `horizon`; where older snapshots are open, theirs is taken.
+    pub fn begin_flush(&mut self, table: TableId, horizon: Timestamp) -> Option<Flush> {
+        if self.stopped.is_some() || self.flushing.contains(&table) {
+            return None;
+        }
+        let placed = self.applier.table(table)?;
+        let oldest: Arc<Memtable> = placed.memtables().next().cloned()?;
+        let schema = Arc::clone(oldest.schema());
+        let same = |memtable: &&Arc<Memtable>| memtable.schema().version() == schema.version();
+        let memtables: Vec<_> = placed.memtables().take_while(same).cloned().collect();
+        self.applier.freeze(table);
+        self.flushing.insert(table);
+        let horizon = horizon.min(self.state().oldest_open()).max(self.state().horizon());
+        let objects = ObjectId { nonce: self.nonce, number: self.next_number };
+        self.next_number = self.next_number.saturating_add(OBJECTS_MAX);
+        Some(Flush::new(table, schema, memtables, horizon, objects))
+    }
+
+    /// A flush is done, or failed: the table may be flushed again.
+    pub fn end_flush(&mut self, flush: Flush) {
+        self.flushing.remove(&flush.table());
+    }
+
+    /// The index of the last record that is committed.
+    pub fn committed_index(&self) -> u64 {
+        self.committed_index
+    }
+
+    pub(super) fn propose_intent<L: Log>(&mut self, log: &L, intent: &Intent) -> Result<u64, Refusal<L::Error>> {
+        let record = record::intent(self.position, intent);
+        let (index, _) = log.propose(&record)?;
+        self.proposed(index, PendingRecord::Intent);
+        Ok(index)
+    }
+
+    /// Gives a flush its timestamp, proposes its record, and places it. Returns the record's index.
+    pub(super) fn propose_flushed<L: Log>(
+        &mut self,
+        log: &L,
+        flushed: &mut Flushed,
+        transfer: &Arc<Transfer>,
+        unix: Duration,
+    ) -> Result<u64, FlushError<L::Error>> {
+        if let Some(stopped) = &self.stopped {
+            return Err(FlushError::Stopped(stopped.clone()));
+        }
+        flushed.timestamp = self.clock.next(unix)?;
+        for block in flushed.objects.iter_mut().flat_map(|object| &mut object.blocks) {
+            block.created = block.low_commit;
+        }
+        let record = record::flushed(self.position, flushed)?;
+        if record.len() > log.bytes_max() {
+            return Err(FlushError::TooLarge { bytes: record.len(), max: log.bytes_max() });
+        }
+        let (index, _) = log.propose(&record)?;
+        self.proposed(index, PendingRecord::Commit(flushed.timestamp));
+        if let Some(placed) = self.applier.table_mut(flushed.table) {
+            placed.retire(transfer);
+        }
+        if let Err(fault) = self.applier.place_flushed(flushed) {
+            let fault = Stopped::Fault(fault.to_string());
+            self.stopped = Some(fault.clone());
+            return Err(FlushError::Stopped(fault));
+        }
+        Ok(index)
+    }
+}
