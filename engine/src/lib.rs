@@ -211,7 +211,7 @@ pub use logboom_snapshot::{self as snapshot, EntryId};
 pub use logboom_wal::guarded;
 pub use logboom_wal::{
     Capacity, Clock, CopyReport, Damage, DamageKind, Descriptor, Durability, EndedMachine, IdentityFault, ManualClock,
-    RecoveryReport, Runtime, SegmentId, SegmentInfo, SegmentRot, TornTail, WalMetrics,
+    RecoveryReport, Runtime, SegmentId, SegmentInfo, SegmentRot, SystemClock, TornTail, WalMetrics,
 };
 #[doc(hidden)]
 pub use recovery::steady::steady;

@@ -50,7 +50,7 @@ pub use recovery::reader::Reader;
 pub use recovery::verify::{VerifyReport, verify};
 pub use runtime::faults::SegmentRot;
 pub use runtime::foreign::guarded;
-pub use runtime::worker::{Clock, EndedMachine, Machine, ManualClock, Runtime, Step, Worker};
+pub use runtime::worker::{Clock, EndedMachine, Machine, ManualClock, Runtime, Step, SystemClock, Worker};
 pub use scan::scanned::{Loss, Scanned};
 pub use scan::verdict::{Evidence, Header, Verdict};
 pub use segments::footer::FooterParts;

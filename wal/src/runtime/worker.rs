@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -29,7 +29,7 @@ pub enum Runtime {
 impl Runtime {
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         match self {
-            Self::Threads => Arc::new(SystemClock(Instant::now())),
+            Self::Threads => Arc::new(SystemClock::default()),
             Self::Manual(clock) => Arc::clone(clock),
         }
     }
@@ -44,14 +44,27 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// Time since an arbitrary start; monotonic.
     fn now(&self) -> Duration;
 
+    /// The wall clock: time since the unix epoch, zero before it. It may be set, forward and back. The log does not
+    /// use it.
+    fn unix(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// A number that is unique with high probability, over calls, processes and machines.
     fn nonce(&self) -> u64 {
         RandomState::new().hash_one(Instant::now())
     }
 }
 
-#[derive(Debug)]
-struct SystemClock(Instant);
+/// The clocks of the system. Its monotonic time begins when it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock(Instant);
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
 
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
@@ -59,30 +72,43 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only by [`ManualClock::advance`], and whose nonces follow from a seed.
+/// A clock that moves only by [`ManualClock::advance`] and [`ManualClock::set_unix`], and whose nonces follow from a
+/// seed.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now_us: AtomicU64,
+    unix_us: AtomicU64,
     nonces: AtomicU64,
 }
 
 impl ManualClock {
-    /// A clock at zero.
+    /// A clock at zero, the unix epoch.
     pub fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { now_us: AtomicU64::new(0), nonces: AtomicU64::new(seed) })
+        Arc::new(Self { nonces: AtomicU64::new(seed), ..Self::default() })
     }
 
-    /// Moves the time forward.
+    /// Moves the time forward, that of the wall clock too.
     pub fn advance(&self, by: Duration) {
-        let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
-        let later = |now: u64| Some(now.saturating_add(by_us));
-        let _before = self.now_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        let by_us = whole_us(by);
+        let later = |time: u64| Some(time.saturating_add(by_us));
+        for time in [&self.now_us, &self.unix_us] {
+            let _before = time.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+        }
+    }
+
+    /// Sets the wall clock, forward or back, in whole microseconds. Monotonic time stays.
+    pub fn set_unix(&self, unix: Duration) {
+        self.unix_us.store(whole_us(unix), Ordering::Relaxed);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Duration {
         Duration::from_micros(self.now_us.load(Ordering::Relaxed))
+    }
+
+    fn unix(&self) -> Duration {
+        Duration::from_micros(self.unix_us.load(Ordering::Relaxed))
     }
 
     fn nonce(&self) -> u64 {
@@ -96,7 +122,11 @@ impl Clock for ManualClock {
 
 /// A time in microseconds; never 0, which means no time.
 pub(crate) fn us(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
+    whole_us(time).max(1)
+}
+
+fn whole_us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A piece of background work that is done in steps.
@@ -290,5 +320,31 @@ fn sooner(one: Step, other: Step) -> Step {
         (Step::At(a), Step::At(b)) => Step::At(a.min(b)),
         (Step::At(time), _) | (_, Step::At(time)) => Step::At(time),
         _ => Step::Parked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_is_set_and_monotonic_time_is_not() {
+        let clock = ManualClock::new(1);
+        clock.advance(Duration::from_millis(5));
+        assert_eq!((clock.now(), clock.unix()), (Duration::from_millis(5), Duration::from_millis(5)));
+        clock.set_unix(Duration::from_secs(1_764_504_000));
+        clock.advance(Duration::from_millis(5));
+        assert_eq!((clock.now(), clock.unix()), (Duration::from_millis(10), Duration::from_millis(1_764_504_000_005)));
+        clock.set_unix(Duration::ZERO);
+        assert_eq!((clock.now(), clock.unix()), (Duration::from_millis(10), Duration::ZERO));
+    }
+
+    #[test]
+    fn the_clocks_of_the_system_run() {
+        let clock = SystemClock::default();
+        let before = clock.now();
+        assert!(clock.now() >= before);
+        assert!(clock.unix() > Duration::from_secs(1_700_000_000));
+        assert_ne!(clock.nonce(), clock.nonce());
     }
 }
