@@ -1,13 +1,11 @@
 //! `Commit`: a transaction on its way to the disk.
 
 use std::{
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use event_listener::{EventListener, Listener};
 use logboom::Ticket;
 use logboom_logtail_core::{Timestamp, log::LogEvent};
 
@@ -23,20 +21,13 @@ use crate::{
 pub struct Commit {
     shared: Arc<Shared>,
     timestamp: Timestamp,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Logged(Ticket),
-    /// The record is another transaction's, or there is none: readers will reach the timestamp, or have.
-    Awaited(Option<EventListener>),
-    Ended,
+    /// Ends when the record is durable; `None` once readers see it.
+    ticket: Option<Ticket>,
 }
 
 impl Commit {
     pub(crate) fn new(shared: Arc<Shared>, timestamp: Timestamp, ticket: Option<Ticket>) -> Self {
-        Self { shared, timestamp, state: ticket.map_or(State::Awaited(None), State::Logged) }
+        Self { shared, timestamp, ticket }
     }
 
     /// The timestamp at which the transaction commits.
@@ -49,30 +40,9 @@ impl Commit {
     /// # Errors
     /// [`Error::Unknown`] where the engine failed before the record was durable.
     pub fn wait(mut self) -> Result<Timestamp> {
-        match mem::replace(&mut self.state, State::Ended) {
-            State::Logged(ticket) => self.end(ticket.wait()),
-            State::Awaited(_) => {
-                while let Some(listener) = self.shared.listen_for(self.timestamp)? {
-                    listener.wait();
-                }
-                Ok(self.timestamp)
-            }
-            State::Ended => Ok(self.timestamp),
-        }
-    }
-
-    fn poll_published(&mut self, context: &mut Context<'_>) -> Poll<Result<Timestamp>> {
-        loop {
-            if let State::Awaited(Some(listener)) = &mut self.state {
-                ready!(Pin::new(listener).poll(context));
-            }
-            match self.shared.listen_for(self.timestamp) {
-                Ok(Some(listener)) => self.state = State::Awaited(Some(listener)),
-                ended => {
-                    self.state = State::Ended;
-                    return Poll::Ready(ended.map(|_| self.timestamp));
-                }
-            }
+        match self.ticket.take() {
+            Some(ticket) => self.end(ticket.wait()),
+            None => Ok(self.timestamp),
         }
     }
 
@@ -95,24 +65,17 @@ impl Future for Commit {
     type Output = Result<Timestamp>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Timestamp>> {
-        match &mut self.state {
-            State::Logged(ticket) => match Pin::new(ticket).poll(context) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(outcome) => {
-                    self.state = State::Ended;
-                    Poll::Ready(self.end(outcome))
-                }
-            },
-            State::Awaited(_) => self.poll_published(context),
-            State::Ended => Poll::Ready(Ok(self.timestamp)),
-        }
+        let Some(ticket) = &mut self.ticket else { return Poll::Ready(Ok(self.timestamp)) };
+        let outcome = ready!(Pin::new(ticket).poll(context));
+        self.ticket = None;
+        Poll::Ready(self.end(outcome))
     }
 }
 
 impl Drop for Commit {
     fn drop(&mut self) {
         // Nobody waits for it, but readers do.
-        if let State::Logged(ticket) = mem::replace(&mut self.state, State::Ended) {
+        if let Some(ticket) = self.ticket.take() {
             self.shared.publish_at(ticket);
         }
     }

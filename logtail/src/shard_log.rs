@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use logboom::{Durability, Engine, EntryId, Shard, ShardId, Ticket};
-use logboom_logtail_core::log::{Log, Refusal};
+use logboom_logtail_core::{
+    log::{Log, Refusal},
+    record::{self, Position},
+};
 
 /// What an entry takes in its batch besides its payload, with some to spare.
 const ENTRY_OVERHEAD_BYTES: u64 = 256;
@@ -19,11 +22,27 @@ pub(crate) struct ShardLog {
 }
 
 impl ShardLog {
-    /// The log of a writer of epoch `term`, behind the entries that the shard has.
-    pub(crate) fn new(engine: &Engine, shard: ShardId, term: u64) -> Self {
-        let shard = engine.shard(shard);
-        let next = AtomicU64::new(shard.next().unwrap_or(1));
-        Self { engine: engine.clone(), shard, next, term }
+    /// The log of a writer of epoch `term`, which has read the shard's entries below `next`. The shard refuses its
+    /// records where it has others by then.
+    pub(crate) fn new(engine: &Engine, shard: ShardId, term: u64, next: u64) -> Self {
+        Self { engine: engine.clone(), shard: engine.shard(shard), next: AtomicU64::new(next), term }
+    }
+
+    /// Ends the epoch of a writer that still appends, by the record of one that has no other records: that writer's
+    /// next index is taken then, and it is refused from there on.
+    pub(crate) fn fence(engine: &Engine, shard: ShardId, nonce: u64) -> Result<(), Refusal<logboom::Error>> {
+        loop {
+            let entries = engine.shard(shard);
+            let next = entries.next().unwrap_or(1);
+            let epoch = next.checked_sub(1).and_then(|last| entries.term(last).ok()).unwrap_or(0).saturating_add(1);
+            let record = record::epoch(Position { epoch, sequence: 0 }, nonce);
+            let log = Self::new(engine, shard, epoch, next);
+            match log.propose(&record) {
+                Err(Refusal::Stopped(logboom::Error::Gap { .. })) => {}
+                Err(Refusal::Busy) => log.wait_for_room().map_err(Refusal::Stopped)?,
+                fenced => return fenced.map(drop),
+            }
+        }
     }
 
     /// The last index that is durable; 0 where none is.
@@ -33,7 +52,12 @@ impl ShardLog {
 
     /// Waits until all that is proposed is durable, and so the log has room.
     pub(crate) fn wait_for_room(&self) -> logboom::Result<()> {
-        self.engine.barrier()?.wait()
+        self.barrier()?.wait()
+    }
+
+    /// Ends when all that is proposed is durable.
+    pub(crate) fn barrier(&self) -> logboom::Result<Ticket> {
+        self.engine.barrier()
     }
 }
 

@@ -1,12 +1,8 @@
 //! `Shared`: the writer, its log, and what waits for both.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
-use event_listener::{Event, EventListener, Listener};
-use logboom::Ticket;
+use logboom::{Clock, Ticket};
 use logboom_logtail_core::{
     Timestamp,
     log::{LogEvent, Refusal},
@@ -28,19 +24,24 @@ pub(crate) struct Shared {
     pub(crate) log: ShardLog,
     pub(crate) state: Arc<State>,
     writer: Mutex<Writer>,
-    /// Something was published, or the writer stopped.
-    published: Event,
+    clock: Arc<dyn Clock>,
 }
 
 impl Shared {
-    pub(crate) fn new(log: ShardLog, writer: Writer) -> Arc<Self> {
+    pub(crate) fn new(log: ShardLog, writer: Writer, clock: Arc<dyn Clock>) -> Arc<Self> {
         let state = Arc::clone(writer.state());
-        Arc::new(Self { log, state, writer: Mutex::new(writer), published: Event::new() })
+        Arc::new(Self { log, state, writer: Mutex::new(writer), clock })
     }
 
     /// Logs the writer's epoch, and waits until it serves.
-    pub(crate) fn begin(self: &Arc<Self>) -> Result<()> {
-        let ticket = self.writer.lock().begin(&self.log)?;
+    pub(crate) fn begin(&self) -> Result<()> {
+        let ticket = loop {
+            let begun = self.writer.lock().begin(&self.log);
+            match begun {
+                Err(Refusal::Busy) => self.log.wait_for_room().map_err(Error::Log)?,
+                begun => break begun?,
+            }
+        };
         ticket.wait().map_err(Error::Log)?;
         self.publish(None);
         Ok(())
@@ -53,7 +54,7 @@ impl Shared {
         record: &mut CommitBuilder<'_>,
     ) -> Result<Outcome<Ticket>> {
         loop {
-            let unix = unix();
+            let unix = self.clock.unix();
             let mut writer = self.writer.lock();
             let bound = writer.raise_bound(&self.log, unix);
             let outcome = writer.commit(&self.log, workspace, record, unix);
@@ -61,13 +62,32 @@ impl Shared {
             let bound = bound.map(|ticket| ticket.map(|ticket| self.publish_at(ticket)));
             match (outcome, bound) {
                 (Err(CommitError::Log(Refusal::Busy)), _) | (Err(CommitError::Clock(_)), Err(Refusal::Busy)) => {
-                    self.log.wait_for_room().map_err(Error::Log)?;
+                    self.settle()?;
                 }
                 (Err(CommitError::Clock(_)), Err(refusal)) => return Err(refusal.into()),
-                (Err(CommitError::Clock(_)), Ok(_)) => self.wait_for_bound(unix)?,
+                // The record of the higher bound is in the log, proposed here or for another transaction. There is no
+                // bound above the last timestamp.
+                (Err(CommitError::Clock(reached)), Ok(_)) if reached.bound < Timestamp::MAX => self.settle()?,
                 (outcome, _) => return Ok(outcome?),
             }
         }
+    }
+
+    /// Waits until all that was proposed before is durable, and publishes it. With an engine that is driven by hand,
+    /// this drives it.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.log.wait_for_room().map_err(Error::Log)?;
+        self.publish(None);
+        Ok(())
+    }
+
+    /// Ends when readers can see `timestamp`, whose record is in the log; `None` if they can now.
+    pub(crate) fn ticket_of(&self, timestamp: Timestamp) -> Result<Option<Ticket>> {
+        self.publish(None);
+        if self.state.watermark() >= timestamp {
+            return Ok(None);
+        }
+        self.log.barrier().map(Some).map_err(Error::Log)
     }
 
     /// Publishes what is durable when `ticket` ends. Not under the writer's lock: that may be now.
@@ -84,21 +104,6 @@ impl Shared {
         if let Some(end) = end {
             writer.log_event(end);
         }
-        drop(writer);
-        self.published.notify(usize::MAX);
-    }
-
-    /// `None` once readers see all up to `timestamp`, and before that what to wait for until asking again.
-    pub(crate) fn listen_for(&self, timestamp: Timestamp) -> Result<Option<EventListener>> {
-        // Listening begins before the check, so that nothing is published in between.
-        let listener = self.published.listen();
-        if self.state.watermark() >= timestamp {
-            return Ok(None);
-        }
-        match self.writer.lock().stopped() {
-            Some(stopped) => Err(Error::Stopped(stopped.clone())),
-            None => Ok(Some(listener)),
-        }
     }
 
     /// A number for a database or a table.
@@ -107,25 +112,6 @@ impl Shared {
     }
 
     pub(crate) fn drift(&self) -> Duration {
-        self.writer.lock().drift(unix())
+        self.writer.lock().drift(self.clock.unix())
     }
-
-    /// Waits until something is published, if the clock may not go on from `unix` before.
-    fn wait_for_bound(&self, unix: Duration) -> Result<()> {
-        let listener = self.published.listen();
-        let writer = self.writer.lock();
-        if let Some(stopped) = writer.stopped() {
-            return Err(Error::Stopped(stopped.clone()));
-        }
-        if !writer.has_bound(unix) {
-            drop(writer);
-            listener.wait();
-        }
-        Ok(())
-    }
-}
-
-/// The wall clock.
-fn unix() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,16 +1,12 @@
 //! `Tail`: tables on a shard.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
-use logboom::{Engine, ShardId};
+use logboom::{Clock, Engine, Shard, ShardId, SystemClock};
 use logboom_logtail_core::{
     DatabaseId, TableId, Timestamp,
     catalog::{Catalog, Change, NewTable},
-    recovery::Recovery,
+    recovery::{Recovered, Recovery},
     scan::{MemoryScan, Projection},
     transaction::Workspace,
     writer::Writer,
@@ -38,7 +34,11 @@ pub struct Tail {
 /// Options of a [`Tail`]. Fields are assigned after [`default`](Default::default).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct Options {}
+pub struct Options {
+    /// The clock whose wall clock the timestamps follow, and whose nonces tell openings apart; `None` for those of the
+    /// system.
+    pub clock: Option<Arc<dyn Clock>>,
+}
 
 impl Tail {
     /// Opens the tail in a shard, which is empty or holds one. Reads the shard's entries, and returns when a record of
@@ -47,19 +47,22 @@ impl Tail {
     /// # Errors
     /// [`Error::Read`], [`Error::Recovery`], and [`Error::Log`].
     pub fn open(engine: &Engine, shard: ShardId, options: Options) -> Result<Self> {
-        let Options {} = options;
-        let entries = engine.shard(shard);
-        let mut recovery = Recovery::default();
-        let (mut next, end) = (entries.first().unwrap_or(1), entries.next().unwrap_or(1));
-        while next < end {
-            for entry in &entries.entries(next..end, READ_BYTES)? {
-                recovery.record(entry.index, entry.payload)?;
-                next = entry.index + 1;
-            }
+        let Options { clock } = options;
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
+        let mut opened = Self::take_over(engine, shard, &clock);
+        while let Err(Error::Log(logboom::Error::Gap { .. })) = opened {
+            // The writer before this one appended while the entries were read.
+            ShardLog::fence(engine, shard, clock.nonce())?;
+            opened = Self::take_over(engine, shard, &clock);
         }
-        let writer = Writer::new(recovery.finish(), RandomState::new().hash_one(SystemTime::now()));
-        let log = ShardLog::new(engine, shard, writer.epoch());
-        let shared = Shared::new(log, writer);
+        opened
+    }
+
+    fn take_over(engine: &Engine, shard: ShardId, clock: &Arc<dyn Clock>) -> Result<Self> {
+        let (recovered, next) = read(&engine.shard(shard))?;
+        let writer = Writer::new(recovered, clock.nonce());
+        let log = ShardLog::new(engine, shard, writer.epoch(), next);
+        let shared = Shared::new(log, writer, Arc::clone(clock));
         shared.begin()?;
         Ok(Self { shared })
     }
@@ -130,8 +133,8 @@ impl Tail {
             let edit = catalog.plan(change, number)?;
             let workspace = Workspace::of_edit(snapshot, catalog, &edit)?;
             match Transaction::new(Arc::clone(&self.shared), workspace).commit() {
-                // Somebody else changed the catalog: look at it again.
-                Err(Error::SchemaChanged(_) | Error::Conflict { .. }) => {}
+                // Somebody else changed the catalog, perhaps in a transaction that readers do not see yet.
+                Err(Error::SchemaChanged(_) | Error::Conflict { .. }) => self.shared.settle()?,
                 outcome => return outcome.map(|_| number),
             }
         }
@@ -163,13 +166,24 @@ impl Tail {
     /// # Errors
     /// [`Error::Log`] where the engine failed.
     pub fn close(self) -> Result<()> {
-        self.shared.log.wait_for_room().map_err(Error::Log)?;
-        self.shared.publish(None);
-        Ok(())
+        self.shared.settle()
     }
 
     fn check_not_future(&self, timestamp: Timestamp) -> Result<()> {
         let watermark = self.watermark();
         if timestamp > watermark { Err(Error::Future { timestamp, watermark }) } else { Ok(()) }
     }
+}
+
+/// What the shard's entries come to, and the index behind them.
+fn read(shard: &Shard) -> Result<(Recovered, u64)> {
+    let mut recovery = Recovery::default();
+    let (mut next, end) = (shard.first().unwrap_or(1), shard.next().unwrap_or(1));
+    while next < end {
+        for entry in &shard.entries(next..end, READ_BYTES)? {
+            recovery.record(entry.index, entry.payload)?;
+            next = entry.index + 1;
+        }
+    }
+    Ok((recovery.finish(), next))
 }

@@ -97,11 +97,12 @@ impl Transaction {
         let arena = Arena::take();
         let mut record = self.workspace.encode(&arena.0)?;
         let outcome = self.shared.commit(&self.workspace, &mut record)?;
-        Ok(match outcome {
-            Outcome::Proposed { timestamp, ticket, .. } => Commit::new(self.shared, timestamp, Some(ticket)),
-            Outcome::Repeated { timestamp } => Commit::new(self.shared, timestamp, None),
-            Outcome::Empty => Commit::new(self.shared, self.workspace.snapshot(), None),
-        })
+        let (timestamp, ticket) = match outcome {
+            Outcome::Proposed { timestamp, ticket, .. } => (timestamp, Some(ticket)),
+            Outcome::Repeated { timestamp } => (timestamp, self.shared.ticket_of(timestamp)?),
+            Outcome::Empty => (self.workspace.snapshot(), None),
+        };
+        Ok(Commit::new(self.shared, timestamp, ticket))
     }
 
     /// Drops the transaction, which so has no effect.

@@ -63,11 +63,6 @@ impl HybridClock {
         Ok(next)
     }
 
-    /// Whether [`HybridClock::next`] gives a timestamp at `unix`.
-    pub fn has_bound(&self, unix: Duration) -> bool {
-        self.last.next().is_some_and(|next| next.max(Timestamp::from_unix(unix)) <= self.bound)
-    }
-
     /// The last timestamp that was given, or the bound that the clock was recovered with.
     pub fn last(&self) -> Timestamp {
         self.last

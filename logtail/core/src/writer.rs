@@ -216,11 +216,6 @@ impl Writer {
         self.stopped.as_ref()
     }
 
-    /// Whether the clock's bound is above `unix`, so that a commit at that time does not wait for a higher one.
-    pub fn has_bound(&self, unix: Duration) -> bool {
-        self.clock.has_bound(unix)
-    }
-
     /// How far timestamps are ahead of the wall clock ([`HybridClock::drift`]).
     pub fn drift(&self, unix: Duration) -> Duration {
         self.clock.drift(unix)
