@@ -66,7 +66,7 @@ impl Transaction {
     }
 
     /// Deletes rows of a table without a key, by the places that a scan at the snapshot gave
-    /// ([`Projection::row_ids`](crate::Projection::row_ids)).
+    /// ([`Projection::row_ids`](crate::Projection::row_ids)). One that is named again is deleted already.
     ///
     /// # Errors
     /// As [`Transaction::insert`].

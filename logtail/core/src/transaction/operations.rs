@@ -7,6 +7,7 @@ use arrow_buffer::BooleanBuffer;
 use arrow_schema::ArrowError;
 use arrow_select::filter::FilterBuilder;
 use bumpalo::{Bump, collections::Vec as BumpVec};
+use hashbrown::HashSet;
 
 use super::error::OperationError;
 use crate::{
@@ -33,6 +34,8 @@ pub struct Operations {
     found: Vec<Option<RowId>>,
     /// By operation: whether it is the last one on its key.
     last: Vec<bool>,
+    /// The rows that are deleted by their ids.
+    deleted: HashSet<RowId>,
 }
 
 #[derive(Debug)]
@@ -69,7 +72,7 @@ impl Operations {
     pub(super) fn new(schema: Arc<TableSchema>) -> Self {
         let keys = schema.key_columns().map_or_else(Keys::default, |key| key.no_keys());
         let (batches, found, last) = (Vec::new(), Vec::new(), Vec::new());
-        Self { schema, batches, keys, newest: KeyIndex::new(1), found, last }
+        Self { schema, batches, keys, newest: KeyIndex::new(1), found, last, deleted: HashSet::new() }
     }
 
     /// The table, at the transaction's snapshot.
@@ -110,9 +113,11 @@ impl Operations {
             return Err(OperationError::HasKey(self.schema.id()));
         }
         let first = self.operations();
+        // A row can be deleted once.
+        let rows: Vec<RowId> = rows.iter().copied().filter(|row| self.deleted.insert(*row)).collect();
         self.add(Kind::DeleteRows, Vec::new(), rows.len())?;
         for (found, row) in self.found.iter_mut().skip(first as usize).zip(rows) {
-            *found = Some(*row);
+            *found = Some(row);
         }
         Ok(())
     }

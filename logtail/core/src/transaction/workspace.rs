@@ -113,7 +113,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Deletes rows of a table without a key, by the ids that a scan at this snapshot gave.
+    /// Deletes rows of a table without a key, by the ids that a scan at this snapshot gave. One that is named again is
+    /// deleted already.
     ///
     /// # Errors
     /// [`OperationError`]; all are deleted, or none.

@@ -120,6 +120,23 @@ fn rows_without_a_key_are_deleted_by_their_places() {
 }
 
 #[test]
+fn a_row_that_is_named_twice_is_deleted_once() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("events", false);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 1), row(2, 2), row(3, 3)])).unwrap();
+    tail.commit(workspace).unwrap();
+    let places: Vec<_> = tail.places(table, tail.now()).into_iter().map(|(place, _)| place).collect();
+    let mut workspace = tail.begin();
+    workspace.delete_rows(table, &[places[0], places[1], places[0]]).unwrap();
+    workspace.delete_rows(table, &[places[1]]).unwrap();
+    tail.commit(workspace).unwrap();
+    assert_eq!(tail.rows(table, tail.now()), [row(3, 3)]);
+    let tail = tail.reopen(NOON);
+    assert_eq!(tail.rows(table, tail.now()), [row(3, 3)]);
+}
+
+#[test]
 fn a_batch_larger_than_a_chunk_is_scanned_in_batches() {
     let mut tail = Tail::new();
     let table = tail.create_table("events", false);
