@@ -28,6 +28,8 @@ pub struct Footer {
     checksums: Checksums,
     /// The positions of the columns by their ids.
     columns: HashMap<ColumnId, usize>,
+    /// The leaves of each column.
+    leaves: Vec<Range<usize>>,
     /// The blocks of each row group.
     groups: Vec<Range<usize>>,
     /// The rows of each block: positions in the object.
@@ -66,6 +68,7 @@ impl Footer {
             object: meta.id,
             bytes: meta.bytes,
             columns: roots.filter_map(|(at, field)| Some((column_id(field)?, at))).collect(),
+            leaves: leaves(&arrow),
             groups: groups(&checksums),
             blocks: meta.blocks.iter().map(|block| block.row_range()).collect(),
             arrow,
@@ -144,9 +147,8 @@ impl Footer {
     }
 
     /// The leaves of the column at a position.
-    pub(crate) fn leaves(&self, column: usize) -> impl Iterator<Item = usize> + '_ {
-        let parquet = self.arrow.parquet_schema();
-        (0..parquet.num_columns()).filter(move |leaf| parquet.get_column_root_idx(*leaf) == column)
+    pub(crate) fn leaves(&self, column: usize) -> Range<usize> {
+        self.leaves.get(column).cloned().unwrap_or_default()
     }
 
     /// The path of a leaf.
@@ -214,6 +216,18 @@ fn decode(object_bytes: u64, range: Range<u64>, bytes: Bytes) -> Result<ParquetM
         DecodeResult::Data(parquet) => Ok(parquet),
         DecodeResult::NeedsData(_) | DecodeResult::Finished => Err(absent()),
     }
+}
+
+/// The leaves of each column.
+fn leaves(arrow: &ArrowReaderMetadata) -> Vec<Range<usize>> {
+    let parquet = arrow.parquet_schema();
+    let mut leaves = vec![0..0; arrow.schema().fields().len()];
+    for leaf in 0..parquet.num_columns() {
+        if let Some(own) = leaves.get_mut(parquet.get_column_root_idx(leaf)) {
+            *own = if own.end == 0 { leaf..leaf + 1 } else { own.start..leaf + 1 };
+        }
+    }
+    leaves
 }
 
 /// The blocks of each row group.

@@ -11,15 +11,17 @@
 #![forbid(unsafe_code)]
 
 mod checksums;
+mod decoder;
 mod dictionary;
 mod error;
 mod fetched;
 mod footer;
-mod left_out;
+mod kept;
 mod object_schema;
 mod open_block;
 mod options;
 mod page_log;
+mod pages;
 mod projection;
 mod row_group;
 mod run;

@@ -1,90 +1,56 @@
 //! Blocks of a row group that are decoded one after the other.
 
-use std::ops::Range;
+use std::{cell::OnceCell, ops::Range};
 
-use arrow_array::ArrayRef;
-use arrow_schema::ArrowError;
-use parquet::{
-    arrow::{
-        ProjectionMask,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection},
-    },
-    errors::ParquetError,
-};
+use crate::{fetched::joined, footer::Footer};
 
-use logboom_logtail_core::block_meta::BLOCK_ROWS_MAX;
-
-use crate::{
-    fetched::{Fetched, joined},
-    footer::Footer,
-};
-
-/// Blocks of one row group, in their order, and the columns that are decoded of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Blocks of one row group, in their order, and what is decoded of them.
+#[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) group: usize,
-    /// Numbers of blocks.
+    /// Numbers of blocks in the object.
     pub(crate) blocks: Vec<usize>,
-    /// Positions of columns in the object, in its order.
+    /// Positions of the user's columns in the object, in its order.
     pub(crate) columns: Vec<usize>,
+    /// Whether commit timestamps are decoded.
+    pub(crate) commits: bool,
+    /// Whether rows are left out, or may be.
+    pub(crate) leaves_out: bool,
+    ranges: OnceCell<Vec<Range<u64>>>,
 }
 
 impl Run {
-    /// The bytes that decoding takes, in the order of the object.
-    pub(crate) fn ranges(&self, footer: &Footer) -> Vec<Range<u64>> {
-        let first = footer.groups().get(self.group).map_or(0, |blocks| blocks.start);
+    /// A run of one block.
+    pub(crate) fn new(group: usize, block: usize, columns: Vec<usize>, commits: bool, leaves_out: bool) -> Self {
+        Self { group, blocks: vec![block], columns, commits, leaves_out, ranges: OnceCell::new() }
+    }
+
+    /// Whether a block of `other`, which is behind those of this run, may be decoded with them.
+    pub(crate) fn takes(&self, other: &Self) -> bool {
+        self.group == other.group
+            && self.columns == other.columns
+            && self.commits == other.commits
+            && self.leaves_out == other.leaves_out
+    }
+
+    /// The bytes that decoding takes, in the order of the object; asked for when all blocks of the run are there.
+    pub(crate) fn ranges(&self, footer: &Footer) -> &[Range<u64>] {
+        self.ranges.get_or_init(|| self.find_ranges(footer))
+    }
+
+    fn find_ranges(&self, footer: &Footer) -> Vec<Range<u64>> {
+        let commits = self.commits.then(|| footer.commit_column());
         let mut places = Vec::new();
-        for leaf in self.columns.iter().flat_map(|column| footer.leaves(*column)) {
-            let pages = self.blocks.iter().filter_map(|block| footer.page(self.group, leaf, block.checked_sub(first)?));
+        for leaf in self.columns.iter().copied().chain(commits).flat_map(|column| footer.leaves(column)) {
+            let pages =
+                self.blocks.iter().filter_map(|block| footer.page(self.group, leaf, self.within(footer, *block)?));
             places.extend(footer.dictionary(self.group, leaf).into_iter().chain(pages).map(|place| place.bytes));
         }
         joined(places)
     }
 
-    /// What decodes the run from the bytes that were fetched of [`Run::ranges`].
-    pub(crate) fn decoder(&self, footer: &Footer, fetched: Fetched) -> Result<Decoder, ParquetError> {
-        if self.columns.is_empty() {
-            return Ok(Decoder(None));
-        }
-        let mask = ProjectionMask::roots(footer.arrow().parquet_schema(), self.columns.iter().copied());
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(fetched, footer.arrow().clone())
-            .with_row_groups(vec![self.group])
-            .with_projection(mask)
-            .with_batch_size(usize::try_from(BLOCK_ROWS_MAX).unwrap_or(usize::MAX));
-        // All blocks but the last of a row group have the same number of rows, so a batch is a block.
-        let builder = match self.selection(footer) {
-            Some(selection) => builder.with_row_selection(selection),
-            None => builder,
-        };
-        Ok(Decoder(Some(builder.build()?)))
-    }
-
-    /// The rows of the blocks within the row group; `None` for all of them.
-    fn selection(&self, footer: &Footer) -> Option<RowSelection> {
-        let group = footer.groups().get(self.group)?;
-        if group.len() == self.blocks.len() {
-            return None;
-        }
-        let first = footer.block(group.start)?.start;
-        let of = |row: u32| usize::try_from(row.saturating_sub(first)).unwrap_or(usize::MAX);
-        let rows = self.blocks.iter().filter_map(|block| footer.block(*block)).map(|rows| of(rows.start)..of(rows.end));
-        let total = of(footer.block(group.end.checked_sub(1)?)?.end);
-        Some(RowSelection::from_consecutive_ranges(rows, total))
-    }
-}
-
-/// Gives the columns of each block of a run.
-pub(crate) struct Decoder(Option<ParquetRecordBatchReader>);
-
-impl Decoder {
-    /// The columns of the run's next block, which has `rows` rows.
-    pub(crate) fn next(&mut self, rows: usize) -> Result<Vec<ArrayRef>, ArrowError> {
-        let Some(reader) = &mut self.0 else { return Ok(Vec::new()) };
-        let batch =
-            reader.next().unwrap_or_else(|| Err(ArrowError::ParquetError("there are no more rows".to_owned())))?;
-        if batch.num_rows() != rows {
-            return Err(ArrowError::ParquetError(format!("{} rows instead of {rows}", batch.num_rows())));
-        }
-        Ok(batch.columns().to_vec())
+    /// The number of a block within its row group.
+    pub(crate) fn within(&self, footer: &Footer, block: usize) -> Option<usize> {
+        block.checked_sub(footer.groups().get(self.group)?.start)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt, ops::Range, sync::Arc};
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, cast::AsArray, types::Int64Type};
+use arrow_array::{Int64Array, RecordBatch, UInt32Array};
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::Bytes;
 use logboom_logtail_core::{
@@ -12,12 +12,13 @@ use logboom_logtail_core::{
 };
 
 use crate::{
+    decoder::{Decoded, Decoder},
     error::ReadError,
     fetched::{CheckedBytes, Fetched},
     footer::Footer,
-    left_out::Kept,
+    kept::Kept,
     projection::Projection,
-    run::{Decoder, Run},
+    run::Run,
 };
 
 /// What a scan reads.
@@ -93,10 +94,10 @@ pub struct Batch {
 
 /// The run that is being decoded.
 struct Current {
-    columns: Vec<usize>,
+    run: Run,
     decoder: Decoder,
     /// How many of its blocks are left.
-    blocks: usize,
+    left: usize,
 }
 
 impl ScanRequest {
@@ -163,8 +164,8 @@ impl Scan {
             let Some(block) = self.blocks.pop_front() else { return Ok(Step::Done) };
             let batch = self.batch(&block);
             let left = self.current.as_mut().map_or(0, |current| {
-                current.blocks = current.blocks.saturating_sub(1);
-                current.blocks
+                current.left = current.left.saturating_sub(1);
+                current.left
             });
             if left == 0 {
                 self.end_run();
@@ -195,7 +196,7 @@ impl Scan {
     /// The bytes that the rest of the scan needs and does not have, by row group, in the order in which [`Scan::step`]
     /// will ask for them: to fetch ahead.
     pub fn ahead(&self) -> impl Iterator<Item = Vec<Range<u64>>> + '_ {
-        self.runs.iter().map(|run| self.fetched.missing(&run.ranges(&self.footer))).filter(|ranges| !ranges.is_empty())
+        self.runs.iter().map(|run| self.fetched.missing(run.ranges(&self.footer))).filter(|ranges| !ranges.is_empty())
     }
 
     /// Adds a block to the plan.
@@ -203,14 +204,13 @@ impl Scan {
         let number = block.number;
         let group = self.footer.groups().iter().position(|group| group.contains(&number));
         let absent = || ReadError::Absent { object: self.footer.object(), what: "block", number: number as u64 };
-        let group = group.ok_or_else(absent)?;
-        let mut columns = self.projection.positions();
-        if self.commits || meta.high_commit.to_i64() > self.up_to {
-            columns.push(self.footer.commit_column());
-        }
-        match self.runs.back_mut().filter(|run| run.group == group && run.columns == columns) {
-            Some(run) => run.blocks.push(number),
-            None => self.runs.push_back(Run { group, blocks: vec![number], columns }),
+        let may_be_late = meta.high_commit.to_i64() > self.up_to;
+        let leaves_out = may_be_late || !block.left_out.is_empty();
+        let commits = self.commits || may_be_late;
+        let run = Run::new(group.ok_or_else(absent)?, number, self.projection.positions(), commits, leaves_out);
+        match self.runs.back_mut().filter(|last| last.takes(&run)) {
+            Some(last) => last.blocks.push(number),
+            None => self.runs.push_back(run),
         }
         self.blocks.push_back(block);
         Ok(())
@@ -219,18 +219,15 @@ impl Scan {
     /// Begins to decode the next run, if there is one and its bytes are there.
     fn begin_run(&mut self) -> Result<Option<Step>, ReadError> {
         let Some(run) = self.runs.front() else { return Ok(Some(Step::Done)) };
-        let missing = self.fetched.missing(&run.ranges(&self.footer));
+        let missing = self.fetched.missing(run.ranges(&self.footer));
         if !missing.is_empty() {
             return Ok(Some(Step::Need(missing)));
         }
         let Some(run) = self.runs.pop_front() else { return Ok(Some(Step::Done)) };
-        let block = run.blocks.first().copied().unwrap_or(0);
-        let decoder = run.decoder(&self.footer, self.fetched.clone());
-        let decoder = match decoder {
-            Ok(decoder) => decoder,
-            Err(error) => return Err(self.give_up(block, error.into())),
-        };
-        self.current = Some(Current { columns: run.columns, decoder, blocks: run.blocks.len() });
+        match Decoder::new(&run, &self.footer, &self.fetched) {
+            Ok(decoder) => self.current = Some(Current { left: run.blocks.len(), run, decoder }),
+            Err(error) => return Err(self.give_up(run.blocks.first().copied().unwrap_or(0), error.into())),
+        }
         Ok(None)
     }
 
@@ -250,33 +247,21 @@ impl Scan {
 
     /// Decodes the next block of the run; `None` where all of its rows are left out.
     fn batch(&mut self, block: &ScanBlock) -> Result<Option<Batch>, ArrowError> {
-        let missing = || ArrowError::ParquetError("there are no more rows".to_owned());
-        let current = self.current.as_mut().ok_or_else(missing)?;
-        let rows = self.footer.block(block.number).ok_or_else(missing)?;
-        let count = rows.len();
-        let mut decoded = current.decoder.next(count)?;
-        let commits = match current.columns.last() == Some(&self.footer.commit_column()) {
-            true => decoded.pop().map(|column| column.as_primitive_opt::<Int64Type>().cloned().ok_or_else(missing)),
-            false => None,
-        };
-        let commits = commits.transpose()?;
-        let bounded = commits.as_ref().map(|commits| (&commits.values()[..], self.up_to));
-        let kept = Kept::new(&rows, &block.left_out, bounded);
-        let filter = |column: ArrayRef| kept.as_ref().map_or_else(|| Ok(Arc::clone(&column)), |kept| kept.of(&column));
-        let count = kept.as_ref().map_or(count, Kept::rows);
-        if count == 0 {
+        let absent = || ArrowError::ParquetError("there is no such block".to_owned());
+        let Current { run, decoder, .. } = self.current.as_mut().ok_or_else(absent)?;
+        let rows = self.footer.block(block.number).ok_or_else(absent)?;
+        let within = run.within(&self.footer, block.number).ok_or_else(absent)?;
+        let Decoded { kept, columns, commits } =
+            decoder.next(within, Kept::without(&rows, &block.left_out), self.up_to)?;
+        if kept.rows() == 0 {
             return Ok(None);
         }
-        let decoded = decoded.into_iter().map(filter).collect::<Result<Vec<_>, _>>()?;
-        let commits = commits.filter(|_| self.commits).map(|commits| filter(Arc::new(commits))).transpose()?;
-        let positions =
-            self.positions.then(|| filter(Arc::new(UInt32Array::from_iter_values(rows.clone())))).transpose()?;
         Ok(Some(Batch {
             block: block.number,
             first_row: rows.start,
-            rows: self.projection.apply(&current.columns, &decoded, count)?,
-            positions: positions.map(|positions| positions.as_primitive().clone()),
-            commits: commits.map(|commits| commits.as_primitive().clone()),
+            rows: self.projection.apply(&run.columns, &columns, kept.rows())?,
+            positions: self.positions.then(|| kept.positions(rows.start)),
+            commits: commits.filter(|_| self.commits),
         }))
     }
 }
