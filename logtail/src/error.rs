@@ -4,12 +4,15 @@ use logboom::ReadError;
 use logboom_logtail_core::{
     RowId, TableId, Timestamp,
     catalog::CatalogError,
+    key::KeyError,
     log::Refusal,
     recovery::RecoveryError,
     state::Stale,
+    store::StoreError,
     transaction::OperationError,
-    writer::{CommitError, Stopped},
+    writer::{CommitError, FlushError, Stopped},
 };
+use logboom_logtail_objects::OpenError;
 
 /// The result of a call to a log tail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -109,6 +112,33 @@ pub enum Error {
     /// The shard's entries are no log tail, or parts of it are missing.
     #[error("the shard holds no log tail that this version reads")]
     Recovery(#[from] RecoveryError),
+    /// The store cannot be opened, or belongs to another log.
+    #[error("the store of objects cannot be opened")]
+    Open(#[from] OpenError),
+    /// The store did not answer as it should.
+    #[error("the store of objects")]
+    Store(#[from] StoreError),
+    /// An object is damaged: the rows of the block that it names cannot be read. Others can.
+    #[error("an object cannot be read")]
+    Object(#[from] logboom_logtail_blocks::ReadError),
+    /// Rows cannot be written to an object. They stay in memory and in the log.
+    #[error("rows cannot be written to an object")]
+    Write(#[from] logboom_logtail_blocks::WriteError),
+    /// Keys of rows in an object cannot be made.
+    #[error("keys of rows in an object")]
+    Key(#[source] KeyError),
+    /// A memtable cannot be flushed.
+    #[error("a memtable cannot be flushed")]
+    Flush(#[source] Box<FlushError<logboom::Error>>),
+    /// The tail was closed while the call waited.
+    #[error("the tail is closed")]
+    Closed,
+    /// The system has no thread for the flushes.
+    #[error("no thread can be started")]
+    Thread(#[source] std::io::Error),
+    /// An invariant is broken. Please report it.
+    #[error("a bug of Logboom: {0}")]
+    Bug(String),
     /// Arrow cannot make batches of the rows.
     #[error("rows cannot be made into batches")]
     Arrow(#[from] arrow_schema::ArrowError),
@@ -136,6 +166,16 @@ impl From<Refusal<logboom::Error>> for Error {
         match refusal {
             Refusal::Busy => Self::Log(logboom::Error::Busy),
             Refusal::Full(source) | Refusal::Stopped(source) => Self::Log(source),
+        }
+    }
+}
+
+impl From<FlushError<logboom::Error>> for Error {
+    fn from(error: FlushError<logboom::Error>) -> Self {
+        match error {
+            FlushError::Log(refusal) => refusal.into(),
+            FlushError::Stopped(stopped) => Self::Stopped(stopped),
+            other => Self::Flush(Box::new(other)),
         }
     }
 }

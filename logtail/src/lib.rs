@@ -12,11 +12,13 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let mut config = Config::new(dir.path().join("log"));
 //! # config.segment_bytes = 1 << 20;
+//! # let options = Options::new(dir.path().join("objects").to_string_lossy());
 //! # /*
-//! let mut config = Config::new("/var/lib/shop/log");
+//! let config = Config::new("/var/lib/shop/log");
+//! let options = Options::new("/var/lib/shop/objects");
 //! # */
 //! let engine = Engine::open(config)?;
-//! let tail = Tail::open(&engine, ShardId(1), Options::default())?;
+//! let tail = Tail::open(&engine, ShardId(1), options)?;
 //!
 //! let shop = tail.create_database("shop")?;
 //! let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("buyer", DataType::Utf8)];
@@ -31,6 +33,8 @@
 //!
 //! let batches = tail.scan(orders, committed, Projection::default())?.collect::<Result<Vec<_>, _>>()?;
 //! assert_eq!(batches[0].columns(), rows.columns());
+//! tail.flush(orders)?; // on its own after a minute: the rows are in a Parquet file now
+//! assert_eq!(tail.scan(orders, committed, Projection::default())?.count(), 1);
 //! tail.close()?;
 //! # engine.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -39,21 +43,33 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod options;
 mod shard_log;
+mod store;
 mod shared;
+mod lookup;
 mod commit;
 mod transaction;
+mod scan;
+mod encode;
+mod flushing;
+mod flusher;
 mod tail;
 
 pub use commit::Commit;
 pub use error::{Error, Result};
+pub use flushing::{FlushProgress, Flushing};
 pub use logboom_logtail_core::{
     ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
     catalog::{Catalog, CatalogError, Change, Column, NewColumn, NewTable, TableSchema},
-    scan::{BATCH_ROWS, MemoryScan, Projection},
+    flush::FlushPolicy,
+    scan::{BATCH_ROWS, Projection},
     state::Stale,
     transaction::{OperationError, ROWS_MAX},
     writer::Stopped,
 };
-pub use tail::{Options, Tail};
+pub use logboom_logtail_objects::Options as StoreOptions;
+pub use options::{Options, StoreChoice};
+pub use scan::Scan;
+pub use tail::Tail;
 pub use transaction::Transaction;

@@ -29,13 +29,18 @@ impl ShardLog {
     }
 
     /// Ends the epoch of a writer that still appends, by the record of one that has no other records: that writer's
-    /// next index is taken then, and it is refused from there on.
-    pub(crate) fn fence(engine: &Engine, shard: ShardId, nonce: u64) -> Result<(), Refusal<logboom::Error>> {
+    /// next index is taken then, and it is refused from there on. `identity` is the log's.
+    pub(crate) fn fence(
+        engine: &Engine,
+        shard: ShardId,
+        nonce: u64,
+        identity: u64,
+    ) -> Result<(), Refusal<logboom::Error>> {
         loop {
             let entries = engine.shard(shard);
             let next = entries.next().unwrap_or(1);
             let epoch = next.checked_sub(1).and_then(|last| entries.term(last).ok()).unwrap_or(0).saturating_add(1);
-            let record = record::epoch(Position { epoch, sequence: 0 }, nonce);
+            let record = record::epoch(Position { epoch, sequence: 0 }, nonce, identity);
             let log = Self::new(engine, shard, epoch, next);
             match log.propose(&record) {
                 Err(Refusal::Stopped(logboom::Error::Gap { .. })) => {}

@@ -1,21 +1,34 @@
 //! `Shared`: the writer, its log, and what waits for both.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use event_listener::{Event, Listener};
 use logboom::{Clock, Ticket};
 use logboom_logtail_core::{
-    Timestamp,
+    TableId, Timestamp,
+    catalog::is_system,
+    flush::TableMemory,
     log::{LogEvent, Refusal},
     record::CommitBuilder,
     state::State,
+    table::Table,
     transaction::Workspace,
     writer::{CommitError, Outcome, Writer},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     error::{Error, Result},
+    options::Options,
     shard_log::ShardLog,
+    store::Store,
 };
 
 /// What the handles of a tail share.
@@ -23,14 +36,47 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) log: ShardLog,
     pub(crate) state: Arc<State>,
+    pub(crate) store: Store,
+    pub(crate) options: Options,
     writer: Mutex<Writer>,
     clock: Arc<dyn Clock>,
+    /// The bytes that rows take in memory: as of the flusher's last look, and what was committed since.
+    memory_bytes: AtomicUsize,
+    /// The flusher has looked at the memory.
+    memory_seen: Event,
+    /// The last failure of a flush, by table, until one succeeds.
+    failures: Mutex<BTreeMap<TableId, Arc<Error>>>,
 }
 
 impl Shared {
-    pub(crate) fn new(log: ShardLog, writer: Writer, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let state = Arc::clone(writer.state());
-        Arc::new(Self { log, state, writer: Mutex::new(writer), clock })
+    pub(crate) fn new(
+        log: ShardLog,
+        writer: Writer,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            log,
+            state: Arc::clone(writer.state()),
+            store,
+            options,
+            writer: Mutex::new(writer),
+            clock,
+            memory_bytes: AtomicUsize::new(0),
+            memory_seen: Event::new(),
+            failures: Mutex::default(),
+        })
+    }
+
+    /// The writer. Nothing that waits may be done meanwhile.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock()
+    }
+
+    /// The wall clock.
+    pub(crate) fn unix(&self) -> Duration {
+        self.clock.unix()
     }
 
     /// Logs the writer's epoch, and waits until it serves.
@@ -53,8 +99,9 @@ impl Shared {
         workspace: &Workspace,
         record: &mut CommitBuilder<'_>,
     ) -> Result<Outcome<Ticket>> {
+        self.wait_for_memory()?;
         loop {
-            let unix = self.clock.unix();
+            let unix = self.unix();
             let mut writer = self.writer.lock();
             let bound = writer.raise_bound(&self.log, unix);
             let outcome = writer.commit(&self.log, workspace, record, unix);
@@ -68,7 +115,12 @@ impl Shared {
                 // The record of the higher bound is in the log, proposed here or for another transaction. There is no
                 // bound above the last timestamp.
                 (Err(CommitError::Clock(reached)), Ok(_)) if reached.bound < Timestamp::MAX => self.settle()?,
-                (outcome, _) => return Ok(outcome?),
+                (outcome, _) => {
+                    let outcome = outcome?;
+                    // About what the rows take, until the flusher looks again.
+                    self.memory_bytes.fetch_add(record.bytes_max(), Ordering::Relaxed);
+                    return Ok(outcome);
+                }
             }
         }
     }
@@ -106,12 +158,84 @@ impl Shared {
         }
     }
 
+    /// Proposes a higher bound of the clock, if one is due.
+    pub(crate) fn raise_bound(self: &Arc<Self>) {
+        let bound = self.writer.lock().raise_bound(&self.log, self.unix());
+        if let Ok(Some(ticket)) = bound {
+            self.publish_at(ticket);
+        }
+    }
+
+    /// What tables have in memory: those that are to be flushed one day.
+    pub(crate) fn memory(&self) -> Vec<TableMemory> {
+        let now = self.unix();
+        let memory = |table: &Arc<Table>| {
+            let version = table.version();
+            let bytes = version.memtables().iter().map(|memtable| memtable.allocated_bytes()).sum();
+            let oldest = version.memtables().first()?.first_commit();
+            Some(TableMemory { table: table.id(), bytes, age: now.saturating_sub(oldest.unix()) })
+        };
+        let tables = self.state.tables();
+        let memory: Vec<_> = tables.iter().filter(|table| !is_system(table.id())).filter_map(memory).collect();
+        self.memory_bytes.store(memory.iter().map(|table| table.bytes).sum(), Ordering::Relaxed);
+        self.memory_seen.notify(usize::MAX);
+        memory
+    }
+
+    /// The first commit of the oldest memtable of a table.
+    pub(crate) fn oldest_in_memory(&self, table: TableId) -> Option<Timestamp> {
+        Some(self.state.table(table)?.version().memtables().first()?.first_commit())
+    }
+
+    pub(crate) fn last_placed(&self) -> Timestamp {
+        self.writer.lock().last_placed()
+    }
+
+    /// The horizon that the options ask for now.
+    pub(crate) fn horizon_now(&self) -> Timestamp {
+        Timestamp::from_unix(self.unix().saturating_sub(self.options.history))
+    }
+
+    /// Notes how a flush ended.
+    pub(crate) fn flush_ended(&self, table: TableId, outcome: Result<()>) {
+        let mut failures = self.failures.lock();
+        match outcome {
+            Ok(()) => failures.remove(&table),
+            Err(error) => failures.insert(table, Arc::new(error)),
+        };
+    }
+
+    /// The tables whose last flush failed, and why.
+    pub(crate) fn failures(&self) -> Vec<(TableId, Arc<Error>)> {
+        self.failures.lock().iter().map(|(table, error)| (*table, Arc::clone(error))).collect()
+    }
+
+    /// Whether rows take all the memory that they may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.memory_bytes.load(Ordering::Relaxed) >= self.options.memory_bytes_max
+    }
+
+    /// Waits while rows take all the memory that they may: until a flush has moved some. Commits wait here, before they
+    /// have a timestamp: nothing that a flush waits for waits for it.
+    fn wait_for_memory(&self) -> Result<()> {
+        loop {
+            let listener = self.memory_seen.listen();
+            if !self.is_full() {
+                return Ok(());
+            }
+            if let Some(stopped) = self.writer.lock().stopped() {
+                return Err(Error::Stopped(stopped.clone()));
+            }
+            listener.wait();
+        }
+    }
+
     /// A number for a database or a table.
     pub(crate) fn take_number(&self) -> u64 {
         self.writer.lock().take_number()
     }
 
     pub(crate) fn drift(&self) -> Duration {
-        self.writer.lock().drift(self.clock.unix())
+        self.writer.lock().drift(self.unix())
     }
 }

@@ -1,21 +1,28 @@
 //! `Tail`: tables on a shard.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
-use logboom::{Clock, Engine, Shard, ShardId, SystemClock};
+use logboom::{Engine, Shard, ShardId, SystemClock};
 use logboom_logtail_core::{
     DatabaseId, TableId, Timestamp,
     catalog::{Catalog, Change, NewTable},
     recovery::{Recovered, Recovery},
-    scan::{MemoryScan, Projection},
+    scan::Projection,
+    store::StoreHealth,
+    table::Version,
     transaction::Workspace,
     writer::Writer,
 };
 
 use crate::{
     error::{Error, Result},
+    flusher::{Flusher, flush_all},
+    flushing::Flushing,
+    options::Options,
+    scan::Scan,
     shard_log::ShardLog,
     shared::Shared,
+    store::Store,
     transaction::Transaction,
 };
 
@@ -29,15 +36,8 @@ const READ_BYTES: u64 = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct Tail {
     shared: Arc<Shared>,
-}
-
-/// Options of a [`Tail`]. Fields are assigned after [`default`](Default::default).
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Options {
-    /// The clock whose wall clock the timestamps follow, and whose nonces tell openings apart; `None` for those of the
-    /// system.
-    pub clock: Option<Arc<dyn Clock>>,
+    /// `None` without threads.
+    flusher: Arc<Option<Flusher>>,
 }
 
 impl Tail {
@@ -47,24 +47,25 @@ impl Tail {
     /// # Errors
     /// [`Error::Read`], [`Error::Recovery`], and [`Error::Log`].
     pub fn open(engine: &Engine, shard: ShardId, options: Options) -> Result<Self> {
-        let Options { clock } = options;
-        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
-        let mut opened = Self::take_over(engine, shard, &clock);
-        while let Err(Error::Log(logboom::Error::Gap { .. })) = opened {
-            // The writer before this one appended while the entries were read.
-            ShardLog::fence(engine, shard, clock.nonce())?;
-            opened = Self::take_over(engine, shard, &clock);
-        }
-        opened
-    }
-
-    fn take_over(engine: &Engine, shard: ShardId, clock: &Arc<dyn Clock>) -> Result<Self> {
-        let (recovered, next) = read(&engine.shard(shard))?;
-        let writer = Writer::new(recovered, clock.nonce());
-        let log = ShardLog::new(engine, shard, writer.epoch(), next);
-        let shared = Shared::new(log, writer, Arc::clone(clock));
-        shared.begin()?;
-        Ok(Self { shared })
+        let clock = options.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::default()));
+        let shared = loop {
+            let (recovered, next) = read(&engine.shard(shard))?;
+            let writer = Writer::new(recovered, clock.nonce());
+            let identity = writer.identity();
+            let log = ShardLog::new(engine, shard, writer.epoch(), next);
+            let store = Store::open(&options, &identity.to_le_bytes())?;
+            let opened = Shared::new(log, writer, store, Arc::clone(&clock), options.clone());
+            match opened.begin() {
+                // The writer before this one appended while the entries were read.
+                Err(Error::Log(logboom::Error::Gap { .. })) => {
+                    ShardLog::fence(engine, shard, clock.nonce(), identity)?;
+                }
+                begun => break begun.map(|()| opened)?,
+            }
+        };
+        let flusher = if options.threads { Some(Flusher::start(Arc::clone(&shared))?) } else { None };
+        let flusher = Arc::new(flusher);
+        Ok(Self { shared, flusher })
     }
 
     /// Begins a transaction at the watermark.
@@ -144,15 +145,56 @@ impl Tail {
     ///
     /// # Errors
     /// [`Error::NoTable`], [`Error::Stale`] below the horizon, [`Error::Future`] above the watermark.
-    pub fn scan(&self, table: TableId, timestamp: Timestamp, projection: Projection) -> Result<MemoryScan> {
-        let catalog = self.catalog(timestamp)?;
-        let missing = Error::NoTable { table, timestamp };
+    pub fn scan(&self, table: TableId, timestamp: Timestamp, projection: Projection) -> Result<Scan> {
+        self.check_not_future(timestamp)?;
+        let snapshot = self.shared.state.open_at(timestamp)?;
+        let catalog = self.shared.state.catalog_of(&snapshot);
         let (Some(schema), Some(rows)) = (catalog.table(table), self.shared.state.table(table)) else {
-            return Err(missing);
+            return Err(Error::NoTable { table, timestamp });
         };
-        let scan = MemoryScan::new(&rows.version(), schema, timestamp, projection);
-        self.shared.state.check(timestamp)?;
-        Ok(scan)
+        Ok(Scan::new(Arc::clone(&self.shared), snapshot, &rows.version(), schema, projection))
+    }
+
+    /// Moves the rows that a table has in memory to objects, and waits for it. Tables are flushed on their own as
+    /// [`Options::flush`] says; this is for those who cannot wait.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Write`], [`Error::Flush`], [`Error::Log`], [`Error::Stopped`] and [`Error::Closed`]:
+    /// the rows stay in memory then.
+    pub fn flush(&self, table: TableId) -> Result<()> {
+        match self.flusher.as_ref() {
+            Some(flusher) => flusher.flush(table),
+            None => flush_all(&self.shared, table, || {
+                thread::yield_now();
+                true
+            }),
+        }
+    }
+
+    /// Begins a flush that the caller carries out, step by step. `None` where the table has nothing in memory, or is
+    /// being flushed.
+    pub fn begin_flush(&self, table: TableId) -> Option<Flushing> {
+        Flushing::begin(&self.shared, table)
+    }
+
+    /// The tables whose last flush failed, and why. They are tried again; their rows stay in memory and in the log.
+    pub fn flush_failures(&self) -> Vec<(TableId, Arc<Error>)> {
+        self.shared.failures()
+    }
+
+    /// Whether commits wait, as rows take all the memory that they may.
+    pub fn is_waiting_for_memory(&self) -> bool {
+        self.shared.is_full()
+    }
+
+    /// What goes wrong with the store now.
+    pub fn store_health(&self) -> StoreHealth {
+        self.shared.store.objects().health()
+    }
+
+    /// Where the rows of a table are: its memtables and objects.
+    pub fn version(&self, table: TableId) -> Option<Arc<Version>> {
+        self.shared.state.table(table).map(|table| table.version())
     }
 
     /// How far timestamps are ahead of the wall clock, as after it was set back. More than some seconds are worth an

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use bumpalo::Bump;
 use logboom_logtail_core::{RowId, TableId, Timestamp, catalog::Catalog, transaction::Workspace, writer::Outcome};
 
-use crate::{commit::Commit, error::Result, shared::Shared};
+use crate::{commit::Commit, error::Result, lookup::find_keys, shared::Shared};
 
 /// A transaction: it reads at its snapshot, and writes all at its commit, or nothing. Dropping it rolls it back.
 ///
@@ -93,7 +93,7 @@ impl Transaction {
     /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Log`](crate::Error::Log) and
     /// [`Error::Stopped`](crate::Error::Stopped); the transaction has no effect then.
     pub fn submit(mut self) -> Result<Commit> {
-        self.find_keys();
+        self.find_keys()?;
         let arena = Arena::take();
         let mut record = self.workspace.encode(&arena.0)?;
         let outcome = self.shared.commit(&self.workspace, &mut record)?;
@@ -109,16 +109,10 @@ impl Transaction {
     pub fn rollback(self) {}
 
     /// Looks the keys up at the snapshot.
-    fn find_keys(&mut self) {
+    fn find_keys(&mut self) -> Result<()> {
         let snapshot = self.workspace.snapshot();
-        for operations in self.workspace.tables_mut() {
-            let Some(table) = self.shared.state.table(operations.schema().id()) else { continue };
-            let version = table.version();
-            operations.find(|key| {
-                let found = version.find_in_memory(key, snapshot)?;
-                found.is_live(snapshot).then_some(found.row)
-            });
-        }
+        let shared = &self.shared;
+        self.workspace.tables_mut().iter_mut().try_for_each(|table| find_keys(shared, table, snapshot))
     }
 }
 

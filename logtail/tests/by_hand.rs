@@ -38,7 +38,8 @@ impl Machine {
     }
 
     fn tail(&self, engine: &Engine) -> Tail {
-        let mut options = Options::default();
+        let mut options = Options::new("memory:");
+        options.threads = false;
         options.clock = Some(Arc::clone(&self.clock) as Arc<dyn Clock>);
         Tail::open(engine, ShardId(1), options).unwrap()
     }

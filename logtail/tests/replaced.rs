@@ -31,7 +31,7 @@ fn what_is_committed_while_another_writer_opens_is_there() {
     config.segment_bytes = 1 << 20;
     let engine = Engine::open(config).unwrap();
     for shard in (1..30).map(ShardId) {
-        let old = Tail::open(&engine, shard, Options::default()).unwrap();
+        let old = Tail::open(&engine, shard, Options::new("memory:")).unwrap();
         let table = create_table(&old, old.create_database("shop").unwrap());
         let (commits_many, has_many) = mpsc::channel();
         let committing = thread::spawn(move || {
@@ -49,7 +49,7 @@ fn what_is_committed_while_another_writer_opens_is_there() {
             commits.into_iter().map(|commit| commit.wait().unwrap()).max().unwrap()
         });
         has_many.recv().unwrap();
-        let new = Tail::open(&engine, shard, Options::default()).unwrap();
+        let new = Tail::open(&engine, shard, Options::new("memory:")).unwrap();
         let last = committing.join().unwrap();
         assert_eq!(new.watermark(), last);
         let committed = insert(&new, table).unwrap().wait().unwrap();

@@ -11,7 +11,7 @@ pub use change::{Change, NewColumn, NewTable};
 pub use error::CatalogError;
 pub use rows::{ColumnRow, DatabaseRow, Edit, TableRow};
 pub use schema::{Column, FIELD_ID, KeyColumns, TableSchema};
-pub use system::{COLUMNS, DATABASES, FIRST_FREE_NUMBER, TABLES};
+pub use system::{COLUMNS, DATABASES, FIRST_FREE_NUMBER, TABLES, is_system};
 
 use std::{
     collections::{BTreeMap, BTreeSet},

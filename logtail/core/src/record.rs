@@ -27,6 +27,8 @@ pub enum Record<'a> {
     Epoch {
         /// A number that no other opening has, also not of a copy of this log: names of objects carry it.
         nonce: u64,
+        /// The log's identity, which all of its epochs state: the nonce of its first opening.
+        identity: u64,
     },
     /// Timestamps up to this one may be given ([`HybridClock`](crate::HybridClock)).
     Bound(Timestamp),
@@ -67,7 +69,7 @@ impl<'a> Record<'a> {
         let kind = reader.byte().ok_or(RecordError::Short)?;
         let position = position(&mut reader).ok_or(RecordError::Short)?;
         let record = match kind {
-            EPOCH => reader.array().map(|nonce| Self::Epoch { nonce: u64::from_le_bytes(nonce) }),
+            EPOCH => epoch_of(&mut reader),
             BOUND => timestamp(&mut reader).map(Self::Bound),
             COMMIT => Commit::read(&mut reader).map(Self::Commit),
             INTENT => Intent::read(&mut reader).map(Self::Intent),
@@ -80,10 +82,11 @@ impl<'a> Record<'a> {
 }
 
 /// The bytes of an epoch's record.
-pub fn epoch(position: Position, nonce: u64) -> Vec<u8> {
+pub fn epoch(position: Position, nonce: u64, identity: u64) -> Vec<u8> {
     let mut out = Vec::new();
     head(&mut out, EPOCH, position);
     out.extend(nonce.to_le_bytes());
+    out.extend(identity.to_le_bytes());
     out
 }
 
@@ -118,6 +121,11 @@ fn head(out: &mut Vec<u8>, kind: u8, position: Position) {
     out.extend([VERSION, kind]);
     varint::put(out, position.epoch);
     varint::put(out, position.sequence);
+}
+
+fn epoch_of<'a>(reader: &mut Reader<'_>) -> Option<Record<'a>> {
+    let (nonce, identity) = (u64::from_le_bytes(reader.array()?), u64::from_le_bytes(reader.array()?));
+    Some(Record::Epoch { nonce, identity })
 }
 
 fn position(reader: &mut Reader<'_>) -> Option<Position> {

@@ -24,6 +24,8 @@ pub struct Recovered {
     pub(crate) bound: Timestamp,
     /// The highest epoch; 0 for a new log.
     pub(crate) epoch: u64,
+    /// The log's identity; `None` for a new log.
+    pub(crate) identity: Option<u64>,
     pub(crate) tail: TailTable,
     pub(crate) clients: Clients,
 }
@@ -83,7 +85,7 @@ impl Recovery {
         }
         self.follow(position, &record)?;
         match record {
-            Record::Epoch { .. } => {}
+            Record::Epoch { identity, .. } => self.recovered.identity = Some(identity),
             Record::Intent(intent) => {
                 let end = intent.objects.iter().map(|object| object.number.saturating_add(1)).max();
                 self.recovered.applier.use_numbers(end.unwrap_or(0));

@@ -70,6 +70,18 @@ impl MemoryScan {
         &self.schema
     }
 
+    /// The schema of the table's columns among them.
+    pub fn columns(&self) -> SchemaRef {
+        let fields = self.schema.fields().iter().take(self.columns.len());
+        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+    }
+
+    /// Leaves out the rest.
+    pub fn end(&mut self) {
+        self.memtables.clear();
+        self.batches.clear();
+    }
+
     fn read(&mut self) -> Result<bool, ArrowError> {
         while let Some(memtable) = self.memtables.front() {
             let memtable = Arc::clone(memtable);

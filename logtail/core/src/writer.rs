@@ -45,6 +45,7 @@ pub struct Writer {
     clock: HybridClock,
     position: Position,
     nonce: u64,
+    identity: u64,
     /// Proposed records that are not committed yet, in their order.
     pending: VecDeque<Pending>,
     tail: TailTable,
@@ -99,7 +100,7 @@ impl Writer {
     /// A writer of a log from which `recovered` was read. It has the next epoch, and `nonce`, a number that no other
     /// opening of this log or of a copy of it has.
     pub fn new(recovered: Recovered, nonce: u64) -> Self {
-        let Recovered { applier, bound, epoch, tail, clients } = recovered;
+        let Recovered { applier, bound, epoch, identity, tail, clients } = recovered;
         let position = Position { epoch: epoch.saturating_add(1), sequence: 0 };
         Self {
             clock: HybridClock::recovered(bound.max(applier.last())),
@@ -107,6 +108,7 @@ impl Writer {
             applier,
             position,
             nonce,
+            identity: identity.unwrap_or(nonce),
             pending: VecDeque::new(),
             tail,
             clients,
@@ -123,7 +125,7 @@ impl Writer {
     /// # Errors
     /// [`Refusal`]; call it again after [`Refusal::Busy`].
     pub fn begin<L: Log>(&mut self, log: &L) -> Result<L::Ticket, Refusal<L::Error>> {
-        let record = record::epoch(self.position, self.nonce);
+        let record = record::epoch(self.position, self.nonce, self.identity);
         self.propose(log, &record, PendingRecord::Epoch)
     }
 
@@ -196,6 +198,11 @@ impl Writer {
         self.applier.state()
     }
 
+    /// The identity of the log: the same at each opening, and in copies of the log.
+    pub fn identity(&self) -> u64 {
+        self.identity
+    }
+
     /// The writer's epoch, which is above those of all writers before it.
     pub fn epoch(&self) -> u64 {
         self.position.epoch
@@ -204,6 +211,11 @@ impl Writer {
     /// The transactions whose records are in the log.
     pub fn tail(&self) -> &TailTable {
         &self.tail
+    }
+
+    /// The timestamp of the last transaction that has its place in the log.
+    pub fn last_placed(&self) -> Timestamp {
+        self.applier.last()
     }
 
     /// Whether the record of the writer's epoch is committed, and the writer has not stopped.

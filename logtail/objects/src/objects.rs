@@ -8,7 +8,7 @@ use std::{
 };
 
 use logboom_logtail_core::store::{
-    Marker, MarkerError, Outcome, QueueOptions, Request, StoreError, StoreErrorKind, StoreHealth,
+    Marker, MarkerError, ObjectStore, Outcome, QueueOptions, Request, StoreError, StoreErrorKind, StoreHealth,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -85,6 +85,16 @@ impl Objects {
     /// The location that was opened.
     pub fn location(&self) -> &str {
         &self.location
+    }
+}
+
+impl ObjectStore for Objects {
+    fn submit(&self, request: Request, done: Box<dyn FnOnce(Outcome) + Send>) {
+        self.shared.submit(request, done);
+    }
+
+    fn health(&self) -> StoreHealth {
+        self.shared.health()
     }
 }
 

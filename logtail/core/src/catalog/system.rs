@@ -27,7 +27,8 @@ pub const COLUMNS: TableId = TableId(4);
 /// The lowest number that a user's database or table may have.
 pub const FIRST_FREE_NUMBER: u64 = 16;
 
-pub(crate) fn is_system(table: TableId) -> bool {
+/// Whether a table is one of the catalog's.
+pub fn is_system(table: TableId) -> bool {
     table.0 < FIRST_FREE_NUMBER
 }
 

@@ -38,7 +38,8 @@ struct Rows {
     open: OpenChunk,
     index: KeyIndex,
     deleted: DeletedRows,
-    /// The timestamp of the last rows.
+    /// The timestamps of the first and the last rows.
+    first: Timestamp,
     last: Timestamp,
 }
 
@@ -68,7 +69,15 @@ impl Memtable {
     pub fn new(id: RowsetId, schema: Arc<TableSchema>) -> Result<Self, TableError> {
         let open = OpenChunk::new(0, &schema)?;
         let (index, deleted) = (KeyIndex::new(INDEX_SHARDS), DeletedRows::default());
-        let rows = Rows { full: Vec::new(), full_bytes: 0, open, index, deleted, last: Timestamp::ZERO };
+        let rows = Rows {
+            full: Vec::new(),
+            full_bytes: 0,
+            open,
+            index,
+            deleted,
+            first: Timestamp::MAX,
+            last: Timestamp::ZERO,
+        };
         Ok(Self { id, schema, rows: RwLock::new(rows) })
     }
 
@@ -105,7 +114,7 @@ impl Memtable {
     pub(crate) fn append(&self, encoded: &[u8], committed: Timestamp) -> Result<Range<u32>, TableError> {
         let mut rows = self.rows.write();
         let added = rows.open.append(encoded, committed, &self.schema)?;
-        rows.last = committed;
+        (rows.first, rows.last) = (rows.first.min(committed), committed);
         if self.schema.key_columns().is_some() {
             rows.add_keys(added.clone());
         }
@@ -131,6 +140,11 @@ impl Memtable {
             rows.close_chunk(&self.schema)?;
         }
         Ok(rows.full.clone())
+    }
+
+    /// The timestamp of the first rows.
+    pub fn first_commit(&self) -> Timestamp {
+        self.rows.read().first
     }
 
     /// The timestamp of the last rows.

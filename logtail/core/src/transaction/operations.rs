@@ -138,6 +138,14 @@ impl Operations {
         found.into_iter().for_each(|(operation, row)| self.set_found(operation, row));
     }
 
+    /// Looks up once more the keys that were not found.
+    pub fn find_more(&mut self, mut find: impl FnMut(&[u8]) -> Option<RowId>) {
+        let missing = |wanted: &KeyToFind<'_>| self.found.get(wanted.operation as usize).copied().flatten().is_none();
+        let found: Vec<_> =
+            self.keys_to_find().filter(missing).map(|wanted| (wanted.operation, find(wanted.key))).collect();
+        found.into_iter().for_each(|(operation, row)| self.set_found(operation, row));
+    }
+
     /// Says which row has the key of `operation` at the snapshot, if any has.
     pub fn set_found(&mut self, operation: u32, row: Option<RowId>) {
         if let Some(found) = self.found.get_mut(operation as usize) {

@@ -1,0 +1,118 @@
+//! Encodes the rows of a flush as objects.
+
+use std::collections::VecDeque;
+
+use logboom_logtail_blocks::{ObjectSpec, ObjectWriter, WriteError, WriteOptions, WrittenObject};
+use logboom_logtail_core::{
+    ObjectId, RowsetId,
+    block_meta::ObjectKind,
+    flush::{EncodeJob, Encoded, SortedBatch},
+};
+
+use crate::error::{Error, Result};
+
+/// Batches whose rows an object may leave to the next one: it takes whole blocks, and learns late that it is full.
+const KEPT_BATCHES: usize = 3;
+
+/// Encodes the rows of `job`. Takes CPU, and memory for the objects' bytes.
+///
+/// # Errors
+/// [`Error::Write`] for rows that objects cannot have.
+pub(crate) fn encode(job: EncodeJob, options: &WriteOptions) -> Result<Encoded> {
+    let EncodeJob { table, first, sort } = job;
+    let schema = sort.schema();
+    let spec = ObjectSpec {
+        id: first,
+        table,
+        schema_version: schema.version(),
+        kind: ObjectKind::Rows,
+        schema: schema.arrow().clone(),
+        key: schema.key().to_vec(),
+        sorted: schema.key_columns().is_some(),
+    };
+    let mut objects = Objects { spec, options, writer: None, given: 0, recent: VecDeque::new(), written: Vec::new() };
+    let mut transfer = sort.run(|batch| Ok::<_, Error>(objects.write(batch)?))?;
+    objects.finish_all()?;
+    let mut first_row = 0;
+    for object in &objects.written {
+        transfer.begin_object(RowsetId(object.meta.id.number), first_row);
+        first_row += object.meta.rows();
+    }
+    let objects = objects.written.into_iter().map(|object| (object.meta, object.bytes)).collect();
+    Ok(Encoded { objects, transfer })
+}
+
+/// Objects that are written one after the other.
+struct Objects<'a> {
+    /// Which object comes next.
+    spec: ObjectSpec,
+    options: &'a WriteOptions,
+    writer: Option<ObjectWriter>,
+    /// The rows that the writer was given.
+    given: usize,
+    /// The last batches that it was given.
+    recent: VecDeque<SortedBatch>,
+    written: Vec<WrittenObject>,
+}
+
+impl Objects<'_> {
+    fn write(&mut self, batch: SortedBatch) -> Result<(), WriteError> {
+        let mut waiting = VecDeque::from([batch]);
+        while let Some(batch) = waiting.pop_front() {
+            if let Some(left) = self.finish_full()? {
+                waiting.push_front(batch);
+                left.into_iter().rev().for_each(|batch| waiting.push_front(batch));
+                continue;
+            }
+            if self.writer.is_none() {
+                self.writer = Some(ObjectWriter::new(self.spec.clone(), self.options.clone())?);
+            }
+            if let Some(writer) = &mut self.writer {
+                writer.write(&batch.rows, &batch.commits)?;
+            }
+            self.given += batch.rows.num_rows();
+            self.recent.push_back(batch);
+            if self.recent.len() > KEPT_BATCHES {
+                self.recent.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all objects.
+    fn finish_all(&mut self) -> Result<(), WriteError> {
+        while self.writer.is_some() {
+            let left = self.finish()?;
+            left.into_iter().try_for_each(|batch| self.write(batch))?;
+        }
+        Ok(())
+    }
+
+    /// Ends an object that is full. Returns the rows that it left out.
+    fn finish_full(&mut self) -> Result<Option<Vec<SortedBatch>>, WriteError> {
+        if self.writer.as_ref().is_some_and(ObjectWriter::is_full) { self.finish().map(Some) } else { Ok(None) }
+    }
+
+    fn finish(&mut self) -> Result<Vec<SortedBatch>, WriteError> {
+        let Some(writer) = self.writer.take() else { return Ok(Vec::new()) };
+        let object = writer.finish()?;
+        let mut left = self.given - object.meta.rows() as usize;
+        let ObjectId { nonce, number } = self.spec.id;
+        self.spec.id = ObjectId { nonce, number: number + 1 };
+        self.written.push(object);
+        self.given = 0;
+        let mut batches = VecDeque::new();
+        while left > 0 {
+            let Some(batch) = self.recent.pop_back() else { break };
+            let len = batch.rows.num_rows().min(left);
+            let start = batch.rows.num_rows() - len;
+            batches.push_front(SortedBatch {
+                rows: batch.rows.slice(start, len),
+                commits: batch.commits.slice(start, len),
+            });
+            left -= len;
+        }
+        self.recent.clear();
+        Ok(batches.into())
+    }
+}

@@ -1,0 +1,116 @@
+//! `Flushing`: a flush that is under way.
+
+use std::sync::{Arc, mpsc};
+
+use logboom_logtail_core::{
+    TableId,
+    log::Refusal,
+    store::{Outcome, Request, StoreError, StoreErrorKind},
+    writer::{Flush, FlushError, FlushStep},
+};
+
+use crate::{
+    encode::encode,
+    error::{Error, Result},
+    shared::Shared,
+};
+
+/// A flush of a table that is under way: for those who flush [without a thread](crate::Options::threads). Dropped
+/// before its end, it is given up: the rows stay in memory and in the log.
+#[derive(Debug)]
+pub struct Flushing {
+    shared: Arc<Shared>,
+    flush: Option<Flush>,
+    /// The outcome of the put that is under way, and what it is when the store says nothing any more.
+    put: Option<(mpsc::Receiver<Outcome>, StoreError)>,
+}
+
+/// How far a flush is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushProgress {
+    /// It has done a step.
+    Moved,
+    /// It waits for the store to put an object.
+    WaitsForStore,
+    /// It waits for its records, or those of the rows, to become durable.
+    WaitsForLog,
+    /// Its rows are in objects, and readers that begin now read them there.
+    Done,
+}
+
+impl Flushing {
+    /// A flush of the memtables of one schema; `None` where there are none, or the table is being flushed.
+    pub(crate) fn begin(shared: &Arc<Shared>, table: TableId) -> Option<Self> {
+        let horizon = shared.horizon_now();
+        let flush = shared.writer().begin_flush(table, horizon)?;
+        Some(Self { shared: Arc::clone(shared), flush: Some(flush), put: None })
+    }
+
+    /// Does the next step, without waiting for the log or the store.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Write`], [`Error::Flush`], [`Error::Log`] and [`Error::Stopped`]: the flush has
+    /// failed then.
+    pub fn step(&mut self) -> Result<FlushProgress> {
+        let Some(flush) = &mut self.flush else { return Ok(FlushProgress::Done) };
+        if let Some((outcome, closed)) = &self.put {
+            let outcome = match outcome.try_recv() {
+                Ok(outcome) => outcome.map(|_| ()),
+                Err(mpsc::TryRecvError::Empty) => return Ok(FlushProgress::WaitsForStore),
+                Err(mpsc::TryRecvError::Disconnected) => Err(closed.clone()),
+            };
+            self.put = None;
+            flush.put_done(outcome)?;
+        }
+        self.shared.raise_bound();
+        let step = flush.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
+        match step {
+            Ok(FlushStep::Encode(job)) => flush.encoded(encode(job, &self.shared.options.objects)?),
+            Ok(FlushStep::Put { name, bytes }) => self.put(Request::Put { name, bytes }),
+            Ok(FlushStep::Done(_)) => {
+                self.end();
+                return Ok(FlushProgress::Done);
+            }
+            Ok(FlushStep::Wait) | Err(FlushError::Log(Refusal::Busy) | FlushError::Clock(_)) => {
+                return Ok(FlushProgress::WaitsForLog);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(FlushProgress::Moved)
+    }
+
+    /// Goes on to the end. `wait` is called while the store puts an object, and says whether to go on.
+    pub(crate) fn run(&mut self, mut wait: impl FnMut() -> bool) -> Result<()> {
+        loop {
+            match self.step()? {
+                FlushProgress::Done => return Ok(()),
+                FlushProgress::Moved => {}
+                FlushProgress::WaitsForLog => self.shared.settle()?,
+                FlushProgress::WaitsForStore => {
+                    if !wait() {
+                        return Err(Error::Closed);
+                    }
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, request: Request) {
+        let (sender, outcome) = mpsc::channel();
+        let closed = StoreError::new(&request, StoreErrorKind::Closed);
+        self.shared.store.objects().submit(request, Box::new(move |outcome| _ = sender.send(outcome)));
+        self.put = Some((outcome, closed));
+    }
+
+    fn end(&mut self) {
+        if let Some(flush) = self.flush.take() {
+            self.shared.writer().end_flush(flush);
+        }
+    }
+}
+
+impl Drop for Flushing {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

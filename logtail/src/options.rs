@@ -1,0 +1,67 @@
+//! Options of a tail.
+
+use std::{sync::Arc, time::Duration};
+
+use logboom::Clock;
+use logboom_logtail_blocks::WriteOptions;
+use logboom_logtail_core::{flush::FlushPolicy, store::ObjectStore};
+use logboom_logtail_objects::Options as StoreOptions;
+
+/// Options of a [`Tail`](crate::Tail). Fields are assigned after [`new`](Options::new).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where objects are.
+    pub store: StoreChoice,
+    /// Whether a thread of the tail flushes tables. Without, they are flushed by [`Tail::flush`](crate::Tail::flush)
+    /// alone, on the thread that calls it.
+    pub threads: bool,
+    /// When tables are flushed.
+    pub flush: FlushPolicy,
+    /// How objects are written.
+    pub objects: WriteOptions,
+    /// The clock whose wall clock the timestamps follow, and whose nonces tell openings apart; `None` for those of the
+    /// system.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// How far back readers may ask. Flushes drop versions of rows that were replaced or deleted before that. Default:
+    /// 5 minutes.
+    pub history: Duration,
+    /// The memory that rows may take, in bytes, until commits wait for a flush: as when the store is down. Default:
+    /// 1 GiB.
+    pub memory_bytes_max: usize,
+    /// The memory for footers of objects, in bytes. Default: 64 MiB.
+    pub footer_cache_bytes: u64,
+    /// The memory for pages of objects, in bytes. Default: 256 MiB.
+    pub page_cache_bytes: u64,
+}
+
+/// Where objects are. A store belongs to one tail.
+#[derive(Clone, Debug)]
+pub enum StoreChoice {
+    /// A directory, or a URL.
+    Location {
+        /// A [location](logboom_logtail_objects).
+        location: String,
+        /// How it is reached.
+        options: StoreOptions,
+    },
+    /// Another store, of which nobody else's objects are: a simulated one, say.
+    Given(Arc<dyn ObjectStore>),
+}
+
+impl Options {
+    /// Objects at `location`, and the rest as it usually is.
+    pub fn new(location: impl Into<String>) -> Self {
+        Self {
+            store: StoreChoice::Location { location: location.into(), options: StoreOptions::default() },
+            threads: true,
+            flush: FlushPolicy::default(),
+            objects: WriteOptions::default(),
+            clock: None,
+            history: Duration::from_secs(300),
+            memory_bytes_max: 1 << 30,
+            footer_cache_bytes: 64 << 20,
+            page_cache_bytes: 256 << 20,
+        }
+    }
+}

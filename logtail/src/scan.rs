@@ -1,0 +1,147 @@
+//! `Scan`: the rows of a table at a timestamp, from objects and from memory.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow_schema::SchemaRef;
+use logboom_logtail_blocks::{Batch, Footer, Scan as BlockScan, ScanBlock, ScanRequest, Step};
+use logboom_logtail_core::{
+    Timestamp,
+    catalog::TableSchema,
+    scan::{MemoryScan, Projection},
+    state::OpenSnapshot,
+    table::{Object, Version},
+};
+
+use crate::{error::Result, shared::Shared};
+
+/// Batches of the rows of a table that are visible at a timestamp, of at most [`BATCH_ROWS`](crate::BATCH_ROWS) each:
+/// those of objects in the order of the key, if the table has one, then those in memory in the order of their commits.
+///
+/// What it reads stays while it lives, whatever is flushed meanwhile. It ends after an error.
+#[derive(Debug)]
+pub struct Scan {
+    shared: Arc<Shared>,
+    snapshot: OpenSnapshot,
+    projection: Projection,
+    /// The columns of the table, by the schema of the timestamp.
+    columns: SchemaRef,
+    objects: VecDeque<Arc<Object>>,
+    current: Option<Current>,
+    memory: MemoryScan,
+}
+
+struct Current {
+    object: Arc<Object>,
+    footer: Arc<Footer>,
+    scan: BlockScan,
+}
+
+impl Scan {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        snapshot: OpenSnapshot,
+        version: &Version,
+        schema: &TableSchema,
+        projection: Projection,
+    ) -> Self {
+        let memory = MemoryScan::new(version, schema, snapshot.timestamp(), projection.clone());
+        let columns = memory.columns();
+        let objects = version.objects().iter().cloned().collect();
+        Self { shared, snapshot, projection, columns, objects, current: None, memory }
+    }
+
+    /// The schema of the batches.
+    pub fn schema(&self) -> &SchemaRef {
+        self.memory.schema()
+    }
+
+    /// The timestamp that is read.
+    pub fn timestamp(&self) -> Timestamp {
+        self.snapshot.timestamp()
+    }
+
+    /// The next batch of objects; `None` behind the last one.
+    fn next_of_objects(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(current) = &mut self.current {
+                let step = self.shared.store.step(&current.footer, current.object.meta(), &mut current.scan)?;
+                if let Step::Batch(batch) = step {
+                    return self.batch(batch).map(Some);
+                }
+                self.current = None;
+            }
+            let Some(object) = self.objects.pop_front() else { return Ok(None) };
+            let request = self.request(&object);
+            if !request.blocks.is_empty() {
+                let footer = self.shared.store.footer(object.meta())?;
+                let scan = BlockScan::new(&footer, object.meta(), request)?;
+                self.current = Some(Current { object, footer, scan });
+            }
+        }
+    }
+
+    /// The blocks of an object that have rows at the timestamp. Only those with deletes in memory are looked up there.
+    fn request(&self, object: &Object) -> ScanRequest {
+        let timestamp = self.snapshot.timestamp();
+        let visible = |(_, block): &(usize, &_)| low_commit(block) <= timestamp;
+        let blocks = object.meta().blocks.iter().enumerate().filter(visible).map(|(number, _)| number);
+        let mut request = ScanRequest::new(SchemaRef::clone(&self.columns), blocks);
+        let dirty = object.dirty_blocks();
+        for block in &mut request.blocks {
+            if dirty.binary_search(&block.number).is_ok()
+                && let Some(meta) = object.meta().blocks.get(block.number)
+            {
+                let left_out = object.deleted(meta.row_range(), timestamp).into();
+                *block = ScanBlock { number: block.number, left_out };
+            }
+        }
+        request.up_to = timestamp;
+        request.commits = self.projection.commit_timestamps;
+        request.positions = self.projection.row_ids;
+        request
+    }
+
+    /// A batch of an object, with the columns that are no column of the table.
+    fn batch(&self, batch: Batch) -> Result<RecordBatch> {
+        let rows = batch.rows.num_rows();
+        let mut columns: Vec<ArrayRef> = batch.rows.columns().to_vec();
+        let rowset = self.current.as_ref().map_or(0, |current| current.object.rowset().0);
+        if let Some(positions) = batch.positions {
+            columns.push(Arc::new(UInt64Array::from_value(rowset, rows)));
+            columns.push(Arc::new(positions));
+        }
+        if let Some(commits) = batch.commits {
+            columns.push(Arc::new(commits));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(SchemaRef::clone(self.schema()), columns, &options)?)
+    }
+}
+
+fn low_commit(block: &logboom_logtail_core::block_meta::BlockMeta) -> Timestamp {
+    block.low_commit
+}
+
+impl Iterator for Scan {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Result<RecordBatch>> {
+        match self.next_of_objects() {
+            Ok(Some(batch)) => Some(Ok(batch)),
+            Ok(None) => self.memory.next().map(|batch| Ok(batch?)),
+            Err(error) => {
+                self.objects.clear();
+                self.current = None;
+                self.memory.end();
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Current").field("object", &self.object.meta().id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! `Store`: the objects of a tail, with what is cached of them.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use logboom_logtail_blocks::{CheckedBytes, Footer, Scan, Step};
+use logboom_logtail_core::{
+    ObjectId, TableId,
+    block_meta::ObjectMeta,
+    store::{ObjectName, ObjectStore, Outcome, Reply, Request},
+};
+use logboom_logtail_objects::Objects;
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{
+    error::{Error, Result},
+    options::{Options, StoreChoice},
+};
+
+/// The objects of a tail. Footers and pages that were read are cached, up to a bound.
+pub(crate) struct Store {
+    objects: Arc<dyn ObjectStore>,
+    footers: Cache<ObjectId, Arc<Footer>, Weight>,
+    pages: Cache<(ObjectId, u64, u64), CheckedBytes, Weight>,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<ObjectId, Arc<Footer>> for Weight {
+    fn weight(&self, _: &ObjectId, footer: &Arc<Footer>) -> u64 {
+        footer.memory_bytes() as u64
+    }
+}
+
+impl Weighter<(ObjectId, u64, u64), CheckedBytes> for Weight {
+    fn weight(&self, _: &(ObjectId, u64, u64), bytes: &CheckedBytes) -> u64 {
+        bytes.bytes().len() as u64 + 128
+    }
+}
+
+/// About what an object's footer takes.
+const FOOTER_BYTES: u64 = 64 << 10;
+/// About what a column's pages of a row group take.
+const PAGES_BYTES: u64 = 256 << 10;
+
+impl Store {
+    /// Opens the store of the log with this identity.
+    pub(crate) fn open(options: &Options, identity: &[u8]) -> Result<Self> {
+        let objects: Arc<dyn ObjectStore> = match &options.store {
+            StoreChoice::Location { location, options } => {
+                Arc::new(Objects::open(location, identity, options.clone())?)
+            }
+            StoreChoice::Given(store) => Arc::clone(store),
+        };
+        let (footer_bytes, page_bytes) = (options.footer_cache_bytes, options.page_cache_bytes);
+        let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX).max(64);
+        Ok(Self {
+            objects,
+            footers: Cache::with_weighter(items(footer_bytes, FOOTER_BYTES), footer_bytes, Weight),
+            pages: Cache::with_weighter(items(page_bytes, PAGES_BYTES), page_bytes, Weight),
+        })
+    }
+
+    /// The store itself.
+    pub(crate) fn objects(&self) -> &dyn ObjectStore {
+        self.objects.as_ref()
+    }
+
+    /// The footer of an object, from the cache or the store.
+    pub(crate) fn footer(&self, meta: &ObjectMeta) -> Result<Arc<Footer>> {
+        if let Some(footer) = self.footers.get(&meta.id) {
+            return Ok(footer);
+        }
+        let mut bytes = self.get(meta.table, meta.id, vec![meta.footer_range()])?;
+        let footer = Footer::parse(meta, bytes.pop().unwrap_or_default())?;
+        self.footers.insert(meta.id, Arc::clone(&footer));
+        Ok(footer)
+    }
+
+    /// The next step of a scan that is a batch or the end; what it needs before that is read.
+    pub(crate) fn step(&self, footer: &Footer, meta: &ObjectMeta, scan: &mut Scan) -> Result<Step> {
+        loop {
+            match scan.step()? {
+                Step::Need(ranges) => self.feed(footer, meta, scan, ranges)?,
+                step => return Ok(step),
+            }
+        }
+    }
+
+    fn feed(&self, footer: &Footer, meta: &ObjectMeta, scan: &mut Scan, ranges: Vec<Range<u64>>) -> Result<()> {
+        let mut missing = Vec::new();
+        for range in ranges {
+            match self.pages.get(&(meta.id, range.start, range.end)) {
+                Some(bytes) => scan.feed_checked(bytes),
+                None => missing.push(range),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let read = self.get(meta.table, meta.id, missing.clone())?;
+        for (range, bytes) in missing.into_iter().zip(read) {
+            let key = (meta.id, range.start, range.end);
+            let checked = footer.check_bytes(range, bytes)?;
+            self.pages.insert(key, checked.clone());
+            scan.feed_checked(checked);
+        }
+        Ok(())
+    }
+
+    fn get(&self, table: TableId, id: ObjectId, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {
+        let outcome: Outcome = self.objects.call(Request::Get { name: ObjectName { table, id }.name(), ranges });
+        match outcome? {
+            Reply::Got(bytes) => Ok(bytes),
+            other => Err(Error::Bug(format!("the store answered a get with {other:?}"))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.objects.fmt(f)
+    }
+}

@@ -1,0 +1,275 @@
+//! Tables on a real engine and a directory of objects.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, thread};
+
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type};
+use arrow_schema::DataType;
+use logboom::{Config, Engine, ShardId};
+use logboom_logtail::{Error, NewColumn, NewTable, Options, Projection, Result, TableId, Tail, Timestamp};
+use logboom_logtail_blocks::ReadError;
+use logboom_logtail_core::catalog::TABLES;
+
+type Row = (i64, Option<String>);
+
+fn engine(dir: &Path) -> Engine {
+    let mut config = Config::new(dir.join("log"));
+    config.segment_bytes = 4 << 20;
+    Engine::open(config).unwrap()
+}
+
+fn options(dir: &Path) -> Options {
+    Options::new(dir.join("objects").to_string_lossy())
+}
+
+/// A tail with a table `id: i64, s: utf8 or null`.
+fn with_table(engine: &Engine, options: Options, keyed: bool) -> (Tail, TableId) {
+    let tail = Tail::open(engine, ShardId(1), options).unwrap();
+    let database = tail.create_database("shop").unwrap();
+    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
+    let key = if keyed { vec!["id".into()] } else { Vec::new() };
+    let table = tail.create_table(database, NewTable { name: "orders".into(), columns, key }).unwrap();
+    (tail, table)
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    let ids: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.0)).collect::<Int64Array>());
+    let texts: ArrayRef = Arc::new(rows.iter().map(|row| row.1.clone()).collect::<StringArray>());
+    RecordBatch::try_from_iter_with_nullable([("id", ids, false), ("s", texts, true)]).unwrap()
+}
+
+fn row(id: i64, version: u64) -> Row {
+    (id, (!version.is_multiple_of(5)).then(|| format!("{id}-{version}")))
+}
+
+fn keys(ids: &[i64]) -> Vec<ArrayRef> {
+    vec![Arc::new(Int64Array::from(ids.to_vec()))]
+}
+
+/// The rows at `timestamp`, sorted.
+fn rows(tail: &Tail, table: TableId, timestamp: Timestamp) -> Vec<Row> {
+    let batches: Vec<_> = tail.scan(table, timestamp, Projection::default()).unwrap().map(Result::unwrap).collect();
+    let rows = batches.iter().flat_map(|batch| {
+        assert!(batch.num_rows() <= 8192);
+        let (ids, texts) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_string::<i32>());
+        (0..batch.num_rows())
+            .map(|at| (ids.value(at), texts.is_valid(at).then(|| texts.value(at).to_owned())))
+            .collect::<Vec<_>>()
+    });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort();
+    rows
+}
+
+fn upsert(tail: &Tail, table: TableId, rows: &[Row]) -> Result<Timestamp> {
+    let mut transaction = tail.begin();
+    transaction.upsert(table, &batch(rows))?;
+    transaction.commit()
+}
+
+#[test]
+fn twenty_thousand_rows_become_three_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, table) = with_table(&engine, options(dir.path()), true);
+    let mut all: Vec<_> = (0..20_000).map(|id| row(id, 1)).collect();
+    fastrand::Rng::with_seed(1).shuffle(&mut all);
+    for part in all.chunks(999) {
+        upsert(&tail, table, part).unwrap();
+    }
+    let before = rows(&tail, table, tail.watermark());
+    tail.flush(table).unwrap();
+    let version = tail.version(table).unwrap();
+    let blocks: Vec<_> = version.objects().iter().flat_map(|object| &object.meta().blocks).collect();
+    assert_eq!(blocks.iter().map(|block| block.rows).collect::<Vec<_>>(), [8192, 8192, 3616]);
+    assert!(version.memtables().is_empty());
+    assert_eq!(rows(&tail, table, tail.watermark()), before);
+    // Scans give the order of the key.
+    let first = tail.scan(table, tail.watermark(), Projection::default()).unwrap().next().unwrap().unwrap();
+    assert!(first.column(0).as_primitive::<Int64Type>().values().is_sorted());
+}
+
+#[test]
+fn every_timestamp_shows_the_same_before_and_after_flushes_and_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut model, mut seen) = (BTreeMap::new(), Vec::new());
+    let mut rng = fastrand::Rng::with_seed(2);
+    let engine = engine(dir.path());
+    let (mut tail, table) = with_table(&engine, options(dir.path()), true);
+    for version in 1..120 {
+        let mut transaction = tail.begin();
+        let changed: Vec<_> = (0..rng.usize(1..30)).map(|_| row(rng.i64(0..300), version)).collect();
+        transaction.upsert(table, &batch(&changed)).unwrap();
+        let gone: Vec<_> = (0..rng.usize(0..5)).map(|_| rng.i64(0..300)).collect();
+        transaction.delete(table, &keys(&gone)).unwrap();
+        let at = transaction.commit().unwrap();
+        model.extend(changed);
+        gone.iter().for_each(|id| drop(model.remove(id)));
+        seen.push((at, model.clone().into_iter().collect::<Vec<_>>()));
+        if version % 25 == 0 {
+            tail.flush(table).unwrap();
+        }
+        if version % 40 == 0 {
+            tail.close().unwrap();
+            tail = Tail::open(&engine, ShardId(1), options(dir.path())).unwrap();
+        }
+        if version % 20 == 0 {
+            for (at, expected) in &seen {
+                assert_eq!(rows(&tail, table, *at), *expected, "at {at} after {version}");
+            }
+        }
+    }
+    assert!(tail.version(table).unwrap().objects().len() >= 4);
+}
+
+#[test]
+fn keys_in_objects_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, table) = with_table(&engine, options(dir.path()), true);
+    upsert(&tail, table, &(0..30_000).map(|id| row(2 * id, 1)).collect::<Vec<_>>()).unwrap();
+    tail.flush(table).unwrap();
+    let mut transaction = tail.begin();
+    transaction.insert(table, &batch(&[row(1, 2), row(777, 2)])).unwrap();
+    transaction.commit().unwrap();
+    let mut transaction = tail.begin();
+    transaction.insert(table, &batch(&[row(3, 2), row(40_000, 2)])).unwrap();
+    assert!(matches!(transaction.commit(), Err(Error::DuplicateKey { .. })));
+    upsert(&tail, table, &[row(40_000, 3)]).unwrap();
+    let mut transaction = tail.begin();
+    transaction.delete(table, &keys(&[0, 59_998, 5])).unwrap();
+    transaction.commit().unwrap();
+    let found = rows(&tail, table, tail.watermark());
+    assert_eq!(found.len(), 30_000);
+    assert!(found.contains(&row(40_000, 3)) && !found.contains(&row(0, 1)) && !found.contains(&row(3, 2)));
+}
+
+#[test]
+fn writers_on_many_threads_commit_all_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.flush.table_bytes = 64 << 10; // so that flushes run beside them
+    let (tail, table) = with_table(&engine, options.clone(), true);
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let tail = tail.clone();
+            thread::spawn(move || {
+                let mut rng = fastrand::Rng::with_seed(writer);
+                let (mut sum, mut committed) = (0, 0);
+                while committed < 150 {
+                    // A transfer of one row to another: the number of rows stays, and their ids' parity.
+                    let (from, to) = (rng.i64(0..64), rng.i64(64..128));
+                    let mut transaction = tail.begin();
+                    transaction.delete(table, &keys(&[from, to])).unwrap();
+                    transaction.upsert(table, &batch(&[row(from, committed + 1), row(to, committed + 1)])).unwrap();
+                    match transaction.commit() {
+                        Ok(_) => (sum, committed) = (sum + 1, committed + 1),
+                        Err(Error::Conflict { .. }) => {}
+                        Err(error) => panic!("{error:#}"),
+                    }
+                }
+                sum
+            })
+        })
+        .collect();
+    let mut seen = 0;
+    while !writers.iter().all(thread::JoinHandle::is_finished) {
+        let now = tail.watermark();
+        let rows = rows(&tail, table, now);
+        // Both rows of a transaction, or none.
+        assert!(rows.len() >= seen, "{} rows after {seen}", rows.len());
+        seen = rows.len();
+        thread::yield_now();
+    }
+    let sum: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+    assert_eq!(sum, 600);
+    let before = rows(&tail, table, tail.watermark());
+    tail.close().unwrap();
+    let tail = Tail::open(&engine, ShardId(1), options).unwrap();
+    assert_eq!(rows(&tail, table, tail.watermark()), before);
+}
+
+#[test]
+fn rows_are_flushed_on_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.flush.age = std::time::Duration::from_millis(10);
+    let (tail, table) = with_table(&engine, options, false);
+    upsert(&tail, table, &[row(1, 1), row(1, 1)]).unwrap();
+    while tail.version(table).unwrap().objects().is_empty() {
+        thread::yield_now();
+    }
+    assert_eq!(rows(&tail, table, tail.watermark()), [row(1, 1), row(1, 1)]);
+}
+
+#[test]
+fn a_store_of_another_tail_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, table) = with_table(&engine, options(dir.path()), true);
+    upsert(&tail, table, &[row(1, 1)]).unwrap();
+    let other = Tail::open(&engine, ShardId(2), options(dir.path()));
+    assert!(matches!(other, Err(Error::Open(_))), "{other:?}");
+    // The first goes on.
+    tail.flush(table).unwrap();
+    assert_eq!(rows(&tail, table, tail.watermark()), [row(1, 1)]);
+}
+
+#[test]
+fn a_damaged_object_is_named_and_the_rest_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, table) = with_table(&engine, options(dir.path()), true);
+    upsert(&tail, table, &(0..100).map(|id| row(id, 1)).collect::<Vec<_>>()).unwrap();
+    tail.flush(table).unwrap();
+    let object = tail.version(table).unwrap().objects()[0].meta().id;
+    let folder = dir.path().join("objects").join(format!("t{table}"));
+    let path = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    upsert(&tail, table, &[row(1000, 2)]).unwrap();
+    let mut scan = tail.scan(table, tail.watermark(), Projection::default()).unwrap();
+    let error = scan.find_map(Result::err).expect("the object is damaged");
+    let named = matches!(&error, Error::Object(ReadError::Damaged { object: found, block: 0, .. }) if *found == object);
+    assert!(named, "{error:?}");
+    // Others can be read, and commits go on.
+    upsert(&tail, table, &[row(1001, 2)]).unwrap();
+    let catalog = tail.scan(TABLES, tail.watermark(), Projection::default()).unwrap();
+    assert_eq!(catalog.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 1);
+}
+
+#[test]
+fn commits_go_on_while_the_store_is_gone_until_the_bound_and_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.flush.table_bytes = 32 << 10;
+    options.memory_bytes_max = 256 << 10;
+    let (tail, table) = with_table(&engine, options, false);
+    let (objects, aside) = (dir.path().join("objects"), dir.path().join("aside"));
+    std::fs::rename(&objects, &aside).unwrap();
+    let writer = {
+        let tail = tail.clone();
+        thread::spawn(move || {
+            for version in 0..300 {
+                upsert(&tail, table, &(0..100).map(|id| row(id, version)).collect::<Vec<_>>()).unwrap();
+            }
+        })
+    };
+    // It waits once its memory is full.
+    while !tail.is_waiting_for_memory() {
+        assert!(!writer.is_finished(), "nothing waited");
+        thread::yield_now();
+    }
+    let waiting_at = tail.watermark();
+    std::fs::rename(&aside, &objects).unwrap();
+    writer.join().unwrap();
+    assert!(tail.watermark() > waiting_at);
+    assert_eq!(rows(&tail, table, tail.watermark()).len(), 30_000);
+    tail.flush(table).unwrap();
+    assert_eq!(rows(&tail, table, tail.watermark()).len(), 30_000);
+}
