@@ -13,8 +13,8 @@ use crate::{
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The invariant.
-    pub check: Check,
+    /// The invariant's name: of a [`Check`], or of what another simulator checks.
+    pub check: String,
     /// The observation.
     pub what: String,
     /// The disk's trace, if it is known.
@@ -63,15 +63,15 @@ pub enum Check {
 }
 
 impl Failure {
-    /// A failure of `check`.
-    pub fn new(check: Check, what: impl Into<String>) -> Self {
-        Self { check, what: what.into(), trace: Vec::new() }
+    /// A failure of `check`, whose name is what [`Debug`](fmt::Debug) says.
+    pub fn new(check: impl fmt::Debug, what: impl Into<String>) -> Self {
+        Self { check: format!("{check:?}"), what: what.into(), trace: Vec::new() }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.check, self.what)
+        write!(f, "{}: {}", self.check, self.what)
     }
 }
 

@@ -7,6 +7,8 @@
 //! A simulator that finds nothing proves something only if it would find a bug: *marks* count the interesting places
 //! that histories reach, and *mutants* are deliberate bugs, each of which must be found.
 
+//! Simulators of what stands above the engine share the [`World`], the [`Choices`] and the runner of histories.
+
 #![forbid(unsafe_code)]
 
 mod choices;
@@ -31,3 +33,4 @@ pub use choices::Choices;
 pub use history::{Counts, Scope, run};
 pub use runner::{Run, Totals, repeat, run_seed, run_seeds};
 pub use script::{Tried, every_crash, every_failure};
+pub use world::World;

@@ -11,7 +11,9 @@ use std::{
 
 use clap::{Parser, Subcommand, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
-use logboom_sim::{Counts, Failure, Run, Scope, Totals, Tried, every_crash, every_failure, marks, repeat, run_seeds};
+use logboom_sim::{
+    Counts, Failure, Run, Scope, Totals, Tried, every_crash, every_failure, marks, repeat, run_seed, run_seeds,
+};
 
 /// Tries to make Logboom lose data, on a simulated disk.
 #[derive(Debug, Parser)]
@@ -65,7 +67,6 @@ fn main() -> ExitCode {
                 seeds: seeds.unwrap_or(u64::MAX),
                 time: Duration::from_secs(seconds.unwrap_or(if seeds.is_some() { u64::MAX / 2 } else { 60 })),
                 threads: cli.threads,
-                scope: Scope::Everything,
             }),
         },
     };
@@ -73,8 +74,12 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!outcome.unwrap_or(false)))
 }
 
+fn history(seed: u64) -> Result<Counts, Failure> {
+    run_seed(seed, Scope::Everything)
+}
+
 fn one(seed: u64, trace: usize) -> io::Result<bool> {
-    match repeat(seed, Scope::Everything) {
+    match repeat(seed, history) {
         Ok(counts) => {
             write(&format!("seed {seed} finds nothing, twice\n{}", counted(&counts)))?;
             Ok(true)
@@ -92,7 +97,7 @@ fn many(run: &Run) -> io::Result<bool> {
     bar.set_style(ProgressStyle::with_template("{elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(Duration::from_millis(200));
     let begun = Instant::now();
-    let totals = run_seeds(*run, &|histories| bar.set_message(format!("{histories} histories")));
+    let totals = run_seeds(*run, history, &|histories| bar.set_message(format!("{histories} histories")));
     bar.finish_and_clear();
     let seconds = begun.elapsed().as_secs_f64();
     write(&report(&totals, seconds))?;
@@ -129,7 +134,7 @@ fn scripts(seeds: Range<u64>) -> io::Result<bool> {
     Ok(crashes.outcomes > 0 && failures.places > 0)
 }
 
-fn report(totals: &Totals, seconds: f64) -> String {
+fn report(totals: &Totals<Counts>, seconds: f64) -> String {
     let Totals { histories, counts, marks: reached, .. } = totals;
     let mut text = String::new();
     for (mark, hits) in reached {

@@ -16,7 +16,7 @@ use logboom_wal::mutants::{Mutant, switch_on};
 
 use crate::{
     history::Scope,
-    runner::{Run, run_seeds},
+    runner::{Run, run_seed, run_seeds},
 };
 
 /// The arguments of `logboom-sim mutants`.
@@ -105,9 +105,9 @@ fn alone(mutant: Mutant, seconds: u64, out: &mut dyn Write) -> io::Result<bool> 
     let progress = Arc::new(AtomicU64::new(0));
     let watched = Arc::clone(&progress);
     thread::spawn(move || watch(&watched));
-    let run =
-        Run { from: 0, seeds: u64::MAX, time: Duration::from_secs(seconds), threads: 0, scope: Scope::Everything };
-    let totals = run_seeds(run, &|histories| progress.store(histories, Ordering::Relaxed));
+    let run = Run { from: 0, seeds: u64::MAX, time: Duration::from_secs(seconds), threads: 0 };
+    let history = |seed| run_seed(seed, Scope::Everything);
+    let totals = run_seeds(run, history, &|histories| progress.store(histories, Ordering::Relaxed));
     match totals.failure {
         Some((seed, failure)) => {
             let what: String = failure.to_string().chars().take(110).collect();

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
+    ops::AddAssign,
     panic::{self, AssertUnwindSafe},
     sync::{
         Mutex, Once, PoisonError,
@@ -30,17 +32,15 @@ pub struct Run {
     pub time: Duration,
     /// Histories at a time; 0 for one on each core.
     pub threads: usize,
-    /// What may happen in them.
-    pub scope: Scope,
 }
 
 /// The result of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Totals {
+pub struct Totals<C> {
     /// Histories that were run to their end.
     pub histories: u64,
     /// The sums of their counts.
-    pub counts: Counts,
+    pub counts: C,
     /// How often each mark was reached.
     pub marks: BTreeMap<&'static str, u64>,
     /// The failure with the lowest seed.
@@ -55,18 +55,28 @@ pub fn run_seed(seed: u64, scope: Scope) -> Result<Counts, Failure> {
     guarded(|| history::run(Choices::seeded(seed), scope))
 }
 
-/// Runs a seed twice, and compares the requests to the disk.
+/// Runs `history` with a seed twice, and compares the counts, with those of the requests to the disk among them.
 ///
 /// # Errors
 /// [`Check::Repeats`] if they differ; the failure of the history.
-pub fn repeat(seed: u64, scope: Scope) -> Result<Counts, Failure> {
-    let (one, other) = (run_seed(seed, scope)?, run_seed(seed, scope)?);
+pub fn repeat<C>(seed: u64, history: impl Fn(u64) -> Result<C, Failure>) -> Result<C, Failure>
+where
+    C: PartialEq + Debug,
+{
+    let (one, other) = (guarded(|| history(seed))?, guarded(|| history(seed))?);
     if one == other { Ok(one) } else { Err(Failure::new(Check::Repeats, format!("{one:?}, then {other:?}"))) }
 }
 
-/// Runs seeds, one after the other on each thread, until one fails, all are done, or the time is over. Every
-/// hundredth is run twice. `progress` is called with the number of histories done, from any thread.
-pub fn run_seeds(run: Run, progress: &(dyn Fn(u64) + Sync)) -> Totals {
+/// Runs `history` with seeds, one after the other on each thread, until one fails, all are done, or the time is over.
+/// Every hundredth is run twice. `progress` is called with the number of histories done, from any thread.
+pub fn run_seeds<C>(
+    run: Run,
+    history: impl Fn(u64) -> Result<C, Failure> + Sync,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Totals<C>
+where
+    C: Default + PartialEq + Debug + AddAssign + Send,
+{
     let begun = Instant::now();
     let threads = if run.threads > 0 { run.threads } else { thread::available_parallelism().map_or(1, usize::from) };
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -77,7 +87,7 @@ pub fn run_seeds(run: Run, progress: &(dyn Fn(u64) + Sync)) -> Totals {
             // Behind the last seed that there is, it does not begin anew.
             let Some(seed) = run.from.checked_add(nth).filter(|_| nth < run.seeds) else { break };
             let twice = seed % 100 == 99;
-            let outcome = if twice { repeat(seed, run.scope) } else { run_seed(seed, run.scope) };
+            let outcome = if twice { repeat(seed, &history) } else { guarded(|| history(seed)) };
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             totals.add(seed, outcome);
             stop.fetch_or(totals.failure.is_some(), Ordering::Relaxed);
@@ -92,15 +102,15 @@ pub fn run_seeds(run: Run, progress: &(dyn Fn(u64) + Sync)) -> Totals {
     totals.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Totals {
-    fn add(&mut self, seed: u64, outcome: Result<Counts, Failure>) {
+impl<C: AddAssign> Totals<C> {
+    fn add(&mut self, seed: u64, outcome: Result<C, Failure>) {
         for (mark, hits) in marks::take() {
             *self.marks.entry(mark).or_default() += hits;
         }
         match outcome {
             Ok(counts) => {
                 self.histories += 1;
-                self.counts.add(&counts);
+                self.counts += counts;
             }
             Err(failure) if self.failure.as_ref().is_none_or(|(other, _)| seed < *other) => {
                 self.failure = Some((seed, failure));
@@ -110,8 +120,8 @@ impl Totals {
     }
 }
 
-impl Counts {
-    fn add(&mut self, other: &Counts) {
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
         self.batches += other.batches;
         self.operations += other.operations;
         self.crashes += other.crashes;

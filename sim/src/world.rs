@@ -31,18 +31,18 @@ const STEPS_MAX: usize = 100_000;
 
 /// A machine. Its disk goes on over crashes, its engines do not.
 #[derive(Debug)]
-pub(crate) struct World {
+pub struct World {
     /// The disk as it is now.
-    pub(crate) disk: Arc<SimDisk>,
+    pub disk: Arc<SimDisk>,
     /// The configuration that engines are opened with.
-    pub(crate) config: Config,
+    pub config: Config,
     clock: Arc<SimClock>,
     /// Whether the device has room for a few segments only.
-    pub(crate) is_small: bool,
+    pub is_small: bool,
     /// Whether a fault is planned that has not happened yet.
-    pub(crate) is_faulty: bool,
+    pub is_faulty: bool,
     /// Power cuts and killed processes so far.
-    pub(crate) crashes: u64,
+    pub crashes: u64,
 }
 
 /// The clock of the machine.
@@ -69,6 +69,10 @@ impl Clock for SimClock {
         self.time.now()
     }
 
+    fn unix(&self) -> Duration {
+        self.time.unix()
+    }
+
     fn nonce(&self) -> u64 {
         self.time.nonce()
     }
@@ -76,7 +80,7 @@ impl Clock for SimClock {
 
 impl World {
     /// A random machine with an empty disk.
-    pub(crate) fn choose(choices: &mut Choices) -> Self {
+    pub fn choose(choices: &mut Choices) -> Self {
         let seed = choices.below(u64::MAX);
         let unit = choices.pick(&[4096, 4096, 512]);
         let (is_small, is_bounded) = (choices.percent(10), choices.percent(15));
@@ -127,7 +131,7 @@ impl World {
     ///
     /// # Errors
     /// The error of the opening.
-    pub(crate) fn open(&self) -> logboom::Result<Engine> {
+    pub fn open(&self) -> logboom::Result<Engine> {
         self.open_with(self.config.clone())
     }
 
@@ -157,6 +161,16 @@ impl World {
         Ok(())
     }
 
+    /// The machine's clock.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock) as _
+    }
+
+    /// Sets the machine's wall clock.
+    pub fn set_unix(&self, unix: Duration) {
+        self.clock.time.set_unix(unix);
+    }
+
     /// Polls a future to its end, and does the background work that it waits for.
     pub(crate) fn drive<F: Future>(&self, engine: &Engine, future: F) -> Result<F::Output, Failure> {
         let mut future = pin!(future);
@@ -170,7 +184,10 @@ impl World {
     }
 
     /// Advances the clock, and does the background work.
-    pub(crate) fn pass(&self, engine: &Engine, time: Duration) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// [`Check::Rests`], which names what did not hold.
+    pub fn pass(&self, engine: &Engine, time: Duration) -> Result<(), Failure> {
         for _ in 0..5 {
             self.clock.time.advance(time / 5);
             rest(engine)?;
@@ -179,14 +196,14 @@ impl World {
     }
 
     /// Cuts the power.
-    pub(crate) fn power_cut(&mut self) {
+    pub fn power_cut(&mut self) {
         marks::hit("crash: power cut");
         self.disk = self.disk.power_cut();
         self.heal();
     }
 
     /// Kills the process.
-    pub(crate) fn process_crash(&mut self) {
+    pub fn process_crash(&mut self) {
         marks::hit("crash: process killed");
         self.disk.clear_faults();
         // The directory's lock outlives what is in flight: it has landed before the next opening writes, but perhaps
@@ -199,7 +216,7 @@ impl World {
     }
 
     /// Plans a failure of one of the next operations of a kind, or of all from some point on.
-    pub(crate) fn plan_fault(&mut self, choices: &mut Choices, kinds: &[FaultKind], within: u64) {
+    pub fn plan_fault(&mut self, choices: &mut Choices, kinds: &[FaultKind], within: u64) {
         let kind = choices.pick(kinds);
         let full = kind == FaultKind::Allocate || kind == FaultKind::Write && choices.percent(20);
         let error = if full { ErrorKind::StorageFull } else { ErrorKind::Other };
@@ -259,25 +276,25 @@ impl World {
     }
 
     /// Plans that the machine stops in the middle of one of its next operations.
-    pub(crate) fn plan_halt(&mut self, choices: &mut Choices, within: u64) {
+    pub fn plan_halt(&mut self, choices: &mut Choices, within: u64) {
         self.disk.halt_after(1 + choices.below(within));
         self.is_faulty = true;
     }
 
     /// Whether the machine has stopped.
-    pub(crate) fn has_halted(&self) -> bool {
+    pub fn has_halted(&self) -> bool {
         self.disk.has_halted()
     }
 
     /// Frees space on the device.
-    pub(crate) fn free_space(&mut self) {
+    pub fn free_space(&mut self) {
         marks::hit("the device gets more room");
         self.disk.set_capacity(u64::MAX);
         self.is_small = false;
     }
 
     /// Cancels planned failures that have not happened yet; a planned stop of the machine stays.
-    pub(crate) fn stop_faults(&mut self) {
+    pub fn stop_faults(&mut self) {
         self.disk.clear_faults();
     }
 
