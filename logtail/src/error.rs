@@ -3,11 +3,13 @@
 use logboom::ReadError;
 use logboom_logtail_core::{
     RowId, TableId, Timestamp,
+    block_meta::MetaError,
     catalog::CatalogError,
+    checkpoint::ItemError,
     key::KeyError,
     log::Refusal,
     recovery::RecoveryError,
-    state::Stale,
+    state::{ApplyError, Stale},
     store::StoreError,
     transaction::OperationError,
     writer::{CommitError, FlushError, Stopped},
@@ -127,6 +129,15 @@ pub enum Error {
     /// Keys of rows in an object cannot be made.
     #[error("keys of rows in an object")]
     Key(#[source] KeyError),
+    /// The metadata of an object contradict each other.
+    #[error("the metadata of an object")]
+    Meta(#[source] MetaError),
+    /// A row of a checkpoint is malformed.
+    #[error("a row of a checkpoint")]
+    Item(#[source] ItemError),
+    /// The objects of a checkpoint contradict each other.
+    #[error("the checkpoint cannot be restored")]
+    Restore(#[source] ApplyError),
     /// A memtable cannot be flushed.
     #[error("a memtable cannot be flushed")]
     Flush(#[source] Box<FlushError<logboom::Error>>),

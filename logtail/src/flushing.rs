@@ -1,17 +1,17 @@
 //! `Flushing`: a flush that is under way.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use logboom_logtail_core::{
     TableId,
     log::Refusal,
-    store::{Outcome, Request, StoreError, StoreErrorKind},
     writer::{Flush, FlushError, FlushStep},
 };
 
 use crate::{
     encode::encode,
     error::{Error, Result},
+    put::Put,
     shared::Shared,
 };
 
@@ -21,8 +21,7 @@ use crate::{
 pub struct Flushing {
     shared: Arc<Shared>,
     flush: Option<Flush>,
-    /// The outcome of the put that is under way, and what it is when the store says nothing any more.
-    put: Option<(mpsc::Receiver<Outcome>, StoreError)>,
+    put: Option<Put>,
 }
 
 /// How far a flush is.
@@ -53,12 +52,8 @@ impl Flushing {
     /// failed then.
     pub fn step(&mut self) -> Result<FlushProgress> {
         let Some(flush) = &mut self.flush else { return Ok(FlushProgress::Done) };
-        if let Some((outcome, closed)) = &self.put {
-            let outcome = match outcome.try_recv() {
-                Ok(outcome) => outcome.map(|_| ()),
-                Err(mpsc::TryRecvError::Empty) => return Ok(FlushProgress::WaitsForStore),
-                Err(mpsc::TryRecvError::Disconnected) => Err(closed.clone()),
-            };
+        if let Some(put) = &self.put {
+            let Some(outcome) = put.outcome() else { return Ok(FlushProgress::WaitsForStore) };
             self.put = None;
             flush.put_done(outcome)?;
         }
@@ -66,7 +61,7 @@ impl Flushing {
         let step = flush.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
         match step {
             Ok(FlushStep::Encode(job)) => flush.encoded(encode(job, &self.shared.options.objects)?),
-            Ok(FlushStep::Put { name, bytes }) => self.put(Request::Put { name, bytes }),
+            Ok(FlushStep::Put { name, bytes }) => self.put = Some(Put::begin(self.shared.store.objects(), name, bytes)),
             Ok(FlushStep::Done(_)) => {
                 self.end();
                 return Ok(FlushProgress::Done);
@@ -93,13 +88,6 @@ impl Flushing {
                 }
             }
         }
-    }
-
-    fn put(&mut self, request: Request) {
-        let (sender, outcome) = mpsc::channel();
-        let closed = StoreError::new(&request, StoreErrorKind::Closed);
-        self.shared.store.objects().submit(request, Box::new(move |outcome| _ = sender.send(outcome)));
-        self.put = Some((outcome, closed));
     }
 
     fn end(&mut self) {

@@ -52,7 +52,10 @@ mod commit;
 mod transaction;
 mod scan;
 mod encode;
+mod put;
 mod flushing;
+mod checkpoint_object;
+mod checkpointer;
 mod flusher;
 mod tail;
 
@@ -62,11 +65,12 @@ pub use flushing::{FlushProgress, Flushing};
 pub use logboom_logtail_core::{
     ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
     catalog::{Catalog, CatalogError, Change, Column, NewColumn, NewTable, TableSchema},
+    checkpoint::Checkpoint,
     flush::FlushPolicy,
     scan::{BATCH_ROWS, Projection},
     state::Stale,
     transaction::{OperationError, ROWS_MAX},
-    writer::Stopped,
+    writer::{CheckpointKind, Stopped},
 };
 pub use logboom_logtail_objects::Options as StoreOptions;
 pub use options::{Options, StoreChoice};

@@ -13,11 +13,13 @@ use logboom_logtail_objects::Options as StoreOptions;
 pub struct Options {
     /// Where objects are.
     pub store: StoreChoice,
-    /// Whether a thread of the tail flushes tables. Without, they are flushed by [`Tail::flush`](crate::Tail::flush)
-    /// alone, on the thread that calls it.
+    /// Whether a thread of the tail flushes tables and writes checkpoints. Without, [`Tail::flush`](crate::Tail::flush)
+    /// and [`Tail::checkpoint`](crate::Tail::checkpoint) do, on the thread that calls them.
     pub threads: bool,
     /// When tables are flushed.
     pub flush: FlushPolicy,
+    /// How often a checkpoint is written, where something was committed. Default: 1 minute.
+    pub checkpoint_interval: Duration,
     /// How objects are written.
     pub objects: WriteOptions,
     /// The clock whose wall clock the timestamps follow, and whose nonces tell openings apart; `None` for those of the
@@ -56,6 +58,7 @@ impl Options {
             store: StoreChoice::Location { location: location.into(), options: StoreOptions::default() },
             threads: true,
             flush: FlushPolicy::default(),
+            checkpoint_interval: Duration::from_secs(60),
             objects: WriteOptions::default(),
             clock: None,
             history: Duration::from_secs(300),

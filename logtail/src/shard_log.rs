@@ -11,6 +11,15 @@ use logboom_logtail_core::{
 /// What an entry takes in its batch besides its payload, with some to spare.
 const ENTRY_OVERHEAD_BYTES: u64 = 256;
 
+/// The key of the shard that has the index of the newest checkpoint's record.
+const CHECKPOINT_KEY: &[u8] = b"checkpoint";
+
+/// The index of the newest checkpoint's record in a shard, if it has one.
+pub(crate) fn newest_checkpoint(shard: &Shard) -> logboom::Result<Option<u64>> {
+    let value = shard.get(CHECKPOINT_KEY)?;
+    Ok(value.and_then(|value| Some(u64::from_le_bytes(value.as_ref().try_into().ok()?))))
+}
+
 /// A shard of an engine, in which each record is an entry: committed is durable there.
 #[derive(Debug)]
 pub(crate) struct ShardLog {
@@ -78,6 +87,15 @@ impl Log for ShardLog {
         let ticket = self.engine.try_submit(batch, Durability::Durable).map_err(|rejected| refusal(rejected.error))?;
         self.next.store(index + 1, Ordering::Relaxed);
         Ok((index, ticket))
+    }
+
+    fn truncate(&self, through: u64, checkpoint: u64) -> Result<Ticket, Refusal<logboom::Error>> {
+        let mut batch = self.engine.batch();
+        batch.put(self.shard.id(), CHECKPOINT_KEY, &checkpoint.to_le_bytes()).map_err(Refusal::Stopped)?;
+        if self.shard.first().is_some_and(|first| first <= through) {
+            batch.compact_through(self.shard.id(), through).map_err(Refusal::Stopped)?;
+        }
+        self.engine.try_submit(batch, Durability::Lazy).map_err(|rejected| refusal(rejected.error))
     }
 
     fn bytes_max(&self) -> usize {

@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     memory_seen: Event,
     /// The last failure of a flush, by table, until one succeeds.
     failures: Mutex<BTreeMap<TableId, Arc<Error>>>,
+    checkpoint_failure: Mutex<Option<Arc<Error>>>,
 }
 
 impl Shared {
@@ -66,12 +67,18 @@ impl Shared {
             memory_bytes: AtomicUsize::new(0),
             memory_seen: Event::new(),
             failures: Mutex::default(),
+            checkpoint_failure: Mutex::default(),
         })
     }
 
     /// The writer. Nothing that waits may be done meanwhile.
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock()
+    }
+
+    /// The time since some start.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.clock.now()
     }
 
     /// The wall clock.
@@ -203,6 +210,16 @@ impl Shared {
             Ok(()) => failures.remove(&table),
             Err(error) => failures.insert(table, Arc::new(error)),
         };
+    }
+
+    /// Notes how a checkpoint ended.
+    pub(crate) fn checkpoint_ended(&self, outcome: Result<()>) {
+        *self.checkpoint_failure.lock() = outcome.err().map(Arc::new);
+    }
+
+    /// Why the last checkpoint failed, if it did.
+    pub(crate) fn checkpoint_failure(&self) -> Option<Arc<Error>> {
+        self.checkpoint_failure.lock().clone()
     }
 
     /// The tables whose last flush failed, and why.

@@ -6,21 +6,25 @@ use logboom::{Engine, Shard, ShardId, SystemClock};
 use logboom_logtail_core::{
     DatabaseId, TableId, Timestamp,
     catalog::{Catalog, Change, NewTable},
+    checkpoint::Checkpoint,
+    record::Record,
     recovery::{Recovered, Recovery},
     scan::Projection,
     store::StoreHealth,
     table::Version,
     transaction::Workspace,
-    writer::Writer,
+    writer::{CheckpointKind, Writer},
 };
 
 use crate::{
+    checkpoint_object,
+    checkpointer::checkpoint,
     error::{Error, Result},
     flusher::{Flusher, flush_all},
     flushing::Flushing,
     options::Options,
     scan::Scan,
-    shard_log::ShardLog,
+    shard_log::{ShardLog, newest_checkpoint},
     shared::Shared,
     store::Store,
     transaction::Transaction,
@@ -49,11 +53,14 @@ impl Tail {
     pub fn open(engine: &Engine, shard: ShardId, options: Options) -> Result<Self> {
         let clock = options.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::default()));
         let shared = loop {
-            let (recovered, next) = read(&engine.shard(shard))?;
+            let (recovered, store, next) = read(&engine.shard(shard), &options)?;
             let writer = Writer::new(recovered, clock.nonce());
             let identity = writer.identity();
             let log = ShardLog::new(engine, shard, writer.epoch(), next);
-            let store = Store::open(&options, &identity.to_le_bytes())?;
+            let store = match store {
+                Some(store) => store,
+                None => Store::open(&options, &identity.to_le_bytes())?,
+            };
             let opened = Shared::new(log, writer, store, Arc::clone(&clock), options.clone());
             match opened.begin() {
                 // The writer before this one appended while the entries were read.
@@ -177,9 +184,35 @@ impl Tail {
         Flushing::begin(&self.shared, table)
     }
 
+    /// Writes a checkpoint, and lets go of the log behind it, up to the oldest row that is in memory. Checkpoints are
+    /// written on their own as [`Options::checkpoint_interval`] says; this is for those who cannot wait. Returns
+    /// whether there was something to write.
+    ///
+    /// # Errors
+    /// As [`Tail::flush`]; the log stays as it is then.
+    pub fn checkpoint(&self, kind: CheckpointKind) -> Result<bool> {
+        match self.flusher.as_ref() {
+            Some(flusher) => flusher.checkpoint(kind),
+            None => checkpoint(&self.shared, kind, || {
+                thread::yield_now();
+                true
+            }),
+        }
+    }
+
+    /// The newest checkpoint.
+    pub fn newest_checkpoint(&self) -> Option<Checkpoint> {
+        self.shared.writer().checkpoint().cloned()
+    }
+
     /// The tables whose last flush failed, and why. They are tried again; their rows stay in memory and in the log.
     pub fn flush_failures(&self) -> Vec<(TableId, Arc<Error>)> {
         self.shared.failures()
+    }
+
+    /// Why the last checkpoint that was due failed, if it did. It is tried again.
+    pub fn checkpoint_failure(&self) -> Option<Arc<Error>> {
+        self.shared.checkpoint_failure()
     }
 
     /// Whether commits wait, as rows take all the memory that they may.
@@ -217,9 +250,25 @@ impl Tail {
     }
 }
 
-/// What the shard's entries come to, and the index behind them.
-fn read(shard: &Shard) -> Result<(Recovered, u64)> {
-    let mut recovery = Recovery::default();
+/// Reads the newest checkpoint of a shard, and the records that it has. Returns what they come to, the store if the
+/// checkpoint is in it, and the index of the next record.
+fn read(shard: &Shard, options: &Options) -> Result<(Recovered, Option<Store>, u64)> {
+    let (mut recovery, store) = match newest_checkpoint(shard).map_err(Error::Log)? {
+        None => (Recovery::default(), None),
+        Some(index) => {
+            let entries = shard.entries(index..index + 1, READ_BYTES)?;
+            let payload = entries.get(index).map(|entry| entry.payload).unwrap_or_default();
+            let Ok((_, Record::Checkpoint(checkpoint))) = Record::decode(payload) else {
+                return Err(Error::Bug(format!("record {index} is no checkpoint, as the shard's key says")));
+            };
+            let store = Store::open(options, &checkpoint.identity.to_le_bytes())?;
+            let mut items = Vec::new();
+            for object in &checkpoint.objects {
+                items.extend(checkpoint_object::read(&store, object)?);
+            }
+            (Recovery::restore(*checkpoint, items).map_err(Error::Restore)?, Some(store))
+        }
+    };
     let (mut next, end) = (shard.first().unwrap_or(1), shard.next().unwrap_or(1));
     while next < end {
         for entry in &shard.entries(next..end, READ_BYTES)? {
@@ -227,5 +276,5 @@ fn read(shard: &Shard) -> Result<(Recovered, u64)> {
             next = entry.index + 1;
         }
     }
-    Ok((recovery.finish(), next))
+    Ok((recovery.finish(), store, next.max(end)))
 }

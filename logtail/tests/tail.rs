@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, thread};
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type};
 use arrow_schema::DataType;
 use logboom::{Config, Engine, ShardId};
-use logboom_logtail::{Error, NewColumn, NewTable, Options, Projection, Result, TableId, Tail, Timestamp};
+use logboom_logtail::{
+    CheckpointKind, Error, NewColumn, NewTable, Options, Projection, Result, TableId, Tail, Timestamp,
+};
 use logboom_logtail_blocks::ReadError;
 use logboom_logtail_core::catalog::TABLES;
 
@@ -110,6 +112,10 @@ fn every_timestamp_shows_the_same_before_and_after_flushes_and_restarts() {
         if version % 25 == 0 {
             tail.flush(table).unwrap();
         }
+        if version % 15 == 0 {
+            let kind = if version % 30 == 0 { CheckpointKind::Global } else { CheckpointKind::Incremental };
+            assert!(tail.checkpoint(kind).unwrap());
+        }
         if version % 40 == 0 {
             tail.close().unwrap();
             tail = Tail::open(&engine, ShardId(1), options(dir.path())).unwrap();
@@ -121,6 +127,59 @@ fn every_timestamp_shows_the_same_before_and_after_flushes_and_restarts() {
         }
     }
     assert!(tail.version(table).unwrap().objects().len() >= 4);
+}
+
+#[test]
+fn the_log_lets_go_of_what_a_checkpoint_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, table) = with_table(&engine, options(dir.path()), true);
+    let shard = engine.shard(ShardId(1));
+    for version in 1..200 {
+        upsert(&tail, table, &(0..20).map(|id| row(id, version)).collect::<Vec<_>>()).unwrap();
+    }
+    // Rows that are in memory alone keep the log.
+    assert!(tail.checkpoint(CheckpointKind::Global).unwrap());
+    let last = shard.last().unwrap();
+    assert!(shard.first().unwrap() < 12, "{:?}", shard.bounds());
+    tail.flush(table).unwrap();
+    assert!(tail.checkpoint(CheckpointKind::Incremental).unwrap());
+    assert!(shard.first().unwrap() > last, "{:?}", shard.bounds());
+    assert!(!tail.checkpoint(CheckpointKind::Global).unwrap(), "nothing was committed");
+    let location = tail.newest_checkpoint().unwrap().location();
+    assert_eq!(location.matches(".parquet;").count(), 2, "{location}");
+
+    let before = rows(&tail, table, tail.watermark());
+    upsert(&tail, table, &[row(7, 1000)]).unwrap();
+    tail.close().unwrap();
+    let tail = Tail::open(&engine, ShardId(1), options(dir.path())).unwrap();
+    let now = rows(&tail, table, tail.watermark());
+    assert_eq!(now.len(), before.len());
+    assert!(now.contains(&row(7, 1000)));
+    // Once more: a restart changes nothing for the next.
+    tail.close().unwrap();
+    let tail = Tail::open(&engine, ShardId(1), options(dir.path())).unwrap();
+    assert_eq!(rows(&tail, table, tail.watermark()), now);
+}
+
+#[test]
+fn a_quiet_table_does_not_lose_its_rows_to_checkpoints() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, busy) = with_table(&engine, options(dir.path()), true);
+    let database = tail.catalog(tail.watermark()).unwrap().find_database("shop").unwrap();
+    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
+    let quiet = tail.create_table(database, NewTable { name: "quiet".into(), columns, key: Vec::new() }).unwrap();
+    upsert(&tail, quiet, &[row(1, 1), row(2, 1)]).unwrap();
+    for version in 1..30 {
+        upsert(&tail, busy, &[row(1, version)]).unwrap();
+        tail.flush(busy).unwrap();
+        assert!(tail.checkpoint(CheckpointKind::Incremental).unwrap());
+    }
+    tail.close().unwrap();
+    let tail = Tail::open(&engine, ShardId(1), options(dir.path())).unwrap();
+    assert_eq!(rows(&tail, quiet, tail.watermark()), [row(1, 1), row(2, 1)]);
+    assert_eq!(rows(&tail, busy, tail.watermark()), [row(1, 29)]);
 }
 
 #[test]

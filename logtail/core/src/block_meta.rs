@@ -53,6 +53,8 @@ pub enum ObjectKind {
     Rows,
     /// Tombstones: which rows of other objects are deleted, and since when.
     Tombstones,
+    /// A checkpoint: the state of all tables at a time, or what changed since another.
+    Checkpoint,
 }
 
 /// A range of an object's rows, and what is known of them.

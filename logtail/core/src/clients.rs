@@ -20,6 +20,12 @@ impl Clients {
         self.timestamps.get(&id).copied()
     }
 
+    /// Those whose transactions committed after one timestamp, and up to another one.
+    pub(crate) fn between(&self, after: Timestamp, through: Timestamp) -> Vec<(u128, Timestamp)> {
+        let all = self.order.iter().filter_map(|id| Some((*id, self.find(*id)?)));
+        all.filter(|(_, at)| after < *at && *at <= through).collect()
+    }
+
     pub(crate) fn insert(&mut self, id: u128, timestamp: Timestamp) {
         if self.order.len() == REMEMBERED
             && let Some(oldest) = self.order.pop_front()

@@ -63,6 +63,11 @@ impl HybridClock {
         Ok(next)
     }
 
+    /// The durable bound, or the higher one that is on its way.
+    pub fn bound(&self) -> Timestamp {
+        self.logging.unwrap_or(self.bound).max(self.bound)
+    }
+
     /// The last timestamp that was given, or the bound that the clock was recovered with.
     pub fn last(&self) -> Timestamp {
         self.last

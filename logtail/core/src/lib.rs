@@ -27,6 +27,7 @@ pub mod catalog;
 pub mod record;
 pub mod log;
 pub mod table;
+pub mod checkpoint;
 pub mod state;
 pub mod tail;
 pub mod scan;

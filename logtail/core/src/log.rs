@@ -23,6 +23,13 @@ pub trait Log {
     /// [`Refusal`]; the record is not in the log then, and never will be.
     fn propose(&self, record: &[u8]) -> Result<(u64, Self::Ticket), Refusal<Self::Error>>;
 
+    /// Drops the records up to index `through`, inclusive, and notes which record the newest checkpoint is: both or
+    /// neither after a crash. That record is committed, and not among the dropped ones.
+    ///
+    /// # Errors
+    /// As [`Log::propose`]; nothing has changed then.
+    fn truncate(&self, through: u64, checkpoint: u64) -> Result<Self::Ticket, Refusal<Self::Error>>;
+
     /// The longest record, in bytes.
     fn bytes_max(&self) -> usize;
 }

@@ -1,5 +1,6 @@
 //! Records of the log.
 
+mod checkpoint;
 mod commit;
 mod commit_builder;
 mod error;
@@ -12,6 +13,7 @@ pub use flushed::{Flushed, Intent};
 
 use crate::{
     block_meta::MetaError,
+    checkpoint::Checkpoint,
     timestamp::Timestamp,
     varint::{self, Reader},
 };
@@ -38,6 +40,8 @@ pub enum Record<'a> {
     Intent(Intent),
     /// Rows have moved to objects.
     Flushed(Box<Flushed>),
+    /// A restart reads these objects, and the rest of the log.
+    Checkpoint(Box<Checkpoint>),
 }
 
 /// What precedes each record.
@@ -54,6 +58,7 @@ const BOUND: u8 = 2;
 const COMMIT: u8 = 3;
 const INTENT: u8 = 4;
 const FLUSHED: u8 = 5;
+const CHECKPOINT: u8 = 6;
 
 impl<'a> Record<'a> {
     /// Reads an entry of the log.
@@ -74,6 +79,7 @@ impl<'a> Record<'a> {
             COMMIT => Commit::read(&mut reader).map(Self::Commit),
             INTENT => Intent::read(&mut reader).map(Self::Intent),
             FLUSHED => Flushed::read(&mut reader).map(|flushed| Self::Flushed(Box::new(flushed))),
+            CHECKPOINT => checkpoint::read(&mut reader).map(|checkpoint| Self::Checkpoint(Box::new(checkpoint))),
             _ => return Err(RecordError::Kind(kind)),
         };
         let record = record.ok_or(RecordError::Malformed { kind })?;
@@ -114,6 +120,17 @@ pub fn flushed(position: Position, flushed: &Flushed) -> Result<Vec<u8>, MetaErr
     let mut out = Vec::new();
     head(&mut out, FLUSHED, position);
     flushed.write(&mut out)?;
+    Ok(out)
+}
+
+/// The bytes of the record of a checkpoint.
+///
+/// # Errors
+/// [`MetaError`] where the metadata of an object contradict each other.
+pub fn checkpoint(position: Position, checkpoint: &Checkpoint) -> Result<Vec<u8>, MetaError> {
+    let mut out = Vec::new();
+    head(&mut out, CHECKPOINT, position);
+    checkpoint::write(checkpoint, &mut out)?;
     Ok(out)
 }
 

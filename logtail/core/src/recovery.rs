@@ -1,7 +1,11 @@
 //! Makes the state from the records of a log.
 
+use std::collections::BTreeSet;
+
 use crate::{
+    checkpoint::{Checkpoint, Item},
     clients::Clients,
+    object_id::ObjectId,
     record::{Position, Record, RecordError},
     state::{Applier, ApplyError},
     tail::TailTable,
@@ -14,6 +18,8 @@ pub struct Recovery {
     recovered: Recovered,
     /// The position of the last record that counts.
     last: Option<Position>,
+    /// The state is that of a checkpoint, and the first record need not be the first of its epoch.
+    restored: bool,
 }
 
 /// What the records of a log come to.
@@ -28,6 +34,10 @@ pub struct Recovered {
     pub(crate) identity: Option<u64>,
     pub(crate) tail: TailTable,
     pub(crate) clients: Clients,
+    /// The newest checkpoint.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// Objects that an intent names and no later record.
+    pub(crate) intended: BTreeSet<ObjectId>,
 }
 
 /// Why the records of a log cannot be read.
@@ -62,6 +72,25 @@ pub enum RecoveryCause {
 }
 
 impl Recovery {
+    /// Begins with a checkpoint, of whose objects these are the items in their order. The records that the log has
+    /// follow, those from before the checkpoint included.
+    ///
+    /// # Errors
+    /// [`ApplyError`] where the items contradict each other.
+    pub fn restore(checkpoint: Checkpoint, items: Vec<Item>) -> Result<Self, ApplyError> {
+        let (bound, identity) = (checkpoint.bound, Some(checkpoint.identity));
+        let mut recovered = Recovered { bound, identity, ..Recovered::default() };
+        for item in &items {
+            if let Item::Clients(clients) = item {
+                clients.iter().for_each(|(id, at)| recovered.clients.insert(*id, *at));
+            }
+        }
+        recovered.applier.restore(&checkpoint, items)?;
+        recovered.intended = checkpoint.intended.iter().copied().collect();
+        recovered.checkpoint = Some(checkpoint);
+        Ok(Self { recovered, last: None, restored: true })
+    }
+
     /// Takes the next record, which has this index in the log. Records of epochs below one that has begun are ignored:
     /// a writer that had been replaced proposed them.
     ///
@@ -69,6 +98,11 @@ impl Recovery {
     /// [`RecoveryError`]; the recovery is of no more use then.
     pub fn record(&mut self, index: u64, bytes: &[u8]) -> Result<(), RecoveryError> {
         self.read(index, bytes).map_err(|cause| RecoveryError { index, cause })
+    }
+
+    /// The log's identity, once a record has told it.
+    pub fn identity(&self) -> Option<u64> {
+        self.recovered.identity
     }
 
     /// What the records come to, when all have been taken. All of them are committed.
@@ -89,8 +123,15 @@ impl Recovery {
             Record::Intent(intent) => {
                 let end = intent.objects.iter().map(|object| object.number.saturating_add(1)).max();
                 self.recovered.applier.use_numbers(end.unwrap_or(0));
+                self.recovered.intended.extend(intent.objects);
+            }
+            Record::Checkpoint(checkpoint) => {
+                self.recovered.bound = self.recovered.bound.max(checkpoint.bound);
+                self.recovered.applier.use_numbers(checkpoint.next_number);
+                checkpoint.objects.iter().for_each(|object| _ = self.recovered.intended.remove(&object.id));
             }
             Record::Flushed(flushed) => {
+                flushed.objects.iter().for_each(|object| _ = self.recovered.intended.remove(&object.id));
                 self.recovered.applier.place_flushed(&flushed)?;
                 // The next records delete rows from its objects, and readers are not there yet.
                 self.recovered.applier.publish(flushed.timestamp);
@@ -110,6 +151,11 @@ impl Recovery {
 
     /// Checks that no record is missing before the one at `position`.
     fn follow(&mut self, position: Position, record: &Record<'_>) -> Result<(), RecoveryCause> {
+        if self.restored && self.last.is_none() {
+            self.recovered.epoch = position.epoch;
+            self.last = Some(position);
+            return Ok(());
+        }
         let last = self.last.filter(|last| last.epoch == position.epoch).map(|last| last.sequence);
         let expected = last.map_or(0, |last| last.saturating_add(1));
         let begins = matches!(record, Record::Epoch { .. }) == (expected == 0);

@@ -3,6 +3,7 @@
 mod applier;
 mod error;
 mod placed;
+mod restore;
 mod snapshots;
 
 pub use applier::Applier;
@@ -76,6 +77,16 @@ impl State {
     /// [`Stale`] below the horizon.
     pub fn open_at(&self, timestamp: Timestamp) -> Result<OpenSnapshot, Stale> {
         self.open.open(|| self.check(timestamp).map(|()| timestamp))
+    }
+
+    /// Raises the horizon to `wanted`, or as far as open snapshots and the watermark allow. Returns the horizon: what
+    /// is not visible from there on may be dropped.
+    pub(crate) fn raise_horizon(&self, wanted: Timestamp) -> Timestamp {
+        self.open.with_oldest(|oldest| {
+            let allowed = oldest.unwrap_or(Timestamp::MAX).min(self.watermark());
+            self.horizon.fetch_max(wanted.min(allowed).to_i64(), Ordering::AcqRel);
+            self.horizon()
+        })
     }
 
     /// The oldest timestamp at which a snapshot is open; the watermark where there is none.

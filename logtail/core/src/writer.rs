@@ -1,11 +1,13 @@
 //! `Writer`: gives transactions their place in the log.
 
+mod checkpointing;
 mod conflicts;
 mod error;
 mod flush;
 mod flush_error;
 mod flushes;
 
+pub use checkpointing::{CheckpointKind, CheckpointStep, Checkpointing};
 pub use error::{CommitError, Stopped};
 pub use flush::{Flush, FlushStep};
 pub use flush_error::FlushError;
@@ -17,10 +19,12 @@ use std::{
 };
 
 use crate::{
+    checkpoint::Checkpoint,
     clients::Clients,
     clock::HybridClock,
     ids::{RowId, RowsetId, TableId},
     log::{Log, LogEvent, Refusal},
+    object_id::ObjectId,
     record::{self, CommitBuilder, Position, Record},
     recovery::Recovered,
     state::{Applier, State},
@@ -52,6 +56,11 @@ pub struct Writer {
     clients: Clients,
     /// The last record that is committed.
     committed_index: u64,
+    /// The newest checkpoint that is committed.
+    checkpoint: Option<Checkpoint>,
+    /// Objects that an intent names and no later record.
+    intended: BTreeSet<ObjectId>,
+    checkpointing: bool,
     /// Tables that are being flushed.
     flushing: BTreeSet<TableId>,
     /// The number that a database, table or memtable gets next.
@@ -71,6 +80,7 @@ enum PendingRecord {
     Epoch,
     Bound,
     Commit(Timestamp),
+    /// One that changes nothing for readers: an intent, a checkpoint.
     Intent,
 }
 
@@ -100,7 +110,7 @@ impl Writer {
     /// A writer of a log from which `recovered` was read. It has the next epoch, and `nonce`, a number that no other
     /// opening of this log or of a copy of it has.
     pub fn new(recovered: Recovered, nonce: u64) -> Self {
-        let Recovered { applier, bound, epoch, identity, tail, clients } = recovered;
+        let Recovered { applier, bound, epoch, identity, tail, clients, checkpoint, intended } = recovered;
         let position = Position { epoch: epoch.saturating_add(1), sequence: 0 };
         Self {
             clock: HybridClock::recovered(bound.max(applier.last())),
@@ -113,6 +123,9 @@ impl Writer {
             tail,
             clients,
             committed_index: 0,
+            checkpoint,
+            intended,
+            checkpointing: false,
             flushing: BTreeSet::new(),
             serving: false,
             stopped: None,
@@ -126,7 +139,7 @@ impl Writer {
     /// [`Refusal`]; call it again after [`Refusal::Busy`].
     pub fn begin<L: Log>(&mut self, log: &L) -> Result<L::Ticket, Refusal<L::Error>> {
         let record = record::epoch(self.position, self.nonce, self.identity);
-        self.propose(log, &record, PendingRecord::Epoch)
+        self.propose(log, &record, PendingRecord::Epoch).map(|(_, ticket)| ticket)
     }
 
     /// Proposes a higher bound for the clock, if half of the reserve below it is used up: to be called before each
@@ -141,7 +154,7 @@ impl Writer {
         if ticket.is_err() {
             self.clock.bound_is_lost();
         }
-        ticket.map(Some)
+        ticket.map(|(_, ticket)| Some(ticket))
     }
 
     /// Commits what `workspace` has, whose keys are looked up, and which `record` was encoded from: checks it, gives it
@@ -240,15 +253,16 @@ impl Writer {
         number
     }
 
+    /// Proposes a record that has no timestamp. Returns its index.
     fn propose<L: Log>(
         &mut self,
         log: &L,
         record: &[u8],
         pending: PendingRecord,
-    ) -> Result<L::Ticket, Refusal<L::Error>> {
+    ) -> Result<(u64, L::Ticket), Refusal<L::Error>> {
         let (index, ticket) = log.propose(record)?;
         self.proposed(index, pending);
-        Ok(ticket)
+        Ok((index, ticket))
     }
 
     fn proposed(&mut self, index: u64, record: PendingRecord) {

@@ -2,13 +2,13 @@
 
 use super::{
     BLOCK_ROWS_MAX, BLOCKS_MAX, MetaError,
-    stored::{APPENDABLE, ArchivedStoredBlock, ArchivedStoredObject, ROWS, SORTED, TOMBSTONES},
+    stored::{APPENDABLE, ArchivedStoredBlock, ArchivedStoredObject, CHECKPOINT, ROWS, SORTED, TOMBSTONES},
 };
 use crate::{key::BOUND_BYTES_MAX, timestamp::Timestamp};
 
 /// Views of the metadata rely on this check and make none of their own, so it is also made before metadata are written.
 pub(super) fn check(object: &ArchivedStoredObject) -> Result<(), MetaError> {
-    require(object.kind == ROWS || object.kind == TOMBSTONES, "an unknown kind of object")?;
+    require([ROWS, TOMBSTONES, CHECKPOINT].contains(&object.kind), "an unknown kind of object")?;
     require(object.footer_offset < object.bytes, "the footer lies outside of the object")?;
     require((1..=BLOCKS_MAX).contains(&object.blocks.len()), "the number of blocks")?;
     let mut next_row = 0;

@@ -44,6 +44,7 @@ pub(super) struct StoredTombstones {
 
 pub(super) const ROWS: u8 = 0;
 pub(super) const TOMBSTONES: u8 = 1;
+pub(super) const CHECKPOINT: u8 = 2;
 
 /// Flags of a block; the other bits are 0.
 pub(super) const SORTED: u8 = 1;
@@ -62,6 +63,7 @@ impl From<&ObjectMeta> for StoredObject {
             kind: match meta.kind {
                 ObjectKind::Rows => ROWS,
                 ObjectKind::Tombstones => TOMBSTONES,
+                ObjectKind::Checkpoint => CHECKPOINT,
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     BlockMeta, ObjectKind, ObjectMeta, TombstoneRange,
-    stored::{APPENDABLE, ArchivedStoredBlock, ArchivedStoredObject, SORTED, TOMBSTONES},
+    stored::{APPENDABLE, ArchivedStoredBlock, ArchivedStoredObject, CHECKPOINT, SORTED, TOMBSTONES},
 };
 use crate::{ids::TableId, object_id::ObjectId, timestamp::Timestamp};
 
@@ -25,7 +25,11 @@ impl<'a> ObjectMetaRef<'a> {
     }
 
     pub fn kind(self) -> ObjectKind {
-        if self.0.kind == TOMBSTONES { ObjectKind::Tombstones } else { ObjectKind::Rows }
+        match self.0.kind {
+            TOMBSTONES => ObjectKind::Tombstones,
+            CHECKPOINT => ObjectKind::Checkpoint,
+            _ => ObjectKind::Rows,
+        }
     }
 
     pub fn schema_version(self) -> i32 {

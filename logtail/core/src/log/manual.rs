@@ -13,7 +13,10 @@ pub struct ManualLog {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The index of the first record, less one.
+    dropped: u64,
     records: Vec<Vec<u8>>,
+    checkpoint: Option<u64>,
     refuse: Option<Refused>,
 }
 
@@ -51,7 +54,13 @@ impl ManualLog {
 
     /// The index of the last record; 0 where there is none.
     pub fn last(&self) -> u64 {
-        self.inner.borrow().records.len() as u64
+        let inner = self.inner.borrow();
+        inner.dropped + inner.records.len() as u64
+    }
+
+    /// The index of the newest checkpoint's record.
+    pub fn checkpoint(&self) -> Option<u64> {
+        self.inner.borrow().checkpoint
     }
 
     /// From now on the log answers so; with `None`, it takes records.
@@ -61,13 +70,15 @@ impl ManualLog {
 
     /// The records behind `index` are lost, as after a crash before they were durable.
     pub fn truncate_after(&self, index: u64) {
-        let records = usize::try_from(index).unwrap_or(usize::MAX);
-        self.inner.borrow_mut().records.truncate(records);
+        let mut inner = self.inner.borrow_mut();
+        let records = usize::try_from(index.saturating_sub(inner.dropped)).unwrap_or(usize::MAX);
+        inner.records.truncate(records);
     }
 
-    /// The records with their indexes, which begin at 1.
+    /// The records with their indexes, which begin at 1 in a log of which none is dropped.
     pub fn records(&self) -> Vec<(u64, Vec<u8>)> {
-        (1..).zip(self.inner.borrow().records.iter().cloned()).collect()
+        let inner = self.inner.borrow();
+        (inner.dropped + 1..).zip(inner.records.iter().cloned()).collect()
     }
 }
 
@@ -84,7 +95,17 @@ impl Log for ManualLog {
             None => {}
         }
         inner.records.push(record.to_vec());
-        Ok((inner.records.len() as u64, ()))
+        Ok((inner.dropped + inner.records.len() as u64, ()))
+    }
+
+    fn truncate(&self, through: u64, checkpoint: u64) -> Result<(), Refusal<Refused>> {
+        let mut inner = self.inner.borrow_mut();
+        let dropped = usize::try_from(through.saturating_sub(inner.dropped)).unwrap_or(usize::MAX);
+        let dropped = dropped.min(inner.records.len());
+        inner.records.drain(..dropped);
+        inner.dropped += dropped as u64;
+        inner.checkpoint = Some(checkpoint);
+        Ok(())
     }
 
     fn bytes_max(&self) -> usize {

@@ -94,6 +94,14 @@ impl Iterator for Deleted<'_> {
     }
 }
 
+impl Section<'_> {
+    /// A section without rows.
+    pub(crate) fn none(table: TableId, schema: i32) -> Self {
+        let first = RowId { rowset: RowsetId(0), row: 0 };
+        Self { table, schema, inserted: 0, first, rows: &[], deleted: Deletes { len: 0, bytes: &[] }, keys: &[] }
+    }
+}
+
 impl<'a> Commit<'a> {
     pub(super) fn read(reader: &mut Reader<'a>) -> Option<Self> {
         let timestamp = timestamp(reader)?;

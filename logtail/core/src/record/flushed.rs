@@ -38,19 +38,12 @@ pub struct Flushed {
 impl Intent {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         varint::put(out, self.table.0);
-        varint::put(out, self.objects.len() as u64);
-        for object in &self.objects {
-            out.extend(object.nonce.to_le_bytes());
-            varint::put(out, object.number);
-        }
+        write_ids(&self.objects, out);
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let table = TableId(reader.varint()?);
-        let objects = list(reader, 9, |reader| {
-            Some(ObjectId { nonce: u64::from_le_bytes(reader.array()?), number: reader.varint()? })
-        })?;
-        Some(Self { table, objects })
+        Some(Self { table, objects: read_ids(reader)? })
     }
 }
 
@@ -68,13 +61,7 @@ impl Flushed {
             // No delete of a row is later than the flush.
             varint::put(out, (self.timestamp.to_i64() - deleted.to_i64()).cast_unsigned());
         }
-        varint::put(out, self.objects.len() as u64);
-        for object in &self.objects {
-            let bytes = object.encode()?;
-            varint::put(out, bytes.len() as u64);
-            out.extend(bytes);
-        }
-        Ok(())
+        write_metas(&self.objects, out)
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -85,12 +72,39 @@ impl Flushed {
             let before = i64::try_from(reader.varint()?).ok()?;
             Some((row, Timestamp::from_i64(timestamp.to_i64().checked_sub(before)?)?))
         })?;
-        let objects = list(reader, 32, |reader| {
-            let len = reader.len()?;
-            ObjectMeta::decode(reader.take(len)?).ok()
-        })?;
-        Some(Self { table, timestamp, horizon, memtables, objects, deletes })
+        Some(Self { table, timestamp, horizon, memtables, objects: read_metas(reader)?, deletes })
     }
+}
+
+/// A count, and as many ids of objects.
+pub(super) fn write_ids(ids: &[ObjectId], out: &mut Vec<u8>) {
+    varint::put(out, ids.len() as u64);
+    for id in ids {
+        out.extend(id.nonce.to_le_bytes());
+        varint::put(out, id.number);
+    }
+}
+
+pub(super) fn read_ids(reader: &mut Reader<'_>) -> Option<Vec<ObjectId>> {
+    list(reader, 9, |reader| Some(ObjectId { nonce: u64::from_le_bytes(reader.array()?), number: reader.varint()? }))
+}
+
+/// A count, and as many metadata of objects, each behind its length.
+pub(super) fn write_metas(metas: &[ObjectMeta], out: &mut Vec<u8>) -> Result<(), MetaError> {
+    varint::put(out, metas.len() as u64);
+    for meta in metas {
+        let bytes = meta.encode()?;
+        varint::put(out, bytes.len() as u64);
+        out.extend(bytes);
+    }
+    Ok(())
+}
+
+pub(super) fn read_metas(reader: &mut Reader<'_>) -> Option<Vec<ObjectMeta>> {
+    list(reader, 32, |reader| {
+        let len = reader.len()?;
+        ObjectMeta::decode(reader.take(len)?).ok()
+    })
 }
 
 /// A count and as many items, each of at least `bytes_min`: what is allocated is bounded by what is there.

@@ -25,18 +25,20 @@ use crate::{
 /// watermark over it.
 #[derive(Debug)]
 pub struct Applier {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     /// With all changes that are placed.
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     /// Catalogs that are placed and not published.
     catalogs: VecDeque<(Timestamp, Arc<Catalog>)>,
     /// Flushes that are placed and not published.
     flushes: VecDeque<(Timestamp, TableId)>,
     /// Tables with memtables that are flushed and kept for open snapshots.
     retiring: BTreeSet<TableId>,
-    tables: BTreeMap<TableId, Placed>,
-    last: Timestamp,
-    next_number: u64,
+    pub(super) tables: BTreeMap<TableId, Placed>,
+    pub(super) last: Timestamp,
+    /// What was committed up to this timestamp is in the checkpoint that the state was restored from.
+    pub(super) restored: Timestamp,
+    pub(super) next_number: u64,
 }
 
 impl Applier {
@@ -51,6 +53,7 @@ impl Applier {
             retiring: BTreeSet::new(),
             tables: BTreeMap::new(),
             last: Timestamp::ZERO,
+            restored: Timestamp::ZERO,
             next_number: system::FIRST_FREE_NUMBER,
         };
         catalog.tables().for_each(|schema| applier.make(schema));
@@ -106,6 +109,9 @@ impl Applier {
     /// [`ApplyError`] where it does not follow from those before it. It is placed in part then: the applier is of no
     /// more use, but what was published stays right.
     pub fn place(&mut self, commit: &Commit<'_>) -> Result<(), ApplyError> {
+        if commit.timestamp <= self.restored {
+            return self.place_old(commit);
+        }
         self.follow(commit.timestamp)?;
         let mut edit = Edit::default();
         for section in &commit.sections {
@@ -122,6 +128,9 @@ impl Applier {
     /// # Errors
     /// As [`Applier::place`].
     pub fn place_flushed(&mut self, flushed: &Flushed) -> Result<(), ApplyError> {
+        if flushed.timestamp <= self.restored {
+            return Ok(());
+        }
         self.follow(flushed.timestamp)?;
         let placed = self.tables.get_mut(&flushed.table).ok_or(ApplyError::NoTable(flushed.table))?;
         placed.flushed(flushed)?;
@@ -139,9 +148,7 @@ impl Applier {
 
     /// All that is placed up to `timestamp` is committed: readers see it. Nothing else will be placed there.
     pub fn publish(&mut self, timestamp: Timestamp) {
-        while self.catalogs.front().is_some_and(|(at, _)| *at <= timestamp) {
-            self.state.catalogs.write().extend(self.catalogs.pop_front());
-        }
+        self.publish_catalogs(timestamp);
         while self.flushes.front().is_some_and(|(at, _)| *at <= timestamp) {
             let Some((at, table)) = self.flushes.pop_front() else { break };
             if let Some(horizon) = self.tables.get_mut(&table).and_then(|placed| placed.publish(at)) {
@@ -205,7 +212,32 @@ impl Applier {
         Ok(())
     }
 
-    fn change_catalog(&mut self, edit: &Edit, timestamp: Timestamp) -> Result<(), ApplyError> {
+    pub(super) fn publish_catalogs(&mut self, timestamp: Timestamp) {
+        while self.catalogs.front().is_some_and(|(at, _)| *at <= timestamp) {
+            self.state.catalogs.write().extend(self.catalogs.pop_front());
+        }
+    }
+
+    /// Places what a transaction did to rows that were in memory at the time of the checkpoint.
+    fn place_old(&mut self, commit: &Commit<'_>) -> Result<(), ApplyError> {
+        let catalogs = self.state.catalogs.read();
+        let catalog = catalogs.range(..=commit.timestamp).next_back().map(|(_, catalog)| Arc::clone(catalog));
+        drop(catalogs);
+        for section in commit.sections.iter().filter(|section| !system::is_system(section.table)) {
+            // The table may have been dropped since.
+            let schema = catalog.as_ref().and_then(|catalog| catalog.table(section.table));
+            if let (Some(schema), Some(placed)) = (schema, self.tables.get_mut(&section.table)) {
+                if schema.version() != section.schema {
+                    let (table, expected, found) = (section.table, schema.version(), section.schema);
+                    return Err(ApplyError::Schema { table, expected, found });
+                }
+                placed.place_old(section, schema, commit.timestamp)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn change_catalog(&mut self, edit: &Edit, timestamp: Timestamp) -> Result<(), ApplyError> {
         let next = Arc::new(self.catalog.edited(edit)?);
         for id in edit.numbers() {
             self.next_number = self.next_number.max(id.saturating_add(1));
@@ -223,7 +255,7 @@ impl Applier {
         Ok(())
     }
 
-    fn make(&mut self, schema: &Arc<TableSchema>) {
+    pub(super) fn make(&mut self, schema: &Arc<TableSchema>) {
         let table = Arc::new(Table::new(schema.id(), Version::empty()));
         self.state.tables.write().insert(schema.id(), Arc::clone(&table));
         self.tables.insert(schema.id(), Placed::new(table));

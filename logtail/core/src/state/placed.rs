@@ -7,10 +7,11 @@ use std::{
 
 use super::error::ApplyError;
 use crate::{
+    block_meta::ObjectMeta,
     catalog::TableSchema,
     ids::{RowId, RowsetId},
     record::{Flushed, Section},
-    table::{DeletedRows, Memtable, Object, Table, TableError, Transfer},
+    table::{DeletedRows, Memtable, Object, Table, TableError, Transfer, Version},
     timestamp::Timestamp,
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct Placed {
     retired: Vec<Retired>,
     /// What was written before this flush is in objects alone.
     forgotten: Timestamp,
+    /// After a restart from a checkpoint: the oldest memtable whose rows were not in objects then.
+    oldest_live: Option<RowsetId>,
 }
 
 #[derive(Debug)]
@@ -58,7 +61,13 @@ impl Placed {
             flushes: VecDeque::new(),
             retired: Vec::new(),
             forgotten: Timestamp::ZERO,
+            oldest_live: None,
         }
+    }
+
+    /// Where readers find the rows.
+    pub(super) fn version(&self) -> Arc<Version> {
+        self.table.version()
     }
 
     pub(super) fn next_row(&self) -> Option<RowId> {
@@ -144,6 +153,37 @@ impl Placed {
         Ok(active)
     }
 
+    /// Puts back an object of a checkpoint.
+    pub(super) fn restore_object(&mut self, meta: ObjectMeta, flushed_at: Timestamp) {
+        let object = Arc::new(Object::new(Arc::new(meta), flushed_at, DeletedRows::default()));
+        self.table.publish(self.table.version().flushed(&[], &[Arc::clone(&object)]));
+        self.objects.insert(object.rowset(), object);
+    }
+
+    /// Rows of memtables before this one are in the objects of the checkpoint, and so are deletes up to `through`.
+    pub(super) fn restore_memtable(&mut self, oldest: Option<RowsetId>, through: Timestamp) {
+        self.oldest_live = oldest;
+        self.forgotten = through;
+    }
+
+    /// Places what a transaction did that is in the checkpoint, but for the rows that were in memory then.
+    pub(super) fn place_old(
+        &mut self,
+        section: &Section<'_>,
+        schema: &Arc<TableSchema>,
+        at: Timestamp,
+    ) -> Result<(), ApplyError> {
+        if section.inserted > 0 && self.oldest_live.is_some_and(|oldest| oldest <= section.first.rowset) {
+            self.insert(section, schema, at)?;
+        }
+        for row in section.deleted.iter() {
+            if let Some(memtable) = self.memtables.get(&row.rowset) {
+                memtable.delete(row.row, at);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn delete(&self, row: RowId, timestamp: Timestamp) -> bool {
         match (self.memtables.get(&row.rowset), self.objects.get(&row.rowset)) {
             (Some(memtable), _) => memtable.delete(row.row, timestamp),
@@ -171,7 +211,7 @@ impl Placed {
         let mut objects = Vec::with_capacity(flushed.objects.len());
         for meta in &flushed.objects {
             let deletes = deletes.remove(&RowsetId(meta.id.number)).unwrap_or_default();
-            let object = Arc::new(Object::new(Arc::new(meta.clone()), deletes));
+            let object = Arc::new(Object::new(Arc::new(meta.clone()), flushed.timestamp, deletes));
             self.objects.insert(object.rowset(), Arc::clone(&object));
             objects.push(object);
         }

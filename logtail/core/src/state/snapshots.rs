@@ -27,6 +27,12 @@ impl Snapshots {
         Ok(OpenSnapshot { timestamp, open: Arc::clone(self) })
     }
 
+    /// Calls `raise` with the oldest timestamp that is open: none below what it raises the horizon to is opened then.
+    pub(super) fn with_oldest<R>(&self, raise: impl FnOnce(Option<Timestamp>) -> R) -> R {
+        let open = self.0.lock();
+        raise(open.keys().next().copied())
+    }
+
     /// The oldest timestamp that is open.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         self.0.lock().keys().next().copied()

@@ -18,12 +18,23 @@ use crate::{
 #[derive(Debug)]
 pub struct Object {
     meta: Arc<ObjectMeta>,
+    flushed_at: Timestamp,
     deleted: RwLock<DeletedRows>,
 }
 
 impl Object {
-    pub(crate) fn new(meta: Arc<ObjectMeta>, deleted: DeletedRows) -> Self {
-        Self { meta, deleted: RwLock::new(deleted) }
+    pub(crate) fn new(meta: Arc<ObjectMeta>, flushed_at: Timestamp, deleted: DeletedRows) -> Self {
+        Self { meta, flushed_at, deleted: RwLock::new(deleted) }
+    }
+
+    /// The timestamp of the flush that wrote it.
+    pub fn flushed_at(&self) -> Timestamp {
+        self.flushed_at
+    }
+
+    /// All deletes that are in memory.
+    pub(crate) fn deletes(&self) -> Vec<(u32, Timestamp)> {
+        self.deleted.read().iter().collect()
     }
 
     /// What the log knows of it.

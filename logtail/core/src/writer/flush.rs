@@ -36,6 +36,7 @@ pub struct Flush {
     table: TableId,
     schema: Arc<TableSchema>,
     memtables: Vec<Arc<Memtable>>,
+    /// The horizon that is asked for, and then the one by which rows were dropped.
     horizon: Timestamp,
     objects: ObjectId,
     phase: Phase,
@@ -155,6 +156,7 @@ impl Flush {
             self.phase = Phase::Frozen;
             return Ok(FlushStep::Wait);
         }
+        self.horizon = writer.state().raise_horizon(self.horizon);
         let sort = SortJob::new(Arc::clone(&self.schema), &self.memtables, self.horizon)?;
         self.phase = Phase::Encoding;
         Ok(FlushStep::Encode(EncodeJob { table: self.table, first: self.objects, sort }))

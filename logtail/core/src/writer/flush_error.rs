@@ -1,22 +1,25 @@
-//! Why a flush does not go on.
+//! Why a flush or a checkpoint does not go on.
 
 use std::error::Error;
 
 use super::error::Stopped;
-use crate::{block_meta::MetaError, clock::BoundReached, log::Refusal, table::TableError};
+use crate::{block_meta::MetaError, clock::BoundReached, log::Refusal, rows::EncodeError, table::TableError};
 
-/// Why a flush does not go on.
+/// Why a flush or a checkpoint does not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlushError<E: Error + 'static> {
     /// A memtable cannot be read.
     #[error("a memtable cannot be read")]
     Table(#[from] TableError),
+    /// Rows of the catalog cannot be encoded.
+    #[error("rows of the catalog cannot be encoded")]
+    Rows(#[from] EncodeError),
     /// The metadata of an object contradict each other.
     #[error("the metadata of an object")]
     Meta(#[from] MetaError),
     /// The record is longer than the log takes.
-    #[error("the flush's record of {bytes} bytes is longer than the {max} that the log takes")]
+    #[error("the record of {bytes} bytes is longer than the {max} that the log takes")]
     TooLarge {
         /// The record's length.
         bytes: usize,
@@ -27,7 +30,7 @@ pub enum FlushError<E: Error + 'static> {
     #[error("the clock waits for its bound")]
     Clock(#[from] BoundReached),
     /// The log refused a record. Try again where that says so.
-    #[error("a record of the flush")]
+    #[error("a record")]
     Log(#[from] Refusal<E>),
     /// The writer has stopped.
     #[error("the writer has stopped: {0}")]

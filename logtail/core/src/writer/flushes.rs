@@ -19,7 +19,8 @@ impl Writer {
     /// Begins a flush of a table: its memtables take no more rows. `None` where it has none, or is being flushed. Of
     /// memtables of several schemas, those of the oldest are flushed.
     ///
-    /// Readers will not be able to ask for timestamps below `horizon`; where older snapshots are open, theirs is taken.
+    /// Once the rows are encoded, readers cannot ask for timestamps below `horizon` any more, or below the oldest
+    /// snapshot that is open then.
     pub fn begin_flush(&mut self, table: TableId, horizon: Timestamp) -> Option<Flush> {
         if self.stopped.is_some() || self.flushing.contains(&table) {
             return None;
@@ -31,7 +32,6 @@ impl Writer {
         let memtables: Vec<_> = placed.memtables().take_while(same).cloned().collect();
         self.applier.freeze(table);
         self.flushing.insert(table);
-        let horizon = horizon.min(self.state().oldest_open()).max(self.state().horizon());
         let objects = ObjectId { nonce: self.nonce, number: self.next_number };
         self.next_number = self.next_number.saturating_add(OBJECTS_MAX);
         Some(Flush::new(table, schema, memtables, horizon, objects))
@@ -51,6 +51,7 @@ impl Writer {
         let record = record::intent(self.position, intent);
         let (index, _) = log.propose(&record)?;
         self.proposed(index, PendingRecord::Intent);
+        self.intended.extend(&intent.objects);
         Ok(index)
     }
 
@@ -75,6 +76,7 @@ impl Writer {
         }
         let (index, _) = log.propose(&record)?;
         self.proposed(index, PendingRecord::Commit(flushed.timestamp));
+        flushed.objects.iter().for_each(|object| _ = self.intended.remove(&object.id));
         if let Some(placed) = self.applier.table_mut(flushed.table) {
             placed.retire(transfer);
         }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use logboom_logtail_core::{
     TableId, Timestamp,
-    log::LogEvent,
+    log::{LogEvent, ManualLog},
     transaction::{OperationError, Workspace},
-    writer::{CommitError, Flush, FlushError, Outcome},
+    writer::{CheckpointKind, Checkpointing, CommitError, Flush, FlushError, Outcome},
 };
 
 use crate::tail::{Row, Tail, batch, keys, row};
@@ -100,6 +100,8 @@ struct History {
     committed: u64,
     flush: Option<Flush>,
     flushed: usize,
+    checkpoint: Option<Checkpointing>,
+    checkpoints: usize,
 }
 
 impl History {
@@ -119,11 +121,13 @@ impl History {
             committed: created,
             flush: None,
             flushed: 0,
+            checkpoint: None,
+            checkpoints: 0,
         }
     }
 
     fn step(&mut self) {
-        match self.rng.u8(0..36) {
+        match self.rng.u8(0..44) {
             0..6 => self.begin(),
             6..10 => {
                 if let Some(open) = self.rng.choice(self.open.iter_mut()) {
@@ -134,7 +138,8 @@ impl History {
             15..18 => self.log_moves(),
             18 => self.clock_jumps(),
             19..30 => self.flush(),
-            30..35 => self.log_moves(),
+            30..36 => self.log_moves(),
+            36..43 => self.checkpoint(),
             _ => self.crash(),
         }
         self.check();
@@ -215,6 +220,21 @@ impl History {
         }
     }
 
+    /// A step of a checkpoint, or the begin of one.
+    fn checkpoint(&mut self) {
+        let Some(checkpoint) = &mut self.checkpoint else {
+            let kind = if self.rng.u8(0..3) == 0 { CheckpointKind::Global } else { CheckpointKind::Incremental };
+            self.checkpoint = self.tail.writer.begin_checkpoint::<ManualLog>(kind).expect("rows can be encoded");
+            return;
+        };
+        let done = self.tail.step_checkpoint(checkpoint).expect("the log takes records");
+        self.checkpoints += usize::from(done);
+        if done || self.rng.u8(0..30) == 0 {
+            let ended = self.checkpoint.take();
+            ended.into_iter().for_each(|checkpoint| self.tail.writer.end_checkpoint(checkpoint));
+        }
+    }
+
     /// Some records become committed.
     fn log_moves(&mut self) {
         let last = self.tail.log.last();
@@ -241,7 +261,7 @@ impl History {
     fn crash(&mut self) {
         let last = self.rng.u64(self.committed.max(self.created)..=self.tail.log.last());
         self.open.clear();
-        self.flush = None;
+        (self.flush, self.checkpoint) = (None, None);
         let tail = std::mem::replace(&mut self.tail, Tail::new());
         let unix = tail.unix;
         let (log, store) = tail.crash(last);
@@ -269,25 +289,26 @@ impl History {
     }
 }
 
-/// Returns how many flushes ended.
-fn run(seed: u64) -> usize {
+/// Returns how many flushes and checkpoints ended.
+fn run(seed: u64) -> [usize; 2] {
     let mut history = History::new(seed);
-    (0..200).for_each(|_| history.step());
+    (0..250).for_each(|_| history.step());
     history.tail.settle();
     history.committed = history.tail.log.last();
     history.saw_watermark();
     history.check();
-    history.flushed
+    [history.flushed, history.checkpoints]
 }
 
 #[test]
 fn scans_at_every_timestamp_show_what_a_map_of_versions_has() {
     let seeds = std::env::var("LOGBOOM_SEED").ok().and_then(|seed| seed.parse().ok());
     match seeds {
-        Some(seed) => drop(run(seed)),
+        Some(seed) => println!("{:?} flushes and checkpoints", run(seed)),
         None => {
-            let flushed: usize = (0..400).map(run).sum();
-            assert!(flushed > 400, "only {flushed} flushes");
+            let add = |[a, b]: [usize; 2], [c, d]: [usize; 2]| [a + c, b + d];
+            let [flushes, checkpoints] = (0..400).map(run).fold([0, 0], add);
+            assert!(flushes > 300 && checkpoints > 300, "only {flushes} flushes, {checkpoints} checkpoints");
         }
     }
 }

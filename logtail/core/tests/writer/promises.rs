@@ -6,7 +6,7 @@ use logboom_logtail_core::{
     log::{LogEvent, Refused},
     scan::Projection,
     transaction::OperationError,
-    writer::{CommitError, Outcome, Stopped},
+    writer::{CheckpointKind, CommitError, Outcome, Stopped},
 };
 
 use crate::tail::{NOON, Store, Tail, batch, fields, keys, row};
@@ -400,4 +400,44 @@ fn a_flush_changes_nothing_that_is_seen() {
     for (at, rows) in seen {
         assert_eq!(tail.rows(table, at), rows);
     }
+}
+
+#[test]
+fn a_restart_needs_a_checkpoint_and_the_rest_of_the_log() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let quiet = tail.create_table("quiet", false);
+    let mut seen = Vec::new();
+    for v in 0..40 {
+        let mut workspace = tail.begin();
+        workspace.set_client_id(u128::try_from(v).unwrap());
+        workspace.upsert(table, &batch(&[row(v % 7, v), row(100 + v, v)])).unwrap();
+        if v == 5 {
+            workspace.insert(quiet, &batch(&[row(5, 5)])).unwrap();
+        }
+        workspace.delete(table, &keys(&[(v + 1) % 7])).unwrap();
+        let at = tail.commit(workspace).unwrap();
+        seen.push((at, tail.rows(table, at), tail.rows(quiet, at)));
+        if v % 8 == 7 {
+            tail.flush(table, Timestamp::ZERO);
+        }
+        if v % 10 == 9 {
+            tail.checkpoint(if v == 9 { CheckpointKind::Global } else { CheckpointKind::Incremental });
+        }
+        if v == 25 {
+            tail.change(&Change::DropColumn { table: quiet, column: ColumnId(2) });
+            tail.flush(quiet, Timestamp::ZERO);
+        }
+    }
+    let records = tail.log.records();
+    assert!(records[0].0 > 20, "the log begins at {}", records[0].0);
+    let mut tail = tail.reopen(NOON);
+    for (at, rows, quiet_rows) in &seen {
+        assert_eq!((tail.rows(table, *at), tail.rows(quiet, *at)), (rows.clone(), quiet_rows.clone()), "at {at}");
+    }
+    // Ids of clients are remembered over it.
+    let mut workspace = tail.begin();
+    workspace.set_client_id(3);
+    workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
+    assert_eq!(tail.commit(workspace).unwrap(), seen[3].0);
 }

@@ -14,16 +14,20 @@ use logboom_logtail_core::{
     ObjectId, RowId, RowsetId, TableId, Timestamp,
     block_meta::{BlockMeta, ObjectKind, ObjectMeta},
     catalog::{Change, NewColumn, NewTable},
+    checkpoint::Item,
     flush::{EncodeJob, Encoded, SortedBatch},
     key::KeyEncoder,
     log::{LogEvent, ManualLog, Refused},
+    record::Record,
     recovery::{Recovery, RecoveryError},
     scan::{MemoryScan, Projection},
     state::Stale,
     store::ObjectName,
     table::Version,
     transaction::Workspace,
-    writer::{CommitError, Flush, FlushError, FlushStep, Outcome, Writer},
+    writer::{
+        CheckpointKind, CheckpointStep, Checkpointing, CommitError, Flush, FlushError, FlushStep, Outcome, Writer,
+    },
 };
 
 pub(crate) const NOON: Duration = Duration::from_secs(1_764_504_000);
@@ -38,8 +42,32 @@ pub(crate) struct Tail {
     arena: Bump,
 }
 
-/// Objects that were put, by number: rows in their order, with their commits.
-pub(crate) type Store = BTreeMap<u64, Vec<(Row, Timestamp)>>;
+/// Objects that were put, by number.
+pub(crate) type Store = BTreeMap<u64, Object>;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Object {
+    /// Rows in their order, with their commits.
+    Rows(Vec<(Row, Timestamp)>),
+    /// Items of a checkpoint.
+    Items(Vec<Item>),
+}
+
+impl Object {
+    fn rows(&self) -> &[(Row, Timestamp)] {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Items(_) => panic!("a checkpoint has no rows"),
+        }
+    }
+
+    fn items(&self) -> Vec<Item> {
+        match self {
+            Self::Items(items) => items.clone(),
+            Self::Rows(_) => panic!("rows are no checkpoint"),
+        }
+    }
+}
 
 impl Tail {
     pub(crate) fn new() -> Self {
@@ -52,7 +80,16 @@ impl Tail {
     }
 
     pub(crate) fn try_open(log: ManualLog, store: Store, unix: Duration) -> Result<Self, RecoveryError> {
-        let mut recovery = Recovery::default();
+        let mut recovery = match log.checkpoint() {
+            None => Recovery::default(),
+            Some(index) => {
+                let records = log.records();
+                let (_, record) = records.iter().find(|(at, _)| *at == index).expect("a checkpoint is not dropped");
+                let Ok((_, Record::Checkpoint(checkpoint))) = Record::decode(record) else { panic!("{record:?}") };
+                let items = checkpoint.objects.iter().flat_map(|object| store[&object.id.number].items()).collect();
+                Recovery::restore(*checkpoint, items).expect("the checkpoint can be read")
+            }
+        };
         for (index, record) in log.records() {
             recovery.record(index, &record)?;
         }
@@ -136,7 +173,7 @@ impl Tail {
         timestamp: Timestamp,
     ) -> impl Iterator<Item = (RowId, Row)> + 'a {
         version.objects().iter().flat_map(move |object| {
-            let rows = &self.store[&object.rowset().0];
+            let rows = self.store[&object.rowset().0].rows();
             let dirty: Vec<_> = object.dirty_blocks();
             let visible = (0..).zip(rows).filter(move |(at, (_, committed))| {
                 let deleted = object.deleted(*at..at + 1, timestamp) == [*at];
@@ -161,12 +198,46 @@ impl Tail {
             FlushStep::Encode(job) => flush.encoded(encode(job, object_rows)),
             FlushStep::Put { name, bytes } => {
                 let object: ObjectName = name.as_str().parse().expect("a flush puts objects");
-                assert!(self.store.insert(object.id.number, decode(&bytes)).is_none(), "{name} is written twice");
+                assert!(
+                    self.store.insert(object.id.number, Object::Rows(decode(&bytes))).is_none(),
+                    "{name} is written twice"
+                );
                 flush.put_done(Ok(())).expect("it was put");
             }
             FlushStep::Done(_) => return Ok(true),
         }
         Ok(false)
+    }
+
+    /// A step of a checkpoint, with what it asks for. Returns whether it is done.
+    pub(crate) fn step_checkpoint(&mut self, checkpoint: &mut Checkpointing) -> Result<bool, FlushError<Refused>> {
+        match checkpoint.step(&mut self.writer, &self.log)? {
+            CheckpointStep::Wait => {}
+            CheckpointStep::Encode(id, items) => {
+                let rows = [(row(0, 0), Timestamp::ZERO)];
+                let mut meta = meta(id, TableId(0), 0, &rows);
+                meta.kind = ObjectKind::Checkpoint;
+                checkpoint.encoded(meta, encode_items(&items));
+            }
+            CheckpointStep::Put { name, bytes } => {
+                let object: ObjectName = name.as_str().parse().expect("a checkpoint puts an object");
+                let items = Object::Items(decode_items(&bytes));
+                assert!(self.store.insert(object.id.number, items).is_none(), "{name} is written twice");
+                checkpoint.put_done(Ok(())).expect("it was put");
+            }
+            CheckpointStep::Done(()) => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// Writes a checkpoint to its end.
+    pub(crate) fn checkpoint(&mut self, kind: CheckpointKind) {
+        let begun = self.writer.begin_checkpoint::<ManualLog>(kind).expect("the rows can be encoded");
+        let Some(mut checkpoint) = begun else { return };
+        while !self.step_checkpoint(&mut checkpoint).expect("the checkpoint goes on") {
+            self.settle();
+        }
+        self.writer.end_checkpoint(checkpoint);
     }
 
     /// Flushes a table to its end.
@@ -332,6 +403,30 @@ fn decode(bytes: &[u8]) -> Vec<(Row, Timestamp)> {
         Some(((id, v, (s != "-").then(|| s.to_owned())), at))
     };
     text.lines().map(|line| row(line).expect("a line is a row")).collect()
+}
+
+fn encode_items(items: &[Item]) -> Bytes {
+    let mut out = Vec::new();
+    for item in items {
+        let (kind, table, bytes) = item.encode().expect("metadata are right");
+        out.extend(kind.to_le_bytes());
+        out.extend(table.0.to_le_bytes());
+        out.extend((bytes.len() as u64).to_le_bytes());
+        out.extend(bytes);
+    }
+    out.into()
+}
+
+fn decode_items(mut bytes: &[u8]) -> Vec<Item> {
+    let mut items = Vec::new();
+    while let Some((head, rest)) = bytes.split_at_checked(17) {
+        let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("it has eight bytes"));
+        let (content, rest) = rest.split_at(usize::try_from(number(9)).expect("it is small"));
+        let kind = i8::from_le_bytes([head[0]]);
+        items.push(Item::decode(kind, TableId(number(1)), content).expect("it is an item"));
+        bytes = rest;
+    }
+    items
 }
 
 fn meta(id: ObjectId, table: TableId, schema_version: i32, rows: &[(Row, Timestamp)]) -> ObjectMeta {

@@ -1,0 +1,117 @@
+//! Puts back the state of a checkpoint.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+use super::{applier::Applier, error::ApplyError};
+use crate::{
+    catalog::{COLUMNS, DATABASES, Edit, TABLES},
+    checkpoint::{Checkpoint, Item},
+    ids::{RowId, TableId},
+    record::Section,
+    table::Memtable,
+    timestamp::Timestamp,
+};
+
+impl Applier {
+    /// Puts back the state of a checkpoint, of whose objects these are the items in their order, into an empty state.
+    /// Transactions up to its timestamp may be placed then, for the rows that were in memory, and must be the ones
+    /// after it.
+    ///
+    /// # Errors
+    /// [`ApplyError`] where the items contradict each other; the applier is of no more use then.
+    pub fn restore(&mut self, checkpoint: &Checkpoint, items: Vec<Item>) -> Result<(), ApplyError> {
+        let (catalog, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| matches!(item, Item::Rows { .. }));
+        // The catalog first: it has the tables of the others. Deletes of its rows are among those.
+        for item in catalog {
+            self.restore_rows(item)?;
+        }
+        let system = [DATABASES, TABLES, COLUMNS];
+        for item in &others {
+            if let Item::Deletes(table, deletes) = item
+                && system.contains(table)
+            {
+                self.restore_deletes(*table, deletes)?;
+            }
+        }
+        self.restore_catalogs()?;
+        for item in others {
+            match item {
+                Item::Object(meta) => {
+                    let at = meta.blocks.iter().map(|block| block.created).max().unwrap_or_default();
+                    self.table_of(meta.table)?.restore_object(*meta, at);
+                }
+                Item::Memtable(table, oldest) => {
+                    self.table_of(table)?.restore_memtable(oldest, checkpoint.timestamp);
+                }
+                Item::Deletes(table, deletes) if !system.contains(&table) => self.restore_deletes(table, &deletes)?,
+                _ => {}
+            }
+        }
+        self.last = checkpoint.timestamp;
+        self.restored = checkpoint.timestamp;
+        self.next_number = self.next_number.max(checkpoint.next_number);
+        self.state.horizon.fetch_max(checkpoint.horizon.to_i64(), Ordering::Release);
+        Ok(())
+    }
+
+    fn table_of(&mut self, table: TableId) -> Result<&mut super::Placed, ApplyError> {
+        self.tables.get_mut(&table).ok_or(ApplyError::NoTable(table))
+    }
+
+    fn restore_rows(&mut self, item: Item) -> Result<(), ApplyError> {
+        let Item::Rows { table, schema: version, first, count, committed, rows } = item else { return Ok(()) };
+        let schema = self.catalog.table(table).cloned().ok_or(ApplyError::NoTable(table))?;
+        if schema.version() != version {
+            return Err(ApplyError::Schema { table, expected: schema.version(), found: version });
+        }
+        let mut section = Section::none(table, version);
+        (section.first, section.inserted, section.rows) = (first, count, &rows);
+        self.table_of(table)?.insert(&section, &schema, committed)
+    }
+
+    fn restore_deletes(&mut self, table: TableId, deletes: &[(RowId, Timestamp)]) -> Result<(), ApplyError> {
+        let placed = self.table_of(table)?;
+        for (row, at) in deletes {
+            if !placed.delete(*row, *at) {
+                return Err(ApplyError::NoRow { table, row: *row });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the catalogs of all times from the rows of the catalog's tables.
+    fn restore_catalogs(&mut self) -> Result<(), ApplyError> {
+        let mut edits: BTreeMap<Timestamp, Edit> = BTreeMap::new();
+        for table in [DATABASES, TABLES, COLUMNS] {
+            let version = self.table_of(table)?.version();
+            for memtable in version.memtables() {
+                add_edits(table, memtable, &mut edits)?;
+            }
+        }
+        for (at, edit) in edits {
+            self.change_catalog(&edit, at)?;
+            self.publish_catalogs(at);
+        }
+        Ok(())
+    }
+}
+
+/// What was done to the rows of a memtable of the catalog, by timestamp.
+fn add_edits(table: TableId, memtable: &Memtable, edits: &mut BTreeMap<Timestamp, Edit>) -> Result<(), ApplyError> {
+    let all: Vec<_> = (0..memtable.schema().columns().len()).collect();
+    let key: Vec<_> = memtable.schema().key_columns().map(|key| key.positions().to_vec()).unwrap_or_default();
+    let mut next = 0;
+    while let Some(piece) = memtable.read(next, Timestamp::MAX, &all) {
+        for at in 0..piece.len {
+            let Some(row) = memtable.get(piece.first + at) else { continue };
+            let columns: Vec<_> = piece.columns.iter().map(|column| column.slice(at as usize, 1)).collect();
+            edits.entry(row.committed).or_default().add_written(table, &columns)?;
+            if let Some(deleted) = row.deleted {
+                let keys: Vec<_> = key.iter().filter_map(|at| columns.get(*at).cloned()).collect();
+                edits.entry(deleted).or_default().add_deleted(table, &keys)?;
+            }
+        }
+        next = piece.first + piece.len;
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! `Checkpointing`: writes a checkpoint, and lets go of the log behind it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{PendingRecord, Writer, flush_error::FlushError};
+use crate::{
+    block_meta::ObjectMeta,
+    catalog::is_system,
+    checkpoint::{Capture, Checkpoint, Item},
+    ids::TableId,
+    log::{Log, Refusal},
+    object_id::ObjectId,
+    record::{self, Intent},
+    store::{Name, ObjectName, StoreError},
+    table::Table,
+    timestamp::Timestamp,
+};
+
+/// The table of which checkpoints are, in names of objects.
+const CHECKPOINTS: TableId = TableId(0);
+
+/// Writes a checkpoint, and lets go of the log behind it. The steps, after each of which a crash may come:
+///
+/// 1. The state of the watermark is captured, or what changed since the checkpoint before; for rows that are in memory
+///    alone, it is noted from which record on the log is needed.
+/// 2. It is encoded as an object: a job for any thread.
+/// 3. An intent that names the object is committed, and the object is put.
+/// 4. The record of the checkpoint is committed.
+/// 5. The log drops the records before the one that is needed, and notes the checkpoint, in one batch.
+///
+/// It waits for no flush: a table that is not flushed keeps its records in the log.
+#[derive(Debug)]
+pub struct Checkpointing {
+    kind: CheckpointKind,
+    checkpoint: Checkpoint,
+    id: ObjectId,
+    /// The first record that is needed besides the checkpoint, and its timestamp.
+    needed: (u64, Timestamp),
+    phase: Phase,
+}
+
+/// What a checkpoint's newest object has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointKind {
+    /// All of the state.
+    Global,
+    /// What changed since the checkpoint before; [`Global`](Self::Global) where there is none.
+    Incremental,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Captured(Vec<Item>),
+    Encoding,
+    Encoded(ObjectMeta, Bytes),
+    Intended(u64, ObjectMeta, Bytes),
+    Putting(ObjectMeta),
+    Put(ObjectMeta),
+    Recorded(u64),
+    Ended,
+}
+
+/// What a checkpoint asks for.
+#[derive(Debug)]
+pub enum CheckpointStep<T> {
+    /// Nothing before the log commits more, or what was asked for before is done.
+    Wait,
+    /// Encode the items as a checkpoint object with this id, and pass it to [`Checkpointing::encoded`].
+    Encode(ObjectId, Vec<Item>),
+    /// Put the object, and tell [`Checkpointing::put_done`].
+    Put {
+        /// Its name in the store.
+        name: Name,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// The checkpoint is committed. The log has let go of what it has, which is durable when the ticket says so.
+    Done(T),
+}
+
+impl Writer {
+    /// Begins a checkpoint. `None` where one is being written, or nothing was committed since the last one.
+    ///
+    /// # Errors
+    /// [`FlushError::Rows`] where rows of the catalog cannot be encoded, which the log could.
+    pub fn begin_checkpoint<L: Log>(
+        &mut self,
+        kind: CheckpointKind,
+    ) -> Result<Option<Checkpointing>, FlushError<L::Error>> {
+        let through = self.state().watermark();
+        let last = self.checkpoint.as_ref().map_or(Timestamp::ZERO, |checkpoint| checkpoint.timestamp);
+        if self.checkpointing || self.stopped.is_some() || through <= last {
+            return Ok(None);
+        }
+        let base = self.checkpoint.as_ref().filter(|_| kind == CheckpointKind::Incremental);
+        let capture = Capture { after: base.map_or(Timestamp::ZERO, |base| base.timestamp), through };
+        let mut items = vec![Item::Clients(self.clients.between(capture.after, through))];
+        for table in self.state().tables() {
+            capture.table(&table, &mut items)?;
+        }
+        let id = ObjectId { nonce: self.nonce, number: self.next_number };
+        let checkpoint = Checkpoint {
+            identity: self.identity,
+            timestamp: through,
+            horizon: self.state().horizon(),
+            bound: Timestamp::ZERO,
+            next_number: 0,
+            objects: base.map_or_else(Vec::new, |base| base.objects.clone()),
+            intended: Vec::new(),
+        };
+        self.next_number = self.next_number.saturating_add(1);
+        self.checkpointing = true;
+        let (kind, needed) = (if base.is_some() { kind } else { CheckpointKind::Global }, self.needed(through));
+        let (needed, phase) = (needed, Phase::Captured(items));
+        Ok(Some(Checkpointing { kind, checkpoint, id, needed, phase }))
+    }
+
+    /// A checkpoint is done, or failed.
+    pub fn end_checkpoint(&mut self, _checkpoint: Checkpointing) {
+        self.checkpointing = false;
+    }
+
+    /// The newest checkpoint.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
+    }
+
+    /// The first record that is needed besides a checkpoint of all that is published, and its timestamp: of rows that
+    /// are in memory, or behind the checkpoint.
+    fn needed(&self, through: Timestamp) -> (u64, Timestamp) {
+        let tables = self.state().tables();
+        let user = tables.iter().filter(|table| !is_system(table.id()));
+        let first = |table: &Arc<Table>| {
+            let version = table.version();
+            version.memtables().iter().map(|memtable| memtable.first_commit()).min()
+        };
+        let oldest = user.filter_map(first).min().unwrap_or(Timestamp::MAX);
+        // All records up to the last committed one have timestamps up to the watermark.
+        let behind = (self.committed_index + 1, through);
+        let tail = self.tail.snapshot(through);
+        let record = tail.scan(oldest..=through).next().map(|entry| (entry.index, entry.timestamp));
+        record.map_or(behind, |record| record.min(behind))
+    }
+}
+
+impl Checkpointing {
+    /// What its newest object has.
+    pub fn kind(&self) -> CheckpointKind {
+        self.kind
+    }
+
+    /// What to do next. Called again when that is done, and, after [`CheckpointStep::Wait`], when the log has committed
+    /// more.
+    ///
+    /// # Errors
+    /// [`FlushError`]. After [`FlushError::Log`] the step may be called again; otherwise the checkpoint has failed, and
+    /// is to be [ended](Writer::end_checkpoint).
+    pub fn step<L: Log>(
+        &mut self,
+        writer: &mut Writer,
+        log: &L,
+    ) -> Result<CheckpointStep<L::Ticket>, FlushError<L::Error>> {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Captured(items) => {
+                self.phase = Phase::Encoding;
+                return Ok(CheckpointStep::Encode(self.id, items));
+            }
+            Phase::Encoded(meta, bytes) => {
+                let intent = Intent { table: CHECKPOINTS, objects: vec![meta.id] };
+                match writer.propose_intent(log, &intent) {
+                    Ok(index) => self.phase = Phase::Intended(index, meta, bytes),
+                    Err(refusal) => {
+                        self.phase = Phase::Encoded(meta, bytes);
+                        return Err(refusal.into());
+                    }
+                }
+            }
+            Phase::Intended(index, meta, bytes) if writer.committed_index() >= index => {
+                let name = ObjectName { table: CHECKPOINTS, id: meta.id }.name();
+                self.phase = Phase::Putting(meta);
+                return Ok(CheckpointStep::Put { name, bytes });
+            }
+            Phase::Put(meta) => self.record(writer, log, meta)?,
+            Phase::Recorded(index) if writer.committed_index() >= index => {
+                let ticket = match log.truncate(self.needed.0.saturating_sub(1), index) {
+                    Ok(ticket) => ticket,
+                    Err(refusal) => {
+                        self.phase = Phase::Recorded(index);
+                        return Err(refusal.into());
+                    }
+                };
+                writer.tail.truncate(self.needed.1);
+                writer.checkpoint = Some(self.checkpoint.clone());
+                return Ok(CheckpointStep::Done(ticket));
+            }
+            waiting => self.phase = waiting,
+        }
+        Ok(CheckpointStep::Wait)
+    }
+
+    /// The object is encoded.
+    pub fn encoded(&mut self, meta: ObjectMeta, bytes: Bytes) {
+        if matches!(self.phase, Phase::Encoding) {
+            self.phase = Phase::Encoded(meta, bytes);
+        }
+    }
+
+    /// The object was put, or not.
+    ///
+    /// # Errors
+    /// The outcome's: the checkpoint has failed then.
+    pub fn put_done(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Putting(meta) if outcome.is_ok() => self.phase = Phase::Put(meta),
+            Phase::Putting(_) => {}
+            other => self.phase = other,
+        }
+        outcome
+    }
+
+    fn record<L: Log>(&mut self, writer: &mut Writer, log: &L, meta: ObjectMeta) -> Result<(), FlushError<L::Error>> {
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.objects.push(meta.clone());
+        checkpoint.bound = writer.clock.bound();
+        checkpoint.next_number = writer.next_number;
+        checkpoint.intended = writer.intended.iter().copied().filter(|id| *id != meta.id).collect();
+        let record = record::checkpoint(writer.position, &checkpoint)?;
+        if record.len() > log.bytes_max() {
+            return Err(FlushError::TooLarge { bytes: record.len(), max: log.bytes_max() });
+        }
+        match writer.propose(log, &record, PendingRecord::Intent) {
+            Ok((index, _)) => {
+                writer.intended.remove(&meta.id);
+                self.checkpoint = checkpoint;
+                self.phase = Phase::Recorded(index);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.phase = Phase::Put(meta);
+                Err(Refusal::into(refusal))
+            }
+        }
+    }
+}

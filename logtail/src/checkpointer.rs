@@ -1,0 +1,52 @@
+//! Writes a checkpoint from its begin to its end.
+
+use std::sync::Arc;
+
+use logboom_logtail_core::{
+    log::Refusal,
+    writer::{CheckpointKind, CheckpointStep, Checkpointing, FlushError},
+};
+
+use crate::{
+    checkpoint_object,
+    error::{Error, Result},
+    put::Put,
+    shard_log::ShardLog,
+    shared::Shared,
+};
+
+/// Writes a checkpoint, and lets go of the log behind it. Returns whether there was something to write. `wait` is
+/// called while the store puts the object, and says whether to go on.
+pub(crate) fn checkpoint(shared: &Arc<Shared>, kind: CheckpointKind, wait: impl FnMut() -> bool) -> Result<bool> {
+    let begun = shared.writer().begin_checkpoint::<ShardLog>(kind)?;
+    let Some(mut checkpoint) = begun else { return Ok(false) };
+    let outcome = run(shared, &mut checkpoint, wait);
+    shared.writer().end_checkpoint(checkpoint);
+    outcome.map(|()| true)
+}
+
+fn run(shared: &Shared, checkpoint: &mut Checkpointing, mut wait: impl FnMut() -> bool) -> Result<()> {
+    loop {
+        let step = checkpoint.step(&mut shared.writer(), &shared.log);
+        match step {
+            Ok(CheckpointStep::Encode(id, items)) => {
+                let object = checkpoint_object::encode(id, &items, &shared.options.objects)?;
+                checkpoint.encoded(object.meta, object.bytes);
+            }
+            Ok(CheckpointStep::Put { name, bytes }) => {
+                let put = Put::begin(shared.store.objects(), name, bytes);
+                let outcome = loop {
+                    match put.outcome() {
+                        Some(outcome) => break outcome,
+                        None if wait() => {}
+                        None => return Err(Error::Closed),
+                    }
+                };
+                checkpoint.put_done(outcome)?;
+            }
+            Ok(CheckpointStep::Done(truncated)) => return truncated.wait().map_err(Error::Log),
+            Ok(CheckpointStep::Wait) | Err(FlushError::Log(Refusal::Busy)) => shared.settle()?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

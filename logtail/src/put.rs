@@ -1,0 +1,33 @@
+//! `Put`: an object that is being put.
+
+use std::sync::mpsc;
+
+use bytes::Bytes;
+use logboom_logtail_core::store::{Name, ObjectStore, Outcome, Request, StoreError, StoreErrorKind};
+
+/// An object that is being put.
+#[derive(Debug)]
+pub(crate) struct Put {
+    outcome: mpsc::Receiver<Outcome>,
+    /// What the outcome is when the store says nothing any more.
+    closed: StoreError,
+}
+
+impl Put {
+    pub(crate) fn begin(store: &dyn ObjectStore, name: Name, bytes: Bytes) -> Self {
+        let request = Request::Put { name, bytes };
+        let (sender, outcome) = mpsc::channel();
+        let closed = StoreError::new(&request, StoreErrorKind::Closed);
+        store.submit(request, Box::new(move |outcome| _ = sender.send(outcome)));
+        Self { outcome, closed }
+    }
+
+    /// Its outcome, if there is one by now.
+    pub(crate) fn outcome(&self) -> Option<Result<(), StoreError>> {
+        match self.outcome.try_recv() {
+            Ok(outcome) => Some(outcome.map(|_| ())),
+            Err(mpsc::TryRecvError::Empty) => None,
+            Err(mpsc::TryRecvError::Disconnected) => Some(Err(self.closed.clone())),
+        }
+    }
+}
