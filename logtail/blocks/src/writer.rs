@@ -122,7 +122,9 @@ impl ObjectWriter {
 
     /// Whether the object takes no more rows.
     pub fn is_full(&self) -> bool {
-        self.blocks.len() >= BLOCKS_MAX || (self.group.is_none() && self.bytes_written() >= self.options.object_bytes)
+        // Without rows it has bytes too, and takes some however few it may have.
+        let is_large = || !self.blocks.is_empty() && self.bytes_written() >= self.options.object_bytes;
+        self.blocks.len() >= BLOCKS_MAX || (self.group.is_none() && is_large())
     }
 
     /// The bytes of memory that are held: what of the object is written, and the row group that is not yet. Left out

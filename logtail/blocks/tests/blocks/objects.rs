@@ -115,3 +115,14 @@ fn four_rows_are_a_small_object() {
     let object = write(&mut rng, spec(rows.batch.schema_ref(), &[1, 2], true), &WriteOptions::default(), &rows);
     assert!(object.bytes.len() < 4 << 10, "{} bytes", object.bytes.len());
 }
+
+/// It was full before it had a row, so no flush with such options came to its end.
+#[test]
+fn an_object_of_a_byte_takes_a_block() {
+    let (_seed, mut rng) = rng();
+    let rows = sorted(4);
+    let mut options = WriteOptions::default();
+    options.object_bytes = 1;
+    let object = write(&mut rng, spec(rows.batch.schema_ref(), &[1, 2], true), &options, &rows);
+    assert_eq!(object.meta.rows(), 4);
+}
