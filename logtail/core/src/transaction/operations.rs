@@ -97,7 +97,8 @@ impl Operations {
         self.add(kind, columns, rows)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
         self.operations() == 0
     }
 

@@ -20,7 +20,8 @@ pub(super) fn check<E: Error>(
     workspace: &Workspace,
     record: &mut CommitBuilder<'_>,
 ) -> Result<(), CommitError<E>> {
-    for operations in workspace.tables() {
+    // Of a table of which all operations were refused, nothing is written.
+    for operations in workspace.tables().iter().filter(|operations| !operations.is_empty()) {
         let table = operations.schema().id();
         check_schema(applier, workspace, operations)?;
         if let Some(row) = operations.duplicate() {

@@ -120,6 +120,19 @@ fn rows_without_a_key_are_deleted_by_their_places() {
 }
 
 #[test]
+fn a_refused_operation_leaves_the_transaction_as_it_was() {
+    let mut tail = Tail::new();
+    let (orders, events) = (tail.create_table("orders", true), tail.create_table("events", false));
+    let mut workspace = tail.begin();
+    workspace.insert(orders, &batch(&[row(1, 1)])).unwrap();
+    assert_eq!(workspace.delete(events, &keys(&[1])), Err(OperationError::NoKey(events)));
+    // What becomes of the other table is nothing to it.
+    tail.change(&Change::DropTable { table: events });
+    tail.commit(workspace).unwrap();
+    assert_eq!(tail.rows(orders, tail.now()), [row(1, 1)]);
+}
+
+#[test]
 fn a_row_that_is_named_twice_is_deleted_once() {
     let mut tail = Tail::new();
     let table = tail.create_table("events", false);
