@@ -28,13 +28,16 @@ pub(crate) struct ShardLog {
     /// The index of the next entry. One thread at a time proposes.
     next: AtomicU64,
     term: u64,
+    bytes_max: usize,
 }
 
 impl ShardLog {
     /// The log of a writer of epoch `term`, which has read the shard's entries below `next`. The shard refuses its
     /// records where it has others by then.
     pub(crate) fn new(engine: &Engine, shard: ShardId, term: u64, next: u64) -> Self {
-        Self { engine: engine.clone(), shard: engine.shard(shard), next: AtomicU64::new(next), term }
+        let bytes_max = engine.batch().bytes_max().saturating_sub(ENTRY_OVERHEAD_BYTES);
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        Self { engine: engine.clone(), shard: engine.shard(shard), next: AtomicU64::new(next), term, bytes_max }
     }
 
     /// Ends the epoch of a writer that still appends, by the record of one that has no other records: that writer's
@@ -99,7 +102,7 @@ impl Log for ShardLog {
     }
 
     fn bytes_max(&self) -> usize {
-        usize::try_from(self.engine.batch().bytes_max().saturating_sub(ENTRY_OVERHEAD_BYTES)).unwrap_or(usize::MAX)
+        self.bytes_max
     }
 }
 

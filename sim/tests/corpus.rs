@@ -19,13 +19,14 @@ const INPUT_BYTES_MAX: usize = 256;
 type Body = fn(&[u8], &dyn Fn() -> u64);
 
 /// The targets, and how many inputs are made up for each.
-const TARGETS: [(&str, Body, u64); 8] = [
+const TARGETS: [(&str, Body, u64); 9] = [
     ("segment_recover", logboom_wal::fuzz::segment_recover, 1500),
     ("record_decode", logboom::fuzz::record_decode, 20_000),
     ("metadata_archive", logboom::fuzz::metadata_archive, 1500),
     ("snapshot_container", logboom::fuzz::snapshot_container, 1500),
     ("block_meta", logboom_logtail_core::fuzz::block_meta, 5000),
     ("row_decode", logboom_logtail_core::fuzz::row_decode, 20_000),
+    ("tail_log", logboom_logtail_core::fuzz::tail_log, 3000),
     ("engine_ops", |bytes, _| logboom_sim::fuzz::engine_ops(bytes), 100),
     ("engine_crash", |bytes, _| logboom_sim::fuzz::engine_crash(bytes), 100),
 ];
