@@ -83,7 +83,8 @@ impl Applier {
     /// Where the next rows of a table go, if no memtable is begun for them: behind those of the active memtable, or to
     /// a new one.
     pub fn next_row(&self, table: TableId) -> Option<RowId> {
-        self.tables.get(&table)?.next_row()
+        let schema = self.catalog.table(table)?;
+        self.tables.get(&table)?.next_row(schema.version())
     }
 
     /// The next rows of a table go to a new memtable.

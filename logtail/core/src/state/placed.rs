@@ -70,8 +70,11 @@ impl Placed {
         self.table.version()
     }
 
-    pub(super) fn next_row(&self) -> Option<RowId> {
-        self.active.as_ref().map(|active| RowId { rowset: active.id(), row: active.len() })
+    /// Where the next rows of this version of the schema go. A memtable that is put back behind a checkpoint can be of
+    /// an older one: the change that froze it is in the checkpoint.
+    pub(super) fn next_row(&self, version: i32) -> Option<RowId> {
+        let active = self.active.as_ref().filter(|active| active.schema().version() == version)?;
+        Some(RowId { rowset: active.id(), row: active.len() })
     }
 
     /// Rows that follow go to another memtable.

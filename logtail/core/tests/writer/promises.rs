@@ -119,6 +119,27 @@ fn rows_without_a_key_are_deleted_by_their_places() {
     assert!(matches!(tail.commit(nowhere), Err(CommitError::NoRow { .. })));
 }
 
+/// The change of the columns is in the checkpoint, and the rows from before it in the log alone.
+#[test]
+fn rows_behind_a_checkpoint_are_of_the_columns_of_their_time() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    for id in 1..3 {
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&[row(id, id)])).unwrap();
+        tail.commit(workspace).unwrap();
+    }
+    tail.change(&Change::DropColumn { table, column: ColumnId(3) });
+    tail.change(&Change::AddColumn { table, column: NewColumn::nullable("s", arrow_schema::DataType::Utf8) });
+    tail.checkpoint(CheckpointKind::Global);
+    let mut tail = tail.reopen(NOON);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(4, 4)])).unwrap();
+    tail.commit(workspace).unwrap();
+    let tail = tail.reopen(NOON);
+    assert_eq!(tail.rows(table, tail.now()), [(1, 1, None), (2, 2, None), row(4, 4)]);
+}
+
 #[test]
 fn a_refused_operation_leaves_the_transaction_as_it_was() {
     let mut tail = Tail::new();
