@@ -4,11 +4,15 @@
 //! the pages behind that place would end within blocks. So it is decided before, by a sample of the first rows, and for
 //! good: a dictionary that grows too large after all ends its row group.
 
-use arrow_array::types::{
-    BinaryType, BinaryViewType, ByteViewType, LargeBinaryType, LargeUtf8Type, StringViewType, Utf8Type,
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, GenericByteArray, GenericByteViewArray, OffsetSizeTrait, PrimitiveArray,
+    cast::AsArray,
+    downcast_primitive,
+    types::{
+        BinaryType, BinaryViewType, ByteArrayType, ByteViewType, LargeBinaryType, LargeUtf8Type, StringViewType,
+        Utf8Type,
+    },
 };
-use arrow_array::{Array, ArrayRef, cast::AsArray, downcast_primitive, types::ByteArrayType};
-use arrow_array::{GenericByteArray, GenericByteViewArray, PrimitiveArray};
 use arrow_schema::DataType;
 use hashbrown::HashSet;
 
@@ -22,16 +26,32 @@ pub(crate) fn choose(column: &ArrayRef) -> Vec<bool> {
     leaves.iter().map(repeats).collect()
 }
 
-/// The arrays of the leaves. Values that lists do not use are among them, which a sample may have.
+/// The arrays of the leaves: what the rows have of them, and not what else they share memory with.
 fn collect(array: &ArrayRef, leaves: &mut Vec<ArrayRef>) {
     match array.data_type() {
         DataType::Struct(_) => array.as_struct().columns().iter().for_each(|child| collect(child, leaves)),
-        DataType::List(_) => collect(array.as_list::<i32>().values(), leaves),
-        DataType::LargeList(_) => collect(array.as_list::<i64>().values(), leaves),
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            collect(&used(list.value_offsets(), list.values()), leaves);
+        }
+        DataType::LargeList(_) => {
+            let list = array.as_list::<i64>();
+            collect(&used(list.value_offsets(), list.values()), leaves);
+        }
         DataType::FixedSizeList(..) => collect(array.as_fixed_size_list().values(), leaves),
-        DataType::Map(..) => array.as_map().entries().columns().iter().for_each(|child| collect(child, leaves)),
+        DataType::Map(..) => {
+            let map = array.as_map();
+            map.entries().columns().iter().for_each(|child| collect(&used(map.value_offsets(), child), leaves));
+        }
         _ => leaves.push(array.clone()),
     }
+}
+
+/// The values between the first offset and the last.
+fn used<O: OffsetSizeTrait>(offsets: &[O], values: &ArrayRef) -> ArrayRef {
+    let (start, end) =
+        offsets.first().zip(offsets.last()).map_or((0, 0), |(one, other)| (one.as_usize(), other.as_usize()));
+    values.slice(start, end - start)
 }
 
 fn repeats(leaf: &ArrayRef) -> bool {
@@ -57,7 +77,7 @@ fn repeats(leaf: &ArrayRef) -> bool {
     }
 }
 
-fn of_primitive<T: arrow_array::ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> bool {
+fn of_primitive<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> bool {
     let bytes = array.values().inner().as_slice();
     let width = size_of::<T::Native>();
     few(array, |row| bytes.get(row * width..).and_then(|rest| rest.get(..width)).unwrap_or_default())

@@ -160,7 +160,7 @@ pub enum ReadError {
         #[source]
         source: ArrowError,
     },
-    /// Bytes are not the metadata of an object.
-    #[error(transparent)]
-    Meta(#[from] MetaError),
+    /// Bytes are no key of a table.
+    #[error("a key that is looked for is none of the table")]
+    Key(#[from] KeyError),
 }

@@ -8,6 +8,7 @@ use logboom_logtail_core::{ColumnId, ObjectId, block_meta::ObjectMeta};
 use parquet::{
     DecodeResult,
     arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
+    basic::Type,
     errors::ParquetError,
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
@@ -154,6 +155,11 @@ impl Footer {
     /// The path of a leaf.
     pub(crate) fn leaf_name(&self, leaf: usize) -> String {
         self.arrow.parquet_schema().columns().get(leaf).map(|column| column.path().string()).unwrap_or_default()
+    }
+
+    /// The type of a leaf in Parquet.
+    pub(crate) fn leaf_type(&self, leaf: usize) -> Option<Type> {
+        self.arrow.parquet_schema().columns().get(leaf).map(|column| column.physical_type())
     }
 
     /// The blocks of each row group.

@@ -1,7 +1,7 @@
 //! Blocks of the log tail: sorted Arrow rows as the bytes of an *object*, a Parquet file of one table, and back.
 //!
 //! The crate does no IO and has no threads. [`ObjectWriter`] gives bytes, a [`Scan`] says which bytes it
-//! needs and gives batches of rows.
+//! needs and gives batches of rows, and a [`Lookup`] finds the rows with certain keys.
 //!
 //! An object has up to 256 *blocks* of at most 8192 rows, of which up to 16 share a row group. Each column has one page
 //! a block, so a block can be read without its neighbours. Each row has its commit timestamp in a column
@@ -17,6 +17,8 @@ mod error;
 mod fetched;
 mod footer;
 mod kept;
+mod key_values;
+mod lookup;
 mod object_schema;
 mod open_block;
 mod options;
@@ -26,12 +28,15 @@ mod projection;
 mod row_group;
 mod run;
 mod scan;
+mod size;
+mod statistics;
 mod tombstones;
 mod writer;
 
 pub use error::{ReadError, WriteError};
 pub use fetched::CheckedBytes;
 pub use footer::Footer;
+pub use lookup::{Found, Lookup, LookupStep};
 pub use object_schema::COMMIT_COLUMN;
 pub use options::{Compression, WriteOptions};
 pub use scan::{Batch, Scan, ScanBlock, ScanRequest, Step};

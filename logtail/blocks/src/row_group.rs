@@ -43,6 +43,13 @@ const DICTIONARY_BYTES_MAX: usize = 2 << 20;
 const BLOOM_FPP: f64 = 0.01;
 const BLOOM_FPP_MAX: f64 = 0.03;
 
+/// The bytes of a block of a bloom filter, and more than what precedes the blocks.
+const FILTER_BLOCK: usize = 32;
+const FILTER_HEADER_MAX: usize = 64;
+
+/// What may wait in the buffer before the object.
+const BUFFER: usize = 16 << 10;
+
 /// What is the same for all row groups of an object.
 #[derive(Debug)]
 pub(crate) struct Encoding {
@@ -65,12 +72,11 @@ impl Encoding {
         let arrow = Arc::clone(&schema.arrow);
         let parquet = ArrowSchemaConverter::new().convert(&arrow)?;
         let rows = usize::try_from(BLOCK_ROWS_MAX).unwrap_or(usize::MAX);
-        // A write is at most a block, and one mini-batch: only at its end is it looked at whether the page is full.
+        // No write has rows of two blocks, so that a page that is full by its rows ends where a block does.
         let mut builder = WriterProperties::builder()
             .set_created_by(concat!("logboom version ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(options.compression.codec()?)
             .set_data_page_row_count_limit(rows)
-            .set_write_batch_size(NO_LIMIT)
             .set_data_page_size_limit(NO_LIMIT)
             .set_dictionary_page_size_limit(NO_LIMIT)
             .set_dictionary_enabled(false)
@@ -168,11 +174,17 @@ impl RowGroup {
         file: &mut SerializedFileWriter<Vec<u8>>,
     ) -> Result<(u16, Vec<ColumnChecksums>), WriteError> {
         let Self { writers, pages, blocks, .. } = self;
+        let mut chunks = writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>()?;
+        for chunk in &mut chunks {
+            check_pages(chunk, blocks)?;
+            shrink_bloom_filter(chunk);
+        }
+        // The object grows by what is known to come, as memory that grows by doubling may be half empty.
+        let filters = chunks.iter().filter_map(|chunk| chunk.close().bloom_filter.as_ref());
+        let filters: usize = filters.map(|filter| filter.num_blocks() * FILTER_BLOCK + FILTER_HEADER_MAX).sum();
+        file.inner_mut().reserve_exact(pages.bytes() + filters + BUFFER);
         let mut group = file.next_row_group()?;
-        for writer in writers {
-            let mut chunk = writer.close()?;
-            check_pages(&chunk, blocks)?;
-            shrink_bloom_filter(&mut chunk);
+        for chunk in chunks {
             chunk.append_to_row_group(&mut group)?;
         }
         let group = group.close()?;
@@ -210,7 +222,7 @@ fn check_pages(chunk: &ArrowColumnChunk, blocks: u16) -> Result<(), WriteError> 
 fn shrink_bloom_filter(chunk: &mut ArrowColumnChunk) {
     let close = chunk.close_mut();
     if let Some(filter) = &mut close.bloom_filter
-        && filter.num_blocks() as u64 * 32 > 2 * close.rows_written
+        && (filter.num_blocks() * FILTER_BLOCK) as u64 > 2 * close.rows_written
     {
         filter.fold_to_target_fpp(BLOOM_FPP_MAX);
     }

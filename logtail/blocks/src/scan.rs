@@ -143,9 +143,7 @@ impl Scan {
                 return Err(absent("row", u64::from(*row)));
             }
             next = block.number + 1;
-            if known.low_commit <= request.up_to {
-                scan.plan(block, known)?;
-            }
+            scan.plan(block, known, &request.predicate)?;
         }
         Ok(scan)
     }
@@ -199,15 +197,20 @@ impl Scan {
         self.runs.iter().map(|run| self.fetched.missing(run.ranges(&self.footer))).filter(|ranges| !ranges.is_empty())
     }
 
-    /// Adds a block to the plan.
-    fn plan(&mut self, block: ScanBlock, meta: &BlockMeta) -> Result<(), ReadError> {
+    /// Adds a block to the plan, if it may have rows that are wanted.
+    fn plan(&mut self, block: ScanBlock, meta: &BlockMeta, predicate: &Predicate) -> Result<(), ReadError> {
         let number = block.number;
         let group = self.footer.groups().iter().position(|group| group.contains(&number));
         let absent = || ReadError::Absent { object: self.footer.object(), what: "block", number: number as u64 };
+        let group = group.ok_or_else(absent)?;
+        let first = self.footer.groups().get(group).map_or(0, |blocks| blocks.start);
+        if meta.low_commit.to_i64() > self.up_to || !self.footer.may_match(predicate, group, number - first) {
+            return Ok(());
+        }
         let may_be_late = meta.high_commit.to_i64() > self.up_to;
         let leaves_out = may_be_late || !block.left_out.is_empty();
         let commits = self.commits || may_be_late;
-        let run = Run::new(group.ok_or_else(absent)?, number, self.projection.positions(), commits, leaves_out);
+        let run = Run::new(group, number, self.projection.positions(), commits, leaves_out);
         match self.runs.back_mut().filter(|last| last.takes(&run)) {
             Some(last) => last.blocks.push(number),
             None => self.runs.push_back(run),

@@ -19,10 +19,12 @@ use crate::{
     open_block::{KeyBounds, OpenBlock, ends, extremes},
     options::WriteOptions,
     row_group::{Encoding, RowGroup},
+    size::value_bytes,
 };
 
-/// Rows are encoded in pieces of about this many bytes in memory, so that it is noticed in time that a block must end.
-const PIECE_BYTES: usize = 4 << 20;
+/// Rows are encoded in pieces of a sixteenth of what a row group may have, within these bounds, so that it is noticed
+/// in time that a block must end.
+const PIECE_BYTES: std::ops::RangeInclusive<usize> = 4 << 10..=4 << 20;
 
 /// The rows of a block.
 const BLOCK_ROWS: usize = BLOCK_ROWS_MAX as usize;
@@ -128,7 +130,8 @@ impl ObjectWriter {
     }
 
     /// The bytes of memory that are held: what of the object is written, and the row group that is not yet. Left out
-    /// are rows of less than a block that wait for more, which share memory with the batches that they came in.
+    /// are rows of less than a block that wait for more: they are in the batches that they came in, or in a copy of the
+    /// rows of a block where such have several.
     pub fn memory_bytes(&self) -> usize {
         self.file.inner().capacity() + self.group.as_ref().map_or(0, RowGroup::memory_bytes)
     }
@@ -172,7 +175,8 @@ impl ObjectWriter {
     /// Writes a block of the pending rows: all of them, as many as a block has, or fewer where they are too large.
     fn write_pending(&mut self) -> Result<(), WriteError> {
         let rows = self.take_pending()?;
-        let piece_rows = piece_rows(&rows);
+        let piece_bytes = (self.options.row_group_bytes / 16).clamp(*PIECE_BYTES.start(), *PIECE_BYTES.end());
+        let piece_rows = rows_of(&rows, piece_bytes);
         let mut start = 0;
         while start < rows.num_rows() {
             let piece = rows.slice(start, piece_rows.min(rows.num_rows() - start));
@@ -181,15 +185,14 @@ impl ObjectWriter {
                 break;
             }
         }
-        let ends_early = start < rows.num_rows();
-        if ends_early {
+        if start < rows.num_rows() {
             let rest = rows.slice(start, rows.num_rows() - start);
             self.pending_rows += rest.num_rows();
             self.pending.push_front(rest);
         }
         self.end_block();
-        // All blocks of a row group but its last have as many rows as a block has.
-        if ends_early || self.group.as_ref().is_some_and(|group| group.is_full(&self.options)) {
+        // It is full where the block has ended early, so all blocks of a row group but its last have as many rows.
+        if self.group.as_ref().is_some_and(|group| group.is_full(&self.options)) {
             self.end_group()?;
         }
         Ok(())
@@ -278,9 +281,8 @@ fn check_commits(rows: usize, commits: &Int64Array) -> Result<(), WriteError> {
     }
 }
 
-/// How many rows of `rows` take [`PIECE_BYTES`], at least one.
-fn piece_rows(rows: &RecordBatch) -> usize {
-    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
-    let row_bytes = rows.columns().iter().map(bytes).sum::<usize>() / rows.num_rows().max(1);
-    (PIECE_BYTES / row_bytes.max(1)).max(1)
+/// How many rows of `rows` have so many bytes, at least one.
+fn rows_of(rows: &RecordBatch, piece_bytes: usize) -> usize {
+    let row_bytes = rows.columns().iter().map(value_bytes).sum::<usize>() / rows.num_rows().max(1);
+    (piece_bytes / row_bytes.max(1)).max(1)
 }

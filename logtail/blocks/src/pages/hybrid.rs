@@ -84,7 +84,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 fn unpack(bytes: &[u8], width: u8, count: usize, numbers: &mut Vec<u32>) {
     let (width, end) = (usize::from(width), numbers.len() + count);
     let mask = (1_u64 << width) - 1;
-    // Eight numbers begin at a byte. As many of them as a word has, of 64 bits that begin at a byte, are taken from one.
+    // Eight numbers begin at a byte. A word of 64 bits that begins at a byte has several of them.
     let in_word = if width <= 8 { 8 } else { 57 / width };
     let mut at = 0;
     while numbers.len() + 8 <= end

@@ -6,4 +6,6 @@ mod damage;
 mod model;
 mod objects;
 mod scans;
+mod skipping;
 mod tombstones;
+mod wide;

@@ -157,7 +157,12 @@ pub(crate) fn column(rng: &mut Rng, field: &Field, count: usize) -> ArrayRef {
     let number = |rng: &mut Rng| if few { rng.i64(-3..3) } else { rng.i64(..) };
     let text = |rng: &mut Rng| match few {
         true => "x".repeat(rng.usize(..4)),
-        false => (0..rng.usize(..30)).map(|_| rng.char('a'..='\u{ff}')).collect::<String>(),
+        false => {
+            // Some longer than bounds are, also where no bound is above them.
+            let head = *rng.choice(&["", "", "", "", "a", "\u{10ffff}"]).unwrap();
+            let tail: String = (0..rng.usize(..30)).map(|_| rng.char('a'..='\u{ff}')).collect();
+            head.repeat(70) + &tail
+        }
     };
     let numbers: Vec<i64> = (0..count).map(|_| number(rng)).collect();
     let texts = |rng: &mut Rng| (0..count).map(|_| text(rng)).collect::<Vec<_>>();

@@ -67,7 +67,7 @@ fn check_columns(batch: &RecordBatch, expected: &[ArrayRef]) {
 #[test]
 fn scans_give_what_was_written() {
     let (_seed, mut rng) = rng();
-    let objects = if std::env::var_os("LOGBOOM_LONG").is_some() { 1000 } else { 40 };
+    let objects = if std::env::var_os("LOGBOOM_LONG").is_some() { 1000 } else { 25 };
     for _ in 0..objects {
         let (rows, object) = random_object(&mut rng);
         let footer = footer(&object);

@@ -1,0 +1,280 @@
+//! `Lookup`: where rows with certain keys are in an object.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    ops::Range,
+    sync::Arc,
+};
+
+use arrow_array::ArrayRef;
+use arrow_schema::Schema;
+use bytes::Bytes;
+use logboom_logtail_core::{
+    ColumnId, Timestamp,
+    block_meta::ObjectMeta,
+    key::{KeyEncoder, Keys},
+    predicate::{Op, Predicate, Term, Value},
+};
+use parquet::bloom_filter::Sbbf;
+
+use crate::{
+    error::ReadError,
+    fetched::{CheckedBytes, Fetched, joined},
+    footer::Footer,
+    key_values::{bloom_bytes, value},
+    object_schema::column_id,
+    scan::{Scan, ScanRequest, Step},
+};
+
+/// Looks for keys in an object: by the bounds of its blocks, by the statistics of its pages, by its bloom filters, and
+/// then in the key's columns of the blocks that are left.
+///
+/// It is a state machine like [`Scan`]. Rows with a key are found whatever their commit timestamps are, and whether
+/// they are deleted or not.
+pub struct Lookup {
+    footer: Arc<Footer>,
+    meta: Arc<ObjectMeta>,
+    encoder: KeyEncoder,
+    schema: Arc<Schema>,
+    keys: Vec<Wanted>,
+    /// The numbers of the keys that each block may have.
+    candidates: BTreeMap<usize, Vec<usize>>,
+    /// Whether bloom filters are still to be asked.
+    filters: bool,
+    fetched: Fetched,
+    scan: Option<Scan>,
+    found: Vec<Found>,
+}
+
+/// A key that is looked for.
+struct Wanted {
+    key: Vec<u8>,
+    /// That the key's columns have its values.
+    predicate: Predicate,
+}
+
+/// A row with a key that was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Found {
+    /// The number of the key, from 0, in the order in which they were given.
+    pub key: usize,
+    /// The position of the row in the object.
+    pub row: u32,
+    /// When the row committed.
+    pub commit: Timestamp,
+}
+
+/// What a lookup does next.
+#[derive(Debug)]
+pub enum LookupStep {
+    /// It needs these bytes of the object: [feed](Lookup::feed) each range in one piece.
+    Need(Vec<Range<u64>>),
+    /// All rows with the keys, by key and position.
+    Done(Vec<Found>),
+}
+
+impl Lookup {
+    /// Looks for encoded keys in the object with these metadata and this footer, of a table whose key has these
+    /// columns.
+    ///
+    /// # Errors
+    /// [`ReadError::Absent`] for a column that the object does not have, and [`ReadError::Key`] for bytes that are no
+    /// key of these columns.
+    pub fn new<'a>(
+        footer: &Arc<Footer>,
+        meta: &Arc<ObjectMeta>,
+        columns: &[ColumnId],
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, ReadError> {
+        let position = |id: &ColumnId| {
+            let number = u64::try_from(id.0).unwrap_or(u64::MAX);
+            footer.column(*id).ok_or(ReadError::Absent { object: footer.object(), what: "column", number })
+        };
+        let positions = columns.iter().map(position).collect::<Result<Vec<_>, _>>()?;
+        let fields: Vec<_> = positions.iter().map(|at| Arc::clone(&footer.schema().fields()[*at])).collect();
+        let encoder = KeyEncoder::new(fields.iter().map(AsRef::as_ref))?;
+        let keys: Vec<Vec<u8>> = keys.into_iter().map(<[u8]>::to_vec).collect();
+        let decoded = encoder.decode(keys.iter().map(Vec::as_slice))?;
+        let keys = keys.into_iter().enumerate();
+        let keys = keys.map(|(row, key)| Wanted { key, predicate: predicate(columns, &decoded, row) });
+        let mut lookup = Self {
+            footer: Arc::clone(footer),
+            meta: Arc::clone(meta),
+            encoder,
+            schema: Arc::new(Schema::new(fields)),
+            keys: keys.collect(),
+            candidates: BTreeMap::new(),
+            filters: true,
+            fetched: Fetched::new(footer.object_bytes()),
+            scan: None,
+            found: Vec::new(),
+        };
+        lookup.find_candidates();
+        Ok(lookup)
+    }
+
+    /// The rows, or what is needed to find them.
+    ///
+    /// # Errors
+    /// [`ReadError`] for blocks that cannot be read.
+    pub fn step(&mut self) -> Result<LookupStep, ReadError> {
+        if self.filters {
+            let missing = self.fetched.missing(&joined(self.filter_places()));
+            if !missing.is_empty() {
+                return Ok(LookupStep::Need(missing));
+            }
+            self.ask_filters();
+            self.filters = false;
+        }
+        loop {
+            let scan = match &mut self.scan {
+                Some(scan) => scan,
+                none => {
+                    let mut request = ScanRequest::new(Arc::clone(&self.schema), self.candidates.keys().copied());
+                    request.commits = true;
+                    none.insert(Scan::new(&self.footer, &self.meta, request)?)
+                }
+            };
+            match scan.step()? {
+                Step::Need(ranges) => return Ok(LookupStep::Need(ranges)),
+                Step::Done => break,
+                Step::Batch(batch) => {
+                    let keys = self.encoder.encode(batch.rows.columns())?;
+                    let commits = batch.commits.as_ref().map(|commits| &commits.values()[..]).unwrap_or_default();
+                    self.search(batch.block, batch.first_row, &keys, commits);
+                }
+            }
+        }
+        self.found.sort_unstable();
+        Ok(LookupStep::Done(std::mem::take(&mut self.found)))
+    }
+
+    /// Takes bytes of the object that were asked for.
+    ///
+    /// # Errors
+    /// As [`Footer::check_bytes`]. Nothing has changed then, so that the bytes may be read again.
+    pub fn feed(&mut self, range: Range<u64>, bytes: Bytes) -> Result<(), ReadError> {
+        let checked = self.footer.check_bytes(range, bytes)?;
+        self.feed_checked(checked);
+        Ok(())
+    }
+
+    /// Takes bytes of the object that were checked before.
+    pub fn feed_checked(&mut self, bytes: CheckedBytes) {
+        match &mut self.scan {
+            Some(scan) => scan.feed_checked(bytes),
+            None => self.fetched.add(bytes),
+        }
+    }
+
+    /// Finds the blocks that may have keys, by their bounds and the statistics of their pages.
+    fn find_candidates(&mut self) {
+        for (group, blocks) in self.footer.groups().iter().enumerate() {
+            for number in blocks.clone() {
+                let Some(meta) = self.meta.blocks.get(number) else { continue };
+                let may_have = |wanted: &Wanted| {
+                    meta.may_have_key(&wanted.key)
+                        && self.footer.may_match(&wanted.predicate, group, number - blocks.start)
+                };
+                let keys: Vec<usize> = (0..self.keys.len()).filter(|key| may_have(&self.keys[*key])).collect();
+                if !keys.is_empty() {
+                    self.candidates.insert(number, keys);
+                }
+            }
+        }
+    }
+
+    /// The bloom filters of the key's columns in the row groups of candidates.
+    fn filter_places(&self) -> Vec<Range<u64>> {
+        let groups = self.footer.groups().iter().enumerate();
+        let groups = groups.filter(|(_, blocks)| self.candidates.range((*blocks).clone()).next().is_some());
+        let filters =
+            groups.flat_map(|(group, _)| self.leaves().map(move |(_, leaf)| self.footer.bloom_filter(group, leaf)));
+        filters.flatten().map(|place| place.bytes).collect()
+    }
+
+    /// Drops the candidates that bloom filters rule out.
+    fn ask_filters(&mut self) {
+        let mut filters: HashMap<(usize, usize), Option<Sbbf>> = HashMap::new();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        for (block, keys) in &mut candidates {
+            let Some(group) = self.footer.groups().iter().position(|group| group.contains(block)) else { continue };
+            keys.retain(|key| {
+                self.leaves().all(|(column, leaf)| {
+                    let filter = filters.entry((group, leaf)).or_insert_with(|| self.filter(group, leaf));
+                    let term = self.keys.get(*key).and_then(|wanted| wanted.predicate.terms.get(column));
+                    let bytes = term.and_then(|term| bloom_bytes(&term.value, self.footer.leaf_type(leaf)?));
+                    filter.as_ref().zip(bytes).is_none_or(|(filter, bytes)| filter.check(&bytes[..]))
+                })
+            });
+        }
+        candidates.retain(|_, keys| !keys.is_empty());
+        self.candidates = candidates;
+    }
+
+    /// The numbers of the key's columns, and their leaves.
+    fn leaves(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let ids = self.schema.fields().iter().map(|field| column_id(field));
+        ids.enumerate().filter_map(|(number, id)| Some((number, self.footer.leaves(self.footer.column(id?)?).next()?)))
+    }
+
+    /// The bloom filter of a leaf in a row group, if it has one.
+    fn filter(&self, group: usize, leaf: usize) -> Option<Sbbf> {
+        let place = self.footer.bloom_filter(group, leaf)?;
+        let filter = Sbbf::from_bytes(&self.fetched.get(&place.bytes)?).ok()?;
+        (filter.num_blocks() > 0).then_some(filter)
+    }
+
+    /// Looks for the candidates among the keys of a block.
+    fn search(&mut self, block: usize, first_row: u32, keys: &Keys, commits: &[i64]) {
+        let Some(candidates) = self.candidates.get(&block) else { return };
+        let sorted = self.meta.blocks.get(block).is_some_and(|block| block.sorted);
+        let wanted = candidates.iter().filter_map(|number| Some((self.keys.get(*number)?.key.as_slice(), *number)));
+        let mut found = |row: usize, key: usize| {
+            let commit = commits.get(row).and_then(|commit| Timestamp::from_i64(*commit)).unwrap_or_default();
+            let row = u32::try_from(row).map_or(u32::MAX, |row| first_row.saturating_add(row));
+            self.found.push(Found { key, row, commit });
+        };
+        if sorted {
+            for (key, number) in wanted {
+                let first = first_not_below(keys, key);
+                let rows = (first..keys.len()).take_while(|row| keys.get(*row) == Some(key));
+                rows.for_each(|row| found(row, number));
+            }
+            return;
+        }
+        let mut numbers: HashMap<&[u8], Vec<usize>> = HashMap::new();
+        wanted.for_each(|(key, number)| numbers.entry(key).or_default().push(number));
+        for (row, key) in keys.iter().enumerate() {
+            numbers.get(key).into_iter().flatten().for_each(|number| found(row, *number));
+        }
+    }
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Lookup");
+        f.field("object", &self.footer.object()).field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+/// That the key's columns have the values of a row of `decoded`.
+fn predicate(columns: &[ColumnId], decoded: &[ArrayRef], row: usize) -> Predicate {
+    let term = |(column, array): (&ColumnId, &ArrayRef)| {
+        // What predicates do not compare is not a number here, which everything may equal.
+        let value = value(array, row).unwrap_or(Value::Float(f64::NAN));
+        Term { column: *column, op: Op::Equal, value }
+    };
+    Predicate { terms: columns.iter().zip(decoded).map(term).collect() }
+}
+
+/// The first of sorted keys that is not below `key`.
+fn first_not_below(keys: &Keys, key: &[u8]) -> usize {
+    let (mut low, mut high) = (0, keys.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        if keys.get(middle).is_some_and(|other| other < key) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
