@@ -2,11 +2,13 @@
 
 use std::{error::Error, sync::Arc};
 
+use hashbrown::HashSet;
+
 use super::error::CommitError;
 use crate::{
     catalog::system::is_system,
     ids::{RowId, TableId},
-    record::CommitBuilder,
+    record::{CommitBuilder, NewSection},
     state::{Applier, Placed},
     table::Memtable,
     timestamp::Timestamp,
@@ -34,13 +36,33 @@ pub(super) fn check<E: Error>(
             check_keys(placed, operations, workspace.snapshot())?;
         }
     }
+    let mut has_moved = false;
     for section in record.sections() {
         let Some(placed) = applier.table(section.table) else { continue };
         for row in section.deleted.iter_mut() {
-            *row = check_row(placed, section.table, *row, workspace.snapshot())?;
+            let current = check_row(placed, section.table, *row, workspace.snapshot())?;
+            has_moved |= current != *row;
+            *row = current;
         }
     }
+    if has_moved {
+        let mut deleted = HashSet::new();
+        record.sections().iter_mut().for_each(|section| delete_once(section, &mut deleted));
+    }
     Ok(())
+}
+
+/// Deletes a row once that the transaction names by the place that it had, and by the one that a flush gave it.
+fn delete_once(section: &mut NewSection<'_>, deleted: &mut HashSet<RowId>) {
+    let rows = std::mem::take(&mut section.deleted);
+    let mut kept = 0;
+    for at in 0..rows.len() {
+        if deleted.insert(rows[at]) {
+            rows[kept] = rows[at];
+            kept += 1;
+        }
+    }
+    section.deleted = &mut rows[..kept];
 }
 
 /// Refuses rows of a table that was changed or dropped since the snapshot, and a change of a catalog that was changed.

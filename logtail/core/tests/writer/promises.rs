@@ -119,6 +119,26 @@ fn rows_without_a_key_are_deleted_by_their_places() {
     assert!(matches!(tail.commit(nowhere), Err(CommitError::NoRow { .. })));
 }
 
+#[test]
+fn a_row_that_is_named_by_its_old_and_its_new_place_is_deleted_once() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("events", false);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 1), row(2, 2), row(3, 3)])).unwrap();
+    let at = tail.commit(workspace).unwrap();
+    let mut workspace = tail.begin();
+    let old = tail.places(table, at);
+    workspace.delete_rows(table, &[old[0].0, old[1].0]).unwrap();
+    tail.flush(table, at);
+    let new = tail.places(table, at);
+    assert_ne!(new[0].0, old[0].0);
+    workspace.delete_rows(table, &[new[1].0, new[0].0, new[1].0]).unwrap();
+    tail.commit(workspace).unwrap();
+    assert_eq!(tail.rows(table, tail.now()), [row(3, 3)]);
+    let tail = tail.reopen(NOON);
+    assert_eq!(tail.rows(table, tail.now()), [row(3, 3)]);
+}
+
 /// The change of the columns is in the checkpoint, and the rows from before it in the log alone.
 #[test]
 fn rows_behind_a_checkpoint_are_of_the_columns_of_their_time() {
