@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use logboom::{Durability, Engine, EntryId, Shard, ShardId, Ticket};
 use logboom_logtail_core::{
     log::{Log, Refusal},
+    mutants::{self, Mutant},
     record::{self, Position},
 };
 
@@ -83,7 +84,8 @@ impl Log for ShardLog {
     type Error = logboom::Error;
 
     fn propose(&self, record: &[u8]) -> Result<(u64, Ticket), Refusal<logboom::Error>> {
-        let index = self.next.load(Ordering::Relaxed);
+        let goes_on = mutants::is_on(Mutant::ReplacedGoesOn);
+        let index = if goes_on { self.shard.next().unwrap_or(1) } else { self.next.load(Ordering::Relaxed) };
         let mut batch = self.engine.batch();
         let id = EntryId { index, term: self.term };
         batch.append_payload(self.shard.id(), id, record).map_err(Refusal::Stopped)?;

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod mutants;
 mod cause;
 mod ids;
 mod object_id;

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use crate::{
     checkpoint::{Checkpoint, Item},
     clients::Clients,
+    clock::RESERVE,
+    mutants::{self, Mutant},
     object_id::ObjectId,
-    record::{Position, Record, RecordError},
+    record::{Deletes, Position, Record, RecordError},
     state::{Applier, ApplyError},
     tail::TailTable,
     timestamp::Timestamp,
@@ -108,7 +110,11 @@ impl Recovery {
     /// What the records come to, when all have been taken. All of them are committed.
     pub fn finish(mut self) -> Recovered {
         let last = self.recovered.applier.last();
-        self.recovered.applier.publish(last);
+        if mutants::is_on(Mutant::WatermarkTooHigh) {
+            self.recovered.applier.publish(self.recovered.bound.saturating_add(RESERVE));
+        } else if !mutants::is_on(Mutant::WatermarkForgotten) {
+            self.recovered.applier.publish(last);
+        }
         self.recovered
     }
 
@@ -137,11 +143,16 @@ impl Recovery {
                 self.recovered.applier.publish(flushed.timestamp);
             }
             Record::Bound(bound) => self.recovered.bound = self.recovered.bound.max(bound),
-            Record::Commit(commit) => {
+            Record::Commit(mut commit) => {
+                if mutants::is_on(Mutant::DeletesForgotten) {
+                    commit.sections.iter_mut().for_each(|section| section.deleted = Deletes::default());
+                }
                 let Recovered { applier, tail, clients, .. } = &mut self.recovered;
                 applier.place(&commit)?;
                 tail.push(commit.timestamp, index, commit.sections.iter().map(|section| section.table));
-                if let Some(id) = commit.client_id {
+                if let Some(id) = commit.client_id
+                    && !mutants::is_on(Mutant::ClientsForgotten)
+                {
                     clients.insert(id, commit.timestamp);
                 }
             }

@@ -19,11 +19,13 @@ use std::{
 };
 
 use crate::{
+    catalog::FIRST_FREE_NUMBER,
     checkpoint::Checkpoint,
     clients::Clients,
     clock::HybridClock,
     ids::{RowId, RowsetId, TableId},
     log::{Log, LogEvent, Refusal},
+    mutants::{self, Mutant},
     object_id::ObjectId,
     record::{self, CommitBuilder, Position, Record},
     recovery::Recovered,
@@ -111,10 +113,13 @@ impl Writer {
     /// opening of this log or of a copy of it has.
     pub fn new(recovered: Recovered, nonce: u64) -> Self {
         let Recovered { applier, bound, epoch, identity, tail, clients, checkpoint, intended } = recovered;
+        let bound = if mutants::is_on(Mutant::BoundForgotten) { Timestamp::ZERO } else { bound };
+        let forgets = mutants::is_on(Mutant::NumbersForgotten);
+        let next_number = if forgets { FIRST_FREE_NUMBER } else { applier.next_number() };
         let position = Position { epoch: epoch.saturating_add(1), sequence: 0 };
         Self {
             clock: HybridClock::recovered(bound.max(applier.last())),
-            next_number: applier.next_number(),
+            next_number,
             applier,
             position,
             nonce,
@@ -153,6 +158,8 @@ impl Writer {
         let ticket = self.propose(log, &record, PendingRecord::Bound);
         if ticket.is_err() {
             self.clock.bound_is_lost();
+        } else if mutants::is_on(Mutant::BoundNotDurable) {
+            self.clock.bound_is_durable();
         }
         ticket.map(|(_, ticket)| Some(ticket))
     }
@@ -192,6 +199,9 @@ impl Writer {
         if let Err(fault) = self.place(bytes, index) {
             self.stopped = Some(Stopped::Fault(fault.clone()));
             return Err(CommitError::Stopped(Stopped::Fault(fault)));
+        }
+        if mutants::is_on(Mutant::VisibleEarly) {
+            self.applier.publish(timestamp);
         }
         Ok(Outcome::Proposed { timestamp, index, ticket })
     }

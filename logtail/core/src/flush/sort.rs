@@ -10,6 +10,7 @@ use crate::{
     block_meta::BLOCK_ROWS_MAX,
     catalog::TableSchema,
     ids::{RowId, RowsetId},
+    mutants::{self, Mutant},
     table::{Chunk, DeletedRows, Memtable, TableError, Transfer},
     timestamp::Timestamp,
 };
@@ -114,10 +115,11 @@ impl SortJob {
 
     /// The rows that are not dead below the horizon, in the order of their commits.
     fn rows(&self) -> Vec<Row> {
+        let horizon = if mutants::is_on(Mutant::HistoryDropped) { Timestamp::MAX } else { self.horizon };
         let mut rows = Vec::new();
         for (number, source) in (0..).zip(&self.sources) {
             let (first, end) = (source.chunk.first(), source.chunk.end());
-            let mut dead = source.deleted.at(first..end, self.horizon).peekable();
+            let mut dead = source.deleted.at(first..end, horizon).peekable();
             for position in first..end {
                 if dead.next_if_eq(&position).is_none() {
                     let prefix = if self.keyed { prefix(source.chunk.key(position).unwrap_or_default()) } else { 0 };

@@ -38,7 +38,7 @@ pub struct Section<'a> {
 }
 
 /// Places of deleted rows, in the order in which the transaction named them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deletes<'a> {
     len: usize,
     bytes: &'a [u8],

@@ -11,6 +11,7 @@ use crate::{
     checkpoint::{Capture, Checkpoint, Item},
     ids::TableId,
     log::{Log, Refusal},
+    mutants::{self, Mutant},
     object_id::ObjectId,
     record::{self, Intent},
     store::{Name, ObjectName, StoreError},
@@ -184,7 +185,8 @@ impl Checkpointing {
             }
             Phase::Put(meta) => self.record(writer, log, meta)?,
             Phase::Recorded(index) if writer.committed_index() >= index => {
-                let ticket = match log.truncate(self.needed.0.saturating_sub(1), index) {
+                let needed = if mutants::is_on(Mutant::LogDroppedEarly) { index } else { self.needed.0 };
+                let ticket = match log.truncate(needed.saturating_sub(1), index) {
                     Ok(ticket) => ticket,
                     Err(refusal) => {
                         self.phase = Phase::Recorded(index);

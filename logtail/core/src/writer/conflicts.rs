@@ -8,6 +8,7 @@ use super::error::CommitError;
 use crate::{
     catalog::system::is_system,
     ids::{RowId, TableId},
+    mutants::{self, Mutant},
     record::{CommitBuilder, NewSection},
     state::{Applier, Placed},
     table::Memtable,
@@ -26,7 +27,9 @@ pub(super) fn check<E: Error>(
     for operations in workspace.tables().iter().filter(|operations| !operations.is_empty()) {
         let table = operations.schema().id();
         check_schema(applier, workspace, operations)?;
-        if let Some(row) = operations.duplicate() {
+        if let Some(row) = operations.duplicate()
+            && !mutants::is_on(Mutant::DuplicatesIgnored)
+        {
             return Err(CommitError::DuplicateKey { table, row });
         }
         if let Some(placed) = applier.table(table) {
@@ -72,6 +75,9 @@ fn check_schema<E: Error>(
     operations: &Operations,
 ) -> Result<(), CommitError<E>> {
     let table = operations.schema().id();
+    if mutants::is_on(Mutant::SchemaNotChecked) {
+        return Ok(());
+    }
     let same = match is_system(table) {
         true => Arc::ptr_eq(applier.catalog(), workspace.catalog()),
         false => applier.catalog().table(table).is_some_and(|now| now.version() == operations.schema().version()),
@@ -81,6 +87,9 @@ fn check_schema<E: Error>(
 
 /// Refuses keys that somebody else wrote since the snapshot.
 fn check_keys<E: Error>(placed: &Placed, operations: &Operations, snapshot: Timestamp) -> Result<(), CommitError<E>> {
+    if mutants::is_on(Mutant::ConflictsIgnored) {
+        return Ok(());
+    }
     let written = |memtable: &Arc<Memtable>| memtable.written_after(operations.inserted_keys(), snapshot);
     let newer = placed.memtables_since(snapshot).find_map(written);
     newer.map_or(Ok(()), |at| Err(CommitError::Conflict { table: operations.schema().id(), at }))
@@ -99,6 +108,7 @@ fn check_row<E: Error>(
     match placed.deleted(current, snapshot) {
         None => Err(missing),
         Some(None) => Ok(current),
+        Some(Some(_)) if mutants::is_on(Mutant::ConflictsIgnored) => Ok(current),
         Some(Some(at)) => Err(CommitError::Conflict { table, at }),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     flush::{EncodeJob, Encoded, SortJob},
     ids::{RowId, TableId},
     log::Log,
+    mutants::{self, Mutant},
     object_id::ObjectId,
     record::{Flushed, Intent},
     store::{Name, ObjectName, StoreError},
@@ -204,7 +205,9 @@ impl Flush {
         for memtable in &self.memtables {
             for (row, deleted) in memtable.deletes().iter() {
                 let old = RowId { rowset: memtable.id(), row };
-                deletes.extend(transfer.get(old).map(|row| (row, deleted)));
+                if !mutants::is_on(Mutant::DeletesNotMoved) {
+                    deletes.extend(transfer.get(old).map(|row| (row, deleted)));
+                }
             }
         }
         let mut flushed = Flushed {
