@@ -6,7 +6,6 @@ use logboom_logtail_core::{
     block_meta::MetaError,
     catalog::CatalogError,
     checkpoint::ItemError,
-    key::KeyError,
     log::Refusal,
     recovery::RecoveryError,
     state::{ApplyError, Stale},
@@ -126,9 +125,6 @@ pub enum Error {
     /// Rows cannot be written to an object. They stay in memory and in the log.
     #[error("rows cannot be written to an object")]
     Write(#[from] logboom_logtail_blocks::WriteError),
-    /// Keys of rows in an object cannot be made.
-    #[error("keys of rows in an object")]
-    Key(#[source] KeyError),
     /// The metadata of an object contradict each other.
     #[error("the metadata of an object")]
     Meta(#[source] MetaError),

@@ -3,9 +3,9 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use logboom_logtail_blocks::{CheckedBytes, Footer, Scan, Step};
+use logboom_logtail_blocks::{CheckedBytes, Footer, Found, Lookup, LookupStep, Scan, Step};
 use logboom_logtail_core::{
-    ObjectId, TableId,
+    ColumnId, ObjectId, TableId,
     block_meta::ObjectMeta,
     store::{ObjectName, ObjectStore, Outcome, Reply, Request},
 };
@@ -82,17 +82,36 @@ impl Store {
     pub(crate) fn step(&self, footer: &Footer, meta: &ObjectMeta, scan: &mut Scan) -> Result<Step> {
         loop {
             match scan.step()? {
-                Step::Need(ranges) => self.feed(footer, meta, scan, ranges)?,
+                Step::Need(ranges) => self.read(footer, meta, ranges, |bytes| scan.feed_checked(bytes))?,
                 step => return Ok(step),
             }
         }
     }
 
-    fn feed(&self, footer: &Footer, meta: &ObjectMeta, scan: &mut Scan, ranges: Vec<Range<u64>>) -> Result<()> {
+    /// The rows of an object with these keys.
+    pub(crate) fn find(&self, meta: &Arc<ObjectMeta>, key: &[ColumnId], keys: &[&[u8]]) -> Result<Vec<Found>> {
+        let footer = self.footer(meta)?;
+        let mut lookup = Lookup::new(&footer, meta, key, keys.iter().copied())?;
+        loop {
+            match lookup.step()? {
+                LookupStep::Need(ranges) => self.read(&footer, meta, ranges, |bytes| lookup.feed_checked(bytes))?,
+                LookupStep::Done(found) => return Ok(found),
+            }
+        }
+    }
+
+    /// Reads ranges of an object, from the cache or the store.
+    fn read(
+        &self,
+        footer: &Footer,
+        meta: &ObjectMeta,
+        ranges: Vec<Range<u64>>,
+        mut feed: impl FnMut(CheckedBytes),
+    ) -> Result<()> {
         let mut missing = Vec::new();
         for range in ranges {
             match self.pages.get(&(meta.id, range.start, range.end)) {
-                Some(bytes) => scan.feed_checked(bytes),
+                Some(bytes) => feed(bytes),
                 None => missing.push(range),
             }
         }
@@ -104,7 +123,7 @@ impl Store {
             let key = (meta.id, range.start, range.end);
             let checked = footer.check_bytes(range, bytes)?;
             self.pages.insert(key, checked.clone());
-            scan.feed_checked(checked);
+            feed(checked);
         }
         Ok(())
     }
