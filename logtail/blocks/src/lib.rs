@@ -15,6 +15,7 @@ mod decoder;
 mod dictionary;
 mod error;
 mod fetched;
+mod filters;
 mod footer;
 mod kept;
 mod key_values;

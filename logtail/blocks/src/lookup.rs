@@ -16,14 +16,13 @@ use logboom_logtail_core::{
     key::{KeyEncoder, Keys},
     predicate::{Op, Predicate, Term, Value},
 };
-use parquet::bloom_filter::Sbbf;
 
 use crate::{
     error::ReadError,
     fetched::{CheckedBytes, Fetched, joined},
+    filters::Filters,
     footer::Footer,
-    key_values::{bloom_bytes, value},
-    object_schema::column_id,
+    key_values::value,
     scan::{Scan, ScanRequest, Step},
 };
 
@@ -187,43 +186,21 @@ impl Lookup {
 
     /// The bloom filters of the key's columns in the row groups of candidates.
     fn filter_places(&self) -> Vec<Range<u64>> {
+        // All predicates are of the same columns.
+        let Some(Wanted { predicate, .. }) = self.keys.first() else { return Vec::new() };
         let groups = self.footer.groups().iter().enumerate();
         let groups = groups.filter(|(_, blocks)| self.candidates.range((*blocks).clone()).next().is_some());
-        let filters =
-            groups.flat_map(|(group, _)| self.leaves().map(move |(_, leaf)| self.footer.bloom_filter(group, leaf)));
-        filters.flatten().map(|place| place.bytes).collect()
+        groups.flat_map(|(group, _)| self.footer.filter_places(predicate, group)).collect()
     }
 
     /// Drops the candidates that bloom filters rule out.
     fn ask_filters(&mut self) {
-        let mut filters: HashMap<(usize, usize), Option<Sbbf>> = HashMap::new();
-        let mut candidates = std::mem::take(&mut self.candidates);
-        for (block, keys) in &mut candidates {
+        let mut filters = Filters::new(&self.footer, &self.fetched);
+        for (block, keys) in &mut self.candidates {
             let Some(group) = self.footer.groups().iter().position(|group| group.contains(block)) else { continue };
-            keys.retain(|key| {
-                self.leaves().all(|(column, leaf)| {
-                    let filter = filters.entry((group, leaf)).or_insert_with(|| self.filter(group, leaf));
-                    let term = self.keys.get(*key).and_then(|wanted| wanted.predicate.terms.get(column));
-                    let bytes = term.and_then(|term| bloom_bytes(&term.value, self.footer.leaf_type(leaf)?));
-                    filter.as_ref().zip(bytes).is_none_or(|(filter, bytes)| filter.check(&bytes[..]))
-                })
-            });
+            keys.retain(|key| self.keys.get(*key).is_none_or(|wanted| filters.may_match(&wanted.predicate, group)));
         }
-        candidates.retain(|_, keys| !keys.is_empty());
-        self.candidates = candidates;
-    }
-
-    /// The numbers of the key's columns, and their leaves.
-    fn leaves(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let ids = self.schema.fields().iter().map(|field| column_id(field));
-        ids.enumerate().filter_map(|(number, id)| Some((number, self.footer.leaves(self.footer.column(id?)?).next()?)))
-    }
-
-    /// The bloom filter of a leaf in a row group, if it has one.
-    fn filter(&self, group: usize, leaf: usize) -> Option<Sbbf> {
-        let place = self.footer.bloom_filter(group, leaf)?;
-        let filter = Sbbf::from_bytes(&self.fetched.get(&place.bytes)?).ok()?;
-        (filter.num_blocks() > 0).then_some(filter)
+        self.candidates.retain(|_, keys| !keys.is_empty());
     }
 
     /// Looks for the candidates among the keys of a block.

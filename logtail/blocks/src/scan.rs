@@ -14,7 +14,8 @@ use logboom_logtail_core::{
 use crate::{
     decoder::{Decoded, Decoder},
     error::ReadError,
-    fetched::{CheckedBytes, Fetched},
+    fetched::{CheckedBytes, Fetched, joined},
+    filters::Filters,
     footer::Footer,
     kept::Kept,
     projection::Projection,
@@ -38,6 +39,9 @@ pub struct ScanRequest {
     pub positions: bool,
     /// Which rows are wanted: blocks without one are left out, others are read whole.
     pub predicate: Predicate,
+    /// Whether bloom filters are read first where `predicate` asks for equality with a column of the key. A filter has
+    /// about the bytes of two blocks of its column, so it is worth it where it is cached, or blocks are wide.
+    pub bloom_filters: bool,
 }
 
 /// A block of a scan.
@@ -58,6 +62,8 @@ pub struct Scan {
     up_to: i64,
     commits: bool,
     positions: bool,
+    /// What bloom filters are to be asked.
+    filter: Option<Predicate>,
     runs: VecDeque<Run>,
     /// The blocks of `runs`, one after the other.
     blocks: VecDeque<ScanBlock>,
@@ -111,6 +117,7 @@ impl ScanRequest {
             commits: false,
             positions: false,
             predicate: Predicate::default(),
+            bloom_filters: false,
         }
     }
 }
@@ -121,6 +128,10 @@ impl Scan {
     /// # Errors
     /// [`ReadError`] for columns and blocks that the object cannot give.
     pub fn new(footer: &Arc<Footer>, meta: &ObjectMeta, request: ScanRequest) -> Result<Self, ReadError> {
+        if meta.id != footer.object() {
+            let reason = format!("it is the one of object {}", footer.object());
+            return Err(ReadError::Footer { object: meta.id, reason });
+        }
         let projection = Projection::new(footer, request.schema)?;
         let mut scan = Self {
             footer: Arc::clone(footer),
@@ -128,6 +139,7 @@ impl Scan {
             up_to: request.up_to.to_i64(),
             commits: request.commits,
             positions: request.positions,
+            filter: None,
             runs: VecDeque::new(),
             blocks: VecDeque::new(),
             current: None,
@@ -145,6 +157,7 @@ impl Scan {
             next = block.number + 1;
             scan.plan(block, known, &request.predicate)?;
         }
+        scan.filter = request.bloom_filters.then_some(request.predicate);
         Ok(scan)
     }
 
@@ -153,6 +166,9 @@ impl Scan {
     /// # Errors
     /// [`ReadError::Decode`], after which the scan is done.
     pub fn step(&mut self) -> Result<Step, ReadError> {
+        if let Some(missing) = self.ask_filters() {
+            return Ok(Step::Need(missing));
+        }
         loop {
             if self.current.is_none()
                 && let Some(step) = self.begin_run()?
@@ -217,6 +233,25 @@ impl Scan {
         }
         self.blocks.push_back(block);
         Ok(())
+    }
+
+    /// Drops the row groups that bloom filters rule out; or the filters' places, if they are not read yet.
+    fn ask_filters(&mut self) -> Option<Vec<Range<u64>>> {
+        let predicate = self.filter.as_ref()?;
+        let places = self.runs.iter().flat_map(|run| self.footer.filter_places(predicate, run.group)).collect();
+        let missing = self.fetched.missing(&joined(places));
+        if !missing.is_empty() {
+            return Some(missing);
+        }
+        let mut filters = Filters::new(&self.footer, &self.fetched);
+        let blocks = &mut self.blocks;
+        self.runs.retain(|run| {
+            let may_match = filters.may_match(predicate, run.group);
+            blocks.retain(|block| may_match || !run.blocks.contains(&block.number));
+            may_match
+        });
+        self.filter = None;
+        None
     }
 
     /// Begins to decode the next run, if there is one and its bytes are there.

@@ -4,6 +4,7 @@ use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use logboom_logtail_blocks::{Compression, ObjectWriter, ScanRequest, WriteError, WriteOptions};
 use logboom_logtail_core::{ColumnId, Timestamp, block_meta::ObjectMeta, key::KeyEncoder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
 use crate::model::{Rows, any_type, field, footer, read, rng, schema, spec, write};
 use std::sync::Arc;
@@ -125,4 +126,45 @@ fn an_object_of_a_byte_takes_a_block() {
     options.object_bytes = 1;
     let object = write(&mut rng, spec(rows.batch.schema_ref(), &[1, 2], true), &options, &rows);
     assert_eq!(object.meta.rows(), 4);
+}
+
+#[test]
+fn pages_end_where_blocks_do() {
+    let (_seed, mut rng) = rng();
+    let fields: Vec<_> = (1..30).map(|id| field(id, &format!("c{id}"), any_type(&mut rng), rng.bool())).collect();
+    let rows = Rows::random(&mut rng, &schema(fields), 140_000);
+    let object = write(&mut rng, spec(rows.batch.schema_ref(), &[], false), &WriteOptions::default(), &rows);
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+    let parquet = reader.parse_and_finish(&object.bytes).unwrap();
+    assert_eq!(parquet.file_metadata().num_rows(), 140_000);
+    // A row group has 16 blocks at most, which are 131,072 rows.
+    assert!((2..20).contains(&parquet.num_row_groups()), "{} row groups", parquet.num_row_groups());
+    let mut block_starts = Vec::new();
+    for (group, pages) in parquet.row_groups().iter().zip(parquet.offset_index().unwrap()) {
+        let first = block_starts.len();
+        let starts: Vec<i64> = (0..group.num_rows()).step_by(8192).collect();
+        for column in pages {
+            let of_pages: Vec<i64> = column.page_locations().iter().map(|page| page.first_row_index).collect();
+            assert_eq!(of_pages, starts);
+        }
+        assert!(starts.len() <= 16);
+        let rows = object.meta.blocks[first].first_row;
+        block_starts.extend(starts.iter().map(|start| rows + u32::try_from(*start).unwrap()));
+    }
+    assert_eq!(block_starts, object.meta.blocks.iter().map(|block| block.first_row).collect::<Vec<_>>());
+}
+
+#[test]
+fn few_values_take_few_bytes() {
+    let (_seed, mut rng) = rng();
+    let schema = schema([field(1, "word", DataType::Utf8, false), field(2, "number", DataType::Int64, true)]);
+    let words = ["one", "another", "a third one", "the last one of them"];
+    let word = StringArray::from_iter_values((0..100_000).map(|_| words[rng.usize(..4)]));
+    let number = Int64Array::from_iter((0..100_000).map(|_| rng.bool().then(|| rng.i64(0..16) << 40)));
+    let columns: Vec<arrow_array::ArrayRef> = vec![Arc::new(word), Arc::new(number)];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    let rows = Rows { batch, commits: Int64Array::from_iter_values((0..100_000).map(|row| row / 1000)) };
+    let object = write(&mut rng, spec(&schema, &[], false), &WriteOptions::default(), &rows);
+    // 2 bits, 1 and 4 for each second row, and runs of timestamps.
+    assert!(object.bytes.len() < 100_000, "{} bytes", object.bytes.len());
 }

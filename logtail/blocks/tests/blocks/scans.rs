@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array, new_null_array};
+use arrow_array::{
+    Array, ArrayRef, Int64Array, ListArray, RecordBatch, StructArray, UInt32Array, cast::AsArray, new_null_array,
+};
 use arrow_schema::{DataType, Field, SchemaRef};
 use arrow_select::take::take;
 use fastrand::Rng;
 use logboom_logtail_blocks::{ReadError, ScanBlock, ScanRequest, WriteOptions, WrittenObject};
-use logboom_logtail_core::{Timestamp, widen, widens};
+use logboom_logtail_core::{ObjectId, Timestamp, block_meta::ObjectMeta, widen, widens};
 
 use crate::model::{Rows, any_type, field, footer, plain, read, rng, schema, spec, write};
 
@@ -150,6 +152,33 @@ fn only_the_bytes_of_the_wanted_columns_and_blocks_are_asked_for() {
 }
 
 #[test]
+fn nested_fields_have_the_names_that_are_wanted() {
+    let (_seed, mut rng) = rng();
+    let nested = |one: &str, other: &str| {
+        let item = Arc::new(Field::new(one, DataType::Int32, true));
+        let fields = vec![Field::new(one, DataType::Int16, true), Field::new(other, DataType::List(item), false)];
+        field(1, "a", DataType::Struct(fields.into()), true)
+    };
+    let rows = Rows::random(&mut rng, &schema([nested("one", "other")]), 10_000);
+    let object = write(&mut rng, spec(rows.batch.schema_ref(), &[], false), &WriteOptions::default(), &rows);
+    let wanted = schema([nested("first", "second")]);
+    let batches = read(&footer(&object), &object.meta, &object.bytes, ScanRequest::new(Arc::clone(&wanted), [0, 1]));
+    for batch in batches.unwrap() {
+        assert_eq!(batch.rows.schema_ref(), &wanted);
+        let first = usize::try_from(batch.first_row).unwrap();
+        let written = rows.batch.column(0).slice(first, batch.rows.num_rows());
+        let (fields, columns, nulls) = written.as_struct().clone().into_parts();
+        assert_eq!(fields[0].name(), "one");
+        let DataType::Struct(fields) = wanted.field(0).data_type() else { panic!("a struct is wanted") };
+        let DataType::List(item) = fields[1].data_type() else { panic!("a list is wanted") };
+        let (_, offsets, values, of_list) = columns[1].as_list::<i32>().clone().into_parts();
+        let list: ArrayRef = Arc::new(ListArray::new(Arc::clone(item), offsets, values, of_list));
+        let renamed = StructArray::new(fields.clone(), vec![Arc::clone(&columns[0]), list], nulls);
+        assert_eq!(batch.rows.column(0).as_struct(), &renamed);
+    }
+}
+
+#[test]
 fn what_an_object_cannot_give_is_refused() {
     let (_seed, mut rng) = rng();
     let fields = [field(1, "a", DataType::Int64, true), field(2, "b", DataType::Int32, false)];
@@ -164,6 +193,10 @@ fn what_an_object_cannot_give_is_refused() {
     let all = |blocks: Vec<usize>| ScanRequest::new(rows.batch.schema(), blocks);
     assert!(matches!(error(all(vec![1])), ReadError::Absent { what: "block", number: 1, .. }));
     assert!(matches!(error(all(vec![0, 0])), ReadError::Absent { what: "block", .. }));
+    let other = ObjectId { nonce: 0, number: 0 };
+    let meta = ObjectMeta { id: other, ..object.meta.clone() };
+    let error_of_other = read(&footer, &meta, &object.bytes, all(vec![0])).unwrap_err();
+    assert!(matches!(error_of_other, ReadError::Footer { object, .. } if object == other));
     let mut request = all(vec![0]);
     request.blocks[0].left_out = Arc::from([100]);
     assert!(matches!(error(request), ReadError::Absent { what: "row", number: 100, .. }));

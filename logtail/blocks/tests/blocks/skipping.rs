@@ -13,7 +13,9 @@ use arrow_array::{
 use arrow_schema::{DataType, Field};
 use arrow_select::take::take;
 use fastrand::Rng;
-use logboom_logtail_blocks::{Footer, Found, Lookup, LookupStep, Scan, ScanRequest, WriteOptions, WrittenObject};
+use logboom_logtail_blocks::{
+    Batch, Footer, Found, Lookup, LookupStep, Scan, ScanRequest, WriteOptions, WrittenObject,
+};
 use logboom_logtail_core::{
     ColumnId, Timestamp,
     key::KeyEncoder,
@@ -114,7 +116,10 @@ fn no_block_with_a_wanted_row_is_skipped() {
             // By the first column, so that blocks differ.
             rows = sorted_by_first(&rows);
         }
-        let object = write(&mut rng, spec(rows.batch.schema_ref(), &[], false), &WriteOptions::default(), &rows);
+        // With bloom filters, where the types of columns can be in a key.
+        let is_key = |field: &Field| !field.is_nullable() && KeyEncoder::new([field]).is_ok();
+        let key: Vec<i32> = (1..5).filter(|id| is_key(rows.batch.schema_ref().field(*id as usize - 1))).collect();
+        let object = write(&mut rng, spec(rows.batch.schema_ref(), &key, false), &WriteOptions::default(), &rows);
         let footer = footer(&object);
         for _ in 0..20 {
             let term = |rng: &mut Rng| {
@@ -153,6 +158,7 @@ fn sorted_by_first(rows: &Rows) -> Rows {
 fn check_skipping(rows: &Rows, object: &WrittenObject, footer: &Arc<Footer>, predicate: &Predicate) -> usize {
     let mut request = ScanRequest::new(rows.batch.schema(), 0..object.meta.blocks.len());
     request.predicate = predicate.clone();
+    request.bloom_filters = predicate.terms.len() == 1;
     let given = read(footer, &object.meta, &object.bytes, request).unwrap();
     for (number, block) in object.meta.blocks.iter().enumerate() {
         if given.iter().any(|batch| batch.block == number) {
@@ -203,6 +209,41 @@ fn a_column_that_an_object_does_not_have_is_wanted_in_vain() {
     request.predicate =
         Predicate { terms: vec![Term { column: ColumnId(9), op: Op::NotEqual, value: Value::Integer(1) }] };
     assert!(read(&footer(&object), &object.meta, &object.bytes, request).unwrap().is_empty());
+}
+
+#[test]
+fn bloom_filters_rule_out_row_groups() {
+    let (_seed, mut rng) = rng();
+    let mut numbers: Vec<i64> = (0..60_000).map(|row| row * 2).collect();
+    // Not sorted, so that the bounds of all pages are about the same.
+    rng.shuffle(&mut numbers);
+    let schema = schema([field(1, "key", DataType::Int64, false)]);
+    let column: ArrayRef = Arc::new(Int64Array::from(numbers.clone()));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
+    let rows = Rows { batch, commits: Int64Array::from(vec![0; 60_000]) };
+    let mut options = WriteOptions::default();
+    options.row_group_bytes = 400_000;
+    let object = write(&mut rng, spec(&schema, &[1], false), &options, &rows);
+    let footer = footer(&object);
+    let mut given = 0;
+    for _ in 0..40 {
+        let key = rng.i64(0..120_000);
+        let mut request = ScanRequest::new(Arc::clone(&schema), 0..object.meta.blocks.len());
+        let value = Value::Integer(key.into());
+        request.predicate.terms = vec![Term { column: ColumnId(1), op: Op::Equal, value }];
+        (request.bloom_filters, request.positions) = (true, true);
+        let batches = read(&footer, &object.meta, &object.bytes, request).unwrap();
+        for batch in &batches {
+            let positions = batch.positions.as_ref().unwrap().values().iter();
+            let at = positions.map(|position| numbers[usize::try_from(*position).unwrap()]);
+            assert!(at.eq(batch.rows.column(0).as_primitive::<Int64Type>().values().iter().copied()));
+        }
+        let has = |batch: &Batch| batch.rows.column(0).as_primitive::<Int64Type>().values().contains(&key);
+        assert_eq!(batches.iter().any(has), key % 2 == 0);
+        given += batches.len();
+    }
+    // Half of the keys are there, in a row group of two blocks or so.
+    assert!(given < 40 * object.meta.blocks.len() / 3, "{given} of {} blocks", 40 * object.meta.blocks.len());
 }
 
 /// Looks for keys, and counts the bytes that it takes.

@@ -1,0 +1,56 @@
+//! Bloom filters: which row groups have no row with a value.
+
+use std::{collections::HashMap, ops::Range};
+
+use logboom_logtail_core::predicate::{Op, Predicate, Term};
+use parquet::bloom_filter::Sbbf;
+
+use crate::{fetched::Fetched, footer::Footer, key_values::bloom_bytes};
+
+impl Footer {
+    /// The places of the filters of a row group that may rule out rows that `predicate` wants.
+    pub(crate) fn filter_places<'a>(
+        &'a self,
+        predicate: &'a Predicate,
+        group: usize,
+    ) -> impl Iterator<Item = Range<u64>> + 'a {
+        let leaves = predicate.terms.iter().filter_map(|term| self.filtered(term));
+        leaves.filter_map(move |leaf| self.bloom_filter(group, leaf)).map(|place| place.bytes)
+    }
+
+    /// The leaf whose filter a term asks.
+    fn filtered(&self, term: &Term) -> Option<usize> {
+        let column = self.column(term.column).filter(|_| term.op == Op::Equal)?;
+        self.leaves(column).next()
+    }
+}
+
+/// The filters of an object that were read, each parsed once.
+pub(crate) struct Filters<'a> {
+    footer: &'a Footer,
+    fetched: &'a Fetched,
+    parsed: HashMap<(usize, usize), Option<Sbbf>>,
+}
+
+impl<'a> Filters<'a> {
+    /// The filters of this object among the bytes of it.
+    pub(crate) fn new(footer: &'a Footer, fetched: &'a Fetched) -> Self {
+        Self { footer, fetched, parsed: HashMap::new() }
+    }
+
+    /// Whether a row group may have a row that `predicate` wants. What was not read rules out nothing.
+    pub(crate) fn may_match(&mut self, predicate: &Predicate, group: usize) -> bool {
+        predicate.terms.iter().all(|term| self.may_hold(term, group).unwrap_or(true))
+    }
+
+    fn may_hold(&mut self, term: &Term, group: usize) -> Option<bool> {
+        let leaf = self.footer.filtered(term)?;
+        let bytes = bloom_bytes(&term.value, self.footer.leaf_type(leaf)?)?;
+        let filter = self.parsed.entry((group, leaf)).or_insert_with(|| {
+            let place = self.footer.bloom_filter(group, leaf)?;
+            let filter = Sbbf::from_bytes(&self.fetched.get(&place.bytes)?).ok()?;
+            (filter.num_blocks() > 0).then_some(filter)
+        });
+        Some(filter.as_ref()?.check(&bytes[..]))
+    }
+}
