@@ -32,7 +32,7 @@ pub(crate) struct Life {
     pub(crate) is_stopped: bool,
 }
 
-/// A transaction whose client was not told of its end.
+/// A transaction whose client has no answer yet.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) commit: Commit,

@@ -176,7 +176,7 @@ impl History {
         }
     }
 
-    /// The client of a transaction is told of its end.
+    /// The client of a transaction gets an answer.
     fn answered(&mut self, life: &mut Life, tail: &Tail, outcome: Result<Timestamp, Error>) -> Result<(), Failure> {
         self.note(format!("answered: {outcome:?}"));
         match outcome {

@@ -1,4 +1,4 @@
-//! What readers see, after each step.
+//! Looks at what readers see, after each step.
 
 use std::time::Duration;
 
