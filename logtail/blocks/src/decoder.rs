@@ -89,7 +89,10 @@ impl Column {
     fn decode(&mut self, block: usize, kept: &Kept, whole: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
         match self {
             Self::Flat(column) => column.decode(block, kept),
-            Self::Whole(at) => kept.of(whole.get(*at).ok_or_else(other_type)?),
+            Self::Whole(at) => {
+                let column = whole.get(*at).ok_or_else(other_type)?;
+                if kept.rows() == kept.len() { Ok(Arc::clone(column)) } else { kept.of(column) }
+            }
         }
     }
 }

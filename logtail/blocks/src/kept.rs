@@ -91,9 +91,6 @@ impl Kept {
             mask.append_n(self.len - next, false);
             FilterBuilder::new(&BooleanArray::new(mask.finish(), None)).optimize().build()
         };
-        if self.rows == self.len {
-            return Ok(column.slice(0, column.len()));
-        }
         self.filter.get_or_init(filter).filter(column)
     }
 

@@ -179,10 +179,12 @@ impl RowGroup {
             check_pages(chunk, blocks)?;
             shrink_bloom_filter(chunk);
         }
-        // The object grows by what is known to come, as memory that grows by doubling may be half empty.
+        // The object grows by what is known to come, but by a third at least, as growing copies it at times. Memory
+        // that grows by doubling may be half empty.
         let filters = chunks.iter().filter_map(|chunk| chunk.close().bloom_filter.as_ref());
         let filters: usize = filters.map(|filter| filter.num_blocks() * FILTER_BLOCK + FILTER_HEADER_MAX).sum();
-        file.inner_mut().reserve_exact(pages.bytes() + filters + BUFFER);
+        let object = file.inner_mut();
+        object.reserve_exact((pages.bytes() + filters + BUFFER).max(object.len() / 3));
         let mut group = file.next_row_group()?;
         for chunk in chunks {
             chunk.append_to_row_group(&mut group)?;

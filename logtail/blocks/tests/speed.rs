@@ -98,8 +98,12 @@ fn write_both(batches: &[RecordBatch]) -> WrittenObject {
             .set_dictionary_page_size_limit(64 << 10)
             .set_column_index_truncate_length(Some(64))
             .set_statistics_truncate_length(Some(64));
-        let key = batches[0].schema().field(0).name().as_str().into();
-        let properties = properties.set_column_bloom_filter_fpp(key, 0.01).build();
+        let key = batches[0].schema().field(0).name().clone();
+        let properties = match key.as_str() {
+            "key" | "at" => properties.set_column_bloom_filter_fpp(key.into(), 0.01),
+            _ => properties,
+        };
+        let properties = properties.build();
         let mut writer = ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(properties)).unwrap();
         batches.iter().for_each(|batch| writer.write(batch).unwrap());
         writer.into_inner().unwrap().len()
@@ -120,8 +124,8 @@ fn write_both(batches: &[RecordBatch]) -> WrittenObject {
             schema_version: 1,
             kind: ObjectKind::Rows,
             schema: parts[0].0.schema(),
-            key: vec![ColumnId(first)],
-            sorted: first < 2,
+            key: if first < 2 { vec![ColumnId(first)] } else { Vec::new() },
+            sorted: true,
         };
         let mut writer = ObjectWriter::new(spec, WriteOptions::default()).unwrap();
         parts.iter().for_each(|(rows, commits)| writer.write(rows, commits).unwrap());
