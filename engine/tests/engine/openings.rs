@@ -244,12 +244,16 @@ fn an_opening_beyond_the_limit_of_open_files_says_so() {
     let engine = ground.open();
     append(&engine, B, 1..2, 1);
     engine.close().unwrap();
-    let answers: Vec<String> = (8..24).map(|limit| open_with_few_files(&ground, limit, Some("blocking"))).collect();
+    // The lowest limits do not let the program itself start, depending on what it inherits.
+    let answers: Vec<String> = (4..24)
+        .map(|limit| open_with_few_files(&ground, limit, Some("blocking")))
+        .filter(|answer| answer.contains("running 1 test"))
+        .collect();
     let refused = answers
         .iter()
         .filter(|answer| answer.contains("the limit of open files is reached: ") && answer.contains(", true"));
     let refused = refused.count();
-    assert!(refused > 3, "{answers:#?}");
+    assert!(refused >= 3, "{answers:#?}");
     let opened = answers.iter().filter(|answer| answer.contains("opened ")).count();
     assert!(opened > 0 && refused + opened == answers.len(), "{answers:#?}");
 }
