@@ -53,7 +53,7 @@ impl Decoder {
             )
         };
         let columns = run.columns.iter().map(|position| column(*position)).collect();
-        let commits = run.commits.then(|| column(footer.commit_column()));
+        let commits = footer.commit_column().filter(|_| run.commits).map(column);
         let whole = if whole.is_empty() { None } else { Some(whole_reader(run, &whole, footer, fetched)?) };
         Ok(Self { columns, commits, whole })
     }

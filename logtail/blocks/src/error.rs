@@ -34,10 +34,10 @@ pub enum WriteError {
     /// Rows of another schema, or with nulls in a column that has none.
     #[error("rows that are not of the object's schema")]
     Rows(#[source] ArrowError),
-    /// Not one commit timestamp for each row.
-    #[error("{found} commit timestamps for {rows} rows")]
+    /// Not one commit timestamp for each row, or some in an object of a load, which has none.
+    #[error("{found} commit timestamps, where {rows} are expected")]
     Commits {
-        /// The number of rows.
+        /// The number of rows that have one.
         rows: usize,
         /// The number of timestamps that are not null.
         found: usize,

@@ -4,7 +4,10 @@ use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
 use arrow_schema::Schema;
 use bytes::Bytes;
-use logboom_logtail_core::{ColumnId, ObjectId, block_meta::ObjectMeta};
+use logboom_logtail_core::{
+    ColumnId, ObjectId,
+    block_meta::{BlockMeta, ObjectMeta},
+};
 use parquet::{
     DecodeResult,
     arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
@@ -92,7 +95,7 @@ impl Footer {
         size_of::<Self>() + self.parquet().memory_size() + self.checksums.memory_bytes() + columns + ranges
     }
 
-    /// The columns as they were written, the commit timestamp last.
+    /// The columns as they were written, the commit timestamp last, if rows have their own.
     pub fn schema(&self) -> &Schema {
         self.arrow.schema()
     }
@@ -100,8 +103,8 @@ impl Footer {
     /// What the footer lacks of what is said of the object, or of itself; readers rely on this check.
     fn check(&self, meta: &ObjectMeta) -> Result<(), &'static str> {
         let parquet = self.parquet();
-        let last = self.schema().fields().last().map(|field| field.name().as_str());
-        require(last == Some(COMMIT_COLUMN), "it has no commit timestamps")?;
+        let all_known = meta.blocks.iter().all(|block| commit_of(block).is_some());
+        require(self.commit_column().is_some() || all_known, "it has no commit timestamps")?;
         require(parquet.num_row_groups() == self.groups.len(), "it has no checksums of some row groups")?;
         require(self.groups.last().map_or(0, |last| last.end) == self.blocks.len(), "it has other blocks")?;
         for (number, (group, blocks)) in parquet.row_groups().iter().zip(&self.groups).enumerate() {
@@ -142,9 +145,10 @@ impl Footer {
         self.columns.get(&id).copied()
     }
 
-    /// The position of the commit timestamps.
-    pub(crate) fn commit_column(&self) -> usize {
-        self.schema().fields().len().saturating_sub(1)
+    /// The position of the commit timestamps; `None` in an object of a load.
+    pub(crate) fn commit_column(&self) -> Option<usize> {
+        let last = self.schema().fields().len().checked_sub(1)?;
+        (self.schema().field(last).name() == COMMIT_COLUMN).then_some(last)
     }
 
     /// The leaves of the column at a position.
@@ -245,6 +249,11 @@ fn groups(checksums: &Checksums) -> Vec<Range<usize>> {
         start..next
     };
     checksums.blocks().map(range).collect()
+}
+
+/// When all rows of a block committed, if that is the same for all.
+pub(crate) fn commit_of(block: &BlockMeta) -> Option<i64> {
+    (block.low_commit == block.high_commit).then(|| block.low_commit.to_i64())
 }
 
 fn require(holds: bool, what: &'static str) -> Result<(), &'static str> {

@@ -169,16 +169,13 @@ impl Lookup {
 
     /// Finds the blocks that may have keys, by their bounds and the statistics of their pages.
     fn find_candidates(&mut self) {
-        for (group, blocks) in self.footer.groups().iter().enumerate() {
-            for number in blocks.clone() {
-                let Some(meta) = self.meta.blocks.get(number) else { continue };
-                let may_have = |wanted: &Wanted| {
-                    meta.may_have_key(&wanted.key)
-                        && self.footer.may_match(&wanted.predicate, group, number - blocks.start)
-                };
-                let keys: Vec<usize> = (0..self.keys.len()).filter(|key| may_have(&self.keys[*key])).collect();
-                if !keys.is_empty() {
-                    self.candidates.insert(number, keys);
+        let groups = self.footer.groups();
+        for (key, wanted) in self.keys.iter().enumerate() {
+            for number in self.meta.blocks_of_key(&wanted.key) {
+                let Some(group) = groups.iter().position(|group| group.contains(&number)) else { continue };
+                let first = groups.get(group).map_or(0, |blocks| blocks.start);
+                if self.footer.may_match(&wanted.predicate, group, number - first) {
+                    self.candidates.entry(number).or_default().push(key);
                 }
             }
         }

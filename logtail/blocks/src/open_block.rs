@@ -38,7 +38,8 @@ impl OpenBlock {
         self.keys.as_ref().map(|(_, high)| high.as_slice())
     }
 
-    /// Adds rows: their number, the lowest and the highest of their keys, and their commit timestamps, at least one.
+    /// Adds rows, at least one: their number, the lowest and the highest of their keys, and their commit timestamps, if
+    /// they have any.
     pub(crate) fn add(&mut self, rows: u32, keys: KeyBounds, commits: Option<&Int64Array>) {
         self.rows += rows;
         self.keys = match (self.keys.take(), keys) {
@@ -60,7 +61,7 @@ impl OpenBlock {
             rows: self.rows,
             low_key: low_key.map(|key| cut_lower(&key, BOUND_BYTES_MAX).to_vec()),
             high_key: high_key.and_then(|key| cut_upper(&key, BOUND_BYTES_MAX)),
-            low_commit: timestamp(self.low_commit),
+            low_commit: timestamp(self.low_commit.min(self.high_commit)),
             high_commit: timestamp(self.high_commit),
             sorted,
             created: Timestamp::ZERO,

@@ -39,7 +39,7 @@ impl Run {
     }
 
     fn find_ranges(&self, footer: &Footer) -> Vec<Range<u64>> {
-        let commits = self.commits.then(|| footer.commit_column());
+        let commits = footer.commit_column().filter(|_| self.commits);
         let mut places = Vec::new();
         for leaf in self.columns.iter().copied().chain(commits).flat_map(|column| footer.leaves(column)) {
             let pages =

@@ -16,7 +16,7 @@ use crate::{
     error::ReadError,
     fetched::{CheckedBytes, Fetched, joined},
     filters::Filters,
-    footer::Footer,
+    footer::{Footer, commit_of},
     kept::Kept,
     projection::Projection,
     run::Run,
@@ -66,7 +66,7 @@ pub struct Scan {
     filter: Option<Predicate>,
     runs: VecDeque<Run>,
     /// The blocks of `runs`, one after the other.
-    blocks: VecDeque<ScanBlock>,
+    blocks: VecDeque<Planned>,
     current: Option<Current>,
     fetched: Fetched,
 }
@@ -96,6 +96,13 @@ pub struct Batch {
     pub positions: Option<UInt32Array>,
     /// The commit timestamps, if they were asked for.
     pub commits: Option<Int64Array>,
+}
+
+/// A block that is to be decoded.
+struct Planned {
+    block: ScanBlock,
+    /// When its rows committed, if that is the same for all: it is not read then.
+    commit: i64,
 }
 
 /// The run that is being decoded.
@@ -187,7 +194,7 @@ impl Scan {
             match batch {
                 Ok(Some(batch)) => return Ok(Step::Batch(batch)),
                 Ok(None) => {}
-                Err(source) => return Err(self.give_up(block.number, source)),
+                Err(source) => return Err(self.give_up(block.block.number, source)),
             }
         }
     }
@@ -223,15 +230,20 @@ impl Scan {
         if meta.low_commit.to_i64() > self.up_to || !self.footer.may_match(predicate, group, number - first) {
             return Ok(());
         }
+        let commit = commit_of(meta);
+        if commit.is_none() && self.footer.commit_column().is_none() {
+            let reason = "it has no commit timestamps".to_owned();
+            return Err(ReadError::Footer { object: self.footer.object(), reason });
+        }
         let may_be_late = meta.high_commit.to_i64() > self.up_to;
         let leaves_out = may_be_late || !block.left_out.is_empty();
-        let commits = self.commits || may_be_late;
+        let commits = (self.commits || may_be_late) && commit.is_none();
         let run = Run::new(group, number, self.projection.positions(), commits, leaves_out);
         match self.runs.back_mut().filter(|last| last.takes(&run)) {
             Some(last) => last.blocks.push(number),
             None => self.runs.push_back(run),
         }
-        self.blocks.push_back(block);
+        self.blocks.push_back(Planned { block, commit: commit.unwrap_or_default() });
         Ok(())
     }
 
@@ -247,7 +259,7 @@ impl Scan {
         let blocks = &mut self.blocks;
         self.runs.retain(|run| {
             let may_match = filters.may_match(predicate, run.group);
-            blocks.retain(|block| may_match || !run.blocks.contains(&block.number));
+            blocks.retain(|planned| may_match || !run.blocks.contains(&planned.block.number));
             may_match
         });
         self.filter = None;
@@ -284,7 +296,7 @@ impl Scan {
     }
 
     /// Decodes the next block of the run; `None` where all of its rows are left out.
-    fn batch(&mut self, block: &ScanBlock) -> Result<Option<Batch>, ArrowError> {
+    fn batch(&mut self, Planned { block, commit }: &Planned) -> Result<Option<Batch>, ArrowError> {
         let absent = || ArrowError::ParquetError("there is no such block".to_owned());
         let Current { run, decoder, .. } = self.current.as_mut().ok_or_else(absent)?;
         let rows = self.footer.block(block.number).ok_or_else(absent)?;
@@ -299,7 +311,7 @@ impl Scan {
             first_row: rows.start,
             rows: self.projection.apply(&run.columns, &columns, kept.rows())?,
             positions: self.positions.then(|| kept.positions(rows.start)),
-            commits: commits.filter(|_| self.commits),
+            commits: self.commits.then(|| commits.unwrap_or_else(|| Int64Array::from_value(*commit, kept.rows()))),
         }))
     }
 }

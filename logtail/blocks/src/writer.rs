@@ -85,7 +85,20 @@ impl ObjectWriter {
     /// # Errors
     /// [`WriteError`] for a schema, key or option that objects cannot have.
     pub fn new(spec: ObjectSpec, options: WriteOptions) -> Result<Self, WriteError> {
-        let schema = ObjectSchema::new(&spec.schema, &spec.key)?;
+        Self::with(spec, options, true)
+    }
+
+    /// Begins an object of a load, whose rows all commit at one timestamp, which is not known yet: they are written
+    /// without, and [`BlockMeta`]s state it once it is known.
+    ///
+    /// # Errors
+    /// As [`ObjectWriter::new`].
+    pub fn of_load(spec: ObjectSpec, options: WriteOptions) -> Result<Self, WriteError> {
+        Self::with(spec, options, false)
+    }
+
+    fn with(spec: ObjectSpec, options: WriteOptions, has_commits: bool) -> Result<Self, WriteError> {
+        let schema = ObjectSchema::new(&spec.schema, &spec.key, has_commits)?;
         let encoding = Encoding::new(&schema, &options)?;
         let file = encoding.file()?;
         Ok(Self {
@@ -104,13 +117,20 @@ impl ObjectWriter {
         })
     }
 
-    /// Appends rows, each with its commit timestamp. An object that [is full](ObjectWriter::is_full) leaves them out.
+    /// Appends rows, each with its commit timestamp; without any in an [object of a load](ObjectWriter::of_load). An
+    /// object that [is full](ObjectWriter::is_full) leaves them out.
     ///
     /// # Errors
     /// [`WriteError`] for rows that are not of the object's schema or not sorted. The object is of no use then.
-    pub fn write(&mut self, rows: &RecordBatch, commits: &Int64Array) -> Result<(), WriteError> {
-        check_commits(rows.num_rows(), commits)?;
-        let columns = rows.columns().iter().cloned().chain([Arc::new(commits.clone()) as ArrayRef]).collect();
+    pub fn write<'c>(
+        &mut self,
+        rows: &RecordBatch,
+        commits: impl Into<Option<&'c Int64Array>>,
+    ) -> Result<(), WriteError> {
+        let commits = commits.into();
+        check_commits(if self.schema.has_commits { rows.num_rows() } else { 0 }, commits)?;
+        let commits = commits.map(|commits| Arc::new(commits.clone()) as ArrayRef);
+        let columns = rows.columns().iter().cloned().chain(commits.filter(|_| self.schema.has_commits)).collect();
         let rows = RecordBatch::try_new(Arc::clone(&self.schema.arrow), columns).map_err(WriteError::Rows)?;
         if rows.num_rows() > 0 && !self.is_full() {
             self.pending_rows += rows.num_rows();
@@ -226,7 +246,8 @@ impl ObjectWriter {
             none => none.insert(self.encoding.row_group(block.columns())?),
         };
         group.write(&self.schema.arrow, rows.columns())?;
-        let commits = rows.columns().last().and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let commits = rows.columns().last().filter(|_| self.schema.has_commits);
+        let commits = commits.and_then(|column| column.as_primitive_opt::<Int64Type>());
         self.block.add(u32::try_from(rows.num_rows()).unwrap_or(u32::MAX), keys, commits);
         Ok(group.memory_bytes() >= self.options.row_group_bytes)
     }
@@ -270,12 +291,13 @@ impl ObjectWriter {
     }
 }
 
-fn check_commits(rows: usize, commits: &Int64Array) -> Result<(), WriteError> {
-    let found = commits.len() - commits.null_count();
-    if commits.len() != rows || found != rows {
+fn check_commits(rows: usize, commits: Option<&Int64Array>) -> Result<(), WriteError> {
+    let len = commits.map_or(0, Int64Array::len);
+    let found = len - commits.map_or(0, |commits| commits.null_count());
+    if len != rows || found != rows {
         return Err(WriteError::Commits { rows, found });
     }
-    match commits.values().iter().find(|value| **value < 0) {
+    match commits.into_iter().flat_map(|commits| commits.values()).find(|value| **value < 0) {
         Some(value) => Err(WriteError::Timestamp { value: *value }),
         None => Ok(()),
     }

@@ -128,6 +128,18 @@ impl ObjectMeta {
         self.blocks.last().map_or(0, |last| last.first_row.saturating_add(last.rows))
     }
 
+    /// The blocks that may have rows with this encoded key, by their numbers.
+    pub fn blocks_of_key(&self, key: &[u8]) -> impl Iterator<Item = usize> {
+        let below = |block: &BlockMeta| block.high_key.as_deref().is_some_and(|high| high < key);
+        // Sorted blocks have rising keys; of others each is looked at.
+        let sorted = self.blocks.iter().all(|block| block.sorted);
+        let first = if sorted { self.blocks.partition_point(below) } else { 0 };
+        let above = move |block: &BlockMeta| block.low_key.as_deref().is_some_and(|low| key < low);
+        let reachable =
+            self.blocks.iter().enumerate().skip(first).take_while(move |(_, block)| !(sorted && above(block)));
+        reachable.filter(move |(_, block)| block.may_have_key(key)).map(|(number, _)| number)
+    }
+
     /// The bytes of the object that the footer is: the first read of an object, in one piece.
     pub fn footer_range(&self) -> Range<u64> {
         self.footer_offset..self.bytes

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test relies on and does not find is its failure")]
 
 mod damage;
+mod loads;
 mod model;
 mod objects;
 mod scans;

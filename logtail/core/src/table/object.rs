@@ -78,16 +78,9 @@ impl Object {
 
     /// The blocks that may have a row with this key that was committed at `timestamp` or before, by their numbers.
     pub fn blocks_of_key(&self, key: &[u8], timestamp: Timestamp) -> impl Iterator<Item = usize> {
-        let below = |block: &BlockMeta| block.high_key.as_deref().is_some_and(|high| high < key);
-        // Sorted blocks have rising keys; of others each is looked at.
-        let sorted = self.meta.blocks.iter().all(|block| block.sorted);
-        let first = if sorted { self.meta.blocks.partition_point(below) } else { 0 };
-        let blocks = self.meta.blocks.iter().enumerate().skip(first);
-        let above = move |block: &BlockMeta| block.low_key.as_deref().is_some_and(|low| key < low);
-        let reachable = blocks.take_while(move |(_, block)| !(sorted && above(block)));
-        let candidate =
-            move |(_, block): &(usize, &BlockMeta)| block.low_commit <= timestamp && block.may_have_key(key);
-        reachable.filter(candidate).map(|(number, _)| number)
+        let blocks = &self.meta.blocks;
+        let is_old = move |number: &usize| blocks.get(*number).is_some_and(|block| block.low_commit <= timestamp);
+        self.meta.blocks_of_key(key).filter(is_old)
     }
 
     /// Deletes a row. Returns whether there is such a row, and it was not deleted before as far as is in memory.
