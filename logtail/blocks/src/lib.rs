@@ -4,10 +4,9 @@
 //! needs and gives batches of rows, and a [`Lookup`] finds the rows with certain keys.
 //!
 //! An object has up to 256 *blocks* of at most 8192 rows, of which up to 16 share a row group. Each column has one page
-//! a block, so a block can be read without its neighbours. Each row has its commit timestamp in a column
-//! behind the user's, [`COMMIT_COLUMN`], and nothing else is added: the id of a row is its position. An object of a bulk
-//! load has no such column: its metadata state when all of its rows committed. The bytes are stated in
-//! `logtail/FORMAT.md`.
+//! a block, so a block can be read without its neighbours. Each row has its commit timestamp in a column behind the
+//! user's, [`COMMIT_COLUMN`], and nothing else is added: the id of a row is its position. An object of a bulk load has
+//! no such column: its metadata state when all of its rows committed. The bytes are stated in `logtail/FORMAT.md`.
 
 #![forbid(unsafe_code)]
 
