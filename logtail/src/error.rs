@@ -8,6 +8,7 @@ use logboom_logtail_core::{
     checkpoint::ItemError,
     log::Refusal,
     recovery::RecoveryError,
+    scan::ColumnError,
     state::{ApplyError, Stale},
     store::StoreError,
     transaction::OperationError,
@@ -72,6 +73,9 @@ pub enum Error {
         /// The timestamp.
         timestamp: Timestamp,
     },
+    /// The table does not have a column that a read names, or the column does not compare with the value.
+    #[error(transparent)]
+    Column(#[from] ColumnError),
     /// The transaction is longer than an entry of the log.
     #[error("the transaction's record of {bytes} bytes is longer than the {max} that an entry takes")]
     TooLarge {

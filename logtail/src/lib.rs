@@ -7,7 +7,7 @@
 //! use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 //! use arrow_schema::DataType;
 //! use logboom::{Config, Engine, ShardId};
-//! use logboom_logtail::{NewColumn, NewTable, Options, Projection, Tail};
+//! use logboom_logtail::{Filter, NewColumn, NewTable, Op, Options, Projection, Tail};
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let mut config = Config::new(dir.path().join("log"));
@@ -34,7 +34,9 @@
 //! let batches = tail.scan(orders, committed, Projection::default())?.collect::<Result<Vec<_>, _>>()?;
 //! assert_eq!(batches[0].columns(), rows.columns());
 //! tail.flush(orders)?; // on its own after a minute: the rows are in a Parquet file now
-//! assert_eq!(tail.scan(orders, committed, Projection::default())?.count(), 1);
+//! let of_ada = Filter::new("buyer", Op::Equal, "ada").and("id", Op::Less, 100);
+//! let batches = tail.scan(orders, committed, of_ada)?.collect::<Result<Vec<_>, _>>()?;
+//! assert_eq!(batches[0].columns(), rows.slice(0, 1).columns());
 //! tail.close()?;
 //! # engine.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -50,6 +52,7 @@ mod shared;
 mod lookup;
 mod commit;
 mod transaction;
+mod scan_options;
 mod scan;
 mod encode;
 mod put;
@@ -64,10 +67,11 @@ pub use error::{Error, Result};
 pub use flushing::{FlushProgress, Flushing};
 pub use logboom_logtail_core::{
     ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
-    catalog::{Catalog, CatalogError, Change, Column, NewColumn, NewTable, TableSchema},
+    catalog::{Catalog, CatalogError, Change, Column, ColumnRef, NewColumn, NewTable, TableSchema},
     checkpoint::Checkpoint,
     flush::FlushPolicy,
-    scan::{BATCH_ROWS, Projection},
+    predicate::{Op, Value},
+    scan::{BATCH_ROWS, ColumnError, Filter, Projection},
     state::Stale,
     transaction::{OperationError, ROWS_MAX},
     writer::{CheckpointKind, Stopped},
@@ -75,5 +79,6 @@ pub use logboom_logtail_core::{
 pub use logboom_logtail_objects::Options as StoreOptions;
 pub use options::{Options, StoreChoice};
 pub use scan::Scan;
+pub use scan_options::ScanOptions;
 pub use tail::Tail;
 pub use transaction::Transaction;

@@ -7,15 +7,15 @@ use arrow_schema::SchemaRef;
 use logboom_logtail_blocks::{Batch, Footer, Scan as BlockScan, ScanBlock, ScanRequest, Step};
 use logboom_logtail_core::{
     Timestamp,
-    catalog::TableSchema,
-    scan::{MemoryScan, Projection},
+    block_meta::BlockMeta,
+    scan::{MemoryScan, ScanPlan},
     state::OpenSnapshot,
     table::{Object, Version},
 };
 
 use crate::{error::Result, shared::Shared};
 
-/// Batches of the rows of a table that are visible at a timestamp, of at most [`BATCH_ROWS`](crate::BATCH_ROWS) each:
+/// Batches of the wanted rows of a table that are visible at a timestamp, of at most [`BATCH_ROWS`](crate::BATCH_ROWS) each:
 /// those of objects in the order of the key, if the table has one, then those in memory in the order of their commits.
 ///
 /// What it reads stays while it lives, whatever is flushed meanwhile. It ends after an error.
@@ -23,8 +23,8 @@ use crate::{error::Result, shared::Shared};
 pub struct Scan {
     shared: Arc<Shared>,
     snapshot: OpenSnapshot,
-    projection: Projection,
-    /// The columns of the table, by the schema of the timestamp.
+    plan: Arc<ScanPlan>,
+    /// The columns of the table that are read, by the schema of the timestamp.
     columns: SchemaRef,
     objects: VecDeque<Arc<Object>>,
     current: Option<Current>,
@@ -38,22 +38,17 @@ struct Current {
 }
 
 impl Scan {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        snapshot: OpenSnapshot,
-        version: &Version,
-        schema: &TableSchema,
-        projection: Projection,
-    ) -> Self {
-        let memory = MemoryScan::new(version, schema, snapshot.timestamp(), projection.clone());
-        let columns = memory.columns();
+    pub(crate) fn new(shared: Arc<Shared>, snapshot: OpenSnapshot, version: &Version, plan: ScanPlan) -> Self {
+        let plan = Arc::new(plan);
+        let memory = MemoryScan::new(version, snapshot.timestamp(), Arc::clone(&plan));
+        let columns = plan.table_schema();
         let objects = version.objects().iter().cloned().collect();
-        Self { shared, snapshot, projection, columns, objects, current: None, memory }
+        Self { shared, snapshot, plan, columns, objects, current: None, memory }
     }
 
     /// The schema of the batches.
     pub fn schema(&self) -> &SchemaRef {
-        self.memory.schema()
+        self.plan.schema()
     }
 
     /// The timestamp that is read.
@@ -67,7 +62,11 @@ impl Scan {
             if let Some(current) = &mut self.current {
                 let step = self.shared.store.step(&current.footer, current.object.meta(), &mut current.scan)?;
                 if let Step::Batch(batch) = step {
-                    return self.batch(batch).map(Some);
+                    let wanted = self.plan.apply(&self.batch(batch)?)?;
+                    if wanted.num_rows() > 0 {
+                        return Ok(Some(wanted));
+                    }
+                    continue;
                 }
                 self.current = None;
             }
@@ -81,10 +80,11 @@ impl Scan {
         }
     }
 
-    /// The blocks of an object that have rows at the timestamp. Only those with deletes in memory are looked up there.
+    /// The blocks of an object that may have wanted rows at the timestamp. Only those with deletes in memory are looked
+    /// up there.
     fn request(&self, object: &Object) -> ScanRequest {
         let timestamp = self.snapshot.timestamp();
-        let visible = |(_, block): &(usize, &_)| low_commit(block) <= timestamp;
+        let visible = |(_, block): &(usize, &BlockMeta)| block.low_commit <= timestamp && self.plan.may_match(block);
         let blocks = object.meta().blocks.iter().enumerate().filter(visible).map(|(number, _)| number);
         let mut request = ScanRequest::new(SchemaRef::clone(&self.columns), blocks);
         let dirty = object.dirty_blocks();
@@ -97,12 +97,14 @@ impl Scan {
             }
         }
         request.up_to = timestamp;
-        request.commits = self.projection.commit_timestamps;
-        request.positions = self.projection.row_ids;
+        request.commits = self.plan.commit_timestamps();
+        request.positions = self.plan.row_ids();
+        request.predicate = self.plan.predicate().clone();
+        request.bloom_filters = true;
         request
     }
 
-    /// A batch of an object, with the columns that are no column of the table.
+    /// Rows of an object, with the columns that are no column of the table.
     fn batch(&self, batch: Batch) -> Result<RecordBatch> {
         let rows = batch.rows.num_rows();
         let mut columns: Vec<ArrayRef> = batch.rows.columns().to_vec();
@@ -115,12 +117,8 @@ impl Scan {
             columns.push(Arc::new(commits));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(SchemaRef::clone(self.schema()), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(SchemaRef::clone(self.plan.read_schema()), columns, &options)?)
     }
-}
-
-fn low_commit(block: &logboom_logtail_core::block_meta::BlockMeta) -> Timestamp {
-    block.low_commit
 }
 
 impl Iterator for Scan {

@@ -9,7 +9,7 @@ use logboom_logtail_core::{
     checkpoint::Checkpoint,
     record::Record,
     recovery::{Recovered, Recovery},
-    scan::Projection,
+    scan::ScanPlan,
     store::StoreHealth,
     table::Version,
     transaction::Workspace,
@@ -24,6 +24,7 @@ use crate::{
     flushing::Flushing,
     options::Options,
     scan::Scan,
+    scan_options::ScanOptions,
     shard_log::{ShardLog, newest_checkpoint},
     shared::Shared,
     store::Store,
@@ -148,18 +149,23 @@ impl Tail {
         }
     }
 
-    /// The rows of a table at `timestamp`, as batches of at most [`BATCH_ROWS`](crate::BATCH_ROWS).
+    /// The rows of a table at `timestamp`, as batches of at most [`BATCH_ROWS`](crate::BATCH_ROWS): those columns and
+    /// rows that `options`, a [`Projection`](crate::Projection), a [`Filter`](crate::Filter) or both, ask for, and no
+    /// others. Columns are those that the table has at `timestamp`.
     ///
     /// # Errors
-    /// [`Error::NoTable`], [`Error::Stale`] below the horizon, [`Error::Future`] above the watermark.
-    pub fn scan(&self, table: TableId, timestamp: Timestamp, projection: Projection) -> Result<Scan> {
+    /// [`Error::NoTable`], [`Error::Column`] for columns that the table does not have or that do not compare with the
+    /// filter's values, [`Error::Stale`] below the horizon, [`Error::Future`] above the watermark.
+    pub fn scan(&self, table: TableId, timestamp: Timestamp, options: impl Into<ScanOptions>) -> Result<Scan> {
         self.check_not_future(timestamp)?;
         let snapshot = self.shared.state.open_at(timestamp)?;
         let catalog = self.shared.state.catalog_of(&snapshot);
         let (Some(schema), Some(rows)) = (catalog.table(table), self.shared.state.table(table)) else {
             return Err(Error::NoTable { table, timestamp });
         };
-        Ok(Scan::new(Arc::clone(&self.shared), snapshot, &rows.version(), schema, projection))
+        let options = options.into();
+        let plan = ScanPlan::new(schema, &options.projection, &options.filter)?;
+        Ok(Scan::new(Arc::clone(&self.shared), snapshot, &rows.version(), plan))
     }
 
     /// Moves the rows that a table has in memory to objects, and waits for it. Tables are flushed on their own as

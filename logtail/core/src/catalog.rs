@@ -1,6 +1,7 @@
 //! Databases, tables and columns.
 
 mod change;
+mod column_ref;
 mod error;
 mod plan;
 mod rows;
@@ -8,6 +9,7 @@ mod schema;
 pub(crate) mod system;
 
 pub use change::{Change, NewColumn, NewTable};
+pub use column_ref::ColumnRef;
 pub use error::CatalogError;
 pub use rows::{ColumnRow, DatabaseRow, Edit, TableRow};
 pub use schema::{Column, FIELD_ID, KeyColumns, TableSchema};

@@ -7,6 +7,7 @@ mod decode;
 mod error;
 mod form;
 mod keys;
+mod range;
 
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field};
@@ -14,8 +15,11 @@ use arrow_schema::{DataType, Field};
 pub use bound::{BOUND_BYTES_MAX, cut_lower, cut_upper};
 pub use error::KeyError;
 pub use keys::{Iter, Keys};
+pub use range::KeyRange;
 
 use form::{Form, Values};
+
+use crate::predicate::Value;
 
 /// Encodes the primary keys of a table, of one or several columns.
 ///
@@ -77,6 +81,12 @@ impl KeyEncoder {
     pub fn encode_into(&self, columns: &[ArrayRef], keys: &mut Keys) -> Result<(), KeyError> {
         let (rows, values) = self.values(columns)?;
         keys.append(self.fixed_width(), rows, |row, out| values.iter().for_each(|values| values.put(row, out)))
+    }
+
+    /// Appends to `out` what a key has of a value of the key's column of this number, from 0. Returns whether there is
+    /// such a value in the column's type.
+    fn put_value(&self, column: usize, value: &Value, out: &mut Vec<u8>) -> bool {
+        self.columns.get(column).is_some_and(|column| column.form.put_value(value, out).is_some())
     }
 
     /// The number of rows of `columns`, and their values.

@@ -1,4 +1,9 @@
-//! Predicates that skip blocks.
+//! Predicates: which rows are wanted, by comparisons of columns with values.
+
+mod select;
+mod value;
+
+pub use value::Value;
 
 use std::cmp::Ordering;
 
@@ -6,15 +11,19 @@ use crate::ids::ColumnId;
 
 /// A conjunction of comparisons of columns with values.
 ///
-/// It says which rows are wanted. A scan may give others as well, as it leaves out whole blocks only, but never lacks a
-/// wanted one.
+/// It says which rows are wanted: [`Predicate::filter`] keeps those alone, and [`Term::may_hold`] tells by bounds where
+/// none are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Predicate {
     /// All of these are to hold. None: all rows are wanted.
     pub terms: Vec<Term>,
 }
 
-/// A comparison of a column with a value. It does not hold of a row that lacks the column's value.
+/// A comparison of a column with a value. It does not hold of a row that lacks the column's value, whatever the
+/// operator is, as in SQL.
+///
+/// Floats compare as IEEE 754 says: 0.0 equals -0.0, and of a value that is not a number only [`Op::NotEqual`] holds.
+/// Integers and floats compare by value, neither rounded. Strings compare by their bytes in UTF-8.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
     /// The column.
@@ -37,20 +46,6 @@ pub enum Op {
     GreaterOrEqual,
 }
 
-/// A value that columns are compared with, of their types in the table's schema.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Value {
-    /// Of a boolean.
-    Boolean(bool),
-    /// Of an integer; of a decimal, unscaled; of a date, a time, a timestamp or a duration, in its unit.
-    Integer(i128),
-    /// Of a float.
-    Float(f64),
-    /// Of a string, in UTF-8, or a binary.
-    Bytes(Vec<u8>),
-}
-
 impl Term {
     /// Whether the comparison may hold of a value between `low` and `high`, both inclusive; `None` is no bound.
     ///
@@ -70,60 +65,9 @@ impl Term {
     }
 }
 
-impl Value {
-    /// The order of the two; numbers compare by value, exactly. `None` where they do not compare.
-    pub fn compare(&self, other: &Self) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Boolean(one), Self::Boolean(other)) => Some(one.cmp(other)),
-            (Self::Integer(one), Self::Integer(other)) => Some(one.cmp(other)),
-            (Self::Float(one), Self::Float(other)) => one.partial_cmp(other),
-            (Self::Integer(one), Self::Float(other)) => compare(*one, *other),
-            (Self::Float(one), Self::Integer(other)) => compare(*other, *one).map(Ordering::reverse),
-            (Self::Bytes(one), Self::Bytes(other)) => Some(one.cmp(other)),
-            _ => None,
-        }
-    }
-}
-
-/// The order of an integer and a float, without rounding either.
-fn compare(integer: i128, float: f64) -> Option<Ordering> {
-    const END: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0; // 2^127
-    if float.is_nan() {
-        return None;
-    }
-    if float >= END {
-        return Some(Ordering::Less);
-    }
-    if float < -END {
-        return Some(Ordering::Greater);
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "whole, and within the bounds that were just checked")]
-    let whole = float.trunc() as i128;
-    Some(integer.cmp(&whole).then_with(|| 0.0_f64.total_cmp(&(float.fract() + 0.0))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_and_floats_compare_without_rounding() {
-        let integer = |value| Value::Integer(value);
-        let check = |one: i128, other: f64, expected| {
-            assert_eq!(integer(one).compare(&Value::Float(other)), expected, "{one} {other}");
-            assert_eq!(Value::Float(other).compare(&integer(one)), expected.map(Ordering::reverse), "{other} {one}");
-        };
-        check(1, 1.5, Some(Ordering::Less));
-        check(-1, -1.5, Some(Ordering::Greater));
-        check(0, -0.0, Some(Ordering::Equal));
-        check(0, -0.5, Some(Ordering::Greater));
-        check((1 << 53) + 1, 9_007_199_254_740_992.0, Some(Ordering::Greater));
-        check(i128::MAX, f64::INFINITY, Some(Ordering::Less));
-        check(i128::MAX, 2.0_f64.powi(127), Some(Ordering::Less));
-        check(i128::MIN, -(2.0_f64.powi(127)), Some(Ordering::Equal));
-        check(i128::MIN, f64::NEG_INFINITY, Some(Ordering::Greater));
-        check(0, f64::NAN, None);
-    }
 
     #[test]
     fn a_term_holds_nowhere_where_no_value_satisfies_it() {

@@ -1,4 +1,14 @@
-//! Scans of the rows that are in memory.
+//! Scans: what they give, and those of the rows that are in memory.
+
+mod error;
+mod filter;
+mod plan;
+mod projection;
+
+pub use error::ColumnError;
+pub use filter::Filter;
+pub use plan::ScanPlan;
+pub use projection::Projection;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -6,12 +16,10 @@ use arrow_array::{
     ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array, new_null_array,
 };
 use arrow_buffer::BooleanBufferBuilder;
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_schema::ArrowError;
 use arrow_select::filter::FilterBuilder;
 
 use crate::{
-    catalog::{Column, TableSchema},
-    ids::ColumnId,
     table::{Memtable, Piece, Version},
     timestamp::Timestamp,
     widening::widen,
@@ -20,33 +28,11 @@ use crate::{
 /// The most rows of a batch.
 pub const BATCH_ROWS: usize = 8192;
 
-/// The columns that a scan gives, in their order: those of the table that are asked for, then what the log tail knows
-/// of rows.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Projection {
-    /// The table's columns; `None` for all.
-    pub columns: Option<Vec<ColumnId>>,
-    /// Adds `_rowset` and `_row`, the places of the rows.
-    pub row_ids: bool,
-    /// Adds `_commit_ts`, when the rows were committed.
-    pub commit_timestamps: bool,
-}
-
-impl Default for Projection {
-    /// All columns of the table, and nothing else.
-    fn default() -> Self {
-        Self { columns: None, row_ids: false, commit_timestamps: false }
-    }
-}
-
-/// Batches of the rows of a table that are in memory and visible at a timestamp, at most [`BATCH_ROWS`] each, in the
+/// Batches of the wanted rows of a table that are in memory and visible at a timestamp, at most [`BATCH_ROWS`] each, in the
 /// order of their commits.
 #[derive(Debug)]
 pub struct MemoryScan {
-    columns: Vec<Column>,
-    projection: Projection,
-    schema: SchemaRef,
+    plan: Arc<ScanPlan>,
     timestamp: Timestamp,
     memtables: VecDeque<Arc<Memtable>>,
     /// The position of the next row in the first memtable.
@@ -56,24 +42,10 @@ pub struct MemoryScan {
 }
 
 impl MemoryScan {
-    /// A scan of `version` at `timestamp`, which is at most the watermark, by the table's schema of that time.
-    pub fn new(version: &Version, schema: &TableSchema, timestamp: Timestamp, projection: Projection) -> Self {
-        let asked = |column: &&Column| projection.columns.as_ref().is_none_or(|asked| asked.contains(&column.id));
-        let columns: Vec<_> = schema.columns().iter().filter(asked).cloned().collect();
-        let schema = output_schema(schema, &columns, &projection);
+    /// A scan of `version` at `timestamp`, which is at most the watermark, and at which the plan was made.
+    pub fn new(version: &Version, timestamp: Timestamp, plan: Arc<ScanPlan>) -> Self {
         let memtables = version.memtables().iter().cloned().collect();
-        Self { columns, projection, schema, timestamp, memtables, next: 0, batches: VecDeque::new() }
-    }
-
-    /// The schema of the batches.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// The schema of the table's columns among them.
-    pub fn columns(&self) -> SchemaRef {
-        let fields = self.schema.fields().iter().take(self.columns.len());
-        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+        Self { plan, timestamp, memtables, next: 0, batches: VecDeque::new() }
     }
 
     /// Leaves out the rest.
@@ -85,7 +57,8 @@ impl MemoryScan {
     fn read(&mut self) -> Result<bool, ArrowError> {
         while let Some(memtable) = self.memtables.front() {
             let memtable = Arc::clone(memtable);
-            let positions: Vec<_> = self.columns.iter().map(|column| memtable.schema().position(column.id)).collect();
+            let columns = self.plan.columns();
+            let positions: Vec<_> = columns.iter().map(|column| memtable.schema().position(column.id)).collect();
             let stored: Vec<_> = positions.iter().flatten().copied().collect();
             let Some(piece) = memtable.read(self.next, self.timestamp, &stored) else {
                 self.memtables.pop_front();
@@ -101,7 +74,7 @@ impl MemoryScan {
         Ok(false)
     }
 
-    /// The rows of a piece that are not deleted.
+    /// The rows of a piece that are wanted and not deleted.
     fn batch(
         &self,
         memtable: &Memtable,
@@ -110,17 +83,17 @@ impl MemoryScan {
     ) -> Result<RecordBatch, ArrowError> {
         let len = piece.len as usize;
         let mut stored = piece.columns.iter();
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for (column, position) in self.columns.iter().zip(positions) {
+        let mut columns = Vec::with_capacity(self.plan.read_schema().fields().len());
+        for (column, position) in self.plan.columns().iter().zip(positions) {
             let array = position.and_then(|_| stored.next()).and_then(|array| widen(array, &column.data_type));
             columns.push(array.unwrap_or_else(|| new_null_array(&column.data_type, len)));
         }
         let end = piece.first + piece.len;
-        if self.projection.row_ids {
+        if self.plan.row_ids() {
             columns.push(Arc::new(UInt64Array::from_value(memtable.id().0, len)) as ArrayRef);
             columns.push(Arc::new(UInt32Array::from_iter_values(piece.first..end)));
         }
-        if self.projection.commit_timestamps {
+        if self.plan.commit_timestamps() {
             columns.push(Arc::new(Int64Array::from(piece.commits.expand(end))));
         }
         if !piece.deleted.is_empty() {
@@ -128,7 +101,8 @@ impl MemoryScan {
             columns = columns.iter().map(|column| predicate.filter(column)).collect::<Result<_, _>>()?;
         }
         let options = RecordBatchOptions::new().with_row_count(Some(len - piece.deleted.len()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+        let read = RecordBatch::try_new_with_options(Arc::clone(self.plan.read_schema()), columns, &options)?;
+        self.plan.apply(&read)
     }
 }
 
@@ -158,17 +132,4 @@ fn kept(piece: &Piece) -> BooleanArray {
     kept.append_n(piece.len as usize, true);
     piece.deleted.iter().for_each(|row| kept.set_bit((row - piece.first) as usize, false));
     BooleanArray::new(kept.finish(), None)
-}
-
-fn output_schema(table: &TableSchema, columns: &[Column], projection: &Projection) -> SchemaRef {
-    let own = columns.iter().filter_map(|column| table.position(column.id));
-    let mut fields: Vec<_> = own.map(|at| Arc::clone(&table.arrow().fields()[at])).collect();
-    if projection.row_ids {
-        fields.push(Arc::new(Field::new("_rowset", DataType::UInt64, false)));
-        fields.push(Arc::new(Field::new("_row", DataType::UInt32, false)));
-    }
-    if projection.commit_timestamps {
-        fields.push(Arc::new(Field::new("_commit_ts", DataType::Int64, false)));
-    }
-    Arc::new(Schema::new(fields))
 }

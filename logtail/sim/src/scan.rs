@@ -20,7 +20,8 @@ pub(crate) struct Seen {
 /// The rows of a table at a timestamp: of the columns that are asked for, or of all.
 pub(crate) fn scan(tail: &Tail, table: u64, at: Timestamp, columns: Option<Vec<ColumnId>>) -> Result<Vec<Seen>, Error> {
     let mut projection = Projection::default();
-    (projection.row_ids, projection.commit_timestamps, projection.columns) = (true, true, columns);
+    (projection.row_ids, projection.commit_timestamps) = (true, true);
+    projection.columns = columns.map(|columns| columns.into_iter().map(Into::into).collect());
     let mut seen = Vec::new();
     for batch in tail.scan(TableId(table), at, projection)? {
         seen.extend(rows_of(&batch?));

@@ -14,7 +14,7 @@ use crate::{
     log::{LogEvent, ManualLog},
     record::Record,
     recovery::{Recovered, Recovery},
-    scan::{MemoryScan, Projection},
+    scan::{Filter, MemoryScan, Projection, ScanPlan},
     transaction::Workspace,
     writer::{Outcome, Writer},
 };
@@ -98,7 +98,8 @@ fn rows(writer: &Writer) -> Vec<(TableId, usize)> {
     let catalog = state.catalog_of(&snapshot);
     let count = |schema: &Arc<crate::catalog::TableSchema>| {
         let version = state.table(schema.id())?.version();
-        let scan = MemoryScan::new(&version, schema, snapshot.timestamp(), Projection::default());
+        let plan = ScanPlan::new(schema, &Projection::default(), &Filter::default()).ok()?;
+        let scan = MemoryScan::new(&version, snapshot.timestamp(), Arc::new(plan));
         Some((schema.id(), scan.flatten().map(|batch| batch.num_rows()).sum()))
     };
     catalog.tables().filter_map(count).collect()

@@ -4,7 +4,10 @@ use arrow_array::Array;
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::DataType;
 
-use crate::physical::{Offsets, Physical, width};
+use crate::{
+    physical::{Offsets, Physical, width},
+    predicate::Value,
+};
 
 /// Ends an escaped value; below all bytes that one has.
 pub(super) const END: u8 = 0;
@@ -41,6 +44,31 @@ impl Form {
             _ => return None,
         };
         Some(Self::Number { width: width(data_type)?, sign })
+    }
+
+    /// Appends a value that a column of this form is compared with; `None` where none of its values equals it.
+    pub(super) fn put_value(self, value: &Value, out: &mut Vec<u8>) -> Option<()> {
+        match (self, value) {
+            (Self::Boolean, Value::Boolean(value)) => out.push(u8::from(*value)),
+            (Self::Number { width, sign }, Value::Integer(value)) => {
+                let (is_signed, is_negative, own) = (sign != 0, *value < 0, value.to_be_bytes());
+                let fill = if is_negative { u8::MAX } else { 0 };
+                let (left_out, kept) = own.split_at_checked(own.len().saturating_sub(width))?;
+                // What is left out has to follow from what is kept.
+                let follows = !is_signed || (kept.first()? & 0x80 != 0) == is_negative;
+                if (is_negative && !is_signed) || !follows || left_out.iter().any(|byte| *byte != fill) {
+                    return None;
+                }
+                let start = out.len();
+                out.resize(start + width.saturating_sub(own.len()), fill);
+                out.extend_from_slice(kept);
+                *out.get_mut(start)? ^= sign;
+            }
+            (Self::Plain { width }, Value::Bytes(value)) if value.len() == width => out.extend_from_slice(value),
+            (Self::Escaped, Value::Bytes(value)) => put_escaped(value, out),
+            _ => return None,
+        }
+        Some(())
     }
 
     /// Bytes of each value; `None` where they differ.

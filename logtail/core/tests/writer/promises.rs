@@ -200,7 +200,7 @@ fn a_batch_larger_than_a_chunk_is_scanned_in_batches() {
         workspace.insert(table, &batch(&rows)).unwrap();
         tail.commit(workspace).unwrap();
     }
-    let batches = tail.scan(table, tail.now(), Projection::default());
+    let batches = tail.scan(table, tail.now(), &Projection::default());
     assert_eq!(batches.iter().map(arrow_array::RecordBatch::num_rows).collect::<Vec<_>>(), [8192, 8192, 3616, 2]);
     assert_eq!(tail.rows(table, tail.now()).len(), 20_002);
 }
@@ -355,7 +355,7 @@ fn columns_are_renamed_widened_and_dropped_with_rows_in_memory() {
     tail.commit(workspace).unwrap();
     tail.change(&Change::RenameColumn { table, column: ColumnId(2), name: "width".into() });
     tail.change(&Change::WidenColumn { table, column: ColumnId(2), data_type: arrow_schema::DataType::Int64 });
-    let batches = tail.scan(table, tail.now(), Projection::default());
+    let batches = tail.scan(table, tail.now(), &Projection::default());
     assert_eq!(fields(&batches[0].schema()), ["id Int32", "width Int64"]);
     let wide = arrow_array::Int64Array::from(vec![i64::from(i32::MIN), 7]);
     assert_eq!(batches[0].column(1).as_ref(), &wide as &dyn arrow_array::Array);

@@ -20,7 +20,7 @@ use logboom_logtail_core::{
     log::{LogEvent, ManualLog, Refused},
     record::Record,
     recovery::{Recovery, RecoveryError},
-    scan::{MemoryScan, Projection},
+    scan::{Filter, MemoryScan, Projection, ScanPlan},
     state::Stale,
     store::ObjectName,
     table::Version,
@@ -277,18 +277,19 @@ impl Tail {
         TableId(self.change(&Change::CreateTable { database: logboom_logtail_core::DatabaseId(database), table }))
     }
 
-    pub(crate) fn scan(&self, table: TableId, timestamp: Timestamp, projection: Projection) -> Vec<RecordBatch> {
+    pub(crate) fn scan(&self, table: TableId, timestamp: Timestamp, projection: &Projection) -> Vec<RecordBatch> {
         let state = self.writer.state();
         let catalog = state.catalog(timestamp).expect("the horizon is below");
         let Some(schema) = catalog.table(table) else { return Vec::new() };
         let version = state.table(table).expect("a table of the catalog").version();
-        let scan = MemoryScan::new(&version, schema, timestamp, projection);
+        let plan = ScanPlan::new(schema, projection, &Filter::default()).expect("columns of the table");
+        let scan = MemoryScan::new(&version, timestamp, Arc::new(plan));
         scan.collect::<Result<_, _>>().expect("rows in memory can be read")
     }
 
     /// The rows `(id, v, s)` at `timestamp`, sorted.
     pub(crate) fn rows(&self, table: TableId, timestamp: Timestamp) -> Vec<Row> {
-        let mut rows: Vec<_> = self.scan(table, timestamp, Projection::default()).iter().flat_map(rows_of).collect();
+        let mut rows: Vec<_> = self.scan(table, timestamp, &Projection::default()).iter().flat_map(rows_of).collect();
         if let Some(table) = self.writer.state().table(table).filter(|table| self.is_there(table.id(), timestamp)) {
             rows.extend(self.object_rows(&table.version(), timestamp).map(|(_, row)| row));
         }
@@ -306,7 +307,7 @@ impl Tail {
         projection.row_ids = true;
         let version = self.writer.state().table(table).expect("there is such a table").version();
         let in_objects: Vec<_> = self.object_rows(&version, timestamp).collect();
-        let batches = self.scan(table, timestamp, projection);
+        let batches = self.scan(table, timestamp, &projection);
         let in_memory = batches.iter().flat_map(|batch| {
             let rowsets = batch["_rowset"].as_primitive::<UInt64Type>().values().to_vec();
             let rows = batch["_row"].as_primitive::<UInt32Type>().values().to_vec();

@@ -1,0 +1,7 @@
+//! Reads of tables: rows by predicates and by keys, from memory and from objects.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod counting;
+mod filters;
+mod shop;
