@@ -16,7 +16,7 @@ use crate::{
     scaling::{self, plot},
     suite::{self, Plan},
     system::System,
-    workload,
+    tail, workload,
 };
 
 /// Measures Logboom side by side with raft-engine and with the bare disk.
@@ -95,8 +95,8 @@ const SKIPPED: u8 = 75;
 
 #[derive(Args, Debug)]
 struct Run {
-    /// The workloads to run, in this order; `logboom-bench list` names them.
-    #[arg(required = true, value_name = "WORKLOAD", value_parser = PossibleValuesParser::new(workload::names()))]
+    /// The workloads to run, in this order, those of the log tail last; `logboom-bench list` names them.
+    #[arg(required = true, value_name = "WORKLOAD", value_parser = PossibleValuesParser::new(names()))]
     workloads: Vec<String>,
 
     /// The systems to run them on; a build with `--features peers` also has fjall, redb and okaywal.
@@ -131,12 +131,18 @@ struct Run {
     /// The size of workloads that have one, in GiB [default: their own]
     #[arg(long, value_parser = gibibytes)]
     gib: Option<u64>,
+
+    /// The rows that a table of the log tail has before the measurement, in workloads that have some [default: their
+    /// own]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    rows: Option<u64>,
 }
 
 impl From<Run> for Plan {
     fn from(run: Run) -> Plan {
         Plan {
             workloads: run.workloads.iter().filter_map(|name| workload::find(name)).collect(),
+            tails: run.workloads.iter().filter_map(|name| tail::find(name)).collect(),
             systems: run.system,
             seconds: run.seconds,
             rounds: run.rounds,
@@ -145,6 +151,7 @@ impl From<Run> for Plan {
             hist: run.hist,
             rate: run.rate,
             bytes: run.gib,
+            rows: run.rows,
         }
     }
 }
@@ -181,9 +188,18 @@ fn count(operation: &str) -> Result<()> {
 fn list() -> Result<()> {
     let mut out = io::stdout().lock();
     for workload in workload::ALL {
-        writeln!(out, "{:<15}{}", workload.name, workload.about)?;
+        writeln!(out, "{:<19}{}", workload.name, workload.about)?;
+    }
+    for workload in tail::ALL {
+        let note = if tail::IS_BUILT { "" } else { "; needs --features logboom-bench/tail" };
+        writeln!(out, "{:<19}{}{note}", workload.name, workload.about)?;
     }
     Ok(())
+}
+
+/// The names of all workloads.
+fn names() -> impl Iterator<Item = &'static str> {
+    workload::names().chain(tail::ALL.iter().map(|workload| workload.name))
 }
 
 #[cfg(test)]
@@ -210,6 +226,13 @@ mod tests {
     #[test]
     fn sizes_are_in_gib() {
         assert_eq!(plan("run gc-laggards --gib 0.5").bytes, Some(512 << 20));
+    }
+
+    #[test]
+    fn workloads_of_the_log_tail_stand_beside_the_others() {
+        let plan = plan("run tail-apply memory --rows 1000");
+        assert_eq!(plan.tails.iter().map(|workload| workload.name).collect::<Vec<_>>(), ["tail-apply"]);
+        assert_eq!((plan.workloads.len(), plan.rows), (1, Some(1000)));
     }
 
     #[test]

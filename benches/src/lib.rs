@@ -13,6 +13,7 @@ pub mod cli;
 pub mod suite;
 pub mod interrupt;
 pub mod workload;
+pub mod tail;
 pub mod job;
 pub mod load;
 pub mod system;

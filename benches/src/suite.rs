@@ -15,6 +15,7 @@ use crate::{
     place::Place,
     report::{self, Comparison, Contender},
     system::System,
+    tail,
     workload::{self, Round, Workload},
 };
 
@@ -23,6 +24,8 @@ use crate::{
 pub struct Plan {
     /// The workloads, in order.
     pub workloads: Vec<&'static Workload>,
+    /// The workloads of the log tail, which run after the others.
+    pub tails: Vec<&'static tail::Workload>,
     /// The systems, in order.
     pub systems: Vec<System>,
     /// The duration of each round's measurement, in seconds.
@@ -39,6 +42,8 @@ pub struct Plan {
     pub rate: Option<u32>,
     /// The size of workloads that have one, in bytes.
     pub bytes: Option<u64>,
+    /// The rows of workloads of the log tail that have some before they begin.
+    pub rows: Option<u64>,
 }
 
 impl Plan {
@@ -47,6 +52,7 @@ impl Plan {
         let names = ["sync-1x1k", "sync-64x1k", "store-1024x256", "recover-1g", "read-hot"];
         Plan {
             workloads: names.into_iter().filter_map(workload::find).collect(),
+            tails: Vec::new(),
             systems: vec![System::Logboom, System::RaftEngine, System::Floor],
             seconds: 1.5,
             rounds: 3,
@@ -55,17 +61,33 @@ impl Plan {
             hist: None,
             rate: None,
             bytes: None,
+            rows: None,
         }
     }
 
     fn check(&self) -> Result<()> {
+        self.check_tails()?;
         let refuses = |takes: fn(&Workload) -> bool| self.workloads.iter().find(|workload| !takes(workload));
         match (refuses(Workload::takes_rate), refuses(Workload::takes_size)) {
             (Some(workload), _) if self.rate.is_some() => Err(format!("{} takes no --rate", workload.name).into()),
             (_, Some(workload)) if self.bytes.is_some() => Err(format!("{} takes no --gib", workload.name).into()),
-            _ if self.workloads.iter().all(|workload| self.systems_of(workload).is_empty()) => {
+            _ if self.tails.is_empty()
+                && self.workloads.iter().all(|workload| self.systems_of(workload).is_empty()) =>
+            {
                 Err(format!("nothing is left to run. {}", self.left_out().join(" ")).into())
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the workloads of the log tail are in this build, and take the options.
+    fn check_tails(&self) -> Result<()> {
+        let given = [(self.rate.is_some(), "--rate"), (self.bytes.is_some(), "--gib"), (self.hist.is_some(), "--hist")];
+        let refused = given.into_iter().find(|(given, _)| *given);
+        match (self.tails.first(), self.workloads.first(), refused) {
+            (Some(tail), ..) if !tail::IS_BUILT => Err(tail.missing().into()),
+            (Some(tail), _, Some((_, option))) => Err(format!("{} takes no {option}", tail.name).into()),
+            (_, Some(workload), _) if self.rows.is_some() => Err(format!("{} takes no --rows", workload.name).into()),
             _ => Ok(()),
         }
     }
@@ -105,13 +127,18 @@ pub fn run(plan: Plan) -> Result<()> {
         }
         comparisons.push(comparison);
     }
+    let reports = run_tails(&plan, &place, &progress)?;
     progress.finish_and_clear();
     if let Some(hist) = &mut hist {
         report::write_histograms(&comparisons, hist)?;
     }
     if !plan.json {
         let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{}\n\n{}", Machine::of(place.path()), report::table(&comparisons))?;
+        writeln!(stdout, "{}", Machine::of(place.path()))?;
+        if !comparisons.is_empty() {
+            writeln!(stdout, "\n{}", report::table(&comparisons))?;
+        }
+        reports.iter().try_for_each(|report| report.print(&mut stdout))?;
         if let Some(caveat) = report::caveat(&comparisons) {
             writeln!(stdout, "\n{caveat}")?;
         }
@@ -120,6 +147,23 @@ pub fn run(plan: Plan) -> Result<()> {
         plan.left_out().iter().for_each(|line| eprintln!("{line}"));
     }
     Ok(())
+}
+
+/// Runs the workloads of the log tail, each with all of its rounds in this process.
+fn run_tails(plan: &Plan, place: &Place, progress: &ProgressBar) -> Result<Vec<tail::Report>> {
+    let mut reports = Vec::new();
+    for workload in &plan.tails {
+        progress.set_message(workload.name);
+        let Plan { seconds, rounds, rows, .. } = *plan;
+        let report = workload.run(&tail::Request { place, seconds, rounds, rows });
+        interrupt::check()?;
+        let report = report.map_err(|error| format!("{}: {error:#}", workload.name))?;
+        if plan.json {
+            progress.suspend(|| report.print_json(&mut std::io::stdout().lock()))?;
+        }
+        reports.push(report);
+    }
+    Ok(reports)
 }
 
 fn create(path: &Path) -> Result<File> {

@@ -89,6 +89,38 @@ fn what_cannot_run_is_refused() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("memory takes no --rate"));
 }
 
+#[cfg(not(feature = "tail"))]
+#[test]
+fn a_build_without_the_log_tail_says_which_one_has_it() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let output = command(dir.path(), &["memory", "tail-apply"], &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--features logboom-bench/tail -- run tail-apply"), "{said}");
+}
+
+#[cfg(feature = "tail")]
+#[test]
+fn a_workload_of_the_log_tail_ends_with_its_figures() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let options = ["--rounds", "1", "--seconds", "0.2", "--rows", "20000", "--json"];
+    let figures = [
+        ("tail-commit", &["p50_ratio", "p99_ratio", "cpu_ratio", "p50_ratio_keyed", "gets_per_row"][..]),
+        ("tail-flush", &["sorted_ratio", "sorting_ratio", "commit_p99_ratio"]),
+        ("tail-scan", &["clean_ratio", "deleted_ratio", "tail_ratio"]),
+        ("tail-apply", &["rows_per_s", "bytes_per_row", "bytes_per_row_1"]),
+        ("log_bytes_per_row", &["rows_1", "rows_10", "rows_1000"]),
+    ];
+    for (workload, names) in figures {
+        let output = run(dir.path(), &[workload], &options);
+        let lines = lines(&output);
+        let last = &lines[lines.len() - 1];
+        assert_eq!(last["workload"], workload);
+        names.iter().for_each(|name| assert!(last["figures"][name].is_number(), "{name} in {last}"));
+        assert_empty(dir.path());
+    }
+}
+
 /// What measures nothing ends with an error, and not with zeros.
 #[test]
 fn nothing_is_no_figure() {
@@ -210,8 +242,8 @@ fn the_chart_of_the_readme_is_of_its_record() {
 fn every_workload_is_listed() {
     let output = bench().arg("list").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(list.lines().count(), 15);
-    assert!(list.lines().all(|line| line.len() > 16 && line.len() <= 120), "{list}");
+    assert_eq!(list.lines().count(), 20);
+    assert!(list.lines().all(|line| line.len() > 20 && line.len() <= 130), "{list}");
 }
 
 fn assert_empty(dir: &Path) {
