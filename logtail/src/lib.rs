@@ -37,6 +37,10 @@
 //! let of_ada = Filter::new("buyer", Op::Equal, "ada").and("id", Op::Less, 100);
 //! let batches = tail.scan(orders, committed, of_ada)?.collect::<Result<Vec<_>, _>>()?;
 //! assert_eq!(batches[0].columns(), rows.slice(0, 1).columns());
+//!
+//! let keys: ArrayRef = Arc::new(Int64Array::from(vec![2, 3]));
+//! let found = tail.get(orders, committed, &[keys], &Projection::default())?;
+//! assert_eq!((found.rows.columns(), found.positions), (rows.slice(1, 1).columns(), vec![Some(0), None]));
 //! tail.close()?;
 //! # engine.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -53,7 +57,9 @@ mod lookup;
 mod commit;
 mod transaction;
 mod scan_options;
+mod object_rows;
 mod scan;
+mod rows_by_key;
 mod encode;
 mod put;
 mod flushing;
@@ -78,6 +84,7 @@ pub use logboom_logtail_core::{
 };
 pub use logboom_logtail_objects::Options as StoreOptions;
 pub use options::{Options, StoreChoice};
+pub use rows_by_key::RowsByKey;
 pub use scan::Scan;
 pub use scan_options::ScanOptions;
 pub use tail::Tail;

@@ -34,8 +34,8 @@ pub(crate) fn find_keys(shared: &Shared, operations: &mut Operations, snapshot: 
     Ok(())
 }
 
-/// The rows in objects with these keys that are visible at `timestamp`.
-fn find_in_objects<'k>(
+/// The rows in objects with these keys, which are all different, that are visible at `timestamp`.
+pub(crate) fn find_in_objects<'k>(
     store: &Store,
     version: &Version,
     schema: &TableSchema,
@@ -43,7 +43,8 @@ fn find_in_objects<'k>(
     timestamp: Timestamp,
 ) -> Result<HashMap<&'k [u8], RowId>> {
     let mut found = HashMap::new();
-    for object in version.objects() {
+    // The newest object is the likeliest to have the row that is visible.
+    for object in version.objects().iter().rev() {
         // Of a key one row at most is visible. The bounds of blocks, which are in memory, rule out most objects.
         let left = keys.iter().map(Vec::as_slice).filter(|key| !found.contains_key(key));
         let left: Vec<&[u8]> = left.filter(|key| object.blocks_of_key(key, timestamp).next().is_some()).collect();

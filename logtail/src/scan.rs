@@ -2,9 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use logboom_logtail_blocks::{Batch, Footer, Scan as BlockScan, ScanBlock, ScanRequest, Step};
+use logboom_logtail_blocks::{ScanBlock, ScanRequest};
 use logboom_logtail_core::{
     Timestamp,
     block_meta::BlockMeta,
@@ -13,10 +13,11 @@ use logboom_logtail_core::{
     table::{Object, Version},
 };
 
-use crate::{error::Result, shared::Shared};
+use crate::{error::Result, object_rows::ObjectRows, shared::Shared};
 
-/// Batches of the wanted rows of a table that are visible at a timestamp, of at most [`BATCH_ROWS`](crate::BATCH_ROWS) each:
-/// those of objects in the order of the key, if the table has one, then those in memory in the order of their commits.
+/// Batches of the wanted rows of a table that are visible at a timestamp, of at most [`BATCH_ROWS`](crate::BATCH_ROWS)
+/// each: those of objects in the order of the key, if the table has one, then those in memory in the order of their
+/// commits.
 ///
 /// What it reads stays while it lives, whatever is flushed meanwhile. It ends after an error.
 #[derive(Debug)]
@@ -27,14 +28,8 @@ pub struct Scan {
     /// The columns of the table that are read, by the schema of the timestamp.
     columns: SchemaRef,
     objects: VecDeque<Arc<Object>>,
-    current: Option<Current>,
+    current: Option<ObjectRows>,
     memory: MemoryScan,
-}
-
-struct Current {
-    object: Arc<Object>,
-    footer: Arc<Footer>,
-    scan: BlockScan,
 }
 
 impl Scan {
@@ -60,22 +55,15 @@ impl Scan {
     fn next_of_objects(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(current) = &mut self.current {
-                let step = self.shared.store.step(&current.footer, current.object.meta(), &mut current.scan)?;
-                if let Step::Batch(batch) = step {
-                    let wanted = self.plan.apply(&self.batch(batch)?)?;
-                    if wanted.num_rows() > 0 {
-                        return Ok(Some(wanted));
-                    }
-                    continue;
+                if let Some(batch) = current.next(&self.shared.store)? {
+                    return Ok(Some(batch));
                 }
                 self.current = None;
             }
             let Some(object) = self.objects.pop_front() else { return Ok(None) };
             let request = self.request(&object);
             if !request.blocks.is_empty() {
-                let footer = self.shared.store.footer(object.meta())?;
-                let scan = BlockScan::new(&footer, object.meta(), request)?;
-                self.current = Some(Current { object, footer, scan });
+                self.current = Some(ObjectRows::new(&self.shared.store, &object, &self.plan, request)?);
             }
         }
     }
@@ -97,27 +85,7 @@ impl Scan {
             }
         }
         request.up_to = timestamp;
-        request.commits = self.plan.commit_timestamps();
-        request.positions = self.plan.row_ids();
-        request.predicate = self.plan.predicate().clone();
-        request.bloom_filters = true;
         request
-    }
-
-    /// Rows of an object, with the columns that are no column of the table.
-    fn batch(&self, batch: Batch) -> Result<RecordBatch> {
-        let rows = batch.rows.num_rows();
-        let mut columns: Vec<ArrayRef> = batch.rows.columns().to_vec();
-        let rowset = self.current.as_ref().map_or(0, |current| current.object.rowset().0);
-        if let Some(positions) = batch.positions {
-            columns.push(Arc::new(UInt64Array::from_value(rowset, rows)));
-            columns.push(Arc::new(positions));
-        }
-        if let Some(commits) = batch.commits {
-            columns.push(Arc::new(commits));
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(SchemaRef::clone(self.plan.read_schema()), columns, &options)?)
     }
 }
 
@@ -135,11 +103,5 @@ impl Iterator for Scan {
                 Some(Err(error))
             }
         }
-    }
-}
-
-impl std::fmt::Debug for Current {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Current").field("object", &self.object.meta().id).finish_non_exhaustive()
     }
 }

@@ -2,16 +2,18 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
+use arrow_array::ArrayRef;
 use logboom::{Engine, Shard, ShardId, SystemClock};
 use logboom_logtail_core::{
     DatabaseId, TableId, Timestamp,
-    catalog::{Catalog, Change, NewTable},
+    catalog::{Catalog, Change, NewTable, TableSchema},
     checkpoint::Checkpoint,
     record::Record,
     recovery::{Recovered, Recovery},
-    scan::ScanPlan,
+    scan::{Filter, Projection, ScanPlan},
+    state::OpenSnapshot,
     store::StoreHealth,
-    table::Version,
+    table::{Table, Version},
     transaction::Workspace,
     writer::{CheckpointKind, Writer},
 };
@@ -23,6 +25,7 @@ use crate::{
     flusher::{Flusher, flush_all},
     flushing::Flushing,
     options::Options,
+    rows_by_key::{RowsByKey, encode_keys, get},
     scan::Scan,
     scan_options::ScanOptions,
     shard_log::{ShardLog, newest_checkpoint},
@@ -150,22 +153,41 @@ impl Tail {
     }
 
     /// The rows of a table at `timestamp`, as batches of at most [`BATCH_ROWS`](crate::BATCH_ROWS): those columns and
-    /// rows that `options`, a [`Projection`](crate::Projection), a [`Filter`](crate::Filter) or both, ask for, and no
+    /// rows that `options`, a [`Projection`], a [`Filter`] or both, ask for, and no
     /// others. Columns are those that the table has at `timestamp`.
     ///
     /// # Errors
     /// [`Error::NoTable`], [`Error::Column`] for columns that the table does not have or that do not compare with the
     /// filter's values, [`Error::Stale`] below the horizon, [`Error::Future`] above the watermark.
     pub fn scan(&self, table: TableId, timestamp: Timestamp, options: impl Into<ScanOptions>) -> Result<Scan> {
-        self.check_not_future(timestamp)?;
-        let snapshot = self.shared.state.open_at(timestamp)?;
-        let catalog = self.shared.state.catalog_of(&snapshot);
-        let (Some(schema), Some(rows)) = (catalog.table(table), self.shared.state.table(table)) else {
-            return Err(Error::NoTable { table, timestamp });
-        };
+        let (snapshot, schema, rows) = self.open_table(table, timestamp)?;
         let options = options.into();
-        let plan = ScanPlan::new(schema, &options.projection, &options.filter)?;
+        let plan = ScanPlan::new(&schema, &options.projection, &options.filter)?;
         Ok(Scan::new(Arc::clone(&self.shared), snapshot, &rows.version(), plan))
+    }
+
+    /// The rows with these keys at `timestamp`, and which key has which. Keys are given as the columns of the table's
+    /// key in its order, any number of rows of them.
+    ///
+    /// A key takes a look at the index of the rows in memory, which are newer than all others of its key, and then, by
+    /// the bounds of blocks and bloom filters, at the key's columns of the blocks of objects that may have it. The
+    /// other columns are read of the one block that does.
+    ///
+    /// # Errors
+    /// [`Error::NoTable`]; [`Error::Operation`] for a table without a key, and for keys of other types than its own or
+    /// with a null; [`Error::Column`], [`Error::Stale`] and [`Error::Future`] as in [`Tail::scan`]; [`Error::Store`]
+    /// and [`Error::Object`] where an object cannot be read.
+    pub fn get(
+        &self,
+        table: TableId,
+        timestamp: Timestamp,
+        keys: &[ArrayRef],
+        projection: &Projection,
+    ) -> Result<RowsByKey> {
+        let (snapshot, schema, rows) = self.open_table(table, timestamp)?;
+        let plan = Arc::new(ScanPlan::new(&schema, projection, &Filter::default())?);
+        let keys = encode_keys(table, &schema, keys)?;
+        get(&self.shared, &snapshot, &rows.version(), &schema, &plan, &keys)
     }
 
     /// Moves the rows that a table has in memory to objects, and waits for it. Tables are flushed on their own as
@@ -248,6 +270,17 @@ impl Tail {
     /// [`Error::Log`] where the engine failed.
     pub fn close(self) -> Result<()> {
         self.shared.settle()
+    }
+
+    /// A table as it is read at a timestamp.
+    fn open_table(&self, table: TableId, timestamp: Timestamp) -> Result<(OpenSnapshot, Arc<TableSchema>, Arc<Table>)> {
+        self.check_not_future(timestamp)?;
+        let snapshot = self.shared.state.open_at(timestamp)?;
+        let catalog = self.shared.state.catalog_of(&snapshot);
+        match (catalog.table(table), self.shared.state.table(table)) {
+            (Some(schema), Some(rows)) => Ok((snapshot, Arc::clone(schema), rows)),
+            _ => Err(Error::NoTable { table, timestamp }),
+        }
     }
 
     fn check_not_future(&self, timestamp: Timestamp) -> Result<()> {

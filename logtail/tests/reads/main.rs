@@ -4,4 +4,5 @@
 
 mod counting;
 mod filters;
+mod gets;
 mod shop;

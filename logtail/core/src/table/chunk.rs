@@ -106,6 +106,12 @@ impl OpenChunk {
         Some(Piece::new(self.first, range, columns, &self.commits))
     }
 
+    pub(super) fn read_row(&self, row: u32, projection: &[usize]) -> Option<Piece> {
+        let at = row.checked_sub(self.first).filter(|at| *at < self.len())?;
+        let columns = projection.iter().filter_map(|column| self.rows.column(*column, one(at)));
+        Some(Piece::new(self.first, at..at + 1, columns.collect(), &self.commits))
+    }
+
     /// The rows as a chunk that takes no more.
     pub(super) fn close(self) -> Chunk {
         let Self { first, rows, keys, mut commits } = self;
@@ -131,6 +137,12 @@ impl Chunk {
         let (offset, len) = (range.start as usize, range.len());
         let columns = projection.iter().filter_map(|at| Some(self.columns.get(*at)?.slice(offset, len))).collect();
         Some(Piece::new(self.first, range, columns, &self.commits))
+    }
+
+    pub(super) fn read_row(&self, row: u32, projection: &[usize]) -> Option<Piece> {
+        let at = row.checked_sub(self.first).filter(|at| *at < self.len)?;
+        let columns = projection.iter().filter_map(|column| Some(self.columns.get(*column)?.slice(one(at).start, 1)));
+        Some(Piece::new(self.first, at..at + 1, columns.collect(), &self.commits))
     }
 
     /// The position behind the last row.
@@ -182,6 +194,11 @@ impl Piece {
         let (first, len) = (first + range.start, range.end - range.start);
         Self { first, len, columns, deleted: Vec::new(), commits: commits.of_range(first..first + len) }
     }
+}
+
+/// The row at a position of a chunk, as a range.
+fn one(at: u32) -> Range<usize> {
+    at as usize..at as usize + 1
 }
 
 /// The rows from position `from` on that are committed at `timestamp`, of `len` ones from position `first` on.

@@ -205,6 +205,16 @@ impl Memtable {
         Some(piece)
     }
 
+    /// A row, deleted or not: columns `projection` of it. `None` where there is no such row.
+    pub(crate) fn read_row(&self, row: u32, projection: &[usize]) -> Option<Piece> {
+        let rows = self.rows.read();
+        if row >= rows.open.first() {
+            rows.open.read_row(row, projection)
+        } else {
+            chunk_of(&rows.full, row)?.read_row(row, projection)
+        }
+    }
+
     fn found(&self, rows: &Rows, row: u32) -> Option<Found> {
         let committed = rows.committed(row)?;
         Some(Found { row: RowId { rowset: self.id, row }, committed, deleted: rows.deleted.of(row) })
