@@ -1,12 +1,15 @@
-//! Encodes the rows of a flush as objects.
+//! Encodes the rows of a flush, or of a load, as objects.
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use logboom_logtail_blocks::{ObjectSpec, ObjectWriter, WriteError, WriteOptions, WrittenObject};
 use logboom_logtail_core::{
     ObjectId, RowsetId,
-    block_meta::ObjectKind,
+    block_meta::{ObjectKind, ObjectMeta},
+    catalog::TableSchema,
     flush::{EncodeJob, Encoded, SortedBatch},
+    load::SortedRun,
 };
 
 use crate::error::{Error, Result};
@@ -19,18 +22,8 @@ const KEPT_BATCHES: usize = 3;
 /// # Errors
 /// [`Error::Write`] for rows that objects cannot have.
 pub(crate) fn encode(job: EncodeJob, options: &WriteOptions) -> Result<Encoded> {
-    let EncodeJob { table, first, sort } = job;
-    let schema = sort.schema();
-    let spec = ObjectSpec {
-        id: first,
-        table,
-        schema_version: schema.version(),
-        kind: ObjectKind::Rows,
-        schema: schema.arrow().clone(),
-        key: schema.key().to_vec(),
-        sorted: schema.key_columns().is_some(),
-    };
-    let mut objects = Objects { spec, options, writer: None, given: 0, recent: VecDeque::new(), written: Vec::new() };
+    let EncodeJob { first, sort, .. } = job;
+    let mut objects = Objects::new(first, sort.schema(), false, options);
     let mut transfer = sort.run(|batch| Ok::<_, Error>(objects.write(batch)?))?;
     objects.finish_all()?;
     let mut first_row = 0;
@@ -42,10 +35,23 @@ pub(crate) fn encode(job: EncodeJob, options: &WriteOptions) -> Result<Encoded> 
     Ok(Encoded { objects, transfer })
 }
 
+/// Encodes rows of a load. The ids of the objects begin with `first`.
+///
+/// # Errors
+/// [`Error::Write`] for rows that objects cannot have.
+pub(crate) fn encode_run(run: &SortedRun, first: ObjectId, options: &WriteOptions) -> Result<Vec<(ObjectMeta, Bytes)>> {
+    let mut objects = Objects::new(first, run.schema(), true, options);
+    run.run(|batch| Ok::<_, Error>(objects.write(batch)?))?;
+    objects.finish_all()?;
+    Ok(objects.written.into_iter().map(|object| (object.meta, object.bytes)).collect())
+}
+
 /// Objects that are written one after the other.
 struct Objects<'a> {
     /// Which object comes next.
     spec: ObjectSpec,
+    /// Whether they are those of a load.
+    of_load: bool,
     options: &'a WriteOptions,
     writer: Option<ObjectWriter>,
     /// The rows that the writer was given.
@@ -55,7 +61,20 @@ struct Objects<'a> {
     written: Vec<WrittenObject>,
 }
 
-impl Objects<'_> {
+impl<'a> Objects<'a> {
+    fn new(first: ObjectId, schema: &TableSchema, of_load: bool, options: &'a WriteOptions) -> Self {
+        let spec = ObjectSpec {
+            id: first,
+            table: schema.id(),
+            schema_version: schema.version(),
+            kind: ObjectKind::Rows,
+            schema: schema.arrow().clone(),
+            key: schema.key().to_vec(),
+            sorted: schema.key_columns().is_some(),
+        };
+        Self { spec, of_load, options, writer: None, given: 0, recent: VecDeque::new(), written: Vec::new() }
+    }
+
     fn write(&mut self, batch: SortedBatch) -> Result<(), WriteError> {
         let mut waiting = VecDeque::from([batch]);
         while let Some(batch) = waiting.pop_front() {
@@ -65,10 +84,11 @@ impl Objects<'_> {
                 continue;
             }
             if self.writer.is_none() {
-                self.writer = Some(ObjectWriter::new(self.spec.clone(), self.options.clone())?);
+                let begin = if self.of_load { ObjectWriter::of_load } else { ObjectWriter::new };
+                self.writer = Some(begin(self.spec.clone(), self.options.clone())?);
             }
             if let Some(writer) = &mut self.writer {
-                writer.write(&batch.rows, &batch.commits)?;
+                writer.write(&batch.rows, batch.commits.as_ref())?;
             }
             self.given += batch.rows.num_rows();
             self.recent.push_back(batch);
@@ -108,7 +128,7 @@ impl Objects<'_> {
             let start = batch.rows.num_rows() - len;
             batches.push_front(SortedBatch {
                 rows: batch.rows.slice(start, len),
-                commits: batch.commits.slice(start, len),
+                commits: batch.commits.map(|commits| commits.slice(start, len)),
             });
             left -= len;
         }

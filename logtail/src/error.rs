@@ -45,8 +45,8 @@ pub enum Error {
         /// When the other one committed, or will.
         at: Timestamp,
     },
-    /// The transaction began at an older timestamp than those since which it is known what others wrote: a flush was in
-    /// between. Begin at a newer snapshot.
+    /// The transaction began at an older timestamp than those since which it is known what others wrote: a flush or a
+    /// [bulk load](crate::Load) was in between. Begin at a newer snapshot.
     #[error("what was written to table {table} is known since {oldest}, which is after the transaction's snapshot")]
     SnapshotTooOld {
         /// The table.
@@ -76,7 +76,8 @@ pub enum Error {
     /// The table does not have a column that a read names, or the column does not compare with the value.
     #[error(transparent)]
     Column(#[from] ColumnError),
-    /// The transaction is longer than an entry of the log.
+    /// The transaction is longer than an entry of the log, or the metadata of a [bulk load](crate::Load)'s objects are.
+    /// So many rows are to be loaded in bulk, or in several loads.
     #[error("the transaction's record of {bytes} bytes is longer than the {max} that an entry takes")]
     TooLarge {
         /// The record's length.
@@ -84,6 +85,17 @@ pub enum Error {
         /// The longest one.
         max: usize,
     },
+    /// A bulk load has two rows with the same key. The load has failed.
+    #[error("two rows that are loaded into table {table} have the key {}", hex(key))]
+    DuplicateInLoad {
+        /// The table.
+        table: TableId,
+        /// The key, [encoded](logboom_logtail_core::key).
+        key: Vec<u8>,
+    },
+    /// A bulk load has failed before, and takes nothing more.
+    #[error("the load has failed")]
+    LoadFailed,
     /// The timestamp is below the horizon.
     #[error(transparent)]
     Stale(#[from] Stale),
@@ -155,6 +167,11 @@ pub enum Error {
     Arrow(#[from] arrow_schema::ArrowError),
 }
 
+/// Two digits a byte.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl From<CommitError<logboom::Error>> for Error {
     fn from(error: CommitError<logboom::Error>) -> Self {
         match error {
@@ -166,6 +183,7 @@ impl From<CommitError<logboom::Error>> for Error {
             CommitError::TooLarge { bytes, max } => Self::TooLarge { bytes, max },
             CommitError::Log(refusal) => refusal.into(),
             CommitError::Stopped(stopped) => Self::Stopped(stopped),
+            CommitError::Meta(source) => Self::Meta(source),
             // Commits wait for the bound, and this says that none will come.
             _ => Self::Stopped(Stopped::Unknown),
         }

@@ -63,6 +63,10 @@ mod rows_by_key;
 mod encode;
 mod put;
 mod flushing;
+mod key_bounds;
+mod key_merge;
+mod load_check;
+mod load;
 mod checkpoint_object;
 mod checkpointer;
 mod flusher;
@@ -71,6 +75,7 @@ mod tail;
 pub use commit::Commit;
 pub use error::{Error, Result};
 pub use flushing::{FlushProgress, Flushing};
+pub use load::{Load, LoadProgress};
 pub use logboom_logtail_core::{
     ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
     catalog::{Catalog, CatalogError, Change, Column, ColumnRef, NewColumn, NewTable, TableSchema},

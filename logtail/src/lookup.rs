@@ -11,14 +11,14 @@ use logboom_logtail_core::{
 
 use crate::{error::Result, shared::Shared, store::Store};
 
-/// Looks up the keys of a transaction at its snapshot: in memory, where newer versions hide those in objects, and then
-/// in the blocks of objects that may have them.
+/// Looks up the keys of a transaction at its snapshot: in memory, and then in the blocks of objects that may have them.
+/// A row that is deleted in memory says nothing of a bulk load behind the delete, whose rows are in objects.
 pub(crate) fn find_keys(shared: &Shared, operations: &mut Operations, snapshot: Timestamp) -> Result<()> {
     let Some(table) = shared.state.table(operations.schema().id()) else { return Ok(()) };
     let version = table.version();
     let mut missing: Vec<Vec<u8>> = Vec::new();
-    operations.find(|key| match version.find_in_memory(key, snapshot) {
-        Some(found) => found.is_live(snapshot).then_some(found.row),
+    operations.find(|key| match version.find_in_memory(key, snapshot).filter(|found| found.is_live(snapshot)) {
+        Some(found) => Some(found.row),
         None => {
             if !version.objects().is_empty() {
                 missing.push(key.to_vec());

@@ -31,6 +31,9 @@ pub struct Options {
     /// The memory that rows may take, in bytes, until commits wait for a flush: as when the store is down. Default:
     /// 1 GiB.
     pub memory_bytes_max: usize,
+    /// The memory that rows of a bulk load take until they are sorted and written to an object, in bytes. With the
+    /// objects that are being written a load takes about three times as much. Default: 64 MiB.
+    pub load_bytes: usize,
     /// The memory for footers of objects, in bytes. Default: 64 MiB.
     pub footer_cache_bytes: u64,
     /// The memory for pages of objects, in bytes. Default: 256 MiB.
@@ -63,6 +66,7 @@ impl Options {
             clock: None,
             history: Duration::from_secs(300),
             memory_bytes_max: 1 << 30,
+            load_bytes: 64 << 20,
             footer_cache_bytes: 64 << 20,
             page_cache_bytes: 256 << 20,
         }

@@ -22,6 +22,11 @@ impl Put {
         Self { outcome, closed }
     }
 
+    /// Waits for its outcome.
+    pub(crate) fn wait(&self) -> Result<(), StoreError> {
+        self.outcome.recv().map_or_else(|_| Err(self.closed.clone()), |outcome| outcome.map(|_| ()))
+    }
+
     /// Its outcome, if there is one by now.
     pub(crate) fn outcome(&self) -> Option<Result<(), StoreError>> {
         match self.outcome.try_recv() {

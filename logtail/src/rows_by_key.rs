@@ -102,8 +102,10 @@ fn find(
     timestamp: Timestamp,
 ) -> Result<Vec<Option<RowId>>> {
     let mut missing: Vec<Vec<u8>> = Vec::new();
-    let in_memory = |key: &[u8]| match version.find_in_memory(key, timestamp) {
-        Some(found) => found.is_live(timestamp).then_some(found.row),
+    // Behind a delete in memory a bulk load may have written to objects.
+    let live = |key: &[u8]| version.find_in_memory(key, timestamp).filter(|found| found.is_live(timestamp));
+    let in_memory = |key: &[u8]| match live(key) {
+        Some(found) => Some(found.row),
         None => {
             missing.push(key.to_vec());
             None

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     memory_bytes: AtomicUsize,
     /// The flusher has looked at the memory.
     memory_seen: Event,
+    /// A load has its place, or has failed.
+    load_placed: Event,
     /// The last failure of a flush, by table, until one succeeds.
     failures: Mutex<BTreeMap<TableId, Arc<Error>>>,
     checkpoint_failure: Mutex<Option<Arc<Error>>>,
@@ -67,6 +69,7 @@ impl Shared {
             clock,
             memory_bytes: AtomicUsize::new(0),
             memory_seen: Event::new(),
+            load_placed: Event::new(),
             failures: Mutex::default(),
             checkpoint_failure: Mutex::default(),
         })
@@ -122,6 +125,7 @@ impl Shared {
                     self.settle()?;
                 }
                 (Err(CommitError::Clock(_)), Err(refusal)) => return Err(refusal.into()),
+                (Err(CommitError::Loading(table)), _) => self.wait_for_load(table),
                 // The record of the higher bound is in the log, proposed here or for another transaction. There is no
                 // bound above the last timestamp.
                 (Err(CommitError::Clock(reached)), Ok(_)) if reached.bound < Timestamp::MAX => self.settle()?,
@@ -248,6 +252,19 @@ impl Shared {
             }
             listener.wait();
         }
+    }
+
+    /// Waits while a load of a table is being committed, until it has its place.
+    fn wait_for_load(&self, table: TableId) {
+        let listener = self.load_placed.listen();
+        if self.writer.lock().is_sealed(table) {
+            listener.wait();
+        }
+    }
+
+    /// A load has its place, or has failed.
+    pub(crate) fn load_placed(&self) {
+        self.load_placed.notify(usize::MAX);
     }
 
     /// A number for a database or a table.

@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Result},
     flusher::{Flusher, flush_all},
     flushing::Flushing,
+    load::Load,
     options::Options,
     rows_by_key::{RowsByKey, encode_keys, get},
     scan::Scan,
@@ -95,6 +96,14 @@ impl Tail {
         let snapshot = self.shared.state.open_at(snapshot)?;
         let catalog = self.shared.state.catalog_of(&snapshot);
         Ok(Transaction::new(Arc::clone(&self.shared), Workspace::new(snapshot, catalog)))
+    }
+
+    /// Begins a load of rows of any number into a table.
+    ///
+    /// # Errors
+    /// [`Error::Operation`] where there is no such table, or it is the catalog's.
+    pub fn load(&self, table: TableId) -> Result<Load> {
+        Load::begin(&self.shared, table)
     }
 
     /// The newest timestamp that can be read: every transaction up to it is durable and visible.
@@ -169,9 +178,9 @@ impl Tail {
     /// The rows with these keys at `timestamp`, and which key has which. Keys are given as the columns of the table's
     /// key in its order, any number of rows of them.
     ///
-    /// A key takes a look at the index of the rows in memory, which are newer than all others of its key, and then, by
-    /// the bounds of blocks and bloom filters, at the key's columns of the blocks of objects that may have it. The
-    /// other columns are read of the one block that does.
+    /// A key takes a look at the index of the rows in memory, and, where none there is visible and has the key, by the
+    /// bounds of blocks and bloom filters, at the key's columns of the blocks of objects that may have it. The other
+    /// columns are read of the one block that does.
     ///
     /// # Errors
     /// [`Error::NoTable`]; [`Error::Operation`] for a table without a key, and for keys of other types than its own or

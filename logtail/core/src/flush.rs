@@ -7,3 +7,5 @@ mod sort;
 pub use encode::{EncodeJob, Encoded};
 pub use policy::{FlushPolicy, FlushReason, TableMemory};
 pub use sort::{SortJob, SortedBatch};
+
+pub(crate) use sort::{Row, gather, prefix};

@@ -35,6 +35,7 @@ pub mod scan;
 pub mod recovery;
 pub mod transaction;
 pub mod flush;
+pub mod load;
 pub mod writer;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;

@@ -48,6 +48,8 @@ mutants! {
     NumbersForgotten: "a restart gives numbers of tables again",
     DeletesNotMoved: "rows that were deleted while they were flushed come back",
     HistoryDropped: "a flush leaves out rows that are deleted, whatever readers may still ask for",
+    LoadNotChecked: "a bulk load commits although others wrote its keys since its snapshot",
+    LoadForgotten: "a transaction commits although a bulk load wrote its keys since its snapshot",
     LogDroppedEarly: "a checkpoint drops the records of rows that are in memory alone",
 }
 

@@ -5,11 +5,15 @@ mod commit;
 mod commit_builder;
 mod error;
 mod flushed;
+mod loaded;
 
 pub use commit::{Commit, Deletes, Section};
 pub use commit_builder::{CommitBuilder, NewSection};
 pub use error::RecordError;
 pub use flushed::{Flushed, Intent};
+pub use loaded::Loaded;
+
+pub(crate) use loaded::HEAD_BYTES_MAX as LOADED_BYTES_MIN;
 
 use crate::{
     block_meta::MetaError,
@@ -42,6 +46,8 @@ pub enum Record<'a> {
     Flushed(Box<Flushed>),
     /// A restart reads these objects, and the rest of the log.
     Checkpoint(Box<Checkpoint>),
+    /// Rows are in objects that were never in the log: a transaction.
+    Loaded(Box<Loaded>),
 }
 
 /// What precedes each record.
@@ -59,6 +65,7 @@ const COMMIT: u8 = 3;
 const INTENT: u8 = 4;
 const FLUSHED: u8 = 5;
 const CHECKPOINT: u8 = 6;
+const LOADED: u8 = 7;
 
 impl<'a> Record<'a> {
     /// Reads an entry of the log.
@@ -80,6 +87,7 @@ impl<'a> Record<'a> {
             INTENT => Intent::read(&mut reader).map(Self::Intent),
             FLUSHED => Flushed::read(&mut reader).map(|flushed| Self::Flushed(Box::new(flushed))),
             CHECKPOINT => checkpoint::read(&mut reader).map(|checkpoint| Self::Checkpoint(Box::new(checkpoint))),
+            LOADED => Loaded::read(&mut reader).map(|loaded| Self::Loaded(Box::new(loaded))),
             _ => return Err(RecordError::Kind(kind)),
         };
         let record = record.ok_or(RecordError::Malformed { kind })?;
@@ -120,6 +128,17 @@ pub fn flushed(position: Position, flushed: &Flushed) -> Result<Vec<u8>, MetaErr
     let mut out = Vec::new();
     head(&mut out, FLUSHED, position);
     flushed.write(&mut out)?;
+    Ok(out)
+}
+
+/// The bytes of the record of a load.
+///
+/// # Errors
+/// [`MetaError`] where the metadata of an object contradict each other.
+pub fn loaded(position: Position, loaded: &Loaded) -> Result<Vec<u8>, MetaError> {
+    let mut out = Vec::new();
+    head(&mut out, LOADED, position);
+    loaded.write(&mut out)?;
     Ok(out)
 }
 

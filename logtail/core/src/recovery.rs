@@ -142,6 +142,13 @@ impl Recovery {
                 // The next records delete rows from its objects, and readers are not there yet.
                 self.recovered.applier.publish(flushed.timestamp);
             }
+            Record::Loaded(loaded) => {
+                let Recovered { applier, tail, intended, .. } = &mut self.recovered;
+                loaded.objects.iter().for_each(|object| _ = intended.remove(&object.id));
+                applier.place_loaded(&loaded)?;
+                applier.publish(loaded.timestamp);
+                tail.push(loaded.timestamp, index, [loaded.table]);
+            }
             Record::Bound(bound) => self.recovered.bound = self.recovered.bound.max(bound),
             Record::Commit(mut commit) => {
                 if mutants::is_on(Mutant::DeletesForgotten) {

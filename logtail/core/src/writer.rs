@@ -6,11 +6,13 @@ mod error;
 mod flush;
 mod flush_error;
 mod flushes;
+mod load;
 
 pub use checkpointing::{CheckpointKind, CheckpointStep, Checkpointing};
 pub use error::{CommitError, Stopped};
 pub use flush::{Flush, FlushStep};
 pub use flush_error::FlushError;
+pub use load::{Load, LoadStep};
 
 use std::{
     collections::{BTreeSet, VecDeque},

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, Int64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::interleave::interleave;
 
@@ -39,11 +39,11 @@ struct Source {
 
 /// A row to be sorted: the first bytes of its key decide most comparisons.
 #[derive(Clone, Copy, Debug)]
-struct Row {
-    prefix: u64,
-    source: u32,
-    /// Its number in the chunk.
-    at: u32,
+pub(crate) struct Row {
+    pub(crate) prefix: u64,
+    pub(crate) source: u32,
+    /// Its number among the rows of the source.
+    pub(crate) at: u32,
 }
 
 /// Rows in the order of the object: at most those of a block.
@@ -51,8 +51,8 @@ struct Row {
 pub struct SortedBatch {
     /// The rows, by the table's schema.
     pub rows: RecordBatch,
-    /// When each was committed.
-    pub commits: Int64Array,
+    /// When each was committed; `None` for rows of a load, which commit together.
+    pub commits: Option<Int64Array>,
 }
 
 impl SortJob {
@@ -136,27 +136,35 @@ impl SortJob {
     }
 
     fn batch(&self, rows: &[Row]) -> Result<SortedBatch, ArrowError> {
-        // Arrow looks at every array that it is given, so it gets those alone of which there are rows.
-        let mut used: Vec<u32> = rows.iter().map(|row| row.source).collect();
-        used.sort_unstable();
-        used.dedup();
-        let place = |row: &Row| (used.partition_point(|source| *source < row.source), row.at as usize);
-        let places: Vec<_> = rows.iter().map(place).collect();
-        let sources: Vec<_> = used.iter().map(|source| &self.sources[*source as usize]).collect();
-        let column = |at: usize| {
-            let arrays: Vec<&dyn Array> = sources.iter().map(|source| source.chunk.columns()[at].as_ref()).collect();
-            interleave(&arrays, &places)
-        };
-        let schema = SchemaRef::clone(self.schema.arrow());
-        let columns = (0..schema.fields().len()).map(column).collect::<Result<_, _>>()?;
-        let commits = places.iter().map(|(source, at)| sources[*source].commits[*at]).collect();
-        Ok(SortedBatch { rows: RecordBatch::try_new(schema, columns)?, commits })
+        let commits = rows.iter().map(|row| self.sources[row.source as usize].commits[row.at as usize]).collect();
+        let rows = gather(self.schema.arrow(), rows, |source| self.sources[source as usize].chunk.columns())?;
+        Ok(SortedBatch { rows, commits: Some(commits) })
     }
+}
+
+/// A batch of `rows`, of which `columns` gives those of each source.
+pub(crate) fn gather<'a>(
+    schema: &SchemaRef,
+    rows: &[Row],
+    columns: impl Fn(u32) -> &'a [ArrayRef],
+) -> Result<RecordBatch, ArrowError> {
+    // Arrow looks at every array that it is given, so it gets those alone of which there are rows.
+    let mut used: Vec<u32> = rows.iter().map(|row| row.source).collect();
+    used.sort_unstable();
+    used.dedup();
+    let place = |row: &Row| (used.partition_point(|source| *source < row.source), row.at as usize);
+    let places: Vec<_> = rows.iter().map(place).collect();
+    let column = |at: usize| {
+        let arrays: Vec<&dyn Array> = used.iter().map(|source| columns(*source)[at].as_ref()).collect();
+        interleave(&arrays, &places)
+    };
+    let columns = (0..schema.fields().len()).map(column).collect::<Result<_, _>>()?;
+    RecordBatch::try_new(SchemaRef::clone(schema), columns)
 }
 
 /// The first eight bytes of a key, which sort as it does.
 #[expect(clippy::big_endian_bytes, reason = "bytes compare from the first to the last")]
-fn prefix(key: &[u8]) -> u64 {
+pub(crate) fn prefix(key: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let len = key.len().min(bytes.len());
     bytes[..len].copy_from_slice(&key[..len]);

@@ -11,7 +11,7 @@ use super::{State, error::ApplyError, placed::Placed};
 use crate::{
     catalog::{Catalog, Edit, TableSchema, system},
     ids::{RowId, TableId},
-    record::{Commit, Flushed, Section},
+    record::{Commit, Flushed, Loaded, Section},
     rows::RowChunk,
     table::{Table, TableError, Version},
     timestamp::Timestamp,
@@ -30,7 +30,7 @@ pub struct Applier {
     pub(super) catalog: Arc<Catalog>,
     /// Catalogs that are placed and not published.
     catalogs: VecDeque<(Timestamp, Arc<Catalog>)>,
-    /// Flushes that are placed and not published.
+    /// Flushes and loads that are placed and not published.
     flushes: VecDeque<(Timestamp, TableId)>,
     /// Tables with memtables that are flushed and kept for open snapshots.
     retiring: BTreeSet<TableId>,
@@ -139,6 +139,25 @@ impl Applier {
             self.next_number = self.next_number.max(object.id.number.saturating_add(1));
         }
         self.flushes.push_back((flushed.timestamp, flushed.table));
+        Ok(())
+    }
+
+    /// Places a load behind the transactions before it. Readers see nothing of it yet.
+    ///
+    /// # Errors
+    /// As [`Applier::place`].
+    pub fn place_loaded(&mut self, loaded: &Loaded) -> Result<(), ApplyError> {
+        if loaded.timestamp <= self.restored {
+            return Ok(());
+        }
+        self.follow(loaded.timestamp)?;
+        let schema = self.catalog.table(loaded.table).ok_or(ApplyError::NoTable(loaded.table))?;
+        let placed = self.tables.get_mut(&loaded.table).ok_or(ApplyError::NoTable(loaded.table))?;
+        placed.place_loaded(loaded, schema.key_columns().is_some());
+        for object in &loaded.objects {
+            self.next_number = self.next_number.max(object.id.number.saturating_add(1));
+        }
+        self.flushes.push_back((loaded.timestamp, loaded.table));
         Ok(())
     }
 

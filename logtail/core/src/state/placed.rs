@@ -10,7 +10,8 @@ use crate::{
     block_meta::ObjectMeta,
     catalog::TableSchema,
     ids::{RowId, RowsetId},
-    record::{Flushed, Section},
+    mutants::{self, Mutant},
+    record::{Flushed, Loaded, Section},
     table::{DeletedRows, Memtable, Object, Table, TableError, Transfer, Version},
     timestamp::Timestamp,
 };
@@ -24,12 +25,16 @@ pub(crate) struct Placed {
     /// All rowsets that rows are deleted from, by number.
     memtables: BTreeMap<RowsetId, Arc<Memtable>>,
     objects: BTreeMap<RowsetId, Arc<Object>>,
-    /// Flushes that are placed and not published.
+    /// Flushes and loads that are placed and not published.
     flushes: VecDeque<PlacedFlush>,
     /// Memtables that were flushed, and are kept for the transactions that began before.
     retired: Vec<Retired>,
     /// What was written before this flush is in objects alone.
     forgotten: Timestamp,
+    /// The last load into the table, if it has a key: its rows are in objects alone.
+    loaded: Timestamp,
+    /// No transaction may write the table now.
+    is_sealed: bool,
     /// After a restart from a checkpoint: the oldest memtable whose rows were not in objects then.
     oldest_live: Option<RowsetId>,
 }
@@ -61,12 +66,14 @@ impl Placed {
             flushes: VecDeque::new(),
             retired: Vec::new(),
             forgotten: Timestamp::ZERO,
+            loaded: Timestamp::ZERO,
+            is_sealed: false,
             oldest_live: None,
         }
     }
 
     /// Where readers find the rows.
-    pub(super) fn version(&self) -> Arc<Version> {
+    pub(crate) fn version(&self) -> Arc<Version> {
         self.table.version()
     }
 
@@ -90,7 +97,21 @@ impl Placed {
 
     /// The oldest snapshot since which it is known what was written.
     pub(crate) fn known_since(&self) -> Timestamp {
-        self.forgotten
+        if mutants::is_on(Mutant::LoadForgotten) { self.forgotten } else { self.forgotten.max(self.loaded) }
+    }
+
+    /// The timestamp of the last load, placed or published; zero for a table without a key.
+    pub(crate) fn loaded(&self) -> Timestamp {
+        self.loaded
+    }
+
+    /// Whether no transaction may write the table now.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    pub(crate) fn set_sealed(&mut self, is_sealed: bool) {
+        self.is_sealed = is_sealed;
     }
 
     /// All memtables in which a transaction that began at `snapshot` may find what others wrote since.
@@ -226,7 +247,19 @@ impl Placed {
         Ok(())
     }
 
-    /// Publishes the oldest flush, which is of timestamp `at`. Returns the horizon.
+    /// Places a load: rows are deleted from its objects from now on, and read once it is published.
+    pub(super) fn place_loaded(&mut self, loaded: &Loaded, is_keyed: bool) {
+        let object =
+            |meta: &ObjectMeta| Arc::new(Object::new(Arc::new(meta.clone()), loaded.timestamp, DeletedRows::default()));
+        let objects: Vec<_> = loaded.objects.iter().map(object).collect();
+        self.objects.extend(objects.iter().map(|object| (object.rowset(), Arc::clone(object))));
+        self.flushes.push_back(PlacedFlush { horizon: Timestamp::ZERO, memtables: Vec::new(), objects });
+        if is_keyed {
+            self.loaded = loaded.timestamp;
+        }
+    }
+
+    /// Publishes the oldest flush or load, which is of timestamp `at`. Returns the horizon.
     pub(super) fn publish(&mut self, at: Timestamp) -> Option<Timestamp> {
         let flush = self.flushes.pop_front()?;
         self.table.publish(self.table.version().flushed(&flush.memtables, &flush.objects));

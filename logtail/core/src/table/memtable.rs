@@ -11,6 +11,7 @@ use super::{
     key_index::KeyIndex,
 };
 use crate::{
+    block_meta::BLOCK_ROWS_MAX,
     catalog::TableSchema,
     ids::{RowId, RowsetId},
     timestamp::Timestamp,
@@ -185,6 +186,33 @@ impl Memtable {
             let row = rows.index.newest(rows.index.hash(key), |row| rows.key(row) == Some(key))?;
             rows.committed(row).filter(|committed| *committed > timestamp)
         })
+    }
+
+    /// How many rows committed at `timestamp` or before: the first ones.
+    pub fn committed_rows(&self, timestamp: Timestamp) -> u32 {
+        let rows = self.rows.read();
+        let (mut low, mut high) = (0, rows.open.end());
+        while low < high {
+            let middle = low.midpoint(high);
+            if rows.committed(middle).is_some_and(|at| at <= timestamp) { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    /// Calls `visit` with the keys of rows from position `from` on, those of a block at most, that committed at
+    /// `timestamp` or before. Returns the position behind them; `None` at the end.
+    pub fn visit_keys(&self, from: u32, timestamp: Timestamp, mut visit: impl FnMut(&[u8], Found)) -> Option<u32> {
+        let rows = self.rows.read();
+        let end = rows.open.end().min(from.saturating_add(BLOCK_ROWS_MAX));
+        for row in from..end {
+            let found = self.found(&rows, row)?;
+            // Rows are in the order of their commits.
+            if found.committed > timestamp {
+                return None;
+            }
+            visit(rows.key(row).unwrap_or_default(), found);
+        }
+        (from < end).then_some(end)
     }
 
     /// A row by its position.

@@ -51,8 +51,8 @@ impl Version {
         next
     }
 
-    /// The newest row of `key` in memory that was committed at `timestamp` or before, deleted or not. Rows in memory
-    /// are newer than those of the same key in objects.
+    /// The newest row of `key` in memory that was committed at `timestamp` or before, deleted or not. One that is not
+    /// deleted is newer than all rows of the key in objects; behind a delete, a bulk load may have written to objects.
     pub fn find_in_memory(&self, key: &[u8], timestamp: Timestamp) -> Option<Found> {
         self.memtables.iter().rev().find_map(|memtable| memtable.find(key, timestamp))
     }

@@ -81,12 +81,12 @@ impl Operations {
     }
 
     pub(super) fn insert(&mut self, rows: &RecordBatch) -> Result<(), OperationError> {
-        self.check_columns(rows)?;
+        check_columns(&self.schema, rows)?;
         self.add(Kind::Insert, rows.columns().to_vec(), rows.num_rows())
     }
 
     pub(super) fn upsert(&mut self, rows: &RecordBatch) -> Result<(), OperationError> {
-        self.check_columns(rows)?;
+        check_columns(&self.schema, rows)?;
         self.upsert_columns(rows.columns().to_vec())
     }
 
@@ -278,27 +278,27 @@ impl Operations {
     fn operations(&self) -> u32 {
         self.batches.last().map_or(0, |batch| batch.first + batch.len)
     }
+}
 
-    /// Refuses rows whose columns are not the table's in name, type and nulls.
-    fn check_columns(&self, rows: &RecordBatch) -> Result<(), OperationError> {
-        let (table, wanted, given) = (self.schema.id(), self.schema.arrow().fields(), rows.schema_ref().fields());
-        let refuse = |at, why| Err(OperationError::Schema { table, at, why });
-        for (at, (wanted, given)) in wanted.iter().zip(given).enumerate() {
-            if wanted.name() != given.name() {
-                return refuse(at, "its name is another one");
-            }
-            if wanted.data_type() != given.data_type() {
-                return refuse(at, "its type is another one");
-            }
-            if !wanted.is_nullable() && rows.columns().get(at).is_some_and(|column| column.null_count() > 0) {
-                return refuse(at, "it has nulls");
-            }
+/// Refuses rows whose columns are not the table's in name, type and nulls.
+pub(crate) fn check_columns(schema: &TableSchema, rows: &RecordBatch) -> Result<(), OperationError> {
+    let (table, wanted, given) = (schema.id(), schema.arrow().fields(), rows.schema_ref().fields());
+    let refuse = |at, why| Err(OperationError::Schema { table, at, why });
+    for (at, (wanted, given)) in wanted.iter().zip(given).enumerate() {
+        if wanted.name() != given.name() {
+            return refuse(at, "its name is another one");
         }
-        match given.len().cmp(&wanted.len()) {
-            Ordering::Less => refuse(given.len(), "it is missing"),
-            Ordering::Greater => refuse(wanted.len(), "the table has no such column"),
-            Ordering::Equal => Ok(()),
+        if wanted.data_type() != given.data_type() {
+            return refuse(at, "its type is another one");
         }
+        if !wanted.is_nullable() && rows.columns().get(at).is_some_and(|column| column.null_count() > 0) {
+            return refuse(at, "it has nulls");
+        }
+    }
+    match given.len().cmp(&wanted.len()) {
+        Ordering::Less => refuse(given.len(), "it is missing"),
+        Ordering::Greater => refuse(wanted.len(), "the table has no such column"),
+        Ordering::Equal => Ok(()),
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) fn check<E: Error>(
             return Err(CommitError::DuplicateKey { table, row });
         }
         if let Some(placed) = applier.table(table) {
+            if placed.is_sealed() {
+                return Err(CommitError::Loading(table));
+            }
             if workspace.snapshot() < placed.known_since() {
                 return Err(CommitError::SnapshotTooOld { table, oldest: placed.known_since() });
             }

@@ -3,6 +3,7 @@
 use std::{error::Error, fmt};
 
 use crate::{
+    block_meta::MetaError,
     clock::BoundReached,
     ids::{RowId, TableId},
     log::Refusal,
@@ -30,8 +31,8 @@ pub enum CommitError<E: Error + 'static> {
         /// When the other one committed, or will.
         at: Timestamp,
     },
-    /// The transaction began at an older timestamp than those since which it is known what others wrote: a flush was in
-    /// between. Begin at a newer snapshot.
+    /// The transaction began at an older timestamp than those since which it is known what others wrote: a flush or a
+    /// bulk load was in between. Begin at a newer snapshot.
     #[error("what was written to table {table} is known since {oldest}, which is after the transaction's snapshot")]
     SnapshotTooOld {
         /// The table.
@@ -42,6 +43,9 @@ pub enum CommitError<E: Error + 'static> {
     /// The table was changed or dropped after the transaction's snapshot. Begin again.
     #[error("the schema of table {0} has changed")]
     SchemaChanged(TableId),
+    /// A bulk load of the table is being committed. Try again when it has got its place, in a moment.
+    #[error("a bulk load of table {0} is being committed")]
+    Loading(TableId),
     /// A row that is deleted by its id is not there: it never was, or was deleted before the snapshot.
     #[error("table {table} has no row {row}")]
     NoRow {
@@ -50,7 +54,8 @@ pub enum CommitError<E: Error + 'static> {
         /// The row.
         row: RowId,
     },
-    /// The record is longer than the log takes. Load so many rows in bulk.
+    /// The record is longer than the log takes. Load so many rows in bulk; of a bulk load, it has the metadata of its
+    /// objects.
     #[error("the transaction's record of {bytes} bytes is longer than the {max} that the log takes")]
     TooLarge {
         /// The record's length.
@@ -58,6 +63,9 @@ pub enum CommitError<E: Error + 'static> {
         /// The longest one.
         max: usize,
     },
+    /// The metadata of an object contradict each other.
+    #[error("the metadata of an object")]
+    Meta(#[from] MetaError),
     /// No timestamp may be given before a record of the clock's bound is durable, which is on its way. Try again then.
     #[error("the clock waits for its bound")]
     Clock(#[from] BoundReached),

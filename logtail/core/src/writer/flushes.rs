@@ -6,14 +6,13 @@ use super::{PendingRecord, Stopped, Writer, flush::Flush, flush_error::FlushErro
 use crate::{
     ids::TableId,
     log::{Log, Refusal},
-    object_id::ObjectId,
     record::{self, Flushed, Intent},
     table::{Memtable, Transfer},
     timestamp::Timestamp,
 };
 
 /// The numbers that a flush takes for its objects.
-const OBJECTS_MAX: u64 = 1 << 16;
+pub(super) const OBJECTS_MAX: u64 = 1 << 16;
 
 impl Writer {
     /// Begins a flush of a table: its memtables take no more rows. `None` where it has none, or is being flushed. Of
@@ -32,8 +31,7 @@ impl Writer {
         let memtables: Vec<_> = placed.memtables().take_while(same).cloned().collect();
         self.applier.freeze(table);
         self.flushing.insert(table);
-        let objects = ObjectId { nonce: self.nonce, number: self.next_number };
-        self.next_number = self.next_number.saturating_add(OBJECTS_MAX);
+        let objects = self.take_objects();
         Some(Flush::new(table, schema, memtables, horizon, objects))
     }
 

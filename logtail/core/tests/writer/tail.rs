@@ -368,7 +368,8 @@ fn encode(job: EncodeJob, object_rows: usize) -> Encoded {
     let mut transfer = job
         .sort
         .run(|batch: SortedBatch| {
-            let commits = batch.commits.values().iter().map(|ts| Timestamp::from_i64(*ts).expect("it is a timestamp"));
+            let commits = batch.commits.as_ref().expect("rows of a flush have them");
+            let commits = commits.values().iter().map(|ts| Timestamp::from_i64(*ts).expect("it is a timestamp"));
             rows.extend(rows_of(&batch.rows).into_iter().zip(commits));
             Ok::<_, ArrowError>(())
         })

@@ -1,0 +1,134 @@
+//! Looks for rows that have a key of a load.
+
+use std::sync::Arc;
+
+use logboom_logtail_core::{
+    RowId, Timestamp,
+    block_meta::ObjectMeta,
+    catalog::KeyColumns,
+    load::LoadCheck,
+    mutants::{self, Mutant},
+    table::{Memtable, Object},
+};
+
+use crate::{
+    error::{Error, Result},
+    key_bounds::{KeyBounds, overlapping},
+    key_merge::KeyMerge,
+    store::Store,
+};
+
+/// Keys that are looked up at once.
+const KEYS_MAX: usize = 8192;
+
+/// Refuses a load with a key that another row has. Blocks are read whose bounds say that they may have keys in common:
+/// of a load behind all other keys, none.
+///
+/// # Errors
+/// [`Error::DuplicateInLoad`], [`Error::DuplicateKey`], [`Error::Conflict`]; [`Error::Store`] and [`Error::Object`]
+/// where objects cannot be read.
+pub(crate) fn check(store: &Store, check: &LoadCheck) -> Result<()> {
+    let Some(key) = check.schema.key_columns().filter(|_| !is_left_out(check)) else { return Ok(()) };
+    check_objects(store, check, key)?;
+    let load = Objects::new(check.objects.iter().map(|meta| (Arc::clone(meta), Arc::clone(meta))));
+    check.memtables().try_for_each(|memtable| check_memory(store, check, &load, memtable))
+}
+
+fn is_left_out(check: &LoadCheck) -> bool {
+    check.after.is_some() && mutants::is_on(Mutant::LoadNotChecked)
+}
+
+/// Objects that are searched, with the bounds of their keys.
+struct Objects<T> {
+    objects: Vec<(Arc<ObjectMeta>, KeyBounds, T)>,
+    all: KeyBounds,
+}
+
+impl<T> Objects<T> {
+    fn new(objects: impl IntoIterator<Item = (Arc<ObjectMeta>, T)>) -> Self {
+        let bounds = |(meta, own): (Arc<ObjectMeta>, T)| (Arc::clone(&meta), KeyBounds::of(&meta.blocks), own);
+        let objects: Vec<_> = objects.into_iter().map(bounds).collect();
+        let all = KeyBounds::of(objects.iter().flat_map(|(meta, ..)| &meta.blocks));
+        Self { objects, all }
+    }
+
+    /// Calls `found` with each row that has one of `keys`: with the number of the key, its object, position and commit.
+    fn find(
+        &self,
+        store: &Store,
+        check: &LoadCheck,
+        keys: &[Vec<u8>],
+        mut found: impl FnMut(usize, &T, u32, Timestamp) -> Result<()>,
+    ) -> Result<()> {
+        for (meta, bounds, own) in &self.objects {
+            let numbers: Vec<usize> = (0..keys.len()).filter(|number| bounds.may_have(&keys[*number])).collect();
+            if numbers.is_empty() {
+                continue;
+            }
+            let wanted: Vec<&[u8]> = numbers.iter().map(|number| keys[*number].as_slice()).collect();
+            for row in store.find(meta, check.schema.key(), &wanted)? {
+                found(numbers[row.key], own, row.row, row.commit)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks for the load's keys among each other, at the first check, and in the objects of the table.
+fn check_objects(store: &Store, check: &LoadCheck, key: &KeyColumns) -> Result<()> {
+    let table = Objects::new(check.others().map(|object| (Arc::clone(object.meta()), Arc::clone(object))));
+    let blocks = overlapping(&check.objects, check.after.is_none(), &table.all);
+    let of_load = check.objects.iter().cloned().zip(blocks);
+    let mut merge = KeyMerge::new(store, &check.schema, key, of_load)?;
+    let (mut key, mut last) = (Vec::new(), None);
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    while merge.next(&mut key)? {
+        if last.as_ref() == Some(&key) {
+            return Err(Error::DuplicateInLoad { table: check.schema.id(), key });
+        }
+        if table.all.may_have(&key) {
+            keys.push(key.clone());
+        }
+        if keys.len() >= KEYS_MAX {
+            check_table(store, check, &table, &keys)?;
+            keys.clear();
+        }
+        last = Some(std::mem::replace(&mut key, last.unwrap_or_default()));
+    }
+    check_table(store, check, &table, &keys)
+}
+
+fn check_table(store: &Store, check: &LoadCheck, table: &Objects<Arc<Object>>, keys: &[Vec<u8>]) -> Result<()> {
+    table.find(store, check, keys, |_, object, row, committed| {
+        refuse(check, RowId { rowset: object.rowset(), row }, committed, object.deleted_at(row))
+    })
+}
+
+/// Looks for the keys of a memtable in the load. Its rows are visited for a moment each time, as commits wait then.
+fn check_memory(store: &Store, check: &LoadCheck, load: &Objects<Arc<ObjectMeta>>, memtable: &Memtable) -> Result<()> {
+    let mut next = check.after.map(|after| memtable.committed_rows(after)).or(Some(0));
+    while let Some(from) = next {
+        let (mut keys, mut rows) = (Vec::new(), Vec::new());
+        next = memtable.visit_keys(from, check.through, |key, row| {
+            if load.all.may_have(key) && check.concerns(row.committed, row.deleted) {
+                keys.push(key.to_vec());
+                rows.push(row);
+            }
+        });
+        load.find(store, check, &keys, |number, _, _, _| {
+            let row = rows[number];
+            refuse(check, row.row, row.committed, row.deleted)
+        })?;
+    }
+    Ok(())
+}
+
+/// Refuses a row that has a key of the load, if it was there at the first check, or was written since.
+fn refuse(check: &LoadCheck, row: RowId, committed: Timestamp, deleted: Option<Timestamp>) -> Result<()> {
+    let table = check.schema.id();
+    match check.after {
+        _ if !check.concerns(committed, deleted) => Ok(()),
+        None => Err(Error::DuplicateKey { table, row }),
+        Some(_) => Err(Error::Conflict { table, at: committed }),
+    }
+}
