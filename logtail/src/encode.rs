@@ -1,28 +1,35 @@
 //! Encodes the rows of a flush, or of a load, as objects.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use logboom_logtail_blocks::{ObjectSpec, ObjectWriter, WriteError, WriteOptions, WrittenObject};
+use logboom_logtail_blocks::{
+    ObjectSpec, ObjectWriter, Tombstone, TombstoneWriter, WriteError, WriteOptions, WrittenObject,
+};
 use logboom_logtail_core::{
-    ObjectId, RowsetId,
+    ObjectId, RowsetId, TableId, Timestamp,
     block_meta::{ObjectKind, ObjectMeta},
     catalog::TableSchema,
-    flush::{EncodeJob, Encoded, SortedBatch},
+    flush::{EncodeJob, Encoded, SortedBatch, TombstoneJob},
     load::SortedRun,
+    record::Tombstones,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    store::Store,
+};
 
 /// Batches whose rows an object may leave to the next one: it takes whole blocks, and learns late that it is full.
 const KEPT_BATCHES: usize = 3;
 
-/// Encodes the rows of `job`. Takes CPU, and memory for the objects' bytes.
+/// Encodes the rows and tombstones of `job`. Takes CPU, and memory for the objects' bytes; reads the tombstones that
+/// blocks have already from the store.
 ///
 /// # Errors
-/// [`Error::Write`] for rows that objects cannot have.
-pub(crate) fn encode(job: EncodeJob, options: &WriteOptions) -> Result<Encoded> {
-    let EncodeJob { first, sort, .. } = job;
+/// [`Error::Write`] for rows that objects cannot have; [`Error::Store`] and [`Error::Object`] of a tombstone object.
+pub(crate) fn encode(job: EncodeJob, store: &Store, options: &WriteOptions) -> Result<Encoded> {
+    let EncodeJob { table, first, sort, tombstones } = job;
     let mut objects = Objects::new(first, sort.schema(), false, options);
     let mut transfer = sort.run(|batch| Ok::<_, Error>(objects.write(batch)?))?;
     objects.finish_all()?;
@@ -32,7 +39,37 @@ pub(crate) fn encode(job: EncodeJob, options: &WriteOptions) -> Result<Encoded> 
         first_row += object.meta.rows();
     }
     let objects = objects.written.into_iter().map(|object| (object.meta, object.bytes)).collect();
-    Ok(Encoded { objects, transfer })
+    let tombstones = tombstones.map(|job| encode_tombstones(job, table, store, options)).transpose()?.flatten();
+    Ok(Encoded { objects, transfer, tombstones })
+}
+
+/// The tombstones of a job, and the bytes of their object, if there are some.
+fn encode_tombstones(
+    job: TombstoneJob,
+    table: TableId,
+    store: &Store,
+    options: &WriteOptions,
+) -> Result<Option<(Tombstones, Bytes)>> {
+    let mut options = options.clone();
+    // They are one object.
+    options.object_bytes = u64::MAX;
+    let mut writer = TombstoneWriter::new(job.id, table, options)?;
+    let mut count = 0;
+    let read = |object: &Arc<ObjectMeta>, range| store.tombstones(object, range);
+    let write = |object, deletes: &[(u32, Timestamp)]| {
+        let tombstone = |(row, deleted): &(u32, Timestamp)| Tombstone { object, row: *row, deleted: *deleted };
+        count += deletes.len();
+        Ok::<_, Error>(writer.write(&deletes.iter().map(tombstone).collect::<Vec<_>>())?)
+    };
+    let collected = job.run(read, write)?;
+    if collected.is_empty() {
+        return Ok(None);
+    }
+    let object = writer.finish()?;
+    if object.meta.rows() as usize != count {
+        return Err(Error::Bug(format!("{count} tombstones do not fit an object")));
+    }
+    Ok(Some((collected.tombstones(object.meta), object.bytes)))
 }
 
 /// Encodes rows of a load. The ids of the objects begin with `first`.

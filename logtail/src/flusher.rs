@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use logboom_logtail_core::{TableId, writer::CheckpointKind};
+use logboom_logtail_core::{TableId, flush::FlushParts, writer::CheckpointKind};
 
 use crate::{
     checkpointer::checkpoint,
@@ -97,9 +97,10 @@ impl Worker {
             for demand in std::mem::take(&mut self.waiting) {
                 self.answer(demand);
             }
-            for (table, _reason) in self.shared.options.flush.due(&self.shared.memory()) {
+            for due in self.shared.options.flush.due(&self.shared.memory()) {
+                let table = due.table;
                 if !self.ended
-                    && let Some(mut flushing) = Flushing::begin(&self.shared, table)
+                    && let Some(mut flushing) = Flushing::begin(&self.shared, table, due.parts())
                 {
                     let outcome = flushing.run(|| self.goes_on());
                     self.shared.flush_ended(table, outcome);
@@ -152,8 +153,10 @@ impl Worker {
 /// Flushes what a table has in memory now. `wait` is called while the store puts an object, and says whether to go on.
 pub(crate) fn flush_all(shared: &Arc<Shared>, table: TableId, mut wait: impl FnMut() -> bool) -> Result<()> {
     let now = shared.last_placed();
+    // What is committed later need not go, but what is flushed must be committed.
+    shared.settle()?;
     while shared.oldest_in_memory(table).is_some_and(|oldest| oldest <= now) {
-        let Some(mut flushing) = Flushing::begin(shared, table) else { break };
+        let Some(mut flushing) = Flushing::begin(shared, table, FlushParts::ALL) else { break };
         flushing.run(&mut wait)?;
     }
     shared.memory();

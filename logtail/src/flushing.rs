@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use logboom_logtail_core::{
     TableId,
+    flush::FlushParts,
     log::Refusal,
     writer::{Flush, FlushError, FlushStep},
 };
@@ -38,10 +39,11 @@ pub enum FlushProgress {
 }
 
 impl Flushing {
-    /// A flush of the memtables of one schema; `None` where there are none, or the table is being flushed.
-    pub(crate) fn begin(shared: &Arc<Shared>, table: TableId) -> Option<Self> {
+    /// A flush of these parts of a table, of rows those of one schema; `None` where there is nothing of them, or the
+    /// table is being flushed.
+    pub(crate) fn begin(shared: &Arc<Shared>, table: TableId, parts: FlushParts) -> Option<Self> {
         let horizon = shared.horizon_now();
-        let flush = shared.writer().begin_flush(table, horizon)?;
+        let flush = shared.writer().begin_flush(table, parts, horizon)?;
         Some(Self { shared: Arc::clone(shared), flush: Some(flush), put: None })
     }
 
@@ -60,7 +62,7 @@ impl Flushing {
         self.shared.raise_bound();
         let step = flush.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
         match step {
-            Ok(FlushStep::Encode(job)) => flush.encoded(encode(job, &self.shared.options.objects)?),
+            Ok(FlushStep::Encode(job)) => flush.encoded(encode(job, &self.shared.store, &self.shared.options.objects)?),
             Ok(FlushStep::Put { name, bytes }) => self.put = Some(Put::begin(self.shared.store.objects(), name, bytes)),
             Ok(FlushStep::Done(_)) => {
                 self.end();

@@ -51,7 +51,9 @@
 mod error;
 mod options;
 mod shard_log;
+mod tombstone_block;
 mod store;
+mod deletes;
 mod shared;
 mod lookup;
 mod commit;
@@ -80,10 +82,11 @@ pub use logboom_logtail_core::{
     ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
     catalog::{Catalog, CatalogError, Change, Column, ColumnRef, NewColumn, NewTable, TableSchema},
     checkpoint::Checkpoint,
-    flush::FlushPolicy,
+    flush::{FlushParts, FlushPolicy},
     predicate::{Op, Value},
     scan::{BATCH_ROWS, ColumnError, Filter, Projection},
     state::Stale,
+    table::{Memtable, Object, Version},
     transaction::{OperationError, ROWS_MAX},
     writer::{CheckpointKind, Stopped},
 };

@@ -100,7 +100,7 @@ fn check_objects(store: &Store, check: &LoadCheck, key: &KeyColumns) -> Result<(
 
 fn check_table(store: &Store, check: &LoadCheck, table: &Objects<Arc<Object>>, keys: &[Vec<u8>]) -> Result<()> {
     table.find(store, check, keys, |_, object, row, committed| {
-        refuse(check, RowId { rowset: object.rowset(), row }, committed, object.deleted_at(row))
+        refuse(check, RowId { rowset: object.rowset(), row }, committed, store.deleted_at(object, row)?)
     })
 }
 

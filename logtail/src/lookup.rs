@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 
-use logboom_logtail_core::{
-    RowId, Timestamp,
-    catalog::TableSchema,
-    table::{Object, Version},
-    transaction::Operations,
-};
+use logboom_logtail_core::{RowId, Timestamp, catalog::TableSchema, table::Version, transaction::Operations};
 
-use crate::{error::Result, shared::Shared, store::Store};
+use crate::{
+    error::{Error, Result},
+    shared::Shared,
+    store::Store,
+};
 
 /// Looks up the keys of a transaction at its snapshot: in memory, and then in the blocks of objects that may have them.
 /// A row that is deleted in memory says nothing of a bulk load behind the delete, whose rows are in objects.
 pub(crate) fn find_keys(shared: &Shared, operations: &mut Operations, snapshot: Timestamp) -> Result<()> {
     let Some(table) = shared.state.table(operations.schema().id()) else { return Ok(()) };
     let version = table.version();
+    check_rows(shared, operations, &version, snapshot)?;
     let mut missing: Vec<Vec<u8>> = Vec::new();
     operations.find(|key| match version.find_in_memory(key, snapshot).filter(|found| found.is_live(snapshot)) {
         Some(found) => Some(found.row),
@@ -31,6 +31,19 @@ pub(crate) fn find_keys(shared: &Shared, operations: &mut Operations, snapshot: 
     }
     let found = find_in_objects(&shared.store, &version, operations.schema(), &missing, snapshot)?;
     operations.find_more(|key| found.get(key).copied());
+    Ok(())
+}
+
+/// Refuses rows that were deleted before the snapshot, where their tombstones alone say so.
+fn check_rows(shared: &Shared, operations: &Operations, version: &Version, snapshot: Timestamp) -> Result<()> {
+    for row in operations.deleted_rows() {
+        let object = version.objects().iter().find(|object| object.rowset() == row.rowset);
+        if let Some(object) = object
+            && shared.store.is_deleted(object, row.row, snapshot)?
+        {
+            return Err(Error::NoRow { table: operations.schema().id(), row });
+        }
+    }
     Ok(())
 }
 
@@ -52,14 +65,10 @@ pub(crate) fn find_in_objects<'k>(
             continue;
         }
         for row in store.find(object.meta(), schema.key(), &left)? {
-            if row.commit <= timestamp && !is_deleted(object, row.row, timestamp) {
+            if row.commit <= timestamp && !store.is_deleted(object, row.row, timestamp)? {
                 found.insert(left[row.key], RowId { rowset: object.rowset(), row: row.row });
             }
         }
     }
     Ok(found)
-}
-
-fn is_deleted(object: &Object, row: u32, timestamp: Timestamp) -> bool {
-    object.deleted_at(row).is_some_and(|deleted| deleted <= timestamp)
 }

@@ -38,6 +38,8 @@ pub struct Options {
     pub footer_cache_bytes: u64,
     /// The memory for pages of objects, in bytes. Default: 256 MiB.
     pub page_cache_bytes: u64,
+    /// The memory for tombstones that were read, in bytes: 12 each. Default: 64 MiB.
+    pub tombstone_cache_bytes: u64,
 }
 
 /// Where objects are. A store belongs to one tail.
@@ -69,6 +71,7 @@ impl Options {
             load_bytes: 64 << 20,
             footer_cache_bytes: 64 << 20,
             page_cache_bytes: 256 << 20,
+            tombstone_cache_bytes: 64 << 20,
         }
     }
 }

@@ -61,7 +61,7 @@ impl Scan {
                 self.current = None;
             }
             let Some(object) = self.objects.pop_front() else { return Ok(None) };
-            let request = self.request(&object);
+            let request = self.request(&object)?;
             if !request.blocks.is_empty() {
                 self.current = Some(ObjectRows::new(&self.shared.store, &object, &self.plan, request)?);
             }
@@ -69,23 +69,19 @@ impl Scan {
     }
 
     /// The blocks of an object that may have wanted rows at the timestamp. Only those with deletes in memory are looked
-    /// up there.
-    fn request(&self, object: &Object) -> ScanRequest {
+    /// up there, and only those with tombstones in their objects.
+    fn request(&self, object: &Object) -> Result<ScanRequest> {
         let timestamp = self.snapshot.timestamp();
         let visible = |(_, block): &(usize, &BlockMeta)| block.low_commit <= timestamp && self.plan.may_match(block);
         let blocks = object.meta().blocks.iter().enumerate().filter(visible).map(|(number, _)| number);
         let mut request = ScanRequest::new(SchemaRef::clone(&self.columns), blocks);
-        let dirty = object.dirty_blocks();
+        let deletes = self.shared.store.deletes(object, request.blocks.iter().map(|block| block.number))?;
         for block in &mut request.blocks {
-            if dirty.binary_search(&block.number).is_ok()
-                && let Some(meta) = object.meta().blocks.get(block.number)
-            {
-                let left_out = object.deleted(meta.row_range(), timestamp).into();
-                *block = ScanBlock { number: block.number, left_out };
-            }
+            let left_out = deletes.rows(block.number, timestamp).into();
+            *block = ScanBlock { number: block.number, left_out };
         }
         request.up_to = timestamp;
-        request
+        Ok(request)
     }
 }
 

@@ -14,7 +14,7 @@ use logboom::{Clock, Ticket};
 use logboom_logtail_core::{
     TableId, Timestamp,
     catalog::is_system,
-    flush::TableMemory,
+    flush::{MemoryUse, TableMemory},
     log::{LogEvent, Refusal},
     mutants::{self, Mutant},
     record::CommitBuilder,
@@ -183,22 +183,33 @@ impl Shared {
     /// What tables have in memory: those that are to be flushed one day.
     pub(crate) fn memory(&self) -> Vec<TableMemory> {
         let now = self.unix();
+        let part = |bytes: usize, oldest: Option<Timestamp>| {
+            oldest.map_or_else(MemoryUse::default, |oldest| MemoryUse { bytes, age: now.saturating_sub(oldest.unix()) })
+        };
         let memory = |table: &Arc<Table>| {
             let version = table.version();
-            let bytes = version.memtables().iter().map(|memtable| memtable.allocated_bytes()).sum();
-            let oldest = version.memtables().first()?.first_commit();
-            Some(TableMemory { table: table.id(), bytes, age: now.saturating_sub(oldest.unix()) })
+            let (memtables, objects) = (version.memtables(), version.objects());
+            let rows = memtables.iter().map(|memtable| memtable.allocated_bytes()).sum();
+            let deletes = objects.iter().map(|object| object.delete_bytes()).sum();
+            TableMemory {
+                table: table.id(),
+                rows: part(rows, memtables.first().map(|memtable| memtable.first_commit())),
+                deletes: part(deletes, objects.iter().filter_map(|object| object.oldest_delete()).min()),
+            }
         };
         let tables = self.state.tables();
-        let memory: Vec<_> = tables.iter().filter(|table| !is_system(table.id())).filter_map(memory).collect();
-        self.memory_bytes.store(memory.iter().map(|table| table.bytes).sum(), Ordering::Relaxed);
+        let memory = tables.iter().filter(|table| !is_system(table.id())).map(memory);
+        let memory: Vec<_> = memory.filter(|memory| memory.bytes() > 0).collect();
+        self.memory_bytes.store(memory.iter().map(TableMemory::bytes).sum(), Ordering::Relaxed);
         self.memory_seen.notify(usize::MAX);
         memory
     }
 
-    /// The first commit of the oldest memtable of a table.
+    /// The timestamp of the oldest row or delete that a table has in memory.
     pub(crate) fn oldest_in_memory(&self, table: TableId) -> Option<Timestamp> {
-        Some(self.state.table(table)?.version().memtables().first()?.first_commit())
+        let version = self.state.table(table)?.version();
+        let rows = version.memtables().first().map(|memtable| memtable.first_commit());
+        rows.into_iter().chain(version.objects().iter().filter_map(|object| object.oldest_delete())).min()
     }
 
     pub(crate) fn last_placed(&self) -> Timestamp {

@@ -15,6 +15,7 @@ use quick_cache::{Weighter, sync::Cache};
 use crate::{
     error::{Error, Result},
     options::{Options, StoreChoice},
+    tombstone_block::TombstoneBlock,
 };
 
 /// The objects of a tail. Footers and pages that were read are cached, up to a bound.
@@ -22,10 +23,11 @@ pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
     footers: Cache<ObjectId, Arc<Footer>, Weight>,
     pages: Cache<(ObjectId, u64, u64), CheckedBytes, Weight>,
+    pub(crate) tombstones: Cache<(ObjectId, usize), Arc<TombstoneBlock>, Weight>,
 }
 
 #[derive(Clone)]
-struct Weight;
+pub(crate) struct Weight;
 
 impl Weighter<ObjectId, Arc<Footer>> for Weight {
     fn weight(&self, _: &ObjectId, footer: &Arc<Footer>) -> u64 {
@@ -39,10 +41,18 @@ impl Weighter<(ObjectId, u64, u64), CheckedBytes> for Weight {
     }
 }
 
+impl Weighter<(ObjectId, usize), Arc<TombstoneBlock>> for Weight {
+    fn weight(&self, _: &(ObjectId, usize), block: &Arc<TombstoneBlock>) -> u64 {
+        block.memory_bytes() as u64 + 128
+    }
+}
+
 /// About what an object's footer takes.
 const FOOTER_BYTES: u64 = 64 << 10;
 /// About what a column's pages of a row group take.
 const PAGES_BYTES: u64 = 256 << 10;
+/// What a block of tombstones takes.
+const TOMBSTONES_BYTES: u64 = 96 << 10;
 
 impl Store {
     /// Opens the store of the log with this identity.
@@ -54,11 +64,13 @@ impl Store {
             StoreChoice::Given(store) => Arc::clone(store),
         };
         let (footer_bytes, page_bytes) = (options.footer_cache_bytes, options.page_cache_bytes);
+        let tombstone_bytes = options.tombstone_cache_bytes;
         let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX).max(64);
         Ok(Self {
             objects,
             footers: Cache::with_weighter(items(footer_bytes, FOOTER_BYTES), footer_bytes, Weight),
             pages: Cache::with_weighter(items(page_bytes, PAGES_BYTES), page_bytes, Weight),
+            tombstones: Cache::with_weighter(items(tombstone_bytes, TOMBSTONES_BYTES), tombstone_bytes, Weight),
         })
     }
 

@@ -8,6 +8,7 @@ use logboom_logtail_core::{
     DatabaseId, TableId, Timestamp,
     catalog::{Catalog, Change, NewTable, TableSchema},
     checkpoint::Checkpoint,
+    flush::FlushParts,
     record::Record,
     recovery::{Recovered, Recovery},
     scan::{Filter, Projection, ScanPlan},
@@ -199,8 +200,8 @@ impl Tail {
         get(&self.shared, &snapshot, &rows.version(), &schema, &plan, &keys)
     }
 
-    /// Moves the rows that a table has in memory to objects, and waits for it. Tables are flushed on their own as
-    /// [`Options::flush`] says; this is for those who cannot wait.
+    /// Moves what a table has in memory to objects, its rows and the deletes of older ones, and waits for it. Tables
+    /// are flushed on their own as [`Options::flush`] says; this is for those who cannot wait.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Write`], [`Error::Flush`], [`Error::Log`], [`Error::Stopped`] and [`Error::Closed`]:
@@ -215,10 +216,10 @@ impl Tail {
         }
     }
 
-    /// Begins a flush that the caller carries out, step by step. `None` where the table has nothing in memory, or is
-    /// being flushed.
-    pub fn begin_flush(&self, table: TableId) -> Option<Flushing> {
-        Flushing::begin(&self.shared, table)
+    /// Begins a flush of parts of a table that the caller carries out, step by step. `None` where it has nothing of
+    /// them in memory, or is being flushed.
+    pub fn begin_flush(&self, table: TableId, parts: FlushParts) -> Option<Flushing> {
+        Flushing::begin(&self.shared, table, parts)
     }
 
     /// Writes a checkpoint, and lets go of the log behind it, up to the oldest row that is in memory. Checkpoints are

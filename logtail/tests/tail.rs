@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, thread};
+use std::{collections::BTreeMap, path::Path, sync::Arc, thread, time::Duration};
 
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type};
+use arrow_array::{
+    Array, ArrayRef, Int64Array, RecordBatch, StringArray,
+    cast::AsArray,
+    types::{Int64Type, UInt32Type, UInt64Type},
+};
 use arrow_schema::DataType;
 use logboom::{Config, Engine, ShardId};
 use logboom_logtail::{
-    CheckpointKind, Error, NewColumn, NewTable, Options, Projection, Result, TableId, Tail, Timestamp,
+    CheckpointKind, Error, NewColumn, NewTable, Options, Projection, Result, RowId, RowsetId, TableId, Tail, Timestamp,
 };
 use logboom_logtail_blocks::ReadError;
 use logboom_logtail_core::catalog::TABLES;
@@ -299,6 +303,100 @@ fn a_damaged_object_is_named_and_the_rest_serves() {
     upsert(&tail, table, &[row(1001, 2)]).unwrap();
     let catalog = tail.scan(TABLES, tail.watermark(), Projection::default()).unwrap();
     assert_eq!(catalog.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 1);
+}
+
+/// Deletes of rows that are in objects go to objects too, are merged there, and are seen at their time and not before.
+#[test]
+fn deletes_of_flushed_rows_become_tombstones() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (mut tail, table) = with_table(&engine, options(dir.path()), true);
+    let mut model: BTreeMap<i64, Option<String>> = (0..20_000).map(|id| row(id, 1)).collect();
+    upsert(&tail, table, &model.clone().into_iter().collect::<Vec<_>>()).unwrap();
+    tail.flush(table).unwrap();
+    let mut seen = vec![(tail.watermark(), model.clone())];
+    let mut rng = fastrand::Rng::with_seed(9);
+    let in_memory = |tail: &Tail| -> usize {
+        let version = tail.version(table).unwrap();
+        version.objects().iter().map(|object| object.dirty_blocks().len()).sum()
+    };
+    for round in 0..6 {
+        for _ in 0..3 {
+            let gone: Vec<_> = (0..rng.usize(1..400)).map(|_| rng.i64(0..20_000)).collect();
+            let mut transaction = tail.begin();
+            transaction.delete(table, &keys(&gone)).unwrap();
+            let at = transaction.commit().unwrap();
+            gone.iter().for_each(|id| drop(model.remove(id)));
+            seen.push((at, model.clone()));
+        }
+        if round != 4 {
+            tail.flush(table).unwrap();
+            assert_eq!(in_memory(&tail), 0);
+        }
+        if round % 2 == 1 {
+            tail.checkpoint(if round == 1 { CheckpointKind::Global } else { CheckpointKind::Incremental }).unwrap();
+            tail.close().unwrap();
+            tail = Tail::open(&engine, ShardId(1), options(dir.path())).unwrap();
+        }
+    }
+    let count = |object: &logboom_logtail::Object| -> u32 {
+        object.meta().blocks.iter().filter_map(|block| block.tombstones).map(|range| range.count).sum()
+    };
+    let version = tail.version(table).unwrap();
+    let tombstones: u32 = version.objects().iter().map(|object| count(object)).sum();
+    assert_eq!(tombstones as usize, 20_000 - model.len());
+    for (at, model) in seen {
+        assert!(rows(&tail, table, at).into_iter().eq(model), "at {at}");
+    }
+    // A key that was deleted is free.
+    let free = (0..20_000).find(|id| !model.contains_key(id)).unwrap();
+    let mut transaction = tail.begin();
+    transaction.insert(table, &batch(&[row(free, 2)])).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_row_without_a_key_is_deleted_once_also_if_its_tombstone_is_in_an_object() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, table) = with_table(&engine, options(dir.path()), false);
+    upsert(&tail, table, &[row(1, 1), row(2, 1)]).unwrap();
+    tail.flush(table).unwrap();
+    let mut projection = Projection::default();
+    projection.row_ids = true;
+    let batch = tail.scan(table, tail.watermark(), projection).unwrap().next().unwrap().unwrap();
+    let rowset = batch["_rowset"].as_primitive::<UInt64Type>().value(0);
+    let place = RowId { rowset: RowsetId(rowset), row: batch["_row"].as_primitive::<UInt32Type>().value(0) };
+    let delete = || {
+        let mut transaction = tail.begin();
+        transaction.delete_rows(table, &[place]).unwrap();
+        transaction.commit()
+    };
+    delete().unwrap();
+    tail.flush(table).unwrap();
+    assert!(matches!(delete(), Err(Error::NoRow { row, .. }) if row == place));
+    assert_eq!(rows(&tail, table, tail.watermark()), [row(2, 1)]);
+}
+
+#[test]
+fn deletes_are_flushed_on_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.flush.age = Duration::ZERO;
+    let (tail, table) = with_table(&engine, options, true);
+    upsert(&tail, table, &[row(1, 1), row(2, 1), row(3, 1)]).unwrap();
+    let version = || tail.version(table).unwrap();
+    while !version().memtables().is_empty() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let mut transaction = tail.begin();
+    transaction.delete(table, &keys(&[2])).unwrap();
+    transaction.commit().unwrap();
+    while !version().objects().iter().any(|object| !object.tombstones().is_empty()) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(rows(&tail, table, tail.watermark()), [row(1, 1), row(3, 1)]);
 }
 
 #[test]

@@ -50,6 +50,9 @@ mutants! {
     HistoryDropped: "a flush leaves out rows that are deleted, whatever readers may still ask for",
     LoadNotChecked: "a bulk load commits although others wrote its keys since its snapshot",
     LoadForgotten: "a transaction commits although a bulk load wrote its keys since its snapshot",
+    DeletesLost: "deletes leave memory that are in no tombstone object",
+    TombstonesDropped: "a block's tombstones replace those that it had, without having them",
+    TombstonesUnread: "readers do not look for the tombstones of a block",
     LogDroppedEarly: "a checkpoint drops the records of rows that are in memory alone",
 }
 

@@ -10,7 +10,7 @@ mod loaded;
 pub use commit::{Commit, Deletes, Section};
 pub use commit_builder::{CommitBuilder, NewSection};
 pub use error::RecordError;
-pub use flushed::{Flushed, Intent};
+pub use flushed::{BlockTombstones, Flushed, Intent, Tombstones};
 pub use loaded::Loaded;
 
 pub(crate) use loaded::HEAD_BYTES_MAX as LOADED_BYTES_MIN;

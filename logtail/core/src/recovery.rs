@@ -137,7 +137,7 @@ impl Recovery {
                 checkpoint.objects.iter().for_each(|object| _ = self.recovered.intended.remove(&object.id));
             }
             Record::Flushed(flushed) => {
-                flushed.objects.iter().for_each(|object| _ = self.recovered.intended.remove(&object.id));
+                flushed.object_ids().for_each(|id| _ = self.recovered.intended.remove(&id));
                 self.recovered.applier.place_flushed(&flushed)?;
                 // The next records delete rows from its objects, and readers are not there yet.
                 self.recovered.applier.publish(flushed.timestamp);

@@ -14,6 +14,7 @@ pub use deleted::DeletedRows;
 pub use error::TableError;
 pub use memtable::{Found, Memtable};
 pub use object::Object;
+pub(crate) use object::Persisted;
 pub use transfer::Transfer;
 pub use version::Version;
 

@@ -1,6 +1,8 @@
 //! The invariants by name, and the comparison of a tail with the model.
 
-use logboom_logtail::{ColumnId, Error, TableId, Tail, Timestamp};
+use std::sync::Arc;
+
+use logboom_logtail::{ColumnId, Error, Object, TableId, Tail, Timestamp};
 use logboom_sim::{Choices, Failure};
 use logboom_wal::marks;
 
@@ -118,6 +120,10 @@ fn mark_places(tail: &Tail, table: u64, at: Timestamp) {
     marks::hit_if(!objects.is_empty() && !memtables.is_empty(), "scan: rows are in objects and in memory");
     let before = objects.iter().any(|object| object.flushed_at() > at);
     marks::hit_if(before, "scan: at a timestamp before a flush");
+    let persisted = objects.iter().any(|object| !object.tombstones().is_empty());
+    marks::hit_if(persisted, "scan: deleted rows have tombstones");
+    let both = |object: &Arc<Object>| object.dirty_blocks().into_iter().any(|at| object.tombstones_of(at).is_some());
+    marks::hit_if(objects.iter().any(both), "scan: a block has deletes in memory and tombstones");
     let schemas = memtables.windows(2).any(|pair| pair[0].schema().version() != pair[1].schema().version());
     marks::hit_if(schemas, "scan: rows in memory are of several schemas");
 }

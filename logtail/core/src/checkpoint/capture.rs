@@ -1,11 +1,13 @@
 //! `Capture`: the state of a time, or what changed since another, as items.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use super::item::Item;
 use crate::{
+    block_meta::ObjectMeta,
     catalog::is_system,
     ids::RowId,
+    object_id::ObjectId,
     rows::{self, EncodeError},
     table::{Memtable, Table},
     timestamp::Timestamp,
@@ -28,15 +30,18 @@ impl Capture {
     pub(crate) fn table(&self, table: &Table, items: &mut Vec<Item>) -> Result<(), EncodeError> {
         let version = table.version();
         let mut deletes = Vec::new();
+        let changed = || version.objects().iter().filter(|object| self.takes(object.changed_at()));
+        let tombstones: BTreeMap<ObjectId, &Arc<ObjectMeta>> =
+            changed().flat_map(|object| object.tombstones()).map(|object| (object.id, object)).collect();
+        let metas = tombstones.into_values().chain(changed().map(|object| object.meta()));
+        items.extend(metas.map(|meta| Item::Object(Box::new(meta.as_ref().clone()))));
         for object in version.objects() {
             let rowset = object.rowset();
             let is_new = self.takes(object.flushed_at());
-            if is_new {
-                items.push(Item::Object(Box::new(object.meta().as_ref().clone())));
-            }
             // With a new object came deletes from before it.
             let takes = |at| if is_new { at <= self.through } else { self.takes(at) };
-            let taken = object.deletes().into_iter().filter(|(_, at)| takes(*at));
+            let in_memory = object.deletes();
+            let taken = in_memory.iter().filter(|(_, at)| takes(*at));
             deletes.extend(taken.map(|(row, at)| (RowId { rowset, row }, at)));
         }
         if is_system(table.id()) {

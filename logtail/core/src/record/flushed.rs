@@ -2,7 +2,7 @@
 
 use super::timestamp;
 use crate::{
-    block_meta::{MetaError, ObjectMeta},
+    block_meta::{MetaError, ObjectMeta, TombstoneRange},
     ids::{RowId, RowsetId, TableId},
     object_id::ObjectId,
     timestamp::Timestamp,
@@ -18,7 +18,7 @@ pub struct Intent {
     pub objects: Vec<ObjectId>,
 }
 
-/// Rows have moved from memory to objects, which are in the store.
+/// Rows have moved from memory to objects, which are in the store, or deletes of rows have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flushed {
     /// The table.
@@ -33,6 +33,64 @@ pub struct Flushed {
     pub objects: Vec<ObjectMeta>,
     /// Deletes of the flushed rows, those since the flush began included, at the rows' new places.
     pub deletes: Vec<(RowId, Timestamp)>,
+    /// Deletes of rows of older objects that leave memory.
+    pub tombstones: Option<Tombstones>,
+}
+
+/// Deletes have moved from memory to a tombstone object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstones {
+    /// The object.
+    pub object: ObjectMeta,
+    /// All deletes of the blocks' rows up to this timestamp, inclusive, are in it.
+    pub through: Timestamp,
+    /// The blocks, in the order in which their tombstones follow each other in the object.
+    pub blocks: Vec<BlockTombstones>,
+}
+
+/// The tombstones of a block, which replace those that it had in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockTombstones {
+    /// The object of the block.
+    pub rowset: RowsetId,
+    /// Its number in the object.
+    pub block: u32,
+    /// How many rows of it are deleted, at least one.
+    pub count: u32,
+}
+
+impl Tombstones {
+    /// The blocks with the places of their tombstones.
+    pub fn ranges(&self) -> impl Iterator<Item = (BlockTombstones, TombstoneRange)> + '_ {
+        let mut next = 0_u32;
+        self.blocks.iter().map(move |block| {
+            let first = next;
+            next = next.saturating_add(block.count);
+            (*block, TombstoneRange { object: self.object.id, first, count: block.count })
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.through.to_i64().to_le_bytes());
+        varint::put(out, self.blocks.len() as u64);
+        for block in &self.blocks {
+            varint::put(out, block.rowset.0);
+            varint::put(out, u64::from(block.block));
+            varint::put(out, u64::from(block.count));
+        }
+    }
+
+    /// What follows the metadata of the object. `None` for blocks whose tombstones it does not have.
+    fn read(object: ObjectMeta, reader: &mut Reader<'_>) -> Option<Self> {
+        let through = timestamp(reader)?;
+        let blocks = list(reader, 3, |reader| {
+            let (rowset, block) = (RowsetId(reader.varint()?), u32::try_from(reader.varint()?).ok()?);
+            let count = u32::try_from(reader.varint()?).ok().filter(|count| *count > 0)?;
+            Some(BlockTombstones { rowset, block, count })
+        })?;
+        let rows: u64 = blocks.iter().map(|block| u64::from(block.count)).sum();
+        (rows == u64::from(object.rows())).then_some(Self { object, through, blocks })
+    }
 }
 
 impl Intent {
@@ -48,6 +106,12 @@ impl Intent {
 }
 
 impl Flushed {
+    /// The ids of all objects that were written.
+    pub fn object_ids(&self) -> impl Iterator<Item = ObjectId> + '_ {
+        let tombstones = self.tombstones.iter().map(|tombstones| &tombstones.object);
+        self.objects.iter().chain(tombstones).map(|object| object.id)
+    }
+
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), MetaError> {
         varint::put(out, self.table.0);
         out.extend(self.timestamp.to_i64().to_le_bytes());
@@ -61,7 +125,11 @@ impl Flushed {
             // No delete of a row is later than the flush.
             varint::put(out, (self.timestamp.to_i64() - deleted.to_i64()).cast_unsigned());
         }
-        write_metas(&self.objects, out)
+        write_metas(&self.objects, out)?;
+        let tombstones = self.tombstones.as_ref();
+        write_metas(tombstones.map(|tombstones| &tombstones.object), out)?;
+        tombstones.into_iter().for_each(|tombstones| tombstones.write(out));
+        Ok(())
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -72,7 +140,13 @@ impl Flushed {
             let before = i64::try_from(reader.varint()?).ok()?;
             Some((row, Timestamp::from_i64(timestamp.to_i64().checked_sub(before)?)?))
         })?;
-        Some(Self { table, timestamp, horizon, memtables, objects: read_metas(reader)?, deletes })
+        let (objects, mut tombstones) = (read_metas(reader)?, read_metas(reader)?);
+        let tombstones = match (tombstones.pop(), tombstones.is_empty()) {
+            (None, _) => None,
+            (Some(object), true) => Some(Tombstones::read(object, reader)?),
+            (Some(_), false) => return None,
+        };
+        Some(Self { table, timestamp, horizon, memtables, objects, deletes, tombstones })
     }
 }
 
@@ -90,7 +164,11 @@ pub(super) fn read_ids(reader: &mut Reader<'_>) -> Option<Vec<ObjectId>> {
 }
 
 /// A count, and as many metadata of objects, each behind its length.
-pub(super) fn write_metas(metas: &[ObjectMeta], out: &mut Vec<u8>) -> Result<(), MetaError> {
+pub(super) fn write_metas<'m>(
+    metas: impl IntoIterator<Item = &'m ObjectMeta, IntoIter: ExactSizeIterator>,
+    out: &mut Vec<u8>,
+) -> Result<(), MetaError> {
+    let metas = metas.into_iter();
     varint::put(out, metas.len() as u64);
     for meta in metas {
         let bytes = meta.encode()?;

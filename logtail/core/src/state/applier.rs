@@ -135,8 +135,8 @@ impl Applier {
         self.follow(flushed.timestamp)?;
         let placed = self.tables.get_mut(&flushed.table).ok_or(ApplyError::NoTable(flushed.table))?;
         placed.flushed(flushed)?;
-        for object in &flushed.objects {
-            self.next_number = self.next_number.max(object.id.number.saturating_add(1));
+        for id in flushed.object_ids() {
+            self.next_number = self.next_number.max(id.number.saturating_add(1));
         }
         self.flushes.push_back((flushed.timestamp, flushed.table));
         Ok(())

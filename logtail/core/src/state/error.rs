@@ -3,6 +3,7 @@
 use crate::{
     catalog::CatalogError,
     ids::{RowId, RowsetId, TableId},
+    object_id::ObjectId,
     table::TableError,
     timestamp::Timestamp,
 };
@@ -66,6 +67,14 @@ pub enum ApplyError {
         table: TableId,
         /// The memtable.
         memtable: RowsetId,
+    },
+    /// A block names tombstones of an object that the checkpoint does not have.
+    #[error("the tombstones of object {object} of table {table} are in an object that there is not")]
+    NoTombstones {
+        /// The table.
+        table: TableId,
+        /// The object with the block.
+        object: ObjectId,
     },
     /// The rows do not fit the table.
     #[error("rows of table {table}")]

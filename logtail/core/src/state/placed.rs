@@ -9,10 +9,10 @@ use super::error::ApplyError;
 use crate::{
     block_meta::ObjectMeta,
     catalog::TableSchema,
-    ids::{RowId, RowsetId},
+    ids::{RowId, RowsetId, TableId},
     mutants::{self, Mutant},
-    record::{Flushed, Loaded, Section},
-    table::{DeletedRows, Memtable, Object, Table, TableError, Transfer, Version},
+    record::{BlockTombstones, Flushed, Loaded, Section, Tombstones},
+    table::{DeletedRows, Memtable, Object, Persisted, Table, TableError, Transfer, Version},
     timestamp::Timestamp,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Placed {
     flushes: VecDeque<PlacedFlush>,
     /// Memtables that were flushed, and are kept for the transactions that began before.
     retired: Vec<Retired>,
+    /// Objects as they were before deletes left memory, likewise.
+    retired_objects: BTreeMap<RowsetId, Vec<RetiredObject>>,
     /// What was written before this flush is in objects alone.
     forgotten: Timestamp,
     /// The last load into the table, if it has a key: its rows are in objects alone.
@@ -44,6 +46,8 @@ struct PlacedFlush {
     horizon: Timestamp,
     memtables: Vec<RowsetId>,
     objects: Vec<Arc<Object>>,
+    /// Objects of which deletes are in tombstones.
+    persisted: Vec<Arc<Object>>,
 }
 
 #[derive(Debug)]
@@ -53,6 +57,14 @@ struct Retired {
     memtable: Arc<Memtable>,
     /// Where its rows are now. What the log says is enough for a reader: only a writer has it.
     transfer: Option<Arc<Transfer>>,
+}
+
+/// An object with deletes that have left memory since.
+#[derive(Debug)]
+struct RetiredObject {
+    /// When the flush was published that took them.
+    at: Timestamp,
+    object: Arc<Object>,
 }
 
 impl Placed {
@@ -65,6 +77,7 @@ impl Placed {
             objects,
             flushes: VecDeque::new(),
             retired: Vec::new(),
+            retired_objects: BTreeMap::new(),
             forgotten: Timestamp::ZERO,
             loaded: Timestamp::ZERO,
             is_sealed: false,
@@ -93,6 +106,11 @@ impl Placed {
     pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
         let moved = |id: &RowsetId| self.flushes.iter().any(|flush| flush.memtables.contains(id));
         self.memtables.iter().filter(move |(id, _)| !moved(id)).map(|(_, memtable)| memtable)
+    }
+
+    /// The objects, the oldest first, as rows are deleted from them.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
     }
 
     /// The oldest snapshot since which it is known what was written.
@@ -139,14 +157,17 @@ impl Placed {
         }
     }
 
-    /// When a row was deleted, as far as is in memory; `None` where there is no such row at `snapshot`.
+    /// When a row was deleted, as far as is in memory, which has all deletes since a snapshot that is
+    /// [known](Self::known_since); `None` where there is no such row at `snapshot`.
     pub(crate) fn deleted(&self, row: RowId, snapshot: Timestamp) -> Option<Option<Timestamp>> {
         if let Some(memtable) = self.memtables.get(&row.rowset) {
             return memtable.get(row.row).filter(|found| found.is_live(snapshot)).map(|found| found.deleted);
         }
         let object = self.objects.get(&row.rowset)?;
         let block = object.meta().blocks.get(object.block_of(row.row)?)?;
+        let retired = self.retired_objects.get(&row.rowset).map_or_else(Default::default, Vec::as_slice);
         let deleted = object.deleted_at(row.row);
+        let deleted = deleted.or_else(|| retired.iter().find_map(|retired| retired.object.deleted_at(row.row)));
         (block.low_commit <= snapshot && deleted.is_none_or(|at| at > snapshot)).then_some(deleted)
     }
 
@@ -177,10 +198,22 @@ impl Placed {
         Ok(active)
     }
 
-    /// Puts back an object of a checkpoint.
-    pub(super) fn restore_object(&mut self, meta: ObjectMeta, flushed_at: Timestamp) {
-        let object = Arc::new(Object::new(Arc::new(meta), flushed_at, DeletedRows::default()));
-        self.table.publish(self.table.version().flushed(&[], &[Arc::clone(&object)]));
+    /// Puts back an object of a checkpoint, or its newer metadata.
+    pub(super) fn restore_object(&mut self, restored: Object) {
+        let version = self.table.version();
+        let (object, version) = match self.objects.get(&restored.rowset()) {
+            Some(older) => {
+                let object = Arc::new(older.replaced_by(restored));
+                let version = version.replaced(&[Arc::clone(&object)]);
+                (object, version)
+            }
+            None => {
+                let object = Arc::new(restored);
+                let version = version.flushed(&[], &[Arc::clone(&object)]);
+                (object, version)
+            }
+        };
+        self.table.publish(version);
         self.objects.insert(object.rowset(), object);
     }
 
@@ -242,8 +275,12 @@ impl Placed {
         if let Some((rowset, _)) = deletes.pop_first() {
             return Err(ApplyError::NoRow { table, row: RowId { rowset, row: 0 } });
         }
+        let persisted = match &flushed.tombstones {
+            Some(tombstones) => self.persist(tombstones, table, flushed.timestamp)?,
+            None => Vec::new(),
+        };
         let (horizon, memtables) = (flushed.horizon, flushed.memtables.clone());
-        self.flushes.push_back(PlacedFlush { horizon, memtables, objects });
+        self.flushes.push_back(PlacedFlush { horizon, memtables, objects, persisted });
         Ok(())
     }
 
@@ -253,16 +290,55 @@ impl Placed {
             |meta: &ObjectMeta| Arc::new(Object::new(Arc::new(meta.clone()), loaded.timestamp, DeletedRows::default()));
         let objects: Vec<_> = loaded.objects.iter().map(object).collect();
         self.objects.extend(objects.iter().map(|object| (object.rowset(), Arc::clone(object))));
-        self.flushes.push_back(PlacedFlush { horizon: Timestamp::ZERO, memtables: Vec::new(), objects });
+        self.flushes.push_back(PlacedFlush {
+            horizon: Timestamp::ZERO,
+            memtables: Vec::new(),
+            objects,
+            persisted: Vec::new(),
+        });
         if is_keyed {
             self.loaded = loaded.timestamp;
         }
     }
 
+    /// Deletes leave memory: rows are deleted from the objects without them from now on. Readers go on to read those
+    /// with them, which also transactions that began before need.
+    fn persist(
+        &mut self,
+        tombstones: &Tombstones,
+        table: TableId,
+        at: Timestamp,
+    ) -> Result<Vec<Arc<Object>>, ApplyError> {
+        let mut by_object: BTreeMap<RowsetId, Vec<Persisted>> = BTreeMap::new();
+        for (BlockTombstones { rowset, block, .. }, range) in tombstones.ranges() {
+            by_object.entry(rowset).or_default().push(Persisted { block: block as usize, range });
+        }
+        let object = Arc::new(tombstones.object.clone());
+        let mut persisted = Vec::with_capacity(by_object.len());
+        for (rowset, blocks) in by_object {
+            let missing = ApplyError::NoRow { table, row: RowId { rowset, row: 0 } };
+            let before = self.objects.get_mut(&rowset).ok_or_else(|| missing.clone())?;
+            let now = before.persisted(&object, tombstones.through, &blocks, at).map(Arc::new).ok_or(missing)?;
+            let before = std::mem::replace(before, Arc::clone(&now));
+            let retired = RetiredObject { at: Timestamp::MAX, object: before };
+            self.retired_objects.entry(rowset).or_default().push(retired);
+            persisted.push(now);
+        }
+        Ok(persisted)
+    }
+
     /// Publishes the oldest flush or load, which is of timestamp `at`. Returns the horizon.
     pub(super) fn publish(&mut self, at: Timestamp) -> Option<Timestamp> {
         let flush = self.flushes.pop_front()?;
-        self.table.publish(self.table.version().flushed(&flush.memtables, &flush.objects));
+        let version = self.table.version().flushed(&flush.memtables, &flush.objects);
+        self.table.publish(version.replaced(&flush.persisted));
+        for object in &flush.persisted {
+            let retired = self.retired_objects.get_mut(&object.rowset());
+            // Those of a flush that is placed behind this one are not published yet.
+            if let Some(retired) = retired.and_then(|all| all.iter_mut().find(|retired| retired.at == Timestamp::MAX)) {
+                retired.at = at;
+            }
+        }
         let mut known = 0;
         for retired in &mut self.retired {
             if flush.memtables.contains(&retired.memtable.id()) {
@@ -276,11 +352,18 @@ impl Placed {
         Some(flush.horizon)
     }
 
-    /// Lets go of memtables that were flushed before all snapshots from `oldest` on. Returns whether some are left.
+    /// Lets go of memtables and deletes that were flushed before all snapshots from `oldest` on. Returns whether some
+    /// are left.
     pub(super) fn forget(&mut self, oldest: Timestamp) -> bool {
         for retired in self.retired.extract_if(.., |retired| retired.at <= oldest) {
             self.forgotten = self.forgotten.max(retired.at);
         }
-        !self.retired.is_empty()
+        self.retired_objects.retain(|_, objects| {
+            for retired in objects.extract_if(.., |retired| retired.at <= oldest) {
+                self.forgotten = self.forgotten.max(retired.at);
+            }
+            !objects.is_empty()
+        });
+        !self.retired.is_empty() || !self.retired_objects.is_empty()
     }
 }

@@ -1,14 +1,19 @@
 //! Puts back the state of a checkpoint.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{applier::Applier, error::ApplyError};
 use crate::{
+    block_meta::{ObjectKind, ObjectMeta},
     catalog::{COLUMNS, DATABASES, Edit, TABLES},
     checkpoint::{Checkpoint, Item},
     ids::{RowId, TableId},
+    object_id::ObjectId,
     record::Section,
-    table::Memtable,
+    table::{Memtable, Object},
     timestamp::Timestamp,
 };
 
@@ -34,11 +39,17 @@ impl Applier {
             }
         }
         self.restore_catalogs()?;
+        let mut tombstones: BTreeMap<ObjectId, Arc<ObjectMeta>> = BTreeMap::new();
         for item in others {
             match item {
+                Item::Object(meta) if meta.kind == ObjectKind::Tombstones => {
+                    tombstones.insert(meta.id, Arc::new(*meta));
+                }
                 Item::Object(meta) => {
-                    let at = meta.blocks.iter().map(|block| block.created).max().unwrap_or_default();
-                    self.table_of(meta.table)?.restore_object(*meta, at);
+                    let (table, object) = (meta.table, meta.id);
+                    let object = Object::restored(Arc::new(*meta), checkpoint.timestamp, &tombstones)
+                        .ok_or(ApplyError::NoTombstones { table, object })?;
+                    self.table_of(table)?.restore_object(object);
                 }
                 Item::Memtable(table, oldest) => {
                     self.table_of(table)?.restore_memtable(oldest, checkpoint.timestamp);

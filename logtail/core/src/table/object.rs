@@ -1,17 +1,24 @@
 //! `Object`: the rows of a table that are in an object.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use parking_lot::RwLock;
 
 use super::deleted::DeletedRows;
 use crate::{
-    block_meta::{BlockMeta, ObjectMeta},
+    block_meta::{BlockMeta, ObjectMeta, TombstoneRange},
     ids::RowsetId,
+    mutants::{self, Mutant},
+    object_id::ObjectId,
     timestamp::Timestamp,
 };
 
-/// Rows of a table that are in an object, with those of their deletes that are in memory and in the log alone.
+/// Rows of a table that are in an object, with those of their deletes that are in memory and in the log alone. The
+/// others are in tombstone objects, which its blocks name.
 ///
 /// The rows never change, and each has its commit timestamp: a flushed object is read at timestamps before its flush as
 /// the memtables were. One thread at a time deletes; any number reads.
@@ -19,12 +26,88 @@ use crate::{
 pub struct Object {
     meta: Arc<ObjectMeta>,
     flushed_at: Timestamp,
+    /// When its metadata changed last.
+    changed_at: Timestamp,
     deleted: RwLock<DeletedRows>,
+    /// The tombstone objects that its blocks name.
+    tombstones: Vec<Arc<ObjectMeta>>,
+}
+
+/// A block of which tombstones are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Persisted {
+    /// Its number in its object.
+    pub(crate) block: usize,
+    /// Its tombstones: all that it has.
+    pub(crate) range: TombstoneRange,
 }
 
 impl Object {
     pub(crate) fn new(meta: Arc<ObjectMeta>, flushed_at: Timestamp, deleted: DeletedRows) -> Self {
-        Self { meta, flushed_at, deleted: RwLock::new(deleted) }
+        let deleted = RwLock::new(deleted);
+        Self { meta, flushed_at, changed_at: flushed_at, deleted, tombstones: Vec::new() }
+    }
+
+    /// An object of a checkpoint. `None` where a tombstone object that its blocks name is not among `tombstones`.
+    pub(crate) fn restored(
+        meta: Arc<ObjectMeta>,
+        at: Timestamp,
+        tombstones: &BTreeMap<ObjectId, Arc<ObjectMeta>>,
+    ) -> Option<Self> {
+        let named = meta.blocks.iter().filter_map(|block| block.tombstones).map(|range| range.object);
+        let named: BTreeSet<ObjectId> = named.collect();
+        let tombstones = named.iter().map(|id| tombstones.get(id).cloned()).collect::<Option<_>>()?;
+        Some(Self { tombstones, ..Self::new(meta, at, DeletedRows::default()) })
+    }
+
+    /// The object when tombstones of these blocks are in `tombstones`, with all deletes up to `through`, inclusive:
+    /// those leave memory. `None` where it has no such block.
+    pub(crate) fn persisted(
+        &self,
+        tombstones: &Arc<ObjectMeta>,
+        through: Timestamp,
+        blocks: &[Persisted],
+        at: Timestamp,
+    ) -> Option<Self> {
+        let mut meta = self.meta.as_ref().clone();
+        let mut deleted = self.deleted.read().clone();
+        for persisted in blocks {
+            let block = meta.blocks.get_mut(persisted.block)?;
+            (block.tombstones, block.truncation_point) = (Some(persisted.range), through);
+            deleted
+                .forget(block.row_range(), if mutants::is_on(Mutant::DeletesLost) { Timestamp::MAX } else { through });
+        }
+        let is_named =
+            |id: ObjectId| meta.blocks.iter().any(|block| block.tombstones.is_some_and(|range| range.object == id));
+        let mut objects: Vec<_> = self.tombstones.iter().filter(|object| is_named(object.id)).cloned().collect();
+        objects.push(Arc::clone(tombstones));
+        let deleted = RwLock::new(deleted);
+        Some(Self { meta: Arc::new(meta), flushed_at: self.flushed_at, changed_at: at, deleted, tombstones: objects })
+    }
+
+    /// The object with newer metadata of a checkpoint, which has the deletes up to its blocks' truncation points.
+    pub(crate) fn replaced_by(&self, newer: Self) -> Self {
+        let mut deleted = self.deleted.read().clone();
+        for block in &newer.meta.blocks {
+            deleted.forget(block.row_range(), block.truncation_point);
+        }
+        Self { deleted: RwLock::new(deleted), ..newer }
+    }
+
+    /// When its metadata changed last: its flush, or the last one of its tombstones.
+    pub(crate) fn changed_at(&self) -> Timestamp {
+        self.changed_at
+    }
+
+    /// The tombstone objects that its blocks name.
+    pub fn tombstones(&self) -> &[Arc<ObjectMeta>] {
+        &self.tombstones
+    }
+
+    /// The tombstones of a block that are in an object, and that object.
+    pub fn tombstones_of(&self, block: usize) -> Option<(&Arc<ObjectMeta>, TombstoneRange)> {
+        let range = self.meta.blocks.get(block)?.tombstones?;
+        Some((self.tombstones.iter().find(|object| object.id == range.object)?, range))
     }
 
     /// The timestamp of the flush that wrote it.
@@ -33,8 +116,19 @@ impl Object {
     }
 
     /// All deletes that are in memory.
-    pub(crate) fn deletes(&self) -> Vec<(u32, Timestamp)> {
-        self.deleted.read().iter().collect()
+    pub(crate) fn deletes(&self) -> DeletedRows {
+        self.deleted.read().clone()
+    }
+
+    /// The timestamp of the oldest delete that is in memory.
+    pub fn oldest_delete(&self) -> Option<Timestamp> {
+        self.deleted.read().oldest()
+    }
+
+    /// The memory that its deletes take, in bytes.
+    pub fn delete_bytes(&self) -> usize {
+        let deleted = self.deleted.read();
+        if deleted.is_empty() { 0 } else { deleted.allocated_bytes() }
     }
 
     /// What the log knows of it.

@@ -1,6 +1,6 @@
 //! `Version`: where the rows of a table are.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     memtable::{Found, Memtable},
@@ -48,6 +48,18 @@ impl Version {
         let mut next = self.clone();
         next.memtables.retain(|memtable| !memtables.contains(&memtable.id()));
         next.objects.extend(objects.iter().cloned());
+        next
+    }
+
+    /// With newer states of some of its objects.
+    pub(crate) fn replaced(&self, newer: &[Arc<Object>]) -> Self {
+        let newer: BTreeMap<RowsetId, &Arc<Object>> = newer.iter().map(|object| (object.rowset(), object)).collect();
+        let mut next = self.clone();
+        for object in &mut next.objects {
+            if let Some(newer) = newer.get(&object.rowset()) {
+                *object = Arc::clone(newer);
+            }
+        }
         next
     }
 

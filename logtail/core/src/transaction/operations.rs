@@ -147,6 +147,11 @@ impl Operations {
         found.into_iter().for_each(|(operation, row)| self.set_found(operation, row));
     }
 
+    /// The rows that are deleted by their ids: they must be there at the snapshot.
+    pub fn deleted_rows(&self) -> impl Iterator<Item = RowId> + '_ {
+        self.deleted.iter().copied()
+    }
+
     /// Says which row has the key of `operation` at the snapshot, if any has.
     pub fn set_found(&mut self, operation: u32, row: Option<RowId>) {
         if let Some(found) = self.found.get_mut(operation as usize) {

@@ -8,26 +8,29 @@ use super::{Writer, flush_error::FlushError};
 use crate::{
     block_meta::ObjectMeta,
     catalog::TableSchema,
-    flush::{EncodeJob, Encoded, SortJob},
+    flush::{EncodeJob, Encoded, SortJob, TombstoneJob},
     ids::{RowId, TableId},
     log::Log,
     mutants::{self, Mutant},
     object_id::ObjectId,
-    record::{Flushed, Intent},
+    record::{Flushed, Intent, Tombstones},
+    state::Placed,
     store::{Name, ObjectName, StoreError},
     table::{Memtable, Transfer},
     timestamp::Timestamp,
 };
 
-/// Moves the memtables of a table to objects. The steps, after each of which a crash may come:
+/// Moves the memtables of a table to objects, and deletes of rows that are in objects to a tombstone object. The steps,
+/// after each of which a crash may come:
 ///
 /// 1. The memtables take no more rows, and all of theirs become committed.
-/// 2. The rows are sorted and encoded: a [job](EncodeJob) for any thread.
+/// 2. The rows are sorted and encoded, and so are the deletes: a [job](EncodeJob) for any thread.
 /// 3. An *intent* that names the objects is committed: from here on a crash leaves objects that nobody refers to, and
 ///    the intent tells which.
 /// 4. The objects are put.
 /// 5. The record of the flush is committed: it has the objects' metadata, and the rows' deletes at their new places,
-///    those included that were committed since the first step. Readers that begin then read the objects.
+///    those included that were committed since the first step. Readers that begin then read the objects; the deletes of
+///    the rows leave memory with the next flush.
 ///
 /// Readers and commits go on all the time, and no delete undoes a flush: a transaction that deletes a row by its old
 /// place deletes it at the new one. A flush that fails or is dropped leaves the memtables as they are, and objects of
@@ -39,6 +42,9 @@ pub struct Flush {
     memtables: Vec<Arc<Memtable>>,
     /// The horizon that is asked for, and then the one by which rows were dropped.
     horizon: Timestamp,
+    /// Whether deletes of rows in objects are flushed.
+    deletes: bool,
+    /// The id of the tombstone object; those of rows have the next numbers.
     objects: ObjectId,
     phase: Phase,
 }
@@ -55,12 +61,19 @@ enum Phase {
     Putting {
         left: VecDeque<(Name, Bytes)>,
         running: usize,
-        metas: Vec<ObjectMeta>,
-        transfer: Arc<Transfer>,
+        written: Written,
     },
     /// The record of the flush has this index in the log.
     Recorded(u64, Flushed),
     Ended,
+}
+
+/// What the objects have.
+#[derive(Debug)]
+struct Written {
+    metas: Vec<ObjectMeta>,
+    transfer: Arc<Transfer>,
+    tombstones: Option<Tombstones>,
 }
 
 /// What a flush asks for.
@@ -88,9 +101,10 @@ impl Flush {
         schema: Arc<TableSchema>,
         memtables: Vec<Arc<Memtable>>,
         horizon: Timestamp,
+        deletes: bool,
         objects: ObjectId,
     ) -> Self {
-        Self { table, schema, memtables, horizon, objects, phase: Phase::Frozen }
+        Self { table, schema, memtables, horizon, deletes, objects, phase: Phase::Frozen }
     }
 
     /// The table.
@@ -114,13 +128,11 @@ impl Flush {
             Phase::Frozen => self.encode(writer),
             Phase::Encoded(encoded) => self.intend(writer, log, encoded),
             Phase::Intended(index, encoded) if writer.committed_index() >= index => Ok(self.put_objects(encoded)),
-            Phase::Putting { left, running: 0, metas, transfer } if left.is_empty() => {
-                self.record(writer, log, unix, metas, transfer)
-            }
-            Phase::Putting { mut left, running, metas, transfer } => {
+            Phase::Putting { left, running: 0, written } if left.is_empty() => self.record(writer, log, unix, written),
+            Phase::Putting { mut left, running, written } => {
                 let next = left.pop_front();
                 let running = running + usize::from(next.is_some());
-                self.phase = Phase::Putting { left, running, metas, transfer };
+                self.phase = Phase::Putting { left, running, written };
                 Ok(next.map_or(FlushStep::Wait, |(name, bytes)| FlushStep::Put { name, bytes }))
             }
             Phase::Recorded(index, flushed) if writer.committed_index() >= index => {
@@ -157,10 +169,16 @@ impl Flush {
             self.phase = Phase::Frozen;
             return Ok(FlushStep::Wait);
         }
-        self.horizon = writer.state().raise_horizon(self.horizon);
+        let wanted = if self.memtables.is_empty() { Timestamp::ZERO } else { self.horizon };
+        self.horizon = writer.state().raise_horizon(wanted);
         let sort = SortJob::new(Arc::clone(&self.schema), &self.memtables, self.horizon)?;
+        let placed = writer.applier.table(self.table).filter(|_| self.deletes);
+        let through = writer.state().watermark();
+        let job = |placed: &Placed| TombstoneJob::new(self.objects, placed.objects().cloned(), through);
+        let tombstones = placed.and_then(job);
         self.phase = Phase::Encoding;
-        Ok(FlushStep::Encode(EncodeJob { table: self.table, first: self.objects, sort }))
+        let first = ObjectId { nonce: self.objects.nonce, number: self.objects.number.saturating_add(1) };
+        Ok(FlushStep::Encode(EncodeJob { table: self.table, first, sort, tombstones }))
     }
 
     fn intend<L: Log>(
@@ -169,7 +187,8 @@ impl Flush {
         log: &L,
         encoded: Encoded,
     ) -> Result<FlushStep, FlushError<L::Error>> {
-        let objects = encoded.objects.iter().map(|(meta, _)| meta.id).collect();
+        let tombstones = encoded.tombstones.iter().map(|(tombstones, _)| tombstones.object.id);
+        let objects = encoded.objects.iter().map(|(meta, _)| meta.id).chain(tombstones).collect();
         match writer.propose_intent(log, &Intent { table: self.table, objects }) {
             Ok(index) => {
                 self.phase = Phase::Intended(index, encoded);
@@ -184,11 +203,20 @@ impl Flush {
 
     fn put_objects(&mut self, encoded: Encoded) -> FlushStep {
         let name = |meta: &ObjectMeta| ObjectName { table: self.table, id: meta.id }.name();
-        let mut left: VecDeque<_> = encoded.objects.iter().map(|(meta, bytes)| (name(meta), bytes.clone())).collect();
-        let metas = encoded.objects.into_iter().map(|(meta, _)| meta).collect();
+        let mut left = VecDeque::with_capacity(encoded.objects.len() + 1);
+        let mut metas = Vec::with_capacity(encoded.objects.len());
+        for (meta, bytes) in encoded.objects {
+            left.push_back((name(&meta), bytes));
+            metas.push(meta);
+        }
+        let tombstones = encoded.tombstones.map(|(tombstones, bytes)| {
+            left.push_back((name(&tombstones.object), bytes));
+            tombstones
+        });
+        let written = Written { metas, transfer: Arc::new(encoded.transfer), tombstones };
         let next = left.pop_front();
         let running = usize::from(next.is_some());
-        self.phase = Phase::Putting { left, running, metas, transfer: Arc::new(encoded.transfer) };
+        self.phase = Phase::Putting { left, running, written };
         next.map_or(FlushStep::Wait, |(name, bytes)| FlushStep::Put { name, bytes })
     }
 
@@ -198,9 +226,9 @@ impl Flush {
         writer: &mut Writer,
         log: &L,
         unix: Duration,
-        metas: Vec<ObjectMeta>,
-        transfer: Arc<Transfer>,
+        written: Written,
     ) -> Result<FlushStep, FlushError<L::Error>> {
+        let Written { metas, transfer, tombstones } = written;
         let mut deletes = Vec::new();
         for memtable in &self.memtables {
             for (row, deleted) in memtable.deletes().iter() {
@@ -217,6 +245,7 @@ impl Flush {
             memtables: self.memtables.iter().map(|memtable| memtable.id()).collect(),
             objects: metas,
             deletes,
+            tombstones,
         };
         match writer.propose_flushed(log, &mut flushed, &transfer, unix) {
             Ok(index) => {
@@ -225,7 +254,8 @@ impl Flush {
             }
             Err(error) => {
                 let (left, running) = (VecDeque::new(), 0);
-                self.phase = Phase::Putting { left, running, metas: flushed.objects, transfer };
+                let written = Written { metas: flushed.objects, transfer, tombstones: flushed.tombstones };
+                self.phase = Phase::Putting { left, running, written };
                 Err(error)
             }
         }

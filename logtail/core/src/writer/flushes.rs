@@ -4,35 +4,46 @@ use std::{sync::Arc, time::Duration};
 
 use super::{PendingRecord, Stopped, Writer, flush::Flush, flush_error::FlushError};
 use crate::{
+    flush::FlushParts,
     ids::TableId,
     log::{Log, Refusal},
     record::{self, Flushed, Intent},
-    table::{Memtable, Transfer},
+    table::{Memtable, Object, Transfer},
     timestamp::Timestamp,
 };
 
-/// The numbers that a flush takes for its objects.
-pub(super) const OBJECTS_MAX: u64 = 1 << 16;
+/// The numbers that a flush takes for its objects, one of them for tombstones.
+pub(super) const OBJECTS_MAX: u64 = (1 << 16) + 1;
 
 impl Writer {
-    /// Begins a flush of a table: its memtables take no more rows. `None` where it has none, or is being flushed. Of
-    /// memtables of several schemas, those of the oldest are flushed.
+    /// Begins a flush of `parts` of a table: its memtables take no more rows, if rows are flushed. `None` where it has
+    /// nothing of them that is committed, or is being flushed. Of memtables of several schemas, those of the oldest are
+    /// flushed.
     ///
     /// Once the rows are encoded, readers cannot ask for timestamps below `horizon` any more, or below the oldest
     /// snapshot that is open then.
-    pub fn begin_flush(&mut self, table: TableId, horizon: Timestamp) -> Option<Flush> {
+    pub fn begin_flush(&mut self, table: TableId, parts: FlushParts, horizon: Timestamp) -> Option<Flush> {
         if self.stopped.is_some() || self.flushing.contains(&table) {
             return None;
         }
         let placed = self.applier.table(table)?;
-        let oldest: Arc<Memtable> = placed.memtables().next().cloned()?;
-        let schema = Arc::clone(oldest.schema());
+        let oldest: Option<&Arc<Memtable>> = placed.memtables().next().filter(|_| parts.rows);
+        let watermark = self.state().watermark();
+        let is_dirty = |object: &Arc<Object>| object.oldest_delete().is_some_and(|oldest| oldest <= watermark);
+        let deletes = parts.deletes && placed.objects().any(is_dirty);
+        let schema = match oldest {
+            Some(oldest) => Arc::clone(oldest.schema()),
+            // Of a table that was dropped, deletes may stay.
+            None => Arc::clone(self.applier.catalog().table(table).filter(|_| deletes)?),
+        };
         let same = |memtable: &&Arc<Memtable>| memtable.schema().version() == schema.version();
-        let memtables: Vec<_> = placed.memtables().take_while(same).cloned().collect();
-        self.applier.freeze(table);
+        let memtables = placed.memtables().take_while(same).filter(|_| parts.rows).cloned().collect();
+        if parts.rows {
+            self.applier.freeze(table);
+        }
         self.flushing.insert(table);
         let objects = self.take_objects();
-        Some(Flush::new(table, schema, memtables, horizon, objects))
+        Some(Flush::new(table, schema, memtables, horizon, deletes, objects))
     }
 
     /// A flush is done, or failed: the table may be flushed again.
@@ -74,7 +85,7 @@ impl Writer {
         }
         let (index, _) = log.propose(&record)?;
         self.proposed(index, PendingRecord::Commit(flushed.timestamp));
-        flushed.objects.iter().for_each(|object| _ = self.intended.remove(&object.id));
+        flushed.object_ids().for_each(|id| _ = self.intended.remove(&id));
         if let Some(placed) = self.applier.table_mut(flushed.table) {
             placed.retire(transfer);
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use logboom_logtail_core::{
     TableId, Timestamp,
+    flush::FlushParts,
     log::{LogEvent, ManualLog},
     transaction::{OperationError, Workspace},
     writer::{CheckpointKind, Checkpointing, CommitError, Flush, FlushError, Outcome},
@@ -100,6 +101,8 @@ struct History {
     committed: u64,
     flush: Option<Flush>,
     flushed: usize,
+    /// Flushes behind which there were tombstones.
+    persisted: usize,
     checkpoint: Option<Checkpointing>,
     checkpoints: usize,
 }
@@ -121,6 +124,7 @@ impl History {
             committed: created,
             flush: None,
             flushed: 0,
+            persisted: 0,
             checkpoint: None,
             checkpoints: 0,
         }
@@ -198,12 +202,14 @@ impl History {
     fn flush(&mut self) {
         let Some(flush) = &mut self.flush else {
             let horizon = self.rng.choice(&self.model.seen).copied().unwrap_or_default();
-            self.flush = self.tail.begin_flush(self.table, horizon);
+            let parts = self.rng.choice([FlushParts::ALL, FlushParts::ROWS, FlushParts::DELETES]);
+            self.flush = self.tail.begin_flush(self.table, parts.unwrap_or(FlushParts::ALL), horizon);
             return;
         };
         match self.tail.step_flush(flush, self.rng.usize(1..20)) {
             Ok(true) => {
                 self.flushed += 1;
+                self.persisted += usize::from(self.tail.deletes(self.table).1 > 0);
                 self.flush = self.flush.take().and_then(|flush| {
                     self.tail.writer.end_flush(flush);
                     None
@@ -289,26 +295,26 @@ impl History {
     }
 }
 
-/// Returns how many flushes and checkpoints ended.
-fn run(seed: u64) -> [usize; 2] {
+/// Returns how many flushes ended, of how many there were tombstones, and how many checkpoints ended.
+fn run(seed: u64) -> [usize; 3] {
     let mut history = History::new(seed);
     (0..250).for_each(|_| history.step());
     history.tail.settle();
     history.committed = history.tail.log.last();
     history.saw_watermark();
     history.check();
-    [history.flushed, history.checkpoints]
+    [history.flushed, history.persisted, history.checkpoints]
 }
 
 #[test]
 fn scans_at_every_timestamp_show_what_a_map_of_versions_has() {
     let seeds = std::env::var("LOGBOOM_SEED").ok().and_then(|seed| seed.parse().ok());
     match seeds {
-        Some(seed) => println!("{:?} flushes and checkpoints", run(seed)),
+        Some(seed) => println!("{:?} flushes, with tombstones, and checkpoints", run(seed)),
         None => {
-            let add = |[a, b]: [usize; 2], [c, d]: [usize; 2]| [a + c, b + d];
-            let [flushes, checkpoints] = (0..400).map(run).fold([0, 0], add);
-            assert!(flushes > 300 && checkpoints > 300, "only {flushes} flushes, {checkpoints} checkpoints");
+            let add = |sum: [usize; 3], next: [usize; 3]| std::array::from_fn(|at| sum[at] + next[at]);
+            let ended = (0..400).map(run).fold([0; 3], add);
+            assert!(ended.iter().all(|count| *count > 200), "{ended:?} flushes, with tombstones, checkpoints");
         }
     }
 }

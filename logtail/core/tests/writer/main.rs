@@ -3,3 +3,4 @@
 mod history;
 mod promises;
 mod tail;
+mod tombstones;

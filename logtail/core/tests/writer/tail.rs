@@ -12,18 +12,18 @@ use bumpalo::Bump;
 use bytes::Bytes;
 use logboom_logtail_core::{
     ObjectId, RowId, RowsetId, TableId, Timestamp,
-    block_meta::{BlockMeta, ObjectKind, ObjectMeta},
+    block_meta::{BlockMeta, ObjectKind, ObjectMeta, TombstoneRange},
     catalog::{Change, NewColumn, NewTable},
     checkpoint::Item,
-    flush::{EncodeJob, Encoded, SortedBatch},
+    flush::{EncodeJob, Encoded, FlushParts, SortedBatch, TombstoneJob},
     key::KeyEncoder,
     log::{LogEvent, ManualLog, Refused},
-    record::Record,
+    record::{Record, Tombstones},
     recovery::{Recovery, RecoveryError},
     scan::{Filter, MemoryScan, Projection, ScanPlan},
     state::Stale,
     store::ObjectName,
-    table::Version,
+    table::{self, Version},
     transaction::Workspace,
     writer::{
         CheckpointKind, CheckpointStep, Checkpointing, CommitError, Flush, FlushError, FlushStep, Outcome, Writer,
@@ -49,6 +49,8 @@ pub(crate) type Store = BTreeMap<u64, Object>;
 pub(crate) enum Object {
     /// Rows in their order, with their commits.
     Rows(Vec<(Row, Timestamp)>),
+    /// Positions in other objects with the timestamps of their deletes, by object and in order.
+    Tombstones(Vec<(u64, u32, Timestamp)>),
     /// Items of a checkpoint.
     Items(Vec<Item>),
 }
@@ -57,14 +59,21 @@ impl Object {
     fn rows(&self) -> &[(Row, Timestamp)] {
         match self {
             Self::Rows(rows) => rows,
-            Self::Items(_) => panic!("a checkpoint has no rows"),
+            other => panic!("{other:?} has no rows"),
         }
     }
 
     fn items(&self) -> Vec<Item> {
         match self {
             Self::Items(items) => items.clone(),
-            Self::Rows(_) => panic!("rows are no checkpoint"),
+            other => panic!("{other:?} is no checkpoint"),
+        }
+    }
+
+    fn tombstones(&self, range: TombstoneRange) -> &[(u64, u32, Timestamp)] {
+        match self {
+            Self::Tombstones(all) => &all[range.first as usize..(range.first + range.count) as usize],
+            other => panic!("{other:?} has no tombstones"),
         }
     }
 }
@@ -179,15 +188,34 @@ impl Tail {
                 let deleted = object.deleted(*at..at + 1, timestamp) == [*at];
                 let is_dirty = object.block_of(*at).is_some_and(|block| dirty.contains(&block));
                 assert!(is_dirty || !deleted, "the block of a deleted row is dirty");
-                *committed <= timestamp && !deleted
+                let persisted = self.persisted_delete(object, *at).is_some_and(|at| at <= timestamp);
+                assert!(!(persisted && deleted), "a row is deleted once");
+                *committed <= timestamp && !deleted && !persisted
             });
             visible.map(|(at, (row, _))| (RowId { rowset: object.rowset(), row: at }, row.clone()))
         })
     }
 
+    /// When a row was deleted, where its tombstone says so.
+    fn persisted_delete(&self, object: &table::Object, row: u32) -> Option<Timestamp> {
+        let (tombstones, range) = object.tombstones_of(object.block_of(row)?)?;
+        let all = self.store[&tombstones.id.number].tombstones(range);
+        assert!(all.iter().all(|(number, ..)| *number == object.rowset().0), "the range is another object's");
+        all.iter().find(|(_, at, _)| *at == row).map(|(.., deleted)| *deleted)
+    }
+
+    /// How many deletes of a table's rows in objects are in memory, and how many in tombstones.
+    pub(crate) fn deletes(&self, table: TableId) -> (usize, usize) {
+        let version = self.writer.state().table(table).expect("there is such a table").version();
+        let in_memory = |object: &Arc<table::Object>| object.deleted(0..object.meta().rows(), Timestamp::MAX).len();
+        let blocks = version.objects().iter().flat_map(|object| &object.meta().blocks);
+        let persisted = blocks.filter_map(|block| block.tombstones).map(|range| range.count as usize).sum();
+        (version.objects().iter().map(in_memory).sum(), persisted)
+    }
+
     /// Begins a flush of a table.
-    pub(crate) fn begin_flush(&mut self, table: TableId, horizon: Timestamp) -> Option<Flush> {
-        self.writer.begin_flush(table, horizon)
+    pub(crate) fn begin_flush(&mut self, table: TableId, parts: FlushParts, horizon: Timestamp) -> Option<Flush> {
+        self.writer.begin_flush(table, parts, horizon)
     }
 
     /// A step of a flush, with what it asks for; an object takes `object_rows` rows. Returns whether it is done.
@@ -195,18 +223,65 @@ impl Tail {
         self.raise_bound();
         match flush.step(&mut self.writer, &self.log, self.unix)? {
             FlushStep::Wait => {}
-            FlushStep::Encode(job) => flush.encoded(encode(job, object_rows)),
+            FlushStep::Encode(job) => flush.encoded(self.encode(job, object_rows)),
             FlushStep::Put { name, bytes } => {
                 let object: ObjectName = name.as_str().parse().expect("a flush puts objects");
-                assert!(
-                    self.store.insert(object.id.number, Object::Rows(decode(&bytes))).is_none(),
-                    "{name} is written twice"
-                );
+                assert!(self.store.insert(object.id.number, decode(&bytes)).is_none(), "{name} is written twice");
                 flush.put_done(Ok(())).expect("it was put");
             }
             FlushStep::Done(_) => return Ok(true),
         }
         Ok(false)
+    }
+
+    /// Objects of a flush, as text.
+    fn encode(&self, job: EncodeJob, object_rows: usize) -> Encoded {
+        let (table, version, first) = (job.table, job.sort.schema().version(), job.first);
+        let keyed = job.sort.schema().key_columns().is_some();
+        let mut rows = Vec::new();
+        let mut transfer = job
+            .sort
+            .run(|batch: SortedBatch| {
+                let commits = batch.commits.as_ref().expect("rows of a flush have them");
+                let commits = commits.values().iter().map(|ts| Timestamp::from_i64(*ts).expect("it is a timestamp"));
+                rows.extend(rows_of(&batch.rows).into_iter().zip(commits));
+                Ok::<_, ArrowError>(())
+            })
+            .expect("rows are sorted");
+        if keyed {
+            assert!(rows.is_sorted_by_key(|(row, committed)| (row.0, *committed)), "{rows:?}");
+        }
+        let mut objects = Vec::new();
+        for (number, rows) in (first.number..).zip(rows.chunks(object_rows)) {
+            let id = ObjectId { nonce: first.nonce, number };
+            let position = objects.iter().map(|(meta, _): &(ObjectMeta, _)| meta.rows()).sum();
+            transfer.begin_object(RowsetId(number), position);
+            objects.push((meta(id, table, version, rows), lines(rows)));
+        }
+        let tombstones = job.tombstones.and_then(|job| self.encode_tombstones(job, table));
+        Encoded { objects, transfer, tombstones }
+    }
+
+    fn encode_tombstones(&self, job: TombstoneJob, table: TableId) -> Option<(Tombstones, Bytes)> {
+        let (id, mut all) = (job.id, Vec::new());
+        let read = |object: &Arc<ObjectMeta>, range| {
+            let tombstones = self.store[&object.id.number].tombstones(range);
+            Ok(tombstones.iter().map(|(_, row, deleted)| (*row, *deleted)).collect())
+        };
+        let write = |object: ObjectId, deletes: &[(u32, Timestamp)]| {
+            all.extend(deletes.iter().map(|(row, deleted)| (object.number, *row, *deleted)));
+            Ok::<_, ()>(())
+        };
+        let collected = job.run(read, write).expect("nothing fails here");
+        if collected.is_empty() {
+            return None;
+        }
+        let rows: Vec<_> = all.iter().map(|(.., deleted)| (row(0, 0), *deleted)).collect();
+        let mut meta = meta(id, table, 0, &rows);
+        meta.kind = ObjectKind::Tombstones;
+        let line = |(object, row, at): &(u64, u32, Timestamp)| format!("{object} {row} {}\n", at.to_i64());
+        let lines: String = all.iter().map(line).collect();
+        Some((collected.tombstones(meta), lines.into()))
     }
 
     /// A step of a checkpoint, with what it asks for. Returns whether it is done.
@@ -242,7 +317,11 @@ impl Tail {
 
     /// Flushes a table to its end.
     pub(crate) fn flush(&mut self, table: TableId, horizon: Timestamp) {
-        let Some(mut flush) = self.begin_flush(table, horizon) else { return };
+        self.flush_parts(table, FlushParts::ALL, horizon);
+    }
+
+    pub(crate) fn flush_parts(&mut self, table: TableId, parts: FlushParts, horizon: Timestamp) {
+        let Some(mut flush) = self.begin_flush(table, parts, horizon) else { return };
         while !self.step_flush(&mut flush, 1 << 20).expect("the flush goes on") {
             self.settle();
         }
@@ -360,33 +439,6 @@ fn encoded(id: i64) -> Vec<u8> {
     encoder.encode(&keys(&[id])).expect("it is a key").get(0).expect("it is one").to_vec()
 }
 
-/// Objects of a flush, as text.
-fn encode(job: EncodeJob, object_rows: usize) -> Encoded {
-    let (table, version, first) = (job.table, job.sort.schema().version(), job.first);
-    let keyed = job.sort.schema().key_columns().is_some();
-    let mut rows = Vec::new();
-    let mut transfer = job
-        .sort
-        .run(|batch: SortedBatch| {
-            let commits = batch.commits.as_ref().expect("rows of a flush have them");
-            let commits = commits.values().iter().map(|ts| Timestamp::from_i64(*ts).expect("it is a timestamp"));
-            rows.extend(rows_of(&batch.rows).into_iter().zip(commits));
-            Ok::<_, ArrowError>(())
-        })
-        .expect("rows are sorted");
-    if keyed {
-        assert!(rows.is_sorted_by_key(|(row, committed)| (row.0, *committed)), "{rows:?}");
-    }
-    let mut objects = Vec::new();
-    for (number, rows) in (first.number..).zip(rows.chunks(object_rows)) {
-        let id = ObjectId { nonce: first.nonce, number };
-        let position = objects.iter().map(|(meta, _): &(ObjectMeta, _)| meta.rows()).sum();
-        transfer.begin_object(RowsetId(number), position);
-        objects.push((meta(id, table, version, rows), lines(rows)));
-    }
-    Encoded { objects, transfer }
-}
-
 /// Rows as lines.
 fn lines(rows: &[(Row, Timestamp)]) -> Bytes {
     let line =
@@ -394,17 +446,22 @@ fn lines(rows: &[(Row, Timestamp)]) -> Bytes {
     rows.iter().map(line).collect::<String>().into()
 }
 
-/// The rows of an object's bytes.
-fn decode(bytes: &[u8]) -> Vec<(Row, Timestamp)> {
+/// What an object's bytes are: rows have four fields, tombstones three.
+fn decode(bytes: &[u8]) -> Object {
     let text = std::str::from_utf8(bytes).expect("objects are text");
-    let row = |line: &str| {
-        let mut fields = line.split(' ');
-        let mut number = || fields.next()?.parse::<i64>().ok();
-        let (id, v, at) = (number()?, number()?, Timestamp::from_i64(number()?)?);
-        let s = fields.next()?;
-        Some(((id, v, (s != "-").then(|| s.to_owned())), at))
-    };
-    text.lines().map(|line| row(line).expect("a line is a row")).collect()
+    let number = |field: &str| field.parse::<i64>().expect("it is a number");
+    let timestamp = |field: &str| Timestamp::from_i64(number(field)).expect("it is a timestamp");
+    let (mut rows, mut tombstones) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            [id, v, at, s] => rows.push(((number(id), number(v), (s != "-").then(|| s.to_owned())), timestamp(at))),
+            [object, row, at] => {
+                tombstones.push((object.parse().expect("a number"), row.parse().expect("a number"), timestamp(at)));
+            }
+            _ => panic!("{line} is no line of an object"),
+        }
+    }
+    if tombstones.is_empty() { Object::Rows(rows) } else { Object::Tombstones(tombstones) }
 }
 
 fn encode_items(items: &[Item]) -> Bytes {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logboom_logtail::{CheckpointKind, Error, FlushProgress, TableId};
+use logboom_logtail::{CheckpointKind, Error, FlushParts, FlushProgress, TableId};
 use logboom_sim::Failure;
 use logboom_wal::marks;
 
@@ -18,8 +18,9 @@ impl History {
         if life.flushes.len() < FLUSHES_MAX && self.choices.percent(40) {
             let tables: Vec<u64> = self.model.tables().into_iter().collect();
             let Some(table) = tables.get(self.choices.size(tables.len())) else { return Ok(()) };
-            let begun = life.tail.begin_flush(TableId(*table));
-            self.steps.push(format!("flush of table {table}: {}", begun.is_some()));
+            let parts = self.choices.pick(&[FlushParts::ALL, FlushParts::ROWS, FlushParts::DELETES]);
+            let begun = life.tail.begin_flush(TableId(*table), parts);
+            self.steps.push(format!("flush of table {table}, {parts:?}: {}", begun.is_some()));
             life.flushes.extend(begun);
         }
         if life.flushes.is_empty() {

@@ -1,0 +1,129 @@
+//! Deletes of rows that are in objects: they leave memory, and what they hide stays hidden.
+
+use logboom_logtail_core::{
+    TableId, Timestamp,
+    flush::FlushParts,
+    writer::{CheckpointKind, CommitError},
+};
+
+use crate::tail::{NOON, Tail, batch, keys, row};
+
+/// A table of these rows, all in objects.
+fn flushed(ids: std::ops::Range<i64>) -> (Tail, TableId) {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&ids.map(|id| row(id, id)).collect::<Vec<_>>())).expect("they fit");
+    tail.commit(workspace).expect("nobody else writes");
+    tail.flush(table, Timestamp::ZERO);
+    (tail, table)
+}
+
+fn delete(tail: &mut Tail, table: TableId, ids: &[i64]) -> Timestamp {
+    let mut workspace = tail.begin();
+    workspace.delete(table, &keys(ids)).expect("they are keys");
+    tail.commit(workspace).expect("nobody else writes")
+}
+
+/// A delete that is committed at any step of a flush of deletes is seen, stays in memory, and leaves it with the next.
+#[test]
+fn deletes_leave_memory_up_to_the_begin_of_their_flush() {
+    for step in 0..7 {
+        let (mut tail, table) = flushed(0..12);
+        delete(&mut tail, table, &[1, 7]);
+        let before = tail.now();
+        assert_eq!(tail.deletes(table), (2, 0));
+        let mut flush = tail.begin_flush(table, FlushParts::DELETES, Timestamp::ZERO).unwrap();
+        let mut done = false;
+        for _ in 0..step {
+            done = done || tail.step_flush(&mut flush, 100).unwrap();
+            tail.settle();
+        }
+        delete(&mut tail, table, &[2, 11]);
+        while !done {
+            done = tail.step_flush(&mut flush, 100).unwrap();
+            tail.settle();
+        }
+        tail.writer.end_flush(flush);
+        // Before the first step the flush has not looked yet: it takes them all.
+        assert_eq!(tail.deletes(table), if step == 0 { (0, 4) } else { (2, 2) }, "at step {step}");
+        let left: Vec<_> = [0, 3, 4, 5, 6, 8, 9, 10].map(|id| row(id, id)).into();
+        assert_eq!(tail.rows(table, tail.now()), left, "at step {step}");
+        assert_eq!(tail.rows(table, before).len(), 10);
+        tail.flush(table, Timestamp::ZERO);
+        assert_eq!(tail.deletes(table), (0, 4));
+        assert_eq!(tail.rows(table, tail.now()), left);
+        let tail = tail.reopen(NOON);
+        assert_eq!(tail.deletes(table), (0, 4));
+        assert_eq!(tail.rows(table, tail.now()), left);
+        assert_eq!(tail.rows(table, before).len(), 10);
+    }
+}
+
+/// What a transaction deletes is compared with deletes since its snapshot, those included that have left memory.
+#[test]
+fn a_delete_that_has_left_memory_is_a_conflict_all_the_same() {
+    let (mut tail, table) = flushed(0..6);
+    let old = tail.now();
+    let mut early = tail.begin();
+    early.delete(table, &keys(&[3])).unwrap();
+    tail.find_keys(&mut early);
+    let at = delete(&mut tail, table, &[3]);
+    tail.flush(table, Timestamp::ZERO);
+    assert_eq!(tail.deletes(table), (0, 1));
+    assert!(matches!(tail.commit(early), Err(CommitError::Conflict { at: found, .. }) if found == at));
+    // With it goes the last one that may know of the delete.
+    delete(&mut tail, table, &[5]);
+    tail.flush(table, Timestamp::ZERO);
+    let mut late = tail.begin_at(old).unwrap();
+    late.delete(table, &keys(&[3])).unwrap();
+    assert!(matches!(tail.commit(late), Err(CommitError::SnapshotTooOld { .. })));
+}
+
+#[test]
+fn a_row_has_one_tombstone_however_often_its_key_is_written() {
+    let (mut tail, table) = flushed(0..3);
+    let mut parts = [FlushParts::ALL, FlushParts::DELETES, FlushParts::ROWS].into_iter().cycle();
+    for v in 0..100 {
+        delete(&mut tail, table, &[1]);
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&[row(1, v)])).unwrap();
+        tail.commit(workspace).unwrap();
+        if v % 3 == 0 {
+            tail.flush_parts(table, parts.next().unwrap(), tail.now());
+        }
+        assert_eq!(tail.rows(table, tail.now()), [row(0, 0), row(1, v), row(2, 2)]);
+    }
+    tail.flush(table, tail.now());
+    tail.flush(table, tail.now());
+    let rows: usize = tail.places(table, Timestamp::MAX).len();
+    let (in_memory, persisted) = tail.deletes(table);
+    let version = tail.writer.state().table(table).unwrap().version();
+    let all: u32 = version.objects().iter().map(|object| object.meta().rows()).sum();
+    assert_eq!((rows, in_memory), (3, 0));
+    assert_eq!(all as usize - persisted, 3, "a tombstone for each row that is not there");
+}
+
+/// A restart takes deletes from a checkpoint, of which a later one has the tombstones.
+#[test]
+fn checkpoints_have_the_deletes_of_their_time_once() {
+    let (mut tail, table) = flushed(0..20);
+    delete(&mut tail, table, &[1, 2, 15]);
+    tail.checkpoint(CheckpointKind::Global);
+    tail.flush(table, Timestamp::ZERO);
+    delete(&mut tail, table, &[3, 16]);
+    let expected = tail.rows(table, tail.now());
+    tail.checkpoint(CheckpointKind::Incremental);
+    let mut tail = tail.reopen(NOON);
+    assert_eq!((tail.deletes(table), tail.rows(table, tail.now())), ((2, 3), expected));
+    tail.flush(table, Timestamp::ZERO);
+    delete(&mut tail, table, &[17]);
+    let expected = tail.rows(table, tail.now());
+    for kind in [CheckpointKind::Incremental, CheckpointKind::Global] {
+        tail = tail.reopen(NOON);
+        assert_eq!((tail.deletes(table), tail.rows(table, tail.now())), ((1, 5), expected.clone()));
+        tail.checkpoint(kind);
+    }
+    let tail = tail.reopen(NOON);
+    assert_eq!((tail.deletes(table), tail.rows(table, tail.now())), ((1, 5), expected));
+}

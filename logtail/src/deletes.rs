@@ -1,0 +1,129 @@
+//! Which rows of objects are deleted: deletes in memory, and tombstones from the cache or the store.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+use logboom_logtail_blocks::{Scan, Step, Tombstone};
+use logboom_logtail_core::{
+    ObjectId, Timestamp,
+    block_meta::{ObjectMeta, TombstoneRange},
+    mutants::{self, Mutant},
+    table::Object,
+};
+
+use crate::{
+    error::{Error, Result},
+    store::Store,
+    tombstone_block::{TombstoneBlock, blocks_of, slices},
+};
+
+/// The tombstones that blocks of an object have, read.
+#[derive(Debug)]
+pub(crate) struct Deletes<'o> {
+    object: &'o Object,
+    /// The blocks with deletes in memory.
+    dirty: Vec<usize>,
+    /// By tombstone object, from its block with the lowest number that is needed, without gaps.
+    tombstones: BTreeMap<ObjectId, Vec<Arc<TombstoneBlock>>>,
+}
+
+impl Store {
+    /// Which rows of these blocks of an object are deleted.
+    ///
+    /// # Errors
+    /// [`Error::Store`] and [`Error::Object`] of a tombstone object.
+    pub(crate) fn deletes<'o>(&self, object: &'o Object, blocks: impl Iterator<Item = usize>) -> Result<Deletes<'o>> {
+        let mut needed: BTreeMap<ObjectId, (&Arc<ObjectMeta>, Range<usize>)> = BTreeMap::new();
+        for block in blocks.filter(|_| !mutants::is_on(Mutant::TombstonesUnread)) {
+            let Some((tombstones, range)) = object.tombstones_of(block) else { continue };
+            let own = blocks_of(tombstones, range);
+            let (_, all) = needed.entry(tombstones.id).or_insert((tombstones, own.clone()));
+            *all = all.start.min(own.start)..all.end.max(own.end);
+        }
+        let read = |(id, (meta, blocks))| Ok((id, self.tombstone_blocks(meta, blocks)?));
+        let tombstones = needed.into_iter().map(read).collect::<Result<_>>()?;
+        Ok(Deletes { object, dirty: object.dirty_blocks(), tombstones })
+    }
+
+    /// When a row of an object was deleted, if it was.
+    ///
+    /// # Errors
+    /// As [`Store::deletes`].
+    pub(crate) fn deleted_at(&self, object: &Object, row: u32) -> Result<Option<Timestamp>> {
+        let block = object.block_of(row).filter(|block| object.tombstones_of(*block).is_some());
+        let Some(block) = block.filter(|_| object.deleted_at(row).is_none()) else { return Ok(object.deleted_at(row)) };
+        let deletes = self.deletes(object, std::iter::once(block))?;
+        Ok(deletes.tombstones_of(block).find(|(at, _)| *at == row).map(|(_, deleted)| deleted))
+    }
+
+    /// Whether a row of an object is deleted at `timestamp`.
+    ///
+    /// # Errors
+    /// As [`Store::deletes`].
+    pub(crate) fn is_deleted(&self, object: &Object, row: u32, timestamp: Timestamp) -> Result<bool> {
+        Ok(self.deleted_at(object, row)?.is_some_and(|deleted| deleted <= timestamp))
+    }
+
+    /// The tombstones of a block, in the order of their rows.
+    ///
+    /// # Errors
+    /// As [`Store::deletes`].
+    pub(crate) fn tombstones(&self, meta: &Arc<ObjectMeta>, range: TombstoneRange) -> Result<Vec<(u32, Timestamp)>> {
+        let blocks = self.tombstone_blocks(meta, blocks_of(meta, range))?;
+        Ok(slices(&blocks, range).collect())
+    }
+
+    fn tombstone_blocks(&self, meta: &Arc<ObjectMeta>, blocks: Range<usize>) -> Result<Vec<Arc<TombstoneBlock>>> {
+        let cached = blocks.clone().map(|block| self.tombstones.get(&(meta.id, block)));
+        let mut found: Vec<Option<Arc<TombstoneBlock>>> = cached.collect();
+        let missing: Vec<usize> =
+            blocks.clone().zip(&found).filter(|(_, found)| found.is_none()).map(|(at, _)| at).collect();
+        if missing.is_empty() {
+            return Ok(found.into_iter().flatten().collect());
+        }
+        let footer = self.footer(meta)?;
+        let mut scan = Scan::new(&footer, meta, Tombstone::scan(missing.iter().copied()))?;
+        let mut all = Vec::new();
+        while let Step::Batch(batch) = self.step(&footer, meta, &mut scan)? {
+            all.extend(Tombstone::of(&batch).ok_or_else(|| wrong(meta))?);
+        }
+        let mut rest = all.as_slice();
+        for number in missing {
+            let block = meta.blocks.get(number).ok_or_else(|| wrong(meta))?;
+            let (own, others) = rest.split_at_checked(block.rows as usize).ok_or_else(|| wrong(meta))?;
+            rest = others;
+            let read = Arc::new(TombstoneBlock::new(block, own));
+            self.tombstones.insert((meta.id, number), Arc::clone(&read));
+            found[number - blocks.start] = Some(read);
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+impl Deletes<'_> {
+    /// The rows of a block that are deleted at `timestamp`, in their order.
+    pub(crate) fn rows(&self, block: usize, timestamp: Timestamp) -> Vec<u32> {
+        let visible = self.tombstones_of(block).filter(|(_, deleted)| *deleted <= timestamp);
+        let mut rows: Vec<u32> = visible.map(|(row, _)| row).collect();
+        if self.dirty.binary_search(&block).is_ok()
+            && let Some(meta) = self.object.meta().blocks.get(block)
+        {
+            let tombstones = rows.len();
+            rows.extend(self.object.deleted(meta.row_range(), timestamp));
+            if tombstones > 0 {
+                rows.sort_unstable();
+                rows.dedup();
+            }
+        }
+        rows
+    }
+
+    fn tombstones_of(&self, block: usize) -> impl Iterator<Item = (u32, Timestamp)> + '_ {
+        let range = self.object.tombstones_of(block).map(|(_, range)| range);
+        let read = range.and_then(|range| Some((self.tombstones.get(&range.object)?, range)));
+        read.into_iter().flat_map(|(blocks, range)| slices(blocks, range))
+    }
+}
+
+fn wrong(meta: &ObjectMeta) -> Error {
+    Error::Bug(format!("object {} has other tombstones than its metadata say", meta.id))
+}
