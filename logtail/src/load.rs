@@ -120,6 +120,11 @@ impl Load {
         Ok(())
     }
 
+    /// When the load commits, once its record is in the log and until it is done: dropping it changes nothing then.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.steps.as_ref()?.timestamp()
+    }
+
     /// There are no more rows: the next steps commit them.
     pub fn complete(&mut self) {
         self.is_complete = true;

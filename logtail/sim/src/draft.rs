@@ -170,12 +170,12 @@ impl Draft {
 }
 
 /// More than an entry of a log with segments of a megabyte takes.
-const HUGE_BYTES: usize = 1 << 20;
+pub(crate) const HUGE_BYTES: usize = 1 << 20;
 
 /// How many values the integers of keys have.
 const KEYS: u64 = 7;
 
-fn key(table: &Table, choices: &mut Choices) -> Key {
+pub(crate) fn key(table: &Table, choices: &mut Choices) -> Key {
     let value = |kind| match kind {
         Kind::Text => Value::Text(choices.pick(&["", "k", "l"]).into()),
         _ => Value::Int(choices.below(KEYS).cast_signed() - 3),
@@ -183,7 +183,7 @@ fn key(table: &Table, choices: &mut Choices) -> Key {
     table.key_columns().map(|column| column.kind).map(value).collect()
 }
 
-fn key_of(table: &Table, row: &Row) -> Key {
+pub(crate) fn key_of(table: &Table, row: &Row) -> Key {
     table.key.iter().map(|column| row.get(column).cloned().unwrap_or(Value::Null)).collect()
 }
 
@@ -198,7 +198,7 @@ fn keyed_rows(table: &Table, choices: &mut Choices) -> Vec<Row> {
 }
 
 /// A row whose values are those `given`, and others.
-fn row(table: &Table, choices: &mut Choices, given: impl Fn(i32) -> Option<Value>) -> Row {
+pub(crate) fn row(table: &Table, choices: &mut Choices, given: impl Fn(i32) -> Option<Value>) -> Row {
     let mut row = Row::new();
     for column in &table.columns {
         let value = given(column.id).unwrap_or_else(|| column.kind.choose(choices, column.nullable));
@@ -207,7 +207,7 @@ fn row(table: &Table, choices: &mut Choices, given: impl Fn(i32) -> Option<Value
     row
 }
 
-fn rows_as_batch(table: &Table, rows: &[Row]) -> Result<RecordBatch, Failure> {
+pub(crate) fn rows_as_batch(table: &Table, rows: &[Row]) -> Result<RecordBatch, Failure> {
     batch(table, rows).map_err(|error| wrong(format!("rows that are no batch: {error}")))
 }
 

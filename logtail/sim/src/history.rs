@@ -4,6 +4,7 @@ mod changes;
 mod clock;
 mod commits;
 mod flushes;
+mod loads;
 mod observe;
 mod openings;
 mod transactions;
@@ -30,6 +31,8 @@ pub struct Counts {
     pub flushes: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// Loads that were committed.
+    pub loads: u64,
     /// Comparisons at a timestamp.
     pub comparisons: u64,
     /// Power cuts and killed processes.
@@ -46,6 +49,7 @@ impl AddAssign for Counts {
         self.changes += other.changes;
         self.flushes += other.flushes;
         self.checkpoints += other.checkpoints;
+        self.loads += other.loads;
         self.comparisons += other.comparisons;
         self.crashes += other.crashes;
         self.openings += other.openings;
@@ -93,8 +97,8 @@ struct Weights {
     faults: u64,
     /// Openings that are cut short.
     interruptions: u64,
-    /// By weight: begin, operate, commit, retry, wait, drive, change, clock, flush, store, checkpoint, take over.
-    kinds: [u64; 12],
+    /// By weight: begin, operate, commit, retry, wait, drive, change, clock, flush, store, checkpoint, load, take over.
+    kinds: [u64; 13],
 }
 
 impl Weights {
@@ -118,6 +122,7 @@ impl Weights {
                 few_or_many(choices, 8, 30),
                 few_or_many(choices, 1, 5),
                 few_or_many(choices, 2, 6),
+                few_or_many(choices, 5, 25),
                 1,
             ],
         }
@@ -133,6 +138,7 @@ fn options(world: &World, objects: &SimObjects, choices: &mut Choices) -> Option
     options.history = Duration::from_millis(choices.pick(&[0, 2000, 300_000]));
     options.objects.object_bytes = choices.pick(&[1, 2000, 1 << 20]);
     options.objects.row_group_bytes = choices.pick(&[1, 2000, 1 << 20]);
+    options.load_bytes = choices.pick(&[1, 300, 1 << 20]);
     options
 }
 
@@ -246,6 +252,7 @@ impl History {
             8 => self.flush(life),
             9 => self.store(),
             10 => self.checkpoint(life),
+            11 => self.load(life),
             _ => self.take_over(life),
         }
     }

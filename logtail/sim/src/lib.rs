@@ -19,6 +19,7 @@ mod model;
 mod scan;
 mod check;
 mod draft;
+mod loading;
 mod records;
 mod life;
 mod objects;

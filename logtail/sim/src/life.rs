@@ -8,7 +8,7 @@ use std::{
 use logboom::{Engine, ShardId};
 use logboom_logtail::{Commit, Error, Flushing, Tail, Timestamp};
 
-use crate::{draft::Draft, records::Records};
+use crate::{draft::Draft, loading::Loading, records::Records};
 
 /// The shard that holds the tail.
 pub(crate) const SHARD: ShardId = ShardId(3);
@@ -23,6 +23,7 @@ pub(crate) struct Life {
     pub(crate) drafts: Vec<Draft>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) flushes: Vec<Flushing>,
+    pub(crate) loads: Vec<Loading>,
     pub(crate) records: Records,
     /// The timestamp of the checkpoint from which the tail was opened: what was written before is in no memory.
     pub(crate) restored: Timestamp,
@@ -51,6 +52,7 @@ impl Life {
             drafts: Vec::new(),
             waiting: Vec::new(),
             flushes: Vec::new(),
+            loads: Vec::new(),
             records: Records::default(),
             restored,
             watermark,
@@ -71,8 +73,9 @@ impl Life {
     /// Ends the process, of which the machine's disk knows already. The engine is closed so that it drops the callbacks
     /// that it has, which refer to it.
     pub(crate) fn end(self) {
-        let Self { engine, tail, replaced, drafts, waiting, flushes, .. } = self;
-        drop((tail, replaced, drafts, waiting, flushes));
+        let Self { engine, tail, replaced, drafts, waiting, flushes, loads, .. } = self;
+        loads.iter().for_each(Loading::mark_end);
+        drop((tail, replaced, drafts, waiting, flushes, loads));
         drop(engine.close());
     }
 }

@@ -30,14 +30,27 @@ pub const ALL: &[&str] = &[
     "commit: refused, another writer has taken over",
     "commit: refused, the schema has changed",
     "commit: refused, the snapshot is older than a flush",
+    "commit: refused, the snapshot is older than a load",
     "commit: refused, the tail has stopped",
     "commit: refused, there is no such row",
     "commit: refused, too long for an entry",
     "commit: the clock's bound is reached",
+    "crash: a load is committed, and nobody was told",
+    "crash: in the middle of a load",
     "crash: in the middle of an operation",
     "ending: closed",
     "flush: done",
     "flush: given up",
+    "load: done",
+    "load: given up",
+    "load: of a row that no entry takes",
+    "load: of several objects",
+    "load: other transactions wait for the disk",
+    "load: refused, a key is there",
+    "load: refused, another one wrote a key",
+    "load: refused, the schema has changed",
+    "load: refused, two of its rows have a key",
+    "load: without rows",
     "opening: a read of the store is given up",
     "opening: again and again",
     "opening: another writer takes over",
@@ -48,6 +61,8 @@ pub const ALL: &[&str] = &[
     "operation: refused, the transaction has the key",
     "recovery: a change of the catalog is gone",
     "recovery: a change of the catalog is there that nobody was told of",
+    "recovery: a load that nobody was told of is gone",
+    "recovery: a load that nobody was told of is there",
     "recovery: transactions that nobody was told of are gone",
     "recovery: transactions that nobody was told of are there",
     "retry: the first is found",
@@ -65,7 +80,8 @@ pub const ALL: &[&str] = &[
 ];
 
 /// Marks that are reached now and then.
-pub const SELDOM: &[&str] = &["commit: refused, a read of the store is given up"];
+pub const SELDOM: &[&str] =
+    &["commit: refused, a read of the store is given up", "load: refused, a read of the store is given up"];
 
 /// Those of [`ALL`] that were not reached.
 pub fn missing(reached: &BTreeMap<&'static str, u64>) -> Vec<&'static str> {

@@ -23,6 +23,8 @@ pub(crate) struct Model {
     commits: BTreeSet<Timestamp>,
     /// Those of them that are flushes.
     flushes: BTreeSet<Timestamp>,
+    /// Those that are loads, by their tables.
+    loads: BTreeSet<(u64, Timestamp)>,
     clients: BTreeMap<u128, Timestamp>,
     /// The ids of transactions that were lost.
     lost_clients: BTreeSet<u128>,
@@ -43,6 +45,7 @@ impl Model {
             catalogs: BTreeMap::from([(Timestamp::ZERO, Arc::default())]),
             commits: BTreeSet::new(),
             flushes: BTreeSet::new(),
+            loads: BTreeSet::new(),
             clients: BTreeMap::new(),
             lost_clients: BTreeSet::new(),
             unknown_change: None,
@@ -112,6 +115,22 @@ impl Model {
         }
     }
 
+    /// A load into a table was proposed, and commits at `at`.
+    pub(crate) fn load(&mut self, table: u64, at: Timestamp, effects: &Effects) {
+        self.place(at, at, effects, None);
+        self.loads.insert((table, at));
+    }
+
+    /// Whether a table was loaded after a timestamp.
+    pub(crate) fn is_loaded(&self, table: u64, after: Timestamp) -> bool {
+        self.loads.range((Excluded((table, after)), Included((table, Timestamp::MAX)))).next().is_some()
+    }
+
+    /// The timestamps of loads after one.
+    pub(crate) fn loads_after(&self, after: Timestamp) -> Vec<Timestamp> {
+        self.loads.iter().map(|(_, at)| *at).filter(|at| *at > after).collect()
+    }
+
     /// The catalog was changed, which must be possible. Returns whether the number is new that was given by it.
     pub(crate) fn change(&mut self, at: Timestamp, change: &Change, number: u64) -> bool {
         self.note(at);
@@ -152,6 +171,7 @@ impl Model {
         self.catalogs.retain(|timestamp, _| *timestamp <= at);
         self.commits.retain(|timestamp| *timestamp <= at);
         self.flushes.retain(|timestamp| *timestamp <= at);
+        self.loads.retain(|(_, timestamp)| *timestamp <= at);
         self.lost_clients.extend(self.clients.iter().filter(|(_, timestamp)| **timestamp > at).map(|(id, _)| *id));
         self.clients.retain(|_, timestamp| *timestamp <= at);
         match self.unknown_change.take() {

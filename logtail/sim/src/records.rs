@@ -57,6 +57,7 @@ impl Records {
                 self.commits.insert(flushed.timestamp, index);
                 self.flushes.push(flushed.timestamp);
             }
+            Record::Loaded(loaded) => drop(self.commits.insert(loaded.timestamp, index)),
             _ => {}
         }
     }

@@ -160,6 +160,11 @@ impl Load {
         &self.schema
     }
 
+    /// When the load commits, once its record is in the log: dropping it changes nothing then.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        if let Phase::Recorded(_, at) = self.phase { Some(at) } else { None }
+    }
+
     /// Adds objects of the load's rows, whose ids were [taken](Writer::take_objects): to a load that is
     /// [ready](LoadStep::Ready) for them.
     ///

@@ -26,6 +26,8 @@ struct Expected {
     refusals: BTreeSet<Refusal>,
     /// Whether it must be.
     is_refused: bool,
+    /// Whether one of the tables was loaded after the snapshot.
+    is_loaded: bool,
     /// Whether another writer has taken over.
     is_replaced: bool,
 }
@@ -59,6 +61,11 @@ impl History {
         if snapshot < draft.begun.min(life.restored) || self.model.is_flushed(snapshot, draft.begun) {
             refusals.insert(Refusal::TooOld);
         }
+        let mut keyed = draft.effects.tables().filter(|(_, effects)| effects.schema.is_keyed());
+        let is_loaded = keyed.any(|(table, _)| self.model.is_loaded(table, snapshot));
+        if is_loaded {
+            refusals.insert(Refusal::TooOld);
+        }
         Expected {
             snapshot,
             client_id: draft.client_id,
@@ -66,6 +73,7 @@ impl History {
             is_empty: draft.effects.are_none(&self.model, snapshot),
             refusals,
             is_refused,
+            is_loaded,
             is_replaced: draft.is_replaced,
         }
     }
@@ -113,7 +121,12 @@ impl History {
                 Ok(())
             }
             (Some(refusal), _) if first.is_none() && !is_empty && refusals.contains(&refusal) => {
-                marks::hit(refusal.mark());
+                let is_by_load = refusal == Refusal::TooOld && expected.is_loaded;
+                marks::hit(if is_by_load {
+                    "commit: refused, the snapshot is older than a load"
+                } else {
+                    refusal.mark()
+                });
                 Ok(())
             }
             (Some(_), _) => {

@@ -35,8 +35,8 @@ impl History {
 
     /// Closes tail and engine: all is durable then.
     fn close(&mut self, life: Life) -> Result<(), Failure> {
-        let Life { engine, tail, replaced, drafts, waiting, flushes, .. } = life;
-        drop((drafts, waiting, replaced, flushes));
+        let Life { engine, tail, replaced, drafts, waiting, flushes, loads, .. } = life;
+        drop((drafts, waiting, replaced, flushes, loads));
         let closed = tail.close().and_then(|()| engine.close().map_err(Error::Log));
         match closed {
             Ok(()) => {
@@ -112,6 +112,9 @@ impl History {
         marks::hit_if(now > self.model.kept(), "recovery: transactions that nobody was told of are there");
         marks::hit_if(self.model.next_commit(now).is_some(), "recovery: transactions that nobody was told of are gone");
         self.note(format!("opened at {now}, horizon {}", life.tail.horizon()));
+        let loads = self.model.loads_after(self.model.kept());
+        marks::hit_if(loads.iter().any(|at| *at <= now), "recovery: a load that nobody was told of is there");
+        marks::hit_if(loads.iter().any(|at| *at > now), "recovery: a load that nobody was told of is gone");
         let (change, lost) = self.model.lose_after(now);
         marks::hit_if(lost, "recovery: a change of the catalog is gone");
         if let Some((at, change)) = change {
@@ -164,6 +167,7 @@ impl History {
         life.drafts.retain(|draft| !draft.is_replaced);
         life.drafts.iter_mut().for_each(|draft| draft.is_replaced = true);
         life.flushes.clear();
+        life.loads.clear();
         self.model.keep(last);
         if can_be_read { self.check_epoch(life) } else { Ok(()) }
     }
