@@ -52,6 +52,7 @@ mod error;
 mod options;
 mod shard_log;
 mod tombstone_block;
+mod fetch;
 mod store;
 mod deletes;
 mod shared;

@@ -40,6 +40,9 @@ pub struct Options {
     pub page_cache_bytes: u64,
     /// The memory for tombstones that were read, in bytes: 12 each. Default: 64 MiB.
     pub tombstone_cache_bytes: u64,
+    /// The memory of a scan for what it reads ahead of objects, in bytes; one row group is read ahead whatever its size
+    /// is, and with 0 none. Default: 32 MiB.
+    pub read_ahead_bytes: u64,
 }
 
 /// Where objects are. A store belongs to one tail.
@@ -72,6 +75,7 @@ impl Options {
             footer_cache_bytes: 64 << 20,
             page_cache_bytes: 256 << 20,
             tombstone_cache_bytes: 64 << 20,
+            read_ahead_bytes: 32 << 20,
         }
     }
 }

@@ -134,7 +134,7 @@ fn read_object(shared: &Shared, object: &Arc<Object>, plan: &Arc<ScanPlan>, rows
             request.blocks.push(ScanBlock { number, left_out });
         }
     }
-    let mut reader = ObjectRows::new(&shared.store, object, plan, request)?;
+    let mut reader = ObjectRows::new(object, plan, request);
     let mut read = Vec::new();
     while let Some(batch) = reader.next(&shared.store)? {
         read.push(batch);

@@ -2,18 +2,18 @@
 
 use std::{ops::Range, sync::Arc};
 
-use bytes::Bytes;
 use logboom_logtail_blocks::{CheckedBytes, Footer, Found, Lookup, LookupStep, Scan, Step};
 use logboom_logtail_core::{
-    ColumnId, ObjectId, TableId,
+    ColumnId, ObjectId,
     block_meta::ObjectMeta,
-    store::{ObjectName, ObjectStore, Outcome, Reply, Request},
+    store::{ObjectName, ObjectStore},
 };
 use logboom_logtail_objects::Objects;
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
+    fetch::Fetch,
     options::{Options, StoreChoice},
     tombstone_block::TombstoneBlock,
 };
@@ -81,11 +81,26 @@ impl Store {
 
     /// The footer of an object, from the cache or the store.
     pub(crate) fn footer(&self, meta: &ObjectMeta) -> Result<Arc<Footer>> {
-        if let Some(footer) = self.footers.get(&meta.id) {
-            return Ok(footer);
+        match self.cached_footer(meta) {
+            Some(footer) => Ok(footer),
+            None => self.take_footer(meta, self.fetch_footer(meta)),
         }
-        let mut bytes = self.get(meta.table, meta.id, vec![meta.footer_range()])?;
-        let footer = Footer::parse(meta, bytes.pop().unwrap_or_default())?;
+    }
+
+    /// The footer of an object, if it is cached.
+    pub(crate) fn cached_footer(&self, meta: &ObjectMeta) -> Option<Arc<Footer>> {
+        self.footers.get(&meta.id)
+    }
+
+    /// Asks for the footer of an object.
+    pub(crate) fn fetch_footer(&self, meta: &ObjectMeta) -> Fetch {
+        self.fetch(meta, vec![meta.footer_range()])
+    }
+
+    /// Waits for the footer of an object that was asked for.
+    pub(crate) fn take_footer(&self, meta: &ObjectMeta, fetch: Fetch) -> Result<Arc<Footer>> {
+        let (_, bytes) = fetch.wait(self.objects())?;
+        let footer = Footer::parse(meta, bytes.into_iter().next().unwrap_or_default())?;
         self.footers.insert(meta.id, Arc::clone(&footer));
         Ok(footer)
     }
@@ -113,7 +128,7 @@ impl Store {
     }
 
     /// Reads ranges of an object, from the cache or the store.
-    fn read(
+    pub(crate) fn read(
         &self,
         footer: &Footer,
         meta: &ObjectMeta,
@@ -130,22 +145,36 @@ impl Store {
         if missing.is_empty() {
             return Ok(());
         }
-        let read = self.get(meta.table, meta.id, missing.clone())?;
-        for (range, bytes) in missing.into_iter().zip(read) {
+        self.take_pages(footer, meta, self.fetch(meta, missing), feed)
+    }
+
+    /// The ranges of an object that are not cached.
+    pub(crate) fn missing(&self, meta: &ObjectMeta, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+        let is_cached = |range: &&Range<u64>| self.pages.peek(&(meta.id, range.start, range.end)).is_some();
+        ranges.iter().filter(|range| !is_cached(range)).cloned().collect()
+    }
+
+    /// Asks for ranges of an object.
+    pub(crate) fn fetch(&self, meta: &ObjectMeta, ranges: Vec<Range<u64>>) -> Fetch {
+        Fetch::submit(self.objects(), ObjectName { table: meta.table, id: meta.id }.name(), ranges)
+    }
+
+    /// Waits for ranges of an object that were asked for.
+    pub(crate) fn take_pages(
+        &self,
+        footer: &Footer,
+        meta: &ObjectMeta,
+        fetch: Fetch,
+        mut feed: impl FnMut(CheckedBytes),
+    ) -> Result<()> {
+        let (ranges, read) = fetch.wait(self.objects())?;
+        for (range, bytes) in ranges.into_iter().zip(read) {
             let key = (meta.id, range.start, range.end);
             let checked = footer.check_bytes(range, bytes)?;
             self.pages.insert(key, checked.clone());
             feed(checked);
         }
         Ok(())
-    }
-
-    fn get(&self, table: TableId, id: ObjectId, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>> {
-        let outcome: Outcome = self.objects.call(Request::Get { name: ObjectName { table, id }.name(), ranges });
-        match outcome? {
-            Reply::Got(bytes) => Ok(bytes),
-            other => Err(Error::Bug(format!("the store answered a get with {other:?}"))),
-        }
     }
 }
 

@@ -215,9 +215,13 @@ impl Scan {
     }
 
     /// The bytes that the rest of the scan needs and does not have, by row group, in the order in which [`Scan::step`]
-    /// will ask for them: to fetch ahead.
+    /// will ask for them: to fetch ahead. Where bloom filters are to be asked first, they alone: they may rule out row
+    /// groups.
     pub fn ahead(&self) -> impl Iterator<Item = Vec<Range<u64>>> + '_ {
-        self.runs.iter().map(|run| self.fetched.missing(run.ranges(&self.footer))).filter(|ranges| !ranges.is_empty())
+        let filters = self.filter_places();
+        let runs = if filters.is_empty() { self.runs.len() } else { 0 };
+        let runs = self.runs.iter().take(runs).map(|run| self.fetched.missing(run.ranges(&self.footer)));
+        [self.fetched.missing(&filters)].into_iter().chain(runs).filter(|ranges| !ranges.is_empty())
     }
 
     /// Adds a block to the plan, if it may have rows that are wanted.
@@ -250,8 +254,7 @@ impl Scan {
     /// Drops the row groups that bloom filters rule out; or the filters' places, if they are not read yet.
     fn ask_filters(&mut self) -> Option<Vec<Range<u64>>> {
         let predicate = self.filter.as_ref()?;
-        let places = self.runs.iter().flat_map(|run| self.footer.filter_places(predicate, run.group)).collect();
-        let missing = self.fetched.missing(&joined(places));
+        let missing = self.fetched.missing(&self.filter_places());
         if !missing.is_empty() {
             return Some(missing);
         }
@@ -264,6 +267,12 @@ impl Scan {
         });
         self.filter = None;
         None
+    }
+
+    /// The bloom filters that are to be asked.
+    fn filter_places(&self) -> Vec<Range<u64>> {
+        let Some(predicate) = &self.filter else { return Vec::new() };
+        joined(self.runs.iter().flat_map(|run| self.footer.filter_places(predicate, run.group)).collect())
     }
 
     /// Begins to decode the next run, if there is one and its bytes are there.

@@ -130,15 +130,14 @@ impl ObjectStore for SimObjects {
         self.state().client.queue.health()
     }
 
-    fn call(&self, request: Request) -> Outcome {
-        let (sender, outcome) = mpsc::channel();
-        self.submit(request, Box::new(move |outcome| drop(sender.send(outcome))));
+    fn wait(&self, outcome: &mpsc::Receiver<Outcome>) -> Result<Outcome, mpsc::RecvError> {
         self.begin();
         loop {
-            if let Ok(outcome) = outcome.try_recv() {
-                return outcome;
+            match outcome.try_recv() {
+                Ok(outcome) => return Ok(outcome),
+                Err(mpsc::TryRecvError::Disconnected) => return Err(mpsc::RecvError),
+                Err(mpsc::TryRecvError::Empty) => self.skip(),
             }
-            self.skip();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use logboom_logtail::{StoreChoice, StoreOptions};
-use logboom_logtail_core::store::{Name, ObjectStore, Outcome, Request, StoreHealth};
+use logboom_logtail_core::store::{Name, ObjectStore, Outcome, Reply, Request, StoreHealth};
 use logboom_logtail_objects::Objects;
 
 /// A store in memory, with the reads that were asked of it.
@@ -14,6 +14,8 @@ use logboom_logtail_objects::Objects;
 pub(crate) struct Counting {
     objects: Arc<Objects>,
     gets: Arc<Mutex<Vec<Get>>>,
+    /// An object, and the offset of a byte of it that is not as it was written.
+    damage: Arc<Mutex<Option<(Name, u64)>>>,
 }
 
 /// A read of an object.
@@ -26,7 +28,7 @@ pub(crate) struct Get {
 impl Counting {
     pub(crate) fn new() -> Self {
         let objects = Objects::open("memory:", b"counted", StoreOptions::default()).unwrap();
-        Self { objects: Arc::new(objects), gets: Arc::default() }
+        Self { objects: Arc::new(objects), gets: Arc::default(), damage: Arc::default() }
     }
 
     pub(crate) fn choice(&self) -> StoreChoice {
@@ -39,6 +41,23 @@ impl Counting {
     }
 }
 
+impl Counting {
+    /// The bytes that were read since the last call.
+    pub(crate) fn take_bytes(&self) -> u64 {
+        self.take().iter().map(Get::bytes).sum()
+    }
+
+    /// From now on, a byte of an object is another one.
+    pub(crate) fn damage(&self, name: &Name, offset: u64) {
+        *self.damage.lock().unwrap() = Some((name.clone(), offset));
+    }
+
+    /// Nothing is damaged any more.
+    pub(crate) fn heal(&self) {
+        *self.damage.lock().unwrap() = None;
+    }
+}
+
 impl Get {
     pub(crate) fn bytes(&self) -> u64 {
         self.ranges.iter().map(|range| range.end - range.start).sum()
@@ -47,10 +66,23 @@ impl Get {
 
 impl ObjectStore for Counting {
     fn submit(&self, request: Request, done: Box<dyn FnOnce(Outcome) + Send>) {
-        if let Request::Get { name, ranges } = &request {
-            self.gets.lock().unwrap().push(Get { name: name.clone(), ranges: ranges.clone() });
-        }
-        ObjectStore::submit(self.objects.as_ref(), request, done);
+        let Request::Get { name, ranges } = request else {
+            return ObjectStore::submit(self.objects.as_ref(), request, done);
+        };
+        let get = Get { name: name.clone(), ranges: ranges.clone() };
+        let damage = self.damage.lock().unwrap().clone().filter(|(damaged, _)| *damaged == name);
+        let damaged = move |mut outcome: Outcome| {
+            if let (Ok(Reply::Got(parts)), Some((_, offset))) = (&mut outcome, damage) {
+                for (part, range) in parts.iter_mut().zip(&get.ranges).filter(|(_, range)| range.contains(&offset)) {
+                    let mut bytes = part.to_vec();
+                    bytes[usize::try_from(offset - range.start).unwrap()] ^= 1;
+                    *part = bytes.into();
+                }
+            }
+            done(outcome);
+        };
+        self.gets.lock().unwrap().push(Get { name: name.clone(), ranges: ranges.clone() });
+        ObjectStore::submit(self.objects.as_ref(), Request::Get { name, ranges }, Box::new(damaged));
     }
 
     fn health(&self) -> StoreHealth {

@@ -85,6 +85,7 @@ fn a_filter_reads_what_may_have_its_rows() {
             tail.scan(table, tail.watermark(), options).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
         let gets = store.take();
         let mut objects: Vec<_> = gets.iter().map(|get| get.name.clone()).collect();
+        objects.sort();
         objects.dedup();
         tail.close().unwrap();
         (rows, objects.len(), gets.iter().map(Get::bytes).sum::<u64>())

@@ -127,8 +127,8 @@ fn a_key_takes_one_block() {
     let (found, two) = read(&[0, 2, 159_998]);
     assert_eq!(found, 2 + 1);
     assert!((2 * block..3 * block).contains(&two), "{two}");
-    // Of absent keys beyond the bounds nothing is read; of others the filter, and of the few for which it errs the key's
-    // column.
+    // Of absent keys beyond the bounds nothing is read; of others the filter, and of the few for which it errs the
+    // key's column.
     assert_eq!(read(&[-2, 160_000]), (0, 0));
     let (found, none) = read(&[4243]);
     assert!(found == 0 && none < block / 2, "{none}");

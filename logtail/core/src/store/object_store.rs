@@ -21,6 +21,15 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         let (sender, outcome) = mpsc::channel();
         let closed = StoreError::new(&request, StoreErrorKind::Closed);
         self.submit(request, Box::new(move |outcome| _ = sender.send(outcome)));
-        outcome.recv().unwrap_or(Err(closed))
+        self.wait(&outcome).unwrap_or(Err(closed))
+    }
+
+    /// Waits for an outcome that the callback of a submitted request sends. A store whose time passes only while
+    /// somebody waits lets it pass here.
+    ///
+    /// # Errors
+    /// Where the callback is dropped, as the store is closed.
+    fn wait(&self, outcome: &mpsc::Receiver<Outcome>) -> Result<Outcome, mpsc::RecvError> {
+        outcome.recv()
     }
 }
