@@ -22,6 +22,10 @@ pub(crate) fn checkpoint(shared: &Arc<Shared>, kind: CheckpointKind, wait: impl 
     let Some(mut checkpoint) = begun else { return Ok(false) };
     let outcome = run(shared, &mut checkpoint, wait);
     shared.writer().end_checkpoint(checkpoint);
+    match &outcome {
+        Ok(()) => shared.counts.checkpoints.add(1),
+        Err(_) => shared.counts.checkpoints_failed.add(1),
+    }
     outcome.map(|()| true)
 }
 

@@ -65,6 +65,7 @@ impl Flushing {
             Ok(FlushStep::Encode(job)) => flush.encoded(encode(job, &self.shared.store, &self.shared.options.objects)?),
             Ok(FlushStep::Put { name, bytes }) => self.put = Some(Put::begin(self.shared.store.objects(), name, bytes)),
             Ok(FlushStep::Done(_)) => {
+                self.shared.counts.flushes.add(1);
                 self.end();
                 return Ok(FlushProgress::Done);
             }
@@ -79,7 +80,7 @@ impl Flushing {
     /// Goes on to the end. `wait` is called while the store puts an object, and says whether to go on.
     pub(crate) fn run(&mut self, mut wait: impl FnMut() -> bool) -> Result<()> {
         loop {
-            match self.step()? {
+            match self.step().inspect_err(|_| self.shared.counts.flushes_failed.add(1))? {
                 FlushProgress::Done => return Ok(()),
                 FlushProgress::Moved => {}
                 FlushProgress::WaitsForLog => self.shared.settle()?,

@@ -50,6 +50,7 @@
 
 mod error;
 mod options;
+mod metrics;
 mod shard_log;
 mod tombstone_block;
 mod fetch;
@@ -87,11 +88,13 @@ pub use logboom_logtail_core::{
     predicate::{Op, Value},
     scan::{BATCH_ROWS, ColumnError, Filter, Projection},
     state::Stale,
-    table::{Memtable, Object, Version},
+    store::StoreHealth,
+    table::{MemoryBytes, Memtable, Object, Version},
     transaction::{OperationError, ROWS_MAX},
     writer::{CheckpointKind, Stopped},
 };
 pub use logboom_logtail_objects::Options as StoreOptions;
+pub use metrics::{TableMetrics, TailMetrics};
 pub use options::{Options, StoreChoice};
 pub use rows_by_key::RowsByKey;
 pub use scan::Scan;

@@ -27,6 +27,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     error::{Error, Result},
+    metrics::Counts,
     options::Options,
     shard_log::ShardLog,
     store::Store,
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     /// The last failure of a flush, by table, until one succeeds.
     failures: Mutex<BTreeMap<TableId, Arc<Error>>>,
     checkpoint_failure: Mutex<Option<Arc<Error>>>,
+    pub(crate) counts: Counts,
 }
 
 impl Shared {
@@ -72,6 +74,7 @@ impl Shared {
             load_placed: Event::new(),
             failures: Mutex::default(),
             checkpoint_failure: Mutex::default(),
+            counts: Counts::default(),
         })
     }
 
@@ -129,11 +132,18 @@ impl Shared {
                 // The record of the higher bound is in the log, proposed here or for another transaction. There is no
                 // bound above the last timestamp.
                 (Err(CommitError::Clock(reached)), Ok(_)) if reached.bound < Timestamp::MAX => self.settle()?,
-                (outcome, _) => {
-                    let outcome = outcome?;
+                (Ok(outcome), _) => {
                     // About what the rows take, until the flusher looks again.
                     self.memory_bytes.fetch_add(record.bytes_max(), Ordering::Relaxed);
+                    if matches!(outcome, Outcome::Proposed { .. }) {
+                        self.counts.transactions.add(1);
+                        self.counts.bytes.add(record.bytes_max() as u64);
+                    }
                     return Ok(outcome);
+                }
+                (Err(error), _) => {
+                    self.counts.refused.add(1);
+                    return Err(error.into());
                 }
             }
         }

@@ -14,6 +14,7 @@ use quick_cache::{Weighter, sync::Cache};
 use crate::{
     error::Result,
     fetch::Fetch,
+    metrics::ReadCounts,
     options::{Options, StoreChoice},
     tombstone_block::TombstoneBlock,
 };
@@ -24,6 +25,7 @@ pub(crate) struct Store {
     footers: Cache<ObjectId, Arc<Footer>, Weight>,
     pages: Cache<(ObjectId, u64, u64), CheckedBytes, Weight>,
     pub(crate) tombstones: Cache<(ObjectId, usize), Arc<TombstoneBlock>, Weight>,
+    pub(crate) counts: ReadCounts,
 }
 
 #[derive(Clone)]
@@ -71,6 +73,7 @@ impl Store {
             footers: Cache::with_weighter(items(footer_bytes, FOOTER_BYTES), footer_bytes, Weight),
             pages: Cache::with_weighter(items(page_bytes, PAGES_BYTES), page_bytes, Weight),
             tombstones: Cache::with_weighter(items(tombstone_bytes, TOMBSTONES_BYTES), tombstone_bytes, Weight),
+            counts: ReadCounts::default(),
         })
     }
 
@@ -89,7 +92,9 @@ impl Store {
 
     /// The footer of an object, if it is cached.
     pub(crate) fn cached_footer(&self, meta: &ObjectMeta) -> Option<Arc<Footer>> {
-        self.footers.get(&meta.id)
+        let footer = self.footers.get(&meta.id)?;
+        self.counts.footer_hits.add(1);
+        Some(footer)
     }
 
     /// Asks for the footer of an object.
@@ -100,6 +105,7 @@ impl Store {
     /// Waits for the footer of an object that was asked for.
     pub(crate) fn take_footer(&self, meta: &ObjectMeta, fetch: Fetch) -> Result<Arc<Footer>> {
         let (_, bytes) = fetch.wait(self.objects())?;
+        self.counts.footer_misses.add(1);
         let footer = Footer::parse(meta, bytes.into_iter().next().unwrap_or_default())?;
         self.footers.insert(meta.id, Arc::clone(&footer));
         Ok(footer)
@@ -138,7 +144,10 @@ impl Store {
         let mut missing = Vec::new();
         for range in ranges {
             match self.pages.get(&(meta.id, range.start, range.end)) {
-                Some(bytes) => feed(bytes),
+                Some(bytes) => {
+                    self.counts.page_hits.add(1);
+                    feed(bytes);
+                }
                 None => missing.push(range),
             }
         }
@@ -156,7 +165,10 @@ impl Store {
 
     /// Asks for ranges of an object.
     pub(crate) fn fetch(&self, meta: &ObjectMeta, ranges: Vec<Range<u64>>) -> Fetch {
-        Fetch::submit(self.objects(), ObjectName { table: meta.table, id: meta.id }.name(), ranges)
+        let fetch = Fetch::submit(self.objects(), ObjectName { table: meta.table, id: meta.id }.name(), ranges);
+        self.counts.requests.add(1);
+        self.counts.bytes.add(fetch.bytes());
+        fetch
     }
 
     /// Waits for ranges of an object that were asked for.
@@ -168,6 +180,7 @@ impl Store {
         mut feed: impl FnMut(CheckedBytes),
     ) -> Result<()> {
         let (ranges, read) = fetch.wait(self.objects())?;
+        self.counts.page_misses.add(ranges.len() as u64);
         for (range, bytes) in ranges.into_iter().zip(read) {
             let key = (meta.id, range.start, range.end);
             let checked = footer.check_bytes(range, bytes)?;

@@ -6,7 +6,7 @@ use arrow_array::ArrayRef;
 use logboom::{Engine, Shard, ShardId, SystemClock};
 use logboom_logtail_core::{
     DatabaseId, TableId, Timestamp,
-    catalog::{Catalog, Change, NewTable, TableSchema},
+    catalog::{Catalog, Change, NewTable, TableSchema, is_system},
     checkpoint::Checkpoint,
     flush::FlushParts,
     record::Record,
@@ -26,6 +26,7 @@ use crate::{
     flusher::{Flusher, flush_all},
     flushing::Flushing,
     load::Load,
+    metrics::{TableMetrics, TailMetrics},
     options::Options,
     rows_by_key::{RowsByKey, encode_keys, get},
     scan::Scan,
@@ -173,6 +174,7 @@ impl Tail {
         let (snapshot, schema, rows) = self.open_table(table, timestamp)?;
         let options = options.into();
         let plan = ScanPlan::new(&schema, &options.projection, &options.filter)?;
+        self.shared.counts.scans.add(1);
         Ok(Scan::new(Arc::clone(&self.shared), snapshot, &rows.version(), plan))
     }
 
@@ -197,6 +199,7 @@ impl Tail {
         let (snapshot, schema, rows) = self.open_table(table, timestamp)?;
         let plan = Arc::new(ScanPlan::new(&schema, projection, &Filter::default())?);
         let keys = encode_keys(table, &schema, keys)?;
+        self.shared.counts.keys.add(keys.len() as u64);
         get(&self.shared, &snapshot, &rows.version(), &schema, &plan, &keys)
     }
 
@@ -256,6 +259,38 @@ impl Tail {
     /// Whether commits wait, as rows take all the memory that they may.
     pub fn is_waiting_for_memory(&self) -> bool {
         self.shared.is_full()
+    }
+
+    /// Counters since the opening, and what tables have in memory and in objects now. Looks at all blocks: for once a
+    /// second, rather than once a transaction.
+    pub fn metrics(&self) -> TailMetrics {
+        let (counts, reads) = (&self.shared.counts, &self.shared.store.counts);
+        let tables = self.shared.state.tables();
+        let tables = tables.iter().filter(|table| !is_system(table.id()));
+        TailMetrics {
+            watermark: self.watermark(),
+            horizon: self.horizon(),
+            drift: self.drift(),
+            commit_transactions: counts.transactions.get(),
+            commit_bytes: counts.bytes.get(),
+            commit_refused: counts.refused.get(),
+            commit_waits: self.is_waiting_for_memory(),
+            flush_runs: counts.flushes.get(),
+            flush_failed: counts.flushes_failed.get(),
+            flush_failing: self.shared.failures().len(),
+            checkpoint_runs: counts.checkpoints.get(),
+            checkpoint_failed: counts.checkpoints_failed.get(),
+            read_scans: counts.scans.get(),
+            read_keys: counts.keys.get(),
+            read_requests: reads.requests.get(),
+            read_bytes: reads.bytes.get(),
+            read_footer_hits: reads.footer_hits.get(),
+            read_footer_misses: reads.footer_misses.get(),
+            read_page_hits: reads.page_hits.get(),
+            read_page_misses: reads.page_misses.get(),
+            store: self.store_health(),
+            tables: tables.map(|table| TableMetrics::of(table)).collect(),
+        }
     }
 
     /// What goes wrong with the store now.

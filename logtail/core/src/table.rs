@@ -5,6 +5,7 @@ mod commits;
 mod deleted;
 mod error;
 mod key_index;
+mod memory;
 mod memtable;
 mod object;
 mod transfer;
@@ -12,6 +13,7 @@ mod version;
 
 pub use deleted::DeletedRows;
 pub use error::TableError;
+pub use memory::MemoryBytes;
 pub use memtable::{Found, Memtable};
 pub use object::Object;
 pub(crate) use object::Persisted;

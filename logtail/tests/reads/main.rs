@@ -6,4 +6,5 @@ mod ahead;
 mod counting;
 mod filters;
 mod gets;
+mod metrics;
 mod shop;

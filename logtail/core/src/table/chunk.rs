@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use arrow_array::ArrayRef;
 
-use super::{commits::Commits, error::TableError};
+use super::{commits::Commits, error::TableError, memory::MemoryBytes};
 use crate::{
     catalog::{KeyColumns, TableSchema},
     key::Keys,
@@ -120,9 +120,9 @@ impl OpenChunk {
         Chunk { first, columns: rows.into_columns(), len, keys, commits }
     }
 
-    pub(super) fn allocated_bytes(&self) -> usize {
-        let keys = self.keys.as_ref().map_or(0, Keys::allocated_bytes);
-        self.rows.allocated_bytes() + keys + self.commits.allocated_bytes()
+    pub(super) fn memory(&self) -> MemoryBytes {
+        let rows = self.rows.allocated_bytes() + self.commits.allocated_bytes();
+        MemoryBytes { rows, keys: self.keys.as_ref().map_or(0, Keys::allocated_bytes), ..MemoryBytes::default() }
     }
 }
 
@@ -168,9 +168,10 @@ impl Chunk {
         (row - self.first < self.len).then(|| self.commits.of(row)).flatten()
     }
 
-    pub(super) fn allocated_bytes(&self) -> usize {
+    pub(super) fn memory(&self) -> MemoryBytes {
         let columns: usize = self.columns.iter().map(|column| column.get_array_memory_size()).sum();
-        columns + self.keys.as_ref().map_or(0, Keys::allocated_bytes) + self.commits.allocated_bytes()
+        let rows = columns + self.commits.allocated_bytes();
+        MemoryBytes { rows, keys: self.keys.as_ref().map_or(0, Keys::allocated_bytes), ..MemoryBytes::default() }
     }
 }
 

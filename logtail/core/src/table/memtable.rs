@@ -9,6 +9,7 @@ use super::{
     deleted::DeletedRows,
     error::TableError,
     key_index::KeyIndex,
+    memory::MemoryBytes,
 };
 use crate::{
     block_meta::BLOCK_ROWS_MAX,
@@ -35,7 +36,7 @@ pub struct Memtable {
 #[derive(Debug)]
 struct Rows {
     full: Vec<Arc<Chunk>>,
-    full_bytes: usize,
+    full_memory: MemoryBytes,
     open: OpenChunk,
     index: KeyIndex,
     deleted: DeletedRows,
@@ -72,7 +73,7 @@ impl Memtable {
         let (index, deleted) = (KeyIndex::new(INDEX_SHARDS), DeletedRows::default());
         let rows = Rows {
             full: Vec::new(),
-            full_bytes: 0,
+            full_memory: MemoryBytes::default(),
             open,
             index,
             deleted,
@@ -104,8 +105,14 @@ impl Memtable {
 
     /// The memory that it takes, in bytes.
     pub fn allocated_bytes(&self) -> usize {
+        self.memory().total()
+    }
+
+    /// The memory that it takes, by what takes it.
+    pub fn memory(&self) -> MemoryBytes {
         let rows = self.rows.read();
-        rows.full_bytes + rows.open.allocated_bytes() + rows.index.allocated_bytes() + rows.deleted.allocated_bytes()
+        let (keys, deletes) = (rows.index.allocated_bytes(), rows.deleted.allocated_bytes());
+        rows.full_memory + rows.open.memory() + MemoryBytes { keys, deletes, ..MemoryBytes::default() }
     }
 
     /// Adds encoded rows of a commit, which is not before the last one's. Returns their positions.
@@ -272,7 +279,7 @@ impl Rows {
     fn close_chunk(&mut self, schema: &TableSchema) -> Result<(), TableError> {
         let open = OpenChunk::new(self.open.end(), schema)?;
         let chunk = std::mem::replace(&mut self.open, open).close();
-        self.full_bytes += chunk.allocated_bytes();
+        self.full_memory = self.full_memory + chunk.memory();
         self.full.push(Arc::new(chunk));
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    memory::MemoryBytes,
     memtable::{Found, Memtable},
     object::Object,
 };
@@ -67,6 +68,14 @@ impl Version {
     /// deleted is newer than all rows of the key in objects; behind a delete, a bulk load may have written to objects.
     pub fn find_in_memory(&self, key: &[u8], timestamp: Timestamp) -> Option<Found> {
         self.memtables.iter().rev().find_map(|memtable| memtable.find(key, timestamp))
+    }
+
+    /// The memory that the rows take, and what is known of objects.
+    pub fn memory(&self) -> MemoryBytes {
+        let memtables: MemoryBytes = self.memtables.iter().map(|memtable| memtable.memory()).sum();
+        let deletes = self.objects.iter().map(|object| object.delete_bytes()).sum();
+        let objects: usize = self.objects.iter().map(|object| object.allocated_bytes()).sum();
+        memtables + MemoryBytes { deletes, objects: objects.saturating_sub(deletes), ..MemoryBytes::default() }
     }
 
     /// A memtable by its number.
