@@ -20,8 +20,8 @@ use crate::{error::Result, object_rows::ObjectRows, shared::Shared};
 /// commits.
 ///
 /// What it reads stays while it lives, whatever is flushed meanwhile. While batches are decoded, what comes next is
-/// read ahead, of [`Options::read_ahead_bytes`](crate::Options::read_ahead_bytes) at most. It ends after an error, which
-/// is given behind the rows before it.
+/// read ahead, of [`Options::read_ahead_bytes`](crate::Options::read_ahead_bytes) at most. It ends after an error,
+/// which is given behind the rows before it.
 #[derive(Debug)]
 pub struct Scan {
     shared: Arc<Shared>,

@@ -37,6 +37,7 @@ const WITHOUT_UNSAFE: &[&str] = &[
     "adapters/openraft/src/lib.rs",
     "cli/src/main.rs",
     "examples/cluster/src/main.rs",
+    "examples/orders/src/main.rs",
     "examples/serve/src/lib.rs",
     "docs/guide/lib.rs",
 ];
