@@ -86,7 +86,7 @@ fn scan(shop: &Shop, table: TableId) -> Result<u64> {
 fn delete(shop: &Shop, table: TableId) -> Result<()> {
     let schema = shop.schema(table)?;
     let mut projection = Projection::default();
-    projection.columns = Some(schema.key().to_vec());
+    projection.columns = Some(schema.key().iter().map(|column| (*column).into()).collect());
     let mut keys: Vec<i64> = Vec::new();
     for batch in shop.tail.scan(table, shop.tail.watermark(), projection)? {
         let batch = batch?;
