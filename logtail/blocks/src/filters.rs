@@ -3,9 +3,13 @@
 use std::{collections::HashMap, ops::Range};
 
 use logboom_logtail_core::predicate::{Op, Predicate, Term};
-use parquet::bloom_filter::Sbbf;
 
-use crate::{fetched::Fetched, footer::Footer, key_values::bloom_bytes};
+use crate::{
+    bloom::{self, Bloom},
+    fetched::Fetched,
+    footer::Footer,
+    key_values::bloom_bytes,
+};
 
 impl Footer {
     /// The places of the filters of a row group that may rule out rows that `predicate` wants.
@@ -29,7 +33,7 @@ impl Footer {
 pub(crate) struct Filters<'a> {
     footer: &'a Footer,
     fetched: &'a Fetched,
-    parsed: HashMap<(usize, usize), Option<Sbbf>>,
+    parsed: HashMap<(usize, usize), Option<Bloom>>,
 }
 
 impl<'a> Filters<'a> {
@@ -48,9 +52,8 @@ impl<'a> Filters<'a> {
         let bytes = bloom_bytes(&term.value, self.footer.leaf_type(leaf)?)?;
         let filter = self.parsed.entry((group, leaf)).or_insert_with(|| {
             let place = self.footer.bloom_filter(group, leaf)?;
-            let filter = Sbbf::from_bytes(&self.fetched.get(&place.bytes)?).ok()?;
-            (filter.num_blocks() > 0).then_some(filter)
+            Bloom::parse(&self.fetched.get(&place.bytes)?)
         });
-        Some(filter.as_ref()?.check(&bytes[..]))
+        Some(filter.as_ref()?.may_hold(bloom::hash(&bytes)))
     }
 }

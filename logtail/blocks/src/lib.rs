@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bloom;
 mod checksums;
 mod decoder;
 mod dictionary;

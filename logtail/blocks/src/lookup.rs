@@ -139,9 +139,8 @@ impl Lookup {
                 Step::Need(ranges) => return Ok(LookupStep::Need(ranges)),
                 Step::Done => break,
                 Step::Batch(batch) => {
-                    let keys = self.encoder.encode(batch.rows.columns())?;
                     let commits = batch.commits.as_ref().map(|commits| &commits.values()[..]).unwrap_or_default();
-                    self.search(batch.block, batch.first_row, &keys, commits);
+                    self.search(batch.block, batch.first_row, batch.rows.columns(), commits)?;
                 }
             }
         }
@@ -200,29 +199,72 @@ impl Lookup {
         self.candidates.retain(|_, keys| !keys.is_empty());
     }
 
-    /// Looks for the candidates among the keys of a block.
-    fn search(&mut self, block: usize, first_row: u32, keys: &Keys, commits: &[i64]) {
-        let Some(candidates) = self.candidates.get(&block) else { return };
-        let sorted = self.meta.blocks.get(block).is_some_and(|block| block.sorted);
+    /// Looks for the candidates among the rows of a block, of which `columns` are the key's.
+    fn search(&mut self, block: usize, first_row: u32, columns: &[ArrayRef], commits: &[i64]) -> Result<(), ReadError> {
+        let Some(candidates) = self.candidates.get(&block) else { return Ok(()) };
+        let is_sorted = self.meta.blocks.get(block).is_some_and(|block| block.sorted);
         let wanted = candidates.iter().filter_map(|number| Some((self.keys.get(*number)?.key.as_slice(), *number)));
         let mut found = |row: usize, key: usize| {
             let commit = commits.get(row).and_then(|commit| Timestamp::from_i64(*commit)).unwrap_or_default();
             let row = u32::try_from(row).map_or(u32::MAX, |row| first_row.saturating_add(row));
             self.found.push(Found { key, row, commit });
         };
-        if sorted {
+        // Of a few keys in order, those of the rows on the way to them are encoded, and not the whole block's.
+        if is_sorted && candidates.len() <= SEARCHED_MAX {
+            let mut keys = OneKey { encoder: &self.encoder, columns, key: self.encoder.no_keys() };
             for (key, number) in wanted {
-                let first = first_not_below(keys, key);
-                let rows = (first..keys.len()).take_while(|row| keys.get(*row) == Some(key));
-                rows.for_each(|row| found(row, number));
+                let mut row = keys.first_not_below(key)?;
+                while keys.of(row)? == Some(key) {
+                    found(row, number);
+                    row += 1;
+                }
             }
-            return;
+            return Ok(());
         }
+        let keys = self.encoder.encode(columns)?;
         let mut numbers: HashMap<&[u8], Vec<usize>> = HashMap::new();
         wanted.for_each(|(key, number)| numbers.entry(key).or_default().push(number));
         for (row, key) in keys.iter().enumerate() {
             numbers.get(key).into_iter().flatten().for_each(|number| found(row, *number));
         }
+        Ok(())
+    }
+}
+
+/// The keys of a block that are searched for. More of them than this, and all keys of the block are encoded.
+const SEARCHED_MAX: usize = 64;
+
+/// The keys of a block's rows, encoded one at a time.
+struct OneKey<'a> {
+    encoder: &'a KeyEncoder,
+    columns: &'a [ArrayRef],
+    key: Keys,
+}
+
+impl OneKey<'_> {
+    /// The key of a row; `None` behind the last one.
+    fn of(&mut self, row: usize) -> Result<Option<&[u8]>, ReadError> {
+        if row >= self.rows() {
+            return Ok(None);
+        }
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|column| column.slice(row, 1)).collect();
+        self.key.truncate(0);
+        self.encoder.encode_into(&columns, &mut self.key)?;
+        Ok(self.key.get(0))
+    }
+
+    /// The first row whose key is not below `key`, of rows in the order of their keys.
+    fn first_not_below(&mut self, key: &[u8]) -> Result<usize, ReadError> {
+        let (mut low, mut high) = (0, self.rows());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.of(middle)?.is_some_and(|other| other < key) { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |column| column.len())
     }
 }
 
@@ -241,14 +283,4 @@ fn predicate(columns: &[ColumnId], decoded: &[ArrayRef], row: usize) -> Predicat
         Term { column: *column, op: Op::Equal, value }
     };
     Predicate { terms: columns.iter().zip(decoded).map(term).collect() }
-}
-
-/// The first of sorted keys that is not below `key`.
-fn first_not_below(keys: &Keys, key: &[u8]) -> usize {
-    let (mut low, mut high) = (0, keys.len());
-    while low < high {
-        let middle = low.midpoint(high);
-        if keys.get(middle).is_some_and(|other| other < key) { low = middle + 1 } else { high = middle }
-    }
-    low
 }
