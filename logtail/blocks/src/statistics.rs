@@ -10,7 +10,7 @@ use crate::footer::Footer;
 enum Bounds {
     /// There are none: all rows lack one.
     Nothing,
-    /// None is below the first, nor above the second. Not said of floats: some may be not a number.
+    /// None is below the first, nor above the second, but for floats that are not a number.
     Within(Option<Value>, Option<Value>),
 }
 
@@ -38,8 +38,8 @@ impl Footer {
             return Bounds::Nothing;
         }
         match values(index, block, data_type) {
-            // Of a page with a value that is not a number, its bounds say nothing of that one.
-            Some((Value::Float(_), _)) if term.op != Op::Equal => unknown,
+            // Bounds say nothing of a value that is not a number, of which only this holds.
+            Some((Value::Float(_), _)) if term.op == Op::NotEqual => unknown,
             Some((low, high)) => Bounds::Within(Some(low), Some(high)),
             None => unknown,
         }
