@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use logboom_logtail::{ColumnId, Error, Object, TableId, Tail, Timestamp};
+use logboom_logtail::{ColumnId, Error, Filter, Object, TableId, Tail, Timestamp};
 use logboom_sim::{Choices, Failure};
 use logboom_wal::marks;
 
@@ -98,7 +98,7 @@ fn compare_rows(
             }))
         });
     mark_places(tail, table, at);
-    let theirs = match scan(tail, table, at, columns) {
+    let theirs = match scan(tail, table, at, columns, Filter::default()) {
         Ok(rows) => Some(sorted(rows.into_iter().map(|Seen { values, committed, .. }| (values, committed)))),
         Err(Error::NoTable { .. }) => None,
         Err(Error::Store(_)) => {
@@ -134,6 +134,6 @@ fn sorted(rows: impl Iterator<Item = (Vec<Value>, Timestamp)>) -> Vec<(Vec<Value
     rows
 }
 
-fn visible(at: Timestamp, what: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+pub(crate) fn visible(at: Timestamp, what: std::fmt::Arguments<'_>) -> Result<(), Failure> {
     Err(Failure::new(Check::Visible, format!("at {at}: {what}")))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StringArray};
-use logboom_logtail::{Error, OperationError, RowId, RowsetId, TableId, Tail, Timestamp, Transaction};
+use logboom_logtail::{Error, Filter, OperationError, RowId, RowsetId, TableId, Tail, Timestamp, Transaction};
 use logboom_sim::{Choices, Failure};
 use logboom_wal::marks;
 
@@ -132,7 +132,7 @@ impl Draft {
 
     /// Deletes rows by their places, some of them twice, or one that is not there.
     fn delete_rows(&mut self, id: u64, table: &Table, tail: &Tail, choices: &mut Choices) -> Result<(), Failure> {
-        let seen = match scan(tail, id, self.snapshot(), None) {
+        let seen = match scan(tail, id, self.snapshot(), None, Filter::default()) {
             Ok(seen) => seen,
             Err(Error::Store(_)) => return Ok(()),
             Err(error) => return Err(wrong(format!("table {id} at an open snapshot: {error:?}"))),

@@ -122,7 +122,7 @@ impl Weights {
                 few_or_many(choices, 8, 30),
                 few_or_many(choices, 1, 5),
                 few_or_many(choices, 2, 6),
-                few_or_many(choices, 5, 25),
+                few_or_many(choices, 10, 40),
                 1,
             ],
         }

@@ -18,6 +18,7 @@ mod effects;
 mod model;
 mod scan;
 mod check;
+mod chosen;
 mod draft;
 mod loading;
 mod records;

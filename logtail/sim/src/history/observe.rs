@@ -9,6 +9,7 @@ use logboom_wal::marks;
 use super::History;
 use crate::{
     check::{Check, compare, compare_some},
+    chosen::{compare_filtered, compare_keys},
     life::{Life, SHARD},
 };
 
@@ -39,6 +40,10 @@ impl History {
         let at = if self.choices.percent(50) { life.watermark } else { self.old_timestamp(life) };
         self.counts.comparisons += 1;
         compare_some(&life.tail, &self.model, at, &mut self.choices)?;
+        if self.choices.percent(30) {
+            compare_filtered(&life.tail, &self.model, at, &mut self.choices)?;
+            compare_keys(&life.tail, &self.model, at, &mut self.choices)?;
+        }
         if self.choices.percent(20) {
             compare(&life.tail, &self.model, at)?;
             self.check_future(life)?;
