@@ -1,5 +1,7 @@
 //! Errors of a log tail.
 
+use std::sync::Arc;
+
 use logboom::ReadError;
 use logboom_logtail_core::{
     RowId, TableId, Timestamp,
@@ -85,6 +87,20 @@ pub enum Error {
         /// The longest one.
         max: usize,
     },
+    /// Rows take all the memory that they may, and no thread of the tail flushes them. The transaction can be committed
+    /// again behind a flush; with a thread it would have waited.
+    #[error("rows of {} take {bytes} of {max} bytes of memory", name(*table))]
+    Full {
+        /// The table that takes what a table may; `None` where all tables take what they may.
+        table: Option<TableId>,
+        /// What they take.
+        bytes: usize,
+        /// What they may take.
+        max: usize,
+    },
+    /// What several callers waited for has failed: a flush that each of them asked for.
+    #[error(transparent)]
+    Shared(Arc<Error>),
     /// A bulk load has two rows with the same key. The load has failed.
     #[error("two rows that are loaded into table {table} have the key {}", hex(key))]
     DuplicateInLoad {
@@ -168,6 +184,10 @@ pub enum Error {
 }
 
 /// Two digits a byte.
+fn name(table: Option<TableId>) -> String {
+    table.map_or_else(|| "all tables".to_owned(), |table| format!("table {table}"))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,21 +3,21 @@
 use std::{
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use logboom_logtail_core::{TableId, flush::FlushParts, writer::CheckpointKind};
+use logboom_logtail_core::{TableId, flush::FlushPolicy, writer::CheckpointKind};
 
 use crate::{
     checkpointer::checkpoint,
     error::{Error, Result},
-    flushing::Flushing,
+    flushes::Flushes,
     shared::Shared,
 };
 
 /// How often it is looked which tables are due.
 const TICK: Duration = Duration::from_millis(200);
-/// How long the thread sleeps while the store puts an object, before it looks whether the tail is closed.
+/// How often it is looked whether the store has put the objects of flushes.
 const PUT_TICK: Duration = Duration::from_millis(1);
 
 /// The objects of a checkpoint from which on the next one is global.
@@ -79,7 +79,12 @@ impl Drop for Flusher {
 struct Worker {
     shared: Arc<Shared>,
     asked: mpsc::Receiver<Demand>,
-    waiting: Vec<Demand>,
+    flushes: Flushes,
+    /// Checkpoints that were asked for.
+    wanted: Vec<(CheckpointKind, mpsc::Sender<Result<bool>>)>,
+    policy: FlushPolicy,
+    /// When it was last looked which tables are due.
+    looked: Option<Instant>,
     ended: bool,
     /// When the last checkpoint was tried; the opening counts.
     checkpointed: Option<Duration>,
@@ -88,35 +93,40 @@ struct Worker {
 impl Worker {
     fn new(shared: Arc<Shared>, asked: mpsc::Receiver<Demand>) -> Self {
         let checkpointed = Some(shared.monotonic());
-        Self { shared, asked, waiting: Vec::new(), ended: false, checkpointed }
+        let flushes = Flushes::new(Arc::clone(&shared));
+        let policy = shared.memory_bound().policy(&shared.options.flush);
+        Self { shared, asked, flushes, wanted: Vec::new(), policy, looked: None, ended: false, checkpointed }
     }
 
     fn run(&mut self) {
-        while !self.ended {
-            self.listen(TICK);
-            for demand in std::mem::take(&mut self.waiting) {
-                self.answer(demand);
-            }
-            for due in self.shared.options.flush.due(&self.shared.memory()) {
-                let table = due.table;
-                if !self.ended
-                    && let Some(mut flushing) = Flushing::begin(&self.shared, table, due.parts())
-                {
-                    let outcome = flushing.run(|| self.goes_on());
-                    self.shared.flush_ended(table, outcome);
-                }
+        while self.turn() {
+            for (kind, done) in std::mem::take(&mut self.wanted) {
+                let shared = Arc::clone(&self.shared);
+                // The caller may have gone.
+                _ = done.send(checkpoint(&shared, kind, || self.turn()));
             }
             self.checkpoint_if_due();
         }
+        self.shared.memory_bound().close();
     }
 
-    fn answer(&mut self, demand: Demand) {
-        let shared = Arc::clone(&self.shared);
-        // The callers may have gone.
-        match demand {
-            Demand::Flush(table, done) => _ = done.send(flush_all(&shared, table, || self.goes_on())),
-            Demand::Checkpoint(kind, done) => _ = done.send(checkpoint(&shared, kind, || self.goes_on())),
+    /// Takes demands, and goes on with the flushes. Returns whether the tail is still open.
+    fn turn(&mut self) -> bool {
+        let patience = if self.flushes.is_idle() { TICK } else { PUT_TICK };
+        match self.asked.recv_timeout(patience) {
+            Ok(Demand::Flush(table, done)) => self.flushes.want(table, done),
+            Ok(Demand::Checkpoint(kind, done)) => self.wanted.push((kind, done)),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => self.ended = true,
         }
+        if !self.ended {
+            if self.looked.is_none_or(|looked| looked.elapsed() >= TICK) {
+                self.flushes.begin(self.policy.due(&self.shared.memory()));
+                self.looked = Some(Instant::now());
+            }
+            self.flushes.step();
+        }
+        !self.ended
     }
 
     /// Writes a checkpoint if one is due: a global one now and then, so that a restart has few objects to read.
@@ -128,37 +138,9 @@ impl Worker {
             let shared = Arc::clone(&self.shared);
             let objects = shared.writer().checkpoint().map_or(0, |checkpoint| checkpoint.objects.len());
             let kind = if objects >= INCREMENTALS_MAX { CheckpointKind::Global } else { CheckpointKind::Incremental };
-            let outcome = checkpoint(&shared, kind, || self.goes_on());
+            let outcome = checkpoint(&shared, kind, || self.turn());
             self.checkpointed = Some(now);
             self.shared.checkpoint_ended(outcome.map(|_| ()));
         }
     }
-
-    /// Waits for demands.
-    fn listen(&mut self, patience: Duration) {
-        match self.asked.recv_timeout(patience) {
-            Ok(demand) => self.waiting.push(demand),
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => self.ended = true,
-        }
-    }
-
-    /// Waits a little, and says whether the tail is still open.
-    fn goes_on(&mut self) -> bool {
-        self.listen(PUT_TICK);
-        !self.ended
-    }
-}
-
-/// Flushes what a table has in memory now. `wait` is called while the store puts an object, and says whether to go on.
-pub(crate) fn flush_all(shared: &Arc<Shared>, table: TableId, mut wait: impl FnMut() -> bool) -> Result<()> {
-    let now = shared.last_placed();
-    // What is committed later need not go, but what is flushed must be committed.
-    shared.settle()?;
-    while shared.oldest_in_memory(table).is_some_and(|oldest| oldest <= now) {
-        let Some(mut flushing) = Flushing::begin(shared, table, FlushParts::ALL) else { break };
-        flushing.run(&mut wait)?;
-    }
-    shared.memory();
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `Flushing`: a flush that is under way.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use logboom_logtail_core::{
     TableId,
@@ -9,12 +9,7 @@ use logboom_logtail_core::{
     writer::{Flush, FlushError, FlushStep},
 };
 
-use crate::{
-    encode::encode,
-    error::{Error, Result},
-    put::Put,
-    shared::Shared,
-};
+use crate::{encode::encode, error::Result, put::Put, shared::Shared};
 
 /// A flush of a table that is under way: for those who flush [without a thread](crate::Options::threads). Dropped
 /// before its end, it is given up: the rows stay in memory and in the log.
@@ -77,18 +72,14 @@ impl Flushing {
         Ok(FlushProgress::Moved)
     }
 
-    /// Goes on to the end. `wait` is called while the store puts an object, and says whether to go on.
-    pub(crate) fn run(&mut self, mut wait: impl FnMut() -> bool) -> Result<()> {
+    /// Goes on to the end.
+    fn run(&mut self) -> Result<()> {
         loop {
-            match self.step().inspect_err(|_| self.shared.counts.flushes_failed.add(1))? {
+            match self.step()? {
                 FlushProgress::Done => return Ok(()),
                 FlushProgress::Moved => {}
                 FlushProgress::WaitsForLog => self.shared.settle()?,
-                FlushProgress::WaitsForStore => {
-                    if !wait() {
-                        return Err(Error::Closed);
-                    }
-                }
+                FlushProgress::WaitsForStore => thread::yield_now(),
             }
         }
     }
@@ -96,8 +87,22 @@ impl Flushing {
     fn end(&mut self) {
         if let Some(flush) = self.flush.take() {
             self.shared.writer().end_flush(flush);
+            // There may be memory again.
+            self.shared.memory();
         }
     }
+}
+
+/// Flushes what a table has in memory now, on the calling thread.
+pub(crate) fn flush_all(shared: &Arc<Shared>, table: TableId) -> Result<()> {
+    let now = shared.last_placed();
+    // What is committed later need not go, but what is flushed must be committed.
+    shared.settle()?;
+    while shared.oldest_in_memory(table).is_some_and(|oldest| oldest <= now) {
+        let Some(mut flushing) = Flushing::begin(shared, table, FlushParts::ALL) else { break };
+        flushing.run()?;
+    }
+    Ok(())
 }
 
 impl Drop for Flushing {

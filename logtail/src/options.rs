@@ -16,7 +16,7 @@ pub struct Options {
     /// Whether a thread of the tail flushes tables and writes checkpoints. Without, [`Tail::flush`](crate::Tail::flush)
     /// and [`Tail::checkpoint`](crate::Tail::checkpoint) do, on the thread that calls them.
     pub threads: bool,
-    /// When tables are flushed.
+    /// When tables are flushed: by its bytes, and at half of what they may take at the latest.
     pub flush: FlushPolicy,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.
     pub checkpoint_interval: Duration,
@@ -28,12 +28,15 @@ pub struct Options {
     /// How far back readers may ask. Flushes drop versions of rows that were replaced or deleted before that. Default:
     /// 5 minutes.
     pub history: Duration,
-    /// The memory that rows may take, in bytes, until commits wait for a flush: as when the store is down. Default:
-    /// 1 GiB.
+    /// The memory that rows may take, in bytes, until commits wait for a flush: as when the store is down. Without
+    /// threads they are refused with [`Error::Full`](crate::Error::Full). Default: 1 GiB.
     pub memory_bytes_max: usize,
     /// The memory that rows of a bulk load take until they are sorted and written to an object, in bytes. With the
     /// objects that are being written a load takes about three times as much. Default: 64 MiB.
     pub load_bytes: usize,
+    /// The memory that rows of a table may take, in bytes, until commits that write it wait for its flush: a table that
+    /// cannot be flushed leaves the rest to the others. Default: 512 MiB.
+    pub table_bytes_max: usize,
     /// The memory for footers of objects, in bytes. Default: 64 MiB.
     pub footer_cache_bytes: u64,
     /// The memory for pages of objects, in bytes. Default: 256 MiB.
@@ -71,6 +74,7 @@ impl Options {
             clock: None,
             history: Duration::from_secs(300),
             memory_bytes_max: 1 << 30,
+            table_bytes_max: 512 << 20,
             load_bytes: 64 << 20,
             footer_cache_bytes: 64 << 20,
             page_cache_bytes: 256 << 20,

@@ -1,13 +1,6 @@
 //! `Shared`: the writer, its log, and what waits for both.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use event_listener::{Event, Listener};
 use logboom::{Clock, Ticket};
@@ -27,6 +20,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     error::{Error, Result},
+    memory_bound::{Full, MemoryBound},
     metrics::Counts,
     options::Options,
     shard_log::ShardLog,
@@ -42,10 +36,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     writer: Mutex<Writer>,
     clock: Arc<dyn Clock>,
-    /// The bytes that rows take in memory: as of the flusher's last look, and what was committed since.
-    memory_bytes: AtomicUsize,
-    /// The flusher has looked at the memory.
-    memory_seen: Event,
+    memory_bound: MemoryBound,
     /// A load has its place, or has failed.
     load_placed: Event,
     /// The last failure of a flush, by table, until one succeeds.
@@ -66,11 +57,10 @@ impl Shared {
             log,
             state: Arc::clone(writer.state()),
             store,
+            memory_bound: MemoryBound::new(&options),
             options,
             writer: Mutex::new(writer),
             clock,
-            memory_bytes: AtomicUsize::new(0),
-            memory_seen: Event::new(),
             load_placed: Event::new(),
             failures: Mutex::default(),
             checkpoint_failure: Mutex::default(),
@@ -115,7 +105,6 @@ impl Shared {
         workspace: &Workspace,
         record: &mut CommitBuilder<'_>,
     ) -> Result<Outcome<Ticket>> {
-        self.wait_for_memory()?;
         loop {
             let unix = self.unix();
             let mut writer = self.writer.lock();
@@ -134,7 +123,7 @@ impl Shared {
                 (Err(CommitError::Clock(reached)), Ok(_)) if reached.bound < Timestamp::MAX => self.settle()?,
                 (Ok(outcome), _) => {
                     // About what the rows take, until the flusher looks again.
-                    self.memory_bytes.fetch_add(record.bytes_max(), Ordering::Relaxed);
+                    self.memory_bound.add(record.bytes_max());
                     if matches!(outcome, Outcome::Proposed { .. }) {
                         self.counts.transactions.add(1);
                         self.counts.bytes.add(record.bytes_max() as u64);
@@ -210,8 +199,7 @@ impl Shared {
         let tables = self.state.tables();
         let memory = tables.iter().filter(|table| !is_system(table.id())).map(memory);
         let memory: Vec<_> = memory.filter(|memory| memory.bytes() > 0).collect();
-        self.memory_bytes.store(memory.iter().map(TableMemory::bytes).sum(), Ordering::Relaxed);
-        self.memory_seen.notify(usize::MAX);
+        self.memory_bound.look(memory.iter().map(TableMemory::bytes).sum());
         memory
     }
 
@@ -232,11 +220,11 @@ impl Shared {
     }
 
     /// Notes how a flush ended.
-    pub(crate) fn flush_ended(&self, table: TableId, outcome: Result<()>) {
+    pub(crate) fn flush_ended(&self, table: TableId, outcome: Result<(), Arc<Error>>) {
         let mut failures = self.failures.lock();
         match outcome {
             Ok(()) => failures.remove(&table),
-            Err(error) => failures.insert(table, Arc::new(error)),
+            Err(error) => failures.insert(table, error),
         };
     }
 
@@ -255,24 +243,25 @@ impl Shared {
         self.failures.lock().iter().map(|(table, error)| (*table, Arc::clone(error))).collect()
     }
 
-    /// Whether rows take all the memory that they may.
-    pub(crate) fn is_full(&self) -> bool {
-        self.memory_bytes.load(Ordering::Relaxed) >= self.options.memory_bytes_max
+    pub(crate) fn memory_bound(&self) -> &MemoryBound {
+        &self.memory_bound
     }
 
-    /// Waits while rows take all the memory that they may: until a flush has moved some. Commits wait here, before they
-    /// have a timestamp: nothing that a flush waits for waits for it.
-    fn wait_for_memory(&self) -> Result<()> {
-        loop {
-            let listener = self.memory_seen.listen();
-            if !self.is_full() {
-                return Ok(());
-            }
+    /// What a transaction that writes `tables` has to wait for before it gets its place, if anything.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] and [`Error::Closed`] where it would wait in vain.
+    pub(crate) fn full(&self, tables: impl Iterator<Item = TableId>) -> Result<Option<Full>> {
+        let full = self.memory_bound.full(tables.filter_map(|table| self.state.table(table)));
+        if full.is_some() {
             if let Some(stopped) = self.writer.lock().stopped() {
                 return Err(Error::Stopped(stopped.clone()));
             }
-            listener.wait();
+            if self.memory_bound.is_closed() {
+                return Err(Error::Closed);
+            }
         }
+        Ok(full)
     }
 
     /// Waits while a load of a table is being committed, until it has its place.

@@ -23,8 +23,8 @@ use crate::{
     checkpoint_object,
     checkpointer::checkpoint,
     error::{Error, Result},
-    flusher::{Flusher, flush_all},
-    flushing::Flushing,
+    flusher::Flusher,
+    flushing::{Flushing, flush_all},
     load::Load,
     metrics::{TableMetrics, TailMetrics},
     options::Options,
@@ -207,15 +207,12 @@ impl Tail {
     /// are flushed on their own as [`Options::flush`] says; this is for those who cannot wait.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Write`], [`Error::Flush`], [`Error::Log`], [`Error::Stopped`] and [`Error::Closed`]:
-    /// the rows stay in memory then.
+    /// [`Error::Store`], [`Error::Write`], [`Error::Flush`], [`Error::Log`], [`Error::Stopped`] and [`Error::Closed`],
+    /// in an [`Error::Shared`] where a thread flushes: the rows stay in memory then.
     pub fn flush(&self, table: TableId) -> Result<()> {
         match self.flusher.as_ref() {
             Some(flusher) => flusher.flush(table),
-            None => flush_all(&self.shared, table, || {
-                thread::yield_now();
-                true
-            }),
+            None => flush_all(&self.shared, table),
         }
     }
 
@@ -258,7 +255,7 @@ impl Tail {
 
     /// Whether commits wait, as rows take all the memory that they may.
     pub fn is_waiting_for_memory(&self) -> bool {
-        self.shared.is_full()
+        self.shared.memory_bound().is_full()
     }
 
     /// Counters since the opening, and what tables have in memory and in objects now. Looks at all blocks: for once a

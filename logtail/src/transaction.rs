@@ -6,7 +6,13 @@ use arrow_array::{ArrayRef, RecordBatch};
 use bumpalo::Bump;
 use logboom_logtail_core::{RowId, TableId, Timestamp, catalog::Catalog, transaction::Workspace, writer::Outcome};
 
-use crate::{commit::Commit, error::Result, lookup::find_keys, shared::Shared};
+use crate::{
+    admission::{Admission, admit},
+    commit::Commit,
+    error::Result,
+    lookup::find_keys,
+    shared::Shared,
+};
 
 /// A transaction: it reads at its snapshot, and writes all at its commit, or nothing. Dropping it rolls it back.
 ///
@@ -83,17 +89,24 @@ impl Transaction {
         self.submit()?.wait()
     }
 
+    /// Ends when there is memory for the transaction's rows: for those who must not wait in [`Transaction::submit`].
+    pub fn admission(&self) -> Admission {
+        Admission::new(Arc::clone(&self.shared), &self.workspace)
+    }
+
     /// Gives the transaction its timestamp and its place in the log, and returns without waiting for the disk. Waits
-    /// only where the log has no room for it.
+    /// only where the log has no room for it, or memory has none ([`Transaction::admission`]).
     ///
     /// # Errors
     /// [`Error::DuplicateKey`](crate::Error::DuplicateKey), [`Error::Conflict`](crate::Error::Conflict),
     /// [`Error::SnapshotTooOld`](crate::Error::SnapshotTooOld),
     /// [`Error::SchemaChanged`](crate::Error::SchemaChanged), [`Error::NoRow`](crate::Error::NoRow),
-    /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Log`](crate::Error::Log) and
-    /// [`Error::Stopped`](crate::Error::Stopped); the transaction has no effect then.
+    /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Full`](crate::Error::Full),
+    /// [`Error::Log`](crate::Error::Log) and [`Error::Stopped`](crate::Error::Stopped); the transaction has no effect
+    /// then.
     pub fn submit(mut self) -> Result<Commit> {
         self.find_keys()?;
+        admit(&self.shared, &self.workspace)?;
         let arena = Arena::take();
         let mut record = self.workspace.encode(&arena.0)?;
         let outcome = self.shared.commit(&self.workspace, &mut record)?;

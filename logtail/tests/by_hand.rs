@@ -38,7 +38,12 @@ impl Machine {
     }
 
     fn tail(&self, engine: &Engine) -> Tail {
+        self.tail_of(engine, 1 << 30)
+    }
+
+    fn tail_of(&self, engine: &Engine, memory_bytes_max: usize) -> Tail {
         let mut options = Options::new("memory:");
+        options.memory_bytes_max = memory_bytes_max;
         options.threads = false;
         options.clock = Some(Arc::clone(&self.clock) as Arc<dyn Clock>);
         Tail::open(engine, ShardId(1), options).unwrap()
@@ -177,4 +182,32 @@ fn a_writer_that_was_replaced_is_refused() {
     assert!(matches!(insert(&old, table, &[4]).commit(), Err(Error::Log(logboom::Error::Gap { .. }))));
     pending.wait().unwrap();
     assert_eq!((count(&old, table), count(&new, table)), (1, 2));
+}
+
+/// Nobody else flushes, so nobody waits for it.
+#[test]
+fn a_commit_without_memory_is_refused_until_there_is_some() {
+    let machine = Machine::new();
+    let engine = machine.engine();
+    let tail = machine.tail_of(&engine, 64 << 10);
+    let table = create_table(&tail);
+    let mut next = 0;
+    let refused = loop {
+        let ids: Vec<i64> = (next..next + 500).collect();
+        match insert(&tail, table, &ids).commit() {
+            Ok(_) => next += 500,
+            Err(error) => break error,
+        }
+        assert!(next < 100_000, "nothing was refused");
+    };
+    assert!(matches!(refused, Error::Full { table: None, bytes, max: 65_536 } if bytes >= 65_536), "{refused:?}");
+    let waiting = insert(&tail, table, &[next]);
+    let mut admission = pin!(waiting.admission());
+    assert!(admission.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    tail.flush(table).unwrap();
+    assert!(matches!(admission.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(()))));
+    insert(&tail, table, &[next]).commit().unwrap();
+    let rows: usize =
+        tail.scan(table, tail.watermark(), Projection::default()).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(i64::try_from(rows).unwrap(), next + 1);
 }

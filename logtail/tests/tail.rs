@@ -2,7 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    task::{Context, Waker},
+    thread,
+    time::Duration,
+};
 
 use arrow_array::{
     Array, ArrayRef, Int64Array, RecordBatch, StringArray,
@@ -429,4 +436,49 @@ fn commits_go_on_while_the_store_is_gone_until_the_bound_and_after_it() {
     assert_eq!(rows(&tail, table, tail.watermark()).len(), 30_000);
     tail.flush(table).unwrap();
     assert_eq!(rows(&tail, table, tail.watermark()).len(), 30_000);
+}
+
+/// A table that cannot be flushed waits alone, and goes on by itself once it can be.
+#[test]
+fn a_table_that_cannot_be_flushed_leaves_memory_to_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.flush.table_bytes = 32 << 10;
+    options.memory_bytes_max = 4 << 20;
+    options.table_bytes_max = 256 << 10;
+    let (tail, stuck) = with_table(&engine, options, false);
+    let database = tail.catalog(tail.watermark()).unwrap().find_database("shop").unwrap();
+    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
+    let other =
+        tail.create_table(database, NewTable { name: "other".into(), columns, key: vec!["id".into()] }).unwrap();
+    // Where the folder of the table would be is a file.
+    let folder = dir.path().join("objects").join(format!("t{stuck}"));
+    std::fs::write(&folder, "in the way").unwrap();
+    let hundred = |version| (0..100).map(|id| row(id, version)).collect::<Vec<_>>();
+    let writer = {
+        let tail = tail.clone();
+        thread::spawn(move || (0..200).for_each(|version| _ = upsert(&tail, stuck, &hundred(version)).unwrap()))
+    };
+    let committed = |table| rows(&tail, table, tail.watermark()).len();
+    let mut transaction = tail.begin();
+    transaction.insert(stuck, &batch(&[row(1000, 1)])).unwrap();
+    let waits = || {
+        let mut admission = std::pin::pin!(transaction.admission());
+        admission.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    };
+    while !waits() {
+        assert!(!writer.is_finished(), "nothing waited");
+        thread::sleep(Duration::from_millis(1));
+    }
+    // More than one table may have, and it is flushed meanwhile.
+    for version in 0..200 {
+        upsert(&tail, other, &hundred(version)).unwrap();
+    }
+    assert_eq!(committed(other), 100);
+    assert!(waits() && committed(stuck) < 20_000 && !tail.is_waiting_for_memory());
+    std::fs::remove_file(&folder).unwrap();
+    writer.join().unwrap();
+    transaction.admission().wait().unwrap();
+    assert_eq!(committed(stuck), 20_000);
 }

@@ -135,6 +135,11 @@ impl Workspace {
         &mut self.tables
     }
 
+    /// The tables that are written.
+    pub fn table_ids(&self) -> impl Iterator<Item = TableId> + '_ {
+        self.tables.iter().map(|table| table.schema().id())
+    }
+
     /// Encodes what is written into a record that lacks its timestamp and the places of its rows.
     ///
     /// # Errors

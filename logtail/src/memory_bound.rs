@@ -1,0 +1,105 @@
+//! `MemoryBound`: how much memory rows may take before commits wait.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use event_listener::{Event, EventListener};
+use logboom_logtail_core::{TableId, flush::FlushPolicy, table::Table};
+
+use crate::options::Options;
+
+/// What rows take in memory, beside what they may take.
+#[derive(Debug)]
+pub(crate) struct MemoryBound {
+    max: usize,
+    table_max: usize,
+    /// As of the last look, and what was committed since.
+    bytes: AtomicUsize,
+    /// Somebody has looked, or flushes have ended.
+    changed: Event,
+    /// Nobody flushes any more.
+    is_closed: AtomicBool,
+}
+
+/// Rows take all the memory that they may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full {
+    /// The table whose rows do; `None` for those of all.
+    pub(crate) table: Option<TableId>,
+    pub(crate) bytes: usize,
+    pub(crate) max: usize,
+}
+
+impl MemoryBound {
+    pub(crate) fn new(options: &Options) -> Self {
+        let max = options.memory_bytes_max;
+        Self {
+            max,
+            table_max: options.table_bytes_max.min(max),
+            bytes: AtomicUsize::new(0),
+            changed: Event::new(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The policy, by which tables are due before commits wait for them.
+    pub(crate) fn policy(&self, policy: &FlushPolicy) -> FlushPolicy {
+        let mut policy = policy.clone();
+        policy.table_bytes = policy.table_bytes.min(self.table_max / 2);
+        policy.memory_bytes = policy.memory_bytes.min(self.max / 2);
+        policy
+    }
+
+    /// Rows of about this many bytes are in memory now.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// All rows take this many bytes: those who wait look again.
+    pub(crate) fn look(&self, bytes: usize) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// Nobody flushes any more: those who wait, wait in vain.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.changed.notify(usize::MAX);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// Ends when something has changed after this call.
+    pub(crate) fn listen(&self) -> EventListener {
+        self.changed.listen()
+    }
+
+    /// Whether rows of all tables take what they may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= self.max
+    }
+
+    /// What a transaction that writes `tables` has to wait for, if anything. Tables are looked at only if one can take
+    /// what it may.
+    pub(crate) fn full(&self, tables: impl Iterator<Item = Arc<Table>>) -> Option<Full> {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if bytes >= self.max {
+            return Some(Full { table: None, bytes, max: self.max });
+        }
+        if bytes < self.table_max {
+            return None;
+        }
+        let full = tables.map(|table| (table.id(), bytes_of(&table))).find(|(_, bytes)| *bytes >= self.table_max);
+        full.map(|(table, bytes)| Full { table: Some(table), bytes, max: self.table_max })
+    }
+}
+
+fn bytes_of(table: &Table) -> usize {
+    let version = table.version();
+    let rows: usize = version.memtables().iter().map(|memtable| memtable.allocated_bytes()).sum();
+    rows + version.objects().iter().map(|object| object.delete_bytes()).sum::<usize>()
+}
