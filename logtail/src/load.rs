@@ -167,7 +167,10 @@ impl Load {
                     self.put = Some(Put::begin(self.shared.store.objects(), name, bytes));
                 }
                 Ok(LoadStep::Ready) => return self.go_on(),
-                Ok(LoadStep::Done(at)) => return Ok(LoadProgress::Done(at)),
+                Ok(LoadStep::Done(at)) => {
+                    self.shared.counts.loads.add(1);
+                    return Ok(LoadProgress::Done(at));
+                }
                 Ok(LoadStep::Check(wanted)) => {
                     check(&self.shared.store, &wanted)?;
                     steps.checked();

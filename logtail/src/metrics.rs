@@ -1,6 +1,7 @@
 //! Counters of a tail.
 
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use logboom_logtail_core::{
 };
 
 /// Counters since the tail was opened, and gauges. Each is exact, but they are not read at one instant. The prefixes
-/// `commit_`, `flush_`, `checkpoint_` and `read_` are stages of the data path.
+/// `commit_`, `flush_`, `load_`, `checkpoint_` and `read_` are stages of the data path.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct TailMetrics {
@@ -36,6 +37,8 @@ pub struct TailMetrics {
     pub flush_failed: u64,
     /// Tables whose last flush failed: see [`Tail::flush_failures`](crate::Tail::flush_failures).
     pub flush_failing: usize,
+    /// Bulk loads committed.
+    pub load_runs: u64,
     /// Checkpoints written.
     pub checkpoint_runs: u64,
     /// Checkpoints that failed.
@@ -80,6 +83,8 @@ pub struct TableMetrics {
     pub blocks: usize,
     /// The blocks with deletes in memory.
     pub dirty_blocks: usize,
+    /// The tombstone objects that its blocks name.
+    pub tombstone_objects: usize,
 }
 
 impl TailMetrics {
@@ -93,6 +98,7 @@ impl TableMetrics {
     pub(crate) fn of(table: &Table) -> Self {
         let version = table.version();
         let objects = version.objects();
+        let tombstones = objects.iter().flat_map(|object| object.tombstones()).map(|object| object.id);
         Self {
             table: table.id(),
             memory: version.memory(),
@@ -101,6 +107,7 @@ impl TableMetrics {
             object_bytes: objects.iter().map(|object| object.meta().bytes).sum(),
             blocks: objects.iter().map(|object| object.meta().blocks.len()).sum(),
             dirty_blocks: objects.iter().map(|object| object.dirty_blocks().len()).sum(),
+            tombstone_objects: tombstones.collect::<BTreeSet<_>>().len(),
         }
     }
 }
@@ -127,6 +134,7 @@ pub(crate) struct Counts {
     pub(crate) refused: Count,
     pub(crate) flushes: Count,
     pub(crate) flushes_failed: Count,
+    pub(crate) loads: Count,
     pub(crate) checkpoints: Count,
     pub(crate) checkpoints_failed: Count,
     pub(crate) scans: Count,

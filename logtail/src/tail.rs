@@ -275,6 +275,7 @@ impl Tail {
             flush_runs: counts.flushes.get(),
             flush_failed: counts.flushes_failed.get(),
             flush_failing: self.shared.failures().len(),
+            load_runs: counts.loads.get(),
             checkpoint_runs: counts.checkpoints.get(),
             checkpoint_failed: counts.checkpoints_failed.get(),
             read_scans: counts.scans.get(),

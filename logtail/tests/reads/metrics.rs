@@ -68,7 +68,16 @@ fn metrics_follow_rows_to_objects() {
     transaction.commit().unwrap();
     let dirty = table(&tail);
     assert_eq!(dirty.dirty_blocks, 2);
-    assert!(dirty.memory.deletes > 0, "{dirty:?}");
+    assert!(dirty.memory.deletes > 0 && dirty.tombstone_objects == 0, "{dirty:?}");
+    tail.flush(orders).unwrap();
+    let persisted = table(&tail);
+    assert_eq!((persisted.dirty_blocks, persisted.tombstone_objects, persisted.objects), (0, 1, 1));
+    assert_eq!(persisted.memory.deletes, 0);
+
+    let mut load = tail.load(orders).unwrap();
+    load.write(&rows(20_000..20_010)).unwrap();
+    load.commit().unwrap();
+    assert_eq!((tail.metrics().load_runs, table(&tail).objects), (1, 2));
 
     assert!(tail.checkpoint(CheckpointKind::Global).unwrap());
     assert_eq!((tail.metrics().checkpoint_runs, tail.metrics().checkpoint_failed), (1, 0));
