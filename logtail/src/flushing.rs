@@ -45,9 +45,14 @@ impl Flushing {
     /// Does the next step, without waiting for the log or the store.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Write`], [`Error::Flush`], [`Error::Log`] and [`Error::Stopped`]: the flush has
-    /// failed then.
+    /// [`Error::Store`](crate::Error::Store), [`Error::Write`](crate::Error::Write),
+    /// [`Error::Flush`](crate::Error::Flush), [`Error::Log`](crate::Error::Log) and
+    /// [`Error::Stopped`](crate::Error::Stopped): the flush has failed then.
     pub fn step(&mut self) -> Result<FlushProgress> {
+        self.try_step().inspect_err(|_| self.shared.counts.flushes_failed.add(1))
+    }
+
+    fn try_step(&mut self) -> Result<FlushProgress> {
         let Some(flush) = &mut self.flush else { return Ok(FlushProgress::Done) };
         if let Some(put) = &self.put {
             let Some(outcome) = put.outcome() else { return Ok(FlushProgress::WaitsForStore) };

@@ -2,11 +2,16 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use logboom_logtail::{StoreChoice, StoreOptions};
-use logboom_logtail_core::store::{Name, ObjectStore, Outcome, Reply, Request, StoreHealth};
+use logboom_logtail_core::store::{
+    Name, ObjectStore, Outcome, Reply, Request, StoreError, StoreErrorKind, StoreHealth,
+};
 use logboom_logtail_objects::Objects;
 
 /// A store in memory, with the reads that were asked of it.
@@ -16,6 +21,7 @@ pub(crate) struct Counting {
     gets: Arc<Mutex<Vec<Get>>>,
     /// An object, and the offset of a byte of it that is not as it was written.
     damage: Arc<Mutex<Option<(Name, u64)>>>,
+    refuses_puts: Arc<AtomicBool>,
 }
 
 /// A read of an object.
@@ -28,7 +34,7 @@ pub(crate) struct Get {
 impl Counting {
     pub(crate) fn new() -> Self {
         let objects = Objects::open("memory:", b"counted", StoreOptions::default()).unwrap();
-        Self { objects: Arc::new(objects), gets: Arc::default(), damage: Arc::default() }
+        Self { objects: Arc::new(objects), gets: Arc::default(), damage: Arc::default(), refuses_puts: Arc::default() }
     }
 
     pub(crate) fn choice(&self) -> StoreChoice {
@@ -52,6 +58,11 @@ impl Counting {
         *self.damage.lock().unwrap() = Some((name.clone(), offset));
     }
 
+    /// From now on, puts fail; or they succeed again.
+    pub(crate) fn refuse_puts(&self, refuses: bool) {
+        self.refuses_puts.store(refuses, Ordering::Relaxed);
+    }
+
     /// Nothing is damaged any more.
     pub(crate) fn heal(&self) {
         *self.damage.lock().unwrap() = None;
@@ -66,6 +77,9 @@ impl Get {
 
 impl ObjectStore for Counting {
     fn submit(&self, request: Request, done: Box<dyn FnOnce(Outcome) + Send>) {
+        if self.refuses_puts.load(Ordering::Relaxed) && matches!(request, Request::Put { .. }) {
+            return done(Err(StoreError::new(&request, StoreErrorKind::Closed)));
+        }
         let Request::Get { name, ranges } = request else {
             return ObjectStore::submit(self.objects.as_ref(), request, done);
         };

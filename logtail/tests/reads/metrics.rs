@@ -120,5 +120,14 @@ fn metrics_count_reads_and_refusals() {
     assert!(matches!(transaction.commit(), Err(Error::DuplicateKey { .. })));
     let refused = tail.metrics();
     assert_eq!((refused.commit_refused, refused.commit_transactions), (1, second.commit_transactions));
+    store.refuse_puts(true);
+    upsert(&tail, orders, &rows(0..1));
+    assert!(tail.flush(orders).is_err());
+    assert!(tail.checkpoint(CheckpointKind::Incremental).is_err());
+    let failed = tail.metrics();
+    assert_eq!((failed.flush_failed, failed.checkpoint_failed), (1, 1));
+    store.refuse_puts(false);
+    tail.flush(orders).unwrap();
+    assert_eq!((tail.metrics().flush_failed, tail.metrics().flush_runs), (1, failed.flush_runs + 1));
     assert!(!refused.commit_waits && refused.store.failing == 0 && refused.flush_failing == 0);
 }
