@@ -127,3 +127,74 @@ fn overlapping_among(objects: &[Arc<ObjectMeta>], found: &mut [Vec<usize>]) {
         next[0] = Some(*place);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use logboom_logtail_core::{ObjectId, TableId, Timestamp, block_meta::ObjectKind};
+
+    use super::*;
+
+    fn block(low: Option<u8>, high: Option<u8>) -> BlockMeta {
+        BlockMeta {
+            first_row: 0,
+            rows: 1,
+            low_key: low.map(|low| vec![low]),
+            high_key: high.map(|high| vec![high]),
+            low_commit: Timestamp::ZERO,
+            high_commit: Timestamp::ZERO,
+            sorted: true,
+            created: Timestamp::ZERO,
+            deleted: None,
+            appendable: false,
+            tombstones: None,
+            truncation_point: Timestamp::ZERO,
+        }
+    }
+
+    /// Blocks with rising keys, the last perhaps without an upper bound.
+    fn object(rng: &mut fastrand::Rng) -> ObjectMeta {
+        let (mut next, mut blocks) = (rng.u8(0..60), Vec::new());
+        for _ in 0..rng.usize(1..5) {
+            let high = next + rng.u8(0..20);
+            blocks.push(block(Some(next), Some(high)));
+            next = high + rng.u8(0..10);
+        }
+        if let Some(last) = blocks.last_mut().filter(|_| rng.u8(..) < 20) {
+            last.high_key = None;
+        }
+        let id = ObjectId { nonce: 1, number: 1 };
+        let (table, kind) = (TableId(1), ObjectKind::Rows);
+        ObjectMeta { id, table, kind, schema_version: 1, bytes: 2, footer_offset: 1, footer_crc: 0, blocks }
+    }
+
+    fn may_share(a: &BlockMeta, b: &BlockMeta) -> bool {
+        (0..=u8::MAX).any(|key| a.may_have_key(&[key]) && b.may_have_key(&[key]))
+    }
+
+    #[test]
+    fn blocks_that_may_share_keys_are_found_and_no_others() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for _ in 0..3000 {
+            let load: Vec<_> = (0..rng.usize(1..5)).map(|_| Arc::new(object(&mut rng))).collect();
+            let table: Vec<_> = (0..rng.usize(0..3)).map(|_| object(&mut rng)).collect();
+            let others = KeyBounds::of(table.iter().flat_map(|object| &object.blocks));
+            let among = rng.bool();
+            let found = overlapping(&load, among, &others);
+            for (number, object) in load.iter().enumerate() {
+                let own = load.iter().enumerate().filter(|(other, _)| among && *other != number);
+                let rest: Vec<_> =
+                    own.flat_map(|(_, own)| &own.blocks).chain(table.iter().flat_map(|own| &own.blocks)).collect();
+                let shares = |at: &usize| rest.iter().any(|other| may_share(&object.blocks[*at], other));
+                let expected: Vec<usize> = (0..object.blocks.len()).filter(shares).collect();
+                assert_eq!(found[number], expected, "object {number} of {load:?} beside {table:?}");
+            }
+            let all: Vec<_> = table.iter().flat_map(|object| &object.blocks).collect();
+            for key in 0..=u8::MAX {
+                let has = all.iter().any(|block| block.may_have_key(&[key]));
+                assert_eq!(others.may_have(&[key]), has, "{key} in {table:?}");
+            }
+        }
+    }
+}

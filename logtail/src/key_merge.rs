@@ -16,7 +16,11 @@ use logboom_logtail_core::{
 
 use crate::{error::Result, store::Store};
 
-/// Merges the keys of blocks of several objects, each of which is sorted by them. A block of each is in memory.
+/// Blocks whose keys are read at once, of all objects.
+const BLOCKS_MAX: usize = 256;
+
+/// Merges the keys of blocks of several objects, each of which is sorted by them. Of each, those of a block are in
+/// memory, and of some more if the objects are few.
 pub(crate) struct KeyMerge<'a> {
     store: &'a Store,
     encoder: &'a KeyEncoder,
@@ -29,8 +33,9 @@ pub(crate) struct KeyMerge<'a> {
 struct Stream {
     meta: Arc<ObjectMeta>,
     schema: SchemaRef,
-    /// The blocks, until the first of them is read.
+    /// The blocks that are not read yet, and how many are read at once.
     blocks: VecDeque<usize>,
+    at_once: usize,
     open: Option<(Arc<Footer>, BlockScan)>,
     keys: Keys,
     at: usize,
@@ -46,15 +51,18 @@ impl<'a> KeyMerge<'a> {
     ) -> Result<Self> {
         let fields = key.positions().iter().map(|at| Arc::clone(&schema.arrow().fields()[*at]));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let objects: Vec<_> = objects.into_iter().filter(|(_, blocks)| !blocks.is_empty()).collect();
+        let at_once = (BLOCKS_MAX / objects.len().max(1)).max(1);
         let stream = |(meta, blocks): (_, Vec<usize>)| Stream {
             meta,
             schema: Arc::clone(&schema),
             blocks: blocks.into(),
+            at_once,
             open: None,
             keys: key.no_keys(),
             at: 0,
         };
-        let streams = objects.into_iter().filter(|(_, blocks)| !blocks.is_empty()).map(stream).collect();
+        let streams = objects.into_iter().map(stream).collect();
         let mut merge = Self { store, encoder: key.encoder(), streams, next: BinaryHeap::new() };
         (0..merge.streams.len()).try_for_each(|stream| merge.advance(stream, Vec::new()))?;
         Ok(merge)
@@ -88,7 +96,8 @@ impl Stream {
                     return Ok(None);
                 }
                 let footer = store.footer(&self.meta)?;
-                let request = ScanRequest::new(Arc::clone(&self.schema), self.blocks.drain(..));
+                let next = self.blocks.drain(..self.at_once.min(self.blocks.len()));
+                let request = ScanRequest::new(Arc::clone(&self.schema), next);
                 let scan = BlockScan::new(&footer, &self.meta, request)?;
                 self.open = Some((footer, scan));
             }

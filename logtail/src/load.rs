@@ -159,6 +159,8 @@ impl Load {
             self.put = None;
             steps.put_done(outcome)?;
         }
+        // Nobody else may look for what is durable.
+        self.shared.publish(None);
         loop {
             self.shared.raise_bound();
             let step = steps.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());

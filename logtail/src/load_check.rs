@@ -1,6 +1,6 @@
 //! Looks for rows that have a key of a load.
 
-use std::sync::Arc;
+use std::{cell::LazyCell, sync::Arc};
 
 use logboom_logtail_core::{
     RowId, Timestamp,
@@ -30,8 +30,9 @@ const KEYS_MAX: usize = 8192;
 pub(crate) fn check(store: &Store, check: &LoadCheck) -> Result<()> {
     let Some(key) = check.schema.key_columns().filter(|_| !is_left_out(check)) else { return Ok(()) };
     check_objects(store, check, key)?;
-    let load = Objects::new(check.objects.iter().map(|meta| (Arc::clone(meta), Arc::clone(meta))));
-    check.memtables().try_for_each(|memtable| check_memory(store, check, &load, memtable))
+    // The second check mostly finds nothing that was written: others wait for it.
+    let load = LazyCell::new(|| Objects::new(check.objects.iter().map(|meta| (Arc::clone(meta), ()))));
+    check.memtables().try_for_each(|memtable| check_memory(store, check, || &load, memtable))
 }
 
 fn is_left_out(check: &LoadCheck) -> bool {
@@ -77,6 +78,9 @@ impl<T> Objects<T> {
 /// Looks for the load's keys among each other, at the first check, and in the objects of the table.
 fn check_objects(store: &Store, check: &LoadCheck, key: &KeyColumns) -> Result<()> {
     let table = Objects::new(check.others().map(|object| (Arc::clone(object.meta()), Arc::clone(object))));
+    if check.after.is_some() && table.objects.is_empty() {
+        return Ok(());
+    }
     let blocks = overlapping(&check.objects, check.after.is_none(), &table.all);
     let of_load = check.objects.iter().cloned().zip(blocks);
     let mut merge = KeyMerge::new(store, &check.schema, key, of_load)?;
@@ -105,17 +109,25 @@ fn check_table(store: &Store, check: &LoadCheck, table: &Objects<Arc<Object>>, k
 }
 
 /// Looks for the keys of a memtable in the load. Its rows are visited for a moment each time, as commits wait then.
-fn check_memory(store: &Store, check: &LoadCheck, load: &Objects<Arc<ObjectMeta>>, memtable: &Memtable) -> Result<()> {
+fn check_memory<'l>(
+    store: &Store,
+    check: &LoadCheck,
+    load: impl Fn() -> &'l Objects<()>,
+    memtable: &Memtable,
+) -> Result<()> {
     let mut next = check.after.map(|after| memtable.committed_rows(after)).or(Some(0));
     while let Some(from) = next {
         let (mut keys, mut rows) = (Vec::new(), Vec::new());
         next = memtable.visit_keys(from, check.through, |key, row| {
-            if load.all.may_have(key) && check.concerns(row.committed, row.deleted) {
+            if check.concerns(row.committed, row.deleted) && load().all.may_have(key) {
                 keys.push(key.to_vec());
                 rows.push(row);
             }
         });
-        load.find(store, check, &keys, |number, _, _, _| {
+        if keys.is_empty() {
+            continue;
+        }
+        load().find(store, check, &keys, |number, (), _, _| {
             let row = rows[number];
             refuse(check, row.row, row.committed, row.deleted)
         })?;

@@ -15,7 +15,7 @@ use logboom::{
     Clock, Config, Engine, ManualClock, Runtime, ShardId,
     disk::{SimDisk, SimOptions},
 };
-use logboom_logtail::{Error, NewColumn, NewTable, Options, Projection, TableId, Tail, Transaction};
+use logboom_logtail::{Error, LoadProgress, NewColumn, NewTable, Options, Projection, TableId, Tail, Transaction};
 
 const NOON: Duration = Duration::from_secs(1_764_504_000);
 
@@ -86,6 +86,33 @@ fn commits_drive_the_engine() {
     let engine = machine.engine();
     let tail = machine.tail(&engine);
     assert_eq!((tail.watermark(), count(&tail, table)), (committed, 2));
+}
+
+#[test]
+fn a_load_drives_the_engine() {
+    let machine = Machine::new();
+    let engine = machine.engine();
+    let tail = machine.tail(&engine);
+    let table = create_table(&tail);
+    insert(&tail, table, &[1, 2]).commit().unwrap();
+    let mut load = tail.load(table).unwrap();
+    load.write(&rows(&[4, 3])).unwrap();
+    let committed = load.commit().unwrap();
+    assert_eq!((tail.watermark(), count(&tail, table)), (committed, 4));
+    // Step by step, in the hands of the caller.
+    let mut load = tail.load(table).unwrap();
+    load.push(&rows(&[5])).unwrap();
+    load.complete();
+    let done = loop {
+        match load.step().unwrap() {
+            LoadProgress::Done(at) => break at,
+            LoadProgress::WaitsForLog => drop(engine.drive_once()),
+            LoadProgress::WaitsForStore => std::thread::yield_now(),
+            LoadProgress::Moved | LoadProgress::Ready => {}
+        }
+    };
+    assert!(matches!(load.push(&rows(&[6])), Err(Error::LoadFailed)));
+    assert_eq!((done, count(&tail, table)), (tail.watermark(), 5));
 }
 
 #[test]

@@ -35,12 +35,26 @@ one = duckdb.sql(f\"select number from '{file}' where key = 'k00077777'\").fetch
 print(*row, [number for (number,) in one])
 ";
 
+/// The same of an object of a load, which has no timestamps.
+const PYARROW_LOAD: &str = "
+import sys, pyarrow.parquet as pq, pyarrow.compute as pc
+table = pq.ParquetFile(sys.argv[1]).read()
+assert table.column_names == ['key', 'number', 'word', 'small', 'float'], table.column_names
+print(table.num_rows, pc.sum(table['number']).as_py())
+";
+
+const DUCKDB_LOAD: &str = "
+import sys, duckdb
+file = sys.argv[1].replace(\"'\", \"''\")
+print(*duckdb.sql(f\"select count(*), sum(number)::BIGINT from '{file}'\").fetchone())
+";
+
 #[test]
 fn other_readers_read_objects() {
     let python = std::env::var("LOGBOOM_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let folder = std::env::temp_dir().join(format!("logboom-blocks-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    for (reader, script) in [("pyarrow", PYARROW), ("duckdb", DUCKDB)] {
+    for (reader, script, of_load) in [("pyarrow", PYARROW, PYARROW_LOAD), ("duckdb", DUCKDB, DUCKDB_LOAD)] {
         let has = Command::new(&python).args(["-c", &format!("import {reader}")]).output();
         if !has.is_ok_and(|output| output.status.success()) {
             eprintln!("skipped: {python} has no {reader}");
@@ -48,21 +62,25 @@ fn other_readers_read_objects() {
         }
         for compression in [Compression::None, Compression::Lz4, Compression::Zstd { level: 1 }] {
             let path = folder.join("object.parquet");
-            std::fs::write(&path, object(compression)).unwrap();
-            let output = Command::new(&python).args(["-c", script]).arg(&path).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout);
+            let said = |script: &str, of_load: bool| {
+                std::fs::write(&path, object(compression, of_load)).unwrap();
+                let output = Command::new(&python).args(["-c", script]).arg(&path).output().unwrap();
+                let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+                if said.is_empty() { String::from_utf8_lossy(&output.stderr).into_owned() } else { said }
+            };
             let numbers: i64 = (0..ROWS).map(|row| row * 3).sum();
             let small: i64 = (0..ROWS).filter(|row| row % 10 > 0).map(|row| row % 100).sum();
             let commits: i64 = (0..ROWS).map(|row| row % 1000).sum();
             let expected = format!("{ROWS} {numbers} {small} {commits} 4 [{}]", 77_777 * 3);
-            assert_eq!(said.trim(), expected, "{reader}: {}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(said(script, false), expected, "{reader}");
+            assert_eq!(said(of_load, true), format!("{ROWS} {numbers}"), "{reader}");
         }
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// The bytes of an object of two row groups.
-fn object(compression: Compression) -> bytes::Bytes {
+fn object(compression: Compression, of_load: bool) -> bytes::Bytes {
     let words = ["alpha", "beta", "gamma", "delta"];
     let small = |row: i64| (row % 10 > 0).then(|| i32::try_from(row % 100).unwrap());
     let columns: Vec<(&str, bool, ArrayRef)> = vec![
@@ -94,7 +112,9 @@ fn object(compression: Compression) -> bytes::Bytes {
         key: vec![ColumnId(1)],
         sorted: true,
     };
-    let mut writer = ObjectWriter::new(spec, options).unwrap();
-    writer.write(&rows.unwrap(), &Int64Array::from_iter_values((0..ROWS).map(|row| row % 1000))).unwrap();
+    let commits = Int64Array::from_iter_values((0..ROWS).map(|row| row % 1000));
+    let begin = if of_load { ObjectWriter::of_load } else { ObjectWriter::new };
+    let mut writer = begin(spec, options).unwrap();
+    writer.write(&rows.unwrap(), Some(&commits).filter(|_| !of_load)).unwrap();
     writer.finish().unwrap().bytes
 }

@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use bumpalo::Bump;
+use bytes::Bytes;
 
 use super::Meter;
 use crate::{
+    block_meta::{BlockMeta, ObjectKind, ObjectMeta},
     catalog::{Change, NewColumn, NewTable},
     checkpoint::Item,
     ids::{DatabaseId, TableId},
@@ -15,8 +17,9 @@ use crate::{
     record::Record,
     recovery::{Recovered, Recovery},
     scan::{Filter, MemoryScan, Projection, ScanPlan},
+    timestamp::Timestamp,
     transaction::Workspace,
-    writer::{Outcome, Writer},
+    writer::{LoadStep, Outcome, Writer},
 };
 
 /// Reads a record, an item of a checkpoint, or a log of records of which the input edits some. What is read takes
@@ -135,7 +138,7 @@ fn commit(writer: &mut Writer, log: &ManualLog, mut workspace: Workspace) -> Res
     writer.commit(log, &workspace, &mut record, NOON).map_err(|error| error.to_string())
 }
 
-/// A log of a table, some rows, and a delete.
+/// A log of a table, some rows, a delete, and a load.
 fn sample() -> Vec<(u64, Vec<u8>)> {
     let log = ManualLog::new(1 << 20);
     let mut writer = Writer::new(Recovered::default(), 7);
@@ -149,7 +152,52 @@ fn sample() -> Vec<(u64, Vec<u8>)> {
         assert!(upsert(&mut writer, &log, ids).is_ok(), "the sample's rows fit");
         settle(&mut writer, &log);
     }
+    load(&mut writer, &log, TableId(17));
     log.records()
+}
+
+/// Loads two rows with keys that nobody else writes.
+fn load(writer: &mut Writer, log: &ManualLog, table: TableId) {
+    let mut load = writer.begin_load(table).expect("the sample's table is there");
+    let meta = ObjectMeta {
+        id: writer.take_objects(),
+        table,
+        kind: ObjectKind::Rows,
+        schema_version: 1,
+        bytes: 100,
+        footer_offset: 90,
+        footer_crc: 0,
+        blocks: vec![block()],
+    };
+    assert!(load.add(log, vec![(meta, Bytes::new())]).is_ok(), "an entry has room");
+    loop {
+        match load.step(writer, log, NOON) {
+            Ok(LoadStep::Ready) => load.complete(),
+            Ok(LoadStep::Check(_)) => load.checked(),
+            Ok(LoadStep::Put { .. }) => assert!(load.put_done(Ok(())).is_ok(), "it was put"),
+            Ok(LoadStep::Wait) => settle(writer, log),
+            Ok(LoadStep::Done(_)) => break,
+            Err(error) => panic!("the sample's load fails: {error}"),
+        }
+    }
+    writer.end_load(load);
+}
+
+fn block() -> BlockMeta {
+    BlockMeta {
+        first_row: 0,
+        rows: 2,
+        low_key: Some(vec![0x90; 8]),
+        high_key: Some(vec![0x91; 8]),
+        low_commit: Timestamp::ZERO,
+        high_commit: Timestamp::ZERO,
+        sorted: true,
+        created: Timestamp::ZERO,
+        deleted: None,
+        appendable: false,
+        tombstones: None,
+        truncation_point: Timestamp::ZERO,
+    }
 }
 
 fn change(writer: &mut Writer, log: &ManualLog, number: u64, change: &Change) {

@@ -1,10 +1,11 @@
 //! `LoadCheck`: the rows that must not have a key of a load.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     block_meta::ObjectMeta,
     catalog::TableSchema,
+    ids::RowsetId,
     table::{Memtable, Object, Version},
     timestamp::Timestamp,
 };
@@ -37,8 +38,8 @@ impl LoadCheck {
     /// The objects that may have such rows: all, or those to which memtables were flushed that no check has seen.
     pub fn others(&self) -> impl Iterator<Item = &Arc<Object>> {
         let known = if self.after.is_none() { &[][..] } else { self.before.objects() };
-        let is_new = |object: &&Arc<Object>| known.iter().all(|other| other.rowset() != object.rowset());
-        self.version.objects().iter().filter(is_new)
+        let known: BTreeSet<RowsetId> = known.iter().map(|object| object.rowset()).collect();
+        self.version.objects().iter().filter(move |object| !known.contains(&object.rowset()))
     }
 
     /// Whether a row that was committed and perhaps deleted at these timestamps is such a row.

@@ -164,8 +164,9 @@ impl Tail {
         for operations in workspace.tables_mut() {
             let Some(table) = self.writer.state().table(operations.schema().id()) else { continue };
             let version = table.version();
-            operations.find(|key| match version.find_in_memory(key, snapshot) {
-                Some(found) => found.is_live(snapshot).then_some(found.row),
+            let live = |key: &[u8]| version.find_in_memory(key, snapshot).filter(|found| found.is_live(snapshot));
+            operations.find(|key| match live(key) {
+                Some(found) => Some(found.row),
                 None => self.find_in_objects(&version, key, snapshot),
             });
         }
@@ -190,7 +191,9 @@ impl Tail {
                 assert!(is_dirty || !deleted, "the block of a deleted row is dirty");
                 let persisted = self.persisted_delete(object, *at).is_some_and(|at| at <= timestamp);
                 assert!(!(persisted && deleted), "a row is deleted once");
-                *committed <= timestamp && !deleted && !persisted
+                // Rows of a load say nothing of their commit.
+                let block = object.block_of(*at).map_or(Timestamp::ZERO, |at| object.meta().blocks[at].low_commit);
+                (*committed).max(block) <= timestamp && !deleted && !persisted
             });
             visible.map(|(at, (row, _))| (RowId { rowset: object.rowset(), row: at }, row.clone()))
         })
@@ -421,7 +424,7 @@ pub(crate) fn keys(ids: &[i64]) -> Vec<ArrayRef> {
     vec![Arc::new(Int64Array::from(ids.to_vec()))]
 }
 
-fn rows_of(batch: &RecordBatch) -> Vec<Row> {
+pub(crate) fn rows_of(batch: &RecordBatch) -> Vec<Row> {
     let (ids, vs) = (batch["id"].as_primitive::<Int64Type>(), batch["v"].as_primitive::<Int64Type>());
     let texts = batch["s"].as_string::<i32>();
     (0..batch.num_rows())
@@ -434,20 +437,20 @@ pub(crate) fn fields(schema: &SchemaRef) -> Vec<String> {
 }
 
 /// The encoded key of a row.
-fn encoded(id: i64) -> Vec<u8> {
+pub(crate) fn encoded(id: i64) -> Vec<u8> {
     let encoder = KeyEncoder::new([&Field::new("id", DataType::Int64, false)]).expect("it is a key's type");
     encoder.encode(&keys(&[id])).expect("it is a key").get(0).expect("it is one").to_vec()
 }
 
 /// Rows as lines.
-fn lines(rows: &[(Row, Timestamp)]) -> Bytes {
+pub(crate) fn lines(rows: &[(Row, Timestamp)]) -> Bytes {
     let line =
         |((id, v, s), at): &(Row, Timestamp)| format!("{id} {v} {} {}\n", at.to_i64(), s.as_deref().unwrap_or("-"));
     rows.iter().map(line).collect::<String>().into()
 }
 
 /// What an object's bytes are: rows have four fields, tombstones three.
-fn decode(bytes: &[u8]) -> Object {
+pub(crate) fn decode(bytes: &[u8]) -> Object {
     let text = std::str::from_utf8(bytes).expect("objects are text");
     let number = |field: &str| field.parse::<i64>().expect("it is a number");
     let timestamp = |field: &str| Timestamp::from_i64(number(field)).expect("it is a timestamp");
@@ -488,7 +491,7 @@ fn decode_items(mut bytes: &[u8]) -> Vec<Item> {
     items
 }
 
-fn meta(id: ObjectId, table: TableId, schema_version: i32, rows: &[(Row, Timestamp)]) -> ObjectMeta {
+pub(crate) fn meta(id: ObjectId, table: TableId, schema_version: i32, rows: &[(Row, Timestamp)]) -> ObjectMeta {
     let block = |(first_row, rows): (u32, &[(Row, Timestamp)])| BlockMeta {
         first_row,
         rows: u32::try_from(rows.len()).expect("a block is small"),
