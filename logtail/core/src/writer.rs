@@ -306,8 +306,7 @@ impl Writer {
         let Ok((_, Record::Commit(commit))) = Record::decode(bytes) else {
             return Err("it is no transaction".to_owned());
         };
-        let tables: Vec<TableId> = commit.sections.iter().map(|section| section.table).collect();
-        self.tail.push(commit.timestamp, index, tables);
+        self.tail.push(commit.timestamp, index, commit.sections.iter().map(|section| section.table));
         if let Some(id) = commit.client_id {
             self.clients.insert(id, commit.timestamp);
         }

@@ -2,11 +2,16 @@
 
 use std::{alloc::System, sync::Arc};
 
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray};
-use arrow_schema::{Field, FieldRef};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, FieldRef};
+use bumpalo::Bump;
 use logboom_logtail_core::{
+    DatabaseId, TableId,
+    catalog::{Catalog, Change, NewColumn, NewTable},
     key::KeyEncoder,
     rows::{RowChunk, encode},
+    state::Applier,
+    transaction::Workspace,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -60,4 +65,41 @@ fn nothing_allocates_by_row() {
     let count = allocations(|| drop(encoder.encode(&columns[4..]).unwrap()));
     // The list of columns, the ends, and the bytes, doubled from 8 to 16,384.
     assert!(count <= 2 + 12, "{count} allocations for 1000 keys");
+
+    let catalog = Arc::new(catalog());
+    let applier = Applier::new();
+    let mut arena = Bump::with_capacity(1 << 20);
+    let mut of_transaction = |rows: usize| {
+        let rows = transaction_rows(&catalog, rows);
+        arena.reset();
+        allocations(|| {
+            let mut workspace = Workspace::new(applier.state().open_newest(), Arc::clone(&catalog));
+            workspace.insert(TABLE, &rows).unwrap();
+            assert!(workspace.encode(&arena).unwrap().bytes_max() > 8 * rows.num_rows());
+        })
+    };
+    of_transaction(1); // The list of snapshots takes memory once.
+    let (few, many) = (of_transaction(1), of_transaction(1000));
+    assert_eq!(few, many, "allocations of a transaction of 1 row and of 1000");
+}
+
+const TABLE: TableId = TableId(101);
+
+/// A catalog with a table without a key.
+fn catalog() -> Catalog {
+    let edited = |catalog: &Catalog, change: &Change, new| {
+        let edit = catalog.plan(change, new).expect("the change can be made");
+        catalog.edited(&edit).expect("the change was planned")
+    };
+    let catalog = edited(&Catalog::new(), &Change::CreateDatabase { name: "shop".into() }, 100);
+    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("name", DataType::Utf8)];
+    let table = NewTable { name: "orders".into(), columns, key: Vec::new() };
+    edited(&catalog, &Change::CreateTable { database: DatabaseId(100), table }, TABLE.0)
+}
+
+fn transaction_rows(catalog: &Catalog, rows: usize) -> RecordBatch {
+    let all = columns(rows);
+    let columns = vec![Arc::clone(&all[0]), Arc::clone(&all[4])];
+    let schema = catalog.table(TABLE).expect("the catalog has the table").arrow().clone();
+    RecordBatch::try_new(schema, columns).expect("the columns are the table's")
 }

@@ -69,6 +69,22 @@ impl Keys {
         self.bytes.truncate(bytes);
     }
 
+    /// Takes memory for about as many keys as `other` has.
+    pub(crate) fn reserve_like(&mut self, other: &Self) {
+        self.bytes.reserve(other.bytes.len() + other.bytes.len() / 16);
+        if let (Ends::At(ends), Ends::At(other)) = (&mut self.ends, &other.ends) {
+            ends.reserve(other.len() + other.len() / 16);
+        }
+    }
+
+    /// Gives back the memory that is not used.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.bytes.shrink_to_fit();
+        if let Ends::At(ends) = &mut self.ends {
+            ends.shrink_to_fit();
+        }
+    }
+
     /// The keys in the order of their rows.
     pub fn iter(&self) -> Iter<'_> {
         Iter { keys: self, next: 0 }

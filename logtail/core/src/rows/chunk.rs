@@ -33,6 +33,17 @@ impl RowChunk {
         Ok(Self { columns, rows: 0 })
     }
 
+    /// Takes memory for about as many values as `other` has, which is of the same columns: what is appended then is
+    /// not copied as the columns grow.
+    pub(crate) fn reserve_like(&mut self, other: &Self) {
+        self.columns.iter_mut().zip(&other.columns).for_each(|(column, other)| column.reserve_like(other));
+    }
+
+    /// Gives back the memory that is not used.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.columns.iter_mut().for_each(Column::shrink_to_fit);
+    }
+
     /// Appends the rows of a record that [`encode`](super::encode) made, and returns which rows of the chunk they are.
     ///
     /// Everything is checked: `encoded` may be any bytes. A row or an item of a list has a bit in each column at least,

@@ -143,6 +143,48 @@ impl Column {
         self.rows = rows;
     }
 
+    pub(super) fn reserve_like(&mut self, other: &Self) {
+        match (&mut self.values, &other.values) {
+            (Values::Bits(bits), Values::Bits(other)) => bits.reserve(other.len()),
+            (Values::Fixed { bytes, .. }, Values::Fixed { bytes: other, .. }) => {
+                bytes.reserve(other.len() + other.len() / 16);
+            }
+            (
+                Values::Bytes { offsets, bytes, .. },
+                Values::Bytes { offsets: other_offsets, bytes: other_bytes, .. },
+            ) => {
+                offsets.reserve_like(other_offsets);
+                // Lengths vary.
+                bytes.reserve(other_bytes.len() + other_bytes.len() / 16);
+            }
+            (Values::List { offsets, items }, Values::List { offsets: other_offsets, items: other_items }) => {
+                offsets.reserve_like(other_offsets);
+                items.reserve_like(other_items);
+            }
+            (Values::Struct(columns), Values::Struct(others)) => {
+                columns.iter_mut().zip(others).for_each(|(column, other)| column.reserve_like(other));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn shrink_to_fit(&mut self) {
+        match &mut self.values {
+            // Its builder keeps what it has: an eighth of a byte a row.
+            Values::Bits(_) => {}
+            Values::Fixed { bytes, .. } => bytes.shrink_to_fit(),
+            Values::Bytes { offsets, bytes, .. } => {
+                offsets.shrink_to_fit();
+                bytes.shrink_to_fit();
+            }
+            Values::List { offsets, items } => {
+                offsets.shrink_to_fit();
+                items.shrink_to_fit();
+            }
+            Values::Struct(columns) => columns.iter_mut().for_each(Self::shrink_to_fit),
+        }
+    }
+
     pub(super) fn allocated_bytes(&self) -> usize {
         let values = match &self.values {
             Values::Bits(bits) => bits.capacity() / 8,

@@ -82,6 +82,22 @@ impl Offsets {
         }
     }
 
+    /// Takes memory for as many as `other` has, and as the last record of a chunk adds.
+    pub(super) fn reserve_like(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Narrow(offsets), Self::Narrow(other)) => offsets.reserve(other.len() + other.len() / 16),
+            (Self::Wide(offsets), Self::Wide(other)) => offsets.reserve(other.len() + other.len() / 16),
+            _ => {}
+        }
+    }
+
+    pub(super) fn shrink_to_fit(&mut self) {
+        match self {
+            Self::Narrow(offsets) => offsets.shrink_to_fit(),
+            Self::Wide(offsets) => offsets.shrink_to_fit(),
+        }
+    }
+
     pub(super) fn allocated_bytes(&self) -> usize {
         match self {
             Self::Narrow(offsets) => offsets.capacity() * size_of::<i32>(),

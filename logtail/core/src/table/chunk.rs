@@ -40,6 +40,20 @@ impl OpenChunk {
         Ok(Self { first, rows, keys: schema.key_columns().map(KeyColumns::no_keys), commits: Commits::default() })
     }
 
+    /// The chunk that follows this one. It takes memory for as many rows at once: columns that grow by doubling are
+    /// copied in commits, and leave half of their memory unused.
+    pub(super) fn next(&self, schema: &TableSchema) -> Result<Self, TableError> {
+        let mut next = Self::new(self.end(), schema)?;
+        // One that a large transaction has filled says nothing of what follows.
+        if self.rows.len() < 2 * CHUNK_ROWS {
+            next.rows.reserve_like(&self.rows);
+            if let (Some(keys), Some(own)) = (&mut next.keys, &self.keys) {
+                keys.reserve_like(own);
+            }
+        }
+        Ok(next)
+    }
+
     /// The position of the first row.
     pub(super) fn first(&self) -> u32 {
         self.first
@@ -114,7 +128,11 @@ impl OpenChunk {
 
     /// The rows as a chunk that takes no more.
     pub(super) fn close(self) -> Chunk {
-        let Self { first, rows, keys, mut commits } = self;
+        let Self { first, mut rows, mut keys, mut commits } = self;
+        rows.shrink_to_fit();
+        if let Some(keys) = &mut keys {
+            keys.shrink_to_fit();
+        }
         let len = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         commits.shrink();
         Chunk { first, columns: rows.into_columns(), len, keys, commits }

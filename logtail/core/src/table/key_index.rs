@@ -16,9 +16,9 @@ pub(crate) struct KeyIndex {
 }
 
 impl KeyIndex {
-    /// An empty index, spread over `shards` tables by hash.
+    /// An empty index, spread over `shards` tables by hash. One without tables is of rows without keys, and takes none.
     pub(crate) fn new(shards: usize) -> Self {
-        let newest = (0..shards.max(1)).map(|_| HashTable::new()).collect();
+        let newest = (0..shards).map(|_| HashTable::new()).collect();
         Self { newest, older: HashMap::default(), hasher: DefaultHashBuilder::default() }
     }
 

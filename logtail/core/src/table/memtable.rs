@@ -127,7 +127,8 @@ impl Memtable {
             rows.add_keys(added.clone());
         }
         if rows.open.is_full() {
-            rows.close_chunk(&self.schema)?;
+            let next = rows.open.next(&self.schema)?;
+            rows.close_chunk(next);
         }
         Ok(added)
     }
@@ -145,7 +146,8 @@ impl Memtable {
     pub(crate) fn close(&self) -> Result<Vec<Arc<Chunk>>, TableError> {
         let mut rows = self.rows.write();
         if !rows.open.is_empty() {
-            rows.close_chunk(&self.schema)?;
+            let next = OpenChunk::new(rows.open.end(), &self.schema)?;
+            rows.close_chunk(next);
         }
         Ok(rows.full.clone())
     }
@@ -276,12 +278,11 @@ impl Rows {
         chunk_of(&self.full, row)?.committed(row)
     }
 
-    fn close_chunk(&mut self, schema: &TableSchema) -> Result<(), TableError> {
-        let open = OpenChunk::new(self.open.end(), schema)?;
-        let chunk = std::mem::replace(&mut self.open, open).close();
+    /// Rows that follow go to `next`.
+    fn close_chunk(&mut self, next: OpenChunk) {
+        let chunk = std::mem::replace(&mut self.open, next).close();
         self.full_memory = self.full_memory + chunk.memory();
         self.full.push(Arc::new(chunk));
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `Operations`: what a transaction does to a table.
 
-use std::{cmp::Ordering, ops::Range, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, ops::Range, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_buffer::BooleanBuffer;
@@ -30,9 +30,10 @@ pub struct Operations {
     /// The key of each operation, and the newest operation of each key; for tables with a key.
     keys: Keys,
     newest: KeyIndex,
-    /// By operation: the row that is at the snapshot, where the operation is the first one on its key.
+    /// By operation: the row that is at the snapshot, where the operation is the first one on its key. Rows that are
+    /// inserted without a key need not be there.
     found: Vec<Option<RowId>>,
-    /// By operation: whether it is the last one on its key.
+    /// By operation: whether it is the last one on its key; for tables with a key.
     last: Vec<bool>,
     /// The rows that are deleted by their ids.
     deleted: HashSet<RowId>,
@@ -72,7 +73,8 @@ impl Operations {
     pub(super) fn new(schema: Arc<TableSchema>) -> Self {
         let keys = schema.key_columns().map_or_else(Keys::default, |key| key.no_keys());
         let (batches, found, last) = (Vec::new(), Vec::new(), Vec::new());
-        Self { schema, batches, keys, newest: KeyIndex::new(1), found, last, deleted: HashSet::new() }
+        let newest = KeyIndex::new(usize::from(schema.key_columns().is_some()));
+        Self { schema, batches, keys, newest, found, last, deleted: HashSet::new() }
     }
 
     /// The table, at the transaction's snapshot.
@@ -207,15 +209,15 @@ impl Operations {
     }
 
     /// The rows of a batch that are there after the transaction.
-    fn surviving(&self, batch: &Batch, range: Range<usize>) -> Result<Rows, ArrowError> {
+    fn surviving<'a>(&self, batch: &'a Batch, range: Range<usize>) -> Result<Rows<'a>, ArrowError> {
         match self.last.get(range) {
             Some(last) if last.contains(&false) => Rows::filtered(&batch.columns, last.iter().copied()),
-            _ => Ok(Rows { columns: batch.columns.clone(), len: batch.len }),
+            _ => Ok(Rows { columns: Cow::Borrowed(&batch.columns), len: batch.len }),
         }
     }
 
     /// The keys of the rows at the snapshot that a batch deletes.
-    fn keys_of(&self, batch: &Batch, found: &[Option<RowId>]) -> Result<Rows, ArrowError> {
+    fn keys_of(&self, batch: &Batch, found: &[Option<RowId>]) -> Result<Rows<'static>, ArrowError> {
         let Some(key) = self.schema.key_columns().filter(|_| found.iter().any(Option::is_some)) else {
             return Ok(Rows::none());
         };
@@ -252,8 +254,9 @@ impl Operations {
             }
             return Ok(());
         }
-        self.found.resize(end, None);
-        self.last.resize(end, true);
+        if kind == Kind::DeleteRows {
+            self.found.resize(end, None);
+        }
         self.batches.push(Batch { kind, columns, first, len });
         Ok(())
     }
@@ -314,23 +317,23 @@ fn writes(batches: &[Batch], operation: u32) -> bool {
 }
 
 /// Rows to encode.
-struct Rows {
-    columns: Vec<ArrayRef>,
+struct Rows<'a> {
+    columns: Cow<'a, [ArrayRef]>,
     len: u32,
 }
 
-impl Rows {
+impl Rows<'_> {
     fn none() -> Self {
-        Self { columns: Vec::new(), len: 0 }
+        Self { columns: Cow::Borrowed(&[]), len: 0 }
     }
 
     /// Those rows of `columns` for which `keep` says so.
     fn filtered(columns: &[ArrayRef], keep: impl Iterator<Item = bool>) -> Result<Self, ArrowError> {
         let keep = BooleanArray::new(BooleanBuffer::from_iter(keep), None);
         let predicate = FilterBuilder::new(&keep).optimize().build();
-        let columns = columns.iter().map(|column| predicate.filter(column)).collect::<Result<_, _>>()?;
+        let columns = columns.iter().map(|column| predicate.filter(column)).collect::<Result<Vec<_>, _>>()?;
         // A column has no more rows than a batch, which `u32` counts.
-        Ok(Self { columns, len: u32::try_from(predicate.count()).unwrap_or(u32::MAX) })
+        Ok(Self { columns: Cow::Owned(columns), len: u32::try_from(predicate.count()).unwrap_or(u32::MAX) })
     }
 
     fn encode(&self, out: &mut BumpVec<'_, u8>) -> Result<(), EncodeError> {
