@@ -11,14 +11,13 @@ use crate::{
     checkpoint_object,
     error::{Error, Result},
     put::Put,
-    shard_log::ShardLog,
     shared::Shared,
 };
 
 /// Writes a checkpoint, and lets go of the log behind it. Returns whether there was something to write. `wait` is
 /// called while the store puts the object, and says whether to go on.
 pub(crate) fn checkpoint(shared: &Arc<Shared>, kind: CheckpointKind, wait: impl FnMut() -> bool) -> Result<bool> {
-    let begun = shared.writer().begin_checkpoint::<ShardLog>(kind)?;
+    let begun = shared.writer().begin_checkpoint(kind, shared.pinned_now());
     let Some(mut checkpoint) = begun else { return Ok(false) };
     let outcome = run(shared, &mut checkpoint, wait);
     shared.writer().end_checkpoint(checkpoint);
@@ -33,7 +32,8 @@ fn run(shared: &Shared, checkpoint: &mut Checkpointing, mut wait: impl FnMut() -
     loop {
         let step = checkpoint.step(&mut shared.writer(), &shared.log);
         match step {
-            Ok(CheckpointStep::Encode(id, items)) => {
+            Ok(CheckpointStep::Encode(id, captured)) => {
+                let items = captured.items().map_err(Error::Rows)?;
                 let object = checkpoint_object::encode(id, &items, &shared.options.objects)?;
                 checkpoint.encoded(object.meta, object.bytes);
             }

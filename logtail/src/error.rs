@@ -10,6 +10,7 @@ use logboom_logtail_core::{
     checkpoint::ItemError,
     log::Refusal,
     recovery::RecoveryError,
+    rows::EncodeError,
     scan::ColumnError,
     state::{ApplyError, Stale},
     store::StoreError,
@@ -154,6 +155,9 @@ pub enum Error {
     /// An object is damaged: the rows of the block that it names cannot be read. Others can.
     #[error("an object cannot be read")]
     Object(#[from] logboom_logtail_blocks::ReadError),
+    /// Rows cannot be encoded for a checkpoint, though they could for the log.
+    #[error("rows of a checkpoint")]
+    Rows(#[from] EncodeError),
     /// Rows cannot be written to an object. They stay in memory and in the log.
     #[error("rows cannot be written to an object")]
     Write(#[from] logboom_logtail_blocks::WriteError),

@@ -20,6 +20,9 @@ pub struct Options {
     pub flush: FlushPolicy,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.
     pub checkpoint_interval: Duration,
+    /// How long rows may be in memory and in the log alone. Those of a table with older ones, which cannot be flushed,
+    /// are written to checkpoints, so that the log does not grow with what others write. Default: 10 minutes.
+    pub pinned: Duration,
     /// How objects are written.
     pub objects: WriteOptions,
     /// The clock whose wall clock the timestamps follow, and whose nonces tell openings apart; `None` for those of the
@@ -70,6 +73,7 @@ impl Options {
             threads: true,
             flush: FlushPolicy::default(),
             checkpoint_interval: Duration::from_secs(60),
+            pinned: Duration::from_secs(600),
             objects: WriteOptions::default(),
             clock: None,
             history: Duration::from_secs(300),

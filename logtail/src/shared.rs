@@ -219,6 +219,11 @@ impl Shared {
         Timestamp::from_unix(self.unix().saturating_sub(self.options.history))
     }
 
+    /// Rows in memory from up to this timestamp are written to checkpoints.
+    pub(crate) fn pinned_now(&self) -> Timestamp {
+        Timestamp::from_unix(self.unix().saturating_sub(self.options.pinned))
+    }
+
     /// Notes how a flush ended.
     pub(crate) fn flush_ended(&self, table: TableId, outcome: Result<(), Arc<Error>>) {
         let mut failures = self.failures.lock();

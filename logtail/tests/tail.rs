@@ -312,6 +312,40 @@ fn a_damaged_object_is_named_and_the_rest_serves() {
     assert_eq!(catalog.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 1);
 }
 
+/// What is not flushed goes from checkpoint to checkpoint, and the log is dropped.
+#[test]
+fn a_table_that_is_not_flushed_does_not_keep_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let options = || {
+        let mut options = options(dir.path());
+        options.pinned = Duration::ZERO;
+        options
+    };
+    let (mut tail, table) = with_table(&engine, options(), true);
+    let shard = engine.shard(ShardId(1));
+    for version in 1..30 {
+        upsert(&tail, table, &(0..100).map(|id| row(id, version)).collect::<Vec<_>>()).unwrap();
+        if version % 3 == 0 {
+            assert!(tail.checkpoint(CheckpointKind::Incremental).unwrap());
+            let (first, last) = (shard.first().unwrap(), shard.last().unwrap());
+            assert!(first + 6 > last, "the log has {first} to {last}");
+        }
+        if version % 8 == 0 {
+            tail.close().unwrap();
+            tail = Tail::open(&engine, ShardId(1), options()).unwrap();
+        }
+    }
+    assert_eq!(tail.version(table).unwrap().objects().len(), 0);
+    let last: Vec<_> = (0..100).map(|id| row(id, 29)).collect();
+    assert_eq!(rows(&tail, table, tail.watermark()), last);
+    tail.flush(table).unwrap();
+    assert!(tail.checkpoint(CheckpointKind::Incremental).unwrap());
+    let tail = Tail::open(&engine, ShardId(1), options()).unwrap();
+    assert!(tail.version(table).unwrap().memtables().is_empty());
+    assert_eq!(rows(&tail, table, tail.watermark()), last);
+}
+
 /// Deletes of rows that are in objects go to objects too, are merged there, and are seen at their time and not before.
 #[test]
 fn deletes_of_flushed_rows_become_tombstones() {

@@ -3,15 +3,18 @@
 mod capture;
 mod item;
 
-pub use capture::Capture;
-pub use item::{Item, ItemError};
+pub use capture::Captured;
+pub use item::{Item, ItemError, Run};
+
+pub(crate) use capture::Capture;
 
 use crate::{block_meta::ObjectMeta, object_id::ObjectId, store::ObjectName, timestamp::Timestamp};
 
 /// A checkpoint, as its record has it: from here on a restart reads its objects and the rest of the log.
 ///
 /// Its objects are a *global* one, with the whole state of a time, and *incremental* ones, each with what changed since
-/// the one before. Rows of users' tables that are in memory are in none of them: the log keeps their records.
+/// the one before. Rows of users' tables that are in memory are in none of them: the log keeps their records. Only of
+/// tables that have not been flushed for long they are, so that one table does not keep the log of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The log's identity.

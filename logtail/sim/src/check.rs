@@ -124,6 +124,8 @@ fn mark_places(tail: &Tail, table: u64, at: Timestamp) {
     marks::hit_if(persisted, "scan: deleted rows have tombstones");
     let both = |object: &Arc<Object>| object.dirty_blocks().into_iter().any(|at| object.tombstones_of(at).is_some());
     marks::hit_if(objects.iter().any(both), "scan: a block has deletes in memory and tombstones");
+    let copied = memtables.iter().any(|memtable| memtable.copied() > Timestamp::ZERO);
+    marks::hit_if(copied, "scan: rows in memory are in a checkpoint");
     let schemas = memtables.windows(2).any(|pair| pair[0].schema().version() != pair[1].schema().version());
     marks::hit_if(schemas, "scan: rows in memory are of several schemas");
 }

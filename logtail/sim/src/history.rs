@@ -136,6 +136,7 @@ fn options(world: &World, objects: &SimObjects, choices: &mut Choices) -> Option
     options.threads = false;
     options.clock = Some(world.clock());
     options.history = Duration::from_millis(choices.pick(&[0, 2000, 300_000]));
+    options.pinned = Duration::from_millis(choices.pick(&[0, 5000, 600_000]));
     options.objects.object_bytes = choices.pick(&[1, 2000, 1 << 20]);
     options.objects.row_group_bytes = choices.pick(&[1, 2000, 1 << 20]);
     options.load_bytes = choices.pick(&[1, 300, 1 << 20]);

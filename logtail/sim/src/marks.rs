@@ -74,6 +74,7 @@ pub const ALL: &[&str] = &[
     "scan: at a timestamp before a flush",
     "scan: deleted rows have tombstones",
     "scan: rows are in objects and in memory",
+    "scan: rows in memory are in a checkpoint",
     "scan: rows in memory are of several schemas",
     "store: a read is given up",
     "store: cut off",

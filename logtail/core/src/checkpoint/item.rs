@@ -13,27 +13,41 @@ use crate::{
 pub enum Item {
     /// An object of a table.
     Object(Box<ObjectMeta>),
-    /// The oldest memtable of a table that is not flushed, if there is one: rows of older ones are in objects.
-    Memtable(TableId, Option<RowsetId>),
-    /// Rows of a table of the catalog, which is in no other objects.
+    /// What of a user's table is in memory alone.
+    Memtables {
+        /// The table.
+        table: TableId,
+        /// The oldest memtable that is not flushed, if there is one: rows of older ones are in objects.
+        oldest: Option<RowsetId>,
+        /// Whether the rows of all memtables follow: the log is not needed for them.
+        copied: bool,
+    },
+    /// Rows of a memtable: of a table of the catalog, which is in no other objects, or of one that cannot be flushed.
     Rows {
         /// The table.
         table: TableId,
         /// The version of its schema.
         schema: i32,
-        /// The place of the first row.
+        /// The place of the first row. The others follow it.
         first: RowId,
-        /// How many.
-        count: u32,
-        /// When they were committed.
-        committed: Timestamp,
-        /// The rows ([`rows`](crate::rows)).
-        rows: Vec<u8>,
+        /// By transaction.
+        runs: Vec<Run>,
     },
     /// Rows of objects, and of the catalog's memtables, that are deleted.
     Deletes(TableId, Vec<(RowId, Timestamp)>),
     /// What clients called their transactions.
     Clients(Vec<(u128, Timestamp)>),
+}
+
+/// Rows of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// When they were committed.
+    pub committed: Timestamp,
+    /// How many.
+    pub count: u32,
+    /// The rows ([`rows`](crate::rows)).
+    pub rows: Vec<u8>,
 }
 
 /// Why a row of a checkpoint object is no item.
@@ -52,7 +66,7 @@ pub enum ItemError {
 }
 
 const OBJECT: i8 = 1;
-const MEMTABLE: i8 = 2;
+const MEMTABLES: i8 = 2;
 const ROWS: i8 = 3;
 const DELETES: i8 = 4;
 const CLIENTS: i8 = 5;
@@ -66,17 +80,21 @@ impl Item {
         let mut out = Vec::new();
         Ok(match self {
             Self::Object(meta) => (OBJECT, meta.table, meta.encode()?),
-            Self::Memtable(table, oldest) => {
+            Self::Memtables { table, oldest, copied } => {
                 varint::put(&mut out, oldest.map_or(0, |oldest| oldest.0));
-                (MEMTABLE, *table, out)
+                out.push(u8::from(*copied));
+                (MEMTABLES, *table, out)
             }
-            Self::Rows { table, schema, first, count, committed, rows } => {
+            Self::Rows { table, schema, first, runs } => {
                 varint::put(&mut out, u64::from(schema.cast_unsigned()));
                 varint::put(&mut out, first.rowset.0);
                 varint::put(&mut out, u64::from(first.row));
-                varint::put(&mut out, u64::from(*count));
-                out.extend(committed.to_i64().to_le_bytes());
-                out.extend(rows);
+                for run in runs {
+                    out.extend(run.committed.to_i64().to_le_bytes());
+                    varint::put(&mut out, u64::from(run.count));
+                    varint::put(&mut out, run.rows.len() as u64);
+                    out.extend(&run.rows);
+                }
                 (ROWS, *table, out)
             }
             Self::Deletes(table, deletes) => {
@@ -105,7 +123,7 @@ impl Item {
         let mut reader = Reader(bytes);
         let item = match kind {
             OBJECT => return Ok(Self::Object(Box::new(ObjectMeta::decode(bytes)?))),
-            MEMTABLE => memtable(table, &mut reader),
+            MEMTABLES => memtables(table, &mut reader),
             ROWS => rows(table, &mut reader),
             DELETES => deletes(table, &mut reader),
             CLIENTS => clients(&mut reader),
@@ -115,17 +133,26 @@ impl Item {
     }
 }
 
-fn memtable(table: TableId, reader: &mut Reader<'_>) -> Option<Item> {
+fn memtables(table: TableId, reader: &mut Reader<'_>) -> Option<Item> {
     let oldest = reader.varint()?;
-    Some(Item::Memtable(table, (oldest > 0).then_some(RowsetId(oldest))))
+    let copied = match reader.byte()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    Some(Item::Memtables { table, oldest: (oldest > 0).then_some(RowsetId(oldest)), copied })
 }
 
 fn rows(table: TableId, reader: &mut Reader<'_>) -> Option<Item> {
     let schema = i32::try_from(reader.varint()?).ok()?;
     let first = row(reader)?;
-    let (count, committed) = (u32::try_from(reader.varint()?).ok()?, timestamp(reader)?);
-    let rows = reader.take(reader.0.len())?.to_vec();
-    Some(Item::Rows { table, schema, first, count, committed, rows })
+    let mut runs = Vec::new();
+    while !reader.is_empty() {
+        let (committed, count) = (timestamp(reader)?, u32::try_from(reader.varint()?).ok()?);
+        let len = reader.len()?;
+        runs.push(Run { committed, count, rows: reader.take(len)?.to_vec() });
+    }
+    Some(Item::Rows { table, schema, first, runs })
 }
 
 fn deletes(table: TableId, reader: &mut Reader<'_>) -> Option<Item> {

@@ -217,10 +217,23 @@ impl Placed {
         self.objects.insert(object.rowset(), object);
     }
 
-    /// Rows of memtables before this one are in the objects of the checkpoint, and so are deletes up to `through`.
-    pub(super) fn restore_memtable(&mut self, oldest: Option<RowsetId>, through: Timestamp) {
-        self.oldest_live = oldest;
+    /// Rows of memtables before `oldest` are in the objects of the checkpoint, and so are deletes up to `through`.
+    /// Those of the others are in its items if they are `copied`, and in the log otherwise.
+    pub(super) fn restore_memtables(&mut self, oldest: Option<RowsetId>, copied: bool, through: Timestamp) {
+        let flushed: Vec<RowsetId> =
+            self.memtables.keys().copied().filter(|id| oldest.is_none_or(|oldest| *id < oldest)).collect();
+        flushed.iter().for_each(|id| drop(self.memtables.remove(id)));
+        if self.active.as_ref().is_some_and(|active| flushed.contains(&active.id())) {
+            self.active = None;
+        }
+        self.table.publish(self.table.version().flushed(&flushed, &[]));
+        self.oldest_live = oldest.filter(|_| !copied);
         self.forgotten = through;
+    }
+
+    /// The checkpoint of this timestamp has the rows that are in memory.
+    pub(super) fn restored(&self, at: Timestamp) {
+        self.memtables.values().for_each(|memtable| memtable.set_copied(at));
     }
 
     /// Places what a transaction did that is in the checkpoint, but for the rows that were in memory then.

@@ -8,7 +8,7 @@ use std::{
 use super::{applier::Applier, error::ApplyError};
 use crate::{
     block_meta::{ObjectKind, ObjectMeta},
-    catalog::{COLUMNS, DATABASES, Edit, TABLES},
+    catalog::{COLUMNS, DATABASES, Edit, TABLES, TableSchema},
     checkpoint::{Checkpoint, Item},
     ids::{RowId, TableId},
     object_id::ObjectId,
@@ -25,12 +25,13 @@ impl Applier {
     /// # Errors
     /// [`ApplyError`] where the items contradict each other; the applier is of no more use then.
     pub fn restore(&mut self, checkpoint: &Checkpoint, items: Vec<Item>) -> Result<(), ApplyError> {
-        let (catalog, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| matches!(item, Item::Rows { .. }));
+        let system = [DATABASES, TABLES, COLUMNS];
+        let is_catalog = |item: &Item| matches!(item, Item::Rows { table, .. } if system.contains(table));
+        let (catalog, others): (Vec<_>, Vec<_>) = items.into_iter().partition(is_catalog);
         // The catalog first: it has the tables of the others. Deletes of its rows are among those.
         for item in catalog {
             self.restore_rows(item)?;
         }
-        let system = [DATABASES, TABLES, COLUMNS];
         for item in &others {
             if let Item::Deletes(table, deletes) = item
                 && system.contains(table)
@@ -51,13 +52,15 @@ impl Applier {
                         .ok_or(ApplyError::NoTombstones { table, object })?;
                     self.table_of(table)?.restore_object(object);
                 }
-                Item::Memtable(table, oldest) => {
-                    self.table_of(table)?.restore_memtable(oldest, checkpoint.timestamp);
+                Item::Memtables { table, oldest, copied } => {
+                    self.table_of(table)?.restore_memtables(oldest, copied, checkpoint.timestamp);
                 }
+                rows @ Item::Rows { .. } => self.restore_rows(rows)?,
                 Item::Deletes(table, deletes) if !system.contains(&table) => self.restore_deletes(table, &deletes)?,
                 _ => {}
             }
         }
+        self.tables.values().for_each(|placed| placed.restored(checkpoint.timestamp));
         self.last = checkpoint.timestamp;
         self.restored = checkpoint.timestamp;
         self.next_number = self.next_number.max(checkpoint.next_number);
@@ -70,14 +73,26 @@ impl Applier {
     }
 
     fn restore_rows(&mut self, item: Item) -> Result<(), ApplyError> {
-        let Item::Rows { table, schema: version, first, count, committed, rows } = item else { return Ok(()) };
-        let schema = self.catalog.table(table).cloned().ok_or(ApplyError::NoTable(table))?;
+        let Item::Rows { table, schema: version, mut first, runs } = item else { return Ok(()) };
+        let Some(committed) = runs.first().map(|run| run.committed) else { return Ok(()) };
+        let schema = self.schema_at(table, committed).ok_or(ApplyError::NoTable(table))?;
         if schema.version() != version {
             return Err(ApplyError::Schema { table, expected: schema.version(), found: version });
         }
-        let mut section = Section::none(table, version);
-        (section.first, section.inserted, section.rows) = (first, count, &rows);
-        self.table_of(table)?.insert(&section, &schema, committed)
+        for run in runs {
+            let mut section = Section::none(table, version);
+            (section.first, section.inserted, section.rows) = (first, run.count, &run.rows);
+            self.table_of(table)?.insert(&section, &schema, run.committed)?;
+            first.row = first.row.saturating_add(run.count);
+        }
+        Ok(())
+    }
+
+    /// A table's schema at a timestamp. That of a table of the catalog never changes.
+    fn schema_at(&self, table: TableId, at: Timestamp) -> Option<Arc<TableSchema>> {
+        let catalogs = self.state.catalogs.read();
+        let catalog = catalogs.range(..=at).next_back().map(|(_, catalog)| catalog)?;
+        catalog.table(table).cloned()
     }
 
     fn restore_deletes(&mut self, table: TableId, deletes: &[(RowId, Timestamp)]) -> Result<(), ApplyError> {

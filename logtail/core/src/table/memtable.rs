@@ -1,6 +1,12 @@
 //! `Memtable`: the rows of a table that are in memory and in the log alone.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use parking_lot::RwLock;
 
@@ -31,6 +37,8 @@ pub struct Memtable {
     id: RowsetId,
     schema: Arc<TableSchema>,
     rows: RwLock<Rows>,
+    /// The timestamp of the last checkpoint that has its rows; zero for none.
+    copied: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -80,7 +88,7 @@ impl Memtable {
             first: Timestamp::MAX,
             last: Timestamp::ZERO,
         };
-        Ok(Self { id, schema, rows: RwLock::new(rows) })
+        Ok(Self { id, schema, rows: RwLock::new(rows), copied: AtomicI64::new(0) })
     }
 
     /// Its number, by which its rows are named.
@@ -91,6 +99,16 @@ impl Memtable {
     /// The schema of its rows.
     pub fn schema(&self) -> &Arc<TableSchema> {
         &self.schema
+    }
+
+    /// The timestamp of the last checkpoint that has its rows; zero for none.
+    pub fn copied(&self) -> Timestamp {
+        Timestamp::from_i64(self.copied.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    /// A checkpoint of this timestamp has its rows.
+    pub(crate) fn set_copied(&self, at: Timestamp) {
+        self.copied.fetch_max(at.to_i64(), Ordering::Relaxed);
     }
 
     /// How many rows it has, those that are not committed yet included.

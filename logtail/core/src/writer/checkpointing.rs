@@ -7,15 +7,14 @@ use bytes::Bytes;
 use super::{PendingRecord, Writer, flush_error::FlushError};
 use crate::{
     block_meta::ObjectMeta,
-    catalog::is_system,
-    checkpoint::{Capture, Checkpoint, Item},
+    checkpoint::{Capture, Captured, Checkpoint},
     ids::TableId,
     log::{Log, Refusal},
     mutants::{self, Mutant},
     object_id::ObjectId,
     record::{self, Intent},
     store::{Name, ObjectName, StoreError},
-    table::Table,
+    table::Memtable,
     timestamp::Timestamp,
 };
 
@@ -31,10 +30,13 @@ const CHECKPOINTS: TableId = TableId(0);
 /// 4. The record of the checkpoint is committed.
 /// 5. The log drops the records before the one that is needed, and notes the checkpoint, in one batch.
 ///
-/// It waits for no flush: a table that is not flushed keeps its records in the log.
+/// It waits for no flush: a table that is not flushed keeps its records in the log, until its rows are written to the
+/// checkpoint itself.
 #[derive(Debug)]
 pub struct Checkpointing {
     kind: CheckpointKind,
+    /// The memtables whose rows it has.
+    copied: Vec<Arc<Memtable>>,
     checkpoint: Checkpoint,
     id: ObjectId,
     /// The first record that is needed besides the checkpoint, and its timestamp.
@@ -53,7 +55,7 @@ pub enum CheckpointKind {
 
 #[derive(Debug)]
 enum Phase {
-    Captured(Vec<Item>),
+    Captured(Captured),
     Encoding,
     Encoded(ObjectMeta, Bytes),
     Intended(u64, ObjectMeta, Bytes),
@@ -68,8 +70,9 @@ enum Phase {
 pub enum CheckpointStep<T> {
     /// Nothing before the log commits more, or what was asked for before is done.
     Wait,
-    /// Encode the items as a checkpoint object with this id, and pass it to [`Checkpointing::encoded`].
-    Encode(ObjectId, Vec<Item>),
+    /// Encode the [items](Captured::items) as a checkpoint object with this id, and pass it to
+    /// [`Checkpointing::encoded`].
+    Encode(ObjectId, Captured),
     /// Put the object, and tell [`Checkpointing::put_done`].
     Put {
         /// Its name in the store.
@@ -84,23 +87,19 @@ pub enum CheckpointStep<T> {
 impl Writer {
     /// Begins a checkpoint. `None` where one is being written, or nothing was committed since the last one.
     ///
-    /// # Errors
-    /// [`FlushError::Rows`] where rows of the catalog cannot be encoded, which the log could.
-    pub fn begin_checkpoint<L: Log>(
-        &mut self,
-        kind: CheckpointKind,
-    ) -> Result<Option<Checkpointing>, FlushError<L::Error>> {
+    /// Rows in memory of tables with some that were committed up to `pinned` are written to it, so that the log can be
+    /// dropped although those tables are not flushed; zero for none.
+    pub fn begin_checkpoint(&mut self, kind: CheckpointKind, pinned: Timestamp) -> Option<Checkpointing> {
         let through = self.state().watermark();
         let last = self.checkpoint.as_ref().map_or(Timestamp::ZERO, |checkpoint| checkpoint.timestamp);
         if self.checkpointing || self.stopped.is_some() || through <= last {
-            return Ok(None);
+            return None;
         }
         let base = self.checkpoint.as_ref().filter(|_| kind == CheckpointKind::Incremental);
-        let capture = Capture { after: base.map_or(Timestamp::ZERO, |base| base.timestamp), through };
-        let mut items = vec![Item::Clients(self.clients.between(capture.after, through))];
-        for table in self.state().tables() {
-            capture.table(&table, &mut items)?;
-        }
+        let after = base.map_or(Timestamp::ZERO, |base| base.timestamp);
+        let capture = Capture { after, through, pinned };
+        let tables = self.state().tables().iter().map(|table| (table.id(), table.version())).collect();
+        let captured = Captured::new(capture, self.clients.between(after, through), tables);
         let id = ObjectId { nonce: self.nonce, number: self.next_number };
         let checkpoint = Checkpoint {
             identity: self.identity,
@@ -113,9 +112,10 @@ impl Writer {
         };
         self.next_number = self.next_number.saturating_add(1);
         self.checkpointing = true;
-        let (kind, needed) = (if base.is_some() { kind } else { CheckpointKind::Global }, self.needed(through));
-        let (needed, phase) = (needed, Phase::Captured(items));
-        Ok(Some(Checkpointing { kind, checkpoint, id, needed, phase }))
+        let kind = if base.is_some() { kind } else { CheckpointKind::Global };
+        let needed = self.needed(captured.oldest_in_log().unwrap_or(Timestamp::MAX), through);
+        let copied = captured.copied().cloned().collect();
+        Some(Checkpointing { kind, copied, checkpoint, id, needed, phase: Phase::Captured(captured) })
     }
 
     /// A checkpoint is done, or failed.
@@ -128,16 +128,9 @@ impl Writer {
         self.checkpoint.as_ref()
     }
 
-    /// The first record that is needed besides a checkpoint of all that is published, and its timestamp: of rows that
-    /// are in memory, or behind the checkpoint.
-    fn needed(&self, through: Timestamp) -> (u64, Timestamp) {
-        let tables = self.state().tables();
-        let user = tables.iter().filter(|table| !is_system(table.id()));
-        let first = |table: &Arc<Table>| {
-            let version = table.version();
-            version.memtables().iter().map(|memtable| memtable.first_commit()).min()
-        };
-        let oldest = user.filter_map(first).min().unwrap_or(Timestamp::MAX);
+    /// The first record that is needed besides a checkpoint of all that is published, and its timestamp: of rows from
+    /// `oldest` on that are in the log alone, or behind the checkpoint.
+    fn needed(&self, oldest: Timestamp, through: Timestamp) -> (u64, Timestamp) {
         // All records up to the last committed one have timestamps up to the watermark.
         let behind = (self.committed_index + 1, through);
         let tail = self.tail.snapshot(through);
@@ -164,9 +157,9 @@ impl Checkpointing {
         log: &L,
     ) -> Result<CheckpointStep<L::Ticket>, FlushError<L::Error>> {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Captured(items) => {
+            Phase::Captured(captured) => {
                 self.phase = Phase::Encoding;
-                return Ok(CheckpointStep::Encode(self.id, items));
+                return Ok(CheckpointStep::Encode(self.id, captured));
             }
             Phase::Encoded(meta, bytes) => {
                 let intent = Intent { table: CHECKPOINTS, objects: vec![meta.id] };
@@ -194,6 +187,7 @@ impl Checkpointing {
                     }
                 };
                 writer.tail.truncate(self.needed.1);
+                self.copied.iter().for_each(|memtable| memtable.set_copied(self.checkpoint.timestamp));
                 writer.checkpoint = Some(self.checkpoint.clone());
                 return Ok(CheckpointStep::Done(ticket));
             }

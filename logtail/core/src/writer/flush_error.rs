@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::error::Stopped;
-use crate::{block_meta::MetaError, clock::BoundReached, log::Refusal, rows::EncodeError, table::TableError};
+use crate::{block_meta::MetaError, clock::BoundReached, log::Refusal, table::TableError};
 
 /// Why a flush or a checkpoint does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -12,9 +12,6 @@ pub enum FlushError<E: Error + 'static> {
     /// A memtable cannot be read.
     #[error("a memtable cannot be read")]
     Table(#[from] TableError),
-    /// Rows of the catalog cannot be encoded.
-    #[error("rows of the catalog cannot be encoded")]
-    Rows(#[from] EncodeError),
     /// The metadata of an object contradict each other.
     #[error("the metadata of an object")]
     Meta(#[from] MetaError),

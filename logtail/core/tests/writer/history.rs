@@ -7,7 +7,7 @@ use fastrand::Rng;
 use logboom_logtail_core::{
     TableId, Timestamp,
     flush::FlushParts,
-    log::{LogEvent, ManualLog},
+    log::LogEvent,
     transaction::{OperationError, Workspace},
     writer::{CheckpointKind, Checkpointing, CommitError, Flush, FlushError, Outcome},
 };
@@ -230,7 +230,8 @@ impl History {
     fn checkpoint(&mut self) {
         let Some(checkpoint) = &mut self.checkpoint else {
             let kind = if self.rng.u8(0..3) == 0 { CheckpointKind::Global } else { CheckpointKind::Incremental };
-            self.checkpoint = self.tail.writer.begin_checkpoint::<ManualLog>(kind).expect("rows can be encoded");
+            let pinned = self.rng.choice(&self.model.seen).copied().filter(|_| self.rng.bool()).unwrap_or_default();
+            self.checkpoint = self.tail.writer.begin_checkpoint(kind, pinned);
             return;
         };
         let done = self.tail.step_checkpoint(checkpoint).expect("the log takes records");

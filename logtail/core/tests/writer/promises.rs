@@ -1,5 +1,6 @@
 //! What a writer promises, one by one.
 
+use arrow_schema::DataType;
 use logboom_logtail_core::{
     ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
     catalog::{CatalogError, Change, NewColumn, NewTable},
@@ -150,7 +151,7 @@ fn rows_behind_a_checkpoint_are_of_the_columns_of_their_time() {
         tail.commit(workspace).unwrap();
     }
     tail.change(&Change::DropColumn { table, column: ColumnId(3) });
-    tail.change(&Change::AddColumn { table, column: NewColumn::nullable("s", arrow_schema::DataType::Utf8) });
+    tail.change(&Change::AddColumn { table, column: NewColumn::nullable("s", DataType::Utf8) });
     tail.checkpoint(CheckpointKind::Global);
     let mut tail = tail.reopen(NOON);
     let mut workspace = tail.begin();
@@ -319,7 +320,7 @@ fn a_column_that_is_dropped_and_added_again_is_empty() {
     workspace.insert(table, &batch(&[row(1, 1), row(2, 2)])).unwrap();
     let before = tail.commit(workspace).unwrap();
     tail.change(&Change::DropColumn { table, column: ColumnId(3) });
-    let column = NewColumn::nullable("s", arrow_schema::DataType::Utf8);
+    let column = NewColumn::nullable("s", DataType::Utf8);
     tail.change(&Change::AddColumn { table, column });
     let now = tail.now();
     assert_eq!(tail.rows(table, now), [(1, 1, None), (2, 2, None)]);
@@ -336,10 +337,7 @@ fn columns_are_renamed_widened_and_dropped_with_rows_in_memory() {
     let database = DatabaseId(tail.change(&Change::CreateDatabase { name: "shop".into() }));
     let new = NewTable {
         name: "sizes".into(),
-        columns: vec![
-            NewColumn::required("id", arrow_schema::DataType::Int32),
-            NewColumn::nullable("size", arrow_schema::DataType::Int32),
-        ],
+        columns: vec![NewColumn::required("id", DataType::Int32), NewColumn::nullable("size", DataType::Int32)],
         key: vec!["id".into()],
     };
     let table = TableId(tail.change(&Change::CreateTable { database, table: new }));
@@ -354,7 +352,7 @@ fn columns_are_renamed_widened_and_dropped_with_rows_in_memory() {
     workspace.upsert(table, &rows.unwrap()).unwrap();
     tail.commit(workspace).unwrap();
     tail.change(&Change::RenameColumn { table, column: ColumnId(2), name: "width".into() });
-    tail.change(&Change::WidenColumn { table, column: ColumnId(2), data_type: arrow_schema::DataType::Int64 });
+    tail.change(&Change::WidenColumn { table, column: ColumnId(2), data_type: DataType::Int64 });
     let batches = tail.scan(table, tail.now(), &Projection::default());
     assert_eq!(fields(&batches[0].schema()), ["id Int32", "width Int64"]);
     let wide = arrow_array::Int64Array::from(vec![i64::from(i32::MIN), 7]);
@@ -371,7 +369,7 @@ fn changes_of_the_catalog_are_checked() {
     let catalog = state.catalog(state.watermark()).unwrap();
     let database = catalog.find_database("shop").unwrap();
     let plan = |change| catalog.plan(&change, 100).unwrap_err();
-    let int = arrow_schema::DataType::Int64;
+    let int = DataType::Int64;
     assert_eq!(plan(Change::CreateDatabase { name: "shop".into() }), CatalogError::NameTaken("shop".into()));
     assert_eq!(plan(Change::CreateDatabase { name: "a\n".into() }), CatalogError::BadName("a\n".into()));
     assert_eq!(plan(Change::DropDatabase { database }), CatalogError::NotEmpty(database));
@@ -383,15 +381,15 @@ fn changes_of_the_catalog_are_checked() {
     assert_eq!(plan(Change::AddColumn { table, column }), CatalogError::BadName("_row".into()));
     let column = NewColumn::required("w", int.clone());
     assert_eq!(plan(Change::AddColumn { table, column }), CatalogError::NotNullable("w".into()));
-    let narrow = plan(Change::WidenColumn { table, column: ColumnId(2), data_type: arrow_schema::DataType::Float64 });
+    let narrow = plan(Change::WidenColumn { table, column: ColumnId(2), data_type: DataType::Float64 });
     assert!(matches!(narrow, CatalogError::NotWider { .. }));
-    let view = NewColumn::nullable("w", arrow_schema::DataType::Utf8View);
+    let view = NewColumn::nullable("w", DataType::Utf8View);
     assert!(matches!(plan(Change::AddColumn { table, column: view }), CatalogError::BadType { .. }));
     let system = TableId(2);
     assert_eq!(plan(Change::DropTable { table: system }), CatalogError::System(system));
     let table = NewTable {
         name: "t".into(),
-        columns: vec![NewColumn::required("f", arrow_schema::DataType::Float64)],
+        columns: vec![NewColumn::required("f", DataType::Float64)],
         key: vec!["f".into()],
     };
     assert!(matches!(plan(Change::CreateTable { database, table }), CatalogError::BadType { .. }));
@@ -494,4 +492,50 @@ fn a_restart_needs_a_checkpoint_and_the_rest_of_the_log() {
     workspace.set_client_id(3);
     workspace.insert(table, &batch(&[row(1, 1)])).unwrap();
     assert_eq!(tail.commit(workspace).unwrap(), seen[3].0);
+}
+
+/// A table that is never flushed does not keep the log: its rows go from checkpoint to checkpoint, until it is flushed
+/// after all.
+#[test]
+fn rows_that_pin_the_log_are_written_to_checkpoints() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let stuck = tail.create_table("stuck", true);
+    let mut seen = Vec::new();
+    for v in 0..60 {
+        let mut workspace = tail.begin();
+        workspace.upsert(table, &batch(&[row(v, v)])).unwrap();
+        if v % 4 == 0 {
+            workspace.upsert(stuck, &batch(&[row(v % 12, v), row(100 + v, v)])).unwrap();
+            workspace.delete(stuck, &keys(&[100 + v - 8])).unwrap();
+        }
+        let at = tail.commit(workspace).unwrap();
+        seen.push((at, tail.rows(stuck, at)));
+        if v == 33 {
+            tail.change(&Change::AddColumn { table: stuck, column: NewColumn::nullable("w", DataType::Int64) });
+            tail.change(&Change::DropColumn { table: stuck, column: ColumnId(4) });
+        }
+        if v % 5 == 4 {
+            tail.flush(table, Timestamp::ZERO);
+            let kind = if v == 24 { CheckpointKind::Global } else { CheckpointKind::Incremental };
+            // From the second one on the rows are old.
+            tail.checkpoint_with(kind, if v == 4 { Timestamp::ZERO } else { seen[0].0 });
+            let first = tail.log.records()[0].0;
+            assert!(v == 4 || first + 8 > tail.log.last(), "the log begins at {first} of {}", tail.log.last());
+        }
+        if v % 10 == 7 {
+            tail = tail.reopen(NOON);
+        }
+        if v == 48 {
+            tail.flush(stuck, Timestamp::ZERO);
+        }
+        for (at, rows) in &seen {
+            assert_eq!(tail.rows(stuck, *at), *rows, "at {at} after {v}");
+        }
+    }
+    tail.checkpoint_with(CheckpointKind::Global, seen[0].0);
+    let tail = tail.reopen(NOON);
+    for (at, rows) in &seen {
+        assert_eq!(tail.rows(stuck, *at), *rows, "at {at}");
+    }
 }

@@ -291,7 +291,8 @@ impl Tail {
     pub(crate) fn step_checkpoint(&mut self, checkpoint: &mut Checkpointing) -> Result<bool, FlushError<Refused>> {
         match checkpoint.step(&mut self.writer, &self.log)? {
             CheckpointStep::Wait => {}
-            CheckpointStep::Encode(id, items) => {
+            CheckpointStep::Encode(id, captured) => {
+                let items = captured.items().expect("the rows can be encoded");
                 let rows = [(row(0, 0), Timestamp::ZERO)];
                 let mut meta = meta(id, TableId(0), 0, &rows);
                 meta.kind = ObjectKind::Checkpoint;
@@ -310,8 +311,11 @@ impl Tail {
 
     /// Writes a checkpoint to its end.
     pub(crate) fn checkpoint(&mut self, kind: CheckpointKind) {
-        let begun = self.writer.begin_checkpoint::<ManualLog>(kind).expect("the rows can be encoded");
-        let Some(mut checkpoint) = begun else { return };
+        self.checkpoint_with(kind, Timestamp::ZERO);
+    }
+
+    pub(crate) fn checkpoint_with(&mut self, kind: CheckpointKind, pinned: Timestamp) {
+        let Some(mut checkpoint) = self.writer.begin_checkpoint(kind, pinned) else { return };
         while !self.step_checkpoint(&mut checkpoint).expect("the checkpoint goes on") {
             self.settle();
         }
