@@ -22,7 +22,8 @@ pub(super) struct Orders {
     rng: fastrand::Rng,
 }
 
-/// The rows in the pool: few enough that those of 16 threads stay in the caches, as rows do that a client has just made.
+/// The rows in the pool: few enough that those of 16 threads stay in the caches, as do rows that a client has just
+/// made.
 const POOL_ROWS: usize = 640;
 
 /// A table of orders: eight columns, with `id` as its key or without one.
