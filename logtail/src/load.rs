@@ -22,6 +22,18 @@ use crate::{
 /// the objects' metadata are committed. So the rows are neither in the log nor in memory, of which a load takes what
 /// [`Options::load_bytes`](crate::Options::load_bytes) says.
 ///
+/// ```
+/// # use arrow_array::RecordBatch;
+/// # use logboom_logtail::{Result, TableId, Tail, Timestamp};
+/// fn load(tail: &Tail, table: TableId, batches: impl Iterator<Item = RecordBatch>) -> Result<Timestamp> {
+///     let mut load = tail.load(table)?;
+///     for rows in batches {
+///         load.write(&rows)?;
+///     }
+///     load.commit() // all rows are durable, and seen from this timestamp on
+/// }
+/// ```
+///
 /// It reads nothing, and has no snapshot: none of its keys may be there when it is committed, nor twice in it. It has
 /// the table's columns of its begin, and fails where they are changed before its end. Dropping it rolls it back, and
 /// leaves objects in the store that the log tells of as garbage, as does a crash.
