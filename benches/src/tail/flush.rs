@@ -36,8 +36,8 @@ use crate::{
 
 const ROWS: u64 = 1_000_000;
 
-/// Commits beside a flush: a rate that a flush leaves room for.
-const WRITERS: u32 = 4;
+/// Commits beside a flush: a rate that a flush leaves room for, by so many threads that none waits for its last commit.
+const WRITERS: u32 = 16;
 const COMMITS_PER_S: u32 = 2000;
 const COMMIT_ROWS: usize = 10;
 
