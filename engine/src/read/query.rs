@@ -9,7 +9,11 @@ use logboom_wal::{Error as WalError, Place, Record, SegmentId};
 
 use crate::{
     encoding::extent::Extent,
-    index::{claims::LOST_SEGMENT, footer::Footer, log_index::EntryLocation},
+    index::{
+        claims::LOST_SEGMENT,
+        footer::Footer,
+        log_index::{EntryLocation, ROW_UNIT, payload_bytes_min},
+    },
     read::{entries::EntryBatch, store::Store},
     shard_state::{
         published::View,
@@ -163,27 +167,31 @@ impl Query {
         self.gather(&resolved, records)
     }
 
-    /// Finds the places of entries in sealed segments; `None` if a footer is not available, or does not list them.
+    /// Finds the places of entries in sealed segments, of as many as may be wanted for `max_bytes`; `None` if a footer
+    /// is not available, or does not list them.
     fn resolve(
         &self,
         locations: &[EntryLocation],
         footer: &mut dyn FnMut(SegmentId) -> Option<Arc<Footer>>,
     ) -> Option<Vec<EntryLocation>> {
         let mut resolved = Vec::with_capacity(locations.len());
+        let mut bytes_min: u64 = 0;
         for location in locations {
-            let before = resolved.len();
+            let (before, left) = (resolved.len(), self.max_bytes.saturating_sub(bytes_min));
             match location.place {
                 Some(_) => resolved.push(location.clone()),
                 None => {
                     let footer = footer(location.segment)?;
-                    if !footer.locate(self.id, location, self.max_bytes, &mut resolved) {
+                    if !footer.locate(self.id, location, left, &mut resolved) {
                         return None;
                     }
                 }
             }
+            // Of the first record a part may be wanted.
+            bytes_min += resolved.iter().skip(before.max(1)).map(bytes_min_of).sum::<u64>();
             // The footer stopped for `max_bytes`: later locations would leave a gap.
             let reached = resolved.get(before..).and_then(<[EntryLocation]>::last).map(|last| last.range.end);
-            if reached != Some(location.range.end) {
+            if reached != Some(location.range.end) || bytes_min > self.max_bytes {
                 break;
             }
         }
@@ -254,6 +262,12 @@ impl Query {
     fn corrupted(&self, what: &str) -> ReadError {
         ReadError::Corrupted { shard: self.id, range: self.range.clone(), what: what.into() }
     }
+}
+
+/// The fewest bytes of payload and context that the record of a location can hold.
+fn bytes_min_of(location: &EntryLocation) -> u64 {
+    let count = location.range.end.saturating_sub(location.range.start);
+    location.place.map_or(0, |place| payload_bytes_min(place.len / ROW_UNIT, count))
 }
 
 /// The error for lost entries of a shard: it says where they were, as far as that is in memory.

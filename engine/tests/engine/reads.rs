@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use logboom::{Engine, EntryId, Shard, TryRead};
+use logboom::{Engine, EntryId, Shard, TryRead, disk::FaultKind};
 
 use crate::support::*;
 
@@ -110,6 +110,29 @@ fn the_byte_limit_is_kept_but_for_the_first_entry() {
         }
         engine.close().unwrap();
     });
+}
+
+/// Also where segments have no more than the limit each: a read of a long range reads what it returns.
+#[test]
+fn a_read_stops_at_its_limit_over_segments() {
+    let mut ground = Ground::sim(6);
+    (ground.config.cache_bytes, ground.config.read_ahead_bytes) = (0, 0);
+    let engine = ground.open();
+    for index in 0..400 {
+        write(&engine, |batch| {
+            batch.append_payload(A, EntryId { index, term: 1 }, Bytes::from(vec![1; 10_000])).map(drop)
+        });
+    }
+    ground.until(&engine, "segments are sealed", || engine.metrics().index_sealed > 10);
+    let engine = cold(&ground, engine);
+    for (max_bytes, expected) in [(100_000, 10), (300_000, 30), (1_000_000, 100)] {
+        let before = ground.disk().operations().len();
+        assert_eq!(engine.shard(A).entries(3..400, max_bytes).unwrap().len(), expected);
+        let operations = ground.disk().operations();
+        let reads = operations[before..].iter().filter(|operation| operation.kind == FaultKind::Read);
+        let bytes: u64 = reads.map(|operation| operation.range.end - operation.range.start).sum();
+        assert!(bytes < 2 * max_bytes + (200 << 10), "{bytes} bytes are read for {max_bytes}");
+    }
 }
 
 #[test]
