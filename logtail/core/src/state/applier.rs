@@ -35,6 +35,8 @@ pub struct Applier {
     /// Tables with memtables that are flushed and kept for open snapshots.
     retiring: BTreeSet<TableId>,
     pub(super) tables: BTreeMap<TableId, Placed>,
+    /// Catalogs and tables from before this horizon are gone.
+    pruned: Timestamp,
     pub(super) last: Timestamp,
     /// What was committed up to this timestamp is in the checkpoint that the state was restored from.
     pub(super) restored: Timestamp,
@@ -52,6 +54,7 @@ impl Applier {
             flushes: VecDeque::new(),
             retiring: BTreeSet::new(),
             tables: BTreeMap::new(),
+            pruned: Timestamp::ZERO,
             last: Timestamp::ZERO,
             restored: Timestamp::ZERO,
             next_number: system::FIRST_FREE_NUMBER,
@@ -133,10 +136,15 @@ impl Applier {
             return Ok(());
         }
         self.follow(flushed.timestamp)?;
-        let placed = self.tables.get_mut(&flushed.table).ok_or(ApplyError::NoTable(flushed.table))?;
-        placed.flushed(flushed)?;
         for id in flushed.object_ids() {
             self.next_number = self.next_number.max(id.number.saturating_add(1));
+        }
+        let was_dropped = self.was_dropped(flushed.table);
+        match self.tables.get_mut(&flushed.table) {
+            Some(placed) => placed.flushed(flushed)?,
+            // Nobody can read it any more.
+            None if was_dropped => return Ok(()),
+            None => return Err(ApplyError::NoTable(flushed.table)),
         }
         self.flushes.push_back((flushed.timestamp, flushed.table));
         Ok(())
@@ -182,6 +190,39 @@ impl Applier {
         }
         // Release: who reads the timestamp finds what is below it.
         self.state.watermark.fetch_max(timestamp.to_i64(), Ordering::Release);
+        self.prune();
+    }
+
+    /// Lets go of catalogs, and of dropped tables, that nobody can ask for any more.
+    fn prune(&mut self) {
+        let horizon = self.state.horizon();
+        if horizon <= self.pruned {
+            return;
+        }
+        self.pruned = horizon;
+        let mut catalogs = self.state.catalogs.write();
+        let Some(oldest) = catalogs.range(..=horizon).next_back().map(|(at, _)| *at) else { return };
+        let kept = catalogs.split_off(&oldest);
+        if std::mem::replace(&mut *catalogs, kept).is_empty() {
+            return;
+        }
+        let is_dropped = |table: &TableId| {
+            let mut all = catalogs.values().chain(self.catalogs.iter().map(|(_, catalog)| catalog));
+            self.catalog.table(*table).is_none() && all.all(|catalog| catalog.table(*table).is_none())
+        };
+        let dropped: Vec<TableId> = self.tables.keys().copied().filter(is_dropped).collect();
+        drop(catalogs);
+        let mut tables = self.state.tables.write();
+        for table in dropped {
+            tables.remove(&table);
+            self.tables.remove(&table);
+            self.retiring.remove(&table);
+        }
+    }
+
+    /// Whether there was such a table.
+    fn was_dropped(&self, table: TableId) -> bool {
+        table.0 < self.next_number && self.catalog.table(table).is_none()
     }
 
     /// Notes the timestamp of what is placed next.

@@ -4,6 +4,7 @@ use arrow_schema::DataType;
 use logboom_logtail_core::{
     ColumnId, DatabaseId, RowId, RowsetId, TableId, Timestamp,
     catalog::{CatalogError, Change, NewColumn, NewTable},
+    flush::FlushParts,
     log::{LogEvent, Refused},
     scan::Projection,
     transaction::OperationError,
@@ -538,4 +539,48 @@ fn rows_that_pin_the_log_are_written_to_checkpoints() {
     for (at, rows) in &seen {
         assert_eq!(tail.rows(stuck, *at), *rows, "at {at}");
     }
+}
+
+/// What a dropped table had goes when the horizon has passed its end, in whatever it is then.
+#[test]
+fn dropped_tables_leave_memory_and_the_log() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let dropped = tail.create_table("dropped", true);
+    let write = |tail: &mut Tail, table, ids: std::ops::Range<i64>| {
+        let mut workspace = tail.begin();
+        workspace.upsert(table, &batch(&ids.map(|id| row(id, id)).collect::<Vec<_>>())).unwrap();
+        tail.commit(workspace).unwrap()
+    };
+    write(&mut tail, dropped, 0..5);
+    tail.flush(dropped, Timestamp::ZERO);
+    let before = write(&mut tail, dropped, 3..8);
+    let mut flush = tail.begin_flush(dropped, FlushParts::ALL, Timestamp::ZERO).unwrap();
+    assert!(!tail.step_flush(&mut flush, 10).unwrap());
+    tail.change(&Change::DropTable { table: dropped });
+    write(&mut tail, table, 0..5);
+    tail.checkpoint(CheckpointKind::Global);
+    assert_eq!(tail.rows(dropped, before).len(), 8);
+    let open = tail.begin_at(before).unwrap();
+    let now = tail.now();
+    tail.flush(table, now);
+    // Somebody could still read it.
+    assert!(tail.writer.state().table(dropped).is_some());
+    drop(open);
+    write(&mut tail, table, 5..9);
+    tail.flush(table, now);
+    assert!(tail.writer.state().table(dropped).is_none() && tail.begin_at(before).is_err());
+    // A flush of it that was under way ends as any other.
+    while !tail.step_flush(&mut flush, 10).unwrap() {
+        tail.settle();
+    }
+    tail.writer.end_flush(flush);
+    let mut tail = tail.reopen(NOON);
+    assert_eq!(tail.rows(table, tail.now()).len(), 9);
+    tail.checkpoint(CheckpointKind::Incremental);
+    let first = tail.log.records()[0].0;
+    assert!(first + 6 > tail.log.last(), "the log begins at {first} of {}", tail.log.last());
+    write(&mut tail, table, 9..12);
+    let tail = tail.reopen(NOON);
+    assert_eq!(tail.rows(table, tail.now()).len(), 12);
 }
