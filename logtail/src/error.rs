@@ -99,6 +99,9 @@ pub enum Error {
         /// What they may take.
         max: usize,
     },
+    /// The table is being flushed [step by step](crate::Tail::begin_flush), on a tail without threads.
+    #[error("table {0} is being flushed")]
+    Flushing(TableId),
     /// What several callers waited for has failed: a flush that each of them asked for.
     #[error(transparent)]
     Shared(Arc<Error>),

@@ -107,7 +107,6 @@ impl Worker {
             }
             self.checkpoint_if_due();
         }
-        self.shared.memory_bound().close();
     }
 
     /// Takes demands, and goes on with the flushes. Returns whether the tail is still open.
@@ -142,5 +141,12 @@ impl Worker {
             self.checkpointed = Some(now);
             self.shared.checkpoint_ended(outcome.map(|_| ()));
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Also after a panic: nobody flushes any more.
+        self.shared.memory_bound().close();
     }
 }

@@ -116,7 +116,12 @@ impl Flushes {
     fn begin_wanted(&mut self) {
         for wanted in std::mem::take(&mut self.wanted) {
             let is_left = self.shared.oldest_in_memory(wanted.table).is_some_and(|oldest| oldest <= wanted.through);
-            if is_left && (self.is_running(wanted.table) || self.begin_one(wanted.table, FlushParts::ALL)) {
+            // Perhaps somebody else flushes it, step by step.
+            if is_left
+                && (self.is_running(wanted.table)
+                    || self.begin_one(wanted.table, FlushParts::ALL)
+                    || self.shared.writer().is_flushing(wanted.table))
+            {
                 self.wanted.push(wanted);
             } else {
                 // Who asked may have gone.

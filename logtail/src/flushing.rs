@@ -9,7 +9,12 @@ use logboom_logtail_core::{
     writer::{Flush, FlushError, FlushStep},
 };
 
-use crate::{encode::encode, error::Result, put::Put, shared::Shared};
+use crate::{
+    encode::encode,
+    error::{Error, Result},
+    put::Put,
+    shared::Shared,
+};
 
 /// A flush of a table that is under way: for those who flush [without a thread](crate::Options::threads). Dropped
 /// before its end, it is given up: the rows stay in memory and in the log.
@@ -104,8 +109,11 @@ pub(crate) fn flush_all(shared: &Arc<Shared>, table: TableId) -> Result<()> {
     // What is committed later need not go, but what is flushed must be committed.
     shared.settle()?;
     while shared.oldest_in_memory(table).is_some_and(|oldest| oldest <= now) {
-        let Some(mut flushing) = Flushing::begin(shared, table, FlushParts::ALL) else { break };
-        flushing.run()?;
+        match Flushing::begin(shared, table, FlushParts::ALL) {
+            Some(mut flushing) => flushing.run()?,
+            None if shared.writer().is_flushing(table) => return Err(Error::Flushing(table)),
+            None => break,
+        }
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow_schema::SchemaRef;
 use arrow_select::{concat::concat_batches, take::take_record_batch};
 use logboom_logtail_blocks::{ScanBlock, ScanRequest};
 use logboom_logtail_core::{
@@ -90,7 +91,14 @@ pub(crate) fn get(
         positions.push(place.map(|_| taken.len()));
         taken.extend(place);
     }
-    Ok(RowsByKey { rows: take_record_batch(&all, &UInt64Array::from(taken))?, positions })
+    // A projection may have no columns: who asks wants to know which keys there are.
+    let rows = if all.num_columns() == 0 {
+        let options = RecordBatchOptions::new().with_row_count(Some(taken.len()));
+        RecordBatch::try_new_with_options(SchemaRef::clone(plan.schema()), Vec::new(), &options)?
+    } else {
+        take_record_batch(&all, &UInt64Array::from(taken))?
+    };
+    Ok(RowsByKey { rows, positions })
 }
 
 /// The places of the rows that are visible at `timestamp`, by key.

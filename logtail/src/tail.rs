@@ -222,7 +222,8 @@ impl Tail {
         Flushing::begin(&self.shared, table, parts)
     }
 
-    /// Writes a checkpoint, and lets go of the log behind it, up to the oldest row that is in memory. Checkpoints are
+    /// Writes a checkpoint, and lets go of the log behind it, up to the oldest row that is in memory and not in the
+    /// checkpoint ([`Options::pinned`]). Checkpoints are
     /// written on their own as [`Options::checkpoint_interval`] says; this is for those who cannot wait. Returns
     /// whether there was something to write.
     ///
@@ -253,7 +254,8 @@ impl Tail {
         self.shared.checkpoint_failure()
     }
 
-    /// Whether commits wait, as rows take all the memory that they may.
+    /// Whether commits wait, as rows of all tables take all the memory that they may. A table that takes what one may
+    /// ([`Options::table_bytes_max`]) holds up its own commits alone, and does not show here.
     pub fn is_waiting_for_memory(&self) -> bool {
         self.shared.memory_bound().is_full()
     }

@@ -94,8 +94,10 @@ impl Transaction {
         Admission::new(Arc::clone(&self.shared), &self.workspace)
     }
 
-    /// Gives the transaction its timestamp and its place in the log, and returns without waiting for the disk. Waits
-    /// only where the log has no room for it, or memory has none ([`Transaction::admission`]).
+    /// Gives the transaction its timestamp and its place in the log, and returns without waiting for the log's disk.
+    /// Keys that may be in objects are looked up there. It waits where memory has no room for the rows
+    /// ([`Transaction::admission`]), where the log has none, and while a [bulk load](crate::Load) of a table that it
+    /// writes gets its place.
     ///
     /// # Errors
     /// [`Error::DuplicateKey`](crate::Error::DuplicateKey), [`Error::Conflict`](crate::Error::Conflict),

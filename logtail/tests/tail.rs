@@ -19,7 +19,8 @@ use arrow_array::{
 use arrow_schema::DataType;
 use logboom::{Config, Engine, ShardId};
 use logboom_logtail::{
-    CheckpointKind, Error, NewColumn, NewTable, Options, Projection, Result, RowId, RowsetId, TableId, Tail, Timestamp,
+    CheckpointKind, Error, FlushParts, FlushProgress, NewColumn, NewTable, Options, Projection, Result, RowId,
+    RowsetId, TableId, Tail, Timestamp,
 };
 use logboom_logtail_blocks::ReadError;
 use logboom_logtail_core::catalog::TABLES;
@@ -417,6 +418,25 @@ fn a_row_without_a_key_is_deleted_once_also_if_its_tombstone_is_in_an_object() {
     tail.flush(table).unwrap();
     assert!(matches!(delete(), Err(Error::NoRow { row, .. }) if row == place));
     assert_eq!(rows(&tail, table, tail.watermark()), [row(2, 1)]);
+}
+
+/// Who asks for a flush waits also if somebody else flushes the table, step by step.
+#[test]
+fn a_flush_waits_for_one_that_is_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, table) = with_table(&engine, options(dir.path()), true);
+    upsert(&tail, table, &[row(1, 1), row(2, 1)]).unwrap();
+    let mut flushing = tail.begin_flush(table, FlushParts::ALL).unwrap();
+    let waiting = {
+        let tail = tail.clone();
+        thread::spawn(move || tail.flush(table).map(|()| tail.version(table).unwrap().memtables().len()))
+    };
+    thread::sleep(Duration::from_millis(50));
+    assert!(!waiting.is_finished());
+    while flushing.step().unwrap() != FlushProgress::Done {}
+    drop(flushing);
+    assert_eq!(waiting.join().unwrap().unwrap(), 0);
 }
 
 #[test]

@@ -115,6 +115,7 @@ impl Recovery {
         } else if !mutants::is_on(Mutant::WatermarkForgotten) {
             self.recovered.applier.publish(last);
         }
+        self.recovered.applier.prune();
         self.recovered
     }
 

@@ -327,6 +327,7 @@ impl Writer {
         }
         if let Some(timestamp) = published {
             self.applier.publish(timestamp);
+            self.applier.prune();
         }
     }
 }

@@ -190,3 +190,21 @@ fn what_is_no_key_is_refused() {
     let error = get(without, &keys(&[1]), Projection::default());
     assert!(matches!(error, Error::Operation(OperationError::NoKey(_))), "{error:?}");
 }
+
+/// Whether a key is there can be asked without any column.
+#[test]
+fn keys_are_looked_for_without_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::new(dir.path(), Counting::new().choice());
+    let tail = shop.open();
+    let table = create(&tail, columns(), &["id"]);
+    let mut transaction = tail.begin();
+    transaction.insert(table, &batch(&[(1, None), (3, None)])).unwrap();
+    let at = transaction.commit().unwrap();
+    for _ in 0..2 {
+        let found = tail.get(table, at, &keys(&[3, 2, 1]), &Projection::of(Vec::<&str>::new())).unwrap();
+        assert_eq!((found.rows.num_rows(), found.rows.num_columns()), (2, 0));
+        assert_eq!(found.positions, [Some(0), None, Some(1)]);
+        tail.flush(table).unwrap();
+    }
+}

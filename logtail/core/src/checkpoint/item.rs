@@ -33,7 +33,7 @@ pub enum Item {
         /// By transaction.
         runs: Vec<Run>,
     },
-    /// Rows of objects, and of the catalog's memtables, that are deleted.
+    /// Rows that are deleted: of objects, as far as memory has the deletes, and of memtables whose rows are items.
     Deletes(TableId, Vec<(RowId, Timestamp)>),
     /// What clients called their transactions.
     Clients(Vec<(u128, Timestamp)>),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    block_meta::{BlockMeta, ObjectMeta, TombstoneRange},
+    block_meta::{ObjectMeta, TombstoneRange},
     mutants::{self, Mutant},
     object_id::ObjectId,
     record::{BlockTombstones, Tombstones},
@@ -53,42 +53,69 @@ impl TombstoneJob {
         mut write: impl FnMut(ObjectId, &[(u32, Timestamp)]) -> Result<(), E>,
     ) -> Result<Collected, E> {
         let mut collected = Collected { through: self.through, blocks: Vec::new() };
-        let mut total = 0;
-        for object in &self.objects {
-            for number in object.dirty_blocks() {
-                let Some(block) = object.meta().blocks.get(number) else { continue };
-                if total >= TOMBSTONES_MAX {
-                    return Ok(collected);
-                }
-                let older = match object.tombstones_of(number) {
-                    Some((tombstones, range)) if !mutants::is_on(Mutant::TombstonesDropped) => read(tombstones, range)?,
-                    _ => Vec::new(),
-                };
-                let deletes = self.merged(object, block, older);
-                let Some(count) = u32::try_from(deletes.len()).ok().filter(|count| *count > 0) else { continue };
-                write(object.meta().id, &deletes)?;
-                total += deletes.len();
-                let block = u32::try_from(number).unwrap_or(u32::MAX);
-                collected.blocks.push(BlockTombstones { rowset: object.rowset(), block, count });
-            }
+        for dirty in self.blocks() {
+            let object = &self.objects[dirty.object];
+            let older = match object.tombstones_of(dirty.block) {
+                Some((tombstones, range)) if !mutants::is_on(Mutant::TombstonesDropped) => read(tombstones, range)?,
+                _ => Vec::new(),
+            };
+            let deletes = merged(dirty.deletes, older);
+            write(object.meta().id, &deletes)?;
+            // A block has no more rows than 32 bits count.
+            let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+            let (block, count) = (number(dirty.block), number(deletes.len()));
+            collected.blocks.push(BlockTombstones { rowset: object.rowset(), block, count });
         }
         Ok(collected)
     }
 
-    /// The deletes of a block that are in memory, and the tombstones that it has, in the order of the rows. Nothing
-    /// where memory has none.
-    fn merged(&self, object: &Object, block: &BlockMeta, older: Vec<(u32, Timestamp)>) -> Vec<(u32, Timestamp)> {
-        let mut deletes: Vec<_> = object.deletes().of_range(block.row_range()).collect();
-        deletes.retain(|(_, at)| *at <= self.through);
-        if deletes.is_empty() {
-            return deletes;
+    /// The blocks to take, in the order of their tombstones: those with the most deletes in memory, so that each flush
+    /// frees what it can.
+    fn blocks(&self) -> Vec<Dirty> {
+        let mut blocks = Vec::new();
+        for (at, object) in self.objects.iter().enumerate() {
+            let all = object.deletes();
+            for number in object.dirty_blocks() {
+                let Some(block) = object.meta().blocks.get(number) else { continue };
+                let deletes = all.of_range(block.row_range()).filter(|(_, deleted)| *deleted <= self.through);
+                let deletes: Vec<_> = deletes.collect();
+                if !deletes.is_empty() {
+                    let older = block.tombstones.map_or(0, |range| range.count as usize);
+                    blocks.push(Dirty { object: at, block: number, deletes, older });
+                }
+            }
         }
+        blocks.sort_by_key(|dirty| std::cmp::Reverse(dirty.deletes.len()));
+        let mut total = 0;
+        blocks.retain(|dirty| {
+            let has_room = total < TOMBSTONES_MAX;
+            total += dirty.deletes.len() + dirty.older;
+            has_room
+        });
+        blocks.sort_by_key(|dirty| (dirty.object, dirty.block));
+        blocks
+    }
+}
+
+/// A block with deletes to be taken from memory.
+struct Dirty {
+    /// Its object among those of the job.
+    object: usize,
+    block: usize,
+    deletes: Vec<(u32, Timestamp)>,
+    /// How many tombstones it has.
+    older: usize,
+}
+
+/// The deletes of a block that were in memory, and its tombstones, in the order of the rows.
+fn merged(mut deletes: Vec<(u32, Timestamp)>, older: Vec<(u32, Timestamp)>) -> Vec<(u32, Timestamp)> {
+    if !older.is_empty() {
         deletes.extend(older);
         deletes.sort_unstable();
         // A row is deleted once, by its first delete.
         deletes.dedup_by_key(|(row, _)| *row);
-        deletes
     }
+    deletes
 }
 
 impl Collected {

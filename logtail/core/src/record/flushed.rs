@@ -2,7 +2,7 @@
 
 use super::timestamp;
 use crate::{
-    block_meta::{MetaError, ObjectMeta, TombstoneRange},
+    block_meta::{MetaError, ObjectKind, ObjectMeta, TombstoneRange},
     ids::{RowId, RowsetId, TableId},
     object_id::ObjectId,
     timestamp::Timestamp,
@@ -132,6 +132,13 @@ impl Flushed {
         Ok(())
     }
 
+    /// Whether the objects are those of a flush of the table.
+    fn has_its_objects(&self) -> bool {
+        let is_own = |meta: &ObjectMeta, kind| meta.table == self.table && meta.kind == kind;
+        self.objects.iter().all(|meta| is_own(meta, ObjectKind::Rows))
+            && self.tombstones.iter().all(|tombstones| is_own(&tombstones.object, ObjectKind::Tombstones))
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let (table, timestamp, horizon) = (TableId(reader.varint()?), timestamp(reader)?, timestamp(reader)?);
         let memtables = list(reader, 1, |reader| reader.varint().map(RowsetId))?;
@@ -146,7 +153,8 @@ impl Flushed {
             (Some(object), true) => Some(Tombstones::read(object, reader)?),
             (Some(_), false) => return None,
         };
-        Some(Self { table, timestamp, horizon, memtables, objects, deletes, tombstones })
+        let flushed = Self { table, timestamp, horizon, memtables, objects, deletes, tombstones };
+        flushed.has_its_objects().then_some(flushed)
     }
 }
 

@@ -190,11 +190,11 @@ impl Applier {
         }
         // Release: who reads the timestamp finds what is below it.
         self.state.watermark.fetch_max(timestamp.to_i64(), Ordering::Release);
-        self.prune();
     }
 
-    /// Lets go of catalogs, and of dropped tables, that nobody can ask for any more.
-    fn prune(&mut self) {
+    /// Lets go of catalogs, and of dropped tables, that nobody can ask for any more. Not before all records of a log
+    /// are placed: rows that a checkpoint left to the log are read by the catalogs of their time.
+    pub(crate) fn prune(&mut self) {
         let horizon = self.state.horizon();
         if horizon <= self.pruned {
             return;
@@ -203,11 +203,20 @@ impl Applier {
         let mut catalogs = self.state.catalogs.write();
         let Some(oldest) = catalogs.range(..=horizon).next_back().map(|(at, _)| *at) else { return };
         let kept = catalogs.split_off(&oldest);
-        if std::mem::replace(&mut *catalogs, kept).is_empty() {
-            return;
+        let dropped = std::mem::replace(&mut *catalogs, kept);
+        drop(catalogs);
+        if !dropped.is_empty() {
+            self.drop_tables(horizon);
         }
+    }
+
+    /// Lets go of the tables that no catalog has that can be asked for from `horizon` on.
+    pub(super) fn drop_tables(&mut self, horizon: Timestamp) {
+        let catalogs = self.state.catalogs.read();
+        let oldest = catalogs.range(..=horizon).next_back().map_or(Timestamp::ZERO, |(at, _)| *at);
         let is_dropped = |table: &TableId| {
-            let mut all = catalogs.values().chain(self.catalogs.iter().map(|(_, catalog)| catalog));
+            let readable = catalogs.range(oldest..).map(|(_, catalog)| catalog);
+            let mut all = readable.chain(self.catalogs.iter().map(|(_, catalog)| catalog));
             self.catalog.table(*table).is_none() && all.all(|catalog| catalog.table(*table).is_none())
         };
         let dropped: Vec<TableId> = self.tables.keys().copied().filter(is_dropped).collect();
@@ -282,17 +291,20 @@ impl Applier {
     /// Places what a transaction did to rows that were in memory at the time of the checkpoint.
     fn place_old(&mut self, commit: &Commit<'_>) -> Result<(), ApplyError> {
         let catalogs = self.state.catalogs.read();
+        // The checkpoint has the catalogs of all times, those with tables that were dropped since included.
         let catalog = catalogs.range(..=commit.timestamp).next_back().map(|(_, catalog)| Arc::clone(catalog));
         drop(catalogs);
         for section in commit.sections.iter().filter(|section| !system::is_system(section.table)) {
-            // The table may have been dropped since.
-            let schema = catalog.as_ref().and_then(|catalog| catalog.table(section.table));
-            if let (Some(schema), Some(placed)) = (schema, self.tables.get_mut(&section.table)) {
-                if schema.version() != section.schema {
-                    let (table, expected, found) = (section.table, schema.version(), section.schema);
-                    return Err(ApplyError::Schema { table, expected, found });
-                }
-                placed.place_old(section, schema, commit.timestamp)?;
+            let (table, found) = (section.table, section.schema);
+            let schema = catalog.as_ref().and_then(|catalog| catalog.table(table)).ok_or(ApplyError::NoTable(table))?;
+            if schema.version() != found {
+                return Err(ApplyError::Schema { table, expected: schema.version(), found });
+            }
+            let was_dropped = self.was_dropped(table);
+            match self.tables.get_mut(&table) {
+                Some(placed) => placed.place_old(section, schema, commit.timestamp)?,
+                None if was_dropped => {}
+                None => return Err(ApplyError::NoTable(table)),
             }
         }
         Ok(())

@@ -108,7 +108,7 @@ impl Placed {
         self.memtables.iter().filter(move |(id, _)| !moved(id)).map(|(_, memtable)| memtable)
     }
 
-    /// The objects, the oldest first, as rows are deleted from them.
+    /// The objects, by number, as rows are deleted from them.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.objects.values()
     }

@@ -65,6 +65,8 @@ impl Applier {
         self.restored = checkpoint.timestamp;
         self.next_number = self.next_number.max(checkpoint.next_number);
         self.state.horizon.fetch_max(checkpoint.horizon.to_i64(), Ordering::Release);
+        // Later checkpoints of the chain have nothing of them, and the log is perhaps dropped in their middle.
+        self.drop_tables(checkpoint.horizon);
         Ok(())
     }
 

@@ -110,7 +110,8 @@ impl Object {
         Some((self.tombstones.iter().find(|object| object.id == range.object)?, range))
     }
 
-    /// The timestamp of the flush that wrote it.
+    /// When its rows were published there: the timestamp of the flush or load that wrote it, or of the checkpoint that
+    /// it was restored from.
     pub fn flushed_at(&self) -> Timestamp {
         self.flushed_at
     }

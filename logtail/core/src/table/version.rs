@@ -39,7 +39,7 @@ impl Version {
         next
     }
 
-    /// The objects, the oldest first.
+    /// The objects, in the order in which they were published.
     pub fn objects(&self) -> &[Arc<Object>] {
         &self.objects
     }

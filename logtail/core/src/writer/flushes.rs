@@ -46,6 +46,11 @@ impl Writer {
         Some(Flush::new(table, schema, memtables, horizon, deletes, objects))
     }
 
+    /// Whether a table is being flushed.
+    pub fn is_flushing(&self, table: TableId) -> bool {
+        self.flushing.contains(&table)
+    }
+
     /// A flush is done, or failed: the table may be flushed again.
     pub fn end_flush(&mut self, flush: Flush) {
         self.flushing.remove(&flush.table());

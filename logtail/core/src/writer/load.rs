@@ -203,6 +203,12 @@ impl Load {
         log: &L,
         unix: Duration,
     ) -> Result<LoadStep, CommitError<L::Error>> {
+        // Readers see it, whatever has become of the writer since.
+        if let Phase::Recorded(index, at) = self.phase
+            && writer.committed_index() >= index
+        {
+            return Ok(LoadStep::Done(at));
+        }
         if let Some(stopped) = &writer.stopped {
             return Err(CommitError::Stopped(stopped.clone()));
         }
@@ -224,7 +230,6 @@ impl Load {
             Phase::Complete => Ok(self.check(writer)),
             Phase::Checked(checked) => self.seal(writer, checked),
             Phase::CaughtUp(checked) => self.record(writer, log, unix, checked),
-            Phase::Recorded(index, at) if writer.committed_index() >= index => Ok(LoadStep::Done(at)),
             waiting => {
                 self.phase = waiting;
                 Ok(LoadStep::Wait)

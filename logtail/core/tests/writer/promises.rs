@@ -570,6 +570,7 @@ fn dropped_tables_leave_memory_and_the_log() {
     write(&mut tail, table, 5..9);
     tail.flush(table, now);
     assert!(tail.writer.state().table(dropped).is_none() && tail.begin_at(before).is_err());
+    tail.checkpoint(CheckpointKind::Incremental);
     // A flush of it that was under way ends as any other.
     while !tail.step_flush(&mut flush, 10).unwrap() {
         tail.settle();
@@ -583,4 +584,29 @@ fn dropped_tables_leave_memory_and_the_log() {
     write(&mut tail, table, 9..12);
     let tail = tail.reopen(NOON);
     assert_eq!(tail.rows(table, tail.now()).len(), 12);
+}
+
+/// The log is dropped in the middle of what a dropped table had, of which an older checkpoint of the chain still tells.
+#[test]
+fn a_log_that_begins_behind_rows_of_a_dropped_table_is_read() {
+    let mut tail = Tail::new();
+    let [dropped, kept, flushed] = ["dropped", "kept", "flushed"].map(|name| tail.create_table(name, true));
+    for (table, id) in [(dropped, 1), (flushed, 1), (kept, 1), (dropped, 2)] {
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&[row(id, id)])).unwrap();
+        tail.commit(workspace).unwrap();
+    }
+    tail.checkpoint(CheckpointKind::Global);
+    tail.change(&Change::DropTable { table: dropped });
+    let now = tail.now();
+    tail.flush(flushed, now);
+    assert!(tail.writer.state().table(dropped).is_none());
+    tail.checkpoint(CheckpointKind::Incremental);
+    for _ in 0..2 {
+        tail = tail.reopen(NOON);
+        assert!(tail.writer.state().table(dropped).is_none());
+        for table in [kept, flushed] {
+            assert_eq!(tail.rows(table, tail.now()), [row(1, 1)]);
+        }
+    }
 }
