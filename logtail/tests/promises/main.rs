@@ -5,6 +5,7 @@
 mod machine;
 mod virtual_store;
 
+mod bounds;
 mod clocks;
 mod columns;
 mod flushes;
