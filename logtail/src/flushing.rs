@@ -11,6 +11,7 @@ use logboom_logtail_core::{
 
 use crate::{
     encode::encode,
+    encoding::Encoding,
     error::{Error, Result},
     put::Put,
     shared::Shared,
@@ -22,6 +23,7 @@ use crate::{
 pub struct Flushing {
     shared: Arc<Shared>,
     flush: Option<Flush>,
+    encoding: Option<Encoding>,
     put: Option<Put>,
 }
 
@@ -44,10 +46,11 @@ impl Flushing {
     pub(crate) fn begin(shared: &Arc<Shared>, table: TableId, parts: FlushParts) -> Option<Self> {
         let horizon = shared.horizon_now();
         let flush = shared.writer().begin_flush(table, parts, horizon)?;
-        Some(Self { shared: Arc::clone(shared), flush: Some(flush), put: None })
+        Some(Self { shared: Arc::clone(shared), flush: Some(flush), encoding: None, put: None })
     }
 
-    /// Does the next step, without waiting for the log or the store.
+    /// Does the next step, without waiting for the log or the store; without threads, it waits for tombstones that it
+    /// has to read.
     ///
     /// # Errors
     /// [`Error::Store`](crate::Error::Store), [`Error::Write`](crate::Error::Write),
@@ -59,6 +62,11 @@ impl Flushing {
 
     fn try_step(&mut self) -> Result<FlushProgress> {
         let Some(flush) = &mut self.flush else { return Ok(FlushProgress::Done) };
+        if let Some(encoding) = &self.encoding {
+            let Some(outcome) = encoding.outcome() else { return Ok(FlushProgress::WaitsForStore) };
+            self.encoding = None;
+            flush.encoded(outcome?);
+        }
         if let Some(put) = &self.put {
             let Some(outcome) = put.outcome() else { return Ok(FlushProgress::WaitsForStore) };
             self.put = None;
@@ -67,6 +75,9 @@ impl Flushing {
         self.shared.raise_bound();
         let step = flush.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
         match step {
+            Ok(FlushStep::Encode(job)) if self.shared.options.threads && job.reads_tombstones() => {
+                self.encoding = Some(Encoding::begin(&self.shared, job)?);
+            }
             Ok(FlushStep::Encode(job)) => flush.encoded(encode(job, &self.shared.store, &self.shared.options.objects)?),
             Ok(FlushStep::Put { name, bytes }) => self.put = Some(Put::begin(self.shared.store.objects(), name, bytes)),
             Ok(FlushStep::Done(_)) => {

@@ -68,6 +68,7 @@ mod scan;
 mod rows_by_key;
 mod encode;
 mod put;
+mod encoding;
 mod flushing;
 mod key_bounds;
 mod key_merge;

@@ -420,6 +420,35 @@ fn a_row_without_a_key_is_deleted_once_also_if_its_tombstone_is_in_an_object() {
     assert_eq!(rows(&tail, table, tail.watermark()), [row(2, 1)]);
 }
 
+/// A flush of deletes reads the tombstones that there are: it may wait for the store, and nobody for it.
+#[test]
+fn a_tail_ends_while_its_store_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.flush.age = Duration::from_secs(3600);
+    let (tail, table) = with_table(&engine, options.clone(), true);
+    upsert(&tail, table, &(0..10).map(|id| row(id, 1)).collect::<Vec<_>>()).unwrap();
+    tail.flush(table).unwrap();
+    let delete = |tail: &Tail, id| {
+        let mut transaction = tail.begin();
+        transaction.delete(table, &keys(&[id])).unwrap();
+        transaction.commit().unwrap();
+    };
+    delete(&tail, 1);
+    tail.flush(table).unwrap();
+    delete(&tail, 2);
+    tail.close().unwrap();
+    // Nothing is cached now.
+    options.flush.age = Duration::ZERO;
+    let (objects, aside) = (dir.path().join("objects"), dir.path().join("aside"));
+    let tail = Tail::open(&engine, ShardId(1), options).unwrap();
+    std::fs::rename(&objects, &aside).unwrap();
+    thread::sleep(Duration::from_millis(600));
+    drop(tail);
+    std::fs::rename(&aside, &objects).unwrap();
+}
+
 /// Who asks for a flush waits also if somebody else flushes the table, step by step.
 #[test]
 fn a_flush_waits_for_one_that_is_under_way() {

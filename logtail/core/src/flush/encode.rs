@@ -18,6 +18,13 @@ pub struct EncodeJob {
     pub tombstones: Option<TombstoneJob>,
 }
 
+impl EncodeJob {
+    /// Whether blocks have tombstones already, which are to be read from the store.
+    pub fn reads_tombstones(&self) -> bool {
+        self.tombstones.as_ref().is_some_and(TombstoneJob::reads)
+    }
+}
+
 /// The objects of a flush.
 #[derive(Debug, Default)]
 pub struct Encoded {

@@ -42,6 +42,11 @@ impl TombstoneJob {
         (!objects.is_empty()).then_some(Self { id, objects, through })
     }
 
+    /// Whether blocks have tombstones already.
+    pub(super) fn reads(&self) -> bool {
+        self.objects.iter().any(|object| !object.tombstones().is_empty())
+    }
+
     /// Calls `write` with the tombstones of each block, in order: positions in the object with the timestamps of the
     /// deletes. `read` gives those of a range of a tombstone object.
     ///

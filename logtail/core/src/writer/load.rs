@@ -321,7 +321,12 @@ impl Load {
         let (table, through) = (self.table(), writer.last_placed());
         self.check_schema(writer)?;
         let Some(placed) = writer.applier.table_mut(table) else { return Err(CommitError::SchemaChanged(table)) };
-        if placed.is_sealed() || placed.loaded() > checked.snapshot.timestamp() {
+        if placed.is_sealed() {
+            // Another load gets its place.
+            self.phase = Phase::Checked(checked);
+            return Ok(LoadStep::Wait);
+        }
+        if placed.loaded() > checked.snapshot.timestamp() {
             // The objects of another load are not seen yet.
             self.phase = Phase::Complete;
             return Ok(LoadStep::Wait);
