@@ -107,7 +107,7 @@ fn a_workload_of_the_log_tail_ends_with_its_figures() {
     let figures = [
         ("tail-commit", &["p50_ratio", "p99_ratio", "cpu_ratio", "p50_ratio_keyed", "gets_per_row"][..]),
         ("tail-flush", &["sorted_ratio", "sorting_ratio", "commit_p99_ratio"]),
-        ("tail-scan", &["clean_ratio", "deleted_ratio", "tail_ratio"]),
+        ("tail-scan", &["clean_ratio", "deleted_ratio", "persisted_ratio", "tail_ratio"]),
         ("tail-apply", &["rows_per_s", "bytes_per_row", "bytes_per_row_1"]),
         ("log_bytes_per_row", &["rows_1", "rows_10", "rows_1000"]),
     ];

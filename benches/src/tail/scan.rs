@@ -24,7 +24,11 @@ const DELETED_OF: usize = 100;
 /// Keys of a transaction that deletes rows.
 const DELETES: usize = 10_000;
 
-/// Scans a table that is in objects, then with rows deleted, and another one of which a tenth is in memory.
+/// Ranges of keys whose deletes go to a tombstone object each.
+const TOMBSTONE_OBJECTS: usize = 10;
+
+/// Scans a table that is in objects, then with rows deleted; another one with as many deleted whose deletes are in
+/// objects too; and one of which a tenth is in memory.
 pub(super) fn measure(request: &Request<'_>, report: &mut Report) -> Result<()> {
     let rows = request.rows.unwrap_or(ROWS);
     let shop = Shop::open(request)?;
@@ -32,8 +36,19 @@ pub(super) fn measure(request: &Request<'_>, report: &mut Report) -> Result<()> 
     shop.fill(table, rows, 1)?;
     shop.flush(table)?;
     compare(&shop, table, request, "clean", report)?;
-    delete(&shop, table)?;
+    let keys = keys_to_delete(&shop, table)?;
+    delete(&shop, table, &keys)?;
     compare(&shop, table, request, "deleted", report)?;
+    let table = shop.create("persisted", true)?;
+    shop.fill(table, rows, 5)?;
+    shop.flush(table)?;
+    let mut keys = keys_to_delete(&shop, table)?;
+    keys.sort_unstable();
+    for keys in keys.chunks(keys.len().div_ceil(TOMBSTONE_OBJECTS).max(1)) {
+        delete(&shop, table, keys)?;
+        shop.flush(table)?;
+    }
+    compare(&shop, table, request, "persisted", report)?;
     let table = shop.create("recent", true)?;
     shop.fill(table, rows - rows / 10, 2)?;
     shop.flush(table)?;
@@ -82,8 +97,8 @@ fn scan(shop: &Shop, table: TableId) -> Result<u64> {
     Ok(rows)
 }
 
-/// Deletes rows here and there, by their keys.
-fn delete(shop: &Shop, table: TableId) -> Result<()> {
+/// The keys of some rows here and there.
+fn keys_to_delete(shop: &Shop, table: TableId) -> Result<Vec<i64>> {
     let schema = shop.schema(table)?;
     let mut projection = Projection::default();
     projection.columns = Some(schema.key().iter().map(|column| (*column).into()).collect());
@@ -95,6 +110,10 @@ fn delete(shop: &Shop, table: TableId) -> Result<()> {
     }
     fastrand::Rng::with_seed(4).shuffle(&mut keys);
     keys.truncate(keys.len() / DELETED_OF);
+    Ok(keys)
+}
+
+fn delete(shop: &Shop, table: TableId, keys: &[i64]) -> Result<()> {
     for keys in keys.chunks(DELETES) {
         let keys: ArrayRef = Arc::new(Int64Array::from(keys.to_vec()));
         let mut transaction = shop.tail.begin();
