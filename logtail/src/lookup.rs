@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use arrow_array::ArrayRef;
 use logboom_logtail_core::{RowId, Timestamp, catalog::TableSchema, table::Version, transaction::Operations};
 
 use crate::{
@@ -55,15 +56,27 @@ pub(crate) fn find_in_objects<'k>(
     keys: &'k [Vec<u8>],
     timestamp: Timestamp,
 ) -> Result<HashMap<&'k [u8], RowId>> {
-    let mut found = HashMap::new();
+    let (mut found, mut hashes) = (HashMap::new(), None);
     // The newest object is the likeliest to have the row that is visible.
     for object in version.objects().iter().rev() {
         // Of a key one row at most is visible. The bounds of blocks, which are in memory, rule out most objects.
-        let left = keys.iter().map(Vec::as_slice).filter(|key| !found.contains_key(key));
-        let left: Vec<&[u8]> = left.filter(|key| object.blocks_of_key(key, timestamp).next().is_some()).collect();
-        if left.is_empty() {
+        let left = keys.iter().enumerate().filter(|(_, key)| !found.contains_key(key.as_slice()));
+        let blocks = left.flat_map(|(at, key)| object.blocks_of_key(key, timestamp).map(move |block| (at, block)));
+        let mut candidates: Vec<(usize, usize)> = blocks.collect();
+        if candidates.is_empty() {
             continue;
         }
+        let filters = store.key_filters(object.meta(), schema.key(), candidates.iter().map(|(_, block)| *block))?;
+        let hashes = match &hashes {
+            Some(hashes) if filters.knows(hashes) => hashes,
+            _ => hashes.insert(filters.hashes(&decoded(schema, keys)?)),
+        };
+        candidates.retain(|(at, block)| filters.may_have(*block, hashes, *at));
+        candidates.dedup_by_key(|(at, _)| *at);
+        if candidates.is_empty() {
+            continue;
+        }
+        let left: Vec<&[u8]> = candidates.iter().map(|(at, _)| keys[*at].as_slice()).collect();
         for row in store.find(object.meta(), schema.key(), &left)? {
             if row.commit <= timestamp && !store.is_deleted(object, row.row, timestamp)? {
                 found.insert(left[row.key], RowId { rowset: object.rowset(), row: row.row });
@@ -71,4 +84,11 @@ pub(crate) fn find_in_objects<'k>(
         }
     }
     Ok(found)
+}
+
+/// The columns of keys.
+fn decoded(schema: &TableSchema, keys: &[Vec<u8>]) -> Result<Vec<ArrayRef>> {
+    let Some(key) = schema.key_columns() else { return Ok(Vec::new()) };
+    let decoded = key.encoder().decode(keys.iter().map(Vec::as_slice));
+    decoded.map_err(|source| Error::Object(source.into()))
 }

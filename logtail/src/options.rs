@@ -44,6 +44,9 @@ pub struct Options {
     pub footer_cache_bytes: u64,
     /// The memory for pages of objects, in bytes. Default: 256 MiB.
     pub page_cache_bytes: u64,
+    /// The memory for bloom filters of keys, in bytes: two for each row of an object whose keys are looked up. Default:
+    /// 64 MiB.
+    pub key_filter_cache_bytes: u64,
     /// The memory for tombstones that were read, in bytes: 12 each. Default: 64 MiB.
     pub tombstone_cache_bytes: u64,
     /// The memory of a scan for what it reads ahead of objects, in bytes; one row group is read ahead whatever its size
@@ -82,6 +85,7 @@ impl Options {
             load_bytes: 64 << 20,
             footer_cache_bytes: 64 << 20,
             page_cache_bytes: 256 << 20,
+            key_filter_cache_bytes: 64 << 20,
             tombstone_cache_bytes: 64 << 20,
             read_ahead_bytes: 32 << 20,
         }

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use logboom_logtail_blocks::{CheckedBytes, Footer, Found, Lookup, LookupStep, Scan, Step};
+use logboom_logtail_blocks::{CheckedBytes, Footer, Found, KeyFilters, Lookup, LookupStep, Scan, Step};
 use logboom_logtail_core::{
     ColumnId, ObjectId,
     block_meta::ObjectMeta,
@@ -24,6 +24,7 @@ pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
     footers: Cache<ObjectId, Arc<Footer>, Weight>,
     pages: Cache<(ObjectId, u64, u64), CheckedBytes, Weight>,
+    key_filters: Cache<ObjectId, Arc<KeyFilters>, Weight>,
     pub(crate) tombstones: Cache<(ObjectId, usize), Arc<TombstoneBlock>, Weight>,
     pub(crate) counts: ReadCounts,
 }
@@ -43,6 +44,12 @@ impl Weighter<(ObjectId, u64, u64), CheckedBytes> for Weight {
     }
 }
 
+impl Weighter<ObjectId, Arc<KeyFilters>> for Weight {
+    fn weight(&self, _: &ObjectId, filters: &Arc<KeyFilters>) -> u64 {
+        filters.memory_bytes() as u64
+    }
+}
+
 impl Weighter<(ObjectId, usize), Arc<TombstoneBlock>> for Weight {
     fn weight(&self, _: &(ObjectId, usize), block: &Arc<TombstoneBlock>) -> u64 {
         block.memory_bytes() as u64 + 128
@@ -53,6 +60,8 @@ impl Weighter<(ObjectId, usize), Arc<TombstoneBlock>> for Weight {
 const FOOTER_BYTES: u64 = 64 << 10;
 /// About what a column's pages of a row group take.
 const PAGES_BYTES: u64 = 256 << 10;
+/// About what the filters of an object's keys take.
+const KEY_FILTERS_BYTES: u64 = 1 << 20;
 /// What a block of tombstones takes.
 const TOMBSTONES_BYTES: u64 = 96 << 10;
 
@@ -66,12 +75,13 @@ impl Store {
             StoreChoice::Given(store) => Arc::clone(store),
         };
         let (footer_bytes, page_bytes) = (options.footer_cache_bytes, options.page_cache_bytes);
-        let tombstone_bytes = options.tombstone_cache_bytes;
+        let (filter_bytes, tombstone_bytes) = (options.key_filter_cache_bytes, options.tombstone_cache_bytes);
         let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX).max(64);
         Ok(Self {
             objects,
             footers: Cache::with_weighter(items(footer_bytes, FOOTER_BYTES), footer_bytes, Weight),
             pages: Cache::with_weighter(items(page_bytes, PAGES_BYTES), page_bytes, Weight),
+            key_filters: Cache::with_weighter(items(filter_bytes, KEY_FILTERS_BYTES), filter_bytes, Weight),
             tombstones: Cache::with_weighter(items(tombstone_bytes, TOMBSTONES_BYTES), tombstone_bytes, Weight),
             counts: ReadCounts::default(),
         })
@@ -119,6 +129,32 @@ impl Store {
                 step => return Ok(step),
             }
         }
+    }
+
+    /// The filters of an object's keys, with those that the blocks need.
+    pub(crate) fn key_filters(
+        &self,
+        meta: &ObjectMeta,
+        key: &[ColumnId],
+        blocks: impl Iterator<Item = usize>,
+    ) -> Result<Arc<KeyFilters>> {
+        let filters = match self.key_filters.get(&meta.id) {
+            Some(filters) => filters,
+            None => {
+                let filters = Arc::new(KeyFilters::new(self.footer(meta)?.as_ref(), key));
+                self.key_filters.insert(meta.id, Arc::clone(&filters));
+                filters
+            }
+        };
+        for block in blocks {
+            let missing = filters.missing(block);
+            if !missing.is_empty() {
+                let (footer, mut read) = (self.footer(meta)?, Vec::new());
+                self.read(&footer, meta, missing, |bytes| read.push(bytes))?;
+                filters.read(block, &read);
+            }
+        }
+        Ok(filters)
     }
 
     /// The rows of an object with these keys.

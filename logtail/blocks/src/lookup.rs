@@ -169,8 +169,9 @@ impl Lookup {
     /// Finds the blocks that may have keys, by their bounds and the statistics of their pages.
     fn find_candidates(&mut self) {
         let groups = self.footer.groups();
+        let sorted = self.meta.is_sorted();
         for (key, wanted) in self.keys.iter().enumerate() {
-            for number in self.meta.blocks_of_key(&wanted.key) {
+            for number in self.meta.blocks_of_key(&wanted.key, sorted) {
                 let Some(group) = groups.iter().position(|group| group.contains(&number)) else { continue };
                 let first = groups.get(group).map_or(0, |blocks| blocks.start);
                 if self.footer.may_match(&wanted.predicate, group, number - first) {

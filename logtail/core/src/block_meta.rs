@@ -128,11 +128,16 @@ impl ObjectMeta {
         self.blocks.last().map_or(0, |last| last.first_row.saturating_add(last.rows))
     }
 
-    /// The blocks that may have rows with this encoded key, by their numbers.
-    pub fn blocks_of_key(&self, key: &[u8]) -> impl Iterator<Item = usize> {
+    /// Whether all blocks are sorted: those that may have a key follow each other then.
+    pub fn is_sorted(&self) -> bool {
+        self.blocks.iter().all(|block| block.sorted)
+    }
+
+    /// The blocks that may have rows with this encoded key, by their numbers; for an object that [is
+    /// sorted](ObjectMeta::is_sorted), or not.
+    pub fn blocks_of_key(&self, key: &[u8], sorted: bool) -> impl Iterator<Item = usize> {
         let below = |block: &BlockMeta| block.high_key.as_deref().is_some_and(|high| high < key);
         // Sorted blocks have rising keys; of others each is looked at.
-        let sorted = self.blocks.iter().all(|block| block.sorted);
         let first = if sorted { self.blocks.partition_point(below) } else { 0 };
         let above = move |block: &BlockMeta| block.low_key.as_deref().is_some_and(|low| key < low);
         let reachable =

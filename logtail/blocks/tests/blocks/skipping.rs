@@ -1,6 +1,6 @@
 //! Blocks that scans and lookups skip: none with a row that is wanted.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array,
@@ -14,7 +14,7 @@ use arrow_schema::{DataType, Field};
 use arrow_select::take::take;
 use fastrand::Rng;
 use logboom_logtail_blocks::{
-    Batch, Footer, Found, Lookup, LookupStep, Scan, ScanRequest, WriteOptions, WrittenObject,
+    Batch, Footer, Found, KeyFilters, Lookup, LookupStep, Scan, ScanRequest, WriteOptions, WrittenObject,
 };
 use logboom_logtail_core::{
     ColumnId, Timestamp,
@@ -311,7 +311,27 @@ fn lookups_find_all_rows_with_a_key_and_no_others() {
             })
             .collect();
         assert_eq!(look(&footer(&object), &object, &key, &searched).0, expected);
+        // No filter rules out a key that is there.
+        let filters = key_filters(&object, &key);
+        let hashes = filters.hashes(&encoder.decode(searched.iter().map(Vec::as_slice)).unwrap());
+        for Found { key, row, .. } in expected {
+            let block = object.meta.blocks.iter().position(|block| block.row_range().contains(&row)).unwrap();
+            assert!(filters.may_have(block, &hashes, key), "key {key} of row {row} in block {block}");
+        }
     }
+}
+
+/// The filters of an object's keys, all of them read.
+fn key_filters(object: &WrittenObject, key: &[i32]) -> KeyFilters {
+    let footer = footer(object);
+    let filters = KeyFilters::new(&footer, &key.iter().map(|id| ColumnId(*id)).collect::<Vec<_>>());
+    for block in 0..object.meta.blocks.len() {
+        let check = |range: Range<u64>| footer.check_bytes(range.clone(), slice(&object.bytes, &range)).unwrap();
+        let bytes: Vec<_> = filters.missing(block).into_iter().map(check).collect();
+        filters.read(block, &bytes);
+        assert!(filters.missing(block).is_empty());
+    }
+    filters
 }
 
 fn sorted_by_key(rows: &Rows, keys: &[Vec<u8>]) -> Rows {
@@ -357,6 +377,13 @@ fn a_lookup_reads_little() {
     let filter = one_by_one.clone().min().unwrap();
     let read = one_by_one.filter(|bytes| *bytes > filter).count();
     assert!(read <= 10 && filter <= 2 * count as u64 + 100, "{read} of 100 read a block, {filter} bytes of filter");
+    let filters = key_filters(&object, &[1]);
+    let hashes = filters.hashes(&encoder.decode(absent.iter().map(Vec::as_slice)).unwrap());
+    let block_of = |key: &Vec<u8>| object.meta.blocks_of_key(key, true).next();
+    let left = (0..)
+        .zip(&absent)
+        .filter(|(number, key)| block_of(key).is_some_and(|block| filters.may_have(block, &hashes, *number)));
+    assert_eq!(left.count(), read, "they are the ones that read a block");
     // And keys outside of all bounds cost nothing.
     assert_eq!(look(&footer, &object, &[1], &keys(vec!["zebra".to_owned()])), (Vec::new(), 0));
 }

@@ -25,6 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Object {
     meta: Arc<ObjectMeta>,
+    is_sorted: bool,
     flushed_at: Timestamp,
     /// When its metadata changed last.
     changed_at: Timestamp,
@@ -45,7 +46,8 @@ pub(crate) struct Persisted {
 impl Object {
     pub(crate) fn new(meta: Arc<ObjectMeta>, flushed_at: Timestamp, deleted: DeletedRows) -> Self {
         let deleted = RwLock::new(deleted);
-        Self { meta, flushed_at, changed_at: flushed_at, deleted, tombstones: Vec::new() }
+        let is_sorted = meta.is_sorted();
+        Self { meta, is_sorted, flushed_at, changed_at: flushed_at, deleted, tombstones: Vec::new() }
     }
 
     /// An object of a checkpoint. `None` where a tombstone object that its blocks name is not among `tombstones`.
@@ -82,7 +84,8 @@ impl Object {
         let mut objects: Vec<_> = self.tombstones.iter().filter(|object| is_named(object.id)).cloned().collect();
         objects.push(Arc::clone(tombstones));
         let deleted = RwLock::new(deleted);
-        Some(Self { meta: Arc::new(meta), flushed_at: self.flushed_at, changed_at: at, deleted, tombstones: objects })
+        let (meta, flushed_at, is_sorted) = (Arc::new(meta), self.flushed_at, self.is_sorted);
+        Some(Self { meta, is_sorted, flushed_at, changed_at: at, deleted, tombstones: objects })
     }
 
     /// The object with newer metadata of a checkpoint, which has the deletes up to its blocks' truncation points.
@@ -175,7 +178,7 @@ impl Object {
     pub fn blocks_of_key(&self, key: &[u8], timestamp: Timestamp) -> impl Iterator<Item = usize> {
         let blocks = &self.meta.blocks;
         let is_old = move |number: &usize| blocks.get(*number).is_some_and(|block| block.low_commit <= timestamp);
-        self.meta.blocks_of_key(key).filter(is_old)
+        self.meta.blocks_of_key(key, self.is_sorted).filter(is_old)
     }
 
     /// Deletes a row. Returns whether there is such a row, and it was not deleted before as far as is in memory.
