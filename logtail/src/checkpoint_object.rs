@@ -32,14 +32,17 @@ pub(crate) fn encode(id: ObjectId, items: &[Item], options: &WriteOptions) -> Re
     // A checkpoint is one object.
     options.object_bytes = u64::MAX;
     let mut writer = ObjectWriter::new(spec, options)?;
-    for items in items.chunks(1024) {
-        let encoded: Vec<_> = items.iter().map(Item::encode).collect::<Result<_, _>>().map_err(Error::Meta)?;
+    let mut written = 0;
+    while written < items.len() {
+        let encoded = encode_some(&items[written..])?;
+        let items = encoded.len();
+        written += items;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int8Array::from_iter_values(encoded.iter().map(|(kind, ..)| *kind))),
             Arc::new(Int64Array::from_iter_values(encoded.iter().map(|(_, table, _)| table.0.cast_signed()))),
             Arc::new(BinaryArray::from_iter_values(encoded.iter().map(|(.., bytes)| bytes))),
         ];
-        let commits = Int64Array::from_value(Timestamp::ZERO.to_i64(), items.len());
+        let commits = Int64Array::from_value(Timestamp::ZERO.to_i64(), items);
         writer.write(&RecordBatch::try_new(schema(), columns)?, &commits)?;
     }
     let object = writer.finish()?;
@@ -47,6 +50,26 @@ pub(crate) fn encode(id: ObjectId, items: &[Item], options: &WriteOptions) -> Re
         return Err(Error::Bug(format!("a checkpoint of {} items does not fit an object", items.len())));
     }
     Ok(object)
+}
+
+/// Bytes of items from which on the next ones are another batch: an array of Arrow has at most 2 GiB of them, and a
+/// block is made of batches.
+const BATCH_BYTES: usize = 16 << 20;
+/// The most items of a batch.
+const BATCH_ITEMS: usize = 1024;
+
+/// Encodes the first of some items, one at least.
+fn encode_some(items: &[Item]) -> Result<Vec<(i8, TableId, Vec<u8>)>> {
+    let (mut encoded, mut bytes) = (Vec::new(), 0);
+    for item in items.iter().take(BATCH_ITEMS) {
+        let item = item.encode().map_err(Error::Meta)?;
+        bytes += item.2.len();
+        encoded.push(item);
+        if bytes >= BATCH_BYTES {
+            break;
+        }
+    }
+    Ok(encoded)
 }
 
 /// The items of a checkpoint object, in their order.

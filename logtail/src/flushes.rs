@@ -1,6 +1,7 @@
 //! `Flushes`: the flushes that the flusher's thread has under way.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -20,6 +21,8 @@ use crate::{
 const RUNNING_MAX: usize = 2;
 /// A flush for whose object the store takes longer holds up no other.
 const HELD_UP: Duration = Duration::from_secs(1);
+/// How long a table is not flushed again whose flush has failed, unless somebody asks for it.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Flushes that one thread carries out in turns, so that a table whose objects cannot be put holds up no other.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct Flushes {
     shared: Arc<Shared>,
     running: Vec<Running>,
     wanted: Vec<Wanted>,
+    /// When flushes failed, by table, until one succeeds.
+    failed: BTreeMap<TableId, Instant>,
 }
 
 #[derive(Debug)]
@@ -48,7 +53,7 @@ struct Wanted {
 
 impl Flushes {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, running: Vec::new(), wanted: Vec::new() }
+        Self { shared, running: Vec::new(), wanted: Vec::new(), failed: BTreeMap::new() }
     }
 
     /// Whether there is nothing to do.
@@ -62,7 +67,9 @@ impl Flushes {
             if !self.has_room() {
                 break;
             }
-            self.begin_one(due.table, due.parts());
+            if self.failed.get(&due.table).is_none_or(|at| at.elapsed() >= PAUSE) {
+                self.begin_one(due.table, due.parts());
+            }
         }
     }
 
@@ -88,8 +95,12 @@ impl Flushes {
         for (at, outcome) in ended.into_iter().rev() {
             let table = self.running.remove(at).table;
             let outcome = outcome.map_err(Arc::new);
-            if let Err(error) = &outcome {
-                self.refuse(table, error);
+            match &outcome {
+                Ok(()) => _ = self.failed.remove(&table),
+                Err(error) => {
+                    self.failed.insert(table, Instant::now());
+                    self.refuse(table, error);
+                }
             }
             self.shared.flush_ended(table, outcome);
         }

@@ -17,7 +17,7 @@ use crate::{
 /// Deletes that one item has at most, so that items are of a size to be handled.
 const DELETES_MAX: usize = 1 << 16;
 /// Bytes of rows from which on the next ones are another item.
-const ROWS_BYTES: usize = 256 << 10;
+const ROWS_BYTES: usize = 64 << 10;
 
 /// Which part of a state is taken.
 #[derive(Clone, Copy, Debug)]

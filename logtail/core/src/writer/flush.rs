@@ -13,7 +13,7 @@ use crate::{
     log::Log,
     mutants::{self, Mutant},
     object_id::ObjectId,
-    record::{Flushed, Intent, Tombstones},
+    record::{self, Flushed, Intent, Tombstones},
     state::Placed,
     store::{Name, ObjectName, StoreError},
     table::{Memtable, Transfer},
@@ -93,6 +93,11 @@ pub enum FlushStep {
     /// The flush is committed, and readers read the objects.
     Done(Box<Flushed>),
 }
+
+/// The most bytes of a delete, or of a block's tombstones, in a record.
+const PLACE_BYTES_MAX: usize = 25;
+/// The most bytes of a block's metadata in a record.
+const BLOCK_BYTES_MAX: usize = 256;
 
 impl Flush {
     /// A flush of these memtables, which are of one schema and take no more rows.
@@ -187,6 +192,7 @@ impl Flush {
         log: &L,
         encoded: Encoded,
     ) -> Result<FlushStep, FlushError<L::Error>> {
+        self.check_size(writer, log, &encoded)?;
         let tombstones = encoded.tombstones.iter().map(|(tombstones, _)| tombstones.object.id);
         let objects = encoded.objects.iter().map(|(meta, _)| meta.id).chain(tombstones).collect();
         match writer.propose_intent(log, &Intent { table: self.table, objects }) {
@@ -199,6 +205,42 @@ impl Flush {
                 Err(refusal.into())
             }
         }
+    }
+
+    /// Refuses a flush whose record would be too long with the deletes that there are, before its objects are put.
+    fn check_size<L: Log>(&self, writer: &Writer, log: &L, encoded: &Encoded) -> Result<(), FlushError<L::Error>> {
+        let deletes: usize = self.memtables.iter().map(|memtable| memtable.deletes().len()).sum();
+        let blocks: usize = encoded.objects.iter().map(|(meta, _)| meta.blocks.len()).sum();
+        let persisted = encoded.tombstones.as_ref().map_or(0, |(tombstones, _)| tombstones.blocks.len());
+        // What each takes at most; it is seldom needed to know it exactly.
+        if (deletes + persisted) * PLACE_BYTES_MAX + blocks * BLOCK_BYTES_MAX < log.bytes_max() / 2 {
+            return Ok(());
+        }
+        let flushed = Flushed {
+            table: self.table,
+            timestamp: Timestamp::MAX,
+            horizon: self.horizon,
+            memtables: self.memtables.iter().map(|memtable| memtable.id()).collect(),
+            objects: encoded.objects.iter().map(|(meta, _)| meta.clone()).collect(),
+            deletes: self.moved_deletes(&encoded.transfer),
+            tombstones: encoded.tombstones.as_ref().map(|(tombstones, _)| tombstones.clone()),
+        };
+        let bytes = record::flushed(writer.position, &flushed)?.len();
+        if bytes > log.bytes_max() { Err(FlushError::TooLarge { bytes, max: log.bytes_max() }) } else { Ok(()) }
+    }
+
+    /// The deletes of the flushed rows, at their new places.
+    fn moved_deletes(&self, transfer: &Transfer) -> Vec<(RowId, Timestamp)> {
+        let mut deletes = Vec::new();
+        for memtable in &self.memtables {
+            for (row, deleted) in memtable.deletes().iter() {
+                let old = RowId { rowset: memtable.id(), row };
+                if !mutants::is_on(Mutant::DeletesNotMoved) {
+                    deletes.extend(transfer.get(old).map(|row| (row, deleted)));
+                }
+            }
+        }
+        deletes
     }
 
     fn put_objects(&mut self, encoded: Encoded) -> FlushStep {
@@ -229,15 +271,7 @@ impl Flush {
         written: Written,
     ) -> Result<FlushStep, FlushError<L::Error>> {
         let Written { metas, transfer, tombstones } = written;
-        let mut deletes = Vec::new();
-        for memtable in &self.memtables {
-            for (row, deleted) in memtable.deletes().iter() {
-                let old = RowId { rowset: memtable.id(), row };
-                if !mutants::is_on(Mutant::DeletesNotMoved) {
-                    deletes.extend(transfer.get(old).map(|row| (row, deleted)));
-                }
-            }
-        }
+        let deletes = self.moved_deletes(&transfer);
         let mut flushed = Flushed {
             table: self.table,
             timestamp: Timestamp::ZERO,

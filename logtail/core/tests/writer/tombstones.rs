@@ -3,10 +3,11 @@
 use logboom_logtail_core::{
     TableId, Timestamp,
     flush::FlushParts,
-    writer::{CheckpointKind, CommitError},
+    log::ManualLog,
+    writer::{CheckpointKind, CommitError, FlushError},
 };
 
-use crate::tail::{NOON, Tail, batch, keys, row};
+use crate::tail::{NOON, Store, Tail, batch, keys, row};
 
 /// A table of these rows, all in objects.
 fn flushed(ids: std::ops::Range<i64>) -> (Tail, TableId) {
@@ -126,4 +127,33 @@ fn checkpoints_have_the_deletes_of_their_time_once() {
     }
     let tail = tail.reopen(NOON);
     assert_eq!((tail.deletes(table), tail.rows(table, tail.now())), ((1, 5), expected));
+}
+
+/// The record of a flush has the deletes of its rows: one that an entry does not take is refused before anything is
+/// put, and the rows stay.
+#[test]
+fn a_flush_with_more_deletes_than_an_entry_takes_puts_nothing() {
+    let mut tail = Tail::open(ManualLog::new(16 << 10), Store::new(), NOON);
+    let table = tail.create_table("orders", true);
+    for v in 0..20 {
+        let mut workspace = tail.begin();
+        workspace.upsert(table, &batch(&(0..100).map(|id| row(id, v)).collect::<Vec<_>>())).unwrap();
+        tail.commit(workspace).unwrap();
+    }
+    let mut flush = tail.begin_flush(table, FlushParts::ALL, Timestamp::ZERO).unwrap();
+    let error = loop {
+        match tail.step_flush(&mut flush, 600) {
+            Ok(done) => assert!(!done),
+            Err(error) => break error,
+        }
+        tail.settle();
+    };
+    assert!(matches!(error, FlushError::TooLarge { max: 16_384, .. }), "{error:?}");
+    tail.writer.end_flush(flush);
+    assert!(tail.store.is_empty());
+    let rows: Vec<_> = (0..100).map(|id| row(id, 19)).collect();
+    assert_eq!(tail.rows(table, tail.now()), rows);
+    // Without the history that nobody asks for there is little to write.
+    tail.flush(table, tail.now());
+    assert_eq!((tail.rows(table, tail.now()), tail.store.len()), (rows, 1));
 }
