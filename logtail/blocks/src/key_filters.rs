@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// The bloom filters of the key's columns of an object, kept to be asked for the few keys of many transactions: of a
-/// key that they rule out, nothing else of the object is looked at. They are read row group by row group, as they are needed.
+/// key that they rule out, nothing else of the object is looked at. They are read row group by row group, as they are
+/// needed.
 pub struct KeyFilters {
     /// The type of each column in Parquet; `None` for one that the object does not have.
     types: Vec<Option<Type>>,
