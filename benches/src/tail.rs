@@ -51,17 +51,17 @@ pub struct Workload {
 pub const ALL: &[Workload] = &[
     Workload {
         name: "tail-commit",
-        about: "16 blocking writers of transactions of 10 rows, beside entries of the same bytes",
+        about: "16 blocking writers of transactions of 10 rows, beside a bare shard",
         kind: Kind::Commit,
     },
     Workload {
         name: "tail-flush",
-        about: "a million rows, or --rows, are sorted and written as objects, beside the parquet crate",
+        about: "a million rows, or --rows, are flushed, beside the parquet crate",
         kind: Kind::Flush,
     },
     Workload {
         name: "tail-scan",
-        about: "scans of two million rows, or --rows, beside the parquet crate on the same objects",
+        about: "scans of two million rows, or --rows, beside the parquet crate",
         kind: Kind::Scan,
     },
     Workload { name: "tail-apply", about: "a million rows, or --rows, are placed from the log", kind: Kind::Apply },
