@@ -93,13 +93,11 @@ impl MemoryBound {
         if bytes < self.table_max {
             return None;
         }
-        let full = tables.map(|table| (table.id(), bytes_of(&table))).find(|(_, bytes)| *bytes >= self.table_max);
+        let bytes_of = |table: Arc<Table>| {
+            let version = table.version();
+            (table.id(), version.row_bytes() + version.delete_bytes())
+        };
+        let full = tables.map(bytes_of).find(|(_, bytes)| *bytes >= self.table_max);
         full.map(|(table, bytes)| Full { table: Some(table), bytes, max: self.table_max })
     }
-}
-
-fn bytes_of(table: &Table) -> usize {
-    let version = table.version();
-    let rows: usize = version.memtables().iter().map(|memtable| memtable.allocated_bytes()).sum();
-    rows + version.objects().iter().map(|object| object.delete_bytes()).sum::<usize>()
 }

@@ -187,13 +187,10 @@ impl Shared {
         };
         let memory = |table: &Arc<Table>| {
             let version = table.version();
-            let (memtables, objects) = (version.memtables(), version.objects());
-            let rows = memtables.iter().map(|memtable| memtable.allocated_bytes()).sum();
-            let deletes = objects.iter().map(|object| object.delete_bytes()).sum();
             TableMemory {
                 table: table.id(),
-                rows: part(rows, memtables.first().map(|memtable| memtable.first_commit())),
-                deletes: part(deletes, objects.iter().filter_map(|object| object.oldest_delete()).min()),
+                rows: part(version.row_bytes(), version.oldest_row()),
+                deletes: part(version.delete_bytes(), version.oldest_delete()),
             }
         };
         let tables = self.state.tables();
@@ -206,8 +203,7 @@ impl Shared {
     /// The timestamp of the oldest row or delete that a table has in memory.
     pub(crate) fn oldest_in_memory(&self, table: TableId) -> Option<Timestamp> {
         let version = self.state.table(table)?.version();
-        let rows = version.memtables().first().map(|memtable| memtable.first_commit());
-        rows.into_iter().chain(version.objects().iter().filter_map(|object| object.oldest_delete())).min()
+        version.oldest_row().into_iter().chain(version.oldest_delete()).min()
     }
 
     pub(crate) fn last_placed(&self) -> Timestamp {

@@ -70,10 +70,30 @@ impl Version {
         self.memtables.iter().rev().find_map(|memtable| memtable.find(key, timestamp))
     }
 
+    /// The memory that memtables take, in bytes: their rows, with keys and deletes.
+    pub fn row_bytes(&self) -> usize {
+        self.memtables.iter().map(|memtable| memtable.allocated_bytes()).sum()
+    }
+
+    /// The memory that deletes of rows in objects take, in bytes.
+    pub fn delete_bytes(&self) -> usize {
+        self.objects.iter().map(|object| object.delete_bytes()).sum()
+    }
+
+    /// When the oldest row in memory was committed.
+    pub fn oldest_row(&self) -> Option<Timestamp> {
+        self.memtables.first().map(|memtable| memtable.first_commit())
+    }
+
+    /// The timestamp of the oldest delete, in memory, of a row in an object.
+    pub fn oldest_delete(&self) -> Option<Timestamp> {
+        self.objects.iter().filter_map(|object| object.oldest_delete()).min()
+    }
+
     /// The memory that the rows take, and what is known of objects.
     pub fn memory(&self) -> MemoryBytes {
         let memtables: MemoryBytes = self.memtables.iter().map(|memtable| memtable.memory()).sum();
-        let deletes = self.objects.iter().map(|object| object.delete_bytes()).sum();
+        let deletes = self.delete_bytes();
         let objects: usize = self.objects.iter().map(|object| object.allocated_bytes()).sum();
         memtables + MemoryBytes { deletes, objects: objects.saturating_sub(deletes), ..MemoryBytes::default() }
     }
