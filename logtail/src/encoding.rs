@@ -24,7 +24,7 @@ impl Encoding {
     pub(crate) fn begin(shared: &Arc<Shared>, job: EncodeJob) -> Result<Self> {
         let (sender, outcome) = mpsc::channel();
         let shared = Arc::clone(shared);
-        // Nobody may be there any more to take it.
+        // The flush may have been dropped, and its end of the channel with it.
         let work = move || _ = sender.send(encode(job, &shared.store, &shared.options.objects));
         thread::Builder::new().name("logtail-encode".into()).spawn(work).map_err(Error::Thread)?;
         Ok(Self { outcome })

@@ -146,7 +146,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Also after a panic: nobody flushes any more.
+        // Also after a panic: commits must not wait for flushes that do not come.
         self.shared.memory_bound().close();
     }
 }

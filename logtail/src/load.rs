@@ -171,7 +171,7 @@ impl Load {
             self.put = None;
             steps.put_done(outcome)?;
         }
-        // Nobody else may look for what is durable.
+        // A load may be all that is written: no commit that ends publishes what is durable.
         self.shared.publish(None);
         loop {
             self.shared.raise_bound();

@@ -19,7 +19,7 @@ pub(crate) struct MemoryBound {
     bytes: AtomicUsize,
     /// Somebody has looked, or flushes have ended.
     changed: Event,
-    /// Nobody flushes any more.
+    /// The flusher's thread has ended.
     is_closed: AtomicBool,
 }
 
@@ -63,7 +63,7 @@ impl MemoryBound {
         self.changed.notify(usize::MAX);
     }
 
-    /// Nobody flushes any more: those who wait, wait in vain.
+    /// The flusher's thread has ended: commits that wait get an error.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.changed.notify(usize::MAX);

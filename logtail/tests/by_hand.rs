@@ -211,7 +211,7 @@ fn a_writer_that_was_replaced_is_refused() {
     assert_eq!((count(&old, table), count(&new, table)), (1, 2));
 }
 
-/// Nobody else flushes, so nobody waits for it.
+/// The tail has no thread that flushes, so a commit does not wait for one.
 #[test]
 fn a_commit_without_memory_is_refused_until_there_is_some() {
     let machine = Machine::new();

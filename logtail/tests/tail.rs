@@ -420,7 +420,8 @@ fn a_row_without_a_key_is_deleted_once_also_if_its_tombstone_is_in_an_object() {
     assert_eq!(rows(&tail, table, tail.watermark()), [row(2, 1)]);
 }
 
-/// A flush of deletes reads the tombstones that there are: it may wait for the store, and nobody for it.
+/// A flush of deletes reads the tombstones that there are: it may wait for the store, and the tail's end does not
+/// wait for it.
 #[test]
 fn a_tail_ends_while_its_store_is_gone() {
     let dir = tempfile::tempdir().unwrap();

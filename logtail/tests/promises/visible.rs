@@ -18,7 +18,7 @@ fn rows_are_placed_beside_the_sync_and_seen_behind_it() {
         transaction.upsert(table, &batch(&[(id, Some(2))])).unwrap();
         transaction.submit()
     };
-    // Nobody drives the engine, so nothing becomes durable.
+    // The engine is not driven, so nothing becomes durable.
     let commits: Vec<_> = (2..10).map(|id| submit(id).unwrap()).collect();
     let last = commits.last().unwrap().timestamp();
     let placed = tail.version(table).unwrap().memtables().iter().map(|memtable| memtable.len()).sum::<u32>();
@@ -39,7 +39,7 @@ fn rows_are_placed_beside_the_sync_and_seen_behind_it() {
     commits.into_iter().for_each(|commit| _ = commit.wait().unwrap());
 }
 
-/// What is not durable is gone with the power, and nobody had seen it.
+/// What is not durable is gone with the power, and no reader had seen it.
 #[test]
 fn what_was_seen_is_there_when_the_power_is_back() {
     let mut machine = Machine::new();

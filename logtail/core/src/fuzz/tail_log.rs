@@ -156,7 +156,7 @@ fn sample() -> Vec<(u64, Vec<u8>)> {
     log.records()
 }
 
-/// Loads two rows with keys that nobody else writes.
+/// Loads two rows with keys that the other transactions do not write.
 fn load(writer: &mut Writer, log: &ManualLog, table: TableId) {
     let mut load = writer.begin_load(table).expect("the sample's table is there");
     let meta = ObjectMeta {

@@ -142,7 +142,7 @@ impl Applier {
         let was_dropped = self.was_dropped(flushed.table);
         match self.tables.get_mut(&flushed.table) {
             Some(placed) => placed.flushed(flushed)?,
-            // Nobody can read it any more.
+            // The horizon has passed its end: no reader can ask for it.
             None if was_dropped => return Ok(()),
             None => return Err(ApplyError::NoTable(flushed.table)),
         }
@@ -192,8 +192,8 @@ impl Applier {
         self.state.watermark.fetch_max(timestamp.to_i64(), Ordering::Release);
     }
 
-    /// Lets go of catalogs, and of dropped tables, that nobody can ask for any more. Not before all records of a log
-    /// are placed: rows that a checkpoint left to the log are read by the catalogs of their time.
+    /// Lets go of catalogs, and of dropped tables, that ended below the horizon. Not before all records of a log are
+    /// placed: rows that a checkpoint left to the log are read by the catalogs of their time.
     pub(crate) fn prune(&mut self) {
         let horizon = self.state.horizon();
         if horizon <= self.pruned {

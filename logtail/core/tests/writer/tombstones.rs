@@ -15,7 +15,7 @@ fn flushed(ids: std::ops::Range<i64>) -> (Tail, TableId) {
     let table = tail.create_table("orders", true);
     let mut workspace = tail.begin();
     workspace.insert(table, &batch(&ids.map(|id| row(id, id)).collect::<Vec<_>>())).expect("they fit");
-    tail.commit(workspace).expect("nobody else writes");
+    tail.commit(workspace).expect("no other transaction writes");
     tail.flush(table, Timestamp::ZERO);
     (tail, table)
 }
@@ -23,7 +23,7 @@ fn flushed(ids: std::ops::Range<i64>) -> (Tail, TableId) {
 fn delete(tail: &mut Tail, table: TableId, ids: &[i64]) -> Timestamp {
     let mut workspace = tail.begin();
     workspace.delete(table, &keys(ids)).expect("they are keys");
-    tail.commit(workspace).expect("nobody else writes")
+    tail.commit(workspace).expect("no other transaction writes")
 }
 
 /// A delete that is committed at any step of a flush of deletes is seen, stays in memory, and leaves it with the next.
@@ -153,7 +153,7 @@ fn a_flush_with_more_deletes_than_an_entry_takes_puts_nothing() {
     assert!(tail.store.is_empty());
     let rows: Vec<_> = (0..100).map(|id| row(id, 19)).collect();
     assert_eq!(tail.rows(table, tail.now()), rows);
-    // Without the history that nobody asks for there is little to write.
+    // With the horizon raised, the versions below it are left out, and there is little to write.
     tail.flush(table, tail.now());
     assert_eq!((tail.rows(table, tail.now()), tail.store.len()), (rows, 1));
 }
