@@ -72,12 +72,16 @@ pub(crate) fn find_in_objects<'k>(
             _ => hashes.insert(filters.hashes(&decoded(schema, keys)?)),
         };
         candidates.retain(|(at, block)| filters.may_have(*block, hashes, *at));
-        candidates.dedup_by_key(|(at, _)| *at);
         if candidates.is_empty() {
             continue;
         }
-        let left: Vec<&[u8]> = candidates.iter().map(|(at, _)| keys[*at].as_slice()).collect();
-        for row in store.find(object.meta(), schema.key(), &left)? {
+        // The lookup decodes the keys that it is given: those that are left, by numbers of their own.
+        let mut numbers: Vec<usize> = candidates.iter().map(|(at, _)| *at).collect();
+        numbers.dedup();
+        let left: Vec<&[u8]> = numbers.iter().map(|at| keys[*at].as_slice()).collect();
+        let number = |at: usize| numbers.partition_point(|other| *other < at);
+        let candidates = candidates.into_iter().map(|(at, block)| (number(at), block));
+        for row in store.find_in_blocks(object.meta(), schema.key(), &left, candidates)? {
             if row.commit <= timestamp && !store.is_deleted(object, row.row, timestamp)? {
                 found.insert(left[row.key], RowId { rowset: object.rowset(), row: row.row });
             }

@@ -160,10 +160,25 @@ impl Store {
     /// The rows of an object with these keys.
     pub(crate) fn find(&self, meta: &Arc<ObjectMeta>, key: &[ColumnId], keys: &[&[u8]]) -> Result<Vec<Found>> {
         let footer = self.footer(meta)?;
-        let mut lookup = Lookup::new(&footer, meta, key, keys.iter().copied())?;
+        self.look(meta, &footer, Lookup::new(&footer, meta, key, keys.iter().copied())?)
+    }
+
+    /// The rows of an object with these keys, each in certain blocks alone: see [`Lookup::in_blocks`].
+    pub(crate) fn find_in_blocks(
+        &self,
+        meta: &Arc<ObjectMeta>,
+        key: &[ColumnId],
+        keys: &[&[u8]],
+        candidates: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Vec<Found>> {
+        let footer = self.footer(meta)?;
+        self.look(meta, &footer, Lookup::in_blocks(&footer, meta, key, keys.iter().copied(), candidates)?)
+    }
+
+    fn look(&self, meta: &ObjectMeta, footer: &Footer, mut lookup: Lookup) -> Result<Vec<Found>> {
         loop {
             match lookup.step()? {
-                LookupStep::Need(ranges) => self.read(&footer, meta, ranges, |bytes| lookup.feed_checked(bytes))?,
+                LookupStep::Need(ranges) => self.read(footer, meta, ranges, |bytes| lookup.feed_checked(bytes))?,
                 LookupStep::Done(found) => return Ok(found),
             }
         }

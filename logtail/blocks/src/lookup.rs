@@ -86,6 +86,41 @@ impl Lookup {
         columns: &[ColumnId],
         keys: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Self, ReadError> {
+        let mut lookup = Self::open(footer, meta, columns, keys)?;
+        lookup.filters = true;
+        let sorted = meta.is_sorted();
+        for number in 0..lookup.keys.len() {
+            let key = lookup.keys.get(number).map(|wanted| wanted.key.as_slice()).unwrap_or_default();
+            let blocks: Vec<usize> = meta.blocks_of_key(key, sorted).collect();
+            blocks.into_iter().for_each(|block| lookup.add_candidate(number, block));
+        }
+        Ok(lookup)
+    }
+
+    /// Looks for encoded keys in certain blocks alone: `candidates` are the number of a key, and that of a block which
+    /// may have it. The bloom filters are not asked: [`KeyFilters`](crate::KeyFilters) have ruled out all other blocks.
+    ///
+    /// # Errors
+    /// As [`Lookup::new`].
+    pub fn in_blocks<'a>(
+        footer: &Arc<Footer>,
+        meta: &Arc<ObjectMeta>,
+        columns: &[ColumnId],
+        keys: impl IntoIterator<Item = &'a [u8]>,
+        candidates: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Self, ReadError> {
+        let mut lookup = Self::open(footer, meta, columns, keys)?;
+        candidates.into_iter().for_each(|(key, block)| lookup.add_candidate(key, block));
+        Ok(lookup)
+    }
+
+    /// A lookup of keys that no block may have so far.
+    fn open<'a>(
+        footer: &Arc<Footer>,
+        meta: &Arc<ObjectMeta>,
+        columns: &[ColumnId],
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, ReadError> {
         let position = |id: &ColumnId| {
             let number = u64::try_from(id.0).unwrap_or(u64::MAX);
             footer.column(*id).ok_or(ReadError::Absent { object: footer.object(), what: "column", number })
@@ -97,20 +132,18 @@ impl Lookup {
         let decoded = encoder.decode(keys.iter().map(Vec::as_slice))?;
         let keys = keys.into_iter().enumerate();
         let keys = keys.map(|(row, key)| Wanted { key, predicate: predicate(columns, &decoded, row) });
-        let mut lookup = Self {
+        Ok(Self {
             footer: Arc::clone(footer),
             meta: Arc::clone(meta),
             encoder,
             schema: Arc::new(Schema::new(fields)),
             keys: keys.collect(),
             candidates: BTreeMap::new(),
-            filters: true,
+            filters: false,
             fetched: Fetched::new(footer.object_bytes()),
             scan: None,
             found: Vec::new(),
-        };
-        lookup.find_candidates();
-        Ok(lookup)
+        })
     }
 
     /// The rows, or what is needed to find them.
@@ -166,18 +199,13 @@ impl Lookup {
         }
     }
 
-    /// Finds the blocks that may have keys, by their bounds and the statistics of their pages.
-    fn find_candidates(&mut self) {
-        let groups = self.footer.groups();
-        let sorted = self.meta.is_sorted();
-        for (key, wanted) in self.keys.iter().enumerate() {
-            for number in self.meta.blocks_of_key(&wanted.key, sorted) {
-                let Some(group) = groups.iter().position(|group| group.contains(&number)) else { continue };
-                let first = groups.get(group).map_or(0, |blocks| blocks.start);
-                if self.footer.may_match(&wanted.predicate, group, number - first) {
-                    self.candidates.entry(number).or_default().push(key);
-                }
-            }
+    /// Adds a block that may have a key, unless the statistics of its pages rule that out.
+    fn add_candidate(&mut self, key: usize, block: usize) {
+        let Some(wanted) = self.keys.get(key) else { return };
+        let groups = self.footer.groups().iter().enumerate();
+        let Some((group, blocks)) = groups.into_iter().find(|(_, blocks)| blocks.contains(&block)) else { return };
+        if self.footer.may_match(&wanted.predicate, group, block - blocks.start) {
+            self.candidates.entry(block).or_default().push(key);
         }
     }
 

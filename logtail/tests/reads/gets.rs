@@ -130,6 +130,14 @@ fn a_key_takes_one_block() {
     // Of absent keys beyond the bounds nothing is read; of others the filter, and of the few for which it errs the
     // key's column.
     assert_eq!(read(&[-2, 160_000]), (0, 0));
+    let tail = shop.open();
+    store.take();
+    let no_columns = Projection::of(Vec::<&str>::new());
+    assert_eq!(tail.get(table, tail.watermark(), &keys(&[2 * 40_000]), &no_columns).unwrap().rows.num_rows(), 1);
+    let metrics = tail.metrics();
+    assert!(metrics.read_page_misses > 1, "the filter and the key's column");
+    assert_eq!(metrics.read_page_hits, 0, "each asked for once");
+    tail.close().unwrap();
     let (found, none) = read(&[4243]);
     assert!(found == 0 && none < block / 2, "{none}");
     let absent: Vec<i64> = (0..20_000).map(|id| 4 * id + 1).collect();

@@ -14,7 +14,7 @@ use arrow_schema::{DataType, Field};
 use arrow_select::take::take;
 use fastrand::Rng;
 use logboom_logtail_blocks::{
-    Batch, Footer, Found, KeyFilters, Lookup, LookupStep, Scan, ScanRequest, WriteOptions, WrittenObject,
+    Batch, Footer, Found, KeyFilters, KeyHashes, Lookup, LookupStep, Scan, ScanRequest, WriteOptions, WrittenObject,
 };
 use logboom_logtail_core::{
     ColumnId, Timestamp,
@@ -245,9 +245,35 @@ fn bloom_filters_rule_out_row_groups() {
 
 /// Looks for keys, and counts the bytes that it takes.
 fn look(footer: &Arc<Footer>, object: &WrittenObject, columns: &[i32], keys: &[Vec<u8>]) -> (Vec<Found>, u64) {
-    let columns: Vec<ColumnId> = columns.iter().map(|id| ColumnId(*id)).collect();
     let meta = Arc::new(object.meta.clone());
-    let mut lookup = Lookup::new(footer, &meta, &columns, keys.iter().map(Vec::as_slice)).unwrap();
+    run(Lookup::new(footer, &meta, &ids(columns), keys.iter().map(Vec::as_slice)).unwrap(), object)
+}
+
+/// Looks for keys in the blocks that bounds and filters leave, and counts the bytes that it takes.
+fn look_where_filters_say(
+    footer: &Arc<Footer>,
+    object: &WrittenObject,
+    columns: &[i32],
+    keys: &[Vec<u8>],
+    (filters, hashes): (&KeyFilters, &KeyHashes),
+) -> (Vec<Found>, u64) {
+    let meta = Arc::new(object.meta.clone());
+    let sorted = meta.is_sorted();
+    let blocks = |(key, bytes): (usize, &Vec<u8>)| {
+        let blocks: Vec<_> = meta.blocks_of_key(bytes, sorted).map(|block| (key, block)).collect();
+        blocks
+    };
+    let candidates = keys.iter().enumerate().flat_map(blocks);
+    let candidates = candidates.filter(|(key, block)| filters.may_have(*block, hashes, *key));
+    let keys = keys.iter().map(Vec::as_slice);
+    run(Lookup::in_blocks(footer, &meta, &ids(columns), keys, candidates).unwrap(), object)
+}
+
+fn ids(columns: &[i32]) -> Vec<ColumnId> {
+    columns.iter().map(|id| ColumnId(*id)).collect()
+}
+
+fn run(mut lookup: Lookup, object: &WrittenObject) -> (Vec<Found>, u64) {
     let mut bytes = 0;
     loop {
         match lookup.step().unwrap() {
@@ -318,6 +344,9 @@ fn lookups_find_all_rows_with_a_key_and_no_others() {
             let block = object.meta.blocks.iter().position(|block| block.row_range().contains(&row)).unwrap();
             assert!(filters.may_have(block, &hashes, key), "key {key} of row {row} in block {block}");
         }
+        let footer = footer(&object);
+        let found = look_where_filters_say(&footer, &object, &key, &searched, (&filters, &hashes)).0;
+        assert_eq!(found, look(&footer, &object, &key, &searched).0);
     }
 }
 
@@ -384,6 +413,11 @@ fn a_lookup_reads_little() {
         .zip(&absent)
         .filter(|(number, key)| block_of(key).is_some_and(|block| filters.may_have(block, &hashes, *number)));
     assert_eq!(left.count(), read, "they are the ones that read a block");
+    // One that knows what filters said reads the blocks alone.
+    let there = keys(vec!["customer-0500000".to_owned()]);
+    let hashes = filters.hashes(&encoder.decode(there.iter().map(Vec::as_slice)).unwrap());
+    let known = look_where_filters_say(&footer, &object, &[1], &there, (&filters, &hashes));
+    assert_eq!(known, (found, bytes - filter));
     // And keys outside of all bounds cost nothing.
     assert_eq!(look(&footer, &object, &[1], &keys(vec!["zebra".to_owned()])), (Vec::new(), 0));
 }
