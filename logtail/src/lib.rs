@@ -56,6 +56,7 @@ mod tombstone_block;
 mod fetch;
 mod store;
 mod deletes;
+mod key_search;
 mod memory_bound;
 mod shared;
 mod admission;

@@ -13,7 +13,7 @@ use logboom_logtail_core::{
 use crate::{
     encode::encode_run,
     error::{Error, Result},
-    load_check::check,
+    load_check::{check, check_sealed},
     put::Put,
     shared::Shared,
 };
@@ -38,10 +38,11 @@ use crate::{
 /// the table's columns of its begin, and fails where they are changed before its end. Dropping it rolls it back, and
 /// leaves objects in the store that the log tells of as garbage, as does a crash.
 ///
-/// Transactions go on beside it. While it gets its place, which takes a moment if few rows were written to the table in
-/// the moment before, those that write the same table wait. If the table has a key, those that began at a snapshot
-/// before the load commits are refused with [`Error::SnapshotTooOld`], whatever they write to it, and are to be begun
-/// again.
+/// Transactions go on beside it. While it gets its place, those that write the same table wait for a moment, and never
+/// for the store: a load looks up what they write in objects until nothing is left that has to be read, which takes as
+/// long as others write keys among its own that bloom filters do not tell apart. If the table has a key, those that
+/// began at a snapshot before the load commits are refused with [`Error::SnapshotTooOld`], whatever they write to it,
+/// and are to be begun again.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
@@ -185,13 +186,18 @@ impl Load {
                     self.shared.counts.loads.add(1);
                     return Ok(LoadProgress::Done(at));
                 }
+                Ok(LoadStep::Check(wanted)) if wanted.is_sealed => {
+                    if check_sealed(&self.shared.store, &wanted)? {
+                        steps.checked();
+                        // Others wait for the next step.
+                        continue;
+                    }
+                    steps.give_way(&mut self.shared.writer());
+                    self.shared.load_placed();
+                }
                 Ok(LoadStep::Check(wanted)) => {
                     check(&self.shared.store, &wanted)?;
                     steps.checked();
-                    if wanted.after.is_some() {
-                        // The table is sealed: others wait for the next step.
-                        continue;
-                    }
                 }
                 Ok(LoadStep::Wait) | Err(CommitError::Log(Refusal::Busy) | CommitError::Clock(_)) => {
                     self.shared.load_placed();

@@ -15,7 +15,8 @@ use crate::{
     error::{Error, Result},
     key_bounds::{KeyBounds, overlapping},
     key_merge::KeyMerge,
-    store::Store,
+    key_search::KeySearch,
+    store::{ReadFrom, Store},
 };
 
 /// Keys that are looked up at once.
@@ -30,9 +31,19 @@ const KEYS_MAX: usize = 8192;
 pub(crate) fn check(store: &Store, check: &LoadCheck) -> Result<()> {
     let Some(key) = check.schema.key_columns().filter(|_| !is_left_out(check)) else { return Ok(()) };
     check_objects(store, check, key)?;
-    // The second check mostly finds nothing that was written: others wait for it.
-    let load = LazyCell::new(|| Objects::new(check.objects.iter().map(|meta| (Arc::clone(meta), ()))));
-    check.memtables().try_for_each(|memtable| check_memory(store, check, || &load, memtable))
+    check_memory(store, check, ReadFrom::Store).map(|_| ())
+}
+
+/// As [`check`] of what is in memory, but reads nothing from the store: transactions wait for it. Returns whether it
+/// could do without.
+///
+/// # Errors
+/// [`Error::Conflict`], and [`Error::Object`] where what is cached cannot be decoded.
+pub(crate) fn check_sealed(store: &Store, check: &LoadCheck) -> Result<bool> {
+    if check.schema.key_columns().is_none() || is_left_out(check) {
+        return Ok(true);
+    }
+    Ok(check.others().next().is_none() && check_memory(store, check, ReadFrom::Cache)?)
 }
 
 fn is_left_out(check: &LoadCheck) -> bool {
@@ -108,17 +119,30 @@ fn check_table(store: &Store, check: &LoadCheck, table: &Objects<Arc<Object>>, k
     })
 }
 
-/// Looks for the keys of a memtable in the load. Its rows are visited for a moment each time, as commits wait then.
-fn check_memory<'l>(
+/// Looks for the keys of memtables in the load. Returns whether that took no reads but those that are allowed.
+fn check_memory(store: &Store, check: &LoadCheck, from: ReadFrom) -> Result<bool> {
+    // Mostly nothing was written since the last check.
+    let load = LazyCell::new(|| Objects::new(check.objects.iter().map(|meta| (Arc::clone(meta), meta.is_sorted()))));
+    for memtable in check.memtables() {
+        if !check_memtable(store, check, || &load, memtable, from)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// As [`check_memory`], of one memtable. Its rows are visited for a moment each time, as commits wait then.
+fn check_memtable<'l>(
     store: &Store,
     check: &LoadCheck,
-    load: impl Fn() -> &'l Objects<()>,
+    load: impl Fn() -> &'l Objects<bool>,
     memtable: &Memtable,
-) -> Result<()> {
+    from: ReadFrom,
+) -> Result<bool> {
     let mut next = check.after.map(|after| memtable.committed_rows(after)).or(Some(0));
-    while let Some(from) = next {
+    while let Some(first) = next {
         let (mut keys, mut rows) = (Vec::new(), Vec::new());
-        next = memtable.visit_keys(from, check.through, |key, row| {
+        next = memtable.visit_keys(first, check.through, |key, row| {
             if check.concerns(row.committed, row.deleted) && load().all.may_have(key) {
                 keys.push(key.to_vec());
                 rows.push(row);
@@ -127,12 +151,18 @@ fn check_memory<'l>(
         if keys.is_empty() {
             continue;
         }
-        load().find(store, check, &keys, |number, (), _, _| {
-            let row = rows[number];
-            refuse(check, row.row, row.committed, row.deleted)
-        })?;
+        let mut search = KeySearch::new(store, &check.schema, &keys, from);
+        for (meta, _, is_sorted) in &load().objects {
+            let blocks = |(at, key)| meta.blocks_of_key(key, *is_sorted).map(move |block| (at, block));
+            let candidates = keys.iter().map(Vec::as_slice).enumerate().flat_map(blocks).collect();
+            let Some(found) = search.find(meta, candidates)? else { return Ok(false) };
+            for found in found {
+                let row = rows[found.key];
+                refuse(check, row.row, row.committed, row.deleted)?;
+            }
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Refuses a row that has a key of the load, if it was there at the first check, or was written since.

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use arrow_array::ArrayRef;
 use logboom_logtail_core::{RowId, Timestamp, catalog::TableSchema, table::Version, transaction::Operations};
 
 use crate::{
     error::{Error, Result},
+    key_search::KeySearch,
     shared::Shared,
-    store::Store,
+    store::{ReadFrom, Store},
 };
 
 /// Looks up the keys of a transaction at its snapshot: in memory, and then in the blocks of objects that may have them.
@@ -56,43 +56,18 @@ pub(crate) fn find_in_objects<'k>(
     keys: &'k [Vec<u8>],
     timestamp: Timestamp,
 ) -> Result<HashMap<&'k [u8], RowId>> {
-    let (mut found, mut hashes) = (HashMap::new(), None);
+    let mut found = HashMap::new();
+    let mut search = KeySearch::new(store, schema, keys, ReadFrom::Store);
     // The newest object is the likeliest to have the row that is visible.
     for object in version.objects().iter().rev() {
         // Of a key one row at most is visible. The bounds of blocks, which are in memory, rule out most objects.
         let left = keys.iter().enumerate().filter(|(_, key)| !found.contains_key(key.as_slice()));
         let blocks = left.flat_map(|(at, key)| object.blocks_of_key(key, timestamp).map(move |block| (at, block)));
-        let mut candidates: Vec<(usize, usize)> = blocks.collect();
-        if candidates.is_empty() {
-            continue;
-        }
-        let filters = store.key_filters(object.meta(), schema.key(), candidates.iter().map(|(_, block)| *block))?;
-        let hashes = match &hashes {
-            Some(hashes) if filters.knows(hashes) => hashes,
-            _ => hashes.insert(filters.hashes(&decoded(schema, keys)?)),
-        };
-        candidates.retain(|(at, block)| filters.may_have(*block, hashes, *at));
-        if candidates.is_empty() {
-            continue;
-        }
-        // The lookup decodes the keys that it is given: those that are left, by numbers of their own.
-        let mut numbers: Vec<usize> = candidates.iter().map(|(at, _)| *at).collect();
-        numbers.dedup();
-        let left: Vec<&[u8]> = numbers.iter().map(|at| keys[*at].as_slice()).collect();
-        let number = |at: usize| numbers.partition_point(|other| *other < at);
-        let candidates = candidates.into_iter().map(|(at, block)| (number(at), block));
-        for row in store.find_in_blocks(object.meta(), schema.key(), &left, candidates)? {
+        for row in search.find(object.meta(), blocks.collect())?.unwrap_or_default() {
             if row.commit <= timestamp && !store.is_deleted(object, row.row, timestamp)? {
-                found.insert(left[row.key], RowId { rowset: object.rowset(), row: row.row });
+                found.insert(keys[row.key].as_slice(), RowId { rowset: object.rowset(), row: row.row });
             }
         }
     }
     Ok(found)
-}
-
-/// The columns of keys.
-fn decoded(schema: &TableSchema, keys: &[Vec<u8>]) -> Result<Vec<ArrayRef>> {
-    let Some(key) = schema.key_columns() else { return Ok(Vec::new()) };
-    let decoded = key.encoder().decode(keys.iter().map(Vec::as_slice));
-    decoded.map_err(|source| Error::Object(source.into()))
 }

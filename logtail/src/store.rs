@@ -56,6 +56,15 @@ impl Weighter<(ObjectId, usize), Arc<TombstoneBlock>> for Weight {
     }
 }
 
+/// Where a read may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadFrom {
+    /// In the caches, and of what is not there in the store.
+    Store,
+    /// In the caches alone: others wait for the reader, and shall not wait for the store.
+    Cache,
+}
+
 /// About what an object's footer takes.
 const FOOTER_BYTES: u64 = 64 << 10;
 /// About what a column's pages of a row group take.
@@ -100,6 +109,14 @@ impl Store {
         }
     }
 
+    /// The footer of an object; `None` where it would have to be read from elsewhere.
+    fn footer_from(&self, meta: &ObjectMeta, from: ReadFrom) -> Result<Option<Arc<Footer>>> {
+        match from {
+            ReadFrom::Store => self.footer(meta).map(Some),
+            ReadFrom::Cache => Ok(self.cached_footer(meta)),
+        }
+    }
+
     /// The footer of an object, if it is cached.
     pub(crate) fn cached_footer(&self, meta: &ObjectMeta) -> Option<Arc<Footer>> {
         let footer = self.footers.get(&meta.id)?;
@@ -131,17 +148,20 @@ impl Store {
         }
     }
 
-    /// The filters of an object's keys, with those that the blocks need.
+    /// The filters of an object's keys, with those that the blocks need; `None` where they would have to be read from
+    /// elsewhere.
     pub(crate) fn key_filters(
         &self,
         meta: &ObjectMeta,
         key: &[ColumnId],
         blocks: impl Iterator<Item = usize>,
-    ) -> Result<Arc<KeyFilters>> {
+        from: ReadFrom,
+    ) -> Result<Option<Arc<KeyFilters>>> {
         let filters = match self.key_filters.get(&meta.id) {
             Some(filters) => filters,
             None => {
-                let filters = Arc::new(KeyFilters::new(self.footer(meta)?.as_ref(), key));
+                let Some(footer) = self.footer_from(meta, from)? else { return Ok(None) };
+                let filters = Arc::new(KeyFilters::new(&footer, key));
                 self.key_filters.insert(meta.id, Arc::clone(&filters));
                 filters
             }
@@ -149,37 +169,54 @@ impl Store {
         for block in blocks {
             let missing = filters.missing(block);
             if !missing.is_empty() {
-                let (footer, mut read) = (self.footer(meta)?, Vec::new());
-                self.read(&footer, meta, missing, |bytes| read.push(bytes))?;
+                let Some(footer) = self.footer_from(meta, from)? else { return Ok(None) };
+                let mut read = Vec::new();
+                if !self.read_from(&footer, meta, missing, from, |bytes| read.push(bytes))? {
+                    return Ok(None);
+                }
                 filters.read(block, &read);
             }
         }
-        Ok(filters)
+        Ok(Some(filters))
     }
 
     /// The rows of an object with these keys.
     pub(crate) fn find(&self, meta: &Arc<ObjectMeta>, key: &[ColumnId], keys: &[&[u8]]) -> Result<Vec<Found>> {
         let footer = self.footer(meta)?;
-        self.look(meta, &footer, Lookup::new(&footer, meta, key, keys.iter().copied())?)
+        let lookup = Lookup::new(&footer, meta, key, keys.iter().copied())?;
+        Ok(self.look(meta, &footer, lookup, ReadFrom::Store)?.unwrap_or_default())
     }
 
-    /// The rows of an object with these keys, each in certain blocks alone: see [`Lookup::in_blocks`].
+    /// The rows of an object with these keys, each in certain blocks alone: see [`Lookup::in_blocks`]. `None` where
+    /// those would have to be read from elsewhere.
     pub(crate) fn find_in_blocks(
         &self,
         meta: &Arc<ObjectMeta>,
         key: &[ColumnId],
         keys: &[&[u8]],
         candidates: impl IntoIterator<Item = (usize, usize)>,
-    ) -> Result<Vec<Found>> {
-        let footer = self.footer(meta)?;
-        self.look(meta, &footer, Lookup::in_blocks(&footer, meta, key, keys.iter().copied(), candidates)?)
+        from: ReadFrom,
+    ) -> Result<Option<Vec<Found>>> {
+        let Some(footer) = self.footer_from(meta, from)? else { return Ok(None) };
+        let lookup = Lookup::in_blocks(&footer, meta, key, keys.iter().copied(), candidates)?;
+        self.look(meta, &footer, lookup, from)
     }
 
-    fn look(&self, meta: &ObjectMeta, footer: &Footer, mut lookup: Lookup) -> Result<Vec<Found>> {
+    fn look(
+        &self,
+        meta: &ObjectMeta,
+        footer: &Footer,
+        mut lookup: Lookup,
+        from: ReadFrom,
+    ) -> Result<Option<Vec<Found>>> {
         loop {
             match lookup.step()? {
-                LookupStep::Need(ranges) => self.read(footer, meta, ranges, |bytes| lookup.feed_checked(bytes))?,
-                LookupStep::Done(found) => return Ok(found),
+                LookupStep::Done(found) => return Ok(Some(found)),
+                LookupStep::Need(ranges) => {
+                    if !self.read_from(footer, meta, ranges, from, |bytes| lookup.feed_checked(bytes))? {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
@@ -190,8 +227,20 @@ impl Store {
         footer: &Footer,
         meta: &ObjectMeta,
         ranges: Vec<Range<u64>>,
-        mut feed: impl FnMut(CheckedBytes),
+        feed: impl FnMut(CheckedBytes),
     ) -> Result<()> {
+        self.read_from(footer, meta, ranges, ReadFrom::Store, feed).map(|_| ())
+    }
+
+    /// Reads ranges of an object. Returns whether all could be read there.
+    fn read_from(
+        &self,
+        footer: &Footer,
+        meta: &ObjectMeta,
+        ranges: Vec<Range<u64>>,
+        from: ReadFrom,
+        mut feed: impl FnMut(CheckedBytes),
+    ) -> Result<bool> {
         let mut missing = Vec::new();
         for range in ranges {
             match self.pages.get(&(meta.id, range.start, range.end)) {
@@ -202,10 +251,10 @@ impl Store {
                 None => missing.push(range),
             }
         }
-        if missing.is_empty() {
-            return Ok(());
+        if missing.is_empty() || from == ReadFrom::Cache {
+            return Ok(missing.is_empty());
         }
-        self.take_pages(footer, meta, self.fetch(meta, missing), feed)
+        self.take_pages(footer, meta, self.fetch(meta, missing), feed).map(|()| true)
     }
 
     /// The ranges of an object that are not cached.

@@ -22,7 +22,12 @@ pub(crate) struct Counting {
     /// An object, and the offset of a byte of it that is not as it was written.
     damage: Arc<Mutex<Option<(Name, u64)>>>,
     refuses_puts: Arc<AtomicBool>,
+    /// What happens while a read is under way.
+    meanwhile: Arc<Mutex<Meanwhile>>,
 }
+
+#[derive(Default)]
+struct Meanwhile(Option<Box<dyn FnMut() + Send>>);
 
 /// A read of an object.
 #[derive(Clone, Debug)]
@@ -34,7 +39,13 @@ pub(crate) struct Get {
 impl Counting {
     pub(crate) fn new() -> Self {
         let objects = Objects::open("memory:", b"counted", StoreOptions::default()).unwrap();
-        Self { objects: Arc::new(objects), gets: Arc::default(), damage: Arc::default(), refuses_puts: Arc::default() }
+        Self {
+            objects: Arc::new(objects),
+            gets: Arc::default(),
+            damage: Arc::default(),
+            refuses_puts: Arc::default(),
+            meanwhile: Arc::default(),
+        }
     }
 
     pub(crate) fn choice(&self) -> StoreChoice {
@@ -63,6 +74,11 @@ impl Counting {
         self.refuses_puts.store(refuses, Ordering::Relaxed);
     }
 
+    /// From now on, this is done before a read is answered; reads that it makes itself are answered at once.
+    pub(crate) fn meanwhile(&self, call: impl FnMut() + Send + 'static) {
+        self.meanwhile.lock().unwrap().0 = Some(Box::new(call));
+    }
+
     /// Nothing is damaged any more.
     pub(crate) fn heal(&self) {
         *self.damage.lock().unwrap() = None;
@@ -72,6 +88,12 @@ impl Counting {
 impl Get {
     pub(crate) fn bytes(&self) -> u64 {
         self.ranges.iter().map(|range| range.end - range.start).sum()
+    }
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meanwhile").finish_non_exhaustive()
     }
 }
 
@@ -96,6 +118,11 @@ impl ObjectStore for Counting {
             done(outcome);
         };
         self.gets.lock().unwrap().push(Get { name: name.clone(), ranges: ranges.clone() });
+        let meanwhile = self.meanwhile.lock().unwrap().0.take();
+        if let Some(mut call) = meanwhile {
+            call();
+            self.meanwhile.lock().unwrap().0 = Some(call);
+        }
         ObjectStore::submit(self.objects.as_ref(), Request::Get { name, ranges }, Box::new(damaged));
     }
 

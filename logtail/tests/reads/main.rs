@@ -6,5 +6,6 @@ mod ahead;
 mod counting;
 mod filters;
 mod gets;
+mod loads;
 mod metrics;
 mod shop;

@@ -17,15 +17,18 @@ pub struct LoadCheck {
     pub schema: Arc<TableSchema>,
     /// The objects of the load, each sorted by the key. Of a first check, no two may have a key in common either.
     pub objects: Vec<Arc<ObjectMeta>>,
-    /// `None` of a first check: it is of all rows that are visible at [`LoadCheck::through`]. The second one is of what
-    /// was written after this timestamp, and may be deleted again.
+    /// `None` of a first check: it is of all rows that are visible at [`LoadCheck::through`]. Others are of what was
+    /// written after this timestamp, and may be deleted again.
     pub after: Option<Timestamp>,
     /// Inclusive.
     pub through: Timestamp,
     /// Where rows are now.
     pub version: Arc<Version>,
-    /// Where they were at the first check.
+    /// Where they were at the check before.
     pub before: Arc<Version>,
+    /// Whether transactions that write the table wait for this check. It is of [few rows](LoadCheck::rows_max), all in
+    /// memory.
+    pub is_sealed: bool,
 }
 
 impl LoadCheck {
@@ -40,6 +43,14 @@ impl LoadCheck {
         let known = if self.after.is_none() { &[][..] } else { self.before.objects() };
         let known: BTreeSet<RowsetId> = known.iter().map(|object| object.rowset()).collect();
         self.version.objects().iter().filter(move |object| !known.contains(&object.rowset()))
+    }
+
+    /// How many rows such a check looks at, if all of them are in memory.
+    pub fn rows_max(&self) -> Option<u32> {
+        let first = |memtable: &Memtable| self.after.map_or(0, |after| memtable.committed_rows(after));
+        let rows = |memtable: &Arc<Memtable>| memtable.len().saturating_sub(first(memtable));
+        let in_memory = self.others().next().is_none();
+        in_memory.then(|| self.memtables().map(rows).fold(0, u32::saturating_add))
     }
 
     /// Whether a row that was committed and perhaps deleted at these timestamps is such a row.

@@ -28,9 +28,11 @@ use crate::{
 /// 1. For objects that were encoded, an *intent* that names them is committed, and they are put. This is repeated.
 /// 2. In a table with a key, the keys are looked for among each other, and among the rows that are visible at a
 ///    snapshot which is opened now: a job that any thread does, beside commits.
-/// 3. The table is *sealed*: no transaction that writes it gets its place. The keys are looked for once more, among the
-///    few rows that were written since the snapshot.
-/// 4. The record is proposed, and the seal is broken. Readers see the rows when the record is committed.
+/// 3. They are looked for among the rows that were written since, beside commits, until few of those are left.
+/// 4. The table is *sealed*: no transaction that writes it gets its place. The keys are looked for among the few rows,
+///    which are in memory. If that takes reads of objects all the same, the load [gives way](Load::give_way), and goes
+///    on with step 3: transactions do not wait for the store.
+/// 5. The record is proposed, and the seal is broken. Readers see the rows when the record is committed.
 ///
 /// A transaction that began before that and writes the table, if it has a key, is refused with
 /// [`CommitError::SnapshotTooOld`]: the keys of a load are in objects, where a commit does not look.
@@ -45,6 +47,8 @@ pub struct Load {
     bytes: usize,
     phase: Phase,
     is_sealing: bool,
+    /// A check under the seal took reads: the next one is made beside commits.
+    has_given_way: bool,
 }
 
 #[derive(Debug)]
@@ -58,10 +62,10 @@ enum Phase {
     Putting(VecDeque<(Name, Bytes)>, usize),
     /// All rows are there, and are to be committed.
     Complete,
-    /// The first check is somebody's.
+    /// A check beside commits is somebody's: of what it will say.
     Checking(Checked),
     Checked(Checked),
-    /// The second check is somebody's.
+    /// The check under the seal is somebody's: of what was known before.
     CatchingUp(Checked),
     CaughtUp(Option<Checked>),
     /// The record has this index in the log.
@@ -69,12 +73,19 @@ enum Phase {
     Ended,
 }
 
-/// That no row at a snapshot has a key of the load.
+/// That no row which was placed up to a timestamp has a key of the load, but for those that were deleted before the
+/// first check.
 #[derive(Debug)]
 struct Checked {
-    snapshot: OpenSnapshot,
+    through: Timestamp,
+    /// Where rows were then.
     version: Arc<Version>,
+    /// Keeps what the next check looks at.
+    _snapshot: OpenSnapshot,
 }
+
+/// The most rows that are looked at under the seal.
+const SEALED_ROWS_MAX: u32 = 8192;
 
 /// What a load asks for.
 #[derive(Debug)]
@@ -90,8 +101,9 @@ pub enum LoadStep {
         /// Its bytes.
         bytes: Bytes,
     },
-    /// Look for keys, and say [`Load::checked`] where the load may commit. At the second check the table is sealed:
-    /// transactions wait for the next step.
+    /// Look for keys, and say [`Load::checked`] where the load may commit. If the check [is
+    /// sealed](LoadCheck::is_sealed), transactions wait for the next step: one that takes reads is [given
+    /// up](Load::give_way).
     Check(LoadCheck),
     /// The load is committed, and readers see its rows.
     Done(Timestamp),
@@ -108,7 +120,7 @@ impl Writer {
         }
         let schema = Arc::clone(self.applier.catalog().table(table).ok_or(OperationError::NoTable(table))?);
         let (objects, bytes) = (Vec::new(), LOADED_BYTES_MIN);
-        Ok(Load { schema, objects, bytes, phase: Phase::Open, is_sealing: false })
+        Ok(Load { schema, objects, bytes, phase: Phase::Open, is_sealing: false, has_given_way: false })
     }
 
     /// Whether transactions that write a table get no place now, as a load of it gets its own.
@@ -228,7 +240,7 @@ impl Load {
             }),
             Phase::Open => Ok(self.ready()),
             Phase::Complete => Ok(self.check(writer)),
-            Phase::Checked(checked) => self.seal(writer, checked),
+            Phase::Checked(checked) => self.catch_up(writer, checked),
             Phase::CaughtUp(checked) => self.record(writer, log, unix, checked),
             waiting => {
                 self.phase = waiting;
@@ -253,6 +265,17 @@ impl Load {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Checking(checked) => Phase::Checked(checked),
             Phase::CatchingUp(checked) => Phase::CaughtUp(Some(checked)),
+            other => other,
+        }
+    }
+
+    /// A check under the seal takes reads. The seal is broken, and the next check is of the same rows and of those that
+    /// were written since, beside commits.
+    pub fn give_way(&mut self, writer: &mut Writer) {
+        self.break_seal(writer);
+        self.has_given_way = true;
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::CatchingUp(checked) => Phase::Checked(checked),
             other => other,
         }
     }
@@ -306,57 +329,57 @@ impl Load {
             self.phase = Phase::CaughtUp(None);
             return LoadStep::Wait;
         };
-        let checked = Checked { snapshot, version };
-        let check = self.check_of(&checked, None, checked.snapshot.timestamp(), &checked.version);
-        self.phase = Phase::Checking(checked);
+        let through = snapshot.timestamp();
+        let check = self.check_of(None, through, &version, &version);
+        self.phase = Phase::Checking(Checked { through, version, _snapshot: snapshot });
         LoadStep::Check(check)
     }
 
-    /// Seals the table, and begins the second check.
-    fn seal<E: std::error::Error>(
+    /// Begins the next check, of what was placed since the last one: under a seal where that is little and in memory,
+    /// and beside commits otherwise.
+    fn catch_up<E: std::error::Error>(
         &mut self,
         writer: &mut Writer,
         checked: Checked,
     ) -> Result<LoadStep, CommitError<E>> {
-        let (table, through) = (self.table(), writer.last_placed());
+        let table = self.table();
         self.check_schema(writer)?;
+        let (through, snapshot) = (writer.last_placed(), writer.state().open_newest());
         let Some(placed) = writer.applier.table_mut(table) else { return Err(CommitError::SchemaChanged(table)) };
-        if placed.is_sealed() {
-            // Another load gets its place.
+        let unseen = placed.loaded() > checked.through && placed.loaded() > snapshot.timestamp();
+        if placed.is_sealed() || unseen {
+            // Another load gets its place, or readers do not see its objects yet.
             self.phase = Phase::Checked(checked);
             return Ok(LoadStep::Wait);
         }
-        if placed.loaded() > checked.snapshot.timestamp() {
-            // The objects of another load are not seen yet.
-            self.phase = Phase::Complete;
-            return Ok(LoadStep::Wait);
+        let version = placed.version();
+        let mut check = self.check_of(Some(checked.through), through, &version, &checked.version);
+        let has_given_way = std::mem::take(&mut self.has_given_way);
+        check.is_sealed = !has_given_way && check.rows_max().is_some_and(|rows| rows <= SEALED_ROWS_MAX);
+        if check.is_sealed {
+            placed.set_sealed(true);
+            self.is_sealing = true;
+            self.phase = Phase::CatchingUp(checked);
+        } else {
+            self.phase = Phase::Checking(Checked { through, version, _snapshot: snapshot });
         }
-        placed.set_sealed(true);
-        self.is_sealing = true;
-        let check = self.check_of(&checked, Some(checked.snapshot.timestamp()), through, &placed.version());
-        self.phase = Phase::CatchingUp(checked);
         Ok(LoadStep::Check(check))
     }
 
     fn check_of(
         &self,
-        checked: &Checked,
         after: Option<Timestamp>,
         through: Timestamp,
         version: &Arc<Version>,
+        before: &Arc<Version>,
     ) -> LoadCheck {
-        LoadCheck {
-            schema: Arc::clone(&self.schema),
-            objects: self.objects.clone(),
-            after,
-            through,
-            version: Arc::clone(version),
-            before: Arc::clone(&checked.version),
-        }
+        let (version, before) = (Arc::clone(version), Arc::clone(before));
+        let (schema, objects) = (Arc::clone(&self.schema), self.objects.clone());
+        LoadCheck { schema, objects, after, through, version, before, is_sealed: false }
     }
 
-    /// Proposes the record, and breaks the seal. Where the log has no room, the second check is made again: who waits
-    /// for room does not keep others waiting.
+    /// Proposes the record, and breaks the seal. Where the log has no room, the last check is made again: who waits for
+    /// room does not keep others waiting.
     fn record<L: Log>(
         &mut self,
         writer: &mut Writer,

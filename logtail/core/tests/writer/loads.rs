@@ -48,7 +48,7 @@ fn step(tail: &mut Tail, load: &mut Load) -> Result<LoadStep, CommitError<Refuse
     Ok(step)
 }
 
-/// Goes on to a check, which finds nothing; the second one seals the table.
+/// Goes on to a check of this number, from 1; those before find nothing. The second one seals the table.
 fn go_to_check(tail: &mut Tail, load: &mut Load, number: usize) -> LoadCheck {
     let mut checks = 0;
     loop {
@@ -200,6 +200,76 @@ fn nobody_writes_a_table_that_is_sealed() {
     insert(&mut tail, table, 1).unwrap();
     finish(&mut tail, &mut waiting).unwrap();
     insert(&mut tail, table, 2).unwrap();
+}
+
+#[test]
+fn a_check_that_takes_reads_gives_way_and_is_made_beside_commits() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut load = begin(&mut tail, table, &five());
+    let mut last = go_to_check(&mut tail, &mut load, 1).through;
+    load.checked();
+    for id in [20, 30, 40] {
+        let placed = insert(&mut tail, table, id).unwrap();
+        let Ok(LoadStep::Check(sealed)) = step(&mut tail, &mut load) else { panic!("there is a check") };
+        assert!(sealed.is_sealed && tail.writer.is_sealed(table));
+        assert_eq!((sealed.after, sealed.through, sealed.rows_max()), (Some(last), placed, Some(1)));
+        load.give_way(&mut tail.writer);
+        assert!(!tail.writer.is_sealed(table));
+        let placed = insert(&mut tail, table, id + 1).unwrap();
+        let Ok(LoadStep::Check(beside)) = step(&mut tail, &mut load) else { panic!("there is a check") };
+        assert!(!beside.is_sealed && !tail.writer.is_sealed(table));
+        assert_eq!((beside.after, beside.through, beside.rows_max()), (Some(last), placed, Some(2)));
+        // What is written during the check is for the next one.
+        insert(&mut tail, table, id + 2).unwrap();
+        load.checked();
+        last = placed;
+        let Ok(LoadStep::Check(sealed)) = step(&mut tail, &mut load) else { panic!("there is a check") };
+        assert_eq!((sealed.is_sealed, sealed.after, sealed.rows_max()), (true, Some(last), Some(1)));
+        load.give_way(&mut tail.writer);
+        let Ok(LoadStep::Check(beside)) = step(&mut tail, &mut load) else { panic!("there is a check") };
+        load.checked();
+        last = beside.through;
+    }
+    finish(&mut tail, &mut load).unwrap();
+    assert_eq!(tail.rows(table, tail.now()).len(), 5 + 9);
+}
+
+/// So are checks of many rows, and of rows that were flushed meanwhile or loaded.
+#[test]
+fn only_a_check_of_few_rows_in_memory_is_sealed() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut load = begin(&mut tail, table, &five());
+    go_to_check(&mut tail, &mut load, 1);
+    load.checked();
+    insert(&mut tail, table, 50).unwrap();
+    tail.flush(table, Timestamp::ZERO);
+    let Ok(LoadStep::Check(check)) = step(&mut tail, &mut load) else { panic!("there is a check") };
+    assert_eq!((check.is_sealed, check.rows_max(), check.others().count()), (false, None, 1));
+    load.checked();
+    let many: Vec<Row> = (100..8293).map(|id| row(id, 1)).collect();
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&many)).unwrap();
+    tail.commit(workspace).unwrap();
+    let Ok(LoadStep::Check(check)) = step(&mut tail, &mut load) else { panic!("there is a check") };
+    assert_eq!((check.is_sealed, check.rows_max()), (false, Some(8193)));
+    load.checked();
+    // Another load has its place, and its objects come with its record.
+    let mut other = begin(&mut tail, table, &[row(9000, 1)]);
+    go_to_check(&mut tail, &mut other, 2);
+    other.checked();
+    assert!(matches!(step(&mut tail, &mut other), Ok(LoadStep::Wait)));
+    assert!(other.timestamp().is_some() && tail.now() < other.timestamp().unwrap());
+    assert!(matches!(step(&mut tail, &mut load), Ok(LoadStep::Wait)));
+    tail.settle();
+    let Ok(LoadStep::Check(check)) = step(&mut tail, &mut load) else { panic!("there is a check") };
+    assert_eq!((check.is_sealed, check.after < other.timestamp(), check.others().count()), (false, true, 1));
+    load.checked();
+    let Ok(LoadStep::Check(check)) = step(&mut tail, &mut load) else { panic!("there is a check") };
+    assert_eq!((check.is_sealed, check.rows_max()), (true, Some(0)));
+    load.checked();
+    finish(&mut tail, &mut load).unwrap();
 }
 
 #[test]
