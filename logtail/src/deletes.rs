@@ -55,12 +55,27 @@ impl Store {
         Ok(deletes.tombstones_of(block).find(|(at, _)| *at == row).map(|(_, deleted)| deleted))
     }
 
-    /// Whether a row of an object is deleted at `timestamp`.
+    /// Those of `rows`, which are rising, of an object that are deleted at `timestamp`. The tombstones of each block are
+    /// looked at once.
     ///
     /// # Errors
     /// As [`Store::deletes`].
-    pub(crate) fn is_deleted(&self, object: &Object, row: u32, timestamp: Timestamp) -> Result<bool> {
-        Ok(self.deleted_at(object, row)?.is_some_and(|deleted| deleted <= timestamp))
+    pub(crate) fn deleted_among(&self, object: &Object, rows: &[u32], timestamp: Timestamp) -> Result<Vec<u32>> {
+        let has_tombstones = |block: &usize| object.tombstones_of(*block).is_some();
+        let block_of = |row: &u32| object.block_of(*row).filter(has_tombstones);
+        let by_block = || rows.chunk_by(|one, next| block_of(one) == block_of(next));
+        let blocks: Vec<usize> = by_block().filter_map(|rows| block_of(rows.first()?)).collect();
+        let read = if blocks.is_empty() { None } else { Some(self.deletes(object, blocks.into_iter())?) };
+        let in_memory = |row: &u32| object.deleted_at(*row).is_some_and(|deleted| deleted <= timestamp);
+        let mut deleted = Vec::new();
+        for rows in by_block() {
+            let block = read.as_ref().zip(rows.first().and_then(block_of));
+            let tombstones = block.into_iter().flat_map(|(read, block)| read.tombstones_of(block));
+            let tombstones: Vec<u32> = tombstones.filter(|(_, at)| *at <= timestamp).map(|(row, _)| row).collect();
+            let is_deleted = |row: &&u32| tombstones.binary_search(row).is_ok() || in_memory(row);
+            deleted.extend(rows.iter().filter(is_deleted).copied());
+        }
+        Ok(deleted)
     }
 
     /// The tombstones of a block, in the order of their rows.

@@ -1,8 +1,8 @@
 //! Finds rows by their keys.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use logboom_logtail_core::{RowId, Timestamp, catalog::TableSchema, table::Version, transaction::Operations};
+use logboom_logtail_core::{RowId, RowsetId, Timestamp, catalog::TableSchema, table::Version, transaction::Operations};
 
 use crate::{
     error::{Error, Result},
@@ -37,12 +37,19 @@ pub(crate) fn find_keys(shared: &Shared, operations: &mut Operations, snapshot: 
 
 /// Refuses rows that were deleted before the snapshot, where their tombstones alone say so.
 fn check_rows(shared: &Shared, operations: &Operations, version: &Version, snapshot: Timestamp) -> Result<()> {
+    let mut by_rowset: BTreeMap<RowsetId, Vec<u32>> = BTreeMap::new();
     for row in operations.deleted_rows() {
-        let object = version.objects().iter().find(|object| object.rowset() == row.rowset);
-        if let Some(object) = object
-            && shared.store.is_deleted(object, row.row, snapshot)?
-        {
-            return Err(Error::NoRow { table: operations.schema().id(), row });
+        by_rowset.entry(row.rowset).or_default().push(row.row);
+    }
+    if by_rowset.is_empty() {
+        return Ok(());
+    }
+    for object in version.objects() {
+        let rowset = object.rowset();
+        let Some(mut rows) = by_rowset.remove(&rowset) else { continue };
+        rows.sort_unstable();
+        if let Some(row) = shared.store.deleted_among(object, &rows, snapshot)?.first() {
+            return Err(Error::NoRow { table: operations.schema().id(), row: RowId { rowset, row: *row } });
         }
     }
     Ok(())
@@ -63,10 +70,13 @@ pub(crate) fn find_in_objects<'k>(
         // Of a key one row at most is visible. The bounds of blocks, which are in memory, rule out most objects.
         let left = keys.iter().enumerate().filter(|(_, key)| !found.contains_key(key.as_slice()));
         let blocks = left.flat_map(|(at, key)| object.blocks_of_key(key, timestamp).map(move |block| (at, block)));
-        for row in search.find(object.meta(), blocks.collect())?.unwrap_or_default() {
-            if row.commit <= timestamp && !store.is_deleted(object, row.row, timestamp)? {
-                found.insert(keys[row.key].as_slice(), RowId { rowset: object.rowset(), row: row.row });
-            }
+        let mut rows = search.find(object.meta(), blocks.collect())?.unwrap_or_default();
+        rows.retain(|row| row.commit <= timestamp);
+        rows.sort_unstable_by_key(|row| row.row);
+        let positions: Vec<u32> = rows.iter().map(|row| row.row).collect();
+        let deleted = store.deleted_among(object, &positions, timestamp)?;
+        for row in rows.iter().filter(|row| deleted.binary_search(&row.row).is_err()) {
+            found.insert(keys[row.key].as_slice(), RowId { rowset: object.rowset(), row: row.row });
         }
     }
     Ok(found)

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod counting;
+mod deletes;
 mod filters;
 mod gets;
 mod loads;
