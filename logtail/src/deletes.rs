@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use logboom_logtail_blocks::{Scan, Step, Tombstone};
+use logboom_logtail_blocks::{ReadError, Scan, Step, Tombstone};
 use logboom_logtail_core::{
     ObjectId, Timestamp,
-    block_meta::{ObjectMeta, TombstoneRange},
+    block_meta::{BlockMeta, ObjectMeta},
     mutants::{self, Mutant},
     table::Object,
 };
@@ -13,7 +13,7 @@ use logboom_logtail_core::{
 use crate::{
     error::{Error, Result},
     store::Store,
-    tombstone_block::{TombstoneBlock, blocks_of, slices},
+    tombstone_block::{TombstoneBlock, are_of, blocks_of, slices},
 };
 
 /// The tombstones that blocks of an object have, read.
@@ -22,26 +22,44 @@ pub(crate) struct Deletes<'o> {
     object: &'o Object,
     /// The blocks with deletes in memory.
     dirty: Vec<usize>,
-    /// By tombstone object, from its block with the lowest number that is needed, without gaps.
-    tombstones: BTreeMap<ObjectId, Vec<Arc<TombstoneBlock>>>,
+    tombstones: Tombstones,
 }
+
+/// By tombstone object, its blocks from the one with the lowest number that is needed, without gaps.
+type Tombstones = BTreeMap<ObjectId, Vec<Arc<TombstoneBlock>>>;
 
 impl Store {
     /// Which rows of these blocks of an object are deleted.
     ///
     /// # Errors
-    /// [`Error::Store`] and [`Error::Object`] of a tombstone object.
+    /// [`Error::Store`]; [`Error::Object`] of a tombstone object, and of a block whose tombstones are others' there.
     pub(crate) fn deletes<'o>(&self, object: &'o Object, blocks: impl Iterator<Item = usize>) -> Result<Deletes<'o>> {
+        let blocks = blocks.filter(|_| !mutants::is_on(Mutant::TombstonesUnread));
+        Ok(Deletes { object, dirty: object.dirty_blocks(), tombstones: self.read_tombstones(object, blocks)? })
+    }
+
+    /// The tombstones of these blocks of an object: see [`Deletes::tombstones`].
+    fn read_tombstones(&self, object: &Object, blocks: impl Iterator<Item = usize>) -> Result<Tombstones> {
         let mut needed: BTreeMap<ObjectId, (&Arc<ObjectMeta>, Range<usize>)> = BTreeMap::new();
-        for block in blocks.filter(|_| !mutants::is_on(Mutant::TombstonesUnread)) {
+        let mut named = Vec::new();
+        for block in blocks {
             let Some((tombstones, range)) = object.tombstones_of(block) else { continue };
             let own = blocks_of(tombstones, range);
             let (_, all) = needed.entry(tombstones.id).or_insert((tombstones, own.clone()));
             *all = all.start.min(own.start)..all.end.max(own.end);
+            named.push((block, range));
         }
         let read = |(id, (meta, blocks))| Ok((id, self.tombstone_blocks(meta, blocks)?));
-        let tombstones = needed.into_iter().map(read).collect::<Result<_>>()?;
-        Ok(Deletes { object, dirty: object.dirty_blocks(), tombstones })
+        let read: Tombstones = needed.into_iter().map(read).collect::<Result<_>>()?;
+        for (block, range) in named {
+            let rows = object.meta().blocks.get(block).map_or(0..0, BlockMeta::row_range);
+            let tombstones = read.get(&range.object).map_or(&[][..], Vec::as_slice);
+            if !are_of(tombstones, range, object.meta().id, &rows) {
+                let (object, tombstones) = (object.meta().id, range.object);
+                return Err(ReadError::Tombstones { object, block, tombstones }.into());
+            }
+        }
+        Ok(read)
     }
 
     /// When a row of an object was deleted, if it was.
@@ -55,7 +73,7 @@ impl Store {
         Ok(deletes.tombstones_of(block).find(|(at, _)| *at == row).map(|(_, deleted)| deleted))
     }
 
-    /// Those of `rows`, which are rising, of an object that are deleted at `timestamp`. The tombstones of each block are
+    /// Those of `rows`, which are rising, of an object that are deleted at `timestamp`. The tombstones of a block are
     /// looked at once.
     ///
     /// # Errors
@@ -78,13 +96,13 @@ impl Store {
         Ok(deleted)
     }
 
-    /// The tombstones of a block, in the order of their rows.
+    /// The tombstones of a block of an object, in the order of their rows.
     ///
     /// # Errors
     /// As [`Store::deletes`].
-    pub(crate) fn tombstones(&self, meta: &Arc<ObjectMeta>, range: TombstoneRange) -> Result<Vec<(u32, Timestamp)>> {
-        let blocks = self.tombstone_blocks(meta, blocks_of(meta, range))?;
-        Ok(slices(&blocks, range).collect())
+    pub(crate) fn tombstones(&self, object: &Object, block: usize) -> Result<Vec<(u32, Timestamp)>> {
+        let read = self.read_tombstones(object, std::iter::once(block))?;
+        Ok(tombstones_of(object, block, &read).collect())
     }
 
     fn tombstone_blocks(&self, meta: &Arc<ObjectMeta>, blocks: Range<usize>) -> Result<Vec<Arc<TombstoneBlock>>> {
@@ -133,10 +151,19 @@ impl Deletes<'_> {
     }
 
     fn tombstones_of(&self, block: usize) -> impl Iterator<Item = (u32, Timestamp)> + '_ {
-        let range = self.object.tombstones_of(block).map(|(_, range)| range);
-        let read = range.and_then(|range| Some((self.tombstones.get(&range.object)?, range)));
-        read.into_iter().flat_map(|(blocks, range)| slices(blocks, range))
+        tombstones_of(self.object, block, &self.tombstones)
     }
+}
+
+/// Those of a block, of what was read.
+fn tombstones_of<'a>(
+    object: &Object,
+    block: usize,
+    read: &'a Tombstones,
+) -> impl Iterator<Item = (u32, Timestamp)> + use<'a> {
+    let range = object.tombstones_of(block).map(|(_, range)| range);
+    let read = range.and_then(|range| Some((read.get(&range.object)?, range)));
+    read.into_iter().flat_map(|(blocks, range)| slices(blocks, range))
 }
 
 fn wrong(meta: &ObjectMeta) -> Error {

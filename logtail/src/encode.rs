@@ -1,6 +1,6 @@
 //! Encodes the rows of a flush, or of a load, as objects.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use logboom_logtail_blocks::{
@@ -13,6 +13,7 @@ use logboom_logtail_core::{
     flush::{EncodeJob, Encoded, SortedBatch, TombstoneJob},
     load::SortedRun,
     record::Tombstones,
+    table::Object,
 };
 
 use crate::{
@@ -55,7 +56,7 @@ fn encode_tombstones(
     options.object_bytes = u64::MAX;
     let mut writer = TombstoneWriter::new(job.id, table, options)?;
     let mut count = 0;
-    let read = |object: &Arc<ObjectMeta>, range| store.tombstones(object, range);
+    let read = |object: &Object, block| store.tombstones(object, block);
     let write = |object, deletes: &[(u32, Timestamp)]| {
         let tombstone = |(row, deleted): &(u32, Timestamp)| Tombstone { object, row: *row, deleted: *deleted };
         count += deletes.len();

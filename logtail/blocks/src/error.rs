@@ -123,6 +123,16 @@ pub enum ReadError {
         /// Its number.
         number: u64,
     },
+    /// The tombstones that the metadata of a block name are not, or not all, of its rows.
+    #[error("object {tombstones} has other tombstones than those of block {block} of object {object}")]
+    Tombstones {
+        /// The object with the block, which cannot be read: nobody knows which of its rows are deleted.
+        object: ObjectId,
+        /// The block.
+        block: usize,
+        /// The tombstone object.
+        tombstones: ObjectId,
+    },
     /// A column is wanted without an id.
     #[error("column {column:?} is wanted, and has no id")]
     NoId {

@@ -8,7 +8,10 @@ use arrow_array::{
     types::{UInt32Type, UInt64Type},
 };
 use arrow_schema::DataType;
-use logboom_logtail::{Error, NewColumn, Projection, RowId, RowsetId, TableId, Tail, Timestamp};
+use logboom::{Durability, Engine, EntryId, ShardId};
+use logboom_logtail::{Error, Filter, NewColumn, Op, Projection, RowId, RowsetId, TableId, Tail, Timestamp};
+use logboom_logtail_blocks::ReadError;
+use logboom_logtail_core::record::{self, Flushed, Record};
 
 use crate::{
     counting::Counting,
@@ -73,4 +76,76 @@ fn deletes_of_many_rows_read_tombstones_once() {
     let left: Vec<RowId> = all.iter().skip(2).step_by(3).copied().collect();
     assert_eq!(places(&tail, table, tail.watermark()), left);
     assert_eq!(places(&tail, table, before), all);
+}
+
+/// Copies the records of a shard to another one, and changes those of flushes.
+fn copy(engine: &Engine, from: ShardId, to: ShardId, change: impl Fn(&mut Flushed)) {
+    let shard = engine.shard(from);
+    let (first, end) = (shard.first().unwrap(), shard.next().unwrap());
+    for index in first..end {
+        let entries = shard.entries(index..index + 1, 1 << 20).unwrap();
+        let payload = entries.get(index).unwrap().payload;
+        let changed = match Record::decode(payload).unwrap() {
+            (position, Record::Flushed(mut flushed)) => {
+                change(&mut flushed);
+                record::flushed(position, &flushed).unwrap()
+            }
+            _ => payload.to_vec(),
+        };
+        let mut batch = engine.batch();
+        batch.append_payload(to, EntryId { index, term: shard.term(index).unwrap() }, &changed).unwrap();
+        engine.try_submit(batch, Durability::Durable).unwrap().wait().unwrap();
+    }
+}
+
+/// Metadata may name tombstones that are those of another block: its rows are not given, those of others are.
+#[test]
+fn tombstones_of_other_rows_are_no_tombstones() {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::new(dir.path(), Counting::new().choice());
+    let tail = shop.open();
+    let table = create(&tail, vec![NewColumn::required("id", DataType::Int64)], &["id"]);
+    for first in [0, 100, 200] {
+        upsert(&tail, table, &rows(first..first + 100));
+        tail.flush(table).unwrap();
+    }
+    // Rows of the first two objects, at the same positions.
+    let keys = |ids: &[i64]| -> Vec<ArrayRef> { vec![Arc::new(Int64Array::from(ids.to_vec()))] };
+    let mut transaction = tail.begin();
+    transaction.delete(table, &keys(&[1, 2, 101, 102])).unwrap();
+    let at = transaction.commit().unwrap();
+    tail.flush(table).unwrap();
+    let objects: Vec<_> = tail.version(table).unwrap().objects().iter().map(|object| object.meta().id).collect();
+    tail.close().unwrap();
+
+    let swapped = |flushed: &mut Flushed| {
+        if let Some(tombstones) = &mut flushed.tombstones {
+            let [first, second] = tombstones.blocks.as_mut_slice() else { panic!("they are of two blocks") };
+            std::mem::swap(&mut first.rowset, &mut second.rowset);
+        }
+    };
+    let moved = |flushed: &mut Flushed| {
+        if let Some(tombstones) = &mut flushed.tombstones {
+            (tombstones.blocks[0].count, tombstones.blocks[1].count) = (3, 1);
+        }
+    };
+    for (shard, change) in [(ShardId(2), &swapped as &dyn Fn(&mut Flushed)), (ShardId(3), &moved)] {
+        copy(&shop.engine, ShardId(1), shard, change);
+        let tail = Tail::open(&shop.engine, shard, shop.options.clone()).unwrap();
+        let check = |error: Error| {
+            let Error::Object(ReadError::Tombstones { object, block: 0, .. }) = error else { panic!("{error:?}") };
+            assert_eq!(object, objects[0]);
+        };
+        check(tail.scan(table, at, Projection::default()).unwrap().find_map(Result::err).unwrap());
+        check(tail.get(table, at, &keys(&[250, 5]), &Projection::default()).unwrap_err());
+        let mut transaction = tail.begin();
+        transaction.delete(table, &keys(&[5])).unwrap();
+        check(transaction.commit().unwrap_err());
+        // Other objects, with no tombstones.
+        let rest = tail.scan(table, at, Filter::new("id", Op::GreaterOrEqual, 200)).unwrap();
+        assert_eq!(rest.map(|rows| rows.unwrap().num_rows()).sum::<usize>(), 100);
+        let found = tail.get(table, at, &keys(&[250, 300]), &Projection::default()).unwrap();
+        assert_eq!(found.positions, [Some(0), None]);
+        tail.close().unwrap();
+    }
 }

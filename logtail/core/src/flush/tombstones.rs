@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    block_meta::{ObjectMeta, TombstoneRange},
+    block_meta::ObjectMeta,
     mutants::{self, Mutant},
     object_id::ObjectId,
     record::{BlockTombstones, Tombstones},
@@ -48,20 +48,20 @@ impl TombstoneJob {
     }
 
     /// Calls `write` with the tombstones of each block, in order: positions in the object with the timestamps of the
-    /// deletes. `read` gives those of a range of a tombstone object.
+    /// deletes. `read` gives the tombstones that a block of an object has in objects already.
     ///
     /// # Errors
     /// Those of `read` and `write`.
     pub fn run<E>(
         self,
-        mut read: impl FnMut(&Arc<ObjectMeta>, TombstoneRange) -> Result<Vec<(u32, Timestamp)>, E>,
+        mut read: impl FnMut(&Object, usize) -> Result<Vec<(u32, Timestamp)>, E>,
         mut write: impl FnMut(ObjectId, &[(u32, Timestamp)]) -> Result<(), E>,
     ) -> Result<Collected, E> {
         let mut collected = Collected { through: self.through, blocks: Vec::new() };
         for dirty in self.blocks() {
             let object = &self.objects[dirty.object];
             let older = match object.tombstones_of(dirty.block) {
-                Some((tombstones, range)) if !mutants::is_on(Mutant::TombstonesDropped) => read(tombstones, range)?,
+                Some(_) if !mutants::is_on(Mutant::TombstonesDropped) => read(object, dirty.block)?,
                 _ => Vec::new(),
             };
             let deletes = merged(dirty.deletes, older);

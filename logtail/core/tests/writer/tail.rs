@@ -267,8 +267,9 @@ impl Tail {
 
     fn encode_tombstones(&self, job: TombstoneJob, table: TableId) -> Option<(Tombstones, Bytes)> {
         let (id, mut all) = (job.id, Vec::new());
-        let read = |object: &Arc<ObjectMeta>, range| {
-            let tombstones = self.store[&object.id.number].tombstones(range);
+        let read = |object: &table::Object, block| {
+            let (tombstones, range) = object.tombstones_of(block).expect("the block has tombstones");
+            let tombstones = self.store[&tombstones.id.number].tombstones(range);
             Ok(tombstones.iter().map(|(_, row, deleted)| (*row, *deleted)).collect())
         };
         let write = |object: ObjectId, deletes: &[(u32, Timestamp)]| {
