@@ -13,13 +13,11 @@ use crate::{
 
 impl Footer {
     /// The places of the filters of a row group that may rule out rows that `predicate` wants.
-    pub(crate) fn filter_places<'a>(
-        &'a self,
-        predicate: &'a Predicate,
-        group: usize,
-    ) -> impl Iterator<Item = Range<u64>> + 'a {
+    pub(crate) fn filter_places(&self, predicate: &Predicate, group: usize) -> Vec<Range<u64>> {
         let leaves = predicate.terms.iter().filter_map(|term| self.filtered(term));
-        leaves.filter_map(move |leaf| self.bloom_filter(group, leaf)).map(|place| place.bytes)
+        let own = leaves.filter_map(|leaf| self.bloom_filter(group, leaf)).map(|place| place.bytes);
+        let any = predicate.any.iter().flatten().flat_map(|own| self.filter_places(own, group));
+        own.chain(any).collect()
     }
 
     /// The leaf whose filter a term asks.
@@ -44,7 +42,7 @@ impl<'a> Filters<'a> {
 
     /// Whether a row group may have a row that `predicate` wants. What was not read rules out nothing.
     pub(crate) fn may_match(&mut self, predicate: &Predicate, group: usize) -> bool {
-        predicate.terms.iter().all(|term| self.may_hold(term, group).unwrap_or(true))
+        predicate.may_hold(&mut |term| self.may_hold(term, group).unwrap_or(true), &mut |_| true)
     }
 
     fn may_hold(&mut self, term: &Term, group: usize) -> Option<bool> {

@@ -311,5 +311,5 @@ fn predicate(columns: &[ColumnId], decoded: &[ArrayRef], row: usize) -> Predicat
         let value = value(array, row).unwrap_or(Value::Float(f64::NAN));
         Term { column: *column, op: Op::Equal, value }
     };
-    Predicate { terms: columns.iter().zip(decoded).map(term).collect() }
+    Predicate::all(columns.iter().zip(decoded).map(term))
 }

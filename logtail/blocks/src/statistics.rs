@@ -1,7 +1,7 @@
 //! Skips blocks by the statistics of their pages.
 
 use arrow_schema::DataType;
-use logboom_logtail_core::predicate::{Op, Predicate, Term, Value};
+use logboom_logtail_core::predicate::{NullTest, Op, Predicate, Term, Value};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use crate::footer::Footer;
@@ -20,10 +20,33 @@ impl Footer {
     /// A column that the object does not have, as it was added later, lacks all values. Those of one that was widened
     /// since are compared as they are here: a wider type has the same order, and values of it compare exactly.
     pub(crate) fn may_match(&self, predicate: &Predicate, group: usize, block: usize) -> bool {
-        predicate.terms.iter().all(|term| match self.bounds(term, group, block) {
+        let mut compares = |term: &Term| match self.bounds(term, group, block) {
             Bounds::Nothing => false,
             Bounds::Within(low, high) => term.may_hold(low.as_ref(), high.as_ref()),
+        };
+        predicate.may_hold(&mut compares, &mut |test| self.may_lack_or_have(*test, group, block))
+    }
+
+    /// Whether a block may have a row that lacks, or has, the value of a column.
+    fn may_lack_or_have(&self, test: NullTest, group: usize, block: usize) -> bool {
+        let Some(column) = self.column(test.column) else { return test.is_null };
+        let field = self.schema().field(column);
+        if !field.is_nullable() {
+            return !test.is_null;
+        }
+        // Whether a nested value is null is not what is known of its leaves.
+        let leaf = self.leaves(column).next().filter(|_| !field.data_type().is_nested());
+        let index = leaf.and_then(|leaf| self.index(group, leaf, block));
+        index.is_none_or(|index| {
+            let nulls = index.null_counts().and_then(|nulls| nulls.get(block));
+            if test.is_null { nulls.is_none_or(|nulls| *nulls > 0) } else { !index.is_null_page(block) }
         })
+    }
+
+    /// What is known of the pages of a leaf, of which one is that of a block.
+    fn index(&self, group: usize, leaf: usize, block: usize) -> Option<&ColumnIndexMetaData> {
+        let index = self.parquet().column_index()?.get(group)?.get(leaf)?;
+        Some(index).filter(|index| (block as u64) < pages(index))
     }
 
     fn bounds(&self, term: &Term, group: usize, block: usize) -> Bounds {
@@ -32,8 +55,7 @@ impl Footer {
         let data_type = self.schema().field(column).data_type();
         let is_flat = !data_type.is_nested();
         let leaf = self.leaves(column).next().filter(|_| is_flat);
-        let index = leaf.and_then(|leaf| self.parquet().column_index()?.get(group)?.get(leaf));
-        let Some(index) = index.filter(|index| (block as u64) < pages(index)) else { return unknown };
+        let Some(index) = leaf.and_then(|leaf| self.index(group, leaf, block)) else { return unknown };
         if index.is_null_page(block) {
             return Bounds::Nothing;
         }

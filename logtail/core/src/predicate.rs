@@ -1,4 +1,4 @@
-//! Predicates: which rows are wanted, by comparisons of columns with values.
+//! Predicates: which rows are wanted, by comparisons of columns with values, and by whether they have values.
 
 mod select;
 mod value;
@@ -9,14 +9,26 @@ use std::cmp::Ordering;
 
 use crate::ids::ColumnId;
 
-/// A conjunction of comparisons of columns with values.
+/// Which rows are wanted: those of which all that it has holds. One that has nothing wants all rows.
 ///
-/// It says which rows are wanted: [`Predicate::filter`] keeps those alone, and [`Term::may_hold`] tells by bounds where
-/// none are.
+/// [`Predicate::filter`] keeps those rows alone, and [`Term::may_hold`] tells by bounds where none are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Predicate {
-    /// All of these are to hold. None: all rows are wanted.
+    /// Comparisons, all of which are to hold.
     pub terms: Vec<Term>,
+    /// Columns that are to have a value, or are to lack it.
+    pub nulls: Vec<NullTest>,
+    /// Of each of these lists, one predicate is to hold: of an empty one, none does.
+    pub any: Vec<Vec<Predicate>>,
+}
+
+/// Whether a column lacks its value. It holds of each row or does not, also where a comparison does neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NullTest {
+    /// The column, of any type.
+    pub column: ColumnId,
+    /// Whether the value is to be lacking, rather than there.
+    pub is_null: bool,
 }
 
 /// A comparison of a column with a value. It does not hold of a row that lacks the column's value, whatever the
@@ -44,6 +56,27 @@ pub enum Op {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+}
+
+impl Predicate {
+    /// That all of these comparisons hold.
+    pub fn all(terms: impl IntoIterator<Item = Term>) -> Self {
+        Self { terms: terms.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Calls `visit` with each column that it asks for, once for each time.
+    pub fn visit_columns(&self, visit: &mut impl FnMut(ColumnId)) {
+        self.terms.iter().for_each(|term| visit(term.column));
+        self.nulls.iter().for_each(|test| visit(test.column));
+        self.any.iter().flatten().for_each(|own| own.visit_columns(visit));
+    }
+
+    /// Whether it may hold, where `term` and `null` say so of the comparisons and of the tests for null that it has.
+    pub fn may_hold(&self, term: &mut impl FnMut(&Term) -> bool, null: &mut impl FnMut(&NullTest) -> bool) -> bool {
+        self.terms.iter().all(&mut *term)
+            && self.nulls.iter().all(&mut *null)
+            && self.any.iter().all(|any| any.iter().any(|own| own.may_hold(term, null)))
+    }
 }
 
 impl Term {

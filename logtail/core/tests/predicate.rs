@@ -15,7 +15,7 @@ use arrow_schema::{DataType, Field};
 use logboom_logtail_core::{
     ColumnId,
     key::KeyEncoder,
-    predicate::{Op, Predicate, Term, Value},
+    predicate::{NullTest, Op, Predicate, Term, Value},
     widen,
 };
 
@@ -37,7 +37,7 @@ fn check(column: ArrayRef, values: &[Option<Value>], literals: &[Value]) {
     let numbers: ArrayRef = Arc::new((0..).take(values.len()).map(Some).collect::<Int32Array>());
     let rows = RecordBatch::try_from_iter_with_nullable([("c", column, true), ("n", numbers, false)]).unwrap();
     for (op, value) in OPS.iter().flat_map(|op| literals.iter().map(move |literal| (*op, literal))) {
-        let predicate = Predicate { terms: vec![Term { column: ColumnId(7), op, value: value.clone() }] };
+        let predicate = Predicate::all([Term { column: ColumnId(7), op, value: value.clone() }]);
         for first in 0..2 {
             let kept = predicate.filter(&rows.slice(first, values.len() - first), |_| Some(0)).unwrap();
             let kept = kept.column(1).as_primitive::<arrow_array::types::Int32Type>().values().to_vec();
@@ -108,13 +108,50 @@ fn a_row_is_kept_if_all_comparisons_hold() {
     let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3, 4]));
     let rows = RecordBatch::try_from_iter([("c", column)]).unwrap();
     let term = |op, value: i64| Term { column: ColumnId(1), op, value: value.into() };
-    let kept = |terms| Predicate { terms }.filter(&rows, |_| Some(0)).unwrap().num_rows();
+    let kept = |terms| Predicate::all(terms).filter(&rows, |_| Some(0)).unwrap().num_rows();
     assert_eq!(kept(vec![]), 4);
     assert_eq!(kept(vec![term(Op::Greater, 1), term(Op::Less, 4)]), 2);
     assert_eq!(kept(vec![term(Op::Greater, 1), term(Op::Less, 4), term(Op::NotEqual, 3)]), 1);
-    assert!(Predicate { terms: vec![term(Op::Less, 4)] }.filter(&rows, |_| None).is_err());
-    let other = Predicate { terms: vec![Term { column: ColumnId(1), op: Op::Less, value: "4".into() }] };
+    assert!(Predicate::all([term(Op::Less, 4)]).filter(&rows, |_| None).is_err());
+    let other = Predicate::all([Term { column: ColumnId(1), op: Op::Less, value: "4".into() }]);
     assert!(other.filter(&rows, |_| Some(0)).is_err());
+}
+
+#[test]
+fn nulls_and_alternatives_choose_rows() {
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3), None, Some(5)]));
+    let numbers: ArrayRef = Arc::new(Int32Array::from(vec![0, 1, 2, 3, 4]));
+    let list = DataType::new_list(DataType::Int32, true);
+    let lists = arrow_array::new_null_array(&list, 5);
+    let rows =
+        RecordBatch::try_from_iter_with_nullable([("c", column, true), ("n", numbers, false), ("l", lists, true)]);
+    let rows = rows.unwrap();
+    let kept = |predicate: &Predicate| {
+        let kept = predicate.filter(&rows, |id| usize::try_from(id.0 - 1).ok()).unwrap();
+        kept.column(1).as_primitive::<arrow_array::types::Int32Type>().values().to_vec()
+    };
+    let null = |column, is_null| Predicate {
+        nulls: vec![NullTest { column: ColumnId(column), is_null }],
+        ..Predicate::default()
+    };
+    assert_eq!(kept(&null(1, true)), [1, 3]);
+    assert_eq!(kept(&null(1, false)), [0, 2, 4]);
+    assert_eq!((kept(&null(2, true)), kept(&null(2, false)).len()), (vec![], 5));
+    assert_eq!((kept(&null(3, true)).len(), kept(&null(3, false))), (5, vec![]));
+    let term = |column, op, value: i64| Term { column: ColumnId(column), op, value: value.into() };
+    let either = |any: Vec<Predicate>| Predicate { any: vec![any], ..Predicate::default() };
+    assert_eq!(kept(&either(vec![null(1, true), Predicate::all([term(1, Op::Greater, 3)])])), [1, 3, 4]);
+    assert_eq!(kept(&either(vec![Predicate::all([term(1, Op::Less, 3)]), Predicate::default()])), [0, 1, 2, 3, 4]);
+    assert_eq!(kept(&either(vec![])), [0; 0]);
+    let mut both = either(vec![null(1, true), Predicate::all([term(1, Op::Greater, 3)])]);
+    both.terms.push(term(2, Op::Less, 4));
+    assert_eq!(kept(&both), [1, 3]);
+    both.any.push(vec![Predicate::all([term(2, Op::Equal, 3)]), Predicate::all([term(2, Op::Equal, 2)])]);
+    assert_eq!(kept(&both), [3]);
+    let mut asked = Vec::new();
+    both.visit_columns(&mut |column| asked.push(column.0));
+    assert_eq!(asked, [2, 1, 1, 2, 2]);
+    assert!(null(4, true).filter(&rows, |id| usize::try_from(id.0 - 1).ok()).is_err());
 }
 
 /// A column may be widened without another row being wanted.
@@ -125,7 +162,7 @@ fn widening_keeps_what_is_wanted() {
         let wide = widen(&narrow, &to).unwrap();
         for value in [Value::from(-1), (-0.5).into(), 2_147_483_646.5.into(), i64::MAX.into(), f64::NAN.into()] {
             for op in OPS {
-                let predicate = Predicate { terms: vec![Term { column: ColumnId(1), op, value: value.clone() }] };
+                let predicate = Predicate::all([Term { column: ColumnId(1), op, value: value.clone() }]);
                 let kept = |column: &ArrayRef| {
                     let rows = RecordBatch::try_from_iter([("c", Arc::clone(column))]).unwrap();
                     let kept = predicate.filter(&rows, |_| Some(0)).unwrap();
@@ -175,25 +212,33 @@ fn the_range_of_keys_has_all_that_are_wanted() {
     let second: ArrayRef = Arc::new(all().map(|(_, number)| Some(number)).collect::<Int16Array>());
     let rows = RecordBatch::try_from_iter([("s", Arc::clone(&first)), ("n", Arc::clone(&second))]).unwrap();
     let keys = encoder.encode(&[first, second]).unwrap();
-    let mut left_out = 0;
-    for _ in 0..3000 {
-        let mut predicate = Predicate::default();
-        for _ in 0..rng.usize(0..4) {
-            let (column, value): (_, Value) = match rng.u8(0..4) {
-                0 | 1 => (1, texts[rng.usize(..texts.len())].into()),
-                2 => (2, numbers[rng.usize(..numbers.len())].into()),
-                _ => (2, rng.i64(-70_000..70_000).into()),
+    let mut left_out = [0, 0];
+    for round in 0..6000 {
+        let alternatives = round % 2 == 1;
+        let mut some = |max| {
+            let count = rng.usize(0..max);
+            let term = |_| {
+                let (column, value): (_, Value) = match rng.u8(0..4) {
+                    0 | 1 => (1, texts[rng.usize(..texts.len())].into()),
+                    2 => (2, numbers[rng.usize(..numbers.len())].into()),
+                    _ => (2, rng.i64(-70_000..70_000).into()),
+                };
+                Term { column: ColumnId(column), op: OPS[rng.usize(..6)], value }
             };
-            predicate.terms.push(Term { column: ColumnId(column), op: OPS[rng.usize(..6)], value });
+            Predicate::all((0..count).map(term).collect::<Vec<_>>())
+        };
+        let mut predicate = some(4);
+        if alternatives {
+            predicate.any = vec![vec![some(3), some(3)], vec![some(2), some(4), some(3)]];
         }
         let range = encoder.range(&[ColumnId(1), ColumnId(2)], &predicate);
         for row in 0..rows.num_rows() {
             let kept = predicate.filter(&rows.slice(row, 1), |id| usize::try_from(id.0 - 1).ok()).unwrap();
             let within = range.overlaps(keys.get(row), keys.get(row));
             assert!(within || kept.num_rows() == 0, "{predicate:?} {range:?} {:?}", keys.get(row));
-            left_out += usize::from(!within);
+            left_out[usize::from(alternatives)] += usize::from(!within);
         }
         assert!(range.overlaps(None, None));
     }
-    assert!(left_out > 50_000, "{left_out} keys are left out");
+    assert!(left_out.iter().all(|keys| *keys > 50_000), "{left_out:?} keys are left out");
 }

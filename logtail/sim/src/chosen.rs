@@ -28,24 +28,41 @@ pub(crate) fn compare_filtered(
     let Some((table, schema)) = choose_table(model, at, choices) else { return Ok(()) };
     let rows: Vec<(Vec<Value>, Timestamp)> =
         model.rows(table).live(at).map(|version| (shown(schema, &version.row), version.committed)).collect();
-    let (mut filter, mut terms) = (Filter::default(), Vec::new());
-    for _ in 0..=choices.below(2) {
+    let (mut filter, mut terms): (Filter, Vec<Term>) = (Filter::default(), Vec::new());
+    // All of these, or some of them and otherwise the rest.
+    let (count, mut split) = (1 + choices.below(2), None);
+    for number in 0..count {
+        if number > 0 && choices.percent(30) {
+            split = split.or(Some((std::mem::take(&mut filter), terms.len())));
+        }
         let position = choices.size(schema.columns.len());
         let Some(column) = schema.columns.get(position) else { continue };
+        let named: ColumnRef =
+            if choices.percent(50) { ColumnId(column.id).into() } else { column.name.as_str().into() };
+        if choices.percent(20) {
+            let is_null = choices.percent(50);
+            let own = if is_null { Filter::is_null(named) } else { Filter::is_not_null(named) };
+            filter = filter.and_filter(own);
+            terms.push((position, Test::IsNull(is_null)));
+            continue;
+        }
         let op = choices.pick(&[Op::Equal, Op::NotEqual, Op::Less, Op::LessOrEqual, Op::Greater, Op::GreaterOrEqual]);
         // Mostly a value that is there.
         let there = rows.get(choices.size(rows.len())).and_then(|(values, _)| values.get(position)).cloned();
         let there = there.filter(|value| *value != Value::Null && choices.percent(75));
         let value = there.unwrap_or_else(|| column.kind.choose(choices, false));
-        let named: ColumnRef =
-            if choices.percent(50) { ColumnId(column.id).into() } else { column.name.as_str().into() };
         let Some(literal) = literal(&value) else { continue };
         filter = filter.and(named, op, literal);
-        terms.push((position, op, value));
+        terms.push((position, Test::Compares(op, value)));
     }
-    let is_wanted = |values: &[Value]| {
-        terms.iter().all(|(at, op, value)| values.get(*at).is_some_and(|own| holds(own, *op, value)))
+    let (first, second) = terms.split_at(split.as_ref().map_or(terms.len(), |(_, at)| *at));
+    if let Some((other, _)) = split.clone() {
+        filter = other.or(filter);
+    }
+    let hold = |terms: &[Term], values: &[Value]| {
+        terms.iter().all(|(at, test)| values.get(*at).is_some_and(|own| test.holds(own)))
     };
+    let is_wanted = |values: &[Value]| hold(first, values) || (split.is_some() && hold(second, values));
     let mut ours: Vec<_> = rows.iter().filter(|(values, _)| is_wanted(values)).cloned().collect();
     ours.sort();
     marks::hit_if(!ours.is_empty() && ours.len() < rows.len(), "scan: a filter chooses some rows");
@@ -57,7 +74,25 @@ pub(crate) fn compare_filtered(
     if theirs == ours {
         return Ok(());
     }
-    visible(at, format_args!("table {table} has {theirs:?} instead of {ours:?} where {terms:?}"))
+    visible(at, format_args!("table {table} has {theirs:?} instead of {ours:?} where {first:?} or {second:?}"))
+}
+
+/// What is asked of the column of this position.
+type Term = (usize, Test);
+
+#[derive(Debug)]
+enum Test {
+    Compares(Op, Value),
+    IsNull(bool),
+}
+
+impl Test {
+    fn holds(&self, own: &Value) -> bool {
+        match self {
+            Self::Compares(op, value) => holds(own, *op, value),
+            Self::IsNull(is_null) => (*own == Value::Null) == *is_null,
+        }
+    }
 }
 
 /// Compares the rows of some keys, which are there, were there, or never were.

@@ -25,6 +25,15 @@ use crate::{
 
 const OPS: [Op; 6] = [Op::Equal, Op::NotEqual, Op::Less, Op::LessOrEqual, Op::Greater, Op::GreaterOrEqual];
 
+/// A filter, of columns by their positions.
+#[derive(Clone, Debug)]
+enum Wanted {
+    Compares(usize, Op, Value),
+    IsNull(usize, bool),
+    All(Vec<Wanted>),
+    Any(Vec<Wanted>),
+}
+
 /// A row that a scan gave: its place, and its values as text.
 type Row = (u64, u32, Vec<String>);
 
@@ -48,48 +57,9 @@ fn a_filter_gives_the_rows_of_which_it_holds() {
 
 #[test]
 fn a_filter_reads_what_may_have_its_rows() {
-    let dir = tempfile::tempdir().unwrap();
     let store = Counting::new();
-    let shop = Shop::new(dir.path(), store.choice());
-    let tail = shop.open();
-    let columns = vec![
-        NewColumn::required("id", DataType::Int64),
-        NewColumn::required("written", DataType::Int64),
-        NewColumn::required("pad", DataType::Utf8),
-    ];
-    let table = create(&tail, columns, &["id"]);
-    // Two objects of seven blocks, whose columns `written` rise with the keys, which are even.
-    let mut rng = Rng::with_seed(5);
-    for first in (0..10).map(|part| part * 10_000) {
-        let ids = (first..first + 10_000).map(|id| 2 * id);
-        let pads =
-            (0..10_000).map(|_| Some(std::iter::repeat_with(|| rng.alphanumeric()).take(40).collect::<String>()));
-        let arrays: [ArrayRef; 3] = [
-            Arc::new(ids.clone().map(Some).collect::<Int64Array>()),
-            Arc::new(ids.map(|id| Some(1_000_000 + id)).collect::<Int64Array>()),
-            Arc::new(pads.collect::<StringArray>()),
-        ];
-        let schema = tail.catalog(tail.watermark()).unwrap();
-        let schema = Arc::clone(schema.table(table).unwrap().arrow());
-        upsert(&tail, table, &RecordBatch::try_new(schema, arrays.into()).unwrap());
-        if first % 50_000 == 40_000 {
-            tail.flush(table).unwrap();
-        }
-    }
-    tail.close().unwrap();
-
-    let read = |options: ScanOptions| {
-        let tail = shop.open(); // with empty caches
-        store.take();
-        let rows: usize =
-            tail.scan(table, tail.watermark(), options).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
-        let gets = store.take();
-        let mut objects: Vec<_> = gets.iter().map(|get| get.name.clone()).collect();
-        objects.sort();
-        objects.dedup();
-        tail.close().unwrap();
-        (rows, objects.len(), gets.iter().map(Get::bytes).sum::<u64>())
-    };
+    let (_dir, shop, table) = two_objects(&store);
+    let read = |options| read(&store, &shop, table, options);
     let of = |column: &str, op, value: i64| read(Filter::new(column, op, value).into());
     let (rows, objects, all) = read(ScanOptions::default());
     assert_eq!((rows, objects), (100_000, 2));
@@ -118,6 +88,88 @@ fn a_filter_reads_what_may_have_its_rows() {
 }
 
 #[test]
+fn alternatives_and_nulls_read_what_may_have_their_rows() {
+    let store = Counting::new();
+    let (_dir, shop, table) = two_objects(&store);
+    let read = |filter: Filter| read(&store, &shop, table, filter.into());
+    let (_, _, all) = read(Filter::default());
+    // By either: a block of each object; and no others where the alternatives are of another column too.
+    let either = |one: i64, other: i64| Filter::new("id", Op::Equal, one).or(Filter::new("id", Op::Equal, other));
+    let (rows, objects, bytes) = read(either(4242, 150_000));
+    assert_eq!((rows, objects), (2, 2));
+    assert!(bytes < all / 4, "{bytes} of {all} bytes");
+    assert_eq!(read(either(-2, 200_000)), (0, 0, 0));
+    let (rows, objects, _) = read(either(4242, 150_000).and("id", Op::Less, 100_000));
+    assert_eq!((rows, objects), (1, 1));
+    let (rows, _, bytes) = read(Filter::new("id", Op::Less, 10).or(Filter::new("written", Op::Less, 1_000_200)));
+    assert_eq!(rows, 100);
+    assert!(bytes < all / 8, "{bytes} of {all} bytes");
+    // By whether pages have nulls, or nothing else.
+    let (rows, _, bytes) = read(Filter::is_not_null("note").and("id", Op::Less, 100_000));
+    assert_eq!(rows, 100);
+    assert!(bytes < all / 8, "{bytes} of {all} bytes");
+    let (rows, _, bytes) = read(Filter::is_null("note").and("id", Op::GreaterOrEqual, 100_000));
+    assert_eq!(rows, 0);
+    assert!(bytes < all / 16, "{bytes} of {all} bytes");
+    let (rows, _, bytes) = read(Filter::is_null("written"));
+    assert_eq!(rows, 0);
+    assert!(bytes < all / 16, "{bytes} of {all} bytes");
+    let (rows, _, bytes) = read(Filter::is_null("note"));
+    assert_eq!(rows, 49_900);
+    assert!(bytes < all * 5 / 8, "{bytes} of {all} bytes");
+}
+
+/// A table of 100,000 rows.
+fn two_objects(store: &Counting) -> (tempfile::TempDir, Shop, TableId) {
+    let dir = tempfile::tempdir().unwrap();
+    let shop = Shop::new(dir.path(), store.choice());
+    let tail = shop.open();
+    let columns = vec![
+        NewColumn::required("id", DataType::Int64),
+        NewColumn::required("written", DataType::Int64),
+        NewColumn::required("pad", DataType::Utf8),
+        NewColumn::nullable("note", DataType::Int64),
+    ];
+    let table = create(&tail, columns, &["id"]);
+    // Two objects of seven blocks, whose columns `written` rise with the keys, which are even.
+    let mut rng = Rng::with_seed(5);
+    for first in (0..10).map(|part| part * 10_000) {
+        let ids = (first..first + 10_000).map(|id| 2 * id);
+        let pads =
+            (0..10_000).map(|_| Some(std::iter::repeat_with(|| rng.alphanumeric()).take(40).collect::<String>()));
+        // Of the 100 first rows and those of the second object.
+        let note = |id: i64| (!(200..100_000).contains(&id)).then_some(id);
+        let arrays: [ArrayRef; 4] = [
+            Arc::new(ids.clone().map(Some).collect::<Int64Array>()),
+            Arc::new(ids.clone().map(|id| Some(1_000_000 + id)).collect::<Int64Array>()),
+            Arc::new(pads.collect::<StringArray>()),
+            Arc::new(ids.map(note).collect::<Int64Array>()),
+        ];
+        let schema = tail.catalog(tail.watermark()).unwrap();
+        let schema = Arc::clone(schema.table(table).unwrap().arrow());
+        upsert(&tail, table, &RecordBatch::try_new(schema, arrays.into()).unwrap());
+        if first % 50_000 == 40_000 {
+            tail.flush(table).unwrap();
+        }
+    }
+    tail.close().unwrap();
+    (dir, shop, table)
+}
+
+/// The rows that a scan gives, the objects that it reads, and the bytes of them.
+fn read(store: &Counting, shop: &Shop, table: TableId, options: ScanOptions) -> (usize, usize, u64) {
+    let tail = shop.open(); // with empty caches
+    store.take();
+    let rows: usize = tail.scan(table, tail.watermark(), options).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+    let gets = store.take();
+    let mut objects: Vec<_> = gets.iter().map(|get| get.name.clone()).collect();
+    objects.sort();
+    objects.dedup();
+    tail.close().unwrap();
+    (rows, objects.len(), gets.iter().map(Get::bytes).sum::<u64>())
+}
+
+#[test]
 fn what_cannot_be_read_is_said_before_anything_is() {
     let dir = tempfile::tempdir().unwrap();
     let shop = Shop::new(dir.path(), Counting::new().choice());
@@ -135,6 +187,11 @@ fn what_cannot_be_read_is_said_before_anything_is() {
     let named =
         matches!(&error, Error::Column(ColumnError::Absent { column: ColumnRef::Name(name), .. }) if name == "texts");
     assert!(named, "{error:?}");
+    let wrong = Filter::new("id", Op::Less, 7).or(Filter::new("text", Op::Less, 7).and_filter(Filter::is_null("id")));
+    let error = scan(wrong.into());
+    assert!(matches!(&error, Error::Column(ColumnError::Incomparable { .. })), "{error:?}");
+    let error = scan(Filter::is_null("texts").into());
+    assert!(matches!(&error, Error::Column(ColumnError::Absent { .. })), "{error:?}");
     let error = scan(Projection::of(["id", "texts"]).into());
     assert!(matches!(&error, Error::Column(ColumnError::Absent { .. })), "{error:?}");
     assert_eq!(error.to_string(), format!("table {table} has no column \"texts\""));
@@ -228,16 +285,7 @@ impl History {
     fn check(&mut self) {
         let at = self.seen[self.rng.usize(..self.seen.len())];
         let schema = self.schema(at);
-        let (mut filter, mut terms) = (Filter::default(), Vec::new());
-        for _ in 0..self.rng.usize(1..4) {
-            let position = self.rng.usize(..schema.columns().len());
-            let column = &schema.columns()[position];
-            let op = OPS[self.rng.usize(..OPS.len())];
-            let value = literal(&mut self.rng, &column.data_type);
-            let named: ColumnRef = if self.rng.bool() { column.id.into() } else { column.name.as_str().into() };
-            filter = filter.and(named, op, value.clone());
-            terms.push((position, op, value));
-        }
+        let (filter, choice) = filter(&mut self.rng, &schema, 3);
         let given: Vec<usize> = (0..schema.columns().len()).filter(|_| self.rng.u8(0..3) > 0).collect();
         let mut all = Projection::default();
         all.row_ids = true;
@@ -245,23 +293,64 @@ impl History {
         options.projection = Projection::of(given.iter().map(|at| schema.columns()[*at].id));
         options.projection.row_ids = true;
         options.filter = filter;
-        let description = format!("{terms:?} of {:?} at {at}", schema.columns());
+        let description = format!("{choice:?} of {:?} at {at}", schema.columns());
         let whole = self.tail.scan(self.table, at, all).unwrap().map(Result::unwrap);
-        let expected: Vec<Row> = whole.flat_map(|batch| wanted(&batch, &terms, &given)).collect();
+        let expected: Vec<Row> = whole.flat_map(|batch| wanted(&batch, &choice, &given)).collect();
         let found = self.tail.scan(self.table, at, options).unwrap().map(Result::unwrap);
-        let found: Vec<Row> =
-            found.flat_map(|batch| wanted(&batch, &[], &(0..given.len()).collect::<Vec<_>>())).collect();
+        let found: Vec<Row> = found
+            .flat_map(|batch| wanted(&batch, &Wanted::All(vec![]), &(0..given.len()).collect::<Vec<_>>()))
+            .collect();
         assert_eq!(found, expected, "{description}");
     }
 }
 
-/// The rows of a batch, whose last columns are their places, of which all comparisons hold: of columns `given`.
-fn wanted(batch: &RecordBatch, terms: &[(usize, Op, Value)], given: &[usize]) -> Vec<Row> {
+/// A random filter of a table, which nests this deep.
+fn filter(rng: &mut Rng, schema: &TableSchema, depth: u8) -> (Filter, Wanted) {
+    let several = |rng: &mut Rng| -> (Vec<Filter>, Vec<Wanted>) {
+        (0..rng.usize(1..4)).map(|_| filter(rng, schema, depth - 1)).unzip()
+    };
+    match rng.u8(0..10) {
+        0..3 if depth > 0 => {
+            let (filters, all) = several(rng);
+            (filters.into_iter().fold(Filter::default(), Filter::and_filter), Wanted::All(all))
+        }
+        3..6 if depth > 0 => {
+            let (filters, any) = several(rng);
+            (filters.into_iter().reduce(Filter::or).unwrap(), Wanted::Any(any))
+        }
+        choice => {
+            let position = rng.usize(..schema.columns().len());
+            let column = &schema.columns()[position];
+            let named: ColumnRef = if rng.bool() { column.id.into() } else { column.name.as_str().into() };
+            match choice {
+                8 => (Filter::is_null(named), Wanted::IsNull(position, true)),
+                9 => (Filter::is_not_null(named), Wanted::IsNull(position, false)),
+                _ => {
+                    let (op, value) = (OPS[rng.usize(..OPS.len())], literal(rng, &column.data_type));
+                    (Filter::new(named, op, value.clone()), Wanted::Compares(position, op, value))
+                }
+            }
+        }
+    }
+}
+
+impl Wanted {
+    fn holds(&self, batch: &RecordBatch, row: usize) -> bool {
+        match self {
+            Self::Compares(at, op, value) => compares(value_of(batch.column(*at), row), *op, value),
+            Self::IsNull(at, is_null) => value_of(batch.column(*at), row).is_none() == *is_null,
+            Self::All(all) => all.iter().all(|own| own.holds(batch, row)),
+            Self::Any(any) => any.iter().any(|own| own.holds(batch, row)),
+        }
+    }
+}
+
+/// The rows of a batch, whose last columns are their places, which are wanted: of columns `given`.
+fn wanted(batch: &RecordBatch, choice: &Wanted, given: &[usize]) -> Vec<Row> {
     let rowsets = batch["_rowset"].as_primitive::<UInt64Type>();
     let positions = batch["_row"].as_primitive::<UInt32Type>();
-    let holds = |row: usize| terms.iter().all(|(at, op, value)| compares(value_of(batch.column(*at), row), *op, value));
     let text = |row: usize| given.iter().map(|at| format!("{:?}", value_of(batch.column(*at), row))).collect();
-    let rows = (0..batch.num_rows()).filter(|row| holds(*row));
+    let rows = (0..batch.num_rows()).filter(|row| choice.holds(batch, *row));
     rows.map(|row| (rowsets.value(row), positions.value(row), text(row))).collect()
 }
 

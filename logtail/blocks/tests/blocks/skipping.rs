@@ -19,7 +19,7 @@ use logboom_logtail_blocks::{
 use logboom_logtail_core::{
     ColumnId, Timestamp,
     key::KeyEncoder,
-    predicate::{Op, Predicate, Term, Value},
+    predicate::{NullTest, Op, Predicate, Term, Value},
 };
 
 use crate::model::{Rows, any_type, field, footer, read, rng, schema, slice, spec, write};
@@ -126,8 +126,19 @@ fn no_block_with_a_wanted_row_is_skipped() {
                     value,
                 })
             };
-            let terms: Vec<Term> = (0..rng.usize(1..3)).filter_map(|_| term(&mut rng)).collect();
-            skipped += check_skipping(&rows, &object, &footer, &Predicate { terms });
+            let some = |rng: &mut Rng| {
+                let mut predicate = Predicate::all((0..rng.usize(1..3)).filter_map(|_| term(rng)));
+                if rng.u8(..4) == 0 {
+                    let test = NullTest { column: ColumnId(rng.i32(1..5)), is_null: rng.bool() };
+                    predicate.nulls.push(test);
+                }
+                predicate
+            };
+            let mut predicate = some(&mut rng);
+            if rng.bool() {
+                predicate = Predicate { any: vec![vec![predicate, some(&mut rng)]], ..Predicate::default() };
+            }
+            skipped += check_skipping(&rows, &object, &footer, &predicate);
         }
     }
     assert!(skipped > 100, "{skipped} blocks");
@@ -161,14 +172,14 @@ fn check_skipping(rows: &Rows, object: &WrittenObject, footer: &Arc<Footer>, pre
         }
         for row in block.row_range() {
             let row = usize::try_from(row).unwrap();
-            let holds = |term: &Term| {
-                let column = rows.batch.column(usize::try_from(term.column.0).unwrap() - 1);
-                cell(column, row).is_some_and(|cell| wanted(term, &cell))
+            let cell = |column: ColumnId| cell(rows.batch.column(usize::try_from(column.0).unwrap() - 1), row);
+            let mut compares = |term: &Term| cell(term.column).is_some_and(|cell| wanted(term, &cell));
+            let mut lacks = |test: &NullTest| {
+                let column = rows.batch.column(usize::try_from(test.column.0).unwrap() - 1);
+                column.is_null(row) == test.is_null
             };
-            assert!(
-                !predicate.terms.iter().all(holds),
-                "row {row} of block {number}, which was skipped: {predicate:?}"
-            );
+            let holds = predicate.may_hold(&mut compares, &mut lacks);
+            assert!(!holds, "row {row} of block {number}, which was skipped: {predicate:?}");
         }
     }
     object.meta.blocks.len() - given.len()
@@ -184,7 +195,7 @@ fn what_is_not_a_number_may_be_wanted() {
         let rows = Rows { batch: RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap(), commits };
         let object = write(rng, spec(&schema, &[], false), &WriteOptions::default(), &rows);
         let terms = vec![Term { column: ColumnId(1), op, value: Value::Float(value) }];
-        check_skipping(&rows, &object, &footer(&object), &Predicate { terms }) == 1
+        check_skipping(&rows, &object, &footer(&object), &Predicate::all(terms)) == 1
     };
     // It differs from all, and is neither above nor below any.
     assert!(!skips(&mut rng, vec![Some(5.0), Some(f64::NAN), Some(5.0)], Op::NotEqual, 5.0));
@@ -203,8 +214,7 @@ fn a_column_that_an_object_does_not_have_is_wanted_in_vain() {
     let rows = Rows::random(&mut rng, &schema([field(1, "a", DataType::Int64, true)]), 100);
     let object = write(&mut rng, spec(rows.batch.schema_ref(), &[], false), &WriteOptions::default(), &rows);
     let mut request = ScanRequest::new(rows.batch.schema(), [0]);
-    request.predicate =
-        Predicate { terms: vec![Term { column: ColumnId(9), op: Op::NotEqual, value: Value::Integer(1) }] };
+    request.predicate = Predicate::all([Term { column: ColumnId(9), op: Op::NotEqual, value: Value::Integer(1) }]);
     assert!(read(&footer(&object), &object.meta, &object.bytes, request).unwrap().is_empty());
 }
 

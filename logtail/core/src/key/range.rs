@@ -3,12 +3,21 @@
 use crate::{
     ids::ColumnId,
     key::KeyEncoder,
-    predicate::{Op, Predicate},
+    predicate::{Op, Predicate, Term},
 };
 
-/// A range of encoded keys.
+/// The encoded keys that rows may have of which a predicate holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyRange {
+    /// Where comparisons that all hold leave them.
+    span: Span,
+    /// Of each of these lists, one has them.
+    any: Vec<Vec<KeyRange>>,
+}
+
+/// Consecutive keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Span {
     /// Inclusive.
     low: Vec<u8>,
     /// Exclusive; `None` is no bound.
@@ -17,11 +26,23 @@ pub struct KeyRange {
 
 impl KeyEncoder {
     /// The keys, of these columns, of which `predicate` may hold: by its equalities with the key's first columns, and
-    /// by its other comparisons with the column behind those.
+    /// by its other comparisons with the column behind those; of alternatives, each by its own and those beside all.
     pub fn range(&self, columns: &[ColumnId], predicate: &Predicate) -> KeyRange {
+        self.range_within(columns, predicate, &[])
+    }
+
+    /// The keys of which `predicate` and the comparisons `outer` may hold.
+    fn range_within(&self, columns: &[ColumnId], predicate: &Predicate, outer: &[&Term]) -> KeyRange {
+        let terms: Vec<&Term> = outer.iter().copied().chain(&predicate.terms).collect();
+        let within = |own: &Predicate| self.range_within(columns, own, &terms);
+        let any = predicate.any.iter().map(|any| any.iter().map(within).collect());
+        KeyRange { span: self.span(columns, &terms), any: any.collect() }
+    }
+
+    fn span(&self, columns: &[ColumnId], terms: &[&Term]) -> Span {
         let mut prefix = Vec::new();
         for (number, column) in columns.iter().enumerate() {
-            let terms = || predicate.terms.iter().filter(|term| term.column == *column);
+            let terms = || terms.iter().filter(|term| term.column == *column);
             let with = |value| {
                 let mut key = prefix.clone();
                 self.put_value(number, value, &mut key).then_some(key)
@@ -31,17 +52,25 @@ impl KeyEncoder {
                 prefix = longer;
                 continue;
             }
-            let mut range = KeyRange::of_prefix(&prefix);
+            let mut range = Span::of_prefix(&prefix);
             for (op, key) in terms().filter_map(|term| Some((term.op, with(&term.value)?))) {
                 range.narrow(op, key);
             }
             return range;
         }
-        KeyRange::of_prefix(&prefix)
+        Span::of_prefix(&prefix)
     }
 }
 
 impl KeyRange {
+    /// Whether a key from `low` to `high`, both inclusive, may be in the range; `None` is no bound.
+    pub fn overlaps(&self, low: Option<&[u8]>, high: Option<&[u8]>) -> bool {
+        let either = |any: &Vec<Self>| any.iter().any(|own| own.overlaps(low, high));
+        self.span.overlaps(low, high) && self.any.iter().all(either)
+    }
+}
+
+impl Span {
     /// The keys that begin with `prefix`.
     fn of_prefix(prefix: &[u8]) -> Self {
         Self { low: prefix.to_vec(), high: behind(prefix) }
@@ -73,8 +102,7 @@ impl KeyRange {
         }
     }
 
-    /// Whether a key from `low` to `high`, both inclusive, may be in the range; `None` is no bound.
-    pub fn overlaps(&self, low: Option<&[u8]>, high: Option<&[u8]>) -> bool {
+    fn overlaps(&self, low: Option<&[u8]>, high: Option<&[u8]>) -> bool {
         let is_below = high.is_some_and(|high| high < self.low.as_slice());
         let is_above = low.zip(self.high.as_deref()).is_some_and(|(low, end)| low >= end);
         !is_below && !is_above

@@ -13,7 +13,7 @@ use arrow_buffer::{BooleanBuffer, i256};
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::filter::filter_record_batch;
 
-use super::{Op, Predicate, Term, value::Value};
+use super::{NullTest, Op, Predicate, Term, value::Value};
 use crate::{
     ids::ColumnId,
     physical::{Physical, width},
@@ -29,17 +29,52 @@ impl Predicate {
         batch: &RecordBatch,
         position: impl Fn(ColumnId) -> Option<usize>,
     ) -> Result<RecordBatch, ArrowError> {
-        let mut wanted: Option<BooleanBuffer> = None;
-        for term in &self.terms {
-            let column = position(term.column).and_then(|at| batch.columns().get(at));
-            let rows = column.and_then(|column| term.select(column)).ok_or_else(|| incomparable(term))?;
-            wanted = Some(wanted.map_or(rows.clone(), |wanted| &wanted & &rows));
-        }
-        match wanted {
+        let column = |id| position(id).and_then(|at| batch.columns().get(at));
+        match self.select(batch.num_rows(), &column)? {
             Some(wanted) if wanted.count_set_bits() < batch.num_rows() => {
                 filter_record_batch(batch, &BooleanArray::new(wanted, None))
             }
             _ => Ok(batch.clone()),
+        }
+    }
+
+    /// The rows that are wanted of so many; `None` for all.
+    fn select<'a>(
+        &self,
+        rows: usize,
+        column: &impl Fn(ColumnId) -> Option<&'a ArrayRef>,
+    ) -> Result<Option<BooleanBuffer>, ArrowError> {
+        let mut wanted: Option<BooleanBuffer> = None;
+        let mut narrow =
+            |own: BooleanBuffer| wanted = Some(wanted.as_ref().map_or(own.clone(), |wanted| wanted & &own));
+        for term in &self.terms {
+            narrow(column(term.column).and_then(|column| term.select(column)).ok_or_else(|| incomparable(term))?);
+        }
+        for test in &self.nulls {
+            narrow(test.select(column(test.column).ok_or_else(|| absent(test.column))?));
+        }
+        for any in &self.any {
+            let mut either = BooleanBuffer::new_unset(rows);
+            for own in any {
+                match own.select(rows, column)? {
+                    Some(own) => either = &either | &own,
+                    None => either = BooleanBuffer::new_set(rows),
+                }
+            }
+            narrow(either);
+        }
+        Ok(wanted)
+    }
+}
+
+impl NullTest {
+    /// The rows of `column` that lack its value, or have it.
+    fn select(self, column: &ArrayRef) -> BooleanBuffer {
+        match column.logical_nulls() {
+            Some(nulls) if self.is_null => !nulls.inner(),
+            Some(nulls) => nulls.into_inner(),
+            None if self.is_null => BooleanBuffer::new_unset(column.len()),
+            None => BooleanBuffer::new_set(column.len()),
         }
     }
 }
@@ -196,4 +231,8 @@ fn integers(column: &ArrayRef) -> Option<Box<dyn Fn(usize) -> i128 + '_>> {
 
 fn incomparable(term: &Term) -> ArrowError {
     ArrowError::ComputeError(format!("column {} is not there, or does not compare with {}", term.column, term.value))
+}
+
+fn absent(column: ColumnId) -> ArrowError {
+    ArrowError::ComputeError(format!("column {column} is not there"))
 }

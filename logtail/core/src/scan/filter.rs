@@ -3,29 +3,74 @@
 use super::{error::ColumnError, projection::find};
 use crate::{
     catalog::{ColumnRef, TableSchema},
-    predicate::{Op, Predicate, Term, Value},
+    predicate::{NullTest, Op, Predicate, Term, Value},
 };
 
-/// The rows that a scan gives: those of which all comparisons of a column with a value hold. The default are all rows.
+/// The rows that a scan gives, by comparisons of columns with values and by whether they have values. The default are
+/// all rows.
 ///
 /// A comparison does not hold of a row that lacks the column's value; [`Term`] says how values compare, and
 /// [`Value`] which Rust types they are made of.
+///
+/// ```
+/// use logboom_logtail_core::{predicate::Op, scan::Filter};
+///
+/// let open = Filter::is_null("shipped").and("price", Op::Greater, 100);
+/// let wanted = open.or(Filter::new("buyer", Op::Equal, "ada")); // whether shipped or not
+/// # drop(wanted);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    comparisons: Vec<(ColumnRef, Op, Value)>,
+    /// All of these hold.
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Condition {
+    Compares(ColumnRef, Op, Value),
+    IsNull(ColumnRef, bool),
+    /// One of these holds, at least.
+    Any(Vec<Filter>),
 }
 
 impl Filter {
     /// The rows whose `column`, by its name or id, compares with `value` like this.
     pub fn new(column: impl Into<ColumnRef>, op: Op, value: impl Into<Value>) -> Self {
-        Self::default().and(column, op, value)
+        Self::of(Condition::Compares(column.into(), op, value.into()))
+    }
+
+    /// The rows that lack the value of `column`.
+    pub fn is_null(column: impl Into<ColumnRef>) -> Self {
+        Self::of(Condition::IsNull(column.into(), true))
+    }
+
+    /// The rows that have a value of `column`.
+    pub fn is_not_null(column: impl Into<ColumnRef>) -> Self {
+        Self::of(Condition::IsNull(column.into(), false))
     }
 
     /// Those of the rows whose `column` compares with `value` like this.
     #[must_use]
-    pub fn and(mut self, column: impl Into<ColumnRef>, op: Op, value: impl Into<Value>) -> Self {
-        self.comparisons.push((column.into(), op, value.into()));
+    pub fn and(self, column: impl Into<ColumnRef>, op: Op, value: impl Into<Value>) -> Self {
+        self.and_filter(Self::new(column, op, value))
+    }
+
+    /// Those of the rows that `other` gives too.
+    #[must_use]
+    pub fn and_filter(mut self, other: Self) -> Self {
+        self.conditions.extend(other.conditions);
         self
+    }
+
+    /// The rows, and those that `other` gives.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self.conditions.is_empty() || other.conditions.is_empty() {
+            return Self::default();
+        }
+        let mut any = self.alternatives();
+        any.extend(other.alternatives());
+        Self::of(Condition::Any(any))
     }
 
     /// The same by the ids of the columns of a table.
@@ -33,14 +78,42 @@ impl Filter {
     /// # Errors
     /// [`ColumnError`]: a column that the table does not have, or a value of another type than the column's.
     pub fn resolve(&self, schema: &TableSchema) -> Result<Predicate, ColumnError> {
-        let term = |(column, op, value): &(ColumnRef, Op, Value)| {
-            let column = find(schema, column)?;
-            if !value.is_comparable(&column.data_type) {
-                let (name, data_type) = (column.name.clone(), column.data_type.clone());
-                return Err(ColumnError::Incomparable { column: name, data_type, value: value.clone() });
+        let mut predicate = Predicate::default();
+        for condition in &self.conditions {
+            match condition {
+                Condition::Compares(column, op, value) => predicate.terms.push(term(schema, column, *op, value)?),
+                Condition::IsNull(column, is_null) => {
+                    predicate.nulls.push(NullTest { column: find(schema, column)?.id, is_null: *is_null });
+                }
+                Condition::Any(any) => {
+                    predicate.any.push(any.iter().map(|own| own.resolve(schema)).collect::<Result<_, _>>()?);
+                }
             }
-            Ok(Term { column: column.id, op: *op, value: value.clone() })
-        };
-        Ok(Predicate { terms: self.comparisons.iter().map(term).collect::<Result<_, _>>()? })
+        }
+        Ok(predicate)
     }
+
+    fn of(condition: Condition) -> Self {
+        Self { conditions: vec![condition] }
+    }
+
+    /// The filters of which it is the union.
+    fn alternatives(mut self) -> Vec<Self> {
+        match (self.conditions.pop(), self.conditions.is_empty()) {
+            (Some(Condition::Any(any)), true) => any,
+            (last, _) => {
+                self.conditions.extend(last);
+                vec![self]
+            }
+        }
+    }
+}
+
+fn term(schema: &TableSchema, column: &ColumnRef, op: Op, value: &Value) -> Result<Term, ColumnError> {
+    let column = find(schema, column)?;
+    if !value.is_comparable(&column.data_type) {
+        let (name, data_type) = (column.name.clone(), column.data_type.clone());
+        return Err(ColumnError::Incomparable { column: name, data_type, value: value.clone() });
+    }
+    Ok(Term { column: column.id, op, value: value.clone() })
 }

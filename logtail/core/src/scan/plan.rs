@@ -1,6 +1,6 @@
 //! `ScanPlan`: the columns that are read for a scan, and what of them it gives.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
@@ -37,8 +37,9 @@ impl ScanPlan {
     pub fn new(schema: &TableSchema, projection: &Projection, filter: &Filter) -> Result<Self, ColumnError> {
         let predicate = filter.resolve(schema)?;
         let given = projection.resolve(schema)?;
-        let is_asked = |column: &&Column| predicate.terms.iter().any(|term| term.column == column.id);
-        let is_read = |column: &&Column| given.contains(column) || is_asked(column);
+        let mut asked = BTreeSet::new();
+        predicate.visit_columns(&mut |column| _ = asked.insert(column));
+        let is_read = |column: &&Column| given.contains(column) || asked.contains(&column.id);
         let columns: Vec<Column> = schema.columns().iter().filter(is_read).cloned().collect();
         let read = read_schema(schema, &columns, projection);
         let is_given = |at: &usize| columns.get(*at).is_none_or(|column| given.contains(&column));
