@@ -199,6 +199,22 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+impl Error {
+    /// Whether a transaction was refused for what it writes, rather than that something failed.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::DuplicateKey { .. }
+                | Self::Conflict { .. }
+                | Self::SnapshotTooOld { .. }
+                | Self::SchemaChanged(_)
+                | Self::NoRow { .. }
+                | Self::TooLarge { .. }
+                | Self::Full { .. }
+        )
+    }
+}
+
 impl From<CommitError<logboom::Error>> for Error {
     fn from(error: CommitError<logboom::Error>) -> Self {
         match error {

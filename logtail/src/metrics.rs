@@ -27,8 +27,14 @@ pub struct TailMetrics {
     pub commit_transactions: u64,
     /// The bytes of their records, about.
     pub commit_bytes: u64,
-    /// Transactions that were refused, as for a conflict or a key that is there.
+    /// Transactions that were refused for what they write: a key that is there, a conflict, a snapshot that is too old,
+    /// a schema that has changed, a row that is not there, a record that is too long, or no memory without threads that
+    /// would free some. Those of [`Tail::change`](crate::Tail::change) that it tries again are among them.
     pub commit_refused: u64,
+    /// Transactions that had no effect as something failed: the log, a read of the store where keys were looked up; or
+    /// the tail has stopped. Those of which the end [is not known](crate::Error::Unknown) got their place, and are not
+    /// among them.
+    pub commit_failed: u64,
     /// Whether commits wait now, as rows take all the memory that they may.
     pub commit_waits: bool,
     /// Flushes of a table.
@@ -132,6 +138,7 @@ pub(crate) struct Counts {
     pub(crate) transactions: Count,
     pub(crate) bytes: Count,
     pub(crate) refused: Count,
+    pub(crate) failed: Count,
     pub(crate) flushes: Count,
     pub(crate) flushes_failed: Count,
     pub(crate) loads: Count,

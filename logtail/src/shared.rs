@@ -130,10 +130,7 @@ impl Shared {
                     }
                     return Ok(outcome);
                 }
-                (Err(error), _) => {
-                    self.counts.refused.add(1);
-                    return Err(error.into());
-                }
+                (Err(error), _) => return Err(error.into()),
             }
         }
     }

@@ -273,6 +273,7 @@ impl Tail {
             commit_transactions: counts.transactions.get(),
             commit_bytes: counts.bytes.get(),
             commit_refused: counts.refused.get(),
+            commit_failed: counts.failed.get(),
             commit_waits: self.is_waiting_for_memory(),
             flush_runs: counts.flushes.get(),
             flush_failed: counts.flushes_failed.get(),

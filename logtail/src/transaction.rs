@@ -106,7 +106,15 @@ impl Transaction {
     /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::Full`](crate::Error::Full),
     /// [`Error::Log`](crate::Error::Log) and [`Error::Stopped`](crate::Error::Stopped); the transaction has no effect
     /// then.
-    pub fn submit(mut self) -> Result<Commit> {
+    pub fn submit(self) -> Result<Commit> {
+        let shared = Arc::clone(&self.shared);
+        self.try_submit().inspect_err(|error| {
+            let counts = &shared.counts;
+            if error.is_refusal() { counts.refused.add(1) } else { counts.failed.add(1) }
+        })
+    }
+
+    fn try_submit(mut self) -> Result<Commit> {
         self.find_keys()?;
         admit(&self.shared, &self.workspace)?;
         let arena = Arena::take();

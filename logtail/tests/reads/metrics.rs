@@ -131,3 +131,34 @@ fn metrics_count_reads_and_refusals() {
     assert_eq!((tail.metrics().flush_failed, tail.metrics().flush_runs), (1, failed.flush_runs + 1));
     assert!(!refused.commit_waits && refused.store.failing == 0 && refused.flush_failing == 0);
 }
+
+/// Of a key that is there, and of one that cannot be looked up, and of a log that takes no more.
+#[test]
+fn metrics_tell_refused_commits_from_failed_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Counting::new();
+    let shop = Shop::new(dir.path(), store.choice());
+    let tail = shop.open();
+    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("text", DataType::Utf8)];
+    let orders = create(&tail, columns, &["id"]);
+    upsert(&tail, orders, &rows(0..10));
+    tail.flush(orders).unwrap();
+    tail.close().unwrap();
+    let tail = shop.open(); // with empty caches
+    let object = tail.version(orders).unwrap().objects()[0].meta().clone();
+    let name = logboom_logtail_core::store::ObjectName { table: orders, id: object.id }.name();
+    store.damage(&name, object.footer_offset);
+    let insert = |first: i64| {
+        let mut transaction = tail.begin();
+        transaction.insert(orders, &rows(first..first + 1)).unwrap();
+        transaction.commit()
+    };
+    assert!(matches!(insert(1), Err(Error::Object(_))));
+    assert_eq!((tail.metrics().commit_failed, tail.metrics().commit_refused), (1, 0));
+    store.heal();
+    assert!(matches!(insert(1), Err(Error::DuplicateKey { .. })));
+    shop.engine.close().unwrap();
+    assert!(matches!(insert(1_000_000), Err(Error::Log(_))));
+    let ended = tail.metrics();
+    assert_eq!((ended.commit_failed, ended.commit_refused, ended.commit_transactions), (2, 1, 0));
+}
