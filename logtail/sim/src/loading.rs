@@ -132,7 +132,7 @@ impl Loading {
 
     /// Marks where the process ends.
     pub(crate) fn mark_end(&self) {
-        marks::hit_if(self.proposed.is_some(), "crash: a load is committed, and nobody was told");
+        marks::hit_if(self.proposed.is_some(), "crash: a load is committed, and not acknowledged");
         marks::hit_if(self.proposed.is_none() && self.has_rows(), "crash: in the middle of a load");
     }
 }

@@ -158,7 +158,7 @@ impl History {
                 self.answered(life, &tail, commit.wait())
             }
             2 => {
-                marks::hit("commit: nobody waits for it");
+                marks::hit("commit: not waited for");
                 drop(waiting);
                 Ok(())
             }

@@ -109,16 +109,16 @@ impl History {
         if now != self.model.commits().range(..=now).next_back().copied().unwrap_or_default() {
             return wrong(format!("it ends at {now}, which is none of {:?}", self.model.commits()));
         }
-        marks::hit_if(now > self.model.kept(), "recovery: transactions that nobody was told of are there");
-        marks::hit_if(self.model.next_commit(now).is_some(), "recovery: transactions that nobody was told of are gone");
+        marks::hit_if(now > self.model.kept(), "recovery: transactions are there, though not acknowledged");
+        marks::hit_if(self.model.next_commit(now).is_some(), "recovery: transactions are gone that were not acknowledged");
         self.note(format!("opened at {now}, horizon {}", life.tail.horizon()));
         let loads = self.model.loads_after(self.model.kept());
-        marks::hit_if(loads.iter().any(|at| *at <= now), "recovery: a load that nobody was told of is there");
-        marks::hit_if(loads.iter().any(|at| *at > now), "recovery: a load that nobody was told of is gone");
+        marks::hit_if(loads.iter().any(|at| *at <= now), "recovery: a load is there, though not acknowledged");
+        marks::hit_if(loads.iter().any(|at| *at > now), "recovery: a load is gone that was not acknowledged");
         let (change, lost) = self.model.lose_after(now);
         marks::hit_if(lost, "recovery: a change of the catalog is gone");
         if let Some((at, change)) = change {
-            marks::hit("recovery: a change of the catalog is there that nobody was told of");
+            marks::hit("recovery: a change of the catalog is there, though not acknowledged");
             let number = self.find_number(&life.tail, &change)?;
             if !self.model.change(at, &change, number) {
                 return Err(Failure::new(Check::Changes, format!("{change:?} has the number {number} of another one")));
