@@ -2,32 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use std::{
-    alloc::System,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
-};
+mod held;
+
+use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use logboom::{Config, Engine, ShardId};
 use logboom_logtail::{Error, NewColumn, NewTable, Options, Projection, Tail};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+use held::{MIB, most};
 
 const ROWS: i64 = 1_000_000;
-const MIB: usize = 1 << 20;
-
-/// The bytes that are allocated now.
-fn held() -> usize {
-    let stats = ALLOCATOR.stats();
-    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
-}
 
 /// Rows `first` to `first + 10_000`, whose ids are spread over those of all rows.
 fn batch(first: i64) -> RecordBatch {
@@ -54,31 +40,16 @@ fn a_million_rows_are_loaded_in_little_memory() {
     let table = NewTable { name: "orders".into(), columns, key: vec!["id".into()] };
     let table = tail.create_table(database, table).unwrap();
 
-    let before = held();
-    let (most, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let watch = {
-        let (most, is_over) = (Arc::clone(&most), Arc::clone(&is_over));
-        thread::spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
-                most.fetch_max(held(), Ordering::Relaxed);
-                thread::yield_now();
-            }
-        })
-    };
-    let mut load = tail.load(table).unwrap();
-    for first in (0..ROWS).step_by(10_000) {
-        load.write(&batch(first)).unwrap();
-        most.fetch_max(held(), Ordering::Relaxed);
-    }
     let count = || {
         let batches = tail.scan(table, tail.watermark(), Projection::default()).unwrap();
         batches.map(|batch| batch.unwrap().num_rows()).sum::<usize>()
     };
-    assert_eq!(count(), 0);
-    let at = load.commit().unwrap();
-    is_over.store(true, Ordering::Relaxed);
-    watch.join().unwrap();
-    let most = most.load(Ordering::Relaxed).saturating_sub(before);
+    let (most, at) = most(|| {
+        let mut load = tail.load(table).unwrap();
+        (0..ROWS).step_by(10_000).for_each(|first| load.write(&batch(first)).unwrap());
+        assert_eq!(count(), 0);
+        load.commit().unwrap()
+    });
     assert!(most < 16 * MIB, "{} MiB were held", most / MIB);
     assert_eq!((count(), tail.watermark()), (1_000_000, at));
 

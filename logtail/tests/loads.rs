@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod tables;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -20,26 +22,12 @@ use logboom_logtail::{
     Tail, Timestamp,
 };
 
-fn engine(dir: &Path) -> Engine {
-    let mut config = Config::new(dir.join("log"));
-    config.segment_bytes = 4 << 20;
-    Engine::open(config).unwrap()
-}
+use tables::{create, engine, with_table};
 
 fn options(dir: &Path) -> Options {
     let mut options = Options::new(dir.join("objects").to_string_lossy());
     options.load_bytes = 64 << 10; // some 1000 rows
     options
-}
-
-/// A tail with a table `id: i64, s: utf8 or null`.
-fn with_table(engine: &Engine, options: Options, keyed: bool) -> (Tail, TableId) {
-    let tail = Tail::open(engine, ShardId(1), options).unwrap();
-    let database = tail.create_database("shop").unwrap();
-    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
-    let key = if keyed { vec!["id".into()] } else { Vec::new() };
-    let table = tail.create_table(database, NewTable { name: "orders".into(), columns, key }).unwrap();
-    (tail, table)
 }
 
 fn reopened(engine: &Engine, tail: Tail, dir: &Path) -> Tail {
@@ -112,10 +100,7 @@ fn a_load_is_visible_at_once_at_its_timestamp_and_not_before() {
         let dir = dir.path().join(if keyed { "keyed" } else { "plain" });
         let shard = ShardId(if keyed { 7 } else { 8 });
         let tail = Tail::open(&engine, shard, options(&dir)).unwrap();
-        let database = tail.create_database("shop").unwrap();
-        let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
-        let key = if keyed { vec!["id".into()] } else { Vec::new() };
-        let table = tail.create_table(database, NewTable { name: "orders".into(), columns, key }).unwrap();
+        let table = create(&tail, keyed);
         let first = insert(&tail, table, [-1, -2]).unwrap();
         let load = load(&tail, table, shuffled(0..20_000)).unwrap();
         let before = insert(&tail, table, [-3]).unwrap();

@@ -2,54 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use std::{
-    alloc::System,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+mod held;
+
+use std::{sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use logboom::{Config, Engine, ShardId};
 use logboom_logtail::{NewColumn, NewTable, Options, Projection, Tail};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+use held::{MIB, most};
 
-const MIB: usize = 1 << 20;
 const CAP: usize = 16 * MIB;
 const ROWS: i64 = 1_000_000;
 const BATCH: i64 = 2000;
-
-/// The bytes that are allocated now.
-fn held() -> usize {
-    let stats = ALLOCATOR.stats();
-    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
-}
-
-/// The most bytes that are held while `call` runs, beyond those before it.
-fn most<T>(call: impl FnOnce() -> T) -> (usize, T) {
-    let before = held();
-    let (most, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let watch = {
-        let (most, is_over) = (Arc::clone(&most), Arc::clone(&is_over));
-        thread::spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
-                most.fetch_max(held(), Ordering::Relaxed);
-                thread::sleep(Duration::from_micros(200));
-            }
-        })
-    };
-    let done = call();
-    is_over.store(true, Ordering::Relaxed);
-    watch.join().unwrap();
-    (most.load(Ordering::Relaxed).saturating_sub(before), done)
-}
 
 fn batch(first: i64) -> RecordBatch {
     let ids = (first..first + BATCH).map(|row| row * 7919 % ROWS);

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod tables;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -17,7 +19,7 @@ use arrow_array::{
     types::{Int64Type, UInt32Type, UInt64Type},
 };
 use arrow_schema::DataType;
-use logboom::{Config, Engine, ShardId};
+use logboom::ShardId;
 use logboom_logtail::{
     CheckpointKind, Error, FlushParts, FlushProgress, NewColumn, NewTable, Options, Projection, Result, RowId,
     RowsetId, TableId, Tail, Timestamp,
@@ -25,26 +27,12 @@ use logboom_logtail::{
 use logboom_logtail_blocks::ReadError;
 use logboom_logtail_core::catalog::TABLES;
 
-type Row = (i64, Option<String>);
+use tables::{engine, with_table};
 
-fn engine(dir: &Path) -> Engine {
-    let mut config = Config::new(dir.join("log"));
-    config.segment_bytes = 4 << 20;
-    Engine::open(config).unwrap()
-}
+type Row = (i64, Option<String>);
 
 fn options(dir: &Path) -> Options {
     Options::new(dir.join("objects").to_string_lossy())
-}
-
-/// A tail with a table `id: i64, s: utf8 or null`.
-fn with_table(engine: &Engine, options: Options, keyed: bool) -> (Tail, TableId) {
-    let tail = Tail::open(engine, ShardId(1), options).unwrap();
-    let database = tail.create_database("shop").unwrap();
-    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
-    let key = if keyed { vec!["id".into()] } else { Vec::new() };
-    let table = tail.create_table(database, NewTable { name: "orders".into(), columns, key }).unwrap();
-    (tail, table)
 }
 
 fn batch(rows: &[Row]) -> RecordBatch {

@@ -110,7 +110,10 @@ impl History {
             return wrong(format!("it ends at {now}, which is none of {:?}", self.model.commits()));
         }
         marks::hit_if(now > self.model.kept(), "recovery: transactions are there, though not acknowledged");
-        marks::hit_if(self.model.next_commit(now).is_some(), "recovery: transactions are gone that were not acknowledged");
+        marks::hit_if(
+            self.model.next_commit(now).is_some(),
+            "recovery: transactions are gone that were not acknowledged",
+        );
         self.note(format!("opened at {now}, horizon {}", life.tail.horizon()));
         let loads = self.model.loads_after(self.model.kept());
         marks::hit_if(loads.iter().any(|at| *at <= now), "recovery: a load is there, though not acknowledged");
