@@ -71,7 +71,7 @@ mod encode;
 mod put;
 mod encoding;
 mod flushing;
-mod key_bounds;
+mod block_bounds;
 mod key_merge;
 mod load_check;
 mod load;

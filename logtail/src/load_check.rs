@@ -12,8 +12,8 @@ use logboom_logtail_core::{
 };
 
 use crate::{
+    block_bounds::{BlockBounds, overlapping},
     error::{Error, Result},
-    key_bounds::{KeyBounds, overlapping},
     key_merge::KeyMerge,
     key_search::KeySearch,
     store::{ReadFrom, Store},
@@ -52,15 +52,15 @@ fn is_left_out(check: &LoadCheck) -> bool {
 
 /// Objects that are searched, with the bounds of their keys.
 struct Objects<T> {
-    objects: Vec<(Arc<ObjectMeta>, KeyBounds, T)>,
-    all: KeyBounds,
+    objects: Vec<(Arc<ObjectMeta>, BlockBounds, T)>,
+    all: BlockBounds,
 }
 
 impl<T> Objects<T> {
     fn new(objects: impl IntoIterator<Item = (Arc<ObjectMeta>, T)>) -> Self {
-        let bounds = |(meta, own): (Arc<ObjectMeta>, T)| (Arc::clone(&meta), KeyBounds::of(&meta.blocks), own);
+        let bounds = |(meta, own): (Arc<ObjectMeta>, T)| (Arc::clone(&meta), BlockBounds::of(&meta.blocks), own);
         let objects: Vec<_> = objects.into_iter().map(bounds).collect();
-        let all = KeyBounds::of(objects.iter().flat_map(|(meta, ..)| &meta.blocks));
+        let all = BlockBounds::of(objects.iter().flat_map(|(meta, ..)| &meta.blocks));
         Self { objects, all }
     }
 

@@ -58,7 +58,7 @@ pub(crate) fn get(
     plan: &Arc<ScanPlan>,
     keys: &Keys,
 ) -> Result<RowsByKey> {
-    let found = find(shared, version, schema, keys, snapshot.timestamp())?;
+    let found = find_places(shared, version, schema, keys, snapshot.timestamp())?;
     let mut by_rowset: BTreeMap<RowsetId, Vec<u32>> = BTreeMap::new();
     for row in found.iter().flatten() {
         by_rowset.entry(row.rowset).or_default().push(row.row);
@@ -102,7 +102,7 @@ pub(crate) fn get(
 }
 
 /// The places of the rows that are visible at `timestamp`, by key.
-fn find(
+fn find_places(
     shared: &Shared,
     version: &Version,
     schema: &TableSchema,

@@ -1,11 +1,11 @@
-//! `KeyBounds`: the ranges of keys that blocks have.
+//! `BlockBounds`: the ranges of keys that blocks have.
 
 use std::{cmp::Ordering, sync::Arc};
 
 use logboom_logtail_core::block_meta::{BlockMeta, ObjectMeta};
 
 /// The ranges of keys that blocks have, in the order of their lower bounds.
-pub(crate) struct KeyBounds {
+pub(crate) struct BlockBounds {
     /// The lower bound of each block, and the highest upper bound of it and those before it.
     blocks: Vec<(Vec<u8>, High)>,
 }
@@ -46,7 +46,7 @@ fn low(block: &BlockMeta) -> &[u8] {
     block.low_key.as_deref().unwrap_or_default()
 }
 
-impl KeyBounds {
+impl BlockBounds {
     /// Those of some blocks.
     pub(crate) fn of<'b>(blocks: impl IntoIterator<Item = &'b BlockMeta>) -> Self {
         let mut blocks: Vec<_> = blocks.into_iter().map(|block| (low(block).to_vec(), High::of(block))).collect();
@@ -75,7 +75,7 @@ impl KeyBounds {
 }
 
 /// The blocks of each object that may have a key in common with a block of another one of them, or of `others`.
-pub(crate) fn overlapping(objects: &[Arc<ObjectMeta>], among: bool, others: &KeyBounds) -> Vec<Vec<usize>> {
+pub(crate) fn overlapping(objects: &[Arc<ObjectMeta>], among: bool, others: &BlockBounds) -> Vec<Vec<usize>> {
     let mut found: Vec<Vec<usize>> = objects
         .iter()
         .map(|object| (0..object.blocks.len()).filter(|at| others.overlap(&object.blocks[*at])).collect())
@@ -179,7 +179,7 @@ mod tests {
         for _ in 0..3000 {
             let load: Vec<_> = (0..rng.usize(1..5)).map(|_| Arc::new(object(&mut rng))).collect();
             let table: Vec<_> = (0..rng.usize(0..3)).map(|_| object(&mut rng)).collect();
-            let others = KeyBounds::of(table.iter().flat_map(|object| &object.blocks));
+            let others = BlockBounds::of(table.iter().flat_map(|object| &object.blocks));
             let among = rng.bool();
             let found = overlapping(&load, among, &others);
             for (number, object) in load.iter().enumerate() {
