@@ -49,6 +49,7 @@ mutants! {
     DeletesNotMoved: "rows that were deleted while they were flushed come back",
     HistoryDropped: "a flush leaves out rows that are deleted, whatever readers may still ask for",
     LoadNotChecked: "a bulk load commits although others wrote its keys since its snapshot",
+    LoadDoesNotGiveWay: "a bulk load that seals its table takes keys for free that it has to look up in the store",
     LoadForgotten: "a transaction commits although a bulk load wrote its keys since its snapshot",
     DeletesLost: "deletes leave memory that are in no tombstone object",
     TombstonesDropped: "a block's tombstones replace those that it had, without having them",
