@@ -130,8 +130,22 @@ impl Engine {
     /// transient: it makes the background reclaim.
     #[expect(clippy::result_large_err, reason = "the batch comes back by value, and only when it is refused")]
     pub fn try_submit<'a>(&self, mut batch: Batch<'a>, durability: Durability) -> Result<Ticket, Rejected<'a>> {
-        let submitted = admit::try_submit(&self.0.core, &mut batch, durability).map(Ticket::new);
-        submitted.map_err(|error| Rejected { batch, error })
+        let submitted = admit::try_submit(&self.0.core, &mut batch, durability, Reservation::finish);
+        submitted.map(Ticket::new).map_err(|error| Rejected { batch, error })
+    }
+
+    /// [`Engine::try_submit`] of a durable batch for a caller that waits for it next, after it has released a lock for
+    /// instance: no thread is woken to write the batch until the ticket is waited for, polled, given a callback,
+    /// [begun](Ticket::begin) or dropped. [`Ticket::wait`] writes it in the calling thread if the log is idle, as
+    /// [`Engine::write`] does. A write of another batch takes it along.
+    ///
+    /// # Errors
+    /// As [`Engine::try_submit`].
+    #[expect(clippy::result_large_err, reason = "the batch comes back by value, and only when it is refused")]
+    pub fn try_submit_deferred<'a>(&self, mut batch: Batch<'a>) -> Result<Ticket, Rejected<'a>> {
+        let (core, durability) = (&self.0.core, Durability::Durable);
+        let submitted = admit::try_submit(core, &mut batch, durability, Reservation::finish_for_waiter);
+        submitted.map(Ticket::new).map_err(|error| Rejected { batch, error })
     }
 
     /// [`Engine::submit`] that awaits admission, and in a full log awaits space that the background reclaims. The

@@ -42,6 +42,12 @@ impl Ticket {
         self.0.is_done()
     }
 
+    /// Has the engine's threads write a batch that was [submitted without
+    /// that](crate::Engine::try_submit_deferred).
+    pub fn begin(&mut self) {
+        self.0.begin();
+    }
+
     /// Blocks until the batch is durable. A lazy batch is written now.
     ///
     /// # Errors

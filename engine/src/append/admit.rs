@@ -31,13 +31,18 @@ pub(crate) fn submit(core: &Core, batch: &mut Batch<'_>, durability: Durability,
 }
 
 /// See [`Engine::try_submit`](crate::Engine::try_submit).
-pub(crate) fn try_submit(core: &Core, batch: &mut Batch<'_>, durability: Durability) -> Result<WalTicket> {
+pub(crate) fn try_submit(
+    core: &Core,
+    batch: &mut Batch<'_>,
+    durability: Durability,
+    finish: Finish,
+) -> Result<WalTicket> {
     let admit = || {
         check(core, batch, durability)?;
         core.wal.try_admit(batch.bytes()).map_err(Error::from)
     };
     let permit = admit();
-    let submitted = permit.and_then(|permit| append_counted(core, batch, permit, durability, Reservation::finish));
+    let submitted = permit.and_then(|permit| append_counted(core, batch, permit, durability, finish));
     if matches!(submitted, Err(Error::Full { .. })) {
         core.space_requests.request(core);
     }

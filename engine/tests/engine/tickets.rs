@@ -41,6 +41,37 @@ fn a_ticket_in_every_form() {
     });
 }
 
+/// Nothing else is written meanwhile: whatever becomes of the ticket, the batch does not wait for company.
+#[test]
+fn a_deferred_batch_is_written_whatever_becomes_of_its_ticket() {
+    let ends: [fn(&Ground, &Engine, Ticket); 6] = [
+        |_, _, ticket| ticket.wait().unwrap(),
+        |_, _, ticket| drop(ticket.wait_timeout(Duration::ZERO)),
+        |_, _, ticket| ticket.on_complete(|outcome| outcome.unwrap()),
+        |ground, engine, ticket| drive_on(ground, engine, ticket).unwrap(),
+        |ground, engine, mut ticket| {
+            ticket.begin();
+            ground.until(engine, "what was begun", || ticket.is_done());
+        },
+        |_, _, ticket| drop(ticket),
+    ];
+    each(|ground| {
+        let engine = ground.open();
+        for (index, end) in (1..).zip(ends) {
+            let mut batch = engine.batch();
+            batch.append_payload(A, EntryId { index, term: 1 }, b"payload").unwrap();
+            let ticket = engine.try_submit_deferred(batch).unwrap();
+            assert_eq!(engine.shard(A).last(), Some(index), "it can be read");
+            end(ground, &engine, ticket);
+            ground.until(&engine, "its write", || engine.shard(A).durable() == Some(index));
+        }
+        let mut batch = engine.batch();
+        batch.append_payload(A, EntryId { index: 99, term: 1 }, b"payload").unwrap();
+        assert!(matches!(engine.try_submit_deferred(batch).unwrap_err().error, logboom::Error::Gap { .. }));
+        engine.close().unwrap();
+    });
+}
+
 #[test]
 fn callbacks_come_in_order_and_once() {
     each(|ground| {

@@ -397,26 +397,30 @@ impl Reservation {
 
     /// Publishes the records: readable from now on, and written with the next group if they are durable.
     pub fn finish(self) -> Ticket {
-        let (shared, durability) = (Arc::clone(&self.shared), self.durability);
-        let ticket = self.finish_for_waiter();
-        if durability == Durability::Durable {
-            shared.scheduler.kick();
-        }
+        let mut ticket = self.finish_for_waiter();
+        ticket.begin();
         ticket
     }
 
     /// [`Reservation::finish`] for a caller that waits for the ticket at once: if the log is idle, it commits in the
-    /// caller's thread.
+    /// caller's thread. Until the ticket is waited for, polled, given a callback, [begun](Ticket::begin) or dropped, no
+    /// thread is woken for a durable batch.
     pub fn finish_for_waiter(mut self) -> Ticket {
         let whole = self.writer.take().is_some_and(RecordWriter::freeze);
         if !whole {
             self.shared.poison(Error::Abandoned);
         }
+        let shared = Arc::clone(&self.shared);
         match self.durability {
-            Durability::Durable => self.shared.scheduler.request_write(self.group),
-            Durability::Lazy => self.shared.request_lazy_write(self.group),
+            Durability::Durable => {
+                self.shared.scheduler.request_write(self.group);
+                Ticket::left_to_waiter(shared, self.group)
+            }
+            Durability::Lazy => {
+                self.shared.request_lazy_write(self.group);
+                Ticket::new(shared, self.group)
+            }
         }
-        Ticket::new(Arc::clone(&self.shared), self.group)
     }
 }
 

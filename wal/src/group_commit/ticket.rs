@@ -24,11 +24,18 @@ pub struct Ticket {
     shared: Arc<Shared>,
     group: u64,
     key: Option<u64>,
+    /// No thread was woken to write the batch: the one that has the ticket writes it, or wakes one.
+    is_left: bool,
 }
 
 impl Ticket {
     pub(crate) fn new(shared: Arc<Shared>, group: u64) -> Self {
-        Self { shared, group, key: None }
+        Self { shared, group, key: None, is_left: false }
+    }
+
+    /// The ticket of a batch whose write is left to its waiter.
+    pub(crate) fn left_to_waiter(shared: Arc<Shared>, group: u64) -> Self {
+        Self { shared, group, key: None, is_left: true }
     }
 
     /// Whether waiting would return at once.
@@ -36,12 +43,20 @@ impl Ticket {
         self.shared.state.watermark.outcome(self.group).is_some()
     }
 
+    /// Has the log's threads write a batch that is left to its waiter.
+    pub fn begin(&mut self) {
+        if std::mem::take(&mut self.is_left) {
+            self.shared.scheduler.kick();
+        }
+    }
+
     /// Blocks until the batch is durable. Waiting for a lazy batch has it written now.
     ///
     /// # Errors
     /// [`Error::Poisoned`] when the log failed before the batch was acknowledged; whether it survives is then known
     /// only after the log is opened again.
-    pub fn wait(self) -> Result<(), Error> {
+    pub fn wait(mut self) -> Result<(), Error> {
+        self.is_left = false;
         if !self.is_done() {
             self.shared.env.check_process()?;
         }
@@ -54,7 +69,8 @@ impl Ticket {
     ///
     /// # Errors
     /// As [`Ticket::wait`].
-    pub fn wait_locked(self) -> Result<(), Error> {
+    pub fn wait_locked(mut self) -> Result<(), Error> {
+        self.is_left = false;
         self.shared.scheduler.request_write(self.group);
         self.shared.wait(self.group, Caller::Locked)
     }
@@ -67,7 +83,8 @@ impl Ticket {
     ///
     /// # Errors
     /// The outer error is the ticket itself, not done yet.
-    pub fn wait_timeout(self, timeout: Duration) -> Result<Result<(), Error>, Self> {
+    pub fn wait_timeout(mut self, timeout: Duration) -> Result<Result<(), Error>, Self> {
+        self.is_left = false;
         if !self.is_done()
             && let Err(error) = self.shared.env.check_process()
         {
@@ -121,6 +138,7 @@ impl Future for Ticket {
             return Poll::Ready(outcome);
         }
         self.shared.env.check_process()?;
+        self.begin();
         let key = self.shared.state.watermark.wakers.register(self.group, self.key, context.waker());
         self.key = Some(key);
         // It may have ended between the look and the registration.
@@ -133,6 +151,7 @@ impl Future for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.begin();
         if let Some(key) = self.key {
             self.shared.state.watermark.wakers.unregister(self.group, key);
         }
