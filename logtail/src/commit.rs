@@ -34,6 +34,11 @@ impl Commit {
         Self { shared, timestamp, ticket }
     }
 
+    /// Has the log's threads write the record: by then no lock is held.
+    pub(crate) fn begin(&mut self) {
+        self.ticket.iter_mut().for_each(Ticket::begin);
+    }
+
     /// The timestamp at which the transaction commits.
     pub fn timestamp(&self) -> Timestamp {
         self.timestamp
@@ -54,9 +59,7 @@ impl Commit {
     /// Publishes the transaction, with all others that are durable.
     fn end(&self, outcome: logboom::Result<()>) -> Result<Timestamp> {
         match outcome {
-            // Another one's end may have published this one.
-            Ok(()) if self.shared.state.watermark() >= self.timestamp => {}
-            Ok(()) => self.shared.publish(None),
+            Ok(()) => self.shared.publish_commit(self.timestamp),
             Err(source) => {
                 self.shared.publish(Some(LogEvent::Unknown(0)));
                 return Err(Error::Unknown { timestamp: self.timestamp, source });
@@ -81,7 +84,11 @@ impl Drop for Commit {
     fn drop(&mut self) {
         // Nobody waits for it, but readers do.
         if let Some(ticket) = self.ticket.take() {
-            self.shared.publish_at(ticket);
+            let (shared, timestamp) = (Arc::clone(&self.shared), self.timestamp);
+            ticket.on_complete(move |outcome| match outcome {
+                Ok(()) => shared.publish_commit(timestamp),
+                Err(_) => shared.publish(Some(LogEvent::Unknown(0))),
+            });
         }
     }
 }

@@ -89,7 +89,8 @@ impl Log for ShardLog {
         let mut batch = self.engine.batch();
         let id = EntryId { index, term: self.term };
         batch.append_payload(self.shard.id(), id, record).map_err(Refusal::Stopped)?;
-        let ticket = self.engine.try_submit(batch, Durability::Durable).map_err(|rejected| refusal(rejected.error))?;
+        // The caller holds the writer's lock: a thread that is woken now would run before it is released.
+        let ticket = self.engine.try_submit_deferred(batch).map_err(|rejected| refusal(rejected.error))?;
         self.next.store(index + 1, Ordering::Relaxed);
         Ok((index, ticket))
     }

@@ -108,6 +108,7 @@ impl Shared {
         loop {
             let unix = self.unix();
             let mut writer = self.writer.lock();
+            writer.log_event(LogEvent::Committed(self.log.durable()));
             let bound = writer.raise_bound(&self.log, unix);
             let outcome = writer.commit(&self.log, workspace, record, unix);
             drop(writer);
@@ -156,6 +157,14 @@ impl Shared {
     pub(crate) fn publish_at(self: &Arc<Self>, ticket: Ticket) {
         let shared = Arc::clone(self);
         ticket.on_complete(move |outcome| shared.publish(outcome.err().map(|_| LogEvent::Unknown(0))));
+    }
+
+    /// Publishes a transaction that is durable. The writer hears of it later, with the next one: threads that wait for
+    /// one sync wake at once, and would queue for its lock.
+    pub(crate) fn publish_commit(&self, timestamp: Timestamp) {
+        if !self.state.publish(timestamp) {
+            self.publish(None);
+        }
     }
 
     /// Publishes what is durable; with an event that ends the writer, that too.

@@ -86,7 +86,7 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::submit`] and [`Commit::wait`].
     pub fn commit(self) -> Result<Timestamp> {
-        self.submit()?.wait()
+        self.place()?.wait()
     }
 
     /// Ends when there is memory for the transaction's rows: for those who must not wait in [`Transaction::submit`].
@@ -107,14 +107,24 @@ impl Transaction {
     /// [`Error::Log`](crate::Error::Log) and [`Error::Stopped`](crate::Error::Stopped); the transaction has no effect
     /// then.
     pub fn submit(self) -> Result<Commit> {
+        let mut commit = self.place()?;
+        commit.begin();
+        Ok(commit)
+    }
+
+    /// Drops the transaction, which so has no effect.
+    pub fn rollback(self) {}
+
+    /// Gives the transaction its timestamp and its place in the log, which is not written yet.
+    fn place(self) -> Result<Commit> {
         let shared = Arc::clone(&self.shared);
-        self.try_submit().inspect_err(|error| {
+        self.try_place().inspect_err(|error| {
             let counts = &shared.counts;
             if error.is_refusal() { counts.refused.add(1) } else { counts.failed.add(1) }
         })
     }
 
-    fn try_submit(mut self) -> Result<Commit> {
+    fn try_place(mut self) -> Result<Commit> {
         self.find_keys()?;
         admit(&self.shared, &self.workspace)?;
         let arena = Arena::take();
@@ -127,9 +137,6 @@ impl Transaction {
         };
         Ok(Commit::new(self.shared, timestamp, ticket))
     }
-
-    /// Drops the transaction, which so has no effect.
-    pub fn rollback(self) {}
 
     /// Looks the keys up at the snapshot.
     fn find_keys(&mut self) -> Result<()> {

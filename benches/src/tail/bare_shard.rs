@@ -1,6 +1,6 @@
 //! `BareShard`: a shard of the engine, to which several threads append.
 
-use logboom::{Durability, Engine, EntryId, ShardId};
+use logboom::{Engine, EntryId, ShardId};
 use parking_lot::Mutex;
 
 use crate::Result;
@@ -24,7 +24,7 @@ impl<'a> BareShard<'a> {
         let mut next = self.next.lock();
         let mut batch = self.engine.batch();
         batch.append_payload(self.shard, EntryId { index: *next, term: 1 }, payload)?;
-        let ticket = self.engine.submit(batch, Durability::Durable)?;
+        let ticket = self.engine.try_submit_deferred(batch).map_err(|refused| refused.error)?;
         *next += 1;
         drop(next);
         Ok(ticket.wait()?)

@@ -33,6 +33,7 @@ macro_rules! mutants {
 
 mutants! {
     VisibleEarly: "readers see a transaction before its record is committed",
+    ChangePassed: "readers see a transaction and not the change of the catalog or the flush before it",
     AcknowledgedEarly: "a commit is acknowledged before its record is durable",
     BoundNotDurable: "timestamps pass a bound of the clock before its record is committed",
     BoundForgotten: "a restart goes on above the last transaction, not above the last bound",

@@ -25,7 +25,13 @@ use std::{
 
 use parking_lot::RwLock;
 
-use crate::{catalog::Catalog, ids::TableId, table::Table, timestamp::Timestamp};
+use crate::{
+    catalog::Catalog,
+    ids::TableId,
+    mutants::{self, Mutant},
+    table::Table,
+    timestamp::Timestamp,
+};
 
 /// The tables of a log tail, as one [`Applier`] makes them from the records of the log, and any number of threads read
 /// them.
@@ -36,6 +42,9 @@ use crate::{catalog::Catalog, ids::TableId, table::Table, timestamp::Timestamp};
 pub struct State {
     watermark: AtomicI64,
     horizon: AtomicI64,
+    /// The timestamp of the first change of the catalog, flush or load that is placed and not published: the watermark
+    /// passes it when its [`Applier`] publishes it. The greatest value where there is none.
+    held: AtomicI64,
     /// By the timestamps of their changes.
     catalogs: RwLock<BTreeMap<Timestamp, Arc<Catalog>>>,
     tables: RwLock<BTreeMap<TableId, Arc<Table>>>,
@@ -47,6 +56,7 @@ impl State {
         Self {
             watermark: AtomicI64::new(0),
             horizon: AtomicI64::new(0),
+            held: AtomicI64::new(i64::MAX),
             catalogs: RwLock::new(BTreeMap::from([(Timestamp::ZERO, catalog)])),
             tables: RwLock::default(),
             open: Arc::default(),
@@ -58,6 +68,18 @@ impl State {
     pub fn watermark(&self) -> Timestamp {
         // Acquire: with the timestamp comes what was published below it.
         Timestamp::from_i64(self.watermark.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    /// Raises the watermark to a transaction that is committed, as is all before it, and that was placed before this
+    /// call: from any thread, without its [`Applier`]. Returns whether readers see it now; if not, a change of the
+    /// catalog, a flush or a load is before it, which the applier has to publish.
+    pub fn publish(&self, timestamp: Timestamp) -> bool {
+        // Acquire: where a change was held, what it has made is there. A change before the transaction was placed
+        // before it was, so it is seen here unless it is published.
+        if timestamp.to_i64() < self.held.load(Ordering::Acquire) || mutants::is_on(Mutant::ChangePassed) {
+            self.watermark.fetch_max(timestamp.to_i64(), Ordering::AcqRel);
+        }
+        self.watermark() >= timestamp
     }
 
     /// The oldest timestamp that can be read. It never goes back.
