@@ -1,11 +1,9 @@
 //! Encodes the rows of a flush, or of a load, as objects.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
-use logboom_logtail_blocks::{
-    ObjectSpec, ObjectWriter, Tombstone, TombstoneWriter, WriteError, WriteOptions, WrittenObject,
-};
+use logboom_logtail_blocks::{ObjectSpec, ObjectWriter, Tombstone, TombstoneWriter, WriteError, WriteOptions};
 use logboom_logtail_core::{
     ObjectId, RowsetId, TableId, Timestamp,
     block_meta::{ObjectKind, ObjectMeta},
@@ -18,30 +16,97 @@ use logboom_logtail_core::{
 
 use crate::{
     error::{Error, Result},
+    pace::Pacer,
+    shared::Shared,
+    sorting::Sorting,
     store::Store,
 };
 
 /// Batches whose rows an object may leave to the next one: it takes whole blocks, and learns late that it is full.
 const KEPT_BATCHES: usize = 3;
 
-/// Encodes the rows and tombstones of `job`. Takes CPU, and memory for the objects' bytes; reads the tombstones that
-/// blocks have already from the store.
-///
-/// # Errors
-/// [`Error::Write`] for rows that objects cannot have; [`Error::Store`] and [`Error::Object`] of a tombstone object.
-pub(crate) fn encode(job: EncodeJob, store: &Store, options: &WriteOptions) -> Result<Encoded> {
-    let EncodeJob { table, first, sort, tombstones } = job;
-    let mut objects = Objects::new(first, sort.schema(), false, options);
-    let mut transfer = sort.run(|batch| Ok::<_, Error>(objects.write(batch)?))?;
-    objects.finish_all()?;
-    let mut first_row = 0;
-    for object in &objects.written {
-        transfer.begin_object(RowsetId(object.meta.id.number), first_row);
-        first_row += object.meta.rows();
+/// Encodes the rows and tombstones of a flush, one object after the other. Takes CPU, and memory for an object's bytes;
+/// reads the tombstones that blocks have already from the store.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    table: TableId,
+    /// With threads.
+    pacer: Option<Pacer>,
+    /// `None` behind the last row.
+    rows: Option<Sorting>,
+    objects: Objects,
+    /// The objects that were given, each with the position of its first row among all.
+    given: Vec<(RowsetId, u32)>,
+    given_rows: u32,
+    tombstones: Option<TombstoneJob>,
+    end: Encoded,
+}
+
+/// What an [`Encoder`] comes to next.
+#[derive(Debug)]
+pub(crate) enum EncodedNext {
+    /// An object of rows.
+    Object(ObjectMeta, Bytes),
+    /// Tombstones will be read, which takes as long as the store is gone.
+    Reads,
+    /// The end.
+    End(Encoded),
+}
+
+impl Encoder {
+    /// Rows are gathered on a thread of their own if there may be one.
+    pub(crate) fn new(job: EncodeJob, shared: &Arc<Shared>) -> Result<Self> {
+        let EncodeJob { table, first, sort, tombstones } = job;
+        let options = shared.memory_bound().objects(&shared.options.objects);
+        let pacer = || shared.options.threads.then(|| Pacer::new(shared, table));
+        Ok(Self {
+            table,
+            pacer: pacer(),
+            objects: Objects::new(first, sort.schema(), false, &options),
+            rows: Some(Sorting::begin(sort, pacer())?),
+            given: Vec::new(),
+            given_rows: 0,
+            tombstones,
+            end: Encoded::default(),
+        })
     }
-    let objects = objects.written.into_iter().map(|object| (object.meta, object.bytes)).collect();
-    let tombstones = tombstones.map(|job| encode_tombstones(job, table, store, options)).transpose()?.flatten();
-    Ok(Encoded { objects, transfer, tombstones })
+
+    /// What comes next; nothing is asked for behind the end.
+    ///
+    /// # Errors
+    /// [`Error::Write`] for rows that objects cannot have; [`Error::Store`] and [`Error::Object`] of a tombstone
+    /// object.
+    pub(crate) fn next(&mut self, store: &Store, options: &WriteOptions) -> Result<EncodedNext> {
+        loop {
+            if let Some((meta, bytes)) = self.objects.written.pop_front() {
+                self.given.push((RowsetId(meta.id.number), self.given_rows));
+                self.given_rows += meta.rows();
+                return Ok(EncodedNext::Object(meta, bytes));
+            }
+            let Some(rows) = &mut self.rows else { break };
+            if let Some(batch) = rows.next_batch()? {
+                let objects = &mut self.objects;
+                match &mut self.pacer {
+                    Some(pacer) => pacer.work(|| objects.write(batch))?,
+                    None => objects.write(batch)?,
+                }
+                continue;
+            }
+            self.objects.finish_all()?;
+            if let Some(rows) = self.rows.take() {
+                self.end.transfer = rows.into_transfer()?;
+            }
+            if self.objects.written.is_empty() && self.tombstones.as_ref().is_some_and(TombstoneJob::reads) {
+                return Ok(EncodedNext::Reads);
+            }
+        }
+        let mut end = std::mem::take(&mut self.end);
+        self.given.drain(..).for_each(|(object, first_row)| end.transfer.begin_object(object, first_row));
+        if let Some(job) = self.tombstones.take() {
+            end.tombstones = encode_tombstones(job, self.table, store, options)?;
+        }
+        Ok(EncodedNext::End(end))
+    }
 }
 
 /// The tombstones of a job, and the bytes of their object, if there are some.
@@ -81,26 +146,33 @@ pub(crate) fn encode_run(run: &SortedRun, first: ObjectId, options: &WriteOption
     let mut objects = Objects::new(first, run.schema(), true, options);
     run.run(|batch| Ok::<_, Error>(objects.write(batch)?))?;
     objects.finish_all()?;
-    Ok(objects.written.into_iter().map(|object| (object.meta, object.bytes)).collect())
+    Ok(objects.written.into())
 }
 
 /// Objects that are written one after the other.
-struct Objects<'a> {
+struct Objects {
     /// Which object comes next.
     spec: ObjectSpec,
     /// Whether they are those of a load.
     of_load: bool,
-    options: &'a WriteOptions,
+    options: WriteOptions,
     writer: Option<ObjectWriter>,
     /// The rows that the writer was given.
     given: usize,
     /// The last batches that it was given.
     recent: VecDeque<SortedBatch>,
-    written: Vec<WrittenObject>,
+    /// Metadata and bytes of each that has ended.
+    written: VecDeque<(ObjectMeta, Bytes)>,
 }
 
-impl<'a> Objects<'a> {
-    fn new(first: ObjectId, schema: &TableSchema, of_load: bool, options: &'a WriteOptions) -> Self {
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("next", &self.spec.id).finish_non_exhaustive()
+    }
+}
+
+impl Objects {
+    fn new(first: ObjectId, schema: &TableSchema, of_load: bool, options: &WriteOptions) -> Self {
         let spec = ObjectSpec {
             id: first,
             table: schema.id(),
@@ -110,28 +182,29 @@ impl<'a> Objects<'a> {
             key: schema.key().to_vec(),
             sorted: schema.key_columns().is_some(),
         };
-        Self { spec, of_load, options, writer: None, given: 0, recent: VecDeque::new(), written: Vec::new() }
+        let (recent, written) = (VecDeque::new(), VecDeque::new());
+        Self { spec, of_load, options: options.clone(), writer: None, given: 0, recent, written }
     }
 
     fn write(&mut self, batch: SortedBatch) -> Result<(), WriteError> {
         let mut waiting = VecDeque::from([batch]);
         while let Some(batch) = waiting.pop_front() {
-            if let Some(left) = self.finish_full()? {
-                waiting.push_front(batch);
-                left.into_iter().rev().for_each(|batch| waiting.push_front(batch));
-                continue;
-            }
-            if self.writer.is_none() {
-                let begin = if self.of_load { ObjectWriter::of_load } else { ObjectWriter::new };
-                self.writer = Some(begin(self.spec.clone(), self.options.clone())?);
-            }
-            if let Some(writer) = &mut self.writer {
-                writer.write(&batch.rows, batch.commits.as_ref())?;
-            }
+            let writer = match &mut self.writer {
+                Some(writer) => writer,
+                none => {
+                    let begin = if self.of_load { ObjectWriter::of_load } else { ObjectWriter::new };
+                    none.insert(begin(self.spec.clone(), self.options.clone())?)
+                }
+            };
+            writer.write(&batch.rows, batch.commits.as_ref())?;
+            let is_full = writer.is_full();
             self.given += batch.rows.num_rows();
             self.recent.push_back(batch);
             if self.recent.len() > KEPT_BATCHES {
                 self.recent.pop_front();
+            }
+            if is_full {
+                self.finish()?.into_iter().rev().for_each(|batch| waiting.push_front(batch));
             }
         }
         Ok(())
@@ -146,18 +219,14 @@ impl<'a> Objects<'a> {
         Ok(())
     }
 
-    /// Ends an object that is full. Returns the rows that it left out.
-    fn finish_full(&mut self) -> Result<Option<Vec<SortedBatch>>, WriteError> {
-        if self.writer.as_ref().is_some_and(ObjectWriter::is_full) { self.finish().map(Some) } else { Ok(None) }
-    }
-
+    /// Ends an object. Returns the rows that it left out.
     fn finish(&mut self) -> Result<Vec<SortedBatch>, WriteError> {
         let Some(writer) = self.writer.take() else { return Ok(Vec::new()) };
         let object = writer.finish()?;
         let mut left = self.given - object.meta.rows() as usize;
         let ObjectId { nonce, number } = self.spec.id;
         self.spec.id = ObjectId { nonce, number: number + 1 };
-        self.written.push(object);
+        self.written.push_back((object.meta, object.bytes));
         self.given = 0;
         let mut batches = VecDeque::new();
         while left > 0 {

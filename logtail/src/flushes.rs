@@ -150,7 +150,7 @@ impl Flushes {
 }
 
 impl Running {
-    /// Goes on until it has to wait for the store. Returns its outcome at its end.
+    /// Goes on until it has to wait for an object or the store. Returns its outcome at its end.
     fn go_on(&mut self, shared: &Shared) -> Option<Result<()>> {
         loop {
             match self.flushing.step() {
@@ -160,6 +160,10 @@ impl Running {
                     if let Err(error) = shared.settle() {
                         return Some(Err(error));
                     }
+                }
+                Ok(FlushProgress::WaitsForObject) => {
+                    self.waits_since = None;
+                    return None;
                 }
                 Ok(FlushProgress::WaitsForStore) => {
                     self.waits_since.get_or_insert_with(Instant::now);

@@ -10,7 +10,7 @@ use logboom_logtail_core::{
 };
 
 use crate::{
-    encode::encode,
+    encode::EncodedNext,
     encoding::Encoding,
     error::{Error, Result},
     put::Put,
@@ -24,7 +24,10 @@ pub struct Flushing {
     shared: Arc<Shared>,
     flush: Option<Flush>,
     encoding: Option<Encoding>,
+    /// The next object is to be encoded first.
+    waits_for: Option<FlushProgress>,
     put: Option<Put>,
+    objects: usize,
 }
 
 /// How far a flush is.
@@ -32,7 +35,9 @@ pub struct Flushing {
 pub enum FlushProgress {
     /// It has done a step.
     Moved,
-    /// It waits for the store to put an object.
+    /// It waits for an object that is being encoded on another thread.
+    WaitsForObject,
+    /// It waits for the store: to put an object, or to read tombstones on another thread.
     WaitsForStore,
     /// It waits for its records, or those of the rows, to become durable.
     WaitsForLog,
@@ -46,7 +51,19 @@ impl Flushing {
     pub(crate) fn begin(shared: &Arc<Shared>, table: TableId, parts: FlushParts) -> Option<Self> {
         let horizon = shared.horizon_now();
         let flush = shared.writer().begin_flush(table, parts, horizon)?;
-        Some(Self { shared: Arc::clone(shared), flush: Some(flush), encoding: None, put: None })
+        Some(Self {
+            shared: Arc::clone(shared),
+            flush: Some(flush),
+            encoding: None,
+            waits_for: None,
+            put: None,
+            objects: 0,
+        })
+    }
+
+    /// How many objects are in the store by now.
+    pub fn objects(&self) -> usize {
+        self.objects
     }
 
     /// Does the next step, without waiting for the log or the store; without threads, it waits for tombstones that it
@@ -62,23 +79,33 @@ impl Flushing {
 
     fn try_step(&mut self) -> Result<FlushProgress> {
         let Some(flush) = &mut self.flush else { return Ok(FlushProgress::Done) };
-        if let Some(encoding) = &self.encoding {
-            let Some(outcome) = encoding.outcome() else { return Ok(FlushProgress::WaitsForStore) };
-            self.encoding = None;
-            flush.encoded(outcome?);
+        if let Some(progress) = self.waits_for {
+            let next = self.encoding.as_mut().map(|encoding| encoding.next(&self.shared)).transpose()?;
+            match next.flatten() {
+                None => return Ok(progress),
+                Some(EncodedNext::Reads) => {
+                    self.waits_for = Some(FlushProgress::WaitsForStore);
+                    return Ok(FlushProgress::Moved);
+                }
+                Some(EncodedNext::Object(meta, bytes)) => flush.object(meta, bytes),
+                Some(EncodedNext::End(encoded)) => {
+                    flush.encoded(encoded);
+                    self.encoding = None;
+                }
+            }
+            self.waits_for = None;
         }
         if let Some(put) = &self.put {
             let Some(outcome) = put.outcome() else { return Ok(FlushProgress::WaitsForStore) };
             self.put = None;
             flush.put_done(outcome)?;
+            self.objects += 1;
         }
         self.shared.raise_bound();
         let step = flush.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
         match step {
-            Ok(FlushStep::Encode(job)) if self.shared.options.threads && job.reads_tombstones() => {
-                self.encoding = Some(Encoding::begin(&self.shared, job)?);
-            }
-            Ok(FlushStep::Encode(job)) => flush.encoded(encode(job, &self.shared.store, &self.shared.options.objects)?),
+            Ok(FlushStep::Encode(job)) => self.encoding = Some(Encoding::begin(&self.shared, job)?),
+            Ok(FlushStep::NextObject) => self.waits_for = Some(FlushProgress::WaitsForObject),
             Ok(FlushStep::Put { name, bytes }) => self.put = Some(Put::begin(self.shared.store.objects(), name, bytes)),
             Ok(FlushStep::Done(_)) => {
                 self.shared.counts.flushes.add(1);
@@ -100,7 +127,7 @@ impl Flushing {
                 FlushProgress::Done => return Ok(()),
                 FlushProgress::Moved => {}
                 FlushProgress::WaitsForLog => self.shared.settle()?,
-                FlushProgress::WaitsForStore => thread::yield_now(),
+                FlushProgress::WaitsForObject | FlushProgress::WaitsForStore => thread::yield_now(),
             }
         }
     }

@@ -67,6 +67,8 @@ mod scan_options;
 mod object_rows;
 mod scan;
 mod rows_by_key;
+mod pace;
+mod sorting;
 mod encode;
 mod put;
 mod encoding;

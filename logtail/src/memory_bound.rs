@@ -6,9 +6,15 @@ use std::sync::{
 };
 
 use event_listener::{Event, EventListener};
+use logboom_logtail_blocks::WriteOptions;
 use logboom_logtail_core::{TableId, flush::FlushPolicy, table::Table};
 
 use crate::options::Options;
+
+/// An object of a flush has at most this part of the memory that rows may take, but for its last row group.
+const OBJECTS: usize = 32;
+/// Where that is less than this, it may have as much.
+const OBJECT_BYTES_MIN: usize = 256 << 10;
 
 /// What rows take in memory, beside what they may take.
 #[derive(Debug)]
@@ -52,6 +58,15 @@ impl MemoryBound {
         policy
     }
 
+    /// How a flush writes objects: it has up to three of them in memory, which are not counted.
+    pub(crate) fn objects(&self, options: &WriteOptions) -> WriteOptions {
+        let bytes_max = (self.max / OBJECTS).max(OBJECT_BYTES_MIN);
+        let mut options = options.clone();
+        options.row_group_bytes = options.row_group_bytes.min(bytes_max);
+        options.object_bytes = options.object_bytes.min(bytes_max as u64);
+        options
+    }
+
     /// Rows of about this many bytes are in memory now.
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -83,6 +98,13 @@ impl MemoryBound {
         self.bytes.load(Ordering::Relaxed) >= self.max
     }
 
+    /// Whether commits will soon wait: rows of all tables, or of this one, take most of what they may.
+    pub(crate) fn is_scarce(&self, table: Option<&Table>) -> bool {
+        let is_most = |bytes: usize, max: usize| bytes >= max / 4 * 3;
+        is_most(self.bytes.load(Ordering::Relaxed), self.max)
+            || table.is_some_and(|table| is_most(bytes_of(table), self.table_max))
+    }
+
     /// What a transaction that writes `tables` has to wait for, if anything. Tables are looked at only if one can take
     /// what it may.
     pub(crate) fn full(&self, tables: impl Iterator<Item = Arc<Table>>) -> Option<Full> {
@@ -93,11 +115,12 @@ impl MemoryBound {
         if bytes < self.table_max {
             return None;
         }
-        let bytes_of = |table: Arc<Table>| {
-            let version = table.version();
-            (table.id(), version.row_bytes() + version.delete_bytes())
-        };
-        let full = tables.map(bytes_of).find(|(_, bytes)| *bytes >= self.table_max);
+        let full = tables.map(|table| (table.id(), bytes_of(&table))).find(|(_, bytes)| *bytes >= self.table_max);
         full.map(|(table, bytes)| Full { table: Some(table), bytes, max: self.table_max })
     }
+}
+
+fn bytes_of(table: &Table) -> usize {
+    let version = table.version();
+    version.row_bytes() + version.delete_bytes()
 }

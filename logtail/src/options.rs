@@ -18,6 +18,10 @@ pub struct Options {
     pub threads: bool,
     /// When tables are flushed: by its bytes, and at half of what they may take at the latest.
     pub flush: FlushPolicy,
+    /// The part of its time that a flush works while transactions commit, above 0 and up to 1: it pauses for the rest,
+    /// so that they do not wait for the processor and the disk. It pauses neither without commits nor when rows take
+    /// three quarters of the memory that they may, and without threads not at all. Default: 0.5.
+    pub flush_share: f64,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.
     pub checkpoint_interval: Duration,
     /// How long rows may be in memory and in the log alone. Those of a table with older ones, which cannot be flushed,
@@ -75,6 +79,7 @@ impl Options {
             store: StoreChoice::Location { location: location.into(), options: StoreOptions::default() },
             threads: true,
             flush: FlushPolicy::default(),
+            flush_share: 0.5,
             checkpoint_interval: Duration::from_secs(60),
             pinned: Duration::from_secs(600),
             objects: WriteOptions::default(),

@@ -27,7 +27,7 @@ fn batch(first: i64) -> RecordBatch {
 }
 
 /// No checkpoint is written: the restart reads all rows from the log, in the memory of those that were there at a time
-/// and what is read at once. Writing takes as much again for the objects of a flush, of which the bound knows nothing.
+/// and what is read at once. Writing takes some more, for the objects of a flush that are being encoded and put.
 #[test]
 fn a_tail_of_six_times_the_bound_takes_little_more_than_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -73,6 +73,6 @@ fn a_tail_of_six_times_the_bound_takes_little_more_than_it() {
     let (restarted, tail) = most(|| Tail::open(&opened, ShardId(1), options.clone()).unwrap());
     eprintln!("{} MiB held at the restart", restarted / MIB);
     assert_eq!(count(&tail, table), 1_000_000);
-    assert!(written < 5 * CAP / 2 + 8 * MIB, "{} MiB were held", written / MIB);
+    assert!(written < 3 * CAP / 2 + 10 * MIB, "{} MiB were held", written / MIB);
     assert!(restarted < 5 * CAP / 4 + 8 * MIB, "{} MiB were held", restarted / MIB);
 }

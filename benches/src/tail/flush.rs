@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arrow_array::{Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
@@ -64,6 +64,8 @@ struct Rounds {
     parquet_after: Vec<f64>,
     p99_quiet: Vec<f64>,
     p99_flushing: Vec<f64>,
+    /// Of the speed of flushes alone, what is left beside commits.
+    speed_kept: Vec<f64>,
 }
 
 impl Rounds {
@@ -87,21 +89,32 @@ impl Rounds {
         let window = Window::of_seconds(request.seconds);
         shop.release()?;
         self.p99_quiet.push(commit(shop, orders, window, &AtomicBool::new(true))?);
-        let tables = (0..FLUSHES).map(|number| shop.create(format!("flushed-{round}-{number}"), true));
-        let tables = tables.collect::<Result<Vec<_>>>()?;
-        tables.iter().try_for_each(|table| shop.fill(*table, rows / FLUSHES, u64::from(round)))?;
-        shop.settle()?;
+        let fill = |name: &str| -> Result<Vec<TableId>> {
+            let tables = (0..FLUSHES).map(|number| shop.create(format!("{name}-{round}-{number}"), true));
+            let tables = tables.collect::<Result<Vec<_>>>()?;
+            tables.iter().try_for_each(|table| shop.fill(*table, rows / FLUSHES, u64::from(round)))?;
+            shop.settle()?;
+            Ok(tables)
+        };
+        let flush = |tables: &[TableId]| seconds(|| tables.iter().try_for_each(|table| Ok(shop.tail.flush(*table)?)));
+        let tables = fill("alone")?;
+        // Commits that were a moment ago slow it down.
+        thread::sleep(QUIET);
+        let alone = flush(&tables)?;
+        shop.release()?;
+        let tables = fill("beside")?;
         let is_flushing = AtomicBool::new(false);
         let p99 = thread::scope(|scope| {
-            let flushing = scope.spawn(|| -> Result<()> {
+            let flushing = scope.spawn(|| {
                 thread::sleep(window.warmup);
                 is_flushing.store(true, Ordering::Relaxed);
-                let flushed = tables.iter().try_for_each(|table| shop.tail.flush(*table));
+                let flushed = flush(&tables);
                 is_flushing.store(false, Ordering::Relaxed);
-                Ok(flushed?)
+                flushed
             });
             let p99 = commit(shop, orders, window, &is_flushing);
-            flushing.join().map_err(|_| "the flushing thread panicked")??;
+            let beside = flushing.join().map_err(|_| "the flushing thread panicked")??;
+            self.speed_kept.push(alone / beside);
             p99
         });
         self.p99_flushing.push(p99?);
@@ -131,11 +144,14 @@ impl Rounds {
         report.figure("sorting_ratio", ratio(&parquet, &self.flush));
         report.figure("noise_ratio", ratio(&self.parquet, &self.parquet_after));
         report.figure("commit_p99_ratio", ratio(&self.p99_flushing, &self.p99_quiet));
+        report.figure("flush_speed_beside_commits", of(&self.speed_kept));
     }
 }
 
-/// Tables that are flushed one after the other beside commits.
+/// Tables that are flushed one after the other, alone and beside commits.
 const FLUSHES: u64 = 4;
+/// After so long there are no commits.
+const QUIET: Duration = Duration::from_millis(300);
 
 fn ratio(of: &[f64], to: &[f64]) -> f64 {
     median(of.iter().zip(to).map(|(of, to)| of / to).collect()).unwrap_or_default()

@@ -22,6 +22,7 @@ mod kept;
 mod key_values;
 mod key_filters;
 mod lookup;
+mod object_bytes;
 mod object_schema;
 mod open_block;
 mod options;

@@ -12,9 +12,10 @@ pub struct WriteOptions {
     /// How pages are compressed.
     pub compression: Compression,
     /// A row group ends at the end of the block in which its encoded pages reach this many bytes, if not before, and a
-    /// block where they do. It bounds what the writer buffers.
+    /// block where they do. It bounds what the writer buffers. Default: 16 MiB.
     pub row_group_bytes: usize,
-    /// The object takes no more rows once it has this many bytes. The last row group can exceed it.
+    /// The object takes no more rows once it has this many bytes. The last row group can exceed it. A writer has all of
+    /// them in memory, and writes the next object while one is put. Default: 16 MiB.
     pub object_bytes: u64,
     /// Whether the columns of the primary key get bloom filters: at most 2 bytes a row and column.
     pub bloom_filters: bool,
@@ -22,7 +23,7 @@ pub struct WriteOptions {
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { compression: Compression::None, row_group_bytes: 64 << 20, object_bytes: 512 << 20, bloom_filters: true }
+        Self { compression: Compression::None, row_group_bytes: 16 << 20, object_bytes: 16 << 20, bloom_filters: true }
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
     checksums::{self, ColumnChecksums},
     dictionary,
     error::WriteError,
+    object_bytes::ObjectBytes,
     object_schema::ObjectSchema,
     options::WriteOptions,
     page_log::PageLog,
@@ -46,9 +47,6 @@ const BLOOM_FPP_MAX: f64 = 0.03;
 /// The bytes of a block of a bloom filter, and more than what precedes the blocks.
 const FILTER_BLOCK: usize = 32;
 const FILTER_HEADER_MAX: usize = 64;
-
-/// What may wait in the buffer before the object.
-const BUFFER: usize = 16 << 10;
 
 /// What is the same for all row groups of an object.
 #[derive(Debug)]
@@ -96,9 +94,9 @@ impl Encoding {
     }
 
     /// The writer of the object's bytes.
-    pub(crate) fn file(&self) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
+    pub(crate) fn file(&self) -> Result<SerializedFileWriter<ObjectBytes>, ParquetError> {
         let properties = Arc::new(self.properties.clone());
-        SerializedFileWriter::new(Vec::new(), self.parquet.root_schema_ptr(), properties)
+        SerializedFileWriter::new(ObjectBytes::default(), self.parquet.root_schema_ptr(), properties)
     }
 
     /// The number of leaf columns.
@@ -168,10 +166,12 @@ impl RowGroup {
         self.pages.bytes() + self.writers.iter().map(ArrowColumnWriter::memory_size).sum::<usize>()
     }
 
-    /// Appends the row group to the object. Its number of blocks, and the checksums of its columns.
+    /// Appends the row group to the object, which will be full with `object_bytes`. Its number of blocks, and the
+    /// checksums of its columns.
     pub(crate) fn finish(
         self,
-        file: &mut SerializedFileWriter<Vec<u8>>,
+        file: &mut SerializedFileWriter<ObjectBytes>,
+        object_bytes: u64,
     ) -> Result<(u16, Vec<ColumnChecksums>), WriteError> {
         let Self { writers, pages, blocks, .. } = self;
         let mut chunks = writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>()?;
@@ -179,12 +179,9 @@ impl RowGroup {
             check_pages(chunk, blocks)?;
             shrink_bloom_filter(chunk);
         }
-        // The object grows by what is known to come, but by a third at least, as growing copies it at times. Memory
-        // that grows by doubling may be half empty.
         let filters = chunks.iter().filter_map(|chunk| chunk.close().bloom_filter.as_ref());
         let filters: usize = filters.map(|filter| filter.num_blocks() * FILTER_BLOCK + FILTER_HEADER_MAX).sum();
-        let object = file.inner_mut();
-        object.reserve_exact((pages.bytes() + filters + BUFFER).max(object.len() / 3));
+        file.inner_mut().reserve(pages.bytes() + filters, object_bytes);
         let mut group = file.next_row_group()?;
         for chunk in chunks {
             chunk.append_to_row_group(&mut group)?;
@@ -197,7 +194,7 @@ impl RowGroup {
             let mut crcs = pages.take_crcs(column);
             let has_dictionary = chunk.dictionary_page_offset().is_some() && !crcs.is_empty();
             let dictionary = if has_dictionary { crcs.remove(0) } else { 0 };
-            ColumnChecksums { dictionary, bloom: bloom_crc(file.inner(), chunk), pages: crcs }
+            ColumnChecksums { dictionary, bloom: bloom_crc(file.inner().as_slice(), chunk), pages: crcs }
         });
         Ok((blocks, columns.collect()))
     }

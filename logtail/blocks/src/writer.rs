@@ -15,6 +15,7 @@ use parquet::file::writer::SerializedFileWriter;
 use crate::{
     checksums::{self, Checksums},
     error::WriteError,
+    object_bytes::ObjectBytes,
     object_schema::ObjectSchema,
     open_block::{KeyBounds, OpenBlock, ends, extremes},
     options::WriteOptions,
@@ -37,7 +38,7 @@ pub struct ObjectWriter {
     options: WriteOptions,
     schema: ObjectSchema,
     encoding: Encoding,
-    file: SerializedFileWriter<Vec<u8>>,
+    file: SerializedFileWriter<ObjectBytes>,
     /// Rows that do not make a block yet, with their commit timestamps.
     pending: VecDeque<RecordBatch>,
     pending_rows: usize,
@@ -153,7 +154,7 @@ impl ObjectWriter {
     /// are rows of less than a block that wait for more: they are in the batches that they came in, or in a copy of the
     /// rows of a block where such have several.
     pub fn memory_bytes(&self) -> usize {
-        self.file.inner().capacity() + self.group.as_ref().map_or(0, RowGroup::memory_bytes)
+        self.file.inner().allocated_bytes() + self.group.as_ref().map_or(0, RowGroup::memory_bytes)
     }
 
     /// The object, with at least one row. It has the first of the rows that were written, and all of them if it has not
@@ -172,8 +173,7 @@ impl ObjectWriter {
         let footer_offset = self.bytes_written();
         let checksums = self.checksums.encode();
         self.file.write_all(&checksums).map_err(|error| parquet::errors::ParquetError::External(error.into()))?;
-        let mut bytes = self.file.into_inner()?;
-        bytes.shrink_to_fit();
+        let bytes = self.file.into_inner()?.finish();
         let start = usize::try_from(footer_offset).unwrap_or(usize::MAX);
         let meta = ObjectMeta {
             id: self.spec.id,
@@ -185,7 +185,7 @@ impl ObjectWriter {
             footer_crc: checksums::of_range(&bytes, start..bytes.len()),
             blocks: self.blocks,
         };
-        Ok(WrittenObject { bytes: Bytes::from(bytes), meta })
+        Ok(WrittenObject { bytes, meta })
     }
 
     fn bytes_written(&self) -> u64 {
@@ -284,7 +284,7 @@ impl ObjectWriter {
 
     fn end_group(&mut self) -> Result<(), WriteError> {
         if let Some(group) = self.group.take() {
-            let (blocks, columns) = group.finish(&mut self.file)?;
+            let (blocks, columns) = group.finish(&mut self.file, self.options.object_bytes)?;
             self.checksums.push(blocks, &columns);
         }
         Ok(())

@@ -35,6 +35,7 @@ fn a_table_of_400_columns_is_written_within_a_budget() {
     let rows = RecordBatch::try_new(Arc::clone(&schema), vec![column; 400]).unwrap();
     let commits = Int64Array::from_iter_values(0..BLOCK);
     let mut options = WriteOptions::default();
+    options.object_bytes = u64::MAX;
     options.row_group_bytes = 64 * MIB;
     let id = ObjectId { nonce: 1, number: 1 };
     let kind = ObjectKind::Rows;

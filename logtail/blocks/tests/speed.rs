@@ -127,7 +127,9 @@ fn write_both(batches: &[RecordBatch]) -> WrittenObject {
             key: if first < 2 { vec![ColumnId(first)] } else { Vec::new() },
             sorted: true,
         };
-        let mut writer = ObjectWriter::new(spec, WriteOptions::default()).unwrap();
+        let mut options = WriteOptions::default();
+        options.object_bytes = u64::MAX;
+        let mut writer = ObjectWriter::new(spec, options).unwrap();
         parts.iter().for_each(|(rows, commits)| writer.write(rows, commits).unwrap());
         let written = writer.finish().unwrap();
         let len = written.bytes.len();

@@ -1,6 +1,7 @@
 //! Rows of memtables become the rows of objects, and deletes in memory become tombstones.
 
 mod encode;
+mod gather;
 mod parts;
 mod policy;
 mod sort;
@@ -9,7 +10,8 @@ mod tombstones;
 pub use encode::{EncodeJob, Encoded};
 pub use parts::FlushParts;
 pub use policy::{Due, FlushPolicy, FlushReason, MemoryUse, TableMemory};
-pub use sort::{SortJob, SortedBatch};
+pub use sort::{SortJob, SortedBatch, SortedRows};
 pub use tombstones::{Collected, TombstoneJob};
 
-pub(crate) use sort::{Row, gather, prefix};
+pub(crate) use gather::Places;
+pub(crate) use sort::{Row, prefix, sort};

@@ -171,7 +171,10 @@ impl Backend {
     }
 
     async fn put(&self, name: &Name, bytes: &Bytes) -> Result<(), Fault> {
-        self.locally(name, LocalDirectory::create_folders).await?;
+        if let Some(local) = self.directory() {
+            let (name, bytes) = (name.clone(), bytes.clone());
+            return blocking(move || local.put(&name, &bytes)).await;
+        }
         let payload = PutPayload::from(bytes.clone());
         self.store.put_opts(&path(name), payload, PutMode::Create.into()).await?;
         Ok(())
@@ -277,14 +280,9 @@ impl Backend {
 
     /// Makes an object of a local directory durable.
     async fn sync(&self, name: &Name) -> Result<(), Fault> {
-        self.locally(name, LocalDirectory::sync).await
-    }
-
-    /// Runs what a local directory needs beside its store.
-    async fn locally(&self, name: &Name, work: fn(&LocalDirectory, &Name) -> std::io::Result<()>) -> Result<(), Fault> {
         let Some(local) = self.directory() else { return Ok(()) };
         let name = name.clone();
-        blocking(move || work(&local, &name)).await
+        blocking(move || local.sync(&name)).await
     }
 }
 

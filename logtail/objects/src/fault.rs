@@ -80,6 +80,7 @@ fn kind_of_io(error: &io::Error) -> StoreErrorKind {
     match error.kind() {
         io::ErrorKind::NotFound => StoreErrorKind::NotFound,
         io::ErrorKind::PermissionDenied => StoreErrorKind::Denied,
+        io::ErrorKind::AlreadyExists => StoreErrorKind::AlreadyExists,
         _ => StoreErrorKind::Io,
     }
 }

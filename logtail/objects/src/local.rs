@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File},
-    io,
+    io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -11,11 +11,15 @@ use std::{
 use logboom_logtail_core::store::{Marker, Name};
 use parking_lot::Mutex;
 
+/// An object is written in pieces of so many bytes, each of which is durable before the next one is written: what
+/// others write to the disk, as the log does, waits for one of them and not for the object.
+const PIECE: usize = 256 << 10;
+
 /// A directory with objects.
 ///
-/// `object_store` syncs a file and its directory. It does not sync a folder that another put created a moment before
-/// and has not synced yet, so a put could be answered that a power cut loses together with its folder. Here folders are
-/// created, and synced, before the first put into them is made.
+/// `object_store` reads and lists them. What it would put it would sync as a whole, and it does not sync a folder that
+/// another put created a moment before and has not synced yet, so a put could be answered that a power cut loses
+/// together with its folder. Here folders are created, and synced, before the first put into them is made.
 #[derive(Debug)]
 pub(crate) struct LocalDirectory {
     root: PathBuf,
@@ -56,7 +60,7 @@ impl LocalDirectory {
     }
 
     /// Makes the folders of the name durable.
-    pub(crate) fn create_folders(&self, name: &Name) -> io::Result<()> {
+    fn create_folders(&self, name: &Name) -> io::Result<()> {
         let path = self.path(name);
         let folders = path.ancestors().skip(1).take_while(|folder| *folder != self.root);
         let mut durable = self.folders.lock();
@@ -69,6 +73,27 @@ impl LocalDirectory {
             durable.insert(folder.to_path_buf());
         }
         Ok(())
+    }
+
+    /// Creates an object, which is durable then.
+    pub(crate) fn put(&self, name: &Name, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path(name);
+        self.create_folders(name)?;
+        let staged = match stage(&path) {
+            // Somebody has removed a folder, or it was a file.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.folders.lock().retain(|folder| !path.starts_with(folder));
+                self.create_folders(name)?;
+                stage(&path)
+            }
+            staged => staged,
+        };
+        let (mut file, staged) = staged?;
+        let put = write_in_pieces(&mut file, bytes).and_then(|()| fs::hard_link(&staged, &path));
+        // One that stays is swept at the next opening.
+        _ = fs::remove_file(&staged);
+        put?;
+        sync_folder(path.parent().unwrap_or(&self.root))
     }
 
     /// Makes an object durable whose put was not answered: its name may be there without having been synced.
@@ -101,11 +126,34 @@ impl LocalDirectory {
     }
 }
 
+/// A new file beside the one of an object.
+fn stage(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut number: u64 = 1;
+    loop {
+        let mut staged = path.as_os_str().to_owned();
+        staged.push(format!("#{number}"));
+        let staged = PathBuf::from(staged);
+        match File::create_new(&staged) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            file => return Ok((file?, staged)),
+        }
+    }
+}
+
+/// Writes a file that is durable then.
+fn write_in_pieces(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    for piece in bytes.chunks(PIECE) {
+        file.write_all(piece)?;
+        file.sync_data()?;
+    }
+    file.sync_all()
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Whether the file is one that `object_store` was writing: the name of the object, `#` and a number.
+/// Whether the file is one that was being written: the name of the object, `#` and a number.
 fn is_staged(file: &str) -> bool {
     let Some((name, number)) = file.rsplit_once('#') else { return false };
     Name::new(name).is_ok() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())

@@ -41,6 +41,8 @@ pub const ALL: &[&str] = &[
     "ending: closed",
     "flush: done",
     "flush: given up",
+    "flush: given up, with objects in the store",
+    "flush: of several objects",
     "get: some keys are there",
     "load: done",
     "load: given up",

@@ -133,7 +133,9 @@ fn pages_end_where_blocks_do() {
     let (_seed, mut rng) = rng();
     let fields: Vec<_> = (1..30).map(|id| field(id, &format!("c{id}"), any_type(&mut rng), rng.bool())).collect();
     let rows = Rows::random(&mut rng, &schema(fields), 140_000);
-    let object = write(&mut rng, spec(rows.batch.schema_ref(), &[], false), &WriteOptions::default(), &rows);
+    let mut options = WriteOptions::default();
+    options.object_bytes = u64::MAX;
+    let object = write(&mut rng, spec(rows.batch.schema_ref(), &[], false), &options, &rows);
     let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
     let parquet = reader.parse_and_finish(&object.bytes).unwrap();
     assert_eq!(parquet.file_metadata().num_rows(), 140_000);

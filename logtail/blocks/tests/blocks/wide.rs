@@ -26,7 +26,7 @@ fn large_rows_end_blocks_and_row_groups_early() {
     for sorted in [true, false] {
         let rows = large(20_000, 2000, sorted);
         let mut options = WriteOptions::default();
-        options.row_group_bytes = 6 << 20;
+        (options.row_group_bytes, options.object_bytes) = (6 << 20, u64::MAX);
         let mut writer = ObjectWriter::new(spec(rows.batch.schema_ref(), &[1], sorted), options).unwrap();
         let mut most = 0;
         for start in (0..20_000).step_by(1000) {
@@ -98,7 +98,7 @@ fn the_writer_of_many_columns_keeps_within_its_budget() {
     let mut distinct = || Arc::new(Int64Array::from_iter_values((0..8192).map(|_| rng.i64(..)))) as ArrayRef;
     rows.batch = RecordBatch::try_new(rows.batch.schema(), (0..400).map(|_| distinct()).collect()).unwrap();
     let mut options = WriteOptions::default();
-    options.row_group_bytes = 32 << 20;
+    (options.row_group_bytes, options.object_bytes) = (32 << 20, u64::MAX);
     let mut writer = ObjectWriter::new(spec(rows.batch.schema_ref(), &[], false), options).unwrap();
     for _ in 0..4 {
         writer.write(&rows.batch, &rows.commits).unwrap();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{sort::SortJob, tombstones::TombstoneJob};
-use crate::{block_meta::ObjectMeta, ids::TableId, object_id::ObjectId, record::Tombstones, table::Transfer};
+use crate::{ids::TableId, object_id::ObjectId, record::Tombstones, table::Transfer};
 
 /// What a flush writes to objects.
 #[derive(Debug)]
@@ -18,19 +18,10 @@ pub struct EncodeJob {
     pub tombstones: Option<TombstoneJob>,
 }
 
-impl EncodeJob {
-    /// Whether blocks have tombstones already, which are to be read from the store.
-    pub fn reads_tombstones(&self) -> bool {
-        self.tombstones.as_ref().is_some_and(TombstoneJob::reads)
-    }
-}
-
-/// The objects of a flush.
+/// What a flush has written, but for its objects of rows: when the last of them is encoded.
 #[derive(Debug, Default)]
 pub struct Encoded {
-    /// Metadata and bytes of each object of rows, in the order of the rows.
-    pub objects: Vec<(ObjectMeta, Bytes)>,
-    /// Where the rows are in them.
+    /// Where the rows are in the objects.
     pub transfer: Transfer,
     /// The tombstones and the bytes of their object.
     pub tombstones: Option<(Tombstones, Bytes)>,

@@ -1,11 +1,11 @@
 //! `SortJob`: the rows of memtables in the order of an object.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
-use arrow_schema::{ArrowError, SchemaRef};
-use arrow_select::interleave::interleave;
+use arrow_schema::ArrowError;
 
+use super::gather::Places;
 use crate::{
     block_meta::BLOCK_ROWS_MAX,
     catalog::TableSchema,
@@ -33,8 +33,20 @@ pub struct SortJob {
 struct Source {
     memtable: RowsetId,
     chunk: Arc<Chunk>,
-    commits: Vec<i64>,
     deleted: Arc<DeletedRows>,
+}
+
+/// The rows of a [`SortJob`] in order, those of a block at a time.
+#[derive(Debug)]
+pub struct SortedRows {
+    schema: Arc<TableSchema>,
+    sources: Vec<Source>,
+    /// Of each source, when its rows were committed.
+    commits: Vec<ArrayRef>,
+    rows: Vec<Row>,
+    /// How many of them were given.
+    given: usize,
+    transfer: Transfer,
 }
 
 /// A row to be sorted: the first bytes of its key decide most comparisons.
@@ -69,8 +81,7 @@ impl SortJob {
         for memtable in memtables {
             let deleted = Arc::new(memtable.deletes());
             for chunk in memtable.close()? {
-                let (commits, deleted) = (chunk.commits(), Arc::clone(&deleted));
-                sources.push(Source { memtable: memtable.id(), chunk, commits, deleted });
+                sources.push(Source { memtable: memtable.id(), chunk, deleted: Arc::clone(&deleted) });
             }
         }
         let keyed = schema.key_columns().is_some();
@@ -82,12 +93,13 @@ impl SortJob {
         &self.schema
     }
 
-    /// Sorts, and calls `write` with the batches in order. Returns where the rows are then, by their positions in this
-    /// order; the objects are to be [added](Transfer::begin_object).
-    ///
-    /// # Errors
-    /// Those of `write`, and of Arrow.
-    pub fn run<E: From<ArrowError>>(self, mut write: impl FnMut(SortedBatch) -> Result<(), E>) -> Result<Transfer, E> {
+    /// Sorts.
+    pub fn sort(self) -> SortedRows {
+        let mut rows = self.rows();
+        if self.keyed {
+            // In the order of the commits; so of a key's versions the older ones stay first.
+            sort(&mut rows, |row| self.sources[row.source as usize].key(row));
+        }
         let mut ends: Vec<(RowsetId, u32)> = Vec::new();
         for source in &self.sources {
             match ends.last_mut() {
@@ -95,28 +107,22 @@ impl SortJob {
                 _ => ends.push((source.memtable, source.chunk.end())),
             }
         }
-        let mut transfer = Transfer::new(ends);
-        let mut rows = self.rows();
-        if self.keyed {
-            // Stable: of a key's versions the older ones stay first.
-            rows.sort_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| self.key(*a).cmp(self.key(*b))));
+        let commits = self.sources.iter().map(|source| Arc::new(Int64Array::from(source.chunk.commits())) as ArrayRef);
+        SortedRows {
+            commits: commits.collect(),
+            schema: self.schema,
+            sources: self.sources,
+            rows,
+            given: 0,
+            transfer: Transfer::new(ends),
         }
-        let mut position = 0;
-        for block in rows.chunks(BLOCK_ROWS_MAX as usize) {
-            for row in block {
-                let source = &self.sources[row.source as usize];
-                transfer.set(RowId { rowset: source.memtable, row: source.chunk.first() + row.at }, position);
-                position += 1;
-            }
-            write(self.batch(block)?)?;
-        }
-        Ok(transfer)
     }
 
     /// The rows that are not dead below the horizon, in the order of their commits.
     fn rows(&self) -> Vec<Row> {
         let horizon = if mutants::is_on(Mutant::HistoryDropped) { Timestamp::MAX } else { self.horizon };
-        let mut rows = Vec::new();
+        let count = self.sources.iter().map(|source| source.chunk.end() - source.chunk.first());
+        let mut rows = Vec::with_capacity(count.sum::<u32>() as usize);
         for (number, source) in (0..).zip(&self.sources) {
             let (first, end) = (source.chunk.first(), source.chunk.end());
             let mut dead = source.deleted.at(first..end, horizon).peekable();
@@ -129,37 +135,61 @@ impl SortJob {
         }
         rows
     }
+}
 
+impl Source {
     fn key(&self, row: Row) -> &[u8] {
-        let chunk = &self.sources[row.source as usize].chunk;
-        chunk.key(chunk.first() + row.at).unwrap_or_default()
-    }
-
-    fn batch(&self, rows: &[Row]) -> Result<SortedBatch, ArrowError> {
-        let commits = rows.iter().map(|row| self.sources[row.source as usize].commits[row.at as usize]).collect();
-        let rows = gather(self.schema.arrow(), rows, |source| self.sources[source as usize].chunk.columns())?;
-        Ok(SortedBatch { rows, commits: Some(commits) })
+        self.chunk.key(self.chunk.first() + row.at).unwrap_or_default()
     }
 }
 
-/// A batch of `rows`, of which `columns` gives those of each source.
-pub(crate) fn gather<'a>(
-    schema: &SchemaRef,
-    rows: &[Row],
-    columns: impl Fn(u32) -> &'a [ArrayRef],
-) -> Result<RecordBatch, ArrowError> {
-    // Arrow looks at every array that it is given, so it gets those alone of which there are rows.
-    let mut used: Vec<u32> = rows.iter().map(|row| row.source).collect();
-    used.sort_unstable();
-    used.dedup();
-    let place = |row: &Row| (used.partition_point(|source| *source < row.source), row.at as usize);
-    let places: Vec<_> = rows.iter().map(place).collect();
-    let column = |at: usize| {
-        let arrays: Vec<&dyn Array> = used.iter().map(|source| columns(*source)[at].as_ref()).collect();
-        interleave(&arrays, &places)
-    };
-    let columns = (0..schema.fields().len()).map(column).collect::<Result<_, _>>()?;
-    RecordBatch::try_new(SchemaRef::clone(schema), columns)
+impl SortedRows {
+    /// The rows of the next block; `None` behind the last.
+    ///
+    /// # Errors
+    /// Those of Arrow.
+    pub fn next_batch(&mut self) -> Result<Option<SortedBatch>, ArrowError> {
+        let block = self.given..self.rows.len().min(self.given + BLOCK_ROWS_MAX as usize);
+        if block.is_empty() {
+            return Ok(None);
+        }
+        self.given = block.end;
+        self.place(block.clone());
+        let places = Places::of(&self.rows[block]);
+        let rows = places.batch(self.schema.arrow(), |source| self.sources[source as usize].chunk.columns())?;
+        let commits = places.gather(|source| &self.commits[source as usize])?;
+        Ok(Some(SortedBatch { rows, commits: Some(commits.to_data().into()) }))
+    }
+
+    /// Where the rows that were given are, by their positions in this order; the objects are to be
+    /// [added](Transfer::begin_object).
+    pub fn into_transfer(self) -> Transfer {
+        self.transfer
+    }
+
+    fn place(&mut self, block: Range<usize>) {
+        // A flush has no more rows than 32 bits number.
+        for (position, row) in (u32::try_from(block.start).unwrap_or(u32::MAX)..).zip(&self.rows[block]) {
+            let source = &self.sources[row.source as usize];
+            self.transfer.set(RowId { rowset: source.memtable, row: source.chunk.first() + row.at }, position);
+        }
+    }
+}
+
+/// Sorts rows by their keys; those of one key stay in the order of their sources.
+pub(crate) fn sort<'k>(rows: &mut [Row], key: impl Fn(Row) -> &'k [u8]) {
+    // Most prefixes differ. Comparing numbers alone takes no branches, so keys are looked at afterwards.
+    rows.sort_unstable_by_key(|row| (u128::from(row.prefix) << 64) | u128::from(row.place()));
+    for same in rows.chunk_by_mut(|one, next| one.prefix == next.prefix).filter(|same| same.len() > 1) {
+        same.sort_by(|one, other| key(*one).cmp(key(*other)));
+    }
+}
+
+impl Row {
+    /// Sorts as the rows stand in their sources.
+    fn place(self) -> u64 {
+        u64::from(self.source) << 32 | u64::from(self.at)
+    }
 }
 
 /// The first eight bytes of a key, which sort as it does.

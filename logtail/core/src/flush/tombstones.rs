@@ -43,8 +43,13 @@ impl TombstoneJob {
     }
 
     /// Whether blocks have tombstones already.
-    pub(super) fn reads(&self) -> bool {
+    pub fn reads(&self) -> bool {
         self.objects.iter().any(|object| !object.tombstones().is_empty())
+    }
+
+    /// The most blocks that it writes tombstones of.
+    pub(crate) fn blocks_max(&self) -> usize {
+        self.objects.iter().map(|object| object.meta().blocks.len()).sum::<usize>().min(TOMBSTONES_MAX)
     }
 
     /// Calls `write` with the tombstones of each block, in order: positions in the object with the timestamps of the

@@ -8,7 +8,7 @@ use arrow_schema::ArrowError;
 use crate::{
     block_meta::BLOCK_ROWS_MAX,
     catalog::{KeyColumns, TableSchema},
-    flush::{Row, SortedBatch, gather, prefix},
+    flush::{Places, Row, SortedBatch, prefix, sort},
     key::Keys,
     transaction::{OperationError, check_columns},
 };
@@ -120,7 +120,7 @@ impl LoadRun {
         }
         if keyed {
             let key = |row: &Row| keys.get(firsts[row.source as usize] + row.at as usize).unwrap_or_default();
-            rows.sort_unstable_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(key(b))));
+            sort(&mut rows, |row| key(&row));
             let mut pairs = rows.iter().zip(rows.iter().skip(1));
             if let Some((row, _)) = pairs.find(|(a, b)| a.prefix == b.prefix && key(a) == key(b)) {
                 return Err(DuplicateInRun { key: key(row).to_vec() });
@@ -142,7 +142,7 @@ impl SortedRun {
     /// Those of `write`, and of Arrow.
     pub fn run<E: From<ArrowError>>(&self, mut write: impl FnMut(SortedBatch) -> Result<(), E>) -> Result<(), E> {
         for rows in self.rows.chunks(BLOCK_ROWS_MAX as usize) {
-            let rows = gather(self.schema.arrow(), rows, |source| self.batches[source as usize].columns())?;
+            let rows = Places::of(rows).batch(self.schema.arrow(), |source| self.batches[source as usize].columns())?;
             write(SortedBatch { rows, commits: None })?;
         }
         Ok(())

@@ -24,17 +24,18 @@ use crate::{
 /// after each of which a crash may come:
 ///
 /// 1. The memtables take no more rows, and all of theirs become committed.
-/// 2. The rows are sorted and encoded, and so are the deletes: a [job](EncodeJob) for any thread.
-/// 3. An *intent* that names the objects is committed: from here on a crash leaves objects that nobody refers to, and
+/// 2. The rows are sorted, and so are the deletes: a [job](EncodeJob) for any thread, which gives the objects one after
+///    the other.
+/// 3. An *intent* that names an object is committed: from here on a crash leaves an object that nobody refers to, and
 ///    the intent tells which.
-/// 4. The objects are put.
+/// 4. The object is put, while the next one is encoded. So it goes on with each.
 /// 5. The record of the flush is committed: it has the objects' metadata, and the rows' deletes at their new places,
 ///    those included that were committed since the first step. Readers that begin then read the objects; the deletes of
 ///    the rows leave memory with the next flush.
 ///
 /// Readers and commits go on all the time, and no delete undoes a flush: a transaction that deletes a row by its old
 /// place deletes it at the new one. A flush that fails or is dropped leaves the memtables as they are, and objects of
-/// which the intent tells.
+/// which the intents tell.
 #[derive(Debug)]
 pub struct Flush {
     table: TableId,
@@ -53,36 +54,39 @@ pub struct Flush {
 enum Phase {
     Frozen,
     /// The job is somebody's.
-    Encoding,
-    Encoded(Encoded),
-    /// The intent has this index in the log.
-    Intended(u64, Encoded),
-    /// Objects that are not put yet; with those of which the put is somebody's.
-    Putting {
-        left: VecDeque<(Name, Bytes)>,
-        running: usize,
-        written: Written,
-    },
+    Writing(Writing),
     /// The record of the flush has this index in the log.
     Recorded(u64, Flushed),
     Ended,
 }
 
-/// What the objects have.
-#[derive(Debug)]
-struct Written {
+/// Objects, on their way from the job to the store.
+#[derive(Debug, Default)]
+struct Writing {
+    /// Whether none is put before all are encoded: perhaps the record will be too long.
+    holds: bool,
+    /// Those of rows that are encoded.
     metas: Vec<ObjectMeta>,
-    transfer: Arc<Transfer>,
+    /// Those without an intent.
+    encoded: Vec<(ObjectId, Bytes)>,
+    /// Those with an intent that are not put yet. It has this index in the log.
+    intended: (u64, VecDeque<(ObjectId, Bytes)>),
+    /// How many are being put.
+    running: usize,
+    /// Where the rows are, once all are encoded.
+    transfer: Option<Arc<Transfer>>,
     tombstones: Option<Tombstones>,
 }
 
-/// What a flush asks for.
+/// What a flush is to do next.
 #[derive(Debug)]
 pub enum FlushStep {
-    /// Nothing before the log commits more, or what was asked for before is done.
+    /// Nothing before the log commits more, or an object is put.
     Wait,
-    /// Encode the rows, and pass the objects to [`Flush::encoded`].
+    /// Begin to encode the rows: the objects will be asked for.
     Encode(EncodeJob),
+    /// Pass the next object to [`Flush::object`], or what else was written to [`Flush::encoded`] behind the last.
+    NextObject,
     /// Put an object, and tell [`Flush::put_done`].
     Put {
         /// Its name in the store.
@@ -96,8 +100,6 @@ pub enum FlushStep {
 
 /// The most bytes of a delete, or of a block's tombstones, in a record.
 const PLACE_BYTES_MAX: usize = 25;
-/// The most bytes of a block's metadata in a record.
-const BLOCK_BYTES_MAX: usize = 256;
 
 impl Flush {
     /// A flush of these memtables, which are of one schema and take no more rows.
@@ -130,16 +132,8 @@ impl Flush {
         unix: Duration,
     ) -> Result<FlushStep, FlushError<L::Error>> {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Frozen => self.encode(writer),
-            Phase::Encoded(encoded) => self.intend(writer, log, encoded),
-            Phase::Intended(index, encoded) if writer.committed_index() >= index => Ok(self.put_objects(encoded)),
-            Phase::Putting { left, running: 0, written } if left.is_empty() => self.record(writer, log, unix, written),
-            Phase::Putting { mut left, running, written } => {
-                let next = left.pop_front();
-                let running = running + usize::from(next.is_some());
-                self.phase = Phase::Putting { left, running, written };
-                Ok(next.map_or(FlushStep::Wait, |(name, bytes)| FlushStep::Put { name, bytes }))
-            }
+            Phase::Frozen => self.encode(writer, log),
+            Phase::Writing(writing) => self.write(writer, log, unix, writing),
             Phase::Recorded(index, flushed) if writer.committed_index() >= index => {
                 Ok(FlushStep::Done(Box::new(flushed)))
             }
@@ -150,10 +144,22 @@ impl Flush {
         }
     }
 
-    /// The rows are encoded.
+    /// The next object of rows is encoded.
+    pub fn object(&mut self, meta: ObjectMeta, bytes: Bytes) {
+        if let Phase::Writing(writing) = &mut self.phase {
+            writing.encoded.push((meta.id, bytes));
+            writing.metas.push(meta);
+        }
+    }
+
+    /// All objects of rows are encoded, and the deletes are.
     pub fn encoded(&mut self, encoded: Encoded) {
-        if matches!(self.phase, Phase::Encoding) {
-            self.phase = Phase::Encoded(encoded);
+        if let Phase::Writing(writing) = &mut self.phase {
+            writing.transfer = Some(Arc::new(encoded.transfer));
+            writing.tombstones = encoded.tombstones.map(|(tombstones, bytes)| {
+                writing.encoded.push((tombstones.object.id, bytes));
+                tombstones
+            });
         }
     }
 
@@ -162,13 +168,13 @@ impl Flush {
     /// # Errors
     /// The outcome's: the flush has failed then.
     pub fn put_done(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
-        if let Phase::Putting { running, .. } = &mut self.phase {
-            *running = running.saturating_sub(1);
+        if let Phase::Writing(writing) = &mut self.phase {
+            writing.running = writing.running.saturating_sub(1);
         }
         outcome.inspect_err(|_| self.phase = Phase::Ended)
     }
 
-    fn encode<E: std::error::Error>(&mut self, writer: &Writer) -> Result<FlushStep, FlushError<E>> {
+    fn encode<L: Log>(&mut self, writer: &Writer, log: &L) -> Result<FlushStep, FlushError<L::Error>> {
         let last = self.memtables.iter().map(|memtable| memtable.last_commit()).max().unwrap_or_default();
         if writer.state().watermark() < last {
             self.phase = Phase::Frozen;
@@ -181,52 +187,65 @@ impl Flush {
         let through = writer.state().watermark();
         let job = |placed: &Placed| TombstoneJob::new(self.objects, placed.objects().cloned(), through);
         let tombstones = placed.and_then(job);
-        self.phase = Phase::Encoding;
+        // What each takes at most; it is seldom needed to know it exactly.
+        let deletes: usize = self.memtables.iter().map(|memtable| memtable.deletes().len()).sum();
+        let persisted = tombstones.as_ref().map_or(0, TombstoneJob::blocks_max);
+        let holds = (deletes + persisted) * PLACE_BYTES_MAX >= log.bytes_max() / 2;
+        self.phase = Phase::Writing(Writing { holds, ..Writing::default() });
         let first = ObjectId { nonce: self.objects.nonce, number: self.objects.number.saturating_add(1) };
         Ok(FlushStep::Encode(EncodeJob { table: self.table, first, sort, tombstones }))
     }
 
-    fn intend<L: Log>(
+    /// Moves objects on: an intent for those that are encoded, the next put, or the record.
+    fn write<L: Log>(
         &mut self,
         writer: &mut Writer,
         log: &L,
-        encoded: Encoded,
+        unix: Duration,
+        mut writing: Writing,
     ) -> Result<FlushStep, FlushError<L::Error>> {
-        self.check_size(writer, log, &encoded)?;
-        let tombstones = encoded.tombstones.iter().map(|(tombstones, _)| tombstones.object.id);
-        let objects = encoded.objects.iter().map(|(meta, _)| meta.id).chain(tombstones).collect();
-        match writer.propose_intent(log, &Intent { table: self.table, objects }) {
-            Ok(index) => {
-                self.phase = Phase::Intended(index, encoded);
-                Ok(FlushStep::Wait)
-            }
-            Err(refusal) => {
-                self.phase = Phase::Encoded(encoded);
-                Err(refusal.into())
-            }
-        }
+        let (index, left) = &mut writing.intended;
+        let next = if writer.committed_index() >= *index { left.pop_front() } else { None };
+        let step = if let Some((id, bytes)) = next {
+            writing.running += 1;
+            Ok(FlushStep::Put { name: ObjectName { table: self.table, id }.name(), bytes })
+        } else if writing.running > 0 || !left.is_empty() {
+            Ok(FlushStep::Wait)
+        } else if writing.transfer.is_none() && (writing.holds || writing.encoded.is_empty()) {
+            Ok(FlushStep::NextObject)
+        } else if !writing.encoded.is_empty() {
+            self.check_size(writer, log, &writing)?;
+            let objects = writing.encoded.iter().map(|(id, _)| *id).collect();
+            let proposed = writer.propose_intent(log, &Intent { table: self.table, objects });
+            proposed.map_err(FlushError::from).map(|index| {
+                writing.intended = (index, std::mem::take(&mut writing.encoded).into());
+                FlushStep::Wait
+            })
+        } else {
+            return self.record(writer, log, unix, writing);
+        };
+        self.phase = Phase::Writing(writing);
+        step
     }
 
     /// Refuses a flush whose record would be too long with the deletes that there are, before its objects are put.
-    fn check_size<L: Log>(&self, writer: &Writer, log: &L, encoded: &Encoded) -> Result<(), FlushError<L::Error>> {
-        let deletes: usize = self.memtables.iter().map(|memtable| memtable.deletes().len()).sum();
-        let blocks: usize = encoded.objects.iter().map(|(meta, _)| meta.blocks.len()).sum();
-        let persisted = encoded.tombstones.as_ref().map_or(0, |(tombstones, _)| tombstones.blocks.len());
-        // What each takes at most; it is seldom needed to know it exactly.
-        if (deletes + persisted) * PLACE_BYTES_MAX + blocks * BLOCK_BYTES_MAX < log.bytes_max() / 2 {
-            return Ok(());
-        }
-        let flushed = Flushed {
+    fn check_size<L: Log>(&self, writer: &Writer, log: &L, writing: &Writing) -> Result<(), FlushError<L::Error>> {
+        let Some(transfer) = writing.transfer.as_ref().filter(|_| writing.holds) else { return Ok(()) };
+        let bytes = record::flushed(writer.position, &self.flushed(writing, transfer, Timestamp::MAX))?.len();
+        if bytes > log.bytes_max() { Err(FlushError::TooLarge { bytes, max: log.bytes_max() }) } else { Ok(()) }
+    }
+
+    /// The record, with all deletes that were placed before.
+    fn flushed(&self, writing: &Writing, transfer: &Transfer, timestamp: Timestamp) -> Flushed {
+        Flushed {
             table: self.table,
-            timestamp: Timestamp::MAX,
+            timestamp,
             horizon: self.horizon,
             memtables: self.memtables.iter().map(|memtable| memtable.id()).collect(),
-            objects: encoded.objects.iter().map(|(meta, _)| meta.clone()).collect(),
-            deletes: self.moved_deletes(&encoded.transfer),
-            tombstones: encoded.tombstones.as_ref().map(|(tombstones, _)| tombstones.clone()),
-        };
-        let bytes = record::flushed(writer.position, &flushed)?.len();
-        if bytes > log.bytes_max() { Err(FlushError::TooLarge { bytes, max: log.bytes_max() }) } else { Ok(()) }
+            objects: writing.metas.clone(),
+            deletes: self.moved_deletes(transfer),
+            tombstones: writing.tombstones.clone(),
+        }
     }
 
     /// The deletes of the flushed rows, at their new places.
@@ -243,53 +262,23 @@ impl Flush {
         deletes
     }
 
-    fn put_objects(&mut self, encoded: Encoded) -> FlushStep {
-        let name = |meta: &ObjectMeta| ObjectName { table: self.table, id: meta.id }.name();
-        let mut left = VecDeque::with_capacity(encoded.objects.len() + 1);
-        let mut metas = Vec::with_capacity(encoded.objects.len());
-        for (meta, bytes) in encoded.objects {
-            left.push_back((name(&meta), bytes));
-            metas.push(meta);
-        }
-        let tombstones = encoded.tombstones.map(|(tombstones, bytes)| {
-            left.push_back((name(&tombstones.object), bytes));
-            tombstones
-        });
-        let written = Written { metas, transfer: Arc::new(encoded.transfer), tombstones };
-        let next = left.pop_front();
-        let running = usize::from(next.is_some());
-        self.phase = Phase::Putting { left, running, written };
-        next.map_or(FlushStep::Wait, |(name, bytes)| FlushStep::Put { name, bytes })
-    }
-
-    /// Proposes the record of the flush, with all deletes that were placed before it.
+    /// Proposes the record of the flush.
     fn record<L: Log>(
         &mut self,
         writer: &mut Writer,
         log: &L,
         unix: Duration,
-        written: Written,
+        writing: Writing,
     ) -> Result<FlushStep, FlushError<L::Error>> {
-        let Written { metas, transfer, tombstones } = written;
-        let deletes = self.moved_deletes(&transfer);
-        let mut flushed = Flushed {
-            table: self.table,
-            timestamp: Timestamp::ZERO,
-            horizon: self.horizon,
-            memtables: self.memtables.iter().map(|memtable| memtable.id()).collect(),
-            objects: metas,
-            deletes,
-            tombstones,
-        };
+        let transfer = writing.transfer.clone().unwrap_or_default();
+        let mut flushed = self.flushed(&writing, &transfer, Timestamp::ZERO);
         match writer.propose_flushed(log, &mut flushed, &transfer, unix) {
             Ok(index) => {
                 self.phase = Phase::Recorded(index, flushed);
                 Ok(FlushStep::Wait)
             }
             Err(error) => {
-                let (left, running) = (VecDeque::new(), 0);
-                let written = Written { metas: flushed.objects, transfer, tombstones: flushed.tombstones };
-                self.phase = Phase::Putting { left, running, written };
+                self.phase = Phase::Writing(writing);
                 Err(error)
             }
         }

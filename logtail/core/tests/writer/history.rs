@@ -198,8 +198,14 @@ impl History {
         }
     }
 
-    /// A step of a flush, or the begin of one.
+    /// Some steps of a flush, or the begin of one.
     fn flush(&mut self) {
+        for _ in 0..self.rng.usize(1..4) {
+            self.step_flush();
+        }
+    }
+
+    fn step_flush(&mut self) {
         let Some(flush) = &mut self.flush else {
             let horizon = self.rng.choice(&self.model.seen).copied().unwrap_or_default();
             let parts = self.rng.choice([FlushParts::ALL, FlushParts::ROWS, FlushParts::DELETES]);
@@ -219,7 +225,7 @@ impl History {
             Err(error) => panic!("seed {}: {error:?}", self.seed),
         }
         // Now and then it fails instead.
-        if self.rng.u8(0..30) == 0
+        if self.rng.u8(0..90) == 0
             && let Some(flush) = self.flush.take()
         {
             self.tail.writer.end_flush(flush);

@@ -1,13 +1,17 @@
 //! `Tail`: a writer on a log that the test moves by hand.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow_array::{
     Array, ArrayRef, Int64Array, RecordBatch, StringArray,
     cast::AsArray,
     types::{Int64Type, UInt32Type, UInt64Type},
 };
-use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 use bumpalo::Bump;
 use bytes::Bytes;
 use logboom_logtail_core::{
@@ -40,7 +44,12 @@ pub(crate) struct Tail {
     pub(crate) unix: Duration,
     pub(crate) store: Store,
     arena: Bump,
+    /// What the last job of each table came to, as far as it was not asked for.
+    encoded: BTreeMap<TableId, (Objects, Option<Encoded>)>,
 }
+
+/// Objects that are encoded.
+type Objects = VecDeque<(ObjectMeta, Bytes)>;
 
 /// Objects that were put, by number.
 pub(crate) type Store = BTreeMap<u64, Object>;
@@ -104,7 +113,7 @@ impl Tail {
         }
         let mut writer = Writer::new(recovery.finish(), log.last());
         writer.begin(&log).expect("the log takes records");
-        let mut tail = Self { log, writer, unix, store, arena: Bump::new() };
+        let mut tail = Self { log, writer, unix, store, arena: Bump::new(), encoded: BTreeMap::new() };
         tail.raise_bound();
         tail.settle();
         Ok(tail)
@@ -226,7 +235,14 @@ impl Tail {
         self.raise_bound();
         match flush.step(&mut self.writer, &self.log, self.unix)? {
             FlushStep::Wait => {}
-            FlushStep::Encode(job) => flush.encoded(self.encode(job, object_rows)),
+            FlushStep::Encode(job) => self.encode(job, object_rows),
+            FlushStep::NextObject => {
+                let (objects, end) = self.encoded.get_mut(&flush.table()).expect("the rows are encoded");
+                match objects.pop_front() {
+                    Some((meta, bytes)) => flush.object(meta, bytes),
+                    None => flush.encoded(end.take().expect("the end comes once")),
+                }
+            }
             FlushStep::Put { name, bytes } => {
                 let object: ObjectName = name.as_str().parse().expect("a flush puts objects");
                 assert!(self.store.insert(object.id.number, decode(&bytes)).is_none(), "{name} is written twice");
@@ -237,32 +253,29 @@ impl Tail {
         Ok(false)
     }
 
-    /// Objects of a flush, as text.
-    fn encode(&self, job: EncodeJob, object_rows: usize) -> Encoded {
+    /// Makes the objects of a flush, as text.
+    fn encode(&mut self, job: EncodeJob, object_rows: usize) {
         let (table, version, first) = (job.table, job.sort.schema().version(), job.first);
         let keyed = job.sort.schema().key_columns().is_some();
-        let mut rows = Vec::new();
-        let mut transfer = job
-            .sort
-            .run(|batch: SortedBatch| {
-                let commits = batch.commits.as_ref().expect("rows of a flush have them");
-                let commits = commits.values().iter().map(|ts| Timestamp::from_i64(*ts).expect("it is a timestamp"));
-                rows.extend(rows_of(&batch.rows).into_iter().zip(commits));
-                Ok::<_, ArrowError>(())
-            })
-            .expect("rows are sorted");
+        let (mut rows, mut sorted) = (Vec::new(), job.sort.sort());
+        while let Some(SortedBatch { rows: batch, commits }) = sorted.next_batch().expect("rows are sorted") {
+            let commits = commits.expect("rows of a flush have them");
+            let commits = commits.values().iter().map(|ts| Timestamp::from_i64(*ts).expect("it is a timestamp"));
+            rows.extend(rows_of(&batch).into_iter().zip(commits));
+        }
         if keyed {
             assert!(rows.is_sorted_by_key(|(row, committed)| (row.0, *committed)), "{rows:?}");
         }
-        let mut objects = Vec::new();
+        let mut transfer = sorted.into_transfer();
+        let mut objects = Objects::new();
         for (number, rows) in (first.number..).zip(rows.chunks(object_rows)) {
             let id = ObjectId { nonce: first.nonce, number };
             let position = objects.iter().map(|(meta, _): &(ObjectMeta, _)| meta.rows()).sum();
             transfer.begin_object(RowsetId(number), position);
-            objects.push((meta(id, table, version, rows), lines(rows)));
+            objects.push_back((meta(id, table, version, rows), lines(rows)));
         }
         let tombstones = job.tombstones.and_then(|job| self.encode_tombstones(job, table));
-        Encoded { objects, transfer, tombstones }
+        self.encoded.insert(table, (objects, Some(Encoded { transfer, tombstones })));
     }
 
     fn encode_tombstones(&self, job: TombstoneJob, table: TableId) -> Option<(Tombstones, Bytes)> {

@@ -28,8 +28,9 @@ impl History {
         }
         let at = self.choices.size(life.flushes.len());
         if self.choices.percent(3) {
+            let given_up = life.flushes.swap_remove(at);
             marks::hit("flush: given up");
-            drop(life.flushes.swap_remove(at));
+            marks::hit_if(given_up.objects() > 0, "flush: given up, with objects in the store");
             return Ok(());
         }
         for _ in 0..self.choices.range(1..12) {
@@ -38,11 +39,13 @@ impl History {
             match step {
                 Ok(FlushProgress::Done) => {
                     marks::hit("flush: done");
+                    marks::hit_if(life.flushes[at].objects() > 1, "flush: of several objects");
                     self.counts.flushes += 1;
                     drop(life.flushes.swap_remove(at));
                     break;
                 }
-                Ok(FlushProgress::Moved) => {}
+                // Nothing is encoded on another thread here.
+                Ok(FlushProgress::Moved | FlushProgress::WaitsForObject) => {}
                 Ok(FlushProgress::WaitsForStore) => self.objects.pass(Duration::from_millis(20)),
                 Ok(FlushProgress::WaitsForLog) => drop(life.engine.drive_once()),
                 Err(error) => {

@@ -1,0 +1,102 @@
+//! `Pace`: how fast a flush goes beside commits.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use logboom_logtail_core::TableId;
+
+use crate::shared::Shared;
+
+/// Commits that were seen this long ago are over.
+const QUIET: Duration = Duration::from_millis(100);
+/// The longest pause: one that is longer would make a flush deaf to what changes.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// Slows a flush down while transactions commit, which would wait for the processor and the disk otherwise: each piece
+/// of work is followed by a pause, so that working takes a share of the time. Without commits, and where memory becomes
+/// scarce, there are no pauses.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    share: f64,
+    /// The number of commits that was seen last, and when it had changed.
+    commits: u64,
+    changed: Option<Duration>,
+}
+
+impl Pace {
+    /// Working takes `share` of the time, above 0 and up to 1.
+    pub(crate) fn new(share: f64, commits: u64) -> Self {
+        Self { share: if share > 0.0 { share.min(1.0) } else { 1.0 }, commits, changed: None }
+    }
+
+    /// The pause behind a piece of work that ends `now`, after which there have been `commits`.
+    pub(crate) fn pause(&mut self, now: Duration, worked: Duration, commits: u64, is_scarce: bool) -> Duration {
+        if commits != self.commits {
+            (self.commits, self.changed) = (commits, Some(now));
+        }
+        let is_quiet = self.changed.is_none_or(|changed| now.saturating_sub(changed) >= QUIET);
+        if is_quiet || is_scarce { Duration::ZERO } else { worked.mul_f64(1.0 / self.share - 1.0).min(PAUSE_MAX) }
+    }
+}
+
+/// The [`Pace`] of a thread that flushes a table.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    shared: Arc<Shared>,
+    table: TableId,
+    pace: Pace,
+}
+
+impl Pacer {
+    pub(crate) fn new(shared: &Arc<Shared>, table: TableId) -> Self {
+        let pace = Pace::new(shared.options.flush_share, shared.counts.transactions.get());
+        Self { shared: Arc::clone(shared), table, pace }
+    }
+
+    /// Does a piece of work, and pauses if it has to.
+    pub(crate) fn work<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let shared = &self.shared;
+        let began = shared.monotonic();
+        let done = work();
+        let now = shared.monotonic();
+        let commits = shared.counts.transactions.get();
+        let is_scarce = shared.memory_bound().is_scarce(shared.state.table(self.table).as_deref());
+        let pause = self.pace.pause(now, now.saturating_sub(began), commits, is_scarce);
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_flush_pauses_while_there_are_commits() {
+        let mut pace = Pace::new(0.25, 7);
+        assert_eq!(pace.pause(MS, MS, 7, false), Duration::ZERO);
+        assert_eq!(pace.pause(10 * MS, 2 * MS, 8, false), 6 * MS);
+        // The last one was a moment ago.
+        assert_eq!(pace.pause(100 * MS, 2 * MS, 8, false), 6 * MS);
+        assert_eq!(pace.pause(110 * MS, 2 * MS, 8, false), Duration::ZERO);
+        assert_eq!(pace.pause(111 * MS, 2 * MS, 9, false), 6 * MS);
+        assert_eq!(pace.pause(112 * MS, 200 * MS, 9, false), PAUSE_MAX);
+    }
+
+    #[test]
+    fn a_flush_goes_on_where_memory_is_scarce() {
+        let mut pace = Pace::new(0.25, 0);
+        assert_eq!(pace.pause(MS, MS, 1, true), Duration::ZERO);
+        assert_eq!(pace.pause(2 * MS, MS, 1, false), 3 * MS);
+    }
+
+    #[test]
+    fn a_share_of_all_or_of_nothing_is_all() {
+        for share in [1.0, 2.0, 0.0, -1.0, f64::NAN] {
+            assert_eq!(Pace::new(share, 0).pause(MS, MS, 1, false), Duration::ZERO, "{share}");
+        }
+    }
+}
