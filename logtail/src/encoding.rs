@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, mpsc},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use logboom_logtail_core::flush::EncodeJob;
@@ -13,13 +13,20 @@ use crate::{
     shared::Shared,
 };
 
-/// Objects that are being encoded: where they are asked for, or on a thread of their own, while others are put. The
-/// thread encodes one object before it is asked for, and ends when nobody can ask any more. It may have to read the
-/// store, which takes as long as the store is gone: nobody waits for its end.
+/// Objects that are being encoded: where they are asked for, or on a thread of their own, while others are put.
 #[derive(Debug)]
 pub(crate) enum Encoding {
     Here(Box<Encoder>),
-    Ahead(mpsc::Receiver<Result<EncodedNext>>),
+    Ahead(Ahead),
+}
+
+/// A thread that encodes one object before it is asked for. Dropping this ends it; but nobody waits for one that reads
+/// the store, which takes as long as the store is gone.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    encoded: Option<mpsc::Receiver<Result<EncodedNext>>>,
+    thread: Option<JoinHandle<()>>,
+    reads: bool,
 }
 
 impl Encoding {
@@ -41,19 +48,39 @@ impl Encoding {
                 }
             }
         };
-        thread::Builder::new().name("logtail-encode".into()).spawn(work).map_err(Error::Thread)?;
-        Ok(Self::Ahead(encoded))
+        let thread = thread::Builder::new().name("logtail-encode".into()).spawn(work).map_err(Error::Thread)?;
+        Ok(Self::Ahead(Ahead { encoded: Some(encoded), thread: Some(thread), reads: false }))
     }
 
     /// What comes next, if it is there by now.
     pub(crate) fn next(&mut self, shared: &Shared) -> Result<Option<EncodedNext>> {
         match self {
             Self::Here(encoder) => encoder.next(&shared.store, &shared.options.objects).map(Some),
-            Self::Ahead(encoded) => match encoded.try_recv() {
-                Ok(next) => next.map(Some),
-                Err(mpsc::TryRecvError::Empty) => Ok(None),
-                Err(mpsc::TryRecvError::Disconnected) => Err(Error::Closed),
-            },
+            Self::Ahead(ahead) => ahead.next(),
+        }
+    }
+}
+
+impl Ahead {
+    fn next(&mut self) -> Result<Option<EncodedNext>> {
+        match self.encoded.as_ref().map(mpsc::Receiver::try_recv) {
+            Some(Ok(next)) => {
+                // It reads when this was taken, and not before.
+                self.reads |= matches!(next, Ok(EncodedNext::Reads));
+                next.map(Some)
+            }
+            Some(Err(mpsc::TryRecvError::Empty)) => Ok(None),
+            Some(Err(mpsc::TryRecvError::Disconnected)) | None => Err(Error::Closed),
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.encoded = None;
+        if let Some(thread) = self.thread.take().filter(|_| !self.reads) {
+            // A panic of the thread is reported where it happens.
+            _ = thread.join();
         }
     }
 }

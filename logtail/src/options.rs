@@ -20,7 +20,7 @@ pub struct Options {
     pub flush: FlushPolicy,
     /// The part of its time that a flush works while transactions commit, above 0 and up to 1: it pauses for the rest,
     /// so that they do not wait for the processor and the disk. It pauses neither without commits nor when rows take
-    /// three quarters of the memory that they may, and without threads not at all. Default: 0.5.
+    /// three quarters of the memory that they may, and without threads not at all. Default: 0.4.
     pub flush_share: f64,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.
     pub checkpoint_interval: Duration,
@@ -79,7 +79,7 @@ impl Options {
             store: StoreChoice::Location { location: location.into(), options: StoreOptions::default() },
             threads: true,
             flush: FlushPolicy::default(),
-            flush_share: 0.5,
+            flush_share: 0.4,
             checkpoint_interval: Duration::from_secs(60),
             pinned: Duration::from_secs(600),
             objects: WriteOptions::default(),

@@ -20,11 +20,18 @@ use crate::{
 const AHEAD: usize = 2;
 
 /// Rows of a flush that are brought into their order: on the thread that asks for them, or on one of their own, so that
-/// they are gathered while others are encoded. Dropped before its end, that thread ends after the block that it is at.
+/// they are gathered while others are encoded.
 #[derive(Debug)]
 pub(crate) enum Sorting {
     Here(Box<SortedRows>),
-    Ahead(mpsc::Receiver<Result<SortedBatch, ArrowError>>, JoinHandle<Transfer>),
+    Ahead(Ahead),
+}
+
+/// A thread that gathers some blocks before they are asked for. Dropping this ends it.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    batches: Option<mpsc::Receiver<Result<SortedBatch, ArrowError>>>,
+    thread: Option<JoinHandle<Transfer>>,
 }
 
 impl Sorting {
@@ -43,14 +50,14 @@ impl Sorting {
             sorted.into_transfer()
         };
         let thread = thread::Builder::new().name("logtail-sort".into()).spawn(work).map_err(Error::Thread)?;
-        Ok(Self::Ahead(batches, thread))
+        Ok(Self::Ahead(Ahead { batches: Some(batches), thread: Some(thread) }))
     }
 
     /// The rows of the next block; `None` behind the last.
     pub(crate) fn next_batch(&mut self) -> Result<Option<SortedBatch>> {
         let next = match self {
             Self::Here(rows) => rows.next_batch(),
-            Self::Ahead(batches, _) => batches.recv().ok().transpose(),
+            Self::Ahead(ahead) => ahead.batches.as_ref().and_then(|batches| batches.recv().ok()).transpose(),
         };
         Ok(next?)
     }
@@ -59,7 +66,21 @@ impl Sorting {
     pub(crate) fn into_transfer(self) -> Result<Transfer> {
         match self {
             Self::Here(rows) => Ok(rows.into_transfer()),
-            Self::Ahead(_, thread) => thread.join().map_err(|_| Error::Closed),
+            Self::Ahead(mut ahead) => ahead.end().ok_or(Error::Closed),
         }
+    }
+}
+
+impl Ahead {
+    /// Ends the thread. Nothing if it has panicked, which is reported where it happens.
+    fn end(&mut self) -> Option<Transfer> {
+        self.batches = None;
+        self.thread.take()?.join().ok()
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        _ = self.end();
     }
 }
