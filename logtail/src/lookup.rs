@@ -31,7 +31,9 @@ pub(crate) fn find_keys(shared: &Shared, operations: &mut Operations, snapshot: 
         return Ok(());
     }
     let found = find_in_objects(&shared.store, &version, operations.schema(), &missing, snapshot)?;
-    operations.find_more(|key| found.get(key).copied());
+    if !found.is_empty() {
+        operations.find_more(|key| found.get(key).copied());
+    }
     Ok(())
 }
 

@@ -4,12 +4,7 @@ use std::{collections::HashMap, ops::Range};
 
 use logboom_logtail_core::predicate::{Op, Predicate, Term};
 
-use crate::{
-    bloom::{self, Bloom},
-    fetched::Fetched,
-    footer::Footer,
-    key_values::bloom_bytes,
-};
+use crate::{bloom::Bloom, fetched::Fetched, footer::Footer, key_values::bloom_hash};
 
 impl Footer {
     /// The places of the filters of a row group that may rule out rows that `predicate` wants.
@@ -47,11 +42,11 @@ impl<'a> Filters<'a> {
 
     fn may_hold(&mut self, term: &Term, group: usize) -> Option<bool> {
         let leaf = self.footer.filtered(term)?;
-        let bytes = bloom_bytes(&term.value, self.footer.leaf_type(leaf)?)?;
+        let hash = bloom_hash(&term.value, self.footer.leaf_type(leaf)?)?;
         let filter = self.parsed.entry((group, leaf)).or_insert_with(|| {
             let place = self.footer.bloom_filter(group, leaf)?;
             Bloom::parse(&self.fetched.get(&place.bytes)?)
         });
-        Some(filter.as_ref()?.may_hold(bloom::hash(&bytes)))
+        Some(filter.as_ref()?.may_hold(hash))
     }
 }

@@ -8,10 +8,10 @@ use logboom_logtail_core::ColumnId;
 use parquet::basic::Type;
 
 use crate::{
-    bloom::{self, Bloom},
+    bloom::Bloom,
     fetched::{CheckedBytes, joined},
     footer::Footer,
-    key_values::{bloom_bytes, value},
+    key_values::{bloom_hash, value},
 };
 
 /// The bloom filters of the key's columns of an object, kept to be asked for the few keys of many transactions: of a
@@ -100,7 +100,7 @@ impl KeyFilters {
         let rows = keys.first().map_or(0, |column| column.len());
         let hash = |row: usize, column: usize| {
             let value = value(keys.get(column)?, row)?;
-            Some(bloom::hash(&bloom_bytes(&value, (*self.types.get(column)?)?)?))
+            bloom_hash(&value, (*self.types.get(column)?)?)
         };
         let hashes = (0..rows).flat_map(|row| (0..self.types.len()).map(move |column| hash(row, column)));
         KeyHashes { types: self.types.clone(), hashes: hashes.collect() }
