@@ -132,19 +132,6 @@ fn a_commit_behind_a_wall_clock_that_jumped_waits_for_the_bound() {
     assert_eq!(tail.drift(), Duration::from_secs(86_400 * 3));
 }
 
-/// There are no timestamps any more: that is said, rather than waited for.
-#[test]
-fn a_wall_clock_at_the_end_of_time_stops_commits() {
-    let machine = Machine::new();
-    let engine = machine.engine();
-    let tail = machine.tail(&engine);
-    let table = create_table(&tail);
-    machine.clock.set_unix(Duration::from_secs(1 << 40));
-    insert(&tail, table, &[1]).commit().unwrap();
-    assert!(matches!(insert(&tail, table, &[2]).commit(), Err(Error::Stopped(_))));
-    assert_eq!(count(&tail, table), 1);
-}
-
 /// The first one's `Commit` is held, and not waited for.
 #[test]
 fn a_retry_does_not_wait_for_somebody_else_to_look() {

@@ -11,6 +11,10 @@ pub const RESERVE: Duration = Duration::from_secs(5);
 /// So a writer that is restarted again and again gets ahead of the wall clock by [`RESERVE`] once, not each time.
 const RESERVE_BEHIND: Duration = Duration::from_millis(2);
 
+/// What the wall clock says at most, whatever it says: it leaves 2^52 timestamps, as one that was wrong for a moment
+/// would use up all of them otherwise, and nothing could be committed ever after.
+const WALL_MAX: Timestamp = Timestamp::before_max(1 << 52);
+
 /// A hybrid logical clock under a durable bound.
 ///
 /// Timestamps go to readers (as watermarks, say) before anything of them is durable, so after a crash the log alone
@@ -55,7 +59,7 @@ impl HybridClock {
     /// changed then.
     pub fn next(&mut self, unix: Duration) -> Result<Timestamp, BoundReached> {
         let reached = BoundReached { bound: self.bound };
-        let next = self.last.next().ok_or(reached)?.max(Timestamp::from_unix(unix));
+        let next = self.last.next().ok_or(reached)?.max(wall(unix));
         if next > self.bound {
             return Err(reached);
         }
@@ -78,7 +82,7 @@ impl HybridClock {
     pub fn bound_to_log(&mut self, unix: Duration) -> Option<Timestamp> {
         let ahead = |share| {
             let behind = self.last.saturating_add(RESERVE_BEHIND / share);
-            behind.max(Timestamp::from_unix(unix).saturating_add(RESERVE / share))
+            behind.max(wall(unix).saturating_add(RESERVE / share))
         };
         if self.logging.is_some() || ahead(2) <= self.bound || self.bound == Timestamp::MAX {
             return None;
@@ -105,4 +109,8 @@ impl HybridClock {
     pub fn drift(&self, unix: Duration) -> Duration {
         self.last.unix().saturating_sub(unix)
     }
+}
+
+fn wall(unix: Duration) -> Timestamp {
+    Timestamp::from_unix(unix).min(WALL_MAX)
 }

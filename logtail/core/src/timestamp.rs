@@ -26,6 +26,11 @@ impl Timestamp {
         if millis > Self::MAX.0 >> COUNT_BITS { Self::MAX } else { Self(millis << COUNT_BITS) }
     }
 
+    /// The one that has `count` timestamps behind it.
+    pub(crate) const fn before_max(count: u64) -> Self {
+        Self(Self::MAX.0.saturating_sub(count))
+    }
+
     /// The time since the unix epoch, to the millisecond.
     pub fn unix(self) -> Duration {
         Duration::from_millis(self.0 >> COUNT_BITS)

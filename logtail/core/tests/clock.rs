@@ -76,10 +76,24 @@ fn a_jump_ahead_waits_for_a_higher_bound_and_changes_nothing() {
 
 #[test]
 fn a_clock_at_the_end_of_time_gives_nothing_and_asks_for_nothing() {
-    let mut clock = running(Duration::MAX);
-    assert_eq!(clock.next(Duration::MAX), Ok(Timestamp::MAX));
+    let mut clock = HybridClock::recovered(Timestamp::MAX);
     assert!(clock.next(Duration::MAX).is_err());
     assert_eq!(clock.bound_to_log(Duration::MAX), None);
+}
+
+/// Whatever a wall clock says, it does not use up the timestamps: not for those that come after it was put right.
+#[test]
+fn a_wall_clock_at_the_end_of_time_leaves_timestamps() {
+    let mut clock = running(NOON);
+    for unix in [Duration::MAX, Duration::from_secs(9_000_000_000), NOON] {
+        for _ in 0..100 {
+            let last = clock.last();
+            assert!(give(&mut clock, unix) > last);
+        }
+        clock = HybridClock::recovered(clock.bound());
+    }
+    let left = Timestamp::MAX.to_i64() - clock.last().to_i64();
+    assert!(left > 1 << 51, "{left} timestamps are left");
 }
 
 #[test]

@@ -41,3 +41,23 @@ fn timestamps_rise_and_show_their_rows_whatever_the_wall_clock_does() {
     machine.clock.set_unix(NOON + minutes(12));
     assert_eq!(process.tail.drift(), Duration::ZERO);
 }
+
+/// A wall clock that is far wrong for a moment does not use up the timestamps, of which there are none behind the last.
+#[test]
+fn a_wall_clock_at_the_end_of_time_is_outlived() {
+    let machine = Machine::new();
+    let mut process = machine.start();
+    let table = create(&process.tail);
+    let mut expected = Vec::new();
+    for (id, wall) in (0..).zip([Duration::from_secs(1 << 40), Duration::MAX, NOON]) {
+        machine.clock.set_unix(wall);
+        upsert(&process.tail, table, &[(id, None)]).unwrap();
+        process.tail.flush(table).unwrap();
+        upsert(&process.tail, table, &[(10 + id, Some(1))]).unwrap();
+        process.tail.checkpoint(CheckpointKind::Global).unwrap();
+        process = machine.restart(process);
+        expected.extend([(id, None), (10 + id, Some(1))]);
+        expected.sort_unstable();
+        assert_eq!(rows(&process.tail, table, process.tail.watermark()), expected);
+    }
+}
