@@ -55,6 +55,30 @@ fn a_filter_gives_the_rows_of_which_it_holds() {
     }
 }
 
+/// As a program may make it from what somebody sent: it costs no stack to make, to copy, to refuse and to drop it.
+#[test]
+fn a_filter_that_is_nested_too_deep_is_refused() {
+    let store = Counting::new();
+    let (_dir, shop, table) = two_objects(&store);
+    let id = |op, value: i64| Filter::new("id", op, value);
+    let nested = |depth: i64| {
+        (0..depth).fold(id(Op::Less, 20), |filter, at| filter.and("id", Op::NotEqual, at).or(id(Op::Equal, -at)))
+    };
+    let rows = |filter: Filter| read(&store, &shop, table, filter.into()).0;
+    assert_eq!(rows(nested(0)), 10);
+    assert_eq!(rows(nested(1)), 10);
+    assert_eq!(rows(nested(100)), 1);
+    let tail = shop.open();
+    for filter in [nested(101), nested(102), nested(200_000), id(Op::Equal, 0).and_filter(nested(101))] {
+        let refused = tail.scan(table, tail.watermark(), filter.clone());
+        assert!(matches!(refused, Err(Error::Column(ColumnError::TooDeep { max: 100 }))), "{refused:?}");
+    }
+    drop(tail);
+    // Side by side they are not nested, in whichever order.
+    let wide = (0..10_000).fold(id(Op::Equal, 2), |filter, at| id(Op::Equal, 20_000 + at).or(filter));
+    assert_eq!(rows(wide.or(id(Op::Equal, 4))), 5_002);
+}
+
 #[test]
 fn a_filter_reads_what_may_have_its_rows() {
     let store = Counting::new();

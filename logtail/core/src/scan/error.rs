@@ -26,4 +26,10 @@ pub enum ColumnError {
         /// The value.
         value: Value,
     },
+    /// The filter has too many unions in each other.
+    #[error("the filter has more than {max} unions in each other")]
+    TooDeep {
+        /// The most that it may have.
+        max: usize,
+    },
 }

@@ -23,7 +23,12 @@ use crate::{
 pub struct Filter {
     /// All of these hold.
     conditions: Vec<Condition>,
+    /// The most unions, one in the other, that it has.
+    depth: usize,
 }
+
+/// The most unions, one in the other, that a filter has: what looks at one, and drops it, calls itself for each.
+const DEPTH_MAX: usize = 100;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Condition {
@@ -31,6 +36,8 @@ enum Condition {
     IsNull(ColumnRef, bool),
     /// One of these holds, at least.
     Any(Vec<Filter>),
+    /// In place of more unions than may be in each other.
+    TooDeep,
 }
 
 impl Filter {
@@ -59,24 +66,31 @@ impl Filter {
     #[must_use]
     pub fn and_filter(mut self, other: Self) -> Self {
         self.conditions.extend(other.conditions);
+        self.depth = self.depth.max(other.depth);
         self
     }
 
-    /// The rows, and those that `other` gives.
+    /// The rows, and those that `other` gives. A union in an intersection in a union, and so on, is resolved up to 100
+    /// of them deep; a union of any number of filters counts as one.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         if self.conditions.is_empty() || other.conditions.is_empty() {
             return Self::default();
         }
+        let depth = self.depth_of_union().max(other.depth_of_union());
+        if depth > DEPTH_MAX {
+            return Self::of(Condition::TooDeep);
+        }
         let mut any = self.alternatives();
         any.extend(other.alternatives());
-        Self::of(Condition::Any(any))
+        Self { conditions: vec![Condition::Any(any)], depth }
     }
 
     /// The same by the ids of the columns of a table.
     ///
     /// # Errors
-    /// [`ColumnError`]: a column that the table does not have, or a value of another type than the column's.
+    /// [`ColumnError`]: a column that the table does not have, a value of another type than the column's, or too many
+    /// unions in each other.
     pub fn resolve(&self, schema: &TableSchema) -> Result<Predicate, ColumnError> {
         let mut predicate = Predicate::default();
         for condition in &self.conditions {
@@ -88,13 +102,19 @@ impl Filter {
                 Condition::Any(any) => {
                     predicate.any.push(any.iter().map(|own| own.resolve(schema)).collect::<Result<_, _>>()?);
                 }
+                Condition::TooDeep => return Err(ColumnError::TooDeep { max: DEPTH_MAX }),
             }
         }
         Ok(predicate)
     }
 
     fn of(condition: Condition) -> Self {
-        Self { conditions: vec![condition] }
+        Self { conditions: vec![condition], depth: 0 }
+    }
+
+    /// The depth of a union of it with others.
+    fn depth_of_union(&self) -> usize {
+        if matches!(*self.conditions, [Condition::Any(_)]) { self.depth } else { self.depth + 1 }
     }
 
     /// The filters of which it is the union.
