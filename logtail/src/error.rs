@@ -1,6 +1,6 @@
 //! Errors of a log tail.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use logboom::ReadError;
 use logboom_logtail_core::{
@@ -76,7 +76,8 @@ pub enum Error {
         /// The timestamp.
         timestamp: Timestamp,
     },
-    /// The table does not have a column that a read names, or the column does not compare with the value.
+    /// The table does not have a column that a read names, the column does not compare with the value, or the filter is
+    /// nested too deep.
     #[error(transparent)]
     Column(#[from] ColumnError),
     /// The transaction is longer than an entry of the log, or the metadata of a [bulk load](crate::Load)'s objects are.
@@ -112,6 +113,15 @@ pub enum Error {
         table: TableId,
         /// The key, [encoded](logboom_logtail_core::key).
         key: Vec<u8>,
+    },
+    /// Others wrote rows to the table faster than a bulk load looked for its keys among them. The load has failed; it
+    /// may succeed while less is written.
+    #[error("a load of table {table} did not catch up in {patience:?} with what others write to it")]
+    Overtaken {
+        /// The table.
+        table: TableId,
+        /// How long it [tried](crate::Options::load_patience).
+        patience: Duration,
     },
     /// A bulk load has failed before, and takes nothing more.
     #[error("the load has failed")]

@@ -1,11 +1,11 @@
 //! `Load`: rows past what a transaction can have.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use arrow_array::RecordBatch;
 use logboom_logtail_core::{
     TableId, Timestamp,
-    load::LoadRun,
+    load::{LoadCheck, LoadRun},
     log::Refusal,
     writer::{CommitError, Load as Steps, LoadStep},
 };
@@ -40,7 +40,8 @@ use crate::{
 ///
 /// Transactions go on beside it. While it gets its place, those that write the same table wait for a moment, and never
 /// for the store: a load looks up what they write in objects until nothing is left that has to be read, which takes as
-/// long as others write keys among its own that bloom filters do not tell apart. If the table has a key, those that
+/// long as others write keys among its own that bloom filters do not tell apart, up to
+/// [`Options::load_patience`](crate::Options::load_patience). If the table has a key, those that
 /// began at a snapshot before the load commits are refused with [`Error::SnapshotTooOld`], whatever they write to it,
 /// and are to be begun again.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub struct Load {
     run: LoadRun,
     put: Option<Put>,
     is_complete: bool,
+    /// Since when it looks for its keys among rows that were written since its first check.
+    behind_since: Option<Duration>,
 }
 
 /// How far a load is.
@@ -75,7 +78,15 @@ impl Load {
         let steps = shared.writer().begin_load(table)?;
         let run = LoadRun::new(Arc::clone(steps.schema()), shared.options.load_bytes);
         let shared = Arc::clone(shared);
-        Ok(Self { shared, steps: Some(steps), pending: VecDeque::new(), run, put: None, is_complete: false })
+        Ok(Self {
+            shared,
+            steps: Some(steps),
+            pending: VecDeque::new(),
+            run,
+            put: None,
+            is_complete: false,
+            behind_since: None,
+        })
     }
 
     /// Adds rows, whose columns are the table's, in any order. Waits while they are written to objects, but for the
@@ -102,8 +113,8 @@ impl Load {
     ///
     /// # Errors
     /// As [`Load::write`]; [`Error::DuplicateKey`], [`Error::Conflict`] where the key was written in the moment before,
-    /// [`Error::SchemaChanged`], [`Error::Object`]. Nothing of the load is visible then, now or later, unless the
-    /// engine failed meanwhile: what became of it is known when engine and tail are opened again.
+    /// [`Error::SchemaChanged`], [`Error::Overtaken`], [`Error::Object`]. Nothing of the load is visible then, now or
+    /// later, unless the engine failed meanwhile: what became of it is known when engine and tail are opened again.
     pub fn commit(mut self) -> Result<Timestamp> {
         self.complete();
         loop {
@@ -196,6 +207,9 @@ impl Load {
                     self.shared.load_placed();
                 }
                 Ok(LoadStep::Check(wanted)) => {
+                    if wanted.after.is_some() {
+                        catch_up(&self.shared, &mut self.behind_since, &wanted)?;
+                    }
                     check(&self.shared.store, &wanted)?;
                     steps.checked();
                 }
@@ -251,6 +265,21 @@ impl Load {
         if let Some(steps) = self.steps.take() {
             self.shared.writer().end_load(steps);
             self.shared.load_placed();
+        }
+    }
+}
+
+/// A load looks again at what others have written, if it has the patience for that.
+fn catch_up(shared: &Shared, since: &mut Option<Duration>, wanted: &LoadCheck) -> Result<()> {
+    let (now, patience) = (shared.monotonic(), shared.options.load_patience);
+    match *since {
+        Some(since) if now.saturating_sub(since) >= patience => {
+            Err(Error::Overtaken { table: wanted.schema.id(), patience })
+        }
+        Some(_) => Ok(()),
+        None => {
+            *since = Some(now);
+            Ok(())
         }
     }
 }

@@ -36,13 +36,18 @@ pub struct Options {
     /// 5 minutes.
     pub history: Duration,
     /// The memory that rows may take, in bytes, until commits wait for a flush: as when the store is down. Without
-    /// threads they are refused with [`Error::Full`](crate::Error::Full). Default: 1 GiB.
+    /// threads they are refused with [`Error::Full`](crate::Error::Full). Changes of the catalog do not wait. 0 counts
+    /// as 1. Default: 1 GiB.
     pub memory_bytes_max: usize,
     /// The memory that rows of a bulk load take until they are sorted and written to an object, in bytes. With the
     /// objects that are being written a load takes about three times as much. Default: 64 MiB.
     pub load_bytes: usize,
+    /// How long a bulk load that is being committed looks for its keys among rows that others write meanwhile. Where it
+    /// has not caught up with them by then, it fails with [`Error::Overtaken`](crate::Error::Overtaken). Default: 5
+    /// minutes.
+    pub load_patience: Duration,
     /// The memory that rows of a table may take, in bytes, until commits that write it wait for its flush: a table that
-    /// cannot be flushed leaves the rest to the others. Default: 512 MiB.
+    /// cannot be flushed leaves the rest to the others. 0 counts as 1. Default: 512 MiB.
     pub table_bytes_max: usize,
     /// The memory for footers of objects, in bytes. Default: 64 MiB.
     pub footer_cache_bytes: u64,
@@ -88,6 +93,7 @@ impl Options {
             memory_bytes_max: 1 << 30,
             table_bytes_max: 512 << 20,
             load_bytes: 64 << 20,
+            load_patience: Duration::from_secs(300),
             footer_cache_bytes: 64 << 20,
             page_cache_bytes: 256 << 20,
             key_filter_cache_bytes: 64 << 20,

@@ -12,14 +12,15 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type};
 use arrow_schema::DataType;
 use logboom::{Config, Engine, ShardId};
 use logboom_logtail::{
-    Change, CheckpointKind, Error, Load, NewColumn, NewTable, OperationError, Options, Projection, Result, TableId,
-    Tail, Timestamp,
+    Change, CheckpointKind, Error, Load, LoadProgress, NewColumn, NewTable, OperationError, Options, Projection,
+    Result, TableId, Tail, Timestamp,
 };
 
 use tables::{create, engine, with_table};
@@ -347,4 +348,41 @@ fn loads_and_transactions_go_on_beside_each_other() {
     assert_eq!(ids(&tail, table), all);
     let tail = reopened(&engine, tail, dir.path());
     assert_eq!(ids(&tail, table), all);
+}
+
+/// Others write more between two looks of a load than it looks at while they wait.
+#[test]
+fn a_load_that_is_overtaken_ends() {
+    for (patience, commits) in [(Duration::ZERO, false), (Duration::from_secs(3600), true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = engine(dir.path());
+        let mut options = options(dir.path());
+        (options.threads, options.load_patience) = (false, patience);
+        let (tail, table) = with_table(&engine, options, true);
+        let mut load = load(&tail, table, (0..2000).map(|id| 2 * id)).unwrap();
+        load.complete();
+        let (mut writes, mut count) = (20, 0);
+        let ended = loop {
+            match load.step() {
+                Ok(LoadProgress::Done(at)) => break Ok(at),
+                Ok(LoadProgress::WaitsForStore) => thread::sleep(Duration::from_millis(1)),
+                Ok(_) if writes > 0 => {
+                    insert(&tail, table, (count..count + 9000).map(|id| 2 * id + 1)).unwrap();
+                    (writes, count) = (writes - 1, count + 9000);
+                }
+                Ok(_) => tail.clone().close().unwrap(),
+                Err(error) => break Err(error),
+            }
+        };
+        assert_eq!(writes > 0, !commits, "it ended while others wrote, or not before");
+        match ended {
+            Ok(_) => assert!(commits),
+            Err(error) => {
+                assert!(matches!(error, Error::Overtaken { table: named, .. } if named == table), "{error:?}")
+            }
+        }
+        insert(&tail, table, [-1]).unwrap();
+        let loaded = if commits { 2000 } else { 0 };
+        assert_eq!(i64::try_from(ids(&tail, table).len()).unwrap(), count + loaded + 1);
+    }
 }
