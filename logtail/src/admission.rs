@@ -33,8 +33,8 @@ impl Admission {
     /// Waits.
     ///
     /// # Errors
-    /// [`Error::Stopped`](crate::Error::Stopped), and [`Error::Closed`](crate::Error::Closed) where nothing flushes any
-    /// more.
+    /// [`Error::Stopped`](crate::Error::Stopped), and [`Error::Log`](crate::Error::Log) and
+    /// [`Error::Closed`](crate::Error::Closed) where nothing flushes any more.
     pub fn wait(self) -> Result<()> {
         loop {
             let listener = self.shared.memory_bound().listen();
@@ -53,10 +53,17 @@ impl Admission {
 /// Those of [`Admission::wait`]; [`Error::Full`] without a thread that flushes: who does is perhaps the one who would
 /// wait.
 pub(crate) fn admit(shared: &Arc<Shared>, workspace: &Workspace) -> Result<()> {
+    if shared.full(workspace.table_ids())?.is_none() {
+        return Ok(());
+    }
+    if shared.options.threads {
+        return Admission::new(Arc::clone(shared), workspace).wait();
+    }
+    // No thread looks now and then, and what was committed since is counted roughly: changes of the catalog, say.
+    shared.memory();
     match shared.full(workspace.table_ids())? {
         None => Ok(()),
-        Some(Full { table, bytes, max }) if !shared.options.threads => Err(Error::Full { table, bytes, max }),
-        Some(_) => Admission::new(Arc::clone(shared), workspace).wait(),
+        Some(Full { table, bytes, max }) => Err(Error::Full { table, bytes, max }),
     }
 }
 

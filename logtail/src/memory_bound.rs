@@ -40,10 +40,11 @@ pub(crate) struct Full {
 
 impl MemoryBound {
     pub(crate) fn new(options: &Options) -> Self {
-        let max = options.memory_bytes_max;
+        // With 0 nothing would ever be committed, as there is nothing that a flush could move.
+        let max = options.memory_bytes_max.max(1);
         Self {
             max,
-            table_max: options.table_bytes_max.min(max),
+            table_max: options.table_bytes_max.clamp(1, max),
             bytes: AtomicUsize::new(0),
             changed: Event::new(),
             is_closed: AtomicBool::new(false),
@@ -105,9 +106,13 @@ impl MemoryBound {
             || table.is_some_and(|table| is_most(bytes_of(table), self.table_max))
     }
 
-    /// What a transaction that writes `tables` has to wait for, if anything. Tables are looked at only if one can take
-    /// what it may.
+    /// What a transaction that writes `tables`, none of them the catalog's, has to wait for, if anything. Tables are
+    /// looked at only if one can take what it may.
     pub(crate) fn full(&self, tables: impl Iterator<Item = Arc<Table>>) -> Option<Full> {
+        // Without rows there is nothing to wait for: to drop a table is how the memory of one that cannot be flushed is
+        // got back.
+        let mut tables = tables.peekable();
+        tables.peek()?;
         let bytes = self.bytes.load(Ordering::Relaxed);
         if bytes >= self.max {
             return Some(Full { table: None, bytes, max: self.max });

@@ -73,6 +73,12 @@ impl ShardLog {
         self.barrier()?.wait()
     }
 
+    /// Says where the engine is closed, or has failed, so that nothing becomes durable any more.
+    pub(crate) fn check(&self) -> logboom::Result<()> {
+        let barrier = self.barrier()?;
+        if barrier.is_done() { barrier.wait() } else { Ok(()) }
+    }
+
     /// Ends when all that is proposed is durable.
     pub(crate) fn barrier(&self) -> logboom::Result<Ticket> {
         self.engine.barrier()

@@ -257,8 +257,9 @@ impl Shared {
     /// What a transaction that writes `tables` has to wait for before it gets its place, if anything.
     ///
     /// # Errors
-    /// [`Error::Stopped`] and [`Error::Closed`] where it would wait in vain.
+    /// [`Error::Stopped`], [`Error::Log`] and [`Error::Closed`] where it would wait in vain.
     pub(crate) fn full(&self, tables: impl Iterator<Item = TableId>) -> Result<Option<Full>> {
+        let tables = tables.filter(|table| !is_system(*table));
         let full = self.memory_bound.full(tables.filter_map(|table| self.state.table(table)));
         if full.is_some() {
             if let Some(stopped) = self.writer.lock().stopped() {
@@ -267,6 +268,8 @@ impl Shared {
             if self.memory_bound.is_closed() {
                 return Err(Error::Closed);
             }
+            // Nothing is flushed any more where the engine is closed or has failed.
+            self.log.check().map_err(Error::Log)?;
         }
         Ok(full)
     }

@@ -554,3 +554,52 @@ fn a_table_that_cannot_be_flushed_leaves_memory_to_the_others() {
     transaction.admission().wait().unwrap();
     assert_eq!(committed(stuck), 20_000);
 }
+
+/// Tables whose flushes the store holds up take all the memory: they can be dropped all the same, others be made, and
+/// who waits hears of the engine's end.
+#[test]
+fn the_catalog_waits_for_no_memory_and_nothing_waits_for_a_closed_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.memory_bytes_max = 64 << 10;
+    let (tail, table) = with_table(&engine, options, false);
+    let (objects, aside) = (dir.path().join("objects"), dir.path().join("aside"));
+    std::fs::rename(&objects, &aside).unwrap();
+    let writer = {
+        let tail = tail.clone();
+        thread::spawn(move || {
+            let hundred = (0..100).map(|id| row(id, 1)).collect::<Vec<_>>();
+            (0..1000).find_map(|_| upsert(&tail, table, &hundred).err())
+        })
+    };
+    while !tail.is_waiting_for_memory() {
+        assert!(!writer.is_finished(), "nothing waited");
+        thread::yield_now();
+    }
+    tail.begin().commit().unwrap();
+    let database = tail.create_database("another").unwrap();
+    let columns = vec![NewColumn::required("id", DataType::Int64)];
+    tail.create_table(database, NewTable { name: "t".into(), columns, key: Vec::new() }).unwrap();
+    assert!(tail.is_waiting_for_memory() && !writer.is_finished());
+    engine.close().unwrap();
+    assert!(matches!(writer.join().unwrap(), Some(Error::Log(logboom::Error::Closed))));
+    std::fs::rename(&aside, &objects).unwrap();
+}
+
+#[test]
+fn bounds_of_nothing_let_one_transaction_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.threads = false;
+    (options.memory_bytes_max, options.table_bytes_max) = (0, 0);
+    let (tail, table) = with_table(&engine, options, true);
+    for id in 0..3 {
+        // The catalog's rows do not count, though nothing is flushed.
+        upsert(&tail, table, &[row(id, 1)]).unwrap();
+        assert!(matches!(upsert(&tail, table, &[row(id, 2)]), Err(Error::Full { .. })));
+        tail.flush(table).unwrap();
+    }
+    assert_eq!(rows(&tail, table, tail.watermark()).len(), 3);
+}
