@@ -39,6 +39,8 @@ pub(crate) struct Encoder {
     given: Vec<(RowsetId, u32)>,
     given_rows: u32,
     tombstones: Option<TombstoneJob>,
+    /// Whether it was told that tombstones will be read.
+    announced: bool,
     end: Encoded,
 }
 
@@ -67,6 +69,7 @@ impl Encoder {
             given: Vec::new(),
             given_rows: 0,
             tombstones,
+            announced: false,
             end: Encoded::default(),
         })
     }
@@ -96,9 +99,10 @@ impl Encoder {
             if let Some(rows) = self.rows.take() {
                 self.end.transfer = rows.into_transfer()?;
             }
-            if self.objects.written.is_empty() && self.tombstones.as_ref().is_some_and(TombstoneJob::reads) {
-                return Ok(EncodedNext::Reads);
-            }
+        }
+        // Once, behind the last object: who takes it need not wait for what comes next.
+        if !std::mem::replace(&mut self.announced, true) && self.tombstones.as_ref().is_some_and(TombstoneJob::reads) {
+            return Ok(EncodedNext::Reads);
         }
         let mut end = std::mem::take(&mut self.end);
         self.given.drain(..).for_each(|(object, first_row)| end.transfer.begin_object(object, first_row));

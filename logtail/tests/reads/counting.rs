@@ -24,7 +24,13 @@ pub(crate) struct Counting {
     refuses_puts: Arc<AtomicBool>,
     /// What happens while a read is under way.
     meanwhile: Arc<Mutex<Meanwhile>>,
+    /// Reads that are not answered, while they are not.
+    held: Arc<Mutex<Option<Held>>>,
 }
+
+/// Who waits for reads.
+#[derive(Default)]
+struct Held(Vec<Box<dyn FnOnce(Outcome) + Send>>);
 
 #[derive(Default)]
 struct Meanwhile(Option<Box<dyn FnMut() + Send>>);
@@ -45,6 +51,7 @@ impl Counting {
             damage: Arc::default(),
             refuses_puts: Arc::default(),
             meanwhile: Arc::default(),
+            held: Arc::default(),
         }
     }
 
@@ -79,6 +86,16 @@ impl Counting {
         self.meanwhile.lock().unwrap().0 = Some(Box::new(call));
     }
 
+    /// From now on, reads are not answered; or they are again, and those that were not have failed.
+    pub(crate) fn hold_gets(&self, holds: bool) {
+        *self.held.lock().unwrap() = holds.then(Held::default);
+    }
+
+    /// How many reads are not answered.
+    pub(crate) fn held_gets(&self) -> usize {
+        self.held.lock().unwrap().as_ref().map_or(0, |held| held.0.len())
+    }
+
     /// Nothing is damaged any more.
     pub(crate) fn heal(&self) {
         *self.damage.lock().unwrap() = None;
@@ -97,6 +114,12 @@ impl std::fmt::Debug for Meanwhile {
     }
 }
 
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Held").field(&self.0.len()).finish()
+    }
+}
+
 impl ObjectStore for Counting {
     fn submit(&self, request: Request, done: Box<dyn FnOnce(Outcome) + Send>) {
         if self.refuses_puts.load(Ordering::Relaxed) && matches!(request, Request::Put { .. }) {
@@ -105,6 +128,9 @@ impl ObjectStore for Counting {
         let Request::Get { name, ranges } = request else {
             return ObjectStore::submit(self.objects.as_ref(), request, done);
         };
+        if let Some(held) = &mut *self.held.lock().unwrap() {
+            return held.0.push(done);
+        }
         let get = Get { name: name.clone(), ranges: ranges.clone() };
         let damage = self.damage.lock().unwrap().clone().filter(|(damaged, _)| *damaged == name);
         let damaged = move |mut outcome: Outcome| {

@@ -7,6 +7,7 @@ mod counting;
 mod deletes;
 mod filters;
 mod gets;
+mod held_up;
 mod loads;
 mod metrics;
 mod shop;
