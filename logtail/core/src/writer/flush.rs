@@ -1,6 +1,6 @@
 //! `Flush`: moves the memtables of a table to objects, step by step.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -63,10 +63,12 @@ enum Phase {
 /// Objects, on their way from the job to the store.
 #[derive(Debug, Default)]
 struct Writing {
-    /// Whether none is put before all are encoded: perhaps the record will be too long.
-    holds: bool,
     /// Those of rows that are encoded.
     metas: Vec<ObjectMeta>,
+    /// The bytes of all metadata in the record, as far as they are known.
+    meta_bytes: usize,
+    /// The most blocks whose tombstones the record has.
+    blocks_max: usize,
     /// Those without an intent.
     encoded: Vec<(ObjectId, Bytes)>,
     /// Those with an intent that are not put yet. It has this index in the log.
@@ -98,7 +100,7 @@ pub enum FlushStep {
     Done(Box<Flushed>),
 }
 
-/// The most bytes of a delete, or of a block's tombstones, in a record.
+/// The most bytes of a delete, or of a block's tombstones, in a record; or of a memtable's id.
 const PLACE_BYTES_MAX: usize = 25;
 
 impl Flush {
@@ -132,7 +134,7 @@ impl Flush {
         unix: Duration,
     ) -> Result<FlushStep, FlushError<L::Error>> {
         match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Frozen => self.encode(writer, log),
+            Phase::Frozen => self.encode(writer),
             Phase::Writing(writing) => self.write(writer, log, unix, writing),
             Phase::Recorded(index, flushed) if writer.committed_index() >= index => {
                 Ok(FlushStep::Done(Box::new(flushed)))
@@ -147,6 +149,7 @@ impl Flush {
     /// The next object of rows is encoded.
     pub fn object(&mut self, meta: ObjectMeta, bytes: Bytes) {
         if let Phase::Writing(writing) = &mut self.phase {
+            writing.meta_bytes += encoded_len(&meta);
             writing.encoded.push((meta.id, bytes));
             writing.metas.push(meta);
         }
@@ -157,6 +160,7 @@ impl Flush {
         if let Phase::Writing(writing) = &mut self.phase {
             writing.transfer = Some(Arc::new(encoded.transfer));
             writing.tombstones = encoded.tombstones.map(|(tombstones, bytes)| {
+                writing.meta_bytes += encoded_len(&tombstones.object);
                 writing.encoded.push((tombstones.object.id, bytes));
                 tombstones
             });
@@ -174,7 +178,7 @@ impl Flush {
         outcome.inspect_err(|_| self.phase = Phase::Ended)
     }
 
-    fn encode<L: Log>(&mut self, writer: &Writer, log: &L) -> Result<FlushStep, FlushError<L::Error>> {
+    fn encode<E: Error + 'static>(&mut self, writer: &Writer) -> Result<FlushStep, FlushError<E>> {
         let last = self.memtables.iter().map(|memtable| memtable.last_commit()).max().unwrap_or_default();
         if writer.state().watermark() < last {
             self.phase = Phase::Frozen;
@@ -187,11 +191,8 @@ impl Flush {
         let through = writer.state().watermark();
         let job = |placed: &Placed| TombstoneJob::new(self.objects, placed.objects().cloned(), through);
         let tombstones = placed.and_then(job);
-        // What each takes at most; it is seldom needed to know it exactly.
-        let deletes: usize = self.memtables.iter().map(|memtable| memtable.deletes().len()).sum();
-        let persisted = tombstones.as_ref().map_or(0, TombstoneJob::blocks_max);
-        let holds = (deletes + persisted) * PLACE_BYTES_MAX >= log.bytes_max() / 2;
-        self.phase = Phase::Writing(Writing { holds, ..Writing::default() });
+        let blocks_max = tombstones.as_ref().map_or(0, TombstoneJob::blocks_max);
+        self.phase = Phase::Writing(Writing { blocks_max, ..Writing::default() });
         let first = ObjectId { nonce: self.objects.nonce, number: self.objects.number.saturating_add(1) };
         Ok(FlushStep::Encode(EncodeJob { table: self.table, first, sort, tombstones }))
     }
@@ -211,28 +212,52 @@ impl Flush {
             Ok(FlushStep::Put { name: ObjectName { table: self.table, id }.name(), bytes })
         } else if writing.running > 0 || !left.is_empty() {
             Ok(FlushStep::Wait)
-        } else if writing.transfer.is_none() && (writing.holds || writing.encoded.is_empty()) {
+        } else if writing.encoded.is_empty() && writing.transfer.is_some() {
+            return self.record(writer, log, unix, writing);
+        } else if writing.encoded.is_empty() || !self.may_put(writer, log, &writing)? {
             Ok(FlushStep::NextObject)
-        } else if !writing.encoded.is_empty() {
-            self.check_size(writer, log, &writing)?;
+        } else {
             let objects = writing.encoded.iter().map(|(id, _)| *id).collect();
             let proposed = writer.propose_intent(log, &Intent { table: self.table, objects });
             proposed.map_err(FlushError::from).map(|index| {
                 writing.intended = (index, std::mem::take(&mut writing.encoded).into());
                 FlushStep::Wait
             })
-        } else {
-            return self.record(writer, log, unix, writing);
         };
         self.phase = Phase::Writing(writing);
         step
     }
 
-    /// Refuses a flush whose record would be too long with the deletes that there are, before its objects are put.
-    fn check_size<L: Log>(&self, writer: &Writer, log: &L, writing: &Writing) -> Result<(), FlushError<L::Error>> {
-        let Some(transfer) = writing.transfer.as_ref().filter(|_| writing.holds) else { return Ok(()) };
-        let bytes = record::flushed(writer.position, &self.flushed(writing, transfer, Timestamp::MAX))?.len();
-        if bytes > log.bytes_max() { Err(FlushError::TooLarge { bytes, max: log.bytes_max() }) } else { Ok(()) }
+    /// Whether objects may be put now: the record will not be too long. Perhaps it will be: then none is put before all
+    /// are encoded, so that a flush which fails for this, and is tried again, leaves no objects each time. Deletes that
+    /// are made while the last ones are put can still be too many.
+    ///
+    /// # Errors
+    /// [`FlushError::TooLarge`] where it is too long.
+    fn may_put<L: Log>(&self, writer: &Writer, log: &L, writing: &Writing) -> Result<bool, FlushError<L::Error>> {
+        let max = log.bytes_max();
+        let bytes = if writing.meta_bytes > max {
+            writing.meta_bytes
+        } else if self.record_bytes_max(writing) < max / 2 {
+            return Ok(true);
+        } else if let Some(transfer) = &writing.transfer {
+            record::flushed(writer.position, &self.flushed(writing, transfer, Timestamp::MAX))?.len()
+        } else {
+            return Ok(false);
+        };
+        if bytes > max { Err(FlushError::TooLarge { bytes, max }) } else { Ok(true) }
+    }
+
+    /// The most bytes of the record with the deletes that there are now. Objects that are still to come have metadata
+    /// like the others; it is seldom needed to know it exactly.
+    fn record_bytes_max(&self, writing: &Writing) -> usize {
+        let deletes: usize = self.memtables.iter().map(|memtable| memtable.deletes().len()).sum();
+        let places = deletes + writing.blocks_max + self.memtables.len();
+        let encoded: u64 = writing.metas.iter().map(|meta| u64::from(meta.rows())).sum();
+        let rows: u64 = self.memtables.iter().map(|memtable| u64::from(memtable.len())).sum();
+        let metas = writing.meta_bytes as u64;
+        let metas = if writing.transfer.is_some() { metas } else { metas.saturating_mul(rows) / encoded.max(1) };
+        usize::try_from(metas).unwrap_or(usize::MAX).saturating_add(places * PLACE_BYTES_MAX)
     }
 
     /// The record, with all deletes that were placed before.
@@ -283,4 +308,9 @@ impl Flush {
             }
         }
     }
+}
+
+/// The bytes of an object's metadata in a record. What cannot be encoded fails with the record.
+fn encoded_len(meta: &ObjectMeta) -> usize {
+    meta.encode().map_or(0, |bytes| bytes.len())
 }

@@ -20,7 +20,7 @@ fn objects(tail: &mut Tail, table: TableId, rows: &[Row], each: usize) -> Vec<(O
     let mut id = tail.writer.take_objects();
     let object = |rows: &[Row]| {
         let rows: Vec<_> = rows.iter().map(|row| (row.clone(), Timestamp::ZERO)).collect();
-        let object = (meta(id, table, 1, &rows), lines(&rows));
+        let object = (meta(id, table, 1, 3, &rows), lines(&rows));
         id.number += 1;
         object
     };

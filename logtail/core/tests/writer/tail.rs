@@ -43,6 +43,8 @@ pub(crate) struct Tail {
     pub(crate) writer: Writer,
     pub(crate) unix: Duration,
     pub(crate) store: Store,
+    /// The rows of a block of an object of rows: a few, so that there are some blocks.
+    pub(crate) block_rows: usize,
     arena: Bump,
     /// What the last job of each table came to, as far as it was not asked for.
     encoded: BTreeMap<TableId, (Objects, Option<Encoded>)>,
@@ -113,7 +115,7 @@ impl Tail {
         }
         let mut writer = Writer::new(recovery.finish(), log.last());
         writer.begin(&log).expect("the log takes records");
-        let mut tail = Self { log, writer, unix, store, arena: Bump::new(), encoded: BTreeMap::new() };
+        let mut tail = Self { log, writer, unix, store, block_rows: 3, arena: Bump::new(), encoded: BTreeMap::new() };
         tail.raise_bound();
         tail.settle();
         Ok(tail)
@@ -272,7 +274,7 @@ impl Tail {
             let id = ObjectId { nonce: first.nonce, number };
             let position = objects.iter().map(|(meta, _): &(ObjectMeta, _)| meta.rows()).sum();
             transfer.begin_object(RowsetId(number), position);
-            objects.push_back((meta(id, table, version, rows), lines(rows)));
+            objects.push_back((meta(id, table, version, self.block_rows, rows), lines(rows)));
         }
         let tombstones = job.tombstones.and_then(|job| self.encode_tombstones(job, table));
         self.encoded.insert(table, (objects, Some(Encoded { transfer, tombstones })));
@@ -294,7 +296,7 @@ impl Tail {
             return None;
         }
         let rows: Vec<_> = all.iter().map(|(.., deleted)| (row(0, 0), *deleted)).collect();
-        let mut meta = meta(id, table, 0, &rows);
+        let mut meta = meta(id, table, 0, 3, &rows);
         meta.kind = ObjectKind::Tombstones;
         let line = |(object, row, at): &(u64, u32, Timestamp)| format!("{object} {row} {}\n", at.to_i64());
         let lines: String = all.iter().map(line).collect();
@@ -308,7 +310,7 @@ impl Tail {
             CheckpointStep::Encode(id, captured) => {
                 let items = captured.items().expect("the rows can be encoded");
                 let rows = [(row(0, 0), Timestamp::ZERO)];
-                let mut meta = meta(id, TableId(0), 0, &rows);
+                let mut meta = meta(id, TableId(0), 0, 3, &rows);
                 meta.kind = ObjectKind::Checkpoint;
                 checkpoint.encoded(meta, encode_items(&items));
             }
@@ -509,7 +511,13 @@ fn decode_items(mut bytes: &[u8]) -> Vec<Item> {
     items
 }
 
-pub(crate) fn meta(id: ObjectId, table: TableId, schema_version: i32, rows: &[(Row, Timestamp)]) -> ObjectMeta {
+pub(crate) fn meta(
+    id: ObjectId,
+    table: TableId,
+    schema_version: i32,
+    block_rows: usize,
+    rows: &[(Row, Timestamp)],
+) -> ObjectMeta {
     let block = |(first_row, rows): (u32, &[(Row, Timestamp)])| BlockMeta {
         first_row,
         rows: u32::try_from(rows.len()).expect("a block is small"),
@@ -524,8 +532,7 @@ pub(crate) fn meta(id: ObjectId, table: TableId, schema_version: i32, rows: &[(R
         tombstones: None,
         truncation_point: Timestamp::ZERO,
     };
-    // Blocks of a few rows, so that there are some.
-    let blocks = (0..).step_by(3).zip(rows.chunks(3)).map(block).collect();
+    let blocks = (0..).step_by(block_rows).zip(rows.chunks(block_rows)).map(block).collect();
     let kind = ObjectKind::Rows;
     ObjectMeta { id, table, kind, schema_version, bytes: 100, footer_offset: 90, footer_crc: 0, blocks }
 }

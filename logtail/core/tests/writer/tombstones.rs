@@ -3,7 +3,7 @@
 use logboom_logtail_core::{
     TableId, Timestamp,
     flush::FlushParts,
-    log::ManualLog,
+    log::{ManualLog, Refused},
     writer::{CheckpointKind, CommitError, FlushError},
 };
 
@@ -156,4 +156,62 @@ fn a_flush_with_more_deletes_than_an_entry_takes_puts_nothing() {
     // With the horizon raised, the versions below it are left out, and there is little to write.
     tail.flush(table, tail.now());
     assert_eq!((tail.rows(table, tail.now()), tail.store.len()), (rows, 1));
+}
+
+/// Steps a flush until it fails, with objects of so many rows. Calls `between` behind each step.
+fn fail_flush(
+    tail: &mut Tail,
+    table: TableId,
+    object_rows: usize,
+    mut between: impl FnMut(&mut Tail),
+) -> FlushError<Refused> {
+    let mut flush = tail.begin_flush(table, FlushParts::ALL, Timestamp::ZERO).expect("there are rows");
+    let error = loop {
+        match tail.step_flush(&mut flush, object_rows) {
+            Ok(done) => assert!(!done),
+            Err(error) => break error,
+        }
+        tail.settle();
+        between(tail);
+    };
+    tail.writer.end_flush(flush);
+    error
+}
+
+/// So it is with the metadata of many blocks: that there will be too many shows with the first object.
+#[test]
+fn a_flush_with_more_metadata_than_an_entry_takes_puts_nothing() {
+    let mut tail = Tail::open(ManualLog::new(16 << 10), Store::new(), NOON);
+    let table = tail.create_table("orders", true);
+    for first in (0..1000).step_by(100) {
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&(first..first + 100).map(|id| row(id, 1)).collect::<Vec<_>>())).unwrap();
+        tail.commit(workspace).unwrap();
+    }
+    for _ in 0..2 {
+        let error = fail_flush(&mut tail, table, 30, |_| {});
+        assert!(matches!(error, FlushError::TooLarge { max: 16_384, .. }), "{error:?}");
+        assert!(tail.store.is_empty());
+    }
+    assert_eq!(tail.rows(table, tail.now()), (0..1000).map(|id| row(id, 1)).collect::<Vec<_>>());
+}
+
+/// Deletes that are made while the rows are encoded count too.
+#[test]
+fn a_flush_that_deletes_make_too_long_puts_no_more() {
+    let mut tail = Tail::open(ManualLog::new(16 << 10), Store::new(), NOON);
+    let table = tail.create_table("orders", true);
+    for first in (0..1800).step_by(200) {
+        let mut workspace = tail.begin();
+        workspace.insert(table, &batch(&(first..first + 200).map(|id| row(id, 1)).collect::<Vec<_>>())).unwrap();
+        tail.commit(workspace).unwrap();
+    }
+    tail.block_rows = 600;
+    let error = fail_flush(&mut tail, table, 600, |tail| {
+        if tail.store.len() == 1 && !tail.rows(table, tail.now()).is_empty() {
+            (0..1800).step_by(200).for_each(|id| _ = delete(tail, table, &(id..id + 200).collect::<Vec<_>>()));
+        }
+    });
+    assert!(matches!(error, FlushError::TooLarge { max: 16_384, .. }), "{error:?}");
+    assert_eq!((tail.store.len(), tail.rows(table, tail.now())), (1, Vec::new()));
 }
