@@ -63,7 +63,7 @@ impl Wal {
     pub fn admit(&self, bytes: u64) -> Result<Permit, Error> {
         self.shared.env.check_process()?;
         if !self.shared.env.manual {
-            return self.refused(self.shared.state.admission.admit(bytes));
+            return self.refused(self.shared.state.admission.admit(bytes, || self.write_what_waits()));
         }
         loop {
             match self.try_admit(bytes) {
@@ -91,7 +91,7 @@ impl Wal {
     /// As [`Wal::admit`].
     pub async fn admit_async(&self, bytes: u64) -> Result<Permit, Error> {
         self.shared.env.check_process()?;
-        self.refused(self.shared.state.admission.admit_async(bytes).await)
+        self.refused(self.shared.state.admission.admit_async(bytes, || self.write_what_waits()).await)
     }
 
     /// Reserves room for the records of one batch in one group. The order of these calls is the order of the log.
@@ -450,6 +450,14 @@ impl Wal {
     }
 
     /// Replaces the error of a closed admission by the reason: the log is poisoned or closed.
+    /// Has batches written that are left to their waiters: the one that holds their tickets may be the caller, who is
+    /// going to wait for the room that they take.
+    fn write_what_waits(&self) {
+        if self.shared.scheduler.has_untaken_requests() {
+            self.shared.scheduler.kick();
+        }
+    }
+
     fn refused<T>(&self, admitted: Result<T, Error>) -> Result<T, Error> {
         match (admitted, self.shared.state.watermark.failure()) {
             (Err(Error::Closed), Some(first)) => Err(crate::group_commit::watermark::poisoned(first)),

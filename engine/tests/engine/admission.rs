@@ -43,6 +43,28 @@ fn a_full_engine_is_busy_and_gives_the_batch_back() {
     assert_eq!(engine.shard(A).last(), Some(19));
 }
 
+/// The thread that waits for room has the tickets of the batches that take it, and wakes somebody to write them.
+#[test]
+fn a_batch_behind_deferred_ones_gets_through() {
+    let mut ground = Ground::real();
+    ground.config.admission_bytes = 64 << 10;
+    let engine = ground.open();
+    let mut tickets = Vec::new();
+    for index in 0..2 {
+        tickets.push(engine.try_submit_deferred(large(&engine, index)).unwrap());
+    }
+    let rejected = engine.try_submit_deferred(large(&engine, 2)).unwrap_err();
+    assert!(matches!(rejected.error, Error::Busy));
+    tickets.push(engine.submit(rejected.batch, Durability::Durable).unwrap());
+    for index in 3..5 {
+        tickets.extend(engine.try_submit_deferred(large(&engine, index)));
+    }
+    let index = engine.shard(A).next().unwrap();
+    tickets.push(block_on(engine.submit_async(large(&engine, index), Durability::Durable)).unwrap());
+    tickets.into_iter().for_each(|ticket| ticket.wait().unwrap());
+    assert_eq!(engine.shard(A).durable(), Some(index));
+}
+
 #[test]
 fn writers_that_wait_get_through() {
     let mut ground = Ground::real();

@@ -56,21 +56,27 @@ impl Admission {
         }
     }
 
-    /// Blocks until `bytes` are admitted.
-    pub(crate) fn admit(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
+    /// Blocks until `bytes` are admitted. `before_wait` is called each time before it sleeps.
+    pub(crate) fn admit(self: &Arc<Self>, bytes: u64, before_wait: impl Fn()) -> Result<Permit, Error> {
         loop {
             match self.admit_or_listen(bytes) {
                 Ok(outcome) => return outcome,
-                Err(listener) => listener.wait(),
+                Err(listener) => {
+                    before_wait();
+                    listener.wait();
+                }
             }
         }
     }
 
     /// The asynchronous [`Admission::admit`].
-    pub(crate) async fn admit_async(self: &Arc<Self>, bytes: u64) -> Result<Permit, Error> {
+    pub(crate) async fn admit_async(self: &Arc<Self>, bytes: u64, before_wait: impl Fn()) -> Result<Permit, Error> {
         self.wakers
             .until(|| match self.try_admit(bytes) {
-                Err(Error::Busy) => None,
+                Err(Error::Busy) => {
+                    before_wait();
+                    None
+                }
                 outcome => Some(outcome),
             })
             .await

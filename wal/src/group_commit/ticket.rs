@@ -45,7 +45,7 @@ impl Ticket {
 
     /// Has the log's threads write a batch that is left to its waiter.
     pub fn begin(&mut self) {
-        if std::mem::take(&mut self.is_left) {
+        if std::mem::take(&mut self.is_left) && !self.is_done() {
             self.shared.scheduler.kick();
         }
     }

@@ -14,7 +14,7 @@ fn a_release_admits_as_many_as_fit() {
         let taken = admission.try_admit(10).unwrap().keep();
         let others = [(); 2].map(|()| {
             let admission = Arc::clone(&admission);
-            thread::spawn(move || admission.admit(5).map(|permit| permit.keep()).unwrap())
+            thread::spawn(move || admission.admit(5, || ()).map(|permit| permit.keep()).unwrap())
         });
         admission.release(taken);
         for other in others {
@@ -31,7 +31,7 @@ fn closing_ends_every_wait() {
         let permit = admission.try_admit(10).unwrap();
         let waiter = {
             let admission = Arc::clone(&admission);
-            thread::spawn(move || admission.admit(5).map(drop))
+            thread::spawn(move || admission.admit(5, || ()).map(drop))
         };
         admission.close();
         assert!(matches!(waiter.join().unwrap(), Err(Error::Closed)));
