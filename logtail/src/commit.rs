@@ -56,7 +56,7 @@ impl Commit {
         }
     }
 
-    /// Publishes the transaction, with all others that are durable.
+    /// Publishes the transaction, with all before it.
     fn end(&self, outcome: logboom::Result<()>) -> Result<Timestamp> {
         match outcome {
             Ok(()) => self.shared.publish_commit(self.timestamp),

@@ -44,7 +44,7 @@ pub struct State {
     horizon: AtomicI64,
     /// The timestamp of the first change of the catalog, flush or load that is placed and not published: the watermark
     /// passes it when its [`Applier`] publishes it. The greatest value where there is none.
-    held: AtomicI64,
+    unpublished: AtomicI64,
     /// By the timestamps of their changes.
     catalogs: RwLock<BTreeMap<Timestamp, Arc<Catalog>>>,
     tables: RwLock<BTreeMap<TableId, Arc<Table>>>,
@@ -56,7 +56,7 @@ impl State {
         Self {
             watermark: AtomicI64::new(0),
             horizon: AtomicI64::new(0),
-            held: AtomicI64::new(i64::MAX),
+            unpublished: AtomicI64::new(i64::MAX),
             catalogs: RwLock::new(BTreeMap::from([(Timestamp::ZERO, catalog)])),
             tables: RwLock::default(),
             open: Arc::default(),
@@ -74,9 +74,9 @@ impl State {
     /// call: from any thread, without its [`Applier`]. Returns whether readers see it now; if not, a change of the
     /// catalog, a flush or a load is before it, which the applier has to publish.
     pub fn publish(&self, timestamp: Timestamp) -> bool {
-        // Acquire: where a change was held, what it has made is there. A change before the transaction was placed
-        // before it was, so it is seen here unless it is published.
-        if timestamp.to_i64() < self.held.load(Ordering::Acquire) || mutants::is_on(Mutant::ChangePassed) {
+        // A change with a lower timestamp was placed before the transaction, and so before this call: it is read here,
+        // unless it is published by now. Acquire: what its publishing made is there then.
+        if timestamp.to_i64() < self.unpublished.load(Ordering::Acquire) || mutants::is_on(Mutant::ChangePassed) {
             self.watermark.fetch_max(timestamp.to_i64(), Ordering::AcqRel);
         }
         self.watermark() >= timestamp

@@ -42,9 +42,9 @@ use crate::{
 /// A commit has three stages. It is *prepared* under the writer's lock: [`Writer::commit`] checks it against what
 /// committed since its snapshot, gives it the next timestamp, proposes its record, and places its rows beside those of
 /// their tables, where nobody sees them yet. The log makes the record *durable*, with those of others. Then it is
-/// *applied*: the caller passes what the log says to [`Writer::log_event`], and readers see all transactions up to the
-/// last one that is committed. So rows are placed while the log syncs, in the order of their timestamps, and no reader
-/// sees a transaction that could still be lost.
+/// *applied*: who hears from the log that it is committed calls [`State::publish`], for which the writer is not needed,
+/// or passes that on to [`Writer::log_event`], and readers see all transactions up to it. So rows are placed while the
+/// log syncs, in the order of their timestamps, and no reader sees a transaction that could still be lost.
 ///
 /// It has no threads, clock or IO: the caller has a lock around it, tells it the time, and waits for the log's tickets.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Writer {
 
     /// Commits what `workspace` has, whose keys are looked up, and which `record` was encoded from: checks it, gives it
     /// a timestamp, proposes its record, and places its rows. Nothing is durable on return, and readers see nothing of
-    /// it before the log [says](Writer::log_event) that the record is committed.
+    /// it before the record is committed and [published](State::publish).
     ///
     /// # Errors
     /// [`CommitError`]; the transaction has no effect then, and can be committed again where the error says so.

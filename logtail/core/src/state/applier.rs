@@ -147,7 +147,7 @@ impl Applier {
             None => return Err(ApplyError::NoTable(flushed.table)),
         }
         self.flushes.push_back((flushed.timestamp, flushed.table));
-        self.hold();
+        self.note_unpublished();
         Ok(())
     }
 
@@ -167,7 +167,7 @@ impl Applier {
             self.next_number = self.next_number.max(object.id.number.saturating_add(1));
         }
         self.flushes.push_back((loaded.timestamp, loaded.table));
-        self.hold();
+        self.note_unpublished();
         Ok(())
     }
 
@@ -192,14 +192,14 @@ impl Applier {
         }
         // Release: who reads the timestamp finds what is below it.
         self.state.watermark.fetch_max(timestamp.to_i64(), Ordering::Release);
-        self.hold();
+        self.note_unpublished();
     }
 
     /// Keeps [`State::publish`] below what is placed and not published, but for rows and deletes.
-    fn hold(&self) {
+    fn note_unpublished(&self) {
         let (catalogs, flushes) = (self.catalogs.front(), self.flushes.front());
         let first = catalogs.map(|(at, _)| *at).into_iter().chain(flushes.map(|(at, _)| *at)).min();
-        self.state.held.store(first.map_or(i64::MAX, Timestamp::to_i64), Ordering::Release);
+        self.state.unpublished.store(first.map_or(i64::MAX, Timestamp::to_i64), Ordering::Release);
     }
 
     /// Lets go of catalogs, and of dropped tables, that ended below the horizon. Not before all records of a log are
@@ -335,7 +335,7 @@ impl Applier {
         }
         self.catalog = Arc::clone(&next);
         self.catalogs.push_back((timestamp, next));
-        self.hold();
+        self.note_unpublished();
         Ok(())
     }
 

@@ -128,14 +128,14 @@ impl Writer {
         self.checkpoint.as_ref()
     }
 
-    /// The first record that is needed besides a checkpoint of all that is published, and its timestamp: of rows from
-    /// `oldest` on that are in the log alone, or behind the checkpoint.
+    /// The first record that is needed besides a checkpoint of all that is published, and the timestamp from which on
+    /// transactions are: of rows from `oldest` on that are in the log alone, or behind the checkpoint.
     fn needed(&self, oldest: Timestamp, through: Timestamp) -> (u64, Timestamp) {
-        // All records up to the last committed one have timestamps up to the watermark.
-        let behind = (self.committed_index + 1, through);
+        // More may be published than the writer has heard of: those records are kept too.
+        let unheard = self.committed_index + 1;
         let tail = self.tail.snapshot(through);
-        let record = tail.scan(oldest..=through).next().map(|entry| (entry.index, entry.timestamp));
-        record.map_or(behind, |record| record.min(behind))
+        let record = tail.scan(oldest..=through).next();
+        record.map_or((unheard, through), |record| (record.index.min(unheard), record.timestamp))
     }
 }
 

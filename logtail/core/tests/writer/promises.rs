@@ -495,6 +495,37 @@ fn a_restart_needs_a_checkpoint_and_the_rest_of_the_log() {
     assert_eq!(tail.commit(workspace).unwrap(), seen[3].0);
 }
 
+/// Readers see transactions before the writer hears that they are committed. A checkpoint of such leaves their rows to
+/// the log, and the next one finds them there.
+#[test]
+fn a_checkpoint_keeps_the_log_of_what_the_writer_has_not_heard_of() {
+    let mut tail = Tail::new();
+    let table = tail.create_table("orders", true);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(1, 1), row(2, 2)])).unwrap();
+    tail.commit(workspace).unwrap();
+    tail.flush(table, Timestamp::ZERO);
+    // More than a page of the tail, behind a record that no row in memory is of.
+    for id in 2..600 {
+        let mut workspace = tail.begin();
+        match id {
+            2 => workspace.delete(table, &keys(&[2])).unwrap(),
+            _ => workspace.insert(table, &batch(&[row(id, id)])).unwrap(),
+        }
+        let Ok(Outcome::Proposed { timestamp, .. }) = tail.propose(&mut workspace) else { panic!("it is proposed") };
+        assert!(tail.writer.state().publish(timestamp), "no change of the catalog is before it");
+    }
+    tail.checkpoint(CheckpointKind::Global);
+    let mut workspace = tail.begin();
+    workspace.insert(table, &batch(&[row(600, 600)])).unwrap();
+    let now = tail.commit(workspace).unwrap();
+    tail.checkpoint(CheckpointKind::Incremental);
+    let rows = tail.rows(table, now);
+    assert_eq!(rows.len(), 599);
+    let tail = tail.reopen(NOON);
+    assert_eq!(tail.rows(table, now), rows);
+}
+
 /// A table that is never flushed does not keep the log: its rows go from checkpoint to checkpoint, until it is flushed
 /// after all.
 #[test]
