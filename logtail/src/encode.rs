@@ -3,7 +3,9 @@
 use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
-use logboom_logtail_blocks::{ObjectSpec, ObjectWriter, Tombstone, TombstoneWriter, WriteError, WriteOptions};
+use logboom_logtail_blocks::{
+    ObjectMemory, ObjectSpec, ObjectWriter, Tombstone, TombstoneWriter, WriteError, WriteOptions,
+};
 use logboom_logtail_core::{
     ObjectId, RowsetId, TableId, Timestamp,
     block_meta::{ObjectKind, ObjectMeta},
@@ -64,7 +66,7 @@ impl Encoder {
         Ok(Self {
             table,
             pacer: pacer(),
-            objects: Objects::new(first, sort.schema(), false, &options),
+            objects: Objects::new(first, sort.schema(), false, &options).reusing(&shared.object_memory),
             rows: Some(Sorting::begin(sort, pacer())?),
             given: Vec::new(),
             given_rows: 0,
@@ -160,6 +162,7 @@ struct Objects {
     /// Whether they are those of a load.
     of_load: bool,
     options: WriteOptions,
+    memory: Option<ObjectMemory>,
     writer: Option<ObjectWriter>,
     /// The rows that the writer was given.
     given: usize,
@@ -187,7 +190,13 @@ impl Objects {
             sorted: schema.key_columns().is_some(),
         };
         let (recent, written) = (VecDeque::new(), VecDeque::new());
-        Self { spec, of_load, options: options.clone(), writer: None, given: 0, recent, written }
+        Self { spec, of_load, options: options.clone(), memory: None, writer: None, given: 0, recent, written }
+    }
+
+    /// Has the objects lie in this memory.
+    fn reusing(mut self, memory: &ObjectMemory) -> Self {
+        self.memory = Some(memory.clone());
+        self
     }
 
     fn write(&mut self, batch: SortedBatch) -> Result<(), WriteError> {
@@ -197,7 +206,8 @@ impl Objects {
                 Some(writer) => writer,
                 none => {
                     let begin = if self.of_load { ObjectWriter::of_load } else { ObjectWriter::new };
-                    none.insert(begin(self.spec.clone(), self.options.clone())?)
+                    let writer = begin(self.spec.clone(), self.options.clone())?;
+                    none.insert(self.memory.iter().fold(writer, ObjectWriter::reusing))
                 }
             };
             writer.write(&batch.rows, batch.commits.as_ref())?;

@@ -20,6 +20,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often it is looked whether the store has put the objects of flushes.
 const PUT_TICK: Duration = Duration::from_millis(1);
 
+/// How long memory for objects is kept for the next flush.
+const MEMORY_KEPT: Duration = Duration::from_secs(10);
+
 /// The objects of a checkpoint from which on the next one is global.
 const INCREMENTALS_MAX: usize = 10;
 
@@ -85,6 +88,8 @@ struct Worker {
     policy: FlushPolicy,
     /// When it was last looked which tables are due.
     looked: Option<Instant>,
+    /// When a flush was last under way.
+    flushed: Instant,
     ended: bool,
     /// When the last checkpoint was tried; the opening counts.
     checkpointed: Option<Duration>,
@@ -95,7 +100,17 @@ impl Worker {
         let checkpointed = Some(shared.monotonic());
         let flushes = Flushes::new(Arc::clone(&shared));
         let policy = shared.memory_bound().policy(&shared.options.flush);
-        Self { shared, asked, flushes, wanted: Vec::new(), policy, looked: None, ended: false, checkpointed }
+        Self {
+            shared,
+            asked,
+            flushes,
+            wanted: Vec::new(),
+            policy,
+            looked: None,
+            flushed: Instant::now(),
+            ended: false,
+            checkpointed,
+        }
     }
 
     fn run(&mut self) {
@@ -124,6 +139,11 @@ impl Worker {
                 self.looked = Some(Instant::now());
             }
             self.flushes.step();
+            if !self.flushes.is_idle() {
+                self.flushed = Instant::now();
+            } else if self.flushed.elapsed() >= MEMORY_KEPT {
+                self.shared.object_memory.release();
+            }
         }
         !self.ended
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use event_listener::{Event, Listener};
 use logboom::{Clock, Ticket};
+use logboom_logtail_blocks::ObjectMemory;
 use logboom_logtail_core::{
     TableId, Timestamp,
     catalog::is_system,
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     writer: Mutex<Writer>,
     clock: Arc<dyn Clock>,
     memory_bound: MemoryBound,
+    /// For the objects of flushes.
+    pub(crate) object_memory: ObjectMemory,
     /// A load has its place, or has failed.
     load_placed: Event,
     /// The last failure of a flush, by table, until one succeeds.
@@ -58,6 +61,7 @@ impl Shared {
             state: Arc::clone(writer.state()),
             store,
             memory_bound: MemoryBound::new(&options),
+            object_memory: ObjectMemory::default(),
             options,
             writer: Mutex::new(writer),
             clock,

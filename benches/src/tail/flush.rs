@@ -19,7 +19,7 @@ use arrow_array::{Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use logboom_logtail::{Projection, TableId, TableSchema};
-use logboom_logtail_blocks::{ObjectSpec, ObjectWriter, WriteOptions};
+use logboom_logtail_blocks::{ObjectMemory, ObjectSpec, ObjectWriter, WriteOptions};
 use logboom_logtail_core::{ObjectId, block_meta::ObjectKind};
 use parquet::file::properties::WriterProperties;
 
@@ -203,16 +203,34 @@ impl Sorted {
             key: self.schema.key().to_vec(),
             sorted: true,
         };
-        let mut writer = ObjectWriter::new(spec.clone(), WriteOptions::default())?;
-        for (rows, commits) in &self.rows {
-            if writer.is_full() {
-                let full = std::mem::replace(&mut writer, ObjectWriter::new(spec.clone(), WriteOptions::default())?);
-                file.write_all(&full.finish()?.bytes)?;
+        let memory = ObjectMemory::default();
+        let total: usize = self.rows.iter().map(|(rows, _)| rows.num_rows()).sum();
+        let mut written = 0;
+        while written < total {
+            let mut writer = ObjectWriter::new(spec.clone(), WriteOptions::default())?.reusing(&memory);
+            for (rows, commits) in self.behind(written) {
+                writer.write(&rows, &commits)?;
+                if writer.is_full() {
+                    break;
+                }
             }
-            writer.write(rows, commits)?;
+            // It leaves out rows that did not fit any more.
+            let object = writer.finish()?;
+            written += object.meta.rows() as usize;
+            file.write_all(&object.bytes)?;
         }
-        file.write_all(&writer.finish()?.bytes)?;
         Ok(file.sync_all()?)
+    }
+
+    /// The rows from position `from` on, batch by batch.
+    fn behind(&self, from: usize) -> impl Iterator<Item = (RecordBatch, Int64Array)> {
+        let mut skipped = from;
+        self.rows.iter().filter_map(move |(rows, commits)| {
+            let start = skipped.min(rows.num_rows());
+            skipped -= start;
+            let len = rows.num_rows() - start;
+            (len > 0).then(|| (rows.slice(start, len), commits.slice(start, len)))
+        })
     }
 
     fn write_parquet(&self, dir: &Path, properties: &WriterProperties) -> Result<()> {

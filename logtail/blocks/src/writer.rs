@@ -16,6 +16,7 @@ use crate::{
     checksums::{self, Checksums},
     error::WriteError,
     object_bytes::ObjectBytes,
+    object_memory::ObjectMemory,
     object_schema::ObjectSchema,
     open_block::{KeyBounds, OpenBlock, ends, extremes},
     options::WriteOptions,
@@ -96,6 +97,13 @@ impl ObjectWriter {
     /// As [`ObjectWriter::new`].
     pub fn of_load(spec: ObjectSpec, options: WriteOptions) -> Result<Self, WriteError> {
         Self::with(spec, options, false)
+    }
+
+    /// Has the bytes lie in this memory, which they are left in when they are dropped.
+    #[must_use]
+    pub fn reusing(mut self, memory: &ObjectMemory) -> Self {
+        self.file.inner_mut().reuse(memory);
+        self
     }
 
     fn with(spec: ObjectSpec, options: WriteOptions, has_commits: bool) -> Result<Self, WriteError> {
