@@ -76,6 +76,7 @@ mod flushing;
 mod block_bounds;
 mod key_merge;
 mod load_check;
+mod patience;
 mod load;
 mod checkpoint_object;
 mod checkpointer;

@@ -1,11 +1,11 @@
 //! `Load`: rows past what a transaction can have.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use arrow_array::RecordBatch;
 use logboom_logtail_core::{
     TableId, Timestamp,
-    load::{LoadCheck, LoadRun},
+    load::LoadRun,
     log::Refusal,
     writer::{CommitError, Load as Steps, LoadStep},
 };
@@ -14,6 +14,7 @@ use crate::{
     encode::encode_run,
     error::{Error, Result},
     load_check::{check, check_sealed},
+    patience::Patience,
     put::Put,
     shared::Shared,
 };
@@ -54,8 +55,8 @@ pub struct Load {
     run: LoadRun,
     put: Option<Put>,
     is_complete: bool,
-    /// Since when it looks for its keys among rows that were written since its first check.
-    behind_since: Option<Duration>,
+    /// With which it looks for its keys among rows that others write.
+    patience: Patience,
 }
 
 /// How far a load is.
@@ -77,15 +78,14 @@ impl Load {
     pub(crate) fn begin(shared: &Arc<Shared>, table: TableId) -> Result<Self> {
         let steps = shared.writer().begin_load(table)?;
         let run = LoadRun::new(Arc::clone(steps.schema()), shared.options.load_bytes);
-        let shared = Arc::clone(shared);
         Ok(Self {
-            shared,
+            shared: Arc::clone(shared),
             steps: Some(steps),
             pending: VecDeque::new(),
             run,
             put: None,
             is_complete: false,
-            behind_since: None,
+            patience: Patience::new(shared.options.load_patience),
         })
     }
 
@@ -207,8 +207,9 @@ impl Load {
                     self.shared.load_placed();
                 }
                 Ok(LoadStep::Check(wanted)) => {
-                    if wanted.after.is_some() {
-                        catch_up(&self.shared, &mut self.behind_since, &wanted)?;
+                    if wanted.after.is_some() && !self.patience.begin(self.shared.monotonic()) {
+                        let (table, patience) = (wanted.schema.id(), self.shared.options.load_patience);
+                        return Err(Error::Overtaken { table, patience });
                     }
                     check(&self.shared.store, &wanted)?;
                     steps.checked();
@@ -265,21 +266,6 @@ impl Load {
         if let Some(steps) = self.steps.take() {
             self.shared.writer().end_load(steps);
             self.shared.load_placed();
-        }
-    }
-}
-
-/// A load looks again at what others have written, if it has the patience for that.
-fn catch_up(shared: &Shared, since: &mut Option<Duration>, wanted: &LoadCheck) -> Result<()> {
-    let (now, patience) = (shared.monotonic(), shared.options.load_patience);
-    match *since {
-        Some(since) if now.saturating_sub(since) >= patience => {
-            Err(Error::Overtaken { table: wanted.schema.id(), patience })
-        }
-        Some(_) => Ok(()),
-        None => {
-            *since = Some(now);
-            Ok(())
         }
     }
 }

@@ -42,9 +42,9 @@ pub struct Options {
     /// The memory that rows of a bulk load take until they are sorted and written to an object, in bytes. With the
     /// objects that are being written a load takes about three times as much. Default: 64 MiB.
     pub load_bytes: usize,
-    /// How long a bulk load that is being committed looks for its keys among rows that others write meanwhile. Where it
-    /// has not caught up with them by then, it fails with [`Error::Overtaken`](crate::Error::Overtaken). Default: 5
-    /// minutes.
+    /// How long a bulk load that is being committed looks for its keys among rows that others write meanwhile, and does
+    /// not come nearer to them: while each look takes less than half as long as the one before, they are not counted.
+    /// Then it fails with [`Error::Overtaken`](crate::Error::Overtaken). Default: 5 minutes.
     pub load_patience: Duration,
     /// The memory that rows of a table may take, in bytes, until commits that write it wait for its flush: a table that
     /// cannot be flushed leaves the rest to the others. 0 counts as 1. Default: 512 MiB.
