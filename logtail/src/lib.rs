@@ -34,7 +34,7 @@
 //! let batches = tail.scan(orders, committed, Projection::default())?.collect::<Result<Vec<_>, _>>()?;
 //! assert_eq!(batches[0].columns(), rows.columns());
 //! tail.flush(orders)?; // on its own after a minute: the rows are in a Parquet file now
-//! let of_ada = Filter::new("buyer", Op::Equal, "ada").and("id", Op::Less, 100);
+//! let of_ada = Filter::new("buyer", Op::Equal, "ada").and(Filter::new("id", Op::Less, 100));
 //! let batches = tail.scan(orders, committed, of_ada)?.collect::<Result<Vec<_>, _>>()?;
 //! assert_eq!(batches[0].columns(), rows.slice(0, 1).columns());
 //!

@@ -18,7 +18,8 @@ pub(crate) fn run(shop: &Shop, stop: &AtomicBool) -> Result<String> {
         let at = shop.tail.watermark();
         let all = shop.all(at)?;
         let cents = rng.i64(..100_000);
-        let dear = shop.scan(at, Filter::new("cents", Op::GreaterOrEqual, cents).and("note", Op::NotEqual, ""))?;
+        let dear =
+            shop.scan(at, Filter::new("cents", Op::GreaterOrEqual, cents).and(Filter::new("note", Op::NotEqual, "")))?;
         let expected = all.iter().filter(|(_, order)| order.cents >= cents && order.note.is_some());
         if !dear.iter().eq(expected) {
             return Err(format!("a filter gave other orders at {at}").into());

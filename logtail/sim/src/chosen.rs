@@ -42,7 +42,7 @@ pub(crate) fn compare_filtered(
         if choices.percent(20) {
             let is_null = choices.percent(50);
             let own = if is_null { Filter::is_null(named) } else { Filter::is_not_null(named) };
-            filter = filter.and_filter(own);
+            filter = filter.and(own);
             terms.push((position, Test::IsNull(is_null)));
             continue;
         }
@@ -52,7 +52,7 @@ pub(crate) fn compare_filtered(
         let there = there.filter(|value| *value != Value::Null && choices.percent(75));
         let value = there.unwrap_or_else(|| column.kind.choose(choices, false));
         let Some(literal) = literal(&value) else { continue };
-        filter = filter.and(named, op, literal);
+        filter = filter.and(Filter::new(named, op, literal));
         terms.push((position, Test::Compares(op, value)));
     }
     let (first, second) = terms.split_at(split.as_ref().map_or(terms.len(), |(_, at)| *at));

@@ -62,14 +62,14 @@ fn a_filter_that_is_nested_too_deep_is_refused() {
     let (_dir, shop, table) = two_objects(&store);
     let id = |op, value: i64| Filter::new("id", op, value);
     let nested = |depth: i64| {
-        (0..depth).fold(id(Op::Less, 20), |filter, at| filter.and("id", Op::NotEqual, at).or(id(Op::Equal, -at)))
+        (0..depth).fold(id(Op::Less, 20), |filter, at| filter.and(id(Op::NotEqual, at)).or(id(Op::Equal, -at)))
     };
     let rows = |filter: Filter| read(&store, &shop, table, filter.into()).0;
     assert_eq!(rows(nested(0)), 10);
     assert_eq!(rows(nested(1)), 10);
     assert_eq!(rows(nested(100)), 1);
     let tail = shop.open();
-    for filter in [nested(101), nested(102), nested(200_000), id(Op::Equal, 0).and_filter(nested(101))] {
+    for filter in [nested(101), nested(102), nested(200_000), id(Op::Equal, 0).and(nested(101))] {
         let refused = tail.scan(table, tail.watermark(), filter.clone());
         assert!(matches!(refused, Err(Error::Column(ColumnError::TooDeep { max: 100 }))), "{refused:?}");
     }
@@ -77,6 +77,9 @@ fn a_filter_that_is_nested_too_deep_is_refused() {
     // Side by side they are not nested, in whichever order.
     let wide = (0..10_000).fold(id(Op::Equal, 2), |filter, at| id(Op::Equal, 20_000 + at).or(filter));
     assert_eq!(rows(wide.or(id(Op::Equal, 4))), 5_002);
+    assert_eq!(rows(Filter::any([2, 4, 6, 7].map(|at| id(Op::Equal, at)))), 3);
+    assert_eq!(rows(Filter::any([])), 0);
+    assert_eq!(rows(Filter::any([id(Op::Equal, 2), Filter::default()])), rows(Filter::default()));
 }
 
 #[test]
@@ -123,16 +126,16 @@ fn alternatives_and_nulls_read_what_may_have_their_rows() {
     assert_eq!((rows, objects), (2, 2));
     assert!(bytes < all / 4, "{bytes} of {all} bytes");
     assert_eq!(read(either(-2, 200_000)), (0, 0, 0));
-    let (rows, objects, _) = read(either(4242, 150_000).and("id", Op::Less, 100_000));
+    let (rows, objects, _) = read(either(4242, 150_000).and(Filter::new("id", Op::Less, 100_000)));
     assert_eq!((rows, objects), (1, 1));
     let (rows, _, bytes) = read(Filter::new("id", Op::Less, 10).or(Filter::new("written", Op::Less, 1_000_200)));
     assert_eq!(rows, 100);
     assert!(bytes < all / 8, "{bytes} of {all} bytes");
     // By whether pages have nulls, or nothing else.
-    let (rows, _, bytes) = read(Filter::is_not_null("note").and("id", Op::Less, 100_000));
+    let (rows, _, bytes) = read(Filter::is_not_null("note").and(Filter::new("id", Op::Less, 100_000)));
     assert_eq!(rows, 100);
     assert!(bytes < all / 8, "{bytes} of {all} bytes");
-    let (rows, _, bytes) = read(Filter::is_null("note").and("id", Op::GreaterOrEqual, 100_000));
+    let (rows, _, bytes) = read(Filter::is_null("note").and(Filter::new("id", Op::GreaterOrEqual, 100_000)));
     assert_eq!(rows, 0);
     assert!(bytes < all / 16, "{bytes} of {all} bytes");
     let (rows, _, bytes) = read(Filter::is_null("written"));
@@ -207,11 +210,11 @@ fn what_cannot_be_read_is_said_before_anything_is() {
     assert_eq!(error.to_string(), "column \"id\" is Int64, which does not compare with a string or binary");
     let error = scan(Filter::new("text", Op::Less, 7).into());
     assert!(matches!(&error, Error::Column(ColumnError::Incomparable { .. })), "{error:?}");
-    let error = scan(Filter::new("id", Op::Less, 7).and("texts", Op::Equal, "a").into());
+    let error = scan(Filter::new("id", Op::Less, 7).and(Filter::new("texts", Op::Equal, "a")).into());
     let named =
         matches!(&error, Error::Column(ColumnError::Absent { column: ColumnRef::Name(name), .. }) if name == "texts");
     assert!(named, "{error:?}");
-    let wrong = Filter::new("id", Op::Less, 7).or(Filter::new("text", Op::Less, 7).and_filter(Filter::is_null("id")));
+    let wrong = Filter::new("id", Op::Less, 7).or(Filter::new("text", Op::Less, 7).and(Filter::is_null("id")));
     let error = scan(wrong.into());
     assert!(matches!(&error, Error::Column(ColumnError::Incomparable { .. })), "{error:?}");
     let error = scan(Filter::is_null("texts").into());
@@ -336,7 +339,7 @@ fn filter(rng: &mut Rng, schema: &TableSchema, depth: u8) -> (Filter, Wanted) {
     match rng.u8(0..10) {
         0..3 if depth > 0 => {
             let (filters, all) = several(rng);
-            (filters.into_iter().fold(Filter::default(), Filter::and_filter), Wanted::All(all))
+            (filters.into_iter().fold(Filter::default(), Filter::and), Wanted::All(all))
         }
         3..6 if depth > 0 => {
             let (filters, any) = several(rng);

@@ -15,9 +15,10 @@ use crate::{
 /// ```
 /// use logboom_logtail_core::{predicate::Op, scan::Filter};
 ///
-/// let open = Filter::is_null("shipped").and("price", Op::Greater, 100);
+/// let open = Filter::is_null("shipped").and(Filter::new("price", Op::Greater, 100));
 /// let wanted = open.or(Filter::new("buyer", Op::Equal, "ada")); // whether shipped or not
-/// # drop(wanted);
+/// let two = wanted.and(Filter::any([4, 7].map(|id| Filter::new("id", Op::Equal, id))));
+/// # drop(two);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
@@ -56,34 +57,35 @@ impl Filter {
         Self::of(Condition::IsNull(column.into(), false))
     }
 
-    /// Those of the rows whose `column` compares with `value` like this.
-    #[must_use]
-    pub fn and(self, column: impl Into<ColumnRef>, op: Op, value: impl Into<Value>) -> Self {
-        self.and_filter(Self::new(column, op, value))
+    /// The rows that one at least of `filters` gives: none if there is no filter. A union in an intersection in a
+    /// union, and so on, is resolved up to 100 of them deep; a union of any number of filters counts as one.
+    pub fn any(filters: impl IntoIterator<Item = Self>) -> Self {
+        let (mut any, mut depth) = (Vec::new(), 1);
+        for filter in filters {
+            if filter.conditions.is_empty() {
+                return Self::default();
+            }
+            depth = depth.max(filter.depth_of_union());
+            any.extend(filter.alternatives());
+        }
+        if depth > DEPTH_MAX {
+            return Self::of(Condition::TooDeep);
+        }
+        Self { conditions: vec![Condition::Any(any)], depth }
     }
 
     /// Those of the rows that `other` gives too.
     #[must_use]
-    pub fn and_filter(mut self, other: Self) -> Self {
+    pub fn and(mut self, other: Self) -> Self {
         self.conditions.extend(other.conditions);
         self.depth = self.depth.max(other.depth);
         self
     }
 
-    /// The rows, and those that `other` gives. A union in an intersection in a union, and so on, is resolved up to 100
-    /// of them deep; a union of any number of filters counts as one.
+    /// The rows, and those that `other` gives: see [`Filter::any`].
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        if self.conditions.is_empty() || other.conditions.is_empty() {
-            return Self::default();
-        }
-        let depth = self.depth_of_union().max(other.depth_of_union());
-        if depth > DEPTH_MAX {
-            return Self::of(Condition::TooDeep);
-        }
-        let mut any = self.alternatives();
-        any.extend(other.alternatives());
-        Self { conditions: vec![Condition::Any(any)], depth }
+        Self::any([self, other])
     }
 
     /// The same by the ids of the columns of a table.
