@@ -33,8 +33,9 @@ impl Admission {
     /// Waits.
     ///
     /// # Errors
-    /// [`Error::Stopped`](crate::Error::Stopped), and [`Error::Log`](crate::Error::Log) and
-    /// [`Error::Closed`](crate::Error::Closed) where nothing flushes any more.
+    /// [`Error::Stopped`](crate::Error::Stopped), [`Error::SchemaChanged`](crate::Error::SchemaChanged) where a table
+    /// was dropped, and [`Error::Log`](crate::Error::Log) and [`Error::Closed`](crate::Error::Closed) where nothing
+    /// flushes any more.
     pub fn wait(self) -> Result<()> {
         loop {
             let listener = self.shared.memory_bound().listen();

@@ -58,6 +58,7 @@ mod store;
 mod deletes;
 mod key_search;
 mod memory_bound;
+mod ages;
 mod shared;
 mod admission;
 mod lookup;

@@ -36,8 +36,8 @@ pub struct Options {
     /// 5 minutes.
     pub history: Duration,
     /// The memory that rows may take, in bytes, until commits wait for a flush: as when the store is down. Without
-    /// threads they are refused with [`Error::Full`](crate::Error::Full). Changes of the catalog do not wait. 0 counts
-    /// as 1. Default: 1 GiB.
+    /// threads they are refused with [`Error::Full`](crate::Error::Full). Changes of the catalog do not wait, and rows
+    /// of dropped tables, which stay while readers may ask for them, do not count. 0 counts as 1. Default: 1 GiB.
     pub memory_bytes_max: usize,
     /// The memory that rows of a bulk load take until they are sorted and written to an object, in bytes. With the
     /// objects that are being written a load takes about three times as much. Default: 64 MiB.

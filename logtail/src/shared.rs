@@ -20,6 +20,7 @@ use logboom_logtail_core::{
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
+    ages::{Ages, Part},
     error::{Error, Result},
     memory_bound::{Full, MemoryBound},
     metrics::Counts,
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     memory_bound: MemoryBound,
     /// For the objects of flushes.
     pub(crate) object_memory: ObjectMemory,
+    ages: Mutex<Ages>,
     /// A load has its place, or has failed.
     load_placed: Event,
     /// The last failure of a flush, by table, until one succeeds.
@@ -62,6 +64,7 @@ impl Shared {
             store,
             memory_bound: MemoryBound::new(&options),
             object_memory: ObjectMemory::default(),
+            ages: Mutex::default(),
             options,
             writer: Mutex::new(writer),
             clock,
@@ -191,23 +194,38 @@ impl Shared {
 
     /// What tables have in memory: those that are to be flushed one day.
     pub(crate) fn memory(&self) -> Vec<TableMemory> {
-        let now = self.unix();
-        let part = |bytes: usize, oldest: Option<Timestamp>| {
-            oldest.map_or_else(MemoryUse::default, |oldest| MemoryUse { bytes, age: now.saturating_sub(oldest.unix()) })
+        let (now, unix) = (self.monotonic(), self.unix());
+        let mut ages = self.ages.lock();
+        let mut part = |part: Part, bytes: usize, oldest: Option<Timestamp>| {
+            let of = |oldest| MemoryUse { bytes, age: ages.look(part, oldest, now, unix) };
+            oldest.map_or_else(MemoryUse::default, of)
         };
         let memory = |table: &Arc<Table>| {
-            let version = table.version();
+            let (version, table) = (table.version(), table.id());
             TableMemory {
-                table: table.id(),
-                rows: part(version.row_bytes(), version.oldest_row()),
-                deletes: part(version.delete_bytes(), version.oldest_delete()),
+                table,
+                rows: part(Part::Rows(table), version.row_bytes(), version.oldest_row()),
+                deletes: part(Part::Deletes(table), version.delete_bytes(), version.oldest_delete()),
             }
         };
         let tables = self.state.tables();
         let memory = tables.iter().filter(|table| !is_system(table.id())).map(memory);
         let memory: Vec<_> = memory.filter(|memory| memory.bytes() > 0).collect();
-        self.memory_bound.look(memory.iter().map(TableMemory::bytes).sum());
+        ages.forget_others();
+        drop(ages);
+        // Who waits for memory may have a snapshot that keeps a dropped table: it must not wait for that one.
+        let (kept, dropped): (Vec<_>, Vec<_>) = memory.iter().partition(|memory| !self.is_dropped(memory.table));
+        if !dropped.is_empty() {
+            let horizon = self.horizon_now();
+            self.writer.lock().let_go_of_dropped(horizon);
+        }
+        self.memory_bound.look(kept.into_iter().map(TableMemory::bytes).sum());
         memory
+    }
+
+    /// Whether readers see that a table was dropped.
+    fn is_dropped(&self, table: TableId) -> bool {
+        self.state.catalog(self.state.watermark()).is_ok_and(|catalog| catalog.table(table).is_none())
     }
 
     /// The timestamp of the oldest row or delete that a table has in memory.
@@ -261,11 +279,15 @@ impl Shared {
     /// What a transaction that writes `tables` has to wait for before it gets its place, if anything.
     ///
     /// # Errors
-    /// [`Error::Stopped`], [`Error::Log`] and [`Error::Closed`] where it would wait in vain.
-    pub(crate) fn full(&self, tables: impl Iterator<Item = TableId>) -> Result<Option<Full>> {
-        let tables = tables.filter(|table| !is_system(*table));
-        let full = self.memory_bound.full(tables.filter_map(|table| self.state.table(table)));
+    /// [`Error::Stopped`], [`Error::Log`], [`Error::Closed`] and, for a table that was dropped,
+    /// [`Error::SchemaChanged`], where it would wait in vain.
+    pub(crate) fn full(&self, tables: impl Iterator<Item = TableId> + Clone) -> Result<Option<Full>> {
+        let mut tables = tables.filter(|table| !is_system(*table));
+        let full = self.memory_bound.full(tables.clone().filter_map(|table| self.state.table(table)));
         if full.is_some() {
+            if let Some(dropped) = tables.find(|table| self.is_dropped(*table)) {
+                return Err(Error::SchemaChanged(dropped));
+            }
             if let Some(stopped) = self.writer.lock().stopped() {
                 return Err(Error::Stopped(stopped.clone()));
             }

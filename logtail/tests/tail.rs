@@ -21,7 +21,7 @@ use arrow_array::{
 use arrow_schema::DataType;
 use logboom::ShardId;
 use logboom_logtail::{
-    CheckpointKind, Error, FlushParts, FlushProgress, NewColumn, NewTable, Options, Projection, Result, RowId,
+    Change, CheckpointKind, Error, FlushParts, FlushProgress, NewColumn, NewTable, Options, Projection, Result, RowId,
     RowsetId, TableId, Tail, Timestamp,
 };
 use logboom_logtail_blocks::ReadError;
@@ -602,4 +602,33 @@ fn bounds_of_nothing_let_one_transaction_in() {
         tail.flush(table).unwrap();
     }
     assert_eq!(rows(&tail, table, tail.watermark()).len(), 3);
+}
+
+/// A table that cannot be flushed has all the memory. Dropped, it leaves that to the others, who wait for it.
+#[test]
+fn a_dropped_table_gives_its_memory_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    (options.memory_bytes_max, options.table_bytes_max) = (64 << 10, 64 << 10);
+    options.history = Duration::ZERO;
+    let (tail, stuck) = with_table(&engine, options, false);
+    let database = tail.create_database("another").unwrap();
+    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
+    let other = tail.create_table(database, NewTable { name: "other".into(), columns, key: Vec::new() }).unwrap();
+    std::fs::write(dir.path().join("objects").join(format!("t{stuck}")), "in the way").unwrap();
+    let writer = {
+        let tail = tail.clone();
+        let hundred = (0..100).map(|id| row(id, 1)).collect::<Vec<_>>();
+        thread::spawn(move || (0..1000).find_map(|_| upsert(&tail, stuck, &hundred).err()))
+    };
+    while !tail.is_waiting_for_memory() {
+        assert!(!writer.is_finished(), "nothing waited");
+        thread::yield_now();
+    }
+    tail.change(&Change::DropTable { table: stuck }).unwrap();
+    upsert(&tail, other, &[row(1, 1)]).unwrap();
+    assert!(matches!(writer.join().unwrap(), Some(Error::SchemaChanged(table)) if table == stuck));
+    tail.flush(other).unwrap();
+    assert_eq!(rows(&tail, other, tail.watermark()), [row(1, 1)]);
 }

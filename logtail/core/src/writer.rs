@@ -265,6 +265,15 @@ impl Writer {
         number
     }
 
+    /// Lets go of tables that were dropped before this horizon, which is raised for that as far as open snapshots
+    /// allow: otherwise a flush raises it, and where that of the dropped table fails, none may come.
+    pub fn let_go_of_dropped(&mut self, horizon: Timestamp) {
+        if self.applier.has_dropped() {
+            self.state().raise_horizon(horizon);
+            self.applier.prune();
+        }
+    }
+
     /// Proposes a record that has no timestamp. Returns its index.
     fn propose<L: Log>(
         &mut self,

@@ -239,6 +239,11 @@ impl Applier {
         }
     }
 
+    /// Whether tables are kept that were dropped.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.tables.keys().any(|table| self.catalog.table(*table).is_none())
+    }
+
     /// Whether there was such a table.
     fn was_dropped(&self, table: TableId) -> bool {
         table.0 < self.next_number && self.catalog.table(table).is_none()

@@ -136,7 +136,7 @@ impl Workspace {
     }
 
     /// The tables that are written.
-    pub fn table_ids(&self) -> impl Iterator<Item = TableId> + '_ {
+    pub fn table_ids(&self) -> impl Iterator<Item = TableId> + Clone + '_ {
         self.tables.iter().map(|table| table.schema().id())
     }
 
