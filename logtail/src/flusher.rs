@@ -135,6 +135,8 @@ impl Worker {
         }
         if !self.ended {
             if self.looked.is_none_or(|looked| looked.elapsed() >= TICK) {
+                // A commit that is neither waited for nor dropped has nobody else that publishes it.
+                self.shared.publish(None);
                 self.flushes.begin(self.policy.due(&self.shared.memory()));
                 self.looked = Some(Instant::now());
             }

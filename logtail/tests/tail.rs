@@ -204,6 +204,21 @@ fn keys_in_objects_are_found() {
     assert!(found.contains(&row(40_000, 3)) && !found.contains(&row(0, 1)) && !found.contains(&row(3, 2)));
 }
 
+/// A transaction that somebody submits and forgets is seen all the same.
+#[test]
+fn a_commit_that_is_held_is_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let (tail, table) = with_table(&engine, options(dir.path()), true);
+    let mut transaction = tail.begin();
+    transaction.insert(table, &batch(&[row(1, 1)])).unwrap();
+    let held = transaction.submit().unwrap();
+    while tail.watermark() < held.timestamp() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(rows(&tail, table, held.timestamp()), [row(1, 1)]);
+}
+
 #[test]
 fn writers_on_many_threads_commit_all_or_nothing() {
     let dir = tempfile::tempdir().unwrap();
