@@ -13,5 +13,5 @@ pub use policy::{Due, FlushPolicy, FlushReason, MemoryUse, TableMemory};
 pub use sort::{SortJob, SortedBatch, SortedRows};
 pub use tombstones::{Collected, TombstoneJob};
 
-pub(crate) use gather::Places;
+pub(crate) use gather::Sources;
 pub(crate) use sort::{Row, prefix, sort};

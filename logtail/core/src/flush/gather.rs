@@ -18,31 +18,31 @@ use crate::physical::array_of_bytes;
 const COPIED: usize = 32;
 
 /// Where the rows of a batch come from.
-pub(crate) struct Places {
-    /// The sources that have some of them, in order.
-    sources: Vec<u32>,
-    /// Of each row, its source's position among `sources`, and its own in the source.
+pub(crate) struct Sources {
+    /// Those that have some of them, in order.
+    numbers: Vec<u32>,
+    /// Of each row, its source's position among `numbers`, and its own in the source.
     rows: Vec<(usize, usize)>,
 }
 
-impl Places {
+impl Sources {
     pub(crate) fn of(rows: &[Row]) -> Self {
         // Arrow looks at every array that it is given, so it gets those alone of which there are rows.
         let last = rows.iter().map(|row| row.source).max().map_or(0, |last| last as usize + 1);
         let mut at = vec![usize::MAX; last];
         rows.iter().for_each(|row| at[row.source as usize] = 0);
-        let mut sources = Vec::new();
-        for (source, at) in zip(0.., &mut at).filter(|(_, at)| **at == 0) {
-            *at = sources.len();
-            sources.push(source);
+        let mut numbers = Vec::new();
+        for (number, at) in zip(0.., &mut at).filter(|(_, at)| **at == 0) {
+            *at = numbers.len();
+            numbers.push(number);
         }
         let rows = rows.iter().map(|row| (at[row.source as usize], row.at as usize)).collect();
-        Self { sources, rows }
+        Self { numbers, rows }
     }
 
     /// The values of a column in the rows, of which `column` gives those of a source.
     pub(crate) fn gather<'a>(&self, column: impl Fn(u32) -> &'a ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let arrays: Vec<&dyn Array> = self.sources.iter().map(|source| column(*source).as_ref()).collect();
+        let arrays: Vec<&dyn Array> = self.numbers.iter().map(|source| column(*source).as_ref()).collect();
         match arrays.first().map(|array| array.data_type()) {
             Some(DataType::Utf8) => self.bytes::<Utf8Type>(&arrays),
             Some(DataType::Binary) => self.bytes::<BinaryType>(&arrays),
@@ -128,14 +128,14 @@ mod tests {
                 let source = rng.usize(..sources.len());
                 (source, rng.usize(..sources[source][0].len()))
             };
-            let places: Vec<(usize, usize)> = (0..rng.usize(1..300)).map(|_| row(&mut rng)).collect();
+            let picked: Vec<(usize, usize)> = (0..rng.usize(1..300)).map(|_| row(&mut rng)).collect();
             let number = |number: usize| u32::try_from(number).unwrap();
             let rows: Vec<Row> =
-                places.iter().map(|(source, at)| Row { prefix: 0, source: number(*source), at: number(*at) }).collect();
-            let gathered = Places::of(&rows);
+                picked.iter().map(|(source, at)| Row { prefix: 0, source: number(*source), at: number(*at) }).collect();
+            let gathered = Sources::of(&rows);
             for column in 0..sources[0].len() {
                 let arrays: Vec<&dyn Array> = sources.iter().map(|columns| columns[column].as_ref()).collect();
-                let expected = interleave(&arrays, &places).unwrap();
+                let expected = interleave(&arrays, &picked).unwrap();
                 let got = gathered.gather(|source| &sources[source as usize][column]).unwrap();
                 assert_eq!(&got, &expected, "seed {seed}");
                 got.to_data().validate_full().unwrap();

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::ArrowError;
 
-use super::gather::Places;
+use super::gather::Sources;
 use crate::{
     block_meta::BLOCK_ROWS_MAX,
     catalog::TableSchema,
@@ -154,10 +154,10 @@ impl SortedRows {
             return Ok(None);
         }
         self.given = block.end;
-        self.place(block.clone());
-        let places = Places::of(&self.rows[block]);
-        let rows = places.batch(self.schema.arrow(), |source| self.sources[source as usize].chunk.columns())?;
-        let commits = places.gather(|source| &self.commits[source as usize])?;
+        self.note_positions(block.clone());
+        let sources = Sources::of(&self.rows[block]);
+        let rows = sources.batch(self.schema.arrow(), |source| self.sources[source as usize].chunk.columns())?;
+        let commits = sources.gather(|source| &self.commits[source as usize])?;
         Ok(Some(SortedBatch { rows, commits: Some(commits.to_data().into()) }))
     }
 
@@ -167,7 +167,7 @@ impl SortedRows {
         self.transfer
     }
 
-    fn place(&mut self, block: Range<usize>) {
+    fn note_positions(&mut self, block: Range<usize>) {
         // A flush has no more rows than 32 bits number.
         for (position, row) in (u32::try_from(block.start).unwrap_or(u32::MAX)..).zip(&self.rows[block]) {
             let source = &self.sources[row.source as usize];
@@ -179,7 +179,7 @@ impl SortedRows {
 /// Sorts rows by their keys; those of one key stay in the order of their sources.
 pub(crate) fn sort<'k>(rows: &mut [Row], key: impl Fn(Row) -> &'k [u8]) {
     // Most prefixes differ. Comparing numbers alone takes no branches, so keys are looked at afterwards.
-    rows.sort_unstable_by_key(|row| (u128::from(row.prefix) << 64) | u128::from(row.place()));
+    rows.sort_unstable_by_key(|row| (u128::from(row.prefix) << 64) | u128::from(row.rank()));
     for same in rows.chunk_by_mut(|one, next| one.prefix == next.prefix).filter(|same| same.len() > 1) {
         same.sort_by(|one, other| key(*one).cmp(key(*other)));
     }
@@ -187,7 +187,7 @@ pub(crate) fn sort<'k>(rows: &mut [Row], key: impl Fn(Row) -> &'k [u8]) {
 
 impl Row {
     /// Sorts as the rows stand in their sources.
-    fn place(self) -> u64 {
+    fn rank(self) -> u64 {
         u64::from(self.source) << 32 | u64::from(self.at)
     }
 }

@@ -8,7 +8,7 @@ use arrow_schema::ArrowError;
 use crate::{
     block_meta::BLOCK_ROWS_MAX,
     catalog::{KeyColumns, TableSchema},
-    flush::{Places, Row, SortedBatch, prefix, sort},
+    flush::{Row, SortedBatch, Sources, prefix, sort},
     key::Keys,
     transaction::{OperationError, check_columns},
 };
@@ -142,7 +142,8 @@ impl SortedRun {
     /// Those of `write`, and of Arrow.
     pub fn run<E: From<ArrowError>>(&self, mut write: impl FnMut(SortedBatch) -> Result<(), E>) -> Result<(), E> {
         for rows in self.rows.chunks(BLOCK_ROWS_MAX as usize) {
-            let rows = Places::of(rows).batch(self.schema.arrow(), |source| self.batches[source as usize].columns())?;
+            let rows =
+                Sources::of(rows).batch(self.schema.arrow(), |source| self.batches[source as usize].columns())?;
             write(SortedBatch { rows, commits: None })?;
         }
         Ok(())
