@@ -13,7 +13,12 @@ use parking_lot::Mutex;
 
 /// An object is written in pieces of so many bytes, each of which is durable before the next one is written: what
 /// others write to the disk, as the log does, waits for one of them and not for the object.
-const PIECE: usize = 256 << 10;
+///
+/// An object of 16 MiB on a cloud disk, with a writer of 4 KiB beside it that syncs each: in pieces of 256 KiB it took
+/// 33 to 113 ms, of 1 MiB 21 to 43 ms, of 4 MiB 22 to 55 ms and as a whole 15 to 24 ms, while the 99th percentile of
+/// the writer was 4 to 8 ms, 4 to 8 ms, 14 to 19 ms and 12 to 13 ms. A disk that is slower to sync loses more by small
+/// pieces. Whether the file had its blocks before made no difference that was there each time.
+const PIECE: usize = 1 << 20;
 
 /// A directory with objects.
 ///
@@ -142,9 +147,13 @@ fn stage(path: &Path) -> io::Result<(File, PathBuf)> {
 
 /// Writes a file that is durable then.
 fn write_in_pieces(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    for piece in bytes.chunks(PIECE) {
+    let mut pieces = bytes.chunks(PIECE).peekable();
+    while let Some(piece) = pieces.next() {
         file.write_all(piece)?;
-        file.sync_data()?;
+        // The last one becomes durable with the rest of the file.
+        if pieces.peek().is_some() {
+            file.sync_data()?;
+        }
     }
     file.sync_all()
 }
