@@ -18,7 +18,7 @@ use logboom_logtail_core::{
 
 use crate::{
     error::{Error, Result},
-    pace::Pacer,
+    pace::{Hurry, Pacer},
     shared::Shared,
     sorting::Sorting,
     store::Store,
@@ -59,10 +59,10 @@ pub(crate) enum EncodedNext {
 
 impl Encoder {
     /// Rows are gathered on a thread of their own if there may be one.
-    pub(crate) fn new(job: EncodeJob, shared: &Arc<Shared>) -> Result<Self> {
+    pub(crate) fn new(job: EncodeJob, shared: &Arc<Shared>, hurry: &Hurry) -> Result<Self> {
         let EncodeJob { table, first, sort, tombstones } = job;
         let options = shared.memory_bound().objects(&shared.options.objects);
-        let pacer = || shared.options.threads.then(|| Pacer::new(shared, table));
+        let pacer = || shared.options.threads.then(|| Pacer::new(shared, table, hurry));
         Ok(Self {
             table,
             pacer: pacer(),
@@ -144,7 +144,9 @@ fn encode_tombstones(
     Ok(Some((collected.tombstones(object.meta), object.bytes)))
 }
 
-/// Encodes rows of a load. The ids of the objects begin with `first`.
+/// Encodes rows of a load, at once: all objects of the run are in memory, which
+/// [`Options::load_bytes`](crate::Options::load_bytes) bounds, so they are as large as the options say. The ids of the
+/// objects begin with `first`.
 ///
 /// # Errors
 /// [`Error::Write`] for rows that objects cannot have.

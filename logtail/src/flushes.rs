@@ -86,6 +86,9 @@ impl Flushes {
     /// Does some steps of each.
     pub(crate) fn step(&mut self) {
         self.begin_wanted();
+        for running in &self.running {
+            running.flushing.set_hurry(self.wanted.iter().any(|wanted| wanted.table == running.table));
+        }
         let mut ended = Vec::new();
         for (at, running) in self.running.iter_mut().enumerate() {
             if let Some(outcome) = running.go_on(&self.shared) {

@@ -13,6 +13,7 @@ use crate::{
     encode::EncodedNext,
     encoding::Encoding,
     error::{Error, Result},
+    pace::Hurry,
     put::Put,
     shared::Shared,
 };
@@ -27,11 +28,13 @@ pub struct Flushing {
     /// The next object is to be encoded first.
     waits_for: Option<FlushProgress>,
     put: Option<Put>,
-    objects: usize,
+    objects_put: usize,
+    hurry: Hurry,
 }
 
 /// How far a flush is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FlushProgress {
     /// It has done a step.
     Moved,
@@ -57,13 +60,19 @@ impl Flushing {
             encoding: None,
             waits_for: None,
             put: None,
-            objects: 0,
+            objects_put: 0,
+            hurry: Hurry::default(),
         })
     }
 
     /// How many objects are in the store by now.
-    pub fn objects(&self) -> usize {
-        self.objects
+    pub fn objects_put(&self) -> usize {
+        self.objects_put
+    }
+
+    /// Whether somebody waits for it: it does not give way to commits then.
+    pub(crate) fn set_hurry(&self, hurries: bool) {
+        self.hurry.set(hurries);
     }
 
     /// Does the next step, without waiting for the log or the store; without threads, it waits for tombstones that it
@@ -99,12 +108,12 @@ impl Flushing {
             let Some(outcome) = put.outcome() else { return Ok(FlushProgress::WaitsForStore) };
             self.put = None;
             flush.put_done(outcome)?;
-            self.objects += 1;
+            self.objects_put += 1;
         }
         self.shared.raise_bound();
         let step = flush.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
         match step {
-            Ok(FlushStep::Encode(job)) => self.encoding = Some(Encoding::begin(&self.shared, job)?),
+            Ok(FlushStep::Encode(job)) => self.encoding = Some(Encoding::begin(&self.shared, job, &self.hurry)?),
             Ok(FlushStep::NextObject) => self.waits_for = Some(FlushProgress::WaitsForObject),
             Ok(FlushStep::Put { name, bytes }) => self.put = Some(Put::begin(self.shared.store.objects(), name, bytes)),
             Ok(FlushStep::Done(_)) => {

@@ -61,6 +61,7 @@ mod memory_bound;
 mod ages;
 mod shared;
 mod admission;
+mod ahead;
 mod lookup;
 mod commit;
 mod transaction;

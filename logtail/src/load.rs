@@ -61,6 +61,7 @@ pub struct Load {
 
 /// How far a load is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LoadProgress {
     /// It has done a step.
     Moved,

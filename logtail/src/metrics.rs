@@ -43,6 +43,8 @@ pub struct TailMetrics {
     pub flush_failed: u64,
     /// Tables whose last flush failed: see [`Tail::flush_failures`](crate::Tail::flush_failures).
     pub flush_failing: usize,
+    /// Pauses that flushes made for commits: see [`Options::flush_share`](crate::Options::flush_share).
+    pub flush_pauses: u64,
     /// Bulk loads committed.
     pub load_runs: u64,
     /// Checkpoints written.
@@ -141,6 +143,7 @@ pub(crate) struct Counts {
     pub(crate) failed: Count,
     pub(crate) flushes: Count,
     pub(crate) flushes_failed: Count,
+    pub(crate) pauses: Count,
     pub(crate) loads: Count,
     pub(crate) checkpoints: Count,
     pub(crate) checkpoints_failed: Count,

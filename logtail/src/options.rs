@@ -18,16 +18,21 @@ pub struct Options {
     pub threads: bool,
     /// When tables are flushed: by its bytes, and at half of what they may take at the latest.
     pub flush: FlushPolicy,
-    /// The part of its time that a flush works while transactions commit, above 0 and up to 1: it pauses for the rest,
-    /// so that they do not wait for the processor and the disk. It pauses neither without commits nor when rows take
-    /// three quarters of the memory that they may, and without threads not at all. Default: 0.4.
+    /// The part of its time that each of the two threads of a flush works while transactions commit, above 0 and up to
+    /// 1: it pauses for the rest, so that they do not wait for the processor and the disk. One thread sorts the rows,
+    /// and the other encodes them; two tables are flushed at a time, so that flushes take up to four times the share of
+    /// a processor. Pauses come between pieces of work, and the sorting of all rows is one piece, as is a block. There
+    /// are none without commits, when rows take three quarters of the memory that they may, while somebody waits in
+    /// [`Tail::flush`](crate::Tail::flush) for the table, and without threads. Default: 0.4.
     pub flush_share: f64,
     /// How often a checkpoint is written, where something was committed. Default: 1 minute.
     pub checkpoint_interval: Duration,
     /// How long rows may be in memory and in the log alone. Those of a table with older ones, which cannot be flushed,
     /// are written to checkpoints, so that the log does not grow with what others write. Default: 10 minutes.
     pub pinned: Duration,
-    /// How objects are written.
+    /// How objects are written. Those of a flush, and their row groups, end at a 32nd part of
+    /// [`memory_bytes_max`](Self::memory_bytes_max), or at 256 KiB where that is more, whatever this says: a flush has
+    /// up to three of them in memory. Those of bulk loads are as large as this says.
     pub objects: WriteOptions,
     /// The clock whose wall clock the timestamps follow, and whose nonces tell openings apart; `None` for those of the
     /// system.
@@ -37,10 +42,12 @@ pub struct Options {
     pub history: Duration,
     /// The memory that rows may take, in bytes, until commits wait for a flush: as when the store is down. Without
     /// threads they are refused with [`Error::Full`](crate::Error::Full). Changes of the catalog do not wait, and rows
-    /// of dropped tables, which stay while readers may ask for them, do not count. 0 counts as 1. Default: 1 GiB.
+    /// of dropped tables, which stay while readers may ask for them, do not count. It bounds the objects of flushes
+    /// too: see [`objects`](Self::objects). 0 counts as 1. Default: 1 GiB.
     pub memory_bytes_max: usize,
     /// The memory that rows of a bulk load take until they are sorted and written to an object, in bytes. With the
-    /// objects that are being written a load takes about three times as much. Default: 64 MiB.
+    /// objects that are being written a load takes about three times as much, whatever
+    /// [`memory_bytes_max`](Self::memory_bytes_max) is. Default: 64 MiB.
     pub load_bytes: usize,
     /// How long a bulk load that is being committed looks for its keys among rows that others write meanwhile, and does
     /// not come nearer to them: while each look takes less than half as long as the one before, they are not counted.

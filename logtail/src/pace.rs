@@ -1,6 +1,13 @@
 //! `Pace`: how fast a flush goes beside commits.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use logboom_logtail_core::TableId;
 
@@ -12,8 +19,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Slows a flush down while transactions commit, which would wait for the processor and the disk otherwise: each piece
-/// of work is followed by a pause, so that working takes a share of the time. Without commits, and where memory becomes
-/// scarce, there are no pauses.
+/// of work is followed by a pause, so that working takes a share of the time. Without commits, where memory becomes
+/// scarce, and where somebody waits for the flush, there are no pauses.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     share: f64,
@@ -38,18 +45,33 @@ impl Pace {
     }
 }
 
+/// Whether somebody waits for a flush, which takes no pauses then. Shared by clones.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hurry(Arc<AtomicBool>);
+
+impl Hurry {
+    pub(crate) fn set(&self, hurries: bool) {
+        self.0.store(hurries, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The [`Pace`] of a thread that flushes a table.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     shared: Arc<Shared>,
     table: TableId,
     pace: Pace,
+    hurry: Hurry,
 }
 
 impl Pacer {
-    pub(crate) fn new(shared: &Arc<Shared>, table: TableId) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, table: TableId, hurry: &Hurry) -> Self {
         let pace = Pace::new(shared.options.flush_share, shared.counts.transactions.get());
-        Self { shared: Arc::clone(shared), table, pace }
+        Self { shared: Arc::clone(shared), table, pace, hurry: hurry.clone() }
     }
 
     /// Does a piece of work, and pauses if it has to.
@@ -61,7 +83,8 @@ impl Pacer {
         let commits = shared.counts.transactions.get();
         let is_scarce = shared.memory_bound().is_scarce(shared.state.table(self.table).as_deref());
         let pause = self.pace.pause(now, now.saturating_sub(began), commits, is_scarce);
-        if !pause.is_zero() {
+        if !pause.is_zero() && !self.hurry.is_set() {
+            shared.counts.pauses.add(1);
             thread::sleep(pause);
         }
         done

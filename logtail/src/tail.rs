@@ -278,6 +278,7 @@ impl Tail {
             commit_waits: self.is_waiting_for_memory(),
             flush_runs: counts.flushes.get(),
             flush_failed: counts.flushes_failed.get(),
+            flush_pauses: counts.pauses.get(),
             flush_failing: self.shared.failures().len(),
             load_runs: counts.loads.get(),
             checkpoint_runs: counts.checkpoints.get(),

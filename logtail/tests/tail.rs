@@ -7,7 +7,10 @@ mod tables;
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Waker},
     thread,
     time::Duration,
@@ -277,6 +280,44 @@ fn rows_are_flushed_on_their_own() {
         thread::yield_now();
     }
     assert_eq!(rows(&tail, table, tail.watermark()), [row(1, 1), row(1, 1)]);
+}
+
+/// Beside commits a flush pauses, but where somebody waits for it.
+#[test]
+fn flushes_pause_beside_commits_and_not_for_who_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let mut options = options(dir.path());
+    options.flush.age = Duration::from_secs(3600);
+    options.flush.table_bytes = 4 << 20;
+    let (tail, table) = with_table(&engine, options, false);
+    let database = tail.catalog(tail.watermark()).unwrap().find_database("shop").unwrap();
+    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
+    let other =
+        tail.create_table(database, NewTable { name: "other".into(), columns, key: vec!["id".into()] }).unwrap();
+    let is_over = AtomicBool::new(false);
+    let many = (0..20_000).map(|id| row(id, 1)).collect::<Vec<_>>();
+    let (waited, paused) = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                upsert(&tail, other, &[row(1, 1)]).unwrap();
+            }
+        });
+        let pauses = || tail.metrics().flush_pauses;
+        upsert(&tail, table, &many).unwrap();
+        tail.flush(table).unwrap();
+        let waited = pauses();
+        // These are flushed on their own.
+        for _ in 0..200 {
+            if pauses() == 0 {
+                upsert(&tail, table, &many).unwrap();
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        (waited, pauses())
+    });
+    assert_eq!(waited, 0);
+    assert_ne!(paused, 0);
 }
 
 #[test]

@@ -15,7 +15,8 @@ pub struct WriteOptions {
     /// block where they do. It bounds what the writer buffers. Default: 16 MiB.
     pub row_group_bytes: usize,
     /// The object takes no more rows once it has this many bytes. The last row group can exceed it. A writer has all of
-    /// them in memory, and writes the next object while one is put. Default: 16 MiB.
+    /// them in memory, and writes the next object while one is put; a log tail's flushes take less where memory is
+    /// little. Default: 16 MiB.
     pub object_bytes: u64,
     /// Whether the columns of the primary key get bloom filters: at most 2 bytes a row and column.
     pub bloom_filters: bool,

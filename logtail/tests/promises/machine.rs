@@ -121,7 +121,7 @@ pub(crate) fn step(tail: &Tail, flushing: &mut Flushing) -> Result<bool> {
     match flushing.step()? {
         FlushProgress::Done => return Ok(true),
         FlushProgress::WaitsForLog => tail.clone().close()?,
-        FlushProgress::Moved | FlushProgress::WaitsForObject | FlushProgress::WaitsForStore => {}
+        _ => {}
     }
     Ok(false)
 }

@@ -30,7 +30,7 @@ impl History {
         if self.choices.percent(3) {
             let given_up = life.flushes.swap_remove(at);
             marks::hit("flush: given up");
-            marks::hit_if(given_up.objects() > 0, "flush: given up, with objects in the store");
+            marks::hit_if(given_up.objects_put() > 0, "flush: given up, with objects in the store");
             return Ok(());
         }
         for _ in 0..self.choices.range(1..12) {
@@ -39,15 +39,15 @@ impl History {
             match step {
                 Ok(FlushProgress::Done) => {
                     marks::hit("flush: done");
-                    marks::hit_if(life.flushes[at].objects() > 1, "flush: of several objects");
+                    marks::hit_if(life.flushes[at].objects_put() > 1, "flush: of several objects");
                     self.counts.flushes += 1;
                     drop(life.flushes.swap_remove(at));
                     break;
                 }
-                // Nothing is encoded on another thread here.
-                Ok(FlushProgress::Moved | FlushProgress::WaitsForObject) => {}
                 Ok(FlushProgress::WaitsForStore) => self.objects.pass(Duration::from_millis(20)),
                 Ok(FlushProgress::WaitsForLog) => drop(life.engine.drive_once()),
+                // It has moved; nothing is encoded on another thread here.
+                Ok(_) => {}
                 Err(error) => {
                     drop(life.flushes.swap_remove(at));
                     return self.flush_failed(life, &error);

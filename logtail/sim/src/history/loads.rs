@@ -66,7 +66,6 @@ impl History {
         self.note(format!("load {at}: {step:?}"));
         self.note_load(life, at)?;
         match step {
-            Ok(LoadProgress::Moved) => {}
             Ok(LoadProgress::Ready) => return Ok(false),
             Ok(LoadProgress::WaitsForStore) => self.objects.pass(Duration::from_millis(20)),
             Ok(LoadProgress::WaitsForLog) => drop(life.engine.drive_once()),
@@ -75,6 +74,8 @@ impl History {
                 self.load_is_done(life, &loading, committed, before)?;
                 return Ok(false);
             }
+            // It has moved.
+            Ok(_) => {}
             Err(error) => {
                 let loading = life.loads.swap_remove(at);
                 self.load_failed(life, &loading, &error)?;
