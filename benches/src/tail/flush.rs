@@ -18,7 +18,7 @@ use std::{
 use arrow_array::{Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use logboom_logtail::{Projection, TableId, TableSchema};
+use logboom_logtail::{FlushParts, FlushProgress, Projection, TableId, TableSchema};
 use logboom_logtail_blocks::{ObjectMemory, ObjectSpec, ObjectWriter, WriteOptions};
 use logboom_logtail_core::{ObjectId, block_meta::ObjectKind};
 use parquet::file::properties::WriterProperties;
@@ -96,7 +96,7 @@ impl Rounds {
             shop.settle()?;
             Ok(tables)
         };
-        let flush = |tables: &[TableId]| seconds(|| tables.iter().try_for_each(|table| Ok(shop.tail.flush(*table)?)));
+        let flush = |tables: &[TableId]| seconds(|| tables.iter().try_for_each(|table| give_way(shop, *table)));
         let tables = fill("alone")?;
         // Commits that were a moment ago slow it down.
         thread::sleep(QUIET);
@@ -152,6 +152,18 @@ impl Rounds {
 const FLUSHES: u64 = 4;
 /// After so long there are no commits.
 const QUIET: Duration = Duration::from_millis(300);
+
+/// Flushes a table as the tail does on its own, so that it gives way to commits: one that is asked for does not.
+fn give_way(shop: &Shop, table: TableId) -> Result<()> {
+    let mut flushing = shop.tail.begin_flush(table, FlushParts::ALL).ok_or("there is nothing to flush")?;
+    loop {
+        match flushing.step()? {
+            FlushProgress::Done => return Ok(()),
+            FlushProgress::Moved => {}
+            _ => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
 
 fn ratio(of: &[f64], to: &[f64]) -> f64 {
     median(of.iter().zip(to).map(|(of, to)| of / to).collect()).unwrap_or_default()
