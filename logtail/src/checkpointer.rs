@@ -17,8 +17,6 @@ use crate::{
 /// Writes a checkpoint, and lets go of the log behind it. Returns whether there was something to write. `wait` is
 /// called while the store puts the object, and says whether to go on.
 pub(crate) fn checkpoint(shared: &Arc<Shared>, kind: CheckpointKind, wait: impl FnMut() -> bool) -> Result<bool> {
-    // The log can go as far as the writer has heard that it is committed.
-    shared.publish(None);
     let begun = shared.writer().begin_checkpoint(kind, shared.pinned_now());
     let Some(mut checkpoint) = begun else { return Ok(false) };
     let outcome = run(shared, &mut checkpoint, wait);

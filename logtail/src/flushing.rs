@@ -110,8 +110,6 @@ impl Flushing {
             flush.put_done(outcome)?;
             self.objects_put += 1;
         }
-        // A flush may be all that is written: no commit that ends publishes what is durable.
-        self.shared.publish(None);
         self.shared.raise_bound();
         let step = flush.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());
         match step {

@@ -42,9 +42,9 @@ use crate::{
 /// Transactions go on beside it. While it gets its place, those that write the same table wait for a moment, and never
 /// for the store: a load looks up what they write in objects until nothing is left that has to be read, which takes as
 /// long as others write keys among its own that bloom filters do not tell apart, up to
-/// [`Options::load_patience`](crate::Options::load_patience). If the table has a key, those that
-/// began at a snapshot before the load commits are refused with [`Error::SnapshotTooOld`], whatever they write to it,
-/// and are to be begun again.
+/// [`Options::load_patience`](crate::Options::load_patience). If the table has a key, those that began at a snapshot
+/// before the load commits are refused with [`Error::SnapshotTooOld`], whatever they write to it, and are to be begun
+/// again.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
@@ -184,8 +184,6 @@ impl Load {
             self.put = None;
             steps.put_done(outcome)?;
         }
-        // A load may be all that is written: no commit that ends publishes what is durable.
-        self.shared.publish(None);
         loop {
             self.shared.raise_bound();
             let step = steps.step(&mut self.shared.writer(), &self.shared.log, self.shared.unix());

@@ -75,9 +75,12 @@ impl Shared {
         })
     }
 
-    /// The writer. Nothing that waits may be done meanwhile.
+    /// The writer, which has heard of all that is durable: commits publish themselves without it, and a flush or a load
+    /// may be all that is written. Nothing that waits may be done meanwhile.
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock()
+        let mut writer = self.writer.lock();
+        writer.log_event(LogEvent::Committed(self.log.durable()));
+        writer
     }
 
     /// The time since some start.
@@ -114,8 +117,7 @@ impl Shared {
     ) -> Result<Outcome<Ticket>> {
         loop {
             let unix = self.unix();
-            let mut writer = self.writer.lock();
-            writer.log_event(LogEvent::Committed(self.log.durable()));
+            let mut writer = self.writer();
             let bound = writer.raise_bound(&self.log, unix);
             let outcome = writer.commit(&self.log, workspace, record, unix);
             drop(writer);
@@ -176,9 +178,7 @@ impl Shared {
 
     /// Publishes what is durable; with an event that ends the writer, that too.
     pub(crate) fn publish(&self, end: Option<LogEvent>) {
-        let durable = self.log.durable();
-        let mut writer = self.writer.lock();
-        writer.log_event(LogEvent::Committed(durable));
+        let mut writer = self.writer();
         if let Some(end) = end {
             writer.log_event(end);
         }
