@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Waker},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ use logboom_logtail::{
 use logboom_logtail_blocks::ReadError;
 use logboom_logtail_core::catalog::TABLES;
 
-use tables::{engine, with_table};
+use tables::{create_in, engine, with_table};
 
 type Row = (i64, Option<String>);
 
@@ -50,6 +50,20 @@ fn row(id: i64, version: u64) -> Row {
 
 fn keys(ids: &[i64]) -> Vec<ArrayRef> {
     vec![Arc::new(Int64Array::from(ids.to_vec()))]
+}
+
+/// Writes a table on a thread, which ends at the first error, until commits wait for memory.
+fn fill_memory(tail: &Tail, table: TableId) -> JoinHandle<Option<Error>> {
+    let writer = {
+        let tail = tail.clone();
+        let hundred = (0..100).map(|id| row(id, 1)).collect::<Vec<_>>();
+        thread::spawn(move || (0..1000).find_map(|_| upsert(&tail, table, &hundred).err()))
+    };
+    while !tail.is_waiting_for_memory() {
+        assert!(!writer.is_finished(), "nothing waited");
+        thread::yield_now();
+    }
+    writer
 }
 
 /// The rows at `timestamp`, sorted.
@@ -292,9 +306,7 @@ fn flushes_pause_beside_commits_and_not_for_who_waits() {
     options.flush.table_bytes = 4 << 20;
     let (tail, table) = with_table(&engine, options, false);
     let database = tail.catalog(tail.watermark()).unwrap().find_database("shop").unwrap();
-    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
-    let other =
-        tail.create_table(database, NewTable { name: "other".into(), columns, key: vec!["id".into()] }).unwrap();
+    let other = create_in(&tail, database, "other", true);
     let is_over = AtomicBool::new(false);
     let many = (0..20_000).map(|id| row(id, 1)).collect::<Vec<_>>();
     let (waited, paused) = thread::scope(|scope| {
@@ -577,9 +589,7 @@ fn a_table_that_cannot_be_flushed_leaves_memory_to_the_others() {
     options.table_bytes_max = 256 << 10;
     let (tail, stuck) = with_table(&engine, options, false);
     let database = tail.catalog(tail.watermark()).unwrap().find_database("shop").unwrap();
-    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
-    let other =
-        tail.create_table(database, NewTable { name: "other".into(), columns, key: vec!["id".into()] }).unwrap();
+    let other = create_in(&tail, database, "other", true);
     // Where the folder of the table would be is a file.
     let folder = dir.path().join("objects").join(format!("t{stuck}"));
     std::fs::write(&folder, "in the way").unwrap();
@@ -622,17 +632,7 @@ fn the_catalog_waits_for_no_memory_and_nothing_waits_for_a_closed_engine() {
     let (tail, table) = with_table(&engine, options, false);
     let (objects, aside) = (dir.path().join("objects"), dir.path().join("aside"));
     std::fs::rename(&objects, &aside).unwrap();
-    let writer = {
-        let tail = tail.clone();
-        thread::spawn(move || {
-            let hundred = (0..100).map(|id| row(id, 1)).collect::<Vec<_>>();
-            (0..1000).find_map(|_| upsert(&tail, table, &hundred).err())
-        })
-    };
-    while !tail.is_waiting_for_memory() {
-        assert!(!writer.is_finished(), "nothing waited");
-        thread::yield_now();
-    }
+    let writer = fill_memory(&tail, table);
     tail.begin().commit().unwrap();
     let database = tail.create_database("another").unwrap();
     let columns = vec![NewColumn::required("id", DataType::Int64)];
@@ -669,19 +669,9 @@ fn a_dropped_table_gives_its_memory_back() {
     (options.memory_bytes_max, options.table_bytes_max) = (64 << 10, 64 << 10);
     options.history = Duration::ZERO;
     let (tail, stuck) = with_table(&engine, options, false);
-    let database = tail.create_database("another").unwrap();
-    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("s", DataType::Utf8)];
-    let other = tail.create_table(database, NewTable { name: "other".into(), columns, key: Vec::new() }).unwrap();
+    let other = create_in(&tail, tail.create_database("another").unwrap(), "other", false);
     std::fs::write(dir.path().join("objects").join(format!("t{stuck}")), "in the way").unwrap();
-    let writer = {
-        let tail = tail.clone();
-        let hundred = (0..100).map(|id| row(id, 1)).collect::<Vec<_>>();
-        thread::spawn(move || (0..1000).find_map(|_| upsert(&tail, stuck, &hundred).err()))
-    };
-    while !tail.is_waiting_for_memory() {
-        assert!(!writer.is_finished(), "nothing waited");
-        thread::yield_now();
-    }
+    let writer = fill_memory(&tail, stuck);
     tail.change(&Change::DropTable { table: stuck }).unwrap();
     upsert(&tail, other, &[row(1, 1)]).unwrap();
     assert!(matches!(writer.join().unwrap(), Some(Error::SchemaChanged(table)) if table == stuck));

@@ -36,7 +36,7 @@ fn delete(tail: &Tail, table: TableId, id: i64) {
 /// does not answer, as many tables wait for it as are flushed at a time: others are flushed all the same, and the tail
 /// ends.
 #[test]
-fn a_flush_that_reads_tombstones_holds_up_nobody() {
+fn a_flush_that_reads_tombstones_holds_up_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let store = Counting::new();
     let mut shop = Shop::new(dir.path(), store.choice());

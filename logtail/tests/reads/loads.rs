@@ -1,4 +1,4 @@
-//! Bulk loads read objects to look for keys, and nobody waits for them meanwhile.
+//! Bulk loads read objects to look for keys, and no commit waits for them meanwhile.
 
 use std::{
     sync::{Arc, Mutex, mpsc},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
-use logboom_logtail::{CheckpointKind, Error, NewColumn, Projection, TableMetrics, Tail};
+use logboom_logtail::{CheckpointKind, Error, NewColumn, Projection, TableId, TableMetrics, Tail};
 
 use crate::{
     counting::Counting,
@@ -21,6 +21,12 @@ fn keys(ids: &[i64]) -> Vec<ArrayRef> {
     vec![Arc::new(Int64Array::from(ids.to_vec()))]
 }
 
+/// The only table.
+fn orders(tail: &Tail) -> TableId {
+    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("text", DataType::Utf8)];
+    create(tail, columns, &["id"])
+}
+
 /// What the only table has.
 fn table(tail: &Tail) -> TableMetrics {
     let metrics = tail.metrics();
@@ -34,8 +40,7 @@ fn metrics_follow_rows_to_objects() {
     let dir = tempfile::tempdir().unwrap();
     let shop = Shop::new(dir.path(), Counting::new().choice());
     let tail = shop.open();
-    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("text", DataType::Utf8)];
-    let orders = create(&tail, columns, &["id"]);
+    let orders = orders(&tail);
     assert_eq!((table(&tail).memory.rows, table(&tail).objects), (0, 0));
     let before = tail.metrics().commit_transactions;
 
@@ -89,8 +94,7 @@ fn metrics_count_reads_and_refusals() {
     let store = Counting::new();
     let shop = Shop::new(dir.path(), store.choice());
     let tail = shop.open();
-    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("text", DataType::Utf8)];
-    let orders = create(&tail, columns, &["id"]);
+    let orders = orders(&tail);
     upsert(&tail, orders, &rows(0..20_000 / 4));
     tail.flush(orders).unwrap();
     store.take();
@@ -139,8 +143,7 @@ fn metrics_tell_refused_commits_from_failed_ones() {
     let store = Counting::new();
     let shop = Shop::new(dir.path(), store.choice());
     let tail = shop.open();
-    let columns = vec![NewColumn::required("id", DataType::Int64), NewColumn::nullable("text", DataType::Utf8)];
-    let orders = create(&tail, columns, &["id"]);
+    let orders = orders(&tail);
     upsert(&tail, orders, &rows(0..10));
     tail.flush(orders).unwrap();
     tail.close().unwrap();
