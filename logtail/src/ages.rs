@@ -42,7 +42,7 @@ impl Ages {
         now.saturating_sub(seen.since).max(unix.saturating_sub(oldest.unix()))
     }
 
-    /// Forgets parts that nobody looked at since the last call: they have nothing in memory.
+    /// Forgets parts that were not looked at since the last call: they have nothing in memory.
     pub(crate) fn forget_others(&mut self) {
         self.seen.retain(|_, seen| std::mem::take(&mut seen.is_current));
     }

@@ -47,7 +47,7 @@ impl<T, R> Ahead<T, R> {
         }
     }
 
-    /// Nobody waits for the thread from now on.
+    /// From now on dropping this does not wait for the thread.
     pub(crate) fn leave(&mut self) {
         self.thread = None;
     }

@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Objects that are being encoded: where they are asked for, or on a thread of their own, while others are put.
-/// Dropping this ends the thread; but nobody waits for one that reads the store, which takes as long as the store is
-/// gone.
+/// Dropping this ends the thread, and waits for it, but not for one that reads the store: that takes as long as the
+/// store is gone.
 #[derive(Debug)]
 pub(crate) enum Encoding {
     Here(Box<Encoder>),

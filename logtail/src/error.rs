@@ -120,7 +120,7 @@ pub enum Error {
     Overtaken {
         /// The table.
         table: TableId,
-        /// How long it [tried](crate::Options::load_patience).
+        /// How long it tried without [coming nearer](crate::Options::load_patience) to them.
         patience: Duration,
     },
     /// A bulk load has failed before, and takes nothing more.

@@ -135,7 +135,7 @@ impl Worker {
         }
         if !self.ended {
             if self.looked.is_none_or(|looked| looked.elapsed() >= TICK) {
-                // A commit that is neither waited for nor dropped has nobody else that publishes it.
+                // No other thread publishes a commit that is neither waited for nor dropped.
                 self.shared.publish(None);
                 self.flushes.begin(self.policy.due(&self.shared.memory()));
                 self.looked = Some(Instant::now());

@@ -126,7 +126,7 @@ pub enum ReadError {
     /// The tombstones that the metadata of a block name are not, or not all, of its rows.
     #[error("object {tombstones} has other tombstones than those of block {block} of object {object}")]
     Tombstones {
-        /// The object with the block, which cannot be read: nobody knows which of its rows are deleted.
+        /// The object with the block, which cannot be read: it is not known which of its rows are deleted.
         object: ObjectId,
         /// The block.
         block: usize,

@@ -41,7 +41,7 @@ use crate::{
 ///
 /// A commit has three stages. It is *prepared* under the writer's lock: [`Writer::commit`] checks it against what
 /// committed since its snapshot, gives it the next timestamp, proposes its record, and places its rows beside those of
-/// their tables, where nobody sees them yet. The log makes the record *durable*, with those of others. Then it is
+/// their tables, where no reader sees them yet. The log makes the record *durable*, with those of others. Then it is
 /// *applied*: who hears from the log that it is committed calls [`State::publish`], for which the writer is not needed,
 /// or passes that on to [`Writer::log_event`], and readers see all transactions up to it. So rows are placed while the
 /// log syncs, in the order of their timestamps, and no reader sees a transaction that could still be lost.

@@ -26,8 +26,8 @@ use crate::{
 /// 1. The memtables take no more rows, and all of theirs become committed.
 /// 2. The rows are sorted, and so are the deletes: a [job](EncodeJob) for any thread, which gives the objects one after
 ///    the other.
-/// 3. An *intent* that names an object is committed: from here on a crash leaves an object that nobody refers to, and
-///    the intent tells which.
+/// 3. An *intent* that names an object is committed: from here on a crash leaves an object to which no record refers,
+///    and the intent tells which.
 /// 4. The object is put, while the next one is encoded. So it goes on with each.
 /// 5. The record of the flush is committed: it has the objects' metadata, and the rows' deletes at their new places,
 ///    those included that were committed since the first step. Readers that begin then read the objects; the deletes of
